@@ -1,0 +1,85 @@
+#include "base/json.h"
+
+#include "base/file.h"
+
+#include <math.h>
+
+json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error)
+{
+    json_error_t problem;
+    json_t *value = json_loadb(length ? text : "", length,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+    if (value == NULL)
+        tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (line %d, column %d)",
+                problem.text, problem.line, problem.column);
+    return value;
+}
+
+json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error)
+{
+    tn_file file;
+    if (tn_file_map_limited(&file, path, limit, error) != TENEBRA_OK)
+        return NULL;
+    json_t *value = tn_json_parse(file.data, file.size, path, error);
+    tn_file_unmap(&file);
+    return value;
+}
+
+static const json_t *member(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+tenebra_code tn_json_number(const json_t *object, const char *key, double minimum, double maximum,
+                            double *out, const char *name, tenebra_error *error)
+{
+    const json_t *value = member(object, key);
+    if (value == NULL)
+        return TENEBRA_OK;
+    double number = json_number_value(value);
+    if (!json_is_number(value) || !(number >= minimum && number <= maximum))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a number from %g to %g", key,
+                       minimum, maximum);
+    *out = number;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_json_size(const json_t *object, const char *key, size_t minimum, size_t maximum,
+                          size_t *out, const char *name, tenebra_error *error)
+{
+    const json_t *value = member(object, key);
+    if (value == NULL)
+        return TENEBRA_OK;
+    double number = json_number_value(value);
+    bool whole = json_is_integer(value) || (json_is_real(value) && number == floor(number));
+    if (!whole || !(number >= (double)minimum && number <= (double)maximum))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a whole number from %zu to %zu",
+                       key, minimum, maximum);
+    *out = json_is_integer(value) ? (size_t)json_integer_value(value) : (size_t)number;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_json_bool(const json_t *object, const char *key, bool *out, const char *name,
+                          tenebra_error *error)
+{
+    const json_t *value = member(object, key);
+    if (value == NULL)
+        return TENEBRA_OK;
+    if (!json_is_boolean(value))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be true or false", key);
+    *out = json_is_true(value);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_json_string(const json_t *object, const char *key, const char **out,
+                            const char *name, tenebra_error *error)
+{
+    const json_t *value = member(object, key);
+    if (value == NULL)
+        return TENEBRA_OK;
+    if (!json_is_string(value))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a string", key);
+    *out = json_string_value(value);
+    return TENEBRA_OK;
+}

@@ -1,0 +1,30 @@
+/* Failure records. The record itself is public (include/tenebra.h); this adds
+ * the two ways in which the inside of the library fills and passes it on. */
+#ifndef TN_BASE_STATUS_H
+#define TN_BASE_STATUS_H
+
+#include "tenebra.h"
+
+#if defined(__GNUC__)
+#define TN_PRINTF(format_index, first_argument) \
+    __attribute__((format(printf, format_index, first_argument)))
+#else
+#define TN_PRINTF(format_index, first_argument)
+#endif
+
+/* Fills `error` (may be NULL) and returns `code`, so that a caller can write
+ *     return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "the header ends after %zu bytes", n);
+ * `where` names the file, option or tensor (NULL = nothing to name). Texts that
+ * are too long are cut. Threads: any. */
+tenebra_code tn_fail(tenebra_error *error, tenebra_code code, const char *where,
+                     const char *sentence, ...) TN_PRINTF(4, 5);
+
+/* Passes a failure on to the caller. */
+#define TN_TRY(call)                      \
+    do {                                  \
+        tenebra_code tn_code_ = (call);   \
+        if (tn_code_ != TENEBRA_OK)       \
+            return tn_code_;              \
+    } while (0)
+
+#endif

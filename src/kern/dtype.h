@@ -1,0 +1,31 @@
+/* Number types of stored weights, one row of a table each. */
+#ifndef TN_KERN_DTYPE_H
+#define TN_KERN_DTYPE_H
+
+#include "base/real.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum tn_dtype { TN_F32, TN_F16, TN_BF16, TN_F64, TN_DTYPE_COUNT } tn_dtype;
+
+/* Values are stored in blocks (of one value for the plain types); a matrix row is
+ * a whole number of blocks, packed without gaps, of any alignment. */
+typedef struct tn_dtype_traits {
+    const char *name;   /* as safetensors spells it */
+    size_t block;       /* values in a block        */
+    size_t block_bytes; /* bytes of a block         */
+    void (*unpack)(const void *packed, size_t count, tn_real *values); /* count: whole blocks */
+    void (*pack)(const tn_real *values, size_t count, void *packed);   /* round to nearest even */
+} tn_dtype_traits;
+
+/* The traits of `type` (< TN_DTYPE_COUNT). Threads: any. */
+const tn_dtype_traits *tn_dtype_of(tn_dtype type);
+
+/* Bytes of a row of `columns` values, a multiple of the block. */
+size_t tn_dtype_row_bytes(tn_dtype type, size_t columns);
+
+/* Finds the type that safetensors calls `name`; false if there is none. */
+bool tn_dtype_by_name(const char *name, tn_dtype *type);
+
+#endif

@@ -1,0 +1,68 @@
+/* The table of inner loops. The plain reference set is always there; faster sets
+ * replace entries where the processor and the system allow it.
+ *
+ * All kernels are pure functions of their arguments: no state, no threads. The
+ * operations above cut the work into chunks of outputs whose borders do not depend
+ * on the number of threads, so within one set results are equal bit for bit for any
+ * number of threads. Shape letters: m rows of x, n outputs, k inputs. */
+#ifndef TN_KERN_KERNELS_H
+#define TN_KERN_KERNELS_H
+
+#include "base/status.h"
+#include "kern/dtype.h"
+
+/* A weight matrix [rows, cols] = [outputs, inputs], row-major in its own type. */
+typedef struct tn_matrix {
+    tn_dtype type;
+    size_t rows, cols;
+    const void *data;
+} tn_matrix;
+
+typedef struct tn_kernels {
+    const char *name;
+
+    /* Outputs that one chunk of `linear` (or rows of dw in `linear_dw`, columns of dx
+     * in `linear_dx`) covers; a constant of the set. */
+    size_t linear_chunk;
+
+    /* Reals of scratch that one call of linear, linear_dx or linear_dw may use. */
+    size_t (*linear_scratch)(const tn_matrix *w, size_t m);
+
+    /* y[i, n] = sum_k x[i, k] w[n, k]   for i < m and begin <= n < end.
+     * x [m, w->cols] with row stride ldx, y [m, w->rows] with row stride ldy. */
+    void (*linear)(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
+                   size_t m, tn_real *y, size_t ldy, tn_real *scratch);
+
+    /* dx[i, k] += sum_n dy[i, n] w[n, k]   for begin <= k < end (begin: a multiple of the
+     * chunk, so also of every block size). dy [m, w->rows] stride lddy, dx [m, w->cols]. */
+    void (*linear_dx)(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy,
+                      size_t m, tn_real *dx, size_t lddx, tn_real *scratch);
+
+    /* dw[n, k] += sum_i dy[i, n] x[i, k]   for begin <= n < end; dw [n, k] dense, k inputs. */
+    void (*linear_dw)(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy,
+                      size_t lddy, const tn_real *x, size_t ldx, size_t m, tn_real *scratch);
+
+    /* sum_i a[i] b[i] */
+    tn_real (*dot)(const tn_real *a, const tn_real *b, size_t n);
+    /* y[i] += a x[i] */
+    void (*axpy)(tn_real *y, tn_real a, const tn_real *x, size_t n);
+    /* Largest entry; n > 0. A NaN anywhere gives NaN. */
+    tn_real (*max)(const tn_real *x, size_t n);
+    /* x[i] = exp(x[i] - shift), returns their sum. x[i] <= shift; -inf gives 0. */
+    tn_real (*exp_sum)(tn_real *x, size_t n, tn_real shift);
+    /* gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i] */
+    void (*silu_mul)(tn_real *gate, const tn_real *up, size_t n);
+    /* x[i] = x[i] / (1 + exp(-1.702 x[i])) */
+    void (*quick_gelu)(tn_real *x, size_t n);
+} tn_kernels;
+
+/* The set called `name`, or the best one that this processor and system run when
+ * name is NULL. The choice "" counts as NULL. Errors: ARGUMENT (unknown; the sentence
+ * lists the sets), UNSUPPORTED (known, but not on this machine). Threads: any. */
+const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error);
+
+/* The sets that this machine runs, worst first, for tests and `tenebra bench`;
+ * NULL past the last. Set 0 is the reference. */
+const tn_kernels *tn_kernels_at(size_t index);
+
+#endif
