@@ -1,0 +1,78 @@
+/* The program: commands, options, printing, exit codes. Only this layer prints. */
+#ifndef TN_APP_APP_H
+#define TN_APP_APP_H
+
+#include "base/status.h"
+
+/* Exit codes of every command. */
+enum { TN_EXIT_OK = 0, TN_EXIT_FAILED = 1, TN_EXIT_USAGE = 2 };
+
+typedef struct tn_command {
+    const char *name;
+    const char *summary;             /* one line for `tenebra --help` */
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+} tn_command;
+
+int tn_cmd_run(int argc, char **argv);
+int tn_cmd_inspect(int argc, char **argv);
+int tn_cmd_tokenize(int argc, char **argv);
+int tn_cmd_verify(int argc, char **argv);
+int tn_cmd_bench(int argc, char **argv);
+
+/* "tenebra: where: sentence" on stderr. */
+void tn_app_print_error(const tenebra_error *error);
+
+/* Prints the error and returns the exit code that belongs to it (USAGE for ARGUMENT). */
+int tn_app_fail(const tenebra_error *error);
+
+/* ------------------------------------------------------------- options -- */
+
+typedef enum tn_option_kind {
+    TN_OPTION_FLAG,   /* bool        */
+    TN_OPTION_TEXT,   /* const char *, borrowed from argv or the environment        */
+    TN_OPTION_SIZE,   /* size_t      */
+    TN_OPTION_NUMBER, /* double      */
+    TN_OPTION_LIST    /* tn_option_list, repeatable; the environment gives one entry */
+} tn_option_kind;
+
+typedef struct tn_option_list {
+    const char **items; /* free() after use */
+    size_t count;
+} tn_option_list;
+
+/* One row is all there is about an option: parsing, the environment variable
+ * TENEBRA_<NAME> (the command line wins), and its line of help come from it. */
+typedef struct tn_option {
+    char letter;          /* 0: none */
+    const char *name;     /* long name without dashes */
+    tn_option_kind kind;
+    void *target;         /* holds the default before */
+    const char *argument; /* what help shows for the value; for TEXT "a|b|c" also limits it */
+    const char *help;
+    double minimum, maximum; /* SIZE and NUMBER, both 0: any value >= 0 */
+    bool *given;          /* set when the option was given; may be NULL */
+} tn_option;
+
+typedef struct tn_usage {
+    const char *command;
+    const char *arguments; /* positional ones, e.g. "CASE.safetensors ...", or "" */
+    const char *summary;
+    const char *example;
+} tn_usage;
+
+/* Parses argv by the table (ending with name == NULL); --help is added. Returns the index of the first
+ * positional argument (argc if none), or -1 when the command is over: then *exit_code is set
+ * (help printed: OK; mistake printed: USAGE). */
+int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, char **argv,
+                     int *exit_code);
+
+/* ------------------------------------------------- interrupts, progress -- */
+
+/* From now on Ctrl-C and SIGTERM only set a flag; a second one ends at once. */
+void tn_app_catch_interrupts(void);
+bool tn_app_interrupted(void);
+
+/* A bar with time to go on stderr, only on a terminal; done == total ends the line. */
+void tn_app_progress(const char *label, size_t done, size_t total, double started_ms);
+
+#endif

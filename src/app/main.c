@@ -1,0 +1,49 @@
+#include "app/app.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef TENEBRA_VERSION
+#define TENEBRA_VERSION "unknown"
+#endif
+
+static const tn_command commands[] = {
+    { "run", "ask a question about an image", tn_cmd_run },
+    { "inspect", "show a model's configuration and tensors, and whether they fit", tn_cmd_inspect },
+    { "tokenize", "turn text into token ids and back", tn_cmd_tokenize },
+    { "verify", "recompute a golden case and compare", tn_cmd_verify },
+    { "bench", "measure speed and memory; make random models of true shapes", tn_cmd_bench },
+    { NULL, NULL, NULL }
+};
+
+static void print_overview(FILE *out)
+{
+    fprintf(out, "tenebra %s: multimodal latent reasoning on vision-language models\n\n"
+                 "usage: tenebra COMMAND [options]\n\ncommands:\n", TENEBRA_VERSION);
+    for (const tn_command *command = commands; command->name != NULL; command++)
+        fprintf(out, "  %-10s %s\n", command->name, command->summary);
+    fprintf(out, "\n'tenebra COMMAND --help' explains a command, with an example.\n"
+                 "exit codes: 0 ok, 1 failed, 2 wrong usage\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+    if (name == NULL) {
+        print_overview(stderr);
+        return TN_EXIT_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_overview(stdout);
+        return TN_EXIT_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("tenebra %s\n", TENEBRA_VERSION);
+        return TN_EXIT_OK;
+    }
+    for (const tn_command *command = commands; command->name != NULL; command++)
+        if (strcmp(command->name, name) == 0)
+            return command->run(argc - 1, argv + 1);
+    fprintf(stderr, "tenebra: there is no command '%s'; 'tenebra --help' lists them\n", name);
+    return TN_EXIT_USAGE;
+}
