@@ -49,7 +49,7 @@ tenebra_code tn_file_map(tn_file *file, const char *path, tenebra_error *error)
 void tn_file_unmap(tn_file *file)
 {
     if (file->data != NULL)
-        munmap((void *)file->data, file->size);
+        munmap((void *)(uintptr_t)file->data, file->size);
     memset(file, 0, sizeof *file);
 }
 
