@@ -1,0 +1,258 @@
+#include "store/safetensors.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PREFIX = 8 }; /* bytes before the header */
+
+/* What the checks of one file share. */
+typedef struct context {
+    const char *file;          /* for error records */
+    const unsigned char *data; /* after the header  */
+    size_t data_bytes;
+    tenebra_error *error;
+} context;
+
+bool tn_stored_is_aligned(const tn_stored *tensor)
+{
+    return (uintptr_t)tensor->data % tn_store_type_of(tensor->type)->alignment == 0;
+}
+
+static uint64_t read_u64(const unsigned char *bytes)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < PREFIX; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+/* A JSON integer that a size can hold. */
+static bool read_size(const json_t *value, size_t *out)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return false;
+    json_int_t number = json_integer_value(value);
+    *out = (size_t)number;
+    return (json_int_t)*out == number;
+}
+
+/* A string that C functions see whole; NULL if it is something else. */
+static const char *read_text(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
+bool tn_stored_name_is_valid(const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return false;
+    return length > 0 && length <= TN_STORED_NAME_MAX && strcmp(name, TN_SAFETENSORS_METADATA) != 0;
+}
+
+static tenebra_code read_type(const context *at, const json_t *info, tn_stored *tensor)
+{
+    const char *type = read_text(json_object_get(info, "dtype"));
+    if (type == NULL)
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\": \"dtype\" must be a string", tensor->name);
+    if (!tn_store_type_by_name(type, &tensor->type))
+        return tn_fail(at->error, TENEBRA_ERROR_UNSUPPORTED, at->file,
+                       "tensor \"%s\" has the unknown type \"%.32s\"", tensor->name, type);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_shape(const context *at, const json_t *info, tn_stored *tensor)
+{
+    const json_t *shape = json_object_get(info, "shape");
+    if (!json_is_array(shape))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\": \"shape\" must be an array", tensor->name);
+    tensor->rank = json_array_size(shape);
+    if (tensor->rank > TN_STORED_RANK_MAX)
+        return tn_fail(at->error, TENEBRA_ERROR_UNSUPPORTED, at->file,
+                       "tensor \"%s\" has %zu dimensions, more than the %d supported", tensor->name,
+                       tensor->rank, TN_STORED_RANK_MAX);
+    for (size_t i = 0; i < tensor->rank; i++)
+        if (!read_size(json_array_get(shape, i), &tensor->shape[i]))
+            return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                           "tensor \"%s\": dimension %zu must be a whole number from 0",
+                           tensor->name, i);
+    if (!tn_store_extent(tensor->type, tensor->rank, tensor->shape, &tensor->elements, &tensor->bytes))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\": no whole number of bytes that fits in memory has its shape",
+                       tensor->name);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_offsets(const context *at, const json_t *info, tn_stored *tensor)
+{
+    const json_t *offsets = json_object_get(info, "data_offsets");
+    size_t begin, end;
+    if (json_array_size(offsets) != 2 || !read_size(json_array_get(offsets, 0), &begin) ||
+        !read_size(json_array_get(offsets, 1), &end))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\": \"data_offsets\" must be two whole numbers from 0",
+                       tensor->name);
+    if (begin > end || end > at->data_bytes)
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\" lies at bytes %zu to %zu of %zu bytes of data; is the file whole?",
+                       tensor->name, begin, end, at->data_bytes);
+    if (end - begin != tensor->bytes)
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\" has %zu bytes, but its type and shape need %zu", tensor->name,
+                       end - begin, tensor->bytes);
+    tensor->data = at->data + begin;
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_tensor(const context *at, const char *name, const json_t *info,
+                                tn_stored *tensor)
+{
+    if (!tn_stored_name_is_valid(name))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "a tensor's name is empty, longer than %d bytes or holds control characters",
+                       TN_STORED_NAME_MAX);
+    tensor->name = name;
+    if (!json_is_object(info))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\" is not described by an object", name);
+    TN_TRY(read_type(at, info, tensor));
+    TN_TRY(read_shape(at, info, tensor));
+    TN_TRY(read_offsets(at, info, tensor));
+    /* A member that we do not know might change what the bytes mean. */
+    if (json_object_size(info) != 3)
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\" has members besides dtype, shape and data_offsets", name);
+    return TENEBRA_OK;
+}
+
+static tenebra_code check_metadata(const context *at, json_t *metadata)
+{
+    if (!json_is_object(metadata))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "\"" TN_SAFETENSORS_METADATA "\" must be an object");
+    const char *key;
+    json_t *value;
+    json_object_foreach(metadata, key, value) {
+        if (read_text(value) == NULL)
+            return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                           "\"" TN_SAFETENSORS_METADATA "\" holds something that is not a string");
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_members(const context *at, tn_safetensors *file)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(file->header, key, value) {
+        if (strcmp(key, TN_SAFETENSORS_METADATA) == 0)
+            TN_TRY(check_metadata(at, value));
+        else
+            TN_TRY(read_tensor(at, key, value, &file->tensors[file->count++]));
+    }
+    return TENEBRA_OK;
+}
+
+/* By position; an empty tensor comes before the one that starts where it lies. */
+static int compare_positions(const void *a, const void *b)
+{
+    const tn_stored *left = a, *right = b;
+    const unsigned char *from_left = left->data, *from_right = right->data;
+    if (from_left != from_right)
+        return from_left < from_right ? -1 : 1;
+    if (left->bytes != right->bytes)
+        return left->bytes < right->bytes ? -1 : 1;
+    return strcmp(left->name, right->name);
+}
+
+/* Sorts the tensors and makes sure that they cover the data once and completely. */
+static tenebra_code check_cover(const context *at, const tn_safetensors *file)
+{
+    qsort(file->tensors, file->count, sizeof *file->tensors, compare_positions);
+    const unsigned char *end = at->data;
+    for (size_t i = 0; i < file->count; i++) {
+        const tn_stored *tensor = &file->tensors[i];
+        const unsigned char *begin = tensor->data;
+        if (begin < end)
+            return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file, "tensor \"%s\" overlaps \"%s\"",
+                           tensor->name, file->tensors[i - 1].name);
+        if (begin > end)
+            return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                           "%zu bytes before tensor \"%s\" belong to no tensor", (size_t)(begin - end),
+                           tensor->name);
+        end = begin + tensor->bytes;
+    }
+    size_t covered = (size_t)(end - at->data);
+    if (covered != at->data_bytes)
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "%zu bytes after the last tensor belong to no tensor", at->data_bytes - covered);
+    return TENEBRA_OK;
+}
+
+static tenebra_code find_header(const unsigned char *bytes, size_t size, const char *name,
+                                size_t *length, tenebra_error *error)
+{
+    if (size < PREFIX)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
+                       "has %zu bytes, too few for a safetensors file", size);
+    uint64_t header = read_u64(bytes);
+    if (header > size - PREFIX)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
+                       "claims a header of %llu bytes but has %zu bytes in all; is it a whole safetensors file?",
+                       (unsigned long long)header, size);
+    if (header > TN_SAFETENSORS_HEADER_MAX)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, name, "has a header of %llu bytes, more than %d",
+                       (unsigned long long)header, TN_SAFETENSORS_HEADER_MAX);
+    if (header == 0 || bytes[PREFIX] != '{')
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "has a header that does not start with '{'");
+    *length = (size_t)header;
+    return TENEBRA_OK;
+}
+
+static tenebra_code parse_into(tn_safetensors *file, const unsigned char *bytes, size_t size,
+                               const char *name, tenebra_error *error)
+{
+    size_t length = 0;
+    TN_TRY(find_header(bytes, size, name, &length, error));
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    file->header = tn_json_parse(bytes + PREFIX, length, name, &problem);
+    if (file->header == NULL)
+        return tn_fail(error, problem.code, name, "header: %s", problem.sentence);
+    size_t members = json_object_size(file->header);
+    file->tensors = calloc(tn_max(members, 1), sizeof *file->tensors);
+    if (file->tensors == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu tensors", members);
+    file->data_bytes = size - PREFIX - length;
+    const context at = { name, bytes + PREFIX + length, file->data_bytes, error };
+    TN_TRY(read_members(&at, file));
+    return check_cover(&at, file);
+}
+
+tenebra_code tn_safetensors_parse(tn_safetensors *file, const void *bytes, size_t size,
+                                  const char *name, tenebra_error *error)
+{
+    memset(file, 0, sizeof *file);
+    tenebra_code code = parse_into(file, bytes, size, name, error);
+    if (code != TENEBRA_OK)
+        tn_safetensors_free(file);
+    return code;
+}
+
+const char *tn_safetensors_metadata(const tn_safetensors *file, const char *key)
+{
+    const json_t *metadata = json_object_get(file->header, TN_SAFETENSORS_METADATA);
+    return json_string_value(json_object_get(metadata, key));
+}
+
+void tn_safetensors_free(tn_safetensors *file)
+{
+    json_decref(file->header);
+    free(file->tensors);
+    memset(file, 0, sizeof *file);
+}

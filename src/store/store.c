@@ -1,0 +1,328 @@
+#include "store/store.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char SINGLE[] = "model.safetensors";
+static const char INDEX[] = "model.safetensors.index.json";
+
+enum { INDEX_BYTES_MAX = 64 << 20, FILES_MAX = 4096 };
+
+typedef struct member {
+    char *path;
+    tn_file file;
+    tn_safetensors content;
+} member;
+
+struct tn_store {
+    member *members;
+    size_t member_count;
+    const tn_stored **tensors; /* of all members                                            */
+    size_t count;
+    size_t bytes;
+    json_t *places;            /* name -> place in `tensors`; jansson's hashing is seeded,
+                                * so a file cannot choose names that collide                */
+};
+
+static const char *file_name(const member *file)
+{
+    const char *slash = strrchr(file->path, '/');
+    return slash ? slash + 1 : file->path;
+}
+
+/* Takes over `path`, also on failure. */
+static tenebra_code add_file(tn_store *store, char *path, tenebra_error *error)
+{
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for a path");
+    member *file = &store->members[store->member_count++];
+    file->path = path;
+    TN_TRY(tn_file_map(&file->file, path, error));
+    return tn_safetensors_parse(&file->content, file->file.data, file->file.size, path, error);
+}
+
+static tenebra_code reserve_files(tn_store *store, size_t count, tenebra_error *error)
+{
+    store->members = calloc(tn_max(count, 1), sizeof *store->members);
+    if (store->members == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for %zu files", count);
+    return TENEBRA_OK;
+}
+
+/* The file that holds tensor `place`. */
+static const member *owner_of(const tn_store *store, size_t place)
+{
+    size_t i = 0;
+    while (place >= store->members[i].content.count)
+        place -= store->members[i++].content.count;
+    return &store->members[i];
+}
+
+static tenebra_code add_tensor(tn_store *store, const member *file, const tn_stored *tensor,
+                               tenebra_error *error)
+{
+    const json_t *known = json_object_get(store->places, tensor->name);
+    if (known != NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, file->path,
+                       "tensor \"%s\" is also in %.100s", tensor->name,
+                       file_name(owner_of(store, (size_t)json_integer_value(known))));
+    json_t *place = json_integer((json_int_t)store->count);
+    if (json_object_set_new_nocheck(store->places, tensor->name, place) != 0)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, file->path, "no memory for the list of tensors");
+    store->tensors[store->count++] = tensor;
+    store->bytes += tensor->bytes;
+    return TENEBRA_OK;
+}
+
+/* Lists the tensors of all files; a name that two files hold is an error. */
+static tenebra_code list_tensors(tn_store *store, tenebra_error *error)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < store->member_count; i++)
+        total += store->members[i].content.count;
+    store->tensors = calloc(tn_max(total, 1), sizeof *store->tensors);
+    store->places = json_object();
+    if (store->tensors == NULL || store->places == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for %zu tensors", total);
+    for (size_t i = 0; i < store->member_count; i++) {
+        const member *file = &store->members[i];
+        for (size_t k = 0; k < file->content.count; k++)
+            TN_TRY(add_tensor(store, file, &file->content.tensors[k], error));
+    }
+    return TENEBRA_OK;
+}
+
+/* ---------------------------------------------------------------- index -- */
+
+static bool is_plain_file_name(const json_t *value)
+{
+    const char *name = json_string_value(value);
+    return name != NULL && name[0] != '\0' && strlen(name) == json_string_length(value) &&
+           strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const char *const *left = a, *const *right = b;
+    return strcmp(*left, *right);
+}
+
+/* The distinct file names of a weight map, sorted, as an array for free(); borrowed strings. */
+static tenebra_code list_shards(json_t *map, const char *path, const char ***shards, size_t *count,
+                                tenebra_error *error)
+{
+    const char **names = calloc(tn_max(json_object_size(map), 1), sizeof *names);
+    *shards = names;
+    *count = 0;
+    if (names == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for %zu names", json_object_size(map));
+    const char *tensor;
+    json_t *value;
+    size_t used = 0;
+    json_object_foreach(map, tensor, value) {
+        if (!is_plain_file_name(value))
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, path,
+                           "tensor \"%.200s\" is not mapped to a file name of this directory", tensor);
+        names[used++] = json_string_value(value);
+    }
+    qsort(names, used, sizeof *names, compare_names);
+    for (size_t i = 0; i < used; i++)
+        if (i == 0 || strcmp(names[i], names[*count - 1]) != 0)
+            names[(*count)++] = names[i];
+    if (*count > FILES_MAX)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, path, "names %zu files, more than %d", *count, FILES_MAX);
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_shards(tn_store *store, const char *directory, json_t *map, const char *path,
+                                tenebra_error *error)
+{
+    const char **shards;
+    size_t count;
+    tenebra_code code = list_shards(map, path, &shards, &count, error);
+    if (code == TENEBRA_OK)
+        code = reserve_files(store, count, error);
+    for (size_t i = 0; code == TENEBRA_OK && i < count; i++)
+        code = add_file(store, tn_path_join(directory, shards[i]), error);
+    free(shards);
+    return code;
+}
+
+/* Every tensor where the index says, and nothing besides. */
+static tenebra_code compare_with_index(const tn_store *store, json_t *map, const char *path,
+                                       tenebra_error *error)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(map, name, value) {
+        const char *shard = json_string_value(value);
+        const json_t *place = json_object_get(store->places, name);
+        if (place == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "tensor \"%.200s\" is missing from %.100s",
+                           name, shard);
+        const char *found = file_name(owner_of(store, (size_t)json_integer_value(place)));
+        if (strcmp(found, shard) != 0)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, path,
+                           "tensor \"%.200s\" is in %.100s, not in %.100s", name, found, shard);
+    }
+    for (size_t i = 0; i < store->count; i++)
+        if (json_object_get(map, store->tensors[i]->name) == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, path,
+                           "tensor \"%s\" of %.100s is not in the index", store->tensors[i]->name,
+                           file_name(owner_of(store, i)));
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_indexed(tn_store *store, const char *directory, const char *path,
+                                 tenebra_error *error)
+{
+    json_t *index = tn_json_read(path, INDEX_BYTES_MAX, error);
+    if (index == NULL)
+        return TENEBRA_ERROR_FORMAT;
+    json_t *map = json_object_get(index, "weight_map");
+    tenebra_code code = TENEBRA_OK;
+    if (!json_is_object(map))
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no object \"weight_map\"");
+    if (code == TENEBRA_OK)
+        code = open_shards(store, directory, map, path, error);
+    if (code == TENEBRA_OK)
+        code = list_tensors(store, error);
+    if (code == TENEBRA_OK)
+        code = compare_with_index(store, map, path, error);
+    json_decref(index);
+    return code;
+}
+
+/* -------------------------------------------------------------- opening -- */
+
+static tenebra_code open_single(tn_store *store, const char *path, tenebra_error *error)
+{
+    TN_TRY(reserve_files(store, 1, error));
+    TN_TRY(add_file(store, strdup(path), error));
+    return list_tensors(store, error);
+}
+
+static tenebra_code open_directory(tn_store *store, const char *directory, tenebra_error *error)
+{
+    char *single = tn_path_join(directory, SINGLE), *index = tn_path_join(directory, INDEX);
+    tenebra_code code;
+    if (single == NULL || index == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    else if (tn_path_is_file(single))
+        code = open_single(store, single, error);
+    else if (tn_path_is_file(index))
+        code = open_indexed(store, directory, index, error);
+    else
+        code = tn_fail(error, TENEBRA_ERROR_IO, directory, "holds neither %s nor %s", SINGLE, INDEX);
+    free(single);
+    free(index);
+    return code;
+}
+
+tn_store *tn_store_open(const char *path, tenebra_error *error)
+{
+    tn_store *store = calloc(1, sizeof *store);
+    if (store == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
+        return NULL;
+    }
+    tenebra_code code = tn_path_is_directory(path) ? open_directory(store, path, error)
+                                                   : open_single(store, path, error);
+    if (code != TENEBRA_OK) {
+        tn_store_close(store);
+        return NULL;
+    }
+    return store;
+}
+
+void tn_store_close(tn_store *store)
+{
+    if (store == NULL)
+        return;
+    for (size_t i = 0; i < store->member_count; i++) {
+        tn_safetensors_free(&store->members[i].content);
+        tn_file_unmap(&store->members[i].file);
+        free(store->members[i].path);
+    }
+    json_decref(store->places);
+    free(store->tensors);
+    free(store->members);
+    free(store);
+}
+
+/* -------------------------------------------------------------- reading -- */
+
+const tn_stored *tn_store_find(const tn_store *store, const char *name)
+{
+    const json_t *place = json_object_get(store->places, name);
+    return place ? store->tensors[json_integer_value(place)] : NULL;
+}
+
+size_t tn_store_count(const tn_store *store)
+{
+    return store->count;
+}
+
+const tn_stored *tn_store_at(const tn_store *store, size_t index)
+{
+    return store->tensors[index];
+}
+
+size_t tn_store_bytes(const tn_store *store)
+{
+    return store->bytes;
+}
+
+size_t tn_store_file_count(const tn_store *store)
+{
+    return store->member_count;
+}
+
+const char *tn_store_file_path(const tn_store *store, size_t index)
+{
+    return store->members[index].path;
+}
+
+const char *tn_store_metadata(const tn_store *store, size_t index, const char *key)
+{
+    return tn_safetensors_metadata(&store->members[index].content, key);
+}
+
+static tenebra_code read_values(const tn_store *store, const char *name, tn_store_type type,
+                                void *values, size_t count, tenebra_error *error)
+{
+    const tn_stored *tensor = tn_store_find(store, name);
+    const char *where = store->members[0].path;
+    if (tensor == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "has no tensor \"%.200s\"", name);
+    if (tensor->type != type)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "tensor \"%s\" is of type %s, not %s", name,
+                       tn_store_type_of(tensor->type)->name, tn_store_type_of(type)->name);
+    if (tensor->elements != count)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "tensor \"%s\" has %zu values, not %zu", name,
+                       tensor->elements, count);
+    if (count > 0)
+        memcpy(values, tensor->data, tensor->bytes);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_store_read_f32(const tn_store *store, const char *name, float *values,
+                               size_t count, tenebra_error *error)
+{
+    return read_values(store, name, TN_STORE_F32, values, count, error);
+}
+
+tenebra_code tn_store_read_i64(const tn_store *store, const char *name, int64_t *values,
+                               size_t count, tenebra_error *error)
+{
+    return read_values(store, name, TN_STORE_I64, values, count, error);
+}
+
+tenebra_code tn_store_read_u8(const tn_store *store, const char *name, uint8_t *values,
+                              size_t count, tenebra_error *error)
+{
+    return read_values(store, name, TN_STORE_U8, values, count, error);
+}

@@ -1,0 +1,41 @@
+/* Writes a safetensors file as a stream: first what will come, then the data in that order.
+ *
+ * The file appears under its name only when it is complete and on the disk; until then the bytes go
+ * to "<path>.partial-<process>-<number>" beside it, and an older file at `path` stays as it is. The
+ * first failure sticks: later calls return it again, and closing removes the partial file.
+ * Tensors follow each other without gaps, so declaring wide types first keeps all data aligned. */
+#ifndef TN_STORE_WRITER_H
+#define TN_STORE_WRITER_H
+
+#include "store/safetensors.h"
+
+typedef struct tn_writer tn_writer;
+
+/* Errors: ARGUMENT (the path names a directory), MEMORY. No file is made yet.
+ * Close with tn_writer_close. Threads: a writer belongs to one at a time. */
+tn_writer *tn_writer_open(const char *path, tenebra_error *error);
+
+/* Adds a string to __metadata__. Only before the first data. Errors: ARGUMENT (not UTF-8, given
+ * twice, too late), MEMORY. */
+tenebra_code tn_writer_metadata(tn_writer *writer, const char *key, const char *value,
+                                tenebra_error *error);
+
+/* Announces the next tensor. Only before the first data. Errors: ARGUMENT (a name that a reader would
+ * refuse, given twice, rank, size, too late), MEMORY. */
+tenebra_code tn_writer_declare(tn_writer *writer, const char *name, tn_store_type type, size_t rank,
+                               const size_t *shape, tenebra_error *error);
+
+/* The next `size` bytes of data; tensors may be cut anywhere. Errors: ARGUMENT (more than declared),
+ * IO (full disk, ...), LIMIT (header). */
+tenebra_code tn_writer_write(tn_writer *writer, const void *data, size_t size, tenebra_error *error);
+
+/* Bytes of data that the declared tensors have and that are not written yet. */
+size_t tn_writer_missing(const tn_writer *writer);
+
+/* Puts the complete file in place. Errors: ARGUMENT (data is missing), IO. */
+tenebra_code tn_writer_finish(tn_writer *writer, tenebra_error *error);
+
+/* Gives everything back; without a successful finish nothing remains on the disk. NULL is allowed. */
+void tn_writer_close(tn_writer *writer);
+
+#endif
