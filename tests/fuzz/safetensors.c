@@ -1,0 +1,54 @@
+/* Fuzz target: the safetensors reader on hostile bytes.
+ *
+ * Each input is read twice: as a whole file, and as a header whose length is right (the last byte says
+ * how many bytes of data follow), so that the checks behind the length are reached often. Whatever is
+ * accepted must lie in the file and add up; all of it is read, so that ASan sees a byte too far. */
+#include "store/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static void require(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
+static void check(const uint8_t *bytes, size_t size)
+{
+    tn_safetensors file;
+    tenebra_error error = { 0 };
+    tenebra_code code = tn_safetensors_parse(&file, bytes, size, "input", &error);
+    require(code == error.code);
+    require((code != TENEBRA_OK) == (error.sentence[0] != '\0'));
+    size_t total = 0;
+    for (size_t i = 0; i < file.count; i++) {
+        const tn_stored *tensor = &file.tensors[i];
+        const uint8_t *data = tensor->data;
+        unsigned sum = 0;
+        for (size_t k = 0; k < tensor->bytes; k++)
+            sum += data[k];
+        require(sum <= 255 * tensor->bytes && tn_stored_name_is_valid(tensor->name));
+        total += tensor->bytes;
+    }
+    require(total == file.data_bytes && total <= size);
+    tn_safetensors_free(&file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    check(bytes, size);
+    if (size == 0)
+        return 0;
+    size_t data = bytes[size - 1] < size ? bytes[size - 1] : 0, header = size - data;
+    uint8_t *file = malloc(size + 8);
+    require(file != NULL);
+    for (size_t i = 0; i < 8; i++)
+        file[i] = (uint8_t)((uint64_t)header >> (8 * i));
+    memcpy(file + 8, bytes, size);
+    check(file, size + 8);
+    free(file);
+    return 0;
+}
