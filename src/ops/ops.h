@@ -55,7 +55,9 @@ typedef struct tn_ops {
 /* ------------------------------------------------- memory and recording -- */
 
 /* Starts recording into ops->arena / walks the record back and stops recording. `loss` [1, 1];
- * its gradient is set to 1. Weight gradients are added to, not set. */
+ * its gradient is set to 1. Weight gradients are added to, not set. The record keeps copies of ids,
+ * labels, borders and of the structures passed in; what these point to (weights, angles, keys) must live
+ * until the backward. A result that depends on nothing with a gradient has none and is not recorded. */
 void tn_tape_start(tn_ops *ops);
 void tn_tape_backward(tn_ops *ops, tn_tensor loss);
 
@@ -136,7 +138,8 @@ typedef struct tn_keys {
 } tn_keys;
 
 /* Copies k and v [T, stride] into rows start .. start+T-1. Its backward moves the gradients
- * that later attention left in dk, dv to k and v. */
+ * that later attention left in dk, dv to k and v: those rows of dk, dv are zero afterwards. The
+ * owner of the cache zeroes dk and dv once, before the first recording. */
 void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn_tensor v);
 
 /* Which attention probabilities to hand out: those of one query row, for the given key
@@ -160,7 +163,9 @@ typedef struct tn_attention {
 
 /* softmax(q k^T / sqrt(D)) v. q [T, heads*D] -> [T, heads*D], new memory. Query head h reads
  * key head h / (heads / kv_heads). Online softmax over key blocks; scratch O(S) a thread.
- * Backward recomputes the probabilities from a saved log-sum-exp per row and head. */
+ * Backward recomputes the probabilities from a saved log-sum-exp per row and head, kept as its two
+ * parts (peak score and sum). Until then the keys it read must not be stored over. The bits of a row
+ * do not depend on the rows computed with it: decoding equals prefill. */
 tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape);
 
 /* ----------------------------------------------------------------- loss -- */

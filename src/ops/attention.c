@@ -1,0 +1,353 @@
+/* Attention: online softmax over blocks of keys; no map of all scores is ever built.
+ *
+ * A chunk of work is one key head and a block of query rows, with all query heads of that key head's
+ * group: each block of keys is transposed once and read by group * count rows. The steps of a row
+ * (borders of its key blocks, order inside) depend on the row alone, so a row computed by itself has
+ * the same bits as in a block. Source: Milakov and Gimelshein, arXiv:1805.02867 (online softmax);
+ * Dao et al., arXiv:2205.14135 (blocks). */
+#include "ops/internal.h"
+
+#include <string.h>
+
+/* Most rows (queries times heads of a group) of a block, where one query does not have more. */
+enum { CAUSAL_ROWS = 64, FULL_ROWS = 128 };
+
+/* ------------------------------------------------- shared with backward -- */
+
+size_t tn_transpose(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out)
+{
+    size_t padded = tn_pieces(count, 16) * 16, j = 0;
+    for (; j + 4 <= count; j += 4) {
+        const tn_real *a = rows + j * stride, *b = a + stride, *c = b + stride, *d = c + stride;
+        for (size_t i = 0; i < width; i++) {
+            tn_real *to = out + i * TN_KEY_BLOCK + j;
+            to[0] = a[i], to[1] = b[i], to[2] = c[i], to[3] = d[i];
+        }
+    }
+    for (; j < padded; j++)
+        for (size_t i = 0; i < width; i++)
+            out[i * TN_KEY_BLOCK + j] = j < count ? rows[j * stride + i] : 0;
+    return padded;
+}
+
+void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_head, const tn_real *x,
+                     tn_real factor, tn_real *out)
+{
+    size_t width = a->heads * a->head_dim;
+    for (size_t g = 0; g < a->group; g++)
+        for (size_t row = 0; row < block->count; row++) {
+            const tn_real *from = x + (block->begin + row) * width + (kv_head * a->group + g) * a->head_dim;
+            for (size_t i = 0; i < a->head_dim; i++)
+                *out++ = from[i] * factor;
+        }
+}
+
+void tn_multiply(const tn_kernels *kernels, const tn_real *a, size_t row_a, size_t column_a,
+                 const tn_real *b, size_t ldb, size_t m, size_t n, size_t k, tn_real *c, size_t ldc)
+{
+    if (kernels->multiply != NULL) {
+        kernels->multiply(a, row_a, column_a, b, ldb, m, n, k, c, ldc);
+        return;
+    }
+    for (size_t i = 0; i < m; i++)
+        for (size_t l = 0; l < k; l++)
+            kernels->axpy(c + i * ldc, a[i * row_a + l * column_a], b + l * ldb, n);
+}
+
+double tn_attend_work(const tn_attend *a)
+{
+    double pairs = 0;
+    for (size_t i = 0; i < a->block_count; i++)
+        pairs += (double)a->blocks[i].count *
+                 (double)(tn_visible_end(a, &a->blocks[i], a->blocks[i].count) - a->blocks[i].key_begin);
+    return pairs * (double)(a->heads * a->head_dim) * 2;
+}
+
+/* -------------------------------------------------------------- forward -- */
+
+/* Scratch of one worker; m = rows of the block times heads of the group. */
+typedef struct attend_scratch {
+    tn_real *q;      /* [m, D] scaled queries              */
+    tn_real *sum;    /* [m, D] sum of exp(score - peak) v  */
+    tn_real *scores; /* [m, TN_KEY_BLOCK]                  */
+    tn_real *keys;   /* [D, TN_KEY_BLOCK] transposed keys  */
+    tn_real *peak, *total; /* [m]                          */
+} attend_scratch;
+
+static size_t scratch_reals(const tn_attend *a)
+{
+    size_t m = a->row_limit, d = a->head_dim;
+    return 2 * m * d + (m + d) * TN_KEY_BLOCK + 2 * m;
+}
+
+static attend_scratch scratch_of(const tn_attend *a, size_t worker)
+{
+    size_t m = a->row_limit, d = a->head_dim;
+    tn_real *base = a->scratch + worker * a->slice;
+    tn_real *keys = base, *scores = keys + d * TN_KEY_BLOCK, *q = scores + m * TN_KEY_BLOCK, *sum = q + m * d;
+    return (attend_scratch){ q, sum, scores, keys, sum + m * d, sum + m * d + m };
+}
+
+/* Takes `count` new scores of a row into its softmax: scores become exp(score - peak), and what was
+ * summed before is brought to the new peak. A NaN among the scores stays. */
+static void absorb(const tn_attend *a, tn_real *scores, size_t count, tn_real *peak, tn_real *total,
+                   tn_real *sum)
+{
+    tn_real largest = a->kernels->max(scores, count);
+    if (!(largest <= *peak)) {
+        tn_real factor = exp(*peak - largest);
+        for (size_t i = 0; i < a->head_dim; i++)
+            sum[i] *= factor;
+        *total *= factor;
+        *peak = largest;
+    }
+    *total += a->kernels->exp_sum(scores, count, *peak);
+}
+
+/* sum += exp(score - peak) v over the keys of one block that starts at `key`. Keys that all rows see
+ * go through in one product, the triangle of a causal span row by row: a row never touches the
+ * values of keys it does not see. */
+static void mix_values(const tn_attend *a, const tn_query_block *block, const attend_scratch *s,
+                       const tn_real *v, size_t key, size_t count)
+{
+    size_t m = block->count * a->group, d = a->head_dim, stride = a->keys.stride;
+    size_t common = block->visible > key ? tn_min(count, block->visible - key) : 0;
+    tn_multiply(a->kernels, s->scores, TN_KEY_BLOCK, 1, v, stride, m, d, common, s->sum, d);
+    if (common == count)
+        return;
+    for (size_t r = 0; r < m; r++) {
+        size_t end = tn_visible_end(a, block, r % block->count);
+        size_t seen = end > key ? tn_min(count, end - key) : 0;
+        if (seen > common)
+            tn_multiply(a->kernels, s->scores + r * TN_KEY_BLOCK + common, 0, 1, v + common * stride, stride,
+                        1, d, seen - common, s->sum + r * d, d);
+    }
+}
+
+static void attend_keys(const tn_attend *a, const tn_query_block *block, size_t kv_head,
+                        const attend_scratch *s, size_t key, size_t count)
+{
+    size_t m = block->count * a->group, d = a->head_dim;
+    size_t offset = key * a->keys.stride + kv_head * d;
+    size_t padded = tn_transpose(a->keys.k + offset, a->keys.stride, count, d, s->keys);
+    for (size_t r = 0; r < m; r++)
+        memset(s->scores + r * TN_KEY_BLOCK, 0, padded * sizeof(tn_real));
+    tn_multiply(a->kernels, s->q, d, 1, s->keys, TN_KEY_BLOCK, m, padded, d, s->scores, TN_KEY_BLOCK);
+    for (size_t r = 0; r < m; r++) {
+        size_t end = tn_visible_end(a, block, r % block->count);
+        if (end > key)
+            absorb(a, s->scores + r * TN_KEY_BLOCK, tn_min(count, end - key), &s->peak[r], &s->total[r],
+                   s->sum + r * d);
+    }
+    mix_values(a, block, s, a->keys.v + offset, key, count);
+}
+
+/* Writes the rows of a finished block, and what the backward and the tap need of their softmax. */
+static void finish_block(const tn_attend *a, const tn_query_block *block, size_t kv_head,
+                         const attend_scratch *s)
+{
+    for (size_t r = 0; r < block->count * a->group; r++) {
+        size_t head = kv_head * a->group + r / block->count, row = block->begin + r % block->count;
+        tn_real *out = a->out.data + row * a->out.cols + head * a->head_dim, inverse = 1 / s->total[r];
+        for (size_t i = 0; i < a->head_dim; i++)
+            out[i] = s->sum[r * a->head_dim + i] * inverse;
+        if (a->peak != NULL) {
+            a->peak[head * a->q.rows + row] = s->peak[r];
+            a->total[head * a->q.rows + row] = s->total[r];
+        }
+        if (a->tap != NULL && a->tap->query == row) {
+            a->tap_peak[head] = s->peak[r];
+            a->tap_total[head] = s->total[r];
+        }
+    }
+}
+
+static void attend_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const tn_attend *a = argument;
+    const tn_query_block *block = &a->blocks[chunk / a->kv_heads];
+    size_t kv_head = chunk % a->kv_heads, m = block->count * a->group;
+    attend_scratch s = scratch_of(a, worker);
+    tn_gather_heads(a, block, kv_head, a->q.data, a->scale, s.q);
+    memset(s.sum, 0, m * a->head_dim * sizeof(tn_real));
+    for (size_t r = 0; r < m; r++) {
+        s.peak[r] = (tn_real)-INFINITY;
+        s.total[r] = 0;
+    }
+    size_t end = tn_visible_end(a, block, block->count - 1);
+    for (size_t key = block->key_begin; key < end; key += TN_KEY_BLOCK)
+        attend_keys(a, block, kv_head, &s, key, tn_min(TN_KEY_BLOCK, end - key));
+    finish_block(a, block, kv_head, &s);
+}
+
+/* ------------------------------------------------------------------ tap -- */
+
+/* The probabilities of the tapped row at the chosen keys, for all heads of one group: the scores are
+ * computed as in the forward, the softmax is the one over all visible keys that the forward found. */
+static void tap_chunk(void *argument, size_t kv_head, size_t worker)
+{
+    const tn_attend *a = argument;
+    const tn_tap *tap = a->tap;
+    tn_query_block row = { .begin = tap->query, .count = 1 };
+    attend_scratch s = scratch_of(a, worker);
+    tn_gather_heads(a, &row, kv_head, a->q.data, a->scale, s.q);
+    for (size_t begin = 0; begin < tap->count; begin += TN_KEY_BLOCK) {
+        size_t count = tn_min(TN_KEY_BLOCK, tap->count - begin);
+        for (size_t j = 0; j < TN_KEY_BLOCK; j++)
+            for (size_t i = 0; i < a->head_dim; i++)
+                s.keys[i * TN_KEY_BLOCK + j] =
+                    j < count ? a->keys.k[tap->keys[begin + j] * a->keys.stride + kv_head * a->head_dim + i] : 0;
+        for (size_t g = 0; g < a->group; g++) {
+            size_t head = kv_head * a->group + g;
+            tn_real inverse = 1 / a->tap_total[head], *to = tap->rows + head * tap->count + begin;
+            memset(s.scores, 0, TN_KEY_BLOCK * sizeof(tn_real));
+            tn_multiply(a->kernels, s.q + g * a->head_dim, 0, 1, s.keys, TN_KEY_BLOCK, 1, TN_KEY_BLOCK,
+                        a->head_dim, s.scores, TN_KEY_BLOCK);
+            a->kernels->exp_sum(s.scores, count, a->tap_peak[head]);
+            for (size_t j = 0; j < count; j++)
+                to[j] = s.scores[j] * inverse;
+        }
+    }
+}
+
+/* --------------------------------------------------------------- checks -- */
+
+static bool heads_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
+{
+    size_t width, stride;
+    bool grouped = shape->kv_heads > 0 && shape->heads > 0 && shape->head_dim > 0 &&
+                   shape->heads % shape->kv_heads == 0;
+    if (!grouped || !tn_size_mul(shape->heads, shape->head_dim, &width) || width != q.cols ||
+        !tn_size_mul(shape->kv_heads, shape->head_dim, &stride) || stride != keys->stride ||
+        keys->k == NULL || keys->v == NULL)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "q [%zu, %zu] and keys of %zu numbers do not "
+                "fit %zu heads, %zu key heads of %zu", q.rows, q.cols, keys->stride, shape->heads,
+                shape->kv_heads, shape->head_dim);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+static bool keys_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
+{
+    size_t start = shape->causal ? shape->start : 0, end;
+    if (!tn_size_add(start, q.rows, &end) || end > keys->capacity) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "%zu queries after %zu rows do not fit %zu "
+                "rows of keys", q.rows, start, keys->capacity);
+        return false;
+    }
+    if (shape->causal)
+        return true;
+    bool rising = shape->segments != NULL && shape->segments[0] == 0 &&
+                  shape->segments[shape->segment_count] == q.rows;
+    for (size_t i = 0; rising && i < shape->segment_count; i++)
+        rising = shape->segments[i] <= shape->segments[i + 1];
+    if (!rising)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the borders of %zu segments do not rise from 0 "
+                "to %zu rows", shape->segment_count, q.rows);
+    return rising;
+}
+
+/* First and past-last key row that query row `query` sees. */
+static void visible_keys(const tn_attention *shape, size_t query, size_t *begin, size_t *end)
+{
+    *begin = 0;
+    *end = shape->start + query + 1;
+    for (size_t i = 0; !shape->causal && i < shape->segment_count; i++)
+        if (query >= shape->segments[i] && query < shape->segments[i + 1]) {
+            *begin = shape->segments[i];
+            *end = shape->segments[i + 1];
+        }
+}
+
+static bool tap_fits(tn_ops *ops, tn_tensor q, const tn_attention *shape)
+{
+    const tn_tap *tap = shape->tap;
+    if (tap == NULL)
+        return true;
+    if (tap->query >= q.rows) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "the tapped row %zu is not among %zu", tap->query,
+                q.rows);
+        return false;
+    }
+    size_t begin, end;
+    visible_keys(shape, tap->query, &begin, &end);
+    for (size_t i = 0; i < tap->count && ops->failure.code == TENEBRA_OK; i++)
+        if (tap->keys[i] < begin || tap->keys[i] >= end)
+            tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "the tapped row %zu sees keys %zu to %zu, not "
+                    "key %zu", tap->query, begin, end - 1, tap->keys[i]);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------ operation -- */
+
+/* Cuts the queries into blocks that do not cross a segment; fills a->blocks and a->row_limit. */
+static void cut_queries(tn_ops *ops, tn_attend *a, const tn_attention *shape)
+{
+    const size_t whole[2] = { 0, a->q.rows };
+    const size_t *borders = shape->causal ? whole : shape->segments;
+    size_t segments = shape->causal ? 1 : shape->segment_count, most = 0;
+    size_t rows = tn_max(1, (shape->causal ? CAUSAL_ROWS : FULL_ROWS) / a->group);
+    for (size_t i = 0; i < segments; i++)
+        a->block_count += tn_pieces(borders[i + 1] - borders[i], rows);
+    tn_query_block *block = a->blocks = tn_ops_take(ops, "attention", a->block_count, sizeof *a->blocks);
+    for (size_t i = 0; i < segments && a->blocks != NULL; i++)
+        for (size_t begin = borders[i]; begin < borders[i + 1]; begin += rows, block++) {
+            size_t count = tn_min(rows, borders[i + 1] - begin);
+            *block = (tn_query_block){ begin, count, borders[i], borders[i + 1] };
+            if (shape->causal)
+                block->visible = shape->start + begin + 1;
+            most = tn_max(most, count);
+        }
+    a->row_limit = most * a->group;
+}
+
+static void run_attention(tn_ops *ops, tn_attend *a)
+{
+    a->scratch = tn_ops_scratch(ops, "attention", scratch_reals(a), &a->slice);
+    if (a->scratch == NULL)
+        return;
+    tn_ops_run(ops, a->block_count * a->kv_heads, tn_attend_work(a) / 8, attend_chunk, a);
+    if (a->tap != NULL)
+        tn_ops_run(ops, a->kv_heads, (double)a->tap->count * (double)(a->heads * a->head_dim), tap_chunk, a);
+}
+
+/* Memory that lives as long as the record: the peaks and totals of all rows. */
+static tn_attend *record_attention(tn_ops *ops, tn_attend *a)
+{
+    size_t count = a->heads * a->q.rows;
+    tn_attend *node = tn_ops_record(ops, "attention", sizeof *node, tn_attention_backward);
+    a->peak = tn_ops_take(ops, "attention", count, sizeof *a->peak);
+    a->total = tn_ops_take(ops, "attention", count, sizeof *a->total);
+    if (node != NULL)
+        a->node = node->node;
+    return node;
+}
+
+tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
+{
+    if (!tn_ops_usable(ops, "attention", q) || !heads_fit(ops, q, keys, shape) ||
+        !keys_fit(ops, q, keys, shape) || !tap_fits(ops, q, shape))
+        return (tn_tensor){ 0 };
+    tn_attend a = { .q = q, .keys = *keys, .heads = shape->heads, .kv_heads = shape->kv_heads,
+                    .group = shape->heads / shape->kv_heads, .head_dim = shape->head_dim,
+                    .causal = shape->causal, .scale = (tn_real)(1 / sqrt((double)shape->head_dim)),
+                    .tap = shape->tap, .kernels = ops->kernels };
+    a.out = tn_ops_result(ops, "attention", q.rows, q.cols,
+                          q.grad != NULL || keys->dk != NULL || keys->dv != NULL);
+    size_t mark = tn_arena_mark(ops->arena);
+    tn_attend *node = a.out.grad != NULL ? record_attention(ops, &a) : NULL;
+    cut_queries(ops, &a, shape);
+    size_t keep = tn_arena_mark(ops->arena);
+    if (a.tap != NULL) {
+        a.tap_peak = tn_ops_take(ops, "attention", a.heads, sizeof *a.tap_peak);
+        a.tap_total = tn_ops_take(ops, "attention", a.heads, sizeof *a.tap_total);
+    }
+    if (ops->failure.code == TENEBRA_OK)
+        run_attention(ops, &a);
+    if (ops->failure.code != TENEBRA_OK)
+        return (tn_tensor){ 0 };
+    a.tap = NULL;
+    tn_arena_release(ops->arena, node != NULL ? keep : mark);
+    if (node != NULL)
+        *node = a;
+    return a.out;
+}

@@ -1,0 +1,124 @@
+/* The inside of the operations: the record, sticky failure, memory and parallel work. */
+#ifndef TN_OPS_INTERNAL_H
+#define TN_OPS_INTERNAL_H
+
+#include "base/checked.h"
+#include "ops/ops.h"
+
+/* One recorded operation. Each operation extends it (as first member) with what its
+ * backward needs. Lives in the arena. */
+typedef struct tn_node {
+    void (*backward)(tn_ops *ops, struct tn_node *node);
+    struct tn_node *previous;
+} tn_node;
+
+struct tn_tape {
+    tn_node *last;
+};
+
+/* True if an operation may go on: nothing failed so far and x holds something. An empty x
+ * without an earlier failure is one. */
+bool tn_ops_usable(tn_ops *ops, const char *operation, tn_tensor x);
+
+/* `count` items from the arena; NULL and a failure when it is full. */
+void *tn_ops_take(tn_ops *ops, const char *operation, size_t count, size_t size);
+
+/* Scratch of `reals` numbers for each worker of the pool; *slice is the distance between
+ * two of them. The caller marks the arena before and releases it after. */
+tn_real *tn_ops_scratch(tn_ops *ops, const char *operation, size_t reals, size_t *slice);
+
+/* A result of an operation, data undefined. Its gradient is zeroed memory while recording,
+ * if `wanted` (some input or weight wants one), else NULL. Empty on failure. */
+tn_tensor tn_ops_result(tn_ops *ops, const char *operation, size_t rows, size_t cols, bool wanted);
+
+/* The memory that an operation which consumes x writes to, already holding x: x itself in
+ * inference, a copy while recording. */
+tn_tensor tn_ops_consume(tn_ops *ops, const char *operation, tn_tensor x, bool wanted);
+
+/* Puts a node of `size` bytes on the tape; NULL on failure. Only while recording. */
+void *tn_ops_record(tn_ops *ops, const char *operation, size_t size,
+                    void (*backward)(tn_ops *ops, tn_node *node));
+
+/* Runs chunks on the pool, or in the caller when the whole is not worth waking a thread.
+ * `work`: rough number of vectorised steps of all chunks together (about a nanosecond each). */
+void tn_ops_run(tn_ops *ops, size_t chunks, double work, tn_chunk_fn *run, void *argument);
+
+/* Numbers that one chunk of an elementwise operation covers, and rows of `cols` columns that one
+ * chunk of a row-wise operation covers: constants of the shape. */
+enum { TN_OPS_BLOCK = 8192 };
+static inline size_t tn_ops_row_block(size_t cols)
+{
+    return tn_max(1, TN_OPS_BLOCK / tn_max(1, cols));
+}
+
+/* Columns that one chunk of a sum over rows covers: a few cache lines. */
+enum { TN_OPS_COLUMNS = 64 };
+
+/* ---------------------------------------------------------- attention -- */
+
+/* Key rows of one step of the softmax. Borders are multiples counted from the first visible key,
+ * the same for each row of a segment: a row's bits do not depend on the rows beside it. */
+enum { TN_KEY_BLOCK = 128 };
+
+/* Query rows begin .. begin+count-1 of one segment, whose keys start at key_begin. Row i of a causal
+ * span sees keys up to visible + (i - begin); all rows see `visible` keys when it is not causal. */
+typedef struct tn_query_block {
+    size_t begin, count;
+    size_t key_begin;
+    size_t visible; /* end of the keys of the first row */
+} tn_query_block;
+
+/* Key rows begin .. begin+count-1 of the segment whose keys start at `segment`. */
+typedef struct tn_key_block {
+    size_t begin, count, segment;
+} tn_key_block;
+
+/* What forward and backward of one attention share; pointers live in the arena. */
+typedef struct tn_attend {
+    tn_node node;
+    tn_tensor q, out;
+    tn_keys keys;
+    size_t heads, kv_heads, group, head_dim;
+    bool causal;
+    tn_real scale; /* 1 / sqrt(D) */
+    size_t block_count;
+    tn_query_block *blocks;
+    size_t row_limit; /* most rows of a block, times group */
+    tn_real *peak, *total; /* [heads, T] largest score, sum of exp(score - peak); NULL in inference */
+    const tn_tap *tap;
+    tn_real *tap_peak, *tap_total; /* [heads] of the tapped row */
+    const tn_kernels *kernels;
+    tn_real *scratch;
+    size_t slice;
+    /* Only in the backward: */
+    tn_real *dots; /* [heads, T] sum over D of dO O */
+    size_t key_block_count;
+    tn_key_block *key_blocks;
+} tn_attend;
+
+/* Keys that row `row` of the block sees end here. */
+static inline size_t tn_visible_end(const tn_attend *a, const tn_query_block *block, size_t row)
+{
+    return block->visible + (a->causal ? row : 0);
+}
+
+/* The first `width` values of `count` rows, transposed: out[d, j] = rows[j, d]; out is
+ * [width, TN_KEY_BLOCK], columns from count up to the next multiple of 16 are zeroed. Returns that
+ * multiple. */
+size_t tn_transpose(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out);
+
+/* Copies the rows of a block of all heads of one group from x [T, heads*D], times `factor`, into
+ * out [group*count, D]; row r of out is head r / count, query r % count. */
+void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_head, const tn_real *x,
+                     tn_real factor, tn_real *out);
+
+/* Multiply-adds of the forward. */
+double tn_attend_work(const tn_attend *a);
+
+/* c[i, j] += sum_l a[i row_a + l column_a] b[l, j], see tn_kernels.multiply. */
+void tn_multiply(const tn_kernels *kernels, const tn_real *a, size_t row_a, size_t column_a,
+                 const tn_real *b, size_t ldb, size_t m, size_t n, size_t k, tn_real *c, size_t ldc);
+
+void tn_attention_backward(tn_ops *ops, tn_node *node);
+
+#endif

@@ -1,0 +1,263 @@
+/* Operations that read weight matrices or move rows: linear, gather, compose. */
+#include "ops/internal.h"
+
+#include <string.h>
+
+typedef struct linear_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_weight w;
+    tn_vector bias;
+} linear_node;
+
+typedef struct linear_job {
+    const tn_kernels *kernels;
+    const linear_node *l;
+    tn_real *scratch;
+    size_t slice;
+} linear_job;
+
+/* Outputs of one chunk, all rows of x; the bias is added while they are in the cache. */
+static void linear_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    const linear_node *l = job->l;
+    size_t begin = chunk * job->kernels->linear_chunk;
+    size_t end = tn_min(l->y.cols, begin + job->kernels->linear_chunk);
+    job->kernels->linear(&l->w.matrix, begin, end, l->x.data, l->x.cols, l->x.rows, l->y.data, l->y.cols,
+                         job->scratch + worker * job->slice);
+    if (l->bias.data == NULL)
+        return;
+    for (size_t row = 0; row < l->y.rows; row++) {
+        tn_real *y = l->y.data + row * l->y.cols;
+        for (size_t n = begin; n < end; n++)
+            y[n] += l->bias.data[n];
+    }
+}
+
+static void linear_dx_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    const linear_node *l = job->l;
+    size_t begin = chunk * job->kernels->linear_chunk;
+    size_t end = tn_min(l->x.cols, begin + job->kernels->linear_chunk);
+    job->kernels->linear_dx(&l->w.matrix, begin, end, l->y.grad, l->y.cols, l->x.rows, l->x.grad,
+                            l->x.cols, job->scratch + worker * job->slice);
+}
+
+static void linear_dw_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    const linear_node *l = job->l;
+    size_t begin = chunk * job->kernels->linear_chunk;
+    size_t end = tn_min(l->y.cols, begin + job->kernels->linear_chunk);
+    job->kernels->linear_dw(l->w.grad, l->x.cols, begin, end, l->y.grad, l->y.cols, l->x.data, l->x.cols,
+                            l->x.rows, job->scratch + worker * job->slice);
+}
+
+/* db[n] += sum over rows of dy[row, n]. */
+static void linear_db_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_node *l = ((const linear_job *)argument)->l;
+    size_t begin = chunk * TN_OPS_COLUMNS, end = tn_min(l->y.cols, begin + TN_OPS_COLUMNS);
+    (void)worker;
+    for (size_t row = 0; row < l->y.rows; row++) {
+        const tn_real *dy = l->y.grad + row * l->y.cols;
+        for (size_t n = begin; n < end; n++)
+            l->bias.grad[n] += dy[n];
+    }
+}
+
+static double linear_work(const linear_node *l)
+{
+    return (double)l->x.rows * (double)l->x.cols * (double)l->y.cols / 8;
+}
+
+static void linear_backward(tn_ops *ops, tn_node *node)
+{
+    linear_node *l = (linear_node *)node;
+    linear_job job = { .kernels = ops->kernels, .l = l };
+    if (l->x.rows == 0)
+        return;
+    size_t mark = tn_arena_mark(ops->arena), chunk = ops->kernels->linear_chunk;
+    job.scratch = tn_ops_scratch(ops, "linear", ops->kernels->linear_scratch(&l->w.matrix, l->x.rows),
+                                 &job.slice);
+    if (job.scratch == NULL)
+        return;
+    if (l->x.grad != NULL)
+        tn_ops_run(ops, tn_pieces(l->x.cols, chunk), linear_work(l), linear_dx_chunk, &job);
+    if (l->w.grad != NULL)
+        tn_ops_run(ops, tn_pieces(l->y.cols, chunk), linear_work(l), linear_dw_chunk, &job);
+    if (l->bias.grad != NULL)
+        tn_ops_run(ops, tn_pieces(l->y.cols, TN_OPS_COLUMNS), (double)l->y.rows * (double)l->y.cols,
+                   linear_db_chunk, &job);
+    tn_arena_release(ops->arena, mark);
+}
+
+static bool linear_fits(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
+{
+    if (!tn_ops_usable(ops, "linear", x))
+        return false;
+    if (w->matrix.data == NULL || x.cols != w->matrix.cols)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "linear", "x [%zu, %zu] does not fit the weight [%zu, "
+                "%zu]%s", x.rows, x.cols, w->matrix.rows, w->matrix.cols,
+                w->matrix.data == NULL ? ", which is absent" : "");
+    else if (bias->data != NULL && bias->size != w->matrix.rows)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "linear", "a bias of %zu numbers does not fit the "
+                "weight [%zu, %zu]", bias->size, w->matrix.rows, w->matrix.cols);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
+{
+    linear_node l = { .x = x, .w = *w, .bias = bias && bias->data ? *bias : (tn_vector){ 0 } };
+    if (!linear_fits(ops, x, w, &l.bias))
+        return (tn_tensor){ 0 };
+    bool wanted = x.grad != NULL || w->grad != NULL || l.bias.grad != NULL;
+    l.y = tn_ops_result(ops, "linear", x.rows, w->matrix.rows, wanted);
+    if (l.y.grad != NULL) {
+        linear_node *node = tn_ops_record(ops, "linear", sizeof *node, linear_backward);
+        if (node == NULL)
+            return (tn_tensor){ 0 };
+        l.node = node->node;
+        *node = l;
+    }
+    if (l.y.data == NULL || x.rows == 0)
+        return l.y;
+    linear_job job = { .kernels = ops->kernels, .l = &l };
+    size_t mark = tn_arena_mark(ops->arena);
+    job.scratch = tn_ops_scratch(ops, "linear", ops->kernels->linear_scratch(&w->matrix, x.rows), &job.slice);
+    if (job.scratch == NULL)
+        return (tn_tensor){ 0 };
+    tn_ops_run(ops, tn_pieces(l.y.cols, ops->kernels->linear_chunk), linear_work(&l), linear_chunk, &job);
+    tn_arena_release(ops->arena, mark);
+    return l.y;
+}
+
+/* --------------------------------------------------------------- gather -- */
+
+typedef struct gather_node {
+    tn_node node;
+    tn_tensor y;
+    tn_real *grad; /* of the table */
+    int32_t *ids;
+} gather_node;
+
+/* Rows in their order: a repeated id adds up the same way with any number of threads. */
+static void gather_back_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const gather_node *g = argument;
+    size_t cols = g->y.cols, begin = chunk * TN_OPS_COLUMNS, end = tn_min(cols, begin + TN_OPS_COLUMNS);
+    (void)worker;
+    for (size_t row = 0; row < g->y.rows; row++) {
+        tn_real *to = g->grad + (size_t)g->ids[row] * cols;
+        const tn_real *from = g->y.grad + row * cols;
+        for (size_t c = begin; c < end; c++)
+            to[c] += from[c];
+    }
+}
+
+static void gather_backward(tn_ops *ops, tn_node *node)
+{
+    gather_node *g = (gather_node *)node;
+    tn_ops_run(ops, tn_pieces(g->y.cols, TN_OPS_COLUMNS), (double)g->y.rows * (double)g->y.cols,
+               gather_back_chunk, g);
+}
+
+static bool gather_fits(tn_ops *ops, const tn_matrix *table, const int32_t *ids, size_t count)
+{
+    if (ops->failure.code != TENEBRA_OK)
+        return false;
+    if (table->data == NULL || table->cols % tn_dtype_of(table->type)->block != 0)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "gather", "the table [%zu, %zu] is absent or its rows "
+                "are not whole blocks", table->rows, table->cols);
+    for (size_t i = 0; i < count && ops->failure.code == TENEBRA_OK; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= table->rows)
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "gather", "id %ld at place %zu is not in the table "
+                    "of %zu rows", (long)ids[i], i, table->rows);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, size_t count)
+{
+    const tn_matrix *matrix = &table->matrix;
+    if (!gather_fits(ops, matrix, ids, count))
+        return (tn_tensor){ 0 };
+    tn_tensor y = tn_ops_result(ops, "gather", count, matrix->cols, table->grad != NULL);
+    if (y.grad != NULL) {
+        gather_node *node = tn_ops_record(ops, "gather", sizeof *node, gather_backward);
+        int32_t *copy = tn_ops_take(ops, "gather", count, sizeof *copy);
+        if (node == NULL || copy == NULL)
+            return (tn_tensor){ 0 };
+        for (size_t i = 0; i < count; i++)
+            copy[i] = ids[i];
+        node->y = y;
+        node->grad = table->grad;
+        node->ids = copy;
+    }
+    size_t bytes = tn_dtype_row_bytes(matrix->type, matrix->cols);
+    for (size_t i = 0; i < count && y.data != NULL; i++)
+        tn_dtype_of(matrix->type)->unpack((const unsigned char *)matrix->data + (size_t)ids[i] * bytes,
+                                          matrix->cols, y.data + i * matrix->cols);
+    return y;
+}
+
+/* -------------------------------------------------------------- compose -- */
+
+typedef struct compose_node {
+    tn_node node;
+    tn_tensor y;
+    tn_row_ref *refs;
+} compose_node;
+
+static void compose_back_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const compose_node *c = argument;
+    size_t cols = c->y.cols, begin = chunk * TN_OPS_COLUMNS, end = tn_min(cols, begin + TN_OPS_COLUMNS);
+    (void)worker;
+    for (size_t row = 0; row < c->y.rows; row++) {
+        if (c->refs[row].source.grad == NULL)
+            continue;
+        tn_real *to = c->refs[row].source.grad + c->refs[row].row * cols;
+        const tn_real *from = c->y.grad + row * cols;
+        for (size_t i = begin; i < end; i++)
+            to[i] += from[i];
+    }
+}
+
+static void compose_backward(tn_ops *ops, tn_node *node)
+{
+    compose_node *c = (compose_node *)node;
+    tn_ops_run(ops, tn_pieces(c->y.cols, TN_OPS_COLUMNS), (double)c->y.rows * (double)c->y.cols,
+               compose_back_chunk, c);
+}
+
+tn_tensor tn_op_compose(tn_ops *ops, const tn_row_ref *refs, size_t count, size_t cols)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < count; i++) {
+        tn_tensor source = refs[i].source;
+        if (!tn_ops_usable(ops, "compose", source))
+            return (tn_tensor){ 0 };
+        if (source.cols != cols || refs[i].row >= source.rows) {
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "compose", "place %zu asks for row %zu of %zu "
+                    "columns, its source is [%zu, %zu]", i, refs[i].row, cols, source.rows, source.cols);
+            return (tn_tensor){ 0 };
+        }
+        wanted = wanted || source.grad != NULL;
+    }
+    tn_tensor y = tn_ops_result(ops, "compose", count, cols, wanted);
+    if (y.grad != NULL) {
+        compose_node *node = tn_ops_record(ops, "compose", sizeof *node, compose_backward);
+        tn_row_ref *copy = tn_ops_take(ops, "compose", count, sizeof *copy);
+        if (node == NULL || copy == NULL)
+            return (tn_tensor){ 0 };
+        for (size_t i = 0; i < count; i++)
+            copy[i] = refs[i];
+        node->y = y;
+        node->refs = copy;
+    }
+    for (size_t i = 0; i < count && y.data != NULL; i++)
+        memcpy(y.data + i * cols, refs[i].source.data + refs[i].row * cols, cols * sizeof(tn_real));
+    return y;
+}

@@ -1,0 +1,177 @@
+/* RMS norm and layer norm. Sums run in double over eight fixed lanes: the statistics are then exact to
+ * the rounding of their result, at any width and for activations up to the range of f32 (squares of
+ * 1e6 are no problem), and do not depend on the kernel set. */
+#include "ops/internal.h"
+
+enum { LANES = 8 };
+
+typedef struct norm_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_vector w, b;     /* b absent in RMS norm */
+    bool centred;       /* layer norm */
+    double eps;
+    tn_real *mean, *inverse; /* [T]; mean 0 in RMS norm; inverse of the deviation */
+} norm_node;
+
+static double sum_lanes(const double *lanes)
+{
+    return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+static double sum_row(const tn_real *x, size_t n)
+{
+    double lanes[LANES] = { 0 };
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            lanes[lane] += (double)x[i + lane];
+    for (; i < n; i++)
+        lanes[i % LANES] += (double)x[i];
+    return sum_lanes(lanes);
+}
+
+/* Sum of (x - mean)^2. */
+static double sum_squares(const tn_real *x, size_t n, double mean)
+{
+    double lanes[LANES] = { 0 };
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++) {
+            double d = (double)x[i + lane] - mean;
+            lanes[lane] += d * d;
+        }
+    for (; i < n; i++) {
+        double d = (double)x[i] - mean;
+        lanes[i % LANES] += d * d;
+    }
+    return sum_lanes(lanes);
+}
+
+static void norm_row(const norm_node *norm, size_t row)
+{
+    size_t n = norm->x.cols;
+    const tn_real *x = norm->x.data + row * n, *w = norm->w.data, *b = norm->b.data;
+    tn_real *y = norm->y.data + row * n;
+    double mean = norm->centred ? sum_row(x, n) / (double)n : 0;
+    tn_real inverse = (tn_real)(1 / sqrt(sum_squares(x, n, mean) / (double)n + norm->eps));
+    tn_real shift = (tn_real)mean;
+    if (norm->inverse != NULL) {
+        norm->mean[row] = shift;
+        norm->inverse[row] = inverse;
+    }
+    if (b == NULL)
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - shift) * inverse * w[i];
+    else
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - shift) * inverse * w[i] + b[i];
+}
+
+static void norm_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const norm_node *norm = argument;
+    size_t block = tn_ops_row_block(norm->x.cols), begin = chunk * block;
+    (void)worker;
+    for (size_t row = begin; row < tn_min(norm->x.rows, begin + block); row++)
+        norm_row(norm, row);
+}
+
+/* With z = (x - mean) inverse and g = dy w:  dx = inverse (g - mean(g) - z mean(g z)), where mean(g) is
+ * left out in RMS norm. */
+static void norm_dx_row(const norm_node *norm, size_t row)
+{
+    size_t n = norm->x.cols;
+    const tn_real *x = norm->x.data + row * n, *dy = norm->y.grad + row * n, *w = norm->w.data;
+    tn_real *dx = norm->x.grad + row * n, inverse = norm->inverse[row], shift = norm->mean[row];
+    double sum_g = 0, sum_gz = 0;
+    for (size_t i = 0; i < n; i++) {
+        double g = (double)dy[i] * (double)w[i];
+        sum_g += g;
+        sum_gz += g * (double)((x[i] - shift) * inverse);
+    }
+    tn_real mean_g = norm->centred ? (tn_real)(sum_g / (double)n) : 0;
+    tn_real mean_gz = (tn_real)(sum_gz / (double)n);
+    for (size_t i = 0; i < n; i++)
+        dx[i] += inverse * (dy[i] * w[i] - mean_g - (x[i] - shift) * inverse * mean_gz);
+}
+
+static void norm_dx_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const norm_node *norm = argument;
+    size_t block = tn_ops_row_block(norm->x.cols), begin = chunk * block;
+    (void)worker;
+    for (size_t row = begin; row < tn_min(norm->x.rows, begin + block); row++)
+        norm_dx_row(norm, row);
+}
+
+/* dw[c] += sum over rows of dy z, db[c] += sum over rows of dy. */
+static void norm_dw_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const norm_node *norm = argument;
+    size_t n = norm->x.cols, begin = chunk * TN_OPS_COLUMNS, end = tn_min(n, begin + TN_OPS_COLUMNS);
+    (void)worker;
+    for (size_t row = 0; row < norm->x.rows; row++) {
+        const tn_real *x = norm->x.data + row * n, *dy = norm->y.grad + row * n;
+        tn_real inverse = norm->inverse[row], shift = norm->mean[row];
+        for (size_t i = begin; i < end && norm->w.grad != NULL; i++)
+            norm->w.grad[i] += dy[i] * ((x[i] - shift) * inverse);
+        for (size_t i = begin; i < end && norm->b.grad != NULL; i++)
+            norm->b.grad[i] += dy[i];
+    }
+}
+
+static void norm_backward(tn_ops *ops, tn_node *node)
+{
+    norm_node *norm = (norm_node *)node;
+    double work = 2 * (double)norm->x.rows * (double)norm->x.cols;
+    if (norm->x.grad != NULL)
+        tn_ops_run(ops, tn_pieces(norm->x.rows, tn_ops_row_block(norm->x.cols)), work, norm_dx_chunk, norm);
+    if (norm->w.grad != NULL || norm->b.grad != NULL)
+        tn_ops_run(ops, tn_pieces(norm->x.cols, TN_OPS_COLUMNS), work, norm_dw_chunk, norm);
+}
+
+static bool norm_fits(tn_ops *ops, const char *operation, tn_tensor x, const tn_vector *w, const tn_vector *b)
+{
+    if (!tn_ops_usable(ops, operation, x))
+        return false;
+    bool scaled = w->data != NULL && w->size == x.cols;
+    if (x.cols == 0 || !scaled || (b->data != NULL && b->size != x.cols))
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, operation, "rows of %zu columns do not fit a scale of %zu "
+                "and a shift of %zu numbers", x.cols, w->data ? w->size : 0, b->data ? b->size : 0);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+static tn_tensor run_norm(tn_ops *ops, const char *operation, norm_node norm)
+{
+    tn_tensor x = norm.x;
+    if (!norm_fits(ops, operation, x, &norm.w, &norm.b))
+        return (tn_tensor){ 0 };
+    bool wanted = x.grad != NULL || norm.w.grad != NULL || norm.b.grad != NULL;
+    norm.y = tn_ops_result(ops, operation, x.rows, x.cols, wanted);
+    if (norm.y.grad != NULL) {
+        norm_node *node = tn_ops_record(ops, operation, sizeof *node, norm_backward);
+        norm.mean = tn_ops_take(ops, operation, x.rows, sizeof *norm.mean);
+        norm.inverse = tn_ops_take(ops, operation, x.rows, sizeof *norm.inverse);
+        if (node == NULL || norm.mean == NULL || norm.inverse == NULL)
+            return (tn_tensor){ 0 };
+        norm.node = node->node;
+        *node = norm;
+    }
+    if (norm.y.data != NULL)
+        tn_ops_run(ops, tn_pieces(x.rows, tn_ops_row_block(x.cols)), 2 * (double)x.rows * (double)x.cols,
+                   norm_chunk, &norm);
+    return norm.y;
+}
+
+tn_tensor tn_op_rms_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, double eps)
+{
+    return run_norm(ops, "rms_norm", (norm_node){ .x = x, .w = *w, .eps = eps });
+}
+
+tn_tensor tn_op_layer_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, const tn_vector *b, double eps)
+{
+    tn_vector shift = b && b->data ? *b : (tn_vector){ 0 };
+    return run_norm(ops, "layer_norm",
+                    (norm_node){ .x = x, .w = *w, .b = shift, .centred = true, .eps = eps });
+}
