@@ -1,0 +1,58 @@
+/* A picture in memory, and what happens to whole pictures: limits, cutting, turning, blending.
+ *
+ * Everything above the decoders works on 8-bit RGB, row-major [height, width, 3]. */
+#ifndef TN_IMAGE_IMAGE_H
+#define TN_IMAGE_IMAGE_H
+
+#include "base/status.h"
+
+enum {
+    TN_IMAGE_CHANNELS = 3,
+    TN_IMAGE_SIDE_MAX = 1 << 20 /* pixels; no side of any picture here is longer */
+};
+
+/* A zeroed record is an empty picture. */
+typedef struct tn_image {
+    size_t width, height, channels;
+    unsigned char *pixels; /* [height, width, channels], owned */
+} tn_image;
+
+/* What a file may claim and still be decoded. */
+typedef struct tn_image_limits {
+    size_t max_bytes;  /* of the file                          */
+    size_t max_pixels; /* width * height                       */
+    size_t max_side;   /* width and height, at most TN_IMAGE_SIDE_MAX */
+} tn_image_limits;
+
+/* 64 MiB, 100 million pixels, 32768 a side. */
+static inline tn_image_limits tn_image_limits_default(void)
+{
+    return (tn_image_limits){ (size_t)64 << 20, 100000000, 32768 };
+}
+
+/* Allocates width x height x channels bytes, undefined contents. `channels` is 3, or 4 inside of the decoders.
+ * Errors: ARGUMENT (a side of 0 or over TN_IMAGE_SIDE_MAX), MEMORY. On failure *image is empty. */
+tenebra_code tn_image_new(tn_image *image, size_t width, size_t height, size_t channels, tenebra_error *error);
+
+/* Releases the pixels and empties the record. */
+void tn_image_free(tn_image *image);
+
+/* Whether a picture is RGB with sides in range, as every function below demands. Errors: ARGUMENT. */
+tenebra_code tn_image_check(const tn_image *image, tenebra_error *error);
+
+/* Copies the rectangle of width x height pixels whose upper left corner is (x, y) into a fresh picture.
+ * Errors: ARGUMENT (empty, or not inside), MEMORY. */
+tenebra_code tn_image_crop(const tn_image *image, size_t x, size_t y, size_t width, size_t height,
+                           tn_image *out, tenebra_error *error);
+
+/* Turns a picture so that it stands as its EXIF orientation (TIFF tag 0x0112, EXIF 2.32 section 4.6.4)
+ * says: 1 as it is, 2 mirrored left to right, 3 by 180 degrees, 4 mirrored top to bottom, 5 transposed,
+ * 6 by 90 clockwise, 7 transposed over the other diagonal, 8 by 90 counter-clockwise; 5 to 8 swap the sides.
+ * Errors: ARGUMENT (another number), MEMORY; the picture is unchanged then. */
+tenebra_code tn_image_orient(tn_image *image, unsigned orientation, tenebra_error *error);
+
+/* RGBA (straight alpha) to RGB over white, in place: round(a/255 * value + (1 - a/255) * 255) in the
+ * integer form that Pillow's paste with a mask has, the way the Qwen2-VL tools flatten pictures. */
+void tn_image_flatten(tn_image *image);
+
+#endif
