@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -196,6 +197,18 @@ static tenebra_code put_header(tn_writer *writer)
     return writer->failure.code;
 }
 
+/* Better said now than after writing the disk full. File systems that count no blocks are trusted. */
+static tenebra_code check_room(tn_writer *writer)
+{
+    struct statvfs info;
+    size_t room;
+    if (fstatvfs(writer->descriptor, &info) != 0 || info.f_blocks == 0 ||
+        !tn_size_mul(info.f_bavail, info.f_frsize, &room) || room >= writer->declared)
+        return TENEBRA_OK;
+    return tn_fail(&writer->failure, TENEBRA_ERROR_IO, writer->path,
+                   "needs %zu bytes, but only %zu are free on its disk", writer->declared, room);
+}
+
 static tenebra_code start(tn_writer *writer)
 {
     writer->started = true;
@@ -203,6 +216,7 @@ static tenebra_code start(tn_writer *writer)
         json_object_set(writer->header, TN_SAFETENSORS_METADATA, writer->metadata) != 0)
         return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for the metadata");
     TN_TRY(make_partial(writer));
+    TN_TRY(check_room(writer));
     return put_header(writer);
 }
 

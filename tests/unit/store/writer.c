@@ -251,6 +251,21 @@ static void test_full_disk(void **state)
     assert_old(here);
 }
 
+/* More than any disk has is refused before the first byte. */
+static void test_no_room(void **state)
+{
+    const place *here = *state;
+    write_old(here, 10);
+    const size_t size = (size_t)1 << 59;
+    tenebra_error error = { 0 };
+    tn_writer *writer = tn_writer_open(here->path, NULL);
+    assert_int_equal(tn_writer_declare(writer, "new", TN_STORE_U8, 1, &size, NULL), TENEBRA_OK);
+    assert_int_equal(tn_writer_write(writer, "n", 1, &error), TENEBRA_ERROR_IO);
+    assert_error(&error, TENEBRA_ERROR_IO, "x.safetensors", "needs 576460752303423488 bytes, but only");
+    tn_writer_close(writer);
+    assert_old(here);
+}
+
 static void test_impossible_places(void **state)
 {
     const place *here = *state;
@@ -315,11 +330,11 @@ static tenebra_code call_product(tn_writer *writer, tenebra_error *error)
 
 static tenebra_code call_sum(tn_writer *writer, tenebra_error *error)
 {
-    const size_t huge = (size_t)1 << 58; /* 2^61 bits, 2^60 bytes */
+    const size_t huge = (size_t)1 << 58; /* 2^60 bytes each; offsets end at 2^63 - 1 */
     char name[2] = "a";
-    for (; name[0] < 'z' && declare(writer, name, 1, &huge, error) == TENEBRA_OK; name[0]++)
-        ;
-    return declare(writer, "z", 1, &huge, error);
+    for (size_t i = 0; i < 7; i++, name[0]++)
+        assert_int_equal(declare(writer, name, 1, &huge, error), TENEBRA_OK);
+    return declare(writer, name, 1, &huge, error);
 }
 
 static tenebra_code call_late_tensor(tn_writer *writer, tenebra_error *error)
@@ -404,7 +419,7 @@ int main(void)
         TEST(test_round_trip),  TEST(test_copy_of_reference_file), TEST(test_no_tensors),
         TEST(test_replaces_at_once), TEST(test_given_up),   TEST(test_unfinished_data),
         TEST(test_full_disk),   TEST(test_impossible_places),      TEST(test_bad_calls),
-        TEST(test_mode),
+        TEST(test_mode),        TEST(test_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
