@@ -1,0 +1,303 @@
+#include "model/random.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "model/plan.h"
+#include "store/writer.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A block of noise serves all tensors, each from its own offset. Its length is prime, so that the rows of
+ * a matrix start at different places of it and never repeat each other. */
+enum { NOISE = 1048573, PIECE = 1 << 14 };
+
+static const double BIAS_DEVIATION = 0.02, SCALE_DEVIATION = 0.05;
+
+typedef struct noise {
+    tn_real *values;       /* [2 * NOISE], the second half repeats the first */
+    unsigned char *packed; /* NOISE values in the type of the weights        */
+    tn_rng rng;            /* chooses the offsets                            */
+} noise;
+
+static void close_noise(noise *source)
+{
+    free(source->values);
+    free(source->packed);
+}
+
+static tenebra_code open_noise(noise *source, const tn_random_options *options, tenebra_error *error)
+{
+    source->values = malloc(2 * (size_t)NOISE * sizeof *source->values);
+    source->packed = malloc(tn_dtype_row_bytes(options->type, NOISE));
+    if (source->values == NULL || source->packed == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, options->shape, "no memory for a block of noise");
+    source->rng = tn_rng_seed(options->seed);
+    for (size_t i = 0; i < NOISE; i++)
+        source->values[i] = source->values[NOISE + i] = (tn_real)tn_rng_normal(&source->rng);
+    return TENEBRA_OK;
+}
+
+/* Fills the packed block with the noise of one tensor. `count` <= NOISE. */
+static void pack_noise(noise *source, const tn_random_options *options, const tn_planned *tensor, size_t count)
+{
+    const tn_dtype_traits *traits = tn_dtype_of(options->type);
+    double mean = 0, deviation = BIAS_DEVIATION;
+    if (tensor->matrix) {
+        deviation = 1 / sqrt((double)tensor->inputs);
+    } else if (tensor->scale) {
+        mean = 1;
+        deviation = SCALE_DEVIATION;
+    }
+    const tn_real *from = source->values + tn_rng_below(&source->rng, NOISE);
+    for (size_t begin = 0; begin < count; begin += PIECE) {
+        tn_real scaled[PIECE];
+        size_t size = tn_min(PIECE, count - begin);
+        for (size_t i = 0; i < size; i++)
+            scaled[i] = (tn_real)(mean + deviation * (double)from[begin + i]);
+        traits->pack(scaled, size, source->packed + tn_dtype_row_bytes(options->type, begin));
+    }
+}
+
+/* What writing one model needs. */
+typedef struct job {
+    const tn_random_options *options;
+    tn_writer *writer;
+    noise noise;
+    size_t total; /* bytes of weights */
+} job;
+
+static tenebra_code declare(void *user, const tn_planned *tensor, tenebra_error *error)
+{
+    job *work = user;
+    return tn_writer_declare(work->writer, tensor->name, tn_store_type_of_weight(work->options->type),
+                             tensor->rank, tensor->shape, error);
+}
+
+static tenebra_code write_tensor(void *user, const tn_planned *tensor, tenebra_error *error)
+{
+    job *work = user;
+    const tn_random_options *options = work->options;
+    pack_noise(&work->noise, options, tensor, tn_min(NOISE, tensor->elements));
+    for (size_t begin = 0; begin < tensor->elements; begin += NOISE) {
+        size_t count = tn_min(NOISE, tensor->elements - begin);
+        TN_TRY(tn_writer_write(work->writer, work->noise.packed, tn_dtype_row_bytes(options->type, count), error));
+        size_t done = work->total - tn_writer_missing(work->writer);
+        if (options->progress != NULL && !options->progress(options->user, done, work->total))
+            return tn_fail(error, TENEBRA_ERROR_CANCELLED, options->shape, "writing was stopped");
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *options, const char *path,
+                                  tenebra_error *error)
+{
+    job work = { .options = options };
+    work.writer = tn_writer_open(path, error);
+    if (work.writer == NULL)
+        return TENEBRA_ERROR_IO;
+    tenebra_code code = open_noise(&work.noise, options, error);
+    if (code == TENEBRA_OK)
+        code = tn_writer_metadata(work.writer, "format", "pt", error); /* what HF loaders ask for */
+    if (code == TENEBRA_OK)
+        code = tn_plan_each(plan, declare, &work, error);
+    work.total = tn_writer_missing(work.writer);
+    if (code == TENEBRA_OK)
+        code = tn_plan_each(plan, write_tensor, &work, error);
+    if (code == TENEBRA_OK)
+        code = tn_writer_finish(work.writer, error);
+    close_noise(&work.noise);
+    tn_writer_close(work.writer);
+    return code;
+}
+
+static tenebra_code add_elements(void *user, const tn_planned *tensor, tenebra_error *error)
+{
+    size_t *total = user;
+    if (!tn_size_add(*total, tensor->elements, total) || *total > SIZE_MAX / sizeof(double))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, tensor->name, "a model of this size does not exist");
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_random_model_size(const tn_random_options *options, size_t *bytes, size_t *count,
+                                  tenebra_error *error)
+{
+    tn_plan plan;
+    TN_TRY(tn_plan_open(&plan, options->shape, options->tokenizer, error));
+    size_t elements = 0;
+    tenebra_code code = tn_plan_each(&plan, add_elements, &elements, error);
+    tn_plan_close(&plan);
+    if (code == TENEBRA_OK && bytes != NULL)
+        *bytes = tn_dtype_row_bytes(options->type, elements);
+    if (code == TENEBRA_OK && count != NULL)
+        *count = elements;
+    return code;
+}
+
+/* ---------------------------------------------------- the other files -- */
+
+static const char CONFIG[] = "config.json", GENERATION[] = "generation_config.json",
+                  PREPROCESSOR[] = "preprocessor_config.json", WEIGHTS[] = "model.safetensors";
+
+static const char *const tokenizer_files[] = { "tokenizer.json",       "tokenizer_config.json",   "vocab.json",
+                                               "merges.txt",           "added_tokens.json",       "chat_template.json",
+                                               "chat_template.jinja", "special_tokens_map.json" };
+enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
+
+static tenebra_code save(const char *path, const void *bytes, size_t size, tenebra_error *error)
+{
+    FILE *file = fopen(path, "wb");
+    if (file == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be created: %s", strerror(errno));
+    bool written = fwrite(bytes, 1, size, file) == size;
+    if (fclose(file) != 0 || !written)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
+    return TENEBRA_OK;
+}
+
+static tenebra_code save_in(const char *directory, const char *name, const void *bytes, size_t size,
+                            tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name);
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    tenebra_code code = save(path, bytes, size, error);
+    free(path);
+    return code;
+}
+
+static tenebra_code save_json(const char *directory, const char *name, const json_t *value, tenebra_error *error)
+{
+    char *text = value != NULL ? json_dumps(value, JSON_INDENT(2)) : NULL;
+    if (text == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for JSON");
+    tenebra_code code = save_in(directory, name, text, strlen(text), error);
+    free(text);
+    return code;
+}
+
+static const char *torch_name(tn_dtype type)
+{
+    switch (type) {
+    case TN_F16: return "float16";
+    case TN_BF16: return "bfloat16";
+    case TN_F64: return "float64";
+    default: return "float32";
+    }
+}
+
+static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_dtype type, tenebra_error *error)
+{
+    json_t *config = plan->config;
+    if (json_object_set_new(config, "torch_dtype", json_string(torch_name(type))) != 0)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, CONFIG, "no memory for JSON");
+    TN_TRY(save_json(directory, CONFIG, config, error));
+    json_t *generation = json_pack("{s:b, s:O*, s:O*}", "do_sample", 0, "bos_token_id",
+                                   json_object_get(config, "bos_token_id"), "eos_token_id",
+                                   json_object_get(config, "eos_token_id"));
+    tenebra_code code = save_json(directory, GENERATION, generation, error);
+    json_decref(generation);
+    if (code == TENEBRA_OK)
+        code = save_in(directory, PREPROCESSOR, plan->backbone->preprocessor,
+                       strlen(plan->backbone->preprocessor), error);
+    return code;
+}
+
+static tenebra_code copy_file(const char *from, const char *directory, const char *name, tenebra_error *error)
+{
+    tn_file file;
+    TN_TRY(tn_file_map(&file, from, error));
+    tenebra_code code = save_in(directory, name, file.data != NULL ? file.data : (const void *)"", file.size, error);
+    tn_file_unmap(&file);
+    return code;
+}
+
+static tenebra_code copy_tokenizer(const char *source, const char *directory, tenebra_error *error)
+{
+    for (size_t i = 0; i < TOKENIZER_FILES; i++) {
+        char *from = tn_path_join(source, tokenizer_files[i]);
+        if (from == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, source, "no memory for a path");
+        tenebra_code code = tn_path_is_file(from) ? copy_file(from, directory, tokenizer_files[i], error) : TENEBRA_OK;
+        free(from);
+        TN_TRY(code);
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code write_files(const tn_plan *plan, const char *directory, const tn_random_options *options,
+                                tenebra_error *error)
+{
+    char *path = tn_path_join(directory, WEIGHTS);
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    tenebra_code code = save_configs(plan, directory, options->type, error);
+    if (code == TENEBRA_OK && options->tokenizer != NULL)
+        code = copy_tokenizer(options->tokenizer, directory, error);
+    if (code == TENEBRA_OK)
+        code = write_weights(plan, options, path, error);
+    free(path);
+    return code;
+}
+
+/* -------------------------------------------------------- the directory -- */
+
+/* Makes the directory, or accepts an empty one. */
+static tenebra_code claim_directory(const char *directory, bool *made, tenebra_error *error)
+{
+    *made = mkdir(directory, 0777) == 0;
+    if (!*made && errno != EEXIST)
+        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be created: %s", strerror(errno));
+    DIR *list = opendir(directory);
+    if (list == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, directory, "is not a directory that can be read: %s", strerror(errno));
+    bool empty = true;
+    for (const struct dirent *entry; (entry = readdir(list)) != NULL;)
+        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+    closedir(list);
+    if (!empty)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory, "is not empty; a new model needs a directory of its own");
+    return TENEBRA_OK;
+}
+
+static void remove_from(const char *directory, const char *name)
+{
+    char *path = tn_path_join(directory, name);
+    if (path != NULL)
+        unlink(path);
+    free(path);
+}
+
+static void remove_files(const char *directory, bool made)
+{
+    remove_from(directory, CONFIG);
+    remove_from(directory, GENERATION);
+    remove_from(directory, PREPROCESSOR);
+    for (size_t i = 0; i < TOKENIZER_FILES; i++)
+        remove_from(directory, tokenizer_files[i]);
+    if (made)
+        rmdir(directory);
+}
+
+tenebra_code tn_random_model_write(const char *directory, const tn_random_options *options,
+                                   tenebra_error *error)
+{
+    tn_plan plan;
+    TN_TRY(tn_plan_open(&plan, options->shape, options->tokenizer, error));
+    bool made = false;
+    tenebra_code code = claim_directory(directory, &made, error);
+    if (code == TENEBRA_OK) {
+        code = write_files(&plan, directory, options, error);
+        if (code != TENEBRA_OK)
+            remove_files(directory, made);
+    }
+    tn_plan_close(&plan);
+    return code;
+}

@@ -1,0 +1,48 @@
+/* Model directories with random weights, for measuring speed and for tests where no real weights are.
+ *
+ * A shape is a configuration under a name: src/model/shapes/<name>.json, built into the library. Its
+ * member "config" becomes config.json; "tokens" names, for keys of it that are token ids, the token
+ * that a tokenizer must know under that text. The tensors follow from the backbone's table, so what is
+ * written is what tn_model_open expects. */
+#ifndef TN_MODEL_RANDOM_H
+#define TN_MODEL_RANDOM_H
+
+#include "kern/dtype.h"
+#include "base/status.h"
+
+typedef struct tn_shape {
+    const char *name;
+    const unsigned char *text; /* JSON */
+    size_t length;
+} tn_shape;
+
+/* All shapes by name; the last one has no name. */
+extern const tn_shape tn_shapes[];
+
+typedef struct tn_random_options {
+    const char *shape;      /* name of a shape                                                 */
+    const char *tokenizer;  /* a directory whose tokenizer files are copied, or NULL for none.
+                             * Token ids of the configuration are then looked up in it, and the
+                             * vocabulary grows where it is smaller than the tokenizer's.       */
+    uint64_t seed;
+    tn_dtype type;          /* of the weights */
+    bool (*progress)(void *user, size_t done, size_t total); /* bytes; false stops; may be NULL */
+    void *user;
+} tn_random_options;
+
+/* Bytes of all weights that the options ask for, and how many they are; both may be NULL. Nothing
+ * is written. Errors: ARGUMENT (unknown shape; the sentence lists them), as tn_tokenizer_open. */
+tenebra_code tn_random_model_size(const tn_random_options *options, size_t *bytes, size_t *count,
+                                  tenebra_error *error);
+
+/* Writes config.json, generation_config.json, preprocessor_config.json, model.safetensors and the
+ * tokenizer's files into `directory`, which is made if need be and must be empty. The same options
+ * give the same bytes (with the same C library). Matrices are normal with variance 1 / inputs, so that
+ * values neither grow nor fade; norm scales lie around 1, biases around 0. After a failure nothing
+ * remains.
+ * Errors: ARGUMENT, IO, MISMATCH (the tokenizer lacks a token), CANCELLED, MEMORY, and those of reading
+ * a tokenizer. Threads: any, one for a directory. */
+tenebra_code tn_random_model_write(const char *directory, const tn_random_options *options,
+                                   tenebra_error *error);
+
+#endif
