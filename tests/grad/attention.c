@@ -132,6 +132,31 @@ static void constants_are_skipped(void **state)
     }
 }
 
+/* Keys, values and queries that something after the attention reads as well: gradients add up. */
+static tn_tensor build_used_again(gradient_case *c)
+{
+    tn_ops *ops = &c->ops;
+    tn_keys keys = cache(c, 5, 4);
+    tn_tensor k = input(c, 0), v = input(c, 1), q = input(c, 2);
+    tn_op_store(ops, &keys, 0, k, v);
+    tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 2, .causal = true };
+    tn_tensor a = tn_op_swiglu(ops, tn_op_attention(ops, q, &keys, &shape), v);
+    return project(c, tn_op_add(ops, tn_op_add(ops, tn_op_add(ops, a, k), v), q));
+}
+
+static void used_again_is_right(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        gradient_case c;
+        case_open(&c, seed);
+        for (size_t i = 0; i < 3; i++)
+            add(&c, 5, 4, 0, 1);
+        check(&c, build_used_again);
+        case_close(&c);
+    }
+}
+
 /* The store's backward leaves the gradients of the cache at zero. */
 static tn_tensor build_kept(gradient_case *c)
 {
@@ -169,6 +194,7 @@ int main(void)
         cmocka_unit_test(spans_are_right),
         cmocka_unit_test(segments_are_right),
         cmocka_unit_test(constants_are_skipped),
+        cmocka_unit_test(used_again_is_right),
         cmocka_unit_test(gradients_move_out_of_the_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
