@@ -44,6 +44,200 @@ typedef struct tenebra_error {
     char sentence[512];
 } tenebra_error;
 
+/* ------------------------------------------------------------- model -- */
+
+/* Read-only once open: any number of sessions in any number of threads may share one. */
+typedef struct tenebra_model tenebra_model;
+
+typedef struct tenebra_model_options {
+    const char *kernels;       /* name of a kernel set; NULL: TENEBRA_KERNELS from the environment, or
+                                * else the best that this machine runs                             */
+    const char *chat_template; /* name of a template; NULL: the one that the directory brings       */
+} tenebra_model_options;
+
+/* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors (or shards with
+ * their index), tokenizer.json, preprocessor_config.json. Weights are mapped, not copied. `options` may be
+ * NULL. Errors: IO, FORMAT, UNSUPPORTED, MISMATCH (a missing, spare or misshapen tensor, by name). */
+TENEBRA_API tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options,
+                                              tenebra_error *error);
+
+/* Closes a model whose sessions are all closed. NULL is allowed. */
+TENEBRA_API void tenebra_model_close(tenebra_model *model);
+
+/* ----------------------------------------------------------- methods -- */
+
+/* One option of a reasoning method. */
+typedef struct tenebra_option {
+    const char *name;     /* e.g. "n-latent"                                        */
+    const char *argument; /* "N", or the accepted words as "a|b|c"                   */
+    const char *value;    /* the default                                            */
+    const char *help;     /* one line                                               */
+    double minimum, maximum; /* of a number                                          */
+} tenebra_option;
+
+/* Methods by index, NULL past the last: its name, one line about it, and its options (ending with
+ * name == NULL). `summary` and `options` may be NULL. Threads: any. */
+TENEBRA_API const char *tenebra_method_at(size_t index, const char **summary, const tenebra_option **options);
+
+/* ----------------------------------------------------------- request -- */
+
+typedef enum tenebra_part_kind {
+    TENEBRA_PART_TEXT,       /* text: UTF-8, length bytes (0: up to its zero). Never read as control tokens */
+    TENEBRA_PART_IMAGE_FILE, /* text: path of a JPEG, PNG or WebP file                                     */
+    TENEBRA_PART_IMAGE_BYTES /* bytes, length: such a file in memory                                       */
+} tenebra_part_kind;
+
+typedef struct tenebra_part {
+    tenebra_part_kind kind;
+    const char *text;
+    const void *bytes;
+    size_t length;
+} tenebra_part;
+
+typedef struct tenebra_message {
+    const char *role; /* "system", "user" or "assistant" */
+    const tenebra_part *parts;
+    size_t part_count;
+} tenebra_message;
+
+typedef struct tenebra_setting {
+    const char *name, *value;
+} tenebra_setting;
+
+struct tenebra_event;
+
+/* Called while an answer is being made, from the thread that asked. Returning false cancels. */
+typedef bool tenebra_event_fn(void *user, const struct tenebra_event *event);
+
+/* A zeroed request with messages is a valid one: direct answer, greedy. */
+typedef struct tenebra_request {
+    const tenebra_message *messages;
+    size_t message_count;
+    const char *method;              /* NULL: "direct"                                       */
+    const tenebra_setting *settings; /* of the method's options                              */
+    size_t setting_count;
+    const char *positions;    /* "sequential", "mrope", or NULL: as the method defines        */
+    size_t max_tokens;        /* 0: 512                                                       */
+    double temperature;       /* 0: greedy, and the next three are not used                   */
+    size_t top_k;             /* 0: all                                                       */
+    double top_p;             /* 0: 1                                                         */
+    uint64_t seed;
+    const char *const *stops; /* generation ends before any of these texts                    */
+    size_t stop_count;
+    size_t image_width, image_height; /* resize every image to this, 0: the model's own rule  */
+    size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
+    bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
+    size_t lens;              /* tokens to read from each latent through the head, at most 32  */
+    bool recompute;           /* run all rows again at every step, as the reference does: slow  */
+    tenebra_event_fn *on_event;
+    void *user;
+} tenebra_request;
+
+/* ------------------------------------------------------------- trace -- */
+
+/* A picked image embedding: which, how it scored, and the rectangle that it stands for in
+ * the picture as given (after its EXIF orientation), in pixels. */
+typedef struct tenebra_pick {
+    size_t image; /* from 0, in the order of the request  */
+    size_t index; /* of the image's embeddings, row-major */
+    double score; /* attention, mean over layers and heads */
+    double x0, y0, x1, y1;
+} tenebra_pick;
+
+typedef struct tenebra_lens {
+    int32_t token;
+    const char *text;   /* as the tokenizer prints it; "" without a tokenizer */
+    double probability; /* softmax over the vocabulary                        */
+} tenebra_lens;
+
+/* One latent step. */
+typedef struct tenebra_step {
+    const tenebra_pick *picks; /* in the order in which they were inserted */
+    size_t pick_count;
+    double attention_ratio; /* from the step's last row: attention to the step's picks over attention to
+                             * all latent text so far; NaN where either is missing. IVT-LR, figure 5       */
+    double attention_focus; /* 1 / (entropy of the attention among the step's picks + 1e-6); NaN without picks */
+    double hidden_norm;     /* Euclidean norm of the latent text, before any intervention                */
+    const tenebra_lens *lens;
+    size_t lens_count;
+    double milliseconds;
+} tenebra_step;
+
+typedef enum tenebra_finish {
+    TENEBRA_FINISH_END_TOKEN, /* the model ended its answer */
+    TENEBRA_FINISH_STOP_TEXT, /* one of the stop texts      */
+    TENEBRA_FINISH_LENGTH     /* max_tokens or the context  */
+} tenebra_finish;
+
+/* Everything about one answer. Borrowed from the session, valid until the next ask or the close. */
+typedef struct tenebra_trace {
+    const char *method, *positions, *kernels;
+    const tenebra_setting *settings; /* all options of the method as they took effect */
+    size_t setting_count;
+    double temperature, top_p;
+    size_t top_k;
+    uint64_t seed;
+    size_t threads;
+    const char *text; /* the answer, UTF-8, without control tokens */
+    const int32_t *tokens;
+    size_t token_count; /* sampled tokens, the end token included */
+    tenebra_finish finish;
+    const tenebra_step *steps;
+    size_t step_count;
+    size_t prompt_tokens;      /* rows of the prompt, image embeddings included */
+    size_t image_tokens;       /* image embeddings in the prompt                 */
+    size_t latent_steps;       /* latent passes                                  */
+    size_t injected_tokens;    /* image embeddings fed again                      */
+    size_t positions_computed; /* rows that went through the decoder              */
+    double decode_ms;          /* reading, resizing and cutting pictures          */
+    double vision_ms, prefill_ms, latent_ms, generation_ms, total_ms;
+} tenebra_trace;
+
+typedef enum tenebra_event_kind {
+    TENEBRA_EVENT_PROMPT, /* the prompt is in the cache            */
+    TENEBRA_EVENT_STEP,   /* a latent step ended: step, index      */
+    TENEBRA_EVENT_TEXT    /* more of the answer: text, whole UTF-8 */
+} tenebra_event_kind;
+
+typedef struct tenebra_event {
+    tenebra_event_kind kind;
+    const tenebra_trace *trace; /* so far */
+    const tenebra_step *step;
+    size_t index;
+    const char *text;
+} tenebra_event;
+
+/* ----------------------------------------------------------- session -- */
+
+/* One conversation's memory and threads. One thread at a time. */
+typedef struct tenebra_session tenebra_session;
+
+typedef struct tenebra_session_options {
+    size_t context; /* rows of prompt, latents and answer; 0: the smaller of 8192 and the model's limit */
+    size_t threads; /* 0: all processors. Results do not depend on it                                   */
+} tenebra_session_options;
+
+/* `options` may be NULL. The model must outlive the session. Errors: LIMIT, MEMORY. */
+TENEBRA_API tenebra_session *tenebra_session_open(const tenebra_model *model,
+                                                  const tenebra_session_options *options, tenebra_error *error);
+
+/* Answers a request from an empty cache. On success *trace is the account of it (`trace` may be NULL).
+ * Errors: ARGUMENT (unknown method, option or role), IO, FORMAT, UNSUPPORTED and LIMIT (pictures,
+ * context), MISMATCH (no tokenizer), CANCELLED. The session stays usable after every error. */
+TENEBRA_API tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
+                                             const tenebra_trace **trace, tenebra_error *error);
+
+/* Makes the running ask return CANCELLED soon. From any thread; without a running ask it has no effect. */
+TENEBRA_API void tenebra_session_cancel(tenebra_session *session);
+
+/* NULL is allowed. */
+TENEBRA_API void tenebra_session_close(tenebra_session *session);
+
+/* The trace as one JSON object in fresh memory, for free(). NULL without memory. */
+TENEBRA_API char *tenebra_trace_json(const tenebra_trace *trace);
+
+TENEBRA_API const char *tenebra_version(void);
+
 #ifdef __cplusplus
 }
 #endif

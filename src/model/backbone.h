@@ -1,0 +1,89 @@
+/* A backbone: what is particular to one family of models, in one file of model/backbones/.
+ *
+ * It reads config.json into sizes and flags, lists the tensors with their names and shapes, and knows the
+ * positions of a prompt with images. Networks, loading and the session are shared. The list of
+ * backbones is made by the build from the files present (cmake/registry.cmake). */
+#ifndef TN_MODEL_BACKBONE_H
+#define TN_MODEL_BACKBONE_H
+
+#include "base/json.h"
+#include "model/network.h"
+
+/* Sizes that tensor shapes are made of. */
+typedef enum tn_dim {
+    TN_DIM_ONE,         /* second dimension of a vector                 */
+    TN_DIM_VOCABULARY,  /* free: taken from the tensor                  */
+    TN_DIM_HIDDEN,
+    TN_DIM_QUERY,       /* H * D                                        */
+    TN_DIM_KEY,         /* Hkv * D                                      */
+    TN_DIM_INTERMEDIATE,
+    TN_DIM_VISION,      /* embed_dim of the tower                       */
+    TN_DIM_VISION_MLP,
+    TN_DIM_PATCH,       /* values of a patch                            */
+    TN_DIM_MERGED,      /* embed_dim * merge^2                          */
+    TN_DIM_COUNT
+} tn_dim;
+
+/* Where a tensor goes: into tn_model (once), or into layer or block n. */
+typedef enum tn_scope { TN_SCOPE_MODEL, TN_SCOPE_LAYER, TN_SCOPE_BLOCK } tn_scope;
+
+typedef enum tn_presence {
+    TN_REQUIRED,
+    TN_HEAD /* may be absent when the head is tied to the embedding */
+} tn_presence;
+
+/* One tensor, or one in each layer: its name with %zu for the number, and its slot. `parts` > 1
+ * means that the tensor's rows are cut into that many equal blocks, for consecutive slots. */
+typedef struct tn_tensor_row {
+    const char *name;
+    tn_scope scope;
+    bool matrix;   /* tn_weight slot, else tn_vector */
+    size_t offset; /* of the slot in its struct      */
+    tn_dim rows, cols;
+    tn_presence presence;
+    size_t parts;  /* 0 counts as 1                  */
+} tn_tensor_row;
+
+/* Names stored as `stored`... mean `canonical`... */
+typedef struct tn_rename {
+    const char *stored, *canonical;
+} tn_rename;
+
+typedef struct tn_model_config {
+    tn_decoder_config decoder;
+    tn_vision_config vision;
+    size_t patch_size, temporal_patch_size, channels;
+    bool tie_word_embeddings;
+    size_t vocab_size;             /* as config.json says; tensors decide */
+    int32_t image_token, vision_start_token, vision_end_token; /* -1: none */
+    int32_t eos_tokens[8];
+    size_t eos_count;
+    size_t dims[TN_DIM_COUNT];
+} tn_model_config;
+
+typedef struct tn_backbone {
+    const char *name;
+    const char *const *model_types;  /* values of "model_type", NULL-terminated   */
+    const char *chat_template;       /* used where the directory brings none      */
+    const tn_rename *renames;        /* ends with { NULL, NULL }                   */
+    const tn_tensor_row *tensors;    /* ends with name == NULL                     */
+    const char *preprocessor;        /* JSON used where the directory has no preprocessor_config.json */
+
+    /* Fills *config from config.json, everything checked. Errors: FORMAT, UNSUPPORTED. */
+    tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,
+                                tenebra_error *error);
+
+    /* Position of each of `count` prompt ids, starting at `first`; runs of the image token take the
+     * grids in turn. *next receives the position that follows. Errors: MISMATCH (ids and grids). */
+    tenebra_code (*positions)(const tn_model_config *config, const int32_t *ids, size_t count,
+                              const tn_grid *grids, size_t grid_count, int32_t first,
+                              tn_position *positions, int32_t *next, tenebra_error *error);
+} tn_backbone;
+
+/* All backbones, NULL-terminated. */
+extern const tn_backbone *const tn_backbones[];
+
+/* The backbone that reads this "model_type" of config.json, or NULL. Threads: any. */
+const tn_backbone *tn_backbone_find(const char *model_type);
+
+#endif

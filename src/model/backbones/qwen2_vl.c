@@ -1,0 +1,283 @@
+/* Qwen2-VL, 2B to 72B. Source: arXiv:2409.12191 and the layout of the published checkpoints. */
+#include "model/backbone.h"
+#include "model/model.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+#define MODEL(member) TN_SCOPE_MODEL, offsetof(tn_model, member)
+#define LAYER(member) TN_SCOPE_LAYER, offsetof(tn_decoder_layer, member)
+#define BLOCK(member) TN_SCOPE_BLOCK, offsetof(tn_vision_block, member)
+
+#define ROW_(name, scope, offset, matrix, rows, cols, presence, parts) \
+    { name, scope, matrix, offset, rows, cols, presence, parts }
+#define ROW(...) ROW_(__VA_ARGS__)
+#define WEIGHT(name, slot, rows, cols) ROW(name, slot, true, TN_DIM_##rows, TN_DIM_##cols, TN_REQUIRED, 1)
+#define VECTOR(name, slot, size) ROW(name, slot, false, TN_DIM_##size, TN_DIM_ONE, TN_REQUIRED, 1)
+
+static const tn_tensor_row tensors[] = {
+    WEIGHT("model.embed_tokens.weight", MODEL(decoder.embed), VOCABULARY, HIDDEN),
+    VECTOR("model.norm.weight", MODEL(decoder.norm), HIDDEN),
+    ROW("lm_head.weight", MODEL(decoder.head), true, TN_DIM_VOCABULARY, TN_DIM_HIDDEN, TN_HEAD, 1),
+
+    VECTOR("model.layers.%zu.input_layernorm.weight", LAYER(input_norm), HIDDEN),
+    WEIGHT("model.layers.%zu.self_attn.q_proj.weight", LAYER(q), QUERY, HIDDEN),
+    VECTOR("model.layers.%zu.self_attn.q_proj.bias", LAYER(q_bias), QUERY),
+    WEIGHT("model.layers.%zu.self_attn.k_proj.weight", LAYER(k), KEY, HIDDEN),
+    VECTOR("model.layers.%zu.self_attn.k_proj.bias", LAYER(k_bias), KEY),
+    WEIGHT("model.layers.%zu.self_attn.v_proj.weight", LAYER(v), KEY, HIDDEN),
+    VECTOR("model.layers.%zu.self_attn.v_proj.bias", LAYER(v_bias), KEY),
+    WEIGHT("model.layers.%zu.self_attn.o_proj.weight", LAYER(o), HIDDEN, QUERY),
+    VECTOR("model.layers.%zu.post_attention_layernorm.weight", LAYER(post_attention_norm), HIDDEN),
+    WEIGHT("model.layers.%zu.mlp.gate_proj.weight", LAYER(gate), INTERMEDIATE, HIDDEN),
+    WEIGHT("model.layers.%zu.mlp.up_proj.weight", LAYER(up), INTERMEDIATE, HIDDEN),
+    WEIGHT("model.layers.%zu.mlp.down_proj.weight", LAYER(down), HIDDEN, INTERMEDIATE),
+
+    WEIGHT("visual.patch_embed.proj.weight", MODEL(vision.patch_embed), VISION, PATCH),
+    VECTOR("visual.blocks.%zu.norm1.weight", BLOCK(norm1), VISION),
+    VECTOR("visual.blocks.%zu.norm1.bias", BLOCK(norm1_bias), VISION),
+    ROW("visual.blocks.%zu.attn.qkv.weight", BLOCK(q), true, TN_DIM_VISION, TN_DIM_VISION, TN_REQUIRED, 3),
+    ROW("visual.blocks.%zu.attn.qkv.bias", BLOCK(q_bias), false, TN_DIM_VISION, TN_DIM_ONE, TN_REQUIRED, 3),
+    WEIGHT("visual.blocks.%zu.attn.proj.weight", BLOCK(proj), VISION, VISION),
+    VECTOR("visual.blocks.%zu.attn.proj.bias", BLOCK(proj_bias), VISION),
+    VECTOR("visual.blocks.%zu.norm2.weight", BLOCK(norm2), VISION),
+    VECTOR("visual.blocks.%zu.norm2.bias", BLOCK(norm2_bias), VISION),
+    WEIGHT("visual.blocks.%zu.mlp.fc1.weight", BLOCK(fc1), VISION_MLP, VISION),
+    VECTOR("visual.blocks.%zu.mlp.fc1.bias", BLOCK(fc1_bias), VISION_MLP),
+    WEIGHT("visual.blocks.%zu.mlp.fc2.weight", BLOCK(fc2), VISION, VISION_MLP),
+    VECTOR("visual.blocks.%zu.mlp.fc2.bias", BLOCK(fc2_bias), VISION),
+    VECTOR("visual.merger.ln_q.weight", MODEL(vision.merge_norm), VISION),
+    VECTOR("visual.merger.ln_q.bias", MODEL(vision.merge_norm_bias), VISION),
+    WEIGHT("visual.merger.mlp.0.weight", MODEL(vision.merge1), MERGED, MERGED),
+    VECTOR("visual.merger.mlp.0.bias", MODEL(vision.merge1_bias), MERGED),
+    WEIGHT("visual.merger.mlp.2.weight", MODEL(vision.merge2), HIDDEN, MERGED),
+    VECTOR("visual.merger.mlp.2.bias", MODEL(vision.merge2_bias), HIDDEN),
+    { NULL, TN_SCOPE_MODEL, false, 0, TN_DIM_ONE, TN_DIM_ONE, TN_REQUIRED, 0 }
+};
+
+/* transformers >= 4.52 may save the names it uses in memory. */
+static const tn_rename renames[] = {
+    { "model.language_model.", "model." },
+    { "model.visual.", "visual." },
+    { NULL, NULL }
+};
+
+/* The text part stands at the top level, or in text_config (transformers >= 4.52). */
+static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_config *config,
+                                 tenebra_error *error)
+{
+    tn_decoder_config *decoder = &config->decoder;
+    const char *activation = "silu";
+    bool window = false;
+    double theta = 1000000.0, eps = 1e-6;
+    decoder->max_position_embeddings = 32768;
+    TN_TRY(tn_json_size(json, "hidden_size", 2, 1u << 20, &decoder->hidden_size, file, error));
+    TN_TRY(tn_json_size(json, "num_hidden_layers", 1, 4096, &decoder->num_hidden_layers, file, error));
+    TN_TRY(tn_json_size(json, "num_attention_heads", 1, 4096, &decoder->num_attention_heads, file, error));
+    decoder->num_key_value_heads = decoder->num_attention_heads;
+    TN_TRY(tn_json_size(json, "num_key_value_heads", 1, 4096, &decoder->num_key_value_heads, file, error));
+    TN_TRY(tn_json_size(json, "intermediate_size", 1, 1u << 22, &decoder->intermediate_size, file, error));
+    TN_TRY(tn_json_size(json, "max_position_embeddings", 1, 1u << 26, &decoder->max_position_embeddings, file,
+                        error));
+    TN_TRY(tn_json_size(json, "vocab_size", 1, 1u << 26, &config->vocab_size, file, error));
+    TN_TRY(tn_json_number(json, "rms_norm_eps", 0, 1, &eps, file, error));
+    TN_TRY(tn_json_number(json, "rope_theta", 1, 1e12, &theta, file, error));
+    TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
+    TN_TRY(tn_json_bool(json, "use_sliding_window", &window, file, error));
+    if (decoder->hidden_size == 0 || decoder->num_hidden_layers == 0 || decoder->num_attention_heads == 0 ||
+        decoder->intermediate_size == 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "one of \"hidden_size\", \"num_hidden_layers\", "
+                       "\"num_attention_heads\", \"intermediate_size\" is missing");
+    if (strcmp(activation, "silu") != 0)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"hidden_act\" is \"%s\"; this backbone uses silu",
+                       activation);
+    if (window)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"use_sliding_window\" is not supported");
+    if (decoder->num_attention_heads % decoder->num_key_value_heads != 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "%zu attention heads cannot share %zu key heads",
+                       decoder->num_attention_heads, decoder->num_key_value_heads);
+    decoder->head_dim = decoder->hidden_size / decoder->num_attention_heads;
+    TN_TRY(tn_json_size(json, "head_dim", 2, 65536, &decoder->head_dim, file, error));
+    if (decoder->head_dim < 2 || decoder->head_dim % 2 != 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a head dimension of %zu is not even", decoder->head_dim);
+    decoder->rms_norm_eps = eps;
+    decoder->rope_theta = theta;
+    return TENEBRA_OK;
+}
+
+/* "rope_scaling": {"type": "mrope", "mrope_section": [t, h, w]}; transformers 5 calls it
+ * "rope_parameters" and keeps rope_theta inside. */
+static tenebra_code read_sections(const json_t *json, const char *file, tn_decoder_config *decoder,
+                                  tenebra_error *error)
+{
+    const json_t *scaling = json_object_get(json, "rope_scaling");
+    if (!json_is_object(scaling))
+        scaling = json_object_get(json, "rope_parameters");
+    const json_t *sections = json_object_get(scaling, "mrope_section");
+    if (!json_is_array(sections) || json_array_size(sections) != 3)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"rope_scaling\" has no \"mrope_section\" of three numbers");
+    const char *type = "mrope";
+    TN_TRY(tn_json_string(scaling, "type", &type, file, error));
+    if (strcmp(type, "mrope") != 0 && strcmp(type, "default") != 0)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"rope_scaling\" of type \"%s\" is not supported", type);
+    TN_TRY(tn_json_number(scaling, "rope_theta", 1, 1e12, &decoder->rope_theta, file, error));
+    size_t sum = 0;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *value = json_array_get(sections, i);
+        json_int_t size = json_integer_value(value);
+        if (!json_is_integer(value) || size < 0 || size > 65536)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mrope_section\" must hold whole numbers");
+        decoder->mrope_section[i] = (size_t)size;
+        sum += (size_t)size;
+    }
+    if (sum != decoder->head_dim / 2)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mrope_section\" adds up to %zu, half a head has %zu",
+                       sum, decoder->head_dim / 2);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_vision(const json_t *json, const char *file, tn_model_config *config,
+                                tenebra_error *error)
+{
+    tn_vision_config *vision = &config->vision;
+    double ratio = 4;
+    size_t width = config->decoder.hidden_size;
+    const char *activation = "quick_gelu";
+    config->patch_size = 14;
+    config->temporal_patch_size = 2;
+    config->channels = 3;
+    *vision = (tn_vision_config){ .embed_dim = 1280, .depth = 32, .num_heads = 16, .spatial_merge_size = 2,
+                                  .layer_norm_eps = 1e-6, .rope_theta = 10000.0 };
+    TN_TRY(tn_json_size(json, "depth", 1, 4096, &vision->depth, file, error));
+    TN_TRY(tn_json_size(json, "embed_dim", 4, 1u << 20, &vision->embed_dim, file, error));
+    TN_TRY(tn_json_size(json, "num_heads", 1, 4096, &vision->num_heads, file, error));
+    TN_TRY(tn_json_number(json, "mlp_ratio", 0.01, 1000, &ratio, file, error));
+    TN_TRY(tn_json_size(json, "patch_size", 1, 1024, &config->patch_size, file, error));
+    TN_TRY(tn_json_size(json, "temporal_patch_size", 1, 16, &config->temporal_patch_size, file, error));
+    TN_TRY(tn_json_size(json, "spatial_merge_size", 1, 16, &vision->spatial_merge_size, file, error));
+    TN_TRY(tn_json_size(json, "in_chans", 1, 16, &config->channels, file, error));
+    TN_TRY(tn_json_size(json, "in_channels", 1, 16, &config->channels, file, error));
+    TN_TRY(tn_json_size(json, "hidden_size", 1, 1u << 20, &width, file, error));
+    TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
+    if (strcmp(activation, "quick_gelu") != 0)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "the vision activation \"%s\" is not supported",
+                       activation);
+    if (width != config->decoder.hidden_size)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "the vision tower gives rows of %zu, the decoder takes %zu",
+                       width, config->decoder.hidden_size);
+    if (vision->embed_dim % vision->num_heads != 0 || vision->embed_dim / vision->num_heads % 4 != 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "%zu vision heads do not divide %zu into multiples of 4",
+                       vision->num_heads, vision->embed_dim);
+    if (config->channels != 3)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "pictures of %zu channels are not supported",
+                       config->channels);
+    vision->mlp_dim = (size_t)((double)vision->embed_dim * ratio);
+    vision->hidden_size = width;
+    vision->patch_values = config->channels * config->temporal_patch_size * config->patch_size * config->patch_size;
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_token(const json_t *json, const char *key, const char *file, int32_t *token,
+                               tenebra_error *error)
+{
+    size_t id = SIZE_MAX;
+    TN_TRY(tn_json_size(json, key, 0, INT32_MAX, &id, file, error));
+    *token = id == SIZE_MAX ? -1 : (int32_t)id;
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_config(const json_t *json, const char *file, tn_model_config *config,
+                                tenebra_error *error)
+{
+    memset(config, 0, sizeof *config);
+    const json_t *text = json_object_get(json, "text_config");
+    text = json_is_object(text) ? text : json;
+    TN_TRY(read_decoder(text, file, config, error));
+    TN_TRY(read_sections(text, file, &config->decoder, error));
+    const json_t *vision = json_object_get(json, "vision_config");
+    if (!json_is_object(vision))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vision_config\" is missing");
+    TN_TRY(read_vision(vision, file, config, error));
+    TN_TRY(read_token(json, "image_token_id", file, &config->image_token, error));
+    TN_TRY(read_token(json, "vision_start_token_id", file, &config->vision_start_token, error));
+    TN_TRY(read_token(json, "vision_end_token_id", file, &config->vision_end_token, error));
+    TN_TRY(tn_json_bool(text, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
+    TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
+    if (config->image_token < 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"image_token_id\" is missing");
+
+    const tn_decoder_config *decoder = &config->decoder;
+    size_t merge = config->vision.spatial_merge_size;
+    size_t *dims = config->dims;
+    dims[TN_DIM_ONE] = 1;
+    dims[TN_DIM_VOCABULARY] = 0;
+    dims[TN_DIM_HIDDEN] = decoder->hidden_size;
+    dims[TN_DIM_QUERY] = decoder->num_attention_heads * decoder->head_dim;
+    dims[TN_DIM_KEY] = decoder->num_key_value_heads * decoder->head_dim;
+    dims[TN_DIM_INTERMEDIATE] = decoder->intermediate_size;
+    dims[TN_DIM_VISION] = config->vision.embed_dim;
+    dims[TN_DIM_VISION_MLP] = config->vision.mlp_dim;
+    dims[TN_DIM_PATCH] = config->vision.patch_values;
+    dims[TN_DIM_MERGED] = config->vision.embed_dim * merge * merge;
+    return TENEBRA_OK;
+}
+
+/* Text rows count on; an image of t x h x w merged cells occupies a block whose axes run from the next
+ * position p: (p + frame, p + row, p + column); text goes on after the largest used.
+ * Source: arXiv:2409.12191, section 2.1, figure 3. */
+static tenebra_code positions(const tn_model_config *config, const int32_t *ids, size_t count,
+                              const tn_grid *grids, size_t grid_count, int32_t first,
+                              tn_position *out, int32_t *next, tenebra_error *error)
+{
+    size_t merge = config->vision.spatial_merge_size, grid = 0;
+    int32_t position = first;
+    for (size_t i = 0; i < count;) {
+        if (ids[i] != config->image_token) {
+            out[i++] = (tn_position){ { position, position, position } };
+            position++;
+            continue;
+        }
+        if (grid == grid_count)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "holds image tokens for more than %zu images",
+                           grid_count);
+        size_t h = grids[grid].h / merge, w = grids[grid].w / merge, t = grids[grid].t;
+        size_t cells = t * h * w, largest = tn_max(t, tn_max(h, w));
+        if (cells > count - i)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "image %zu needs %zu image tokens, %zu rows are left",
+                           grid + 1, cells, count - i);
+        for (size_t cell = 0; cell < cells; cell++, i++) {
+            if (ids[i] != config->image_token)
+                return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "image %zu needs %zu image tokens, has %zu",
+                               grid + 1, cells, cell);
+            out[i] = (tn_position){ { position + (int32_t)(cell / (h * w)), position + (int32_t)(cell / w % h),
+                                      position + (int32_t)(cell % w) } };
+        }
+        position += (int32_t)largest;
+        grid++;
+    }
+    if (grid != grid_count)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "%zu images were given, the prompt has room for %zu",
+                       grid_count, grid);
+    *next = position;
+    return TENEBRA_OK;
+}
+
+static const char *const model_types[] = { "qwen2_vl", NULL };
+
+/* The published preprocessor_config.json, for directories that lack one. */
+static const char preprocessor[] =
+    "{\"min_pixels\": 3136, \"max_pixels\": 12845056, \"patch_size\": 14, \"temporal_patch_size\": 2, "
+    "\"merge_size\": 2, \"image_mean\": [0.48145466, 0.4578275, 0.40821073], "
+    "\"image_std\": [0.26862954, 0.26130258, 0.27577711]}";
+
+const tn_backbone tn_backbone_qwen2_vl = {
+    .name = "qwen2-vl",
+    .model_types = model_types,
+    .chat_template = "qwen2-vl",
+    .renames = renames,
+    .tensors = tensors,
+    .preprocessor = preprocessor,
+    .read_config = read_config,
+    .positions = positions,
+};

@@ -1,0 +1,171 @@
+/* Fitting stored tensors to the slots of the networks, by the backbone's table. */
+#include "model/model.h"
+
+#include "base/checked.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_SIZE = 256 };
+
+typedef struct matcher {
+    const tn_backbone *backbone;
+    const tn_model_config *config;
+    const tn_store *store;
+    tn_model *model; /* NULL: only report */
+    tn_match_fn *each;
+    void *user;
+    bool *used;          /* one a stored tensor */
+    tn_real *vector_end; /* next free entry of model->vectors */
+    size_t mismatches;
+} matcher;
+
+static void report(matcher *m, tn_match match, const char *name, const tn_stored *stored, size_t rows,
+                   size_t cols)
+{
+    m->mismatches += match != TN_MATCHED;
+    if (m->each != NULL)
+        m->each(m->user, match, name, stored, rows, cols);
+}
+
+/* The stored tensor that means `canonical`, under any known name. */
+static const tn_stored *find(const matcher *m, const char *canonical)
+{
+    const tn_stored *found = tn_store_find(m->store, canonical);
+    for (const tn_rename *rename = m->backbone->renames; found == NULL && rename->stored != NULL; rename++) {
+        char name[NAME_SIZE];
+        size_t prefix = strlen(rename->canonical);
+        if (strncmp(canonical, rename->canonical, prefix) != 0)
+            continue;
+        snprintf(name, sizeof name, "%s%s", rename->stored, canonical + prefix);
+        found = tn_store_find(m->store, name);
+    }
+    return found;
+}
+
+/* Whether a stored shape is [rows, cols], where trailing dimensions count as one (a convolution kernel
+ * is a matrix) and rows == 0 takes any number. */
+static bool fits(const tn_stored *stored, bool matrix, size_t *rows, size_t cols)
+{
+    size_t columns = 1;
+    if (stored->rank < 1 || (matrix ? stored->rank < 2 : stored->rank != 1))
+        return false;
+    for (size_t i = 1; i < stored->rank; i++)
+        if (!tn_size_mul(columns, stored->shape[i], &columns))
+            return false;
+    if (*rows == 0)
+        *rows = stored->shape[0];
+    return stored->shape[0] == *rows && columns == cols && *rows > 0;
+}
+
+static unsigned char *slot_of(const matcher *m, const tn_tensor_row *row, size_t number)
+{
+    unsigned char *base = (unsigned char *)m->model;
+    if (row->scope == TN_SCOPE_LAYER)
+        base = (unsigned char *)&m->model->decoder.layers[number];
+    else if (row->scope == TN_SCOPE_BLOCK)
+        base = (unsigned char *)&m->model->vision.blocks[number];
+    return base + row->offset;
+}
+
+/* Points the slots at the tensor; vectors are unpacked, since they are small and read often. */
+static void fill(matcher *m, const tn_tensor_row *row, size_t number, const tn_stored *stored,
+                 tn_dtype type, size_t rows, size_t cols)
+{
+    unsigned char *slot = slot_of(m, row, number);
+    size_t part_rows = rows / row->parts;
+    for (size_t part = 0; part < row->parts; part++) {
+        const unsigned char *data = (const unsigned char *)stored->data +
+                                    part * part_rows * tn_dtype_row_bytes(type, cols);
+        if (row->matrix) {
+            ((tn_weight *)slot)[part].matrix = (tn_matrix){ type, part_rows, cols, data };
+            continue;
+        }
+        tn_dtype_of(type)->unpack(data, part_rows, m->vector_end);
+        ((tn_vector *)slot)[part] = (tn_vector){ part_rows, m->vector_end, NULL };
+        m->vector_end += part_rows;
+    }
+}
+
+static void match_one(matcher *m, const tn_tensor_row *row, size_t number)
+{
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, row->name, number);
+    size_t rows = m->config->dims[row->rows] * row->parts, cols = m->config->dims[row->cols];
+    const tn_stored *stored = find(m, name);
+    if (stored == NULL) {
+        if (row->presence != TN_HEAD || !m->config->tie_word_embeddings)
+            report(m, TN_MISSING, name, NULL, rows, cols);
+        return;
+    }
+    for (size_t i = 0; i < tn_store_count(m->store); i++)
+        m->used[i] |= tn_store_at(m->store, i) == stored;
+    const tn_store_type_traits *traits = tn_store_type_of(stored->type);
+    if (!traits->is_weight || !fits(stored, row->matrix, &rows, cols)) {
+        report(m, TN_MISSHAPEN, name, stored, rows, cols);
+        return;
+    }
+    report(m, TN_MATCHED, name, stored, rows, cols);
+    if (m->model != NULL)
+        fill(m, row, number, stored, traits->weight, rows, cols);
+}
+
+static size_t scope_count(const tn_model_config *config, tn_scope scope)
+{
+    return scope == TN_SCOPE_LAYER   ? config->decoder.num_hidden_layers
+           : scope == TN_SCOPE_BLOCK ? config->vision.depth
+                                     : 1;
+}
+
+/* Entries that all vectors of the model take together. */
+static bool vector_total(const tn_backbone *backbone, const tn_model_config *config, size_t *total)
+{
+    *total = 1;
+    for (const tn_tensor_row *row = backbone->tensors; row->name != NULL; row++) {
+        size_t size;
+        if (!row->matrix && (!tn_size_mul(config->dims[row->rows] * row->parts, scope_count(config, row->scope),
+                                          &size) || !tn_size_add(*total, size, total)))
+            return false;
+    }
+    return true;
+}
+
+static tenebra_code reserve(tn_model *model, const tn_backbone *backbone, const tn_model_config *config,
+                            tenebra_error *error)
+{
+    size_t total;
+    model->decoder.layers = calloc(config->decoder.num_hidden_layers, sizeof *model->decoder.layers);
+    model->vision.blocks = calloc(config->vision.depth, sizeof *model->vision.blocks);
+    if (vector_total(backbone, config, &total))
+        model->vectors = calloc(total, sizeof *model->vectors);
+    if (model->decoder.layers == NULL || model->vision.blocks == NULL || model->vectors == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for %zu layers",
+                       config->decoder.num_hidden_layers);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_model_match(const tn_backbone *backbone, const tn_model_config *config,
+                            const tn_store *store, tn_model *model, tn_match_fn *each, void *user,
+                            size_t *mismatches, tenebra_error *error)
+{
+    matcher m = { backbone, config, store, model, each, user, NULL, NULL, 0 };
+    if (model != NULL) {
+        TN_TRY(reserve(model, backbone, config, error));
+        m.vector_end = model->vectors;
+    }
+    size_t stored_count = tn_store_count(store);
+    m.used = calloc(stored_count + 1, sizeof *m.used);
+    if (m.used == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for a list of %zu tensors", stored_count);
+    for (const tn_tensor_row *row = backbone->tensors; row->name != NULL; row++)
+        for (size_t number = 0; number < scope_count(config, row->scope); number++)
+            match_one(&m, row, number);
+    for (size_t i = 0; i < stored_count; i++)
+        if (!m.used[i])
+            report(&m, TN_UNEXPECTED, tn_store_at(store, i)->name, tn_store_at(store, i), 0, 0);
+    free(m.used);
+    *mismatches = m.mismatches;
+    return TENEBRA_OK;
+}

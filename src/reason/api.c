@@ -1,0 +1,99 @@
+/* The public functions of include/tenebra.h. */
+#include "reason/reasoner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef TENEBRA_VERSION
+#define TENEBRA_VERSION "unknown"
+#endif
+
+struct tenebra_session {
+    tn_session *inner;
+    tn_reasoner reasoner;
+    atomic_bool cancel;
+};
+
+const char *tenebra_version(void)
+{
+    return TENEBRA_VERSION;
+}
+
+tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options, tenebra_error *error)
+{
+    tn_model_options inner = { 0 };
+    if (options != NULL)
+        inner = (tn_model_options){ options->kernels, options->chat_template };
+    if (inner.kernels == NULL)
+        inner.kernels = getenv("TENEBRA_KERNELS");
+    if (directory == NULL) {
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "no directory was given");
+        return NULL;
+    }
+    return tn_model_open(directory, &inner, error);
+}
+
+void tenebra_model_close(tenebra_model *model)
+{
+    tn_model_close(model);
+}
+
+const char *tenebra_method_at(size_t index, const char **summary, const tenebra_option **options)
+{
+    for (size_t i = 0; i < index; i++)
+        if (tn_methods[i] == NULL)
+            return NULL;
+    const tn_method *method = tn_methods[index];
+    if (method == NULL)
+        return NULL;
+    if (summary != NULL)
+        *summary = method->summary;
+    if (options != NULL)
+        *options = method->options;
+    return method->name;
+}
+
+tenebra_session *tenebra_session_open(const tenebra_model *model, const tenebra_session_options *options,
+                                      tenebra_error *error)
+{
+    tn_session_options inner = { 0 };
+    if (options != NULL)
+        inner = (tn_session_options){ options->context, options->threads };
+    tenebra_session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
+        return NULL;
+    }
+    session->inner = tn_session_open(model, &inner, error);
+    if (session->inner == NULL) {
+        free(session);
+        return NULL;
+    }
+    return session;
+}
+
+tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
+                                 const tenebra_trace **trace, tenebra_error *error)
+{
+    atomic_store(&session->cancel, false);
+    tn_reasoner *reasoner = &session->reasoner;
+    TN_TRY(tn_reasoner_open(reasoner, session->inner, request, &session->cancel, error));
+    tenebra_code code = tn_reasoner_answer(reasoner, error);
+    tn_reasoner_close(reasoner);
+    if (code == TENEBRA_OK && trace != NULL)
+        *trace = &reasoner->trace;
+    return code;
+}
+
+void tenebra_session_cancel(tenebra_session *session)
+{
+    atomic_store(&session->cancel, true);
+}
+
+void tenebra_session_close(tenebra_session *session)
+{
+    if (session == NULL)
+        return;
+    tn_session_close(session->inner);
+    free(session);
+}

@@ -1,0 +1,51 @@
+/* A reasoning method: one file of reason/methods/, found by the build (cmake/registry.cmake).
+ *
+ * A method decides what the next span is, nothing else. The reasoner (reason/reasoner.h) runs the loop:
+ *
+ *     open -> { arrange -> prefill -> { next -> run the action } ... } -> end
+ *
+ * `arrange` writes the conversation of a pass; two-pass methods ask for another pass with TN_ACT_PASS
+ * and see what the earlier ones generated; rows that the passes share are computed once. `next` looks at the
+ * reasoner (hidden state, attention scores, tokens and text so far) and either lays rows into the span
+ * (latents, picked or new image embeddings, tokens, with positions of its choice), or asks for a decoded
+ * token, or ends. */
+#ifndef TN_REASON_METHOD_H
+#define TN_REASON_METHOD_H
+
+#include "tenebra.h"
+
+typedef struct tn_reasoner tn_reasoner;
+typedef struct tn_script tn_script;
+
+typedef enum tn_action_kind {
+    TN_ACT_APPEND, /* run the rows of the span, count them as latent, injected or plain */
+    TN_ACT_DECODE, /* sample a token; unless it ends the answer, run it                 */
+    TN_ACT_PASS,   /* arrange and prefill another conversation, generate afresh         */
+    TN_ACT_FINISH
+} tn_action_kind;
+
+typedef struct tn_action {
+    tn_action_kind kind;
+    bool latent; /* APPEND: a latent pass                                                      */
+    bool tap;    /* APPEND, DECODE: collect attention scores of the last row (reasoner->scores) */
+} tn_action;
+
+typedef struct tn_method {
+    const char *name, *summary;
+    const tenebra_option *options; /* ends with name == NULL; reasoner->values follow its order */
+    bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
+    bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
+
+    /* Reads the settings and takes its state (tn_reasoner_take). May be NULL. */
+    tenebra_code (*open)(tn_reasoner *reasoner, tenebra_error *error);
+    /* Changes the script, which holds the request's messages, for pass number reasoner->pass.
+     * NULL: leaves them as they are. */
+    tenebra_code (*arrange)(tn_reasoner *reasoner, tn_script *script, tenebra_error *error);
+    tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
+} tn_method;
+
+/* All methods, NULL-terminated, and one by name (NULL if there is none). */
+extern const tn_method *const tn_methods[];
+const tn_method *tn_method_find(const char *name);
+
+#endif

@@ -1,0 +1,33 @@
+/* Coconut: latent text alone (arXiv:2412.06769). The same loop as with vision, without picks; the start and
+ * end markers of the original are left out, as in its multimodal successor. */
+#include "reason/latent.h"
+
+enum { N_LATENT, HIDDEN, LATENT_TEXT };
+
+static const tenebra_option options[] = {
+    [N_LATENT] = { "n-latent", "N", "3", "latent steps", 0, 1024 },
+    [HIDDEN] = { "hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm", 0, 0 },
+    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen", "keep",
+                      "intervention: what stands in for the hidden state", 0, 0 },
+    { NULL, NULL, NULL, NULL, 0, 0 }
+};
+
+static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_latent_settings settings = {
+        .steps = (size_t)tn_setting_number(reasoner, N_LATENT),
+        .raw_hidden = tn_setting_choice(reasoner, HIDDEN) == 1,
+        .text = (tn_latent_text)tn_setting_choice(reasoner, LATENT_TEXT),
+        .source = TN_PICKS_NONE,
+    };
+    return tn_latent_open(reasoner, &settings, error);
+}
+
+const tn_method tn_method_coconut = {
+    .name = "coconut",
+    .summary = "think in hidden states alone, then answer",
+    .options = options,
+    .sequential = true,
+    .open = open_method,
+    .next = tn_latent_next,
+};

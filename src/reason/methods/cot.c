@@ -1,0 +1,31 @@
+/* Chain of thought: the question ends with a cue to reason in words (arXiv:2205.11916); a model that
+ * was trained on rationales needs none ("cue" empty). */
+#include "reason/reasoner.h"
+
+enum { CUE };
+
+static const tenebra_option options[] = {
+    [CUE] = { "cue", "TEXT", "\nLet's think step by step.", "text added to the question; empty for a model trained on rationales",
+              0, 0 },
+    { NULL, NULL, NULL, NULL, 0, 0 }
+};
+
+static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    return tn_script_add_cue(script, tn_setting_text(reasoner, CUE), error);
+}
+
+static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    (void)error;
+    tn_act_answer(reasoner, action);
+    return TENEBRA_OK;
+}
+
+const tn_method tn_method_cot = {
+    .name = "cot",
+    .summary = "reason in words, then answer",
+    .options = options,
+    .arrange = arrange,
+    .next = next,
+};

@@ -1,0 +1,18 @@
+/* Direct answer (No-CoT): one prompt, then decoding. */
+#include "reason/reasoner.h"
+
+static const tenebra_option options[] = { { NULL, NULL, NULL, NULL, 0, 0 } };
+
+static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    (void)error;
+    tn_act_answer(reasoner, action);
+    return TENEBRA_OK;
+}
+
+const tn_method tn_method_direct = {
+    .name = "direct",
+    .summary = "answer at once",
+    .options = options,
+    .next = next,
+};

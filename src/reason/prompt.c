@@ -1,0 +1,201 @@
+/* From a request to rows: pictures through the tower, messages through the chat template. */
+#include "reason/reasoner.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "image/decode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------- pictures -- */
+
+/* The size that the model's own rule gives, or the one that the request fixes. Fixed sizes must fill whole
+ * merged cells. */
+static tenebra_code target_size(const tn_reasoner *reasoner, const tn_image *image, size_t *width, size_t *height,
+                                tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    const tn_patch_config *config = &reasoner->session->model->patches;
+    size_t cell = config->patch_size * config->merge_size;
+    if (!config->resize && request->image_width == 0 && request->image_height == 0) {
+        *width = image->width;
+        *height = image->height;
+        return TENEBRA_OK;
+    }
+    if (request->image_width > 0 || request->image_height > 0) {
+        *width = request->image_width;
+        *height = request->image_height;
+        if (*width == 0 || *height == 0 || *width % cell != 0 || *height % cell != 0 || *width > 16384 || *height > 16384)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-size", "%zux%zu is not made of multiples of %zu up to 16384",
+                           *width, *height, cell);
+        return TENEBRA_OK;
+    }
+    size_t smallest = request->image_min_tokens ? request->image_min_tokens * cell * cell : config->min_pixels;
+    size_t largest = request->image_max_tokens ? request->image_max_tokens * cell * cell : config->max_pixels;
+    if (smallest > largest)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-min-tokens", "%zu pixels at least and %zu at most leave nothing",
+                       smallest, largest);
+    return tn_smart_resize(image->height, image->width, cell, smallest, largest, height, width, error);
+}
+
+static tenebra_code encode(tn_reasoner *reasoner, const tn_patches *patches, size_t width, size_t height,
+                           tenebra_error *error)
+{
+    tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
+    *picture = (tn_picture){ .grid = { patches->grid_t, patches->grid_h, patches->grid_w },
+                             .width = width, .height = height };
+    double start = tn_clock_ms();
+    TN_TRY(tn_session_encode(reasoner->session, patches->values, &picture->grid, 1, &picture->embeds, error));
+    reasoner->trace.vision_ms += tn_clock_ms() - start;
+    reasoner->picture_count++;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+{
+    const tn_patch_config *config = &reasoner->session->model->patches;
+    if (reasoner->picture_count == TN_PICTURES_MAX)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
+    size_t width, height;
+    double start = tn_clock_ms();
+    TN_TRY(target_size(reasoner, image, &width, &height, error));
+    tn_image resized = { 0 };
+    tn_patches patches = { 0 };
+    tenebra_code code = tn_image_resize(image, width, height, config->resample, &resized, error);
+    if (code == TENEBRA_OK)
+        code = tn_patches_cut(config, &resized, &patches, error);
+    tn_image_free(&resized);
+    reasoner->trace.decode_ms += tn_clock_ms() - start;
+    if (code == TENEBRA_OK)
+        code = encode(reasoner, &patches, image->width, image->height, error);
+    tn_patches_free(&patches);
+    return code;
+}
+
+static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, tenebra_error *error)
+{
+    bool orient = !reasoner->request->ignore_orientation;
+    double start = tn_clock_ms();
+    tn_image image = { 0 };
+    tenebra_code code = part->kind == TENEBRA_PART_IMAGE_FILE
+                            ? tn_image_read(&image, part->text, NULL, orient, error)
+                            : tn_image_decode(&image, part->bytes, part->length, NULL, orient, "image", error);
+    reasoner->trace.decode_ms += tn_clock_ms() - start;
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_add_picture(reasoner, &image, error);
+    tn_image_free(&image);
+    return code;
+}
+
+tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    for (size_t m = 0; m < request->message_count; m++)
+        for (size_t p = 0; p < request->messages[m].part_count; p++)
+            if (request->messages[m].parts[p].kind != TENEBRA_PART_TEXT)
+                TN_TRY(add_part(reasoner, &request->messages[m].parts[p], error));
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- messages -- */
+
+static tenebra_code no_memory(tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
+}
+
+static tenebra_code copy_message(tn_reasoner *reasoner, const tenebra_message *from, tn_chat_message *to,
+                                 tenebra_error *error)
+{
+    if (from->role == NULL || (strcmp(from->role, "system") != 0 && strcmp(from->role, "user") != 0 &&
+                               strcmp(from->role, "assistant") != 0))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "role", "'%s' is not one of system, user, assistant",
+                       from->role ? from->role : "");
+    tn_chat_part *parts = tn_reasoner_take(reasoner, from->part_count + 1, sizeof *parts); /* one more for a cue */
+    if (parts == NULL)
+        return no_memory(error);
+    for (size_t p = 0; p < from->part_count; p++) {
+        const tenebra_part *part = &from->parts[p];
+        bool text = part->kind == TENEBRA_PART_TEXT;
+        if (text && part->text == NULL)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "a text part has no text");
+        parts[p] = (tn_chat_part){ .kind = text ? TN_CHAT_TEXT : TN_CHAT_IMAGE,
+                                   .text = text ? part->text : NULL,
+                                   .length = !text ? 0 : part->length ? part->length : strlen(part->text) };
+    }
+    *to = (tn_chat_message){ .role = from->role, .parts = parts, .part_count = from->part_count };
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error)
+{
+    size_t last = script->message_count;
+    while (last > 0 && strcmp(script->messages[last - 1].role, "user") != 0)
+        last--;
+    if (last == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "there is no message of the user to add to");
+    tn_chat_message *message = &script->messages[last - 1];
+    tn_chat_part *parts = tn_reasoner_take(script->reasoner, message->part_count + 2, sizeof *parts);
+    if (parts == NULL)
+        return no_memory(error);
+    if (message->part_count > 0)
+        memcpy(parts, message->parts, message->part_count * sizeof *parts);
+    parts[message->part_count] = (tn_chat_part){ .text = text, .length = strlen(text) };
+    message->parts = parts;
+    message->part_count++;
+    return TENEBRA_OK;
+}
+
+/* Encodes the rendered text, gives every picture its run of image tokens, and keeps the ids. */
+static tenebra_code encode_prompt(tn_reasoner *reasoner, const tn_prompt *rendered, tenebra_error *error)
+{
+    const tn_model *model = reasoner->session->model;
+    size_t counts[TN_PICTURES_MAX];
+    for (size_t p = 0; p < reasoner->picture_count; p++)
+        counts[p] = reasoner->pictures[p].embeds.rows;
+    tn_ids ids = { 0 };
+    tenebra_code code = tn_prompt_encode(rendered, model->tokenizer, &ids, error);
+    if (code == TENEBRA_OK)
+        code = tn_ids_expand(&ids, model->config.image_token, counts, reasoner->picture_count, "images", error);
+    int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count, sizeof *kept) : NULL;
+    if (code == TENEBRA_OK && kept == NULL)
+        code = no_memory(error);
+    for (size_t i = 0; code == TENEBRA_OK && i < ids.count; i++) {
+        kept[i] = ids.ids[i];
+        if ((size_t)ids.ids[i] >= tn_model_vocabulary(model))
+            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "token %d is outside of the embedding's %zu rows",
+                           ids.ids[i], tn_model_vocabulary(model));
+    }
+    reasoner->prompt = kept;
+    reasoner->prompt_count = ids.count;
+    tn_ids_free(&ids);
+    return code;
+}
+
+tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    const tn_model *model = reasoner->session->model;
+    if (model->tokenizer == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
+                       "has no tokenizer.json, which a question in words needs");
+    if (request->message_count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "messages", "there are none");
+    tn_script script = { reasoner, tn_reasoner_take(reasoner, request->message_count, sizeof *script.messages),
+                         request->message_count };
+    if (script.messages == NULL)
+        return no_memory(error);
+    for (size_t m = 0; m < request->message_count; m++)
+        TN_TRY(copy_message(reasoner, &request->messages[m], &script.messages[m], error));
+    if (reasoner->method->arrange != NULL)
+        TN_TRY(reasoner->method->arrange(reasoner, &script, error));
+    tn_prompt rendered = { 0 };
+    tn_chat_options options = { .add_generation_prompt = true };
+    tenebra_code code = tn_chat_render(model->chat_template, script.messages, script.message_count, &options,
+                                       &rendered, error);
+    if (code == TENEBRA_OK)
+        code = encode_prompt(reasoner, &rendered, error);
+    tn_prompt_free(&rendered);
+    return code;
+}

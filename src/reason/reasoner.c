@@ -1,0 +1,558 @@
+#include "reason/reasoner.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_MAX_TOKENS = 512, STEPS_MAX = 4096, TEXT_BYTES_A_TOKEN = 1024 };
+
+const tn_method *tn_method_find(const char *name)
+{
+    for (const tn_method *const *method = tn_methods; *method != NULL; method++)
+        if (strcmp((*method)->name, name) == 0)
+            return *method;
+    return NULL;
+}
+
+void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size)
+{
+    void *memory = tn_arena_take(&reasoner->session->kept, count, size);
+    if (memory != NULL)
+        memset(memory, 0, count * size);
+    return memory;
+}
+
+static tenebra_code memory_is_full(tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
+}
+
+/* ------------------------------------------------------------ settings -- */
+
+double tn_setting_number(const tn_reasoner *reasoner, size_t option)
+{
+    return strtod(reasoner->values[option], NULL);
+}
+
+const char *tn_setting_text(const tn_reasoner *reasoner, size_t option)
+{
+    return reasoner->values[option];
+}
+
+/* The place of `value` among "a|b|c"; how many there are if it is none of them. */
+static size_t place_of_word(const char *words, const char *value)
+{
+    size_t length = strlen(value), place = 0;
+    for (;; place++) {
+        size_t word = strcspn(words, "|");
+        if (word == length && memcmp(words, value, length) == 0)
+            return place;
+        if (words[word] == '\0')
+            return place + 1;
+        words += word + 1;
+    }
+}
+
+static size_t count_words(const char *words)
+{
+    size_t count = 1;
+    for (; *words != '\0'; words++)
+        count += *words == '|';
+    return count;
+}
+
+size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option)
+{
+    return place_of_word(reasoner->method->options[option].argument, reasoner->values[option]);
+}
+
+static tenebra_code check_value(const tenebra_option *option, const char *value, tenebra_error *error)
+{
+    if (strchr(option->argument, '|') != NULL) {
+        if (place_of_word(option->argument, value) < count_words(option->argument))
+            return TENEBRA_OK;
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not one of %s", value, option->argument);
+    }
+    if (option->minimum == 0 && option->maximum == 0) /* free text */
+        return TENEBRA_OK;
+    char *end;
+    double number = strtod(value, &end);
+    if (end == value || *end != '\0' || !(number >= option->minimum && number <= option->maximum) ||
+        number != floor(number))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not a whole number from %g to %g", value,
+                       option->minimum, option->maximum);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_settings(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    const tenebra_option *options = reasoner->method->options;
+    size_t count = 0;
+    while (options[count].name != NULL)
+        count++;
+    reasoner->values = tn_reasoner_take(reasoner, count + 1, sizeof *reasoner->values);
+    tenebra_setting *effective = tn_reasoner_take(reasoner, count + 1, sizeof *effective);
+    if (reasoner->values == NULL || effective == NULL)
+        return memory_is_full(error);
+    for (size_t i = 0; i < count; i++)
+        reasoner->values[i] = options[i].value;
+    for (size_t s = 0; s < request->setting_count; s++) {
+        const tenebra_setting *setting = &request->settings[s];
+        size_t i = 0;
+        while (i < count && strcmp(options[i].name, setting->name) != 0)
+            i++;
+        if (i == count)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, setting->name, "method %s has no such option",
+                           reasoner->method->name);
+        TN_TRY(check_value(&options[i], setting->value, error));
+        reasoner->values[i] = setting->value;
+    }
+    for (size_t i = 0; i < count; i++)
+        effective[i] = (tenebra_setting){ options[i].name, reasoner->values[i] };
+    reasoner->trace.settings = effective;
+    reasoner->trace.setting_count = count;
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_positions(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const char *word = reasoner->request->positions;
+    reasoner->sequential = reasoner->method->sequential;
+    if (word != NULL && strcmp(word, "sequential") != 0 && strcmp(word, "mrope") != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "positions", "'%s' is not one of sequential|mrope", word);
+    if (word != NULL)
+        reasoner->sequential = word[0] == 's';
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- opening -- */
+
+static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    size_t vocabulary = session->logits.cols;
+    reasoner->max_tokens = tn_min(reasoner->request->max_tokens ? reasoner->request->max_tokens : DEFAULT_MAX_TOKENS,
+                                  session->capacity);
+    reasoner->text_capacity = (reasoner->max_tokens + 1) * TEXT_BYTES_A_TOKEN;
+    reasoner->span_capacity = session->capacity;
+    reasoner->step_capacity = STEPS_MAX;
+    /* Reserved, not touched: what a question does not use costs addresses only. */
+    tn_arena *kept = &session->kept;
+    reasoner->tokens = tn_arena_take(kept, reasoner->max_tokens, sizeof *reasoner->tokens);
+    reasoner->text = tn_arena_take(kept, reasoner->text_capacity, 1);
+    reasoner->span = tn_arena_take(kept, reasoner->span_capacity, sizeof *reasoner->span);
+    reasoner->steps = tn_arena_take(kept, reasoner->step_capacity, sizeof *reasoner->steps);
+    reasoner->candidates = tn_arena_take(kept, session->capacity, sizeof *reasoner->candidates);
+    reasoner->tap_keys = tn_arena_take(kept, session->capacity, sizeof *reasoner->tap_keys);
+    reasoner->scores = tn_arena_take(kept, session->capacity, sizeof *reasoner->scores);
+    reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
+    if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->text == NULL)
+        return memory_is_full(error);
+    reasoner->text[0] = '\0';
+    return TENEBRA_OK;
+}
+
+static void start_trace(tn_reasoner *reasoner)
+{
+    const tenebra_request *request = reasoner->request;
+    tenebra_trace *trace = &reasoner->trace;
+    trace->method = reasoner->method->name;
+    trace->positions = reasoner->sequential ? "sequential" : "mrope";
+    trace->kernels = reasoner->session->model->kernels->name;
+    trace->threads = tn_pool_threads(reasoner->session->pool);
+    trace->temperature = request->temperature;
+    trace->top_k = request->top_k;
+    trace->top_p = request->top_p > 0 ? request->top_p : 1;
+    trace->seed = request->seed;
+    trace->text = reasoner->text;
+    trace->tokens = reasoner->tokens;
+    trace->steps = reasoner->steps;
+}
+
+static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    const char *name = request->method ? request->method : "direct";
+    reasoner->method = tn_method_find(name);
+    if (reasoner->method == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'", name);
+    if (!(request->temperature >= 0) || !(request->top_p >= 0 && request->top_p <= 1))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "sampling",
+                       "the temperature must be at least 0 and top-p between 0 and 1");
+    if (request->lens > TN_LENS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lens", "at most %d tokens can be read from a latent", TN_LENS_MAX);
+    TN_TRY(read_settings(reasoner, error));
+    TN_TRY(read_positions(reasoner, error));
+    TN_TRY(take_memory(reasoner, error));
+    reasoner->sampler.temperature = request->temperature;
+    reasoner->sampler.top_k = request->top_k;
+    reasoner->sampler.top_p = request->top_p > 0 ? request->top_p : 1;
+    reasoner->sampler.rng = tn_rng_seed(request->seed);
+    reasoner->rng = tn_rng_seed(request->seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
+    reasoner->test_first_token = true;
+    start_trace(reasoner);
+    reasoner->stream = (tn_text_stream){ .tokenizer = reasoner->session->model->tokenizer, .skip_special = true };
+    return reasoner->method->open ? reasoner->method->open(reasoner, error) : TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_open(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
+                              atomic_bool *cancel, tenebra_error *error)
+{
+    memset(reasoner, 0, sizeof *reasoner);
+    reasoner->session = session;
+    reasoner->request = request;
+    reasoner->cancel = cancel;
+    tn_session_reset(session);
+    session->recompute = request->recompute;
+    tenebra_code code = open_parts(reasoner, error);
+    if (code != TENEBRA_OK)
+        tn_reasoner_close(reasoner);
+    return code;
+}
+
+void tn_reasoner_close(tn_reasoner *reasoner)
+{
+    tn_text_free(&reasoner->piece);
+}
+
+/* ---------------------------------------------------------------- spans -- */
+
+static bool add_slot(tn_reasoner *reasoner, tn_slot slot, const tn_position *position)
+{
+    if (reasoner->span_count == reasoner->span_capacity)
+        return false;
+    int32_t next = reasoner->next_position;
+    slot.position = position ? *position : (tn_position){ { next, next, next } };
+    for (size_t axis = 0; axis < 3; axis++)
+        if (slot.position.axis[axis] >= reasoner->next_position)
+            reasoner->next_position = slot.position.axis[axis] + 1;
+    reasoner->span[reasoner->span_count++] = slot;
+    return true;
+}
+
+bool tn_span_add_token(tn_reasoner *reasoner, int32_t token, const tn_position *position)
+{
+    return add_slot(reasoner, (tn_slot){ .token = token }, position);
+}
+
+bool tn_span_add_row(tn_reasoner *reasoner, tn_tensor source, size_t row, const tn_position *position)
+{
+    return add_slot(reasoner, (tn_slot){ .token = -1, .row = { source, row } }, position);
+}
+
+tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count, tenebra_error *error)
+{
+    if (count > reasoner->session->capacity - reasoner->candidate_count)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "attention", "%zu rows to watch are more than the context", count);
+    memcpy(reasoner->tap_keys + reasoner->candidate_count, rows, count * sizeof *rows);
+    reasoner->extra_count = count;
+    reasoner->extra_scores = reasoner->scores + reasoner->candidate_count;
+    return TENEBRA_OK;
+}
+
+static tenebra_code check_cancel(const tn_reasoner *reasoner, tenebra_error *error)
+{
+    if (reasoner->cancel != NULL && atomic_load(reasoner->cancel))
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+    return TENEBRA_OK;
+}
+
+/* Runs the span, from row `skip` of it on, and empties it. */
+static tenebra_code run_span(tn_reasoner *reasoner, size_t skip, bool tap, double *spent, tenebra_error *error)
+{
+    TN_TRY(check_cancel(reasoner, error));
+    double start = tn_clock_ms();
+    size_t count = reasoner->span_count - skip;
+    tn_span_tap request = { .query = count - 1,
+                            .keys = reasoner->tap_keys,
+                            .count = reasoner->candidate_count + reasoner->extra_count,
+                            .mean = reasoner->scores };
+    tenebra_code code = tn_session_append(reasoner->session, reasoner->span + skip, count,
+                                          tap && request.count > 0 ? &request : NULL, error);
+    reasoner->span_count = 0;
+    reasoner->last_ms = tn_clock_ms() - start;
+    *spent += reasoner->last_ms;
+    reasoner->trace.positions_computed = reasoner->session->positions_computed;
+    return code;
+}
+
+/* --------------------------------------------------------------- prompt -- */
+
+/* Finds the image rows of the prompt: the candidates. Every picture must fill its run of image tokens. */
+static tenebra_code find_candidates(tn_reasoner *reasoner, tenebra_error *error)
+{
+    int32_t image = reasoner->session->model->config.image_token;
+    size_t picture = 0, index = 0;
+    reasoner->candidate_count = 0;
+    reasoner->extra_count = 0;
+    for (size_t i = 0; i < reasoner->prompt_count; i++) {
+        if (reasoner->prompt[i] != image)
+            continue;
+        while (picture < reasoner->picture_count && index == reasoner->pictures[picture].embeds.rows) {
+            picture++;
+            index = 0;
+        }
+        if (picture == reasoner->picture_count)
+            break;
+        size_t at = reasoner->candidate_count++;
+        reasoner->candidates[at] = (tn_candidate_row){ i, picture, index++ };
+        reasoner->tap_keys[at] = i;
+    }
+    size_t wanted = 0, present = 0;
+    for (size_t p = 0; p < reasoner->picture_count; p++)
+        wanted += reasoner->pictures[p].embeds.rows;
+    for (size_t i = 0; i < reasoner->prompt_count; i++)
+        present += reasoner->prompt[i] == image;
+    if (wanted != present)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt",
+                       "holds %zu image tokens, the pictures have %zu embeddings", present, wanted);
+    return TENEBRA_OK;
+}
+
+static tenebra_code prompt_positions(tn_reasoner *reasoner, tn_position *positions, tenebra_error *error)
+{
+    const tn_model *model = reasoner->session->model;
+    tn_grid grids[TN_PICTURES_MAX];
+    if (reasoner->sequential) {
+        for (size_t i = 0; i < reasoner->prompt_count; i++)
+            positions[i] = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
+        return TENEBRA_OK;
+    }
+    for (size_t p = 0; p < reasoner->picture_count; p++)
+        grids[p] = reasoner->pictures[p].grid;
+    int32_t next;
+    return model->backbone->positions(&model->config, reasoner->prompt, reasoner->prompt_count, grids,
+                                      reasoner->picture_count, 0, positions, &next, error);
+}
+
+static bool same_slot(const tn_slot *a, const tn_slot *b)
+{
+    return a->token == b->token && memcmp(&a->position, &b->position, sizeof a->position) == 0 &&
+           (a->token >= 0 || (a->row.source.data == b->row.source.data && a->row.row == b->row.row));
+}
+
+/* Runs the prompt. Rows that the cache already holds from an earlier pass are kept; the last
+ * is always run, since its hidden state is wanted. */
+static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    size_t count = reasoner->prompt_count, next_candidate = 0, shared = 0;
+    if (count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "is empty");
+    if (count > session->capacity)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt has %zu rows, the context %zu; raise -c "
+                       "or make the pictures smaller", count, session->capacity);
+    TN_TRY(find_candidates(reasoner, error));
+    tn_position *positions = tn_arena_take(&session->kept, count, sizeof *positions);
+    if (positions == NULL)
+        return memory_is_full(error);
+    TN_TRY(prompt_positions(reasoner, positions, error));
+    reasoner->span_count = 0;
+    reasoner->next_position = 0;
+    for (size_t i = 0; i < count; i++) {
+        const tn_candidate_row *candidate = &reasoner->candidates[next_candidate];
+        if (next_candidate < reasoner->candidate_count && candidate->row == i) {
+            tn_span_add_row(reasoner, reasoner->pictures[candidate->picture].embeds, candidate->index, &positions[i]);
+            next_candidate++;
+        } else {
+            tn_span_add_token(reasoner, reasoner->prompt[i], &positions[i]);
+        }
+    }
+    while (shared + 1 < count && shared < session->length && same_slot(&session->slots[shared], &reasoner->span[shared]))
+        shared++;
+    tn_session_truncate(session, shared);
+    TN_TRY(run_span(reasoner, shared, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error));
+    reasoner->trace.prompt_tokens = count;
+    reasoner->trace.image_tokens = reasoner->candidate_count;
+    session->want_mean = false; /* the mean is that of the prompt */
+    return TENEBRA_OK;
+}
+
+/* ----------------------------------------------------------- generation -- */
+
+static bool ends_answer(const tn_reasoner *reasoner, int32_t token)
+{
+    const tn_model_config *config = &reasoner->session->model->config;
+    for (size_t i = 0; i < config->eos_count; i++)
+        if (config->eos_tokens[i] == token)
+            return true;
+    return false;
+}
+
+static void end_answer(tn_reasoner *reasoner, tenebra_finish finish)
+{
+    reasoner->ended = true;
+    reasoner->trace.finish = finish;
+}
+
+static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    double start = tn_clock_ms();
+    TN_TRY(tn_session_logits(session, session->hidden, error));
+    int32_t token = tn_sample(&reasoner->sampler, session->logits.data, session->logits.cols);
+    reasoner->tokens[reasoner->token_count++] = token;
+    reasoner->trace.token_count = reasoner->token_count;
+    bool first = reasoner->token_count == 1;
+    if (ends_answer(reasoner, token) && (!first || reasoner->test_first_token)) {
+        end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
+    } else {
+        TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
+        if (!reasoner->ended && (reasoner->token_count == reasoner->max_tokens || session->length == session->capacity))
+            end_answer(reasoner, TENEBRA_FINISH_LENGTH);
+    }
+    reasoner->trace.generation_ms += tn_clock_ms() - start;
+    if (reasoner->ended)
+        return tn_stream_end(reasoner, error);
+    tn_span_add_token(reasoner, token, NULL);
+    TN_TRY(run_span(reasoner, 0, tap, &reasoner->trace.generation_ms, error));
+    session->recompute = false; /* the reference, too, uses its cache from the second token on */
+    return TENEBRA_OK;
+}
+
+static tenebra_code run_action(tn_reasoner *reasoner, const tn_action *action, tenebra_error *error)
+{
+    if (action->kind == TN_ACT_DECODE)
+        return decode(reasoner, action->tap, error);
+    if (action->latent)
+        reasoner->trace.latent_steps++;
+    return run_span(reasoner, 0, action->tap,
+                    action->latent ? &reasoner->trace.latent_ms : &reasoner->trace.generation_ms, error);
+}
+
+void tn_act_answer(const tn_reasoner *reasoner, tn_action *action)
+{
+    *action = (tn_action){ .kind = reasoner->ended ? TN_ACT_FINISH : TN_ACT_DECODE };
+}
+
+static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tenebra_event event = { .kind = TENEBRA_EVENT_PROMPT, .trace = &reasoner->trace };
+    const tenebra_request *request = reasoner->request;
+    if (request->on_event != NULL && !request->on_event(request->user, &event))
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+    return TENEBRA_OK;
+}
+
+/* One pass: prompt, then actions. *again: the method asks for another pass. */
+static tenebra_code run_pass(tn_reasoner *reasoner, bool *again, tenebra_error *error)
+{
+    TN_TRY(prefill(reasoner, error));
+    TN_TRY(tell_prompt(reasoner, error));
+    for (;;) {
+        tn_action action = { .kind = TN_ACT_FINISH };
+        TN_TRY(reasoner->method->next(reasoner, &action, error));
+        *again = action.kind == TN_ACT_PASS;
+        if (action.kind == TN_ACT_FINISH || action.kind == TN_ACT_PASS)
+            return TENEBRA_OK;
+        TN_TRY(run_action(reasoner, &action, error));
+    }
+}
+
+static void forget_answer(tn_reasoner *reasoner)
+{
+    reasoner->ended = false;
+    reasoner->text_length = reasoner->text_shown = 0;
+    reasoner->text[0] = '\0';
+}
+
+tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
+{
+    double start = tn_clock_ms();
+    bool again = true;
+    TN_TRY(tn_reasoner_load_pictures(reasoner, error));
+    for (reasoner->pass = 0; again; reasoner->pass++) {
+        forget_answer(reasoner);
+        TN_TRY(tn_reasoner_render(reasoner, error));
+        TN_TRY(run_pass(reasoner, &again, error));
+    }
+    reasoner->trace.total_ms = tn_clock_ms() - start;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, tenebra_error *error)
+{
+    double start = tn_clock_ms();
+    bool again;
+    reasoner->prompt = ids;
+    reasoner->prompt_count = count;
+    TN_TRY(run_pass(reasoner, &again, error));
+    reasoner->trace.total_ms = tn_clock_ms() - start;
+    return TENEBRA_OK;
+}
+
+/* ---------------------------------------------------------------- steps -- */
+
+tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
+{
+    const tn_candidate_row *row = &reasoner->candidates[candidate];
+    const tn_picture *picture = &reasoner->pictures[row->picture];
+    size_t merge = reasoner->session->model->config.vision.spatial_merge_size;
+    tn_rectangle place = { 0 };
+    tn_token_rectangle(row->index, picture->grid.t, picture->grid.h, picture->grid.w, merge, picture->width,
+                       picture->height, &place, NULL);
+    return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
+                           place.x0, place.y0, place.x1, place.y1 };
+}
+
+tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error)
+{
+    if (reasoner->step_count == reasoner->step_capacity)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "steps", "more than %zu latent steps", reasoner->step_capacity);
+    reasoner->steps[reasoner->step_count++] = *step;
+    reasoner->trace.step_count = reasoner->step_count;
+    tenebra_event event = { TENEBRA_EVENT_STEP, &reasoner->trace, step, reasoner->step_count - 1, NULL };
+    const tenebra_request *request = reasoner->request;
+    if (request->on_event != NULL && !request->on_event(request->user, &event))
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+    return TENEBRA_OK;
+}
+
+/* The `wanted` largest logits in falling order, as probabilities. */
+static void read_top(const tn_tensor *logits, tenebra_lens *lens, size_t wanted)
+{
+    double total = 0, largest = (double)logits->data[tn_sample_greedy(logits->data, logits->cols)];
+    for (size_t i = 0; i < logits->cols; i++)
+        total += exp((double)logits->data[i] - largest);
+    for (size_t n = 0; n < wanted; n++) {
+        size_t best = logits->cols;
+        for (size_t i = 0; i < logits->cols; i++) {
+            bool taken = false;
+            for (size_t before = 0; before < n && !taken; before++)
+                taken = lens[before].token == (int32_t)i;
+            if (!taken && (best == logits->cols || logits->data[i] > logits->data[best]))
+                best = i;
+        }
+        lens[n] = (tenebra_lens){ (int32_t)best, "", exp((double)logits->data[best] - largest) / total };
+    }
+}
+
+tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
+                              tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    size_t wanted = tn_min(reasoner->request->lens, session->logits.cols);
+    *count = 0;
+    if (wanted == 0)
+        return TENEBRA_OK;
+    tenebra_lens *rows = tn_reasoner_take(reasoner, wanted, sizeof *rows);
+    if (rows == NULL)
+        return memory_is_full(error);
+    TN_TRY(tn_session_logits(session, normed, error));
+    read_top(&session->logits, rows, wanted);
+    for (size_t i = 0; i < wanted && session->model->tokenizer != NULL; i++) {
+        tn_text text = { 0 };
+        TN_TRY(tn_tokenizer_decode(session->model->tokenizer, &rows[i].token, 1, false, &text, error));
+        char *kept = tn_reasoner_take(reasoner, text.length + 1, 1);
+        if (kept != NULL && text.length > 0)
+            memcpy(kept, text.data, text.length);
+        tn_text_free(&text);
+        rows[i].text = kept ? kept : "";
+    }
+    *lens = rows;
+    *count = wanted;
+    return TENEBRA_OK;
+}

@@ -1,0 +1,147 @@
+/* The loop that all methods share: prompt, spans, decoding, and the account of it all. */
+#ifndef TN_REASON_REASONER_H
+#define TN_REASON_REASONER_H
+
+#include "base/rng.h"
+#include "image/image.h"
+#include "model/session.h"
+#include "reason/method.h"
+#include "reason/sampler.h"
+
+#include <stdatomic.h>
+
+/* A picture of the conversation: its embeddings and where they come from. */
+typedef struct tn_picture {
+    tn_grid grid;
+    tn_tensor embeds;       /* [J, C] */
+    size_t width, height;   /* of the picture as given, after its orientation */
+} tn_picture;
+
+/* An image embedding in the prompt, that a method may pick. */
+typedef struct tn_candidate_row {
+    size_t row;     /* in the cache              */
+    size_t picture; /* index                     */
+    size_t index;   /* of the picture's embeddings */
+} tn_candidate_row;
+
+enum { TN_PICTURES_MAX = 64, TN_LENS_MAX = 32 };
+
+struct tn_reasoner {
+    tn_session *session;
+    const tenebra_request *request;
+    const tn_method *method;
+    const char **values;   /* of method->options */
+    void *state;           /* the method's       */
+    bool sequential;       /* positions          */
+    size_t pass;           /* from 0             */
+
+    tn_picture pictures[TN_PICTURES_MAX];
+    size_t picture_count;
+
+    /* The prompt of the current pass. */
+    const int32_t *prompt;
+    size_t prompt_count;
+    tn_candidate_row *candidates;
+    size_t candidate_count;
+    int32_t next_position;  /* of a plain row that follows */
+
+    /* The span under construction, and the attention of the last row that ran with a tap:
+     * scores [candidate_count], then extra_scores [extra_count] for the cache rows in `extra`. */
+    tn_slot *span;
+    size_t span_count, span_capacity;
+    size_t *tap_keys;
+    size_t extra_count;
+    tn_real *scores, *extra_scores;
+    double last_ms; /* time of the last action */
+
+    /* Generation. */
+    tn_sampler sampler;
+    tn_rng rng;             /* for interventions */
+    bool test_first_token;  /* false: the first token never ends the answer, as in the reference */
+    bool ended;
+    int32_t *tokens;
+    size_t token_count, max_tokens;
+    char *text;             /* whole UTF-8, zero-terminated */
+    size_t text_length, text_shown, text_capacity;
+    tn_text_stream stream;  /* tokenizer NULL: the model has none     */
+    tn_text piece;          /* what the last token completed          */
+
+    tenebra_step *steps;
+    size_t step_count, step_capacity;
+    tenebra_trace trace;
+    atomic_bool *cancel;    /* may be NULL */
+};
+
+/* Prepares everything but the prompt: method and settings found and checked, memory of the question
+ * taken. The session is reset. Errors: ARGUMENT, LIMIT. */
+tenebra_code tn_reasoner_open(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
+                              atomic_bool *cancel, tenebra_error *error);
+void tn_reasoner_close(tn_reasoner *reasoner);
+
+/* The whole: loads pictures, then passes until the method finishes. */
+tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error);
+
+/* The same from token ids, with pictures already in place; image tokens expanded. */
+tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count,
+                                    tenebra_error *error);
+
+/* --------------------------------------------------------- for methods -- */
+
+/* Zeroed memory of the question; NULL without. */
+void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size);
+
+/* Setting number `option` of the method: as a number, as text, or as the place of its word in the
+ * option's list "a|b|c". Values were checked at opening. */
+double tn_setting_number(const tn_reasoner *reasoner, size_t option);
+const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);
+size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option);
+
+/* Lays a row into the span; position NULL: the next plain one. False when the span is full. */
+bool tn_span_add_token(tn_reasoner *reasoner, int32_t token, const tn_position *position);
+bool tn_span_add_row(tn_reasoner *reasoner, tn_tensor source, size_t row, const tn_position *position);
+
+/* Cache rows whose attention the next taps report beside the candidates: replaces the list. */
+tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count,
+                                    tenebra_error *error);
+
+/* Runs a picture through the tower and adds it to the pictures. */
+tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error);
+
+/* A candidate as the trace tells it. */
+tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate);
+
+/* The tokens that the head reads from a normed row [1, C]; *count of them, at most request->lens. */
+tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
+                              tenebra_error *error);
+
+/* Files a finished step and tells the caller. Errors: CANCELLED, LIMIT. */
+tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error);
+
+/* The decoding that every method ends with: a token until the answer ends, then FINISH. */
+void tn_act_answer(const tn_reasoner *reasoner, tn_action *action);
+
+/* ------------------------------------------------------------- scripts -- */
+
+/* The request's messages with additions. */
+struct tn_script {
+    tn_reasoner *reasoner;
+    tn_chat_message *messages;
+    size_t message_count;
+};
+
+/* Adds text to the end of the last message of the user. The text must outlive the pass. */
+tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error);
+
+/* Decodes, resizes and encodes the request's pictures in order. */
+tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Renders the messages (after method->arrange) to ids with image tokens expanded. */
+tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Appends generated token `token` to the text, finds stop texts, tells the caller what is new.
+ * Errors: CANCELLED, LIMIT. */
+tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error);
+/* Gives out what was held back. */
+tenebra_code tn_stream_end(tn_reasoner *reasoner, tenebra_error *error);
+
+#endif

@@ -1,0 +1,30 @@
+/* From logits to a token. Greedy unless a temperature is given; no hidden penalties. */
+#ifndef TN_REASON_SAMPLER_H
+#define TN_REASON_SAMPLER_H
+
+#include "base/real.h"
+#include "base/rng.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct tn_sampler {
+    double temperature; /* 0: greedy                                  */
+    size_t top_k;       /* 0: all                                     */
+    double top_p;       /* smallest set of this probability, 1: all   */
+    tn_rng rng;
+    struct tn_candidate *candidates; /* scratch [V], used when not greedy */
+} tn_sampler;
+
+typedef struct tn_candidate {
+    int32_t token;
+    double weight;
+} tn_candidate;
+
+/* The largest logit, ties to the lower id. */
+int32_t tn_sample_greedy(const tn_real *logits, size_t count);
+
+/* Temperature, then top-k, then top-p (at least one token stays), as Hugging Face orders them. */
+int32_t tn_sample(tn_sampler *sampler, const tn_real *logits, size_t count);
+
+#endif

@@ -1,0 +1,91 @@
+/* The answer's text as it grows: whole characters only, and nothing that may still become a stop text. */
+#include "reason/reasoner.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+/* Hands everything up to `end` to the caller. */
+static tenebra_code show(tn_reasoner *reasoner, size_t end, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    if (end <= reasoner->text_shown)
+        return TENEBRA_OK;
+    char *text = reasoner->text, kept = text[end];
+    text[end] = '\0';
+    tenebra_event event = { .kind = TENEBRA_EVENT_TEXT, .trace = &reasoner->trace, .text = text + reasoner->text_shown };
+    bool go_on = request->on_event == NULL || request->on_event(request->user, &event);
+    text[end] = kept;
+    reasoner->text_shown = end;
+    return go_on ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+}
+
+/* Earliest place at or after `from` where a stop text begins; text_length if none does. */
+static size_t find_stop(const tn_reasoner *reasoner, size_t from)
+{
+    const tenebra_request *request = reasoner->request;
+    size_t best = reasoner->text_length;
+    for (size_t i = 0; i < request->stop_count; i++) {
+        const char *found = request->stops[i][0] ? strstr(reasoner->text + from, request->stops[i]) : NULL;
+        if (found != NULL)
+            best = tn_min(best, (size_t)(found - reasoner->text));
+    }
+    return best;
+}
+
+/* Length of the text's end that is the beginning of a stop text. */
+static size_t unfinished_stop(const tn_reasoner *reasoner)
+{
+    const tenebra_request *request = reasoner->request;
+    size_t longest = 0;
+    for (size_t i = 0; i < request->stop_count; i++) {
+        size_t length = tn_min(strlen(request->stops[i]), reasoner->text_length);
+        for (; length > longest; length--)
+            if (memcmp(reasoner->text + reasoner->text_length - length, request->stops[i], length) == 0)
+                longest = length;
+    }
+    return longest;
+}
+
+static tenebra_code append_piece(tn_reasoner *reasoner, tenebra_error *error)
+{
+    size_t length = reasoner->piece.length;
+    if (length >= reasoner->text_capacity - reasoner->text_length)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "is longer than %zu bytes", reasoner->text_capacity);
+    if (length > 0)
+        memcpy(reasoner->text + reasoner->text_length, reasoner->piece.data, length);
+    reasoner->text_length += length;
+    reasoner->text[reasoner->text_length] = '\0';
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error)
+{
+    if (reasoner->stream.tokenizer == NULL)
+        return TENEBRA_OK;
+    reasoner->piece.length = 0;
+    if ((size_t)token < tn_tokenizer_size(reasoner->stream.tokenizer)) /* spare rows of the head have no text */
+        TN_TRY(tn_text_stream_push(&reasoner->stream, token, &reasoner->piece, error));
+    size_t before = reasoner->text_shown;
+    TN_TRY(append_piece(reasoner, error));
+    size_t stop = find_stop(reasoner, before);
+    if (stop < reasoner->text_length) {
+        reasoner->text_length = stop;
+        reasoner->text[stop] = '\0';
+        reasoner->ended = true;
+        reasoner->trace.finish = TENEBRA_FINISH_STOP_TEXT;
+        return show(reasoner, stop, error);
+    }
+    return show(reasoner, reasoner->text_length - unfinished_stop(reasoner), error);
+}
+
+tenebra_code tn_stream_end(tn_reasoner *reasoner, tenebra_error *error)
+{
+    if (reasoner->stream.tokenizer == NULL)
+        return TENEBRA_OK;
+    reasoner->piece.length = 0;
+    TN_TRY(tn_text_stream_end(&reasoner->stream, &reasoner->piece, error));
+    if (reasoner->trace.finish != TENEBRA_FINISH_STOP_TEXT)
+        TN_TRY(append_piece(reasoner, error));
+    return show(reasoner, reasoner->text_length, error);
+}

@@ -1,0 +1,103 @@
+/* The trace as JSON. Numbers that are not finite become null. */
+#include "tenebra.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *count(size_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *pick_json(const tenebra_pick *pick)
+{
+    return json_pack("{s:o, s:o, s:o, s:[o, o, o, o]}", "image", count(pick->image), "index", count(pick->index),
+                     "score", number(pick->score), "rectangle", number(pick->x0), number(pick->y0), number(pick->x1),
+                     number(pick->y1));
+}
+
+static json_t *step_json(const tenebra_step *step)
+{
+    json_t *picks = json_array(), *lens = json_array();
+    for (size_t i = 0; i < step->pick_count; i++)
+        json_array_append_new(picks, pick_json(&step->picks[i]));
+    for (size_t i = 0; i < step->lens_count; i++)
+        json_array_append_new(lens, json_pack("{s:i, s:s, s:o}", "token", (int)step->lens[i].token, "text",
+                                              step->lens[i].text, "probability", number(step->lens[i].probability)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "picks", picks, "attention_ratio", number(step->attention_ratio),
+                     "attention_focus", number(step->attention_focus), "hidden_norm", number(step->hidden_norm), "lens",
+                     lens, "ms", number(step->milliseconds));
+}
+
+static json_t *settings_json(const tenebra_trace *trace)
+{
+    json_t *settings = json_object();
+    for (size_t i = 0; i < trace->setting_count; i++) {
+        const char *value = trace->settings[i].value;
+        char *end;
+        double as_number = strtod(value, &end);
+        bool whole = end != value && *end == '\0';
+        json_object_set_new(settings, trace->settings[i].name,
+                            whole ? json_integer((json_int_t)as_number) : json_string(value));
+    }
+    return settings;
+}
+
+static json_t *tokens_json(const tenebra_trace *trace)
+{
+    json_t *ids = json_array();
+    for (size_t i = 0; i < trace->token_count; i++)
+        json_array_append_new(ids, json_integer(trace->tokens[i]));
+    return ids;
+}
+
+static const char *finish_name(tenebra_finish finish)
+{
+    return finish == TENEBRA_FINISH_END_TOKEN ? "end_token" : finish == TENEBRA_FINISH_STOP_TEXT ? "stop_text" : "length";
+}
+
+static json_t *sampling_json(const tenebra_trace *trace)
+{
+    if (!(trace->temperature > 0))
+        return json_pack("{s:s}", "mode", "greedy");
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "mode", "sampled", "temperature", number(trace->temperature), "top_k",
+                     count(trace->top_k), "top_p", number(trace->top_p), "seed", json_integer((json_int_t)trace->seed));
+}
+
+static json_t *trace_json(const tenebra_trace *trace)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; i < trace->step_count; i++)
+        json_array_append_new(steps, step_json(&trace->steps[i]));
+    json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt", count(trace->prompt_tokens), "image",
+                               count(trace->image_tokens), "latent", count(trace->latent_steps), "injected",
+                               count(trace->injected_tokens), "generated", count(trace->token_count), "ar_steps",
+                               count(trace->token_count + trace->latent_steps), "positions_computed",
+                               count(trace->positions_computed));
+    json_t *times = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "decode", number(trace->decode_ms), "vision",
+                              number(trace->vision_ms), "prefill", number(trace->prefill_ms), "latent",
+                              number(trace->latent_ms), "generation", number(trace->generation_ms), "total",
+                              number(trace->total_ms));
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
+                     trace->method, "settings", settings_json(trace), "positions", trace->positions, "sampling",
+                     sampling_json(trace), "kernels", trace->kernels, "threads", count(trace->threads), "finish",
+                     finish_name(trace->finish), "tokens", tokens_json(trace), "steps", steps, "counts", counts, "ms",
+                     times);
+}
+
+char *tenebra_trace_json(const tenebra_trace *trace)
+{
+    json_t *json = trace_json(trace);
+    if (json == NULL)
+        return NULL;
+    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(json);
+    return text;
+}
