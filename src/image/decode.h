@@ -6,7 +6,8 @@
  *         CMYK values are taken as inverted (Adobe's convention) whether or not a marker says so.
  *   PNG   1 to 16 bit, grey, palette, RGB, with alpha or a transparent colour, interlaced or not. 16-bit
  *         values keep their high byte. (Pillow does so for colour; its 16-bit grey clips all values above
- *         255 to white, which is not copied.) Gamma and colour profiles are ignored.
+ *         255 to white, which is not copied.) A colour outside of the palette is black. Gamma and colour
+ *         profiles are ignored.
  *   WebP  lossy, lossless, alpha. Animated files are refused.
  * Alpha is blended over white (tn_image_flatten). This is what qwen_vl_utils does for RGBA; for grey with
  * alpha and palettes with alpha it drops the alpha instead, which shows hidden colours and is not copied.

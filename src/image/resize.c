@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Fixed point of the weights: 8 bits for the pixel, 2 for the sum that overshoots 1 in the negative lobes.
- * The sum of |weights| stays below 2, so 255 times it fits an int32. */
+ * The sum of |weights| is at most 1.58 (Lanczos from 4 to 5 pixels), so 255 times it fits an int32. */
 enum { PRECISION = 32 - 8 - 2 };
 
 struct kernel {

@@ -1,0 +1,227 @@
+/* Decoders: every kind of picture against Pillow's pixels, limits, other kinds of files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/image/pictures.h"
+
+static void check_row(const picture_row *row)
+{
+    size_t size;
+    unsigned char *bytes = picture_bytes(row->name, &size);
+    for (int upright = 0; upright < 2; upright++) {
+        tn_image image;
+        tenebra_error error = { 0 };
+        if (tn_image_decode(&image, bytes, size, NULL, upright, row->name, &error) != TENEBRA_OK)
+            fail_msg("%s: %s", error.where, error.sentence);
+        assert_int_equal(image.channels, 3);
+        assert_int_equal(image.width, upright ? row->upright_width : row->width);
+        assert_int_equal(image.height, upright ? row->upright_height : row->height);
+        unsigned expected = upright ? row->upright_crc : row->crc;
+        if (crc32_of_image(&image) != expected)
+            fail_msg("%s: pixels differ from Pillow's", row->name);
+        image.pixels[image.width * image.height] ^= 1; /* the comparison must see one bit */
+        assert_int_not_equal(crc32_of_image(&image), expected);
+        tn_image_free(&image);
+    }
+    free(bytes);
+}
+
+static void test_all_kinds_equal_pillow(void **state)
+{
+    (void)state;
+    assert_int_equal(for_each_picture(check_row), 71);
+}
+
+/* Were the switch without effect, the table above would not notice files with orientation 1. */
+static void test_exif_switch_matters(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "exif5.jpg", "exif6.png", "exif6.webp" };
+    for (size_t i = 0; i < 3; i++) {
+        size_t size;
+        unsigned char *bytes = picture_bytes(names[i], &size);
+        tn_image stored, upright;
+        assert_int_equal(tn_image_decode(&stored, bytes, size, NULL, false, names[i], NULL), TENEBRA_OK);
+        assert_int_equal(tn_image_decode(&upright, bytes, size, NULL, true, names[i], NULL), TENEBRA_OK);
+        assert_int_equal(stored.width, upright.height);
+        assert_int_not_equal(crc32_of_image(&stored), crc32_of_image(&upright));
+        tn_image_free(&stored);
+        tn_image_free(&upright);
+        free(bytes);
+    }
+}
+
+static tenebra_code decode_code(const void *bytes, size_t size, const tn_image_limits *limits, tenebra_error *error)
+{
+    tn_image image;
+    tenebra_code code = tn_image_decode(&image, bytes, size, limits, true, "x", error);
+    if (code != TENEBRA_OK) {
+        assert_null(image.pixels);
+        assert_int_equal(image.width, 0);
+    }
+    tn_image_free(&image);
+    return code;
+}
+
+static void test_other_kinds_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *kind;
+    } files[] = {
+        { "GIF89a\1\0\1\0", 10, "GIF" },
+        { "BM\0\0\0\0\0\0\0\0", 10, "BMP" },
+        { "II*\0\10\0\0\0", 8, "TIFF" },
+        { "MM\0*\0\0\0\10", 8, "TIFF" },
+        { "\0\0\0\34ftypheic\0\0\0\0", 16, "HEIC" },
+        { "\0\0\0\34ftypavif\0\0\0\0", 16, "AVIF" },
+        { "<svg xmlns=\"\">", 14, "SVG" },
+        { "<?xml version=\"1.0\"?>", 21, "SVG" },
+        { "%PDF-1.7", 8, "PDF" },
+        { "some text", 9, "no known kind" },
+        { "\xFF", 1, "no known kind" },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        tenebra_error error = { 0 };
+        assert_int_equal(decode_code(files[i].bytes, files[i].size, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
+        assert_non_null(strstr(error.sentence, files[i].kind));
+        assert_string_equal(error.where, "x");
+    }
+    assert_int_equal(decode_code("", 0, NULL, NULL), TENEBRA_ERROR_FORMAT);
+}
+
+static void test_animation_is_refused(void **state)
+{
+    (void)state;
+    size_t size;
+    unsigned char *bytes = picture_bytes("animated.webp", &size);
+    tenebra_error error = { 0 };
+    assert_int_equal(decode_code(bytes, size, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.sentence, "animated"));
+    free(bytes);
+}
+
+static void put_big_endian(unsigned char *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (unsigned char)(value >> (24 - 8 * i));
+}
+
+/* A PNG that ends behind its header: only a check of the header itself can call it too large. */
+static tenebra_code decode_png_header(uint32_t width, uint32_t height, const tn_image_limits *limits,
+                                      tenebra_error *error)
+{
+    unsigned char file[33] = "\x89PNG\r\n\x1A\n\0\0\0\15IHDR";
+    put_big_endian(file + 16, width);
+    put_big_endian(file + 20, height);
+    file[24] = 8;
+    file[25] = 2;
+    put_big_endian(file + 29, crc32_of(file + 12, 17));
+    return decode_code(file, sizeof file, limits, error);
+}
+
+static void test_png_size_is_checked_first(void **state)
+{
+    (void)state;
+    tenebra_error error = { 0 };
+    assert_int_equal(decode_png_header(20000, 20000, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "20000 x 20000"));
+    assert_int_equal(decode_png_header(32769, 1, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(decode_png_header(1, 0xFFFFFFFFu, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(decode_png_header(0, 7, NULL, &error), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(decode_png_header(7, 7, NULL, &error), TENEBRA_ERROR_FORMAT); /* in bounds, but cut off */
+    tn_image_limits limits = { 1 << 20, 48, 100 };
+    assert_int_equal(decode_png_header(7, 7, &limits, &error), TENEBRA_ERROR_LIMIT);
+    limits.max_pixels = 49;
+    assert_int_equal(decode_png_header(7, 7, &limits, &error), TENEBRA_ERROR_FORMAT);
+}
+
+static void test_jpeg_size_is_checked_first(void **state)
+{
+    (void)state;
+    size_t size;
+    unsigned char *bytes = picture_bytes("420.jpg", &size);
+    unsigned char *frame = NULL;
+    for (size_t i = 0; i + 9 < size && frame == NULL; i++)
+        if (bytes[i] == 0xFF && bytes[i + 1] == 0xC0)
+            frame = bytes + i;
+    assert_non_null(frame);
+    memcpy(frame + 5, "\x4E\x20\x4E\x20", 4);
+    tenebra_error error = { 0 };
+    assert_int_equal(decode_code(bytes, size, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "20000 x 20000"));
+    free(bytes);
+}
+
+static void test_webp_size_is_checked_first(void **state)
+{
+    (void)state;
+    size_t size;
+    unsigned char *bytes = picture_bytes("lossless.webp", &size);
+    assert_memory_equal(bytes + 12, "VP8L", 4);
+    assert_int_equal(bytes[20], 0x2F);
+    memcpy(bytes + 21, "\xFF\xFF\xFF", 3); /* two times 14 bits of ones: 16384 x 16384 */
+    bytes[24] |= 0x0F;
+    tenebra_error error = { 0 };
+    assert_int_equal(decode_code(bytes, size, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "16384 x 16384"));
+    free(bytes);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "420.jpg", "lossy.webp" }; /* 45 x 35 */
+    for (size_t i = 0; i < 2; i++) {
+        size_t size;
+        unsigned char *bytes = picture_bytes(names[i], &size);
+        tn_image_limits limits = { size, 45 * 35, 45 };
+        assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_OK);
+        limits.max_bytes--;
+        assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_ERROR_LIMIT);
+        limits = (tn_image_limits){ size, 45 * 35 - 1, 45 };
+        assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_ERROR_LIMIT);
+        limits = (tn_image_limits){ size, 45 * 35, 44 };
+        assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_ERROR_LIMIT);
+        free(bytes);
+    }
+}
+
+static void test_read(void **state)
+{
+    (void)state;
+    tn_image image;
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_image_read(&image, TENEBRA_TEST_DATA "/image/rgb8.png", NULL, true, &error), TENEBRA_OK);
+    assert_int_equal(image.width, 21);
+    tn_image_free(&image);
+    assert_int_equal(tn_image_read(&image, TENEBRA_TEST_DATA "/image/absent.png", NULL, true, &error),
+                     TENEBRA_ERROR_IO);
+    assert_non_null(strstr(error.where, "absent.png"));
+    tn_image_limits limits = { 100, 1000, 100 };
+    assert_int_equal(tn_image_read(&image, TENEBRA_TEST_DATA "/image/rgb8.png", &limits, true, &error),
+                     TENEBRA_ERROR_LIMIT);
+    assert_null(image.pixels);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_kinds_equal_pillow),
+        cmocka_unit_test(test_exif_switch_matters),
+        cmocka_unit_test(test_other_kinds_are_named),
+        cmocka_unit_test(test_animation_is_refused),
+        cmocka_unit_test(test_png_size_is_checked_first),
+        cmocka_unit_test(test_jpeg_size_is_checked_first),
+        cmocka_unit_test(test_webp_size_is_checked_first),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
