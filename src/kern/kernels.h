@@ -68,6 +68,9 @@ typedef struct tn_kernels {
  * lists the sets), UNSUPPORTED (known, but not on this machine). Threads: any. */
 const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error);
 
+/* The plain set, which runs everywhere. Threads: any. */
+const tn_kernels *tn_kernels_reference(void);
+
 /* The sets that this machine runs, worst first, for tests and `tenebra bench`;
  * NULL past the last. Set 0 is the reference. */
 const tn_kernels *tn_kernels_at(size_t index);

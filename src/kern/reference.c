@@ -1,0 +1,128 @@
+/* The reference set: what the other sets are tested against, and what runs where no other does.
+ * No intrinsics. Weights pass through the traits of their type, block by block. */
+#include "kern/sets.h"
+
+/* Partial sums of a dot product: value i belongs to sum i % LANES, and the sums are added in pairs.
+ * Independent sums keep rounding small, and a compiler may put them into vector registers. The order
+ * depends on the length alone, so a row of y does not depend on how many rows are asked for. */
+enum { LANES = 16, CHUNK = 64 };
+
+tn_real tn_reference_dot(const tn_real *a, const tn_real *b, size_t n)
+{
+    tn_real sums[LANES] = { 0 };
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            sums[lane] += a[i + lane] * b[i + lane];
+    for (size_t lane = 0; i + lane < n; lane++)
+        sums[lane] += a[i + lane] * b[i + lane];
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t lane = 0; lane < width; lane++)
+            sums[lane] += sums[lane + width];
+    return sums[0];
+}
+
+void tn_reference_axpy(tn_real *y, tn_real a, const tn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+/* Columns begin .. end-1 of row n, unpacked. */
+static void unpack_row(const tn_matrix *w, size_t n, size_t begin, size_t end, tn_real *values)
+{
+    const unsigned char *row = (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols);
+    tn_dtype_of(w->type)->unpack(row + tn_dtype_row_bytes(w->type, begin), end - begin, values);
+}
+
+size_t tn_reference_linear_scratch(const tn_matrix *w, size_t m)
+{
+    (void)m;
+    return w->cols; /* one unpacked row */
+}
+
+void tn_reference_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
+                         size_t m, tn_real *y, size_t ldy, tn_real *scratch)
+{
+    for (size_t n = begin; n < end; n++) {
+        unpack_row(w, n, 0, w->cols, scratch);
+        for (size_t i = 0; i < m; i++)
+            y[i * ldy + n] = tn_reference_dot(x + i * ldx, scratch, w->cols);
+    }
+}
+
+void tn_reference_linear_dx(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy,
+                            size_t m, tn_real *dx, size_t lddx, tn_real *scratch)
+{
+    for (size_t n = 0; n < w->rows; n++) {
+        unpack_row(w, n, begin, end, scratch);
+        for (size_t i = 0; i < m; i++)
+            tn_reference_axpy(dx + i * lddx + begin, dy[i * lddy + n], scratch, end - begin);
+    }
+}
+
+void tn_reference_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy, size_t lddy,
+                            const tn_real *x, size_t ldx, size_t m, tn_real *scratch)
+{
+    (void)scratch;
+    for (size_t n = begin; n < end; n++)
+        for (size_t i = 0; i < m; i++)
+            tn_reference_axpy(dw + n * k, dy[i * lddy + n], x + i * ldx, k);
+}
+
+void tn_reference_multiply(const tn_real *a, size_t row_a, size_t column_a, const tn_real *b, size_t ldb,
+                           size_t m, size_t n, size_t k, tn_real *c, size_t ldc)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t l = 0; l < k; l++)
+            tn_reference_axpy(c + i * ldc, a[i * row_a + l * column_a], b + l * ldb, n);
+}
+
+tn_real tn_reference_max(const tn_real *x, size_t n)
+{
+    tn_real largest = x[0];
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(x[i]))
+            return x[i];
+        if (x[i] > largest)
+            largest = x[i];
+    }
+    return largest;
+}
+
+tn_real tn_reference_exp_sum(tn_real *x, size_t n, tn_real shift)
+{
+    tn_real sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = exp(x[i] - shift);
+        sum += x[i];
+    }
+    return sum;
+}
+
+void tn_reference_silu_mul(tn_real *gate, const tn_real *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+}
+
+void tn_reference_quick_gelu(tn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] / (1 + exp((tn_real)-1.702 * x[i]));
+}
+
+const tn_kernels tn_reference_kernels = {
+    .name = "reference",
+    .linear_chunk = CHUNK,
+    .linear_scratch = tn_reference_linear_scratch,
+    .linear = tn_reference_linear,
+    .linear_dx = tn_reference_linear_dx,
+    .linear_dw = tn_reference_linear_dw,
+    TN_VECTOR_ENTRIES(reference),
+};
+
+const tn_kernels *tn_kernels_reference(void)
+{
+    return &tn_reference_kernels;
+}

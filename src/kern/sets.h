@@ -1,0 +1,55 @@
+/* The kernel sets by name, inside of this layer.
+ *
+ * A set is a table of functions tn_<set>_<entry>. They have external names so that a set can
+ * take over entries of another one (blas.h). Which sets exist is decided by the files that
+ * kernels.cmake compiles for the platform. */
+#ifndef TN_KERN_SETS_H
+#define TN_KERN_SETS_H
+
+#include "kern/kernels.h"
+
+/* Declares the table and the functions of a set. */
+#define TN_DECLARE_KERNELS(set)                                                                              \
+    extern const tn_kernels tn_##set##_kernels;                                                              \
+    size_t tn_##set##_linear_scratch(const tn_matrix *w, size_t m);                                          \
+    void tn_##set##_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,       \
+                           size_t m, tn_real *y, size_t ldy, tn_real *scratch);                              \
+    void tn_##set##_linear_dx(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy,  \
+                              size_t m, tn_real *dx, size_t lddx, tn_real *scratch);                         \
+    void tn_##set##_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy,            \
+                              size_t lddy, const tn_real *x, size_t ldx, size_t m, tn_real *scratch);        \
+    tn_real tn_##set##_dot(const tn_real *a, const tn_real *b, size_t n);                                    \
+    void tn_##set##_axpy(tn_real *y, tn_real a, const tn_real *x, size_t n);                                 \
+    tn_real tn_##set##_max(const tn_real *x, size_t n);                                                      \
+    tn_real tn_##set##_exp_sum(tn_real *x, size_t n, tn_real shift);                                         \
+    void tn_##set##_silu_mul(tn_real *gate, const tn_real *up, size_t n);                                    \
+    void tn_##set##_quick_gelu(tn_real *x, size_t n);                                                        \
+    void tn_##set##_multiply(const tn_real *a, size_t row_a, size_t column_a, const tn_real *b, size_t ldb,  \
+                             size_t m, size_t n, size_t k, tn_real *c, size_t ldc)
+
+/* The entries of a table that read no weight matrix, in the order of tn_kernels. */
+#define TN_VECTOR_ENTRIES(set)                                                                               \
+    .dot = tn_##set##_dot, .axpy = tn_##set##_axpy, .max = tn_##set##_max, .exp_sum = tn_##set##_exp_sum,    \
+    .silu_mul = tn_##set##_silu_mul, .quick_gelu = tn_##set##_quick_gelu, .multiply = tn_##set##_multiply
+
+TN_DECLARE_KERNELS(reference);
+TN_DECLARE_KERNELS(avx2);
+TN_DECLARE_KERNELS(avx512);
+TN_DECLARE_KERNELS(neon);
+
+/* A set of this build, and whether the processor and the system run it. */
+typedef struct tn_kernels_entry {
+    const tn_kernels *set;
+    bool runs;
+} tn_kernels_entry;
+
+enum { TN_KERNELS_LIMIT = 8 };
+
+/* Fills in the sets of this platform, worst first, the reference at 0; returns how many. */
+size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT]);
+
+/* The set that takes its large matrix products from BLAS and the rest from `native`;
+ * NULL if this build has no BLAS or none over that set. */
+const tn_kernels *tn_kernels_blas_over(const tn_kernels *native);
+
+#endif
