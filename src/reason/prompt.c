@@ -120,7 +120,7 @@ static tenebra_code copy_message(tn_reasoner *reasoner, const tenebra_message *f
         bool text = part->kind == TENEBRA_PART_TEXT;
         if (text && part->text == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "a text part has no text");
-        parts[p] = (tn_chat_part){ .kind = text ? TN_CHAT_TEXT : TN_CHAT_IMAGE,
+        parts[p] = (tn_chat_part){ .is_image = !text,
                                    .text = text ? part->text : NULL,
                                    .length = !text ? 0 : part->length ? part->length : strlen(part->text) };
     }
@@ -148,14 +148,14 @@ tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_erro
 }
 
 /* Encodes the rendered text, gives every picture its run of image tokens, and keeps the ids. */
-static tenebra_code encode_prompt(tn_reasoner *reasoner, const tn_prompt *rendered, tenebra_error *error)
+static tenebra_code encode_prompt(tn_reasoner *reasoner, const tn_chat_text *rendered, tenebra_error *error)
 {
     const tn_model *model = reasoner->session->model;
     size_t counts[TN_PICTURES_MAX];
     for (size_t p = 0; p < reasoner->picture_count; p++)
         counts[p] = reasoner->pictures[p].embeds.rows;
     tn_ids ids = { 0 };
-    tenebra_code code = tn_prompt_encode(rendered, model->tokenizer, &ids, error);
+    tenebra_code code = tn_tokenizer_encode(model->tokenizer, rendered->spans, rendered->span_count, &ids, error);
     if (code == TENEBRA_OK)
         code = tn_ids_expand(&ids, model->config.image_token, counts, reasoner->picture_count, "images", error);
     int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count, sizeof *kept) : NULL;
@@ -190,12 +190,12 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
         TN_TRY(copy_message(reasoner, &request->messages[m], &script.messages[m], error));
     if (reasoner->method->arrange != NULL)
         TN_TRY(reasoner->method->arrange(reasoner, &script, error));
-    tn_prompt rendered = { 0 };
+    tn_chat_text rendered = { 0 };
     tn_chat_options options = { .add_generation_prompt = true };
     tenebra_code code = tn_chat_render(model->chat_template, script.messages, script.message_count, &options,
                                        &rendered, error);
     if (code == TENEBRA_OK)
         code = encode_prompt(reasoner, &rendered, error);
-    tn_prompt_free(&rendered);
+    tn_chat_text_free(&rendered);
     return code;
 }
