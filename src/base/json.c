@@ -9,7 +9,9 @@ json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra
     json_error_t problem;
     json_t *value = json_loadb(length ? text : "", length,
                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
-    if (value == NULL)
+    if (value == NULL && json_error_code(&problem) == json_error_out_of_memory)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length);
+    else if (value == NULL)
         tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (line %d, column %d)",
                 problem.text, problem.line, problem.column);
     return value;

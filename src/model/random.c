@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,7 +254,9 @@ static tenebra_code write_files(const tn_plan *plan, const char *directory, cons
 static tenebra_code claim_directory(const char *directory, bool *made, tenebra_error *error)
 {
     *made = mkdir(directory, 0777) == 0;
-    if (!*made && errno != EEXIST)
+    if (*made)
+        return TENEBRA_OK;
+    if (errno != EEXIST)
         return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be created: %s", strerror(errno));
     DIR *list = opendir(directory);
     if (list == NULL)
@@ -267,21 +270,18 @@ static tenebra_code claim_directory(const char *directory, bool *made, tenebra_e
     return TENEBRA_OK;
 }
 
-static void remove_from(const char *directory, const char *name)
-{
-    char *path = tn_path_join(directory, name);
-    if (path != NULL)
-        unlink(path);
-    free(path);
-}
-
+/* Takes no memory, since that may be what is missing. The writer removes the weights itself. */
 static void remove_files(const char *directory, bool made)
 {
-    remove_from(directory, CONFIG);
-    remove_from(directory, GENERATION);
-    remove_from(directory, PREPROCESSOR);
-    for (size_t i = 0; i < TOKENIZER_FILES; i++)
-        remove_from(directory, tokenizer_files[i]);
+    int place = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (place >= 0) {
+        unlinkat(place, CONFIG, 0);
+        unlinkat(place, GENERATION, 0);
+        unlinkat(place, PREPROCESSOR, 0);
+        for (size_t i = 0; i < TOKENIZER_FILES; i++)
+            unlinkat(place, tokenizer_files[i], 0);
+        close(place);
+    }
     if (made)
         rmdir(directory);
 }
