@@ -9,7 +9,7 @@
  *         255 to white, which is not copied.) A colour outside of the palette is black. Gamma and colour
  *         profiles are ignored.
  *   WebP  lossy, lossless, alpha. Animated files are refused.
- * Alpha is blended over white (tn_image_flatten). This is what qwen_vl_utils does for RGBA; for grey with
+ * Alpha is blended over white (TN_BLEND_ROUND). This is what qwen_vl_utils does for RGBA; for grey with
  * alpha and palettes with alpha it drops the alpha instead, which shows hidden colours and is not copied.
  * A file that is cut off or damaged is an error, never a part of a picture. */
 #ifndef TN_IMAGE_DECODE_H

@@ -113,7 +113,19 @@ static unsigned char divide_by_255(unsigned product)
     return (unsigned char)(((biased >> 8) + biased) >> 8);
 }
 
-void tn_image_flatten(tn_image *image)
+static unsigned char blend_rounded(unsigned value, unsigned alpha)
+{
+    return divide_by_255(value * alpha + 255 * (255 - alpha));
+}
+
+/* The order of the operations decides on which side of a whole number some sums fall. */
+static unsigned char blend_truncated(unsigned value, unsigned alpha)
+{
+    double share = alpha / 255.0;
+    return (unsigned char)((1 - share) * 255 + share * value);
+}
+
+void tn_image_flatten(tn_image *image, tn_blend blend)
 {
     if (image->channels != 4)
         return;
@@ -123,7 +135,7 @@ void tn_image_flatten(tn_image *image)
     for (size_t i = 0; i < count; i++, from += 4) {
         unsigned alpha = from[3];
         for (size_t c = 0; c < TN_IMAGE_CHANNELS; c++)
-            *to++ = divide_by_255(from[c] * alpha + 255 * (255 - alpha));
+            *to++ = blend == TN_BLEND_ROUND ? blend_rounded(from[c], alpha) : blend_truncated(from[c], alpha);
     }
     image->channels = TN_IMAGE_CHANNELS;
     unsigned char *smaller = realloc(image->pixels, count * TN_IMAGE_CHANNELS);

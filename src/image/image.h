@@ -51,8 +51,14 @@ tenebra_code tn_image_crop(const tn_image *image, size_t x, size_t y, size_t wid
  * Errors: ARGUMENT (another number), MEMORY; the picture is unchanged then. */
 tenebra_code tn_image_orient(tn_image *image, unsigned orientation, tenebra_error *error);
 
-/* RGBA (straight alpha) to RGB over white, in place: round(a/255 * value + (1 - a/255) * 255) in the
- * integer form that Pillow's paste with a mask has, the way the Qwen2-VL tools flatten pictures. */
-void tn_image_flatten(tn_image *image);
+/* How two image processors put RGBA on white; results differ by a level, after a resize by more.
+ * With a = alpha / 255 and v the value, both compute (1 - a) * 255 + a * v: */
+typedef enum tn_blend {
+    TN_BLEND_ROUND,   /* to the nearest, as Pillow's paste with a mask: the Qwen2-VL tools  */
+    TN_BLEND_TRUNCATE /* in double, fraction dropped: ChameleonImageProcessor of transformers */
+} tn_blend;
+
+/* RGBA (straight alpha) to RGB over white, in place. Any other picture stays as it is. */
+void tn_image_flatten(tn_image *image, tn_blend blend);
 
 #endif

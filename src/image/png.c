@@ -126,6 +126,6 @@ tenebra_code tn_png_decode(tn_image *image, const tn_source *source, tenebra_err
         tn_image_free(image);
     }
     png_destroy_read_struct(&self.png, &self.info, NULL);
-    tn_image_flatten(image);
+    tn_image_flatten(image, TN_BLEND_ROUND);
     return code;
 }

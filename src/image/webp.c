@@ -49,6 +49,6 @@ tenebra_code tn_webp_decode(tn_image *image, const tn_source *source, tenebra_er
         tn_image_free(image);
         return explain(status, source, error);
     }
-    tn_image_flatten(image);
+    tn_image_flatten(image, TN_BLEND_ROUND);
     return TENEBRA_OK;
 }

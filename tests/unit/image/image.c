@@ -111,10 +111,9 @@ static void test_orientation_refused(void **state)
     assert_int_equal(tn_image_orient(&image, 1, NULL), TENEBRA_ERROR_ARGUMENT); /* empty */
 }
 
-/* All 65536 pairs of value and alpha against the exact quotient. */
-static void test_flatten(void **state)
+/* All pairs of value (column) and alpha (row), in red; black in green, white in blue. */
+static tn_image all_blends(void)
 {
-    (void)state;
     tn_image image;
     assert_int_equal(tn_image_new(&image, 256, 256, 4, NULL), TENEBRA_OK);
     for (size_t i = 0; i < 65536; i++) {
@@ -124,7 +123,14 @@ static void test_flatten(void **state)
         pixel[2] = 255;
         pixel[3] = (unsigned char)(i >> 8);
     }
-    tn_image_flatten(&image);
+    return image;
+}
+
+static void test_flatten_rounds(void **state)
+{
+    (void)state;
+    tn_image image = all_blends();
+    tn_image_flatten(&image, TN_BLEND_ROUND);
     assert_int_equal(image.channels, 3);
     for (size_t i = 0; i < 65536; i++) {
         double alpha = (double)(i >> 8), value = (double)(i & 255);
@@ -135,6 +141,25 @@ static void test_flatten(void **state)
     tn_image_free(&image);
 }
 
+/* Below the exact quotient by less than one level and the rounding of doubles; not the other rule. */
+static void test_flatten_truncates(void **state)
+{
+    (void)state;
+    tn_image image = all_blends(), rounded = all_blends();
+    tn_image_flatten(&image, TN_BLEND_TRUNCATE);
+    tn_image_flatten(&rounded, TN_BLEND_ROUND);
+    size_t different = 0;
+    for (size_t i = 0; i < 65536; i++) {
+        double alpha = (double)(i >> 8), value = (double)(i & 255);
+        double below = (value * alpha + 255 * (255 - alpha)) / 255 - image.pixels[i * 3];
+        assert_true(below > -1e-9 && below < 1 + 1e-9);
+        different += image.pixels[i * 3] != rounded.pixels[i * 3];
+    }
+    assert_true(different > 10000);
+    tn_image_free(&image);
+    tn_image_free(&rounded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,7 +167,8 @@ int main(void)
         cmocka_unit_test(test_crop),
         cmocka_unit_test(test_eight_orientations),
         cmocka_unit_test(test_orientation_refused),
-        cmocka_unit_test(test_flatten),
+        cmocka_unit_test(test_flatten_rounds),
+        cmocka_unit_test(test_flatten_truncates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
