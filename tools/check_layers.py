@@ -1,0 +1,324 @@
+#!/usr/bin/env python3
+"""Checks the rules of docs/design.md that a compiler does not check.
+
+    tools/check_layers.py [ROOT]      checks ROOT/src and ROOT/examples (default: the repository)
+    tools/check_layers.py --self-test every rule must flag a wrong snippet and pass a right one
+
+Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method or chat template
+outside of its own file; printing or ending the process below app; a mutable variable with static storage
+below app; a type name in _t; a source file of more than 520 lines; an example that includes more than the
+public header. Warnings: a function of more than 70 lines, a line of more than 120 characters.
+"""
+import re
+import sys
+import tempfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+LEVELS = {
+    "base": 0, "kern": 1, "ops": 2, "store": 3, "text": 3, "image": 3, "data": 3, "model": 4, "reason": 5,
+    "train": 6, "eval": 6, "report": 7, "serve": 7, "app": 8,
+}
+
+# Folders in which one file adds one thing: the stems of their files are names.
+PLUGINS = ("model/backbones", "reason/methods", "text/templates", "data/sets")
+
+# Names that are ordinary words: they count only as a whole string literal.
+WORDS = {"direct"}
+
+# (files, name): the public header promises this default; golden cases call their quantities ivtlr.*.
+ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr")]
+
+FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 120
+
+FORBIDDEN_CALL = re.compile(
+    r"(?<![\w.>])(exit|_exit|_Exit|quick_exit|abort|assert|printf|vprintf|puts|putchar|perror|err|errx|warn|warnx)\s*\(")
+FORBIDDEN_STREAM = re.compile(r"\b(stdout|stderr)\b")
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
+TYPE_T = re.compile(r"\btypedef\b[^;{}]*?\b(\w+_t)\s*;|\}\s*(\w+_t)\s*;")
+LEXEME = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+
+
+def blank(text):
+    """As many lines, no characters."""
+    return " " + "\n" * text.count("\n")
+
+
+def split_source(text):
+    """The source without comments and literals, and the lists of comments and of strings with their lines."""
+    comments, strings = [], []
+
+    def replace(match):
+        piece, line = match.group(), text.count("\n", 0, match.start()) + 1
+        if piece.startswith("/"):
+            for offset, part in enumerate(piece.split("\n")):
+                comments.append((line + offset, part))
+            return blank(piece)
+        if piece[0] == '"':
+            strings.append((line, piece[1:-1]))
+            return '""'
+        return "0"
+
+    return LEXEME.sub(replace, text), comments, strings
+
+
+def without_directives(code):
+    return re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda match: blank(match.group()), code, flags=re.M)
+
+
+def declarations(code):
+    """(line, text) of each declaration at file scope, with {} for every body; functions are left out.
+    Also (first line, last line, body) of each function."""
+    found, functions, depth, text, line, start, here = [], [], 0, "", 1, 1, 0
+    for position, character in enumerate(code):
+        if character == "\n":
+            line += 1
+        if depth == 0 and not text.strip():
+            text, start = "", line
+        if character == "{":
+            if depth == 0:
+                here = position
+            depth += 1
+        elif character == "}":
+            depth -= 1
+            if depth == 0 and text.rstrip().endswith(")") and "=" not in text:
+                functions.append((start, line, code[here:position]))
+                text = ""
+            elif depth == 0:
+                text += "{}"
+        elif depth == 0 and character == ";":
+            found.append((start, " ".join(text.split())))
+            text = ""
+        elif depth == 0:
+            text += character
+    return found, functions
+
+
+def is_mutable_variable(text):
+    """Whether a declaration at file scope makes or names an object that can change."""
+    text = re.sub(r"__attribute__\s*\(\(.*?\)\)|_Alignas\s*\([^)]*\)", " ", text).strip()
+    if not text or re.match(r"(typedef|_Static_assert|static_assert)\b", text):
+        return False
+    left = text.split("=")[0]
+    left = re.sub(r"\[[^\]]*\]", " ", left)
+    pointer_to_function = re.search(r"^[^(]*\(\s*\*\s*(const\b)?", left)
+    if pointer_to_function:
+        return pointer_to_function.group(1) is None
+    if "(" in left:
+        return False  # a prototype, or a macro that declares
+    if "=" not in text and re.fullmatch(r"(struct|union|enum)\s*\w*\s*(\{\})?", left.strip()):
+        return False
+    return re.search(r"\bconst\b", left.rsplit("*", 1)[-1]) is None
+
+
+def is_mutable_local(text):
+    """Whether a `static` declaration inside a function can change: same rule."""
+    return is_mutable_variable(" ".join(text.split()))
+
+
+class Checker:
+    def __init__(self, root):
+        self.root = Path(root)
+        self.errors, self.warnings = [], []
+        self.names = self.plugin_names()
+
+    def plugin_names(self):
+        """{pattern by name: files in which it may stand}"""
+        owners = {}
+        for folder in PLUGINS:
+            for path in sorted((self.root / "src" / folder).glob("*.c")):
+                owners.setdefault(path.stem, set()).add(f"{folder}/{path.name}")
+        return owners
+
+    def error(self, path, line, sentence):
+        self.errors.append(f"{path}:{line}: {sentence}")
+
+    def warn(self, path, line, sentence):
+        self.warnings.append(f"{path}:{line}: warning: {sentence}")
+
+    def run(self):
+        for path in sorted((self.root / "src").rglob("*.[ch]")):
+            self.check_file(path)
+        for path in sorted((self.root / "examples").rglob("*.[ch]")):
+            self.check_example(path)
+        return self
+
+    def check_example(self, path):
+        text = path.read_text(encoding="utf-8")
+        for match in INCLUDE.finditer(text):
+            self.error(path.relative_to(self.root), text.count("\n", 0, match.start()) + 1,
+                       f'an example uses the public header alone: <tenebra.h>, not "{match.group(1)}"')
+
+    def check_file(self, path):
+        inside = path.relative_to(self.root / "src").as_posix()
+        shown = f"src/{inside}"
+        layer = inside.split("/")[0]
+        if "/" not in inside or layer not in LEVELS:
+            self.error(shown, 1, "lies in no known layer; tools/check_layers.py lists them")
+            return
+        text = path.read_text(encoding="utf-8")
+        code, comments, strings = split_source(text)
+        self.check_includes(shown, layer, text)
+        self.check_names(shown, inside, code, comments, strings)
+        self.check_size(shown, text)
+        plain = without_directives(code)
+        found, functions = declarations(plain)
+        for first, last, _ in functions:
+            if last - first + 1 > FUNCTION_LINES:
+                self.warn(shown, first, f"a function of {last - first + 1} lines")
+        for match in TYPE_T.finditer(plain):
+            self.error(shown, plain.count("\n", 0, match.start()) + 1,
+                       f"names in _t belong to the system: {match.group(1) or match.group(2)}")
+        if layer != "app":
+            self.check_quiet(shown, code)
+            self.check_variables(shown, found, functions)
+
+    def check_includes(self, shown, layer, text):
+        for match in INCLUDE.finditer(text):
+            target, line = match.group(1), text.count("\n", 0, match.start()) + 1
+            if target == "tenebra.h":
+                continue
+            other = target.split("/")[0]
+            if "/" not in target or ".." in target or other not in LEVELS:
+                self.error(shown, line, f'includes are written from src/, as "layer/file.h": "{target}"')
+            elif not (self.root / "src" / target).is_file():
+                self.error(shown, line, f'"{target}" does not exist')
+            elif other != layer and LEVELS[other] >= LEVELS[layer]:
+                way = "a sibling" if LEVELS[other] == LEVELS[layer] else "a higher layer"
+                self.error(shown, line, f'{layer} (level {LEVELS[layer]}) includes "{target}" of {way}')
+
+    def check_names(self, shown, inside, code, comments, strings):
+        for stem, owners in self.names.items():
+            if inside in owners or any(stem == name and fnmatch(inside, files) for files, name in ALLOWED_NAMES):
+                continue
+            spelling = re.compile(r"(?<![A-Za-z0-9-])" + re.sub("[_-]", "[-_ ]?", re.escape(stem).replace(r"\-", "-"))
+                                  + r"(?![A-Za-z0-9])", re.I)
+            hits = [line for line, text in strings
+                    if (text.lower() == stem if stem in WORDS else spelling.search(text))]
+            if stem not in WORDS:
+                hits += [code.count("\n", 0, match.start()) + 1 for match in spelling.finditer(code)]
+                # A comment may cite the paper that something comes from.
+                hits += [line for line, text in comments if spelling.search(text) and "arXiv:" not in text]
+            for line in sorted(set(hits)):
+                self.error(shown, line, f"names '{stem}', which only {' and '.join(sorted(owners))} may name")
+
+    def check_size(self, shown, text):
+        lines = text.split("\n")
+        if shown.endswith(".c") and len(lines) - 1 > FILE_LINES and "_tables" not in shown:
+            self.error(shown, 1, f"{len(lines) - 1} lines; at most {FILE_LINES}, so this is two files")
+        for number, line in enumerate(lines, 1):
+            if len(line) > LINE_LENGTH:
+                self.warn(shown, number, f"{len(line)} characters")
+
+    def check_quiet(self, shown, code):
+        for match in FORBIDDEN_CALL.finditer(code):
+            self.error(shown, code.count("\n", 0, match.start()) + 1, f"only app may call {match.group(1)}()")
+        for match in FORBIDDEN_STREAM.finditer(code):
+            self.error(shown, code.count("\n", 0, match.start()) + 1, f"only app may use {match.group(1)}")
+
+    def check_variables(self, shown, found, functions):
+        for line, text in found:
+            if is_mutable_variable(text):
+                self.error(shown, line, f"a variable that can change, at file scope: {text[:60]}")
+        for first, _, body in functions:
+            for match in re.finditer(r"\bstatic\b([^;{]*)", body):
+                if is_mutable_local(match.group(1)):
+                    line = first + body.count("\n", 0, match.start())
+                    self.error(shown, line, "a static variable that can change, in a function")
+
+
+# ------------------------------------------------------------------ self-test
+
+WRONG = [
+    ("src/kern/a.c", '#include "ops/ops.h"\n', "higher layer"),
+    ("src/text/a.c", '#include "image/image.h"\n', "sibling"),
+    ("src/kern/a.c", '#include "status.h"\n', "written from src/"),
+    ("src/kern/a.c", '#include "base/../ops/ops.h"\n', "written from src/"),
+    ("src/kern/a.c", '#include "base/absent.h"\n', "does not exist"),
+    ("src/extra/a.c", "int f(void);\n", "no known layer"),
+    ("src/model/a.c", 'static const char *const x = "some-net-2b";\n', "names 'some_net'"),
+    ("src/model/a.c", "/* as SOME_NET does */\n", "names 'some_net'"),
+    ("src/model/a.c", "int tn_some_net_size(void);\n", "names 'some_net'"),
+    ("src/app/a.c", 'static const char *name = "direct";\n', "names 'direct'"),
+    ("src/reason/methods/other.c", "/* like some_way */\n", "names 'some_way'"),
+    ("src/base/a.c", "void f(void)\n{\n    exit(1);\n}\n", "call exit()"),
+    ("src/base/a.c", "void f(void)\n{\n    abort ();\n}\n", "call abort()"),
+    ("src/base/a.c", 'void f(void)\n{\n    printf("x");\n}\n', "call printf()"),
+    ("src/base/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "use stderr"),
+    ("src/base/a.c", 'void f(void)\n{\n    fputs("x", stdout);\n}\n', "use stdout"),
+    ("src/base/a.c", "static int counter;\n", "file scope"),
+    ("src/base/a.c", "int counter = 3;\n", "file scope"),
+    ("src/base/a.c", "extern int counter;\n", "file scope"),
+    ("src/base/a.c", "static _Thread_local char buffer[3];\n", "file scope"),
+    ("src/base/a.c", 'static const char *names[] = { "a", "b" };\n', "file scope"),
+    ("src/base/a.c", "static void (*hook)(int);\n", "file scope"),
+    ("src/base/a.c", "static struct { int a; } state;\n", "file scope"),
+    ("src/base/a.c", "int f(void)\n{\n    static int calls;\n    return ++calls;\n}\n", "in a function"),
+    ("src/base/a.c", "typedef unsigned long word_t;\n", "belong to the system"),
+    ("src/base/a.c", "typedef struct { int a; } pair_t;\n", "belong to the system"),
+    ("src/base/a.c", "int f(void);\n" * 521, "so this is two files"),
+    ("examples/a.c", '#include "base/status.h"\n', "public header alone"),
+]
+
+RIGHT = [
+    ("src/kern/a.c", '#include "base/status.h"\n#include "kern/kernels.h"\n#include "tenebra.h"\n#include <stdio.h>\n'),
+    ("src/app/a.c", '#include "ops/ops.h"\nstatic int seen;\nint f(void)\n{\n    printf("direct answer");\n    return seen;\n}\n'),
+    ("src/model/a.c", "/* Source: arXiv:2409.12191 (Some-Net). A direct way. */\nint tn_direct(void);\n"),
+    ("src/model/backbones/some_net.c", '/* SOME-NET */\nstatic const char *const name = "some-net";\n'),
+    ("src/base/a.c", 'static const int table[] = { 1, 2 };\nstatic const char *const names[] = { "a", "printf(" };\n'
+                     "static void (*const hooks[])(int) = { 0 };\nextern const int other;\nstruct tag;\n"
+                     "struct pair { int a, b; };\nenum { A, B };\ntypedef struct thing thing;\n"
+                     "/* exit(1), stderr and static int x; */\n"
+                     "static int f(void (*back)(int), char *text)\n{\n    static const int step = 2;\n"
+                     "    struct pair p = { 1, 2 };\n    snprintf(text, 3, \"x\");\n    back(step);\n    return p.a;\n}\n"
+                     "_Static_assert(sizeof(int) >= 4, \"size\");\n"
+                     "#define MANY(x) \\\n    static int x\n"),
+    ("examples/a.c", "#include <tenebra.h>\n"),
+]
+
+
+def findings(name, text):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        files = {"src/base/status.h": "", "src/kern/kernels.h": "", "src/ops/ops.h": "", "src/image/image.h": "",
+                 "src/model/backbones/some_net.c": "", "src/reason/methods/some_way.c": "",
+                 "src/reason/methods/direct.c": ""}
+        files[name] = text
+        for path, content in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(content, encoding="utf-8")
+        return Checker(root).run().errors
+
+
+def self_test():
+    failures = 0
+    for name, text, expected in WRONG:
+        errors = findings(name, text)
+        if len(errors) != 1 or expected not in errors[0] or not errors[0].startswith(name + ":"):
+            print(f"self-test: {name}: {text[:50]!r} should give one '{expected}', gave {errors}")
+            failures += 1
+    for name, text in RIGHT:
+        errors = findings(name, text)
+        if errors:
+            print(f"self-test: {name}: should be right, gave {errors}")
+            failures += 1
+    print(f"check_layers self-test: {len(WRONG)} wrong and {len(RIGHT)} right snippets, {failures} misjudged")
+    return 1 if failures else 0
+
+
+def main(arguments):
+    if arguments == ["--self-test"]:
+        return self_test()
+    root = Path(arguments[0]) if arguments else Path(__file__).resolve().parent.parent
+    if len(arguments) > 1 or not (root / "src").is_dir():
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    checker = Checker(root).run()
+    for line in checker.warnings + checker.errors:
+        print(line)
+    print(f"check_layers: {len(checker.errors)} errors, {len(checker.warnings)} warnings")
+    return 1 if checker.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
