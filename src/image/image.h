@@ -54,7 +54,7 @@ tenebra_code tn_image_orient(tn_image *image, unsigned orientation, tenebra_erro
 /* How two image processors put RGBA on white; results differ by a level, after a resize by more.
  * With a = alpha / 255 and v the value, both compute (1 - a) * 255 + a * v: */
 typedef enum tn_blend {
-    TN_BLEND_ROUND,   /* to the nearest, as Pillow's paste with a mask: the Qwen2-VL tools  */
+    TN_BLEND_ROUND,   /* to the nearest, as Pillow's paste with a mask: qwen_vl_utils       */
     TN_BLEND_TRUNCATE /* in double, fraction dropped: ChameleonImageProcessor of transformers */
 } tn_blend;
 
