@@ -1,0 +1,81 @@
+#include "text/chat.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for one more span. */
+static tenebra_code reserve(tn_chat_text *rendered, tenebra_error *error)
+{
+    if (rendered->span_count < rendered->span_capacity)
+        return TENEBRA_OK;
+    size_t capacity, bytes;
+    if (!tn_size_mul(tn_max(rendered->span_capacity, 8), 2, &capacity) ||
+        !tn_size_mul(capacity, sizeof *rendered->spans, &bytes))
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "prompt", "has too many parts");
+    tn_text_span *spans = realloc(rendered->spans, bytes);
+    if (spans == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory for %zu parts", capacity);
+    rendered->spans = spans;
+    rendered->span_capacity = capacity;
+    return TENEBRA_OK;
+}
+
+/* Points the spans to the text after it has moved. */
+static void point_spans(tn_chat_text *rendered)
+{
+    const char *at = rendered->text.data;
+    for (size_t i = 0; i < rendered->span_count; i++) {
+        rendered->spans[i].text = at;
+        at += rendered->spans[i].length;
+    }
+}
+
+tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_t length, bool control,
+                                 tenebra_error *error)
+{
+    if (length == 0)
+        return TENEBRA_OK;
+    size_t capacity = rendered->text.capacity;
+    TN_TRY(reserve(rendered, error));
+    TN_TRY(tn_text_append(&rendered->text, text, length, error));
+    if (rendered->single && rendered->span_count > 0)
+        rendered->spans[0].length += length;
+    else
+        rendered->spans[rendered->span_count++] =
+            (tn_text_span){ rendered->text.data + rendered->text.length - length, length,
+                            control || rendered->single };
+    if (rendered->text.capacity != capacity)
+        point_spans(rendered);
+    return TENEBRA_OK;
+}
+
+void tn_chat_text_free(tn_chat_text *rendered)
+{
+    tn_text_free(&rendered->text);
+    free(rendered->spans);
+    memset(rendered, 0, sizeof *rendered);
+}
+
+/* A role stands beside control tokens, so it may hold nothing but a word. */
+static bool is_word(const char *role)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    return role != NULL && role[0] != '\0' && role[strspn(role, allowed)] == '\0';
+}
+
+tenebra_code tn_chat_render(const tn_chat_template *style, const tn_chat_message *messages, size_t count,
+                            const tn_chat_options *options, tn_chat_text *out, tenebra_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!is_word(messages[i].role))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "role",
+                           "message %zu: '%.60s' must be letters, digits, '_' and '-'", i + 1,
+                           messages[i].role ? messages[i].role : "");
+    out->single = options->control_text;
+    tenebra_code code = style->render(messages, count, options, out, error);
+    if (code != TENEBRA_OK)
+        tn_chat_text_free(out);
+    return code;
+}

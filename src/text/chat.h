@@ -1,0 +1,90 @@
+/* Chat templates: from messages to the text of a prompt, as the published templates render them.
+ *
+ * Each template is a C function in templates/, recognised by a hash of the published text. An
+ * unknown text is an error, never an approximation. The rendered text remembers which of it came
+ * from the template and which from the messages, so that no message can write control tokens:
+ *
+ *     tn_chat_text rendered = { 0 };
+ *     tn_chat_render(style, messages, count, &options, &rendered, &error);
+ *     tn_tokenizer_encode(tokenizer, rendered.spans, rendered.span_count, &ids, &error);
+ *     tn_ids_expand(&ids, image_token, rows_of_images, image_count, "images", &error);
+ *     tn_chat_text_free(&rendered);
+ */
+#ifndef TN_TEXT_CHAT_H
+#define TN_TEXT_CHAT_H
+
+#include "text/tokenizer.h"
+
+/* ------------------------------------------------------- rendered text -- */
+
+/* Zeroed is empty. The spans lie in `text` one behind the other and are ready for
+ * tn_tokenizer_encode; all is owned. */
+typedef struct tn_chat_text {
+    tn_text text;
+    tn_text_span *spans;
+    size_t span_count, span_capacity;
+    size_t image_count, video_count; /* placeholders that the template wrote */
+    bool single;                     /* everything goes into one control span */
+} tn_chat_text;
+
+/* Appends text; `control` as in tn_text_span. Errors: MEMORY, LIMIT. */
+tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_t length, bool control,
+                                 tenebra_error *error);
+
+/* Frees and empties. A zeroed text may be freed. */
+void tn_chat_text_free(tn_chat_text *rendered);
+
+/* ------------------------------------------------------------ messages -- */
+
+/* A picture, a video, or else text. */
+typedef struct tn_chat_part {
+    bool is_image, is_video;
+    const char *text; /* borrowed, any bytes; not read for pictures and videos */
+    size_t length;
+} tn_chat_part;
+
+typedef struct tn_chat_message {
+    const char *role; /* letters, digits, '_' and '-': "system", "user", "assistant", ... */
+    const tn_chat_part *parts;
+    size_t part_count;
+} tn_chat_message;
+
+typedef struct tn_chat_options {
+    bool add_generation_prompt; /* end with the start of the assistant's turn                    */
+    bool add_vision_id;         /* number pictures and videos in the text                        */
+    bool control_text;          /* message text may hold control tokens, as the reference
+                                 * libraries have it; only for text that the caller wrote itself */
+} tn_chat_options;
+
+/* ----------------------------------------------------------- templates -- */
+
+typedef struct tn_chat_template {
+    const char *name;          /* as --chat-template takes it                                */
+    const uint64_t *hashes;    /* of published texts (tn_chat_template_hash), 0-terminated   */
+    const char *image, *video; /* placeholder tokens, NULL where it has none                 */
+    const char *end_of_turn;   /* token that ends a message                                  */
+    tenebra_code (*render)(const tn_chat_message *messages, size_t count, const tn_chat_options *options,
+                           tn_chat_text *out, tenebra_error *error);
+} tn_chat_template;
+
+/* All templates, NULL-terminated; made by the build from templates/. */
+extern const tn_chat_template *const tn_chat_templates[];
+
+/* The template of a model directory: `name` if it is not NULL or empty; else the one whose text
+ * chat_template.jinja, chat_template.json or tokenizer_config.json holds; else `fallback`, a name
+ * or NULL. Errors: ARGUMENT (no such name; nothing to choose by), UNSUPPORTED (a text that is not
+ * implemented; the sentence lists the names), IO, FORMAT, LIMIT, MEMORY. Threads: any. */
+tenebra_code tn_chat_template_find(const char *directory, const char *name, const char *fallback,
+                                   const tn_chat_template **found, tenebra_error *error);
+
+/* FNV-1a (64 bits) of a template's text without what means nothing to Jinja: white space next to the
+ * braces of a tag, more than one space inside it (quotes excepted), carriage returns, and one line
+ * end at the very end. Source: jinja.palletsprojects.com, "Whitespace Control". */
+uint64_t tn_chat_template_hash(const char *text, size_t length);
+
+/* Renders messages into *out, which must be empty. On failure *out is freed.
+ * Errors: ARGUMENT (a role that is no word), MEMORY, LIMIT. Threads: any. */
+tenebra_code tn_chat_render(const tn_chat_template *style, const tn_chat_message *messages, size_t count,
+                            const tn_chat_options *options, tn_chat_text *out, tenebra_error *error);
+
+#endif

@@ -1,0 +1,196 @@
+/* Which template a model directory wants. */
+#include "text/chat.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_LIMIT ((size_t)64 << 20)
+
+/* ------------------------------------------------------------ by hash -- */
+
+/* One character of a template into its FNV-1a hash. */
+static void mix(uint64_t *hash, char c)
+{
+    *hash = (*hash ^ (unsigned char)c) * 0x100000001B3u;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* End of the tag "{{ ... }}" or "{% ... %}" at `begin`: behind its braces, or `length`. */
+static size_t tag_end(const char *text, size_t begin, size_t length)
+{
+    char closing = text[begin + 1] == '{' ? '}' : '%', quote = 0;
+    for (size_t i = begin + 2; i + 1 < length; i++) {
+        char c = text[i];
+        if (quote == 0 && c == closing && text[i + 1] == '}')
+            return i + 2;
+        if (quote != 0 ? c == quote : c == '\'' || c == '"')
+            quote = quote != 0 ? 0 : c;
+    }
+    return length;
+}
+
+/* A tag without blanks at its inner edges and with one space for several, quotes excepted. */
+static void mix_tag(uint64_t *hash, const char *tag, size_t length)
+{
+    size_t end = length >= 4 ? length - 2 : length;
+    char quote = 0, last = ' ';
+    mix(hash, tag[0]);
+    mix(hash, tag[1]);
+    while (end > 2 && is_blank(tag[end - 1]))
+        end--;
+    for (size_t i = 2; i < end; i++) {
+        char c = tag[i];
+        bool blank = quote == 0 && is_blank(c);
+        if (quote != 0 ? c == quote : c == '\'' || c == '"')
+            quote = quote != 0 ? 0 : c;
+        if (!blank)
+            mix(hash, c);
+        else if (last != ' ')
+            mix(hash, ' ');
+        last = blank ? ' ' : c == ' ' ? 'q' : c; /* a space in quotes is no blank */
+    }
+    for (size_t i = length >= 4 ? length - 2 : length; i < length; i++)
+        mix(hash, tag[i]);
+}
+
+uint64_t tn_chat_template_hash(const char *text, size_t length)
+{
+    uint64_t hash = 0xCBF29CE484222325u;
+    if (length > 0 && text[length - 1] == '\n')
+        length--;
+    for (size_t i = 0; i < length;) {
+        bool opens = i + 1 < length && text[i] == '{' && (text[i + 1] == '{' || text[i + 1] == '%');
+        size_t end = opens ? tag_end(text, i, length) : i + 1;
+        if (opens)
+            mix_tag(&hash, text + i, end - i);
+        else if (text[i] != '\r')
+            mix(&hash, text[i]);
+        i = end;
+    }
+    return hash;
+}
+
+/* ------------------------------------------------------------ choosing -- */
+
+/* "a, b, c" of all templates. */
+static void list_names(char *list, size_t size)
+{
+    size_t used = 0;
+    list[0] = '\0';
+    for (const tn_chat_template *const *style = tn_chat_templates; *style != NULL && used < size; style++)
+        used += (size_t)snprintf(list + used, size - used, "%s%s", used > 0 ? ", " : "", (*style)->name);
+}
+
+static tenebra_code find_name(const char *name, const tn_chat_template **found, tenebra_error *error)
+{
+    for (const tn_chat_template *const *style = tn_chat_templates; *style != NULL; style++)
+        if (strcmp((*style)->name, name) == 0) {
+            *found = *style;
+            return TENEBRA_OK;
+        }
+    char names[200];
+    list_names(names, sizeof names);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "chat template", "there is none called '%.60s'; choose one of: %s",
+                   name, names);
+}
+
+static tenebra_code find_text(const char *text, size_t length, const char *path,
+                              const tn_chat_template **found, tenebra_error *error)
+{
+    uint64_t hash = tn_chat_template_hash(text, length);
+    for (const tn_chat_template *const *style = tn_chat_templates; *style != NULL; style++)
+        for (const uint64_t *known = (*style)->hashes; *known != 0; known++)
+            if (*known == hash) {
+                *found = *style;
+                return TENEBRA_OK;
+            }
+    char names[200];
+    list_names(names, sizeof names);
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path,
+                   "the chat template (hash %016llx) is not implemented; pass --chat-template NAME to use one of: %s",
+                   (unsigned long long)hash, names);
+}
+
+/* The text in member "chat_template": a string, or the one called "default" in a list of
+ * {"name", "template"}. NULL if there is none. */
+static const json_t *template_in(const json_t *root)
+{
+    const json_t *value = json_object_get(root, "chat_template");
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *entry = json_array_get(value, i);
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (name != NULL && strcmp(name, "default") == 0)
+            return json_object_get(entry, "template");
+    }
+    return json_is_string(value) ? value : NULL;
+}
+
+static tenebra_code find_in_json(const char *path, const tn_chat_template **found, tenebra_error *error)
+{
+    tenebra_error problem = { 0 };
+    json_t *root = tn_json_read(path, FILE_LIMIT, &problem);
+    if (root == NULL)
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    const json_t *text = template_in(root);
+    tenebra_code code = TENEBRA_OK;
+    if (json_is_string(text))
+        code = find_text(json_string_value(text), json_string_length(text), path, found, error);
+    json_decref(root);
+    return code;
+}
+
+static tenebra_code find_in_text(const char *path, const tn_chat_template **found, tenebra_error *error)
+{
+    tn_file file;
+    TN_TRY(tn_file_map_limited(&file, path, FILE_LIMIT, error));
+    tenebra_code code =
+        find_text(file.data ? (const char *)file.data : "", file.size, path, found, error);
+    tn_file_unmap(&file);
+    return code;
+}
+
+/* The file in which a template's text is found first decides; *found stays NULL if there is none. */
+static tenebra_code find_in_directory(const char *directory, const tn_chat_template **found,
+                                      tenebra_error *error)
+{
+    static const struct {
+        const char *name;
+        tenebra_code (*find)(const char *, const tn_chat_template **, tenebra_error *);
+    } places[] = { { "chat_template.jinja", find_in_text },
+                   { "chat_template.json", find_in_json },
+                   { "tokenizer_config.json", find_in_json } };
+    for (size_t i = 0; i < sizeof places / sizeof places[0] && *found == NULL; i++) {
+        char *path = tn_path_join(directory, places[i].name);
+        if (path == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+        tenebra_code code = tn_path_is_file(path) ? places[i].find(path, found, error) : TENEBRA_OK;
+        free(path);
+        TN_TRY(code);
+    }
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_chat_template_find(const char *directory, const char *name, const char *fallback,
+                                   const tn_chat_template **found, tenebra_error *error)
+{
+    *found = NULL;
+    if (name != NULL && name[0] != '\0')
+        return find_name(name, found, error);
+    TN_TRY(find_in_directory(directory, found, error));
+    if (*found != NULL)
+        return TENEBRA_OK;
+    if (fallback != NULL && fallback[0] != '\0')
+        return find_name(fallback, found, error);
+    char names[200];
+    list_names(names, sizeof names);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory,
+                   "has no chat template; pass --chat-template NAME to use one of: %s", names);
+}

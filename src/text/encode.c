@@ -1,0 +1,139 @@
+/* Spans -> one marked text -> added tokens and what lies between -> NFC -> pieces -> ids. */
+#include "text/bpe.h"
+#include "text/normalize.h"
+#include "text/tokenizer_parts.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+#define TEXT_LIMIT ((size_t)64 << 20)
+
+typedef struct encoder {
+    const tn_tokenizer *tokenizer;
+    tn_bpe bpe;
+    tn_marked normal; /* the normalised form of the part at work */
+    tn_ids *out;
+} encoder;
+
+/* ------------------------------------------------------------ one text -- */
+
+/* Spans in a row. Control spans are marked 1 and 2 in turn, so that neighbours differ. */
+static tenebra_code join(const tn_text_span *spans, size_t span_count, tn_marked *raw, tenebra_error *error)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < span_count; i++)
+        if (!tn_size_add(total, spans[i].length, &total) || total > TEXT_LIMIT)
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "text", "has more than %zu bytes", TEXT_LIMIT);
+    char mark = 1;
+    for (size_t i = 0; i < span_count; i++) {
+        if (spans[i].length == 0)
+            continue;
+        TN_TRY(tn_marked_append(raw, spans[i].text, spans[i].length, spans[i].control ? mark : 0, error));
+        mark = mark == 1 ? 2 : 1;
+    }
+    return TENEBRA_OK;
+}
+
+/* Makes `raw` well-formed. */
+static tenebra_code repair(tn_marked *raw, tenebra_error *error)
+{
+    if (tn_utf8_valid(raw->text.data, raw->text.length))
+        return TENEBRA_OK;
+    tn_marked sound = { 0 };
+    tenebra_code code = tn_marked_append_lossy(&sound, raw->text.data, raw->marks.data, raw->text.length, error);
+    tn_marked old = *raw;
+    *raw = sound;
+    tn_marked_free(&old);
+    return code;
+}
+
+/* ------------------------------------------------------- between tokens -- */
+
+static tenebra_code encode_piece(void *user, const char *piece, size_t length, tenebra_error *error)
+{
+    encoder *e = user;
+    const tn_vocabulary *vocabulary = &e->tokenizer->vocabulary;
+    if (e->tokenizer->ignore_merges) {
+        int32_t id = tn_vocabulary_find(vocabulary, piece, length);
+        if (id >= 0)
+            return tn_ids_push(e->out, id, error);
+    }
+    return tn_bpe_encode(vocabulary, &e->bpe, piece, length, e->out, error);
+}
+
+typedef tenebra_code part_fn(encoder *e, const char *bytes, const char *marks, size_t length,
+                             tenebra_error *error);
+
+static tenebra_code encode_plain(encoder *e, const char *bytes, const char *marks, size_t length,
+                                 tenebra_error *error)
+{
+    (void)marks;
+    return tn_split(e->tokenizer->splitter, bytes, length, encode_piece, e, error);
+}
+
+/* End of the bytes from `at` that have the same mark. */
+static size_t same_mark_end(const char *marks, size_t at, size_t length)
+{
+    size_t end = at + 1;
+    while (end < length && marks[end] == marks[at])
+        end++;
+    return end;
+}
+
+/* Finds added tokens of one kind, leftmost and longest, each inside one control span, and hands what
+ * lies between them to `between`. */
+static tenebra_code each_part(encoder *e, const char *bytes, const char *marks, size_t length,
+                              bool normalized, part_fn *between, tenebra_error *error)
+{
+    const tn_vocabulary *vocabulary = &e->tokenizer->vocabulary;
+    size_t done = 0, span_end = 0;
+    for (size_t at = 0; at < length;) {
+        if (at >= span_end)
+            span_end = same_mark_end(marks, at, length);
+        int32_t id = marks[at] == 0
+                         ? -1
+                         : tn_vocabulary_match_added(vocabulary, bytes + at, span_end - at, normalized);
+        if (id < 0) {
+            at++;
+            continue;
+        }
+        if (at > done)
+            TN_TRY(between(e, bytes + done, marks + done, at - done, error));
+        TN_TRY(tn_ids_push(e->out, id, error));
+        at += vocabulary->tokens[id].length;
+        done = at;
+    }
+    return length > done ? between(e, bytes + done, marks + done, length - done, error) : TENEBRA_OK;
+}
+
+/* The second pass: added tokens that are looked for in the normalised text. */
+static tenebra_code encode_normal(encoder *e, const char *bytes, const char *marks, size_t length,
+                                  tenebra_error *error)
+{
+    if (!e->tokenizer->nfc)
+        return each_part(e, bytes, marks, length, true, encode_plain, error);
+    e->normal.text.length = e->normal.marks.length = 0;
+    TN_TRY(tn_normalize_nfc(&e->normal, bytes, marks, length, error));
+    return each_part(e, e->normal.text.data, e->normal.marks.data, e->normal.text.length, true, encode_plain,
+                     error);
+}
+
+tenebra_code tn_tokenizer_encode(const tn_tokenizer *tokenizer, const tn_text_span *spans, size_t span_count,
+                                 tn_ids *out, tenebra_error *error)
+{
+    encoder e = { .tokenizer = tokenizer, .out = out };
+    tn_marked raw = { 0 };
+    size_t before = out->count;
+    tenebra_code code = join(spans, span_count, &raw, error);
+    if (code == TENEBRA_OK)
+        code = repair(&raw, error);
+    if (code == TENEBRA_OK)
+        code = each_part(&e, raw.text.data, raw.marks.data, raw.text.length, false, encode_normal, error);
+    if (code != TENEBRA_OK)
+        out->count = before;
+    tn_marked_free(&raw);
+    tn_marked_free(&e.normal);
+    tn_bpe_free(&e.bpe);
+    return code;
+}

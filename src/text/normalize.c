@@ -1,0 +1,183 @@
+#include "text/normalize.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+tenebra_code tn_marked_append(tn_marked *marked, const char *bytes, size_t length, char mark,
+                              tenebra_error *error)
+{
+    TN_TRY(tn_text_append(&marked->text, bytes, length, error));
+    return tn_text_fill(&marked->marks, mark, length, error);
+}
+
+static tenebra_code append_both(tn_marked *out, const char *bytes, const char *marks, size_t length,
+                                tenebra_error *error)
+{
+    TN_TRY(tn_text_append(&out->text, bytes, length, error));
+    return tn_text_append(&out->marks, marks, length, error);
+}
+
+void tn_marked_free(tn_marked *marked)
+{
+    tn_text_free(&marked->text);
+    tn_text_free(&marked->marks);
+}
+
+/* The mark that all of `marks` have, or 0. */
+static char common_mark(const char *marks, size_t length)
+{
+    for (size_t i = 1; i < length; i++)
+        if (marks[i] != marks[0])
+            return 0;
+    return marks[0];
+}
+
+tenebra_code tn_marked_append_lossy(tn_marked *out, const char *bytes, const char *marks, size_t length,
+                                    tenebra_error *error)
+{
+    for (size_t i = 0; i < length;) {
+        int32_t code_point;
+        size_t size = tn_utf8_read(bytes + i, length - i, &code_point);
+        if (code_point < 0)
+            TN_TRY(tn_marked_append(out, TN_REPLACEMENT, 3, 0, error));
+        else
+            TN_TRY(tn_marked_append(out, bytes + i, size, common_mark(marks + i, size), error));
+        i += size;
+    }
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------------ NFC -- */
+
+/* Whether normalisation leaves `c` as it is and never reaches over its front: class 0, no
+ * decomposition, no second half of a pair. Where such a character starts, text may be cut. First
+ * halves are kept out too, except ASCII, which only the mark of what follows can change. */
+static bool is_stable(int32_t c)
+{
+    if (c < 0x80)
+        return true;
+    if (c >= 0x1100 && c <= 0x11FF) /* jamo compose by rule, without a table entry */
+        return false;
+    if (c >= 0xAC00 && c <= 0xD7A3) /* so may a syllable with a final consonant behind it */
+        return false;
+    const utf8proc_property_t *p = utf8proc_get_property(c);
+    return p->combining_class == 0 && p->decomp_seqindex == UINT16_MAX && p->comb_index == UINT16_MAX;
+}
+
+/* Bytes from `at` to the next stable character, the one at `at` excepted. */
+static size_t chunk_length(const char *bytes, size_t length)
+{
+    int32_t c;
+    size_t at = tn_utf8_read(bytes, length, &c);
+    while (at < length) {
+        size_t size = tn_utf8_read(bytes + at, length - at, &c);
+        if (is_stable(c))
+            break;
+        at += size;
+    }
+    return at;
+}
+
+/* Puts each run of combining characters into the order of their classes, equal classes as they
+ * were (UAX 15, canonical ordering). Counting sort: the library's own sort is quadratic. `spare`
+ * has room for as many. */
+static void order_marks(utf8proc_int32_t *points, size_t count, utf8proc_int32_t *spare)
+{
+    for (size_t begin = 0; begin < count;) {
+        size_t starts[257] = { 0 }, end = begin;
+        utf8proc_propval_t kind;
+        while (end < count && (kind = utf8proc_get_property(points[end])->combining_class) != 0) {
+            starts[(size_t)kind + 1]++;
+            end++;
+        }
+        if (end > begin + 1) {
+            for (size_t k = 1; k <= 256; k++)
+                starts[k] += starts[k - 1];
+            for (size_t i = begin; i < end; i++)
+                spare[starts[(size_t)utf8proc_get_property(points[i])->combining_class]++] = points[i];
+            memcpy(points + begin, spare, (end - begin) * sizeof *points);
+        }
+        begin = end + 1;
+    }
+}
+
+/* Canonical decomposition of `bytes` into `points`, which has room; returns how many. */
+static size_t decompose(const char *bytes, size_t length, utf8proc_int32_t *points, size_t room)
+{
+    size_t count = 0;
+    for (size_t at = 0; at < length;) {
+        int32_t c;
+        at += tn_utf8_read(bytes + at, length - at, &c);
+        utf8proc_ssize_t added = utf8proc_decompose_char(c, points + count, (utf8proc_ssize_t)(room - count),
+                                                         UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);
+        if (added > 0 && (size_t)added <= room - count)
+            count += (size_t)added;
+        else
+            points[count++] = c; /* the library knows no such character; room holds one for each */
+    }
+    return count;
+}
+
+/* Appends the composed characters. The first keeps its own mark when it came through unchanged:
+ * what follows it then added nothing to it. */
+static tenebra_code append_points(tn_marked *out, const utf8proc_int32_t *points, size_t count,
+                                  int32_t first, char first_mark, char mark, tenebra_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        char bytes[4];
+        size_t size = tn_utf8_write(points[i], bytes);
+        bool kept = i == 0 && points[0] == first && is_stable(first);
+        TN_TRY(tn_marked_append(out, bytes, size, kept ? first_mark : mark, error));
+    }
+    return TENEBRA_OK;
+}
+
+/* Characters in the decomposition of `length` bytes: at most 4 for each that is not ASCII, so of two
+ * bytes or more (UAX 15, section 9). */
+static bool decomposed_room(size_t length, size_t *room)
+{
+    return tn_size_mul(length, 2, room) && tn_size_add(*room, 1, room);
+}
+
+static tenebra_code compose_chunk(tn_marked *out, const char *bytes, const char *marks, size_t length,
+                                  tenebra_error *error)
+{
+    size_t room, size;
+    if (!decomposed_room(length, &room) || !tn_size_mul(room, 2 * sizeof(utf8proc_int32_t), &size))
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "text", "is too long to normalise");
+    utf8proc_int32_t *points = malloc(size);
+    if (points == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "text", "no memory to normalise %zu bytes", length);
+    size_t count = decompose(bytes, length, points, room);
+    order_marks(points, count, points + room);
+    utf8proc_ssize_t left = utf8proc_normalize_utf32(points, (utf8proc_ssize_t)count,
+                                                     UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    int32_t first;
+    size_t head = tn_utf8_read(bytes, length, &first);
+    char mark = common_mark(marks, length);
+    tenebra_code code = append_points(out, points, left < 0 ? 0 : (size_t)left, first,
+                                      common_mark(marks, head), mark, error);
+    free(points);
+    return code;
+}
+
+tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *marks, size_t length,
+                              tenebra_error *error)
+{
+    size_t same = 0; /* start of the part, ending at `at`, that is known to stay */
+    for (size_t at = 0; at < length;) {
+        int32_t c;
+        size_t size = tn_utf8_read(bytes + at, length - at, &c);
+        size_t chunk = chunk_length(bytes + at, length - at);
+        if (chunk > size || !is_stable(c)) {
+            TN_TRY(append_both(out, bytes + same, marks + same, at - same, error));
+            TN_TRY(compose_chunk(out, bytes + at, marks + at, chunk, error));
+            same = at + chunk;
+        }
+        at += chunk;
+    }
+    return append_both(out, bytes + same, marks + same, length - same, error);
+}

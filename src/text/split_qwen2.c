@@ -1,0 +1,133 @@
+/* The pattern TN_PATTERN_QWEN2 written out. Its alternatives are tried in order, as a regular
+ * expression does; each function returns the bytes that its alternative matches, 0 for none. */
+#include "text/split.h"
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+typedef struct subject {
+    const char *text;
+    size_t length;
+} subject;
+
+typedef struct character {
+    int32_t code_point; /* -1 at the end */
+    size_t size;
+    tn_char_class kind;
+} character;
+
+static tn_char_class class_of(int32_t c)
+{
+    if (c >= 0x80)
+        return tn_unicode_class(c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return TN_LETTER;
+    if (c >= '0' && c <= '9')
+        return TN_NUMBER;
+    return c == ' ' || (c >= '\t' && c <= '\r') ? TN_SPACE : TN_OTHER;
+}
+
+static character peek(const subject *in, size_t at)
+{
+    character c = { -1, 0, TN_OTHER };
+    if (at >= in->length)
+        return c;
+    c.size = tn_utf8_read(in->text + at, in->length - at, &c.code_point);
+    c.kind = class_of(c.code_point);
+    return c;
+}
+
+static bool is_line_end(int32_t code_point)
+{
+    return code_point == '\n' || code_point == '\r';
+}
+
+/* End of the run of characters of one class that starts at `at`. */
+static size_t run_end(const subject *in, size_t at, tn_char_class kind)
+{
+    for (;;) {
+        character c = peek(in, at);
+        if (c.size == 0 || c.kind != kind)
+            return at;
+        at += c.size;
+    }
+}
+
+/* An ASCII letter without its case; U+017F (long s) folds to s. Others stay. */
+static int32_t fold(int32_t c)
+{
+    if (c == 0x17F)
+        return 's';
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d) */
+static size_t contraction(const subject *in)
+{
+    if (in->text[0] != '\'')
+        return 0;
+    character first = peek(in, 1), second = peek(in, 1 + first.size);
+    int32_t a = fold(first.code_point), b = fold(second.code_point);
+    if (a == 's' || a == 't' || a == 'm' || a == 'd')
+        return 1 + first.size;
+    if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l'))
+        return 1 + first.size + second.size;
+    return 0;
+}
+
+/* [^\r\n\p{L}\p{N}]?\p{L}+ */
+static size_t word(const subject *in, character first)
+{
+    if (first.kind == TN_LETTER)
+        return run_end(in, first.size, TN_LETTER);
+    if (first.kind == TN_NUMBER || is_line_end(first.code_point))
+        return 0;
+    size_t end = run_end(in, first.size, TN_LETTER);
+    return end > first.size ? end : 0;
+}
+
+/*  ?[^\s\p{L}\p{N}]+[\r\n]* */
+static size_t symbols(const subject *in, character first)
+{
+    size_t begin = first.code_point == ' ' ? 1 : 0;
+    size_t end = run_end(in, begin, TN_OTHER);
+    if (end == begin)
+        return 0;
+    while (end < in->length && is_line_end(in->text[end]))
+        end++;
+    return end;
+}
+
+/* \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last line end of the run of spaces; without one, all of the
+ * run at the end of the text, else all but the last, which goes with what follows. */
+static size_t spaces(const subject *in)
+{
+    size_t at = 0, last = 0, after_line_end = 0;
+    for (;;) {
+        character c = peek(in, at);
+        if (c.size == 0 || c.kind != TN_SPACE)
+            break;
+        last = at;
+        at += c.size;
+        if (is_line_end(c.code_point))
+            after_line_end = at;
+    }
+    if (after_line_end > 0)
+        return after_line_end;
+    return at < in->length && last > 0 ? last : at;
+}
+
+size_t tn_split_qwen2(const char *text, size_t length)
+{
+    subject in = { text, length };
+    size_t end = contraction(&in);
+    if (end > 0)
+        return end;
+    character first = peek(&in, 0);
+    end = word(&in, first);
+    if (end > 0)
+        return end;
+    if (first.kind == TN_NUMBER)
+        return first.size;
+    end = symbols(&in, first);
+    return end > 0 ? end : spaces(&in);
+}

@@ -1,0 +1,69 @@
+/* The template of Qwen2-VL. Source: chat_template.json of Qwen2-VL-7B-Instruct. Turns are <|im_start|>role, a line end, the parts, <|im_end|>, a line end; a
+ * conversation that does not begin with a system turn gets one. Pictures and videos are numbered
+ * through the whole conversation, each kind for itself. */
+#include "text/chat.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define IMAGE "<|image_pad|>"
+#define VIDEO "<|video_pad|>"
+
+static tenebra_code put(tn_chat_text *out, const char *text, tenebra_error *error)
+{
+    return tn_chat_text_append(out, text, strlen(text), true, error);
+}
+
+/* A placeholder between its borders, behind "Picture 1: " and so on where asked for. */
+static tenebra_code put_vision(tn_chat_text *out, const char *label, size_t number, bool numbered,
+                               const char *placeholder, tenebra_error *error)
+{
+    char text[96];
+    if (numbered) {
+        snprintf(text, sizeof text, "%s %zu: ", label, number);
+        TN_TRY(put(out, text, error));
+    }
+    snprintf(text, sizeof text, "<|vision_start|>%s<|vision_end|>", placeholder);
+    return put(out, text, error);
+}
+
+static tenebra_code put_part(tn_chat_text *out, const tn_chat_part *part, bool numbered, tenebra_error *error)
+{
+    if (part->is_image)
+        return put_vision(out, "Picture", ++out->image_count, numbered, IMAGE, error);
+    if (part->is_video)
+        return put_vision(out, "Video", ++out->video_count, numbered, VIDEO, error);
+    return tn_chat_text_append(out, part->text, part->length, false, error);
+}
+
+static tenebra_code put_message(tn_chat_text *out, const tn_chat_message *message, bool numbered,
+                                tenebra_error *error)
+{
+    TN_TRY(put(out, "<|im_start|>", error));
+    TN_TRY(put(out, message->role, error));
+    TN_TRY(put(out, "\n", error));
+    for (size_t i = 0; i < message->part_count; i++)
+        TN_TRY(put_part(out, &message->parts[i], numbered, error));
+    return put(out, "<|im_end|>\n", error);
+}
+
+static tenebra_code render(const tn_chat_message *messages, size_t count, const tn_chat_options *options,
+                           tn_chat_text *out, tenebra_error *error)
+{
+    if (count > 0 && strcmp(messages[0].role, "system") != 0)
+        TN_TRY(put(out, "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n", error));
+    for (size_t i = 0; i < count; i++)
+        TN_TRY(put_message(out, &messages[i], options->add_vision_id, error));
+    return options->add_generation_prompt ? put(out, "<|im_start|>assistant\n", error) : TENEBRA_OK;
+}
+
+static const uint64_t hashes[] = { 0x2C0C871BC49FC070u, 0 };
+
+const tn_chat_template tn_chat_template_qwen2_vl = {
+    .name = "qwen2-vl",
+    .hashes = hashes,
+    .image = IMAGE,
+    .video = VIDEO,
+    .end_of_turn = "<|im_end|>",
+    .render = render,
+};

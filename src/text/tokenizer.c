@@ -1,0 +1,122 @@
+#include "text/tokenizer_parts.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef tenebra_code tn_load_fn(tn_tokenizer *tokenizer, const void *source, const char *name,
+                                tenebra_error *error);
+
+/* Opens an empty tokenizer and fills it by `load`. */
+static tn_tokenizer *open_with(tn_load_fn *load, const void *source, const char *name, tenebra_error *error)
+{
+    tn_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    if (tokenizer == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a tokenizer");
+        return NULL;
+    }
+    if (load(tokenizer, source, name, error) != TENEBRA_OK) {
+        tn_tokenizer_close(tokenizer);
+        return NULL;
+    }
+    return tokenizer;
+}
+
+static tenebra_code load_json(tn_tokenizer *tokenizer, const void *root, const char *name, tenebra_error *error)
+{
+    return tn_tokenizer_load_json(tokenizer, root, name, error);
+}
+
+static tenebra_code load_files(tn_tokenizer *tokenizer, const void *unused, const char *directory,
+                               tenebra_error *error)
+{
+    (void)unused;
+    return tn_tokenizer_load_files(tokenizer, directory, error);
+}
+
+tn_tokenizer *tn_tokenizer_read(const void *json, size_t length, const char *name, tenebra_error *error)
+{
+    json_t *root = tn_json_parse(json, length, name, error);
+    if (root == NULL)
+        return NULL;
+    tn_tokenizer *tokenizer = open_with(load_json, root, name, error);
+    json_decref(root);
+    return tokenizer;
+}
+
+tn_tokenizer *tn_tokenizer_open(const char *directory, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, "tokenizer.json");
+    if (path == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+        return NULL;
+    }
+    tn_tokenizer *tokenizer = NULL;
+    if (tn_path_is_file(path)) {
+        tn_file file;
+        if (tn_file_map_limited(&file, path, TN_TOKENIZER_FILE_LIMIT, error) == TENEBRA_OK) {
+            tokenizer = tn_tokenizer_read(file.data, file.size, path, error);
+            tn_file_unmap(&file);
+        }
+    } else {
+        tokenizer = open_with(load_files, NULL, directory, error);
+    }
+    free(path);
+    return tokenizer;
+}
+
+void tn_tokenizer_close(tn_tokenizer *tokenizer)
+{
+    if (tokenizer == NULL)
+        return;
+    tn_vocabulary_close(&tokenizer->vocabulary);
+    tn_splitter_close(tokenizer->splitter);
+    free(tokenizer);
+}
+
+/* ------------------------------------------------------------ vocabulary -- */
+
+static const tn_token *token_of(const tn_tokenizer *tokenizer, int32_t id)
+{
+    const tn_vocabulary *vocabulary = &tokenizer->vocabulary;
+    return id < 0 || (size_t)id >= vocabulary->count ? NULL : &vocabulary->tokens[id];
+}
+
+size_t tn_tokenizer_size(const tn_tokenizer *tokenizer)
+{
+    return tokenizer->vocabulary.count;
+}
+
+int32_t tn_tokenizer_find(const tn_tokenizer *tokenizer, const char *text)
+{
+    return tn_vocabulary_find(&tokenizer->vocabulary, text, strlen(text));
+}
+
+const char *tn_tokenizer_bytes(const tn_tokenizer *tokenizer, int32_t id, size_t *length)
+{
+    const tn_token *token = token_of(tokenizer, id);
+    *length = token ? token->length : 0;
+    return token ? tn_vocabulary_bytes(&tokenizer->vocabulary, id) : NULL;
+}
+
+bool tn_tokenizer_is_added(const tn_tokenizer *tokenizer, int32_t id)
+{
+    const tn_token *token = token_of(tokenizer, id);
+    return token != NULL && token->added;
+}
+
+bool tn_tokenizer_is_special(const tn_tokenizer *tokenizer, int32_t id)
+{
+    const tn_token *token = token_of(tokenizer, id);
+    return token != NULL && token->special;
+}
+
+tenebra_code tn_tokenizer_add(tn_tokenizer *tokenizer, const char *text, bool special, int32_t *id,
+                              tenebra_error *error)
+{
+    size_t length = strlen(text);
+    if (length == 0 || !tn_utf8_valid(text, length))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "added token", "must be valid UTF-8 and not empty");
+    return tn_vocabulary_add(&tokenizer->vocabulary, text, length, special, id, error);
+}

@@ -1,0 +1,45 @@
+/* Inside of a tokenizer, for the files that fill it. */
+#ifndef TN_TEXT_TOKENIZER_PARTS_H
+#define TN_TEXT_TOKENIZER_PARTS_H
+
+#include "base/json.h"
+#include "text/split.h"
+#include "text/tokenizer.h"
+#include "text/vocabulary.h"
+
+struct tn_tokenizer {
+    tn_vocabulary vocabulary;
+    tn_splitter *splitter;
+    bool nfc;           /* normalise to form C                                  */
+    bool ignore_merges; /* a piece that is a token stays whole                  */
+};
+
+#define TN_TOKENIZER_FILE_LIMIT ((size_t)64 << 20)
+
+/* Fills `tokenizer` from vocab.json, merges.txt and the added tokens in `directory`. */
+tenebra_code tn_tokenizer_load_files(tn_tokenizer *tokenizer, const char *directory, tenebra_error *error);
+
+/* Fills `tokenizer` from the value of a tokenizer.json. */
+tenebra_code tn_tokenizer_load_json(tn_tokenizer *tokenizer, const json_t *root, const char *name,
+                                    tenebra_error *error);
+
+/* Puts every "token": id of `vocab`, written in the byte alphabet. */
+tenebra_code tn_vocabulary_put_all(tn_vocabulary *vocabulary, const json_t *vocab, const char *name,
+                                   tenebra_error *error);
+
+/* Adds the merge of two tokens written in the byte alphabet. `scratch` is overwritten. */
+tenebra_code tn_vocabulary_merge_names(tn_vocabulary *vocabulary, const char *left, size_t left_length,
+                                       const char *right, size_t right_length, tn_text *scratch,
+                                       const char *name, tenebra_error *error);
+
+/* Puts and marks one added token described as {"content", "special", "normalized", ...}; what it
+ * asks for beyond that must be implemented. Errors: FORMAT, UNSUPPORTED. */
+tenebra_code tn_vocabulary_put_added(tn_vocabulary *vocabulary, const json_t *token, size_t id,
+                                     const char *name, tenebra_error *error);
+
+/* The largest id among the values of `vocab`, of which each must be a whole number from 0 to
+ * TN_VOCABULARY_LIMIT, raises *largest. */
+tenebra_code tn_vocabulary_largest_id(const json_t *vocab, size_t *largest, const char *name,
+                                      tenebra_error *error);
+
+#endif

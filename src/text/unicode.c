@@ -1,0 +1,17 @@
+#include "text/unicode.h"
+
+tn_char_class tn_unicode_class(int32_t code_point)
+{
+    size_t low = 0, high = tn_unicode_range_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const tn_code_range *range = &tn_unicode_ranges[middle];
+        if (code_point < range->begin)
+            high = middle;
+        else if (code_point > range->end)
+            low = middle + 1;
+        else
+            return range->kind;
+    }
+    return TN_OTHER;
+}
