@@ -1,4 +1,4 @@
-/* From a picture to the rows that a vision tower of flattened patches reads, and from its embeddings back to the picture.
+/* From a picture to the rows that the vision tower reads, and from its embeddings back to the picture.
  * Source: arXiv:2409.12191 section 2.1; Hugging Face's image processor of that model for all arithmetic. */
 #ifndef TN_IMAGE_PATCHES_H
 #define TN_IMAGE_PATCHES_H
