@@ -1,0 +1,232 @@
+/* tenebra verify: recompute what a golden case holds, and compare. */
+#include "app/app.h"
+#include "app/verify.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_usage usage = {
+    .command = "verify",
+    .arguments = "CASE.safetensors",
+    .summary = "Recomputes every quantity that a golden case holds, with the model beside it, and compares.\n"
+               "Exit code 1 if anything differs, or if nothing was recognised.",
+    .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
+};
+
+typedef struct verify_options {
+    const char *model, *kernels;
+    size_t threads;
+    bool json, strict, quiet;
+} verify_options;
+
+/* Inputs that other names are computed from, and quantities stated to be for information only. */
+static bool needs_no_result(const char *name)
+{
+    size_t length = strlen(name);
+    return strcmp(name, "prompt_ids") == 0 || strcmp(name, "latent_token_id") == 0 ||
+           strcmp(name, "eos_token_id") == 0 || strstr(name, ".native.") != NULL ||
+           (length > 4 && strncmp(name, "ids.", 4) == 0);
+}
+
+static bool is_covered(const tn_verify *verify, size_t index)
+{
+    return verify->handled[index] || needs_no_result(tn_store_at(verify->golden, index)->name);
+}
+
+/* "model" beside the case, if -m does not say another. */
+static char *model_of(const verify_options *options, const char *path)
+{
+    if (options->model != NULL)
+        return strdup(options->model);
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    char *directory = malloc(length + sizeof "model");
+    if (directory != NULL) {
+        memcpy(directory, path, length);
+        strcpy(directory + length, "model");
+    }
+    return directory;
+}
+
+/* Only a case of pictures alone needs no model. */
+static bool wants_model(const tn_verify *verify)
+{
+    return tn_verify_has(verify, "vision.embeds") || tn_verify_has(verify, "plain.ids") || tn_verify_has(verify, "prompt_ids");
+}
+
+static tenebra_code open_model(tn_verify *verify, const verify_options *options, const char *path, tenebra_error *error)
+{
+    const char *kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS");
+    tn_model_options model = { .kernels = kernels };
+    tn_session_options session = { .threads = options->threads };
+    char *directory = model_of(options, path);
+    if (directory == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
+    verify->model = tn_model_open(directory, &model, error);
+    free(directory);
+    if (verify->model == NULL)
+        return error->code;
+    verify->session = tn_session_open(verify->model, &session, error);
+    return verify->session ? TENEBRA_OK : error->code;
+}
+
+/* ------------------------------------------------------------ printing -- */
+
+static void print_row(const tn_verify_row *row)
+{
+    if (row->exact)
+        printf("%-44s %10.0f differ %10s   exact   %s\n", row->name, row->absolute, "", row->passed ? "ok" : "FAILED");
+    else
+        printf("%-44s abs %.2e  rel %.2e   %.0e   %s\n", row->name, row->absolute, row->relative, row->bound,
+               row->passed ? "ok" : "FAILED");
+}
+
+static const tn_verify_row *first_failure(const tn_verify *verify, size_t *failed)
+{
+    const tn_verify_row *first = NULL;
+    *failed = 0;
+    for (size_t i = 0; i < verify->row_count; i++) {
+        if (verify->rows[i].passed)
+            continue;
+        first = first ? first : &verify->rows[i];
+        ++*failed;
+    }
+    return first;
+}
+
+static void print_text(const tn_verify *verify, bool quiet, size_t failed, size_t uncovered)
+{
+    const tn_verify_row *first;
+    size_t unused;
+    for (size_t i = 0; i < verify->row_count; i++)
+        if (!quiet || !verify->rows[i].passed)
+            print_row(&verify->rows[i]);
+    for (size_t i = 0; i < tn_store_count(verify->golden); i++)
+        if (!is_covered(verify, i))
+            printf("%-44s not covered yet\n", tn_store_at(verify->golden, i)->name);
+    first = first_failure(verify, &unused);
+    if (first != NULL && (first->absolute == first->absolute))
+        printf("first divergence: %s at element %zu: got %.9g, expected %.9g\n", first->name, first->at, first->got,
+               first->expected);
+    else if (first != NULL)
+        printf("first divergence: %s could not be computed\n", first->name);
+    if (verify->failure.code != TENEBRA_OK)
+        tn_app_print_error(&verify->failure);
+    printf("%zu passed, %zu failed, %zu not covered yet\n", verify->row_count - failed, failed, uncovered);
+}
+
+static json_t *finite(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *row_json(const tn_verify_row *row)
+{
+    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:b, s:s}", "name", row->name, "max_abs", finite(row->absolute), "max_rel",
+                             finite(row->relative), "bound", finite(row->exact ? 0 : row->bound), "exact", row->exact,
+                             "verdict", row->passed ? "ok" : "failed");
+    if (!row->passed)
+        json_object_set_new(json, "first", json_pack("{s:I, s:o, s:o}", "element", (json_int_t)row->at, "got",
+                                                     finite(row->got), "expected", finite(row->expected)));
+    return json;
+}
+
+static void print_json(const tn_verify *verify, const char *path, size_t failed)
+{
+    size_t unused;
+    const tn_verify_row *first = first_failure(verify, &unused);
+    json_t *rows = json_array(), *uncovered = json_array();
+    for (size_t i = 0; i < verify->row_count; i++)
+        json_array_append_new(rows, row_json(&verify->rows[i]));
+    for (size_t i = 0; i < tn_store_count(verify->golden); i++)
+        if (!is_covered(verify, i))
+            json_array_append_new(uncovered, json_string(tn_store_at(verify->golden, i)->name));
+    json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o}", "case", path, "kernels",
+                            verify->model ? verify->model->kernels->name : "none", "passed",
+                            (json_int_t)(verify->row_count - failed), "failed", (json_int_t)failed, "first_divergence",
+                            first ? json_string(first->name) : json_null(), "rows", rows, "not_covered", uncovered);
+    char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (text != NULL)
+        puts(text);
+    free(text);
+    json_decref(all);
+}
+
+/* ------------------------------------------------------------- command -- */
+
+static int report(tn_verify *verify, const verify_options *options, const char *path)
+{
+    size_t failed, uncovered = 0;
+    first_failure(verify, &failed);
+    for (size_t i = 0; i < tn_store_count(verify->golden); i++)
+        uncovered += !is_covered(verify, i);
+    if (options->json)
+        print_json(verify, path, failed);
+    else
+        print_text(verify, options->quiet, failed, uncovered);
+    if (verify->row_count == 0) {
+        fprintf(stderr, "tenebra: %s: nothing in it was recognised\n", path);
+        return TN_EXIT_FAILED;
+    }
+    bool bad = failed > 0 || verify->failure.code != TENEBRA_OK || (options->strict && uncovered > 0);
+    return bad ? TN_EXIT_FAILED : TN_EXIT_OK;
+}
+
+static int verify_file(const verify_options *options, const char *path)
+{
+    tenebra_error error = { 0 };
+    tn_verify verify = { 0 };
+    verify.golden = tn_store_open(path, &error);
+    if (verify.golden == NULL)
+        return tn_app_fail(&error);
+    int exit_code = TN_EXIT_FAILED;
+    verify.handled = calloc(tn_store_count(verify.golden) + 1, sizeof *verify.handled);
+    if (verify.handled != NULL && (!wants_model(&verify) || open_model(&verify, options, path, &error) == TENEBRA_OK)) {
+        tn_verify_preprocess(&verify);
+        if (verify.session != NULL) {
+            tn_verify_vision(&verify);
+            tn_verify_plain(&verify);
+            tn_verify_latent(&verify);
+            tn_verify_batch(&verify);
+        }
+        exit_code = report(&verify, options, path);
+    } else {
+        tn_app_print_error(&error);
+    }
+    tn_session_close(verify.session);
+    tn_model_close(verify.model);
+    tn_store_close(verify.golden);
+    free(verify.handled);
+    free(verify.rows);
+    return exit_code;
+}
+
+int tn_cmd_verify(int argc, char **argv)
+{
+    verify_options options = { 0 };
+    const tn_option table[] = {
+        { 'm', "model", TN_OPTION_TEXT, &options.model, "DIR", "model directory (default: 'model' beside the case)", 0, 0, NULL },
+        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (default: all processors)", 0, 1024, NULL },
+        { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "SET", "kernel set (default: the best here)", 0, 0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
+        { 0, "strict", TN_OPTION_FLAG, &options.strict, "", "fail on quantities that are not covered yet", 0, 0, NULL },
+        { 'q', "quiet", TN_OPTION_FLAG, &options.quiet, "", "print failures and the total only", 0, 0, NULL },
+        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
+    };
+    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (first == argc) {
+        fprintf(stderr, "tenebra verify: name a CASE.safetensors; 'tenebra verify --help' explains\n");
+        return TN_EXIT_USAGE;
+    }
+    for (int i = first; i < argc; i++) {
+        if (argc - first > 1 && !options.json)
+            printf("%s\n", argv[i]);
+        int code = verify_file(&options, argv[i]);
+        exit_code = code > exit_code ? code : exit_code;
+    }
+    return exit_code;
+}

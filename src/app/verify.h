@@ -1,0 +1,78 @@
+/* Recomputing golden cases: what the parts of `tenebra verify` share. */
+#ifndef TN_APP_VERIFY_H
+#define TN_APP_VERIFY_H
+
+#include "model/session.h"
+#include "store/store.h"
+
+#include <jansson.h>
+
+/* One compared quantity. */
+typedef struct tn_verify_row {
+    const char *name; /* in the case */
+    bool exact;       /* integers    */
+    double absolute, relative; /* largest differences; integers: how many differ */
+    double bound;
+    bool passed;
+    size_t at;        /* first element out of bounds */
+    double got, expected;
+} tn_verify_row;
+
+typedef struct tn_verify {
+    tn_store *golden;
+    tn_model *model;     /* NULL where the case needs none */
+    tn_session *session;
+    bool *handled;       /* one a tensor of the case */
+    tn_verify_row *rows;
+    size_t row_count;
+    tenebra_error failure; /* the first thing that could not be computed at all */
+} tn_verify;
+
+/* 1e-4, absolute or relative, whichever is met: what the README of the golden sets states for float
+ * outputs of its f32 reference. */
+#define TN_VERIFY_BOUND 1e-4
+
+/* The tensor `name` (printf), NULL if the case has none. Marks it as handled. */
+const tn_stored *tn_verify_input(tn_verify *verify, const char *name, ...) TN_PRINTF(2, 3);
+bool tn_verify_has(const tn_verify *verify, const char *name, ...) TN_PRINTF(2, 3);
+
+/* Whole tensors as fresh memory (NULL and an entry in `failure` if of another type). */
+float *tn_verify_floats(tn_verify *verify, const tn_stored *stored);
+int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored);
+
+/* Compares with the tensor `name` if the case holds it. */
+void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count);
+void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound);
+void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count);
+
+/* A row for a quantity of which `differing` elements are wrong. */
+void tn_verify_count(tn_verify *verify, const char *name, size_t differing);
+
+/* Notes that `name` could not be computed: a failed row. */
+void tn_verify_fail(tn_verify *verify, const char *name);
+
+/* The parts, each for the names that it knows. */
+void tn_verify_preprocess(tn_verify *verify); /* bicubic.*, smart_resize.*, qwen_full.* */
+void tn_verify_vision(tn_verify *verify);     /* image_u8, vision.*, multi.*            */
+void tn_verify_plain(tn_verify *verify);      /* plain.*, textonly.*                    */
+void tn_verify_latent(tn_verify *verify);     /* ivtlr.*, eos.*                         */
+void tn_verify_batch(tn_verify *verify);      /* batch2.*                               */
+
+/* ------------------------------------------ shared by the latent parts -- */
+
+/* The picture's embeddings of the case (its expected ones are compared elsewhere). */
+typedef struct tn_verify_picture {
+    tn_real *embeds; /* [J, C], owned */
+    size_t count;
+    tn_grid grid;
+    size_t width, height;
+} tn_verify_picture;
+
+bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture);
+
+/* Mean cross-entropy of the labelled rows, and their logits. `labels` [count] as the case stores them,
+ * negative where unlabelled; the row that predicts labels[i] is normed[i - 1]. */
+double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *labels, size_t count,
+                      tn_real *label_logits, size_t *labelled);
+
+#endif

@@ -1,0 +1,145 @@
+#include "app/verify.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_stored *find(const tn_verify *verify, const char *format, va_list arguments)
+{
+    char name[256];
+    vsnprintf(name, sizeof name, format, arguments);
+    return tn_store_find(verify->golden, name);
+}
+
+static void mark(tn_verify *verify, const tn_stored *stored)
+{
+    for (size_t i = 0; i < tn_store_count(verify->golden); i++)
+        verify->handled[i] |= tn_store_at(verify->golden, i) == stored;
+}
+
+const tn_stored *tn_verify_input(tn_verify *verify, const char *name, ...)
+{
+    va_list arguments;
+    va_start(arguments, name);
+    const tn_stored *stored = find(verify, name, arguments);
+    va_end(arguments);
+    if (stored != NULL)
+        mark(verify, stored);
+    return stored;
+}
+
+bool tn_verify_has(const tn_verify *verify, const char *name, ...)
+{
+    va_list arguments;
+    va_start(arguments, name);
+    const tn_stored *stored = find(verify, name, arguments);
+    va_end(arguments);
+    return stored != NULL;
+}
+
+float *tn_verify_floats(tn_verify *verify, const tn_stored *stored)
+{
+    float *values = calloc(stored->elements + 1, sizeof *values);
+    if (values != NULL &&
+        tn_store_read_f32(verify->golden, stored->name, values, stored->elements, &verify->failure) != TENEBRA_OK) {
+        free(values);
+        return NULL;
+    }
+    return values;
+}
+
+int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored)
+{
+    int64_t *values = calloc(stored->elements + 1, sizeof *values);
+    if (values != NULL &&
+        tn_store_read_i64(verify->golden, stored->name, values, stored->elements, &verify->failure) != TENEBRA_OK) {
+        free(values);
+        return NULL;
+    }
+    return values;
+}
+
+static void add_row(tn_verify *verify, tn_verify_row row)
+{
+    tn_verify_row *rows = realloc(verify->rows, (verify->row_count + 1) * sizeof *rows);
+    if (rows == NULL)
+        return;
+    verify->rows = rows;
+    verify->rows[verify->row_count++] = row;
+}
+
+void tn_verify_count(tn_verify *verify, const char *name, size_t differing)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", name);
+    if (stored != NULL)
+        add_row(verify, (tn_verify_row){ .name = stored->name, .exact = true, .absolute = (double)differing,
+                                         .passed = differing == 0 });
+}
+
+void tn_verify_fail(tn_verify *verify, const char *name)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", name);
+    if (stored != NULL)
+        add_row(verify, (tn_verify_row){ .name = stored->name, .absolute = NAN, .relative = NAN, .passed = false });
+}
+
+void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", name);
+    if (stored == NULL)
+        return;
+    float *expected = stored->elements == count ? tn_verify_floats(verify, stored) : NULL;
+    if (expected == NULL) {
+        tn_verify_fail(verify, name);
+        return;
+    }
+    tn_verify_row row = { .name = stored->name, .bound = bound, .passed = true };
+    for (size_t i = 0; i < count; i++) {
+        double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b), relative = absolute / fabs(b);
+        if (a == b) /* covers equal infinities */
+            continue;
+        row.absolute = fmax(row.absolute, absolute);
+        row.relative = b != 0 ? fmax(row.relative, relative) : row.relative;
+        if (!(absolute <= bound || relative <= bound) && row.passed) {
+            row.passed = false;
+            row.at = i;
+            row.got = a;
+            row.expected = b;
+        }
+    }
+    add_row(verify, row);
+    free(expected);
+}
+
+void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count)
+{
+    tn_verify_compare_bound(verify, name, got, count, TN_VERIFY_BOUND);
+}
+
+void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", name);
+    if (stored == NULL)
+        return;
+    int64_t *expected = stored->elements == count ? tn_verify_integers(verify, stored) : NULL;
+    if (expected == NULL) {
+        tn_verify_fail(verify, name);
+        return;
+    }
+    tn_verify_row row = { .name = stored->name, .exact = true, .passed = true };
+    for (size_t i = 0; i < count; i++) {
+        if (got[i] == expected[i])
+            continue;
+        row.absolute++;
+        if (row.passed) {
+            row.passed = false;
+            row.at = i;
+            row.got = (double)got[i];
+            row.expected = (double)expected[i];
+        }
+    }
+    add_row(verify, row);
+    free(expected);
+}

@@ -1,0 +1,463 @@
+/* The latent loop against a golden case: the product's own loop (reason/), watched from outside. */
+#include "app/verify.h"
+
+#include "base/checked.h"
+#include "reason/reasoner.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEPS_MAX = 16, PICKS_MAX = 1024, CALLS_MAX = 256, TOKENS_MAX = 512 };
+
+/* What one run of the loop leaves, as a golden case names it. */
+typedef struct loop_run {
+    tn_verify *verify;
+    tn_reasoner reasoner;
+    size_t steps, picks, prompt, pick_rows;
+    int64_t selected[STEPS_MAX * PICKS_MAX];
+    tn_real *scores;  /* [steps, J] */
+    tn_real *hidden;  /* [steps, C] */
+    tn_real *first;   /* [V] logits of the first answer token */
+    int64_t calls[CALLS_MAX];
+    size_t call_count;
+    bool *used;       /* [J] */
+} loop_run;
+
+static void close_run(loop_run *run)
+{
+    tn_reasoner_close(&run->reasoner);
+    free(run->scores);
+    free(run->hidden);
+    free(run->first);
+    free(run->used);
+    free(run);
+}
+
+static void count_call(void *user, const char *name, size_t index, const tn_tensor *value)
+{
+    loop_run *run = user;
+    if (strcmp(name, "decoder.layer") == 0 && index == 0 && run->call_count < CALLS_MAX)
+        run->calls[run->call_count++] = (int64_t)value->rows;
+}
+
+/* Before step `step` (or the answer): the scores that it chooses from and the hidden state that it feeds. */
+static void keep_state(loop_run *run, size_t step)
+{
+    const tn_session *session = run->verify->session;
+    size_t cols = session->hidden.cols, count = run->reasoner.candidate_count;
+    if (step < run->steps) {
+        memcpy(run->hidden + step * cols, session->hidden.data, cols * sizeof *run->hidden);
+        for (size_t j = 0; j < count; j++)
+            run->scores[step * count + j] = run->used[j] ? -(tn_real)INFINITY : run->reasoner.scores[j];
+    } else if (tn_session_logits(run->verify->session, session->hidden, &run->verify->failure) == TENEBRA_OK) {
+        memcpy(run->first, session->logits.data, session->logits.cols * sizeof *run->first);
+    }
+}
+
+static bool on_event(void *user, const tenebra_event *event)
+{
+    loop_run *run = user;
+    if (event->kind == TENEBRA_EVENT_PROMPT)
+        keep_state(run, 0);
+    if (event->kind != TENEBRA_EVENT_STEP)
+        return true;
+    for (size_t i = 0; i < event->step->pick_count && i < run->picks; i++) {
+        size_t index = event->step->picks[i].index;
+        run->selected[event->index * run->picks + i] = (int64_t)run->reasoner.candidates[index].row;
+        run->used[index] = true;
+        run->pick_rows++;
+    }
+    keep_state(run, event->index + 1);
+    return true;
+}
+
+typedef struct run_options {
+    size_t steps, picks, tokens;
+    const char *order;
+    bool recompute;
+} run_options;
+
+/* Runs `ids` [count] (without latents) through the loop. NULL on failure. The session keeps the cache. */
+static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, const int64_t *ids, size_t count,
+                     const run_options *options)
+{
+    loop_run *run = calloc(1, sizeof *run);
+    int32_t *tokens = calloc(count, sizeof *tokens);
+    if (run == NULL || tokens == NULL || options->steps >= STEPS_MAX || options->picks > PICKS_MAX) {
+        free(run);
+        free(tokens);
+        return NULL;
+    }
+    *run = (loop_run){ .verify = verify, .steps = options->steps, .picks = options->picks, .prompt = count };
+    run->scores = calloc(options->steps * picture->count + 1, sizeof *run->scores);
+    run->hidden = calloc(options->steps * verify->session->hidden.cols + 1, sizeof *run->hidden);
+    run->first = calloc(verify->session->logits.cols, sizeof *run->first);
+    run->used = calloc(picture->count + 1, sizeof *run->used);
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = (int32_t)ids[i];
+    char steps[24], picks[24];
+    snprintf(steps, sizeof steps, "%zu", options->steps);
+    snprintf(picks, sizeof picks, "%zu", options->picks);
+    const tenebra_setting settings[] = { { "n-latent", steps }, { "k-select", picks },
+                                         { "pick-order", options->order }, { "exhausted", "repick" } };
+    tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 4,
+                                .max_tokens = options->tokens, .recompute = options->recompute,
+                                .on_event = on_event, .user = run };
+    tenebra_code code = tn_reasoner_open(&run->reasoner, verify->session, &request, NULL, &verify->failure);
+    if (code == TENEBRA_OK) {
+        tn_tensor embeds = { picture->count, verify->session->hidden.cols, picture->embeds, NULL };
+        run->reasoner.pictures[0] = (tn_picture){ picture->grid, embeds, picture->width, picture->height };
+        run->reasoner.picture_count = 1;
+        run->reasoner.test_first_token = false;
+        verify->session->ops.watch = count_call;
+        verify->session->ops.watch_user = run;
+        code = tn_reasoner_answer_ids(&run->reasoner, tokens, count, &verify->failure);
+        verify->session->ops.watch = NULL;
+    }
+    run->reasoner.request = NULL; /* ends with this function */
+    free(tokens);
+    if (code != TENEBRA_OK) {
+        close_run(run);
+        return NULL;
+    }
+    return run;
+}
+
+/* Rows of the latent blocks: what stands between the prompt and the answer. */
+static size_t latent_rows(const loop_run *run)
+{
+    return run->pick_rows + run->steps;
+}
+
+/* Appends the text that follows the latents in a training sample, and returns the normed rows of the
+ * whole sequence [*total, C], for free(). */
+static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *rest, size_t count, size_t *total)
+{
+    tn_session *session = verify->session;
+    size_t start = run->prompt + latent_rows(run), cols = session->hidden.cols;
+    tn_slot *slots = calloc(count + 1, sizeof *slots);
+    tn_real *normed = calloc((start + count) * cols, sizeof *normed);
+    tn_session_truncate(session, start);
+    session->recompute = false;
+    /* The row before the text predicts its first token. */
+    if (normed != NULL && start > 0) {
+        slots[0] = session->slots[start - 1];
+        tn_session_truncate(session, start - 1);
+    }
+    for (size_t i = 0; slots != NULL && i < count; i++) {
+        int32_t position = (int32_t)(start + i);
+        slots[i + 1] = (tn_slot){ .token = (int32_t)rest[i], .position = { { position, position, position } } };
+    }
+    session->normed_rows = normed;
+    bool ok = slots != NULL && normed != NULL &&
+              tn_session_append(session, slots, count + 1, NULL, &verify->failure) == TENEBRA_OK;
+    session->normed_rows = NULL;
+    free(slots);
+    *total = start + count;
+    if (ok)
+        return normed;
+    free(normed);
+    return NULL;
+}
+
+double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *labels, size_t count,
+                      tn_real *label_logits, size_t *labelled)
+{
+    tn_session *session = verify->session;
+    size_t cols = session->hidden.cols, vocabulary = session->logits.cols;
+    double sum = 0;
+    *labelled = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (labels[i] < 0 || (size_t)labels[i] >= vocabulary)
+            continue;
+        /* Read only; the tensor type has no const variant. */
+        tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (i - 1) * cols), NULL };
+        int32_t label = (int32_t)labels[i];
+        if (tn_session_logits(session, row, &verify->failure) != TENEBRA_OK)
+            return (double)NAN;
+        memcpy(label_logits + *labelled * vocabulary, session->logits.data, vocabulary * sizeof *label_logits);
+        size_t mark = tn_arena_mark(&session->work);
+        tn_tensor loss = tn_op_cross_entropy(&session->ops, session->logits, &label, 1);
+        sum += loss.data ? (double)loss.data[0] : (double)NAN;
+        tn_arena_release(&session->work, mark);
+        ++*labelled;
+    }
+    return sum / (double)*labelled;
+}
+
+/* Labels of the sequence with its latent blocks grown: the prompt and the blocks carry none. */
+static int64_t *grow_labels(const loop_run *run, const int64_t *labels, size_t count, size_t total)
+{
+    int64_t *grown = calloc(total + 1, sizeof *grown);
+    size_t rest = count - run->prompt - run->steps;
+    for (size_t i = 0; grown != NULL && i < total; i++)
+        grown[i] = i + rest < total ? -100 : labels[count - (total - i)];
+    return grown;
+}
+
+static void check_calls(tn_verify *verify, const char *prefix, const char *name, const int64_t *calls, size_t count)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s", prefix, name);
+    tn_verify_compare_integers(verify, full, calls, count);
+}
+
+static void check_training(tn_verify *verify, const char *prefix, const loop_run *run)
+{
+    const tn_stored *train = tn_verify_input(verify, "ids.N%zu.train", run->steps);
+    const tn_stored *marks = tn_verify_input(verify, "ids.N%zu.labels", run->steps);
+    if (train == NULL || marks == NULL || train->elements != marks->elements ||
+        train->elements < run->prompt + run->steps)
+        return;
+    int64_t *ids = tn_verify_integers(verify, train), *labels = tn_verify_integers(verify, marks);
+    tn_session *session = verify->session;
+    size_t vocabulary = session->logits.cols, rest = train->elements - run->prompt - run->steps, total = 0, labelled = 0;
+    tn_real *normed = ids && labels ? run_rest(verify, run, ids + run->prompt + run->steps, rest, &total) : NULL;
+    int64_t *grown = normed ? grow_labels(run, labels, train->elements, total) : NULL;
+    tn_real *logits = calloc((rest + 1) * vocabulary, sizeof *logits);
+    char name[128];
+    if (grown != NULL && logits != NULL) {
+        tn_real loss = (tn_real)tn_verify_loss(verify, normed, grown, total, logits, &labelled);
+        snprintf(name, sizeof name, "%s.loss", prefix);
+        tn_verify_compare(verify, name, &loss, 1);
+        snprintf(name, sizeof name, "%s.label_logits", prefix);
+        tn_verify_compare(verify, name, logits, labelled * vocabulary);
+        if (tn_session_logits(session, session->hidden, &verify->failure) == TENEBRA_OK) {
+            snprintf(name, sizeof name, "%s.train_last_logits", prefix);
+            tn_verify_compare(verify, name, session->logits.data, vocabulary);
+        }
+        snprintf(name, sizeof name, "%s.final_inputs_embeds", prefix);
+        tn_tensor input = tn_span_input(&session->ops, &verify->model->decoder, session->slots, total);
+        if (input.data != NULL)
+            tn_verify_compare(verify, name, input.data, input.rows * input.cols);
+        tn_arena_release(&session->work, 0);
+        /* The reference's last pass runs the last block and the text together. */
+        int64_t calls[STEPS_MAX + 1];
+        for (size_t i = 0; i < run->steps; i++)
+            calls[i] = run->calls[i];
+        calls[run->steps] = (int64_t)total;
+        check_calls(verify, prefix, "train_calls", calls, run->steps + 1);
+    }
+    free(ids);
+    free(labels);
+    free(normed);
+    free(grown);
+    free(logits);
+}
+
+static void compare_tokens(tn_verify *verify, const char *name, const loop_run *run)
+{
+    int64_t tokens[TOKENS_MAX];
+    for (size_t i = 0; i < run->reasoner.token_count; i++)
+        tokens[i] = run->reasoner.tokens[i];
+    tn_verify_compare_integers(verify, name, tokens, run->reasoner.token_count);
+}
+
+static void compare_generation(tn_verify *verify, const char *prefix, const loop_run *run)
+{
+    char name[128];
+    const tn_session *session = verify->session;
+    snprintf(name, sizeof name, "%s.generated", prefix);
+    compare_tokens(verify, name, run);
+    snprintf(name, sizeof name, "%s.gen_first_logits", prefix);
+    tn_verify_compare(verify, name, run->first, session->logits.cols);
+    check_calls(verify, prefix, "gen_calls", run->calls, run->call_count);
+    snprintf(name, sizeof name, "%s.selected", prefix);
+    tn_verify_compare_integers(verify, name, run->selected, run->steps * run->picks);
+    snprintf(name, sizeof name, "%s.scores", prefix);
+    tn_verify_compare(verify, name, run->scores, run->steps * run->reasoner.candidate_count);
+    snprintf(name, sizeof name, "%s.latent_hidden", prefix);
+    tn_verify_compare(verify, name, run->hidden, run->steps * session->hidden.cols);
+}
+
+/* Length of the prompt in ids.N<n>.gen: its last n ids are the latents. */
+static int64_t *prompt_of(tn_verify *verify, size_t steps, size_t *count)
+{
+    const tn_stored *stored = tn_verify_input(verify, "ids.N%zu.gen", steps);
+    int64_t *ids = stored && stored->elements > steps ? tn_verify_integers(verify, stored) : NULL;
+    *count = ids ? stored->elements - steps : 0;
+    return ids;
+}
+
+static void check_case(tn_verify *verify, const tn_verify_picture *picture, size_t picks, size_t steps, const char *order)
+{
+    char prefix[96], name[128];
+    size_t count, tokens = 12;
+    snprintf(prefix, sizeof prefix, "ivtlr.K%zu.N%zu.%s", picks, steps, order);
+    snprintf(name, sizeof name, "%s.generated", prefix);
+    const tn_stored *generated = tn_verify_input(verify, "%s", name);
+    int64_t *ids = prompt_of(verify, steps, &count);
+    if (generated != NULL)
+        tokens = tn_min(generated->elements, TOKENS_MAX);
+    run_options options = { steps, picks, tokens, strcmp(order, "any") == 0 ? "cuda" : order, true };
+    loop_run *slow = ids ? run_loop(verify, picture, ids, count, &options) : NULL;
+    options.recompute = false;
+    loop_run *fast = slow ? run_loop(verify, picture, ids, count, &options) : NULL;
+    if (fast != NULL) {
+        /* The incremental loop is what is verified; the calls are those of the recomputing one. */
+        memcpy(fast->calls, slow->calls, sizeof fast->calls);
+        fast->call_count = slow->call_count;
+        compare_generation(verify, prefix, fast);
+        check_training(verify, prefix, fast);
+        close_run(fast);
+    } else {
+        tn_verify_fail(verify, name);
+    }
+    if (slow != NULL)
+        close_run(slow);
+    free(ids);
+}
+
+/* Which K, N and order a case holds stands in its names. */
+static void check_all_cases(tn_verify *verify, const tn_verify_picture *picture)
+{
+    static const char *const orders[] = { "any", "cuda", "desc", "asc" };
+    for (size_t picks = 0; picks <= PICKS_MAX; picks++)
+        for (size_t steps = 0; steps < STEPS_MAX; steps++)
+            for (size_t o = 0; o < 4; o++)
+                if (tn_verify_has(verify, "ivtlr.K%zu.N%zu.%s.loss", picks, steps, orders[o]) ||
+                    tn_verify_has(verify, "ivtlr.K%zu.N%zu.%s.generated", picks, steps, orders[o]))
+                    check_case(verify, picture, picks, steps, orders[o]);
+}
+
+/* The K that eos.* and batch2.* use: the first that the case holds for N = 2. */
+static size_t first_picks(tn_verify *verify)
+{
+    for (size_t picks = 1; picks <= PICKS_MAX; picks++)
+        if (tn_verify_has(verify, "ivtlr.K%zu.N2.cuda.generated", picks))
+            return picks;
+    return 0;
+}
+
+static void check_end(tn_verify *verify, const tn_verify_picture *picture, const char *which)
+{
+    char name[64];
+    size_t count, picks = first_picks(verify);
+    const tn_stored *end = tn_verify_input(verify, "eos.%s.eos_id", which);
+    int64_t *id = end && end->elements == 1 ? tn_verify_integers(verify, end) : NULL;
+    int64_t *ids = id ? prompt_of(verify, 2, &count) : NULL;
+    snprintf(name, sizeof name, "eos.%s.generated", which);
+    if (ids != NULL && picks > 0) {
+        tn_model_config *config = &verify->model->config;
+        tn_model_config kept = *config;
+        config->eos_tokens[0] = (int32_t)id[0];
+        config->eos_count = 1;
+        run_options options = { 2, picks, 12, "cuda", false };
+        loop_run *run = run_loop(verify, picture, ids, count, &options);
+        *config = kept;
+        if (run != NULL) {
+            compare_tokens(verify, name, run);
+            close_run(run);
+        } else {
+            tn_verify_fail(verify, name);
+        }
+    }
+    free(id);
+    free(ids);
+}
+
+void tn_verify_latent(tn_verify *verify)
+{
+    tn_verify_picture picture;
+    if (!tn_verify_open_picture(verify, &picture))
+        return;
+    check_all_cases(verify, &picture);
+    check_end(verify, &picture, "first");
+    check_end(verify, &picture, "later");
+    free(picture.embeds);
+}
+
+/* ---------------------------------------------------------------- batch -- */
+
+/* One row of the padded batch, computed alone. Returns its loss and its number of labels. */
+static double check_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids,
+                           const int64_t *mask, const int64_t *labels, size_t width, int64_t latent, int64_t *selected,
+                           size_t sample_stride, size_t *labelled)
+{
+    size_t begin = 0, end = width, prompt, steps = 0, total = 0;
+    while (begin < width && mask[begin] == 0)
+        begin++;
+    while (end > begin && mask[end - 1] == 0)
+        end--;
+    for (prompt = 0; begin + prompt < end && ids[begin + prompt] != latent; prompt++)
+        ;
+    while (begin + prompt + steps < end && ids[begin + prompt + steps] == latent)
+        steps++;
+    run_options options = { steps, picks, 1, "cuda", false };
+    loop_run *run = run_loop(verify, picture, ids + begin, prompt, &options);
+    if (run == NULL)
+        return (double)NAN;
+    for (size_t step = 0; step < steps; step++)
+        for (size_t i = 0; i < picks; i++)
+            selected[step * sample_stride + i] = run->selected[step * picks + i] + (int64_t)begin;
+    size_t rest = end - begin - prompt - steps;
+    tn_real *normed = run_rest(verify, run, ids + begin + prompt + steps, rest, &total);
+    int64_t *grown = normed ? grow_labels(run, labels + begin, end - begin, total) : NULL;
+    tn_real *logits = calloc((rest + 1) * verify->session->logits.cols, sizeof *logits);
+    double loss = (double)NAN;
+    if (grown != NULL && logits != NULL)
+        loss = tn_verify_loss(verify, normed, grown, total, logits, labelled);
+    free(normed);
+    free(grown);
+    free(logits);
+    close_run(run);
+    return loss;
+}
+
+/* Positions of a padded row: 0 at pads, 0, 1, 2, ... inside. */
+static void check_positions(tn_verify *verify, const int64_t *mask, size_t samples, size_t width)
+{
+    int64_t *positions = calloc(samples * width, sizeof *positions);
+    for (size_t s = 0; positions != NULL && s < samples; s++) {
+        int64_t next = 0;
+        for (size_t i = 0; i < width; i++)
+            if (mask[s * width + i] != 0)
+                positions[s * width + i] = next++;
+    }
+    if (positions != NULL)
+        tn_verify_compare_integers(verify, "batch2.position_ids", positions, samples * width);
+    free(positions);
+}
+
+void tn_verify_batch(tn_verify *verify)
+{
+    const tn_stored *stored = tn_verify_input(verify, "batch2.input_ids");
+    const tn_stored *masks = tn_verify_input(verify, "batch2.attention_mask");
+    const tn_stored *marks = tn_verify_input(verify, "batch2.labels"), *latents = tn_verify_input(verify, "latent_token_id");
+    const tn_stored *chosen = tn_verify_input(verify, "batch2.selected");
+    tn_verify_picture picture;
+    if (stored == NULL || masks == NULL || marks == NULL || latents == NULL || chosen == NULL || stored->rank != 2 ||
+        stored->shape[0] > 64 || masks->elements != stored->elements || marks->elements != stored->elements ||
+        chosen->rank != 3 || chosen->shape[1] != stored->shape[0] || latents->elements != 1 ||
+        !tn_verify_open_picture(verify, &picture))
+        return;
+    size_t samples = stored->shape[0], width = stored->shape[1], picks = chosen->shape[2], all = 0;
+    int64_t *ids = tn_verify_integers(verify, stored), *mask = tn_verify_integers(verify, masks);
+    int64_t *labels = tn_verify_integers(verify, marks), *latent = tn_verify_integers(verify, latents);
+    int64_t *selected = calloc((STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
+    tn_real single[64];
+    double sum = 0;
+    for (size_t s = 0; selected && ids && mask && labels && latent && s < samples; s++) {
+        size_t labelled = 0;
+        double loss = check_sample(verify, &picture, picks, ids + s * width, mask + s * width, labels + s * width, width,
+                                   latent[0], selected + s * picks, samples * picks, &labelled);
+        single[s] = (tn_real)loss;
+        sum += loss * (double)labelled;
+        all += labelled;
+    }
+    if (all > 0) {
+        tn_real loss = (tn_real)(sum / (double)all);
+        tn_verify_compare_integers(verify, "batch2.selected", selected, chosen->elements);
+        tn_verify_compare(verify, "batch2.single_losses", single, samples);
+        tn_verify_compare(verify, "batch2.loss", &loss, 1);
+        check_positions(verify, mask, samples, width);
+    }
+    free(ids);
+    free(mask);
+    free(labels);
+    free(latent);
+    free(selected);
+    free(picture.embeds);
+}

@@ -1,0 +1,305 @@
+/* Preprocessing, the vision tower, and plain forwards against a golden case. */
+#include "app/verify.h"
+
+#include "image/patches.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------- pictures -- */
+
+/* A stored u8 picture [h, w, 3]; NULL pixels if it is none. */
+static tn_image picture_of(tn_verify *verify, const tn_stored *stored)
+{
+    tn_image image = { 0 };
+    if (stored != NULL && stored->type == TN_STORE_U8 && stored->rank == 3 && stored->shape[2] == 3 &&
+        tn_image_new(&image, stored->shape[1], stored->shape[0], 3, &verify->failure) == TENEBRA_OK)
+        memcpy(image.pixels, stored->data, stored->bytes);
+    return image;
+}
+
+static void check_resize(tn_verify *verify, size_t number)
+{
+    char name[64];
+    snprintf(name, sizeof name, "bicubic.%zu.out", number);
+    const tn_stored *out = tn_verify_input(verify, "%s", name);
+    tn_image source = picture_of(verify, tn_verify_input(verify, "bicubic.%zu.src", number)), got = { 0 };
+    size_t differing = 0;
+    if (out != NULL && out->type == TN_STORE_U8 && out->rank == 3 && out->shape[2] == 3 && source.pixels != NULL &&
+        tn_image_resize(&source, out->shape[1], out->shape[0], TN_RESAMPLE_BICUBIC, &got, &verify->failure) == TENEBRA_OK) {
+        for (size_t i = 0; i < out->elements; i++)
+            differing += got.pixels[i] != ((const unsigned char *)out->data)[i];
+        tn_verify_count(verify, name, differing);
+    } else {
+        tn_verify_fail(verify, name);
+    }
+    tn_image_free(&source);
+    tn_image_free(&got);
+}
+
+static void check_smart_resize(tn_verify *verify)
+{
+    const tn_stored *table = tn_verify_input(verify, "smart_resize.table");
+    int64_t *rows = table && table->rank == 2 && table->shape[1] == 7 ? tn_verify_integers(verify, table) : NULL;
+    if (rows == NULL)
+        return;
+    size_t differing = 0;
+    for (size_t r = 0; r < table->shape[0]; r++) {
+        const int64_t *row = rows + 7 * r;
+        size_t height = 0, width = 0;
+        if (tn_smart_resize((size_t)row[0], (size_t)row[1], (size_t)row[2], (size_t)row[3], (size_t)row[4], &height,
+                            &width, NULL) != TENEBRA_OK || (int64_t)height != row[5] || (int64_t)width != row[6])
+            differing++;
+    }
+    tn_verify_count(verify, table->name, differing);
+    free(rows);
+}
+
+static void compare_patches(tn_verify *verify, const char *values, const char *grid, const tn_patches *patches)
+{
+    int64_t sides[3] = { (int64_t)patches->grid_t, (int64_t)patches->grid_h, (int64_t)patches->grid_w };
+    tn_verify_compare(verify, values, patches->values, patches->count * patches->columns);
+    tn_verify_compare_integers(verify, grid, sides, 3);
+}
+
+/* The case states its own limits: min_pixels 784, max_pixels 1568 (README of the preprocess set). */
+static void check_full(tn_verify *verify)
+{
+    tn_image source = picture_of(verify, tn_verify_input(verify, "qwen_full.src"));
+    if (source.pixels == NULL)
+        return;
+    tn_patch_config config = tn_patch_config_default();
+    tn_patches patches = { 0 };
+    config.min_pixels = 784;
+    config.max_pixels = 1568;
+    if (tn_patches_make(&config, &source, &patches, &verify->failure) == TENEBRA_OK)
+        compare_patches(verify, "qwen_full.pixel_values", "qwen_full.grid_thw", &patches);
+    else
+        tn_verify_fail(verify, "qwen_full.pixel_values");
+    tn_patches_free(&patches);
+    tn_image_free(&source);
+}
+
+void tn_verify_preprocess(tn_verify *verify)
+{
+    for (size_t number = 0; tn_verify_has(verify, "bicubic.%zu.out", number); number++)
+        check_resize(verify, number);
+    check_smart_resize(verify);
+    check_full(verify);
+}
+
+/* --------------------------------------------------------- vision tower -- */
+
+static void watch_vision(void *user, const char *name, size_t index, const tn_tensor *value)
+{
+    char full[64];
+    if (strcmp(name, "vision.block") == 0)
+        snprintf(full, sizeof full, "%s.%zu", name, index);
+    else
+        snprintf(full, sizeof full, "%s", name);
+    if (strncmp(name, "vision.", 7) == 0)
+        tn_verify_compare(user, full, value->data, value->rows * value->cols);
+}
+
+/* Encodes the patches called `values` with the grids called `grids`. Embeddings live in the session. */
+static bool encode(tn_verify *verify, const char *values, const char *grids, tn_tensor *embeds, tn_grid *first)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", values), *sides = tn_verify_input(verify, "%s", grids);
+    size_t columns = verify->model->vision.config.patch_values;
+    if (stored == NULL || sides == NULL || sides->rank != 2 || sides->shape[1] != 3 || sides->shape[0] > 64 ||
+        stored->rank != 2 || stored->shape[1] != columns)
+        return false;
+    float *patches = tn_verify_floats(verify, stored);
+    int64_t *numbers = tn_verify_integers(verify, sides);
+    tn_grid pictures[64];
+    size_t count = sides->shape[0], patches_needed = 0;
+    bool ok = patches != NULL && numbers != NULL;
+    for (size_t i = 0; ok && i < count; i++) {
+        for (size_t axis = 0; axis < 3; axis++)
+            ok = ok && numbers[3 * i + axis] > 0 && numbers[3 * i + axis] < 65536;
+        pictures[i] = (tn_grid){ (size_t)numbers[3 * i], (size_t)numbers[3 * i + 1], (size_t)numbers[3 * i + 2] };
+        patches_needed += tn_grid_patches(pictures[i]);
+    }
+    ok = ok && patches_needed == stored->shape[0] &&
+         tn_session_encode(verify->session, patches, pictures, count, embeds, &verify->failure) == TENEBRA_OK;
+    *first = pictures[0];
+    free(patches);
+    free(numbers);
+    return ok;
+}
+
+void tn_verify_vision(tn_verify *verify)
+{
+    tn_image image = picture_of(verify, tn_verify_input(verify, "image_u8"));
+    tn_patches patches = { 0 };
+    tn_grid grid;
+    tn_tensor embeds = { 0 };
+    if (image.pixels != NULL && tn_patches_cut(&verify->model->patches, &image, &patches, &verify->failure) == TENEBRA_OK)
+        compare_patches(verify, "pixel_values", "image_grid_thw", &patches);
+    tn_patches_free(&patches);
+    tn_image_free(&image);
+
+    tn_session_reset(verify->session);
+    verify->session->ops.watch = watch_vision;
+    verify->session->ops.watch_user = verify;
+    bool ok = encode(verify, "pixel_values", "image_grid_thw", &embeds, &grid);
+    verify->session->ops.watch = NULL;
+    if (ok)
+        tn_verify_compare(verify, "vision.embeds", embeds.data, embeds.rows * embeds.cols);
+    else
+        tn_verify_fail(verify, "vision.embeds");
+    if (tn_verify_has(verify, "multi.embeds")) {
+        if (encode(verify, "multi.pixel_values", "multi.image_grid_thw", &embeds, &grid))
+            tn_verify_compare(verify, "multi.embeds", embeds.data, embeds.rows * embeds.cols);
+        else
+            tn_verify_fail(verify, "multi.embeds");
+    }
+}
+
+bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
+{
+    tn_tensor embeds;
+    memset(picture, 0, sizeof *picture);
+    tn_session_reset(verify->session);
+    if (!encode(verify, "pixel_values", "image_grid_thw", &embeds, &picture->grid))
+        return false;
+    picture->embeds = calloc(embeds.rows * embeds.cols, sizeof *picture->embeds);
+    if (picture->embeds == NULL)
+        return false;
+    memcpy(picture->embeds, embeds.data, embeds.rows * embeds.cols * sizeof *picture->embeds);
+    picture->count = embeds.rows;
+    picture->width = picture->grid.w * verify->model->config.patch_size;
+    picture->height = picture->grid.h * verify->model->config.patch_size;
+    return true;
+}
+
+/* -------------------------------------------------------- plain forwards -- */
+
+static void watch_hidden(void *user, const char *name, size_t index, const tn_tensor *value)
+{
+    char full[64];
+    if (strcmp(name, "decoder.layer") != 0)
+        return;
+    snprintf(full, sizeof full, "plain.arange.hidden.%zu", index);
+    tn_verify_compare(user, full, value->data, value->rows * value->cols);
+}
+
+/* The prompt as slots: image tokens become rows of the picture. */
+static bool lay_slots(tn_verify *verify, const int64_t *ids, size_t count, const tn_position *positions,
+                      const tn_verify_picture *picture, tn_slot *slots)
+{
+    size_t image_row = 0;
+    tn_tensor embeds = { picture->count, verify->session->hidden.cols, picture->embeds, NULL };
+    for (size_t i = 0; i < count; i++) {
+        bool image = ids[i] == verify->model->config.image_token;
+        if (ids[i] < 0 || ids[i] > INT32_MAX || (image && image_row == picture->count))
+            return false;
+        slots[i] = (tn_slot){ .token = image ? -1 : (int32_t)ids[i],
+                              .row = { embeds, image ? image_row : 0 },
+                              .position = positions[i] };
+        image_row += image;
+    }
+    return true;
+}
+
+/* Logits of the last `rows` of `total` normed rows. */
+static void compare_last_logits(tn_verify *verify, const char *name, const tn_real *normed, size_t total, size_t rows)
+{
+    tn_session *session = verify->session;
+    size_t cols = session->hidden.cols, vocabulary = session->logits.cols;
+    tn_real *logits = rows <= total ? calloc(rows * vocabulary, sizeof *logits) : NULL;
+    if (logits == NULL || !tn_verify_has(verify, "%s", name)) {
+        free(logits);
+        return;
+    }
+    for (size_t r = 0; r < rows; r++) {
+        /* Read only; the tensor type has no const variant. */
+        tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (total - rows + r) * cols), NULL };
+        if (tn_session_logits(session, row, &verify->failure) == TENEBRA_OK)
+            memcpy(logits + r * vocabulary, session->logits.data, vocabulary * sizeof *logits);
+    }
+    tn_verify_compare(verify, name, logits, rows * vocabulary);
+    free(logits);
+}
+
+static void make_positions(tn_verify *verify, const int64_t *ids, size_t count, const tn_verify_picture *picture,
+                           bool mrope, tn_position *positions)
+{
+    int32_t *tokens = calloc(count, sizeof *tokens), next = 0;
+    for (size_t i = 0; i < count; i++) {
+        positions[i] = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
+        if (tokens != NULL)
+            tokens[i] = (int32_t)ids[i];
+    }
+    const tn_model *model = verify->model;
+    if (mrope && tokens != NULL &&
+        model->backbone->positions(&model->config, tokens, count, &picture->grid, picture->count > 0, 0, positions, &next,
+                                    &verify->failure) == TENEBRA_OK) {
+        int64_t delta = (int64_t)next - (int64_t)count, *rows = calloc(3 * count, sizeof *rows);
+        for (size_t i = 0; rows != NULL && i < 3 * count; i++)
+            rows[i] = positions[i % count].axis[i / count];
+        if (rows != NULL)
+            tn_verify_compare_integers(verify, "plain.mrope.position_ids", rows, 3 * count);
+        tn_verify_compare_integers(verify, "plain.mrope.delta", &delta, 1);
+        free(rows);
+    }
+    free(tokens);
+}
+
+/* One forward of the ids called `ids_name`; compares what stands under `prefix`. */
+static void check_forward(tn_verify *verify, const char *ids_name, const char *prefix, bool mrope,
+                          const tn_verify_picture *picture)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", ids_name);
+    int64_t *ids = stored ? tn_verify_integers(verify, stored) : NULL;
+    if (ids == NULL)
+        return;
+    tn_session *session = verify->session;
+    size_t count = stored->elements, cols = session->hidden.cols, layers = verify->model->config.decoder.num_hidden_layers;
+    tn_slot *slots = calloc(count, sizeof *slots);
+    tn_position *positions = calloc(count, sizeof *positions);
+    tn_real *normed = calloc(count * cols, sizeof *normed);
+    bool ok = slots != NULL && positions != NULL && normed != NULL;
+    if (ok) {
+        make_positions(verify, ids, count, picture, mrope, positions);
+        tn_session_reset(session);
+        session->normed_rows = normed;
+        session->ops.watch = strcmp(prefix, "plain.arange") == 0 ? watch_hidden : NULL;
+        session->ops.watch_user = verify;
+        ok = lay_slots(verify, ids, count, positions, picture, slots) &&
+             tn_session_append(session, slots, count, NULL, &verify->failure) == TENEBRA_OK;
+        session->ops.watch = NULL;
+        session->normed_rows = NULL;
+    }
+    static const char *const outputs[] = { "hidden_last", "logits_last24", "last_logits" };
+    for (size_t i = 0; i < 3; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s.%s", prefix, outputs[i]);
+        if (!ok)
+            tn_verify_fail(verify, name);
+        else if (i == 0)
+            tn_verify_compare(verify, name, normed, count * cols);
+        else
+            compare_last_logits(verify, name, normed, count, i == 1 ? 24 : 1);
+    }
+    char last[64];
+    snprintf(last, sizeof last, "%s.hidden.%zu", prefix, layers);
+    if (ok)
+        tn_verify_compare(verify, last, normed, count * cols);
+    free(ids);
+    free(slots);
+    free(positions);
+    free(normed);
+}
+
+void tn_verify_plain(tn_verify *verify)
+{
+    tn_verify_picture picture, none = { 0 };
+    if (!tn_verify_open_picture(verify, &picture))
+        return;
+    check_forward(verify, "plain.ids", "plain.mrope", true, &picture);
+    check_forward(verify, "plain.ids", "plain.arange", false, &picture);
+    check_forward(verify, "textonly.ids", "textonly", false, &none);
+    free(picture.embeds);
+}
