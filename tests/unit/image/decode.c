@@ -174,6 +174,66 @@ static void test_webp_size_is_checked_first(void **state)
     free(bytes);
 }
 
+/* Position behind the marker segments and scan data that follow `at`: the next marker that is no restart. */
+static size_t end_of_scan(const unsigned char *bytes, size_t size, size_t at)
+{
+    at += 2 + (size_t)bytes[at + 2] * 256 + bytes[at + 3];
+    while (at + 1 < size && (bytes[at] != 0xFF || bytes[at + 1] == 0 || (bytes[at + 1] & 0xF8) == 0xD0))
+        at++;
+    return at;
+}
+
+/* A progressive file whose first scan comes `copies` more times. */
+static tenebra_code decode_repeated_scan(size_t copies, tenebra_error *error)
+{
+    size_t size, start = 0;
+    unsigned char *bytes = picture_bytes("420p.jpg", &size);
+    while (start + 1 < size && (bytes[start] != 0xFF || bytes[start + 1] != 0xDA))
+        start++;
+    size_t end = end_of_scan(bytes, size, start), scan = end - start;
+    assert_true(end < size);
+    unsigned char *file = malloc(size + copies * scan);
+    assert_non_null(file);
+    memcpy(file, bytes, end);
+    for (size_t i = 0; i < copies; i++)
+        memcpy(file + end + i * scan, bytes + start, scan);
+    memcpy(file + end + copies * scan, bytes + end, size - end);
+    tenebra_code code = decode_code(file, size + copies * scan, NULL, error);
+    free(file);
+    free(bytes);
+    return code;
+}
+
+static void test_jpeg_scans_are_limited(void **state)
+{
+    (void)state;
+    tenebra_error error = { 0 };
+    assert_int_equal(decode_repeated_scan(0, &error), TENEBRA_OK);
+    assert_int_equal(decode_repeated_scan(20, &error), TENEBRA_OK);
+    assert_int_equal(decode_repeated_scan(600, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "500 scans"));
+}
+
+/* 12 bits a sample, and a lossless frame: sound by the standard, but not read. */
+static void test_unread_kinds_of_jpeg(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        size_t size, frame = 0;
+        unsigned char *bytes = picture_bytes("420.jpg", &size);
+        while (frame + 4 < size && (bytes[frame] != 0xFF || bytes[frame + 1] != 0xC0))
+            frame++;
+        assert_int_equal(bytes[frame + 4], 8);
+        if (kind == 0)
+            bytes[frame + 4] = 12;
+        else
+            bytes[frame + 1] = 0xC3;
+        tenebra_error error = { 0 };
+        assert_int_equal(decode_code(bytes, size, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
+        free(bytes);
+    }
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -220,6 +280,8 @@ int main(void)
         cmocka_unit_test(test_png_size_is_checked_first),
         cmocka_unit_test(test_jpeg_size_is_checked_first),
         cmocka_unit_test(test_webp_size_is_checked_first),
+        cmocka_unit_test(test_jpeg_scans_are_limited),
+        cmocka_unit_test(test_unread_kinds_of_jpeg),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_read),
     };
