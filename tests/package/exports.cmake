@@ -1,0 +1,31 @@
+# The shared library exports all functions that the public header declares, and nothing else.
+# NM, LIBRARY: from the command line.
+execute_process(COMMAND ${NM} -D --defined-only ${LIBRARY} OUTPUT_VARIABLE table COMMAND_ERROR_IS_FATAL ANY)
+file(READ ${CMAKE_CURRENT_LIST_DIR}/../../include/tenebra.h header)
+
+string(REGEX MATCHALL "[^\n ]+\n" names "${table}")
+list(TRANSFORM names STRIP)
+set(failures "")
+foreach(name IN LISTS names)
+  if(NOT name MATCHES "^tenebra_[a-z_]+$")
+    string(APPEND failures "exports ${name}\n")
+  endif()
+endforeach()
+
+string(REGEX MATCHALL "TENEBRA_API [^;(]*[ *]tenebra_[a-z_]+\\(" declarations "${header}")
+list(LENGTH declarations count)
+if(count LESS 5)
+  string(APPEND failures "only ${count} declarations were found in the header\n")
+endif()
+foreach(declaration IN LISTS declarations)
+  string(REGEX REPLACE ".*[ *](tenebra_[a-z_]+)\\($" "\\1" name "${declaration}")
+  if(NOT name IN_LIST names)
+    string(APPEND failures "does not export ${name}\n")
+  endif()
+endforeach()
+
+list(LENGTH names exported)
+if(failures)
+  message(FATAL_ERROR "${LIBRARY}\n${failures}")
+endif()
+message(STATUS "${exported} exported symbols, ${count} declared functions")

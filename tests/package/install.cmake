@@ -1,0 +1,57 @@
+# Installs into a folder of its own (with a space in its name), moves it, and builds the example against it:
+# with find_package, shared and static, and with pkg-config. Each program must run and say how it is used.
+# BUILD, EXAMPLES, COMPILER, GENERATOR, LIBDIR: from the command line.
+set(work "${BUILD}/package test")
+set(prefix "${work}/moved prefix")
+file(REMOVE_RECURSE "${work}")
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${result}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+# The program without arguments prints its usage and ends with 2.
+function(expect_usage program)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E env "LD_LIBRARY_PATH=${prefix}/${LIBDIR}" "${program}"
+                  RESULT_VARIABLE result ERROR_VARIABLE output)
+  if(NOT result EQUAL 2 OR NOT output MATCHES "usage: .* MODEL PICTURE QUESTION")
+    message(FATAL_ERROR "${program} ended with ${result}:\n${output}")
+  endif()
+endfunction()
+
+run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${work}/first")
+file(RENAME "${work}/first" "${prefix}")
+
+foreach(static IN ITEMS OFF ON)
+  run(${CMAKE_COMMAND} -S "${EXAMPLES}" -B "${work}/build-${static}" -G ${GENERATOR}
+      "-DCMAKE_PREFIX_PATH=${prefix}" -DCMAKE_C_COMPILER=${COMPILER} -DTENEBRA_STATIC=${static})
+  run(${CMAKE_COMMAND} --build "${work}/build-${static}")
+  expect_usage("${work}/build-${static}/ask")
+endforeach()
+
+# pkg-config, shared; then static, from a copy without the shared library.
+set(ENV{PKG_CONFIG_PATH} "${prefix}/${LIBDIR}/pkgconfig")
+function(build_by_pkg_config name)
+  run(pkg-config --cflags --libs ${ARGN} tenebra)
+  separate_arguments(flags UNIX_COMMAND "${output}")
+  run(${COMPILER} -std=c17 "${EXAMPLES}/ask.c" -o "${work}/${name}" ${flags})
+  expect_usage("${work}/${name}")
+endfunction()
+build_by_pkg_config(ask-shared)
+file(GLOB shared "${prefix}/${LIBDIR}/libtenebra.so*")
+list(LENGTH shared count)
+if(count LESS 2)
+  message(FATAL_ERROR "no shared library with its versions in ${prefix}/${LIBDIR}")
+endif()
+file(REMOVE ${shared})
+build_by_pkg_config(ask-static --static)
+
+run("${prefix}/bin/tenebra" --version)
+if(NOT output MATCHES "^tenebra [0-9]+\\.[0-9]+\\.[0-9]+\n$")
+  message(FATAL_ERROR "tenebra --version printed: ${output}")
+endif()
+file(REMOVE_RECURSE "${work}")
