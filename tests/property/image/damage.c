@@ -1,4 +1,4 @@
-/* Damaged files: cut anywhere, they are errors; with flipped bytes, they are errors or whole pictures. */
+/* Damaged files: cut anywhere or with a gap, they are errors; with flipped bytes, they are errors or whole pictures. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +51,72 @@ static void test_cut_files_are_errors(void **state)
     assert_true(for_each_picture(cut) > 0);
 }
 
+/* Files whose middle is missing although both ends are whole: a decoder that goes on paints the rest grey. */
+static void test_files_with_a_gap_are_errors(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "420.jpg", "444.jpg", "420p.jpg", "grey.jpg", "restart.jpg", "cmyk.jpg",
+                                         "rgb8.png", "lossless.webp" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size;
+        unsigned char *bytes = picture_bytes(names[i], &size);
+        size_t kept = size * 3 / 4, tail = 16; /* JPEG headers take more than the half of these small files */
+        memmove(bytes + kept, bytes + size - tail, tail);
+        tn_image image;
+        tenebra_error error = { 0 };
+        if (decode_copy(bytes, kept + tail, NULL, &image, &error) == TENEBRA_OK)
+            fail_msg("%s passes for a picture without its middle", names[i]);
+        assert_int_equal(error.code, TENEBRA_ERROR_FORMAT);
+        assert_null(image.pixels);
+        free(bytes);
+    }
+}
+
+static void check_damaged(const char *name, const unsigned char *bytes, size_t size)
+{
+    tn_image image;
+    tenebra_error error = { 0 };
+    if (decode_copy(bytes, size, NULL, &image, &error) == TENEBRA_OK)
+        fail_msg("a damaged %s passes for a picture", name);
+    assert_int_equal(error.code, TENEBRA_ERROR_FORMAT);
+}
+
+/* Enough data, but none of it means anything: a code of ones only is in no Huffman table. */
+static void test_invalid_codes_are_errors(void **state)
+{
+    (void)state;
+    enum { PAIRS = 8000 }; /* far more bits than the picture has blocks */
+    size_t size, kept;
+    unsigned char *bytes = picture_bytes("420.jpg", &size);
+    kept = size * 3 / 4;
+    unsigned char *file = malloc(kept + 2 * PAIRS + 2);
+    assert_non_null(file);
+    memcpy(file, bytes, kept);
+    for (size_t i = 0; i < PAIRS; i++)
+        memcpy(file + kept + 2 * i, "\xFF\0", 2);
+    memcpy(file + kept + 2 * PAIRS, "\xFF\xD9", 2);
+    check_damaged("420.jpg", file, kept + 2 * PAIRS + 2);
+    free(file);
+    free(bytes);
+}
+
+/* A restart marker out of turn: a part of the scan is missing or comes twice. */
+static void test_wrong_restart_is_an_error(void **state)
+{
+    (void)state;
+    size_t size, changed = 0;
+    unsigned char *bytes = picture_bytes("restart.jpg", &size);
+    for (size_t i = 0; i + 1 < size; i++)
+        if (bytes[i] == 0xFF && bytes[i + 1] == 0xD1) {
+            bytes[i + 1] = 0xD2; /* the next one's number */
+            check_damaged("restart.jpg", bytes, size);
+            bytes[i + 1] = 0xD1;
+            changed++;
+        }
+    assert_true(changed > 0);
+    free(bytes);
+}
+
 static void bend(const picture_row *row)
 {
     static const tn_image_limits limits = { 1 << 20, 1 << 16, 1 << 12 };
@@ -87,6 +153,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_files_are_errors),
+        cmocka_unit_test(test_files_with_a_gap_are_errors),
+        cmocka_unit_test(test_invalid_codes_are_errors),
+        cmocka_unit_test(test_wrong_restart_is_an_error),
         cmocka_unit_test(test_bent_files_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
