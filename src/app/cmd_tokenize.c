@@ -1,0 +1,248 @@
+#include "app/app.h"
+
+#include "base/json.h"
+#include "text/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct tokenize_job {
+    const char *model, *prompt;
+    bool jsonl, no_special;
+    tn_tokenizer *tokenizer;
+} tokenize_job;
+
+/* Reads text as template authors and the reference library do: added tokens count, unless asked not. */
+static tenebra_code encode(const tokenize_job *job, const char *text, size_t length, tn_ids *ids,
+                           tenebra_error *error)
+{
+    tn_text_span span = { text, length, !job->no_special };
+    return tn_tokenizer_encode(job->tokenizer, &span, 1, ids, error);
+}
+
+/* ------------------------------------------------------------ for people -- */
+
+/* The bytes of a token on one line of a terminal: control characters and stray bytes as escapes. */
+static void print_piece(const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        int32_t c;
+        size_t size = tn_utf8_read(bytes + i, length - i, &c);
+        if (c == '\n' || c == '\t' || c == '\r')
+            printf("\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        else if (c < 0x20 || (c >= 0x7F && c < 0xA0))
+            for (size_t k = 0; k < size; k++)
+                printf("\\x%02X", (unsigned)(unsigned char)bytes[i + k]);
+        else
+            fwrite(bytes + i, 1, size, stdout);
+        i += size;
+    }
+}
+
+static int show(const tokenize_job *job, const char *text, size_t length)
+{
+    tn_ids ids = { 0 };
+    tenebra_error error;
+    if (encode(job, text, length, &ids, &error) != TENEBRA_OK)
+        return tn_app_fail(&error);
+    for (size_t i = 0; i < ids.count; i++) {
+        size_t size;
+        const char *bytes = tn_tokenizer_bytes(job->tokenizer, ids.ids[i], &size);
+        printf("%8d  '", (int)ids.ids[i]);
+        print_piece(bytes, size);
+        printf("'%s\n", tn_tokenizer_is_added(job->tokenizer, ids.ids[i]) ? "  added token" : "");
+    }
+    printf("%zu tokens\n", ids.count);
+    tn_ids_free(&ids);
+    return TN_EXIT_OK;
+}
+
+static int show_input(const tokenize_job *job)
+{
+    char block[65536];
+    tn_text text = { 0 };
+    tenebra_error error;
+    tenebra_code code = TENEBRA_OK;
+    size_t size;
+    while (code == TENEBRA_OK && (size = fread(block, 1, sizeof block, stdin)) > 0)
+        code = tn_text_append(&text, block, size, &error);
+    if (code == TENEBRA_OK && ferror(stdin))
+        code = tn_fail(&error, TENEBRA_ERROR_IO, "standard input", "cannot be read");
+    int exit_code = code == TENEBRA_OK ? show(job, text.data, text.length) : tn_app_fail(&error);
+    tn_text_free(&text);
+    return exit_code;
+}
+
+/* ---------------------------------------------------------- for programs -- */
+
+static tenebra_code encode_value(const tokenize_job *job, const json_t *text, json_t *answer,
+                                 tenebra_error *error)
+{
+    tn_ids ids = { 0 };
+    TN_TRY(encode(job, json_string_value(text), json_string_length(text), &ids, error));
+    json_t *list = json_array();
+    bool fits = json_object_set_new(answer, "ids", list) == 0;
+    for (size_t i = 0; i < ids.count && fits; i++)
+        fits = json_array_append_new(list, json_integer(ids.ids[i])) == 0;
+    tn_ids_free(&ids);
+    return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "ids", "no memory for the answer");
+}
+
+static tenebra_code read_ids(const json_t *list, tn_ids *ids, tenebra_error *error)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *value = json_array_get(list, i);
+        json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+        if (id < 0 || id > INT32_MAX)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, "ids", "entry %zu is not a token id", i);
+        TN_TRY(tn_ids_push(ids, (int32_t)id, error));
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code decode_value(const tokenize_job *job, const json_t *list, bool skip_special, json_t *answer,
+                                 tenebra_error *error)
+{
+    tn_ids ids = { 0 };
+    tn_text text = { 0 };
+    tenebra_code code = read_ids(list, &ids, error);
+    if (code == TENEBRA_OK)
+        code = tn_tokenizer_decode(job->tokenizer, ids.ids, ids.count, skip_special, &text, error);
+    if (code == TENEBRA_OK &&
+        json_object_set_new(answer, "text", json_stringn(text.data ? text.data : "", text.length)) != 0)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, "text", "no memory for the answer");
+    tn_ids_free(&ids);
+    tn_text_free(&text);
+    return code;
+}
+
+static tenebra_code answer_line(const tokenize_job *job, const char *line, size_t length, json_t *answer,
+                                tenebra_error *error)
+{
+    json_t *request = tn_json_parse(line, length, "request", error);
+    if (request == NULL)
+        return TENEBRA_ERROR_FORMAT;
+    const json_t *text = json_object_get(request, "text"), *ids = json_object_get(request, "ids");
+    bool skip_special = false;
+    tenebra_code code = tn_json_bool(request, "skip_special", &skip_special, "request", error);
+    if (code == TENEBRA_OK) {
+        if (json_is_string(text) && ids == NULL)
+            code = encode_value(job, text, answer, error);
+        else if (json_is_array(ids) && text == NULL)
+            code = decode_value(job, ids, skip_special, answer, error);
+        else
+            code = tn_fail(error, TENEBRA_ERROR_FORMAT, "request",
+                           "must be an object with either a string \"text\" or a list \"ids\"");
+    }
+    json_decref(request);
+    return code;
+}
+
+static const char *code_name(tenebra_code code)
+{
+    static const char *const names[] = { "OK",       "ARGUMENT", "IO",     "FORMAT",   "UNSUPPORTED",
+                                         "MISMATCH", "LIMIT",    "MEMORY", "CANCELLED" };
+    return (size_t)code < sizeof names / sizeof names[0] ? names[code] : "UNKNOWN";
+}
+
+/* A string of any bytes as JSON, NULL without memory. */
+static json_t *sound_string(const char *bytes)
+{
+    tn_text text = { 0 };
+    json_t *value = NULL;
+    if (tn_text_append_lossy(&text, bytes, strlen(bytes), NULL) == TENEBRA_OK)
+        value = json_stringn(text.data ? text.data : "", text.length);
+    tn_text_free(&text);
+    return value;
+}
+
+/* {"error": {"line", "code", "where", "sentence"}} in place of the answer. */
+static void put_error(json_t *answer, size_t line, const tenebra_error *error)
+{
+    json_t *record = json_object();
+    json_object_clear(answer);
+    json_object_set_new(record, "line", json_integer((json_int_t)line));
+    json_object_set_new(record, "code", json_string(code_name(error->code)));
+    json_object_set_new(record, "where", sound_string(error->where));
+    json_object_set_new(record, "sentence", sound_string(error->sentence));
+    json_object_set_new(answer, "error", record);
+}
+
+/* One answer a line, in order; lines of nothing but white space are passed over. Written out at
+ * once, so that a program can wait for each. */
+static int answer_lines(const tokenize_job *job)
+{
+    char *line = NULL;
+    size_t capacity = 0, number = 0;
+    bool failed = false;
+    for (ssize_t length; (length = getline(&line, &capacity, stdin)) >= 0;) {
+        number++;
+        if (strspn(line, " \t\r\n") == (size_t)length)
+            continue;
+        tenebra_error error = { 0 };
+        json_t *answer = json_object();
+        if (answer_line(job, line, (size_t)length, answer, &error) != TENEBRA_OK) {
+            put_error(answer, number, &error);
+            failed = true;
+        }
+        if (json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) != 0 || putchar('\n') == EOF ||
+            fflush(stdout) != 0) {
+            tn_fail(&error, TENEBRA_ERROR_IO, "standard output", "cannot be written");
+            json_decref(answer);
+            free(line);
+            return tn_app_fail(&error);
+        }
+        json_decref(answer);
+    }
+    free(line);
+    return failed ? TN_EXIT_FAILED : TN_EXIT_OK;
+}
+
+static int mistake(const char *sentence)
+{
+    fprintf(stderr, "tenebra tokenize: %s\ntry 'tenebra tokenize --help'\n", sentence);
+    return TN_EXIT_USAGE;
+}
+
+int tn_cmd_tokenize(int argc, char **argv)
+{
+    static const tn_usage usage = {
+        .command = "tokenize",
+        .arguments = "",
+        .summary = "Turns text into token ids and back. The text is -p TEXT or standard input.\n"
+                   "With --jsonl each line is {\"text\": ...} or {\"ids\": [...], \"skip_special\": true|false}\n"
+                   "and is answered by a line with the other, or with {\"error\": {...}}.",
+        .example = "  tenebra tokenize -m models/qwen2-vl -p 'What colour is the cube?'\n"
+                   "  echo '{\"text\": \"Hello\"}' | tenebra tokenize -m models/qwen2-vl --jsonl",
+    };
+    tokenize_job job = { 0 };
+    const tn_option options[] = {
+        { .letter = 'm', .name = "model", .kind = TN_OPTION_TEXT, .target = &job.model, .argument = "DIR",
+          .help = "directory with tokenizer.json, or vocab.json and merges.txt" },
+        { .letter = 'p', .name = "prompt", .kind = TN_OPTION_TEXT, .target = &job.prompt, .argument = "TEXT",
+          .help = "text to encode" },
+        { .name = "jsonl", .kind = TN_OPTION_FLAG, .target = &job.jsonl,
+          .help = "one JSON object a line, in and out" },
+        { .name = "no-special", .kind = TN_OPTION_FLAG, .target = &job.no_special,
+          .help = "read added tokens in the text as plain text" },
+        { 0 },
+    };
+    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (first < argc)
+        return mistake("takes no arguments besides options; text goes behind -p");
+    if (job.model == NULL)
+        return mistake("-m DIR is missing");
+    tenebra_error error;
+    job.tokenizer = tn_tokenizer_open(job.model, &error);
+    if (job.tokenizer == NULL)
+        return tn_app_fail(&error);
+    if (job.jsonl)
+        exit_code = answer_lines(&job);
+    else
+        exit_code = job.prompt != NULL ? show(&job, job.prompt, strlen(job.prompt)) : show_input(&job);
+    tn_tokenizer_close(job.tokenizer);
+    return exit_code;
+}
