@@ -173,6 +173,9 @@ static tenebra_code read_vision(const json_t *json, const char *file, tn_model_c
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "pictures of %zu channels are not supported",
                        config->channels);
     vision->mlp_dim = (size_t)((double)vision->embed_dim * ratio);
+    if (vision->mlp_dim == 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mlp_ratio\" %g of %zu leaves no MLP in the vision blocks",
+                       ratio, vision->embed_dim);
     vision->hidden_size = width;
     vision->patch_values = config->channels * config->temporal_patch_size * config->patch_size * config->patch_size;
     return TENEBRA_OK;

@@ -1,0 +1,158 @@
+/* Fuzz target: config.json and preprocessor_config.json.
+ *
+ * The input is given to every backbone and to the reader of picture settings. What a backbone accepts must be
+ * usable: sizes that divide as the networks need, and tensor shapes whose products fit. An input that does not
+ * start with '{' names a sound shape by its first byte and changes it, two bytes each (which key, which
+ * value): so odd values in sound surroundings, where the mistakes are, come up often. */
+#include "base/checked.h"
+#include "image/patches.h"
+#include "model/backbone.h"
+#include "model/random.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static void require(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
+static void check_decoder(const tn_decoder_config *decoder)
+{
+    require(decoder->hidden_size > 0 && decoder->num_hidden_layers > 0 && decoder->intermediate_size > 0);
+    require(decoder->num_attention_heads > 0 && decoder->num_key_value_heads > 0);
+    require(decoder->num_attention_heads % decoder->num_key_value_heads == 0);
+    require(decoder->head_dim > 0 && decoder->head_dim % 2 == 0);
+    size_t pairs = 0;
+    for (size_t i = 0; i < 3; i++)
+        require(tn_size_add(pairs, decoder->mrope_section[i], &pairs));
+    require(pairs == decoder->head_dim / 2);
+    require(decoder->rms_norm_eps >= 0 && decoder->rope_theta >= 1);
+}
+
+static void check_vision(const tn_model_config *config)
+{
+    const tn_vision_config *vision = &config->vision;
+    require(vision->num_heads > 0 && vision->embed_dim % vision->num_heads == 0);
+    require(vision->embed_dim / vision->num_heads % 4 == 0); /* two axes of pairs */
+    require(vision->depth > 0 && vision->mlp_dim > 0 && vision->spatial_merge_size > 0);
+    require(vision->hidden_size == config->decoder.hidden_size);
+    require(vision->patch_values == config->channels * config->temporal_patch_size * config->patch_size *
+                                        config->patch_size);
+}
+
+static void check_tensors(const tn_backbone *backbone, const tn_model_config *config)
+{
+    for (const tn_tensor_row *row = backbone->tensors; row->name != NULL; row++) {
+        size_t values;
+        require(config->dims[row->rows] > 0 || row->rows == TN_DIM_VOCABULARY);
+        require(config->dims[row->cols] > 0);
+        require(tn_size_mul(config->dims[row->rows], config->dims[row->cols], &values));
+        require(tn_size_mul(values, 8 * tn_max(row->parts, 1), &values));
+    }
+}
+
+static void read_as_config(const json_t *json)
+{
+    for (const tn_backbone *const *backbone = tn_backbones; *backbone != NULL; backbone++) {
+        tn_model_config config;
+        tenebra_error error = { 0 };
+        tenebra_code code = (*backbone)->read_config(json, "input", &config, &error);
+        require(code == error.code);
+        if (code != TENEBRA_OK)
+            continue;
+        check_decoder(&config.decoder);
+        check_vision(&config);
+        check_tensors(*backbone, &config);
+    }
+}
+
+static void read_as_preprocessor(const json_t *json)
+{
+    tn_patch_config patches;
+    tenebra_error error = { 0 };
+    memset(&patches, 0, sizeof patches);
+    tenebra_code code = tn_patch_config_read(json, "input", &patches, &error);
+    require(code == error.code);
+    if (code == TENEBRA_OK)
+        require(patches.patch_size > 0 && patches.merge_size > 0 && patches.temporal_patch_size > 0);
+}
+
+static void read_both(const json_t *json)
+{
+    if (!json_is_object(json))
+        return;
+    read_as_config(json);
+    read_as_preprocessor(json);
+}
+
+/* -------------------------------------------------- changes to a sound file -- */
+
+static const char *const values[] = {
+    "0", "1", "2", "3", "4", "6", "8", "12", "14", "16", "32", "64", "100", "1000", "4096", "65536", "1048576",
+    "4194304", "67108864", "2147483647", "4294967296", "9223372036854775807", "-1", "0.001", "0.01", "0.1", "0.5",
+    "1.5", "1e-6", "1e12", "1e300", "true", "false", "null", "\"\"", "\"silu\"", "\"default\"", "[]", "[2,1,1]",
+    "[0,0,16]", "[16,0,0]", "[8,8]", "{}", "[1,2,3,4,5,6,7,8,9]",
+};
+enum { VALUES = sizeof values / sizeof *values };
+
+static size_t count_keys(json_t *object)
+{
+    size_t count = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+        count += 1 + (json_is_object(value) ? count_keys(value) : 0);
+    return count;
+}
+
+/* Sets member number `*which`, counted in depth, and leaves SIZE_MAX there once it is done. */
+static void set_member(json_t *object, size_t *which, const char *text)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(object, next, key, value) {
+        if (*which == SIZE_MAX)
+            return;
+        if ((*which)-- == 0) {
+            json_object_set_new(object, key, json_loads(text, JSON_DECODE_ANY, NULL));
+            *which = SIZE_MAX;
+            return;
+        }
+        if (json_is_object(value))
+            set_member(value, which, text);
+    }
+}
+
+static void read_changed(const uint8_t *bytes, size_t size)
+{
+    size_t shapes = 0;
+    while (tn_shapes[shapes].name != NULL)
+        shapes++;
+    const tn_shape *shape = &tn_shapes[bytes[0] % shapes];
+    json_t *json = tn_json_parse(shape->text, shape->length, shape->name, NULL);
+    json_t *config = json_object_get(json, "config");
+    require(config != NULL);
+    for (size_t i = 1; i + 1 < size && i < 16 && count_keys(config) > 0; i += 2) {
+        size_t which = bytes[i] % count_keys(config);
+        set_member(config, &which, values[bytes[i + 1] % VALUES]);
+    }
+    read_both(config);
+    json_decref(json);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    if (size > 0 && bytes[0] != '{') {
+        read_changed(bytes, size);
+        return 0;
+    }
+    json_t *json = tn_json_parse(bytes, size, "input", NULL);
+    read_both(json);
+    json_decref(json);
+    return 0;
+}
