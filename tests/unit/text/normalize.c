@@ -1,0 +1,144 @@
+#include "text/normalize.h"
+#include "base/rng.h"
+#include "unit/text/support.h"
+
+#include <utf8proc.h>
+
+static tn_marked nfc_of(const char *text, size_t length, const char *marks)
+{
+    tn_marked out = { 0 };
+    assert_int_equal(tn_normalize_nfc(&out, text, marks, length, NULL), TENEBRA_OK);
+    assert_int_equal(out.text.length, out.marks.length);
+    return out;
+}
+
+static tn_marked nfc(const char *text)
+{
+    char *marks = calloc(strlen(text) + 1, 1);
+    tn_marked out = nfc_of(text, strlen(text), marks);
+    free(marks);
+    return out;
+}
+
+static void known_forms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *form;
+    } cases[] = {
+        { "", "" },
+        { "plain", "plain" },
+        { "e\xCC\x81", "\xC3\xA9" },                                     /* e + acute            */
+        { "\xE2\x84\xAB", "\xC3\x85" },                                  /* Angstrom sign        */
+        { "e\xCC\xA3\xCC\x82", "\xE1\xBB\x87" },                         /* dot below, circumflex */
+        { "e\xCC\x82\xCC\xA3", "\xE1\xBB\x87" },                         /* the other order      */
+        { "\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", "\xED\x95\x9C" },      /* jamo                 */
+        { "\xED\x95\x98\xE1\x86\xAB", "\xED\x95\x9C" },                  /* syllable + final     */
+        { "\xE0\xA4\x95\xE0\xA4\xBC", "\xE0\xA4\x95\xE0\xA4\xBC" },      /* excluded composition */
+        { "\xE2\x85\xA7\xEF\xAC\x81", "\xE2\x85\xA7\xEF\xAC\x81" },      /* compatibility stays  */
+        { "\xF0\x9F\x98\x80\xEF\xB8\x8F", "\xF0\x9F\x98\x80\xEF\xB8\x8F" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tn_marked out = nfc(cases[i].text);
+        if (!equal_text(&out.text, cases[i].form, strlen(cases[i].form)))
+            fail_msg("case %zu: %.*s", i, (int)out.text.length, out.text.data ? out.text.data : "");
+        tn_marked_free(&out);
+    }
+}
+
+/* Characters of every role in normalisation. */
+static const int32_t pool[] = { 'a',    'e',    '>',    ' ',    0x300,  0x301,  0x323,  0x327,  0x338,  0x344,
+                                0xE9,   0x1EC7, 0x212B, 0x1100, 0x1161, 0x11A8, 0xAC00, 0xAC01, 0x915,  0x93C,
+                                0x9BE,  0x9C7,  0xF71,  0xF73,  0x4E2D, 0xF900, 0x5D0,  0x5BC,  0x5B0,  0x1F600 };
+
+static size_t random_text(tn_rng *rng, char *text, size_t characters)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < characters; i++)
+        length += tn_utf8_write(pool[tn_rng_below(rng, sizeof pool / sizeof pool[0])], text + length);
+    return length;
+}
+
+/* Cutting the text into chunks must not change the result. */
+static void chunks_agree_with_the_whole(void **state)
+{
+    (void)state;
+    tn_rng rng = tn_rng_seed(11);
+    size_t changed = 0;
+    for (int round = 0; round < 20000; round++) {
+        char text[128], marks[128] = { 0 };
+        size_t length = random_text(&rng, text, 1 + tn_rng_below(&rng, 16));
+        tn_marked out = nfc_of(text, length, marks);
+        utf8proc_uint8_t *whole;
+        utf8proc_ssize_t expected = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)length, &whole,
+                                                 UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        assert_true(expected >= 0);
+        assert_true(equal_text(&out.text, (const char *)whole, (size_t)expected));
+        changed += !equal_text(&out.text, text, length);
+        free(whole);
+        tn_marked_free(&out);
+    }
+    assert_true(changed > 5000); /* the texts do exercise the normaliser */
+}
+
+/* 200,000 marks in the worst order for a sort by neighbours. */
+static void a_long_run_of_marks_is_ordered(void **state)
+{
+    (void)state;
+    enum { PAIRS = 100000 };
+    char *text = malloc(4 * PAIRS + 1), *marks = calloc(4 * PAIRS + 1, 1);
+    size_t length = 0;
+    text[length++] = 'x';
+    for (int i = 0; i < PAIRS; i++) /* class 230, then class 220 */
+        length += tn_utf8_write(0x301, text + length);
+    for (int i = 0; i < PAIRS; i++)
+        length += tn_utf8_write(0x316, text + length);
+    tn_marked out = nfc_of(text, length, marks);
+    assert_int_equal(out.text.length, length);
+    for (int i = 0; i < PAIRS; i++) {
+        assert_memory_equal(out.text.data + 1 + 2 * i, "\xCC\x96", 2);
+        assert_memory_equal(out.text.data + 1 + 2 * (PAIRS + i), "\xCC\x81", 2);
+    }
+    tn_marked_free(&out);
+    free(text);
+    free(marks);
+}
+
+/* A character keeps its mark only when nothing from elsewhere went into it. */
+static void marks_follow_their_characters(void **state)
+{
+    (void)state;
+    tn_marked out = nfc_of("a>\xCC\xA7z", 5, "\1\1\0\0\2"); /* '>' + cedilla does not compose */
+    assert_true(equal_text(&out.text, "a>\xCC\xA7z", 5));
+    assert_memory_equal(out.marks.data, "\1\1\0\0\2", 5);
+    tn_marked_free(&out);
+    out = nfc_of("a>\xCC\xB8z", 5, "\1\1\0\0\2"); /* '>' + stroke is one character, U+226F */
+    assert_true(equal_text(&out.text, "a\xE2\x89\xAFz", 5));
+    assert_memory_equal(out.marks.data, "\1\0\0\0\2", 5);
+    tn_marked_free(&out);
+    out = nfc_of("e\xCC\x81", 3, "\2\2\2"); /* all of one source */
+    assert_memory_equal(out.marks.data, "\2\2", 2);
+    tn_marked_free(&out);
+}
+
+static void damaged_bytes_carry_no_mark(void **state)
+{
+    (void)state;
+    tn_marked out = { 0 };
+    assert_int_equal(tn_marked_append_lossy(&out, "a\xFF\xC3\xA9", "\1\1\1\2", 4, NULL), TENEBRA_OK);
+    assert_true(equal_text(&out.text, "a\xEF\xBF\xBD\xC3\xA9", 6));
+    assert_memory_equal(out.marks.data, "\1\0\0\0\0\0", 6); /* the last character has two sources */
+    tn_marked_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_forms),
+        cmocka_unit_test(chunks_agree_with_the_whole),
+        cmocka_unit_test(a_long_run_of_marks_is_ordered),
+        cmocka_unit_test(marks_follow_their_characters),
+        cmocka_unit_test(damaged_bytes_carry_no_mark),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+#include "text/split.h"
+#include "base/rng.h"
+#include "text/unicode.h"
+#include "unit/text/support.h"
+
+/* Pieces with '|' between them. */
+static tenebra_code join_piece(void *user, const char *piece, size_t length, tenebra_error *error)
+{
+    tn_text *joined = user;
+    if (joined->length > 0)
+        TN_TRY(tn_text_append(joined, "|", 1, error));
+    return tn_text_append(joined, piece, length, error);
+}
+
+static tn_text split_with(const tn_splitter *splitter, const char *text, size_t length)
+{
+    tn_text joined = { 0 };
+    tenebra_error error;
+    if (tn_split(splitter, text, length, join_piece, &joined, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+    return joined;
+}
+
+static tn_splitter *open_pattern(const char *pattern, bool general)
+{
+    tn_split_options options = { .general = general };
+    tn_splitter *splitter = tn_splitter_open(pattern, strlen(pattern), &options, "test", NULL);
+    assert_non_null(splitter);
+    return splitter;
+}
+
+typedef struct splitting {
+    const char *text, *pieces;
+} splitting;
+
+static const splitting splittings[] = {
+    { "", "" },
+    { "Hello, world!", "Hello|,| world|!" },
+    { "it's IT'S we'll WE'VE I'm y'all", "it|'s| IT|'S| we|'ll| WE|'VE| I|'m| y|'all" },
+    { "it'\xC5\xBF" "a", "it|'\xC5\xBF|a" },   /* long s folds to s */
+    { "12345", "1|2|3|4|5" },
+    { "a1b", "a|1|b" },
+    { "  two  spaces ", " | two| | spaces| " },
+    { "a \n \n  b", "a| \n \n| | b" },
+    { "a\r\n\r\nb", "a|\r\n\r\n|b" },
+    { "end?!\n\nnext", "end|?!\n\n|next" },
+    { "tab\tword", "tab|\tword" },
+    { "\ttab 1", "\ttab| |1" },
+    { "x\xC2\xA0y", "x|\xC2\xA0y" },             /* no-break space takes the word */
+    { "x \xC2\xA0 !", "x| \xC2\xA0| !" },
+    { "x\xC2\x85" "!", "x|\xC2\x85|!" },         /* U+0085 is white space */
+    { "x\xE1\xA0\x8E" "y", "x|\xE1\xA0\x8E" "y" },  /* U+180E is not */
+    { "!\xE2\x80\x8B!", "!\xE2\x80\x8B!" },      /* nor U+200B */
+    { "\xEF\xBB\xBF" "a", "\xEF\xBB\xBF" "a" },
+    { "\xE4\xB8\xAD\xE6\x96\x87\xEF\xBC\x8C\xE5\xAD\x97", "\xE4\xB8\xAD\xE6\x96\x87|\xEF\xBC\x8C\xE5\xAD\x97" },
+    { "\xF0\x9F\x98\x80\xF0\x9F\x98\x81 ok", "\xF0\x9F\x98\x80\xF0\x9F\x98\x81| ok" },
+    { "e\xCC\x81t", "e|\xCC\x81t" },             /* a mark is no letter, but takes the word */
+    { "\xE2\x85\xA7\xC2\xBD", "\xE2\x85\xA7|\xC2\xBD" }, /* roman numeral, fraction */
+    { "(A).{red}\n", "(A|).{|red|}\n" },
+    { "\n", "\n" },
+    { "   ", "   " },
+    { "'", "'" },
+    { "'re", "'re" },
+    { "'r", "'r" },
+};
+
+static void qwen2_pieces(void **state)
+{
+    (void)state;
+    tn_splitter *splitter = open_pattern(TN_PATTERN_QWEN2, false);
+    for (size_t i = 0; i < sizeof splittings / sizeof splittings[0]; i++) {
+        tn_text pieces = split_with(splitter, splittings[i].text, strlen(splittings[i].text));
+        if (!equal_text(&pieces, splittings[i].pieces, strlen(splittings[i].pieces)))
+            fail_msg("\"%s\" became \"%.*s\"", splittings[i].text, (int)pieces.length, pieces.data);
+        tn_text_free(&pieces);
+    }
+    tn_splitter_close(splitter);
+}
+
+/* Classes that changed neither name nor members for long, so both tables have them alike. */
+static const int32_t pool[] = { '\'', 's',    'S',    't',    'r',    'e',    'V',    'l',    'd',     'm',
+                                ' ',  ' ',    '\t',   '\n',   '\r',   0x85,   0xA0,   0x2028, 0x3000,  '1',
+                                '9',  0x661,  0xBD,   0x2167, '!',    '.',    '-',    '_',    0x301,   0x200B,
+                                0xE9, 0x17F,  0x4E2D, 0xAC00, 0x416,  0x3B1,  0x5D0,  0xFEFF, 0x1F600, 0x2026 };
+
+static size_t random_text(tn_rng *rng, char *text, size_t characters)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < characters; i++)
+        length += tn_utf8_write(pool[tn_rng_below(rng, sizeof pool / sizeof pool[0])], text + length);
+    return length;
+}
+
+/* Times that the splitter of our own and PCRE2 with `pattern` disagree on random texts. */
+static size_t disagreements(const char *pattern)
+{
+    tn_splitter *own = open_pattern(TN_PATTERN_QWEN2, false), *general = open_pattern(pattern, true);
+    tn_rng rng = tn_rng_seed(5);
+    size_t different = 0;
+    for (int round = 0; round < 20000; round++) {
+        char text[128];
+        size_t length = random_text(&rng, text, 1 + tn_rng_below(&rng, 20));
+        tn_text a = split_with(own, text, length), b = split_with(general, text, length);
+        different += !equal_text(&a, b.data, b.length);
+        tn_text_free(&a);
+        tn_text_free(&b);
+    }
+    tn_splitter_close(own);
+    tn_splitter_close(general);
+    return different;
+}
+
+static void agrees_with_the_regular_expression(void **state)
+{
+    (void)state;
+    assert_int_equal(disagreements(TN_PATTERN_QWEN2), 0);
+}
+
+/* Negative control: other patterns (P18), among them the one of Qwen2 without its case folding. */
+static void other_patterns_are_told_apart(void **state)
+{
+    (void)state;
+    assert_true(disagreements(TN_PATTERN_GPT2) > 0);
+    const char *strict = strchr(TN_PATTERN_QWEN2, ')') + 1; /* no contractions at all */
+    assert_int_equal(*strict, '|');
+    assert_true(disagreements(strict + 1) > 0);
+}
+
+static void classes_are_those_of_unicode_16(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t code_point;
+        tn_char_class kind;
+    } cases[] = {
+        { 'a', TN_LETTER },     { '0', TN_NUMBER },    { ' ', TN_SPACE },     { '!', TN_OTHER },
+        { 0x85, TN_SPACE },     { 0x180E, TN_OTHER },  { 0x200B, TN_OTHER },  { 0xFEFF, TN_OTHER },
+        { 0x1680, TN_SPACE },   { 0x3000, TN_SPACE },  { 0x1C, TN_OTHER },    { 0x301, TN_OTHER },
+        { 0x2167, TN_NUMBER },  { 0x1C89, TN_LETTER }, { 0x1CCF0, TN_NUMBER }, /* new in 16 */
+        { 0x2EBF0, TN_LETTER },                                                /* new in 15.1 */
+        { 0x33479, TN_OTHER },                                                 /* new in 17 */
+        { 0x10FFFF, TN_OTHER }, { -1, TN_OTHER },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(tn_unicode_class(cases[i].code_point), cases[i].kind);
+    for (size_t i = 1; i < tn_unicode_range_count; i++)
+        assert_true(tn_unicode_ranges[i].begin > tn_unicode_ranges[i - 1].end);
+}
+
+static void gaps_are_kept_or_dropped(void **state)
+{
+    (void)state;
+    for (int drop = 0; drop < 2; drop++) {
+        tn_split_options options = { .drop_gaps = drop };
+        tn_splitter *splitter = tn_splitter_open("\\d*", 3, &options, "test", NULL); /* also matches nothing */
+        assert_non_null(splitter);
+        tn_text pieces = split_with(splitter, "ab12c\xC3\xA9""3", 8);
+        const char *expected = drop ? "12|3" : "ab|12|c\xC3\xA9|3";
+        assert_true(equal_text(&pieces, expected, strlen(expected)));
+        tn_text_free(&pieces);
+        tn_splitter_close(splitter);
+    }
+}
+
+static void refuses_bad_patterns(void **state)
+{
+    (void)state;
+    tenebra_error error;
+    assert_null(tn_splitter_open("a(", 2, NULL, "test", &error));
+    assert_int_equal(error.code, TENEBRA_ERROR_FORMAT);
+    assert_null(tn_splitter_open("\\C", 2, NULL, "test", &error)); /* would cut characters */
+    assert_int_equal(error.code, TENEBRA_ERROR_FORMAT);
+    char *endless = malloc(70000);
+    memset(endless, 'a', 70000);
+    assert_null(tn_splitter_open(endless, 70000, NULL, "test", &error));
+    assert_int_equal(error.code, TENEBRA_ERROR_UNSUPPORTED);
+    free(endless);
+}
+
+static void gives_up_on_endless_backtracking(void **state)
+{
+    (void)state;
+    tn_splitter *splitter = open_pattern("(a+)+$|(a|aa)+b", true);
+    char text[64];
+    memset(text, 'a', sizeof text);
+    text[63] = 'c';
+    tn_text pieces = { 0 };
+    tenebra_error error;
+    assert_int_equal(tn_split(splitter, text, sizeof text, join_piece, &pieces, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "gives up"));
+    tn_text_free(&pieces);
+    tn_splitter_close(splitter);
+}
+
+static tenebra_code refuse_piece(void *user, const char *piece, size_t length, tenebra_error *error)
+{
+    (void)user, (void)piece, (void)length;
+    return tn_fail(error, TENEBRA_ERROR_CANCELLED, "test", "stop");
+}
+
+static void errors_of_the_receiver_pass(void **state)
+{
+    (void)state;
+    for (int general = 0; general < 2; general++) {
+        tn_splitter *splitter = open_pattern(TN_PATTERN_QWEN2, general);
+        assert_int_equal(tn_split(splitter, "a b", 3, refuse_piece, NULL, NULL), TENEBRA_ERROR_CANCELLED);
+        tn_splitter_close(splitter);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(qwen2_pieces),
+        cmocka_unit_test(agrees_with_the_regular_expression),
+        cmocka_unit_test(other_patterns_are_told_apart),
+        cmocka_unit_test(classes_are_those_of_unicode_16),
+        cmocka_unit_test(gaps_are_kept_or_dropped),
+        cmocka_unit_test(refuses_bad_patterns),
+        cmocka_unit_test(gives_up_on_endless_backtracking),
+        cmocka_unit_test(errors_of_the_receiver_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
