@@ -104,7 +104,7 @@ static void print_text(const tn_verify *verify, bool quiet, size_t failed, size_
         if (!quiet || !verify->rows[i].passed)
             print_row(&verify->rows[i]);
     for (size_t i = 0; i < tn_store_count(verify->golden); i++)
-        if (!is_covered(verify, i))
+        if (!quiet && !is_covered(verify, i))
             printf("%-44s not covered yet\n", tn_store_at(verify->golden, i)->name);
     first = first_failure(verify, &unused);
     if (first != NULL && (first->absolute == first->absolute))

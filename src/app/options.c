@@ -34,7 +34,7 @@ static void print_help(const tn_usage *usage, const tn_option *options)
         else
             snprintf(head, sizeof head, "    --%s %s", option->name,
                      takes_value(option) ? option->argument : "");
-        printf("  %-32s %s\n", head, option->help);
+        printf("  %-32s%s%s\n", head, strlen(head) > 32 ? "\n                                   " : " ", option->help);
     }
     printf("  %-32s %s\n\n", "-h, --help", "show this text");
     printf("Every option is also read from the environment as TENEBRA_<NAME>; the command line wins.\n");

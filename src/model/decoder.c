@@ -97,7 +97,7 @@ tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x
             tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "tap", "the working memory is full");
         memset(tap->mean, 0, tap->count * sizeof *tap->mean);
     }
-    for (size_t l = 0; l < config->num_hidden_layers && ops->failure.code == TENEBRA_OK; l++) {
+    for (size_t l = 0; l < config->num_hidden_layers && tn_ops_proceed(ops); l++) {
         const tn_decoder_layer *layer = &decoder->layers[l];
         size_t mark = tn_ops_mark(ops);
         tn_op_watch(ops, "decoder.layer", l, x);

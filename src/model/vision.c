@@ -96,7 +96,7 @@ tn_tensor tn_vision_forward(tn_ops *ops, const tn_vision *vision, tn_tensor patc
     size_t *borders = frame_borders(ops, grids, count, &segments);
     tn_tensor x = tn_op_linear(ops, patches, &vision->patch_embed, NULL);
     tn_op_watch(ops, "vision.patch_embed", 0, x);
-    for (size_t b = 0; b < config->depth && ops->failure.code == TENEBRA_OK; b++) {
+    for (size_t b = 0; b < config->depth && tn_ops_proceed(ops); b++) {
         const tn_vision_block *block = &vision->blocks[b];
         size_t mark = tn_ops_mark(ops);
         tn_tensor normed = tn_op_layer_norm(ops, x, &block->norm1, &block->norm1_bias, config->layer_norm_eps);

@@ -16,6 +16,8 @@
 #include "base/real.h"
 #include "kern/kernels.h"
 
+#include <stdatomic.h>
+
 /* Dense row-major activations. `grad` (same shape) is NULL where no gradient is wanted:
  * always in inference, and on constants while recording. Passed by value; views share memory. */
 typedef struct tn_tensor {
@@ -49,8 +51,18 @@ typedef struct tn_ops {
     tn_tape *tape;   /* NULL: inference                                */
     tn_watch_fn *watch;
     void *watch_user;
+    const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
     tenebra_error failure; /* code 0: none so far                      */
 } tn_ops;
+
+/* Whether a network should go on to its next layer: no failure so far, not cancelled
+ * (which becomes a failure). */
+static inline bool tn_ops_proceed(tn_ops *ops)
+{
+    if (ops->failure.code == TENEBRA_OK && ops->cancel != NULL && atomic_load(ops->cancel))
+        tn_fail(&ops->failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+    return ops->failure.code == TENEBRA_OK;
+}
 
 /* ------------------------------------------------- memory and recording -- */
 

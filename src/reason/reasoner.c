@@ -199,13 +199,13 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
 }
 
 tenebra_code tn_reasoner_open(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
-                              atomic_bool *cancel, tenebra_error *error)
+                              const atomic_bool *cancel, tenebra_error *error)
 {
     memset(reasoner, 0, sizeof *reasoner);
     reasoner->session = session;
     reasoner->request = request;
-    reasoner->cancel = cancel;
     tn_session_reset(session);
+    session->ops.cancel = cancel;
     session->recompute = request->recompute;
     tenebra_code code = open_parts(reasoner, error);
     if (code != TENEBRA_OK)
@@ -253,17 +253,9 @@ tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, s
     return TENEBRA_OK;
 }
 
-static tenebra_code check_cancel(const tn_reasoner *reasoner, tenebra_error *error)
-{
-    if (reasoner->cancel != NULL && atomic_load(reasoner->cancel))
-        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
-    return TENEBRA_OK;
-}
-
 /* Runs the span, from row `skip` of it on, and empties it. */
 static tenebra_code run_span(tn_reasoner *reasoner, size_t skip, bool tap, double *spent, tenebra_error *error)
 {
-    TN_TRY(check_cancel(reasoner, error));
     double start = tn_clock_ms();
     size_t count = reasoner->span_count - skip;
     tn_span_tap request = { .query = count - 1,
@@ -530,6 +522,22 @@ static void read_top(const tn_tensor *logits, tenebra_lens *lens, size_t wanted)
     }
 }
 
+/* The token's text; a spare row of the head has none. */
+static tenebra_code name_token(tn_reasoner *reasoner, tenebra_lens *lens, tenebra_error *error)
+{
+    const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
+    tn_text text = { 0 };
+    if (tokenizer == NULL || (size_t)lens->token >= tn_tokenizer_size(tokenizer))
+        return TENEBRA_OK;
+    TN_TRY(tn_tokenizer_decode(tokenizer, &lens->token, 1, false, &text, error));
+    char *kept = tn_reasoner_take(reasoner, text.length + 1, 1);
+    if (kept != NULL && text.length > 0)
+        memcpy(kept, text.data, text.length);
+    tn_text_free(&text);
+    lens->text = kept ? kept : "";
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
                               tenebra_error *error)
 {
@@ -543,15 +551,8 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const ten
         return memory_is_full(error);
     TN_TRY(tn_session_logits(session, normed, error));
     read_top(&session->logits, rows, wanted);
-    for (size_t i = 0; i < wanted && session->model->tokenizer != NULL; i++) {
-        tn_text text = { 0 };
-        TN_TRY(tn_tokenizer_decode(session->model->tokenizer, &rows[i].token, 1, false, &text, error));
-        char *kept = tn_reasoner_take(reasoner, text.length + 1, 1);
-        if (kept != NULL && text.length > 0)
-            memcpy(kept, text.data, text.length);
-        tn_text_free(&text);
-        rows[i].text = kept ? kept : "";
-    }
+    for (size_t i = 0; i < wanted; i++)
+        TN_TRY(name_token(reasoner, &rows[i], error));
     *lens = rows;
     *count = wanted;
     return TENEBRA_OK;

@@ -8,8 +8,6 @@
 #include "reason/method.h"
 #include "reason/sampler.h"
 
-#include <stdatomic.h>
-
 /* A picture of the conversation: its embeddings and where they come from. */
 typedef struct tn_picture {
     tn_grid grid;
@@ -69,13 +67,12 @@ struct tn_reasoner {
     tenebra_step *steps;
     size_t step_count, step_capacity;
     tenebra_trace trace;
-    atomic_bool *cancel;    /* may be NULL */
 };
 
 /* Prepares everything but the prompt: method and settings found and checked, memory of the question
  * taken. The session is reset. Errors: ARGUMENT, LIMIT. */
 tenebra_code tn_reasoner_open(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
-                              atomic_bool *cancel, tenebra_error *error);
+                              const atomic_bool *cancel, tenebra_error *error);
 void tn_reasoner_close(tn_reasoner *reasoner);
 
 /* The whole: loads pictures, then passes until the method finishes. */

@@ -1,0 +1,333 @@
+/* tenebra bench: speed and memory of a model on this machine, and random models of true shapes. */
+#include "app/app.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "model/random.h"
+#include "reason/reasoner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static const tn_usage usage = {
+    .command = "bench",
+    .arguments = "",
+    .summary = "Measures one latent-reasoning question on a model: load, vision, prompt, latent steps, decoding, peak\n"
+               "memory; medians over repetitions. With --shape it writes a model of random weights instead, so that\n"
+               "speed can be measured without real ones.",
+    .example = "  tenebra bench --shape qwen2-vl-2b -o random-2b --type BF16\n"
+               "  tenebra bench -m random-2b --prompt-tokens 400 --compare-recompute",
+};
+
+enum { REPEATS_MAX = 100 };
+
+typedef struct bench_options {
+    const char *directory, *kernels, *image_size;
+    const char *shape, *output, *tokenizer, *type;
+    size_t threads, prompt, latents, picks, tokens, repeats;
+    double seed;
+    bool json, list_kernels, compare;
+} bench_options;
+
+/* ------------------------------------------------------- random models -- */
+
+typedef struct writing {
+    double start;
+} writing;
+
+static bool show_progress(void *user, size_t done, size_t total)
+{
+    const writing *state = user;
+    tn_app_progress("writing MB", done >> 20, total >> 20, state->start);
+    return !tn_app_interrupted();
+}
+
+static int write_model(const bench_options *options)
+{
+    tenebra_error error = { 0 };
+    writing state = { tn_clock_ms() };
+    tn_random_options random = { .shape = options->shape, .tokenizer = options->tokenizer, .seed = (uint64_t)options->seed,
+                                 .progress = show_progress, .user = &state };
+    if (options->output == NULL) {
+        fprintf(stderr, "tenebra bench: --shape wants -o DIR to write to\n");
+        return TN_EXIT_USAGE;
+    }
+    if (!tn_dtype_by_name(options->type, &random.type)) {
+        fprintf(stderr, "tenebra bench: --type '%s' is not one of F32, F16, BF16\n", options->type);
+        return TN_EXIT_USAGE;
+    }
+    tn_app_catch_interrupts();
+    if (tn_random_model_write(options->output, &random, &error) != TENEBRA_OK)
+        return tn_app_fail(&error);
+    fprintf(stderr, "wrote %s: random weights, shape %s, %s\n", options->output, options->shape, options->type);
+    return TN_EXIT_OK;
+}
+
+static int print_kernels(void)
+{
+    for (size_t i = 0; tn_kernels_at(i) != NULL; i++)
+        puts(tn_kernels_at(i)->name);
+    return TN_EXIT_OK;
+}
+
+/* ---------------------------------------------------------- measuring -- */
+
+/* What a run measures, in milliseconds. */
+typedef struct measures {
+    double vision, prompt, latent_step, token, total;
+    size_t positions;
+} measures;
+
+typedef struct bench_run {
+    const bench_options *options;
+    tn_model *model;
+    tn_session *session;
+    tn_image image;
+    int32_t *ids;
+    size_t id_count, image_tokens;
+    double load_ms;
+    measures runs[2][REPEATS_MAX]; /* incremental, recomputing */
+} bench_run;
+
+/* A picture of smooth noise: content does not matter to the time, size does. */
+static tenebra_code make_picture(bench_run *bench, tenebra_error *error)
+{
+    size_t width = 280, height = 280;
+    char rest;
+    if (bench->options->image_size != NULL && sscanf(bench->options->image_size, "%zux%zu%c", &width, &height, &rest) != 2)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-size", "'%s' is not WIDTHxHEIGHT", bench->options->image_size);
+    TN_TRY(tn_image_new(&bench->image, width, height, 3, error));
+    for (size_t i = 0; i < width * height * 3; i++)
+        bench->image.pixels[i] = (unsigned char)(i * 2654435761u >> 24);
+    return TENEBRA_OK;
+}
+
+/* Text around one picture, `prompt` rows in all (at least the picture and a few words). */
+static tenebra_code make_prompt(bench_run *bench, size_t image_tokens, tenebra_error *error)
+{
+    const tn_model_config *config = &bench->model->config;
+    size_t count = tn_max(bench->options->prompt, image_tokens + 8);
+    bench->ids = calloc(count, sizeof *bench->ids);
+    if (bench->ids == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    tn_rng rng = tn_rng_seed(1);
+    size_t vocabulary = tn_model_vocabulary(bench->model);
+    for (size_t i = 0; i < count; i++) {
+        bench->ids[i] = (int32_t)tn_rng_below(&rng, vocabulary);
+        if (bench->ids[i] == config->image_token)
+            bench->ids[i] = bench->ids[i] > 0 ? bench->ids[i] - 1 : 1;
+    }
+    for (size_t i = 0; i < image_tokens; i++)
+        bench->ids[4 + i] = config->image_token;
+    bench->id_count = count;
+    bench->image_tokens = image_tokens;
+    return TENEBRA_OK;
+}
+
+static tenebra_code run_once(bench_run *bench, bool recompute, measures *out, tenebra_error *error)
+{
+    char latents[24], picks[24];
+    snprintf(latents, sizeof latents, "%zu", bench->options->latents);
+    snprintf(picks, sizeof picks, "%zu", bench->options->picks);
+    const tenebra_setting settings[] = { { "n-latent", latents }, { "k-select", picks } };
+    tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 2,
+                                .max_tokens = bench->options->tokens, .recompute = recompute };
+    tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
+    if (reasoner == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "bench", "no memory");
+    double start = tn_clock_ms();
+    tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, NULL, error);
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_add_picture(reasoner, &bench->image, error);
+    if (code == TENEBRA_OK && bench->ids == NULL)
+        code = make_prompt(bench, reasoner->pictures[0].embeds.rows, error);
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_answer_ids(reasoner, bench->ids, bench->id_count, error);
+    const tenebra_trace *trace = &reasoner->trace;
+    *out = (measures){ .vision = trace->vision_ms, .prompt = trace->prefill_ms,
+                       .latent_step = trace->latent_steps ? trace->latent_ms / (double)trace->latent_steps : 0,
+                       .token = trace->token_count ? trace->generation_ms / (double)trace->token_count : 0,
+                       .total = tn_clock_ms() - start - trace->decode_ms, .positions = trace->positions_computed };
+    tn_reasoner_close(reasoner);
+    free(reasoner);
+    return code;
+}
+
+static int compare_numbers(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare_numbers);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* Median over the repetitions of one member of measures. */
+static double median_of(const bench_run *bench, bool recompute, size_t offset)
+{
+    double values[REPEATS_MAX];
+    for (size_t i = 0; i < bench->options->repeats; i++)
+        memcpy(&values[i], (const char *)&bench->runs[recompute][i] + offset, sizeof(double));
+    return median(values, bench->options->repeats);
+}
+
+static double ratio_of_totals(const bench_run *bench)
+{
+    double ratios[REPEATS_MAX];
+    for (size_t i = 0; i < bench->options->repeats; i++)
+        ratios[i] = bench->runs[1][i].total / bench->runs[0][i].total;
+    return median(ratios, bench->options->repeats);
+}
+
+static double peak_megabytes(void)
+{
+    struct rusage usage_now;
+    getrusage(RUSAGE_SELF, &usage_now);
+    return (double)usage_now.ru_maxrss / 1024;
+}
+
+/* ------------------------------------------------------------ reporting -- */
+
+static json_t *bench_json(const bench_run *bench)
+{
+    const bench_options *options = bench->options;
+    double prompt = median_of(bench, false, offsetof(measures, prompt));
+    double token = median_of(bench, false, offsetof(measures, token));
+    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "model", options->directory, "kernels",
+                             bench->model->kernels->name, "threads", (json_int_t)tn_pool_threads(bench->session->pool),
+                             "prompt_tokens", (json_int_t)bench->id_count, "image_tokens", (json_int_t)bench->image_tokens,
+                             "n_latent", (json_int_t)options->latents, "k_select", (json_int_t)options->picks,
+                             "generated_tokens", (json_int_t)options->tokens);
+    json_t *results = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "load_ms", bench->load_ms, "vision_ms",
+                                median_of(bench, false, offsetof(measures, vision)), "prompt_ms", prompt,
+                                "prompt_tokens_per_s", (double)bench->id_count / prompt * 1e3, "latent_step_ms",
+                                median_of(bench, false, offsetof(measures, latent_step)), "decode_tokens_per_s", 1e3 / token,
+                                "question_ms", median_of(bench, false, offsetof(measures, total)), "peak_mb",
+                                peak_megabytes(), "positions_computed", (json_int_t)bench->runs[0][0].positions);
+    json_object_update(json, results);
+    json_decref(results);
+    if (options->compare) {
+        json_object_set_new(json, "recompute_question_ms", json_real(median_of(bench, true, offsetof(measures, total))));
+        json_object_set_new(json, "recompute_positions", json_integer((json_int_t)bench->runs[1][0].positions));
+        json_object_set_new(json, "recompute_ratio", json_real(ratio_of_totals(bench)));
+    }
+    return json;
+}
+
+static void print_text(json_t *json)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(json, key, value) {
+        if (json_is_string(value))
+            printf("%-24s %s\n", key, json_string_value(value));
+        else if (json_is_integer(value))
+            printf("%-24s %lld\n", key, (long long)json_integer_value(value));
+        else
+            printf("%-24s %.2f\n", key, json_real_value(value));
+    }
+}
+
+static tenebra_code open_bench(bench_run *bench, tenebra_error *error)
+{
+    const bench_options *options = bench->options;
+    tn_model_options model = { .kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS") };
+    tn_session_options session = { .threads = options->threads };
+    double start = tn_clock_ms();
+    bench->model = tn_model_open(options->directory, &model, error);
+    if (bench->model == NULL)
+        return error->code;
+    bench->load_ms = tn_clock_ms() - start;
+    bench->model->config.eos_count = 0; /* random weights may end at once */
+    bench->session = tn_session_open(bench->model, &session, error);
+    return bench->session ? make_picture(bench, error) : error->code;
+}
+
+static tenebra_code measure(bench_run *bench, tenebra_error *error)
+{
+    measures warm_up;
+    size_t repeats = bench->options->repeats;
+    double start = tn_clock_ms();
+    TN_TRY(open_bench(bench, error));
+    TN_TRY(run_once(bench, false, &warm_up, error));
+    for (size_t i = 0; i < repeats; i++) {
+        TN_TRY(run_once(bench, false, &bench->runs[0][i], error));
+        if (bench->options->compare)
+            TN_TRY(run_once(bench, true, &bench->runs[1][i], error));
+        tn_app_progress("runs", i + 1, repeats, start);
+        if (tn_app_interrupted())
+            return tn_fail(error, TENEBRA_ERROR_CANCELLED, "bench", "was interrupted");
+    }
+    return TENEBRA_OK;
+}
+
+static int run_bench(const bench_options *options)
+{
+    tenebra_error error = { 0 };
+    bench_run *bench = calloc(1, sizeof *bench);
+    if (bench == NULL)
+        return TN_EXIT_FAILED;
+    bench->options = options;
+    tn_app_catch_interrupts();
+    int exit_code = TN_EXIT_OK;
+    if (measure(bench, &error) == TENEBRA_OK) {
+        json_t *json = bench_json(bench);
+        char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        if (!options->json)
+            print_text(json);
+        else if (text != NULL)
+            puts(text);
+        free(text);
+        json_decref(json);
+    } else {
+        exit_code = tn_app_fail(&error);
+    }
+    tn_image_free(&bench->image);
+    tn_session_close(bench->session);
+    tn_model_close(bench->model);
+    free(bench->ids);
+    free(bench);
+    return exit_code;
+}
+
+int tn_cmd_bench(int argc, char **argv)
+{
+    bench_options options = { .prompt = 400, .latents = 3, .picks = 32, .tokens = 8, .repeats = 3, .type = "BF16" };
+    const tn_option table[] = {
+        { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to measure", 0, 0, NULL },
+        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (all processors)", 0, 1024, NULL },
+        { 0, "prompt-tokens", TN_OPTION_SIZE, &options.prompt, "N", "rows of the prompt, the picture included (400)", 1, 1e7, NULL },
+        { 0, "image-size", TN_OPTION_TEXT, &options.image_size, "WxH", "size of the picture (280x280)", 0, 0, NULL },
+        { 0, "n-latent", TN_OPTION_SIZE, &options.latents, "N", "latent steps (3)", 0, 1024, NULL },
+        { 0, "k-select", TN_OPTION_SIZE, &options.picks, "K", "picked embeddings a step (32)", 0, 4096, NULL },
+        { 'n', "predict", TN_OPTION_SIZE, &options.tokens, "N", "tokens to generate (8)", 1, 1e6, NULL },
+        { 'r', "repetitions", TN_OPTION_SIZE, &options.repeats, "N", "counted runs after a warm-up (3)", 1, REPEATS_MAX, NULL },
+        { 0, "compare-recompute", TN_OPTION_FLAG, &options.compare, "", "in turn with the reference's way of running all rows again", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
+        { 0, "list-kernels", TN_OPTION_FLAG, &options.list_kernels, "", "name the kernel sets that this machine runs", 0, 0, NULL },
+        { 0, "shape", TN_OPTION_TEXT, &options.shape, "NAME", "write a random model: tiny, qwen2-vl-2b, qwen2-vl-7b, ...", 0, 0, NULL },
+        { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "where to write it", 0, 0, NULL },
+        { 0, "tokenizer", TN_OPTION_TEXT, &options.tokenizer, "DIR", "copy the tokenizer of this directory into it", 0, 0, NULL },
+        { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16", "type of its weights (BF16)", 0, 0, NULL },
+        { 's', "seed", TN_OPTION_NUMBER, &options.seed, "N", "seed of its weights (0)", 0, 9007199254740992.0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
+        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
+    };
+    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (options.list_kernels)
+        return print_kernels();
+    if (options.shape != NULL)
+        return write_model(&options);
+    if (options.directory == NULL) {
+        fprintf(stderr, "tenebra bench: name a model directory with -m, or a random shape with --shape\n");
+        return TN_EXIT_USAGE;
+    }
+    return run_bench(&options);
+}

@@ -1,0 +1,170 @@
+/* tenebra inspect: what a model directory holds, and whether it fits. */
+#include "app/app.h"
+
+#include "model/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_usage usage = {
+    .command = "inspect",
+    .arguments = "",
+    .summary = "Shows a model's configuration and every tensor: matched, missing, misshapen or unexpected.\n"
+               "Exit code 1 if anything does not fit.",
+    .example = "  tenebra inspect -m MODEL --json",
+};
+
+typedef struct inspection {
+    const tn_backbone *backbone;
+    tn_model_config config;
+    tn_store *store;
+    json_t *tensors; /* one object a tensor */
+    size_t counts[TN_MATCH_COUNT];
+    size_t parameters, bytes; /* of matched tensors */
+    bool all;                 /* list matched tensors, too */
+} inspection;
+
+static const char *const verdicts[] = { "matched", "missing", "unexpected", "misshapen" };
+
+static void note(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
+{
+    inspection *seen = user;
+    seen->counts[match]++;
+    json_t *shape = json_array();
+    for (size_t i = 0; stored != NULL && i < stored->rank; i++)
+        json_array_append_new(shape, json_integer((json_int_t)stored->shape[i]));
+    if (match == TN_MATCHED) {
+        seen->parameters += stored->elements;
+        seen->bytes += stored->bytes;
+    }
+    json_t *line = json_pack("{s:s, s:s, s:o}", "name", name, "verdict", verdicts[match], "shape", shape);
+    if (stored != NULL) {
+        json_object_set_new(line, "type", json_string(tn_store_type_of(stored->type)->name));
+        json_object_set_new(line, "bytes", json_integer((json_int_t)stored->bytes));
+        if (strcmp(stored->name, name) != 0)
+            json_object_set_new(line, "stored_as", json_string(stored->name));
+    }
+    if (match == TN_MISSING || match == TN_MISSHAPEN)
+        json_object_set_new(line, "expected", json_pack("[I, I]", (json_int_t)rows, (json_int_t)cols));
+    json_array_append_new(seen->tensors, line);
+}
+
+static json_t *size_json(size_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *config_json(const inspection *seen)
+{
+    const tn_decoder_config *decoder = &seen->config.decoder;
+    const tn_vision_config *vision = &seen->config.vision;
+    json_t *eos = json_array();
+    for (size_t i = 0; i < seen->config.eos_count; i++)
+        json_array_append_new(eos, json_integer(seen->config.eos_tokens[i]));
+    json_t *text = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o}", "hidden_size", size_json(decoder->hidden_size),
+                             "num_hidden_layers", size_json(decoder->num_hidden_layers), "num_attention_heads",
+                             size_json(decoder->num_attention_heads), "num_key_value_heads",
+                             size_json(decoder->num_key_value_heads), "head_dim", size_json(decoder->head_dim),
+                             "intermediate_size", size_json(decoder->intermediate_size), "rope_theta", decoder->rope_theta,
+                             "rms_norm_eps", decoder->rms_norm_eps, "max_position_embeddings",
+                             size_json(decoder->max_position_embeddings));
+    json_t *tower = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "depth", size_json(vision->depth), "embed_dim",
+                              size_json(vision->embed_dim), "num_heads", size_json(vision->num_heads), "mlp_dim",
+                              size_json(vision->mlp_dim), "patch_size", size_json(seen->config.patch_size),
+                              "spatial_merge_size", size_json(vision->spatial_merge_size));
+    return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o}", "backbone", seen->backbone->name, "decoder", text, "vision", tower,
+                     "tie_word_embeddings", seen->config.tie_word_embeddings, "image_token_id", (int)seen->config.image_token,
+                     "eos_token_ids", eos);
+}
+
+static void print_tensors(const inspection *seen)
+{
+    size_t index;
+    json_t *line;
+    json_array_foreach(seen->tensors, index, line) {
+        const char *verdict = json_string_value(json_object_get(line, "verdict"));
+        const char *type = json_string_value(json_object_get(line, "type"));
+        if (!seen->all && strcmp(verdict, "matched") == 0)
+            continue;
+        char *shape = json_dumps(json_object_get(line, "shape"), JSON_COMPACT);
+        printf("  %-10s %-56s %-5s %s\n", verdict, json_string_value(json_object_get(line, "name")), type ? type : "",
+               shape ? shape : "");
+        free(shape);
+    }
+}
+
+static void print_text(const inspection *seen)
+{
+    const tn_decoder_config *decoder = &seen->config.decoder;
+    const tn_vision_config *vision = &seen->config.vision;
+    printf("backbone   %s\n", seen->backbone->name);
+    printf("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %g\n",
+           decoder->num_hidden_layers, decoder->hidden_size, decoder->num_attention_heads, decoder->num_key_value_heads,
+           decoder->head_dim, decoder->intermediate_size, decoder->rope_theta);
+    printf("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,
+           vision->num_heads, seen->config.patch_size, vision->spatial_merge_size, vision->spatial_merge_size);
+    printf("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
+    printf("weights    %zu parameters, %.1f MB in %zu file(s)\n", seen->parameters, (double)seen->bytes / 1e6,
+           tn_store_file_count(seen->store));
+    printf("tensors    %zu matched, %zu missing, %zu misshapen, %zu unexpected\n", seen->counts[TN_MATCHED],
+           seen->counts[TN_MISSING], seen->counts[TN_MISSHAPEN], seen->counts[TN_UNEXPECTED]);
+    print_tensors(seen);
+}
+
+static void print_json(inspection *seen)
+{
+    json_t *counts = json_object();
+    for (size_t i = 0; i < TN_MATCH_COUNT; i++)
+        json_object_set_new(counts, verdicts[i], size_json(seen->counts[i]));
+    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:O}", "config", config_json(seen), "parameters",
+                            size_json(seen->parameters), "bytes", size_json(seen->bytes), "counts", counts, "tensors",
+                            seen->tensors);
+    char *text = json_dumps(all, JSON_COMPACT);
+    if (text != NULL)
+        puts(text);
+    free(text);
+    json_decref(all);
+}
+
+static tenebra_code inspect(inspection *seen, const char *directory, size_t *mismatches, tenebra_error *error)
+{
+    TN_TRY(tn_model_read_config(directory, &seen->backbone, &seen->config, error));
+    seen->store = tn_store_open(directory, error);
+    if (seen->store == NULL)
+        return error->code;
+    return tn_model_match(seen->backbone, &seen->config, seen->store, NULL, note, seen, mismatches, error);
+}
+
+int tn_cmd_inspect(int argc, char **argv)
+{
+    const char *directory = NULL;
+    bool json = false;
+    inspection seen = { .tensors = json_array() };
+    const tn_option table[] = {
+        { 'm', "model", TN_OPTION_TEXT, &directory, "DIR", "model directory", 0, 0, NULL },
+        { 'a', "all", TN_OPTION_FLAG, &seen.all, "", "list matched tensors, too", 0, 0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &json, "", "one JSON object on stdout", 0, 0, NULL },
+        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
+    };
+    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    tenebra_error error = { 0 };
+    size_t mismatches = 0;
+    if (first >= 0 && directory == NULL && first < argc)
+        directory = argv[first];
+    if (first >= 0 && directory == NULL) {
+        fprintf(stderr, "tenebra inspect: name a model directory with -m\n");
+        exit_code = TN_EXIT_USAGE;
+    } else if (first >= 0 && inspect(&seen, directory, &mismatches, &error) != TENEBRA_OK) {
+        exit_code = tn_app_fail(&error);
+    } else if (first >= 0) {
+        if (json)
+            print_json(&seen);
+        else
+            print_text(&seen);
+        exit_code = mismatches > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
+    }
+    tn_store_close(seen.store);
+    json_decref(seen.tensors);
+    return exit_code;
+}

@@ -1,0 +1,369 @@
+/* tenebra run: ask a question about images. */
+#include "app/app.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const tn_usage usage = {
+    .command = "run",
+    .arguments = "",
+    .summary = "Asks a vision-language model a question about images. The answer goes to stdout, everything else to\n"
+               "stderr. Greedy unless --temp is given; no hidden penalties or defaults of the model are applied.",
+    .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
+};
+
+enum { METHOD_OPTIONS_MAX = 32, TURNS_MAX = 256 };
+
+typedef struct run_options {
+    tenebra_model_options model;
+    tenebra_session_options session;
+    tenebra_request request;
+    const char *directory, *prompt, *system, *messages, *image_size;
+    double seed;
+    tn_option_list images, stops;
+    bool json, trace, verbose;
+    /* Options of all methods by name, and whether each was given. */
+    const tenebra_option *method_options[METHOD_OPTIONS_MAX];
+    const char *values[METHOD_OPTIONS_MAX];
+    bool given[METHOD_OPTIONS_MAX];
+    size_t method_option_count;
+    tenebra_setting settings[METHOD_OPTIONS_MAX];
+} run_options;
+
+/* ------------------------------------------------------ option table ---- */
+
+static void collect_method_options(run_options *options)
+{
+    const tenebra_option *rows;
+    for (size_t m = 0; tenebra_method_at(m, NULL, &rows) != NULL; m++)
+        for (; rows->name != NULL; rows++) {
+            bool known = false;
+            for (size_t i = 0; i < options->method_option_count; i++)
+                known |= strcmp(options->method_options[i]->name, rows->name) == 0;
+            if (!known && options->method_option_count < METHOD_OPTIONS_MAX)
+                options->method_options[options->method_option_count++] = rows;
+        }
+}
+
+/* Help of a method's option tells its default. */
+static size_t add_method_rows(run_options *options, tn_option *table, char (*help)[160])
+{
+    for (size_t i = 0; i < options->method_option_count; i++) {
+        const tenebra_option *row = options->method_options[i];
+        bool plain = strchr(row->argument, '|') == NULL && strlen(row->value) < 8;
+        snprintf(help[i], sizeof help[i], "%s%s%s%s", row->help, plain ? " (" : "", plain ? row->value : "", plain ? ")" : "");
+        table[i] = (tn_option){ 0, row->name, TN_OPTION_TEXT, &options->values[i], row->argument, help[i], 0, 0,
+                                &options->given[i] };
+    }
+    return options->method_option_count;
+}
+
+static int parse(run_options *options, int argc, char **argv, int *exit_code)
+{
+    static const double seed_limit = 9007199254740992.0; /* 2^53: exact in a double */
+    tenebra_request *request = &options->request;
+    const tn_option fixed[] = {
+        { 'm', "model", TN_OPTION_TEXT, &options->directory, "DIR", "model directory", 0, 0, NULL },
+        { 0, "image", TN_OPTION_LIST, &options->images, "FILE", "JPEG, PNG or WebP; repeatable", 0, 0, NULL },
+        { 'p', "prompt", TN_OPTION_TEXT, &options->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
+        { 0, "system", TN_OPTION_TEXT, &options->system, "TEXT", "system message", 0, 0, NULL },
+        { 0, "messages", TN_OPTION_TEXT, &options->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
+        { 0, "method", TN_OPTION_TEXT, &request->method, "NAME", "direct, cot, coconut, ivt-lr, ... (direct)", 0, 0, NULL },
+        { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope", "positions (as the method defines)", 0, 0, NULL },
+        { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
+        { 'c', "ctx-size", TN_OPTION_SIZE, &options->session.context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
+        { 't', "threads", TN_OPTION_SIZE, &options->session.threads, "N", "threads (all processors)", 0, 1024, NULL },
+        { 0, "temp", TN_OPTION_NUMBER, &request->temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
+        { 0, "top-k", TN_OPTION_SIZE, &request->top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
+        { 0, "top-p", TN_OPTION_NUMBER, &request->top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
+        { 's', "seed", TN_OPTION_NUMBER, &options->seed, "N", "seed of sampling and interventions (0)", 0, seed_limit, NULL },
+        { 0, "stop", TN_OPTION_LIST, &options->stops, "TEXT", "end before this text; repeatable", 0, 0, NULL },
+        { 0, "image-size", TN_OPTION_TEXT, &options->image_size, "WxH", "resize every image to this", 0, 0, NULL },
+        { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
+        { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
+        { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
+        { 0, "lens", TN_OPTION_SIZE, &request->lens, "N", "tokens to read from each latent (5 with --trace or --json)", 0, 32, NULL },
+        { 0, "recompute", TN_OPTION_FLAG, &request->recompute, "", "run all rows again at every step, as the reference", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_TEXT, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
+        { 0, "chat-template", TN_OPTION_TEXT, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
+        { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &options->json, "", "one JSON object with answer and trace on stdout", 0, 0, NULL },
+        { 'v', "verbose", TN_OPTION_FLAG, &options->verbose, "", "tell settings and times on stderr", 0, 0, NULL },
+    };
+    enum { FIXED = sizeof fixed / sizeof *fixed };
+    tn_option table[FIXED + METHOD_OPTIONS_MAX + 1] = { 0 };
+    char help[METHOD_OPTIONS_MAX][160];
+    collect_method_options(options);
+    memcpy(table, fixed, sizeof fixed);
+    add_method_rows(options, table + FIXED, help);
+    return tn_options_parse(&usage, table, argc, argv, exit_code);
+}
+
+static int usage_mistake(const char *sentence)
+{
+    fprintf(stderr, "tenebra run: %s; 'tenebra run --help' explains\n", sentence);
+    return TN_EXIT_USAGE;
+}
+
+/* Fills what follows from the parsed options. */
+static int complete(run_options *options)
+{
+    tenebra_request *request = &options->request;
+    char rest;
+    if (options->directory == NULL)
+        return usage_mistake("name a model directory with -m");
+    if (options->image_size != NULL && (sscanf(options->image_size, "%zux%zu%c", &request->image_width,
+                                               &request->image_height, &rest) != 2 || request->image_width == 0 ||
+                                        request->image_height == 0))
+        return usage_mistake("--image-size wants WIDTHxHEIGHT in pixels, e.g. 280x280");
+    if (options->messages != NULL && (options->prompt != NULL || options->images.count > 0 || options->system != NULL))
+        return usage_mistake("--messages stands instead of -p, --image and --system");
+    for (size_t i = 0; i < options->method_option_count; i++)
+        if (options->given[i])
+            options->settings[request->setting_count++] =
+                (tenebra_setting){ options->method_options[i]->name, options->values[i] };
+    request->settings = options->settings;
+    request->stops = options->stops.items;
+    request->stop_count = options->stops.count;
+    request->seed = (uint64_t)options->seed;
+    if (request->lens == 0 && (options->trace || options->json))
+        request->lens = 5;
+    return TN_EXIT_OK;
+}
+
+/* ------------------------------------------------------------- messages -- */
+
+typedef struct conversation {
+    tenebra_message *messages;
+    tenebra_part *parts;
+    size_t message_count, part_count;
+    json_t *json;  /* owns the texts of --messages */
+    char *input;   /* text read from stdin         */
+} conversation;
+
+static void close_conversation(conversation *talk)
+{
+    free(talk->messages);
+    free(talk->parts);
+    free(talk->input);
+    json_decref(talk->json);
+}
+
+static char *read_stdin(void)
+{
+    size_t capacity = 1 << 16, length = 0;
+    char *text = malloc(capacity);
+    while (text != NULL) {
+        size_t got = fread(text + length, 1, capacity - length - 1, stdin);
+        length += got;
+        if (got == 0)
+            break;
+        if (length + 1 == capacity) {
+            char *grown = realloc(text, capacity *= 2);
+            if (grown == NULL)
+                free(text);
+            text = grown;
+        }
+    }
+    if (text != NULL)
+        text[length] = '\0';
+    return text;
+}
+
+static tenebra_code open_simple(const run_options *options, conversation *talk, tenebra_error *error)
+{
+    const char *prompt = options->prompt;
+    if (prompt == NULL || strcmp(prompt, "-") == 0) {
+        if (prompt == NULL && isatty(STDIN_FILENO))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "ask something with -p");
+        prompt = talk->input = read_stdin();
+    }
+    talk->messages = calloc(2, sizeof *talk->messages);
+    talk->parts = calloc(options->images.count + 2, sizeof *talk->parts);
+    if (prompt == NULL || talk->messages == NULL || talk->parts == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    size_t part = 0;
+    if (options->system != NULL) {
+        talk->parts[part] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = options->system };
+        talk->messages[talk->message_count++] = (tenebra_message){ "system", &talk->parts[part++], 1 };
+    }
+    tenebra_part *first = &talk->parts[part];
+    for (size_t i = 0; i < options->images.count; i++)
+        talk->parts[part++] = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = options->images.items[i] };
+    talk->parts[part++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = prompt };
+    talk->messages[talk->message_count++] = (tenebra_message){ "user", first, options->images.count + 1 };
+    return TENEBRA_OK;
+}
+
+/* {"type": "text", "text": ...} or {"type": "image", "image": PATH}. */
+static tenebra_code read_part(const json_t *json, tenebra_part *part, const char *file, tenebra_error *error)
+{
+    const char *type = NULL, *text = NULL, *image = NULL;
+    TN_TRY(tn_json_string(json, "type", &type, file, error));
+    TN_TRY(tn_json_string(json, "text", &text, file, error));
+    TN_TRY(tn_json_string(json, "image", &image, file, error));
+    if (type != NULL && strcmp(type, "text") == 0 && text != NULL)
+        *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = text };
+    else if (type != NULL && strcmp(type, "image") == 0 && image != NULL)
+        *part = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = image };
+    else
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file,
+                       "a part must be {\"type\": \"text\", \"text\": ...} or {\"type\": \"image\", \"image\": PATH}");
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_turn(conversation *talk, const json_t *turn, const char *file, tenebra_error *error)
+{
+    const char *role = NULL;
+    const json_t *content = json_object_get(turn, "content");
+    TN_TRY(tn_json_string(turn, "role", &role, file, error));
+    if (role == NULL || !(json_is_string(content) || json_is_array(content)))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a turn must have \"role\" and \"content\" (text, or a list of parts)");
+    tenebra_part *first = &talk->parts[talk->part_count];
+    size_t count = json_is_string(content) ? 1 : json_array_size(content);
+    for (size_t i = 0; i < count; i++) {
+        tenebra_part *part = &talk->parts[talk->part_count++];
+        if (json_is_string(content))
+            *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = json_string_value(content) };
+        else
+            TN_TRY(read_part(json_array_get(content, i), part, file, error));
+    }
+    talk->messages[talk->message_count++] = (tenebra_message){ role, first, count };
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_messages(const char *file, conversation *talk, tenebra_error *error)
+{
+    talk->json = tn_json_read(file, 64 << 20, error);
+    if (talk->json == NULL)
+        return error->code;
+    size_t turns = json_array_size(talk->json), parts = 0;
+    if (!json_is_array(talk->json) || turns == 0 || turns > TURNS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "must hold a list of 1 to %d turns", TURNS_MAX);
+    for (size_t i = 0; i < turns; i++) {
+        const json_t *content = json_object_get(json_array_get(talk->json, i), "content");
+        parts += json_is_array(content) ? json_array_size(content) : 1;
+    }
+    talk->messages = calloc(turns, sizeof *talk->messages);
+    talk->parts = calloc(parts + 1, sizeof *talk->parts);
+    if (talk->messages == NULL || talk->parts == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory");
+    for (size_t i = 0; i < turns; i++)
+        TN_TRY(read_turn(talk, json_array_get(talk->json, i), file, error));
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------ watching -- */
+
+static void print_step(const tenebra_step *step, size_t index)
+{
+    fprintf(stderr, "step %zu  |h| %.3f", index + 1, step->hidden_norm);
+    if (step->attention_ratio == step->attention_ratio)
+        fprintf(stderr, "  ratio %.3f  focus %.3f", step->attention_ratio, step->attention_focus);
+    fprintf(stderr, "  %.1f ms\n", step->milliseconds);
+    if (step->lens_count > 0)
+        fprintf(stderr, "  says");
+    for (size_t i = 0; i < step->lens_count; i++)
+        fprintf(stderr, "  '%s' %.3f", step->lens[i].text, step->lens[i].probability);
+    if (step->lens_count > 0)
+        fputc('\n', stderr);
+    for (size_t i = 0; i < step->pick_count; i++) {
+        const tenebra_pick *pick = &step->picks[i];
+        fprintf(stderr, "  looks at image %zu, embedding %4zu: x %4.0f-%-4.0f y %4.0f-%-4.0f  attention %.5f\n", pick->image + 1,
+                pick->index, pick->x0, pick->x1, pick->y0, pick->y1, pick->score);
+    }
+}
+
+static bool on_event(void *user, const tenebra_event *event)
+{
+    const run_options *options = user;
+    if (event->kind == TENEBRA_EVENT_PROMPT && (options->trace || options->verbose))
+        fprintf(stderr, "prompt: %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,
+                event->trace->image_tokens);
+    if (event->kind == TENEBRA_EVENT_STEP && options->trace)
+        print_step(event->step, event->index);
+    if (event->kind == TENEBRA_EVENT_TEXT && !options->json) {
+        fputs(event->text, stdout);
+        fflush(stdout);
+    }
+    return !tn_app_interrupted();
+}
+
+static void print_account(const tenebra_trace *trace)
+{
+    fprintf(stderr, "%s, %s positions, kernels %s, %zu threads, %s\n", trace->method, trace->positions, trace->kernels,
+            trace->threads, trace->temperature > 0 ? "sampled" : "greedy");
+    fprintf(stderr, "tokens: %zu prompt (%zu image), %zu latent steps, %zu injected, %zu generated; %zu positions computed\n",
+            trace->prompt_tokens, trace->image_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count,
+            trace->positions_computed);
+    fprintf(stderr, "ms: %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n", trace->decode_ms,
+            trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
+}
+
+/* ------------------------------------------------------------- command -- */
+
+static int show(const run_options *options, const tenebra_trace *trace)
+{
+    if (!options->json) {
+        putchar('\n');
+        fflush(stdout);
+        if (options->trace || options->verbose)
+            print_account(trace);
+        return ferror(stdout) ? TN_EXIT_FAILED : TN_EXIT_OK;
+    }
+    char *text = tenebra_trace_json(trace);
+    if (text == NULL) {
+        fprintf(stderr, "tenebra: no memory for the trace\n");
+        return TN_EXIT_FAILED;
+    }
+    puts(text);
+    free(text);
+    return TN_EXIT_OK;
+}
+
+static int ask(run_options *options, const conversation *talk)
+{
+    tenebra_error error = { 0 };
+    const tenebra_trace *trace;
+    options->request.messages = talk->messages;
+    options->request.message_count = talk->message_count;
+    options->request.on_event = on_event;
+    options->request.user = options;
+    tenebra_model *model = tenebra_model_open(options->directory, &options->model, &error);
+    tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
+    int exit_code;
+    if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK)
+        exit_code = show(options, trace);
+    else
+        exit_code = tn_app_fail(&error);
+    tenebra_session_close(session);
+    tenebra_model_close(model);
+    return exit_code;
+}
+
+int tn_cmd_run(int argc, char **argv)
+{
+    run_options options = { 0 };
+    conversation talk = { 0 };
+    tenebra_error error = { 0 };
+    int exit_code, rest = parse(&options, argc, argv, &exit_code);
+    if (rest >= 0) {
+        exit_code = rest < argc ? usage_mistake("there is something behind the options") : complete(&options);
+        if (exit_code == TN_EXIT_OK) {
+            tn_app_catch_interrupts();
+            tenebra_code code = options.messages ? open_messages(options.messages, &talk, &error)
+                                                 : open_simple(&options, &talk, &error);
+            exit_code = code == TENEBRA_OK ? ask(&options, &talk) : tn_app_fail(&error);
+        }
+    }
+    close_conversation(&talk);
+    free(options.images.items);
+    free(options.stops.items);
+    return exit_code;
+}
