@@ -11,7 +11,9 @@
  *   WebP  lossy, lossless, alpha. Animated files are refused.
  * Alpha is blended over white (TN_BLEND_ROUND). This is what qwen_vl_utils does for RGBA; for grey with
  * alpha and palettes with alpha it drops the alpha instead, which shows hidden colours and is not copied.
- * A file that is cut off or damaged is an error, never a part of a picture. */
+ * A file that is cut off, or lacks a part, is an error, never a part of a picture. Bytes that were changed
+ * are an error in a PNG, which has checksums. JPEG and WebP have none: nearly all changed bytes in their
+ * pixel data make other pixels without notice, here as in every decoder. */
 #ifndef TN_IMAGE_DECODE_H
 #define TN_IMAGE_DECODE_H
 
@@ -21,7 +23,7 @@
  *   limits      NULL for the defaults; sizes are checked before memory for pixels is asked for
  *   apply_exif  turn the picture upright by its EXIF orientation; off where a reference ignores it
  *   name        stands in error records; NULL for "image"
- * Errors: FORMAT (damaged, cut off), UNSUPPORTED (another kind of file, by name; animation; lossless or
+ * Errors: FORMAT (cut off, or damaged so that it shows), UNSUPPORTED (another kind of file, by name; animation; lossless or
  * 12-bit JPEG), LIMIT, MEMORY; *image is empty then. Threads: any. */
 tenebra_code tn_image_decode(tn_image *image, const void *bytes, size_t length, const tn_image_limits *limits,
                              bool apply_exif, const char *name, tenebra_error *error);

@@ -33,7 +33,8 @@ static void leave(j_common_ptr info)
     longjmp(self->escape, 1);
 }
 
-/* Warnings after which pixels are invented; the rest (spare bytes, odd headers) leaves the picture whole. */
+/* Warnings after which pixels are invented; the rest (spare bytes, odd headers) leaves the picture whole.
+ * The library does not warn of all damage: its fast path takes invalid Huffman codes for 0 in silence. */
 static bool means_damage(int message)
 {
     switch (message) {
