@@ -123,7 +123,7 @@ demo() {
     if [ ! -f "$model/model.safetensors" ]; then
         say "making a small model with random weights in build/demo-model"
         rm -rf "$model"
-        "$build/tenebra" bench --make-model tiny -o "$model" --tokenizer "$root/tests/data/tokenizer-small"
+        "$build/tenebra" bench --shape tiny -o "$model" --tokenizer "$root/tests/data/tokenizer-small"
     fi
     cat <<'TEXT'
 

@@ -7,7 +7,7 @@
 Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method or chat template
 outside of its own file; printing or ending the process below app; a mutable variable with static storage
 below app; a type name in _t; a source file of more than 520 lines; an example that includes more than the
-public header. Warnings: a function of more than 70 lines, a line of more than 120 characters.
+public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
 import re
 import sys
@@ -26,16 +26,20 @@ PLUGINS = ("model/backbones", "reason/methods", "text/templates", "data/sets")
 # Names that are ordinary words: they count only as a whole string literal.
 WORDS = {"direct"}
 
-# (files, name): the public header promises this default; golden cases call their quantities ivtlr.*.
-ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr")]
+# (files, name): the public header promises this default; golden cases call their quantities ivtlr.*; the
+# benchmark is that of this method against the way its reference runs.
+ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr"),
+                 ("app/cmd_bench.c", "ivt_lr")]
 
-FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 120
+FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 140
 
 FORBIDDEN_CALL = re.compile(
     r"(?<![\w.>])(exit|_exit|_Exit|quick_exit|abort|assert|printf|vprintf|puts|putchar|perror|err|errx|warn|warnx)\s*\(")
 FORBIDDEN_STREAM = re.compile(r"\b(stdout|stderr)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 TYPE_T = re.compile(r"\btypedef\b[^;{}]*?\b(\w+_t)\s*;|\}\s*(\w+_t)\s*;")
+# A command line in a help text may show any name.
+EXAMPLE = re.compile(r"\btenebra \w+ ")
 LEXEME = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
 
@@ -194,7 +198,8 @@ class Checker:
             spelling = re.compile(r"(?<![A-Za-z0-9-])" + re.sub("[_-]", "[-_ ]?", re.escape(stem).replace(r"\-", "-"))
                                   + r"(?![A-Za-z0-9])", re.I)
             hits = [line for line, text in strings
-                    if (text.lower() == stem if stem in WORDS else spelling.search(text))]
+                    if (text.lower() == stem if stem in WORDS else spelling.search(text))
+                    and not (inside.startswith("app/") and EXAMPLE.search(text))]
             if stem not in WORDS:
                 hits += [code.count("\n", 0, match.start()) + 1 for match in spelling.finditer(code)]
                 # A comment may cite the paper that something comes from.
@@ -273,6 +278,7 @@ RIGHT = [
                      "    struct pair p = { 1, 2 };\n    snprintf(text, 3, \"x\");\n    back(step);\n    return p.a;\n}\n"
                      "_Static_assert(sizeof(int) >= 4, \"size\");\n"
                      "#define MANY(x) \\\n    static int x\n"),
+    ("src/app/a.c", 'static const char *const help = "  tenebra run -m some-net --method some-way";\n'),
     ("examples/a.c", "#include <tenebra.h>\n"),
 ]
 

@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # The shared library exports all functions that the public header declares, and nothing else.
 # NM, LIBRARY: from the command line.
 execute_process(COMMAND ${NM} -D --defined-only ${LIBRARY} OUTPUT_VARIABLE table COMMAND_ERROR_IS_FATAL ANY)

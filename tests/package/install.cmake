@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # Installs into a folder of its own (with a space in its name), moves it, and builds the example against it:
 # with find_package, shared and static, and with pkg-config. Each program must run and say how it is used.
 # BUILD, EXAMPLES, COMPILER, GENERATOR, LIBDIR: from the command line.
