@@ -41,8 +41,11 @@ typedef struct tn_tensor_row {
     size_t offset; /* of the slot in its struct      */
     tn_dim rows, cols;
     tn_presence presence;
-    size_t parts;  /* 0 counts as 1                  */
+    size_t parts;  /* at least 1                     */
 } tn_tensor_row;
+
+/* The name of a row's tensor number `number`. */
+void tn_tensor_name(const tn_tensor_row *row, size_t number, char *name, size_t size);
 
 /* Names stored as `stored`... mean `canonical`... */
 typedef struct tn_rename {

@@ -92,7 +92,7 @@ static void fill(matcher *m, const tn_tensor_row *row, size_t number, const tn_s
 static void match_one(matcher *m, const tn_tensor_row *row, size_t number)
 {
     char name[NAME_SIZE];
-    snprintf(name, sizeof name, row->name, number);
+    tn_tensor_name(row, number, name, sizeof name);
     size_t rows = m->config->dims[row->rows] * row->parts, cols = m->config->dims[row->cols];
     const tn_stored *stored = find(m, name);
     if (stored == NULL) {

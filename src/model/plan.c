@@ -97,16 +97,6 @@ void tn_plan_close(tn_plan *plan)
 
 /* -------------------------------------------------------------- tensors -- */
 
-/* A name of the backbone's table with its "%zu" filled in. */
-static void fill_name(const char *pattern, size_t number, char *name, size_t size)
-{
-    const char *hole = strstr(pattern, "%zu");
-    if (hole == NULL)
-        snprintf(name, size, "%s", pattern);
-    else
-        snprintf(name, size, "%.*s%zu%s", (int)(hole - pattern), pattern, number, hole + strlen("%zu"));
-}
-
 static bool ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), tail = strlen(end);
@@ -123,11 +113,11 @@ static tenebra_code plan_tensor(const tn_plan *plan, const tn_tensor_row *row, s
 {
     const tn_model_config *sizes = &plan->sizes;
     memset(tensor, 0, sizeof *tensor);
-    fill_name(row->name, number, tensor->name, sizeof tensor->name);
+    tn_tensor_name(row, number, tensor->name, sizeof tensor->name);
     tensor->matrix = row->matrix;
     tensor->scale = !row->matrix && !ends_with(row->name, ".bias");
     tensor->inputs = size_of(plan, row->cols);
-    tensor->shape[0] = size_of(plan, row->rows) * tn_max(row->parts, 1);
+    tensor->shape[0] = size_of(plan, row->rows) * row->parts;
     tensor->rank = row->matrix ? 2 : 1;
     tensor->shape[1] = tensor->inputs;
     if (row->cols == TN_DIM_PATCH) { /* published as a convolution over time, height and width */
