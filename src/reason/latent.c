@@ -1,5 +1,7 @@
 #include "reason/latent.h"
 
+#include "reason/parts.h"
+
 #include "base/checked.h"
 
 #include <string.h>
@@ -20,16 +22,11 @@ typedef struct latent_state {
     tenebra_step step;
 } latent_state;
 
-static tenebra_code full(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
-}
-
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error)
 {
     latent_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
     if (state == NULL)
-        return full(error);
+        return tn_memory_is_full(error);
     state->settings = *settings;
     if (settings->source == TN_PICKS_NONE)
         state->settings.picks = 0;
@@ -38,7 +35,7 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
     state->watched = tn_reasoner_take(reasoner, settings->picks + settings->steps + 1, sizeof *state->watched);
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
-        return full(error);
+        return tn_memory_is_full(error);
     reasoner->session->want_mean = settings->text == TN_TEXT_MEAN;
     reasoner->state = state;
     return TENEBRA_OK;
@@ -61,7 +58,7 @@ static tenebra_code choose(tn_reasoner *reasoner, latent_state *state, tenebra_e
     if (state->available == NULL) {
         state->available = tn_reasoner_take(reasoner, count + 1, sizeof *state->available);
         if (state->available == NULL)
-            return full(error);
+            return tn_memory_is_full(error);
         memset(state->available, true, count);
     }
     if (state->settings.source == TN_PICKS_REPEAT && state->done > 0) {
@@ -121,7 +118,7 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tenebra
 {
     tenebra_pick *picks = tn_reasoner_take(reasoner, state->pick_count + 1, sizeof *picks);
     if (picks == NULL)
-        return full(error);
+        return tn_memory_is_full(error);
     for (size_t i = 0; i < state->pick_count; i++)
         picks[i] = tn_reasoner_pick(reasoner, state->picks[i]);
     tn_session *session = reasoner->session;

@@ -1,5 +1,5 @@
 /* From a request to rows: pictures through the tower, messages through the chat template. */
-#include "reason/reasoner.h"
+#include "reason/parts.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -100,11 +100,6 @@ tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *err
 
 /* ------------------------------------------------------------- messages -- */
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
-}
-
 static tenebra_code copy_message(tn_reasoner *reasoner, const tenebra_message *from, tn_chat_message *to,
                                  tenebra_error *error)
 {
@@ -114,7 +109,7 @@ static tenebra_code copy_message(tn_reasoner *reasoner, const tenebra_message *f
                        from->role ? from->role : "");
     tn_chat_part *parts = tn_reasoner_take(reasoner, from->part_count + 1, sizeof *parts); /* one more for a cue */
     if (parts == NULL)
-        return no_memory(error);
+        return tn_memory_is_full(error);
     for (size_t p = 0; p < from->part_count; p++) {
         const tenebra_part *part = &from->parts[p];
         bool text = part->kind == TENEBRA_PART_TEXT;
@@ -138,7 +133,7 @@ tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_erro
     tn_chat_message *message = &script->messages[last - 1];
     tn_chat_part *parts = tn_reasoner_take(script->reasoner, message->part_count + 2, sizeof *parts);
     if (parts == NULL)
-        return no_memory(error);
+        return tn_memory_is_full(error);
     if (message->part_count > 0)
         memcpy(parts, message->parts, message->part_count * sizeof *parts);
     parts[message->part_count] = (tn_chat_part){ .text = text, .length = strlen(text) };
@@ -160,7 +155,7 @@ static tenebra_code encode_prompt(tn_reasoner *reasoner, const tn_chat_text *ren
         code = tn_ids_expand(&ids, model->config.image_token, counts, reasoner->picture_count, "images", error);
     int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count, sizeof *kept) : NULL;
     if (code == TENEBRA_OK && kept == NULL)
-        code = no_memory(error);
+        code = tn_memory_is_full(error);
     for (size_t i = 0; code == TENEBRA_OK && i < ids.count; i++) {
         kept[i] = ids.ids[i];
         if ((size_t)ids.ids[i] >= tn_model_vocabulary(model))
@@ -185,7 +180,7 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
     tn_script script = { reasoner, tn_reasoner_take(reasoner, request->message_count, sizeof *script.messages),
                          request->message_count };
     if (script.messages == NULL)
-        return no_memory(error);
+        return tn_memory_is_full(error);
     for (size_t m = 0; m < request->message_count; m++)
         TN_TRY(copy_message(reasoner, &request->messages[m], &script.messages[m], error));
     if (reasoner->method->arrange != NULL)

@@ -1,4 +1,4 @@
-#include "reason/reasoner.h"
+#include "reason/parts.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -24,108 +24,9 @@ void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size)
     return memory;
 }
 
-static tenebra_code memory_is_full(tenebra_error *error)
+tenebra_code tn_memory_is_full(tenebra_error *error)
 {
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
-}
-
-/* ------------------------------------------------------------ settings -- */
-
-double tn_setting_number(const tn_reasoner *reasoner, size_t option)
-{
-    return strtod(reasoner->values[option], NULL);
-}
-
-const char *tn_setting_text(const tn_reasoner *reasoner, size_t option)
-{
-    return reasoner->values[option];
-}
-
-/* The place of `value` among "a|b|c"; how many there are if it is none of them. */
-static size_t place_of_word(const char *words, const char *value)
-{
-    size_t length = strlen(value), place = 0;
-    for (;; place++) {
-        size_t word = strcspn(words, "|");
-        if (word == length && memcmp(words, value, length) == 0)
-            return place;
-        if (words[word] == '\0')
-            return place + 1;
-        words += word + 1;
-    }
-}
-
-static size_t count_words(const char *words)
-{
-    size_t count = 1;
-    for (; *words != '\0'; words++)
-        count += *words == '|';
-    return count;
-}
-
-size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option)
-{
-    return place_of_word(reasoner->method->options[option].argument, reasoner->values[option]);
-}
-
-static tenebra_code check_value(const tenebra_option *option, const char *value, tenebra_error *error)
-{
-    if (strchr(option->argument, '|') != NULL) {
-        if (place_of_word(option->argument, value) < count_words(option->argument))
-            return TENEBRA_OK;
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not one of %s", value, option->argument);
-    }
-    if (option->minimum == 0 && option->maximum == 0) /* free text */
-        return TENEBRA_OK;
-    char *end;
-    double number = strtod(value, &end);
-    if (end == value || *end != '\0' || !(number >= option->minimum && number <= option->maximum) ||
-        number != floor(number))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not a whole number from %g to %g", value,
-                       option->minimum, option->maximum);
-    return TENEBRA_OK;
-}
-
-static tenebra_code read_settings(tn_reasoner *reasoner, tenebra_error *error)
-{
-    const tenebra_request *request = reasoner->request;
-    const tenebra_option *options = reasoner->method->options;
-    size_t count = 0;
-    while (options[count].name != NULL)
-        count++;
-    reasoner->values = tn_reasoner_take(reasoner, count + 1, sizeof *reasoner->values);
-    tenebra_setting *effective = tn_reasoner_take(reasoner, count + 1, sizeof *effective);
-    if (reasoner->values == NULL || effective == NULL)
-        return memory_is_full(error);
-    for (size_t i = 0; i < count; i++)
-        reasoner->values[i] = options[i].value;
-    for (size_t s = 0; s < request->setting_count; s++) {
-        const tenebra_setting *setting = &request->settings[s];
-        size_t i = 0;
-        while (i < count && strcmp(options[i].name, setting->name) != 0)
-            i++;
-        if (i == count)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, setting->name, "method %s has no such option",
-                           reasoner->method->name);
-        TN_TRY(check_value(&options[i], setting->value, error));
-        reasoner->values[i] = setting->value;
-    }
-    for (size_t i = 0; i < count; i++)
-        effective[i] = (tenebra_setting){ options[i].name, reasoner->values[i] };
-    reasoner->trace.settings = effective;
-    reasoner->trace.setting_count = count;
-    return TENEBRA_OK;
-}
-
-static tenebra_code read_positions(tn_reasoner *reasoner, tenebra_error *error)
-{
-    const char *word = reasoner->request->positions;
-    reasoner->sequential = reasoner->method->sequential;
-    if (word != NULL && strcmp(word, "sequential") != 0 && strcmp(word, "mrope") != 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "positions", "'%s' is not one of sequential|mrope", word);
-    if (word != NULL)
-        reasoner->sequential = word[0] == 's';
-    return TENEBRA_OK;
 }
 
 /* ------------------------------------------------------------- opening -- */
@@ -150,7 +51,7 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->scores = tn_arena_take(kept, session->capacity, sizeof *reasoner->scores);
     reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
     if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->text == NULL)
-        return memory_is_full(error);
+        return tn_memory_is_full(error);
     reasoner->text[0] = '\0';
     return TENEBRA_OK;
 }
@@ -184,8 +85,8 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
                        "the temperature must be at least 0 and top-p between 0 and 1");
     if (request->lens > TN_LENS_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lens", "at most %d tokens can be read from a latent", TN_LENS_MAX);
-    TN_TRY(read_settings(reasoner, error));
-    TN_TRY(read_positions(reasoner, error));
+    TN_TRY(tn_reasoner_read_settings(reasoner, error));
+    TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));
     reasoner->sampler.temperature = request->temperature;
     reasoner->sampler.top_k = request->top_k;
@@ -340,7 +241,7 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(find_candidates(reasoner, error));
     tn_position *positions = tn_arena_take(&session->kept, count, sizeof *positions);
     if (positions == NULL)
-        return memory_is_full(error);
+        return tn_memory_is_full(error);
     TN_TRY(prompt_positions(reasoner, positions, error));
     reasoner->span_count = 0;
     reasoner->next_position = 0;
@@ -473,87 +374,5 @@ tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, s
     reasoner->prompt_count = count;
     TN_TRY(run_pass(reasoner, &again, error));
     reasoner->trace.total_ms = tn_clock_ms() - start;
-    return TENEBRA_OK;
-}
-
-/* ---------------------------------------------------------------- steps -- */
-
-tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
-{
-    const tn_candidate_row *row = &reasoner->candidates[candidate];
-    const tn_picture *picture = &reasoner->pictures[row->picture];
-    size_t merge = reasoner->session->model->config.vision.spatial_merge_size;
-    tn_rectangle place = { 0 };
-    tn_token_rectangle(row->index, picture->grid.t, picture->grid.h, picture->grid.w, merge, picture->width,
-                       picture->height, &place, NULL);
-    return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
-                           place.x0, place.y0, place.x1, place.y1 };
-}
-
-tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error)
-{
-    if (reasoner->step_count == reasoner->step_capacity)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "steps", "more than %zu latent steps", reasoner->step_capacity);
-    reasoner->steps[reasoner->step_count++] = *step;
-    reasoner->trace.step_count = reasoner->step_count;
-    tenebra_event event = { TENEBRA_EVENT_STEP, &reasoner->trace, step, reasoner->step_count - 1, NULL };
-    const tenebra_request *request = reasoner->request;
-    if (request->on_event != NULL && !request->on_event(request->user, &event))
-        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
-    return TENEBRA_OK;
-}
-
-/* The `wanted` largest logits in falling order, as probabilities. */
-static void read_top(const tn_tensor *logits, tenebra_lens *lens, size_t wanted)
-{
-    double total = 0, largest = (double)logits->data[tn_sample_greedy(logits->data, logits->cols)];
-    for (size_t i = 0; i < logits->cols; i++)
-        total += exp((double)logits->data[i] - largest);
-    for (size_t n = 0; n < wanted; n++) {
-        size_t best = logits->cols;
-        for (size_t i = 0; i < logits->cols; i++) {
-            bool taken = false;
-            for (size_t before = 0; before < n && !taken; before++)
-                taken = lens[before].token == (int32_t)i;
-            if (!taken && (best == logits->cols || logits->data[i] > logits->data[best]))
-                best = i;
-        }
-        lens[n] = (tenebra_lens){ (int32_t)best, "", exp((double)logits->data[best] - largest) / total };
-    }
-}
-
-/* The token's text; a spare row of the head has none. */
-static tenebra_code name_token(tn_reasoner *reasoner, tenebra_lens *lens, tenebra_error *error)
-{
-    const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
-    tn_text text = { 0 };
-    if (tokenizer == NULL || (size_t)lens->token >= tn_tokenizer_size(tokenizer))
-        return TENEBRA_OK;
-    TN_TRY(tn_tokenizer_decode(tokenizer, &lens->token, 1, false, &text, error));
-    char *kept = tn_reasoner_take(reasoner, text.length + 1, 1);
-    if (kept != NULL && text.length > 0)
-        memcpy(kept, text.data, text.length);
-    tn_text_free(&text);
-    lens->text = kept ? kept : "";
-    return TENEBRA_OK;
-}
-
-tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
-                              tenebra_error *error)
-{
-    tn_session *session = reasoner->session;
-    size_t wanted = tn_min(reasoner->request->lens, session->logits.cols);
-    *count = 0;
-    if (wanted == 0)
-        return TENEBRA_OK;
-    tenebra_lens *rows = tn_reasoner_take(reasoner, wanted, sizeof *rows);
-    if (rows == NULL)
-        return memory_is_full(error);
-    TN_TRY(tn_session_logits(session, normed, error));
-    read_top(&session->logits, rows, wanted);
-    for (size_t i = 0; i < wanted; i++)
-        TN_TRY(name_token(reasoner, &rows[i], error));
-    *lens = rows;
-    *count = wanted;
     return TENEBRA_OK;
 }

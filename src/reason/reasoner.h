@@ -129,16 +129,4 @@ struct tn_script {
 /* Adds text to the end of the last message of the user. The text must outlive the pass. */
 tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error);
 
-/* Decodes, resizes and encodes the request's pictures in order. */
-tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
-
-/* Renders the messages (after method->arrange) to ids with image tokens expanded. */
-tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
-
-/* Appends generated token `token` to the text, finds stop texts, tells the caller what is new.
- * Errors: CANCELLED, LIMIT. */
-tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error);
-/* Gives out what was held back. */
-tenebra_code tn_stream_end(tn_reasoner *reasoner, tenebra_error *error);
-
 #endif

@@ -1,5 +1,5 @@
 /* The answer's text as it grows: whole characters only, and nothing that may still become a stop text. */
-#include "reason/reasoner.h"
+#include "reason/parts.h"
 
 #include "base/checked.h"
 

@@ -1,0 +1,26 @@
+/* What the files of the reasoner share among themselves. */
+#ifndef TN_REASON_PARTS_H
+#define TN_REASON_PARTS_H
+
+#include "reason/reasoner.h"
+
+/* LIMIT: the memory of one question is full. */
+tenebra_code tn_memory_is_full(tenebra_error *error);
+
+/* Values of the method's options in effect, checked and echoed in the trace. Errors: ARGUMENT. */
+tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
+tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Decodes, resizes and encodes the request's pictures in order. */
+tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Renders the messages (after method->arrange) to ids with image tokens expanded. */
+tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Appends generated token `token` to the text, finds stop texts, tells the caller what is new.
+ * Errors: CANCELLED, LIMIT. */
+tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error);
+/* Gives out what was held back. */
+tenebra_code tn_stream_end(tn_reasoner *reasoner, tenebra_error *error);
+
+#endif

@@ -1,0 +1,102 @@
+/* Settings: what a request asks of a method, checked against the method's options. */
+#include "reason/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+double tn_setting_number(const tn_reasoner *reasoner, size_t option)
+{
+    return strtod(reasoner->values[option], NULL);
+}
+
+const char *tn_setting_text(const tn_reasoner *reasoner, size_t option)
+{
+    return reasoner->values[option];
+}
+
+/* The place of `value` among "a|b|c"; how many there are if it is none of them. */
+static size_t place_of_word(const char *words, const char *value)
+{
+    size_t length = strlen(value), place = 0;
+    for (;; place++) {
+        size_t word = strcspn(words, "|");
+        if (word == length && memcmp(words, value, length) == 0)
+            return place;
+        if (words[word] == '\0')
+            return place + 1;
+        words += word + 1;
+    }
+}
+
+static size_t count_words(const char *words)
+{
+    size_t count = 1;
+    for (; *words != '\0'; words++)
+        count += *words == '|';
+    return count;
+}
+
+size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option)
+{
+    return place_of_word(reasoner->method->options[option].argument, reasoner->values[option]);
+}
+
+static tenebra_code check_value(const tenebra_option *option, const char *value, tenebra_error *error)
+{
+    if (strchr(option->argument, '|') != NULL) {
+        if (place_of_word(option->argument, value) < count_words(option->argument))
+            return TENEBRA_OK;
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not one of %s", value, option->argument);
+    }
+    if (option->minimum == 0 && option->maximum == 0) /* free text */
+        return TENEBRA_OK;
+    char *end;
+    double number = strtod(value, &end);
+    if (end == value || *end != '\0' || !(number >= option->minimum && number <= option->maximum) ||
+        number != floor(number))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not a whole number from %g to %g", value,
+                       option->minimum, option->maximum);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    const tenebra_option *options = reasoner->method->options;
+    size_t count = 0;
+    while (options[count].name != NULL)
+        count++;
+    reasoner->values = tn_reasoner_take(reasoner, count + 1, sizeof *reasoner->values);
+    tenebra_setting *effective = tn_reasoner_take(reasoner, count + 1, sizeof *effective);
+    if (reasoner->values == NULL || effective == NULL)
+        return tn_memory_is_full(error);
+    for (size_t i = 0; i < count; i++)
+        reasoner->values[i] = options[i].value;
+    for (size_t s = 0; s < request->setting_count; s++) {
+        const tenebra_setting *setting = &request->settings[s];
+        size_t i = 0;
+        while (i < count && strcmp(options[i].name, setting->name) != 0)
+            i++;
+        if (i == count)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, setting->name, "method %s has no such option",
+                           reasoner->method->name);
+        TN_TRY(check_value(&options[i], setting->value, error));
+        reasoner->values[i] = setting->value;
+    }
+    for (size_t i = 0; i < count; i++)
+        effective[i] = (tenebra_setting){ options[i].name, reasoner->values[i] };
+    reasoner->trace.settings = effective;
+    reasoner->trace.setting_count = count;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const char *word = reasoner->request->positions;
+    reasoner->sequential = reasoner->method->sequential;
+    if (word != NULL && strcmp(word, "sequential") != 0 && strcmp(word, "mrope") != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "positions", "'%s' is not one of sequential|mrope", word);
+    if (word != NULL)
+        reasoner->sequential = word[0] == 's';
+    return TENEBRA_OK;
+}

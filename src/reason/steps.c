@@ -1,0 +1,86 @@
+/* What the trace tells of a latent step: picks, and what the head reads from a hidden state. */
+#include "reason/parts.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
+{
+    const tn_candidate_row *row = &reasoner->candidates[candidate];
+    const tn_picture *picture = &reasoner->pictures[row->picture];
+    size_t merge = reasoner->session->model->config.vision.spatial_merge_size;
+    tn_rectangle place = { 0 };
+    tn_token_rectangle(row->index, picture->grid.t, picture->grid.h, picture->grid.w, merge, picture->width,
+                       picture->height, &place, NULL);
+    return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
+                           place.x0, place.y0, place.x1, place.y1 };
+}
+
+tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error)
+{
+    if (reasoner->step_count == reasoner->step_capacity)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "steps", "more than %zu latent steps", reasoner->step_capacity);
+    reasoner->steps[reasoner->step_count++] = *step;
+    reasoner->trace.step_count = reasoner->step_count;
+    tenebra_event event = { TENEBRA_EVENT_STEP, &reasoner->trace, step, reasoner->step_count - 1, NULL };
+    const tenebra_request *request = reasoner->request;
+    if (request->on_event != NULL && !request->on_event(request->user, &event))
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+    return TENEBRA_OK;
+}
+
+/* The `wanted` largest logits in falling order, as probabilities. */
+static void read_top(const tn_tensor *logits, tenebra_lens *lens, size_t wanted)
+{
+    double total = 0, largest = (double)logits->data[tn_sample_greedy(logits->data, logits->cols)];
+    for (size_t i = 0; i < logits->cols; i++)
+        total += exp((double)logits->data[i] - largest);
+    for (size_t n = 0; n < wanted; n++) {
+        size_t best = logits->cols;
+        for (size_t i = 0; i < logits->cols; i++) {
+            bool taken = false;
+            for (size_t before = 0; before < n && !taken; before++)
+                taken = lens[before].token == (int32_t)i;
+            if (!taken && (best == logits->cols || logits->data[i] > logits->data[best]))
+                best = i;
+        }
+        lens[n] = (tenebra_lens){ (int32_t)best, "", exp((double)logits->data[best] - largest) / total };
+    }
+}
+
+/* The token's text; a spare row of the head has none. */
+static tenebra_code name_token(tn_reasoner *reasoner, tenebra_lens *lens, tenebra_error *error)
+{
+    const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
+    tn_text text = { 0 };
+    if (tokenizer == NULL || (size_t)lens->token >= tn_tokenizer_size(tokenizer))
+        return TENEBRA_OK;
+    TN_TRY(tn_tokenizer_decode(tokenizer, &lens->token, 1, false, &text, error));
+    char *kept = tn_reasoner_take(reasoner, text.length + 1, 1);
+    if (kept != NULL && text.length > 0)
+        memcpy(kept, text.data, text.length);
+    tn_text_free(&text);
+    lens->text = kept ? kept : "";
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
+                              tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    size_t wanted = tn_min(reasoner->request->lens, session->logits.cols);
+    *count = 0;
+    if (wanted == 0)
+        return TENEBRA_OK;
+    tenebra_lens *rows = tn_reasoner_take(reasoner, wanted, sizeof *rows);
+    if (rows == NULL)
+        return tn_memory_is_full(error);
+    TN_TRY(tn_session_logits(session, normed, error));
+    read_top(&session->logits, rows, wanted);
+    for (size_t i = 0; i < wanted; i++)
+        TN_TRY(name_token(reasoner, &rows[i], error));
+    *lens = rows;
+    *count = wanted;
+    return TENEBRA_OK;
+}
