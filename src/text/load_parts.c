@@ -8,14 +8,15 @@
 tenebra_code tn_vocabulary_largest_id(const json_t *vocab, size_t *largest, const char *name,
                                       tenebra_error *error)
 {
+    char shown[TN_SHOWN_SIZE];
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)vocab, key, value) {
         json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || (size_t)id >= TN_VOCABULARY_LIMIT)
             return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
-                           "the id of token \"%.60s\" must be a whole number from 0 to %zu", key,
-                           TN_VOCABULARY_LIMIT - 1);
+                           "the id of token \"%s\" must be a whole number from 0 to %zu",
+                           tn_text_show(key, strlen(key), shown), TN_VOCABULARY_LIMIT - 1);
         *largest = tn_max(*largest, (size_t)id);
     }
     return TENEBRA_OK;
@@ -58,9 +59,10 @@ static tenebra_code check_flags(const json_t *token, const char *content, const 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         bool asked = false;
         TN_TRY(tn_json_bool(token, flags[i], &asked, name, error));
+        char shown[TN_SHOWN_SIZE];
         if (asked)
-            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "added token \"%.60s\" asks for \"%s\"", content,
-                           flags[i]);
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "added token \"%s\" asks for \"%s\"",
+                           tn_text_show(content, strlen(content), shown), flags[i]);
     }
     return TENEBRA_OK;
 }

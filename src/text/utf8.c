@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,4 +140,23 @@ tenebra_code tn_text_append_lossy(tn_text *text, const char *bytes, size_t lengt
         i += size;
     }
     return tn_text_append(text, bytes + sound, length - sound, error);
+}
+
+const char *tn_text_show(const char *bytes, size_t length, char shown[TN_SHOWN_SIZE])
+{
+    enum { ESCAPED = 16, DOTS = 4 }; /* room that one character and the end may need */
+    size_t used = 0, i = 0;
+    while (i < length && used + ESCAPED + DOTS <= TN_SHOWN_SIZE) {
+        int32_t c;
+        size_t size = tn_utf8_read(bytes + i, length - i, &c);
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0))
+            for (size_t k = 0; k < size; k++)
+                used += (size_t)snprintf(shown + used, 5, "\\x%02X", (unsigned)(unsigned char)bytes[i + k]);
+        else
+            for (size_t k = 0; k < size; k++)
+                shown[used++] = bytes[i + k];
+        i += size;
+    }
+    snprintf(shown + used, DOTS, "%s", i < length ? "..." : "");
+    return shown;
 }

@@ -34,6 +34,11 @@ bool tn_utf8_valid(const char *bytes, size_t length);
 /* Appends `bytes` with U+FFFD for each maximal ill-formed part. */
 tenebra_code tn_text_append_lossy(tn_text *text, const char *bytes, size_t length, tenebra_error *error);
 
+/* Bytes as they may stand in an error: escapes for control characters and stray bytes, and
+ * "..." behind the first 80 bytes or so. Returns `shown`, zero-terminated. */
+enum { TN_SHOWN_SIZE = 96 };
+const char *tn_text_show(const char *bytes, size_t length, char shown[TN_SHOWN_SIZE]);
+
 #define TN_REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 #endif

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Printing a token in an error: its first bytes, whatever they are. */
-#define SHOWN(length) ((int)tn_min((length), 60))
-
 /* Room that the tables keep for tokens added after loading. */
 enum { ADDED_ROOM = 1024 };
 
@@ -94,23 +91,25 @@ int32_t tn_vocabulary_find(const tn_vocabulary *vocabulary, const char *bytes, s
 tenebra_code tn_vocabulary_put(tn_vocabulary *vocabulary, size_t id, const char *bytes, size_t length,
                                const char *name, tenebra_error *error)
 {
+    char shown[TN_SHOWN_SIZE], first[TN_SHOWN_SIZE];
     if (length == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "token %zu is empty", id);
     if (id >= vocabulary->count)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
-                       "token \"%.*s\" has the id %zu, but %zu tokens must have the ids from 0 without a gap",
-                       SHOWN(length), bytes, id, vocabulary->count);
+                       "token \"%s\" has the id %zu, but %zu tokens must have the ids from 0 without a gap",
+                       tn_text_show(bytes, length, shown), id, vocabulary->count);
     size_t slot = name_slot(vocabulary, bytes, length);
     int32_t other = vocabulary->names[slot];
     if (other >= 0 && (size_t)other == id)
         return TENEBRA_OK;
     if (other >= 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "token \"%.*s\" has two ids, %d and %zu",
-                       SHOWN(length), bytes, (int)other, id);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "token \"%s\" has two ids, %d and %zu",
+                       tn_text_show(bytes, length, shown), (int)other, id);
     tn_token *token = &vocabulary->tokens[id];
     if (token->known)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "id %zu belongs to two tokens, \"%.*s\" and \"%.*s\"",
-                       id, SHOWN((size_t)token->length), vocabulary->pool.data + token->offset, SHOWN(length), bytes);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "id %zu belongs to two tokens, \"%s\" and \"%s\"", id,
+                       tn_text_show(vocabulary->pool.data + token->offset, token->length, first),
+                       tn_text_show(bytes, length, shown));
     if (length > UINT32_MAX || vocabulary->pool.length > UINT32_MAX - length)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, name, "the tokens have more than 4 GiB of text");
     token->offset = (uint32_t)vocabulary->pool.length;
@@ -146,13 +145,14 @@ tenebra_code tn_vocabulary_merge(tn_vocabulary *vocabulary, const char *sum, siz
     if (rank >= vocabulary->merge_slots / 2)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, name, "has more merges than announced");
     const char *right = sum + left_length;
+    char shown[TN_SHOWN_SIZE], second[TN_SHOWN_SIZE];
     tn_merge merge = { tn_vocabulary_find(vocabulary, sum, left_length),
                        tn_vocabulary_find(vocabulary, right, right_length),
                        tn_vocabulary_find(vocabulary, sum, length), (uint32_t)rank };
     if (merge.left < 0 || merge.right < 0 || merge.merged < 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
-                       "merge %zu of \"%.*s\" and \"%.*s\": the vocabulary lacks %s", rank,
-                       SHOWN(left_length), sum, SHOWN(right_length), right,
+                       "merge %zu of \"%s\" and \"%s\": the vocabulary lacks %s", rank,
+                       tn_text_show(sum, left_length, shown), tn_text_show(right, right_length, second),
                        merge.left < 0 ? "the first" : merge.right < 0 ? "the second" : "their sum");
     size_t slot = merge_slot(vocabulary, merge.left, merge.right);
     if (vocabulary->merges[slot].left >= 0)
@@ -202,10 +202,11 @@ static tenebra_code grow(tn_vocabulary *vocabulary, tenebra_error *error)
 tenebra_code tn_vocabulary_add(tn_vocabulary *vocabulary, const char *bytes, size_t length, bool special,
                                int32_t *id, tenebra_error *error)
 {
+    char shown[TN_SHOWN_SIZE];
     int32_t other = tn_vocabulary_find(vocabulary, bytes, length);
     if (other >= 0)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vocabulary", "already has the token \"%.*s\", id %d",
-                       SHOWN(length), bytes, (int)other);
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vocabulary", "already has the token \"%s\", id %d",
+                       tn_text_show(bytes, length, shown), (int)other);
     TN_TRY(grow(vocabulary, error));
     size_t last = vocabulary->count - 1;
     tenebra_code code = tn_vocabulary_put(vocabulary, last, bytes, length, "vocabulary", error);

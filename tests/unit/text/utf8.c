@@ -85,6 +85,21 @@ static void refuses_a_length_that_wraps(void **state)
     tn_text_free(&text);
 }
 
+static void shows_any_bytes_in_errors(void **state)
+{
+    (void)state;
+    char shown[TN_SHOWN_SIZE], all[256];
+    assert_string_equal(tn_text_show("a\n\xC3\xA9\xFF\xC2\x85", 7, shown), "a\\x0A\xC3\xA9\\xFF\\xC2\\x85");
+    assert_string_equal(tn_text_show("", 0, shown), "");
+    for (int filler = 0; filler < 4; filler++) {
+        memset(all, "\xFF" "a\x01\xF0"[filler], sizeof all);
+        tn_text_show(all, sizeof all, shown);
+        assert_true(strlen(shown) < TN_SHOWN_SIZE && strlen(shown) > 60);
+        assert_string_equal(shown + strlen(shown) - 3, "...");
+        assert_true(tn_utf8_valid(shown, strlen(shown)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +107,7 @@ int main(void)
         cmocka_unit_test(writes_what_it_reads),
         cmocka_unit_test(replaces_maximal_ill_formed_parts),
         cmocka_unit_test(refuses_a_length_that_wraps),
+        cmocka_unit_test(shows_any_bytes_in_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
