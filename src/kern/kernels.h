@@ -58,7 +58,7 @@ typedef struct tn_kernels {
     /* c[i, j] += sum_l a[i row_a + l column_a] b[l, j]   for i < m, j < n, l < k; rows of b and c are
      * ldb and ldc apart. Small dense blocks of attention (m up to some 100, n and k up to 128). Each
      * output is one chain of additions over rising l that starts at its old value, so its bits depend
-     * neither on m and n nor on its place. NULL: not in this set; the operations then use axpy. */
+     * neither on m and n nor on its place. */
     void (*multiply)(const tn_real *a, size_t row_a, size_t column_a, const tn_real *b, size_t ldb,
                      size_t m, size_t n, size_t k, tn_real *c, size_t ldc);
 } tn_kernels;

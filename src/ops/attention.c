@@ -14,19 +14,26 @@ enum { CAUSAL_ROWS = 64, FULL_ROWS = 128 };
 
 /* ------------------------------------------------- shared with backward -- */
 
+/* Sixteen rows at a time, so that each cache line of `out` is written once: its rows are 512 bytes apart
+ * and share few sets of the first-level cache. */
+enum { TRANSPOSE_ROWS = 16 };
+
 size_t tn_transpose(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out)
 {
-    size_t padded = tn_pieces(count, 16) * 16, j = 0;
-    for (; j + 4 <= count; j += 4) {
-        const tn_real *a = rows + j * stride, *b = a + stride, *c = b + stride, *d = c + stride;
+    size_t padded = tn_pieces(count, TRANSPOSE_ROWS) * TRANSPOSE_ROWS;
+    for (size_t j = 0; j < padded; j += TRANSPOSE_ROWS) {
+        const tn_real *from = rows + j * stride;
+        size_t here = tn_min(TRANSPOSE_ROWS, count - j);
         for (size_t i = 0; i < width; i++) {
             tn_real *to = out + i * TN_KEY_BLOCK + j;
-            to[0] = a[i], to[1] = b[i], to[2] = c[i], to[3] = d[i];
+            if (here == TRANSPOSE_ROWS)
+                for (size_t l = 0; l < TRANSPOSE_ROWS; l++)
+                    to[l] = from[l * stride + i];
+            else
+                for (size_t l = 0; l < TRANSPOSE_ROWS; l++)
+                    to[l] = l < here ? from[l * stride + i] : 0;
         }
     }
-    for (; j < padded; j++)
-        for (size_t i = 0; i < width; i++)
-            out[i * TN_KEY_BLOCK + j] = j < count ? rows[j * stride + i] : 0;
     return padded;
 }
 
@@ -40,18 +47,6 @@ void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_
             for (size_t i = 0; i < a->head_dim; i++)
                 *out++ = from[i] * factor;
         }
-}
-
-void tn_multiply(const tn_kernels *kernels, const tn_real *a, size_t row_a, size_t column_a,
-                 const tn_real *b, size_t ldb, size_t m, size_t n, size_t k, tn_real *c, size_t ldc)
-{
-    if (kernels->multiply != NULL) {
-        kernels->multiply(a, row_a, column_a, b, ldb, m, n, k, c, ldc);
-        return;
-    }
-    for (size_t i = 0; i < m; i++)
-        for (size_t l = 0; l < k; l++)
-            kernels->axpy(c + i * ldc, a[i * row_a + l * column_a], b + l * ldb, n);
 }
 
 double tn_attend_work(const tn_attend *a)
@@ -112,15 +107,15 @@ static void mix_values(const tn_attend *a, const tn_query_block *block, const at
 {
     size_t m = block->count * a->group, d = a->head_dim, stride = a->keys.stride;
     size_t common = block->visible > key ? tn_min(count, block->visible - key) : 0;
-    tn_multiply(a->kernels, s->scores, TN_KEY_BLOCK, 1, v, stride, m, d, common, s->sum, d);
+    a->kernels->multiply(s->scores, TN_KEY_BLOCK, 1, v, stride, m, d, common, s->sum, d);
     if (common == count)
         return;
     for (size_t r = 0; r < m; r++) {
         size_t end = tn_visible_end(a, block, r % block->count);
         size_t seen = end > key ? tn_min(count, end - key) : 0;
         if (seen > common)
-            tn_multiply(a->kernels, s->scores + r * TN_KEY_BLOCK + common, 0, 1, v + common * stride, stride,
-                        1, d, seen - common, s->sum + r * d, d);
+            a->kernels->multiply(s->scores + r * TN_KEY_BLOCK + common, 0, 1, v + common * stride, stride, 1, d,
+                                 seen - common, s->sum + r * d, d);
     }
 }
 
@@ -132,7 +127,7 @@ static void attend_keys(const tn_attend *a, const tn_query_block *block, size_t 
     size_t padded = tn_transpose(a->keys.k + offset, a->keys.stride, count, d, s->keys);
     for (size_t r = 0; r < m; r++)
         memset(s->scores + r * TN_KEY_BLOCK, 0, padded * sizeof(tn_real));
-    tn_multiply(a->kernels, s->q, d, 1, s->keys, TN_KEY_BLOCK, m, padded, d, s->scores, TN_KEY_BLOCK);
+    a->kernels->multiply(s->q, d, 1, s->keys, TN_KEY_BLOCK, m, padded, d, s->scores, TN_KEY_BLOCK);
     for (size_t r = 0; r < m; r++) {
         size_t end = tn_visible_end(a, block, r % block->count);
         if (end > key)
@@ -182,6 +177,17 @@ static void attend_chunk(void *argument, size_t chunk, size_t worker)
 
 /* ------------------------------------------------------------------ tap -- */
 
+/* The tapped key rows begin .. begin+count-1, transposed, the remaining columns zeroed. */
+static void transpose_tapped(const tn_attend *a, size_t kv_head, size_t begin, size_t count, tn_real *out)
+{
+    for (size_t j = 0; j < TN_KEY_BLOCK; j++) {
+        const tn_real *key = j < count ? a->keys.k + a->tap->keys[begin + j] * a->keys.stride +
+                                             kv_head * a->head_dim : NULL;
+        for (size_t i = 0; i < a->head_dim; i++)
+            out[i * TN_KEY_BLOCK + j] = key != NULL ? key[i] : 0;
+    }
+}
+
 /* The probabilities of the tapped row at the chosen keys, for all heads of one group: the scores are
  * computed as in the forward, the softmax is the one over all visible keys that the forward found. */
 static void tap_chunk(void *argument, size_t kv_head, size_t worker)
@@ -193,19 +199,17 @@ static void tap_chunk(void *argument, size_t kv_head, size_t worker)
     tn_gather_heads(a, &row, kv_head, a->q.data, a->scale, s.q);
     for (size_t begin = 0; begin < tap->count; begin += TN_KEY_BLOCK) {
         size_t count = tn_min(TN_KEY_BLOCK, tap->count - begin);
-        for (size_t j = 0; j < TN_KEY_BLOCK; j++)
-            for (size_t i = 0; i < a->head_dim; i++)
-                s.keys[i * TN_KEY_BLOCK + j] =
-                    j < count ? a->keys.k[tap->keys[begin + j] * a->keys.stride + kv_head * a->head_dim + i] : 0;
+        transpose_tapped(a, kv_head, begin, count, s.keys);
+        memset(s.scores, 0, a->group * TN_KEY_BLOCK * sizeof(tn_real));
+        a->kernels->multiply(s.q, a->head_dim, 1, s.keys, TN_KEY_BLOCK, a->group, TN_KEY_BLOCK, a->head_dim,
+                             s.scores, TN_KEY_BLOCK);
         for (size_t g = 0; g < a->group; g++) {
             size_t head = kv_head * a->group + g;
-            tn_real inverse = 1 / a->tap_total[head], *to = tap->rows + head * tap->count + begin;
-            memset(s.scores, 0, TN_KEY_BLOCK * sizeof(tn_real));
-            tn_multiply(a->kernels, s.q + g * a->head_dim, 0, 1, s.keys, TN_KEY_BLOCK, 1, TN_KEY_BLOCK,
-                        a->head_dim, s.scores, TN_KEY_BLOCK);
-            a->kernels->exp_sum(s.scores, count, a->tap_peak[head]);
+            tn_real *scores = s.scores + g * TN_KEY_BLOCK, *to = tap->rows + head * tap->count + begin;
+            tn_real inverse = 1 / a->tap_total[head];
+            a->kernels->exp_sum(scores, count, a->tap_peak[head]);
             for (size_t j = 0; j < count; j++)
-                to[j] = s.scores[j] * inverse;
+                to[j] = scores[j] * inverse;
         }
     }
 }

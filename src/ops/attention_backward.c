@@ -65,8 +65,8 @@ static void derive_tile(const tn_attend *a, const tn_query_block *block, size_t 
         memset(s->p + r * TN_KEY_BLOCK, 0, padded * sizeof(tn_real));
         memset(s->ds + r * TN_KEY_BLOCK, 0, padded * sizeof(tn_real));
     }
-    tn_multiply(a->kernels, s->q, d, 1, s->keys, TN_KEY_BLOCK, m, padded, d, s->p, TN_KEY_BLOCK);
-    tn_multiply(a->kernels, s->d_out, d, 1, s->values, TN_KEY_BLOCK, m, padded, d, s->ds, TN_KEY_BLOCK);
+    a->kernels->multiply(s->q, d, 1, s->keys, TN_KEY_BLOCK, m, padded, d, s->p, TN_KEY_BLOCK);
+    a->kernels->multiply(s->d_out, d, 1, s->values, TN_KEY_BLOCK, m, padded, d, s->ds, TN_KEY_BLOCK);
     for (size_t r = 0; r < m; r++) {
         size_t end = tn_visible_end(a, block, r % block->count), seen = end > key ? tn_min(count, end - key) : 0;
         size_t head = kv_head * a->group + r / block->count, row = block->begin + r % block->count;
@@ -101,7 +101,7 @@ static void dq_chunk(void *argument, size_t chunk, size_t worker)
         size_t count = tn_min(TN_KEY_BLOCK, end - key), offset = key * a->keys.stride + kv_head * d;
         transpose_keys(a, offset, count, &s);
         derive_tile(a, block, kv_head, &s, key, count);
-        tn_multiply(a->kernels, s.ds, TN_KEY_BLOCK, 1, a->keys.k + offset, a->keys.stride, m, d, count, s.sum, d);
+        a->kernels->multiply(s.ds, TN_KEY_BLOCK, 1, a->keys.k + offset, a->keys.stride, m, d, count, s.sum, d);
     }
     for (size_t r = 0; r < m; r++) {
         size_t head = kv_head * a->group + r / block->count, row = block->begin + r % block->count;
@@ -128,9 +128,9 @@ static void dkv_chunk(void *argument, size_t chunk, size_t worker)
         gather_queries(a, block, kv_head, &s);
         derive_tile(a, block, kv_head, &s, keys->begin, keys->count);
         if (a->keys.dv != NULL)
-            tn_multiply(a->kernels, s.p, 1, TN_KEY_BLOCK, s.d_out, d, keys->count, d, m, a->keys.dv + offset, stride);
+            a->kernels->multiply(s.p, 1, TN_KEY_BLOCK, s.d_out, d, keys->count, d, m, a->keys.dv + offset, stride);
         if (a->keys.dk != NULL)
-            tn_multiply(a->kernels, s.ds, 1, TN_KEY_BLOCK, s.q, d, keys->count, d, m, a->keys.dk + offset, stride);
+            a->kernels->multiply(s.ds, 1, TN_KEY_BLOCK, s.q, d, keys->count, d, m, a->keys.dk + offset, stride);
     }
 }
 

@@ -115,10 +115,6 @@ void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_
 /* Multiply-adds of the forward. */
 double tn_attend_work(const tn_attend *a);
 
-/* c[i, j] += sum_l a[i row_a + l column_a] b[l, j], see tn_kernels.multiply. */
-void tn_multiply(const tn_kernels *kernels, const tn_real *a, size_t row_a, size_t column_a,
-                 const tn_real *b, size_t ldb, size_t m, size_t n, size_t k, tn_real *c, size_t ldc);
-
 void tn_attention_backward(tn_ops *ops, tn_node *node);
 
 #endif

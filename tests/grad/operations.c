@@ -65,7 +65,8 @@ static tn_tensor build_compose(gradient_case *c)
         constant.data[i] = 0.1 * (double)i;
     tn_vector scale = vector(c, 2);
     tn_tensor normed = tn_op_rms_norm(&c->ops, y, &scale, 1e-6);
-    const tn_row_ref refs[] = { { x, 2 }, { late, 1 }, { normed, 0 }, { constant, 1 }, { normed, 0 }, { x, 0 }, { late, 2 } };
+    const tn_row_ref refs[] = { { x, 2 }, { late, 1 }, { normed, 0 }, { constant, 1 },
+                               { normed, 0 }, { x, 0 }, { late, 2 } };
     return project(c, tn_op_gelu(&c->ops, tn_op_compose(&c->ops, refs, 7, x.cols)));
 }
 

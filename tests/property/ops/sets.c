@@ -170,14 +170,16 @@ static void run_attention(fixture *f, const sizes *s, double size, outcome *o)
     tn_tape_start(&f->ops);
     tn_tensor q = drawn(f, t, width, 1), y = tn_op_attention(&f->ops, q, &keys, &shape);
     sum_up(f, y);
-    double most = score_size(q.data, keys.k, s), value = largest(keys.v, all * stride), root = sqrt((double)s->head_dim);
+    double most = score_size(q.data, keys.k, s), value = largest(keys.v, all * stride);
+    double root = sqrt((double)s->head_dim);
     double e = 2 * sum_error(s->head_dim) * most + 4 * (1 + most) * eps + sum_error(all);
     double dp = largest_dp(&keys, s), dp_error = sum_error(s->head_dim) * (double)s->head_dim * value;
     double ds = 2 * (e * 2 * dp + dp_error) / root, queries = (double)(t * (s->heads / s->kv_heads));
     offer(o, y.data, t * width, e * value);
     offer(o, keys.dv, all * stride, (e + sum_error(t * s->heads)) * queries);
     offer(o, q.grad, t * width, (ds + sum_error(all) * 2 * dp / root) * largest(keys.k, all * stride));
-    offer(o, keys.dk, all * stride, (ds + sum_error(t * s->heads) * 2 * dp / root) * queries * largest(q.data, t * width));
+    offer(o, keys.dk, all * stride,
+          (ds + sum_error(t * s->heads) * 2 * dp / root) * queries * largest(q.data, t * width));
 }
 
 static void run_loss(fixture *f, const sizes *s, double size, outcome *o)
@@ -241,7 +243,8 @@ static void sets_agree(void **state)
             outcome broken = run(operations[i], tn_kernels_reference(), seed, 1.5);
             size_t middle = broken.count / 2;
             assert_true(agree(&wanted, &broken));
-            broken.values[middle] += (tn_real)(2 * wanted.bound[middle] + 1e-4 * (1 + fabs((double)broken.values[middle])));
+            double value = fabs((double)broken.values[middle]);
+            broken.values[middle] += (tn_real)(2 * wanted.bound[middle] + 1e-4 * (1 + value));
             assert_false(agree(&wanted, &broken));
             broken.values[middle] = (tn_real)NAN;
             assert_false(agree(&wanted, &broken));

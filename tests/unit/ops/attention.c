@@ -15,8 +15,10 @@ static const problem problems[] = {
     { .rows = 150, .start = 0, .heads = 7, .kv_heads = 1, .head_dim = 24, .size = 1.5 },
     { .rows = 150, .start = 120, .heads = 4, .kv_heads = 2, .head_dim = 10, .size = 3 },
     { .rows = 3, .start = 126, .heads = 70, .kv_heads = 1, .head_dim = 2, .size = 1 },
-    { .rows = 200, .heads = 2, .kv_heads = 2, .head_dim = 20, .segment_count = 4, .borders = { 0, 1, 40, 40, 200 }, .size = 1 },
-    { .rows = 260, .heads = 3, .kv_heads = 1, .head_dim = 5, .segment_count = 1, .borders = { 0, 260 }, .size = 1 },
+    { .rows = 200, .heads = 2, .kv_heads = 2, .head_dim = 20, .segment_count = 4,
+      .borders = { 0, 1, 40, 40, 200 }, .size = 1 },
+    { .rows = 260, .heads = 3, .kv_heads = 1, .head_dim = 5, .segment_count = 1,
+      .borders = { 0, 260 }, .size = 1 },
 };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
@@ -243,7 +245,8 @@ static void huge_scores_are_finite(void **state)
                 plain_softmax(&d, &p, row, head, probabilities);
                 for (size_t key = 1; key <= row; key++)
                     best = probabilities[key] > probabilities[best] ? key : best;
-                const tn_real *to = out.data + row * d.width + head * 8, *from = d.keys.v + best * d.keys.stride + head * 8;
+                const tn_real *to = out.data + row * d.width + head * 8;
+                const tn_real *from = d.keys.v + best * d.keys.stride + head * 8;
                 for (size_t i = 0; i < 8; i++)
                     assert_true(fabs((double)to[i] - (double)from[i]) <= FLT_EPSILON * fabs((double)from[i]));
             }

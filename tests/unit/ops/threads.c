@@ -122,7 +122,8 @@ static void rope_and_causal_attention(fixture *f, collection *c)
         keys.dk = zeros(f, n);
         keys.dv = zeros(f, n);
     }
-    tn_tensor q = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1)), k = tensor(f, T, KV * D, numbers(f, T * KV * D, 0, 1));
+    tn_tensor q = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
+    tn_tensor k = tensor(f, T, KV * D, numbers(f, T * KV * D, 0, 1));
     tn_tensor v = tensor(f, T, KV * D, numbers(f, T * KV * D, 0, 1));
     size_t wanted[START];
     tn_real *rows = zeros(f, H * START);
@@ -149,7 +150,8 @@ static void segments(fixture *f, collection *c)
     enum { T = 300, H = 3, D = 20 };
     static const size_t borders[] = { 0, 7, 140, 300 };
     bool recording = f->ops.tape != NULL;
-    tn_tensor q = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1)), k = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
+    tn_tensor q = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
+    tn_tensor k = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
     tn_tensor v = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
     tn_keys keys = { T, H * D, k.data, v.data, k.grad, v.grad };
     tn_attention shape = { .heads = H, .kv_heads = H, .head_dim = D, .segments = borders, .segment_count = 3 };
@@ -170,7 +172,8 @@ static void loss_of_rows(fixture *f, collection *c)
     int32_t labels[T];
     for (size_t i = 0; i < T; i++)
         labels[i] = i % 4 ? (int32_t)(i * 150) : -100;
-    tn_tensor logits = tensor(f, T, V, numbers(f, T * V, 0, 2)), loss = tn_op_cross_entropy(&f->ops, logits, labels, 0.1);
+    tn_tensor logits = tensor(f, T, V, numbers(f, T * V, 0, 2));
+    tn_tensor loss = tn_op_cross_entropy(&f->ops, logits, labels, 0.1);
     keep(c, loss.data, 1);
     c->forward = c->count;
     if (!recording)
