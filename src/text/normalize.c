@@ -167,6 +167,8 @@ static tenebra_code compose_chunk(tn_marked *out, const char *bytes, const char 
 tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *marks, size_t length,
                               tenebra_error *error)
 {
+    if (length == 0)
+        return TENEBRA_OK;
     size_t same = 0; /* start of the part, ending at `at`, that is known to stay */
     for (size_t at = 0; at < length;) {
         int32_t c;

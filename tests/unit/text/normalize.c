@@ -46,6 +46,15 @@ static void known_forms(void **state)
     }
 }
 
+static void nothing_is_normal(void **state)
+{
+    (void)state;
+    tn_marked out = { 0 };
+    assert_int_equal(tn_normalize_nfc(&out, NULL, NULL, 0, NULL), TENEBRA_OK);
+    assert_int_equal(tn_marked_append_lossy(&out, NULL, NULL, 0, NULL), TENEBRA_OK);
+    assert_int_equal(out.text.length, 0);
+}
+
 /* Characters of every role in normalisation. */
 static const int32_t pool[] = { 'a',    'e',    '>',    ' ',    0x300,  0x301,  0x323,  0x327,  0x338,  0x344,
                                 0xE9,   0x1EC7, 0x212B, 0x1100, 0x1161, 0x11A8, 0xAC00, 0xAC01, 0x915,  0x93C,
@@ -135,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_forms),
+        cmocka_unit_test(nothing_is_normal),
         cmocka_unit_test(chunks_agree_with_the_whole),
         cmocka_unit_test(a_long_run_of_marks_is_ordered),
         cmocka_unit_test(marks_follow_their_characters),
