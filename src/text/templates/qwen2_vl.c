@@ -1,6 +1,7 @@
-/* The template of Qwen2-VL. Source: chat_template.json of Qwen2-VL-7B-Instruct. Turns are <|im_start|>role, a line end, the parts, <|im_end|>, a line end; a
- * conversation that does not begin with a system turn gets one. Pictures and videos are numbered
- * through the whole conversation, each kind for itself. */
+/* The template of Qwen2-VL. Source: chat_template.json of Qwen2-VL-7B-Instruct. Turns are
+ * <|im_start|>role, a line end, the parts, <|im_end|>, a line end; a conversation that does not begin
+ * with a system turn gets one. Pictures and videos are numbered through the whole conversation, each
+ * kind for itself. */
 #include "text/chat.h"
 
 #include <stdio.h>

@@ -14,7 +14,7 @@ static const char *const corpus[] = {
     "It isn't a ring, they're equal; we'll see. DON'T!",
     "12345 67 8.90",
     "line\r\nline\r\n\r\nline\n\n\n  indented\ttab ",
-    "caf\xC3\xA9 \xC3\x9C" "ber na\xC3\xAFve",
+    "caf\xC3\xA9 na\xC3\xAFve \xC3\x9Cnder",
     "\xE4\xB8\xAD\xE6\x96\x87\xE5\xAD\x97\xE7\xAC\xA6\xEF\xBC\x8C\xE6\xB5\x8B\xE8\xAF\x95\xE3\x80\x82",
     "\xED\x95\x9C\xEA\xB5\xAD\xEC\x96\xB4 \xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E",
     "\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x91\xA7 \xF0\x9F\x8F\xB4",
@@ -144,10 +144,11 @@ static void tokens_lie_inside_one_span(void **state)
 {
     (void)state;
     tn_tokenizer *tokenizer = open_tokenizer(SMALL);
-    for (size_t cut = 1; cut < strlen("<|im_end|>"); cut++)
+    static const char token[] = "<|im_end|>";
+    for (size_t cut = 1; cut < strlen(token); cut++)
         for (int flags = 0; flags < 4; flags++) {
-            tn_text_span spans[] = { { "<|im_end|>", cut, flags & 1 }, { "", 0, true },
-                                     { "<|im_end|>" + cut, strlen("<|im_end|>") - cut, flags & 2 } };
+            tn_text_span spans[] = { { token, cut, flags & 1 }, { "", 0, true },
+                                     { &token[cut], strlen(token) - cut, flags & 2 } };
             assert_int_equal(added_in_spans(tokenizer, spans, 3), 0);
         }
     tn_text_span whole[] = { span_of("<|im_end|><|im_end|>", true), span_of("<|im_end|>", true) };
