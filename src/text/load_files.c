@@ -107,7 +107,7 @@ static tenebra_code put_added(tn_vocabulary *vocabulary, const sources *s, teneb
         TN_TRY(tn_vocabulary_mark_added(vocabulary, (int32_t)id, special, false, error));
     }
     json_object_foreach(decoder_of(s), key, value) {
-        size_t id;
+        size_t id = 0;
         TN_TRY(spelled_id(key, &id, s->directory, error));
         TN_TRY(tn_vocabulary_put_added(vocabulary, value, id, s->directory, error));
     }
@@ -122,7 +122,7 @@ static tenebra_code largest_id(const sources *s, size_t *largest, tenebra_error 
     const char *key;
     json_t *value;
     json_object_foreach(decoder_of(s), key, value) {
-        size_t id;
+        size_t id = 0;
         TN_TRY(spelled_id(key, &id, s->directory, error));
         *largest = tn_max(*largest, id);
     }

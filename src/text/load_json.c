@@ -204,7 +204,7 @@ static tenebra_code open_vocabulary(const loader *l, const json_t *vocab, const 
     size_t largest = 0, tokens = json_object_size(vocab) + json_array_size(added);
     TN_TRY(tn_vocabulary_largest_id(vocab, &largest, l->name, l->error));
     for (size_t i = 0; i < json_array_size(added); i++) {
-        size_t id;
+        size_t id = 0;
         TN_TRY(added_id(l, json_array_get(added, i), &id));
         largest = tn_max(largest, id);
     }
@@ -237,7 +237,7 @@ static tenebra_code read_added(const loader *l, const json_t *added)
 {
     tn_vocabulary *vocabulary = &l->tokenizer->vocabulary;
     for (size_t i = 0; i < json_array_size(added); i++) {
-        size_t id;
+        size_t id = 0;
         TN_TRY(added_id(l, json_array_get(added, i), &id));
         TN_TRY(tn_vocabulary_put_added(vocabulary, json_array_get(added, i), id, l->name, l->error));
         TN_TRY(check_normal(l, (int32_t)id));
