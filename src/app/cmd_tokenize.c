@@ -213,8 +213,8 @@ int tn_cmd_tokenize(int argc, char **argv)
         .summary = "Turns text into token ids and back. The text is -p TEXT or standard input.\n"
                    "With --jsonl each line is {\"text\": ...} or {\"ids\": [...], \"skip_special\": true|false}\n"
                    "and is answered by a line with the other, or with {\"error\": {...}}.",
-        .example = "  tenebra tokenize -m models/qwen2-vl -p 'What colour is the cube?'\n"
-                   "  echo '{\"text\": \"Hello\"}' | tenebra tokenize -m models/qwen2-vl --jsonl",
+        .example = "  tenebra tokenize -m MODEL -p 'What colour is the cube?'\n"
+                   "  echo '{\"text\": \"Hello\"}' | tenebra tokenize -m MODEL --jsonl",
     };
     tokenize_job job = { 0 };
     const tn_option options[] = {

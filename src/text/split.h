@@ -9,7 +9,7 @@
 
 typedef struct tn_splitter tn_splitter;
 
-/* As in tokenizer.json of Qwen2, Qwen2-VL, Qwen2.5. */
+/* As in the tokenizer.json of Qwen2 and of the models built on it. */
 #define TN_PATTERN_QWEN2 \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" \
     "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
