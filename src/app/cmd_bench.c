@@ -298,19 +298,27 @@ static int run_bench(const bench_options *options)
 int tn_cmd_bench(int argc, char **argv)
 {
     bench_options options = { .prompt = 400, .latents = 3, .picks = 32, .tokens = 8, .repeats = 3, .type = "BF16" };
+    char shapes[256] = "";
+    for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
+        size_t length = strlen(shapes);
+        snprintf(shapes + length, sizeof shapes - length, "%s%s", length ? "|" : "", shape->name);
+    }
     const tn_option table[] = {
         { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to measure", 0, 0, NULL },
         { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (all processors)", 0, 1024, NULL },
-        { 0, "prompt-tokens", TN_OPTION_SIZE, &options.prompt, "N", "rows of the prompt, the picture included (400)", 1, 1e7, NULL },
+        { 0, "prompt-tokens", TN_OPTION_SIZE, &options.prompt, "N", "rows of the prompt, the picture included (400)", 1, 1e7,
+          NULL },
         { 0, "image-size", TN_OPTION_TEXT, &options.image_size, "WxH", "size of the picture (280x280)", 0, 0, NULL },
         { 0, "n-latent", TN_OPTION_SIZE, &options.latents, "N", "latent steps (3)", 0, 1024, NULL },
         { 0, "k-select", TN_OPTION_SIZE, &options.picks, "K", "picked embeddings a step (32)", 0, 4096, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &options.tokens, "N", "tokens to generate (8)", 1, 1e6, NULL },
         { 'r', "repetitions", TN_OPTION_SIZE, &options.repeats, "N", "counted runs after a warm-up (3)", 1, REPEATS_MAX, NULL },
-        { 0, "compare-recompute", TN_OPTION_FLAG, &options.compare, "", "in turn with the reference's way of running all rows again", 0, 0, NULL },
+        { 0, "compare-recompute", TN_OPTION_FLAG, &options.compare, "",
+          "in turn with the reference's way of running all rows again", 0, 0, NULL },
         { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
-        { 0, "list-kernels", TN_OPTION_FLAG, &options.list_kernels, "", "name the kernel sets that this machine runs", 0, 0, NULL },
-        { 0, "shape", TN_OPTION_TEXT, &options.shape, "NAME", "write a random model: tiny, qwen2-vl-2b, qwen2-vl-7b, ...", 0, 0, NULL },
+        { 0, "list-kernels", TN_OPTION_FLAG, &options.list_kernels, "", "name the kernel sets that this machine runs", 0, 0,
+          NULL },
+        { 0, "shape", TN_OPTION_TEXT, &options.shape, shapes, "write a random model of this shape", 0, 0, NULL },
         { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "where to write it", 0, 0, NULL },
         { 0, "tokenizer", TN_OPTION_TEXT, &options.tokenizer, "DIR", "copy the tokenizer of this directory into it", 0, 0, NULL },
         { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16", "type of its weights (BF16)", 0, 0, NULL },

@@ -33,6 +33,7 @@ typedef struct run_options {
     const char *values[METHOD_OPTIONS_MAX];
     bool given[METHOD_OPTIONS_MAX];
     size_t method_option_count;
+    char method_names[256]; /* "a|b|c" */
     tenebra_setting settings[METHOD_OPTIONS_MAX];
 } run_options;
 
@@ -41,7 +42,10 @@ typedef struct run_options {
 static void collect_method_options(run_options *options)
 {
     const tenebra_option *rows;
-    for (size_t m = 0; tenebra_method_at(m, NULL, &rows) != NULL; m++)
+    const char *name;
+    for (size_t m = 0; (name = tenebra_method_at(m, NULL, &rows)) != NULL; m++) {
+        size_t length = strlen(options->method_names);
+        snprintf(options->method_names + length, sizeof options->method_names - length, "%s%s", m ? "|" : "", name);
         for (; rows->name != NULL; rows++) {
             bool known = false;
             for (size_t i = 0; i < options->method_option_count; i++)
@@ -49,6 +53,7 @@ static void collect_method_options(run_options *options)
             if (!known && options->method_option_count < METHOD_OPTIONS_MAX)
                 options->method_options[options->method_option_count++] = rows;
         }
+    }
 }
 
 /* Help of a method's option tells its default. */
@@ -74,7 +79,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 'p', "prompt", TN_OPTION_TEXT, &options->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
         { 0, "system", TN_OPTION_TEXT, &options->system, "TEXT", "system message", 0, 0, NULL },
         { 0, "messages", TN_OPTION_TEXT, &options->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
-        { 0, "method", TN_OPTION_TEXT, &request->method, "NAME", "direct, cot, coconut, ivt-lr, ... (direct)", 0, 0, NULL },
+        { 0, "method", TN_OPTION_TEXT, &request->method, options->method_names, "how to reason (direct)", 0, 0, NULL },
         { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope", "positions (as the method defines)", 0, 0, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
         { 'c', "ctx-size", TN_OPTION_SIZE, &options->session.context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
