@@ -27,7 +27,7 @@ static json_t *read_json_of(const char *directory, const char *name, bool requir
     return json;
 }
 
-/* "eos_token_id": a number or a list. */
+/* "eos_token_id": a number or a list. `json` may be no object: it has none, then. */
 static tenebra_code read_eos(const json_t *json, const char *file, tn_model_config *config,
                              tenebra_error *error)
 {
@@ -82,6 +82,9 @@ tenebra_code tn_model_read_config(const char *directory, const tn_backbone **bac
                        "no backbone of this program reads model_type \"%s\"", type);
     if (code == TENEBRA_OK)
         code = (*backbone)->read_config(json, "config.json", config, error);
+    /* Where the text part is nested, its end tokens may be, too; those of the top level go before. */
+    if (code == TENEBRA_OK)
+        code = read_eos(json_object_get(json, "text_config"), "config.json", config, error);
     if (code == TENEBRA_OK)
         code = read_eos(json, "config.json", config, error);
     json_decref(json);

@@ -181,10 +181,12 @@ static tenebra_code read_vision(const json_t *json, const char *file, tn_model_c
     return TENEBRA_OK;
 }
 
-static tenebra_code read_token(const json_t *json, const char *key, const char *file, int32_t *token,
-                               tenebra_error *error)
+/* A token id at the top level, or else in the text part. */
+static tenebra_code read_token(const json_t *json, const json_t *text, const char *key, const char *file,
+                               int32_t *token, tenebra_error *error)
 {
     size_t id = SIZE_MAX;
+    TN_TRY(tn_json_size(text, key, 0, INT32_MAX, &id, file, error));
     TN_TRY(tn_json_size(json, key, 0, INT32_MAX, &id, file, error));
     *token = id == SIZE_MAX ? -1 : (int32_t)id;
     return TENEBRA_OK;
@@ -202,9 +204,9 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     if (!json_is_object(vision))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vision_config\" is missing");
     TN_TRY(read_vision(vision, file, config, error));
-    TN_TRY(read_token(json, "image_token_id", file, &config->image_token, error));
-    TN_TRY(read_token(json, "vision_start_token_id", file, &config->vision_start_token, error));
-    TN_TRY(read_token(json, "vision_end_token_id", file, &config->vision_end_token, error));
+    TN_TRY(read_token(json, text, "image_token_id", file, &config->image_token, error));
+    TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->vision_start_token, error));
+    TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->vision_end_token, error));
     TN_TRY(tn_json_bool(text, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
     TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
     if (config->image_token < 0)
