@@ -136,7 +136,7 @@ the attention of the last row picks, then the answer is decoded.
 
 TEXT
     local -a command=(run -m build/demo-model --image docs/sample.png -p "What stands on the blue box?"
-        --method ivt-lr --n-latent 3 --k-select 8 -n 24 --trace)
+        --method ivt-lr --n-latent 3 --k-select 8 -n 24 --temp 1 --seed 1 --trace)
     cd "$root"
     printf '$ build/release/tenebra'
     local word
