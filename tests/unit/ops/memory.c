@@ -174,6 +174,18 @@ static tn_tensor tap_unseen_key(tn_ops *ops, tn_tensor x, const tn_real *values)
     return tn_op_attention(ops, x, &keys, &shape);
 }
 
+static tn_tensor tap_other_segment(tn_ops *ops, tn_tensor x, const tn_real *values)
+{
+    (void)values;
+    static const size_t borders[] = { 0, 2, 4 }, wanted[] = { 2, 1 };
+    tn_real rows[4];
+    tn_tap tap = { 3, wanted, 2, rows };
+    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .segment_count = 2,
+                           .tap = &tap };
+    return tn_op_attention(ops, x, &keys, &shape);
+}
+
 static tn_tensor tap_unknown_row(tn_ops *ops, tn_tensor x, const tn_real *values)
 {
     (void)values;
@@ -242,6 +254,7 @@ static void misuse_is_named(void **state)
         { attend_open_segments, "attention", "0 to 4" },
         { attend_falling_segments, "attention", "2 segments" },
         { tap_unseen_key, "attention", "not key 2" },
+        { tap_other_segment, "attention", "not key 1" },
         { tap_unknown_row, "attention", "row 4" },
         { backward_without_tape, "tape", "nothing was recorded" },
         { backward_of_a_row, "tape", "one number" },

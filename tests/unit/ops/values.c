@@ -28,6 +28,9 @@ static void linear_is_a_product(void **state)
         bound[i] = (K + 2) * eps * size;
     }
     assert_within(y.data, wanted, bound, T * N);
+    tn_tensor nothing = tn_op_linear(&f.ops, tensor(&f, T, K, numbers(&f, T * K, 0, 0)), &matrix, &bias);
+    for (size_t i = 0; i < T; i++)
+        assert_memory_equal(nothing.data + i * N, b, N * sizeof *b);
     tn_vector absent = { N, NULL, NULL };
     tn_tensor plain = tn_op_linear(&f.ops, tensor(&f, T, K, x), &matrix, &absent);
     for (size_t i = 0; i < T * N; i++)
