@@ -1,4 +1,33 @@
-# Which kernel files the platform gets. src/CMakeLists.txt globs all of them; those of another
-# platform are left out by calling them headers.
+# Which kernel files the platform gets, and with which instructions they are compiled.
+# src/CMakeLists.txt globs all of them; those that do not apply are left out by calling them headers.
 set(kern ${CMAKE_CURRENT_SOURCE_DIR}/kern)
-set_source_files_properties(${kern}/x86.c PROPERTIES HEADER_FILE_ONLY ON)
+set(kern_left_out)
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(kern_platform x86)
+  set_source_files_properties(${kern}/avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+  set_source_files_properties(${kern}/avx512.c PROPERTIES COMPILE_OPTIONS
+    "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c")
+  list(APPEND kern_left_out portable.c blas_portable.c)
+else()
+  set(kern_platform portable)
+  list(APPEND kern_left_out x86.c avx2.c avx512.c blas_x86.c)
+endif()
+
+# A single-threaded OpenBLAS, where the system has one.
+if(TENEBRA_BLAS)
+  find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-serial openblas)
+  find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-serial)
+endif()
+if(TENEBRA_BLAS AND OPENBLAS_INCLUDE AND OPENBLAS_LIBRARY)
+  list(APPEND kern_left_out blas_none.c)
+  set_source_files_properties(${kern}/blas.c PROPERTIES INCLUDE_DIRECTORIES ${OPENBLAS_INCLUDE})
+  target_link_libraries(tenebra_kern PUBLIC ${OPENBLAS_LIBRARY})
+  message(STATUS "Kernels: ${kern_platform}, with OpenBLAS (${OPENBLAS_LIBRARY})")
+else()
+  list(APPEND kern_left_out blas.c blas_${kern_platform}.c)
+  message(STATUS "Kernels: ${kern_platform}, without BLAS")
+endif()
+
+list(TRANSFORM kern_left_out PREPEND ${kern}/)
+set_source_files_properties(${kern_left_out} PROPERTIES HEADER_FILE_ONLY ON)

@@ -1,0 +1,284 @@
+/* Speed of the kernel sets on the matrix shapes of Qwen2-VL, beside what the machine can do.
+ *
+ *     bench_kernels [--set NAME] [--seconds S] [--rows M,M,...] [--gradients]
+ *
+ * For each set, type and shape: GFLOP/s (2 m n k operations) and GB/s (bytes of weights read), with one
+ * thread and with all processors; best of the runs that fit into S seconds (0.4). Weights are taken in
+ * turn from one large buffer, so that they come from memory as they do in a model. */
+#include "base/clock.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "kern/kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { MAX_ROWS = 512, MAX_COLS = 18944, WEIGHT_BYTES = 512 << 20, READ_CHUNKS = 256 };
+
+typedef struct tn_shape {
+    const char *name;
+    size_t n, k;
+} tn_shape;
+
+static const tn_shape shapes[] = {
+    { "2B qkv", 2048, 1536 },     { "2B gate", 8960, 1536 },    { "2B down", 1536, 8960 },
+    { "7B qkv", 4608, 3584 },     { "7B gate", 18944, 3584 },   { "7B down", 3584, 18944 },
+    { "vision qkv", 3840, 1280 },
+};
+
+typedef struct tn_bench {
+    tn_pool *pool;
+    const tn_kernels *kernels;
+    unsigned char *weights;
+    float *x, *y, *scratch, *dw;
+    size_t slice; /* reals of scratch of one thread */
+    double seconds;
+} tn_bench;
+
+/* One timed thing: `run` does it once. */
+typedef struct tn_job {
+    const tn_bench *bench;
+    tn_matrix w;
+    size_t m, chunks, turn;
+    tn_chunk_fn *run;
+} tn_job;
+
+/* --------------------------------------------------- what can be reached -- */
+
+#if defined(__x86_64__)
+/* 16 independent chains of fused multiply-adds, in registers only. */
+__attribute__((target("avx2,fma"))) static float fma_loop_avx2(size_t turns)
+{
+    __m256 sums[12], x = _mm256_set1_ps(0.999f);
+    for (int i = 0; i < 12; i++)
+        sums[i] = _mm256_set1_ps((float)i);
+    for (size_t turn = 0; turn < turns; turn++)
+        for (int i = 0; i < 12; i++)
+            sums[i] = _mm256_fmadd_ps(sums[i], x, x);
+    for (int i = 1; i < 12; i++)
+        sums[0] = _mm256_add_ps(sums[0], sums[i]);
+    return _mm256_cvtss_f32(sums[0]);
+}
+#endif
+
+static void fma_chunk(void *argument, size_t chunk, size_t worker)
+{
+    volatile float *sink = argument;
+    (void)worker;
+#if defined(__x86_64__)
+    sink[chunk] = fma_loop_avx2(4000000);
+#else
+    sink[chunk] = 0;
+#endif
+}
+
+/* GFLOP/s of registers; 0 where it is not known how to ask. */
+static double peak_flops(tn_pool *pool)
+{
+    float sink[1024];
+    size_t threads = tn_pool_threads(pool);
+    if (tn_kernels_choose("avx2", NULL) == NULL)
+        return 0;
+    double best = 1e30;
+    for (int turn = 0; turn < 10; turn++) {
+        double start = tn_clock_ms();
+        tn_pool_run(pool, threads, fma_chunk, sink);
+        double time = tn_clock_ms() - start;
+        best = time < best ? time : best;
+    }
+    return (double)threads * 4e6 * 12 * 8 * 2 / best * 1e-6;
+}
+
+static void read_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const tn_bench *bench = argument;
+    const size_t bytes = (size_t)WEIGHT_BYTES / READ_CHUNKS;
+    const unsigned char *from = bench->weights + chunk * bytes;
+    uint64_t sums[64] = { 0 };
+    for (size_t i = 0; i < bytes; i += sizeof sums)
+        for (size_t j = 0; j < 64; j++) {
+            uint64_t word;
+            memcpy(&word, from + i + 8 * j, sizeof word);
+            sums[j] ^= word;
+        }
+    uint64_t all = 0;
+    for (size_t j = 0; j < 64; j++)
+        all ^= sums[j];
+    bench->scratch[worker * bench->slice] = (float)all;
+}
+
+static double peak_read(tn_bench *bench)
+{
+    double best = 1e30;
+    for (int turn = 0; turn < 6; turn++) {
+        double start = tn_clock_ms();
+        tn_pool_run(bench->pool, READ_CHUNKS, read_chunk, bench);
+        double time = tn_clock_ms() - start;
+        best = time < best ? time : best;
+    }
+    return WEIGHT_BYTES / best * 1e-6;
+}
+
+/* ------------------------------------------------------------- kernels -- */
+
+static void linear_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const tn_job *job = argument;
+    const tn_bench *b = job->bench;
+    size_t begin = chunk * b->kernels->linear_chunk, end = begin + b->kernels->linear_chunk;
+    b->kernels->linear(&job->w, begin, end < job->w.rows ? end : job->w.rows, b->x, job->w.cols, job->m, b->y,
+                       job->w.rows, b->scratch + worker * b->slice);
+}
+
+static void dx_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const tn_job *job = argument;
+    const tn_bench *b = job->bench;
+    size_t begin = chunk * b->kernels->linear_chunk, end = begin + b->kernels->linear_chunk;
+    b->kernels->linear_dx(&job->w, begin, end < job->w.cols ? end : job->w.cols, b->x, job->w.rows, job->m, b->y,
+                          job->w.cols, b->scratch + worker * b->slice);
+}
+
+static void dw_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const tn_job *job = argument;
+    const tn_bench *b = job->bench;
+    size_t begin = chunk * b->kernels->linear_chunk, end = begin + b->kernels->linear_chunk;
+    b->kernels->linear_dw(b->dw, job->w.cols, begin, end < job->w.rows ? end : job->w.rows, b->x, job->w.rows,
+                          b->y, job->w.cols, job->m, b->scratch + worker * b->slice);
+}
+
+/* Least milliseconds of one run; every run takes the next matrix of the buffer. */
+static double best_ms(tn_job *job)
+{
+    size_t bytes = job->w.rows * tn_dtype_row_bytes(job->w.type, job->w.cols);
+    size_t copies = WEIGHT_BYTES / bytes;
+    double best = 1e30, until = tn_clock_ms() + job->bench->seconds * 1e3;
+    do {
+        job->w.data = job->bench->weights + job->turn++ % copies * bytes;
+        double start = tn_clock_ms();
+        tn_pool_run(job->bench->pool, job->chunks, job->run, job);
+        double time = tn_clock_ms() - start;
+        best = time < best ? time : best;
+    } while (tn_clock_ms() < until || job->turn < 3);
+    return best;
+}
+
+static void report(tn_bench *bench, const char *what, const tn_shape *shape, tn_dtype type, size_t m)
+{
+    tn_job job = { .bench = bench, .w = { type, shape->n, shape->k, NULL }, .m = m };
+    bool dx = strcmp(what, "dx") == 0;
+    job.run = dx ? dx_chunk : strcmp(what, "dw") == 0 ? dw_chunk : linear_chunk;
+    size_t outputs = dx ? shape->k : shape->n, chunk = bench->kernels->linear_chunk;
+    job.chunks = (outputs + chunk - 1) / chunk;
+    double ms = best_ms(&job);
+    double flops = 2.0 * (double)m * (double)shape->n * (double)shape->k;
+    double bytes = (double)(shape->n * tn_dtype_row_bytes(type, shape->k));
+    printf("%-10s %zu thr  %-6s %-5s %-10s m %-4zu %9.3f ms %8.1f GFLOP/s %7.1f GB/s\n", bench->kernels->name,
+           tn_pool_threads(bench->pool), what, tn_dtype_of(type)->name, shape->name, m, ms, flops / ms * 1e-6,
+           bytes / ms * 1e-6);
+    fflush(stdout);
+}
+
+/* Every shape and type for one set on one pool. */
+static void run_set(tn_bench *bench, const char *rows, bool gradients)
+{
+    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16 };
+    bool slow = strcmp(bench->kernels->name, "reference") == 0;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            char *next = NULL;
+            for (const char *p = rows; *p != '\0'; p = *next == ',' ? next + 1 : next) {
+                size_t m = strtoul(p, &next, 10);
+                if (next == p || m < 1 || m > MAX_ROWS)
+                    break;
+                if (slow && m > 1 && strcmp(shapes[s].name, "2B qkv") != 0)
+                    continue;
+                if (!gradients)
+                    report(bench, "linear", &shapes[s], types[t], m);
+                if (gradients && m > 1)
+                    report(bench, "dx", &shapes[s], types[t], m);
+                if (gradients && m > 1 && t == 0)
+                    report(bench, "dw", &shapes[s], types[t], m);
+            }
+        }
+}
+
+/* Weights that are ordinary numbers in all three types: 16-bit words of magnitude 2^-9 .. 2^-2. */
+static bool open_bench(tn_bench *bench)
+{
+    size_t threads = tn_cpu_count();
+    const tn_matrix widest = { TN_F32, MAX_COLS, MAX_COLS, NULL };
+    for (size_t i = 0; tn_kernels_at(i) != NULL; i++) {
+        size_t need = tn_kernels_at(i)->linear_scratch(&widest, MAX_ROWS) + 16;
+        bench->slice = need > bench->slice ? need : bench->slice;
+    }
+    bench->weights = malloc(WEIGHT_BYTES);
+    bench->x = malloc(sizeof(float) * MAX_ROWS * MAX_COLS);
+    bench->y = malloc(sizeof(float) * MAX_ROWS * MAX_COLS);
+    bench->dw = calloc((size_t)MAX_COLS * 3584, sizeof(float));
+    bench->scratch = malloc(sizeof(float) * bench->slice * threads);
+    if (!bench->weights || !bench->x || !bench->y || !bench->dw || !bench->scratch)
+        return false;
+    tn_rng rng = tn_rng_seed(1);
+    for (size_t i = 0; i < (size_t)WEIGHT_BYTES; i += 2) {
+        uint16_t word = (uint16_t)(0x3000u | (tn_rng_next(&rng) & 0x83FFu));
+        memcpy(bench->weights + i, &word, 2);
+    }
+    for (size_t i = 0; i < (size_t)MAX_ROWS * MAX_COLS; i++)
+        bench->x[i] = bench->y[i] = (float)tn_rng_uniform(&rng) - 0.5f;
+    return true;
+}
+
+static void run_all(tn_bench *bench, const char *set, const char *rows, bool gradients)
+{
+    size_t counts[2] = { 1, tn_cpu_count() };
+    for (size_t c = 0; c < (counts[1] > 1 ? 2u : 1u); c++) {
+        bench->pool = tn_pool_open(counts[c], NULL);
+        if (bench->pool == NULL)
+            return;
+        printf("peaks      %zu thr  fused multiply-adds %.1f GFLOP/s, streaming read %.1f GB/s\n", counts[c],
+               peak_flops(bench->pool), peak_read(bench));
+        for (size_t i = 0; (bench->kernels = tn_kernels_at(i)) != NULL; i++)
+            if (set == NULL || strcmp(set, bench->kernels->name) == 0)
+                run_set(bench, rows, gradients);
+        tn_pool_close(bench->pool);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    tn_bench bench = { .seconds = 0.4 };
+    const char *set = NULL, *rows = "1,5,20,64,400";
+    bool gradients = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--gradients") == 0)
+            gradients = true;
+        else if (strcmp(argv[i], "--set") == 0 && i + 1 < argc)
+            set = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            bench.seconds = atof(argv[++i]);
+        else if (strcmp(argv[i], "--rows") == 0 && i + 1 < argc)
+            rows = argv[++i];
+        else {
+            fprintf(stderr, "usage: bench_kernels [--set NAME] [--seconds S] [--rows M,M,...] [--gradients]\n");
+            return 2;
+        }
+    }
+    if (!open_bench(&bench)) {
+        fprintf(stderr, "bench_kernels: not enough memory\n");
+        return 1;
+    }
+    run_all(&bench, set, rows, gradients);
+    free(bench.weights);
+    free(bench.x);
+    free(bench.y);
+    free(bench.dw);
+    free(bench.scratch);
+    return 0;
+}

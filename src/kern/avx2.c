@@ -1,0 +1,96 @@
+/* The set for AVX2 with FMA and F16C. */
+#include "kern/sets.h"
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define TN_KERNEL(entry) tn_avx2_##entry
+#define TN_KERNEL_TABLE tn_avx2_kernels
+#define TN_KERNEL_NAME "avx2"
+
+typedef __m256 vec;
+
+/* Register tiles. Of linear, 3 rows x 4 outputs: 12 of the 16 registers are sums, 3 hold x, 1 holds w.
+ * Of multiply, 6 rows x 2 vectors: 12 sums, 2 hold b, 1 holds a. */
+enum { LANES = 8, TILE_ROWS = 3, PANEL_VECTORS = 2 };
+#define TN_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3)
+
+static inline vec vec_set(float a) { return _mm256_set1_ps(a); }
+static inline vec vec_load(const float *from) { return _mm256_loadu_ps(from); }
+static inline void vec_store(float *to, vec a) { _mm256_storeu_ps(to, a); }
+static inline vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+static inline vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
+static inline vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+static inline vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+static inline vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vec vec_round(vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+/* Of a NaN b both give b: that is what the instructions do. */
+static inline vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+static inline vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
+
+/* The larger; a NaN of either. */
+static inline vec vec_max_nan(vec a, vec b)
+{
+    return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
+
+/* All bits of the first `count` (1 .. LANES) lanes. */
+static inline __m256i first_lanes(size_t count)
+{
+    const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lane);
+}
+
+/* The first `count` values, the rest 0; and storing only those. */
+static inline vec vec_load_part(const float *from, size_t count)
+{
+    return _mm256_maskload_ps(from, first_lanes(count));
+}
+
+static inline void vec_store_part(float *to, vec a, size_t count)
+{
+    _mm256_maskstore_ps(to, first_lanes(count), a);
+}
+
+/* LANES packed weights of any alignment. */
+static inline vec vec_load_f16(const unsigned char *from)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+
+static inline vec vec_load_bf16(const unsigned char *from)
+{
+    __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+
+static inline vec vec_load_f32(const unsigned char *from)
+{
+    return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)from));
+}
+
+/* 2^n for integers n of -126 .. 127, put together from its exponent. */
+static inline vec power_of_two(vec n)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtps_epi32(_mm256_add_ps(n, vec_set(127))), 23));
+}
+
+/* a 2^n for integers n of -250 .. 250 in two steps, of which only the second may round. */
+static inline vec vec_scale(vec a, vec n)
+{
+    vec half = vec_round(vec_mul(n, vec_set(0.5f)));
+    return vec_mul(vec_mul(a, power_of_two(half)), power_of_two(vec_sub(n, half)));
+}
+
+/* out[i] = sum of the lanes of a[i]: halves, pairs, neighbours. */
+static inline void vec_sum4(const vec a[4], float out[4])
+{
+    vec ab = _mm256_add_ps(_mm256_permute2f128_ps(a[0], a[1], 0x20), _mm256_permute2f128_ps(a[0], a[1], 0x31));
+    vec cd = _mm256_add_ps(_mm256_permute2f128_ps(a[2], a[3], 0x20), _mm256_permute2f128_ps(a[2], a[3], 0x31));
+    vec acbd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+    acbd = _mm256_add_ps(acbd, _mm256_permute_ps(acbd, 0xB1));
+    _mm_storeu_ps(out, _mm_blend_ps(_mm256_castps256_ps128(acbd), _mm256_extractf128_ps(acbd, 1), 0xA));
+}
+
+#include "kern/vector.h"

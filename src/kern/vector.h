@@ -1,0 +1,89 @@
+/* The kernels of every set with vector registers, written once.
+ *
+ * A set's file defines the vocabulary: `vec` of LANES floats and the vec_ functions, the shape of
+ * the register tiles with the row counts that occur (TN_TILE_CASES), TN_KERNEL(entry) (the entries'
+ * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME. Then it includes this file, which defines the entries and their table. */
+#ifndef TN_KERN_VECTOR_H
+#define TN_KERN_VECTOR_H
+
+#include "base/checked.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* Loops over a tile have constant bounds once the function is inlined, and then disappear. */
+#define TN_INLINE static inline __attribute__((always_inline))
+
+/* Reals of a cache line. */
+enum { LINE = 16 };
+
+/* The first line border in `scratch`, which has LINE reals to spare. */
+static inline float *aligned(float *scratch)
+{
+    return scratch + (0 - (uintptr_t)scratch / sizeof(float)) % LINE;
+}
+
+/* Outputs of a chunk: rows of w in linear, of dw in linear_dw, columns of dx in linear_dx. */
+enum { CHUNK = 64 };
+
+/* Bytes of `count` weights of one of the three types that the loops below read by themselves. */
+TN_INLINE size_t packed_bytes(tn_dtype type, size_t count)
+{
+    return (type == TN_F32 ? 4 : 2) * count;
+}
+
+/* LANES weights from column `column` on. `type` is constant where this is inlined. */
+TN_INLINE vec vec_load_weights(tn_dtype type, const unsigned char *row, size_t column)
+{
+    const unsigned char *packed = row + packed_bytes(type, column);
+    return type == TN_BF16 ? vec_load_bf16(packed) : type == TN_F16 ? vec_load_f16(packed) : vec_load_f32(packed);
+}
+
+TN_INLINE void unpack_as(tn_dtype type, const unsigned char *row, size_t count, float *values)
+{
+    size_t whole = count / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        vec_store(values + i, vec_load_weights(type, row, i));
+    if (whole < count)
+        tn_dtype_of(type)->unpack(row + tn_dtype_row_bytes(type, whole), count - whole, values + whole);
+}
+
+/* Columns begin .. begin+count-1 of row n as floats. */
+static void unpack_row(const tn_matrix *w, size_t n, size_t begin, size_t count, float *values)
+{
+    const unsigned char *row = (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols) +
+                               tn_dtype_row_bytes(w->type, begin);
+    switch (w->type) {
+    case TN_F32: unpack_as(TN_F32, row, count, values); break;
+    case TN_F16: unpack_as(TN_F16, row, count, values); break;
+    case TN_BF16: unpack_as(TN_BF16, row, count, values); break;
+    default: tn_dtype_of(w->type)->unpack(row, count, values); break;
+    }
+}
+
+#include "kern/vector_linear.h"
+#include "kern/vector_math.h"
+#include "kern/vector_multiply.h"
+
+size_t TN_KERNEL(linear_scratch)(const tn_matrix *w, size_t m)
+{
+    return tn_max(linear_reals(w, m), (size_t)PANEL_REALS) + LINE;
+}
+
+const tn_kernels TN_KERNEL_TABLE = {
+    .name = TN_KERNEL_NAME,
+    .linear_chunk = CHUNK,
+    .linear_scratch = TN_KERNEL(linear_scratch),
+    .linear = TN_KERNEL(linear),
+    .linear_dx = TN_KERNEL(linear_dx),
+    .linear_dw = TN_KERNEL(linear_dw),
+    .dot = TN_KERNEL(dot),
+    .axpy = TN_KERNEL(axpy),
+    .max = TN_KERNEL(max),
+    .exp_sum = TN_KERNEL(exp_sum),
+    .silu_mul = TN_KERNEL(silu_mul),
+    .quick_gelu = TN_KERNEL(quick_gelu),
+    .multiply = TN_KERNEL(multiply),
+};
+
+#endif

@@ -1,0 +1,53 @@
+/* The sets of x86-64 and what it takes to run them.
+ * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 14 (AVX, AVX2)
+ * and 15 (AVX-512): the processor has the instructions, and the system saves the registers. */
+#include "kern/sets.h"
+
+#include <cpuid.h>
+#include <stdint.h>
+
+/* Registers that the system saves, XCR0: bit 1 SSE, 2 AVX, 5 .. 7 AVX-512. */
+enum { STATE_AVX = 0x06, STATE_AVX512 = 0xE6 };
+
+/* XCR0, or 0 where the system does not use XSAVE. */
+static uint32_t saved_state(void)
+{
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+        return 0;
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static bool has_avx2(void)
+{
+    uint32_t a, b, c, d, a7, b7, c7, d7;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !__get_cpuid_count(7, 0, &a7, &b7, &c7, &d7))
+        return false;
+    const uint32_t needed = bit_AVX | bit_FMA | bit_F16C;
+    return (c & needed) == needed && (b7 & bit_AVX2) && (saved_state() & STATE_AVX) == STATE_AVX;
+}
+
+static bool has_avx512(void)
+{
+    uint32_t a, b, c, d;
+    if (!has_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return false;
+    const uint32_t needed = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    return (b & needed) == needed && (saved_state() & STATE_AVX512) == STATE_AVX512;
+}
+
+size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT])
+{
+    size_t count = 0;
+    bool avx2 = has_avx2(), avx512 = has_avx512();
+    const tn_kernels *native = avx512 ? &tn_avx512_kernels : avx2 ? &tn_avx2_kernels : &tn_reference_kernels;
+    const tn_kernels *blas = tn_kernels_blas_over(native);
+    entries[count++] = (tn_kernels_entry){ &tn_reference_kernels, true };
+    if (blas != NULL)
+        entries[count++] = (tn_kernels_entry){ blas, true };
+    entries[count++] = (tn_kernels_entry){ &tn_avx2_kernels, avx2 };
+    entries[count++] = (tn_kernels_entry){ &tn_avx512_kernels, avx512 };
+    return count;
+}

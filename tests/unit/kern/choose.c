@@ -1,0 +1,66 @@
+/* Choosing a kernel set by name. */
+#include "kern/kernels.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_every_set_is_found_by_its_name(void **state)
+{
+    const tn_kernels *last = NULL;
+    (void)state;
+    for (size_t i = 0; tn_kernels_at(i) != NULL; i++) {
+        last = tn_kernels_at(i);
+        assert_ptr_equal(tn_kernels_choose(last->name, NULL), last);
+        assert_true(last->linear_chunk > 0);
+    }
+    assert_ptr_equal(tn_kernels_at(0), tn_kernels_reference());
+    assert_string_equal(tn_kernels_at(0)->name, "reference");
+    assert_ptr_equal(tn_kernels_choose(NULL, NULL), last);
+    assert_ptr_equal(tn_kernels_choose("", NULL), last);
+    assert_string_not_equal(last->name, "openblas");
+    assert_null(tn_kernels_at(100));
+}
+
+static void test_unknown_names_are_refused(void **state)
+{
+    const char *names[] = { "avx", "Reference", "reference ", "%s%n" };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        tenebra_error error = { 0 };
+        assert_null(tn_kernels_choose(names[i], &error));
+        assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
+        assert_string_equal(error.where, names[i]);
+        assert_non_null(strstr(error.sentence, "reference"));
+    }
+}
+
+/* A set that is built but does not run here is told apart from one that does not exist. */
+static void test_sets_of_other_processors(void **state)
+{
+    const char *names[] = { "avx2", "avx512" };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        tenebra_error error = { 0 };
+        if (tn_kernels_choose(names[i], &error) != NULL)
+            continue;
+#if defined(__x86_64__)
+        assert_int_equal(error.code, TENEBRA_ERROR_UNSUPPORTED);
+#else
+        assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
+#endif
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_set_is_found_by_its_name),
+        cmocka_unit_test(test_unknown_names_are_refused),
+        cmocka_unit_test(test_sets_of_other_processors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
