@@ -7,6 +7,9 @@
 /* LIMIT: the memory of one question is full. */
 tenebra_code tn_memory_is_full(tenebra_error *error);
 
+/* Pointers and texts of the request, before anything is done with them. Errors: ARGUMENT. */
+tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *error);
+
 /* Values of the method's options in effect, checked and echoed in the trace. Errors: ARGUMENT. */
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
 tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error);

@@ -39,6 +39,19 @@ static tenebra_code target_size(const tn_reasoner *reasoner, const tn_image *ima
     return tn_smart_resize(image->height, image->width, cell, smallest, largest, height, width, error);
 }
 
+/* All pictures must fit into the context: said before the tower runs, which may take minutes. */
+static tenebra_code check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
+{
+    const tn_patch_config *config = &reasoner->session->model->patches;
+    size_t cell = config->patch_size * config->merge_size, rows = (width / cell) * (height / cell);
+    for (size_t p = 0; p < reasoner->picture_count; p++)
+        rows += reasoner->pictures[p].embeds.rows;
+    if (rows <= reasoner->session->capacity)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the pictures take %zu rows, the context has %zu; raise -c "
+                   "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->capacity);
+}
+
 static tenebra_code encode(tn_reasoner *reasoner, const tn_patches *patches, size_t width, size_t height,
                            tenebra_error *error)
 {
@@ -60,6 +73,7 @@ tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *imag
     size_t width, height;
     double start = tn_clock_ms();
     TN_TRY(target_size(reasoner, image, &width, &height, error));
+    TN_TRY(check_room(reasoner, width, height, error));
     tn_image resized = { 0 };
     tn_patches patches = { 0 };
     tenebra_code code = tn_image_resize(image, width, height, config->resample, &resized, error);
@@ -88,9 +102,16 @@ static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, te
     return code;
 }
 
+/* What would make the answer impossible is found before the pictures take their time. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
+    const tn_model *model = reasoner->session->model;
+    if (model->tokenizer == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
+                       "has no tokenizer.json, which a question in words needs");
+    if (request->message_count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "messages", "there are none");
     for (size_t m = 0; m < request->message_count; m++)
         for (size_t p = 0; p < request->messages[m].part_count; p++)
             if (request->messages[m].parts[p].kind != TENEBRA_PART_TEXT)
@@ -103,18 +124,12 @@ tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *err
 static tenebra_code copy_message(tn_reasoner *reasoner, const tenebra_message *from, tn_chat_message *to,
                                  tenebra_error *error)
 {
-    if (from->role == NULL || (strcmp(from->role, "system") != 0 && strcmp(from->role, "user") != 0 &&
-                               strcmp(from->role, "assistant") != 0))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "role", "'%s' is not one of system, user, assistant",
-                       from->role ? from->role : "");
     tn_chat_part *parts = tn_reasoner_take(reasoner, from->part_count + 1, sizeof *parts); /* one more for a cue */
     if (parts == NULL)
         return tn_memory_is_full(error);
     for (size_t p = 0; p < from->part_count; p++) {
         const tenebra_part *part = &from->parts[p];
         bool text = part->kind == TENEBRA_PART_TEXT;
-        if (text && part->text == NULL)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "a text part has no text");
         parts[p] = (tn_chat_part){ .is_image = !text,
                                    .text = text ? part->text : NULL,
                                    .length = !text ? 0 : part->length ? part->length : strlen(part->text) };
@@ -172,11 +187,6 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
     const tn_model *model = reasoner->session->model;
-    if (model->tokenizer == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
-                       "has no tokenizer.json, which a question in words needs");
-    if (request->message_count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "messages", "there are none");
     tn_script script = { reasoner, tn_reasoner_take(reasoner, request->message_count, sizeof *script.messages),
                          request->message_count };
     if (script.messages == NULL)

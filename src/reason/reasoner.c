@@ -31,6 +31,27 @@ tenebra_code tn_memory_is_full(tenebra_error *error)
 
 /* ------------------------------------------------------------- opening -- */
 
+/* Room for the tokens and the text of one more pass. Those of earlier passes stay. */
+static tenebra_code take_answer(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_arena *kept = &reasoner->session->kept;
+    int32_t *tokens = tn_arena_take(kept, reasoner->token_count + reasoner->max_tokens, sizeof *tokens);
+    reasoner->text = tn_arena_take(kept, reasoner->text_capacity, 1);
+    if (tokens == NULL || reasoner->text == NULL)
+        return tn_memory_is_full(error);
+    if (reasoner->token_count > 0)
+        memcpy(tokens, reasoner->tokens, reasoner->token_count * sizeof *tokens);
+    reasoner->tokens = tokens;
+    reasoner->pass_tokens = reasoner->text_length = reasoner->text_shown = 0;
+    reasoner->text[0] = '\0';
+    reasoner->ended = false;
+    reasoner->stream = (tn_text_stream){ .tokenizer = reasoner->session->model->tokenizer, .skip_special = true };
+    reasoner->trace.text = reasoner->text;
+    reasoner->trace.tokens = reasoner->tokens;
+    reasoner->trace.finish = TENEBRA_FINISH_END_TOKEN;
+    return TENEBRA_OK;
+}
+
 static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
@@ -42,18 +63,15 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->step_capacity = STEPS_MAX;
     /* Reserved, not touched: what a question does not use costs addresses only. */
     tn_arena *kept = &session->kept;
-    reasoner->tokens = tn_arena_take(kept, reasoner->max_tokens, sizeof *reasoner->tokens);
-    reasoner->text = tn_arena_take(kept, reasoner->text_capacity, 1);
     reasoner->span = tn_arena_take(kept, reasoner->span_capacity, sizeof *reasoner->span);
     reasoner->steps = tn_arena_take(kept, reasoner->step_capacity, sizeof *reasoner->steps);
     reasoner->candidates = tn_arena_take(kept, session->capacity, sizeof *reasoner->candidates);
     reasoner->tap_keys = tn_arena_take(kept, session->capacity, sizeof *reasoner->tap_keys);
     reasoner->scores = tn_arena_take(kept, session->capacity, sizeof *reasoner->scores);
     reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
-    if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->text == NULL)
+    if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->steps == NULL)
         return tn_memory_is_full(error);
-    reasoner->text[0] = '\0';
-    return TENEBRA_OK;
+    return take_answer(reasoner, error);
 }
 
 static void start_trace(tn_reasoner *reasoner)
@@ -68,8 +86,6 @@ static void start_trace(tn_reasoner *reasoner)
     trace->top_k = request->top_k;
     trace->top_p = request->top_p > 0 ? request->top_p : 1;
     trace->seed = request->seed;
-    trace->text = reasoner->text;
-    trace->tokens = reasoner->tokens;
     trace->steps = reasoner->steps;
 }
 
@@ -77,14 +93,11 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
     const char *name = request->method ? request->method : "direct";
-    reasoner->method = tn_method_find(name);
+    TN_TRY(tn_request_check(request, error));
+    if (reasoner->method == NULL)
+        reasoner->method = tn_method_find(name);
     if (reasoner->method == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'", name);
-    if (!(request->temperature >= 0) || !(request->top_p >= 0 && request->top_p <= 1))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "sampling",
-                       "the temperature must be at least 0 and top-p between 0 and 1");
-    if (request->lens > TN_LENS_MAX)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lens", "at most %d tokens can be read from a latent", TN_LENS_MAX);
     TN_TRY(tn_reasoner_read_settings(reasoner, error));
     TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));
@@ -95,16 +108,24 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->rng = tn_rng_seed(request->seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
     reasoner->test_first_token = true;
     start_trace(reasoner);
-    reasoner->stream = (tn_text_stream){ .tokenizer = reasoner->session->model->tokenizer, .skip_special = true };
     return reasoner->method->open ? reasoner->method->open(reasoner, error) : TENEBRA_OK;
 }
 
 tenebra_code tn_reasoner_open(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
                               const atomic_bool *cancel, tenebra_error *error)
 {
+    return tn_reasoner_open_method(reasoner, session, request, NULL, cancel, error);
+}
+
+tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
+                                     const tn_method *method, const atomic_bool *cancel, tenebra_error *error)
+{
     memset(reasoner, 0, sizeof *reasoner);
+    if (request == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "request", "there is none");
     reasoner->session = session;
     reasoner->request = request;
+    reasoner->method = method;
     tn_session_reset(session);
     session->ops.cancel = cancel;
     session->recompute = request->recompute;
@@ -285,16 +306,19 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
 {
     tn_session *session = reasoner->session;
     double start = tn_clock_ms();
+    if (reasoner->pass_tokens == reasoner->max_tokens)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
+                       reasoner->max_tokens);
     TN_TRY(tn_session_logits(session, session->hidden, error));
     int32_t token = tn_sample(&reasoner->sampler, session->logits.data, session->logits.cols);
     reasoner->tokens[reasoner->token_count++] = token;
     reasoner->trace.token_count = reasoner->token_count;
-    bool first = reasoner->token_count == 1;
+    bool first = ++reasoner->pass_tokens == 1;
     if (ends_answer(reasoner, token) && (!first || reasoner->test_first_token)) {
         end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
     } else {
         TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
-        if (!reasoner->ended && (reasoner->token_count == reasoner->max_tokens || session->length == session->capacity))
+        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->max_tokens || session->length == session->capacity))
             end_answer(reasoner, TENEBRA_FINISH_LENGTH);
     }
     reasoner->trace.generation_ms += tn_clock_ms() - start;
@@ -345,20 +369,14 @@ static tenebra_code run_pass(tn_reasoner *reasoner, bool *again, tenebra_error *
     }
 }
 
-static void forget_answer(tn_reasoner *reasoner)
-{
-    reasoner->ended = false;
-    reasoner->text_length = reasoner->text_shown = 0;
-    reasoner->text[0] = '\0';
-}
-
 tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
 {
     double start = tn_clock_ms();
     bool again = true;
     TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     for (reasoner->pass = 0; again; reasoner->pass++) {
-        forget_answer(reasoner);
+        if (reasoner->pass > 0)
+            TN_TRY(take_answer(reasoner, error));
         TN_TRY(tn_reasoner_render(reasoner, error));
         TN_TRY(run_pass(reasoner, &again, error));
     }

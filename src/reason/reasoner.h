@@ -57,9 +57,10 @@ struct tn_reasoner {
     tn_rng rng;             /* for interventions */
     bool test_first_token;  /* false: the first token never ends the answer, as in the reference */
     bool ended;
-    int32_t *tokens;
-    size_t token_count, max_tokens;
-    char *text;             /* whole UTF-8, zero-terminated */
+    int32_t *tokens;        /* of all passes                */
+    size_t token_count, max_tokens; /* max_tokens: of one pass */
+    size_t pass_tokens;     /* tokens of the current pass   */
+    char *text;             /* of the current pass: whole UTF-8, zero-terminated; lives until the close */
     size_t text_length, text_shown, text_capacity;
     tn_text_stream stream;  /* tokenizer NULL: the model has none     */
     tn_text piece;          /* what the last token completed          */
@@ -73,6 +74,9 @@ struct tn_reasoner {
  * taken. The session is reset. Errors: ARGUMENT, LIMIT. */
 tenebra_code tn_reasoner_open(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
                               const atomic_bool *cancel, tenebra_error *error);
+/* The same with a method that is in no list; NULL: the one that the request names. */
+tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session, const tenebra_request *request,
+                                     const tn_method *method, const atomic_bool *cancel, tenebra_error *error);
 void tn_reasoner_close(tn_reasoner *reasoner);
 
 /* The whole: loads pictures, then passes until the method finishes. */

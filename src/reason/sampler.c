@@ -1,23 +1,76 @@
 #include "reason/sampler.h"
 
-#include <stdlib.h>
+#include <stdbool.h>
 
 int32_t tn_sample_greedy(const tn_real *logits, size_t count)
 {
     size_t best = 0;
     for (size_t i = 1; i < count; i++)
-        if (logits[i] > logits[best])
+        if (logits[i] > logits[best] || (isnan(logits[best]) && !isnan(logits[i])))
             best = i;
     return (int32_t)best;
 }
 
-/* Falling weight, then rising id, so that the order is total. */
-static int compare_candidates(const void *left, const void *right)
+/* Larger weight first, then lower id, so that the order is total. */
+static bool goes_before(const tn_candidate *a, const tn_candidate *b)
 {
-    const tn_candidate *a = left, *b = right;
-    if (a->weight != b->weight)
-        return a->weight > b->weight ? -1 : 1;
-    return a->token < b->token ? -1 : a->token > b->token;
+    return a->weight != b->weight ? a->weight > b->weight : a->token < b->token;
+}
+
+/* Lets the candidate at `at` sink until it goes before its children, in a heap of `count`. */
+static void sink(tn_candidate *heap, size_t count, size_t at)
+{
+    tn_candidate moving = heap[at];
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        child += child + 1 < count && goes_before(&heap[child + 1], &heap[child]);
+        if (goes_before(&moving, &heap[child]))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+/* Candidates in falling order, taken out of the heap only as far as they are asked for: number i then
+ * stands at place count - 1 - i, behind the heap. */
+typedef struct ranking {
+    tn_candidate *places;
+    size_t count, taken;
+} ranking;
+
+static const tn_candidate *ranked(ranking *list, size_t number)
+{
+    for (; list->taken <= number; list->taken++) {
+        size_t last = list->count - 1 - list->taken;
+        tn_candidate first = list->places[0];
+        list->places[0] = list->places[last];
+        sink(list->places, last, 0);
+        list->places[last] = first;
+    }
+    return &list->places[list->count - 1 - number];
+}
+
+/* exp of the scaled distance to the largest logit: in 0 .. 1, and 0 for what is not a number. */
+static void weigh(const tn_sampler *sampler, const tn_real *logits, size_t count, int32_t best)
+{
+    for (size_t i = 0; i < count; i++) {
+        double weight = logits[i] == logits[best] ? 1 : exp(((double)logits[i] - (double)logits[best]) / sampler->temperature);
+        sampler->candidates[i] = (tn_candidate){ (int32_t)i, weight > 0 ? weight : 0 };
+    }
+}
+
+/* Weight of the candidates among which to draw: the first *kept, of which top-p may leave fewer. */
+static double weight_of_kept(const tn_sampler *sampler, ranking *list, size_t *kept)
+{
+    double total = 0, reached = 0;
+    for (size_t i = 0; i < *kept; i++) /* with all of them kept, the order does not matter */
+        total += *kept == list->count ? list->places[i].weight : ranked(list, i)->weight;
+    if (sampler->top_p >= 1)
+        return total;
+    size_t nucleus = 0;
+    while (nucleus < *kept && (nucleus == 0 || reached < sampler->top_p * total))
+        reached += ranked(list, nucleus++)->weight;
+    *kept = nucleus;
+    return reached;
 }
 
 int32_t tn_sample(tn_sampler *sampler, const tn_real *logits, size_t count)
@@ -25,24 +78,16 @@ int32_t tn_sample(tn_sampler *sampler, const tn_real *logits, size_t count)
     int32_t best = tn_sample_greedy(logits, count);
     if (!(sampler->temperature > 0))
         return best;
-    tn_candidate *candidates = sampler->candidates;
-    for (size_t i = 0; i < count; i++)
-        candidates[i] = (tn_candidate){ (int32_t)i, exp(((double)logits[i] - (double)logits[best]) /
-                                                        sampler->temperature) };
-    qsort(candidates, count, sizeof *candidates, compare_candidates);
+    ranking list = { sampler->candidates, count, 0 };
+    weigh(sampler, logits, count, best);
+    for (size_t i = count / 2; i-- > 0;)
+        sink(list.places, count, i);
     size_t kept = sampler->top_k > 0 && sampler->top_k < count ? sampler->top_k : count;
-    double total = 0;
-    for (size_t i = 0; i < kept; i++)
-        total += candidates[i].weight;
-    double reached = candidates[0].weight;
-    size_t nucleus = 1;
-    while (nucleus < kept && reached < sampler->top_p * total)
-        reached += candidates[nucleus++].weight;
-    double draw = tn_rng_uniform(&sampler->rng) * reached;
-    for (size_t i = 0; i < nucleus; i++) {
-        draw -= candidates[i].weight;
+    double draw = tn_rng_uniform(&sampler->rng) * weight_of_kept(sampler, &list, &kept);
+    for (size_t i = 0; i < kept; i++) {
+        draw -= ranked(&list, i)->weight;
         if (draw < 0)
-            return candidates[i].token;
+            return ranked(&list, i)->token;
     }
-    return candidates[0].token;
+    return ranked(&list, 0)->token;
 }

@@ -13,7 +13,7 @@ typedef struct tn_sampler {
     size_t top_k;       /* 0: all                                     */
     double top_p;       /* smallest set of this probability, 1: all   */
     tn_rng rng;
-    struct tn_candidate *candidates; /* scratch [V], used when not greedy */
+    struct tn_candidate *candidates; /* scratch [V], used when not greedy, for the largest V */
 } tn_sampler;
 
 typedef struct tn_candidate {
@@ -21,7 +21,7 @@ typedef struct tn_candidate {
     double weight;
 } tn_candidate;
 
-/* The largest logit, ties to the lower id. */
+/* The largest logit, ties to the lower id; what is not a number never wins against what is. */
 int32_t tn_sample_greedy(const tn_real *logits, size_t count);
 
 /* Temperature, then top-k, then top-p (at least one token stays), as Hugging Face orders them. */

@@ -26,7 +26,7 @@ static size_t find_stop(const tn_reasoner *reasoner, size_t from)
     const tenebra_request *request = reasoner->request;
     size_t best = reasoner->text_length;
     for (size_t i = 0; i < request->stop_count; i++) {
-        const char *found = request->stops[i][0] ? strstr(reasoner->text + from, request->stops[i]) : NULL;
+        const char *found = strstr(reasoner->text + from, request->stops[i]);
         if (found != NULL)
             best = tn_min(best, (size_t)(found - reasoner->text));
     }
@@ -47,14 +47,20 @@ static size_t unfinished_stop(const tn_reasoner *reasoner)
     return longest;
 }
 
+/* A model may well generate the byte 0, which would end the text for everyone who reads it: it becomes
+ * U+FFFD, as in CommonMark, section 2.3. */
 static tenebra_code append_piece(tn_reasoner *reasoner, tenebra_error *error)
 {
+    static const size_t longest = sizeof TN_REPLACEMENT - 1;
     size_t length = reasoner->piece.length;
-    if (length >= reasoner->text_capacity - reasoner->text_length)
+    if (length * longest >= reasoner->text_capacity - reasoner->text_length)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "is longer than %zu bytes", reasoner->text_capacity);
-    if (length > 0)
-        memcpy(reasoner->text + reasoner->text_length, reasoner->piece.data, length);
-    reasoner->text_length += length;
+    for (size_t i = 0; i < length; i++) {
+        char byte = reasoner->piece.data[i];
+        size_t bytes = byte == '\0' ? longest : 1;
+        memcpy(reasoner->text + reasoner->text_length, byte == '\0' ? TN_REPLACEMENT : &byte, bytes);
+        reasoner->text_length += bytes;
+    }
     reasoner->text[reasoner->text_length] = '\0';
     return TENEBRA_OK;
 }

@@ -36,16 +36,26 @@ static json_t *step_json(const tenebra_step *step)
                      lens, "ms", number(step->milliseconds));
 }
 
+/* Whether option `name` of the method is a number: one with a range. */
+static bool is_number(const char *method, const char *name)
+{
+    const tenebra_option *options;
+    const char *found;
+    for (size_t m = 0; (found = tenebra_method_at(m, NULL, &options)) != NULL; m++)
+        for (; strcmp(found, method) == 0 && options->name != NULL; options++)
+            if (strcmp(options->name, name) == 0)
+                return options->minimum != 0 || options->maximum != 0;
+    return false;
+}
+
 static json_t *settings_json(const tenebra_trace *trace)
 {
     json_t *settings = json_object();
     for (size_t i = 0; i < trace->setting_count; i++) {
-        const char *value = trace->settings[i].value;
-        char *end;
-        double as_number = strtod(value, &end);
-        bool whole = end != value && *end == '\0';
-        json_object_set_new(settings, trace->settings[i].name,
-                            whole ? json_integer((json_int_t)as_number) : json_string(value));
+        const tenebra_setting *setting = &trace->settings[i];
+        json_object_set_new(settings, setting->name,
+                            is_number(trace->method, setting->name) ? count((size_t)strtod(setting->value, NULL))
+                                                                    : json_string(setting->value));
     }
     return settings;
 }
@@ -65,8 +75,8 @@ static const char *finish_name(tenebra_finish finish)
 
 static json_t *sampling_json(const tenebra_trace *trace)
 {
-    if (!(trace->temperature > 0))
-        return json_pack("{s:s}", "mode", "greedy");
+    if (!(trace->temperature > 0)) /* interventions draw from the seed, too */
+        return json_pack("{s:s, s:o}", "mode", "greedy", "seed", json_integer((json_int_t)trace->seed));
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", "mode", "sampled", "temperature", number(trace->temperature), "top_k",
                      count(trace->top_k), "top_p", number(trace->top_p), "seed", json_integer((json_int_t)trace->seed));
 }
