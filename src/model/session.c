@@ -213,8 +213,10 @@ static tenebra_code run_rows(tn_session *session, size_t begin, size_t count, co
     const tn_decoder *decoder = &session->model->decoder;
     const tn_slot *slots = session->slots + begin;
     tn_position *positions = tn_arena_take(ops->arena, count, sizeof *positions);
-    if (positions == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
+    if (positions == NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
+        return finish(session, error);
+    }
     for (size_t i = 0; i < count; i++)
         positions[i] = slots[i].position;
     tn_tensor x = tn_span_input(ops, decoder, slots, count);

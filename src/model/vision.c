@@ -82,17 +82,34 @@ static tn_tensor merge(tn_ops *ops, const tn_vision *vision, tn_tensor x)
     return tn_op_linear(ops, inner, &vision->merge2, &vision->merge2_bias);
 }
 
+/* Whether the patches are those of the grids, and the grids made of whole merged cells. */
+static bool grids_fit(tn_ops *ops, const tn_vision_config *config, tn_tensor patches, const tn_grid *grids,
+                      size_t count)
+{
+    size_t expected = 0, merge = config->spatial_merge_size;
+    for (size_t g = 0; g < count; g++) {
+        if (grids[g].t == 0 || grids[g].h == 0 || grids[g].w == 0 || grids[g].h % merge != 0 || grids[g].w % merge != 0) {
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision",
+                    "picture %zu has a grid of %zu x %zu x %zu patches, not of whole cells of %zu x %zu", g + 1,
+                    grids[g].t, grids[g].h, grids[g].w, merge, merge);
+            return false;
+        }
+        expected += tn_grid_patches(grids[g]);
+    }
+    if (expected == 0 || patches.rows != expected)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "%zu patches do not fill %zu grids of %zu",
+                patches.rows, count, expected);
+    return ops->failure.code == TENEBRA_OK;
+}
+
 tn_tensor tn_vision_forward(tn_ops *ops, const tn_vision *vision, tn_tensor patches,
                             const tn_grid *grids, size_t count)
 {
     const tn_vision_config *config = &vision->config;
-    size_t expected = 0, segments = 0;
-    for (size_t g = 0; g < count; g++)
-        expected += tn_grid_patches(grids[g]);
-    if (patches.rows != expected)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "%zu patches do not fill grids of %zu",
-                patches.rows, expected);
-    tn_rope rope = rope_of_patches(ops, config, grids, count, expected);
+    size_t segments = 0;
+    if (!grids_fit(ops, config, patches, grids, count))
+        return (tn_tensor){ 0 };
+    tn_rope rope = rope_of_patches(ops, config, grids, count, patches.rows);
     size_t *borders = frame_borders(ops, grids, count, &segments);
     tn_tensor x = tn_op_linear(ops, patches, &vision->patch_embed, NULL);
     tn_op_watch(ops, "vision.patch_embed", 0, x);

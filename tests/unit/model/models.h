@@ -232,6 +232,21 @@ static inline tn_model *open_model(const char *directory, const char *kernels)
     return model;
 }
 
+/* Whether the set gives a row the same bits in any span. A BLAS chooses its order of addition by the shape. */
+static inline bool is_steady(const tn_kernels *kernels)
+{
+    return strstr(kernels->name, "blas") == NULL;
+}
+
+/* The best such set of this machine. */
+static inline const char *steady_kernels(void)
+{
+    const char *name = NULL;
+    for (size_t i = 0; tn_kernels_at(i) != NULL; i++)
+        name = is_steady(tn_kernels_at(i)) ? tn_kernels_at(i)->name : name;
+    return name;
+}
+
 /* The model must not open, for this reason. Takes the directory away. */
 static inline void refuses(char *directory, tenebra_code code, const char *where, const char *words)
 {

@@ -1,0 +1,127 @@
+/* The token loop asks neither the C library nor the system for memory. The linker sends every call of
+ * the allocating functions in this program through the counters below (tests/CMakeLists.txt). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/model/models.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+static atomic_size_t calls;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+int __real_posix_memalign(void **out, size_t alignment, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__real_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
+
+void *__wrap_malloc(size_t size)
+{
+    atomic_fetch_add(&calls, 1);
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    atomic_fetch_add(&calls, 1);
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    atomic_fetch_add(&calls, 1);
+    return __real_realloc(old, size);
+}
+
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    atomic_fetch_add(&calls, 1);
+    return __real_posix_memalign(out, alignment, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    atomic_fetch_add(&calls, 1);
+    return __real_aligned_alloc(alignment, size);
+}
+
+void *__wrap_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
+{
+    atomic_fetch_add(&calls, 1);
+    return __real_mmap(address, length, protection, flags, file, offset);
+}
+
+/* The counters see what the library asks for. */
+static void test_counters(void **state)
+{
+    (void)state;
+    size_t before = atomic_load(&calls);
+    tn_model *model = open_model(TIED, NULL);
+    size_t opened = atomic_load(&calls);
+    tn_session *session = open_session(model, 16, 2);
+    assert_true(opened > before);
+    assert_true(atomic_load(&calls) > opened + 3); /* the session, its pool, three arenas */
+    tn_session_close(session);
+    tn_model_close(model);
+}
+
+enum { PROMPT = 80, WARM = 2, TOKENS = 50 };
+
+/* Appends one row with a tap, as a latent step does, and reads the head. */
+static void step(tn_session *session, const tn_slot *slot, const size_t *keys, tn_real *mean)
+{
+    tn_span_tap tap = { .query = 0, .keys = keys, .count = PROMPT, .mean = mean };
+    assert_int_equal(tn_session_append(session, slot, 1, &tap, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_logits(session, session->hidden, NULL), TENEBRA_OK);
+}
+
+static void no_calls(const tn_model *model)
+{
+    tn_session *session = open_session(model, PROMPT + WARM + TOKENS, 2);
+    tn_slot *slots = random_prompt(model, PROMPT + WARM + TOKENS, (tn_tensor){ 0 }, (tn_grid){ 0 }, false, 1);
+    size_t keys[PROMPT];
+    tn_real mean[PROMPT];
+    for (size_t i = 0; i < PROMPT; i++)
+        keys[i] = i;
+    assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < WARM; i++)
+        step(session, &slots[PROMPT + i], keys, mean);
+    size_t before = atomic_load(&calls), peak = session->work.peak;
+    for (size_t i = 0; i < TOKENS; i++)
+        step(session, &slots[PROMPT + WARM + i], keys, mean);
+    assert_int_equal(atomic_load(&calls), before);
+    assert_int_equal(session->work.peak, peak);
+    assert_int_equal(session->kept.used, 0);
+    assert_true(all_finite(session->logits.data, session->logits.cols));
+    free(slots);
+    tn_session_close(session);
+}
+
+static void test_token_loop(void **state)
+{
+    (void)state;
+    for (size_t i = 0; tn_kernels_at(i) != NULL; i++) {
+        tn_model *model = open_model(UNTIED, tn_kernels_at(i)->name);
+        no_calls(model);
+        tn_model_close(model);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_counters), cmocka_unit_test(test_token_loop) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,170 @@
+/* Position tables of prompts with images (M-RoPE), against tables written by hand from the rule of
+ * arXiv:2409.12191, section 2.1: text counts on, an image fills a block from the next free position, text
+ * goes on after the largest used. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/model/models.h"
+
+enum { IMG = 278, ROWS_MAX = 64 }; /* the image token of the golden model */
+
+static const tn_backbone *backbone;
+static tn_model_config config;
+
+static int open_config(void **state)
+{
+    (void)state;
+    return tn_model_read_config(TIED, &backbone, &config, NULL) != TENEBRA_OK || config.image_token != IMG;
+}
+
+typedef struct table {
+    const char *name;
+    size_t count, grid_count;
+    int32_t first, next;
+    tn_grid grids[3];
+    int32_t ids[ROWS_MAX];
+    int32_t t[ROWS_MAX], h[ROWS_MAX], w[ROWS_MAX];
+} table;
+
+static const table tables[] = {
+    { .name = "text alone", .count = 4, .first = 0, .next = 4, .ids = { 5, 6, 7, 8 },
+      .t = { 0, 1, 2, 3 }, .h = { 0, 1, 2, 3 }, .w = { 0, 1, 2, 3 } },
+    { .name = "text that goes on", .count = 2, .first = 17, .next = 19, .ids = { 5, 6 },
+      .t = { 17, 18 }, .h = { 17, 18 }, .w = { 17, 18 } },
+    /* 2 x 3 cells from position 2; text goes on at 2 + 3 */
+    { .name = "one image", .count = 10, .grid_count = 1, .next = 7, .grids = { { 1, 4, 6 } },
+      .ids = { 5, 6, IMG, IMG, IMG, IMG, IMG, IMG, 7, 8 },
+      .t = { 0, 1, 2, 2, 2, 2, 2, 2, 5, 6 },
+      .h = { 0, 1, 2, 2, 2, 3, 3, 3, 5, 6 },
+      .w = { 0, 1, 2, 3, 4, 2, 3, 4, 5, 6 } },
+    { .name = "high image", .count = 8, .grid_count = 1, .next = 5, .grids = { { 1, 6, 4 } },
+      .ids = { 5, IMG, IMG, IMG, IMG, IMG, IMG, 7 },
+      .t = { 0, 1, 1, 1, 1, 1, 1, 4 },
+      .h = { 0, 1, 1, 2, 2, 3, 3, 4 },
+      .w = { 0, 1, 2, 1, 2, 1, 2, 4 } },
+    { .name = "image first and last", .count = 5, .grid_count = 2, .next = 5, .grids = { { 1, 2, 4 }, { 1, 4, 2 } },
+      .ids = { IMG, IMG, 5, IMG, IMG },
+      .t = { 0, 0, 2, 3, 3 },
+      .h = { 0, 0, 2, 3, 4 },
+      .w = { 0, 1, 2, 3, 3 } },
+    { .name = "image alone", .count = 1, .grid_count = 1, .next = 1, .grids = { { 1, 2, 2 } },
+      .ids = { IMG }, .t = { 0 }, .h = { 0 }, .w = { 0 } },
+    { .name = "two images, text between", .count = 12, .grid_count = 2, .next = 10, .grids = { { 1, 2, 8 }, { 1, 4, 4 } },
+      .ids = { 5, IMG, IMG, IMG, IMG, 6, IMG, IMG, IMG, IMG, 7, 8 },
+      .t = { 0, 1, 1, 1, 1, 5, 6, 6, 6, 6, 8, 9 },
+      .h = { 0, 1, 1, 1, 1, 5, 6, 6, 7, 7, 8, 9 },
+      .w = { 0, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9 } },
+    { .name = "two images without text between", .count = 7, .grid_count = 2, .next = 5, .grids = { { 1, 4, 4 }, { 1, 2, 4 } },
+      .ids = { 5, IMG, IMG, IMG, IMG, IMG, IMG },
+      .t = { 0, 1, 1, 1, 1, 3, 3 },
+      .h = { 0, 1, 1, 2, 2, 3, 3 },
+      .w = { 0, 1, 2, 1, 2, 3, 4 } },
+    { .name = "second turn", .count = 4, .grid_count = 1, .first = 30, .next = 34, .grids = { { 1, 2, 4 } },
+      .ids = { IMG, IMG, 9, 9 }, .t = { 30, 30, 32, 33 }, .h = { 30, 30, 32, 33 }, .w = { 30, 31, 32, 33 } },
+    { .name = "two frames", .count = 6, .grid_count = 1, .next = 4, .grids = { { 2, 2, 4 } },
+      .ids = { 5, IMG, IMG, IMG, IMG, 6 },
+      .t = { 0, 1, 1, 2, 2, 3 },
+      .h = { 0, 1, 1, 1, 1, 3 },
+      .w = { 0, 1, 2, 1, 2, 3 } },
+    { .name = "more frames than cells", .count = 5, .grid_count = 1, .next = 5, .grids = { { 4, 2, 2 } },
+      .ids = { IMG, IMG, IMG, IMG, 6 }, .t = { 0, 1, 2, 3, 4 }, .h = { 0, 0, 0, 0, 4 }, .w = { 0, 0, 0, 0, 4 } },
+};
+
+/* Whether the table is what the backbone computes. */
+static bool agrees(const table *t, const tn_grid *grids, int32_t first)
+{
+    tn_position got[ROWS_MAX];
+    int32_t next = -1;
+    tenebra_error error = { 0 };
+    tenebra_code code = backbone->positions(&config, t->ids, t->count, grids, t->grid_count, first, got, &next, &error);
+    bool same = code == TENEBRA_OK && next == t->next;
+    for (size_t i = 0; same && i < t->count; i++)
+        same = got[i].axis[0] == t->t[i] && got[i].axis[1] == t->h[i] && got[i].axis[2] == t->w[i];
+    return same;
+}
+
+static void test_tables(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        const table *t = &tables[i];
+        if (!agrees(t, t->grids, t->first))
+            print_error("%s\n", t->name);
+        assert_true(agrees(t, t->grids, t->first));
+        /* Negative controls: another start; an image turned by 90 degrees. */
+        assert_false(agrees(t, t->grids, t->first + 1));
+        if (t->grid_count > 0 && t->grids[0].h != t->grids[0].w) {
+            tn_grid turned[3];
+            memcpy(turned, t->grids, sizeof turned);
+            turned[0] = (tn_grid){ t->grids[0].t, t->grids[0].w, t->grids[0].h };
+            assert_false(agrees(t, turned, t->first));
+        }
+    }
+}
+
+/* A second turn goes on at *next, and gets what one long prompt would. */
+static void test_turns(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = { 5, IMG, IMG, 6, 7, IMG, IMG, IMG, IMG, 8 };
+    static const tn_grid grids[] = { { 1, 2, 4 }, { 1, 4, 4 } };
+    tn_position whole[10], parts[10];
+    int32_t end, middle;
+    assert_int_equal(backbone->positions(&config, ids, 10, grids, 2, 0, whole, &end, NULL), TENEBRA_OK);
+    for (size_t cut = 3; cut <= 5; cut++) {
+        assert_int_equal(backbone->positions(&config, ids, cut, grids, 1, 0, parts, &middle, NULL), TENEBRA_OK);
+        assert_int_equal(backbone->positions(&config, ids + cut, 10 - cut, grids + 1, 1, middle, parts + cut, &middle,
+                                             NULL), TENEBRA_OK);
+        assert_int_equal(middle, end);
+        assert_memory_equal(parts, whole, sizeof whole);
+    }
+}
+
+/* --------------------------------------------------------------- refused -- */
+
+typedef struct misfit {
+    size_t count, grid_count;
+    tn_grid grids[2];
+    int32_t ids[12];
+    const char *words;
+} misfit;
+
+static const misfit misfits[] = {
+    { 4, 0, { { 0 } }, { 5, IMG, IMG, 6 }, "more than 0 images" },                  /* tokens without an image */
+    { 3, 1, { { 1, 2, 4 } }, { 5, 6, 7 }, "1 images were given" },              /* an image without tokens */
+    { 4, 1, { { 1, 2, 6 } }, { 5, IMG, IMG, 6 }, "needs 3 image tokens, has 2" },   /* too few                */
+    { 3, 1, { { 1, 2, 6 } }, { 5, IMG, IMG }, "2 rows are left" },                  /* cut at the end         */
+    { 5, 1, { { 1, 2, 4 } }, { 5, IMG, IMG, IMG, 6 }, "more than 1 images" },         /* too many               */
+    { 6, 1, { { 1, 4, 4 } }, { IMG, IMG, 5, IMG, IMG, 6 }, "needs 4 image tokens, has 2" }, /* a gap in the run   */
+    { 5, 2, { { 1, 2, 4 }, { 1, 2, 4 } }, { IMG, IMG, 5, IMG, 6 }, "image 2 needs 2 image tokens, has 1" },
+    { 4, 2, { { 1, 2, 4 }, { 1, 2, 4 } }, { 5, IMG, IMG, 6 }, "2 images were given, the prompt has room for 1" },
+};
+
+static void test_misfits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++) {
+        const misfit *m = &misfits[i];
+        tn_position positions[12];
+        int32_t next = -7;
+        tenebra_error error = { 0 };
+        assert_int_equal(backbone->positions(&config, m->ids, m->count, m->grids, m->grid_count, 0, positions, &next,
+                                             &error), TENEBRA_ERROR_MISMATCH);
+        assert_error(&error, TENEBRA_ERROR_MISMATCH, "prompt", m->words);
+        assert_int_equal(next, -7);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_misfits),
+    };
+    return cmocka_run_group_tests(tests, open_config, NULL);
+}

@@ -1,0 +1,368 @@
+/* Life of a session: used again, cut back, overflown, cancelled, beside another one; and its memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/model/models.h"
+
+#include <pthread.h>
+
+static int open_untied(void **state)
+{
+    *state = open_model(UNTIED, steady_kernels());
+    return 0;
+}
+
+static int close_untied(void **state)
+{
+    tn_model_close(*state);
+    return 0;
+}
+
+static tn_slot *text_prompt(const tn_model *model, size_t count, uint64_t seed)
+{
+    return random_prompt(model, count, (tn_tensor){ 0 }, (tn_grid){ 0 }, false, seed);
+}
+
+static void append(tn_session *session, const tn_slot *slots, size_t count)
+{
+    assert_int_equal(tn_session_append(session, slots, count, NULL, NULL), TENEBRA_OK);
+}
+
+/* The last hidden state of `count` rows in a fresh session. For free(). */
+static tn_real *fresh_hidden(const tn_model *model, const tn_slot *slots, size_t count)
+{
+    tn_session *session = open_session(model, count, 1);
+    tn_real *hidden = malloc(session->hidden.cols * sizeof *hidden);
+    assert_non_null(hidden);
+    append(session, slots, count);
+    memcpy(hidden, session->hidden.data, session->hidden.cols * sizeof *hidden);
+    tn_session_close(session);
+    return hidden;
+}
+
+static void hidden_is(const tn_session *session, const tn_real *expected)
+{
+    assert_true(all_finite(expected, session->hidden.cols));
+    assert_memory_equal(session->hidden.data, expected, session->hidden.cols * sizeof *expected);
+}
+
+/* ---------------------------------------------------------------- reuse -- */
+
+static void test_reuse(void **state)
+{
+    tn_session *session = open_session(*state, 64, 2);
+    outcome first = run_session(session, true, 1), other = run_session(session, false, 2);
+    outcome again = run_session(session, true, 1);
+    assert_true(equal(&first, &again));
+    assert_false(equal(&first, &other));
+    assert_int_equal(session->positions_computed, RUN_ROWS);
+    tn_session_close(session);
+    free(first.values);
+    free(other.values);
+    free(again.values);
+}
+
+/* Cut back to any length, the session goes on as if the rest had never been. */
+static void test_truncate(void **state)
+{
+    enum { ROWS = 60 };
+    tn_slot *slots = text_prompt(*state, ROWS, 1), *others = text_prompt(*state, ROWS, 2);
+    tn_session *session = open_session(*state, ROWS, 1);
+    tn_real *expected = fresh_hidden(*state, slots, ROWS);
+    static const size_t lengths[] = { ROWS - 1, 30, 1, 0 };
+    for (size_t i = 0; i < 4; i++) {
+        tn_session_reset(session);
+        append(session, slots, lengths[i] + 1);
+        if (lengths[i] + 1 < ROWS)
+            append(session, others, ROWS - lengths[i] - 1);
+        tn_session_truncate(session, lengths[i]);
+        assert_int_equal(session->length, lengths[i]);
+        append(session, slots + lengths[i], ROWS - lengths[i]);
+        hidden_is(session, expected);
+    }
+    tn_session_truncate(session, ROWS + 5); /* nothing to forget */
+    assert_int_equal(session->length, ROWS);
+    tn_session_close(session);
+    free(expected);
+    free(slots);
+    free(others);
+}
+
+static void test_mean_of_rows(void **state)
+{
+    enum { ROWS = 50 };
+    tn_slot *slots = text_prompt(*state, ROWS, 1);
+    tn_session *session = open_session(*state, ROWS, 1);
+    size_t cols = session->hidden.cols;
+    tn_real *normed = calloc(ROWS * cols, sizeof *normed);
+    session->want_mean = true;
+    session->normed_rows = normed;
+    append(session, slots, 20);
+    append(session, slots + 20, 30);
+    for (size_t c = 0; c < cols; c++) {
+        double sum = 0;
+        for (size_t row = 0; row < ROWS; row++)
+            sum += (double)normed[row * cols + c];
+        /* 50 updates, each rounded three times, of numbers of size up to 4 */
+        assert_true(fabs(sum / ROWS - (double)session->mean.data[c]) <= 150 * 4 * 6e-8);
+        assert_false(fabs(sum / (ROWS - 1) - (double)session->mean.data[c]) <= 1e-9);
+    }
+    assert_int_equal(session->mean_rows, ROWS);
+    tn_session_close(session);
+    free(normed);
+    free(slots);
+}
+
+/* ------------------------------------------------------------- refusals -- */
+
+static void test_overflow(void **state)
+{
+    tn_slot *slots = text_prompt(*state, 40, 1);
+    tn_session *session = open_session(*state, 32, 1);
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_session_append(session, slots, 33, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "33 more do not fit into 32");
+    append(session, slots, 30);
+    assert_int_equal(tn_session_append(session, slots + 30, 5, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "30 rows are in the cache and 5 more do not fit into 32");
+    assert_int_equal(tn_session_append(session, slots, SIZE_MAX, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(session->length, 30);
+    append(session, slots + 30, 2); /* exactly full */
+    tn_real *expected = fresh_hidden(*state, slots, 32);
+    hidden_is(session, expected);
+    assert_int_equal(tn_session_append(session, slots + 32, 1, NULL, &error), TENEBRA_ERROR_LIMIT);
+    tn_session_close(session);
+    free(expected);
+    free(slots);
+}
+
+static void test_context_of_the_model(void **state)
+{
+    const tn_model *model = *state;
+    tn_session_options options = { .context = 32769, .threads = 1 };
+    tenebra_error error = { 0 };
+    assert_null(tn_session_open(model, &options, &error));
+    assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "32769 rows are more than the model's 32768");
+    options.context = SIZE_MAX;
+    assert_null(tn_session_open(model, &options, NULL));
+    tn_session *session = tn_session_open(model, NULL, NULL);
+    assert_non_null(session);
+    assert_int_equal(session->capacity, 8192);
+    tn_session_close(session);
+    char *directory = edited_model(UNTIED, NULL, NULL, "{\"max_position_embeddings\": 100}");
+    tn_model *small = open_model(directory, NULL);
+    session = tn_session_open(small, NULL, NULL);
+    assert_int_equal(session->capacity, 100);
+    tn_session_close(session);
+    tn_model_close(small);
+    remove_directory(directory);
+}
+
+/* Whatever fails in the middle leaves a session that goes on where it was. */
+static void test_failures_leave_it_usable(void **state)
+{
+    const tn_model *model = *state;
+    tn_slot *slots = text_prompt(model, 40, 1);
+    tn_real *expected = fresh_hidden(model, slots, 40);
+    tn_session *session = open_session(model, 64, 2);
+    tenebra_error error = { 0 };
+    append(session, slots, 20);
+
+    assert_int_equal(tn_session_append(session, slots, 0, NULL, &error), TENEBRA_ERROR_ARGUMENT);
+    tn_slot wrong = slots[0];
+    wrong.token = (int32_t)tn_model_vocabulary(model);
+    assert_int_equal(tn_session_append(session, &wrong, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    assert_error(&error, TENEBRA_ERROR_MISMATCH, "gather", "430");
+    wrong.token = -1; /* a row of nothing */
+    assert_int_not_equal(tn_session_append(session, &wrong, 1, NULL, &error), TENEBRA_OK);
+    tn_real narrow[8] = { 0 };
+    wrong.row = (tn_row_ref){ { 1, 8, narrow, NULL }, 0 };
+    assert_int_equal(tn_session_append(session, &wrong, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+
+    atomic_bool cancel = true;
+    session->ops.cancel = &cancel;
+    assert_int_equal(tn_session_append(session, slots + 20, 20, NULL, &error), TENEBRA_ERROR_CANCELLED);
+    atomic_store(&cancel, false);
+
+    assert_int_equal(session->length, 20);
+    assert_int_equal(session->work.used, 0);
+    append(session, slots + 20, 20);
+    hidden_is(session, expected);
+    session->ops.cancel = NULL;
+    tn_session_close(session);
+    free(expected);
+    free(slots);
+}
+
+/* The arenas are finite: what does not fit is an error, and afterwards there is room again. */
+static void test_full_memory(void **state)
+{
+    const tn_model *model = *state;
+    tn_session *session = open_session(model, 64, 1);
+    tn_slot *slots = text_prompt(model, 40, 1);
+    tn_real *expected = fresh_hidden(model, slots, 40), *patches = random_patches(model, 16, 1);
+    size_t work = session->work.capacity, kept = session->kept.capacity, refused = 0;
+    const tn_grid grid = { 1, 4, 4 };
+    tn_tensor embeds = { 0 };
+    tenebra_error error;
+    for (size_t bytes = 0; bytes < 400000; bytes += 1984) {
+        tn_session_reset(session);
+        session->work.capacity = bytes;
+        tenebra_code code = tn_session_append(session, slots, 40, NULL, &error);
+        assert_true(code == TENEBRA_OK || (code == TENEBRA_ERROR_MEMORY && error.code == code));
+        refused += code != TENEBRA_OK;
+        code = tn_session_encode(session, patches, &grid, 1, &embeds, &error);
+        assert_true(code == TENEBRA_OK || (code == TENEBRA_ERROR_MEMORY && error.code == code));
+        refused += code != TENEBRA_OK;
+        assert_int_equal(session->work.used, 0);
+    }
+    assert_true(refused > 30 && refused < 400); /* both ends were seen */
+    session->work.capacity = work;
+    tn_session_reset(session);
+    session->kept.capacity = 4 * session->hidden.cols * sizeof(tn_real) - 1;
+    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_LIMIT);
+    session->kept.capacity = 0;
+    assert_null(tn_session_keep_row(session, patches, &error).data);
+    session->kept.capacity = kept;
+    append(session, slots, 40);
+    hidden_is(session, expected);
+    tn_session_close(session);
+    free(patches);
+    free(expected);
+    free(slots);
+}
+
+/* ------------------------------------------------------------- two at once -- */
+
+enum { ROUNDS = 6 };
+
+typedef struct worker {
+    const tn_model *model;
+    uint64_t seed;
+    outcome outcomes[ROUNDS];
+} worker;
+
+static void *work(void *argument)
+{
+    worker *w = argument;
+    tn_session *session = open_session(w->model, 64, 2);
+    for (size_t i = 0; i < ROUNDS; i++)
+        w->outcomes[i] = run_session(session, i % 2 == 0, w->seed + i);
+    tn_session_close(session);
+    return NULL;
+}
+
+static void test_two_sessions(void **state)
+{
+    worker alone[2] = { { .model = *state, .seed = 1 }, { .model = *state, .seed = 100 } };
+    worker together[2] = { alone[0], alone[1] };
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++)
+        work(&alone[i]);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &together[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < ROUNDS; k++) {
+            assert_true(equal(&alone[i].outcomes[k], &together[i].outcomes[k]));
+            assert_false(equal(&alone[0].outcomes[k], &alone[1].outcomes[k]));
+        }
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < ROUNDS; k++) {
+            free(alone[i].outcomes[k].values);
+            free(together[i].outcomes[k].values);
+        }
+}
+
+/* --------------------------------------------------------------- memory -- */
+
+/* Bytes that `rows` rows through the layers may take at once: rows of the input, of one layer and of the
+ * positions, and scratch of `threads` workers. Nothing in it depends on the length of the prompt. */
+static size_t span_bytes(const tn_model *model, size_t rows, size_t threads)
+{
+    const tn_decoder_config *c = &model->config.decoder;
+    size_t q = c->num_attention_heads * c->head_dim, kv = c->num_key_value_heads * c->head_dim;
+    size_t reals = 2 * c->hidden_size + c->head_dim        /* input, gathered and composed; angles */
+                   + c->hidden_size + 2 * q + 2 * kv + c->hidden_size /* norm, q, mixed, k, v, out */
+                   + 2 * c->hidden_size + 2 * c->intermediate_size;   /* norm, gate, up, down      */
+    size_t row = reals * sizeof(tn_real) + sizeof(tn_position) + sizeof(tn_row_ref) + sizeof(int32_t);
+    size_t linear = tn_max(model->kernels->linear_scratch(&model->decoder.layers[0].down.matrix, rows),
+                           model->kernels->linear_scratch(&model->decoder.layers[0].gate.matrix, rows));
+    /* 64 rows of queries of a group, twice, against 128 keys */
+    size_t attention = 2 * 64 * c->head_dim + (64 + c->head_dim) * 128 + 2 * 64;
+    return rows * row + threads * (tn_max(linear, attention) + 64) * sizeof(tn_real) + 64 * 64;
+}
+
+static void test_prompt_memory(void **state)
+{
+    enum { ROWS = 2000, THREADS = 3 };
+    const tn_model *model = *state;
+    tn_session *session = open_session(model, ROWS, THREADS);
+    tn_slot *slots = text_prompt(model, ROWS, 1);
+    size_t peaks[2];
+    for (size_t i = 0; i < 2; i++) {
+        tn_session_reset(session);
+        session->work.peak = 0;
+        append(session, slots, i == 0 ? ROWS / 2 : ROWS);
+        peaks[i] = session->work.peak;
+    }
+    assert_int_equal(peaks[0], peaks[1]);
+    assert_true(peaks[1] <= span_bytes(model, 512, THREADS));
+    assert_false(peaks[1] <= span_bytes(model, 512, THREADS) / 3); /* the bound is no empty one */
+
+    /* The cache: keys and values, what each row was made of, and some rows. */
+    const tn_decoder_config *c = &model->config.decoder;
+    size_t cached = ROWS * (2 * c->num_hidden_layers * c->num_key_value_heads * c->head_dim * sizeof(tn_real) +
+                            sizeof(tn_slot));
+    size_t rows = (8 * c->hidden_size + model->decoder.head.matrix.rows) * sizeof(tn_real);
+    assert_true(session->cache_memory.used <= cached + rows + 8192);
+    assert_true(session->cache_memory.used >= cached);
+    assert_int_equal(session->kept.peak, 0);
+    tn_session_close(session);
+    free(slots);
+}
+
+/* A decoded row needs little more than its own row, whatever lies before it. */
+static void test_decoding_memory(void **state)
+{
+    const tn_model *model = *state;
+    tn_session *session = open_session(model, 1600, 2);
+    tn_slot *slots = text_prompt(model, 1600, 1);
+    size_t at = 0, peaks[2];
+    for (size_t i = 0; i < 2; i++) {
+        size_t before = i == 0 ? 100 : 1400;
+        append(session, slots + at, before - at);
+        session->work.peak = 0;
+        append(session, slots + before, 1);
+        at = before + 1;
+        peaks[i] = session->work.peak;
+    }
+    assert_int_equal(peaks[0], peaks[1]);
+    assert_true(peaks[1] <= span_bytes(model, 1, 2));
+    tn_session_close(session);
+    free(slots);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_untied, close_untied)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_reuse),
+        TEST(test_truncate),
+        TEST(test_mean_of_rows),
+        TEST(test_overflow),
+        TEST(test_context_of_the_model),
+        TEST(test_failures_leave_it_usable),
+        TEST(test_full_memory),
+        TEST(test_two_sessions),
+        TEST(test_prompt_memory),
+        TEST(test_decoding_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
