@@ -93,9 +93,9 @@ and start again."
 
 prepare() {
     local -a packages
-    mapfile -t packages < <(missing_packages "$1")
+    read -r -a packages <<<"$(missing_packages "$1" | tr '\n' ' ')"
     [ "${#packages[@]}" -eq 0 ] || install_packages "${packages[@]}"
-    mapfile -t packages < <(missing_packages "$1")
+    read -r -a packages <<<"$(missing_packages "$1" | tr '\n' ' ')"
     [ "${#packages[@]}" -eq 0 ] || fail "still missing after the installation: ${packages[*]}"
 }
 
