@@ -1,10 +1,13 @@
 #include "app/verify.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const tn_stored *find(const tn_verify *verify, const char *format, va_list arguments) TN_PRINTF(2, 0);
 
 static const tn_stored *find(const tn_verify *verify, const char *format, va_list arguments)
 {
@@ -59,6 +62,41 @@ int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored)
         return NULL;
     }
     return values;
+}
+
+int64_t *tn_verify_ids(tn_verify *verify, const tn_stored *stored)
+{
+    int64_t *ids = tn_verify_integers(verify, stored);
+    for (size_t i = 0; ids != NULL && i < stored->elements; i++)
+        if (ids[i] < 0 || ids[i] > INT32_MAX) {
+            tn_fail(&verify->failure, TENEBRA_ERROR_FORMAT, stored->name, "element %zu is no token id: %lld", i,
+                    (long long)ids[i]);
+            free(ids);
+            return NULL;
+        }
+    return ids;
+}
+
+/* As fnmatch reads them: what the README of the golden sets names. */
+static const char *const of_pictures[] = { "bicubic.*.out", "smart_resize.table", "qwen_full.pixel_values",
+                                           "qwen_full.grid_thw", NULL };
+static const char *const of_models[] = {
+    "vision.embeds", "vision.patch_embed", "vision.block.*", "multi.embeds", "plain.*.logits_last24",
+    "plain.*.hidden_last", "plain.arange.hidden.*", "plain.mrope.position_ids", "plain.mrope.delta",
+    "textonly.last_logits", "ivtlr.K*.N*.any.*", "ivtlr.K*.N*.cuda.*", "ivtlr.K*.N*.desc.*", "ivtlr.K*.N*.asc.*",
+    "eos.*.generated", "batch2.loss", "batch2.selected", "batch2.single_losses", "batch2.position_ids", NULL };
+
+static bool is_among(const char *name, const char *const *patterns)
+{
+    while (*patterns != NULL && fnmatch(*patterns, name, 0) != 0)
+        patterns++;
+    return *patterns != NULL;
+}
+
+bool tn_verify_is_result(const char *name, bool *needs_model)
+{
+    *needs_model = is_among(name, of_models);
+    return *needs_model || is_among(name, of_pictures);
 }
 
 static void add_row(tn_verify *verify, tn_verify_row row)
