@@ -1,0 +1,284 @@
+/* Interventions on the latent loop: each changes what it says, and nothing else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/checked.h"
+#include "unit/reason/tiny.h"
+
+enum { STEPS = 3, PICKS = 4, BLOCK = PICKS + 1, MOST = 16 };
+
+static run *intervene(const tiny *here, const char *option, const char *value, uint64_t seed)
+{
+    question q;
+    ask_latent(&q, PICTURE, NULL);
+    ask_set(&q, option, value);
+    q.request.seed = seed;
+    return run_question(here->model, &q);
+}
+
+/* The row fed as latent text in step s; vision first. */
+static const tn_real *text_row(const run *made, size_t s)
+{
+    return slot_values(&made->session->slots[made->trace->prompt_tokens + s * BLOCK + PICKS]);
+}
+
+static const tn_real *vision_row(const run *made, size_t s, size_t pick)
+{
+    return slot_values(&made->session->slots[made->trace->prompt_tokens + s * BLOCK + pick]);
+}
+
+/* Shape, prompt and the picks of step one are those of the plain loop; vision rows are the tower's. */
+static void assert_only_text_changed(const run *made, const run *plain)
+{
+    size_t width = plain->session->hidden.cols;
+    assert_int_equal(made->trace->latent_steps, STEPS);
+    assert_int_equal(made->trace->injected_tokens, STEPS * PICKS);
+    assert_int_equal(made->trace->prompt_tokens, plain->trace->prompt_tokens);
+    assert_true(same_picks(&made->trace->steps[0], &plain->trace->steps[0]));
+    assert_true(same_number(made->trace->steps[0].hidden_norm, plain->trace->steps[0].hidden_norm));
+    for (size_t p = 0; p < PICKS; p++)
+        assert_memory_equal(vision_row(made, 0, p), vision_row(plain, 0, p), width * sizeof(tn_real));
+    for (size_t s = 0; s < STEPS; s++)
+        for (size_t p = 0; p < PICKS; p++)
+            assert_ptr_equal(vision_row(made, s, p), made->reasoner.pictures[0].embeds.data +
+                                                         made->trace->steps[s].picks[p].index * width);
+    assert_false(same_hidden(made, plain)); /* and it has an effect */
+}
+
+static void test_zero(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "zero", 0);
+    assert_only_text_changed(made, plain);
+    for (size_t s = 0; s < STEPS; s++) {
+        assert_true(norm_of_row(text_row(made, s), made->session->hidden.cols) == 0);
+        assert_true(made->trace->steps[s].hidden_norm > 1); /* told is the state itself */
+    }
+    assert_true(norm_of_row(text_row(plain, 0), plain->session->hidden.cols) > 1);
+    run_free(made);
+    run_free(plain);
+}
+
+static void test_noise(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "noise", 1),
+        *twin = intervene(here, "latent-text", "noise", 1), *other = intervene(here, "latent-text", "noise", 2);
+    size_t width = plain->session->hidden.cols;
+    assert_only_text_changed(made, plain);
+    for (size_t s = 0; s < STEPS; s++) {
+        assert_true(within(norm_of_row(text_row(made, s), width), made->trace->steps[s].hidden_norm, 1e-4));
+        assert_memory_equal(text_row(made, s), text_row(twin, s), width * sizeof(tn_real));
+        assert_memory_not_equal(text_row(made, s), text_row(other, s), width * sizeof(tn_real));
+        double mean = 0; /* of a Gaussian: standard deviation of the mean is norm / width */
+        for (size_t i = 0; i < width; i++)
+            mean += (double)text_row(made, s)[i] / (double)width;
+        assert_true(fabs(mean) < 5 * made->trace->steps[s].hidden_norm / (double)width);
+    }
+    assert_memory_not_equal(text_row(made, 0), text_row(made, 1), width * sizeof(tn_real));
+    run_free(made);
+    run_free(twin);
+    run_free(other);
+    run_free(plain);
+}
+
+static void test_mean(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "mean", 0);
+    size_t width = plain->session->hidden.cols, prompt = plain->trace->prompt_tokens;
+    assert_only_text_changed(made, plain);
+
+    tn_session *session = tiny_session(here->model, 1);
+    tn_real *rows = calloc(prompt * width, sizeof *rows), *mean = calloc(width, sizeof *mean);
+    session->normed_rows = rows;
+    assert_int_equal(tn_session_append(session, plain->session->slots, prompt, NULL, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < width; i++) {
+        double sum = 0;
+        for (size_t row = 0; row < prompt; row++)
+            sum += (double)rows[row * width + i];
+        mean[i] = (tn_real)(sum / (double)prompt);
+    }
+    for (size_t s = 0; s < STEPS; s++)
+        assert_true(rows_within(text_row(made, s), mean, width, 1e-5));
+    assert_false(rows_within(mean, rows + (prompt - 1) * width, width, 1e-5)); /* not the last row */
+    free(rows);
+    free(mean);
+    tn_session_close(session);
+    run_free(made);
+    run_free(plain);
+}
+
+static void test_frozen(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "frozen", 0);
+    size_t bytes = plain->session->hidden.cols * sizeof(tn_real);
+    assert_only_text_changed(made, plain);
+    assert_memory_equal(text_row(made, 0), text_row(plain, 0), bytes);
+    for (size_t s = 1; s < STEPS; s++) {
+        assert_memory_equal(text_row(made, s), text_row(made, 0), bytes);
+        assert_memory_not_equal(text_row(plain, s), text_row(plain, 0), bytes);
+    }
+    run_free(made);
+    run_free(plain);
+}
+
+/* Combined with the raw state, too: what is kept is what was fed. */
+static void test_frozen_raw(void **state)
+{
+    const tiny *here = *state;
+    question q;
+    ask_latent(&q, PICTURE, NULL);
+    ask_set(&q, "hidden", "raw");
+    ask_set(&q, "latent-text", "frozen");
+    run *made = run_question(here->model, &q);
+    size_t width = made->session->hidden.cols;
+    assert_true(within(norm_of_row(text_row(made, 2), width), made->trace->steps[0].hidden_norm, 1e-4));
+    assert_memory_equal(text_row(made, 2), text_row(made, 0), width * sizeof(tn_real));
+    run_free(made);
+}
+
+/* ---------------------------------------------------------------- picks -- */
+
+/* Scores of all image embeddings from the row before step s, computed anew from the rows fed so far. */
+static void scores_before(const run *made, size_t s, tn_real scores[MOST])
+{
+    size_t keys[MOST], rows = made->trace->prompt_tokens + s * BLOCK;
+    assert_int_equal(made->reasoner.candidate_count, MOST);
+    for (size_t i = 0; i < MOST; i++)
+        keys[i] = made->reasoner.candidates[i].row;
+    const tn_span_tap tap = { .query = rows - 1, .keys = keys, .count = MOST, .mean = scores };
+    tn_session_close(replay(made, rows, &tap));
+}
+
+/* Text rows are those of the plain loop in step one; every pick tells the score it had. */
+static void assert_only_picks_changed(const run *made, const run *plain)
+{
+    assert_int_equal(made->trace->latent_steps, STEPS);
+    assert_int_equal(made->trace->injected_tokens, STEPS * PICKS);
+    assert_memory_equal(text_row(made, 0), text_row(plain, 0), plain->session->hidden.cols * sizeof(tn_real));
+    for (size_t s = 0; s < STEPS; s++) {
+        tn_real scores[MOST];
+        scores_before(made, s, scores);
+        for (size_t p = 0; p < PICKS; p++) {
+            const tenebra_pick *pick = &made->trace->steps[s].picks[p];
+            assert_true(within(pick->score, (double)scores[pick->index], 1e-6));
+        }
+    }
+    assert_false(same_hidden(made, plain));
+}
+
+/* Whether the picks of each step are the `PICKS` largest (smallest) of those not used before. */
+static bool picks_are_extreme(const run *made, bool lowest)
+{
+    bool used[MOST] = { false };
+    for (size_t s = 0; s < STEPS; s++) {
+        tn_real scores[MOST];
+        bool now[MOST] = { false };
+        scores_before(made, s, scores);
+        for (size_t p = 0; p < PICKS; p++)
+            now[made->trace->steps[s].picks[p].index] = true;
+        for (size_t a = 0; a < MOST; a++)
+            for (size_t b = 0; b < MOST; b++)
+                if (now[a] && !now[b] && !used[b] && (lowest ? scores[a] > scores[b] : scores[a] < scores[b]))
+                    return false;
+        for (size_t a = 0; a < MOST; a++) {
+            if (now[a] && used[a])
+                return false;
+            used[a] |= now[a];
+        }
+    }
+    return true;
+}
+
+static void test_top_and_lowest(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-picks", "top", 0), *made = intervene(here, "latent-picks", "lowest", 0);
+    assert_only_picks_changed(made, plain);
+    assert_true(picks_are_extreme(plain, false));
+    assert_true(picks_are_extreme(made, true));
+    assert_false(picks_are_extreme(plain, true));
+    assert_false(picks_are_extreme(made, false));
+    run_free(made);
+    run_free(plain);
+}
+
+static void test_random(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-picks", "top", 0), *made = intervene(here, "latent-picks", "random", 1),
+        *twin = intervene(here, "latent-picks", "random", 1), *other = intervene(here, "latent-picks", "random", 2);
+    assert_only_picks_changed(made, plain);
+    assert_true(same_steps(made->trace, twin->trace) && same_tokens(made->trace, twin->trace));
+    assert_false(same_steps(made->trace, other->trace));
+    bool used[MOST] = { false };
+    for (size_t s = 0; s < STEPS; s++)
+        for (size_t p = 0; p < PICKS; p++) {
+            size_t index = made->trace->steps[s].picks[p].index;
+            assert_in_range(index, 0, MOST - 1);
+            assert_false(used[index]);
+            used[index] = true;
+        }
+    assert_false(picks_are_extreme(made, false) || picks_are_extreme(made, true));
+    run_free(made);
+    run_free(twin);
+    run_free(other);
+    run_free(plain);
+}
+
+static void test_repeat(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-picks", "top", 0), *made = intervene(here, "latent-picks", "repeat", 0);
+    assert_only_picks_changed(made, plain);
+    assert_true(same_picks(&made->trace->steps[0], &plain->trace->steps[0]));
+    for (size_t s = 1; s < STEPS; s++) {
+        assert_true(same_picks(&made->trace->steps[s], &made->trace->steps[0]));
+        assert_false(same_picks(&plain->trace->steps[s], &plain->trace->steps[0]));
+    }
+    run_free(made);
+    run_free(plain);
+}
+
+/* The orders change where the picks stand, not which of them there are in step one. */
+static void test_pick_orders(void **state)
+{
+    const tiny *here = *state;
+    run *by[3] = { intervene(here, "pick-order", "cuda", 0), intervene(here, "pick-order", "desc", 0),
+                   intervene(here, "pick-order", "asc", 0) };
+    unsigned sets[3] = { 0 };
+    for (size_t o = 0; o < 3; o++)
+        for (size_t p = 0; p < PICKS; p++)
+            sets[o] |= 1u << by[o]->trace->steps[0].picks[p].index;
+    assert_true(sets[0] == sets[1] && sets[1] == sets[2]);
+    assert_false(same_picks(&by[0]->trace->steps[0], &by[1]->trace->steps[0]));
+    for (size_t p = 1; p < PICKS; p++) {
+        const tenebra_pick *desc = by[1]->trace->steps[0].picks, *asc = by[2]->trace->steps[0].picks;
+        assert_true(desc[p].score <= desc[p - 1].score);
+        assert_true(asc[p].index > asc[p - 1].index);
+    }
+    const tenebra_pick *cuda = by[0]->trace->steps[0].picks;
+    for (size_t p = 0; p + 1 < PICKS; p++) {
+        assert_true(cuda[p].score > cuda[PICKS - 1].score);
+        assert_true(p == 0 || cuda[p].index > cuda[p - 1].index);
+    }
+    for (size_t o = 0; o < 3; o++)
+        run_free(by[o]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zero),       cmocka_unit_test(test_noise),  cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_frozen),     cmocka_unit_test(test_frozen_raw),
+        cmocka_unit_test(test_top_and_lowest), cmocka_unit_test(test_random), cmocka_unit_test(test_repeat),
+        cmocka_unit_test(test_pick_orders),
+    };
+    return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
+}
