@@ -53,7 +53,33 @@ static char *model_of(const verify_options *options, const char *path)
 /* Only a case of pictures alone needs no model. */
 static bool wants_model(const tn_verify *verify)
 {
-    return tn_verify_has(verify, "vision.embeds") || tn_verify_has(verify, "plain.ids") || tn_verify_has(verify, "prompt_ids");
+    bool needs_model = false;
+    for (size_t i = 0; i < tn_store_count(verify->golden) && !needs_model; i++)
+        tn_verify_is_result(tn_store_at(verify->golden, i)->name, &needs_model);
+    return needs_model;
+}
+
+/* What the parts know, but left out because something that it is computed from is missing or misshapen. */
+static void fail_the_rest(tn_verify *verify)
+{
+    for (size_t i = 0; i < tn_store_count(verify->golden); i++) {
+        const char *name = tn_store_at(verify->golden, i)->name;
+        bool needs_model;
+        if (!is_covered(verify, i) && tn_verify_is_result(name, &needs_model))
+            tn_verify_fail(verify, name);
+    }
+}
+
+static void compute(tn_verify *verify)
+{
+    tn_verify_preprocess(verify);
+    if (verify->session != NULL) {
+        tn_verify_vision(verify);
+        tn_verify_plain(verify);
+        tn_verify_latent(verify);
+        tn_verify_batch(verify);
+    }
+    fail_the_rest(verify);
 }
 
 static tenebra_code open_model(tn_verify *verify, const verify_options *options, const char *path, tenebra_error *error)
@@ -183,18 +209,17 @@ static int verify_file(const verify_options *options, const char *path)
         return tn_app_fail(&error);
     int exit_code = TN_EXIT_FAILED;
     verify.handled = calloc(tn_store_count(verify.golden) + 1, sizeof *verify.handled);
-    if (verify.handled != NULL && (!wants_model(&verify) || open_model(&verify, options, path, &error) == TENEBRA_OK)) {
-        tn_verify_preprocess(&verify);
-        if (verify.session != NULL) {
-            tn_verify_vision(&verify);
-            tn_verify_plain(&verify);
-            tn_verify_latent(&verify);
-            tn_verify_batch(&verify);
-        }
-        exit_code = report(&verify, options, path);
-    } else {
+    if (verify.handled == NULL)
+        tn_fail(&error, TENEBRA_ERROR_MEMORY, path, "no memory");
+    else if (wants_model(&verify))
+        open_model(&verify, options, path, &error);
+    if (error.code == TENEBRA_OK)
+        compute(&verify);
+    else
         tn_app_print_error(&error);
-    }
+    /* What a model of an unknown family would have to give is listed, too. */
+    if (error.code == TENEBRA_OK || error.code == TENEBRA_ERROR_UNSUPPORTED)
+        exit_code = report(&verify, options, path);
     tn_session_close(verify.session);
     tn_model_close(verify.model);
     tn_store_close(verify.golden);

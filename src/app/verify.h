@@ -40,6 +40,12 @@ bool tn_verify_has(const tn_verify *verify, const char *name, ...) TN_PRINTF(2, 
 float *tn_verify_floats(tn_verify *verify, const tn_stored *stored);
 int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored);
 
+/* Token ids: as tn_verify_integers, and none is negative or beyond 32 bits. */
+int64_t *tn_verify_ids(tn_verify *verify, const tn_stored *stored);
+
+/* Whether `name` is that of a quantity which the parts below compute; and whether that takes a model. */
+bool tn_verify_is_result(const char *name, bool *needs_model);
+
 /* Compares with the tensor `name` if the case holds it. */
 void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count);
 void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound);

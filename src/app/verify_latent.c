@@ -204,14 +204,23 @@ static void check_calls(tn_verify *verify, const char *prefix, const char *name,
     tn_verify_compare_integers(verify, full, calls, count);
 }
 
-static void check_training(tn_verify *verify, const char *prefix, const loop_run *run)
+/* `prompt`: the ids of the run, with its latents. */
+static void check_training(tn_verify *verify, const char *prefix, const loop_run *run, const int64_t *prompt)
 {
     const tn_stored *train = tn_verify_input(verify, "ids.N%zu.train", run->steps);
     const tn_stored *marks = tn_verify_input(verify, "ids.N%zu.labels", run->steps);
     if (train == NULL || marks == NULL || train->elements != marks->elements ||
         train->elements < run->prompt + run->steps)
         return;
-    int64_t *ids = tn_verify_integers(verify, train), *labels = tn_verify_integers(verify, marks);
+    int64_t *ids = tn_verify_ids(verify, train), *labels = tn_verify_integers(verify, marks);
+    if (ids == NULL || memcmp(ids, prompt, (run->prompt + run->steps) * sizeof *ids) != 0) {
+        if (ids != NULL)
+            tn_fail(&verify->failure, TENEBRA_ERROR_MISMATCH, train->name, "does not begin with the prompt and the latents "
+                    "of ids.N%zu.gen", run->steps);
+        free(ids);
+        free(labels);
+        return;
+    }
     tn_session *session = verify->session;
     size_t vocabulary = session->logits.cols, rest = train->elements - run->prompt - run->steps, total = 0, labelled = 0;
     tn_real *normed = ids && labels ? run_rest(verify, run, ids + run->prompt + run->steps, rest, &total) : NULL;
@@ -272,11 +281,28 @@ static void compare_generation(tn_verify *verify, const char *prefix, const loop
     tn_verify_compare(verify, name, run->hidden, run->steps * session->hidden.cols);
 }
 
-/* Length of the prompt in ids.N<n>.gen: its last n ids are the latents. */
+/* Whether the last `steps` of the ids are the case's latent token, and no other id is. */
+static bool ends_in_latents(tn_verify *verify, const int64_t *ids, size_t count, size_t steps)
+{
+    const tn_stored *stored = tn_verify_input(verify, "latent_token_id");
+    int64_t *latent = stored && stored->elements == 1 ? tn_verify_ids(verify, stored) : NULL;
+    bool right = latent != NULL;
+    for (size_t i = 0; right && i < count; i++)
+        right = (ids[i] == latent[0]) == (i + steps >= count);
+    free(latent);
+    return right;
+}
+
+/* ids.N<n>.gen: a prompt of *count ids, and n latents. */
 static int64_t *prompt_of(tn_verify *verify, size_t steps, size_t *count)
 {
     const tn_stored *stored = tn_verify_input(verify, "ids.N%zu.gen", steps);
-    int64_t *ids = stored && stored->elements > steps ? tn_verify_integers(verify, stored) : NULL;
+    int64_t *ids = stored && stored->elements > steps ? tn_verify_ids(verify, stored) : NULL;
+    if (ids != NULL && !ends_in_latents(verify, ids, stored->elements, steps)) {
+        tn_fail(&verify->failure, TENEBRA_ERROR_MISMATCH, stored->name, "does not end in %zu of the latent token", steps);
+        free(ids);
+        ids = NULL;
+    }
     *count = ids ? stored->elements - steps : 0;
     return ids;
 }
@@ -300,7 +326,7 @@ static void check_case(tn_verify *verify, const tn_verify_picture *picture, size
         memcpy(fast->calls, slow->calls, sizeof fast->calls);
         fast->call_count = slow->call_count;
         compare_generation(verify, prefix, fast);
-        check_training(verify, prefix, fast);
+        check_training(verify, prefix, fast, ids);
         close_run(fast);
     } else {
         tn_verify_fail(verify, name);
@@ -426,7 +452,7 @@ void tn_verify_batch(tn_verify *verify)
     const tn_stored *stored = tn_verify_input(verify, "batch2.input_ids");
     const tn_stored *masks = tn_verify_input(verify, "batch2.attention_mask");
     const tn_stored *marks = tn_verify_input(verify, "batch2.labels"), *latents = tn_verify_input(verify, "latent_token_id");
-    const tn_stored *chosen = tn_verify_input(verify, "batch2.selected");
+    const tn_stored *chosen = tn_store_find(verify->golden, "batch2.selected"); /* marked where it is compared */
     tn_verify_picture picture;
     if (stored == NULL || masks == NULL || marks == NULL || latents == NULL || chosen == NULL || stored->rank != 2 ||
         stored->shape[0] > 64 || masks->elements != stored->elements || marks->elements != stored->elements ||
@@ -434,7 +460,7 @@ void tn_verify_batch(tn_verify *verify)
         !tn_verify_open_picture(verify, &picture))
         return;
     size_t samples = stored->shape[0], width = stored->shape[1], picks = chosen->shape[2], all = 0;
-    int64_t *ids = tn_verify_integers(verify, stored), *mask = tn_verify_integers(verify, masks);
+    int64_t *ids = tn_verify_ids(verify, stored), *mask = tn_verify_integers(verify, masks);
     int64_t *labels = tn_verify_integers(verify, marks), *latent = tn_verify_integers(verify, latents);
     int64_t *selected = calloc((STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
     tn_real single[64];

@@ -42,8 +42,10 @@ static void check_smart_resize(tn_verify *verify)
 {
     const tn_stored *table = tn_verify_input(verify, "smart_resize.table");
     int64_t *rows = table && table->rank == 2 && table->shape[1] == 7 ? tn_verify_integers(verify, table) : NULL;
-    if (rows == NULL)
+    if (rows == NULL) {
+        tn_verify_fail(verify, "smart_resize.table");
         return;
+    }
     size_t differing = 0;
     for (size_t r = 0; r < table->shape[0]; r++) {
         const int64_t *row = rows + 7 * r;
@@ -107,7 +109,7 @@ static bool encode(tn_verify *verify, const char *values, const char *grids, tn_
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", values), *sides = tn_verify_input(verify, "%s", grids);
     size_t columns = verify->model->vision.config.patch_values;
-    if (stored == NULL || sides == NULL || sides->rank != 2 || sides->shape[1] != 3 || sides->shape[0] > 64 ||
+    if (stored == NULL || sides == NULL || sides->rank != 2 || sides->shape[1] != 3 || sides->shape[0] < 1 || sides->shape[0] > 64 ||
         stored->rank != 2 || stored->shape[1] != columns)
         return false;
     float *patches = tn_verify_floats(verify, stored);
@@ -137,6 +139,8 @@ void tn_verify_vision(tn_verify *verify)
     tn_tensor embeds = { 0 };
     if (image.pixels != NULL && tn_patches_cut(&verify->model->patches, &image, &patches, &verify->failure) == TENEBRA_OK)
         compare_patches(verify, "pixel_values", "image_grid_thw", &patches);
+    else if (tn_verify_has(verify, "image_u8"))
+        tn_verify_fail(verify, "pixel_values");
     tn_patches_free(&patches);
     tn_image_free(&image);
 
@@ -193,7 +197,7 @@ static bool lay_slots(tn_verify *verify, const int64_t *ids, size_t count, const
     tn_tensor embeds = { picture->count, verify->session->hidden.cols, picture->embeds, NULL };
     for (size_t i = 0; i < count; i++) {
         bool image = ids[i] == verify->model->config.image_token;
-        if (ids[i] < 0 || ids[i] > INT32_MAX || (image && image_row == picture->count))
+        if (image && image_row == picture->count)
             return false;
         slots[i] = (tn_slot){ .token = image ? -1 : (int32_t)ids[i],
                               .row = { embeds, image ? image_row : 0 },
@@ -213,8 +217,10 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
     tn_session *session = verify->session;
     size_t cols = session->hidden.cols, vocabulary = session->logits.cols;
     tn_real *logits = rows <= total ? calloc(rows * vocabulary + 1, sizeof *logits) : NULL;
-    if (logits == NULL)
+    if (logits == NULL) {
+        tn_verify_fail(verify, name);
         return;
+    }
     for (size_t r = 0; r < rows; r++) {
         /* Read only; the tensor type has no const variant. */
         tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (total - rows + r) * cols), NULL };
@@ -254,7 +260,7 @@ static void check_forward(tn_verify *verify, const char *ids_name, const char *p
                           const tn_verify_picture *picture)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", ids_name);
-    int64_t *ids = stored ? tn_verify_integers(verify, stored) : NULL;
+    int64_t *ids = stored ? tn_verify_ids(verify, stored) : NULL;
     if (ids == NULL)
         return;
     tn_session *session = verify->session;
@@ -298,10 +304,10 @@ static void check_forward(tn_verify *verify, const char *ids_name, const char *p
 void tn_verify_plain(tn_verify *verify)
 {
     tn_verify_picture picture, none = { 0 };
+    check_forward(verify, "textonly.ids", "textonly", false, &none);
     if (!tn_verify_open_picture(verify, &picture))
         return;
     check_forward(verify, "plain.ids", "plain.mrope", true, &picture);
     check_forward(verify, "plain.ids", "plain.arange", false, &picture);
-    check_forward(verify, "textonly.ids", "textonly", false, &none);
     free(picture.embeds);
 }
