@@ -59,7 +59,7 @@ missing_packages() {
     has_library libwebp || echo libwebp-dev
     if [ "$1" = check ]; then
         has_library cmocka || echo libcmocka-dev
-        has_program python3 || echo python3-minimal
+        has_program python3 && python3 -c "import json, tempfile" 2>/dev/null || echo python3
     fi
 }
 
