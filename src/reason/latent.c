@@ -204,8 +204,10 @@ tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_er
     size_t left = reasoner->candidate_count;
     for (size_t i = 0; state->available != NULL && i < reasoner->candidate_count; i++)
         left -= !state->available[i];
-    bool vision = state->settings.picks > 0 && (left > 0 || (reasoner->candidate_count > 0 &&
-                  (state->settings.repick || state->settings.source == TN_PICKS_REPEAT)));
+    /* Used embeddings are fed again by repeating, and by refilling, which only the top choice does. */
+    bool again = state->settings.source == TN_PICKS_REPEAT ||
+                 (state->settings.source == TN_PICKS_TOP && state->settings.repick);
+    bool vision = state->settings.picks > 0 && (left > 0 || (reasoner->candidate_count > 0 && again));
     if (state->done < state->settings.steps && (text || vision))
         return lay_block(reasoner, state, action, error);
     tn_act_answer(reasoner, action);

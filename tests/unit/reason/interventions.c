@@ -272,13 +272,36 @@ static void test_pick_orders(void **state)
         run_free(by[o]);
 }
 
+/* Without latent text a step that has nothing to pick must not be taken: all 16 embeddings go in step one. Used
+ * ones come back only where that is the intervention (repeat) or the refilled top choice. */
+static void test_nothing_left(void **state)
+{
+    static const struct { const char *picks; size_t steps; } cases[] = {
+        { "lowest", 1 }, { "random", 1 }, { "top", STEPS }, { "repeat", STEPS }, { "none", 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        question q;
+        ask_about(&q, "ivt-lr", PICTURE, NULL, "What is small and green?");
+        ask_set(&q, "n-latent", "3");
+        ask_set(&q, "k-select", "16");
+        ask_set(&q, "exhausted", "repick");
+        ask_set(&q, "latent-text", "drop");
+        ask_set(&q, "latent-picks", cases[i].picks);
+        run *made = run_question(((const tiny *)*state)->model, &q);
+        assert_int_equal(made->trace->latent_steps, cases[i].steps);
+        assert_int_equal(made->trace->injected_tokens, cases[i].steps * 16);
+        assert_true(made->trace->token_count > 0);
+        run_free(made);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zero),       cmocka_unit_test(test_noise),  cmocka_unit_test(test_mean),
         cmocka_unit_test(test_frozen),     cmocka_unit_test(test_frozen_raw),
         cmocka_unit_test(test_top_and_lowest), cmocka_unit_test(test_random), cmocka_unit_test(test_repeat),
-        cmocka_unit_test(test_pick_orders),
+        cmocka_unit_test(test_pick_orders), cmocka_unit_test(test_nothing_left),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
 }
