@@ -26,13 +26,13 @@ static void drop(collection *c)
         free(c->copies[i]);
 }
 
-static void assert_same(const collection *a, const collection *b, size_t count)
+static void assert_same(const char *set, const collection *a, const collection *b, size_t count)
 {
     assert_true(count > 0 && count <= a->count && count <= b->count);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(a->sizes[i], b->sizes[i]);
         if (memcmp(a->copies[i], b->copies[i], a->sizes[i]) != 0)
-            fail_msg("result %zu differs", i);
+            fail_msg("set %s: result %zu differs", set, i);
     }
 }
 
@@ -208,7 +208,7 @@ static void threads_do_not_change_bits(void **state)
             for (size_t j = 0; j < sizeof threads / sizeof *threads; j++) {
                 collection many = run(scenarios[i], tn_kernels_at(set), threads[j], true, i);
                 assert_int_equal(one.count, many.count);
-                assert_same(&one, &many, one.count);
+                assert_same(tn_kernels_at(set)->name, &one, &many, one.count);
                 drop(&many);
             }
             drop(&one);
@@ -222,7 +222,7 @@ static void recording_does_not_change_bits(void **state)
         for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
             collection plain = run(scenarios[i], tn_kernels_at(set), 2, false, i);
             collection recorded = run(scenarios[i], tn_kernels_at(set), 2, true, i);
-            assert_same(&plain, &recorded, plain.forward);
+            assert_same(tn_kernels_at(set)->name, &plain, &recorded, plain.forward);
             drop(&plain);
             drop(&recorded);
         }
