@@ -59,7 +59,7 @@ def passes_with_every_kernel_set():
     names = run("bench", "--list-kernels").stdout.split()
     check("reference" in names, f"kernel sets: {names}")
     for name in names:
-        for folder, least in (("preprocess", 5), ("qwen2vl_tied", 150), ("qwen2vl_untied", 150)):
+        for folder, least in (("preprocess", 5), ("qwen2vl_tied", 150), ("qwen2vl_untied", 150), ("other_shape", 100)):
             result = run("verify", "--json", GOLDEN / folder / "case.safetensors", environment={"TENEBRA_KERNELS": name})
             report = json.loads(result.stdout)
             wrong = [row["name"] for row in report["rows"] if row["verdict"] != "ok"]

@@ -1,0 +1,1 @@
+"""Parts of tools/oracle.py: tenebra against Hugging Face transformers."""
