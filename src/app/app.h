@@ -4,6 +4,8 @@
 
 #include "base/status.h"
 
+#include <stdatomic.h>
+
 /* Exit codes of every command. */
 enum { TN_EXIT_OK = 0, TN_EXIT_FAILED = 1, TN_EXIT_USAGE = 2 };
 
@@ -50,7 +52,7 @@ typedef struct tn_option {
     const char *argument; /* what help shows for the value; for TEXT "a|b|c" also limits it */
     const char *help;
     double minimum, maximum; /* SIZE and NUMBER, both 0: any value >= 0 */
-    bool *given;          /* set when the option was given; may be NULL */
+    bool *given;          /* set when the option stands on the command line; may be NULL */
 } tn_option;
 
 typedef struct tn_usage {
@@ -71,6 +73,19 @@ int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, 
 /* From now on Ctrl-C and SIGTERM only set a flag; a second one ends at once. */
 void tn_app_catch_interrupts(void);
 bool tn_app_interrupted(void);
+
+/* The flag itself, for code that takes one to be cancelled by. */
+const atomic_bool *tn_app_interrupt_flag(void);
+
+/* The session that an interrupt cancels; NULL: none any more. */
+void tn_app_interrupt_session(tenebra_session *session);
+
+/* Makes the three standard streams exist, and a write to a pipe that nobody reads an error instead of a signal. */
+void tn_app_open_streams(void);
+
+/* Writes what stdout still holds. Where it could not all be written, says so (not for a pipe whose reader
+ * has left) and makes a good exit code FAILED. */
+int tn_app_close_output(int exit_code);
 
 /* A bar with time to go on stderr, only on a terminal; done == total ends the line. */
 void tn_app_progress(const char *label, size_t done, size_t total, double started_ms);

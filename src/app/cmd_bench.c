@@ -138,7 +138,7 @@ static tenebra_code run_once(bench_run *bench, bool recompute, measures *out, te
     if (reasoner == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "bench", "no memory");
     double start = tn_clock_ms();
-    tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, NULL, error);
+    tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, tn_app_interrupt_flag(), error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_add_picture(reasoner, &bench->image, error);
     if (code == TENEBRA_OK && bench->ids == NULL)
@@ -219,18 +219,30 @@ static json_t *bench_json(const bench_run *bench)
     return json;
 }
 
-static void print_text(json_t *json)
+static double real_of(const json_t *json, const char *key)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach(json, key, value) {
-        if (json_is_string(value))
-            printf("%-24s %s\n", key, json_string_value(value));
-        else if (json_is_integer(value))
-            printf("%-24s %lld\n", key, (long long)json_integer_value(value));
-        else
-            printf("%-24s %.2f\n", key, json_real_value(value));
-    }
+    return json_number_value(json_object_get(json, key));
+}
+
+static void print_text(const bench_run *bench, const json_t *json)
+{
+    const bench_options *options = bench->options;
+    double token_ms = 1e3 / real_of(json, "decode_tokens_per_s");
+    printf("model        %s, kernels %s, %zu threads\n", options->directory, bench->model->kernels->name,
+           tn_pool_threads(bench->session->pool));
+    printf("question     %zu rows (%zu of the picture), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
+           bench->id_count, bench->image_tokens, options->latents, options->picks, options->tokens,
+           real_of(json, "positions_computed"));
+    printf("\n%-12s %10.2f ms\n", "load", real_of(json, "load_ms"));
+    printf("%-12s %10.2f ms\n", "vision", real_of(json, "vision_ms"));
+    printf("%-12s %10.2f ms %10.1f tokens/s\n", "prompt", real_of(json, "prompt_ms"), real_of(json, "prompt_tokens_per_s"));
+    printf("%-12s %10.2f ms\n", "latent step", real_of(json, "latent_step_ms"));
+    printf("%-12s %10.2f ms %10.1f tokens/s\n", "token", token_ms, real_of(json, "decode_tokens_per_s"));
+    printf("%-12s %10.2f ms\n", "question", real_of(json, "question_ms"));
+    if (options->compare)
+        printf("%-12s %10.2f ms, %.2f times as long: %.0f rows computed\n", "recomputing", real_of(json, "recompute_question_ms"),
+               real_of(json, "recompute_ratio"), real_of(json, "recompute_positions"));
+    printf("%-12s %10.1f MB\n", "peak memory", real_of(json, "peak_mb"));
 }
 
 static tenebra_code open_bench(bench_run *bench, tenebra_error *error)
@@ -279,7 +291,7 @@ static int run_bench(const bench_options *options)
         json_t *json = bench_json(bench);
         char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
         if (!options->json)
-            print_text(json);
+            print_text(bench, json);
         else if (text != NULL)
             puts(text);
         free(text);

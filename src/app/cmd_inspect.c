@@ -99,7 +99,7 @@ static void print_text(const inspection *seen)
     const tn_decoder_config *decoder = &seen->config.decoder;
     const tn_vision_config *vision = &seen->config.vision;
     printf("backbone   %s\n", seen->backbone->name);
-    printf("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %g\n",
+    printf("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %.15g\n",
            decoder->num_hidden_layers, decoder->hidden_size, decoder->num_attention_heads, decoder->num_key_value_heads,
            decoder->head_dim, decoder->intermediate_size, decoder->rope_theta);
     printf("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,

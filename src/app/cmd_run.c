@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "text/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ static const tn_usage usage = {
     .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
 };
 
-enum { METHOD_OPTIONS_MAX = 32, TURNS_MAX = 256 };
+enum { METHOD_OPTIONS_MAX = 32, HELP_SIZE = 256, PICKS_SHOWN = 4, TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
 
 typedef struct run_options {
     tenebra_model_options model;
@@ -28,7 +29,7 @@ typedef struct run_options {
     double seed;
     tn_option_list images, stops;
     bool json, trace, verbose;
-    /* Options of all methods by name, and whether each was given. */
+    /* Options of all methods by name, their values, and whether each stood on the command line. */
     const tenebra_option *method_options[METHOD_OPTIONS_MAX];
     const char *values[METHOD_OPTIONS_MAX];
     bool given[METHOD_OPTIONS_MAX];
@@ -56,13 +57,33 @@ static void collect_method_options(run_options *options)
     }
 }
 
-/* Help of a method's option tells its default. */
-static size_t add_method_rows(run_options *options, tn_option *table, char (*help)[160])
+static bool method_has_option(const char *method, const char *name)
+{
+    const tenebra_option *rows;
+    const char *found;
+    for (size_t m = 0; (found = tenebra_method_at(m, NULL, &rows)) != NULL; m++)
+        for (; strcmp(found, method) == 0 && rows->name != NULL; rows++)
+            if (strcmp(rows->name, name) == 0)
+                return true;
+    return false;
+}
+
+/* Help of a method's option tells its default and the methods that have it. */
+static size_t add_method_rows(run_options *options, tn_option *table, char (*help)[HELP_SIZE])
 {
     for (size_t i = 0; i < options->method_option_count; i++) {
         const tenebra_option *row = options->method_options[i];
-        bool plain = strchr(row->argument, '|') == NULL && strlen(row->value) < 8;
-        snprintf(help[i], sizeof help[i], "%s%s%s%s", row->help, plain ? " (" : "", plain ? row->value : "", plain ? ")" : "");
+        bool fits = strpbrk(row->value, " \n") == NULL;
+        size_t end = (size_t)snprintf(help[i], HELP_SIZE, "%s%s%s%s", row->help, fits ? " (" : "", fits ? row->value : "",
+                                      fits ? ")" : "");
+        const char *method, *separator = " [";
+        for (size_t m = 0; (method = tenebra_method_at(m, NULL, NULL)) != NULL; m++)
+            if (method_has_option(method, row->name) && end < HELP_SIZE) {
+                end += (size_t)snprintf(help[i] + end, HELP_SIZE - end, "%s%s", separator, method);
+                separator = ", ";
+            }
+        if (end < HELP_SIZE)
+            snprintf(help[i] + end, HELP_SIZE - end, "]");
         table[i] = (tn_option){ 0, row->name, TN_OPTION_TEXT, &options->values[i], row->argument, help[i], 0, 0,
                                 &options->given[i] };
     }
@@ -103,7 +124,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };
     tn_option table[FIXED + METHOD_OPTIONS_MAX + 1] = { 0 };
-    char help[METHOD_OPTIONS_MAX][160];
+    char help[METHOD_OPTIONS_MAX][HELP_SIZE];
     collect_method_options(options);
     memcpy(table, fixed, sizeof fixed);
     add_method_rows(options, table + FIXED, help);
@@ -129,10 +150,14 @@ static int complete(run_options *options)
         return usage_mistake("--image-size wants WIDTHxHEIGHT in pixels, e.g. 280x280");
     if (options->messages != NULL && (options->prompt != NULL || options->images.count > 0 || options->system != NULL))
         return usage_mistake("--messages stands instead of -p, --image and --system");
+    /* A setting of the environment is for the methods that have it; on the command line it must fit. */
     for (size_t i = 0; i < options->method_option_count; i++)
-        if (options->given[i])
+        if (options->given[i] || (options->values[i] && request->method &&
+                                  method_has_option(request->method, options->method_options[i]->name)))
             options->settings[request->setting_count++] =
                 (tenebra_setting){ options->method_options[i]->name, options->values[i] };
+    if (options->seed != floor(options->seed))
+        return usage_mistake("--seed wants a whole number");
     request->settings = options->settings;
     request->stops = options->stops.items;
     request->stop_count = options->stops.count;
@@ -160,25 +185,31 @@ static void close_conversation(conversation *talk)
     json_decref(talk->json);
 }
 
-static char *read_stdin(void)
+/* All of stdin without the line end behind it, so that `echo Q |` asks what -p Q asks. For free(). */
+static tenebra_code read_stdin(char **text, tenebra_error *error)
 {
-    size_t capacity = 1 << 16, length = 0;
-    char *text = malloc(capacity);
-    while (text != NULL) {
-        size_t got = fread(text + length, 1, capacity - length - 1, stdin);
+    size_t capacity = 1 << 16, length = 0, got = 1;
+    char *grown = *text = malloc(capacity);
+    while (grown != NULL && length < PROMPT_LIMIT && got > 0) {
+        got = fread(*text + length, 1, capacity - length - 1, stdin);
         length += got;
-        if (got == 0)
-            break;
-        if (length + 1 == capacity) {
-            char *grown = realloc(text, capacity *= 2);
-            if (grown == NULL)
-                free(text);
-            text = grown;
-        }
+        if (length + 1 == capacity && (grown = realloc(*text, capacity *= 2)) != NULL)
+            *text = grown;
     }
-    if (text != NULL)
-        text[length] = '\0';
-    return text;
+    if (grown == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    if (ferror(stdin))
+        return tn_fail(error, TENEBRA_ERROR_IO, "stdin", "could not be read");
+    if (length >= PROMPT_LIMIT)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "stdin", "holds more than %d bytes", PROMPT_LIMIT);
+    length -= length > 0 && (*text)[length - 1] == '\n';
+    length -= length > 0 && (*text)[length - 1] == '\r';
+    (*text)[length] = '\0';
+    if (length == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "stdin", "holds no question; ask something with -p");
+    if (strlen(*text) < length)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "stdin", "is no text: it holds a zero byte");
+    return TENEBRA_OK;
 }
 
 static tenebra_code open_simple(const run_options *options, conversation *talk, tenebra_error *error)
@@ -187,11 +218,12 @@ static tenebra_code open_simple(const run_options *options, conversation *talk, 
     if (prompt == NULL || strcmp(prompt, "-") == 0) {
         if (prompt == NULL && isatty(STDIN_FILENO))
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "ask something with -p");
-        prompt = talk->input = read_stdin();
+        TN_TRY(read_stdin(&talk->input, error));
+        prompt = talk->input;
     }
     talk->messages = calloc(2, sizeof *talk->messages);
     talk->parts = calloc(options->images.count + 2, sizeof *talk->parts);
-    if (prompt == NULL || talk->messages == NULL || talk->parts == NULL)
+    if (talk->messages == NULL || talk->parts == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
     size_t part = 0;
     if (options->system != NULL) {
@@ -266,30 +298,67 @@ static tenebra_code open_messages(const char *file, conversation *talk, tenebra_
 
 /* ------------------------------------------------------------ watching -- */
 
-static void print_step(const tenebra_step *step, size_t index)
+/* The tokens that the head reads from the latent, escaped: they may be anything. Those without text show
+ * their number. */
+static void print_lens(const tenebra_step *step)
 {
-    fprintf(stderr, "step %zu  |h| %.3f", index + 1, step->hidden_norm);
-    if (step->attention_ratio == step->attention_ratio)
-        fprintf(stderr, "  ratio %.3f  focus %.3f", step->attention_ratio, step->attention_focus);
-    fprintf(stderr, "  %.1f ms\n", step->milliseconds);
-    if (step->lens_count > 0)
-        fprintf(stderr, "  says");
-    for (size_t i = 0; i < step->lens_count; i++)
-        fprintf(stderr, "  '%s' %.3f", step->lens[i].text, step->lens[i].probability);
+    char shown[TN_SHOWN_SIZE];
+    for (size_t i = 0; i < step->lens_count; i++) {
+        const tenebra_lens *lens = &step->lens[i];
+        fputs(i ? "  " : "  says      ", stderr);
+        if (lens->text[0] != '\0')
+            fprintf(stderr, "'%s' %.3f", tn_text_show(lens->text, strlen(lens->text), shown), lens->probability);
+        else
+            fprintf(stderr, "#%d %.3f", (int)lens->token, lens->probability);
+    }
     if (step->lens_count > 0)
         fputc('\n', stderr);
-    for (size_t i = 0; i < step->pick_count; i++) {
-        const tenebra_pick *pick = &step->picks[i];
-        fprintf(stderr, "  looks at image %zu, embedding %4zu: x %4.0f-%-4.0f y %4.0f-%-4.0f  attention %.5f\n", pick->image + 1,
-                pick->index, pick->x0, pick->x1, pick->y0, pick->y1, pick->score);
+}
+
+/* Whether pick a got more attention than pick b; of equals the earlier one counts. */
+static bool is_seen_more(const tenebra_step *step, size_t a, size_t b)
+{
+    return step->picks[a].score > step->picks[b].score || (step->picks[a].score == step->picks[b].score && a < b);
+}
+
+/* The picks that got most attention, falling. */
+static void print_picks(const tenebra_step *step)
+{
+    size_t shown = step->pick_count < PICKS_SHOWN ? step->pick_count : PICKS_SHOWN, at = 0;
+    for (size_t rank = 0; rank < shown; rank++) {
+        size_t better;
+        for (size_t i = 0; i < step->pick_count; i++) {
+            better = 0;
+            for (size_t other = 0; other < step->pick_count; other++)
+                better += is_seen_more(step, other, i);
+            if (better == rank)
+                at = i;
+        }
+        const tenebra_pick *pick = &step->picks[at];
+        fprintf(stderr, "%s image %zu  x %4.0f-%-4.0f y %4.0f-%-4.0f  attention %.4f\n",
+                rank ? "           " : "  looks at ", pick->image + 1, pick->x0, pick->x1, pick->y0, pick->y1, pick->score);
     }
+    if (shown < step->pick_count)
+        fprintf(stderr, "            and %zu more (--json tells all)\n", step->pick_count - shown);
+}
+
+static void print_step(const tenebra_step *step, size_t index)
+{
+    fprintf(stderr, "step %-2zu     |h| %.2f", index + 1, step->hidden_norm);
+    if (step->attention_ratio == step->attention_ratio)
+        fprintf(stderr, ", attention ratio %.2f", step->attention_ratio);
+    if (step->attention_focus == step->attention_focus)
+        fprintf(stderr, ", focus %.2f", step->attention_focus);
+    fprintf(stderr, ", %.1f ms\n", step->milliseconds);
+    print_lens(step);
+    print_picks(step);
 }
 
 static bool on_event(void *user, const tenebra_event *event)
 {
     const run_options *options = user;
     if (event->kind == TENEBRA_EVENT_PROMPT && (options->trace || options->verbose))
-        fprintf(stderr, "prompt: %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,
+        fprintf(stderr, "prompt     %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,
                 event->trace->image_tokens);
     if (event->kind == TENEBRA_EVENT_STEP && options->trace)
         print_step(event->step, event->index);
@@ -297,18 +366,28 @@ static bool on_event(void *user, const tenebra_event *event)
         fputs(event->text, stdout);
         fflush(stdout);
     }
-    return !tn_app_interrupted();
+    return !tn_app_interrupted() && !ferror(stdout); /* nobody reads: no need to go on */
 }
 
 static void print_account(const tenebra_trace *trace)
 {
-    fprintf(stderr, "%s, %s positions, kernels %s, %zu threads, %s\n", trace->method, trace->positions, trace->kernels,
-            trace->threads, trace->temperature > 0 ? "sampled" : "greedy");
-    fprintf(stderr, "tokens: %zu prompt (%zu image), %zu latent steps, %zu injected, %zu generated; %zu positions computed\n",
+    char shown[TN_SHOWN_SIZE];
+    fprintf(stderr, "method     %s", trace->method);
+    for (size_t i = 0; i < trace->setting_count; i++)
+        fprintf(stderr, "%s%s %s", i ? ", " : ": ", trace->settings[i].name,
+                tn_text_show(trace->settings[i].value, strlen(trace->settings[i].value), shown));
+    fprintf(stderr, "\nrun        %s positions, ", trace->positions);
+    if (trace->temperature > 0)
+        fprintf(stderr, "temperature %g, top-k %zu, top-p %g, seed %llu", trace->temperature, trace->top_k, trace->top_p,
+                (unsigned long long)trace->seed);
+    else
+        fprintf(stderr, "greedy");
+    fprintf(stderr, ", kernels %s, %zu threads\n", trace->kernels, trace->threads);
+    fprintf(stderr, "rows       %zu prompt (%zu of pictures), %zu latent steps, %zu injected, %zu tokens; %zu computed\n",
             trace->prompt_tokens, trace->image_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count,
             trace->positions_computed);
-    fprintf(stderr, "ms: %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n", trace->decode_ms,
-            trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
+    fprintf(stderr, "ms         %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n",
+            trace->decode_ms, trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
 }
 
 /* ------------------------------------------------------------- command -- */
@@ -320,7 +399,7 @@ static int show(const run_options *options, const tenebra_trace *trace)
         fflush(stdout);
         if (options->trace || options->verbose)
             print_account(trace);
-        return ferror(stdout) ? TN_EXIT_FAILED : TN_EXIT_OK;
+        return TN_EXIT_OK;
     }
     char *text = tenebra_trace_json(trace);
     if (text == NULL) {
@@ -342,11 +421,13 @@ static int ask(run_options *options, const conversation *talk)
     options->request.user = options;
     tenebra_model *model = tenebra_model_open(options->directory, &options->model, &error);
     tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
-    int exit_code;
+    int exit_code = TN_EXIT_FAILED;
+    tn_app_interrupt_session(session);
     if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK)
         exit_code = show(options, trace);
-    else
+    else if (!ferror(stdout)) /* which is told at the end */
         exit_code = tn_app_fail(&error);
+    tn_app_interrupt_session(NULL);
     tenebra_session_close(session);
     tenebra_model_close(model);
     return exit_code;
@@ -361,9 +442,9 @@ int tn_cmd_run(int argc, char **argv)
     if (rest >= 0) {
         exit_code = rest < argc ? usage_mistake("there is something behind the options") : complete(&options);
         if (exit_code == TN_EXIT_OK) {
-            tn_app_catch_interrupts();
             tenebra_code code = options.messages ? open_messages(options.messages, &talk, &error)
                                                  : open_simple(&options, &talk, &error);
+            tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */
             exit_code = code == TENEBRA_OK ? ask(&options, &talk) : tn_app_fail(&error);
         }
     }

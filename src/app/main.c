@@ -26,7 +26,7 @@ static void print_overview(FILE *out)
                  "exit codes: 0 ok, 1 failed, 2 wrong usage\n");
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (name == NULL) {
@@ -46,4 +46,10 @@ int main(int argc, char **argv)
             return command->run(argc - 1, argv + 1);
     fprintf(stderr, "tenebra: there is no command '%s'; 'tenebra --help' lists them\n", name);
     return TN_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    tn_app_open_streams();
+    return tn_app_close_output(run_command(argc, argv));
 }

@@ -76,7 +76,7 @@ static int store_number(const tn_usage *usage, const tn_option *option, const ch
         return mistake(usage, option, value, sentence);
     }
     if (bounded ? !(number >= option->minimum && number <= option->maximum) : !(number >= 0 && number <= 1e18)) {
-        snprintf(sentence, sizeof sentence, "must lie between %g and %g", option->minimum,
+        snprintf(sentence, sizeof sentence, "must lie between %.15g and %.15g", option->minimum,
                  bounded ? option->maximum : 1e18);
         return mistake(usage, option, value, sentence);
     }
@@ -100,8 +100,6 @@ static int store_list(const tn_option *option, const char *value)
 
 static int store(const tn_usage *usage, const tn_option *option, const char *value)
 {
-    if (option->given != NULL)
-        *option->given = true;
     switch (option->kind) {
     case TN_OPTION_FLAG:
         *(bool *)option->target = true;
@@ -141,12 +139,27 @@ static int read_environment(const tn_usage *usage, const tn_option *options)
     return TN_EXIT_OK;
 }
 
+/* What getopt_long did not understand, in the words of the other messages. */
+static int explain_mistake(const tn_usage *usage, const char *argument, bool lacks_value)
+{
+    bool long_name = strncmp(argument, "--", 2) == 0;
+    char letter[] = { '-', (char)optopt, '\0' };
+    bool value_given = long_name && optopt != 0 && strchr(argument, '=') != NULL;
+    const char *shown = long_name || optopt == 0 || optopt >= LONG_ONLY ? argument : letter;
+    fprintf(stderr, "tenebra %s: %s %s; 'tenebra %s --help' lists the options\n", usage->command, shown,
+            lacks_value   ? "wants a value behind it"
+            : value_given ? "takes no value"
+                          : "is no option, or the start of several",
+            usage->command);
+    return TN_EXIT_USAGE;
+}
+
 int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, char **argv,
                      int *exit_code)
 {
     struct option rows[MAX_OPTIONS + 2] = { 0 };
-    char letters[3 * MAX_OPTIONS + 3] = "h";
-    size_t count = count_options(options), end = 1;
+    char letters[3 * MAX_OPTIONS + 3] = ":h"; /* ':': a missing value is told apart */
+    size_t count = count_options(options), end = 2;
     for (size_t i = 0; i < count && i < MAX_OPTIONS; i++) {
         const tn_option *option = &options[i];
         rows[i] = (struct option){ option->name, takes_value(option) ? required_argument : no_argument, NULL,
@@ -164,6 +177,7 @@ int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, 
 
     bool list_cleared[MAX_OPTIONS] = { false };
     optind = 1;
+    opterr = 0;
     for (int found; (found = getopt_long(argc, argv, letters, rows, NULL)) != -1;) {
         if (found == 'h') {
             print_help(usage, options);
@@ -173,11 +187,12 @@ int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, 
         for (size_t i = 0; i < count && index == count; i++)
             if (options[i].letter != 0 && options[i].letter == found)
                 index = i;
-        if (index == count) { /* getopt_long has named the mistake */
-            fprintf(stderr, "try 'tenebra %s --help'\n", usage->command);
-            *exit_code = TN_EXIT_USAGE;
+        if (index == count) {
+            *exit_code = explain_mistake(usage, argv[optind - 1], found == ':');
             return -1;
         }
+        if (options[index].given != NULL)
+            *options[index].given = true;
         if (options[index].kind == TN_OPTION_LIST && !list_cleared[index]) {
             ((tn_option_list *)options[index].target)->count = 0;
             list_cleared[index] = true;

@@ -2,36 +2,87 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* A signal handler can reach nothing but a global: the one exception to the rule. */
-static volatile sig_atomic_t interrupts;
+/* A signal handler can reach nothing but globals: the one exception to the rule. Both are lock-free
+ * atomics, which a handler may use (C17, 7.14.1.1). */
+static atomic_bool interrupted;
+static _Atomic(tenebra_session *) watched;
 
-static void count_interrupt(int signal_number)
+static void note_interrupt(int signal_number)
 {
-    if (++interrupts > 1)
+    if (atomic_exchange(&interrupted, true))
         _exit(128 + signal_number);
+    tenebra_session *session = atomic_load(&watched);
+    if (session != NULL)
+        tenebra_session_cancel(session);
 }
 
 void tn_app_catch_interrupts(void)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = count_interrupt;
+    action.sa_handler = note_interrupt;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
 
 bool tn_app_interrupted(void)
 {
-    return interrupts > 0;
+    return atomic_load(&interrupted);
+}
+
+const atomic_bool *tn_app_interrupt_flag(void)
+{
+    return &interrupted;
+}
+
+void tn_app_interrupt_session(tenebra_session *session)
+{
+    atomic_store(&watched, session);
+}
+
+/* A file that is opened later must not get the number of a stream that was closed: what is printed would
+ * go into it. A missing stdout becomes one that cannot be written to, so that the failure shows. */
+void tn_app_open_streams(void)
+{
+    static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) == -1 && errno == EBADF && open("/dev/null", modes[stream]) == -1)
+            return;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+static bool reader_has_left(void)
+{
+    struct pollfd state = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    return poll(&state, 1, 0) > 0 && (state.revents & POLLERR);
+}
+
+int tn_app_close_output(int exit_code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    if (!reader_has_left())
+        fprintf(stderr, "tenebra: stdout: could not be written to the end\n");
+    return exit_code == TN_EXIT_OK ? TN_EXIT_FAILED : exit_code;
 }
 
 void tn_app_print_error(const tenebra_error *error)
 {
+    if (error->code == TENEBRA_ERROR_CANCELLED && tn_app_interrupted()) {
+        fprintf(stderr, "%stenebra: interrupted\n", isatty(STDERR_FILENO) ? "\n" : ""); /* behind "^C" or half an answer */
+        return;
+    }
     fprintf(stderr, "tenebra: %s%s%s\n", error->where, error->where[0] ? ": " : "", error->sentence);
 }
 

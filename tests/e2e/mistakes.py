@@ -1,0 +1,170 @@
+"""Exit codes and messages: 0 well, 1 failed, 2 wrong usage, of every command; help of every command.
+
+    mistakes.py PROGRAM DATA [TEST ...]
+"""
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from program import DATA, PICTURE, WORK, Case, ask, main, make_model, run  # noqa: E402
+
+COMMANDS = ("run", "inspect", "tokenize", "verify", "bench")
+METHODS = ("direct", "cot", "coconut", "ivt-lr")
+
+
+class Help(Case):
+    def test_overview(self):
+        for arguments in (("--help",), ("-h",), ("help",)):
+            done = run(*arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            for command in COMMANDS:
+                self.assertRegex(done.stdout, rf"(?m)^  {command} +\w")
+            self.assertIn("exit codes", done.stdout)
+        self.assertRegex(run("--version").stdout, r"^tenebra \d+\.\d+\.\d+\n$")
+        done = run()
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("usage:", done.stderr)
+
+    def test_every_command_explains_itself(self):
+        for command in COMMANDS:
+            done = run(command, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            self.assertTrue(done.stdout.startswith(f"usage: tenebra {command}"))
+            self.assertRegex(done.stdout, rf"example:\n +.*tenebra {command} ")
+            self.assertIn("TENEBRA_<NAME>", done.stdout)
+            for line in done.stdout.splitlines():
+                self.assertLessEqual(len(line), 150, line)
+            self.assertEqual(done.stdout, run(command, "-h").stdout)
+
+    def test_options_are_told_with_their_methods(self):
+        text = run("run", "--help").stdout
+        for method in METHODS:
+            self.assertIn(method, text)
+        self.assertRegex(text, r"--n-latent N +latent steps \(3\) \[coconut, ivt-lr\]")
+        self.assertRegex(text, r"--order vision-first\|text-first\n.*\(vision-first\) \[ivt-lr\]")
+
+    def test_examples_use_options_that_exist(self):
+        for command in COMMANDS:
+            text = run(command, "--help").stdout
+            options, example = text.split("\nexample:\n")
+            for option in re.findall(r"(?<!\w)--?[a-z][\w-]*", re.sub(r"'[^']*'|\"[^\"]*\"", "", example)):
+                self.assertIn(option, options, command)
+
+
+class Usage(Case):
+    def test_unknown_commands_and_options(self):
+        self.assert_fails(run("think"), 2, "think", "--help")
+        for command in COMMANDS:
+            self.assert_fails(run(command, "--imagine"), 2, f"tenebra {command}", "--imagine", "--help")
+            self.assert_fails(run(command, "-Z"), 2, f"tenebra {command}", "-Z")
+            self.assert_fails(run(command, "--model"), 2, "--model", "value")
+            self.assert_fails(run(command, "--help=3"), 2, "--help=3", "no value")
+
+    def test_abbreviations(self):
+        self.assertEqual(ask("--pro", "hi").returncode, 0)
+        self.assert_fails(ask("--image-m", "3", "-p", "hi"), 2, "--image-m", "several")
+
+    def test_a_model_is_needed(self):
+        for command in ("run", "inspect", "tokenize", "bench"):
+            self.assert_fails(run(command), 2, "-m")
+        self.assert_fails(run("verify"), 2, "tenebra")
+
+    def test_numbers(self):
+        for option, value, words in (("-t", "0.0", "--temp"), ("-t", "0.7", "--temp"), ("-t", "many", "number"),
+                                     ("-t", "1025", "1024"), ("-n", "0", "10000000"), ("-n", "-3", "whole number"),
+                                     ("-n", "1e3", "whole number"), ("--temp", "-1", "between"), ("--temp", "nan", "number"),
+                                     ("--top-p", "1.5", "between 0 and 1"), ("--lens", "33", "32"),
+                                     ("-s", "0.5", "whole number"), ("-s", "1e17", "between"), ("-c", "", "number")):
+            self.assert_fails(ask("-p", "hi", option, value), 2, words)
+
+    def test_words(self):
+        self.assert_fails(ask("-p", "hi", "--method", "telepathy"), 2, "telepathy", *METHODS)
+        self.assert_fails(ask("-p", "hi", "--positions", "spiral"), 2, "spiral", "sequential|mrope")
+        self.assert_fails(ask("-p", "hi", "--method", "ivt-lr", "--order", "vision"), 2, "vision", "text-first")
+        self.assert_fails(ask("-p", "hi", "--method", "ivt-lr", "--k-select", "5000"), 2, "k-select", "4096")
+        self.assert_fails(ask("-p", "hi", "--method", "ivt-lr", "--k-select", "x"), 2, "k-select")
+        self.assert_fails(ask("-p", "hi", "--kernels", "abacus"), 2, "abacus", "reference")
+        self.assert_fails(ask("-p", "hi", "--chat-template", "none"), 2, "none", "qwen2-vl")
+
+    def test_image_sizes(self):
+        for size in ("280", "0x280", "280x", "280x280x3", "axb"):
+            self.assert_fails(run("run", "-m", make_model("model"), "-p", "hi", "--image-size", size), 2, "--image-size")
+        self.assert_fails(ask("-p", "hi", "--image", PICTURE, "--image-size", "100x100"), 2, "image-size", "28")
+
+    def test_something_behind_the_options(self):
+        self.assert_fails(ask("-p", "hi", "there"), 2, "behind")
+        self.assert_fails(run("tokenize", "-m", make_model("model"), "text"), 2, "tenebra")
+
+    def test_stop_texts(self):
+        self.assert_fails(ask("-p", "hi", "--stop", ""), 2, "stop")
+
+
+class Files(Case):
+    def test_models(self):
+        model = make_model("model")
+        for directory in (WORK / "nowhere", PICTURE, DATA / "image"):
+            for command in (("run", "-p", "hi"), ("inspect",), ("bench",)):
+                self.assert_fails(run(*command, "-m", directory), 1, str(directory))
+        broken = WORK / "broken"
+        for name, content, word in (("config.json", b"{", "config.json"), ("model.safetensors", b"12", "safetensors"),
+                                    ("tokenizer.json", b"[]", "tokenizer.json"),
+                                    ("preprocessor_config.json", b'{"patch_size": -1}', "preprocessor_config.json")):
+            shutil.copytree(model, broken)
+            (broken / name).write_bytes(content)
+            self.assert_fails(ask("-p", "hi", model=broken), 1, word)
+            shutil.rmtree(broken)
+        shutil.copytree(model, broken)
+        (broken / "tokenizer.json").unlink()
+        for rest in broken.glob("*token*"):
+            rest.unlink()
+        self.assert_fails(ask("-p", "hi", model=broken), 1, "tokenizer")
+        shutil.rmtree(broken)
+
+    def test_pictures(self):
+        cut = WORK / "cut.png"
+        cut.write_bytes(Path(PICTURE).read_bytes()[:200])
+        empty = WORK / "empty.jpg"
+        empty.write_bytes(b"")
+        for picture in (WORK / "none.jpg", DATA / "image", DATA / "image/pictures.csv", DATA / "image/animated.webp", cut,
+                        empty):
+            self.assert_fails(ask("-p", "hi", "--image", picture), 1, str(picture))
+
+    def test_context(self):
+        self.assert_fails(ask("-p", "hi", "--image", PICTURE, "-c", "10"), 1, "raise -c")
+        self.assert_fails(ask("-p", "hi " * 100, "-c", "60"), 1, "raise -c")
+        self.assert_fails(ask("-p", "hi", "-c", "1000000"), 1, "32768")
+        self.assert_fails(ask("-p", "hi", "--image", PICTURE, "--method", "ivt-lr", "-c", "50"), 1, "raise -c")
+
+
+class Tokenize(Case):
+    def test_there_and_back(self):
+        text = "Hello <|im_end|>, na\u00efve \U0001F600!"
+        lines = "".join(json.dumps(line) + "\n" for line in ({"text": text}, {"ids": [0, 1, 2]}))
+        done = run("tokenize", "-m", make_model("model"), "--jsonl", stdin=lines)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        ids = json.loads(done.stdout.splitlines()[0])["ids"]
+        done = run("tokenize", "-m", make_model("model"), "--jsonl", stdin=json.dumps({"ids": ids}) + "\n")
+        self.assertEqual(json.loads(done.stdout)["text"], text)
+
+    def test_tokenizer_files_are_enough(self):
+        done = run("tokenize", "-m", DATA / "tokenizer-small", "-p", "What is small?")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(done.stdout.strip())
+
+    def test_bad_lines_are_answered_and_counted(self):
+        done = run("tokenize", "-m", make_model("model"), "--jsonl", stdin='{"ids": [99999999]}\nnonsense\n{"text": "a"}\n')
+        self.assertEqual(done.returncode, 1)
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(answers), 3)
+        self.assertIn("error", answers[0])
+        self.assertIn("error", answers[1])
+        self.assertIn("ids", answers[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""tenebra run: what goes to which stream, --json, messages, stdin, seeds, environment, interrupts.
+
+    run.py PROGRAM DATA [TEST ...]
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from program import (HANG, OTHER_PICTURE, PICTURE, PROGRAM, WORK, Case, ask, ask_json, environment, main, make_model,
+                     run)  # noqa: E402
+
+QUESTION = ("-p", "What is small and green?")
+LATENT = ("--method", "ivt-lr", "--n-latent", "3", "--k-select", "4", "--image", PICTURE, *QUESTION)
+
+
+class Streams(Case):
+    def test_stdout_holds_the_answer_alone(self):
+        plain, told, verbose = ask(*LATENT), ask(*LATENT, "--trace"), ask(*LATENT, "-v")
+        answer = ask_json(*LATENT)["answer"]
+        for done in (plain, told, verbose):
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stdout, answer + "\n")
+        self.assertEqual(plain.stderr, "")
+        for step in ("step 1", "step 2", "step 3"):
+            self.assertIn(step, told.stderr)
+            self.assertNotIn(step, verbose.stderr)
+        for word in ("k-select 4", "order vision-first", "sequential positions", "greedy", "in all"):
+            self.assertIn(word, told.stderr)
+            self.assertIn(word, verbose.stderr)
+        self.assertIn("attention ratio", told.stderr)
+        self.assertIn("says", told.stderr)
+        self.assertIn("image 1", told.stderr)
+
+    def test_many_picks_are_cut_short(self):
+        done = ask(*LATENT, "--k-select", "12", "--n-latent", "1", "--trace")
+        self.assertIn("and 8 more", done.stderr)
+
+    def test_what_the_latents_say_is_escaped(self):
+        done = ask(*LATENT, "--trace", "--lens", "32", "--n-latent", "8")
+        for line in done.stderr.splitlines():
+            self.assertTrue(all(character.isprintable() for character in line), line)
+
+    def test_a_full_device_is_a_failure(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            for arguments in ((), ("--json",)):
+                done = ask(*LATENT, *arguments, stdout=full)
+                self.assertEqual(done.returncode, 1)
+                self.assertEqual(done.stderr, "tenebra: stdout: could not be written to the end\n")
+            for arguments in (("--help",), ("run", "--help"), ("bench", "--list-kernels"),
+                              ("inspect", "-m", make_model("model"), "--json"),
+                              ("tokenize", "-m", make_model("model"), "-p", "a")):
+                self.assertEqual(run(*arguments, stdout=full).returncode, 1, arguments)
+
+    def test_a_reader_that_leaves(self):
+        command = [PROGRAM, "run", "-m", make_model("model"), *QUESTION, "-n", "2000", "-t", "1"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=environment()) as process:
+            self.assertEqual(len(process.stdout.read(1)), 1)
+            process.stdout.close()
+            errors = process.stderr.read()
+            self.assertEqual(process.wait(HANG), 1)
+        self.assertEqual(errors, b"")
+
+    def test_closed_streams(self):
+        command = '"$0" run -m "$1" -p hi -n 3 -t 1 '
+        for closing, code in ((">&-", 1), ("2>&-", 0), ("<&-", 0), ("<&- >&- 2>&-", 1)):
+            done = subprocess.run(["sh", "-c", command + closing, PROGRAM, make_model("model")], env=environment(),
+                                  capture_output=True, timeout=HANG, check=False)
+            self.assertEqual(done.returncode, code, closing)
+
+
+class Json(Case):
+    def test_every_field(self):
+        done = ask("--json", *LATENT, "--lens", "3")
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(done.stdout.count("\n"), 1)
+        trace = json.loads(done.stdout)
+        self.assertEqual(set(trace), {"answer", "method", "settings", "positions", "sampling", "kernels", "threads",
+                                      "finish", "tokens", "steps", "counts", "ms"})
+        self.assertEqual(set(trace["counts"]), {"prompt", "image", "latent", "injected", "generated", "ar_steps",
+                                                "positions_computed"})
+        self.assertEqual(set(trace["ms"]), {"decode", "vision", "prefill", "latent", "generation", "total"})
+        self.assertTrue(all(time > 0 for time in trace["ms"].values()))
+        self.assertEqual(len(trace["steps"]), 3)
+        for step in trace["steps"]:
+            self.check_step(step)
+
+    def check_step(self, step):
+        self.assertEqual(set(step), {"picks", "attention_ratio", "attention_focus", "hidden_norm", "lens", "ms"})
+        self.assertTrue(step["attention_ratio"] > 0 and step["attention_focus"] > 0 and step["hidden_norm"] > 0)
+        self.assertTrue(step["ms"] > 0)
+        self.assertEqual(len(step["picks"]), 4)
+        for pick in step["picks"]:
+            self.assertEqual(set(pick), {"image", "index", "score", "rectangle"})
+            x0, y0, x1, y1 = pick["rectangle"]
+            self.assertTrue(0 <= x0 < x1 and 0 <= y0 < y1 and 0 < pick["score"] < 1)
+            self.assertTrue(pick["image"] == 0 and 0 <= pick["index"] < 16)
+        self.assertEqual(len(step["lens"]), 3)
+        for entry in step["lens"]:
+            self.assertEqual(set(entry), {"token", "text", "probability"})
+        probabilities = [entry["probability"] for entry in step["lens"]]
+        self.assertEqual(probabilities, sorted(probabilities, reverse=True))
+
+    def test_counts(self):
+        trace = ask_json(*LATENT)
+        counts = trace["counts"]
+        self.assertEqual((counts["image"], counts["latent"], counts["injected"]), (16, 3, 12))
+        self.assertEqual(counts["generated"], len(trace["tokens"]))
+        self.assertEqual(counts["ar_steps"], counts["generated"] + 3)
+        self.assertEqual(counts["positions_computed"], counts["prompt"] + 3 * 5 + counts["generated"] - 1)
+
+    def test_prompt_is_that_of_template_and_tokenizer(self):
+        """The rows of the prompt: the template written out, its one image token become 16."""
+        text = ("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
+                "<|image_pad|><|vision_end|>" + QUESTION[1] + "<|im_end|>\n<|im_start|>assistant\n")
+        done = run("tokenize", "-m", make_model("model"), "--jsonl", stdin=json.dumps({"text": text}) + "\n")
+        ids = json.loads(done.stdout)["ids"]
+        self.assertEqual(ask_json(*LATENT)["counts"]["prompt"], len(ids) - 1 + 16)
+
+    def test_settings_and_sampling_are_told(self):
+        trace = ask_json(*LATENT, "--latent-picks", "random", "--seed", "9", "--positions", "mrope")
+        self.assertEqual(trace["settings"], {"n-latent": 3, "k-select": 4, "order": "vision-first", "pick-order": "cuda",
+                                             "hidden": "normed", "exhausted": "take", "latent-text": "keep",
+                                             "latent-picks": "random"})
+        self.assertEqual(trace["sampling"], {"mode": "greedy", "seed": 9})
+        self.assertEqual((trace["method"], trace["positions"], trace["threads"]), ("ivt-lr", "mrope", 1))
+        trace = ask_json(*QUESTION, "--temp", "0.5", "--top-k", "7", "--top-p", "0.9")
+        self.assertEqual(trace["sampling"], {"mode": "sampled", "temperature": 0.5, "top_k": 7, "top_p": 0.9, "seed": 0})
+        self.assertEqual((trace["method"], trace["settings"], trace["steps"]), ("direct", {}, []))
+
+    def test_missing_numbers_are_null(self):
+        step = ask_json("--method", "coconut", *QUESTION)["steps"][0]
+        self.assertIsNone(step["attention_ratio"])
+        self.assertIsNone(step["attention_focus"])
+        self.assertEqual(step["picks"], [])
+
+
+class Asking(Case):
+    def test_prompt_from_stdin(self):
+        wanted = ask_json(*QUESTION)
+        for arguments, text in (((), QUESTION[1]), (("-p", "-"), QUESTION[1] + "\n"), ((), QUESTION[1] + "\r\n")):
+            self.assertEqual(ask_json(*arguments, stdin=text)["tokens"], wanted["tokens"])
+        self.assertEqual(ask_json(stdin=QUESTION[1] + "\n\n")["counts"]["prompt"], wanted["counts"]["prompt"] + 1)
+        for text in ("", "\n"):
+            self.assert_fails(ask(stdin=text), 2, "stdin", "-p")
+        self.assert_fails(ask(stdin="a\0b"), 1, "stdin", "zero byte")
+
+    def test_messages_with_turns_and_pictures(self):
+        turns = [{"role": "system", "content": "Be brief."},
+                 {"role": "user", "content": [{"type": "image", "image": PICTURE}, {"type": "text", "text": "One?"}]},
+                 {"role": "assistant", "content": "A ring."},
+                 {"role": "user", "content": [{"type": "image", "image": OTHER_PICTURE},
+                                              {"type": "text", "text": "And this?"}]}]
+        path = WORK / "turns.json"
+        path.write_text(json.dumps(turns), encoding="utf-8")
+        trace = ask_json("--messages", path, "--method", "ivt-lr", "--k-select", "8")
+        self.assertEqual(trace["counts"]["image"], 32)
+        self.assertEqual({pick["image"] for step in trace["steps"] for pick in step["picks"]}, {0, 1})
+        path.write_text(json.dumps([{"role": "user", "content": QUESTION[1]}]), encoding="utf-8")
+        self.assertEqual(ask_json("--messages", path)["tokens"], ask_json(*QUESTION)["tokens"])
+        self.assert_fails(ask("--messages", path, *QUESTION), 2, "--messages")
+
+    def test_broken_messages(self):
+        path = WORK / "broken.json"
+        for text, word in (("[", "broken.json"), ("{}", "list"), ("[]", "list"), ('[{"role": "user"}]', "content"),
+                           ('[{"role": "user", "content": [{"type": "sound"}]}]', "part"),
+                           ('[{"content": "a"}]', "role"), ('[3]', "broken.json")):
+            path.write_text(text, encoding="utf-8")
+            self.assert_fails(ask("--messages", path), 1, word)
+        path.write_text('[{"role": "oracle", "content": "a"}]', encoding="utf-8")
+        self.assert_fails(ask("--messages", path), 2, "oracle")
+        self.assert_fails(ask("--messages", WORK / "none.json"), 1, "none.json")
+
+    def test_control_tokens_in_the_question(self):
+        plain = ask_json("--image", PICTURE, "-p", "x")
+        hostile = ask_json("--image", PICTURE, "-p", "<|im_end|><|image_pad|><|latent|><|vision_start|>")
+        self.assertEqual(hostile["counts"]["image"], plain["counts"]["image"])
+        self.assertGreater(hostile["counts"]["prompt"], plain["counts"]["prompt"] + 20)
+
+    def test_seed(self):
+        sampled = (*QUESTION, "--temp", "1.5")
+        first, same, other = (ask_json(*sampled, "--seed", seed)["tokens"] for seed in ("1", "1", "2"))
+        self.assertEqual(first, same)
+        self.assertNotEqual(first, other)
+        self.assertEqual(ask_json(*QUESTION, "--seed", "1")["tokens"], ask_json(*QUESTION, "--seed", "2")["tokens"])
+
+    def test_stop_text(self):
+        whole = ask_json(*QUESTION, "-n", "40")["answer"]
+        stop = whole[len(whole) // 2:][:3]
+        trace = ask_json(*QUESTION, "-n", "40", "--stop", stop, "--stop", "never said at all")
+        self.assertEqual(trace["finish"], "stop_text")
+        self.assertEqual(trace["answer"], whole[:whole.index(stop)])
+        self.assertEqual(ask(*QUESTION, "-n", "40", "--stop", stop).stdout, trace["answer"] + "\n")
+
+    def test_image_bounds(self):
+        self.assertEqual(ask_json("--image", PICTURE, *QUESTION, "--image-size", "84x56")["counts"]["image"], 6)
+        model = make_model("model")
+        arguments = ("run", "-m", model, "--json", "-n", 2, "--image", PICTURE, *QUESTION)
+        few = json.loads(run(*arguments, "--image-max-tokens", 10).stdout)["counts"]["image"]
+        many = json.loads(run(*arguments, "--image-min-tokens", 60).stdout)["counts"]["image"]
+        self.assertTrue(few <= 10 and many >= 60)
+
+
+class Environment(Case):
+    def test_options_from_the_environment(self):
+        self.assertEqual(ask_json(*QUESTION, env={"TENEBRA_PREDICT": "3"})["threads"], 1)
+        model = make_model("model")
+        arguments = ("run", "-m", model, "--json", "-n", "2", *QUESTION)
+        self.assertEqual(json.loads(run(*arguments, env={"TENEBRA_THREADS": "1"}).stdout)["threads"], 1)
+        self.assertEqual(json.loads(run(*arguments, "-t", "3", env={"TENEBRA_THREADS": "1"}).stdout)["threads"], 3)
+        self.assertEqual(json.loads(run("run", "--json", *QUESTION, env={"TENEBRA_MODEL": model, "TENEBRA_PREDICT": "2"})
+                                    .stdout)["counts"]["generated"], 2)
+        self.assertEqual(json.loads(run(*arguments, env={"TENEBRA_KERNELS": "reference"}).stdout)["kernels"], "reference")
+        self.assert_fails(run(*arguments, env={"TENEBRA_THREADS": "0.5"}), 2, "threads")
+
+    def test_settings_of_methods(self):
+        env = {"TENEBRA_N_LATENT": "2"}
+        self.assertEqual(ask_json("--method", "coconut", *QUESTION, env=env)["counts"]["latent"], 2)
+        self.assertEqual(ask_json("--method", "coconut", "--n-latent", "1", *QUESTION, env=env)["counts"]["latent"], 1)
+        self.assertEqual(ask_json(*QUESTION, env=env)["counts"]["latent"], 0)  # direct has no such option
+        self.assert_fails(ask(*QUESTION, "--n-latent", "2"), 2, "n-latent", "direct")
+
+    def test_list_from_the_command_line_replaces(self):
+        env = {"TENEBRA_IMAGE": PICTURE}
+        self.assertEqual(ask_json(*QUESTION, env=env)["counts"]["image"], 16)
+        self.assertEqual(ask_json(*QUESTION, "--image", OTHER_PICTURE, env=env)["counts"]["image"], 16)
+
+
+class Interrupts(Case):
+    def interrupt(self, signal_number, arguments):
+        """Sends the signal when the answer has begun."""
+        command = [PROGRAM, "run", "-m", make_model("model"), *QUESTION, "-t", "1", *arguments]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=environment()) as process:
+            self.assertEqual(len(process.stdout.read(1)), 1)
+            process.send_signal(signal_number)
+            _, errors = process.communicate(timeout=HANG)
+            return process.returncode, errors.decode()
+
+    def test_interrupt_ends_a_long_answer(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            code, errors = self.interrupt(number, ("-n", "30000", "-c", "32768", "--kernels", "reference"))
+            self.assertEqual((code, errors), (1, "tenebra: interrupted\n"))
+
+    def test_interrupt_while_waiting_for_a_question(self):
+        read, write = os.pipe()
+        with subprocess.Popen([PROGRAM, "run", "-m", make_model("model"), "-v", "-p", "-"], stdin=read,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+            os.close(read)
+            os.write(write, b"x" * 100000)  # more than a pipe holds: when it is written, the program reads
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=HANG)
+            os.close(write)
+            self.assertEqual((process.returncode, errors), (-signal.SIGINT, b""))
+
+
+if __name__ == "__main__":
+    main()
