@@ -1,6 +1,6 @@
 /* Speed of the kernel sets on the matrix shapes of Qwen2-VL, beside what the machine can do.
  *
- *     bench_kernels [--set NAME] [--seconds S] [--rows M,M,...] [--gradients]
+ *     bench_kernels [--set NAME] [--type NAME] [--shape NAME] [--rows M,M,...] [--gradients] [--seconds S]
  *
  * For each set, type and shape: GFLOP/s (2 m n k operations) and GB/s (bytes of weights read), with one
  * thread and with all processors; best of the runs that fit into S seconds (0.4). Weights are taken in
@@ -38,6 +38,8 @@ typedef struct tn_bench {
     float *x, *y, *scratch, *dw;
     size_t slice; /* reals of scratch of one thread */
     double seconds;
+    const char *set, *type, *shape, *rows; /* what to measure; set, type, shape: NULL is all */
+    bool gradients;
 } tn_bench;
 
 /* One timed thing: `run` does it once. */
@@ -51,7 +53,7 @@ typedef struct tn_job {
 /* --------------------------------------------------- what can be reached -- */
 
 #if defined(__x86_64__)
-/* 16 independent chains of fused multiply-adds, in registers only. */
+/* 12 independent chains of fused multiply-adds, in registers only. */
 __attribute__((target("avx2,fma"))) static float fma_loop_avx2(size_t turns)
 {
     __m256 sums[12], x = _mm256_set1_ps(0.999f);
@@ -80,7 +82,7 @@ static void fma_chunk(void *argument, size_t chunk, size_t worker)
 /* GFLOP/s of registers; 0 where it is not known how to ask. */
 static double peak_flops(tn_pool *pool)
 {
-    float sink[1024];
+    float sink[1024]; /* one for each thread, of which a pool has no more */
     size_t threads = tn_pool_threads(pool);
     if (tn_kernels_choose("avx2", NULL) == NULL)
         return 0;
@@ -185,31 +187,42 @@ static void report(tn_bench *bench, const char *what, const tn_shape *shape, tn_
     fflush(stdout);
 }
 
-/* Every shape and type for one set on one pool. */
-static void run_set(tn_bench *bench, const char *rows, bool gradients)
+static bool wanted(const char *choice, const char *name)
 {
-    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16 };
-    bool slow = strcmp(bench->kernels->name, "reference") == 0;
-    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-            char *next = NULL;
-            for (const char *p = rows; *p != '\0'; p = *next == ',' ? next + 1 : next) {
-                size_t m = strtoul(p, &next, 10);
-                if (next == p || m < 1 || m > MAX_ROWS)
-                    break;
-                if (slow && m > 1 && strcmp(shapes[s].name, "2B qkv") != 0)
-                    continue;
-                if (!gradients)
-                    report(bench, "linear", &shapes[s], types[t], m);
-                if (gradients && m > 1)
-                    report(bench, "dx", &shapes[s], types[t], m);
-                if (gradients && m > 1 && t == 0)
-                    report(bench, "dw", &shapes[s], types[t], m);
-            }
-        }
+    return choice == NULL || strcmp(choice, name) == 0;
 }
 
-/* Weights that are ordinary numbers in all three types: 16-bit words of magnitude 2^-9 .. 2^-2. */
+/* Every row count for one set, type and shape. */
+static void run_shape(tn_bench *bench, tn_dtype type, const tn_shape *shape)
+{
+    bool slow = strcmp(bench->kernels->name, "reference") == 0 && bench->shape == NULL;
+    char *next = NULL;
+    for (const char *p = bench->rows; *p != '\0'; p = *next == ',' ? next + 1 : next) {
+        size_t m = strtoul(p, &next, 10);
+        if (next == p || m < 1 || m > MAX_ROWS)
+            break;
+        if (slow && m > 1 && shape != &shapes[0])
+            continue;
+        if (!bench->gradients)
+            report(bench, "linear", shape, type, m);
+        if (bench->gradients && m > 1)
+            report(bench, "dx", shape, type, m);
+        if (bench->gradients && m > 1 && type == TN_F32)
+            report(bench, "dw", shape, type, m);
+    }
+}
+
+static void run_set(tn_bench *bench)
+{
+    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16 };
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            if (wanted(bench->type, tn_dtype_of(types[t])->name) && wanted(bench->shape, shapes[s].name))
+                run_shape(bench, types[t], &shapes[s]);
+}
+
+/* Weights that are ordinary numbers in all three types: 16-bit words 0x3000 .. 0x33FF, either sign. Memory is
+ * aligned as an arena's is. */
 static bool open_bench(tn_bench *bench)
 {
     size_t threads = tn_cpu_count();
@@ -218,9 +231,9 @@ static bool open_bench(tn_bench *bench)
         size_t need = tn_kernels_at(i)->linear_scratch(&widest, MAX_ROWS) + 16;
         bench->slice = need > bench->slice ? need : bench->slice;
     }
-    bench->weights = malloc(WEIGHT_BYTES);
-    bench->x = malloc(sizeof(float) * MAX_ROWS * MAX_COLS);
-    bench->y = malloc(sizeof(float) * MAX_ROWS * MAX_COLS);
+    bench->weights = aligned_alloc(64, WEIGHT_BYTES);
+    bench->x = aligned_alloc(64, sizeof(float) * MAX_ROWS * MAX_COLS);
+    bench->y = aligned_alloc(64, sizeof(float) * MAX_ROWS * MAX_COLS);
     bench->dw = calloc((size_t)MAX_COLS * 3584, sizeof(float));
     bench->scratch = malloc(sizeof(float) * bench->slice * threads);
     if (!bench->weights || !bench->x || !bench->y || !bench->dw || !bench->scratch)
@@ -235,46 +248,55 @@ static bool open_bench(tn_bench *bench)
     return true;
 }
 
-static void run_all(tn_bench *bench, const char *set, const char *rows, bool gradients)
+static void run_all(tn_bench *bench)
 {
     size_t counts[2] = { 1, tn_cpu_count() };
     for (size_t c = 0; c < (counts[1] > 1 ? 2u : 1u); c++) {
         bench->pool = tn_pool_open(counts[c], NULL);
         if (bench->pool == NULL)
             return;
-        printf("peaks      %zu thr  fused multiply-adds %.1f GFLOP/s, streaming read %.1f GB/s\n", counts[c],
-               peak_flops(bench->pool), peak_read(bench));
+        double flops = peak_flops(bench->pool), read = peak_read(bench);
+        printf("peaks      %zu thr  fused multiply-adds %.1f GFLOP/s, streaming read %.1f GB/s\n", counts[c], flops,
+               read);
         for (size_t i = 0; (bench->kernels = tn_kernels_at(i)) != NULL; i++)
-            if (set == NULL || strcmp(set, bench->kernels->name) == 0)
-                run_set(bench, rows, gradients);
+            if (wanted(bench->set, bench->kernels->name))
+                run_set(bench);
         tn_pool_close(bench->pool);
     }
 }
 
+/* Stores the value of option `name` if argv[*i] is it. */
+static bool take_option(int argc, char **argv, int *i, const char *name, const char **value)
+{
+    if (strcmp(argv[*i], name) != 0 || *i + 1 >= argc)
+        return false;
+    *value = argv[++*i];
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    tn_bench bench = { .seconds = 0.4 };
-    const char *set = NULL, *rows = "1,5,20,64,400";
-    bool gradients = false;
+    tn_bench bench = { .rows = "1,5,20,64,400" };
+    const char *seconds = "0.4";
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--gradients") == 0)
-            gradients = true;
-        else if (strcmp(argv[i], "--set") == 0 && i + 1 < argc)
-            set = argv[++i];
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            bench.seconds = atof(argv[++i]);
-        else if (strcmp(argv[i], "--rows") == 0 && i + 1 < argc)
-            rows = argv[++i];
-        else {
-            fprintf(stderr, "usage: bench_kernels [--set NAME] [--seconds S] [--rows M,M,...] [--gradients]\n");
+            bench.gradients = true;
+        else if (!take_option(argc, argv, &i, "--set", &bench.set) &&
+                 !take_option(argc, argv, &i, "--type", &bench.type) &&
+                 !take_option(argc, argv, &i, "--shape", &bench.shape) &&
+                 !take_option(argc, argv, &i, "--rows", &bench.rows) &&
+                 !take_option(argc, argv, &i, "--seconds", &seconds)) {
+            fprintf(stderr, "usage: bench_kernels [--set NAME] [--type NAME] [--shape NAME] [--rows M,M,...] "
+                            "[--gradients] [--seconds S]\n");
             return 2;
         }
     }
+    bench.seconds = strtod(seconds, NULL);
     if (!open_bench(&bench)) {
         fprintf(stderr, "bench_kernels: not enough memory\n");
         return 1;
     }
-    run_all(&bench, set, rows, gradients);
+    run_all(&bench);
     free(bench.weights);
     free(bench.x);
     free(bench.y);

@@ -25,13 +25,14 @@ const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error)
         if (entries[i].runs)
             return entries[i].set;
         tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name,
-                "this processor or system does not run the kernel set '%s'; leave the choice open to get the best that it runs",
-                name);
+                "this processor or system does not run the kernel set '%s'; leave the choice open to get the best "
+                "that it runs", name);
         return NULL;
     }
     char names[128];
     list_names(entries, count, names, sizeof names);
-    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name ? name : "", "there is no kernel set of this name; this build has %s", names);
+    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name ? name : "",
+            "there is no kernel set of this name; this build has %s", names);
     return NULL;
 }
 

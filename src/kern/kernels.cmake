@@ -5,13 +5,21 @@ set(kern_left_out)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(kern_platform x86)
-  set_source_files_properties(${kern}/avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+  set(kern_avx2 -mavx2 -mfma -mf16c)
+  if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    # Tuned for x86-64-v2, clang 14 reads 256 bits that may be unaligned in two halves, at half the speed.
+    list(APPEND kern_avx2 -mtune=haswell)
+  endif()
+  set_source_files_properties(${kern}/avx2.c PROPERTIES COMPILE_OPTIONS "${kern_avx2}")
   set_source_files_properties(${kern}/avx512.c PROPERTIES COMPILE_OPTIONS
     "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c")
-  list(APPEND kern_left_out portable.c blas_portable.c)
+  list(APPEND kern_left_out portable.c arm64.c neon.c blas_portable.c blas_arm64.c)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  set(kern_platform arm64)
+  list(APPEND kern_left_out portable.c x86.c avx2.c avx512.c blas_portable.c blas_x86.c)
 else()
   set(kern_platform portable)
-  list(APPEND kern_left_out x86.c avx2.c avx512.c blas_x86.c)
+  list(APPEND kern_left_out x86.c avx2.c avx512.c arm64.c neon.c blas_x86.c blas_arm64.c)
 endif()
 
 # A single-threaded OpenBLAS, where the system has one.

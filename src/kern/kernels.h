@@ -72,7 +72,8 @@ const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error);
 const tn_kernels *tn_kernels_reference(void);
 
 /* The sets that this machine runs, worst first, for tests and `tenebra bench`;
- * NULL past the last. Set 0 is the reference. */
+ * NULL past the last. Set 0 is the reference. Asks the processor at every call, which takes some
+ * microseconds in a virtual machine. */
 const tn_kernels *tn_kernels_at(size_t index);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A set's file defines the vocabulary: `vec` of LANES floats and the vec_ functions, the shape of
  * the register tiles with the row counts that occur (TN_TILE_CASES), TN_KERNEL(entry) (the entries'
- * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME. Then it includes this file, which defines the entries and their table. */
+ * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME. Then it includes this file, which defines the
+ * entries and their table. */
 #ifndef TN_KERN_VECTOR_H
 #define TN_KERN_VECTOR_H
 
@@ -11,8 +12,15 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Loops over a tile have constant bounds once the function is inlined, and then disappear. */
+/* Loops over a tile have constant bounds once the function is inlined. Unrolled, they leave sums that
+ * live in registers; a single loop that gcc keeps sends all of them through memory. clang unrolls them
+ * by itself, and less well when told to. */
 #define TN_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define TN_UNROLL
+#else
+#define TN_UNROLL _Pragma("GCC unroll 8")
+#endif
 
 /* Reals of a cache line. */
 enum { LINE = 16 };

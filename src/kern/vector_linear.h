@@ -5,40 +5,46 @@
  * bits whether it is computed alone (decoding) or among others (prefill), and in any chunk.
  *
  * Few rows: weights are widened in registers, once per TILE_ROWS rows of x; only the first time they
- * come from memory. Many rows: blocks of x and of widened weights are laid side by side so that they
- * stay in the cache, and the unfinished sums of a block wait in memory.
+ * come from memory. Many rows: blocks that stay in the cache. 16-bit weights are widened once per
+ * block, the unfinished sums of a block wait in memory, and while it is computed the next one is
+ * prefetched. The sizes below are those that measured best on Zen 4 (bench_kernels).
  * Included by vector.h only. */
 #ifndef TN_KERN_VECTOR_LINEAR_H
 #define TN_KERN_VECTOR_LINEAR_H
 
 enum {
     TILE_OUTPUTS = 4,            /* as many as vec_sum4 finishes                               */
-    DIRECT_ROWS = 12,            /* up to here weights are read as they are stored             */
-    BLOCK_ROWS = 72,             /* rows of x in a block, a multiple of TILE_ROWS              */
-    BLOCK_K = 768,               /* inputs in a block: 10 rows of a tile, of them 4 in use again */
+    DIRECT_ROWS = 24,            /* "few"; both ways are equally fast from 8 to 40 rows         */
+    BLOCK_ROWS = 96,             /* rows of x in a block, a multiple of TILE_ROWS              */
+    BLOCK_K = 768,               /* inputs in a block: 10 rows of a tile are 30 KB             */
     BLOCK_STRIDE = BLOCK_K + 16, /* from row to row: not a power of two, so rows do not all
                                   * fall on the same few sets of the cache                     */
+    SET_PERIOD = 1024,           /* reals after which the sets of the first-level cache repeat */
     TILE_REALS = TILE_ROWS * TILE_OUTPUTS * LANES,
     TILES = BLOCK_ROWS / TILE_ROWS * (CHUNK / TILE_OUTPUTS),
-    AHEAD = 1024                 /* bytes between the weights in use and those prefetched      */
+    AHEAD = 1024                 /* bytes between the weights in use and those prefetched: a
+                                  * memory latency of about 100 ns at 10 bytes a ns            */
 };
 
 /* Adds `count` inputs (a multiple of LANES) to the sums of a tile of `rows` rows. Meanwhile asks for
- * the weights `ahead` bytes further on (0: none), or for the bytes at `soon` (NULL: none). */
+ * the weights `ahead` bytes further on (0: none), or for the bytes at `soon` (0: none). */
 TN_INLINE void tile_add(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype type, const float *x, size_t ldx,
                         const unsigned char *const w[TILE_OUTPUTS], size_t count, size_t ahead,
-                        const unsigned char *soon)
+                        uintptr_t soon)
 {
     for (size_t k = 0; k < count; k += LANES) {
         vec values[TILE_ROWS];
-        if (soon != NULL)
-            __builtin_prefetch(soon + k * sizeof(float), 0, 2);
+        if (soon != 0)
+            __builtin_prefetch((const void *)(soon + k * sizeof(float)), 0, 2);
+        TN_UNROLL
         for (size_t i = 0; i < rows; i++)
             values[i] = vec_load(x + i * ldx + k);
+        TN_UNROLL
         for (size_t n = 0; n < TILE_OUTPUTS; n++) {
             vec weights = vec_load_weights(type, w[n], k);
             if (ahead > 0)
                 __builtin_prefetch((const void *)((uintptr_t)w[n] + packed_bytes(type, k) + ahead));
+            TN_UNROLL
             for (size_t i = 0; i < rows; i++)
                 sums[i][n] = vec_fma(values[i], weights, sums[i][n]);
         }
@@ -47,14 +53,36 @@ TN_INLINE void tile_add(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype type, co
 
 TN_INLINE void tile_zero(vec sums[][TILE_OUTPUTS], size_t rows)
 {
+    TN_UNROLL
     for (size_t i = 0; i < rows; i++)
+        TN_UNROLL
         for (size_t n = 0; n < TILE_OUTPUTS; n++)
             sums[i][n] = vec_set(0);
+}
+
+/* Unfinished sums, in memory. */
+TN_INLINE void tile_load(vec sums[][TILE_OUTPUTS], size_t rows, const float *parked)
+{
+    TN_UNROLL
+    for (size_t i = 0; i < rows; i++)
+        TN_UNROLL
+        for (size_t n = 0; n < TILE_OUTPUTS; n++)
+            sums[i][n] = vec_load(parked + (i * TILE_OUTPUTS + n) * LANES);
+}
+
+TN_INLINE void tile_store(vec sums[][TILE_OUTPUTS], size_t rows, float *parked)
+{
+    TN_UNROLL
+    for (size_t i = 0; i < rows; i++)
+        TN_UNROLL
+        for (size_t n = 0; n < TILE_OUTPUTS; n++)
+            vec_store(parked + (i * TILE_OUTPUTS + n) * LANES, sums[i][n]);
 }
 
 /* Adds the lanes and writes the first `outputs` of each row. */
 TN_INLINE void tile_finish(vec sums[][TILE_OUTPUTS], size_t rows, size_t outputs, float *y, size_t ldy)
 {
+    TN_UNROLL
     for (size_t i = 0; i < rows; i++) {
         float out[TILE_OUTPUTS];
         vec_sum4(sums[i], out);
@@ -71,11 +99,13 @@ TN_INLINE void tile_add_rest(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype typ
     float values[TILE_ROWS * LANES] = { 0 };
     unsigned char packed[TILE_OUTPUTS][LANES * sizeof(float)] = { { 0 } };
     const unsigned char *const weights[TILE_OUTPUTS] = { packed[0], packed[1], packed[2], packed[3] };
+    TN_UNROLL
     for (size_t i = 0; i < rows; i++)
         memcpy(values + i * LANES, x + i * ldx + begin, count * sizeof *values);
+    TN_UNROLL
     for (size_t n = 0; n < TILE_OUTPUTS; n++)
         memcpy(packed[n], w[n] + packed_bytes(type, begin), packed_bytes(type, count));
-    tile_add(sums, rows, type, values, LANES, weights, LANES, 0, NULL);
+    tile_add(sums, rows, type, values, LANES, weights, LANES, 0, 0);
 }
 
 TN_INLINE void direct_tile(size_t rows, tn_dtype type, const float *x, size_t ldx,
@@ -85,7 +115,7 @@ TN_INLINE void direct_tile(size_t rows, tn_dtype type, const float *x, size_t ld
     vec sums[TILE_ROWS][TILE_OUTPUTS];
     size_t whole = k / LANES * LANES;
     tile_zero(sums, rows);
-    tile_add(sums, rows, type, x, ldx, w, whole, AHEAD, NULL);
+    tile_add(sums, rows, type, x, ldx, w, whole, AHEAD, 0);
     if (whole < k)
         tile_add_rest(sums, rows, type, x, ldx, w, whole, k - whole);
     tile_finish(sums, rows, outputs, y, ldy);
@@ -98,6 +128,7 @@ TN_INLINE void direct(tn_dtype type, const tn_matrix *w, size_t begin, size_t en
     for (size_t n = begin; n < end; n += TILE_OUTPUTS) {
         const unsigned char *rows[TILE_OUTPUTS];
         size_t outputs = tn_min(TILE_OUTPUTS, end - n);
+        TN_UNROLL
         for (size_t j = 0; j < TILE_OUTPUTS; j++) /* past the end: the last row again, not written */
             rows[j] = (const unsigned char *)w->data + (n + tn_min(j, outputs - 1)) * row_bytes;
         for (size_t i = 0; i < m; i += TILE_ROWS) {
@@ -113,46 +144,44 @@ TN_INLINE void direct(tn_dtype type, const tn_matrix *w, size_t begin, size_t en
 
 /* One step along k of a block [rows, outputs]. */
 typedef struct tn_block {
-    float *x;     /* [BLOCK_ROWS, BLOCK_STRIDE]                                  */
-    float *w;     /* [CHUNK, BLOCK_STRIDE], zero rows up to a multiple of a tile  */
-    float *sums;  /* [TILES, TILE_REALS]                                          */
-    float *y;     /* first output, row stride ldy                                 */
-    size_t ldy, rows, outputs;
-    size_t count; /* inputs, filled up with zeros to a multiple of LANES           */
+    const float *x;         /* [rows], ldx apart                                       */
+    const unsigned char *w; /* [outputs] rows of floats, stride_w bytes apart          */
+    float *y;               /* first output, rows ldy apart                            */
+    float *sums;            /* [TILES, TILE_REALS]                                     */
+    size_t ldx, stride_w, ldy, rows, outputs;
+    size_t count;           /* inputs, filled up with zeros to a multiple of LANES     */
     bool first, last;
-    const unsigned char *soon_x, *soon_w; /* of the next step: where its rows begin       */
-    size_t stride_x, stride_w, soon_rows; /* bytes from row to row; rows of x              */
+    float *copy_x, *copy_w; /* [BLOCK_ROWS, BLOCK_STRIDE], [CHUNK, BLOCK_STRIDE]       */
+    uintptr_t soon_x, soon_w; /* of the next step: where rows of x and of packed w begin */
+    size_t soon_stride_x, soon_stride_w; /* bytes                                      */
 } tn_block;
 
 /* Every tile of a block asks for one row of what comes next: first those of w, then those of x. */
-static const unsigned char *block_soon(const tn_block *b, size_t tile)
+static uintptr_t block_soon(const tn_block *b, size_t tile)
 {
     if (tile < b->outputs)
-        return b->soon_w + tile * b->stride_w;
-    tile -= b->outputs;
-    return b->soon_x + (tile < b->soon_rows ? tile : 0) * b->stride_x;
+        return b->soon_w + tile * b->soon_stride_w;
+    return b->soon_x + tn_min(tile - b->outputs, b->rows - 1) * b->soon_stride_x;
 }
 
 TN_INLINE void block_tile(size_t rows, const tn_block *b, size_t row, size_t output, float *parked,
-                          const unsigned char *soon)
+                          uintptr_t soon)
 {
     vec sums[TILE_ROWS][TILE_OUTPUTS];
-    const float *w = b->w + output * BLOCK_STRIDE;
-    const unsigned char *const weights[TILE_OUTPUTS] = {
-        (const unsigned char *)w, (const unsigned char *)(w + BLOCK_STRIDE),
-        (const unsigned char *)(w + 2 * BLOCK_STRIDE), (const unsigned char *)(w + 3 * BLOCK_STRIDE)
-    };
+    const unsigned char *weights[TILE_OUTPUTS];
+    size_t outputs = tn_min(TILE_OUTPUTS, b->outputs - output);
+    TN_UNROLL
+    for (size_t n = 0; n < TILE_OUTPUTS; n++) /* past the end: the last row again, not written */
+        weights[n] = b->w + (output + tn_min(n, outputs - 1)) * b->stride_w;
     if (b->first)
         tile_zero(sums, rows);
     else
-        for (size_t i = 0; i < rows * TILE_OUTPUTS; i++)
-            sums[i / TILE_OUTPUTS][i % TILE_OUTPUTS] = vec_load(parked + i * LANES);
-    tile_add(sums, rows, TN_F32, b->x + row * BLOCK_STRIDE, BLOCK_STRIDE, weights, b->count, 0, soon);
+        tile_load(sums, rows, parked);
+    tile_add(sums, rows, TN_F32, b->x + row * b->ldx, b->ldx, weights, b->count, 0, soon);
     if (b->last)
-        tile_finish(sums, rows, tn_min(TILE_OUTPUTS, b->outputs - output), b->y + row * b->ldy + output, b->ldy);
+        tile_finish(sums, rows, outputs, b->y + row * b->ldy + output, b->ldy);
     else
-        for (size_t i = 0; i < rows * TILE_OUTPUTS; i++)
-            vec_store(parked + i * LANES, sums[i / TILE_OUTPUTS][i % TILE_OUTPUTS]);
+        tile_store(sums, rows, parked);
 }
 
 static void block_add(const tn_block *b)
@@ -161,12 +190,73 @@ static void block_add(const tn_block *b)
     size_t tile = 0;
     for (size_t n = 0; n < b->outputs; n += TILE_OUTPUTS)
         for (size_t i = 0; i < b->rows; i += TILE_ROWS) {
-            const unsigned char *soon = block_soon(b, tile++);
+            uintptr_t soon = block_soon(b, tile++);
 #define CASE(R) case R: block_tile(R, b, i, n, parked, soon); break;
             switch (tn_min(TILE_ROWS, b->rows - i)) { TN_TILE_CASES(CASE) }
 #undef CASE
             parked += TILE_REALS;
         }
+}
+
+/* Whether rows of floats are fast where they are: no vector crosses a cache line, and the rows do not
+ * all fall on the same few sets of the cache. */
+static bool lie_well(uintptr_t begin, size_t stride)
+{
+    return begin % (LANES * sizeof(float)) == 0 && stride % LANES == 0 && stride % SET_PERIOD != 0;
+}
+
+/* Points the block at `count` inputs of its rows of x, from x on, or at a copy of them that is filled
+ * up and lies well. */
+static void block_take_x(tn_block *b, const float *x, size_t ldx, size_t count)
+{
+    b->x = x;
+    b->ldx = ldx;
+    if (count == b->count && lie_well((uintptr_t)x, ldx))
+        return;
+    b->x = b->copy_x;
+    b->ldx = BLOCK_STRIDE;
+    for (size_t i = 0; i < b->rows; i++) {
+        float *copy = b->copy_x + i * BLOCK_STRIDE;
+        unpack_as(TN_F32, (const unsigned char *)(x + i * ldx), count, copy);
+        memset(copy + count, 0, (b->count - count) * sizeof *copy);
+    }
+}
+
+/* The same for `count` weights of its outputs from row n, column k on; other types are widened. */
+static void block_take_w(tn_block *b, const tn_matrix *w, size_t n, size_t k, size_t count)
+{
+    b->stride_w = packed_bytes(TN_F32, w->cols);
+    b->w = (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols) + tn_dtype_row_bytes(w->type, k);
+    if (w->type == TN_F32 && count == b->count && lie_well((uintptr_t)b->w, w->cols))
+        return;
+    b->w = (const unsigned char *)b->copy_w;
+    b->stride_w = BLOCK_STRIDE * sizeof(float);
+    for (size_t j = 0; j < b->outputs; j++) {
+        float *copy = b->copy_w + j * BLOCK_STRIDE;
+        unpack_row(w, n + j, k, count, copy);
+        memset(copy + count, 0, (b->count - count) * sizeof *copy);
+    }
+}
+
+/* All inputs of outputs n .. n+outputs-1 of rows i .. i+rows-1. */
+static void block_run(tn_block *b, const tn_matrix *w, size_t n, const float *x, size_t ldx, size_t i,
+                      size_t m)
+{
+    size_t row_bytes = tn_dtype_row_bytes(w->type, w->cols);
+    for (size_t k = 0; k < w->cols; k += BLOCK_K) {
+        size_t count = tn_min(BLOCK_K, w->cols - k);
+        b->count = tn_pieces(count, LANES) * LANES;
+        b->first = k == 0;
+        b->last = count == w->cols - k;
+        block_take_x(b, x + i * ldx + k, ldx, count);
+        block_take_w(b, w, n, k, count);
+        size_t next_k = b->last ? 0 : k + BLOCK_K, next_i = b->last && i + b->rows < m ? i + b->rows : i;
+        b->soon_x = (uintptr_t)(x + next_i * ldx + next_k);
+        b->soon_w = (uintptr_t)w->data + n * row_bytes + tn_dtype_row_bytes(w->type, next_k);
+        b->soon_stride_x = ldx * sizeof *x;
+        b->soon_stride_w = row_bytes;
+        block_add(b);
+    }
 }
 
 static size_t linear_reals(const tn_matrix *w, size_t m)
@@ -176,47 +266,18 @@ static size_t linear_reals(const tn_matrix *w, size_t m)
     return (BLOCK_ROWS + CHUNK) * BLOCK_STRIDE + TILES * TILE_REALS;
 }
 
-/* Inputs k .. k+count-1 of the block's rows of x (from x on) and of outputs n .. */
-static void block_fill(const tn_block *b, const tn_matrix *w, size_t n, const float *x, size_t ldx, size_t k,
-                       size_t count)
-{
-    size_t missing = (b->count - count) * sizeof(float);
-    for (size_t i = 0; i < b->rows; i++) {
-        unpack_as(TN_F32, (const unsigned char *)(x + i * ldx + k), count, b->x + i * BLOCK_STRIDE);
-        memset(b->x + i * BLOCK_STRIDE + count, 0, missing);
-    }
-    for (size_t j = 0; j < b->outputs; j++) {
-        unpack_row(w, n + j, k, count, b->w + j * BLOCK_STRIDE);
-        memset(b->w + j * BLOCK_STRIDE + count, 0, missing);
-    }
-    for (size_t j = b->outputs; j % TILE_OUTPUTS != 0; j++)
-        memset(b->w + j * BLOCK_STRIDE, 0, b->count * sizeof(float));
-}
-
 static void blocked(const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx, size_t m,
                     float *y, size_t ldy, float *scratch)
 {
-    tn_block b = { .x = aligned(scratch), .ldy = ldy, .stride_x = ldx * sizeof *x };
-    b.stride_w = tn_dtype_row_bytes(w->type, w->cols);
-    b.w = b.x + BLOCK_ROWS * BLOCK_STRIDE;
-    b.sums = b.w + CHUNK * BLOCK_STRIDE;
+    tn_block b = { .copy_x = aligned(scratch), .ldy = ldy };
+    b.copy_w = b.copy_x + BLOCK_ROWS * BLOCK_STRIDE;
+    b.sums = b.copy_w + CHUNK * BLOCK_STRIDE;
     for (size_t n = begin; n < end; n += CHUNK)
         for (size_t i = 0; i < m; i += BLOCK_ROWS) {
             b.outputs = tn_min(CHUNK, end - n);
             b.rows = tn_min(BLOCK_ROWS, m - i);
             b.y = y + i * ldy + n;
-            for (size_t k = 0; k < w->cols; k += BLOCK_K) {
-                size_t count = tn_min(BLOCK_K, w->cols - k);
-                b.count = tn_pieces(count, LANES) * LANES;
-                b.first = k == 0;
-                b.last = count == w->cols - k;
-                size_t k1 = b.last ? 0 : k + BLOCK_K, i1 = b.last && i + BLOCK_ROWS < m ? i + BLOCK_ROWS : i;
-                b.soon_x = (const unsigned char *)(x + i1 * ldx + k1);
-                b.soon_w = (const unsigned char *)w->data + n * b.stride_w + tn_dtype_row_bytes(w->type, k1);
-                b.soon_rows = tn_min(BLOCK_ROWS, m - i1);
-                block_fill(&b, w, n, x + i * ldx, ldx, k, count);
-                block_add(&b);
-            }
+            block_run(&b, w, n, x, ldx, i, m);
         }
 }
 

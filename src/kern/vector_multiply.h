@@ -27,20 +27,27 @@ TN_INLINE void panel_tile(size_t rows, size_t vectors, const tn_product *p, size
     vec sums[PANEL_ROWS][PANEL_VECTORS];
     const float *a = p->a + i * p->row_a, *b = p->b + j;
     float *c = p->c + i * p->ldc + j;
+    TN_UNROLL
     for (size_t r = 0; r < rows; r++)
+        TN_UNROLL
         for (size_t v = 0; v < vectors; v++)
             sums[r][v] = vec_load(c + r * p->ldc + v * LANES);
     for (size_t l = 0; l < p->depth; l++) {
         vec values[PANEL_VECTORS];
+        TN_UNROLL
         for (size_t v = 0; v < vectors; v++)
             values[v] = vec_load(b + l * p->ldb + v * LANES);
+        TN_UNROLL
         for (size_t r = 0; r < rows; r++) {
             vec factor = vec_set(a[r * p->row_a + l * p->column_a]);
+            TN_UNROLL
             for (size_t v = 0; v < vectors; v++)
                 sums[r][v] = vec_fma(factor, values[v], sums[r][v]);
         }
     }
+    TN_UNROLL
     for (size_t r = 0; r < rows; r++)
+        TN_UNROLL
         for (size_t v = 0; v < vectors; v++)
             vec_store(c + r * p->ldc + v * LANES, sums[r][v]);
 }
@@ -112,7 +119,8 @@ void TN_KERNEL(linear_dw)(float *dw, size_t k, size_t begin, size_t end, const f
             size_t columns = tn_min(PANEL_COLUMNS, k - j), depth = tn_min(PANEL_DEPTH, m - i);
             for (size_t l = 0; l < depth; l++)
                 memcpy(panel + l * PANEL_COLUMNS, x + (i + l) * ldx + j, columns * sizeof *x);
-            const tn_product p = { dy + i * lddy + begin, 1, lddy, panel, PANEL_COLUMNS, depth, dw + begin * k + j, k };
+            const tn_product p = { dy + i * lddy + begin, 1, lddy, panel, PANEL_COLUMNS, depth,
+                                   dw + begin * k + j, k };
             product(&p, end - begin, columns);
         }
 }

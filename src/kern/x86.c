@@ -29,10 +29,11 @@ static bool has_avx2(void)
     return (c & needed) == needed && (b7 & bit_AVX2) && (saved_state() & STATE_AVX) == STATE_AVX;
 }
 
+/* Given AVX2. */
 static bool has_avx512(void)
 {
     uint32_t a, b, c, d;
-    if (!has_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return false;
     const uint32_t needed = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     return (b & needed) == needed && (saved_state() & STATE_AVX512) == STATE_AVX512;
@@ -41,7 +42,7 @@ static bool has_avx512(void)
 size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT])
 {
     size_t count = 0;
-    bool avx2 = has_avx2(), avx512 = has_avx512();
+    bool avx2 = has_avx2(), avx512 = avx2 && has_avx512();
     const tn_kernels *native = avx512 ? &tn_avx512_kernels : avx2 ? &tn_avx2_kernels : &tn_reference_kernels;
     const tn_kernels *blas = tn_kernels_blas_over(native);
     entries[count++] = (tn_kernels_entry){ &tn_reference_kernels, true };

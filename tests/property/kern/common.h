@@ -19,6 +19,19 @@
 
 #include <cmocka.h>
 
+/* Loops over the sets that this machine runs; looking one up takes long in a virtual machine. */
+#define TN_EACH_SET(kernels)                                       \
+    for (const tn_kernels *kernels = tn_kernels_at(0); kernels;    \
+         kernels = tn_test_next_set(kernels))
+
+static inline const tn_kernels *tn_test_next_set(const tn_kernels *kernels)
+{
+    size_t i = 0;
+    while (tn_kernels_at(i) != kernels)
+        i++;
+    return tn_kernels_at(i + 1);
+}
+
 static inline double gamma_of(size_t count)
 {
     double ku = (double)count * 0x1p-24;

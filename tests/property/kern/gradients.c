@@ -93,12 +93,12 @@ static const size_t sizes[][3] = { { 1, 1, 1 },   { 2, 3, 5 },     { 7, 65, 15 }
 static void test_dx(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++) {
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-                assert_int_equal(wrong_dx(tn_kernels_at(s), (tn_dtype)type, sizes[i][0], sizes[i][1], sizes[i][2],
+                assert_int_equal(wrong_dx(kernels, (tn_dtype)type, sizes[i][0], sizes[i][1], sizes[i][2],
                                           SIZE_MAX, 0), 0);
-            assert_int_equal(wrong_dx(tn_kernels_at(s), (tn_dtype)type, 20, 31, 3 * tn_kernels_at(s)->linear_chunk + 7,
+            assert_int_equal(wrong_dx(kernels, (tn_dtype)type, 20, 31, 3 * kernels->linear_chunk + 7,
                                       1, 0), 0);
         }
 }
@@ -106,10 +106,10 @@ static void test_dx(void **state)
 static void test_dw(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++) {
+    TN_EACH_SET(kernels) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            assert_int_equal(wrong_dw(tn_kernels_at(s), sizes[i][0], sizes[i][1], sizes[i][2], SIZE_MAX, 0), 0);
-        assert_int_equal(wrong_dw(tn_kernels_at(s), 20, 3 * tn_kernels_at(s)->linear_chunk + 7, 31, 1, 0), 0);
+            assert_int_equal(wrong_dw(kernels, sizes[i][0], sizes[i][1], sizes[i][2], SIZE_MAX, 0), 0);
+        assert_int_equal(wrong_dw(kernels, 20, 3 * kernels->linear_chunk + 7, 31, 1, 0), 0);
     }
 }
 
@@ -117,9 +117,9 @@ static void test_dw(void **state)
 static void test_wrong_operand_is_seen(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++) {
-        assert_in_range(wrong_dx(tn_kernels_at(s), TN_BF16, 30, 67, 77, SIZE_MAX, 0.25f), 1, 30);
-        assert_in_range(wrong_dw(tn_kernels_at(s), 30, 67, 77, SIZE_MAX, 0.25f), 1, 67);
+    TN_EACH_SET(kernels) {
+        assert_in_range(wrong_dx(kernels, TN_BF16, 30, 67, 77, SIZE_MAX, 0.25f), 1, 30);
+        assert_in_range(wrong_dw(kernels, 30, 67, 77, SIZE_MAX, 0.25f), 1, 67);
     }
 }
 
@@ -127,9 +127,8 @@ static void test_wrong_operand_is_seen(void **state)
 static void test_multiply(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
-            const tn_kernels *kernels = tn_kernels_at(s);
             const size_t *size = sizes[i / 2];
             size_t m = size[0], depth = size[1], n = size[2], row = i % 2 ? 1 : depth + 1, column = i % 2 ? m + 1 : 1;
             if (kernels->multiply == NULL)

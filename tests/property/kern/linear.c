@@ -75,10 +75,10 @@ static void check(const tn_kernels *kernels, tn_dtype type, size_t m, size_t n, 
 static void test_every_row_count(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++)
             for (size_t m = 1; m <= 70; m++)
-                check(tn_kernels_at(s), (tn_dtype)type, m, 67, 77, 1);
+                check(kernels, (tn_dtype)type, m, 67, 77, 1);
 }
 
 static void test_odd_sizes(void **state)
@@ -87,29 +87,28 @@ static void test_odd_sizes(void **state)
                                 { 72, 64, 33 }, { 73, 66, 767 }, { 1, 71, 769 },  { 145, 9, 1537 }, { 19, 70, 2051 },
                                 { 4, 33, 2305 } };
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++)
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-                check(tn_kernels_at(s), (tn_dtype)type, sizes[i][0], sizes[i][1], sizes[i][2], 1);
+                check(kernels, (tn_dtype)type, sizes[i][0], sizes[i][1], sizes[i][2], 1);
 }
 
 /* Activations far beyond the range of 16-bit types: nothing may be rounded to them (pitfall P10). */
 static void test_large_activations(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++) {
-            check(tn_kernels_at(s), (tn_dtype)type, 3, 67, 133, 1e7);
-            check(tn_kernels_at(s), (tn_dtype)type, 40, 67, 133, 1e30);
+            check(kernels, (tn_dtype)type, 3, 67, 133, 1e7);
+            check(kernels, (tn_dtype)type, 40, 67, 133, 1e30);
         }
 }
 
 static void test_chunk_borders(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t m = 1; m <= 41; m += 20) {
-            const tn_kernels *kernels = tn_kernels_at(s);
             size_t chunk = kernels->linear_chunk, n = 3 * chunk + 1;
             for (size_t at = 0; at < n; at += chunk) {
                 size_t end = at + chunk < n ? at + chunk : n;
@@ -125,10 +124,10 @@ static void test_chunk_borders(void **state)
 static void test_wrong_weight_is_seen(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++)
             for (size_t m = 1; m <= 50; m += 49) {
-                tn_case c = open_case(tn_kernels_at(s), (tn_dtype)type, m, 67, 77, 1, 5);
+                tn_case c = open_case(kernels, (tn_dtype)type, m, 67, 77, 1, 5);
                 set_weight(&c.t, 66, 76, c.t.values[67 * 77 - 1] + 0.25f);
                 run(&c, 0, 67);
                 size_t wrong = count_wrong(&c, 0, 67);
@@ -142,11 +141,11 @@ static void test_nan_and_infinity_stay(void **state)
 {
     const float values[] = { NAN, INFINITY };
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++)
             for (size_t m = 2; m <= 50; m += 24)
                 for (size_t v = 0; v < 2; v++) {
-                    tn_case c = open_case(tn_kernels_at(s), (tn_dtype)type, m, 67, 77, 1, m);
+                    tn_case c = open_case(kernels, (tn_dtype)type, m, 67, 77, 1, m);
                     c.x[1 * c.ldx + 76] = values[v];
                     set_weight(&c.t, 65, 3, values[v]);
                     run(&c, 0, 67);
@@ -163,14 +162,14 @@ static void test_nan_and_infinity_stay(void **state)
 static void test_rows_do_not_depend_on_others(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++) {
-        if (strcmp(tn_kernels_at(s)->name, "openblas") == 0)
+    TN_EACH_SET(kernels) {
+        if (strcmp(kernels->name, "openblas") == 0)
             continue;
         for (int type = 0; type < TN_DTYPE_COUNT; type++) {
-            tn_case many = open_case(tn_kernels_at(s), (tn_dtype)type, 150, 67, 1601, 1, 8);
+            tn_case many = open_case(kernels, (tn_dtype)type, 150, 67, 1601, 1, 8);
             run(&many, 0, 67);
             for (size_t m = 1; m <= 20; m++) {
-                tn_case few = open_case(tn_kernels_at(s), (tn_dtype)type, m, 67, 1601, 1, 8);
+                tn_case few = open_case(kernels, (tn_dtype)type, m, 67, 1601, 1, 8);
                 run(&few, 0, 67);
                 assert_memory_equal(few.y, many.y, m * many.ldy * sizeof *many.y);
                 close_case(&few);
@@ -191,12 +190,12 @@ static void run_chunk(void *argument, size_t chunk, size_t worker)
 static void test_any_thread_count_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t m = 1; m <= 100; m += 99) {
-            tn_case one = open_case(tn_kernels_at(s), TN_F16, m, 517, 331, 1, 9);
+            tn_case one = open_case(kernels, TN_F16, m, 517, 331, 1, 9);
             run(&one, 0, 517);
             for (size_t threads = 1; threads <= 3; threads++) {
-                tn_case c = open_case(tn_kernels_at(s), TN_F16, m, 517, 331, 1, 9);
+                tn_case c = open_case(kernels, TN_F16, m, 517, 331, 1, 9);
                 tn_pool *pool = tn_pool_open(threads, NULL);
                 assert_non_null(pool);
                 free(c.scratch);

@@ -14,7 +14,7 @@ static double ulp(double value)
 static void test_dot_and_axpy(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t n = 0; n <= LONGEST; n++) {
             tn_rng rng = tn_rng_seed(n);
             float *a = random_floats(&rng, n, 1), *b = random_floats(&rng, n, 1), *y = random_floats(&rng, n + 1, 1);
@@ -23,12 +23,12 @@ static void test_dot_and_axpy(void **state)
                 sum += (double)a[i] * (double)b[i];
                 size += fabs((double)a[i] * (double)b[i]);
             }
-            double dot = tn_kernels_at(s)->dot(a, b, n);
+            double dot = kernels->dot(a, b, n);
             assert_true(within(dot, sum, gamma_of(n) * size));
             assert_true(n == 0 || !within(dot, sum + size / (double)n, gamma_of(n) * size)); /* one product too many */
             float *before = take(n + 1, sizeof *before);
             memcpy(before, y, (n + 1) * sizeof *y);
-            tn_kernels_at(s)->axpy(y, 0.7f, a, n);
+            kernels->axpy(y, 0.7f, a, n);
             for (size_t i = 0; i < n; i++) {
                 double product = (double)0.7f * (double)a[i], expected = (double)before[i] + product;
                 assert_true(within(y[i], expected, gamma_of(2) * (fabs((double)before[i]) + fabs(product))));
@@ -36,7 +36,7 @@ static void test_dot_and_axpy(void **state)
             assert_memory_equal(y + n, before + n, sizeof *y);
             if (n > 0) {
                 a[n - 1] = NAN;
-                assert_true(isnan(tn_kernels_at(s)->dot(a, b, n)));
+                assert_true(isnan(kernels->dot(a, b, n)));
             }
             free(a);
             free(b);
@@ -48,21 +48,21 @@ static void test_dot_and_axpy(void **state)
 static void test_max(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t n = 1; n <= LONGEST; n++)
             for (size_t at = 0; at < n; at++) {
                 float *x = take(n, sizeof *x);
                 for (size_t i = 0; i < n; i++)
                     x[i] = -(float)(i + 2);
                 x[at] = -1;
-                assert_true(tn_kernels_at(s)->max(x, n) == -1);
+                assert_true(kernels->max(x, n) == -1);
                 x[at] = INFINITY;
-                assert_true(tn_kernels_at(s)->max(x, n) == INFINITY);
+                assert_true(kernels->max(x, n) == INFINITY);
                 x[(at + n / 2) % n] = NAN; /* beside an infinity, before or after it */
-                assert_true(isnan(tn_kernels_at(s)->max(x, n)));
+                assert_true(isnan(kernels->max(x, n)));
                 for (size_t i = 0; i < n; i++)
                     x[i] = -INFINITY;
-                assert_true(tn_kernels_at(s)->max(x, n) == -INFINITY);
+                assert_true(kernels->max(x, n) == -INFINITY);
                 free(x);
             }
 }
@@ -70,7 +70,7 @@ static void test_max(void **state)
 static void test_exp_sum_of_short_vectors(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t n = 0; n <= LONGEST; n++) {
             tn_rng rng = tn_rng_seed(n);
             float *x = random_floats(&rng, n + 1, 5), shift = 21;
@@ -81,7 +81,7 @@ static void test_exp_sum_of_short_vectors(void **state)
                 largest = term > largest ? term : largest;
             }
             float after = x[n];
-            double sum = tn_kernels_at(s)->exp_sum(x, n, shift);
+            double sum = kernels->exp_sum(x, n, shift);
             assert_true(within(sum, expected, gamma_of(n + 4) * expected));
             assert_true(n == 0 || !within(sum, expected - largest, gamma_of(n + 4) * expected)); /* one left out */
             assert_memory_equal(&after, &x[n], sizeof after);
@@ -93,7 +93,7 @@ static void test_exp_sum_of_short_vectors(void **state)
 static void test_exponentials(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++) {
+    TN_EACH_SET(kernels) {
         double worst = 0;
         for (uint32_t bits = 0x80000000u; bits < 0xC2F00000u; bits += 4003 * 64) {
             float x[64], given[64];
@@ -102,31 +102,31 @@ static void test_exponentials(void **state)
                 memcpy(&given[i], &word, sizeof word);
             }
             memcpy(x, given, sizeof x);
-            tn_kernels_at(s)->exp_sum(x, 64, 0);
+            kernels->exp_sum(x, 64, 0);
             for (size_t i = 0; i < 64; i++) {
                 double expected = exp((double)given[i]), off = fabs((double)x[i] - expected) / ulp(expected);
                 worst = off > worst ? off : worst;
                 assert_true(off <= 2);
             }
         }
-        print_message("%s: exponential off by at most %.2f units in the last place\n", tn_kernels_at(s)->name, worst);
+        print_message("%s: exponential off by at most %.2f units in the last place\n", kernels->name, worst);
     }
 }
 
 static void test_exponentials_of_special_values(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t n = 3; n <= LONGEST; n++) {
             float *x = take(n, sizeof *x);
             for (size_t i = 0; i < n; i++)
                 x[i] = -INFINITY;
             x[1] = 2;
-            assert_true(tn_kernels_at(s)->exp_sum(x, n, 2) == 1);
+            assert_true(kernels->exp_sum(x, n, 2) == 1);
             for (size_t i = 0; i < n; i++)
                 assert_true(x[i] == (i == 1));
             x[n - 1] = NAN;
-            assert_true(isnan(tn_kernels_at(s)->exp_sum(x, n, 2)));
+            assert_true(isnan(kernels->exp_sum(x, n, 2)));
             assert_true(isnan(x[n - 1]) && !isnan(x[0]));
             free(x);
         }
@@ -145,13 +145,13 @@ static bool gate_is_right(float value, float x, double slope, double factor)
 static void test_gates(void **state)
 {
     (void)state;
-    for (size_t s = 0; tn_kernels_at(s) != NULL; s++)
+    TN_EACH_SET(kernels)
         for (size_t n = 1; n <= LONGEST; n++) {
             tn_rng rng = tn_rng_seed(n);
             float *x = random_floats(&rng, n + 1, n % 2 ? 3 : 60), *up = random_floats(&rng, n, 1);
             float *gate = take(n + 1, sizeof *gate);
             memcpy(gate, x, (n + 1) * sizeof *gate);
-            tn_kernels_at(s)->silu_mul(gate, up, n);
+            kernels->silu_mul(gate, up, n);
             for (size_t i = 0; i < n; i++) {
                 assert_true(gate_is_right(gate[i], x[i], 1, (double)up[i]));
                 if (x[i] > 1 && fabsf(up[i]) > 0.01f)
@@ -159,18 +159,18 @@ static void test_gates(void **state)
             }
             assert_memory_equal(&gate[n], &x[n], sizeof *x);
             memcpy(gate, x, (n + 1) * sizeof *gate);
-            tn_kernels_at(s)->quick_gelu(gate, n);
+            kernels->quick_gelu(gate, n);
             for (size_t i = 0; i < n; i++)
                 assert_true(gate_is_right(gate[i], x[i], 1.702, 1));
             assert_memory_equal(&gate[n], &x[n], sizeof *x);
             gate[n - 1] = NAN;
-            tn_kernels_at(s)->quick_gelu(gate, n);
+            kernels->quick_gelu(gate, n);
             assert_true(isnan(gate[n - 1]));
             gate[0] = NAN;
-            tn_kernels_at(s)->silu_mul(gate, up, n);
+            kernels->silu_mul(gate, up, n);
             assert_true(isnan(gate[0]));
             gate[0] = 1e30f;
-            tn_kernels_at(s)->quick_gelu(gate, 1);
+            kernels->quick_gelu(gate, 1);
             assert_true(gate[0] == 1e30f);
             free(x);
             free(up);
