@@ -223,6 +223,8 @@ static void threads_agree(const tn_model *model)
         if (threads == 1) {
             expected = got;
         } else {
+            if (!same_bits(&got, &expected, session->logits.cols))
+                print_error("%s: %zu threads are not one\n", model->kernels->name, threads);
             assert_true(same_bits(&got, &expected, session->logits.cols));
             close_run(&got);
         }
