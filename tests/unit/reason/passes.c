@@ -84,6 +84,22 @@ static void test_two_passes_share_rows(void **state)
     check_two_passes(*state, "sequential");
 }
 
+/* The same prompt again: only its last row runs, whose hidden state is wanted. */
+static void test_second_pass_of_the_same_prompt(void **state)
+{
+    const tiny *here = *state;
+    static const tn_method again = { .name = "again", .options = no_options, .next = next_of_two };
+    question q;
+    ask_about(&q, "direct", PICTURE, NULL, "What is green?");
+    run *made = run_method(here->model, 1, &q, &again), *alone = run_question(here->model, &q);
+    assert_string_equal(made->trace->text, alone->trace->text);
+    assert_true(same_hidden(made, alone));
+    assert_int_equal(made->trace->positions_computed,
+                     made->trace->prompt_tokens + FIRST_TOKENS + 1 + made->reasoner.pass_tokens - 1);
+    run_free(made);
+    run_free(alone);
+}
+
 /* The token limit holds for each pass by itself; tokens of all passes are told. */
 static void test_each_pass_has_its_limit(void **state)
 {
@@ -327,7 +343,8 @@ static void test_attention_while_decoding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_passes_share_rows),     cmocka_unit_test(test_each_pass_has_its_limit),
+        cmocka_unit_test(test_two_passes_share_rows),     cmocka_unit_test(test_second_pass_of_the_same_prompt),
+        cmocka_unit_test(test_each_pass_has_its_limit),
         cmocka_unit_test(test_decoding_beyond_the_limit), cmocka_unit_test(test_injected_rows),
         cmocka_unit_test(test_full_span),                 cmocka_unit_test(test_crop_in_the_middle),
         cmocka_unit_test(test_attention_while_decoding),
