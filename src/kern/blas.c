@@ -9,6 +9,12 @@ bool tn_blas_fits(size_t m, size_t n, size_t k, size_t widest_stride)
     return tn_max(tn_max(m, n), tn_max(k, widest_stride)) <= INT_MAX;
 }
 
+/* For the whole process: our pool cuts the work, a second one would fight with it for the cores. */
+void tn_blas_use_one_thread(void)
+{
+    openblas_set_num_threads(1);
+}
+
 static const unsigned char *weights_at(const tn_matrix *w, size_t n, size_t k)
 {
     return (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols) + tn_dtype_row_bytes(w->type, k);

@@ -1,5 +1,5 @@
-/* Large matrix products by a BLAS library (CBLAS interface, single-threaded: our pool cuts the work).
- * Built only where one is found. Results depend on chunks and on m, as the library decides. */
+/* Large matrix products by OpenBLAS (CBLAS interface, one thread a call: our pool cuts the work).
+ * Built only on demand (TENEBRA_BLAS). Results depend on chunks and on m, as the library decides. */
 #ifndef TN_KERN_BLAS_H
 #define TN_KERN_BLAS_H
 
@@ -13,6 +13,8 @@ enum {
 
 /* Reals of scratch of the three functions below, which are entries of tn_kernels. */
 #define TN_BLAS_SCRATCH ((size_t)TN_BLAS_CHUNK * TN_BLAS_DEPTH)
+
+void tn_blas_use_one_thread(void);
 
 /* Whether the library's integers can count such a product. */
 bool tn_blas_fits(size_t m, size_t n, size_t k, size_t widest_stride);

@@ -6,5 +6,6 @@ TN_DEFINE_BLAS_KERNELS(neon);
 
 const tn_kernels *tn_kernels_blas_over(const tn_kernels *native)
 {
+    tn_blas_use_one_thread();
     return native == &tn_neon_kernels ? &tn_openblas_neon : NULL;
 }

@@ -22,12 +22,12 @@ else()
   list(APPEND kern_left_out x86.c avx2.c avx512.c arm64.c neon.c blas_x86.c blas_arm64.c)
 endif()
 
-# A single-threaded OpenBLAS, where the system has one.
+# OpenBLAS, if asked for: the pthread build, told to use one thread. The serial build of 0.3.21 has no locks
+# around its buffers and now and then computes nonsense when our threads call it at once (OpenBLAS issues
+# 1755 and 2126).
 if(TENEBRA_BLAS)
-  find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-serial openblas)
-  find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-serial)
-endif()
-if(TENEBRA_BLAS AND OPENBLAS_INCLUDE AND OPENBLAS_LIBRARY)
+  find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-pthread REQUIRED)
+  find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-pthread REQUIRED)
   list(APPEND kern_left_out blas_none.c)
   set_source_files_properties(${kern}/blas.c PROPERTIES INCLUDE_DIRECTORIES ${OPENBLAS_INCLUDE})
   target_link_libraries(tenebra_kern PUBLIC ${OPENBLAS_LIBRARY})
