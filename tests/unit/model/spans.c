@@ -11,7 +11,7 @@
 #include "unit/model/models.h"
 
 /* Beyond the 512 rows that run through the layers together, twice. */
-enum { LONG = 1100, SHORT = 60 };
+enum { LONG = 1040, SHORT = 60 };
 
 /* Two ways to add up the same products differ by a few sqrt(n) eps of their size (Higham and Mary, SIAM J. Sci.
  * Comput. 41, 2019): 6 sqrt(136) eps = 8e-6 for the widest sum here, on normed rows of size up to 4, and three
@@ -137,7 +137,7 @@ static void test_decode_is_prefill(void **state)
 static void spans_agree(const tn_model *model)
 {
     tn_session *session = open_session(model, LONG, 2);
-    static const size_t shorts[] = { 1, 2, 7, 16, 33, 59 }, longs[] = { 64, 511, 512, 513, 1000 };
+    static const size_t shorts[] = { 1, 2, 7, 16, 33, 59 }, longs[] = { 64, 511, 513 };
     run expected = run_cut(session, SHORT, (cut){ 0 });
     for (size_t i = 0; i < sizeof shorts / sizeof *shorts; i++)
         agrees(session, &expected, (cut){ .span = shorts[i] });
@@ -269,7 +269,7 @@ static void add_layer(void *user, size_t layer, const tn_real *rows)
  * are a distribution, layer by layer, and `mean` is their mean. */
 static void tap_is_right(const tn_model *model)
 {
-    static const size_t queries[] = { 0, 1, 127, 128, 511, 512, 513, 1023, 1024, LONG - 1 };
+    static const size_t queries[] = { 0, 128, 511, 512, LONG - 1 };
     tn_session *session = open_session(model, LONG, 2);
     tn_slot *slots = random_prompt(model, LONG, (tn_tensor){ 0 }, (tn_grid){ 0 }, false, 4);
     double shares = (double)(model->config.decoder.num_attention_heads * model->config.decoder.num_hidden_layers);
