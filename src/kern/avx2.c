@@ -12,7 +12,7 @@ typedef __m256 vec;
 
 /* Register tiles. Of linear, 3 rows x 4 outputs: 12 of the 16 registers are sums, 3 hold x, 1 holds w.
  * Of multiply, 6 rows x 2 vectors: 12 sums, 2 hold b, 1 holds a. */
-enum { LANES = 8, TILE_ROWS = 3, PANEL_VECTORS = 2 };
+enum { LANES = 8, TILE_ROWS = 3, PANEL_VECTORS = 2, WIDEN_ROWS = 12 };
 #define TN_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3)
 
 static inline vec vec_set(float a) { return _mm256_set1_ps(a); }

@@ -12,7 +12,7 @@ typedef float32x4_t vec;
 
 /* Register tiles. Of linear, 6 rows x 4 outputs: 24 of the 32 registers are sums, 6 hold x, 1 holds w.
  * Of multiply, 6 rows x 4 vectors: 24 sums, 4 hold b, 1 holds a. */
-enum { LANES = 4, TILE_ROWS = 6, PANEL_VECTORS = 4 };
+enum { LANES = 4, TILE_ROWS = 6, PANEL_VECTORS = 4, WIDEN_ROWS = 12 };
 #define TN_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
 static inline vec vec_set(float a) { return vdupq_n_f32(a); }

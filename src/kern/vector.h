@@ -1,7 +1,8 @@
 /* The kernels of every set with vector registers, written once.
  *
  * A set's file defines the vocabulary: `vec` of LANES floats and the vec_ functions, the shape of
- * the register tiles with the row counts that occur (TN_TILE_CASES), TN_KERNEL(entry) (the entries'
+ * the register tiles with the row counts that occur (TN_TILE_CASES), up to how many rows of x 16-bit
+ * weights are best widened in registers (WIDEN_ROWS), TN_KERNEL(entry) (the entries'
  * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME. Then it includes this file, which defines the
  * entries and their table. */
 #ifndef TN_KERN_VECTOR_H

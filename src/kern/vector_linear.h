@@ -5,7 +5,7 @@
  * bits whether it is computed alone (decoding) or among others (prefill), and in any chunk.
  *
  * Few rows: weights are widened in registers, once per TILE_ROWS rows of x; only the first time they
- * come from memory. Many rows: blocks that stay in the cache. 16-bit weights are widened once per
+ * come from memory, and are prefetched. Many rows: blocks that stay in the cache. 16-bit weights are widened once per
  * block, the unfinished sums of a block wait in memory, and while it is computed the next one is
  * prefetched. The sizes below are those that measured best on Zen 4 (bench_kernels).
  * Included by vector.h only. */
@@ -14,7 +14,8 @@
 
 enum {
     TILE_OUTPUTS = 4,            /* as many as vec_sum4 finishes                               */
-    DIRECT_ROWS = 24,            /* "few"; both ways are equally fast from 8 to 40 rows         */
+    DIRECT_ROWS = 12,            /* "few" of F32 weights; WIDEN_ROWS of a set: of 16-bit weights */
+    DIRECT_REALS = 131072,       /* of x that go through at a time: half of a second-level cache */
     BLOCK_ROWS = 96,             /* rows of x in a block, a multiple of TILE_ROWS              */
     BLOCK_K = 768,               /* inputs in a block: 10 rows of a tile are 30 KB             */
     BLOCK_STRIDE = BLOCK_K + 16, /* from row to row: not a power of two, so rows do not all
@@ -22,8 +23,9 @@ enum {
     SET_PERIOD = 1024,           /* reals after which the sets of the first-level cache repeat */
     TILE_REALS = TILE_ROWS * TILE_OUTPUTS * LANES,
     TILES = BLOCK_ROWS / TILE_ROWS * (CHUNK / TILE_OUTPUTS),
-    AHEAD = 1024                 /* bytes between the weights in use and those prefetched: a
-                                  * memory latency of about 100 ns at 10 bytes a ns            */
+    AHEAD = 65536                /* bytes read in advance, and at least the next rows in use: far
+                                  * enough for a memory that is shared, and inside of the
+                                  * second-level cache                                         */
 };
 
 /* Adds `count` inputs (a multiple of LANES) to the sums of a tile of `rows` rows. Meanwhile asks for
@@ -43,7 +45,7 @@ TN_INLINE void tile_add(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype type, co
         for (size_t n = 0; n < TILE_OUTPUTS; n++) {
             vec weights = vec_load_weights(type, w[n], k);
             if (ahead > 0)
-                __builtin_prefetch((const void *)((uintptr_t)w[n] + packed_bytes(type, k) + ahead));
+                __builtin_prefetch((const void *)((uintptr_t)w[n] + packed_bytes(type, k) + ahead), 0, 2);
             TN_UNROLL
             for (size_t i = 0; i < rows; i++)
                 sums[i][n] = vec_fma(values[i], weights, sums[i][n]);
@@ -109,13 +111,13 @@ TN_INLINE void tile_add_rest(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype typ
 }
 
 TN_INLINE void direct_tile(size_t rows, tn_dtype type, const float *x, size_t ldx,
-                           const unsigned char *const w[TILE_OUTPUTS], size_t k, size_t outputs, float *y,
-                           size_t ldy)
+                           const unsigned char *const w[TILE_OUTPUTS], size_t k, size_t ahead,
+                           size_t outputs, float *y, size_t ldy)
 {
     vec sums[TILE_ROWS][TILE_OUTPUTS];
     size_t whole = k / LANES * LANES;
     tile_zero(sums, rows);
-    tile_add(sums, rows, type, x, ldx, w, whole, AHEAD, 0);
+    tile_add(sums, rows, type, x, ldx, w, whole, ahead, 0);
     if (whole < k)
         tile_add_rest(sums, rows, type, x, ldx, w, whole, k - whole);
     tile_finish(sums, rows, outputs, y, ldy);
@@ -124,7 +126,8 @@ TN_INLINE void direct_tile(size_t rows, tn_dtype type, const float *x, size_t ld
 TN_INLINE void direct(tn_dtype type, const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx,
                       size_t m, float *y, size_t ldy)
 {
-    size_t row_bytes = packed_bytes(type, w->cols);
+    size_t row_bytes = packed_bytes(type, w->cols), group = TILE_OUTPUTS * row_bytes;
+    size_t ahead = group * tn_max(1, AHEAD / tn_max(1, group));
     for (size_t n = begin; n < end; n += TILE_OUTPUTS) {
         const unsigned char *rows[TILE_OUTPUTS];
         size_t outputs = tn_min(TILE_OUTPUTS, end - n);
@@ -132,8 +135,9 @@ TN_INLINE void direct(tn_dtype type, const tn_matrix *w, size_t begin, size_t en
         for (size_t j = 0; j < TILE_OUTPUTS; j++) /* past the end: the last row again, not written */
             rows[j] = (const unsigned char *)w->data + (n + tn_min(j, outputs - 1)) * row_bytes;
         for (size_t i = 0; i < m; i += TILE_ROWS) {
-#define CASE(R)                                                                                      \
-    case R: direct_tile(R, type, x + i * ldx, ldx, rows, w->cols, outputs, y + i * ldy + n, ldy); break;
+            const float *from = x + i * ldx;
+            float *to = y + i * ldy + n;
+#define CASE(R) case R: direct_tile(R, type, from, ldx, rows, w->cols, i ? 0 : ahead, outputs, to, ldy); break;
             switch (tn_min(TILE_ROWS, m - i)) { TN_TILE_CASES(CASE) }
 #undef CASE
         }
@@ -281,15 +285,24 @@ static void blocked(const tn_matrix *w, size_t begin, size_t end, const float *x
         }
 }
 
+/* direct(), with x cut into pieces that stay in the cache while the weights of a chunk pass. */
+TN_INLINE void direct_pieces(tn_dtype type, const tn_matrix *w, size_t begin, size_t end, const float *x,
+                             size_t ldx, size_t m, float *y, size_t ldy)
+{
+    size_t rows = tn_pieces(tn_max(DIRECT_REALS / tn_max(1, w->cols), 24), TILE_ROWS) * TILE_ROWS;
+    for (size_t i = 0; i < m; i += rows)
+        direct(type, w, begin, end, x + i * ldx, ldx, tn_min(rows, m - i), y + i * ldy, ldy);
+}
+
 void TN_KERNEL(linear)(const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx, size_t m,
                        float *y, size_t ldy, float *scratch)
 {
-    if (m <= DIRECT_ROWS && w->type == TN_BF16)
-        direct(TN_BF16, w, begin, end, x, ldx, m, y, ldy);
-    else if (m <= DIRECT_ROWS && w->type == TN_F16)
-        direct(TN_F16, w, begin, end, x, ldx, m, y, ldy);
-    else if (m <= DIRECT_ROWS && w->type == TN_F32)
-        direct(TN_F32, w, begin, end, x, ldx, m, y, ldy);
+    if (w->type == TN_BF16 && m <= WIDEN_ROWS)
+        direct_pieces(TN_BF16, w, begin, end, x, ldx, m, y, ldy);
+    else if (w->type == TN_F16 && m <= WIDEN_ROWS)
+        direct_pieces(TN_F16, w, begin, end, x, ldx, m, y, ldy);
+    else if (w->type == TN_F32 && m <= DIRECT_ROWS)
+        direct_pieces(TN_F32, w, begin, end, x, ldx, m, y, ldy);
     else
         blocked(w, begin, end, x, ldx, m, y, ldy, scratch);
 }
