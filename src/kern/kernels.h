@@ -29,7 +29,8 @@ typedef struct tn_kernels {
     size_t (*linear_scratch)(const tn_matrix *w, size_t m);
 
     /* y[i, n] = sum_k x[i, k] w[n, k]   for i < m and begin <= n < end.
-     * x [m, w->cols] with row stride ldx, y [m, w->rows] with row stride ldy. */
+     * x [m, w->cols] with row stride ldx, y [m, w->rows] with row stride ldy. In every set but
+     * "openblas" the bits of a row of y do not depend on m: prefill and decoding agree. */
     void (*linear)(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
                    size_t m, tn_real *y, size_t ldy, tn_real *scratch);
 
