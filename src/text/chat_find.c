@@ -115,7 +115,7 @@ static tenebra_code find_text(const char *text, size_t length, const char *path,
     char names[200];
     list_names(names, sizeof names);
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path,
-                   "the chat template (hash %016llx) is not implemented; pass --chat-template NAME to use one of: %s",
+                   "the chat template (hash %016llx) is not known here; pass --chat-template NAME to use one of: %s",
                    (unsigned long long)hash, names);
 }
 

@@ -28,7 +28,7 @@ static bool is_type(const json_t *part, const char *type)
 
 static tenebra_code unsupported(const loader *l, const char *part, const char *what)
 {
-    return tn_fail(l->error, TENEBRA_ERROR_UNSUPPORTED, l->name, "%s \"%.80s\" is not implemented", part, what);
+    return tn_fail(l->error, TENEBRA_ERROR_UNSUPPORTED, l->name, "%s \"%.80s\" is not supported", part, what);
 }
 
 /* Refuses part[key] when it is there and says something (not null, not "", not false). */
