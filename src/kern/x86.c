@@ -40,7 +40,7 @@ static bool has_avx512(void)
 }
 
 /* BLAS stands below the sets that it is built on: OpenBLAS 0.3.21 measured slower than avx512 at the forward
- * products of Qwen2-VL 7B (165 against 194 GFLOP/s at 400 x 18944 x 3584 in f32, two Zen 4 cores), and a
+ * products of a 7B model (165 against 194 GFLOP/s at 400 x 18944 x 3584 in f32, two Zen 4 cores), and a
  * row of its results depends on the other rows. */
 size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT])
 {
