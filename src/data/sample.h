@@ -1,0 +1,127 @@
+/* A question with its pictures, and the sets of them.
+ *
+ *     tn_data *data = tn_data_open("NAME:DIRECTORY", "train", NULL, &error);
+ *     for (size_t i = 0; i < tn_data_count(data); i++) {
+ *         const tn_sample *sample = tn_data_sample(data, i);
+ *         tn_steps steps;
+ *         tn_steps_split(&steps, sample->rationale, TN_STEPS_GROUPS, &error);
+ *         ...
+ *         tn_steps_free(&steps);
+ *     }
+ *     tn_data_close(data);
+ *
+ * Pictures are handed on as paths; decoding them is the image layer's work. An open set is read-only:
+ * any number of threads may share it. The texts of a sample live as long as its set. */
+#ifndef TN_DATA_SAMPLE_H
+#define TN_DATA_SAMPLE_H
+
+#include "base/status.h"
+
+/* -------------------------------------------------------------- sample -- */
+
+/* All texts are UTF-8 as published (not stripped), zero-terminated, never NULL ("" where there is none). */
+typedef struct tn_sample {
+    const char *id;       /* unique in its split                                                       */
+    const char *question;
+    const char *context;  /* hint; the IVT-LR authors never use it                                     */
+    const char *const *options; /* [option_count]                                                      */
+    size_t option_count;  /* 0: an open question                                                       */
+    size_t answer;        /* index of the right option; 0 for an open question                         */
+    const char *label;    /* what an answer names: "B", the index "1", or the words of an open answer  */
+    const char *const *images; /* [image_count] paths, with the set's directory in front               */
+    size_t image_count;
+    const char *rationale; /* the explanation in one text; tn_steps_split makes steps of it            */
+    const char *lecture, *solution; /* its two parts where a set publishes two                         */
+    const char *split, *domain, *topic, *category, *subject, *grade, *skill, *task; /* for scoring     */
+} tn_sample;
+
+/* --------------------------------------------------------------- steps -- */
+
+/* Steps as the IVT-LR authors train on: at most 3. */
+enum { TN_STEPS_GROUPS = 3 };
+
+typedef struct tn_steps {
+    const char *const *items; /* [count], zero-terminated, without the newline that training adds */
+    size_t count;
+    void *memory;
+} tn_steps;
+
+/* Cuts a rationale into steps as the IVT-LR authors do: each '\n' becomes a blank, white space at the ends goes
+ * (that of Python's str.strip), cut at ". ", an empty last piece is dropped. More than `groups` pieces (0: no
+ * limit) become `groups` runs of neighbours, the first ones taking the remainder, joined by ". " again. The
+ * period at a cut is lost, as there. A rationale of white space alone gives one empty step, as there.
+ * Source: arXiv:2510.12603 with its published training code. Errors: MEMORY; *steps is empty then. Threads: any. */
+tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t groups, tenebra_error *error);
+void tn_steps_free(tn_steps *steps);
+
+/* -------------------------------------------------------------- prompt -- */
+
+/* How a question is put into words; data, chosen by name. */
+typedef struct tn_prompt_preset {
+    const char *name, *summary;
+    const char *front;       /* before the question                                               */
+    const char *behind;      /* after the question                                                */
+    const char *options;     /* before the first option                                           */
+    const char *mark[2];     /* around an option's letter                                         */
+    const char *option_end;  /* after an option's text                                            */
+    const char *option_join; /* between options                                                   */
+    const char *end;         /* after the last option                                             */
+    const char *answer[2];   /* around the label in the answer                                    */
+    bool image_inside;       /* pictures stand behind `front` instead of before everything        */
+    bool keep_left;          /* white space before the question stays (it follows picture tokens) */
+    bool with_context;       /* the context goes before the question, on a line of its own        */
+} tn_prompt_preset;
+
+/* All presets, ending with name == NULL:
+ *   ivtlr-train, ivtlr-infer              the authors' two wordings for backbones with a vision tower
+ *   ivtlr-fused-train, ivtlr-fused-infer  those for backbones that read pictures as tokens
+ *   plain                                 question, options and "Answer:" on lines of their own
+ * and one by name, NULL if there is none. */
+extern const tn_prompt_preset tn_prompt_presets[];
+const tn_prompt_preset *tn_prompt_find(const char *name);
+
+typedef struct tn_prompt {
+    char *text;      /* of the user's turn, zero-terminated */
+    size_t length;   /* bytes                               */
+    size_t image_at; /* the pictures stand before this byte */
+} tn_prompt;
+
+/* Writes the user's turn. Question and options are stripped as by Python's str.strip. Errors: MEMORY; *prompt is
+ * empty then. Threads: any. */
+tenebra_code tn_prompt_write(tn_prompt *prompt, const tn_prompt_preset *preset, const tn_sample *sample,
+                             tenebra_error *error);
+void tn_prompt_free(tn_prompt *prompt);
+
+/* The answer that is trained on, e.g. "Therefore, the answer is B" (no end token), in fresh memory for free();
+ * NULL without memory. */
+char *tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error);
+
+/* ---------------------------------------------------------------- sets -- */
+
+typedef struct tn_data tn_data;
+
+typedef struct tn_data_options {
+    bool without_images; /* also samples that have no picture; the authors leave them out   */
+    size_t limit;        /* only the first `limit` samples of those that stay; 0: all       */
+} tn_data_options;
+
+/* Opens a split of a set. `place` is "NAME:DIRECTORY", the name one of tn_dataset_name_at. Splits are "train",
+ * "dev" (also "val", "validation"), "test", and what the set adds; options may be NULL. A bad row is FORMAT with
+ * file and line. Errors: ARGUMENT (no such set or split), IO, FORMAT, LIMIT, MEMORY. Close with tn_data_close. */
+tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error);
+void tn_data_close(tn_data *data); /* NULL is allowed */
+
+size_t tn_data_count(const tn_data *data);
+const tn_sample *tn_data_sample(const tn_data *data, size_t index); /* index < count */
+
+/* Rows of the split before leaving any out, and how many of them have a picture. */
+size_t tn_data_rows(const tn_data *data);
+size_t tn_data_rows_with_image(const tn_data *data);
+
+/* The name of the set. */
+const char *tn_data_name(const tn_data *data);
+
+/* Names of sets by index, NULL past the last, and a line about each. */
+const char *tn_dataset_name_at(size_t index, const char **summary);
+
+#endif
