@@ -57,6 +57,7 @@ missing_packages() {
     has_library libjpeg || echo libjpeg62-turbo-dev
     has_library libpng || echo libpng-dev
     has_library libwebp || echo libwebp-dev
+    has_library yaml-0.1 || echo libyaml-dev
     if [ "$1" = check ]; then
         has_library cmocka || echo libcmocka-dev
         has_program python3 && python3 -c "import json, tempfile" 2>/dev/null || echo python3
