@@ -1,0 +1,71 @@
+/* A lesson: a sample as the sequence that is trained on, and which tokens bear loss.
+ *
+ * A lesson is a list of parts: text (token ids, some of them labelled) and latent steps. The prompt with its image
+ * embeddings is the first text. A method says in `arrange_lesson` (reason/method.h) what follows it; it brings no
+ * training loop. Source of the sequence of the latent methods: arXiv:2510.12603, section 3.3. */
+#ifndef TN_REASON_LESSON_H
+#define TN_REASON_LESSON_H
+
+#include "model/session.h"
+#include "reason/latent.h"
+
+/* What a lesson is made from. Borrowed during tn_teacher_prepare. */
+typedef struct tn_lesson_source {
+    const tenebra_message *messages; /* up to the question, as in a request */
+    size_t message_count;
+    const char *const *steps;        /* [step_count] of the rationale, without the newline that training adds */
+    size_t step_count;
+    const char *answer;              /* without the end token */
+    size_t latents;                  /* latent steps of this stage                          */
+    size_t skip;                     /* steps of the rationale that they stand for          */
+    size_t limit;                    /* most rows; whole steps go from the end until the lesson fits; 0: none */
+} tn_lesson_source;
+
+typedef struct tn_lesson_part {
+    size_t ids;     /* tokens of text, taken from tn_lesson.ids in turn; 0: latent steps */
+    size_t latents; /* steps                                                             */
+} tn_lesson_part;
+
+typedef struct tn_lesson {
+    int32_t *ids;       /* [count] tokens of all text parts                                       */
+    int32_t *labels;    /* [count] the same where the token bears loss, else -1. labels[0] is -1  */
+    size_t count;
+    size_t capacity;
+    tn_lesson_part *parts;
+    size_t part_count, part_capacity;
+    size_t prompt;      /* tokens of the prompt: image tokens stand only here */
+    tn_latent_settings latent; /* of the latent parts */
+    tn_real *patches;   /* of all pictures, [sum t*h*w, patch_values] */
+    tn_grid *grids;
+    size_t picture_count;
+    /* Sums that a trainer plans with. */
+    size_t label_count; /* tokens that bear loss                          */
+    size_t latent_steps;
+    size_t rows;        /* most rows that the decoder runs                */
+    size_t patch_count;
+    size_t steps_dropped; /* by the limit */
+    const tn_lesson_source *source; /* while it is being arranged */
+    tn_reasoner *reasoner;
+} tn_lesson;
+
+/* For methods, in arrange_lesson: what follows the prompt. */
+
+/* `steps` latent steps of the lesson's settings; 0 adds nothing. Errors: MEMORY. */
+tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_latent_settings *settings,
+                                   tenebra_error *error);
+/* Text, tokenised by itself; `labelled`: it bears loss. Errors: MEMORY, those of the tokenizer. */
+tenebra_code tn_lesson_add_text(tn_lesson *lesson, const char *text, bool labelled, tenebra_error *error);
+/* The steps of the source from `first` on, each with a newline; then the answer and the end token. All labelled. */
+tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error);
+tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error);
+
+/* The building stones, also for those who have token ids already. labels may be NULL: none. Errors: MEMORY. */
+tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const int32_t *ids, const int32_t *labels, size_t count,
+                               tenebra_error *error);
+tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, const tn_real *patches, size_t values, const tn_grid *grids,
+                                    size_t picture_count, tenebra_error *error);
+
+/* Gives the memory back and leaves an empty lesson. A zeroed one may be freed. */
+void tn_lesson_free(tn_lesson *lesson);
+
+#endif
