@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/pool.h"
 #include "base/real.h"
+#include "base/rng.h"
 #include "kern/kernels.h"
 
 #include <stdatomic.h>
@@ -31,8 +32,17 @@ typedef struct tn_weight {
     tn_matrix matrix;
     tn_real *grad;
 } tn_weight;
+    const struct tn_lora *lora; /* what tn_op_lora adds; NULL: nothing */
 
 /* A trainable vector (bias, norm scale), unpacked; data NULL = absent, grad NULL = frozen. */
+/* A low-rank addition to a weight [rows, cols], see tn_op_lora. */
+typedef struct tn_lora {
+    tn_weight a, b; /* [r, cols], [rows, r] */
+    tn_real scale;
+    double dropout; /* probability, 0 <= p < 1, of an input of A; only while ops->dropout is set */
+    const struct tn_lora *next; /* one more for the same weight, or NULL */
+} tn_lora;
+
 typedef struct tn_vector {
     size_t size;
     tn_real *data;
@@ -52,6 +62,7 @@ typedef struct tn_ops {
     tn_watch_fn *watch;
     void *watch_user;
     const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
+    tn_rng *dropout; /* draws the seed of each dropout; NULL: there is none (inference) */
     tenebra_error failure; /* code 0: none so far                      */
 } tn_ops;
 
@@ -86,6 +97,16 @@ tn_tensor tn_op_rows(tn_ops *ops, tn_tensor x, size_t begin, size_t count);
 tn_tensor tn_op_reshape(tn_ops *ops, tn_tensor x, size_t rows, size_t cols);
 
 /* The same values without a gradient. */
+/* The rows of several tensors of as many columns behind each other; one alone is returned as it is. */
+tn_tensor tn_op_join(tn_ops *ops, const tn_tensor *parts, size_t count);
+
+/* y = run(x) whose inside is not kept: it runs without a record, and once more with one when the backward comes by.
+ * `argument` must live until then. `run` returns a tensor shaped as x; it may write over x unless x has been
+ * recorded elsewhere, and gets `again` = true the second time. Random numbers of dropout are the same both times.
+ * `wanted`: something inside has a gradient, even if x has none. Outside of a recording it is run(x). */
+typedef tn_tensor tn_replay_fn(tn_ops *ops, tn_tensor x, const void *argument, bool again);
+tn_tensor tn_op_checkpoint(tn_ops *ops, tn_tensor x, tn_replay_fn *run, const void *argument, bool wanted);
+
 tn_tensor tn_op_detach(tn_tensor x);
 
 /* Offers a value to the observer, if there is one. */
@@ -97,6 +118,10 @@ void tn_op_watch(tn_ops *ops, const char *name, size_t index, tn_tensor value);
 tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias);
 
 /* Rows `ids` of a table [V, C] -> [count, C]. Ids out of range are a failure. */
+/* y + scale * B (A dropout(x)) for each low-rank addition of the weight, y being what tn_op_linear returned for x:
+ * y is written over. Without an addition it is y. A dropped input is 0, the others are divided by 1 - p. */
+tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w);
+
 tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, size_t count);
 
 /* One row of some tensor. */

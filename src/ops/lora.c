@@ -1,0 +1,222 @@
+/* Low-rank additions to a linear layer. Source: arXiv:2106.09685, section 4.1; dropout of the input as in PEFT. */
+#include "ops/internal.h"
+
+#include <string.h>
+
+typedef struct lora_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_lora lora;
+    tn_tensor inner; /* [T, r] scale * A dropout(x) */
+    uint64_t seed;   /* of the dropout */
+    double dropout;  /* 0: none */
+} lora_node;
+
+/* -------------------------------------------------------------- dropout -- */
+
+/* The factor of number `index`: 0 or 1 / (1 - p). Depends on seed and index alone, so that the backward draws the
+ * same again, in any thread. */
+static tn_real keep_factor(uint64_t seed, size_t index, double p)
+{
+    tn_rng rng = tn_rng_seed(seed + (uint64_t)index * 0x9E3779B97F4A7C15u);
+    return tn_rng_uniform(&rng) < p ? 0 : (tn_real)(1 / (1 - p));
+}
+
+typedef struct drop_job {
+    const tn_real *from;
+    tn_real *to;
+    size_t count;
+    uint64_t seed;
+    double p;
+    bool add;
+} drop_job;
+
+static void drop_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const drop_job *job = argument;
+    size_t begin = chunk * TN_OPS_BLOCK, end = tn_min(job->count, begin + TN_OPS_BLOCK);
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        tn_real value = job->from[i] * keep_factor(job->seed, i, job->p);
+        job->to[i] = job->add ? job->to[i] + value : value;
+    }
+}
+
+/* to = dropout(from), or to += dropout(from). */
+static void drop(tn_ops *ops, const lora_node *l, const tn_real *from, tn_real *to, bool add)
+{
+    drop_job job = { from, to, l->x.rows * l->x.cols, l->seed, l->dropout, add };
+    tn_ops_run(ops, tn_pieces(job.count, TN_OPS_BLOCK), (double)job.count * 4, drop_chunk, &job);
+}
+
+/* What A reads: x, or a copy with some numbers dropped. */
+static const tn_real *dropped_input(tn_ops *ops, const lora_node *l)
+{
+    if (!(l->dropout > 0))
+        return l->x.data;
+    tn_real *copy = tn_ops_take(ops, "lora", l->x.rows * l->x.cols, sizeof *copy);
+    if (copy != NULL)
+        drop(ops, l, l->x.data, copy, false);
+    return copy;
+}
+
+/* ------------------------------------------------------------- backward -- */
+
+typedef struct product_job {
+    const tn_kernels *kernels;
+    const tn_matrix *w;
+    const tn_real *dy, *x;
+    tn_real *out;
+    size_t m, outputs, inputs, slice;
+    tn_real *scratch;
+} product_job;
+
+static void dx_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const product_job *j = argument;
+    size_t begin = chunk * j->kernels->linear_chunk, end = tn_min(j->inputs, begin + j->kernels->linear_chunk);
+    j->kernels->linear_dx(j->w, begin, end, j->dy, j->outputs, j->m, j->out, j->inputs, j->scratch + worker * j->slice);
+}
+
+static void dw_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const product_job *j = argument;
+    size_t begin = chunk * j->kernels->linear_chunk, end = tn_min(j->outputs, begin + j->kernels->linear_chunk);
+    j->kernels->linear_dw(j->out, j->inputs, begin, end, j->dy, j->outputs, j->x, j->inputs, j->m,
+                          j->scratch + worker * j->slice);
+}
+
+/* dx += dy W and dW += dy^T x, whichever memory is given. */
+static void linear_gradients(tn_ops *ops, const tn_weight *w, const tn_real *dy, const tn_real *x, size_t rows, tn_real *dx)
+{
+    size_t mark = tn_arena_mark(ops->arena);
+    product_job job = { .kernels = ops->kernels, .w = &w->matrix, .dy = dy, .x = x, .m = rows,
+                        .outputs = w->matrix.rows, .inputs = w->matrix.cols };
+    double work = (double)rows * (double)job.outputs * (double)job.inputs / 8;
+    job.scratch = tn_ops_scratch(ops, "lora", ops->kernels->linear_scratch(&w->matrix, rows), &job.slice);
+    if (job.scratch != NULL && dx != NULL) {
+        job.out = dx;
+        tn_ops_run(ops, tn_pieces(job.inputs, ops->kernels->linear_chunk), work, dx_chunk, &job);
+    }
+    if (job.scratch != NULL && w->grad != NULL) {
+        job.out = w->grad;
+        tn_ops_run(ops, tn_pieces(job.outputs, ops->kernels->linear_chunk), work, dw_chunk, &job);
+    }
+    tn_arena_release(ops->arena, mark);
+}
+
+static tn_real *zeros(tn_ops *ops, size_t count)
+{
+    tn_real *values = tn_ops_take(ops, "lora", count, sizeof *values);
+    if (values != NULL)
+        memset(values, 0, count * sizeof *values);
+    return values;
+}
+
+static void lora_backward(tn_ops *ops, tn_node *node)
+{
+    lora_node *l = (lora_node *)node;
+    size_t mark = tn_arena_mark(ops->arena), rows = l->x.rows, rank = l->inner.cols;
+    tn_real *inner = zeros(ops, rows * rank);
+    const tn_real *input = dropped_input(ops, l);
+    if (inner == NULL || input == NULL || rows == 0)
+        return;
+    linear_gradients(ops, &l->lora.b, l->y.grad, l->inner.data, rows, inner);
+    for (size_t i = 0; i < rows * rank; i++)
+        inner[i] *= l->lora.scale;
+    if (l->x.grad == NULL || !(l->dropout > 0)) {
+        linear_gradients(ops, &l->lora.a, inner, input, rows, l->x.grad);
+    } else {
+        tn_real *dx = zeros(ops, rows * l->x.cols);
+        if (dx != NULL) {
+            linear_gradients(ops, &l->lora.a, inner, input, rows, dx);
+            drop(ops, l, dx, l->x.grad, true);
+        }
+    }
+    tn_arena_release(ops->arena, mark);
+}
+
+/* -------------------------------------------------------------- forward -- */
+
+static bool lora_fits(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora)
+{
+    const tn_matrix *a = &lora->a.matrix, *b = &lora->b.matrix;
+    if (a->data == NULL || b->data == NULL || a->cols != x.cols || b->rows != y.cols || a->rows != b->cols ||
+        x.rows != y.rows || !(lora->dropout >= 0 && lora->dropout < 1))
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "lora", "A [%zu, %zu] and B [%zu, %zu] do not fit x [%zu, %zu] and "
+                "y [%zu, %zu]", a->rows, a->cols, b->rows, b->cols, x.rows, x.cols, y.rows, y.cols);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+typedef struct add_job {
+    tn_real *y;
+    const tn_real *z;
+    size_t count;
+} add_job;
+
+static void add_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const add_job *job = argument;
+    size_t begin = chunk * TN_OPS_BLOCK, end = tn_min(job->count, begin + TN_OPS_BLOCK);
+    (void)worker;
+    for (size_t i = begin; i < end; i++)
+        job->y[i] += job->z[i];
+}
+
+/* y += B inner, where inner = scale * A dropout(x) stays for the backward. */
+static void add_product(tn_ops *ops, lora_node *l)
+{
+    size_t mark = tn_arena_mark(ops->arena);
+    tn_tensor input = { l->x.rows, l->x.cols, NULL, NULL };
+    /* Only read; the tensor type has no const variant. */
+    input.data = (tn_real *)(uintptr_t)dropped_input(ops, l);
+    tn_tensor product = tn_op_linear(ops, input, &l->lora.a, NULL);
+    for (size_t i = 0; product.data != NULL && i < product.rows * product.cols; i++)
+        l->inner.data[i] = product.data[i] * l->lora.scale;
+    tn_tensor sum = tn_op_linear(ops, l->inner, &l->lora.b, NULL);
+    add_job job = { l->y.data, sum.data, sum.rows * sum.cols };
+    if (sum.data != NULL)
+        tn_ops_run(ops, tn_pieces(job.count, TN_OPS_BLOCK), (double)job.count / 4, add_chunk, &job);
+    tn_arena_release(ops->arena, mark);
+}
+
+static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora)
+{
+    if (!lora_fits(ops, y, x, lora))
+        return (tn_tensor){ 0 };
+    size_t mark = tn_arena_mark(ops->arena), count = x.rows * lora->a.matrix.rows;
+    lora_node l = { .x = x, .y = y, .lora = *lora };
+    bool wanted = ops->tape != NULL && (x.grad != NULL || y.grad != NULL || lora->a.grad != NULL || lora->b.grad != NULL);
+    if (wanted && y.grad == NULL)
+        l.y.grad = zeros(ops, y.rows * y.cols);
+    if (ops->dropout != NULL && lora->dropout > 0) {
+        l.seed = tn_rng_next(ops->dropout);
+        l.dropout = lora->dropout;
+    }
+    lora_node *node = wanted ? tn_ops_record(ops, "lora", sizeof *node, lora_backward) : NULL;
+    l.inner = (tn_tensor){ x.rows, lora->a.matrix.rows, tn_ops_take(ops, "lora", count, sizeof(tn_real)), NULL };
+    if (ops->failure.code != TENEBRA_OK)
+        return (tn_tensor){ 0 };
+    tn_tape *tape = ops->tape; /* the backward is our own: the products inside are not recorded */
+    ops->tape = NULL;
+    add_product(ops, &l);
+    ops->tape = tape;
+    if (node != NULL) {
+        l.node = node->node;
+        *node = l;
+    } else {
+        tn_arena_release(ops->arena, mark);
+    }
+    return ops->failure.code == TENEBRA_OK ? l.y : (tn_tensor){ 0 };
+}
+
+tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w)
+{
+    if (w->lora == NULL)
+        return y;
+    if (!tn_ops_usable(ops, "lora", y) || !tn_ops_usable(ops, "lora", x))
+        return (tn_tensor){ 0 };
+    for (const tn_lora *lora = w->lora; lora != NULL && y.data != NULL; lora = lora->next)
+        y = add_one(ops, y, x, lora);
+    return y;
+}
