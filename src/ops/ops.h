@@ -31,10 +31,9 @@ typedef struct tn_tensor {
 typedef struct tn_weight {
     tn_matrix matrix;
     tn_real *grad;
-} tn_weight;
     const struct tn_lora *lora; /* what tn_op_lora adds; NULL: nothing */
+} tn_weight;
 
-/* A trainable vector (bias, norm scale), unpacked; data NULL = absent, grad NULL = frozen. */
 /* A low-rank addition to a weight [rows, cols], see tn_op_lora. */
 typedef struct tn_lora {
     tn_weight a, b; /* [r, cols], [rows, r] */
@@ -43,6 +42,7 @@ typedef struct tn_lora {
     const struct tn_lora *next; /* one more for the same weight, or NULL */
 } tn_lora;
 
+/* A trainable vector (bias, norm scale), unpacked; data NULL = absent, grad NULL = frozen. */
 typedef struct tn_vector {
     size_t size;
     tn_real *data;
@@ -61,8 +61,8 @@ typedef struct tn_ops {
     tn_tape *tape;   /* NULL: inference                                */
     tn_watch_fn *watch;
     void *watch_user;
-    const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
     tn_rng *dropout; /* draws the seed of each dropout; NULL: there is none (inference) */
+    const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
     tenebra_error failure; /* code 0: none so far                      */
 } tn_ops;
 
@@ -96,7 +96,6 @@ tn_tensor tn_op_new(tn_ops *ops, size_t rows, size_t cols);
 tn_tensor tn_op_rows(tn_ops *ops, tn_tensor x, size_t begin, size_t count);
 tn_tensor tn_op_reshape(tn_ops *ops, tn_tensor x, size_t rows, size_t cols);
 
-/* The same values without a gradient. */
 /* The rows of several tensors of as many columns behind each other; one alone is returned as it is. */
 tn_tensor tn_op_join(tn_ops *ops, const tn_tensor *parts, size_t count);
 
@@ -107,6 +106,7 @@ tn_tensor tn_op_join(tn_ops *ops, const tn_tensor *parts, size_t count);
 typedef tn_tensor tn_replay_fn(tn_ops *ops, tn_tensor x, const void *argument, bool again);
 tn_tensor tn_op_checkpoint(tn_ops *ops, tn_tensor x, tn_replay_fn *run, const void *argument, bool wanted);
 
+/* The same values without a gradient. */
 tn_tensor tn_op_detach(tn_tensor x);
 
 /* Offers a value to the observer, if there is one. */
@@ -117,11 +117,11 @@ void tn_op_watch(tn_ops *ops, const char *name, size_t index, tn_tensor value);
 /* x [T, cols] -> x W^T + b [T, rows]; bias may be NULL or absent. */
 tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias);
 
-/* Rows `ids` of a table [V, C] -> [count, C]. Ids out of range are a failure. */
 /* y + scale * B (A dropout(x)) for each low-rank addition of the weight, y being what tn_op_linear returned for x:
  * y is written over. Without an addition it is y. A dropped input is 0, the others are divided by 1 - p. */
 tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w);
 
+/* Rows `ids` of a table [V, C] -> [count, C]. Ids out of range are a failure. */
 tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, size_t count);
 
 /* One row of some tensor. */
