@@ -2,7 +2,7 @@
 # tenebra::tenebra_static, include/tenebra.h, a pkg-config file and a CMake package.
 #
 # The library is made of the objects of the layers base .. reason; everything but tenebra_* is hidden.
-set(library_layers base kern ops store text image model reason)
+set(library_layers base kern ops store text image data model reason)
 set(library_objects "")
 set(library_needs Threads::Threads PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::JPEG
                   PkgConfig::PNG PkgConfig::WEBP m)

@@ -24,12 +24,16 @@ LEVELS = {
 PLUGINS = ("model/backbones", "reason/methods", "text/templates", "data/sets")
 
 # Names that are ordinary words: they count only as a whole string literal.
-WORDS = {"direct"}
+WORDS = {"direct", "hops"}
 
 # (files, name): the public header promises this default; golden cases call their quantities ivtlr.*; the
-# benchmark is that of this method against the way its reference runs.
+# benchmark is that of this method against the way its reference runs; files of other trainers choose a method by
+# keys of their own.
 ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr"),
-                 ("app/cmd_bench.c", "ivt_lr")]
+                 ("app/cmd_bench.c", "ivt_lr"), ("train/keys.c", "ivt_lr"), ("train/keys.c", "cot"),
+                 ("train/keys.c", "direct"),
+                 # Wordings of prompts are called after the paper; the made set has several files.
+                 ("data/*", "ivt_lr"), ("data/hops*", "hops")]
 
 FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 140
 

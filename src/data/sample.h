@@ -49,8 +49,9 @@ typedef struct tn_steps {
 /* Cuts a rationale into steps as the IVT-LR authors do: each '\n' becomes a blank, white space at the ends goes
  * (that of Python's str.strip), cut at ". ", an empty last piece is dropped. More than `groups` pieces (0: no
  * limit) become `groups` runs of neighbours, the first ones taking the remainder, joined by ". " again. The
- * period at a cut is lost, as there. A rationale of white space alone gives one empty step, as there.
- * Source: arXiv:2510.12603 with its published training code. Errors: MEMORY; *steps is empty then. Threads: any. */
+ * period at a cut between runs is lost, as there. A rationale of white space alone gives no step.
+ * Source: arXiv:2510.12603 with its published training code. Errors: LIMIT (2^30 bytes), MEMORY; *steps is
+ * empty then. Threads: any. */
 tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t groups, tenebra_error *error);
 void tn_steps_free(tn_steps *steps);
 

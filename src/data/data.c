@@ -1,0 +1,201 @@
+/* An open split: taking rows in, leaving out, checking; and the list of sets. */
+#include "base/checked.h"
+#include "base/file.h"
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ----------------------------------------------------------------- sets -- */
+
+const tn_dataset *tn_dataset_find(const char *name, size_t length)
+{
+    for (const tn_dataset *const *set = tn_datasets; *set != NULL; set++)
+        if (strlen((*set)->name) == length && memcmp((*set)->name, name, length) == 0)
+            return *set;
+    return NULL;
+}
+
+const tn_dataset_split *tn_dataset_split_find(const tn_dataset *set, const char *name)
+{
+    for (const tn_dataset_split *split = set->splits; split->name != NULL; split++) {
+        if (strcmp(split->name, name) == 0)
+            return split;
+        for (size_t i = 0; i < 3 && split->aliases[i] != NULL; i++)
+            if (strcmp(split->aliases[i], name) == 0)
+                return split;
+    }
+    return NULL;
+}
+
+const char *tn_dataset_name_at(size_t index, const char **summary)
+{
+    for (size_t i = 0; i <= index; i++)
+        if (tn_datasets[i] == NULL)
+            return NULL;
+    if (summary != NULL)
+        *summary = tn_datasets[index]->summary;
+    return tn_datasets[index]->name;
+}
+
+/* "a, b, c" for an error. */
+static void list_names(char *text, size_t size, const tn_dataset *set)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; set != NULL ? set->splits[i].name != NULL : tn_datasets[i] != NULL; i++) {
+        int length = snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "",
+                              set != NULL ? set->splits[i].name : tn_datasets[i]->name);
+        if (length < 0 || (size_t)length >= size - used)
+            return;
+        used += (size_t)length;
+    }
+}
+
+/* ----------------------------------------------------- opening, closing -- */
+
+tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *split,
+                     const tn_data_options *options, tenebra_error *error)
+{
+    const tn_dataset_split *found = tn_dataset_split_find(set, split);
+    if (found == NULL) {
+        char names[160];
+        list_names(names, sizeof names, set);
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, set->name, "has no split '%.40s'; choose one of %s", split, names);
+        return NULL;
+    }
+    tn_data *data = calloc(1, sizeof *data);
+    if (data != NULL)
+        data->directory = strdup(directory);
+    if (data == NULL || data->directory == NULL) {
+        tn_data_close(data);
+        tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a data set");
+        return NULL;
+    }
+    data->set = set;
+    data->split = found;
+    data->options = options != NULL ? *options : (tn_data_options){ 0 };
+    return data;
+}
+
+tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error)
+{
+    const char *colon = strchr(place, ':');
+    const tn_dataset *set = colon != NULL ? tn_dataset_find(place, (size_t)(colon - place)) : NULL;
+    if (set == NULL || colon[1] == '\0') {
+        char names[160];
+        list_names(names, sizeof names, NULL);
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s", names);
+        return NULL;
+    }
+    if (!tn_path_is_directory(colon + 1)) {
+        tn_fail(error, TENEBRA_ERROR_IO, colon + 1, "is not a directory");
+        return NULL;
+    }
+    tn_data *data = tn_data_new(set, colon + 1, split, options, error);
+    if (data == NULL)
+        return NULL;
+    tenebra_code code = set->read(data, error);
+    if (code == TENEBRA_OK)
+        code = tn_data_seal(data, error);
+    if (code != TENEBRA_OK) {
+        tn_data_close(data);
+        return NULL;
+    }
+    return data;
+}
+
+void tn_data_close(tn_data *data)
+{
+    if (data == NULL)
+        return;
+    tn_strings_free(&data->strings);
+    free(data->samples);
+    free(data->directory);
+    free(data);
+}
+
+size_t tn_data_count(const tn_data *data) { return data->count; }
+const tn_sample *tn_data_sample(const tn_data *data, size_t index) { return &data->samples[index]; }
+size_t tn_data_rows(const tn_data *data) { return data->rows; }
+size_t tn_data_rows_with_image(const tn_data *data) { return data->rows_with_image; }
+const char *tn_data_name(const tn_data *data) { return data->set->name; }
+
+void tn_made_free(tn_made *made)
+{
+    tn_strings_free(&made->strings);
+    free(made->pixels);
+    *made = (tn_made){ 0 };
+}
+
+/* --------------------------------------------------------------- adding -- */
+
+static tenebra_code check_sample(const tn_sample *sample, const char *where, tenebra_error *error)
+{
+    if (sample->id == NULL || sample->id[0] == '\0')
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row has no \"id\"");
+    if (sample->question == NULL || sample->question[0] == '\0')
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row has no \"question\"");
+    if (sample->option_count > 0 && sample->answer >= sample->option_count)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the answer is number %zu of %zu options",
+                       sample->answer + 1, sample->option_count);
+    return TENEBRA_OK;
+}
+
+static void fill_empty(tn_sample *sample)
+{
+    const char **texts[] = { &sample->context,  &sample->label,   &sample->rationale, &sample->lecture,
+                             &sample->solution, &sample->split,   &sample->domain,    &sample->topic,
+                             &sample->category, &sample->subject, &sample->grade,     &sample->skill,
+                             &sample->task };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (*texts[i] == NULL)
+            *texts[i] = "";
+}
+
+tenebra_code tn_data_add(tn_data *data, const tn_sample *sample, const char *where, tenebra_error *error)
+{
+    TN_TRY(check_sample(sample, where, error));
+    data->rows++;
+    data->rows_with_image += sample->image_count > 0;
+    if (sample->image_count == 0 && !data->options.without_images)
+        return TENEBRA_OK;
+    if (data->options.limit > 0 && data->count >= data->options.limit)
+        return TENEBRA_OK;
+    if (data->count == data->capacity) {
+        size_t capacity = data->capacity > 0 ? 2 * data->capacity : 256, bytes;
+        tn_sample *samples = tn_size_mul(capacity, sizeof *samples, &bytes) ? realloc(data->samples, bytes) : NULL;
+        if (samples == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for %zu samples", capacity);
+        data->samples = samples;
+        data->capacity = capacity;
+    }
+    data->samples[data->count] = *sample;
+    data->samples[data->count].split = data->split->name;
+    fill_empty(&data->samples[data->count++]);
+    return TENEBRA_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const char *const *left = a, *const *right = b;
+    return strcmp(*left, *right);
+}
+
+tenebra_code tn_data_seal(tn_data *data, tenebra_error *error)
+{
+    const char **ids = malloc((data->count + 1) * sizeof *ids);
+    if (ids == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, data->directory, "no memory to compare %zu ids", data->count);
+    for (size_t i = 0; i < data->count; i++)
+        ids[i] = data->samples[i].id;
+    qsort(ids, data->count, sizeof *ids, compare_ids);
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = 1; i < data->count && code == TENEBRA_OK; i++)
+        if (strcmp(ids[i - 1], ids[i]) == 0)
+            code = tn_fail(error, TENEBRA_ERROR_FORMAT, data->directory, "the id '%.80s' stands twice in split %s",
+                           ids[i], data->split->name);
+    free(ids);
+    return code;
+}

@@ -1,0 +1,133 @@
+/* Questions in words. Wordings are rows of a table; nothing here knows a data set or a backbone. */
+#include "data/sample.h"
+#include "data/strings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define THEREFORE { "Therefore, the answer is ", "" }
+
+/* The two wordings of each kind differ between training and test in the authors' code: options in parentheses, a
+ * line end behind "Answer:", the place of the picture (arXiv:2510.12603, published code). */
+const tn_prompt_preset tn_prompt_presets[] = {
+    { .name = "ivtlr-train", .summary = "what the IVT-LR authors train on, for backbones with a vision tower",
+      .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
+      .option_join = "\n", .end = "\nAnswer:\n", .answer = THEREFORE },
+    { .name = "ivtlr-infer", .summary = "what they ask at test time",
+      .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",
+      .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE },
+    { .name = "ivtlr-fused-train", .summary = "what they train on, for backbones that read pictures as tokens",
+      .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
+      .option_join = "\n", .end = "", .answer = THEREFORE, .image_inside = true, .keep_left = true },
+    { .name = "ivtlr-fused-infer", .summary = "what they ask these at test time",
+      .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
+      .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE },
+    { .name = "plain", .summary = "context, question and lettered options, each on its line",
+      .front = "", .behind = "", .options = "\n", .mark = { "", ") " }, .option_end = "", .option_join = "\n",
+      .end = "\nAnswer:", .answer = THEREFORE, .with_context = true },
+    { 0 },
+};
+
+const tn_prompt_preset *tn_prompt_find(const char *name)
+{
+    for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++)
+        if (strcmp(preset->name, name) == 0)
+            return preset;
+    return NULL;
+}
+
+/* Writes, or only counts where `to` is NULL. */
+typedef struct writer {
+    char *to;
+    size_t length;
+} writer;
+
+static void put_bytes(writer *out, const char *text, size_t length)
+{
+    if (out->to != NULL && length > 0)
+        memcpy(out->to + out->length, text, length);
+    out->length += length;
+}
+
+static void put(writer *out, const char *text)
+{
+    put_bytes(out, text, strlen(text));
+}
+
+static void put_stripped(writer *out, const char *text, bool left)
+{
+    size_t length = strlen(text);
+    tn_strip(&text, &length, left);
+    put_bytes(out, text, length);
+}
+
+static void put_options(writer *out, const tn_prompt_preset *preset, const tn_sample *sample)
+{
+    for (size_t i = 0; i < sample->option_count; i++) {
+        char letter = (char)('A' + i);
+        put(out, i == 0 ? preset->options : preset->option_join);
+        put(out, preset->mark[0]);
+        put_bytes(out, &letter, 1);
+        put(out, preset->mark[1]);
+        put_stripped(out, sample->options[i], true);
+        put(out, preset->option_end);
+    }
+}
+
+/* Returns where the pictures stand. */
+static size_t put_all(writer *out, const tn_prompt_preset *preset, const tn_sample *sample)
+{
+    if (preset->with_context && sample->context[0] != '\0') {
+        put_stripped(out, sample->context, true);
+        put(out, "\n");
+    }
+    put(out, preset->front);
+    size_t image_at = preset->image_inside ? out->length : 0;
+    put_stripped(out, sample->question, !(preset->keep_left && sample->image_count > 0));
+    put(out, preset->behind);
+    put_options(out, preset, sample);
+    put(out, preset->end);
+    return image_at;
+}
+
+tenebra_code tn_prompt_write(tn_prompt *prompt, const tn_prompt_preset *preset, const tn_sample *sample,
+                             tenebra_error *error)
+{
+    *prompt = (tn_prompt){ 0 };
+    writer size = { 0 };
+    put_all(&size, preset, sample);
+    writer out = { .to = malloc(size.length + 1) };
+    if (out.to == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for a prompt of %zu bytes", size.length);
+    size_t image_at = put_all(&out, preset, sample);
+    out.to[out.length] = '\0';
+    *prompt = (tn_prompt){ .text = out.to, .length = out.length, .image_at = image_at };
+    return TENEBRA_OK;
+}
+
+void tn_prompt_free(tn_prompt *prompt)
+{
+    free(prompt->text);
+    *prompt = (tn_prompt){ 0 };
+}
+
+static void put_answer(writer *out, const tn_prompt_preset *preset, const tn_sample *sample)
+{
+    put(out, preset->answer[0]);
+    put(out, sample->label);
+    put(out, preset->answer[1]);
+}
+
+char *tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error)
+{
+    writer size = { 0 };
+    put_answer(&size, preset, sample);
+    writer out = { .to = malloc(size.length + 1) };
+    if (out.to == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for an answer of %zu bytes", size.length);
+        return NULL;
+    }
+    put_answer(&out, preset, sample);
+    out.to[out.length] = '\0';
+    return out.to;
+}

@@ -1,0 +1,94 @@
+/* easy-VQA (Victor Zhou, 2019): {train,test}/questions.json, a list of [question, answer, number of the picture],
+ * and {train,test}/images/<number>.png. Open questions; the breakdown is by kind of answer. */
+#include "base/file.h"
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const tn_dataset_split splits[] = {
+    { .name = "train", .rows = { 38575 } },
+    { .name = "test", .aliases = { "dev", "val", "validation" }, .rows = { 9673 } },
+    { 0 },
+};
+
+/* yes-no, shape or colour. */
+static const char *kind_of(const char *answer)
+{
+    static const char *const kinds[][2] = { { "yes", "yes-no" },      { "no", "yes-no" },      { "circle", "shape" },
+                                            { "rectangle", "shape" }, { "triangle", "shape" } };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i][0], answer) == 0)
+            return kinds[i][1];
+    return "colour";
+}
+
+static const char *copy(tn_data *data, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    if (text == NULL || strlen(text) != json_string_length(value))
+        return NULL;
+    return tn_strings_copy(&data->strings, text, strlen(text));
+}
+
+static tenebra_code add_row(tn_data *data, const json_t *row, size_t number, const char *name, tenebra_error *error)
+{
+    static const char *const none[] = { NULL };
+    char where[256], text[64];
+    snprintf(where, sizeof where, "%.200s: row %zu", name, number);
+    const json_t *image = json_array_get(row, 2);
+    tn_sample sample = { .question = copy(data, json_array_get(row, 0)), .label = copy(data, json_array_get(row, 1)) };
+    if (json_array_size(row) != 3 || sample.question == NULL || sample.label == NULL || sample.label[0] == '\0' ||
+        !json_is_integer(image) || json_integer_value(image) < 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "must be [question, answer, number of the picture]");
+    snprintf(text, sizeof text, "%s-%zu", data->split->name, number);
+    sample.id = tn_strings_copy(&data->strings, text, strlen(text));
+    if (sample.id == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the row");
+    sample.domain = "shapes";
+    sample.topic = sample.category = kind_of(sample.label);
+    snprintf(text, sizeof text, "%s/images/%lld.png", data->split->name, (long long)json_integer_value(image));
+    TN_TRY(tn_data_picture(data, text, none, &sample, where, error));
+    return tn_data_add(data, &sample, where, error);
+}
+
+static tenebra_code add_rows(tn_data *data, const json_t *list, const char *name, tenebra_error *error)
+{
+    if (!json_is_array(list))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not a list of questions");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        TN_TRY(add_row(data, json_array_get(list, i), i, name, error));
+    return TENEBRA_OK;
+}
+
+static tenebra_code parse(tn_data *data, const void *bytes, size_t length, const char *name, tenebra_error *error)
+{
+    json_t *list = tn_json_parse(bytes, length, name, error);
+    if (list == NULL)
+        return error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+    tenebra_code code = add_rows(data, list, name, error);
+    json_decref(list);
+    return code;
+}
+
+static tenebra_code read(tn_data *data, tenebra_error *error)
+{
+    char name[64];
+    const char *const paths[] = { name, NULL };
+    const char *path;
+    tn_file file;
+    snprintf(name, sizeof name, "%s/questions.json", data->split->name);
+    TN_TRY(tn_data_locate(data, paths, &path, error));
+    TN_TRY(tn_file_map_limited(&file, path, TN_DATA_FILE_LIMIT, error));
+    tenebra_code code = parse(data, file.data, file.size, path, error);
+    tn_file_unmap(&file);
+    return code;
+}
+
+const tn_dataset tn_dataset_easy_vqa = {
+    .name = "easy-vqa",
+    .summary = "easy-VQA: {train,test}/questions.json and images/; one shape a picture, open questions",
+    .splits = splits,
+    .read = read,
+    .parse = parse,
+};

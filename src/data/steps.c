@@ -1,0 +1,85 @@
+#include "base/checked.h"
+#include "data/sample.h"
+#include "data/strings.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEP_LIMIT = 1 << 30 };
+
+/* Pieces between ". ", counted; with `starts`, their starts are noted and each is ended by a zero. */
+static size_t cut_pieces(char *text, char **starts)
+{
+    size_t count = 0;
+    for (char *at = text, *cut; at != NULL; at = cut) {
+        cut = strstr(at, ". ");
+        if (cut == NULL && at[0] == '\0')
+            break; /* an empty last piece */
+        if (starts != NULL)
+            starts[count] = at;
+        count++;
+        if (cut != NULL) {
+            if (starts != NULL)
+                *cut = '\0';
+            cut += 2;
+        }
+    }
+    return count;
+}
+
+/* Joins runs of neighbours: the zero in front of each piece but the first of a run becomes '.' again. The text
+ * was cut in place, so all that changes is where pieces end. */
+static size_t join_runs(char **starts, size_t count, size_t groups)
+{
+    if (groups == 0 || count <= groups)
+        return count;
+    size_t size = count / groups, longer = count % groups, next = 0;
+    for (size_t group = 0; group < groups; group++) {
+        size_t run = size + (group < longer);
+        char *start = starts[next];
+        for (size_t i = 1; i < run; i++)
+            starts[next + i][-2] = '.';
+        starts[group] = start;
+        next += run;
+    }
+    return groups;
+}
+
+tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t groups, tenebra_error *error)
+{
+    *steps = (tn_steps){ 0 };
+    size_t length = strlen(rationale);
+    if (length > STEP_LIMIT)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "rationale", "has %zu bytes; at most 2^30 can be cut", length);
+    char *flat = malloc(length + 1);
+    if (flat == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "rationale", "no memory for %zu bytes of steps", length);
+    for (size_t i = 0; i <= length; i++)
+        flat[i] = rationale[i] == '\n' ? ' ' : rationale[i];
+    const char *inside = flat;
+    tn_strip(&inside, &length, true);
+    memmove(flat, inside, length);
+    flat[length] = '\0';
+
+    /* One block: the list, then the text that it points into. */
+    size_t count = cut_pieces(flat, NULL);
+    char **starts = malloc((count + 1) * sizeof *starts + length + 1);
+    if (starts == NULL) {
+        free(flat);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "rationale", "no memory for %zu steps", count);
+    }
+    char *text = (char *)(starts + count + 1);
+    memcpy(text, flat, length + 1);
+    free(flat);
+    cut_pieces(text, starts);
+    *steps = (tn_steps){ .items = (const char *const *)starts, .count = join_runs(starts, count, groups),
+                         .memory = starts };
+    return TENEBRA_OK;
+}
+
+void tn_steps_free(tn_steps *steps)
+{
+    free(steps->memory);
+    *steps = (tn_steps){ 0 };
+}
