@@ -1,0 +1,354 @@
+#include "train/config.h"
+
+#include "base/checked.h"
+#include "reason/method.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------- finding -- */
+
+/* Whether `word` stands in " word word ". */
+static bool is_listed(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = strstr(list, word); at != NULL && length > 0; at = strstr(at + 1, word))
+        if (at > list && at[-1] == ' ' && at[length] == ' ')
+            return true;
+    return false;
+}
+
+static const tn_train_key *find_key(const char *name)
+{
+    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++)
+        if (strcmp(key->name, name) == 0 || is_listed(key->aliases, name))
+            return key;
+    return NULL;
+}
+
+/* "k_select" and "k-select" are one name. */
+static bool is_same_name(const char *a, const char *b)
+{
+    for (; *a != '\0' && *b != '\0'; a++, b++)
+        if (*a != *b && !((*a == '_' || *a == '-') && (*b == '_' || *b == '-')))
+            return false;
+    return *a == *b;
+}
+
+static const tn_method *find_method(const char *name)
+{
+    for (size_t i = 0; tn_methods[i] != NULL; i++)
+        if (is_same_name(tn_methods[i]->name, name))
+            return tn_methods[i];
+    return NULL;
+}
+
+/* The option of some method under this name; options of the same name mean the same in all. */
+static const tenebra_option *find_option(const tn_method *method, const char *name)
+{
+    for (const tenebra_option *option = method->options; option->name != NULL; option++)
+        if (is_same_name(option->name, name))
+            return option;
+    return NULL;
+}
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 40 };
+    size_t row[LONGEST + 1], n = strlen(b);
+    if (n > LONGEST || strlen(a) > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = tn_min(changed, tn_min(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[n];
+}
+
+static void nearest_of_list(const char *name, const char *list, size_t *best, char *out, size_t size)
+{
+    for (const char *at = list; *at != '\0';) {
+        char word[64];
+        size_t length = strcspn(at, " ");
+        if (length > 0 && length < sizeof word) {
+            memcpy(word, at, length);
+            word[length] = '\0';
+            size_t distance = edit_distance(name, word);
+            if (distance < *best) {
+                *best = distance;
+                size_t kept = tn_min(length, size - 1);
+                memcpy(out, word, kept);
+                out[kept] = '\0';
+            }
+        }
+        at += length + (at[length] == ' ');
+    }
+}
+
+static tenebra_code unknown_key(const tn_yaml_entry *entry, const tn_method *method, const char *where, tenebra_error *error)
+{
+    char nearest[64] = "";
+    size_t best = tn_max(3, strlen(entry->key) / 2);
+    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++) {
+        nearest_of_list(entry->key, key->name, &best, nearest, sizeof nearest);
+        nearest_of_list(entry->key, key->aliases, &best, nearest, sizeof nearest);
+    }
+    for (const tenebra_option *option = method ? method->options : NULL; option && option->name != NULL; option++)
+        nearest_of_list(entry->key, option->name, &best, nearest, sizeof nearest);
+    for (const tn_train_unused *unused = tn_train_unused_keys; unused->name != NULL; unused++)
+        nearest_of_list(entry->key, unused->name, &best, nearest, sizeof nearest);
+    const char *front = nearest[0] != '\0' ? "; did you mean '" : "", *behind = nearest[0] != '\0' ? "'?" : "";
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "there is no key '%s'%s%s%s (tenebra train --keys lists all)",
+                   entry->key, front, nearest, behind);
+}
+
+/* -------------------------------------------------------------- values -- */
+
+static tenebra_code wrong_value(const char *where, const char *name, const char *value, const char *sentence,
+                                tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: '%.100s' %s", name, value, sentence);
+}
+
+static bool read_bool(const char *text, bool *value)
+{
+    static const char *const words[2][7] = { { "false", "False", "FALSE", "no", "No", "off", "0" },
+                                             { "true", "True", "TRUE", "yes", "Yes", "on", "1" } };
+    for (size_t side = 0; side < 2; side++) {
+        for (size_t i = 0; i < 7; i++) {
+            if (strcmp(text, words[side][i]) == 0) {
+                *value = side == 1;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool read_choice(const char *words, const char *text, size_t *value)
+{
+    size_t index = 0, length = strlen(text);
+    for (const char *word = words;; index++) {
+        size_t size = strcspn(word, "|");
+        if (size == length && strncmp(word, text, size) == 0) {
+            *value = index;
+            return true;
+        }
+        if (word[size] == '\0')
+            return false;
+        word += size + 1;
+    }
+}
+
+static tenebra_code read_number(const tn_train_key *key, const char *name, const char *text, double *value,
+                                const char *where, tenebra_error *error)
+{
+    char *end, sentence[100];
+    errno = 0;
+    double number = strtod(text, &end);
+    if (end == text || *end != '\0' || errno != 0 || !isfinite(number))
+        return wrong_value(where, name, text, "is not a number", error);
+    if (key->kind == TN_KEY_SIZE && number != floor(number))
+        return wrong_value(where, name, text, "is not a whole number", error);
+    if (!(number >= key->minimum && number <= key->maximum)) {
+        snprintf(sentence, sizeof sentence, "must lie between %.15g and %.15g", key->minimum, key->maximum);
+        return wrong_value(where, name, text, sentence, error);
+    }
+    *value = number;
+    return TENEBRA_OK;
+}
+
+static tenebra_code set_value(tn_train_config *config, const tn_train_key *key, const char *name, const char *text,
+                              const char *where, tenebra_error *error)
+{
+    void *target = (char *)config + key->offset;
+    char sentence[100];
+    double number = 0;
+    switch (key->kind) {
+    case TN_KEY_TEXT:
+        *(const char **)target = text;
+        return TENEBRA_OK;
+    case TN_KEY_BOOL:
+        return read_bool(text, target) ? TENEBRA_OK : wrong_value(where, name, text, "is neither true nor false", error);
+    case TN_KEY_CHOICE:
+        snprintf(sentence, sizeof sentence, "is none of %s", key->words);
+        return read_choice(key->words, text, target) ? TENEBRA_OK : wrong_value(where, name, text, sentence, error);
+    default:
+        TN_TRY(read_number(key, name, text, &number, where, error));
+        if (key->kind == TN_KEY_SIZE)
+            *(size_t *)target = (size_t)number;
+        else
+            *(double *)target = number;
+        return TENEBRA_OK;
+    }
+}
+
+/* ------------------------------------------------------------- reading -- */
+
+static tenebra_code set_defaults(tn_train_config *config, tenebra_error *error)
+{
+    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++)
+        if (key->value != NULL)
+            TN_TRY(set_value(config, key, key->name, key->value, "defaults", error));
+    return TENEBRA_OK;
+}
+
+/* "file, line 3", or the override itself. */
+static void name_place(const char *path, const tn_yaml_entry *entry, char *where, size_t size)
+{
+    if (entry->line > 0)
+        snprintf(where, size, "%.150s, line %zu", path, entry->line);
+    else
+        snprintf(where, size, "--set %.150s", entry->key);
+}
+
+static void add_note(tn_train_config *config, const char *note)
+{
+    for (size_t i = 0; i < config->note_count; i++)
+        if (config->notes[i] == note)
+            return;
+    if (config->note_count < TN_TRAIN_NOTES_MAX)
+        config->notes[config->note_count++] = note;
+}
+
+/* A key that is a method's name, or one of the switches: true chooses. *taken tells whether it was one. */
+static tenebra_code take_switch(tn_train_config *config, const tn_yaml_entry *entry, const char *where, bool *taken,
+                                tenebra_error *error)
+{
+    const tn_train_switch *row = tn_train_switches;
+    while (row->name != NULL && strcmp(row->name, entry->key) != 0)
+        row++;
+    const tn_method *method = row->name == NULL ? find_method(entry->key) : NULL;
+    bool on = false;
+    *taken = row->name != NULL || method != NULL;
+    if (!*taken)
+        return TENEBRA_OK;
+    if (!read_bool(entry->value, &on))
+        return wrong_value(where, entry->key, entry->value, "is neither true nor false", error);
+    if (!on)
+        return TENEBRA_OK;
+    config->latents_off |= row->name != NULL && row->latents_off;
+    const char *chosen = method != NULL ? method->name : row->method;
+    if (chosen != NULL && config->method != NULL && strcmp(config->method, chosen) != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s' is true, and so is the choice of the method '%s'",
+                       entry->key, config->method);
+    if (chosen != NULL)
+        config->method = chosen;
+    return TENEBRA_OK;
+}
+
+static tenebra_code take_setting(tn_train_config *config, const tn_method *method, const tn_yaml_entry *entry,
+                                 const char *where, tenebra_error *error)
+{
+    const tenebra_option *option = method ? find_option(method, entry->key) : NULL;
+    for (const tn_train_unused *unused = tn_train_unused_keys; option == NULL && unused->name != NULL; unused++) {
+        if (strcmp(unused->name, entry->key) == 0) {
+            add_note(config, unused->note);
+            return TENEBRA_OK;
+        }
+    }
+    if (option == NULL)
+        return unknown_key(entry, method, where, error);
+    if (config->setting_count == TN_TRAIN_SETTINGS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "more than %d options of a method", TN_TRAIN_SETTINGS_MAX);
+    config->settings[config->setting_count++] = (tenebra_setting){ option->name, entry->value };
+    return TENEBRA_OK;
+}
+
+/* The keys of the table and the switches first: they decide which options of methods are keys. */
+static tenebra_code take_entries(tn_train_config *config, const char *path, bool *left, tenebra_error *error)
+{
+    char where[200];
+    for (size_t i = 0; i < config->yaml.count; i++) {
+        const tn_yaml_entry *entry = &config->yaml.entries[i];
+        const tn_train_key *key = find_key(entry->key);
+        name_place(path, entry, where, sizeof where);
+        bool taken = key != NULL;
+        if (key != NULL && !entry->null) {
+            TN_TRY(set_value(config, key, entry->key, entry->value, where, error));
+            config->tuning_given |= key->offset == offsetof(tn_train_config, tuning);
+            config->freeze_vision_given |= key->offset == offsetof(tn_train_config, freeze_vision);
+        } else if (key == NULL && !entry->null) {
+            TN_TRY(take_switch(config, entry, where, &taken, error));
+        }
+        left[i] = !taken;
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
+{
+    if (config->schedule == TN_SCHEDULE_COSINE + 1) /* the other name of constant */
+        config->schedule = TN_SCHEDULE_CONSTANT;
+    if (!config->tuning_given)
+        config->tuning = config->shape != NULL ? TN_TUNE_FULL : TN_TUNE_LORA;
+    if (!config->freeze_vision_given)
+        config->freeze_vision = config->shape == NULL;
+    if (config->load_model != NULL)
+        config->model = config->load_model;
+    if (config->output != NULL || config->save_path == NULL)
+        return TENEBRA_OK;
+    const char *name = config->name != NULL ? config->name : "run";
+    size_t size = strlen(config->save_path) + strlen(name) + 2;
+    config->joined_output = malloc(size);
+    if (config->joined_output == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "output", "no memory");
+    snprintf(config->joined_output, size, "%s/%s", config->save_path, name);
+    config->output = config->joined_output;
+    return TENEBRA_OK;
+}
+
+static tenebra_code interpret(tn_train_config *config, const char *path, bool *left, tenebra_error *error)
+{
+    char where[200];
+    TN_TRY(set_defaults(config, error));
+    TN_TRY(take_entries(config, path, left, error));
+    if (config->method == NULL)
+        config->method = tn_train_default_method;
+    const tn_method *method = find_method(config->method);
+    if (method == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'; tenebra run --help lists them",
+                       config->method);
+    config->method = method->name;
+    for (size_t i = 0; i < config->yaml.count; i++) {
+        name_place(path, &config->yaml.entries[i], where, sizeof where);
+        if (left[i])
+            TN_TRY(take_setting(config, method, &config->yaml.entries[i], where, error));
+    }
+    return find_defaults(config, error);
+}
+
+tenebra_code tn_train_config_read(tn_train_config *config, const char *path, const char *const *overrides,
+                                  size_t override_count, tenebra_error *error)
+{
+    *config = (tn_train_config){ 0 };
+    tenebra_code code = path != NULL ? tn_yaml_read(&config->yaml, path, error) : TENEBRA_OK;
+    for (size_t i = 0; i < override_count && code == TENEBRA_OK; i++)
+        code = tn_yaml_set(&config->yaml, overrides[i], error);
+    bool *left = calloc(config->yaml.count + 1, sizeof *left);
+    if (code == TENEBRA_OK && left == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, "configuration", "no memory");
+    if (code == TENEBRA_OK)
+        code = interpret(config, path ? path : "", left, error);
+    free(left);
+    if (code != TENEBRA_OK)
+        tn_train_config_free(config);
+    return code;
+}
+
+void tn_train_config_free(tn_train_config *config)
+{
+    tn_yaml_free(&config->yaml);
+    free(config->joined_output);
+    *config = (tn_train_config){ 0 };
+}

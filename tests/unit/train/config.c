@@ -1,0 +1,182 @@
+/* Configuration files: those of other trainers unchanged, own keys, and mistakes. */
+#include "train/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char authors[] = "project: ivtlr\nsave_path: /path\nname: m3cot_IVTLR\n\nepochs_per_stage: 4\nmax_latent_stage: 5\n"
+                              "pad_latent_to_max: True\n\nload_model_path: None\nseed: 0\nresume: 0\nbf16: True\n"
+                              "batch_size_training: 2\ndebug: False\ngradient_accumulation_steps: 8\nnum_epochs: 16\n"
+                              "lr: !!float \"4e-5\"";
+
+static const char latent_text[] =
+    "# need 4 gpus\nproject: coconut\nsave_path: somewhere\nname: gsm\nlocal: True\nlocal_path: /x\nonly_eval: False\n"
+    "coconut: True\nspecial_token: False\ncot: False\nno_thoughts: False\nno_cot: False\nc_thought: 2\nepochs_per_stage: 3\n"
+    "max_latent_stage: 3\npad_latent_to_max: True\nsave_only_improve: False\nuniform_prob: 0.3\nmodel_id: gpt2\n"
+    "load_model_path: None\nseed: 7\nresume: 3\nbf16: False\ntrain_path: data/t.json\nval_path: data/v.json\n"
+    "reset_optimizer: True\nbatch_size_training: 32\ndebug: False\ngradient_accumulation_steps: 1\nnum_epochs: 25\n"
+    "lr: !!float \"1e-4\"\nweight_decay: 0.01\n";
+
+/* Reads `text` through a file, as users do. */
+static tenebra_code read_text(tn_train_config *config, const char *text, const char *const *overrides, size_t count,
+                              tenebra_error *error)
+{
+    char path[] = "/tmp/tenebra-config-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    assert_int_equal(write(descriptor, text, strlen(text)), strlen(text));
+    close(descriptor);
+    tenebra_code code = tn_train_config_read(config, path, overrides, count, error);
+    unlink(path);
+    return code;
+}
+
+static void expect_mistake(const char *text, const char *where, const char *sentence)
+{
+    tn_train_config config;
+    tenebra_error error = { 0 };
+    assert_int_not_equal(read_text(&config, text, NULL, 0, &error), TENEBRA_OK);
+    if (strstr(error.sentence, sentence) == NULL || strstr(error.where, where) == NULL)
+        fail_msg("'%s' gave: %s: %s", text, error.where, error.sentence);
+    assert_int_equal(config.yaml.count, 0);
+}
+
+static void test_authors_file(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    assert_int_equal(read_text(&config, authors, NULL, 0, NULL), TENEBRA_OK);
+    assert_string_equal(config.method, "ivt-lr");
+    assert_string_equal(config.output, "/path/m3cot_IVTLR");
+    assert_null(config.model);
+    assert_true(config.bf16);
+    assert_true(config.lr == 4e-5);
+    assert_int_equal(config.batch_size, 2);
+    assert_int_equal(config.accumulation, 8);
+    assert_int_equal(config.max_latent_stage, 5);
+    assert_int_equal(config.tuning, TN_TUNE_LORA);
+    assert_int_equal(config.lora_rank, 64);
+    assert_true(config.max_grad_norm == 0.7);
+    assert_int_equal(config.note_count, 2);
+    tn_train_config_free(&config);
+}
+
+static void test_latent_text_file(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    assert_int_equal(read_text(&config, latent_text, NULL, 0, NULL), TENEBRA_OK);
+    assert_string_equal(config.method, "coconut");
+    assert_string_equal(config.model, "gpt2");
+    assert_string_equal(config.data, "data/t.json");
+    assert_string_equal(config.validation, "data/v.json");
+    assert_true(config.reset_optimizer);
+    assert_true(config.uniform_prob == 0.3);
+    assert_int_equal(config.thoughts, 2);
+    assert_int_equal(config.first_epoch, 3);
+    assert_int_equal(config.seed, 7);
+    tn_train_config_free(&config);
+}
+
+static void test_own_keys_and_overrides(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    const char *const overrides[] = { "lr=1e-3", "shape=tiny", "k_select=8", "lora_rank=4" };
+    assert_int_equal(read_text(&config, "lr: 5\nmethod: ivt_lr\nlora_target: [q_proj, v_proj]\norder: text-first\n"
+                                        "lora_rank: 9\nlr_scheduler_type: cosine\nimage_max_pixels: 1000\n",
+                               overrides, 4, NULL), TENEBRA_OK);
+    assert_true(config.lr == 1e-3);
+    assert_string_equal(config.shape, "tiny");
+    assert_int_equal(config.tuning, TN_TUNE_FULL);
+    assert_false(config.freeze_vision);
+    assert_int_equal(config.lora_rank, 4);
+    assert_string_equal(config.lora_target, "q_proj,v_proj");
+    assert_int_equal(config.schedule, TN_SCHEDULE_COSINE);
+    assert_int_equal(config.setting_count, 2);
+    assert_string_equal(config.settings[0].name, "order");
+    assert_string_equal(config.settings[1].name, "k-select");
+    assert_string_equal(config.settings[1].value, "8");
+    tn_train_config_free(&config);
+    assert_int_equal(tn_train_config_read(&config, NULL, overrides, 4, NULL), TENEBRA_OK);
+    tn_train_config_free(&config);
+}
+
+static void test_switches(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    assert_int_equal(read_text(&config, "cot: true\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_string_equal(config.method, "cot");
+    tn_train_config_free(&config);
+    assert_int_equal(read_text(&config, "coconut: True\nno_thoughts: True\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_true(config.latents_off);
+    tn_train_config_free(&config);
+    assert_int_equal(read_text(&config, "no_cot: True\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_string_equal(config.method, "direct");
+    tn_train_config_free(&config);
+    expect_mistake("cot: True\ncoconut: True\n", "line 2", "choice of the method");
+}
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    expect_mistake("seed: 1\nbatch_sise: 3\n", "line 2", "did you mean 'batch_size'");
+    expect_mistake("epochs_per_stag: 3\n", "line 1", "did you mean 'epochs_per_stage'");
+    expect_mistake("qqqqqqqqqqq: 3\n", "line 1", "there is no key 'qqqqqqqqqqq' (");
+    expect_mistake("lr: fast\n", "line 1", "is not a number");
+    expect_mistake("lr: -1\n", "line 1", "must lie between");
+    expect_mistake("lr: .nan\n", "line 1", "is not a number");
+    expect_mistake("batch_size: 1.5\n", "line 1", "whole number");
+    expect_mistake("bf16: maybe\n", "line 1", "neither true nor false");
+    expect_mistake("lr_scheduler_type: zigzag\n", "line 1", "is none of constant|linear");
+    expect_mistake("method: telepathy\n", "method", "no method 'telepathy'");
+    expect_mistake("seed: 1\nlr: 2\nseed: 2\n", "", "line 3: 'seed' stands in line 1 already");
+    expect_mistake("a:\n  b: 1\n", "", "nested");
+    expect_mistake("a: [[1]]\n", "", "line 1: a list may only stand");
+    expect_mistake("a: &x 1\nb: *x\n", "", "aliases");
+    expect_mistake("- 1\n", "", "a list may only stand behind a key");
+    expect_mistake("just words\n", "", "key: value");
+    expect_mistake("lr: \"4e-5\n", "", "is not YAML");
+    expect_mistake("seed: 1\n---\nseed: 2\n", "", "second document");
+}
+
+static void test_comparison(void **state)
+{
+    (void)state;
+    tn_train_config one, other;
+    tenebra_error error;
+    const char *const changes[] = { "lr=1", "save_steps=3", "order=text-first" };
+    assert_int_equal(read_text(&one, authors, NULL, 0, NULL), TENEBRA_OK);
+    json_t *saved = tn_train_config_json(&one);
+    assert_non_null(saved);
+    assert_int_equal(tn_train_config_compare(&one, saved, "here", &error), TENEBRA_OK);
+    assert_int_equal(read_text(&other, authors, changes + 1, 1, NULL), TENEBRA_OK);
+    assert_int_equal(tn_train_config_compare(&other, saved, "here", &error), TENEBRA_OK);
+    tn_train_config_free(&other);
+    assert_int_equal(read_text(&other, authors, changes, 1, NULL), TENEBRA_OK);
+    assert_int_equal(tn_train_config_compare(&other, saved, "here", &error), TENEBRA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.sentence, "'lr: "));
+    tn_train_config_free(&other);
+    assert_int_equal(read_text(&other, authors, changes + 2, 1, NULL), TENEBRA_OK);
+    assert_int_equal(tn_train_config_compare(&other, saved, "here", &error), TENEBRA_ERROR_MISMATCH);
+    tn_train_config_free(&other);
+    json_decref(saved);
+    tn_train_config_free(&one);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_authors_file), cmocka_unit_test(test_latent_text_file),
+        cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comparison),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
