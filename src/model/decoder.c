@@ -2,6 +2,8 @@
  * Source: arXiv:2409.12191 (Qwen2-VL) and arXiv:2407.10671 (Qwen2); M-RoPE: the former, section 2.1. */
 #include "model/network.h"
 
+#include "base/checked.h"
+
 #include <string.h>
 
 /* cos and sin [T, D/2]. Frequency i turns with the axis that its section names; the angle is a float
@@ -46,70 +48,160 @@ static void collect_tap(const tn_decoder_config *config, const tn_span_tap *tap,
         tap->each(tap->user, layer, rows);
 }
 
-/* What all layers of one span share. */
-typedef struct span_state {
+/* What all layers of one forward share. While recording it lives in the arena: the backward may ask again. */
+typedef struct run_state {
+    const tn_decoder *decoder;
     tn_rope rope;
-    size_t start;
-    const tn_span_tap *tap;
-    tn_real *tap_rows; /* [H, count] */
-} span_state;
+    const tn_sequence *sequences;
+    size_t count;
+    tn_real *tap_rows; /* [H, keys of the largest tap] */
+} run_state;
 
-static tn_tensor attend(tn_ops *ops, const tn_decoder *decoder, const tn_decoder_layer *layer, tn_tensor x,
-                        tn_keys *keys, const span_state *span)
+typedef struct layer_job {
+    const run_state *run;
+    size_t layer;
+} layer_job;
+
+static tn_tensor project(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
-    const tn_decoder_config *config = &decoder->config;
-    tn_tensor q = tn_op_linear(ops, x, &layer->q, &layer->q_bias);
-    tn_tensor k = tn_op_linear(ops, x, &layer->k, &layer->k_bias);
-    tn_tensor v = tn_op_linear(ops, x, &layer->v, &layer->v_bias);
-    q = tn_op_rope(ops, q, &span->rope, config->num_attention_heads);
-    k = tn_op_rope(ops, k, &span->rope, config->num_key_value_heads);
-    tn_op_store(ops, keys, span->start, k, v);
+    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w);
+}
+
+/* Attention of one sequence: q, k, v are its rows. */
+static tn_tensor attend_sequence(tn_ops *ops, const layer_job *job, const tn_sequence *sequence, tn_tensor q,
+                                 tn_tensor k, tn_tensor v, bool again)
+{
+    const tn_decoder_config *config = &job->run->decoder->config;
+    const tn_keys *keys = &sequence->cache[job->layer];
+    const tn_span_tap *wanted = again ? NULL : sequence->tap;
     tn_tap tap = { 0 };
-    if (span->tap != NULL)
-        tap = (tn_tap){ span->tap->query, span->tap->keys, span->tap->count, span->tap_rows };
+    tn_op_store(ops, keys, sequence->start, k, v);
+    if (wanted != NULL)
+        tap = (tn_tap){ wanted->query, wanted->keys, wanted->count, job->run->tap_rows };
     tn_attention shape = { .heads = config->num_attention_heads,
                            .kv_heads = config->num_key_value_heads,
                            .head_dim = config->head_dim,
                            .causal = true,
-                           .start = span->start,
-                           .tap = span->tap ? &tap : NULL };
+                           .start = sequence->start,
+                           .tap = wanted ? &tap : NULL };
     tn_tensor mixed = tn_op_attention(ops, q, keys, &shape);
-    return tn_op_linear(ops, mixed, &layer->o, NULL);
+    if (wanted != NULL && ops->failure.code == TENEBRA_OK)
+        collect_tap(config, wanted, job->run->tap_rows, job->layer);
+    return mixed;
+}
+
+static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool again)
+{
+    const run_state *run = job->run;
+    const tn_decoder_config *config = &run->decoder->config;
+    const tn_decoder_layer *layer = &run->decoder->layers[job->layer];
+    tn_tensor q = project(ops, x, &layer->q, &layer->q_bias);
+    tn_tensor k = project(ops, x, &layer->k, &layer->k_bias);
+    tn_tensor v = project(ops, x, &layer->v, &layer->v_bias);
+    q = tn_op_rope(ops, q, &run->rope, config->num_attention_heads);
+    k = tn_op_rope(ops, k, &run->rope, config->num_key_value_heads);
+    tn_tensor *mixed = tn_arena_take(ops->arena, run->count, sizeof *mixed);
+    if (mixed == NULL)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "attention", "the working memory is full");
+    size_t row = 0;
+    for (size_t s = 0; s < run->count && ops->failure.code == TENEBRA_OK; s++) {
+        const tn_sequence *sequence = &run->sequences[s];
+        mixed[s] = attend_sequence(ops, job, sequence, tn_op_rows(ops, q, row, sequence->count),
+                                   tn_op_rows(ops, k, row, sequence->count), tn_op_rows(ops, v, row, sequence->count),
+                                   again);
+        row += sequence->count;
+    }
+    return project(ops, tn_op_join(ops, mixed, run->count), &layer->o, NULL);
 }
 
 static tn_tensor feed_forward(tn_ops *ops, const tn_decoder_layer *layer, tn_tensor x)
 {
-    tn_tensor gate = tn_op_linear(ops, x, &layer->gate, NULL);
-    tn_tensor up = tn_op_linear(ops, x, &layer->up, NULL);
-    return tn_op_linear(ops, tn_op_swiglu(ops, gate, up), &layer->down, NULL);
+    tn_tensor gate = project(ops, x, &layer->gate, NULL);
+    tn_tensor up = project(ops, x, &layer->up, NULL);
+    return project(ops, tn_op_swiglu(ops, gate, up), &layer->down, NULL);
+}
+
+static tn_tensor run_layer(tn_ops *ops, tn_tensor x, const void *argument, bool again)
+{
+    const layer_job *job = argument;
+    const tn_decoder *decoder = job->run->decoder;
+    const tn_decoder_layer *layer = &decoder->layers[job->layer];
+    tn_tensor normed = tn_op_rms_norm(ops, x, &layer->input_norm, decoder->config.rms_norm_eps);
+    x = tn_op_add(ops, x, attend(ops, job, normed, again));
+    normed = tn_op_rms_norm(ops, x, &layer->post_attention_norm, decoder->config.rms_norm_eps);
+    return tn_op_add(ops, x, feed_forward(ops, layer, normed));
+}
+
+/* Whether something inside of the layer has a gradient. */
+static bool is_trained(const tn_decoder_layer *layer)
+{
+    const tn_weight *const weights[] = { &layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down };
+    const tn_vector *const vectors[] = { &layer->input_norm, &layer->post_attention_norm, &layer->q_bias, &layer->k_bias,
+                                         &layer->v_bias };
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        if (weights[i]->grad != NULL)
+            return true;
+        for (const tn_lora *lora = weights[i]->lora; lora != NULL; lora = lora->next)
+            if (lora->a.grad != NULL || lora->b.grad != NULL)
+                return true;
+    }
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        if (vectors[i]->grad != NULL)
+            return true;
+    return false;
+}
+
+/* The state and its jobs, one a layer, in the arena; NULL on failure. */
+static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
+                          const tn_sequence *sequences, size_t count)
+{
+    const tn_decoder_config *config = &decoder->config;
+    size_t rows = 0, keys = 0;
+    for (size_t s = 0; s < count; s++) {
+        rows += sequences[s].count;
+        keys = tn_max(keys, sequences[s].tap ? sequences[s].tap->count : 0);
+    }
+    if (ops->failure.code == TENEBRA_OK && (x.data == NULL || rows != x.rows))
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "decoder", "%zu sequences have %zu rows, x has %zu", count, rows, x.rows);
+    if (ops->failure.code != TENEBRA_OK)
+        return NULL;
+    run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
+    tn_sequence *copy = tn_arena_take(ops->arena, count, sizeof *copy);
+    layer_job *jobs = tn_arena_take(ops->arena, config->num_hidden_layers, sizeof *jobs);
+    tn_real *tap_rows = tn_arena_take(ops->arena, config->num_attention_heads * keys, sizeof *tap_rows);
+    if (run == NULL || copy == NULL || jobs == NULL || tap_rows == NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "decoder", "the working memory is full");
+        return NULL;
+    }
+    memcpy(copy, sequences, count * sizeof *copy);
+    *run = (run_state){ decoder, rope_of_span(ops, config, positions, x.rows), copy, count, tap_rows };
+    for (size_t s = 0; s < count; s++)
+        if (sequences[s].tap != NULL)
+            memset(sequences[s].tap->mean, 0, sequences[s].tap->count * sizeof *sequences[s].tap->mean);
+    for (size_t l = 0; l < config->num_hidden_layers; l++)
+        jobs[l] = (layer_job){ run, l };
+    return jobs;
+}
+
+tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
+                         const tn_sequence *sequences, size_t count)
+{
+    layer_job *jobs = prepare(ops, decoder, x, positions, sequences, count);
+    for (size_t l = 0; l < decoder->config.num_hidden_layers && tn_ops_proceed(ops); l++) {
+        size_t mark = tn_ops_mark(ops);
+        tn_op_watch(ops, "decoder.layer", l, x);
+        x = tn_op_checkpoint(ops, x, run_layer, &jobs[l], is_trained(&decoder->layers[l]));
+        tn_ops_release(ops, mark);
+    }
+    return ops->failure.code == TENEBRA_OK ? x : (tn_tensor){ 0 };
 }
 
 tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x,
                              const tn_position *positions, tn_keys *cache, size_t start,
                              const tn_span_tap *tap)
 {
-    const tn_decoder_config *config = &decoder->config;
-    span_state span = { .rope = rope_of_span(ops, config, positions, x.rows), .start = start, .tap = tap };
-    if (tap != NULL) {
-        span.tap_rows = tn_arena_take(ops->arena, config->num_attention_heads * tap->count,
-                                      sizeof *span.tap_rows);
-        if (span.tap_rows == NULL)
-            tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "tap", "the working memory is full");
-        memset(tap->mean, 0, tap->count * sizeof *tap->mean);
-    }
-    for (size_t l = 0; l < config->num_hidden_layers && tn_ops_proceed(ops); l++) {
-        const tn_decoder_layer *layer = &decoder->layers[l];
-        size_t mark = tn_ops_mark(ops);
-        tn_op_watch(ops, "decoder.layer", l, x);
-        tn_tensor normed = tn_op_rms_norm(ops, x, &layer->input_norm, config->rms_norm_eps);
-        x = tn_op_add(ops, x, attend(ops, decoder, layer, normed, &cache[l], &span));
-        normed = tn_op_rms_norm(ops, x, &layer->post_attention_norm, config->rms_norm_eps);
-        x = tn_op_add(ops, x, feed_forward(ops, layer, normed));
-        if (tap != NULL && ops->failure.code == TENEBRA_OK)
-            collect_tap(config, tap, span.tap_rows, l);
-        tn_ops_release(ops, mark);
-    }
-    return ops->failure.code == TENEBRA_OK ? x : (tn_tensor){ 0 };
+    tn_sequence alone = { x.rows, start, cache, tap };
+    return tn_decoder_run(ops, decoder, x, positions, &alone, 1);
 }
 
 tn_tensor tn_decoder_norm(tn_ops *ops, const tn_decoder *decoder, tn_tensor x)
@@ -119,5 +211,5 @@ tn_tensor tn_decoder_norm(tn_ops *ops, const tn_decoder *decoder, tn_tensor x)
 
 tn_tensor tn_decoder_logits(tn_ops *ops, const tn_decoder *decoder, tn_tensor normed)
 {
-    return tn_op_linear(ops, normed, &decoder->head, NULL);
+    return project(ops, normed, &decoder->head, NULL);
 }

@@ -52,9 +52,21 @@ typedef struct tn_span_tap {
     void *user;
 } tn_span_tap;
 
-/* Runs rows x [T, C] that follow `start` cached rows through all layers, appending to
- * `cache` [L]. positions [T]. Returns [T, C] BEFORE the final norm. tap may be NULL.
+/* One of several sequences whose rows run together: its `count` rows follow `start` rows of its own cache. */
+typedef struct tn_sequence {
+    size_t count, start;
+    tn_keys *cache;         /* [L]; no two sequences share rows of one         */
+    const tn_span_tap *tap; /* or NULL; the query counts in this sequence      */
+} tn_sequence;
+
+/* Runs rows x [T, C], the sequences' rows behind each other, through all layers, appending to their caches.
+ * positions [T]. Returns [T, C] BEFORE the final norm. Everything but attention runs over all rows at once; a row's
+ * result does not depend on the other sequences. With ops->checkpoint a record keeps the inputs of layers only.
  * Watched: ("decoder.layer", l, input of layer l). */
+tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
+                         const tn_sequence *sequences, size_t count);
+
+/* The same for one sequence that `start` rows of `cache` [L] go before. tap may be NULL. */
 tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x,
                              const tn_position *positions, tn_keys *cache, size_t start,
                              const tn_span_tap *tap);

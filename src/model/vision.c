@@ -55,20 +55,52 @@ static size_t *frame_borders(tn_ops *ops, const tn_grid *grids, size_t count, si
     return borders;
 }
 
-static tn_tensor attend(tn_ops *ops, const tn_vision *vision, const tn_vision_block *block, tn_tensor x,
-                        const tn_rope *rope, const size_t *borders, size_t segments)
+/* What all blocks of one forward share. While recording it lives in the arena: the backward may ask again. */
+typedef struct run_state {
+    const tn_vision *vision;
+    tn_rope rope;
+    const size_t *borders;
+    size_t segments;
+} run_state;
+
+typedef struct block_job {
+    const run_state *run;
+    const tn_vision_block *block;
+} block_job;
+
+static tn_tensor project(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
-    const tn_vision_config *config = &vision->config;
-    tn_tensor q = tn_op_rope(ops, tn_op_linear(ops, x, &block->q, &block->q_bias), rope, config->num_heads);
-    tn_tensor k = tn_op_rope(ops, tn_op_linear(ops, x, &block->k, &block->k_bias), rope, config->num_heads);
-    tn_tensor v = tn_op_linear(ops, x, &block->v, &block->v_bias);
-    tn_keys keys = { k.rows, config->embed_dim, k.data, v.data, k.grad, v.grad };
+    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w);
+}
+
+static tn_tensor attend(tn_ops *ops, const block_job *job, tn_tensor x)
+{
+    const tn_vision_config *config = &job->run->vision->config;
+    const tn_vision_block *block = job->block;
+    const tn_rope *rope = &job->run->rope;
+    tn_tensor q = tn_op_rope(ops, project(ops, x, &block->q, &block->q_bias), rope, config->num_heads);
+    tn_tensor k = tn_op_rope(ops, project(ops, x, &block->k, &block->k_bias), rope, config->num_heads);
+    tn_tensor v = project(ops, x, &block->v, &block->v_bias);
+    tn_keys keys = { .capacity = k.rows, .stride = config->embed_dim, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
     tn_attention shape = { .heads = config->num_heads,
                            .kv_heads = config->num_heads,
                            .head_dim = config->embed_dim / config->num_heads,
-                           .segments = borders,
-                           .segment_count = segments };
-    return tn_op_linear(ops, tn_op_attention(ops, q, &keys, &shape), &block->proj, &block->proj_bias);
+                           .segments = job->run->borders,
+                           .segment_count = job->run->segments };
+    return project(ops, tn_op_attention(ops, q, &keys, &shape), &block->proj, &block->proj_bias);
+}
+
+static tn_tensor run_block(tn_ops *ops, tn_tensor x, const void *argument, bool again)
+{
+    const block_job *job = argument;
+    const tn_vision_block *block = job->block;
+    double eps = job->run->vision->config.layer_norm_eps;
+    (void)again;
+    tn_tensor normed = tn_op_layer_norm(ops, x, &block->norm1, &block->norm1_bias, eps);
+    x = tn_op_add(ops, x, attend(ops, job, normed));
+    normed = tn_op_layer_norm(ops, x, &block->norm2, &block->norm2_bias, eps);
+    tn_tensor inner = tn_op_quick_gelu(ops, project(ops, normed, &block->fc1, &block->fc1_bias));
+    return tn_op_add(ops, x, project(ops, inner, &block->fc2, &block->fc2_bias));
 }
 
 static tn_tensor merge(tn_ops *ops, const tn_vision *vision, tn_tensor x)
@@ -78,8 +110,8 @@ static tn_tensor merge(tn_ops *ops, const tn_vision *vision, tn_tensor x)
     tn_tensor normed = tn_op_layer_norm(ops, x, &vision->merge_norm, &vision->merge_norm_bias,
                                         config->layer_norm_eps);
     tn_tensor cells = tn_op_reshape(ops, normed, normed.rows / area, normed.cols * area);
-    tn_tensor inner = tn_op_gelu(ops, tn_op_linear(ops, cells, &vision->merge1, &vision->merge1_bias));
-    return tn_op_linear(ops, inner, &vision->merge2, &vision->merge2_bias);
+    tn_tensor inner = tn_op_gelu(ops, project(ops, cells, &vision->merge1, &vision->merge1_bias));
+    return project(ops, inner, &vision->merge2, &vision->merge2_bias);
 }
 
 /* Whether the patches are those of the grids, and the grids made of whole merged cells. */
@@ -109,18 +141,20 @@ tn_tensor tn_vision_forward(tn_ops *ops, const tn_vision *vision, tn_tensor patc
     size_t segments = 0;
     if (!grids_fit(ops, config, patches, grids, count))
         return (tn_tensor){ 0 };
-    tn_rope rope = rope_of_patches(ops, config, grids, count, patches.rows);
+    run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
+    block_job *jobs = tn_arena_take(ops->arena, config->depth, sizeof *jobs);
+    if (run == NULL || jobs == NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+        return (tn_tensor){ 0 };
+    }
     size_t *borders = frame_borders(ops, grids, count, &segments);
+    *run = (run_state){ vision, rope_of_patches(ops, config, grids, count, patches.rows), borders, segments };
     tn_tensor x = tn_op_linear(ops, patches, &vision->patch_embed, NULL);
     tn_op_watch(ops, "vision.patch_embed", 0, x);
     for (size_t b = 0; b < config->depth && tn_ops_proceed(ops); b++) {
-        const tn_vision_block *block = &vision->blocks[b];
         size_t mark = tn_ops_mark(ops);
-        tn_tensor normed = tn_op_layer_norm(ops, x, &block->norm1, &block->norm1_bias, config->layer_norm_eps);
-        x = tn_op_add(ops, x, attend(ops, vision, block, normed, &rope, borders, segments));
-        normed = tn_op_layer_norm(ops, x, &block->norm2, &block->norm2_bias, config->layer_norm_eps);
-        tn_tensor inner = tn_op_quick_gelu(ops, tn_op_linear(ops, normed, &block->fc1, &block->fc1_bias));
-        x = tn_op_add(ops, x, tn_op_linear(ops, inner, &block->fc2, &block->fc2_bias));
+        jobs[b] = (block_job){ run, &vision->blocks[b] };
+        x = tn_op_checkpoint(ops, x, run_block, &jobs[b], false);
         tn_op_watch(ops, "vision.block", b, x);
         tn_ops_release(ops, mark);
     }

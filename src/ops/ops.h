@@ -61,6 +61,7 @@ typedef struct tn_ops {
     tn_tape *tape;   /* NULL: inference                                */
     tn_watch_fn *watch;
     void *watch_user;
+    bool checkpoint; /* recorded networks keep the inputs of their layers only and run them again */
     tn_rng *dropout; /* draws the seed of each dropout; NULL: there is none (inference) */
     const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
     tenebra_error failure; /* code 0: none so far                      */
@@ -99,10 +100,10 @@ tn_tensor tn_op_reshape(tn_ops *ops, tn_tensor x, size_t rows, size_t cols);
 /* The rows of several tensors of as many columns behind each other; one alone is returned as it is. */
 tn_tensor tn_op_join(tn_ops *ops, const tn_tensor *parts, size_t count);
 
-/* y = run(x) whose inside is not kept: it runs without a record, and once more with one when the backward comes by.
- * `argument` must live until then. `run` returns a tensor shaped as x; it may write over x unless x has been
- * recorded elsewhere, and gets `again` = true the second time. Random numbers of dropout are the same both times.
- * `wanted`: something inside has a gradient, even if x has none. Outside of a recording it is run(x). */
+/* y = run(x). With ops->checkpoint its inside is not kept: it runs without a record, and once more with one when the
+ * backward comes by; `argument` must live until then. `run` returns a tensor shaped as x, may write over x in
+ * inference, and gets `again` = true the second time. Random numbers of dropout are the same both times.
+ * `wanted`: something inside has a gradient, even if x has none. */
 typedef tn_tensor tn_replay_fn(tn_ops *ops, tn_tensor x, const void *argument, bool again);
 tn_tensor tn_op_checkpoint(tn_ops *ops, tn_tensor x, tn_replay_fn *run, const void *argument, bool wanted);
 

@@ -45,7 +45,7 @@ tn_tensor tn_op_checkpoint(tn_ops *ops, tn_tensor x, tn_replay_fn *run, const vo
     static const char name[] = "checkpoint";
     if (!tn_ops_usable(ops, name, x))
         return (tn_tensor){ 0 };
-    if (ops->tape == NULL || !(wanted || x.grad != NULL))
+    if (ops->tape == NULL || !ops->checkpoint || !(wanted || x.grad != NULL))
         return run(ops, x, argument, false);
     size_t bytes = x.rows * x.cols * sizeof(tn_real);
     replay_node *node = tn_ops_record(ops, name, sizeof *node, replay_backward);
