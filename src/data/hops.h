@@ -1,0 +1,98 @@
+/* The made set "hops": pictures of coloured shapes in a grid, each with an arrow to a neighbour, and questions that
+ * need a chain of looks. For data/hops*.c and sets/hops.c.
+ *
+ * Nothing but the picture tells the answer. Which object stands where is drawn apart from the arrows, so names carry
+ * no hint; wrong options are objects of the same picture that could be the answer as far as the question's words,
+ * the parity of the distance and "something points at it" go. */
+#ifndef TN_DATA_HOPS_H
+#define TN_DATA_HOPS_H
+
+#include "base/rng.h"
+#include "data/dataset.h"
+
+enum {
+    TN_HOPS_COLOURS = 6,
+    TN_HOPS_SHAPES = 6,
+    TN_HOPS_KINDS = TN_HOPS_COLOURS * TN_HOPS_SHAPES, /* kind = colour * TN_HOPS_SHAPES + shape */
+    TN_HOPS_GRID_MIN = 2,
+    TN_HOPS_GRID_MAX = 5,
+    TN_HOPS_CELLS_MAX = TN_HOPS_GRID_MAX * TN_HOPS_GRID_MAX,
+    TN_HOPS_OPTIONS = 4,
+    TN_HOPS_STEPS_MAX = 8
+};
+
+/* ---------------------------------------------------------------- scene -- */
+
+/* What a picture shows. Cells are numbered row by row; every cell holds one object, no two are alike. */
+typedef struct tn_hops_scene {
+    size_t grid, cells;                     /* cells = grid * grid                 */
+    unsigned char kind[TN_HOPS_CELLS_MAX];  /* [cells]                             */
+    unsigned char arrow[TN_HOPS_CELLS_MAX]; /* 0 up, 1 right, 2 down, 3 left       */
+    unsigned char target[TN_HOPS_CELLS_MAX]; /* the cell that the arrow points to  */
+} tn_hops_scene;
+
+/* What an object may be asked for: values 0..5 are colours, 6..11 shapes. */
+enum { TN_HOPS_PROPERTIES = TN_HOPS_COLOURS + TN_HOPS_SHAPES };
+
+static inline size_t tn_hops_colour(size_t kind) { return kind / TN_HOPS_SHAPES; }
+static inline size_t tn_hops_shape(size_t kind) { return kind % TN_HOPS_SHAPES; }
+
+static inline bool tn_hops_has(size_t kind, size_t property)
+{
+    return property < TN_HOPS_COLOURS ? tn_hops_colour(kind) == property
+                                      : tn_hops_shape(kind) == property - TN_HOPS_COLOURS;
+}
+
+/* The first `count` of `items` become a random choice of them in random order. */
+void tn_hops_shuffle(tn_rng *rng, unsigned char *items, size_t size, size_t count);
+
+/* Arrows to random neighbours, such that no two objects point at each other. */
+void tn_hops_draw_arrows(tn_rng *rng, tn_hops_scene *scene);
+
+/* The cell of a kind; scene->cells if it is not there. */
+size_t tn_hops_find(const tn_hops_scene *scene, size_t kind);
+
+/* Which split a scene belongs to, by a hash of what it shows: 0 and 1 of ten are test and dev, so the splits share
+ * no scene. */
+const char *tn_hops_split_of(const tn_hops_scene *scene);
+
+/* -------------------------------------------------------------- picture -- */
+
+/* Draws the scene into `pixels` [size, size, 3]; sizes, places and colours are jittered. */
+void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, size_t size, unsigned char *pixels);
+
+/* ------------------------------------------------------------- question -- */
+
+enum { TN_HOPS_LINE = 256, TN_HOPS_TEXT = 1024, TN_HOPS_NAME = 24 };
+
+/* A question about a scene, in words. */
+typedef struct tn_hops_puzzle {
+    tn_hops_scene scene;
+    char question[TN_HOPS_LINE];
+    char rationale[TN_HOPS_TEXT]; /* a sentence a line */
+    char options[TN_HOPS_OPTIONS][TN_HOPS_NAME];
+    size_t option_count, answer;
+} tn_hops_puzzle;
+
+/* A kind of question, with 1 .. steps_max looks. */
+typedef struct tn_hops_family {
+    const char *name;
+    size_t steps_max;     /* that are possible                      */
+    size_t steps_default; /* that are made where no bound is given  */
+    /* One try with a scene of its own: false when the question cannot be asked of it. What the question says, and a
+     * number that is to come out, are drawn from `words`, the same at each try: so scenes that fit rarely do not
+     * make some words go with some answers. */
+    bool (*draw)(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
+} tn_hops_family;
+
+extern const tn_hops_family tn_hops_families[]; /* ends with name == NULL */
+
+/* Tries until a question comes out whose scene belongs to `split`. false after too many tries. */
+bool tn_hops_draw(tn_rng *rng, const tn_hops_family *family, size_t grid, size_t steps, const char *split,
+                  tn_hops_puzzle *puzzle);
+
+/* The words: "red", "circle", "circles", "up". */
+extern const char *const tn_hops_colour_names[TN_HOPS_COLOURS];
+extern const char *const tn_hops_shape_names[TN_HOPS_SHAPES];
+
+#endif

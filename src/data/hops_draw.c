@@ -1,0 +1,111 @@
+/* Pictures of scenes: every pixel asks the object of its own cell how far it lies inside, in pixels, which also
+ * smooths the edges. Each object stays inside of its cell. */
+#include "data/hops.h"
+
+#include <math.h>
+
+/* R, G, B of tn_hops_colour_names. */
+static const unsigned char palette[TN_HOPS_COLOURS][3] = {
+    { 220, 40, 40 }, { 40, 160, 60 }, { 45, 80, 225 }, { 240, 205, 30 }, { 150, 50, 190 }, { 40, 190, 210 },
+};
+static const float ink[3] = { 25, 25, 25 };
+
+/* An object as painted; lengths in pixels. */
+typedef struct painted {
+    float x, y;       /* centre                               */
+    float radius;
+    float tip;        /* from the centre to the arrow's point */
+    float along[2];   /* the arrow's direction                */
+    size_t shape;
+    float colour[3];
+} painted;
+
+static float largest(float a, float b, float c)
+{
+    return fmaxf(a, fmaxf(b, c));
+}
+
+/* Distances to the edge of each shape about (0, 0), negative inside; about as good as the true distance near it.
+ * `r` is a radius; shapes are scaled to look equally large. */
+static float triangle_distance(float x, float y, float r)
+{
+    /* Sides at 30 degrees to the vertical, base below: half planes at distance r / 2 from the centre. */
+    return largest(y, -0.5f * y + 0.8660254f * x, -0.5f * y - 0.8660254f * x) - 0.5f * r;
+}
+
+static float shape_distance(size_t shape, float x, float y, float r)
+{
+    float ax = fabsf(x), ay = fabsf(y);
+    switch (shape) {
+    case 0: /* circle */
+        return sqrtf(x * x + y * y) - r;
+    case 1: /* square */
+        return fmaxf(ax, ay) - 0.88f * r;
+    case 2: /* triangle, moved down so that it fills its circle */
+        return triangle_distance(x, y - 0.2f * r, 1.25f * r);
+    case 3: /* diamond */
+        return (ax + ay - 1.2f * r) * 0.7071068f;
+    case 4: /* star of six points */
+        return fminf(triangle_distance(x, y, 1.15f * r), triangle_distance(x, -y, 1.15f * r));
+    default: /* cross */
+        return fminf(fmaxf(ax - r, ay - 0.36f * r), fmaxf(ay - r, ax - 0.36f * r));
+    }
+}
+
+/* A dark head between the shape and the border of the cell, pointing outwards. */
+static float arrow_distance(const painted *figure, float x, float y)
+{
+    float along = x * figure->along[0] + y * figure->along[1], across = fabsf(x * figure->along[1] - y * figure->along[0]);
+    float length = 0.33f * figure->tip, back = figure->tip - length;
+    return fmaxf(back - along, (across + along - figure->tip) * 0.7071068f);
+}
+
+static float between(tn_rng *rng, float low, float high)
+{
+    return low + (high - low) * (float)tn_rng_uniform(rng);
+}
+
+static painted place(tn_rng *rng, const tn_hops_scene *scene, size_t cell, float side)
+{
+    static const float directions[4][2] = { { 0, -1 }, { 1, 0 }, { 0, 1 }, { -1, 0 } };
+    size_t kind = scene->kind[cell], arrow = scene->arrow[cell];
+    float slack = 0.045f * side;
+    painted figure = { .shape = tn_hops_shape(kind), .radius = side * between(rng, 0.20f, 0.25f), .tip = 0.45f * side };
+    figure.x = side * ((float)(cell % scene->grid) + 0.5f) + between(rng, -slack, slack);
+    figure.y = side * ((float)(cell / scene->grid) + 0.5f) + between(rng, -slack, slack);
+    for (size_t i = 0; i < 2; i++)
+        figure.along[i] = directions[arrow][i];
+    for (size_t i = 0; i < 3; i++)
+        figure.colour[i] = fminf(255, fmaxf(0, (float)palette[tn_hops_colour(kind)][i] + between(rng, -14, 14)));
+    return figure;
+}
+
+/* How much of a pixel lies inside of an edge at that distance. */
+static float cover(float distance)
+{
+    return fminf(1, fmaxf(0, 0.5f - distance));
+}
+
+static void shade(const painted *figure, float ground, float x, float y, unsigned char pixel[3])
+{
+    float inside = cover(shape_distance(figure->shape, x - figure->x, y - figure->y, figure->radius));
+    float dark = cover(arrow_distance(figure, x - figure->x, y - figure->y));
+    for (size_t i = 0; i < 3; i++) {
+        float value = ground + (figure->colour[i] - ground) * inside;
+        value += (ink[i] - value) * dark;
+        pixel[i] = (unsigned char)(value + 0.5f);
+    }
+}
+
+void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, size_t size, unsigned char *pixels)
+{
+    painted figures[TN_HOPS_CELLS_MAX];
+    float side = (float)size / (float)scene->grid, ground = between(rng, 232, 250);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        figures[cell] = place(rng, scene, cell, side);
+    for (size_t y = 0; y < size; y++)
+        for (size_t x = 0; x < size; x++) {
+            size_t cell = y * scene->grid / size * scene->grid + x * scene->grid / size;
+            shade(&figures[cell], ground, (float)x + 0.5f, (float)y + 0.5f, pixels + 3 * (y * size + x));
+        }
+}

@@ -1,0 +1,372 @@
+/* The families of questions, their options, and the sentences that answer them. */
+#include "data/hops.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const tn_hops_colour_names[TN_HOPS_COLOURS] = { "red", "green", "blue", "yellow", "purple", "cyan" };
+const char *const tn_hops_shape_names[TN_HOPS_SHAPES] = { "circle", "square", "triangle", "diamond", "star", "cross" };
+
+static const char *const directions[4] = { "up", "right", "down", "left" };
+static const char *const numbers[TN_HOPS_STEPS_MAX + 1] = { "zero", "one",  "two", "three", "four",
+                                                            "five", "six", "seven", "eight" };
+
+/* ---------------------------------------------------------------- words -- */
+
+typedef struct noun {
+    char text[TN_HOPS_NAME];
+} noun;
+
+/* "red circle" */
+static noun kind_name(size_t kind)
+{
+    noun name;
+    snprintf(name.text, sizeof name.text, "%s %s", tn_hops_colour_names[tn_hops_colour(kind)],
+             tn_hops_shape_names[tn_hops_shape(kind)]);
+    return name;
+}
+
+/* "blue object", "square"; with `many`, "blue objects", "squares". */
+static noun property_name(size_t property, bool many)
+{
+    noun name;
+    if (property < TN_HOPS_COLOURS)
+        snprintf(name.text, sizeof name.text, "%s object%s", tn_hops_colour_names[property], many ? "s" : "");
+    else {
+        const char *shape = tn_hops_shape_names[property - TN_HOPS_COLOURS];
+        bool hiss = shape[strlen(shape) - 1] == 's';
+        snprintf(name.text, sizeof name.text, "%s%s", shape, !many ? "" : hiss ? "es" : "s");
+    }
+    return name;
+}
+
+/* Appends to a text of `size` bytes; what does not fit is cut (the longest question and rationale do fit). */
+static void say(char *text, size_t size, const char *format, ...) TN_PRINTF(3, 4);
+
+static void say(char *text, size_t size, const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+#define ASK(...) say(puzzle->question, sizeof puzzle->question, __VA_ARGS__)
+
+/* The next sentence of the rationale. */
+#define STEP(...)                                                                          \
+    do {                                                                                   \
+        if (puzzle->rationale[0] != '\0')                                                  \
+            say(puzzle->rationale, sizeof puzzle->rationale, "\n");                        \
+        say(puzzle->rationale, sizeof puzzle->rationale, __VA_ARGS__);                     \
+    } while (0)
+
+static void start(tn_hops_puzzle *puzzle, size_t grid)
+{
+    *puzzle = (tn_hops_puzzle){ .scene = { .grid = grid, .cells = grid * grid } };
+}
+
+/* -------------------------------------------------------------- options -- */
+
+/* The answer's cell and random ones of `others`, in random order. */
+static void offer_objects(tn_rng *rng, tn_hops_puzzle *puzzle, size_t answer, unsigned char *others, size_t count)
+{
+    size_t wrong = count < TN_HOPS_OPTIONS - 1 ? count : TN_HOPS_OPTIONS - 1;
+    tn_hops_shuffle(rng, others, count, wrong);
+    puzzle->option_count = wrong + 1;
+    puzzle->answer = (size_t)tn_rng_below(rng, puzzle->option_count);
+    for (size_t i = 0, next = 0; i <= wrong; i++) {
+        size_t cell = i == puzzle->answer ? answer : others[next++];
+        noun name = kind_name(puzzle->scene.kind[cell]);
+        memcpy(puzzle->options[i], name.text, sizeof name.text);
+    }
+}
+
+/* The numbers `first` .. `first` + 3 in random order. */
+static void offer_numbers(tn_rng *rng, tn_hops_puzzle *puzzle, size_t first, size_t answer)
+{
+    unsigned char values[TN_HOPS_OPTIONS];
+    for (size_t i = 0; i < TN_HOPS_OPTIONS; i++)
+        values[i] = (unsigned char)(first + i);
+    tn_hops_shuffle(rng, values, TN_HOPS_OPTIONS, TN_HOPS_OPTIONS);
+    puzzle->option_count = TN_HOPS_OPTIONS;
+    for (size_t i = 0; i < TN_HOPS_OPTIONS; i++) {
+        snprintf(puzzle->options[i], sizeof puzzle->options[i], "%u", (unsigned)values[i]);
+        if (values[i] == answer)
+            puzzle->answer = i;
+    }
+}
+
+/* --------------------------------------------------------------- arrows -- */
+
+static void draw_objects(tn_rng *rng, tn_hops_scene *scene)
+{
+    unsigned char kinds[TN_HOPS_KINDS];
+    for (size_t i = 0; i < TN_HOPS_KINDS; i++)
+        kinds[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, kinds, TN_HOPS_KINDS, scene->cells);
+    memcpy(scene->kind, kinds, scene->cells);
+}
+
+/* The cell after `steps` arrows; scene->cells if one comes twice on the way. */
+static size_t follow(const tn_hops_scene *scene, size_t cell, size_t steps)
+{
+    uint64_t seen = (uint64_t)1 << cell;
+    for (size_t i = 0; i < steps; i++) {
+        cell = scene->target[cell];
+        if ((seen >> cell & 1) != 0)
+            return scene->cells;
+        seen |= (uint64_t)1 << cell;
+    }
+    return cell;
+}
+
+static bool is_pointed_at(const tn_hops_scene *scene, size_t cell)
+{
+    for (size_t from = 0; from < scene->cells; from++)
+        if (scene->target[from] == cell)
+            return true;
+    return false;
+}
+
+static size_t colour_of_board(const tn_hops_scene *scene, size_t cell)
+{
+    return (cell / scene->grid + cell % scene->grid) % 2;
+}
+
+/* Follow the arrows. A hop changes the cell's colour on a chessboard, so wrong options have the colour of the
+ * answer; and something points at each. Small grids have too few such cells and take any. */
+static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
+{
+    start(puzzle, grid);
+    tn_hops_scene *scene = &puzzle->scene;
+    draw_objects(rng, scene);
+    tn_hops_draw_arrows(rng, scene);
+    size_t from = tn_hops_find(scene, (size_t)tn_rng_below(&words, TN_HOPS_KINDS));
+    size_t answer = from < scene->cells ? follow(scene, from, steps) : scene->cells;
+    if (answer == scene->cells)
+        return false;
+    unsigned char others[TN_HOPS_CELLS_MAX];
+    size_t count = 0;
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        if (cell != from && cell != answer &&
+            (grid < 4 || (colour_of_board(scene, cell) == colour_of_board(scene, answer) && is_pointed_at(scene, cell))))
+            others[count++] = (unsigned char)cell;
+    if (count < 2 || (grid >= 4 && count < TN_HOPS_OPTIONS - 1))
+        return false;
+    offer_objects(rng, puzzle, answer, others, count);
+    ASK("Follow %s arrow%s from the %s. What is there?", numbers[steps], steps > 1 ? "s" : "",
+        kind_name(scene->kind[from]).text);
+    for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell])
+        STEP("the %s points to the %s.", kind_name(scene->kind[cell]).text,
+             kind_name(scene->kind[scene->target[cell]]).text);
+    return true;
+}
+
+/* -------------------------------------------------------------- nearest -- */
+
+static size_t square_distance(const tn_hops_scene *scene, size_t a, size_t b)
+{
+    size_t rows = a / scene->grid > b / scene->grid ? a / scene->grid - b / scene->grid : b / scene->grid - a / scene->grid;
+    size_t columns = a % scene->grid > b % scene->grid ? a % scene->grid - b % scene->grid : b % scene->grid - a % scene->grid;
+    return rows * rows + columns * columns;
+}
+
+/* The other object with a property that is clearly the nearest; scene->cells if there is none. */
+static size_t nearest(const tn_hops_scene *scene, size_t from, size_t property)
+{
+    size_t best = scene->cells, first = SIZE_MAX, second = SIZE_MAX;
+    for (size_t cell = 0; cell < scene->cells; cell++) {
+        if (cell == from || !tn_hops_has(scene->kind[cell], property))
+            continue;
+        size_t distance = square_distance(scene, from, cell);
+        if (distance < first) {
+            second = first;
+            first = distance;
+            best = cell;
+        } else if (distance < second)
+            second = distance;
+    }
+    /* Squares of distances: jitter cannot turn 10 : 13 around. */
+    return best < scene->cells && (second == SIZE_MAX || 10 * second >= 13 * first) ? best : scene->cells;
+}
+
+static bool has_any(size_t kind, const unsigned char *properties, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (tn_hops_has(kind, properties[i]))
+            return true;
+    return false;
+}
+
+/* Objects such that four or five have the last property and none of those before; `from` has none at all. */
+static bool draw_objects_with(tn_rng *rng, tn_hops_scene *scene, const unsigned char *properties, size_t count,
+                              size_t from)
+{
+    unsigned char wanted[TN_HOPS_KINDS], rest[TN_HOPS_KINDS], chosen[TN_HOPS_CELLS_MAX];
+    size_t wanted_count = 0, rest_count = 0, take = 4 + (size_t)tn_rng_below(rng, 2);
+    for (size_t kind = 0; kind < TN_HOPS_KINDS; kind++) {
+        bool last = tn_hops_has(kind, properties[count - 1]), earlier = has_any(kind, properties, count - 1);
+        if (kind == from)
+            continue;
+        if (last && !earlier)
+            wanted[wanted_count++] = (unsigned char)kind;
+        else
+            rest[rest_count++] = (unsigned char)kind;
+    }
+    if (take > wanted_count)
+        take = wanted_count;
+    if (take < TN_HOPS_OPTIONS || take + 1 > scene->cells || scene->cells - take - 1 > rest_count)
+        return false;
+    tn_hops_shuffle(rng, wanted, wanted_count, take);
+    tn_hops_shuffle(rng, rest, rest_count, scene->cells - take - 1);
+    chosen[0] = (unsigned char)from;
+    memcpy(chosen + 1, wanted, take);
+    memcpy(chosen + 1 + take, rest, scene->cells - take - 1);
+    tn_hops_shuffle(rng, chosen, scene->cells, scene->cells);
+    memcpy(scene->kind, chosen, scene->cells);
+    return true;
+}
+
+/* `steps` properties without repeats, and an object that has none of them. */
+static size_t draw_properties(tn_rng *rng, unsigned char *properties, size_t steps)
+{
+    for (size_t i = 0; i < TN_HOPS_PROPERTIES; i++)
+        properties[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, properties, TN_HOPS_PROPERTIES, steps);
+    size_t kind;
+    do
+        kind = (size_t)tn_rng_below(rng, TN_HOPS_KINDS);
+    while (has_any(kind, properties, steps));
+    return kind;
+}
+
+/* Go to the nearest object with a property, from there to the nearest with another. All options have the last
+ * property and none of the earlier ones, so that the words do not tell them apart. */
+static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
+{
+    unsigned char properties[TN_HOPS_PROPERTIES], others[TN_HOPS_CELLS_MAX];
+    start(puzzle, grid);
+    tn_hops_scene *scene = &puzzle->scene;
+    size_t kind = draw_properties(&words, properties, steps), count = 0;
+    if (!draw_objects_with(rng, scene, properties, steps, kind))
+        return false;
+    tn_hops_draw_arrows(rng, scene);
+    size_t cell = tn_hops_find(scene, kind);
+    uint64_t seen = 0;
+    ASK("Go from the %s", kind_name(kind).text);
+    for (size_t i = 0; i < steps; i++) {
+        seen |= (uint64_t)1 << cell;
+        size_t next = nearest(scene, cell, properties[i]);
+        if (next == scene->cells || (seen >> next & 1) != 0)
+            return false;
+        ASK("%s to the nearest %s", i > 0 ? ", then" : "", property_name(properties[i], false).text);
+        STEP("the nearest %s to the %s is the %s.", property_name(properties[i], false).text,
+             kind_name(scene->kind[cell]).text, kind_name(scene->kind[next]).text);
+        cell = next;
+    }
+    ASK(". What is there?");
+    if (has_any(scene->kind[cell], properties, steps - 1))
+        return false;
+    for (size_t other = 0; other < scene->cells; other++)
+        if (other != cell && tn_hops_has(scene->kind[other], properties[steps - 1]) &&
+            !has_any(scene->kind[other], properties, steps - 1))
+            others[count++] = (unsigned char)other;
+    offer_objects(rng, puzzle, cell, others, count);
+    return true;
+}
+
+/* ---------------------------------------------------------------- count -- */
+
+/* Counts an object, with a sentence that says so. */
+static void note(tn_hops_puzzle *puzzle, size_t cell, size_t *count)
+{
+    STEP("there is a %s.", kind_name(puzzle->scene.kind[cell]).text);
+    (*count)++;
+}
+
+/* How many have a property. */
+static size_t count_property(tn_rng *words, tn_hops_puzzle *puzzle)
+{
+    size_t property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES), count = 0;
+    ASK("How many %s are there?", property_name(property, true).text);
+    for (size_t cell = 0; cell < puzzle->scene.cells; cell++)
+        if (tn_hops_has(puzzle->scene.kind[cell], property))
+            note(puzzle, cell, &count);
+    return count;
+}
+
+/* How many with a property point in a direction. */
+static size_t count_pointing(tn_rng *words, tn_hops_puzzle *puzzle)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    size_t property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES), way = (size_t)tn_rng_below(words, 4), count = 0;
+    ASK("How many %s point %s?", property_name(property, true).text, directions[way]);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        if (tn_hops_has(scene->kind[cell], property)) {
+            STEP("the %s points %s.", kind_name(scene->kind[cell]).text, directions[scene->arrow[cell]]);
+            count += scene->arrow[cell] == way;
+        }
+    return count;
+}
+
+/* How many others are like what an arrow points to; SIZE_MAX if the object named is not there. */
+static size_t count_alike(tn_rng *words, tn_hops_puzzle *puzzle)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    size_t named = (size_t)tn_rng_below(words, TN_HOPS_KINDS), from = tn_hops_find(scene, named), count = 0;
+    bool by_colour = tn_rng_below(words, 2) == 0;
+    if (from == scene->cells)
+        return SIZE_MAX;
+    size_t to = scene->target[from], kind = scene->kind[to];
+    size_t property = by_colour ? tn_hops_colour(kind) : TN_HOPS_COLOURS + tn_hops_shape(kind);
+    ASK("Follow one arrow from the %s. How many other objects have the same %s?", kind_name(named).text,
+        by_colour ? "colour" : "shape");
+    STEP("the %s points to the %s.", kind_name(named).text, kind_name(kind).text);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        if (cell != to && tn_hops_has(scene->kind[cell], property))
+            note(puzzle, cell, &count);
+    return count;
+}
+
+/* Count: after one filter, after two, after a hop. All four numbers come out equally often. */
+static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
+{
+    start(puzzle, grid);
+    size_t first = steps == 1, wanted = first + (size_t)tn_rng_below(&words, TN_HOPS_OPTIONS);
+    draw_objects(rng, &puzzle->scene);
+    tn_hops_draw_arrows(rng, &puzzle->scene);
+    size_t count = steps == 1   ? count_property(&words, puzzle)
+                   : steps == 2 ? count_pointing(&words, puzzle)
+                                : count_alike(&words, puzzle);
+    if (count != wanted)
+        return false;
+    STEP("the count is %zu.", count);
+    offer_numbers(rng, puzzle, first, count);
+    return true;
+}
+
+/* ------------------------------------------------------------- families -- */
+
+const tn_hops_family tn_hops_families[] = {
+    { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
+    { "nearest", 3, 3, draw_nearest },
+    { "count", 3, 3, draw_count },
+    { 0 },
+};
+
+bool tn_hops_draw(tn_rng *rng, const tn_hops_family *family, size_t grid, size_t steps, const char *split,
+                  tn_hops_puzzle *puzzle)
+{
+    enum { TRIES = 200000, TRIES_WITH_WORDS = 20000 }; /* some words may fit no scene of a small grid */
+    tn_rng words = { 0 };
+    for (size_t i = 0; i < TRIES; i++) {
+        if (i % TRIES_WITH_WORDS == 0)
+            words = tn_rng_seed(tn_rng_next(rng));
+        if (family->draw(rng, words, grid, steps, puzzle) && strcmp(tn_hops_split_of(&puzzle->scene), split) == 0)
+            return true;
+    }
+    return false;
+}

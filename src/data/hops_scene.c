@@ -1,0 +1,77 @@
+#include "data/hops.h"
+
+#include <string.h>
+
+void tn_hops_shuffle(tn_rng *rng, unsigned char *items, size_t size, size_t count)
+{
+    for (size_t i = 0; i < count && i + 1 < size; i++) {
+        size_t j = i + (size_t)tn_rng_below(rng, size - i);
+        unsigned char held = items[i];
+        items[i] = items[j];
+        items[j] = held;
+    }
+}
+
+/* The neighbour of a cell in a direction; scene->cells outside of the grid. */
+static size_t neighbour(const tn_hops_scene *scene, size_t cell, size_t direction)
+{
+    size_t row = cell / scene->grid, column = cell % scene->grid;
+    if ((direction == 0 && row == 0) || (direction == 2 && row + 1 == scene->grid) ||
+        (direction == 3 && column == 0) || (direction == 1 && column + 1 == scene->grid))
+        return scene->cells;
+    switch (direction) {
+    case 0: return cell - scene->grid;
+    case 1: return cell + 1;
+    case 2: return cell + scene->grid;
+    default: return cell - 1;
+    }
+}
+
+/* One cell after the other; false when a cell has no direction left. */
+static bool try_arrows(tn_rng *rng, tn_hops_scene *scene)
+{
+    memset(scene->target, 0xFF, sizeof scene->target);
+    for (size_t cell = 0; cell < scene->cells; cell++) {
+        unsigned char open[4];
+        size_t count = 0;
+        for (size_t direction = 0; direction < 4; direction++) {
+            size_t to = neighbour(scene, cell, direction);
+            if (to < scene->cells && scene->target[to] != cell)
+                open[count++] = (unsigned char)direction;
+        }
+        if (count == 0)
+            return false;
+        scene->arrow[cell] = open[tn_rng_below(rng, count)];
+        scene->target[cell] = (unsigned char)neighbour(scene, cell, scene->arrow[cell]);
+    }
+    return true;
+}
+
+void tn_hops_draw_arrows(tn_rng *rng, tn_hops_scene *scene)
+{
+    while (!try_arrows(rng, scene))
+        continue;
+}
+
+size_t tn_hops_find(const tn_hops_scene *scene, size_t kind)
+{
+    size_t cell = 0;
+    while (cell < scene->cells && scene->kind[cell] != kind)
+        cell++;
+    return cell;
+}
+
+const char *tn_hops_split_of(const tn_hops_scene *scene)
+{
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
+    for (size_t cell = 0; cell < scene->cells; cell++) {
+        hash = (hash ^ scene->kind[cell]) * 0x100000001B3u;
+        hash = (hash ^ scene->arrow[cell]) * 0x100000001B3u;
+    }
+    tn_rng mixed = tn_rng_seed(hash);
+    switch (tn_rng_next(&mixed) % 10) {
+    case 0: return "test";
+    case 1: return "dev";
+    default: return "train";
+    }
+}

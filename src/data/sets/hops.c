@@ -1,0 +1,167 @@
+/* hops: a made benchmark of questions that need a chain of looks (data/hops.h), in the layout of lettered rows.
+ * Domains are the families of questions; topics are "<family>-<looks>". */
+#include "data/hops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_dataset_split splits[] = {
+    { .name = "train" },
+    { .name = "dev", .aliases = { "validation", "val" } },
+    { .name = "test" },
+    { 0 },
+};
+
+/* A kind of question: which family, how many looks. */
+typedef struct hop_kind {
+    const tn_hops_family *family;
+    size_t steps;
+} hop_kind;
+
+enum { KINDS_MAX = 3 * TN_HOPS_STEPS_MAX, CELL_MIN = 20, SIDE_UNIT = 28, SIDE_MAX = 1120 };
+
+/* Whether `name` is one of the words of "a,b,c"; NULL holds all. */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    }
+    return list == NULL;
+}
+
+/* Every word of the list must be a family. */
+static tenebra_code check_families(const char *list, tenebra_error *error)
+{
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        size_t length = strcspn(at, ",");
+        const tn_hops_family *family = tn_hops_families;
+        while (family->name != NULL && (strlen(family->name) != length || strncmp(family->name, at, length) != 0))
+            family++;
+        if (family->name == NULL)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "families",
+                           "'%.*s' is none; choose among arrows, nearest, count", (int)(length < 40 ? length : 40), at);
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code list_kinds(const tn_make *make, hop_kind kinds[KINDS_MAX], size_t *count, tenebra_error *error)
+{
+    TN_TRY(check_families(make->families, error));
+    *count = 0;
+    for (const tn_hops_family *family = tn_hops_families; family->name != NULL; family++) {
+        size_t last = make->steps_max > 0 ? make->steps_max : family->steps_default;
+        for (size_t steps = 1; steps <= family->steps_max && is_listed(make->families, family->name); steps++)
+            if (steps >= make->steps_min && steps <= last)
+                kinds[(*count)++] = (hop_kind){ family, steps };
+    }
+    if (*count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "hops", "no chosen family has questions of %zu to %zu looks",
+                       make->steps_min, make->steps_max);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_sizes(const tn_make *make, size_t *size, size_t *grid, tenebra_error *error)
+{
+    *size = make->size > 0 ? make->size : 4 * SIDE_UNIT;
+    *grid = make->grid > 0 ? make->grid : *size >= 4 * SIDE_UNIT ? 4 : *size / SIDE_UNIT;
+    if (*size % SIDE_UNIT != 0 || *size > SIDE_MAX)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "size", "must be a multiple of %d up to %d", SIDE_UNIT, SIDE_MAX);
+    if (*grid < TN_HOPS_GRID_MIN || *grid > TN_HOPS_GRID_MAX || *size / *grid < CELL_MIN)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "grid", "%zu objects a side do not go into %zu pixels; choose %d "
+                       "to %d, of %d pixels or more each", *grid, *size, TN_HOPS_GRID_MIN, TN_HOPS_GRID_MAX, CELL_MIN);
+    return TENEBRA_OK;
+}
+
+/* A generator for one purpose. */
+static tn_rng stream(uint64_t seed, const char *split, uint64_t purpose, uint64_t index)
+{
+    const uint64_t words[] = { seed, (unsigned char)split[0], purpose, index };
+    uint64_t state = 0;
+    for (size_t i = 0; i < 4; i++) {
+        tn_rng mixed = tn_rng_seed(state ^ words[i]);
+        state = tn_rng_next(&mixed);
+    }
+    return tn_rng_seed(state);
+}
+
+/* Every run of `count` samples holds each kind once, in a random order. */
+static hop_kind choose_kind(const tn_make *make, const char *split, size_t index, const hop_kind *kinds, size_t count)
+{
+    unsigned char order[KINDS_MAX];
+    for (size_t i = 0; i < count; i++)
+        order[i] = (unsigned char)i;
+    tn_rng rng = stream(make->seed, split, 1, index / count);
+    tn_hops_shuffle(&rng, order, count, count);
+    return kinds[order[index % count]];
+}
+
+/* Copies the puzzle's words into the sample. */
+static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, const hop_kind *kind, const char *split, size_t index)
+{
+    tn_sample *sample = &made->sample;
+    char id[96], image[128], topic[32], label[] = { (char)('A' + puzzle->answer), '\0' };
+    snprintf(topic, sizeof topic, "%s-%zu", kind->family->name, kind->steps);
+    snprintf(id, sizeof id, "%s-%s-%zu", topic, split, index);
+    snprintf(image, sizeof image, "data/images/%s.png", id);
+    const char **options = tn_strings_take(&made->strings, TN_HOPS_OPTIONS * sizeof *options);
+    const char **images = tn_strings_take(&made->strings, sizeof *images);
+    bool fits = options != NULL && images != NULL;
+    const struct {
+        const char **target, *text;
+    } texts[] = {
+        { &sample->id, id },           { &sample->question, puzzle->question }, { &sample->rationale, puzzle->rationale },
+        { &sample->label, label },     { &sample->topic, topic },               { &sample->category, topic },
+        { &sample->split, split },     { &sample->domain, kind->family->name }, { fits ? &images[0] : &sample->task, image },
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && fits; i++)
+        fits = (*texts[i].target = tn_strings_copy(&made->strings, texts[i].text, strlen(texts[i].text))) != NULL;
+    for (size_t i = 0; i < puzzle->option_count && fits; i++)
+        fits = (options[i] = tn_strings_copy(&made->strings, puzzle->options[i], strlen(puzzle->options[i]))) != NULL;
+    sample->solution = sample->rationale;
+    sample->context = sample->lecture = sample->subject = sample->grade = sample->skill = sample->task = "";
+    sample->options = options;
+    sample->option_count = puzzle->option_count;
+    sample->answer = puzzle->answer;
+    sample->images = images;
+    sample->image_count = 1;
+    return fits;
+}
+
+static tenebra_code make(const tn_make *make, const char *split, size_t index, tn_made *made, tenebra_error *error)
+{
+    *made = (tn_made){ 0 };
+    hop_kind kinds[KINDS_MAX];
+    size_t count, grid;
+    if (strcmp(split, splits[0].name) != 0 && strcmp(split, splits[1].name) != 0 && strcmp(split, splits[2].name) != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "hops", "has no split '%.40s'", split);
+    TN_TRY(list_kinds(make, kinds, &count, error));
+    TN_TRY(read_sizes(make, &made->size, &grid, error));
+    hop_kind kind = choose_kind(make, split, index, kinds, count);
+    tn_rng rng = stream(make->seed, split, 2, index), brush = stream(make->seed, split, 3, index);
+    tn_hops_puzzle puzzle;
+    if (!tn_hops_draw(&rng, kind.family, grid, kind.steps, split, &puzzle))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, kind.family->name,
+                       "questions of %zu looks do not fit a grid of %zu x %zu objects; lower --hops or take a larger "
+                       "--grid", kind.steps, grid, grid);
+    made->pixels = malloc(3 * made->size * made->size);
+    if (made->pixels == NULL || !fill(made, &puzzle, &kind, split, index)) {
+        tn_made_free(made);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for a picture");
+    }
+    tn_hops_paint(&brush, &puzzle.scene, made->size, made->pixels);
+    return TENEBRA_OK;
+}
+
+const tn_dataset tn_dataset_hops = {
+    .name = "hops",
+    .summary = "made: chains of looks at coloured shapes with arrows; 'tenebra data make hops'",
+    .splits = splits,
+    .read = tn_rows_read,
+    .parse = tn_rows_parse,
+    .make = make,
+};
