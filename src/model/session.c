@@ -47,8 +47,9 @@ static tenebra_code open_cache(tn_session *session, tenebra_error *error)
     session->cache = tn_arena_take(arena, layers, sizeof *session->cache);
     session->slots = tn_arena_take(arena, session->capacity, sizeof *session->slots);
     for (size_t l = 0; l < layers; l++)
-        session->cache[l] = (tn_keys){ session->capacity, stride, tn_arena_take(arena, rows, sizeof(tn_real)),
-                                       tn_arena_take(arena, rows, sizeof(tn_real)), NULL, NULL };
+        session->cache[l] = (tn_keys){ .capacity = session->capacity, .stride = stride,
+                                       .k = tn_arena_take(arena, rows, sizeof(tn_real)),
+                                       .v = tn_arena_take(arena, rows, sizeof(tn_real)) };
     session->hidden = take_row(arena, config->hidden_size);
     session->raw_hidden = take_row(arena, config->hidden_size);
     session->mean = take_row(arena, config->hidden_size);

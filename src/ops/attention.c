@@ -12,75 +12,88 @@
 /* Most rows (queries times heads of a group) of a block, where one query does not have more. */
 enum { CAUSAL_ROWS = 64, FULL_ROWS = 128 };
 
-/* ------------------------------------------------- shared with backward -- */
-
-/* Sixteen rows at a time, so that each cache line of `out` is written once: its rows are 512 bytes apart
- * and share few sets of the first-level cache. */
-enum { TRANSPOSE_ROWS = 16 };
-
-size_t tn_transpose(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out)
-{
-    size_t padded = tn_pieces(count, TRANSPOSE_ROWS) * TRANSPOSE_ROWS;
-    for (size_t j = 0; j < padded; j += TRANSPOSE_ROWS) {
-        const tn_real *from = rows + j * stride;
-        size_t here = tn_min(TRANSPOSE_ROWS, count - j);
-        for (size_t i = 0; i < width; i++) {
-            tn_real *to = out + i * TN_KEY_BLOCK + j;
-            if (here == TRANSPOSE_ROWS)
-                for (size_t l = 0; l < TRANSPOSE_ROWS; l++)
-                    to[l] = from[l * stride + i];
-            else
-                for (size_t l = 0; l < TRANSPOSE_ROWS; l++)
-                    to[l] = l < here ? from[l * stride + i] : 0;
-        }
-    }
-    return padded;
-}
-
-void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_head, const tn_real *x,
-                     tn_real factor, tn_real *out)
-{
-    size_t width = a->heads * a->head_dim;
-    for (size_t g = 0; g < a->group; g++)
-        for (size_t row = 0; row < block->count; row++) {
-            const tn_real *from = x + (block->begin + row) * width + (kv_head * a->group + g) * a->head_dim;
-            for (size_t i = 0; i < a->head_dim; i++)
-                *out++ = from[i] * factor;
-        }
-}
-
-double tn_attend_work(const tn_attend *a)
-{
-    double pairs = 0;
-    for (size_t i = 0; i < a->block_count; i++)
-        pairs += (double)a->blocks[i].count *
-                 (double)(tn_visible_end(a, &a->blocks[i], a->blocks[i].count) - a->blocks[i].key_begin);
-    return pairs * (double)(a->heads * a->head_dim) * 2;
-}
+/* With so few rows the keys and values are hardly read faster than they come from memory: they are fetched ahead,
+ * since the rows of one head lie apart and the processor's own guesses miss them. */
+enum { FEW_ROWS = 16 };
 
 /* -------------------------------------------------------------- forward -- */
 
+/* Columns of m queries side by side: whole vectors of any kernel set. */
+static size_t columns_of(size_t m)
+{
+    return tn_pieces(m, TN_TRANSPOSE) * TN_TRANSPOSE;
+}
+
+/* Scores are sums over D either of queries times transposed keys or, where that moves fewer numbers, of keys times
+ * transposed queries: the same products are added in the same order, so the bits are the same. */
+static bool is_flipped(const tn_attend *a, size_t m)
+{
+    return columns_of(m) < a->head_dim;
+}
+
 /* Scratch of one worker; m = rows of the block times heads of the group. */
 typedef struct attend_scratch {
-    tn_real *q;      /* [m, D] scaled queries              */
+    tn_real *q;      /* [m, D] scaled queries, or [D, columns] transposed */
     tn_real *sum;    /* [m, D] sum of exp(score - peak) v  */
     tn_real *scores; /* [m, TN_KEY_BLOCK]                  */
-    tn_real *keys;   /* [D, TN_KEY_BLOCK] transposed keys  */
+    tn_real *turned; /* [D, TN_KEY_BLOCK] transposed keys, or [TN_KEY_BLOCK, columns] scores to transpose */
+    tn_real *rows;   /* [TN_KEY_BLOCK, D] keys or values that do not lie in the cache as wanted */
     tn_real *peak, *total; /* [m]                          */
 } attend_scratch;
 
+/* Offsets of the parts, by the largest block; the last is the size. */
+static void lay_out(const tn_attend *a, size_t offsets[7])
+{
+    size_t m = a->row_limit, d = a->head_dim, columns = columns_of(m);
+    const size_t sizes[6] = { d * tn_max(TN_KEY_BLOCK, m), TN_KEY_BLOCK * d, m * TN_KEY_BLOCK, columns * d, m * d, 2 * m };
+    offsets[0] = 0;
+    for (size_t i = 0; i < 6; i++)
+        offsets[i + 1] = offsets[i] + sizes[i];
+}
+
 static size_t scratch_reals(const tn_attend *a)
 {
-    size_t m = a->row_limit, d = a->head_dim;
-    return 2 * m * d + (m + d) * TN_KEY_BLOCK + 2 * m;
+    size_t offsets[7];
+    lay_out(a, offsets);
+    return offsets[6];
 }
 
 static attend_scratch scratch_of(const tn_attend *a, size_t worker)
 {
-    size_t m = a->row_limit, d = a->head_dim;
+    size_t o[7];
+    lay_out(a, o);
     tn_real *base = a->scratch + worker * a->slice;
-    tn_real *keys = base, *scores = keys + d * TN_KEY_BLOCK, *q = scores + m * TN_KEY_BLOCK, *sum = q + m * d;
-    return (attend_scratch){ q, sum, scores, keys, sum + m * d, sum + m * d + m };
+    return (attend_scratch){ .turned = base, .rows = base + o[1], .scores = base + o[2], .q = base + o[3],
+                             .sum = base + o[4], .peak = base + o[5], .total = base + o[5] + a->row_limit };
+}
+
+/* The queries of a block, as the scores need them. */
+static void take_queries(const tn_attend *a, const tn_query_block *block, size_t kv_head, const attend_scratch *s)
+{
+    size_t m = block->count * a->group, d = a->head_dim, columns = columns_of(m);
+    if (!is_flipped(a, m)) {
+        tn_gather_heads(a, block, kv_head, a->q.data, a->scale, s->q);
+        return;
+    }
+    tn_gather_heads(a, block, kv_head, a->q.data, a->scale, s->turned);
+    tn_transpose(s->turned, d, m, d, s->q, columns);
+}
+
+/* scores [m, TN_KEY_BLOCK] of the first `count` columns, from rows of keys; what stands behind is undefined. */
+static void score_keys(const tn_attend *a, size_t m, const attend_scratch *s, const tn_real *keys, size_t stride,
+                       size_t count)
+{
+    size_t d = a->head_dim, columns = columns_of(m);
+    if (is_flipped(a, m)) {
+        memset(s->turned, 0, count * columns * sizeof(tn_real));
+        a->kernels->multiply(keys, stride, 1, s->q, columns, count, columns, d, s->turned, columns);
+        tn_transpose(s->turned, columns, count, m, s->scores, TN_KEY_BLOCK);
+        return;
+    }
+    size_t padded = tn_transpose(keys, stride, count, d, s->turned, TN_KEY_BLOCK);
+    for (size_t r = 0; r < m; r++)
+        memset(s->scores + r * TN_KEY_BLOCK, 0, padded * sizeof(tn_real));
+    a->kernels->multiply(s->q, d, 1, s->turned, TN_KEY_BLOCK, m, padded, d, s->scores, TN_KEY_BLOCK);
 }
 
 /* Takes `count` new scores of a row into its softmax: scores become exp(score - peak), and what was
@@ -103,10 +116,11 @@ static void absorb(const tn_attend *a, tn_real *scores, size_t count, tn_real *p
  * go through in one product, the triangle of a causal span row by row: a row never touches the
  * values of keys it does not see. */
 static void mix_values(const tn_attend *a, const tn_query_block *block, const attend_scratch *s,
-                       const tn_real *v, size_t key, size_t count)
+                       size_t offset, size_t key, size_t count)
 {
-    size_t m = block->count * a->group, d = a->head_dim, stride = a->keys.stride;
+    size_t m = block->count * a->group, d = a->head_dim, stride;
     size_t common = block->visible > key ? tn_min(count, block->visible - key) : 0;
+    const tn_real *v = tn_cache_rows(&a->keys, TN_VALUES, offset, count, d, s->rows, &stride);
     a->kernels->multiply(s->scores, TN_KEY_BLOCK, 1, v, stride, m, d, common, s->sum, d);
     if (common == count)
         return;
@@ -122,19 +136,23 @@ static void mix_values(const tn_attend *a, const tn_query_block *block, const at
 static void attend_keys(const tn_attend *a, const tn_query_block *block, size_t kv_head,
                         const attend_scratch *s, size_t key, size_t count)
 {
-    size_t m = block->count * a->group, d = a->head_dim;
+    size_t m = block->count * a->group, d = a->head_dim, stride;
     size_t offset = key * a->keys.stride + kv_head * d;
-    size_t padded = tn_transpose(a->keys.k + offset, a->keys.stride, count, d, s->keys);
-    for (size_t r = 0; r < m; r++)
-        memset(s->scores + r * TN_KEY_BLOCK, 0, padded * sizeof(tn_real));
-    a->kernels->multiply(s->q, d, 1, s->keys, TN_KEY_BLOCK, m, padded, d, s->scores, TN_KEY_BLOCK);
+    bool few = m <= FEW_ROWS;
+    if (few)
+        tn_cache_fetch(&a->keys, TN_VALUES, offset, count, d);
+    const tn_real *k = tn_cache_rows(&a->keys, TN_KEYS, offset, count, d, s->rows, &stride);
+    score_keys(a, m, s, k, stride, count);
     for (size_t r = 0; r < m; r++) {
         size_t end = tn_visible_end(a, block, r % block->count);
         if (end > key)
             absorb(a, s->scores + r * TN_KEY_BLOCK, tn_min(count, end - key), &s->peak[r], &s->total[r],
                    s->sum + r * d);
     }
-    mix_values(a, block, s, a->keys.v + offset, key, count);
+    size_t next = key + count, end = tn_visible_end(a, block, block->count - 1);
+    if (few && next < end)
+        tn_cache_fetch(&a->keys, TN_KEYS, next * a->keys.stride + kv_head * d, tn_min(TN_KEY_BLOCK, end - next), d);
+    mix_values(a, block, s, offset, key, count);
 }
 
 /* Writes the rows of a finished block, and what the backward and the tap need of their softmax. */
@@ -163,7 +181,7 @@ static void attend_chunk(void *argument, size_t chunk, size_t worker)
     const tn_query_block *block = &a->blocks[chunk / a->kv_heads];
     size_t kv_head = chunk % a->kv_heads, m = block->count * a->group;
     attend_scratch s = scratch_of(a, worker);
-    tn_gather_heads(a, block, kv_head, a->q.data, a->scale, s.q);
+    take_queries(a, block, kv_head, &s);
     memset(s.sum, 0, m * a->head_dim * sizeof(tn_real));
     for (size_t r = 0; r < m; r++) {
         s.peak[r] = (tn_real)-INFINITY;
@@ -177,17 +195,6 @@ static void attend_chunk(void *argument, size_t chunk, size_t worker)
 
 /* ------------------------------------------------------------------ tap -- */
 
-/* The tapped key rows begin .. begin+count-1, transposed, the remaining columns zeroed. */
-static void transpose_tapped(const tn_attend *a, size_t kv_head, size_t begin, size_t count, tn_real *out)
-{
-    for (size_t j = 0; j < TN_KEY_BLOCK; j++) {
-        const tn_real *key = j < count ? a->keys.k + a->tap->keys[begin + j] * a->keys.stride +
-                                             kv_head * a->head_dim : NULL;
-        for (size_t i = 0; i < a->head_dim; i++)
-            out[i * TN_KEY_BLOCK + j] = key != NULL ? key[i] : 0;
-    }
-}
-
 /* The probabilities of the tapped row at the chosen keys, for all heads of one group: the scores are
  * computed as in the forward, the softmax is the one over all visible keys that the forward found. */
 static void tap_chunk(void *argument, size_t kv_head, size_t worker)
@@ -196,13 +203,13 @@ static void tap_chunk(void *argument, size_t kv_head, size_t worker)
     const tn_tap *tap = a->tap;
     tn_query_block row = { .begin = tap->query, .count = 1 };
     attend_scratch s = scratch_of(a, worker);
-    tn_gather_heads(a, &row, kv_head, a->q.data, a->scale, s.q);
+    size_t d = a->head_dim;
+    take_queries(a, &row, kv_head, &s);
     for (size_t begin = 0; begin < tap->count; begin += TN_KEY_BLOCK) {
         size_t count = tn_min(TN_KEY_BLOCK, tap->count - begin);
-        transpose_tapped(a, kv_head, begin, count, s.keys);
-        memset(s.scores, 0, a->group * TN_KEY_BLOCK * sizeof(tn_real));
-        a->kernels->multiply(s.q, a->head_dim, 1, s.keys, TN_KEY_BLOCK, a->group, TN_KEY_BLOCK, a->head_dim,
-                             s.scores, TN_KEY_BLOCK);
+        for (size_t j = 0; j < count; j++)
+            tn_cache_copy(&a->keys, TN_KEYS, tap->keys[begin + j] * a->keys.stride + kv_head * d, d, s.rows + j * d);
+        score_keys(a, a->group, &s, s.rows, d, count);
         for (size_t g = 0; g < a->group; g++) {
             size_t head = kv_head * a->group + g;
             tn_real *scores = s.scores + g * TN_KEY_BLOCK, *to = tap->rows + head * tap->count + begin;
@@ -223,7 +230,7 @@ static bool heads_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_at
                    shape->heads % shape->kv_heads == 0;
     if (!grouped || !tn_size_mul(shape->heads, shape->head_dim, &width) || width != q.cols ||
         !tn_size_mul(shape->kv_heads, shape->head_dim, &stride) || stride != keys->stride ||
-        keys->k == NULL || keys->v == NULL)
+        !tn_cache_is_whole(keys))
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "q [%zu, %zu] and keys of %zu numbers do not "
                 "fit %zu heads, %zu key heads of %zu", q.rows, q.cols, keys->stride, shape->heads,
                 shape->kv_heads, shape->head_dim);
@@ -335,8 +342,13 @@ tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const t
                     .group = shape->heads / shape->kv_heads, .head_dim = shape->head_dim,
                     .causal = shape->causal, .scale = (tn_real)(1 / sqrt((double)shape->head_dim)),
                     .tap = shape->tap, .kernels = ops->kernels };
-    a.out = tn_ops_result(ops, "attention", q.rows, q.cols,
-                          q.grad != NULL || keys->dk != NULL || keys->dv != NULL);
+    bool wanted = q.grad != NULL || keys->dk != NULL || keys->dv != NULL;
+    if (wanted && keys->k == NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "attention", "there are no gradients through a cache of "
+                "bfloat16; train with one of f32");
+        return (tn_tensor){ 0 };
+    }
+    a.out = tn_ops_result(ops, "attention", q.rows, q.cols, wanted);
     size_t mark = tn_arena_mark(ops->arena);
     tn_attend *node = a.out.grad != NULL ? record_attention(ops, &a) : NULL;
     cut_queries(ops, &a, shape);

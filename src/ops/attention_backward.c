@@ -84,8 +84,8 @@ static void gather_queries(const tn_attend *a, const tn_query_block *block, size
 
 static void transpose_keys(const tn_attend *a, size_t offset, size_t count, const back_scratch *s)
 {
-    tn_transpose(a->keys.k + offset, a->keys.stride, count, a->head_dim, s->keys);
-    tn_transpose(a->keys.v + offset, a->keys.stride, count, a->head_dim, s->values);
+    tn_transpose(a->keys.k + offset, a->keys.stride, count, a->head_dim, s->keys, TN_KEY_BLOCK);
+    tn_transpose(a->keys.v + offset, a->keys.stride, count, a->head_dim, s->values, TN_KEY_BLOCK);
 }
 
 static void dq_chunk(void *argument, size_t chunk, size_t worker)

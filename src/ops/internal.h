@@ -102,10 +102,25 @@ static inline size_t tn_visible_end(const tn_attend *a, const tn_query_block *bl
     return block->visible + (a->causal ? row : 0);
 }
 
-/* The first `width` values of `count` rows, transposed: out[d, j] = rows[j, d]; out is
- * [width, TN_KEY_BLOCK], columns from count up to the next multiple of 16 are zeroed. Returns that
- * multiple. */
-size_t tn_transpose(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out);
+/* The first `width` values of `count` rows, transposed: out[d, j] = rows[j, d]; rows of `out` are `ld` apart,
+ * columns from count up to the next multiple of TN_TRANSPOSE are zeroed. Returns that multiple. */
+enum { TN_TRANSPOSE = 16 };
+size_t tn_transpose(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out, size_t ld);
+
+/* Rows of a cache of any number type as reals. `offset`: of the first value in the cache. */
+typedef enum tn_cache_part { TN_KEYS, TN_VALUES } tn_cache_part;
+
+/* `count` rows of `width` values, their distance in *stride: in place, or widened into `room` [count, width]. */
+const tn_real *tn_cache_rows(const tn_keys *keys, tn_cache_part part, size_t offset, size_t count, size_t width,
+                             tn_real *room, size_t *stride);
+/* A copy of one of them. */
+void tn_cache_copy(const tn_keys *keys, tn_cache_part part, size_t offset, size_t width, tn_real *out);
+
+/* Asks for `count` rows to be read soon. They must be in the cache. */
+void tn_cache_fetch(const tn_keys *keys, tn_cache_part part, size_t offset, size_t count, size_t width);
+
+/* Whether keys and values are there, in one number type. */
+bool tn_cache_is_whole(const tn_keys *keys);
 
 /* Copies the rows of a block of all heads of one group from x [T, heads*D], times `factor`, into
  * out [group*count, D]; row r of out is head r / count, query r % count. */

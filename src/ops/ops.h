@@ -18,6 +18,7 @@
 #include "kern/kernels.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 /* Dense row-major activations. `grad` (same shape) is NULL where no gradient is wanted:
  * always in inference, and on constants while recording. Passed by value; views share memory. */
@@ -31,7 +32,7 @@ typedef struct tn_tensor {
 typedef struct tn_weight {
     tn_matrix matrix;
     tn_real *grad;
-    const struct tn_lora *lora; /* what tn_op_lora adds; NULL: nothing */
+    struct tn_lora *lora; /* what tn_op_lora adds; NULL: nothing */
 } tn_weight;
 
 /* A low-rank addition to a weight [rows, cols], see tn_op_lora. */
@@ -39,7 +40,7 @@ typedef struct tn_lora {
     tn_weight a, b; /* [r, cols], [rows, r] */
     tn_real scale;
     double dropout; /* probability, 0 <= p < 1, of an input of A; only while ops->dropout is set */
-    const struct tn_lora *next; /* one more for the same weight, or NULL */
+    struct tn_lora *next; /* one more for the same weight, or NULL */
 } tn_lora;
 
 /* A trainable vector (bias, norm scale), unpacked; data NULL = absent, grad NULL = frozen. */
@@ -166,18 +167,20 @@ typedef struct tn_rope {
  * Source: arXiv:2104.09864, section 3.2; pairing as in HF `rotate_half`. */
 tn_tensor tn_op_rope(tn_ops *ops, tn_tensor x, const tn_rope *rope, size_t heads);
 
-/* Keys and values, rows of kv_heads * head_dim: one layer of a cache, or of a picture.
- * dk, dv: gradients, NULL outside of training. */
+/* Keys and values, rows of kv_heads * head_dim: one layer of a cache, or of a picture. As reals in k and v or,
+ * to halve memory and reading, as bfloat16 in k_bf16 and v_bf16; the other two are NULL.
+ * dk, dv: gradients, NULL outside of training, and always with bfloat16: it has none. */
 typedef struct tn_keys {
     size_t capacity; /* rows */
-    size_t stride;   /* reals from row to row = kv_heads * head_dim */
+    size_t stride;   /* values from row to row = kv_heads * head_dim */
     tn_real *k, *v;
     tn_real *dk, *dv;
+    uint16_t *k_bf16, *v_bf16;
 } tn_keys;
 
-/* Copies k and v [T, stride] into rows start .. start+T-1. Its backward moves the gradients
- * that later attention left in dk, dv to k and v: those rows of dk, dv are zero afterwards. The
- * owner of the cache zeroes dk and dv once, before the first recording. */
+/* Copies k and v [T, stride] into rows start .. start+T-1, rounded to nearest even (relative 2^-9) where the cache
+ * is bfloat16. Its backward moves the gradients that later attention left in dk, dv to k and v: those rows of dk,
+ * dv are zero afterwards. The owner of the cache zeroes dk and dv once, before the first recording. */
 void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn_tensor v);
 
 /* Which attention probabilities to hand out: those of one query row, for the given key

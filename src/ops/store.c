@@ -32,23 +32,53 @@ static bool store_fits(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor
 {
     if (!tn_ops_usable(ops, "store", k) || !tn_ops_usable(ops, "store", v))
         return false;
-    if (keys->k == NULL || keys->v == NULL || k.cols != keys->stride || v.cols != keys->stride ||
+    if (!tn_cache_is_whole(keys) || k.cols != keys->stride || v.cols != keys->stride ||
         k.rows != v.rows)
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "store", "keys [%zu, %zu] and values [%zu, %zu] do not fit a "
                 "cache of %zu columns", k.rows, k.cols, v.rows, v.cols, keys->stride);
     else if (start > keys->capacity || k.rows > keys->capacity - start)
         tn_fail(&ops->failure, TENEBRA_ERROR_LIMIT, "store", "%zu rows after row %zu do not fit a cache of %zu rows",
                 k.rows, start, keys->capacity);
+    else if (keys->k == NULL && (k.grad != NULL || v.grad != NULL || keys->dk != NULL || keys->dv != NULL))
+        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "store", "a cache of bfloat16 holds no gradients; train with "
+                "one of f32");
     return ops->failure.code == TENEBRA_OK;
+}
+
+/* Rows to copy; a chunk of work is some rows. */
+typedef struct store_job {
+    const tn_keys *keys;
+    size_t start;
+    tn_tensor k, v;
+} store_job;
+
+static void copy_rows(tn_real *to, uint16_t *to_bf16, const tn_real *from, size_t at, size_t count)
+{
+    if (to != NULL)
+        memcpy(to + at, from, count * sizeof *from);
+    else
+        tn_dtype_of(TN_BF16)->pack(from, count, to_bf16 + at);
+}
+
+static void store_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const store_job *job = argument;
+    const tn_keys *keys = job->keys;
+    size_t block = tn_ops_row_block(keys->stride), begin = chunk * block, at = (job->start + begin) * keys->stride;
+    size_t from = begin * keys->stride, count = tn_min(block, job->k.rows - begin) * keys->stride;
+    (void)worker;
+    copy_rows(keys->k, keys->k_bf16, job->k.data + from, at, count);
+    copy_rows(keys->v, keys->v_bf16, job->v.data + from, at, count);
 }
 
 void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn_tensor v)
 {
     if (!store_fits(ops, keys, start, k, v))
         return;
-    size_t offset = start * keys->stride, bytes = k.rows * keys->stride * sizeof(tn_real);
-    memcpy(keys->k + offset, k.data, bytes);
-    memcpy(keys->v + offset, v.data, bytes);
+    store_job job = { keys, start, k, v };
+    /* Copying is cheap; rounding takes some ten steps a number. */
+    double work = (double)k.rows * (double)keys->stride * (keys->k != NULL ? 0.5 : 10);
+    tn_ops_run(ops, tn_pieces(k.rows, tn_ops_row_block(keys->stride)), work, store_chunk, &job);
     if (ops->tape == NULL || (keys->dk == NULL && keys->dv == NULL))
         return;
     store_node *node = tn_ops_record(ops, "store", sizeof *node, store_backward);

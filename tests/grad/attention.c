@@ -65,7 +65,7 @@ static tn_tensor build_segments(gradient_case *c)
     static const size_t borders[] = { 0, 3, 3, 4, 9, 11 }, long_borders[] = { 0, 131, 140 };
     tn_ops *ops = &c->ops;
     tn_tensor q = input(c, 0), k = input(c, 1), v = input(c, 2);
-    tn_keys keys = { k.rows, k.cols, k.data, v.data, k.grad, v.grad };
+    tn_keys keys = { .capacity = k.rows, .stride = k.cols, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
     tn_attention shape = { .heads = q.cols / 2, .kv_heads = k.cols / 2, .head_dim = 2,
                            .segments = c->variant ? long_borders : borders,
                            .segment_count = c->variant ? 2 : 5 };
@@ -176,7 +176,7 @@ static void gradients_move_out_of_the_cache(void **state)
     add(&c, 5, 2, 0, 1);
     add(&c, 5, 4, 0, 1);
     double *all = stock(&c, 4 * 10, sizeof *all);
-    c.kept = (tn_keys){ 5, 2, all, all + 10, all + 20, all + 30 };
+    c.kept = (tn_keys){ .capacity = 5, .stride = 2, .k = all, .v = all + 10, .dk = all + 20, .dv = all + 30 };
     double first[10];
     record(&c, build_kept);
     memcpy(first, c.parameters[0].grad, sizeof first);

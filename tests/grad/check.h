@@ -118,8 +118,8 @@ static inline tn_keys cache(gradient_case *c, size_t capacity, size_t stride)
     assert_non_null(all);
     memset(all, 0, 4 * bytes);
     size_t n = capacity * stride;
-    return (tn_keys){ capacity, stride, all, all + n, c->ops.tape ? all + 2 * n : NULL,
-                      c->ops.tape ? all + 3 * n : NULL };
+    return (tn_keys){ .capacity = capacity, .stride = stride, .k = all, .v = all + n,
+                      .dk = c->ops.tape ? all + 2 * n : NULL, .dv = c->ops.tape ? all + 3 * n : NULL };
 }
 
 /* A fixed random linear function of y -> [1, 1]. */

@@ -164,7 +164,7 @@ static tn_tensor build_vision(gradient_case *c)
     tn_tensor normed = layer_norm(c, x, LN1);
     tn_tensor q = tn_op_rope(ops, linear(c, normed, VQ, VQ_BIAS), &rope, 2);
     tn_tensor k = tn_op_rope(ops, linear(c, normed, VK, 0), &rope, 2), v = linear(c, normed, VV, 0);
-    tn_keys keys = { k.rows, k.cols, k.data, v.data, k.grad, v.grad };
+    tn_keys keys = { .capacity = k.rows, .stride = k.cols, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = DIM, .segments = borders, .segment_count = 2 };
     x = tn_op_add(ops, x, linear(c, tn_op_attention(ops, q, &keys, &shape), PROJ, 0));
     tn_tensor inner = tn_op_quick_gelu(ops, linear(c, layer_norm(c, x, LN2), FC1, FC1_BIAS));

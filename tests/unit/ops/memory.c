@@ -124,7 +124,7 @@ static tn_tensor store_past_the_end(tn_ops *ops, tn_tensor x, const tn_real *val
 {
     (void)values;
     tn_real k[32], v[32];
-    tn_keys keys = { 4, 8, k, v, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = k, .v = v };
     tn_op_store(ops, &keys, 1, x, x);
     return (tn_tensor){ 0 };
 }
@@ -132,7 +132,7 @@ static tn_tensor store_past_the_end(tn_ops *ops, tn_tensor x, const tn_real *val
 static tn_tensor attend_past_the_end(tn_ops *ops, tn_tensor x, const tn_real *values)
 {
     (void)values;
-    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .start = SIZE_MAX };
     return tn_op_attention(ops, x, &keys, &shape);
 }
@@ -140,7 +140,7 @@ static tn_tensor attend_past_the_end(tn_ops *ops, tn_tensor x, const tn_real *va
 static tn_tensor attend_uneven_groups(tn_ops *ops, tn_tensor x, const tn_real *values)
 {
     (void)values;
-    tn_keys keys = { 4, 6, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 6, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 4, .kv_heads = 3, .head_dim = 2, .causal = true };
     return tn_op_attention(ops, x, &keys, &shape);
 }
@@ -149,7 +149,7 @@ static tn_tensor attend_open_segments(tn_ops *ops, tn_tensor x, const tn_real *v
 {
     (void)values;
     static const size_t borders[] = { 0, 3 };
-    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .segment_count = 1 };
     return tn_op_attention(ops, x, &keys, &shape);
 }
@@ -158,7 +158,7 @@ static tn_tensor attend_falling_segments(tn_ops *ops, tn_tensor x, const tn_real
 {
     (void)values;
     static const size_t borders[] = { 0, 9, 4 };
-    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .segment_count = 2 };
     return tn_op_attention(ops, x, &keys, &shape);
 }
@@ -169,7 +169,7 @@ static tn_tensor tap_unseen_key(tn_ops *ops, tn_tensor x, const tn_real *values)
     static const size_t wanted[] = { 0, 2 };
     tn_real rows[4];
     tn_tap tap = { 1, wanted, 2, rows };
-    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .tap = &tap };
     return tn_op_attention(ops, x, &keys, &shape);
 }
@@ -180,7 +180,7 @@ static tn_tensor tap_other_segment(tn_ops *ops, tn_tensor x, const tn_real *valu
     static const size_t borders[] = { 0, 2, 4 }, wanted[] = { 2, 1 };
     tn_real rows[4];
     tn_tap tap = { 3, wanted, 2, rows };
-    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .segment_count = 2,
                            .tap = &tap };
     return tn_op_attention(ops, x, &keys, &shape);
@@ -190,7 +190,7 @@ static tn_tensor tap_unknown_row(tn_ops *ops, tn_tensor x, const tn_real *values
 {
     (void)values;
     tn_tap tap = { .query = 4 };
-    tn_keys keys = { 4, 8, x.data, x.data, NULL, NULL };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .tap = &tap };
     return tn_op_attention(ops, x, &keys, &shape);
 }
@@ -312,7 +312,7 @@ static void no_rows_is_no_failure(void **state)
         tn_weight w = weight_of(values, 8, 8, NULL);
         tn_vector scale = { 8, values, NULL };
         tn_rope rope = { 2, values, values };
-        tn_keys keys = { 4, 8, values, values + 32, NULL, NULL };
+        tn_keys keys = { .capacity = 4, .stride = 8, .k = values, .v = values + 32 };
         tn_attention causal = { .heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .start = 4 };
         x = tn_op_linear(&f.ops, x, &w, &scale);
         x = tn_op_rope(&f.ops, tn_op_rms_norm(&f.ops, x, &scale, 1e-6), &rope, 2);
@@ -341,7 +341,7 @@ static void marks_and_releases(void **state)
     tn_weight w = weight_of(values, 16, 16, NULL);
     size_t before = f.work.used;
     tn_tensor y = tn_op_linear(&f.ops, x, &w, NULL);
-    tn_keys keys = { 16, 16, values, values + 256, NULL, NULL };
+    tn_keys keys = { .capacity = 16, .stride = 16, .k = values, .v = values + 256 };
     tn_attention shape = { .heads = 4, .kv_heads = 2, .head_dim = 4, .causal = true };
     keys.stride = 8;
     y = tn_op_attention(&f.ops, y, &keys, &shape);
@@ -382,7 +382,7 @@ static bool run_within(size_t pages, tenebra_code *code)
     tn_weight table = weight_of(values, 6, 16, grads), square = weight_of(values + 100, 16, 16, grads + 100);
     tn_vector scale = { 16, values + 400, grads + 400 };
     tn_rope rope = { 2, values + 500, values + 600 };
-    tn_keys keys = { 8, 16, cache[0], cache[1], cache[2], cache[3] };
+    tn_keys keys = { .capacity = 8, .stride = 16, .k = cache[0], .v = cache[1], .dk = cache[2], .dv = cache[3] };
     tn_attention shape = { .heads = 4, .kv_heads = 4, .head_dim = 4, .causal = true, .start = 2 };
     tn_tape_start(&ops);
     tn_tensor x = tn_op_gather(&ops, &table, ids, 6), normed = tn_op_layer_norm(&ops, x, &scale, &scale, 1e-6);

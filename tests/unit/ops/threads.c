@@ -117,7 +117,7 @@ static void rope_and_causal_attention(fixture *f, collection *c)
     bool recording = f->ops.tape != NULL;
     tn_rope rope = { HALF, numbers(f, T * HALF, 0, 0.7), numbers(f, T * HALF, 0, 0.7) };
     size_t n = (START + T) * KV * D;
-    tn_keys keys = { START + T, KV * D, numbers(f, n, 0, 1), numbers(f, n, 0, 1), NULL, NULL };
+    tn_keys keys = { .capacity = START + T, .stride = KV * D, .k = numbers(f, n, 0, 1), .v = numbers(f, n, 0, 1) };
     if (recording) {
         keys.dk = zeros(f, n);
         keys.dv = zeros(f, n);
@@ -153,7 +153,7 @@ static void segments(fixture *f, collection *c)
     tn_tensor q = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
     tn_tensor k = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
     tn_tensor v = tensor(f, T, H * D, numbers(f, T * H * D, 0, 1));
-    tn_keys keys = { T, H * D, k.data, v.data, k.grad, v.grad };
+    tn_keys keys = { .capacity = T, .stride = H * D, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
     tn_attention shape = { .heads = H, .kv_heads = H, .head_dim = D, .segments = borders, .segment_count = 3 };
     tn_tensor y = tn_op_attention(&f->ops, q, &keys, &shape);
     keep(c, y.data, T * H * D);
