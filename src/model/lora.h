@@ -73,6 +73,9 @@ void tn_adapter_detach(tn_adapter *adapter);
  * whole. `base` (may be NULL) is the name of the base model to write down. Errors: IO, MEMORY. */
 tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tenebra_error *error);
 
+/* Tells the slots where a_grad and b_grad of the modules are, after they have changed (parameters.h does it). */
+void tn_adapter_refresh(tn_adapter *adapter);
+
 /* Adds strength * scale * B A of the module whose matrix is the tensor `name` to rows begin .. begin+count-1 of it
  * (values [count, inputs]), for merging. False when the adapter does not touch that tensor. Threads: any. */
 bool tn_adapter_merge(const tn_adapter *adapter, const char *name, size_t begin, size_t count, tn_real *values);

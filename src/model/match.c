@@ -30,17 +30,16 @@ static void report(matcher *m, tn_match match, const char *name, const tn_stored
         m->each(m->user, match, name, stored, rows, cols);
 }
 
-/* The stored tensor that means `canonical`, under any known name. */
-static const tn_stored *find(const matcher *m, const char *canonical)
+const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *store, const char *canonical)
 {
-    const tn_stored *found = tn_store_find(m->store, canonical);
-    for (const tn_rename *rename = m->backbone->renames; found == NULL && rename->stored != NULL; rename++) {
+    const tn_stored *found = tn_store_find(store, canonical);
+    for (const tn_rename *rename = backbone->renames; found == NULL && rename->stored != NULL; rename++) {
         char name[NAME_SIZE];
         size_t prefix = strlen(rename->canonical);
         if (strncmp(canonical, rename->canonical, prefix) != 0)
             continue;
         snprintf(name, sizeof name, "%s%s", rename->stored, canonical + prefix);
-        found = tn_store_find(m->store, name);
+        found = tn_store_find(store, name);
     }
     return found;
 }
@@ -94,7 +93,7 @@ static void match_one(matcher *m, const tn_tensor_row *row, size_t number)
     char name[NAME_SIZE];
     tn_tensor_name(row, number, name, sizeof name);
     size_t rows = m->config->dims[row->rows] * row->parts, cols = m->config->dims[row->cols];
-    const tn_stored *stored = find(m, name);
+    const tn_stored *stored = tn_model_stored(m->backbone, m->store, name);
     if (stored == NULL) {
         if (row->presence != TN_HEAD || !m->config->tie_word_embeddings)
             report(m, TN_MISSING, name, NULL, rows, cols);

@@ -54,6 +54,9 @@ tenebra_code tn_model_match(const tn_backbone *backbone, const tn_model_config *
                             const tn_store *store, tn_model *model, tn_match_fn *each, void *user,
                             size_t *mismatches, tenebra_error *error);
 
+/* The stored tensor that means `canonical`, under any name that the backbone knows; NULL if there is none. */
+const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *store, const char *canonical);
+
 /* ------------------------------------------------- memory, one number -- */
 
 /* Logical rows of the vocabulary: of the embedding, and of the head (at most as many). */

@@ -25,6 +25,7 @@ typedef struct tn_parameter {
     tn_real *values;    /* [count] master values                                                   */
     tn_real *grad;      /* [count], zero at first; the backward adds to it                         */
     uint16_t *rounded;  /* [count] bf16 copy that the networks read; NULL: they read the values    */
+    bool owned;         /* the list frees the values (of an adapter it does not)                   */
 } tn_parameter;
 
 typedef struct tn_parameters {
@@ -33,7 +34,8 @@ typedef struct tn_parameters {
     size_t elements;     /* values of all items                                                    */
     struct tn_parameter_slot *slots; /* what to put back                                           */
     size_t slot_count;
-    struct tn_parameter_block *blocks; /* memory of the items                                      */
+    tn_adapter **adapters; /* whose gradients are in the list */
+    size_t adapter_count;
 } tn_parameters;
 
 /* Which weights are trained. Patterns are globs over whole names ("visual.*", "*.bias"); a tensor is taken if
@@ -49,7 +51,7 @@ typedef struct tn_parameters_filter {
 tn_parameters *tn_parameters_open(tenebra_error *error);
 
 /* Adds weights of the model, with their values converted to f32. A tied head is no item of its own. filter may be
- * NULL: everything, in f32. Errors: ARGUMENT (nothing fits the filter; bf16 vectors do not exist), MEMORY. */
+ * NULL: everything, in f32. Errors: ARGUMENT (nothing fits the filter; compute is another type; weights are trained already), MEMORY. */
 tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *model, const tn_parameters_filter *filter,
                                        tenebra_error *error);
 
@@ -64,8 +66,9 @@ tn_parameter *tn_parameters_find(const tn_parameters *parameters, const char *na
 void tn_parameters_clear(tn_parameters *parameters);
 void tn_parameters_round(tn_parameters *parameters);
 
-/* Bytes of values, gradients and copies that a list of this filter takes, before anything is allocated. */
-size_t tn_parameters_cost(const tn_model *model, const tn_parameters_filter *filter, size_t *elements);
+/* Bytes of values, gradients and copies that a list of this filter takes, and how many values there are (may be
+ * NULL). Nothing is allocated. */
+size_t tn_parameters_cost(tn_model *model, const tn_parameters_filter *filter, size_t *elements);
 
 /* Puts the model's own weights back and gives the memory back. NULL is allowed. */
 void tn_parameters_close(tn_parameters *parameters);

@@ -1,0 +1,298 @@
+#include "model/parameters.h"
+
+#include "base/checked.h"
+#include "model/slots.h"
+
+#include <fnmatch.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a slot of the model held before it was trained. */
+typedef struct tn_parameter_slot {
+    tn_weight *weight, old_weight; /* or: */
+    tn_vector *vector, old_vector;
+} tn_parameter_slot;
+
+tn_parameters *tn_parameters_open(tenebra_error *error)
+{
+    tn_parameters *parameters = calloc(1, sizeof *parameters);
+    if (parameters == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "parameters", "no memory");
+    return parameters;
+}
+
+/* Room for one more at the end of a list, zeroed; NULL without memory. */
+static void *grow(void **list, size_t count, size_t size)
+{
+    void *larger = count + 1 > SIZE_MAX / size ? NULL : realloc(*list, (count + 1) * size);
+    if (larger == NULL)
+        return NULL;
+    *list = larger;
+    return memset((unsigned char *)larger + count * size, 0, size);
+}
+
+/* ------------------------------------------------------------ filtering -- */
+
+static bool is_among(const char *name, const char *const *patterns)
+{
+    for (; patterns != NULL && *patterns != NULL; patterns++)
+        if (fnmatch(*patterns, name, 0) == 0)
+            return true;
+    return false;
+}
+
+static bool is_wanted(const tn_place *place, const tn_parameters_filter *filter)
+{
+    bool all = filter->include == NULL || *filter->include == NULL;
+    if (place->stored == NULL) /* a tied head is trained with the embedding */
+        return false;
+    return !(filter->without_vision && place->vision) &&
+           !(filter->without_embeddings && (place->embedding || place->head)) &&
+           (all || is_among(place->name, filter->include)) && !is_among(place->name, filter->exclude);
+}
+
+typedef struct cost_job {
+    const tn_parameters_filter *filter;
+    size_t elements, bytes;
+} cost_job;
+
+static tenebra_code add_cost(void *user, const tn_place *place, tenebra_error *error)
+{
+    cost_job *job = user;
+    (void)error;
+    if (!is_wanted(place, job->filter))
+        return TENEBRA_OK;
+    bool copied = place->row->matrix && job->filter->compute == TN_BF16;
+    job->elements += place->rows * place->cols;
+    job->bytes += place->rows * place->cols * (2 * sizeof(tn_real) + (copied ? sizeof(uint16_t) : 0));
+    return TENEBRA_OK;
+}
+
+size_t tn_parameters_cost(tn_model *model, const tn_parameters_filter *filter, size_t *elements)
+{
+    static const tn_parameters_filter everything = { 0 };
+    cost_job job = { filter ? filter : &everything, 0, 0 };
+    tn_model_each_place(model, add_cost, &job, NULL);
+    if (elements != NULL)
+        *elements = job.elements;
+    return job.bytes;
+}
+
+/* -------------------------------------------------------------- weights -- */
+
+typedef struct adding {
+    tn_parameters *parameters;
+    tn_model *model;
+    const tn_parameters_filter *filter;
+    size_t added;
+} adding;
+
+static tn_parameter *add_item(tn_parameters *parameters, const char *name)
+{
+    tn_parameter *item = grow((void **)&parameters->items, parameters->count, sizeof *item);
+    if (item == NULL || (item->name = strdup(name)) == NULL)
+        return NULL;
+    parameters->count++;
+    return item;
+}
+
+/* Points one slot at `offset` of the item's values, and notes what was there. */
+static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *item, tn_weight *weight, size_t offset,
+                                tenebra_error *error)
+{
+    tn_parameter_slot *slot = grow((void **)&parameters->slots, parameters->slot_count, sizeof *slot);
+    if (slot == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, item->name, "no memory");
+    parameters->slot_count++;
+    slot->weight = weight;
+    slot->old_weight = *weight;
+    weight->matrix = (tn_matrix){ .type = item->rounded ? TN_BF16 : sizeof(tn_real) == 8 ? TN_F64 : TN_F32,
+                                  .rows = slot->old_weight.matrix.rows, .cols = slot->old_weight.matrix.cols };
+    weight->matrix.data = item->rounded ? (const void *)(item->rounded + offset) : (const void *)(item->values + offset);
+    weight->grad = item->grad + offset;
+    return TENEBRA_OK;
+}
+
+static tenebra_code lead_vector(tn_parameters *parameters, const tn_parameter *item, tn_vector *vector, size_t offset,
+                                tenebra_error *error)
+{
+    tn_parameter_slot *slot = grow((void **)&parameters->slots, parameters->slot_count, sizeof *slot);
+    if (slot == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, item->name, "no memory");
+    parameters->slot_count++;
+    slot->vector = vector;
+    slot->old_vector = *vector;
+    vector->data = item->values + offset;
+    vector->grad = item->grad + offset;
+    return TENEBRA_OK;
+}
+
+static tenebra_code lead_slots(adding *job, const tn_parameter *item, const tn_place *place, tenebra_error *error)
+{
+    size_t share = item->count / place->row->parts;
+    tn_decoder *decoder = &job->model->decoder;
+    bool tied = place->embedding && decoder->head.matrix.data == decoder->embed.matrix.data;
+    for (size_t part = 0; part < place->row->parts; part++) {
+        if (item->matrix)
+            TN_TRY(lead_weight(job->parameters, item, (tn_weight *)place->slot + part, part * share, error));
+        else
+            TN_TRY(lead_vector(job->parameters, item, (tn_vector *)place->slot + part, part * share, error));
+    }
+    if (tied)
+        TN_TRY(lead_weight(job->parameters, item, &decoder->head, 0, error));
+    return TENEBRA_OK;
+}
+
+static void describe(tn_parameter *item, const tn_place *place)
+{
+    item->rank = place->stored->rank;
+    memcpy(item->shape, place->stored->shape, sizeof item->shape);
+    item->rows = place->rows;
+    item->cols = place->cols;
+    item->count = place->rows * place->cols;
+    item->matrix = item->decay = place->row->matrix;
+    item->owned = true;
+}
+
+static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error *error)
+{
+    adding *job = user;
+    if (!is_wanted(place, job->filter))
+        return TENEBRA_OK;
+    if (tn_parameters_find(job->parameters, place->name) != NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "is trained already");
+    tn_parameter *item = add_item(job->parameters, place->name);
+    if (item == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory");
+    describe(item, place);
+    item->values = calloc(item->count, sizeof *item->values);
+    item->grad = calloc(item->count, sizeof *item->grad);
+    if (item->matrix && job->filter->compute == TN_BF16)
+        item->rounded = calloc(item->count, sizeof *item->rounded);
+    if (item->values == NULL || item->grad == NULL ||
+        (item->matrix && job->filter->compute == TN_BF16 && item->rounded == NULL))
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory for %zu values and their gradients",
+                       item->count);
+    const tn_dtype_traits *type = tn_dtype_of(tn_store_type_of(place->stored->type)->weight);
+    type->unpack(place->stored->data, item->count, item->values);
+    if (item->rounded != NULL)
+        tn_dtype_of(TN_BF16)->pack(item->values, item->count, item->rounded);
+    job->parameters->elements += item->count;
+    job->added++;
+    return lead_slots(job, item, place, error);
+}
+
+tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *model, const tn_parameters_filter *filter,
+                                       tenebra_error *error)
+{
+    static const tn_parameters_filter everything = { 0 };
+    adding job = { parameters, model, filter ? filter : &everything, 0 };
+    if (job.filter->compute != TN_F32 && job.filter->compute != TN_BF16)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "compute", "training computes in F32 or BF16");
+    TN_TRY(tn_model_each_place(model, add_weight, &job, error));
+    if (job.added == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parameters", "no tensor of the model fits the patterns");
+    return TENEBRA_OK;
+}
+
+/* -------------------------------------------------------------- adapter -- */
+
+static tenebra_code add_matrix(tn_parameters *parameters, const tn_adapter_module *module, char letter, tn_real **grad,
+                               tenebra_error *error)
+{
+    char name[TN_STORED_NAME_MAX + 32];
+    bool is_a = letter == 'A';
+    snprintf(name, sizeof name, "%s.lora_%c.weight", module->name, letter);
+    tn_parameter *item = add_item(parameters, name);
+    if (item == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory");
+    item->rank = 2;
+    item->rows = item->shape[0] = is_a ? module->rank : module->outputs;
+    item->cols = item->shape[1] = is_a ? module->inputs : module->rank;
+    item->count = item->rows * item->cols;
+    item->matrix = item->decay = true;
+    item->values = is_a ? module->a : module->b;
+    item->grad = *grad = calloc(item->count, sizeof *item->grad);
+    parameters->elements += item->count;
+    return item->grad ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu gradients", item->count);
+}
+
+tenebra_code tn_parameters_add_adapter(tn_parameters *parameters, tn_adapter *adapter, tenebra_error *error)
+{
+    tn_adapter **last = grow((void **)&parameters->adapters, parameters->adapter_count, sizeof *last);
+    if (last == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "parameters", "no memory");
+    *last = adapter;
+    parameters->adapter_count++;
+    for (size_t i = 0; i < adapter->module_count; i++) {
+        tn_adapter_module *module = &adapter->modules[i];
+        TN_TRY(add_matrix(parameters, module, 'A', &module->a_grad, error));
+        TN_TRY(add_matrix(parameters, module, 'B', &module->b_grad, error));
+    }
+    tn_adapter_refresh(adapter);
+    return TENEBRA_OK;
+}
+
+/* ----------------------------------------------------------------- list -- */
+
+tn_parameter *tn_parameters_find(const tn_parameters *parameters, const char *name)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        if (strcmp(parameters->items[i].name, name) == 0)
+            return &parameters->items[i];
+    return NULL;
+}
+
+void tn_parameters_clear(tn_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        memset(parameters->items[i].grad, 0, parameters->items[i].count * sizeof(tn_real));
+}
+
+void tn_parameters_round(tn_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        if (parameters->items[i].rounded != NULL)
+            tn_dtype_of(TN_BF16)->pack(parameters->items[i].values, parameters->items[i].count,
+                                       parameters->items[i].rounded);
+}
+
+/* The model as it was: the last slot that was changed is put back first. Adapters stay where they are. */
+static void put_back(tn_parameters *parameters)
+{
+    for (size_t i = parameters->slot_count; i > 0; i--) {
+        const tn_parameter_slot *slot = &parameters->slots[i - 1];
+        if (slot->weight != NULL) {
+            slot->weight->matrix = slot->old_weight.matrix;
+            slot->weight->grad = slot->old_weight.grad;
+        } else {
+            *slot->vector = slot->old_vector;
+        }
+    }
+    for (size_t a = 0; a < parameters->adapter_count; a++) {
+        for (size_t i = 0; i < parameters->adapters[a]->module_count; i++)
+            parameters->adapters[a]->modules[i].a_grad = parameters->adapters[a]->modules[i].b_grad = NULL;
+        tn_adapter_refresh(parameters->adapters[a]);
+    }
+}
+
+void tn_parameters_close(tn_parameters *parameters)
+{
+    if (parameters == NULL)
+        return;
+    put_back(parameters);
+    for (size_t i = 0; i < parameters->count; i++) {
+        tn_parameter *item = &parameters->items[i];
+        free(item->name);
+        free(item->grad);
+        free(item->rounded);
+        if (item->owned)
+            free(item->values);
+    }
+    free(parameters->items);
+    free(parameters->slots);
+    free(parameters->adapters);
+    free(parameters);
+}
