@@ -310,7 +310,7 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
                        reasoner->max_tokens);
     TN_TRY(tn_session_logits(session, session->hidden, error));
-    int32_t token = tn_sample(&reasoner->sampler, session->logits.data, session->logits.cols);
+    int32_t token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
     reasoner->tokens[reasoner->token_count++] = token;
     reasoner->trace.token_count = reasoner->token_count;
     bool first = ++reasoner->pass_tokens == 1;

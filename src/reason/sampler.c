@@ -73,7 +73,7 @@ static double weight_of_kept(const tn_sampler *sampler, ranking *list, size_t *k
     return reached;
 }
 
-int32_t tn_sample(tn_sampler *sampler, const tn_real *logits, size_t count)
+int32_t tn_sample_token(tn_sampler *sampler, const tn_real *logits, size_t count)
 {
     int32_t best = tn_sample_greedy(logits, count);
     if (!(sampler->temperature > 0))

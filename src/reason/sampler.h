@@ -25,6 +25,6 @@ typedef struct tn_candidate {
 int32_t tn_sample_greedy(const tn_real *logits, size_t count);
 
 /* Temperature, then top-k, then top-p (at least one token stays), as Hugging Face orders them. */
-int32_t tn_sample(tn_sampler *sampler, const tn_real *logits, size_t count);
+int32_t tn_sample_token(tn_sampler *sampler, const tn_real *logits, size_t count);
 
 #endif
