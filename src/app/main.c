@@ -13,6 +13,7 @@ static const tn_command commands[] = {
     { "tokenize", "turn text into token ids and back", tn_cmd_tokenize },
     { "verify", "recompute a golden case and compare", tn_cmd_verify },
     { "bench", "measure speed and memory; make random models of true shapes", tn_cmd_bench },
+    { "data", "read, check and make data sets", tn_cmd_data },
     { NULL, NULL, NULL }
 };
 

@@ -113,7 +113,7 @@ static tenebra_code add_listed(tn_data *data, const json_t *problems, const json
     for (size_t i = 0; i < 3 && list == NULL && data->split->aliases[i] != NULL; i++)
         list = json_object_get(lists, data->split->aliases[i]);
     if (!json_is_array(list))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "pid_splits.json has no list for '%s'", data->split->name);
+        return tn_fail(error, TENEBRA_ERROR_IO, name, "pid_splits.json has no list for '%s'", data->split->name);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *pid = json_string_value(json_array_get(list, i));
         if (pid == NULL || strlen(pid) != json_string_length(json_array_get(list, i)))

@@ -1,0 +1,153 @@
+/* tenebra data check: counts, splits, pictures. */
+#include "app/data.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "image/decode.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPLAINTS_SHOWN = 5 };
+
+typedef struct check_job {
+    const tn_dataset *set;
+    const char *place;
+    const char *split; /* NULL: all */
+    bool subset, no_images, json;
+    json_t *made;      /* what the set says of itself, or NULL */
+    json_t *report;    /* one object a split                   */
+    bool failed;
+} check_job;
+
+/* Reads every picture; counts those that cannot be, and says why for the first. */
+static size_t count_bad_pictures(const tn_data *data, const char *split)
+{
+    size_t bad = 0;
+    double started = tn_clock_ms();
+    for (size_t i = 0; i < tn_data_count(data) && !tn_app_interrupted(); i++) {
+        const tn_sample *sample = tn_data_sample(data, i);
+        for (size_t k = 0; k < sample->image_count; k++) {
+            tn_image image;
+            tenebra_error error;
+            if (tn_image_read(&image, sample->images[k], NULL, false, &error) == TENEBRA_OK)
+                tn_image_free(&image);
+            else if (bad++ < COMPLAINTS_SHOWN)
+                tn_app_print_error(&error);
+        }
+        if (i % 100 == 99 || i + 1 == tn_data_count(data))
+            tn_app_progress(split, i + 1, tn_data_count(data), started);
+    }
+    return bad;
+}
+
+/* Rows that a whole split has: as made, or as published; 0 where nobody says. */
+static size_t expected_rows(const check_job *job, const tn_dataset_split *split, size_t rows)
+{
+    const json_t *made = json_object_get(json_object_get(job->made, "splits"), split->name);
+    json_int_t count = json_integer_value(json_object_get(made, "rows"));
+    if (count > 0)
+        return (size_t)count;
+    return split->rows[1] != 0 && rows == split->rows[1] ? split->rows[1] : split->rows[0];
+}
+
+static void report(check_job *job, const tn_dataset_split *split, const tn_data *data, size_t bad)
+{
+    size_t rows = tn_data_rows(data), expected = expected_rows(job, split, rows);
+    bool counted = expected == 0 || rows == expected;
+    if (counted && expected == split->rows[0] && split->with_image > 0)
+        counted = tn_data_rows_with_image(data) == split->with_image;
+    bool good = (counted || job->subset) && bad == 0;
+    job->failed |= !good;
+    json_array_append_new(job->report,
+                          json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "split", split->name, "rows",
+                                    (json_int_t)rows, "with_image", (json_int_t)tn_data_rows_with_image(data),
+                                    "used", (json_int_t)tn_data_count(data), "expected", (json_int_t)expected,
+                                    "bad_images", (json_int_t)bad, "complete", counted, "ok", good));
+    if (job->json)
+        return;
+    printf("%-10s %7zu rows  %7zu with a picture  %5zu bad pictures  ", split->name, rows,
+           tn_data_rows_with_image(data), bad);
+    if (counted)
+        printf(expected > 0 ? "complete\n" : "no number is published\n");
+    else
+        printf("%s: a whole split has %zu%s\n", job->subset ? "a part" : "WRONG", expected,
+               job->subset ? "" : " (--subset accepts parts)");
+}
+
+static void check_split(check_job *job, const tn_dataset_split *split)
+{
+    const tn_data_options keep_all = { .without_images = true };
+    tenebra_error error;
+    tn_data *data = tn_data_open(job->place, split->name, &keep_all, &error);
+    if (data == NULL) {
+        bool absent = error.code == TENEBRA_ERROR_IO && job->subset && job->split == NULL;
+        if (!absent)
+            tn_app_print_error(&error);
+        job->failed |= !absent;
+        json_array_append_new(job->report, json_pack("{s:s, s:b, s:s}", "split", split->name, "ok", absent, "error",
+                                                     error.sentence));
+        if (!job->json)
+            printf("%-10s %s\n", split->name, absent ? "not there" : "CANNOT BE READ");
+        return;
+    }
+    size_t bad = job->no_images ? 0 : count_bad_pictures(data, split->name);
+    report(job, split, data, bad);
+    tn_data_close(data);
+}
+
+static int check_all(check_job *job, const char *directory)
+{
+    char *path = tn_path_join(directory, TN_MADE_FILE);
+    job->made = path != NULL && tn_path_is_file(path) ? tn_json_read(path, 1 << 20, NULL) : NULL;
+    free(path);
+    job->report = json_array();
+    for (const tn_dataset_split *split = job->set->splits; split->name != NULL; split++) {
+        bool made_without = job->made != NULL && json_object_get(json_object_get(job->made, "splits"), split->name) == NULL;
+        if (job->split != NULL ? split == tn_dataset_split_find(job->set, job->split) : !made_without)
+            check_split(job, split);
+    }
+    int exit_code = job->failed ? TN_EXIT_FAILED : TN_EXIT_OK;
+    if (job->json && tn_data_print(json_pack("{s:s, s:b, s:O}", "set", job->set->name, "ok", !job->failed, "splits",
+                                             job->report)) != TN_EXIT_OK)
+        exit_code = TN_EXIT_FAILED;
+    json_decref(job->report);
+    json_decref(job->made);
+    return exit_code;
+}
+
+int tn_data_check(int argc, char **argv)
+{
+    static const tn_usage usage = {
+        .command = "data check",
+        .arguments = "NAME:DIR",
+        .summary = "Reads every split and every picture, and compares the numbers of rows with those published (of a made\n"
+                   "set: with what was made). A split that lacks rows fails, since scores on it compare with nothing.",
+        .example = "  tenebra data check scienceqa:/data/ScienceQA --split test",
+    };
+    check_job job = { 0 };
+    const tn_option options[] = {
+        { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
+          .help = "only this split (all)" },
+        { .name = "subset", .kind = TN_OPTION_FLAG, .target = &job.subset,
+          .help = "splits may lack rows, or be missing" },
+        { .name = "no-images", .kind = TN_OPTION_FLAG, .target = &job.no_images, .help = "do not read the pictures" },
+        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print JSON" },
+        { 0 },
+    };
+    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (argc - first != 1)
+        return tn_data_mistake("check", "wants one NAME:DIR");
+    job.place = argv[first];
+    const char *colon = strchr(job.place, ':');
+    job.set = colon != NULL ? tn_dataset_find(job.place, (size_t)(colon - job.place)) : NULL;
+    if (job.set == NULL)
+        return tn_data_mistake("check", "wants one NAME:DIR; 'tenebra data list' has the names");
+    if (job.split != NULL && tn_dataset_split_find(job.set, job.split) == NULL)
+        return tn_data_mistake("check", "the set has no such split; 'tenebra data list' has the names");
+    tn_app_catch_interrupts();
+    return check_all(&job, colon + 1);
+}

@@ -1,0 +1,235 @@
+/* tenebra data make: a generated set, written as rows of JSON and PNG files. */
+#include "app/data.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "image/png_write.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SPLITS = 3 };
+
+typedef struct make_job {
+    const tn_dataset *set;
+    const char *directory;
+    tn_make make;
+    size_t counts[SPLITS]; /* train, dev, test */
+    uint64_t hashes[SPLITS]; /* of rows and pixels */
+    size_t size;           /* of the pictures made */
+    bool json;
+} make_job;
+
+static const char *const split_names[SPLITS] = { "train", "dev", "test" };
+
+static uint64_t add_hash(uint64_t hash, const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ at[i]) * 0x100000001B3u; /* FNV-1a */
+    return hash;
+}
+
+static tenebra_code make_directory(const char *path, tenebra_error *error)
+{
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && tn_path_is_directory(path)))
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be made: %s", strerror(errno));
+}
+
+static tenebra_code path_in(const make_job *job, char *path, size_t size, const char *name, tenebra_error *error)
+{
+    int length = snprintf(path, size, "%s/%s", job->directory, name);
+    if (length < 0 || (size_t)length >= size)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, job->directory, "is too long a path");
+    return TENEBRA_OK;
+}
+
+/* The directories; a set that lies there already is left alone. */
+static tenebra_code prepare(const make_job *job, tenebra_error *error)
+{
+    char path[4096];
+    for (size_t i = 0; i < SPLITS; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "data/%s.jsonl", split_names[i]);
+        TN_TRY(path_in(job, path, sizeof path, name, error));
+        if (tn_path_is_file(path))
+            return tn_fail(error, TENEBRA_ERROR_IO, path, "exists; choose a new directory");
+    }
+    TN_TRY(make_directory(job->directory, error));
+    TN_TRY(path_in(job, path, sizeof path, "data", error));
+    TN_TRY(make_directory(path, error));
+    TN_TRY(path_in(job, path, sizeof path, "data/images", error));
+    return make_directory(path, error);
+}
+
+static tenebra_code write_sample(make_job *job, size_t split, const tn_made *made, FILE *rows, const char *rows_path,
+                                 tenebra_error *error)
+{
+    char path[4096];
+    TN_TRY(path_in(job, path, sizeof path, made->sample.images[0], error));
+    tn_image image = { .width = made->size, .height = made->size, .channels = 3, .pixels = made->pixels };
+    TN_TRY(tn_png_write(&image, path, error));
+    json_t *row = tn_rows_write(&made->sample);
+    char *line = row != NULL ? json_dumps(row, JSON_ENSURE_ASCII) : NULL;
+    json_decref(row);
+    if (line == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, made->sample.id, "no memory for the row");
+    size_t length = strlen(line);
+    job->size = made->size;
+    job->hashes[split] = add_hash(job->hashes[split], line, length);
+    job->hashes[split] = add_hash(job->hashes[split], made->pixels, 3 * made->size * made->size);
+    bool written = fwrite(line, 1, length, rows) == length && fputc('\n', rows) != EOF;
+    free(line);
+    return written ? TENEBRA_OK
+                   : tn_fail(error, TENEBRA_ERROR_IO, rows_path, "cannot be written: %s", strerror(errno));
+}
+
+static tenebra_code write_rows(make_job *job, size_t split, FILE *rows, const char *path, tenebra_error *error)
+{
+    double started = tn_clock_ms();
+    for (size_t i = 0; i < job->counts[split]; i++) {
+        tn_made made;
+        if (tn_app_interrupted())
+            return tn_fail(error, TENEBRA_ERROR_CANCELLED, path, "stopped before it was complete");
+        TN_TRY(job->set->make(&job->make, split_names[split], i, &made, error));
+        tenebra_code code = write_sample(job, split, &made, rows, path, error);
+        tn_made_free(&made);
+        TN_TRY(code);
+        if (i % 100 == 99 || i + 1 == job->counts[split])
+            tn_app_progress(split_names[split], i + 1, job->counts[split], started);
+    }
+    return TENEBRA_OK;
+}
+
+/* The rows are called by their name only when all of them are there. */
+static tenebra_code make_split(make_job *job, size_t split, tenebra_error *error)
+{
+    char path[4096], part[4096], name[64];
+    snprintf(name, sizeof name, "data/%s.jsonl", split_names[split]);
+    TN_TRY(path_in(job, path, sizeof path, name, error));
+    snprintf(name, sizeof name, "data/%s.jsonl.part", split_names[split]);
+    TN_TRY(path_in(job, part, sizeof part, name, error));
+    FILE *rows = fopen(part, "wb");
+    if (rows == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, part, "cannot be written: %s", strerror(errno));
+    job->hashes[split] = 0xCBF29CE484222325u;
+    tenebra_code code = write_rows(job, split, rows, part, error);
+    if (fclose(rows) != 0 && code == TENEBRA_OK)
+        code = tn_fail(error, TENEBRA_ERROR_IO, part, "cannot be written: %s", strerror(errno));
+    if (code == TENEBRA_OK && rename(part, path) != 0)
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
+    if (code != TENEBRA_OK)
+        remove(part);
+    return code;
+}
+
+/* What was made, for readers and for `data check`. */
+static json_t *describe(const make_job *job)
+{
+    json_t *splits = json_object();
+    for (size_t i = 0; i < SPLITS; i++) {
+        char hash[24];
+        snprintf(hash, sizeof hash, "%016" PRIx64, job->hashes[i]);
+        if (job->counts[i] > 0)
+            json_object_set_new(splits, split_names[i],
+                                json_pack("{s:I, s:s}", "rows", (json_int_t)job->counts[i], "hash", hash));
+    }
+    char hops[64];
+    snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
+    return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed, "size",
+                     (json_int_t)job->size, "families", job->make.families != NULL ? job->make.families : "all",
+                     "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
+}
+
+static int finish(const make_job *job)
+{
+    char path[4096];
+    tenebra_error error;
+    if (path_in(job, path, sizeof path, TN_MADE_FILE, &error) != TENEBRA_OK)
+        return tn_app_fail(&error);
+    json_t *made = describe(job);
+    if (made == NULL || json_dump_file(made, path, JSON_INDENT(1)) != 0) {
+        json_decref(made);
+        tn_fail(&error, TENEBRA_ERROR_IO, path, "cannot be written");
+        return tn_app_fail(&error);
+    }
+    if (job->json)
+        return tn_data_print(made);
+    for (size_t i = 0; i < SPLITS; i++)
+        if (job->counts[i] > 0)
+            printf("%-6s %8zu samples   hash %016" PRIx64 "\n", split_names[i], job->counts[i], job->hashes[i]);
+    json_decref(made);
+    return TN_EXIT_OK;
+}
+
+/* "3", or "1-6". */
+static bool read_range(const char *text, size_t *first, size_t *last)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    unsigned long low = strtoul(text, &end, 10), high = low;
+    if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+        high = strtoul(end + 1, &end, 10);
+    *first = low;
+    *last = high;
+    return *end == '\0' && low >= 1 && low <= high && high <= 99;
+}
+
+int tn_data_make(int argc, char **argv)
+{
+    static const tn_usage usage = {
+        .command = "data make",
+        .arguments = "NAME DIR",
+        .summary = "Makes the set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, pictures in DIR/data/images. The\n"
+                   "same options give the same set everywhere; no scene is in two splits.",
+        .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
+    };
+    make_job job = { .counts = { 1000, 100, 100 } };
+    const char *hops = NULL;
+    size_t seed = 1;
+    const tn_option options[] = {
+        { .name = "train", .kind = TN_OPTION_SIZE, .target = &job.counts[0], .argument = "N", .minimum = 0,
+          .maximum = 1e7, .help = "samples for training (1000)" },
+        { .name = "dev", .kind = TN_OPTION_SIZE, .target = &job.counts[1], .argument = "N", .minimum = 0,
+          .maximum = 1e7, .help = "samples for validation (100)" },
+        { .name = "test", .kind = TN_OPTION_SIZE, .target = &job.counts[2], .argument = "N", .minimum = 0,
+          .maximum = 1e7, .help = "samples for the test (100)" },
+        { .name = "seed", .kind = TN_OPTION_SIZE, .target = &seed, .argument = "S", .minimum = 0, .maximum = 9e15,
+          .help = "another number, another set (1)" },
+        { .name = "size", .kind = TN_OPTION_SIZE, .target = &job.make.size, .argument = "PIXELS", .minimum = 56,
+          .maximum = 1120, .help = "side of a picture, a multiple of 28 (112)" },
+        { .name = "grid", .kind = TN_OPTION_SIZE, .target = &job.make.grid, .argument = "N", .minimum = 2, .maximum = 5,
+          .help = "objects a side (4)" },
+        { .name = "families", .kind = TN_OPTION_TEXT, .target = &job.make.families, .argument = "LIST",
+          .help = "kinds of questions with commas between: arrows,nearest,count (all)" },
+        { .name = "hops", .kind = TN_OPTION_TEXT, .target = &hops, .argument = "A-B",
+          .help = "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)" },
+        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print what was made as JSON" },
+        { 0 },
+    };
+    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (argc - first != 2)
+        return tn_data_mistake("make", "wants the name of a set and a directory");
+    if (hops != NULL && !read_range(hops, &job.make.steps_min, &job.make.steps_max))
+        return tn_data_mistake("make", "--hops wants a number or a range, such as 1-6");
+    job.set = tn_dataset_find(argv[first], strlen(argv[first]));
+    if (job.set == NULL || job.set->make == NULL)
+        return tn_data_mistake("make", "no set of this name can be made; 'tenebra data list' tells which can");
+    job.directory = argv[first + 1];
+    job.make.seed = seed;
+    tn_app_catch_interrupts();
+    tenebra_error error;
+    tenebra_code code = prepare(&job, &error);
+    for (size_t i = 0; i < SPLITS && code == TENEBRA_OK; i++)
+        if (job.counts[i] > 0)
+            code = make_split(&job, i, &error);
+    return code == TENEBRA_OK ? finish(&job) : tn_app_fail(&error);
+}

@@ -1,0 +1,177 @@
+/* tenebra data show: samples as a model gets them. */
+#include "app/data.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct show_job {
+    const tn_prompt_preset *preset;
+    size_t groups;
+    bool json;
+} show_job;
+
+/* One sample with everything that is made of it. */
+typedef struct view {
+    const tn_sample *sample;
+    tn_prompt prompt;
+    tn_steps steps;
+    char *answer;
+} view;
+
+static void free_view(view *shown)
+{
+    tn_prompt_free(&shown->prompt);
+    tn_steps_free(&shown->steps);
+    free(shown->answer);
+}
+
+static tenebra_code prepare(const show_job *job, const tn_sample *sample, view *shown, tenebra_error *error)
+{
+    memset(shown, 0, sizeof *shown);
+    shown->sample = sample;
+    TN_TRY(tn_prompt_write(&shown->prompt, job->preset, sample, error));
+    TN_TRY(tn_steps_split(&shown->steps, sample->rationale, job->groups, error));
+    shown->answer = tn_prompt_answer(job->preset, sample, error);
+    return shown->answer != NULL ? TENEBRA_OK : TENEBRA_ERROR_MEMORY;
+}
+
+static json_t *as_list(const char *const *texts, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(texts[i]));
+    return list;
+}
+
+static json_t *as_json(const show_job *job, const view *shown)
+{
+    const tn_sample *sample = shown->sample;
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:I, s:o, s:s}",
+                     "id", sample->id, "split", sample->split, "domain", sample->domain, "topic", sample->topic,
+                     "category", sample->category, "subject", sample->subject, "grade", sample->grade, "question",
+                     sample->question, "context", sample->context, "rationale", sample->rationale, "label",
+                     sample->label, "options", as_list(sample->options, sample->option_count), "images",
+                     as_list(sample->images, sample->image_count), "gold",
+                     sample->option_count > 0 ? (json_int_t)sample->answer : (json_int_t)-1, "prompt",
+                     shown->prompt.text, "preset", job->preset->name, "image_at", (json_int_t)shown->prompt.image_at, "steps",
+                     as_list(shown->steps.items, shown->steps.count), "answer", shown->answer);
+}
+
+static void print_text(const view *shown)
+{
+    const tn_sample *sample = shown->sample;
+    const char *const places[][2] = { { "split", sample->split },       { "domain", sample->domain },
+                                      { "topic", sample->topic },       { "category", sample->category },
+                                      { "subject", sample->subject },   { "grade", sample->grade } };
+    printf("== %s", sample->id);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (places[i][1][0] != '\0')
+            printf("  %s %s", places[i][0], places[i][1]);
+    printf("\n");
+    for (size_t i = 0; i < sample->image_count; i++)
+        printf("image   %s (before byte %zu of the prompt)\n", sample->images[i], shown->prompt.image_at);
+    printf("-- prompt\n%s\n-- steps\n", shown->prompt.text);
+    for (size_t i = 0; i < shown->steps.count; i++)
+        printf("%zu. %s\n", i + 1, shown->steps.items[i]);
+    printf("-- answer\n%s\n\n", shown->answer);
+}
+
+static int show_sample(const show_job *job, const tn_sample *sample)
+{
+    view shown;
+    tenebra_error error;
+    int exit_code = TN_EXIT_OK;
+    if (prepare(job, sample, &shown, &error) != TENEBRA_OK)
+        exit_code = tn_app_fail(&error);
+    else if (job->json)
+        exit_code = tn_data_print(as_json(job, &shown));
+    else
+        print_text(&shown);
+    free_view(&shown);
+    return exit_code;
+}
+
+/* Whether `id` is one of the words of "a,b,c". */
+static bool is_asked(const char *ids, const char *id)
+{
+    size_t length = strlen(id);
+    for (const char *at = ids; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, id, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static int show_samples(const show_job *job, const tn_data *data, const char *ids, size_t limit)
+{
+    size_t count = 0;
+    int exit_code = TN_EXIT_OK;
+    for (size_t i = 0; i < tn_data_count(data) && exit_code == TN_EXIT_OK; i++) {
+        const tn_sample *sample = tn_data_sample(data, i);
+        if (ids != NULL ? !is_asked(ids, sample->id) : count >= limit)
+            continue;
+        exit_code = show_sample(job, sample);
+        count++;
+    }
+    if (count == 0 && ids != NULL) {
+        fprintf(stderr, "tenebra data show: no sample of the split is called '%s'\n", ids);
+        return TN_EXIT_FAILED;
+    }
+    return exit_code;
+}
+
+static int unknown_preset(const char *name)
+{
+    fprintf(stderr, "tenebra data show: --preset '%s': choose one of", name);
+    for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++)
+        fprintf(stderr, "%s %s", preset == tn_prompt_presets ? "" : ",", preset->name);
+    fprintf(stderr, "\n");
+    return TN_EXIT_USAGE;
+}
+
+int tn_data_show(int argc, char **argv)
+{
+    static const tn_usage usage = {
+        .command = "data show",
+        .arguments = "NAME:DIR",
+        .summary = "Prints samples as a model gets them: the prompt, the steps it is trained on, the answer.",
+        .example = "  tenebra data show hops:/tmp/looks --split test --limit 2 --preset ivtlr-infer",
+    };
+    const char *split = "train", *ids = NULL, *preset = tn_prompt_presets[0].name;
+    size_t limit = 3;
+    tn_data_options data_options = { 0 };
+    show_job job = { .groups = TN_STEPS_GROUPS };
+    const tn_option options[] = {
+        { .name = "split", .kind = TN_OPTION_TEXT, .target = &split, .argument = "NAME",
+          .help = "train, dev, test or what the set has (train)" },
+        { .name = "ids", .kind = TN_OPTION_TEXT, .target = &ids, .argument = "LIST",
+          .help = "only these ids, with commas between" },
+        { .name = "limit", .kind = TN_OPTION_SIZE, .target = &limit, .argument = "N",
+          .help = "samples to show where no ids are given (3)" },
+        { .name = "preset", .kind = TN_OPTION_TEXT, .target = &preset, .argument = "NAME",
+          .help = "wording of the prompt; 'tenebra data list' has all (ivtlr-train)" },
+        { .name = "groups", .kind = TN_OPTION_SIZE, .target = &job.groups, .argument = "N",
+          .help = "steps that a rationale is merged into; 0 for as many as there are (3)" },
+        { .name = "without-images", .kind = TN_OPTION_FLAG, .target = &data_options.without_images,
+          .help = "samples that have no picture, too" },
+        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "one JSON object a line" },
+        { 0 },
+    };
+    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (argc - first != 1)
+        return tn_data_mistake("show", "wants one NAME:DIR");
+    job.preset = tn_prompt_find(preset);
+    if (job.preset == NULL)
+        return unknown_preset(preset);
+    tenebra_error error;
+    tn_data *data = tn_data_open(argv[first], split, &data_options, &error);
+    if (data == NULL)
+        return tn_app_fail(&error);
+    exit_code = show_samples(&job, data, ids, limit);
+    tn_data_close(data);
+    return exit_code;
+}
