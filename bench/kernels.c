@@ -1,10 +1,12 @@
 /* Speed of the kernel sets on the matrix shapes of Qwen2-VL, beside what the machine can do.
  *
- *     bench_kernels [--set NAME] [--type NAME] [--shape NAME] [--rows M,M,...] [--gradients] [--seconds S]
+ *     bench_kernels [--set NAME] [--type NAME] [--shape NAME] [--rows M,M,...] [--gradients] [--panels]
+ *                   [--seconds S]
  *
  * For each set, type and shape: GFLOP/s (2 m n k operations) and GB/s (bytes of weights read), with one
  * thread and with all processors; best of the runs that fit into S seconds (0.4). Weights are taken in
- * turn from one large buffer, so that they come from memory as they do in a model. */
+ * turn from one large buffer, so that they come from memory as they do in a model. --panels: weights in the
+ * packed order. */
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/rng.h"
@@ -18,7 +20,7 @@
 #include <immintrin.h>
 #endif
 
-enum { MAX_ROWS = 512, MAX_COLS = 18944, WEIGHT_BYTES = 512 << 20, READ_CHUNKS = 256, FMA_TURNS = 200000 };
+enum { MAX_ROWS = 512, MAX_COLS = 18944, WEIGHT_BYTES = 512 << 20, READ_CHUNKS = 256, FMA_TURNS = 200000, INPUT_ROWS = 4 };
 
 typedef struct tn_shape {
     const char *name;
@@ -36,10 +38,11 @@ typedef struct tn_bench {
     const tn_kernels *kernels;
     unsigned char *weights;
     float *x, *y, *scratch, *dw;
+    void *input;  /* x in the form that linear reads */
     size_t slice; /* reals of scratch of one thread */
     double seconds;
     const char *set, *type, *shape, *rows; /* what to measure; set, type, shape: NULL is all */
-    bool gradients;
+    bool gradients, panels;
 } tn_bench;
 
 /* One timed thing: `run` does it once. */
@@ -133,8 +136,17 @@ static void linear_chunk(void *argument, size_t chunk, size_t worker)
     const tn_job *job = argument;
     const tn_bench *b = job->bench;
     size_t begin = chunk * b->kernels->linear_chunk, end = begin + b->kernels->linear_chunk;
-    b->kernels->linear(&job->w, begin, end < job->w.rows ? end : job->w.rows, b->x, job->w.cols, job->m, b->y,
-                       job->w.rows, b->scratch + worker * b->slice);
+    b->kernels->linear(&job->w, begin, end < job->w.rows ? end : job->w.rows, b->x, job->w.cols, b->input, job->m,
+                       b->y, job->w.rows, b->scratch + worker * b->slice);
+}
+
+static void input_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const tn_job *job = argument;
+    size_t begin = chunk * INPUT_ROWS, end = begin + INPUT_ROWS;
+    (void)worker;
+    job->bench->kernels->input(&job->w, job->bench->x, job->w.cols, begin, end < job->m ? end : job->m, job->m,
+                               job->bench->input);
 }
 
 static void dx_chunk(void *argument, size_t chunk, size_t worker)
@@ -155,16 +167,25 @@ static void dw_chunk(void *argument, size_t chunk, size_t worker)
                           b->y, job->w.cols, job->m, b->scratch + worker * b->slice);
 }
 
+/* x for linear, and linear itself, as the operation runs them. */
+static void run_job(tn_job *job)
+{
+    const tn_bench *b = job->bench;
+    if (job->run == linear_chunk && b->kernels->input_bytes(&job->w, job->m) > 0)
+        tn_pool_run(b->pool, (job->m + INPUT_ROWS - 1) / INPUT_ROWS, input_chunk, job);
+    tn_pool_run(b->pool, job->chunks, job->run, job);
+}
+
 /* Least milliseconds of one run; every run takes the next matrix of the buffer. */
 static double best_ms(tn_job *job)
 {
-    size_t bytes = job->w.rows * tn_dtype_row_bytes(job->w.type, job->w.cols);
+    size_t bytes = tn_matrix_bytes(&job->w);
     size_t copies = WEIGHT_BYTES / bytes;
     double best = 1e30, until = tn_clock_ms() + job->bench->seconds * 1e3;
     do {
         job->w.data = job->bench->weights + job->turn++ % copies * bytes;
         double start = tn_clock_ms();
-        tn_pool_run(job->bench->pool, job->chunks, job->run, job);
+        run_job(job);
         double time = tn_clock_ms() - start;
         best = time < best ? time : best;
     } while (tn_clock_ms() < until || job->turn < 3);
@@ -173,14 +194,15 @@ static double best_ms(tn_job *job)
 
 static void report(tn_bench *bench, const char *what, const tn_shape *shape, tn_dtype type, size_t m)
 {
-    tn_job job = { .bench = bench, .w = { type, shape->n, shape->k, NULL }, .m = m };
+    tn_job job = { .bench = bench, .w = { type, shape->n, shape->k, NULL, bench->panels ? TN_PANELS : TN_ROWS },
+                   .m = m };
     bool dx = strcmp(what, "dx") == 0;
     job.run = dx ? dx_chunk : strcmp(what, "dw") == 0 ? dw_chunk : linear_chunk;
     size_t outputs = dx ? shape->k : shape->n, chunk = bench->kernels->linear_chunk;
     job.chunks = (outputs + chunk - 1) / chunk;
     double ms = best_ms(&job);
     double flops = 2.0 * (double)m * (double)shape->n * (double)shape->k;
-    double bytes = (double)(shape->n * tn_dtype_row_bytes(type, shape->k));
+    double bytes = (double)tn_matrix_bytes(&job.w);
     printf("%-10s %zu thr  %-6s %-5s %-10s m %-4zu %9.3f ms %8.1f GFLOP/s %7.1f GB/s\n", bench->kernels->name,
            tn_pool_threads(bench->pool), what, tn_dtype_of(type)->name, shape->name, m, ms, flops / ms * 1e-6,
            bytes / ms * 1e-6);
@@ -214,10 +236,10 @@ static void run_shape(tn_bench *bench, tn_dtype type, const tn_shape *shape)
 
 static void run_set(tn_bench *bench)
 {
-    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16 };
+    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16, TN_Q8_0, TN_Q4_0, TN_IQ4_NL };
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-            if (wanted(bench->type, tn_dtype_of(types[t])->name) && wanted(bench->shape, shapes[s].name))
+            if ((!bench->panels || tn_dtype_of(types[t])->bits > 0) && wanted(bench->type, tn_dtype_of(types[t])->name) && wanted(bench->shape, shapes[s].name))
                 run_shape(bench, types[t], &shapes[s]);
 }
 
@@ -226,7 +248,7 @@ static void run_set(tn_bench *bench)
 static bool open_bench(tn_bench *bench)
 {
     size_t threads = tn_cpu_count();
-    const tn_matrix widest = { TN_F32, MAX_COLS, MAX_COLS, NULL };
+    const tn_matrix widest = { TN_F32, MAX_COLS, MAX_COLS, NULL, TN_ROWS };
     for (size_t i = 0; tn_kernels_at(i) != NULL; i++) {
         size_t need = tn_kernels_at(i)->linear_scratch(&widest, MAX_ROWS) + 16;
         bench->slice = need > bench->slice ? need : bench->slice;
@@ -234,9 +256,10 @@ static bool open_bench(tn_bench *bench)
     bench->weights = aligned_alloc(64, WEIGHT_BYTES);
     bench->x = aligned_alloc(64, sizeof(float) * MAX_ROWS * MAX_COLS);
     bench->y = aligned_alloc(64, sizeof(float) * MAX_ROWS * MAX_COLS);
+    bench->input = aligned_alloc(64, sizeof(float) * MAX_ROWS * MAX_COLS);
     bench->dw = calloc((size_t)MAX_COLS * 3584, sizeof(float));
     bench->scratch = malloc(sizeof(float) * bench->slice * threads);
-    if (!bench->weights || !bench->x || !bench->y || !bench->dw || !bench->scratch)
+    if (!bench->weights || !bench->x || !bench->y || !bench->input || !bench->dw || !bench->scratch)
         return false;
     tn_rng rng = tn_rng_seed(1);
     for (size_t i = 0; i < (size_t)WEIGHT_BYTES; i += 2) {
@@ -281,13 +304,15 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--gradients") == 0)
             bench.gradients = true;
+        else if (strcmp(argv[i], "--panels") == 0)
+            bench.panels = true;
         else if (!take_option(argc, argv, &i, "--set", &bench.set) &&
                  !take_option(argc, argv, &i, "--type", &bench.type) &&
                  !take_option(argc, argv, &i, "--shape", &bench.shape) &&
                  !take_option(argc, argv, &i, "--rows", &bench.rows) &&
                  !take_option(argc, argv, &i, "--seconds", &seconds)) {
             fprintf(stderr, "usage: bench_kernels [--set NAME] [--type NAME] [--shape NAME] [--rows M,M,...] "
-                            "[--gradients] [--seconds S]\n");
+                            "[--gradients] [--panels] [--seconds S]\n");
             return 2;
         }
     }
@@ -300,6 +325,7 @@ int main(int argc, char **argv)
     free(bench.weights);
     free(bench.x);
     free(bench.y);
+    free(bench.input);
     free(bench.dw);
     free(bench.scratch);
     return 0;

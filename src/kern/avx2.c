@@ -7,6 +7,7 @@
 #define TN_KERNEL(entry) tn_avx2_##entry
 #define TN_KERNEL_TABLE tn_avx2_kernels
 #define TN_KERNEL_NAME "avx2"
+#define TN_CODES(entry) tn_avx2_codes_##entry
 
 typedef __m256 vec;
 
@@ -93,4 +94,81 @@ static inline void vec_sum4(const vec a[4], float out[4])
     _mm_storeu_ps(out, _mm_blend_ps(_mm256_castps256_ps128(acbd), _mm256_extractf128_ps(acbd, 1), 0xA));
 }
 
+/* The even and the odd BF16 numbers of LANES pairs. */
+static inline vec vec_load_even_bf16(const unsigned char *from)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from), 16));
+}
+
+static inline vec vec_load_odd_bf16(const unsigned char *from)
+{
+    const __m256i upper = _mm256_set1_epi32((int32_t)0xFFFF0000);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)from), upper));
+}
+
+/* --------------------------------------------------- for vector_codes.h -- */
+
+/* Two 8-bit products are added in 16 bits, which hold 2 * 128 * 127 but not 2 * 255 * 127: codes with an
+ * offset of 128 are multiplied as signed numbers, by magnitude and sign. Those of 4 bits are at most 15. */
+typedef __m256i ivec;
+
+enum { CODES_ROWS = 2 };
+#define CODES_CASES(CASE) CASE(1) CASE(2)
+
+static inline vec vec_abs(vec a) { return _mm256_andnot_ps(vec_set(-0.0f), a); }
+static inline ivec ivec_set(int32_t a) { return _mm256_set1_epi32(a); }
+static inline vec ivec_to_vec(ivec a) { return _mm256_cvtepi32_ps(a); }
+static inline ivec ivec_load(const unsigned char *from) { return _mm256_loadu_si256((const __m256i *)(const void *)from); }
+static inline ivec ivec_signed(ivec codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)); }
+static inline ivec ivec_start(int32_t start, int offset) { return ivec_set(offset == 128 ? 0 : start); }
+
+static inline ivec ivec_codes(const unsigned char *from, int offset)
+{
+    return offset == 128 ? ivec_signed(ivec_load(from)) : ivec_load(from);
+}
+
+/* The 16 entries of a codebook, in both halves. */
+static inline ivec ivec_table_bytes(const unsigned char *codebook)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)codebook));
+}
+
+static inline ivec ivec_table(const unsigned char *codebook, int offset)
+{
+    return codebook == NULL ? ivec_set(0) : offset == 128 ? ivec_signed(ivec_table_bytes(codebook)) : ivec_table_bytes(codebook);
+}
+
+/* The halves of bytes from bit `shift` on, through a table. */
+static inline ivec ivec_bytes(const unsigned char *from, int shift, ivec table)
+{
+    return _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(ivec_load(from), shift), _mm256_set1_epi8(15)));
+}
+
+static inline ivec ivec_nibbles(const unsigned char *from, int shift, ivec table, int offset)
+{
+    (void)offset;
+    return ivec_bytes(from, shift, table);
+}
+
+static inline void ivec_store_bytes(unsigned char *to, ivec a) { _mm256_storeu_si256((__m256i *)(void *)to, a); }
+
+static inline ivec ivec_dot(ivec sum, ivec weights, ivec x, int offset)
+{
+    __m256i pairs = offset == 128 ? _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights))
+                                  : _mm256_maddubs_epi16(weights, x);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/* Stores LANES whole numbers of -128 .. 127 as bytes and returns their sum. */
+static inline int32_t vec_to_bytes(vec a, int8_t *to)
+{
+    __m256i wide = _mm256_cvtps_epi32(a);
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64((__m128i *)(void *)to, _mm_packs_epi16(words, words));
+    __m128i sums = _mm_madd_epi16(words, _mm_set1_epi16(1));
+    sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0xB1)));
+}
+
 #include "kern/vector.h"
+#include "kern/vector_codes.h"

@@ -1,79 +1,17 @@
 /* The set for AVX-512 F, BW, DQ, VL. bfloat16 is widened by integer shifts, exactly; the bfloat16
  * product instruction would round activations to 8 bits of mantissa and is not used. */
+#include "kern/avx512_vec.h"
 #include "kern/sets.h"
-
-#include <immintrin.h>
 
 #define TN_KERNEL(entry) tn_avx512_##entry
 #define TN_KERNEL_TABLE tn_avx512_kernels
 #define TN_KERNEL_NAME "avx512"
-
-typedef __m512 vec;
+#define TN_CODES(entry) tn_avx2_codes_##entry
 
 /* Register tiles. Of linear, 6 rows x 4 outputs: 24 of the 32 registers are sums, 6 hold x, 1 holds w.
  * Of multiply, 6 rows x 4 vectors: 24 sums, 4 hold b, 1 holds a.
  * Widening a vector of weights takes 2 of some 30 instructions of a tile: always cheaper than a copy. */
-enum { LANES = 16, TILE_ROWS = 6, PANEL_VECTORS = 4, WIDEN_ROWS = 1 << 20 };
+enum { TILE_ROWS = 6, PANEL_VECTORS = 4, WIDEN_ROWS = 1 << 20 };
 #define TN_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-
-static inline vec vec_set(float a) { return _mm512_set1_ps(a); }
-static inline vec vec_load(const float *from) { return _mm512_loadu_ps(from); }
-static inline void vec_store(float *to, vec a) { _mm512_storeu_ps(to, a); }
-static inline vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
-static inline vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
-static inline vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-static inline vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
-static inline vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-static inline vec vec_round(vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-
-/* Of a NaN b both give b: that is what the instructions do. */
-static inline vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
-static inline vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
-
-/* The larger; a NaN of either. */
-static inline vec vec_max_nan(vec a, vec b)
-{
-    return _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
-}
-
-/* The first `count` (1 .. LANES) values, the rest 0; and storing only those. */
-static inline vec vec_load_part(const float *from, size_t count)
-{
-    return _mm512_maskz_loadu_ps((__mmask16)(0xFFFFu >> (LANES - count)), from);
-}
-
-static inline void vec_store_part(float *to, vec a, size_t count)
-{
-    _mm512_mask_storeu_ps(to, (__mmask16)(0xFFFFu >> (LANES - count)), a);
-}
-
-/* LANES packed weights of any alignment. */
-static inline vec vec_load_f16(const unsigned char *from)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from));
-}
-
-static inline vec vec_load_bf16(const unsigned char *from)
-{
-    __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
-}
-
-static inline vec vec_load_f32(const unsigned char *from) { return _mm512_loadu_ps((const void *)from); }
-
-/* a 2^n for integers n of -280 .. 280, rounded once. */
-static inline vec vec_scale(vec a, vec n) { return _mm512_scalef_ps(a, n); }
-
-/* out[i] = sum of the lanes of a[i]: halves, quarters, pairs, neighbours. */
-static inline void vec_sum4(const vec a[4], float out[4])
-{
-    vec ab = _mm512_add_ps(_mm512_shuffle_f32x4(a[0], a[1], 0x44), _mm512_shuffle_f32x4(a[0], a[1], 0xEE));
-    vec cd = _mm512_add_ps(_mm512_shuffle_f32x4(a[2], a[3], 0x44), _mm512_shuffle_f32x4(a[2], a[3], 0xEE));
-    vec abcd = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
-    abcd = _mm512_add_ps(abcd, _mm512_permute_ps(abcd, 0x4E));
-    abcd = _mm512_add_ps(abcd, _mm512_permute_ps(abcd, 0xB1));
-    const __m512i first = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
-    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(first, abcd)));
-}
 
 #include "kern/vector.h"

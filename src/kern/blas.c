@@ -15,19 +15,15 @@ void tn_blas_use_one_thread(void)
     openblas_set_num_threads(1);
 }
 
-static const unsigned char *weights_at(const tn_matrix *w, size_t n, size_t k)
+void tn_blas_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
+                    const void *input, size_t m, tn_real *y, size_t ldy, tn_real *scratch)
 {
-    return (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols) + tn_dtype_row_bytes(w->type, k);
-}
-
-void tn_blas_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, size_t m,
-                    tn_real *y, size_t ldy, tn_real *scratch)
-{
+    (void)input;
     for (size_t n = begin; n < end; n += TN_BLAS_CHUNK)
         for (size_t k = 0; k < w->cols; k += TN_BLAS_DEPTH) {
             size_t outputs = tn_min(TN_BLAS_CHUNK, end - n), count = tn_min(TN_BLAS_DEPTH, w->cols - k);
             for (size_t j = 0; j < outputs; j++)
-                tn_dtype_of(w->type)->unpack(weights_at(w, n + j, k), count, scratch + j * TN_BLAS_DEPTH);
+                tn_matrix_unpack(w, n + j, k, count, scratch + j * TN_BLAS_DEPTH);
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)outputs, (int)count, 1.0f, x + k,
                         (int)ldx, scratch, TN_BLAS_DEPTH, k > 0 ? 1.0f : 0.0f, y + n, (int)ldy);
         }
@@ -40,7 +36,7 @@ void tn_blas_linear_dx(const tn_matrix *w, size_t begin, size_t end, const tn_re
         for (size_t n = 0; n < w->rows; n += TN_BLAS_DEPTH) {
             size_t columns = tn_min(TN_BLAS_CHUNK, end - k), count = tn_min(TN_BLAS_DEPTH, w->rows - n);
             for (size_t j = 0; j < count; j++)
-                tn_dtype_of(w->type)->unpack(weights_at(w, n + j, k), columns, scratch + j * TN_BLAS_CHUNK);
+                tn_matrix_unpack(w, n + j, k, columns, scratch + j * TN_BLAS_CHUNK);
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)columns, (int)count, 1.0f, dy + n,
                         (int)lddy, scratch, TN_BLAS_CHUNK, 1.0f, dx + k, (int)lddx);
         }

@@ -19,8 +19,8 @@ void tn_blas_use_one_thread(void);
 /* Whether the library's integers can count such a product. */
 bool tn_blas_fits(size_t m, size_t n, size_t k, size_t widest_stride);
 
-void tn_blas_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, size_t m,
-                    tn_real *y, size_t ldy, tn_real *scratch);
+void tn_blas_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, 
+                    const void *input, size_t m, tn_real *y, size_t ldy, tn_real *scratch);
 void tn_blas_linear_dx(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy, size_t m,
                        tn_real *dx, size_t lddx, tn_real *scratch);
 void tn_blas_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy, size_t lddy,
@@ -34,10 +34,10 @@ void tn_blas_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn
         return tn_max(TN_BLAS_SCRATCH, tn_##native##_linear_scratch(w, m));                                  \
     }                                                                                                        \
     static void native##_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,  \
-                                size_t m, tn_real *y, size_t ldy, tn_real *scratch)                          \
+                                const void *input, size_t m, tn_real *y, size_t ldy, tn_real *scratch)       \
     {                                                                                                        \
-        bool large = m >= TN_BLAS_ROWS && tn_blas_fits(m, w->rows, w->cols, tn_max(ldx, ldy));               \
-        (large ? tn_blas_linear : tn_##native##_linear)(w, begin, end, x, ldx, m, y, ldy, scratch);          \
+        bool large = input == NULL && m >= TN_BLAS_ROWS && tn_blas_fits(m, w->rows, w->cols, tn_max(ldx, ldy)); \
+        (large ? tn_blas_linear : tn_##native##_linear)(w, begin, end, x, ldx, input, m, y, ldy, scratch);   \
     }                                                                                                        \
     static void native##_dx(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy,    \
                             size_t m, tn_real *dx, size_t lddx, tn_real *scratch)                            \
@@ -57,6 +57,8 @@ void tn_blas_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn
         .name = "openblas",                                                                                  \
         .linear_chunk = TN_BLAS_CHUNK,                                                                       \
         .linear_scratch = native##_scratch,                                                                  \
+        .input_bytes = tn_##native##_input_bytes,                                                            \
+        .input = tn_##native##_input,                                                                        \
         .linear = native##_linear,                                                                           \
         .linear_dx = native##_dx,                                                                            \
         .linear_dw = native##_dw,                                                                            \

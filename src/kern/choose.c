@@ -29,7 +29,7 @@ const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error)
                 "that it runs", name);
         return NULL;
     }
-    char names[128];
+    char names[256];
     list_names(entries, count, names, sizeof names);
     tn_fail(error, TENEBRA_ERROR_ARGUMENT, name ? name : "",
             "there is no kernel set of this name; this build has %s", names);

@@ -1,4 +1,4 @@
-#include "kern/dtype.h"
+#include "kern/blocks.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -147,10 +147,16 @@ static void pack_f64(const tn_real *values, size_t count, void *packed)
 }
 
 static const tn_dtype_traits traits[TN_DTYPE_COUNT] = {
-    [TN_F32] = { "F32", 1, 4, unpack_f32, pack_f32 },
-    [TN_F16] = { "F16", 1, 2, unpack_f16, pack_f16 },
-    [TN_BF16] = { "BF16", 1, 2, unpack_bf16, pack_bf16 },
-    [TN_F64] = { "F64", 1, 8, unpack_f64, pack_f64 },
+    [TN_F32] = { .name = "F32", .block = 1, .block_bytes = 4, .unpack = unpack_f32, .pack = pack_f32 },
+    [TN_F16] = { .name = "F16", .block = 1, .block_bytes = 2, .unpack = unpack_f16, .pack = pack_f16 },
+    [TN_BF16] = { .name = "BF16", .block = 1, .block_bytes = 2, .unpack = unpack_bf16, .pack = pack_bf16, .bits = 16 },
+    [TN_F64] = { .name = "F64", .block = 1, .block_bytes = 8, .unpack = unpack_f64, .pack = pack_f64 },
+    [TN_Q8_0] = { .name = "Q8_0", .block = TN_BLOCK, .block_bytes = 34, .unpack = tn_unpack_q8_0,
+                  .pack = tn_pack_q8_0, .bits = 8, .offset = 128 },
+    [TN_Q4_0] = { .name = "Q4_0", .block = TN_BLOCK, .block_bytes = 18, .unpack = tn_unpack_q4_0,
+                  .pack = tn_pack_q4_0, .bits = 4, .offset = 8, .codebook = tn_codebook_q4_0 },
+    [TN_IQ4_NL] = { .name = "IQ4_NL", .block = TN_BLOCK, .block_bytes = 18, .unpack = tn_unpack_iq4_nl,
+                    .pack = tn_pack_iq4_nl, .bits = 4, .offset = 128, .codebook = tn_codebook_iq4_nl },
 };
 
 const tn_dtype_traits *tn_dtype_of(tn_dtype type)

@@ -7,16 +7,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum tn_dtype { TN_F32, TN_F16, TN_BF16, TN_F64, TN_DTYPE_COUNT } tn_dtype;
+typedef enum tn_dtype {
+    TN_F32,
+    TN_F16,
+    TN_BF16,
+    TN_F64,
+    TN_Q8_0,   /* blocks of 32: a scale and 8-bit codes             */
+    TN_Q4_0,   /* blocks of 32: a scale and 4-bit codes             */
+    TN_IQ4_NL, /* the same size; its 16 values lie closer around 0  */
+    TN_DTYPE_COUNT
+} tn_dtype;
 
 /* Values are stored in blocks (of one value for the plain types); a matrix row is
- * a whole number of blocks, packed without gaps, of any alignment. */
+ * a whole number of blocks, packed without gaps, of any alignment.
+ *
+ * A value of a quantised type is scale * (code - offset), where the code is what is stored (8 bits)
+ * or the entry of `codebook` that is stored (4 bits). */
 typedef struct tn_dtype_traits {
-    const char *name;   /* as safetensors spells it */
-    size_t block;       /* values in a block        */
-    size_t block_bytes; /* bytes of a block         */
+    const char *name;   /* as safetensors or GGUF spells it */
+    size_t block;       /* values in a block                */
+    size_t block_bytes; /* bytes of a block                 */
     void (*unpack)(const void *packed, size_t count, tn_real *values); /* count: whole blocks */
-    void (*pack)(const tn_real *values, size_t count, void *packed);   /* round to nearest even */
+    void (*pack)(const tn_real *values, size_t count, void *packed);   /* to the nearest value */
+    size_t bits;        /* of a value in panels (kern/panel.h): 16, 8, 4; 0: there are none */
+    int offset;         /* of a quantised type */
+    const unsigned char *codebook; /* [16], of a 4-bit type */
 } tn_dtype_traits;
 
 /* The traits of `type` (< TN_DTYPE_COUNT). Threads: any. */

@@ -9,14 +9,7 @@
 #define TN_KERN_KERNELS_H
 
 #include "base/status.h"
-#include "kern/dtype.h"
-
-/* A weight matrix [rows, cols] = [outputs, inputs], row-major in its own type. */
-typedef struct tn_matrix {
-    tn_dtype type;
-    size_t rows, cols;
-    const void *data;
-} tn_matrix;
+#include "kern/panel.h"
 
 typedef struct tn_kernels {
     const char *name;
@@ -28,10 +21,17 @@ typedef struct tn_kernels {
     /* Reals of scratch that one call of linear, linear_dx or linear_dw may use. */
     size_t (*linear_scratch)(const tn_matrix *w, size_t m);
 
-    /* y[i, n] = sum_k x[i, k] w[n, k]   for i < m and begin <= n < end.
-     * x [m, w->cols] with row stride ldx, y [m, w->rows] with row stride ldy. In every set but
-     * "openblas" the bits of a row of y do not depend on m: prefill and decoding agree. */
-    void (*linear)(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
+    /* The form in which linear reads m rows of x for a weight of this kind: how many bytes it takes (0: linear
+     * reads x itself), and filling in rows begin .. end-1 of it, which lies at a multiple of 64 bytes. Where the
+     * products of a set are of narrower numbers, this is where x is rounded: to BF16 (relative 2^-8), or in
+     * blocks of 32 inputs to 8 bits (at most 1/254 of the largest of the block). A row depends on itself only. */
+    size_t (*input_bytes)(const tn_matrix *w, size_t m);
+    void (*input)(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m, void *input);
+
+    /* y[i, n] = sum_k x[i, k] w[n, k]   for i < m and begin <= n < end; begin is a multiple of the chunk.
+     * x [m, w->cols] with row stride ldx, y [m, w->rows] with row stride ldy; `input` as above, or NULL. In
+     * every set but "openblas" the bits of a row of y do not depend on m: prefill and decoding agree. */
+    void (*linear)(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, const void *input,
                    size_t m, tn_real *y, size_t ldy, tn_real *scratch);
 
     /* dx[i, k] += sum_n dy[i, n] w[n, k]   for begin <= k < end (begin: a multiple of the

@@ -7,6 +7,7 @@
 #define TN_KERNEL(entry) tn_neon_##entry
 #define TN_KERNEL_TABLE tn_neon_kernels
 #define TN_KERNEL_NAME "neon"
+#define TN_CODES(entry) tn_no_codes_##entry
 
 typedef float32x4_t vec;
 
@@ -54,6 +55,17 @@ static inline vec vec_load_f16(const unsigned char *from)
 static inline vec vec_load_bf16(const unsigned char *from)
 {
     return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(from)), 16));
+}
+
+/* The even and the odd BF16 numbers of LANES pairs. */
+static inline vec vec_load_even_bf16(const unsigned char *from)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u8(vld1q_u8(from)), 16));
+}
+
+static inline vec vec_load_odd_bf16(const unsigned char *from)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_u8(vld1q_u8(from)), vdupq_n_u32(0xFFFF0000)));
 }
 
 static inline vec vec_load_f32(const unsigned char *from) { return vreinterpretq_f32_u8(vld1q_u8(from)); }

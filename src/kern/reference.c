@@ -28,24 +28,37 @@ void tn_reference_axpy(tn_real *y, tn_real a, const tn_real *x, size_t n)
         y[i] += a * x[i];
 }
 
-/* Columns begin .. end-1 of row n, unpacked. */
-static void unpack_row(const tn_matrix *w, size_t n, size_t begin, size_t end, tn_real *values)
-{
-    const unsigned char *row = (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols);
-    tn_dtype_of(w->type)->unpack(row + tn_dtype_row_bytes(w->type, begin), end - begin, values);
-}
-
 size_t tn_reference_linear_scratch(const tn_matrix *w, size_t m)
 {
     (void)m;
     return w->cols; /* one unpacked row */
 }
 
-void tn_reference_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
-                         size_t m, tn_real *y, size_t ldy, tn_real *scratch)
+size_t tn_reference_input_bytes(const tn_matrix *w, size_t m)
 {
+    (void)w;
+    (void)m;
+    return 0;
+}
+
+void tn_reference_input(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m,
+                        void *input)
+{
+    (void)w;
+    (void)x;
+    (void)ldx;
+    (void)begin;
+    (void)end;
+    (void)m;
+    (void)input;
+}
+
+void tn_reference_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,
+                         const void *input, size_t m, tn_real *y, size_t ldy, tn_real *scratch)
+{
+    (void)input;
     for (size_t n = begin; n < end; n++) {
-        unpack_row(w, n, 0, w->cols, scratch);
+        tn_matrix_unpack(w, n, 0, w->cols, scratch);
         for (size_t i = 0; i < m; i++)
             y[i * ldy + n] = tn_reference_dot(x + i * ldx, scratch, w->cols);
     }
@@ -55,7 +68,7 @@ void tn_reference_linear_dx(const tn_matrix *w, size_t begin, size_t end, const 
                             size_t m, tn_real *dx, size_t lddx, tn_real *scratch)
 {
     for (size_t n = 0; n < w->rows; n++) {
-        unpack_row(w, n, begin, end, scratch);
+        tn_matrix_unpack(w, n, begin, end - begin, scratch);
         for (size_t i = 0; i < m; i++)
             tn_reference_axpy(dx + i * lddx + begin, dy[i * lddy + n], scratch, end - begin);
     }
@@ -116,6 +129,8 @@ const tn_kernels tn_reference_kernels = {
     .name = "reference",
     .linear_chunk = CHUNK,
     .linear_scratch = tn_reference_linear_scratch,
+    .input_bytes = tn_reference_input_bytes,
+    .input = tn_reference_input,
     .linear = tn_reference_linear,
     .linear_dx = tn_reference_linear_dx,
     .linear_dw = tn_reference_linear_dw,

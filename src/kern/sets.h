@@ -6,14 +6,20 @@
 #ifndef TN_KERN_SETS_H
 #define TN_KERN_SETS_H
 
-#include "kern/kernels.h"
+#include "kern/tiling.h"
+
+/* Outputs of a chunk in the sets with vector registers. */
+enum { TN_CHUNK = 64 };
 
 /* Declares the table and the functions of a set. */
 #define TN_DECLARE_KERNELS(set)                                                                              \
     extern const tn_kernels tn_##set##_kernels;                                                              \
     size_t tn_##set##_linear_scratch(const tn_matrix *w, size_t m);                                          \
     void tn_##set##_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx,       \
-                           size_t m, tn_real *y, size_t ldy, tn_real *scratch);                              \
+                           const void *input, size_t m, tn_real *y, size_t ldy, tn_real *scratch);           \
+    size_t tn_##set##_input_bytes(const tn_matrix *w, size_t m);                                             \
+    void tn_##set##_input(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end,        \
+                          size_t m, void *input);                                                            \
     void tn_##set##_linear_dx(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy,  \
                               size_t m, tn_real *dx, size_t lddx, tn_real *scratch);                         \
     void tn_##set##_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy,            \
@@ -32,9 +38,20 @@
     .dot = tn_##set##_dot, .axpy = tn_##set##_axpy, .max = tn_##set##_max, .exp_sum = tn_##set##_exp_sum,    \
     .silu_mul = tn_##set##_silu_mul, .quick_gelu = tn_##set##_quick_gelu, .multiply = tn_##set##_multiply
 
+/* Declares the products with 8-bit x of a set: how a quantised type is multiplied (NULL for other types), and
+ * the entry `input` for it. */
+#define TN_DECLARE_CODES(set)                                                                                \
+    const tn_tiling *tn_##set##_codes_tiling(tn_dtype type);                                                 \
+    void tn_##set##_codes_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end,    \
+                                size_t m, void *input)
+
 TN_DECLARE_KERNELS(reference);
 TN_DECLARE_KERNELS(avx2);
+TN_DECLARE_CODES(avx2);
 TN_DECLARE_KERNELS(avx512);
+TN_DECLARE_KERNELS(avx512vnni);
+TN_DECLARE_CODES(avx512vnni);
+TN_DECLARE_KERNELS(avx512bf16);
 TN_DECLARE_KERNELS(neon);
 
 /* A set of this build, and whether the processor and the system run it. */
@@ -43,7 +60,7 @@ typedef struct tn_kernels_entry {
     bool runs;
 } tn_kernels_entry;
 
-enum { TN_KERNELS_LIMIT = 8 };
+enum { TN_KERNELS_LIMIT = 12 };
 
 /* Fills in the sets of this platform, worst first, the reference at 0; returns how many. */
 size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT]);

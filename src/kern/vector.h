@@ -3,25 +3,17 @@
  * A set's file defines the vocabulary: `vec` of LANES floats and the vec_ functions, the shape of
  * the register tiles with the row counts that occur (TN_TILE_CASES), up to how many rows of x 16-bit
  * weights are best widened in registers (WIDEN_ROWS), TN_KERNEL(entry) (the entries'
- * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME. Then it includes this file, which defines the
+ * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME, and TN_CODES(tiling), TN_CODES(input): whose products with
+ * quantised weights it takes. Then it includes this file, which defines the
  * entries and their table. */
 #ifndef TN_KERN_VECTOR_H
 #define TN_KERN_VECTOR_H
 
 #include "base/checked.h"
+#include "kern/vector_tile.h"
 
 #include <stdint.h>
 #include <string.h>
-
-/* Loops over a tile have constant bounds once the function is inlined. Unrolled, they leave sums that
- * live in registers; a single loop that gcc keeps sends all of them through memory. clang unrolls them
- * by itself, and less well when told to. */
-#define TN_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define TN_UNROLL
-#else
-#define TN_UNROLL _Pragma("GCC unroll 8")
-#endif
 
 /* Reals of a cache line. */
 enum { LINE = 16 };
@@ -33,7 +25,7 @@ static inline float *aligned(float *scratch)
 }
 
 /* Outputs of a chunk: rows of w in linear, of dw in linear_dw, columns of dx in linear_dx. */
-enum { CHUNK = 64 };
+enum { CHUNK = TN_CHUNK };
 
 /* Bytes of `count` weights of one of the three types that the loops below read by themselves. */
 TN_INLINE size_t packed_bytes(tn_dtype type, size_t count)
@@ -62,27 +54,57 @@ static void unpack_row(const tn_matrix *w, size_t n, size_t begin, size_t count,
 {
     const unsigned char *row = (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, w->cols) +
                                tn_dtype_row_bytes(w->type, begin);
-    switch (w->type) {
+    switch (w->order == TN_ROWS ? w->type : TN_DTYPE_COUNT) {
     case TN_F32: unpack_as(TN_F32, row, count, values); break;
     case TN_F16: unpack_as(TN_F16, row, count, values); break;
     case TN_BF16: unpack_as(TN_BF16, row, count, values); break;
-    default: tn_dtype_of(w->type)->unpack(row, count, values); break;
+    default: tn_matrix_unpack(w, n, begin, count, values); break;
     }
 }
 
+#include "kern/vector_pairs.h"
 #include "kern/vector_linear.h"
 #include "kern/vector_math.h"
 #include "kern/vector_multiply.h"
 
+/* The tiles for weights that are quantised or in panels; NULL: they are read row by row. */
+static const tn_tiling *tiling_of(const tn_matrix *w)
+{
+    return w->order == TN_PANELS && w->type == TN_BF16 ? &pairs_tiling : TN_CODES(tiling)(w->type);
+}
+
 size_t TN_KERNEL(linear_scratch)(const tn_matrix *w, size_t m)
 {
-    return tn_max(linear_reals(w, m), (size_t)PANEL_REALS) + LINE;
+    const tn_tiling *tiling = tiling_of(w);
+    return tn_max(tiling ? tn_tiling_scratch(tiling) : 0, tn_max(linear_reals(w, m), (size_t)PANEL_REALS)) + LINE;
+}
+
+size_t TN_KERNEL(input_bytes)(const tn_matrix *w, size_t m)
+{
+    return TN_CODES(tiling)(w->type) ? tn_codes_bytes(m, tn_pieces(w->cols, TN_UNIT)) : 0;
+}
+
+void TN_KERNEL(input)(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m, void *input)
+{
+    TN_CODES(input)(w, x, ldx, begin, end, m, input);
+}
+
+void TN_KERNEL(linear)(const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx, const void *input,
+                       size_t m, float *y, size_t ldy, float *scratch)
+{
+    const tn_tiling *tiling = tiling_of(w);
+    if (tiling != NULL)
+        tn_tiling_run(tiling, w, begin, end, x, ldx, input, m, y, ldy, scratch);
+    else
+        linear_rows(w, begin, end, x, ldx, m, y, ldy, scratch);
 }
 
 const tn_kernels TN_KERNEL_TABLE = {
     .name = TN_KERNEL_NAME,
     .linear_chunk = CHUNK,
     .linear_scratch = TN_KERNEL(linear_scratch),
+    .input_bytes = TN_KERNEL(input_bytes),
+    .input = TN_KERNEL(input),
     .linear = TN_KERNEL(linear),
     .linear_dx = TN_KERNEL(linear_dx),
     .linear_dw = TN_KERNEL(linear_dw),

@@ -294,8 +294,8 @@ TN_INLINE void direct_pieces(tn_dtype type, const tn_matrix *w, size_t begin, si
         direct(type, w, begin, end, x + i * ldx, ldx, tn_min(rows, m - i), y + i * ldy, ldy);
 }
 
-void TN_KERNEL(linear)(const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx, size_t m,
-                       float *y, size_t ldy, float *scratch)
+static void linear_rows(const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx, size_t m,
+                        float *y, size_t ldy, float *scratch)
 {
     if (w->type == TN_BF16 && m <= WIDEN_ROWS)
         direct_pieces(TN_BF16, w, begin, end, x, ldx, m, y, ldy);

@@ -79,7 +79,7 @@ static void fill(matcher *m, const tn_tensor_row *row, size_t number, const tn_s
         const unsigned char *data = (const unsigned char *)stored->data +
                                     part * part_rows * tn_dtype_row_bytes(type, cols);
         if (row->matrix) {
-            ((tn_weight *)slot)[part].matrix = (tn_matrix){ type, part_rows, cols, data };
+            ((tn_weight *)slot)[part].matrix = (tn_matrix){ type, part_rows, cols, data, TN_ROWS };
             continue;
         }
         tn_dtype_of(type)->unpack(data, part_rows, m->vector_end);

@@ -13,6 +13,7 @@ typedef struct linear_node {
 typedef struct linear_job {
     const tn_kernels *kernels;
     const linear_node *l;
+    void *input; /* x in the form that the kernels read; NULL: as it is */
     tn_real *scratch;
     size_t slice;
 } linear_job;
@@ -24,8 +25,8 @@ static void linear_chunk(void *argument, size_t chunk, size_t worker)
     const linear_node *l = job->l;
     size_t begin = chunk * job->kernels->linear_chunk;
     size_t end = tn_min(l->y.cols, begin + job->kernels->linear_chunk);
-    job->kernels->linear(&l->w.matrix, begin, end, l->x.data, l->x.cols, l->x.rows, l->y.data, l->y.cols,
-                         job->scratch + worker * job->slice);
+    job->kernels->linear(&l->w.matrix, begin, end, l->x.data, l->x.cols, job->input, l->x.rows, l->y.data,
+                         l->y.cols, job->scratch + worker * job->slice);
     if (l->bias.data == NULL)
         return;
     for (size_t row = 0; row < l->y.rows; row++) {
@@ -33,6 +34,17 @@ static void linear_chunk(void *argument, size_t chunk, size_t worker)
         for (size_t n = begin; n < end; n++)
             y[n] += l->bias.data[n];
     }
+}
+
+/* Some rows of x for all chunks of the product. */
+static void linear_input_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    const linear_node *l = job->l;
+    size_t rows = tn_ops_row_block(l->x.cols), begin = chunk * rows;
+    (void)worker;
+    job->kernels->input(&l->w.matrix, l->x.data, l->x.cols, begin, tn_min(begin + rows, l->x.rows), l->x.rows,
+                        job->input);
 }
 
 static void linear_dx_chunk(void *argument, size_t chunk, size_t worker)
@@ -98,7 +110,7 @@ static bool linear_fits(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_v
 {
     if (!tn_ops_usable(ops, "linear", x))
         return false;
-    if (w->matrix.data == NULL || x.cols != w->matrix.cols)
+    if (w->matrix.data == NULL || x.cols != w->matrix.cols || !tn_matrix_fits(&w->matrix))
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "linear", "x [%zu, %zu] does not fit the weight [%zu, "
                 "%zu]%s", x.rows, x.cols, w->matrix.rows, w->matrix.cols,
                 w->matrix.data == NULL ? ", which is absent" : "");
@@ -125,10 +137,14 @@ tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_ve
     if (l.y.data == NULL || x.rows == 0)
         return l.y;
     linear_job job = { .kernels = ops->kernels, .l = &l };
-    size_t mark = tn_arena_mark(ops->arena);
+    size_t mark = tn_arena_mark(ops->arena), input_bytes = ops->kernels->input_bytes(&w->matrix, x.rows);
     job.scratch = tn_ops_scratch(ops, "linear", ops->kernels->linear_scratch(&w->matrix, x.rows), &job.slice);
-    if (job.scratch == NULL)
+    job.input = input_bytes > 0 ? tn_ops_take(ops, "linear", input_bytes, 1) : NULL;
+    if (job.scratch == NULL || (input_bytes > 0 && job.input == NULL))
         return (tn_tensor){ 0 };
+    if (input_bytes > 0)
+        tn_ops_run(ops, tn_pieces(x.rows, tn_ops_row_block(x.cols)), (double)x.rows * (double)x.cols / 8,
+                   linear_input_chunk, &job);
     tn_ops_run(ops, tn_pieces(l.y.cols, ops->kernels->linear_chunk), linear_work(&l), linear_chunk, &job);
     tn_arena_release(ops->arena, mark);
     return l.y;
@@ -168,7 +184,7 @@ static bool gather_fits(tn_ops *ops, const tn_matrix *table, const int32_t *ids,
 {
     if (ops->failure.code != TENEBRA_OK)
         return false;
-    if (table->data == NULL || table->cols % tn_dtype_of(table->type)->block != 0)
+    if (table->data == NULL || !tn_matrix_fits(table))
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "gather", "the table [%zu, %zu] is absent or its rows "
                 "are not whole blocks", table->rows, table->cols);
     for (size_t i = 0; i < count && ops->failure.code == TENEBRA_OK; i++)
@@ -195,10 +211,8 @@ tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, 
         node->grad = table->grad;
         node->ids = copy;
     }
-    size_t bytes = tn_dtype_row_bytes(matrix->type, matrix->cols);
     for (size_t i = 0; i < count && y.data != NULL; i++)
-        tn_dtype_of(matrix->type)->unpack((const unsigned char *)matrix->data + (size_t)ids[i] * bytes,
-                                          matrix->cols, y.data + i * matrix->cols);
+        tn_matrix_unpack(matrix, (size_t)ids[i], 0, matrix->cols, y.data + i * matrix->cols);
     return y;
 }
 

@@ -66,11 +66,42 @@ static inline tn_test_matrix random_matrix(tn_rng *rng, tn_dtype type, size_t ro
     tn_test_matrix t;
     float *values = random_floats(rng, rows * cols, scale);
     t.memory = take(rows, tn_dtype_row_bytes(type, cols));
-    t.w = (tn_matrix){ type, rows, cols, t.memory + 1 };
+    t.w = (tn_matrix){ type, rows, cols, t.memory + 1, TN_ROWS };
     tn_dtype_of(type)->pack(values, rows * cols, t.memory + 1);
     tn_dtype_of(type)->unpack(t.memory + 1, rows * cols, values);
     t.values = values;
     return t;
+}
+
+/* The same weights in panels, again at an odd address. */
+static inline void put_into_panels(tn_test_matrix *t)
+{
+    tn_matrix w = t->w;
+    w.order = TN_PANELS;
+    assert_true(tn_matrix_fits(&w));
+    unsigned char *memory = take(tn_matrix_bytes(&w), 1);
+    for (size_t n = 0; n < w.rows; n += TN_PANEL) {
+        size_t row_bytes = tn_dtype_row_bytes(w.type, w.cols), count = w.rows - n < TN_PANEL ? w.rows - n : TN_PANEL;
+        tn_panel_pack(w.type, t->memory + 1 + n * row_bytes, row_bytes, count, w.cols,
+                      memory + 1 + n / TN_PANEL * tn_panel_bytes(w.type, w.cols));
+    }
+    free(t->memory);
+    t->memory = memory;
+    w.data = memory + 1;
+    t->w = w;
+}
+
+/* What the set makes of x for a product; NULL if it reads x itself. The caller frees it. */
+static inline void *input_of(const tn_kernels *kernels, const tn_matrix *w, const float *x, size_t ldx, size_t m)
+{
+    size_t bytes = kernels->input_bytes(w, m);
+    if (bytes == 0)
+        return NULL;
+    void *input = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    assert_non_null(input);
+    for (size_t i = 0; i < m; i += 3)
+        kernels->input(w, x, ldx, i, i + 3 < m ? i + 3 : m, m, input);
+    return input;
 }
 
 static inline void set_weight(tn_test_matrix *t, size_t row, size_t col, float value)

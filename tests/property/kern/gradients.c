@@ -66,7 +66,7 @@ static size_t wrong_dx(const tn_kernels *kernels, tn_dtype type, size_t m, size_
 static size_t wrong_dw(const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t chunk, float error)
 {
     tn_rng rng = tn_rng_seed(m + 100 * n + 10000 * k);
-    const tn_matrix w = { TN_F32, n, k, NULL };
+    const tn_matrix w = { TN_F32, n, k, NULL, TN_ROWS };
     size_t lddy = n + 2, ldx = k + 3, step = kernels->linear_chunk;
     float *dy = random_floats(&rng, m * lddy, 1), *x = random_floats(&rng, m * ldx, 1);
     float *dw = random_floats(&rng, n * k, 1), *before = copy_of(dw, n * k), *seen = copy_of(x, m * ldx);
@@ -95,6 +95,8 @@ static void test_dx(void **state)
     (void)state;
     TN_EACH_SET(kernels)
         for (int type = 0; type < TN_DTYPE_COUNT; type++) {
+            if (tn_dtype_of((tn_dtype)type)->block > 1)
+                continue;
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
                 assert_int_equal(wrong_dx(kernels, (tn_dtype)type, sizes[i][0], sizes[i][1], sizes[i][2],
                                           SIZE_MAX, 0), 0);

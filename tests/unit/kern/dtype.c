@@ -102,6 +102,8 @@ static void test_wide_types_at_odd_addresses(void **state)
     float back[5];
     (void)state;
     for (int type = 0; type < TN_DTYPE_COUNT; type++) {
+        if (tn_dtype_of((tn_dtype)type)->block > 1)
+            continue;
         memset(packed, 0xAA, sizeof packed);
         tn_dtype_of((tn_dtype)type)->pack(values, 5, packed + 1);
         tn_dtype_of((tn_dtype)type)->unpack(packed + 1, 5, back);

@@ -61,7 +61,7 @@ static inline tn_tensor tensor(fixture *f, size_t rows, size_t cols, const tn_re
 
 static inline tn_weight weight_of(const tn_real *values, size_t rows, size_t cols, tn_real *grad)
 {
-    return (tn_weight){ { TN_F32, rows, cols, values }, grad, NULL };
+    return (tn_weight){ { TN_F32, rows, cols, values, TN_ROWS }, grad, NULL };
 }
 
 static inline void works(const fixture *f)

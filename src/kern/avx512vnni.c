@@ -1,0 +1,110 @@
+/* The AVX-512 set with its byte products (AVX512_VNNI) for quantised weights. */
+#include "kern/avx512_vec.h"
+#include "kern/sets.h"
+
+#define TN_KERNEL(entry) tn_avx512vnni_##entry
+
+/* Tiles of 6 rows x 2 vectors: 12 sums, 12 integer sums, 2 weights, 1 x, 3 of scales. Codes are unsigned, x is
+ * signed: what the instruction multiplies. */
+typedef __m512i ivec;
+
+enum { CODES_ROWS = 6 };
+#define CODES_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+
+static inline ivec ivec_set(int32_t a) { return _mm512_set1_epi32(a); }
+static inline vec ivec_to_vec(ivec a) { return _mm512_cvtepi32_ps(a); }
+static inline ivec ivec_load(const unsigned char *from) { return _mm512_loadu_si512((const void *)from); }
+static inline void ivec_store_bytes(unsigned char *to, ivec a) { _mm512_storeu_si512((void *)to, a); }
+
+static inline ivec ivec_start(int32_t start, int offset)
+{
+    (void)offset;
+    return ivec_set(start);
+}
+
+static inline ivec ivec_codes(const unsigned char *from, int offset)
+{
+    (void)offset;
+    return ivec_load(from);
+}
+
+/* The 16 entries of a codebook, in every quarter. */
+static inline ivec ivec_table_bytes(const unsigned char *codebook)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)codebook));
+}
+
+static inline ivec ivec_table(const unsigned char *codebook, int offset)
+{
+    (void)offset;
+    return codebook == NULL ? ivec_set(0) : ivec_table_bytes(codebook);
+}
+
+/* The halves of bytes from bit `shift` on; through a table where they are not the codes themselves. */
+static inline ivec ivec_halves(const unsigned char *from, int shift)
+{
+    return _mm512_and_si512(_mm512_srli_epi16(ivec_load(from), (unsigned)shift), _mm512_set1_epi8(15));
+}
+
+static inline ivec ivec_bytes(const unsigned char *from, int shift, ivec table)
+{
+    return _mm512_shuffle_epi8(table, ivec_halves(from, shift));
+}
+
+static inline ivec ivec_nibbles(const unsigned char *from, int shift, ivec table, int offset)
+{
+    return offset == 8 ? ivec_halves(from, shift) : ivec_bytes(from, shift, table);
+}
+
+static inline ivec ivec_dot(ivec sum, ivec weights, ivec x, int offset)
+{
+    (void)offset;
+    return _mm512_dpbusd_epi32(sum, weights, x);
+}
+
+/* Stores LANES whole numbers of -128 .. 127 as bytes and returns their sum. */
+static inline int32_t vec_to_bytes(vec a, int8_t *to)
+{
+    __m512i wide = _mm512_cvtps_epi32(a);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(wide));
+    return _mm512_reduce_add_epi32(wide);
+}
+
+#include "kern/vector_codes.h"
+
+size_t tn_avx512vnni_linear_scratch(const tn_matrix *w, size_t m)
+{
+    const tn_tiling *tiling = tn_avx512vnni_codes_tiling(w->type);
+    size_t other = tn_avx512_linear_scratch(w, m), own = tiling ? tn_tiling_scratch(tiling) : 0;
+    return own > other ? own : other;
+}
+
+size_t tn_avx512vnni_input_bytes(const tn_matrix *w, size_t m) { return tn_avx512_input_bytes(w, m); }
+
+void tn_avx512vnni_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
+                         void *input)
+{
+    tn_avx512vnni_codes_input(w, x, ldx, begin, end, m, input);
+}
+
+void tn_avx512vnni_linear(const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx,
+                          const void *input, size_t m, float *y, size_t ldy, float *scratch)
+{
+    const tn_tiling *tiling = tn_avx512vnni_codes_tiling(w->type);
+    if (tiling != NULL)
+        tn_tiling_run(tiling, w, begin, end, x, ldx, input, m, y, ldy, scratch);
+    else
+        tn_avx512_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
+}
+
+const tn_kernels tn_avx512vnni_kernels = {
+    .name = "avx512vnni",
+    .linear_chunk = TN_CHUNK,
+    .linear_scratch = tn_avx512vnni_linear_scratch,
+    .input_bytes = tn_avx512vnni_input_bytes,
+    .input = tn_avx512vnni_input,
+    .linear = tn_avx512vnni_linear,
+    .linear_dx = tn_avx512_linear_dx,
+    .linear_dw = tn_avx512_linear_dw,
+    TN_VECTOR_ENTRIES(avx512),
+};

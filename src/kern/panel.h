@@ -1,0 +1,51 @@
+/* Weight matrices in memory: row by row, or in panels, the order in which the products read them.
+ *
+ * A panel is 16 outputs (rows); the last one is filled up with zeros. It is a sequence of units of 64 inputs,
+ * the last of which is filled up as well:
+ *   16 bits  32 lines of 64 bytes; line p holds inputs 2p, 2p+1 of output 0, of output 1, ...
+ *    8 bits  a line of scales (F16: first block of outputs 0 .. 15, second block), then 16 lines of codes; line q
+ *            holds inputs 4q .. 4q+3 of output 0, of output 1, ... A code is the stored byte + 128.
+ *    4 bits  a line of scales, then 8 lines; byte 4n+t of line j holds input 8j+t of output n in its lower and
+ *            input 8j+4+t in its upper half.
+ * So a line is one operand of a product instruction for 16 outputs, and a matrix is read from end to end.
+ * A panel of quantised values holds exactly the values of the blocks that it was made from. */
+#ifndef TN_KERN_PANEL_H
+#define TN_KERN_PANEL_H
+
+#include "kern/blocks.h"
+
+#include <stdint.h>
+
+enum { TN_PANEL = 16, TN_UNIT = 64, TN_LINE = 64 };
+
+/* How a matrix lies in memory. */
+typedef enum tn_order { TN_ROWS, TN_PANELS } tn_order;
+
+/* A weight matrix [rows, cols] = [outputs, inputs] in its own type. */
+typedef struct tn_matrix {
+    tn_dtype type;
+    size_t rows, cols;
+    const void *data;
+    tn_order order;
+} tn_matrix;
+
+/* Whether the type has panels, and cols is a whole number of its blocks. */
+bool tn_panel_has(tn_dtype type, size_t cols);
+
+/* Bytes of a unit; of a panel of `cols` inputs; 0 if there are no panels. */
+size_t tn_unit_bytes(tn_dtype type);
+size_t tn_panel_bytes(tn_dtype type, size_t cols);
+
+/* Bytes of a matrix in either order. The product is the caller's to check: see tn_matrix_fits. */
+size_t tn_matrix_bytes(const tn_matrix *w);
+
+/* Whether a matrix of this form can exist: rows of whole blocks, and its bytes can be counted. */
+bool tn_matrix_fits(const tn_matrix *w);
+
+/* Lays `count` <= 16 rows of `cols` inputs, which begin row_bytes apart, into one panel. */
+void tn_panel_pack(tn_dtype type, const void *rows, size_t row_bytes, size_t count, size_t cols, void *panel);
+
+/* Inputs begin .. begin+count-1 of one output; both are multiples of the type's block. Threads: any. */
+void tn_matrix_unpack(const tn_matrix *w, size_t row, size_t begin, size_t count, tn_real *values);
+
+#endif

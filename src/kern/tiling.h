@@ -1,0 +1,92 @@
+/* Products with weights in panels: how the work is cut, whatever multiplies.
+ *
+ * A set brings a tile: some rows of x by some panels over some units of inputs. The sums of a tile go on from
+ * what y holds, in rising order of inputs, so that neither the cut nor the number of rows changes a bit.
+ *
+ *   few rows    one tile of all units: every weight is read once, from memory
+ *   more rows   units are taken in slabs; the weights of a slab stay in the cache while all rows pass. Weights that
+ *               are not in panels, or in a narrower form than the tile multiplies, are laid out anew in scratch, once
+ *               per slab. */
+#ifndef TN_KERN_TILING_H
+#define TN_KERN_TILING_H
+
+#include "kern/kernels.h"
+
+typedef struct tn_tile {
+    const unsigned char *panels; /* where the first unit of the first panel begins      */
+    size_t stride;               /* bytes from panel to panel                           */
+    size_t unit, units;          /* the first one, counted from the start of x; how many */
+    const float *x;              /* as the caller of linear gave it, or NULL            */
+    size_t ldx;
+    const void *input;           /* of `m` rows of `all_units`                          */
+    size_t m, all_units, cols;
+    size_t row, rows;            /* of x and y                                          */
+    float *y;                    /* of output 0 of the tile, row `row`                  */
+    size_t ldy, outputs;         /* of which this many exist                            */
+    bool first;                  /* no sums yet: y holds nothing                        */
+    bool stream;                 /* weights come from memory: ask for them in advance   */
+} tn_tile;
+
+typedef void tn_tile_fn(const tn_tile *tile);
+
+/* Lays `units` units from `unit` on of panel `panel` of w into `to`, in the form that a tile reads. */
+typedef void tn_relay_fn(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
+
+typedef struct tn_tiling {
+    tn_tile_fn *direct;     /* reads panels as they lie                                            */
+    tn_tile_fn *relaid;     /* reads what `relay` wrote                                            */
+    tn_relay_fn *relay;
+    size_t relaid_bytes;    /* of a unit that relay wrote                                         */
+    bool widens;            /* relaid weights multiply faster, even if they lay in panels before  */
+    size_t rows;            /* most rows of a tile                                                */
+    size_t panels;          /* most panels of a tile                                               */
+    size_t slab;            /* units                                                              */
+} tn_tiling;
+
+
+/* Reals of scratch, with room to align them. */
+size_t tn_tiling_scratch(const tn_tiling *tiling);
+
+/* An entry `linear` of a set. */
+void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x,
+                    size_t ldx, const void *input, size_t m, float *y, size_t ldy, float *scratch);
+
+/* A relay for weights in rows: the panel that they would be. */
+void tn_relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
+
+/* ------------------------------------------------------------- 8-bit x -- */
+
+/* x in blocks of 32 inputs, value = scale * code. `starts` is where a sum of stored weight codes begins so that
+ * their offset falls out: -offset * sum of the codes of the block. Rows are filled up with zeros to whole units. */
+typedef struct tn_codes {
+    int8_t *codes;    /* [m, units * 64] */
+    float *scales;    /* [m, units * 2]  */
+    int32_t *starts;  /* [m, units * 2]  */
+} tn_codes;
+
+static inline size_t tn_codes_bytes(size_t m, size_t units)
+{
+    return m * units * (TN_UNIT + 2 * (sizeof(float) + sizeof(int32_t)));
+}
+
+static inline tn_codes tn_codes_at(const void *input, size_t m, size_t units)
+{
+    unsigned char *bytes = (unsigned char *)(uintptr_t)input;
+    return (tn_codes){ (int8_t *)bytes, (float *)(void *)(bytes + m * units * TN_UNIT),
+                       (int32_t *)(void *)(bytes + m * units * (TN_UNIT + 2 * sizeof(float))) };
+}
+
+/* For sets without such products. */
+static inline const tn_tiling *tn_no_codes_tiling(tn_dtype type)
+{
+    (void)type;
+    return NULL;
+}
+
+static inline void tn_no_codes_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
+                                     void *input)
+{
+    (void)w, (void)x, (void)ldx, (void)begin, (void)end, (void)m, (void)input;
+}
+
+#endif

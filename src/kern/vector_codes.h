@@ -1,0 +1,221 @@
+/* Products of 8-bit x with quantised weights in panels (kern/panel.h, kern/tiling.h), and x in that form.
+ *
+ * Every block of 32 inputs is summed in integers, exactly, and added to the sums as one fused
+ *     sum += (scale of w * scale of x) * integer
+ * in rising order of blocks. So all sets with these tiles give the same bits.
+ *
+ * A set's file defines, besides the vocabulary of vector.h: `ivec` of LANES 32-bit integers or 4 LANES bytes with the
+ * ivec_ functions, vec_abs and vec_to_bytes, and with which row counts tiles occur (CODES_ROWS, CODES_CASES). `offset` is
+ * constant where they are inlined: a set may multiply codes with their offset taken off, and then starts at 0. */
+#ifndef TN_KERN_VECTOR_CODES_H
+#define TN_KERN_VECTOR_CODES_H
+
+#include "base/checked.h"
+#include "kern/vector_tile.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    CODES_VECTORS = 2,                               /* of outputs in a tile                     */
+    CODES_PANELS = CODES_VECTORS * LANES / TN_PANEL, /* 2 with 512 bits, 1 with 256              */
+    CODES_SLAB = 16,                                 /* units: 34 KB of 8-bit weights            */
+    BLOCK_LINES_8 = 8, BLOCK_LINES_4 = 4,
+    STREAM_AHEAD = 6144                              /* bytes asked for in advance, per stream   */
+};
+
+/* ------------------------------------------------------------- x to 8 bits -- */
+
+/* One block: scale, codes and what the sums start from. An amplitude that is not finite, or too small to be
+ * divided by, gives the scale NaN, or 0. */
+static void codes_block(const float *x, int8_t *codes, float *scale, int32_t *start, int offset)
+{
+    vec most = vec_abs(vec_load(x));
+    for (size_t i = LANES; i < TN_BLOCK; i += LANES)
+        most = vec_max_nan(most, vec_abs(vec_load(x + i)));
+    float lanes[LANES], amplitude = 0;
+    vec_store(lanes, most);
+    for (size_t i = 0; i < LANES; i++)
+        amplitude = lanes[i] <= amplitude ? amplitude : lanes[i] > amplitude ? lanes[i] : NAN;
+    bool plain = amplitude >= 0x1p-100f && amplitude <= 0x1p127f;
+    *scale = plain ? amplitude / 127 : amplitude < 0x1p-100f ? 0 : NAN;
+    const vec inverse = vec_set(plain ? 127 / amplitude : 0);
+    int32_t sum = 0;
+    for (size_t i = 0; i < TN_BLOCK; i += LANES)
+        sum += vec_to_bytes(vec_round(vec_mul(vec_load(x + i), inverse)), codes + i);
+    *start = -offset * sum;
+}
+
+void TN_KERNEL(codes_input)(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
+                            void *input)
+{
+    size_t units = tn_pieces(w->cols, TN_UNIT), blocks = w->cols / TN_BLOCK;
+    const tn_codes to = tn_codes_at(input, m, units);
+    for (size_t i = begin; i < end; i++) {
+        size_t at = i * units * 2;
+        for (size_t b = 0; b < blocks; b++)
+            codes_block(x + i * ldx + b * TN_BLOCK, to.codes + (at + b) * TN_BLOCK, &to.scales[at + b],
+                        &to.starts[at + b], tn_dtype_of(w->type)->offset);
+        for (size_t b = blocks; b < 2 * units; b++) {
+            memset(to.codes + (at + b) * TN_BLOCK, 0, TN_BLOCK);
+            to.scales[at + b] = 0;
+            to.starts[at + b] = 0;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- tiles -- */
+
+/* Four inputs of row i, for all lanes. */
+TN_INLINE ivec codes_of_x(const int8_t *codes, size_t stride, size_t i)
+{
+    int32_t four;
+    memcpy(&four, codes + i * stride, sizeof four);
+    return ivec_set(four);
+}
+
+/* One line of codes of every vector, by all rows. */
+TN_INLINE void codes_line(size_t rows, size_t vectors, ivec *sums, const ivec *weights,
+                          const int8_t *x, size_t stride, int offset)
+{
+    TN_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        ivec values = codes_of_x(x, stride, i);
+        TN_UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            sums[i * vectors + v] = ivec_dot(sums[i * vectors + v], weights[v], values, offset);
+    }
+}
+
+/* The integer sums of one block whose lines begin at `lines[v]`. */
+TN_INLINE void codes_sum(size_t rows, size_t vectors, size_t bits, int offset, ivec table, ivec *sums,
+                         const unsigned char *const *lines, const int8_t *x, size_t stride, size_t ahead)
+{
+    ivec weights[CODES_VECTORS];
+    TN_UNROLL
+    for (size_t line = 0; line < bits; line++) {
+        TN_UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            const unsigned char *at = lines[v] + line * TN_LINE;
+            __builtin_prefetch((const void *)((uintptr_t)at + ahead), 0, 2);
+            weights[v] = bits == 8 ? ivec_codes(at, offset) : ivec_nibbles(at, 0, table, offset);
+        }
+        codes_line(rows, vectors, sums, weights, x + line * (TN_BLOCK / bits), stride, offset);
+        if (bits == 8)
+            continue;
+        TN_UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            weights[v] = ivec_nibbles(lines[v] + line * TN_LINE, 4, table, offset);
+        codes_line(rows, vectors, sums, weights, x + line * (TN_BLOCK / bits) + 4, stride, offset);
+    }
+}
+
+TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, ivec table, size_t ahead,
+                          const tn_tile *tile)
+{
+    const size_t unit_bytes = TN_LINE * (1 + 2 * bits), stride = tile->all_units * TN_UNIT;
+    const tn_codes x = tn_codes_at(tile->input, tile->m, tile->all_units);
+    const int8_t *codes = x.codes + tile->row * stride + tile->unit * TN_UNIT;
+    const float *scales = x.scales + (tile->row * tile->all_units + tile->unit) * 2;
+    const int32_t *starts = x.starts + (tile->row * tile->all_units + tile->unit) * 2;
+    const unsigned char *panels[CODES_VECTORS];
+    vec sums[CODES_ROWS * CODES_VECTORS];
+    TN_UNROLL
+    for (size_t v = 0; v < vectors; v++)
+        panels[v] = panel_of(tile, v);
+    sums_begin(rows, vectors, tile, sums);
+    for (size_t b = 0; b < 2 * tile->units; b++) {
+        ivec integers[CODES_ROWS * CODES_VECTORS];
+        const unsigned char *lines[CODES_VECTORS];
+        vec factors[CODES_VECTORS];
+        TN_UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            const unsigned char *unit = panels[v] + b / 2 * unit_bytes;
+            factors[v] = vec_load_f16(unit + b % 2 * (TN_LINE / 2) + v * LANES % TN_PANEL * 2);
+            lines[v] = unit + TN_LINE * (1 + b % 2 * bits) + v * LANES % TN_PANEL * 4;
+        }
+        TN_UNROLL
+        for (size_t i = 0; i < rows; i++)
+            TN_UNROLL
+            for (size_t v = 0; v < vectors; v++)
+                integers[i * vectors + v] = ivec_start(starts[i * tile->all_units * 2 + b], offset);
+        codes_sum(rows, vectors, bits, offset, table, integers, lines, codes + b * TN_BLOCK, stride, ahead);
+        TN_UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            const vec scale = vec_set(scales[i * tile->all_units * 2 + b]);
+            TN_UNROLL
+            for (size_t v = 0; v < vectors; v++)
+                sums[i * vectors + v] = vec_fma(vec_mul(factors[v], scale), ivec_to_vec(integers[i * vectors + v]), sums[i * vectors + v]);
+        }
+    }
+    sums_finish(rows, vectors, tile, sums);
+}
+
+TN_INLINE void codes_tiles(size_t bits, int offset, const unsigned char *codebook, const tn_tile *tile)
+{
+    const ivec table = ivec_table(codebook, offset);
+    const bool one = tile->outputs <= LANES;
+#define CASE(R)                                                                                       \
+    case R:                                                                                           \
+        if (one)                                                                                      \
+            codes_tile(R, 1, bits, offset, table, tile->stream ? STREAM_AHEAD : 0, tile);             \
+        else                                                                                          \
+            codes_tile(R, CODES_VECTORS, bits, offset, table, tile->stream ? STREAM_AHEAD : 0, tile); \
+        break;
+    switch (tile->rows) { CODES_CASES(CASE) }
+#undef CASE
+}
+
+static void codes_tile_q8_0(const tn_tile *tile) { codes_tiles(8, 128, NULL, tile); }
+static void codes_tile_q4_0(const tn_tile *tile) { codes_tiles(4, 8, tn_codebook_q4_0, tile); }
+static void codes_tile_iq4_nl(const tn_tile *tile) { codes_tiles(4, 128, tn_codebook_iq4_nl, tile); }
+
+/* ------------------------------------------------ 4-bit weights made wider -- */
+
+/* The codes of one unit, a byte each; the scales as they are. Codes of Q4_0 keep their offset of 8. */
+static void codes_widen(const unsigned char *unit, const unsigned char *codebook, unsigned char *to)
+{
+    const ivec table = ivec_table_bytes(codebook);
+    memcpy(to, unit, TN_LINE);
+    for (size_t line = 0; line < 2 * BLOCK_LINES_4; line++)
+        for (size_t at = 0; at < TN_LINE; at += LANES * 4) {
+            const unsigned char *from = unit + TN_LINE * (1 + line) + at;
+            unsigned char *first = to + TN_LINE * (1 + 2 * line) + at;
+            ivec_store_bytes(first, ivec_bytes(from, 0, table));
+            ivec_store_bytes(first + TN_LINE, ivec_bytes(from, 4, table));
+        }
+}
+
+static void codes_relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
+{
+    const tn_dtype_traits *traits = tn_dtype_of(w->type);
+    size_t bytes = tn_unit_bytes(w->type), wide = tn_unit_bytes(TN_Q8_0);
+    const unsigned char *panels = (const unsigned char *)w->data + panel * tn_panel_bytes(w->type, w->cols);
+    unsigned char packed[TN_LINE * 17];
+    for (size_t u = 0; u < units; u++, to += wide) {
+        const unsigned char *from = panels + (unit + u) * bytes;
+        if (w->order == TN_ROWS) {
+            tn_relay_rows(w, panel, unit + u, 1, packed);
+            from = packed;
+        }
+        if (traits->bits == 4)
+            codes_widen(from, traits->codebook, to);
+        else
+            memcpy(to, from, bytes);
+    }
+}
+
+static void codes_tile_wide_q4_0(const tn_tile *tile) { codes_tiles(8, 8, NULL, tile); }
+
+const tn_tiling *TN_KERNEL(codes_tiling)(tn_dtype type)
+{
+    static const tn_tiling q8_0 = { codes_tile_q8_0, codes_tile_q8_0, codes_relay, TN_LINE * 17, false,
+                                    CODES_ROWS, CODES_PANELS, CODES_SLAB };
+    static const tn_tiling q4_0 = { codes_tile_q4_0, codes_tile_wide_q4_0, codes_relay, TN_LINE * 17, true,
+                                    CODES_ROWS, CODES_PANELS, CODES_SLAB };
+    static const tn_tiling iq4_nl = { codes_tile_iq4_nl, codes_tile_q8_0, codes_relay, TN_LINE * 17, true,
+                                      CODES_ROWS, CODES_PANELS, CODES_SLAB };
+    return type == TN_Q8_0 ? &q8_0 : type == TN_Q4_0 ? &q4_0 : type == TN_IQ4_NL ? &iq4_nl : NULL;
+}
+
+#endif
