@@ -26,7 +26,7 @@ typedef struct tn_lesson_part {
     size_t latents; /* steps                                                             */
 } tn_lesson_part;
 
-typedef struct tn_lesson {
+struct tn_lesson {
     int32_t *ids;       /* [count] tokens of all text parts                                       */
     int32_t *labels;    /* [count] the same where the token bears loss, else -1. labels[0] is -1  */
     size_t count;
@@ -46,11 +46,12 @@ typedef struct tn_lesson {
     size_t steps_dropped; /* by the limit */
     const tn_lesson_source *source; /* while it is being arranged */
     tn_reasoner *reasoner;
-} tn_lesson;
+};
 
 /* For methods, in arrange_lesson: what follows the prompt. */
 
-/* `steps` latent steps of the lesson's settings; 0 adds nothing. Errors: MEMORY. */
+/* `steps` latent steps; 0 adds nothing. All latent parts of a lesson have the settings of the last. Errors: MEMORY,
+ * UNSUPPORTED (a latent text that is no training target: interventions of answering). */
 tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_latent_settings *settings,
                                    tenebra_error *error);
 /* Text, tokenised by itself; `labelled`: it bears loss. Errors: MEMORY, those of the tokenizer. */

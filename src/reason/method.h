@@ -16,6 +16,7 @@
 
 typedef struct tn_reasoner tn_reasoner;
 typedef struct tn_script tn_script;
+typedef struct tn_lesson tn_lesson;
 
 typedef enum tn_action_kind {
     TN_ACT_APPEND, /* run the rows of the span, count them as latent, injected or plain */
@@ -42,6 +43,9 @@ typedef struct tn_method {
      * NULL: leaves them as they are. */
     tenebra_code (*arrange)(tn_reasoner *reasoner, tn_script *script, tenebra_error *error);
     tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
+    /* Training: says what follows the prompt in a lesson (reason/lesson.h), from lesson->source. NULL: the method
+     * cannot be trained. */
+    tenebra_code (*arrange_lesson)(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
 } tn_method;
 
 /* All methods, NULL-terminated, and one by name (NULL if there is none). */

@@ -14,6 +14,13 @@ tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *err
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
 tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error);
 
+/* A picture of the request in memory, and its patches in the size that the model's rule or the request gives. *image
+ * and *patches must be empty. Errors: those of the image layer, LIMIT (number, context), ARGUMENT. */
+tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image,
+                                      tenebra_error *error);
+tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tn_image *image, tn_patches *patches,
+                                     tenebra_error *error);
+
 /* Decodes, resizes and encodes the request's pictures in order. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
 

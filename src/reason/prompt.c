@@ -65,7 +65,8 @@ static tenebra_code encode(tn_reasoner *reasoner, const tn_patches *patches, siz
     return TENEBRA_OK;
 }
 
-tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tn_image *image, tn_patches *patches,
+                                     tenebra_error *error)
 {
     const tn_patch_config *config = &reasoner->session->model->patches;
     if (reasoner->picture_count == TN_PICTURES_MAX)
@@ -75,27 +76,40 @@ tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *imag
     TN_TRY(target_size(reasoner, image, &width, &height, error));
     TN_TRY(check_room(reasoner, width, height, error));
     tn_image resized = { 0 };
-    tn_patches patches = { 0 };
     tenebra_code code = tn_image_resize(image, width, height, config->resample, &resized, error);
     if (code == TENEBRA_OK)
-        code = tn_patches_cut(config, &resized, &patches, error);
+        code = tn_patches_cut(config, &resized, patches, error);
     tn_image_free(&resized);
     reasoner->trace.decode_ms += tn_clock_ms() - start;
+    return code;
+}
+
+tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+{
+    tn_patches patches = { 0 };
+    tenebra_code code = tn_reasoner_cut_picture(reasoner, image, &patches, error);
     if (code == TENEBRA_OK)
         code = encode(reasoner, &patches, image->width, image->height, error);
     tn_patches_free(&patches);
     return code;
 }
 
-static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, tenebra_error *error)
+tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image,
+                                      tenebra_error *error)
 {
     bool orient = !reasoner->request->ignore_orientation;
     double start = tn_clock_ms();
-    tn_image image = { 0 };
     tenebra_code code = part->kind == TENEBRA_PART_IMAGE_FILE
-                            ? tn_image_read(&image, part->text, NULL, orient, error)
-                            : tn_image_decode(&image, part->bytes, part->length, NULL, orient, "image", error);
+                            ? tn_image_read(image, part->text, NULL, orient, error)
+                            : tn_image_decode(image, part->bytes, part->length, NULL, orient, "image", error);
     reasoner->trace.decode_ms += tn_clock_ms() - start;
+    return code;
+}
+
+static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, tenebra_error *error)
+{
+    tn_image image = { 0 };
+    tenebra_code code = tn_reasoner_read_picture(reasoner, part, &image, error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_add_picture(reasoner, &image, error);
     tn_image_free(&image);

@@ -30,4 +30,5 @@ const tn_method tn_method_coconut = {
     .sequential = true,
     .open = open_method,
     .next = tn_latent_next,
+    .arrange_lesson = tn_latent_lesson,
 };

@@ -1,6 +1,6 @@
 /* Chain of thought: the question ends with a cue to reason in words (arXiv:2205.11916); a model that
  * was trained on rationales needs none ("cue" empty). */
-#include "reason/reasoner.h"
+#include "reason/lesson.h"
 
 enum { CUE };
 
@@ -22,10 +22,18 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     return TENEBRA_OK;
 }
 
+static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+{
+    (void)reasoner;
+    TN_TRY(tn_lesson_add_steps(lesson, 0, error));
+    return tn_lesson_add_answer(lesson, error);
+}
+
 const tn_method tn_method_cot = {
     .name = "cot",
     .summary = "reason in words, then answer",
     .options = options,
     .arrange = arrange,
     .next = next,
+    .arrange_lesson = arrange_lesson,
 };

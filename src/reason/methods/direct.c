@@ -1,5 +1,5 @@
 /* Direct answer (No-CoT): one prompt, then decoding. */
-#include "reason/reasoner.h"
+#include "reason/lesson.h"
 
 static const tenebra_option options[] = { { NULL, NULL, NULL, NULL, 0, 0 } };
 
@@ -10,9 +10,16 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     return TENEBRA_OK;
 }
 
+static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+{
+    (void)reasoner;
+    return tn_lesson_add_answer(lesson, error);
+}
+
 const tn_method tn_method_direct = {
     .name = "direct",
     .summary = "answer at once",
     .options = options,
     .next = next,
+    .arrange_lesson = arrange_lesson,
 };

@@ -43,4 +43,5 @@ const tn_method tn_method_ivt_lr = {
     .tap_prompt = true,
     .open = open_method,
     .next = tn_latent_next,
+    .arrange_lesson = tn_latent_lesson,
 };

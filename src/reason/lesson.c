@@ -1,0 +1,160 @@
+#include "reason/lesson.h"
+
+#include "base/checked.h"
+#include "reason/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static tenebra_code no_memory(tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, "lesson", "no memory");
+}
+
+/* Room for `more` items behind `count`. */
+static bool reserve(void **items, size_t *capacity, size_t count, size_t more, size_t size)
+{
+    size_t wanted, bytes;
+    if (!tn_size_add(count, more, &wanted))
+        return false;
+    if (wanted <= *capacity)
+        return true;
+    wanted = tn_max(wanted, 2 * *capacity);
+    void *larger = tn_size_mul(wanted, size, &bytes) ? realloc(*items, bytes) : NULL;
+    if (larger == NULL)
+        return false;
+    *items = larger;
+    *capacity = wanted;
+    return true;
+}
+
+/* Text that follows text belongs to it; only latent steps cut. */
+static tenebra_code add_part(tn_lesson *lesson, size_t ids, size_t latents, tenebra_error *error)
+{
+    tn_lesson_part *last = lesson->part_count > 0 ? &lesson->parts[lesson->part_count - 1] : NULL;
+    if (last != NULL && (last->latents > 0) == (latents > 0)) {
+        last->ids += ids;
+        last->latents += latents;
+        return TENEBRA_OK;
+    }
+    if (!reserve((void **)&lesson->parts, &lesson->part_capacity, lesson->part_count, 1, sizeof *lesson->parts))
+        return no_memory(error);
+    lesson->parts[lesson->part_count++] = (tn_lesson_part){ ids, latents };
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const int32_t *ids, const int32_t *labels, size_t count,
+                               tenebra_error *error)
+{
+    if (count == 0)
+        return TENEBRA_OK;
+    size_t capacity = lesson->capacity;
+    if (!reserve((void **)&lesson->ids, &capacity, lesson->count, count, sizeof *lesson->ids) ||
+        !reserve((void **)&lesson->labels, &lesson->capacity, lesson->count, count, sizeof *lesson->labels))
+        return no_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        bool first = lesson->count == 0; /* nothing goes before it that could predict it */
+        int32_t label = labels && !first && labels[i] >= 0 ? labels[i] : -1;
+        lesson->ids[lesson->count] = ids[i];
+        lesson->labels[lesson->count++] = label;
+        lesson->label_count += label >= 0;
+    }
+    lesson->rows += count;
+    return add_part(lesson, count, 0, error);
+}
+
+tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_latent_settings *settings,
+                                   tenebra_error *error)
+{
+    if (steps == 0)
+        return TENEBRA_OK;
+    if (settings->text != TN_TEXT_KEEP && settings->text != TN_TEXT_DROP)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "latent-text", "training keeps the hidden state or drops it; the "
+                       "others are interventions of answering");
+    TN_TRY(add_part(lesson, 0, steps, error));
+    lesson->latent = *settings;
+    lesson->latent_steps += steps;
+    lesson->rows += steps * (settings->picks + (settings->text == TN_TEXT_KEEP));
+    return TENEBRA_OK;
+}
+
+/* ----------------------------------------------------------------- text -- */
+
+static tenebra_code add_spans(tn_lesson *lesson, const tn_text_span *spans, size_t count, bool labelled,
+                              tenebra_error *error)
+{
+    const tn_model *model = lesson->reasoner->session->model;
+    tn_ids ids = { 0 };
+    tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, count, &ids, error);
+    if (code == TENEBRA_OK)
+        code = tn_lesson_add_ids(lesson, ids.ids, labelled ? ids.ids : NULL, ids.count, error);
+    tn_ids_free(&ids);
+    return code;
+}
+
+tenebra_code tn_lesson_add_text(tn_lesson *lesson, const char *text, bool labelled, tenebra_error *error)
+{
+    const tn_text_span span = { text, strlen(text), false };
+    return add_spans(lesson, &span, 1, labelled, error);
+}
+
+tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error)
+{
+    const tn_lesson_source *source = lesson->source;
+    for (size_t i = first; i < source->step_count; i++) {
+        const tn_text_span spans[] = { { source->steps[i], strlen(source->steps[i]), false }, { "\n", 1, false } };
+        TN_TRY(add_spans(lesson, spans, 2, true, error));
+    }
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error)
+{
+    const tn_model_config *config = &lesson->reasoner->session->model->config;
+    TN_TRY(tn_lesson_add_text(lesson, lesson->source->answer, true, error));
+    if (config->eos_count == 0)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "names no end token (\"eos_token_id\"), which answers "
+                       "are trained to end with");
+    return tn_lesson_add_ids(lesson, config->eos_tokens, config->eos_tokens, 1, error);
+}
+
+/* ------------------------------------------------------------- pictures -- */
+
+tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, const tn_real *patches, size_t values, const tn_grid *grids,
+                                    size_t picture_count, tenebra_error *error)
+{
+    size_t rows = 0, reals, bytes;
+    for (size_t i = 0; i < picture_count; i++)
+        if (!tn_size_add(rows, tn_grid_patches(grids[i]), &rows))
+            return no_memory(error);
+    if (!tn_size_mul(rows, values, &reals) || !tn_size_mul(reals, sizeof *patches, &bytes))
+        return no_memory(error);
+    tn_real *values_copy = malloc(bytes + 1);
+    tn_grid *grids_copy = calloc(picture_count + 1, sizeof *grids_copy);
+    if (values_copy == NULL || grids_copy == NULL) {
+        free(values_copy);
+        free(grids_copy);
+        return no_memory(error);
+    }
+    if (rows > 0)
+        memcpy(values_copy, patches, bytes);
+    for (size_t i = 0; i < picture_count; i++)
+        grids_copy[i] = grids[i];
+    free(lesson->patches);
+    free(lesson->grids);
+    lesson->patches = values_copy;
+    lesson->grids = grids_copy;
+    lesson->picture_count = picture_count;
+    lesson->patch_count = rows;
+    return TENEBRA_OK;
+}
+
+void tn_lesson_free(tn_lesson *lesson)
+{
+    free(lesson->ids);
+    free(lesson->labels);
+    free(lesson->parts);
+    free(lesson->patches);
+    free(lesson->grids);
+    memset(lesson, 0, sizeof *lesson);
+}
