@@ -308,6 +308,17 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
     return TENEBRA_OK;
 }
 
+/* A model that is trained on rationales needs no words that ask for them: an option "cue" is empty unless given. */
+static void add_empty_cue(tn_train_config *config, const tn_method *method)
+{
+    const tenebra_option *cue = find_option(method, "cue");
+    for (size_t i = 0; i < config->setting_count && cue != NULL; i++)
+        if (strcmp(config->settings[i].name, cue->name) == 0)
+            return;
+    if (cue != NULL && config->setting_count < TN_TRAIN_SETTINGS_MAX)
+        config->settings[config->setting_count++] = (tenebra_setting){ cue->name, "" };
+}
+
 static tenebra_code interpret(tn_train_config *config, const char *path, bool *left, tenebra_error *error)
 {
     char where[200];
@@ -325,6 +336,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
         if (left[i])
             TN_TRY(take_setting(config, method, &config->yaml.entries[i], where, error));
     }
+    add_empty_cue(config, method);
     return find_defaults(config, error);
 }
 

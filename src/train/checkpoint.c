@@ -1,0 +1,174 @@
+#include "train/checkpoint.h"
+
+#include "base/file.h"
+#include "store/store.h"
+#include "store/writer.h"
+#include "train/files.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FRONT "update-"
+#define BEHIND ".safetensors"
+#define STATE_KEY "tenebra.train"
+
+/* The three tensors of a parameter. */
+static const char *const kinds[] = { "values", "first", "second" };
+
+static void tensor_name(const tn_parameter *parameter, size_t kind, char *name, size_t size)
+{
+    snprintf(name, size, "%s:%s", kinds[kind], parameter->name);
+}
+
+static tenebra_code declare_all(tn_writer *writer, const tn_parameters *parameters, const json_t *state, tenebra_error *error)
+{
+    char name[TN_STORED_NAME_MAX + 16];
+    char *text = json_dumps(state, JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    if (text == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "checkpoint", "no memory for the state");
+    tenebra_code code = tn_writer_metadata(writer, STATE_KEY, text, error);
+    free(text);
+    for (size_t kind = 0; kind < 3; kind++) {
+        for (size_t i = 0; i < parameters->count && code == TENEBRA_OK; i++) {
+            const tn_parameter *parameter = &parameters->items[i];
+            tensor_name(parameter, kind, name, sizeof name);
+            code = tn_writer_declare(writer, name, TN_STORE_F32, parameter->rank, parameter->shape, error);
+        }
+    }
+    return code;
+}
+
+static tenebra_code write_data(tn_writer *writer, const tn_parameters *parameters, const tn_optimizer *optimizer,
+                               tenebra_error *error)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        TN_TRY(tn_writer_write(writer, parameters->items[i].values, parameters->items[i].count * sizeof(tn_real), error));
+    TN_TRY(tn_writer_write(writer, optimizer->first, optimizer->total * sizeof(tn_real), error));
+    TN_TRY(tn_writer_write(writer, optimizer->second, optimizer->total * sizeof(tn_real), error));
+    return tn_writer_finish(writer, error);
+}
+
+static char *checkpoint_path(const char *directory, uint64_t update)
+{
+    char name[64];
+    snprintf(name, sizeof name, FRONT "%08" PRIu64 BEHIND, update);
+    return tn_path_join(directory, name);
+}
+
+tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const tn_parameters *parameters,
+                                 const tn_optimizer *optimizer, const json_t *state, tenebra_error *error)
+{
+    TN_TRY(tn_files_make_directory(directory, error));
+    char *path = checkpoint_path(directory, update);
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    tn_writer *writer = tn_writer_open(path, error);
+    tenebra_code code = writer != NULL ? declare_all(writer, parameters, state, error) : TENEBRA_ERROR_MEMORY;
+    if (code == TENEBRA_OK)
+        code = write_data(writer, parameters, optimizer, error);
+    tn_writer_close(writer);
+    free(path);
+    return code;
+}
+
+tenebra_code tn_checkpoint_find(const char *directory, json_t **state, char **path, tenebra_error *error)
+{
+    uint64_t *numbers;
+    size_t count;
+    *state = NULL;
+    *path = NULL;
+    TN_TRY(tn_files_numbers(directory, FRONT, BEHIND, &numbers, &count, error));
+    if (count > 0)
+        *path = checkpoint_path(directory, numbers[0]);
+    free(numbers);
+    if (count == 0)
+        return TENEBRA_OK;
+    if (*path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    tn_store *store = tn_store_open(*path, error);
+    if (store != NULL) {
+        const char *text = tn_store_metadata(store, 0, STATE_KEY);
+        if (text == NULL)
+            tn_fail(error, TENEBRA_ERROR_FORMAT, *path, "is not a checkpoint: its metadata has no \"" STATE_KEY "\"");
+        else
+            *state = tn_json_parse(text, strlen(text), *path, error);
+        tn_store_close(store);
+    }
+    if (*state != NULL)
+        return TENEBRA_OK;
+    free(*path);
+    *path = NULL;
+    return error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+}
+
+static tenebra_code read_tensors(const tn_store *store, const char *path, const tn_parameters *parameters,
+                                 const tn_optimizer *optimizer, tenebra_error *error)
+{
+    char name[TN_STORED_NAME_MAX + 16];
+    if (tn_store_count(store) != 3 * parameters->count)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "has %zu tensors, the run trains %zu, of three each",
+                       tn_store_count(store), parameters->count);
+    for (size_t kind = 0; kind < 3; kind++) {
+        size_t offset = 0;
+        for (size_t i = 0; i < parameters->count; i++) {
+            const tn_parameter *parameter = &parameters->items[i];
+            tn_real *moments = kind == 1 ? optimizer->first : optimizer->second;
+            tensor_name(parameter, kind, name, sizeof name);
+            TN_TRY(tn_store_read_f32(store, name, kind == 0 ? parameter->values : moments + offset, parameter->count, error));
+            offset += parameter->count;
+        }
+    }
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_optimizer *optimizer, uint64_t steps,
+                                tenebra_error *error)
+{
+    if (optimizer->total != parameters->elements)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "optimizer and parameters differ");
+    tn_store *store = tn_store_open(path, error);
+    if (store == NULL)
+        return error != NULL ? error->code : TENEBRA_ERROR_IO;
+    tenebra_code code = read_tensors(store, path, parameters, optimizer, error);
+    tn_store_close(store);
+    if (code == TENEBRA_OK) {
+        optimizer->step = steps;
+        tn_parameters_round(parameters);
+    }
+    return code;
+}
+
+/* Files that a killed writer left: "update-N.safetensors.partial-...". */
+static void remove_partial(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    if (entries == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
+        if (strncmp(entry->d_name, FRONT, strlen(FRONT)) == 0 && strstr(entry->d_name, BEHIND ".partial") != NULL)
+            unlinkat(dirfd(entries), entry->d_name, 0);
+    closedir(entries);
+}
+
+tenebra_code tn_checkpoint_prune(const char *directory, size_t keep, tenebra_error *error)
+{
+    uint64_t *numbers;
+    size_t count;
+    remove_partial(directory);
+    TN_TRY(tn_files_numbers(directory, FRONT, BEHIND, &numbers, &count, error));
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = keep; i < count && code == TENEBRA_OK; i++) {
+        char *path = checkpoint_path(directory, numbers[i]);
+        if (path == NULL)
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+        else if (unlink(path) != 0)
+            code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be removed");
+        free(path);
+    }
+    free(numbers);
+    return code;
+}

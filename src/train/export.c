@@ -1,0 +1,164 @@
+/* The result as others read it: a model directory as Hugging Face publishes it, or a PEFT adapter. */
+#include "train/parts.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "store/writer.h"
+#include "train/files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 1 << 16 };
+
+/* What stands beside the weights of a model; missing ones are left out. */
+static const char *const companions[] = {
+    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "chat_template.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+    NULL
+};
+
+static tenebra_code copy_companions(const tn_trainer *trainer, const char *directory, tenebra_error *error)
+{
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = 0; companions[i] != NULL && code == TENEBRA_OK; i++) {
+        char *from = tn_path_join(trainer->model->directory, companions[i]), *to = tn_path_join(directory, companions[i]);
+        bool copied;
+        code = from != NULL && to != NULL ? tn_files_copy(from, to, &copied, error)
+                                          : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+        free(from);
+        free(to);
+    }
+    return code;
+}
+
+/* "torch_dtype" tells other programs in which type to load the weights. */
+static tenebra_code state_type(const char *directory, const char *type, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, "config.json");
+    json_t *config = path != NULL ? tn_json_read(path, (size_t)16 << 20, error) : NULL;
+    tenebra_code code = TENEBRA_OK;
+    if (config == NULL)
+        code = path != NULL ? error->code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    char *text = NULL;
+    if (code == TENEBRA_OK && (json_object_set_new(config, "torch_dtype", json_string(type)) != 0 ||
+                               (text = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) == NULL))
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for config.json");
+    if (code == TENEBRA_OK)
+        code = tn_files_replace(path, text, strlen(text), error);
+    free(text);
+    json_decref(config);
+    free(path);
+    return code;
+}
+
+/* How the weights came to be, for people and for programs that check. */
+static char *describe(const tn_trainer *trainer)
+{
+    json_t *about = json_object(), *config = tn_train_config_json(trainer->config);
+    bool fits = about != NULL && config != NULL &&
+                json_object_set_new(about, "updates", json_integer((json_int_t)trainer->update)) == 0 &&
+                json_object_set_new(about, "epoch", json_integer((json_int_t)trainer->last.epoch)) == 0 &&
+                json_object_set_new(about, "stage", json_integer((json_int_t)trainer->last.stage)) == 0 &&
+                json_object_set(about, "config", config) == 0;
+    char *text = fits ? json_dumps(about, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15)) : NULL;
+    json_decref(about);
+    json_decref(config);
+    return text;
+}
+
+static tenebra_code write_description(const tn_trainer *trainer, const char *directory, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, "training.json"), *text = describe(trainer);
+    tenebra_code code = path != NULL && text != NULL ? tn_files_replace(path, text, strlen(text), error)
+                                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    free(path);
+    free(text);
+    return code;
+}
+
+/* ------------------------------------------------------------- weights -- */
+
+static tenebra_code declare(const tn_trainer *trainer, tn_writer *writer, tn_store_type type, tenebra_error *error)
+{
+    const tn_store *store = trainer->model->store;
+    TN_TRY(tn_writer_metadata(writer, "format", "pt", error));
+    for (size_t i = 0; i < tn_store_count(store); i++) {
+        const tn_stored *tensor = tn_store_at(store, i);
+        bool trained = tn_parameters_find(trainer->parameters, tensor->name) != NULL;
+        TN_TRY(tn_writer_declare(writer, tensor->name, trained ? type : tensor->type, tensor->rank, tensor->shape, error));
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code write_parameter(tn_writer *writer, const tn_parameter *parameter, tn_dtype type, tenebra_error *error)
+{
+    unsigned char packed[PIECE * sizeof(tn_real)];
+    if (type == TN_F32)
+        return tn_writer_write(writer, parameter->values, parameter->count * sizeof(tn_real), error);
+    for (size_t begin = 0; begin < parameter->count; begin += PIECE) {
+        size_t count = tn_min(PIECE, parameter->count - begin);
+        tn_dtype_of(type)->pack(parameter->values + begin, count, packed);
+        TN_TRY(tn_writer_write(writer, packed, tn_dtype_row_bytes(type, count), error));
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code write_weights(const tn_trainer *trainer, const char *directory, tn_dtype type, tenebra_error *error)
+{
+    const tn_store *store = trainer->model->store;
+    char *path = tn_path_join(directory, "model.safetensors");
+    tn_writer *writer = path != NULL ? tn_writer_open(path, error) : NULL;
+    tenebra_code code = TENEBRA_OK;
+    if (writer == NULL)
+        code = path != NULL ? error->code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    if (code == TENEBRA_OK)
+        code = declare(trainer, writer, tn_store_type_of_weight(type), error);
+    for (size_t i = 0; i < tn_store_count(store) && code == TENEBRA_OK; i++) {
+        const tn_stored *tensor = tn_store_at(store, i);
+        const tn_parameter *parameter = tn_parameters_find(trainer->parameters, tensor->name);
+        code = parameter != NULL ? write_parameter(writer, parameter, type, error)
+                                 : tn_writer_write(writer, tensor->data, tensor->bytes, error);
+    }
+    if (code == TENEBRA_OK)
+        code = tn_writer_finish(writer, error);
+    tn_writer_close(writer);
+    free(path);
+    return code;
+}
+
+static tenebra_code write_directory(const tn_trainer *trainer, const char *directory, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    tn_dtype type = config->save_type == 1 ? TN_BF16 : TN_F32;
+    TN_TRY(tn_files_make_directory(directory, error));
+    if (trainer->adapter != NULL) {
+        TN_TRY(tn_adapter_write(trainer->adapter, directory, config->model, error));
+    } else {
+        TN_TRY(copy_companions(trainer, directory, error));
+        TN_TRY(state_type(directory, type == TN_F32 ? "float32" : "bfloat16", error));
+        TN_TRY(write_weights(trainer, directory, type, error));
+    }
+    TN_TRY(write_description(trainer, directory, error));
+    return tn_files_sync_directory(directory, error);
+}
+
+tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error)
+{
+    tenebra_error problem = { 0 }, ignored;
+    char *path = tn_trainer_path(trainer, name, &problem), *partial = path != NULL ? tn_files_join(path, ".partial") : NULL;
+    tenebra_code code = partial != NULL ? tn_files_remove_directory(partial, &problem)
+                                        : tn_fail(&problem, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    if (code == TENEBRA_OK)
+        code = write_directory(trainer, partial, &problem);
+    if (code == TENEBRA_OK)
+        code = tn_files_swap_directory(partial, path, &problem);
+    if (code == TENEBRA_OK)
+        tn_trainer_note(trainer, TN_TRAIN_SAVED, path);
+    else if (partial != NULL)
+        tn_files_remove_directory(partial, &ignored);
+    free(path);
+    free(partial);
+    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
+}

@@ -1,0 +1,206 @@
+#include "train/files.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { COPY_MAX = 1 << 30 };
+
+static tenebra_code fail_system(const char *path, const char *what, tenebra_error *error)
+{
+    int problem = errno;
+    const char *advice = problem == ENOSPC || problem == EDQUOT ? "; free space and start again with --resume" : "";
+    return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be %s: %s%s", what, strerror(problem), advice);
+}
+
+static tenebra_code no_memory(const char *path, tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
+}
+
+char *tn_files_join(const char *front, const char *behind)
+{
+    size_t length = strlen(front), rest = strlen(behind) + 1;
+    char *joined = malloc(length + rest);
+    if (joined != NULL) {
+        memcpy(joined, front, length);
+        memcpy(joined + length, behind, rest);
+    }
+    return joined;
+}
+
+tenebra_code tn_files_make_directory(const char *path, tenebra_error *error)
+{
+    char *part = strdup(path);
+    if (part == NULL)
+        return no_memory(path, error);
+    tenebra_code code = TENEBRA_OK;
+    for (char *at = part + 1; code == TENEBRA_OK && part[0] != '\0'; at++) {
+        char old = *at;
+        if (old != '/' && old != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            code = fail_system(part, "made", error);
+        *at = old;
+        if (old == '\0')
+            break;
+    }
+    free(part);
+    if (code == TENEBRA_OK && !tn_path_is_directory(path))
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory");
+    return code;
+}
+
+tenebra_code tn_files_sync_directory(const char *path, tenebra_error *error)
+{
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY);
+    if (descriptor < 0)
+        return fail_system(path, "opened", error);
+    bool synced = fsync(descriptor) == 0 || errno == EINVAL;
+    tenebra_code code = synced ? TENEBRA_OK : fail_system(path, "brought to the disk", error);
+    close(descriptor);
+    return code;
+}
+
+static tenebra_code write_all(const char *path, const void *bytes, size_t length, tenebra_error *error)
+{
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (descriptor < 0)
+        return fail_system(path, "made", error);
+    const char *at = bytes;
+    while (length > 0) {
+        ssize_t written = write(descriptor, at, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            tenebra_code code = fail_system(path, "written", error);
+            close(descriptor);
+            return code;
+        }
+        at += written;
+        length -= (size_t)written;
+    }
+    tenebra_code code = fsync(descriptor) == 0 ? TENEBRA_OK : fail_system(path, "brought to the disk", error);
+    if (close(descriptor) != 0 && code == TENEBRA_OK)
+        code = fail_system(path, "closed", error);
+    return code;
+}
+
+tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length, tenebra_error *error)
+{
+    char *partial = tn_files_join(path, ".partial");
+    if (partial == NULL)
+        return no_memory(path, error);
+    tenebra_code code = write_all(partial, bytes, length, error);
+    if (code == TENEBRA_OK && rename(partial, path) != 0)
+        code = fail_system(path, "put in place", error);
+    if (code != TENEBRA_OK)
+        unlink(partial);
+    free(partial);
+    return code;
+}
+
+tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error)
+{
+    tn_file file;
+    *copied = false;
+    if (!tn_path_is_file(from))
+        return TENEBRA_OK;
+    TN_TRY(tn_file_map_limited(&file, from, COPY_MAX, error));
+    tenebra_code code = tn_files_replace(to, file.data, file.size, error);
+    tn_file_unmap(&file);
+    *copied = code == TENEBRA_OK;
+    return code;
+}
+
+tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error)
+{
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return errno == ENOENT ? TENEBRA_OK : fail_system(path, "opened", error);
+    tenebra_code code = TENEBRA_OK;
+    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(directory)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(dirfd(directory), entry->d_name, 0) != 0)
+            code = fail_system(path, "emptied", error);
+    closedir(directory);
+    if (code == TENEBRA_OK && rmdir(path) != 0)
+        code = fail_system(path, "removed", error);
+    return code;
+}
+
+tenebra_code tn_files_swap_directory(const char *directory, const char *path, tenebra_error *error)
+{
+    char *old = tn_files_join(path, ".old");
+    if (old == NULL)
+        return no_memory(path, error);
+    tenebra_code code = tn_files_remove_directory(old, error);
+    bool had = tn_path_is_directory(path);
+    if (code == TENEBRA_OK && had && rename(path, old) != 0)
+        code = fail_system(path, "put aside", error);
+    if (code == TENEBRA_OK && rename(directory, path) != 0)
+        code = fail_system(path, "put in place", error);
+    if (code == TENEBRA_OK && had)
+        code = tn_files_remove_directory(old, error);
+    free(old);
+    return code;
+}
+
+static int falling(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+/* The number between front and behind, if that is all there is. */
+static bool read_number(const char *name, const char *front, const char *behind, uint64_t *number)
+{
+    size_t length = strlen(front);
+    if (strncmp(name, front, length) != 0 || name[length] < '0' || name[length] > '9')
+        return false;
+    char *end;
+    errno = 0;
+    *number = strtoull(name + length, &end, 10);
+    return errno == 0 && strcmp(end, behind) == 0;
+}
+
+tenebra_code tn_files_numbers(const char *path, const char *front, const char *behind, uint64_t **numbers, size_t *count,
+                              tenebra_error *error)
+{
+    *numbers = NULL;
+    *count = 0;
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return errno == ENOENT ? TENEBRA_OK : fail_system(path, "opened", error);
+    tenebra_code code = TENEBRA_OK;
+    uint64_t number;
+    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(directory)) != NULL;) {
+        if (!read_number(entry->d_name, front, behind, &number))
+            continue;
+        uint64_t *grown = realloc(*numbers, (*count + 1) * sizeof *grown);
+        if (grown == NULL) {
+            code = no_memory(path, error);
+            break;
+        }
+        *numbers = grown;
+        grown[(*count)++] = number;
+    }
+    closedir(directory);
+    if (*count > 0)
+        qsort(*numbers, *count, sizeof **numbers, falling);
+    if (code != TENEBRA_OK) {
+        free(*numbers);
+        *numbers = NULL;
+        *count = 0;
+    }
+    return code;
+}

@@ -1,0 +1,34 @@
+/* Files of a run: each appears under its name only when it is whole and on the disk. */
+#ifndef TN_TRAIN_FILES_H
+#define TN_TRAIN_FILES_H
+
+#include "base/status.h"
+
+/* Makes a directory and those above it. An existing one is fine. Errors: IO, MEMORY. */
+tenebra_code tn_files_make_directory(const char *path, tenebra_error *error);
+
+/* Puts `length` bytes into the file, in place of an older one. Errors: IO, MEMORY. */
+tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length, tenebra_error *error);
+
+/* Copies a file of at most a gigabyte; *copied tells whether there was one. Errors: IO, LIMIT, MEMORY. */
+tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error);
+
+/* Makes `directory` the new content of `path`: an older directory there goes away after the swap. A stop in between
+ * leaves at worst the old one under "<path>.old". Errors: IO, MEMORY. */
+tenebra_code tn_files_swap_directory(const char *directory, const char *path, tenebra_error *error);
+
+/* Removes a directory and the files in it; directories inside of it are an error. A missing one is fine. Errors: IO. */
+tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error);
+
+/* Numbers N of the names "<front>N<behind>" in a directory, falling; free(). *count 0 and NULL where there is none.
+ * Errors: IO, MEMORY. */
+tenebra_code tn_files_numbers(const char *directory, const char *front, const char *behind, uint64_t **numbers,
+                              size_t *count, tenebra_error *error);
+
+/* Brings a directory's names to the disk. Errors: IO. */
+tenebra_code tn_files_sync_directory(const char *path, tenebra_error *error);
+
+/* "front" + "behind" in fresh memory; NULL without. */
+char *tn_files_join(const char *front, const char *behind);
+
+#endif

@@ -1,0 +1,80 @@
+/* From a sample of a data set to a lesson. */
+#include "train/parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error)
+{
+    *asked = (tn_asked){ 0 };
+    TN_TRY(tn_prompt_write(&asked->prompt, preset, sample, error));
+    asked->parts = calloc(sample->image_count + 2, sizeof *asked->parts);
+    if (asked->parts == NULL) {
+        tn_asked_free(asked);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for its parts");
+    }
+    size_t count = 0, front = asked->prompt.image_at;
+    if (front > 0)
+        asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = asked->prompt.text, .length = front };
+    for (size_t i = 0; i < sample->image_count; i++)
+        asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = sample->images[i] };
+    if (asked->prompt.length > front)
+        asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = asked->prompt.text + front,
+                                                .length = asked->prompt.length - front };
+    asked->message = (tenebra_message){ "user", asked->parts, count };
+    return TENEBRA_OK;
+}
+
+void tn_asked_free(tn_asked *asked)
+{
+    tn_prompt_free(&asked->prompt);
+    free(asked->parts);
+    *asked = (tn_asked){ 0 };
+}
+
+tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *sample, size_t *count, tenebra_error *error)
+{
+    tn_steps steps;
+    TN_TRY(tn_steps_split(&steps, sample->rationale, trainer->config->step_groups, error));
+    *count = steps.count;
+    tn_steps_free(&steps);
+    return TENEBRA_OK;
+}
+
+static tenebra_code prepare(tn_trainer *trainer, const tn_sample *sample, size_t stage, const tn_steps *steps,
+                            tn_lesson *lesson, tenebra_error *error)
+{
+    tn_asked asked;
+    char *answer = tn_prompt_answer(trainer->prompt, sample, error);
+    if (answer == NULL)
+        return error->code;
+    tenebra_code code = tn_asked_write(&asked, trainer->prompt, sample, error);
+    if (code == TENEBRA_OK) {
+        tn_stage_effect effect = tn_stage_apply(trainer->config, stage, steps->count);
+        tn_lesson_source source = {
+            .messages = &asked.message, .message_count = 1, .steps = steps->items, .step_count = steps->count,
+            .answer = answer, .latents = effect.latents,
+            .skip = effect.skip < steps->count ? effect.skip : steps->count, .limit = trainer->config->cutoff,
+        };
+        code = tn_teacher_prepare(trainer->teacher, &source, lesson, error);
+        tn_asked_free(&asked);
+    }
+    free(answer);
+    return code;
+}
+
+tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample_index, size_t stage, tn_lesson *lesson, tenebra_error *error)
+{
+    const tn_sample *sample = tn_data_sample(trainer->data, sample_index);
+    tenebra_error problem = { 0 };
+    tn_steps steps;
+    tenebra_code code = tn_steps_split(&steps, sample->rationale, trainer->config->step_groups, &problem);
+    if (code == TENEBRA_OK) {
+        code = prepare(trainer, sample, stage, &steps, lesson, &problem);
+        tn_steps_free(&steps);
+    }
+    if (code != TENEBRA_OK)
+        tn_fail(error, code, problem.where, "%.350s (sample '%.80s' of the training set)", problem.sentence, sample->id);
+    return code;
+}

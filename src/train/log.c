@@ -1,0 +1,78 @@
+#include "train/log.h"
+
+#include "base/file.h"
+#include "train/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOG_MAX = 1 << 30 };
+
+/* Whether a whole line belongs to the updates up to `update`. */
+static bool line_stays(const char *line, size_t length, uint64_t update)
+{
+    json_t *object = json_loadb(line, length, 0, NULL);
+    const json_t *number = json_object_get(object, "update");
+    bool stays = json_is_integer(number) && json_integer_value(number) >= 0 &&
+                 (uint64_t)json_integer_value(number) <= update;
+    json_decref(object);
+    return stays;
+}
+
+static tenebra_code keep_lines(const char *path, uint64_t update, tenebra_error *error)
+{
+    tn_file file;
+    if (!tn_path_is_file(path))
+        return TENEBRA_OK;
+    TN_TRY(tn_file_map_limited(&file, path, LOG_MAX, error));
+    char *kept = malloc(file.size + 1);
+    size_t length = 0;
+    tenebra_code code = kept != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the log");
+    const char *at = (const char *)file.data, *end = file.size > 0 ? at + file.size : at;
+    while (code == TENEBRA_OK && at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        if (newline == NULL)
+            break;
+        size_t size = (size_t)(newline - at) + 1;
+        if (line_stays(at, size, update)) {
+            memcpy(kept + length, at, size);
+            length += size;
+        }
+        at = newline + 1;
+    }
+    if (code == TENEBRA_OK && length != file.size)
+        code = tn_files_replace(path, kept, length, error);
+    free(kept);
+    tn_file_unmap(&file);
+    return code;
+}
+
+int tn_log_open(const char *path, uint64_t update, tenebra_error *error)
+{
+    if (keep_lines(path, update, error) != TENEBRA_OK)
+        return -1;
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (log < 0)
+        tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
+    return log;
+}
+
+/* One system call a line, so that a reader sees whole lines. */
+tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_error *error)
+{
+    char *text = line != NULL ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(line);
+    char *whole = text != NULL ? tn_files_join(text, "\n") : NULL;
+    free(text);
+    if (whole == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a line of the log");
+    size_t length = strlen(whole);
+    ssize_t written = write(log, whole, length);
+    free(whole);
+    if (written < 0 || (size_t)written != length)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", written < 0 ? strerror(errno) : "the disk is full");
+    return TENEBRA_OK;
+}

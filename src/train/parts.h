@@ -1,0 +1,92 @@
+/* What the files of the trainer share among themselves. */
+#ifndef TN_TRAIN_PARTS_H
+#define TN_TRAIN_PARTS_H
+
+#include "data/sample.h"
+#include "model/parameters.h"
+#include "reason/teach.h"
+#include "train/optimizer.h"
+#include "train/trainer.h"
+
+enum { TN_BEST_STAGES = 72 };
+
+struct tn_trainer {
+    const tn_train_config *config;
+    tn_trainer_options options;
+    tn_run_plan plan;
+
+    tn_data *data, *validation; /* validation NULL: none */
+    const tn_prompt_preset *prompt, *validation_prompt;
+    tn_model *model;
+    tn_adapter *adapter;       /* LoRA only */
+    tn_parameters *parameters;
+    tn_teacher *teacher;
+    tn_optimizer optimizer;
+    size_t image_width, image_height; /* 0: the model's rule */
+    size_t threads;
+
+    /* Place and memory of the run; what a checkpoint holds. */
+    uint64_t update;           /* updates made                                        */
+    uint64_t validated;        /* number of the update that was validated last        */
+    double best[TN_BEST_STAGES]; /* accuracy per stage; negative: none yet            */
+    uint64_t best_update[TN_BEST_STAGES];
+    double train_ms;           /* of all runs                                         */
+    uint64_t tokens;
+
+    size_t *order, *lengths;   /* [plan.samples] */
+    size_t order_epoch;        /* SIZE_MAX: not filled */
+    tn_lesson *lessons;        /* [plan.update_samples] */
+    const tn_lesson **batch;   /* [config.batch_size]   */
+    double peak;               /* 0: not measured       */
+    tn_train_update last;
+    int log;                   /* -1: none */
+    char *log_path, *checkpoints;
+    json_t *saved;             /* state of the checkpoint to go on from; NULL: none */
+    char *saved_path;
+};
+
+/* Tells the user. */
+void tn_trainer_note(const tn_trainer *trainer, tn_train_event_kind kind, const char *text);
+bool tn_trainer_is_stopped(const tn_trainer *trainer);
+
+/* "output/name" in fresh memory. Errors: MEMORY (returns NULL). */
+char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error *error);
+
+/* Opens model, adapter, parameters, teacher and optimizer (setup.c). */
+tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);
+
+/* Makes the random weights of a run from a shape (initial.c): normal with deviation init_std, those that write into
+ * the residual stream smaller by sqrt(2 L) of their tower; norms 1, biases 0. Source: GPT-2's initialisation as
+ * written down in arXiv:1909.08053, section 3. */
+tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, double deviation, uint64_t seed,
+                               tenebra_error *error);
+
+/* Sample number `sample` at `stage` as a lesson (lessons.c). Errors name the sample. */
+tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample, size_t stage, tn_lesson *lesson, tenebra_error *error);
+/* Its number of steps. */
+tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *sample, size_t *count, tenebra_error *error);
+
+/* A conversation with one sample's question: pictures before the text or inside of it. */
+typedef struct tn_asked {
+    tn_prompt prompt;
+    tenebra_part *parts;
+    tenebra_message message;
+} tn_asked;
+tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error);
+void tn_asked_free(tn_asked *asked);
+
+/* Floating-point operations of a forward and backward over such lessons (cost.c). */
+double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count);
+
+/* Greedy answers to the validation questions with the latents of `stage` (validate.c). Errors: CANCELLED when the run
+ * was stopped. */
+tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, tenebra_error *error);
+
+/* Writes the present weights as a model directory, or the adapter, to output/name (export.c). */
+tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error);
+
+/* The state around the weights, as JSON, and back (state.c). */
+json_t *tn_trainer_state(const tn_trainer *trainer);
+tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, const char *where, tenebra_error *error);
+
+#endif

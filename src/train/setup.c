@@ -1,0 +1,336 @@
+/* Opening what a run needs: data, model, what is trained, the place on the disk. */
+#include "train/parts.h"
+
+#include "base/file.h"
+#include "model/random.h"
+#include "train/checkpoint.h"
+#include "train/files.h"
+#include "train/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---------------------------------------------------------------- lists -- */
+
+/* The words of "a,b c" as a NULL-terminated list in one block; free(). */
+static const char **split_words(const char *text, size_t *count, tenebra_error *error)
+{
+    size_t length = strlen(text), most = length / 2 + 2;
+    const char **list = calloc(1, most * sizeof *list + length + 1);
+    *count = 0;
+    if (list == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "configuration", "no memory for a list");
+        return NULL;
+    }
+    char *copy = (char *)(list + most);
+    memcpy(copy, text, length + 1);
+    for (char *at = copy; *at != '\0';) {
+        at += strspn(at, ", ");
+        if (*at == '\0')
+            break;
+        list[(*count)++] = at;
+        at += strcspn(at, ", ");
+        if (*at != '\0')
+            *at++ = '\0';
+    }
+    return list;
+}
+
+/* ---------------------------------------------------------------- model -- */
+
+static tenebra_code make_initial(tn_trainer *trainer, const char *path, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    char *partial = tn_files_join(path, ".partial");
+    if (partial == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
+    tn_random_options random = { .shape = config->shape, .tokenizer = config->tokenizer, .seed = config->seed, .type = TN_F32 };
+    tenebra_code code = tn_files_remove_directory(partial, error);
+    if (code == TENEBRA_OK)
+        code = tn_random_model_write(partial, &random, error);
+    if (code == TENEBRA_OK)
+        code = tn_files_swap_directory(partial, path, error);
+    free(partial);
+    return code;
+}
+
+/* The directory that the model is read from: the given one, or the random one of this run. */
+static tenebra_code find_model(tn_trainer *trainer, char **path, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    if (config->shape == NULL) {
+        *path = strdup(config->model);
+        return *path != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
+    }
+    *path = tn_trainer_path(trainer, trainer->options.plan_only ? "initial.plan" : "initial", error);
+    if (*path == NULL)
+        return error->code;
+    if (trainer->saved != NULL && tn_path_is_directory(*path))
+        return TENEBRA_OK;
+    return make_initial(trainer, *path, error);
+}
+
+static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    size_t count;
+    const char **targets = split_words(config->lora_target, &count, error);
+    if (targets == NULL)
+        return error->code;
+    bool all = count == 1 && (strcmp(targets[0], "all") == 0 || strcmp(targets[0], "all-linear") == 0);
+    tn_lora_options options = {
+        .rank = config->lora_rank, .alpha = config->lora_alpha, .dropout = config->lora_dropout, .rslora = config->lora_rslora,
+        .targets = all ? NULL : targets, .target_count = all ? 0 : count, .pattern = all ? "all-linear" : NULL,
+        .without_vision = config->freeze_vision,
+    };
+    tn_rng rng = tn_rng_seed(tn_seed_mix(config->seed, 0x6c6f7261, 0));
+    trainer->adapter = tn_adapter_make(trainer->model, &options, &rng, error);
+    free(targets);
+    if (trainer->adapter == NULL)
+        return error->code;
+    tn_adapter_attach(trainer->adapter);
+    return tn_parameters_add_adapter(trainer->parameters, trainer->adapter, error);
+}
+
+static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    size_t count = 0;
+    const char **include = config->trainable != NULL ? split_words(config->trainable, &count, error) : NULL;
+    if (config->trainable != NULL && include == NULL)
+        return error->code;
+    tn_parameters_filter filter = { .without_vision = config->freeze_vision, .without_embeddings = config->freeze_head,
+                                    .include = count > 0 ? include : NULL, .compute = config->bf16 ? TN_BF16 : TN_F32 };
+    tenebra_code code = tn_parameters_add_weights(trainer->parameters, trainer->model, &filter, error);
+    free(include);
+    if (code == TENEBRA_OK && config->shape != NULL)
+        code = tn_initial_values(trainer->model, trainer->parameters, config->init_std, config->seed, error);
+    return code;
+}
+
+static tenebra_code open_optimizer(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    const tn_parameters *parameters = trainer->parameters;
+    tn_adamw settings = { config->beta1, config->beta2, config->eps, config->weight_decay };
+    tn_optimized *items = calloc(parameters->count + 1, sizeof *items);
+    if (items == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "optimizer", "no memory for a list");
+    for (size_t i = 0; i < parameters->count; i++) {
+        const tn_parameter *parameter = &parameters->items[i];
+        items[i] = (tn_optimized){ parameter->values, parameter->grad, parameter->rounded, parameter->count, parameter->decay };
+    }
+    tenebra_code code = tn_optimizer_open(&trainer->optimizer, items, parameters->count, &settings,
+                                          tn_teacher_pool(trainer->teacher), error);
+    free(items);
+    return code;
+}
+
+static tenebra_code open_teacher(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    size_t cell = trainer->model->patches.patch_size * trainer->model->patches.merge_size;
+    tn_teacher_options options = {
+        .method = config->method, .settings = config->settings, .setting_count = config->setting_count,
+        .threads = trainer->threads, .through_hidden = config->full_latent_grad, .checkpoint = config->checkpointing,
+        .seed = config->seed, .image_min_tokens = config->image_min_pixels / (cell * cell),
+        .image_max_tokens = config->image_max_pixels / (cell * cell), .image_width = trainer->image_width,
+        .image_height = trainer->image_height, .ignore_orientation = true,
+    };
+    trainer->teacher = tn_teacher_open(trainer->model, &options, error);
+    return trainer->teacher != NULL ? TENEBRA_OK : error->code;
+}
+
+tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
+{
+    char *path = NULL;
+    tenebra_code code = find_model(trainer, &path, error);
+    tn_model_options options = { .kernels = trainer->options.kernels };
+    if (code == TENEBRA_OK) {
+        trainer->model = tn_model_open(path, &options, error);
+        code = trainer->model != NULL ? TENEBRA_OK : error->code;
+    }
+    free(path);
+    TN_TRY(code);
+    if (trainer->model->tokenizer == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, trainer->model->directory, "has no tokenizer; for a model from a shape name "
+                       "one with tokenizer: DIRECTORY");
+    trainer->parameters = tn_parameters_open(error);
+    if (trainer->parameters == NULL)
+        return error->code;
+    TN_TRY(trainer->config->tuning == TN_TUNE_LORA ? add_adapter(trainer, error) : add_weights(trainer, error));
+    TN_TRY(open_teacher(trainer, error));
+    return open_optimizer(trainer, error);
+}
+
+/* ------------------------------------------------------------ everything -- */
+
+static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    char rest;
+    if (config->output == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "output", "is missing: the directory of the run");
+    if (config->data == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "data", "is missing: the training set as NAME:DIRECTORY");
+    if (config->model == NULL && config->shape == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "is missing: a model directory, or a shape to start from");
+    if (config->model != NULL && config->shape != NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "and shape exclude each other");
+    if (config->shape != NULL && config->tuning == TN_TUNE_LORA)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "finetuning_type", "an adapter over random weights learns nothing; take full");
+    trainer->prompt = tn_prompt_find(config->prompt);
+    trainer->validation_prompt = tn_prompt_find(config->validation_prompt != NULL ? config->validation_prompt : config->prompt);
+    if (trainer->prompt == NULL || trainer->validation_prompt == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "there is no wording '%s'",
+                       trainer->prompt == NULL ? config->prompt : config->validation_prompt);
+    if (config->image_size != NULL && (sscanf(config->image_size, "%zux%zu%c", &trainer->image_width, &trainer->image_height,
+                                              &rest) != 2 || trainer->image_width - 1 > 65535 || trainer->image_height - 1 > 65535))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image_size", "'%s' is not WIDTHxHEIGHT", config->image_size);
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    tn_data_options options = { .limit = config->train_limit };
+    trainer->data = tn_data_open(config->data, config->train_split, &options, error);
+    if (trainer->data == NULL)
+        return error->code;
+    TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));
+    if (!config->validate)
+        return TENEBRA_OK;
+    tenebra_error problem = { 0 };
+    options.limit = config->validation_limit;
+    trainer->validation = tn_data_open(config->validation != NULL ? config->validation : config->data, config->validation_split,
+                                       &options, &problem);
+    if (trainer->validation != NULL)
+        return TENEBRA_OK;
+    return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false goes without)",
+                   problem.sentence);
+}
+
+static tenebra_code open_lists(tn_trainer *trainer, tenebra_error *error)
+{
+    size_t samples = trainer->plan.samples;
+    trainer->order = calloc(samples, sizeof *trainer->order);
+    trainer->lessons = calloc(trainer->plan.update_samples, sizeof *trainer->lessons);
+    trainer->batch = calloc(trainer->config->batch_size, sizeof *trainer->batch);
+    if (trainer->config->group_by_length)
+        trainer->lengths = calloc(samples, sizeof *trainer->lengths);
+    if (trainer->order == NULL || trainer->lessons == NULL || trainer->batch == NULL ||
+        (trainer->config->group_by_length && trainer->lengths == NULL))
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "data", "no memory for the order of %zu samples", samples);
+    for (size_t i = 0; trainer->lengths != NULL && i < samples; i++) {
+        const tn_sample *sample = tn_data_sample(trainer->data, i);
+        trainer->lengths[i] = strlen(sample->question) + strlen(sample->rationale);
+        for (size_t k = 0; k < sample->option_count; k++)
+            trainer->lengths[i] += strlen(sample->options[k]);
+    }
+    return TENEBRA_OK;
+}
+
+/* An earlier run in this directory: go on, begin anew, or refuse. */
+static tenebra_code look_back(tn_trainer *trainer, tenebra_error *error)
+{
+    trainer->checkpoints = tn_trainer_path(trainer, "checkpoints", error);
+    if (trainer->checkpoints == NULL)
+        return error->code;
+    if (trainer->options.plan_only)
+        return TENEBRA_OK;
+    TN_TRY(tn_checkpoint_find(trainer->checkpoints, &trainer->saved, &trainer->saved_path, error));
+    if (trainer->saved == NULL || trainer->options.resume)
+        return TENEBRA_OK;
+    if (!trainer->options.overwrite)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "holds a run already; --resume goes on with it, "
+                       "--overwrite begins anew");
+    json_decref(trainer->saved);
+    free(trainer->saved_path);
+    trainer->saved = NULL;
+    trainer->saved_path = NULL;
+    return tn_files_remove_directory(trainer->checkpoints, error);
+}
+
+static tenebra_code open_log(tn_trainer *trainer, tenebra_error *error)
+{
+    if (trainer->options.plan_only)
+        return TENEBRA_OK;
+    TN_TRY(tn_files_make_directory(trainer->config->output, error));
+    trainer->log_path = tn_trainer_path(trainer, "log.jsonl", error);
+    if (trainer->log_path == NULL)
+        return error->code;
+    if (trainer->saved == NULL && unlink(trainer->log_path) != 0 && tn_path_is_file(trainer->log_path))
+        return tn_fail(error, TENEBRA_ERROR_IO, trainer->log_path, "cannot be removed");
+    trainer->log = tn_log_open(trainer->log_path, trainer->update, error);
+    return trainer->log >= 0 ? TENEBRA_OK : error->code;
+}
+
+static tenebra_code open_all(tn_trainer *trainer, tenebra_error *error)
+{
+    TN_TRY(check_keys(trainer, error));
+    for (size_t i = 0; i < trainer->config->note_count; i++)
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->config->notes[i]);
+    TN_TRY(open_data(trainer, error));
+    TN_TRY(open_lists(trainer, error));
+    TN_TRY(look_back(trainer, error));
+    TN_TRY(tn_trainer_open_model(trainer, error));
+    if (trainer->saved != NULL) {
+        TN_TRY(tn_trainer_read_state(trainer, trainer->saved, trainer->saved_path, error));
+        TN_TRY(tn_checkpoint_read(trainer->saved_path, trainer->parameters, &trainer->optimizer, trainer->optimizer.step, error));
+    }
+    return open_log(trainer, error);
+}
+
+tn_trainer *tn_trainer_open(const tn_train_config *config, const tn_trainer_options *options, tenebra_error *error)
+{
+    tenebra_error problem = { 0 };
+    tn_trainer *trainer = calloc(1, sizeof *trainer);
+    if (trainer == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "train", "no memory");
+        return NULL;
+    }
+    trainer->config = config;
+    trainer->options = *options;
+    trainer->threads = config->threads > 0 ? config->threads : tn_cpu_count();
+    trainer->order_epoch = SIZE_MAX;
+    trainer->log = -1;
+    for (size_t i = 0; i < TN_BEST_STAGES; i++)
+        trainer->best[i] = -1;
+    tenebra_code code = open_all(trainer, &problem);
+    if (code == TENEBRA_OK)
+        return trainer;
+    tn_fail(error, code, problem.where, "%s", problem.sentence);
+    tn_trainer_close(trainer);
+    return NULL;
+}
+
+void tn_trainer_close(tn_trainer *trainer)
+{
+    if (trainer == NULL)
+        return;
+    tenebra_error ignored;
+    for (size_t i = 0; trainer->lessons != NULL && i < trainer->plan.update_samples; i++)
+        tn_lesson_free(&trainer->lessons[i]);
+    tn_optimizer_close(&trainer->optimizer);
+    tn_teacher_close(trainer->teacher);
+    tn_parameters_close(trainer->parameters);
+    tn_adapter_close(trainer->adapter);
+    if (trainer->options.plan_only && trainer->config->shape != NULL && trainer->model != NULL)
+        tn_files_remove_directory(trainer->model->directory, &ignored);
+    tn_model_close(trainer->model);
+    tn_data_close(trainer->validation);
+    tn_data_close(trainer->data);
+    if (trainer->log >= 0)
+        close(trainer->log);
+    json_decref(trainer->saved);
+    free(trainer->saved_path);
+    free(trainer->log_path);
+    free(trainer->checkpoints);
+    free(trainer->order);
+    free(trainer->lengths);
+    free(trainer->lessons);
+    free(trainer->batch);
+    free(trainer);
+}

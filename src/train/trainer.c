@@ -1,0 +1,328 @@
+/* The loop of a run: updates, ends of epochs, checkpoints, the result. */
+#include "train/trainer.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "train/checkpoint.h"
+#include "train/files.h"
+#include "train/log.h"
+#include "train/parts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- facts -- */
+
+const tn_run_plan *tn_trainer_plan(const tn_trainer *trainer) { return &trainer->plan; }
+
+uint64_t tn_trainer_updates(const tn_trainer *trainer) { return trainer->update; }
+
+void tn_trainer_note(const tn_trainer *trainer, tn_train_event_kind kind, const char *text)
+{
+    tn_train_event event = { .kind = kind, .text = text };
+    if (trainer->options.on_event != NULL)
+        trainer->options.on_event(trainer->options.user, &event);
+}
+
+bool tn_trainer_is_stopped(const tn_trainer *trainer)
+{
+    return trainer->options.stop != NULL && atomic_load(trainer->options.stop);
+}
+
+char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error *error)
+{
+    char *path = tn_path_join(trainer->config->output, name);
+    if (path == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    return path;
+}
+
+static size_t epoch_of(const tn_trainer *trainer, uint64_t update)
+{
+    return trainer->plan.first_epoch + (size_t)(update / trainer->plan.updates_per_epoch);
+}
+
+/* --------------------------------------------------------------- update -- */
+
+static tenebra_code order_epoch(tn_trainer *trainer, size_t epoch, tenebra_error *error)
+{
+    if (trainer->order_epoch == epoch)
+        return TENEBRA_OK;
+    trainer->order_epoch = epoch;
+    return tn_order_fill(trainer->order, trainer->plan.samples, trainer->config->seed, epoch, trainer->lengths,
+                         trainer->config->batch_size, error);
+}
+
+/* The lessons of samples first .. first+count-1 of the epoch's order. */
+static tenebra_code prepare_lessons(tn_trainer *trainer, size_t epoch, size_t first, size_t count, tenebra_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t sample = trainer->order[first + i], steps = 0;
+        tn_lesson_free(&trainer->lessons[i]);
+        TN_TRY(tn_trainer_count_steps(trainer, tn_data_sample(trainer->data, sample), &steps, error));
+        size_t stage = tn_stage_draw(trainer->config, epoch, sample, steps);
+        TN_TRY(tn_trainer_prepare(trainer, sample, stage, &trainer->lessons[i], error));
+    }
+    return TENEBRA_OK;
+}
+
+typedef struct tally {
+    double loss, flops;
+    size_t labels, correct, rows;
+} tally;
+
+/* Teaches lessons 0 .. count-1 in micro-batches; gradients of the mean over all their labelled tokens. */
+static tenebra_code teach_lessons(tn_trainer *trainer, size_t count, tally *sum, tenebra_error *error)
+{
+    size_t labels = 0;
+    for (size_t i = 0; i < count; i++)
+        labels += trainer->lessons[i].label_count;
+    if (labels == 0)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "data", "no token of an update bears loss");
+    for (size_t begin = 0; begin < count; begin += trainer->config->batch_size) {
+        size_t size = tn_min(trainer->config->batch_size, count - begin);
+        tn_teach_result result = { 0 };
+        for (size_t i = 0; i < size; i++)
+            trainer->batch[i] = &trainer->lessons[begin + i];
+        TN_TRY(tn_teacher_teach(trainer->teacher, trainer->batch, size, 1.0 / (double)labels, &result, error));
+        sum->loss += result.loss;
+        sum->labels += result.labels;
+        sum->correct += result.correct;
+        sum->rows += result.rows;
+        sum->flops += tn_trainer_flops(trainer, trainer->batch, size);
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code log_update(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_update *u = &trainer->last;
+    json_t *line = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:f}", "update", (json_int_t)u->update,
+                             "epoch", (json_int_t)u->epoch, "stage", (json_int_t)u->stage, "loss", u->loss, "lr", u->lr,
+                             "grad_norm", u->grad_norm, "token_accuracy", u->token_accuracy, "labels", (json_int_t)u->labels,
+                             "tokens", (json_int_t)u->tokens, "tokens_per_second", u->tokens_per_second, "mfu", u->mfu);
+    return tn_log_append(trainer->log, trainer->log_path, line, error);
+}
+
+static tenebra_code check_finite(const tn_trainer *trainer, double loss, double norm, tenebra_error *error)
+{
+    if (isfinite(loss) && isfinite(norm))
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, "train", "update %llu: loss %g, gradient norm %g: the numbers left their range. "
+                   "The last checkpoint is sound; go on from it with a lower lr", (unsigned long long)trainer->update + 1, loss, norm);
+}
+
+/* A new stage begins with this update. */
+static bool begins_stage(const tn_trainer *trainer, size_t epoch)
+{
+    return trainer->update > 0 && trainer->update % trainer->plan.updates_per_epoch == 0 &&
+           tn_stage_of_epoch(trainer->config, epoch) != tn_stage_of_epoch(trainer->config, epoch - 1);
+}
+
+static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    const tn_run_plan *plan = &trainer->plan;
+    size_t epoch = epoch_of(trainer, trainer->update);
+    size_t first = (size_t)(trainer->update % plan->updates_per_epoch) * plan->update_samples;
+    size_t count = tn_min(plan->update_samples, plan->samples - first);
+    tally sum = { 0 };
+    double start = tn_clock_ms();
+    TN_TRY(order_epoch(trainer, epoch, error));
+    if (config->reset_optimizer && begins_stage(trainer, epoch)) {
+        tn_optimizer_reset(&trainer->optimizer);
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "a new stage: the optimizer's moments start again (reset_optimizer)");
+    }
+    TN_TRY(prepare_lessons(trainer, epoch, first, count, error));
+    tn_teacher_seed(trainer->teacher, tn_seed_mix(config->seed, 0x74656163, trainer->update));
+    tn_optimizer_clear(&trainer->optimizer);
+    TN_TRY(teach_lessons(trainer, count, &sum, error));
+    double norm = tn_optimizer_norm(&trainer->optimizer), loss = sum.loss / (double)sum.labels;
+    TN_TRY(check_finite(trainer, loss, norm, error));
+    double lr = config->lr * tn_schedule_factor(&plan->schedule, trainer->update);
+    tn_optimizer_step(&trainer->optimizer, lr, tn_clip_factor(norm, config->max_grad_norm));
+    trainer->update++;
+    double ms = tn_clock_ms() - start, seconds = fmax(ms, 1e-3) / 1e3;
+    trainer->train_ms += ms;
+    trainer->tokens += sum.rows;
+    trainer->last = (tn_train_update){
+        .update = trainer->update, .epoch = epoch, .stage = tn_stage_of_epoch(config, epoch), .loss = loss, .lr = lr,
+        .grad_norm = norm, .token_accuracy = (double)sum.correct / (double)sum.labels, .samples = count, .labels = sum.labels,
+        .tokens = sum.rows, .ms = ms, .tokens_per_second = (double)sum.rows / seconds,
+        .mfu = trainer->peak > 0 ? sum.flops / seconds / trainer->peak : 0,
+    };
+    TN_TRY(log_update(trainer, error));
+    tn_train_event event = { .kind = TN_TRAIN_UPDATE, .update = &trainer->last };
+    if (trainer->options.on_event != NULL)
+        trainer->options.on_event(trainer->options.user, &event);
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------- ends of epochs -- */
+
+static tenebra_code save(tn_trainer *trainer, tenebra_error *error)
+{
+    json_t *state = tn_trainer_state(trainer);
+    if (state == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "checkpoint", "no memory for the state");
+    tenebra_code code = tn_checkpoint_write(trainer->checkpoints, trainer->update, trainer->parameters, &trainer->optimizer,
+                                            state, error);
+    json_decref(state);
+    TN_TRY(code);
+    return tn_checkpoint_prune(trainer->checkpoints, trainer->config->keep, error);
+}
+
+static tenebra_code draw_curves(const tn_trainer *trainer, tenebra_error *error)
+{
+    char title[300];
+    snprintf(title, sizeof title, "%.200s: %.60s", trainer->config->name ? trainer->config->name : trainer->config->output,
+             trainer->config->method);
+    return tn_curves_write(trainer->log_path, trainer->config->output, title, error);
+}
+
+static tenebra_code log_validation(tn_trainer *trainer, size_t epoch, size_t stage, double accuracy, size_t count,
+                                   tenebra_error *error)
+{
+    json_t *line = json_pack("{s:I, s:I, s:I, s:f, s:I}", "update", (json_int_t)trainer->update, "epoch", (json_int_t)epoch,
+                             "stage", (json_int_t)stage, "validation_accuracy", accuracy, "validation_count", (json_int_t)count);
+    TN_TRY(tn_log_append(trainer->log, trainer->log_path, line, error));
+    tn_train_event event = { .kind = TN_TRAIN_VALIDATION, .total = count, .stage = stage, .accuracy = accuracy,
+                             .best = trainer->best[stage] };
+    if (trainer->options.on_event != NULL)
+        trainer->options.on_event(trainer->options.user, &event);
+    return TENEBRA_OK;
+}
+
+/* Answers the validation questions and keeps the model if it is the stage's best. */
+static tenebra_code validate(tn_trainer *trainer, size_t epoch, tenebra_error *error)
+{
+    size_t stage = tn_stage_of_epoch(trainer->config, epoch), count;
+    double accuracy;
+    char name[32];
+    TN_TRY(tn_trainer_validate(trainer, stage, &accuracy, &count, error));
+    bool better = accuracy > trainer->best[stage];
+    if (better) {
+        snprintf(name, sizeof name, "stage-%zu", stage);
+        TN_TRY(tn_trainer_export(trainer, name, error));
+        trainer->best[stage] = accuracy;
+        trainer->best_update[stage] = trainer->update;
+    }
+    trainer->validated = trainer->update;
+    return log_validation(trainer, epoch, stage, accuracy, count, error);
+}
+
+/* After an epoch, or at the end: validation, checkpoint, curves. Does nothing a second time. */
+static tenebra_code end_epoch(tn_trainer *trainer, tenebra_error *error)
+{
+    bool due = trainer->update > 0 && (trainer->update % trainer->plan.updates_per_epoch == 0 ||
+                                       trainer->update == trainer->plan.updates);
+    if (!due || trainer->validated == trainer->update)
+        return TENEBRA_OK;
+    if (trainer->validation != NULL && tn_data_count(trainer->validation) > 0)
+        TN_TRY(validate(trainer, epoch_of(trainer, trainer->update - 1), error));
+    trainer->validated = trainer->update;
+    TN_TRY(save(trainer, error));
+    return draw_curves(trainer, error);
+}
+
+/* -------------------------------------------------------------- the run -- */
+
+static tenebra_code write_configuration(const tn_trainer *trainer, tenebra_error *error)
+{
+    json_t *config = tn_train_config_json(trainer->config);
+    char *path = tn_trainer_path(trainer, "training.json", error);
+    char *text = config != NULL ? json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15)) : NULL;
+    tenebra_code code = path != NULL && text != NULL ? tn_files_replace(path, text, strlen(text), error)
+                                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, "training.json", "no memory");
+    free(text);
+    free(path);
+    json_decref(config);
+    return code;
+}
+
+/* The user asked for an end: everything up to here is kept. */
+static tenebra_code stop(tn_trainer *trainer, tenebra_error *error)
+{
+    TN_TRY(save(trainer, error));
+    TN_TRY(draw_curves(trainer, error));
+    return tn_fail(error, TENEBRA_ERROR_CANCELLED, trainer->config->output, "stopped after update %llu of %zu; the same command with "
+                   "--resume goes on", (unsigned long long)trainer->update, trainer->plan.updates);
+}
+
+static tenebra_code run(tn_trainer *trainer, tenebra_error *error)
+{
+    tenebra_code code = TENEBRA_OK;
+    TN_TRY(write_configuration(trainer, error));
+    tn_trainer_peak(trainer);
+    while (code == TENEBRA_OK) {
+        code = end_epoch(trainer, error);
+        if (code == TENEBRA_OK && trainer->update >= trainer->plan.updates)
+            break;
+        if (code == TENEBRA_ERROR_CANCELLED || (code == TENEBRA_OK && tn_trainer_is_stopped(trainer)))
+            return stop(trainer, error);
+        if (code == TENEBRA_OK)
+            code = run_update(trainer, error);
+        size_t every = trainer->config->save_updates;
+        if (code == TENEBRA_OK && every > 0 && trainer->update % every == 0)
+            code = save(trainer, error);
+    }
+    TN_TRY(code);
+    return tn_trainer_export(trainer, trainer->adapter != NULL ? "adapter" : "model", error);
+}
+
+tenebra_code tn_trainer_run(tn_trainer *trainer, tenebra_error *error)
+{
+    tenebra_error problem = { 0 };
+    tenebra_code code = run(trainer, &problem);
+    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
+}
+
+/* ---------------------------------------------------------------- probe -- */
+
+static tenebra_code measure_batch(tn_trainer *trainer, size_t count, double *ms, tenebra_error *error)
+{
+    for (int turn = 0; turn < 2; turn++) { /* the first one touches the memory */
+        tally sum = { 0 };
+        double start = tn_clock_ms();
+        TN_TRY(teach_lessons(trainer, count, &sum, error));
+        *ms = tn_clock_ms() - start;
+    }
+    tn_optimizer_clear(&trainer->optimizer);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_trainer_probe(tn_trainer *trainer, size_t stage, bool measure, tn_stage_cost *cost,
+                              tn_train_memory *memory, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    size_t count = tn_min(config->batch_size, trainer->plan.samples);
+    tenebra_error problem = { 0 };
+    tn_stage_effect effect = tn_stage_apply(config, stage, config->step_groups);
+    *cost = (tn_stage_cost){ .stage = stage, .latents = effect.latents, .skip = effect.skip };
+    double start = tn_clock_ms();
+    for (size_t i = 0; i < count; i++) {
+        tn_lesson_free(&trainer->lessons[i]);
+        tenebra_code code = tn_trainer_prepare(trainer, i * (trainer->plan.samples / count), stage, &trainer->lessons[i], &problem);
+        if (code != TENEBRA_OK)
+            return tn_fail(error, code, problem.where, "%s", problem.sentence);
+        trainer->batch[i] = &trainer->lessons[i];
+        cost->rows += (double)trainer->lessons[i].rows / (double)count;
+        cost->labels += (double)trainer->lessons[i].label_count / (double)count;
+    }
+    double prepared = tn_clock_ms() - start, ms = 0;
+    cost->sample_flops = tn_trainer_flops(trainer, trainer->batch, count) / (double)count;
+    *memory = (tn_train_memory){
+        .elements = trainer->parameters->elements, .moments = 2 * trainer->parameters->elements * sizeof(tn_real),
+        .activations = tn_teacher_cost(trainer->teacher, trainer->batch, count), .mapped = tn_store_bytes(trainer->model->store),
+    };
+    for (size_t i = 0; i < trainer->parameters->count; i++)
+        memory->parameters += trainer->parameters->items[i].count *
+                              (2 * sizeof(tn_real) + (trainer->parameters->items[i].rounded != NULL ? sizeof(uint16_t) : 0));
+    if (measure)
+        TN_TRY(measure_batch(trainer, count, &ms, error));
+    cost->sample_ms = measure ? (ms + prepared) / (double)count : 0;
+    return TENEBRA_OK;
+}

@@ -1,0 +1,138 @@
+/* Validation: the model answers questions as a user would ask them, greedily, and the answers are compared. */
+#include "train/parts.h"
+
+#include "base/checked.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Models below this size answer one question a thread; larger ones share the threads in each question. */
+enum { SMALL_MODEL = 256 << 20, ROUND = 4 };
+
+typedef struct exam {
+    tn_trainer *trainer;
+    size_t count, workers;
+    tenebra_session **sessions; /* [workers]            */
+    tenebra_setting settings[TN_TRAIN_SETTINGS_MAX + 1];
+    size_t setting_count;
+    size_t first;               /* question of chunk 0  */
+    unsigned char *right;       /* [count]              */
+    tenebra_error *errors;      /* [workers]            */
+} exam;
+
+/* The answer is right when the text ends with what training would have written, white space aside. */
+static bool ends_with(const char *text, const char *expected)
+{
+    size_t length = strlen(text), size = strlen(expected);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--;
+    while (size > 0 && isspace((unsigned char)expected[size - 1]))
+        size--;
+    return size > 0 && length >= size && memcmp(text + length - size, expected, size) == 0;
+}
+
+static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *right, tenebra_error *error)
+{
+    const tn_trainer *trainer = e->trainer;
+    const tn_train_config *config = trainer->config;
+    const tn_sample *sample = tn_data_sample(trainer->validation, question);
+    const tn_patch_config *patches = &trainer->model->patches;
+    size_t cell = patches->patch_size * patches->merge_size;
+    tn_asked asked;
+    TN_TRY(tn_asked_write(&asked, trainer->validation_prompt, sample, error));
+    tenebra_request request = {
+        .messages = &asked.message, .message_count = 1, .method = config->method, .settings = e->settings,
+        .setting_count = e->setting_count, .max_tokens = config->validation_tokens, .image_width = trainer->image_width,
+        .image_height = trainer->image_height, .image_min_tokens = config->image_min_pixels / (cell * cell),
+        .image_max_tokens = config->image_max_pixels / (cell * cell), .ignore_orientation = true,
+    };
+    const tenebra_trace *trace;
+    tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
+    tn_asked_free(&asked);
+    TN_TRY(code);
+    char *expected = tn_prompt_answer(trainer->validation_prompt, sample, error);
+    if (expected == NULL)
+        return TENEBRA_ERROR_MEMORY;
+    *right = ends_with(trace->text, expected);
+    free(expected);
+    return TENEBRA_OK;
+}
+
+static void answer_chunk(void *argument, size_t chunk, size_t worker)
+{
+    exam *e = argument;
+    bool right = false;
+    if (e->errors[worker].code == TENEBRA_OK)
+        answer(e, e->first + chunk, worker, &right, &e->errors[worker]);
+    e->right[e->first + chunk] = right;
+}
+
+static tenebra_code open_exam(exam *e, tn_pool **pool, tenebra_error *error)
+{
+    const tn_trainer *trainer = e->trainer;
+    bool small = tn_store_bytes(trainer->model->store) < SMALL_MODEL;
+    e->workers = small ? tn_max(1, trainer->threads) : 1;
+    e->sessions = calloc(e->workers, sizeof *e->sessions);
+    e->errors = calloc(e->workers, sizeof *e->errors);
+    e->right = calloc(e->count + 1, sizeof *e->right);
+    if (e->sessions == NULL || e->errors == NULL || e->right == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "validation", "no memory for %zu questions", e->count);
+    tenebra_session_options options = { .threads = small ? 1 : trainer->threads };
+    for (size_t i = 0; i < e->workers; i++) {
+        e->sessions[i] = tenebra_session_open(trainer->model, &options, error);
+        if (e->sessions[i] == NULL)
+            return error->code;
+    }
+    *pool = tn_pool_open(e->workers, error);
+    return *pool != NULL ? TENEBRA_OK : error->code;
+}
+
+static tenebra_code run_exam(exam *e, tn_pool *pool, tenebra_error *error)
+{
+    const tn_trainer *trainer = e->trainer;
+    for (e->first = 0; e->first < e->count;) {
+        if (tn_trainer_is_stopped(trainer))
+            return tn_fail(error, TENEBRA_ERROR_CANCELLED, "train", "was stopped");
+        size_t round = tn_min(e->count - e->first, ROUND * e->workers);
+        tn_pool_run(pool, round, answer_chunk, e);
+        for (size_t i = 0; i < e->workers; i++)
+            if (e->errors[i].code != TENEBRA_OK)
+                return tn_fail(error, e->errors[i].code, e->errors[i].where, "%.400s (in the validation)", e->errors[i].sentence);
+        e->first += round;
+        tn_train_event event = { .kind = TN_TRAIN_QUESTION, .done = e->first, .total = e->count };
+        if (trainer->options.on_event != NULL)
+            trainer->options.on_event(trainer->options.user, &event);
+    }
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    exam e = { .trainer = trainer, .count = tn_data_count(trainer->validation), .setting_count = config->setting_count };
+    memcpy(e.settings, config->settings, config->setting_count * sizeof *config->settings);
+    char latents[32];
+    if (tn_train_is_staged(config)) {
+        snprintf(latents, sizeof latents, "%zu", tn_stage_apply(config, stage, config->step_groups).latents);
+        e.settings[e.setting_count++] = (tenebra_setting){ "n-latent", latents };
+    }
+    tn_pool *pool = NULL;
+    tenebra_error problem = { 0 };
+    tenebra_code code = open_exam(&e, &pool, &problem);
+    if (code == TENEBRA_OK)
+        code = run_exam(&e, pool, &problem);
+    size_t right = 0;
+    for (size_t i = 0; i < e.count && code == TENEBRA_OK; i++)
+        right += e.right[i];
+    *accuracy = e.count > 0 ? (double)right / (double)e.count : 0;
+    *count = e.count;
+    tn_pool_close(pool);
+    for (size_t i = 0; e.sessions != NULL && i < e.workers; i++)
+        tenebra_session_close(e.sessions[i]);
+    free(e.sessions);
+    free(e.errors);
+    free(e.right);
+    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
+}
