@@ -87,6 +87,7 @@ static const tn_command parts[] = {
     { "show", "samples: prompt, steps, answer", tn_data_show },
     { "check", "whether counts are the published ones and pictures can be read", tn_data_check },
     { "make", "a generated benchmark of questions that need several looks", tn_data_make },
+    { "vocab", "train a tokenizer on the texts of data sets", tn_data_vocab },
     { NULL, NULL, NULL }
 };
 

@@ -11,6 +11,7 @@ int tn_data_list(int argc, char **argv);
 int tn_data_show(int argc, char **argv);
 int tn_data_check(int argc, char **argv);
 int tn_data_make(int argc, char **argv);
+int tn_data_vocab(int argc, char **argv);
 
 /* "tenebra data PART: sentence" and how to get help; returns USAGE. */
 int tn_data_mistake(const char *part, const char *sentence);

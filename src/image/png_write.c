@@ -55,8 +55,8 @@ static bool run(encoder *self)
     if (self->info == NULL)
         return false;
     png_set_write_fn(self->png, self, write_bytes, flush_bytes);
-    png_set_compression_level(self->png, 4);
-    png_set_filter(self->png, 0, PNG_FILTER_SUB);
+    png_set_compression_level(self->png, 6);
+    png_set_filter(self->png, 0, PNG_FILTER_NONE);
     png_set_IHDR(self->png, self->info, (png_uint_32)image->width, (png_uint_32)image->height, 8, PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(self->png, self->info);

@@ -63,6 +63,9 @@ typedef struct tn_chat_template {
     const uint64_t *hashes;    /* of published texts (tn_chat_template_hash), 0-terminated   */
     const char *image, *video; /* placeholder tokens, NULL where it has none                 */
     const char *end_of_turn;   /* token that ends a message                                  */
+    const char *published;     /* the published text, for new tokenizer directories; or NULL */
+    const char *const *tokens; /* control tokens of its models in the order of their ids, NULL
+                                * at the end, the padding first; or NULL                     */
     tenebra_code (*render)(const tn_chat_message *messages, size_t count, const tn_chat_options *options,
                            tn_chat_text *out, tenebra_error *error);
 } tn_chat_template;

@@ -58,6 +58,31 @@ static tenebra_code render(const tn_chat_message *messages, size_t count, const 
     return options->add_generation_prompt ? put(out, "<|im_start|>assistant\n", error) : TENEBRA_OK;
 }
 
+/* The text as published (Apache-2.0), for tokenizer directories that others read, too. */
+static const char published[] =
+    "{% set image_count = namespace(value=0) %}{% set video_count = namespace(value=0) %}"
+    "{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "{% endif %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}<|im_end|>\n{% else %}"
+    "{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' or 'image' in content or 'image_url' in content %}"
+    "{% set image_count.value = image_count.value + 1 %}"
+    "{% if add_vision_id %}Picture {{ image_count.value }}: "
+    "{% endif %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif content['type'] == 'video' or 'video' in content %}"
+    "{% set video_count.value = video_count.value + 1 %}"
+    "{% if add_vision_id %}Video {{ video_count.value }}: "
+    "{% endif %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+static const char *const tokens[] = {
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
+    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", IMAGE, VIDEO,
+    NULL
+};
+
 static const uint64_t hashes[] = { 0x2C0C871BC49FC070u, 0 };
 
 const tn_chat_template tn_chat_template_qwen2_vl = {
@@ -66,5 +91,7 @@ const tn_chat_template tn_chat_template_qwen2_vl = {
     .image = IMAGE,
     .video = VIDEO,
     .end_of_turn = "<|im_end|>",
+    .published = published,
+    .tokens = tokens,
     .render = render,
 };

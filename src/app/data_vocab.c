@@ -1,0 +1,233 @@
+/* tenebra data vocab: a tokenizer trained on the texts that a model of these data sets will see. */
+#include "app/data.h"
+
+#include "base/file.h"
+#include "text/bpe_train.h"
+#include "text/chat.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Behind the template's tokens; the latent ones are no special tokens, as in the published checkpoints. */
+static const char *const latent_tokens[] = { "<|start-latent|>", "<|end-latent|>", "<|latent|>" };
+enum { LATENT_TOKENS = 3, TOKENS_MAX = 64 };
+
+typedef struct vocab_job {
+    const char *output, *split;
+    size_t size, least;
+    bool json;
+    const tn_chat_template *style;
+    const char *tokens[TOKENS_MAX + 1]; /* added ones, ends with NULL */
+    size_t special;
+    tn_bpe_trainer *trainer;
+    size_t samples;
+} vocab_job;
+
+static bool is_token(const vocab_job *job, const char *text, size_t length, size_t *token_length)
+{
+    for (size_t i = 0; job->tokens[i] != NULL; i++) {
+        *token_length = strlen(job->tokens[i]);
+        if (*token_length <= length && memcmp(text, job->tokens[i], *token_length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Counts what lies between control tokens. */
+static tenebra_code add_between_tokens(vocab_job *job, const char *text, size_t length, tenebra_error *error)
+{
+    size_t start = 0, token = 0;
+    for (size_t at = 0; at < length;) {
+        if (!is_token(job, text + at, length - at, &token)) {
+            at++;
+            continue;
+        }
+        if (at > start)
+            TN_TRY(tn_bpe_trainer_add(job->trainer, text + start, at - start, error));
+        at += token;
+        start = at;
+    }
+    return start < length ? tn_bpe_trainer_add(job->trainer, text + start, length - start, error) : TENEBRA_OK;
+}
+
+static tenebra_code add_prompt(vocab_job *job, const tn_sample *sample, const tn_prompt_preset *preset,
+                               tenebra_error *error)
+{
+    tn_prompt prompt;
+    tn_chat_text rendered = { 0 };
+    TN_TRY(tn_prompt_write(&prompt, preset, sample, error));
+    tn_chat_part part = { .text = prompt.text, .length = prompt.length };
+    tn_chat_message message = { .role = "user", .parts = &part, .part_count = 1 };
+    tn_chat_options options = { .add_generation_prompt = true };
+    tenebra_code code = tn_chat_render(job->style, &message, 1, &options, &rendered, error);
+    if (code == TENEBRA_OK)
+        code = add_between_tokens(job, rendered.text.data, rendered.text.length, error);
+    tn_chat_text_free(&rendered);
+    tn_prompt_free(&prompt);
+    return code;
+}
+
+/* The prompt of training and that of the test (the first two presets), the steps, each with its line end, and the
+ * answer. */
+static tenebra_code add_sample(vocab_job *job, const tn_sample *sample, tenebra_error *error)
+{
+    tn_steps steps;
+    TN_TRY(add_prompt(job, sample, &tn_prompt_presets[0], error));
+    TN_TRY(add_prompt(job, sample, &tn_prompt_presets[1], error));
+    TN_TRY(tn_steps_split(&steps, sample->rationale, TN_STEPS_GROUPS, error));
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = 0; i < steps.count && code == TENEBRA_OK; i++) {
+        size_t length = strlen(steps.items[i]);
+        char *line = malloc(length + 1);
+        if (line == NULL)
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for a step");
+        else {
+            memcpy(line, steps.items[i], length);
+            line[length] = '\n';
+            code = tn_bpe_trainer_add(job->trainer, line, length + 1, error);
+        }
+        free(line);
+    }
+    tn_steps_free(&steps);
+    char *answer = code == TENEBRA_OK ? tn_prompt_answer(&tn_prompt_presets[0], sample, error) : NULL;
+    if (code == TENEBRA_OK)
+        code = answer != NULL ? tn_bpe_trainer_add(job->trainer, answer, strlen(answer), error) : TENEBRA_ERROR_MEMORY;
+    free(answer);
+    return code;
+}
+
+static tenebra_code add_set(vocab_job *job, const char *place, tenebra_error *error)
+{
+    const tn_data_options keep_all = { .without_images = true };
+    tn_data *data = tn_data_open(place, job->split, &keep_all, error);
+    if (data == NULL)
+        return error->code;
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = 0; i < tn_data_count(data) && code == TENEBRA_OK; i++)
+        code = add_sample(job, tn_data_sample(data, i), error);
+    job->samples += tn_data_count(data);
+    tn_data_close(data);
+    return code;
+}
+
+/* --------------------------------------------------------------- writing -- */
+
+/* Writes and releases; NULL is a lack of memory. */
+static tenebra_code write_json(json_t *value, const char *directory, const char *name, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name);
+    tenebra_code code = TENEBRA_OK;
+    if (value == NULL || path == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory to write it");
+    else if (json_dump_file(value, path, JSON_INDENT(1)) != 0)
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
+    json_decref(value);
+    free(path);
+    return code;
+}
+
+/* What transformers wants to know beside tokenizer.json. */
+static json_t *describe_config(const vocab_job *job)
+{
+    json_t *decoder = json_object(), *additional = json_array();
+    size_t first = tn_bpe_trainer_size(job->trainer);
+    for (size_t i = 0; job->tokens[i] != NULL; i++)
+        first--;
+    for (size_t i = 0; job->tokens[i] != NULL; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "%zu", first + i);
+        json_object_set_new(decoder, id, json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", job->tokens[i],
+                                                   "lstrip", 0, "normalized", 0, "rstrip", 0, "single_word", 0,
+                                                   "special", i < job->special));
+        if (i > 0 && i < job->special)
+            json_array_append_new(additional, json_string(job->tokens[i]));
+    }
+    return json_pack("{s:o, s:o, s:s, s:b, s:s, s:s, s:s}", "added_tokens_decoder", decoder,
+                     "additional_special_tokens", additional, "chat_template", job->style->published,
+                     "clean_up_tokenization_spaces", 0, "eos_token", job->style->end_of_turn, "pad_token",
+                     job->tokens[0], "tokenizer_class", "Qwen2Tokenizer");
+}
+
+static tenebra_code write_directory(const vocab_job *job, tenebra_error *error)
+{
+    if (mkdir(job->output, 0777) != 0 && !(errno == EEXIST && tn_path_is_directory(job->output)))
+        return tn_fail(error, TENEBRA_ERROR_IO, job->output, "cannot be made: %s", strerror(errno));
+    TN_TRY(write_json(tn_bpe_trainer_json(job->trainer), job->output, "tokenizer.json", error));
+    return write_json(describe_config(job), job->output, "tokenizer_config.json", error);
+}
+
+/* ------------------------------------------------------------------ part -- */
+
+/* The first template that brings its text and its tokens. */
+static bool choose_style(vocab_job *job)
+{
+    for (const tn_chat_template *const *style = tn_chat_templates; *style != NULL && job->style == NULL; style++)
+        if ((*style)->published != NULL && (*style)->tokens != NULL)
+            job->style = *style;
+    if (job->style == NULL)
+        return false;
+    size_t count = 0;
+    for (; job->style->tokens[count] != NULL && count + LATENT_TOKENS < TOKENS_MAX; count++)
+        job->tokens[count] = job->style->tokens[count];
+    job->special = count;
+    for (size_t i = 0; i < LATENT_TOKENS; i++)
+        job->tokens[count + i] = latent_tokens[i];
+    return true;
+}
+
+static tenebra_code train(vocab_job *job, char **places, tenebra_error *error)
+{
+    job->trainer = tn_bpe_trainer_open(error);
+    if (job->trainer == NULL)
+        return error->code;
+    for (size_t i = 0; places[i] != NULL; i++)
+        TN_TRY(add_set(job, places[i], error));
+    TN_TRY(tn_bpe_trainer_run(job->trainer, job->size, job->least, job->tokens, job->special, error));
+    return write_directory(job, error);
+}
+
+int tn_data_vocab(int argc, char **argv)
+{
+    static const tn_usage usage = {
+        .command = "data vocab",
+        .arguments = "NAME:DIR ...",
+        .summary = "Trains a byte-level BPE vocabulary on the prompts, steps and answers of data sets, and writes a\n"
+                   "tokenizer directory with control tokens, latent tokens and the chat template.",
+        .example = "  tenebra data vocab hops:/tmp/looks -o /tmp/looks-tokenizer --size 600",
+    };
+    vocab_job job = { .split = "train", .size = 1024, .least = 2 };
+    const tn_option options[] = {
+        { .letter = 'o', .name = "output", .kind = TN_OPTION_TEXT, .target = &job.output, .argument = "DIR",
+          .help = "where to write tokenizer.json and tokenizer_config.json" },
+        { .name = "size", .kind = TN_OPTION_SIZE, .target = &job.size, .argument = "N", .minimum = 256, .maximum = 1e6,
+          .help = "tokens in all, fewer where the texts do not have as many (1024)" },
+        { .name = "least", .kind = TN_OPTION_SIZE, .target = &job.least, .argument = "N", .minimum = 1, .maximum = 1e9,
+          .help = "merge only pairs that occur as often (2)" },
+        { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
+          .help = "of every set (train)" },
+        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print JSON" },
+        { 0 },
+    };
+    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    if (first < 0)
+        return exit_code;
+    if (first == argc)
+        return tn_data_mistake("vocab", "wants at least one NAME:DIR");
+    if (job.output == NULL)
+        return tn_data_mistake("vocab", "-o DIR is missing");
+    if (!choose_style(&job))
+        return tn_data_mistake("vocab", "no chat template is known with its control tokens");
+    tenebra_error error;
+    exit_code = train(&job, argv + first, &error) == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
+    if (exit_code == TN_EXIT_OK && job.json)
+        exit_code = tn_data_print(json_pack("{s:s, s:I, s:I}", "output", job.output, "tokens",
+                                            (json_int_t)tn_bpe_trainer_size(job.trainer), "samples",
+                                            (json_int_t)job.samples));
+    else if (exit_code == TN_EXIT_OK)
+        printf("%s: %zu tokens from %zu samples\n", job.output, tn_bpe_trainer_size(job.trainer), job.samples);
+    tn_bpe_trainer_close(job.trainer);
+    return exit_code;
+}
