@@ -11,6 +11,7 @@ static const tn_usage usage = {
     .command = "verify",
     .arguments = "CASE.safetensors",
     .summary = "Recomputes every quantity that a golden case holds, with the model beside it, and compares.\n"
+               "A case of training steps takes its picture from case.safetensors and its adapter from adapter/ beside it.\n"
                "Exit code 1 if anything differs, or if nothing was recognised.",
     .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
 };
@@ -78,6 +79,7 @@ static void compute(tn_verify *verify)
         tn_verify_plain(verify);
         tn_verify_latent(verify);
         tn_verify_batch(verify);
+        tn_verify_train(verify);
     }
     fail_the_rest(verify);
 }

@@ -51,6 +51,11 @@ void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, 
 void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound);
 void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count);
 
+/* With one bound for the absolute difference of all elements. Where `leave_out` [count] (may be NULL) is set, nothing
+ * is compared; more than half of that is a failure. */
+void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound,
+                                const bool *leave_out);
+
 /* A row for a quantity of which `differing` elements are wrong. */
 void tn_verify_count(tn_verify *verify, const char *name, size_t differing);
 
@@ -63,6 +68,7 @@ void tn_verify_vision(tn_verify *verify);     /* image_u8, vision.*, multi.*    
 void tn_verify_plain(tn_verify *verify);      /* plain.*, textonly.*                    */
 void tn_verify_latent(tn_verify *verify);     /* ivtlr.*, eos.*                         */
 void tn_verify_batch(tn_verify *verify);      /* batch2.*                               */
+void tn_verify_train(tn_verify *verify);      /* stage*.*, seq.*                        */
 
 /* ------------------------------------------ shared by the latent parts -- */
 
@@ -75,6 +81,16 @@ typedef struct tn_verify_picture {
 } tn_verify_picture;
 
 bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture);
+
+/* A training sequence: a prompt, latent tokens, text. */
+typedef struct tn_verify_lesson {
+    const int64_t *ids, *labels; /* [count] */
+    size_t count, prompt, latents, picks;
+} tn_verify_lesson;
+
+/* The logits [V] after its last token, computed by answering: the loop of inference, then the text. */
+bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_lesson *lesson,
+                           tn_real *logits);
 
 /* Mean cross-entropy of the labelled rows, and their logits. `labels` [count] as the case stores them,
  * negative where unlabelled; the row that predicts labels[i] is normed[i - 1]. */

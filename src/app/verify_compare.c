@@ -84,7 +84,8 @@ static const char *const of_models[] = {
     "vision.embeds", "vision.patch_embed", "vision.block.*", "multi.embeds", "plain.*.logits_last24",
     "plain.*.hidden_last", "plain.arange.hidden.*", "plain.mrope.position_ids", "plain.mrope.delta",
     "textonly.last_logits", "ivtlr.K*.N*.any.*", "ivtlr.K*.N*.cuda.*", "ivtlr.K*.N*.desc.*", "ivtlr.K*.N*.asc.*",
-    "eos.*.generated", "batch2.loss", "batch2.selected", "batch2.single_losses", "batch2.position_ids", NULL };
+    "eos.*.generated", "batch2.loss", "batch2.selected", "batch2.single_losses", "batch2.position_ids", "stage*.loss", "stage*.last_logits", "stage*.selected", "stage*.grad.*",
+    "stage*.grad_norm", "stage*.after.*", "seq.*.loss", "seq.*.grad_norm", "seq.*.after.*", "seq.*.position_ids", NULL };
 
 static bool is_among(const char *name, const char *const *patterns)
 {
@@ -147,6 +148,41 @@ void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real 
             row.expected = b;
         }
     }
+    add_row(verify, row);
+    free(expected);
+}
+
+void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound,
+                                const bool *leave_out)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", name);
+    if (stored == NULL)
+        return;
+    float *expected = stored->elements == count ? tn_verify_floats(verify, stored) : NULL;
+    if (expected == NULL) {
+        tn_verify_fail(verify, name);
+        return;
+    }
+    tn_verify_row row = { .name = stored->name, .bound = bound, .passed = true };
+    double largest = 0;
+    size_t left_out = 0;
+    for (size_t i = 0; i < count; i++) {
+        double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b);
+        largest = fmax(largest, fabs(b));
+        if (leave_out != NULL && leave_out[i]) {
+            left_out++;
+            continue;
+        }
+        row.absolute = fmax(row.absolute, absolute);
+        if (!(absolute <= bound) && row.passed) {
+            row.passed = false;
+            row.at = i;
+            row.got = a;
+            row.expected = b;
+        }
+    }
+    row.relative = largest > 0 ? row.absolute / largest : 0;
+    row.passed = row.passed && 2 * left_out <= count;
     add_row(verify, row);
     free(expected);
 }

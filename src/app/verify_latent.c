@@ -162,6 +162,23 @@ static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *
     return NULL;
 }
 
+bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_lesson *lesson, tn_real *logits)
+{
+    run_options options = { lesson->latents, lesson->picks, 1, "cuda", false };
+    loop_run *run = run_loop(verify, picture, lesson->ids, lesson->prompt, &options);
+    size_t total;
+    tn_session *session = verify->session;
+    tn_real *normed = run ? run_rest(verify, run, lesson->ids + lesson->prompt + lesson->latents,
+                                     lesson->count - lesson->prompt - lesson->latents, &total) : NULL;
+    bool good = normed != NULL && tn_session_logits(session, session->hidden, &verify->failure) == TENEBRA_OK;
+    if (good)
+        memcpy(logits, session->logits.data, session->logits.cols * sizeof *logits);
+    free(normed);
+    if (run != NULL)
+        close_run(run);
+    return good;
+}
+
 double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *labels, size_t count,
                       tn_real *label_logits, size_t *labelled)
 {

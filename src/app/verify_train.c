@@ -1,0 +1,435 @@
+/* Training steps against a golden case: gradients of an adapter, their norm, the weights after AdamW. */
+#include "app/verify.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "model/parameters.h"
+#include "reason/teach.h"
+#include "train/optimizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STAGES = 16, LESSONS = 64, PICKED_MAX = 4096 };
+
+/* What the README of the golden sets says that the reference trained with. */
+static const double LEARNING_RATE = 4e-5, CLIP = 0.7;
+
+/* Bounds of that README: gradients relative to the largest of a tensor; the change of a weight by one step, where the
+ * gradient is not so small that rounding decides its sign. */
+static const double GRADIENT_BOUND = 1e-4, CHANGE_BOUND = 1e-7, SMALL_GRADIENT = 1e-4;
+
+/* One model with an adapter, being trained. */
+typedef struct trainer {
+    tn_verify *verify;       /* the case of training steps                     */
+    tn_verify *inputs;       /* case.safetensors beside it, over the same model */
+    tn_verify_picture picture;
+    const tn_real *patches;
+    tn_adapter *adapter;
+    tn_parameters *parameters;
+    tn_teacher *teacher;
+    tn_optimizer optimizer;
+    bool *doubtful;          /* [parameters->elements] the gradient was small in some step */
+    size_t picks;            /* K */
+    int64_t latent;          /* id of the latent token */
+    int64_t picked[PICKED_MAX];
+    size_t picked_count;
+    int64_t offset;          /* row of the first image token */
+} trainer;
+
+static void note_picks(void *user, size_t lesson, size_t step, const size_t *picks, size_t count)
+{
+    trainer *t = user;
+    (void)step;
+    for (size_t i = 0; i < count && lesson == 0 && t->picked_count < PICKED_MAX; i++)
+        t->picked[t->picked_count++] = t->offset + (int64_t)picks[i];
+}
+
+/* ------------------------------------------------------------- opening -- */
+
+static char *beside(const tn_verify *verify, const char *name)
+{
+    const char *path = tn_store_file_path(verify->golden, 0), *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    char *joined = malloc(length + strlen(name) + 1);
+    if (joined != NULL) {
+        memcpy(joined, path, length);
+        strcpy(joined + length, name);
+    }
+    return joined;
+}
+
+static bool open_teacher(trainer *t, tenebra_error *error)
+{
+    char picks[24];
+    snprintf(picks, sizeof picks, "%zu", t->picks);
+    const tenebra_setting settings[] = { { "n-latent", "64" }, { "k-select", picks }, { "pick-order", "cuda" },
+                                         { "exhausted", "repick" } };
+    tn_teacher_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 4, .on_picks = note_picks,
+                                   .user = t, .threads = tn_pool_threads(t->verify->session->pool) };
+    t->teacher = tn_teacher_open(t->verify->model, &options, error);
+    return t->teacher != NULL;
+}
+
+static bool open_optimizer(trainer *t, tenebra_error *error)
+{
+    tn_adamw settings = tn_adamw_defaults();
+    tn_optimized *items = calloc(t->parameters->count + 1, sizeof *items);
+    for (size_t i = 0; items != NULL && i < t->parameters->count; i++) {
+        const tn_parameter *p = &t->parameters->items[i];
+        items[i] = (tn_optimized){ p->values, p->grad, p->rounded, p->count, p->decay };
+    }
+    bool good = items != NULL && tn_optimizer_open(&t->optimizer, items, t->parameters->count, &settings,
+                                                   tn_teacher_pool(t->teacher), error) == TENEBRA_OK;
+    free(items);
+    return good;
+}
+
+/* The adapter as it was before the first step, with a fresh optimizer. */
+static bool open_step(trainer *t)
+{
+    tenebra_error *error = &t->verify->failure;
+    char *directory = beside(t->verify, "adapter");
+    t->adapter = directory ? tn_adapter_open(t->verify->model, directory, 1, error) : NULL;
+    free(directory);
+    if (t->adapter == NULL)
+        return false;
+    tn_adapter_attach(t->adapter);
+    t->parameters = tn_parameters_open(error);
+    if (t->parameters == NULL || tn_parameters_add_adapter(t->parameters, t->adapter, error) != TENEBRA_OK)
+        return false;
+    t->doubtful = calloc(t->parameters->elements + 1, sizeof *t->doubtful);
+    return t->doubtful != NULL && open_teacher(t, error) && open_optimizer(t, error);
+}
+
+static void close_step(trainer *t)
+{
+    tn_optimizer_close(&t->optimizer);
+    memset(&t->optimizer, 0, sizeof t->optimizer);
+    tn_teacher_close(t->teacher);
+    tn_parameters_close(t->parameters);
+    tn_adapter_close(t->adapter);
+    free(t->doubtful);
+    t->teacher = NULL;
+    t->parameters = NULL;
+    t->adapter = NULL;
+    t->doubtful = NULL;
+}
+
+/* -------------------------------------------------------------- lessons -- */
+
+/* Where prompt, latents and text of an unpadded sequence begin. */
+static tn_verify_lesson cut(const trainer *t, const int64_t *ids, const int64_t *labels, size_t count)
+{
+    tn_verify_lesson lesson = { .ids = ids, .labels = labels, .count = count, .picks = t->picks };
+    while (lesson.prompt < count && ids[lesson.prompt] != t->latent)
+        lesson.prompt++;
+    while (lesson.prompt + lesson.latents < count && ids[lesson.prompt + lesson.latents] == t->latent)
+        lesson.latents++;
+    if (lesson.latents == 0) /* the prompt ends where the labels begin */
+        for (lesson.prompt = 0; lesson.prompt < count && labels[lesson.prompt] < 0; lesson.prompt++)
+            ;
+    return lesson;
+}
+
+static bool add_text(tn_lesson *to, const tn_verify_lesson *from, size_t begin, size_t end, tenebra_error *error)
+{
+    for (size_t i = begin; i < end; i++) {
+        int32_t id = (int32_t)from->ids[i], label = from->labels[i] < 0 ? -1 : (int32_t)from->labels[i];
+        if (tn_lesson_add_ids(to, &id, &label, 1, error) != TENEBRA_OK)
+            return false;
+    }
+    return true;
+}
+
+static bool make_lesson(trainer *t, const tn_verify_lesson *from, tn_lesson *to)
+{
+    tenebra_error *error = &t->verify->failure;
+    tn_latent_settings latent = { .steps = from->latents, .picks = from->picks, .repick = true, .order = TN_PICK_CUDA };
+    memset(to, 0, sizeof *to);
+    return add_text(to, from, 0, from->prompt, error) &&
+           tn_lesson_add_latents(to, from->latents, &latent, error) == TENEBRA_OK &&
+           add_text(to, from, from->prompt + from->latents, from->count, error) &&
+           tn_lesson_set_pictures(to, t->patches, t->verify->model->config.vision.patch_values, &t->picture.grid, 1,
+                                  error) == TENEBRA_OK;
+}
+
+/* ---------------------------------------------------------------- steps -- */
+
+/* Forward and backward of some sequences together; the mean loss over their labels, NaN on failure. */
+static double learn(trainer *t, const tn_verify_lesson *sequences, size_t count)
+{
+    tn_lesson lessons[LESSONS];
+    const tn_lesson *pointers[LESSONS];
+    size_t made = 0, labels = 0;
+    double loss = (double)NAN;
+    tn_optimizer_clear(&t->optimizer);
+    t->picked_count = 0;
+    while (made < count && make_lesson(t, &sequences[made], &lessons[made])) {
+        labels += lessons[made].label_count;
+        pointers[made] = &lessons[made];
+        made++;
+    }
+    tn_teach_result result;
+    if (made == count && labels > 0 &&
+        tn_teacher_teach(t->teacher, pointers, count, 1 / (double)labels, &result, &t->verify->failure) == TENEBRA_OK)
+        loss = result.loss / (double)labels;
+    for (size_t i = 0; i < made; i++)
+        tn_lesson_free(&lessons[i]);
+    return loss;
+}
+
+static double largest_of(const tn_parameter *p)
+{
+    double largest = 0;
+    for (size_t i = 0; i < p->count; i++)
+        largest = fmax(largest, fabs((double)p->grad[i]));
+    return largest;
+}
+
+/* One AdamW step on the clipped gradients; returns their norm before clipping. */
+static double update(trainer *t)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < t->parameters->count; i++) {
+        const tn_parameter *p = &t->parameters->items[i];
+        double small = SMALL_GRADIENT * largest_of(p);
+        for (size_t k = 0; k < p->count; k++, at++)
+            t->doubtful[at] |= !(fabs((double)p->grad[k]) > small);
+    }
+    double norm = tn_optimizer_norm(&t->optimizer);
+    tn_optimizer_step(&t->optimizer, LEARNING_RATE, tn_clip_factor(norm, CLIP));
+    return norm;
+}
+
+static void compare_number(trainer *t, const char *prefix, const char *name, double value)
+{
+    char full[128];
+    tn_real got = (tn_real)value;
+    snprintf(full, sizeof full, "%s.%s", prefix, name);
+    tn_verify_compare(t->verify, full, &got, 1);
+}
+
+static void compare_gradients(trainer *t, const char *prefix)
+{
+    for (size_t i = 0; i < t->parameters->count; i++) {
+        const tn_parameter *p = &t->parameters->items[i];
+        char name[TN_STORED_NAME_MAX + 64];
+        snprintf(name, sizeof name, "%s.grad.%s", prefix, p->name);
+        const tn_stored *stored = tn_verify_input(t->verify, "%s", name);
+        float *expected = stored && stored->elements == p->count ? tn_verify_floats(t->verify, stored) : NULL;
+        double largest = 0;
+        for (size_t k = 0; expected != NULL && k < p->count; k++)
+            largest = fmax(largest, fabs((double)expected[k]));
+        free(expected);
+        tn_verify_compare_absolute(t->verify, name, p->grad, p->count, GRADIENT_BOUND * largest, NULL);
+    }
+}
+
+static void compare_weights(trainer *t, const char *prefix)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < t->parameters->count; i++) {
+        const tn_parameter *p = &t->parameters->items[i];
+        char name[TN_STORED_NAME_MAX + 64];
+        snprintf(name, sizeof name, "%s.after.%s", prefix, p->name);
+        tn_verify_compare_absolute(t->verify, name, p->values, p->count, CHANGE_BOUND, t->doubtful + at);
+        at += p->count;
+    }
+}
+
+static void compare_forward(trainer *t, const char *prefix, const tn_verify_lesson *sequence)
+{
+    char name[128];
+    size_t vocabulary = t->verify->session->logits.cols;
+    tn_real *logits = calloc(vocabulary, sizeof *logits);
+    snprintf(name, sizeof name, "%s.selected", prefix);
+    if (t->picked_count > 0)
+        tn_verify_compare_integers(t->verify, name, t->picked, t->picked_count);
+    snprintf(name, sizeof name, "%s.last_logits", prefix);
+    if (logits != NULL && tn_verify_has(t->verify, "%s", name) && tn_verify_last_logits(t->verify, &t->picture, sequence, logits))
+        tn_verify_compare(t->verify, name, logits, vocabulary);
+    free(logits);
+}
+
+/* stage<s>: one sample, one step. Returns false when the case has no such stage. */
+static bool check_stage(trainer *t, size_t stage)
+{
+    char prefix[32];
+    const tn_stored *stored = tn_verify_input(t->verify, "stage%zu.ids", stage);
+    const tn_stored *marks = tn_verify_input(t->verify, "stage%zu.labels", stage);
+    if (stored == NULL || marks == NULL || stored->elements != marks->elements)
+        return false;
+    snprintf(prefix, sizeof prefix, "stage%zu", stage);
+    int64_t *ids = tn_verify_ids(t->verify, stored), *labels = tn_verify_integers(t->verify, marks);
+    if (ids != NULL && labels != NULL && open_step(t)) {
+        tn_verify_lesson sequence = cut(t, ids, labels, stored->elements);
+        compare_number(t, prefix, "loss", learn(t, &sequence, 1));
+        compare_gradients(t, prefix);
+        compare_forward(t, prefix, &sequence);
+        compare_number(t, prefix, "grad_norm", update(t));
+        compare_weights(t, prefix);
+    }
+    close_step(t);
+    free(ids);
+    free(labels);
+    return true;
+}
+
+/* ------------------------------------------------------------- sequence -- */
+
+/* Positions of the padded rows: from 0 at the first real token, 0 in the padding. */
+static void compare_positions(trainer *t, size_t step, const int64_t *mask, size_t samples, size_t width)
+{
+    char name[64];
+    int64_t *positions = calloc(samples * width + 1, sizeof *positions);
+    snprintf(name, sizeof name, "seq.%zu.position_ids", step);
+    for (size_t s = 0; positions != NULL && s < samples; s++)
+        for (size_t i = 0, next = 0; i < width; i++)
+            positions[s * width + i] = mask[s * width + i] ? (int64_t)next++ : 0;
+    if (positions != NULL)
+        tn_verify_compare_integers(t->verify, name, positions, samples * width);
+    free(positions);
+}
+
+/* The samples of a padded batch, without their padding. */
+static size_t unpad(trainer *t, const int64_t *ids, const int64_t *mask, const int64_t *labels, size_t samples, size_t width,
+                    tn_verify_lesson *sequences)
+{
+    for (size_t s = 0; s < samples; s++) {
+        size_t begin = s * width, end = begin + width;
+        while (begin < end && mask[begin] == 0)
+            begin++;
+        while (end > begin && mask[end - 1] == 0)
+            end--;
+        sequences[s] = cut(t, ids + begin, labels + begin, end - begin);
+    }
+    return samples;
+}
+
+/* The sample of stage `from`, or with its own ids a padded batch, as step number `step` of a run. */
+static double learn_step(trainer *t, size_t step, size_t from)
+{
+    const tn_stored *own = tn_verify_input(t->verify, "seq.%zu.ids", step);
+    const tn_stored *stored = own ? own : tn_verify_input(t->verify, "stage%zu.ids", from);
+    const tn_stored *marks = own ? tn_verify_input(t->verify, "seq.%zu.labels", step)
+                                 : tn_verify_input(t->verify, "stage%zu.labels", from);
+    const tn_stored *masks = own ? tn_verify_input(t->verify, "seq.%zu.attention_mask", step) : NULL;
+    if (stored == NULL || marks == NULL || stored->elements != marks->elements ||
+        (own != NULL && (masks == NULL || own->rank != 2 || own->shape[0] > LESSONS || masks->elements != own->elements)))
+        return (double)NAN;
+    int64_t *ids = tn_verify_ids(t->verify, stored), *labels = tn_verify_integers(t->verify, marks);
+    int64_t *mask = masks ? tn_verify_integers(t->verify, masks) : NULL;
+    tn_verify_lesson sequences[LESSONS];
+    double loss = (double)NAN;
+    if (ids != NULL && labels != NULL && mask != NULL) {
+        loss = learn(t, sequences, unpad(t, ids, mask, labels, own->shape[0], own->shape[1], sequences));
+        compare_positions(t, step, mask, own->shape[0], own->shape[1]);
+    } else if (ids != NULL && labels != NULL && own == NULL) {
+        sequences[0] = cut(t, ids, labels, stored->elements);
+        loss = learn(t, sequences, 1);
+    }
+    free(ids);
+    free(labels);
+    free(mask);
+    return loss;
+}
+
+/* seq.<i>: steps in a row with one optimizer; without ids of their own the samples of the stages, in turn. */
+static void check_sequence(trainer *t, const size_t *stages, size_t stage_count)
+{
+    if (!tn_verify_has(t->verify, "seq.0.loss") || stage_count == 0)
+        return;
+    if (open_step(t))
+        for (size_t step = 0; tn_verify_has(t->verify, "seq.%zu.loss", step); step++) {
+            char prefix[32];
+            snprintf(prefix, sizeof prefix, "seq.%zu", step);
+            compare_number(t, prefix, "loss", learn_step(t, step, stages[tn_min(step, stage_count - 1)]));
+            compare_number(t, prefix, "grad_norm", update(t));
+            compare_weights(t, prefix);
+        }
+    close_step(t);
+}
+
+/* -------------------------------------------------------------- the case -- */
+
+/* K: the second dimension of what was selected, in any stage. */
+static size_t find_picks(const tn_verify *verify)
+{
+    for (size_t stage = 0; stage < STAGES; stage++) {
+        char name[32];
+        snprintf(name, sizeof name, "stage%zu.selected", stage);
+        const tn_stored *stored = tn_store_find(verify->golden, name);
+        if (stored != NULL && stored->rank == 2)
+            return stored->shape[1];
+    }
+    return 0;
+}
+
+/* The row of the first image token in the prompt, which all samples of a case share. */
+static int64_t first_image(tn_verify *inputs)
+{
+    const tn_stored *stored = tn_verify_input(inputs, "prompt_ids");
+    int64_t *ids = stored ? tn_verify_ids(inputs, stored) : NULL, at = 0;
+    while (ids != NULL && at < (int64_t)stored->elements && ids[at] != inputs->model->config.image_token)
+        at++;
+    free(ids);
+    return at;
+}
+
+static void check_all(trainer *t)
+{
+    size_t stages[STAGES], count = 0;
+    const tn_stored *pixels = tn_verify_input(t->inputs, "pixel_values"), *latents = tn_verify_input(t->inputs, "latent_token_id");
+    int64_t *latent = latents && latents->elements == 1 ? tn_verify_ids(t->inputs, latents) : NULL;
+    float *patches = pixels ? tn_verify_floats(t->inputs, pixels) : NULL;
+    size_t values = t->verify->model->config.vision.patch_values;
+    if (latent != NULL && patches != NULL && tn_verify_open_picture(t->inputs, &t->picture) &&
+        pixels->elements == tn_grid_patches(t->picture.grid) * values) {
+        t->patches = patches;
+        t->latent = latent[0];
+        t->offset = first_image(t->inputs);
+        for (size_t stage = 0; stage < STAGES; stage++)
+            if (check_stage(t, stage))
+                stages[count++] = stage;
+        check_sequence(t, stages, count);
+    }
+    free(t->picture.embeds);
+    free(latent);
+    free(patches);
+}
+
+static bool has_stage(const tn_verify *verify)
+{
+    bool found = false;
+    for (size_t stage = 0; stage < STAGES && !found; stage++)
+        found = tn_verify_has(verify, "stage%zu.ids", stage);
+    return found;
+}
+
+void tn_verify_train(tn_verify *verify)
+{
+    if (!has_stage(verify))
+        return;
+    tn_verify inputs = { .model = verify->model, .session = verify->session };
+    trainer *t = calloc(1, sizeof *t);
+    char *path = beside(verify, "case.safetensors");
+    inputs.golden = path ? tn_store_open(path, &verify->failure) : NULL;
+    if (inputs.golden != NULL)
+        inputs.handled = calloc(tn_store_count(inputs.golden) + 1, sizeof *inputs.handled);
+    if (t != NULL && inputs.handled != NULL) {
+        t->verify = verify;
+        t->inputs = &inputs;
+        t->picks = find_picks(verify);
+        check_all(t);
+    }
+    if (verify->failure.code == TENEBRA_OK)
+        verify->failure = inputs.failure;
+    tn_store_close(inputs.golden);
+    free(inputs.handled);
+    free(inputs.rows);
+    free(path);
+    free(t);
+}
