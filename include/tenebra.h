@@ -49,10 +49,18 @@ typedef struct tenebra_error {
 /* Read-only once open: any number of sessions in any number of threads may share one. */
 typedef struct tenebra_model tenebra_model;
 
+/* An adapter on top of a model: a directory as PEFT writes it (adapter_model.safetensors, adapter_config.json). */
+typedef struct tenebra_adapter {
+    const char *directory;
+    double strength; /* factor on what it adds; 1: as it was trained */
+} tenebra_adapter;
+
 typedef struct tenebra_model_options {
     const char *kernels;       /* name of a kernel set; NULL: TENEBRA_KERNELS from the environment, or
                                 * else the best that this machine runs                             */
     const char *chat_template; /* name of a template; NULL: the one that the directory brings       */
+    const tenebra_adapter *adapters; /* [adapter_count], borrowed during the call; they add up      */
+    size_t adapter_count;
 } tenebra_model_options;
 
 /* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors (or shards with

@@ -69,6 +69,15 @@ typedef struct tn_usage {
 int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, char **argv,
                      int *exit_code);
 
+/* ------------------------------------------------------------ adapters -- */
+
+/* The entries of --lora, "DIR" or "DIR=STRENGTH", for opening a model; to be freed after it. Errors: MEMORY. */
+tenebra_code tn_app_read_adapters(const tn_option_list *list, tenebra_model_options *model, tenebra_error *error);
+void tn_app_free_adapters(tenebra_model_options *model);
+
+/* A line about each adapter of an open model on stderr. */
+void tn_app_tell_adapters(const tenebra_model *model, const tenebra_model_options *options);
+
 /* ------------------------------------------------- interrupts, progress -- */
 
 /* From now on Ctrl-C and SIGTERM only set a flag; a second one ends at once. */

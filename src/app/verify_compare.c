@@ -84,7 +84,8 @@ static const char *const of_models[] = {
     "vision.embeds", "vision.patch_embed", "vision.block.*", "multi.embeds", "plain.*.logits_last24",
     "plain.*.hidden_last", "plain.arange.hidden.*", "plain.mrope.position_ids", "plain.mrope.delta",
     "textonly.last_logits", "ivtlr.K*.N*.any.*", "ivtlr.K*.N*.cuda.*", "ivtlr.K*.N*.desc.*", "ivtlr.K*.N*.asc.*",
-    "eos.*.generated", "batch2.loss", "batch2.selected", "batch2.single_losses", "batch2.position_ids", "stage*.loss", "stage*.last_logits", "stage*.selected", "stage*.grad.*",
+    "eos.*.generated", "batch2.loss", "batch2.selected", "batch2.single_losses", "batch2.position_ids",
+    "stage*.loss", "stage*.last_logits", "stage*.selected", "stage*.grad.*",
     "stage*.grad_norm", "stage*.after.*", "seq.*.loss", "seq.*.grad_norm", "seq.*.after.*", "seq.*.position_ids", NULL };
 
 static bool is_among(const char *name, const char *const *patterns)

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include "base/file.h"
+#include "model/lora.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,26 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
     return TENEBRA_OK;
 }
 
+/* Adapters are applied in order, each on top of those before. */
+static tenebra_code open_adapters(tn_model *model, const tn_model_options *options, tenebra_error *error)
+{
+    size_t count = options ? options->adapter_count : 0;
+    model->adapters = calloc(count + 1, sizeof *model->adapters);
+    if (model->adapters == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, model->directory, "no memory");
+    for (size_t i = 0; i < count; i++) {
+        const tenebra_adapter *from = &options->adapters[i];
+        if (from->directory == NULL)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "adapter", "number %zu names no directory", i + 1);
+        tn_adapter *adapter = tn_adapter_open(model, from->directory, from->strength, error);
+        if (adapter == NULL)
+            return error ? error->code : TENEBRA_ERROR_FORMAT;
+        tn_adapter_attach(adapter);
+        model->adapters[model->adapter_count++] = adapter;
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code open_all(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
     model->kernels = tn_kernels_choose(options ? options->kernels : NULL, error);
@@ -212,6 +233,7 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     TN_TRY(tn_model_read_config(model->directory, &model->backbone, &model->config, error));
     TN_TRY(open_weights(model, error));
     TN_TRY(open_preprocessor(model, error));
+    TN_TRY(open_adapters(model, options, error));
     return open_text(model, options, error);
 }
 
@@ -238,6 +260,9 @@ void tn_model_close(tn_model *model)
 {
     if (model == NULL)
         return;
+    for (size_t i = 0; i < model->adapter_count; i++)
+        tn_adapter_close(model->adapters[i]);
+    free(model->adapters);
     tn_tokenizer_close(model->tokenizer);
     tn_store_close(model->store);
     free(model->decoder.layers);

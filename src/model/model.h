@@ -23,11 +23,15 @@ struct tenebra_model {
     tn_patch_config patches;
     tn_real *vectors; /* memory behind all tn_vector */
     char *directory;
+    struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
+    size_t adapter_count;
 };
 
 typedef struct tn_model_options {
     const char *kernels;       /* name of a kernel set; NULL or "": the best        */
     const char *chat_template; /* name; NULL: from the directory                    */
+    const tenebra_adapter *adapters; /* [adapter_count] put on the weights (model/lora.h) */
+    size_t adapter_count;
 } tn_model_options;
 
 /* Opens a Hugging Face model directory. Weights are mapped, not read. Any missing, spare or

@@ -8,7 +8,8 @@
  *
  * Weights that are trained leave the mapped file: the model's slots point to the master values (or to a bf16
  * copy of them) from then on, until the list is closed, which puts the mapped ones back. So the model must
- * outlive the list, and no other session may run the model while values change. */
+ * outlive the list, and no other session may run the model while values change. A session keeps pictures and rows of
+ * its last question: after a change open a new one. */
 #ifndef TN_MODEL_PARAMETERS_H
 #define TN_MODEL_PARAMETERS_H
 

@@ -23,7 +23,8 @@ tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_opt
 {
     tn_model_options inner = { 0 };
     if (options != NULL)
-        inner = (tn_model_options){ options->kernels, options->chat_template };
+        inner = (tn_model_options){ .kernels = options->kernels, .chat_template = options->chat_template,
+                                    .adapters = options->adapters, .adapter_count = options->adapter_count };
     if (inner.kernels == NULL)
         inner.kernels = getenv("TENEBRA_KERNELS");
     if (directory == NULL) {
