@@ -44,19 +44,20 @@ const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *st
     return found;
 }
 
-/* Whether a stored shape is [rows, cols], where trailing dimensions count as one (a convolution kernel
- * is a matrix) and rows == 0 takes any number. */
-static bool fits(const tn_stored *stored, bool matrix, size_t *rows, size_t cols)
+/* Whether stored weights are [rows, cols], where trailing dimensions count as one (a convolution kernel
+ * is a matrix) and rows == 0 takes any number. Parts of panels must be whole panels. */
+static bool fits(const tn_form *form, const tn_tensor_row *row, size_t *rows, size_t cols)
 {
     size_t columns = 1;
-    if (stored->rank < 1 || (matrix ? stored->rank < 2 : stored->rank != 1))
+    if (!form->is_weight || form->rank < 1 || (row->matrix ? form->rank < 2 : form->rank != 1))
         return false;
-    for (size_t i = 1; i < stored->rank; i++)
-        if (!tn_size_mul(columns, stored->shape[i], &columns))
+    for (size_t i = 1; i < form->rank; i++)
+        if (!tn_size_mul(columns, form->shape[i], &columns))
             return false;
     if (*rows == 0)
-        *rows = stored->shape[0];
-    return stored->shape[0] == *rows && columns == cols && *rows > 0;
+        *rows = form->shape[0];
+    bool cut = form->order == TN_ROWS || row->parts == 1 || *rows / row->parts % TN_PANEL == 0;
+    return form->shape[0] == *rows && columns == cols && *rows > 0 && cut;
 }
 
 static unsigned char *slot_of(const matcher *m, const tn_tensor_row *row, size_t number)
@@ -70,19 +71,19 @@ static unsigned char *slot_of(const matcher *m, const tn_tensor_row *row, size_t
 }
 
 /* Points the slots at the tensor; vectors are unpacked, since they are small and read often. */
-static void fill(matcher *m, const tn_tensor_row *row, size_t number, const tn_stored *stored,
-                 tn_dtype type, size_t rows, size_t cols)
+static void fill(matcher *m, const tn_tensor_row *row, size_t number, const tn_stored *stored, size_t rows, size_t cols)
 {
     unsigned char *slot = slot_of(m, row, number);
-    size_t part_rows = rows / row->parts;
+    const tn_matrix first = { stored->form.type, rows / row->parts, cols, stored->data, stored->form.order };
+    size_t part_rows = first.rows, part_bytes = tn_matrix_bytes(&first);
     for (size_t part = 0; part < row->parts; part++) {
-        const unsigned char *data = (const unsigned char *)stored->data +
-                                    part * part_rows * tn_dtype_row_bytes(type, cols);
+        tn_matrix matrix = first;
+        matrix.data = (const unsigned char *)stored->data + part * part_bytes;
         if (row->matrix) {
-            ((tn_weight *)slot)[part].matrix = (tn_matrix){ type, part_rows, cols, data, TN_ROWS };
+            ((tn_weight *)slot)[part].matrix = matrix;
             continue;
         }
-        tn_dtype_of(type)->unpack(data, part_rows, m->vector_end);
+        tn_dtype_of(matrix.type)->unpack(matrix.data, part_rows, m->vector_end);
         ((tn_vector *)slot)[part] = (tn_vector){ part_rows, m->vector_end, NULL };
         m->vector_end += part_rows;
     }
@@ -101,14 +102,13 @@ static void match_one(matcher *m, const tn_tensor_row *row, size_t number)
     }
     for (size_t i = 0; i < tn_store_count(m->store); i++)
         m->used[i] |= tn_store_at(m->store, i) == stored;
-    const tn_store_type_traits *traits = tn_store_type_of(stored->type);
-    if (!traits->is_weight || !fits(stored, row->matrix, &rows, cols)) {
+    if (!fits(&stored->form, row, &rows, cols)) {
         report(m, TN_MISSHAPEN, name, stored, rows, cols);
         return;
     }
     report(m, TN_MATCHED, name, stored, rows, cols);
     if (m->model != NULL)
-        fill(m, row, number, stored, traits->weight, rows, cols);
+        fill(m, row, number, stored, rows, cols);
 }
 
 static size_t scope_count(const tn_model_config *config, tn_scope scope)

@@ -147,13 +147,23 @@ static tenebra_code lead_slots(adding *job, const tn_parameter *item, const tn_p
 
 static void describe(tn_parameter *item, const tn_place *place)
 {
-    item->rank = place->stored->rank;
-    memcpy(item->shape, place->stored->shape, sizeof item->shape);
+    item->rank = place->stored->form.rank;
+    memcpy(item->shape, place->stored->form.shape, sizeof item->shape);
     item->rows = place->rows;
     item->cols = place->cols;
     item->count = place->rows * place->cols;
     item->matrix = item->decay = place->row->matrix;
     item->owned = true;
+}
+
+static void unpack(tn_parameter *item, const tn_place *place)
+{
+    const tn_form *form = &place->stored->form;
+    const tn_matrix matrix = tn_form_matrix(form, place->stored->data);
+    if (!item->matrix)
+        tn_dtype_of(form->type)->unpack(place->stored->data, item->count, item->values);
+    for (size_t row = 0; item->matrix && row < item->rows; row++)
+        tn_matrix_unpack(&matrix, row, 0, item->cols, item->values + row * item->cols);
 }
 
 static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error *error)
@@ -175,8 +185,7 @@ static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error 
         (item->matrix && job->filter->compute == TN_BF16 && item->rounded == NULL))
         return tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory for %zu values and their gradients",
                        item->count);
-    const tn_dtype_traits *type = tn_dtype_of(tn_store_type_of(place->stored->type)->weight);
-    type->unpack(place->stored->data, item->count, item->values);
+    unpack(item, place);
     if (item->rounded != NULL)
         tn_dtype_of(TN_BF16)->pack(item->values, item->count, item->rounded);
     job->parameters->elements += item->count;

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,6 +160,63 @@ static tenebra_code read_members(const context *at, tn_safetensors *file)
     return TENEBRA_OK;
 }
 
+/* ---------------------------------------------------------------- forms -- */
+
+static tenebra_code read_form(const context *at, const char *text, tn_stored *tensor)
+{
+    size_t shape[2];
+    tn_form form;
+    if (!tn_form_parse(text, &form))
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\": \"%.60s\" describes no packed weights; \"Q8_0 panels 64 32\" would", tensor->name, text);
+    tn_form_bytes(&form, shape);
+    if (tensor->type != TN_STORE_U8 || tensor->rank != 2 || tensor->shape[0] != shape[0] || tensor->shape[1] != shape[1])
+        return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
+                       "tensor \"%s\" is described as \"%.60s\", which takes U8 [%zu, %zu]", tensor->name, text, shape[0], shape[1]);
+    tensor->form = form;
+    return TENEBRA_OK;
+}
+
+static bool names_form(const char *key)
+{
+    return strncmp(key, TN_FORM_KEY, strlen(TN_FORM_KEY)) == 0;
+}
+
+/* What the file's own type says about the values. */
+static tn_form plain_form(const tn_stored *tensor)
+{
+    const tn_store_type_traits *traits = tn_store_type_of(tensor->type);
+    tn_form form = { .is_weight = traits->is_weight, .type = traits->weight, .order = TN_ROWS, .rank = tensor->rank,
+                     .elements = tensor->elements };
+    memcpy(form.shape, tensor->shape, sizeof form.shape);
+    return form;
+}
+
+/* Once all tensors are read. */
+static tenebra_code read_forms(const context *at, const tn_safetensors *file)
+{
+    json_t *metadata = json_object_get(file->header, TN_SAFETENSORS_METADATA), *value;
+    for (size_t i = 0; i < file->count; i++) {
+        tn_stored *tensor = &file->tensors[i];
+        char described[sizeof TN_FORM_KEY + TN_STORED_NAME_MAX];
+        snprintf(described, sizeof described, TN_FORM_KEY "%s", tensor->name);
+        const char *text = json_string_value(json_object_get(metadata, described));
+        tensor->form = plain_form(tensor);
+        if (text != NULL)
+            TN_TRY(read_form(at, text, tensor));
+    }
+    const char *key;
+    json_object_foreach(metadata, key, value) {
+        const char *name = key + (names_form(key) ? strlen(TN_FORM_KEY) : 0);
+        if (names_form(key) && (strcmp(name, TN_SAFETENSORS_METADATA) == 0 || json_object_get(file->header, name) == NULL))
+            return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file, "describes the weights of \"%.100s\", which it does not hold",
+                           name);
+    }
+    return TENEBRA_OK;
+}
+
+/* ---------------------------------------------------------------- cover -- */
+
 /* By position; an empty tensor comes before the one that starts where it lies. */
 static int compare_positions(const void *a, const void *b)
 {
@@ -231,6 +289,7 @@ static tenebra_code parse_into(tn_safetensors *file, const unsigned char *bytes,
     file->data_bytes = size - PREFIX - length;
     const context at = { name, bytes + PREFIX + length, file->data_bytes, error };
     TN_TRY(read_members(&at, file));
+    TN_TRY(read_forms(&at, file));
     return check_cover(&at, file);
 }
 

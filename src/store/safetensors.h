@@ -9,17 +9,17 @@
 #define TN_STORE_SAFETENSORS_H
 
 #include "base/json.h"
-#include "store/type.h"
+#include "store/form.h"
 
 enum {
-    TN_STORED_RANK_MAX = 8,
     TN_STORED_NAME_MAX = 256,             /* bytes                                  */
     TN_SAFETENSORS_HEADER_MAX = 100000000 /* bytes of JSON, as the reference reader */
 };
 
 #define TN_SAFETENSORS_METADATA "__metadata__"
 
-/* A tensor in the file, row-major. `data` may lie at any address: see tn_stored_is_aligned. */
+/* A tensor in the file, row-major. `data` may lie at any address: see tn_stored_is_aligned. Type, shape and
+ * elements are those that the file's format knows; what reads weights looks at `form`. */
 typedef struct tn_stored {
     const char *name;
     tn_store_type type;
@@ -27,6 +27,7 @@ typedef struct tn_stored {
     size_t shape[TN_STORED_RANK_MAX];
     size_t elements, bytes;
     const void *data; /* `bytes` bytes; not NULL even when there are none */
+    tn_form form;     /* as many bytes as tn_matrix_bytes of its matrix, if it is packed */
 } tn_stored;
 
 /* Whether the data may be read through a pointer to its C type. Files of the reference writer are
@@ -49,7 +50,8 @@ typedef struct tn_safetensors {
  * has duplicate keys or members that do not belong there; names that are empty, too long or hold
  * control characters; unknown types; more than 8 dimensions; products that overflow; offsets that are
  * not whole, fall outside of the data, run backwards or disagree with shape and type; overlaps, gaps and
- * bytes after the last tensor. On failure *file is empty.
+ * bytes after the last tensor; forms (store/form.h) of no tensor, or that a tensor's bytes are too few or too many
+ * for. On failure *file is empty.
  * Errors: FORMAT, UNSUPPORTED (unknown type, rank), LIMIT (header), MEMORY. Threads: any. */
 tenebra_code tn_safetensors_parse(tn_safetensors *file, const void *bytes, size_t size,
                                   const char *name, tenebra_error *error);

@@ -50,10 +50,10 @@ bool tn_store_type_by_name(const char *name, tn_store_type *type)
 
 tn_store_type tn_store_type_of_weight(tn_dtype type)
 {
-    size_t i = 0;
-    while (!(table[i].is_weight && table[i].weight == type))
-        i++;
-    return (tn_store_type)i;
+    for (size_t i = 0; i < TN_STORE_TYPE_COUNT; i++)
+        if (table[i].is_weight && table[i].weight == type)
+            return (tn_store_type)i;
+    return TN_STORE_U8;
 }
 
 bool tn_store_extent(tn_store_type type, size_t rank, const size_t *shape, size_t *elements,

@@ -8,6 +8,8 @@
 
 #include "kern/dtype.h"
 
+enum { TN_STORED_RANK_MAX = 8 };
+
 typedef enum tn_store_type {
     TN_STORE_BOOL,
     TN_STORE_U8,
@@ -46,7 +48,7 @@ const tn_store_type_traits *tn_store_type_of(tn_store_type type);
 /* Finds the type called `name`; false if there is none. */
 bool tn_store_type_by_name(const char *name, tn_store_type *type);
 
-/* The stored type of a weight type (< TN_DTYPE_COUNT). */
+/* The stored type of a weight type (< TN_DTYPE_COUNT): U8 for types of blocks, see store/form.h. */
 tn_store_type tn_store_type_of_weight(tn_dtype type);
 
 /* Values and bytes of a tensor of this shape (rank 0: one value). False on overflow, and

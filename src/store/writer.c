@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    ALIGNMENT = 8,      /* of the data in the file; the header is padded with spaces   */
+    PREFIX = 8,          /* bytes of the header's length                                */
+    ALIGNMENT = TN_LINE, /* of the data in the file; the header is padded with spaces   */
     WRITE_MAX = 1 << 30, /* bytes of one system call: Linux takes less than 2 GiB       */
     NAMES_TRIED = 1000
 };
@@ -137,6 +138,19 @@ tenebra_code tn_writer_declare(tn_writer *writer, const char *name, tn_store_typ
     return failed(writer, error);
 }
 
+tenebra_code tn_writer_declare_weight(tn_writer *writer, const char *name, const tn_form *form, tenebra_error *error)
+{
+    if (!tn_form_is_packed(form))
+        return tn_writer_declare(writer, name, tn_store_type_of_weight(form->type), form->rank, form->shape, error);
+    char key[sizeof TN_FORM_KEY + TN_STORED_NAME_MAX], text[TN_FORM_TEXT];
+    size_t shape[2];
+    tn_form_bytes(form, shape);
+    tn_form_print(form, text);
+    snprintf(key, sizeof key, TN_FORM_KEY "%s", name);
+    TN_TRY(tn_writer_declare(writer, name, TN_STORE_U8, 2, shape, error));
+    return tn_writer_metadata(writer, key, text, error);
+}
+
 /* -------------------------------------------------------------- writing -- */
 
 /* Makes the partial file under a name that nobody has; its mode follows the umask. */
@@ -178,12 +192,13 @@ static tenebra_code put_bytes(tn_writer *writer, const void *data, size_t size)
 /* Length and JSON, padded so that the data starts at a multiple of ALIGNMENT. */
 static tenebra_code put_header(tn_writer *writer)
 {
-    static const char spaces[ALIGNMENT] = { ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ' };
+    char spaces[ALIGNMENT];
+    memset(spaces, ' ', sizeof spaces);
     char *text = json_dumps(writer->header, JSON_COMPACT);
     if (text == NULL)
         return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for the header");
-    size_t length = strlen(text), padding = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
-    unsigned char prefix[8];
+    size_t length = strlen(text), padding = (ALIGNMENT - (PREFIX + length) % ALIGNMENT) % ALIGNMENT;
+    unsigned char prefix[PREFIX];
     for (size_t i = 0; i < sizeof prefix; i++)
         prefix[i] = (unsigned char)((uint64_t)(length + padding) >> (8 * i));
     if (length + padding > TN_SAFETENSORS_HEADER_MAX)

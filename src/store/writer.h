@@ -3,7 +3,8 @@
  * The file appears under its name only when it is complete and on the disk; until then the bytes go
  * to "<path>.partial-<process>-<number>" beside it, and an older file at `path` stays as it is. The
  * first failure sticks: later calls return it again, and closing removes the partial file.
- * Tensors follow each other without gaps, so declaring wide types first keeps all data aligned. */
+ * The data begins at a multiple of 64 bytes, and tensors follow each other without gaps: declaring panels first and
+ * then wide types keeps all of it aligned. */
 #ifndef TN_STORE_WRITER_H
 #define TN_STORE_WRITER_H
 
@@ -24,6 +25,11 @@ tenebra_code tn_writer_metadata(tn_writer *writer, const char *key, const char *
  * refuse, given twice, rank, size, too late), MEMORY. */
 tenebra_code tn_writer_declare(tn_writer *writer, const char *name, tn_store_type type, size_t rank,
                                const size_t *shape, tenebra_error *error);
+
+/* Announces weights of any form: a plain tensor, or bytes and the metadata that describes them
+ * (tn_matrix_bytes of the form's matrix). Panels lie at multiples of 64 bytes where only panels go before
+ * them. Errors: as tn_writer_declare. */
+tenebra_code tn_writer_declare_weight(tn_writer *writer, const char *name, const tn_form *form, tenebra_error *error);
 
 /* The next `size` bytes of data; tensors may be cut anywhere. Errors: ARGUMENT (more than declared),
  * IO (full disk, ...), LIMIT (header). */

@@ -80,14 +80,18 @@ static tenebra_code write_description(const tn_trainer *trainer, const char *dir
 
 /* ------------------------------------------------------------- weights -- */
 
-static tenebra_code declare(const tn_trainer *trainer, tn_writer *writer, tn_store_type type, tenebra_error *error)
+static tenebra_code declare(const tn_trainer *trainer, tn_writer *writer, tn_dtype type, tenebra_error *error)
 {
     const tn_store *store = trainer->model->store;
     TN_TRY(tn_writer_metadata(writer, "format", "pt", error));
     for (size_t i = 0; i < tn_store_count(store); i++) {
         const tn_stored *tensor = tn_store_at(store, i);
-        bool trained = tn_parameters_find(trainer->parameters, tensor->name) != NULL;
-        TN_TRY(tn_writer_declare(writer, tensor->name, trained ? type : tensor->type, tensor->rank, tensor->shape, error));
+        tn_form form = tensor->form;
+        if (tn_parameters_find(trainer->parameters, tensor->name) != NULL) {
+            form.type = type;
+            form.order = TN_ROWS;
+        }
+        TN_TRY(tn_writer_declare_weight(writer, tensor->name, &form, error));
     }
     return TENEBRA_OK;
 }
@@ -114,7 +118,7 @@ static tenebra_code write_weights(const tn_trainer *trainer, const char *directo
     if (writer == NULL)
         code = path != NULL ? error->code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
     if (code == TENEBRA_OK)
-        code = declare(trainer, writer, tn_store_type_of_weight(type), error);
+        code = declare(trainer, writer, type, error);
     for (size_t i = 0; i < tn_store_count(store) && code == TENEBRA_OK; i++) {
         const tn_stored *tensor = tn_store_at(store, i);
         const tn_parameter *parameter = tn_parameters_find(trainer->parameters, tensor->name);
