@@ -2,6 +2,7 @@
 #include "kern/sets.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <stdint.h>
 
 #define TN_KERNEL(entry) tn_avx2_##entry
@@ -159,15 +160,32 @@ static inline ivec ivec_dot(ivec sum, ivec weights, ivec x, int offset)
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-/* Stores LANES whole numbers of -128 .. 127 as bytes and returns their sum. */
-static inline int32_t vec_to_bytes(vec a, int8_t *to)
+/* Rounds to LANES whole numbers of -128 .. 127, stores them as bytes and returns them. */
+static inline ivec vec_to_bytes(vec a, int8_t *to)
 {
-    __m256i wide = _mm256_cvtps_epi32(a);
+    ivec wide = _mm256_cvtps_epi32(a);
     __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
     _mm_storel_epi64((__m128i *)(void *)to, _mm_packs_epi16(words, words));
-    __m128i sums = _mm_madd_epi16(words, _mm_set1_epi16(1));
-    sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0x4E));
-    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 0xB1)));
+    return wide;
+}
+
+static inline ivec ivec_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
+
+static inline int32_t ivec_sum(ivec a)
+{
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
+}
+
+/* The largest lane; NaN if there is one. */
+static inline float vec_largest(vec a)
+{
+    if (_mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) != 0)
+        return NAN;
+    __m128 most = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    most = _mm_max_ps(most, _mm_movehl_ps(most, most));
+    return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
 }
 
 #include "kern/vector.h"

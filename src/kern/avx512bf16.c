@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { ROWS = 6, VECTORS = 4, SLAB = 8, UNIT_BYTES = TN_UNIT * TN_PANEL * 2, UNIT_LINES = TN_UNIT / 2,
+enum { ROWS = 6, VECTORS = 4, SLAB = 32, UNIT_BYTES = TN_UNIT * TN_PANEL * 2, UNIT_LINES = TN_UNIT / 2,
        STREAM_AHEAD = 6144 };
 
 /* x as BF16 [m, units * 64], filled up with zeros. */

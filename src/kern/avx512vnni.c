@@ -2,6 +2,8 @@
 #include "kern/avx512_vec.h"
 #include "kern/sets.h"
 
+#include <math.h>
+
 #define TN_KERNEL(entry) tn_avx512vnni_##entry
 
 /* Tiles of 6 rows x 2 vectors: 12 sums, 12 integer sums, 2 weights, 1 x, 3 of scales. Codes are unsigned, x is
@@ -62,12 +64,21 @@ static inline ivec ivec_dot(ivec sum, ivec weights, ivec x, int offset)
     return _mm512_dpbusd_epi32(sum, weights, x);
 }
 
-/* Stores LANES whole numbers of -128 .. 127 as bytes and returns their sum. */
-static inline int32_t vec_to_bytes(vec a, int8_t *to)
+/* Rounds to LANES whole numbers of -128 .. 127, stores them as bytes and returns them. */
+static inline ivec vec_to_bytes(vec a, int8_t *to)
 {
-    __m512i wide = _mm512_cvtps_epi32(a);
+    ivec wide = _mm512_cvtps_epi32(a);
     _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(wide));
-    return _mm512_reduce_add_epi32(wide);
+    return wide;
+}
+
+static inline ivec ivec_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
+static inline int32_t ivec_sum(ivec a) { return _mm512_reduce_add_epi32(a); }
+
+/* The largest lane; NaN if there is one. */
+static inline float vec_largest(vec a)
+{
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) ? NAN : _mm512_reduce_max_ps(a);
 }
 
 #include "kern/vector_codes.h"

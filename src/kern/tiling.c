@@ -9,11 +9,13 @@ size_t tn_tiling_scratch(const tn_tiling *tiling)
     return tiling->panels * tiling->slab * tiling->relaid_bytes / sizeof(float) + LINE_REALS;
 }
 
-/* All rows of x by the panels of a tile. */
-static void run_rows(const tn_tiling *tiling, tn_tile_fn *run, tn_tile *tile, float *y)
+/* All rows of x by the panels of a tile, in tiles of about equal size. */
+static void run_rows(const tn_tiling *tiling, tn_tile_fn *run, bool stream, tn_tile *tile, float *y)
 {
-    for (tile->row = 0; tile->row < tile->m; tile->row += tiling->rows) {
-        tile->rows = tn_min(tiling->rows, tile->m - tile->row);
+    size_t tiles = tn_pieces(tile->m, tiling->rows);
+    for (tile->row = 0; tiles > 0; tile->row += tile->rows, tiles--) {
+        tile->stream = stream && tile->row == 0;
+        tile->rows = tn_pieces(tile->m - tile->row, tiles);
         tile->y = y + tile->row * tile->ldy;
         run(tile);
     }
@@ -27,14 +29,14 @@ static void run_slab(const tn_tiling *tiling, const tn_matrix *w, size_t n, bool
     if (!relaid) {
         tile->stride = tn_panel_bytes(w->type, w->cols);
         tile->panels = (const unsigned char *)w->data + n / TN_PANEL * tile->stride + tile->unit * unit_bytes;
-        run_rows(tiling, tiling->direct, tile, y);
+        run_rows(tiling, tiling->direct, true, tile, y);
         return;
     }
     tile->stride = tile->units * tiling->relaid_bytes;
     tile->panels = scratch;
     for (size_t p = 0; p < tn_pieces(tile->outputs, TN_PANEL); p++)
         tiling->relay(w, n / TN_PANEL + p, tile->unit, tile->units, scratch + p * tile->stride);
-    run_rows(tiling, tiling->relaid, tile, y);
+    run_rows(tiling, tiling->relaid, false, tile, y);
 }
 
 void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x,
@@ -44,8 +46,7 @@ void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, si
     bool few = m <= tiling->rows, relaid = w->order == TN_ROWS || (tiling->widens && !few);
     size_t units = tn_pieces(w->cols, TN_UNIT), slab = few && !relaid ? units : tiling->slab;
     size_t width = tiling->panels * TN_PANEL;
-    tn_tile tile = { .x = x, .ldx = ldx, .input = input, .m = m, .all_units = units, .cols = w->cols, .ldy = ldy,
-                     .stream = few && !relaid };
+    tn_tile tile = { .x = x, .ldx = ldx, .input = input, .m = m, .all_units = units, .cols = w->cols, .ldy = ldy };
     for (size_t n = begin; n < end; n += width * (few ? 1 : tn_pieces(end - begin, width)))
         for (tile.unit = 0; tile.unit < units; tile.unit += slab) {
             tile.units = tn_min(slab, units - tile.unit);

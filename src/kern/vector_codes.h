@@ -19,7 +19,7 @@
 enum {
     CODES_VECTORS = 2,                               /* of outputs in a tile                     */
     CODES_PANELS = CODES_VECTORS * LANES / TN_PANEL, /* 2 with 512 bits, 1 with 256              */
-    CODES_SLAB = 16,                                 /* units: 34 KB of 8-bit weights            */
+    CODES_SLAB = 64,                                 /* units: 34 KB of 8-bit weights            */
     BLOCK_LINES_8 = 8, BLOCK_LINES_4 = 4,
     STREAM_AHEAD = 6144                              /* bytes asked for in advance, per stream   */
 };
@@ -28,22 +28,21 @@ enum {
 
 /* One block: scale, codes and what the sums start from. An amplitude that is not finite, or too small to be
  * divided by, gives the scale NaN, or 0. */
-static void codes_block(const float *x, int8_t *codes, float *scale, int32_t *start, int offset)
+TN_INLINE void codes_block(const float *x, int8_t *codes, float *scale, int32_t *start, int offset)
 {
     vec most = vec_abs(vec_load(x));
+    TN_UNROLL
     for (size_t i = LANES; i < TN_BLOCK; i += LANES)
         most = vec_max_nan(most, vec_abs(vec_load(x + i)));
-    float lanes[LANES], amplitude = 0;
-    vec_store(lanes, most);
-    for (size_t i = 0; i < LANES; i++)
-        amplitude = lanes[i] <= amplitude ? amplitude : lanes[i] > amplitude ? lanes[i] : NAN;
+    const float amplitude = vec_largest(most);
     bool plain = amplitude >= 0x1p-100f && amplitude <= 0x1p127f;
     *scale = plain ? amplitude / 127 : amplitude < 0x1p-100f ? 0 : NAN;
     const vec inverse = vec_set(plain ? 127 / amplitude : 0);
-    int32_t sum = 0;
+    ivec sum = ivec_set(0);
+    TN_UNROLL
     for (size_t i = 0; i < TN_BLOCK; i += LANES)
-        sum += vec_to_bytes(vec_round(vec_mul(vec_load(x + i), inverse)), codes + i);
-    *start = -offset * sum;
+        sum = ivec_add(sum, vec_to_bytes(vec_mul(vec_load(x + i), inverse), codes + i));
+    *start = -offset * ivec_sum(sum);
 }
 
 void TN_KERNEL(codes_input)(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
@@ -51,11 +50,12 @@ void TN_KERNEL(codes_input)(const tn_matrix *w, const float *x, size_t ldx, size
 {
     size_t units = tn_pieces(w->cols, TN_UNIT), blocks = w->cols / TN_BLOCK;
     const tn_codes to = tn_codes_at(input, m, units);
+    const int offset = tn_dtype_of(w->type)->offset;
     for (size_t i = begin; i < end; i++) {
         size_t at = i * units * 2;
         for (size_t b = 0; b < blocks; b++)
             codes_block(x + i * ldx + b * TN_BLOCK, to.codes + (at + b) * TN_BLOCK, &to.scales[at + b],
-                        &to.starts[at + b], tn_dtype_of(w->type)->offset);
+                        &to.starts[at + b], offset);
         for (size_t b = blocks; b < 2 * units; b++) {
             memset(to.codes + (at + b) * TN_BLOCK, 0, TN_BLOCK);
             to.scales[at + b] = 0;
