@@ -40,31 +40,54 @@ static const char **split_words(const char *text, size_t *count, tenebra_error *
 
 /* ---------------------------------------------------------------- model -- */
 
-static tenebra_code make_initial(tn_trainer *trainer, const char *path, tenebra_error *error)
+static tenebra_code write_random(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
+    tn_random_options random = { .shape = config->shape, .tokenizer = config->tokenizer, .seed = config->seed, .type = TN_F32 };
+    return tn_random_model_write(directory, &random, error);
+}
+
+static tenebra_code make_initial(const tn_trainer *trainer, const char *path, tenebra_error *error)
+{
     char *partial = tn_files_join(path, ".partial");
     if (partial == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-    tn_random_options random = { .shape = config->shape, .tokenizer = config->tokenizer, .seed = config->seed, .type = TN_F32 };
+    TN_TRY(tn_files_make_directory(trainer->config->output, error));
     tenebra_code code = tn_files_remove_directory(partial, error);
     if (code == TENEBRA_OK)
-        code = tn_random_model_write(partial, &random, error);
+        code = write_random(trainer, partial, error);
     if (code == TENEBRA_OK)
         code = tn_files_swap_directory(partial, path, error);
     free(partial);
     return code;
 }
 
+/* A plan leaves nothing behind: its random model goes when the trainer is closed. */
+static tenebra_code make_passing(const tn_trainer *trainer, char **path, tenebra_error *error)
+{
+    const char *place = getenv("TMPDIR");
+    *path = tn_files_join(place != NULL && place[0] != '\0' ? place : "/tmp", "/tenebra-plan-XXXXXX");
+    if (*path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "plan", "no memory for a path");
+    if (mkdtemp(*path) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, *path, "cannot be made for the plan's random model");
+    tenebra_code code = write_random(trainer, *path, error);
+    if (code != TENEBRA_OK)
+        rmdir(*path);
+    return code;
+}
+
 /* The directory that the model is read from: the given one, or the random one of this run. */
-static tenebra_code find_model(tn_trainer *trainer, char **path, tenebra_error *error)
+static tenebra_code find_model(const tn_trainer *trainer, char **path, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
     if (config->shape == NULL) {
         *path = strdup(config->model);
         return *path != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
     }
-    *path = tn_trainer_path(trainer, trainer->options.plan_only ? "initial.plan" : "initial", error);
+    if (trainer->options.plan_only)
+        return make_passing(trainer, path, error);
+    *path = tn_trainer_path(trainer, "initial", error);
     if (*path == NULL)
         return error->code;
     if (trainer->saved != NULL && tn_path_is_directory(*path))
