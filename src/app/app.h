@@ -20,6 +20,7 @@ int tn_cmd_inspect(int argc, char **argv);
 int tn_cmd_tokenize(int argc, char **argv);
 int tn_cmd_verify(int argc, char **argv);
 int tn_cmd_bench(int argc, char **argv);
+int tn_cmd_train(int argc, char **argv);
 int tn_cmd_data(int argc, char **argv);
 
 /* "tenebra: where: sentence" on stderr. */

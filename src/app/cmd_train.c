@@ -1,0 +1,138 @@
+/* tenebra train: a run from a configuration file, its plan, its progress. */
+#include "app/app.h"
+#include "app/train_print.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_usage usage = {
+    .command = "train",
+    .arguments = "[CONFIG.yaml]",
+    .summary = "Trains an adapter (LoRA) or all weights of a model on a data set, in progressive stages: from stage to stage more\n"
+               "steps of the rationale become latent. CONFIG.yaml holds flat 'key: value' lines; --keys lists them. Files of\n"
+               "other trainers (the authors', LLaMA-Factory) are read as they are. Ctrl-C finishes the update and writes a checkpoint.",
+    .example = "  tenebra train recipe.yaml --set output=runs/one --plan\n"
+               "  tenebra train recipe.yaml --set output=runs/one\n"
+               "  tenebra train recipe.yaml --set output=runs/one --resume",
+};
+
+typedef struct train_options {
+    tn_option_list set;
+    const char *model, *data, *output, *kernels;
+    size_t threads;
+    bool plan, resume, overwrite, json, keys, threads_given;
+} train_options;
+
+/* The options that stand for keys, behind the --set ones so that they win. */
+static tenebra_code read_config(tn_train_config *config, const char *path, const train_options *options, tenebra_error *error)
+{
+    const char *const names[] = { "model", "data", "output" }, *const values[] = { options->model, options->data, options->output };
+    char texts[4][4200];
+    size_t count = options->set.count, extra = 0;
+    const char **list = calloc(count + 4, sizeof *list);
+    if (list == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "configuration", "no memory");
+    for (size_t i = 0; i < count; i++)
+        list[i] = options->set.items[i];
+    for (size_t i = 0; i < 3; i++) {
+        if (values[i] == NULL)
+            continue;
+        snprintf(texts[extra], sizeof texts[extra], "%s=%.4000s", names[i], values[i]);
+        list[count + extra] = texts[extra];
+        extra++;
+    }
+    if (options->threads_given) {
+        snprintf(texts[extra], sizeof texts[extra], "threads=%zu", options->threads);
+        list[count + extra] = texts[extra];
+        extra++;
+    }
+    tenebra_code code = tn_train_config_read(config, path, list, count + extra, error);
+    free(list);
+    return code;
+}
+
+/* A stopped run is no failure of the program, and still not a finished one. */
+static int end_run(const tn_trainer *trainer, const train_options *options, tenebra_code code, const tenebra_error *error)
+{
+    if (code == TENEBRA_ERROR_CANCELLED)
+        fprintf(stderr, "tenebra: %s: %s\n", error->where, error->sentence);
+    else if (code != TENEBRA_OK)
+        return tn_app_fail(error);
+    json_t *summary = tn_trainer_summary(trainer);
+    if (summary != NULL && json_object_set_new(summary, "finished", json_boolean(code == TENEBRA_OK)) == 0) {
+        if (options->json)
+            json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        else
+            tn_train_print_summary(summary);
+        putchar('\n');
+    }
+    json_decref(summary);
+    return code == TENEBRA_OK ? TN_EXIT_OK : TN_EXIT_FAILED;
+}
+
+static int train(const tn_train_config *config, const train_options *options)
+{
+    tenebra_error error;
+    tn_train_progress progress = { .config = config, .started = tn_clock_ms() };
+    tn_trainer_options open = { .resume = options->resume, .overwrite = options->overwrite, .plan_only = options->plan,
+                                .kernels = options->kernels, .stop = tn_app_interrupt_flag(),
+                                .on_event = tn_train_print_event, .user = &progress };
+    tn_app_catch_interrupts();
+    tn_trainer *trainer = tn_trainer_open(config, &open, &error);
+    if (trainer == NULL)
+        return tn_app_fail(&error);
+    int exit_code;
+    progress.trainer = trainer;
+    progress.planned = tn_trainer_plan(trainer)->updates;
+    if (options->plan) {
+        exit_code = tn_train_print_plan(trainer, config, options->json);
+    } else {
+        tn_train_print_start(&progress);
+        tenebra_code code = tn_trainer_run(trainer, &error);
+        tn_train_end_line(&progress);
+        exit_code = end_run(trainer, options, code, &error);
+    }
+    tn_trainer_close(trainer);
+    return exit_code;
+}
+
+int tn_cmd_train(int argc, char **argv)
+{
+    train_options options = { 0 };
+    const tn_option table[] = {
+        { 's', "set", TN_OPTION_LIST, &options.set, "KEY=VALUE", "a key of the configuration, in place of the file's (repeatable)", 0, 0, NULL },
+        { 'm', "model", TN_OPTION_TEXT, &options.model, "DIR", "the key model", 0, 0, NULL },
+        { 'd', "data", TN_OPTION_TEXT, &options.data, "NAME:DIR", "the key data", 0, 0, NULL },
+        { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "the key output: the directory of the run", 0, 0, NULL },
+        { 0, "plan", TN_OPTION_FLAG, &options.plan, "", "say what the run would do and cost; write nothing", 0, 0, NULL },
+        { 'r', "resume", TN_OPTION_FLAG, &options.resume, "", "go on from the newest checkpoint of the run, if there is one", 0, 0, NULL },
+        { 0, "overwrite", TN_OPTION_FLAG, &options.overwrite, "", "begin anew where the output holds a run already", 0, 0, NULL },
+        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (default: all processors)", 1, 1024, &options.threads_given },
+        { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "NAME", "kernel set (tenebra bench --list-kernels)", 0, 0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &options.json, "", "the summary, or the plan, as JSON on stdout", 0, 0, NULL },
+        { 0, "keys", TN_OPTION_FLAG, &options.keys, "", "list the keys of a configuration", 0, 0, NULL },
+        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+    };
+    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    if (first >= 0 && options.keys) {
+        tn_train_print_keys();
+        exit_code = TN_EXIT_OK;
+    } else if (first >= 0 && argc - first > 1) {
+        fprintf(stderr, "tenebra train: one configuration, not %d; further keys go with --set KEY=VALUE\n", argc - first);
+        exit_code = TN_EXIT_USAGE;
+    } else if (first >= 0) {
+        tn_train_config config;
+        tenebra_error error;
+        if (read_config(&config, first < argc ? argv[first] : NULL, &options, &error) != TENEBRA_OK) {
+            exit_code = tn_app_fail(&error);
+        } else {
+            exit_code = train(&config, &options);
+            tn_train_config_free(&config);
+        }
+    }
+    free(options.set.items);
+    return exit_code;
+}

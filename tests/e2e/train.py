@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""tenebra train from outside: a plan, a run, kills at random points that leave no trace in the result, errors."""
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROGRAM, DATA = sys.argv[1], Path(sys.argv[2])
+CONFIG = """\
+shape: tiny
+tokenizer: {tokenizer}
+data: hops:{data}
+method: ivt-lr
+k_select: 2
+epochs_per_stage: 1
+max_latent_stage: 2
+num_epochs: 3
+uniform_prob: 0.2
+batch_size_training: 2
+gradient_accumulation_steps: 2
+lr: !!float "1e-3"
+max_samples: 20
+val_samples: 3
+val_tokens: 4
+save_steps: 2
+lr_scheduler_type: cosine
+warmup_ratio: 0.2
+reset_optimizer: True
+"""
+
+
+def run(*arguments, expect=0, **more):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, **more)
+    if done.returncode != expect:
+        raise AssertionError(f"{arguments}: exit code {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_log(folder):
+    """The lines of the log without what depends on the clock."""
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in ("tokens_per_second", "mfu")} for row in rows]
+
+
+def check_plan(config, folder):
+    plan = json.loads(run("train", config, "-o", folder, "--plan", "--json").stdout)
+    assert not folder.exists(), "a plan wrote something"
+    assert plan["updates"] == 15 and plan["effective_batch"] == 4 and plan["updates_per_epoch"] == 5, plan
+    assert [row["latents"] for row in plan["stages"]] == [0, 1, 2], plan
+    assert plan["seconds"] > 0 and plan["memory"]["moments"] == 8 * plan["memory"]["trained_values"], plan
+    late = run("train", config, "-o", folder, "--plan", "--set", "max_latent_stage=5").stdout
+    assert "stage 2 is the last one reached" in late, late
+
+
+def check_run(config, folder):
+    summary = json.loads(run("train", config, "-o", folder, "--json").stdout)
+    assert summary["finished"] and summary["updates"] == 15, summary
+    for name in ("model/model.safetensors", "stage-0/config.json", "stage-2/tokenizer.json", "log.csv", "curves.html"):
+        assert (folder / name).is_file(), name
+    log = read_log(folder)
+    losses = [row["loss"] for row in log if "loss" in row]
+    assert len(losses) == 15 and losses[4] < losses[0], losses
+    assert [row["stage"] for row in log if "validation_accuracy" in row] == [0, 1, 2], log
+    checkpoints = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert checkpoints == ["update-00000014.safetensors", "update-00000015.safetensors"], checkpoints
+    report = run("inspect", "-m", folder / "model").stdout
+    assert report, "the result cannot be inspected"
+    refused = run("train", config, "-o", folder, expect=2)
+    assert "--resume" in refused.stderr, refused.stderr
+    before = digest(folder / "model/model.safetensors")
+    run("train", config, "-o", folder, "--resume")
+    assert digest(folder / "model/model.safetensors") == before, "a finished run changed when it was resumed"
+
+
+def kill_until_done(config, folder, dice, span, send):
+    """Starts the run again and again, ending it after a random time, until it comes to its end."""
+    kills = 0
+    for _ in range(200):
+        process = subprocess.Popen([PROGRAM, "train", str(config), "-o", str(folder), "--resume"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            # Later attempts get more time, so that the test ends on any machine.
+            process.communicate(timeout=dice.uniform(0.02, span * (1 + kills / 10)))
+        except subprocess.TimeoutExpired:
+            process.send_signal(send)
+            output, errors = process.communicate()
+            kills += 1
+            if send == signal.SIGINT and process.returncode == 1 and "--resume" not in errors:
+                assert "interrupted" in errors or process.returncode < 0, errors
+            continue
+        if process.returncode == 0:
+            return kills
+        raise AssertionError(f"exit code {process.returncode} after {kills} kills")
+    raise AssertionError("the run never came to its end")
+
+
+def check_kills(config, straight, folder, seed, span, send):
+    kills = kill_until_done(config, folder, random.Random(seed), span, send)
+    assert kills > 0, "nothing was killed"
+    assert digest(folder / "model/model.safetensors") == digest(straight / "model/model.safetensors"), "other weights"
+    for stage in range(3):
+        name = f"stage-{stage}/model.safetensors"
+        assert digest(folder / name) == digest(straight / name), name
+    assert read_log(folder) == read_log(straight), "another log"
+    print(f"{send.name}: {kills} kills, the same bits")
+
+
+def check_difference(config, straight, folder):
+    """The control: another seed does not give the same bits."""
+    run("train", config, "-o", folder, "--set", "seed=1", "--set", "validate=false")
+    assert digest(folder / "model/model.safetensors") != digest(straight / "model/model.safetensors")
+
+
+def check_accumulation(config, folder):
+    """4 x 1 equals 1 x 4 up to rounding, although samples differ in length (the mean is over tokens)."""
+    changes = ["--set", "validate=false", "--set", "max_updates=2", "--set", "save_steps=0"]
+    logs = []
+    for name, batch, more in (("wide", 4, 1), ("deep", 1, 4)):
+        run("train", config, "-o", folder / name, *changes, "--set", f"batch_size_training={batch}",
+            "--set", f"gradient_accumulation_steps={more}")
+        logs.append([row for row in read_log(folder / name) if "loss" in row])
+    for one, other in zip(*logs):
+        assert abs(one["loss"] - other["loss"]) <= 1e-4 * one["loss"], (one, other)
+        assert abs(one["grad_norm"] - other["grad_norm"]) <= 1e-3 * one["grad_norm"], (one, other)
+    assert abs(logs[0][0]["loss"] - logs[0][1]["loss"]) > 1e-4 * logs[0][0]["loss"], "the control cannot tell losses apart"
+
+
+def check_mistakes(config, straight, data, folder):
+    wrong = run("train", config, "-o", folder, "--set", "batch_sise=3", expect=2)
+    assert "did you mean 'batch_size'" in wrong.stderr, wrong.stderr
+    wrong = run("train", config, "-o", folder, "--set", "data=", expect=2)
+    changed = run("train", config, "-o", straight, "--resume", "--set", "lr=1", expect=1)
+    assert "'lr:" in changed.stderr, changed.stderr
+    pictures = sorted((data / "data" / "images").glob("*train*.png"))
+    for picture in pictures:
+        picture.write_bytes(b"no picture")
+    before = sorted(path.name for path in (straight / "checkpoints").iterdir())
+    broken = run("train", config, "-o", straight, "--resume", "--set", "num_epochs=4", expect=1)
+    assert "sample '" in broken.stderr, broken.stderr
+    assert sorted(path.name for path in (straight / "checkpoints").iterdir()) == before
+    assert not folder.exists()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        run("data", "make", "hops", root / "hops", "--train", 24, "--dev", 4, "--test", 1)
+        config = root / "recipe.yaml"
+        config.write_text(CONFIG.format(tokenizer=DATA / "tokenizer-small", data=root / "hops"))
+        check_plan(config, root / "plan")
+        start = time.monotonic()
+        check_run(config, root / "straight")
+        span = (time.monotonic() - start) / 2
+        check_kills(config, root / "straight", root / "killed", 1, span, signal.SIGKILL)
+        check_kills(config, root / "straight", root / "interrupted", 2, span, signal.SIGINT)
+        check_difference(config, root / "straight", root / "other")
+        check_accumulation(config, root)
+        check_mistakes(config, root / "straight", root / "hops", root / "none")
+    print("train: all as expected")
+
+
+if __name__ == "__main__":
+    main()
