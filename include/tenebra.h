@@ -137,6 +137,8 @@ typedef struct tenebra_request {
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */
     bool recompute;           /* run all rows again at every step, as the reference does: slow  */
+    bool no_reuse;            /* run the whole prompt, even where the session's last question began with the same
+                               * rows. The answer is the same, to the last bit                  */
     tenebra_event_fn *on_event;
     void *user;
 } tenebra_request;
@@ -196,7 +198,10 @@ typedef struct tenebra_trace {
     size_t image_tokens;       /* image embeddings in the prompt                 */
     size_t latent_steps;       /* latent passes                                  */
     size_t injected_tokens;    /* image embeddings fed again                      */
+    size_t prompt_reused;      /* rows of the prompt that the last question had left in the cache */
+    size_t vision_cached;      /* pictures whose embeddings were known            */
     size_t positions_computed; /* rows that went through the decoder              */
+    const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
     double decode_ms;          /* reading, resizing and cutting pictures          */
     double vision_ms, prefill_ms, latent_ms, generation_ms, total_ms;
 } tenebra_trace;
@@ -223,13 +228,18 @@ typedef struct tenebra_session tenebra_session;
 typedef struct tenebra_session_options {
     size_t context; /* rows of prompt, latents and answer; 0: the smaller of 8192 and the model's limit */
     size_t threads; /* 0: all processors. Results do not depend on it                                   */
+    const char *cache_type; /* keys and values: "f32" (NULL) or "bf16", half the memory and a little less exact */
+    size_t image_cache;     /* bytes for embeddings of pictures seen before, 0: 256 MB                    */
+    bool no_image_cache;
 } tenebra_session_options;
 
 /* `options` may be NULL. The model must outlive the session. Errors: LIMIT, MEMORY. */
 TENEBRA_API tenebra_session *tenebra_session_open(const tenebra_model *model,
                                                   const tenebra_session_options *options, tenebra_error *error);
 
-/* Answers a request from an empty cache. On success *trace is the account of it (`trace` may be NULL).
+/* Answers a request. What the session still knows is not computed again: pictures with the same pixels, and the
+ * rows with which the last question's prompt and answer began, too; the answer does not depend on it. On success
+ * *trace is the account of it (`trace` may be NULL).
  * Errors: ARGUMENT (unknown method, option or role), IO, FORMAT, UNSUPPORTED and LIMIT (pictures,
  * context), MISMATCH (no tokenizer), CANCELLED. The session stays usable after every error. */
 TENEBRA_API tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,

@@ -1,10 +1,9 @@
 /* tenebra bench: speed and memory of a model on this machine, and random models of true shapes. */
-#include "app/app.h"
+#include "app/bench.h"
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "model/random.h"
-#include "reason/reasoner.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,16 +20,6 @@ static const tn_usage usage = {
                "  tenebra bench -m random-2b --prompt-tokens 400 --compare-recompute",
 };
 
-enum { REPEATS_MAX = 100 };
-
-typedef struct bench_options {
-    const char *directory, *kernels, *image_size;
-    const char *shape, *output, *tokenizer, *type;
-    size_t threads, prompt, latents, picks, tokens, repeats;
-    double seed;
-    bool json, list_kernels, compare;
-} bench_options;
-
 /* ------------------------------------------------------- random models -- */
 
 typedef struct writing {
@@ -44,7 +33,7 @@ static bool show_progress(void *user, size_t done, size_t total)
     return !tn_app_interrupted();
 }
 
-static int write_model(const bench_options *options)
+static int write_model(const tn_bench_options *options)
 {
     tenebra_error error = { 0 };
     writing state = { tn_clock_ms() };
@@ -74,25 +63,8 @@ static int print_kernels(void)
 
 /* ---------------------------------------------------------- measuring -- */
 
-/* What a run measures, in milliseconds. */
-typedef struct measures {
-    double vision, prompt, latent_step, token, total;
-    size_t positions;
-} measures;
-
-typedef struct bench_run {
-    const bench_options *options;
-    tn_model *model;
-    tn_session *session;
-    tn_image image;
-    int32_t *ids;
-    size_t id_count, image_tokens;
-    double load_ms;
-    measures runs[2][REPEATS_MAX]; /* incremental, recomputing */
-} bench_run;
-
 /* A picture of smooth noise: content does not matter to the time, size does. */
-static tenebra_code make_picture(bench_run *bench, tenebra_error *error)
+static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
 {
     size_t width = 280, height = 280;
     char rest;
@@ -105,7 +77,7 @@ static tenebra_code make_picture(bench_run *bench, tenebra_error *error)
 }
 
 /* Text around one picture, `prompt` rows in all (at least the picture and a few words). */
-static tenebra_code make_prompt(bench_run *bench, size_t image_tokens, tenebra_error *error)
+static tenebra_code make_prompt(tn_bench *bench, size_t image_tokens, tenebra_error *error)
 {
     const tn_model_config *config = &bench->model->config;
     size_t count = tn_max(bench->options->prompt, image_tokens + 8);
@@ -126,17 +98,36 @@ static tenebra_code make_prompt(bench_run *bench, size_t image_tokens, tenebra_e
     return TENEBRA_OK;
 }
 
-static tenebra_code run_once(bench_run *bench, bool recompute, measures *out, tenebra_error *error)
+static bool note_event(void *user, const tenebra_event *event)
+{
+    size_t *events = user;
+    *events += event->trace != NULL;
+    return !tn_app_interrupted();
+}
+
+static void read_measures(const tenebra_trace *trace, double elapsed, tn_measures *out)
+{
+    *out = (tn_measures){ .vision = trace->vision_ms, .prompt = trace->prefill_ms,
+                          .latent_step = trace->latent_steps ? trace->latent_ms / (double)trace->latent_steps : 0,
+                          .token = trace->token_count ? trace->generation_ms / (double)trace->token_count : 0,
+                          .total = elapsed - trace->decode_ms, .positions = trace->positions_computed };
+}
+
+tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, tenebra_error *error)
 {
     char latents[24], picks[24];
+    size_t events = 0;
     snprintf(latents, sizeof latents, "%zu", bench->options->latents);
     snprintf(picks, sizeof picks, "%zu", bench->options->picks);
     const tenebra_setting settings[] = { { "n-latent", latents }, { "k-select", picks } };
-    tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 2,
-                                .max_tokens = bench->options->tokens, .recompute = recompute };
+    tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .max_tokens = way.tokens,
+                                .recompute = way.recompute, .no_reuse = !way.warm, .lens = way.lens,
+                                .on_event = way.observe ? note_event : NULL, .user = &events };
     tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
     if (reasoner == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "bench", "no memory");
+    if (!way.warm)
+        tn_session_forget(bench->session, true);
     double start = tn_clock_ms();
     tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, tn_app_interrupt_flag(), error);
     if (code == TENEBRA_OK)
@@ -145,11 +136,7 @@ static tenebra_code run_once(bench_run *bench, bool recompute, measures *out, te
         code = make_prompt(bench, reasoner->pictures[0].embeds.rows, error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_answer_ids(reasoner, bench->ids, bench->id_count, error);
-    const tenebra_trace *trace = &reasoner->trace;
-    *out = (measures){ .vision = trace->vision_ms, .prompt = trace->prefill_ms,
-                       .latent_step = trace->latent_steps ? trace->latent_ms / (double)trace->latent_steps : 0,
-                       .token = trace->token_count ? trace->generation_ms / (double)trace->token_count : 0,
-                       .total = tn_clock_ms() - start - trace->decode_ms, .positions = trace->positions_computed };
+    read_measures(&reasoner->trace, tn_clock_ms() - start, out);
     tn_reasoner_close(reasoner);
     free(reasoner);
     return code;
@@ -161,27 +148,27 @@ static int compare_numbers(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static double median(double *values, size_t count)
+double tn_bench_median(double *values, size_t count)
 {
     qsort(values, count, sizeof *values, compare_numbers);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-/* Median over the repetitions of one member of measures. */
-static double median_of(const bench_run *bench, bool recompute, size_t offset)
+/* Median over the repetitions of one member of tn_measures. */
+static double median_of(const tn_bench *bench, bool recompute, size_t offset)
 {
-    double values[REPEATS_MAX];
+    double values[TN_BENCH_REPEATS];
     for (size_t i = 0; i < bench->options->repeats; i++)
         memcpy(&values[i], (const char *)&bench->runs[recompute][i] + offset, sizeof(double));
-    return median(values, bench->options->repeats);
+    return tn_bench_median(values, bench->options->repeats);
 }
 
-static double ratio_of_totals(const bench_run *bench)
+static double ratio_of_totals(const tn_bench *bench)
 {
-    double ratios[REPEATS_MAX];
+    double ratios[TN_BENCH_REPEATS];
     for (size_t i = 0; i < bench->options->repeats; i++)
         ratios[i] = bench->runs[1][i].total / bench->runs[0][i].total;
-    return median(ratios, bench->options->repeats);
+    return tn_bench_median(ratios, bench->options->repeats);
 }
 
 static double peak_megabytes(void)
@@ -193,26 +180,26 @@ static double peak_megabytes(void)
 
 /* ------------------------------------------------------------ reporting -- */
 
-static json_t *bench_json(const bench_run *bench)
+static json_t *bench_json(const tn_bench *bench)
 {
-    const bench_options *options = bench->options;
-    double prompt = median_of(bench, false, offsetof(measures, prompt));
-    double token = median_of(bench, false, offsetof(measures, token));
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "model", options->directory, "kernels",
-                             bench->model->kernels->name, "threads", (json_int_t)tn_pool_threads(bench->session->pool),
+    const tn_bench_options *options = bench->options;
+    double prompt = median_of(bench, false, offsetof(tn_measures, prompt));
+    double token = median_of(bench, false, offsetof(tn_measures, token));
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "model", options->directory, "kernels",
+                             bench->model->kernels->name, "cache_type", options->cache_type, "threads", (json_int_t)tn_pool_threads(bench->session->pool),
                              "prompt_tokens", (json_int_t)bench->id_count, "image_tokens", (json_int_t)bench->image_tokens,
                              "n_latent", (json_int_t)options->latents, "k_select", (json_int_t)options->picks,
                              "generated_tokens", (json_int_t)options->tokens);
     json_t *results = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "load_ms", bench->load_ms, "vision_ms",
-                                median_of(bench, false, offsetof(measures, vision)), "prompt_ms", prompt,
+                                median_of(bench, false, offsetof(tn_measures, vision)), "prompt_ms", prompt,
                                 "prompt_tokens_per_s", (double)bench->id_count / prompt * 1e3, "latent_step_ms",
-                                median_of(bench, false, offsetof(measures, latent_step)), "decode_tokens_per_s", 1e3 / token,
-                                "question_ms", median_of(bench, false, offsetof(measures, total)), "peak_mb",
+                                median_of(bench, false, offsetof(tn_measures, latent_step)), "decode_tokens_per_s", 1e3 / token,
+                                "question_ms", median_of(bench, false, offsetof(tn_measures, total)), "peak_mb",
                                 peak_megabytes(), "positions_computed", (json_int_t)bench->runs[0][0].positions);
     json_object_update(json, results);
     json_decref(results);
     if (options->compare) {
-        json_object_set_new(json, "recompute_question_ms", json_real(median_of(bench, true, offsetof(measures, total))));
+        json_object_set_new(json, "recompute_question_ms", json_real(median_of(bench, true, offsetof(tn_measures, total))));
         json_object_set_new(json, "recompute_positions", json_integer((json_int_t)bench->runs[1][0].positions));
         json_object_set_new(json, "recompute_ratio", json_real(ratio_of_totals(bench)));
     }
@@ -224,9 +211,9 @@ static double real_of(const json_t *json, const char *key)
     return json_number_value(json_object_get(json, key));
 }
 
-static void print_text(const bench_run *bench, const json_t *json)
+static void print_text(const tn_bench *bench, const json_t *json)
 {
-    const bench_options *options = bench->options;
+    const tn_bench_options *options = bench->options;
     double token_ms = 1e3 / real_of(json, "decode_tokens_per_s");
     printf("model        %s, kernels %s, %zu threads\n", options->directory, bench->model->kernels->name,
            tn_pool_threads(bench->session->pool));
@@ -242,14 +229,19 @@ static void print_text(const bench_run *bench, const json_t *json)
     if (options->compare)
         printf("%-12s %10.2f ms, %.2f times as long: %.0f rows computed\n", "recomputing", real_of(json, "recompute_question_ms"),
                real_of(json, "recompute_ratio"), real_of(json, "recompute_positions"));
+    if (options->costs)
+        printf("%-12s %10.2f ms, %.2f %% for the attention scores, %.2f %% for the observer, %.2f %% for reading tokens\n",
+               "known again", real_of(json, "warm_question_ms"), real_of(json, "tap_cost_percent"),
+               real_of(json, "trace_cost_percent"), real_of(json, "lens_cost_percent"));
     printf("%-12s %10.1f MB\n", "peak memory", real_of(json, "peak_mb"));
 }
 
-static tenebra_code open_bench(bench_run *bench, tenebra_error *error)
+static tenebra_code open_bench(tn_bench *bench, tenebra_error *error)
 {
-    const bench_options *options = bench->options;
+    const tn_bench_options *options = bench->options;
     tn_model_options model = { .kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS") };
-    tn_session_options session = { .threads = options->threads };
+    tn_session_options session = { .threads = options->threads,
+                                   .cache_type = strcmp(options->cache_type, "bf16") == 0 ? TN_BF16 : TN_F32 };
     double start = tn_clock_ms();
     bench->model = tn_model_open(options->directory, &model, error);
     if (bench->model == NULL)
@@ -260,17 +252,18 @@ static tenebra_code open_bench(bench_run *bench, tenebra_error *error)
     return bench->session ? make_picture(bench, error) : error->code;
 }
 
-static tenebra_code measure(bench_run *bench, tenebra_error *error)
+static tenebra_code measure(tn_bench *bench, tenebra_error *error)
 {
-    measures warm_up;
+    tn_measures warm_up;
+    const tn_bench_way plain = { .tokens = bench->options->tokens }, again = { .recompute = true, .tokens = plain.tokens };
     size_t repeats = bench->options->repeats;
     double start = tn_clock_ms();
     TN_TRY(open_bench(bench, error));
-    TN_TRY(run_once(bench, false, &warm_up, error));
+    TN_TRY(tn_bench_ask(bench, plain, &warm_up, error));
     for (size_t i = 0; i < repeats; i++) {
-        TN_TRY(run_once(bench, false, &bench->runs[0][i], error));
+        TN_TRY(tn_bench_ask(bench, plain, &bench->runs[0][i], error));
         if (bench->options->compare)
-            TN_TRY(run_once(bench, true, &bench->runs[1][i], error));
+            TN_TRY(tn_bench_ask(bench, again, &bench->runs[1][i], error));
         tn_app_progress("runs", i + 1, repeats, start);
         if (tn_app_interrupted())
             return tn_fail(error, TENEBRA_ERROR_CANCELLED, "bench", "was interrupted");
@@ -278,27 +271,27 @@ static tenebra_code measure(bench_run *bench, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-static int run_bench(const bench_options *options)
+static int run_bench(const tn_bench_options *options)
 {
     tenebra_error error = { 0 };
-    bench_run *bench = calloc(1, sizeof *bench);
+    tn_bench *bench = calloc(1, sizeof *bench);
     if (bench == NULL)
         return TN_EXIT_FAILED;
     bench->options = options;
     tn_app_catch_interrupts();
     int exit_code = TN_EXIT_OK;
-    if (measure(bench, &error) == TENEBRA_OK) {
-        json_t *json = bench_json(bench);
+    json_t *json = measure(bench, &error) == TENEBRA_OK ? bench_json(bench) : NULL;
+    if (json != NULL && (!options->costs || tn_bench_costs(bench, json, &error) == TENEBRA_OK)) {
         char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
         if (!options->json)
             print_text(bench, json);
         else if (text != NULL)
             puts(text);
         free(text);
-        json_decref(json);
     } else {
         exit_code = tn_app_fail(&error);
     }
+    json_decref(json);
     tn_image_free(&bench->image);
     tn_session_close(bench->session);
     tn_model_close(bench->model);
@@ -309,7 +302,8 @@ static int run_bench(const bench_options *options)
 
 int tn_cmd_bench(int argc, char **argv)
 {
-    bench_options options = { .prompt = 400, .latents = 3, .picks = 32, .tokens = 8, .repeats = 3, .type = "BF16" };
+    tn_bench_options options = { .prompt = 400, .latents = 3, .picks = 32, .tokens = 8, .repeats = 3, .type = "BF16",
+                                 .cache_type = "f32" };
     char shapes[256] = "";
     for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
         size_t length = strlen(shapes);
@@ -324,9 +318,12 @@ int tn_cmd_bench(int argc, char **argv)
         { 0, "n-latent", TN_OPTION_SIZE, &options.latents, "N", "latent steps (3)", 0, 1024, NULL },
         { 0, "k-select", TN_OPTION_SIZE, &options.picks, "K", "picked embeddings a step (32)", 0, 4096, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &options.tokens, "N", "tokens to generate (8)", 1, 1e6, NULL },
-        { 'r', "repetitions", TN_OPTION_SIZE, &options.repeats, "N", "counted runs after a warm-up (3)", 1, REPEATS_MAX, NULL },
+        { 'r', "repetitions", TN_OPTION_SIZE, &options.repeats, "N", "counted runs after a warm-up (3)", 1, TN_BENCH_REPEATS, NULL },
         { 0, "compare-recompute", TN_OPTION_FLAG, &options.compare, "",
           "in turn with the reference's way of running all rows again", 0, 0, NULL },
+        { 0, "costs", TN_OPTION_FLAG, &options.costs, "",
+          "what attention scores and trace cost, by as many pairs of runs, and a question asked again", 0, 0, NULL },
+        { 0, "cache-type", TN_OPTION_TEXT, &options.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
         { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
         { 0, "list-kernels", TN_OPTION_FLAG, &options.list_kernels, "", "name the kernel sets that this machine runs", 0, 0,
           NULL },

@@ -26,8 +26,8 @@ typedef struct run_options {
     tenebra_session_options session;
     tenebra_request request;
     const char *directory, *prompt, *system, *messages, *image_size;
-    double seed;
-    tn_option_list images, stops;
+    double seed, image_cache;
+    tn_option_list images, stops, adapters;
     bool json, trace, verbose;
     /* Options of all methods by name, their values, and whether each stood on the command line. */
     const tenebra_option *method_options[METHOD_OPTIONS_MAX];
@@ -116,6 +116,9 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
         { 0, "lens", TN_OPTION_SIZE, &request->lens, "N", "tokens to read from each latent (5 with --trace or --json)", 0, 32, NULL },
         { 0, "recompute", TN_OPTION_FLAG, &request->recompute, "", "run all rows again at every step, as the reference", 0, 0, NULL },
+        { 0, "cache-type", TN_OPTION_TEXT, &options->session.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
+        { 0, "image-cache", TN_OPTION_NUMBER, &options->image_cache, "MB", "for pictures seen before, 0: none (256)", 0, 1e6, NULL },
+        { 0, "lora", TN_OPTION_LIST, &options->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
         { 0, "kernels", TN_OPTION_TEXT, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
         { 0, "chat-template", TN_OPTION_TEXT, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
@@ -158,6 +161,8 @@ static int complete(run_options *options)
                 (tenebra_setting){ options->method_options[i]->name, options->values[i] };
     if (options->seed != floor(options->seed))
         return usage_mistake("--seed wants a whole number");
+    options->session.image_cache = (size_t)(options->image_cache * 1e6);
+    options->session.no_image_cache = options->session.image_cache == 0;
     request->settings = options->settings;
     request->stops = options->stops.items;
     request->stop_count = options->stops.count;
@@ -383,9 +388,10 @@ static void print_account(const tenebra_trace *trace)
     else
         fprintf(stderr, "greedy");
     fprintf(stderr, ", kernels %s, %zu threads\n", trace->kernels, trace->threads);
-    fprintf(stderr, "rows       %zu prompt (%zu of pictures), %zu latent steps, %zu injected, %zu tokens; %zu computed\n",
+    fprintf(stderr, "rows       %zu prompt (%zu of pictures), %zu latent steps, %zu injected, %zu tokens; %zu computed, "
+            "%s cache\n",
             trace->prompt_tokens, trace->image_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count,
-            trace->positions_computed);
+            trace->positions_computed, trace->cache_type);
     fprintf(stderr, "ms         %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n",
             trace->decode_ms, trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
 }
@@ -419,7 +425,11 @@ static int ask(run_options *options, const conversation *talk)
     options->request.message_count = talk->message_count;
     options->request.on_event = on_event;
     options->request.user = options;
-    tenebra_model *model = tenebra_model_open(options->directory, &options->model, &error);
+    tenebra_model *model = NULL;
+    if (tn_app_read_adapters(&options->adapters, &options->model, &error) == TENEBRA_OK)
+        model = tenebra_model_open(options->directory, &options->model, &error);
+    if (model != NULL && (options->trace || options->verbose))
+        tn_app_tell_adapters(model, &options->model);
     tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
     int exit_code = TN_EXIT_FAILED;
     tn_app_interrupt_session(session);
@@ -435,7 +445,7 @@ static int ask(run_options *options, const conversation *talk)
 
 int tn_cmd_run(int argc, char **argv)
 {
-    run_options options = { 0 };
+    run_options options = { .image_cache = 256 };
     conversation talk = { 0 };
     tenebra_error error = { 0 };
     int exit_code, rest = parse(&options, argc, argv, &exit_code);
@@ -449,6 +459,8 @@ int tn_cmd_run(int argc, char **argv)
         }
     }
     close_conversation(&talk);
+    tn_app_free_adapters(&options.model);
+    free(options.adapters.items);
     free(options.images.items);
     free(options.stops.items);
     return exit_code;

@@ -103,12 +103,13 @@ static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, c
     const tenebra_setting settings[] = { { "n-latent", steps }, { "k-select", picks },
                                          { "pick-order", options->order }, { "exhausted", "repick" } };
     tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 4,
-                                .max_tokens = options->tokens, .recompute = options->recompute,
+                                .max_tokens = options->tokens, .recompute = options->recompute, .no_reuse = true,
                                 .on_event = on_event, .user = run };
     tenebra_code code = tn_reasoner_open(&run->reasoner, verify->session, &request, NULL, &verify->failure);
     if (code == TENEBRA_OK) {
         tn_tensor embeds = { picture->count, verify->session->hidden.cols, picture->embeds, NULL };
-        run->reasoner.pictures[0] = (tn_picture){ picture->grid, embeds, picture->width, picture->height };
+        run->reasoner.pictures[0] = (tn_picture){ .grid = picture->grid, .embeds = embeds, .width = picture->width,
+                                                   .height = picture->height };
         run->reasoner.picture_count = 1;
         run->reasoner.test_first_token = false;
         verify->session->ops.watch = count_call;

@@ -30,14 +30,30 @@ static tn_tensor take_row(tn_arena *arena, size_t cols)
     return data ? (tn_tensor){ 1, cols, data, NULL } : (tn_tensor){ 0 };
 }
 
-static tenebra_code open_cache(tn_session *session, tenebra_error *error)
+/* Keys and values of one layer, `count` numbers each; pointers are NULL where memory ends. */
+static tn_keys take_keys(tn_session *session, size_t count, bool narrow)
+{
+    tn_arena *arena = &session->cache_memory;
+    tn_keys keys = { .capacity = session->capacity, .stride = count / session->capacity };
+    if (narrow) {
+        keys.k_bf16 = tn_arena_take(arena, count, sizeof *keys.k_bf16);
+        keys.v_bf16 = tn_arena_take(arena, count, sizeof *keys.v_bf16);
+    } else {
+        keys.k = tn_arena_take(arena, count, sizeof *keys.k);
+        keys.v = tn_arena_take(arena, count, sizeof *keys.v);
+    }
+    return keys;
+}
+
+static tenebra_code open_cache(tn_session *session, bool narrow, tenebra_error *error)
 {
     const tn_decoder_config *config = &session->model->config.decoder;
     size_t layers = config->num_hidden_layers, stride = config->num_key_value_heads * config->head_dim;
-    size_t vocabulary = session->model->decoder.head.matrix.rows, rows, reals, bytes;
-    bool fits = tn_size_mul(session->capacity, stride, &rows) && tn_size_mul(rows, 2 * layers, &reals) &&
-                tn_size_add(reals, vocabulary + 8 * config->hidden_size, &reals) &&
-                tn_size_mul(reals, sizeof(tn_real), &bytes) &&
+    size_t vocabulary = session->model->decoder.head.matrix.rows, rows, values, bytes;
+    size_t others = (vocabulary + 8 * config->hidden_size) * sizeof(tn_real);
+    bool fits = tn_size_mul(session->capacity, stride, &rows) && tn_size_mul(rows, 2 * layers, &values) &&
+                tn_size_mul(values, narrow ? sizeof(uint16_t) : sizeof(tn_real), &bytes) &&
+                tn_size_add(bytes, others, &bytes) &&
                 tn_size_add(bytes, session->capacity * sizeof(tn_slot) + (2 * layers + 16) * 2 * TN_ARENA_ALIGNMENT +
                             layers * sizeof(tn_keys), &bytes);
     if (!fits)
@@ -47,9 +63,7 @@ static tenebra_code open_cache(tn_session *session, tenebra_error *error)
     session->cache = tn_arena_take(arena, layers, sizeof *session->cache);
     session->slots = tn_arena_take(arena, session->capacity, sizeof *session->slots);
     for (size_t l = 0; l < layers; l++)
-        session->cache[l] = (tn_keys){ .capacity = session->capacity, .stride = stride,
-                                       .k = tn_arena_take(arena, rows, sizeof(tn_real)),
-                                       .v = tn_arena_take(arena, rows, sizeof(tn_real)) };
+        session->cache[l] = take_keys(session, rows, narrow);
     session->hidden = take_row(arena, config->hidden_size);
     session->raw_hidden = take_row(arena, config->hidden_size);
     session->mean = take_row(arena, config->hidden_size);
@@ -65,12 +79,19 @@ static tenebra_code open_parts(tn_session *session, const tn_session_options *op
     if (session->capacity > limit)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are more than the model's %zu positions",
                        session->capacity, limit);
+    tn_dtype type = options ? options->cache_type : TN_F32;
+    if (type != TN_F32 && type != TN_BF16)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "cache-type", "keys and values are kept as F32 or BF16, not as %s",
+                       tn_dtype_of(type)->name);
+    session->images.limit = options && options->image_cache ? options->image_cache : TN_IMAGE_CACHE_BYTES;
+    if (options && options->no_image_cache)
+        session->images.limit = 0;
     session->pool = tn_pool_open(options && options->threads ? options->threads : tn_cpu_count(), error);
     if (session->pool == NULL)
         return TENEBRA_ERROR_MEMORY;
     TN_TRY(reserve(&session->work, WORK_RESERVE, error));
     TN_TRY(reserve(&session->kept, KEPT_RESERVE, error));
-    TN_TRY(open_cache(session, error));
+    TN_TRY(open_cache(session, type == TN_BF16, error));
     session->ops = (tn_ops){ .kernels = session->model->kernels, .pool = session->pool, .arena = &session->work };
     return TENEBRA_OK;
 }
@@ -94,6 +115,7 @@ void tn_session_close(tn_session *session)
 {
     if (session == NULL)
         return;
+    tn_image_cache_clear(&session->images);
     tn_pool_close(session->pool);
     tn_arena_close(&session->work);
     tn_arena_close(&session->kept);
@@ -115,6 +137,32 @@ void tn_session_reset(tn_session *session)
     session->recompute = false;
     session->positions_computed = 0;
     tn_arena_release(&session->kept, 0);
+}
+
+void tn_session_forget(tn_session *session, bool images)
+{
+    session->length = session->reusable = 0;
+    if (images)
+        tn_image_cache_clear(&session->images);
+}
+
+static bool same_row(const tn_slot *a, const tn_slot *b)
+{
+    return a->token == b->token && memcmp(&a->position, &b->position, sizeof a->position) == 0 &&
+           (a->token >= 0 || (a->row.row == b->row.row && tn_digest_equal(&a->content, &b->content)));
+}
+
+size_t tn_session_reuse(tn_session *session, const tn_slot *slots, size_t count)
+{
+    size_t limit = tn_min(count, session->reusable), rows = 0;
+    if (session->want_mean || session->normed_rows != NULL || session->ops.watch != NULL)
+        limit = 0;
+    while (rows < limit && same_row(&session->slots[rows], &slots[rows]))
+        rows++;
+    if (rows > 0)
+        memcpy(session->slots, slots, rows * sizeof *slots); /* whose tensors live */
+    session->length = rows;
+    return rows;
 }
 
 /* Ends a piece of work: gives the working memory back and passes a failure on. */
@@ -147,6 +195,28 @@ tenebra_code tn_session_encode(tn_session *session, const tn_real *patches, cons
             tn_fail(&session->ops.failure, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
     }
     return finish(session, error);
+}
+
+tenebra_code tn_session_recall(tn_session *session, const tn_digest *content, tn_grid *grid, tn_tensor *embeds,
+                               tenebra_error *error)
+{
+    *embeds = (tn_tensor){ 0 };
+    const tn_image_entry *entry = session->ops.watch ? NULL : tn_image_cache_find(&session->images, content);
+    if (entry == NULL)
+        return TENEBRA_OK;
+    size_t count = entry->embeds.rows * entry->embeds.cols;
+    tn_real *data = tn_arena_take(&session->kept, count, sizeof *data);
+    if (data == NULL)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
+    memcpy(data, entry->embeds.data, count * sizeof *data);
+    *grid = entry->grid;
+    *embeds = (tn_tensor){ entry->embeds.rows, entry->embeds.cols, data, NULL };
+    return TENEBRA_OK;
+}
+
+void tn_session_remember(tn_session *session, const tn_digest *content, tn_grid grid, tn_tensor embeds)
+{
+    tn_image_cache_add(&session->images, content, grid, embeds);
 }
 
 tn_tensor tn_session_keep_row(tn_session *session, const tn_real *values, tenebra_error *error)
@@ -245,6 +315,7 @@ tenebra_code tn_session_append(tn_session *session, const tn_slot *slots, size_t
                        "%zu rows are in the cache and %zu more do not fit into %zu; raise -c", session->length,
                        count, session->capacity);
     memcpy(session->slots + session->length, slots, count * sizeof *slots);
+    session->reusable = session->length;
     size_t total = session->length + count, begin = session->recompute ? 0 : session->length;
     size_t query = tap ? session->length + tap->query : 0;
     session->last_call_rows = total - begin;
@@ -259,7 +330,7 @@ tenebra_code tn_session_append(tn_session *session, const tn_slot *slots, size_t
         TN_TRY(run_rows(session, begin, rows, holds_query ? &part : NULL, begin + rows == total, error));
         begin += rows;
     }
-    session->length = total;
+    session->length = session->reusable = total;
     return TENEBRA_OK;
 }
 

@@ -6,13 +6,17 @@
 #ifndef TN_MODEL_SESSION_H
 #define TN_MODEL_SESSION_H
 
+#include "base/digest.h"
+#include "model/image_cache.h"
 #include "model/model.h"
 
-/* One input row: a token's embedding, or (token < 0) a row of some tensor. */
+/* One input row: a token's embedding, or (token < 0) a row of some tensor. Where that is a picture's embedding,
+ * `content` may tell which pixels it came from: then the row can be recognised after a reset. */
 typedef struct tn_slot {
     int32_t token;
     tn_row_ref row;
     tn_position position;
+    tn_digest content; /* of the picture; zero: unknown */
 } tn_slot;
 
 typedef struct tn_session {
@@ -26,6 +30,8 @@ typedef struct tn_session {
     tn_slot *slots;   /* [capacity]: what each cached row was made of */
     size_t capacity;  /* rows of context */
     size_t length;    /* rows in the cache */
+    size_t reusable;  /* rows that are still there, at least `length`; tensors of slots behind it may be gone */
+    tn_image_cache images;
     tn_tensor hidden;     /* [1, C] last row after the final norm   */
     tn_tensor raw_hidden; /* [1, C] last row before it              */
     tn_tensor logits;     /* [1, V] */
@@ -41,15 +47,35 @@ typedef struct tn_session {
 typedef struct tn_session_options {
     size_t context; /* rows; 0: the smaller of 8192 and max_position_embeddings */
     size_t threads; /* 0: all processors */
+    tn_dtype cache_type; /* of keys and values: TN_F32 (the default) or TN_BF16 */
+    size_t image_cache;  /* bytes of embeddings to keep, 0: TN_IMAGE_CACHE_BYTES */
+    bool no_image_cache;
 } tn_session_options;
 
-/* The model must outlive the session. options may be NULL. Errors: LIMIT, MEMORY. */
+enum { TN_IMAGE_CACHE_BYTES = 256000000 };
+
+/* The model must outlive the session. options may be NULL. Errors: ARGUMENT, LIMIT, MEMORY. */
 tn_session *tn_session_open(const tn_model *model, const tn_session_options *options, tenebra_error *error);
 void tn_session_close(tn_session *session);
 
-/* Forgets all rows from `length` on, or everything with the memory of the question. */
+/* Forgets all rows from `length` on, or everything with the memory of the question. Pictures stay known, and
+ * the rows can be taken up again by tn_session_reuse. */
 void tn_session_truncate(tn_session *session, size_t length);
 void tn_session_reset(tn_session *session);
+
+/* Takes up rows that are still in the cache: those that begin `slots`, tokens or embeddings of pictures of the same
+ * content at the same positions, `count` of them at most. The cache then has that many rows, which are returned.
+ * None where somebody wants to see every row (observer, mean, normed_rows). */
+size_t tn_session_reuse(tn_session *session, const tn_slot *slots, size_t count);
+
+/* Makes the session forget what it computed: rows, and with `images` the pictures, too. Needed when weights changed. */
+void tn_session_forget(tn_session *session, bool images);
+
+/* Embeddings of a picture seen before: *embeds as tn_session_encode gives them, or empty. Errors: LIMIT. */
+tenebra_code tn_session_recall(tn_session *session, const tn_digest *content, tn_grid *grid, tn_tensor *embeds,
+                               tenebra_error *error);
+/* Keeps them for later. */
+void tn_session_remember(tn_session *session, const tn_digest *content, tn_grid grid, tn_tensor embeds);
 
 /* Runs one or more pictures through the vision tower. patches [sum t*h*w, patch_values]; *embeds
  * [J, C] lives until the reset. Errors: MISMATCH, LIMIT (working memory). */

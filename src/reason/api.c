@@ -59,7 +59,14 @@ tenebra_session *tenebra_session_open(const tenebra_model *model, const tenebra_
 {
     tn_session_options inner = { 0 };
     if (options != NULL)
-        inner = (tn_session_options){ options->context, options->threads };
+        inner = (tn_session_options){ .context = options->context, .threads = options->threads,
+                                      .image_cache = options->image_cache, .no_image_cache = options->no_image_cache };
+    const char *type = options && options->cache_type ? options->cache_type : "f32";
+    inner.cache_type = strcmp(type, "bf16") == 0 ? TN_BF16 : TN_F32;
+    if (inner.cache_type == TN_F32 && strcmp(type, "f32") != 0) {
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "cache-type", "'%s' is neither f32 nor bf16", type);
+        return NULL;
+    }
     tenebra_session *session = calloc(1, sizeof *session);
     if (session == NULL) {
         tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");

@@ -52,45 +52,73 @@ static tenebra_code check_room(const tn_reasoner *reasoner, size_t width, size_t
                    "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->capacity);
 }
 
-static tenebra_code encode(tn_reasoner *reasoner, const tn_patches *patches, size_t width, size_t height,
-                           tenebra_error *error)
+static tenebra_code resize(tn_reasoner *reasoner, const tn_image *image, tn_image *resized, tenebra_error *error)
 {
-    tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
-    *picture = (tn_picture){ .grid = { patches->grid_t, patches->grid_h, patches->grid_w },
-                             .width = width, .height = height };
-    double start = tn_clock_ms();
-    TN_TRY(tn_session_encode(reasoner->session, patches->values, &picture->grid, 1, &picture->embeds, error));
-    reasoner->trace.vision_ms += tn_clock_ms() - start;
-    reasoner->picture_count++;
-    return TENEBRA_OK;
+    size_t width, height;
+    if (reasoner->picture_count == TN_PICTURES_MAX)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
+    TN_TRY(target_size(reasoner, image, &width, &height, error));
+    TN_TRY(check_room(reasoner, width, height, error));
+    return tn_image_resize(image, width, height, reasoner->session->model->patches.resample, resized, error);
 }
 
 tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tn_image *image, tn_patches *patches,
                                      tenebra_error *error)
 {
-    const tn_patch_config *config = &reasoner->session->model->patches;
-    if (reasoner->picture_count == TN_PICTURES_MAX)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
-    size_t width, height;
     double start = tn_clock_ms();
-    TN_TRY(target_size(reasoner, image, &width, &height, error));
-    TN_TRY(check_room(reasoner, width, height, error));
     tn_image resized = { 0 };
-    tenebra_code code = tn_image_resize(image, width, height, config->resample, &resized, error);
+    tenebra_code code = resize(reasoner, image, &resized, error);
     if (code == TENEBRA_OK)
-        code = tn_patches_cut(config, &resized, patches, error);
+        code = tn_patches_cut(&reasoner->session->model->patches, &resized, patches, error);
     tn_image_free(&resized);
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     return code;
 }
 
+/* What the tower's output depends on: size and pixels. The way from there to patches is the model's. */
+static tn_digest content_of(const tn_image *image)
+{
+    const uint64_t size[3] = { image->width, image->height, image->channels };
+    tn_hash hash;
+    tn_hash_start(&hash);
+    tn_hash_add(&hash, size, sizeof size);
+    tn_hash_add(&hash, image->pixels, image->width * image->height * image->channels);
+    return tn_hash_finish(&hash);
+}
+
+/* Cuts a resized picture and runs it through the tower. */
+static tenebra_code encode(tn_reasoner *reasoner, const tn_image *resized, tn_picture *picture, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    tn_patches patches = { 0 };
+    double start = tn_clock_ms();
+    TN_TRY(tn_patches_cut(&session->model->patches, resized, &patches, error));
+    double cut = tn_clock_ms();
+    picture->grid = (tn_grid){ patches.grid_t, patches.grid_h, patches.grid_w };
+    tenebra_code code = tn_session_encode(session, patches.values, &picture->grid, 1, &picture->embeds, error);
+    tn_patches_free(&patches);
+    reasoner->trace.decode_ms += cut - start;
+    reasoner->trace.vision_ms += tn_clock_ms() - cut;
+    if (code == TENEBRA_OK)
+        tn_session_remember(session, &picture->content, picture->grid, picture->embeds);
+    return code;
+}
+
 tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
 {
-    tn_patches patches = { 0 };
-    tenebra_code code = tn_reasoner_cut_picture(reasoner, image, &patches, error);
-    if (code == TENEBRA_OK)
-        code = encode(reasoner, &patches, image->width, image->height, error);
-    tn_patches_free(&patches);
+    double start = tn_clock_ms();
+    tn_image resized = { 0 };
+    TN_TRY(resize(reasoner, image, &resized, error));
+    tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
+    *picture = (tn_picture){ .width = image->width, .height = image->height, .content = content_of(&resized) };
+    tenebra_code code = tn_session_recall(reasoner->session, &picture->content, &picture->grid, &picture->embeds, error);
+    reasoner->trace.decode_ms += tn_clock_ms() - start;
+    if (code == TENEBRA_OK && picture->embeds.data != NULL)
+        reasoner->trace.vision_cached++;
+    else if (code == TENEBRA_OK)
+        code = encode(reasoner, &resized, picture, error);
+    tn_image_free(&resized);
+    reasoner->picture_count += code == TENEBRA_OK;
     return code;
 }
 

@@ -81,6 +81,7 @@ static void start_trace(tn_reasoner *reasoner)
     trace->method = reasoner->method->name;
     trace->positions = reasoner->sequential ? "sequential" : "mrope";
     trace->kernels = reasoner->session->model->kernels->name;
+    trace->cache_type = reasoner->session->cache[0].k ? "f32" : "bf16";
     trace->threads = tn_pool_threads(reasoner->session->pool);
     trace->temperature = request->temperature;
     trace->top_k = request->top_k;
@@ -129,6 +130,8 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
     tn_session_reset(session);
     session->ops.cancel = cancel;
     session->recompute = request->recompute;
+    if (request->recompute || request->no_reuse)
+        tn_session_forget(session, false);
     tenebra_code code = open_parts(reasoner, error);
     if (code != TENEBRA_OK)
         tn_reasoner_close(reasoner);
@@ -242,18 +245,34 @@ static tenebra_code prompt_positions(tn_reasoner *reasoner, tn_position *positio
                                       reasoner->picture_count, 0, positions, &next, error);
 }
 
-static bool same_slot(const tn_slot *a, const tn_slot *b)
+/* Lays the rows of the prompt into the span; false when it is full. */
+static bool lay_prompt(tn_reasoner *reasoner, const tn_position *positions)
 {
-    return a->token == b->token && memcmp(&a->position, &b->position, sizeof a->position) == 0 &&
-           (a->token >= 0 || (a->row.source.data == b->row.source.data && a->row.row == b->row.row));
+    size_t next = 0;
+    bool laid = true;
+    reasoner->span_count = 0;
+    reasoner->next_position = 0;
+    for (size_t i = 0; i < reasoner->prompt_count && laid; i++) {
+        const tn_candidate_row *candidate = &reasoner->candidates[next];
+        if (next == reasoner->candidate_count || candidate->row != i) {
+            laid = tn_span_add_token(reasoner, reasoner->prompt[i], &positions[i]);
+            continue;
+        }
+        const tn_picture *picture = &reasoner->pictures[candidate->picture];
+        laid = tn_span_add_row(reasoner, picture->embeds, candidate->index, &positions[i]);
+        if (laid)
+            reasoner->span[i].content = picture->content;
+        next++;
+    }
+    return laid;
 }
 
-/* Runs the prompt. Rows that the cache already holds from an earlier pass are kept; the last
+/* Runs the prompt. Rows that the cache already holds from an earlier pass or question are kept; the last
  * is always run, since its hidden state is wanted. */
 static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
-    size_t count = reasoner->prompt_count, next_candidate = 0, shared = 0;
+    size_t count = reasoner->prompt_count;
     if (count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "is empty");
     if (count > session->capacity)
@@ -264,20 +283,11 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     if (positions == NULL)
         return tn_memory_is_full(error);
     TN_TRY(prompt_positions(reasoner, positions, error));
-    reasoner->span_count = 0;
-    reasoner->next_position = 0;
-    for (size_t i = 0; i < count; i++) {
-        const tn_candidate_row *candidate = &reasoner->candidates[next_candidate];
-        if (next_candidate < reasoner->candidate_count && candidate->row == i) {
-            tn_span_add_row(reasoner, reasoner->pictures[candidate->picture].embeds, candidate->index, &positions[i]);
-            next_candidate++;
-        } else {
-            tn_span_add_token(reasoner, reasoner->prompt[i], &positions[i]);
-        }
-    }
-    while (shared + 1 < count && shared < session->length && same_slot(&session->slots[shared], &reasoner->span[shared]))
-        shared++;
-    tn_session_truncate(session, shared);
+    if (!lay_prompt(reasoner, positions))
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt does not fit; raise -c");
+    size_t shared = tn_session_reuse(session, reasoner->span, count - 1);
+    if (reasoner->pass == 0)
+        reasoner->trace.prompt_reused = shared;
     TN_TRY(run_span(reasoner, shared, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error));
     reasoner->trace.prompt_tokens = count;
     reasoner->trace.image_tokens = reasoner->candidate_count;

@@ -13,6 +13,7 @@ typedef struct tn_picture {
     tn_grid grid;
     tn_tensor embeds;       /* [J, C] */
     size_t width, height;   /* of the picture as given, after its orientation */
+    tn_digest content;      /* of its pixels as the tower sees them; zero: unknown */
 } tn_picture;
 
 /* An image embedding in the prompt, that a method may pick. */

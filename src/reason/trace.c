@@ -86,18 +86,19 @@ static json_t *trace_json(const tenebra_trace *trace)
     json_t *steps = json_array();
     for (size_t i = 0; i < trace->step_count; i++)
         json_array_append_new(steps, step_json(&trace->steps[i]));
-    json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt", count(trace->prompt_tokens), "image",
+    json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt", count(trace->prompt_tokens), "image",
                                count(trace->image_tokens), "latent", count(trace->latent_steps), "injected",
                                count(trace->injected_tokens), "generated", count(trace->token_count), "ar_steps",
                                count(trace->token_count + trace->latent_steps), "positions_computed",
-                               count(trace->positions_computed));
+                               count(trace->positions_computed), "prompt_reused", count(trace->prompt_reused),
+                               "vision_cached", count(trace->vision_cached));
     json_t *times = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "decode", number(trace->decode_ms), "vision",
                               number(trace->vision_ms), "prefill", number(trace->prefill_ms), "latent",
                               number(trace->latent_ms), "generation", number(trace->generation_ms), "total",
                               number(trace->total_ms));
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
                      trace->method, "settings", settings_json(trace), "positions", trace->positions, "sampling",
-                     sampling_json(trace), "kernels", trace->kernels, "threads", count(trace->threads), "finish",
+                     sampling_json(trace), "kernels", trace->kernels, "cache_type", trace->cache_type, "threads", count(trace->threads), "finish",
                      finish_name(trace->finish), "tokens", tokens_json(trace), "steps", steps, "counts", counts, "ms",
                      times);
 }

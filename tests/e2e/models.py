@@ -87,7 +87,7 @@ class Inspect(Case):
 
 
 class Bench(Case):
-    FIELDS = {"model", "kernels", "threads", "prompt_tokens", "image_tokens", "n_latent", "k_select", "generated_tokens",
+    FIELDS = {"model", "kernels", "cache_type", "threads", "prompt_tokens", "image_tokens", "n_latent", "k_select", "generated_tokens",
               "load_ms", "vision_ms", "prompt_ms", "prompt_tokens_per_s", "latent_step_ms", "decode_tokens_per_s",
               "question_ms", "peak_mb", "positions_computed"}
 
@@ -105,6 +105,14 @@ class Bench(Case):
         self.assertEqual(set(told) - self.FIELDS, {"recompute_question_ms", "recompute_positions", "recompute_ratio"})
         self.assertEqual(told["recompute_positions"], 5 * 60 + 5 * 3 * 6 // 2 + 1 + 1)
         self.assertGreater(told["recompute_ratio"], 0)
+
+    def test_costs(self):
+        told = json.loads(run("bench", "-m", make_model("model"), *BENCH, "--costs", "--cache-type", "bf16", "--json").stdout)
+        self.assertEqual(set(told) - self.FIELDS, {"tap_cost_percent", "trace_cost_percent", "lens_cost_percent",
+                                                   "warm_question_ms"})
+        self.assertEqual(told["cache_type"], "bf16")
+        self.assertEqual(told["positions_computed"], 60 + 3 * 5 + 3 - 1)  # repeated questions start afresh
+        self.assertGreater(told["warm_question_ms"], 0)
 
     def test_text(self):
         done = run("bench", "-m", make_model("model"), *BENCH, "--compare-recompute")

@@ -79,10 +79,10 @@ class Json(Case):
         self.assertEqual(done.stderr, "")
         self.assertEqual(done.stdout.count("\n"), 1)
         trace = json.loads(done.stdout)
-        self.assertEqual(set(trace), {"answer", "method", "settings", "positions", "sampling", "kernels", "threads",
-                                      "finish", "tokens", "steps", "counts", "ms"})
+        self.assertEqual(set(trace), {"answer", "method", "settings", "positions", "sampling", "kernels", "cache_type",
+                                      "threads", "finish", "tokens", "steps", "counts", "ms"})
         self.assertEqual(set(trace["counts"]), {"prompt", "image", "latent", "injected", "generated", "ar_steps",
-                                                "positions_computed"})
+                                                "positions_computed", "prompt_reused", "vision_cached"})
         self.assertEqual(set(trace["ms"]), {"decode", "vision", "prefill", "latent", "generation", "total"})
         self.assertTrue(all(time > 0 for time in trace["ms"].values()))
         self.assertEqual(len(trace["steps"]), 3)
@@ -112,6 +112,24 @@ class Json(Case):
         self.assertEqual(counts["generated"], len(trace["tokens"]))
         self.assertEqual(counts["ar_steps"], counts["generated"] + 3)
         self.assertEqual(counts["positions_computed"], counts["prompt"] + 3 * 5 + counts["generated"] - 1)
+
+    def test_same_picture_twice(self):
+        """The tower runs once, with the same answer as twice; nothing is reused of a question that came first."""
+        picture = LATENT[LATENT.index("--image") + 1]
+        cached, alone = (ask_json(*LATENT, "--image", picture, "--image-cache", size) for size in ("256", "0"))
+        self.assertEqual((cached["counts"]["vision_cached"], alone["counts"]["vision_cached"]), (1, 0))
+        self.assertEqual(cached["counts"]["prompt_reused"], 0)
+        for key in ("tokens", "answer"):
+            self.assertEqual(cached[key], alone[key])
+        self.assertEqual([step["picks"] for step in cached["steps"]], [step["picks"] for step in alone["steps"]])
+
+    def test_cache_type(self):
+        exact, narrow = (ask_json(*LATENT, "--cache-type", kind) for kind in ("f32", "bf16"))
+        self.assertEqual((exact["cache_type"], narrow["cache_type"]), ("f32", "bf16"))
+        self.assertEqual(ask_json(*LATENT)["cache_type"], "f32")
+        first, second = (trace["steps"][0]["hidden_norm"] for trace in (exact, narrow))
+        self.assertTrue(0 < abs(first - second) < first / 32)
+        self.assert_fails(ask(*LATENT, "--cache-type", "f16"), 2, "f32|bf16")
 
     def test_prompt_is_that_of_template_and_tokenizer(self):
         """The rows of the prompt: the template written out, its one image token become 16."""

@@ -1,0 +1,57 @@
+/* What the files of `tenebra bench` share. */
+#ifndef TN_APP_BENCH_H
+#define TN_APP_BENCH_H
+
+#include "app/app.h"
+
+#include "reason/reasoner.h"
+
+#include <jansson.h>
+
+enum { TN_BENCH_REPEATS = 100 };
+
+typedef struct tn_bench_options {
+    const char *directory, *kernels, *image_size, *cache_type;
+    const char *shape, *output, *tokenizer, *type;
+    size_t threads, prompt, latents, picks, tokens, repeats;
+    double seed;
+    bool json, list_kernels, compare, costs;
+} tn_bench_options;
+
+/* How a question is asked. */
+typedef struct tn_bench_way {
+    bool recompute;
+    bool warm;    /* the session may know the picture and the prompt */
+    bool observe; /* tell every event                                */
+    size_t lens;
+    size_t tokens;
+} tn_bench_way;
+
+/* What a run measures, in milliseconds. */
+typedef struct tn_measures {
+    double vision, prompt, latent_step, token, total;
+    size_t positions;
+} tn_measures;
+
+typedef struct tn_bench {
+    const tn_bench_options *options;
+    tn_model *model;
+    tn_session *session;
+    tn_image image;
+    int32_t *ids;
+    size_t id_count, image_tokens;
+    double load_ms;
+    tn_measures runs[2][TN_BENCH_REPEATS]; /* incremental, recomputing */
+} tn_bench;
+
+tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, tenebra_error *error);
+
+/* Sorts the values. */
+double tn_bench_median(double *values, size_t count);
+
+/* What looking costs, by pairs of runs in turn: adds tap_cost_percent (attention scores of all image rows, of a latent
+ * step), trace_cost_percent and lens_cost_percent (observer, and tokens read from each latent, of the steps of a
+ * question), and warm_question_ms. After a question has run. */
+tenebra_code tn_bench_costs(tn_bench *bench, json_t *json, tenebra_error *error);
+
+#endif

@@ -1,0 +1,36 @@
+/* Embeddings of pictures seen before, by content: the same pixels need the vision tower once.
+ *
+ * Belongs to a session, not to the model, which is read-only and shared by threads. Bounded in bytes; the picture
+ * that was not asked for longest goes first. */
+#ifndef TN_MODEL_IMAGE_CACHE_H
+#define TN_MODEL_IMAGE_CACHE_H
+
+#include "base/digest.h"
+#include "model/network.h"
+
+enum { TN_IMAGE_CACHE_PICTURES = 256 };
+
+typedef struct tn_image_entry {
+    tn_digest content; /* zero: the place is free */
+    tn_grid grid;
+    tn_tensor embeds;  /* [J, C], owned */
+    uint64_t asked;    /* when, by the cache's clock */
+} tn_image_entry;
+
+typedef struct tn_image_cache {
+    size_t limit, used; /* bytes of embeddings; limit 0: keeps nothing */
+    uint64_t clock;
+    tn_image_entry entries[TN_IMAGE_CACHE_PICTURES];
+} tn_image_cache;
+
+/* The entry of this content, or NULL; valid until the next add or clear. */
+const tn_image_entry *tn_image_cache_find(tn_image_cache *cache, const tn_digest *content);
+
+/* Keeps a copy, and drops others for it. What is larger than the whole cache, of unknown content, or finds no
+ * memory is not kept, which is no error. */
+void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_grid grid, tn_tensor embeds);
+
+/* Forgets everything. A zeroed cache may be cleared. */
+void tn_image_cache_clear(tn_image_cache *cache);
+
+#endif
