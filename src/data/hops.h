@@ -2,8 +2,7 @@
  * need a chain of looks. For data/hops*.c and sets/hops.c.
  *
  * Nothing but the picture tells the answer. Which object stands where is drawn apart from the arrows, so names carry
- * no hint; wrong options are objects of the same picture that could be the answer as far as the question's words,
- * the parity of the distance and "something points at it" go. */
+ * no hint; wrong options are objects of the same picture that would be right for another start. */
 #ifndef TN_DATA_HOPS_H
 #define TN_DATA_HOPS_H
 

@@ -123,40 +123,106 @@ static size_t follow(const tn_hops_scene *scene, size_t cell, size_t steps)
     return cell;
 }
 
-static bool is_pointed_at(const tn_hops_scene *scene, size_t cell)
-{
-    for (size_t from = 0; from < scene->cells; from++)
-        if (scene->target[from] == cell)
-            return true;
-    return false;
-}
-
 static size_t colour_of_board(const tn_hops_scene *scene, size_t cell)
 {
     return (cell / scene->grid + cell % scene->grid) % 2;
 }
 
-/* Follow the arrows. A hop changes the cell's colour on a chessboard, so wrong options have the colour of the
- * answer; and something points at each. Small grids have too few such cells and take any. */
+/* A random cell that is not `barred` and from which `steps` arrows lead to `end`; scene->cells if there is none. */
+static size_t draw_start(tn_rng *rng, const tn_hops_scene *scene, size_t end, size_t steps, uint64_t barred)
+{
+    unsigned char starts[TN_HOPS_CELLS_MAX];
+    size_t count = 0;
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        if ((barred >> cell & 1) == 0 && follow(scene, cell, steps) == end)
+            starts[count++] = (unsigned char)cell;
+    return count > 0 ? starts[tn_rng_below(rng, count)] : scene->cells;
+}
+
+/* The cells on squares of one colour to which `steps` arrows lead from somewhere. */
+static size_t list_ends(const tn_hops_scene *scene, size_t steps, size_t colour, unsigned char *ends)
+{
+    uint64_t seen = 0;
+    size_t count = 0;
+    for (size_t cell = 0; cell < scene->cells; cell++) {
+        size_t end = follow(scene, cell, steps);
+        if (end < scene->cells && colour_of_board(scene, end) == colour && (seen >> end & 1) == 0) {
+            seen |= (uint64_t)1 << end;
+            ends[count++] = (unsigned char)end;
+        }
+    }
+    return count;
+}
+
+static size_t gap(size_t a, size_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* Steps along the grid. */
+static size_t steps_between(const tn_hops_scene *scene, size_t a, size_t b)
+{
+    return gap(a / scene->grid, b / scene->grid) + gap(a % scene->grid, b % scene->grid);
+}
+
+/* Where the answer lies must not be guessed from how far off it can be or mostly is. After one or two hops: two more
+ * options are in reach. Later: of far answers only part is kept, as many as make the four options about equally likely
+ * at every distance (fitted on the 4 x 4 grid). ends[0] is the answer. */
+static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const unsigned char *ends, size_t steps)
+{
+    static const double keep[TN_HOPS_STEPS_MAX + 1] = { 1, 1, 1, 0.8, 1, 0.6, 0.55, 0.9, 1 };
+    size_t in_reach = 0;
+    for (size_t i = 0; i < TN_HOPS_OPTIONS; i++)
+        in_reach += steps_between(scene, from, ends[i]) <= steps;
+    double kept = 1;
+    for (size_t i = 1; i < steps_between(scene, from, ends[0]); i++)
+        kept *= keep[steps];
+    return in_reach >= TN_HOPS_OPTIONS - 1 && tn_rng_uniform(rng) < kept;
+}
+
+/* Objects at random, the one at `cell` being of a given kind. */
+static void draw_objects_around(tn_rng *rng, tn_hops_scene *scene, size_t cell, size_t kind)
+{
+    draw_objects(rng, scene);
+    size_t other = tn_hops_find(scene, kind);
+    if (other < scene->cells)
+        scene->kind[other] = scene->kind[cell];
+    scene->kind[cell] = (unsigned char)kind;
+}
+
+/* Follow the arrows. Every option is where as many arrows lead from some object, and all stand on squares of one
+ * colour of a chessboard, which a hop changes: so neither how often nor from how far an option is pointed at tells
+ * anything. Then one of them is drawn as the answer, then one of its starts that is no option; all must have such a
+ * start. Grids below 4 are too small for that;
+ * there, any object may be a wrong option. */
 static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     start(puzzle, grid);
     tn_hops_scene *scene = &puzzle->scene;
-    draw_objects(rng, scene);
     tn_hops_draw_arrows(rng, scene);
-    size_t from = tn_hops_find(scene, (size_t)tn_rng_below(&words, TN_HOPS_KINDS));
-    size_t answer = from < scene->cells ? follow(scene, from, steps) : scene->cells;
-    if (answer == scene->cells)
+    unsigned char ends[TN_HOPS_CELLS_MAX];
+    size_t count = list_ends(scene, steps, (size_t)tn_rng_below(rng, 2), ends), wanted = grid < 4 ? 1 : TN_HOPS_OPTIONS;
+    if (count < wanted)
         return false;
-    unsigned char others[TN_HOPS_CELLS_MAX];
-    size_t count = 0;
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        if (cell != from && cell != answer &&
-            (grid < 4 || (colour_of_board(scene, cell) == colour_of_board(scene, answer) && is_pointed_at(scene, cell))))
-            others[count++] = (unsigned char)cell;
-    if (count < 2 || (grid >= 4 && count < TN_HOPS_OPTIONS - 1))
+    tn_hops_shuffle(rng, ends, count, wanted);
+    uint64_t barred = 0;
+    for (size_t i = 0; i < wanted; i++)
+        barred |= (uint64_t)1 << ends[i];
+    size_t answer = ends[0], from = draw_start(rng, scene, answer, steps, barred);
+    for (size_t i = 0; i < wanted; i++)
+        if (draw_start(rng, scene, ends[i], steps, barred) == scene->cells)
+            return false;
+    if (wanted > 1 && !is_fair(rng, scene, from, ends, steps))
         return false;
-    offer_objects(rng, puzzle, answer, others, count);
+    draw_objects_around(rng, scene, from, (size_t)tn_rng_below(&words, TN_HOPS_KINDS));
+    if (wanted == 1) {
+        count = 1;
+        for (size_t cell = 0; cell < scene->cells; cell++)
+            if (cell != from && cell != answer)
+                ends[count++] = (unsigned char)cell;
+        wanted = count;
+    }
+    offer_objects(rng, puzzle, answer, ends + 1, wanted - 1);
     ASK("Follow %s arrow%s from the %s. What is there?", numbers[steps], steps > 1 ? "s" : "",
         kind_name(scene->kind[from]).text);
     for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell])
@@ -167,10 +233,10 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
 
 /* -------------------------------------------------------------- nearest -- */
 
+/* In cells. */
 static size_t square_distance(const tn_hops_scene *scene, size_t a, size_t b)
 {
-    size_t rows = a / scene->grid > b / scene->grid ? a / scene->grid - b / scene->grid : b / scene->grid - a / scene->grid;
-    size_t columns = a % scene->grid > b % scene->grid ? a % scene->grid - b % scene->grid : b % scene->grid - a % scene->grid;
+    size_t rows = gap(a / scene->grid, b / scene->grid), columns = gap(a % scene->grid, b % scene->grid);
     return rows * rows + columns * columns;
 }
 
