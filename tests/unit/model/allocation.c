@@ -7,62 +7,8 @@
 
 #include <cmocka.h>
 
+#include "unit/model/counters.h"
 #include "unit/model/models.h"
-
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/types.h>
-
-static atomic_size_t calls;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-int __real_posix_memalign(void **out, size_t alignment, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__real_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
-
-void *__wrap_malloc(size_t size)
-{
-    atomic_fetch_add(&calls, 1);
-    return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    atomic_fetch_add(&calls, 1);
-    return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    atomic_fetch_add(&calls, 1);
-    return __real_realloc(old, size);
-}
-
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
-{
-    atomic_fetch_add(&calls, 1);
-    return __real_posix_memalign(out, alignment, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    atomic_fetch_add(&calls, 1);
-    return __real_aligned_alloc(alignment, size);
-}
-
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)
-{
-    atomic_fetch_add(&calls, 1);
-    return __real_mmap(address, length, protection, flags, file, offset);
-}
 
 /* The counters see what the library asks for. */
 static void test_counters(void **state)
@@ -120,8 +66,40 @@ static void test_token_loop(void **state)
     }
 }
 
+/* Nor does what the session knows: a picture seen before, rows of the last question. */
+static void test_known_again(void **state)
+{
+    (void)state;
+    tn_model *model = open_model(UNTIED, "reference");
+    tn_session *session = open_session(model, PROMPT, 1);
+    const tn_grid grid = { 1, 4, 6 };
+    const tn_digest content = { { 1, 2, 3, 4 } };
+    tn_tensor embeds = encode(session, grid, 1);
+    tn_slot *slots = random_prompt(model, PROMPT, embeds, grid, false, 1);
+    for (size_t i = 0; i < PROMPT; i++)
+        slots[i].content = slots[i].token < 0 ? content : (tn_digest){ { 0 } };
+    tn_grid found;
+    size_t before = atomic_load(&calls);
+    tn_session_remember(session, &content, grid, embeds);
+    assert_int_equal(atomic_load(&calls), before + 1); /* the copy that is kept */
+    assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL), TENEBRA_OK);
+    before = atomic_load(&calls);
+    for (size_t i = 0; i < 20; i++) {
+        tn_session_reset(session);
+        assert_int_equal(tn_session_recall(session, &content, &found, &embeds, NULL), TENEBRA_OK);
+        assert_non_null(embeds.data);
+        assert_int_equal(tn_session_reuse(session, slots, PROMPT - 1), PROMPT - 1);
+        assert_int_equal(tn_session_append(session, slots + PROMPT - 1, 1, NULL, NULL), TENEBRA_OK);
+    }
+    assert_int_equal(atomic_load(&calls), before);
+    free(slots);
+    tn_session_close(session);
+    tn_model_close(model);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_counters), cmocka_unit_test(test_token_loop) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_counters), cmocka_unit_test(test_token_loop),
+                                        cmocka_unit_test(test_known_again) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
