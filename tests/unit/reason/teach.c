@@ -1,0 +1,479 @@
+/* Teaching: what a lesson holds, that a batch is the sum of its lessons, and that gradients are those of the loss. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "model/parameters.h"
+#include "reason/teach.h"
+#include "unit/reason/tiny.h"
+
+enum { LESSONS = 5 };
+
+/* ---------------------------------------------------------------- pupils -- */
+
+/* A model whose weights may change, and a teacher. */
+typedef struct course {
+    tiny *here;
+    tn_model *model;
+    tn_parameters *parameters;
+    tn_teacher *teacher;
+    tn_lesson lessons[LESSONS];
+    const tn_lesson *pointers[LESSONS];
+    size_t count, labels;
+    uint64_t picked; /* a sum over what was picked, in order */
+} course;
+
+static const char *const words[] = { "the cat sits left", "it looks at a ball", "the ball is green" };
+
+static void note_picks(void *user, size_t lesson, size_t step, const size_t *picks, size_t count)
+{
+    course *c = user;
+    for (size_t i = 0; i < count; i++)
+        c->picked = c->picked * 1099511628211u + (lesson * 64 + step) * 4096 + picks[i];
+}
+
+static void open_course(course *c, tiny *here, const tn_teacher_options *options)
+{
+    tenebra_error error = { 0 };
+    tn_teacher_options noted = *options;
+    memset(c, 0, sizeof *c);
+    noted.on_picks = note_picks;
+    noted.user = c;
+    c->here = here;
+    c->model = tiny_open_model(here, "reference");
+    c->teacher = tn_teacher_open(c->model, &noted, &error);
+    if (c->teacher == NULL)
+        fail_msg("%s: %s", error.where, error.sentence);
+}
+
+static void train_everything(course *c)
+{
+    c->parameters = tn_parameters_open(NULL);
+    assert_int_equal(tn_parameters_add_weights(c->parameters, c->model, NULL, NULL), TENEBRA_OK);
+}
+
+static void close_course(course *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        tn_lesson_free(&c->lessons[i]);
+    tn_teacher_close(c->teacher);
+    tn_parameters_close(c->parameters);
+    tn_model_close(c->model);
+}
+
+static tenebra_code prepare(course *c, const char *picture, const char *text, size_t steps, size_t stage, size_t limit,
+                            tn_lesson *lesson, tenebra_error *error)
+{
+    tenebra_part parts[2] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = picture }, { .kind = TENEBRA_PART_TEXT, .text = text } };
+    tenebra_message message = { "user", picture ? parts : parts + 1, picture ? 2 : 1 };
+    tn_lesson_source source = { &message, 1, words, steps, "Therefore, the answer is B", stage, stage, limit };
+    return tn_teacher_prepare(c->teacher, &source, lesson, error);
+}
+
+static void add_lesson(course *c, const char *picture, const char *text, size_t steps, size_t stage)
+{
+    tenebra_error error = { 0 };
+    tn_lesson *lesson = &c->lessons[c->count];
+    assert_true(c->count < LESSONS);
+    if (prepare(c, picture, text, steps, stage, 0, lesson, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+    c->pointers[c->count++] = lesson;
+    c->labels += lesson->label_count;
+}
+
+/* Lessons of unequal length and number of latent steps, one without a picture. */
+static void add_lessons(course *c)
+{
+    add_lesson(c, PICTURE, "What is left of the ball?", 3, 2);
+    add_lesson(c, OTHER_PICTURE, "Which one is green?", 2, 1);
+    add_lesson(c, PICTURE, "Why?", 3, 0);
+    add_lesson(c, NULL, "What is two and two, and what follows?", 3, 3);
+}
+
+static tn_teacher_options usual(void)
+{
+    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" } };
+    return (tn_teacher_options){ .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
+                                 .image_width = 112, .image_height = 112 };
+}
+
+static tn_teach_result teach(course *c, size_t first, size_t count)
+{
+    tenebra_error error = { 0 };
+    tn_teach_result result;
+    if (tn_teacher_teach(c->teacher, c->pointers + first, count, 1 / (double)c->labels, &result, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+    return result;
+}
+
+static double measure(course *c)
+{
+    tn_teach_result result;
+    c->picked = 0;
+    assert_int_equal(tn_teacher_measure(c->teacher, c->pointers, c->count, &result, NULL), TENEBRA_OK);
+    return result.loss;
+}
+
+/* All gradients behind each other, for free(). */
+static tn_real *gradients(const course *c)
+{
+    tn_real *all = malloc(c->parameters->elements * sizeof *all);
+    size_t at = 0;
+    assert_non_null(all);
+    for (size_t i = 0; i < c->parameters->count; i++) {
+        memcpy(all + at, c->parameters->items[i].grad, c->parameters->items[i].count * sizeof *all);
+        at += c->parameters->items[i].count;
+    }
+    return all;
+}
+
+/* |a - b| / |b|; NaN if there is one. */
+static double distance(const tn_real *a, const tn_real *b, size_t count)
+{
+    double difference = 0, whole = 0;
+    for (size_t i = 0; i < count; i++) {
+        difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        whole += (double)b[i] * (double)b[i];
+    }
+    return sqrt(difference / whole);
+}
+
+/* --------------------------------------------------------------- lessons -- */
+
+/* The text of the labelled (or unlabelled) tokens. */
+static char *text_of(const course *c, const tn_lesson *lesson, bool labelled)
+{
+    tn_text text = { 0 };
+    for (size_t i = 0; i < lesson->count; i++)
+        if ((lesson->labels[i] >= 0) == labelled)
+            assert_int_equal(tn_tokenizer_decode(c->model->tokenizer, &lesson->ids[i], 1, false, &text, NULL), TENEBRA_OK);
+    char *copy = strndup(text.length ? text.data : "", text.length);
+    tn_text_free(&text);
+    return copy;
+}
+
+static void lesson_is(tiny *here, const char *method, size_t stage, size_t latents, const char *expected)
+{
+    tn_teacher_options options = usual();
+    options.method = method;
+    options.setting_count = strcmp(method, "ivt-lr") == 0 ? 2 : 0;
+    course c;
+    open_course(&c, here, &options);
+    add_lesson(&c, PICTURE, "Which one?", 3, stage);
+    const tn_lesson *lesson = &c.lessons[0];
+    char *taught = text_of(&c, lesson, true), *given = text_of(&c, lesson, false);
+    assert_string_equal(taught, expected);
+    assert_non_null(strstr(given, "Which one?"));
+    assert_non_null(strstr(given, "assistant\n"));
+    assert_int_equal(lesson->latent_steps, latents);
+    assert_int_equal(lesson->prompt + lesson->label_count, lesson->count);
+    for (size_t i = 0; i < lesson->count; i++)
+        assert_true(lesson->labels[i] == -1 || lesson->labels[i] == lesson->ids[i]);
+    free(taught);
+    free(given);
+    close_course(&c);
+}
+
+static void methods_arrange_lessons(void **state)
+{
+    static const char all[] = "the cat sits left\nit looks at a ball\nthe ball is green\n"
+                              "Therefore, the answer is B<|im_end|>";
+    lesson_is(*state, "ivt-lr", 0, 0, all);
+    lesson_is(*state, "ivt-lr", 1, 1, strchr(all, '\n') + 1);
+    lesson_is(*state, "ivt-lr", 3, 3, strstr(all, "Therefore"));
+    lesson_is(*state, "coconut", 2, 2, strstr(all, "the ball"));
+    lesson_is(*state, "direct", 0, 0, strstr(all, "Therefore"));
+    lesson_is(*state, "cot", 0, 0, all);
+}
+
+/* Steps go from the end until a lesson fits; one that cannot is refused. */
+static void long_lessons_lose_steps(void **state)
+{
+    tn_teacher_options options = usual();
+    tenebra_error error = { 0 };
+    tn_lesson whole, cut, none;
+    course c;
+    open_course(&c, *state, &options);
+    assert_int_equal(prepare(&c, PICTURE, "Which one?", 3, 1, 0, &whole, NULL), TENEBRA_OK);
+    assert_int_equal(prepare(&c, PICTURE, "Which one?", 3, 1, whole.rows - 1, &cut, NULL), TENEBRA_OK);
+    assert_int_equal(whole.steps_dropped, 0);
+    assert_int_equal(cut.steps_dropped, 1);
+    assert_true(cut.rows < whole.rows && cut.latent_steps == whole.latent_steps);
+    char *taught = text_of(&c, &cut, true);
+    assert_string_equal(taught, "it looks at a ball\nTherefore, the answer is B<|im_end|>");
+    free(taught);
+    assert_int_equal(prepare(&c, PICTURE, "Which one?", 3, 1, 10, &none, &error), TENEBRA_ERROR_LIMIT);
+    assert_null(none.ids);
+    tn_lesson_free(&whole);
+    tn_lesson_free(&cut);
+    close_course(&c);
+}
+
+/* --------------------------------------------------------------- batches -- */
+
+/* The gradient of a batch, with one thread, is that of its lessons one by one: rows of other lessons only change the
+ * order in which weight gradients add up. f32 sums of some hundred rows: 1e-5 of the norm is 100 roundings. */
+#define ORDER_BOUND 1e-5
+
+static void a_batch_is_the_sum_of_its_lessons(void **state)
+{
+    tn_teacher_options options = usual();
+    course c;
+    open_course(&c, *state, &options);
+    train_everything(&c);
+    add_lessons(&c);
+    tn_teach_result all = teach(&c, 0, c.count);
+    tn_real *together = gradients(&c);
+    tn_parameters_clear(c.parameters);
+    double loss = 0;
+    size_t rows = 0;
+    for (size_t i = 0; i < c.count; i++) {
+        tn_teach_result one = teach(&c, i, 1);
+        loss += one.loss;
+        rows += one.rows;
+    }
+    tn_real *alone = gradients(&c);
+    assert_int_equal(all.labels, c.labels);
+    assert_int_equal(all.rows, rows);
+    assert_int_equal(all.latent_steps, 2 + 1 + 0 + 3);
+    assert_true(within(all.loss, loss, 1e-6 * loss));
+    assert_true(distance(together, alone, c.parameters->elements) <= ORDER_BOUND);
+    /* Negative control: one lesson counted with another weight. */
+    teach(&c, 0, 1);
+    tn_real *wrong = gradients(&c);
+    assert_false(distance(together, wrong, c.parameters->elements) <= ORDER_BOUND);
+    free(together);
+    free(alone);
+    free(wrong);
+    close_course(&c);
+}
+
+/* Gradients under other options, bit for bit. */
+static tn_real *gradients_under(tiny *here, const tn_teacher_options *options, double *loss, size_t *count)
+{
+    course c;
+    open_course(&c, here, options);
+    train_everything(&c);
+    add_lessons(&c);
+    *loss = teach(&c, 0, c.count).loss;
+    *count = c.parameters->elements;
+    tn_real *all = gradients(&c);
+    close_course(&c);
+    return all;
+}
+
+static void threads_and_checkpoints_change_no_bit(void **state)
+{
+    tn_teacher_options options = usual();
+    double loss, other;
+    size_t count;
+    for (int full = 0; full < 2; full++) {
+        options = usual();
+        options.through_hidden = options.through_picks = full;
+        tn_real *plain = gradients_under(*state, &options, &loss, &count);
+        options.threads = 3;
+        tn_real *threads = gradients_under(*state, &options, &other, &count);
+        assert_true(same_number(loss, other));
+        assert_memory_equal(plain, threads, count * sizeof *plain);
+        options.checkpoint = true;
+        tn_real *replayed = gradients_under(*state, &options, &other, &count);
+        assert_true(same_number(loss, other));
+        assert_true(distance(replayed, plain, count) <= ORDER_BOUND);
+        free(plain);
+        free(threads);
+        free(replayed);
+    }
+}
+
+static void checkpoints_save_memory(void **state)
+{
+    size_t bytes[2];
+    for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+        tn_teacher_options options = usual();
+        options.checkpoint = checkpoint;
+        course c;
+        open_course(&c, *state, &options);
+        train_everything(&c);
+        add_lessons(&c);
+        tn_teach_result result = teach(&c, 0, c.count);
+        bytes[checkpoint] = result.peak_bytes;
+        /* The estimate is within a factor of two. */
+        size_t cost = tn_teacher_cost(c.teacher, c.pointers, c.count);
+        assert_true(checkpoint || (cost <= 2 * bytes[0] && bytes[0] <= 2 * cost));
+        close_course(&c);
+    }
+    assert_true(bytes[1] < bytes[0] / 2);
+}
+
+/* ------------------------------------------------------------- gradients -- */
+
+static void move(course *c, const tn_real *direction, double by)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < c->parameters->count; i++)
+        for (size_t k = 0; k < c->parameters->items[i].count; k++)
+            c->parameters->items[i].values[k] += (tn_real)(by * (double)direction[at++]);
+}
+
+/* The derivative of the loss along its gradient, relative to the squared norm: 1 where the gradient is that of the
+ * loss. Latents and picked embeddings move with the weights. */
+static double slope(tiny *here, bool through_hidden, bool through_picks, const char *method)
+{
+    tn_teacher_options options = usual();
+    options.through_hidden = through_hidden;
+    options.through_picks = through_picks;
+    options.method = method;
+    options.setting_count = strcmp(method, "ivt-lr") == 0 ? 2 : 0;
+    course c;
+    open_course(&c, here, &options);
+    train_everything(&c);
+    add_lesson(&c, PICTURE, "What is left of the ball?", 3, 3);
+    add_lesson(&c, OTHER_PICTURE, "Which one is green?", 3, 2);
+    teach(&c, 0, c.count);
+    tn_real *gradient = gradients(&c);
+    double square = 0;
+    for (size_t i = 0; i < c.parameters->elements; i++)
+        square += (double)gradient[i] * (double)gradient[i];
+    /* The mean loss, of about 7, changes by 5e-4 either way: its rounding, some 1e-7 a token, is 1e-3 of that. With
+     * larger steps the picks would change, and the loss would jump. */
+    double step = 5e-4 / square;
+    move(&c, gradient, step);
+    double above = measure(&c) / (double)c.labels;
+    uint64_t picked = c.picked;
+    move(&c, gradient, -2 * step);
+    double below = measure(&c) / (double)c.labels;
+    assert_true(c.picked == picked);
+    free(gradient);
+    close_course(&c);
+    return (above - below) / (2 * step * square);
+}
+
+#define SLOPE_BOUND 5e-3
+
+static void full_gradient_is_that_of_the_loss(void **state)
+{
+    assert_true(within(slope(*state, true, true, "ivt-lr"), 1, SLOPE_BOUND));
+    assert_true(within(slope(*state, true, true, "coconut"), 1, SLOPE_BOUND));
+    assert_true(within(slope(*state, false, false, "cot"), 1, SLOPE_BOUND));
+}
+
+/* Negative controls: each path that is cut takes its share away. */
+static void cut_gradients_are_not(void **state)
+{
+    assert_false(within(slope(*state, false, false, "ivt-lr"), 1, SLOPE_BOUND));
+    assert_false(within(slope(*state, false, true, "ivt-lr"), 1, SLOPE_BOUND));
+    assert_false(within(slope(*state, true, false, "ivt-lr"), 1, SLOPE_BOUND));
+    assert_false(within(slope(*state, false, false, "coconut"), 1, SLOPE_BOUND));
+}
+
+/* --------------------------------------------------------------- dropout -- */
+
+/* Dropout comes from the seed: the same twice, another with another seed, none in measuring. */
+static void dropout_follows_the_seed(void **state)
+{
+    static const char *const targets[] = { "q_proj", "down_proj" };
+    tn_lora_options lora = { .rank = 4, .alpha = 64, .dropout = 0.5, .targets = targets, .target_count = 2 };
+    tn_teacher_options options = usual();
+    tn_rng rng = tn_rng_seed(3);
+    course c;
+    open_course(&c, *state, &options);
+    tn_adapter *adapter = tn_adapter_make(c.model, &lora, &rng, NULL);
+    assert_non_null(adapter);
+    tn_adapter_attach(adapter);
+    for (size_t i = 0; i < adapter->module_count; i++)
+        for (size_t k = 0; k < adapter->modules[i].outputs * 4; k++)
+            adapter->modules[i].b[k] = (tn_real)tn_rng_normal(&rng) / 4;
+    c.parameters = tn_parameters_open(NULL);
+    assert_int_equal(tn_parameters_add_adapter(c.parameters, adapter, NULL), TENEBRA_OK);
+    add_lessons(&c);
+    double losses[4];
+    static const uint64_t seeds[] = { 1, 1, 2 };
+    tn_real *kept[3];
+    for (size_t i = 0; i < 3; i++) {
+        tn_parameters_clear(c.parameters);
+        tn_teacher_seed(c.teacher, seeds[i]);
+        losses[i] = teach(&c, 0, c.count).loss;
+        kept[i] = gradients(&c);
+    }
+    losses[3] = measure(&c);
+    size_t bytes = c.parameters->elements * sizeof **kept;
+    assert_true(same_number(losses[0], losses[1]));
+    assert_memory_equal(kept[0], kept[1], bytes);
+    assert_false(within(losses[0], losses[2], 1e-3));
+    assert_false(within(losses[0], losses[3], 1e-3));
+    assert_true(distance(kept[0], kept[2], c.parameters->elements) > 0.01);
+    for (size_t i = 0; i < 3; i++)
+        free(kept[i]);
+    tn_parameters_close(c.parameters);
+    c.parameters = NULL;
+    tn_adapter_close(adapter);
+    close_course(&c);
+}
+
+/* ---------------------------------------------------------------- errors -- */
+
+static void mistakes_are_told(void **state)
+{
+    tn_teacher_options options = usual();
+    tenebra_error error = { 0 };
+    static const tenebra_setting zero[] = { { "latent-text", "zero" } };
+    course c;
+    open_course(&c, *state, &options);
+    train_everything(&c);
+    add_lesson(&c, PICTURE, "Which one?", 3, 1);
+    tn_lesson *lesson = &c.lessons[0];
+
+    lesson->ids[0] = 1 << 20;
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    lesson->ids[0] = c.model->config.image_token;
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.sentence, "image"));
+    lesson->ids[0] = 5;
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, NULL), TENEBRA_OK);
+    lesson->labels[lesson->count - 1] = 1 << 20;
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    lesson->parts[0].ids++;
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    lesson->parts[0].ids--;
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 0, 1, NULL, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 0, NULL, &error), TENEBRA_ERROR_ARGUMENT);
+
+    atomic_bool cancel = true;
+    lesson->labels[lesson->count - 1] = 5;
+    tn_teacher_watch_cancel(c.teacher, &cancel);
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_CANCELLED);
+    tn_teacher_watch_cancel(c.teacher, NULL);
+    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_OK);
+
+    tn_lesson none;
+    assert_int_equal(prepare(&c, "/nowhere.png", "Which?", 1, 1, 0, &none, &error), TENEBRA_ERROR_IO);
+    assert_null(none.ids);
+    close_course(&c);
+
+    options.settings = zero;
+    options.setting_count = 1;
+    open_course(&c, *state, &options);
+    assert_int_equal(prepare(&c, PICTURE, "Which?", 1, 1, 0, &none, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_null(tn_teacher_open(c.model, &(tn_teacher_options){ .method = "nobody" }, &error));
+    assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
+    close_course(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(methods_arrange_lessons),
+        cmocka_unit_test(long_lessons_lose_steps),
+        cmocka_unit_test(a_batch_is_the_sum_of_its_lessons),
+        cmocka_unit_test(threads_and_checkpoints_change_no_bit),
+        cmocka_unit_test(checkpoints_save_memory),
+        cmocka_unit_test(full_gradient_is_that_of_the_loss),
+        cmocka_unit_test(cut_gradients_are_not),
+        cmocka_unit_test(dropout_follows_the_seed),
+        cmocka_unit_test(mistakes_are_told),
+    };
+    return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
+}
