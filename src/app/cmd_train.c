@@ -103,7 +103,7 @@ int tn_cmd_train(int argc, char **argv)
 {
     train_options options = { 0 };
     const tn_option table[] = {
-        { 's', "set", TN_OPTION_LIST, &options.set, "KEY=VALUE", "a key of the configuration, in place of the file's (repeatable)", 0, 0, NULL },
+        { 's', "set", TN_OPTION_LIST, &options.set, "KEY=VALUE", "a key, in place of the file's (repeatable)", 0, 0, NULL },
         { 'm', "model", TN_OPTION_TEXT, &options.model, "DIR", "the key model", 0, 0, NULL },
         { 'd', "data", TN_OPTION_TEXT, &options.data, "NAME:DIR", "the key data", 0, 0, NULL },
         { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "the key output: the directory of the run", 0, 0, NULL },

@@ -206,8 +206,9 @@ static void print_page(FILE *out, const log_table *table, const char *title)
     print_escaped(out, title);
     fputs("</title><style>\n"
           ":root{color-scheme:light dark;--back:#fff;--ink:#1d2733;--soft:#66717d;--grid:#e3e7eb;--a:#1668b8;--b:#b8561a}\n"
-          "@media(prefers-color-scheme:dark){:root{--back:#12171d;--ink:#dde4ea;--soft:#8b97a3;--grid:#2a323b;--a:#63aef2;--b:#f0a060}}\n"
-          "body{background:var(--back);color:var(--ink);font:14px/1.5 system-ui,sans-serif;max-width:760px;margin:24px auto;padding:0 12px}\n"
+          "@media(prefers-color-scheme:dark){:root{--back:#12171d;--ink:#dde4ea;--soft:#8b97a3;--grid:#2a323b;--a:#63aef2;"
+          "--b:#f0a060}}\nbody{background:var(--back);color:var(--ink);font:14px/1.5 system-ui,sans-serif;max-width:760px;"
+          "margin:24px auto;padding:0 12px}\n"
           "svg{width:100%;height:auto;margin:8px 0}text{fill:var(--soft);font-size:11px}.title{fill:var(--ink);font-size:13px}\n"
           ".grid{stroke:var(--grid)}line.stage{stroke:var(--soft);stroke-dasharray:3 3}\n"
           "polyline{fill:none;stroke-width:1.5}polyline.first{stroke:var(--a)}polyline.second{stroke:var(--b)}\n"

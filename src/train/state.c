@@ -80,7 +80,8 @@ tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, con
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with a training set of %zu samples; now there are %zu",
                        samples, trainer->plan.samples);
     if (strcmp(kernels, trainer->model->kernels->name) != 0)
-        tn_trainer_note(trainer, TN_TRAIN_NOTE, "the checkpoint was made with another set of kernels: the run will not end with the same bits");
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "the checkpoint was made with another set of kernels: the run "
+                        "will not end with the same bits");
     TN_TRY(read_best(trainer, json_object_get(state, "best"), where, error));
     trainer->update = update;
     trainer->validated = validated;
