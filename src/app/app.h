@@ -17,6 +17,7 @@ typedef struct tn_command {
 
 int tn_cmd_run(int argc, char **argv);
 int tn_cmd_inspect(int argc, char **argv);
+int tn_cmd_quantize(int argc, char **argv);
 int tn_cmd_tokenize(int argc, char **argv);
 int tn_cmd_verify(int argc, char **argv);
 int tn_cmd_bench(int argc, char **argv);

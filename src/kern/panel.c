@@ -98,6 +98,42 @@ void tn_panel_pack(tn_dtype type, const void *rows, size_t row_bytes, size_t cou
 
 /* ----------------------------------------------------------- unpacking -- */
 
+static void row_16(const unsigned char *panel, size_t output, size_t cols, unsigned char *row)
+{
+    for (size_t k = 0; k < cols; k++)
+        memcpy(row + 2 * k, panel + k / 2 * TN_LINE + 4 * output + 2 * (k % 2), 2);
+}
+
+static void row_8(const unsigned char *panel, size_t output, size_t cols, unsigned char *row)
+{
+    const size_t unit = tn_unit_bytes(TN_Q8_0);
+    for (size_t b = 0; b < cols / TN_BLOCK; b++, row += SCALE_BYTES + TN_BLOCK) {
+        memcpy(row, panel + scale_place(unit, b, output), SCALE_BYTES);
+        for (size_t k = 0; k < TN_BLOCK; k++)
+            row[SCALE_BYTES + k] = panel[line_place(unit, 8, b, k / 4) + 4 * output + k % 4] ^ 0x80;
+    }
+}
+
+static void row_4(const unsigned char *panel, size_t output, size_t cols, unsigned char *row)
+{
+    const size_t unit = tn_unit_bytes(TN_Q4_0), row_block = SCALE_BYTES + TN_BLOCK / 2;
+    for (size_t b = 0; b < cols / TN_BLOCK; b++, row += row_block) {
+        memcpy(row, panel + scale_place(unit, b, output), SCALE_BYTES);
+        for (size_t k = 0; k < TN_BLOCK / 2; k++) { /* inputs k and k + 16 lie two lines apart */
+            size_t shift = k / 4 % 2 * 4, place = 4 * output + k % 4;
+            unsigned low = panel[line_place(unit, 4, b, k / 8) + place] >> shift & 15u;
+            unsigned high = panel[line_place(unit, 4, b, k / 8 + 2) + place] >> shift & 15u;
+            row[SCALE_BYTES + k] = (unsigned char)(low | high << 4);
+        }
+    }
+}
+
+void tn_panel_row(tn_dtype type, const void *panel, size_t output, size_t cols, void *row)
+{
+    size_t bits = tn_dtype_of(type)->bits;
+    (bits == 16 ? row_16 : bits == 8 ? row_8 : row_4)(panel, output, cols, row);
+}
+
 static void unpack_16(tn_dtype type, const unsigned char *panel, size_t output, size_t begin, size_t count,
                       tn_real *values)
 {

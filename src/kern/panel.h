@@ -45,6 +45,9 @@ bool tn_matrix_fits(const tn_matrix *w);
 /* Lays `count` <= 16 rows of `cols` inputs, which begin row_bytes apart, into one panel. */
 void tn_panel_pack(tn_dtype type, const void *rows, size_t row_bytes, size_t count, size_t cols, void *panel);
 
+/* The row of `cols` inputs from which output `output` < 16 of a panel was made, bit for bit. */
+void tn_panel_row(tn_dtype type, const void *panel, size_t output, size_t cols, void *row);
+
 /* Inputs begin .. begin+count-1 of one output; both are multiples of the type's block. Threads: any. */
 void tn_matrix_unpack(const tn_matrix *w, size_t row, size_t begin, size_t count, tn_real *values);
 

@@ -1,0 +1,324 @@
+/* tenebra quantize: a model directory again with smaller weights, packed as the products read them. */
+#include "app/app.h"
+
+#include "app/quantize_print.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "train/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const tn_usage usage = {
+    .command = "quantize",
+    .arguments = "[DIR]",
+    .summary = "Writes the model in DIR again with weights of another type, packed in the order in which the kernels read them,\n"
+               "and reports for each tensor what that lost. Norms and biases stay as they are. Where a tensor cannot have the type\n"
+               "that was asked for, it gets BF16, and the table says why. OUT/quantization.json keeps the report.",
+    .example = "  tenebra quantize qwen2-vl-7b -o qwen2-vl-7b-q4 --type IQ4_NL\n"
+               "  tenebra quantize qwen2-vl-7b -o mixed --type Q4_0 --vision BF16 --tensor '*.down_proj.weight=Q8_0'",
+};
+
+#define TYPES "Q8_0|Q4_0|IQ4_NL|BF16|F16|F32"
+
+enum { FILE_GB_MAX = 1000000 };
+
+typedef struct quantize_options {
+    const char *directory, *output, *type, *vision, *embeddings, *head, *order;
+    tn_option_list tensors;
+    double file_gb;
+    size_t threads;
+    bool force, json, all;
+} quantize_options;
+
+/* ------------------------------------------------------------- recipe -- */
+
+static void set_type(tn_dtype *type, const char *name)
+{
+    if (name != NULL)
+        tn_dtype_by_name(name, type); /* the options allow no other */
+}
+
+/* "PATTERN=TYPE"; the pattern is copied into `memory`. */
+static tenebra_code read_rule(const char *text, tn_recipe_rule *rule, char **memory, tenebra_error *error)
+{
+    const char *sign = strrchr(text, '=');
+    if (sign == NULL || sign == text || !tn_dtype_by_name(sign + 1, &rule->type) || !tn_recipe_takes(rule->type))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "--tensor", "'%s' is not PATTERN=TYPE with one of %s", text, TYPES);
+    size_t length = (size_t)(sign - text);
+    memcpy(*memory, text, length);
+    (*memory)[length] = '\0';
+    rule->pattern = *memory;
+    *memory += length + 1;
+    return TENEBRA_OK;
+}
+
+/* Rules and the memory of their patterns in one block, for free(). */
+static tenebra_code read_rules(const quantize_options *options, tn_recipe *recipe, void **block, tenebra_error *error)
+{
+    size_t count = options->tensors.count, bytes = count * sizeof(tn_recipe_rule) + 1;
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(options->tensors.items[i]) + 1;
+    tn_recipe_rule *rules = *block = calloc(1, bytes);
+    if (rules == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "--tensor", "no memory");
+    char *memory = (char *)(rules + count);
+    for (size_t i = 0; i < count; i++)
+        TN_TRY(read_rule(options->tensors.items[i], &rules[i], &memory, error));
+    recipe->rules = rules;
+    recipe->rule_count = count;
+    return TENEBRA_OK;
+}
+
+static tn_recipe recipe_of(const quantize_options *options)
+{
+    tn_dtype type = TN_F32;
+    set_type(&type, options->type);
+    tn_recipe recipe = tn_recipe_of(type, strcmp(options->order, "rows") == 0 ? TN_ROWS : TN_PANELS);
+    set_type(&recipe.vision, options->vision);
+    set_type(&recipe.embeddings, options->embeddings);
+    set_type(&recipe.head, options->head);
+    return recipe;
+}
+
+/* ---------------------------------------------------------- directories -- */
+
+static bool is_same(const char *a, const char *b)
+{
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+/* Whether only files are in the directory, and how many. */
+static bool holds_files(const char *path, size_t *count)
+{
+    DIR *list = opendir(path);
+    bool plain = list != NULL;
+    *count = 0;
+    for (const struct dirent *entry; plain && (entry = readdir(list)) != NULL;) {
+        struct stat info;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        plain = fstatat(dirfd(list), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(info.st_mode);
+        ++*count;
+    }
+    if (list != NULL)
+        closedir(list);
+    return plain;
+}
+
+/* Whether the result may stand at `output`: nothing is there, or an empty directory, or, to be replaced, a model. */
+static tenebra_code check_output(const quantize_options *options, tenebra_error *error)
+{
+    const char *output = options->output;
+    size_t count;
+    struct stat info;
+    if (!tn_path_is_directory(options->directory))
+        return tn_fail(error, TENEBRA_ERROR_IO, options->directory, "is not a model directory");
+    if (is_same(options->directory, output))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is the model itself; name another directory with -o");
+    if (lstat(output, &info) != 0)
+        return TENEBRA_OK;
+    if (!holds_files(output, &count))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists, and is not a directory of files alone");
+    if (count == 0)
+        return TENEBRA_OK;
+    if (!options->force)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists; --force replaces it");
+    char *config = tn_path_join(output, "config.json");
+    bool model = config != NULL && tn_path_is_file(config);
+    free(config);
+    return model ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is not a model directory; --force replaces no other");
+}
+
+/* Configuration, tokenizer, templates and texts, but no weights and nothing that describes them. */
+static bool is_companion(const char *name)
+{
+    static const char *const ends[] = { ".json", ".txt", ".jinja", ".model", ".md" };
+    size_t length = strlen(name), tail = strlen(".index.json");
+    if (strcmp(name, "quantization.json") == 0 || (length >= tail && strcmp(name + length - tail, ".index.json") == 0))
+        return false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        tail = strlen(ends[i]);
+        if (length > tail && strcmp(name + length - tail, ends[i]) == 0)
+            return true;
+    }
+    return strcmp(name, "LICENSE") == 0 || strcmp(name, "NOTICE") == 0;
+}
+
+static tenebra_code copy_companions(const char *directory, const char *output, tenebra_error *error)
+{
+    DIR *list = opendir(directory);
+    if (list == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be read: %s", strerror(errno));
+    tenebra_code code = TENEBRA_OK;
+    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(list)) != NULL;) {
+        if (!is_companion(entry->d_name))
+            continue;
+        bool copied;
+        char *from = tn_path_join(directory, entry->d_name), *to = tn_path_join(output, entry->d_name);
+        code = from != NULL && to != NULL ? tn_files_copy(from, to, &copied, error)
+                                          : tn_fail(error, TENEBRA_ERROR_MEMORY, entry->d_name, "no memory for a path");
+        free(from);
+        free(to);
+    }
+    closedir(list);
+    return code;
+}
+
+static tenebra_code save_report(const tn_quantize_report *report, const char *output, tenebra_error *error)
+{
+    json_t *json = tn_quantize_report_json(report);
+    char *text = json != NULL ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
+    char *path = tn_path_join(output, "quantization.json");
+    tenebra_code code = text != NULL && path != NULL ? tn_files_replace(path, text, strlen(text), error)
+                                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, output, "no memory for a report");
+    free(path);
+    free(text);
+    json_decref(json);
+    return code;
+}
+
+/* The complete directory takes its place. */
+static tenebra_code put_in_place(const char *partial, const quantize_options *options, tenebra_error *error)
+{
+    TN_TRY(tn_files_sync_directory(partial, error));
+    TN_TRY(check_output(options, error)); /* what stands there now */
+    TN_TRY(tn_files_remove_directory(options->output, error));
+    if (rename(partial, options->output) != 0)
+        return tn_fail(error, TENEBRA_ERROR_IO, options->output, "cannot be put in place: %s", strerror(errno));
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- running -- */
+
+typedef struct progress {
+    double start;
+} progress;
+
+static bool show_progress(void *user, size_t done, size_t total)
+{
+    const progress *state = user;
+    tn_app_progress("converting MB", done >> 20, total >> 20, state->start);
+    return !tn_app_interrupted();
+}
+
+static tenebra_code fill_directory(const quantize_options *options, const tn_recipe *recipe, const char *partial,
+                                   tn_quantize_report *report, tenebra_error *error)
+{
+    progress state = { tn_clock_ms() };
+    tn_quantize_options quantize = { .recipe = *recipe, .file_bytes = (size_t)(options->file_gb * 1e9),
+                                     .progress = show_progress, .user = &state };
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    quantize.pool = tn_pool_open(options->threads > 0 ? options->threads : tn_cpu_count(), &problem);
+    if (quantize.pool == NULL)
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    tenebra_code code = tn_quantize_weights(options->directory, partial, &quantize, report, error);
+    tn_pool_close(quantize.pool);
+    if (code == TENEBRA_OK)
+        code = copy_companions(options->directory, partial, error);
+    if (code == TENEBRA_OK)
+        code = save_report(report, partial, error);
+    return code;
+}
+
+/* Beside the output under a name of this process, so that nothing half-made ever stands at `output`. */
+static tenebra_code quantize(const quantize_options *options, const tn_recipe *recipe, tn_quantize_report *report,
+                             tenebra_error *error)
+{
+    char name[32];
+    tenebra_error ignored;
+    TN_TRY(check_output(options, error));
+    snprintf(name, sizeof name, ".partial-%ld", (long)getpid());
+    char *partial = tn_files_join(options->output, name);
+    if (partial == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, options->output, "no memory for a path");
+    tenebra_code code = TENEBRA_OK;
+    if (mkdir(partial, 0777) != 0) {
+        code = tn_fail(error, TENEBRA_ERROR_IO, partial, "cannot be made: %s", strerror(errno));
+    } else {
+        code = fill_directory(options, recipe, partial, report, error);
+        if (code == TENEBRA_OK)
+            code = put_in_place(partial, options, error);
+        if (code != TENEBRA_OK)
+            tn_files_remove_directory(partial, &ignored);
+    }
+    free(partial);
+    return code;
+}
+
+static int run_quantize(quantize_options *options, char *output)
+{
+    tenebra_error error = { 0 };
+    tn_quantize_report report = { 0 };
+    tn_recipe recipe = recipe_of(options);
+    void *rules = NULL;
+    for (size_t length = strlen(output); length > 1 && output[length - 1] == '/'; length--)
+        output[length - 1] = '\0';
+    options->output = output;
+    tn_app_catch_interrupts();
+    tenebra_code code = read_rules(options, &recipe, &rules, &error);
+    if (code == TENEBRA_OK)
+        code = quantize(options, &recipe, &report, &error);
+    if (code == TENEBRA_OK && options->json)
+        tn_quantize_print_json(&report, output);
+    else if (code == TENEBRA_OK)
+        tn_quantize_print(&report, output, options->all);
+    tn_quantize_report_free(&report);
+    free(rules);
+    return code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
+}
+
+static int check_usage(const quantize_options *options)
+{
+    const char *missing = options->directory == NULL ? "name a model directory"
+                          : options->output == NULL  ? "name the directory to write with -o"
+                          : options->output[0] == '\0' ? "-o must not be empty"
+                          : options->type == NULL    ? "choose a type with --type " TYPES
+                                                     : NULL;
+    if (missing == NULL)
+        return TN_EXIT_OK;
+    fprintf(stderr, "tenebra quantize: %s\n", missing);
+    return TN_EXIT_USAGE;
+}
+
+int tn_cmd_quantize(int argc, char **argv)
+{
+    quantize_options options = { .order = "panels" };
+    const tn_option table[] = {
+        { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to read", 0, 0, NULL },
+        { 'o', "output", TN_OPTION_TEXT, &options.output, "OUT", "directory to write", 0, 0, NULL },
+        { 0, "type", TN_OPTION_TEXT, &options.type, TYPES, "type of the decoder's matrices", 0, 0, NULL },
+        { 0, "vision", TN_OPTION_TEXT, &options.vision, TYPES, "of the vision tower (Q8_0, or the plain type)", 0, 0, NULL },
+        { 0, "embeddings", TN_OPTION_TEXT, &options.embeddings, TYPES, "of the token embeddings (as --vision)", 0, 0, NULL },
+        { 0, "head", TN_OPTION_TEXT, &options.head, TYPES, "of a head that is not tied to them (as --vision)", 0, 0, NULL },
+        { 0, "tensor", TN_OPTION_LIST, &options.tensors, "PATTERN=TYPE", "of matrices so named, * and ? allowed; the last one that fits counts", 0,
+          0, NULL },
+        { 0, "order", TN_OPTION_TEXT, &options.order, "panels|rows", "as the kernels read, or row by row (panels)", 0, 0, NULL },
+        { 0, "file-gb", TN_OPTION_NUMBER, &options.file_gb, "N", "cut the weights into files of N GB (one file)", 0, FILE_GB_MAX, NULL },
+        { 'f', "force", TN_OPTION_FLAG, &options.force, "", "replace the model in OUT", 0, 0, NULL },
+        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (all processors)", 0, 1024, NULL },
+        { 'a', "all", TN_OPTION_FLAG, &options.all, "", "a line for each tensor, not one for those of all layers", 0, 0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &options.json, "", "the report as JSON on stdout", 0, 0, NULL },
+        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
+    };
+    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    if (first >= 0 && first < argc && options.directory == NULL)
+        options.directory = argv[first++];
+    if (first >= 0 && first < argc) {
+        fprintf(stderr, "tenebra quantize: '%s' is one argument too many\n", argv[first]);
+        exit_code = TN_EXIT_USAGE;
+    } else if (first >= 0 && (exit_code = check_usage(&options)) == TN_EXIT_OK) {
+        char *output = strdup(options.output);
+        exit_code = output != NULL ? run_quantize(&options, output) : TN_EXIT_FAILED;
+        free(output);
+    }
+    free(options.tensors.items);
+    return exit_code;
+}

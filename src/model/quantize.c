@@ -1,0 +1,342 @@
+#include "model/quantize.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "model/model.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char INDEX[] = "model.safetensors.index.json";
+
+enum { FILE_NAME = 64 };
+
+/* One tensor of the new files. */
+typedef struct planned {
+    const tn_stored *stored;
+    tn_quantized tensor;
+    size_t group;  /* panels come first, then plain types, then rows of blocks: all aligned that can be */
+    size_t number; /* of its layer or block */
+    size_t place;  /* in the backbone's table */
+    size_t file;
+} planned;
+
+typedef struct quantizer {
+    const tn_quantize_options *options;
+    const char *output;
+    const tn_backbone *backbone;
+    tn_model_config config;
+    tn_store *store;
+    planned *list;
+    size_t count, files, done;
+    tenebra_error misfit; /* the first one */
+} quantizer;
+
+/* ------------------------------------------------------------- planning -- */
+
+static void note_misfit(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
+{
+    quantizer *q = user;
+    (void)stored, (void)rows, (void)cols;
+    if (match != TN_MATCHED && q->misfit.code == TENEBRA_OK)
+        tn_fail(&q->misfit, TENEBRA_ERROR_MISMATCH, name, "tensor does not fit the model; 'tenebra inspect' lists all that do not");
+}
+
+static tenebra_code open_model(quantizer *q, const char *directory, tenebra_error *error)
+{
+    tenebra_error problem = { .code = TENEBRA_ERROR_IO };
+    size_t mismatches = 0;
+    TN_TRY(tn_model_read_config(directory, &q->backbone, &q->config, error));
+    q->store = tn_store_open(directory, &problem);
+    if (q->store == NULL)
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_model_match(q->backbone, &q->config, q->store, NULL, note_misfit, q, &mismatches, error));
+    if (mismatches > 0)
+        return tn_fail(error, q->misfit.code, q->misfit.where, "%s", q->misfit.sentence);
+    q->list = calloc(tn_store_count(q->store) + 1, sizeof *q->list);
+    if (q->list == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a list of tensors");
+    return TENEBRA_OK;
+}
+
+static void plan_tensor(quantizer *q, const tn_tensor_row *row, size_t number, const char *name, const tn_stored *stored)
+{
+    planned *item = &q->list[q->count++];
+    tn_quantized *tensor = &item->tensor;
+    const tn_matrix from = tn_form_matrix(&stored->form, stored->data);
+    snprintf(tensor->name, sizeof tensor->name, "%s", stored->name);
+    tensor->from = tensor->form = stored->form;
+    tensor->from_bytes = tensor->bytes = stored->bytes;
+    tensor->matrix = row->matrix;
+    item->stored = stored;
+    item->number = number + (row->scope == TN_SCOPE_MODEL ? 0 : row->scope == TN_SCOPE_LAYER ? 1 : 1 + q->config.decoder.num_hidden_layers);
+    item->place = (size_t)(row - q->backbone->tensors);
+    item->group = 1;
+    if (!row->matrix)
+        return;
+    tensor->note = tn_recipe_apply(&q->options->recipe, row, name, from.rows, from.cols, &tensor->form);
+    const tn_matrix to = tn_form_matrix(&tensor->form, NULL);
+    tensor->bytes = tn_matrix_bytes(&to);
+    item->group = to.order == TN_PANELS ? 0 : tn_form_is_packed(&tensor->form) ? 2 : 1;
+}
+
+static int compare_sizes(size_t a, size_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Layer by layer, as they are read. */
+static int compare_places(const void *a, const void *b)
+{
+    const planned *left = a, *right = b;
+    int order = compare_sizes(left->group, right->group);
+    if (order == 0)
+        order = compare_sizes(left->number, right->number);
+    return order != 0 ? order : compare_sizes(left->place, right->place);
+}
+
+static tenebra_code check_rules(const quantizer *q, size_t *uses, tenebra_error *error)
+{
+    for (size_t i = 0; i < q->options->recipe.rule_count; i++)
+        if (uses[i] == 0)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, q->options->recipe.rules[i].pattern,
+                           "fits no matrix of the model; 'tenebra inspect --all' lists their names");
+    return TENEBRA_OK;
+}
+
+static void count_uses(const tn_recipe *recipe, const char *name, size_t *uses)
+{
+    for (size_t i = 0; i < recipe->rule_count; i++)
+        uses[i] += fnmatch(recipe->rules[i].pattern, name, 0) == 0;
+}
+
+/* All tensors with their new forms, in the order of the files. */
+static tenebra_code plan_tensors(quantizer *q, tenebra_error *error)
+{
+    size_t *uses = calloc(q->options->recipe.rule_count + 1, sizeof *uses);
+    if (uses == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "rules", "no memory");
+    for (const tn_tensor_row *row = q->backbone->tensors; row->name != NULL; row++) {
+        size_t numbers = row->scope == TN_SCOPE_LAYER   ? q->config.decoder.num_hidden_layers
+                         : row->scope == TN_SCOPE_BLOCK ? q->config.vision.depth
+                                                        : 1;
+        for (size_t number = 0; number < numbers; number++) {
+            char name[TN_STORED_NAME_MAX + 1];
+            tn_tensor_name(row, number, name, sizeof name);
+            const tn_stored *stored = tn_model_stored(q->backbone, q->store, name);
+            if (stored == NULL)
+                continue;
+            plan_tensor(q, row, number, name, stored);
+            if (row->matrix)
+                count_uses(&q->options->recipe, name, uses);
+        }
+    }
+    tenebra_code code = check_rules(q, uses, error);
+    free(uses);
+    qsort(q->list, q->count, sizeof *q->list, compare_places);
+    return code;
+}
+
+/* Fills one file after the other. */
+static void plan_files(quantizer *q)
+{
+    size_t used = 0;
+    q->files = 1;
+    for (size_t i = 0; i < q->count; i++) {
+        size_t bytes = q->list[i].tensor.bytes;
+        if (q->options->file_bytes > 0 && used > 0 && bytes > q->options->file_bytes - tn_min(used, q->options->file_bytes)) {
+            q->files++;
+            used = 0;
+        }
+        used += bytes;
+        q->list[i].file = q->files - 1;
+    }
+}
+
+/* -------------------------------------------------------------- writing -- */
+
+static void file_name(const quantizer *q, size_t file, char name[FILE_NAME])
+{
+    if (q->files == 1)
+        snprintf(name, FILE_NAME, "model.safetensors");
+    else
+        snprintf(name, FILE_NAME, "model-%05zu-of-%05zu.safetensors", file + 1, q->files);
+}
+
+static bool advance(void *user, size_t bytes)
+{
+    quantizer *q = user;
+    q->done += bytes;
+    return q->options->progress == NULL || q->options->progress(q->options->user, q->done, tn_store_bytes(q->store));
+}
+
+static tenebra_code write_tensors(quantizer *q, size_t file, tn_writer *writer, tenebra_error *error)
+{
+    TN_TRY(tn_writer_metadata(writer, "format", "pt", error));
+    for (size_t i = 0; i < q->count; i++)
+        if (q->list[i].file == file)
+            TN_TRY(tn_writer_declare_weight(writer, q->list[i].tensor.name, &q->list[i].tensor.form, error));
+    for (size_t i = 0; i < q->count; i++) {
+        planned *item = &q->list[i];
+        if (item->file == file)
+            TN_TRY(tn_convert(item->stored, &item->tensor.form, writer, q->options->pool, advance, q, &item->tensor.conversion,
+                              error));
+    }
+    return tn_writer_finish(writer, error);
+}
+
+static tenebra_code write_file(quantizer *q, size_t file, tenebra_error *error)
+{
+    char name[FILE_NAME];
+    file_name(q, file, name);
+    char *path = tn_path_join(q->output, name);
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    tn_writer *writer = tn_writer_open(path, &problem);
+    tenebra_code code = writer != NULL ? write_tensors(q, file, writer, error)
+                                       : tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    tn_writer_close(writer);
+    free(path);
+    return code;
+}
+
+static json_t *index_json(const quantizer *q)
+{
+    json_t *map = json_object();
+    size_t total = 0;
+    for (size_t i = 0; i < q->count; i++) {
+        char name[FILE_NAME];
+        file_name(q, q->list[i].file, name);
+        total += q->list[i].tensor.bytes;
+        if (json_object_set_new(map, q->list[i].tensor.name, json_string(name)) != 0) {
+            json_decref(map);
+            return NULL;
+        }
+    }
+    return json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
+}
+
+static tenebra_code write_index(const quantizer *q, tenebra_error *error)
+{
+    char *path = tn_path_join(q->output, INDEX);
+    json_t *index = index_json(q);
+    tenebra_code code = TENEBRA_OK;
+    if (path == NULL || index == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, INDEX, "no memory");
+    else if (json_dump_file(index, path, JSON_INDENT(2) | JSON_SORT_KEYS) != 0)
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written");
+    json_decref(index);
+    free(path);
+    return code;
+}
+
+/* The writers take the file away that they could not finish. */
+static void remove_weights(const quantizer *q, size_t files)
+{
+    for (size_t file = 0; file <= files; file++) {
+        char name[FILE_NAME];
+        file_name(q, file, name);
+        char *path = tn_path_join(q->output, file < files ? name : INDEX);
+        if (path != NULL)
+            unlink(path);
+        free(path);
+    }
+}
+
+static tenebra_code write_all(quantizer *q, tenebra_error *error)
+{
+    tenebra_code code = TENEBRA_OK;
+    size_t written = 0;
+    for (; written < q->files && code == TENEBRA_OK; written += code == TENEBRA_OK)
+        code = write_file(q, written, error);
+    if (code == TENEBRA_OK && q->files > 1)
+        code = write_index(q, error);
+    if (code != TENEBRA_OK)
+        remove_weights(q, written);
+    return code;
+}
+
+/* --------------------------------------------------------------- report -- */
+
+static tenebra_code fill_report(const quantizer *q, tn_quantize_report *report, tenebra_error *error)
+{
+    double errors = 0, squares = 0;
+    report->tensors = calloc(q->count + 1, sizeof *report->tensors);
+    if (report->tensors == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory");
+    report->count = q->count;
+    report->files = q->files;
+    for (size_t i = 0; i < q->count; i++) {
+        const tn_quantized *tensor = &q->list[i].tensor;
+        report->tensors[i] = *tensor;
+        report->elements += tensor->form.elements;
+        report->from_bytes += tensor->from_bytes;
+        report->bytes += tensor->bytes;
+        if (!tensor->matrix)
+            continue;
+        errors += tensor->conversion.errors;
+        squares += tensor->conversion.squares;
+        report->twice += tensor->from.type != tensor->form.type && tn_dtype_of(tensor->from.type)->block > 1 &&
+                         tn_dtype_of(tensor->form.type)->block > 1;
+    }
+    report->relative_rms = errors > 0 ? sqrt(errors / squares) : 0;
+    return TENEBRA_OK;
+}
+
+void tn_quantize_report_free(tn_quantize_report *report)
+{
+    free(report->tensors);
+    memset(report, 0, sizeof *report);
+}
+
+static json_t *tensor_json(const tn_quantized *tensor)
+{
+    json_t *shape = json_array();
+    for (size_t i = 0; i < tensor->form.rank; i++)
+        json_array_append_new(shape, json_integer((json_int_t)tensor->form.shape[i]));
+    return json_pack("{s:s, s:o, s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:s*}", "name", tensor->name, "shape", shape, "from",
+                     tn_dtype_of(tensor->from.type)->name, "type", tn_dtype_of(tensor->form.type)->name, "order",
+                     tn_order_name(tensor->form.order), "bytes", (json_int_t)tensor->bytes, "bits_per_weight",
+                     8 * (double)tensor->bytes / (double)tn_max(tensor->form.elements, 1), "relative_rms_error",
+                     tensor->conversion.relative_rms, "largest_error", tensor->conversion.largest, "cosine",
+                     tensor->conversion.cosine, "note", tensor->note);
+}
+
+json_t *tn_quantize_report_json(const tn_quantize_report *report)
+{
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < report->count; i++)
+        if (json_array_append_new(tensors, tensor_json(&report->tensors[i])) != 0) {
+            json_decref(tensors);
+            return NULL;
+        }
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:o}", "parameters", (json_int_t)report->elements, "bytes",
+                     (json_int_t)report->bytes, "from_bytes", (json_int_t)report->from_bytes, "bits_per_weight",
+                     8 * (double)report->bytes / (double)tn_max(report->elements, 1), "relative_rms_error",
+                     report->relative_rms, "files", (json_int_t)report->files, "quantised_twice", (json_int_t)report->twice,
+                     "tensors", tensors);
+}
+
+tenebra_code tn_quantize_weights(const char *directory, const char *output, const tn_quantize_options *options,
+                                 tn_quantize_report *report, tenebra_error *error)
+{
+    quantizer q = { .options = options, .output = output };
+    memset(report, 0, sizeof *report);
+    tenebra_code code = open_model(&q, directory, error);
+    if (code == TENEBRA_OK)
+        code = plan_tensors(&q, error);
+    if (code == TENEBRA_OK) {
+        plan_files(&q);
+        code = write_all(&q, error);
+    }
+    if (code == TENEBRA_OK && (code = fill_report(&q, report, error)) != TENEBRA_OK)
+        remove_weights(&q, q.files);
+    tn_store_close(q.store);
+    free(q.list);
+    return code;
+}
