@@ -101,7 +101,7 @@ static inline tn_tensor input(gradient_case *c, size_t index)
 static inline tn_weight weight(gradient_case *c, size_t index)
 {
     parameter *p = &c->parameters[index];
-    return (tn_weight){ { TN_F64, p->rows, p->cols, p->values }, c->ops.tape ? p->grad : NULL, NULL };
+    return (tn_weight){ { TN_F64, p->rows, p->cols, p->values, TN_ROWS }, c->ops.tape ? p->grad : NULL, NULL };
 }
 
 static inline tn_vector vector(gradient_case *c, size_t index)
@@ -127,7 +127,7 @@ static inline tn_tensor project(gradient_case *c, tn_tensor y)
 {
     size_t n = y.rows * y.cols;
     assert_true(n <= COEFFICIENTS);
-    tn_weight w = { { TN_F64, 1, n, c->coefficients }, NULL, NULL };
+    tn_weight w = { { TN_F64, 1, n, c->coefficients, TN_ROWS }, NULL, NULL };
     return tn_op_linear(&c->ops, tn_op_reshape(&c->ops, y, 1, n), &w, NULL);
 }
 

@@ -52,7 +52,7 @@ static void rows_are_copied(void **state)
     for (size_t i = 0; i < V * C; i++)
         values[i] = (tn_real)i - 7;
     tn_dtype_of(TN_BF16)->pack(values, V * C, packed);
-    tn_weight table = { { TN_BF16, V, C, packed }, NULL, NULL };
+    tn_weight table = { { TN_BF16, V, C, packed, TN_ROWS }, NULL, NULL };
     tn_tensor rows = tn_op_gather(&f.ops, &table, ids, 4);
     works(&f);
     for (size_t i = 0; i < 4; i++)
