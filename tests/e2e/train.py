@@ -134,6 +134,26 @@ def check_accumulation(config, folder):
     assert abs(logs[0][0]["loss"] - logs[0][1]["loss"]) > 1e-4 * logs[0][0]["loss"], "the control cannot tell losses apart"
 
 
+def check_adapter(straight, data, folder):
+    """LoRA with dropout: a run that was killed ends as one that was not, and the adapter answers."""
+    changes = ["-m", straight / "model", "-d", f"hops:{data}", "--set", "method=coconut", "--set", "lora_rank=4",
+               "--set", "lora_dropout=0.2", "--set", "num_epochs=2", "--set", "epochs_per_stage=1", "--set", "max_samples=16",
+               "--set", "batch_size=2", "--set", "gradient_accumulation_steps=2", "--set", "validate=false", "--set", "save_steps=1",
+               "--set", "latent_grad_full=true", "--set", "group_by_length=true"]
+    run("train", *changes, "-o", folder / "whole")
+    stopped = run("train", *changes, "-o", folder / "cut", "--set", "max_updates=3")
+    assert "written" in stopped.stderr
+    run("train", *changes, "-o", folder / "cut", "--resume")
+    weights = "adapter/adapter_model.safetensors"
+    assert digest(folder / "whole" / weights) == digest(folder / "cut" / weights), "other weights"
+    run("train", *changes, "-o", folder / "free", "--set", "lora_dropout=0")
+    assert digest(folder / "whole" / weights) != digest(folder / "free" / weights), "dropout changes nothing"
+    picture = next((data / "data" / "images").glob("*.png"))
+    answer = run("run", "-m", straight / "model", "--lora", folder / "whole" / "adapter", "--image", picture, "-p", "What?",
+                 "-n", 3, "--json").stdout
+    assert json.loads(answer), answer
+
+
 def check_mistakes(config, straight, data, folder):
     wrong = run("train", config, "-o", folder, "--set", "batch_sise=3", expect=2)
     assert "did you mean 'batch_size'" in wrong.stderr, wrong.stderr
@@ -164,6 +184,7 @@ def main():
         check_kills(config, root / "straight", root / "interrupted", 2, span, signal.SIGINT)
         check_difference(config, root / "straight", root / "other")
         check_accumulation(config, root)
+        check_adapter(root / "straight", root / "hops", root / "lora")
         check_mistakes(config, root / "straight", root / "hops", root / "none")
     print("train: all as expected")
 
