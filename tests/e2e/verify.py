@@ -59,12 +59,13 @@ def passes_with_every_kernel_set():
     names = run("bench", "--list-kernels").stdout.split()
     check("reference" in names, f"kernel sets: {names}")
     for name in names:
-        for folder, least in (("preprocess", 5), ("qwen2vl_tied", 150), ("qwen2vl_untied", 150), ("other_shape", 100)):
-            result = run("verify", "--json", GOLDEN / folder / "case.safetensors", environment={"TENEBRA_KERNELS": name})
+        for case, least in (("preprocess/case", 5), ("qwen2vl_tied/case", 150), ("qwen2vl_untied/case", 150),
+                            ("other_shape/case", 100), ("qwen2vl_untied/lora", 220)):
+            result = run("verify", "--json", "--strict", GOLDEN / f"{case}.safetensors", environment={"TENEBRA_KERNELS": name})
             report = json.loads(result.stdout)
             wrong = [row["name"] for row in report["rows"] if row["verdict"] != "ok"]
-            check(result.returncode == 0 and not wrong, f"{folder} with {name}: {wrong} {result.stderr}")
-            check(len(report["rows"]) >= least, f"{folder} with {name}: only {len(report['rows'])} quantities")
+            check((result.returncode == 0 or report["not_covered"]) and not wrong, f"{case} with {name}: {wrong} {result.stderr}")
+            check(len(report["rows"]) >= least, f"{case} with {name}: only {len(report['rows'])} quantities")
 
 
 def threads_change_nothing():
@@ -112,6 +113,83 @@ def changed_weights_are_noticed(work):
         check(result.returncode == 1 and "first divergence:" in result.stdout, f"a changed {name} passed")
 
 
+TRAINED = ["stage2.loss", "stage0.last_logits", "stage2.selected", "stage2.grad_norm", "seq.1.loss", "seq.2.grad_norm",
+           "seq.2.position_ids", "stage0.grad.model.layers.1.mlp.up_proj.lora_B.weight",
+           "stage2.after.model.layers.0.self_attn.v_proj.lora_A.weight", "seq.2.after.model.layers.2.mlp.down_proj.lora_A.weight"]
+
+
+def largest_at(path, name):
+    """The element of a F32 tensor with the largest gradient, so that no small one is looked at."""
+    header, body = load(path)
+    gradient = name.replace(".after.", ".grad.").replace("seq.2.", "stage2.")
+    begin, end = header[gradient]["data_offsets"]
+    values = struct.unpack(f"<{(end - begin) // 4}f", body[begin:end])
+    return max(range(len(values)), key=lambda i: abs(values[i]))
+
+
+def training_copy(work, number):
+    """The case of training steps with everything beside it, to be changed."""
+    source, folder = GOLDEN / "qwen2vl_untied", Path(work) / f"training-{number}"
+    for part in ("adapter", "model"):
+        (folder / part).mkdir(parents=True)
+        for file in (source / part).iterdir():
+            (folder / part / file.name).write_bytes(file.read_bytes())
+    for file in ("case.safetensors", "lora.safetensors"):
+        (folder / file).write_bytes((source / file).read_bytes())
+    return folder
+
+
+def changed_training_is_noticed(work):
+    folder = training_copy(work, 0)
+    case = folder / "lora.safetensors"
+    for name in TRAINED:
+        header, body = load(GOLDEN / "qwen2vl_untied/lora.safetensors")
+        # A weight moves by about 4e-5 in a step; gradients by more than a thousandth of the largest.
+        at, least = (largest_at(GOLDEN / "qwen2vl_untied/lora.safetensors", name), 4e-7) if ".after." in name or ".grad." in name \
+            else (0, 1e-2)
+        change(header, body, name, lambda old: old + (1 if isinstance(old, int) else max(least, 1e-3 * abs(old))), at)
+        save(case, header, body)
+        report = run("verify", "--json", case)
+        wrong = [row["name"] for row in json.loads(report.stdout)["rows"] if row["verdict"] != "ok"]
+        check(report.returncode == 1 and wrong == [name], f"{name} changed: exit {report.returncode}, failed {wrong}")
+
+
+def changed_adapters_are_noticed(work):
+    """A perturbed matrix, another scale, no adapter at all, another picture: gradients and weights must not agree."""
+    def perturb(folder):
+        path = folder / "adapter/adapter_model.safetensors"
+        header, body = load(path)
+        name = next(name for name in header if name.endswith("layers.1.self_attn.o_proj.lora_B.weight"))
+        for at in range(8):
+            change(header, body, name, lambda old: old + 0.01, at)
+        save(path, header, body)
+
+    def rescale(folder):
+        path = folder / "adapter/adapter_config.json"
+        config = json.loads(path.read_text())
+        config["lora_alpha"] = 16.1
+        path.write_text(json.dumps(config))
+
+    def remove(folder):
+        (folder / "adapter/adapter_config.json").unlink()
+
+    def repaint(folder):
+        header, body = load(folder / "case.safetensors")
+        for at in range(1000):
+            change(header, body, "pixel_values", lambda old: old + 0.5, at)
+        save(folder / "case.safetensors", header, body)
+
+    for number, how in enumerate((perturb, rescale, remove, repaint), 1):
+        folder = training_copy(work, number)
+        how(folder)
+        result = run("verify", "--json", folder / "lora.safetensors")
+        wrong = [row["name"] for row in json.loads(result.stdout)["rows"] if row["verdict"] != "ok"]
+        check(result.returncode == 1 and len(wrong) > 40, f"{how.__name__}: exit {result.returncode}, {len(wrong)} failed")
+    (folder / "case.safetensors").unlink()
+    result = run("verify", folder / "lora.safetensors")
+    check(result.returncode == 1 and "case.safetensors" in result.stdout + result.stderr, "a missing picture passed")
+
+
 def refusals(work):
     tied = GOLDEN / "qwen2vl_tied"
     result = run("verify", "-m", GOLDEN / "qwen2vl_untied/model", tied / "case.safetensors")
@@ -133,6 +211,8 @@ def main():
         threads_change_nothing()
         changed_expectations_are_noticed(work)
         changed_weights_are_noticed(work)
+        changed_training_is_noticed(work)
+        changed_adapters_are_noticed(work)
         refusals(work)
     return 1 if failures else 0
 
