@@ -12,7 +12,7 @@ enum { TN_BENCH_REPEATS = 100 };
 
 typedef struct tn_bench_options {
     const char *directory, *kernels, *image_size, *cache_type;
-    const char *shape, *output, *tokenizer, *type;
+    const char *shape, *output, *tokenizer, *type, *order;
     size_t threads, prompt, latents, picks, tokens, repeats;
     double seed;
     bool json, list_kernels, compare, costs;

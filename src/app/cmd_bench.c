@@ -43,10 +43,9 @@ static int write_model(const tn_bench_options *options)
         fprintf(stderr, "tenebra bench: --shape wants -o DIR to write to\n");
         return TN_EXIT_USAGE;
     }
-    if (!tn_dtype_by_name(options->type, &random.type)) {
-        fprintf(stderr, "tenebra bench: --type '%s' is not one of F32, F16, BF16\n", options->type);
-        return TN_EXIT_USAGE;
-    }
+    tn_dtype_by_name(options->type, &random.type); /* the options allow no other */
+    bool panels = options->order != NULL ? strcmp(options->order, "panels") == 0 : tn_dtype_of(random.type)->block > 1;
+    random.order = panels ? TN_PANELS : TN_ROWS;
     tn_app_catch_interrupts();
     if (tn_random_model_write(options->output, &random, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
@@ -330,7 +329,9 @@ int tn_cmd_bench(int argc, char **argv)
         { 0, "shape", TN_OPTION_TEXT, &options.shape, shapes, "write a random model of this shape", 0, 0, NULL },
         { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "where to write it", 0, 0, NULL },
         { 0, "tokenizer", TN_OPTION_TEXT, &options.tokenizer, "DIR", "copy the tokenizer of this directory into it", 0, 0, NULL },
-        { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16", "type of its weights (BF16)", 0, 0, NULL },
+        { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16|Q8_0|Q4_0|IQ4_NL", "type of its weights (BF16)", 0, 0, NULL },
+        { 0, "order", TN_OPTION_TEXT, &options.order, "panels|rows", "as kernels read them, or row by row (panels where quantised)", 0, 0,
+          NULL },
         { 's', "seed", TN_OPTION_NUMBER, &options.seed, "N", "seed of its weights (0)", 0, 9007199254740992.0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }

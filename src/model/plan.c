@@ -114,6 +114,7 @@ static tenebra_code plan_tensor(const tn_plan *plan, const tn_tensor_row *row, s
     const tn_model_config *sizes = &plan->sizes;
     memset(tensor, 0, sizeof *tensor);
     tn_tensor_name(row, number, tensor->name, sizeof tensor->name);
+    tensor->row = row;
     tensor->matrix = row->matrix;
     tensor->scale = !row->matrix && !ends_with(row->name, ".bias");
     tensor->inputs = size_of(plan, row->cols);

@@ -12,6 +12,7 @@ typedef struct tn_plan {
 
 typedef struct tn_planned {
     char name[256];
+    const tn_tensor_row *row; /* of the backbone's table */
     size_t rank, shape[5];
     size_t elements;
     size_t inputs; /* of one output                        */

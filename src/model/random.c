@@ -2,99 +2,77 @@
 
 #include "base/checked.h"
 #include "base/file.h"
-#include "base/rng.h"
-#include "model/plan.h"
+#include "model/noise.h"
+#include "model/recipe.h"
 #include "store/writer.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A block of noise serves all tensors, each from its own offset. Its length is prime, so that the rows of
- * a matrix start at different places of it and never repeat each other. */
-enum { NOISE = 1048573, PIECE = 1 << 14 };
-
-static const double BIAS_DEVIATION = 0.02, SCALE_DEVIATION = 0.05;
-
-typedef struct noise {
-    tn_real *values;       /* [2 * NOISE], the second half repeats the first */
-    unsigned char *packed; /* NOISE values in the type of the weights        */
-    tn_rng rng;            /* chooses the offsets                            */
-} noise;
-
-static void close_noise(noise *source)
-{
-    free(source->values);
-    free(source->packed);
-}
-
-static tenebra_code open_noise(noise *source, const tn_random_options *options, tenebra_error *error)
-{
-    source->values = malloc(2 * (size_t)NOISE * sizeof *source->values);
-    source->packed = malloc(tn_dtype_row_bytes(options->type, NOISE));
-    if (source->values == NULL || source->packed == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, options->shape, "no memory for a block of noise");
-    source->rng = tn_rng_seed(options->seed);
-    for (size_t i = 0; i < NOISE; i++)
-        source->values[i] = source->values[NOISE + i] = (tn_real)tn_rng_normal(&source->rng);
-    return TENEBRA_OK;
-}
-
-/* Fills the packed block with the noise of one tensor. `count` <= NOISE. */
-static void pack_noise(noise *source, const tn_random_options *options, const tn_planned *tensor, size_t count)
-{
-    const tn_dtype_traits *traits = tn_dtype_of(options->type);
-    double mean = 0, deviation = BIAS_DEVIATION;
-    if (tensor->matrix) {
-        deviation = 1 / sqrt((double)tensor->inputs);
-    } else if (tensor->scale) {
-        mean = 1;
-        deviation = SCALE_DEVIATION;
-    }
-    const tn_real *from = source->values + tn_rng_below(&source->rng, NOISE);
-    for (size_t begin = 0; begin < count; begin += PIECE) {
-        tn_real scaled[PIECE];
-        size_t size = tn_min(PIECE, count - begin);
-        for (size_t i = 0; i < size; i++)
-            scaled[i] = (tn_real)(mean + deviation * (double)from[begin + i]);
-        traits->pack(scaled, size, source->packed + tn_dtype_row_bytes(options->type, begin));
-    }
-}
-
 /* What writing one model needs. */
 typedef struct job {
     const tn_random_options *options;
     tn_writer *writer;
-    noise noise;
-    size_t total; /* bytes of weights */
+    tn_noise noise;
+    size_t total;    /* bytes of weights                       */
+    bool packed;     /* the tensors of this turn, or the others */
+    size_t elements; /* counted so far                          */
 } job;
 
+/* The form of a tensor: matrices by the usual recipe of the type, vectors in a plain type. */
+static tn_form form_of(const tn_random_options *options, const tn_planned *tensor)
+{
+    const tn_recipe recipe = tn_recipe_of(options->type, options->order);
+    bool blocks = tn_dtype_of(options->type)->block > 1;
+    tn_form form = { .is_weight = true, .type = blocks ? TN_F32 : options->type, .order = TN_ROWS, .rank = tensor->rank,
+                     .elements = tensor->elements };
+    memcpy(form.shape, tensor->shape, sizeof tensor->shape);
+    if (tensor->matrix)
+        tn_recipe_apply(&recipe, tensor->row, tensor->name, form.shape[0], tensor->inputs, &form);
+    return form;
+}
+
+/* Packed matrices come first, so that they are aligned. */
 static tenebra_code declare(void *user, const tn_planned *tensor, tenebra_error *error)
 {
     job *work = user;
-    return tn_writer_declare(work->writer, tensor->name, tn_store_type_of_weight(work->options->type),
-                             tensor->rank, tensor->shape, error);
+    const tn_form form = form_of(work->options, tensor);
+    return tn_form_is_packed(&form) == work->packed ? tn_writer_declare_weight(work->writer, tensor->name, &form, error)
+                                                    : TENEBRA_OK;
+}
+
+static tenebra_code put_bytes(void *user, const void *bytes, size_t size, tenebra_error *error)
+{
+    job *work = user;
+    const tn_random_options *options = work->options;
+    TN_TRY(tn_writer_write(work->writer, bytes, size, error));
+    size_t done = work->total - tn_writer_missing(work->writer);
+    if (options->progress != NULL && !options->progress(options->user, done, work->total))
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, options->shape, "writing was stopped");
+    return TENEBRA_OK;
 }
 
 static tenebra_code write_tensor(void *user, const tn_planned *tensor, tenebra_error *error)
 {
     job *work = user;
-    const tn_random_options *options = work->options;
-    pack_noise(&work->noise, options, tensor, tn_min(NOISE, tensor->elements));
-    for (size_t begin = 0; begin < tensor->elements; begin += NOISE) {
-        size_t count = tn_min(NOISE, tensor->elements - begin);
-        TN_TRY(tn_writer_write(work->writer, work->noise.packed, tn_dtype_row_bytes(options->type, count), error));
-        size_t done = work->total - tn_writer_missing(work->writer);
-        if (options->progress != NULL && !options->progress(options->user, done, work->total))
-            return tn_fail(error, TENEBRA_ERROR_CANCELLED, options->shape, "writing was stopped");
-    }
-    return TENEBRA_OK;
+    const tn_form form = form_of(work->options, tensor);
+    return tn_form_is_packed(&form) == work->packed ? tn_noise_tensor(&work->noise, tensor, &form, put_bytes, work, error)
+                                                    : TENEBRA_OK;
+}
+
+/* All tensors, the packed ones first. */
+static tenebra_code each_tensor(const tn_plan *plan, tn_plan_fn *visit, job *work, tenebra_error *error)
+{
+    work->packed = true;
+    TN_TRY(tn_plan_each(plan, visit, work, error));
+    work->packed = false;
+    return tn_plan_each(plan, visit, work, error);
 }
 
 static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *options, const char *path,
@@ -104,25 +82,28 @@ static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *
     work.writer = tn_writer_open(path, error);
     if (work.writer == NULL)
         return TENEBRA_ERROR_IO;
-    tenebra_code code = open_noise(&work.noise, options, error);
+    tenebra_code code = tn_noise_open(&work.noise, options->seed, error);
     if (code == TENEBRA_OK)
         code = tn_writer_metadata(work.writer, "format", "pt", error); /* what HF loaders ask for */
     if (code == TENEBRA_OK)
-        code = tn_plan_each(plan, declare, &work, error);
+        code = each_tensor(plan, declare, &work, error);
     work.total = tn_writer_missing(work.writer);
     if (code == TENEBRA_OK)
-        code = tn_plan_each(plan, write_tensor, &work, error);
+        code = each_tensor(plan, write_tensor, &work, error);
     if (code == TENEBRA_OK)
         code = tn_writer_finish(work.writer, error);
-    close_noise(&work.noise);
+    tn_noise_close(&work.noise);
     tn_writer_close(work.writer);
     return code;
 }
 
-static tenebra_code add_elements(void *user, const tn_planned *tensor, tenebra_error *error)
+static tenebra_code add_size(void *user, const tn_planned *tensor, tenebra_error *error)
 {
-    size_t *total = user;
-    if (!tn_size_add(*total, tensor->elements, total) || *total > SIZE_MAX / sizeof(double))
+    job *work = user;
+    const tn_form form = form_of(work->options, tensor);
+    const tn_matrix matrix = tn_form_matrix(&form, NULL);
+    if (!tn_matrix_fits(&matrix) || !tn_size_add(work->elements, tensor->elements, &work->elements) ||
+        !tn_size_add(work->total, tn_matrix_bytes(&matrix), &work->total) || work->elements > SIZE_MAX / sizeof(double))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, tensor->name, "a model of this size does not exist");
     return TENEBRA_OK;
 }
@@ -132,13 +113,13 @@ tenebra_code tn_random_model_size(const tn_random_options *options, size_t *byte
 {
     tn_plan plan;
     TN_TRY(tn_plan_open(&plan, options->shape, options->tokenizer, error));
-    size_t elements = 0;
-    tenebra_code code = tn_plan_each(&plan, add_elements, &elements, error);
+    job work = { .options = options };
+    tenebra_code code = tn_plan_each(&plan, add_size, &work, error);
     tn_plan_close(&plan);
     if (code == TENEBRA_OK && bytes != NULL)
-        *bytes = tn_dtype_row_bytes(options->type, elements);
+        *bytes = work.total;
     if (code == TENEBRA_OK && count != NULL)
-        *count = elements;
+        *count = work.elements;
     return code;
 }
 
@@ -190,7 +171,8 @@ static const char *torch_name(tn_dtype type)
     case TN_F16: return "float16";
     case TN_BF16: return "bfloat16";
     case TN_F64: return "float64";
-    default: return "float32";
+    case TN_F32: return "float32";
+    default: return "bfloat16"; /* that others would load it as, unpacked */
     }
 }
 

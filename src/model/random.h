@@ -7,7 +7,7 @@
 #ifndef TN_MODEL_RANDOM_H
 #define TN_MODEL_RANDOM_H
 
-#include "kern/dtype.h"
+#include "kern/panel.h"
 #include "base/status.h"
 
 typedef struct tn_shape {
@@ -25,7 +25,8 @@ typedef struct tn_random_options {
                              * Token ids of the configuration are then looked up in it, and the
                              * vocabulary grows where it is smaller than the tokenizer's.       */
     uint64_t seed;
-    tn_dtype type;          /* of the weights */
+    tn_dtype type;          /* of the weights; with quantised ones, by the usual recipe (model/recipe.h) */
+    tn_order order;         /* of matrices whose type has panels                                */
     bool (*progress)(void *user, size_t done, size_t total); /* bytes; false stops; may be NULL */
     void *user;
 } tn_random_options;

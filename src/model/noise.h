@@ -1,0 +1,38 @@
+/* Random weights in any form, faster than a disk takes them. Internal to model/random. */
+#ifndef TN_MODEL_NOISE_H
+#define TN_MODEL_NOISE_H
+
+#include "base/rng.h"
+#include "model/plan.h"
+#include "store/form.h"
+
+enum { TN_NOISE_STREAMS = 8 };
+
+/* Packed noise of one type, order and deviation, as units of 1024 values: a whole number of them in either order. */
+typedef struct tn_noise_stream {
+    tn_dtype type;
+    tn_order order;
+    size_t inputs;        /* of the matrices that it is for; 0: none yet */
+    unsigned char *bytes;
+} tn_noise_stream;
+
+typedef struct tn_noise {
+    tn_real *values;       /* normal numbers, twice in a row, so that a run may begin anywhere */
+    unsigned char *packed; /* those of one plain tensor                                        */
+    tn_noise_stream streams[TN_NOISE_STREAMS];
+    size_t next;           /* stream to be replaced */
+    tn_rng rng;            /* chooses where a tensor begins */
+} tn_noise;
+
+/* Takes the next bytes of a tensor. */
+typedef tenebra_code tn_noise_fn(void *user, const void *bytes, size_t size, tenebra_error *error);
+
+/* Errors: MEMORY. Close it also after a failure. */
+tenebra_code tn_noise_open(tn_noise *noise, uint64_t seed, tenebra_error *error);
+void tn_noise_close(tn_noise *noise);
+
+/* Hands the weights of one tensor to `put`: a matrix of variance 1 / inputs, or a vector. Errors: MEMORY, those of put. */
+tenebra_code tn_noise_tensor(tn_noise *noise, const tn_planned *tensor, const tn_form *form, tn_noise_fn *put, void *user,
+                             tenebra_error *error);
+
+#endif
