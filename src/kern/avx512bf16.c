@@ -3,16 +3,13 @@
  *
  * The order of a sum: pairs of inputs in rising order; of a pair the odd input first, then the even one, each product
  * added with one rounding and denormals taken for 0 (Intel 64 and IA-32 Architectures SDM, VDPBF16PS). */
-#include "kern/avx512_vec.h"
-#include "kern/sets.h"
-#include "kern/vector_tile.h"
+#include "kern/avx512bf16.h"
 
 #include "base/checked.h"
 
 #include <string.h>
 
-enum { ROWS = 6, VECTORS = 4, SLAB = 32, UNIT_BYTES = TN_UNIT * TN_PANEL * 2, UNIT_LINES = TN_UNIT / 2,
-       STREAM_AHEAD = 6144 };
+enum { UNIT_LINES = TN_UNIT / 2, STREAM_AHEAD = 6144 };
 
 /* x as BF16 [m, units * 64], filled up with zeros. */
 static void bf16_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, void *input)
@@ -35,14 +32,14 @@ TN_INLINE void tile_of(size_t rows, size_t vectors, const tn_tile *tile)
 {
     const size_t stride = tile->all_units * TN_UNIT * 2, ahead = tile->stream ? STREAM_AHEAD : 0;
     const unsigned char *x = (const unsigned char *)tile->input + tile->row * stride + tile->unit * TN_UNIT * 2;
-    const unsigned char *lines[VECTORS];
-    vec sums[ROWS * VECTORS];
+    const unsigned char *lines[TN_BF16_PANELS];
+    vec sums[TN_BF16_ROWS * TN_BF16_PANELS];
     TN_UNROLL
     for (size_t v = 0; v < vectors; v++)
         lines[v] = panel_of(tile, v);
     sums_begin(rows, vectors, tile, sums);
     for (size_t line = 0; line < tile->units * UNIT_LINES; line++) {
-        __m512i weights[VECTORS];
+        __m512i weights[TN_BF16_PANELS];
         TN_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             weights[v] = _mm512_loadu_si512((const void *)(lines[v] + line * TN_LINE));
@@ -61,45 +58,17 @@ TN_INLINE void tile_of(size_t rows, size_t vectors, const tn_tile *tile)
     sums_finish(rows, vectors, tile, sums);
 }
 
-static void tile_run(const tn_tile *tile)
+void tn_avx512bf16_tile(const tn_tile *tile)
 {
 #define CASE(R)                          \
     case R:                              \
         if (tile->outputs <= TN_PANEL)   \
             tile_of(R, 1, tile);         \
         else                             \
-            tile_of(R, VECTORS, tile);   \
+            tile_of(R, TN_BF16_PANELS, tile);   \
         break;
     switch (tile->rows) { CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) }
 #undef CASE
-}
-
-/* lines[n][p] -> lines[p][n] for 16 x 16 pairs. */
-static inline void transpose(__m512i lines[16])
-{
-    __m512i t[16];
-    TN_UNROLL
-    for (size_t i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(lines[i], lines[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(lines[i], lines[i + 1]);
-    }
-    TN_UNROLL
-    for (size_t i = 0; i < 16; i += 4)
-        for (size_t j = 0; j < 2; j++) {
-            lines[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
-            lines[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
-        }
-    TN_UNROLL
-    for (size_t i = 0; i < 4; i++)
-        for (size_t j = 0; j < 2; j++) {
-            t[8 * j + i] = _mm512_shuffle_i32x4(lines[8 * j + i], lines[8 * j + i + 4], 0x88);
-            t[8 * j + i + 4] = _mm512_shuffle_i32x4(lines[8 * j + i], lines[8 * j + i + 4], 0xDD);
-        }
-    TN_UNROLL
-    for (size_t i = 0; i < 8; i++) {
-        lines[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        lines[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xDD);
-    }
 }
 
 /* Rows as a panel: 32 inputs of 16 outputs at a time. What is not whole goes the slow way. */
@@ -116,16 +85,18 @@ static void relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, u
         TN_UNROLL
         for (size_t n = 0; n < 16; n++)
             lines[n] = _mm512_loadu_si512((const void *)(from + n * row_bytes));
-        transpose(lines);
+        tn_transpose_pairs(lines);
         TN_UNROLL
         for (size_t p = 0; p < 16; p++)
             _mm512_storeu_si512((void *)(to + p * TN_LINE), lines[p]);
     }
 }
 
-static const tn_tiling tiling = { .direct = tile_run, .relaid = tile_run, .relay = relay, .relaid_bytes = UNIT_BYTES,
-                                  .rows = ROWS, .panels = VECTORS, .slab = SLAB };
+static const tn_tiling tiling = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile, .relay = relay,
+                                  .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS, .panels = TN_BF16_PANELS,
+                                  .slab = TN_BF16_SLAB };
 
+/* The tilings of the gradients take as much. */
 size_t tn_avx512bf16_linear_scratch(const tn_matrix *w, size_t m)
 {
     return tn_max(tn_tiling_scratch(&tiling), tn_avx512vnni_linear_scratch(w, m));
@@ -149,7 +120,7 @@ void tn_avx512bf16_linear(const tn_matrix *w, size_t begin, size_t end, const fl
                           const void *input, size_t m, float *y, size_t ldy, float *scratch)
 {
     if (w->type == TN_BF16)
-        tn_tiling_run(&tiling, w, begin, end, x, ldx, input, m, y, ldy, scratch);
+        tn_tiling_run(&tiling, w, begin, end, x, ldx, input, m, false, y, ldy, scratch);
     else
         tn_avx512vnni_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
 }
@@ -163,5 +134,6 @@ const tn_kernels tn_avx512bf16_kernels = {
     .linear = tn_avx512bf16_linear,
     .linear_dx = tn_avx512_linear_dx,
     .linear_dw = tn_avx512_linear_dw,
+    .narrow = &tn_avx512bf16_narrow,
     TN_VECTOR_ENTRIES(avx512),
 };

@@ -103,7 +103,7 @@ void tn_avx512vnni_linear(const tn_matrix *w, size_t begin, size_t end, const fl
 {
     const tn_tiling *tiling = tn_avx512vnni_codes_tiling(w->type);
     if (tiling != NULL)
-        tn_tiling_run(tiling, w, begin, end, x, ldx, input, m, y, ldy, scratch);
+        tn_tiling_run(tiling, w, begin, end, x, ldx, input, m, false, y, ldy, scratch);
     else
         tn_avx512_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
 }

@@ -15,14 +15,14 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${kern}/avx512.c PROPERTIES COMPILE_OPTIONS
     "${kern_avx512}")
   set_source_files_properties(${kern}/avx512vnni.c PROPERTIES COMPILE_OPTIONS "${kern_avx512};-mavx512vnni")
-  set_source_files_properties(${kern}/avx512bf16.c PROPERTIES COMPILE_OPTIONS "${kern_avx512};-mavx512bf16")
+  set_source_files_properties(${kern}/avx512bf16.c ${kern}/avx512bf16_back.c PROPERTIES COMPILE_OPTIONS "${kern_avx512};-mavx512bf16")
   list(APPEND kern_left_out portable.c arm64.c neon.c blas_portable.c blas_arm64.c)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   set(kern_platform arm64)
-  list(APPEND kern_left_out portable.c x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c blas_portable.c blas_x86.c)
+  list(APPEND kern_left_out portable.c x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c avx512bf16_back.c blas_portable.c blas_x86.c)
 else()
   set(kern_platform portable)
-  list(APPEND kern_left_out x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c arm64.c neon.c blas_x86.c blas_arm64.c)
+  list(APPEND kern_left_out x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c avx512bf16_back.c arm64.c neon.c blas_x86.c blas_arm64.c)
 endif()
 
 # OpenBLAS, if asked for: the pthread build, told to use one thread. The serial build of 0.3.21 has no locks

@@ -11,6 +11,25 @@
 #include "base/status.h"
 #include "kern/panel.h"
 
+/* The gradients of one product with narrow weights, from copies of dy and x that are rounded to BF16 once for all
+ * chunks; sums stay F32. */
+typedef struct tn_backward {
+    const tn_matrix *w;
+    size_t m;
+    bool dx, dw;  /* which of the two are wanted  */
+    void *input;  /* the copies, 64-byte aligned  */
+} tn_backward;
+
+typedef struct tn_narrow {
+    size_t (*bytes)(const tn_backward *b); /* of `input` */
+    /* Copies rows begin .. end-1; begin is a multiple of TN_UNIT, and so is end, or it is m. */
+    void (*input)(const tn_backward *b, const tn_real *dy, size_t lddy, const tn_real *x, size_t ldx, size_t begin,
+                  size_t end);
+    /* As linear_dx and linear_dw of tn_kernels. */
+    void (*dx)(const tn_backward *b, size_t begin, size_t end, tn_real *dx, size_t lddx, tn_real *scratch);
+    void (*dw)(const tn_backward *b, size_t begin, size_t end, tn_real *dw, tn_real *scratch);
+} tn_narrow;
+
 typedef struct tn_kernels {
     const char *name;
 
@@ -42,6 +61,9 @@ typedef struct tn_kernels {
     /* dw[n, k] += sum_i dy[i, n] x[i, k]   for begin <= n < end; dw [n, k] dense, k inputs. */
     void (*linear_dw)(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy,
                       size_t lddy, const tn_real *x, size_t ldx, size_t m, tn_real *scratch);
+
+    /* The same two for BF16 and quantised weights, faster and rounded; NULL: there is none. */
+    const tn_narrow *narrow;
 
     /* sum_i a[i] b[i] */
     tn_real (*dot)(const tn_real *a, const tn_real *b, size_t n);

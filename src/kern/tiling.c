@@ -39,8 +39,8 @@ static void run_slab(const tn_tiling *tiling, const tn_matrix *w, size_t n, bool
     run_rows(tiling, tiling->relaid, false, tile, y);
 }
 
-void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x,
-                    size_t ldx, const void *input, size_t m, float *y, size_t ldy, float *scratch)
+void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx,
+                   const void *input, size_t m, bool adds, float *y, size_t ldy, float *scratch)
 {
     uintptr_t place = ((uintptr_t)scratch + TN_LINE - 1) / TN_LINE * TN_LINE;
     bool few = m <= tiling->rows, relaid = w->order == TN_ROWS || (tiling->widens && !few);
@@ -50,7 +50,7 @@ void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, si
     for (size_t n = begin; n < end; n += width * (few ? 1 : tn_pieces(end - begin, width)))
         for (tile.unit = 0; tile.unit < units; tile.unit += slab) {
             tile.units = tn_min(slab, units - tile.unit);
-            tile.first = tile.unit == 0;
+            tile.first = tile.unit == 0 && !adds;
             for (size_t at = n; at < tn_min(end, few ? n + width : end); at += width) {
                 tile.outputs = tn_min(width, end - at);
                 run_slab(tiling, w, at, relaid, &tile, y + at, (unsigned char *)place);

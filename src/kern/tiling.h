@@ -47,9 +47,9 @@ typedef struct tn_tiling {
 /* Reals of scratch, with room to align them. */
 size_t tn_tiling_scratch(const tn_tiling *tiling);
 
-/* An entry `linear` of a set. */
-void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x,
-                    size_t ldx, const void *input, size_t m, float *y, size_t ldy, float *scratch);
+/* An entry `linear` of a set; `adds`: to what y holds. */
+void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx,
+                   const void *input, size_t m, bool adds, float *y, size_t ldy, float *scratch);
 
 /* A relay for weights in rows: the panel that they would be. */
 void tn_relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);

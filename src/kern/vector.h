@@ -94,7 +94,7 @@ void TN_KERNEL(linear)(const tn_matrix *w, size_t begin, size_t end, const float
 {
     const tn_tiling *tiling = tiling_of(w);
     if (tiling != NULL)
-        tn_tiling_run(tiling, w, begin, end, x, ldx, input, m, y, ldy, scratch);
+        tn_tiling_run(tiling, w, begin, end, x, ldx, input, m, false, y, ldy, scratch);
     else
         linear_rows(w, begin, end, x, ldx, m, y, ldy, scratch);
 }

@@ -13,6 +13,7 @@ typedef struct linear_node {
 typedef struct linear_job {
     const tn_kernels *kernels;
     const linear_node *l;
+    tn_backward back;
     void *input; /* x in the form that the kernels read; NULL: as it is */
     tn_real *scratch;
     size_t slice;
@@ -80,6 +81,45 @@ static void linear_db_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
+/* ---------------------------------------------------- narrow gradients -- */
+
+static void narrow_input_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    const linear_node *l = job->l;
+    size_t begin = chunk * TN_UNIT;
+    (void)worker;
+    job->kernels->narrow->input(&job->back, l->y.grad, l->y.cols, l->x.data, l->x.cols, begin,
+                                tn_min(begin + TN_UNIT, l->x.rows));
+}
+
+static void narrow_dx_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    size_t begin = chunk * job->kernels->linear_chunk, end = begin + job->kernels->linear_chunk;
+    job->kernels->narrow->dx(&job->back, begin, tn_min(end, job->l->x.cols), job->l->x.grad, job->l->x.cols,
+                             job->scratch + worker * job->slice);
+}
+
+static void narrow_dw_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const linear_job *job = argument;
+    size_t begin = chunk * job->kernels->linear_chunk, end = begin + job->kernels->linear_chunk;
+    job->kernels->narrow->dw(&job->back, begin, tn_min(end, job->l->y.cols), job->l->w.grad,
+                             job->scratch + worker * job->slice);
+}
+
+/* Rounds dy and x once for both gradients. */
+static void narrow_input(tn_ops *ops, linear_job *job)
+{
+    const linear_node *l = job->l;
+    job->back = (tn_backward){ &l->w.matrix, l->x.rows, l->x.grad != NULL, l->w.grad != NULL, NULL };
+    job->back.input = tn_ops_take(ops, "linear", job->kernels->narrow->bytes(&job->back), 1);
+    if (job->back.input != NULL)
+        tn_ops_run(ops, tn_pieces(l->x.rows, TN_UNIT), (double)l->x.rows * (double)(l->x.cols + l->y.cols) / 8,
+                   narrow_input_chunk, job);
+}
+
 static double linear_work(const linear_node *l)
 {
     return (double)l->x.rows * (double)l->x.cols * (double)l->y.cols / 8;
@@ -96,10 +136,13 @@ static void linear_backward(tn_ops *ops, tn_node *node)
                                  &job.slice);
     if (job.scratch == NULL)
         return;
-    if (l->x.grad != NULL)
-        tn_ops_run(ops, tn_pieces(l->x.cols, chunk), linear_work(l), linear_dx_chunk, &job);
-    if (l->w.grad != NULL)
-        tn_ops_run(ops, tn_pieces(l->y.cols, chunk), linear_work(l), linear_dw_chunk, &job);
+    bool narrow = ops->kernels->narrow != NULL && tn_dtype_of(l->w.matrix.type)->bits > 0;
+    if (narrow && (l->x.grad != NULL || l->w.grad != NULL))
+        narrow_input(ops, &job);
+    if (l->x.grad != NULL && ops->failure.code == TENEBRA_OK)
+        tn_ops_run(ops, tn_pieces(l->x.cols, chunk), linear_work(l), narrow ? narrow_dx_chunk : linear_dx_chunk, &job);
+    if (l->w.grad != NULL && ops->failure.code == TENEBRA_OK)
+        tn_ops_run(ops, tn_pieces(l->y.cols, chunk), linear_work(l), narrow ? narrow_dw_chunk : linear_dw_chunk, &job);
     if (l->bias.grad != NULL)
         tn_ops_run(ops, tn_pieces(l->y.cols, TN_OPS_COLUMNS), (double)l->y.rows * (double)l->y.cols,
                    linear_db_chunk, &job);
