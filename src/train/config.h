@@ -47,7 +47,7 @@ typedef struct tn_train_config {
     size_t image_max_pixels, image_min_pixels;
     const char *image_size;
     /* the run */
-    size_t save_updates, keep, log_updates, threads, validation_tokens;
+    size_t save_updates, keep, log_updates, threads, validation_tokens, validation_epochs;
     bool validate;
 
     tenebra_setting settings[TN_TRAIN_SETTINGS_MAX]; /* of the method's options */

@@ -63,7 +63,7 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
 /* One product of 512 rows with a 1024 x 1024 matrix, on all threads, the best of several. */
 double tn_trainer_peak(tn_trainer *trainer)
 {
-    enum { ROWS = 512, SIZE = 1024, TRIES = 6 };
+    enum { ROWS = 512, SIZE = 1024, TRIES = 24 };
     if (trainer->peak > 0)
         return trainer->peak;
     tn_arena arena;

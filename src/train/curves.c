@@ -111,14 +111,18 @@ static double y_of(double value, range y)
 
 static void print_axes(FILE *out, range x, range y)
 {
-    double step = tick_step(y.high - y.low);
-    for (double tick = ceil(y.low / step) * step; tick <= y.high + step * 1e-9; tick += step)
+    double step = tick_step(y.high - y.low), first = ceil(y.low / step);
+    for (int i = 0; (first + i) * step <= y.high + step * 1e-9; i++) {
+        double tick = (first + i) * step, at = y_of(tick, y);
         fprintf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
-                "text-anchor=\"end\">%.4g</text>\n", LEFT, WIDTH - RIGHT, y_of(tick, y), y_of(tick, y), LEFT - 6,
-                y_of(tick, y) + 4, fabs(tick) < step * 1e-6 ? 0 : tick);
+                "text-anchor=\"end\">%.4g</text>\n", LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4,
+                fabs(tick) < step * 1e-6 ? 0 : tick);
+    }
     step = fmax(1, tick_step(fmax(1, x.high - x.low)));
-    for (double tick = ceil(x.low / step) * step; tick <= x.high + step * 1e-9; tick += step)
-        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.10g</text>\n", x_of(tick, x), HEIGHT - 8, tick);
+    first = ceil(x.low / step);
+    for (int i = 0; (first + i) * step <= x.high + step * 1e-9; i++)
+        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.10g</text>\n", x_of((first + i) * step, x), HEIGHT - 8,
+                (first + i) * step);
 }
 
 /* Where a stage begins. */

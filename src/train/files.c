@@ -28,12 +28,10 @@ static tenebra_code no_memory(const char *path, tenebra_error *error)
 
 char *tn_files_join(const char *front, const char *behind)
 {
-    size_t length = strlen(front), rest = strlen(behind) + 1;
-    char *joined = malloc(length + rest);
-    if (joined != NULL) {
-        memcpy(joined, front, length);
-        memcpy(joined + length, behind, rest);
-    }
+    size_t size = strlen(front) + strlen(behind) + 1;
+    char *joined = malloc(size);
+    if (joined != NULL)
+        snprintf(joined, size, "%s%s", front, behind);
     return joined;
 }
 

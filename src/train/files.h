@@ -22,7 +22,7 @@ tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error);
 
 /* Numbers N of the names "<front>N<behind>" in a directory, falling; free(). *count 0 and NULL where there is none.
  * Errors: IO, MEMORY. */
-tenebra_code tn_files_numbers(const char *directory, const char *front, const char *behind, uint64_t **numbers,
+tenebra_code tn_files_numbers(const char *path, const char *front, const char *behind, uint64_t **numbers,
                               size_t *count, tenebra_error *error);
 
 /* Brings a directory's names to the disk. Errors: IO. */

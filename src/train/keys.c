@@ -16,7 +16,7 @@
 const tn_train_key tn_train_keys[] = {
     TEXT("model", " model_id model_name_or_path ", model, NULL, true, "model directory to start from"),
     TEXT("load_model_path", "", load_model, NULL, true, "start from this directory instead of `model`"),
-    TEXT("shape", "", shape, NULL, false, "start from random weights of this shape (tenebra bench --shape lists them) or JSON file"),
+    TEXT("shape", "", shape, NULL, false, "start from random weights of this shape (tenebra bench --shape lists them)"),
     TEXT("tokenizer", " tokenizer_name_or_path ", tokenizer, NULL, true, "directory with the tokenizer for `shape`"),
     TEXT("output", " output_dir ", output, NULL, true, "directory of the run"),
     TEXT("save_path", "", save_path, NULL, true, "where `output` is not given: save_path/name"),
@@ -86,7 +86,8 @@ const tn_train_key tn_train_keys[] = {
     SIZE("save_total_limit", "", keep, "2", 1, 1e6, true, "checkpoints kept"),
     SIZE("logging_steps", "", log_updates, "10", 1, 1e9, true, "updates between lines on stderr; the log file has all"),
     SIZE("threads", "", threads, "0", 0, 1024, true, "0: all processors"),
-    BOOL("validate", "", validate, "true", true, "answer validation questions at the end of a stage"),
+    SIZE("val_epochs", "", validation_epochs, "1", 1, 1e6, true, "epochs between validations; the last one of a stage always ends with one"),
+    BOOL("validate", "", validate, "true", true, "answer validation questions"),
     SIZE("val_tokens", "", validation_tokens, "256", 1, 65536, true, "tokens of such an answer at most"),
     { NULL, NULL, TN_KEY_TEXT, 0, NULL, NULL, 0, 0, false, NULL }
 };

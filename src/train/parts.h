@@ -78,9 +78,10 @@ void tn_asked_free(tn_asked *asked);
 /* Floating-point operations of a forward and backward over such lessons (cost.c). */
 double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count);
 
-/* Greedy answers to the validation questions with the latents of `stage` (validate.c). Errors: CANCELLED when the run
- * was stopped. */
-tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, tenebra_error *error);
+/* Greedy answers to the validation questions with the latents of `stage` (validate.c). *topics: an object with
+ * [right, questions] of each topic; the caller owns it. Errors: CANCELLED when the run was stopped. */
+tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, json_t **topics,
+                                 tenebra_error *error);
 
 /* Writes the present weights as a model directory, or the adapter, to output/name (export.c). */
 tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error);

@@ -183,11 +183,13 @@ static tenebra_code draw_curves(const tn_trainer *trainer, tenebra_error *error)
     return tn_curves_write(trainer->log_path, trainer->config->output, title, error);
 }
 
+/* Takes the reference to `topics`. */
 static tenebra_code log_validation(tn_trainer *trainer, size_t epoch, size_t stage, double accuracy, size_t count,
-                                   tenebra_error *error)
+                                   json_t *topics, tenebra_error *error)
 {
-    json_t *line = json_pack("{s:I, s:I, s:I, s:f, s:I}", "update", (json_int_t)trainer->update, "epoch", (json_int_t)epoch,
-                             "stage", (json_int_t)stage, "validation_accuracy", accuracy, "validation_count", (json_int_t)count);
+    json_t *line = json_pack("{s:I, s:I, s:I, s:f, s:I, s:o}", "update", (json_int_t)trainer->update, "epoch",
+                             (json_int_t)epoch, "stage", (json_int_t)stage, "validation_accuracy", accuracy,
+                             "validation_count", (json_int_t)count, "topics", topics);
     TN_TRY(tn_log_append(trainer->log, trainer->log_path, line, error));
     tn_train_event event = { .kind = TN_TRAIN_VALIDATION, .total = count, .stage = stage, .accuracy = accuracy,
                              .best = trainer->best[stage] };
@@ -201,17 +203,31 @@ static tenebra_code validate(tn_trainer *trainer, size_t epoch, tenebra_error *e
 {
     size_t stage = tn_stage_of_epoch(trainer->config, epoch), count;
     double accuracy;
+    json_t *topics;
     char name[32];
-    TN_TRY(tn_trainer_validate(trainer, stage, &accuracy, &count, error));
-    bool better = accuracy > trainer->best[stage];
-    if (better) {
+    TN_TRY(tn_trainer_validate(trainer, stage, &accuracy, &count, &topics, error));
+    if (accuracy > trainer->best[stage]) {
         snprintf(name, sizeof name, "stage-%zu", stage);
-        TN_TRY(tn_trainer_export(trainer, name, error));
+        tenebra_code code = tn_trainer_export(trainer, name, error);
+        if (code != TENEBRA_OK) {
+            json_decref(topics);
+            return code;
+        }
         trainer->best[stage] = accuracy;
         trainer->best_update[stage] = trainer->update;
     }
     trainer->validated = trainer->update;
-    return log_validation(trainer, epoch, stage, accuracy, count, error);
+    return log_validation(trainer, epoch, stage, accuracy, count, topics, error);
+}
+
+/* Every val_epochs epochs, at the end of a stage, and at the end. */
+static bool is_validation_due(const tn_trainer *trainer, size_t epoch)
+{
+    const tn_train_config *config = trainer->config;
+    if (trainer->validation == NULL || tn_data_count(trainer->validation) == 0)
+        return false;
+    return (epoch + 1) % config->validation_epochs == 0 || trainer->update == trainer->plan.updates ||
+           tn_stage_of_epoch(config, epoch) != tn_stage_of_epoch(config, epoch + 1);
 }
 
 /* After an epoch, or at the end: validation, checkpoint, curves. Does nothing a second time. */
@@ -221,8 +237,9 @@ static tenebra_code end_epoch(tn_trainer *trainer, tenebra_error *error)
                                        trainer->update == trainer->plan.updates);
     if (!due || trainer->validated == trainer->update)
         return TENEBRA_OK;
-    if (trainer->validation != NULL && tn_data_count(trainer->validation) > 0)
-        TN_TRY(validate(trainer, epoch_of(trainer, trainer->update - 1), error));
+    size_t epoch = epoch_of(trainer, trainer->update - 1);
+    if (is_validation_due(trainer, epoch))
+        TN_TRY(validate(trainer, epoch, error));
     trainer->validated = trainer->update;
     TN_TRY(save(trainer, error));
     return draw_curves(trainer, error);

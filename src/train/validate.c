@@ -108,7 +108,25 @@ static tenebra_code run_exam(exam *e, tn_pool *pool, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, tenebra_error *error)
+/* [right, questions] by topic. */
+static json_t *count_topics(const exam *e)
+{
+    json_t *topics = json_object();
+    for (size_t i = 0; i < e->count && topics != NULL; i++) {
+        const char *topic = tn_data_sample(e->trainer->validation, i)->topic;
+        const json_t *old = json_object_get(topics, topic);
+        json_t *row = json_pack("[I, I]", json_integer_value(json_array_get(old, 0)) + (e->right[i] != 0),
+                                json_integer_value(json_array_get(old, 1)) + 1);
+        if (json_object_set_new(topics, topic, row) != 0) {
+            json_decref(topics);
+            return NULL;
+        }
+    }
+    return topics;
+}
+
+tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, json_t **topics,
+                                 tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
     exam e = { .trainer = trainer, .count = tn_data_count(trainer->validation), .setting_count = config->setting_count };
@@ -126,6 +144,7 @@ tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accu
     size_t right = 0;
     for (size_t i = 0; i < e.count && code == TENEBRA_OK; i++)
         right += e.right[i];
+    *topics = code == TENEBRA_OK ? count_topics(&e) : NULL;
     *accuracy = e.count > 0 ? (double)right / (double)e.count : 0;
     *count = e.count;
     tn_pool_close(pool);

@@ -1,0 +1,283 @@
+/* The trainer through its interface: what it starts from, what a probe leaves, stopping and going on. */
+#include "train/parts.h"
+
+#include "base/file.h"
+#include "train/files.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SAMPLES = 6 };
+
+typedef struct place {
+    char root[64];
+    char *data, *output;
+} place;
+
+static char *inside(const char *root, const char *name)
+{
+    char *path = tn_path_join(root, name);
+    assert_non_null(path);
+    return path;
+}
+
+static void write_rows(const place *p, const char *split)
+{
+    char rows[8192] = "", name[64];
+    for (int i = 0; i < SAMPLES; i++) {
+        char row[1024];
+        snprintf(row, sizeof row, "{\"id\": \"%s-%d\", \"category\": \"x\", \"image_id\": \"%s-%d\", \"question\": \"What is number %d?\", "
+                 "\"choices\": [\"a cat\", \"a dog\"], \"context\": \"\", \"answer\": \"%c\", \"rationale\": \"first step.\\nsecond step "
+                 "%.*s.\", \"split\": \"%s\", \"image\": \"data/images/one.png\", \"domain\": \"d\", \"topic\": \"t%d\"}\n",
+                 split, i, split, i, i, i % 2 ? 'A' : 'B', i, "goes on", split, i % 2);
+        strncat(rows, row, sizeof rows - strlen(rows) - 1);
+    }
+    snprintf(name, sizeof name, "data/%s.jsonl", split);
+    char *path = inside(p->data, name);
+    assert_int_equal(tn_files_replace(path, rows, strlen(rows), NULL), TENEBRA_OK);
+    free(path);
+}
+
+static int open_place(void **state)
+{
+    place *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return -1;
+    strcpy(p->root, "/tmp/tenebra-train-XXXXXX");
+    if (mkdtemp(p->root) == NULL)
+        return -1;
+    p->data = inside(p->root, "set");
+    p->output = inside(p->root, "run");
+    char *images = inside(p->data, "data/images"), *picture = inside(images, "one.png");
+    bool copied;
+    assert_int_equal(tn_files_make_directory(images, NULL), TENEBRA_OK);
+    assert_int_equal(tn_files_copy(TENEBRA_TEST_DATA "/fuzz/image/rgb8.png", picture, &copied, NULL), TENEBRA_OK);
+    assert_true(copied);
+    write_rows(p, "train");
+    write_rows(p, "dev");
+    free(images);
+    free(picture);
+    *state = p;
+    return 0;
+}
+
+static int close_place(void **state)
+{
+    static const char *const folders[] = { "set/data/images", "set/data", "set", "run/initial", "run/checkpoints", "run/model",
+                                           "run/stage-0", "run/stage-1", "run", "" };
+    place *p = *state;
+    tenebra_error error;
+    int result = 0;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char *path = inside(p->root, folders[i]);
+        result |= tn_files_remove_directory(path, &error) != TENEBRA_OK;
+        free(path);
+    }
+    free(p->data);
+    free(p->output);
+    free(p);
+    return result;
+}
+
+/* The recipe of these tests, with more lines behind it. */
+static void read_recipe(tn_train_config *config, const place *p, const char *const *more, size_t count)
+{
+    char data[128], output[128];
+    tenebra_error error;
+    const char *lines[32] = { data, output, "shape=tiny", "tokenizer=" TENEBRA_TEST_DATA "/tokenizer-small", "k_select=1",
+                              "epochs_per_stage=1", "max_latent_stage=1", "num_epochs=2", "batch_size=2",
+                              "gradient_accumulation_steps=1", "lr=1e-3", "val_tokens=2", "threads=1" };
+    size_t fixed = 13;
+    snprintf(data, sizeof data, "data=hops:%s", p->data);
+    snprintf(output, sizeof output, "output=%s", p->output);
+    for (size_t i = 0; i < count; i++)
+        lines[fixed + i] = more[i];
+    if (tn_train_config_read(config, NULL, lines, fixed + count, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+}
+
+static tn_trainer *open_trainer(const tn_train_config *config, const tn_trainer_options *options)
+{
+    tenebra_error error;
+    tn_trainer *trainer = tn_trainer_open(config, options, &error);
+    if (trainer == NULL)
+        fail_msg("%s: %s", error.where, error.sentence);
+    return trainer;
+}
+
+static double deviation(const tn_parameter *parameter)
+{
+    double sum = 0;
+    for (size_t i = 0; i < parameter->count; i++)
+        sum += (double)parameter->values[i] * (double)parameter->values[i];
+    return sqrt(sum / (double)parameter->count);
+}
+
+static const tn_parameter *parameter(const tn_trainer *trainer, const char *name)
+{
+    const tn_parameter *found = tn_parameters_find(trainer->parameters, name);
+    if (found == NULL)
+        fail_msg("no parameter %s", name);
+    return found;
+}
+
+static void test_initial_values(void **state)
+{
+    tn_train_config config;
+    tn_trainer_options options = { 0 };
+    read_recipe(&config, *state, NULL, 0);
+    tn_trainer *trainer = open_trainer(&config, &options);
+    /* Deviations of thousands of draws: 5 % is more than six standard deviations. */
+    double q = deviation(parameter(trainer, "model.layers.1.self_attn.q_proj.weight"));
+    double o = deviation(parameter(trainer, "model.layers.1.self_attn.o_proj.weight"));
+    double fc2 = deviation(parameter(trainer, "visual.blocks.0.mlp.fc2.weight"));
+    assert_true(fabs(q - 0.02) < 0.001);
+    assert_true(fabs(o - 0.02 / sqrt(8)) < 0.05 * 0.02 / sqrt(8)); /* 4 layers */
+    assert_true(fabs(fc2 - 0.02 / 2) < 0.05 * 0.02 / 2);           /* 2 blocks */
+    assert_true(deviation(parameter(trainer, "model.norm.weight")) == 1);
+    assert_true(parameter(trainer, "visual.blocks.1.norm1.weight")->values[3] == 1);
+    assert_true(deviation(parameter(trainer, "model.layers.0.self_attn.q_proj.bias")) == 0);
+    tn_trainer_close(trainer);
+    tn_train_config_free(&config);
+}
+
+static void test_probe_leaves_nothing(void **state)
+{
+    const place *p = *state;
+    tn_train_config config;
+    tn_trainer_options options = { .plan_only = true };
+    tn_stage_cost first, second;
+    tn_train_memory memory;
+    read_recipe(&config, p, NULL, 0);
+    tn_trainer *trainer = open_trainer(&config, &options);
+    tn_real before = parameter(trainer, "model.norm.weight")->values[0];
+    assert_int_equal(tn_trainer_probe(trainer, 0, true, &first, &memory, NULL), TENEBRA_OK);
+    assert_true(tn_optimizer_norm(&trainer->optimizer) == 0);
+    assert_true(parameter(trainer, "model.norm.weight")->values[0] == before);
+    assert_int_equal(tn_trainer_probe(trainer, 1, false, &second, &memory, NULL), TENEBRA_OK);
+    assert_true(first.sample_ms > 0 && second.sample_ms == 0);
+    assert_true(first.labels > second.labels);
+    /* Forward and backward of every matrix: between 6 times the decoder's values a row and twice that. */
+    double matrices = 4 * (2.0 * 128 * 128 + 2.0 * 64 * 128 + 3.0 * 256 * 128);
+    assert_true(first.sample_flops > 6 * matrices * first.rows);
+    assert_true(first.sample_flops < 12 * matrices * first.rows);
+    assert_false(tn_path_is_directory(p->output));
+    tn_trainer_close(trainer);
+    tn_train_config_free(&config);
+}
+
+/* Copies the trained values, to compare with. */
+static tn_real *all_values(const tn_trainer *trainer)
+{
+    tn_real *values = malloc(trainer->parameters->elements * sizeof *values), *at = values;
+    assert_non_null(values);
+    for (size_t i = 0; i < trainer->parameters->count; i++) {
+        memcpy(at, trainer->parameters->items[i].values, trainer->parameters->items[i].count * sizeof *at);
+        at += trainer->parameters->items[i].count;
+    }
+    return values;
+}
+
+typedef struct watcher {
+    atomic_bool stop;
+    uint64_t stop_after;
+    size_t updates, questions, validations, saved;
+} watcher;
+
+static void watch(void *user, const tn_train_event *event)
+{
+    watcher *w = user;
+    w->updates += event->kind == TN_TRAIN_UPDATE;
+    w->questions += event->kind == TN_TRAIN_QUESTION;
+    w->validations += event->kind == TN_TRAIN_VALIDATION;
+    w->saved += event->kind == TN_TRAIN_SAVED;
+    if (event->kind == TN_TRAIN_UPDATE && event->update->update == w->stop_after)
+        atomic_store(&w->stop, true);
+}
+
+static tn_real *run_to(const tn_train_config *config, bool resume, uint64_t stop_after, tenebra_code expected, watcher *w)
+{
+    tenebra_error error = { 0 };
+    *w = (watcher){ .stop_after = stop_after };
+    tn_trainer_options options = { .resume = resume, .overwrite = !resume, .stop = &w->stop, .on_event = watch, .user = w };
+    tn_trainer *trainer = open_trainer(config, &options);
+    tenebra_code code = tn_trainer_run(trainer, &error);
+    if (code != expected)
+        fail_msg("%s: %s", error.where, error.sentence);
+    if (expected == TENEBRA_ERROR_CANCELLED)
+        assert_non_null(strstr(error.sentence, "--resume"));
+    tn_real *values = all_values(trainer);
+    tn_trainer_close(trainer);
+    return values;
+}
+
+static void test_stop_and_go_on(void **state)
+{
+    tn_train_config config;
+    watcher w;
+    size_t bytes;
+    read_recipe(&config, *state, NULL, 0);
+    tn_real *whole = run_to(&config, false, 0, TENEBRA_OK, &w);
+    assert_int_equal(w.updates, 6);
+    assert_int_equal(w.validations, 2);
+    assert_true(w.saved >= 2);
+    /* Stopped in the middle of an epoch, and where a validation is due. */
+    static const uint64_t stops[] = { 2, 3 };
+    for (size_t i = 0; i < 2; i++) {
+        tn_trainer_options none = { .plan_only = true };
+        tn_trainer *trainer = open_trainer(&config, &none);
+        bytes = trainer->parameters->elements * sizeof(tn_real);
+        tn_trainer_close(trainer);
+        tn_real *part = run_to(&config, false, stops[i], TENEBRA_ERROR_CANCELLED, &w);
+        assert_int_equal(w.updates, stops[i]);
+        assert_memory_not_equal(part, whole, bytes);
+        tn_real *rest = run_to(&config, true, 0, TENEBRA_OK, &w);
+        assert_int_equal(w.updates, 6 - stops[i]);
+        assert_int_equal(w.validations, 2);
+        assert_memory_equal(rest, whole, bytes);
+        free(part);
+        free(rest);
+    }
+    free(whole);
+    tn_train_config_free(&config);
+}
+
+static void expect_refusal(const place *p, const char *line, const char *sentence)
+{
+    tn_train_config config;
+    tn_trainer_options options = { .plan_only = true };
+    tenebra_error error = { 0 };
+    read_recipe(&config, p, &line, 1);
+    assert_null(tn_trainer_open(&config, &options, &error));
+    if (strstr(error.sentence, sentence) == NULL)
+        fail_msg("%s gave: %s: %s", line, error.where, error.sentence);
+    tn_train_config_free(&config);
+}
+
+static void test_refusals(void **state)
+{
+    expect_refusal(*state, "finetuning_type=lora", "learns nothing");
+    expect_refusal(*state, "model=/nowhere", "exclude");
+    expect_refusal(*state, "prompt=poetry", "no wording 'poetry'");
+    expect_refusal(*state, "image_size=280", "WIDTHxHEIGHT");
+    expect_refusal(*state, "val_split=moon", "validate: false");
+    expect_refusal(*state, "trainable=nothing.*", "");
+    expect_refusal(*state, "resume=2", "no epochs are left");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_initial_values, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_probe_leaves_nothing, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_stop_and_go_on, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_refusals, open_place, close_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
