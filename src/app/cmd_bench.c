@@ -185,7 +185,8 @@ static json_t *bench_json(const tn_bench *bench)
     double prompt = median_of(bench, false, offsetof(tn_measures, prompt));
     double token = median_of(bench, false, offsetof(tn_measures, token));
     json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "model", options->directory, "kernels",
-                             bench->model->kernels->name, "cache_type", options->cache_type, "threads", (json_int_t)tn_pool_threads(bench->session->pool),
+                             bench->model->kernels->name, "cache_type", options->cache_type, "threads",
+                             (json_int_t)tn_pool_threads(bench->session->pool),
                              "prompt_tokens", (json_int_t)bench->id_count, "image_tokens", (json_int_t)bench->image_tokens,
                              "n_latent", (json_int_t)options->latents, "k_select", (json_int_t)options->picks,
                              "generated_tokens", (json_int_t)options->tokens);

@@ -98,7 +98,8 @@ static json_t *trace_json(const tenebra_trace *trace)
                               number(trace->total_ms));
     return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
                      trace->method, "settings", settings_json(trace), "positions", trace->positions, "sampling",
-                     sampling_json(trace), "kernels", trace->kernels, "cache_type", trace->cache_type, "threads", count(trace->threads), "finish",
+                     sampling_json(trace), "kernels", trace->kernels, "cache_type", trace->cache_type, "threads",
+                     count(trace->threads), "finish",
                      finish_name(trace->finish), "tokens", tokens_json(trace), "steps", steps, "counts", counts, "ms",
                      times);
 }
