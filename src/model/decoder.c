@@ -54,7 +54,7 @@ typedef struct run_state {
     tn_rope rope;
     const tn_sequence *sequences;
     size_t count;
-    tn_real *tap_rows; /* [H, keys of the largest tap] */
+    tn_real *tap_rows; /* [H, keys] of each tap in turn */
 } run_state;
 
 typedef struct layer_job {
@@ -67,27 +67,32 @@ static tn_tensor project(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_
     return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w);
 }
 
-/* Attention of one sequence: q, k, v are its rows. */
-static tn_tensor attend_sequence(tn_ops *ops, const layer_job *job, const tn_sequence *sequence, tn_tensor q,
-                                 tn_tensor k, tn_tensor v, bool again)
+/* Stores the sequences' rows in their caches and says what each of them asks. */
+static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor v, bool again, tn_attention_part *parts,
+                      tn_tap *taps)
 {
-    const tn_decoder_config *config = &job->run->decoder->config;
-    const tn_keys *keys = &sequence->cache[job->layer];
-    const tn_span_tap *wanted = again ? NULL : sequence->tap;
-    tn_tap tap = { 0 };
-    tn_op_store(ops, keys, sequence->start, k, v);
-    if (wanted != NULL)
-        tap = (tn_tap){ wanted->query, wanted->keys, wanted->count, job->run->tap_rows };
-    tn_attention shape = { .heads = config->num_attention_heads,
-                           .kv_heads = config->num_key_value_heads,
-                           .head_dim = config->head_dim,
-                           .causal = true,
-                           .start = sequence->start,
-                           .tap = wanted ? &tap : NULL };
-    tn_tensor mixed = tn_op_attention(ops, q, keys, &shape);
-    if (wanted != NULL && ops->failure.code == TENEBRA_OK)
-        collect_tap(config, wanted, job->run->tap_rows, job->layer);
-    return mixed;
+    const run_state *run = job->run;
+    const tn_decoder_config *config = &run->decoder->config;
+    tn_real *rows = run->tap_rows;
+    size_t row = 0;
+    for (size_t s = 0; s < run->count && ops->failure.code == TENEBRA_OK; s++) {
+        const tn_sequence *sequence = &run->sequences[s];
+        const tn_span_tap *tap = again ? NULL : sequence->tap;
+        parts[s] = (tn_attention_part){ sequence->count, &sequence->cache[job->layer],
+                                        { .heads = config->num_attention_heads,
+                                          .kv_heads = config->num_key_value_heads,
+                                          .head_dim = config->head_dim,
+                                          .causal = true,
+                                          .start = sequence->start } };
+        if (tap != NULL) {
+            taps[s] = (tn_tap){ tap->query, tap->keys, tap->count, rows };
+            parts[s].shape.tap = &taps[s];
+            rows += config->num_attention_heads * tap->count;
+        }
+        tn_op_store(ops, parts[s].keys, sequence->start, tn_op_rows(ops, k, row, sequence->count),
+                    tn_op_rows(ops, v, row, sequence->count));
+        row += sequence->count;
+    }
 }
 
 static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool again)
@@ -100,18 +105,18 @@ static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool aga
     tn_tensor v = project(ops, x, &layer->v, &layer->v_bias);
     q = tn_op_rope(ops, q, &run->rope, config->num_attention_heads);
     k = tn_op_rope(ops, k, &run->rope, config->num_key_value_heads);
-    tn_tensor *mixed = tn_arena_take(ops->arena, run->count, sizeof *mixed);
-    if (mixed == NULL)
+    tn_attention_part *parts = tn_arena_take(ops->arena, run->count, sizeof *parts);
+    tn_tap *taps = tn_arena_take(ops->arena, run->count, sizeof *taps);
+    if (parts == NULL || taps == NULL) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "attention", "the working memory is full");
-    size_t row = 0;
-    for (size_t s = 0; s < run->count && ops->failure.code == TENEBRA_OK; s++) {
-        const tn_sequence *sequence = &run->sequences[s];
-        mixed[s] = attend_sequence(ops, job, sequence, tn_op_rows(ops, q, row, sequence->count),
-                                   tn_op_rows(ops, k, row, sequence->count), tn_op_rows(ops, v, row, sequence->count),
-                                   again);
-        row += sequence->count;
+        return (tn_tensor){ 0 };
     }
-    return project(ops, tn_op_join(ops, mixed, run->count), &layer->o, NULL);
+    lay_parts(ops, job, k, v, again, parts, taps);
+    tn_tensor mixed = tn_op_attention_parts(ops, q, parts, run->count);
+    for (size_t s = 0; s < run->count && mixed.data != NULL; s++)
+        if (parts[s].shape.tap != NULL)
+            collect_tap(config, run->sequences[s].tap, taps[s].rows, job->layer);
+    return project(ops, mixed, &layer->o, NULL);
 }
 
 static tn_tensor feed_forward(tn_ops *ops, const tn_decoder_layer *layer, tn_tensor x)
@@ -159,7 +164,7 @@ static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, c
     size_t rows = 0, keys = 0;
     for (size_t s = 0; s < count; s++) {
         rows += sequences[s].count;
-        keys = tn_max(keys, sequences[s].tap ? sequences[s].tap->count : 0);
+        keys += sequences[s].tap ? sequences[s].tap->count : 0;
     }
     if (ops->failure.code == TENEBRA_OK && (x.data == NULL || rows != x.rows))
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "decoder", "%zu sequences have %zu rows, x has %zu", count, rows, x.rows);

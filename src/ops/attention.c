@@ -51,7 +51,7 @@ static void lay_out(const tn_attend *a, size_t offsets[7])
         offsets[i + 1] = offsets[i] + sizes[i];
 }
 
-static size_t scratch_reals(const tn_attend *a)
+size_t tn_attend_scratch(const tn_attend *a)
 {
     size_t offsets[7];
     lay_out(a, offsets);
@@ -175,7 +175,7 @@ static void finish_block(const tn_attend *a, const tn_query_block *block, size_t
     }
 }
 
-static void attend_chunk(void *argument, size_t chunk, size_t worker)
+void tn_attend_chunk(void *argument, size_t chunk, size_t worker)
 {
     const tn_attend *a = argument;
     const tn_query_block *block = &a->blocks[chunk / a->kv_heads];
@@ -197,7 +197,7 @@ static void attend_chunk(void *argument, size_t chunk, size_t worker)
 
 /* The probabilities of the tapped row at the chosen keys, for all heads of one group: the scores are
  * computed as in the forward, the softmax is the one over all visible keys that the forward found. */
-static void tap_chunk(void *argument, size_t kv_head, size_t worker)
+void tn_attend_tap_chunk(void *argument, size_t kv_head, size_t worker)
 {
     const tn_attend *a = argument;
     const tn_tap *tap = a->tap;
@@ -288,10 +288,9 @@ static bool tap_fits(tn_ops *ops, tn_tensor q, const tn_attention *shape)
     return ops->failure.code == TENEBRA_OK;
 }
 
-/* ------------------------------------------------------------ operation -- */
+/* -------------------------------------------------------------- opening -- */
 
-/* Cuts the queries into blocks that do not cross a segment; fills a->blocks and a->row_limit. */
-static void cut_queries(tn_ops *ops, tn_attend *a, const tn_attention *shape)
+void tn_attend_cut(tn_ops *ops, tn_attend *a, const tn_attention *shape)
 {
     const size_t whole[2] = { 0, a->q.rows };
     const size_t *borders = shape->causal ? whole : shape->segments;
@@ -311,59 +310,17 @@ static void cut_queries(tn_ops *ops, tn_attend *a, const tn_attention *shape)
     a->row_limit = most * a->group;
 }
 
-static void run_attention(tn_ops *ops, tn_attend *a)
+bool tn_attend_open(tn_ops *ops, tn_attend *a, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
 {
-    a->scratch = tn_ops_scratch(ops, "attention", scratch_reals(a), &a->slice);
-    if (a->scratch == NULL)
-        return;
-    tn_ops_run(ops, a->block_count * a->kv_heads, tn_attend_work(a) / 8, attend_chunk, a);
-    if (a->tap != NULL)
-        tn_ops_run(ops, a->kv_heads, (double)a->tap->count * (double)(a->heads * a->head_dim), tap_chunk, a);
-}
-
-/* Memory that lives as long as the record: the peaks and totals of all rows. */
-static tn_attend *record_attention(tn_ops *ops, tn_attend *a)
-{
-    size_t count = a->heads * a->q.rows;
-    tn_attend *node = tn_ops_record(ops, "attention", sizeof *node, tn_attention_backward);
-    a->peak = tn_ops_take(ops, "attention", count, sizeof *a->peak);
-    a->total = tn_ops_take(ops, "attention", count, sizeof *a->total);
-    if (node != NULL)
-        a->node = node->node;
-    return node;
-}
-
-tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
-{
-    if (!tn_ops_usable(ops, "attention", q) || !heads_fit(ops, q, keys, shape) ||
-        !keys_fit(ops, q, keys, shape) || !tap_fits(ops, q, shape))
-        return (tn_tensor){ 0 };
-    tn_attend a = { .q = q, .keys = *keys, .heads = shape->heads, .kv_heads = shape->kv_heads,
-                    .group = shape->heads / shape->kv_heads, .head_dim = shape->head_dim,
-                    .causal = shape->causal, .scale = (tn_real)(1 / sqrt((double)shape->head_dim)),
-                    .tap = shape->tap, .kernels = ops->kernels };
-    bool wanted = q.grad != NULL || keys->dk != NULL || keys->dv != NULL;
-    if (wanted && keys->k == NULL) {
+    if (!tn_ops_usable(ops, "attention", q) || !heads_fit(ops, q, keys, shape) || !keys_fit(ops, q, keys, shape) ||
+        !tap_fits(ops, q, shape))
+        return false;
+    *a = (tn_attend){ .q = q, .keys = *keys, .heads = shape->heads, .kv_heads = shape->kv_heads,
+                      .group = shape->heads / shape->kv_heads, .head_dim = shape->head_dim,
+                      .causal = shape->causal, .scale = (tn_real)(1 / sqrt((double)shape->head_dim)),
+                      .tap = shape->tap, .kernels = ops->kernels };
+    if (ops->tape != NULL && tn_attend_is_trained(a) && keys->k == NULL)
         tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "attention", "there are no gradients through a cache of "
                 "bfloat16; train with one of f32");
-        return (tn_tensor){ 0 };
-    }
-    a.out = tn_ops_result(ops, "attention", q.rows, q.cols, wanted);
-    size_t mark = tn_arena_mark(ops->arena);
-    tn_attend *node = a.out.grad != NULL ? record_attention(ops, &a) : NULL;
-    cut_queries(ops, &a, shape);
-    size_t keep = tn_arena_mark(ops->arena);
-    if (a.tap != NULL) {
-        a.tap_peak = tn_ops_take(ops, "attention", a.heads, sizeof *a.tap_peak);
-        a.tap_total = tn_ops_take(ops, "attention", a.heads, sizeof *a.tap_total);
-    }
-    if (ops->failure.code == TENEBRA_OK)
-        run_attention(ops, &a);
-    if (ops->failure.code != TENEBRA_OK)
-        return (tn_tensor){ 0 };
-    a.tap = NULL;
-    tn_arena_release(ops->arena, node != NULL ? keep : mark);
-    if (node != NULL)
-        *node = a;
-    return a.out;
+    return ops->failure.code == TENEBRA_OK;
 }

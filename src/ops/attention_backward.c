@@ -15,7 +15,7 @@ typedef struct back_scratch {
     tn_real *keys, *values;   /* [D, TN_KEY_BLOCK] transposed                    */
 } back_scratch;
 
-static size_t scratch_reals(const tn_attend *a)
+size_t tn_attend_back_scratch(const tn_attend *a)
 {
     size_t m = a->row_limit, d = a->head_dim;
     return 3 * m * d + 2 * (m + d) * TN_KEY_BLOCK;
@@ -30,7 +30,7 @@ static back_scratch scratch_of(const tn_attend *a, size_t worker)
 }
 
 /* dots[head, row] = sum over D of dO O. */
-static void dots_chunk(void *argument, size_t chunk, size_t worker)
+void tn_attend_dots_chunk(void *argument, size_t chunk, size_t worker)
 {
     const tn_attend *a = argument;
     size_t block = tn_ops_row_block(a->out.cols), begin = chunk * block, d = a->head_dim;
@@ -88,7 +88,7 @@ static void transpose_keys(const tn_attend *a, size_t offset, size_t count, cons
     tn_transpose(a->keys.v + offset, a->keys.stride, count, a->head_dim, s->values, TN_KEY_BLOCK);
 }
 
-static void dq_chunk(void *argument, size_t chunk, size_t worker)
+void tn_attend_dq_chunk(void *argument, size_t chunk, size_t worker)
 {
     const tn_attend *a = argument;
     const tn_query_block *block = &a->blocks[chunk / a->kv_heads];
@@ -112,7 +112,7 @@ static void dq_chunk(void *argument, size_t chunk, size_t worker)
 }
 
 /* The queries are scaled, so dK needs no factor. */
-static void dkv_chunk(void *argument, size_t chunk, size_t worker)
+void tn_attend_dkv_chunk(void *argument, size_t chunk, size_t worker)
 {
     const tn_attend *a = argument;
     const tn_key_block *keys = &a->key_blocks[chunk / a->kv_heads];
@@ -136,7 +136,7 @@ static void dkv_chunk(void *argument, size_t chunk, size_t worker)
 
 /* Cuts the keys of each segment into blocks. The query blocks of a segment follow each other, and the
  * last row of the last one sees the last key. */
-static void cut_keys(tn_ops *ops, tn_attend *a)
+void tn_attend_cut_keys(tn_ops *ops, tn_attend *a)
 {
     for (int pass = 0; pass < 2 && ops->failure.code == TENEBRA_OK; pass++) {
         a->key_block_count = 0;
@@ -153,23 +153,4 @@ static void cut_keys(tn_ops *ops, tn_attend *a)
         if (pass == 0)
             a->key_blocks = tn_ops_take(ops, "attention", a->key_block_count, sizeof *a->key_blocks);
     }
-}
-
-void tn_attention_backward(tn_ops *ops, tn_node *node)
-{
-    tn_attend *a = (tn_attend *)node;
-    size_t mark = tn_arena_mark(ops->arena);
-    double work = tn_attend_work(a) / 8;
-    cut_keys(ops, a);
-    a->dots = tn_ops_take(ops, "attention", a->heads * a->q.rows, sizeof *a->dots);
-    a->scratch = tn_ops_scratch(ops, "attention", scratch_reals(a), &a->slice);
-    if (ops->failure.code != TENEBRA_OK)
-        return;
-    tn_ops_run(ops, tn_pieces(a->out.rows, tn_ops_row_block(a->out.cols)),
-               (double)a->out.rows * (double)a->out.cols, dots_chunk, a);
-    if (a->q.grad != NULL)
-        tn_ops_run(ops, a->block_count * a->kv_heads, 2 * work, dq_chunk, a);
-    if (a->keys.dk != NULL || a->keys.dv != NULL)
-        tn_ops_run(ops, a->key_block_count * a->kv_heads, 2 * work, dkv_chunk, a);
-    tn_arena_release(ops->arena, mark);
 }

@@ -73,9 +73,8 @@ typedef struct tn_key_block {
     size_t begin, count, segment;
 } tn_key_block;
 
-/* What forward and backward of one attention share; pointers live in the arena. */
+/* What forward and backward of one part of an attention share; pointers live in the arena. */
 typedef struct tn_attend {
-    tn_node node;
     tn_tensor q, out;
     tn_keys keys;
     size_t heads, kv_heads, group, head_dim;
@@ -130,6 +129,28 @@ void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_
 /* Multiply-adds of the forward. */
 double tn_attend_work(const tn_attend *a);
 
-void tn_attention_backward(tn_ops *ops, tn_node *node);
+static inline bool tn_attend_is_trained(const tn_attend *a)
+{
+    return a->q.grad != NULL || a->keys.dk != NULL || a->keys.dv != NULL;
+}
+
+/* Checks q, keys and shape, and fills *a in but for memory. */
+bool tn_attend_open(tn_ops *ops, tn_attend *a, tn_tensor q, const tn_keys *keys, const tn_attention *shape);
+
+/* Cuts the queries into blocks that do not cross a segment (a->blocks, a->row_limit), and the keys likewise. */
+void tn_attend_cut(tn_ops *ops, tn_attend *a, const tn_attention *shape);
+void tn_attend_cut_keys(tn_ops *ops, tn_attend *a);
+
+/* Reals of scratch of a worker, forward and backward. */
+size_t tn_attend_scratch(const tn_attend *a);
+size_t tn_attend_back_scratch(const tn_attend *a);
+
+/* The work of one part in chunks: blocks times key heads; key heads (the tap); blocks of rows; blocks times key heads;
+ * key blocks times key heads. */
+void tn_attend_chunk(void *attend, size_t chunk, size_t worker);
+void tn_attend_tap_chunk(void *attend, size_t kv_head, size_t worker);
+void tn_attend_dots_chunk(void *attend, size_t chunk, size_t worker);
+void tn_attend_dq_chunk(void *attend, size_t chunk, size_t worker);
+void tn_attend_dkv_chunk(void *attend, size_t chunk, size_t worker);
 
 #endif

@@ -209,6 +209,15 @@ typedef struct tn_attention {
  * do not depend on the rows computed with it: decoding equals prefill. */
 tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape);
 
+/* The same for several sequences at once: their rows of q stand behind each other, each sees its own keys only. */
+typedef struct tn_attention_part {
+    size_t rows; /* of q */
+    const tn_keys *keys;
+    tn_attention shape; /* its rows count from the part's first */
+} tn_attention_part;
+
+tn_tensor tn_op_attention_parts(tn_ops *ops, tn_tensor q, const tn_attention_part *parts, size_t count);
+
 /* ----------------------------------------------------------------- loss -- */
 
 /* scale * sum over rows with label >= 0 of -log softmax(logits)[label] -> [1, 1].
