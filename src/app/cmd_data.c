@@ -61,7 +61,7 @@ int tn_data_list(int argc, char **argv)
     static const tn_usage usage = {
         .command = "data list",
         .arguments = "",
-        .summary = "Lists the data sets that can be read, their splits with published sizes, and the wordings of prompts.",
+        .summary = "Lists the data sets that can be read, their splits with published sizes, and wordings of prompts.",
         .example = "  tenebra data list",
     };
     bool json = false;

@@ -104,7 +104,8 @@ static int check_all(check_job *job, const char *directory)
     free(path);
     job->report = json_array();
     for (const tn_dataset_split *split = job->set->splits; split->name != NULL; split++) {
-        bool made_without = job->made != NULL && json_object_get(json_object_get(job->made, "splits"), split->name) == NULL;
+        const json_t *splits = json_object_get(job->made, "splits");
+        bool made_without = job->made != NULL && json_object_get(splits, split->name) == NULL;
         if (job->split != NULL ? split == tn_dataset_split_find(job->set, job->split) : !made_without)
             check_split(job, split);
     }
@@ -122,8 +123,8 @@ int tn_data_check(int argc, char **argv)
     static const tn_usage usage = {
         .command = "data check",
         .arguments = "NAME:DIR",
-        .summary = "Reads every split and every picture, and compares the numbers of rows with those published (of a made\n"
-                   "set: with what was made). A split that lacks rows fails, since scores on it compare with nothing.",
+        .summary = "Reads every split and every picture, and compares the numbers of rows with those published (of a\n"
+                   "made set: with what was made). A split that lacks rows fails: scores on it compare with nothing.",
         .example = "  tenebra data check scienceqa:/data/ScienceQA --split test",
     };
     check_job job = { 0 };

@@ -141,9 +141,9 @@ static json_t *describe(const make_job *job)
     }
     char hops[64];
     snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
-    return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed, "size",
-                     (json_int_t)job->size, "families", job->make.families != NULL ? job->make.families : "all",
-                     "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
+    return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "set", job->set->name, "seed",
+                     (json_int_t)job->make.seed, "size", (json_int_t)job->size, "families",
+                     job->make.families != NULL ? job->make.families : "all", "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
 }
 
 static int finish(const make_job *job)
@@ -186,8 +186,8 @@ int tn_data_make(int argc, char **argv)
     static const tn_usage usage = {
         .command = "data make",
         .arguments = "NAME DIR",
-        .summary = "Makes the set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, pictures in DIR/data/images. The\n"
-                   "same options give the same set everywhere; no scene is in two splits.",
+        .summary = "Makes the set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, pictures in DIR/data/images.\n"
+                   "The same options give the same set everywhere; no scene is in two splits.",
         .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
     };
     make_job job = { .counts = { 1000, 100, 100 } };
@@ -204,8 +204,8 @@ int tn_data_make(int argc, char **argv)
           .help = "another number, another set (1)" },
         { .name = "size", .kind = TN_OPTION_SIZE, .target = &job.make.size, .argument = "PIXELS", .minimum = 56,
           .maximum = 1120, .help = "side of a picture, a multiple of 28 (112)" },
-        { .name = "grid", .kind = TN_OPTION_SIZE, .target = &job.make.grid, .argument = "N", .minimum = 2, .maximum = 5,
-          .help = "objects a side (4)" },
+        { .name = "grid", .kind = TN_OPTION_SIZE, .target = &job.make.grid, .argument = "N", .minimum = 2,
+          .maximum = 5, .help = "objects a side (4)" },
         { .name = "families", .kind = TN_OPTION_TEXT, .target = &job.make.families, .argument = "LIST",
           .help = "kinds of questions with commas between: arrows,nearest,count (all)" },
         { .name = "hops", .kind = TN_OPTION_TEXT, .target = &hops, .argument = "A-B",

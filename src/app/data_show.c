@@ -54,8 +54,8 @@ static json_t *as_json(const show_job *job, const view *shown)
                      sample->label, "options", as_list(sample->options, sample->option_count), "images",
                      as_list(sample->images, sample->image_count), "gold",
                      sample->option_count > 0 ? (json_int_t)sample->answer : (json_int_t)-1, "prompt",
-                     shown->prompt.text, "preset", job->preset->name, "image_at", (json_int_t)shown->prompt.image_at, "steps",
-                     as_list(shown->steps.items, shown->steps.count), "answer", shown->answer);
+                     shown->prompt.text, "preset", job->preset->name, "image_at",
+                     (json_int_t)shown->prompt.image_at, "steps", as_list(shown->steps.items, shown->steps.count), "answer", shown->answer);
 }
 
 static void print_text(const view *shown)

@@ -55,7 +55,8 @@ static float shape_distance(size_t shape, float x, float y, float r)
 /* A dark head between the shape and the border of the cell, pointing outwards. */
 static float arrow_distance(const painted *figure, float x, float y)
 {
-    float along = x * figure->along[0] + y * figure->along[1], across = fabsf(x * figure->along[1] - y * figure->along[0]);
+    float along = x * figure->along[0] + y * figure->along[1];
+    float across = fabsf(x * figure->along[1] - y * figure->along[0]);
     float length = 0.33f * figure->tip, back = figure->tip - length;
     return fmaxf(back - along, (across + along - figure->tip) * 0.7071068f);
 }

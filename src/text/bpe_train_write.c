@@ -20,7 +20,8 @@ static json_t *write_added(const tn_bpe_trainer *trainer)
     json_t *list = json_array();
     for (size_t i = 0; i < trainer->added_count; i++)
         if (json_array_append_new(list, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id",
-                                                  (json_int_t)(trainer->token_count + i), "content", trainer->added[i],
+                                                  (json_int_t)trainer->token_count + (json_int_t)i, "content",
+                                                  trainer->added[i],
                                                   "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0,
                                                   "special", i < trainer->special)) != 0) {
             json_decref(list);

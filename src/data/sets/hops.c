@@ -114,9 +114,15 @@ static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, const hop_kind *ki
     const struct {
         const char **target, *text;
     } texts[] = {
-        { &sample->id, id },           { &sample->question, puzzle->question }, { &sample->rationale, puzzle->rationale },
-        { &sample->label, label },     { &sample->topic, topic },               { &sample->category, topic },
-        { &sample->split, split },     { &sample->domain, kind->family->name }, { fits ? &images[0] : &sample->task, image },
+        { &sample->id, id },
+        { &sample->question, puzzle->question },
+        { &sample->rationale, puzzle->rationale },
+        { &sample->label, label },
+        { &sample->topic, topic },
+        { &sample->category, topic },
+        { &sample->split, split },
+        { &sample->domain, kind->family->name },
+        { fits ? &images[0] : &sample->task, image },
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts && fits; i++)
         fits = (*texts[i].target = tn_strings_copy(&made->strings, texts[i].text, strlen(texts[i].text))) != NULL;

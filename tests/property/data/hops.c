@@ -119,8 +119,10 @@ static double alike(const text_row *row, size_t option)
 }
 
 enum { RULES = 9 };
-static const char *const rule_names[RULES] = { "most frequent letter", "first", "last", "most frequent answer", "words shared with the question",
-                                               "no words shared", "like the other options", "unlike them", "pairs of words" };
+static const char *const rule_names[RULES] = {
+    "most frequent letter", "first",           "last",                   "most frequent answer", "words shared with the question",
+    "no words shared",      "like the others", "unlike the other options", "pairs of words",
+};
 
 static double score(const guess_table *guesser, const text_row *row, size_t option, size_t rule)
 {
