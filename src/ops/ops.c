@@ -37,6 +37,32 @@ tn_real *tn_ops_scratch(tn_ops *ops, const char *operation, size_t reals, size_t
     return tn_ops_take(ops, operation, total, TN_ARENA_ALIGNMENT);
 }
 
+/* Zeroing and copying what is larger than the caches is worth several threads. */
+enum { MOVE_BLOCK = 1 << 16 };
+
+typedef struct move_job {
+    tn_real *to;
+    const tn_real *from; /* NULL: zeros */
+    size_t count;
+} move_job;
+
+static void move_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const move_job *job = argument;
+    size_t begin = chunk * MOVE_BLOCK, count = tn_min(MOVE_BLOCK, job->count - begin);
+    (void)worker;
+    if (job->from == NULL)
+        memset(job->to + begin, 0, count * sizeof *job->to);
+    else
+        memcpy(job->to + begin, job->from + begin, count * sizeof *job->to);
+}
+
+static void move(tn_ops *ops, tn_real *to, const tn_real *from, size_t count)
+{
+    move_job job = { to, from, count };
+    tn_ops_run(ops, tn_pieces(count, MOVE_BLOCK), (double)count / 8, move_chunk, &job);
+}
+
 tn_tensor tn_ops_result(tn_ops *ops, const char *operation, size_t rows, size_t cols, bool wanted)
 {
     size_t count;
@@ -46,7 +72,7 @@ tn_tensor tn_ops_result(tn_ops *ops, const char *operation, size_t rows, size_t 
     if (ops->tape != NULL && wanted) {
         result.grad = tn_ops_take(ops, operation, count, sizeof(tn_real));
         if (result.grad != NULL)
-            memset(result.grad, 0, count * sizeof(tn_real));
+            move(ops, result.grad, NULL, count);
     }
     return ops->failure.code == TENEBRA_OK ? result : (tn_tensor){ 0 };
 }
@@ -57,7 +83,7 @@ tn_tensor tn_ops_consume(tn_ops *ops, const char *operation, tn_tensor x, bool w
         return (tn_tensor){ x.rows, x.cols, x.data, NULL };
     tn_tensor copy = tn_ops_result(ops, operation, x.rows, x.cols, wanted);
     if (copy.data != NULL)
-        memcpy(copy.data, x.data, x.rows * x.cols * sizeof(tn_real));
+        move(ops, copy.data, x.data, x.rows * x.cols);
     return copy;
 }
 
