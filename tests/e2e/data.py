@@ -172,6 +172,16 @@ class Show(Case):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertTrue(done.stdout.startswith(f"usage: tenebra data {part}"))
             self.assertRegex(done.stdout, rf"example:\n +tenebra data {part}")
+            example, options = done.stdout.split("example:")[1], done.stdout.split("example:")[0]
+            for word in example.split():
+                if word.startswith("-"):
+                    self.assertIn(word, options, part)
+            self.assert_fails(run("data", part, "--no-such-option"), 2, "--no-such-option")
+        for arguments in (("--help",), ("-h",), ("help",)):
+            done = run("data", *arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertTrue(done.stdout.startswith("usage: tenebra data"))
+        self.assertRegex(run("--help").stdout, r"(?m)^  data +\w")
 
 
 class Vocab(Case):
