@@ -98,7 +98,7 @@ static void nearest_of_list(const char *name, const char *list, size_t *best, ch
 static tenebra_code unknown_key(const tn_yaml_entry *entry, const tn_method *method, const char *where, tenebra_error *error)
 {
     char nearest[64] = "";
-    size_t best = tn_max(3, strlen(entry->key) / 2);
+    size_t length = strlen(entry->key), best = tn_min(length, tn_max(3, length / 2)); /* beyond that it is another word */
     for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++) {
         nearest_of_list(entry->key, key->name, &best, nearest, sizeof nearest);
         nearest_of_list(entry->key, key->aliases, &best, nearest, sizeof nearest);

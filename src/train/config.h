@@ -21,7 +21,7 @@ typedef struct tn_train_config {
     const char *data, *train_split, *validation, *validation_split;
     size_t train_limit, validation_limit;
     /* the lesson */
-    const char *method;
+    const char *method, *positions;
     const char *prompt, *validation_prompt;
     size_t step_groups, thoughts, epochs_per_stage, max_latent_stage, first_epoch, cutoff;
     bool pad_latents, latents_off;

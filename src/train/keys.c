@@ -29,6 +29,7 @@ const tn_train_key tn_train_keys[] = {
     SIZE("val_samples", " max_eval_samples ", validation_limit, "200", 0, 1e9, true, "questions of a validation; 0: all"),
 
     TEXT("method", "", method, NULL, false, "what is taught (tenebra run --help lists the methods)"),
+    TEXT("positions", "", positions, NULL, false, "sequential or mrope; default: as the method defines"),
     TEXT("prompt", " template ", prompt, "ivtlr-train", false, "wording of the questions (tenebra data show lists them)"),
     TEXT("val_prompt", "", validation_prompt, NULL, true, "wording at validation; default: as trained"),
     SIZE("step_groups", "", step_groups, "3", 0, 1000, false, "a rationale becomes at most so many steps; 0: no limit"),
@@ -86,7 +87,7 @@ const tn_train_key tn_train_keys[] = {
     SIZE("save_total_limit", "", keep, "2", 1, 1e6, true, "checkpoints kept"),
     SIZE("logging_steps", "", log_updates, "10", 1, 1e9, true, "updates between lines on stderr; the log file has all"),
     SIZE("threads", "", threads, "0", 0, 1024, true, "0: all processors"),
-    SIZE("val_epochs", "", validation_epochs, "1", 1, 1e6, true, "epochs between validations; the last one of a stage always ends with one"),
+    SIZE("val_epochs", "", validation_epochs, "1", 1, 1e6, true, "epochs between validations; a stage always ends with one"),
     BOOL("validate", "", validate, "true", true, "answer validation questions"),
     SIZE("val_tokens", "", validation_tokens, "256", 1, 65536, true, "tokens of such an answer at most"),
     { NULL, NULL, TN_KEY_TEXT, 0, NULL, NULL, 0, 0, false, NULL }

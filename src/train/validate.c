@@ -44,7 +44,8 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     TN_TRY(tn_asked_write(&asked, trainer->validation_prompt, sample, error));
     tenebra_request request = {
         .messages = &asked.message, .message_count = 1, .method = config->method, .settings = e->settings,
-        .setting_count = e->setting_count, .max_tokens = config->validation_tokens, .image_width = trainer->image_width,
+        .setting_count = e->setting_count, .positions = config->positions, .max_tokens = config->validation_tokens,
+        .image_width = trainer->image_width,
         .image_height = trainer->image_height, .image_min_tokens = config->image_min_pixels / (cell * cell),
         .image_max_tokens = config->image_max_pixels / (cell * cell), .ignore_orientation = true,
     };
