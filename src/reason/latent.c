@@ -197,7 +197,7 @@ tenebra_code tn_latent_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_
 {
     const latent_state *state = reasoner->state;
     const tn_latent_settings *settings = &state->choice.settings;
-    TN_TRY(tn_lesson_add_latents(lesson, tn_min(lesson->source->latents, settings->steps), settings, error));
+    TN_TRY(tn_lesson_add_latents(lesson, settings->steps > 0 ? lesson->source->latents : 0, settings, error));
     TN_TRY(tn_lesson_add_steps(lesson, lesson->source->skip, error));
     return tn_lesson_add_answer(lesson, error);
 }

@@ -14,8 +14,8 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
 /* A method's `next`: N latent passes, then the answer. */
 tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
 
-/* A method's `arrange_lesson`: the source's number of latent steps, at most N, in place of the steps of the rationale
- * that it skips; then the other steps and the answer. */
+/* A method's `arrange_lesson`: the source's number of latent steps (none with N = 0; else N is that of answering) in
+ * place of the steps of the rationale that it skips; then the other steps and the answer. */
 tenebra_code tn_latent_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
 
 #endif
