@@ -49,6 +49,10 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
 /* Sorts the values. */
 double tn_bench_median(double *values, size_t count);
 
+/* Adds the least times that this machine could need for the same products, as floor_..._ms, and the rates that they
+ * follow from (read_gb_per_s, peak_gop_per_s for the weights' type). After a question has run. */
+void tn_bench_floors(tn_bench *bench, json_t *json);
+
 /* What looking costs, by pairs of runs in turn: adds tap_cost_percent (attention scores of all image rows, of a latent
  * step), trace_cost_percent and lens_cost_percent (observer, and tokens read from each latent, of the steps of a
  * question), and warm_question_ms. After a question has run. */

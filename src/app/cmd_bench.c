@@ -211,6 +211,17 @@ static double real_of(const json_t *json, const char *key)
     return json_number_value(json_object_get(json, key));
 }
 
+/* A time, its part of what it could be at least, and a rate (0: none). */
+static void print_part(const char *name, double ms, double floor_ms, double rate)
+{
+    printf("%-12s %10.2f ms", name, ms);
+    if (floor_ms > 0)
+        printf("   %5.1f %% of the floor's speed (%.2f ms)", 100 * floor_ms / ms, floor_ms);
+    if (rate > 0)
+        printf("   %.1f tokens/s", rate);
+    putchar('\n');
+}
+
 static void print_text(const tn_bench *bench, const json_t *json)
 {
     const tn_bench_options *options = bench->options;
@@ -220,12 +231,14 @@ static void print_text(const tn_bench *bench, const json_t *json)
     printf("question     %zu rows (%zu of the picture), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
            bench->id_count, bench->image_tokens, options->latents, options->picks, options->tokens,
            real_of(json, "positions_computed"));
+    printf("machine      reads %.1f GB/s; %.0f GOP/s for %s\n", real_of(json, "read_gb_per_s"), real_of(json, "peak_gop_per_s"),
+           json_string_value(json_object_get(json, "weight_type")));
     printf("\n%-12s %10.2f ms\n", "load", real_of(json, "load_ms"));
-    printf("%-12s %10.2f ms\n", "vision", real_of(json, "vision_ms"));
-    printf("%-12s %10.2f ms %10.1f tokens/s\n", "prompt", real_of(json, "prompt_ms"), real_of(json, "prompt_tokens_per_s"));
-    printf("%-12s %10.2f ms\n", "latent step", real_of(json, "latent_step_ms"));
-    printf("%-12s %10.2f ms %10.1f tokens/s\n", "token", token_ms, real_of(json, "decode_tokens_per_s"));
-    printf("%-12s %10.2f ms\n", "question", real_of(json, "question_ms"));
+    print_part("vision", real_of(json, "vision_ms"), real_of(json, "floor_vision_ms"), 0);
+    print_part("prompt", real_of(json, "prompt_ms"), real_of(json, "floor_prompt_ms"), real_of(json, "prompt_tokens_per_s"));
+    print_part("latent step", real_of(json, "latent_step_ms"), real_of(json, "floor_latent_step_ms"), 0);
+    print_part("token", token_ms, real_of(json, "floor_token_ms"), real_of(json, "decode_tokens_per_s"));
+    print_part("question", real_of(json, "question_ms"), real_of(json, "floor_question_ms"), 0);
     if (options->compare)
         printf("%-12s %10.2f ms, %.2f times as long: %.0f rows computed\n", "recomputing", real_of(json, "recompute_question_ms"),
                real_of(json, "recompute_ratio"), real_of(json, "recompute_positions"));
@@ -281,6 +294,8 @@ static int run_bench(const tn_bench_options *options)
     tn_app_catch_interrupts();
     int exit_code = TN_EXIT_OK;
     json_t *json = measure(bench, &error) == TENEBRA_OK ? bench_json(bench) : NULL;
+    if (json != NULL)
+        tn_bench_floors(bench, json);
     if (json != NULL && (!options->costs || tn_bench_costs(bench, json, &error) == TENEBRA_OK)) {
         char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
         if (!options->json)

@@ -72,7 +72,7 @@ void tn_avx512bf16_tile(const tn_tile *tile)
 }
 
 /* Rows as a panel: 32 inputs of 16 outputs at a time. What is not whole goes the slow way. */
-static void relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
+void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     size_t row = panel * TN_PANEL, begin = unit * TN_UNIT, row_bytes = w->cols * 2;
     if (row + TN_PANEL > w->rows || begin + units * TN_UNIT > w->cols) {
@@ -92,7 +92,7 @@ static void relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, u
     }
 }
 
-static const tn_tiling tiling = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile, .relay = relay,
+static const tn_tiling tiling = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile, .relay = tn_avx512bf16_relay,
                                   .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS, .panels = TN_BF16_PANELS,
                                   .slab = TN_BF16_SLAB };
 
@@ -125,6 +125,26 @@ void tn_avx512bf16_linear(const tn_matrix *w, size_t begin, size_t end, const fl
         tn_avx512vnni_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
 }
 
+double tn_avx512bf16_spin(tn_dtype type, size_t turns, float *sink)
+{
+    if (type != TN_BF16)
+        return tn_avx512vnni_spin(type, turns, sink);
+    vec sums[SPIN_CHAINS];
+    const __m512bh factor = (__m512bh)_mm512_set1_epi16(0x3F00); /* 0.5 */
+    TN_SPIN_UNROLL
+    for (size_t i = 0; i < SPIN_CHAINS; i++)
+        sums[i] = vec_set((float)i);
+    for (size_t turn = 0; turn < turns; turn++) {
+        TN_SPIN_UNROLL
+        for (size_t i = 0; i < SPIN_CHAINS; i++)
+            sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+    }
+    for (size_t i = 1; i < SPIN_CHAINS; i++)
+        sums[0] = vec_add(sums[0], sums[i]);
+    vec_store_part(sink, sums[0], 1);
+    return 2.0 * 2 * LANES * SPIN_CHAINS * (double)turns;
+}
+
 const tn_kernels tn_avx512bf16_kernels = {
     .name = "avx512bf16",
     .linear_chunk = TN_CHUNK,
@@ -134,6 +154,7 @@ const tn_kernels tn_avx512bf16_kernels = {
     .linear = tn_avx512bf16_linear,
     .linear_dx = tn_avx512_linear_dx,
     .linear_dw = tn_avx512_linear_dw,
+    .spin = tn_avx512bf16_spin,
     .narrow = &tn_avx512bf16_narrow,
     TN_VECTOR_ENTRIES(avx512),
 };

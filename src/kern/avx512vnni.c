@@ -108,6 +108,11 @@ void tn_avx512vnni_linear(const tn_matrix *w, size_t begin, size_t end, const fl
         tn_avx512_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
 }
 
+double tn_avx512vnni_spin(tn_dtype type, size_t turns, float *sink)
+{
+    return tn_avx512vnni_codes_tiling(type) ? tn_avx512vnni_codes_spin(turns, sink) : tn_avx512_spin(type, turns, sink);
+}
+
 const tn_kernels tn_avx512vnni_kernels = {
     .name = "avx512vnni",
     .linear_chunk = TN_CHUNK,
@@ -117,5 +122,6 @@ const tn_kernels tn_avx512vnni_kernels = {
     .linear = tn_avx512vnni_linear,
     .linear_dx = tn_avx512_linear_dx,
     .linear_dw = tn_avx512_linear_dw,
+    .spin = tn_avx512vnni_spin,
     TN_VECTOR_ENTRIES(avx512),
 };

@@ -65,6 +65,11 @@ typedef struct tn_kernels {
     /* The same two for BF16 and quantised weights, faster and rounded; NULL: there is none. */
     const tn_narrow *narrow;
 
+    /* The fastest that products with weights of `type` could go: `turns` times as many independent multiply-adds of
+     * the kind that this set multiplies them with as hide their latency, in registers only. Returns the operations,
+     * two a multiply-add; *sink receives something that depends on them. NULL: not known. */
+    double (*spin)(tn_dtype type, size_t turns, tn_real *sink);
+
     /* sum_i a[i] b[i] */
     tn_real (*dot)(const tn_real *a, const tn_real *b, size_t n);
     /* y[i] += a x[i] */

@@ -24,6 +24,7 @@ enum { TN_CHUNK = 64 };
                               size_t m, tn_real *dx, size_t lddx, tn_real *scratch);                         \
     void tn_##set##_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy,            \
                               size_t lddy, const tn_real *x, size_t ldx, size_t m, tn_real *scratch);        \
+    double tn_##set##_spin(tn_dtype type, size_t turns, tn_real *sink);                                      \
     tn_real tn_##set##_dot(const tn_real *a, const tn_real *b, size_t n);                                    \
     void tn_##set##_axpy(tn_real *y, tn_real a, const tn_real *x, size_t n);                                 \
     tn_real tn_##set##_max(const tn_real *x, size_t n);                                                      \
@@ -42,6 +43,7 @@ enum { TN_CHUNK = 64 };
  * the entry `input` for it. */
 #define TN_DECLARE_CODES(set)                                                                                \
     const tn_tiling *tn_##set##_codes_tiling(tn_dtype type);                                                 \
+    double tn_##set##_codes_spin(size_t turns, float *sink);                                                 \
     void tn_##set##_codes_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end,    \
                                 size_t m, void *input)
 
@@ -52,7 +54,11 @@ TN_DECLARE_KERNELS(avx512);
 TN_DECLARE_KERNELS(avx512vnni);
 TN_DECLARE_CODES(avx512vnni);
 TN_DECLARE_KERNELS(avx512bf16);
+TN_DECLARE_KERNELS(amx);
 TN_DECLARE_KERNELS(neon);
+
+/* Whether the system lets this process use tiles (AMX); asks for it if need be. Given that it saves them. Threads: any. */
+bool tn_amx_permitted(void);
 
 /* A set of this build, and whether the processor and the system run it. */
 typedef struct tn_kernels_entry {

@@ -83,6 +83,12 @@ static inline const tn_tiling *tn_no_codes_tiling(tn_dtype type)
     return NULL;
 }
 
+static inline double tn_no_codes_spin(size_t turns, float *sink)
+{
+    (void)turns, (void)sink;
+    return 0;
+}
+
 static inline void tn_no_codes_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
                                      void *input)
 {

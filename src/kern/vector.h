@@ -79,6 +79,25 @@ size_t TN_KERNEL(linear_scratch)(const tn_matrix *w, size_t m)
     return tn_max(tiling ? tn_tiling_scratch(tiling) : 0, tn_max(linear_reals(w, m), (size_t)PANEL_REALS)) + LINE;
 }
 
+double TN_KERNEL(spin)(tn_dtype type, size_t turns, float *sink)
+{
+    if (TN_CODES(tiling)(type) != NULL)
+        return TN_CODES(spin)(turns, sink);
+    vec sums[SPIN_CHAINS], factor = vec_set(0.999f);
+    TN_SPIN_UNROLL
+    for (size_t i = 0; i < SPIN_CHAINS; i++)
+        sums[i] = vec_set((float)i);
+    for (size_t turn = 0; turn < turns; turn++) {
+        TN_SPIN_UNROLL
+        for (size_t i = 0; i < SPIN_CHAINS; i++)
+            sums[i] = vec_fma(sums[i], factor, factor);
+    }
+    for (size_t i = 1; i < SPIN_CHAINS; i++)
+        sums[0] = vec_add(sums[0], sums[i]);
+    vec_store_part(sink, sums[0], 1);
+    return 2.0 * LANES * SPIN_CHAINS * (double)turns;
+}
+
 size_t TN_KERNEL(input_bytes)(const tn_matrix *w, size_t m)
 {
     return TN_CODES(tiling)(w->type) ? tn_codes_bytes(m, tn_pieces(w->cols, TN_UNIT)) : 0;
@@ -108,6 +127,7 @@ const tn_kernels TN_KERNEL_TABLE = {
     .linear = TN_KERNEL(linear),
     .linear_dx = TN_KERNEL(linear_dx),
     .linear_dw = TN_KERNEL(linear_dw),
+    .spin = TN_KERNEL(spin),
     .dot = TN_KERNEL(dot),
     .axpy = TN_KERNEL(axpy),
     .max = TN_KERNEL(max),

@@ -170,6 +170,23 @@ static void codes_tile_q8_0(const tn_tile *tile) { codes_tiles(8, 128, NULL, til
 static void codes_tile_q4_0(const tn_tile *tile) { codes_tiles(4, 8, tn_codebook_q4_0, tile); }
 static void codes_tile_iq4_nl(const tn_tile *tile) { codes_tiles(4, 128, tn_codebook_iq4_nl, tile); }
 
+double TN_KERNEL(codes_spin)(size_t turns, float *sink)
+{
+    ivec sums[SPIN_CHAINS], factor = ivec_set(0x01010101);
+    TN_SPIN_UNROLL
+    for (size_t i = 0; i < SPIN_CHAINS; i++)
+        sums[i] = ivec_set((int32_t)i);
+    for (size_t turn = 0; turn < turns; turn++) {
+        TN_SPIN_UNROLL
+        for (size_t i = 0; i < SPIN_CHAINS; i++)
+            sums[i] = ivec_dot(sums[i], sums[i], factor, 8);
+    }
+    for (size_t i = 1; i < SPIN_CHAINS; i++)
+        sums[0] = ivec_add(sums[0], sums[i]);
+    vec_store_part(sink, ivec_to_vec(sums[0]), 1);
+    return 2.0 * 4 * LANES * SPIN_CHAINS * (double)turns;
+}
+
 /* ------------------------------------------------ 4-bit weights made wider -- */
 
 /* The codes of one unit, a byte each; the scales as they are. Codes of Q4_0 keep their offset of 8. */

@@ -15,6 +15,14 @@
 #define TN_UNROLL _Pragma("GCC unroll 8")
 #endif
 
+/* Independent sums that a product in registers needs to hide its latency: 4 or 5 cycles, 2 a cycle. */
+enum { SPIN_CHAINS = 12 };
+#if defined(__clang__)
+#define TN_SPIN_UNROLL
+#else
+#define TN_SPIN_UNROLL _Pragma("GCC unroll 12")
+#endif
+
 /* What y holds so far, or zeros. */
 TN_INLINE void sums_begin(size_t rows, size_t vectors, const tn_tile *tile, vec *sums)
 {

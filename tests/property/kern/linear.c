@@ -74,7 +74,10 @@ static double input_error(const tn_case *c, const float *x, size_t k)
 static size_t count_wrong(const tn_case *c, size_t begin, size_t end)
 {
     size_t wrong = 0, k = c->t.w.cols;
-    for (size_t i = 0; i < c->m; i++)
+    double *errors = take(k, sizeof *errors);
+    for (size_t i = 0; i < c->m; i++) {
+        for (size_t j = 0; j < k; j++)
+            errors[j] = input_error(c, c->x + i * c->ldx, j);
         for (size_t n = 0; n < c->ldy; n++) {
             float value = c->y[i * c->ldy + n];
             if (n < begin || n >= end) {
@@ -84,13 +87,15 @@ static size_t count_wrong(const tn_case *c, size_t begin, size_t end)
             double sum = 0, size = 0, rounded = 0;
             for (size_t j = 0; j < k; j++) {
                 double weight = (double)c->t.values[n * k + j], term = (double)c->x[i * c->ldx + j] * weight;
-                double error = input_error(c, c->x + i * c->ldx, j) * fabs(weight);
+                double error = errors[j] * fabs(weight);
                 sum += term;
                 size += fabs(term) + error;
                 rounded += error;
             }
             wrong += !within(value, sum, rounded + gamma_of(k + 4) * size + (double)k * 0x1p-126);
         }
+    }
+    free(errors);
     return wrong;
 }
 

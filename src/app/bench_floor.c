@@ -1,0 +1,160 @@
+/* The floor beside each measurement: the least time in which this machine, as it is at this minute, could do the
+ * products of a span. Every weight is read once from memory, every multiply-add done once at the rate of registers;
+ * the longer of the two counts, matrix by matrix. Attention, norms and activations are taken for free. */
+#include "app/bench.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READ_BYTES = 512 << 20, READ_CHUNKS = 128, READ_TURNS = 6, SPIN_TURNS = 100000, SPIN_REPEATS = 40 };
+
+/* What the machine does in a millisecond. */
+typedef struct rates {
+    double bytes, operations[TN_DTYPE_COUNT];
+} rates;
+
+/* ------------------------------------------------------------- probes -- */
+
+typedef struct reading {
+    const unsigned char *bytes;
+    uint64_t *sums; /* [READ_CHUNKS] */
+} reading;
+
+static void read_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const reading *r = argument;
+    const size_t bytes = (size_t)READ_BYTES / READ_CHUNKS;
+    const unsigned char *from = r->bytes + chunk * bytes;
+    uint64_t sums[16] = { 0 };
+    (void)worker;
+    for (size_t i = 0; i < bytes; i += sizeof sums) {
+        __builtin_prefetch((const void *)((uintptr_t)from + i + 4096), 0, 2);
+        __builtin_prefetch((const void *)((uintptr_t)from + i + 4096 + 64), 0, 2);
+        for (size_t j = 0; j < 16; j++) {
+            uint64_t word;
+            memcpy(&word, from + i + 8 * j, sizeof word);
+            sums[j] ^= word;
+        }
+    }
+    for (size_t j = 0; j < 16; j++)
+        r->sums[chunk] ^= sums[j];
+}
+
+/* Bytes a millisecond, the best of some turns. */
+static double read_rate(tn_pool *pool)
+{
+    unsigned char *memory = malloc(READ_BYTES);
+    uint64_t sums[READ_CHUNKS] = { 0 };
+    if (memory == NULL)
+        return 0;
+    memset(memory, 1, READ_BYTES);
+    reading r = { memory, sums };
+    double best = 0;
+    for (size_t turn = 0; turn < READ_TURNS; turn++) {
+        double start = tn_clock_ms();
+        tn_pool_run(pool, READ_CHUNKS, read_chunk, &r);
+        best = fmax(best, READ_BYTES / (tn_clock_ms() - start));
+    }
+    free(memory);
+    return best;
+}
+
+typedef struct spinning {
+    const tn_kernels *kernels;
+    tn_dtype type;
+    double operations; /* of one chunk; every chunk writes the same */
+} spinning;
+
+static void spin_chunk(void *argument, size_t chunk, size_t worker)
+{
+    spinning *s = argument;
+    tn_real sink;
+    (void)worker;
+    double operations = s->kernels->spin(s->type, SPIN_TURNS, &sink);
+    if (chunk == 0)
+        s->operations = operations;
+}
+
+static double spin_rate(tn_pool *pool, const tn_kernels *kernels, tn_dtype type)
+{
+    spinning s = { kernels, type, 0 };
+    double best = 0;
+    for (size_t turn = 0; turn < SPIN_REPEATS && kernels->spin != NULL; turn++) {
+        double start = tn_clock_ms();
+        tn_pool_run(pool, tn_pool_threads(pool), spin_chunk, &s);
+        best = fmax(best, (double)tn_pool_threads(pool) * s.operations / (tn_clock_ms() - start));
+    }
+    return best;
+}
+
+/* -------------------------------------------------------------- floors -- */
+
+static double floor_of(const rates *r, const tn_weight *w, size_t rows)
+{
+    const tn_matrix *m = &w->matrix;
+    double read_ms = (double)tn_matrix_bytes(m) / r->bytes;
+    double operations = 2.0 * (double)rows * (double)m->rows * (double)m->cols;
+    return m->data == NULL ? 0 : r->operations[m->type] > 0 ? fmax(read_ms, operations / r->operations[m->type]) : read_ms;
+}
+
+static double floor_of_span(const rates *r, const tn_decoder *decoder, size_t rows)
+{
+    double sum = 0;
+    for (size_t l = 0; l < decoder->config.num_hidden_layers; l++) {
+        const tn_decoder_layer *layer = &decoder->layers[l];
+        const tn_weight *weights[] = { &layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down };
+        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+            sum += floor_of(r, weights[i], rows);
+    }
+    return sum;
+}
+
+static double floor_of_vision(const rates *r, const tn_vision *vision, size_t patches)
+{
+    size_t cells = patches / (vision->config.spatial_merge_size * vision->config.spatial_merge_size);
+    double sum = floor_of(r, &vision->patch_embed, patches) + floor_of(r, &vision->merge1, cells) +
+                 floor_of(r, &vision->merge2, cells);
+    for (size_t b = 0; b < vision->config.depth; b++) {
+        const tn_vision_block *block = &vision->blocks[b];
+        const tn_weight *weights[] = { &block->q, &block->k, &block->v, &block->proj, &block->fc1, &block->fc2 };
+        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+            sum += floor_of(r, weights[i], patches);
+    }
+    return sum;
+}
+
+static void add_rates(const tn_bench *bench, const rates *r, json_t *json)
+{
+    const tn_decoder *decoder = &bench->model->decoder;
+    json_object_set_new(json, "read_gb_per_s", json_real(r->bytes * 1e-6));
+    json_object_set_new(json, "peak_gop_per_s", json_real(r->operations[decoder->layers[0].gate.matrix.type] * 1e-6));
+    json_object_set_new(json, "weight_type", json_string(tn_dtype_of(decoder->layers[0].gate.matrix.type)->name));
+}
+
+void tn_bench_floors(tn_bench *bench, json_t *json)
+{
+    const tn_model *model = bench->model;
+    const tn_bench_options *options = bench->options;
+    size_t area = model->vision.config.spatial_merge_size * model->vision.config.spatial_merge_size;
+    rates r = { .bytes = read_rate(bench->session->pool) };
+    for (int type = 0; type < TN_DTYPE_COUNT; type++)
+        r.operations[type] = spin_rate(bench->session->pool, model->kernels, (tn_dtype)type);
+    if (r.bytes <= 0)
+        return;
+    double vision = floor_of_vision(&r, &model->vision, bench->image_tokens * area);
+    double prompt = floor_of_span(&r, &model->decoder, bench->id_count);
+    double step = floor_of_span(&r, &model->decoder, tn_min(options->picks, bench->image_tokens) + 1);
+    double head = floor_of(&r, &model->decoder.head, 1), token = floor_of_span(&r, &model->decoder, 1) + head;
+    add_rates(bench, &r, json);
+    json_object_set_new(json, "floor_vision_ms", json_real(vision));
+    json_object_set_new(json, "floor_prompt_ms", json_real(prompt));
+    json_object_set_new(json, "floor_latent_step_ms", json_real(step));
+    json_object_set_new(json, "floor_token_ms", json_real(token));
+    json_object_set_new(json, "floor_question_ms",
+                        json_real(vision + prompt + (double)options->latents * step + head +
+                                  (double)(options->tokens - 1) * token));
+}
