@@ -31,6 +31,8 @@ static void check(const uint8_t *bytes, size_t size)
         for (size_t k = 0; k < tensor->bytes; k++)
             sum += data[k];
         require(sum <= 255 * tensor->bytes && tn_stored_name_is_valid(tensor->name));
+        const tn_matrix matrix = tn_form_matrix(&tensor->form, data);
+        require(!tn_form_is_packed(&tensor->form) || (tn_matrix_fits(&matrix) && tn_matrix_bytes(&matrix) == tensor->bytes));
         total += tensor->bytes;
     }
     require(total == file.data_bytes && total <= size);
