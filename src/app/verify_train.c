@@ -240,18 +240,33 @@ static void compare_weights(trainer *t, const char *prefix)
     }
 }
 
+/* The last logits by answering, in a session that has not seen the model without the adapter. */
+static void compare_answering(trainer *t, const char *name, const tn_verify_lesson *sequence)
+{
+    tn_session *kept = t->verify->session;
+    tn_session_options options = { .threads = tn_pool_threads(kept->pool) };
+    tn_session *fresh = tn_session_open(t->verify->model, &options, &t->verify->failure);
+    tn_real *logits = calloc(kept->logits.cols, sizeof *logits);
+    tn_verify_picture picture = { 0 };
+    t->verify->session = t->inputs->session = fresh;
+    if (fresh != NULL && logits != NULL && tn_verify_open_picture(t->inputs, &picture) &&
+        tn_verify_last_logits(t->verify, &picture, sequence, logits))
+        tn_verify_compare(t->verify, name, logits, kept->logits.cols);
+    t->verify->session = t->inputs->session = kept;
+    tn_session_close(fresh);
+    free(picture.embeds);
+    free(logits);
+}
+
 static void compare_forward(trainer *t, const char *prefix, const tn_verify_lesson *sequence)
 {
     char name[128];
-    size_t vocabulary = t->verify->session->logits.cols;
-    tn_real *logits = calloc(vocabulary, sizeof *logits);
     snprintf(name, sizeof name, "%s.selected", prefix);
     if (t->picked_count > 0)
         tn_verify_compare_integers(t->verify, name, t->picked, t->picked_count);
     snprintf(name, sizeof name, "%s.last_logits", prefix);
-    if (logits != NULL && tn_verify_has(t->verify, "%s", name) && tn_verify_last_logits(t->verify, &t->picture, sequence, logits))
-        tn_verify_compare(t->verify, name, logits, vocabulary);
-    free(logits);
+    if (tn_verify_has(t->verify, "%s", name))
+        compare_answering(t, name, sequence);
 }
 
 /* stage<s>: one sample, one step. Returns false when the case has no such stage. */
