@@ -12,6 +12,9 @@ enum { TN_BF16_ROWS = 6, TN_BF16_PANELS = 4, TN_BF16_SLAB = 32, TN_BF16_UNIT = T
 /* Rows of BF16 x in tile->input, panels of BF16. */
 void tn_avx512bf16_tile(const tn_tile *tile);
 
+/* Rows of BF16 as panels. */
+void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
+
 extern const tn_narrow tn_avx512bf16_narrow;
 
 /* lines[n][p] -> lines[p][n] for 16 x 16 pairs. */

@@ -2,6 +2,7 @@
 # src/CMakeLists.txt globs all of them; those that do not apply are left out by calling them headers.
 set(kern ${CMAKE_CURRENT_SOURCE_DIR}/kern)
 set(kern_left_out)
+set(kern_x86_files x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c avx512bf16_back.c amx.c amx_linux.c amx_none.c)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(kern_platform x86)
@@ -15,14 +16,21 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${kern}/avx512.c PROPERTIES COMPILE_OPTIONS
     "${kern_avx512}")
   set_source_files_properties(${kern}/avx512vnni.c PROPERTIES COMPILE_OPTIONS "${kern_avx512};-mavx512vnni")
-  set_source_files_properties(${kern}/avx512bf16.c ${kern}/avx512bf16_back.c PROPERTIES COMPILE_OPTIONS "${kern_avx512};-mavx512bf16")
+  # The tile instructions are inline assembly, which needs no option.
+  set_source_files_properties(${kern}/avx512bf16.c ${kern}/avx512bf16_back.c ${kern}/amx.c PROPERTIES
+    COMPILE_OPTIONS "${kern_avx512};-mavx512bf16")
   list(APPEND kern_left_out portable.c arm64.c neon.c blas_portable.c blas_arm64.c)
+  if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    list(APPEND kern_left_out amx_none.c)
+  else()
+    list(APPEND kern_left_out amx_linux.c)
+  endif()
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   set(kern_platform arm64)
-  list(APPEND kern_left_out portable.c x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c avx512bf16_back.c blas_portable.c blas_x86.c)
+  list(APPEND kern_left_out portable.c ${kern_x86_files} blas_portable.c blas_x86.c)
 else()
   set(kern_platform portable)
-  list(APPEND kern_left_out x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c avx512bf16_back.c arm64.c neon.c blas_x86.c blas_arm64.c)
+  list(APPEND kern_left_out ${kern_x86_files} arm64.c neon.c blas_x86.c blas_arm64.c)
 endif()
 
 # OpenBLAS, if asked for: the pthread build, told to use one thread. The serial build of 0.3.21 has no locks

@@ -1,13 +1,13 @@
 /* The sets of x86-64 and what it takes to run them.
- * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 14 (AVX, AVX2)
- * and 15 (AVX-512): the processor has the instructions, and the system saves the registers. */
+ * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapters 14 (AVX, AVX2),
+ * 15 (AVX-512) and 18 (AMX): the processor has the instructions, and the system saves the registers. */
 #include "kern/sets.h"
 
 #include <cpuid.h>
 #include <stdint.h>
 
-/* Registers that the system saves, XCR0: bit 1 SSE, 2 AVX, 5 .. 7 AVX-512. */
-enum { STATE_AVX = 0x06, STATE_AVX512 = 0xE6 };
+/* Registers that the system saves, XCR0: bit 1 SSE, 2 AVX, 5 .. 7 AVX-512, 17 and 18 tiles and their shapes. */
+enum { STATE_AVX = 0x06, STATE_AVX512 = 0xE6, STATE_AMX = 0x60000 };
 
 /* XCR0, or 0 where the system does not use XSAVE. */
 static uint32_t saved_state(void)
@@ -52,6 +52,16 @@ static bool has_bf16(void)
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 }
 
+/* Given AVX-512: tiles with products of BF16 pairs and of bytes (leaf 7, EDX bits 24, 22, 25). */
+static bool has_amx(void)
+{
+    uint32_t a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return false;
+    const uint32_t needed = 1u << 22 | 1u << 24 | 1u << 25;
+    return (d & needed) == needed && (saved_state() & STATE_AMX) == STATE_AMX && tn_amx_permitted();
+}
+
 /* BLAS stands below the sets that it is built on: OpenBLAS 0.3.21 measured slower than avx512 at the forward
  * products of a 7B model (165 against 194 GFLOP/s at 400 x 18944 x 3584 in f32, two Zen 4 cores), and a
  * row of its results depends on the other rows. */
@@ -67,6 +77,8 @@ size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT])
     entries[count++] = (tn_kernels_entry){ &tn_avx2_kernels, avx2 };
     entries[count++] = (tn_kernels_entry){ &tn_avx512_kernels, avx512 };
     entries[count++] = (tn_kernels_entry){ &tn_avx512vnni_kernels, avx512 && has_vnni() };
-    entries[count++] = (tn_kernels_entry){ &tn_avx512bf16_kernels, avx512 && has_vnni() && has_bf16() };
+    bool bf16 = avx512 && has_vnni() && has_bf16();
+    entries[count++] = (tn_kernels_entry){ &tn_avx512bf16_kernels, bf16 };
+    entries[count++] = (tn_kernels_entry){ &tn_amx_kernels, bf16 && has_amx() };
     return count;
 }

@@ -1,0 +1,13 @@
+#define _DEFAULT_SOURCE /* syscall */
+#include "kern/sets.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Linux asks for a process to claim the tiles before it uses them, since they make the frames of signals larger: once
+ * for all its threads, and any thread may ask again. Source: Documentation/arch/x86/xstate.rst of Linux 5.16. */
+bool tn_amx_permitted(void)
+{
+    enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+}

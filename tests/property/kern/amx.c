@@ -1,0 +1,142 @@
+/* Products in tiles (kern/amx_pairs.h, kern/amx_codes.h) over emulated tile instructions, on every machine: equal to the
+ * bit to the plain statements of what they compute. Where the instructions exist, codes.c and linear.c run the set. */
+#include "property/kern/amx_emulated.h"
+
+#define PAIRS_RELAY tn_relay_rows
+#define CODES_TILE(wide, tile) codes_tile((tile)->rows, wide, tile);
+#include "kern/amx_codes.h"
+#include "kern/amx_pairs.h"
+
+static size_t emulated_scratch(const tn_matrix *w, size_t m)
+{
+    const tn_tiling tiling = w->type != TN_BF16 ? codes_tiling(w->type, m) : m <= PAIRS_THIN ? pairs_thin : pairs_wide;
+    return tn_tiling_scratch(&tiling);
+}
+
+static size_t emulated_input_bytes(const tn_matrix *w, size_t m)
+{
+    return w->type == TN_BF16 ? pairs_bytes(w, m) : tn_codes_bytes(m, tn_pieces(w->cols, TN_UNIT));
+}
+
+/* Row i of x in codes, filled up with zeros. */
+static void input_codes(const tn_matrix *w, const float *x, size_t i, size_t m, void *input)
+{
+    const size_t units = tn_pieces(w->cols, TN_UNIT);
+    const tn_codes to = tn_codes_at(input, m, units);
+    for (size_t b = 0; b < 2 * units; b++) {
+        const size_t at = i * units * 2 + b, count = b < w->cols / TN_BLOCK ? TN_BLOCK : 0;
+        float largest = 0;
+        int32_t sum = 0;
+        for (size_t k = 0; k < count; k++)
+            largest = fmaxf(largest, fabsf(x[b * TN_BLOCK + k]));
+        for (size_t k = 0; k < TN_BLOCK; k++) {
+            to.codes[at * TN_BLOCK + k] = k < count && largest > 0 ? (int8_t)rintf(x[b * TN_BLOCK + k] * (127 / largest)) : 0;
+            sum += to.codes[at * TN_BLOCK + k];
+        }
+        to.scales[at] = largest / 127;
+        to.starts[at] = -tn_dtype_of(w->type)->offset * sum;
+    }
+}
+
+static void emulated_input(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m,
+                           void *input)
+{
+    if (w->type == TN_BF16)
+        pairs_input(w, x, ldx, begin, end, m, input);
+    for (size_t i = begin; i < end && w->type != TN_BF16; i++)
+        input_codes(w, x + i * ldx, i, m, input);
+}
+
+static void emulated_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, const void *input,
+                            size_t m, tn_real *y, size_t ldy, tn_real *scratch)
+{
+    size_t before = machine.products;
+    (void)x, (void)ldx;
+    if (w->type == TN_BF16)
+        pairs_linear(w, begin, end, input, m, y, ldy, scratch);
+    else
+        codes_linear(w, begin, end, input, m, y, ldy, scratch);
+    assert_false(machine.configured);
+    assert_true(machine.products > before);
+}
+
+static const tn_kernels emulated = { .name = "emulated amx", .linear_chunk = 64, .linear_scratch = emulated_scratch,
+                                     .input_bytes = emulated_input_bytes, .input = emulated_input,
+                                     .linear = emulated_linear };
+
+/* Around the borders of parts, tiles, panels, steps and slabs. */
+static const size_t sizes[][3] = { { 4, 16, 32 },   { 5, 67, 96 },   { 7, 48, 2080 }, { 15, 33, 1056 }, { 16, 80, 64 },
+                                   { 17, 17, 1024 }, { 31, 50, 96 },  { 32, 32, 544 }, { 33, 100, 160 }, { 37, 20, 1120 },
+                                   { 48, 31, 192 },  { 49, 64, 64 },  { 65, 40, 96 },  { 101, 20, 608 } };
+
+static void check(tn_dtype type, tn_statement *expected)
+{
+    check_set(&emulated, type, sizes, sizeof sizes / sizeof *sizes, expected);
+}
+
+static void test_8_bits(void **state)
+{
+    (void)state;
+    check(TN_Q8_0, expected_code);
+}
+
+static void test_4_bits(void **state)
+{
+    (void)state;
+    check(TN_Q4_0, expected_code);
+    check(TN_IQ4_NL, expected_code);
+}
+
+static void test_bf16(void **state)
+{
+    const size_t odd[][3] = { { 1, 1, 1 }, { 1, 130, 45 }, { 2, 3, 5 }, { 3, 70, 2051 }, { 34, 19, 767 }, { 72, 7, 33 } };
+    (void)state;
+    check(TN_BF16, expected_tiles);
+    check_set(&emulated, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
+}
+
+/* The statement itself: sums in the order of VDPBF16PS differ from those in tiles. */
+static void test_orders_are_told_apart(void **state)
+{
+    tn_setup s = open_setup(TN_BF16, 20, 40, 300, 1);
+    (void)state;
+    assert_int_equal(count_different(&emulated, &s, expected_tiles), 0);
+    assert_in_range(count_different(&emulated, &s, expected_pairs), 400, 1600);
+    close_setup(&s);
+}
+
+/* A row has the same bits alone and among others. */
+static void test_rows_do_not_depend_on_others(void **state)
+{
+    const size_t rows[] = { 1, 3, 4, 5, 13, 16, 17, 23, 33, 37, 47, 49, 65 };
+    (void)state;
+    for (int type = 0; type < TN_DTYPE_COUNT; type++) {
+        if (type != TN_BF16 && !codes_has((tn_dtype)type))
+            continue;
+        tn_setup many = open_setup((tn_dtype)type, 102, 34, 1056, 1);
+        float *all = run(&emulated, &many.panels.w, &many);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            tn_setup few = many;
+            size_t m = few.m = rows[i];
+            if (type != TN_BF16 && m < CODES_LEAST)
+                continue;
+            float *y = run(&emulated, &few.panels.w, &few);
+            assert_memory_equal(y, all, m * few.n * sizeof *y);
+            free(y);
+        }
+        free(all);
+        close_setup(&many);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_8_bits),
+        cmocka_unit_test(test_4_bits),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_orders_are_told_apart),
+        cmocka_unit_test(test_rows_do_not_depend_on_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
