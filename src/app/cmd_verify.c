@@ -96,6 +96,7 @@ static tenebra_code open_model(tn_verify *verify, const verify_options *options,
     free(directory);
     if (verify->model == NULL)
         return error->code;
+    TN_TRY(tn_model_widen(verify->model, error)); /* the reference computed in F32 */
     verify->session = tn_session_open(verify->model, &session, error);
     return verify->session ? TENEBRA_OK : error->code;
 }

@@ -267,6 +267,7 @@ void tn_model_close(tn_model *model)
     tn_store_close(model->store);
     free(model->decoder.layers);
     free(model->vision.blocks);
+    tn_arena_close(&model->wide);
     free(model->vectors);
     free(model->directory);
     free(model);

@@ -22,6 +22,7 @@ struct tenebra_model {
     const tn_chat_template *chat_template;
     tn_patch_config patches;
     tn_real *vectors; /* memory behind all tn_vector */
+    tn_arena wide;    /* matrices that tn_model_widen made */
     char *directory;
     struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
     size_t adapter_count;
@@ -39,6 +40,10 @@ typedef struct tn_model_options {
  * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED, LIMIT, MEMORY. */
 tn_model *tn_model_open(const char *directory, const tn_model_options *options, tenebra_error *error);
 void tn_model_close(tn_model *model);
+
+/* Turns BF16 and F16 matrices into F32 ones in memory, for which no kernel set rounds activations. At most once, before
+ * sessions are opened. Errors: MEMORY; the model is then of no use. */
+tenebra_code tn_model_widen(tn_model *model, tenebra_error *error);
 
 /* Reads the configuration alone. Errors: IO, FORMAT, UNSUPPORTED (unknown model_type). */
 tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone,
