@@ -16,6 +16,7 @@ struct tn_trainer {
     tn_run_plan plan;
 
     tn_data *data, *validation; /* validation NULL: none */
+    char data_mark[20];        /* hexadecimal digest of the training set's texts      */
     const tn_prompt_preset *prompt, *validation_prompt;
     tn_model *model;
     tn_adapter *adapter;       /* LoRA only */

@@ -30,6 +30,7 @@ json_t *tn_trainer_state(const tn_trainer *trainer)
                 json_object_set_new(state, "tokens", json_integer((json_int_t)trainer->tokens)) == 0 &&
                 json_object_set_new(state, "train_ms", json_real(trainer->train_ms)) == 0 &&
                 json_object_set_new(state, "samples", json_integer((json_int_t)trainer->plan.samples)) == 0 &&
+                json_object_set_new(state, "data", json_string(trainer->data_mark)) == 0 &&
                 json_object_set_new(state, "threads", json_integer((json_int_t)trainer->threads)) == 0 &&
                 json_object_set_new(state, "kernels", json_string(trainer->model->kernels->name)) == 0 &&
                 json_object_set_new(state, "best", best_models(trainer)) == 0 &&
@@ -64,7 +65,7 @@ tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, con
 {
     size_t version = 0, update = 0, validated = 0, steps = 0, tokens = 0, samples = 0;
     const size_t largest = SIZE_MAX >> 12; /* exact in a double */
-    const char *kernels = "";
+    const char *kernels = "", *data = "";
     TN_TRY(tn_json_size(state, "version", 0, 1000000, &version, where, error));
     if (version != 1)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, where, "is a checkpoint of version %zu; this program reads version 1", version);
@@ -76,9 +77,12 @@ tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, con
     TN_TRY(tn_json_size(state, "samples", 0, largest, &samples, where, error));
     TN_TRY(tn_json_number(state, "train_ms", 0, 1e15, &trainer->train_ms, where, error));
     TN_TRY(tn_json_string(state, "kernels", &kernels, where, error));
+    TN_TRY(tn_json_string(state, "data", &data, where, error));
     if (samples != trainer->plan.samples)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with a training set of %zu samples; now there are %zu",
                        samples, trainer->plan.samples);
+    if (strcmp(data, trainer->data_mark) != 0)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with another training set: its texts differ");
     if (strcmp(kernels, trainer->model->kernels->name) != 0)
         tn_trainer_note(trainer, TN_TRAIN_NOTE, "the checkpoint was made with another set of kernels: the run "
                         "will not end with the same bits");

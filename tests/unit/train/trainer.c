@@ -248,6 +248,35 @@ static void test_stop_and_go_on(void **state)
     tn_train_config_free(&config);
 }
 
+/* Another set of the same size is no set to go on with. */
+static void test_other_data(void **state)
+{
+    const place *p = *state;
+    tn_train_config config;
+    watcher w;
+    tenebra_error error = { 0 };
+    read_recipe(&config, p, NULL, 0);
+    free(run_to(&config, false, 2, TENEBRA_ERROR_CANCELLED, &w));
+    char *rows = inside(p->data, "data/train.jsonl");
+    tn_file file;
+    assert_int_equal(tn_file_map(&file, rows, NULL), TENEBRA_OK);
+    char *text = strndup((const char *)file.data, file.size), *word = text != NULL ? strstr(text, "number 3") : NULL;
+    tn_file_unmap(&file);
+    assert_non_null(word);
+    word[7] = '7';
+    assert_int_equal(tn_files_replace(rows, text, strlen(text), NULL), TENEBRA_OK);
+    tn_trainer_options options = { .resume = true };
+    assert_null(tn_trainer_open(&config, &options, &error));
+    assert_int_equal(error.code, TENEBRA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.sentence, "another training set"));
+    word[7] = '3';
+    assert_int_equal(tn_files_replace(rows, text, strlen(text), NULL), TENEBRA_OK);
+    tn_trainer_close(open_trainer(&config, &options));
+    free(text);
+    free(rows);
+    tn_train_config_free(&config);
+}
+
 static void expect_refusal(const place *p, const char *line, const char *sentence)
 {
     tn_train_config config;
@@ -277,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_initial_values, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_probe_leaves_nothing, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_stop_and_go_on, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_other_data, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_refusals, open_place, close_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
