@@ -4,6 +4,7 @@
 
 #include "data/sample.h"
 #include "model/parameters.h"
+#include "reason/asked.h"
 #include "reason/teach.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
@@ -66,15 +67,6 @@ tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, doubl
 tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample, size_t stage, tn_lesson *lesson, tenebra_error *error);
 /* Its number of steps. */
 tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *sample, size_t *count, tenebra_error *error);
-
-/* A conversation with one sample's question: pictures before the text or inside of it. */
-typedef struct tn_asked {
-    tn_prompt prompt;
-    tenebra_part *parts;
-    tenebra_message message;
-} tn_asked;
-tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error);
-void tn_asked_free(tn_asked *asked);
 
 /* Floating-point operations of a forward and backward over such lessons (cost.c). */
 double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count);

@@ -42,13 +42,16 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     size_t cell = patches->patch_size * patches->merge_size;
     tn_asked asked;
     TN_TRY(tn_asked_write(&asked, trainer->validation_prompt, sample, error));
-    tenebra_request request = {
-        .messages = &asked.message, .message_count = 1, .method = config->method, .settings = e->settings,
-        .setting_count = e->setting_count, .positions = config->positions, .max_tokens = config->validation_tokens,
-        .image_width = trainer->image_width,
-        .image_height = trainer->image_height, .image_min_tokens = config->image_min_pixels / (cell * cell),
-        .image_max_tokens = config->image_max_pixels / (cell * cell), .ignore_orientation = true,
-    };
+    tenebra_request request = tn_asked_request(&asked);
+    request.method = config->method;
+    request.settings = e->settings;
+    request.setting_count = e->setting_count;
+    request.positions = config->positions;
+    request.max_tokens = config->validation_tokens;
+    request.image_width = trainer->image_width;
+    request.image_height = trainer->image_height;
+    request.image_min_tokens = config->image_min_pixels / (cell * cell);
+    request.image_max_tokens = config->image_max_pixels / (cell * cell);
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
     tn_asked_free(&asked);

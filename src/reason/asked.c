@@ -1,0 +1,36 @@
+#include "reason/asked.h"
+
+#include <stdlib.h>
+
+tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error)
+{
+    *asked = (tn_asked){ 0 };
+    TN_TRY(tn_prompt_write(&asked->prompt, preset, sample, error));
+    asked->parts = calloc(sample->image_count + 2, sizeof *asked->parts);
+    if (asked->parts == NULL) {
+        tn_asked_free(asked);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for its parts");
+    }
+    size_t count = 0, front = asked->prompt.image_at;
+    if (front > 0)
+        asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = asked->prompt.text, .length = front };
+    for (size_t i = 0; i < sample->image_count; i++)
+        asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = sample->images[i] };
+    if (asked->prompt.length > front)
+        asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = asked->prompt.text + front,
+                                                .length = asked->prompt.length - front };
+    asked->message = (tenebra_message){ "user", asked->parts, count };
+    return TENEBRA_OK;
+}
+
+void tn_asked_free(tn_asked *asked)
+{
+    tn_prompt_free(&asked->prompt);
+    free(asked->parts);
+    *asked = (tn_asked){ 0 };
+}
+
+tenebra_request tn_asked_request(const tn_asked *asked)
+{
+    return (tenebra_request){ .messages = &asked->message, .message_count = 1, .ignore_orientation = true };
+}
