@@ -136,6 +136,9 @@ typedef struct tenebra_request {
     size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */
+    const float *latents;     /* [latent_count, hidden_size] for latent-text=given: what stands in for the
+                               * hidden state of each step, e.g. those of another question's trace       */
+    size_t latent_count, latent_size; /* latent_size: the model's hidden_size                            */
     bool recompute;           /* run all rows again at every step, as the reference does: slow  */
     bool no_reuse;            /* run the whole prompt, even where the session's last question began with the same
                                * rows. The answer is the same, to the last bit                  */
@@ -168,6 +171,9 @@ typedef struct tenebra_step {
                              * all latent text so far; NaN where either is missing. IVT-LR, figure 5       */
     double attention_focus; /* 1 / (entropy of the attention among the step's picks + 1e-6); NaN without picks */
     double hidden_norm;     /* Euclidean norm of the latent text, before any intervention                */
+    double hidden_cosine;   /* cosine between it and that of the step before; NaN at the first           */
+    const float *hidden;    /* [hidden_size] it itself: the hidden state, before any intervention        */
+    size_t hidden_size;
     const tenebra_lens *lens;
     size_t lens_count;
     double milliseconds;
@@ -201,6 +207,8 @@ typedef struct tenebra_trace {
     size_t prompt_reused;      /* rows of the prompt that the last question had left in the cache */
     size_t vision_cached;      /* pictures whose embeddings were known            */
     size_t positions_computed; /* rows that went through the decoder              */
+    size_t passes;             /* prompts that were run                           */
+    size_t crops;              /* pictures that the method added                  */
     const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
     double decode_ms;          /* reading, resizing and cutting pictures          */
     double vision_ms, prefill_ms, latent_ms, generation_ms, total_ms;

@@ -11,7 +11,9 @@ typedef enum tn_latent_text {
     TN_TEXT_ZERO,
     TN_TEXT_NOISE,  /* Gaussian of the same norm                                        */
     TN_TEXT_MEAN,   /* mean of the prompt's hidden states after the final norm          */
-    TN_TEXT_FROZEN  /* the hidden state of step one at every step                       */
+    TN_TEXT_FROZEN, /* the hidden state of step one at every step                       */
+    TN_TEXT_SHUFFLE, /* its entries in random order: same values, same norm             */
+    TN_TEXT_GIVEN   /* rows of the request                                              */
 } tn_latent_text;
 
 typedef enum tn_latent_picks {

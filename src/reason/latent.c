@@ -10,7 +10,7 @@
 typedef struct latent_state {
     tn_choice choice;
     bool pending;          /* the last step is not filed yet              */
-    tn_tensor first_text;  /* hidden state of step one                    */
+    tn_tensor first_text, last_text; /* hidden states of step one and of the last step, as they were */
     size_t *watched;       /* cache rows: the step's picks, then all latent text so far */
     size_t *text_rows;     /* cache rows of latent text                   */
     size_t text_count;
@@ -61,41 +61,71 @@ static tenebra_code choose(tn_reasoner *reasoner, latent_state *state, tenebra_e
     return TENEBRA_OK;
 }
 
-/* The row to feed as latent text: the hidden state, or what the intervention puts in its place. */
-static tenebra_code make_text(tn_reasoner *reasoner, latent_state *state, tn_tensor *text, tenebra_error *error)
+static void shuffle(tn_tensor row, tn_rng *rng)
 {
-    tn_session *session = reasoner->session;
-    tn_tensor hidden = state->choice.settings.raw_hidden ? session->raw_hidden : session->hidden;
-    *text = tn_session_keep_row(session, hidden.data, error);
-    if (text->data == NULL)
-        return TENEBRA_ERROR_LIMIT;
-    if (state->choice.done == 1)
-        state->first_text = *text;
-    switch (state->choice.settings.text) {
-    case TN_TEXT_ZERO:
-        memset(text->data, 0, text->cols * sizeof *text->data);
-        break;
-    case TN_TEXT_NOISE: {
-        double norm = norm_of(hidden);
-        for (size_t i = 0; i < text->cols; i++)
-            text->data[i] = (tn_real)tn_rng_normal(&reasoner->rng);
-        double scale = norm / norm_of(*text);
-        for (size_t i = 0; i < text->cols; i++)
-            text->data[i] = (tn_real)((double)text->data[i] * scale);
-        break;
+    for (size_t left = row.cols; left > 1; left--) {
+        size_t other = (size_t)tn_rng_below(rng, left);
+        tn_real value = row.data[left - 1];
+        row.data[left - 1] = row.data[other];
+        row.data[other] = value;
     }
-    case TN_TEXT_MEAN:
-        memcpy(text->data, session->mean.data, text->cols * sizeof *text->data);
-        break;
-    case TN_TEXT_FROZEN:
-        *text = state->first_text;
-        break;
-    default:
-        break;
-    }
+}
+
+/* Gaussian with the norm of `like`. */
+static void fill_noise(tn_tensor row, tn_tensor like, tn_rng *rng)
+{
+    for (size_t i = 0; i < row.cols; i++)
+        row.data[i] = (tn_real)tn_rng_normal(rng);
+    double scale = norm_of(like) / norm_of(row);
+    for (size_t i = 0; i < row.cols; i++)
+        row.data[i] = (tn_real)((double)row.data[i] * scale);
+}
+
+static tenebra_code copy_given(const tn_reasoner *reasoner, const latent_state *state, tn_tensor row, tenebra_error *error)
+{
+    const tenebra_request *request = reasoner->request;
+    size_t step = state->choice.done - 1;
+    if (request->latents == NULL || request->latent_size != row.cols || step >= request->latent_count)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "latent-text", "'given' takes the rows of another question's steps from the "
+                       "request: %zu of %zu numbers are there, step %zu needs one of %zu", request->latent_count,
+                       request->latent_size, step + 1, row.cols);
+    for (size_t i = 0; i < row.cols; i++)
+        row.data[i] = (tn_real)request->latents[step * row.cols + i];
     return TENEBRA_OK;
 }
 
+/* The row to feed as latent text: the hidden state, or what the intervention puts in its place. */
+static tenebra_code make_text(tn_reasoner *reasoner, const latent_state *state, tn_tensor *text, tenebra_error *error)
+{
+    tn_latent_text how = state->choice.settings.text;
+    *text = how == TN_TEXT_FROZEN ? state->first_text : state->last_text;
+    if (how == TN_TEXT_KEEP || how == TN_TEXT_FROZEN || how == TN_TEXT_DROP)
+        return TENEBRA_OK;
+    *text = tn_session_keep_row(reasoner->session, state->last_text.data, error);
+    if (text->data == NULL)
+        return TENEBRA_ERROR_LIMIT;
+    if (how == TN_TEXT_ZERO)
+        memset(text->data, 0, text->cols * sizeof *text->data);
+    else if (how == TN_TEXT_MEAN)
+        memcpy(text->data, reasoner->session->mean.data, text->cols * sizeof *text->data);
+    else if (how == TN_TEXT_NOISE)
+        fill_noise(*text, state->last_text, &reasoner->rng);
+    else if (how == TN_TEXT_SHUFFLE)
+        shuffle(*text, &reasoner->rng);
+    else
+        return copy_given(reasoner, state, *text, error);
+    return TENEBRA_OK;
+}
+
+static double cosine_of(tn_tensor a, tn_tensor b)
+{
+    double sum = 0;
+    for (size_t i = 0; i < a.cols; i++)
+        sum += (double)a.data[i] * (double)b.data[i];
+    return sum / (norm_of(a) * norm_of(b));
+}
+
+/* What the trace tells of the step; keeps its hidden state. */
 static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
     tenebra_pick *picks = tn_reasoner_take(reasoner, state->choice.pick_count + 1, sizeof *picks);
@@ -104,10 +134,15 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tenebra
     for (size_t i = 0; i < state->choice.pick_count; i++)
         picks[i] = tn_reasoner_pick(reasoner, state->choice.picks[i]);
     tn_session *session = reasoner->session;
-    state->step = (tenebra_step){ .picks = picks,
-                                  .pick_count = state->choice.pick_count,
-                                  .hidden_norm = norm_of(state->choice.settings.raw_hidden ? session->raw_hidden
-                                                                                    : session->hidden) };
+    tn_tensor hidden = state->choice.settings.raw_hidden ? session->raw_hidden : session->hidden, before = state->last_text;
+    state->last_text = tn_session_keep_row(session, hidden.data, error);
+    if (state->last_text.data == NULL)
+        return TENEBRA_ERROR_LIMIT;
+    if (before.data == NULL)
+        state->first_text = state->last_text;
+    state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = norm_of(hidden),
+                                  .hidden_cosine = before.data ? cosine_of(before, hidden) : (double)NAN,
+                                  .hidden = state->last_text.data, .hidden_size = hidden.cols };
     return tn_reasoner_lens(reasoner, session->hidden, &state->step.lens, &state->step.lens_count, error);
 }
 
@@ -150,8 +185,7 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
     TN_TRY(choose(reasoner, state, error));
     TN_TRY(describe(reasoner, state, error));
     TN_TRY(watch_step(reasoner, state, error));
-    if (state->choice.settings.text != TN_TEXT_DROP)
-        TN_TRY(make_text(reasoner, state, &text, error));
+    TN_TRY(make_text(reasoner, state, &text, error));
     if (!lay_rows(reasoner, state, text))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "a latent step does not fit; raise -c");
     reasoner->trace.injected_tokens += state->choice.pick_count;

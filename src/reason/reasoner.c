@@ -384,12 +384,15 @@ tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
     double start = tn_clock_ms();
     bool again = true;
     TN_TRY(tn_reasoner_load_pictures(reasoner, error));
+    size_t given = reasoner->picture_count;
     for (reasoner->pass = 0; again; reasoner->pass++) {
         if (reasoner->pass > 0)
             TN_TRY(take_answer(reasoner, error));
         TN_TRY(tn_reasoner_render(reasoner, error));
         TN_TRY(run_pass(reasoner, &again, error));
     }
+    reasoner->trace.passes = reasoner->pass;
+    reasoner->trace.crops = reasoner->picture_count - given;
     reasoner->trace.total_ms = tn_clock_ms() - start;
     return TENEBRA_OK;
 }
@@ -401,6 +404,7 @@ tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, s
     reasoner->prompt = ids;
     reasoner->prompt_count = count;
     TN_TRY(run_pass(reasoner, &again, error));
+    reasoner->trace.passes = 1;
     reasoner->trace.total_ms = tn_clock_ms() - start;
     return TENEBRA_OK;
 }

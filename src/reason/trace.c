@@ -31,9 +31,9 @@ static json_t *step_json(const tenebra_step *step)
     for (size_t i = 0; i < step->lens_count; i++)
         json_array_append_new(lens, json_pack("{s:i, s:s, s:o}", "token", (int)step->lens[i].token, "text",
                                               step->lens[i].text, "probability", number(step->lens[i].probability)));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "picks", picks, "attention_ratio", number(step->attention_ratio),
-                     "attention_focus", number(step->attention_focus), "hidden_norm", number(step->hidden_norm), "lens",
-                     lens, "ms", number(step->milliseconds));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "picks", picks, "attention_ratio", number(step->attention_ratio),
+                     "attention_focus", number(step->attention_focus), "hidden_norm", number(step->hidden_norm),
+                     "hidden_cosine", number(step->hidden_cosine), "lens", lens, "ms", number(step->milliseconds));
 }
 
 /* Whether option `name` of the method is a number: one with a range. */
@@ -86,12 +86,12 @@ static json_t *trace_json(const tenebra_trace *trace)
     json_t *steps = json_array();
     for (size_t i = 0; i < trace->step_count; i++)
         json_array_append_new(steps, step_json(&trace->steps[i]));
-    json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt", count(trace->prompt_tokens), "image",
+    json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt", count(trace->prompt_tokens), "image",
                                count(trace->image_tokens), "latent", count(trace->latent_steps), "injected",
                                count(trace->injected_tokens), "generated", count(trace->token_count), "ar_steps",
                                count(trace->token_count + trace->latent_steps), "positions_computed",
                                count(trace->positions_computed), "prompt_reused", count(trace->prompt_reused),
-                               "vision_cached", count(trace->vision_cached));
+                               "vision_cached", count(trace->vision_cached), "passes", count(trace->passes), "crops", count(trace->crops));
     json_t *times = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "decode", number(trace->decode_ms), "vision",
                               number(trace->vision_ms), "prefill", number(trace->prefill_ms), "latent",
                               number(trace->latent_ms), "generation", number(trace->generation_ms), "total",

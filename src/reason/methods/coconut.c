@@ -7,7 +7,7 @@ enum { N_LATENT, HIDDEN, LATENT_TEXT };
 static const tenebra_option options[] = {
     [N_LATENT] = { "n-latent", "N", "3", "latent steps", 0, 1024 },
     [HIDDEN] = { "hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm", 0, 0 },
-    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen", "keep",
+    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
                       "intervention: what stands in for the hidden state", 0, 0 },
     { NULL, NULL, NULL, NULL, 0, 0 }
 };

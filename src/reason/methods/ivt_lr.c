@@ -13,7 +13,7 @@ static const tenebra_option options[] = {
     [HIDDEN] = { "hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm", 0, 0 },
     [EXHAUSTED] = { "exhausted", "take|repick", "take",
                     "fewer than K left: take them, or fill up with used ones as the reference", 0, 0 },
-    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen", "keep",
+    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
                       "intervention: what stands in for the hidden state", 0, 0 },
     [LATENT_PICKS] = { "latent-picks", "top|random|lowest|repeat|none", "top", "intervention: which embeddings are picked",
                        0, 0 },
