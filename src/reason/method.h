@@ -52,4 +52,7 @@ typedef struct tn_method {
 extern const tn_method *const tn_methods[];
 const tn_method *tn_method_find(const char *name);
 
+/* Whether an option takes that value. Errors: ARGUMENT. */
+tenebra_code tn_setting_check(const tenebra_option *option, const char *value, tenebra_error *error);
+
 #endif

@@ -41,7 +41,7 @@ size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option)
     return place_of_word(reasoner->method->options[option].argument, reasoner->values[option]);
 }
 
-static tenebra_code check_value(const tenebra_option *option, const char *value, tenebra_error *error)
+tenebra_code tn_setting_check(const tenebra_option *option, const char *value, tenebra_error *error)
 {
     if (strchr(option->argument, '|') != NULL) {
         if (place_of_word(option->argument, value) < count_words(option->argument))
@@ -80,7 +80,7 @@ tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *err
         if (i == count)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, setting->name, "method %s has no such option",
                            reasoner->method->name);
-        TN_TRY(check_value(&options[i], setting->value, error));
+        TN_TRY(tn_setting_check(&options[i], setting->value, error));
         reasoner->values[i] = setting->value;
     }
     for (size_t i = 0; i < count; i++)
