@@ -113,7 +113,7 @@ static inline vec vec_load_odd_bf16(const unsigned char *from)
  * offset of 128 are multiplied as signed numbers, by magnitude and sign. Those of 4 bits are at most 15. */
 typedef __m256i ivec;
 
-enum { CODES_ROWS = 2 };
+enum { CODES_ROWS = 2, CODES_THIN = 1 };
 #define CODES_CASES(CASE) CASE(1) CASE(2)
 
 static inline vec vec_abs(vec a) { return _mm256_andnot_ps(vec_set(-0.0f), a); }

@@ -10,7 +10,7 @@
  * signed: what the instruction multiplies. */
 typedef __m512i ivec;
 
-enum { CODES_ROWS = 6 };
+enum { CODES_ROWS = 6, CODES_THIN = 3 };
 #define CODES_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
 static inline ivec ivec_set(int32_t a) { return _mm512_set1_epi32(a); }

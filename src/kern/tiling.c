@@ -45,7 +45,7 @@ void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, si
     uintptr_t place = ((uintptr_t)scratch + TN_LINE - 1) / TN_LINE * TN_LINE;
     bool few = m <= tiling->rows, relaid = w->order == TN_ROWS || (tiling->widens && !few);
     size_t units = tn_pieces(w->cols, TN_UNIT), slab = few && !relaid ? units : tiling->slab;
-    size_t width = tiling->panels * TN_PANEL;
+    size_t width = (m <= tiling->thin_rows && !relaid ? tiling->thin_panels : tiling->panels) * TN_PANEL;
     tn_tile tile = { .x = x, .ldx = ldx, .input = input, .m = m, .all_units = units, .cols = w->cols, .ldy = ldy };
     for (size_t n = begin; n < end; n += width * (few ? 1 : tn_pieces(end - begin, width)))
         for (tile.unit = 0; tile.unit < units; tile.unit += slab) {

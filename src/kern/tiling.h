@@ -41,6 +41,8 @@ typedef struct tn_tiling {
     size_t rows;            /* most rows of a tile                                                */
     size_t panels;          /* most panels of a tile                                               */
     size_t slab;            /* units                                                              */
+    size_t thin_rows;       /* up to so many rows a tile has                                      */
+    size_t thin_panels;     /* this many panels: more streams from memory, more work in flight    */
 } tn_tiling;
 
 

@@ -5,7 +5,7 @@
  * in rising order of blocks. So all sets with these tiles give the same bits.
  *
  * A set's file defines, besides the vocabulary of vector.h: `ivec` of LANES 32-bit integers or 4 LANES bytes with the
- * ivec_ functions, vec_abs and vec_to_bytes, and with which row counts tiles occur (CODES_ROWS, CODES_CASES). `offset` is
+ * ivec_ functions, vec_abs and vec_to_bytes, and with which row counts tiles occur (CODES_ROWS, CODES_CASES, CODES_THIN). `offset` is
  * constant where they are inlined: a set may multiply codes with their offset taken off, and then starts at 0. */
 #ifndef TN_KERN_VECTOR_CODES_H
 #define TN_KERN_VECTOR_CODES_H
@@ -19,9 +19,11 @@
 enum {
     CODES_VECTORS = 2,                               /* of outputs in a tile                     */
     CODES_PANELS = CODES_VECTORS * LANES / TN_PANEL, /* 2 with 512 bits, 1 with 256              */
-    CODES_SLAB = 64,                                 /* units: 34 KB of 8-bit weights            */
-    BLOCK_LINES_8 = 8, BLOCK_LINES_4 = 4,
-    STREAM_AHEAD = 6144                              /* bytes asked for in advance, per stream   */
+    THIN_VECTORS = 4,                                /* with up to CODES_THIN rows               */
+    THIN_PANELS = THIN_VECTORS * LANES / TN_PANEL,
+    CODES_SLAB = 64,                                 /* units: 139 KB of 8-bit weights           */
+    BLOCK_LINES_4 = 4,
+    CODES_SUMS = CODES_ROWS * CODES_VECTORS > CODES_THIN * THIN_VECTORS ? CODES_ROWS * CODES_VECTORS : CODES_THIN * THIN_VECTORS
 };
 
 /* ------------------------------------------------------------- x to 8 bits -- */
@@ -89,15 +91,14 @@ TN_INLINE void codes_line(size_t rows, size_t vectors, ivec *sums, const ivec *w
 
 /* The integer sums of one block whose lines begin at `lines[v]`. */
 TN_INLINE void codes_sum(size_t rows, size_t vectors, size_t bits, int offset, ivec table, ivec *sums,
-                         const unsigned char *const *lines, const int8_t *x, size_t stride, size_t ahead)
+                         const unsigned char *const *lines, const int8_t *x, size_t stride)
 {
-    ivec weights[CODES_VECTORS];
+    ivec weights[THIN_VECTORS];
     TN_UNROLL
     for (size_t line = 0; line < bits; line++) {
         TN_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const unsigned char *at = lines[v] + line * TN_LINE;
-            __builtin_prefetch((const void *)((uintptr_t)at + ahead), 0, 2);
             weights[v] = bits == 8 ? ivec_codes(at, offset) : ivec_nibbles(at, 0, table, offset);
         }
         codes_line(rows, vectors, sums, weights, x + line * (TN_BLOCK / bits), stride, offset);
@@ -110,24 +111,23 @@ TN_INLINE void codes_sum(size_t rows, size_t vectors, size_t bits, int offset, i
     }
 }
 
-TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, ivec table, size_t ahead,
-                          const tn_tile *tile)
+TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, ivec table, const tn_tile *tile)
 {
     const size_t unit_bytes = TN_LINE * (1 + 2 * bits), stride = tile->all_units * TN_UNIT;
     const tn_codes x = tn_codes_at(tile->input, tile->m, tile->all_units);
     const int8_t *codes = x.codes + tile->row * stride + tile->unit * TN_UNIT;
     const float *scales = x.scales + (tile->row * tile->all_units + tile->unit) * 2;
     const int32_t *starts = x.starts + (tile->row * tile->all_units + tile->unit) * 2;
-    const unsigned char *panels[CODES_VECTORS];
-    vec sums[CODES_ROWS * CODES_VECTORS];
+    const unsigned char *panels[THIN_VECTORS];
+    vec sums[CODES_SUMS];
     TN_UNROLL
     for (size_t v = 0; v < vectors; v++)
         panels[v] = panel_of(tile, v);
     sums_begin(rows, vectors, tile, sums);
     for (size_t b = 0; b < 2 * tile->units; b++) {
-        ivec integers[CODES_ROWS * CODES_VECTORS];
-        const unsigned char *lines[CODES_VECTORS];
-        vec factors[CODES_VECTORS];
+        ivec integers[CODES_SUMS];
+        const unsigned char *lines[THIN_VECTORS];
+        vec factors[THIN_VECTORS];
         TN_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const unsigned char *unit = panels[v] + b / 2 * unit_bytes;
@@ -139,7 +139,7 @@ TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, 
             TN_UNROLL
             for (size_t v = 0; v < vectors; v++)
                 integers[i * vectors + v] = ivec_start(starts[i * tile->all_units * 2 + b], offset);
-        codes_sum(rows, vectors, bits, offset, table, integers, lines, codes + b * TN_BLOCK, stride, ahead);
+        codes_sum(rows, vectors, bits, offset, table, integers, lines, codes + b * TN_BLOCK, stride);
         TN_UNROLL
         for (size_t i = 0; i < rows; i++) {
             const vec scale = vec_set(scales[i * tile->all_units * 2 + b]);
@@ -154,13 +154,15 @@ TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, 
 TN_INLINE void codes_tiles(size_t bits, int offset, const unsigned char *codebook, const tn_tile *tile)
 {
     const ivec table = ivec_table(codebook, offset);
-    const bool one = tile->outputs <= LANES;
-#define CASE(R)                                                                                       \
-    case R:                                                                                           \
-        if (one)                                                                                      \
-            codes_tile(R, 1, bits, offset, table, tile->stream ? STREAM_AHEAD : 0, tile);             \
-        else                                                                                          \
-            codes_tile(R, CODES_VECTORS, bits, offset, table, tile->stream ? STREAM_AHEAD : 0, tile); \
+    const size_t vectors = tn_pieces(tile->outputs, LANES);
+#define CASE(R) \
+    case R:                                                                   \
+        if (R <= CODES_THIN && vectors > CODES_VECTORS)                       \
+            codes_tile(R <= CODES_THIN ? R : 1, THIN_VECTORS, bits, offset, table, tile); \
+        else if (vectors > 1)                                                 \
+            codes_tile(R, CODES_VECTORS, bits, offset, table, tile);          \
+        else                                                                  \
+            codes_tile(R, 1, bits, offset, table, tile);                      \
         break;
     switch (tile->rows) { CODES_CASES(CASE) }
 #undef CASE
@@ -227,11 +229,11 @@ static void codes_tile_wide_q4_0(const tn_tile *tile) { codes_tiles(8, 8, NULL, 
 const tn_tiling *TN_KERNEL(codes_tiling)(tn_dtype type)
 {
     static const tn_tiling q8_0 = { codes_tile_q8_0, codes_tile_q8_0, codes_relay, TN_LINE * 17, false,
-                                    CODES_ROWS, CODES_PANELS, CODES_SLAB };
+                                    CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS };
     static const tn_tiling q4_0 = { codes_tile_q4_0, codes_tile_wide_q4_0, codes_relay, TN_LINE * 17, true,
-                                    CODES_ROWS, CODES_PANELS, CODES_SLAB };
+                                    CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS };
     static const tn_tiling iq4_nl = { codes_tile_iq4_nl, codes_tile_q8_0, codes_relay, TN_LINE * 17, true,
-                                      CODES_ROWS, CODES_PANELS, CODES_SLAB };
+                                      CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS };
     return type == TN_Q8_0 ? &q8_0 : type == TN_Q4_0 ? &q4_0 : type == TN_IQ4_NL ? &iq4_nl : NULL;
 }
 
