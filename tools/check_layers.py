@@ -21,10 +21,10 @@ LEVELS = {
 }
 
 # Folders in which one file adds one thing: the stems of their files are names.
-PLUGINS = ("model/backbones", "reason/methods", "text/templates", "data/sets")
+PLUGINS = ("model/backbones", "reason/methods", "text/templates", "data/sets", "eval/scorers")
 
 # Names that are ordinary words: they count only as a whole string literal.
-WORDS = {"direct", "hops"}
+WORDS = {"direct", "hops", "strict", "bracket"}
 
 # (files, name): the public header promises this default; golden cases call their quantities ivtlr.*; the
 # benchmark is that of this method against the way its reference runs; files of other trainers choose a method by
@@ -32,6 +32,9 @@ WORDS = {"direct", "hops"}
 ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr"),
                  ("app/cmd_bench.c", "ivt_lr"), ("train/keys.c", "ivt_lr"), ("train/keys.c", "cot"),
                  ("train/keys.c", "direct"),
+                 # Scorers are called after the benchmark, and the method, whose program they repeat.
+                 ("eval/scorers/ivtlr_*", "ivt_lr"), ("eval/scorers/ivtlr_*", "m3cot"),
+                 ("eval/scorers/ivtlr_*", "scienceqa"), ("eval/scorers/sqa*", "scienceqa"),
                  # Wordings of prompts are called after the paper; the made set has several files.
                  ("data/*", "ivt_lr"), ("data/hops*", "hops"), ("app/data_make.c", "hops")]
 

@@ -1,0 +1,235 @@
+#include "eval/score_content.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ----------------------------------------------------------------- marks -- */
+
+/* Opening and closing quotes, U+2018 to U+201F. */
+static bool is_quote(int32_t c)
+{
+    return c == '"' || c == '\'' || c == '`' || (c >= 0x2018 && c <= 0x201F);
+}
+
+static bool is_one_of(int32_t c, const char *set)
+{
+    return c > 0 && c < 0x80 && strchr(set, c) != NULL;
+}
+
+static bool is_mark(int32_t c)
+{
+    return is_quote(c) || is_one_of(c, "*_[](){}<>") || tn_python_is_space(c);
+}
+
+static bool is_stop(int32_t c)
+{
+    return is_one_of(c, ".,;:!?");
+}
+
+size_t tn_skip_marks(tn_slice text, size_t at)
+{
+    size_t next;
+    while (at < text.length && is_mark(tn_slice_char(text, at, &next)))
+        at = next;
+    return at;
+}
+
+/* Without marks at either end, and without stops behind; what would then be empty is only stripped. */
+static tn_slice trim(tn_slice text)
+{
+    size_t begin = tn_skip_marks(text, 0), end = begin, next;
+    for (size_t at = begin; at < text.length; at = next) {
+        int32_t c = tn_slice_char(text, at, &next);
+        if (!is_mark(c) && !is_stop(c))
+            end = next;
+    }
+    return end > begin ? tn_slice_part(text, begin, end) : tn_slice_strip(text);
+}
+
+/* --------------------------------------------------------------- options -- */
+
+static tenebra_code add_option(tn_content *content, const char *option, tenebra_error *error)
+{
+    size_t before = content->texts.length;
+    TN_TRY(tn_python_lower(&content->texts, trim(TN_SLICE(option)), error));
+    size_t length = content->texts.length - before;
+    content->ends[content->count++] = content->texts.length;
+    content->longest = length > content->longest ? length : content->longest;
+    return TENEBRA_OK;
+}
+
+/* An open question is answered in words. */
+static bool is_open(const tn_sample *sample)
+{
+    return sample->option_count == 0 && tn_label_index(sample->label) == TN_NO_CHOICE;
+}
+
+tenebra_code tn_content_open(tn_content *content, const tn_sample *sample, tenebra_error *error)
+{
+    *content = (tn_content){ .sample = sample };
+    content->ends = calloc(sample->option_count + 1, sizeof *content->ends);
+    if (content->ends == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for %zu options", sample->option_count);
+    tenebra_code code = is_open(sample) ? add_option(content, sample->label, error) : TENEBRA_OK;
+    for (size_t i = 0; i < sample->option_count && code == TENEBRA_OK; i++)
+        code = add_option(content, sample->options[i], error);
+    if (code != TENEBRA_OK)
+        tn_content_close(content);
+    return code;
+}
+
+void tn_content_close(tn_content *content)
+{
+    tn_text_free(&content->texts);
+    free(content->ends);
+    *content = (tn_content){ 0 };
+}
+
+static tn_slice option_text(const tn_content *content, size_t index)
+{
+    size_t begin = index > 0 ? content->ends[index - 1] : 0;
+    return (tn_slice){ content->texts.data + begin, content->ends[index] - begin };
+}
+
+/* --------------------------------------------------------------- letters -- */
+
+/* Options that letters can name: of rows that do not tell their options, all. */
+static long letters_of(const tn_sample *sample)
+{
+    return is_open(sample) ? 0 : sample->option_count > 0 && sample->option_count < 26 ? (long)sample->option_count : 26;
+}
+
+static bool ends_line(tn_slice text, size_t at)
+{
+    for (size_t next; at < text.length && text.bytes[at] != '\n'; at = next) {
+        int32_t c = tn_slice_char(text, at, &next);
+        if (!is_mark(c) && !is_stop(c))
+            return false;
+    }
+    return true;
+}
+
+/* Whether "A" before `at` reads as an article: a blank and a word follow, which is none of those that go on behind an answer. */
+static bool is_article(tn_slice text, size_t at)
+{
+    static const char *const others[] = { "is", "because", "since", "as", "and", "or", "for", "so", "but", "which", "due",
+                                          "based", "given" };
+    size_t word = tn_skip_spaces(text, at);
+    if (word == at || word >= text.length || memchr(text.bytes + at, '\n', word - at) != NULL)
+        return false;
+    int32_t c = tn_slice_char(text, word, NULL);
+    if (!tn_python_is_word(c) || (c >= 'A' && c <= 'Z'))
+        return false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        size_t end = tn_match_word(text, word, others[i]);
+        if (end > 0 && !tn_python_is_word(tn_slice_char(text, end, NULL)))
+            return false;
+    }
+    return true;
+}
+
+/* Whether the letter before `at` goes on as a word: "B's", "A-frame". */
+static bool goes_on(tn_slice text, size_t at)
+{
+    size_t next;
+    int32_t c = tn_slice_char(text, at, &next);
+    bool joins = c == '-' || c == '\'' || c == 0x2019;
+    return tn_python_is_word(c) || (joins && tn_python_is_word(tn_slice_char(text, next, NULL)));
+}
+
+long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size_t *end)
+{
+    at = tn_skip_marks(text, at);
+    size_t behind = at + 1;
+    if (at >= text.length || goes_on(text, behind))
+        return TN_NO_CHOICE;
+    int32_t c = tn_slice_char(text, at, NULL);
+    bool small = c >= 'a' && c <= 'z';
+    long index = small ? c - 'a' : c - 'A';
+    if (index < 0 || index >= letters_of(content->sample))
+        return TN_NO_CHOICE;
+    bool bracketed = at > 0 && is_one_of(text.bytes[at - 1], "([{<*") && is_one_of(tn_slice_char(text, behind, NULL), ")]}>*");
+    if (!bracketed && (small ? !ends_line(text, behind) : c == 'A' && is_article(text, behind)))
+        return TN_NO_CHOICE;
+    size_t next = behind;
+    while (behind < text.length && is_mark(tn_slice_char(text, behind, &next)) && text.bytes[behind] != '\n')
+        behind = next;
+    *end = behind;
+    return index;
+}
+
+/* ----------------------------------------------------------------- words -- */
+
+/* An index in digits at the start. */
+static long start_index(const tn_content *content, tn_slice text)
+{
+    long value = 0;
+    size_t at = 0;
+    for (; at < text.length && at < 6 && text.bytes[at] >= '0' && text.bytes[at] <= '9'; at++)
+        value = value * 10 + (text.bytes[at] - '0');
+    size_t next;
+    int32_t c = tn_slice_char(text, at, &next);
+    bool fraction = c == '.' && tn_python_digit(tn_slice_char(text, next, NULL)) >= 0;
+    return at == 0 || tn_python_is_word(c) || fraction || value >= letters_of(content->sample) ? TN_NO_CHOICE : value;
+}
+
+tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+{
+    *choice = TN_NO_CHOICE;
+    text = tn_slice_part(text, tn_skip_marks(text, 0), text.length);
+    /* Lower case is shorter than the text by a factor of three at most, and one character more shows the border. */
+    size_t wanted = 3 * content->longest + 4, end = 0;
+    while (end < text.length && end < wanted)
+        tn_slice_char(text, end, &end);
+    tn_text low = { 0 };
+    tenebra_code code = tn_python_lower(&low, tn_slice_part(text, 0, end), error);
+    tn_slice start = { low.data, low.length };
+    size_t longest = 0;
+    for (size_t i = 0; i < content->count && code == TENEBRA_OK; i++) {
+        tn_slice option = option_text(content, i);
+        bool fits = option.length > longest && option.length <= start.length &&
+                    memcmp(option.bytes, start.bytes, option.length) == 0 &&
+                    !tn_python_is_word(tn_slice_char(start, option.length, NULL));
+        if (fits) {
+            longest = option.length;
+            *choice = (long)i;
+        }
+    }
+    tn_text_free(&low);
+    if (code == TENEBRA_OK && longest == 0 && tn_label_is_index(content->sample->label))
+        *choice = start_index(content, text);
+    return code;
+}
+
+tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+{
+    size_t end = 0;
+    *choice = tn_content_letter(content, text, 0, &end);
+    int32_t behind = tn_slice_char(text, end, NULL);
+    bool closed = end > 0 && is_one_of(text.bytes[end - 1], ")]}*");
+    if (*choice != TN_NO_CHOICE && (closed || is_stop(behind) || ends_line(text, end)))
+        return TENEBRA_OK;
+    *choice = TN_NO_CHOICE;
+    tn_slice words = trim(text);
+    tn_text low = { 0 };
+    tenebra_code code = tn_python_lower(&low, words, error);
+    for (size_t i = content->count; i > 0 && code == TENEBRA_OK; i--)
+        if (tn_slice_equal(option_text(content, i - 1), (tn_slice){ low.data, low.length }))
+            *choice = (long)i - 1;
+    tn_text_free(&low);
+    bool digits = words.length > 0 && words.length < 7 && strspn(words.bytes, "0123456789") >= words.length;
+    if (code == TENEBRA_OK && *choice == TN_NO_CHOICE && digits && tn_label_is_index(content->sample->label))
+        *choice = start_index(content, words);
+    return code;
+}
+
+void tn_content_verdict(tn_verdict *verdict, const tn_scored *answer, long choice, bool found)
+{
+    tn_verdict_choose(verdict, answer, choice);
+    verdict->found = found || choice != TN_NO_CHOICE;
+    if (is_open(answer->sample)) {
+        verdict->correct = choice == 0;
+        verdict->choice = TN_NO_CHOICE;
+        verdict->letters = 0;
+    }
+}

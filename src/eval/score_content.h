@@ -1,0 +1,41 @@
+/* What a short piece of text, found where an answer belongs, names: an option's letter, its text, its index, or the words of
+ * an open answer. For scorers of our own making. Threads: any. */
+#ifndef TN_EVAL_SCORE_CONTENT_H
+#define TN_EVAL_SCORE_CONTENT_H
+
+#include "eval/score_text.h"
+
+/* A question's options as they are compared: marks around them cut off, in lower case. Freed with tn_content_close, also
+ * a zeroed one. */
+typedef struct tn_content {
+    const tn_sample *sample;
+    tn_text texts;  /* one after the other; the label of an open question stands for its only option */
+    size_t *ends;   /* [count] where each ends in `texts`                                            */
+    size_t count;
+    size_t longest; /* bytes */
+} tn_content;
+
+/* Errors: MEMORY; *content is empty then. */
+tenebra_code tn_content_open(tn_content *content, const tn_sample *sample, tenebra_error *error);
+void tn_content_close(tn_content *content);
+
+/* Where white space, quotes, emphasis and brackets that begin at `at` end. */
+size_t tn_skip_marks(tn_slice text, size_t at);
+
+/* The option whose letter stands at `at`, alone as a word and perhaps between marks; *end takes where it ends, closing
+ * marks included. A small letter counts only in brackets or at the end of a line, "A" not where it reads as an article.
+ * TN_NO_CHOICE: there is none. */
+long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size_t *end);
+
+/* The option that the beginning of `text` names by its text (the longest that fits), or by its index where labels are
+ * indices. TN_NO_CHOICE: none. An open question's answer is option 0. Errors: MEMORY. */
+tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, tenebra_error *error);
+
+/* The option that all of `text` names: "C", "(C)", "**C**", "C. and more", its text, its index. Errors: MEMORY. */
+tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *choice, tenebra_error *error);
+
+/* The verdict for what one of these found; `found` says whether there was an answer at all (an open question can be
+ * answered in wrong words). */
+void tn_content_verdict(tn_verdict *verdict, const tn_scored *answer, long choice, bool found);
+
+#endif

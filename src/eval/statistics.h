@@ -1,0 +1,33 @@
+/* How far counts can be trusted: intervals of an accuracy, and the comparison of two methods on the same questions. */
+#ifndef TN_EVAL_STATISTICS_H
+#define TN_EVAL_STATISTICS_H
+
+#include <stddef.h>
+
+/* The quantile of the normal distribution that belongs to intervals of 95 %. */
+#define TN_Z95 1.959963984540054
+
+typedef struct tn_interval {
+    double low, high; /* fractions, 0..1 */
+} tn_interval;
+
+/* Wilson's score interval of the fraction correct / total for the quantile `z` (> 0). Without trials (total 0) all of 0..1.
+ * correct > total counts as total. Source: Wilson 1927, JASA 22(158), equation 8. Threads: any. */
+tn_interval tn_wilson(size_t correct, size_t total, double z);
+
+/* Two methods on the same questions. */
+typedef struct tn_paired {
+    size_t both, only_first, only_second, neither; /* questions answered rightly */
+} tn_paired;
+
+/* The probability that so uneven a split of the questions on which two equally good methods differ, or a more uneven one,
+ * comes about by chance: two-sided, exact (binomial), at most 1; 1 where they never differ. Work grows with the number of
+ * those questions. Source: McNemar 1947, Psychometrika 12(2); the exact form as in Fagerland et al. 2013,
+ * BMC Med. Res. Methodol. 13:91. Threads: any. */
+double tn_mcnemar_exact(const tn_paired *paired);
+
+/* The same by the chi-square distribution with one degree of freedom, with Edwards' correction for continuity; *statistic
+ * (may be NULL) takes chi-square. 0 and probability 1 where they never differ. Good for 25 differing questions or more. */
+double tn_mcnemar_chi2(const tn_paired *paired, double *statistic);
+
+#endif
