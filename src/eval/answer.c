@@ -1,0 +1,250 @@
+#include "eval/answer.h"
+
+#include "base/digest.h"
+#include "eval/score.h"
+#include "reason/asked.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+tenebra_code tn_examinee_open(tn_examinee *examinee, const tenebra_model *model, const tn_eval_plan *plan,
+                              const tn_eval_questions *questions, size_t threads, tenebra_error *error)
+{
+    /* Nothing is kept from question to question: times and counts would depend on the order. */
+    tenebra_session_options options = { .context = plan->context, .threads = threads, .cache_type = plan->cache_type,
+                                        .no_image_cache = true };
+    *examinee = (tn_examinee){ .plan = plan, .questions = questions };
+    examinee->session = tenebra_session_open(model, &options, error);
+    return examinee->session != NULL ? TENEBRA_OK : error->code;
+}
+
+void tn_examinee_close(tn_examinee *examinee)
+{
+    tenebra_session_close(examinee->session);
+    examinee->session = NULL;
+}
+
+uint64_t tn_eval_seed(uint64_t seed, const char *id)
+{
+    tn_hash hash;
+    tn_hash_start(&hash);
+    tn_hash_add(&hash, &seed, sizeof seed);
+    tn_hash_add(&hash, id, strlen(id));
+    return tn_hash_finish(&hash).words[0] >> 11;
+}
+
+/* --------------------------------------------------------------- record -- */
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *count(size_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* Text that may be no UTF-8 (a published file promises nothing) becomes null. */
+static json_t *text(const char *value)
+{
+    json_t *string = json_string(value);
+    return string != NULL ? string : json_null();
+}
+
+static json_t *describe_question(const tn_eval_questions *questions, const tn_eval_plan *plan, size_t question, size_t entry)
+{
+    const tn_sample *sample = questions->samples[question];
+    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "n", count(question), "id", text(sample->id), "method",
+                     plan->entries[entry].label, "gold", text(sample->label), "domain", text(sample->domain), "topic",
+                     text(sample->topic), "category", text(sample->category), "options", count(sample->option_count));
+}
+
+json_t *tn_eval_failure(const tn_eval_questions *questions, const tn_eval_plan *plan, size_t question, size_t entry,
+                        const tenebra_error *error)
+{
+    json_t *record = describe_question(questions, plan, question, entry);
+    if (record == NULL || json_object_set_new(record, "failed", json_true()) != 0 ||
+        json_object_set_new(record, "error", json_pack("{s:i, s:o, s:o}", "code", (int)error->code, "where", text(error->where),
+                                                       "sentence", text(error->sentence))) != 0) {
+        json_decref(record);
+        return NULL;
+    }
+    return record;
+}
+
+/* [image, index, score, x0, y0, x1, y1] of each pick. */
+static json_t *describe_picks(const tenebra_step *step)
+{
+    json_t *picks = json_array();
+    for (size_t i = 0; i < step->pick_count; i++) {
+        const tenebra_pick *pick = &step->picks[i];
+        json_array_append_new(picks, json_pack("[o, o, o, o, o, o, o]", count(pick->image), count(pick->index), number(pick->score),
+                                               number(pick->x0), number(pick->y0), number(pick->x1), number(pick->y1)));
+    }
+    return picks;
+}
+
+static json_t *describe_step(const tenebra_step *step)
+{
+    json_t *lens = json_array();
+    for (size_t i = 0; i < step->lens_count; i++)
+        json_array_append_new(lens, json_pack("[i, o, o]", (int)step->lens[i].token, text(step->lens[i].text),
+                                              number(step->lens[i].probability)));
+    json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "picks", describe_picks(step), "attention_ratio",
+                            number(step->attention_ratio), "attention_focus", number(step->attention_focus), "hidden_norm",
+                            number(step->hidden_norm), "hidden_cosine", number(step->hidden_cosine), "ms",
+                            number(step->milliseconds));
+    if (step->lens_count > 0)
+        json_object_set(row, "lens", lens);
+    json_decref(lens);
+    return row;
+}
+
+static json_t *describe_steps(const tenebra_trace *trace)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; i < trace->step_count; i++)
+        json_array_append_new(steps, describe_step(&trace->steps[i]));
+    return steps;
+}
+
+/* Milliseconds. "vision" holds reading and cutting of pictures, too. */
+static json_t *describe_times(const tenebra_trace *trace)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "vision", number(trace->decode_ms + trace->vision_ms), "prefill",
+                     number(trace->prefill_ms), "latent", number(trace->latent_ms), "decode", number(trace->generation_ms),
+                     "total", number(trace->total_ms));
+}
+
+static const char *finish_name(tenebra_finish finish)
+{
+    return finish == TENEBRA_FINISH_END_TOKEN ? "end" : finish == TENEBRA_FINISH_STOP_TEXT ? "stop" : "length";
+}
+
+/* Adds what the model said and what it cost. */
+static bool describe_answer(json_t *record, const tenebra_trace *trace, const tn_verdict *verdict, uint64_t seed)
+{
+    size_t steps = trace->token_count + trace->latent_steps;
+    json_t *found = verdict->choice != TN_NO_CHOICE ? json_integer((json_int_t)verdict->choice) : json_null();
+    json_t *more = json_pack("{s:o, s:o, s:b, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
+                             text(trace->text), "choice", found, "correct", verdict->correct, "tokens", "sampled",
+                             count(trace->token_count), "latent", count(trace->latent_steps), "injected",
+                             count(trace->injected_tokens), "ar_steps", count(steps), "ar_steps_injected",
+                             count(steps + trace->injected_tokens), "passes", count(trace->passes), "crops",
+                             count(trace->crops), "prompt_tokens", count(trace->prompt_tokens), "image_tokens",
+                             count(trace->image_tokens), "positions_computed", count(trace->positions_computed), "finish",
+                             finish_name(trace->finish), "seed", json_integer((json_int_t)seed), "ms", describe_times(trace),
+                             "steps", describe_steps(trace));
+    bool fits = more != NULL && json_object_update(record, more) == 0;
+    json_decref(more);
+    return fits;
+}
+
+/* --------------------------------------------------------------- asking -- */
+
+/* Latent text of another question. */
+typedef struct donor {
+    float *latents; /* [count, size] */
+    size_t count, size;
+} donor;
+
+static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry, tenebra_request *request)
+{
+    const tn_eval_plan *plan = examinee->plan;
+    request->method = entry->method;
+    request->settings = entry->settings;
+    request->setting_count = entry->setting_count;
+    request->positions = plan->positions;
+    request->max_tokens = plan->max_tokens;
+    request->temperature = plan->temperature;
+    request->top_k = plan->top_k;
+    request->top_p = plan->top_p;
+    request->image_width = plan->image_width;
+    request->image_height = plan->image_height;
+    request->image_min_tokens = plan->image_min_tokens;
+    request->image_max_tokens = plan->image_max_tokens;
+    request->lens = plan->lens;
+    request->no_reuse = true;
+}
+
+static tenebra_code keep_latents(donor *other, const tenebra_trace *trace, tenebra_error *error)
+{
+    other->count = trace->step_count;
+    other->size = other->count > 0 ? trace->steps[0].hidden_size : 0;
+    other->latents = calloc(other->count * other->size + 1, sizeof *other->latents);
+    if (other->latents == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for latents");
+    for (size_t s = 0; s < other->count; s++)
+        memcpy(other->latents + s * other->size, trace->steps[s].hidden, other->size * sizeof *other->latents);
+    return TENEBRA_OK;
+}
+
+/* Asks the next question of the set for its latents; the last one's next is the first. */
+static tenebra_code ask_other(tn_examinee *examinee, size_t question, const tn_eval_entry *entry, donor *other,
+                              tenebra_error *error)
+{
+    const tn_sample *sample = examinee->questions->samples[(question + 1) % examinee->questions->count];
+    tenebra_setting settings[TN_EVAL_SETTINGS_MAX + 1];
+    tn_asked asked;
+    TN_TRY(tn_asked_write(&asked, examinee->questions->preset, sample, error));
+    tenebra_request request = tn_asked_request(&asked);
+    fill_request(examinee, entry, &request);
+    memcpy(settings, entry->settings, sizeof entry->settings);
+    for (size_t i = 0; i < entry->setting_count; i++)
+        if (strcmp(settings[i].name, "latent-text") == 0)
+            settings[i].value = "keep";
+    request.settings = settings;
+    request.seed = tn_eval_seed(examinee->plan->seed, sample->id);
+    request.max_tokens = 1;
+    const tenebra_trace *trace;
+    tenebra_code code = tenebra_session_ask(examinee->session, &request, &trace, error);
+    if (code == TENEBRA_OK)
+        code = keep_latents(other, trace, error);
+    tn_asked_free(&asked);
+    return code;
+}
+
+static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_entry *entry, json_t *record, tenebra_error *error)
+{
+    const tn_sample *sample = examinee->questions->samples[question];
+    donor other = { .latents = NULL };
+    tn_asked asked;
+    const tenebra_trace *trace;
+    tn_verdict verdict;
+    tenebra_code code = entry->other ? ask_other(examinee, question, entry, &other, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK)
+        code = tn_asked_write(&asked, examinee->questions->preset, sample, error);
+    if (code == TENEBRA_OK) {
+        tenebra_request request = tn_asked_request(&asked);
+        fill_request(examinee, entry, &request);
+        request.seed = tn_eval_seed(examinee->plan->seed, sample->id);
+        request.latents = other.latents;
+        request.latent_count = other.count;
+        request.latent_size = other.size;
+        code = tenebra_session_ask(examinee->session, &request, &trace, error);
+        if (code == TENEBRA_OK) {
+            tn_scored scored = { .sample = sample, .text = TN_SLICE(trace->text),
+                                 .prompt = { asked.prompt.text, asked.prompt.length } };
+            code = tn_scorer_standard()->judge(&verdict, &scored, 0, error);
+        }
+        if (code == TENEBRA_OK && !describe_answer(record, trace, &verdict, request.seed))
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
+        tn_asked_free(&asked);
+    }
+    free(other.latents);
+    return code;
+}
+
+json_t *tn_examinee_answer(tn_examinee *examinee, size_t question, size_t entry)
+{
+    tenebra_error error = { 0 };
+    json_t *record = describe_question(examinee->questions, examinee->plan, question, entry);
+    if (record == NULL)
+        return NULL;
+    if (ask(examinee, question, &examinee->plan->entries[entry], record, &error) == TENEBRA_OK)
+        return record;
+    json_decref(record);
+    return tn_eval_failure(examinee->questions, examinee->plan, question, entry, &error);
+}

@@ -1,0 +1,300 @@
+#include "eval/crew.h"
+
+#include "base/checked.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TICK_MS = 200, WORKERS_MAX = 256, DEATHS_MAX = 20 };
+#define MESSAGE_MAX ((size_t)1 << 30)
+
+typedef enum message_kind { MESSAGE_LINE = 1, MESSAGE_FAILURE } message_kind;
+
+/* In front of each message of a worker: `length` bytes follow, a line or a tenebra_error. */
+typedef struct header {
+    size_t kind, job, length;
+} header;
+
+typedef struct worker {
+    pid_t process;   /* 0: none              */
+    int jobs, lines; /* the ends of this side; -1: closed */
+    bool busy;
+    size_t job;      /* the last one         */
+    header head;
+    size_t got;      /* bytes of header and text that are here */
+    char *text;
+} worker;
+
+typedef struct crew {
+    const tn_crew_calls *calls;
+    void *user;
+    const size_t *jobs;
+    size_t count, next; /* jobs[next] comes next */
+    worker *workers;
+    size_t worker_count;
+    size_t deaths;      /* in a row */
+} crew;
+
+/* All bytes, or false. */
+static bool write_all(int file, const void *bytes, size_t length)
+{
+    const char *at = bytes;
+    while (length > 0) {
+        ssize_t count = write(file, at, length);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        at += count;
+        length -= (size_t)count;
+    }
+    return true;
+}
+
+static bool read_all(int file, void *bytes, size_t length)
+{
+    char *at = bytes;
+    while (length > 0) {
+        ssize_t count = read(file, at, length);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        at += count;
+        length -= (size_t)count;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------- in the new process -- */
+
+static bool send_message(int file, message_kind kind, size_t job, const void *bytes, size_t length)
+{
+    header head = { kind, job, length };
+    return write_all(file, &head, sizeof head) && write_all(file, bytes, length);
+}
+
+static void work(const crew *c, int jobs, int lines)
+{
+    tenebra_error error = { 0 };
+    void *state = c->calls->open(c->user, &error);
+    bool alive = state != NULL || (send_message(lines, MESSAGE_FAILURE, 0, &error, sizeof error), false);
+    for (size_t job; alive && read_all(jobs, &job, sizeof job);) {
+        char *line = c->calls->run(state, job);
+        tn_fail(&error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
+        alive = line != NULL ? send_message(lines, MESSAGE_LINE, job, line, strlen(line))
+                             : (send_message(lines, MESSAGE_FAILURE, job, &error, sizeof error), false);
+        free(line);
+    }
+    if (state != NULL)
+        c->calls->close(state);
+}
+
+/* A key that interrupts reaches every process of a terminal; only the first one answers to it. */
+static void calm_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGPIPE, &action, NULL);
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* The pipes of the others: as long as one holds them open, nobody sees their end. */
+static void close_others(const crew *c)
+{
+    for (size_t i = 0; i < c->worker_count; i++) {
+        if (c->workers[i].jobs >= 0)
+            close(c->workers[i].jobs);
+        if (c->workers[i].lines >= 0)
+            close(c->workers[i].lines);
+    }
+}
+
+/* -------------------------------------------------- in the first process -- */
+
+static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
+{
+    int jobs[2], lines[2];
+    *w = (worker){ .jobs = -1, .lines = -1 };
+    if (pipe(jobs) != 0)
+        return tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no pipe to be had: %s", strerror(errno));
+    if (pipe(lines) != 0) {
+        close(jobs[0]);
+        close(jobs[1]);
+        return tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no pipe to be had: %s", strerror(errno));
+    }
+    w->process = fork();
+    if (w->process == 0) {
+        close_others(c);
+        close(jobs[1]);
+        close(lines[0]);
+        calm_signals();
+        work(c, jobs[0], lines[1]);
+        c->calls->leave(0);
+    }
+    close(jobs[0]);
+    close(lines[1]);
+    w->jobs = jobs[1];
+    w->lines = lines[0];
+    return w->process > 0 ? TENEBRA_OK
+                          : tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no process to be had: %s", strerror(errno));
+}
+
+/* Gives the worker its next job, or, without one, leave to go. */
+static void hand_out(crew *c, worker *w)
+{
+    w->busy = c->next < c->count;
+    if (w->busy) {
+        w->job = c->jobs[c->next++];
+        (void)write_all(w->jobs, &w->job, sizeof w->job); /* a failure shows as the end of its lines */
+    } else {
+        close(w->jobs);
+        w->jobs = -1;
+    }
+}
+
+static int await(worker *w)
+{
+    int status = 0;
+    while (w->process > 0 && waitpid(w->process, &status, 0) < 0 && errno == EINTR)
+        ;
+    w->process = 0;
+    return status;
+}
+
+static void dismiss(worker *w)
+{
+    if (w->jobs >= 0)
+        close(w->jobs);
+    if (w->lines >= 0)
+        close(w->lines);
+    w->jobs = w->lines = -1;
+    free(w->text);
+    w->text = NULL;
+}
+
+/* The end of a worker's lines: it went because nothing is left to do, or it died. */
+static tenebra_code bury(crew *c, worker *w, tenebra_error *error)
+{
+    bool busy = w->busy;
+    size_t job = w->job;
+    dismiss(w);
+    int status = await(w);
+    if (!busy)
+        return TENEBRA_OK;
+    char why[128];
+    if (WIFSIGNALED(status))
+        snprintf(why, sizeof why, "the process that answered it was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(why, sizeof why, "the process that answered it ended with code %d", WEXITSTATUS(status));
+    TN_TRY(c->calls->died(c->user, job, why, error));
+    if (++c->deaths >= DEATHS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "workers", "%d processes in a row died: %s", DEATHS_MAX, why);
+    TN_TRY(hire(c, w, error));
+    hand_out(c, w);
+    return TENEBRA_OK;
+}
+
+static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
+{
+    if (w->head.kind == MESSAGE_FAILURE) {
+        tenebra_error theirs = { 0 };
+        memcpy(&theirs, w->text, tn_min(w->head.length, sizeof theirs));
+        theirs.where[sizeof theirs.where - 1] = theirs.sentence[sizeof theirs.sentence - 1] = '\0';
+        return tn_fail(error, theirs.code, theirs.where, "%s", theirs.sentence);
+    }
+    w->busy = false;
+    c->deaths = 0;
+    tenebra_code code = c->calls->done(c->user, w->head.job, w->text, w->head.length, error);
+    free(w->text);
+    w->text = NULL;
+    w->got = 0;
+    if (code == TENEBRA_OK)
+        hand_out(c, w);
+    return code;
+}
+
+/* Takes what a worker has written so far. */
+static tenebra_code listen(crew *c, worker *w, tenebra_error *error)
+{
+    bool in_header = w->got < sizeof w->head;
+    char *to = in_header ? (char *)&w->head + w->got : w->text + (w->got - sizeof w->head);
+    size_t room = in_header ? sizeof w->head - w->got : sizeof w->head + w->head.length - w->got;
+    ssize_t count = read(w->lines, to, room);
+    if (count < 0 && errno == EINTR)
+        return TENEBRA_OK;
+    if (count <= 0)
+        return bury(c, w, error);
+    w->got += (size_t)count;
+    if (in_header && w->got == sizeof w->head) {
+        w->text = w->head.length < MESSAGE_MAX ? malloc(w->head.length + 1) : NULL;
+        if (w->text == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "workers", "no memory for a record of %zu bytes", w->head.length);
+    }
+    return w->got == sizeof w->head + w->head.length ? take_message(c, w, error) : TENEBRA_OK;
+}
+
+static tenebra_code listen_to_all(crew *c, const atomic_bool *stop, tenebra_error *error)
+{
+    struct pollfd files[WORKERS_MAX];
+    for (;;) {
+        size_t open = 0;
+        for (size_t i = 0; i < c->worker_count; i++) {
+            files[i] = (struct pollfd){ .fd = c->workers[i].lines, .events = POLLIN };
+            open += c->workers[i].lines >= 0;
+        }
+        if (open == 0)
+            return TENEBRA_OK;
+        if (poll(files, c->worker_count, TICK_MS) < 0 && errno != EINTR)
+            return tn_fail(error, TENEBRA_ERROR_IO, "workers", "cannot be waited for: %s", strerror(errno));
+        if (stop != NULL && atomic_load(stop))
+            return tn_fail(error, TENEBRA_ERROR_CANCELLED, "eval", "was stopped");
+        for (size_t i = 0; i < c->worker_count; i++)
+            if (files[i].fd >= 0 && (files[i].revents & (POLLIN | POLLHUP | POLLERR)))
+                TN_TRY(listen(c, &c->workers[i], error));
+        if (c->calls->tick != NULL)
+            c->calls->tick(c->user);
+    }
+}
+
+tenebra_code tn_crew_run(size_t workers, const size_t *jobs, size_t count, const tn_crew_calls *calls, void *user,
+                         const atomic_bool *stop, tenebra_error *error)
+{
+    if (count == 0)
+        return TENEBRA_OK;
+    if (workers == 0 || workers > WORKERS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "workers", "%zu is not a number from 1 to %d", workers, WORKERS_MAX);
+    crew c = { .calls = calls, .user = user, .jobs = jobs, .count = count, .worker_count = tn_min(workers, count) };
+    c.workers = calloc(c.worker_count, sizeof *c.workers);
+    if (c.workers == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "workers", "no memory");
+    for (size_t i = 0; i < c.worker_count; i++)
+        c.workers[i].jobs = c.workers[i].lines = -1;
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = 0; i < c.worker_count && code == TENEBRA_OK; i++) {
+        code = hire(&c, &c.workers[i], error);
+        if (code == TENEBRA_OK)
+            hand_out(&c, &c.workers[i]);
+    }
+    if (code == TENEBRA_OK)
+        code = listen_to_all(&c, stop, error);
+    for (size_t i = 0; i < c.worker_count; i++) {
+        if (c.workers[i].process > 0)
+            kill(c.workers[i].process, SIGKILL);
+        await(&c.workers[i]);
+        dismiss(&c.workers[i]);
+    }
+    free(c.workers);
+    return code;
+}

@@ -1,0 +1,338 @@
+/* The first line of a result file: what decides about the answers, and how it is compared. */
+#include "eval/plan.h"
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "reason/method.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------- digests -- */
+
+enum { DIGEST_TEXT = 65, FILES_MAX = 10000 };
+
+static void print_digest(const tn_digest *digest, char text[DIGEST_TEXT])
+{
+    for (size_t i = 0; i < 32; i++)
+        snprintf(text + 2 * i, 3, "%02x", (unsigned)(digest->words[i / 8] >> (8 * (i % 8)) & 0xFF));
+}
+
+/* With its zero, so that two texts in a row cannot be taken for two others. */
+static void add_text(tn_hash *hash, const char *text)
+{
+    tn_hash_add(hash, text, strlen(text) + 1);
+}
+
+/* Files that say what a model computes: weights, configuration, tokenizer, templates. */
+static bool is_model_file(const char *name)
+{
+    static const char *const ends[] = { ".safetensors", ".json", ".jinja", ".txt", ".gguf", ".pth" };
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t end = strlen(ends[i]);
+        if (length > end && strcmp(name + length - end, ends[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names of the model files of a directory, sorted; each and the list for free(). */
+static tenebra_code list_files(const char *directory, char ***names, size_t *count, tenebra_error *error)
+{
+    DIR *folder = opendir(directory);
+    *names = NULL;
+    *count = 0;
+    if (folder == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be opened: %s", strerror(errno));
+    bool fits = true;
+    for (struct dirent *entry; fits && (entry = readdir(folder)) != NULL;) {
+        if (!is_model_file(entry->d_name))
+            continue;
+        char **grown = *count < FILES_MAX ? realloc(*names, (*count + 1) * sizeof *grown) : NULL;
+        if (grown != NULL)
+            *names = grown;
+        fits = grown != NULL && (grown[*count] = strdup(entry->d_name)) != NULL;
+        *count += fits;
+    }
+    closedir(folder);
+    if (fits && *count > 0)
+        qsort(*names, *count, sizeof **names, compare_names);
+    return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for the names of its files");
+}
+
+static tenebra_code add_file(tn_hash *hash, const char *directory, const char *name, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name);
+    tn_file file;
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    tenebra_code code = tn_path_is_file(path) ? tn_file_map(&file, path, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK && tn_path_is_file(path)) {
+        uint64_t size = file.size;
+        add_text(hash, name);
+        tn_hash_add(hash, &size, sizeof size);
+        if (file.size > 0)
+            tn_hash_add(hash, file.data, file.size);
+        tn_file_unmap(&file);
+    }
+    free(path);
+    return code;
+}
+
+/* Digest of the model files of a directory: their names and contents. */
+static tenebra_code digest_directory(const char *directory, char text[DIGEST_TEXT], tenebra_error *error)
+{
+    tn_hash hash;
+    char **names;
+    size_t count;
+    tn_hash_start(&hash);
+    tenebra_code code = list_files(directory, &names, &count, error);
+    for (size_t i = 0; i < count; i++) {
+        if (code == TENEBRA_OK)
+            code = add_file(&hash, directory, names[i], error);
+        free(names[i]);
+    }
+    free(names);
+    tn_digest digest = tn_hash_finish(&hash);
+    print_digest(&digest, text);
+    return code;
+}
+
+static void digest_questions(const tn_eval_questions *questions, char text[DIGEST_TEXT])
+{
+    tn_hash hash;
+    tn_hash_start(&hash);
+    for (size_t i = 0; i < questions->count; i++) {
+        const tn_sample *sample = questions->samples[i];
+        const char *const texts[] = { sample->id, sample->question, sample->context, sample->label, sample->domain,
+                                      sample->topic };
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+            add_text(&hash, texts[k]);
+        for (size_t k = 0; k < sample->option_count; k++)
+            add_text(&hash, sample->options[k]);
+    }
+    tn_digest digest = tn_hash_finish(&hash);
+    print_digest(&digest, text);
+}
+
+/* Of all questions as they are asked. */
+static tenebra_code digest_prompts(const tn_eval_questions *questions, char text[DIGEST_TEXT], tenebra_error *error)
+{
+    tn_hash hash;
+    tn_hash_start(&hash);
+    for (size_t i = 0; i < questions->count; i++) {
+        tn_prompt prompt;
+        TN_TRY(tn_prompt_write(&prompt, questions->preset, questions->samples[i], error));
+        add_text(&hash, prompt.text);
+        tn_prompt_free(&prompt);
+    }
+    tn_digest digest = tn_hash_finish(&hash);
+    print_digest(&digest, text);
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- manifest -- */
+
+static json_t *text_or_null(const char *text)
+{
+    return text != NULL ? json_string(text) : json_null();
+}
+
+/* Every option of the method as it takes effect, defaults included. */
+static json_t *describe_entry(const tn_eval_entry *entry)
+{
+    json_t *settings = json_object();
+    const tn_method *method = tn_method_find(entry->method);
+    for (const tenebra_option *row = method->options; row->name != NULL && settings != NULL; row++)
+        json_object_set_new(settings, row->name, json_string(tn_eval_entry_value(entry, row->name)));
+    return json_pack("{s:s, s:s, s:o, s:b}", "label", entry->label, "method", entry->method, "settings", settings, "other",
+                     entry->other);
+}
+
+static json_t *describe_entries(const tn_eval_plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < plan->entry_count; i++)
+        json_array_append_new(list, describe_entry(&plan->entries[i]));
+    return list;
+}
+
+static tenebra_code describe_adapters(const tn_eval_plan *plan, json_t *list, tenebra_error *error)
+{
+    for (size_t i = 0; i < plan->model_options.adapter_count; i++) {
+        const tenebra_adapter *adapter = &plan->model_options.adapters[i];
+        char digest[DIGEST_TEXT];
+        TN_TRY(digest_directory(adapter->directory, digest, error));
+        json_array_append_new(list, json_pack("{s:s, s:f, s:s}", "directory", adapter->directory, "strength", adapter->strength,
+                                              "digest", digest));
+    }
+    return TENEBRA_OK;
+}
+
+static json_t *describe_sampling(const tn_eval_plan *plan)
+{
+    return json_pack("{s:f, s:I, s:f, s:I, s:I}", "temperature", plan->temperature, "top_k", (json_int_t)plan->top_k, "top_p",
+                     plan->top_p, "seed", (json_int_t)plan->seed, "max_tokens", (json_int_t)plan->max_tokens);
+}
+
+static json_t *describe_images(const tn_eval_plan *plan)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)plan->image_width, "height", (json_int_t)plan->image_height,
+                     "min_tokens", (json_int_t)plan->image_min_tokens, "max_tokens", (json_int_t)plan->image_max_tokens);
+}
+
+static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questions *questions, json_t **data,
+                                  tenebra_error *error)
+{
+    char digest[DIGEST_TEXT], prompts[DIGEST_TEXT];
+    digest_questions(questions, digest);
+    TN_TRY(digest_prompts(questions, prompts, error));
+    size_t of = plan->without_images ? tn_data_rows(questions->data) : tn_data_rows_with_image(questions->data);
+    *data = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:s, s:s, s:s}", "set", tn_data_name(questions->data), "place",
+                      plan->data, "split", questions->samples[0]->split[0] ? questions->samples[0]->split : plan->split ? plan->split : "test",
+                      "questions", (json_int_t)questions->count, "of", (json_int_t)of, "partial", questions->count < of,
+                      "without_images", plan->without_images, "digest", digest, "preset", questions->preset->name,
+                      "prompt_digest", prompts);
+    return TENEBRA_OK;
+}
+
+json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
+                         tenebra_error *error)
+{
+    char weights[DIGEST_TEXT];
+    json_t *adapters = json_array(), *data = NULL, *manifest = NULL;
+    if (digest_directory(plan->model, weights, error) == TENEBRA_OK && describe_adapters(plan, adapters, error) == TENEBRA_OK &&
+        describe_data(plan, questions, &data, error) == TENEBRA_OK) {
+        manifest = json_pack("{s:i, s:s, s:s, s:s, s:{s:s, s:s}, s:O, s:o?, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "tenebra_eval", 1,
+                             "version", tenebra_version(), "kernels", kernels, "cache_type",
+                             plan->cache_type ? plan->cache_type : "f32", "model", "directory", plan->model, "digest", weights,
+                             "adapters", adapters, "data", data, "methods", describe_entries(plan), "positions",
+                             text_or_null(plan->positions), "chat_template", text_or_null(plan->model_options.chat_template),
+                             "sampling", describe_sampling(plan), "images", describe_images(plan), "context",
+                             (json_int_t)plan->context, "lens", (json_int_t)plan->lens);
+        if (manifest == NULL)
+            tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the description of the run (texts must be UTF-8)");
+    }
+    json_decref(adapters);
+    return manifest;
+}
+
+/* -------------------------------------------------------------- compare -- */
+
+typedef struct difference {
+    char text[400]; /* "a: 1, now 2; b: ..." */
+    size_t count;
+} difference;
+
+/* Where things lie decides nothing: their digests do. */
+static bool is_free(const char *path)
+{
+    return strcmp(path, "model.directory") == 0 || strcmp(path, "data.place") == 0 ||
+           (strncmp(path, "adapters.", 9) == 0 && strstr(path, ".directory") != NULL);
+}
+
+static void note_change(difference *found, const char *path, const json_t *saved, const json_t *now)
+{
+    char *before = saved ? json_dumps(saved, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *after = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    size_t used = strlen(found->text);
+    found->count++;
+    snprintf(found->text + used, sizeof found->text - used, "%s%s was %.60s, now %.60s", used ? "; " : "", path,
+             before ? before : "not there", after ? after : "not there");
+    free(before);
+    free(after);
+}
+
+/* One pair of values still to be compared. */
+typedef struct pair {
+    char path[128];
+    const json_t *saved, *now;
+} pair;
+
+/* Name of an item of a list: its label where it has one, else its number. */
+static void name_item(char *path, size_t size, const char *above, const json_t *item, size_t index)
+{
+    const char *label = json_string_value(json_object_get(item, "label"));
+    if (label != NULL)
+        snprintf(path, size, "%.90s.%.30s", above, label);
+    else
+        snprintf(path, size, "%.90s.%zu", above, index);
+}
+
+static bool push(pair *waiting, size_t *count, size_t room, const char *path, const json_t *saved, const json_t *now)
+{
+    if (*count == room)
+        return false;
+    pair *next = &waiting[(*count)++];
+    snprintf(next->path, sizeof next->path, "%s", path);
+    next->saved = saved;
+    next->now = now;
+    return true;
+}
+
+static bool push_members(pair *waiting, size_t *count, size_t room, const pair *p)
+{
+    char path[sizeof p->path];
+    bool fits = true;
+    const char *key;
+    json_t *value;
+    const json_t *sides[2] = { p->saved, p->now };
+    for (int side = 0; side < 2; side++)
+        for (void *at = json_object_iter((json_t *)(uintptr_t)sides[side]); at != NULL && fits;
+             at = json_object_iter_next((json_t *)(uintptr_t)sides[side], at)) {
+            key = json_object_iter_key(at);
+            value = json_object_iter_value(at);
+            if (side == 1 && json_object_get(p->saved, key) != NULL)
+                continue;
+            snprintf(path, sizeof path, "%.90s%s%.30s", p->path, p->path[0] ? "." : "", key);
+            fits = push(waiting, count, room, path, side == 0 ? value : NULL, side == 0 ? json_object_get(p->now, key) : value);
+        }
+    return fits;
+}
+
+static bool push_items(pair *waiting, size_t *count, size_t room, const pair *p)
+{
+    char path[sizeof p->path];
+    size_t before = json_array_size(p->saved), after = json_array_size(p->now);
+    bool fits = true;
+    for (size_t i = 0; i < (before > after ? before : after) && fits; i++) {
+        const json_t *saved = json_array_get(p->saved, i), *now = json_array_get(p->now, i);
+        name_item(path, sizeof path, p->path, now ? now : saved, i);
+        fits = push(waiting, count, room, path, saved, now);
+    }
+    return fits;
+}
+
+tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, const char *where, tenebra_error *error)
+{
+    enum { ROOM = 1 << 14 };
+    difference found = { .count = 0 };
+    pair *waiting = calloc(ROOM, sizeof *waiting);
+    size_t count = 0;
+    bool fits = waiting != NULL && push(waiting, &count, ROOM, "", saved, now);
+    while (fits && count > 0) {
+        pair p = waiting[--count];
+        if (json_is_object(p.saved) && json_is_object(p.now))
+            fits = push_members(waiting, &count, ROOM, &p);
+        else if (json_is_array(p.saved) && json_is_array(p.now))
+            fits = push_items(waiting, &count, ROOM, &p);
+        else if (!is_free(p.path) && (p.saved == NULL || p.now == NULL || !json_equal(p.saved, p.now)))
+            note_change(&found, p.path, p.saved, p.now);
+    }
+    free(waiting);
+    if (!fits)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
+    if (found.count == 0)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made otherwise: %s. Put it back, choose another file, or begin anew "
+                   "with --force-new", found.text);
+}

@@ -1,0 +1,223 @@
+#include "eval/plan.h"
+
+#include "reason/method.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static tenebra_code no_memory(tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the plan");
+}
+
+static const tenebra_option *find_option(const char *method, const char *option)
+{
+    const tn_method *found = tn_method_find(method);
+    const tenebra_option *row = found != NULL ? found->options : NULL;
+    while (row != NULL && row->name != NULL && strcmp(row->name, option) != 0)
+        row++;
+    return row != NULL && row->name != NULL ? row : NULL;
+}
+
+static tenebra_setting *find_setting(tn_eval_entry *entry, const char *option)
+{
+    for (size_t i = 0; i < entry->setting_count; i++)
+        if (strcmp(entry->settings[i].name, option) == 0)
+            return &entry->settings[i];
+    return NULL;
+}
+
+const char *tn_eval_entry_value(const tn_eval_entry *entry, const char *option)
+{
+    const tenebra_option *row = find_option(entry->method, option);
+    for (size_t i = 0; i < entry->setting_count; i++)
+        if (strcmp(entry->settings[i].name, option) == 0)
+            return entry->settings[i].value;
+    return row != NULL ? row->value : NULL;
+}
+
+tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const char *value, tenebra_error *error)
+{
+    const tenebra_option *row = find_option(entry->method, option);
+    if (row == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is no option of the method %s; 'tenebra run --help' lists them",
+                       entry->method);
+    TN_TRY(tn_setting_check(row, value, error));
+    char *copy = strdup(value);
+    if (copy == NULL)
+        return no_memory(error);
+    tenebra_setting *setting = find_setting(entry, option);
+    if (setting != NULL) {
+        free((void *)(uintptr_t)setting->value);
+        setting->value = copy;
+        return TENEBRA_OK;
+    }
+    char *name = strdup(option);
+    if (name == NULL || entry->setting_count == TN_EVAL_SETTINGS_MAX) {
+        free(name);
+        free(copy);
+        return name == NULL ? no_memory(error)
+                            : tn_fail(error, TENEBRA_ERROR_LIMIT, entry->label, "has more than %d settings", TN_EVAL_SETTINGS_MAX);
+    }
+    entry->settings[entry->setting_count++] = (tenebra_setting){ name, copy };
+    return TENEBRA_OK;
+}
+
+static void free_entry(tn_eval_entry *entry)
+{
+    for (size_t i = 0; i < entry->setting_count; i++) {
+        free((void *)(uintptr_t)entry->settings[i].name);
+        free((void *)(uintptr_t)entry->settings[i].value);
+    }
+    free(entry->label);
+    free(entry->method);
+}
+
+/* "OPTION=VALUE" parts, each behind a ':' in `text`; writes zeros into it. */
+static tenebra_code read_settings(tn_eval_entry *entry, char *text, tenebra_error *error)
+{
+    while (text != NULL) {
+        char *next = strchr(text, ':'), *equals;
+        if (next != NULL)
+            *next++ = '\0';
+        equals = strchr(text, '=');
+        if (equals == NULL || equals == text)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, entry->label, "'%s' is not of the form OPTION=VALUE", text);
+        *equals = '\0';
+        TN_TRY(tn_eval_entry_set(entry, text, equals + 1, error));
+        text = next;
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_entry(tn_eval_entry *entry, const char *text, tenebra_error *error)
+{
+    entry->label = strdup(text);
+    entry->method = strdup(text);
+    if (entry->label == NULL || entry->method == NULL)
+        return no_memory(error);
+    char *settings = strchr(entry->method, ':');
+    if (settings != NULL)
+        *settings++ = '\0';
+    if (tn_method_find(entry->method) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'; 'tenebra run --help' lists them",
+                       entry->method);
+    return read_settings(entry, settings, error);
+}
+
+tenebra_code tn_eval_plan_add(tn_eval_plan *plan, const char *text, tenebra_error *error)
+{
+    if (plan->entry_count == TN_EVAL_ENTRIES_MAX)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "method", "there are more than %d", TN_EVAL_ENTRIES_MAX);
+    for (size_t i = 0; i < plan->entry_count; i++)
+        if (strcmp(plan->entries[i].label, text) == 0)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "'%s' stands twice", text);
+    tn_eval_entry *grown = realloc(plan->entries, (plan->entry_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return no_memory(error);
+    plan->entries = grown;
+    tn_eval_entry *entry = &grown[plan->entry_count];
+    *entry = (tn_eval_entry){ 0 };
+    tenebra_code code = read_entry(entry, text, error);
+    if (code == TENEBRA_OK)
+        plan->entry_count++;
+    else
+        free_entry(entry);
+    return code;
+}
+
+tenebra_code tn_eval_plan_set(tn_eval_plan *plan, const char *method, const char *option, const char *value,
+                              tenebra_error *error)
+{
+    bool found = false;
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        tn_eval_entry *entry = &plan->entries[i];
+        if ((method != NULL && strcmp(entry->method, method) != 0) || find_option(entry->method, option) == NULL)
+            continue;
+        found = true;
+        if (find_setting(entry, option) == NULL)
+            TN_TRY(tn_eval_entry_set(entry, option, value, error));
+    }
+    return found ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is no option of %s; 'tenebra run --help' lists them",
+                                        method != NULL ? method : "the methods asked for");
+}
+
+void tn_eval_plan_free(tn_eval_plan *plan)
+{
+    for (size_t i = 0; i < plan->entry_count; i++)
+        free_entry(&plan->entries[i]);
+    free(plan->entries);
+    plan->entries = NULL;
+    plan->entry_count = 0;
+}
+
+/* ------------------------------------------------------------- questions -- */
+
+/* Whether `id` is one of the items of "a,b,c". */
+static bool is_listed(const char *list, const char *id)
+{
+    size_t length = strlen(id);
+    for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == length && strncmp(at, id, length) == 0)
+            return true;
+    return false;
+}
+
+/* Every id that was asked for has to be there. */
+static tenebra_code check_ids(const tn_eval_questions *questions, const char *list, tenebra_error *error)
+{
+    for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        bool found = false;
+        for (size_t i = 0; i < questions->count && !found; i++)
+            found = strlen(questions->samples[i]->id) == length && strncmp(questions->samples[i]->id, at, length) == 0;
+        if (!found)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "ids", "there is no question '%.*s' among those of the split",
+                           (int)(length < 200 ? length : 200), at);
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
+{
+    size_t count = tn_data_count(questions->data);
+    questions->samples = calloc(count + 1, sizeof *questions->samples);
+    if (questions->samples == NULL)
+        return no_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        const tn_sample *sample = tn_data_sample(questions->data, i);
+        if (plan->ids == NULL || is_listed(plan->ids, sample->id))
+            questions->samples[questions->count++] = sample;
+    }
+    if (plan->ids != NULL)
+        TN_TRY(check_ids(questions, plan->ids, error));
+    if (plan->limit > 0 && questions->count > plan->limit)
+        questions->count = plan->limit;
+    if (questions->count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, plan->data, "there is no question to ask%s",
+                       plan->without_images ? "" : "; --without-images takes those without a picture, too");
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
+{
+    *questions = (tn_eval_questions){ .preset = tn_prompt_find(plan->preset) };
+    if (questions->preset == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "preset", "there is no wording '%s'; 'tenebra data list' lists them",
+                       plan->preset);
+    tn_data_options options = { .without_images = plan->without_images };
+    questions->data = tn_data_open(plan->data, plan->split ? plan->split : "test", &options, error);
+    if (questions->data == NULL)
+        return error->code;
+    tenebra_code code = select_questions(questions, plan, error);
+    if (code != TENEBRA_OK)
+        tn_eval_questions_close(questions);
+    return code;
+}
+
+void tn_eval_questions_close(tn_eval_questions *questions)
+{
+    free(questions->samples);
+    tn_data_close(questions->data);
+    *questions = (tn_eval_questions){ 0 };
+}

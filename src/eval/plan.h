@@ -1,0 +1,81 @@
+/* What an evaluation asks, of which model, how. */
+#ifndef TN_EVAL_PLAN_H
+#define TN_EVAL_PLAN_H
+
+#include "base/json.h"
+#include "data/sample.h"
+
+enum { TN_EVAL_SETTINGS_MAX = 32, TN_EVAL_ENTRIES_MAX = 256 };
+
+/* One way to answer: a method with its settings, under a label that stands in every record. */
+typedef struct tn_eval_entry {
+    char *label, *method;
+    tenebra_setting settings[TN_EVAL_SETTINGS_MAX]; /* fresh memory, freed with the entry */
+    size_t setting_count;
+    bool other; /* intervention: latent text is that of the next question, asked the same way */
+} tn_eval_entry;
+
+typedef struct tn_eval_plan {
+    const char *model; /* directory */
+    tenebra_model_options model_options;
+    const char *data, *split; /* "NAME:DIRECTORY"; split NULL: "test"                      */
+    const char *ids;          /* of questions, with commas between; NULL: all              */
+    size_t limit;             /* only the first; 0: all                                    */
+    bool without_images;      /* also questions that have no picture                       */
+    const char *preset;       /* wording of the questions                                  */
+    tn_eval_entry *entries;
+    size_t entry_count;
+    const char *positions; /* NULL: as each method defines */
+    const char *cache_type; /* NULL: "f32"                 */
+    size_t context, max_tokens, lens; /* context 0: the session's default */
+    double temperature, top_p; /* 0: greedy; 0: 1 */
+    size_t top_k;
+    uint64_t seed;         /* each question draws from a seed of its own, made of this and its id */
+    size_t image_width, image_height, image_min_tokens, image_max_tokens; /* 0: the model's rule */
+} tn_eval_plan;
+
+/* Adds an entry written as "METHOD[:OPTION=VALUE]...", which is its label, too. Errors: ARGUMENT (no such method or
+ * option, a label twice), LIMIT, MEMORY. */
+tenebra_code tn_eval_plan_add(tn_eval_plan *plan, const char *text, tenebra_error *error);
+
+/* Gives an option to every entry whose method has it, where the entry says nothing about it. `method` NULL: any.
+ * Errors: ARGUMENT (no entry has it), LIMIT, MEMORY. */
+tenebra_code tn_eval_plan_set(tn_eval_plan *plan, const char *method, const char *option, const char *value,
+                              tenebra_error *error);
+
+/* Puts an option into one entry, in place of an older value. Errors: ARGUMENT, LIMIT, MEMORY. */
+tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const char *value, tenebra_error *error);
+
+/* Whether the entry's method has the option, and its value as it takes effect; NULL: it has none. */
+const char *tn_eval_entry_value(const tn_eval_entry *entry, const char *option);
+
+/* Frees the entries. */
+void tn_eval_plan_free(tn_eval_plan *plan);
+
+/* ------------------------------------------------------------- questions -- */
+
+/* The questions that the plan takes of a set. */
+typedef struct tn_eval_questions {
+    tn_data *data;
+    const tn_sample **samples; /* [count], in the order of the set */
+    size_t count;
+    const tn_prompt_preset *preset;
+} tn_eval_questions;
+
+/* Errors: ARGUMENT (no such set, split, wording or id; no question is left), and those of tn_data_open. */
+tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error);
+void tn_eval_questions_close(tn_eval_questions *questions);
+
+/* -------------------------------------------------------------- manifest -- */
+
+/* Everything that decides about the answers: digests of weights, configuration and adapters, of questions and their
+ * wording, settings of all methods, sampling, kernels, version. `kernels`: the set in use. The caller owns the result.
+ * Errors: IO, MEMORY (NULL). */
+json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
+                         tenebra_error *error);
+
+/* Compares what decides about the answers; where directories lie does not. Errors: MISMATCH that names each value that
+ * changed. */
+tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, const char *where, tenebra_error *error);
+
+#endif

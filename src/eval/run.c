@@ -1,0 +1,273 @@
+#include "eval/run.h"
+
+#include "base/checked.h"
+#include "base/pool.h"
+#include "eval/answer.h"
+#include "eval/crew.h"
+#include "eval/journal.h"
+#include "eval/statistics.h"
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* State of an answer, kept in one byte each. */
+enum { OPEN, RIGHT, WRONG, FAILED };
+
+struct tn_eval {
+    const tn_eval_plan *plan;
+    tn_eval_options options;
+    tn_eval_questions questions;
+    tenebra_model *model;
+    tn_journal journal;
+    tn_eval_count *counts; /* [entries] */
+    unsigned char *states; /* [questions * entries]: question-major, as jobs are numbered */
+    size_t total, done, now;
+};
+
+static size_t entry_of(const tn_eval *eval, size_t job) { return job % eval->plan->entry_count; }
+static size_t question_of(const tn_eval *eval, size_t job) { return job / eval->plan->entry_count; }
+
+/* --------------------------------------------------------------- counts -- */
+
+static void uncount(tn_eval *eval, size_t job)
+{
+    tn_eval_count *row = &eval->counts[entry_of(eval, job)];
+    unsigned char old = eval->states[job];
+    eval->done -= old != OPEN;
+    row->done -= old != OPEN;
+    row->right -= old == RIGHT;
+    row->failed -= old == FAILED;
+}
+
+/* Takes the newest record of a job into account. */
+static void count_record(tn_eval *eval, size_t job, const json_t *record)
+{
+    tn_eval_count *row = &eval->counts[entry_of(eval, job)];
+    bool failed = json_is_true(json_object_get(record, "failed"));
+    uncount(eval, job);
+    eval->states[job] = failed ? FAILED : json_is_true(json_object_get(record, "correct")) ? RIGHT : WRONG;
+    eval->done++;
+    row->done++;
+    row->right += eval->states[job] == RIGHT;
+    row->failed += failed;
+}
+
+static void tell(const tn_eval *eval, size_t job, const json_t *record)
+{
+    if (eval->options.on_event == NULL)
+        return;
+    const json_t *error = json_object_get(record, "error");
+    tn_eval_event event = { .counts = eval->counts, .entries = eval->plan->entry_count, .done = eval->done,
+                            .total = eval->total, .now = eval->now, .id = eval->questions.samples[question_of(eval, job)]->id,
+                            .label = eval->plan->entries[entry_of(eval, job)].label,
+                            .failure = eval->states[job] == FAILED ? json_string_value(json_object_get(error, "sentence")) : NULL };
+    eval->options.on_event(eval->options.user, &event);
+}
+
+/* A record of an older run. The manifest is compared after these lines; what does not fit here is its matter. */
+static tenebra_code take_old(void *user, const json_t *record, tenebra_error *error)
+{
+    tn_eval *eval = user;
+    const char *id = json_string_value(json_object_get(record, "id"));
+    const char *label = json_string_value(json_object_get(record, "method"));
+    size_t question = SIZE_MAX - 1;
+    TN_TRY(tn_json_size(record, "n", 0, SIZE_MAX >> 12, &question, eval->journal.path, error));
+    if (id == NULL || label == NULL || question == SIZE_MAX - 1)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, eval->journal.path, "has a line without \"n\", \"id\" or \"method\"");
+    if (question >= eval->questions.count || strcmp(eval->questions.samples[question]->id, id) != 0)
+        return TENEBRA_OK;
+    for (size_t e = 0; e < eval->plan->entry_count; e++)
+        if (strcmp(eval->plan->entries[e].label, label) == 0)
+            count_record(eval, question * eval->plan->entry_count + e, record);
+    return TENEBRA_OK;
+}
+
+/* -------------------------------------------------------------- opening -- */
+
+static tenebra_code open_tables(tn_eval *eval, tenebra_error *error)
+{
+    const tn_eval_plan *plan = eval->plan;
+    if (plan->entry_count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is none; name one with --method");
+    TN_TRY(tn_eval_questions_open(&eval->questions, plan, error));
+    eval->counts = calloc(plan->entry_count, sizeof *eval->counts);
+    if (!tn_size_mul(eval->questions.count, plan->entry_count, &eval->total) || eval->counts == NULL ||
+        (eval->states = calloc(eval->total, 1)) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for %zu questions", eval->questions.count);
+    for (size_t e = 0; e < plan->entry_count; e++)
+        eval->counts[e].label = plan->entries[e].label;
+    return TENEBRA_OK;
+}
+
+/* An intervention with another question's latents needs another question. */
+static tenebra_code check_other(const tn_eval *eval, tenebra_error *error)
+{
+    for (size_t e = 0; e < eval->plan->entry_count; e++)
+        if (eval->plan->entries[e].other && eval->questions.count < 2)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, eval->plan->entries[e].label, "takes the latents of another question, and "
+                           "there is only one");
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_parts(tn_eval *eval, tenebra_error *error)
+{
+    TN_TRY(open_tables(eval, error));
+    TN_TRY(check_other(eval, error));
+    eval->model = tenebra_model_open(eval->plan->model, &eval->plan->model_options, error);
+    if (eval->model == NULL)
+        return error->code;
+    if (eval->model->tokenizer == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, eval->plan->model, "has no tokenizer, so it cannot be asked in words");
+    json_t *manifest = tn_eval_manifest(eval->plan, &eval->questions, eval->model->kernels->name, error);
+    if (manifest == NULL)
+        return error->code;
+    tenebra_code code = tn_journal_open(&eval->journal, eval->options.output, manifest, eval->options.anew, take_old, eval, error);
+    json_decref(manifest);
+    return code;
+}
+
+tn_eval *tn_eval_open(const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    tn_eval *eval = calloc(1, sizeof *eval);
+    if (eval == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory");
+        return NULL;
+    }
+    eval->plan = plan;
+    eval->options = *options;
+    eval->journal.file = -1;
+    if (open_parts(eval, error) != TENEBRA_OK) {
+        tn_eval_close(eval);
+        return NULL;
+    }
+    return eval;
+}
+
+void tn_eval_close(tn_eval *eval)
+{
+    if (eval == NULL)
+        return;
+    tn_journal_close(&eval->journal, NULL);
+    tenebra_model_close(eval->model);
+    tn_eval_questions_close(&eval->questions);
+    free(eval->counts);
+    free(eval->states);
+    free(eval);
+}
+
+/* -------------------------------------------------------------- running -- */
+
+typedef struct worker {
+    const tn_eval *eval;
+    tn_examinee examinee;
+} worker;
+
+static void *open_worker(void *user, tenebra_error *error)
+{
+    const tn_eval *eval = user;
+    size_t workers = tn_max(1, eval->options.workers), threads = eval->options.threads ? eval->options.threads : tn_cpu_count();
+    worker *state = calloc(1, sizeof *state);
+    if (state == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory");
+        return NULL;
+    }
+    state->eval = eval;
+    if (tn_examinee_open(&state->examinee, eval->model, eval->plan, &eval->questions, tn_max(1, threads / workers), error) !=
+        TENEBRA_OK) {
+        free(state);
+        return NULL;
+    }
+    return state;
+}
+
+static char *run_job(void *user, size_t job)
+{
+    worker *state = user;
+    json_t *record = tn_examinee_answer(&state->examinee, question_of(state->eval, job), entry_of(state->eval, job));
+    char *line = record != NULL ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(record);
+    return line;
+}
+
+static void close_worker(void *user)
+{
+    worker *state = user;
+    tn_examinee_close(&state->examinee);
+    free(state);
+}
+
+static tenebra_code take_line(void *user, size_t job, const char *line, size_t length, tenebra_error *error)
+{
+    tn_eval *eval = user;
+    TN_TRY(tn_journal_append(&eval->journal, line, length, error));
+    json_t *record = tn_json_parse(line, length, "record", error);
+    if (record == NULL)
+        return error->code;
+    eval->now++;
+    count_record(eval, job, record);
+    tell(eval, job, record);
+    json_decref(record);
+    return TENEBRA_OK;
+}
+
+static tenebra_code take_death(void *user, size_t job, const char *why, tenebra_error *error)
+{
+    tn_eval *eval = user;
+    tenebra_error theirs;
+    tn_fail(&theirs, TENEBRA_ERROR_LIMIT, "workers", "%s", why);
+    json_t *record = tn_eval_failure(&eval->questions, eval->plan, question_of(eval, job), entry_of(eval, job), &theirs);
+    char *line = record != NULL ? json_dumps(record, JSON_COMPACT) : NULL;
+    json_decref(record);
+    tenebra_code code = line != NULL ? take_line(user, job, line, strlen(line), error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
+    free(line);
+    return code;
+}
+
+tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    size_t *jobs = calloc(eval->total, sizeof *jobs), count = 0;
+    if (jobs == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for %zu questions", eval->total);
+    for (size_t job = 0; job < eval->total; job++)
+        if (eval->states[job] == OPEN || (eval->states[job] == FAILED && eval->options.retry)) {
+            uncount(eval, job);
+            eval->states[job] = OPEN;
+            jobs[count++] = job;
+        }
+    tn_crew_calls calls = { .open = open_worker, .run = run_job, .close = close_worker, .done = take_line, .died = take_death,
+                            .leave = eval->options.leave };
+    tenebra_code code = tn_crew_run(tn_max(1, eval->options.workers), jobs, count, &calls, eval, eval->options.stop, error);
+    free(jobs);
+    tenebra_code closed = tn_journal_close(&eval->journal, code == TENEBRA_OK ? error : NULL);
+    return code != TENEBRA_OK ? code : closed;
+}
+
+size_t tn_eval_failures(const tn_eval *eval)
+{
+    size_t failed = 0;
+    for (size_t e = 0; e < eval->plan->entry_count; e++)
+        failed += eval->counts[e].failed;
+    return failed;
+}
+
+json_t *tn_eval_summary(const tn_eval *eval)
+{
+    json_t *rows = json_array();
+    for (size_t e = 0; e < eval->plan->entry_count; e++) {
+        const tn_eval_count *row = &eval->counts[e];
+        tn_interval interval = tn_wilson(row->right, row->done, TN_Z95);
+        json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:I, s:f, s:[f, f]}", "method", row->label, "total",
+                                              (json_int_t)row->done, "correct", (json_int_t)row->right, "failed",
+                                              (json_int_t)row->failed, "acc",
+                                              row->done > 0 ? 100 * (double)row->right / (double)row->done : 0, "interval",
+                                              100 * interval.low, 100 * interval.high));
+    }
+    return json_pack("{s:s, s:I, s:I, s:I, s:o}", "output", eval->options.output, "questions", (json_int_t)eval->questions.count,
+                     "answers", (json_int_t)eval->done, "answers_now", (json_int_t)eval->now, "methods", rows);
+}
