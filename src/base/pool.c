@@ -20,15 +20,17 @@ struct tn_pool {
     pthread_cond_t wake;  /* a new job, or the end */
     pthread_cond_t done;  /* the last worker left  */
     atomic_uint job;      /* counts jobs           */
-    atomic_size_t next;   /* next chunk to take    */
     atomic_size_t busy;   /* workers still inside  */
     atomic_bool stop;
-    size_t chunks;
     tn_chunk_fn *run;
     void *argument;
 };
 
+/* Every worker has a range of chunks that follow each other: what they read lies side by side in memory. Who is done
+ * takes from the ranges of others. On a cache line of its own. */
 struct worker {
+    _Alignas(64) atomic_size_t next; /* next chunk of the range to take */
+    size_t end;
     tn_pool *pool;
     size_t index;
 };
@@ -44,9 +46,12 @@ static void pause_briefly(void)
 
 static void take_chunks(tn_pool *pool, size_t worker)
 {
-    size_t chunk;
-    while ((chunk = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < pool->chunks)
-        pool->run(pool->argument, chunk, worker);
+    for (size_t i = 0; i < pool->threads; i++) {
+        struct worker *range = &pool->workers[(worker + i) % pool->threads];
+        size_t chunk;
+        while ((chunk = atomic_fetch_add_explicit(&range->next, 1, memory_order_relaxed)) < range->end)
+            pool->run(pool->argument, chunk, worker);
+    }
 }
 
 /* Returns when job number `seen` is no longer the current one, or at the end. */
@@ -98,7 +103,7 @@ tn_pool *tn_pool_open(size_t threads, tenebra_error *error)
         return NULL;
     }
     tn_pool *pool = calloc(1, sizeof *pool);
-    struct worker *workers = calloc(threads, sizeof *workers);
+    struct worker *workers = aligned_alloc(_Alignof(struct worker), threads * sizeof *workers);
     pthread_t *handles = calloc(threads, sizeof *handles);
     if (pool == NULL || workers == NULL || handles == NULL) {
         free(pool);
@@ -107,15 +112,19 @@ tn_pool *tn_pool_open(size_t threads, tenebra_error *error)
         tn_fail(error, TENEBRA_ERROR_MEMORY, "threads", "no memory for %zu threads", threads);
         return NULL;
     }
+    for (size_t i = 0; i < threads; i++) {
+        workers[i].pool = pool;
+        workers[i].index = i;
+        workers[i].end = 0;
+        atomic_init(&workers[i].next, 0);
+    }
     pool->workers = workers;
     pool->handles = handles;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->done, NULL);
     for (pool->threads = 1; pool->threads < threads; pool->threads++) {
-        struct worker *worker = &workers[pool->threads];
-        *worker = (struct worker){ pool, pool->threads };
-        if (pthread_create(&handles[pool->threads - 1], NULL, work, worker) != 0) {
+        if (pthread_create(&handles[pool->threads - 1], NULL, work, &workers[pool->threads]) != 0) {
             tn_fail(error, TENEBRA_ERROR_MEMORY, "threads", "the system starts no more than %zu of %zu threads",
                     pool->threads, threads);
             tn_pool_close(pool);
@@ -125,6 +134,12 @@ tn_pool *tn_pool_open(size_t threads, tenebra_error *error)
     return pool;
 }
 
+/* floor(chunks * part / parts) without a product that could overflow. */
+static size_t share(size_t chunks, size_t part, size_t parts)
+{
+    return chunks / parts * part + chunks % parts * part / parts;
+}
+
 void tn_pool_run(tn_pool *pool, size_t chunks, tn_chunk_fn *run, void *argument)
 {
     if (pool == NULL || pool->threads == 1 || chunks <= 1) {
@@ -132,10 +147,12 @@ void tn_pool_run(tn_pool *pool, size_t chunks, tn_chunk_fn *run, void *argument)
             run(argument, chunk, 0);
         return;
     }
-    pool->chunks = chunks;
     pool->run = run;
     pool->argument = argument;
-    atomic_store(&pool->next, 0);
+    for (size_t i = 0; i < pool->threads; i++) {
+        pool->workers[i].end = share(chunks, i + 1, pool->threads);
+        atomic_store_explicit(&pool->workers[i].next, share(chunks, i, pool->threads), memory_order_relaxed);
+    }
     atomic_store(&pool->busy, pool->threads - 1);
     publish(pool);
     take_chunks(pool, 0);

@@ -2,7 +2,8 @@
 
 #include "base/checked.h"
 
-enum { LINE_REALS = TN_LINE / sizeof(float) };
+/* Lines of a unit of 8-bit codes. */
+enum { LINE_REALS = TN_LINE / sizeof(float), UNIT_STEPS = 16 };
 
 size_t tn_tiling_scratch(const tn_tiling *tiling)
 {
@@ -10,33 +11,41 @@ size_t tn_tiling_scratch(const tn_tiling *tiling)
 }
 
 /* All rows of x by the panels of a tile, in tiles of about equal size. */
-static void run_rows(const tn_tiling *tiling, tn_tile_fn *run, bool stream, tn_tile *tile, float *y)
+static void run_rows(const tn_tiling *tiling, tn_tile_fn *run, bool stream, size_t soon_step, tn_tile *tile, float *y)
 {
     size_t tiles = tn_pieces(tile->m, tiling->rows);
     for (tile->row = 0; tiles > 0; tile->row += tile->rows, tiles--) {
         tile->stream = stream && tile->row == 0;
+        tile->soon_step = tile->row > 0 && tile->row <= tiling->rows ? soon_step : 0;
         tile->rows = tn_pieces(tile->m - tile->row, tiles);
         tile->y = y + tile->row * tile->ldy;
         run(tile);
     }
 }
 
-/* The panels from output n on, over one slab. */
+/* The panels from output n on, over one slab. Panels that are laid out anew come from memory while the second tile
+ * of rows of the ones before runs; those that are read as they lie, the processor foresees by itself. */
 static void run_slab(const tn_tiling *tiling, const tn_matrix *w, size_t n, bool relaid, tn_tile *tile, float *y,
                      unsigned char *scratch)
 {
-    size_t unit_bytes = tn_unit_bytes(w->type);
+    size_t unit_bytes = tn_unit_bytes(w->type), panel_bytes = tn_panel_bytes(w->type, w->cols), soon_step = 0;
+    const unsigned char *panels = (const unsigned char *)w->data + n / TN_PANEL * panel_bytes + tile->unit * unit_bytes;
     if (!relaid) {
-        tile->stride = tn_panel_bytes(w->type, w->cols);
-        tile->panels = (const unsigned char *)w->data + n / TN_PANEL * tile->stride + tile->unit * unit_bytes;
-        run_rows(tiling, tiling->direct, true, tile, y);
+        tile->stride = panel_bytes;
+        tile->panels = panels;
+        run_rows(tiling, tiling->direct, true, 0, tile, y);
         return;
+    }
+    if (w->order == TN_PANELS && n + 2 * tiling->panels * TN_PANEL <= w->rows) {
+        tile->soon = panels + tiling->panels * panel_bytes;
+        tile->soon_stride = panel_bytes;
+        soon_step = unit_bytes / UNIT_STEPS;
     }
     tile->stride = tile->units * tiling->relaid_bytes;
     tile->panels = scratch;
     for (size_t p = 0; p < tn_pieces(tile->outputs, TN_PANEL); p++)
         tiling->relay(w, n / TN_PANEL + p, tile->unit, tile->units, scratch + p * tile->stride);
-    run_rows(tiling, tiling->relaid, false, tile, y);
+    run_rows(tiling, tiling->relaid, false, soon_step, tile, y);
 }
 
 void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, size_t end, const float *x, size_t ldx,

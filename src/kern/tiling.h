@@ -25,6 +25,8 @@ typedef struct tn_tile {
     size_t ldy, outputs;         /* of which this many exist                            */
     bool first;                  /* no sums yet: y holds nothing                        */
     bool stream;                 /* weights come from memory: ask for them in advance   */
+    const unsigned char *soon;   /* meanwhile ask for this, which is needed next: `soon_step` bytes a line of a unit, */
+    size_t soon_stride, soon_step; /* soon_stride further for each panel; step 0: nothing     */
 } tn_tile;
 
 typedef void tn_tile_fn(const tn_tile *tile);

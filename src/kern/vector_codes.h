@@ -91,7 +91,8 @@ TN_INLINE void codes_line(size_t rows, size_t vectors, ivec *sums, const ivec *w
 
 /* The integer sums of one block whose lines begin at `lines[v]`. */
 TN_INLINE void codes_sum(size_t rows, size_t vectors, size_t bits, int offset, ivec table, ivec *sums,
-                         const unsigned char *const *lines, const int8_t *x, size_t stride)
+                         const unsigned char *const *lines, const int8_t *x, size_t stride, uintptr_t soon,
+                         const tn_tile *tile)
 {
     ivec weights[THIN_VECTORS];
     TN_UNROLL
@@ -99,6 +100,8 @@ TN_INLINE void codes_sum(size_t rows, size_t vectors, size_t bits, int offset, i
         TN_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const unsigned char *at = lines[v] + line * TN_LINE;
+            if (rows > CODES_THIN && bits == 8)
+                __builtin_prefetch((const void *)(soon + line * tile->soon_step + v * tile->soon_stride), 0, 2);
             weights[v] = bits == 8 ? ivec_codes(at, offset) : ivec_nibbles(at, 0, table, offset);
         }
         codes_line(rows, vectors, sums, weights, x + line * (TN_BLOCK / bits), stride, offset);
@@ -123,6 +126,7 @@ TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, 
     TN_UNROLL
     for (size_t v = 0; v < vectors; v++)
         panels[v] = panel_of(tile, v);
+    const uintptr_t soon = (uintptr_t)(tile->soon_step > 0 ? tile->soon : tile->panels);
     sums_begin(rows, vectors, tile, sums);
     for (size_t b = 0; b < 2 * tile->units; b++) {
         ivec integers[CODES_SUMS];
@@ -139,7 +143,8 @@ TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, 
             TN_UNROLL
             for (size_t v = 0; v < vectors; v++)
                 integers[i * vectors + v] = ivec_start(starts[i * tile->all_units * 2 + b], offset);
-        codes_sum(rows, vectors, bits, offset, table, integers, lines, codes + b * TN_BLOCK, stride);
+        codes_sum(rows, vectors, bits, offset, table, integers, lines, codes + b * TN_BLOCK, stride,
+                  soon + b * 8 * tile->soon_step, tile);
         TN_UNROLL
         for (size_t i = 0; i < rows; i++) {
             const vec scale = vec_set(scales[i * tile->all_units * 2 + b]);
