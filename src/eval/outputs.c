@@ -1,0 +1,296 @@
+#include "eval/outputs.h"
+
+#include "base/file.h"
+#include "eval/score_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct output_reader {
+    tn_outputs *outputs;
+    const tn_key *key;
+} output_reader;
+
+static tenebra_code no_memory(tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, "outputs", "no memory for an answer");
+}
+
+/* ------------------------------------------------------------------ rows -- */
+
+/* Answer and groups of the key replace those of the row; options and question only where the row has none. False: the key
+ * does not have the question. */
+static bool apply_key(const tn_key *key, tn_sample *sample)
+{
+    const tn_sample *known = tn_key_find(key, sample->id), own = *sample;
+    if (known == NULL)
+        return false;
+    *sample = *known;
+    if (own.option_count > 0) {
+        sample->options = own.options;
+        sample->option_count = own.option_count;
+    }
+    if (own.question[0] != '\0')
+        sample->question = own.question;
+    return true;
+}
+
+static json_t *member_object(json_t *object, const char *key)
+{
+    json_t *member = json_object_get(object, key);
+    if (member == NULL && json_object_set_new(object, key, json_object()) == 0)
+        member = json_object_get(object, key);
+    return member;
+}
+
+/* Whether the same method (of the same source) has answered the question before. */
+static tenebra_code note_seen(tn_outputs *outputs, const tn_output *row, bool *repeated, tenebra_error *error)
+{
+    json_t *methods = member_object(outputs->seen, row->source), *ids = member_object(methods, row->method);
+    if (ids == NULL)
+        return no_memory(error);
+    *repeated = json_object_get(ids, row->sample.id) != NULL;
+    return *repeated || json_object_set_new(ids, row->sample.id, json_true()) == 0 ? TENEBRA_OK : no_memory(error);
+}
+
+static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_error *error)
+{
+    tn_outputs *outputs = reading->outputs;
+    bool repeated;
+    TN_TRY(note_seen(outputs, row, &repeated, error));
+    if (repeated) {
+        outputs->repeated++;
+        return TENEBRA_OK;
+    }
+    if (reading->key != NULL && !apply_key(reading->key, &row->sample)) {
+        outputs->unknown++;
+        return TENEBRA_OK;
+    }
+    if (row->sample.label == NULL) {
+        outputs->unkeyed++;
+        return TENEBRA_OK;
+    }
+    if (outputs->count == outputs->capacity) {
+        size_t capacity = outputs->capacity > 0 ? 2 * outputs->capacity : 1024;
+        tn_output *rows = capacity < SIZE_MAX / sizeof *rows ? realloc(outputs->rows, capacity * sizeof *rows) : NULL;
+        if (rows == NULL)
+            return no_memory(error);
+        outputs->rows = rows;
+        outputs->capacity = capacity;
+    }
+    outputs->rows[outputs->count++] = *row;
+    return TENEBRA_OK;
+}
+
+/* ----------------------------------------------------------------- texts -- */
+
+static tenebra_code copy_slice(tn_strings *strings, const json_t *string, tn_slice *out, tenebra_error *error)
+{
+    out->length = json_string_length(string);
+    out->bytes = tn_strings_copy(strings, json_string_value(string), out->length);
+    return out->bytes != NULL ? TENEBRA_OK : no_memory(error);
+}
+
+/* The text of a message: itself, its "content", or the "text" of the last part of that. NULL: none. */
+static const json_t *message_text(const json_t *message)
+{
+    if (json_is_object(message))
+        message = json_object_get(message, "content");
+    if (json_is_array(message) && json_array_size(message) > 0)
+        message = json_object_get(json_array_get(message, json_array_size(message) - 1), "text");
+    return json_is_string(message) ? message : NULL;
+}
+
+static const json_t *find_text(const json_t *row)
+{
+    static const char *const keys[] = { "text", "generated", "output", "response", "prediction" };
+    const json_t *messages = json_object_get(row, "messages");
+    if (json_is_array(messages))
+        return message_text(json_array_get(messages, json_array_size(messages) - 1));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_is_string(json_object_get(row, keys[i])))
+            return json_object_get(row, keys[i]);
+    return NULL;
+}
+
+/* The user's turn: "prompt", or the message before the last one in the wording of the IVT-LR authors (arXiv:2510.12603), who
+ * cut off its last line. */
+static tenebra_code find_prompt(tn_strings *strings, const json_t *row, tn_slice *prompt, tenebra_error *error)
+{
+    static const char front[] = "[Question]:{", end[] = "\nAnswer:";
+    const json_t *given = json_object_get(row, "prompt"), *messages = json_object_get(row, "messages");
+    if (json_is_string(given))
+        return copy_slice(strings, given, prompt, error);
+    size_t count = json_array_size(messages);
+    const json_t *before = count >= 2 ? message_text(json_array_get(messages, count - 2)) : NULL;
+    if (before == NULL || strncmp(json_string_value(before), front, strlen(front)) != 0)
+        return TENEBRA_OK;
+    size_t length = json_string_length(before);
+    char *text = tn_strings_take(strings, length + sizeof end);
+    if (text == NULL)
+        return no_memory(error);
+    memcpy(text, json_string_value(before), length);
+    memcpy(text + length, end, sizeof end);
+    *prompt = (tn_slice){ text, length + strlen(end) };
+    return TENEBRA_OK;
+}
+
+/* An index as Python's int() reads it: a number, or digits in a text. */
+static bool read_index(const json_t *value, long *index)
+{
+    if (json_is_number(value)) {
+        double number = json_number_value(value);
+        *index = number > -1e9 && number < 1e9 ? (long)number : TN_NO_CHOICE;
+        return true;
+    }
+    if (json_is_boolean(value)) {
+        *index = json_is_true(value);
+        return true;
+    }
+    if (!json_is_string(value))
+        return false;
+    tn_slice text = tn_slice_strip((tn_slice){ json_string_value(value), json_string_length(value) });
+    size_t sign = text.length > 0 && (text.bytes[0] == '-' || text.bytes[0] == '+');
+    if (text.length == sign || text.length > 9 || strspn(text.bytes + sign, "0123456789") < text.length - sign)
+        return false;
+    *index = strtol(text.bytes, NULL, 10);
+    return true;
+}
+
+static tenebra_code copy_name(tn_strings *strings, const json_t *row, const char *key, const char **out, tenebra_error *error)
+{
+    const json_t *name = json_object_get(row, key);
+    if (!json_is_string(name))
+        return TENEBRA_OK;
+    *out = tn_strings_copy(strings, json_string_value(name), json_string_length(name));
+    return *out != NULL ? TENEBRA_OK : no_memory(error);
+}
+
+static tenebra_code add_object(output_reader *reading, const json_t *row, tenebra_error *error)
+{
+    tn_outputs *outputs = reading->outputs;
+    tn_output output = { .method = "", .source = "" };
+    bool readable, failed = json_is_true(json_object_get(row, "failed"));
+    const char *id = tn_row_id(&outputs->strings, row);
+    TN_TRY(tn_row_sample(&outputs->strings, row, id, &output.sample, &readable, error));
+    const json_t *text = find_text(row);
+    output.scored.chosen = text == NULL && read_index(json_object_get(row, "pred"), &output.scored.choice);
+    if (!readable || (text == NULL && !output.scored.chosen && !failed)) {
+        outputs->unreadable++;
+        return TENEBRA_OK;
+    }
+    if (text != NULL)
+        TN_TRY(copy_slice(&outputs->strings, text, &output.scored.text, error));
+    else if (failed)
+        output.scored.text = TN_SLICE("");
+    outputs->fallible += failed;
+    TN_TRY(find_prompt(&outputs->strings, row, &output.scored.prompt, error));
+    TN_TRY(copy_name(&outputs->strings, row, "method", &output.method, error));
+    TN_TRY(copy_name(&outputs->strings, row, "source", &output.source, error));
+    return add_output(reading, &output, error);
+}
+
+/* ----------------------------------------------------------------- files -- */
+
+/* The first line of our own files. */
+static bool is_manifest(const json_t *row)
+{
+    return json_object_get(row, "tenebra_eval") != NULL && json_object_get(row, "id") == NULL;
+}
+
+static tenebra_code add_line(void *user, const char *line, size_t length, tenebra_error *error)
+{
+    output_reader *reading = user;
+    json_t *row = tn_python_json(line, length);
+    tenebra_code code = TENEBRA_OK;
+    if (!json_is_object(row))
+        reading->outputs->unreadable += length > 0;
+    else if (!is_manifest(row))
+        code = add_object(reading, row, error);
+    json_decref(row);
+    return code;
+}
+
+/* Whether the ids are places among the key's questions with pictures, from 0; no published question has the id "0". */
+static bool by_place(const tn_key *key, json_t *results)
+{
+    return key != NULL && json_object_get(results, "0") != NULL && tn_key_find(key, "0") == NULL;
+}
+
+static const char *resolve(const tn_key *key, const char *id, bool places)
+{
+    char *end;
+    unsigned long n = places ? strtoul(id, &end, 10) : 0;
+    const tn_sample *sample = places && *id != '\0' && *end == '\0' ? tn_key_pictured(key, n) : NULL;
+    return sample != NULL ? sample->id : id;
+}
+
+/* One object: indices by id, and perhaps texts. */
+static tenebra_code add_results(output_reader *reading, json_t *results, json_t *texts, tenebra_error *error)
+{
+    tn_outputs *outputs = reading->outputs;
+    bool places = by_place(reading->key, results);
+    const char *id;
+    json_t *value;
+    json_object_foreach(results, id, value) {
+        const char *name = resolve(reading->key, id, places);
+        tn_output output = { .method = "", .source = "" };
+        bool readable;
+        const json_t *text = json_object_get(texts, id);
+        output.scored.chosen = read_index(value, &output.scored.choice);
+        const char *copy = tn_strings_copy(&outputs->strings, name, strlen(name));
+        if (copy == NULL)
+            return no_memory(error);
+        TN_TRY(tn_row_sample(&outputs->strings, NULL, copy, &output.sample, &readable, error));
+        if (json_is_string(text))
+            TN_TRY(copy_slice(&outputs->strings, text, &output.scored.text, error));
+        if (output.scored.chosen || json_is_string(text))
+            TN_TRY(add_output(reading, &output, error));
+        else
+            outputs->unreadable++;
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code add_bytes(output_reader *reading, const char *bytes, size_t length, tenebra_error *error)
+{
+    json_t *whole = tn_python_json(bytes, length), *results = json_object_get(whole, "results");
+    tenebra_code code = TENEBRA_OK;
+    if (json_is_object(results))
+        code = add_results(reading, results, json_object_get(whole, "outputs"), error);
+    else if (json_is_array(whole))
+        for (size_t i = 0; i < json_array_size(whole) && code == TENEBRA_OK; i++)
+            code = add_object(reading, json_array_get(whole, i), error);
+    else
+        code = tn_each_line(bytes, length, add_line, reading, error);
+    json_decref(whole);
+    return code;
+}
+
+tenebra_code tn_outputs_read(tn_outputs *outputs, const char *path, const tn_key *key, tenebra_error *error)
+{
+    tn_file file;
+    output_reader reading = { .outputs = outputs, .key = key };
+    *outputs = (tn_outputs){ .seen = json_object() };
+    if (outputs->seen == NULL)
+        return no_memory(error);
+    TN_TRY(tn_file_map_limited(&file, path, TN_OUTPUTS_LIMIT, error));
+    tenebra_code code = file.size > 0 ? add_bytes(&reading, (const char *)file.data, file.size, error) : TENEBRA_OK;
+    tn_file_unmap(&file);
+    if (code == TENEBRA_OK && outputs->count == 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path,
+                       "gives nothing to score: %zu rows cannot be read, %zu have no right answer (--key names a file "
+                       "with them), %zu are not in the key", outputs->unreadable, outputs->unkeyed, outputs->unknown);
+    for (size_t i = 0; i < outputs->count; i++)
+        outputs->rows[i].scored.sample = &outputs->rows[i].sample;
+    return code;
+}
+
+void tn_outputs_free(tn_outputs *outputs)
+{
+    json_decref(outputs->seen);
+    tn_strings_free(&outputs->strings);
+    free(outputs->rows);
+    *outputs = (tn_outputs){ 0 };
+}
