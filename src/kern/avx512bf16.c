@@ -71,7 +71,8 @@ void tn_avx512bf16_tile(const tn_tile *tile)
 #undef CASE
 }
 
-/* Rows as a panel: 32 inputs of 16 outputs at a time. What is not whole goes the slow way. */
+/* Rows as a panel: 32 inputs of 16 outputs at a time, those of the next 16 outputs asked for meanwhile: sixteen streams
+ * are more than the processor foresees. What is not whole goes the slow way. */
 void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     size_t row = panel * TN_PANEL, begin = unit * TN_UNIT, row_bytes = w->cols * 2;
@@ -83,8 +84,10 @@ void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t u
     for (size_t step = 0; step < 2 * units; step++, from += TN_LINE, to += 16 * TN_LINE) {
         __m512i lines[16];
         TN_UNROLL
-        for (size_t n = 0; n < 16; n++)
+        for (size_t n = 0; n < 16; n++) {
             lines[n] = _mm512_loadu_si512((const void *)(from + n * row_bytes));
+            __builtin_prefetch((const void *)((uintptr_t)from + (n + TN_PANEL) * row_bytes), 0, 2);
+        }
         tn_transpose_pairs(lines);
         TN_UNROLL
         for (size_t p = 0; p < 16; p++)
