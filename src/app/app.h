@@ -23,6 +23,7 @@ int tn_cmd_verify(int argc, char **argv);
 int tn_cmd_bench(int argc, char **argv);
 int tn_cmd_train(int argc, char **argv);
 int tn_cmd_data(int argc, char **argv);
+int tn_cmd_eval(int argc, char **argv);
 
 /* "tenebra: where: sentence" on stderr. */
 void tn_app_print_error(const tenebra_error *error);

@@ -1,5 +1,6 @@
 /* tenebra run: ask a question about images. */
 #include "app/app.h"
+#include "app/method_table.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -19,7 +20,7 @@ static const tn_usage usage = {
     .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
 };
 
-enum { METHOD_OPTIONS_MAX = 32, HELP_SIZE = 256, PICKS_SHOWN = 4, TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
+enum { PICKS_SHOWN = 4, TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
 
 typedef struct run_options {
     tenebra_model_options model;
@@ -29,66 +30,11 @@ typedef struct run_options {
     double seed, image_cache;
     tn_option_list images, stops, adapters;
     bool json, trace, verbose;
-    /* Options of all methods by name, their values, and whether each stood on the command line. */
-    const tenebra_option *method_options[METHOD_OPTIONS_MAX];
-    const char *values[METHOD_OPTIONS_MAX];
-    bool given[METHOD_OPTIONS_MAX];
-    size_t method_option_count;
-    char method_names[256]; /* "a|b|c" */
-    tenebra_setting settings[METHOD_OPTIONS_MAX];
+    tn_method_table methods;
+    tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
 } run_options;
 
 /* ------------------------------------------------------ option table ---- */
-
-static void collect_method_options(run_options *options)
-{
-    const tenebra_option *rows;
-    const char *name;
-    for (size_t m = 0; (name = tenebra_method_at(m, NULL, &rows)) != NULL; m++) {
-        size_t length = strlen(options->method_names);
-        snprintf(options->method_names + length, sizeof options->method_names - length, "%s%s", m ? "|" : "", name);
-        for (; rows->name != NULL; rows++) {
-            bool known = false;
-            for (size_t i = 0; i < options->method_option_count; i++)
-                known |= strcmp(options->method_options[i]->name, rows->name) == 0;
-            if (!known && options->method_option_count < METHOD_OPTIONS_MAX)
-                options->method_options[options->method_option_count++] = rows;
-        }
-    }
-}
-
-static bool method_has_option(const char *method, const char *name)
-{
-    const tenebra_option *rows;
-    const char *found;
-    for (size_t m = 0; (found = tenebra_method_at(m, NULL, &rows)) != NULL; m++)
-        for (; strcmp(found, method) == 0 && rows->name != NULL; rows++)
-            if (strcmp(rows->name, name) == 0)
-                return true;
-    return false;
-}
-
-/* Help of a method's option tells its default and the methods that have it. */
-static size_t add_method_rows(run_options *options, tn_option *table, char (*help)[HELP_SIZE])
-{
-    for (size_t i = 0; i < options->method_option_count; i++) {
-        const tenebra_option *row = options->method_options[i];
-        bool fits = strpbrk(row->value, " \n") == NULL;
-        size_t end = (size_t)snprintf(help[i], HELP_SIZE, "%s%s%s%s", row->help, fits ? " (" : "", fits ? row->value : "",
-                                      fits ? ")" : "");
-        const char *method, *separator = " [";
-        for (size_t m = 0; (method = tenebra_method_at(m, NULL, NULL)) != NULL; m++)
-            if (method_has_option(method, row->name) && end < HELP_SIZE) {
-                end += (size_t)snprintf(help[i] + end, HELP_SIZE - end, "%s%s", separator, method);
-                separator = ", ";
-            }
-        if (end < HELP_SIZE)
-            snprintf(help[i] + end, HELP_SIZE - end, "]");
-        table[i] = (tn_option){ 0, row->name, TN_OPTION_TEXT, &options->values[i], row->argument, help[i], 0, 0,
-                                &options->given[i] };
-    }
-    return options->method_option_count;
-}
 
 static int parse(run_options *options, int argc, char **argv, int *exit_code)
 {
@@ -100,7 +46,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 'p', "prompt", TN_OPTION_TEXT, &options->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
         { 0, "system", TN_OPTION_TEXT, &options->system, "TEXT", "system message", 0, 0, NULL },
         { 0, "messages", TN_OPTION_TEXT, &options->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
-        { 0, "method", TN_OPTION_TEXT, &request->method, options->method_names, "how to reason (direct)", 0, 0, NULL },
+        { 0, "method", TN_OPTION_TEXT, &request->method, options->methods.names, "how to reason (direct)", 0, 0, NULL },
         { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope", "positions (as the method defines)", 0, 0, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
         { 'c', "ctx-size", TN_OPTION_SIZE, &options->session.context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
@@ -126,11 +72,10 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 'v', "verbose", TN_OPTION_FLAG, &options->verbose, "", "tell settings and times on stderr", 0, 0, NULL },
     };
     enum { FIXED = sizeof fixed / sizeof *fixed };
-    tn_option table[FIXED + METHOD_OPTIONS_MAX + 1] = { 0 };
-    char help[METHOD_OPTIONS_MAX][HELP_SIZE];
-    collect_method_options(options);
+    tn_option table[FIXED + TN_METHOD_OPTIONS_MAX + 1] = { 0 };
+    tn_method_table_fill(&options->methods);
     memcpy(table, fixed, sizeof fixed);
-    add_method_rows(options, table + FIXED, help);
+    tn_method_table_rows(&options->methods, table + FIXED);
     return tn_options_parse(&usage, table, argc, argv, exit_code);
 }
 
@@ -154,11 +99,12 @@ static int complete(run_options *options)
     if (options->messages != NULL && (options->prompt != NULL || options->images.count > 0 || options->system != NULL))
         return usage_mistake("--messages stands instead of -p, --image and --system");
     /* A setting of the environment is for the methods that have it; on the command line it must fit. */
-    for (size_t i = 0; i < options->method_option_count; i++)
-        if (options->given[i] || (options->values[i] && request->method &&
-                                  method_has_option(request->method, options->method_options[i]->name)))
+    const tn_method_table *methods = &options->methods;
+    for (size_t i = 0; i < methods->count; i++)
+        if (methods->given[i] ||
+            (methods->values[i] && request->method && tn_method_has_option(request->method, methods->options[i]->name)))
             options->settings[request->setting_count++] =
-                (tenebra_setting){ options->method_options[i]->name, options->values[i] };
+                (tenebra_setting){ methods->options[i]->name, methods->values[i] };
     if (options->seed != floor(options->seed))
         return usage_mistake("--seed wants a whole number");
     options->session.image_cache = (size_t)(options->image_cache * 1e6);

@@ -10,6 +10,7 @@
 static const tn_command commands[] = {
     { "run", "ask a question about an image", tn_cmd_run },
     { "train", "train a model or an adapter on a data set", tn_cmd_train },
+    { "eval", "ask data sets, make tables of the answers, score them", tn_cmd_eval },
     { "inspect", "show a model's configuration and tensors, and whether they fit", tn_cmd_inspect },
     { "quantize", "write a model again with smaller weights, packed for the kernels", tn_cmd_quantize },
     { "tokenize", "turn text into token ids and back", tn_cmd_tokenize },

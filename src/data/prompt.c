@@ -36,6 +36,11 @@ const tn_prompt_preset *tn_prompt_find(const char *name)
     return NULL;
 }
 
+const tn_prompt_preset *tn_prompt_standard(void)
+{
+    return tn_prompt_find("ivtlr-infer");
+}
+
 /* Writes, or only counts where `to` is NULL. */
 typedef struct writer {
     char *to;

@@ -81,6 +81,9 @@ typedef struct tn_prompt_preset {
 extern const tn_prompt_preset tn_prompt_presets[];
 const tn_prompt_preset *tn_prompt_find(const char *name);
 
+/* The wording for questions to a model of which nothing else is known: the authors' at test time. */
+const tn_prompt_preset *tn_prompt_standard(void);
+
 typedef struct tn_prompt {
     char *text;      /* of the user's turn, zero-terminated */
     size_t length;   /* bytes                               */

@@ -1,0 +1,138 @@
+/* tenebra eval: asks every question in every way, with progress on stderr. */
+#include "app/eval.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const tn_usage usage = {
+    .command = "eval",
+    .arguments = "[TASK.yaml]",
+    .summary = "Asks a model the questions of a data set in one or several ways and writes one JSON line per answer to the result\n"
+               "file, as soon as it is known. Stopped at any moment and started again, it goes on where it stopped. A task file holds\n"
+               "options by their long names, 'name: value', and METHOD.OPTION: value. Result files go to 'tenebra eval table'.",
+    .example = "  tenebra eval -m MODEL --data m3cot:DIR --method direct,ivt-lr,ivt-lr:k-select=8 --workers 2 -o out.jsonl",
+};
+
+enum { FAILURES_SHOWN = 10, QUIET_MS = 15000, DRAW_MS = 100 };
+
+typedef struct progress {
+    double started, drawn;
+    size_t failures;
+    bool line_open, terminal;
+} progress;
+
+static void print_duration(double seconds)
+{
+    unsigned long whole = seconds > 0 && seconds < 1e9 ? (unsigned long)(seconds + 0.5) : 0;
+    if (whole >= 3600)
+        fprintf(stderr, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        fprintf(stderr, "%lu:%02lu", whole / 60, whole % 60);
+}
+
+static void end_line(progress *p)
+{
+    if (p->line_open)
+        fputc('\n', stderr);
+    p->line_open = false;
+}
+
+static void draw(progress *p, const tn_eval_event *event)
+{
+    enum { WIDTH = 20, SHOWN = 4 };
+    char bar[WIDTH + 1];
+    size_t filled = event->done * WIDTH / event->total;
+    double spent = (tn_clock_ms() - p->started) / 1e3;
+    for (size_t i = 0; i < WIDTH; i++)
+        bar[i] = i < filled ? '#' : '.';
+    bar[WIDTH] = '\0';
+    fprintf(stderr, "%s[%s] %zu/%zu  ", p->terminal ? "\r" : "", bar, event->done, event->total);
+    for (size_t e = 0; e < event->entries && e < SHOWN; e++)
+        fprintf(stderr, "%.24s %.1f%%  ", event->counts[e].label,
+                event->counts[e].done ? 100 * (double)event->counts[e].right / (double)event->counts[e].done : 0.0);
+    print_duration(event->now ? spent * (double)(event->total - event->done) / (double)event->now : 0);
+    fprintf(stderr, " to go%s", p->terminal ? "\033[K" : "\n");
+    p->line_open = p->terminal;
+    p->drawn = tn_clock_ms();
+}
+
+static void on_event(void *user, const tn_eval_event *event)
+{
+    progress *p = user;
+    if (event->failure != NULL && p->failures++ < FAILURES_SHOWN) {
+        end_line(p);
+        fprintf(stderr, "question %s (%s) failed: %s%s\n", event->id, event->label, event->failure,
+                p->failures == FAILURES_SHOWN ? "; further ones are only recorded" : "");
+    }
+    if (tn_clock_ms() - p->drawn > (p->terminal ? DRAW_MS : QUIET_MS) || event->done == event->total)
+        draw(p, event);
+}
+
+static void print_summary(const json_t *summary)
+{
+    const json_t *rows = json_object_get(summary, "methods");
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i), *interval = json_object_get(row, "interval");
+        printf("%-24s %6.2f%%  [%.2f, %.2f]  %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT,
+               json_string_value(json_object_get(row, "method")), json_number_value(json_object_get(row, "acc")),
+               json_number_value(json_array_get(interval, 0)), json_number_value(json_array_get(interval, 1)),
+               json_integer_value(json_object_get(row, "correct")), json_integer_value(json_object_get(row, "total")));
+        if (json_integer_value(json_object_get(row, "failed")) > 0)
+            printf("  (%" JSON_INTEGER_FORMAT " failed)", json_integer_value(json_object_get(row, "failed")));
+        putchar('\n');
+    }
+}
+
+int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
+{
+    tenebra_error error = { 0 };
+    progress p = { .started = tn_clock_ms(), .drawn = tn_clock_ms(), .terminal = isatty(STDERR_FILENO) };
+    tn_eval_options options = settings->run;
+    options.on_event = on_event;
+    options.user = &p;
+    tn_app_catch_interrupts();
+    *summary = NULL;
+    tn_eval *eval = tn_eval_open(&settings->plan, &options, &error);
+    if (eval == NULL)
+        return tn_app_fail(&error);
+    p.started = tn_clock_ms();
+    tenebra_code code = tn_eval_run(eval, &error);
+    end_line(&p);
+    size_t failed = tn_eval_failures(eval);
+    int exit_code = failed > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
+    if (code != TENEBRA_OK) {
+        exit_code = tn_app_fail(&error);
+        fprintf(stderr, "%s holds what was answered; the same command goes on from there\n", options.output);
+    } else {
+        *summary = tn_eval_summary(eval);
+        if (failed > 0)
+            fprintf(stderr, "tenebra: eval: %zu answers failed and count as wrong; %s says why, --retry asks again\n", failed,
+                    options.output);
+    }
+    tn_eval_close(eval);
+    return exit_code;
+}
+
+int tn_eval_ask(int argc, char **argv)
+{
+    tn_eval_settings settings;
+    json_t *summary = NULL;
+    int exit_code;
+    if (tn_eval_settings_read(&settings, &usage, false, argc, argv, &exit_code)) {
+        exit_code = tn_eval_run_plan(&settings, &summary);
+        if (summary != NULL && settings.json) {
+            json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+            putchar('\n');
+        } else if (summary != NULL) {
+            fprintf(stderr, "results: %s\n", settings.run.output);
+            print_summary(summary);
+        }
+        json_decref(summary);
+    }
+    tn_eval_settings_free(&settings);
+    return exit_code;
+}

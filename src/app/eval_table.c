@@ -1,0 +1,136 @@
+/* tenebra eval table: what result files say, in numbers. */
+#include "app/eval.h"
+
+#include "eval/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_usage usage = {
+    .command = "eval table",
+    .arguments = "[FILE ...]",
+    .summary = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), autoregressive steps\n"
+               "and times; accuracy by domain and topic; attention ratio and focus of latent steps; methods in pairs on the same\n"
+               "questions (McNemar). Runs that differ in their seed alone go together as --group NAME=FILE,FILE,...",
+    .example = "  tenebra eval table out.jsonl --form markdown\n"
+               "  tenebra eval table --group ivt-lr=s1.jsonl,s2.jsonl,s3.jsonl --group cot=c1.jsonl,c2.jsonl,c3.jsonl",
+};
+
+typedef struct table_options {
+    const char *form, *only, *rows;
+    tn_option_list groups;
+    bool json;
+} table_options;
+
+static tenebra_code add_alone(tn_table_groups *groups, tn_results *results, size_t first, tenebra_error *error)
+{
+    return tn_table_group_sets(groups, results, first, results->count, NULL, error);
+}
+
+/* "NAME=FILE,FILE,...": loads the files; returns the name in fresh memory. */
+static tenebra_code load_group(tn_results *results, const char *text, char **name, tenebra_error *error)
+{
+    char *copy = strdup(text), *equals = copy ? strchr(copy, '=') : NULL;
+    *name = NULL;
+    if (equals == NULL || equals == copy || equals[1] == '\0') {
+        tenebra_code code = copy == NULL ? tn_fail(error, TENEBRA_ERROR_MEMORY, "group", "no memory")
+                                         : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "group",
+                                                   "'%.200s' is not of the form NAME=FILE,FILE,...", text);
+        free(copy);
+        return code;
+    }
+    *equals = '\0';
+    tenebra_code code = TENEBRA_OK;
+    for (char *at = equals + 1, *next; at != NULL && code == TENEBRA_OK; at = next) {
+        next = strchr(at, ',');
+        if (next != NULL)
+            *next++ = '\0';
+        code = tn_results_add(results, at, error);
+    }
+    *name = copy;
+    return code;
+}
+
+/* All files first: groups point into the results. */
+static tenebra_code load(const table_options *options, tn_results *results, tn_table_groups *groups, char **files, size_t file_count,
+                         tenebra_error *error)
+{
+    size_t count = options->groups.count;
+    size_t *ends = calloc(count + 1, sizeof *ends);
+    char **names = calloc(count + 1, sizeof *names);
+    tenebra_code code = ends != NULL && names != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
+    for (size_t i = 0; i < count && code == TENEBRA_OK; i++) {
+        code = load_group(results, options->groups.items[i], &names[i], error);
+        ends[i] = results->count;
+    }
+    for (size_t i = 0; i < file_count && code == TENEBRA_OK; i++)
+        code = tn_results_add(results, files[i], error);
+    for (size_t i = 0; i < count && code == TENEBRA_OK; i++)
+        code = tn_table_group_sets(groups, results, i > 0 ? ends[i - 1] : 0, ends[i], names[i], error);
+    if (code == TENEBRA_OK)
+        code = add_alone(groups, results, count > 0 ? ends[count - 1] : 0, error);
+    if (code == TENEBRA_OK && options->rows != NULL)
+        code = tn_table_choose(groups, options->rows, error);
+    for (size_t i = 0; names != NULL && i < count; i++)
+        free(names[i]);
+    free(names);
+    free(ends);
+    return code;
+}
+
+static tenebra_code print(const table_options *options, const json_t *report, tenebra_error *error)
+{
+    static const struct { const char *name; tn_table_form form; } forms[] = {
+        { "text", TN_TABLE_TEXT }, { "markdown", TN_TABLE_MARKDOWN }, { "csv", TN_TABLE_CSV }, { "latex", TN_TABLE_LATEX },
+    };
+    const json_t *notes = json_object_get(report, "notes");
+    if (options->json || strcmp(options->form, "json") == 0) {
+        json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+        return TENEBRA_OK;
+    }
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(forms[i].name, options->form) == 0) {
+            char *text = tn_table_write(report, forms[i].form, options->only, error);
+            if (text == NULL)
+                return error->code;
+            fputs(text, stdout);
+            free(text);
+        }
+    fflush(stdout);
+    for (size_t i = 0; i < json_array_size(notes); i++)
+        fprintf(stderr, "note: %s\n", json_string_value(json_array_get(notes, i)));
+    return TENEBRA_OK;
+}
+
+int tn_eval_table(int argc, char **argv)
+{
+    table_options options = { .form = "text" };
+    const tn_option table[] = {
+        { 'f', "form", TN_OPTION_TEXT, &options.form, "text|markdown|csv|latex|json", "how tables are written (text)", 0, 0, NULL },
+        { 0, "table", TN_OPTION_TEXT, &options.only, "NAME", "only methods, domains, topics, looks, latents or pairs", 0, 0, NULL },
+        { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
+        { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
+        { 0, "json", TN_OPTION_FLAG, &options.json, "", "the same as --form json", 0, 0, NULL },
+        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
+    };
+    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    if (first >= 0 && first == argc && options.groups.count == 0) {
+        exit_code = tn_eval_mistake(usage.command, "name result files");
+    } else if (first >= 0) {
+        tenebra_error error = { 0 };
+        tn_results results = { 0 };
+        tn_table_groups groups = { 0 };
+        tenebra_code code = load(&options, &results, &groups, argv + first, (size_t)(argc - first), &error);
+        json_t *report = code == TENEBRA_OK ? tn_table_report(&groups, &error) : NULL;
+        if (report != NULL)
+            code = print(&options, report, &error);
+        exit_code = report != NULL && code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
+        json_decref(report);
+        tn_table_groups_free(&groups);
+        tn_results_free(&results);
+    }
+    free(options.groups.items);
+    return exit_code;
+}

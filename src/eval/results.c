@@ -1,0 +1,243 @@
+#include "eval/results.h"
+
+#include "eval/journal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct loading {
+    tn_results *results;
+    const char *path;
+    size_t first; /* set of the file's first way of answering */
+    size_t line;  /* records so far */
+} loading;
+
+static tenebra_code no_memory(const char *path, tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the results");
+}
+
+/* One copy of each text, owned by the results. */
+static const char *keep_text(tn_results *results, const char *text)
+{
+    if (text == NULL)
+        text = "";
+    if (json_object_get(results->texts, text) == NULL && json_object_set_new(results->texts, text, json_null()) != 0)
+        return NULL;
+    void *at = json_object_iter_at(results->texts, text);
+    return at != NULL ? json_object_iter_key(at) : NULL;
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static tenebra_code read_steps(tn_result *item, const json_t *steps, const char *path, tenebra_error *error)
+{
+    size_t count = json_array_size(steps);
+    if (count == 0)
+        return TENEBRA_OK;
+    item->steps = calloc(count, sizeof *item->steps);
+    if (item->steps == NULL)
+        return no_memory(path, error);
+    item->step_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *step = json_array_get(steps, i);
+        item->steps[i] = (tn_result_step){ number_of(step, "attention_ratio"), number_of(step, "attention_focus"),
+                                           number_of(step, "hidden_norm"), number_of(step, "hidden_cosine") };
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_item(loading *l, tn_result *item, const json_t *record, tenebra_error *error)
+{
+    const char *id = json_string_value(json_object_get(record, "id"));
+    size_t n = SIZE_MAX;
+    const json_t *tokens = json_object_get(record, "tokens"), *ms = json_object_get(record, "ms");
+    *item = (tn_result){ 0 };
+    TN_TRY(tn_json_size(record, "n", 0, SIZE_MAX >> 12, &n, l->path, error));
+    if (id == NULL || n == SIZE_MAX)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, l->path, "record %zu has no \"id\" or no \"n\"", l->line);
+    item->n = n;
+    item->id = keep_text(l->results, id);
+    item->domain = keep_text(l->results, json_string_value(json_object_get(record, "domain")));
+    item->topic = keep_text(l->results, json_string_value(json_object_get(record, "topic")));
+    if (item->id == NULL || item->domain == NULL || item->topic == NULL)
+        return no_memory(l->path, error);
+    item->failed = json_is_true(json_object_get(record, "failed"));
+    item->correct = !item->failed && json_is_true(json_object_get(record, "correct"));
+    item->found = json_is_integer(json_object_get(record, "choice")) || item->correct;
+    item->sampled = number_of(tokens, "sampled");
+    item->latent = number_of(tokens, "latent");
+    item->injected = number_of(tokens, "injected");
+    item->positions = number_of(record, "positions_computed");
+    item->ms = number_of(ms, "total");
+    item->vision_ms = number_of(ms, "vision");
+    item->prefill_ms = number_of(ms, "prefill");
+    item->latent_ms = number_of(ms, "latent");
+    item->decode_ms = number_of(ms, "decode");
+    return read_steps(item, json_object_get(record, "steps"), l->path, error);
+}
+
+/* The set of a label in the file at hand; made when it shows up. */
+static tn_result_set *find_set(loading *l, const char *label)
+{
+    tn_results *results = l->results;
+    for (size_t i = l->first; i < results->count; i++)
+        if (strcmp(results->sets[i].label, label) == 0)
+            return &results->sets[i];
+    tn_result_set *grown = realloc(results->sets, (results->count + 1) * sizeof *grown);
+    const char *kept = keep_text(results, label);
+    if (grown != NULL)
+        results->sets = grown;
+    if (grown == NULL || kept == NULL)
+        return NULL;
+    grown[results->count] = (tn_result_set){ .label = kept };
+    return &grown[results->count++];
+}
+
+static tenebra_code take_record(void *user, const json_t *record, tenebra_error *error)
+{
+    loading *l = user;
+    const char *label = json_string_value(json_object_get(record, "method"));
+    l->line++;
+    if (label == NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, l->path, "record %zu has no \"method\"", l->line);
+    tn_result_set *set = find_set(l, label);
+    if (set == NULL)
+        return no_memory(l->path, error);
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity ? 2 * set->capacity : 256;
+        tn_result *grown = realloc(set->items, capacity * sizeof *grown);
+        if (grown == NULL)
+            return no_memory(l->path, error);
+        set->items = grown;
+        set->capacity = capacity;
+    }
+    /* Counted before it is read: what a failure leaves in it is freed with the rest. */
+    return read_item(l, &set->items[set->count++], record, error);
+}
+
+/* ---------------------------------------------------------------- order -- */
+
+static int compare_places(const void *a, const void *b)
+{
+    const tn_result *x = a, *y = b;
+    return x->n < y->n ? -1 : x->n > y->n;
+}
+
+/* Sorts, and keeps the last of several records of an answer. A merge sort: it has to be stable. */
+static bool sort_items(tn_result_set *set)
+{
+    tn_result *other = malloc((set->count + 1) * sizeof *other), *from = set->items, *to = other;
+    if (other == NULL)
+        return false;
+    for (size_t width = 1; width < set->count; width *= 2) {
+        for (size_t begin = 0; begin < set->count; begin += 2 * width) {
+            size_t middle = begin + width < set->count ? begin + width : set->count;
+            size_t end = begin + 2 * width < set->count ? begin + 2 * width : set->count;
+            for (size_t i = begin, j = middle, k = begin; k < end; k++)
+                to[k] = i < middle && (j == end || compare_places(&from[i], &from[j]) <= 0) ? from[i++] : from[j++];
+        }
+        tn_result *swap = from;
+        from = to;
+        to = swap;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        if (i + 1 < set->count && from[i + 1].n == from[i].n)
+            free(from[i].steps);
+        else
+            to[kept++] = from[i];
+    }
+    set->count = kept;
+    set->capacity = kept;
+    set->items = to;
+    free(from);
+    return true;
+}
+
+static const json_t *find_entry(const json_t *manifest, const char *label)
+{
+    const json_t *methods = json_object_get(manifest, "methods");
+    for (size_t i = 0; i < json_array_size(methods); i++) {
+        const json_t *entry = json_array_get(methods, i);
+        const char *found = json_string_value(json_object_get(entry, "label"));
+        if (found != NULL && strcmp(found, label) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+static tenebra_code add_file(tn_results *results, const char *path, json_t *manifest, tenebra_error *error)
+{
+    json_t **manifests = realloc(results->manifests, (results->file_count + 1) * sizeof *manifests);
+    if (manifests != NULL)
+        results->manifests = manifests;
+    char **files = realloc(results->files, (results->file_count + 1) * sizeof *files);
+    if (files != NULL)
+        results->files = files;
+    char *name = strdup(path);
+    if (manifests == NULL || files == NULL || name == NULL) {
+        free(name);
+        json_decref(manifest);
+        return no_memory(path, error);
+    }
+    manifests[results->file_count] = manifest;
+    files[results->file_count++] = name;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_results_add(tn_results *results, const char *path, tenebra_error *error)
+{
+    json_t *manifest;
+    if (results->texts == NULL && (results->texts = json_object()) == NULL)
+        return no_memory(path, error);
+    loading l = { .results = results, .path = path, .first = results->count };
+    TN_TRY(tn_journal_read(path, &manifest, take_record, &l, error));
+    TN_TRY(add_file(results, path, manifest, error));
+    for (size_t i = l.first; i < results->count; i++) {
+        tn_result_set *set = &results->sets[i];
+        if (!sort_items(set))
+            return no_memory(path, error);
+        set->file = results->files[results->file_count - 1];
+        set->manifest = manifest;
+        set->entry = find_entry(manifest, set->label);
+    }
+    if (results->count == l.first)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "holds no answer yet");
+    return TENEBRA_OK;
+}
+
+void tn_results_free(tn_results *results)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        for (size_t k = 0; k < results->sets[i].count; k++)
+            free(results->sets[i].items[k].steps);
+        free(results->sets[i].items);
+    }
+    for (size_t i = 0; i < results->file_count; i++) {
+        json_decref(results->manifests[i]);
+        free(results->files[i]);
+    }
+    free(results->sets);
+    free(results->manifests);
+    free(results->files);
+    json_decref(results->texts);
+    *results = (tn_results){ 0 };
+}
+
+const tn_result *tn_result_find(const tn_result_set *set, const char *id, size_t *hint)
+{
+    for (size_t tried = 0; tried < set->count; tried++) {
+        size_t at = (*hint + tried) % set->count;
+        if (strcmp(set->items[at].id, id) == 0) {
+            *hint = at + 1;
+            return &set->items[at];
+        }
+    }
+    return NULL;
+}

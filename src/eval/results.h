@@ -1,0 +1,49 @@
+/* Result files in memory: for each way of answering its answers, in the order of the questions. */
+#ifndef TN_EVAL_RESULTS_H
+#define TN_EVAL_RESULTS_H
+
+#include "base/json.h"
+
+/* One latent step of an answer; NaN where the record has no number. */
+typedef struct tn_result_step {
+    double ratio, focus, norm, cosine;
+} tn_result_step;
+
+/* One answer. Texts are borrowed from the results. */
+typedef struct tn_result {
+    size_t n; /* place of the question in the run */
+    const char *id, *domain, *topic;
+    bool failed, correct, found; /* found: the text named an answer */
+    double sampled, latent, injected, positions;       /* NaN when failed, here and below */
+    double ms, vision_ms, prefill_ms, latent_ms, decode_ms;
+    tn_result_step *steps; /* [step_count] */
+    size_t step_count;
+} tn_result;
+
+/* The answers of one way of answering in one file. */
+typedef struct tn_result_set {
+    const char *file, *label;
+    const json_t *manifest, *entry; /* of the file; of this way in it */
+    tn_result *items;               /* [count], rising n, one each    */
+    size_t count, capacity;
+} tn_result_set;
+
+typedef struct tn_results {
+    tn_result_set *sets;
+    size_t count;
+    json_t **manifests; /* [file_count] */
+    char **files;
+    size_t file_count;
+    json_t *texts; /* object that owns ids, domains, topics as keys */
+} tn_results;
+
+/* Adds the answers of a file; of several records of the same answer the last one counts. Errors: those of
+ * tn_journal_read; FORMAT (a record without what it has to have, by line). On failure *results still is to be freed. */
+tenebra_code tn_results_add(tn_results *results, const char *path, tenebra_error *error);
+void tn_results_free(tn_results *results);
+
+/* The answer to the question `id`; NULL: the set has none. Fast where both sets have the same questions: `hint` is the
+ * place of the last one found, from 0. */
+const tn_result *tn_result_find(const tn_result_set *set, const char *id, size_t *hint);
+
+#endif

@@ -1,0 +1,56 @@
+/* Tables of result files: accuracy with intervals, steps, times, by domain and topic, and methods in pairs.
+ *
+ * A table is JSON, so that one description serves every form:
+ *     {"name", "title", "columns": [{"name", "kind"}], "rows": [[cell, ...]]}
+ * kind is "text", "count", "percent", "share" (a percentage with its interval), "number" or "probability"; a cell is a
+ * string, a number, null, or for a share {"value", "low", "high", "total", "correct"} in percent (low null: no interval). */
+#ifndef TN_EVAL_TABLE_H
+#define TN_EVAL_TABLE_H
+
+#include "eval/results.h"
+
+/* A row of the tables: one way of answering, in one run or in several (seeds). */
+typedef struct tn_table_group {
+    char *name;
+    const tn_result_set **sets; /* [count] */
+    size_t count;
+} tn_table_group;
+
+typedef struct tn_table_groups {
+    tn_table_group *items;
+    size_t count;
+} tn_table_groups;
+
+/* Puts the sets [first, end) of the results into groups: all sets of one label together under "NAME: LABEL", or "NAME"
+ * where there is one label; with name NULL each set by itself under its label (with the file's name in front where several
+ * files have that label). Errors: MEMORY. */
+tenebra_code tn_table_group_sets(tn_table_groups *groups, const tn_results *results, size_t first, size_t end, const char *name,
+                                 tenebra_error *error);
+void tn_table_groups_free(tn_table_groups *groups);
+
+/* Leaves only the groups whose names stand in "A,B,...", in that order. Errors: ARGUMENT (no such group), MEMORY. */
+tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra_error *error);
+
+/* All tables, as {"tables": [...], "notes": [...]}; notes tell what has to be said of the numbers: runs of a part of a set,
+ * failed or missing answers, files that do not fit together.
+ *   methods  accuracy, autoregressive steps, times
+ *   domains  accuracy of each method in each domain
+ *   topics   the same for each topic, and `looks` where topics end in a number
+ *   latents  attention ratio and focus, norm and cosine by latent step
+ *   pairs    two methods on the same questions: who is right where the other is not
+ * Accuracies of one run have Wilson intervals; of several runs, the mean with Student's interval over the runs. Answers
+ * that failed count as wrong. The caller owns the result; NULL: no memory. */
+json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error);
+
+/* Mean of `count` values and the half width of Student's 95 % interval (NaN below two). */
+double tn_table_mean(const double *values, size_t count, double *half);
+
+/* ---------------------------------------------------------------- forms -- */
+
+typedef enum tn_table_form { TN_TABLE_TEXT, TN_TABLE_MARKDOWN, TN_TABLE_CSV, TN_TABLE_LATEX } tn_table_form;
+
+/* The tables of a report in a form, in fresh memory; `only` NULL: all, else the one of that name. Errors: ARGUMENT (no such
+ * table), MEMORY (NULL). */
+char *tn_table_write(const json_t *report, tn_table_form form, const char *only, tenebra_error *error);
+
+#endif
