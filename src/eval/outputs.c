@@ -57,7 +57,7 @@ static tenebra_code note_seen(tn_outputs *outputs, const tn_output *row, bool *r
 static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_error *error)
 {
     tn_outputs *outputs = reading->outputs;
-    bool repeated;
+    bool repeated = false;
     TN_TRY(note_seen(outputs, row, &repeated, error));
     if (repeated) {
         outputs->repeated++;

@@ -41,7 +41,7 @@ static tenebra_code find_group(tn_tally *tally, const tn_group *wanted, tn_group
 /* Counts into the group `wanted`, which is made where it is missing; `member` false only makes it. */
 static tenebra_code count_group(tn_tally *tally, const tn_group *wanted, bool member, bool correct, tenebra_error *error)
 {
-    tn_group *group;
+    tn_group *group = NULL;
     TN_TRY(find_group(tally, wanted, &group, error));
     group->total += member;
     group->correct += member && correct;
