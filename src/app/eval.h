@@ -10,6 +10,8 @@
 int tn_eval_ask(int argc, char **argv);
 int tn_eval_table(int argc, char **argv);
 int tn_eval_score(int argc, char **argv);
+int tn_eval_probe(int argc, char **argv);
+int tn_eval_export(int argc, char **argv);
 
 /* Prints the mistake with where help is, and returns USAGE. `part`: "eval table" or the like. */
 int tn_eval_mistake(const char *part, const char *sentence);
@@ -27,16 +29,15 @@ typedef struct tn_eval_settings {
     tn_option_list set, adapters;
     bool json;
     tn_method_table table;
+    tn_app_path own; /* where the default model is */
     char *output;  /* the default name of the file */
     char *preset;  /* the wording that the model's directory tells */
     char **words;  /* of the task file, for free()  */
     size_t word_count;
 } tn_eval_settings;
 
-/* Reads options of an asking part, and fills plan and options of the run. `without_methods`: the part decides what is
- * asked. Returns false when the command is over, with the exit code. Free with tn_eval_settings_free in any case. */
-bool tn_eval_settings_read(tn_eval_settings *settings, const tn_usage *usage, bool without_methods, int argc, char **argv,
-                           int *exit_code);
+/* Reads options of an asking part, and fills plan and options of the run. Returns false when the command is over, with the exit code. Free with tn_eval_settings_free in any case. */
+bool tn_eval_settings_read(tn_eval_settings *settings, const tn_usage *usage, int argc, char **argv, int *exit_code);
 void tn_eval_settings_free(tn_eval_settings *settings);
 
 /* Runs the plan with its progress on stderr. Interrupted or failed, it says so and how it goes on. */

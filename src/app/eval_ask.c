@@ -65,7 +65,8 @@ static void on_event(void *user, const tn_eval_event *event)
     progress *p = user;
     if (event->failure != NULL && p->failures++ < FAILURES_SHOWN) {
         end_line(p);
-        fprintf(stderr, "question %s (%s) failed: %s%s\n", event->id, event->label, event->failure,
+        fprintf(stderr, "question %s (%s) failed: %s%s%s%s\n", event->id, event->label, event->where, event->where[0] ? ": " : "",
+                event->failure,
                 p->failures == FAILURES_SHOWN ? "; further ones are only recorded" : "");
     }
     if (tn_clock_ms() - p->drawn > (p->terminal ? DRAW_MS : QUIET_MS) || event->done == event->total)
@@ -122,7 +123,7 @@ int tn_eval_ask(int argc, char **argv)
     tn_eval_settings settings;
     json_t *summary = NULL;
     int exit_code;
-    if (tn_eval_settings_read(&settings, &usage, false, argc, argv, &exit_code)) {
+    if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
         exit_code = tn_eval_run_plan(&settings, &summary);
         if (summary != NULL && settings.json) {
             json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

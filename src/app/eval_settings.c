@@ -226,17 +226,19 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
 }
 
 /* What follows from the options. Returns false with the exit code set. */
-static bool complete(tn_eval_settings *s, const char *command, bool without_methods, int *exit_code)
+static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
 {
     tn_eval_plan *plan = &s->plan;
     tenebra_error error = { 0 };
     char rest;
     const char *wrong = NULL;
     if (plan->model == NULL)
+        plan->model = tn_app_default_model(&s->own);
+    if (plan->model == NULL)
         wrong = "name a model directory with -m";
     else if (plan->data == NULL)
         wrong = "name a data set with --data NAME:DIR";
-    else if (s->methods == NULL && !without_methods)
+    else if (s->methods == NULL)
         wrong = "name what to ask with --method A,B,...";
     else if (s->image_size != NULL &&
              (sscanf(s->image_size, "%zux%zu%c", &plan->image_width, &plan->image_height, &rest) != 2 ||
@@ -250,9 +252,9 @@ static bool complete(tn_eval_settings *s, const char *command, bool without_meth
     }
     plan->seed = (uint64_t)s->seed;
     tenebra_code code = tn_app_read_adapters(&s->adapters, &plan->model_options, &error);
-    if (code == TENEBRA_OK && s->methods != NULL)
+    if (code == TENEBRA_OK)
         code = add_methods(s, &error);
-    if (code == TENEBRA_OK && s->methods != NULL)
+    if (code == TENEBRA_OK)
         code = set_options(s, &error);
     if (code == TENEBRA_OK && plan->preset == NULL)
         choose_preset(s);
@@ -276,8 +278,7 @@ static void reset(tn_eval_settings *s)
     tn_method_table_fill(&s->table);
 }
 
-bool tn_eval_settings_read(tn_eval_settings *s, const tn_usage *usage, bool without_methods, int argc, char **argv,
-                           int *exit_code)
+bool tn_eval_settings_read(tn_eval_settings *s, const tn_usage *usage, int argc, char **argv, int *exit_code)
 {
     tenebra_error error = { 0 };
     *s = (tn_eval_settings){ 0 };
@@ -297,7 +298,7 @@ bool tn_eval_settings_read(tn_eval_settings *s, const tn_usage *usage, bool with
         if (parse(s, usage, (int)s->word_count, s->words, exit_code) < 0)
             return false;
     }
-    return complete(s, usage->command, without_methods, exit_code);
+    return complete(s, usage->command, exit_code);
 }
 
 void tn_eval_settings_free(tn_eval_settings *s)

@@ -46,6 +46,8 @@ tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const c
     char *copy = strdup(value);
     if (copy == NULL)
         return no_memory(error);
+    if (strcmp(option, "latent-text") == 0)
+        entry->other = strcmp(value, "given") == 0;
     tenebra_setting *setting = find_setting(entry, option);
     if (setting != NULL) {
         free((void *)(uintptr_t)setting->value);

@@ -12,7 +12,7 @@ typedef struct tn_eval_entry {
     char *label, *method;
     tenebra_setting settings[TN_EVAL_SETTINGS_MAX]; /* fresh memory, freed with the entry */
     size_t setting_count;
-    bool other; /* intervention: latent text is that of the next question, asked the same way */
+    bool other; /* latent-text=given: it is that of the next question, asked the same way */
 } tn_eval_entry;
 
 typedef struct tn_eval_plan {

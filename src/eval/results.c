@@ -69,7 +69,10 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
         return no_memory(l->path, error);
     item->failed = json_is_true(json_object_get(record, "failed"));
     item->correct = !item->failed && json_is_true(json_object_get(record, "correct"));
-    item->found = json_is_integer(json_object_get(record, "choice")) || item->correct;
+    const json_t *choice = json_object_get(record, "choice");
+    item->choice = json_is_integer(choice) && json_integer_value(choice) < 1000000 ? (long)json_integer_value(choice) : -1;
+    item->found = json_is_integer(choice) || item->correct;
+    TN_TRY(tn_json_size(record, "options", 0, 1000000, &item->options, l->path, error));
     item->sampled = number_of(tokens, "sampled");
     item->latent = number_of(tokens, "latent");
     item->injected = number_of(tokens, "injected");

@@ -14,6 +14,8 @@ typedef struct tn_result {
     size_t n; /* place of the question in the run */
     const char *id, *domain, *topic;
     bool failed, correct, found; /* found: the text named an answer */
+    long choice;                 /* which option; -1: none, or its words were right       */
+    size_t options;              /* 0: an open question, or not known */
     double sampled, latent, injected, positions;       /* NaN when failed, here and below */
     double ms, vision_ms, prefill_ms, latent_ms, decode_ms;
     tn_result_step *steps; /* [step_count] */

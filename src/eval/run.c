@@ -58,9 +58,11 @@ static void tell(const tn_eval *eval, size_t job, const json_t *record)
     if (eval->options.on_event == NULL)
         return;
     const json_t *error = json_object_get(record, "error");
+    const char *where = json_string_value(json_object_get(error, "where"));
     tn_eval_event event = { .counts = eval->counts, .entries = eval->plan->entry_count, .done = eval->done,
                             .total = eval->total, .now = eval->now, .id = eval->questions.samples[question_of(eval, job)]->id,
                             .label = eval->plan->entries[entry_of(eval, job)].label,
+                            .where = where ? where : "",
                             .failure = eval->states[job] == FAILED ? json_string_value(json_object_get(error, "sentence")) : NULL };
     eval->options.on_event(eval->options.user, &event);
 }

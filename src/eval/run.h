@@ -24,7 +24,7 @@ typedef struct tn_eval_event {
     const tn_eval_count *counts; /* [entries]                     */
     size_t entries;
     size_t done, total, now;     /* answers; `now`: of this run   */
-    const char *failure;         /* why the last question failed, NULL: it did not */
+    const char *failure, *where; /* why the last question failed, NULL: it did not; and where */
     const char *id, *label;      /* of the last question          */
 } tn_eval_event;
 

@@ -1,0 +1,68 @@
+/* tenebra eval probe: do answers depend on the latents? */
+#include "app/eval.h"
+
+#include "eval/probe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tn_usage usage = {
+    .command = "eval probe",
+    .arguments = "[TASK.yaml]",
+    .summary = "Asks every question as the method does, and again with each intervention on its latent steps: latent text zeroed, noise,\n"
+               "shuffled, another question's, the mean, frozen, dropped; picks random, lowest, the same at every step, none; no latent\n"
+               "steps; other numbers of steps and picks. Prints the table with intervals, and says in words whether the answers\n"
+               "depend on the latents. It is a run like 'tenebra eval': it can be stopped and goes on.",
+    .example = "  tenebra eval probe -m MODEL --data hops:DIR --method ivt-lr --limit 300 -o probe.jsonl",
+};
+
+static tenebra_code report_file(const tn_eval_settings *settings, json_t **report, tenebra_error *error)
+{
+    tn_results results = { 0 };
+    tenebra_code code = tn_results_add(&results, settings->run.output, error);
+    *report = code == TENEBRA_OK ? tn_probe_report(&results, &settings->plan, error) : NULL;
+    if (code == TENEBRA_OK && *report == NULL)
+        code = error->code;
+    tn_results_free(&results);
+    return code;
+}
+
+static tenebra_code print_report(const tn_eval_settings *settings, tenebra_error *error)
+{
+    json_t *report;
+    TN_TRY(report_file(settings, &report, error));
+    if (settings->json) {
+        json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else {
+        char *text = tn_table_write(report, TN_TABLE_TEXT, NULL, error);
+        const json_t *words = json_object_get(report, "words");
+        if (text != NULL)
+            fputs(text, stdout);
+        for (size_t i = 0; i < json_array_size(words); i++)
+            printf("%s\n", json_string_value(json_array_get(words, i)));
+        free(text);
+    }
+    json_decref(report);
+    return TENEBRA_OK;
+}
+
+int tn_eval_probe(int argc, char **argv)
+{
+    tn_eval_settings settings;
+    json_t *summary = NULL;
+    tenebra_error error = { 0 };
+    int exit_code;
+    if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
+        if (tn_probe_plan(&settings.plan, &error) != TENEBRA_OK)
+            exit_code = tn_app_fail(&error);
+        else
+            exit_code = tn_eval_run_plan(&settings, &summary);
+        if (summary != NULL && print_report(&settings, &error) != TENEBRA_OK)
+            exit_code = tn_app_fail(&error);
+        json_decref(summary);
+    }
+    tn_eval_settings_free(&settings);
+    return exit_code;
+}

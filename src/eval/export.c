@@ -1,0 +1,163 @@
+#include "eval/export.h"
+
+#include "eval/journal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The newest record of each question. */
+typedef struct collection {
+    const char *label, *path;
+    char *only;     /* label of the first record, where none is named */
+    json_t *records; /* id -> record */
+} collection;
+
+static tenebra_code collect(void *user, const json_t *record, tenebra_error *error)
+{
+    collection *c = user;
+    const char *label = json_string_value(json_object_get(record, "method")), *id = json_string_value(json_object_get(record, "id"));
+    if (label == NULL || id == NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, c->path, "has a line without \"id\" or \"method\"");
+    if (c->label == NULL && c->only == NULL && (c->only = strdup(label)) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, c->path, "no memory");
+    if (c->label == NULL && strcmp(c->only, label) != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "rows", "%.120s holds answers of '%.80s' and of '%.80s'; name one", c->path,
+                       c->only, label);
+    if (c->label != NULL && strcmp(c->label, label) != 0)
+        return TENEBRA_OK;
+    if (json_object_set(c->records, id, (json_t *)(uintptr_t)record) != 0)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, c->path, "no memory");
+    return TENEBRA_OK;
+}
+
+static json_t *choices_of(const tn_sample *sample)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sample->option_count; i++)
+        json_array_append_new(list, json_string(sample->options[i]));
+    return list;
+}
+
+/* The letter of the right option; words of an open answer as they are. */
+static json_t *answer_of(const tn_sample *sample)
+{
+    const char letter[] = { (char)('A' + sample->answer), '\0' };
+    return json_string(sample->option_count > 0 ? letter : sample->label);
+}
+
+static tenebra_code add_message(json_t *lines, const tn_prompt_preset *preset, const tn_sample *sample, const json_t *record,
+                                tenebra_error *error)
+{
+    tn_prompt prompt;
+    TN_TRY(tn_prompt_write(&prompt, preset, sample, error));
+    const char *text = json_string_value(json_object_get(record, "text"));
+    json_t *line = json_pack("{s:s, s:o, s:o, s:s, s:s, s:[s, s]}", "id", sample->id, "choices", choices_of(sample), "answer",
+                             answer_of(sample), "domain", sample->domain, "topic", sample->topic, "messages", prompt.text,
+                             text != NULL ? text : "");
+    tn_prompt_free(&prompt);
+    return json_array_append_new(lines, line) == 0
+               ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for it (texts must be UTF-8)");
+}
+
+static tenebra_code add_index(json_t *results, const tn_sample *sample, const json_t *record, tenebra_error *error)
+{
+    const json_t *choice = json_object_get(record, "choice");
+    json_int_t index = json_is_integer(choice) ? json_integer_value(choice) : -1;
+    if (index >= (json_int_t)sample->option_count)
+        index = -1;
+    return json_object_set_new(results, sample->id, json_integer(index)) == 0
+               ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for it");
+}
+
+/* One value a line, or the one object. */
+static char *print(json_t *answers, tn_export_form form, tenebra_error *error)
+{
+    char *text = NULL;
+    if (form == TN_EXPORT_INDICES) {
+        json_t *whole = json_pack("{s:O}", "results", answers);
+        text = whole != NULL ? json_dumps(whole, JSON_INDENT(2)) : NULL;
+        json_decref(whole);
+    } else {
+        size_t length = 0;
+        for (size_t i = 0; i < json_array_size(answers); i++) {
+            char *line = json_dumps(json_array_get(answers, i), JSON_COMPACT);
+            char *grown = line != NULL ? realloc(text, length + strlen(line) + 2) : NULL;
+            if (grown != NULL) {
+                text = grown;
+                length += (size_t)sprintf(text + length, "%s%s", i > 0 ? "\n" : "", line);
+            }
+            free(line);
+            if (grown == NULL) {
+                free(text);
+                text = NULL;
+                break;
+            }
+        }
+    }
+    if (text == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval export", "no memory");
+    return text;
+}
+
+static char *export_records(const collection *c, const tn_data *data, const tn_prompt_preset *preset, tn_export_form form,
+                            tenebra_error *error)
+{
+    json_t *answers = form == TN_EXPORT_INDICES ? json_object() : json_array();
+    tenebra_code code = TENEBRA_OK;
+    size_t found = 0;
+    for (size_t i = 0; i < tn_data_count(data) && code == TENEBRA_OK; i++) {
+        const tn_sample *sample = tn_data_sample(data, i);
+        const json_t *record = json_object_get(c->records, sample->id);
+        if (record == NULL)
+            continue;
+        found++;
+        code = form == TN_EXPORT_INDICES ? add_index(answers, sample, record, error)
+                                         : add_message(answers, preset, sample, record, error);
+    }
+    if (code == TENEBRA_OK && found != json_object_size(c->records))
+        code = tn_fail(error, TENEBRA_ERROR_MISMATCH, c->path, "%zu of its %zu questions are not in the data set",
+                       json_object_size(c->records) - found, json_object_size(c->records));
+    char *text = code == TENEBRA_OK ? print(answers, form, error) : NULL;
+    json_decref(answers);
+    return text;
+}
+
+static char *export_collection(const collection *c, const json_t *manifest, const char *place, tn_export_form form,
+                               tenebra_error *error)
+{
+    const json_t *about = json_object_get(manifest, "data");
+    const char *split = json_string_value(json_object_get(about, "split"));
+    const char *preset = json_string_value(json_object_get(about, "preset"));
+    place = place != NULL ? place : json_string_value(json_object_get(about, "place"));
+    if (place == NULL || split == NULL || preset == NULL || tn_prompt_find(preset) == NULL) {
+        tn_fail(error, TENEBRA_ERROR_FORMAT, c->path, "does not say what was asked: data.place, data.split or data.preset");
+        return NULL;
+    }
+    if (json_object_size(c->records) == 0) {
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, c->path, "holds no answer of '%.200s'", c->label ? c->label : "any method");
+        return NULL;
+    }
+    tn_data_options options = { .without_images = json_is_true(json_object_get(about, "without_images")) };
+    tn_data *data = tn_data_open(place, split, &options, error);
+    char *text = data != NULL ? export_records(c, data, tn_prompt_find(preset), form, error) : NULL;
+    tn_data_close(data);
+    return text;
+}
+
+char *tn_eval_export_file(const char *path, const char *label, const char *place, tn_export_form form, tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    collection c = { .label = label, .path = path, .records = json_object() };
+    json_t *manifest = NULL;
+    char *text = NULL;
+    if (c.records == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
+    else if (tn_journal_read(path, &manifest, collect, &c, error) == TENEBRA_OK)
+        text = export_collection(&c, manifest, place, form, error);
+    json_decref(manifest);
+    json_decref(c.records);
+    free(c.only);
+    return text;
+}
