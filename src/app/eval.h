@@ -36,7 +36,8 @@ typedef struct tn_eval_settings {
     size_t word_count;
 } tn_eval_settings;
 
-/* Reads options of an asking part, and fills plan and options of the run. Returns false when the command is over, with the exit code. Free with tn_eval_settings_free in any case. */
+/* Reads options of an asking part, and fills plan and options of the run. Returns false when the command is over, with the
+ * exit code. Free with tn_eval_settings_free in any case. */
 bool tn_eval_settings_read(tn_eval_settings *settings, const tn_usage *usage, int argc, char **argv, int *exit_code);
 void tn_eval_settings_free(tn_eval_settings *settings);
 

@@ -12,8 +12,8 @@ static const tn_usage usage = {
     .command = "eval export",
     .arguments = "FILE",
     .summary = "Writes the answers of a result file as the benchmarks' own programs read them: 'messages', a line each with id,\n"
-               "choices, answer, domain, topic and messages (M3CoT's custom form), or 'indices', {\"results\": {id: index}}\n"
-               "(ScienceQA's form). The data set is read again; it has to lie where the file says, or where --data says.",
+               "choices, answer, domain, topic and messages (the benchmark's custom form), or 'indices', {\"results\": {id: index}}\n"
+               "(that of the science one). The data set is read again; it has to lie where the file says, or where --data says.",
     .example = "  tenebra eval export out.jsonl --form messages --rows ivt-lr -o custom.jsonl",
 };
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,7 +127,7 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
 {
     int jobs[2], lines[2];
     *w = (worker){ .jobs = -1, .lines = -1 };
-    if (pipe(jobs) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, jobs) != 0) /* no pipe: a write to one without a reader raises a signal */
         return tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no pipe to be had: %s", strerror(errno));
     if (pipe(lines) != 0) {
         close(jobs[0]);
@@ -156,7 +157,7 @@ static void hand_out(crew *c, worker *w)
     w->busy = c->next < c->count;
     if (w->busy) {
         w->job = c->jobs[c->next++];
-        (void)write_all(w->jobs, &w->job, sizeof w->job); /* a failure shows as the end of its lines */
+        (void)send(w->jobs, &w->job, sizeof w->job, MSG_NOSIGNAL); /* a failure shows as the end of its lines */
     } else {
         close(w->jobs);
         w->jobs = -1;
@@ -226,7 +227,7 @@ static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
 }
 
 /* Takes what a worker has written so far. */
-static tenebra_code listen(crew *c, worker *w, tenebra_error *error)
+static tenebra_code hear(crew *c, worker *w, tenebra_error *error)
 {
     bool in_header = w->got < sizeof w->head;
     char *to = in_header ? (char *)&w->head + w->got : w->text + (w->got - sizeof w->head);
@@ -245,7 +246,7 @@ static tenebra_code listen(crew *c, worker *w, tenebra_error *error)
     return w->got == sizeof w->head + w->head.length ? take_message(c, w, error) : TENEBRA_OK;
 }
 
-static tenebra_code listen_to_all(crew *c, const atomic_bool *stop, tenebra_error *error)
+static tenebra_code hear_all(crew *c, const atomic_bool *stop, tenebra_error *error)
 {
     struct pollfd files[WORKERS_MAX];
     for (;;) {
@@ -262,7 +263,7 @@ static tenebra_code listen_to_all(crew *c, const atomic_bool *stop, tenebra_erro
             return tn_fail(error, TENEBRA_ERROR_CANCELLED, "eval", "was stopped");
         for (size_t i = 0; i < c->worker_count; i++)
             if (files[i].fd >= 0 && (files[i].revents & (POLLIN | POLLHUP | POLLERR)))
-                TN_TRY(listen(c, &c->workers[i], error));
+                TN_TRY(hear(c, &c->workers[i], error));
         if (c->calls->tick != NULL)
             c->calls->tick(c->user);
     }
@@ -288,7 +289,7 @@ tenebra_code tn_crew_run(size_t workers, const size_t *jobs, size_t count, const
             hand_out(&c, &c.workers[i]);
     }
     if (code == TENEBRA_OK)
-        code = listen_to_all(&c, stop, error);
+        code = hear_all(&c, stop, error);
     for (size_t i = 0; i < c.worker_count; i++) {
         if (c.workers[i].process > 0)
             kill(c.workers[i].process, SIGKILL);

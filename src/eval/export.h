@@ -5,8 +5,8 @@
 #include "eval/plan.h"
 
 typedef enum tn_export_form {
-    TN_EXPORT_MESSAGES, /* a line each: {id, choices, answer, domain, topic, messages: [question, answer]}; M3CoT's custom form */
-    TN_EXPORT_INDICES   /* {"results": {id: index}}, -1 where the text named no option; ScienceQA's form                       */
+    TN_EXPORT_MESSAGES, /* a line each: {id, choices, answer, domain, topic, messages: [question, answer]}     */
+    TN_EXPORT_INDICES   /* {"results": {id: index}}, -1 where the text named no option            */
 } tn_export_form;
 
 /* The answers of one way (`label` NULL: the only one) of the file at `path`, in fresh memory for free(). `place` (NULL: what

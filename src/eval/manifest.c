@@ -199,8 +199,8 @@ static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questi
     size_t of = plan->without_images ? tn_data_rows(questions->data) : tn_data_rows_with_image(questions->data);
     const char *split = plan->split ? plan->split : "test";
     *data = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:s, s:s, s:s}", "set", tn_data_name(questions->data), "place",
-                      plan->data, "split", split, "questions", (json_int_t)questions->count, "of", (json_int_t)of, "partial", questions->count < of,
-                      "without_images", plan->without_images, "digest", digest, "preset", questions->preset->name,
+                      plan->data, "split", split, "questions", (json_int_t)questions->count, "of", (json_int_t)of, "partial",
+                      questions->count < of, "without_images", plan->without_images, "digest", digest, "preset", questions->preset->name,
                       "prompt_digest", prompts);
     return TENEBRA_OK;
 }

@@ -1,0 +1,248 @@
+"""tenebra eval: runs, kills, workers, changed configurations, failures, tables, exports, the probe."""
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+from program import PROGRAM, WORK, Case, environment, main, make_model, run  # noqa: E402
+
+METHODS = "direct,ivt-lr,ivt-lr:k-select=4:latent-text=noise,coconut"
+QUESTIONS, WAYS = 12, 4
+
+
+def make_data():
+    directory = WORK / "looks"
+    if not directory.exists():
+        done = run("data", "make", "hops", directory, "--train", 2, "--dev", 2, "--test", QUESTIONS, "--seed", 5)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+    return directory
+
+
+def arguments(output, *more, methods=METHODS, data=None):
+    return ("eval", "-m", make_model("model"), "--data", f"hops:{data or make_data()}", "--method", methods, "--image-size",
+            "112x112", "-n", 5, "-t", 1, "-o", output, *more)
+
+
+def records(path):
+    """Answers by question and method, without what depends on the clock; the last of several counts."""
+    found = {}
+    for line in Path(path).read_text().splitlines()[1:]:
+        row = json.loads(line)
+        row.pop("ms", None)
+        for step in row.get("steps", []):
+            step.pop("ms")
+        found[row["n"], row["method"]] = row
+    return found
+
+
+class Eval(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.whole = WORK / "whole.jsonl"
+        done = run(*arguments(cls.whole))
+        assert done.returncode == 0, done.stderr
+
+    def test_records(self):
+        lines = self.whole.read_text().splitlines()
+        self.assertEqual(len(lines), 1 + QUESTIONS * WAYS)
+        manifest = json.loads(lines[0])
+        self.assertEqual(manifest["data"]["questions"], QUESTIONS)
+        self.assertFalse(manifest["data"]["partial"])
+        self.assertEqual(len(manifest["model"]["digest"]), 64)
+        self.assertEqual([m["label"] for m in manifest["methods"]], METHODS.split(","))
+        self.assertEqual(manifest["methods"][2]["settings"]["k-select"], "4")
+        rows = records(self.whole)
+        self.assertEqual(len(rows), QUESTIONS * WAYS)
+        row = rows[0, "ivt-lr:k-select=4:latent-text=noise"]
+        self.assertEqual(row["tokens"]["latent"], 3)
+        self.assertEqual(row["tokens"]["injected"], 12)
+        self.assertEqual(row["ar_steps"], row["tokens"]["sampled"] + 3)
+        self.assertEqual(row["ar_steps_injected"], row["ar_steps"] + 12)
+        self.assertEqual([len(step["picks"]) for step in row["steps"]], [4, 4, 4])
+        self.assertIsNone(row["steps"][0]["hidden_cosine"])
+        self.assertTrue(-1 <= row["steps"][1]["hidden_cosine"] <= 1)
+        self.assertEqual(rows[0, "direct"]["tokens"]["latent"], 0)
+        self.assertNotEqual(rows[0, row["method"]]["seed"], rows[1, row["method"]]["seed"])
+
+    def test_the_answer_is_that_of_run(self):
+        sample = json.loads(run("data", "show", f"hops:{make_data()}", "--split", "test", "--limit", 1, "--json",
+                                "--preset", "ivtlr-infer").stdout.splitlines()[0])
+        done = run("run", "-m", make_model("model"), "--image", sample["images"][0], "-p", sample["prompt"], "-n", 5,
+                   "--image-size", "112x112", "--method", "coconut", "--json")
+        answer, row = json.loads(done.stdout), records(self.whole)[0, "coconut"]
+        self.assertEqual(answer["answer"], row["text"])
+        self.assertEqual(answer["counts"]["positions_computed"], row["positions_computed"])
+
+    def test_number_of_workers_changes_nothing(self):
+        other = WORK / "workers.jsonl"
+        self.assertEqual(run(*arguments(other, "--workers", 3)).returncode, 0)
+        self.assertEqual(records(other), records(self.whole))
+        rows = records(other)
+        rows[0, "direct"]["text"] += "x"
+        self.assertNotEqual(rows, records(self.whole))
+
+    def test_killed_and_started_again(self):
+        random.seed(11)
+        target, seen = WORK / "killed.jsonl", set()
+        for attempt in range(40):
+            process = subprocess.Popen([PROGRAM, *map(str, arguments(target, "--workers", 1 + attempt % 3))], env=environment(),
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            before = target.stat().st_size if target.exists() else 0
+            goal, deadline = before + random.randrange(1, 12000), time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                if target.exists() and target.stat().st_size >= goal:
+                    process.send_signal(signal.SIGKILL)
+                    break
+            process.wait()
+            seen.add(process.returncode)
+            if process.returncode == 0:
+                break
+        self.assertEqual(seen, {0, -signal.SIGKILL})
+        self.assertEqual(records(target), records(self.whole))
+        self.assertEqual(len(target.read_text().splitlines()), 1 + QUESTIONS * WAYS)
+
+    def test_a_line_cut_off_is_asked_again(self):
+        target = WORK / "torn.jsonl"
+        text = self.whole.read_text().splitlines(keepends=True)
+        target.write_text("".join(text[:6]) + text[6][:40])
+        self.assertEqual(run(*arguments(target)).returncode, 0)
+        self.assertEqual(records(target), records(self.whole))
+
+    def test_interrupted(self):
+        target = WORK / "interrupted.jsonl"
+        process = subprocess.Popen([PROGRAM, *map(str, arguments(target, "--workers", 2))], env=environment(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not (target.exists() and target.read_bytes().count(b"\n") > 2):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        error = process.communicate()[1]
+        if process.returncode != 0:  # else it was done before the signal came
+            self.assertEqual(process.returncode, 1)
+            self.assertIn("goes on from there", error)
+        self.assertEqual(run(*arguments(target)).returncode, 0)
+        self.assertEqual(records(target), records(self.whole))
+
+    def test_a_changed_configuration_is_refused_by_name(self):
+        target = WORK / "changed.jsonl"
+        shutil.copy(self.whole, target)
+        for more, word in ((("--set", "coconut.n-latent=2"), "n-latent"), (("--limit", 3), "questions"), (("--seed", 3), "seed"),
+                           (("--preset", "plain"), "preset"), (("-n", 6), "max_tokens"), (("--cache-type", "bf16"), "cache_type")):
+            before = target.read_bytes()
+            self.assert_fails(run(*arguments(target, *more)), 1, "changed.jsonl", word, "--force-new")
+            self.assertEqual(target.read_bytes(), before)
+        self.assertEqual(run(*arguments(target, "--seed", 3, "--force-new")).returncode, 0)
+        self.assertEqual(records(WORK / "changed.jsonl.1"), records(self.whole))
+        self.assertNotEqual(records(target), records(self.whole))
+
+    def test_changed_weights_are_refused_and_moved_ones_are_not(self):
+        target, moved = WORK / "moved.jsonl", WORK / "moved-model"
+        shutil.copy(self.whole, target)
+        shutil.copytree(make_model("model"), moved)
+        call = list(arguments(target))
+        call[2] = moved
+        self.assertEqual(run(*call).returncode, 0)
+        weights = moved / "model.safetensors"
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data)
+        self.assert_fails(run(*call), 1, "model.digest")
+
+    def test_a_failing_question(self):
+        broken, target = WORK / "broken", WORK / "broken.jsonl"
+        shutil.copytree(make_data(), broken)
+        picture = next(broken.rglob("*-test-3.png"))
+        good = picture.read_bytes()
+        picture.write_bytes(good[:100])
+        done = run(*arguments(target, data=broken))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--retry", done.stderr)
+        rows, expected = records(target), records(self.whole)
+        self.assertEqual(len(rows), QUESTIONS * WAYS)
+        failed = [key for key, row in rows.items() if row.get("failed")]
+        self.assertEqual(sorted(key[0] for key in failed), [3] * WAYS)
+        self.assertTrue(all(rows[key] == expected[key] for key in rows if key not in failed))
+        self.assertTrue(all("sentence" in rows[key]["error"] for key in failed))
+        picture.write_bytes(good)
+        self.assertEqual(run(*arguments(target, data=broken)).returncode, 1)  # still recorded as failed
+        self.assertEqual(run(*arguments(target, "--retry", data=broken)).returncode, 0)
+        self.assertEqual(records(target), expected)
+
+    def test_somebody_elses_file(self):
+        target = WORK / "letter.txt"
+        target.write_text("Dear reader\n")
+        self.assert_fails(run(*arguments(target)), 1, "letter.txt")
+        target.write_text("Dear reader")
+        self.assert_fails(run(*arguments(target)), 1, "letter.txt")
+        self.assertEqual(target.read_text(), "Dear reader")
+
+    def test_mistakes(self):
+        target = WORK / "none.jsonl"
+        for more, methods, word in (((), "nothing", "no method"), ((), "direct:k-select=3", "k-select"),
+                                    ((), "ivt-lr:k-select=many", "whole number"), ((), "direct,direct", "twice"),
+                                    (("--k-select", 3), "direct", "k-select"), (("--set", "direct"), "direct", "METHOD.OPTION"),
+                                    (("--ids", "nobody"), "direct", "nobody"), (("--preset", "x"), "direct", "wording")):
+            self.assert_fails(run(*arguments(target, *more, methods=methods)), 2, word)
+        self.assertFalse(target.exists())
+
+    def test_task_file(self):
+        task, target = WORK / "task.yaml", WORK / "task.jsonl"
+        task.write_text(f"model: {make_model('model')}\ndata: hops:{make_data()}\nmethod: [direct, coconut]\n"
+                        "image_size: 112x112\npredict: 5\nthreads: 1\ncoconut.n-latent: 2\nlimit: 4\njson: true\nretry: false\n")
+        done = run("eval", task, "-o", target, "--limit", 3)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([row["total"] for row in json.loads(done.stdout)["methods"]], [3, 3])
+        self.assertEqual(records(target)[2, "coconut"]["tokens"]["latent"], 2)
+        task.write_text("model: x\nmodle: y\n")
+        self.assert_fails(run("eval", task), 2, "modle")
+
+    def test_export(self):
+        done = run("eval", "export", self.whole, "--form", "messages", "--rows", "coconut")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = records(self.whole)
+        self.assertEqual([line["messages"][1] for line in lines], [rows[n, "coconut"]["text"] for n in range(QUESTIONS)])
+        self.assertEqual([line["answer"] for line in lines], [rows[n, "coconut"]["gold"] for n in range(QUESTIONS)])
+        self.assertEqual(set(lines[0]), {"id", "choices", "answer", "domain", "topic", "messages"})
+        done = run("eval", "export", self.whole, "--form", "indices", "--rows", "direct")
+        results = json.loads(done.stdout)["results"]
+        self.assertEqual(results, {rows[n, "direct"]["id"]: -1 if rows[n, "direct"]["choice"] is None else
+                                   rows[n, "direct"]["choice"] for n in range(QUESTIONS)})
+        self.assert_fails(run("eval", "export", self.whole, "--form", "indices"), 2, "name one")
+
+    def test_probe(self):
+        target = WORK / "probe.jsonl"
+        call = list(arguments(target, "--json", "--limit", 4, methods="ivt-lr"))
+        call.insert(1, "probe")
+        done = run(*call)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        names = [row[0] for row in report["tables"][0]["rows"]]
+        for name in ("as it is", "latent text: zeros", "latent text: another question's", "picks: random", "no latent steps"):
+            self.assertIn(name, names)
+        self.assertIn("guessing", report["words"][0])
+        rows = records(target)
+        given = "ivt-lr:as-it-is:latent-text=given"
+        # What is told of step one is the question's own hidden state; the next steps follow from what was put there.
+        own, other = rows[0, "ivt-lr:as-it-is"], rows[0, given]
+        self.assertEqual(own["steps"][0]["hidden_norm"], other["steps"][0]["hidden_norm"])
+        self.assertNotEqual(own["steps"][1]["hidden_norm"], other["steps"][1]["hidden_norm"])
+        call[call.index("ivt-lr")] = "direct"
+        self.assert_fails(run(*call), 2, "no latent steps")
+
+    def test_table(self):
+        done = run("eval", "table", self.whole, "--json")
+        tables = {table["name"]: table for table in json.loads(done.stdout)["tables"]}
+        self.assertEqual([row[0] for row in tables["methods"]["rows"]], METHODS.split(","))
+        self.assertEqual(sum(row[1] for row in tables["domains"]["rows"]), QUESTIONS)
+        self.assertIn("looks", tables)
+        self.assertEqual(run("eval", "table", self.whole, "--table", "nothing").returncode, 2)
+        for form in ("text", "markdown", "csv", "latex"):
+            self.assertIn("coconut", run("eval", "table", self.whole, "--form", form).stdout)
+
+
+main()

@@ -1,0 +1,309 @@
+/* Tables of hand-made result files: counts, intervals, pairs, seeds, forms; and what a probe says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "eval/probe.h"
+#include "unit/store/files.h"
+
+#include <math.h>
+
+static char *directory;
+
+static int set_up(void **state)
+{
+    (void)state;
+    directory = make_directory();
+    return directory == NULL;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    remove_directory(directory);
+    return 0;
+}
+
+static void path_of(char *path, const char *name)
+{
+    snprintf(path, 1024, "%s/%s", directory, name);
+}
+
+static void write_head(FILE *out, size_t questions)
+{
+    fprintf(out, "{\"tenebra_eval\":1,\"data\":{\"questions\":%zu,\"of\":%zu,\"partial\":false,\"digest\":\"d\"},\"methods\":[]}\n",
+            questions, questions);
+}
+
+/* Question n in domain d0 or d1 and topic t-1 or t-2, as n is even or odd. */
+static void write_row(FILE *out, size_t n, const char *method, bool right, double sampled)
+{
+    fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"%s\",\"domain\":\"d%zu\",\"topic\":\"t-%zu\",\"options\":4,\"choice\":%d,"
+            "\"correct\":%s,\"tokens\":{\"sampled\":%g,\"latent\":3,\"injected\":8},\"ms\":{\"total\":2000},\"steps\":["
+            "{\"attention_ratio\":2,\"attention_focus\":0.5,\"hidden_norm\":3,\"hidden_cosine\":null}]}\n",
+            n, n, method, n % 2, n % 2 + 1, right ? 1 : 2, right ? "true" : "false", sampled);
+}
+
+static FILE *start_file(const char *name, size_t questions)
+{
+    char path[1024];
+    path_of(path, name);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    write_head(out, questions);
+    return out;
+}
+
+static void load(tn_results *results, const char *name)
+{
+    char path[1024];
+    tenebra_error error = { 0 };
+    path_of(path, name);
+    if (tn_results_add(results, path, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+}
+
+static const json_t *find_table(const json_t *report, const char *name)
+{
+    const json_t *tables = json_object_get(report, "tables");
+    for (size_t i = 0; i < json_array_size(tables); i++)
+        if (strcmp(json_string_value(json_object_get(json_array_get(tables, i), "name")), name) == 0)
+            return json_array_get(tables, i);
+    fail_msg("no table %s", name);
+    return NULL;
+}
+
+/* Cell of the column called `name`. */
+static const json_t *cell(const json_t *table, size_t row, const char *name)
+{
+    const json_t *columns = json_object_get(table, "columns");
+    for (size_t i = 0; i < json_array_size(columns); i++)
+        if (strcmp(json_string_value(json_object_get(json_array_get(columns, i), "name")), name) == 0)
+            return json_array_get(json_array_get(json_object_get(table, "rows"), row), i);
+    fail_msg("no column %s", name);
+    return NULL;
+}
+
+static double number_at(const json_t *table, size_t row, const char *name)
+{
+    return json_number_value(cell(table, row, name));
+}
+
+static double part(const json_t *table, size_t row, const char *name, const char *key)
+{
+    const json_t *value = json_object_get(cell(table, row, name), key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static bool near(double a, double b) { return fabs(a - b) <= 1e-3; }
+
+static json_t *report_of(tn_results *results, const char *group)
+{
+    tn_table_groups groups = { 0 };
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_table_group_sets(&groups, results, 0, results->count, group, &error), TENEBRA_OK);
+    json_t *report = tn_table_report(&groups, &error);
+    assert_non_null(report);
+    tn_table_groups_free(&groups);
+    return report;
+}
+
+/* Lines out of order, one answered twice: the last counts. `a` has 7 of 10 right, `b` 4; 5 only a, 2 only b. */
+static void write_two(const char *name)
+{
+    FILE *out = start_file(name, 10);
+    static const bool a[] = { 1, 1, 1, 1, 1, 1, 1, 0, 0, 0 }, b[] = { 1, 1, 0, 0, 0, 0, 0, 1, 1, 0 };
+    write_row(out, 4, "a", false, 7);
+    for (size_t n = 10; n-- > 0;) {
+        write_row(out, n, "a", a[n], 7);
+        write_row(out, n, "b", b[n], n == 0 ? 20 : 10);
+    }
+    fprintf(out, "{\"n\":1,\"id\":\"q1\",\"met"); /* cut off */
+    fclose(out);
+}
+
+static void test_counts(void **state)
+{
+    (void)state;
+    tn_results results = { 0 };
+    write_two("two.jsonl");
+    load(&results, "two.jsonl");
+    json_t *report = report_of(&results, NULL);
+    const json_t *methods = find_table(report, "methods");
+    assert_string_equal(json_string_value(cell(methods, 0, "method")), "a");
+    assert_true(number_at(methods, 0, "questions") == 10);
+    assert_true(near(part(methods, 0, "accuracy", "value"), 70));
+    /* Wilson for 7 of 10: (0.7 + z^2/20 -+ z sqrt(0.021 + z^2/400)) / (1 + z^2/10) */
+    assert_true(near(part(methods, 0, "accuracy", "low"), 39.6775) && near(part(methods, 0, "accuracy", "high"), 89.2209));
+    assert_true(near(number_at(methods, 0, "AR steps"), 10) && near(number_at(methods, 1, "AR steps"), 14));
+    assert_true(near(number_at(methods, 1, "with injected"), 22) && near(number_at(methods, 0, "seconds"), 2));
+    const json_t *domains = find_table(report, "domains");
+    assert_true(number_at(domains, 0, "questions") == 5);
+    assert_true(near(part(domains, 0, "a", "value"), 80) && near(part(domains, 1, "a", "value"), 60));
+    assert_true(near(part(find_table(report, "looks"), 1, "a", "value"), 60));
+    const json_t *latents = find_table(report, "latents");
+    assert_true(near(number_at(latents, 0, "attention ratio"), 2) && json_is_null(cell(latents, 0, "cosine to the last")));
+    const json_t *pairs = find_table(report, "pairs");
+    assert_true(number_at(pairs, 0, "only first") == 5 && number_at(pairs, 0, "only second") == 2);
+    assert_true(near(part(pairs, 0, "difference", "value"), 30));
+    assert_true(near(number_at(pairs, 0, "p (exact)"), 0.453125)); /* 2 * (1 + 7 + 21) / 128 */
+    json_decref(report);
+    tn_results_free(&results);
+}
+
+/* Three seeds with 60, 70 and 80 %: mean 70, half width 4.3027 * 10 / sqrt(3). */
+static void test_seeds(void **state)
+{
+    (void)state;
+    tn_results results = { 0 };
+    static const char *const names[] = { "s1.jsonl", "s2.jsonl", "s3.jsonl" };
+    for (size_t i = 0; i < 3; i++) {
+        FILE *out = start_file(names[i], 10);
+        for (size_t n = 0; n < 10; n++)
+            write_row(out, n, "a", n < 6 + i, 7);
+        fclose(out);
+        load(&results, names[i]);
+    }
+    json_t *report = report_of(&results, "seeds"), *alone = report_of(&results, NULL);
+    const json_t *methods = find_table(report, "methods");
+    assert_int_equal(json_array_size(json_object_get(methods, "rows")), 1);
+    assert_string_equal(json_string_value(cell(methods, 0, "method")), "seeds");
+    assert_true(number_at(methods, 0, "runs") == 3 && near(part(methods, 0, "accuracy", "value"), 70));
+    assert_true(near(part(methods, 0, "accuracy", "low"), 70 - 24.8416) && near(part(methods, 0, "accuracy", "high"), 94.8416));
+    assert_string_equal(json_string_value(cell(find_table(alone, "methods"), 1, "method")), "s2: a");
+    json_decref(report);
+    json_decref(alone);
+    tn_results_free(&results);
+}
+
+static void test_forms(void **state)
+{
+    (void)state;
+    tn_results results = { 0 };
+    tenebra_error error = { 0 };
+    FILE *out = start_file("odd.jsonl", 3);
+    for (size_t n = 0; n < 2; n++)
+        write_row(out, n, "x|y_1,z%", n == 0, 5);
+    fprintf(out, "{\"n\":2,\"id\":\"q2\",\"method\":\"x|y_1,z%%\",\"failed\":true,\"error\":{\"code\":1}}\n");
+    fclose(out);
+    load(&results, "odd.jsonl");
+    json_t *report = report_of(&results, NULL);
+    static const char *const found[] = { "x|y_1,z%", "x\\|y\\_1,z%", "\"x|y_1,z%\"", "x|y\\_1,z\\%" };
+    for (size_t form = TN_TABLE_TEXT; form <= TN_TABLE_LATEX; form++) {
+        char *text = tn_table_write(report, (tn_table_form)form, "methods", &error);
+        assert_non_null(text);
+        assert_non_null(strstr(text, found[form]));
+        assert_non_null(strstr(text, "33.3"));
+        free(text);
+    }
+    assert_non_null(strstr(json_string_value(json_array_get(json_object_get(report, "notes"), 0)), "1 answers"));
+    assert_null(tn_table_write(report, TN_TABLE_TEXT, "nothing", &error));
+    json_decref(report);
+    tn_results_free(&results);
+}
+
+static void test_bad_files(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "", "{}\n", "[1]\n", "{\"tenebra_eval\":1}\n[]\n", "{\"tenebra_eval\":1}\n{\"n\":0,\"id\":\"a\"}\n",
+        "{\"tenebra_eval\":1}\n{\"n\":-1,\"id\":\"a\",\"method\":\"m\"}\n", "{\"tenebra_eval\":1}\n{\"n\":0,\"method\":\"m\"}\n",
+        "{\"tenebra_eval\":1}\n{\"n\":0,\n", "{\"tenebra_eval\":1}\n",
+        "{\"tenebra_eval\":1}\n{\"n\":0,\"id\":\"a\",\"method\":\"m\",\"options\":\"x\"}\n",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char path[1024];
+        tn_results results = { 0 };
+        tenebra_error error = { 0 };
+        write_file(directory, "bad.jsonl", bad[i], strlen(bad[i]));
+        path_of(path, "bad.jsonl");
+        assert_int_equal(tn_results_add(&results, path, &error), TENEBRA_ERROR_FORMAT);
+        assert_true(error.sentence[0] != '\0');
+        tn_results_free(&results);
+    }
+}
+
+static void test_mean(void **state)
+{
+    (void)state;
+    static const double values[] = { 1, 2, 3, 4 };
+    double half;
+    assert_true(near(tn_table_mean(values, 4, &half), 2.5));
+    assert_true(near(half, 3.1824 * 1.290994 / 2));
+    assert_true(near(tn_table_mean(values, 1, &half), 1) && isnan(half));
+}
+
+/* ----------------------------------------------------------------- probe -- */
+
+/* 200 questions, 160 right as they are; an intervention keeps all right answers but `lost`. */
+static void write_probe(const tn_eval_plan *plan, size_t right, size_t lost_text, size_t lost_picks)
+{
+    FILE *out = start_file("probe.jsonl", 200);
+    for (size_t e = 0; e < plan->entry_count; e++) {
+        const char *label = plan->entries[e].label;
+        size_t lost = strstr(label, "latent-text=") ? lost_text : strstr(label, "latent-picks=") ? lost_picks : 0;
+        for (size_t n = 0; n < 200; n++)
+            write_row(out, n, label, n >= lost && n < right, 5);
+    }
+    fclose(out);
+}
+
+static json_t *probe(const tn_eval_plan *plan)
+{
+    tn_results results = { 0 };
+    tenebra_error error = { 0 };
+    load(&results, "probe.jsonl");
+    json_t *report = tn_probe_report(&results, plan, &error);
+    assert_non_null(report);
+    tn_results_free(&results);
+    return report;
+}
+
+static bool says(const json_t *report, size_t index, const char *words)
+{
+    const char *sentence = json_string_value(json_array_get(json_object_get(report, "words"), index));
+    return sentence != NULL && strstr(sentence, words) != NULL;
+}
+
+static void test_probe(void **state)
+{
+    (void)state;
+    tn_eval_plan plan = { 0 };
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_eval_plan_add(&plan, "ivt-lr", &error), TENEBRA_OK);
+    assert_int_equal(tn_probe_plan(&plan, &error), TENEBRA_OK);
+    size_t given = 0;
+    for (size_t e = 0; e < plan.entry_count; e++)
+        given += plan.entries[e].other;
+    assert_true(plan.entry_count > 15 && given == 1);
+    write_probe(&plan, 160, 40, 0);
+    json_t *report = probe(&plan);
+    const json_t *table = find_table(report, "probe");
+    assert_int_equal(json_array_size(json_object_get(table, "rows")), plan.entry_count);
+    assert_true(near(part(table, 1, "difference", "value"), -20) && part(table, 1, "difference", "high") < -10);
+    assert_true(says(report, 0, "depend on the latent text") && says(report, 0, "falls by 20.0 points"));
+    assert_true(says(report, 1, "could not be shown") && says(report, 1, "picked image embeddings"));
+    assert_true(says(report, 2, "could not be shown"));
+    json_decref(report);
+    write_probe(&plan, 160, 0, 40);
+    report = probe(&plan);
+    assert_true(says(report, 0, "could not be shown") && says(report, 1, "The answers depend on the picked"));
+    json_decref(report);
+    write_probe(&plan, 55, 40, 40); /* 27.5 % of 25 % */
+    report = probe(&plan);
+    assert_true(says(report, 0, "no better than guessing") && !says(report, 0, "depend on the latent text"));
+    json_decref(report);
+    tn_eval_plan_free(&plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts),    cmocka_unit_test(test_seeds), cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_bad_files), cmocka_unit_test(test_mean),  cmocka_unit_test(test_probe),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
