@@ -85,6 +85,18 @@ void tn_content_close(tn_content *content)
     *content = (tn_content){ 0 };
 }
 
+/* As published, but for marks around it. */
+static tn_slice exact_text(const tn_content *content, size_t index)
+{
+    const tn_sample *sample = content->sample;
+    return trim(TN_SLICE(sample->option_count > 0 ? sample->options[index] : sample->label));
+}
+
+static bool starts_with(tn_slice text, tn_slice words)
+{
+    return words.length <= text.length && (words.length == 0 || memcmp(text.bytes, words.bytes, words.length) == 0);
+}
+
 static tn_slice option_text(const tn_content *content, size_t index)
 {
     size_t begin = index > 0 ? content->ends[index - 1] : 0;
@@ -152,10 +164,25 @@ long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size
     if (!bracketed && (small ? !ends_line(text, behind) : c == 'A' && is_article(text, behind)))
         return TN_NO_CHOICE;
     size_t next = behind;
-    while (behind < text.length && is_mark(tn_slice_char(text, behind, &next)) && text.bytes[behind] != '\n')
-        behind = next;
+    for (int32_t mark; behind < text.length; behind = next) {
+        mark = tn_slice_char(text, behind, &next);
+        if (!is_mark(mark) || tn_python_is_space(mark))
+            break;
+    }
     *end = behind;
     return index;
+}
+
+bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long choice)
+{
+    static const char *const words[] = { "or", "and", NULL };
+    size_t start = tn_skip_spaces(text, at), end;
+    if (start < text.length && memchr(",/&", text.bytes[start], 3) != NULL)
+        start = tn_skip_spaces(text, start + 1);
+    size_t word = tn_match_one(text, start, words);
+    start = word > 0 ? word : start;
+    long other = start > at && start < text.length ? tn_content_letter(content, text, start, &end) : TN_NO_CHOICE;
+    return other != TN_NO_CHOICE && other != choice && (word > 0 || memchr(text.bytes + at, '\n', start - at) == NULL);
 }
 
 /* ----------------------------------------------------------------- words -- */
@@ -173,10 +200,12 @@ static long start_index(const tn_content *content, tn_slice text)
     return at == 0 || tn_python_is_word(c) || fraction || value >= letters_of(content->sample) ? TN_NO_CHOICE : value;
 }
 
-tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, size_t *length, tenebra_error *error)
 {
+    size_t marks = tn_skip_marks(text, 0);
     *choice = TN_NO_CHOICE;
-    text = tn_slice_part(text, tn_skip_marks(text, 0), text.length);
+    *length = 0;
+    text = tn_slice_part(text, marks, text.length);
     /* Lower case is shorter than the text by a factor of three at most, and one character more shows the border. */
     size_t wanted = 3 * content->longest + 4, end = 0;
     while (end < text.length && end < wanted)
@@ -187,16 +216,18 @@ tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *ch
     size_t longest = 0;
     for (size_t i = 0; i < content->count && code == TENEBRA_OK; i++) {
         tn_slice option = option_text(content, i);
-        bool fits = option.length > longest && option.length <= start.length &&
-                    memcmp(option.bytes, start.bytes, option.length) == 0 &&
+        bool fits = option.length > 0 && starts_with(start, option) &&
                     !tn_python_is_word(tn_slice_char(start, option.length, NULL));
-        if (fits) {
+        bool exact = option.length == longest && starts_with(text, exact_text(content, i));
+        if (fits && (option.length > longest || exact)) {
             longest = option.length;
             *choice = (long)i;
         }
     }
     tn_text_free(&low);
-    if (code == TENEBRA_OK && longest == 0 && tn_label_is_index(content->sample->label))
+    if (longest > 0)
+        *length = marks + longest < marks + text.length ? marks + longest : marks + text.length;
+    else if (code == TENEBRA_OK && tn_label_is_index(content->sample->label))
         *choice = start_index(content, text);
     return code;
 }
@@ -207,14 +238,20 @@ tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *ch
     *choice = tn_content_letter(content, text, 0, &end);
     int32_t behind = tn_slice_char(text, end, NULL);
     bool closed = end > 0 && is_one_of(text.bytes[end - 1], ")]}*");
-    if (*choice != TN_NO_CHOICE && (closed || is_stop(behind) || ends_line(text, end)))
+    bool alone = *choice != TN_NO_CHOICE && !tn_content_hedged(content, text, end, *choice);
+    if (alone && (closed || is_stop(behind) || ends_line(text, end)))
         return TENEBRA_OK;
     *choice = TN_NO_CHOICE;
     tn_slice words = trim(text);
+    if (words.length == 0)
+        return TENEBRA_OK;
     tn_text low = { 0 };
     tenebra_code code = tn_python_lower(&low, words, error);
     for (size_t i = content->count; i > 0 && code == TENEBRA_OK; i--)
         if (tn_slice_equal(option_text(content, i - 1), (tn_slice){ low.data, low.length }))
+            *choice = (long)i - 1;
+    for (size_t i = content->count; i > 0 && code == TENEBRA_OK; i--)
+        if (tn_slice_equal(exact_text(content, i - 1), words))
             *choice = (long)i - 1;
     tn_text_free(&low);
     bool digits = words.length > 0 && words.length < 7 && strspn(words.bytes, "0123456789") >= words.length;

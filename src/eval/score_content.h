@@ -23,13 +23,17 @@ void tn_content_close(tn_content *content);
 size_t tn_skip_marks(tn_slice text, size_t at);
 
 /* The option whose letter stands at `at`, alone as a word and perhaps between marks; *end takes where it ends, closing
- * marks included. A small letter counts only in brackets or at the end of a line, "A" not where it reads as an article.
+ * marks but no white space included. A small letter counts only in brackets or at the end of a line, "A" not where it reads as an article.
  * TN_NO_CHOICE: there is none. */
 long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size_t *end);
 
-/* The option that the beginning of `text` names by its text (the longest that fits), or by its index where labels are
- * indices. TN_NO_CHOICE: none. An open question's answer is option 0. Errors: MEMORY. */
-tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, tenebra_error *error);
+/* Whether the letter of `choice`, which ends at `at`, is followed by another option's as an alternative: "or B", ", B". */
+bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long choice);
+
+/* The option that the beginning of `text` names by its text (the longest that fits, of these rather one in the same case),
+ * or by its index where labels are indices. TN_NO_CHOICE: none. An open question's answer is option 0. *length takes the
+ * bytes that the text takes. Errors: MEMORY. */
+tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, size_t *length, tenebra_error *error);
 
 /* The option that all of `text` names: "C", "(C)", "**C**", "C. and more", its text, its index. Errors: MEMORY. */
 tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *choice, tenebra_error *error);

@@ -219,6 +219,16 @@ size_t tn_match_words(tn_slice text, size_t at, const char *words)
     return at;
 }
 
+size_t tn_match_one(tn_slice text, size_t at, const char *const *list)
+{
+    for (; *list != NULL; list++) {
+        size_t end = tn_match_words(text, at, *list);
+        if (end > 0 && !tn_python_is_word(tn_slice_char(text, end, NULL)))
+            return end;
+    }
+    return 0;
+}
+
 int32_t tn_match_letter(tn_slice text, size_t at, size_t *next)
 {
     int32_t code_point = tn_slice_char(text, at, next), plain = plain_letter(code_point);

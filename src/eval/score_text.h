@@ -64,6 +64,10 @@ size_t tn_match_word(tn_slice text, size_t at, const char *word);
 /* The same for words with white space between: each ' ' of `words` is \s+. */
 size_t tn_match_words(tn_slice text, size_t at, const char *words);
 
+/* The first of `list` (ends with NULL) that stands at `at`, matched like that, and is not the start of a longer word. Returns
+ * where it ends, 0 if none does. */
+size_t tn_match_one(tn_slice text, size_t at, const char *const *list);
+
 /* [A-Z] under re.IGNORECASE, as str.upper() writes it: 'A' to 'Z', or U+0130, U+212A, which become no letter of these;
  * 0: no match. *next takes its end. */
 int32_t tn_match_letter(tn_slice text, size_t at, size_t *next);

@@ -1,9 +1,10 @@
 /* Ours: the last statement of what the answer is, and only within the options.
  *
  * Statements: "the answer is X" or "answer: X", "X is correct" (the right, best answer), [[X]], <answer>X</answer>,
- * \boxed{X}; X is an option's letter, its text, or its index where labels are indices. A statement that names several
- * options, or says that none is right, takes back those before it. Without any statement: the whole text or its last line
- * if it names an option, else the parenthesised letters if they are all the same. */
+ * \boxed{X}, and a last line that is an option and nothing else, unless the line before is one, too (a list). X is an
+ * option's letter, its text, or its index where labels are indices. A statement that names several options, or says that
+ * none is right, takes back those before it. The text of an option behind its letter states nothing ("(A) the answer is
+ * B"). Without any statement: the first line if it is an option, or the letters in parentheses if they are all the same. */
 #include "eval/score_content.h"
 
 #include <string.h>
@@ -15,36 +16,14 @@ typedef struct strict_reading {
     bool stated; /* there was a statement  */
 } strict_reading;
 
-/* The first of `words` (ends with NULL) that stands at `at` as a whole; returns where it ends, 0 if none does. */
-static size_t match_one(tn_slice text, size_t at, const char *const *words)
-{
-    for (; *words != NULL; words++) {
-        size_t end = tn_match_words(text, at, *words);
-        if (end > 0 && !tn_python_is_word(tn_slice_char(text, end, NULL)))
-            return end;
-    }
-    return 0;
-}
-
-/* Whether another option's letter follows at `at` as an alternative: "or B", ", B", "/B", "and B". */
-static bool is_hedged(const strict_reading *reading, size_t at, long choice)
-{
-    static const char *const words[] = { "or", "and", NULL };
-    tn_slice text = reading->text;
-    size_t start = tn_skip_spaces(text, at), end;
-    if (start < text.length && memchr(",/&", text.bytes[start], 3) != NULL)
-        start = tn_skip_spaces(text, start + 1);
-    size_t word = match_one(text, start, words);
-    start = word > 0 ? word : start;
-    long other = start > at && start < text.length ? tn_content_letter(reading->content, text, start, &end) : TN_NO_CHOICE;
-    return other != TN_NO_CHOICE && other != choice && (word > 0 || memchr(text.bytes + at, '\n', start - at) == NULL);
-}
-
 static void state(strict_reading *reading, long choice)
 {
     reading->choice = choice;
     reading->stated = true;
 }
+
+/* Options of which the text is longer than a letter: "A" as a text would be taken for the letter. */
+enum { TEXT_MIN = 3 };
 
 /* What follows "answer is". */
 static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_error *error)
@@ -52,21 +31,19 @@ static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_err
     static const char *const kinds[] = { "the option", "the choice", "the letter", "option", "choice", "letter", NULL };
     static const char *const denials[] = { "not", "none", "neither", "unknown", "unclear", NULL };
     tn_slice text = reading->text;
-    size_t start = tn_skip_marks(text, at), end;
-    if (match_one(text, start, denials) > 0) {
+    size_t start = tn_skip_marks(text, at), end, length, kind = tn_match_one(text, start, kinds);
+    long named, choice;
+    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, start, text.length), &named, &length, error));
+    if (length < TEXT_MIN && tn_match_one(text, start, denials) > 0) {
         state(reading, TN_NO_CHOICE);
         return TENEBRA_OK;
     }
-    size_t kind = match_one(text, start, kinds);
     start = kind > 0 ? tn_skip_spaces(text, kind) : at;
-    long choice = tn_content_letter(reading->content, text, start, &end);
-    if (choice != TN_NO_CHOICE) {
-        state(reading, is_hedged(reading, end, choice) ? TN_NO_CHOICE : choice);
-        return TENEBRA_OK;
-    }
-    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, start, text.length), &choice, error));
+    choice = length < TEXT_MIN ? tn_content_letter(reading->content, text, start, &end) : TN_NO_CHOICE;
     if (choice != TN_NO_CHOICE)
-        state(reading, choice);
+        state(reading, tn_content_hedged(reading->content, text, end, choice) ? TN_NO_CHOICE : choice);
+    else if (named != TN_NO_CHOICE)
+        state(reading, named);
     return TENEBRA_OK;
 }
 
@@ -75,12 +52,12 @@ static size_t match_head(tn_slice text, size_t at)
 {
     static const char *const nouns[] = { "answer", "option is", "choice is", NULL };
     static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", NULL };
-    size_t noun = match_one(text, at, nouns);
+    size_t noun = tn_match_one(text, at, nouns);
     if (noun == 0)
         return 0;
     size_t verb = text.bytes[at] == 'a' || text.bytes[at] == 'A' ? 0 : noun, next = tn_skip_marks(text, noun);
     if (verb == 0)
-        verb = match_one(text, next, verbs);
+        verb = tn_match_one(text, next, verbs);
     next = tn_skip_marks(text, verb > 0 ? verb : noun);
     if (next < text.length && text.bytes[next] == ':')
         return next + 1;
@@ -98,7 +75,7 @@ static void read_praise(strict_reading *reading, size_t at)
     static const char *const praise[] = { "is correct", "is right", "is the correct", "is the right", "is the best", NULL };
     size_t end;
     long choice = tn_content_letter(reading->content, reading->text, at, &end);
-    if (choice != TN_NO_CHOICE && match_one(reading->text, tn_skip_spaces(reading->text, end), praise) > 0)
+    if (choice != TN_NO_CHOICE && tn_match_one(reading->text, tn_skip_spaces(reading->text, end), praise) > 0)
         state(reading, choice);
 }
 
@@ -121,6 +98,21 @@ static tenebra_code read_between(strict_reading *reading, size_t at, const char 
     return TENEBRA_OK;
 }
 
+/* Moves *at from an option's letter behind its text, if that follows, as in "(A) text". */
+static tenebra_code skip_option(const strict_reading *reading, size_t *at, tenebra_error *error)
+{
+    tn_slice text = reading->text;
+    size_t end, length;
+    long named, letter = tn_content_letter(reading->content, text, *at, &end);
+    if (letter == TN_NO_CHOICE || *at + 1 >= text.length || memchr(")].:", text.bytes[*at + 1], 4) == NULL)
+        return TENEBRA_OK;
+    end += end < text.length && memchr(".:", text.bytes[end], 2) != NULL;
+    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, end, text.length), &named, &length, error));
+    if (named == letter)
+        *at = end + length;
+    return TENEBRA_OK;
+}
+
 static tenebra_code read_statements(strict_reading *reading, tenebra_error *error)
 {
     tn_slice text = reading->text;
@@ -138,15 +130,20 @@ static tenebra_code read_statements(strict_reading *reading, tenebra_error *erro
             TN_TRY(read_between(reading, at, "<answer>", "</answer>", error));
         if (c == '\\')
             TN_TRY(read_between(reading, at, "\\boxed{", "}", error));
-        inside = tn_python_is_word(c);
+        size_t behind = at;
+        if (!inside && is_letter(c))
+            TN_TRY(skip_option(reading, &behind, error));
+        inside = behind == at && tn_python_is_word(c);
+        next = behind > at ? behind : next;
     }
     return TENEBRA_OK;
 }
 
-/* The only letter in parentheses. */
-static long only_letter(const strict_reading *reading)
+/* The only letter in parentheses; *several: there are different ones. */
+static long only_letter(const strict_reading *reading, bool *several)
 {
     long only = TN_NO_CHOICE;
+    *several = false;
     size_t end;
     for (size_t at = 0; at + 2 < reading->text.length; at++) {
         const char *c = reading->text.bytes + at;
@@ -154,24 +151,55 @@ static long only_letter(const strict_reading *reading)
         long choice = enclosed ? tn_content_letter(reading->content, reading->text, at + 1, &end) : TN_NO_CHOICE;
         if (choice == TN_NO_CHOICE)
             continue;
-        if (only != TN_NO_CHOICE && only != choice)
-            return TN_NO_CHOICE;
+        *several |= only != TN_NO_CHOICE && only != choice;
         only = choice;
     }
-    return only;
+    return *several ? TN_NO_CHOICE : only;
 }
 
-static tenebra_code read_bare(strict_reading *reading, tenebra_error *error)
+/* The last line of `text` that is not empty, and cuts it off. */
+static tn_slice take_line(tn_slice *text)
 {
-    tn_slice text = tn_slice_strip(reading->text);
-    TN_TRY(tn_content_whole(reading->content, text, &reading->choice, error));
-    size_t line = text.length;
-    while (line > 0 && text.bytes[line - 1] != '\n')
-        line--;
-    if (reading->choice == TN_NO_CHOICE && line > 0)
-        TN_TRY(tn_content_whole(reading->content, tn_slice_part(text, line, text.length), &reading->choice, error));
-    if (reading->choice == TN_NO_CHOICE)
-        reading->choice = only_letter(reading);
+    *text = tn_slice_strip(*text);
+    size_t begin = text->length;
+    while (begin > 0 && text->bytes[begin - 1] != '\n')
+        begin--;
+    tn_slice line = tn_slice_part(*text, begin, text->length);
+    text->length = begin;
+    return line;
+}
+
+/* A number or a small letter on a line of its own is more often part of a formula than an answer. */
+static bool is_loose(tn_slice line)
+{
+    int32_t c = tn_slice_char(line, 0, NULL);
+    return line.length < TEXT_MIN && ((c >= 'a' && c <= 'z') || tn_python_digit(c) >= 0);
+}
+
+static tenebra_code read_last_line(strict_reading *reading, tenebra_error *error)
+{
+    tn_slice rest = reading->text, line = take_line(&rest), last = take_line(&rest);
+    long choice, before;
+    TN_TRY(tn_content_whole(reading->content, line, &choice, error));
+    TN_TRY(tn_content_whole(reading->content, last, &before, error));
+    bool loose = last.length > 0 && is_loose(line);
+    if (choice != TN_NO_CHOICE && !loose && (before == TN_NO_CHOICE || before == choice))
+        state(reading, choice);
+    return TENEBRA_OK;
+}
+
+/* Where nothing is stated: the first line, or the only letter in parentheses. */
+static tenebra_code read_rest(strict_reading *reading, tenebra_error *error)
+{
+    tn_slice line = tn_slice_strip(reading->text);
+    const char *end = line.length > 0 ? memchr(line.bytes, '\n', line.length) : NULL;
+    line.length = end != NULL ? (size_t)(end - line.bytes) : 0;
+    bool several;
+    long only = only_letter(reading, &several), first = TN_NO_CHOICE;
+    if (!several && !is_loose(line))
+        TN_TRY(tn_content_whole(reading->content, line, &first, error));
+    if (first == TN_NO_CHOICE || only == TN_NO_CHOICE || first == only)
+        reading->choice = first != TN_NO_CHOICE ? first : only;
     return TENEBRA_OK;
 }
 
@@ -189,8 +217,10 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     TN_TRY(tn_content_open(&content, answer->sample, error));
     reading.content = &content;
     tenebra_code code = read_statements(&reading, error);
+    if (code == TENEBRA_OK)
+        code = read_last_line(&reading, error);
     if (code == TENEBRA_OK && !reading.stated)
-        code = read_bare(&reading, error);
+        code = read_rest(&reading, error);
     tn_content_close(&content);
     tn_content_verdict(verdict, answer, reading.choice, false);
     return code;

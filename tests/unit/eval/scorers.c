@@ -1,0 +1,248 @@
+/* Each scorer on texts of our own: every branch, right and wrong answers, and what must not be taken for an answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "eval/score.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const fruits[] = { "Apple", "a pear", "no fruit at all", "Cherry" };
+static const char *const traps[] = { "the answer is option C in the image", "Option B", "True", "not sure" };
+static const char *const genes[] = { "BB", "Bb", "bb" };
+static const char *const seven[] = { "one", "two", "three", "four", "five", "six", "seven" };
+
+static tn_sample sample_of(const char *const *options, size_t count, const char *label)
+{
+    return (tn_sample){ .id = "x", .question = "Which?", .context = "", .options = options, .option_count = count,
+                        .label = label, .domain = "", .topic = "", .subject = "", .grade = "" };
+}
+
+static tn_verdict judge(const char *name, const tn_sample *sample, const char *text)
+{
+    tn_verdict verdict;
+    const tn_scorer *scorer;
+    size_t variant;
+    tn_scored answer = { .sample = sample, .text = TN_SLICE(text) };
+    assert_int_equal(tn_scorer_choose(name, &scorer, &variant, NULL), TENEBRA_OK);
+    assert_int_equal(scorer->judge(&verdict, &answer, variant, NULL), TENEBRA_OK);
+    return verdict;
+}
+
+typedef struct expectation {
+    const char *text;
+    char letter; /* '-': none found */
+} expectation;
+
+static void expect_letters(const char *scorer, const char *const *options, size_t count, const expectation *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        long choice = cases[i].letter == '-' ? TN_NO_CHOICE : cases[i].letter - 'A';
+        char label[2] = { cases[i].letter == 'A' ? 'B' : 'A', '\0' };
+        tn_sample wrong = sample_of(options, count, label);
+        tn_verdict verdict = judge(scorer, &wrong, cases[i].text);
+        if (verdict.choice != choice)
+            fail_msg("%s: '%s' gives %ld, not %ld", scorer, cases[i].text, verdict.choice, choice);
+        assert_false(verdict.correct);
+        label[0] = cases[i].letter == '-' ? 'A' : cases[i].letter;
+        tn_sample right = sample_of(options, count, label);
+        assert_int_equal(judge(scorer, &right, cases[i].text).correct, choice != TN_NO_CHOICE);
+    }
+}
+
+#define EXPECT(scorer, options, ...)                                                                     \
+    do {                                                                                                 \
+        const expectation cases_[] = { __VA_ARGS__ };                                                    \
+        expect_letters(scorer, options, sizeof(options) / sizeof *(options), cases_, sizeof cases_ / sizeof *cases_); \
+    } while (0)
+
+static void test_m3cot(void **state)
+{
+    (void)state;
+    EXPECT("m3cot", fruits,
+           { "(A) or (d)", 'D' },                                     /* last in parentheses, any case   */
+           { "answer(s): B", 'S' },                                   /* any letter at all               */
+           { "(A) [Answer] (B) [Rationale] (C)", 'B' },               /* the section                     */
+           { "[Answer] (A) [Answer] x (C) [Context] (D)", 'C' },      /* the last one                    */
+           { "(A) [Answer] cherry", 'D' },                            /* nothing before it counts        */
+           { "An APPLE, or rather a cherry pie, or an apple", 'D' },  /* the last in order of options    */
+           { "pineapples", 'A' },                                     /* inside of words                 */
+           { "It is B, or A!", 'B' },                                 /* letters alone                   */
+           { "**B** C: D)", '-' },                                    /* other marks do not separate     */
+           { "this is a test", 'A' },                                 /* the article                     */
+           { "B\tc", '-' },                                           /* tabs do not separate            */
+           { "x\nb?", 'B' },
+           { "E", '-' },                                              /* no such option                  */
+           { "", '-' });
+    /* The official program stops with an error here; ours goes on with G. */
+    EXPECT("m3cot", seven, { "It is seven.", 'G' }, { "G", 'G' }, { "g!", 'G' }, { "(g)", 'G' }, { "two or seven", 'G' });
+}
+
+static void test_sqa(void **state)
+{
+    (void)state;
+    EXPECT("sqa", fruits, { "The answer is B. BECAUSE: x", 'B' }, { "The answer is B", '-' }, { "The answer is B.\n", 'B' },
+           { "The answer is A. The answer is A.", '-' }, { "The answer is E.", '-' }, { "the answer is B.", '-' },
+           { "The answer is B\nx", '-' }, { "The answer is Bx", 'B' });
+    EXPECT("sqa_paren", fruits, { "The answer is (B)", 'B' }, { "The answer is (B). The answer is (B)", '-' },
+           { "The answer is B.", '-' }, { "The answer is (b)", '-' }, { "The answer is (F)", '-' }, { "The answer is (", '-' });
+    tn_sample sample = sample_of(fruits, 4, "2");
+    tn_verdict verdict;
+    tn_scored answer = { .sample = &sample, .chosen = true, .choice = 2 };
+    const tn_scorer *const scorers[] = { tn_scorer_find("sqa"), tn_scorer_find("ivtlr-sqa"), tn_scorer_find("strict") };
+    for (size_t i = 0; i < 3; i++) {
+        answer.choice = 2;
+        assert_true(scorers[i]->by_choice);
+        assert_int_equal(scorers[i]->judge(&verdict, &answer, 0, NULL), TENEBRA_OK);
+        assert_true(verdict.correct && verdict.found && verdict.choice == 2);
+        answer.choice = -1;
+        assert_int_equal(scorers[i]->judge(&verdict, &answer, 0, NULL), TENEBRA_OK);
+        assert_true(!verdict.correct && !verdict.found);
+    }
+}
+
+static void test_ivtlr(void **state)
+{
+    (void)state;
+    tn_sample sample = sample_of(fruits, 4, "C");
+    assert_true(judge("ivtlr-m3cot", &sample, "Therefore, the answer is C").correct);
+    assert_true(judge("ivtlr-m3cot", &sample, "the answer is A, no, THE ANSWER  IS\nc").correct); /* any of the set */
+    assert_true(judge("ivtlr-m3cot", &sample, "the answer is correct").correct);                 /* as published   */
+    assert_false(judge("ivtlr-m3cot", &sample, "the answer is (C)").correct);
+    assert_false(judge("ivtlr-m3cot", &sample, "Cherries").correct);
+    assert_true(judge("ivtlr-m3cot:headers_dropped", &sample, "Cherries").correct); /* its first letter counts */
+    assert_int_equal(judge("ivtlr-m3cot:headers_dropped", &sample, "Thus the answer is B").letters, 1u << 1 | 1u << ('T' - 'A'));
+    /* The letter taken belongs to the words that would have been looked for. */
+    assert_int_equal(judge("ivtlr-m3cot:headers_dropped", &sample, "the answer is B").letters, 1u << ('T' - 'A'));
+    EXPECT("ivtlr-sqa", fruits, { "Therefore, the answer is 2", 'C' }, { "the answer is C ... the answer is 3 g", 'D' },
+           { "the answer is A. Therefore the answer is B", 'B' }, { "answer is:1", 'B' }, { "the answer is 12", 'B' },
+           { "the answer is a matter", 'A' }, { "the answers are B", '-' }, { "the answer is (B)", '-' });
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    EXPECT("bracket", fruits, { "[[A]] so [[ (B) ]]", 'B' }, { "[[cherry]]", 'D' }, { "[[C]", '-' }, { "x]] [[", '-' },
+           { "[[E]]", '-' }, { "[[A pear.]]", 'B' }, { "B", '-' });
+    EXPECT("answer_tag", fruits, { "<answer>B</answer> <answer>C</answer>", 'B' }, { "<answer>x\ny</answer><answer>C</answer>", 'C' },
+           { "<answer>\n D. Cherry \n</answer>", 'D' }, { "<answer>B", '-' }, { "B</answer>", '-' }, { "<Answer>B</Answer>", '-' });
+    EXPECT("answer_tag:last", fruits, { "<answer>B</answer> <answer>C</answer>", 'C' }, { "<answer>B</answer> <answer>C", 'B' });
+}
+
+static void test_strict(void **state)
+{
+    (void)state;
+    EXPECT("strict", fruits,
+           { "Therefore, the answer is C", 'C' }, { "The answer is A. No: the answer is **B**.", 'B' },
+           { "the correct answer is option D.", 'D' }, { "Answer: (b)", 'B' }, { "Answer:\nC", 'C' }, { "The answer is a pear", 'B' },
+           { "The answer is an orange", '-' }, { "The answer is cherry.", 'D' }, { "The answer is E", '-' },
+           { "The answer is A or B", '-' }, { "The answer is (A), (B)", '-' }, { "The answer is B because A is red", 'B' },
+           { "The answer is A dog", '-' }, { "The answer is A because", 'A' }, { "Option A is correct.", 'A' },
+           { "(A) is the best answer", 'A' }, { "B is not correct", '-' }, { "The answer is B. The answer is not B.", '-' },
+           { "x <answer>C</answer>", 'C' }, { "so \\boxed{D}", 'D' }, { "[[A]]", 'A' }, { "A", 'A' }, { "c", 'C' },
+           { "B) a pear", 'B' }, { "(D) Cherry\n\nBecause it is red.", 'D' }, { "I think of (B).", 'B' }, { "(A) and (B)", '-' },
+           { "(A) Apple\n(B) a pear", '-' }, { "It grows.\nThus:\nCherry", 'D' }, { "A pear grows on a tree", '-' },
+           { "The plan-B answer: C's peel", '-' }, { "answers: A", '-' }, { "Anna ate all", '-' }, { "x\nb", '-' }, { "", '-' });
+    EXPECT("strict", traps, { "The answer is B.\n(A) the answer is option C in the image", 'A' },
+           { "The correct answer is (A) the answer is option C in the image.", 'A' }, { "Answer: Option B", 'B' },
+           { "the answer is true", 'C' }, { "The answer is not sure", 'D' });
+    EXPECT("strict", genes, { "bb", 'C' }, { "BB", 'A' }, { "The answer is Bb.", 'B' });
+}
+
+static void test_strict_indices_and_words(void **state)
+{
+    (void)state;
+    tn_sample index = sample_of(fruits, 4, "1"), letter = sample_of(fruits, 4, "B"), open = sample_of(NULL, 0, "Light blue");
+    assert_true(judge("strict", &index, "Therefore, the answer is 1").correct);
+    assert_true(judge("strict", &index, "the answer is B").correct);
+    assert_false(judge("strict", &index, "the answer is 1.5").found);
+    assert_false(judge("strict", &index, "the answer is 4").found); /* no such option */
+    assert_false(judge("strict", &letter, "the answer is 1").found);
+    assert_true(judge("strict", &open, "The answer is light blue.").correct);
+    assert_true(judge("strict", &open, "light blue").correct);
+    assert_false(judge("strict", &open, "The answer is blue.").correct);
+    assert_false(judge("strict", &open, "").correct);
+}
+
+/* Gold answers in the form that is trained score all, random ones about 1 of n (P50). */
+static void test_gold_and_random(void **state)
+{
+    (void)state;
+    static const char *const scorers[] = { "m3cot", "ivtlr-m3cot", "ivtlr-sqa", "sqa", "strict" };
+    enum { ROUNDS = 4000 };
+    tn_rng rng = tn_rng_seed(11);
+    for (size_t k = 0; k < sizeof scorers / sizeof *scorers; k++) {
+        size_t right = 0;
+        for (size_t i = 0; i < ROUNDS; i++) {
+            char text[64], label[2] = { (char)('A' + i % 4), '\0' };
+            tn_sample sample = sample_of(fruits, 4, label);
+            snprintf(text, sizeof text, "%s %s.", k == 3 ? "The answer is" : "Therefore, the answer is", label);
+            assert_true(judge(scorers[k], &sample, text).correct);
+            snprintf(text, sizeof text, "%s %c.", k == 3 ? "The answer is" : "Therefore, the answer is",
+                     (char)('A' + tn_rng_next(&rng) % 4));
+            right += judge(scorers[k], &sample, text).correct;
+        }
+        /* 1000 expected, standard deviation 27. */
+        assert_in_range(right, 860, 1140);
+    }
+}
+
+/* Work grows with the text, not with its square: these take a blink or for ever. */
+static void test_hostile_texts(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = { "(", "A ", "(A", "[[", "]]", "<answer>", "</answer>", "answer: ", "answer:\n", "the answer is ",
+                                          "[Answer]", "\xCE\xA3", "A) ", "*", "answer is", "(A) Apple ", "\\boxed{", " ", "or B " };
+    enum { SIZE = 200000 };
+    char *text = malloc(SIZE + 32);
+    tn_sample sample = sample_of(fruits, 4, "A");
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        size_t length = 0;
+        for (; length < SIZE; length += strlen(pieces[i]))
+            memcpy(text + length, pieces[i], strlen(pieces[i]) + 1);
+        for (const tn_scorer *const *scorer = tn_scorers; *scorer != NULL; scorer++)
+            judge((*scorer)->name, &sample, text);
+    }
+    free(text);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    const tn_scorer *scorer;
+    size_t variant;
+    tenebra_error error;
+    assert_string_equal(tn_scorer_standard()->name, "strict");
+    assert_int_equal(tn_scorer_choose("answer_tag:last", &scorer, &variant, NULL), TENEBRA_OK);
+    assert_int_equal(variant, 1);
+    assert_int_equal(tn_scorer_choose("nothing", &scorer, &variant, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.sentence, "ivtlr-m3cot"));
+    assert_int_equal(tn_scorer_choose("answer_tag:x", &scorer, &variant, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.sentence, "first, last"));
+    assert_int_equal(tn_scorer_choose("sqa:x", &scorer, &variant, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_label_index("C"), 2);
+    assert_int_equal(tn_label_index("12"), 12);
+    assert_int_equal(tn_label_index("c"), TN_NO_CHOICE);
+    assert_int_equal(tn_label_index(""), TN_NO_CHOICE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_m3cot),
+        cmocka_unit_test(test_sqa),
+        cmocka_unit_test(test_ivtlr),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_strict),
+        cmocka_unit_test(test_strict_indices_and_words),
+        cmocka_unit_test(test_gold_and_random),
+        cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
