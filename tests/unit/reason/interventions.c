@@ -113,6 +113,88 @@ static void test_mean(void **state)
     run_free(plain);
 }
 
+static int compare_reals(const void *a, const void *b)
+{
+    tn_real x = *(const tn_real *)a, y = *(const tn_real *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The same values in another order, drawn from the seed. */
+static void test_shuffle(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "shuffle", 1),
+        *other = intervene(here, "latent-text", "shuffle", 2);
+    size_t width = plain->session->hidden.cols, bytes = width * sizeof(tn_real);
+    tn_real *own = malloc(bytes), *mixed = malloc(bytes);
+    assert_true(own != NULL && mixed != NULL);
+    assert_only_text_changed(made, plain);
+    assert_memory_not_equal(text_row(made, 0), text_row(plain, 0), bytes);
+    assert_memory_not_equal(text_row(made, 0), text_row(other, 0), bytes);
+    memcpy(own, text_row(plain, 0), bytes);
+    memcpy(mixed, text_row(made, 0), bytes);
+    qsort(own, width, sizeof *own, compare_reals);
+    qsort(mixed, width, sizeof *mixed, compare_reals);
+    assert_memory_equal(own, mixed, bytes);
+    free(own);
+    free(mixed);
+    run_free(made);
+    run_free(other);
+    run_free(plain);
+}
+
+/* Rows of the request stand in; those of the question's own trace change nothing. */
+static void test_given(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0);
+    size_t width = plain->session->hidden.cols, bytes = width * sizeof(tn_real);
+    float *latents = malloc(STEPS * bytes);
+    assert_non_null(latents);
+    for (size_t s = 0; s < STEPS; s++)
+        memcpy(latents + s * width, plain->trace->steps[s].hidden, bytes);
+    question q;
+    ask_latent(&q, PICTURE, NULL);
+    ask_set(&q, "latent-text", "given");
+    q.request.latents = latents;
+    q.request.latent_count = STEPS;
+    q.request.latent_size = width;
+    run *same = run_question(here->model, &q);
+    assert_true(same_hidden(same, plain));
+    for (size_t i = 0; i < STEPS * width; i++)
+        latents[i] = (float)((i % 13) * 0.25);
+    run *made = run_question(here->model, &q);
+    assert_only_text_changed(made, plain);
+    for (size_t s = 0; s < STEPS; s++)
+        assert_memory_equal(text_row(made, s), latents + s * width, bytes);
+    run_free(made);
+    run_free(same);
+    run_free(plain);
+    free(latents);
+}
+
+/* The trace tells the hidden state of each step, and its cosine to the one before. */
+static void test_what_the_trace_tells(void **state)
+{
+    const tiny *here = *state;
+    run *plain = intervene(here, "latent-text", "keep", 0);
+    const tenebra_step *steps = plain->trace->steps;
+    size_t width = plain->session->hidden.cols;
+    assert_true(isnan(steps[0].hidden_cosine));
+    for (size_t s = 0; s < STEPS; s++) {
+        assert_int_equal(steps[s].hidden_size, width);
+        assert_memory_equal(steps[s].hidden, text_row(plain, s), width * sizeof(tn_real));
+    }
+    double product = 0;
+    for (size_t i = 0; i < width; i++)
+        product += (double)text_row(plain, 0)[i] * (double)text_row(plain, 1)[i];
+    product /= norm_of_row(text_row(plain, 0), width) * norm_of_row(text_row(plain, 1), width);
+    assert_true(fabs(product - steps[1].hidden_cosine) < 1e-9 && fabs(product) < 1);
+    assert_int_equal(plain->trace->passes, 1);
+    assert_int_equal(plain->trace->crops, 0);
+    run_free(plain);
+}
+
 static void test_frozen(void **state)
 {
     const tiny *here = *state;
@@ -299,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zero),       cmocka_unit_test(test_noise),  cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_shuffle),    cmocka_unit_test(test_given), cmocka_unit_test(test_what_the_trace_tells),
         cmocka_unit_test(test_frozen),     cmocka_unit_test(test_frozen_raw),
         cmocka_unit_test(test_top_and_lowest), cmocka_unit_test(test_random), cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_pick_orders), cmocka_unit_test(test_nothing_left),
