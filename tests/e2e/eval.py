@@ -189,6 +189,8 @@ class Eval(Case):
                                     (("--ids", "nobody"), "direct", "nobody"), (("--preset", "x"), "direct", "wording")):
             self.assert_fails(run(*arguments(target, *more, methods=methods)), 2, word)
         self.assertFalse(target.exists())
+        done = run("run", "-m", make_model("model"), "-p", "?", "--method", "coconut", "--latent-text", "given")
+        self.assert_fails(done, 2, "latent-text")
 
     def test_task_file(self):
         task, target = WORK / "task.yaml", WORK / "task.jsonl"
