@@ -178,7 +178,7 @@ typedef struct tn_keys {
     uint16_t *k_bf16, *v_bf16;
 } tn_keys;
 
-/* Copies k and v [T, stride] into rows start .. start+T-1, rounded to nearest even (relative 2^-9) where the cache
+/* Copies k and v [T, stride] into rows start .. start+T-1, rounded to nearest even (relative 2^-8) where the cache
  * is bfloat16. Its backward moves the gradients that later attention left in dk, dv to k and v: those rows of dk,
  * dv are zero afterwards. The owner of the cache zeroes dk and dv once, before the first recording. */
 void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn_tensor v);

@@ -89,7 +89,8 @@ class Inspect(Case):
 class Bench(Case):
     FIELDS = {"model", "kernels", "cache_type", "threads", "prompt_tokens", "image_tokens", "n_latent", "k_select", "generated_tokens",
               "load_ms", "vision_ms", "prompt_ms", "prompt_tokens_per_s", "latent_step_ms", "decode_tokens_per_s",
-              "question_ms", "peak_mb", "positions_computed"}
+              "question_ms", "peak_mb", "positions_computed", "read_gb_per_s", "peak_gop_per_s", "weight_type",
+              "floor_vision_ms", "floor_prompt_ms", "floor_latent_step_ms", "floor_token_ms", "floor_question_ms"}
 
     def test_json(self):
         done = run("bench", "-m", make_model("model"), *BENCH, "--json")

@@ -82,7 +82,7 @@ class Json(Case):
         self.assertEqual(set(trace), {"answer", "method", "settings", "positions", "sampling", "kernels", "cache_type",
                                       "threads", "finish", "tokens", "steps", "counts", "ms"})
         self.assertEqual(set(trace["counts"]), {"prompt", "image", "latent", "injected", "generated", "ar_steps",
-                                                "positions_computed", "prompt_reused", "vision_cached"})
+                                                "positions_computed", "prompt_reused", "vision_cached", "passes", "crops"})
         self.assertEqual(set(trace["ms"]), {"decode", "vision", "prefill", "latent", "generation", "total"})
         self.assertTrue(all(time > 0 for time in trace["ms"].values()))
         self.assertEqual(len(trace["steps"]), 3)

@@ -164,7 +164,7 @@ static void run_attention(fixture *f, const sizes *s, double size, outcome *o)
 {
     size_t t = s->rows, width = s->heads * s->head_dim, stride = s->kv_heads * s->head_dim, all = s->start + t;
     tn_keys keys = { all, stride, numbers(f, all * stride, 0, size), numbers(f, all * stride, 0, 1),
-                     numbers(f, all * stride, 0, 0), numbers(f, all * stride, 0, 0) };
+                     numbers(f, all * stride, 0, 0), numbers(f, all * stride, 0, 0), NULL, NULL };
     tn_attention shape = { .heads = s->heads, .kv_heads = s->kv_heads, .head_dim = s->head_dim, .causal = true,
                            .start = s->start };
     tn_tape_start(&f->ops);
