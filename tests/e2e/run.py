@@ -90,7 +90,7 @@ class Json(Case):
             self.check_step(step)
 
     def check_step(self, step):
-        self.assertEqual(set(step), {"picks", "attention_ratio", "attention_focus", "hidden_norm", "lens", "ms"})
+        self.assertEqual(set(step), {"picks", "attention_ratio", "attention_focus", "hidden_norm", "hidden_cosine", "lens", "ms"})
         self.assertTrue(step["attention_ratio"] > 0 and step["attention_focus"] > 0 and step["hidden_norm"] > 0)
         self.assertTrue(step["ms"] > 0)
         self.assertEqual(len(step["picks"]), 4)
