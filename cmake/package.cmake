@@ -36,6 +36,12 @@ add_library(tenebra::tenebra ALIAS tenebra_shared)
 add_library(tenebra::tenebra_static ALIAS tenebra_static)
 
 set(package_directory ${CMAKE_INSTALL_LIBDIR}/cmake/tenebra)
+# The default model: installed beside the program, and found in the build directory as if it were.
+set(default_models share/tenebra/models)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/${default_models})
+file(CREATE_LINK ${PROJECT_SOURCE_DIR}/models/default ${CMAKE_BINARY_DIR}/${default_models}/default SYMBOLIC)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/default DESTINATION ${default_models} OPTIONAL)
+
 install(TARGETS tenebra RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES ${PROJECT_SOURCE_DIR}/include/tenebra.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS tenebra_shared EXPORT tenebra_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -72,6 +72,16 @@ typedef struct tn_usage {
 int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, char **argv,
                      int *exit_code);
 
+/* ------------------------------------------------------- default model -- */
+
+typedef struct tn_app_path {
+    char text[4096];
+} tn_app_path;
+
+/* The directory of the model that comes with the program, in *path, for commands without -m; NULL where it is
+ * neither installed nor in the build directory of the running program. */
+const char *tn_app_default_model(tn_app_path *path);
+
 /* ------------------------------------------------------------ adapters -- */
 
 /* The entries of --lora, "DIR" or "DIR=STRENGTH", for opening a model; to be freed after it. Errors: MEMORY. */

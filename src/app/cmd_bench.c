@@ -359,6 +359,9 @@ int tn_cmd_bench(int argc, char **argv)
         return print_kernels();
     if (options.shape != NULL)
         return write_model(&options);
+    tn_app_path own;
+    if (options.directory == NULL)
+        options.directory = tn_app_default_model(&own);
     if (options.directory == NULL) {
         fprintf(stderr, "tenebra bench: name a model directory with -m, or a random shape with --shape\n");
         return TN_EXIT_USAGE;

@@ -181,6 +181,9 @@ int tn_cmd_inspect(int argc, char **argv)
     size_t mismatches = 0;
     if (first >= 0 && directory == NULL && first < argc)
         directory = argv[first];
+    tn_app_path own;
+    if (first >= 0 && directory == NULL)
+        directory = tn_app_default_model(&own);
     if (first >= 0 && directory == NULL) {
         fprintf(stderr, "tenebra inspect: name a model directory with -m\n");
         exit_code = TN_EXIT_USAGE;

@@ -31,6 +31,7 @@ typedef struct run_options {
     tn_option_list images, stops, adapters;
     bool json, trace, verbose;
     tn_method_table methods;
+    tn_app_path own;
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
 } run_options;
 
@@ -41,7 +42,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
     static const double seed_limit = 9007199254740992.0; /* 2^53: exact in a double */
     tenebra_request *request = &options->request;
     const tn_option fixed[] = {
-        { 'm', "model", TN_OPTION_TEXT, &options->directory, "DIR", "model directory", 0, 0, NULL },
+        { 'm', "model", TN_OPTION_TEXT, &options->directory, "DIR", "model directory (the small one that comes along)", 0, 0, NULL },
         { 0, "image", TN_OPTION_LIST, &options->images, "FILE", "JPEG, PNG or WebP; repeatable", 0, 0, NULL },
         { 'p', "prompt", TN_OPTION_TEXT, &options->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
         { 0, "system", TN_OPTION_TEXT, &options->system, "TEXT", "system message", 0, 0, NULL },
@@ -90,6 +91,8 @@ static int complete(run_options *options)
 {
     tenebra_request *request = &options->request;
     char rest;
+    if (options->directory == NULL)
+        options->directory = tn_app_default_model(&options->own);
     if (options->directory == NULL)
         return usage_mistake("name a model directory with -m");
     if (options->image_size != NULL && (sscanf(options->image_size, "%zux%zu%c", &request->image_width,

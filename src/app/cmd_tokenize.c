@@ -233,6 +233,9 @@ int tn_cmd_tokenize(int argc, char **argv)
         return exit_code;
     if (first < argc)
         return mistake("takes no arguments besides options; text goes behind -p");
+    tn_app_path own;
+    if (job.model == NULL)
+        job.model = tn_app_default_model(&own);
     if (job.model == NULL)
         return mistake("-m DIR is missing");
     tenebra_error error;
