@@ -207,7 +207,7 @@ int tn_data_make(int argc, char **argv)
         { .name = "grid", .kind = TN_OPTION_SIZE, .target = &job.make.grid, .argument = "N", .minimum = 2,
           .maximum = 5, .help = "objects a side (4)" },
         { .name = "families", .kind = TN_OPTION_TEXT, .target = &job.make.families, .argument = "LIST",
-          .help = "kinds of questions with commas between: arrows,nearest,count (all)" },
+          .help = "kinds of questions with commas between (arrows,nearest,count); list names all objects" },
         { .name = "hops", .kind = TN_OPTION_TEXT, .target = &hops, .argument = "A-B",
           .help = "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)" },
         { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print what was made as JSON" },

@@ -77,7 +77,7 @@ typedef struct tn_hops_puzzle {
 typedef struct tn_hops_family {
     const char *name;
     size_t steps_max;     /* that are possible                      */
-    size_t steps_default; /* that are made where no bound is given  */
+    size_t steps_default; /* that are made where no bound is given; 0: only made where the family is named */
     /* One try with a scene of its own: false when the question cannot be asked of it. What the question says, and a
      * number that is to come out, are drawn from `words`, the same at each try: so scenes that fit rarely do not
      * make some words go with some answers. */

@@ -414,12 +414,63 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
     return true;
 }
 
+/* ----------------------------------------------------------------- list -- */
+
+/* A sentence with a word for each cell, row by row; `next`: about what the cell's arrow points to. */
+static void list_words(tn_hops_puzzle *puzzle, const char *start, bool next, const char *(*word)(const tn_hops_scene *, size_t))
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    STEP("%s", start);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        say(puzzle->rationale, sizeof puzzle->rationale, " %s", word(scene, next ? scene->target[cell] : cell));
+    say(puzzle->rationale, sizeof puzzle->rationale, ".");
+}
+
+static const char *colour_word(const tn_hops_scene *scene, size_t cell)
+{
+    return tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
+}
+
+static const char *shape_word(const tn_hops_scene *scene, size_t cell)
+{
+    return tn_hops_shape_names[tn_hops_shape(scene->kind[cell])];
+}
+
+static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
+{
+    return directions[scene->arrow[cell]];
+}
+
+/* All there is to see, to learn seeing on before questions. A word stands as far behind its cell's image token as every
+ * other word of its sentence behind its own, which is what attention learns first. */
+static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
+{
+    (void)words;
+    (void)steps;
+    start(puzzle, grid);
+    const tn_hops_scene *scene = &puzzle->scene;
+    unsigned char others[TN_HOPS_CELLS_MAX];
+    draw_objects(rng, &puzzle->scene);
+    tn_hops_draw_arrows(rng, &puzzle->scene);
+    ASK("Name all objects and what they point to. What is the last one?");
+    list_words(puzzle, "colours", false, colour_word);
+    list_words(puzzle, "shapes", false, shape_word);
+    list_words(puzzle, "arrows", false, arrow_word);
+    list_words(puzzle, "next colours", true, colour_word);
+    list_words(puzzle, "next shapes", true, shape_word);
+    for (size_t cell = 0; cell + 1 < scene->cells; cell++)
+        others[cell] = (unsigned char)cell;
+    offer_objects(rng, puzzle, scene->cells - 1, others, scene->cells - 1);
+    return true;
+}
+
 /* ------------------------------------------------------------- families -- */
 
 const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
+    { "list", 1, 0, draw_list },
     { 0 },
 };
 

@@ -26,7 +26,7 @@ typedef struct tn_train_config {
     size_t step_groups, thoughts, epochs_per_stage, max_latent_stage, first_epoch, cutoff;
     bool pad_latents, latents_off;
     double uniform_prob;
-    bool full_latent_grad;
+    bool full_latent_grad, full_picks_grad;
     /* optimisation */
     size_t epochs, max_updates, batch_size, accumulation, devices, warmup_updates;
     double lr, weight_decay, beta1, beta2, eps, max_grad_norm, warmup_ratio;

@@ -43,6 +43,7 @@ const tn_train_key tn_train_keys[] = {
          "rows of a sample at most: last steps are dropped; 0: no limit"),
     BOOL("latent_grad_full", "", full_latent_grad, "false", false,
          "let the gradient through latent hidden states, as arXiv:2412.06769 does"),
+    BOOL("picks_grad_full", "", full_picks_grad, "false", false, "let the gradient through picked image embeddings"),
 
     SIZE("num_epochs", " num_train_epochs epochs ", epochs, "16", 0, 1e6, true, "epochs in all, those of `resume` included"),
     SIZE("max_updates", " max_steps ", max_updates, "0", 0, 1e12, true, "end after so many updates; 0: after the epochs"),

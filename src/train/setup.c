@@ -158,7 +158,7 @@ static tenebra_code open_teacher(tn_trainer *trainer, tenebra_error *error)
     tn_teacher_options options = {
         .method = config->method, .settings = config->settings, .setting_count = config->setting_count,
         .positions = config->positions, .threads = trainer->threads, .through_hidden = config->full_latent_grad,
-        .checkpoint = config->checkpointing,
+        .through_picks = config->full_picks_grad, .checkpoint = config->checkpointing,
         .seed = config->seed, .image_min_tokens = config->image_min_pixels / (cell * cell),
         .image_max_tokens = config->image_max_pixels / (cell * cell), .image_width = trainer->image_width,
         .image_height = trainer->image_height, .ignore_orientation = true,

@@ -19,7 +19,7 @@ typedef struct hop_kind {
     size_t steps;
 } hop_kind;
 
-enum { KINDS_MAX = 3 * TN_HOPS_STEPS_MAX, CELL_MIN = 20, SIDE_UNIT = 28, SIDE_MAX = 1120 };
+enum { KINDS_MAX = 4 * TN_HOPS_STEPS_MAX, CELL_MIN = 20, SIDE_UNIT = 28, SIDE_MAX = 1120 };
 
 /* Whether `name` is one of the words of "a,b,c"; NULL holds all. */
 static bool is_listed(const char *list, const char *name)
@@ -44,7 +44,7 @@ static tenebra_code check_families(const char *list, tenebra_error *error)
             family++;
         if (family->name == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "families",
-                           "'%.*s' is none; choose among arrows, nearest, count", (int)(length < 40 ? length : 40), at);
+                           "'%.*s' is none; choose among arrows, nearest, count, list", (int)(length < 40 ? length : 40), at);
     }
     return TENEBRA_OK;
 }
@@ -54,7 +54,9 @@ static tenebra_code list_kinds(const tn_make *make, hop_kind kinds[KINDS_MAX], s
     TN_TRY(check_families(make->families, error));
     *count = 0;
     for (const tn_hops_family *family = tn_hops_families; family->name != NULL; family++) {
-        size_t last = make->steps_max > 0 ? make->steps_max : family->steps_default;
+        if (family->steps_default == 0 && make->families == NULL)
+            continue;
+        size_t last = make->steps_max > 0 ? make->steps_max : family->steps_default > 0 ? family->steps_default : family->steps_max;
         for (size_t steps = 1; steps <= family->steps_max && is_listed(make->families, family->name); steps++)
             if (steps >= make->steps_min && steps <= last)
                 kinds[(*count)++] = (hop_kind){ family, steps };

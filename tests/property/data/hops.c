@@ -400,6 +400,42 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
+/* A list tells colour, shape and arrow of every cell and what stands where the arrow points; it is made only where it
+ * is named. */
+static void test_lists_are_true(void **state)
+{
+    (void)state;
+    static const char *const starts[] = { "colours", "shapes", "arrows", "next colours", "next shapes" };
+    static const char *const ways[] = { "up", "right", "down", "left" };
+    tn_make make = { .seed = 4, .families = "list", .size = 112 }, standard = { .seed = 4 };
+    const tn_hops_family *list = tn_hops_families;
+    while (strcmp(list->name, "list") != 0)
+        list++;
+    tn_rng rng = tn_rng_seed(17);
+    tn_hops_puzzle puzzle;
+    assert_true(tn_hops_draw(&rng, list, 4, 1, "train", &puzzle));
+    const tn_hops_scene *scene = &puzzle.scene;
+    char expected[TN_HOPS_TEXT] = "";
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%s", i > 0 ? "\n" : "", starts[i]);
+        for (size_t cell = 0; cell < scene->cells; cell++) {
+            size_t kind = scene->kind[i < 3 ? cell : scene->target[cell]];
+            const char *word = i == 2       ? ways[scene->arrow[cell]]
+                               : i % 3 == 0 ? tn_hops_colour_names[tn_hops_colour(kind)]
+                                            : tn_hops_shape_names[tn_hops_shape(kind)];
+            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), " %s", word);
+        }
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), ".");
+    }
+    assert_string_equal(puzzle.rationale, expected);
+    for (size_t i = 0; i < 24; i++) {
+        tn_made made;
+        assert_int_equal(set()->make(i == 0 ? &make : &standard, "dev", i, &made, NULL), TENEBRA_OK);
+        assert_int_equal(strcmp(made.sample.domain, "list") == 0, i == 0);
+        tn_made_free(&made);
+    }
+}
+
 static void refuse(tn_make make, const char *split, const char *part)
 {
     tn_made made;
@@ -434,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_words_do_not_tell),     cmocka_unit_test(test_arrows_lead_to_the_answer),
         cmocka_unit_test(test_pictures_show_scenes),  cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_splits_share_no_scene), cmocka_unit_test(test_kinds_come_equally_often),
+        cmocka_unit_test(test_lists_are_true),
         cmocka_unit_test(test_impossible_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
