@@ -18,6 +18,7 @@ typedef struct score_job {
     const char *split;
     bool json, list;
     tn_key *key;
+    tn_key *set; /* of the file at hand, where that names its questions */
     char *names[SCORERS_MAX]; /* as asked for, fresh memory */
     tn_tally tallies[SCORERS_MAX];
     size_t count;
@@ -167,10 +168,32 @@ static bool is_counted(const tn_outputs *outputs, size_t row)
     return false;
 }
 
+/* Our own files name the data set that was asked, which has the options; without it answers can only be letters. */
+static void reread_with_set(score_job *job, tn_outputs *outputs, const char *path)
+{
+    tenebra_error error;
+    tn_outputs again;
+    tn_key *key = tn_key_open(outputs->split, NULL);
+    if (key != NULL && tn_key_add(key, outputs->place, &error) == TENEBRA_OK) {
+        if (tn_outputs_read(&again, path, key, &error) == TENEBRA_OK && again.unknown == 0) {
+            tn_outputs_free(outputs);
+            *outputs = again;
+            job->set = key;
+            return;
+        }
+        tn_outputs_free(&again);
+    }
+    fprintf(stderr, "%s: the questions asked are no longer found at '%s': answers by an option's text are not recognised "
+                    "(--key SET:DIR)\n", path, outputs->place);
+    tn_key_close(key);
+}
+
 static tenebra_code score_file(score_job *job, const char *path, tenebra_error *error)
 {
     tn_outputs outputs;
     tenebra_code code = tn_outputs_read(&outputs, path, job->key, error);
+    if (code == TENEBRA_OK && job->key == NULL && outputs.place != NULL && outputs.place[0] != '\0')
+        reread_with_set(job, &outputs, path);
     for (size_t i = 0; i < outputs.count && code == TENEBRA_OK; i++) {
         if (is_counted(&outputs, i))
             continue;
@@ -187,6 +210,8 @@ static tenebra_code score_file(score_job *job, const char *path, tenebra_error *
     for (size_t i = 0; i < job->count; i++)
         tn_tally_free(&job->tallies[i]);
     tn_outputs_free(&outputs);
+    tn_key_close(job->set);
+    job->set = NULL;
     return code;
 }
 

@@ -44,33 +44,14 @@ static json_t *member_object(json_t *object, const char *key)
     return member;
 }
 
-/* Whether the same method (of the same source) has answered the question before. */
-static tenebra_code note_seen(tn_outputs *outputs, const tn_output *row, bool *repeated, tenebra_error *error)
+/* Places of rows by id, for the method (and source) of a row; NULL without memory. */
+static json_t *ids_like(tn_outputs *outputs, const tn_output *row)
 {
-    json_t *methods = member_object(outputs->seen, row->source), *ids = member_object(methods, row->method);
-    if (ids == NULL)
-        return no_memory(error);
-    *repeated = json_object_get(ids, row->sample.id) != NULL;
-    return *repeated || json_object_set_new(ids, row->sample.id, json_true()) == 0 ? TENEBRA_OK : no_memory(error);
+    return member_object(member_object(outputs->seen, row->source), row->method);
 }
 
-static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_error *error)
+static tenebra_code append_row(tn_outputs *outputs, const tn_output *row, tenebra_error *error)
 {
-    tn_outputs *outputs = reading->outputs;
-    bool repeated = false;
-    TN_TRY(note_seen(outputs, row, &repeated, error));
-    if (repeated) {
-        outputs->repeated++;
-        return TENEBRA_OK;
-    }
-    if (reading->key != NULL && !apply_key(reading->key, &row->sample)) {
-        outputs->unknown++;
-        return TENEBRA_OK;
-    }
-    if (row->sample.label == NULL) {
-        outputs->unkeyed++;
-        return TENEBRA_OK;
-    }
     if (outputs->count == outputs->capacity) {
         size_t capacity = outputs->capacity > 0 ? 2 * outputs->capacity : 1024;
         tn_output *rows = capacity < SIZE_MAX / sizeof *rows ? realloc(outputs->rows, capacity * sizeof *rows) : NULL;
@@ -81,6 +62,39 @@ static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_e
     }
     outputs->rows[outputs->count++] = *row;
     return TENEBRA_OK;
+}
+
+/* Whether a row counts that no other row is like; notes why not. */
+static bool is_scored(output_reader *reading, tn_output *row)
+{
+    if (reading->key != NULL && !apply_key(reading->key, &row->sample)) {
+        reading->outputs->unknown++;
+        return false;
+    }
+    reading->outputs->unkeyed += row->sample.label == NULL;
+    return row->sample.label != NULL;
+}
+
+static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_error *error)
+{
+    tn_outputs *outputs = reading->outputs;
+    json_t *ids = ids_like(outputs, row);
+    const json_t *known = json_object_get(ids, row->sample.id);
+    const char *id = row->sample.id; /* apply_key changes it to an equal one */
+    json_int_t place = json_integer_value(known);
+    outputs->repeated += known != NULL;
+    if (known != NULL && (outputs->place == NULL || place < 0))
+        return TENEBRA_OK;
+    bool scored = is_scored(reading, row);
+    if (known != NULL) {
+        if (scored)
+            outputs->rows[place] = *row;
+        return TENEBRA_OK;
+    }
+    json_int_t end = scored ? (json_int_t)outputs->count : -1;
+    if (ids == NULL || json_object_set_new(ids, id, json_integer(end)) != 0)
+        return no_memory(error);
+    return scored ? append_row(outputs, row, error) : TENEBRA_OK;
 }
 
 /* ----------------------------------------------------------------- texts -- */
@@ -167,6 +181,14 @@ static tenebra_code copy_name(tn_strings *strings, const json_t *row, const char
     return *out != NULL ? TENEBRA_OK : no_memory(error);
 }
 
+/* Our own records give the number of options instead of them. */
+static size_t option_limit(const json_t *row)
+{
+    const json_t *count = json_object_get(row, "options");
+    bool fits = json_is_integer(count) && json_integer_value(count) > 0 && json_integer_value(count) <= TN_OUTPUTS_OPTIONS_MAX;
+    return fits ? (size_t)json_integer_value(count) : 0;
+}
+
 static tenebra_code add_object(output_reader *reading, const json_t *row, tenebra_error *error)
 {
     tn_outputs *outputs = reading->outputs;
@@ -184,7 +206,8 @@ static tenebra_code add_object(output_reader *reading, const json_t *row, tenebr
         TN_TRY(copy_slice(&outputs->strings, text, &output.scored.text, error));
     else if (failed)
         output.scored.text = TN_SLICE("");
-    outputs->fallible += failed;
+    output.failed = failed;
+    output.scored.option_limit = option_limit(row);
     TN_TRY(find_prompt(&outputs->strings, row, &output.scored.prompt, error));
     TN_TRY(copy_name(&outputs->strings, row, "method", &output.method, error));
     TN_TRY(copy_name(&outputs->strings, row, "source", &output.source, error));
@@ -193,10 +216,18 @@ static tenebra_code add_object(output_reader *reading, const json_t *row, tenebr
 
 /* ----------------------------------------------------------------- files -- */
 
-/* The first line of our own files. */
+/* The first line of our own files: what was asked. */
 static bool is_manifest(const json_t *row)
 {
     return json_object_get(row, "tenebra_eval") != NULL && json_object_get(row, "id") == NULL;
+}
+
+static tenebra_code read_manifest(tn_outputs *outputs, const json_t *manifest, tenebra_error *error)
+{
+    const json_t *data = json_object_get(manifest, "data");
+    outputs->place = outputs->split = "";
+    TN_TRY(copy_name(&outputs->strings, data, "place", &outputs->place, error));
+    return copy_name(&outputs->strings, data, "split", &outputs->split, error);
 }
 
 static tenebra_code add_line(void *user, const char *line, size_t length, tenebra_error *error)
@@ -206,7 +237,9 @@ static tenebra_code add_line(void *user, const char *line, size_t length, tenebr
     tenebra_code code = TENEBRA_OK;
     if (!json_is_object(row))
         reading->outputs->unreadable += length > 0;
-    else if (!is_manifest(row))
+    else if (is_manifest(row))
+        code = read_manifest(reading->outputs, row, error);
+    else
         code = add_object(reading, row, error);
     json_decref(row);
     return code;
@@ -282,8 +315,10 @@ tenebra_code tn_outputs_read(tn_outputs *outputs, const char *path, const tn_key
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path,
                        "gives nothing to score: %zu rows cannot be read, %zu have no right answer (--key names a file "
                        "with them), %zu are not in the key", outputs->unreadable, outputs->unkeyed, outputs->unknown);
-    for (size_t i = 0; i < outputs->count; i++)
+    for (size_t i = 0; i < outputs->count; i++) {
         outputs->rows[i].scored.sample = &outputs->rows[i].sample;
+        outputs->fallible += outputs->rows[i].failed;
+    }
     return code;
 }
 

@@ -6,6 +6,7 @@
  *   "prompt" or a question in "messages" before, "domain", "topic", "subject", "grade", "method"; also as one JSON array;
  *   one JSON object with "results", an object of indices by id, and perhaps "outputs", the texts by id. Ids that count the
  *   key's questions with pictures from 0, as the IVT-LR authors write them (arXiv:2510.12603), are resolved.
+ * In our own files (docs/evaluation.md) the last record of an answer counts, elsewhere the first, as in the published programs.
  * Lines are read as Python's json does: the last of equal keys counts, NaN and lone surrogates are allowed. Lines that cannot
  * be read are counted and left out, as the published programs do. */
 #ifndef TN_EVAL_OUTPUTS_H
@@ -48,18 +49,20 @@ typedef struct tn_output {
     tn_scored scored;   /* .sample is to be set to the row's own */
     const char *method; /* "" where a row names none             */
     const char *source; /* likewise                              */
+    bool failed;        /* the question could not be answered    */
 } tn_output;
 
 typedef struct tn_outputs {
     tn_output *rows; /* [count] in the order of the file                               */
     size_t count, capacity;
     size_t unreadable; /* lines                                                          */
-    size_t repeated;   /* rows with id, method and source of an earlier one: left out */
+    size_t repeated;   /* rows with id, method and source of another one: left out       */
     size_t unknown;    /* rows whose id the key does not have: left out             */
     size_t unkeyed;    /* rows without any right answer: left out                         */
     size_t fallible;   /* rows that say that the question failed: count as wrong         */
+    const char *place, *split; /* of our own files: the data set and split that were asked; else NULL */
     tn_strings strings;
-    json_t *seen;
+    json_t *seen; /* source: method: id: place among the rows, -1 for one left out */
 } tn_outputs;
 
 /* Reads a result file; key NULL: right answers are those of the rows. With a key, answer and groups come from it, and options

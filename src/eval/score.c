@@ -83,6 +83,11 @@ long tn_label_index(const char *label)
     return value;
 }
 
+size_t tn_option_count(const tn_scored *answer)
+{
+    return answer->sample->option_count > 0 ? answer->sample->option_count : answer->option_limit;
+}
+
 void tn_verdict_choose(tn_verdict *verdict, const tn_scored *answer, long choice)
 {
     *verdict = (tn_verdict){ .found = true, .choice = choice };

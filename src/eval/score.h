@@ -30,6 +30,7 @@ typedef struct tn_scored {
     const tn_sample *sample;
     tn_slice text;   /* what was generated; bytes NULL: not known                                       */
     tn_slice prompt; /* the user's turn; NULL: not known, made from question and options where needed   */
+    size_t option_limit; /* how many options there are where the sample does not tell them; 0: not known */
     bool chosen;     /* a program has already made an index of the text ...                             */
     long choice;     /* ... this one, any number                                                        */
 } tn_scored;
@@ -60,6 +61,9 @@ const tn_scorer *tn_scorer_standard(void);
 
 /* "NAME" or "NAME:VARIANT" with its index. Errors: ARGUMENT, with the names that there are. */
 tenebra_code tn_scorer_choose(const char *name, const tn_scorer **scorer, size_t *variant, tenebra_error *error);
+
+/* How many options the question has; 0: not known, or an open question. */
+size_t tn_option_count(const tn_scored *answer);
 
 /* A verdict for the answer with this index: right if the label names it. */
 void tn_verdict_choose(tn_verdict *verdict, const tn_scored *answer, long choice);

@@ -64,9 +64,17 @@ static bool is_open(const tn_sample *sample)
     return sample->option_count == 0 && tn_label_index(sample->label) == TN_NO_CHOICE;
 }
 
-tenebra_code tn_content_open(tn_content *content, const tn_sample *sample, tenebra_error *error)
+/* Options that letters can name: of rows that do not tell their number, all; of open questions none. */
+static size_t letters_of(const tn_scored *answer)
 {
-    *content = (tn_content){ .sample = sample };
+    size_t count = tn_option_count(answer);
+    return is_open(answer->sample) ? 0 : count > 0 && count < 26 ? count : 26;
+}
+
+tenebra_code tn_content_open(tn_content *content, const tn_scored *answer, tenebra_error *error)
+{
+    const tn_sample *sample = answer->sample;
+    *content = (tn_content){ .sample = sample, .letters = letters_of(answer) };
     content->ends = calloc(sample->option_count + 1, sizeof *content->ends);
     if (content->ends == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for %zu options", sample->option_count);
@@ -104,12 +112,6 @@ static tn_slice option_text(const tn_content *content, size_t index)
 }
 
 /* --------------------------------------------------------------- letters -- */
-
-/* Options that letters can name: of rows that do not tell their options, all. */
-static long letters_of(const tn_sample *sample)
-{
-    return is_open(sample) ? 0 : sample->option_count > 0 && sample->option_count < 26 ? (long)sample->option_count : 26;
-}
 
 static bool ends_line(tn_slice text, size_t at)
 {
@@ -158,7 +160,7 @@ long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size
     int32_t c = tn_slice_char(text, at, NULL);
     bool small = c >= 'a' && c <= 'z';
     long index = small ? c - 'a' : c - 'A';
-    if (index < 0 || index >= letters_of(content->sample))
+    if (index < 0 || index >= (long)content->letters)
         return TN_NO_CHOICE;
     bool bracketed = at > 0 && is_one_of(text.bytes[at - 1], "([{<*") && is_one_of(tn_slice_char(text, behind, NULL), ")]}>*");
     if (!bracketed && (small ? !ends_line(text, behind) : c == 'A' && is_article(text, behind)))
@@ -197,7 +199,7 @@ static long start_index(const tn_content *content, tn_slice text)
     size_t next;
     int32_t c = tn_slice_char(text, at, &next);
     bool fraction = c == '.' && tn_python_digit(tn_slice_char(text, next, NULL)) >= 0;
-    return at == 0 || tn_python_is_word(c) || fraction || value >= letters_of(content->sample) ? TN_NO_CHOICE : value;
+    return at == 0 || tn_python_is_word(c) || fraction || value >= (long)content->letters ? TN_NO_CHOICE : value;
 }
 
 tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, size_t *length, tenebra_error *error)

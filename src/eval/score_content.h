@@ -9,6 +9,7 @@
  * a zeroed one. */
 typedef struct tn_content {
     const tn_sample *sample;
+    size_t letters; /* so many options can be named by letter */
     tn_text texts;  /* one after the other; the label of an open question stands for its only option */
     size_t *ends;   /* [count] where each ends in `texts`                                            */
     size_t count;
@@ -16,7 +17,7 @@ typedef struct tn_content {
 } tn_content;
 
 /* Errors: MEMORY; *content is empty then. */
-tenebra_code tn_content_open(tn_content *content, const tn_sample *sample, tenebra_error *error);
+tenebra_code tn_content_open(tn_content *content, const tn_scored *answer, tenebra_error *error);
 void tn_content_close(tn_content *content);
 
 /* Where white space, quotes, emphasis and brackets that begin at `at` end. */

@@ -81,9 +81,9 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     if (choice == TN_NO_CHOICE)
         TN_TRY(last_by_text(&choice, text, answer->sample, error));
     if (choice == TN_NO_CHOICE)
-        choice = last_by_letter(text, 'A', answer->sample->option_count);
+        choice = last_by_letter(text, 'A', tn_option_count(answer));
     if (choice == TN_NO_CHOICE)
-        choice = last_by_letter(text, 'a', answer->sample->option_count);
+        choice = last_by_letter(text, 'a', tn_option_count(answer));
     tn_verdict_choose(verdict, answer, choice);
     verdict->found = choice != TN_NO_CHOICE;
     return TENEBRA_OK;

@@ -27,7 +27,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 {
     (void)variant;
     (void)error;
-    size_t options = answer->sample->option_count;
+    size_t options = tn_option_count(answer);
     options = options > 0 && options < OPTIONS_MAX ? options : OPTIONS_MAX;
     long choice = answer->chosen ? answer->choice : find_letter(tn_slice_strip(answer->text), options);
     tn_verdict_choose(verdict, answer, choice);

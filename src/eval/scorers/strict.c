@@ -208,13 +208,13 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     (void)variant;
     strict_reading reading = { .text = answer->text, .choice = TN_NO_CHOICE };
     if (answer->text.bytes == NULL) {
-        long count = (long)answer->sample->option_count;
+        long count = (long)tn_option_count(answer);
         bool within = answer->choice >= 0 && (count == 0 || answer->choice < count);
         tn_content_verdict(verdict, answer, within ? answer->choice : TN_NO_CHOICE, within);
         return TENEBRA_OK;
     }
     tn_content content;
-    TN_TRY(tn_content_open(&content, answer->sample, error));
+    TN_TRY(tn_content_open(&content, answer, error));
     reading.content = &content;
     tenebra_code code = read_statements(&reading, error);
     if (code == TENEBRA_OK)
