@@ -29,15 +29,15 @@ static void run_slab(const tn_tiling *tiling, const tn_matrix *w, size_t n, bool
                      unsigned char *scratch)
 {
     size_t unit_bytes = tn_unit_bytes(w->type), panel_bytes = tn_panel_bytes(w->type, w->cols), soon_step = 0;
-    const unsigned char *panels = (const unsigned char *)w->data + n / TN_PANEL * panel_bytes + tile->unit * unit_bytes;
     if (!relaid) {
         tile->stride = panel_bytes;
-        tile->panels = panels;
+        tile->panels = (const unsigned char *)w->data + n / TN_PANEL * panel_bytes + tile->unit * unit_bytes;
         run_rows(tiling, tiling->direct, true, 0, tile, y);
         return;
     }
-    if (w->order == TN_PANELS && n + 2 * tiling->panels * TN_PANEL <= w->rows) {
-        tile->soon = panels + tiling->panels * panel_bytes;
+    size_t next = n + tiling->panels * TN_PANEL;
+    if (w->order == TN_PANELS && next + tiling->panels * TN_PANEL <= w->rows) {
+        tile->soon = (const unsigned char *)w->data + next / TN_PANEL * panel_bytes + tile->unit * unit_bytes;
         tile->soon_stride = panel_bytes;
         soon_step = unit_bytes / UNIT_STEPS;
     }

@@ -25,8 +25,9 @@ typedef struct tn_tile {
     size_t ldy, outputs;         /* of which this many exist                            */
     bool first;                  /* no sums yet: y holds nothing                        */
     bool stream;                 /* weights come from memory: ask for them in advance   */
-    const unsigned char *soon;   /* meanwhile ask for this, which is needed next: `soon_step` bytes a line of a unit, */
-    size_t soon_stride, soon_step; /* soon_stride further for each panel; step 0: nothing     */
+    const unsigned char *soon;   /* what is needed next, to be asked for meanwhile:     */
+    size_t soon_stride;          /* bytes from panel to panel                           */
+    size_t soon_step;            /* bytes a line of a unit; 0: nothing                  */
 } tn_tile;
 
 typedef void tn_tile_fn(const tn_tile *tile);
@@ -35,18 +36,17 @@ typedef void tn_tile_fn(const tn_tile *tile);
 typedef void tn_relay_fn(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
 
 typedef struct tn_tiling {
-    tn_tile_fn *direct;     /* reads panels as they lie                                            */
-    tn_tile_fn *relaid;     /* reads what `relay` wrote                                            */
+    tn_tile_fn *direct;     /* reads panels as they lie                                           */
+    tn_tile_fn *relaid;     /* reads what `relay` wrote                                           */
     tn_relay_fn *relay;
     size_t relaid_bytes;    /* of a unit that relay wrote                                         */
     bool widens;            /* relaid weights multiply faster, even if they lay in panels before  */
     size_t rows;            /* most rows of a tile                                                */
-    size_t panels;          /* most panels of a tile                                               */
+    size_t panels;          /* most panels of a tile                                              */
     size_t slab;            /* units                                                              */
     size_t thin_rows;       /* up to so many rows a tile has                                      */
     size_t thin_panels;     /* this many panels: more streams from memory, more work in flight    */
 } tn_tiling;
-
 
 /* Reals of scratch, with room to align them. */
 size_t tn_tiling_scratch(const tn_tiling *tiling);

@@ -150,7 +150,8 @@ TN_INLINE void codes_tile(size_t rows, size_t vectors, size_t bits, int offset, 
             const vec scale = vec_set(scales[i * tile->all_units * 2 + b]);
             TN_UNROLL
             for (size_t v = 0; v < vectors; v++)
-                sums[i * vectors + v] = vec_fma(vec_mul(factors[v], scale), ivec_to_vec(integers[i * vectors + v]), sums[i * vectors + v]);
+                sums[i * vectors + v] = vec_fma(vec_mul(factors[v], scale), ivec_to_vec(integers[i * vectors + v]),
+                                                sums[i * vectors + v]);
         }
     }
     sums_finish(rows, vectors, tile, sums);
@@ -160,14 +161,14 @@ TN_INLINE void codes_tiles(size_t bits, int offset, const unsigned char *codeboo
 {
     const ivec table = ivec_table(codebook, offset);
     const size_t vectors = tn_pieces(tile->outputs, LANES);
-#define CASE(R) \
-    case R:                                                                   \
-        if (R <= CODES_THIN && vectors > CODES_VECTORS)                       \
+#define CASE(R)                                                                           \
+    case R:                                                                               \
+        if (R <= CODES_THIN && vectors > CODES_VECTORS)                                   \
             codes_tile(R <= CODES_THIN ? R : 1, THIN_VECTORS, bits, offset, table, tile); \
-        else if (vectors > 1)                                                 \
-            codes_tile(R, CODES_VECTORS, bits, offset, table, tile);          \
-        else                                                                  \
-            codes_tile(R, 1, bits, offset, table, tile);                      \
+        else if (vectors > 1)                                                             \
+            codes_tile(R, CODES_VECTORS, bits, offset, table, tile);                      \
+        else                                                                              \
+            codes_tile(R, 1, bits, offset, table, tile);                                  \
         break;
     switch (tile->rows) { CODES_CASES(CASE) }
 #undef CASE
