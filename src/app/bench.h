@@ -50,7 +50,8 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
 double tn_bench_median(double *values, size_t count);
 
 /* Adds the least times that this machine could need for the same products, as floor_..._ms, and the rates that they
- * follow from (read_gb_per_s, peak_gop_per_s for the weights' type). After a question has run. */
+ * follow from (read_gb_per_s; peak_gop_per_s for the weights' type, where the kernel set knows it). After a question has
+ * run. */
 void tn_bench_floors(tn_bench *bench, json_t *json);
 
 /* What looking costs, by pairs of runs in turn: adds tap_cost_percent (attention scores of all image rows, of a latent

@@ -131,8 +131,10 @@ static void add_rates(const tn_bench *bench, const rates *r, json_t *json)
 {
     const tn_decoder *decoder = &bench->model->decoder;
     json_object_set_new(json, "read_gb_per_s", json_real(r->bytes * 1e-6));
-    json_object_set_new(json, "peak_gop_per_s", json_real(r->operations[decoder->layers[0].gate.matrix.type] * 1e-6));
-    json_object_set_new(json, "weight_type", json_string(tn_dtype_of(decoder->layers[0].gate.matrix.type)->name));
+    tn_dtype type = decoder->layers[0].gate.matrix.type;
+    if (r->operations[type] > 0)
+        json_object_set_new(json, "peak_gop_per_s", json_real(r->operations[type] * 1e-6));
+    json_object_set_new(json, "weight_type", json_string(tn_dtype_of(type)->name));
 }
 
 void tn_bench_floors(tn_bench *bench, json_t *json)

@@ -231,8 +231,10 @@ static void print_text(const tn_bench *bench, const json_t *json)
     printf("question     %zu rows (%zu of the picture), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
            bench->id_count, bench->image_tokens, options->latents, options->picks, options->tokens,
            real_of(json, "positions_computed"));
-    printf("machine      reads %.1f GB/s; %.0f GOP/s for %s\n", real_of(json, "read_gb_per_s"), real_of(json, "peak_gop_per_s"),
-           json_string_value(json_object_get(json, "weight_type")));
+    printf("machine      reads %.1f GB/s", real_of(json, "read_gb_per_s"));
+    if (json_object_get(json, "peak_gop_per_s") != NULL)
+        printf("; %.0f GOP/s for %s", real_of(json, "peak_gop_per_s"), json_string_value(json_object_get(json, "weight_type")));
+    putchar('\n');
     printf("\n%-12s %10.2f ms\n", "load", real_of(json, "load_ms"));
     print_part("vision", real_of(json, "vision_ms"), real_of(json, "floor_vision_ms"), 0);
     print_part("prompt", real_of(json, "prompt_ms"), real_of(json, "floor_prompt_ms"), real_of(json, "prompt_tokens_per_s"));
