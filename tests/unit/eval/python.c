@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const char *const options[] = { "red", "Blue bird", "no", "\xCE\x9F\xCE\x94\xCE\x9F\xCE\xA3",
-                                       "\xC4\xB0stanbul stra\xC3\x9F" "e" };
+                                       "\xC4\xB0stanbul stra\xC3\237e" };
 
 typedef struct case_counts {
     const char *path;
