@@ -176,6 +176,27 @@ static const char *torch_name(tn_dtype type)
     }
 }
 
+/* The backbone's published preprocessor with the sizes of this shape. */
+static tenebra_code save_preprocessor(const tn_plan *plan, const char *directory, tenebra_error *error)
+{
+    static const char *const sizes[][2] = {
+        { "patch_size", "patch_size" }, { "merge_size", "spatial_merge_size" }, { "temporal_patch_size", "temporal_patch_size" }
+    };
+    const char *text = plan->backbone->preprocessor;
+    json_t *preprocessor = tn_json_parse(text, strlen(text), PREPROCESSOR, error);
+    if (preprocessor == NULL)
+        return error->code;
+    const json_t *vision = json_object_get(plan->config, "vision_config");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        json_t *size = json_object_get(vision, sizes[i][1]);
+        if (size != NULL)
+            json_object_set(preprocessor, sizes[i][0], size);
+    }
+    tenebra_code code = save_json(directory, PREPROCESSOR, preprocessor, error);
+    json_decref(preprocessor);
+    return code;
+}
+
 static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_dtype type, tenebra_error *error)
 {
     json_t *config = plan->config;
@@ -188,8 +209,7 @@ static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_
     tenebra_code code = save_json(directory, GENERATION, generation, error);
     json_decref(generation);
     if (code == TENEBRA_OK)
-        code = save_in(directory, PREPROCESSOR, plan->backbone->preprocessor,
-                       strlen(plan->backbone->preprocessor), error);
+        code = save_preprocessor(plan, directory, error);
     return code;
 }
 

@@ -74,7 +74,7 @@ static void test_every_shape_is_sound(void **state)
         assert_int_equal(tn_random_model_size(&options, NULL, &count, &error), TENEBRA_OK);
         assert_true(count > 0);
     }
-    assert_int_equal(shapes, 4);
+    assert_int_equal(shapes, 5);
 }
 
 static void test_unknown_shape(void **state)
@@ -131,6 +131,22 @@ static void moments(const tn_store *store, const char *name, double *mean, doubl
     *mean = sum / (double)tensor->elements;
     *variance = squares / (double)tensor->elements - *mean * *mean;
     free(values);
+}
+
+/* A model opens only if its preprocessor cuts patches as its tower reads them: here 28 pixels, not merged. */
+static void test_other_patches(void **state)
+{
+    const place *here = *state;
+    tenebra_error error = { 0 };
+    const tn_random_options options = { .shape = "hops", .seed = 7, .type = TN_F32 };
+    assert_int_equal(tn_random_model_write(here->model, &options, &error), TENEBRA_OK);
+    tn_model *model = tn_model_open(here->model, NULL, &error);
+    if (model == NULL)
+        fail_msg("%s", error.sentence);
+    assert_int_equal(model->patches.patch_size, 28);
+    assert_int_equal(model->patches.merge_size, 1);
+    assert_int_equal(model->patches.temporal_patch_size, 1);
+    tn_model_close(model);
 }
 
 static void test_tiny_model(void **state)
@@ -301,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_published_sizes),
         cmocka_unit_test(test_every_shape_is_sound),
         TEST(test_unknown_shape),
+        TEST(test_other_patches),
         TEST(test_tiny_model),
         TEST(test_nothing_repeats),
         TEST(test_seed_decides),
