@@ -48,7 +48,7 @@ static size_t copy_plain(const char *text, size_t length, size_t at, tn_text *ou
             return tn_text_append(out, "null", 4, error) == TENEBRA_OK ? size : 0;
     }
     size_t size = text[at] == '-' && length - at > 1, digits = size;
-    while (at + size < length && memchr("0123456789.eE+-", text[at + size], 15) != NULL && text[at + size] != '\0') {
+    while (at + size < length && text[at + size] != '\0' && strchr("0123456789.eE+-", text[at + size]) != NULL) {
         digits += isdigit((unsigned char)text[at + size]) != 0 && digits == size;
         size++;
     }

@@ -179,7 +179,7 @@ bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long
 {
     static const char *const words[] = { "or", "and", NULL };
     size_t start = tn_skip_spaces(text, at), end;
-    if (start < text.length && memchr(",/&", text.bytes[start], 3) != NULL)
+    if (start < text.length && text.bytes[start] != '\0' && strchr(",/&", text.bytes[start]) != NULL)
         start = tn_skip_spaces(text, start + 1);
     size_t word = tn_match_one(text, start, words);
     start = word > 0 ? word : start;

@@ -114,10 +114,10 @@ TN_INLINE void codes_tile(size_t rows, bool wide, const tn_tile *tile)
 
 /* The number of rows is constant where the sums stay in registers. */
 #ifndef CODES_TILE
-#define CODES_CASE(R, wide, tile) case R: codes_tile(R, wide, tile); break;
+#define CODES_CASE(R, wide, tile) case (R): codes_tile((R), (wide), (tile)); break;
 #define CODES_FOUR(R, wide, tile)                                     \
-    CODES_CASE(R, wide, tile) CODES_CASE(R + 1, wide, tile)           \
-    CODES_CASE(R + 2, wide, tile) CODES_CASE(R + 3, wide, tile)
+    CODES_CASE((R), wide, tile) CODES_CASE((R) + 1, wide, tile)       \
+    CODES_CASE((R) + 2, wide, tile) CODES_CASE((R) + 3, wide, tile)
 #define CODES_TILE(wide, tile)                                        \
     switch ((tile)->rows) {                                           \
         CODES_FOUR(1, wide, tile) CODES_FOUR(5, wide, tile)           \

@@ -37,9 +37,14 @@ TN_INLINE void codes_block(const float *x, int8_t *codes, float *scale, int32_t 
     for (size_t i = LANES; i < TN_BLOCK; i += LANES)
         most = vec_max_nan(most, vec_abs(vec_load(x + i)));
     const float amplitude = vec_largest(most);
-    bool plain = amplitude >= 0x1p-100f && amplitude <= 0x1p127f;
-    *scale = plain ? amplitude / 127 : amplitude < 0x1p-100f ? 0 : NAN;
-    const vec inverse = vec_set(plain ? 127 / amplitude : 0);
+    if (!(amplitude >= 0x1p-100f && amplitude <= 0x1p127f)) {
+        memset(codes, 0, TN_BLOCK);
+        *scale = amplitude < 0x1p-100f ? 0 : NAN;
+        *start = 0;
+        return;
+    }
+    *scale = amplitude / 127;
+    const vec inverse = vec_set(127 / amplitude);
     ivec sum = ivec_set(0);
     TN_UNROLL
     for (size_t i = 0; i < TN_BLOCK; i += LANES)
@@ -162,13 +167,13 @@ TN_INLINE void codes_tiles(size_t bits, int offset, const unsigned char *codeboo
     const ivec table = ivec_table(codebook, offset);
     const size_t vectors = tn_pieces(tile->outputs, LANES);
 #define CASE(R)                                                                           \
-    case R:                                                                               \
-        if (R <= CODES_THIN && vectors > CODES_VECTORS)                                   \
-            codes_tile(R <= CODES_THIN ? R : 1, THIN_VECTORS, bits, offset, table, tile); \
+    case (R):                                                                             \
+        if ((R) <= CODES_THIN && vectors > CODES_VECTORS)                                 \
+            codes_tile(tn_min((R), CODES_THIN), THIN_VECTORS, bits, offset, table, tile); \
         else if (vectors > 1)                                                             \
-            codes_tile(R, CODES_VECTORS, bits, offset, table, tile);                      \
+            codes_tile((R), CODES_VECTORS, bits, offset, table, tile);                    \
         else                                                                              \
-            codes_tile(R, 1, bits, offset, table, tile);                                  \
+            codes_tile((R), 1, bits, offset, table, tile);                                \
         break;
     switch (tile->rows) { CODES_CASES(CASE) }
 #undef CASE

@@ -147,10 +147,10 @@ size_t tn_attend_back_scratch(const tn_attend *a);
 
 /* The work of one part in chunks: blocks times key heads; key heads (the tap); blocks of rows; blocks times key heads;
  * key blocks times key heads. */
-void tn_attend_chunk(void *attend, size_t chunk, size_t worker);
-void tn_attend_tap_chunk(void *attend, size_t kv_head, size_t worker);
-void tn_attend_dots_chunk(void *attend, size_t chunk, size_t worker);
-void tn_attend_dq_chunk(void *attend, size_t chunk, size_t worker);
-void tn_attend_dkv_chunk(void *attend, size_t chunk, size_t worker);
+void tn_attend_chunk(void *argument, size_t chunk, size_t worker);
+void tn_attend_tap_chunk(void *argument, size_t kv_head, size_t worker);
+void tn_attend_dots_chunk(void *argument, size_t chunk, size_t worker);
+void tn_attend_dq_chunk(void *argument, size_t chunk, size_t worker);
+void tn_attend_dkv_chunk(void *argument, size_t chunk, size_t worker);
 
 #endif

@@ -104,9 +104,9 @@ static tenebra_code skip_option(const strict_reading *reading, size_t *at, teneb
     tn_slice text = reading->text;
     size_t end, length;
     long named, letter = tn_content_letter(reading->content, text, *at, &end);
-    if (letter == TN_NO_CHOICE || *at + 1 >= text.length || memchr(")].:", text.bytes[*at + 1], 4) == NULL)
+    if (letter == TN_NO_CHOICE || *at + 1 >= text.length || text.bytes[*at + 1] == '\0' || strchr(")].:", text.bytes[*at + 1]) == NULL)
         return TENEBRA_OK;
-    end += end < text.length && memchr(".:", text.bytes[end], 2) != NULL;
+    end += end < text.length && (text.bytes[end] == '.' || text.bytes[end] == ':');
     TN_TRY(tn_content_start(reading->content, tn_slice_part(text, end, text.length), &named, &length, error));
     if (named == letter)
         *at = end + length;
