@@ -111,12 +111,13 @@ static void check(const tn_kernels *kernels, size_t form, size_t m, size_t n, si
     close_case(&c);
 }
 
+/* Every number of rows that a tile can have, and some beyond. */
 static void test_every_row_count(void **state)
 {
     (void)state;
     TN_EACH_SET(kernels)
         for (size_t form = 0; form < FORMS; form++)
-            for (size_t m = 1; m <= 70 && has_form(form); m++)
+            for (size_t m = 1; m <= 70 && has_form(form); m += m < 14 ? 1 : 7)
                 check(kernels, form, m, 67, 77, 1);
 }
 
