@@ -16,10 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 enum { MAX_ROWS = 512, MAX_COLS = 18944, WEIGHT_BYTES = 512 << 20, READ_CHUNKS = 256, FMA_TURNS = 200000, INPUT_ROWS = 4 };
 
 typedef struct tn_shape {
@@ -55,48 +51,36 @@ typedef struct tn_job {
 
 /* --------------------------------------------------- what can be reached -- */
 
-#if defined(__x86_64__)
-/* 12 independent chains of fused multiply-adds, in registers only. */
-__attribute__((target("avx2,fma"))) static float fma_loop_avx2(size_t turns)
-{
-    __m256 sums[12], x = _mm256_set1_ps(0.999f);
-    for (int i = 0; i < 12; i++)
-        sums[i] = _mm256_set1_ps((float)i);
-    for (size_t turn = 0; turn < turns; turn++)
-        for (int i = 0; i < 12; i++)
-            sums[i] = _mm256_fmadd_ps(sums[i], x, x);
-    for (int i = 1; i < 12; i++)
-        sums[0] = _mm256_add_ps(sums[0], sums[i]);
-    return _mm256_cvtss_f32(sums[0]);
-}
-#endif
+typedef struct tn_spin {
+    const tn_kernels *kernels;
+    double operations; /* of one chunk */
+} tn_spin;
 
-static void fma_chunk(void *argument, size_t chunk, size_t worker)
+static void spin_chunk(void *argument, size_t chunk, size_t worker)
 {
-    volatile float *sink = argument;
+    tn_spin *spin = argument;
+    tn_real sink;
     (void)worker;
-#if defined(__x86_64__)
-    sink[chunk] = fma_loop_avx2(FMA_TURNS);
-#else
-    sink[chunk] = 0;
-#endif
+    double operations = spin->kernels->spin(TN_F32, FMA_TURNS, &sink);
+    if (chunk == 0)
+        spin->operations = operations;
 }
 
-/* GFLOP/s of registers; 0 where it is not known how to ask. */
+/* GFLOP/s of registers in F32; 0 where it is not known how to ask. */
 static double peak_flops(tn_pool *pool)
 {
-    float sink[1024]; /* one for each thread, of which a pool has no more */
     size_t threads = tn_pool_threads(pool);
-    if (tn_kernels_choose("avx2", NULL) == NULL)
+    tn_spin spin = { tn_kernels_choose(NULL, NULL), 0 };
+    if (spin.kernels->spin == NULL)
         return 0;
     double best = 1e30;
     for (int turn = 0; turn < 200; turn++) {
         double start = tn_clock_ms();
-        tn_pool_run(pool, threads, fma_chunk, sink);
+        tn_pool_run(pool, threads, spin_chunk, &spin);
         double time = tn_clock_ms() - start;
         best = time < best ? time : best;
     }
-    return (double)threads * FMA_TURNS * 12 * 8 * 2 / best * 1e-6;
+    return (double)threads * spin.operations / best * 1e-6;
 }
 
 static void read_chunk(void *argument, size_t chunk, size_t worker)
