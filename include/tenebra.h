@@ -132,6 +132,9 @@ typedef struct tenebra_request {
     uint64_t seed;
     const char *const *stops; /* generation ends before any of these texts                    */
     size_t stop_count;
+    const int32_t *forced;    /* [forced_count] tokens that stand for the first sampled ones of all passes, e.g. those of a
+                               * trace, to see it again: each must be an id of the model                 */
+    size_t forced_count;
     size_t image_width, image_height; /* resize every image to this, 0: the model's own rule  */
     size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */

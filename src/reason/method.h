@@ -5,7 +5,9 @@
  *     open -> { arrange -> prefill -> { next -> run the action } ... } -> end
  *
  * `arrange` writes the conversation of a pass; two-pass methods ask for another pass with TN_ACT_PASS
- * and see what the earlier ones generated; rows that the passes share are computed once. `next` looks at the
+ * and see what the earlier ones generated; rows that the passes share are computed once. A dialogue goes on with
+ * TN_ACT_TURN: `arrange` then gets an empty script for the new messages, and only their rows run, behind everything that
+ * is in the cache. `next` looks at the
  * reasoner (hidden state, attention scores, tokens and text so far) and either lays rows into the span
  * (latents, picked or new image embeddings, tokens, with positions of its choice), or asks for a decoded
  * token, or ends. */
@@ -22,6 +24,7 @@ typedef enum tn_action_kind {
     TN_ACT_APPEND, /* run the rows of the span, count them as latent, injected or plain */
     TN_ACT_DECODE, /* sample a token; unless it ends the answer, run it                 */
     TN_ACT_PASS,   /* arrange and prefill another conversation, generate afresh         */
+    TN_ACT_TURN,   /* close the reply, arrange and append further messages, generate on */
     TN_ACT_FINISH
 } tn_action_kind;
 

@@ -27,6 +27,26 @@ tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *err
 /* Renders the messages (after method->arrange) to ids with image tokens expanded. */
 tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
 
+/* Ids of rendered text, its image tokens expanded for the pictures from `first_picture` on; they live until the reset.
+ * Errors: MISMATCH, LIMIT, MEMORY. */
+tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
+                                const int32_t **ids, size_t *count, tenebra_error *error);
+
+/* Adds the image rows of `ids`, which come to stand from cache row `first_row` on, to the candidates; they fill the
+ * pictures from `first_picture` on. Errors: MISMATCH. */
+tenebra_code tn_reasoner_find_candidates(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
+                                         size_t first_picture, tenebra_error *error);
+
+/* Lays `ids`, which come to stand from cache row `first_row` on, into the span: pictures' embeddings where there are
+ * candidates. False when it is full. */
+bool tn_reasoner_lay_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
+                         const tn_position *positions);
+
+/* The rows of a further turn, laid into the span: the token of the reply that did not run, the border of the reply,
+ * the messages that method->arrange adds, and the start of the next reply (turn.c). Errors: UNSUPPORTED (a template
+ * that writes earlier turns anew), LIMIT. */
+tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error);
+
 /* Appends generated token `token` to the text, finds stop texts, tells the caller what is new.
  * Errors: CANCELLED, LIMIT. */
 tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error);

@@ -199,18 +199,30 @@ tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_erro
     return TENEBRA_OK;
 }
 
-/* Encodes the rendered text, gives every picture its run of image tokens, and keeps the ids. */
-static tenebra_code encode_prompt(tn_reasoner *reasoner, const tn_chat_text *rendered, tenebra_error *error)
+tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *message, tenebra_error *error)
+{
+    tn_chat_message *messages = tn_reasoner_take(script->reasoner, script->message_count + 1, sizeof *messages);
+    if (messages == NULL)
+        return tn_memory_is_full(error);
+    if (script->message_count > 0)
+        memcpy(messages, script->messages, script->message_count * sizeof *messages);
+    messages[script->message_count++] = *message;
+    script->messages = messages;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
+                                const int32_t **kept_ids, size_t *count, tenebra_error *error)
 {
     const tn_model *model = reasoner->session->model;
-    size_t counts[TN_PICTURES_MAX];
-    for (size_t p = 0; p < reasoner->picture_count; p++)
-        counts[p] = reasoner->pictures[p].embeds.rows;
+    size_t counts[TN_PICTURES_MAX], pictures = reasoner->picture_count - first_picture;
+    for (size_t p = 0; p < pictures; p++)
+        counts[p] = reasoner->pictures[first_picture + p].embeds.rows;
     tn_ids ids = { 0 };
-    tenebra_code code = tn_tokenizer_encode(model->tokenizer, rendered->spans, rendered->span_count, &ids, error);
+    tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, span_count, &ids, error);
     if (code == TENEBRA_OK)
-        code = tn_ids_expand(&ids, model->config.image_token, counts, reasoner->picture_count, "images", error);
-    int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count, sizeof *kept) : NULL;
+        code = tn_ids_expand(&ids, model->config.image_token, counts, pictures, "images", error);
+    int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count + 1, sizeof *kept) : NULL;
     if (code == TENEBRA_OK && kept == NULL)
         code = tn_memory_is_full(error);
     for (size_t i = 0; code == TENEBRA_OK && i < ids.count; i++) {
@@ -219,8 +231,8 @@ static tenebra_code encode_prompt(tn_reasoner *reasoner, const tn_chat_text *ren
             code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "token %d is outside of the embedding's %zu rows",
                            ids.ids[i], tn_model_vocabulary(model));
     }
-    reasoner->prompt = kept;
-    reasoner->prompt_count = ids.count;
+    *kept_ids = kept;
+    *count = ids.count;
     tn_ids_free(&ids);
     return code;
 }
@@ -237,12 +249,15 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
         TN_TRY(copy_message(reasoner, &request->messages[m], &script.messages[m], error));
     if (reasoner->method->arrange != NULL)
         TN_TRY(reasoner->method->arrange(reasoner, &script, error));
+    reasoner->dialogue = script.messages;
+    reasoner->dialogue_count = script.message_count;
     tn_chat_text rendered = { 0 };
     tn_chat_options options = { .add_generation_prompt = true };
     tenebra_code code = tn_chat_render(model->chat_template, script.messages, script.message_count, &options,
                                        &rendered, error);
     if (code == TENEBRA_OK)
-        code = encode_prompt(reasoner, &rendered, error);
+        code = tn_reasoner_encode(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->prompt,
+                                  &reasoner->prompt_count, error);
     tn_chat_text_free(&rendered);
     return code;
 }

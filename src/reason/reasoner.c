@@ -168,6 +168,11 @@ bool tn_span_add_row(tn_reasoner *reasoner, tn_tensor source, size_t row, const 
     return add_slot(reasoner, (tn_slot){ .token = -1, .row = { source, row } }, position);
 }
 
+bool tn_span_add_again(tn_reasoner *reasoner, size_t cache_row, const tn_position *position)
+{
+    return add_slot(reasoner, reasoner->session->slots[cache_row], position);
+}
+
 tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count, tenebra_error *error)
 {
     if (count > reasoner->session->capacity - reasoner->candidate_count)
@@ -198,34 +203,32 @@ static tenebra_code run_span(tn_reasoner *reasoner, size_t skip, bool tap, doubl
 
 /* --------------------------------------------------------------- prompt -- */
 
-/* Finds the image rows of the prompt: the candidates. Every picture must fill its run of image tokens. */
-static tenebra_code find_candidates(tn_reasoner *reasoner, tenebra_error *error)
+/* Every picture must fill its run of image tokens. */
+tenebra_code tn_reasoner_find_candidates(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
+                                         size_t first_picture, tenebra_error *error)
 {
     int32_t image = reasoner->session->model->config.image_token;
-    size_t picture = 0, index = 0;
-    reasoner->candidate_count = 0;
-    reasoner->extra_count = 0;
-    for (size_t i = 0; i < reasoner->prompt_count; i++) {
-        if (reasoner->prompt[i] != image)
-            continue;
-        while (picture < reasoner->picture_count && index == reasoner->pictures[picture].embeds.rows) {
-            picture++;
-            index = 0;
-        }
-        if (picture == reasoner->picture_count)
-            break;
-        size_t at = reasoner->candidate_count++;
-        reasoner->candidates[at] = (tn_candidate_row){ i, picture, index++ };
-        reasoner->tap_keys[at] = i;
-    }
-    size_t wanted = 0, present = 0;
-    for (size_t p = 0; p < reasoner->picture_count; p++)
+    size_t picture = first_picture, index = 0, wanted = 0, present = 0;
+    for (size_t p = first_picture; p < reasoner->picture_count; p++)
         wanted += reasoner->pictures[p].embeds.rows;
-    for (size_t i = 0; i < reasoner->prompt_count; i++)
-        present += reasoner->prompt[i] == image;
+    for (size_t i = 0; i < count; i++)
+        present += ids[i] == image;
     if (wanted != present)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt",
                        "holds %zu image tokens, the pictures have %zu embeddings", present, wanted);
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] != image)
+            continue;
+        while (index == reasoner->pictures[picture].embeds.rows) {
+            picture++;
+            index = 0;
+        }
+        size_t at = reasoner->candidate_count++;
+        reasoner->candidates[at] = (tn_candidate_row){ first_row + i, picture, index++ };
+        reasoner->tap_keys[at] = first_row + i;
+    }
+    reasoner->extra_count = 0; /* their keys stood behind those of the candidates */
+    reasoner->pictures_shown = reasoner->picture_count;
     return TENEBRA_OK;
 }
 
@@ -245,23 +248,23 @@ static tenebra_code prompt_positions(tn_reasoner *reasoner, tn_position *positio
                                       reasoner->picture_count, 0, positions, &next, error);
 }
 
-/* Lays the rows of the prompt into the span; false when it is full. */
-static bool lay_prompt(tn_reasoner *reasoner, const tn_position *positions)
+bool tn_reasoner_lay_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
+                         const tn_position *positions)
 {
     size_t next = 0;
     bool laid = true;
-    reasoner->span_count = 0;
-    reasoner->next_position = 0;
-    for (size_t i = 0; i < reasoner->prompt_count && laid; i++) {
+    while (next < reasoner->candidate_count && reasoner->candidates[next].row < first_row)
+        next++;
+    for (size_t i = 0; i < count && laid; i++) {
         const tn_candidate_row *candidate = &reasoner->candidates[next];
-        if (next == reasoner->candidate_count || candidate->row != i) {
-            laid = tn_span_add_token(reasoner, reasoner->prompt[i], &positions[i]);
+        if (next == reasoner->candidate_count || candidate->row != first_row + i) {
+            laid = tn_span_add_token(reasoner, ids[i], &positions[i]);
             continue;
         }
         const tn_picture *picture = &reasoner->pictures[candidate->picture];
         laid = tn_span_add_row(reasoner, picture->embeds, candidate->index, &positions[i]);
         if (laid)
-            reasoner->span[i].content = picture->content;
+            reasoner->span[reasoner->span_count - 1].content = picture->content;
         next++;
     }
     return laid;
@@ -278,12 +281,16 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     if (count > session->capacity)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt has %zu rows, the context %zu; raise -c "
                        "or make the pictures smaller", count, session->capacity);
-    TN_TRY(find_candidates(reasoner, error));
+    reasoner->candidate_count = 0;
+    TN_TRY(tn_reasoner_find_candidates(reasoner, reasoner->prompt, count, 0, 0, error));
     tn_position *positions = tn_arena_take(&session->kept, count, sizeof *positions);
     if (positions == NULL)
         return tn_memory_is_full(error);
     TN_TRY(prompt_positions(reasoner, positions, error));
-    if (!lay_prompt(reasoner, positions))
+    reasoner->span_count = 0;
+    reasoner->next_position = 0;
+    reasoner->unrun = -1;
+    if (!tn_reasoner_lay_ids(reasoner, reasoner->prompt, count, 0, positions))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt does not fit; raise -c");
     size_t shared = tn_session_reuse(session, reasoner->span, count - 1);
     if (reasoner->pass == 0)
@@ -313,14 +320,31 @@ static void end_answer(tn_reasoner *reasoner, tenebra_finish finish)
 }
 
 static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error)
+/* The next token: one that the request forces, or a sampled one. */
+static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    const tenebra_request *request = reasoner->request;
+    if (reasoner->token_count < request->forced_count) {
+        *token = request->forced[reasoner->token_count];
+        if (*token < 0 || (size_t)*token >= tn_min(session->logits.cols, tn_model_vocabulary(session->model)))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "forced", "token %zu is %d, which the model does not have",
+                           reasoner->token_count + 1, (int)*token);
+        return TENEBRA_OK;
+    }
+    TN_TRY(tn_session_logits(session, session->hidden, error));
+    *token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
+    return TENEBRA_OK;
+}
+
 {
     tn_session *session = reasoner->session;
     double start = tn_clock_ms();
     if (reasoner->pass_tokens == reasoner->max_tokens)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
                        reasoner->max_tokens);
-    TN_TRY(tn_session_logits(session, session->hidden, error));
-    int32_t token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
+    int32_t token;
+    TN_TRY(choose_token(reasoner, &token, error));
     reasoner->tokens[reasoner->token_count++] = token;
     reasoner->trace.token_count = reasoner->token_count;
     bool first = ++reasoner->pass_tokens == 1;
@@ -332,9 +356,11 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
             end_answer(reasoner, TENEBRA_FINISH_LENGTH);
     }
     reasoner->trace.generation_ms += tn_clock_ms() - start;
-    if (reasoner->ended)
+    if (reasoner->ended) {
+        reasoner->unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
         return tn_stream_end(reasoner, error);
     tn_span_add_token(reasoner, token, NULL);
+    }
     TN_TRY(run_span(reasoner, 0, tap, &reasoner->trace.generation_ms, error));
     session->recompute = false; /* the reference, too, uses its cache from the second token on */
     return TENEBRA_OK;
@@ -364,16 +390,21 @@ static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* One pass: prompt, then actions. *again: the method asks for another pass. */
-static tenebra_code run_pass(tn_reasoner *reasoner, bool *again, tenebra_error *error)
+static tenebra_code run_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
-    TN_TRY(prefill(reasoner, error));
+    TN_TRY(tn_reasoner_lay_turn(reasoner, error));
+    return run_span(reasoner, 0, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error);
+}
+
+/* One pass, of which the prompt is there: actions until one asks for another pass, which it says, or the end. */
+static tenebra_code run_actions(tn_reasoner *reasoner, tn_action_kind *way, tenebra_error *error)
+{
     TN_TRY(tell_prompt(reasoner, error));
     for (;;) {
         tn_action action = { .kind = TN_ACT_FINISH };
         TN_TRY(reasoner->method->next(reasoner, &action, error));
-        *again = action.kind == TN_ACT_PASS;
-        if (action.kind == TN_ACT_FINISH || action.kind == TN_ACT_PASS)
+        *way = action.kind;
+        if (action.kind != TN_ACT_APPEND && action.kind != TN_ACT_DECODE)
             return TENEBRA_OK;
         TN_TRY(run_action(reasoner, &action, error));
     }
@@ -382,14 +413,16 @@ static tenebra_code run_pass(tn_reasoner *reasoner, bool *again, tenebra_error *
 tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
 {
     double start = tn_clock_ms();
-    bool again = true;
+    tn_action_kind way = TN_ACT_PASS;
     TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     size_t given = reasoner->picture_count;
-    for (reasoner->pass = 0; again; reasoner->pass++) {
+    for (reasoner->pass = 0; way != TN_ACT_FINISH; reasoner->pass++) {
         if (reasoner->pass > 0)
             TN_TRY(take_answer(reasoner, error));
-        TN_TRY(tn_reasoner_render(reasoner, error));
-        TN_TRY(run_pass(reasoner, &again, error));
+        if (way == TN_ACT_PASS)
+            TN_TRY(tn_reasoner_render(reasoner, error));
+        TN_TRY(way == TN_ACT_PASS ? prefill(reasoner, error) : run_turn(reasoner, error));
+        TN_TRY(run_actions(reasoner, &way, error));
     }
     reasoner->trace.passes = reasoner->pass;
     reasoner->trace.crops = reasoner->picture_count - given;
@@ -400,10 +433,11 @@ tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
 tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, tenebra_error *error)
 {
     double start = tn_clock_ms();
-    bool again;
+    tn_action_kind way;
     reasoner->prompt = ids;
     reasoner->prompt_count = count;
-    TN_TRY(run_pass(reasoner, &again, error));
+    TN_TRY(prefill(reasoner, error));
+    TN_TRY(run_actions(reasoner, &way, error));
     reasoner->trace.passes = 1;
     reasoner->trace.total_ms = tn_clock_ms() - start;
     return TENEBRA_OK;

@@ -7,6 +7,7 @@
 #include "model/session.h"
 #include "reason/method.h"
 #include "reason/sampler.h"
+#include "text/chat.h"
 
 /* A picture of the conversation: its embeddings and where they come from. */
 typedef struct tn_picture {
@@ -43,6 +44,10 @@ struct tn_reasoner {
     tn_candidate_row *candidates;
     size_t candidate_count;
     int32_t next_position;  /* of a plain row that follows */
+    tn_chat_message *dialogue; /* messages so far; replies stand there without their text */
+    size_t dialogue_count;
+    size_t pictures_shown;  /* that have rows in the cache */
+    size_t turn_rows;       /* of the last further turn: rows of its messages and borders */
 
     /* The span under construction, and the attention of the last row that ran with a tap:
      * scores [candidate_count], then extra_scores [extra_count] for the cache rows in `extra`. */
@@ -58,6 +63,7 @@ struct tn_reasoner {
     tn_rng rng;             /* for interventions */
     bool test_first_token;  /* false: the first token never ends the answer, as in the reference */
     bool ended;
+    int32_t unrun;          /* token that ended the answer, belongs to it and did not run; -1: none */
     int32_t *tokens;        /* of all passes                */
     size_t token_count, max_tokens; /* max_tokens: of one pass */
     size_t pass_tokens;     /* tokens of the current pass   */
@@ -101,6 +107,8 @@ size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option);
 /* Lays a row into the span; position NULL: the next plain one. False when the span is full. */
 bool tn_span_add_token(tn_reasoner *reasoner, int32_t token, const tn_position *position);
 bool tn_span_add_row(tn_reasoner *reasoner, tn_tensor source, size_t row, const tn_position *position);
+/* The input of a row that is in the cache once more: the embedding of a picture, or the token that a picture is made of. */
+bool tn_span_add_again(tn_reasoner *reasoner, size_t cache_row, const tn_position *position);
 
 /* Cache rows whose attention the next taps report beside the candidates: replaces the list. */
 tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count,
@@ -133,5 +141,8 @@ struct tn_script {
 
 /* Adds text to the end of the last message of the user. The text must outlive the pass. */
 tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error);
+
+/* Adds a message at the end; parts and their texts must outlive the question. */
+tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *message, tenebra_error *error);
 
 #endif

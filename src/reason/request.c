@@ -78,5 +78,7 @@ tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *err
     for (size_t m = 0; m < request->message_count; m++)
         TN_TRY(check_message(&request->messages[m], error));
     TN_TRY(check_settings(request, error));
+    if (request->forced_count > 0 && request->forced == NULL)
+        return mistake(error, "forced", "the tokens are missing");
     return check_stops(request, error);
 }

@@ -1,0 +1,108 @@
+/* A further turn of a dialogue: its rows come behind all that is in the cache, whatever that is made of: the reply
+ * keeps the tokens that were generated, and rows that a method laid between them stay where they are. */
+#include "reason/parts.h"
+
+#include <string.h>
+
+static tenebra_code render(const tn_reasoner *reasoner, const tn_script *script, tn_chat_text *text,
+                           tenebra_error *error)
+{
+    const tn_chat_options options = { .add_generation_prompt = true };
+    return tn_chat_render(reasoner->session->model->chat_template, script->messages, script->message_count, &options,
+                          text, error);
+}
+
+/* Lets the spans begin behind the first `length` bytes of the text. Returns how many spans are left. */
+static size_t cut_front(tn_chat_text *text, size_t length)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < text->span_count; i++) {
+        tn_text_span span = text->spans[i];
+        size_t cut = length < span.length ? length : span.length;
+        length -= cut;
+        span.text += cut;
+        span.length -= cut;
+        if (span.length > 0)
+            text->spans[kept++] = span;
+    }
+    return kept;
+}
+
+/* What the template writes between the reply and the next one. It must leave alone what it wrote before. */
+static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, const tn_script *after,
+                                const int32_t **ids, size_t *count, tenebra_error *error)
+{
+    tn_chat_text old = { 0 }, all = { 0 };
+    tenebra_code code = render(reasoner, before, &old, error);
+    if (code == TENEBRA_OK)
+        code = render(reasoner, after, &all, error);
+    if (code == TENEBRA_OK &&
+        (all.text.length <= old.text.length || memcmp(all.text.data, old.text.data, old.text.length) != 0))
+        code = tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "chat-template",
+                       "'%s' writes earlier turns anew when a turn is added; "
+                       "methods with several turns need one that does not",
+                       reasoner->session->model->chat_template->name);
+    if (code == TENEBRA_OK) {
+        all.span_count = cut_front(&all, old.text.length);
+        code = tn_reasoner_encode(reasoner, all.spans, all.span_count, reasoner->pictures_shown, ids, count, error);
+    }
+    tn_chat_text_free(&old);
+    tn_chat_text_free(&all);
+    return code;
+}
+
+/* The dialogue with an empty reply and the messages of the turn. */
+static tenebra_code extend(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    tn_script added = { .reasoner = reasoner };
+    if (reasoner->method->arrange != NULL)
+        TN_TRY(reasoner->method->arrange(reasoner, &added, error));
+    TN_TRY(tn_script_add_message(script, &(tn_chat_message){ .role = "assistant" }, error));
+    for (size_t m = 0; m < added.message_count; m++)
+        TN_TRY(tn_script_add_message(script, &added.messages[m], error));
+    return TENEBRA_OK;
+}
+
+static tenebra_code find_positions(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_picture,
+                                   tn_position *positions, tenebra_error *error)
+{
+    const tn_model *model = reasoner->session->model;
+    tn_grid grids[TN_PICTURES_MAX];
+    int32_t next = reasoner->next_position;
+    for (size_t p = first_picture; p < reasoner->picture_count; p++)
+        grids[p - first_picture] = reasoner->pictures[p].grid;
+    for (size_t i = 0; reasoner->sequential && i < count; i++, next++)
+        positions[i] = (tn_position){ { next, next, next } };
+    if (reasoner->sequential)
+        return TENEBRA_OK;
+    return model->backbone->positions(&model->config, ids, count, grids, reasoner->picture_count - first_picture, next,
+                                      positions, &next, error);
+}
+
+tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tn_script before = { reasoner, reasoner->dialogue, reasoner->dialogue_count };
+    tn_script after = before;
+    const int32_t *ids;
+    size_t count, first_picture = reasoner->pictures_shown;
+    TN_TRY(extend(reasoner, &after, error));
+    TN_TRY(encode_turn(reasoner, &before, &after, &ids, &count, error));
+    reasoner->dialogue = after.messages;
+    reasoner->dialogue_count = after.message_count;
+    bool laid = reasoner->unrun < 0 || tn_span_add_token(reasoner, reasoner->unrun, NULL);
+    reasoner->unrun = -1;
+    tn_position *positions = tn_reasoner_take(reasoner, count, sizeof *positions);
+    if (positions == NULL)
+        return tn_memory_is_full(error);
+    TN_TRY(find_positions(reasoner, ids, count, first_picture, positions, error));
+    size_t first_row = reasoner->session->length + reasoner->span_count;
+    if (!laid || count > reasoner->session->capacity - first_row)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context",
+                       "%zu rows are in use and the next turn has %zu; the context has %zu; "
+                       "raise -c or make the pictures smaller",
+                       first_row, count, reasoner->session->capacity);
+    TN_TRY(tn_reasoner_find_candidates(reasoner, ids, count, first_row, first_picture, error));
+    reasoner->turn_rows = count;
+    tn_reasoner_lay_ids(reasoner, ids, count, first_row, positions);
+    return TENEBRA_OK;
+}
