@@ -137,6 +137,7 @@ typedef struct tenebra_request {
     size_t forced_count;
     size_t image_width, image_height; /* resize every image to this, 0: the model's own rule  */
     size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
+    bool scores;              /* tell the attention to every image embedding: of the prompt, of each step */
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */
     const float *latents;     /* [latent_count, hidden_size] for latent-text=given: what stands in for the
@@ -179,8 +180,17 @@ typedef struct tenebra_step {
     size_t hidden_size;
     const tenebra_lens *lens;
     size_t lens_count;
+    const float *scores; /* [score_count] with request.scores: attention to each image embedding of the prompt, from
+                          * the row behind which the step was laid; as in picks. NULL: not asked for              */
+    size_t score_count;
     double milliseconds;
 } tenebra_step;
+
+/* A picture as the model reads it: its size as given (after its orientation), and its embeddings in a grid, row by row. */
+typedef struct tenebra_picture {
+    size_t width, height;
+    size_t rows, columns;
+} tenebra_picture;
 
 typedef enum tenebra_finish {
     TENEBRA_FINISH_END_TOKEN, /* the model ended its answer */
@@ -203,6 +213,11 @@ typedef struct tenebra_trace {
     tenebra_finish finish;
     const tenebra_step *steps;
     size_t step_count;
+    const tenebra_picture *pictures; /* those of the request, then those that the method added */
+    size_t picture_count;
+    const float *prompt_scores; /* [prompt_score_count] with request.scores: attention of the prompt's last row to each
+                                 * image embedding, picture after picture, mean over layers and heads; else NULL       */
+    size_t prompt_score_count;
     size_t prompt_tokens;      /* rows of the prompt, image embeddings included */
     size_t image_tokens;       /* image embeddings in the prompt                 */
     size_t latent_steps;       /* latent passes                                  */

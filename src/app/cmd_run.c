@@ -62,6 +62,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
         { 0, "lens", TN_OPTION_SIZE, &request->lens, "N", "tokens to read from each latent (5 with --trace or --json)", 0, 32, NULL },
+        { 0, "scores", TN_OPTION_FLAG, &request->scores, "", "with --json, the attention to the whole picture", 0, 0, NULL },
         { 0, "recompute", TN_OPTION_FLAG, &request->recompute, "", "run all rows again at every step, as the reference", 0, 0, NULL },
         { 0, "cache-type", TN_OPTION_TEXT, &options->session.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
         { 0, "image-cache", TN_OPTION_NUMBER, &options->image_cache, "MB", "for pictures seen before, 0: none (256)", 0, 1e6, NULL },

@@ -40,6 +40,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "image-min-tokens", TN_OPTION_SIZE, &plan->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
         { 0, "image-max-tokens", TN_OPTION_SIZE, &plan->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "lens", TN_OPTION_SIZE, &plan->lens, "N", "tokens to read from each latent (0)", 0, 32, NULL },
+        { 0, "scores", TN_OPTION_FLAG, &plan->scores, "", "record the attention to the whole picture, for the report", 0, 0, NULL },
         { 0, "cache-type", TN_OPTION_TEXT, &plan->cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
         { 0, "lora", TN_OPTION_LIST, &s->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
         { 0, "kernels", TN_OPTION_TEXT, &plan->model_options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },

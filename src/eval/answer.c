@@ -1,10 +1,10 @@
 #include "eval/answer.h"
 
 #include "base/digest.h"
+#include "eval/record.h"
 #include "eval/score.h"
 #include "reason/asked.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,11 +35,6 @@ uint64_t tn_eval_seed(uint64_t seed, const char *id)
 }
 
 /* --------------------------------------------------------------- record -- */
-
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
 
 static json_t *count(size_t value)
 {
@@ -74,72 +69,12 @@ json_t *tn_eval_failure(const tn_eval_questions *questions, const tn_eval_plan *
     return record;
 }
 
-/* [image, index, score, x0, y0, x1, y1] of each pick. */
-static json_t *describe_picks(const tenebra_step *step)
+/* Adds the verdict. */
+static bool describe_verdict(json_t *record, const tn_verdict *verdict)
 {
-    json_t *picks = json_array();
-    for (size_t i = 0; i < step->pick_count; i++) {
-        const tenebra_pick *pick = &step->picks[i];
-        json_array_append_new(picks, json_pack("[o, o, o, o, o, o, o]", count(pick->image), count(pick->index), number(pick->score),
-                                               number(pick->x0), number(pick->y0), number(pick->x1), number(pick->y1)));
-    }
-    return picks;
-}
-
-static json_t *describe_step(const tenebra_step *step)
-{
-    json_t *lens = json_array();
-    for (size_t i = 0; i < step->lens_count; i++)
-        json_array_append_new(lens, json_pack("[i, o, o]", (int)step->lens[i].token, text(step->lens[i].text),
-                                              number(step->lens[i].probability)));
-    json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "picks", describe_picks(step), "attention_ratio",
-                            number(step->attention_ratio), "attention_focus", number(step->attention_focus), "hidden_norm",
-                            number(step->hidden_norm), "hidden_cosine", number(step->hidden_cosine), "ms",
-                            number(step->milliseconds));
-    if (step->lens_count > 0)
-        json_object_set(row, "lens", lens);
-    json_decref(lens);
-    return row;
-}
-
-static json_t *describe_steps(const tenebra_trace *trace)
-{
-    json_t *steps = json_array();
-    for (size_t i = 0; i < trace->step_count; i++)
-        json_array_append_new(steps, describe_step(&trace->steps[i]));
-    return steps;
-}
-
-/* Milliseconds. "vision" holds reading and cutting of pictures, too. */
-static json_t *describe_times(const tenebra_trace *trace)
-{
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "vision", number(trace->decode_ms + trace->vision_ms), "prefill",
-                     number(trace->prefill_ms), "latent", number(trace->latent_ms), "decode", number(trace->generation_ms),
-                     "total", number(trace->total_ms));
-}
-
-static const char *finish_name(tenebra_finish finish)
-{
-    return finish == TENEBRA_FINISH_END_TOKEN ? "end" : finish == TENEBRA_FINISH_STOP_TEXT ? "stop" : "length";
-}
-
-/* Adds what the model said and what it cost. */
-static bool describe_answer(json_t *record, const tenebra_trace *trace, const tn_verdict *verdict, uint64_t seed)
-{
-    size_t steps = trace->token_count + trace->latent_steps;
     json_t *found = verdict->choice != TN_NO_CHOICE ? json_integer((json_int_t)verdict->choice) : json_null();
-    json_t *more = json_pack("{s:o, s:o, s:b, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
-                             text(trace->text), "choice", found, "correct", verdict->correct, "tokens", "sampled",
-                             count(trace->token_count), "latent", count(trace->latent_steps), "injected",
-                             count(trace->injected_tokens), "ar_steps", count(steps), "ar_steps_injected",
-                             count(steps + trace->injected_tokens), "passes", count(trace->passes), "crops",
-                             count(trace->crops), "prompt_tokens", count(trace->prompt_tokens), "image_tokens",
-                             count(trace->image_tokens), "positions_computed", count(trace->positions_computed), "finish",
-                             finish_name(trace->finish), "seed", json_integer((json_int_t)seed), "ms", describe_times(trace),
-                             "steps", describe_steps(trace));
-    bool fits = more != NULL && json_object_update(record, more) == 0;
-    json_decref(more);
-    return fits;
+    return json_object_set_new(record, "choice", found) == 0 &&
+           json_object_set_new(record, "correct", json_boolean(verdict->correct)) == 0;
 }
 
 /* --------------------------------------------------------------- asking -- */
@@ -166,6 +101,7 @@ static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry
     request->image_min_tokens = plan->image_min_tokens;
     request->image_max_tokens = plan->image_max_tokens;
     request->lens = plan->lens;
+    request->scores = plan->scores;
     request->no_reuse = true;
 }
 
@@ -229,8 +165,10 @@ static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_en
                                  .prompt = { asked.prompt.text, asked.prompt.length } };
             code = tn_scorer_standard()->judge(&verdict, &scored, 0, error);
         }
-        if (code == TENEBRA_OK && !describe_answer(record, trace, &verdict, request.seed))
+        if (code == TENEBRA_OK && (!tn_record_add_trace(record, trace) || !describe_verdict(record, &verdict)))
             code = tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
+        if (code == TENEBRA_OK && request.scores)
+            code = tn_record_add_neutral(record, examinee->session, &request, trace->positions, error);
         tn_asked_free(&asked);
     }
     free(other.latents);

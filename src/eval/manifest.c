@@ -219,6 +219,9 @@ json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *ques
                              text_or_null(plan->positions), "chat_template", text_or_null(plan->model_options.chat_template),
                              "sampling", describe_sampling(plan), "images", describe_images(plan), "context",
                              (json_int_t)plan->context, "lens", (json_int_t)plan->lens);
+        /* Only where it is on: runs without it go on as they began. */
+        if (manifest != NULL && plan->scores)
+            json_object_set_new(manifest, "scores", json_true());
         if (manifest == NULL)
             tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the description of the run (texts must be UTF-8)");
     }

@@ -28,6 +28,7 @@ typedef struct tn_eval_plan {
     const char *positions; /* NULL: as each method defines */
     const char *cache_type; /* NULL: "f32"                 */
     size_t context, max_tokens, lens; /* context 0: the session's default */
+    bool scores;                      /* attention to all image embeddings goes into the records */
     double temperature, top_p; /* 0: greedy; 0: 1 */
     size_t top_k;
     uint64_t seed;         /* each question draws from a seed of its own, made of this and its id */

@@ -143,6 +143,7 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tenebra
     state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = norm_of(hidden),
                                   .hidden_cosine = before.data ? cosine_of(before, hidden) : (double)NAN,
                                   .hidden = state->last_text.data, .hidden_size = hidden.cols };
+    TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     return tn_reasoner_lens(reasoner, session->hidden, &state->step.lens, &state->step.lens_count, error);
 }
 

@@ -47,6 +47,12 @@ bool tn_reasoner_lay_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count
  * that writes earlier turns anew), LIMIT. */
 tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error);
 
+/* With request->scores: the attention of the prompt's last row into the trace. Errors: LIMIT. */
+tenebra_code tn_reasoner_keep_prompt_scores(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Sizes and grids of all pictures into the trace. Errors: LIMIT. */
+tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *error);
+
 /* Appends generated token `token` to the text, finds stop texts, tells the caller what is new.
  * Errors: CANCELLED, LIMIT. */
 tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error);

@@ -295,11 +295,12 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     size_t shared = tn_session_reuse(session, reasoner->span, count - 1);
     if (reasoner->pass == 0)
         reasoner->trace.prompt_reused = shared;
-    TN_TRY(run_span(reasoner, shared, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error));
+    bool tap = reasoner->method->tap_prompt || reasoner->request->scores;
+    TN_TRY(run_span(reasoner, shared, tap, &reasoner->trace.prefill_ms, error));
     reasoner->trace.prompt_tokens = count;
     reasoner->trace.image_tokens = reasoner->candidate_count;
     session->want_mean = false; /* the mean is that of the prompt */
-    return TENEBRA_OK;
+    return tn_reasoner_keep_prompt_scores(reasoner, error);
 }
 
 /* ----------------------------------------------------------- generation -- */
@@ -427,7 +428,7 @@ tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->trace.passes = reasoner->pass;
     reasoner->trace.crops = reasoner->picture_count - given;
     reasoner->trace.total_ms = tn_clock_ms() - start;
-    return TENEBRA_OK;
+    return tn_reasoner_tell_pictures(reasoner, error);
 }
 
 tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, tenebra_error *error)

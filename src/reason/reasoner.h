@@ -124,6 +124,9 @@ tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate);
 tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
                               tenebra_error *error);
 
+/* Puts the attention of the row that ran last into a step, where the request wants it. Errors: LIMIT. */
+tenebra_code tn_reasoner_tell_scores(tn_reasoner *reasoner, tenebra_step *step, tenebra_error *error);
+
 /* Files a finished step and tells the caller. Errors: CANCELLED, LIMIT. */
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error);
 

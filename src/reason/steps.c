@@ -17,6 +17,50 @@ tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
                            place.x0, place.y0, place.x1, place.y1 };
 }
 
+/* A copy of the scores of all candidates; NULL with *count 0 where there are none. */
+static tenebra_code keep_scores(tn_reasoner *reasoner, const float **scores, size_t *count, tenebra_error *error)
+{
+    *scores = NULL;
+    *count = 0;
+    if (!reasoner->request->scores || reasoner->candidate_count == 0)
+        return TENEBRA_OK;
+    float *kept = tn_reasoner_take(reasoner, reasoner->candidate_count, sizeof *kept);
+    if (kept == NULL)
+        return tn_memory_is_full(error);
+    for (size_t i = 0; i < reasoner->candidate_count; i++)
+        kept[i] = (float)reasoner->scores[i];
+    *scores = kept;
+    *count = reasoner->candidate_count;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_tell_scores(tn_reasoner *reasoner, tenebra_step *step, tenebra_error *error)
+{
+    return keep_scores(reasoner, &step->scores, &step->score_count, error);
+}
+
+tenebra_code tn_reasoner_keep_prompt_scores(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tenebra_trace *trace = &reasoner->trace;
+    return keep_scores(reasoner, &trace->prompt_scores, &trace->prompt_score_count, error);
+}
+
+tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *error)
+{
+    size_t merge = tn_max(1, reasoner->session->model->config.vision.spatial_merge_size);
+    tenebra_picture *rows = tn_reasoner_take(reasoner, reasoner->picture_count + 1, sizeof *rows);
+    if (rows == NULL)
+        return tn_memory_is_full(error);
+    for (size_t i = 0; i < reasoner->picture_count; i++) {
+        const tn_picture *picture = &reasoner->pictures[i];
+        rows[i] = (tenebra_picture){ picture->width, picture->height, picture->grid.t * (picture->grid.h / merge),
+                                     picture->grid.w / merge };
+    }
+    reasoner->trace.pictures = rows;
+    reasoner->trace.picture_count = reasoner->picture_count;
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error)
 {
     if (reasoner->step_count == reasoner->step_capacity)

@@ -23,6 +23,26 @@ static json_t *pick_json(const tenebra_pick *pick)
                      number(pick->y1));
 }
 
+static json_t *scores_json(const float *scores, size_t score_count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < score_count; i++)
+        json_array_append_new(list, number((double)scores[i]));
+    return list;
+}
+
+static json_t *pictures_json(const tenebra_trace *trace)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < trace->picture_count; i++) {
+        const tenebra_picture *picture = &trace->pictures[i];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "width", count(picture->width), "height",
+                                              count(picture->height), "rows", count(picture->rows), "columns",
+                                              count(picture->columns)));
+    }
+    return list;
+}
+
 static json_t *step_json(const tenebra_step *step)
 {
     json_t *picks = json_array(), *lens = json_array();
@@ -31,9 +51,12 @@ static json_t *step_json(const tenebra_step *step)
     for (size_t i = 0; i < step->lens_count; i++)
         json_array_append_new(lens, json_pack("{s:i, s:s, s:o}", "token", (int)step->lens[i].token, "text",
                                               step->lens[i].text, "probability", number(step->lens[i].probability)));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "picks", picks, "attention_ratio", number(step->attention_ratio),
+    json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "picks", picks, "attention_ratio", number(step->attention_ratio),
                      "attention_focus", number(step->attention_focus), "hidden_norm", number(step->hidden_norm),
                      "hidden_cosine", number(step->hidden_cosine), "lens", lens, "ms", number(step->milliseconds));
+    if (step->score_count > 0)
+        json_object_set_new(json, "scores", scores_json(step->scores, step->score_count));
+    return json;
 }
 
 /* Whether option `name` of the method is a number: one with a range. */
@@ -109,6 +132,10 @@ char *tenebra_trace_json(const tenebra_trace *trace)
     json_t *json = trace_json(trace);
     if (json == NULL)
         return NULL;
+    if (trace->prompt_score_count > 0) {
+        json_object_set_new(json, "pictures", pictures_json(trace));
+        json_object_set_new(json, "prompt_scores", scores_json(trace->prompt_scores, trace->prompt_score_count));
+    }
     char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(json);
     return text;

@@ -1,0 +1,167 @@
+#include "eval/record.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The prompt of the map that others are compared with. */
+static const char neutral_prompt[] = "Describe the picture.";
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *count(size_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* Text that is no UTF-8 becomes null. */
+static json_t *text(const char *value)
+{
+    json_t *string = json_string(value);
+    return string != NULL ? string : json_null();
+}
+
+/* [image, index, score, x0, y0, x1, y1] of each pick. */
+static json_t *describe_picks(const tenebra_step *step)
+{
+    json_t *picks = json_array();
+    for (size_t i = 0; i < step->pick_count; i++) {
+        const tenebra_pick *pick = &step->picks[i];
+        json_array_append_new(picks, json_pack("[o, o, o, o, o, o, o]", count(pick->image), count(pick->index), number(pick->score),
+                                               number(pick->x0), number(pick->y0), number(pick->x1), number(pick->y1)));
+    }
+    return picks;
+}
+
+/* Four digits each: a map is looked at, and a file has thousands of them. */
+static json_t *describe_scores(const float *scores, size_t score_count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < score_count; i++) {
+        char digits[32];
+        snprintf(digits, sizeof digits, "%.4g", (double)scores[i]);
+        json_array_append_new(list, number(strtod(digits, NULL)));
+    }
+    return list;
+}
+
+static json_t *describe_step(const tenebra_step *step)
+{
+    json_t *lens = json_array();
+    for (size_t i = 0; i < step->lens_count; i++)
+        json_array_append_new(lens, json_pack("[i, o, o]", (int)step->lens[i].token, text(step->lens[i].text),
+                                              number(step->lens[i].probability)));
+    json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "picks", describe_picks(step), "attention_ratio",
+                            number(step->attention_ratio), "attention_focus", number(step->attention_focus), "hidden_norm",
+                            number(step->hidden_norm), "hidden_cosine", number(step->hidden_cosine), "ms",
+                            number(step->milliseconds));
+    if (step->lens_count > 0)
+        json_object_set(row, "lens", lens);
+    json_decref(lens);
+    if (step->score_count > 0)
+        json_object_set_new(row, "scores", describe_scores(step->scores, step->score_count));
+    return row;
+}
+
+static json_t *describe_steps(const tenebra_trace *trace)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; i < trace->step_count; i++)
+        json_array_append_new(steps, describe_step(&trace->steps[i]));
+    return steps;
+}
+
+/* Milliseconds. "vision" holds reading and cutting of pictures, too. */
+static json_t *describe_times(const tenebra_trace *trace)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "vision", number(trace->decode_ms + trace->vision_ms), "prefill",
+                     number(trace->prefill_ms), "latent", number(trace->latent_ms), "decode", number(trace->generation_ms),
+                     "total", number(trace->total_ms));
+}
+
+static const char *finish_name(tenebra_finish finish)
+{
+    return finish == TENEBRA_FINISH_END_TOKEN ? "end" : finish == TENEBRA_FINISH_STOP_TEXT ? "stop" : "length";
+}
+
+static json_t *describe_account(const tenebra_trace *trace)
+{
+    size_t steps = trace->token_count + trace->latent_steps;
+    return json_pack("{s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
+                     text(trace->text), "tokens", "sampled", count(trace->token_count), "latent", count(trace->latent_steps),
+                     "injected", count(trace->injected_tokens), "ar_steps", count(steps), "ar_steps_injected",
+                     count(steps + trace->injected_tokens), "passes", count(trace->passes), "crops", count(trace->crops),
+                     "prompt_tokens", count(trace->prompt_tokens), "image_tokens", count(trace->image_tokens),
+                     "positions_computed", count(trace->positions_computed), "finish", finish_name(trace->finish), "seed",
+                     json_integer((json_int_t)trace->seed), "ms", describe_times(trace), "steps", describe_steps(trace));
+}
+
+static json_t *describe_pictures(const tenebra_trace *trace)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < trace->picture_count; i++) {
+        const tenebra_picture *picture = &trace->pictures[i];
+        json_array_append_new(list, json_pack("[o, o, o, o]", count(picture->width), count(picture->height), count(picture->rows),
+                                              count(picture->columns)));
+    }
+    return list;
+}
+
+bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
+{
+    json_t *more = describe_account(trace);
+    bool fits = more != NULL && json_object_update(record, more) == 0;
+    json_decref(more);
+    if (fits && trace->prompt_score_count > 0)
+        fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0 &&
+               json_object_set_new(record, "prompt_scores",
+                                   describe_scores(trace->prompt_scores, trace->prompt_score_count)) == 0;
+    return fits;
+}
+
+/* -------------------------------------------------------------- neutral -- */
+
+/* The pictures of a request, and room for a text behind them; NULL with *picture_count 0: it has none. For free(). */
+static tenebra_part *collect_pictures(const tenebra_request *request, size_t *picture_count)
+{
+    size_t parts = 1;
+    *picture_count = 0;
+    for (size_t m = 0; m < request->message_count; m++)
+        parts += request->messages[m].part_count;
+    tenebra_part *pictures = calloc(parts, sizeof *pictures);
+    for (size_t m = 0; m < request->message_count && pictures != NULL; m++)
+        for (size_t p = 0; p < request->messages[m].part_count; p++)
+            if (request->messages[m].parts[p].kind != TENEBRA_PART_TEXT)
+                pictures[(*picture_count)++] = request->messages[m].parts[p];
+    return pictures;
+}
+
+tenebra_code tn_record_add_neutral(json_t *record, tenebra_session *session, const tenebra_request *request,
+                                   const char *positions, tenebra_error *error)
+{
+    size_t pictures;
+    tenebra_part *parts = collect_pictures(request, &pictures);
+    const tenebra_trace *trace;
+    tenebra_code code = TENEBRA_OK;
+    if (parts == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "scores", "no memory for a neutral prompt");
+    if (pictures > 0) {
+        parts[pictures] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = neutral_prompt };
+        tenebra_message message = { "user", parts, pictures + 1 };
+        tenebra_request neutral = { .messages = &message, .message_count = 1, .positions = positions, .max_tokens = 1,
+                                    .image_width = request->image_width, .image_height = request->image_height,
+                                    .image_min_tokens = request->image_min_tokens, .image_max_tokens = request->image_max_tokens,
+                                    .ignore_orientation = request->ignore_orientation, .scores = true,
+                                    .no_reuse = request->no_reuse };
+        code = tenebra_session_ask(session, &neutral, &trace, error);
+        if (code == TENEBRA_OK &&
+            json_object_set_new(record, "neutral", describe_scores(trace->prompt_scores, trace->prompt_score_count)) != 0)
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, "scores", "no memory for a record");
+    }
+    free(parts);
+    return code;
+}
