@@ -320,7 +320,6 @@ static void end_answer(tn_reasoner *reasoner, tenebra_finish finish)
     reasoner->trace.finish = finish;
 }
 
-static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error)
 /* The next token: one that the request forces, or a sampled one. */
 static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_error *error)
 {
@@ -338,6 +337,7 @@ static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_
     return TENEBRA_OK;
 }
 
+static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
     double start = tn_clock_ms();
@@ -360,8 +360,8 @@ static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_
     if (reasoner->ended) {
         reasoner->unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
         return tn_stream_end(reasoner, error);
-    tn_span_add_token(reasoner, token, NULL);
     }
+    tn_span_add_token(reasoner, token, NULL);
     TN_TRY(run_span(reasoner, 0, tap, &reasoner->trace.generation_ms, error));
     session->recompute = false; /* the reference, too, uses its cache from the second token on */
     return TENEBRA_OK;

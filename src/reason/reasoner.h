@@ -142,10 +142,10 @@ struct tn_script {
     size_t message_count;
 };
 
-/* Adds text to the end of the last message of the user. The text must outlive the pass. */
-tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error);
-
 /* Adds a message at the end; parts and their texts must outlive the question. */
 tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *message, tenebra_error *error);
+
+/* Adds text to the end of the last message of the user. The text must outlive the pass. */
+tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error);
 
 #endif
