@@ -53,6 +53,7 @@ typedef struct tenebra_model tenebra_model;
 typedef struct tenebra_adapter {
     const char *directory;
     double strength; /* factor on what it adds; 1: as it was trained */
+    size_t pass;     /* 0: always; else only in this pass of a method that asks in several, from 1 */
 } tenebra_adapter;
 
 typedef struct tenebra_model_options {

@@ -130,7 +130,7 @@ tenebra_code tn_adapter_add_module(tn_adapter *adapter, const tn_place *place, c
     double divisor = adapter->rslora ? sqrt((double)rank) : (double)rank;
     *module = (tn_adapter_module){ .name = strdup(name), .rank = rank, .inputs = place->cols, .outputs = place->rows,
                                    .alpha = alpha, .scale = adapter->strength * alpha / divisor,
-                                   .parts = place->row->parts, .slot = place->slot };
+                                   .parts = place->row->parts, .slot = place->slot, .vision = place->vision };
     adapter->module_count++;
     module->a = calloc(rank * module->inputs, sizeof *module->a);
     module->b = calloc(rank * module->outputs, sizeof *module->b);
@@ -155,6 +155,7 @@ void tn_adapter_refresh(tn_adapter *adapter)
             lora->b.grad = m->b_grad ? m->b_grad + offset : NULL;
             lora->scale = (tn_real)m->scale;
             lora->dropout = adapter->dropout;
+            lora->pass = adapter->pass;
         }
     }
 }

@@ -35,6 +35,7 @@ typedef struct tn_lora_options {
 typedef struct tn_adapter_module {
     char *name;
     size_t rank, inputs, outputs;
+    bool vision;              /* of the vision tower */
     double alpha, scale;
     tn_real *a, *b;           /* [rank, inputs], [outputs, rank]                    */
     tn_real *a_grad, *b_grad; /* same shapes; NULL unless trained (parameters.h)    */
@@ -51,6 +52,7 @@ typedef struct tn_adapter {
     bool rslora, attached;
     size_t rank;              /* of the configuration; modules may differ           */
     double alpha;
+    size_t pass;              /* 0: counts always; else only in sessions that are in this pass */
     char *targets;            /* JSON of "target_modules", as read or as asked for  */
 } tn_adapter;
 
@@ -73,7 +75,8 @@ void tn_adapter_detach(tn_adapter *adapter);
  * whole. `base` (may be NULL) is the name of the base model to write down. Errors: IO, MEMORY. */
 tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tenebra_error *error);
 
-/* Tells the slots where a_grad and b_grad of the modules are, after they have changed (parameters.h does it). */
+/* Tells the slots where a_grad and b_grad of the modules are, and which pass, after they have changed (parameters.h does
+ * it for the gradients). */
 void tn_adapter_refresh(tn_adapter *adapter);
 
 /* Adds strength * scale * B A of the module whose matrix is the tensor `name` to rows begin .. begin+count-1 of it

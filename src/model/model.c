@@ -219,6 +219,8 @@ static tenebra_code open_adapters(tn_model *model, const tn_model_options *optio
         tn_adapter *adapter = tn_adapter_open(model, from->directory, from->strength, error);
         if (adapter == NULL)
             return error ? error->code : TENEBRA_ERROR_FORMAT;
+        adapter->pass = from->pass;
+        tn_adapter_refresh(adapter);
         tn_adapter_attach(adapter);
         model->adapters[model->adapter_count++] = adapter;
     }

@@ -1,6 +1,7 @@
 #include "model/session.h"
 
 #include "base/checked.h"
+#include "model/lora.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,24 @@ void tn_session_forget(tn_session *session, bool images)
     session->length = session->reusable = 0;
     if (images)
         tn_image_cache_clear(&session->images);
+}
+
+bool tn_session_set_pass(tn_session *session, size_t pass)
+{
+    size_t before = session->ops.pass;
+    bool changed = false, vision = false;
+    for (size_t i = 0; i < session->model->adapter_count && pass != before; i++) {
+        const tn_adapter *adapter = session->model->adapters[i];
+        if (adapter->pass == 0 || (adapter->pass != before && adapter->pass != pass))
+            continue;
+        changed = true;
+        for (size_t m = 0; m < adapter->module_count; m++)
+            vision |= adapter->modules[m].vision;
+    }
+    session->ops.pass = pass;
+    if (changed)
+        tn_session_forget(session, vision);
+    return vision;
 }
 
 static bool same_row(const tn_slot *a, const tn_slot *b)

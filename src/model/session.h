@@ -63,6 +63,11 @@ void tn_session_close(tn_session *session);
 void tn_session_truncate(tn_session *session, size_t length);
 void tn_session_reset(tn_session *session);
 
+/* Chooses the pass, from 1: its adapters count from now on, beside those of every pass; 0: none of a pass. If that changes
+ * weights, what the session computed is forgotten. Returns whether weights of the vision tower changed: embeddings that
+ * were taken before are then those of other weights. */
+bool tn_session_set_pass(tn_session *session, size_t pass);
+
 /* Takes up rows that are still in the cache: those that begin `slots`, tokens or embeddings of pictures of the same
  * content at the same positions, `count` of them at most. The cache then has that many rows, which are returned.
  * None where somebody wants to see every row (observer, mean, normed_rows). */

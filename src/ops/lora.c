@@ -217,6 +217,7 @@ tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w)
     if (!tn_ops_usable(ops, "lora", y) || !tn_ops_usable(ops, "lora", x))
         return (tn_tensor){ 0 };
     for (const tn_lora *lora = w->lora; lora != NULL && y.data != NULL; lora = lora->next)
-        y = add_one(ops, y, x, lora);
+        if (lora->pass == 0 || lora->pass == ops->pass)
+            y = add_one(ops, y, x, lora);
     return y;
 }

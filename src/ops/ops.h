@@ -40,6 +40,7 @@ typedef struct tn_lora {
     tn_weight a, b; /* [r, cols], [rows, r] */
     tn_real scale;
     double dropout; /* probability, 0 <= p < 1, of an input of A; only while ops->dropout is set */
+    size_t pass; /* 0: always added; else only while ops->pass is this */
     struct tn_lora *next; /* one more for the same weight, or NULL */
 } tn_lora;
 
@@ -65,6 +66,7 @@ typedef struct tn_ops {
     bool checkpoint; /* recorded networks keep the inputs of their layers only and run them again */
     tn_rng *dropout; /* draws the seed of each dropout; NULL: there is none (inference) */
     const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
+    size_t pass;     /* low-rank additions of this pass count, beside those of all; 0: of none */
     tenebra_error failure; /* code 0: none so far                      */
 } tn_ops;
 

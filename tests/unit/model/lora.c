@@ -171,7 +171,7 @@ static void adapters_add_up(void **state)
 static void strength_scales(void **state)
 {
     (void)state;
-    const tenebra_adapter none = { ADAPTER, 0 }, whole = { ADAPTER, 1 }, wrong = { "/nowhere", 1 };
+    const tenebra_adapter none = { ADAPTER, 0, 0 }, whole = { ADAPTER, 1, 0 }, wrong = { "/nowhere", 1, 0 };
     outcome runs[3];
     for (size_t i = 0; i < 3; i++) {
         const tn_model_options options = { .kernels = "reference", .adapters = i == 1 ? &none : &whole, .adapter_count = i > 0 };

@@ -1,0 +1,159 @@
+/* Adapters that count in one pass only: the pass belongs to the session, the model stays as it is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "model/lora.h"
+#include "unit/model/models.h"
+
+#define ADAPTER TENEBRA_TEST_DATA "/golden/qwen2vl_untied/adapter"
+
+enum { ROWS = 5 };
+
+static tn_model *open_with(const tenebra_adapter *adapters, size_t count)
+{
+    tenebra_error error = { 0 };
+    tn_model *model = tn_model_open(
+        UNTIED, &(tn_model_options){ .kernels = "reference", .adapters = adapters, .adapter_count = count }, &error);
+    if (model == NULL)
+        fail_msg("%s: %s", error.where, error.sentence);
+    return model;
+}
+
+static tn_session *session_of(const tn_model *model)
+{
+    tn_session *session = tn_session_open(model, &(tn_session_options){ .context = 64, .threads = 1 }, NULL);
+    assert_non_null(session);
+    return session;
+}
+
+/* Rows that were taken up from an earlier run. */
+static size_t run_rows(tn_session *session)
+{
+    tn_slot slots[ROWS] = { 0 };
+    for (size_t i = 0; i < ROWS; i++) {
+        int32_t place = (int32_t)i;
+        slots[i] = (tn_slot){ .token = place + 3, .position = { { place, place, place } } };
+    }
+    tn_session_reset(session);
+    size_t known = tn_session_reuse(session, slots, ROWS - 1);
+    assert_int_equal(tn_session_append(session, slots + known, ROWS - known, NULL, NULL), TENEBRA_OK);
+    return known;
+}
+
+static bool same_hidden(const tn_session *a, const tn_session *b)
+{
+    return memcmp(a->hidden.data, b->hidden.data, a->hidden.cols * sizeof *a->hidden.data) == 0;
+}
+
+/* In its pass the model is the one with the adapter, in every other the one without, to the last bit, and nothing that
+ * other weights computed is taken up. Two sessions of one model are in passes of their own. */
+static void pass_chooses_weights(void **state)
+{
+    (void)state;
+    const tenebra_adapter always = { .directory = ADAPTER, .strength = 1 };
+    const tenebra_adapter second = { .directory = ADAPTER, .strength = 1, .pass = 2 };
+    tn_model *models[] = { open_with(NULL, 0), open_with(&always, 1), open_with(&second, 1) };
+    tn_session *without = session_of(models[0]), *with = session_of(models[1]), *session = session_of(models[2]),
+               *other = session_of(models[2]);
+    run_rows(without);
+    run_rows(with);
+    assert_false(same_hidden(without, with));
+
+    assert_int_equal(run_rows(session), 0);
+    assert_true(same_hidden(session, without));
+    assert_false(tn_session_set_pass(session, 1)); /* no weights change */
+    assert_int_equal(run_rows(session), ROWS - 1);
+    assert_true(same_hidden(session, without));
+    assert_false(tn_session_set_pass(session, 2)); /* not those of the tower */
+    assert_int_equal(run_rows(session), 0);
+    assert_true(same_hidden(session, with));
+    assert_int_equal(run_rows(other), 0);
+    assert_true(same_hidden(other, without));
+    assert_false(tn_session_set_pass(session, 2));
+    assert_int_equal(run_rows(session), ROWS - 1);
+    assert_false(tn_session_set_pass(session, 3));
+    assert_int_equal(run_rows(session), 0);
+    assert_true(same_hidden(session, without));
+
+    tn_session_close(without);
+    tn_session_close(with);
+    tn_session_close(session);
+    tn_session_close(other);
+    for (size_t i = 0; i < 3; i++)
+        tn_model_close(models[i]);
+}
+
+/* Two adapters of different passes take turns, one of all passes stays. */
+static void adapters_take_turns(void **state)
+{
+    (void)state;
+    const tenebra_adapter turns[] = { { .directory = ADAPTER, .strength = 0.5 },
+                                      { .directory = ADAPTER, .strength = 1, .pass = 1 },
+                                      { .directory = ADAPTER, .strength = -2, .pass = 2 } };
+    const tenebra_adapter first[] = { turns[0], { .directory = ADAPTER, .strength = 1 } };
+    const tenebra_adapter second[] = { turns[0], { .directory = ADAPTER, .strength = -2 } };
+    tn_model *models[] = { open_with(turns, 3), open_with(first, 2), open_with(second, 2) };
+    tn_session *session = session_of(models[0]);
+    for (size_t pass = 1; pass <= 2; pass++) {
+        tn_session *wanted = session_of(models[pass]);
+        tn_session_set_pass(session, pass);
+        run_rows(session);
+        run_rows(wanted);
+        assert_true(same_hidden(session, wanted));
+        tn_session_set_pass(session, 3 - pass);
+        run_rows(session);
+        assert_false(same_hidden(session, wanted));
+        tn_session_close(wanted);
+    }
+    tn_session_close(session);
+    for (size_t i = 0; i < 3; i++)
+        tn_model_close(models[i]);
+}
+
+/* An adapter of the tower: embeddings must be taken anew, and pictures are forgotten. */
+static void tower_changes_are_told(void **state)
+{
+    (void)state;
+    tn_model *model = open_with(NULL, 0);
+    tn_rng rng = tn_rng_seed(5);
+    const tn_lora_options every = { .rank = 2, .alpha = 4, .pattern = "all-linear" };
+    tn_adapter *adapter = tn_adapter_make(model, &every, &rng, NULL);
+    assert_non_null(adapter);
+    adapter->pass = 2;
+    tn_adapter_refresh(adapter);
+    tn_adapter_attach(adapter);
+    tn_adapter **list = realloc(model->adapters, sizeof *list);
+    assert_non_null(list);
+    list[0] = adapter;
+    model->adapters = list;
+    model->adapter_count = 1;
+
+    tn_session *session = session_of(model);
+    const tn_digest content = { { 1, 2, 3, 4 } };
+    tn_real values[2] = { 0 };
+    tn_tensor embeds = { 1, 2, values, NULL }, known;
+    tn_grid grid = { 1, 1, 1 };
+    tn_session_remember(session, &content, grid, embeds);
+    assert_int_equal(tn_session_recall(session, &content, &grid, &known, NULL), TENEBRA_OK);
+    assert_non_null(known.data);
+    assert_false(tn_session_set_pass(session, 1));
+    assert_int_equal(tn_session_recall(session, &content, &grid, &known, NULL), TENEBRA_OK);
+    assert_non_null(known.data);
+    assert_true(tn_session_set_pass(session, 2));
+    assert_int_equal(tn_session_recall(session, &content, &grid, &known, NULL), TENEBRA_OK);
+    assert_null(known.data);
+    assert_true(tn_session_set_pass(session, 1));
+    tn_session_close(session);
+    tn_model_close(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(pass_chooses_weights), cmocka_unit_test(adapters_take_turns),
+                                        cmocka_unit_test(tower_changes_are_told) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
