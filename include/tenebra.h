@@ -168,7 +168,8 @@ typedef struct tenebra_lens {
     double probability; /* softmax over the vocabulary                        */
 } tenebra_lens;
 
-/* One latent step. */
+/* One latent step, or embeddings that a method fed again in the middle of an answer: without latent text, `hidden` is NULL
+ * then, and what is told of it NaN. */
 typedef struct tenebra_step {
     const tenebra_pick *picks; /* in the order in which they were inserted */
     size_t pick_count;
@@ -222,7 +223,8 @@ typedef struct tenebra_trace {
     size_t prompt_tokens;      /* rows of the prompt, image embeddings included */
     size_t image_tokens;       /* image embeddings in the prompt                 */
     size_t latent_steps;       /* latent passes                                  */
-    size_t injected_tokens;    /* image embeddings fed again                      */
+    size_t injected_tokens;    /* rows fed since the prompt that were not sampled: image embeddings fed again, with the
+                                * borders around them, and the messages of further turns */
     size_t prompt_reused;      /* rows of the prompt that the last question had left in the cache */
     size_t vision_cached;      /* pictures whose embeddings were known            */
     size_t positions_computed; /* rows that went through the decoder              */

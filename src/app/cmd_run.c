@@ -299,7 +299,11 @@ static void print_picks(const tenebra_step *step)
 
 static void print_step(const tenebra_step *step, size_t index)
 {
-    fprintf(stderr, "step %-2zu     |h| %.2f", index + 1, step->hidden_norm);
+    fprintf(stderr, "step %-2zu     ", index + 1);
+    if (step->hidden_norm == step->hidden_norm)
+        fprintf(stderr, "|h| %.2f", step->hidden_norm);
+    else
+        fprintf(stderr, "%zu image embeddings again", step->pick_count);
     if (step->attention_ratio == step->attention_ratio)
         fprintf(stderr, ", attention ratio %.2f", step->attention_ratio);
     if (step->attention_focus == step->attention_focus)

@@ -4,7 +4,7 @@
 
 #include "app/app.h"
 
-enum { TN_METHOD_OPTIONS_MAX = 32, TN_METHOD_HELP_SIZE = 256 };
+enum { TN_METHOD_OPTIONS_MAX = 64, TN_METHOD_HELP_SIZE = 256 };
 
 /* Options of all methods by name, their values, and whether each stood on the command line. */
 typedef struct tn_method_table {

@@ -1,0 +1,209 @@
+/* ICoT (arXiv:2411.19488): steps in words; at line breaks the image embeddings that the newest token looks at most are fed
+ * once more. Needs no training. Defaults are those of the released code for models of 28-pixel cells. */
+#include "reason/parts.h"
+
+#include "base/checked.h"
+#include "reason/select.h"
+
+#include <string.h>
+
+enum { CUE, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN };
+
+static const tenebra_option options[] = {
+    [CUE] = { "cue", "TEXT", "\nLet's think step by step.", "text added to the question", 0, 0 },
+    [TRIGGER] = { "trigger", "strict|any", "strict",
+                  "a line break is the token that is nothing else, or any that holds one", 0, 0 },
+    [EVERY] = { "every", "K", "2", "insert at every K-th line break", 1, 1024 },
+    [STICKY] = { "sticky", "yes|no", "yes",
+                 "while the count of breaks stays there, every token inserts, as the released code; or the break alone",
+                 0, 0 },
+    [INSERTIONS] = { "insertions", "N", "3", "most insertions in an answer", 0, 1024 },
+    [PATCHES] = { "patches", "N", "16", "image embeddings of an insertion", 1, 4096 },
+    [PICTURES] = { "pictures", "last|all", "last", "pictures to pick from", 0, 0 },
+    [GRID] = { "grid", "square|true", "square",
+               "positions of the picked: a square of their own, or their places in the picture", 0, 0 },
+    [MASK_USED] = { "mask-used", "no|yes", "no", "pick no embedding twice", 0, 0 },
+    [AT_START] = { "at-start", "no|yes", "no", "insert once before the first token", 0, 0 },
+    [MIN_FIRST] = { "min-first", "N", "0", "tokens before the first insertion", 0, 1e6 },
+    [MIN_BETWEEN] = { "min-between", "N", "0", "tokens between two insertions", 0, 1e6 },
+    { NULL, NULL, NULL, NULL, 0, 0 }
+};
+
+typedef struct icot_state {
+    size_t pass;   /* that the counts below are of        */
+    size_t seen;   /* tokens of the pass looked at so far */
+    size_t breaks; /* among them                          */
+    size_t insertions;
+    size_t inserted_at; /* tokens there were at the last insertion */
+    bool *used;         /* [candidates] */
+    bool *available;    /* [candidates] of one insertion */
+    size_t *picks;      /* [PATCHES]    */
+    bool pending;       /* the last insertion is not filed yet */
+    tenebra_step step;
+} icot_state;
+
+static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
+{
+    icot_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
+    size_t capacity = reasoner->session->capacity;
+    if (state == NULL)
+        return tn_memory_is_full(error);
+    state->used = tn_reasoner_take(reasoner, capacity, sizeof *state->used);
+    state->available = tn_reasoner_take(reasoner, capacity, sizeof *state->available);
+    state->picks = tn_reasoner_take(reasoner, (size_t)tn_setting_number(reasoner, PATCHES), sizeof *state->picks);
+    if (state->used == NULL || state->available == NULL || state->picks == NULL)
+        return tn_memory_is_full(error);
+    reasoner->state = state;
+    return TENEBRA_OK;
+}
+
+static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    return reasoner->pass == 0 ? tn_script_add_cue(script, tn_setting_text(reasoner, CUE), error) : TENEBRA_OK;
+}
+
+/* -------------------------------------------------------------- when -- */
+
+static bool is_break(const tn_reasoner *reasoner, int32_t token)
+{
+    const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
+    size_t length = 0;
+    const char *bytes = tokenizer ? tn_tokenizer_bytes(tokenizer, token, &length) : NULL;
+    if (bytes == NULL || length == 0)
+        return false;
+    return tn_setting_choice(reasoner, TRIGGER) == 0 ? length == 1 && bytes[0] == '\n'
+                                                     : memchr(bytes, '\n', length) != NULL;
+}
+
+/* Counts the newest token, and says whether it inserts. Source for the count that stays: the released code tests the number
+ * of breaks so far at every token, not whether this one is a break. */
+static bool is_due(const tn_reasoner *reasoner, icot_state *state)
+{
+    if (reasoner->pass_tokens == 0)
+        return state->insertions == 0 && tn_setting_choice(reasoner, AT_START) == 1;
+    if (reasoner->pass_tokens == state->seen || reasoner->ended)
+        return false;
+    bool now = is_break(reasoner, reasoner->tokens[reasoner->token_count - 1]);
+    state->seen = reasoner->pass_tokens;
+    state->breaks += now;
+    if (state->breaks == 0 || state->breaks % (size_t)tn_setting_number(reasoner, EVERY) != 0)
+        return false;
+    if (!now && tn_setting_choice(reasoner, STICKY) == 1)
+        return false;
+    size_t wanted = (size_t)tn_setting_number(reasoner, state->insertions == 0 ? MIN_FIRST : MIN_BETWEEN);
+    return state->seen - state->inserted_at >= wanted;
+}
+
+/* -------------------------------------------------------------- what -- */
+
+/* Picks into state->picks, rising; how many. */
+static size_t pick(const tn_reasoner *reasoner, icot_state *state)
+{
+    bool all = tn_setting_choice(reasoner, PICTURES) == 1, mask = tn_setting_choice(reasoner, MASK_USED) == 1;
+    size_t count = reasoner->candidate_count, last = count > 0 ? reasoner->candidates[count - 1].picture : 0;
+    for (size_t i = 0; i < count; i++)
+        state->available[i] = (all || reasoner->candidates[i].picture == last) && !(mask && state->used[i]);
+    size_t picked = tn_select_top(reasoner->scores, state->available, count,
+                                  (size_t)tn_setting_number(reasoner, PATCHES), TN_PICK_ASC, false, state->picks);
+    for (size_t i = 0; i < picked; i++)
+        state->used[state->picks[i]] = true;
+    return picked;
+}
+
+/* Place of pick number `number` in a grid from `base` on, and one more than the largest axis of the whole grid. */
+static tn_position place(const tn_reasoner *reasoner, const icot_state *state, size_t number, size_t count,
+                         int32_t base, int32_t *end)
+{
+    const tn_candidate_row *candidate = &reasoner->candidates[state->picks[number]];
+    tn_grid grid = reasoner->pictures[candidate->picture].grid;
+    size_t merge = reasoner->session->model->config.vision.spatial_merge_size;
+    size_t columns = grid.w / merge, rows = grid.h / merge, frames = grid.t, cell = candidate->index;
+    if (tn_setting_choice(reasoner, GRID) == 0) {
+        for (columns = 1; columns * columns < count;)
+            columns++;
+        rows = columns;
+        frames = 1;
+        cell = number;
+    }
+    *end = tn_max(*end, base + (int32_t)tn_max(frames, tn_max(rows, columns)));
+    return (tn_position){ { base + (int32_t)(cell / (rows * columns)), base + (int32_t)(cell / columns % rows),
+                            base + (int32_t)(cell % columns) } };
+}
+
+/* The picked embeddings between the borders of a picture. */
+static void lay(tn_reasoner *reasoner, const icot_state *state, size_t count)
+{
+    const tn_model_config *config = &reasoner->session->model->config;
+    if (config->vision_start_token >= 0)
+        tn_span_add_token(reasoner, config->vision_start_token, NULL);
+    int32_t base = reasoner->next_position, end = base;
+    for (size_t i = 0; i < count; i++) {
+        tn_position position = place(reasoner, state, i, count, base, &end);
+        tn_span_add_again(reasoner, reasoner->candidates[state->picks[i]].row, reasoner->sequential ? NULL : &position);
+    }
+    const tn_position border = { { end, end, end } };
+    if (config->vision_end_token >= 0)
+        tn_span_add_token(reasoner, config->vision_end_token, reasoner->sequential ? NULL : &border);
+}
+
+static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
+{
+    tenebra_pick *picks = tn_reasoner_take(reasoner, count, sizeof *picks);
+    if (picks == NULL)
+        return tn_memory_is_full(error);
+    for (size_t i = 0; i < count; i++)
+        picks[i] = tn_reasoner_pick(reasoner, state->picks[i]);
+    state->step = (tenebra_step){ .picks = picks,
+                                  .pick_count = count,
+                                  .attention_ratio = (double)NAN,
+                                  .attention_focus = (double)NAN,
+                                  .hidden_norm = (double)NAN,
+                                  .hidden_cosine = (double)NAN };
+    TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
+    lay(reasoner, state, count);
+    reasoner->trace.injected_tokens += reasoner->span_count;
+    state->insertions++;
+    state->inserted_at = reasoner->pass_tokens;
+    state->pending = true;
+    return TENEBRA_OK;
+}
+
+static tenebra_code file_step(tn_reasoner *reasoner, icot_state *state, tenebra_error *error)
+{
+    state->pending = false;
+    state->step.milliseconds = reasoner->last_ms;
+    return tn_reasoner_file_step(reasoner, &state->step, error);
+}
+
+static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    icot_state *state = reasoner->state;
+    size_t most = (size_t)tn_setting_number(reasoner, INSERTIONS),
+           patches = (size_t)tn_setting_number(reasoner, PATCHES);
+    if (state->pending)
+        TN_TRY(file_step(reasoner, state, error));
+    if (state->pass != reasoner->pass) {
+        state->pass = reasoner->pass;
+        state->seen = state->breaks = state->inserted_at = 0;
+    }
+    bool room = reasoner->session->capacity - reasoner->session->length > patches + 2; /* and a token behind it */
+    if (is_due(reasoner, state) && state->insertions < most && room) {
+        size_t count = pick(reasoner, state);
+        *action = (tn_action){ .kind = TN_ACT_APPEND };
+        if (count > 0)
+            return insert(reasoner, state, count, error);
+    }
+    tn_act_answer(reasoner, action);
+    action->tap = state->insertions < most;
+    return TENEBRA_OK;
+}
+
+const tn_method tn_method_icot = {
+    .name = "icot",
+    .summary = "reason in words and look again at what the newest token attends to, at line breaks",
+    .options = options,
+    .tap_prompt = true,
+    .open = open_method,
+    .arrange = arrange,
+    .next = next,
+};
