@@ -113,6 +113,17 @@ typedef struct tenebra_setting {
     const char *name, *value;
 } tenebra_setting;
 
+/* A solved question that stands before the one asked, as a turn of the user and a reply. What the reply says is the
+ * method's affair: the answer alone, or what it wants to be shown before it. */
+typedef struct tenebra_example {
+    const tenebra_part *parts; /* [part_count] the question with its pictures, worded as the one asked */
+    size_t part_count;
+    const char *answer;        /* a sentence, e.g. "Therefore, the answer is B" */
+    const char *label;         /* what it names, e.g. "B"; NULL: the same       */
+    const char *rationale;     /* NULL: none                                    */
+    const char *scene_graph;   /* of the pictures, JSON; NULL: none             */
+} tenebra_example;
+
 struct tenebra_event;
 
 /* Called while an answer is being made, from the thread that asked. Returning false cancels. */
@@ -125,6 +136,9 @@ typedef struct tenebra_request {
     const char *method;              /* NULL: "direct"                                       */
     const tenebra_setting *settings; /* of the method's options                              */
     size_t setting_count;
+    const tenebra_example *example;  /* NULL: none; ARGUMENT where the method takes none     */
+    const char *answer_turn;  /* after the answer the user says this, e.g. asks for one of the options, and that reply is the
+                               * answer; NULL: no such turn                                   */
     const char *positions;    /* "sequential", "mrope", or NULL: as the method defines        */
     size_t max_tokens;        /* 0: 512                                                       */
     double temperature;       /* 0: greedy, and the next three are not used                   */
@@ -200,6 +214,17 @@ typedef enum tenebra_finish {
     TENEBRA_FINISH_LENGTH     /* max_tokens or the context  */
 } tenebra_finish;
 
+/* One prompt that was run, or a further turn, and what was generated after it. */
+typedef struct tenebra_pass {
+    const char *prompt;   /* what the template wrote, each picture as one placeholder; of a turn only what it adds. "" where
+                           * the prompt came as ids */
+    const char *text;     /* the reply, UTF-8                                    */
+    size_t prompt_tokens; /* rows of the prompt, or those that the turn adds     */
+    size_t reused;        /* rows of the prompt that were in the cache           */
+    size_t token_count;   /* sampled tokens                                      */
+    tenebra_finish finish;
+} tenebra_pass;
+
 /* Everything about one answer. Borrowed from the session, valid until the next ask or the close. */
 typedef struct tenebra_trace {
     const char *method, *positions, *kernels;
@@ -211,7 +236,7 @@ typedef struct tenebra_trace {
     size_t threads;
     const char *text; /* the answer, UTF-8, without control tokens */
     const int32_t *tokens;
-    size_t token_count; /* sampled tokens, the end token included */
+    size_t token_count; /* sampled tokens of all passes, end tokens included */
     tenebra_finish finish;
     const tenebra_step *steps;
     size_t step_count;
@@ -220,7 +245,7 @@ typedef struct tenebra_trace {
     const float *prompt_scores; /* [prompt_score_count] with request.scores: attention of the prompt's last row to each
                                  * image embedding, picture after picture, mean over layers and heads; else NULL       */
     size_t prompt_score_count;
-    size_t prompt_tokens;      /* rows of the prompt, image embeddings included */
+    size_t prompt_tokens;      /* rows of the last prompt, image embeddings included */
     size_t image_tokens;       /* image embeddings in the prompt                 */
     size_t latent_steps;       /* latent passes                                  */
     size_t injected_tokens;    /* rows fed since the prompt that were not sampled: image embeddings fed again, with the
@@ -228,7 +253,8 @@ typedef struct tenebra_trace {
     size_t prompt_reused;      /* rows of the prompt that the last question had left in the cache */
     size_t vision_cached;      /* pictures whose embeddings were known            */
     size_t positions_computed; /* rows that went through the decoder              */
-    size_t passes;             /* prompts that were run                           */
+    size_t passes;             /* prompts and turns that were run                 */
+    const tenebra_pass *pass;  /* [passes] each of them; the last one's text is the answer */
     size_t crops;              /* pictures that the method added                  */
     const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
     double decode_ms;          /* reading, resizing and cutting pictures          */
@@ -238,7 +264,8 @@ typedef struct tenebra_trace {
 typedef enum tenebra_event_kind {
     TENEBRA_EVENT_PROMPT, /* the prompt is in the cache            */
     TENEBRA_EVENT_STEP,   /* a latent step ended: step, index      */
-    TENEBRA_EVENT_TEXT    /* more of the answer: text, whole UTF-8 */
+    TENEBRA_EVENT_TEXT,   /* more of the answer: text, whole UTF-8 */
+    TENEBRA_EVENT_DRAFT   /* more of what is generated on the way to it: a rationale, a reply that calls a tool */
 } tenebra_event_kind;
 
 typedef struct tenebra_event {

@@ -16,6 +16,7 @@
 
 #include "tenebra.h"
 
+typedef struct tn_image tn_image;
 typedef struct tn_reasoner tn_reasoner;
 typedef struct tn_script tn_script;
 typedef struct tn_lesson tn_lesson;
@@ -34,11 +35,19 @@ typedef struct tn_action {
     bool tap;    /* APPEND, DECODE: collect attention scores of the last row (reasoner->scores) */
 } tn_action;
 
+/* What the reply of a solved example shows (tenebra_example). */
+typedef enum tn_reply {
+    TN_REPLY_NONE,    /* the method takes no example           */
+    TN_REPLY_ANSWER,  /* the answer                            */
+    TN_REPLY_REASONED /* the rationale, a line end, the answer */
+} tn_reply;
+
 typedef struct tn_method {
     const char *name, *summary;
     const tenebra_option *options; /* ends with name == NULL; reasoner->values follow its order */
     bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
+    tn_reply reply;    /* in an example, unless arrange writes another (tn_script_reply)        */
 
     /* Reads the settings and takes its state (tn_reasoner_take). May be NULL. */
     tenebra_code (*open)(tn_reasoner *reasoner, tenebra_error *error);
@@ -46,6 +55,11 @@ typedef struct tn_method {
      * NULL: leaves them as they are. */
     tenebra_code (*arrange)(tn_reasoner *reasoner, tn_script *script, tenebra_error *error);
     tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
+    /* Draws what the model sees in place of a picture of the conversation, or behind it (reasoner->keep_original), into
+     * *drawn, before it is resized. It is picture `index` of the `count` that the question has, or the example. NULL:
+     * pictures stay as they are. */
+    tenebra_code (*redraw)(tn_reasoner *reasoner, const tn_image *image, size_t index, size_t count, tn_image *drawn,
+                           tenebra_error *error);
     /* Training: says what follows the prompt in a lesson (reason/lesson.h), from lesson->source. NULL: the method
      * cannot be trained. */
     tenebra_code (*arrange_lesson)(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);

@@ -24,6 +24,12 @@ tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tn_image *imag
 /* Decodes, resizes and encodes the request's pictures in order. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
 
+/* The script of a pass: the request's messages with the example, before method->arrange. Errors: LIMIT. */
+tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_error *error);
+
+/* Messages of the system at the beginning: the example stands behind them. */
+size_t tn_request_system_count(const tenebra_request *request);
+
 /* Renders the messages (after method->arrange) to ids with image tokens expanded. */
 tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
 
@@ -58,5 +64,13 @@ tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *err
 tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error *error);
 /* Gives out what was held back. */
 tenebra_code tn_stream_end(tn_reasoner *reasoner, tenebra_error *error);
+/* The draft was the answer: gives all of it out as such. */
+tenebra_code tn_stream_release(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Files a pass that is over. Errors: LIMIT. */
+tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_error *error);
+
+/* A copy of a text that lives until the reset, as reasoner->pass_prompt. Errors: LIMIT. */
+tenebra_code tn_reasoner_keep_prompt(tn_reasoner *reasoner, const char *text, size_t length, tenebra_error *error);
 
 #endif

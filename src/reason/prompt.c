@@ -134,82 +134,79 @@ tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part 
     return code;
 }
 
-static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, tenebra_error *error)
+/* The picture as the method draws it, behind the picture itself where that is kept. */
+static tenebra_code add_redrawn(tn_reasoner *reasoner, const tn_image *image, size_t index, size_t count, tenebra_error *error)
+{
+    tn_image drawn = { 0 };
+    double start = tn_clock_ms();
+    TN_TRY(reasoner->method->redraw(reasoner, image, index, count, &drawn, error));
+    reasoner->trace.decode_ms += tn_clock_ms() - start;
+    tenebra_code code = reasoner->keep_original ? tn_reasoner_add_picture(reasoner, image, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_add_picture(reasoner, &drawn, error);
+    tn_image_free(&drawn);
+    return code;
+}
+
+static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, size_t index, size_t count, tenebra_error *error)
 {
     tn_image image = { 0 };
     tenebra_code code = tn_reasoner_read_picture(reasoner, part, &image, error);
     if (code == TENEBRA_OK)
-        code = tn_reasoner_add_picture(reasoner, &image, error);
+        code = reasoner->method->redraw != NULL ? add_redrawn(reasoner, &image, index, count, error)
+                                                : tn_reasoner_add_picture(reasoner, &image, error);
     tn_image_free(&image);
     return code;
 }
 
-/* What would make the answer impossible is found before the pictures take their time. */
+static size_t count_pictures(const tenebra_part *parts, size_t part_count)
+{
+    size_t count = 0;
+    for (size_t p = 0; p < part_count; p++)
+        count += parts[p].kind != TENEBRA_PART_TEXT;
+    return count;
+}
+
+/* Adds the pictures among the parts; `*index` of `count` is the first of them. */
+static tenebra_code add_parts(tn_reasoner *reasoner, const tenebra_part *parts, size_t part_count, size_t *index, size_t count,
+                              tenebra_error *error)
+{
+    for (size_t p = 0; p < part_count; p++)
+        if (parts[p].kind != TENEBRA_PART_TEXT)
+            TN_TRY(add_part(reasoner, &parts[p], (*index)++, count, error));
+    return TENEBRA_OK;
+}
+
+static tenebra_code add_example(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_example *example = reasoner->request->example;
+    size_t index = 0, count = count_pictures(example->parts, example->part_count);
+    return add_parts(reasoner, example->parts, example->part_count, &index, count, error);
+}
+
+/* What would make the answer impossible is found before the pictures take their time. Pictures stand in the order of
+ * the conversation, those of the example where it comes. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
     const tn_model *model = reasoner->session->model;
+    size_t front = tn_request_system_count(request), index = 0, count = 0;
     if (model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
                        "has no tokenizer.json, which a question in words needs");
     if (request->message_count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "messages", "there are none");
     for (size_t m = 0; m < request->message_count; m++)
-        for (size_t p = 0; p < request->messages[m].part_count; p++)
-            if (request->messages[m].parts[p].kind != TENEBRA_PART_TEXT)
-                TN_TRY(add_part(reasoner, &request->messages[m].parts[p], error));
-    return TENEBRA_OK;
-}
-
-/* ------------------------------------------------------------- messages -- */
-
-static tenebra_code copy_message(tn_reasoner *reasoner, const tenebra_message *from, tn_chat_message *to,
-                                 tenebra_error *error)
-{
-    tn_chat_part *parts = tn_reasoner_take(reasoner, from->part_count + 1, sizeof *parts); /* one more for a cue */
-    if (parts == NULL)
-        return tn_memory_is_full(error);
-    for (size_t p = 0; p < from->part_count; p++) {
-        const tenebra_part *part = &from->parts[p];
-        bool text = part->kind == TENEBRA_PART_TEXT;
-        parts[p] = (tn_chat_part){ .is_image = !text,
-                                   .text = text ? part->text : NULL,
-                                   .length = !text ? 0 : part->length ? part->length : strlen(part->text) };
+        count += count_pictures(request->messages[m].parts, request->messages[m].part_count);
+    for (size_t m = 0; m < request->message_count; m++) {
+        if (m == front && request->example != NULL)
+            TN_TRY(add_example(reasoner, error));
+        TN_TRY(add_parts(reasoner, request->messages[m].parts, request->messages[m].part_count, &index, count, error));
     }
-    *to = (tn_chat_message){ .role = from->role, .parts = parts, .part_count = from->part_count };
     return TENEBRA_OK;
 }
 
-tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error)
-{
-    size_t last = script->message_count;
-    while (last > 0 && strcmp(script->messages[last - 1].role, "user") != 0)
-        last--;
-    if (last == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "there is no message of the user to add to");
-    tn_chat_message *message = &script->messages[last - 1];
-    tn_chat_part *parts = tn_reasoner_take(script->reasoner, message->part_count + 2, sizeof *parts);
-    if (parts == NULL)
-        return tn_memory_is_full(error);
-    if (message->part_count > 0)
-        memcpy(parts, message->parts, message->part_count * sizeof *parts);
-    parts[message->part_count] = (tn_chat_part){ .text = text, .length = strlen(text) };
-    message->parts = parts;
-    message->part_count++;
-    return TENEBRA_OK;
-}
-
-tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *message, tenebra_error *error)
-{
-    tn_chat_message *messages = tn_reasoner_take(script->reasoner, script->message_count + 1, sizeof *messages);
-    if (messages == NULL)
-        return tn_memory_is_full(error);
-    if (script->message_count > 0)
-        memcpy(messages, script->messages, script->message_count * sizeof *messages);
-    messages[script->message_count++] = *message;
-    script->messages = messages;
-    return TENEBRA_OK;
-}
+/* ----------------------------------------------------------------- text -- */
 
 tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
                                 const int32_t **kept_ids, size_t *count, tenebra_error *error)
@@ -239,22 +236,18 @@ tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans
 
 tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
 {
-    const tenebra_request *request = reasoner->request;
-    const tn_model *model = reasoner->session->model;
-    tn_script script = { reasoner, tn_reasoner_take(reasoner, request->message_count, sizeof *script.messages),
-                         request->message_count };
-    if (script.messages == NULL)
-        return tn_memory_is_full(error);
-    for (size_t m = 0; m < request->message_count; m++)
-        TN_TRY(copy_message(reasoner, &request->messages[m], &script.messages[m], error));
+    tn_script script;
+    TN_TRY(tn_script_open(&script, reasoner, error));
     if (reasoner->method->arrange != NULL)
         TN_TRY(reasoner->method->arrange(reasoner, &script, error));
     reasoner->dialogue = script.messages;
     reasoner->dialogue_count = script.message_count;
     tn_chat_text rendered = { 0 };
     tn_chat_options options = { .add_generation_prompt = true };
-    tenebra_code code = tn_chat_render(model->chat_template, script.messages, script.message_count, &options,
+    tenebra_code code = tn_chat_render(reasoner->session->model->chat_template, script.messages, script.message_count, &options,
                                        &rendered, error);
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_keep_prompt(reasoner, rendered.text.data, rendered.text.length, error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_encode(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->prompt,
                                   &reasoner->prompt_count, error);

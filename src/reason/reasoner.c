@@ -43,6 +43,8 @@ static tenebra_code take_answer(tn_reasoner *reasoner, tenebra_error *error)
         memcpy(tokens, reasoner->tokens, reasoner->token_count * sizeof *tokens);
     reasoner->tokens = tokens;
     reasoner->pass_tokens = reasoner->text_length = reasoner->text_shown = 0;
+    reasoner->pass_limit = reasoner->max_tokens;
+    reasoner->draft = reasoner->request->answer_turn != NULL && !reasoner->answering;
     reasoner->text[0] = '\0';
     reasoner->ended = false;
     reasoner->stream = (tn_text_stream){ .tokenizer = reasoner->session->model->tokenizer, .skip_special = true };
@@ -99,6 +101,8 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
         reasoner->method = tn_method_find(name);
     if (reasoner->method == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'", name);
+    if (request->example != NULL && reasoner->method->reply == TN_REPLY_NONE)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "the method %s takes none", reasoner->method->name);
     TN_TRY(tn_reasoner_read_settings(reasoner, error));
     TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));
@@ -108,6 +112,8 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->sampler.rng = tn_rng_seed(request->seed);
     reasoner->rng = tn_rng_seed(request->seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
     reasoner->test_first_token = true;
+    reasoner->pass_prompt = "";
+    tn_session_set_pass(reasoner->session, reasoner->prompts = 1);
     start_trace(reasoner);
     return reasoner->method->open ? reasoner->method->open(reasoner, error) : TENEBRA_OK;
 }
@@ -292,7 +298,7 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->unrun = -1;
     if (!tn_reasoner_lay_ids(reasoner, reasoner->prompt, count, 0, positions))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt does not fit; raise -c");
-    size_t shared = tn_session_reuse(session, reasoner->span, count - 1);
+    size_t shared = reasoner->pass_reused = tn_session_reuse(session, reasoner->span, count - 1);
     if (reasoner->pass == 0)
         reasoner->trace.prompt_reused = shared;
     bool tap = reasoner->method->tap_prompt || reasoner->request->scores;
@@ -341,9 +347,9 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
 {
     tn_session *session = reasoner->session;
     double start = tn_clock_ms();
-    if (reasoner->pass_tokens == reasoner->max_tokens)
+    if (reasoner->pass_tokens == reasoner->pass_limit)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
-                       reasoner->max_tokens);
+                       reasoner->pass_limit);
     int32_t token;
     TN_TRY(choose_token(reasoner, &token, error));
     reasoner->tokens[reasoner->token_count++] = token;
@@ -353,7 +359,7 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
         end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
     } else {
         TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
-        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->max_tokens || session->length == session->capacity))
+        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->pass_limit || session->length == session->capacity))
             end_answer(reasoner, TENEBRA_FINISH_LENGTH);
     }
     reasoner->trace.generation_ms += tn_clock_ms() - start;
@@ -382,6 +388,19 @@ void tn_act_answer(const tn_reasoner *reasoner, tn_action *action)
     *action = (tn_action){ .kind = reasoner->ended ? TN_ACT_FINISH : TN_ACT_DECODE };
 }
 
+void tn_reasoner_limit_pass(tn_reasoner *reasoner, size_t limit)
+{
+    reasoner->pass_limit = tn_max(1, tn_min(limit, reasoner->max_tokens));
+}
+
+void tn_reasoner_cut_answer(tn_reasoner *reasoner, size_t length)
+{
+    reasoner->text_length = tn_min(length, reasoner->text_length);
+    reasoner->text_shown = tn_min(reasoner->text_shown, reasoner->text_length);
+    reasoner->text[reasoner->text_length] = '\0';
+    end_answer(reasoner, TENEBRA_FINISH_STOP_TEXT);
+}
+
 static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
 {
     tenebra_event event = { .kind = TENEBRA_EVENT_PROMPT, .trace = &reasoner->trace };
@@ -402,13 +421,29 @@ static tenebra_code run_actions(tn_reasoner *reasoner, tn_action_kind *way, tene
 {
     TN_TRY(tell_prompt(reasoner, error));
     for (;;) {
-        tn_action action = { .kind = TN_ACT_FINISH };
-        TN_TRY(reasoner->method->next(reasoner, &action, error));
+        tn_action action;
+        tn_act_answer(reasoner, &action);
+        if (!reasoner->answering)
+            TN_TRY(reasoner->method->next(reasoner, &action, error));
         *way = action.kind;
         if (action.kind != TN_ACT_APPEND && action.kind != TN_ACT_DECODE)
-            return TENEBRA_OK;
+            return reasoner->ended ? TENEBRA_OK : tn_stream_end(reasoner, error);
         TN_TRY(run_action(reasoner, &action, error));
     }
+}
+
+/* Before another prompt: weights of its own may have to be put on. */
+static tenebra_code start_prompt(tn_reasoner *reasoner, size_t given, tenebra_error *error)
+{
+    if (reasoner->pass > 0 && tn_session_set_pass(reasoner->session, ++reasoner->prompts)) {
+        if (reasoner->picture_count != given)
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter", "the vision tower changes from pass to pass, but the "
+                           "method has added pictures");
+        reasoner->picture_count = 0;
+        TN_TRY(tn_reasoner_load_pictures(reasoner, error));
+    }
+    TN_TRY(tn_reasoner_render(reasoner, error));
+    return prefill(reasoner, error);
 }
 
 tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
@@ -418,14 +453,19 @@ tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     size_t given = reasoner->picture_count;
     for (reasoner->pass = 0; way != TN_ACT_FINISH; reasoner->pass++) {
+        bool turn = way == TN_ACT_TURN;
         if (reasoner->pass > 0)
             TN_TRY(take_answer(reasoner, error));
-        if (way == TN_ACT_PASS)
-            TN_TRY(tn_reasoner_render(reasoner, error));
-        TN_TRY(way == TN_ACT_PASS ? prefill(reasoner, error) : run_turn(reasoner, error));
+        TN_TRY(turn ? run_turn(reasoner, error) : start_prompt(reasoner, given, error));
         TN_TRY(run_actions(reasoner, &way, error));
+        if (way == TN_ACT_FINISH && reasoner->request->answer_turn != NULL && !reasoner->answering) {
+            reasoner->answering = true;
+            way = TN_ACT_TURN;
+        }
+        if (way == TN_ACT_FINISH)
+            TN_TRY(tn_stream_release(reasoner, error));
+        TN_TRY(tn_reasoner_file_pass(reasoner, turn, error));
     }
-    reasoner->trace.passes = reasoner->pass;
     reasoner->trace.crops = reasoner->picture_count - given;
     reasoner->trace.total_ms = tn_clock_ms() - start;
     return tn_reasoner_tell_pictures(reasoner, error);
@@ -439,7 +479,7 @@ tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, s
     reasoner->prompt_count = count;
     TN_TRY(prefill(reasoner, error));
     TN_TRY(run_actions(reasoner, &way, error));
-    reasoner->trace.passes = 1;
+    TN_TRY(tn_reasoner_file_pass(reasoner, false, error));
     reasoner->trace.total_ms = tn_clock_ms() - start;
     return TENEBRA_OK;
 }

@@ -34,6 +34,9 @@ struct tn_reasoner {
     void *state;           /* the method's       */
     bool sequential;       /* positions          */
     size_t pass;           /* from 0             */
+    size_t prompts;        /* passes that were no turns: which adapters count (tn_session_set_pass) */
+    bool answering;        /* in the turn that the request adds after the method's end */
+    bool keep_original;    /* pictures that the method redraws are seen before the drawn ones, too  */
 
     tn_picture pictures[TN_PICTURES_MAX];
     size_t picture_count;
@@ -67,6 +70,11 @@ struct tn_reasoner {
     int32_t *tokens;        /* of all passes                */
     size_t token_count, max_tokens; /* max_tokens: of one pass */
     size_t pass_tokens;     /* tokens of the current pass   */
+    size_t pass_limit;      /* at most so many of them      */
+    bool draft;             /* what is being generated is not the answer, unless this pass turns out to be the last */
+    const char *pass_prompt; /* text of the prompt or turn  */
+    size_t pass_reused;     /* rows of it that were known   */
+    tenebra_pass *passes;   /* those that are over          */
     char *text;             /* of the current pass: whole UTF-8, zero-terminated; lives until the close */
     size_t text_length, text_shown, text_capacity;
     tn_text_stream stream;  /* tokenizer NULL: the model has none     */
@@ -130,22 +138,55 @@ tenebra_code tn_reasoner_tell_scores(tn_reasoner *reasoner, tenebra_step *step, 
 /* Files a finished step and tells the caller. Errors: CANCELLED, LIMIT. */
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error);
 
+/* The current pass generates at most `limit` tokens. Call from arrange. */
+void tn_reasoner_limit_pass(tn_reasoner *reasoner, size_t limit);
+
+/* Ends the answer of the pass behind the first `length` bytes of its text, as a stop text would. */
+void tn_reasoner_cut_answer(tn_reasoner *reasoner, size_t length);
+
 /* The decoding that every method ends with: a token until the answer ends, then FINISH. */
 void tn_act_answer(const tn_reasoner *reasoner, tn_action *action);
 
 /* ------------------------------------------------------------- scripts -- */
 
-/* The request's messages with additions. */
+/* The request's messages with additions. A solved example stands before them, behind a system message: a question and
+ * a reply. What the functions below do to "the question", the last message of the user, they do to the example's, too.
+ * Texts must outlive the question; tn_reasoner_join makes such ones. */
 struct tn_script {
     tn_reasoner *reasoner;
     tn_chat_message *messages;
     size_t message_count;
+    bool has_example;
+    size_t example; /* index of its question; the reply follows */
 };
 
 /* Adds a message at the end; parts and their texts must outlive the question. */
 tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *message, tenebra_error *error);
 
-/* Adds text to the end of the last message of the user. The text must outlive the pass. */
+/* Adds text to the end of the question. */
 tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_error *error);
+
+/* Adds text to the end of the question, and other text to that of the example (NULL: none). Errors: ARGUMENT (there is
+ * no message of the user), LIMIT. */
+tenebra_code tn_script_add(tn_script *script, const char *text, const char *example, tenebra_error *error);
+
+/* The same before the first text of the question: behind pictures that stand before everything. */
+tenebra_code tn_script_add_before(tn_script *script, const char *text, const char *example, tenebra_error *error);
+
+/* Keeps the first kept(text, length) <= length bytes of the question's last text. */
+typedef size_t tn_script_cut_fn(const char *text, size_t length);
+tenebra_code tn_script_cut(tn_script *script, tn_script_cut_fn *kept, tenebra_error *error);
+
+/* A cut: "Answer:" as the last line goes, with the white space around it. */
+size_t tn_cut_answer_cue(const char *text, size_t length);
+
+/* Writes the reply of the example, if there is one. */
+void tn_script_reply(tn_script *script, const char *text);
+
+/* Adds text to the end of the system message, which is added where there is none. */
+tenebra_code tn_script_add_system(tn_script *script, const char *text, tenebra_error *error);
+
+/* The texts of a list that ends with NULL one behind the other, zero-terminated; NULL when the memory is full. */
+const char *tn_reasoner_join(tn_reasoner *reasoner, const char *const *texts);
 
 #endif

@@ -55,6 +55,19 @@ static tenebra_code check_settings(const tenebra_request *request, tenebra_error
     return TENEBRA_OK;
 }
 
+static tenebra_code check_example(const tenebra_example *example, tenebra_error *error)
+{
+    if (example->part_count > 0 && example->parts == NULL)
+        return mistake(error, "example", "its parts are missing");
+    for (size_t p = 0; p < example->part_count; p++)
+        TN_TRY(check_part(&example->parts[p], error));
+    const char *const texts[] = { example->answer, example->label, example->rationale, example->scene_graph };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i] != NULL && !is_text(texts[i]))
+            return mistake(error, "example", "holds a text that is not UTF-8");
+    return example->answer != NULL ? TENEBRA_OK : mistake(error, "example", "has no answer");
+}
+
 /* A stop text that is no whole UTF-8 could cut a character of the answer in two. */
 static tenebra_code check_stops(const tenebra_request *request, tenebra_error *error)
 {
@@ -78,6 +91,10 @@ tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *err
     for (size_t m = 0; m < request->message_count; m++)
         TN_TRY(check_message(&request->messages[m], error));
     TN_TRY(check_settings(request, error));
+    if (request->example != NULL)
+        TN_TRY(check_example(request->example, error));
+    if (request->answer_turn != NULL && !is_text(request->answer_turn))
+        return mistake(error, "answer-turn", "is not UTF-8");
     if (request->forced_count > 0 && request->forced == NULL)
         return mistake(error, "forced", "the tokens are missing");
     return check_stops(request, error);

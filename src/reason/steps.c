@@ -1,4 +1,4 @@
-/* What the trace tells of a latent step: picks, and what the head reads from a hidden state. */
+/* What the trace tells of a latent step: picks, and what the head reads from a hidden state; and of a pass. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -126,5 +126,38 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const ten
         TN_TRY(name_token(reasoner, &rows[i], error));
     *lens = rows;
     *count = wanted;
+    return TENEBRA_OK;
+}
+
+/* --------------------------------------------------------------- passes -- */
+
+tenebra_code tn_reasoner_keep_prompt(tn_reasoner *reasoner, const char *text, size_t length, tenebra_error *error)
+{
+    char *kept = tn_reasoner_take(reasoner, length + 1, 1);
+    if (kept == NULL)
+        return tn_memory_is_full(error);
+    if (length > 0)
+        memcpy(kept, text, length);
+    reasoner->pass_prompt = kept;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_error *error)
+{
+    tenebra_trace *trace = &reasoner->trace;
+    tenebra_pass *passes = tn_reasoner_take(reasoner, trace->passes + 1, sizeof *passes);
+    if (passes == NULL)
+        return tn_memory_is_full(error);
+    if (trace->passes > 0)
+        memcpy(passes, reasoner->passes, trace->passes * sizeof *passes);
+    passes[trace->passes++] = (tenebra_pass){
+        .prompt = reasoner->pass_prompt,
+        .text = reasoner->text,
+        .prompt_tokens = turn ? reasoner->turn_rows : reasoner->prompt_count,
+        .reused = turn ? 0 : reasoner->pass_reused,
+        .token_count = reasoner->pass_tokens,
+        .finish = trace->finish,
+    };
+    trace->pass = reasoner->passes = passes;
     return TENEBRA_OK;
 }

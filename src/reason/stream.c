@@ -13,7 +13,8 @@ static tenebra_code show(tn_reasoner *reasoner, size_t end, tenebra_error *error
         return TENEBRA_OK;
     char *text = reasoner->text, kept = text[end];
     text[end] = '\0';
-    tenebra_event event = { .kind = TENEBRA_EVENT_TEXT, .trace = &reasoner->trace, .text = text + reasoner->text_shown };
+    tenebra_event_kind kind = reasoner->draft ? TENEBRA_EVENT_DRAFT : TENEBRA_EVENT_TEXT;
+    tenebra_event event = { .kind = kind, .trace = &reasoner->trace, .text = text + reasoner->text_shown };
     bool go_on = request->on_event == NULL || request->on_event(request->user, &event);
     text[end] = kept;
     reasoner->text_shown = end;
@@ -93,5 +94,14 @@ tenebra_code tn_stream_end(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_text_stream_end(&reasoner->stream, &reasoner->piece, error));
     if (reasoner->trace.finish != TENEBRA_FINISH_STOP_TEXT)
         TN_TRY(append_piece(reasoner, error));
+    return show(reasoner, reasoner->text_length, error);
+}
+
+tenebra_code tn_stream_release(tn_reasoner *reasoner, tenebra_error *error)
+{
+    if (!reasoner->draft || reasoner->stream.tokenizer == NULL)
+        return TENEBRA_OK;
+    reasoner->draft = false;
+    reasoner->text_shown = 0;
     return show(reasoner, reasoner->text_length, error);
 }

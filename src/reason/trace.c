@@ -16,6 +16,13 @@ static json_t *count(size_t value)
     return json_integer((json_int_t)value);
 }
 
+/* A question may hold bytes that are no UTF-8: null. */
+static json_t *text_json(const char *value)
+{
+    json_t *string = json_string(value);
+    return string != NULL ? string : json_null();
+}
+
 static json_t *pick_json(const tenebra_pick *pick)
 {
     return json_pack("{s:o, s:o, s:o, s:[o, o, o, o]}", "image", count(pick->image), "index", count(pick->index),
@@ -104,6 +111,18 @@ static json_t *sampling_json(const tenebra_trace *trace)
                      count(trace->top_k), "top_p", number(trace->top_p), "seed", json_integer((json_int_t)trace->seed));
 }
 
+static json_t *passes_json(const tenebra_trace *trace)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < trace->passes; i++) {
+        const tenebra_pass *pass = &trace->pass[i];
+        json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:o, s:o, s:s}", "prompt", text_json(pass->prompt), "text", pass->text,
+                                              "prompt_tokens", count(pass->prompt_tokens), "reused", count(pass->reused),
+                                              "generated", count(pass->token_count), "finish", finish_name(pass->finish)));
+    }
+    return list;
+}
+
 static json_t *trace_json(const tenebra_trace *trace)
 {
     json_t *steps = json_array();
@@ -119,12 +138,12 @@ static json_t *trace_json(const tenebra_trace *trace)
                               number(trace->vision_ms), "prefill", number(trace->prefill_ms), "latent",
                               number(trace->latent_ms), "generation", number(trace->generation_ms), "total",
                               number(trace->total_ms));
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
                      trace->method, "settings", settings_json(trace), "positions", trace->positions, "sampling",
                      sampling_json(trace), "kernels", trace->kernels, "cache_type", trace->cache_type, "threads",
                      count(trace->threads), "finish",
                      finish_name(trace->finish), "tokens", tokens_json(trace), "steps", steps, "counts", counts, "ms",
-                     times);
+                     times, "passes", passes_json(trace));
 }
 
 char *tenebra_trace_json(const tenebra_trace *trace)

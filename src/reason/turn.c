@@ -44,6 +44,9 @@ static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, 
                        reasoner->session->model->chat_template->name);
     if (code == TENEBRA_OK) {
         all.span_count = cut_front(&all, old.text.length);
+        code = tn_reasoner_keep_prompt(reasoner, all.text.data + old.text.length, all.text.length - old.text.length, error);
+    }
+    if (code == TENEBRA_OK) {
         code = tn_reasoner_encode(reasoner, all.spans, all.span_count, reasoner->pictures_shown, ids, count, error);
     }
     tn_chat_text_free(&old);
@@ -51,11 +54,24 @@ static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, 
     return code;
 }
 
+/* The turn that the request asks for when the method is done. */
+static tenebra_code add_answer_turn(tn_script *script, tenebra_error *error)
+{
+    const char *text = script->reasoner->request->answer_turn;
+    tn_chat_part *part = tn_reasoner_take(script->reasoner, 1, sizeof *part);
+    if (part == NULL)
+        return tn_memory_is_full(error);
+    *part = (tn_chat_part){ .text = text, .length = strlen(text) };
+    return tn_script_add_message(script, &(tn_chat_message){ .role = "user", .parts = part, .part_count = 1 }, error);
+}
+
 /* The dialogue with an empty reply and the messages of the turn. */
 static tenebra_code extend(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     tn_script added = { .reasoner = reasoner };
-    if (reasoner->method->arrange != NULL)
+    if (reasoner->answering)
+        TN_TRY(add_answer_turn(&added, error));
+    else if (reasoner->method->arrange != NULL)
         TN_TRY(reasoner->method->arrange(reasoner, &added, error));
     TN_TRY(tn_script_add_message(script, &(tn_chat_message){ .role = "assistant" }, error));
     for (size_t m = 0; m < added.message_count; m++)
@@ -81,7 +97,7 @@ static tenebra_code find_positions(tn_reasoner *reasoner, const int32_t *ids, si
 
 tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
-    const tn_script before = { reasoner, reasoner->dialogue, reasoner->dialogue_count };
+    const tn_script before = { .reasoner = reasoner, .messages = reasoner->dialogue, .message_count = reasoner->dialogue_count };
     tn_script after = before;
     const int32_t *ids;
     size_t count, first_picture = reasoner->pictures_shown;

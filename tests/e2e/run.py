@@ -80,7 +80,7 @@ class Json(Case):
         self.assertEqual(done.stdout.count("\n"), 1)
         trace = json.loads(done.stdout)
         self.assertEqual(set(trace), {"answer", "method", "settings", "positions", "sampling", "kernels", "cache_type",
-                                      "threads", "finish", "tokens", "steps", "counts", "ms"})
+                                      "threads", "finish", "tokens", "steps", "counts", "ms", "passes"})
         self.assertEqual(set(trace["counts"]), {"prompt", "image", "latent", "injected", "generated", "ar_steps",
                                                 "positions_computed", "prompt_reused", "vision_cached", "passes", "crops"})
         self.assertEqual(set(trace["ms"]), {"decode", "vision", "prefill", "latent", "generation", "total"})
@@ -88,6 +88,10 @@ class Json(Case):
         self.assertEqual(len(trace["steps"]), 3)
         for step in trace["steps"]:
             self.check_step(step)
+        (only,) = trace["passes"]
+        self.assertEqual(only, {"prompt": only["prompt"], "text": trace["answer"], "prompt_tokens": trace["counts"]["prompt"],
+                                "reused": 0, "generated": trace["counts"]["generated"], "finish": trace["finish"]})
+        self.assertIn("<|image_pad|>" + "<|vision_end|>" + QUESTION[1] + "<|im_end|>", only["prompt"])
 
     def check_step(self, step):
         self.assertEqual(set(step), {"picks", "attention_ratio", "attention_focus", "hidden_norm", "hidden_cosine", "lens", "ms"})

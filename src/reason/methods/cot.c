@@ -33,6 +33,7 @@ const tn_method tn_method_cot = {
     .name = "cot",
     .summary = "reason in words, then answer",
     .options = options,
+    .reply = TN_REPLY_REASONED,
     .arrange = arrange,
     .next = next,
     .arrange_lesson = arrange_lesson,

@@ -20,6 +20,7 @@ const tn_method tn_method_direct = {
     .name = "direct",
     .summary = "answer at once",
     .options = options,
+    .reply = TN_REPLY_ANSWER,
     .next = next,
     .arrange_lesson = arrange_lesson,
 };

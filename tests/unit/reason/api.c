@@ -63,6 +63,8 @@ static bool watch(void *user, const tenebra_event *event)
         strcat(seen->text, event->text);
         seen->texts++;
         break;
+    case TENEBRA_EVENT_DRAFT:
+        fail_msg("a draft of an answer in one pass");
     }
     return before + 1 != seen->stop_after;
 }
