@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/pool.h"
 #include "image/png_write.h"
 
 #include <errno.h>
@@ -18,10 +19,11 @@ typedef struct make_job {
     const tn_dataset *set;
     const char *directory;
     tn_make make;
-    size_t counts[SPLITS]; /* train, dev, test */
+    size_t counts[SPLITS];   /* train, dev, test */
     uint64_t hashes[SPLITS]; /* of rows and pixels */
-    size_t size;           /* of the pictures made */
+    size_t size;             /* of the pictures made */
     bool json;
+    tn_pool *pool;
 } make_job;
 
 static const char *const split_names[SPLITS] = { "train", "dev", "test" };
@@ -67,43 +69,82 @@ static tenebra_code prepare(const make_job *job, tenebra_error *error)
     return make_directory(path, error);
 }
 
-static tenebra_code write_sample(make_job *job, size_t split, const tn_made *made, FILE *rows, const char *rows_path,
-                                 tenebra_error *error)
+/* Samples made at once, each by one thread; rows and hashes then follow in order. */
+enum { BATCH = 64 };
+
+typedef struct made_row {
+    tn_made made;
+    char *line; /* the row as JSON; malloc'd */
+    tenebra_error error;
+} made_row;
+
+typedef struct make_batch {
+    const make_job *job;
+    size_t split, first;
+    made_row rows[BATCH];
+} make_batch;
+
+static tenebra_code make_row(const make_batch *batch, size_t place, made_row *row)
 {
+    const make_job *job = batch->job;
     char path[4096];
+    tenebra_error *error = &row->error;
+    TN_TRY(job->set->make(&job->make, split_names[batch->split], batch->first + place, &row->made, error));
+    const tn_made *made = &row->made;
     TN_TRY(path_in(job, path, sizeof path, made->sample.images[0], error));
     tn_image image = { .width = made->size, .height = made->size, .channels = 3, .pixels = made->pixels };
     TN_TRY(tn_png_write(&image, path, error));
-    json_t *row = tn_rows_write(&made->sample);
-    char *line = row != NULL ? json_dumps(row, JSON_ENSURE_ASCII) : NULL;
-    json_decref(row);
-    if (line == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, made->sample.id, "no memory for the row");
-    size_t length = strlen(line);
-    job->size = made->size;
-    job->hashes[split] = add_hash(job->hashes[split], line, length);
-    job->hashes[split] = add_hash(job->hashes[split], made->pixels, 3 * made->size * made->size);
-    bool written = fwrite(line, 1, length, rows) == length && fputc('\n', rows) != EOF;
-    free(line);
-    return written ? TENEBRA_OK
-                   : tn_fail(error, TENEBRA_ERROR_IO, rows_path, "cannot be written: %s", strerror(errno));
+    json_t *fields = tn_rows_write(&made->sample);
+    row->line = fields != NULL ? json_dumps(fields, JSON_ENSURE_ASCII) : NULL;
+    json_decref(fields);
+    return row->line != NULL ? TENEBRA_OK
+                             : tn_fail(error, TENEBRA_ERROR_MEMORY, made->sample.id, "no memory for the row");
+}
+
+static void make_chunk(void *argument, size_t chunk, size_t worker)
+{
+    make_batch *batch = argument;
+    (void)worker;
+    made_row *row = &batch->rows[chunk];
+    *row = (made_row){ 0 };
+    make_row(batch, chunk, row);
+}
+
+static tenebra_code write_row(make_job *job, size_t split, const made_row *row, FILE *rows, const char *rows_path,
+                              tenebra_error *error)
+{
+    if (row->error.code != TENEBRA_OK) {
+        *error = row->error;
+        return row->error.code;
+    }
+    size_t length = strlen(row->line);
+    job->size = row->made.size;
+    job->hashes[split] = add_hash(job->hashes[split], row->line, length);
+    job->hashes[split] = add_hash(job->hashes[split], row->made.pixels, 3 * row->made.size * row->made.size);
+    bool written = fwrite(row->line, 1, length, rows) == length && fputc('\n', rows) != EOF;
+    return written ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_IO, rows_path, "cannot be written: %s", strerror(errno));
 }
 
 static tenebra_code write_rows(make_job *job, size_t split, FILE *rows, const char *path, tenebra_error *error)
 {
     double started = tn_clock_ms();
-    for (size_t i = 0; i < job->counts[split]; i++) {
-        tn_made made;
+    make_batch batch = { .job = job, .split = split };
+    tenebra_code code = TENEBRA_OK;
+    for (size_t done = 0, count; done < job->counts[split] && code == TENEBRA_OK; done += count) {
         if (tn_app_interrupted())
             return tn_fail(error, TENEBRA_ERROR_CANCELLED, path, "stopped before it was complete");
-        TN_TRY(job->set->make(&job->make, split_names[split], i, &made, error));
-        tenebra_code code = write_sample(job, split, &made, rows, path, error);
-        tn_made_free(&made);
-        TN_TRY(code);
-        if (i % 100 == 99 || i + 1 == job->counts[split])
-            tn_app_progress(split_names[split], i + 1, job->counts[split], started);
+        count = job->counts[split] - done < BATCH ? job->counts[split] - done : BATCH;
+        batch.first = done;
+        tn_pool_run(job->pool, count, make_chunk, &batch);
+        for (size_t i = 0; i < count; i++) {
+            if (code == TENEBRA_OK)
+                code = write_row(job, split, &batch.rows[i], rows, path, error);
+            free(batch.rows[i].line);
+            tn_made_free(&batch.rows[i].made);
+        }
+        tn_app_progress(split_names[split], done + count, job->counts[split], started);
     }
-    return TENEBRA_OK;
+    return code;
 }
 
 /* The rows are called by their name only when all of them are there. */
@@ -141,9 +182,9 @@ static json_t *describe(const make_job *job)
     }
     char hops[64];
     snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
-    return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "set", job->set->name, "seed",
-                     (json_int_t)job->make.seed, "size", (json_int_t)job->size, "families",
-                     job->make.families != NULL ? job->make.families : "all", "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
+    return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed,
+                     "size", (json_int_t)job->size, "families", job->make.families != NULL ? job->make.families : "all",
+                     "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
 }
 
 static int finish(const make_job *job)
@@ -192,24 +233,68 @@ int tn_data_make(int argc, char **argv)
     };
     make_job job = { .counts = { 1000, 100, 100 } };
     const char *hops = NULL;
-    size_t seed = 1;
+    size_t seed = 1, threads = 0;
     const tn_option options[] = {
-        { .name = "train", .kind = TN_OPTION_SIZE, .target = &job.counts[0], .argument = "N", .minimum = 0,
-          .maximum = 1e7, .help = "samples for training (1000)" },
-        { .name = "dev", .kind = TN_OPTION_SIZE, .target = &job.counts[1], .argument = "N", .minimum = 0,
-          .maximum = 1e7, .help = "samples for validation (100)" },
-        { .name = "test", .kind = TN_OPTION_SIZE, .target = &job.counts[2], .argument = "N", .minimum = 0,
-          .maximum = 1e7, .help = "samples for the test (100)" },
-        { .name = "seed", .kind = TN_OPTION_SIZE, .target = &seed, .argument = "S", .minimum = 0, .maximum = 9e15,
+        { .name = "train",
+          .kind = TN_OPTION_SIZE,
+          .target = &job.counts[0],
+          .argument = "N",
+          .minimum = 0,
+          .maximum = 1e7,
+          .help = "samples for training (1000)" },
+        { .name = "dev",
+          .kind = TN_OPTION_SIZE,
+          .target = &job.counts[1],
+          .argument = "N",
+          .minimum = 0,
+          .maximum = 1e7,
+          .help = "samples for validation (100)" },
+        { .name = "test",
+          .kind = TN_OPTION_SIZE,
+          .target = &job.counts[2],
+          .argument = "N",
+          .minimum = 0,
+          .maximum = 1e7,
+          .help = "samples for the test (100)" },
+        { .name = "seed",
+          .kind = TN_OPTION_SIZE,
+          .target = &seed,
+          .argument = "S",
+          .minimum = 0,
+          .maximum = 9e15,
           .help = "another number, another set (1)" },
-        { .name = "size", .kind = TN_OPTION_SIZE, .target = &job.make.size, .argument = "PIXELS", .minimum = 56,
-          .maximum = 1120, .help = "side of a picture, a multiple of 28 (112)" },
-        { .name = "grid", .kind = TN_OPTION_SIZE, .target = &job.make.grid, .argument = "N", .minimum = 2,
-          .maximum = 5, .help = "objects a side (4)" },
-        { .name = "families", .kind = TN_OPTION_TEXT, .target = &job.make.families, .argument = "LIST",
+        { .name = "size",
+          .kind = TN_OPTION_SIZE,
+          .target = &job.make.size,
+          .argument = "PIXELS",
+          .minimum = 56,
+          .maximum = 1120,
+          .help = "side of a picture, a multiple of 28 (112)" },
+        { .name = "grid",
+          .kind = TN_OPTION_SIZE,
+          .target = &job.make.grid,
+          .argument = "N",
+          .minimum = 2,
+          .maximum = 5,
+          .help = "objects a side (4)" },
+        { .name = "families",
+          .kind = TN_OPTION_TEXT,
+          .target = &job.make.families,
+          .argument = "LIST",
           .help = "kinds of questions with commas between (arrows,nearest,count); list names all objects" },
-        { .name = "hops", .kind = TN_OPTION_TEXT, .target = &hops, .argument = "A-B",
+        { .name = "hops",
+          .kind = TN_OPTION_TEXT,
+          .target = &hops,
+          .argument = "A-B",
           .help = "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)" },
+        { .name = "threads",
+          .letter = 't',
+          .kind = TN_OPTION_SIZE,
+          .target = &threads,
+          .argument = "N",
+          .minimum = 1,
+          .maximum = 256,
+          .help = "threads (all processors); the set is the same" },
         { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print what was made as JSON" },
         { 0 },
     };
@@ -228,8 +313,11 @@ int tn_data_make(int argc, char **argv)
     tn_app_catch_interrupts();
     tenebra_error error;
     tenebra_code code = prepare(&job, &error);
+    if (code == TENEBRA_OK && (job.pool = tn_pool_open(threads > 0 ? threads : tn_cpu_count(), &error)) == NULL)
+        code = error.code;
     for (size_t i = 0; i < SPLITS && code == TENEBRA_OK; i++)
         if (job.counts[i] > 0)
             code = make_split(&job, i, &error);
+    tn_pool_close(job.pool);
     return code == TENEBRA_OK ? finish(&job) : tn_app_fail(&error);
 }

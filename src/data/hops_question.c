@@ -9,7 +9,7 @@ const char *const tn_hops_colour_names[TN_HOPS_COLOURS] = { "red", "green", "blu
 const char *const tn_hops_shape_names[TN_HOPS_SHAPES] = { "circle", "square", "triangle", "diamond", "star", "cross" };
 
 static const char *const directions[4] = { "up", "right", "down", "left" };
-static const char *const numbers[TN_HOPS_STEPS_MAX + 1] = { "zero", "one",  "two", "three", "four",
+static const char *const numbers[TN_HOPS_STEPS_MAX + 1] = { "zero", "one", "two",   "three", "four",
                                                             "five", "six", "seven", "eight" };
 
 /* ---------------------------------------------------------------- words -- */
@@ -56,11 +56,11 @@ static void say(char *text, size_t size, const char *format, ...)
 #define ASK(...) say(puzzle->question, sizeof puzzle->question, __VA_ARGS__)
 
 /* The next sentence of the rationale. */
-#define STEP(...)                                                                          \
-    do {                                                                                   \
-        if (puzzle->rationale[0] != '\0')                                                  \
-            say(puzzle->rationale, sizeof puzzle->rationale, "\n");                        \
-        say(puzzle->rationale, sizeof puzzle->rationale, __VA_ARGS__);                     \
+#define STEP(...)                                                                                                      \
+    do {                                                                                                               \
+        if (puzzle->rationale[0] != '\0')                                                                              \
+            say(puzzle->rationale, sizeof puzzle->rationale, "\n");                                                    \
+        say(puzzle->rationale, sizeof puzzle->rationale, __VA_ARGS__);                                                 \
     } while (0)
 
 static void start(tn_hops_puzzle *puzzle, size_t grid)
@@ -416,16 +416,6 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
 
 /* ----------------------------------------------------------------- list -- */
 
-/* A sentence with a word for each cell, row by row; `next`: about what the cell's arrow points to. */
-static void list_words(tn_hops_puzzle *puzzle, const char *start, bool next, const char *(*word)(const tn_hops_scene *, size_t))
-{
-    const tn_hops_scene *scene = &puzzle->scene;
-    STEP("%s", start);
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        say(puzzle->rationale, sizeof puzzle->rationale, " %s", word(scene, next ? scene->target[cell] : cell));
-    say(puzzle->rationale, sizeof puzzle->rationale, ".");
-}
-
 static const char *colour_word(const tn_hops_scene *scene, size_t cell)
 {
     return tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
@@ -441,26 +431,55 @@ static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
     return directions[scene->arrow[cell]];
 }
 
-/* All there is to see, to learn seeing on before questions. A word stands as far behind its cell's image token as every
- * other word of its sentence behind its own, which is what attention learns first. */
+/* A word for each cell, row by row. */
+typedef struct list_line {
+    const char *what, *(*word)(const tn_hops_scene *scene, size_t cell);
+    bool next; /* about what the cell's arrow points to */
+} list_line;
+
+static const list_line list_lines[] = {
+    { "own colours", colour_word, false }, { "own shapes", shape_word, false }, { "own arrows", arrow_word, false },
+    { "next colours", colour_word, true }, { "next shapes", shape_word, true },
+};
+
+static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    ASK("List the %s. What is the last object?", line->what);
+    STEP("%s", line->what);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        say(puzzle->rationale, sizeof puzzle->rationale, " %s",
+            line->word(scene, line->next ? scene->target[cell] : cell));
+    say(puzzle->rationale, sizeof puzzle->rationale, ".");
+}
+
+/* All there is to see, to learn seeing on before questions. First kind: one property of all objects; prompts are equally
+ * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
+ * attention learns first. Second kind: what the arrows of all objects point to, in any order, so that objects have to be
+ * found by what they are. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
-    (void)words;
-    (void)steps;
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
-    unsigned char others[TN_HOPS_CELLS_MAX];
+    unsigned char order[TN_HOPS_CELLS_MAX];
     draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
-    ASK("Name all objects and what they point to. What is the last one?");
-    list_words(puzzle, "colours", false, colour_word);
-    list_words(puzzle, "shapes", false, shape_word);
-    list_words(puzzle, "arrows", false, arrow_word);
-    list_words(puzzle, "next colours", true, colour_word);
-    list_words(puzzle, "next shapes", true, shape_word);
-    for (size_t cell = 0; cell + 1 < scene->cells; cell++)
-        others[cell] = (unsigned char)cell;
-    offer_objects(rng, puzzle, scene->cells - 1, others, scene->cells - 1);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        order[cell] = (unsigned char)cell;
+    if (steps == 1) {
+        list_words(puzzle, &list_lines[tn_rng_below(&words, sizeof list_lines / sizeof *list_lines)]);
+    } else {
+        ASK("Follow the arrows of all objects. What does the last one point to?");
+        tn_hops_shuffle(rng, order, scene->cells, scene->cells);
+        for (size_t i = 0; i < scene->cells; i++)
+            STEP("the %s points to the %s.", kind_name(scene->kind[order[i]]).text,
+                 kind_name(scene->kind[scene->target[order[i]]]).text);
+    }
+    size_t last = order[scene->cells - 1], answer = steps == 1 ? last : scene->target[last], count = 0;
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        if (cell != answer)
+            order[count++] = (unsigned char)cell;
+    offer_objects(rng, puzzle, answer, order, count);
     return true;
 }
 
@@ -470,7 +489,7 @@ const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
-    { "list", 1, 0, draw_list },
+    { "list", 2, 0, draw_list },
     { 0 },
 };
 

@@ -120,22 +120,37 @@ static double alike(const text_row *row, size_t option)
 
 enum { RULES = 9 };
 static const char *const rule_names[RULES] = {
-    "most frequent letter", "first",           "last",                   "most frequent answer", "words shared with the question",
-    "no words shared",      "like the others", "unlike the other options", "pairs of words",
+    "most frequent letter",
+    "first",
+    "last",
+    "most frequent answer",
+    "words shared with the question",
+    "no words shared",
+    "like the others",
+    "unlike the other options",
+    "pairs of words",
 };
 
 static double score(const guess_table *guesser, const text_row *row, size_t option, size_t rule)
 {
     double sum = 0;
     switch (rule) {
-    case 0: return guesser->letters[option];
-    case 1: return -(double)option;
-    case 2: return (double)option;
-    case 3: return (guesser->whole_right[row->whole[option]] + 1) / (guesser->whole_any[row->whole[option]] + 4);
-    case 4: return overlap(row, option);
-    case 5: return -overlap(row, option);
-    case 6: return alike(row, option);
-    case 7: return -alike(row, option);
+    case 0:
+        return guesser->letters[option];
+    case 1:
+        return -(double)option;
+    case 2:
+        return (double)option;
+    case 3:
+        return (guesser->whole_right[row->whole[option]] + 1) / (guesser->whole_any[row->whole[option]] + 4);
+    case 4:
+        return overlap(row, option);
+    case 5:
+        return -overlap(row, option);
+    case 6:
+        return alike(row, option);
+    case 7:
+        return -alike(row, option);
     default:
         for (size_t q = 0; q < row->question_count; q++)
             for (size_t o = 0; o < row->option_count[option]; o++) {
@@ -262,7 +277,8 @@ static void test_arrows_lead_to_the_answer(void **state)
                 assert_true(cell < scene->cells && (seen >> cell & 1) == 0);
                 seen |= (uint64_t)1 << cell;
                 static const int moves[4][2] = { { -1, 0 }, { 0, 1 }, { 1, 0 }, { 0, -1 } };
-                int row = (int)cell / 4 + moves[scene->arrow[cell]][0], column = (int)cell % 4 + moves[scene->arrow[cell]][1];
+                int row = (int)cell / 4 + moves[scene->arrow[cell]][0],
+                    column = (int)cell % 4 + moves[scene->arrow[cell]][1];
                 assert_true(row >= 0 && row < 4 && column >= 0 && column < 4);
                 cell = (size_t)(4 * row + column);
             }
@@ -400,40 +416,83 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
-/* A list tells colour, shape and arrow of every cell and what stands where the arrow points; it is made only where it
- * is named. */
+/* A list tells one property of every cell, or of what its arrow points to; all five are asked for. Lists are made only where
+ * they are named. */
 static void test_lists_are_true(void **state)
 {
     (void)state;
-    static const char *const starts[] = { "colours", "shapes", "arrows", "next colours", "next shapes" };
+    static const char *const starts[] = { "own colours", "own shapes", "own arrows", "next colours", "next shapes" };
     static const char *const ways[] = { "up", "right", "down", "left" };
     tn_make make = { .seed = 4, .families = "list", .size = 112 }, standard = { .seed = 4 };
     const tn_hops_family *list = tn_hops_families;
     while (strcmp(list->name, "list") != 0)
         list++;
-    tn_rng rng = tn_rng_seed(17);
-    tn_hops_puzzle puzzle;
-    assert_true(tn_hops_draw(&rng, list, 4, 1, "train", &puzzle));
-    const tn_hops_scene *scene = &puzzle.scene;
-    char expected[TN_HOPS_TEXT] = "";
-    for (size_t i = 0; i < 5; i++) {
-        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%s", i > 0 ? "\n" : "", starts[i]);
+    size_t seen[5] = { 0 };
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        tn_rng rng = tn_rng_seed(seed);
+        tn_hops_puzzle puzzle;
+        assert_true(tn_hops_draw(&rng, list, 4, 1, "train", &puzzle));
+        const tn_hops_scene *scene = &puzzle.scene;
+        size_t what = 0;
+        while (strncmp(puzzle.rationale, starts[what], strlen(starts[what])) != 0)
+            assert_true(++what < 5);
+        char expected[TN_HOPS_TEXT];
+        snprintf(expected, sizeof expected, "%s", starts[what]);
         for (size_t cell = 0; cell < scene->cells; cell++) {
-            size_t kind = scene->kind[i < 3 ? cell : scene->target[cell]];
-            const char *word = i == 2       ? ways[scene->arrow[cell]]
-                               : i % 3 == 0 ? tn_hops_colour_names[tn_hops_colour(kind)]
-                                            : tn_hops_shape_names[tn_hops_shape(kind)];
+            size_t kind = scene->kind[what < 3 ? cell : scene->target[cell]];
+            const char *word = what == 2       ? ways[scene->arrow[cell]]
+                               : what % 3 == 0 ? tn_hops_colour_names[tn_hops_colour(kind)]
+                                               : tn_hops_shape_names[tn_hops_shape(kind)];
             snprintf(expected + strlen(expected), sizeof expected - strlen(expected), " %s", word);
         }
         snprintf(expected + strlen(expected), sizeof expected - strlen(expected), ".");
+        assert_string_equal(puzzle.rationale, expected);
+        assert_non_null(strstr(puzzle.question, starts[what]));
+        seen[what]++;
     }
-    assert_string_equal(puzzle.rationale, expected);
+    for (size_t what = 0; what < 5; what++)
+        assert_true(seen[what] > 0);
     for (size_t i = 0; i < 24; i++) {
         tn_made made;
-        assert_int_equal(set()->make(i == 0 ? &make : &standard, "dev", i, &made, NULL), TENEBRA_OK);
-        assert_int_equal(strcmp(made.sample.domain, "list") == 0, i == 0);
+        assert_int_equal(set()->make(i < 2 ? &make : &standard, "dev", i, &made, NULL), TENEBRA_OK);
+        assert_int_equal(strcmp(made.sample.domain, "list") == 0, i < 2);
         tn_made_free(&made);
     }
+}
+
+/* The second kind of list says of every object once what its arrow points to, and asks for the last one. */
+static void test_lists_of_arrows_are_true(void **state)
+{
+    (void)state;
+    const tn_hops_family *list = tn_hops_families;
+    while (strcmp(list->name, "list") != 0)
+        list++;
+    tn_rng rng = tn_rng_seed(18);
+    tn_hops_puzzle puzzle;
+    assert_true(tn_hops_draw(&rng, list, 4, 2, "train", &puzzle));
+    const tn_hops_scene *scene = &puzzle.scene;
+    const char *last = NULL;
+    size_t in_order = 0;
+    for (size_t cell = 0; cell < scene->cells; cell++) {
+        size_t from = scene->kind[cell], to = scene->kind[scene->target[cell]];
+        char sentence[120];
+        snprintf(sentence, sizeof sentence, "the %s %s points to the %s %s.",
+                 tn_hops_colour_names[tn_hops_colour(from)], tn_hops_shape_names[tn_hops_shape(from)],
+                 tn_hops_colour_names[tn_hops_colour(to)], tn_hops_shape_names[tn_hops_shape(to)]);
+        const char *at = strstr(puzzle.rationale, sentence);
+        assert_non_null(at);
+        assert_null(strstr(at + 1, sentence));
+        in_order += (size_t)(at - puzzle.rationale) == cell * (strlen(sentence) + 1);
+        if (at[strlen(sentence)] == '\0') {
+            last = at;
+            char option[40];
+            snprintf(option, sizeof option, "%s %s", tn_hops_colour_names[tn_hops_colour(to)],
+                     tn_hops_shape_names[tn_hops_shape(to)]);
+            assert_string_equal(puzzle.options[puzzle.answer], option);
+        }
+    }
+    assert_non_null(last);
+    assert_true(in_order < scene->cells);
 }
 
 static void refuse(tn_make make, const char *split, const char *part)
@@ -456,10 +515,12 @@ static void test_impossible_wishes(void **state)
     refuse((tn_make){ .size = 56, .grid = 4 }, "train", "56 pixels");
     refuse((tn_make){ .size = 112, .grid = 6 }, "train", "6 objects");
     refuse((tn_make){ 0 }, "trains", "trains");
-    refuse((tn_make){ .size = 56, .grid = 2, .families = "arrows", .steps_min = 5, .steps_max = 5 }, "train", "do not fit");
+    refuse((tn_make){ .size = 56, .grid = 2, .families = "arrows", .steps_min = 5, .steps_max = 5 }, "train",
+           "do not fit");
     tn_made made;
-    assert_int_equal(set()->make(&(tn_make){ .size = 56, .families = "arrows", .steps_max = 2 }, "train", 0, &made, NULL),
-                     TENEBRA_OK);
+    assert_int_equal(
+        set()->make(&(tn_make){ .size = 56, .families = "arrows", .steps_max = 2 }, "train", 0, &made, NULL),
+        TENEBRA_OK);
     assert_int_equal(made.sample.option_count, 3); /* four objects, one is named */
     tn_made_free(&made);
 }
@@ -470,7 +531,7 @@ int main(void)
         cmocka_unit_test(test_words_do_not_tell),     cmocka_unit_test(test_arrows_lead_to_the_answer),
         cmocka_unit_test(test_pictures_show_scenes),  cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_splits_share_no_scene), cmocka_unit_test(test_kinds_come_equally_often),
-        cmocka_unit_test(test_lists_are_true),
+        cmocka_unit_test(test_lists_are_true),        cmocka_unit_test(test_lists_of_arrows_are_true),
         cmocka_unit_test(test_impossible_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
