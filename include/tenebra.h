@@ -208,10 +208,24 @@ typedef struct tenebra_picture {
     size_t rows, columns;
 } tenebra_picture;
 
+typedef enum tenebra_call_outcome {
+    TENEBRA_CALL_SHOWN,   /* the region was shown                                                 */
+    TENEBRA_CALL_INVALID, /* no call of the tool that there is, or a region outside of the picture */
+    TENEBRA_CALL_REFUSED  /* no rounds, pictures or rows were left                                */
+} tenebra_call_outcome;
+
+/* A reply that asks to see a region of a picture. */
+typedef struct tenebra_call {
+    size_t pass; /* of the reply, from 0 */
+    tenebra_call_outcome outcome;
+    size_t image;          /* SHOWN: the picture it was cut from...                                */
+    double x0, y0, x1, y1; /* ...and what was cut, in pixels of that picture as given, else NaN    */
+} tenebra_call;
+
 typedef enum tenebra_finish {
     TENEBRA_FINISH_END_TOKEN, /* the model ended its answer */
     TENEBRA_FINISH_STOP_TEXT, /* one of the stop texts      */
-    TENEBRA_FINISH_LENGTH     /* max_tokens or the context  */
+    TENEBRA_FINISH_LENGTH     /* max_tokens, the context, or the rounds of a dialogue */
 } tenebra_finish;
 
 /* One prompt that was run, or a further turn, and what was generated after it. */
@@ -256,6 +270,9 @@ typedef struct tenebra_trace {
     size_t passes;             /* prompts and turns that were run                 */
     const tenebra_pass *pass;  /* [passes] each of them; the last one's text is the answer */
     size_t crops;              /* pictures that the method added                  */
+    const tenebra_call *calls; /* [call_count] of regions to see                  */
+    size_t call_count, invalid_calls;
+    const char *note;          /* what the method wants of the model beyond this answer, e.g. training; NULL: nothing */
     const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
     double decode_ms;          /* reading, resizing and cutting pictures          */
     double vision_ms, prefill_ms, latent_ms, generation_ms, total_ms;

@@ -46,7 +46,9 @@ typedef struct tn_method {
     const char *name, *summary;
     const tenebra_option *options; /* ends with name == NULL; reasoner->values follow its order */
     bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
+    bool keep_pixels;  /* keep the pictures' pixels as the tower sees them (tn_picture.pixels)   */
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
+    const char *note;  /* for the trace: what it wants of the model; NULL: any model will do      */
     tn_reply reply;    /* in an example, unless arrange writes another (tn_script_reply)        */
 
     /* Reads the settings and takes its state (tn_reasoner_take). May be NULL. */

@@ -52,11 +52,17 @@ static tenebra_code check_room(const tn_reasoner *reasoner, size_t width, size_t
                    "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->capacity);
 }
 
-static tenebra_code resize(tn_reasoner *reasoner, const tn_image *image, tn_image *resized, tenebra_error *error)
+static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *error)
+{
+    if (reasoner->picture_count < TN_PICTURES_MAX)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
+}
+
+static tenebra_code resize(const tn_reasoner *reasoner, const tn_image *image, tn_image *resized, tenebra_error *error)
 {
     size_t width, height;
-    if (reasoner->picture_count == TN_PICTURES_MAX)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
+    TN_TRY(check_number(reasoner, error));
     TN_TRY(target_size(reasoner, image, &width, &height, error));
     TN_TRY(check_room(reasoner, width, height, error));
     return tn_image_resize(image, width, height, reasoner->session->model->patches.resample, resized, error);
@@ -104,21 +110,35 @@ static tenebra_code encode(tn_reasoner *reasoner, const tn_image *resized, tn_pi
     return code;
 }
 
-tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resized, size_t width, size_t height,
+                                     tenebra_error *error)
 {
     double start = tn_clock_ms();
-    tn_image resized = { 0 };
-    TN_TRY(resize(reasoner, image, &resized, error));
+    TN_TRY(check_number(reasoner, error));
+    TN_TRY(check_room(reasoner, resized->width, resized->height, error));
     tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
-    *picture = (tn_picture){ .width = image->width, .height = image->height, .content = content_of(&resized) };
+    tn_image_free(&picture->pixels);
+    *picture = (tn_picture){ .width = width, .height = height, .content = content_of(resized) };
     tenebra_code code = tn_session_recall(reasoner->session, &picture->content, &picture->grid, &picture->embeds, error);
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     if (code == TENEBRA_OK && picture->embeds.data != NULL)
         reasoner->trace.vision_cached++;
     else if (code == TENEBRA_OK)
-        code = encode(reasoner, &resized, picture, error);
-    tn_image_free(&resized);
+        code = encode(reasoner, resized, picture, error);
+    if (code == TENEBRA_OK && reasoner->method->keep_pixels)
+        code = tn_image_crop(resized, 0, 0, resized->width, resized->height, &picture->pixels, error);
     reasoner->picture_count += code == TENEBRA_OK;
+    return code;
+}
+
+tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+{
+    double start = tn_clock_ms();
+    tn_image resized = { 0 };
+    TN_TRY(resize(reasoner, image, &resized, error));
+    reasoner->trace.decode_ms += tn_clock_ms() - start;
+    tenebra_code code = tn_reasoner_add_resized(reasoner, &resized, image->width, image->height, error);
+    tn_image_free(&resized);
     return code;
 }
 

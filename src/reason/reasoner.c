@@ -90,6 +90,7 @@ static void start_trace(tn_reasoner *reasoner)
     trace->top_p = request->top_p > 0 ? request->top_p : 1;
     trace->seed = request->seed;
     trace->steps = reasoner->steps;
+    trace->note = reasoner->method->note;
 }
 
 static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
@@ -147,6 +148,8 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
 void tn_reasoner_close(tn_reasoner *reasoner)
 {
     tn_text_free(&reasoner->piece);
+    for (size_t p = 0; p < TN_PICTURES_MAX; p++)
+        tn_image_free(&reasoner->pictures[p].pixels);
 }
 
 /* ---------------------------------------------------------------- spans -- */

@@ -15,6 +15,7 @@ typedef struct tn_picture {
     tn_tensor embeds;       /* [J, C] */
     size_t width, height;   /* of the picture as given, after its orientation */
     tn_digest content;      /* of its pixels as the tower sees them; zero: unknown */
+    tn_image pixels;        /* these, with method->keep_pixels; until the close    */
 } tn_picture;
 
 /* An image embedding in the prompt, that a method may pick. */
@@ -124,6 +125,9 @@ tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, s
 
 /* Runs a picture through the tower and adds it to the pictures. */
 tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error);
+/* The same for one that has its final size already, whose sides fit: cut or made from a picture of width x height pixels. */
+tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resized, size_t width, size_t height,
+                                     tenebra_error *error);
 
 /* A candidate as the trace tells it. */
 tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate);
@@ -137,6 +141,9 @@ tenebra_code tn_reasoner_tell_scores(tn_reasoner *reasoner, tenebra_step *step, 
 
 /* Files a finished step and tells the caller. Errors: CANCELLED, LIMIT. */
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error);
+
+/* Files a call of a tool. Errors: LIMIT. */
+tenebra_code tn_reasoner_file_call(tn_reasoner *reasoner, const tenebra_call *call, tenebra_error *error);
 
 /* The current pass generates at most `limit` tokens. Call from arrange. */
 void tn_reasoner_limit_pass(tn_reasoner *reasoner, size_t limit);

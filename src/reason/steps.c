@@ -129,6 +129,20 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const ten
     return TENEBRA_OK;
 }
 
+tenebra_code tn_reasoner_file_call(tn_reasoner *reasoner, const tenebra_call *call, tenebra_error *error)
+{
+    tenebra_trace *trace = &reasoner->trace;
+    tenebra_call *calls = tn_reasoner_take(reasoner, trace->call_count + 1, sizeof *calls);
+    if (calls == NULL)
+        return tn_memory_is_full(error);
+    if (trace->call_count > 0)
+        memcpy(calls, trace->calls, trace->call_count * sizeof *calls);
+    calls[trace->call_count++] = *call;
+    trace->calls = calls;
+    trace->invalid_calls += call->outcome == TENEBRA_CALL_INVALID;
+    return TENEBRA_OK;
+}
+
 /* --------------------------------------------------------------- passes -- */
 
 tenebra_code tn_reasoner_keep_prompt(tn_reasoner *reasoner, const char *text, size_t length, tenebra_error *error)

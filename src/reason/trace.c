@@ -123,6 +123,20 @@ static json_t *passes_json(const tenebra_trace *trace)
     return list;
 }
 
+/* Numbers that are not there are null. */
+static json_t *calls_json(const tenebra_trace *trace)
+{
+    static const char *const outcomes[] = { "shown", "invalid", "refused" };
+    json_t *list = json_array();
+    for (size_t i = 0; i < trace->call_count; i++) {
+        const tenebra_call *call = &trace->calls[i];
+        json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:[o, o, o, o]}", "pass", count(call->pass), "outcome",
+                                              outcomes[call->outcome], "image", count(call->image), "rectangle",
+                                              number(call->x0), number(call->y0), number(call->x1), number(call->y1)));
+    }
+    return list;
+}
+
 static json_t *trace_json(const tenebra_trace *trace)
 {
     json_t *steps = json_array();
@@ -155,6 +169,10 @@ char *tenebra_trace_json(const tenebra_trace *trace)
         json_object_set_new(json, "pictures", pictures_json(trace));
         json_object_set_new(json, "prompt_scores", scores_json(trace->prompt_scores, trace->prompt_score_count));
     }
+    if (trace->call_count > 0)
+        json_object_set_new(json, "calls", calls_json(trace));
+    if (trace->note != NULL)
+        json_object_set_new(json, "note", json_string(trace->note));
     char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(json);
     return text;

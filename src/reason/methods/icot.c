@@ -125,7 +125,8 @@ static tn_position place(const tn_reasoner *reasoner, const icot_state *state, s
         frames = 1;
         cell = number;
     }
-    *end = tn_max(*end, base + (int32_t)tn_max(frames, tn_max(rows, columns)));
+    int32_t next = base + (int32_t)tn_max(frames, tn_max(rows, columns));
+    *end = next > *end ? next : *end;
     return (tn_position){ { base + (int32_t)(cell / (rows * columns)), base + (int32_t)(cell / columns % rows),
                             base + (int32_t)(cell % columns) } };
 }
@@ -203,6 +204,7 @@ const tn_method tn_method_icot = {
     .summary = "reason in words and look again at what the newest token attends to, at line breaks",
     .options = options,
     .tap_prompt = true,
+    .reply = TN_REPLY_REASONED,
     .open = open_method,
     .arrange = arrange,
     .next = next,
