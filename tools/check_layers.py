@@ -35,7 +35,7 @@ ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr"),
                  # Scorers are called after the benchmark, and the method, whose program they repeat.
                  ("eval/scorers/ivtlr_*", "ivt_lr"), ("eval/scorers/ivtlr_*", "m3cot"),
                  ("eval/scorers/ivtlr_*", "scienceqa"), ("eval/scorers/sqa*", "scienceqa"),
-                 ("eval/scorers/*sqa*", "sqa"), ("app/cmd_verify.c", "strict"), ("reason/methods/icot.c", "strict"),
+                 ("eval/scorers/*sqa*", "sqa"), ("eval/scorers/bracket.c", "scaffold"), ("app/cmd_verify.c", "strict"), ("reason/methods/icot.c", "strict"),
                  # Wordings of prompts are called after the paper; the made set has several files.
                  ("data/*", "ivt_lr"), ("data/hops*", "hops"), ("app/data_make.c", "hops")]
 

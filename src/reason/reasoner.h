@@ -196,4 +196,8 @@ tenebra_code tn_script_add_system(tn_script *script, const char *text, tenebra_e
 /* The texts of a list that ends with NULL one behind the other, zero-terminated; NULL when the memory is full. */
 const char *tn_reasoner_join(tn_reasoner *reasoner, const char *const *texts);
 
+/* A copy without white space (ASCII) at its ends; and one in which every run of it is a single blank, too. NULL as above. */
+const char *tn_reasoner_strip(tn_reasoner *reasoner, const char *text);
+const char *tn_reasoner_one_line(tn_reasoner *reasoner, const char *text);
+
 #endif

@@ -24,8 +24,11 @@ static tenebra_code copy_message(tn_reasoner *reasoner, const char *role, const 
         return tn_memory_is_full(error);
     for (size_t p = 0; p < count; p++) {
         bool text = from[p].kind == TENEBRA_PART_TEXT;
-        parts[made++] = (tn_chat_part){ .is_image = !text, .text = text ? from[p].text : NULL,
-                                        .length = !text ? 0 : from[p].length ? from[p].length : strlen(from[p].text) };
+        parts[made++] = (tn_chat_part){ .is_image = !text,
+                                        .text = text ? from[p].text : NULL,
+                                        .length = !text            ? 0
+                                                  : from[p].length ? from[p].length
+                                                                   : strlen(from[p].text) };
         if (!text && twice)
             parts[made++] = (tn_chat_part){ .is_image = true };
     }
@@ -37,7 +40,8 @@ static tenebra_code copy_message(tn_reasoner *reasoner, const char *role, const 
 static const char *usual_reply(tn_reasoner *reasoner)
 {
     const tenebra_example *example = reasoner->request->example;
-    bool reasoned = reasoner->method->reply == TN_REPLY_REASONED && example->rationale != NULL && example->rationale[0] != '\0';
+    bool reasoned =
+        reasoner->method->reply == TN_REPLY_REASONED && example->rationale != NULL && example->rationale[0] != '\0';
     const char *const texts[] = { example->rationale, "\n", example->answer, NULL };
     return tn_reasoner_join(reasoner, reasoned ? texts : texts + 2);
 }
@@ -52,8 +56,10 @@ static tenebra_code add_example(tn_script *script, tenebra_error *error)
         return tn_memory_is_full(error);
     script->has_example = true;
     script->example = script->message_count;
-    script->messages[script->message_count + 1] = (tn_chat_message){ .role = "assistant", .parts = reply, .part_count = 1 };
-    TN_TRY(copy_message(reasoner, "user", example->parts, example->part_count, &script->messages[script->example], error));
+    script->messages[script->message_count + 1] =
+        (tn_chat_message){ .role = "assistant", .parts = reply, .part_count = 1 };
+    TN_TRY(
+        copy_message(reasoner, "user", example->parts, example->part_count, &script->messages[script->example], error));
     script->message_count += 2;
     tn_script_reply(script, text);
     return TENEBRA_OK;
@@ -71,8 +77,8 @@ tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_er
         const tenebra_message *from = &request->messages[m];
         if (m == front && request->example != NULL)
             TN_TRY(add_example(script, error));
-        TN_TRY(copy_message(reasoner, from->role, from->parts, from->part_count, &script->messages[script->message_count],
-                            error));
+        TN_TRY(copy_message(reasoner, from->role, from->parts, from->part_count,
+                            &script->messages[script->message_count], error));
         script->message_count++;
     }
     return TENEBRA_OK;
@@ -93,6 +99,38 @@ const char *tn_reasoner_join(tn_reasoner *reasoner, const char *const *texts)
     return joined;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+const char *tn_reasoner_strip(tn_reasoner *reasoner, const char *text)
+{
+    while (is_space(*text))
+        text++;
+    size_t length = strlen(text);
+    while (length > 0 && is_space(text[length - 1]))
+        length--;
+    char *copy = tn_reasoner_take(reasoner, length + 1, 1);
+    if (copy != NULL)
+        memcpy(copy, text, length);
+    return copy;
+}
+
+const char *tn_reasoner_one_line(tn_reasoner *reasoner, const char *text)
+{
+    char *copy = tn_reasoner_take(reasoner, strlen(text) + 1, 1);
+    size_t length = 0;
+    for (; copy != NULL && *text != '\0'; text++) {
+        bool blank = is_space(*text);
+        if (!blank || (length > 0 && copy[length - 1] != ' '))
+            copy[length++] = blank ? ' ' : *text;
+    }
+    if (length > 0 && copy[length - 1] == ' ')
+        copy[length - 1] = '\0';
+    return copy;
+}
+
 tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *message, tenebra_error *error)
 {
     tn_chat_message *messages = tn_reasoner_take(script->reasoner, script->message_count + 1, sizeof *messages);
@@ -106,7 +144,8 @@ tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *mes
 }
 
 /* Puts text into a message as part number `at`. */
-static tenebra_code insert_text(tn_script *script, tn_chat_message *message, size_t at, const char *text, tenebra_error *error)
+static tenebra_code insert_text(tn_script *script, tn_chat_message *message, size_t at, const char *text,
+                                tenebra_error *error)
 {
     tn_chat_part *parts = tn_reasoner_take(script->reasoner, message->part_count + 1, sizeof *parts);
     if (parts == NULL)
@@ -171,11 +210,6 @@ tenebra_code tn_script_add_before(tn_script *script, const char *text, const cha
 
 /* ---------------------------------------------------------------- cutting -- */
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 size_t tn_cut_answer_cue(const char *text, size_t length)
 {
     static const char cue[] = "Answer:";
@@ -192,7 +226,8 @@ size_t tn_cut_answer_cue(const char *text, size_t length)
     return end;
 }
 
-static tenebra_code cut_message(tn_script *script, tn_chat_message *message, tn_script_cut_fn *kept, tenebra_error *error)
+static tenebra_code cut_message(tn_script *script, tn_chat_message *message, tn_script_cut_fn *kept,
+                                tenebra_error *error)
 {
     size_t last = message->part_count;
     if (last == 0 || message->parts[last - 1].is_image)

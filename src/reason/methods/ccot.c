@@ -1,0 +1,131 @@
+/* Compositional chain of thought (arXiv:2311.17076): a scene graph of the picture in JSON, then the answer with the graph
+ * as context; the picture is seen both times. The graph is used as it was written, right or wrong. Prompts are in our words;
+ * variants are those of the published scripts. */
+#include "reason/parts.h"
+
+#include <string.h>
+
+enum { GRAPH_TOKENS, GRAPH_CUE, GRAPH_OPTIONS, CLOSE_JSON, LETTER_CUE };
+
+static const tenebra_option options[] = {
+    [GRAPH_TOKENS] = { "graph-tokens", "N", "256", "most tokens of the scene graph", 1, 1e6 },
+    [GRAPH_CUE] = { "graph-cue", "on|off", "on", "end the first prompt with 'Scene Graph:'", 0, 0 },
+    [GRAPH_OPTIONS] = { "graph-options", "keep|cut", "keep",
+                        "cut: the first prompt ends behind the first question mark", 0, 0 },
+    [CLOSE_JSON] = { "close-json", "on|off", "off", "end the scene graph where its outermost bracket closes", 0, 0 },
+    [LETTER_CUE] = { "letter-cue", "TEXT", "\nAnswer with the letter of the right option alone.",
+                     "end of the second prompt", 0, 0 },
+    { NULL, NULL, NULL, NULL, 0, 0 }
+};
+
+#define REQUEST                                                                                                        \
+    "\nWrite a scene graph in JSON for this picture and this question. It holds, as far as they matter for the "       \
+    "answer:"                                                                                                          \
+    "\n(1) the objects\n(2) the attributes of the objects\n(3) the relationships between the objects"
+
+typedef struct plan {
+    const char *graph; /* of the first pass */
+    /* How far the reply was looked at, and what is open there. */
+    size_t seen, depth;
+    bool in_string, escaped;
+} plan;
+
+static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tenebra_example *example = reasoner->request->example;
+    reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(plan));
+    if (reasoner->state == NULL)
+        return tn_memory_is_full(error);
+    if (example != NULL && example->scene_graph == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "has no scene graph, which this method shows");
+    return TENEBRA_OK;
+}
+
+static size_t cut_behind_question_mark(const char *text, size_t length)
+{
+    const char *mark = length > 0 ? memchr(text, '?', length) : NULL;
+    return mark != NULL ? (size_t)(mark - text) + 1 : length;
+}
+
+static tenebra_code arrange_graph(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    reasoner->draft = true;
+    tn_reasoner_limit_pass(reasoner, (size_t)tn_setting_number(reasoner, GRAPH_TOKENS));
+    if (tn_setting_choice(reasoner, GRAPH_OPTIONS) == 1)
+        TN_TRY(tn_script_cut(script, cut_behind_question_mark, error));
+    if (reasoner->request->example != NULL)
+        tn_script_reply(script, reasoner->request->example->scene_graph);
+    return tn_script_add_cue(script, tn_setting_choice(reasoner, GRAPH_CUE) == 0 ? REQUEST "\nScene Graph:" : REQUEST,
+                             error);
+}
+
+static const char *context(tn_reasoner *reasoner, const char *graph)
+{
+    const char *const texts[] = { "Scene Graph: ", tn_reasoner_strip(reasoner, graph),
+                                  "\n\nTake the picture and the scene graph as context for this question:\n", NULL };
+    return texts[1] != NULL ? tn_reasoner_join(reasoner, texts) : NULL;
+}
+
+static tenebra_code arrange_answer(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    const tenebra_example *example = reasoner->request->example;
+    const plan *state = reasoner->state;
+    const char *own = context(reasoner, state->graph), *shown = example ? context(reasoner, example->scene_graph) : "";
+    if (own == NULL || shown == NULL)
+        return tn_memory_is_full(error);
+    if (example != NULL)
+        tn_script_reply(script, example->label ? example->label : example->answer);
+    TN_TRY(tn_script_add_before(script, own, shown, error));
+    return tn_script_add_cue(script, tn_setting_text(reasoner, LETTER_CUE), error);
+}
+
+static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    TN_TRY(tn_script_cut(script, tn_cut_answer_cue, error));
+    return reasoner->pass == 0 ? arrange_graph(reasoner, script, error) : arrange_answer(reasoner, script, error);
+}
+
+/* Reads on in the reply. True when its outermost object or list has closed, behind state->seen bytes; brackets inside of
+ * strings do not count (RFC 8259, section 7). */
+static bool is_closed(plan *state, const char *text, size_t length)
+{
+    while (state->seen < length) {
+        char c = text[state->seen++];
+        if (state->in_string) {
+            state->in_string = c != '"' || state->escaped;
+            state->escaped = c == '\\' && !state->escaped;
+        } else if (c == '"') {
+            state->in_string = state->depth > 0; /* words before the object may hold quotes */
+        } else if (c == '{' || c == '[') {
+            state->depth++;
+        } else if ((c == '}' || c == ']') && state->depth > 0 && --state->depth == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    plan *state = reasoner->state;
+    (void)error;
+    if (reasoner->pass == 0 && tn_setting_choice(reasoner, CLOSE_JSON) == 0 &&
+        is_closed(state, reasoner->text, reasoner->text_length))
+        tn_reasoner_cut_answer(reasoner, state->seen);
+    tn_act_answer(reasoner, action);
+    if (action->kind != TN_ACT_FINISH || reasoner->pass > 0)
+        return TENEBRA_OK;
+    state->graph = reasoner->text;
+    action->kind = TN_ACT_PASS;
+    return TENEBRA_OK;
+}
+
+const tn_method tn_method_ccot = {
+    .name = "ccot",
+    .summary = "write a scene graph, then answer with it as context",
+    .options = options,
+    .reply = TN_REPLY_ANSWER,
+    .open = open_method,
+    .arrange = arrange,
+    .next = next,
+};
