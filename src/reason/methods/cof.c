@@ -1,0 +1,279 @@
+/* Chain-of-Focus (arXiv:2505.15436): a dialogue in which the model may call a tool that shows it a region of the picture
+ * enlarged. Format, limits and sizes are those of the published code; the words around them are ours. */
+#include "reason/parts.h"
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "image/region.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TOOL       "image_zoom_in_tool"
+#define CALL_BEGIN "<tool_call>"
+#define CALL_END   "</tool_call>"
+
+enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS };
+
+static const tenebra_option options[] = {
+    [ROUNDS] = { "rounds", "N", "6", "most replies; without an answer in the last one the answer is empty", 1, 64 },
+    [MAX_IMAGES] = { "max-images", "N", "6", "most pictures in the dialogue", 1, TN_PICTURES_MAX },
+    [BAD_CALL] = { "bad-call", "whole|error", "whole",
+                   "after a call without sense: show the whole picture, or tell what is wrong", 0, 0 },
+    [TAG_STOP] = { "tag-stop", "no|yes", "no", "end a reply at the end of its first call", 0, 0 },
+    [LEAD] = { "lead", "TEXT", "Question: ", "text before the question", 0, 0 },
+    [ENLARGE] = { "enlarge", "PERCENT", "150", "size of the region cut, of the box asked for", 100, 1000 },
+    [SCALE] = { "scale", "N", "2", "how much larger it is shown", 1, 16 },
+    [MIN_PIXELS] = { "crop-min-pixels", "N", "12544", "area shown at least", 1, 1 << 28 },
+    [MAX_PIXELS] = { "crop-max-pixels", "N", "14745600", "area shown at most", 1, 1 << 28 },
+    { NULL, NULL, NULL, NULL, 0, 0 }
+};
+
+enum { ROOM_FOR_WORDS = 160 /* rows of a turn besides its picture, about */ };
+
+typedef struct cof_state {
+    size_t pass;        /* whose rows are counted         */
+    bool picture;       /* the coming turn shows one      */
+    const char *notice; /* what it says first, or NULL    */
+} cof_state;
+
+static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
+{
+    reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(cof_state));
+    return reasoner->state != NULL ? TENEBRA_OK : tn_memory_is_full(error);
+}
+
+/* ---------------------------------------------------------------- words -- */
+
+static const char instruction[] =
+    "\nThink first, between <think> and </think>. Then either call the function, between " CALL_BEGIN " and " CALL_END
+    ", to look closer, or give the final answer between <answer> and </answer>: the letter of an option where there "
+    "are "
+    "options, else a word or a short phrase.";
+
+/* Between these stands the size of the picture. */
+static const char system_front[] =
+    "A function shows you a region of the first picture enlarged. Its description stands between <tools> and "
+    "</tools>:\n"
+    "<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"" TOOL "\", \"description\": \"Shows a region of the "
+    "picture enlarged.\", \"parameters\": {\"type\": \"object\", \"properties\": {\"bbox_2d\": {\"type\": \"array\", "
+    "\"items\": {\"type\": \"number\"}, \"minItems\": 4, \"maxItems\": 4, \"description\": \"The region as [x1, y1, "
+    "x2, y2]: "
+    "left, top, right and bottom in pixels of the picture, which is ";
+static const char system_back[] =
+    ".\"}, \"label\": {\"type\": \"string\", \"description\": \"What is to be seen there; may be left out.\"}}, "
+    "\"required\": [\"bbox_2d\"]}}}\n</tools>\n"
+    "To call it, write a JSON object with its name and the arguments between " CALL_BEGIN " and " CALL_END
+    ":\n" CALL_BEGIN "\n{\"name\": \"" TOOL "\", \"arguments\": {\"bbox_2d\": [x1, y1, x2, y2]}}\n" CALL_END;
+
+/* Two texts around the size of the picture that boxes refer to. NULL when the memory is full. */
+static const char *around_size(tn_reasoner *reasoner, const char *front, const char *back)
+{
+    const tn_image *pixels = &reasoner->pictures[0].pixels;
+    char size[96];
+    snprintf(size, sizeof size, "%zu pixels wide and %zu high", pixels->width, pixels->height);
+    return tn_reasoner_join(reasoner, (const char *const[]){ front, size, back, NULL });
+}
+
+static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    if (reasoner->picture_count > 0) { /* else there is nothing to show */
+        const char *text = around_size(reasoner, system_front, system_back);
+        if (text == NULL)
+            return tn_memory_is_full(error);
+        TN_TRY(tn_script_add_system(script, text, error));
+    }
+    TN_TRY(tn_script_cut(script, tn_cut_answer_cue, error));
+    TN_TRY(tn_script_add_before(script, tn_setting_text(reasoner, LEAD), NULL, error));
+    return tn_script_add_cue(script, instruction, error);
+}
+
+static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
+{
+    const cof_state *state = reasoner->state;
+    reasoner->draft = true; /* until it turns out that the reply is the last one */
+    if (reasoner->pass == 0)
+        return begin(reasoner, script, error);
+    size_t count = 0;
+    tn_chat_part *parts = tn_reasoner_take(reasoner, 3, sizeof *parts);
+    if (parts == NULL)
+        return tn_memory_is_full(error);
+    if (state->picture)
+        parts[count++] = (tn_chat_part){ .is_image = true };
+    if (state->notice != NULL)
+        parts[count++] = (tn_chat_part){ .text = state->notice, .length = strlen(state->notice) };
+    parts[count++] = (tn_chat_part){ .text = instruction, .length = sizeof instruction - 1 };
+    return tn_script_add_message(script, &(tn_chat_message){ .role = "user", .parts = parts, .part_count = count },
+                                 error);
+}
+
+/* ---------------------------------------------------------------- calls -- */
+
+/* Reads the box of a call. Returns what is wrong with it, or NULL. */
+static const char *read_box(const json_t *call, double box[4])
+{
+    const char *name = json_string_value(json_object_get(call, "name"));
+    const json_t *list = json_object_get(json_object_get(call, "arguments"), "bbox_2d");
+    if (name == NULL || !json_is_object(json_object_get(call, "arguments")))
+        return "It must be a JSON object with a name and an object of arguments.";
+    if (strcmp(name, TOOL) != 0)
+        return "There is no function of that name.";
+    if (!json_is_array(list) || json_array_size(list) != 4)
+        return "bbox_2d must be a list of four numbers.";
+    for (size_t i = 0; i < 4; i++) {
+        if (!json_is_number(json_array_get(list, i)))
+            return "bbox_2d must be a list of four numbers.";
+        box[i] = json_number_value(json_array_get(list, i));
+    }
+    return NULL;
+}
+
+/* Reads the first call of a reply, from behind its tag on, into a region of the first picture. Returns what is wrong, or
+ * NULL. */
+static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region *region)
+{
+    const char *end = strstr(text, CALL_END);
+    double box[4] = { 0 };
+    json_t *call = tn_json_parse(text, end != NULL ? (size_t)(end - text) : strlen(text), "call", NULL);
+    const char *wrong = read_box(call, box);
+    json_decref(call);
+    if (wrong != NULL)
+        return wrong;
+    if (reasoner->picture_count == 0)
+        return "There is no picture.";
+    const tn_image *pixels = &reasoner->pictures[0].pixels;
+    if (tn_region_around(box, tn_setting_number(reasoner, ENLARGE) / 100, pixels->width, pixels->height, region))
+        return NULL;
+    wrong = around_size(reasoner, "bbox_2d must lie inside of the picture, which is ", ", and hold a pixel.");
+    return wrong != NULL ? wrong : "bbox_2d must lie inside of the picture.";
+}
+
+/* The size in which a region is shown: that which the request fixes for all pictures, or its own rule within the request's
+ * bounds. */
+static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *region, size_t *width, size_t *height)
+{
+    const tenebra_request *request = reasoner->request;
+    const tn_patch_config *config = &reasoner->session->model->patches;
+    size_t cell = config->patch_size * config->merge_size;
+    size_t least = (size_t)tn_setting_number(reasoner, MIN_PIXELS),
+           most = (size_t)tn_setting_number(reasoner, MAX_PIXELS);
+    *width = request->image_width;
+    *height = request->image_height;
+    if (*width > 0)
+        return TENEBRA_OK;
+    most = request->image_max_tokens > 0 ? tn_min(most, request->image_max_tokens * cell * cell) : most;
+    return tn_region_size(region, (size_t)tn_setting_number(reasoner, SCALE), cell, tn_min(least, most), most, width,
+                          height, NULL);
+}
+
+/* Whether another picture of that size may come into the dialogue. */
+static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
+{
+    const tn_session *session = reasoner->session;
+    const tn_patch_config *config = &session->model->patches;
+    size_t cell = config->patch_size * config->merge_size, rows = (width / cell) * (height / cell), all = 0;
+    for (size_t p = 0; p < reasoner->picture_count; p++)
+        all += reasoner->pictures[p].embeds.rows;
+    return reasoner->picture_count < (size_t)tn_setting_number(reasoner, MAX_IMAGES) &&
+           all + rows <= session->capacity && rows + ROOM_FOR_WORDS < session->capacity - session->length;
+}
+
+static void refuse(cof_state *state, tenebra_call *call)
+{
+    call->outcome = TENEBRA_CALL_REFUSED;
+    state->notice = "No more regions can be shown. Answer with what you have seen.";
+}
+
+/* Cuts the region, shows it in the coming turn, and says where it lies in the picture as given. */
+static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, size_t width, size_t height,
+                         tenebra_call *call, tenebra_error *error)
+{
+    const tn_picture *from = &reasoner->pictures[0];
+    double x = (double)from->width / (double)from->pixels.width, y = (double)from->height / (double)from->pixels.height;
+    tn_image shown;
+    TN_TRY(tn_region_show(&from->pixels, region, width, height, &shown, error));
+    tenebra_code code = tn_reasoner_add_resized(reasoner, &shown, region->width, region->height, error);
+    tn_image_free(&shown);
+    *call = (tenebra_call){ call->pass,
+                            TENEBRA_CALL_SHOWN,
+                            0,
+                            (double)region->x * x,
+                            (double)region->y * y,
+                            (double)(region->x + region->width) * x,
+                            (double)(region->y + region->height) * y };
+    state->picture = true;
+    return code;
+}
+
+/* What follows a call without sense. */
+static tenebra_code answer_nonsense(tn_reasoner *reasoner, cof_state *state, const char *wrong, tenebra_error *error)
+{
+    const tn_picture *from = &reasoner->pictures[0];
+    if (tn_setting_choice(reasoner, BAD_CALL) == 0 && reasoner->picture_count > 0 &&
+        is_room(reasoner, from->pixels.width, from->pixels.height)) {
+        state->picture = true;
+        return tn_reasoner_add_resized(reasoner, &from->pixels, from->width, from->height, error);
+    }
+    state->notice = tn_reasoner_join(reasoner, (const char *const[]){ "The call was not carried out. ", wrong, NULL });
+    return state->notice != NULL ? TENEBRA_OK : tn_memory_is_full(error);
+}
+
+static tenebra_code carry_out(tn_reasoner *reasoner, const char *text, bool last, tenebra_error *error)
+{
+    const double nowhere = (double)NAN;
+    cof_state *state = reasoner->state;
+    tenebra_call call = { reasoner->pass, TENEBRA_CALL_INVALID, 0, nowhere, nowhere, nowhere, nowhere };
+    tn_region region;
+    size_t width, height;
+    state->picture = false;
+    state->notice = NULL;
+    const char *wrong = read_call(reasoner, text, &region);
+    if (wrong == NULL && shown_size(reasoner, &region, &width, &height) != TENEBRA_OK)
+        wrong = "The region is too long for its width.";
+    if (wrong == NULL && (last || !is_room(reasoner, width, height)))
+        refuse(state, &call);
+    else if (wrong == NULL)
+        TN_TRY(show(reasoner, state, &region, width, height, &call, error));
+    else if (!last)
+        TN_TRY(answer_nonsense(reasoner, state, wrong, error));
+    return tn_reasoner_file_call(reasoner, &call, error);
+}
+
+/* The last reply asks for more: there is no answer. */
+static void give_up(tn_reasoner *reasoner)
+{
+    reasoner->draft = false;
+    reasoner->trace.text = "";
+    reasoner->trace.finish = TENEBRA_FINISH_LENGTH;
+}
+
+static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    cof_state *state = reasoner->state;
+    if (state->pass != reasoner->pass) {
+        state->pass = reasoner->pass;
+        reasoner->trace.injected_tokens += reasoner->turn_rows;
+    }
+    tn_act_answer(reasoner, action);
+    const char *call = strstr(reasoner->text, CALL_BEGIN);
+    bool cut = call != NULL && tn_setting_choice(reasoner, TAG_STOP) == 1 && strstr(call, CALL_END) != NULL;
+    if (call == NULL || !(reasoner->ended || cut))
+        return TENEBRA_OK;
+    bool last = reasoner->pass + 1 == (size_t)tn_setting_number(reasoner, ROUNDS);
+    TN_TRY(carry_out(reasoner, call + strlen(CALL_BEGIN), last, error));
+    action->kind = last ? TN_ACT_FINISH : TN_ACT_TURN;
+    if (last)
+        give_up(reasoner);
+    return TENEBRA_OK;
+}
+
+const tn_method tn_method_cof = {
+    .name = "cof",
+    .summary = "ask to see regions of the picture enlarged, then answer",
+    .options = options,
+    .keep_pixels = true,
+    .note = "published results need a model that was trained to call the tool; any other is only asked to",
+    .open = open_method,
+    .arrange = arrange,
+    .next = next,
+};
