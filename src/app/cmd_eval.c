@@ -8,6 +8,7 @@ static const tn_command parts[] = {
     { "score", "judge result files again, also those of other programs", tn_eval_score },
     { "probe", "whether answers depend on the latents: the table of interventions", tn_eval_probe },
     { "export", "result files in the forms that official programs read", tn_eval_export },
+    { "report", "one page of HTML: charts, tables, and every question with what each step saw", tn_eval_report },
     { "table", "accuracy, steps and times of result files; compares methods", tn_eval_table },
     { NULL, NULL, NULL }
 };

@@ -12,6 +12,7 @@ int tn_eval_table(int argc, char **argv);
 int tn_eval_score(int argc, char **argv);
 int tn_eval_probe(int argc, char **argv);
 int tn_eval_export(int argc, char **argv);
+int tn_eval_report(int argc, char **argv);
 
 /* Prints the mistake with where help is, and returns USAGE. `part`: "eval table" or the like. */
 int tn_eval_mistake(const char *part, const char *sentence);

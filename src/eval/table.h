@@ -47,6 +47,13 @@ double tn_table_mean(const double *values, size_t count, double *half);
 
 /* ---------------------------------------------------------------- forms -- */
 
+/* One cell in words: "71.83 [69.96, 73.63]", "-" for null. `kind` of its column. */
+enum { TN_TABLE_CELL = 512 };
+void tn_table_cell(char cell[TN_TABLE_CELL], const char *kind, const json_t *value);
+
+/* Whether all rows leave a column empty, or say the same small thing: such columns are shown in no form but JSON. */
+bool tn_table_is_hidden(const json_t *table, size_t column);
+
 typedef enum tn_table_form { TN_TABLE_TEXT, TN_TABLE_MARKDOWN, TN_TABLE_CSV, TN_TABLE_LATEX } tn_table_form;
 
 /* The tables of a report in a form, in fresh memory; `only` NULL: all, else the one of that name. Errors: ARGUMENT (no such

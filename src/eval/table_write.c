@@ -44,8 +44,6 @@ static void put_spaces(text *out, size_t count)
 
 /* ---------------------------------------------------------------- cells -- */
 
-enum { CELL_SIZE = 512 };
-
 /* Characters on a screen, one for each code point. */
 static size_t width_of(const char *string)
 {
@@ -58,30 +56,29 @@ static size_t width_of(const char *string)
 static void print_number(char *cell, const char *kind, double value)
 {
     if (strcmp(kind, "count") == 0)
-        snprintf(cell, CELL_SIZE, "%.0f", value);
+        snprintf(cell, TN_TABLE_CELL, "%.0f", value);
     else if (strcmp(kind, "probability") == 0)
-        snprintf(cell, CELL_SIZE, value < 0.0001 ? "%.1e" : "%.4f", value);
+        snprintf(cell, TN_TABLE_CELL, value < 0.0001 ? "%.1e" : "%.4f", value);
     else if (strcmp(kind, "seconds") == 0)
-        snprintf(cell, CELL_SIZE, "%.3f", value);
+        snprintf(cell, TN_TABLE_CELL, "%.3f", value);
     else
-        snprintf(cell, CELL_SIZE, fabs(value) < 10 ? "%.3f" : "%.2f", value);
+        snprintf(cell, TN_TABLE_CELL, fabs(value) < 10 ? "%.3f" : "%.2f", value);
 }
 
-/* One cell in words: "71.83 [69.96, 73.63]". */
-static void print_cell(char *cell, const char *kind, const json_t *value)
+void tn_table_cell(char cell[TN_TABLE_CELL], const char *kind, const json_t *value)
 {
     const json_t *low = json_object_get(value, "low"), *middle = json_object_get(value, "value");
     if (json_is_string(value))
-        snprintf(cell, CELL_SIZE, "%s", json_string_value(value));
+        snprintf(cell, TN_TABLE_CELL, "%s", json_string_value(value));
     else if (json_is_number(value))
         print_number(cell, kind, json_number_value(value));
     else if (json_is_number(low))
-        snprintf(cell, CELL_SIZE, "%.2f [%.2f, %.2f]", json_number_value(middle), json_number_value(low),
+        snprintf(cell, TN_TABLE_CELL, "%.2f [%.2f, %.2f]", json_number_value(middle), json_number_value(low),
                  json_number_value(json_object_get(value, "high")));
     else if (json_is_number(middle))
-        snprintf(cell, CELL_SIZE, "%.2f", json_number_value(middle));
+        snprintf(cell, TN_TABLE_CELL, "%.2f", json_number_value(middle));
     else
-        snprintf(cell, CELL_SIZE, "-");
+        snprintf(cell, TN_TABLE_CELL, "-");
 }
 
 static const char *column_text(const json_t *table, size_t column, const char *key)
@@ -98,14 +95,13 @@ static size_t column_count(const json_t *table)
 static void cell_text(char *cell, const json_t *table, size_t row, size_t column)
 {
     if (row == 0)
-        snprintf(cell, CELL_SIZE, "%s", column_text(table, column, "name"));
+        snprintf(cell, TN_TABLE_CELL, "%s", column_text(table, column, "name"));
     else
-        print_cell(cell, column_text(table, column, "kind"),
+        tn_table_cell(cell, column_text(table, column, "kind"),
                    json_array_get(json_array_get(json_object_get(table, "rows"), row - 1), column));
 }
 
-/* Whether all rows leave a column empty, or say the same small thing: such columns are not shown. */
-static bool is_hidden(const json_t *table, size_t column)
+bool tn_table_is_hidden(const json_t *table, size_t column)
 {
     const json_t *rows = json_object_get(table, "rows");
     const char *name = column_text(table, column, "name");
@@ -132,7 +128,7 @@ static size_t row_count(const json_t *table)
 
 static size_t column_width(const json_t *table, size_t column)
 {
-    char cell[CELL_SIZE];
+    char cell[TN_TABLE_CELL];
     size_t widest = 0;
     for (size_t row = 0; row <= row_count(table); row++) {
         cell_text(cell, table, row, column);
@@ -143,7 +139,7 @@ static size_t column_width(const json_t *table, size_t column)
 
 static void write_text(text *out, const json_t *table)
 {
-    char cell[CELL_SIZE];
+    char cell[TN_TABLE_CELL];
     size_t columns = column_count(table);
     put(out, json_string_value(json_object_get(table, "title")));
     put(out, "\n");
@@ -151,7 +147,7 @@ static void write_text(text *out, const json_t *table)
         bool first = true;
         size_t owed = 0; /* spaces behind a text that ends the line are not written */
         for (size_t column = 0; column < columns; column++) {
-            if (is_hidden(table, column))
+            if (tn_table_is_hidden(table, column))
                 continue;
             cell_text(cell, table, row, column);
             size_t blank = column_width(table, column) - width_of(cell);
@@ -176,13 +172,13 @@ static void put_escaped(text *out, const char *string, const char *special, cons
 
 static void write_markdown(text *out, const json_t *table)
 {
-    char cell[CELL_SIZE];
+    char cell[TN_TABLE_CELL];
     put(out, "**");
     put(out, json_string_value(json_object_get(table, "title")));
     put(out, "**\n\n");
     for (size_t row = 0; row <= row_count(table); row++) {
         for (size_t column = 0; column < column_count(table); column++) {
-            if (is_hidden(table, column))
+            if (tn_table_is_hidden(table, column))
                 continue;
             cell_text(cell, table, row, column);
             put(out, "| ");
@@ -191,7 +187,7 @@ static void write_markdown(text *out, const json_t *table)
         }
         put(out, "|\n");
         for (size_t column = 0; row == 0 && column < column_count(table); column++)
-            if (!is_hidden(table, column))
+            if (!tn_table_is_hidden(table, column))
                 put(out, is_text(table, column) ? "|---" : "|---:");
         if (row == 0)
             put(out, "|\n");
@@ -227,7 +223,7 @@ static void put_csv_cell(text *out, const json_t *table, size_t row, size_t colu
     if (row == 0) {
         static const char *const ends[] = { "", " low", " high" };
         for (size_t i = 0; i < (share ? 3 : 1); i++) {
-            char cell[CELL_SIZE];
+            char cell[TN_TABLE_CELL];
             snprintf(cell, sizeof cell, "%s%s", name, ends[i]);
             put(out, i > 0 ? "," : "");
             put_quoted(out, cell);
@@ -275,18 +271,18 @@ static void put_latex(text *out, const char *string)
 
 static void write_latex(text *out, const json_t *table)
 {
-    char cell[CELL_SIZE];
+    char cell[TN_TABLE_CELL];
     put(out, "\\begin{table}\n\\caption{");
     put_latex(out, json_string_value(json_object_get(table, "title")));
     put(out, "}\n\\begin{tabular}{");
     for (size_t column = 0; column < column_count(table); column++)
-        if (!is_hidden(table, column))
+        if (!tn_table_is_hidden(table, column))
             put(out, is_text(table, column) ? "l" : "r");
     put(out, "}\n\\hline\n");
     for (size_t row = 0; row <= row_count(table); row++) {
         bool first = true;
         for (size_t column = 0; column < column_count(table); column++) {
-            if (is_hidden(table, column))
+            if (tn_table_is_hidden(table, column))
                 continue;
             cell_text(cell, table, row, column);
             put(out, first ? "" : " & ");

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <png.h>
@@ -13,7 +14,9 @@ typedef struct encoder {
     png_structp png;
     png_infop info;
     jmp_buf escape;
-    FILE *file;
+    FILE *file; /* NULL: into memory */
+    unsigned char *bytes;
+    size_t length, capacity;
     const tn_image *image;
     char message[160];
 } encoder;
@@ -31,10 +34,26 @@ static void on_warning(png_structp png, png_const_charp message)
     (void)message;
 }
 
+static void keep_bytes(encoder *self, const unsigned char *bytes, size_t length)
+{
+    if (length > self->capacity - self->length) {
+        size_t capacity = 2 * (self->length + length);
+        unsigned char *grown = realloc(self->bytes, capacity);
+        if (grown == NULL)
+            png_error(self->png, "no memory");
+        self->bytes = grown;
+        self->capacity = capacity;
+    }
+    memcpy(self->bytes + self->length, bytes, length);
+    self->length += length;
+}
+
 static void write_bytes(png_structp png, png_bytep bytes, size_t length)
 {
     encoder *self = png_get_io_ptr(png);
-    if (fwrite(bytes, 1, length, self->file) != length)
+    if (self->file == NULL)
+        keep_bytes(self, bytes, length);
+    else if (fwrite(bytes, 1, length, self->file) != length)
         png_error(png, strerror(errno));
 }
 
@@ -82,4 +101,21 @@ tenebra_code tn_png_write(const tn_image *image, const char *path, tenebra_error
         return TENEBRA_OK;
     remove(path);
     return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", self.message);
+}
+
+tenebra_code tn_png_encode(const tn_image *image, unsigned char **bytes, size_t *length, tenebra_error *error)
+{
+    *bytes = NULL;
+    *length = 0;
+    TN_TRY(tn_image_check(image, error));
+    encoder self = { .image = image };
+    bool done = run(&self);
+    png_destroy_write_struct(&self.png, &self.info);
+    if (!done) {
+        free(self.bytes);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "cannot be made a PNG: %s", self.message);
+    }
+    *bytes = self.bytes;
+    *length = self.length;
+    return TENEBRA_OK;
 }

@@ -9,4 +9,7 @@
  * Errors: ARGUMENT (not RGB), IO, MEMORY. Threads: any. */
 tenebra_code tn_png_write(const tn_image *image, const char *path, tenebra_error *error);
 
+/* The same bytes in fresh memory, for free(). Errors: ARGUMENT, MEMORY; *bytes is NULL then. Threads: any. */
+tenebra_code tn_png_encode(const tn_image *image, unsigned char **bytes, size_t *length, tenebra_error *error);
+
 #endif

@@ -1,0 +1,208 @@
+#include "report/answers.h"
+
+#include "base/checked.h"
+#include "report/heat.h"
+#include "report/markup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MOST = 16 << 10, STEPS_MOST = 64, PICTURES_MOST = 64, CELLS_MOST = 1 << 20 };
+
+/* Copies members that are numbers. */
+static void copy_numbers(json_t *to, const json_t *from, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        json_t *value = json_object_get(from, *names);
+        if (json_is_number(value))
+            json_object_set(to, *names, value);
+    }
+}
+
+/* ----------------------------------------------------------------- maps -- */
+
+/* Grids of a record's pictures: how many embeddings each has. */
+typedef struct grids {
+    size_t rows[PICTURES_MOST], columns[PICTURES_MOST], count;
+} grids;
+
+static bool read_size(const json_t *value, size_t *out)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > CELLS_MOST)
+        return false;
+    *out = (size_t)json_integer_value(value);
+    return true;
+}
+
+static void read_grids(grids *g, const json_t *record)
+{
+    const json_t *pictures = json_object_get(record, "pictures");
+    g->count = 0;
+    for (size_t i = 0; i < json_array_size(pictures) && g->count < PICTURES_MOST; i++) {
+        const json_t *row = json_array_get(pictures, i);
+        size_t at = g->count, cells;
+        if (!read_size(json_array_get(row, 2), &g->rows[at]) || !read_size(json_array_get(row, 3), &g->columns[at]) ||
+            !tn_size_mul(g->rows[at], g->columns[at], &cells) || cells > CELLS_MOST)
+            return;
+        g->count++;
+    }
+}
+
+/* `count` numbers from place `first` of a list; NULL: they are not there. For free(). */
+static double *read_scores(const json_t *list, size_t first, size_t count)
+{
+    if (json_array_size(list) < first + count)
+        return NULL;
+    double *scores = malloc(count * sizeof *scores);
+    for (size_t i = 0; i < count && scores != NULL; i++) {
+        const json_t *value = json_array_get(list, first + i);
+        scores[i] = json_is_number(value) ? json_number_value(value) : 0;
+    }
+    return scores;
+}
+
+/* [raw, border-masked, relative] of one picture, or the raw one alone. */
+static json_t *map_json(double *scores, const double *neutral, size_t rows, size_t columns, bool alone)
+{
+    size_t cells = rows * columns;
+    json_t *raw = tn_heat_json(scores, cells), *masked = NULL, *relative = NULL;
+    if (alone)
+        return raw;
+    double *ratio = malloc(cells * sizeof *ratio);
+    if (ratio != NULL && neutral != NULL && tn_heat_relative(ratio, scores, neutral, cells))
+        relative = tn_heat_json(ratio, cells);
+    if (tn_heat_mask_border(scores, rows, columns))
+        masked = tn_heat_json(scores, cells);
+    free(ratio);
+    return json_pack("[o, o, o]", raw, masked != NULL ? masked : json_null(), relative != NULL ? relative : json_null());
+}
+
+/* Maps of all pictures that the list has scores for; NULL: none. */
+static json_t *maps_json(const json_t *list, const json_t *neutral_list, const grids *g, bool alone)
+{
+    json_t *maps = json_array();
+    size_t first = 0;
+    for (size_t i = 0; i < g->count; i++) {
+        size_t cells = g->rows[i] * g->columns[i];
+        double *scores = read_scores(list, first, cells), *neutral = read_scores(neutral_list, first, cells);
+        if (scores != NULL)
+            json_array_append_new(maps, map_json(scores, neutral, g->rows[i], g->columns[i], alone));
+        free(neutral);
+        if (scores == NULL)
+            break;
+        free(scores);
+        first += cells;
+    }
+    if (json_array_size(maps) > 0)
+        return maps;
+    json_decref(maps);
+    return NULL;
+}
+
+static void add_maps(json_t *to, const char *name, json_t *maps)
+{
+    if (maps != NULL)
+        json_object_set_new(to, name, maps);
+}
+
+/* ---------------------------------------------------------------- steps -- */
+
+/* [image, x0, y0, x1, y1, score] of the picks that are whole. */
+static json_t *picks_json(const json_t *picks)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(picks); i++) {
+        const json_t *pick = json_array_get(picks, i);
+        bool whole = json_array_size(pick) == 7;
+        for (size_t k = 0; k < 7 && whole; k++)
+            whole = json_is_number(json_array_get(pick, k));
+        if (whole)
+            json_array_append_new(list, json_pack("[O, O, O, O, O, O]", json_array_get(pick, 0), json_array_get(pick, 3),
+                                                  json_array_get(pick, 4), json_array_get(pick, 5), json_array_get(pick, 6),
+                                                  json_array_get(pick, 2)));
+    }
+    return list;
+}
+
+/* [text, probability, number of the token] of what the head reads. */
+static json_t *lens_json(const json_t *lens)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(lens); i++) {
+        json_t *row = json_array_get(lens, i), *text = json_array_get(row, 1), *p = json_array_get(row, 2);
+        if (json_is_integer(json_array_get(row, 0)) && (json_is_string(text) || json_is_null(text)) && json_is_number(p))
+            json_array_append_new(list, json_pack("[O, O, O]", text, p, json_array_get(row, 0)));
+    }
+    return list;
+}
+
+static json_t *step_json(const json_t *step, const json_t *neutral, const grids *g)
+{
+    static const char *const numbers[] = { "attention_ratio", "attention_focus", "hidden_norm", "hidden_cosine", "ms", NULL };
+    json_t *row = json_object();
+    copy_numbers(row, step, numbers);
+    json_object_set_new(row, "picks", picks_json(json_object_get(step, "picks")));
+    json_object_set_new(row, "lens", lens_json(json_object_get(step, "lens")));
+    add_maps(row, "maps", maps_json(json_object_get(step, "scores"), neutral, g, false));
+    return row;
+}
+
+static void add_steps(json_t *answer, const json_t *record)
+{
+    const json_t *steps = json_object_get(record, "steps"), *neutral = json_object_get(record, "neutral");
+    json_t *list = json_array(), *grid_list = json_array();
+    grids g;
+    read_grids(&g, record);
+    for (size_t i = 0; i < json_array_size(steps) && i < STEPS_MOST; i++)
+        json_array_append_new(list, step_json(json_array_get(steps, i), neutral, &g));
+    for (size_t i = 0; i < g.count; i++)
+        json_array_append_new(grid_list, json_pack("[I, I]", (json_int_t)g.rows[i], (json_int_t)g.columns[i]));
+    json_object_set_new(answer, "steps", list);
+    json_object_set_new(answer, "grids", grid_list);
+    add_maps(answer, "maps", maps_json(json_object_get(record, "prompt_scores"), neutral, &g, false));
+    add_maps(answer, "neutral", maps_json(neutral, NULL, &g, true));
+}
+
+/* --------------------------------------------------------------- answer -- */
+
+/* Text of at most TEXT_MOST bytes, cut between characters. */
+static json_t *text_json(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value), at = 0;
+    if (text == NULL || length <= TEXT_MOST)
+        return tn_markup_string(text);
+    while (at < TEXT_MOST) {
+        int32_t code_point;
+        at += tn_utf8_read(text + at, length - at, &code_point);
+    }
+    tn_text cut = { 0 };
+    json_t *string = NULL;
+    if (tn_text_append(&cut, text, at, NULL) == TENEBRA_OK && tn_text_append(&cut, " [...]", 6, NULL) == TENEBRA_OK)
+        string = tn_markup_string(cut.data);
+    tn_text_free(&cut);
+    return string;
+}
+
+json_t *tn_answer_json(const json_t *record, size_t way)
+{
+    static const char *const numbers[] = { "choice", "ar_steps", "ar_steps_injected", "passes", "crops", "prompt_tokens",
+                                           "image_tokens", "positions_computed", NULL };
+    static const char *const tokens[] = { "sampled", "latent", "injected", NULL };
+    static const char *const times[] = { "vision", "prefill", "latent", "decode", "total", NULL };
+    const json_t *correct = json_object_get(record, "correct"), *error = json_object_get(record, "error");
+    json_t *answer = json_pack("{s:I, s:{}, s:{}}", "way", (json_int_t)way, "tokens", "ms");
+    if (answer == NULL)
+        return NULL;
+    if (json_is_true(json_object_get(record, "failed")))
+        json_object_set_new(answer, "failed", json_is_object(error) ? text_json(json_object_get(error, "sentence")) : json_string(""));
+    else if (json_is_boolean(correct))
+        json_object_set_new(answer, "ok", json_boolean(json_is_true(correct)));
+    json_object_set_new(answer, "text", text_json(json_object_get(record, "text")));
+    json_object_set_new(answer, "finish", text_json(json_object_get(record, "finish")));
+    copy_numbers(answer, record, numbers);
+    copy_numbers(json_object_get(answer, "tokens"), json_object_get(record, "tokens"), tokens);
+    copy_numbers(json_object_get(answer, "ms"), json_object_get(record, "ms"), times);
+    add_steps(answer, record);
+    return answer;
+}

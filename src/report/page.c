@@ -1,0 +1,273 @@
+/* The page as a whole: its head, its parts, and the limit of its size. */
+#include "report/report.h"
+
+#include "base/digest.h"
+#include "report/answers.h"
+#include "report/assets.h"
+#include "report/browser.h"
+#include "report/figures.h"
+#include "report/head.h"
+#include "report/tables.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Left for what stands around questions and pictures. */
+enum { AROUND = 4096, NONCE_SIZE = 33 };
+
+static size_t limit_of(const tn_report_options *options)
+{
+    return options->max_bytes > 0 ? options->max_bytes : (size_t)TN_REPORT_MEGABYTES << 20;
+}
+
+/* -------------------------------------------------------------- wrapping -- */
+
+/* A word that text inside of the page cannot know beforehand, since it is made of all of it: only what bears it may run. */
+static void make_nonce(char nonce[NONCE_SIZE], const tn_markup *body, const tn_browser *browser)
+{
+    tn_hash hash;
+    tn_hash_start(&hash);
+    tn_hash_add(&hash, body->text.data, body->text.length);
+    for (size_t i = 0; i < browser->album.count; i++)
+        tn_hash_add(&hash, browser->album.items[i].uri.data, browser->album.items[i].uri.length);
+    tn_digest digest = tn_hash_finish(&hash);
+    snprintf(nonce, NONCE_SIZE, "%016llx%016llx", (unsigned long long)digest.words[0], (unsigned long long)digest.words[1]);
+}
+
+static void put_asset(tn_markup *out, const tn_asset *asset)
+{
+    tn_markup_bytes(out, asset->bytes, asset->length);
+}
+
+/* The head of the document. A browser that obeys the policy loads nothing from anywhere. */
+static void put_head(tn_markup *out, const char *title, const char *nonce)
+{
+    tn_markup_put(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    tn_markup_format(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'nonce-%s'; "
+                     "script-src 'nonce-%s'; base-uri 'none'; form-action 'none'\">\n", nonce, nonce);
+    tn_markup_put(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                       "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"tenebra ");
+    tn_markup_text(out, tenebra_version());
+    tn_markup_put(out, "\">\n<title>");
+    tn_markup_text(out, title);
+    tn_markup_put(out, "</title>\n");
+    tn_markup_format(out, "<style nonce=\"%s\">\n", nonce);
+    put_asset(out, &tn_asset_page_css);
+    tn_markup_put(out, "</style>\n</head>\n<body>\n");
+}
+
+static void put_top(tn_markup *out, const char *title, const char *lead, const tn_report_options *options)
+{
+    tn_markup_put(out, "<header class=\"top\"><p class=\"brand\">tenebra <span>");
+    tn_markup_text(out, tenebra_version());
+    if (options->date != NULL) {
+        tn_markup_put(out, " \xC2\xB7 ");
+        tn_markup_text(out, options->date);
+    }
+    tn_markup_put(out, "</span></p>\n<h1>");
+    tn_markup_text(out, title);
+    tn_markup_put(out, "</h1>\n<p class=\"lead\">");
+    tn_markup_text(out, lead);
+    tn_markup_put(out, "</p></header>\n");
+}
+
+static void put_notes(tn_markup *out, const json_t *notes, const json_t *more)
+{
+    const json_t *const lists[] = { notes, more };
+    if (json_array_size(notes) + json_array_size(more) == 0)
+        return;
+    tn_markup_put(out, "<aside class=\"notes\" aria-label=\"Notes\"><ul>\n");
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < json_array_size(lists[l]); i++) {
+            tn_markup_put(out, "<li>");
+            tn_markup_text(out, json_string_value(json_array_get(lists[l], i)));
+            tn_markup_put(out, "</li>\n");
+        }
+    tn_markup_put(out, "</ul></aside>\n");
+}
+
+/* The place of the questions; page.js fills it. */
+static void put_browser(tn_markup *out, const tn_browser *browser, bool single)
+{
+    json_t *data = json_pack("{s:b, s:O, s:O}", "single", single, "ways", browser->ways, "questions", browser->questions);
+    tn_markup_put(out, "<section id=\"questions\"><h2>");
+    tn_markup_put(out, single ? "Answer" : "Questions");
+    tn_markup_put(out, "</h2>\n<div id=\"browser\"><noscript><p>Questions are shown by a script of this page, which does not run here."
+                       "</p></noscript></div>\n</section>\n");
+    tn_markup_put(out, "<script type=\"application/json\" id=\"data\">");
+    tn_markup_json(out, data);
+    tn_markup_put(out, "</script>\n");
+    json_decref(data);
+}
+
+/* Puts the parts together. `body` is what stands between the header and the pictures. */
+static char *finish(const char *title, const tn_markup *top, const tn_markup *body, const tn_browser *browser, size_t most,
+                    tn_report_account *account, tenebra_error *error)
+{
+    char nonce[NONCE_SIZE];
+    tn_markup page = { 0 };
+    make_nonce(nonce, body, browser);
+    put_head(&page, title, nonce);
+    tn_markup_bytes(&page, top->text.data, top->text.length);
+    tn_markup_bytes(&page, body->text.data, body->text.length);
+    tn_markup_put(&page, "<script type=\"application/json\" id=\"pictures\">");
+    tn_album_write(&browser->album, &page);
+    tn_markup_format(&page, "</script>\n<script nonce=\"%s\">\n", nonce);
+    put_asset(&page, &tn_asset_page_js);
+    tn_markup_put(&page, "</script>\n</body>\n</html>\n");
+    if (page.full || top->full || body->full) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the page");
+        tn_markup_free(&page);
+        return NULL;
+    }
+    if (page.text.length > most) {
+        tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "has %zu bytes, %zu were allowed; raise --max-size", page.text.length, most);
+        tn_markup_free(&page);
+        return NULL;
+    }
+    if (account != NULL)
+        *account = (tn_report_account){ page.text.length, browser->total, json_array_size(browser->questions), browser->album.count };
+    return page.text.data;
+}
+
+/* ------------------------------------------------------------ evaluation -- */
+
+/* "hops, test: ..." of the first file. */
+static void write_title(char *title, size_t size, const tn_results *results)
+{
+    const json_t *manifest = results->file_count > 0 ? results->manifests[0] : NULL, *data = json_object_get(manifest, "data");
+    const char *set = json_string_value(json_object_get(data, "set")), *split = json_string_value(json_object_get(data, "split"));
+    const char *model = json_string_value(json_object_get(json_object_get(manifest, "model"), "directory"));
+    snprintf(title, size, "%.100s%s%.60s%s%.200s", set != NULL ? set : "Evaluation", split != NULL ? " " : "", split != NULL ? split : "",
+             model != NULL ? ", " : "", model != NULL ? tn_head_name(model) : "");
+}
+
+static void write_lead(char *lead, size_t size, const tn_results *results, const tn_table_groups *groups, const tn_browser *browser)
+{
+    char files[64] = "";
+    if (results->file_count > 1)
+        snprintf(files, sizeof files, ", from %zu result files", results->file_count);
+    snprintf(lead, size, "%zu %s answered in %zu %s%s.", browser->total, browser->total == 1 ? "question" : "questions", groups->count,
+             groups->count == 1 ? "way" : "ways", files);
+}
+
+static void note_left_out(tn_browser *browser, const tn_report_options *options)
+{
+    char sentence[256];
+    size_t shown = json_array_size(browser->questions), limit = options->limit > 0 ? options->limit : TN_REPORT_QUESTIONS;
+    if (shown == browser->total)
+        return;
+    if (shown < (limit < browser->total ? limit : browser->total))
+        snprintf(sentence, sizeof sentence, "%zu of %zu questions are shown one by one; more would make the page larger than %.1f MB "
+                 "(--max-size). Tables and charts are of all.", shown, browser->total, (double)limit_of(options) / 1048576);
+    else
+        snprintf(sentence, sizeof sentence, "%zu of %zu questions, spread evenly, are shown one by one (--limit). Tables and charts are "
+                 "of all.", shown, browser->total);
+    tn_browser_note(browser, sentence);
+}
+
+static void put_parts(tn_markup *body, const tn_results *results, const tn_table_groups *groups, const json_t *report)
+{
+    tn_markup_put(body, "<section id=\"charts\"><h2>Charts</h2>\n<p class=\"hint\">Colour: methods with latent steps. Grey: the others."
+                        "</p>\n<div class=\"charts\">\n");
+    tn_figures_write(body, groups, report);
+    tn_markup_put(body, "</div></section>\n<section id=\"tables\"><h2>Tables</h2>\n");
+    tn_tables_write(body, groups, report);
+    tn_markup_put(body, "</section>\n");
+    (void)results;
+}
+
+static char *make_eval(tn_browser *browser, const tn_results *results, const tn_table_groups *groups, const json_t *report,
+                       const tn_report_options *options, tn_report_account *account, tenebra_error *error)
+{
+    char title[512], lead[256];
+    tn_markup top = { 0 }, parts = { 0 }, body = { 0 };
+    char *page = NULL;
+    put_parts(&parts, results, groups, report);
+    tn_markup runs = { 0 };
+    tn_head_write_runs(&runs, results);
+    size_t fixed = parts.text.length + runs.text.length + tn_asset_page_css.length + tn_asset_page_js.length + AROUND;
+    size_t most = limit_of(options);
+    browser->budget = most > fixed ? most - fixed : 0;
+    if (tn_browser_fill(browser, results, groups, options, error) == TENEBRA_OK) {
+        note_left_out(browser, options);
+        write_title(title, sizeof title, results);
+        write_lead(lead, sizeof lead, results, groups, browser);
+        put_top(&top, title, lead, options);
+        tn_markup_put(&body, "<nav aria-label=\"Parts\"><a href=\"#run\">What was run</a><a href=\"#charts\">Charts</a><a href=\"#tables\">"
+                             "Tables</a><a href=\"#questions\">Questions</a></nav>\n<main>\n");
+        tn_head_write_facts(&body, groups, report);
+        put_notes(&body, json_object_get(report, "notes"), browser->notes);
+        tn_markup_put(&body, "<section id=\"run\"><h2>What was run</h2>\n");
+        tn_markup_bytes(&body, runs.text.data, runs.text.length);
+        tn_markup_put(&body, "</section>\n");
+        tn_markup_bytes(&body, parts.text.data, parts.text.length);
+        put_browser(&body, browser, false);
+        tn_markup_put(&body, "</main>\n");
+        body.full |= runs.full || parts.full;
+        page = finish(title, &top, &body, browser, most, account, error);
+    }
+    tn_markup_free(&runs);
+    tn_markup_free(&parts);
+    tn_markup_free(&top);
+    tn_markup_free(&body);
+    return page;
+}
+
+char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, const tn_report_options *options,
+                     tn_report_account *account, tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    tn_browser browser = { 0 };
+    json_t *report = tn_table_report(groups, error);
+    char *page = report != NULL ? make_eval(&browser, results, groups, report, options, account, error) : NULL;
+    tn_browser_free(&browser);
+    json_decref(report);
+    return page;
+}
+
+/* ------------------------------------------------------------ one answer -- */
+
+static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answer, const tn_report_options *options,
+                               tenebra_error *error)
+{
+    const json_t *tokens = json_object_get(answer->record, "tokens");
+    bool fits, latent = json_number_value(json_object_get(tokens, "latent")) > 0;
+    tn_sample sample = { .id = "", .question = answer->question, .context = "", .images = answer->images,
+                         .image_count = answer->image_count };
+    json_t *answers = json_array();
+    browser->budget = limit_of(options);
+    browser->total = 1;
+    browser->ways = json_array();
+    json_array_append_new(browser->ways, json_pack("{s:o, s:s}", "name", tn_markup_string(answer->method), "style", latent ? "a0" : "b0"));
+    json_array_append_new(answers, tn_answer_json(answer->record, 0));
+    TN_TRY(tn_browser_add(browser, NULL, answer->record, &sample, answer->apply_exif, answers, &fits, error));
+    return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "the answer alone is larger than the page may be; raise "
+                                       "--max-size");
+}
+
+char *tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
+                    tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    tn_browser browser = { 0 };
+    tn_markup top = { 0 }, body = { 0 };
+    char *page = NULL;
+    if (add_answer(&browser, answer, options, error) == TENEBRA_OK) {
+        put_top(&top, "One answer", tn_head_name(answer->model), options);
+        tn_markup_put(&body, "<main>\n");
+        put_notes(&body, NULL, browser.notes);
+        put_browser(&body, &browser, true);
+        tn_markup_put(&body, "<section id=\"run\"><h2>What was run</h2>\n");
+        tn_head_write_answer(&body, answer);
+        tn_markup_put(&body, "</section>\n</main>\n");
+        page = finish("One answer", &top, &body, &browser, limit_of(options), account, error);
+    }
+    tn_markup_free(&top);
+    tn_markup_free(&body);
+    tn_browser_free(&browser);
+    return page;
+}
