@@ -1,6 +1,7 @@
 /* tenebra run: ask a question about images. */
 #include "app/app.h"
 #include "app/method_table.h"
+#include "app/run_report.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -29,6 +30,7 @@ typedef struct run_options {
     const char *directory, *prompt, *system, *messages, *image_size;
     double seed, image_cache;
     tn_option_list images, stops, adapters;
+    const char *report;
     bool json, trace, verbose;
     tn_method_table methods;
     tn_app_path own;
@@ -61,7 +63,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
         { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
-        { 0, "lens", TN_OPTION_SIZE, &request->lens, "N", "tokens to read from each latent (5 with --trace or --json)", 0, 32, NULL },
+        { 0, "lens", TN_OPTION_SIZE, &request->lens, "N", "tokens to read from each latent (5 with --trace, --json, --report)", 0, 32, NULL },
         { 0, "scores", TN_OPTION_FLAG, &request->scores, "", "with --json, the attention to the whole picture", 0, 0, NULL },
         { 0, "recompute", TN_OPTION_FLAG, &request->recompute, "", "run all rows again at every step, as the reference", 0, 0, NULL },
         { 0, "cache-type", TN_OPTION_TEXT, &options->session.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
@@ -70,6 +72,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "kernels", TN_OPTION_TEXT, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
         { 0, "chat-template", TN_OPTION_TEXT, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
+        { 0, "report", TN_OPTION_TEXT, &options->report, "FILE", "a page of HTML: the answer, and what each step saw", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options->json, "", "one JSON object with answer and trace on stdout", 0, 0, NULL },
         { 'v', "verbose", TN_OPTION_FLAG, &options->verbose, "", "tell settings and times on stderr", 0, 0, NULL },
     };
@@ -117,8 +120,9 @@ static int complete(run_options *options)
     request->stops = options->stops.items;
     request->stop_count = options->stops.count;
     request->seed = (uint64_t)options->seed;
-    if (request->lens == 0 && (options->trace || options->json))
+    if (request->lens == 0 && (options->trace || options->json || options->report))
         request->lens = 5;
+    request->scores |= options->report != NULL;
     return TN_EXIT_OK;
 }
 
@@ -387,9 +391,12 @@ static int ask(run_options *options, const conversation *talk)
     tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
     int exit_code = TN_EXIT_FAILED;
     tn_app_interrupt_session(session);
-    if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK)
+    if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK) {
         exit_code = show(options, trace);
-    else if (!ferror(stdout)) /* which is told at the end */
+        if (options->report != NULL && exit_code == TN_EXIT_OK &&
+            tn_run_report(options->report, options->directory, session, &options->request, trace, &error) != TENEBRA_OK)
+            exit_code = tn_app_fail(&error);
+    } else if (!ferror(stdout)) /* which is told at the end */
         exit_code = tn_app_fail(&error);
     tn_app_interrupt_session(NULL);
     tenebra_session_close(session);

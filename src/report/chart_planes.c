@@ -29,6 +29,16 @@ static void bounds(const tn_chart_series *series, size_t count, double x[2], dou
         }
 }
 
+/* Series with intervals stand a little apart, so that these do not cover each other. */
+static bool has_intervals(const tn_chart_series *series, size_t count)
+{
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < series[s].count; i++)
+            if (isfinite(series[s].points[i].low))
+                return true;
+    return false;
+}
+
 static void draw_x_name(tn_markup *out, const char *name)
 {
     tn_markup_format(out, "<text class=\"tick mid\" x=\"%.1f\" y=\"%d\">", (LEFT + RIGHT) / 2.0, HEIGHT + 30);
@@ -130,7 +140,7 @@ void tn_chart_lines(tn_markup *out, const tn_chart_head *head, const tn_chart_se
         tn_markup_format(out, "<text class=\"tick mid\" x=\"%.1f\" y=\"%d\">%g</text>", place_of(values, places, values[i]), HEIGHT + 15,
                          values[i]);
     draw_x_name(out, x_name);
-    double room = places > 0 ? fmin(0.5 * (RIGHT - LEFT) / (double)places, 12 * (double)count) : 0;
+    double room = has_intervals(series, count) ? fmin(0.5 * (RIGHT - LEFT) / (double)places, 9 * (double)count) : 0;
     for (size_t s = 0; s < count; s++)
         draw_series(out, &series[s], &axis, values, places, count > 1 ? room * ((double)s / (double)(count - 1) - 0.5) : 0);
     tn_markup_put(out, "</svg>\n");

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 /* A row has its name above its drawing; values stand at the right. */
-enum { TOP = 6, ROW = 36, NAME_AT = 12, BAR_AT = 25, LEFT = 6, RIGHT = 292, NUMBER_AT = 354, NAME_CHARACTERS = 54 };
+enum { TOP = 6, ROW = 38, NAME_AT = 12, BAR_AT = 23, LEFT = 6, RIGHT = 292, NUMBER_AT = 354, NAME_CHARACTERS = 54, NARROW = 5 };
 
 static double bottom_of(size_t count)
 {
@@ -70,8 +70,12 @@ static void draw_box(tn_markup *out, const tn_chart_row *row, const tn_axis *axi
         at[i] = tn_axis_at(axis, row->five[i]);
     tn_markup_format(out, "<path class=\"whisker %s\" d=\"M%.1f %.1fH%.1fM%.1f %.1fH%.1f\"/>", row->style, at[0], y, at[1], at[3], y,
                      at[4]);
+    if (at[3] - at[1] < NARROW) { /* a box that nobody could see */
+        tn_markup_format(out, "<path class=\"tall %s\" d=\"M%.1f %.1fv11\"/>", row->style, at[2], y - 5.5);
+        return;
+    }
     tn_markup_format(out, "<rect class=\"box %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"11\" rx=\"2\"/>", row->style, at[1],
-                     y - 5.5, fmax(at[3] - at[1], 1));
+                     y - 5.5, at[3] - at[1]);
     tn_markup_format(out, "<path class=\"median %s\" d=\"M%.1f %.1fv11\"/>", row->style, at[2], y - 5.5);
 }
 

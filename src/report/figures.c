@@ -175,6 +175,20 @@ static double setting_of(const tn_table_group *group, const char *setting)
     return text != NULL ? strtod(text, NULL) : (double)NAN;
 }
 
+/* The name of a row without ":SETTING=...", which the axis tells; other names stay. */
+static char *name_without(const char *name, const char *setting)
+{
+    size_t length = strlen(setting);
+    char *rest = strdup(name);
+    for (char *at = rest != NULL ? strchr(rest, ':') : NULL; at != NULL; at = strchr(at + 1, ':'))
+        if (strncmp(at + 1, setting, length) == 0 && at[length + 1] == '=') {
+            char *end = at + 1 + strcspn(at + 1, ":");
+            memmove(at, end, strlen(end) + 1);
+            break;
+        }
+    return rest;
+}
+
 static int compare_points(const void *a, const void *b)
 {
     const tn_chart_point *first = a, *second = b;
@@ -225,8 +239,16 @@ static void draw_sweep(figures *f, const json_t *methods, const char *setting, c
         found = collect_sweep(f, methods, setting, false);
         head.note = "Lines join rows that differ in this and in the model.";
     }
+    char *names[SERIES_MAX];
+    found = found < SERIES_MAX ? found : SERIES_MAX;
+    for (size_t s = 0; s < found; s++) {
+        names[s] = name_without(f->series[s].name, setting);
+        f->series[s].name = names[s] != NULL ? names[s] : "";
+    }
     if (found > 0)
-        tn_chart_lines(f->out, &head, f->series, found < SERIES_MAX ? found : SERIES_MAX, x_name, 100);
+        tn_chart_lines(f->out, &head, f->series, found, x_name, 100);
+    for (size_t s = 0; s < found; s++)
+        free(names[s]);
 }
 
 /* -------------------------------------------------------- distributions -- */

@@ -253,8 +253,11 @@ void tn_head_write_facts(tn_markup *out, const tn_table_groups *groups, const js
     snprintf(value, sizeof value, "%.0f", answers);
     snprintf(about, sizeof about, groups->count == 1 ? "in one way" : "in %zu ways", groups->count);
     put_fact(out, "Answers", value, about);
+    const json_t *share = cell_of(methods, best_row, "accuracy");
     snprintf(value, sizeof value, "%.1f %%", best);
-    put_fact(out, "Best accuracy", value, groups->items[best_row].name);
+    snprintf(about, sizeof about, json_is_number(json_object_get(share, "low")) ? "%.200s, %.1f to %.1f" : "%.200s",
+             groups->items[best_row].name, number_of(share, "low"), number_of(share, "high"));
+    put_fact(out, "Best accuracy", value, about);
     if (isfinite(fewest)) {
         snprintf(value, sizeof value, fewest < 10 ? "%.1f" : "%.0f", fewest);
         put_fact(out, "Fewest steps per question", value, groups->items[fewest_row].name);

@@ -7,7 +7,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const MAPS = [
     ["picks", "Picks", "Outlined: the embeddings that the step fed back."],
-    ["raw", "Raw", "Attention of the row before the step to each image embedding, mean over layers and heads. The strongest is full colour."],
+    ["raw", "Raw", "Attention of the row before the step to each image embedding, mean over layers and heads; no colour for the weakest, full colour for the strongest."],
     ["masked", "Without border", "The same without the outer ring, which draws attention whatever is asked."],
     ["relative", "Against neutral", "How many times the attention under the prompt \u201cDescribe the picture.\u201d Colour starts above 1."],
   ];
@@ -36,18 +36,22 @@
     return Array.from(text, (c) => (c.charCodeAt(0) / 255) * map[0]);
   }
 
+  // The least number of a map that counts: 1 for ratios; what is masked does not.
+  function least(map, kind) {
+    return kind === "relative" ? Math.min(1, map[0]) : Math.min(...cells(map).filter((v) => v > 0 || kind === "raw"));
+  }
+
   // How strongly each place is coloured, 0 to 1.
   function strengths(map, kind) {
-    const values = cells(map), largest = map[0];
-    if (kind !== "relative") return values.map((v) => v / largest);
-    return values.map((v) => (largest > 1 ? Math.max(0, (v - 1) / (largest - 1)) : 0));
+    const low = least(map, kind), span = map[0] - low;
+    return cells(map).map((v) => (span > 0 ? Math.max(0, (v - low) / span) : v > 0 && kind !== "relative" ? 1 : 0));
   }
 
   function heat(grid, map, kind) {
     const canvas = make("canvas", { width: grid[1], height: grid[0], "aria-hidden": "true" });
     const context = canvas.getContext("2d"), image = context.createImageData(grid[1], grid[0]);
     const colour = getComputedStyle(document.documentElement).getPropertyValue("--heat").split(",").map(Number);
-    strengths(map, kind).forEach((v, i) => image.data.set([colour[0], colour[1], colour[2], 235 * Math.pow(v, 0.8)], 4 * i));
+    strengths(map, kind).forEach((v, i) => image.data.set([colour[0], colour[1], colour[2], 240 * Math.pow(v, 1.15)], 4 * i));
     context.putImageData(image, 0, 0);
     return canvas;
   }
@@ -93,7 +97,7 @@
   function scale(map) {
     if (!map) return null;
     const kind = MAPS[state.map][0];
-    return make("span", { class: "numbers" }, kind === "relative" ? "up to " + digits(map[0], 1) + " times neutral" : "up to " + map[0].toPrecision(2));
+    return make("span", { class: "numbers" }, kind === "relative" ? "up to " + digits(map[0], 1) + " times neutral" : least(map, kind).toPrecision(2) + " to " + map[0].toPrecision(2));
   }
 
   function lens(step) {
@@ -130,7 +134,7 @@
   function steps(question, answer) {
     const row = make("div", { class: "steps" });
     const nothing = { picks: [], lens: [] };
-    if (state.map > 0 && answer.maps)
+    if (state.map > 0 && answer.maps && !answer.steps.some((step) => step.maps)) // else the first step shows the same row
       row.append(...stepFigures(question, answer, { ...nothing, maps: answer.maps }, "Prompt", null));
     answer.steps.forEach((step, i) => {
       const facts = [];

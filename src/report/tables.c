@@ -91,17 +91,19 @@ void tn_tables_write(tn_markup *out, const tn_table_groups *groups, const json_t
     const json_t *tables = json_object_get(report, "tables");
     for (size_t t = 0; t < json_array_size(tables); t++) {
         const json_t *table = json_array_get(tables, t), *rows = json_object_get(table, "rows");
-        tn_markup_put(out, "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"");
-        tn_markup_text(out, text_of(table, "title"));
-        tn_markup_put(out, "\"><table id=\"table-");
+        tn_markup_put(out, "<figure class=\"table\"><figcaption id=\"caption-");
         tn_markup_text(out, text_of(table, "name"));
-        tn_markup_put(out, "\"><caption>");
+        tn_markup_put(out, "\">");
         tn_markup_text(out, text_of(table, "title"));
-        tn_markup_put(out, "</caption>\n");
+        tn_markup_put(out, "</figcaption>\n<div class=\"scroll\" tabindex=\"0\"><table id=\"table-");
+        tn_markup_text(out, text_of(table, "name"));
+        tn_markup_put(out, "\" aria-labelledby=\"caption-");
+        tn_markup_text(out, text_of(table, "name"));
+        tn_markup_put(out, "\">\n");
         put_head(out, groups, table);
         tn_markup_put(out, "<tbody>\n");
         for (size_t r = 0; r < json_array_size(rows); r++)
             put_row(out, groups, table, json_array_get(rows, r));
-        tn_markup_put(out, "</tbody></table></div>\n");
+        tn_markup_put(out, "</tbody></table></div></figure>\n");
     }
 }

@@ -1,0 +1,100 @@
+#include "app/run_report.h"
+
+#include "app/report_write.h"
+#include "eval/record.h"
+#include "report/report.h"
+#include "text/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The request in the words and pictures of the page. */
+typedef struct asked {
+    tn_text words;
+    const char **images; /* [image_count] */
+    size_t image_count;
+} asked;
+
+static tenebra_code add_words(asked *a, const char *text, size_t length, tenebra_error *error)
+{
+    return tn_text_append(&a->words, text, length, error);
+}
+
+static tenebra_code add_part(asked *a, const tenebra_part *part, tenebra_error *error)
+{
+    if (part->kind == TENEBRA_PART_TEXT)
+        return add_words(a, part->text, part->length > 0 ? part->length : strlen(part->text), error);
+    if (part->kind != TENEBRA_PART_IMAGE_FILE)
+        return TENEBRA_OK;
+    const char **grown = realloc(a->images, (a->image_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the pictures");
+    a->images = grown;
+    grown[a->image_count++] = part->text;
+    return TENEBRA_OK;
+}
+
+/* All turns, each with its role where there are several. */
+static tenebra_code read_request(asked *a, const tenebra_request *request, tenebra_error *error)
+{
+    for (size_t m = 0; m < request->message_count; m++) {
+        const tenebra_message *message = &request->messages[m];
+        if (request->message_count > 1) {
+            TN_TRY(add_words(a, m > 0 ? "\n" : "", m > 0 ? 1 : 0, error));
+            TN_TRY(add_words(a, message->role, strlen(message->role), error));
+            TN_TRY(add_words(a, ": ", 2, error));
+        }
+        for (size_t p = 0; p < message->part_count; p++)
+            TN_TRY(add_part(a, &message->parts[p], error));
+    }
+    return TENEBRA_OK;
+}
+
+static void describe_sampling(char *words, size_t size, const tenebra_trace *trace)
+{
+    if (trace->temperature > 0)
+        snprintf(words, size, "temperature %g, top-k %zu, top-p %g, seed %llu, %s positions", trace->temperature, trace->top_k,
+                 trace->top_p, (unsigned long long)trace->seed, trace->positions);
+    else
+        snprintf(words, size, "greedy, %s positions", trace->positions);
+}
+
+static tenebra_code write_page(const char *path, const tn_report_answer *answer, tenebra_error *error)
+{
+    char date[TN_APP_DATE_SIZE];
+    tn_report_options options = { .date = tn_app_date(date) };
+    char *page = tn_report_one(answer, &options, NULL, error);
+    tenebra_code code = page != NULL ? tn_app_write_page(path, page, error) : error->code;
+    free(page);
+    return code;
+}
+
+tenebra_code tn_run_report(const char *path, const char *model, tenebra_session *session, const tenebra_request *request,
+                           const tenebra_trace *trace, tenebra_error *error)
+{
+    asked a = { .images = NULL };
+    char sampling[160];
+    json_t *record = json_object();
+    tenebra_setting *settings = calloc(trace->setting_count + 1, sizeof *settings);
+    tenebra_code code = record != NULL && settings != NULL && tn_record_add_trace(record, trace)
+                            ? read_request(&a, request, error)
+                            : tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the answer");
+    if (code == TENEBRA_OK) {
+        /* The list dies with the trace; what it points at are defaults and the request's own texts. */
+        memcpy(settings, trace->settings, trace->setting_count * sizeof *settings);
+        describe_sampling(sampling, sizeof sampling, trace);
+        tn_report_answer answer = { .model = model, .question = a.words.data != NULL ? a.words.data : "", .images = a.images,
+                                    .image_count = a.image_count, .apply_exif = !request->ignore_orientation, .record = record,
+                                    .settings = settings, .setting_count = trace->setting_count, .method = trace->method,
+                                    .sampling = sampling, .kernels = trace->kernels };
+        code = tn_record_add_neutral(record, session, request, trace->positions, error);
+        if (code == TENEBRA_OK)
+            code = write_page(path, &answer, error);
+    }
+    tn_text_free(&a.words);
+    free(a.images);
+    free(settings);
+    json_decref(record);
+    return code;
+}
