@@ -437,7 +437,9 @@ typedef struct list_line {
     bool next; /* about what the cell's arrow points to */
 } list_line;
 
-static const list_line list_lines[] = {
+enum { LIST_LINES = 5 };
+
+static const list_line list_lines[LIST_LINES] = {
     { "own colours", colour_word, false }, { "own shapes", shape_word, false }, { "own arrows", arrow_word, false },
     { "next colours", colour_word, true }, { "next shapes", shape_word, true },
 };
@@ -453,12 +455,13 @@ static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
     say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
-/* All there is to see, to learn seeing on before questions. First kind: one property of all objects; prompts are equally
+/* All there is to see, to learn seeing on before questions. Kinds 1 to 5: one property of all objects; prompts are equally
  * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Second kind: what the arrows of all objects point to, in any order, so that objects have to be
- * found by what they are. */
+ * attention learns first. Kind 6: what the arrows of all objects point to, in any order, so that objects have to be found by
+ * what they are. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
+    (void)words;
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
@@ -466,8 +469,8 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
         order[cell] = (unsigned char)cell;
-    if (steps == 1) {
-        list_words(puzzle, &list_lines[tn_rng_below(&words, sizeof list_lines / sizeof *list_lines)]);
+    if (steps <= LIST_LINES) {
+        list_words(puzzle, &list_lines[steps - 1]);
     } else {
         ASK("Follow the arrows of all objects. What does the last one point to?");
         tn_hops_shuffle(rng, order, scene->cells, scene->cells);
@@ -475,7 +478,7 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
             STEP("the %s points to the %s.", kind_name(scene->kind[order[i]]).text,
                  kind_name(scene->kind[scene->target[order[i]]]).text);
     }
-    size_t last = order[scene->cells - 1], answer = steps == 1 ? last : scene->target[last], count = 0;
+    size_t last = order[scene->cells - 1], answer = steps <= LIST_LINES ? last : scene->target[last], count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
@@ -489,7 +492,7 @@ const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
-    { "list", 2, 0, draw_list },
+    { "list", LIST_LINES + 1, 0, draw_list },
     { 0 },
 };
 

@@ -416,8 +416,7 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
-/* A list tells one property of every cell, or of what its arrow points to; all five are asked for. Lists are made only where
- * they are named. */
+/* A list tells one property of every cell, or of what its arrow points to. Lists are made only where they are named. */
 static void test_lists_are_true(void **state)
 {
     (void)state;
@@ -427,15 +426,11 @@ static void test_lists_are_true(void **state)
     const tn_hops_family *list = tn_hops_families;
     while (strcmp(list->name, "list") != 0)
         list++;
-    size_t seen[5] = { 0 };
-    for (uint64_t seed = 0; seed < 40; seed++) {
-        tn_rng rng = tn_rng_seed(seed);
+    for (size_t what = 0; what < 5; what++) {
+        tn_rng rng = tn_rng_seed(17 + what);
         tn_hops_puzzle puzzle;
-        assert_true(tn_hops_draw(&rng, list, 4, 1, "train", &puzzle));
+        assert_true(tn_hops_draw(&rng, list, 4, what + 1, "train", &puzzle));
         const tn_hops_scene *scene = &puzzle.scene;
-        size_t what = 0;
-        while (strncmp(puzzle.rationale, starts[what], strlen(starts[what])) != 0)
-            assert_true(++what < 5);
         char expected[TN_HOPS_TEXT];
         snprintf(expected, sizeof expected, "%s", starts[what]);
         for (size_t cell = 0; cell < scene->cells; cell++) {
@@ -448,19 +443,16 @@ static void test_lists_are_true(void **state)
         snprintf(expected + strlen(expected), sizeof expected - strlen(expected), ".");
         assert_string_equal(puzzle.rationale, expected);
         assert_non_null(strstr(puzzle.question, starts[what]));
-        seen[what]++;
     }
-    for (size_t what = 0; what < 5; what++)
-        assert_true(seen[what] > 0);
     for (size_t i = 0; i < 24; i++) {
         tn_made made;
-        assert_int_equal(set()->make(i < 2 ? &make : &standard, "dev", i, &made, NULL), TENEBRA_OK);
-        assert_int_equal(strcmp(made.sample.domain, "list") == 0, i < 2);
+        assert_int_equal(set()->make(i < 6 ? &make : &standard, "dev", i, &made, NULL), TENEBRA_OK);
+        assert_int_equal(strcmp(made.sample.domain, "list") == 0, i < 6);
         tn_made_free(&made);
     }
 }
 
-/* The second kind of list says of every object once what its arrow points to, and asks for the last one. */
+/* The last kind of list says of every object once what its arrow points to, and asks for the last one. */
 static void test_lists_of_arrows_are_true(void **state)
 {
     (void)state;
@@ -469,7 +461,7 @@ static void test_lists_of_arrows_are_true(void **state)
         list++;
     tn_rng rng = tn_rng_seed(18);
     tn_hops_puzzle puzzle;
-    assert_true(tn_hops_draw(&rng, list, 4, 2, "train", &puzzle));
+    assert_true(tn_hops_draw(&rng, list, 4, 6, "train", &puzzle));
     const tn_hops_scene *scene = &puzzle.scene;
     const char *last = NULL;
     size_t in_order = 0;
