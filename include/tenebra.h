@@ -233,7 +233,7 @@ typedef struct tenebra_pass {
     const char *prompt;   /* what the template wrote, each picture as one placeholder; of a turn only what it adds. "" where
                            * the prompt came as ids */
     const char *text;     /* the reply, UTF-8                                    */
-    size_t prompt_tokens; /* rows of the prompt, or those that the turn adds     */
+    size_t prompt_tokens; /* rows of the prompt, or those that ran for the turn  */
     size_t reused;        /* rows of the prompt that were in the cache           */
     size_t token_count;   /* sampled tokens                                      */
     tenebra_finish finish;

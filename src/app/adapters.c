@@ -1,4 +1,4 @@
-/* --lora DIR[=STRENGTH]: adapters on the command line. */
+/* --lora DIR[=STRENGTH], --lora-pass N:DIR[=STRENGTH]: adapters on the command line. */
 #include "app/app.h"
 
 #include "model/lora.h"
@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PASSES_MAX = 1000 };
 
 /* "DIR" or "DIR=STRENGTH"; a directory may have '=' in its name as long as no number follows the last one. */
 static bool read_one(const char *text, tenebra_adapter *adapter)
@@ -24,14 +26,33 @@ static bool read_one(const char *text, tenebra_adapter *adapter)
     return directory != NULL;
 }
 
-tenebra_code tn_app_read_adapters(const tn_option_list *list, tenebra_model_options *model, tenebra_error *error)
+/* "N:" before an adapter. */
+static const char *read_pass(const char *text, size_t *pass)
 {
-    tenebra_adapter *adapters = calloc(list->count + 1, sizeof *adapters);
+    char *end;
+    unsigned long number = text[0] >= '1' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+    *pass = number;
+    return number > 0 && number <= PASSES_MAX && end[0] == ':' && end[1] != '\0' ? end + 1 : NULL;
+}
+
+tenebra_code tn_app_read_adapters(const tn_option_list *list, const tn_option_list *of_passes, tenebra_model_options *model,
+                                  tenebra_error *error)
+{
+    tenebra_adapter *adapters = calloc(list->count + of_passes->count + 1, sizeof *adapters);
     bool good = adapters != NULL;
-    for (size_t i = 0; good && i < list->count; i++)
-        good = read_one(list->items[i], &adapters[i]);
     model->adapters = adapters;
-    model->adapter_count = adapters ? list->count : 0;
+    model->adapter_count = 0;
+    for (size_t i = 0; good && i < list->count; i++)
+        good = read_one(list->items[i], &adapters[model->adapter_count++]);
+    for (size_t i = 0; good && i < of_passes->count; i++) {
+        tenebra_adapter *adapter = &adapters[model->adapter_count];
+        const char *rest = read_pass(of_passes->items[i], &adapter->pass);
+        if (rest == NULL)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lora-pass", "'%s' is not of the form N:DIR, N a pass from 1 to %d",
+                           of_passes->items[i], PASSES_MAX);
+        good = read_one(rest, adapter);
+        model->adapter_count++;
+    }
     return good ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
 }
 
@@ -48,7 +69,10 @@ void tn_app_tell_adapters(const tenebra_model *model, const tenebra_model_option
 {
     for (size_t i = 0; i < model->adapter_count; i++) {
         const tn_adapter *adapter = model->adapters[i];
-        fprintf(stderr, "adapter    %s: changes %zu matrices, rank %zu, alpha %g, strength %g\n",
+        fprintf(stderr, "adapter    %s: changes %zu matrices, rank %zu, alpha %g, strength %g",
                 options->adapters[i].directory, adapter->module_count, adapter->rank, adapter->alpha, adapter->strength);
+        if (adapter->pass > 0)
+            fprintf(stderr, ", in pass %zu", adapter->pass);
+        fputc('\n', stderr);
     }
 }

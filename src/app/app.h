@@ -84,8 +84,10 @@ const char *tn_app_default_model(tn_app_path *path);
 
 /* ------------------------------------------------------------ adapters -- */
 
-/* The entries of --lora, "DIR" or "DIR=STRENGTH", for opening a model; to be freed after it. Errors: MEMORY. */
-tenebra_code tn_app_read_adapters(const tn_option_list *list, tenebra_model_options *model, tenebra_error *error);
+/* The entries of --lora, "DIR" or "DIR=STRENGTH", and of --lora-pass, with "N:" before, for opening a model; to be freed
+ * after it, also on failure. Errors: ARGUMENT, MEMORY. */
+tenebra_code tn_app_read_adapters(const tn_option_list *list, const tn_option_list *of_passes, tenebra_model_options *model,
+                                  tenebra_error *error);
 void tn_app_free_adapters(tenebra_model_options *model);
 
 /* A line about each adapter of an open model on stderr. */

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "reason/example.h"
 #include "text/utf8.h"
 
 #include <math.h>
@@ -29,7 +30,11 @@ typedef struct run_options {
     tenebra_request request;
     const char *directory, *prompt, *system, *messages, *image_size;
     double seed, image_cache;
-    tn_option_list images, stops, adapters;
+    const char *example;
+    bool answer_turn;
+    char turn[TN_ANSWER_TURN_SIZE];
+    tn_example solved;
+    tn_option_list images, stops, adapters, pass_adapters;
     const char *report;
     bool json, trace, verbose;
     tn_method_table methods;
@@ -49,6 +54,8 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 'p', "prompt", TN_OPTION_TEXT, &options->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
         { 0, "system", TN_OPTION_TEXT, &options->system, "TEXT", "system message", 0, 0, NULL },
         { 0, "messages", TN_OPTION_TEXT, &options->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
+        { 0, "example", TN_OPTION_TEXT, &options->example, "FILE", "JSON: a solved question to stand before", 0, 0, NULL },
+        { 0, "answer-turn", TN_OPTION_FLAG, &options->answer_turn, "", "then ask for the answer alone, in a turn of its own", 0, 0, NULL },
         { 0, "method", TN_OPTION_TEXT, &request->method, options->methods.names, "how to reason (direct)", 0, 0, NULL },
         { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope", "positions (as the method defines)", 0, 0, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
@@ -69,6 +76,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "cache-type", TN_OPTION_TEXT, &options->session.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
         { 0, "image-cache", TN_OPTION_NUMBER, &options->image_cache, "MB", "for pictures seen before, 0: none (256)", 0, 1e6, NULL },
         { 0, "lora", TN_OPTION_LIST, &options->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
+        { 0, "lora-pass", TN_OPTION_LIST, &options->pass_adapters, "N:DIR[=X]", "adapter in pass N of a method only", 0, 0, NULL },
         { 0, "kernels", TN_OPTION_TEXT, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
         { 0, "chat-template", TN_OPTION_TEXT, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
@@ -332,6 +340,20 @@ static bool on_event(void *user, const tenebra_event *event)
     return !tn_app_interrupted() && !ferror(stdout); /* nobody reads: no need to go on */
 }
 
+/* What was generated on the way to the answer, and what each prompt cost. */
+static void print_passes(const tenebra_trace *trace)
+{
+    char shown[TN_SHOWN_SIZE];
+    for (size_t i = 0; i < trace->passes && trace->passes > 1; i++) {
+        const tenebra_pass *pass = &trace->pass[i];
+        fprintf(stderr, "pass %-2zu    %zu rows, %zu of them known, %zu tokens", i + 1, pass->prompt_tokens, pass->reused,
+                pass->token_count);
+        if (i + 1 < trace->passes)
+            fprintf(stderr, ": '%s'", tn_text_show(pass->text, strlen(pass->text), shown));
+        fputc('\n', stderr);
+    }
+}
+
 static void print_account(const tenebra_trace *trace)
 {
     char shown[TN_SHOWN_SIZE];
@@ -361,8 +383,10 @@ static int show(const run_options *options, const tenebra_trace *trace)
     if (!options->json) {
         putchar('\n');
         fflush(stdout);
-        if (options->trace || options->verbose)
+        if (options->trace || options->verbose) {
+            print_passes(trace);
             print_account(trace);
+        }
         return TN_EXIT_OK;
     }
     char *text = tenebra_trace_json(trace);
@@ -384,7 +408,13 @@ static int ask(run_options *options, const conversation *talk)
     options->request.on_event = on_event;
     options->request.user = options;
     tenebra_model *model = NULL;
-    if (tn_app_read_adapters(&options->adapters, &options->model, &error) == TENEBRA_OK)
+    if (options->answer_turn) {
+        tn_answer_turn_write(options->turn, 0);
+        options->request.answer_turn = options->turn;
+    }
+    if (options->solved.json != NULL)
+        options->request.example = &options->solved.example;
+    if (tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, &error) == TENEBRA_OK)
         model = tenebra_model_open(options->directory, &options->model, &error);
     if (model != NULL && (options->trace || options->verbose))
         tn_app_tell_adapters(model, &options->model);
@@ -415,13 +445,17 @@ int tn_cmd_run(int argc, char **argv)
         if (exit_code == TN_EXIT_OK) {
             tenebra_code code = options.messages ? open_messages(options.messages, &talk, &error)
                                                  : open_simple(&options, &talk, &error);
+            if (code == TENEBRA_OK && options.example != NULL)
+                code = tn_example_read(&options.solved, options.example, tn_prompt_find("plain"), &error);
             tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */
             exit_code = code == TENEBRA_OK ? ask(&options, &talk) : tn_app_fail(&error);
         }
     }
     close_conversation(&talk);
     tn_app_free_adapters(&options.model);
+    tn_example_free(&options.solved);
     free(options.adapters.items);
+    free(options.pass_adapters.items);
     free(options.images.items);
     free(options.stops.items);
     return exit_code;

@@ -19,7 +19,7 @@ int tn_eval_mistake(const char *part, const char *sentence);
 
 /* ------------------------------------------------------------- settings -- */
 
-enum { TN_EVAL_FIXED_MAX = 40 };
+enum { TN_EVAL_FIXED_MAX = 64 };
 
 /* What the command line, the environment and a task file say. */
 typedef struct tn_eval_settings {
@@ -27,7 +27,7 @@ typedef struct tn_eval_settings {
     tn_eval_options run;
     const char *methods, *image_size, *task;
     double seed;
-    tn_option_list set, adapters;
+    tn_option_list set, adapters, pass_adapters;
     bool json;
     tn_method_table table;
     tn_app_path own; /* where the default model is */

@@ -26,6 +26,8 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "ids", TN_OPTION_TEXT, &plan->ids, "A,B,...", "only these questions", 0, 0, NULL },
         { 0, "without-images", TN_OPTION_FLAG, &plan->without_images, "", "also questions without a picture", 0, 0, NULL },
         { 0, "preset", TN_OPTION_TEXT, &plan->preset, "NAME", "wording (as trained, if the model tells)", 0, 0, NULL },
+        { 0, "example", TN_OPTION_TEXT, &plan->example, "FILE", "JSON: a solved question, for methods that show one", 0, 0, NULL },
+        { 0, "answer-turn", TN_OPTION_FLAG, &plan->answer_turn, "", "then ask for one of the options, in a turn of its own", 0, 0, NULL },
         { 0, "positions", TN_OPTION_TEXT, &plan->positions, "sequential|mrope", "positions (as each method defines)", 0, 0, NULL },
         { 0, "set", TN_OPTION_LIST, &s->set, "METHOD.OPTION=VALUE", "an option of one method; repeatable", 0, 0, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &plan->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
@@ -43,6 +45,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "scores", TN_OPTION_FLAG, &plan->scores, "", "record the attention to the whole picture, for the report", 0, 0, NULL },
         { 0, "cache-type", TN_OPTION_TEXT, &plan->cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
         { 0, "lora", TN_OPTION_LIST, &s->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
+        { 0, "lora-pass", TN_OPTION_LIST, &s->pass_adapters, "N:DIR[=X]", "adapter in pass N of a method only", 0, 0, NULL },
         { 0, "kernels", TN_OPTION_TEXT, &plan->model_options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
         { 0, "chat-template", TN_OPTION_TEXT, &plan->model_options.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "force-new", TN_OPTION_FLAG, &s->run.anew, "", "begin anew; an older file gets another name", 0, 0, NULL },
@@ -252,7 +255,7 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
         return false;
     }
     plan->seed = (uint64_t)s->seed;
-    tenebra_code code = tn_app_read_adapters(&s->adapters, &plan->model_options, &error);
+    tenebra_code code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error);
     if (code == TENEBRA_OK)
         code = add_methods(s, &error);
     if (code == TENEBRA_OK)
@@ -270,6 +273,7 @@ static void reset(tn_eval_settings *s)
 {
     free(s->set.items);
     free(s->adapters.items);
+    free(s->pass_adapters.items);
     char **words = s->words;
     size_t count = s->word_count;
     *s = (tn_eval_settings){ .words = words, .word_count = count };
@@ -308,6 +312,7 @@ void tn_eval_settings_free(tn_eval_settings *s)
     tn_app_free_adapters(&s->plan.model_options);
     free(s->set.items);
     free(s->adapters.items);
+    free(s->pass_adapters.items);
     free(s->output);
     free(s->preset);
     for (size_t i = 0; i < s->word_count; i++)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 64, LONG_ONLY = 1000 };
+enum { MAX_OPTIONS = 192, LONG_ONLY = 1000 };
 
 static bool takes_value(const tn_option *option)
 {
@@ -27,7 +27,7 @@ static void print_help(const tn_usage *usage, const tn_option *options)
     printf("usage: tenebra %s [options]%s%s\n\n%s\n\noptions:\n", usage->command,
            usage->arguments[0] ? " " : "", usage->arguments, usage->summary);
     for (const tn_option *option = options; option->name != NULL; option++) {
-        char head[64];
+        char head[320]; /* the names of all methods fit */
         if (option->letter != 0)
             snprintf(head, sizeof head, "-%c, --%s %s", option->letter, option->name,
                      takes_value(option) ? option->argument : "");

@@ -4,6 +4,7 @@
 #include "eval/record.h"
 #include "eval/score.h"
 #include "reason/asked.h"
+#include "reason/method.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,8 @@ static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry
     request->lens = plan->lens;
     request->scores = plan->scores;
     request->no_reuse = true;
+    if (examinee->questions->example.json != NULL && tn_method_find(entry->method)->reply != TN_REPLY_NONE)
+        request->example = &examinee->questions->example.example;
 }
 
 static tenebra_code keep_latents(donor *other, const tenebra_trace *trace, tenebra_error *error)
@@ -149,6 +152,7 @@ static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_en
     tn_asked asked;
     const tenebra_trace *trace;
     tn_verdict verdict;
+    char turn[TN_ANSWER_TURN_SIZE];
     tenebra_code code = entry->other ? ask_other(examinee, question, entry, &other, error) : TENEBRA_OK;
     if (code == TENEBRA_OK)
         code = tn_asked_write(&asked, examinee->questions->preset, sample, error);
@@ -159,6 +163,10 @@ static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_en
         request.latents = other.latents;
         request.latent_count = other.count;
         request.latent_size = other.size;
+        if (examinee->plan->answer_turn) {
+            tn_answer_turn_write(turn, sample->option_count);
+            request.answer_turn = turn;
+        }
         code = tenebra_session_ask(examinee->session, &request, &trace, error);
         if (code == TENEBRA_OK) {
             tn_scored scored = { .sample = sample, .text = TN_SLICE(trace->text),

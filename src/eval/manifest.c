@@ -172,8 +172,10 @@ static tenebra_code describe_adapters(const tn_eval_plan *plan, json_t *list, te
         const tenebra_adapter *adapter = &plan->model_options.adapters[i];
         char digest[DIGEST_TEXT];
         TN_TRY(digest_directory(adapter->directory, digest, error));
-        json_array_append_new(list, json_pack("{s:s, s:f, s:s}", "directory", adapter->directory, "strength", adapter->strength,
-                                              "digest", digest));
+        json_t *row = json_pack("{s:s, s:f, s:s}", "directory", adapter->directory, "strength", adapter->strength, "digest", digest);
+        if (adapter->pass > 0)
+            json_object_set_new(row, "pass", json_integer((json_int_t)adapter->pass));
+        json_array_append_new(list, row);
     }
     return TENEBRA_OK;
 }
@@ -205,6 +207,43 @@ static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questi
     return TENEBRA_OK;
 }
 
+/* Of the example as it is shown: its texts, and the files of its pictures. */
+static tenebra_code digest_example(const tn_example *example, char text[DIGEST_TEXT], tenebra_error *error)
+{
+    const tenebra_example *shown = &example->example;
+    const char *const texts[] = { example->asked.prompt.text, shown->answer, shown->label, shown->rationale, shown->scene_graph };
+    tn_hash hash;
+    tn_hash_start(&hash);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        add_text(&hash, texts[i] ? texts[i] : "");
+    for (size_t i = 0; i < example->image_count; i++) {
+        tn_file file;
+        TN_TRY(tn_file_map(&file, example->images[i], error));
+        if (file.size > 0)
+            tn_hash_add(&hash, file.data, file.size);
+        tn_file_unmap(&file);
+    }
+    tn_digest digest = tn_hash_finish(&hash);
+    print_digest(&digest, text);
+    return TENEBRA_OK;
+}
+
+/* What stands there only where it is on: runs without it go on as they began. */
+static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_questions *questions, json_t *manifest,
+                                       tenebra_error *error)
+{
+    char digest[DIGEST_TEXT];
+    if (plan->scores)
+        json_object_set_new(manifest, "scores", json_true());
+    if (plan->answer_turn)
+        json_object_set_new(manifest, "answer_turn", json_true());
+    if (plan->example == NULL)
+        return TENEBRA_OK;
+    TN_TRY(digest_example(&questions->example, digest, error));
+    json_object_set_new(manifest, "example", json_pack("{s:s, s:s}", "file", plan->example, "digest", digest));
+    return TENEBRA_OK;
+}
+
 json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
                          tenebra_error *error)
 {
@@ -219,11 +258,12 @@ json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *ques
                              text_or_null(plan->positions), "chat_template", text_or_null(plan->model_options.chat_template),
                              "sampling", describe_sampling(plan), "images", describe_images(plan), "context",
                              (json_int_t)plan->context, "lens", (json_int_t)plan->lens);
-        /* Only where it is on: runs without it go on as they began. */
-        if (manifest != NULL && plan->scores)
-            json_object_set_new(manifest, "scores", json_true());
         if (manifest == NULL)
             tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the description of the run (texts must be UTF-8)");
+        else if (describe_additions(plan, questions, manifest, error) != TENEBRA_OK) {
+            json_decref(manifest);
+            manifest = NULL;
+        }
     }
     json_decref(adapters);
     return manifest;
@@ -240,6 +280,7 @@ typedef struct difference {
 static bool is_free(const char *path)
 {
     return strcmp(path, "model.directory") == 0 || strcmp(path, "data.place") == 0 ||
+           strcmp(path, "example.file") == 0 ||
            (strncmp(path, "adapters.", 9) == 0 && strstr(path, ".directory") != NULL);
 }
 

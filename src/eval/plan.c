@@ -201,6 +201,19 @@ static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval
     return TENEBRA_OK;
 }
 
+/* An example that nobody looks at is a mistake. */
+static tenebra_code open_example(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
+{
+    bool wanted = false;
+    if (plan->example == NULL)
+        return TENEBRA_OK;
+    for (size_t i = 0; i < plan->entry_count; i++)
+        wanted |= tn_method_find(plan->entries[i].method)->reply != TN_REPLY_NONE;
+    if (!wanted)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "none of the methods shows one");
+    return tn_example_read(&questions->example, plan->example, questions->preset, error);
+}
+
 tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
 {
     *questions = (tn_eval_questions){ .preset = tn_prompt_find(plan->preset) };
@@ -212,6 +225,8 @@ tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_
     if (questions->data == NULL)
         return error->code;
     tenebra_code code = select_questions(questions, plan, error);
+    if (code == TENEBRA_OK)
+        code = open_example(questions, plan, error);
     if (code != TENEBRA_OK)
         tn_eval_questions_close(questions);
     return code;
@@ -220,6 +235,7 @@ tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_
 void tn_eval_questions_close(tn_eval_questions *questions)
 {
     free(questions->samples);
+    tn_example_free(&questions->example);
     tn_data_close(questions->data);
     *questions = (tn_eval_questions){ 0 };
 }

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "data/sample.h"
+#include "reason/example.h"
 
 enum { TN_EVAL_SETTINGS_MAX = 32, TN_EVAL_ENTRIES_MAX = 256 };
 
@@ -25,6 +26,8 @@ typedef struct tn_eval_plan {
     const char *preset;       /* wording of the questions                                  */
     tn_eval_entry *entries;
     size_t entry_count;
+    const char *example;   /* file of a solved question (reason/example.h) for the methods that show one; NULL: none */
+    bool answer_turn;      /* the options are asked for in a turn of its own */
     const char *positions; /* NULL: as each method defines */
     const char *cache_type; /* NULL: "f32"                 */
     size_t context, max_tokens, lens; /* context 0: the session's default */
@@ -61,9 +64,11 @@ typedef struct tn_eval_questions {
     const tn_sample **samples; /* [count], in the order of the set */
     size_t count;
     const tn_prompt_preset *preset;
+    tn_example example; /* as plan->example says */
 } tn_eval_questions;
 
-/* Errors: ARGUMENT (no such set, split, wording or id; no question is left), and those of tn_data_open. */
+/* Errors: ARGUMENT (no such set, split, wording or id; no question is left; no method shows an example), and those of
+ * tn_data_open and tn_example_read. */
 tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error);
 void tn_eval_questions_close(tn_eval_questions *questions);
 

@@ -100,6 +100,19 @@ static json_t *describe_account(const tenebra_trace *trace)
                      json_integer((json_int_t)trace->seed), "ms", describe_times(trace), "steps", describe_steps(trace));
 }
 
+/* Of a conversation in several passes: what came before the answer, and the cost of each. */
+static json_t *describe_passes(const tenebra_trace *trace)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < trace->passes; i++) {
+        const tenebra_pass *pass = &trace->pass[i];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:s}", "text", text(pass->text), "prompt_tokens",
+                                              count(pass->prompt_tokens), "reused", count(pass->reused), "sampled",
+                                              count(pass->token_count), "finish", finish_name(pass->finish)));
+    }
+    return list;
+}
+
 static json_t *describe_pictures(const tenebra_trace *trace)
 {
     json_t *list = json_array();
@@ -116,6 +129,8 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
     json_t *more = describe_account(trace);
     bool fits = more != NULL && json_object_update(record, more) == 0;
     json_decref(more);
+    if (fits && trace->passes > 1)
+        fits = json_object_set_new(record, "turns", describe_passes(trace)) == 0;
     if (fits && trace->prompt_score_count > 0)
         fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0 &&
                json_object_set_new(record, "prompt_scores",

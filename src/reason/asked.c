@@ -1,5 +1,6 @@
 #include "reason/asked.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error)
@@ -33,4 +34,15 @@ void tn_asked_free(tn_asked *asked)
 tenebra_request tn_asked_request(const tn_asked *asked)
 {
     return (tenebra_request){ .messages = &asked->message, .message_count = 1, .ignore_orientation = true };
+}
+
+void tn_answer_turn_write(char text[TN_ANSWER_TURN_SIZE], size_t options)
+{
+    enum { OPTIONS_MAX = 26 };
+    size_t count = options < OPTIONS_MAX ? options : OPTIONS_MAX;
+    int end = snprintf(text, TN_ANSWER_TURN_SIZE, count > 0 ? "Which of the options" : "What is your answer? Say only that.");
+    for (size_t i = 0; i < count; i++)
+        end += snprintf(text + end, TN_ANSWER_TURN_SIZE - (size_t)end, "%s (%c)", i > 0 ? "," : "", (int)('A' + i));
+    if (count > 0)
+        snprintf(text + end, TN_ANSWER_TURN_SIZE - (size_t)end, " is your answer? Say only its letter.");
 }

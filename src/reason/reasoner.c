@@ -416,6 +416,7 @@ static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code run_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
     TN_TRY(tn_reasoner_lay_turn(reasoner, error));
+    reasoner->pass_rows = reasoner->span_count;
     return run_span(reasoner, 0, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error);
 }
 

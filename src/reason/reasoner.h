@@ -74,7 +74,8 @@ struct tn_reasoner {
     size_t pass_limit;      /* at most so many of them      */
     bool draft;             /* what is being generated is not the answer, unless this pass turns out to be the last */
     const char *pass_prompt; /* text of the prompt or turn  */
-    size_t pass_reused;     /* rows of it that were known   */
+    size_t pass_reused;     /* rows of the prompt that were known */
+    size_t pass_rows;       /* rows of the turn, with the token of the reply before that had not run */
     tenebra_pass *passes;   /* those that are over          */
     char *text;             /* of the current pass: whole UTF-8, zero-terminated; lives until the close */
     size_t text_length, text_shown, text_capacity;

@@ -167,7 +167,7 @@ tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_err
     passes[trace->passes++] = (tenebra_pass){
         .prompt = reasoner->pass_prompt,
         .text = reasoner->text,
-        .prompt_tokens = turn ? reasoner->turn_rows : reasoner->prompt_count,
+        .prompt_tokens = turn ? reasoner->pass_rows : reasoner->prompt_count,
         .reused = turn ? 0 : reasoner->pass_reused,
         .token_count = reasoner->pass_tokens,
         .finish = trace->finish,
