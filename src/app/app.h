@@ -93,6 +93,12 @@ void tn_app_free_adapters(tenebra_model_options *model);
 /* A line about each adapter of an open model on stderr. */
 void tn_app_tell_adapters(const tenebra_model *model, const tenebra_model_options *options);
 
+/* -------------------------------------------------------------- replay -- */
+
+/* The tokens of an answer from a JSON file: a list of ids, or an object that holds one as "tokens", as --json prints it.
+ * *tokens is fresh memory, for free(). Errors: IO, LIMIT, FORMAT, MEMORY. */
+tenebra_code tn_app_read_tokens(const char *path, int32_t **tokens, size_t *count, tenebra_error *error);
+
 /* ------------------------------------------------- interrupts, progress -- */
 
 /* From now on Ctrl-C and SIGTERM only set a flag; a second one ends at once. */

@@ -39,6 +39,8 @@ typedef struct run_options {
     bool json, trace, verbose;
     tn_method_table methods;
     tn_app_path own;
+    const char *replay;
+    int32_t *forced; /* what it holds */
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
 } run_options;
 
@@ -70,6 +72,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
         { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
+        { 0, "replay", TN_OPTION_TEXT, &options->replay, "FILE", "JSON: tokens instead of the first sampled ones", 0, 0, NULL },
         { 0, "lens", TN_OPTION_SIZE, &request->lens, "N", "tokens to read from each latent (5 with --trace, --json, --report)", 0, 32, NULL },
         { 0, "scores", TN_OPTION_FLAG, &request->scores, "", "with --json, the attention to the whole picture", 0, 0, NULL },
         { 0, "recompute", TN_OPTION_FLAG, &request->recompute, "", "run all rows again at every step, as the reference", 0, 0, NULL },
@@ -328,6 +331,8 @@ static void print_step(const tenebra_step *step, size_t index)
 static bool on_event(void *user, const tenebra_event *event)
 {
     const run_options *options = user;
+    if (event->kind == TENEBRA_EVENT_PROMPT && event->trace->passes == 0 && event->trace->note != NULL)
+        fprintf(stderr, "note       %s\n", event->trace->note);
     if (event->kind == TENEBRA_EVENT_PROMPT && (options->trace || options->verbose))
         fprintf(stderr, "prompt     %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,
                 event->trace->image_tokens);
@@ -407,6 +412,7 @@ static int ask(run_options *options, const conversation *talk)
     options->request.message_count = talk->message_count;
     options->request.on_event = on_event;
     options->request.user = options;
+    options->request.forced = options->forced;
     tenebra_model *model = NULL;
     if (options->answer_turn) {
         tn_answer_turn_write(options->turn, 0);
@@ -447,12 +453,15 @@ int tn_cmd_run(int argc, char **argv)
                                                  : open_simple(&options, &talk, &error);
             if (code == TENEBRA_OK && options.example != NULL)
                 code = tn_example_read(&options.solved, options.example, tn_prompt_find("plain"), &error);
+            if (code == TENEBRA_OK && options.replay != NULL)
+                code = tn_app_read_tokens(options.replay, &options.forced, &options.request.forced_count, &error);
             tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */
             exit_code = code == TENEBRA_OK ? ask(&options, &talk) : tn_app_fail(&error);
         }
     }
     close_conversation(&talk);
     tn_app_free_adapters(&options.model);
+    free(options.forced);
     tn_example_free(&options.solved);
     free(options.adapters.items);
     free(options.pass_adapters.items);

@@ -2,6 +2,7 @@
 #include "app/eval.h"
 
 #include "base/clock.h"
+#include "reason/method.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,19 @@ static void print_summary(const json_t *summary)
     }
 }
 
+/* What methods want of the model that nobody can see from its files; once each. */
+static void print_notes(const tn_eval_plan *plan)
+{
+    for (size_t e = 0; e < plan->entry_count; e++) {
+        const char *note = tn_method_find(plan->entries[e].method)->note;
+        bool told = false;
+        for (size_t other = 0; other < e && !told; other++)
+            told = strcmp(plan->entries[other].method, plan->entries[e].method) == 0;
+        if (note != NULL && !told)
+            fprintf(stderr, "note: %s: %s\n", plan->entries[e].method, note);
+    }
+}
+
 int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
 {
     tenebra_error error = { 0 };
@@ -100,6 +114,7 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     tn_eval *eval = tn_eval_open(&settings->plan, &options, &error);
     if (eval == NULL)
         return tn_app_fail(&error);
+    print_notes(&settings->plan);
     p.started = tn_clock_ms();
     tenebra_code code = tn_eval_run(eval, &error);
     end_line(&p);

@@ -91,10 +91,11 @@ static const char *finish_name(tenebra_finish finish)
 static json_t *describe_account(const tenebra_trace *trace)
 {
     size_t steps = trace->token_count + trace->latent_steps;
-    return json_pack("{s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
+    return json_pack("{s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
                      text(trace->text), "tokens", "sampled", count(trace->token_count), "latent", count(trace->latent_steps),
                      "injected", count(trace->injected_tokens), "ar_steps", count(steps), "ar_steps_injected",
                      count(steps + trace->injected_tokens), "passes", count(trace->passes), "crops", count(trace->crops),
+                     "calls", count(trace->call_count), "invalid_calls", count(trace->invalid_calls),
                      "prompt_tokens", count(trace->prompt_tokens), "image_tokens", count(trace->image_tokens),
                      "positions_computed", count(trace->positions_computed), "finish", finish_name(trace->finish), "seed",
                      json_integer((json_int_t)trace->seed), "ms", describe_times(trace), "steps", describe_steps(trace));

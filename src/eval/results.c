@@ -77,6 +77,9 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
     item->latent = number_of(tokens, "latent");
     item->injected = number_of(tokens, "injected");
     item->positions = number_of(record, "positions_computed");
+    item->calls = number_of(record, "calls");
+    item->invalid_calls = number_of(record, "invalid_calls");
+    item->crops = number_of(record, "crops");
     item->ms = number_of(ms, "total");
     item->vision_ms = number_of(ms, "vision");
     item->prefill_ms = number_of(ms, "prefill");

@@ -17,6 +17,7 @@ typedef struct tn_result {
     long choice;                 /* which option; -1: none, or its words were right       */
     size_t options;              /* 0: an open question, or not known */
     double sampled, latent, injected, positions;       /* NaN when failed, here and below */
+    double calls, invalid_calls, crops;                /* of a tool that shows regions; regions shown */
     double ms, vision_ms, prefill_ms, latent_ms, decode_ms;
     tn_result_step *steps; /* [step_count] */
     size_t step_count;

@@ -321,6 +321,56 @@ static json_t *latents_table(const tn_table_groups *groups)
     return table;
 }
 
+/* ---------------------------------------------------------------- calls -- */
+
+/* A count of a record; what cannot be one counts as none. */
+static size_t whole(double value)
+{
+    return value > 0 && value < 1e6 ? (size_t)value : 0;
+}
+
+static json_t *rate(size_t part, size_t total)
+{
+    part = part < total ? part : total;
+    tn_interval interval = tn_wilson(part, total, TN_Z95);
+    return total == 0 ? json_null()
+                      : json_pack("{s:f, s:f, s:f, s:o, s:o}", "value", 100 * (double)part / (double)total, "low",
+                                  100 * interval.low, "high", 100 * interval.high, "total", count_cell(total), "correct",
+                                  count_cell(part));
+}
+
+/* Only methods that called at least once. */
+static json_t *calls_table(const tn_table_groups *groups)
+{
+    json_t *table = new_table("calls", "Regions asked for");
+    add_column(table, "method", "text");
+    add_column(table, "answers with a call", "share");
+    add_column(table, "calls", "count");
+    add_column(table, "invalid", "share");
+    add_column(table, "pictures added", "number");
+    for (size_t g = 0; g < groups->count; g++) {
+        size_t answers = 0, callers = 0, calls = 0, invalid = 0;
+        const tn_table_group *group = &groups->items[g];
+        for (size_t i = 0; i < group->count; i++)
+            for (size_t k = 0; k < group->sets[i]->count; k++) {
+                const tn_result *item = &group->sets[i]->items[k];
+                answers += !item->failed;
+                callers += item->calls > 0;
+                calls += whole(item->calls);
+                invalid += whole(item->invalid_calls);
+            }
+        if (calls == 0)
+            continue;
+        json_t *row = add_row(table);
+        json_array_append_new(row, json_string(group->name));
+        json_array_append_new(row, rate(callers, answers));
+        json_array_append_new(row, count_cell(calls));
+        json_array_append_new(row, rate(invalid, calls));
+        json_array_append_new(row, number(MEAN(group, crops)));
+    }
+    return table;
+}
+
 /* ---------------------------------------------------------------- pairs -- */
 
 static void pair_sets(const tn_result_set *first, const tn_result_set *second, tn_paired *paired)
@@ -458,6 +508,7 @@ json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error)
     add_table(tables, subjects_table(groups, BY_TOPIC, "topics", "Accuracy by topic"));
     add_table(tables, subjects_table(groups, BY_LOOKS, "looks", "Accuracy by number of looks"));
     add_table(tables, latents_table(groups));
+    add_table(tables, calls_table(groups));
     add_table(tables, pairs_table(groups));
     for (size_t g = 0; g < groups->count; g++)
         for (size_t i = 0; i < groups->items[g].count; i++)

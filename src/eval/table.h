@@ -37,6 +37,7 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
  *   domains  accuracy of each method in each domain
  *   topics   the same for each topic, and `looks` where topics end in a number
  *   latents  attention ratio and focus, norm and cosine by latent step
+ *   calls    how often a method that may ask for regions did so, and how often in vain
  *   pairs    two methods on the same questions: who is right where the other is not
  * Accuracies of one run have Wilson intervals; of several runs, the mean with Student's interval over the runs. Answers
  * that failed count as wrong. The caller owns the result; NULL: no memory. */

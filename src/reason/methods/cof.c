@@ -29,7 +29,7 @@ static const tenebra_option options[] = {
     { NULL, NULL, NULL, NULL, 0, 0 }
 };
 
-enum { ROOM_FOR_WORDS = 160 /* rows of a turn besides its picture, about */ };
+enum { ROOM_FOR_WORDS = 224 /* rows of a turn besides its picture, about */ };
 
 typedef struct cof_state {
     size_t pass;        /* whose rows are counted         */

@@ -59,7 +59,10 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 
 static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
-    return reasoner->pass == 0 ? tn_script_add_cue(script, tn_setting_text(reasoner, CUE), error) : TENEBRA_OK;
+    if (reasoner->pass > 0)
+        return TENEBRA_OK;
+    TN_TRY(tn_script_cut(script, tn_cut_answer_cue, error));
+    return tn_script_add_cue(script, tn_setting_text(reasoner, CUE), error);
 }
 
 /* -------------------------------------------------------------- when -- */
