@@ -114,6 +114,19 @@ static json_t *describe_passes(const tenebra_trace *trace)
     return list;
 }
 
+/* [pass, outcome, x0, y0, x1, y1] of each region asked for; null where none was shown. */
+static json_t *describe_regions(const tenebra_trace *trace)
+{
+    static const char *const outcomes[] = { "shown", "invalid", "refused" };
+    json_t *list = json_array();
+    for (size_t i = 0; i < trace->call_count; i++) {
+        const tenebra_call *call = &trace->calls[i];
+        json_array_append_new(list, json_pack("[o, s, o, o, o, o]", count(call->pass), outcomes[call->outcome], number(call->x0),
+                                              number(call->y0), number(call->x1), number(call->y1)));
+    }
+    return list;
+}
+
 static json_t *describe_pictures(const tenebra_trace *trace)
 {
     json_t *list = json_array();
@@ -132,6 +145,8 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
     json_decref(more);
     if (fits && trace->passes > 1)
         fits = json_object_set_new(record, "turns", describe_passes(trace)) == 0;
+    if (fits && trace->call_count > 0)
+        fits = json_object_set_new(record, "regions", describe_regions(trace)) == 0;
     if (fits && trace->prompt_score_count > 0)
         fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0 &&
                json_object_set_new(record, "prompt_scores",

@@ -75,6 +75,17 @@ class Looks(Case):
         done = ask("--image", PICTURE, "-p", "What?", "--method", "cof", "--replay", tokens, "-n", 300, "--rounds", 1)
         self.assertEqual((done.returncode, done.stdout), (0, "\n"))
 
+    def test_turn_for_the_answer(self):
+        tokens = replies("more", CALL, "<answer>B</answer>", "B")
+        out = ask_json("--image", PICTURE, "-p", "What?", "--method", "cof", "--replay", tokens, "-n", 300, "--answer-turn")
+        self.assertEqual([turn["text"] for turn in out["passes"]], [CALL, "<answer>B</answer>", "B"])
+        self.assertEqual(out["answer"], "B")
+        tokens = replay("breaks-and-more", "a", "\n", "b", "\n", "c<|im_end|>", "B<|im_end|>")
+        out = ask_json("--image", PICTURE, "-p", "What?", "--method", "icot", "--replay", tokens, "--image-size", "224x224",
+                       "--answer-turn", "--sticky", "no")
+        self.assertEqual([turn["text"] for turn in out["passes"]], ["a\nb\nc", "B"])
+        self.assertEqual(out["counts"]["injected"], 18)
+
     def test_files_to_replay(self):
         wrong = WORK / "wrong.json"
         for text, word in (("[]", "list"), ('{"tokens": 5}', "list"), ("[1.5]", "token 1"), ("[0, -1]", "token 2"),
