@@ -117,9 +117,6 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
 {
     const char *options[OPTIONS_MAX] = { 0 }, *prompt = NULL;
     tn_sample sample = { .id = path, .question = "", .context = "", .options = options, .label = "" };
-    example->json = tn_json_read(path, FILE_LIMIT, error);
-    if (example->json == NULL)
-        return error->code;
     if (!json_is_object(example->json))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
     TN_TRY(tn_json_string(example->json, "question", &sample.question, path, error));
@@ -151,15 +148,31 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     return TENEBRA_OK;
 }
 
+/* Takes over the JSON, which may be NULL with the error filled. */
+static tenebra_code open_json(tn_example *example, json_t *json, const char *path, const tn_prompt_preset *preset,
+                              tenebra_error *error)
+{
+    *example = (tn_example){ .json = json };
+    tenebra_code code = json != NULL ? read_all(example, path, preset, error) : error->code;
+    if (code != TENEBRA_OK)
+        tn_example_free(example);
+    return code;
+}
+
 tenebra_code tn_example_read(tn_example *example, const char *path, const tn_prompt_preset *preset,
                              tenebra_error *error)
 {
     tenebra_error own;
-    *example = (tn_example){ .json = NULL };
-    tenebra_code code = read_all(example, path, preset, error != NULL ? error : &own);
-    if (code != TENEBRA_OK)
-        tn_example_free(example);
-    return code;
+    error = error != NULL ? error : &own;
+    return open_json(example, tn_json_read(path, FILE_LIMIT, error), path, preset, error);
+}
+
+tenebra_code tn_example_parse(tn_example *example, const void *bytes, size_t length, const char *path,
+                              const tn_prompt_preset *preset, tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    return open_json(example, tn_json_parse(bytes, length, path, error), path, preset, error);
 }
 
 void tn_example_free(tn_example *example)

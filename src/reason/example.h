@@ -26,6 +26,11 @@ typedef struct tn_example {
  * serve. Errors: IO, FORMAT (with the member's name), LIMIT, MEMORY; *example is empty then. Threads: any. */
 tenebra_code tn_example_read(tn_example *example, const char *path, const tn_prompt_preset *preset,
                              tenebra_error *error);
+
+/* The same for the bytes of such a file. */
+tenebra_code tn_example_parse(tn_example *example, const void *bytes, size_t length, const char *path,
+                              const tn_prompt_preset *preset, tenebra_error *error);
+
 void tn_example_free(tn_example *example);
 
 #endif

@@ -112,8 +112,10 @@ const char *tn_reasoner_strip(tn_reasoner *reasoner, const char *text)
     while (length > 0 && is_space(text[length - 1]))
         length--;
     char *copy = tn_reasoner_take(reasoner, length + 1, 1);
-    if (copy != NULL)
+    if (copy != NULL) {
         memcpy(copy, text, length);
+        copy[length] = '\0';
+    }
     return copy;
 }
 
