@@ -6,6 +6,7 @@ examples from files, the turn that asks for an option, adapters of passes.
 import json
 import os
 import shutil
+import struct
 import sys
 
 sys.dont_write_bytecode = True
@@ -142,6 +143,29 @@ class Run(Case):
             self.assertIn(words, done.stdout)
 
 
+def make_adapter():
+    """A PEFT adapter of the decoder's value projections, with numbers from a fixed sequence."""
+    folder = WORK / "adapter"
+    if folder.exists():
+        return folder
+    folder.mkdir()
+    tensors, header, data, state = json.loads(run("inspect", "-m", make_model("model"), "--json").stdout)["tensors"], {}, b"", 1
+    for tensor in (t for t in tensors if t["name"].endswith("v_proj.weight")):
+        rows, columns = tensor["shape"]
+        for part, shape in (("A", [2, columns]), ("B", [rows, 2])):
+            values = []
+            for _ in range(shape[0] * shape[1]):
+                state = state * 48271 % 2147483647
+                values.append(state / 2147483647 - 0.5)
+            name = "base_model.model." + tensor["name"].replace(".weight", f".lora_{part}.weight")
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * len(values)]}
+            data += struct.pack(f"<{len(values)}f", *values)
+    text = json.dumps(header).encode()
+    (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 20, "target_modules": ["v_proj"]}))
+    return folder
+
+
 def make_data():
     directory = WORK / "looks"
     if not directory.exists():
@@ -198,6 +222,23 @@ class Eval(Case):
         self.assertEqual(rows[0, "mmcot:passes=1"]["passes"], 1)
         self.assertLessEqual(rows[0, "ccot:graph-tokens=2"]["turns"][0]["sampled"], 2)
         self.assertEqual(rows[0, "scaffold:images=overlay"]["image_tokens"], 16)
+
+    def test_adapter_of_the_second_pass(self):
+        adapter, plain, staged = make_adapter(), WORK / "plain.jsonl", WORK / "staged.jsonl"
+        self.assertEqual(evaluate(plain, methods="mmcot").returncode, 0)
+        done = evaluate(staged, "--lora-pass", f"2:{adapter}", methods="mmcot")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        manifest, rows = read_file(staged)
+        self.assertEqual([row["pass"] for row in manifest["adapters"]], [2])
+        _, others = read_file(plain)
+        for n in range(QUESTIONS):
+            (first, second), (other, later) = rows[n, "mmcot"]["turns"], others[n, "mmcot"]["turns"]
+            self.assertEqual(first, other)
+            self.assertEqual(second["reused"], 0)
+            self.assertGreater(later["reused"], 16)
+        self.assertNotEqual([rows[n, "mmcot"]["text"] for n in range(QUESTIONS)],
+                            [others[n, "mmcot"]["text"] for n in range(QUESTIONS)])
+        self.assert_fails(evaluate(staged, "--lora-pass", f"1:{adapter}", methods="mmcot"), 1, "adapters.0.pass")
 
     def test_example_and_answer_turn(self):
         output = WORK / "turned.jsonl"

@@ -567,12 +567,12 @@ static void test_answer_turn_behind_latents(void **state)
 
 /* --------------------------------------------------- adapters of passes -- */
 
-/* An adapter of the decoder alone, in a fresh directory. */
-static char *make_adapter(const tiny *here)
+/* An adapter of all linear layers, in a fresh directory. */
+static char *make_adapter(const tiny *here, bool vision)
 {
     tenebra_error error = { 0 };
     tn_rng rng = tn_rng_seed(9);
-    const tn_lora_options options = { .rank = 2, .alpha = 40, .pattern = "all-linear", .without_vision = true };
+    const tn_lora_options options = { .rank = 2, .alpha = 40, .pattern = "all-linear", .without_vision = !vision };
     tn_model *model = tiny_open_model(here, "reference");
     tn_adapter *adapter = tn_adapter_make(model, &options, &rng, &error);
     assert_non_null(adapter);
@@ -587,19 +587,22 @@ static char *make_adapter(const tiny *here)
     return directory;
 }
 
-/* The second pass is that of a model with the adapter, the first that of one without, and rows of the one are not taken
- * for rows of the other. */
-static void test_adapter_of_the_second_pass(void **state)
+/* pass 0: always. */
+static tn_model *open_with(const tiny *here, const char *directory, size_t pass)
 {
-    const tiny *here = *state;
-    char *directory = make_adapter(here), text[1024];
-    const tenebra_adapter always = { .directory = directory, .strength = 1 };
-    const tenebra_adapter second = { .directory = directory, .strength = 1, .pass = 2 };
-    tn_model *with = tn_model_open(
-        here->path, &(tn_model_options){ .kernels = "reference", .adapters = &always, .adapter_count = 1 }, NULL);
-    tn_model *both = tn_model_open(
-        here->path, &(tn_model_options){ .kernels = "reference", .adapters = &second, .adapter_count = 1 }, NULL);
-    assert_true(with != NULL && both != NULL);
+    const tenebra_adapter adapter = { .directory = directory, .strength = 1, .pass = pass };
+    const tn_model_options options = { .kernels = "reference", .adapters = &adapter, .adapter_count = 1 };
+    tn_model *model = tn_model_open(here->path, &options, NULL);
+    assert_non_null(model);
+    return model;
+}
+
+/* The second pass is that of a model with the adapter, the first that of one without, and rows of the one are not taken
+ * for rows of the other, nor embeddings if the tower changes. */
+static void check_adapter(const tiny *here, bool vision)
+{
+    char *directory = make_adapter(here, vision), text[1024];
+    tn_model *with = open_with(here, directory, 0), *both = open_with(here, directory, 2);
     talk *t = talk_new("mmcot"), *plain = talk_new("mmcot");
     ask_set(&t->q, "rationale-tokens", "6");
     ask_set(&plain->q, "rationale-tokens", "6");
@@ -610,27 +613,70 @@ static void test_adapter_of_the_second_pass(void **state)
     assert_string_not_equal(t->trace->pass[1].text, plain->trace->pass[1].text);
     assert_true(plain->trace->pass[1].reused > 0);
     assert_int_equal(t->trace->pass[1].reused, 0);
-    const char *begin = strstr(t->trace->pass[1].prompt, QUESTION),
-               *end = strstr(t->trace->pass[1].prompt, "Answer:<|im_end|>");
+    assert_int_equal(t->reasoner->picture_count, 1);
+    const char *begin = strstr(t->trace->pass[1].prompt, QUESTION);
+    const char *end = strstr(t->trace->pass[1].prompt, "Answer:<|im_end|>");
     assert_true(begin != NULL && end != NULL);
     snprintf(text, sizeof text, "%.*sAnswer:", (int)(end - begin), begin);
     check_last_pass(t, with, text, 40);
     check_account(t);
 
     /* The next question begins in the first pass again. */
-    tenebra_error error = { 0 };
     char first[1024];
     snprintf(first, sizeof first, "%s", t->trace->pass[0].text);
     tn_reasoner_close(t->reasoner);
     memset(t->text, 0, sizeof t->text);
-    assert_int_equal(tn_reasoner_open(t->reasoner, t->session, &t->q.request, NULL, &error), TENEBRA_OK);
-    assert_int_equal(tn_reasoner_answer(t->reasoner, &error), TENEBRA_OK);
+    assert_int_equal(tn_reasoner_open(t->reasoner, t->session, &t->q.request, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_reasoner_answer(t->reasoner, NULL), TENEBRA_OK);
     assert_string_equal(t->trace->pass[0].text, first);
     assert_int_equal(t->trace->prompt_reused, 0);
     talk_end(t);
     talk_end(plain);
     tn_model_close(with);
     tn_model_close(both);
+    remove_directory(directory);
+}
+
+static void test_adapter_of_the_second_pass(void **state)
+{
+    check_adapter(*state, false);
+    check_adapter(*state, true);
+}
+
+/* A picture of the method's own, then another prompt. */
+static tenebra_code next_adding(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    tn_image image = { 0 };
+    tn_act_answer(reasoner, action);
+    if (reasoner->pass > 0)
+        return TENEBRA_OK;
+    TN_TRY(tn_image_new(&image, 56, 56, TN_IMAGE_CHANNELS, error));
+    memset(image.pixels, 7, (size_t)56 * 56 * TN_IMAGE_CHANNELS);
+    tenebra_code code = tn_reasoner_add_picture(reasoner, &image, error);
+    tn_image_free(&image);
+    action->kind = TN_ACT_PASS;
+    return code;
+}
+
+/* Its embeddings could not be made anew when the tower changes. */
+static void test_tower_changes_under_added_pictures(void **state)
+{
+    const tiny *here = *state;
+    static const tenebra_option none[] = { { NULL, NULL, NULL, NULL, 0, 0 } };
+    static const tn_method adding = { .name = "adding", .options = none, .next = next_adding };
+    char *directory = make_adapter(here, true);
+    tn_model *model = open_with(here, directory, 2);
+    talk *t = talk_new("direct");
+    t->session = tn_session_open(model, &(tn_session_options){ .context = CONTEXT, .threads = 1 }, NULL);
+    t->reasoner = calloc(1, sizeof *t->reasoner);
+    assert_true(t->session != NULL && t->reasoner != NULL);
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_reasoner_open_method(t->reasoner, t->session, &t->q.request, &adding, NULL, &error),
+                     TENEBRA_OK);
+    assert_int_equal(tn_reasoner_answer(t->reasoner, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.sentence, "vision tower"));
+    talk_end(t);
+    tn_model_close(model);
     remove_directory(directory);
 }
 
@@ -670,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_answer_turn),
         cmocka_unit_test(test_answer_turn_behind_latents),
         cmocka_unit_test(test_adapter_of_the_second_pass),
+        cmocka_unit_test(test_tower_changes_under_added_pictures),
         cmocka_unit_test(test_answer_cue),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
