@@ -161,7 +161,8 @@ static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *reg
     *height = request->image_height;
     if (*width > 0)
         return TENEBRA_OK;
-    most = request->image_max_tokens > 0 ? tn_min(most, request->image_max_tokens * cell * cell) : most;
+    if (request->image_max_tokens > 0)
+        most = tn_max(1, tn_min(most / (cell * cell), request->image_max_tokens)) * cell * cell;
     return tn_region_size(region, (size_t)tn_setting_number(reasoner, SCALE), cell, tn_min(least, most), most, width,
                           height, NULL);
 }
