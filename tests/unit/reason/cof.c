@@ -26,6 +26,7 @@ typedef struct talk {
     tn_session *session, *lent;      /* lent: by others, who close it */
     tn_reasoner reasoner;
     const tenebra_trace *trace;
+    size_t events_left; /* before it is cancelled */
     tenebra_error error;
     tenebra_code code;
 } talk;
@@ -36,7 +37,7 @@ static bool on_event(void *user, const tenebra_event *event)
     char *told = event->kind == TENEBRA_EVENT_DRAFT ? t->drafts : t->answer;
     if (event->kind == TENEBRA_EVENT_DRAFT || event->kind == TENEBRA_EVENT_TEXT)
         snprintf(told + strlen(told), sizeof t->drafts - strlen(told), "%s", event->text);
-    return true;
+    return t->events_left-- > 0;
 }
 
 static void add_reply(const tiny *here, talk *t, const char *text)
@@ -63,6 +64,7 @@ static talk *prepare(const tiny *here, const char *picture, const char *const *r
     request->max_tokens = 400;
     request->forced = t->forced;
     request->on_event = on_event;
+    t->events_left = SIZE_MAX;
     request->user = t;
     for (; *replies != NULL; replies++)
         add_reply(here, t, *replies);
@@ -449,6 +451,28 @@ static void test_context(void **state)
     talk_free(t);
 }
 
+/* Cancelled at some point of the dialogue: nothing leaks, and the session answers the next question. */
+static void test_cancelling(void **state)
+{
+    const tiny *here = *state;
+    tn_session *session = tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, NULL);
+    assert_non_null(session);
+    for (size_t events = 0; events <= 120; events += 60) {
+        talk *t = prepare(here, PICTURE, two_replies);
+        t->events_left = events;
+        t->lent = session;
+        run_talk(here, t, 0);
+        assert_int_equal(t->code, TENEBRA_ERROR_CANCELLED);
+        talk_free(t);
+    }
+    talk *t = prepare(here, PICTURE, two_replies);
+    t->lent = session;
+    run_well(here, t);
+    assert_string_equal(t->trace->text, two_replies[1]);
+    talk_free(t);
+    tn_session_close(session);
+}
+
 /* A fixed size of pictures is that of regions, too; a bound of the request bounds them. */
 static void test_sizes(void **state)
 {
@@ -493,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_without_picture), cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_default_rounds),  cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_context),         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_cancelling),
     };
     return cmocka_run_group_tests(tests, set_up, tiny_tear_down);
 }

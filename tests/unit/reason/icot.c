@@ -401,6 +401,48 @@ static void test_full_context(void **state)
     }
 }
 
+/* What is fed again is the input of a cached row: a token, too, as on models whose pictures are tokens. */
+static void test_rows_that_are_tokens(void **state)
+{
+    const tiny *here = *state;
+    asked a;
+    ask(here, &a, NULL, "a", 3);
+    run *made = run_question(here->model, &a.q);
+    const tn_position position = { { 900, 901, 902 } };
+    size_t row = made->reasoner.prompt_count;
+    made->reasoner.span_count = 0;
+    assert_true(tn_span_add_again(&made->reasoner, row, &position));
+    assert_true(tn_span_add_again(&made->reasoner, made->reasoner.candidates[3].row, NULL));
+    const tn_slot *span = made->reasoner.span;
+    assert_int_equal(span[0].token, find(here->model, "a"));
+    assert_memory_equal(&span[0].position, &position, sizeof position);
+    assert_true(span[1].token < 0 && span[1].row.row == 3);
+    assert_int_equal(span[1].position.axis[0], 903);
+    run_free(made);
+}
+
+/* Neither threads nor what the session knows change anything. */
+static void test_threads_and_reuse(void **state)
+{
+    const tiny *here = *state;
+    asked a;
+    ask(here, &a, NULL, "a/i/tai/t/", 14);
+    run *made = run_question(here->model, &a.q), *threads = run_method(here->model, 3, &a.q, NULL);
+    assert_true(same_tokens(made->trace, threads->trace) && same_steps(made->trace, threads->trace));
+    assert_true(same_hidden(made, threads));
+    tn_reasoner *again = calloc(1, sizeof *again);
+    assert_non_null(again);
+    assert_int_equal(tn_reasoner_open(again, threads->session, &a.q.request, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_reasoner_answer(again, NULL), TENEBRA_OK);
+    assert_int_equal(again->trace.prompt_reused, again->trace.prompt_tokens - 1);
+    assert_true(same_tokens(made->trace, &again->trace) && same_steps(made->trace, &again->trace));
+    assert_true(same_hidden(made, threads)); /* whose session it is */
+    tn_reasoner_close(again);
+    free(again);
+    run_free(threads);
+    run_free(made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +458,8 @@ int main(void)
         cmocka_unit_test(test_next_token),
         cmocka_unit_test(test_without_pictures),
         cmocka_unit_test(test_full_context),
+        cmocka_unit_test(test_rows_that_are_tokens),
+        cmocka_unit_test(test_threads_and_reuse),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
 }
