@@ -82,6 +82,7 @@ class Json(Case):
         self.assertEqual(set(trace), {"answer", "method", "settings", "positions", "sampling", "kernels", "cache_type",
                                       "threads", "finish", "tokens", "steps", "counts", "ms", "passes"})
         self.assertEqual(set(trace["counts"]), {"prompt", "image", "latent", "injected", "generated", "ar_steps",
+                                                "ar_steps_injected", "calls", "invalid_calls",
                                                 "positions_computed", "prompt_reused", "vision_cached", "passes", "crops"})
         self.assertEqual(set(trace["ms"]), {"decode", "vision", "prefill", "latent", "generation", "total"})
         self.assertTrue(all(time > 0 for time in trace["ms"].values()))
