@@ -170,7 +170,7 @@ typedef struct tenebra_request {
 /* A picked image embedding: which, how it scored, and the rectangle that it stands for in
  * the picture as given (after its EXIF orientation), in pixels. */
 typedef struct tenebra_pick {
-    size_t image; /* from 0, in the order of the request  */
+    size_t image; /* from 0, of the trace's pictures      */
     size_t index; /* of the image's embeddings, row-major */
     double score; /* attention, mean over layers and heads */
     double x0, y0, x1, y1;
@@ -206,6 +206,8 @@ typedef struct tenebra_step {
 typedef struct tenebra_picture {
     size_t width, height;
     size_t rows, columns;
+    size_t source; /* which of the request's pictures this is, or is drawn over; SIZE_MAX: one of the example, or that the
+                    * method made                                                                                       */
 } tenebra_picture;
 
 typedef enum tenebra_call_outcome {
@@ -254,7 +256,7 @@ typedef struct tenebra_trace {
     tenebra_finish finish;
     const tenebra_step *steps;
     size_t step_count;
-    const tenebra_picture *pictures; /* those of the request, then those that the method added */
+    const tenebra_picture *pictures; /* in the order of the conversation */
     size_t picture_count;
     const float *prompt_scores; /* [prompt_score_count] with request.scores: attention of the prompt's last row to each
                                  * image embedding, picture after picture, mean over layers and heads; else NULL       */

@@ -132,8 +132,9 @@ static json_t *describe_pictures(const tenebra_trace *trace)
     json_t *list = json_array();
     for (size_t i = 0; i < trace->picture_count; i++) {
         const tenebra_picture *picture = &trace->pictures[i];
-        json_array_append_new(list, json_pack("[o, o, o, o]", count(picture->width), count(picture->height), count(picture->rows),
-                                              count(picture->columns)));
+        json_array_append_new(list, json_pack("[o, o, o, o, o]", count(picture->width), count(picture->height), count(picture->rows),
+                                              count(picture->columns),
+                                              picture->source != SIZE_MAX ? count(picture->source) : json_null()));
     }
     return list;
 }

@@ -118,7 +118,7 @@ tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resi
     TN_TRY(check_room(reasoner, resized->width, resized->height, error));
     tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
     tn_image_free(&picture->pixels);
-    *picture = (tn_picture){ .width = width, .height = height, .content = content_of(resized) };
+    *picture = (tn_picture){ .width = width, .height = height, .source = SIZE_MAX, .content = content_of(resized) };
     tenebra_code code = tn_session_recall(reasoner->session, &picture->content, &picture->grid, &picture->embeds, error);
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     if (code == TENEBRA_OK && picture->embeds.data != NULL)
@@ -191,17 +191,26 @@ static size_t count_pictures(const tenebra_part *parts, size_t part_count)
 static tenebra_code add_parts(tn_reasoner *reasoner, const tenebra_part *parts, size_t part_count, size_t *index, size_t count,
                               tenebra_error *error)
 {
-    for (size_t p = 0; p < part_count; p++)
-        if (parts[p].kind != TENEBRA_PART_TEXT)
-            TN_TRY(add_part(reasoner, &parts[p], (*index)++, count, error));
+    for (size_t p = 0; p < part_count; p++) {
+        size_t first = reasoner->picture_count;
+        if (parts[p].kind == TENEBRA_PART_TEXT)
+            continue;
+        TN_TRY(add_part(reasoner, &parts[p], *index, count, error));
+        for (size_t added = first; added < reasoner->picture_count; added++)
+            reasoner->pictures[added].source = *index;
+        ++*index;
+    }
     return TENEBRA_OK;
 }
 
 static tenebra_code add_example(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_example *example = reasoner->request->example;
-    size_t index = 0, count = count_pictures(example->parts, example->part_count);
-    return add_parts(reasoner, example->parts, example->part_count, &index, count, error);
+    size_t index = 0, first = reasoner->picture_count, count = count_pictures(example->parts, example->part_count);
+    TN_TRY(add_parts(reasoner, example->parts, example->part_count, &index, count, error));
+    for (size_t added = first; added < reasoner->picture_count; added++)
+        reasoner->pictures[added].source = SIZE_MAX;
+    return TENEBRA_OK;
 }
 
 /* What would make the answer impossible is found before the pictures take their time. Pictures stand in the order of

@@ -54,7 +54,7 @@ tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *err
     for (size_t i = 0; i < reasoner->picture_count; i++) {
         const tn_picture *picture = &reasoner->pictures[i];
         rows[i] = (tenebra_picture){ picture->width, picture->height, picture->grid.t * (picture->grid.h / merge),
-                                     picture->grid.w / merge };
+                                     picture->grid.w / merge, picture->source };
     }
     reasoner->trace.pictures = rows;
     reasoner->trace.picture_count = reasoner->picture_count;

@@ -43,9 +43,10 @@ static json_t *pictures_json(const tenebra_trace *trace)
     json_t *list = json_array();
     for (size_t i = 0; i < trace->picture_count; i++) {
         const tenebra_picture *picture = &trace->pictures[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "width", count(picture->width), "height",
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "width", count(picture->width), "height",
                                               count(picture->height), "rows", count(picture->rows), "columns",
-                                              count(picture->columns)));
+                                              count(picture->columns), "source",
+                                              picture->source != SIZE_MAX ? count(picture->source) : json_null()));
     }
     return list;
 }

@@ -71,6 +71,16 @@ class Run(Case):
         self.assertTrue(0 < second["reused"] < second["prompt_tokens"])
         check_account(self, trace)
 
+    def test_scene_graph_ends_where_it_closes(self):
+        ids = json.loads(run("tokenize", "-m", make_model("model"), "--jsonl",
+                             stdin=json.dumps({"text": ' {"a": [{}]} and {"b": 1}'}) + "\n").stdout)["ids"]
+        path = WORK / "graph.json"
+        path.write_text(json.dumps(ids))
+        for close, text in (("on", ' {"a": [{}]}'), ("off", ' {"a": [{}]} and {"b": 1}')):
+            trace = ask_json(*ASK, "--method", "ccot", "--replay", path, "-n", len(ids), "--close-json", close)
+            self.assertEqual(trace["passes"][0]["text"], text)
+            self.assertIn("Scene Graph: " + text.strip() + "\n\n", trace["passes"][1]["prompt"])
+
     def test_dots(self):
         both, alone = (ask_json(*ASK, "--method", "scaffold", "--images", images) for images in ("both", "overlay"))
         plain = ask_json(*ASK)

@@ -390,6 +390,8 @@ static void test_dots_on_two_pictures(void **state)
     assert_true(is_drawn(t, 0, PICTURE, 0, 0, 0) && is_drawn(t, 1, PICTURE, 6, 6, 1));
     assert_true(is_drawn(t, 2, OTHER_PICTURE, 0, 0, 0) && is_drawn(t, 3, OTHER_PICTURE, 6, 6, 2));
     assert_false(is_drawn(t, 3, OTHER_PICTURE, 6, 6, 1));
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(t->trace->pictures[i].source, i / 2);
     talk_end(t);
 }
 
@@ -406,7 +408,10 @@ static void check_example(const tiny *here, const char *method, size_t passes, c
     for (size_t i = 0; i < passes; i++)
         check_prompt(t, i, prompts[i]);
     assert_true(is_drawn(t, 0, OTHER_PICTURE, 0, 0, 0)); /* in the order of the conversation */
-    assert_true(is_drawn(t, t->reasoner->picture_count == 4 ? 2 : 1, PICTURE, 0, 0, 0));
+    size_t half = t->trace->picture_count / 2;
+    assert_true(is_drawn(t, half, PICTURE, 0, 0, 0));
+    for (size_t i = 0; i < 2 * half; i++)
+        assert_true(t->trace->pictures[i].source == (i < half ? SIZE_MAX : 0));
     check_account(t);
     talk_end(t);
 }
