@@ -446,6 +446,10 @@ static tenebra_code start_prompt(tn_reasoner *reasoner, size_t given, tenebra_er
         reasoner->picture_count = 0;
         TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     }
+    if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference knows nothing of earlier prompts */
+        tn_session_forget(reasoner->session, false);
+        reasoner->session->recompute = true;
+    }
     TN_TRY(tn_reasoner_render(reasoner, error));
     return prefill(reasoner, error);
 }

@@ -201,6 +201,27 @@ static void test_caps_of_both_passes(void **state)
     talk_end(t);
 }
 
+/* As the reference: each prompt runs whole, with the same answer. */
+static void test_recomputing(void **state)
+{
+    const tiny *here = *state;
+    talk *t = talk_new("mmcot"), *shared = talk_new("mmcot");
+    ask_set(&t->q, "rationale-tokens", "6");
+    ask_set(&shared->q, "rationale-tokens", "6");
+    t->q.request.recompute = true;
+    talk_run(t, here->model);
+    talk_run(shared, here->model);
+    assert_true(shared->trace->pass[1].reused > 0);
+    assert_int_equal(t->trace->pass[1].reused, 0);
+    assert_string_equal(t->trace->pass[0].text, shared->trace->pass[0].text);
+    assert_string_equal(t->trace->text, shared->trace->text);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(t->trace->pass[i].prompt_tokens == shared->trace->pass[i].prompt_tokens);
+    assert_true(t->trace->positions_computed >= shared->trace->positions_computed + shared->trace->pass[1].reused);
+    talk_end(t);
+    talk_end(shared);
+}
+
 static void test_one_pass(void **state)
 {
     const tiny *here = *state;
@@ -707,6 +728,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rationale_then_answer),
         cmocka_unit_test(test_caps_of_both_passes),
+        cmocka_unit_test(test_recomputing),
         cmocka_unit_test(test_one_pass),
         cmocka_unit_test(test_scene_graph_then_answer),
         cmocka_unit_test(test_scene_graph_variants),
