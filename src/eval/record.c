@@ -148,9 +148,10 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
         fits = json_object_set_new(record, "turns", describe_passes(trace)) == 0;
     if (fits && trace->call_count > 0)
         fits = json_object_set_new(record, "regions", describe_regions(trace)) == 0;
+    if (fits && trace->picture_count > 0 && (trace->step_count > 0 || trace->prompt_score_count > 0))
+        fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0;
     if (fits && trace->prompt_score_count > 0)
-        fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0 &&
-               json_object_set_new(record, "prompt_scores",
+        fits = json_object_set_new(record, "prompt_scores",
                                    describe_scores(trace->prompt_scores, trace->prompt_score_count)) == 0;
     return fits;
 }

@@ -4,9 +4,10 @@
 
 #include "base/json.h"
 
-/* Adds text, account, times and latent steps, of several passes each as `turns`, and `regions` that were asked for; with the
- * request's `scores` also `pictures` as [width, height, rows, columns, source], `prompt_scores`, and `scores` of each step: attention
- * to every image embedding of the prompt, picture after picture, each with four digits. False: no memory. */
+/* Adds text, account, times and latent steps, of several passes each as `turns`, and `regions` that were asked for; with
+ * steps, or with the request's `scores`, also `pictures` as [width, height, rows, columns, source]; with these scores also
+ * `prompt_scores`, and `scores` of each step: attention to every image embedding of the prompt, picture after picture, each with
+ * four digits. False: no memory. */
 bool tn_record_add_trace(json_t *record, const tenebra_trace *trace);
 
 /* Asks the session the same pictures with a neutral prompt, and adds the attention of that prompt's last row as `neutral`:

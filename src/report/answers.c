@@ -21,9 +21,9 @@ static void copy_numbers(json_t *to, const json_t *from, const char *const *name
 
 /* ----------------------------------------------------------------- maps -- */
 
-/* Grids of a record's pictures: how many embeddings each has. */
+/* A record's pictures: how many embeddings each has, and which of the question's pictures it is (PICTURES_MOST: none). */
 typedef struct grids {
-    size_t rows[PICTURES_MOST], columns[PICTURES_MOST], count;
+    size_t rows[PICTURES_MOST], columns[PICTURES_MOST], source[PICTURES_MOST], count;
 } grids;
 
 static bool read_size(const json_t *value, size_t *out)
@@ -44,6 +44,9 @@ static void read_grids(grids *g, const json_t *record)
         if (!read_size(json_array_get(row, 2), &g->rows[at]) || !read_size(json_array_get(row, 3), &g->columns[at]) ||
             !tn_size_mul(g->rows[at], g->columns[at], &cells) || cells > CELLS_MOST)
             return;
+        const json_t *source = json_array_get(row, 4);
+        bool named = json_is_integer(source) && json_integer_value(source) >= 0 && json_integer_value(source) < PICTURES_MOST;
+        g->source[at] = named ? (size_t)json_integer_value(source) : json_array_size(row) > 4 ? PICTURES_MOST : at;
         g->count++;
     }
 }
@@ -61,13 +64,27 @@ static double *read_scores(const json_t *list, size_t first, size_t count)
     return scores;
 }
 
-/* [raw, border-masked, relative] of one picture, or the raw one alone. */
-static json_t *map_json(double *scores, const double *neutral, size_t rows, size_t columns, bool alone)
+/* Scores of the neutral prompt for picture i of an answer: its pictures are those of the question alone, in order. NULL: none.
+ * For free(). */
+static double *read_neutral(const json_t *list, const grids *g, size_t i)
+{
+    size_t first = 0;
+    for (size_t source = 0; source < g->source[i]; source++) {
+        size_t at = 0;
+        while (at < g->count && g->source[at] != source)
+            at++;
+        if (at == g->count)
+            return NULL;
+        first += g->rows[at] * g->columns[at];
+    }
+    return read_scores(list, first, g->rows[i] * g->columns[i]);
+}
+
+/* [raw, border-masked, relative] of one picture. */
+static json_t *map_json(double *scores, const double *neutral, size_t rows, size_t columns)
 {
     size_t cells = rows * columns;
     json_t *raw = tn_heat_json(scores, cells), *masked = NULL, *relative = NULL;
-    if (alone)
-        return raw;
     double *ratio = malloc(cells * sizeof *ratio);
     if (ratio != NULL && neutral != NULL && tn_heat_relative(ratio, scores, neutral, cells))
         relative = tn_heat_json(ratio, cells);
@@ -78,22 +95,39 @@ static json_t *map_json(double *scores, const double *neutral, size_t rows, size
 }
 
 /* Maps of all pictures that the list has scores for; NULL: none. */
-static json_t *maps_json(const json_t *list, const json_t *neutral_list, const grids *g, bool alone)
+static json_t *maps_json(const json_t *list, const json_t *neutral_list, const grids *g)
 {
     json_t *maps = json_array();
     size_t first = 0;
     for (size_t i = 0; i < g->count; i++) {
         size_t cells = g->rows[i] * g->columns[i];
-        double *scores = read_scores(list, first, cells), *neutral = read_scores(neutral_list, first, cells);
-        if (scores != NULL)
-            json_array_append_new(maps, map_json(scores, neutral, g->rows[i], g->columns[i], alone));
-        free(neutral);
+        double *scores = read_scores(list, first, cells);
         if (scores == NULL)
             break;
+        double *neutral = read_neutral(neutral_list, g, i);
+        json_array_append_new(maps, map_json(scores, neutral, g->rows[i], g->columns[i]));
+        free(neutral);
         free(scores);
         first += cells;
     }
     if (json_array_size(maps) > 0)
+        return maps;
+    json_decref(maps);
+    return NULL;
+}
+
+/* The map of the neutral prompt for each picture, null where there is none; NULL: there are none at all. */
+static json_t *neutral_json(const json_t *list, const grids *g)
+{
+    json_t *maps = json_array();
+    bool any = false;
+    for (size_t i = 0; i < g->count; i++) {
+        double *scores = read_neutral(list, g, i);
+        json_array_append_new(maps, scores != NULL ? tn_heat_json(scores, g->rows[i] * g->columns[i]) : json_null());
+        any |= scores != NULL;
+        free(scores);
+    }
+    if (any)
         return maps;
     json_decref(maps);
     return NULL;
@@ -143,24 +177,27 @@ static json_t *step_json(const json_t *step, const json_t *neutral, const grids 
     copy_numbers(row, step, numbers);
     json_object_set_new(row, "picks", picks_json(json_object_get(step, "picks")));
     json_object_set_new(row, "lens", lens_json(json_object_get(step, "lens")));
-    add_maps(row, "maps", maps_json(json_object_get(step, "scores"), neutral, g, false));
+    add_maps(row, "maps", maps_json(json_object_get(step, "scores"), neutral, g));
     return row;
 }
 
 static void add_steps(json_t *answer, const json_t *record)
 {
     const json_t *steps = json_object_get(record, "steps"), *neutral = json_object_get(record, "neutral");
-    json_t *list = json_array(), *grid_list = json_array();
+    json_t *list = json_array(), *grid_list = json_array(), *sources = json_array();
     grids g;
     read_grids(&g, record);
     for (size_t i = 0; i < json_array_size(steps) && i < STEPS_MOST; i++)
         json_array_append_new(list, step_json(json_array_get(steps, i), neutral, &g));
-    for (size_t i = 0; i < g.count; i++)
+    for (size_t i = 0; i < g.count; i++) {
         json_array_append_new(grid_list, json_pack("[I, I]", (json_int_t)g.rows[i], (json_int_t)g.columns[i]));
+        json_array_append_new(sources, g.source[i] < PICTURES_MOST ? json_integer((json_int_t)g.source[i]) : json_null());
+    }
     json_object_set_new(answer, "steps", list);
     json_object_set_new(answer, "grids", grid_list);
-    add_maps(answer, "maps", maps_json(json_object_get(record, "prompt_scores"), neutral, &g, false));
-    add_maps(answer, "neutral", maps_json(neutral, NULL, &g, true));
+    json_object_set_new(answer, "sources", sources);
+    add_maps(answer, "maps", maps_json(json_object_get(record, "prompt_scores"), neutral, &g));
+    add_maps(answer, "neutral", neutral_json(neutral, &g));
 }
 
 /* --------------------------------------------------------------- answer -- */
@@ -184,10 +221,41 @@ static json_t *text_json(const json_t *value)
     return string;
 }
 
+/* What was said in the passes before the last one. */
+static void add_turns(json_t *answer, const json_t *record)
+{
+    const json_t *turns = json_object_get(record, "turns");
+    json_t *list = json_array();
+    for (size_t i = 0; i + 1 < json_array_size(turns) && i < STEPS_MOST; i++)
+        json_array_append_new(list, text_json(json_object_get(json_array_get(turns, i), "text")));
+    if (json_array_size(list) > 0)
+        json_object_set(answer, "turns", list);
+    json_decref(list);
+}
+
+/* [x0, y0, x1, y1] of the regions that were shown, in the order of asking. */
+static void add_regions(json_t *answer, const json_t *record)
+{
+    const json_t *regions = json_object_get(record, "regions");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(regions) && i < STEPS_MOST; i++) {
+        const json_t *region = json_array_get(regions, i);
+        bool whole = json_array_size(region) == 6;
+        for (size_t k = 2; k < 6 && whole; k++)
+            whole = json_is_number(json_array_get(region, k));
+        if (whole)
+            json_array_append_new(list, json_pack("[O, O, O, O]", json_array_get(region, 2), json_array_get(region, 3),
+                                                  json_array_get(region, 4), json_array_get(region, 5)));
+    }
+    if (json_array_size(list) > 0)
+        json_object_set(answer, "regions", list);
+    json_decref(list);
+}
+
 json_t *tn_answer_json(const json_t *record, size_t way)
 {
-    static const char *const numbers[] = { "choice", "ar_steps", "ar_steps_injected", "passes", "crops", "prompt_tokens",
-                                           "image_tokens", "positions_computed", NULL };
+    static const char *const numbers[] = { "choice", "ar_steps", "ar_steps_injected", "passes", "crops", "calls", "invalid_calls",
+                                           "prompt_tokens", "image_tokens", "positions_computed", NULL };
     static const char *const tokens[] = { "sampled", "latent", "injected", NULL };
     static const char *const times[] = { "vision", "prefill", "latent", "decode", "total", NULL };
     const json_t *correct = json_object_get(record, "correct"), *error = json_object_get(record, "error");
@@ -203,6 +271,8 @@ json_t *tn_answer_json(const json_t *record, size_t way)
     copy_numbers(answer, record, numbers);
     copy_numbers(json_object_get(answer, "tokens"), json_object_get(record, "tokens"), tokens);
     copy_numbers(json_object_get(answer, "ms"), json_object_get(record, "ms"), times);
+    add_turns(answer, record);
+    add_regions(answer, record);
     add_steps(answer, record);
     return answer;
 }

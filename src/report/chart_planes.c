@@ -193,7 +193,7 @@ static void draw_point(tn_markup *out, const label *here, const tn_axis *y)
 void tn_chart_scatter(tn_markup *out, const tn_chart_head *head, const tn_chart_series *series, size_t count, const char *x_name)
 {
     double x[2], y[2];
-    label labels[NAMES_MAX];
+    label labels[NAMES_MAX] = { 0 };
     size_t found = 0;
     bounds(series, count, x, y);
     tn_axis across = tn_axis_make(0, x[1], 5, 0, (double)NAN), up = tn_axis_make(y[0], y[1], 5, 0, 100);

@@ -167,7 +167,7 @@ static void note_left_out(tn_browser *browser, const tn_report_options *options)
     tn_browser_note(browser, sentence);
 }
 
-static void put_parts(tn_markup *body, const tn_results *results, const tn_table_groups *groups, const json_t *report)
+static void put_parts(tn_markup *body, const tn_table_groups *groups, const json_t *report)
 {
     tn_markup_put(body, "<section id=\"charts\"><h2>Charts</h2>\n<p class=\"hint\">Colour: methods with latent steps. Grey: the others."
                         "</p>\n<div class=\"charts\">\n");
@@ -175,7 +175,6 @@ static void put_parts(tn_markup *body, const tn_results *results, const tn_table
     tn_markup_put(body, "</div></section>\n<section id=\"tables\"><h2>Tables</h2>\n");
     tn_tables_write(body, groups, report);
     tn_markup_put(body, "</section>\n");
-    (void)results;
 }
 
 static char *make_eval(tn_browser *browser, const tn_results *results, const tn_table_groups *groups, const json_t *report,
@@ -184,7 +183,7 @@ static char *make_eval(tn_browser *browser, const tn_results *results, const tn_
     char title[512], lead[256];
     tn_markup top = { 0 }, parts = { 0 }, body = { 0 };
     char *page = NULL;
-    put_parts(&parts, results, groups, report);
+    put_parts(&parts, groups, report);
     tn_markup runs = { 0 };
     tn_head_write_runs(&runs, results);
     size_t fixed = parts.text.length + runs.text.length + tn_asset_page_css.length + tn_asset_page_js.length + AROUND;
@@ -218,7 +217,7 @@ static char *make_eval(tn_browser *browser, const tn_results *results, const tn_
 char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, const tn_report_options *options,
                      tn_report_account *account, tenebra_error *error)
 {
-    tenebra_error own;
+    tenebra_error own = { 0 };
     error = error != NULL ? error : &own;
     tn_browser browser = { 0 };
     json_t *report = tn_table_report(groups, error);
@@ -251,7 +250,7 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
 char *tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
                     tenebra_error *error)
 {
-    tenebra_error own;
+    tenebra_error own = { 0 };
     error = error != NULL ? error : &own;
     tn_browser browser = { 0 };
     tn_markup top = { 0 }, body = { 0 };

@@ -70,10 +70,16 @@
     return Array.from(edges.values()).join("");
   }
 
+  // Which of the question's pictures the picture of an answer is; -1: one that is not in the page.
+  function sourceOf(answer, image) {
+    if (image >= answer.sources.length) return answer.sources.length ? -1 : image;
+    return answer.sources[image] === null ? -1 : answer.sources[image];
+  }
+
   // One picture with what a step saw in it. `maps`: [raw, masked, relative] or null.
-  function stage(question, image, grid, maps, picks, about) {
+  function stage(question, source, grid, maps, picks, about) {
     const kind = MAPS[state.map][0];
-    const place = question.pictures ? question.pictures[image] : undefined;
+    const place = question.pictures ? question.pictures[source] : undefined;
     const picture = typeof place === "number" ? pictures[place] : null;
     const map = maps && kind !== "picks" ? maps[state.map - 1] : null;
     const size = picture || [grid ? grid[1] : 1, grid ? grid[0] : 1];
@@ -112,21 +118,22 @@
     return list;
   }
 
-  // Pictures that a step has something to show for; those that a method added itself are not in the page.
+  // Pictures that a step has something to show for.
   function imagesOf(step, answer, question) {
     const found = new Set(step.picks.map((pick) => pick[0]));
-    if (state.map > 0) (step.maps || []).forEach((_, i) => found.add(i));
-    if (!found.size && (question.pictures || []).length) found.add(0);
+    if (state.map > 0) (step.maps || []).forEach((maps, i) => maps && maps[state.map - 1] && found.add(i));
+    if (!found.size && (question.pictures || []).length) found.add(Math.max(0, answer.sources.indexOf(0)));
     return Array.from(found).sort((a, b) => a - b);
   }
 
   function stepFigures(question, answer, step, name, numbers) {
     return imagesOf(step, answer, question).map((image, place) => {
       const picks = step.picks.filter((pick) => pick[0] === image), grid = answer.grids[image];
-      const given = (question.pictures || []).length;
-      const about = name + (image < given ? ", picture " + (image + 1) : ", a picture that the method added") + (picks.length ? ", " + plural(picks.length, "region") + " picked" : "");
-      const { box, map } = stage(question, image, grid, step.maps ? step.maps[image] : null, picks, about);
-      const title = make("b", null, name + (given > 1 || image >= given ? ", picture " + (image + 1) : ""));
+      const given = (question.pictures || []).length, source = sourceOf(answer, image), own = source >= 0 && source < given;
+      const which = own ? ", picture " + (source + 1) : ", a picture that is not the question's";
+      const about = name + which + (picks.length ? ", " + plural(picks.length, "region") + " picked" : "");
+      const { box, map } = stage(question, source, grid, step.maps ? step.maps[image] : null, picks, about);
+      const title = make("b", null, name + (given > 1 || !own ? which : ""));
       return make("figure", { class: "step" }, box, make("figcaption", null, title, scale(map), place === 0 ? numbers : null));
     });
   }
@@ -147,7 +154,7 @@
       row.append(...stepFigures(question, answer, step, "Step " + (i + 1), [numbers, lens(step)].flat()));
     });
     if (state.map === 1 && answer.neutral)
-      row.append(...stepFigures(question, answer, { ...nothing, maps: answer.neutral.map((map) => [map, null, null]) }, "Neutral prompt", null));
+      row.append(...stepFigures(question, answer, { ...nothing, maps: answer.neutral.map((map) => map && [map, null, null]) }, "Neutral prompt", null));
     return row.childNodes.length ? row : null;
   }
 
@@ -159,6 +166,7 @@
     if (tokens.latent) parts.push(plural(tokens.latent, "latent step"));
     if (tokens.injected) parts.push(plural(tokens.injected, "embedding") + " fed again");
     if (answer.passes > 1) parts.push(plural(answer.passes, "pass").replace("passs", "passes"));
+    if (answer.calls) parts.push(plural(answer.calls, "call") + (answer.invalid_calls ? ", " + answer.invalid_calls + " of them invalid" : ""));
     if (answer.crops) parts.push(plural(answer.crops, "crop"));
     if ("prompt_tokens" in answer) parts.push("prompt of " + answer.prompt_tokens);
     if ("positions_computed" in answer) parts.push(answer.positions_computed + " rows computed");
@@ -170,6 +178,22 @@
     return parts.join(" \u00b7 ");
   }
 
+  // What the model said on the way, and the regions that it asked to see.
+  function turns(answer) {
+    if (!answer.turns) return null;
+    return make("details", { class: "turns" }, make("summary", null, plural(answer.turns.length, "turn") + " before the answer"),
+      answer.turns.map((text) => make("p", { class: "said" }, text === null || text === "" ? "(nothing)" : text)));
+  }
+  function regions(question, answer) {
+    if (!answer.regions) return null;
+    const row = make("div", { class: "steps" });
+    answer.regions.forEach((region, i) => {
+      const { box } = stage(question, 0, null, null, [[0, ...region]], "Region " + (i + 1) + " that was asked for");
+      row.append(make("figure", { class: "step" }, box, make("figcaption", null, make("b", null, "Region " + (i + 1)))));
+    });
+    return row;
+  }
+
   function answerCard(question, answer) {
     const verdict = verdictOf(answer), way = data.ways[answer.way];
     const mark = make("span", { class: "dot " + verdict, "aria-hidden": "true" });
@@ -177,7 +201,7 @@
     return make("article", { class: "answer" },
       make("header", null, make("h3", null, data.single ? "Answer" : way.name), verdict ? mark : null, verdict ? make("span", { class: "verdict " + verdict }, verdict + (verdict === "failed" ? "" : chosen)) : null),
       verdict === "failed" ? make("p", { class: "said" }, answer.failed) : make("p", { class: "said" }, answer.text === null || answer.text === "" ? "(nothing)" : answer.text),
-      make("p", { class: "account" }, account(answer)), steps(question, answer));
+      turns(answer), make("p", { class: "account" }, account(answer)), regions(question, answer), steps(question, answer));
   }
 
   function optionList(question) {

@@ -99,6 +99,48 @@ static void test_answer(void **state)
     json_decref(record);
 }
 
+/* With a solved example in front, and a picture of the method's own behind: the neutral prompt is about the question's alone. */
+static void test_sources(void **state)
+{
+    (void)state;
+    json_t *record = parse("{\"pictures\":[[1,1,1,1,null],[1,1,1,2,1],[1,1,1,2,0],[1,1,1,1,null]],\"neutral\":[1,2,3,1],"
+                           "\"prompt_scores\":[9,3,1,1,2,5]}");
+    json_t *answer = tn_answer_json(record, 0);
+    const json_t *sources = json_object_get(answer, "sources"), *maps = json_object_get(answer, "maps");
+    const json_t *neutral = json_object_get(answer, "neutral");
+    assert_true(json_is_null(json_array_get(sources, 0)) && json_is_null(json_array_get(sources, 3)));
+    assert_int_equal(json_integer_value(json_array_get(sources, 1)), 1);
+    assert_int_equal(json_integer_value(json_array_get(sources, 2)), 0);
+    assert_int_equal(json_array_size(maps), 4);
+    assert_true(json_is_null(json_array_get(json_array_get(maps, 0), 2)));
+    for (size_t i = 1; i < 3; i++) { /* as the neutral prompt saw it */
+        const json_t *relative = json_array_get(json_array_get(maps, i), 2);
+        assert_true(fabs(json_number_value(json_array_get(relative, 0)) - 1) <= 1e-9);
+        assert_string_equal(json_string_value(json_array_get(relative, 1)), "//8=");
+    }
+    assert_true(json_is_null(json_array_get(neutral, 0)));
+    assert_true(json_number_value(json_array_get(json_array_get(neutral, 1), 0)) == 3);
+    assert_true(json_number_value(json_array_get(json_array_get(neutral, 2), 0)) == 2);
+    json_decref(answer);
+    json_decref(record);
+}
+
+static void test_turns_and_regions(void **state)
+{
+    (void)state;
+    json_t *record = parse("{\"turns\":[{\"text\":\"a\"},{\"text\":null},{\"text\":\"last\"}],"
+                           "\"regions\":[[0,\"shown\",1,2,3,4],[0,\"invalid\",null,null,null,null],[1,2]]}");
+    json_t *answer = tn_answer_json(record, 0);
+    const json_t *turns = json_object_get(answer, "turns"), *regions = json_object_get(answer, "regions");
+    assert_int_equal(json_array_size(turns), 2); /* the last is the answer */
+    assert_string_equal(json_string_value(json_array_get(turns, 0)), "a");
+    assert_true(json_is_null(json_array_get(turns, 1)));
+    assert_int_equal(json_array_size(regions), 1);
+    assert_int_equal(json_integer_value(json_array_get(json_array_get(regions, 0), 3)), 4);
+    json_decref(answer);
+    json_decref(record);
+}
+
 /* Records of any form give an answer, and maps only where the numbers are there. */
 static void test_broken_records(void **state)
 {
@@ -147,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_border), cmocka_unit_test(test_relative),       cmocka_unit_test(test_json),
         cmocka_unit_test(test_answer), cmocka_unit_test(test_broken_records), cmocka_unit_test(test_long_text_is_cut),
+        cmocka_unit_test(test_sources), cmocka_unit_test(test_turns_and_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
