@@ -377,6 +377,11 @@ static void print_account(const tenebra_trace *trace)
             "%s cache\n",
             trace->prompt_tokens, trace->image_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count,
             trace->positions_computed, trace->cache_type);
+    size_t steps = trace->token_count + trace->latent_steps;
+    fprintf(stderr, "steps      %zu autoregressive, %zu with injected rows\n", steps, steps + trace->injected_tokens);
+    if (trace->call_count > 0)
+        fprintf(stderr, "calls      %zu for regions, %zu of them invalid; %zu pictures added\n", trace->call_count,
+                trace->invalid_calls, trace->crops);
     fprintf(stderr, "ms         %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n",
             trace->decode_ms, trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
 }
