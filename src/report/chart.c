@@ -50,7 +50,7 @@ tn_axis tn_axis_make(double low, double high, int ticks, double floor_low, doubl
         high = low + 1;
     double step = round_step((high - low) / ticks);
     tn_axis axis = { .low = step * floor(low / step + 1e-9), .high = step * ceil(high / step - 1e-9), .step = step };
-    axis.format = step >= 1 ? "%.0f" : step >= 0.1 - 1e-12 ? "%.1f" : step >= 0.01 - 1e-12 ? "%.2f" : "%.3g";
+    axis.decimals = step < 1 ? (int)fmin(9, ceil(-log10(step) - 1e-9)) : 0;
     return axis;
 }
 
@@ -67,14 +67,7 @@ static bool next_tick(const tn_axis *axis, int number, double *value, char label
     if (number > 100 || *value > axis->high + axis->step / 1e3)
         return false;
     double shown = fabs(*value) < axis->step / 1e3 ? 0 : *value;
-    if (strcmp(axis->format, "%.0f") == 0)
-        snprintf(label, 32, "%.0f", shown);
-    else if (strcmp(axis->format, "%.1f") == 0)
-        snprintf(label, 32, "%.1f", shown);
-    else if (strcmp(axis->format, "%.2f") == 0)
-        snprintf(label, 32, "%.2f", shown);
-    else
-        snprintf(label, 32, "%.3g", shown);
+    snprintf(label, 32, "%.*f", axis->decimals, shown);
     return true;
 }
 

@@ -20,7 +20,7 @@ void tn_chart_close(tn_markup *out, const tn_chart_head *head);
 typedef struct tn_axis {
     double low, high, step; /* of the numbers: high > low, ticks at low + n step */
     double from, to;        /* of the drawing                                    */
-    const char *format;     /* of tick labels, one double                        */
+    int decimals;           /* of tick labels                                    */
 } tn_axis;
 
 /* An axis over low..high, widened to round ticks, about `ticks` of them. With `floor_low` and `ceiling` (NaN: none) it

@@ -4,6 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Part of the middle value that an axis of lines covers at least. */
+#define LEAST_SPAN 0.05
+
 enum { TOP = 10, HEIGHT = 190, LEFT = 38, RIGHT = 350, BELOW = 36, NAMES_MAX = 64, NAME_CHARACTERS = 24 };
 
 static void widen(double value, double *low, double *high)
@@ -131,6 +134,11 @@ void tn_chart_lines(tn_markup *out, const tn_chart_head *head, const tn_chart_se
         return;
     }
     bounds(series, count, x, y);
+    double middle = (y[0] + y[1]) / 2, least = LEAST_SPAN * fabs(middle); /* noise of the third digit is no mountain */
+    if (y[1] - y[0] < least) {
+        y[0] = middle - least / 2;
+        y[1] = middle + least / 2;
+    }
     tn_axis axis = tn_axis_make(y[0], y[1], 5, y[0] >= 0 ? 0 : (double)NAN, ceiling);
     axis.from = HEIGHT;
     axis.to = TOP;

@@ -120,7 +120,9 @@ static void put_machine(tn_markup *out, const json_t *manifest)
     if (width > 0)
         tn_markup_format(out, "resized to %.0f x %.0f", width, number_of(images, "height"));
     else if (least > 0 || most > 0)
-        tn_markup_format(out, "by the model's rule, %.0f to %.0f embeddings (0: the model's own bound)", least, most);
+        tn_markup_format(out, least <= 0 ? "by the model's rule, at most %.0f embeddings" : most <= 0
+                         ? "by the model's rule, %.0f embeddings or more" : "by the model's rule, %.0f to %.0f embeddings",
+                         least <= 0 ? most : least, most);
     else
         tn_markup_put(out, "by the model's rule");
     close_line(out);

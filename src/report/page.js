@@ -303,7 +303,10 @@
     state.at = 0;
     list.replaceChildren(...state.shown.map((index, at) => {
       const question = data.questions[index];
-      const dots = question.answers.map((answer) => make("i", { class: "dot " + verdictOf(answer), title: data.ways[answer.way].name + ": " + (verdictOf(answer) || "answered") }));
+      const dots = question.answers.map((answer) => {
+        const told = data.ways[answer.way].name + ": " + (verdictOf(answer) || "answered");
+        return make("i", { class: "dot " + verdictOf(answer), role: "img", "aria-label": told, title: told });
+      });
       const button = make("button", { type: "button", "data-at": at }, make("span", { class: "words" }, question.question || question.id || ""), make("span", { class: "dots" }, dots, make("span", null, question.topic || question.domain || question.id || "")));
       button.addEventListener("click", () => { state.at = at; show(); });
       return make("li", null, button);
