@@ -141,7 +141,7 @@
   function steps(question, answer) {
     const row = make("div", { class: "steps" });
     const nothing = { picks: [], lens: [] };
-    if (state.map > 0 && answer.maps && !answer.steps.some((step) => step.maps)) // else the first step shows the same row
+    if (state.map > 0 && answer.maps && !(answer.tokens.latent && answer.steps.some((step) => step.maps))) // the first latent step shows the same
       row.append(...stepFigures(question, answer, { ...nothing, maps: answer.maps }, "Prompt", null));
     answer.steps.forEach((step, i) => {
       const facts = [];

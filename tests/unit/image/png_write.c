@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "image/decode.h"
 #include "image/png_write.h"
@@ -51,6 +52,35 @@ static void test_round_trip(void **state)
     free(path);
 }
 
+static void test_in_memory(void **state)
+{
+    (void)state;
+    char *path = fresh_path();
+    tn_image image, empty = { 0 };
+    tn_file file;
+    unsigned char *bytes;
+    size_t length;
+    assert_int_equal(tn_image_new(&image, 90, 41, 3, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < 3 * 90 * 41; i++)
+        image.pixels[i] = (unsigned char)(i * i >> 3);
+    assert_int_equal(tn_png_encode(&image, &bytes, &length, NULL), TENEBRA_OK);
+    assert_int_equal(tn_png_write(&image, path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_int_equal(length, file.size);
+    assert_memory_equal(bytes, file.data, length);
+    image.pixels[0] ^= 1;
+    free(bytes);
+    assert_int_equal(tn_png_encode(&image, &bytes, &length, NULL), TENEBRA_OK);
+    assert_false(length == file.size && memcmp(bytes, file.data, length) == 0);
+    free(bytes);
+    tn_file_unmap(&file);
+    assert_int_equal(tn_png_encode(&empty, &bytes, &length, NULL), TENEBRA_ERROR_ARGUMENT);
+    assert_null(bytes);
+    tn_image_free(&image);
+    unlink(path);
+    free(path);
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -76,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_in_memory),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
