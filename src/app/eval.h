@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/method_table.h"
 #include "eval/run.h"
+#include "eval/table.h"
 
 /* Parts: `tenebra eval NAME ...`; without a name it asks. */
 int tn_eval_ask(int argc, char **argv);
@@ -16,6 +17,12 @@ int tn_eval_report(int argc, char **argv);
 
 /* Prints the mistake with where help is, and returns USAGE. `part`: "eval table" or the like. */
 int tn_eval_mistake(const char *part, const char *sentence);
+
+/* Reads result files and makes rows of them: those of each "NAME=FILE,FILE,..." in `named` together, those of `files` by
+ * themselves; `rows` (may be NULL): only these. Both are to be freed, also after a failure. Errors: those of tn_results_add,
+ * tn_table_group_sets and tn_table_choose; ARGUMENT (a group of another form). */
+tenebra_code tn_eval_load_groups(tn_results *results, tn_table_groups *groups, const tn_option_list *named, const char *rows,
+                                 char **files, size_t file_count, tenebra_error *error);
 
 /* ------------------------------------------------------------- settings -- */
 

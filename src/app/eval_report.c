@@ -10,7 +10,7 @@
 
 static const tn_usage usage = {
     .command = "eval report",
-    .arguments = "FILE ...",
+    .arguments = "[FILE ...]",
     .summary = "Makes one page of HTML of result files, with everything in it: what was run, charts, the tables of 'tenebra eval table',\n"
                "and a browser of questions with pictures, answers, and the picks of each latent step. Runs with --scores have maps of\n"
                "attention, too. The page asks no network.",
@@ -20,19 +20,10 @@ static const tn_usage usage = {
 
 typedef struct report_options {
     const char *output, *rows;
-    tn_option_list places;
+    tn_option_list places, groups;
     double megabytes;
     tn_report_options report;
 } report_options;
-
-static tenebra_code load(const report_options *options, tn_results *results, tn_table_groups *groups, char **files, size_t count,
-                         tenebra_error *error)
-{
-    for (size_t i = 0; i < count; i++)
-        TN_TRY(tn_results_add(results, files[i], error));
-    TN_TRY(tn_table_group_sets(groups, results, 0, results->count, NULL, error));
-    return options->rows != NULL ? tn_table_choose(groups, options->rows, error) : TENEBRA_OK;
-}
 
 static int make(report_options *options, char **files, size_t count)
 {
@@ -41,7 +32,7 @@ static int make(report_options *options, char **files, size_t count)
     tn_table_groups groups = { 0 };
     tn_report_account account;
     char *page = NULL;
-    tenebra_code code = load(options, &results, &groups, files, count, &error);
+    tenebra_code code = tn_eval_load_groups(&results, &groups, &options->groups, options->rows, files, count, &error);
     if (code == TENEBRA_OK) {
         page = tn_report_eval(&results, &groups, &options->report, &account, &error);
         code = page != NULL ? tn_app_write_page(options->output, page, &error) : error.code;
@@ -63,14 +54,15 @@ int tn_eval_report(int argc, char **argv)
         { 'o', "output", TN_OPTION_TEXT, &options.output, "FILE", "the page", 0, 0, NULL },
         { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies (where the files say); repeatable", 0, 0, NULL },
         { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
+        { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
         { 0, "limit", TN_OPTION_SIZE, &options.report.limit, "N", "questions shown one by one, spread evenly (200)", 1, 1e9, NULL },
         { 0, "ids", TN_OPTION_TEXT, &options.report.ids, "A,B,...", "only these questions one by one", 0, 0, NULL },
         { 0, "max-size", TN_OPTION_NUMBER, &options.megabytes, "MB", "most megabytes of the page (24)", 0.1, 2000, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
     };
     int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
-    if (first >= 0 && (first == argc || options.output == NULL)) {
-        exit_code = tn_eval_mistake(usage.command, first == argc ? "name result files" : "name the page with -o FILE.html");
+    if (first >= 0 && ((first == argc && options.groups.count == 0) || options.output == NULL)) {
+        exit_code = tn_eval_mistake(usage.command, options.output == NULL ? "name the page with -o FILE.html" : "name result files");
     } else if (first >= 0) {
         options.report.places = options.places.items;
         options.report.place_count = options.places.count;
@@ -78,6 +70,7 @@ int tn_eval_report(int argc, char **argv)
         options.report.date = tn_app_date(date);
         exit_code = make(&options, argv + first, (size_t)(argc - first));
     }
+    free(options.groups.items);
     free(options.places.items);
     return exit_code;
 }

@@ -23,62 +23,6 @@ typedef struct table_options {
     bool json;
 } table_options;
 
-static tenebra_code add_alone(tn_table_groups *groups, tn_results *results, size_t first, tenebra_error *error)
-{
-    return tn_table_group_sets(groups, results, first, results->count, NULL, error);
-}
-
-/* "NAME=FILE,FILE,...": loads the files; returns the name in fresh memory. */
-static tenebra_code load_group(tn_results *results, const char *text, char **name, tenebra_error *error)
-{
-    char *copy = strdup(text), *equals = copy ? strchr(copy, '=') : NULL;
-    *name = NULL;
-    if (equals == NULL || equals == copy || equals[1] == '\0') {
-        tenebra_code code = copy == NULL ? tn_fail(error, TENEBRA_ERROR_MEMORY, "group", "no memory")
-                                         : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "group",
-                                                   "'%.200s' is not of the form NAME=FILE,FILE,...", text);
-        free(copy);
-        return code;
-    }
-    *equals = '\0';
-    tenebra_code code = TENEBRA_OK;
-    for (char *at = equals + 1, *next; at != NULL && code == TENEBRA_OK; at = next) {
-        next = strchr(at, ',');
-        if (next != NULL)
-            *next++ = '\0';
-        code = tn_results_add(results, at, error);
-    }
-    *name = copy;
-    return code;
-}
-
-/* All files first: groups point into the results. */
-static tenebra_code load(const table_options *options, tn_results *results, tn_table_groups *groups, char **files, size_t file_count,
-                         tenebra_error *error)
-{
-    size_t count = options->groups.count;
-    size_t *ends = calloc(count + 1, sizeof *ends);
-    char **names = calloc(count + 1, sizeof *names);
-    tenebra_code code = ends != NULL && names != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
-    for (size_t i = 0; i < count && code == TENEBRA_OK; i++) {
-        code = load_group(results, options->groups.items[i], &names[i], error);
-        ends[i] = results->count;
-    }
-    for (size_t i = 0; i < file_count && code == TENEBRA_OK; i++)
-        code = tn_results_add(results, files[i], error);
-    for (size_t i = 0; i < count && code == TENEBRA_OK; i++)
-        code = tn_table_group_sets(groups, results, i > 0 ? ends[i - 1] : 0, ends[i], names[i], error);
-    if (code == TENEBRA_OK)
-        code = add_alone(groups, results, count > 0 ? ends[count - 1] : 0, error);
-    if (code == TENEBRA_OK && options->rows != NULL)
-        code = tn_table_choose(groups, options->rows, error);
-    for (size_t i = 0; names != NULL && i < count; i++)
-        free(names[i]);
-    free(names);
-    free(ends);
-    return code;
-}
-
 static tenebra_code print(const table_options *options, const json_t *report, tenebra_error *error)
 {
     static const struct { const char *name; tn_table_form form; } forms[] = {
@@ -122,7 +66,8 @@ int tn_eval_table(int argc, char **argv)
         tenebra_error error = { 0 };
         tn_results results = { 0 };
         tn_table_groups groups = { 0 };
-        tenebra_code code = load(&options, &results, &groups, argv + first, (size_t)(argc - first), &error);
+        tenebra_code code = tn_eval_load_groups(&results, &groups, &options.groups, options.rows, argv + first,
+                                                (size_t)(argc - first), &error);
         json_t *report = code == TENEBRA_OK ? tn_table_report(&groups, &error) : NULL;
         if (report != NULL)
             code = print(&options, report, &error);

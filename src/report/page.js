@@ -151,7 +151,7 @@
       if ("attention_ratio" in step) looks.push("ratio " + digits(step.attention_ratio, 2));
       if ("attention_focus" in step) looks.push("focus " + digits(step.attention_focus, 2));
       const numbers = [facts, looks].filter((f) => f.length).map((f) => make("span", { class: "numbers" }, f.join(", ")));
-      row.append(...stepFigures(question, answer, step, "Step " + (i + 1), [numbers, lens(step)].flat()));
+      row.append(...stepFigures(question, answer, step, (answer.tokens.latent ? "Step " : "Insertion ") + (i + 1), [numbers, lens(step)].flat()));
     });
     if (state.map === 1 && answer.neutral)
       row.append(...stepFigures(question, answer, { ...nothing, maps: answer.neutral.map((map) => map && [map, null, null]) }, "Neutral prompt", null));

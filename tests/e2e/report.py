@@ -127,6 +127,20 @@ class Report(Case):
         run("eval", "report", self.results, "-o", target, "--ids", wanted)
         self.assertEqual([question["id"] for question in Page(target.read_text()).data()["questions"]], [wanted])
 
+    def test_runs_with_several_seeds(self):
+        """One row in tables and charts; each run's answers with the file's name."""
+        other, target = WORK / "seed.jsonl", WORK / "seeds.html"
+        self.assertEqual(ask(other, "--seed", 4, "--temp", 1, data=f"hops:{make_data()}").returncode, 0)
+        done = run("eval", "report", "--group", f"both={self.results},{other}", "-o", target)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        page = Page(target.read_text(encoding="utf-8"))
+        names = [f"both: {method}" for method in METHODS.split(",")]
+        self.assertEqual([row[0] for row in page.tables["methods"][1:]], names)
+        self.assertEqual([way["name"] for way in page.data()["ways"]],
+                         [f"{name} ({file})" for name in names for file in ("run.jsonl", "seed.jsonl")])
+        self.assertEqual({len(question["answers"]) for question in page.data()["questions"]}, {2 * len(names)})
+        self.assert_fails(run("eval", "report", "--group", "nobody", "-o", target), 2, "NAME=FILE")
+
     def test_moved_data(self):
         moved, target = WORK / "moved", WORK / "moved.html"
         shutil.copytree(make_data(), WORK / "going")
