@@ -317,8 +317,12 @@
   function fromAddress() {
     const match = /^#question=(.*)$/.exec(location.hash);
     if (!match) return;
-    const id = decodeURIComponent(match[1]), at = state.shown.findIndex((i) => data.questions[i].id === id);
-    if (at >= 0) state.at = at;
+    try {
+      const id = decodeURIComponent(match[1]), at = state.shown.findIndex((i) => data.questions[i].id === id);
+      if (at >= 0) state.at = at;
+    } catch (error) {
+      state.at = 0; // no address that this page wrote
+    }
   }
 
   function button(text, label, by) {
@@ -331,6 +335,7 @@
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
     if (typing && event.key === "Escape") event.target.blur();
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.startsWith("Arrow") && event.target.closest && event.target.closest(".scroll, .list, .said")) return; // they scroll
     if (event.key === "j" || event.key === "ArrowRight") go(1);
     else if (event.key === "k" || event.key === "ArrowLeft") go(-1);
     else if (event.key >= "1" && event.key <= String(MAPS.length) && detail.querySelector(".maps button")) chooseMap(Number(event.key) - 1);

@@ -41,7 +41,7 @@ class Browser(Case):
       });
     </script></body>"""
 
-    def look(self, path):
+    def look(self, path, place=""):
         """What the page says of itself after a few keys, and the console's lines."""
         text = path.read_text(encoding="utf-8")
         nonce = text.split("style nonce=\"")[1].split("\"")[0]
@@ -49,7 +49,7 @@ class Browser(Case):
         probed.write_text(text.replace("</body>", self.PROBE.replace("NONCE", nonce)))
         done = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
                                f"--user-data-dir={WORK / 'profile'}", "--window-size=375,800", "--virtual-time-budget=5000", "--dump-dom",
-                               probed.as_uri()], capture_output=True, text=True, timeout=300, check=False, env=environment())
+                               probed.as_uri() + place], capture_output=True, text=True, timeout=300, check=False, env=environment())
         found = done.stdout.split("data-seen=\"")
         self.assertEqual(len(found), 2, done.stderr[-2000:])
         seen = found[1].split("\"")[0].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
@@ -66,6 +66,14 @@ class Browser(Case):
         self.assertEqual(seen["count"], f"2 of {QUESTIONS}")
         self.assertEqual(seen["none"], 0)
         self.assertLessEqual(seen["wide"], 0)  # nothing is wider than a phone
+
+    def test_place(self):
+        """The address names the question; one that cannot be read is the first."""
+        third = self.page.data()["questions"][2]
+        seen, console = self.look(self.path, "#question=" + third["id"])
+        self.assertEqual((console, seen["first"]), ([], third["question"]))
+        seen, console = self.look(self.path, "#question=%E0%A4%A")
+        self.assertEqual((console, seen["first"]), ([], self.page.data()["questions"][0]["question"]))
 
     def test_hostile(self):
         seen, console = self.look(make_hostile_page())
