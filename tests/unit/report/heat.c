@@ -152,7 +152,7 @@ static void test_broken_records(void **state)
         "{\"pictures\":[[1,1,1048576,1048576]],\"steps\":[{\"scores\":" NINE "}]}",
         "{\"pictures\":[[1,1,9223372036854775807,2]],\"steps\":[{\"scores\":" NINE "}]}",
         "{\"pictures\":[[1,1,4,4]],\"steps\":[{\"scores\":" NINE "}]}", "{\"pictures\":[[1,1,\"3\",3]],\"steps\":[{\"scores\":" NINE "}]}",
-        "{\"pictures\":{},\"neutral\":{},\"prompt_scores\":\"" "\",\"steps\":[{\"scores\":{},\"picks\":{},\"lens\":{}}]}",
+        "{\"pictures\":{},\"neutral\":{},\"prompt_scores\":\"\",\"steps\":[{\"scores\":{},\"picks\":{},\"lens\":{}}]}",
     };
     for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
         json_t *record = parse(records[i]), *answer = tn_answer_json(record, 0);
