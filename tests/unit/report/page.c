@@ -34,7 +34,7 @@ static void write_row(FILE *out, size_t n, const char *method, bool right, const
 
 static void make_results(made *m)
 {
-    static const char *const labels[] = { "say", "think:k-select=2", "think:k-select=8", "odd " HOSTILE };
+    static const char *const labels[] = { "say", "think:k-select=2", "think:k-select=8", ("odd " HOSTILE) };
     char path[1024];
     m->directory = make_directory();
     snprintf(path, sizeof path, "%s/run.jsonl", m->directory);
