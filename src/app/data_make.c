@@ -182,8 +182,8 @@ static json_t *describe(const make_job *job)
     }
     char hops[64];
     snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
-    return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed,
-                     "size", (json_int_t)job->size, "families", job->make.families != NULL ? job->make.families : "all",
+    return json_pack("{s:s, s:I, s:I, s:f, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed,
+                     "size", (json_int_t)job->size, "hints", job->make.hints, "families", job->make.families != NULL ? job->make.families : "all",
                      "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
 }
 
@@ -275,8 +275,15 @@ int tn_data_make(int argc, char **argv)
           .target = &job.make.grid,
           .argument = "N",
           .minimum = 2,
-          .maximum = 5,
+          .maximum = 4,
           .help = "objects a side (4)" },
+        { .name = "hints",
+          .kind = TN_OPTION_NUMBER,
+          .target = &job.make.hints,
+          .argument = "P",
+          .minimum = 0,
+          .maximum = 1,
+          .help = "share of arrows in the colour of what they point to, for a start (0)" },
         { .name = "families",
           .kind = TN_OPTION_TEXT,
           .target = &job.make.families,

@@ -18,6 +18,7 @@ typedef struct tn_make {
     size_t grid;             /* objects a side; 0: the set's default             */
     const char *families;    /* names with commas between; NULL: all             */
     size_t steps_min, steps_max; /* looks a question needs; 0: no bound          */
+    double hints;            /* share of pictures' parts that give steps away, 0..1 */
 } tn_make;
 
 /* One made sample. Its texts lie in `strings`. */

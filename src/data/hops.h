@@ -10,11 +10,13 @@
 #include "data/dataset.h"
 
 enum {
-    TN_HOPS_COLOURS = 6,
+    TN_HOPS_COLOURS = 16,
+    TN_HOPS_COMMON = 6, /* of these, the first: where colours may come twice */
     TN_HOPS_SHAPES = 6,
     TN_HOPS_KINDS = TN_HOPS_COLOURS * TN_HOPS_SHAPES, /* kind = colour * TN_HOPS_SHAPES + shape */
+    TN_HOPS_COMMON_KINDS = TN_HOPS_COMMON * TN_HOPS_SHAPES,
     TN_HOPS_GRID_MIN = 2,
-    TN_HOPS_GRID_MAX = 5,
+    TN_HOPS_GRID_MAX = 4, /* no more objects than colours */
     TN_HOPS_CELLS_MAX = TN_HOPS_GRID_MAX * TN_HOPS_GRID_MAX,
     TN_HOPS_OPTIONS = 4,
     TN_HOPS_STEPS_MAX = 8
@@ -22,7 +24,8 @@ enum {
 
 /* ---------------------------------------------------------------- scene -- */
 
-/* What a picture shows. Cells are numbered row by row; every cell holds one object, no two are alike. */
+/* What a picture shows. Cells are numbered row by row; every cell holds one object, no two are alike. Where arrows are
+ * followed, no two have the same colour, so that a single word finds an object. */
 typedef struct tn_hops_scene {
     size_t grid, cells;                     /* cells = grid * grid                 */
     unsigned char kind[TN_HOPS_CELLS_MAX];  /* [cells]                             */
@@ -30,16 +33,16 @@ typedef struct tn_hops_scene {
     unsigned char target[TN_HOPS_CELLS_MAX]; /* the cell that the arrow points to  */
 } tn_hops_scene;
 
-/* What an object may be asked for: values 0..5 are colours, 6..11 shapes. */
-enum { TN_HOPS_PROPERTIES = TN_HOPS_COLOURS + TN_HOPS_SHAPES };
+/* What an object may be asked for: values 0..5 are common colours, 6..11 shapes. */
+enum { TN_HOPS_PROPERTIES = TN_HOPS_COMMON + TN_HOPS_SHAPES };
 
 static inline size_t tn_hops_colour(size_t kind) { return kind / TN_HOPS_SHAPES; }
 static inline size_t tn_hops_shape(size_t kind) { return kind % TN_HOPS_SHAPES; }
 
 static inline bool tn_hops_has(size_t kind, size_t property)
 {
-    return property < TN_HOPS_COLOURS ? tn_hops_colour(kind) == property
-                                      : tn_hops_shape(kind) == property - TN_HOPS_COLOURS;
+    return property < TN_HOPS_COMMON ? tn_hops_colour(kind) == property
+                                     : tn_hops_shape(kind) == property - TN_HOPS_COMMON;
 }
 
 /* The first `count` of `items` become a random choice of them in random order. */
@@ -57,8 +60,9 @@ const char *tn_hops_split_of(const tn_hops_scene *scene);
 
 /* -------------------------------------------------------------- picture -- */
 
-/* Draws the scene into `pixels` [size, size, 3]; sizes, places and colours are jittered. */
-void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, size_t size, unsigned char *pixels);
+/* Draws the scene into `pixels` [size, size, 3]; sizes, places and colours are jittered. `hints` is the share of arrows,
+ * 0..1, that are painted in the colour of what they point to; the others are dark. */
+void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels);
 
 /* ------------------------------------------------------------- question -- */
 

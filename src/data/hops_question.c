@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const tn_hops_colour_names[TN_HOPS_COLOURS] = { "red", "green", "blue", "yellow", "purple", "cyan" };
+const char *const tn_hops_colour_names[TN_HOPS_COLOURS] = {
+    "red", "green", "blue", "yellow", "purple", "cyan", "orange", "pink",
+    "brown", "grey", "lilac", "lime", "teal", "navy", "maroon", "tan",
+};
 const char *const tn_hops_shape_names[TN_HOPS_SHAPES] = { "circle", "square", "triangle", "diamond", "star", "cross" };
 
 static const char *const directions[4] = { "up", "right", "down", "left" };
@@ -31,10 +34,10 @@ static noun kind_name(size_t kind)
 static noun property_name(size_t property, bool many)
 {
     noun name;
-    if (property < TN_HOPS_COLOURS)
+    if (property < TN_HOPS_COMMON)
         snprintf(name.text, sizeof name.text, "%s object%s", tn_hops_colour_names[property], many ? "s" : "");
     else {
-        const char *shape = tn_hops_shape_names[property - TN_HOPS_COLOURS];
+        const char *shape = tn_hops_shape_names[property - TN_HOPS_COMMON];
         bool hiss = shape[strlen(shape) - 1] == 's';
         snprintf(name.text, sizeof name.text, "%s%s", shape, !many ? "" : hiss ? "es" : "s");
     }
@@ -101,13 +104,15 @@ static void offer_numbers(tn_rng *rng, tn_hops_puzzle *puzzle, size_t first, siz
 
 /* --------------------------------------------------------------- arrows -- */
 
+/* Objects of different colours. */
 static void draw_objects(tn_rng *rng, tn_hops_scene *scene)
 {
-    unsigned char kinds[TN_HOPS_KINDS];
-    for (size_t i = 0; i < TN_HOPS_KINDS; i++)
-        kinds[i] = (unsigned char)i;
-    tn_hops_shuffle(rng, kinds, TN_HOPS_KINDS, scene->cells);
-    memcpy(scene->kind, kinds, scene->cells);
+    unsigned char colours[TN_HOPS_COLOURS];
+    for (size_t i = 0; i < TN_HOPS_COLOURS; i++)
+        colours[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, colours, TN_HOPS_COLOURS, scene->cells);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        scene->kind[cell] = (unsigned char)(colours[cell] * TN_HOPS_SHAPES + tn_rng_below(rng, TN_HOPS_SHAPES));
 }
 
 /* The cell after `steps` arrows; scene->cells if one comes twice on the way. */
@@ -180,11 +185,13 @@ static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const 
     return in_reach >= TN_HOPS_OPTIONS - 1 && tn_rng_uniform(rng) < kept;
 }
 
-/* Objects at random, the one at `cell` being of a given kind. */
+/* Objects of different colours, the one at `cell` being of a given kind. */
 static void draw_objects_around(tn_rng *rng, tn_hops_scene *scene, size_t cell, size_t kind)
 {
     draw_objects(rng, scene);
-    size_t other = tn_hops_find(scene, kind);
+    size_t other = 0;
+    while (other < scene->cells && tn_hops_colour(scene->kind[other]) != tn_hops_colour(kind))
+        other++;
     if (other < scene->cells)
         scene->kind[other] = scene->kind[cell];
     scene->kind[cell] = (unsigned char)kind;
@@ -271,9 +278,9 @@ static bool has_any(size_t kind, const unsigned char *properties, size_t count)
 static bool draw_objects_with(tn_rng *rng, tn_hops_scene *scene, const unsigned char *properties, size_t count,
                               size_t from)
 {
-    unsigned char wanted[TN_HOPS_KINDS], rest[TN_HOPS_KINDS], chosen[TN_HOPS_CELLS_MAX];
+    unsigned char wanted[TN_HOPS_COMMON_KINDS], rest[TN_HOPS_COMMON_KINDS], chosen[TN_HOPS_CELLS_MAX];
     size_t wanted_count = 0, rest_count = 0, take = 4 + (size_t)tn_rng_below(rng, 2);
-    for (size_t kind = 0; kind < TN_HOPS_KINDS; kind++) {
+    for (size_t kind = 0; kind < TN_HOPS_COMMON_KINDS; kind++) {
         bool last = tn_hops_has(kind, properties[count - 1]), earlier = has_any(kind, properties, count - 1);
         if (kind == from)
             continue;
@@ -304,7 +311,7 @@ static size_t draw_properties(tn_rng *rng, unsigned char *properties, size_t ste
     tn_hops_shuffle(rng, properties, TN_HOPS_PROPERTIES, steps);
     size_t kind;
     do
-        kind = (size_t)tn_rng_below(rng, TN_HOPS_KINDS);
+        kind = (size_t)tn_rng_below(rng, TN_HOPS_COMMON_KINDS);
     while (has_any(kind, properties, steps));
     return kind;
 }
@@ -346,6 +353,16 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
 
 /* ---------------------------------------------------------------- count -- */
 
+/* Objects of common colours, so that several have the same. */
+static void draw_common_objects(tn_rng *rng, tn_hops_scene *scene)
+{
+    unsigned char kinds[TN_HOPS_COMMON_KINDS];
+    for (size_t i = 0; i < TN_HOPS_COMMON_KINDS; i++)
+        kinds[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, kinds, TN_HOPS_COMMON_KINDS, scene->cells);
+    memcpy(scene->kind, kinds, scene->cells);
+}
+
 /* Counts an object, with a sentence that says so. */
 static void note(tn_hops_puzzle *puzzle, size_t cell, size_t *count)
 {
@@ -382,12 +399,12 @@ static size_t count_pointing(tn_rng *words, tn_hops_puzzle *puzzle)
 static size_t count_alike(tn_rng *words, tn_hops_puzzle *puzzle)
 {
     const tn_hops_scene *scene = &puzzle->scene;
-    size_t named = (size_t)tn_rng_below(words, TN_HOPS_KINDS), from = tn_hops_find(scene, named), count = 0;
+    size_t named = (size_t)tn_rng_below(words, TN_HOPS_COMMON_KINDS), from = tn_hops_find(scene, named), count = 0;
     bool by_colour = tn_rng_below(words, 2) == 0;
     if (from == scene->cells)
         return SIZE_MAX;
     size_t to = scene->target[from], kind = scene->kind[to];
-    size_t property = by_colour ? tn_hops_colour(kind) : TN_HOPS_COLOURS + tn_hops_shape(kind);
+    size_t property = by_colour ? tn_hops_colour(kind) : TN_HOPS_COMMON + tn_hops_shape(kind);
     ASK("Follow one arrow from the %s. How many other objects have the same %s?", kind_name(named).text,
         by_colour ? "colour" : "shape");
     STEP("the %s points to the %s.", kind_name(named).text, kind_name(kind).text);
@@ -402,7 +419,7 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
 {
     start(puzzle, grid);
     size_t first = steps == 1, wanted = first + (size_t)tn_rng_below(&words, TN_HOPS_OPTIONS);
-    draw_objects(rng, &puzzle->scene);
+    draw_common_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     size_t count = steps == 1   ? count_property(&words, puzzle)
                    : steps == 2 ? count_pointing(&words, puzzle)
@@ -434,37 +451,49 @@ static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
 /* A word for each cell, row by row. */
 typedef struct list_line {
     const char *what, *(*word)(const tn_hops_scene *scene, size_t cell);
-    bool next; /* about what the cell's arrow points to */
 } list_line;
 
-enum { LIST_LINES = 5 };
+enum { LIST_LINES = 3 };
 
 static const list_line list_lines[LIST_LINES] = {
-    { "own colours", colour_word, false }, { "own shapes", shape_word, false }, { "own arrows", arrow_word, false },
-    { "next colours", colour_word, true }, { "next shapes", shape_word, true },
+    { "own shapes", shape_word },
+    { "own arrows", arrow_word },
+    { "own colours", colour_word },
 };
 
 static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
 {
-    const tn_hops_scene *scene = &puzzle->scene;
     ASK("List the %s. What is the last object?", line->what);
     STEP("%s", line->what);
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        say(puzzle->rationale, sizeof puzzle->rationale, " %s",
-            line->word(scene, line->next ? scene->target[cell] : cell));
+    for (size_t cell = 0; cell < puzzle->scene.cells; cell++)
+        say(puzzle->rationale, sizeof puzzle->rationale, " %s", line->word(&puzzle->scene, cell));
     say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
-/* All there is to see, to learn seeing on before questions. Kinds 1 to 5: one property of all objects; prompts are equally
+/* A sentence for each cell, in the order given. */
+static void list_sentences(tn_hops_puzzle *puzzle, const unsigned char *order, bool next)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    ASK(next ? "Follow the arrows of all objects. What does the last one point to?" : "Name all objects. What is the last one?");
+    for (size_t i = 0; i < scene->cells; i++)
+        if (next)
+            STEP("the %s points to the %s.", kind_name(scene->kind[order[i]]).text,
+                 kind_name(scene->kind[scene->target[order[i]]]).text);
+        else
+            STEP("the %s.", kind_name(scene->kind[order[i]]).text);
+}
+
+/* All there is to see, to learn seeing on before questions. Kinds 1 to 3: one property of all objects; prompts are equally
  * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Kind 6: what the arrows of all objects point to, in any order, so that objects have to be found by
- * what they are. */
+ * attention learns first. Kinds 4 and 5: names of all objects, and what their arrows point to, in any order, so that objects
+ * have to be found by their colours. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     (void)words;
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
+    bool next = steps == LIST_LINES + 2;
     draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
@@ -472,13 +501,10 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
     if (steps <= LIST_LINES) {
         list_words(puzzle, &list_lines[steps - 1]);
     } else {
-        ASK("Follow the arrows of all objects. What does the last one point to?");
         tn_hops_shuffle(rng, order, scene->cells, scene->cells);
-        for (size_t i = 0; i < scene->cells; i++)
-            STEP("the %s points to the %s.", kind_name(scene->kind[order[i]]).text,
-                 kind_name(scene->kind[scene->target[order[i]]]).text);
+        list_sentences(puzzle, order, next);
     }
-    size_t last = order[scene->cells - 1], answer = steps <= LIST_LINES ? last : scene->target[last], count = 0;
+    size_t last = order[scene->cells - 1], answer = next ? scene->target[last] : last, count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
@@ -492,7 +518,7 @@ const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
-    { "list", LIST_LINES + 1, 0, draw_list },
+    { "list", LIST_LINES + 2, 0, draw_list },
     { 0 },
 };
 

@@ -161,7 +161,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
         tn_made_free(made);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for a picture");
     }
-    tn_hops_paint(&brush, &puzzle.scene, made->size, made->pixels);
+    tn_hops_paint(&brush, &puzzle.scene, make->hints, made->size, made->pixels);
     return TENEBRA_OK;
 }
 

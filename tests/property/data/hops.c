@@ -296,8 +296,11 @@ static void test_arrows_lead_to_the_answer(void **state)
 /* The colour in the middle of a cell, and the side on which it is dark. */
 static void look(const unsigned char *pixels, size_t size, size_t cell, size_t *colour, size_t *arrow)
 {
-    static const int shades[TN_HOPS_COLOURS][3] = { { 220, 40, 40 },  { 40, 160, 60 },  { 45, 80, 225 },
-                                                    { 240, 205, 30 }, { 150, 50, 190 }, { 40, 190, 210 } };
+    static const int shades[TN_HOPS_COLOURS][3] = {
+        { 220, 40, 40 },   { 40, 160, 60 },  { 45, 80, 225 },   { 240, 205, 30 },  { 150, 50, 190 },  { 40, 190, 210 },
+        { 245, 135, 30 },  { 245, 130, 190 }, { 135, 85, 40 },  { 140, 140, 140 }, { 200, 165, 235 }, { 165, 225, 60 },
+        { 20, 120, 125 },  { 25, 30, 105 },  { 125, 20, 50 },   { 215, 180, 130 },
+    };
     size_t side = size / 4, x = cell % 4 * side, y = cell / 4 * side;
     const unsigned char *middle = pixels + 3 * ((y + side / 2) * size + x + side / 2);
     long best = LONG_MAX, dark[4] = { 0 };
@@ -335,7 +338,7 @@ static void test_pictures_show_scenes(void **state)
         tn_hops_puzzle puzzle;
         assert_true(tn_hops_draw(&rng, &tn_hops_families[i % 3], 4, 1 + i % 3, "train", &puzzle));
         size_t size = sizes[i / 100], wrong = 0;
-        tn_hops_paint(&rng, &puzzle.scene, size, pixels);
+        tn_hops_paint(&rng, &puzzle.scene, 0, size, pixels);
         for (size_t cell = 0; cell < 16; cell++) {
             size_t colour, arrow;
             look(pixels, size, cell, &colour, &arrow);
@@ -416,17 +419,17 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
-/* A list tells one property of every cell, or of what its arrow points to. Lists are made only where they are named. */
+/* A list tells one property of every cell. Lists are made only where they are named. */
 static void test_lists_are_true(void **state)
 {
     (void)state;
-    static const char *const starts[] = { "own colours", "own shapes", "own arrows", "next colours", "next shapes" };
+    static const char *const starts[] = { "own shapes", "own arrows", "own colours" };
     static const char *const ways[] = { "up", "right", "down", "left" };
     tn_make make = { .seed = 4, .families = "list", .size = 112 }, standard = { .seed = 4 };
     const tn_hops_family *list = tn_hops_families;
     while (strcmp(list->name, "list") != 0)
         list++;
-    for (size_t what = 0; what < 5; what++) {
+    for (size_t what = 0; what < 3; what++) {
         tn_rng rng = tn_rng_seed(17 + what);
         tn_hops_puzzle puzzle;
         assert_true(tn_hops_draw(&rng, list, 4, what + 1, "train", &puzzle));
@@ -434,10 +437,10 @@ static void test_lists_are_true(void **state)
         char expected[TN_HOPS_TEXT];
         snprintf(expected, sizeof expected, "%s", starts[what]);
         for (size_t cell = 0; cell < scene->cells; cell++) {
-            size_t kind = scene->kind[what < 3 ? cell : scene->target[cell]];
-            const char *word = what == 2       ? ways[scene->arrow[cell]]
-                               : what % 3 == 0 ? tn_hops_colour_names[tn_hops_colour(kind)]
-                                               : tn_hops_shape_names[tn_hops_shape(kind)];
+            size_t kind = scene->kind[cell];
+            const char *word = what == 0   ? tn_hops_shape_names[tn_hops_shape(kind)]
+                               : what == 1 ? ways[scene->arrow[cell]]
+                                           : tn_hops_colour_names[tn_hops_colour(kind)];
             snprintf(expected + strlen(expected), sizeof expected - strlen(expected), " %s", word);
         }
         snprintf(expected + strlen(expected), sizeof expected - strlen(expected), ".");
@@ -452,39 +455,101 @@ static void test_lists_are_true(void **state)
     }
 }
 
-/* The last kind of list says of every object once what its arrow points to, and asks for the last one. */
-static void test_lists_of_arrows_are_true(void **state)
+/* The last two kinds of list say of every object once what it is, or what its arrow points to, and ask for the last one. */
+static void check_sentences(const tn_hops_family *list, bool next)
 {
-    (void)state;
-    const tn_hops_family *list = tn_hops_families;
-    while (strcmp(list->name, "list") != 0)
-        list++;
     tn_rng rng = tn_rng_seed(18);
     tn_hops_puzzle puzzle;
-    assert_true(tn_hops_draw(&rng, list, 4, 6, "train", &puzzle));
+    assert_true(tn_hops_draw(&rng, list, 4, next ? 5 : 4, "train", &puzzle));
     const tn_hops_scene *scene = &puzzle.scene;
     const char *last = NULL;
     size_t in_order = 0;
     for (size_t cell = 0; cell < scene->cells; cell++) {
-        size_t from = scene->kind[cell], to = scene->kind[scene->target[cell]];
-        char sentence[120];
-        snprintf(sentence, sizeof sentence, "the %s %s points to the %s %s.",
-                 tn_hops_colour_names[tn_hops_colour(from)], tn_hops_shape_names[tn_hops_shape(from)],
-                 tn_hops_colour_names[tn_hops_colour(to)], tn_hops_shape_names[tn_hops_shape(to)]);
+        size_t from = scene->kind[cell], to = next ? scene->kind[scene->target[cell]] : from;
+        char own[40], other[40], sentence[120];
+        snprintf(own, sizeof own, "%s %s", tn_hops_colour_names[tn_hops_colour(from)],
+                 tn_hops_shape_names[tn_hops_shape(from)]);
+        snprintf(other, sizeof other, "%s %s", tn_hops_colour_names[tn_hops_colour(to)],
+                 tn_hops_shape_names[tn_hops_shape(to)]);
+        snprintf(sentence, sizeof sentence, next ? "the %s points to the %s." : "the %s.", own, other);
         const char *at = strstr(puzzle.rationale, sentence);
         assert_non_null(at);
         assert_null(strstr(at + 1, sentence));
         in_order += (size_t)(at - puzzle.rationale) == cell * (strlen(sentence) + 1);
         if (at[strlen(sentence)] == '\0') {
             last = at;
-            char option[40];
-            snprintf(option, sizeof option, "%s %s", tn_hops_colour_names[tn_hops_colour(to)],
-                     tn_hops_shape_names[tn_hops_shape(to)]);
-            assert_string_equal(puzzle.options[puzzle.answer], option);
+            assert_string_equal(puzzle.options[puzzle.answer], other);
         }
     }
     assert_non_null(last);
     assert_true(in_order < scene->cells);
+}
+
+static void test_sentences_are_true(void **state)
+{
+    (void)state;
+    const tn_hops_family *list = tn_hops_families;
+    while (strcmp(list->name, "list") != 0)
+        list++;
+    check_sentences(list, false);
+    check_sentences(list, true);
+}
+
+/* Where arrows are followed, a colour is a name. */
+static void test_colours_come_once(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 200; i++) {
+        tn_rng rng = tn_rng_seed(i);
+        tn_hops_puzzle puzzle;
+        assert_true(tn_hops_draw(&rng, &tn_hops_families[i % 2 == 0 ? 0 : 3], 3 + i % 4 / 2, 1 + i % 5, "train", &puzzle));
+        unsigned seen = 0;
+        for (size_t cell = 0; cell < puzzle.scene.cells; cell++) {
+            unsigned bit = 1u << tn_hops_colour(puzzle.scene.kind[cell]);
+            assert_false(seen & bit);
+            seen |= bit;
+        }
+    }
+}
+
+/* Hints change arrows alone, those of the share that was wished for, into the colour of what they point to. */
+static void test_hints(void **state)
+{
+    (void)state;
+    enum { SIDE = 112, DARK = 25 };
+    unsigned char *plain = malloc(3 * SIDE * SIDE), *hinted = malloc(3 * SIDE * SIDE);
+    size_t changed[3] = { 0 };
+    static const double shares[] = { 0, 0.3, 1 };
+    for (size_t i = 0; i < 60; i++) {
+        tn_rng rng = tn_rng_seed(i), brush = tn_rng_seed(i + 100), same = brush;
+        tn_hops_puzzle puzzle;
+        assert_true(tn_hops_draw(&rng, &tn_hops_families[0], 4, 1 + i % 6, "train", &puzzle));
+        const tn_hops_scene *scene = &puzzle.scene;
+        tn_hops_paint(&brush, scene, 0, SIDE, plain);
+        tn_hops_paint(&same, scene, shares[i % 3], SIDE, hinted);
+        for (size_t cell = 0; cell < scene->cells; cell++) {
+            static const size_t tips[4][2] = { { 14, 4 }, { 23, 14 }, { 14, 23 }, { 4, 14 } }; /* x, y within a cell */
+            const size_t *tip = tips[scene->arrow[cell]], to = scene->target[cell];
+            size_t at = 3 * ((cell / 4 * 28 + tip[1]) * SIDE + cell % 4 * 28 + tip[0]);
+            size_t middle = 3 * ((to / 4 * 28 + 14) * SIDE + to % 4 * 28 + 14),
+                   own = 3 * ((cell / 4 * 28 + 14) * SIDE + cell % 4 * 28 + 14);
+            bool differs = memcmp(hinted + at, plain + at, 3) != 0;
+            assert_memory_equal(hinted + own, plain + own, 3);
+            /* An edge may run through the pixel, so a part of it went from dark to the target's colour. */
+            double part = 0, whole = 0;
+            for (size_t k = 0; k < 3; k++) {
+                part += hinted[at + k] - plain[at + k];
+                whole += plain[middle + k] - DARK;
+            }
+            for (size_t k = 0; k < 3 && differs; k++)
+                assert_true(fabs(hinted[at + k] - plain[at + k] - part / whole * (plain[middle + k] - DARK)) < 4);
+            changed[i % 3] += differs;
+        }
+    }
+    assert_int_equal(changed[0], 0);
+    assert_true(changed[1] > 60 && changed[1] < 130 && changed[2] == 320);
+    free(plain);
+    free(hinted);
 }
 
 static void refuse(tn_make make, const char *split, const char *part)
@@ -523,7 +588,8 @@ int main(void)
         cmocka_unit_test(test_words_do_not_tell),     cmocka_unit_test(test_arrows_lead_to_the_answer),
         cmocka_unit_test(test_pictures_show_scenes),  cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_splits_share_no_scene), cmocka_unit_test(test_kinds_come_equally_often),
-        cmocka_unit_test(test_lists_are_true),        cmocka_unit_test(test_lists_of_arrows_are_true),
+        cmocka_unit_test(test_lists_are_true),        cmocka_unit_test(test_sentences_are_true),
+        cmocka_unit_test(test_colours_come_once),     cmocka_unit_test(test_hints),
         cmocka_unit_test(test_impossible_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
