@@ -451,22 +451,26 @@ static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
 /* A word for each cell, row by row. */
 typedef struct list_line {
     const char *what, *(*word)(const tn_hops_scene *scene, size_t cell);
+    bool next; /* about what the cell's arrow points to */
 } list_line;
 
-enum { LIST_LINES = 3 };
+enum { LIST_LINES = 4 };
 
 static const list_line list_lines[LIST_LINES] = {
-    { "own shapes", shape_word },
-    { "own arrows", arrow_word },
-    { "own colours", colour_word },
+    { "own shapes", shape_word, false },
+    { "own arrows", arrow_word, false },
+    { "own colours", colour_word, false },
+    { "next colours", colour_word, true },
 };
 
 static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
 {
+    const tn_hops_scene *scene = &puzzle->scene;
     ASK("List the %s. What is the last object?", line->what);
     STEP("%s", line->what);
-    for (size_t cell = 0; cell < puzzle->scene.cells; cell++)
-        say(puzzle->rationale, sizeof puzzle->rationale, " %s", line->word(&puzzle->scene, cell));
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        say(puzzle->rationale, sizeof puzzle->rationale, " %s",
+            line->word(scene, line->next ? scene->target[cell] : cell));
     say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
@@ -483,9 +487,9 @@ static void list_sentences(tn_hops_puzzle *puzzle, const unsigned char *order, b
             STEP("the %s.", kind_name(scene->kind[order[i]]).text);
 }
 
-/* All there is to see, to learn seeing on before questions. Kinds 1 to 3: one property of all objects; prompts are equally
+/* All there is to see, to learn seeing on before questions. Kinds 1 to 4: one property of all objects; prompts are equally
  * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Kinds 4 and 5: names of all objects, and what their arrows point to, in any order, so that objects
+ * attention learns first. Kinds 5 and 6: names of all objects, and what their arrows point to, in any order, so that objects
  * have to be found by their colours. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {

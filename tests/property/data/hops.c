@@ -419,17 +419,17 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
-/* A list tells one property of every cell. Lists are made only where they are named. */
+/* A list tells one property of every cell, or of what its arrow points to. Lists are made only where they are named. */
 static void test_lists_are_true(void **state)
 {
     (void)state;
-    static const char *const starts[] = { "own shapes", "own arrows", "own colours" };
+    static const char *const starts[] = { "own shapes", "own arrows", "own colours", "next colours" };
     static const char *const ways[] = { "up", "right", "down", "left" };
     tn_make make = { .seed = 4, .families = "list", .size = 112 }, standard = { .seed = 4 };
     const tn_hops_family *list = tn_hops_families;
     while (strcmp(list->name, "list") != 0)
         list++;
-    for (size_t what = 0; what < 3; what++) {
+    for (size_t what = 0; what < 4; what++) {
         tn_rng rng = tn_rng_seed(17 + what);
         tn_hops_puzzle puzzle;
         assert_true(tn_hops_draw(&rng, list, 4, what + 1, "train", &puzzle));
@@ -437,7 +437,7 @@ static void test_lists_are_true(void **state)
         char expected[TN_HOPS_TEXT];
         snprintf(expected, sizeof expected, "%s", starts[what]);
         for (size_t cell = 0; cell < scene->cells; cell++) {
-            size_t kind = scene->kind[cell];
+            size_t kind = scene->kind[what == 3 ? scene->target[cell] : cell];
             const char *word = what == 0   ? tn_hops_shape_names[tn_hops_shape(kind)]
                                : what == 1 ? ways[scene->arrow[cell]]
                                            : tn_hops_colour_names[tn_hops_colour(kind)];
@@ -460,7 +460,7 @@ static void check_sentences(const tn_hops_family *list, bool next)
 {
     tn_rng rng = tn_rng_seed(18);
     tn_hops_puzzle puzzle;
-    assert_true(tn_hops_draw(&rng, list, 4, next ? 5 : 4, "train", &puzzle));
+    assert_true(tn_hops_draw(&rng, list, 4, next ? 6 : 5, "train", &puzzle));
     const tn_hops_scene *scene = &puzzle.scene;
     const char *last = NULL;
     size_t in_order = 0;
