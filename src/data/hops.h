@@ -60,8 +60,8 @@ const char *tn_hops_split_of(const tn_hops_scene *scene);
 
 /* -------------------------------------------------------------- picture -- */
 
-/* Draws the scene into `pixels` [size, size, 3]; sizes, places and colours are jittered. `hints` is the share of arrows,
- * 0..1, that are painted in the colour of what they point to; the others are dark. */
+/* Draws the scene into `pixels` [size, size, 3]; sizes, places and colours are jittered. `hints` is the share of
+ * objects, 0..1, that have a dot beside them in the colour of what they point to. */
 void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels);
 
 /* ------------------------------------------------------------- question -- */

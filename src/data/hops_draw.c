@@ -10,7 +10,7 @@ static const unsigned char palette[TN_HOPS_COLOURS][3] = {
     { 245, 135, 30 },  { 245, 130, 190 }, { 135, 85, 40 }, { 140, 140, 140 }, { 200, 165, 235 }, { 165, 225, 60 },
     { 20, 120, 125 },  { 25, 30, 105 },  { 125, 20, 50 },  { 215, 180, 130 },
 };
-static const float dark_ink = 25; /* of all three */
+static const float ink[3] = { 25, 25, 25 };
 
 /* An object as painted; lengths in pixels. */
 typedef struct painted {
@@ -19,7 +19,9 @@ typedef struct painted {
     float tip;        /* from the centre to the arrow's point */
     float along[2];   /* the arrow's direction                */
     size_t shape;
-    float colour[3], ink[3]; /* of the shape and of the arrow          */
+    float colour[3];
+    float dot[2];     /* centre of a hint                     */
+    const float *hint; /* its colour, NULL: there is none       */
 } painted;
 
 static float largest(float a, float b, float c)
@@ -78,20 +80,21 @@ static painted place(tn_rng *rng, const tn_hops_scene *scene, size_t cell, float
     figure.y = side * ((float)(cell / scene->grid) + 0.5f) + between(rng, -slack, slack);
     for (size_t i = 0; i < 2; i++)
         figure.along[i] = directions[arrow][i];
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         figure.colour[i] = fminf(255, fmaxf(0, (float)palette[tn_hops_colour(kind)][i] + between(rng, -14, 14)));
-        figure.ink[i] = dark_ink;
-    }
     return figure;
 }
 
-/* Some arrows get the colour of what they point to. Without any, nothing is drawn from `rng`. */
-static void give_hints(tn_rng *rng, const tn_hops_scene *scene, double share, painted *figures)
+/* Some cells get a dot in the colour of what their arrow points to, in a corner that nothing else reaches. Without any,
+ * nothing is drawn from `rng`. */
+static void give_hints(tn_rng *rng, const tn_hops_scene *scene, double share, float side, painted *figures)
 {
     for (size_t cell = 0; cell < scene->cells && share > 0; cell++)
-        if (tn_rng_uniform(rng) < share)
-            for (size_t i = 0; i < 3; i++)
-                figures[cell].ink[i] = figures[scene->target[cell]].colour[i];
+        if (tn_rng_uniform(rng) < share) {
+            figures[cell].hint = figures[scene->target[cell]].colour;
+            figures[cell].dot[0] = side * ((float)(cell % scene->grid) + 0.12f);
+            figures[cell].dot[1] = side * ((float)(cell / scene->grid) + 0.12f);
+        }
 }
 
 /* How much of a pixel lies inside of an edge at that distance. */
@@ -104,9 +107,11 @@ static void shade(const painted *figure, float ground, float x, float y, unsigne
 {
     float inside = cover(shape_distance(figure->shape, x - figure->x, y - figure->y, figure->radius));
     float dark = cover(arrow_distance(figure, x - figure->x, y - figure->y));
+    float dot = cover(shape_distance(0, x - figure->dot[0], y - figure->dot[1], 0.4f * figure->radius));
     for (size_t i = 0; i < 3; i++) {
         float value = ground + (figure->colour[i] - ground) * inside;
-        value += (figure->ink[i] - value) * dark;
+        value += (ink[i] - value) * dark;
+        value += figure->hint != NULL ? (figure->hint[i] - value) * dot : 0;
         pixel[i] = (unsigned char)(value + 0.5f);
     }
 }
@@ -117,7 +122,7 @@ void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t
     float side = (float)size / (float)scene->grid, ground = between(rng, 232, 250);
     for (size_t cell = 0; cell < scene->cells; cell++)
         figures[cell] = place(rng, scene, cell, side);
-    give_hints(rng, scene, hints, figures);
+    give_hints(rng, scene, hints, side, figures);
     for (size_t y = 0; y < size; y++)
         for (size_t x = 0; x < size; x++) {
             size_t cell = y * scene->grid / size * scene->grid + x * scene->grid / size;
