@@ -283,7 +283,7 @@ int tn_data_make(int argc, char **argv)
           .argument = "P",
           .minimum = 0,
           .maximum = 1,
-          .help = "share of objects with a dot in the colour of what they point to, for a start (0)" },
+          .help = "share of objects on a ground in the colour of what they point to, for a start (0)" },
         { .name = "families",
           .kind = TN_OPTION_TEXT,
           .target = &job.make.families,

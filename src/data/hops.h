@@ -61,7 +61,7 @@ const char *tn_hops_split_of(const tn_hops_scene *scene);
 /* -------------------------------------------------------------- picture -- */
 
 /* Draws the scene into `pixels` [size, size, 3]; sizes, places and colours are jittered. `hints` is the share of
- * objects, 0..1, that have a dot beside them in the colour of what they point to. */
+ * objects, 0..1, that stand on a ground in the colour of what they point to. */
 void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels);
 
 /* ------------------------------------------------------------- question -- */

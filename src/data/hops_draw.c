@@ -20,8 +20,7 @@ typedef struct painted {
     float along[2];   /* the arrow's direction                */
     size_t shape;
     float colour[3];
-    float dot[2];     /* centre of a hint                     */
-    const float *hint; /* its colour, NULL: there is none       */
+    float ground[3];  /* behind it                            */
 } painted;
 
 static float largest(float a, float b, float c)
@@ -85,16 +84,13 @@ static painted place(tn_rng *rng, const tn_hops_scene *scene, size_t cell, float
     return figure;
 }
 
-/* Some cells get a dot in the colour of what their arrow points to, in a corner that nothing else reaches. Without any,
- * nothing is drawn from `rng`. */
-static void give_hints(tn_rng *rng, const tn_hops_scene *scene, double share, float side, painted *figures)
+/* The ground of some cells turns to the colour of what their arrow points to. Without any, nothing is drawn from `rng`. */
+static void give_hints(tn_rng *rng, const tn_hops_scene *scene, double share, painted *figures)
 {
     for (size_t cell = 0; cell < scene->cells && share > 0; cell++)
-        if (tn_rng_uniform(rng) < share) {
-            figures[cell].hint = figures[scene->target[cell]].colour;
-            figures[cell].dot[0] = side * ((float)(cell % scene->grid) + 0.12f);
-            figures[cell].dot[1] = side * ((float)(cell / scene->grid) + 0.12f);
-        }
+        if (tn_rng_uniform(rng) < share)
+            for (size_t i = 0; i < 3; i++)
+                figures[cell].ground[i] = 0.5f * (figures[cell].ground[i] + figures[scene->target[cell]].colour[i]);
 }
 
 /* How much of a pixel lies inside of an edge at that distance. */
@@ -103,15 +99,13 @@ static float cover(float distance)
     return fminf(1, fmaxf(0, 0.5f - distance));
 }
 
-static void shade(const painted *figure, float ground, float x, float y, unsigned char pixel[3])
+static void shade(const painted *figure, float x, float y, unsigned char pixel[3])
 {
     float inside = cover(shape_distance(figure->shape, x - figure->x, y - figure->y, figure->radius));
     float dark = cover(arrow_distance(figure, x - figure->x, y - figure->y));
-    float dot = cover(shape_distance(0, x - figure->dot[0], y - figure->dot[1], 0.4f * figure->radius));
     for (size_t i = 0; i < 3; i++) {
-        float value = ground + (figure->colour[i] - ground) * inside;
+        float value = figure->ground[i] + (figure->colour[i] - figure->ground[i]) * inside;
         value += (ink[i] - value) * dark;
-        value += figure->hint != NULL ? (figure->hint[i] - value) * dot : 0;
         pixel[i] = (unsigned char)(value + 0.5f);
     }
 }
@@ -120,12 +114,15 @@ void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t
 {
     painted figures[TN_HOPS_CELLS_MAX];
     float side = (float)size / (float)scene->grid, ground = between(rng, 232, 250);
-    for (size_t cell = 0; cell < scene->cells; cell++)
+    for (size_t cell = 0; cell < scene->cells; cell++) {
         figures[cell] = place(rng, scene, cell, side);
-    give_hints(rng, scene, hints, side, figures);
+        for (size_t i = 0; i < 3; i++)
+            figures[cell].ground[i] = ground;
+    }
+    give_hints(rng, scene, hints, figures);
     for (size_t y = 0; y < size; y++)
         for (size_t x = 0; x < size; x++) {
             size_t cell = y * scene->grid / size * scene->grid + x * scene->grid / size;
-            shade(&figures[cell], ground, (float)x + 0.5f, (float)y + 0.5f, pixels + 3 * (y * size + x));
+            shade(&figures[cell], (float)x + 0.5f, (float)y + 0.5f, pixels + 3 * (y * size + x));
         }
 }
