@@ -35,7 +35,7 @@ static void *grow(void **list, size_t count, size_t size)
 
 /* ------------------------------------------------------------ filtering -- */
 
-static bool is_among(const char *name, const char *const *patterns)
+bool tn_name_fits(const char *name, const char *const *patterns)
 {
     for (; patterns != NULL && *patterns != NULL; patterns++)
         if (fnmatch(*patterns, name, 0) == 0)
@@ -50,7 +50,7 @@ static bool is_wanted(const tn_place *place, const tn_parameters_filter *filter)
         return false;
     return !(filter->without_vision && place->vision) &&
            !(filter->without_embeddings && (place->embedding || place->head)) &&
-           (all || is_among(place->name, filter->include)) && !is_among(place->name, filter->exclude);
+           (all || tn_name_fits(place->name, filter->include)) && !tn_name_fits(place->name, filter->exclude);
 }
 
 typedef struct cost_job {

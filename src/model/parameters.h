@@ -48,6 +48,9 @@ typedef struct tn_parameters_filter {
     tn_dtype compute;        /* what the networks read: TN_F32 (0), or TN_BF16 for matrices        */
 } tn_parameters_filter;
 
+/* Whether one of the globs (ending with NULL; NULL: none) fits the whole name. */
+bool tn_name_fits(const char *name, const char *const *patterns);
+
 /* An empty list; NULL without memory. */
 tn_parameters *tn_parameters_open(tenebra_error *error);
 

@@ -43,6 +43,7 @@ typedef struct tn_train_config {
     bool bf16, checkpointing;
     size_t save_type;      /* 0 F32, 1 BF16    */
     double init_std;
+    const char *fresh; /* globs with commas between, or NULL */
     /* pictures */
     size_t image_max_pixels, image_min_pixels;
     const char *image_size;

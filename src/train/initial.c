@@ -32,19 +32,31 @@ static bool is_scale(const char *name)
     return length >= size && strcmp(name + length - size, end) == 0;
 }
 
-tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, double deviation, uint64_t seed,
-                               tenebra_error *error)
+static double deviation_of(const tn_model *model, const tn_parameter *parameter, double deviation)
+{
+    if (deviation == 0)
+        return 1 / sqrt((double)parameter->cols);
+    size_t depth = residual_depth(model, parameter);
+    return depth > 0 ? deviation / sqrt(2.0 * (double)depth) : deviation;
+}
+
+tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, const char *const *globs, double deviation,
+                               uint64_t seed, tenebra_error *error)
 {
     tn_rng rng = tn_rng_seed(tn_seed_mix(seed, 0x696e6974, 0));
+    size_t fresh = 0;
     for (size_t i = 0; i < parameters->count; i++) {
         tn_parameter *parameter = &parameters->items[i];
-        size_t depth = parameter->matrix ? residual_depth(model, parameter) : 0;
-        double scale = depth > 0 ? deviation / sqrt(2.0 * (double)depth) : deviation;
+        if (globs != NULL && !tn_name_fits(parameter->name, globs))
+            continue;
+        double scale = parameter->matrix ? deviation_of(model, parameter, deviation) : 0;
         for (size_t k = 0; k < parameter->count; k++)
             parameter->values[k] = parameter->matrix ? (tn_real)(scale * tn_rng_normal(&rng)) : is_scale(parameter->name);
+        fresh++;
     }
-    if (parameters->count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "trainable", "nothing is trained");
+    if (fresh == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, globs != NULL ? "fresh" : "trainable",
+                       globs != NULL ? "fits no parameter that is trained" : "nothing is trained");
     tn_parameters_round(parameters);
     return TENEBRA_OK;
 }

@@ -57,11 +57,12 @@ char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error
 /* Opens model, adapter, parameters, teacher and optimizer (setup.c). */
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);
 
-/* Makes the random weights of a run from a shape (initial.c): normal with deviation init_std, those that write into
- * the residual stream smaller by sqrt(2 L) of their tower; norms 1, biases 0. Source: GPT-2's initialisation as
- * written down in arXiv:1909.08053, section 3. */
-tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, double deviation, uint64_t seed,
-                               tenebra_error *error);
+/* Gives random values to the parameters whose names fit one of `globs` (ending with NULL), or to all if it is NULL
+ * (initial.c). Matrices are normal: with a deviation, that one, and those that write into the residual stream smaller by
+ * sqrt(2 L) of their tower (GPT-2's initialisation as written down in arXiv:1909.08053, section 3); with 0, 1 / sqrt(inputs).
+ * Norms are 1, biases 0. Errors: ARGUMENT (nothing fits). */
+tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, const char *const *globs, double deviation,
+                               uint64_t seed, tenebra_error *error);
 
 /* Sample number `sample` at `stage` as a lesson (lessons.c). Errors name the sample. */
 tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample, size_t stage, tn_lesson *lesson, tenebra_error *error);

@@ -117,6 +117,19 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
     return tn_parameters_add_adapter(trainer->parameters, trainer->adapter, error);
 }
 
+static tenebra_code start_afresh(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    size_t count;
+    const char **globs = split_words(config->fresh, &count, error);
+    if (globs == NULL)
+        return error->code;
+    tenebra_code code =
+        tn_initial_values(trainer->model, trainer->parameters, globs, config->init_std, config->seed, error);
+    free(globs);
+    return code;
+}
+
 static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
@@ -128,8 +141,11 @@ static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
                                     .include = count > 0 ? include : NULL, .compute = config->bf16 ? TN_BF16 : TN_F32 };
     tenebra_code code = tn_parameters_add_weights(trainer->parameters, trainer->model, &filter, error);
     free(include);
-    if (code == TENEBRA_OK && config->shape != NULL)
-        code = tn_initial_values(trainer->model, trainer->parameters, config->init_std, config->seed, error);
+    /* With a deviation of 0 the model made from the shape already has its values, frozen weights too. */
+    if (code == TENEBRA_OK && config->shape != NULL && config->init_std > 0)
+        code = tn_initial_values(trainer->model, trainer->parameters, NULL, config->init_std, config->seed, error);
+    if (code == TENEBRA_OK && config->fresh != NULL)
+        code = start_afresh(trainer, error);
     return code;
 }
 

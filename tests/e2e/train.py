@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,34 @@ def check_adapter(straight, data, folder):
     assert json.loads(answer), answer
 
 
+def tensors(path):
+    """Names of a file's tensors and their bytes."""
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(data[8:8 + size])
+    return {name: data[8 + size + row["data_offsets"][0]:8 + size + row["data_offsets"][1]]
+            for name, row in head.items() if name != "__metadata__"}
+
+
+def check_fresh(config, straight, data, folder):
+    """What `fresh` names is drawn anew, everything else stays; with init_std 0 a run starts from its shape's own values."""
+    changes = ["-m", straight / "model", "-d", f"hops:{data}", "--set", "finetuning_type=full", "--set", "method=cot",
+               "--set", "lr=0", "--set", "max_updates=1", "--set", "validate=false", "--set", "freeze_vision_tower=false"]
+    run("train", *changes, "-o", folder / "same")
+    run("train", *changes, "-o", folder / "fresh", "--set", "fresh=model.layers.0.*,model.norm.weight")
+    old, same, new = (tensors(path / "model/model.safetensors") for path in (straight, folder / "same", folder / "fresh"))
+    assert same == old, "a rate of 0 changed something"
+    changed = {name for name in old if old[name] != new[name]}
+    assert "model.layers.0.self_attn.q_proj.weight" in changed and "model.norm.weight" in changed, changed
+    assert all(name.startswith(("model.layers.0.", "model.norm.")) for name in changed), changed
+    wrong = run("train", *changes, "-o", folder / "none", "--set", "fresh=model.layer.*", expect=2)
+    assert "fresh" in wrong.stderr, wrong.stderr
+    run("train", config, "-o", folder / "shape", "--set", "init_std=0", "--set", "lr=0", "--set", "max_updates=1",
+        "--set", "validate=false", "--set", "trainable=visual.*")
+    initial, started = (tensors(folder / "shape" / path / "model.safetensors") for path in ("initial", "model"))
+    assert initial == started, "other values than those of the shape"
+
+
 def check_mistakes(config, straight, data, folder):
     wrong = run("train", config, "-o", folder, "--set", "batch_sise=3", expect=2)
     assert "did you mean 'batch_size'" in wrong.stderr, wrong.stderr
@@ -185,6 +214,7 @@ def main():
         check_difference(config, root / "straight", root / "other")
         check_accumulation(config, root)
         check_adapter(root / "straight", root / "hops", root / "lora")
+        check_fresh(config, root / "straight", root / "hops", root / "afresh")
         check_mistakes(config, root / "straight", root / "hops", root / "none")
     print("train: all as expected")
 
