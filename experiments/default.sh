@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Trains the default model: experiments/default.sh PROGRAM DIRECTORY
-# Pictures, vocabulary and five runs go to DIRECTORY; DIRECTORY/think/model is the result. A run that was stopped
+# Pictures and vocabulary go to DIRECTORY/data, eight runs beside them; DIRECTORY/think/model is the result. A run that was stopped
 # goes on when the same command is given again. docs/default-model.md tells what comes out.
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }
 program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
-mkdir -p "$2"
+mkdir -p "$2/data"
 cd "$2"
 
 # make NAME OPTIONS...: a set, unless it is there
 make() {
-    [ -f "$1/data/made.json" ] || "$program" data make hops "$@"
+    local name=$1
+    shift
+    [ -f "data/$name/data/made.json" ] || "$program" data make hops "data/$name" "$@"
 }
 
 # train NAME OPTIONS...: a run, or the rest of one
@@ -24,16 +26,23 @@ train() {
     "$program" train "$recipes/$name.yaml" -o "$name" "${more[@]}" "$@"
 }
 
-make shapes --families list --hops 2-2 --train 6400 --dev 100 --test 0 --seed 3
-make own-lists --families list --hops 1-3 --train 12000 --dev 120 --test 0 --seed 11
-make lists --families list --hops 1-5 --train 40000 --dev 240 --test 0 --seed 12
-make arrows --families arrows --train 160000 --dev 600 --test 3000 --seed 1
+lists=(--families list --test 0)
+make shapes "${lists[@]}" --hops 1-1 --train 6400 --seed 3
+make own "${lists[@]}" --hops 1-3 --hints 0.5 --train 11200 --seed 11
+make hinted "${lists[@]}" --hops 3-4 --hints 1 --train 9600 --seed 12
+make colours "${lists[@]}" --hops 3-4 --hints 0.3 --train 19200 --seed 13
+make pairs "${lists[@]}" --hops 5-5 --train 8000 --seed 14
+make steps "${lists[@]}" --hops 6-6 --train 8000 --seed 15
+make arrows --families arrows --train 64000 --dev 600 --test 3000 --seed 1
 make words --train 4000 --dev 0 --test 0 --seed 1
 make words-of-lists --families list --train 2000 --dev 0 --test 0 --seed 2
-[ -d tokenizer ] || "$program" data vocab hops:words hops:words-of-lists -o tokenizer --size 600
+[ -d tokenizer ] || "$program" data vocab hops:data/words hops:data/words-of-lists -o tokenizer --size 600
 
-train see -d hops:shapes --set tokenizer=tokenizer
-train own -m see/model -d hops:own-lists
-train next -m own/model -d hops:lists
-train follow -m next/model -d hops:arrows
-train think -m follow/model -d hops:arrows
+train see -d hops:data/shapes --set tokenizer=tokenizer
+train own -m see/model -d hops:data/own
+train hint -m own/model -d hops:data/hinted
+train tower -m hint/model -d hops:data/colours
+train pairs -m tower/model -d hops:data/pairs
+train steps -m pairs/model -d hops:data/steps
+train follow -m steps/model -d hops:data/arrows
+train think -m follow/model -d hops:data/arrows

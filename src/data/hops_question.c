@@ -30,6 +30,11 @@ static noun kind_name(size_t kind)
     return name;
 }
 
+static const char *colour_word(const tn_hops_scene *scene, size_t cell)
+{
+    return tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
+}
+
 /* "blue object", "square"; with `many`, "blue objects", "squares". */
 static noun property_name(size_t property, bool many)
 {
@@ -73,8 +78,8 @@ static void start(tn_hops_puzzle *puzzle, size_t grid)
 
 /* -------------------------------------------------------------- options -- */
 
-/* The answer's cell and random ones of `others`, in random order. */
-static void offer_objects(tn_rng *rng, tn_hops_puzzle *puzzle, size_t answer, unsigned char *others, size_t count)
+/* The answer's cell and random ones of `others`, in random order, by their names or by their colours alone. */
+static void offer(tn_rng *rng, tn_hops_puzzle *puzzle, size_t answer, unsigned char *others, size_t count, bool colours)
 {
     size_t wrong = count < TN_HOPS_OPTIONS - 1 ? count : TN_HOPS_OPTIONS - 1;
     tn_hops_shuffle(rng, others, count, wrong);
@@ -82,8 +87,8 @@ static void offer_objects(tn_rng *rng, tn_hops_puzzle *puzzle, size_t answer, un
     puzzle->answer = (size_t)tn_rng_below(rng, puzzle->option_count);
     for (size_t i = 0, next = 0; i <= wrong; i++) {
         size_t cell = i == puzzle->answer ? answer : others[next++];
-        noun name = kind_name(puzzle->scene.kind[cell]);
-        memcpy(puzzle->options[i], name.text, sizeof name.text);
+        snprintf(puzzle->options[i], sizeof puzzle->options[i], "%s",
+                 colours ? colour_word(&puzzle->scene, cell) : kind_name(puzzle->scene.kind[cell]).text);
     }
 }
 
@@ -229,12 +234,11 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
                 ends[count++] = (unsigned char)cell;
         wanted = count;
     }
-    offer_objects(rng, puzzle, answer, ends + 1, wanted - 1);
-    ASK("Follow %s arrow%s from the %s. What is there?", numbers[steps], steps > 1 ? "s" : "",
+    offer(rng, puzzle, answer, ends + 1, wanted - 1, true);
+    ASK("Follow %s arrow%s from the %s. Which colour is there?", numbers[steps], steps > 1 ? "s" : "",
         kind_name(scene->kind[from]).text);
     for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell])
-        STEP("the %s points to the %s.", kind_name(scene->kind[cell]).text,
-             kind_name(scene->kind[scene->target[cell]]).text);
+        STEP("%s to %s.", colour_word(scene, cell), colour_word(scene, scene->target[cell]));
     return true;
 }
 
@@ -347,7 +351,7 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
         if (other != cell && tn_hops_has(scene->kind[other], properties[steps - 1]) &&
             !has_any(scene->kind[other], properties, steps - 1))
             others[count++] = (unsigned char)other;
-    offer_objects(rng, puzzle, cell, others, count);
+    offer(rng, puzzle, cell, others, count, false);
     return true;
 }
 
@@ -433,11 +437,6 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
 
 /* ----------------------------------------------------------------- list -- */
 
-static const char *colour_word(const tn_hops_scene *scene, size_t cell)
-{
-    return tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
-}
-
 static const char *shape_word(const tn_hops_scene *scene, size_t cell)
 {
     return tn_hops_shape_names[tn_hops_shape(scene->kind[cell])];
@@ -474,30 +473,25 @@ static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
     say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
-/* A sentence for each cell, in the order given. */
-static void list_sentences(tn_hops_puzzle *puzzle, const unsigned char *order, bool next)
+/* A line for each cell, in the order given: its colour and that of what it points to, with `between` between. */
+static void list_pairs(tn_hops_puzzle *puzzle, const unsigned char *order, const char *between)
 {
     const tn_hops_scene *scene = &puzzle->scene;
-    ASK(next ? "Follow the arrows of all objects. What does the last one point to?" : "Name all objects. What is the last one?");
+    ASK("Follow the arrows of all objects%s. Which colour is there last?", between[0] == '\0' ? " in short" : "");
     for (size_t i = 0; i < scene->cells; i++)
-        if (next)
-            STEP("the %s points to the %s.", kind_name(scene->kind[order[i]]).text,
-                 kind_name(scene->kind[scene->target[order[i]]]).text);
-        else
-            STEP("the %s.", kind_name(scene->kind[order[i]]).text);
+        STEP("%s%s %s.", colour_word(scene, order[i]), between, colour_word(scene, scene->target[order[i]]));
 }
 
 /* All there is to see, to learn seeing on before questions. Kinds 1 to 4: one property of all objects; prompts are equally
  * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Kinds 5 and 6: names of all objects, and what their arrows point to, in any order, so that objects
- * have to be found by their colours. */
+ * attention learns first. Kinds 5 and 6: what all arrows point to, in any order, so that objects have to be found by
+ * their colours; first in pairs of words, then as the steps of a question are written. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     (void)words;
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
-    bool next = steps == LIST_LINES + 2;
     draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
@@ -506,13 +500,13 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
         list_words(puzzle, &list_lines[steps - 1]);
     } else {
         tn_hops_shuffle(rng, order, scene->cells, scene->cells);
-        list_sentences(puzzle, order, next);
+        list_pairs(puzzle, order, steps == LIST_LINES + 1 ? "" : " to");
     }
-    size_t last = order[scene->cells - 1], answer = next ? scene->target[last] : last, count = 0;
+    size_t last = order[scene->cells - 1], answer = steps > LIST_LINES ? scene->target[last] : last, count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
-    offer_objects(rng, puzzle, answer, order, count);
+    offer(rng, puzzle, answer, order, count, steps > LIST_LINES);
     return true;
 }
 

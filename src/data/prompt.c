@@ -22,6 +22,9 @@ const tn_prompt_preset tn_prompt_presets[] = {
     { .name = "ivtlr-fused-infer", .summary = "what they ask these at test time",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE },
+    { .name = "words", .summary = "as ivtlr-infer; the answer is an option's words instead of its letter",
+      .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",
+      .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE, .in_words = true },
     { .name = "plain", .summary = "context, question and lettered options, each on its line",
       .front = "", .behind = "", .options = "\n", .mark = { "", ") " }, .option_end = "", .option_join = "\n",
       .end = "\nAnswer:", .answer = THEREFORE, .with_context = true },
@@ -119,7 +122,10 @@ void tn_prompt_free(tn_prompt *prompt)
 static void put_answer(writer *out, const tn_prompt_preset *preset, const tn_sample *sample)
 {
     put(out, preset->answer[0]);
-    put(out, sample->label);
+    if (preset->in_words && sample->answer < sample->option_count)
+        put_stripped(out, sample->options[sample->answer], true);
+    else
+        put(out, sample->label);
     put(out, preset->answer[1]);
 }
 

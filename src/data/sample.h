@@ -70,6 +70,7 @@ typedef struct tn_prompt_preset {
     const char *answer[2];   /* around the label in the answer                                    */
     bool image_inside;       /* pictures stand behind `front` instead of before everything        */
     bool keep_left;          /* white space before the question stays (it follows picture tokens) */
+    bool in_words;           /* the answer is the words of the right option, not its letter          */
     bool with_context;       /* the context goes before the question, on a line of its own        */
 } tn_prompt_preset;
 

@@ -38,6 +38,7 @@ static void test_wordings(void **state)
     expect("ivtlr-infer", &row, "[Question]:{Which {one}?}\n[Options]:\nA.{red}\nB.{blue}\nAnswer:", 0);
     expect("ivtlr-fused-train", &row, "[Question]:{  Which {one}?}\n[Options]:\n(A).{red}\n(B).{blue}", 12);
     expect("ivtlr-fused-infer", &row, "[Question]:{Which {one}?}\n[Options]:\n(A).{red}\n(B).{blue}\nAnswer:", 0);
+    expect("words", &row, "[Question]:{Which {one}?}\n[Options]:\nA.{red}\nB.{blue}\nAnswer:", 0);
     expect("plain", &row, "Look.\nWhich {one}?\nA) red\nB) blue\nAnswer:", 0);
 }
 
@@ -59,9 +60,15 @@ static void test_answers(void **state)
     tn_sample row = sample();
     for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++) {
         char *answer = tn_prompt_answer(preset, &row, NULL);
+        assert_string_equal(answer, preset->in_words ? "Therefore, the answer is blue" : "Therefore, the answer is B");
+        free(answer);
+        row.option_count = 0; /* an open question: what the row says */
+        answer = tn_prompt_answer(preset, &row, NULL);
         assert_string_equal(answer, "Therefore, the answer is B");
         free(answer);
+        row.option_count = 2;
     }
+    assert_true(tn_prompt_find("words")->in_words);
     assert_null(tn_prompt_find("no-such-preset"));
     assert_null(tn_prompt_find(""));
 }
