@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains the default model: experiments/default.sh PROGRAM DIRECTORY
 # Pictures and vocabulary go to DIRECTORY/data, eight runs beside them; DIRECTORY/think/model is the result. A run that was stopped
-# goes on when the same command is given again. docs/default-model.md tells what comes out.
+# goes on when the same command is given again. docs/default-model.md tells what comes out, and what
+# does not yet: the last run, think.
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }

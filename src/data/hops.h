@@ -51,6 +51,12 @@ void tn_hops_shuffle(tn_rng *rng, unsigned char *items, size_t size, size_t coun
 /* Arrows to random neighbours, such that no two objects point at each other. */
 void tn_hops_draw_arrows(tn_rng *rng, tn_hops_scene *scene);
 
+/* Objects of different colours; the same with one of a given kind at `cell`; and objects of common colours, so that several
+ * have the same. */
+void tn_hops_draw_objects(tn_rng *rng, tn_hops_scene *scene);
+void tn_hops_draw_objects_around(tn_rng *rng, tn_hops_scene *scene, size_t cell, size_t kind);
+void tn_hops_draw_common_objects(tn_rng *rng, tn_hops_scene *scene);
+
 /* The cell of a kind; scene->cells if it is not there. */
 size_t tn_hops_find(const tn_hops_scene *scene, size_t kind);
 

@@ -109,17 +109,6 @@ static void offer_numbers(tn_rng *rng, tn_hops_puzzle *puzzle, size_t first, siz
 
 /* --------------------------------------------------------------- arrows -- */
 
-/* Objects of different colours. */
-static void draw_objects(tn_rng *rng, tn_hops_scene *scene)
-{
-    unsigned char colours[TN_HOPS_COLOURS];
-    for (size_t i = 0; i < TN_HOPS_COLOURS; i++)
-        colours[i] = (unsigned char)i;
-    tn_hops_shuffle(rng, colours, TN_HOPS_COLOURS, scene->cells);
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        scene->kind[cell] = (unsigned char)(colours[cell] * TN_HOPS_SHAPES + tn_rng_below(rng, TN_HOPS_SHAPES));
-}
-
 /* The cell after `steps` arrows; scene->cells if one comes twice on the way. */
 static size_t follow(const tn_hops_scene *scene, size_t cell, size_t steps)
 {
@@ -190,18 +179,6 @@ static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const 
     return in_reach >= TN_HOPS_OPTIONS - 1 && tn_rng_uniform(rng) < kept;
 }
 
-/* Objects of different colours, the one at `cell` being of a given kind. */
-static void draw_objects_around(tn_rng *rng, tn_hops_scene *scene, size_t cell, size_t kind)
-{
-    draw_objects(rng, scene);
-    size_t other = 0;
-    while (other < scene->cells && tn_hops_colour(scene->kind[other]) != tn_hops_colour(kind))
-        other++;
-    if (other < scene->cells)
-        scene->kind[other] = scene->kind[cell];
-    scene->kind[cell] = (unsigned char)kind;
-}
-
 /* Follow the arrows. Every option is where as many arrows lead from some object, and all stand on squares of one
  * colour of a chessboard, which a hop changes: so neither how often nor from how far an option is pointed at tells
  * anything. Then one of them is drawn as the answer, then one of its starts that is no option; all must have such a
@@ -226,7 +203,7 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
             return false;
     if (wanted > 1 && !is_fair(rng, scene, from, ends, steps))
         return false;
-    draw_objects_around(rng, scene, from, (size_t)tn_rng_below(&words, TN_HOPS_KINDS));
+    tn_hops_draw_objects_around(rng, scene, from, (size_t)tn_rng_below(&words, TN_HOPS_KINDS));
     if (wanted == 1) {
         count = 1;
         for (size_t cell = 0; cell < scene->cells; cell++)
@@ -357,16 +334,6 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
 
 /* ---------------------------------------------------------------- count -- */
 
-/* Objects of common colours, so that several have the same. */
-static void draw_common_objects(tn_rng *rng, tn_hops_scene *scene)
-{
-    unsigned char kinds[TN_HOPS_COMMON_KINDS];
-    for (size_t i = 0; i < TN_HOPS_COMMON_KINDS; i++)
-        kinds[i] = (unsigned char)i;
-    tn_hops_shuffle(rng, kinds, TN_HOPS_COMMON_KINDS, scene->cells);
-    memcpy(scene->kind, kinds, scene->cells);
-}
-
 /* Counts an object, with a sentence that says so. */
 static void note(tn_hops_puzzle *puzzle, size_t cell, size_t *count)
 {
@@ -423,7 +390,7 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
 {
     start(puzzle, grid);
     size_t first = steps == 1, wanted = first + (size_t)tn_rng_below(&words, TN_HOPS_OPTIONS);
-    draw_common_objects(rng, &puzzle->scene);
+    tn_hops_draw_common_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     size_t count = steps == 1   ? count_property(&words, puzzle)
                    : steps == 2 ? count_pointing(&words, puzzle)
@@ -492,7 +459,7 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
-    draw_objects(rng, &puzzle->scene);
+    tn_hops_draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
         order[cell] = (unsigned char)cell;

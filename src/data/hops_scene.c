@@ -53,6 +53,36 @@ void tn_hops_draw_arrows(tn_rng *rng, tn_hops_scene *scene)
         continue;
 }
 
+void tn_hops_draw_objects(tn_rng *rng, tn_hops_scene *scene)
+{
+    unsigned char colours[TN_HOPS_COLOURS];
+    for (size_t i = 0; i < TN_HOPS_COLOURS; i++)
+        colours[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, colours, TN_HOPS_COLOURS, scene->cells);
+    for (size_t cell = 0; cell < scene->cells; cell++)
+        scene->kind[cell] = (unsigned char)(colours[cell] * TN_HOPS_SHAPES + tn_rng_below(rng, TN_HOPS_SHAPES));
+}
+
+void tn_hops_draw_objects_around(tn_rng *rng, tn_hops_scene *scene, size_t cell, size_t kind)
+{
+    tn_hops_draw_objects(rng, scene);
+    size_t other = 0;
+    while (other < scene->cells && tn_hops_colour(scene->kind[other]) != tn_hops_colour(kind))
+        other++;
+    if (other < scene->cells)
+        scene->kind[other] = scene->kind[cell];
+    scene->kind[cell] = (unsigned char)kind;
+}
+
+void tn_hops_draw_common_objects(tn_rng *rng, tn_hops_scene *scene)
+{
+    unsigned char kinds[TN_HOPS_COMMON_KINDS];
+    for (size_t i = 0; i < TN_HOPS_COMMON_KINDS; i++)
+        kinds[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, kinds, TN_HOPS_COMMON_KINDS, scene->cells);
+    memcpy(scene->kind, kinds, scene->cells);
+}
+
 size_t tn_hops_find(const tn_hops_scene *scene, size_t kind)
 {
     size_t cell = 0;
