@@ -18,13 +18,13 @@ make() {
     [ -f "data/$name/data/made.json" ] || "$program" data make hops "data/$name" "$@"
 }
 
-# train NAME OPTIONS...: a run, or the rest of one
+# train NAME RECIPE OPTIONS...: a run, or the rest of one
 train() {
-    local name=$1 more=()
-    shift
+    local name=$1 recipe=$2 more=()
+    shift 2
     [ ! -d "$name/model" ] || return 0
     [ ! -d "$name/checkpoints" ] || more=(--resume)
-    "$program" train "$recipes/$name.yaml" -o "$name" "${more[@]}" "$@"
+    "$program" train "$recipes/$recipe.yaml" -o "$name" "${more[@]}" "$@"
 }
 
 lists=(--families list --test 0)
@@ -39,11 +39,13 @@ make words --train 4000 --dev 0 --test 0 --seed 1
 make words-of-lists --families list --train 2000 --dev 0 --test 0 --seed 2
 [ -d tokenizer ] || "$program" data vocab hops:data/words hops:data/words-of-lists -o tokenizer --size 600
 
-train see -d hops:data/shapes --set tokenizer=tokenizer
-train own -m see/model -d hops:data/own
-train hint -m own/model -d hops:data/hinted
-train tower -m hint/model -d hops:data/colours
-train pairs -m tower/model -d hops:data/pairs
-train steps -m pairs/model -d hops:data/steps
-train follow -m steps/model -d hops:data/arrows
-train think -m follow/model -d hops:data/arrows
+train see see -d hops:data/shapes --set tokenizer=tokenizer
+train own lists -m see/model -d hops:data/own
+# Where the ground of a cell tells what its arrow points to, then where most cells do not: the tower alone has to find it.
+train hint lists -m own/model -d hops:data/hinted
+train tower lists -m hint/model -d hops:data/colours --set 'trainable=visual.*'
+# A new decoder finds objects by their colours.
+train pairs chains -m tower/model -d hops:data/pairs --set 'fresh=model.*' --set init_std=0
+train steps chains -m pairs/model -d hops:data/steps
+train follow chains -m steps/model -d hops:data/arrows --set seed=2
+train think think -m follow/model -d hops:data/arrows

@@ -183,7 +183,8 @@ static json_t *describe(const make_job *job)
     char hops[64];
     snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
     return json_pack("{s:s, s:I, s:I, s:f, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed,
-                     "size", (json_int_t)job->size, "hints", job->make.hints, "families", job->make.families != NULL ? job->make.families : "all",
+                     "size", (json_int_t)job->size, "hints", job->make.hints, "families",
+                     job->make.families != NULL ? job->make.families : "all",
                      "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
 }
 
@@ -288,7 +289,7 @@ int tn_data_make(int argc, char **argv)
           .kind = TN_OPTION_TEXT,
           .target = &job.make.families,
           .argument = "LIST",
-          .help = "kinds of questions with commas between (arrows,nearest,count); list names all objects" },
+          .help = "kinds of questions with commas between (arrows,nearest,count); list is to learn seeing on" },
         { .name = "hops",
           .kind = TN_OPTION_TEXT,
           .target = &hops,

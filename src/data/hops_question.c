@@ -459,21 +459,22 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
+    bool pairs = steps > LIST_LINES;
     tn_hops_draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
         order[cell] = (unsigned char)cell;
-    if (steps <= LIST_LINES) {
+    if (!pairs) {
         list_words(puzzle, &list_lines[steps - 1]);
     } else {
         tn_hops_shuffle(rng, order, scene->cells, scene->cells);
         list_pairs(puzzle, order, steps == LIST_LINES + 1 ? "" : " to");
     }
-    size_t last = order[scene->cells - 1], answer = steps > LIST_LINES ? scene->target[last] : last, count = 0;
+    size_t last = order[scene->cells - 1], answer = pairs ? scene->target[last] : last, count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
-    offer(rng, puzzle, answer, order, count, steps > LIST_LINES);
+    offer(rng, puzzle, answer, order, count, pairs);
     return true;
 }
 
