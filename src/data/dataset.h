@@ -19,6 +19,7 @@ typedef struct tn_make {
     const char *families;    /* names with commas between; NULL: all             */
     size_t steps_min, steps_max; /* looks a question needs; 0: no bound          */
     double hints;            /* share of pictures' parts that give steps away, 0..1 */
+    bool brief;              /* steps in a word or two, where the set has such ones */
 } tn_make;
 
 /* One made sample. Its texts lie in `strings`. */

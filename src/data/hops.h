@@ -72,13 +72,14 @@ void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t
 
 /* ------------------------------------------------------------- question -- */
 
-enum { TN_HOPS_LINE = 256, TN_HOPS_TEXT = 1024, TN_HOPS_NAME = 24 };
+enum { TN_HOPS_LINE = 256, TN_HOPS_TEXT = 1280, TN_HOPS_NAME = 24 };
 
 /* A question about a scene, in words. */
 typedef struct tn_hops_puzzle {
     tn_hops_scene scene;
     char question[TN_HOPS_LINE];
     char rationale[TN_HOPS_TEXT]; /* a sentence a line */
+    char brief[TN_HOPS_TEXT];     /* the same in a word or two a line; "": the family has no such steps */
     char options[TN_HOPS_OPTIONS][TN_HOPS_NAME];
     size_t option_count, answer;
 } tn_hops_puzzle;

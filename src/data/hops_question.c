@@ -71,6 +71,14 @@ static void say(char *text, size_t size, const char *format, ...)
         say(puzzle->rationale, sizeof puzzle->rationale, __VA_ARGS__);                                                 \
     } while (0)
 
+/* The next one in a word or two. */
+#define BRIEFLY(...)                                                                                                   \
+    do {                                                                                                               \
+        if (puzzle->brief[0] != '\0')                                                                                  \
+            say(puzzle->brief, sizeof puzzle->brief, ".\n");                                                           \
+        say(puzzle->brief, sizeof puzzle->brief, __VA_ARGS__);                                                         \
+    } while (0)
+
 static void start(tn_hops_puzzle *puzzle, size_t grid)
 {
     *puzzle = (tn_hops_puzzle){ .scene = { .grid = grid, .cells = grid * grid } };
@@ -179,6 +187,14 @@ static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const 
     return in_reach >= TN_HOPS_OPTIONS - 1 && tn_rng_uniform(rng) < kept;
 }
 
+/* A step: what an object's arrow points to. */
+static void tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    STEP("the arrow of the %s object points to the %s object.", colour_word(scene, cell),
+         colour_word(scene, scene->target[cell]));
+}
+
 /* Follow the arrows. Every option is where as many arrows lead from some object, and all stand on squares of one
  * colour of a chessboard, which a hop changes: so neither how often nor from how far an option is pointed at tells
  * anything. Then one of them is drawn as the answer, then one of its starts that is no option; all must have such a
@@ -214,8 +230,10 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
     offer(rng, puzzle, answer, ends + 1, wanted - 1, true);
     ASK("Follow %s arrow%s from the %s. Which colour is there?", numbers[steps], steps > 1 ? "s" : "",
         kind_name(scene->kind[from]).text);
-    for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell])
-        STEP("%s to %s.", colour_word(scene, cell), colour_word(scene, scene->target[cell]));
+    for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell]) {
+        tell_arrow(puzzle, cell);
+        BRIEFLY("%s", colour_word(scene, cell));
+    }
     return true;
 }
 
@@ -440,41 +458,43 @@ static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
     say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
-/* A line for each cell, in the order given: its colour and that of what it points to, with `between` between. */
-static void list_pairs(tn_hops_puzzle *puzzle, const unsigned char *order, const char *between)
+/* What the arrow of each cell points to, in the order given. */
+static void list_arrows(tn_hops_puzzle *puzzle, const unsigned char *order)
 {
     const tn_hops_scene *scene = &puzzle->scene;
-    ASK("Follow the arrows of all objects%s. Which colour is there last?", between[0] == '\0' ? " in short" : "");
-    for (size_t i = 0; i < scene->cells; i++)
-        STEP("%s%s %s.", colour_word(scene, order[i]), between, colour_word(scene, scene->target[order[i]]));
+    ASK("Follow the arrows of all objects. Which colour is there last?");
+    for (size_t i = 0; i < scene->cells; i++) {
+        tell_arrow(puzzle, order[i]);
+        BRIEFLY("%s %s", colour_word(scene, order[i]), colour_word(scene, scene->target[order[i]]));
+    }
 }
 
 /* All there is to see, to learn seeing on before questions. Kinds 1 to 4: one property of all objects; prompts are equally
  * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Kinds 5 and 6: what all arrows point to, in any order, so that objects have to be found by
- * their colours; first in pairs of words, then as the steps of a question are written. */
+ * attention learns first. Kind 5: what all arrows point to, in any order, so that objects have to be found by their
+ * colours. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     (void)words;
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
-    bool pairs = steps > LIST_LINES;
+    bool all = steps > LIST_LINES;
     tn_hops_draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
         order[cell] = (unsigned char)cell;
-    if (!pairs) {
+    if (!all) {
         list_words(puzzle, &list_lines[steps - 1]);
     } else {
         tn_hops_shuffle(rng, order, scene->cells, scene->cells);
-        list_pairs(puzzle, order, steps == LIST_LINES + 1 ? "" : " to");
+        list_arrows(puzzle, order);
     }
-    size_t last = order[scene->cells - 1], answer = pairs ? scene->target[last] : last, count = 0;
+    size_t last = order[scene->cells - 1], answer = all ? scene->target[last] : last, count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
-    offer(rng, puzzle, answer, order, count, pairs);
+    offer(rng, puzzle, answer, order, count, all);
     return true;
 }
 
@@ -484,7 +504,7 @@ const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
-    { "list", LIST_LINES + 2, 0, draw_list },
+    { "list", LIST_LINES + 1, 0, draw_list },
     { 0 },
 };
 

@@ -68,6 +68,7 @@ typedef struct tn_prompt_preset {
     const char *option_join; /* between options                                                   */
     const char *end;         /* after the last option                                             */
     const char *answer[2];   /* around the label in the answer                                    */
+    const char *step[2];     /* around each step of the rationale; NULL: nothing, and a newline   */
     bool image_inside;       /* pictures stand behind `front` instead of before everything        */
     bool keep_left;          /* white space before the question stays (it follows picture tokens) */
     bool in_words;           /* the answer is the words of the right option, not its letter          */

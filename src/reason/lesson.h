@@ -13,8 +13,9 @@
 typedef struct tn_lesson_source {
     const tenebra_message *messages; /* up to the question, as in a request */
     size_t message_count;
-    const char *const *steps;        /* [step_count] of the rationale, without the newline that training adds */
+    const char *const *steps;        /* [step_count] of the rationale, without what training puts around them */
     size_t step_count;
+    const char *step[2];             /* that: before and after each; NULL: nothing, and a newline */
     const char *answer;              /* without the end token */
     size_t latents;                  /* latent steps of this stage                          */
     size_t skip;                     /* steps of the rationale that they stand for          */
@@ -56,7 +57,7 @@ tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_lat
                                    tenebra_error *error);
 /* Text, tokenised by itself; `labelled`: it bears loss. Errors: MEMORY, those of the tokenizer. */
 tenebra_code tn_lesson_add_text(tn_lesson *lesson, const char *text, bool labelled, tenebra_error *error);
-/* The steps of the source from `first` on, each with a newline; then the answer and the end token. All labelled. */
+/* The steps of the source from `first` on, each with what goes around it; then the answer and the end token. All labelled. */
 tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error);
 tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error);
 

@@ -26,7 +26,7 @@ static tenebra_code prepare(tn_trainer *trainer, const tn_sample *sample, size_t
         tn_stage_effect effect = tn_stage_apply(trainer->config, stage, steps->count);
         tn_lesson_source source = {
             .messages = &asked.message, .message_count = 1, .steps = steps->items, .step_count = steps->count,
-            .answer = answer, .latents = effect.latents,
+            .step = { trainer->prompt->step[0], trainer->prompt->step[1] }, .answer = answer, .latents = effect.latents,
             .skip = effect.skip < steps->count ? effect.skip : steps->count, .limit = trainer->config->cutoff,
         };
         code = tn_teacher_prepare(trainer->teacher, &source, lesson, error);

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sup
 from program import PICTURE, WORK, Case, main, run  # noqa: E402
 
 # Of 30 training samples with seed 5, on every machine; it changes only when the set is meant to change.
-HASH = "f2b3a1c19edeb144"
+HASH = "3b215f91e591f5e4"
 
 
 def made(name="looks", *options):

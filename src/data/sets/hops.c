@@ -103,7 +103,8 @@ static hop_kind choose_kind(const tn_make *make, const char *split, size_t index
 }
 
 /* Copies the puzzle's words into the sample. */
-static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, const hop_kind *kind, const char *split, size_t index)
+static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, bool brief, const hop_kind *kind, const char *split,
+                 size_t index)
 {
     tn_sample *sample = &made->sample;
     char id[96], image[128], topic[32], label[] = { (char)('A' + puzzle->answer), '\0' };
@@ -118,7 +119,7 @@ static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, const hop_kind *ki
     } texts[] = {
         { &sample->id, id },
         { &sample->question, puzzle->question },
-        { &sample->rationale, puzzle->rationale },
+        { &sample->rationale, brief && puzzle->brief[0] != '\0' ? puzzle->brief : puzzle->rationale },
         { &sample->label, label },
         { &sample->topic, topic },
         { &sample->category, topic },
@@ -157,7 +158,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
                        "questions of %zu looks do not fit a grid of %zu x %zu objects; lower --hops or take a larger "
                        "--grid", kind.steps, grid, grid);
     made->pixels = malloc(3 * made->size * made->size);
-    if (made->pixels == NULL || !fill(made, &puzzle, &kind, split, index)) {
+    if (made->pixels == NULL || !fill(made, &puzzle, make->brief, &kind, split, index)) {
         tn_made_free(made);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for a picture");
     }

@@ -456,41 +456,79 @@ static void test_lists_are_true(void **state)
     }
 }
 
-/* The last two kinds of list say of every object once what its arrow points to, and ask for the last one. */
-static void check_pairs(const tn_hops_family *list, size_t kind, const char *between)
+static const char *word_of(const tn_hops_scene *scene, size_t cell)
 {
-    tn_rng rng = tn_rng_seed(18);
-    tn_hops_puzzle puzzle;
-    assert_true(tn_hops_draw(&rng, list, 4, kind, "train", &puzzle));
-    const tn_hops_scene *scene = &puzzle.scene;
-    const char *last = NULL;
+    return tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
+}
+
+/* The last kind of list says of every object once what its arrow points to, in any order, and asks for the last one. */
+static void check_arrows_of_all(const tn_hops_puzzle *puzzle, bool brief)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    const char *text = brief ? puzzle->brief : puzzle->rationale, *last = NULL;
     size_t in_order = 0;
     for (size_t cell = 0; cell < scene->cells; cell++) {
-        const char *own = tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
-        const char *other = tn_hops_colour_names[tn_hops_colour(scene->kind[scene->target[cell]])];
-        char sentence[120];
-        snprintf(sentence, sizeof sentence, "%s%s %s.", own, between, other);
-        const char *at = strstr(puzzle.rationale, sentence);
+        const char *own = word_of(scene, cell), *other = word_of(scene, scene->target[cell]);
+        char step[120];
+        if (brief)
+            snprintf(step, sizeof step, "%s %s", own, other);
+        else
+            snprintf(step, sizeof step, "the arrow of the %s object points to the %s object.", own, other);
+        const char *at = strstr(text, step);
         assert_non_null(at);
-        assert_null(strstr(at + 1, sentence));
-        in_order += (size_t)(at - puzzle.rationale) == cell * (strlen(sentence) + 1);
-        if (at[strlen(sentence)] == '\0') {
+        assert_null(strstr(at + 1, step));
+        in_order += (size_t)(at - text) == cell * (strlen(step) + 1);
+        if (at[strlen(step)] == '\0') {
             last = at;
-            assert_string_equal(puzzle.options[puzzle.answer], other);
+            assert_string_equal(puzzle->options[puzzle->answer], other);
         }
     }
     assert_non_null(last);
     assert_true(in_order < scene->cells);
 }
 
-static void test_pairs_are_true(void **state)
+static void test_arrows_of_all_are_true(void **state)
 {
     (void)state;
     const tn_hops_family *list = tn_hops_families;
     while (strcmp(list->name, "list") != 0)
         list++;
-    check_pairs(list, 5, "");
-    check_pairs(list, 6, " to");
+    tn_rng rng = tn_rng_seed(18);
+    tn_hops_puzzle puzzle;
+    assert_true(tn_hops_draw(&rng, list, 4, 5, "train", &puzzle));
+    check_arrows_of_all(&puzzle, false);
+    check_arrows_of_all(&puzzle, true);
+}
+
+/* With `brief`, steps of arrows are the colours passed, and the rest of the sample is the same. */
+static void test_brief_steps(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 24; i++) {
+        tn_make make = { .seed = 7 }, brief = { .seed = 7, .brief = true };
+        tn_made whole, part;
+        assert_int_equal(set()->make(&make, "train", i, &whole, NULL), TENEBRA_OK);
+        assert_int_equal(set()->make(&brief, "train", i, &part, NULL), TENEBRA_OK);
+        assert_string_equal(whole.sample.question, part.sample.question);
+        assert_memory_equal(whole.pixels, part.pixels, 3 * whole.size * whole.size);
+        bool arrows = strcmp(whole.sample.domain, "arrows") == 0;
+        assert_int_equal(strcmp(whole.sample.rationale, part.sample.rationale) != 0, arrows);
+        if (arrows) {
+            tn_steps sentences, words;
+            assert_int_equal(tn_steps_split(&sentences, whole.sample.rationale, 0, NULL), TENEBRA_OK);
+            assert_int_equal(tn_steps_split(&words, part.sample.rationale, 0, NULL), TENEBRA_OK);
+            assert_int_equal(sentences.count, words.count);
+            for (size_t k = 0; k < words.count; k++) {
+                char start[64];
+                snprintf(start, sizeof start, "the arrow of the %s object ", words.items[k]);
+                assert_memory_equal(sentences.items[k], start, strlen(start));
+            }
+            tn_steps_free(&sentences);
+            tn_steps_free(&words);
+        }
+        tn_made_free(&whole);
+        tn_made_free(&part);
+    }
 }
 
 /* Where arrows are followed, a colour is a name. */
@@ -577,7 +615,8 @@ int main(void)
         cmocka_unit_test(test_words_do_not_tell),     cmocka_unit_test(test_arrows_lead_to_the_answer),
         cmocka_unit_test(test_pictures_show_scenes),  cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_splits_share_no_scene), cmocka_unit_test(test_kinds_come_equally_often),
-        cmocka_unit_test(test_lists_are_true),        cmocka_unit_test(test_pairs_are_true),
+        cmocka_unit_test(test_lists_are_true),        cmocka_unit_test(test_arrows_of_all_are_true),
+        cmocka_unit_test(test_brief_steps),
         cmocka_unit_test(test_colours_come_once),     cmocka_unit_test(test_hints),
         cmocka_unit_test(test_impossible_wishes),
     };

@@ -60,15 +60,17 @@ static void test_answers(void **state)
     tn_sample row = sample();
     for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++) {
         char *answer = tn_prompt_answer(preset, &row, NULL);
-        assert_string_equal(answer, preset->in_words ? "Therefore, the answer is blue" : "Therefore, the answer is B");
+        assert_string_equal(answer, preset->in_words ? " blue" : "Therefore, the answer is B");
         free(answer);
         row.option_count = 0; /* an open question: what the row says */
         answer = tn_prompt_answer(preset, &row, NULL);
-        assert_string_equal(answer, "Therefore, the answer is B");
+        assert_string_equal(answer, preset->in_words ? " B" : "Therefore, the answer is B");
         free(answer);
         row.option_count = 2;
     }
     assert_true(tn_prompt_find("words")->in_words);
+    assert_string_equal(tn_prompt_find("brief")->step[0], " ");
+    assert_string_equal(tn_prompt_find("brief")->step[1], "");
     assert_null(tn_prompt_find("no-such-preset"));
     assert_null(tn_prompt_find(""));
 }

@@ -20,6 +20,7 @@ typedef struct course {
     tn_model *model;
     tn_parameters *parameters;
     tn_teacher *teacher;
+    const char *step[2]; /* around steps */
     tn_lesson lessons[LESSONS];
     const tn_lesson *pointers[LESSONS];
     size_t count, labels;
@@ -69,7 +70,9 @@ static tenebra_code prepare(course *c, const char *picture, const char *text, si
 {
     tenebra_part parts[2] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = picture }, { .kind = TENEBRA_PART_TEXT, .text = text } };
     tenebra_message message = { "user", picture ? parts : parts + 1, picture ? 2 : 1 };
-    tn_lesson_source source = { &message, 1, words, steps, "Therefore, the answer is B", stage, stage, limit };
+    tn_lesson_source source = { .messages = &message, .message_count = 1, .steps = words, .step_count = steps,
+                                .answer = "Therefore, the answer is B", .latents = stage, .skip = stage, .limit = limit,
+                                .step = { c->step[0], c->step[1] } };
     return tn_teacher_prepare(c->teacher, &source, lesson, error);
 }
 
@@ -194,6 +197,23 @@ static void methods_arrange_lessons(void **state)
     lesson_is(*state, "coconut", 2, 2, strstr(all, "the ball"));
     lesson_is(*state, "direct", 0, 0, strstr(all, "Therefore"));
     lesson_is(*state, "cot", 0, 0, all);
+}
+
+/* What stands around steps is the source's to say. */
+static void steps_have_surroundings(void **state)
+{
+    tn_teacher_options options = usual();
+    tn_lesson lesson;
+    course c;
+    open_course(&c, *state, &options);
+    c.step[0] = " (";
+    c.step[1] = ")";
+    assert_int_equal(prepare(&c, PICTURE, "Which one?", 3, 1, 0, &lesson, NULL), TENEBRA_OK);
+    char *taught = text_of(&c, &lesson, true);
+    assert_string_equal(taught, " (it looks at a ball) (the ball is green)Therefore, the answer is B<|im_end|>");
+    free(taught);
+    tn_lesson_free(&lesson);
+    close_course(&c);
 }
 
 /* Steps go from the end until a lesson fits; one that cannot is refused. */
@@ -473,6 +493,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(methods_arrange_lessons),
+        cmocka_unit_test(steps_have_surroundings),
         cmocka_unit_test(long_lessons_lose_steps),
         cmocka_unit_test(a_batch_is_the_sum_of_its_lessons),
         cmocka_unit_test(threads_and_checkpoints_change_no_bit),
