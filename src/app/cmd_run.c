@@ -1,10 +1,11 @@
 /* tenebra run: ask a question about images. */
 #include "app/app.h"
 #include "app/method_table.h"
+#include "app/run_question.h"
 #include "app/run_report.h"
+#include "app/trained.h"
 
 #include "base/file.h"
-#include "base/json.h"
 #include "reason/example.h"
 #include "text/utf8.h"
 
@@ -22,19 +23,21 @@ static const tn_usage usage = {
     .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
 };
 
-enum { PICKS_SHOWN = 4, TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
+enum { PICKS_SHOWN = 4 };
 
 typedef struct run_options {
     tenebra_model_options model;
     tenebra_session_options session;
     tenebra_request request;
-    const char *directory, *prompt, *system, *messages, *image_size;
+    const char *directory, *image_size;
+    tn_run_question question;
+    tn_trained trained; /* defaults that the model's directory tells */
     double seed, image_cache;
     const char *example;
     bool answer_turn;
     char turn[TN_ANSWER_TURN_SIZE];
     tn_example solved;
-    tn_option_list images, stops, adapters, pass_adapters;
+    tn_option_list stops, adapters, pass_adapters;
     const char *report;
     bool json, trace, verbose;
     tn_method_table methods;
@@ -50,16 +53,19 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
 {
     static const double seed_limit = 9007199254740992.0; /* 2^53: exact in a double */
     tenebra_request *request = &options->request;
+    tn_run_question *question = &options->question;
     const tn_option fixed[] = {
         { 'm', "model", TN_OPTION_TEXT, &options->directory, "DIR", "model directory (the small one that comes along)", 0, 0, NULL },
-        { 0, "image", TN_OPTION_LIST, &options->images, "FILE", "JPEG, PNG or WebP; repeatable", 0, 0, NULL },
-        { 'p', "prompt", TN_OPTION_TEXT, &options->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
-        { 0, "system", TN_OPTION_TEXT, &options->system, "TEXT", "system message", 0, 0, NULL },
-        { 0, "messages", TN_OPTION_TEXT, &options->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
+        { 0, "image", TN_OPTION_LIST, &question->images, "FILE", "JPEG, PNG or WebP; repeatable", 0, 0, NULL },
+        { 'p', "prompt", TN_OPTION_TEXT, &question->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
+        { 0, "choice", TN_OPTION_LIST, &question->choices, "TEXT", "an answer to choose from; repeatable", 0, 0, NULL },
+        { 0, "preset", TN_OPTION_TEXT, &question->preset, "NAME", "with --choice, the wording (as trained, if the model tells)", 0, 0, NULL },
+        { 0, "system", TN_OPTION_TEXT, &question->system, "TEXT", "system message", 0, 0, NULL },
+        { 0, "messages", TN_OPTION_TEXT, &question->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
         { 0, "example", TN_OPTION_TEXT, &options->example, "FILE", "JSON: a solved question to stand before", 0, 0, NULL },
         { 0, "answer-turn", TN_OPTION_FLAG, &options->answer_turn, "", "then ask for the answer alone, in a turn of its own", 0, 0, NULL },
-        { 0, "method", TN_OPTION_TEXT, &request->method, options->methods.names, "how to reason (direct)", 0, 0, NULL },
-        { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope", "positions (as the method defines)", 0, 0, NULL },
+        { 0, "method", TN_OPTION_TEXT, &request->method, options->methods.names, "how to reason (as trained, if the model tells; else direct)", 0, 0, NULL },
+        { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope", "positions (as trained, or as the method defines)", 0, 0, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
         { 'c', "ctx-size", TN_OPTION_SIZE, &options->session.context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
         { 't', "threads", TN_OPTION_SIZE, &options->session.threads, "N", "threads (all processors)", 0, 1024, NULL },
@@ -101,6 +107,26 @@ static int usage_mistake(const char *sentence)
     return TN_EXIT_USAGE;
 }
 
+/* What the command line leaves open is as the weights were trained. A setting of the environment is for the methods that have
+ * it; on the command line it must fit. */
+static void choose_method(run_options *options)
+{
+    tenebra_request *request = &options->request;
+    const tn_method_table *methods = &options->methods;
+    if (request->method == NULL)
+        request->method = options->trained.method;
+    if (request->positions == NULL)
+        request->positions = options->trained.positions;
+    for (size_t i = 0; i < methods->count; i++) {
+        const char *name = methods->options[i]->name, *value = methods->values[i];
+        if (value == NULL)
+            value = tn_trained_setting(&options->trained, name);
+        if (methods->given[i] || (value && request->method && tn_method_has_option(request->method, name)))
+            options->settings[request->setting_count++] = (tenebra_setting){ name, value };
+    }
+    request->settings = options->settings;
+}
+
 /* Fills what follows from the parsed options. */
 static int complete(run_options *options)
 {
@@ -114,20 +140,13 @@ static int complete(run_options *options)
                                                &request->image_height, &rest) != 2 || request->image_width == 0 ||
                                         request->image_height == 0))
         return usage_mistake("--image-size wants WIDTHxHEIGHT in pixels, e.g. 280x280");
-    if (options->messages != NULL && (options->prompt != NULL || options->images.count > 0 || options->system != NULL))
-        return usage_mistake("--messages stands instead of -p, --image and --system");
-    /* A setting of the environment is for the methods that have it; on the command line it must fit. */
-    const tn_method_table *methods = &options->methods;
-    for (size_t i = 0; i < methods->count; i++)
-        if (methods->given[i] ||
-            (methods->values[i] && request->method && tn_method_has_option(request->method, methods->options[i]->name)))
-            options->settings[request->setting_count++] =
-                (tenebra_setting){ methods->options[i]->name, methods->values[i] };
+    const char *mistake = tn_run_question_mistake(&options->question);
+    if (mistake != NULL)
+        return usage_mistake(mistake);
     if (options->seed != floor(options->seed))
         return usage_mistake("--seed wants a whole number");
     options->session.image_cache = (size_t)(options->image_cache * 1e6);
     options->session.no_image_cache = options->session.image_cache == 0;
-    request->settings = options->settings;
     request->stops = options->stops.items;
     request->stop_count = options->stops.count;
     request->seed = (uint64_t)options->seed;
@@ -135,135 +154,6 @@ static int complete(run_options *options)
         request->lens = 5;
     request->scores |= options->report != NULL;
     return TN_EXIT_OK;
-}
-
-/* ------------------------------------------------------------- messages -- */
-
-typedef struct conversation {
-    tenebra_message *messages;
-    tenebra_part *parts;
-    size_t message_count, part_count;
-    json_t *json;  /* owns the texts of --messages */
-    char *input;   /* text read from stdin         */
-} conversation;
-
-static void close_conversation(conversation *talk)
-{
-    free(talk->messages);
-    free(talk->parts);
-    free(talk->input);
-    json_decref(talk->json);
-}
-
-/* All of stdin without the line end behind it, so that `echo Q |` asks what -p Q asks. For free(). */
-static tenebra_code read_stdin(char **text, tenebra_error *error)
-{
-    size_t capacity = 1 << 16, length = 0, got = 1;
-    char *grown = *text = malloc(capacity);
-    while (grown != NULL && length < PROMPT_LIMIT && got > 0) {
-        got = fread(*text + length, 1, capacity - length - 1, stdin);
-        length += got;
-        if (length + 1 == capacity && (grown = realloc(*text, capacity *= 2)) != NULL)
-            *text = grown;
-    }
-    if (grown == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-    if (ferror(stdin))
-        return tn_fail(error, TENEBRA_ERROR_IO, "stdin", "could not be read");
-    if (length >= PROMPT_LIMIT)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "stdin", "holds more than %d bytes", PROMPT_LIMIT);
-    length -= length > 0 && (*text)[length - 1] == '\n';
-    length -= length > 0 && (*text)[length - 1] == '\r';
-    (*text)[length] = '\0';
-    if (length == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "stdin", "holds no question; ask something with -p");
-    if (strlen(*text) < length)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "stdin", "is no text: it holds a zero byte");
-    return TENEBRA_OK;
-}
-
-static tenebra_code open_simple(const run_options *options, conversation *talk, tenebra_error *error)
-{
-    const char *prompt = options->prompt;
-    if (prompt == NULL || strcmp(prompt, "-") == 0) {
-        if (prompt == NULL && isatty(STDIN_FILENO))
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "ask something with -p");
-        TN_TRY(read_stdin(&talk->input, error));
-        prompt = talk->input;
-    }
-    talk->messages = calloc(2, sizeof *talk->messages);
-    talk->parts = calloc(options->images.count + 2, sizeof *talk->parts);
-    if (talk->messages == NULL || talk->parts == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-    size_t part = 0;
-    if (options->system != NULL) {
-        talk->parts[part] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = options->system };
-        talk->messages[talk->message_count++] = (tenebra_message){ "system", &talk->parts[part++], 1 };
-    }
-    tenebra_part *first = &talk->parts[part];
-    for (size_t i = 0; i < options->images.count; i++)
-        talk->parts[part++] = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = options->images.items[i] };
-    talk->parts[part++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = prompt };
-    talk->messages[talk->message_count++] = (tenebra_message){ "user", first, options->images.count + 1 };
-    return TENEBRA_OK;
-}
-
-/* {"type": "text", "text": ...} or {"type": "image", "image": PATH}. */
-static tenebra_code read_part(const json_t *json, tenebra_part *part, const char *file, tenebra_error *error)
-{
-    const char *type = NULL, *text = NULL, *image = NULL;
-    TN_TRY(tn_json_string(json, "type", &type, file, error));
-    TN_TRY(tn_json_string(json, "text", &text, file, error));
-    TN_TRY(tn_json_string(json, "image", &image, file, error));
-    if (type != NULL && strcmp(type, "text") == 0 && text != NULL)
-        *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = text };
-    else if (type != NULL && strcmp(type, "image") == 0 && image != NULL)
-        *part = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = image };
-    else
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file,
-                       "a part must be {\"type\": \"text\", \"text\": ...} or {\"type\": \"image\", \"image\": PATH}");
-    return TENEBRA_OK;
-}
-
-static tenebra_code read_turn(conversation *talk, const json_t *turn, const char *file, tenebra_error *error)
-{
-    const char *role = NULL;
-    const json_t *content = json_object_get(turn, "content");
-    TN_TRY(tn_json_string(turn, "role", &role, file, error));
-    if (role == NULL || !(json_is_string(content) || json_is_array(content)))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a turn must have \"role\" and \"content\" (text, or a list of parts)");
-    tenebra_part *first = &talk->parts[talk->part_count];
-    size_t count = json_is_string(content) ? 1 : json_array_size(content);
-    for (size_t i = 0; i < count; i++) {
-        tenebra_part *part = &talk->parts[talk->part_count++];
-        if (json_is_string(content))
-            *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = json_string_value(content) };
-        else
-            TN_TRY(read_part(json_array_get(content, i), part, file, error));
-    }
-    talk->messages[talk->message_count++] = (tenebra_message){ role, first, count };
-    return TENEBRA_OK;
-}
-
-static tenebra_code open_messages(const char *file, conversation *talk, tenebra_error *error)
-{
-    talk->json = tn_json_read(file, 64 << 20, error);
-    if (talk->json == NULL)
-        return error->code;
-    size_t turns = json_array_size(talk->json), parts = 0;
-    if (!json_is_array(talk->json) || turns == 0 || turns > TURNS_MAX)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "must hold a list of 1 to %d turns", TURNS_MAX);
-    for (size_t i = 0; i < turns; i++) {
-        const json_t *content = json_object_get(json_array_get(talk->json, i), "content");
-        parts += json_is_array(content) ? json_array_size(content) : 1;
-    }
-    talk->messages = calloc(turns, sizeof *talk->messages);
-    talk->parts = calloc(parts + 1, sizeof *talk->parts);
-    if (talk->messages == NULL || talk->parts == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory");
-    for (size_t i = 0; i < turns; i++)
-        TN_TRY(read_turn(talk, json_array_get(talk->json, i), file, error));
-    return TENEBRA_OK;
 }
 
 /* ------------------------------------------------------------ watching -- */
@@ -409,12 +299,12 @@ static int show(const run_options *options, const tenebra_trace *trace)
     return TN_EXIT_OK;
 }
 
-static int ask(run_options *options, const conversation *talk)
+static int ask(run_options *options)
 {
     tenebra_error error = { 0 };
     const tenebra_trace *trace;
-    options->request.messages = talk->messages;
-    options->request.message_count = talk->message_count;
+    options->request.messages = options->question.turns;
+    options->request.message_count = options->question.turn_count;
     options->request.on_event = on_event;
     options->request.user = options;
     options->request.forced = options->forced;
@@ -425,8 +315,7 @@ static int ask(run_options *options, const conversation *talk)
     }
     if (options->solved.json != NULL)
         options->request.example = &options->solved.example;
-    if (tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, &error) == TENEBRA_OK)
-        model = tenebra_model_open(options->directory, &options->model, &error);
+    model = tenebra_model_open(options->directory, &options->model, &error);
     if (model != NULL && (options->trace || options->verbose))
         tn_app_tell_adapters(model, &options->model);
     tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
@@ -445,32 +334,41 @@ static int ask(run_options *options, const conversation *talk)
     return exit_code;
 }
 
+/* What is read before the model. */
+static tenebra_code read_inputs(run_options *options, tenebra_error *error)
+{
+    TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
+    tn_trained_read_for(&options->trained, options->directory, &options->model);
+    choose_method(options);
+    const tn_prompt_preset *preset = options->trained.preset ? tn_prompt_find(options->trained.preset) : NULL;
+    TN_TRY(tn_run_question_open(&options->question, (preset ? preset : tn_prompt_standard())->name, error));
+    if (options->example != NULL)
+        TN_TRY(tn_example_read(&options->solved, options->example, tn_prompt_find("plain"), error));
+    if (options->replay != NULL)
+        TN_TRY(tn_app_read_tokens(options->replay, &options->forced, &options->request.forced_count, error));
+    return TENEBRA_OK;
+}
+
 int tn_cmd_run(int argc, char **argv)
 {
     run_options options = { .image_cache = 256 };
-    conversation talk = { 0 };
     tenebra_error error = { 0 };
     int exit_code, rest = parse(&options, argc, argv, &exit_code);
     if (rest >= 0) {
         exit_code = rest < argc ? usage_mistake("there is something behind the options") : complete(&options);
         if (exit_code == TN_EXIT_OK) {
-            tenebra_code code = options.messages ? open_messages(options.messages, &talk, &error)
-                                                 : open_simple(&options, &talk, &error);
-            if (code == TENEBRA_OK && options.example != NULL)
-                code = tn_example_read(&options.solved, options.example, tn_prompt_find("plain"), &error);
-            if (code == TENEBRA_OK && options.replay != NULL)
-                code = tn_app_read_tokens(options.replay, &options.forced, &options.request.forced_count, &error);
+            tenebra_code code = read_inputs(&options, &error);
             tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */
-            exit_code = code == TENEBRA_OK ? ask(&options, &talk) : tn_app_fail(&error);
+            exit_code = code == TENEBRA_OK ? ask(&options) : tn_app_fail(&error);
         }
     }
-    close_conversation(&talk);
+    tn_run_question_free(&options.question);
+    tn_trained_free(&options.trained);
     tn_app_free_adapters(&options.model);
     free(options.forced);
     tn_example_free(&options.solved);
     free(options.adapters.items);
     free(options.pass_adapters.items);
-    free(options.images.items);
     free(options.stops.items);
     return exit_code;
 }

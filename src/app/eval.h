@@ -3,7 +3,7 @@
 #define TN_APP_EVAL_H
 
 #include "app/app.h"
-#include "app/method_table.h"
+#include "app/trained.h"
 #include "eval/run.h"
 #include "eval/table.h"
 
@@ -39,7 +39,7 @@ typedef struct tn_eval_settings {
     tn_method_table table;
     tn_app_path own; /* where the default model is */
     char *output;  /* the default name of the file */
-    char *preset;  /* the wording that the model's directory tells */
+    tn_trained trained; /* defaults that the model's directory tells */
     char **words;  /* of the task file, for free()  */
     size_t word_count;
 } tn_eval_settings;

@@ -1,7 +1,6 @@
 /* Options of the parts of `tenebra eval` that ask: the command line, the environment, a task file. */
 #include "app/eval.h"
 
-#include "base/file.h"
 #include "train/yaml.h"
 
 #include <math.h>
@@ -10,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DESCRIPTION_LIMIT = 16 << 20 };
-
 static size_t fill_table(tn_eval_settings *s, tn_option *table)
 {
     static const double seed_limit = 9007199254740992.0; /* 2^53: exact in a double */
@@ -19,7 +16,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
     const tn_option fixed[] = {
         { 'm', "model", TN_OPTION_TEXT, &plan->model, "DIR", "model directory", 0, 0, NULL },
         { 'd', "data", TN_OPTION_TEXT, &plan->data, "NAME:DIR", "data set (tenebra data list)", 0, 0, NULL },
-        { 0, "method", TN_OPTION_TEXT, &s->methods, "A,B,...", "ways to answer, each METHOD[:OPTION=VALUE]...", 0, 0, NULL },
+        { 0, "method", TN_OPTION_TEXT, &s->methods, "A,B,...", "ways to answer, each METHOD[:OPTION=VALUE]... (as trained, if the model tells)", 0, 0, NULL },
         { 'o', "output", TN_OPTION_TEXT, &s->run.output, "FILE", "result file (eval-SET-SPLIT.jsonl)", 0, 0, NULL },
         { 0, "split", TN_OPTION_TEXT, &plan->split, "NAME", "split of the set (test)", 0, 0, NULL },
         { 0, "limit", TN_OPTION_SIZE, &plan->limit, "N", "only the first N questions", 1, 1e9, NULL },
@@ -28,7 +25,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "preset", TN_OPTION_TEXT, &plan->preset, "NAME", "wording (as trained, if the model tells)", 0, 0, NULL },
         { 0, "example", TN_OPTION_TEXT, &plan->example, "FILE", "JSON: a solved question, for methods that show one", 0, 0, NULL },
         { 0, "answer-turn", TN_OPTION_FLAG, &plan->answer_turn, "", "then ask for one of the options, in a turn of its own", 0, 0, NULL },
-        { 0, "positions", TN_OPTION_TEXT, &plan->positions, "sequential|mrope", "positions (as each method defines)", 0, 0, NULL },
+        { 0, "positions", TN_OPTION_TEXT, &plan->positions, "sequential|mrope", "positions (as trained, or as each method defines)", 0, 0, NULL },
         { 0, "set", TN_OPTION_LIST, &s->set, "METHOD.OPTION=VALUE", "an option of one method; repeatable", 0, 0, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &plan->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
         { 'c', "ctx-size", TN_OPTION_SIZE, &plan->context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
@@ -146,31 +143,16 @@ static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, c
 
 /* ------------------------------------------------------------- defaults -- */
 
-/* The wording that training left in the directory of a model or an adapter; NULL: it says nothing. For free(). */
-static char *trained_preset(const char *directory)
+/* What the command line and the task leave open is as the weights were trained. */
+static void choose_as_trained(tn_eval_settings *s)
 {
-    char *path = tn_path_join(directory, "training.json"), *preset = NULL;
-    if (path != NULL && tn_path_is_file(path)) {
-        json_t *about = tn_json_read(path, DESCRIPTION_LIMIT, NULL);
-        const json_t *config = json_object_get(about, "config");
-        const char *name = json_string_value(json_object_get(config, "val_prompt"));
-        if (name == NULL)
-            name = json_string_value(json_object_get(config, "prompt"));
-        preset = name != NULL ? strdup(name) : NULL;
-        json_decref(about);
-    }
-    free(path);
-    return preset;
-}
-
-static void choose_preset(tn_eval_settings *s)
-{
-    const tenebra_model_options *model = &s->plan.model_options;
-    for (size_t i = model->adapter_count; i > 0 && s->preset == NULL; i--)
-        s->preset = trained_preset(model->adapters[i - 1].directory);
-    if (s->preset == NULL)
-        s->preset = trained_preset(s->plan.model);
-    s->plan.preset = s->preset != NULL ? s->preset : tn_prompt_standard()->name;
+    tn_trained_read_for(&s->trained, s->plan.model, &s->plan.model_options);
+    if (s->plan.preset == NULL)
+        s->plan.preset = s->trained.preset != NULL ? s->trained.preset : tn_prompt_standard()->name;
+    if (s->plan.positions == NULL)
+        s->plan.positions = s->trained.positions;
+    if (s->methods == NULL)
+        s->methods = s->trained.method;
 }
 
 /* "eval-SET-SPLIT.jsonl" here. */
@@ -226,6 +208,14 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
         if (fits)
             TN_TRY(tn_eval_plan_set(&s->plan, NULL, name, s->table.values[i], error));
     }
+    for (size_t i = 0; i < s->trained.setting_count; i++) {
+        const tenebra_setting *setting = &s->trained.settings[i];
+        bool fits = false;
+        for (size_t e = 0; e < s->plan.entry_count && !fits; e++)
+            fits = tn_method_has_option(s->plan.entries[e].method, setting->name);
+        if (fits)
+            TN_TRY(tn_eval_plan_set(&s->plan, NULL, setting->name, setting->value, error));
+    }
     return TENEBRA_OK;
 }
 
@@ -242,26 +232,27 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
         wrong = "name a model directory with -m";
     else if (plan->data == NULL)
         wrong = "name a data set with --data NAME:DIR";
-    else if (s->methods == NULL)
-        wrong = "name what to ask with --method A,B,...";
     else if (s->image_size != NULL &&
              (sscanf(s->image_size, "%zux%zu%c", &plan->image_width, &plan->image_height, &rest) != 2 ||
               plan->image_width == 0 || plan->image_height == 0))
         wrong = "--image-size wants WIDTHxHEIGHT in pixels, e.g. 280x280";
     else if (s->seed != floor(s->seed))
         wrong = "--seed wants a whole number";
+    tenebra_code code = TENEBRA_OK;
+    if (wrong == NULL && (code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error)) == TENEBRA_OK) {
+        choose_as_trained(s);
+        if (s->methods == NULL)
+            wrong = "name what to ask with --method A,B,...";
+    }
     if (wrong != NULL) {
         *exit_code = tn_eval_mistake(command, wrong);
         return false;
     }
     plan->seed = (uint64_t)s->seed;
-    tenebra_code code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error);
     if (code == TENEBRA_OK)
         code = add_methods(s, &error);
     if (code == TENEBRA_OK)
         code = set_options(s, &error);
-    if (code == TENEBRA_OK && plan->preset == NULL)
-        choose_preset(s);
     if (code == TENEBRA_OK && s->run.output == NULL && !choose_output(s))
         code = tn_fail(&error, TENEBRA_ERROR_MEMORY, "output", "no memory");
     if (code != TENEBRA_OK)
@@ -314,7 +305,7 @@ void tn_eval_settings_free(tn_eval_settings *s)
     free(s->adapters.items);
     free(s->pass_adapters.items);
     free(s->output);
-    free(s->preset);
+    tn_trained_free(&s->trained);
     for (size_t i = 0; i < s->word_count; i++)
         free(s->words[i]);
     free(s->words);

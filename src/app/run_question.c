@@ -1,0 +1,176 @@
+#include "app/run_question.h"
+
+#include "base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
+
+const char *tn_run_question_mistake(const tn_run_question *question)
+{
+    bool simple = question->prompt != NULL || question->images.count > 0 || question->system != NULL ||
+                  question->choices.count > 0 || question->preset != NULL;
+    if (question->messages != NULL && simple)
+        return "--messages stands instead of -p, --image, --choice, --preset and --system";
+    if (question->choices.count > TN_RUN_CHOICES_MAX)
+        return "--choice may stand 26 times, once for each letter";
+    if (question->preset != NULL && tn_prompt_find(question->preset) == NULL)
+        return "--preset wants the name of a wording; 'tenebra data list' tells them";
+    return NULL;
+}
+
+/* --------------------------------------------------------------- simple -- */
+
+/* All of stdin without the line end behind it, so that `echo Q |` asks what -p Q asks. For free(). */
+static tenebra_code read_stdin(char **text, tenebra_error *error)
+{
+    size_t capacity = 1 << 16, length = 0, got = 1;
+    char *grown = *text = malloc(capacity);
+    while (grown != NULL && length < PROMPT_LIMIT && got > 0) {
+        got = fread(*text + length, 1, capacity - length - 1, stdin);
+        length += got;
+        if (length + 1 == capacity && (grown = realloc(*text, capacity *= 2)) != NULL)
+            *text = grown;
+    }
+    if (grown == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    if (ferror(stdin))
+        return tn_fail(error, TENEBRA_ERROR_IO, "stdin", "could not be read");
+    if (length >= PROMPT_LIMIT)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "stdin", "holds more than %d bytes", PROMPT_LIMIT);
+    length -= length > 0 && (*text)[length - 1] == '\n';
+    length -= length > 0 && (*text)[length - 1] == '\r';
+    (*text)[length] = '\0';
+    if (length == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "stdin", "holds no question; ask something with -p");
+    if (strlen(*text) < length)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "stdin", "is no text: it holds a zero byte");
+    return TENEBRA_OK;
+}
+
+/* Pictures, then the text as it is. */
+static void add_plain(tn_run_question *question, const char *prompt)
+{
+    tenebra_part *first = &question->parts[question->part_count], *at = first;
+    for (size_t i = 0; i < question->images.count; i++)
+        *at++ = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = question->images.items[i] };
+    *at++ = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = prompt };
+    question->turns[question->turn_count++] = (tenebra_message){ "user", first, (size_t)(at - first) };
+}
+
+/* The question in the words of a preset, as questions of a data set are asked. */
+static tenebra_code add_worded(tn_run_question *question, const char *prompt, const char *preset, tenebra_error *error)
+{
+    const tn_sample sample = { .id = "question", .question = prompt, .context = "", .options = question->choices.items,
+                               .option_count = question->choices.count, .images = question->images.items,
+                               .image_count = question->images.count };
+    TN_TRY(tn_asked_write(&question->asked, tn_prompt_find(preset), &sample, error));
+    question->turns[question->turn_count++] = question->asked.message;
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_simple(tn_run_question *question, const char *standard, tenebra_error *error)
+{
+    const char *prompt = question->prompt;
+    if (prompt == NULL || strcmp(prompt, "-") == 0) {
+        if (prompt == NULL && isatty(STDIN_FILENO))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "ask something with -p");
+        TN_TRY(read_stdin(&question->input, error));
+        prompt = question->input;
+    }
+    question->turns = calloc(2, sizeof *question->turns);
+    question->parts = calloc(question->images.count + 2, sizeof *question->parts);
+    if (question->turns == NULL || question->parts == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    if (question->system != NULL) {
+        question->parts[question->part_count] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = question->system };
+        question->turns[question->turn_count++] = (tenebra_message){ "system", &question->parts[question->part_count++], 1 };
+    }
+    if (question->choices.count > 0 || question->preset != NULL)
+        return add_worded(question, prompt, question->preset != NULL ? question->preset : standard, error);
+    add_plain(question, prompt);
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- messages -- */
+
+/* {"type": "text", "text": ...} or {"type": "image", "image": PATH}. */
+static tenebra_code read_part(const json_t *json, tenebra_part *part, const char *file, tenebra_error *error)
+{
+    const char *type = NULL, *text = NULL, *image = NULL;
+    TN_TRY(tn_json_string(json, "type", &type, file, error));
+    TN_TRY(tn_json_string(json, "text", &text, file, error));
+    TN_TRY(tn_json_string(json, "image", &image, file, error));
+    if (type != NULL && strcmp(type, "text") == 0 && text != NULL)
+        *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = text };
+    else if (type != NULL && strcmp(type, "image") == 0 && image != NULL)
+        *part = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = image };
+    else
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file,
+                       "a part must be {\"type\": \"text\", \"text\": ...} or {\"type\": \"image\", \"image\": PATH}");
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_turn(tn_run_question *question, const json_t *turn, const char *file, tenebra_error *error)
+{
+    const char *role = NULL;
+    const json_t *content = json_object_get(turn, "content");
+    TN_TRY(tn_json_string(turn, "role", &role, file, error));
+    if (role == NULL || !(json_is_string(content) || json_is_array(content)))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a turn must have \"role\" and \"content\" (text, or a list of parts)");
+    tenebra_part *first = &question->parts[question->part_count];
+    size_t count = json_is_string(content) ? 1 : json_array_size(content);
+    for (size_t i = 0; i < count; i++) {
+        tenebra_part *part = &question->parts[question->part_count++];
+        if (json_is_string(content))
+            *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = json_string_value(content) };
+        else
+            TN_TRY(read_part(json_array_get(content, i), part, file, error));
+    }
+    question->turns[question->turn_count++] = (tenebra_message){ role, first, count };
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_messages(tn_run_question *question, tenebra_error *error)
+{
+    const char *file = question->messages;
+    question->json = tn_json_read(file, 64 << 20, error);
+    if (question->json == NULL)
+        return error->code;
+    size_t turns = json_array_size(question->json), parts = 0;
+    if (!json_is_array(question->json) || turns == 0 || turns > TURNS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "must hold a list of 1 to %d turns", TURNS_MAX);
+    for (size_t i = 0; i < turns; i++) {
+        const json_t *content = json_object_get(json_array_get(question->json, i), "content");
+        parts += json_is_array(content) ? json_array_size(content) : 1;
+    }
+    question->turns = calloc(turns, sizeof *question->turns);
+    question->parts = calloc(parts + 1, sizeof *question->parts);
+    if (question->turns == NULL || question->parts == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory");
+    for (size_t i = 0; i < turns; i++)
+        TN_TRY(read_turn(question, json_array_get(question->json, i), file, error));
+    return TENEBRA_OK;
+}
+
+/* --------------------------------------------------------------- either -- */
+
+tenebra_code tn_run_question_open(tn_run_question *question, const char *standard, tenebra_error *error)
+{
+    return question->messages != NULL ? open_messages(question, error) : open_simple(question, standard, error);
+}
+
+void tn_run_question_free(tn_run_question *question)
+{
+    free(question->turns);
+    free(question->parts);
+    tn_asked_free(&question->asked);
+    free(question->input);
+    json_decref(question->json);
+    free(question->images.items);
+    free(question->choices.items);
+    *question = (tn_run_question){ 0 };
+}

@@ -1,0 +1,35 @@
+/* The question of `tenebra run`, from its options to the turns of a request. */
+#ifndef TN_APP_RUN_QUESTION_H
+#define TN_APP_RUN_QUESTION_H
+
+#include "app/app.h"
+#include "reason/asked.h"
+
+#include <jansson.h>
+
+enum { TN_RUN_CHOICES_MAX = 26 };
+
+typedef struct tn_run_question {
+    const char *prompt, *system; /* NULL: stdin; none */
+    const char *messages;        /* a file that stands instead of these and of pictures */
+    const char *preset;          /* wording, with or without choices; NULL: `standard` with choices, else as it is */
+    tn_option_list images, choices;
+
+    tenebra_message *turns; /* [turn_count], made by open */
+    size_t turn_count;
+    tenebra_part *parts;
+    size_t part_count;
+    tn_asked asked;
+    json_t *json; /* owns the texts of `messages`  */
+    char *input;  /* owns what stdin said          */
+} tn_run_question;
+
+/* What is wrong with the options taken together; NULL: nothing. */
+const char *tn_run_question_mistake(const tn_run_question *question);
+
+/* Makes the turns. `standard` is the wording of questions with choices. Errors: ARGUMENT, IO, FORMAT, LIMIT, MEMORY. Free in
+ * any case. */
+tenebra_code tn_run_question_open(tn_run_question *question, const char *standard, tenebra_error *error);
+void tn_run_question_free(tn_run_question *question);
+
+#endif

@@ -1,0 +1,89 @@
+#include "app/trained.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DESCRIPTION_LIMIT = 16 << 20 };
+
+static json_t *read_about(const char *directory)
+{
+    char *path = tn_path_join(directory, "training.json");
+    json_t *about = path != NULL && tn_path_is_file(path) ? tn_json_read(path, DESCRIPTION_LIMIT, NULL) : NULL;
+    free(path);
+    return about;
+}
+
+/* How many latent steps the last stage had. */
+static size_t count_latents(const json_t *about, const json_t *config)
+{
+    json_int_t stage = json_integer_value(json_object_get(about, "stage"));
+    json_int_t most = json_integer_value(json_object_get(config, "max_latent_stage"));
+    json_int_t thoughts = json_integer_value(json_object_get(config, "c_thought"));
+    if (stage <= 0 || most <= 0 || thoughts <= 0 || most > 1024 || thoughts > 1024)
+        return 0;
+    return (size_t)((stage < most ? stage : most) * thoughts);
+}
+
+static void add_setting(tn_trained *trained, const char *name, const char *value)
+{
+    if (value != NULL && trained->setting_count < TN_METHOD_OPTIONS_MAX)
+        trained->settings[trained->setting_count++] = (tenebra_setting){ name, value };
+}
+
+static void read_settings(tn_trained *trained, const json_t *config)
+{
+    json_t *settings = json_object_get(config, "settings"), *value;
+    const char *name;
+    size_t latents = count_latents(trained->about, config);
+    if (latents > 0 && tn_method_has_option(trained->method, "n-latent") && json_object_get(settings, "n-latent") == NULL) {
+        snprintf(trained->latents, sizeof trained->latents, "%zu", latents);
+        add_setting(trained, "n-latent", trained->latents);
+    }
+    json_object_foreach(settings, name, value)
+        if (tn_method_has_option(trained->method, name))
+            add_setting(trained, name, json_string_value(value));
+}
+
+void tn_trained_read(tn_trained *trained, const char *const *directories, size_t count)
+{
+    *trained = (tn_trained){ 0 };
+    for (size_t i = 0; i < count && trained->about == NULL; i++)
+        if (directories[i] != NULL)
+            trained->about = read_about(directories[i]);
+    const json_t *config = json_object_get(trained->about, "config");
+    const char *asked = json_string_value(json_object_get(config, "val_prompt"));
+    trained->preset = asked != NULL ? asked : json_string_value(json_object_get(config, "prompt"));
+    trained->positions = json_string_value(json_object_get(config, "positions"));
+    trained->method = json_string_value(json_object_get(config, "method"));
+    if (trained->method != NULL)
+        read_settings(trained, config);
+}
+
+void tn_trained_read_for(tn_trained *trained, const char *model, const tenebra_model_options *options)
+{
+    enum { LAST = 15 };
+    const char *directories[LAST + 1] = { NULL };
+    size_t count = 0;
+    for (size_t i = options->adapter_count; i > 0 && count < LAST; i--)
+        directories[count++] = options->adapters[i - 1].directory;
+    directories[count++] = model;
+    tn_trained_read(trained, directories, count);
+}
+
+void tn_trained_free(tn_trained *trained)
+{
+    json_decref(trained->about);
+    *trained = (tn_trained){ 0 };
+}
+
+const char *tn_trained_setting(const tn_trained *trained, const char *name)
+{
+    for (size_t i = 0; i < trained->setting_count; i++)
+        if (strcmp(trained->settings[i].name, name) == 0)
+            return trained->settings[i].value;
+    return NULL;
+}

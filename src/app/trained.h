@@ -1,0 +1,30 @@
+/* What training left beside a model or an adapter (training.json): how its weights want to be asked. */
+#ifndef TN_APP_TRAINED_H
+#define TN_APP_TRAINED_H
+
+#include "app/method_table.h"
+
+#include <jansson.h>
+
+typedef struct tn_trained {
+    const char *preset;    /* the wording; NULL: nothing is known of it    */
+    const char *positions; /* NULL: as the method defines                  */
+    const char *method;    /* that was taught; NULL: nothing is known      */
+    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method     */
+    size_t setting_count;
+    char latents[24];      /* text of the number of latent steps           */
+    json_t *about;         /* owns the other texts                         */
+} tn_trained;
+
+/* Reads what the first of `directories` with such a file tells, NULL ones apart. All is NULL where none has one, or where it cannot
+ * be read: it is advice. Free with tn_trained_free. */
+void tn_trained_read(tn_trained *trained, const char *const *directories, size_t count);
+void tn_trained_free(tn_trained *trained);
+
+/* The same for a model with adapters, the last of which tells most. */
+void tn_trained_read_for(tn_trained *trained, const char *model, const tenebra_model_options *options);
+
+/* The value that training had for an option; NULL: it says nothing. */
+const char *tn_trained_setting(const tn_trained *trained, const char *name);
+
+#endif
