@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Trains the default model: experiments/default.sh PROGRAM DIRECTORY
-# Pictures and vocabulary go to DIRECTORY/data, eight runs beside them; DIRECTORY/think/model is the result. A run that was stopped
-# goes on when the same command is given again. docs/default-model.md tells what comes out, and what
-# does not yet: the last run, think.
+# Pictures and vocabulary go to DIRECTORY/data, seven runs beside them; DIRECTORY/think/model is the result. A run that was
+# stopped goes on when the same command is given again. docs/default-model.md tells what comes out.
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }
@@ -29,12 +28,11 @@ train() {
 
 lists=(--families list --test 0)
 make shapes "${lists[@]}" --hops 1-1 --train 6400 --seed 3
-make own "${lists[@]}" --hops 1-3 --hints 0.5 --train 11200 --seed 11
-make hinted "${lists[@]}" --hops 3-4 --hints 1 --train 9600 --seed 12
-make colours "${lists[@]}" --hops 3-4 --hints 0.3 --train 19200 --seed 13
-make pairs "${lists[@]}" --hops 5-5 --train 8000 --seed 14
-make steps "${lists[@]}" --hops 6-6 --train 8000 --seed 15
-make arrows --families arrows --train 64000 --dev 600 --test 3000 --seed 1
+make own "${lists[@]}" --hops 1-3 --hints 0.5 --train 9600 --seed 11
+make hinted "${lists[@]}" --hops 3-4 --hints 1 --train 4800 --seed 12
+make colours "${lists[@]}" --hops 3-4 --hints 0.3 --train 16000 --seed 13
+make pairs "${lists[@]}" --hops 5-5 --brief --train 8000 --seed 14
+make chains --families arrows --brief --train 25600 --dev 600 --test 3000 --seed 1
 make words --train 4000 --dev 0 --test 0 --seed 1
 make words-of-lists --families list --train 2000 --dev 0 --test 0 --seed 2
 [ -d tokenizer ] || "$program" data vocab hops:data/words hops:data/words-of-lists -o tokenizer --size 600
@@ -44,8 +42,7 @@ train own lists -m see/model -d hops:data/own
 # Where the ground of a cell tells what its arrow points to, then where most cells do not: the tower alone has to find it.
 train hint lists -m own/model -d hops:data/hinted
 train tower lists -m hint/model -d hops:data/colours --set 'trainable=visual.*'
-# A new decoder finds objects by their colours.
+# A new decoder finds objects by their colours, then goes on from what it found.
 train pairs chains -m tower/model -d hops:data/pairs --set 'fresh=model.*' --set init_std=0
-train steps chains -m pairs/model -d hops:data/steps
-train follow chains -m steps/model -d hops:data/arrows --set seed=2
-train think think -m follow/model -d hops:data/arrows
+train follow chains -m pairs/model -d hops:data/chains --set max_samples=16000 --set lr_scheduler_type=cosine --set seed=2
+train think think -m follow/model -d hops:data/chains

@@ -248,7 +248,7 @@ int tn_data_make(int argc, char **argv)
         { 0, "hints", TN_OPTION_NUMBER, &made->hints, "P",
           "share of objects on a ground in the colour of what they point to, for a start (0)", 0, 1, NULL },
         { 0, "brief", TN_OPTION_FLAG, &made->brief, NULL,
-          "steps of arrows are the colours passed, in a word each", 0, 0, NULL },
+          "steps of arrows are the colours passed, a word each and equally many", 0, 0, NULL },
         { 0, "families", TN_OPTION_TEXT, &made->families, "LIST",
           "kinds of questions with commas between (arrows,nearest,count); list is to learn seeing on", 0, 0, NULL },
         { 0, "hops", TN_OPTION_TEXT, &hops, "A-B",

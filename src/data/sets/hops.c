@@ -102,6 +102,25 @@ static hop_kind choose_kind(const tn_make *make, const char *split, size_t index
     return kinds[order[index % count]];
 }
 
+/* The most looks that a question of the family needs in this set. */
+static size_t most_steps(const tn_hops_family *family, const hop_kind *kinds, size_t count)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        if (kinds[i].family == family && kinds[i].steps > most)
+            most = kinds[i].steps;
+    return most;
+}
+
+/* Brief steps are as many for every question: at the goal one stays. So as many latent steps can stand for them. */
+static void stay_at_goal(tn_hops_puzzle *puzzle, size_t steps)
+{
+    for (size_t i = 0; i < steps; i++) {
+        size_t used = strlen(puzzle->brief);
+        snprintf(puzzle->brief + used, sizeof puzzle->brief - used, ".\n%s", puzzle->options[puzzle->answer]);
+    }
+}
+
 /* Copies the puzzle's words into the sample. */
 static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, bool brief, const hop_kind *kind, const char *split,
                  size_t index)
@@ -157,6 +176,8 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, kind.family->name,
                        "questions of %zu looks do not fit a grid of %zu x %zu objects; lower --hops or take a larger "
                        "--grid", kind.steps, grid, grid);
+    if (puzzle.brief[0] != '\0' && kind.family->steps_default > 0)
+        stay_at_goal(&puzzle, most_steps(kind.family, kinds, count) - kind.steps);
     made->pixels = malloc(3 * made->size * made->size);
     if (made->pixels == NULL || !fill(made, &puzzle, make->brief, &kind, split, index)) {
         tn_made_free(made);
