@@ -221,7 +221,8 @@ static void print_step(const tenebra_step *step, size_t index)
 static bool on_event(void *user, const tenebra_event *event)
 {
     const run_options *options = user;
-    if (event->kind == TENEBRA_EVENT_PROMPT && event->trace->passes == 0 && event->trace->note != NULL)
+    bool taught = options->trained.method != NULL && strcmp(options->trained.method, event->trace->method) == 0;
+    if (event->kind == TENEBRA_EVENT_PROMPT && event->trace->passes == 0 && event->trace->note != NULL && !taught)
         fprintf(stderr, "note       %s\n", event->trace->note);
     if (event->kind == TENEBRA_EVENT_PROMPT && (options->trace || options->verbose))
         fprintf(stderr, "prompt     %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,

@@ -17,15 +17,16 @@ static json_t *read_about(const char *directory)
     return about;
 }
 
-/* How many latent steps the last stage had. */
-static size_t count_latents(const json_t *about, const json_t *config)
+/* How many latent steps the last stage had; false: nothing is known. */
+static bool count_latents(const json_t *about, const json_t *config, size_t *count)
 {
     json_int_t stage = json_integer_value(json_object_get(about, "stage"));
     json_int_t most = json_integer_value(json_object_get(config, "max_latent_stage"));
     json_int_t thoughts = json_integer_value(json_object_get(config, "c_thought"));
-    if (stage <= 0 || most <= 0 || thoughts <= 0 || most > 1024 || thoughts > 1024)
-        return 0;
-    return (size_t)((stage < most ? stage : most) * thoughts);
+    if (stage < 0 || most < 0 || thoughts < 0 || most > 1024 || thoughts > 1024 || config == NULL)
+        return false;
+    *count = json_is_true(json_object_get(config, "latents_off")) ? 0 : (size_t)((stage < most ? stage : most) * thoughts);
+    return true;
 }
 
 static void add_setting(tn_trained *trained, const char *name, const char *value)
@@ -38,8 +39,8 @@ static void read_settings(tn_trained *trained, const json_t *config)
 {
     json_t *settings = json_object_get(config, "settings"), *value;
     const char *name;
-    size_t latents = count_latents(trained->about, config);
-    if (latents > 0 && tn_method_has_option(trained->method, "n-latent") && json_object_get(settings, "n-latent") == NULL) {
+    size_t latents;
+    if (count_latents(trained->about, config, &latents) && tn_method_has_option(trained->method, "n-latent") && json_object_get(settings, "n-latent") == NULL) {
         snprintf(trained->latents, sizeof trained->latents, "%zu", latents);
         add_setting(trained, "n-latent", trained->latents);
     }

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The small-scale reproduction: experiments/results.sh PROGRAM DIRECTORY [SEEDS]
+# DIRECTORY is that of experiments/default.sh, which comes first: its run `pairs` is where every seed starts. For each of SEEDS
+# (default "1 2 3") the methods are trained with the same number of updates and asked the same 3,000 test questions; answers go to
+# DIRECTORY/results. What is there already is not done again. docs/results.md tells what came out.
+set -euo pipefail
+
+[ $# = 2 ] || [ $# = 3 ] || { echo "usage: $0 PROGRAM DIRECTORY [SEEDS]" >&2; exit 2; }
+program=$(realpath "$1")
+recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
+seeds=${3:-1 2 3}
+cd "$2"
+mkdir -p results
+
+# train NAME RECIPE OPTIONS...: a run, or the rest of one
+train() {
+    local name=$1 recipe=$2 more=()
+    shift 2
+    [ ! -d "results/$name/model" ] || return 0
+    [ ! -d "results/$name/checkpoints" ] || more=(--resume)
+    "$program" train "$recipes/$recipe.yaml" -o "results/$name" "${more[@]}" "$@"
+}
+
+# ask NAME OPTIONS...: its answers to the test questions
+ask() {
+    local name=$1
+    shift
+    [ -f "results/$name.done" ] && return 0
+    "$program" eval -m "results/$name/model" -d hops:data/chains --split test -n 120 -w "$(nproc)" -o "results/$name.jsonl" "$@"
+    touch "results/$name.done"
+}
+
+# Words: the chain in a word a step, and in sentences.
+words() {
+    local seed=$1
+    train "brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
+    ask "brief-$seed"
+    train "cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set lr=1e-3 --set "seed=$seed"
+    ask "cot-$seed"
+}
+
+# method NAME SEED METHOD KEY=VALUE...: from the chain in words on
+method() {
+    local name=$1-$2 seed=$2 method=$3 sets=()
+    shift 3
+    for key in "$@"; do sets+=(--set "$key"); done
+    train "$name" compare -m "results/brief-$seed/model" -d hops:data/chains --set "method=$method" --set "seed=$seed" --set resume=6 "${sets[@]}"
+    ask "$name"
+}
+
+[ -f data/sentences/data/made.json ] ||
+    "$program" data make hops data/sentences --families arrows --train 16000 --dev 600 --test 3000 --seed 1
+
+for seed in $seeds; do
+    words "$seed"
+    method direct "$seed" direct resume=0
+    method coconut "$seed" coconut
+    method ivt-lr "$seed" ivt-lr k_select=4
+    # Table 2: without latent text, without both (latent vision left out is coconut)
+    method no-text "$seed" ivt-lr k_select=4 latent_text=drop
+    method neither "$seed" ivt-lr k_select=4 no_thoughts=true
+    # the gradient through hidden states and picks
+    method detached "$seed" ivt-lr k_select=4 latent_grad_full=false picks_grad_full=false
+    # Table 3: fewer latent steps
+    for stages in 1 2 3; do
+        method "stages$stages" "$seed" ivt-lr k_select=4 "max_latent_stage=$stages"
+    done
+    # picks in each step
+    for picks in 1 2 8; do
+        method "picks$picks" "$seed" ivt-lr "k_select=$picks"
+    done
+done

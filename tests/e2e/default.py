@@ -1,0 +1,114 @@
+"""The model that comes with the program: found without -m, asked as it was trained, and answering as written down.
+
+    default.py PROGRAM DATA [TEST ...]
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from program import DATA, PROGRAM, WORK, Case, environment, main, run  # noqa: E402
+
+FOLDER = DATA / "default"
+CASES = json.loads((FOLDER / "transcripts.json").read_text(encoding="utf-8"))
+COLOURS = ("red green blue yellow purple cyan orange pink brown grey lilac lime teal navy maroon tan").split()
+HOPS = WORK / "hops"
+
+
+def ask(case, *more):
+    choices = [word for choice in case["choices"] for word in ("--choice", choice)]
+    done = run("run", "--image", FOLDER / case["picture"], "-p", case["question"], *choices, "--json", *more)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def hops():
+    if not HOPS.exists():
+        run("data", "make", "hops", HOPS, "--families", "arrows", "--train", 0, "--dev", 0, "--test", 120, "--seed", 91)
+    return f"hops:{HOPS}"
+
+
+def accuracy(name, *more):
+    done = run("eval", "-d", hops(), "-n", 12, "-w", 2, "-o", WORK / f"{name}.jsonl", "--json", *more)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    rows = [json.loads(line) for line in (WORK / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
+    return sum(row["correct"] for row in rows) / len(rows)
+
+
+class Transcripts(Case):
+    def test_every_method_answers_as_written_down(self):
+        for case in CASES:
+            for method, text in case["answers"].items():
+                with self.subTest(picture=case["picture"], method=method):
+                    trace = ask(case, "--method", method, "-n", 32, "--kernels", "reference")
+                    self.assertEqual(trace["answer"], text)
+
+    def test_another_picture_changes_answers(self):
+        """Or the transcripts would say nothing about seeing."""
+        for method in ("cot", "ivt-lr"):
+            changed = [ask({**case, "picture": CASES[i - 1]["picture"]}, "--method", method)["answer"].strip() != case["right"]
+                       for i, case in enumerate(CASES)]
+            self.assertGreaterEqual(sum(changed), 3, method)
+
+
+class Model(Case):
+    def test_it_is_asked_as_it_was_trained(self):
+        trace = ask(CASES[0])
+        self.assertEqual((trace["method"], trace["positions"]), ("ivt-lr", "sequential"))
+        self.assertEqual(trace["settings"]["k-select"], "4")
+        self.assertEqual(len(trace["steps"]), 6)
+        self.assertEqual(len(ask(CASES[0], "--n-latent", 2)["steps"]), 2)
+        self.assertEqual(ask(CASES[0], "--method", "direct")["method"], "direct")
+        self.assertEqual(ask(CASES[0], "--positions", "mrope")["positions"], "mrope")
+
+    def test_answers_are_right(self):
+        for case in CASES:
+            self.assertEqual(ask(case)["answer"].strip(), case["right"])
+
+    def test_latents_say_the_way(self):
+        """What the head reads from the latents are the colours passed, the goal at last."""
+        for case in CASES:
+            said = [step["lens"][0]["text"].strip() for step in ask(case)["steps"]]
+            self.assertIn(said[0], case["question"])
+            self.assertTrue(set(said) <= set(COLOURS), said)
+            hops_made = int(case["picture"].split("-")[1].split(".")[0])
+            self.assertEqual(said[hops_made:], [case["right"]] * (6 - hops_made))
+
+    def test_most_questions_of_a_fresh_set(self):
+        self.assertGreaterEqual(accuracy("whole"), 0.9)
+
+    def test_without_its_latents_it_guesses(self):
+        self.assertLess(accuracy("noise", "--latent-text", "noise"), 0.6)
+
+    def test_damaged_weights_are_noticed(self):
+        model = WORK / "damaged"
+        shutil.copytree(os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "share/tenebra/models/default"), model)
+        path = model / "model.safetensors"
+        data = bytearray(path.read_bytes())
+        length = int.from_bytes(data[:8], "little")
+        tensor = json.loads(data[8:8 + length])["model.layers.1.self_attn.k_proj.weight"]
+        begin, end = (8 + length + at for at in tensor["data_offsets"])
+        data[begin:end] = bytes(end - begin)
+        path.write_bytes(data)
+        self.assertLess(accuracy("damaged", "-m", model), 0.9)
+
+    def test_other_commands_find_it(self):
+        self.assertEqual(run("inspect").returncode, 0)
+        self.assertEqual(run("tokenize", "-p", "the red circle").returncode, 0)
+
+    def test_a_program_without_one_says_so(self):
+        lonely = WORK / "lonely"
+        os.makedirs(lonely, exist_ok=True)
+        program = shutil.copy(PROGRAM, lonely / "tenebra")
+        done = subprocess.run([program, "run", "-p", "x"], capture_output=True, text=True, timeout=60, env=environment(), check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("-m", done.stderr)
+
+
+if __name__ == "__main__":
+    main()
