@@ -4,15 +4,13 @@ set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 build=$root/build/release
-model=$root/build/demo-model
 log=$root/build/bootstrap.log
 
 usage() {
     cat <<'TEXT'
 usage: ./bootstrap.sh COMMAND
 
-  demo    build, then ask a question about docs/sample.png with latent reasoning
-          (with a small random model, made on the spot: nothing is downloaded but Debian packages)
+  demo    build, then ask the model that comes along a question about docs/hops.png, with latent reasoning
   check   build with all tests and run them
   build   build build/release/tenebra
   help    this text
@@ -121,23 +119,19 @@ build() {
 # ----------------------------------------------------------------- demo --
 
 demo() {
-    if [ ! -f "$model/model.safetensors" ]; then
-        say "making a small model with random weights in build/demo-model"
-        rm -rf "$model"
-        "$build/tenebra" bench --shape tiny -o "$model" --tokenizer "$root/tests/data/tokenizer-small"
-    fi
     cat <<'TEXT'
 
 ------------------------------------------------------------------------------------------------
-The weights of this model are RANDOM and untrained: the words of the answer mean nothing.
-The mechanism is the real one: the picture is decoded, resized and encoded, the prompt fills the
-cache, then three latent steps each feed back a hidden state and the eight image embeddings that
-the attention of the last row picks, then the answer is decoded.
+docs/hops.png shows 16 objects; each has an arrow to a neighbour. The question: where do four
+arrows lead from the orange square? The model comes with this repository. It writes no reasoning:
+it takes six latent steps, each of which feeds back its hidden state and the four image embeddings
+that it attends to most, and then answers. "says" is what its language head reads from each hidden
+state: the colours on the way. (orange, yellow, pink, brown, blue; then it stays at the goal.)
 ------------------------------------------------------------------------------------------------
 
 TEXT
-    local -a command=(run -m build/demo-model --image docs/sample.png -p "What stands on the blue box?"
-        --method ivt-lr --n-latent 3 --k-select 8 -n 24 --temp 1 --seed 1 --trace)
+    local -a command=(run --image docs/hops.png -p "Follow four arrows from the orange square. Which colour is there?"
+        --choice red --choice grey --choice blue --choice cyan --trace --lens 3)
     cd "$root"
     printf '$ build/release/tenebra'
     local word

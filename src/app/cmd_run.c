@@ -341,8 +341,8 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
     TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
     tn_trained_read_for(&options->trained, options->directory, &options->model);
     choose_method(options);
-    const tn_prompt_preset *preset = options->trained.preset ? tn_prompt_find(options->trained.preset) : NULL;
-    TN_TRY(tn_run_question_open(&options->question, (preset ? preset : tn_prompt_standard())->name, error));
+    const char *preset = options->trained.preset != NULL ? options->trained.preset : tn_prompt_standard()->name;
+    TN_TRY(tn_run_question_open(&options->question, preset, error));
     if (options->example != NULL)
         TN_TRY(tn_example_read(&options->solved, options->example, tn_prompt_find("plain"), error));
     if (options->replay != NULL)

@@ -2,6 +2,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "data/sample.h"
+#include "reason/method.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,12 @@ static json_t *read_about(const char *directory)
     json_t *about = path != NULL && tn_path_is_file(path) ? tn_json_read(path, DESCRIPTION_LIMIT, NULL) : NULL;
     free(path);
     return about;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
 }
 
 /* How many latent steps the last stage had; false: nothing is known. */
@@ -57,10 +65,14 @@ void tn_trained_read(tn_trained *trained, const char *const *directories, size_t
             trained->about = read_about(directories[i]);
     const json_t *config = json_object_get(trained->about, "config");
     const char *asked = json_string_value(json_object_get(config, "val_prompt"));
-    trained->preset = asked != NULL ? asked : json_string_value(json_object_get(config, "prompt"));
-    trained->positions = json_string_value(json_object_get(config, "positions"));
-    trained->method = json_string_value(json_object_get(config, "method"));
-    if (trained->method != NULL)
+    const tn_prompt_preset *preset = tn_prompt_find(asked != NULL ? asked : text_of(config, "prompt"));
+    const tn_method *method = tn_method_find(text_of(config, "method"));
+    const char *positions = text_of(config, "positions");
+    trained->preset = preset != NULL ? preset->name : NULL;
+    trained->method = method != NULL ? method->name : NULL;
+    if (strcmp(positions, "sequential") == 0 || strcmp(positions, "mrope") == 0)
+        trained->positions = positions;
+    if (method != NULL)
         read_settings(trained, config);
 }
 

@@ -16,8 +16,8 @@ typedef struct tn_trained {
     json_t *about;         /* owns the other texts                         */
 } tn_trained;
 
-/* Reads what the first of `directories` with such a file tells, NULL ones apart. All is NULL where none has one, or where it cannot
- * be read: it is advice. Free with tn_trained_free. */
+/* Reads what the first of `directories` with such a file tells, NULL ones apart. NULL is what none tells, what
+ * cannot be read, and what this program does not know: it is advice. Free with tn_trained_free. */
 void tn_trained_read(tn_trained *trained, const char *const *directories, size_t count);
 void tn_trained_free(tn_trained *trained);
 

@@ -294,6 +294,9 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
         config->tuning = config->shape != NULL ? TN_TUNE_FULL : TN_TUNE_LORA;
     if (!config->freeze_vision_given)
         config->freeze_vision = config->shape == NULL;
+    const char *useless = config->fresh != NULL ? "fresh" : config->trainable != NULL ? "trainable" : NULL;
+    if (useless != NULL && config->tuning == TN_TUNE_LORA)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, useless, "means nothing to an adapter; add 'finetuning_type: full', or leave it out");
     if (config->load_model != NULL)
         config->model = config->load_model;
     if (config->output != NULL || config->save_path == NULL)

@@ -33,24 +33,40 @@ static tenebra_code copy_companions(const tn_trainer *trainer, const char *direc
     return code;
 }
 
-/* "torch_dtype" tells other programs in which type to load the weights. */
-static tenebra_code state_type(const char *directory, const char *type, tenebra_error *error)
+/* Replaces values of a JSON file of the directory by those of `changes`, which it takes. */
+static tenebra_code change_file(const char *directory, const char *name, json_t *changes, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, "config.json");
-    json_t *config = path != NULL ? tn_json_read(path, (size_t)16 << 20, error) : NULL;
+    char *path = tn_path_join(directory, name), *text = NULL;
+    json_t *json = path != NULL && changes != NULL ? tn_json_read(path, (size_t)16 << 20, error) : NULL;
     tenebra_code code = TENEBRA_OK;
-    if (config == NULL)
-        code = path != NULL ? error->code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    char *text = NULL;
-    if (code == TENEBRA_OK && (json_object_set_new(config, "torch_dtype", json_string(type)) != 0 ||
-                               (text = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) == NULL))
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for config.json");
+    if (path == NULL || changes == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %s", name);
+    else if (json == NULL)
+        code = error->code;
+    else if (json_object_update(json, changes) != 0 ||
+             (text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %s", name);
     if (code == TENEBRA_OK)
         code = tn_files_replace(path, text, strlen(text), error);
     free(text);
-    json_decref(config);
+    json_decref(json);
+    json_decref(changes);
     free(path);
     return code;
+}
+
+/* What other programs, and this one, have to know of the weights: their type, and the sizes of pictures they saw. */
+static tenebra_code change_companions(const tn_trainer *trainer, const char *directory, const char *type, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    TN_TRY(change_file(directory, "config.json", json_pack("{s:s}", "torch_dtype", type), error));
+    if (config->image_max_pixels > 0)
+        TN_TRY(change_file(directory, "preprocessor_config.json",
+                           json_pack("{s:I}", "max_pixels", (json_int_t)config->image_max_pixels), error));
+    if (config->image_min_pixels > 0)
+        TN_TRY(change_file(directory, "preprocessor_config.json",
+                           json_pack("{s:I}", "min_pixels", (json_int_t)config->image_min_pixels), error));
+    return TENEBRA_OK;
 }
 
 /* How the weights came to be, for people and for programs that check. */
@@ -141,7 +157,7 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
         TN_TRY(tn_adapter_write(trainer->adapter, directory, config->model, error));
     } else {
         TN_TRY(copy_companions(trainer, directory, error));
-        TN_TRY(state_type(directory, type == TN_F32 ? "float32" : "bfloat16", error));
+        TN_TRY(change_companions(trainer, directory, type == TN_F32 ? "float32" : "bfloat16", error));
         TN_TRY(write_weights(trainer, directory, type, error));
     }
     TN_TRY(write_description(trainer, directory, error));

@@ -60,7 +60,7 @@ class Model(Case):
     def test_it_is_asked_as_it_was_trained(self):
         trace = ask(CASES[0])
         self.assertEqual((trace["method"], trace["positions"]), ("ivt-lr", "sequential"))
-        self.assertEqual(trace["settings"]["k-select"], "4")
+        self.assertEqual(trace["settings"]["k-select"], 4)
         self.assertEqual(len(trace["steps"]), 6)
         self.assertEqual(len(ask(CASES[0], "--n-latent", 2)["steps"]), 2)
         self.assertEqual(ask(CASES[0], "--method", "direct")["method"], "direct")

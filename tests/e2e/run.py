@@ -4,6 +4,7 @@
 """
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,6 +228,46 @@ class Asking(Case):
         few = json.loads(run(*arguments, "--image-max-tokens", 10).stdout)["counts"]["image"]
         many = json.loads(run(*arguments, "--image-min-tokens", 60).stdout)["counts"]["image"]
         self.assertTrue(few <= 10 and many >= 60)
+
+
+class Choices(Case):
+    CHOICES = ("--image", PICTURE, *QUESTION, "--choice", "a pea", "--choice", "a leaf")
+
+    def prompt(self, *more):
+        return ask_json(*self.CHOICES, *more)["passes"][0]["prompt"]
+
+    def test_wording(self):
+        self.assertIn("[Question]:{What is small and green?}\n[Options]:\nA.{a pea}\nB.{a leaf}\nAnswer:<|im_end|>", self.prompt())
+        self.assertIn("What is small and green?\nA) a pea\nB) a leaf\nAnswer:", self.prompt("--preset", "plain"))
+        self.assertIn("system\nBe brief.<|im_end|>", self.prompt("--system", "Be brief."))
+        alone = ask_json(*QUESTION, "--preset", "plain")["passes"][0]["prompt"]
+        self.assertIn("What is small and green?\nAnswer:", alone)
+        self.assertNotIn("A)", alone)
+
+    def test_as_trained(self):
+        model = WORK / "trained"
+        shutil.copytree(make_model("model"), model)
+        about = {"stage": 2, "config": {"method": "ivt-lr", "prompt": "plain", "positions": "mrope", "max_latent_stage": 4, "c_thought": 2,
+                                        "settings": {"k-select": "3", "order": "text-first"}}}
+        (model / "training.json").write_text(json.dumps(about), encoding="utf-8")
+        trace = ask_json(*self.CHOICES, model=str(model))
+        self.assertEqual((trace["method"], trace["positions"]), ("ivt-lr", "mrope"))
+        self.assertEqual([trace["settings"][name] for name in ("n-latent", "k-select", "order")], [4, 3, "text-first"])
+        self.assertIn("A) a pea", trace["passes"][0]["prompt"])
+        said = ask_json(*self.CHOICES, "--positions", "sequential", "--k-select", "1", "--preset", "words", model=str(model))
+        self.assertEqual((said["positions"], said["settings"]["k-select"], said["settings"]["n-latent"]), ("sequential", 1, 4))
+        self.assertIn("A.{a pea}", said["passes"][0]["prompt"])
+        other = ask_json(*self.CHOICES, "--method", "direct", model=str(model))
+        self.assertEqual((other["method"], other["settings"]), ("direct", {}))
+        for text in ("", "[]", "{", '{"config": {"method": "none", "settings": 3, "max_latent_stage": -1}}'):
+            (model / "training.json").write_text(text, encoding="utf-8")
+            done = ask(*QUESTION, model=str(model))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_mistakes(self):
+        self.assert_fails(ask("--messages", "x.json", "--choice", "red"), 2, "--choice")
+        self.assert_fails(ask(*QUESTION, "--preset", "none"), 2, "--preset")
+        self.assert_fails(ask(*QUESTION, *["--choice", "x"] * 27), 2, "26")
 
 
 class Environment(Case):

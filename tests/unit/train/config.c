@@ -131,6 +131,8 @@ static void test_mistakes(void **state)
     expect_mistake("epochs_per_stag: 3\n", "line 1", "did you mean 'epochs_per_stage'");
     expect_mistake("qqqqqqqqqqq: 3\n", "line 1", "there is no key 'qqqqqqqqqqq' (");
     expect_mistake("a: 3\n", "line 1", "there is no key 'a' (");
+    expect_mistake("model: m\nfresh: model.*\n", "fresh", "finetuning_type: full");
+    expect_mistake("finetuning_type: lora\nshape: tiny\ntrainable: visual.*\n", "trainable", "finetuning_type: full");
     expect_mistake("lr: fast\n", "line 1", "is not a number");
     expect_mistake("lr: -1\n", "line 1", "must lie between");
     expect_mistake("lr: .nan\n", "line 1", "is not a number");
