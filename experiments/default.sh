@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the default model: experiments/default.sh PROGRAM DIRECTORY
-# Pictures and vocabulary go to DIRECTORY/data, seven runs beside them; DIRECTORY/think/model is the result. A run that was
+# Pictures and vocabulary go to DIRECTORY/data, eight runs beside them; DIRECTORY/settle/model is the result. A run that was
 # stopped goes on when the same command is given again. docs/default-model.md tells what comes out.
 set -euo pipefail
 
@@ -46,3 +46,5 @@ train tower lists -m hint/model -d hops:data/colours --set 'trainable=visual.*'
 train pairs chains -m tower/model -d hops:data/pairs --set 'fresh=model.*' --set init_std=0
 train follow chains -m pairs/model -d hops:data/chains --set max_samples=16000 --set lr_scheduler_type=cosine --set seed=2
 train think think -m follow/model -d hops:data/chains
+# Then the tower, too: colours that are alike come apart.
+train settle think -m think/model -d hops:data/chains --set freeze_vision_tower=false --set num_epochs=7 --set seed=4

@@ -70,3 +70,18 @@ for seed in $seeds; do
         method "picks$picks" "$seed" ivt-lr "k_select=$picks"
     done
 done
+
+# Tables of what is there, a row for each way over its seeds.
+groups=()
+for name in direct brief cot coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8; do
+    files=()
+    for seed in $seeds; do
+        [ -f "results/$name-$seed.done" ] && files+=("results/$name-$seed.jsonl")
+    done
+    [ ${#files[@]} = 0 ] || groups+=(--group "$name=$(IFS=,; echo "${files[*]}")")
+done
+"$program" eval table --form markdown "${groups[@]}" > results/tables.md
+[ -f results/probe.done ] || {
+    "$program" eval probe -m results/ivt-lr-1/model -d hops:data/chains --split test --limit 1200 -n 12 -w "$(nproc)" -o results/probe.jsonl > results/probe.txt
+    touch results/probe.done
+}

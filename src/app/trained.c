@@ -37,6 +37,14 @@ static bool count_latents(const json_t *about, const json_t *config, size_t *cou
     return true;
 }
 
+const char *tn_trained_setting(const tn_trained *trained, const char *name)
+{
+    for (size_t i = 0; i < trained->setting_count; i++)
+        if (strcmp(trained->settings[i].name, name) == 0)
+            return trained->settings[i].value;
+    return NULL;
+}
+
 static void add_setting(tn_trained *trained, const char *name, const char *value)
 {
     if (value != NULL && trained->setting_count < TN_METHOD_OPTIONS_MAX)
@@ -48,13 +56,16 @@ static void read_settings(tn_trained *trained, const json_t *config)
     json_t *settings = json_object_get(config, "settings"), *value;
     const char *name;
     size_t latents;
-    if (count_latents(trained->about, config, &latents) && tn_method_has_option(trained->method, "n-latent") && json_object_get(settings, "n-latent") == NULL) {
+    if (count_latents(trained->about, config, &latents) && tn_method_has_option(trained->method, "n-latent") &&
+        json_object_get(settings, "n-latent") == NULL) {
         snprintf(trained->latents, sizeof trained->latents, "%zu", latents);
         add_setting(trained, "n-latent", trained->latents);
     }
     json_object_foreach(settings, name, value)
         if (tn_method_has_option(trained->method, name))
             add_setting(trained, name, json_string_value(value));
+    if (tn_trained_setting(trained, "cue") == NULL)
+        add_setting(trained, "cue", ""); /* rationales were taught without words that ask for them */
 }
 
 void tn_trained_read(tn_trained *trained, const char *const *directories, size_t count)
@@ -91,12 +102,4 @@ void tn_trained_free(tn_trained *trained)
 {
     json_decref(trained->about);
     *trained = (tn_trained){ 0 };
-}
-
-const char *tn_trained_setting(const tn_trained *trained, const char *name)
-{
-    for (size_t i = 0; i < trained->setting_count; i++)
-        if (strcmp(trained->settings[i].name, name) == 0)
-            return trained->settings[i].value;
-    return NULL;
 }

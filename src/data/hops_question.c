@@ -63,21 +63,15 @@ static void say(char *text, size_t size, const char *format, ...)
 
 #define ASK(...) say(puzzle->question, sizeof puzzle->question, __VA_ARGS__)
 
-/* The next sentence of the rationale. */
-#define STEP(...)                                                                                                      \
-    do {                                                                                                               \
-        if (puzzle->rationale[0] != '\0')                                                                              \
-            say(puzzle->rationale, sizeof puzzle->rationale, "\n");                                                    \
-        say(puzzle->rationale, sizeof puzzle->rationale, __VA_ARGS__);                                                 \
-    } while (0)
+static void end_line(char *text, const char *end)
+{
+    if (text[0] != '\0')
+        say(text, TN_HOPS_TEXT, "%s", end);
+}
 
-/* The next one in a word or two. */
-#define BRIEFLY(...)                                                                                                   \
-    do {                                                                                                               \
-        if (puzzle->brief[0] != '\0')                                                                                  \
-            say(puzzle->brief, sizeof puzzle->brief, ".\n");                                                           \
-        say(puzzle->brief, sizeof puzzle->brief, __VA_ARGS__);                                                         \
-    } while (0)
+/* The next step, in a sentence, and in a word or two. */
+#define STEP(...) (end_line(puzzle->rationale, "\n"), say(puzzle->rationale, TN_HOPS_TEXT, __VA_ARGS__))
+#define BRIEFLY(...) (end_line(puzzle->brief, ".\n"), say(puzzle->brief, TN_HOPS_TEXT, __VA_ARGS__))
 
 static void start(tn_hops_puzzle *puzzle, size_t grid)
 {

@@ -69,9 +69,7 @@ class Usage(Case):
         self.assertEqual(ask("--pro", "hi").returncode, 0)
         self.assert_fails(ask("--image-m", "3", "-p", "hi"), 2, "--image-m", "several")
 
-    def test_a_model_is_needed(self):
-        for command in ("run", "inspect", "tokenize", "bench"):
-            self.assert_fails(run(command), 2, "-m")
+    def test_a_case_is_needed(self):
         self.assert_fails(run("verify"), 2, "tenebra")
 
     def test_numbers(self):

@@ -35,7 +35,6 @@ expect 'text for people' 0 '' \
     -m "$model" -p 'A
 <|im_end|>'
 expect 'text from standard input' 0 'AB' "      32  'A'\\n      33  'B'\\n2 tokens" -m "$model"
-expect 'no model' 2 '' ''
 expect 'no such model' 1 '' '' -m "$model/none" -p x
 expect 'an argument too many' 2 '' '' -m "$model" x
 expect 'an unknown option' 2 '' '' -m "$model" --nothing
