@@ -195,21 +195,10 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
     return TENEBRA_OK;
 }
 
-/* Attention ratio and focus of the step that just ran. Source: arXiv:2510.12603, figure 5. */
+/* The step that just ran. */
 static tenebra_code file_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
-    const tn_real *scores = reasoner->extra_scores;
-    double images = 0, texts = 0, entropy = 0;
-    for (size_t i = 0; i < state->choice.pick_count; i++)
-        images += (double)scores[i];
-    for (size_t i = 0; i < state->text_count; i++)
-        texts += (double)scores[state->choice.pick_count + i];
-    for (size_t i = 0; i < state->choice.pick_count; i++) {
-        double share = (double)scores[i] / images;
-        entropy -= share > 0 ? share * log(share) : 0;
-    }
-    state->step.attention_ratio = state->choice.pick_count && texts > 0 ? images / texts : (double)NAN;
-    state->step.attention_focus = state->choice.pick_count && images > 0 ? 1 / (entropy + 1e-6) : (double)NAN;
+    tn_step_weigh(&state->step, reasoner->extra_scores, state->choice.pick_count, state->text_count);
     state->step.milliseconds = reasoner->last_ms;
     state->pending = false;
     return tn_reasoner_file_step(reasoner, &state->step, error);

@@ -141,6 +141,10 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const ten
 /* Puts the attention of the row that ran last into a step, where the request wants it. Errors: LIMIT. */
 tenebra_code tn_reasoner_tell_scores(tn_reasoner *reasoner, tenebra_step *step, tenebra_error *error);
 
+/* Sets attention ratio and focus from attention to `picks` image rows and the `texts` rows behind them in `scores`; NAN where there
+ * are none. Source: arXiv:2510.12603, figure 5. */
+void tn_step_weigh(tenebra_step *step, const tn_real *scores, size_t picks, size_t texts);
+
 /* Files a finished step and tells the caller. Errors: CANCELLED, LIMIT. */
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error);
 

@@ -61,6 +61,21 @@ tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *err
     return TENEBRA_OK;
 }
 
+void tn_step_weigh(tenebra_step *step, const tn_real *scores, size_t picks, size_t texts)
+{
+    double images = 0, words = 0, entropy = 0;
+    for (size_t i = 0; i < picks; i++)
+        images += (double)scores[i];
+    for (size_t i = 0; i < texts; i++)
+        words += (double)scores[picks + i];
+    for (size_t i = 0; i < picks; i++) {
+        double share = (double)scores[i] / images;
+        entropy -= share > 0 ? share * log(share) : 0;
+    }
+    step->attention_ratio = picks > 0 && words > 0 ? images / words : (double)NAN;
+    step->attention_focus = picks > 0 && images > 0 ? 1 / (entropy + 1e-6) : (double)NAN;
+}
+
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error)
 {
     if (reasoner->step_count == reasoner->step_capacity)

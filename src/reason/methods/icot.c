@@ -38,6 +38,8 @@ typedef struct icot_state {
     bool *used;         /* [candidates] */
     bool *available;    /* [candidates] of one insertion */
     size_t *picks;      /* [PATCHES]    */
+    size_t *watched;    /* cache rows: the step's picks, then the words since the last insertion */
+    size_t words;       /* of these */
     bool pending;       /* the last insertion is not filed yet */
     tenebra_step step;
 } icot_state;
@@ -51,7 +53,8 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     state->used = tn_reasoner_take(reasoner, capacity, sizeof *state->used);
     state->available = tn_reasoner_take(reasoner, capacity, sizeof *state->available);
     state->picks = tn_reasoner_take(reasoner, (size_t)tn_setting_number(reasoner, PATCHES), sizeof *state->picks);
-    if (state->used == NULL || state->available == NULL || state->picks == NULL)
+    state->watched = tn_reasoner_take(reasoner, capacity, sizeof *state->watched);
+    if (state->used == NULL || state->available == NULL || state->picks == NULL || state->watched == NULL)
         return tn_memory_is_full(error);
     reasoner->state = state;
     return TENEBRA_OK;
@@ -150,6 +153,18 @@ static void lay(tn_reasoner *reasoner, const icot_state *state, size_t count)
         tn_span_add_token(reasoner, config->vision_end_token, reasoner->sequential ? NULL : &border);
 }
 
+/* Watches what the step's last row sees of the picked and of the step's words, for ratio and focus. */
+static tenebra_code watch(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
+{
+    size_t length = reasoner->session->length, border = reasoner->session->model->config.vision_start_token >= 0;
+    state->words = reasoner->pass_tokens - state->inserted_at;
+    for (size_t i = 0; i < count; i++)
+        state->watched[i] = length + border + i;
+    for (size_t i = 0; i < state->words; i++)
+        state->watched[count + i] = length - state->words + i;
+    return tn_reasoner_watch_rows(reasoner, state->watched, count + state->words, error);
+}
+
 static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
 {
     tenebra_pick *picks = tn_reasoner_take(reasoner, count, sizeof *picks);
@@ -159,11 +174,10 @@ static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t coun
         picks[i] = tn_reasoner_pick(reasoner, state->picks[i]);
     state->step = (tenebra_step){ .picks = picks,
                                   .pick_count = count,
-                                  .attention_ratio = (double)NAN,
-                                  .attention_focus = (double)NAN,
                                   .hidden_norm = (double)NAN,
                                   .hidden_cosine = (double)NAN };
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
+    TN_TRY(watch(reasoner, state, count, error));
     lay(reasoner, state, count);
     reasoner->trace.injected_tokens += reasoner->span_count;
     state->insertions++;
@@ -174,6 +188,8 @@ static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t coun
 
 static tenebra_code file_step(tn_reasoner *reasoner, icot_state *state, tenebra_error *error)
 {
+    tn_step_weigh(&state->step, reasoner->extra_scores, state->step.pick_count, state->words);
+    reasoner->extra_count = 0; /* tokens that follow need none of it */
     state->pending = false;
     state->step.milliseconds = reasoner->last_ms;
     return tn_reasoner_file_step(reasoner, &state->step, error);
@@ -193,7 +209,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     bool room = reasoner->session->capacity - reasoner->session->length > patches + 2; /* and a token behind it */
     if (is_due(reasoner, state) && state->insertions < most && room) {
         size_t count = pick(reasoner, state);
-        *action = (tn_action){ .kind = TN_ACT_APPEND };
+        *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };
         if (count > 0)
             return insert(reasoner, state, count, error);
     }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "base/checked.h"
 #include "unit/reason/tiny.h"
@@ -199,6 +200,35 @@ static size_t row_of_token(const run *made, size_t number)
     }
 }
 
+/* Attention of the step's last row to its picks, by that to `words` tokens before the insertion, from a fresh session. */
+static void expect_weights(const run *made, size_t row, size_t words, double *ratio, double *focus)
+{
+    size_t keys[PICKED + FORCED_MAX];
+    tn_real scores[PICKED + FORCED_MAX];
+    for (size_t i = 0; i < PICKED; i++)
+        keys[i] = row + 2 + i;
+    for (size_t i = 0; i < words; i++)
+        keys[PICKED + i] = row - i;
+    const tn_span_tap tap = { .query = row + ROWS, .keys = keys, .count = PICKED + words, .mean = scores };
+    tn_session_close(replay(made, row + ROWS + 1, &tap));
+    double images = 0, text = 0, entropy = 0;
+    for (size_t i = 0; i < PICKED + words; i++)
+        *(i < PICKED ? &images : &text) += (double)scores[i];
+    for (size_t i = 0; i < PICKED; i++)
+        entropy -= (double)scores[i] / images * log((double)scores[i] / images);
+    *ratio = images / text;
+    *focus = 1 / (entropy + 1e-6);
+}
+
+static void check_weights(const run *made, const tenebra_step *step, size_t row, size_t words)
+{
+    double ratio, focus, wrong;
+    expect_weights(made, row, words, &ratio, &focus);
+    assert_true(fabs(step->attention_ratio / ratio - 1) < 1e-4 && fabs(step->attention_focus / focus - 1) < 1e-4);
+    expect_weights(made, row, words - 1, &wrong, &focus); /* negative control: a word less */
+    assert_true(fabs(step->attention_ratio / wrong - 1) > 1e-3);
+}
+
 static void check_picks(const tiny *here, const char *mask)
 {
     asked a;
@@ -209,11 +239,12 @@ static void check_picks(const tiny *here, const char *mask)
     ask_set(&a.q, "mask-used", mask);
     run *made = run_question(here->model, &a.q);
     assert_int_equal(made->trace->step_count, 2);
-    static const size_t breaks[] = { 3, 9 };
+    static const size_t breaks[] = { 3, 9 }, words[] = { 4, 6 };
     for (size_t s = 0; s < 2; s++) {
         const tenebra_step *step = &made->trace->steps[s];
         size_t row = row_of_token(made, breaks[s]);
         check_rows(made, row, step);
+        check_weights(made, step, row, words[s]);
         expect_picks(made, row, 1, taken, expected);
         assert_true(are_picks(step, expected));
         expect_picks(made, row - 1, 1, taken, wrong); /* negative control: another row looks elsewhere */
