@@ -34,7 +34,6 @@ ask() {
 words() {
     local seed=$1
     train "brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
-    ask "brief-$seed"
     train "cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set lr=1e-3 --set "seed=$seed"
     ask "cot-$seed"
 }
@@ -73,7 +72,7 @@ done
 
 # Tables of what is there, a row for each way over its seeds.
 groups=()
-for name in direct brief cot coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8; do
+for name in direct cot coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8; do
     files=()
     for seed in $seeds; do
         [ -f "results/$name-$seed.done" ] && files+=("results/$name-$seed.jsonl")

@@ -90,14 +90,16 @@ static void print_summary(const json_t *summary)
 }
 
 /* What methods want of the model that nobody can see from its files; once each. */
-static void print_notes(const tn_eval_plan *plan)
+static void print_notes(const tn_eval_settings *settings)
 {
+    const tn_eval_plan *plan = &settings->plan;
+    const char *taught = settings->trained.method;
     for (size_t e = 0; e < plan->entry_count; e++) {
         const char *note = tn_method_find(plan->entries[e].method)->note;
         bool told = false;
         for (size_t other = 0; other < e && !told; other++)
             told = strcmp(plan->entries[other].method, plan->entries[e].method) == 0;
-        if (note != NULL && !told)
+        if (note != NULL && !told && (taught == NULL || strcmp(taught, plan->entries[e].method) != 0))
             fprintf(stderr, "note: %s: %s\n", plan->entries[e].method, note);
     }
 }
@@ -114,7 +116,7 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     tn_eval *eval = tn_eval_open(&settings->plan, &options, &error);
     if (eval == NULL)
         return tn_app_fail(&error);
-    print_notes(&settings->plan);
+    print_notes(settings);
     p.started = tn_clock_ms();
     tenebra_code code = tn_eval_run(eval, &error);
     end_line(&p);
