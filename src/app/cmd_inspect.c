@@ -116,7 +116,8 @@ static void print_types(const inspection *seen)
     for (int type = 0; type < TN_DTYPE_COUNT; type++)
         for (int order = 0; order < 2; order++)
             if (bytes[type][order] > 0) {
-                printf("%s%s %s (%.1f MB)", separator, tn_dtype_of((tn_dtype)type)->name, tn_order_name((tn_order)order), bytes[type][order] / 1e6);
+                printf("%s%s %s (%.1f MB)", separator, tn_dtype_of((tn_dtype)type)->name, tn_order_name((tn_order)order),
+                       bytes[type][order] / 1e6);
                 separator = ", ";
             }
     putchar('\n');
