@@ -161,6 +161,8 @@ tenebra_code tn_data_add(tn_data *data, const tn_sample *sample, const char *whe
     data->rows_with_image += sample->image_count > 0;
     if (sample->image_count == 0 && !data->options.without_images)
         return TENEBRA_OK;
+    if (!tn_is_listed(data->options.topics, sample->topic != NULL ? sample->topic : ""))
+        return TENEBRA_OK;
     if (data->options.limit > 0 && data->count >= data->options.limit)
         return TENEBRA_OK;
     if (data->count == data->capacity) {

@@ -108,6 +108,7 @@ typedef struct tn_data tn_data;
 
 typedef struct tn_data_options {
     bool without_images; /* also samples that have no picture; the authors leave them out   */
+    const char *topics;  /* only samples of these topics, names with commas between; NULL: all */
     size_t limit;        /* only the first `limit` samples of those that stay; 0: all       */
 } tn_data_options;
 

@@ -100,3 +100,14 @@ void tn_strip(const char **text, size_t *length, bool left)
     for (size_t size; (size = space_at(*text, *length, true)) > 0;)
         *length -= size;
 }
+
+bool tn_is_listed(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    }
+    return list == NULL;
+}

@@ -24,4 +24,7 @@ void tn_strings_free(tn_strings *strings);
  * which str.isspace() holds. `left` false: the start stays. Bytes that are no UTF-8 are not white space. */
 void tn_strip(const char **text, size_t *length, bool left);
 
+/* Whether `name` is one of the words of "a,b,c"; NULL holds all. */
+bool tn_is_listed(const char *list, const char *name);
+
 #endif

@@ -252,16 +252,19 @@ static void mark_data(tn_trainer *trainer)
 static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
-    tn_data_options options = { .limit = config->train_limit };
+    tn_data_options options = { .limit = config->train_limit, .topics = config->topics };
     trainer->data = tn_data_open(config->data, config->train_split, &options, error);
     if (trainer->data == NULL)
         return error->code;
+    if (config->topics != NULL && tn_data_count(trainer->data) == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "topics", "no sample of the training set has one of '%.200s'; 'tenebra data show' "
+                       "tells topics", config->topics);
     mark_data(trainer);
     TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));
     if (!config->validate)
         return TENEBRA_OK;
     tenebra_error problem = { 0 };
-    options.limit = config->validation_limit;
+    options = (tn_data_options){ .limit = config->validation_limit };
     trainer->validation = tn_data_open(config->validation != NULL ? config->validation : config->data, config->validation_split,
                                        &options, &problem);
     if (trainer->validation != NULL)

@@ -21,18 +21,6 @@ typedef struct hop_kind {
 
 enum { KINDS_MAX = 4 * TN_HOPS_STEPS_MAX, CELL_MIN = 20, SIDE_UNIT = 28, SIDE_MAX = 1120 };
 
-/* Whether `name` is one of the words of "a,b,c"; NULL holds all. */
-static bool is_listed(const char *list, const char *name)
-{
-    size_t length = strlen(name);
-    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
-            return true;
-    }
-    return list == NULL;
-}
-
 /* Every word of the list must be a family. */
 static tenebra_code check_families(const char *list, tenebra_error *error)
 {
@@ -57,7 +45,7 @@ static tenebra_code list_kinds(const tn_make *make, hop_kind kinds[KINDS_MAX], s
         if (family->steps_default == 0 && make->families == NULL)
             continue;
         size_t last = make->steps_max > 0 ? make->steps_max : family->steps_default > 0 ? family->steps_default : family->steps_max;
-        for (size_t steps = 1; steps <= family->steps_max && is_listed(make->families, family->name); steps++)
+        for (size_t steps = 1; steps <= family->steps_max && tn_is_listed(make->families, family->name); steps++)
             if (steps >= make->steps_min && steps <= last)
                 kinds[(*count)++] = (hop_kind){ family, steps };
     }

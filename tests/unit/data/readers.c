@@ -49,6 +49,13 @@ static void test_rows(void **state)
     assert_string_equal(tn_data_sample(data, 1)->id, "b");
     assert_int_equal(tn_data_sample(data, 1)->image_count, 0);
     tn_data_close(data);
+    static const char *const topics[] = { "t", "s,t", "t,s", "tt", "s", "" };
+    for (size_t i = 0; i < 6; i++) {
+        data = open_set("hops", tree, "train", &(tn_data_options){ .topics = topics[i] }, &error);
+        assert_non_null(data);
+        assert_int_equal(tn_data_count(data), i < 3 ? 1 : i == 5 ? 2 : 0);
+        tn_data_close(data);
+    }
     remove_tree(tree);
 }
 
