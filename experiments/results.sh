@@ -34,7 +34,7 @@ ask() {
 words() {
     local seed=$1
     train "brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
-    train "cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set lr=1e-3 --set "seed=$seed"
+    train "cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed"
 }
 
