@@ -33,20 +33,19 @@ static tenebra_code copy_companions(const tn_trainer *trainer, const char *direc
     return code;
 }
 
-/* Replaces values of a JSON file of the directory by those of `changes`, which it takes. */
+/* Replaces values of a JSON file of the directory by those of `changes`, which it takes. A file that is not there, as companions
+ * may be, stays away. */
 static tenebra_code change_file(const char *directory, const char *name, json_t *changes, tenebra_error *error)
 {
     char *path = tn_path_join(directory, name), *text = NULL;
-    json_t *json = path != NULL && changes != NULL ? tn_json_read(path, (size_t)16 << 20, error) : NULL;
-    tenebra_code code = TENEBRA_OK;
-    if (path == NULL || changes == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %s", name);
-    else if (json == NULL)
-        code = error->code;
-    else if (json_object_update(json, changes) != 0 ||
-             (text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %s", name);
-    if (code == TENEBRA_OK)
+    bool memory = path != NULL && changes != NULL, there = memory && tn_path_is_file(path);
+    json_t *json = there ? tn_json_read(path, (size_t)16 << 20, error) : NULL;
+    if (json != NULL)
+        memory = json_object_update(json, changes) == 0 &&
+                 (text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) != NULL;
+    tenebra_code code = !memory ? tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %s", name)
+                                : there && json == NULL ? error->code : TENEBRA_OK;
+    if (code == TENEBRA_OK && there)
         code = tn_files_replace(path, text, strlen(text), error);
     free(text);
     json_decref(json);

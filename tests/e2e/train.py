@@ -169,7 +169,10 @@ def check_fresh(config, straight, data, folder):
     changes = ["-m", straight / "model", "-d", f"hops:{data}", "--set", "finetuning_type=full", "--set", "method=cot",
                "--set", "lr=0", "--set", "max_updates=1", "--set", "validate=false", "--set", "freeze_vision_tower=false"]
     run("train", *changes, "-o", folder / "same")
-    run("train", *changes, "-o", folder / "fresh", "--set", "fresh=model.layers.0.*,model.norm.weight")
+    run("train", *changes, "-o", folder / "fresh", "--set", "fresh=model.layers.0.*,model.norm.weight", "--set",
+        "image_max_pixels=12544", "--set", "topics=arrows-1,arrows-2,arrows-3")
+    rules = [json.loads((path / "model/preprocessor_config.json").read_text()) for path in (folder / "same", folder / "fresh")]
+    assert rules[0] != rules[1] and rules[1] == {**rules[0], "max_pixels": 12544}, rules
     old, same, new = (tensors(path / "model/model.safetensors") for path in (straight, folder / "same", folder / "fresh"))
     assert same == old, "a rate of 0 changed something"
     changed = {name for name in old if old[name] != new[name]}
