@@ -55,9 +55,9 @@ for seed in $seeds; do
     method direct "$seed" direct resume=0
     method coconut "$seed" coconut
     method ivt-lr "$seed" ivt-lr k_select=4
-    # Table 2: without latent text, without both (latent vision left out is coconut)
-    method no-text "$seed" ivt-lr k_select=4 latent_text=drop
-    method neither "$seed" ivt-lr k_select=4 no_thoughts=true
+    # Table 2, beside picks2: without latent text; without both, so that stages cannot be told apart and the last is taught alone
+    method no-text "$seed" ivt-lr k_select=2 latent_text=drop
+    method neither "$seed" ivt-lr k_select=2 no_thoughts=true uniform_prob=0
     # the gradient through hidden states and picks
     method detached "$seed" ivt-lr k_select=4 latent_grad_full=false picks_grad_full=false
     # Table 3: fewer latent steps
