@@ -7,6 +7,7 @@ set -euo pipefail
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }
 program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
+. "$recipes/../runs.sh"
 mkdir -p "$2/data"
 cd "$2"
 
@@ -15,15 +16,6 @@ make() {
     local name=$1
     shift
     [ -f "data/$name/data/made.json" ] || "$program" data make hops "data/$name" "$@"
-}
-
-# train NAME RECIPE OPTIONS...: a run, or the rest of one
-train() {
-    local name=$1 recipe=$2 more=()
-    shift 2
-    [ ! -d "$name/model" ] || return 0
-    [ ! -d "$name/checkpoints" ] || more=(--resume)
-    "$program" train "$recipes/$recipe.yaml" -o "$name" "${more[@]}" "$@"
 }
 
 lists=(--families list --test 0)

@@ -8,18 +8,10 @@ set -euo pipefail
 [ $# = 2 ] || [ $# = 3 ] || { echo "usage: $0 PROGRAM DIRECTORY [SEEDS]" >&2; exit 2; }
 program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
+. "$recipes/../runs.sh"
 seeds=${3:-1 2 3}
 cd "$2"
 mkdir -p results
-
-# train NAME RECIPE OPTIONS...: a run, or the rest of one
-train() {
-    local name=$1 recipe=$2 more=()
-    shift 2
-    [ ! -d "results/$name/model" ] || return 0
-    [ ! -d "results/$name/checkpoints" ] || more=(--resume)
-    "$program" train "$recipes/$recipe.yaml" -o "results/$name" "${more[@]}" "$@"
-}
 
 # ask NAME OPTIONS...: its answers to the test questions
 ask() {
@@ -33,8 +25,8 @@ ask() {
 # Words: the chain in a word a step, and in sentences.
 words() {
     local seed=$1
-    train "brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
-    train "cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
+    train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
+    train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed"
 }
 
@@ -43,7 +35,7 @@ method() {
     local name=$1-$2 seed=$2 method=$3 sets=()
     shift 3
     for key in "$@"; do sets+=(--set "$key"); done
-    train "$name" compare -m "results/brief-$seed/model" -d hops:data/chains --set "method=$method" --set "seed=$seed" --set resume=6 "${sets[@]}"
+    train "results/$name" compare -m "results/brief-$seed/model" -d hops:data/chains --set "method=$method" --set "seed=$seed" --set resume=6 "${sets[@]}"
     ask "$name"
 }
 
@@ -81,6 +73,6 @@ for name in direct cot coconut ivt-lr no-text neither detached stages1 stages2 s
 done
 "$program" eval table --form markdown "${groups[@]}" > results/tables.md
 [ -f results/probe.done ] || {
-    "$program" eval probe -m results/ivt-lr-1/model -d hops:data/chains --split test --limit 1200 -n 12 -w "$(nproc)" -o results/probe.jsonl > results/probe.txt
+    "$program" eval probe -m "results/ivt-lr-${seeds%% *}/model" -d hops:data/chains --split test --limit 1200 -n 12 -w "$(nproc)" -o results/probe.jsonl > results/probe.txt
     touch results/probe.done
 }

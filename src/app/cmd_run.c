@@ -343,7 +343,7 @@ static int ask(run_options *options)
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
     TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
-    tn_trained_read_for(&options->trained, options->directory, &options->model);
+    tn_trained_read(&options->trained, options->directory, &options->model);
     choose_method(options);
     const char *preset = options->trained.preset != NULL ? options->trained.preset : tn_prompt_standard()->name;
     TN_TRY(tn_run_question_open(&options->question, preset, error));

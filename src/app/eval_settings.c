@@ -148,7 +148,7 @@ static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, c
 /* What the command line and the task leave open is as the weights were trained. */
 static void choose_as_trained(tn_eval_settings *s)
 {
-    tn_trained_read_for(&s->trained, s->plan.model, &s->plan.model_options);
+    tn_trained_read(&s->trained, s->plan.model, &s->plan.model_options);
     if (s->plan.preset == NULL)
         s->plan.preset = s->trained.preset != NULL ? s->trained.preset : tn_prompt_standard()->name;
     if (s->plan.positions == NULL)

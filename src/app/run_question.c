@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
+enum { TURNS_MAX = 256, CHOICES_MAX = 26, PROMPT_LIMIT = 64 << 20 };
 
 const char *tn_run_question_mistake(const tn_run_question *question)
 {
@@ -15,7 +15,7 @@ const char *tn_run_question_mistake(const tn_run_question *question)
                   question->choices.count > 0 || question->preset != NULL;
     if (question->messages != NULL && simple)
         return "--messages stands instead of -p, --image, --choice, --preset and --system";
-    if (question->choices.count > TN_RUN_CHOICES_MAX)
+    if (question->choices.count > CHOICES_MAX)
         return "--choice may stand 26 times, once for each letter";
     if (question->preset != NULL && tn_prompt_find(question->preset) == NULL)
         return "--preset wants the name of a wording; 'tenebra data list' tells them";

@@ -7,8 +7,6 @@
 
 #include <jansson.h>
 
-enum { TN_RUN_CHOICES_MAX = 26 };
-
 typedef struct tn_run_question {
     const char *prompt, *system; /* NULL: stdin; none */
     const char *messages;        /* a file that stands instead of these and of pictures */

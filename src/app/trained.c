@@ -68,12 +68,13 @@ static void read_settings(tn_trained *trained, const json_t *config)
         add_setting(trained, "cue", ""); /* rationales were taught without words that ask for them */
 }
 
-void tn_trained_read(tn_trained *trained, const char *const *directories, size_t count)
+void tn_trained_read(tn_trained *trained, const char *model, const tenebra_model_options *options)
 {
     *trained = (tn_trained){ 0 };
-    for (size_t i = 0; i < count && trained->about == NULL; i++)
-        if (directories[i] != NULL)
-            trained->about = read_about(directories[i]);
+    for (size_t i = options->adapter_count; i > 0 && trained->about == NULL; i--)
+        trained->about = read_about(options->adapters[i - 1].directory);
+    if (trained->about == NULL)
+        trained->about = read_about(model);
     const json_t *config = json_object_get(trained->about, "config");
     const char *asked = json_string_value(json_object_get(config, "val_prompt"));
     const tn_prompt_preset *preset = tn_prompt_find(asked != NULL ? asked : text_of(config, "prompt"));
@@ -85,17 +86,6 @@ void tn_trained_read(tn_trained *trained, const char *const *directories, size_t
         trained->positions = positions;
     if (method != NULL)
         read_settings(trained, config);
-}
-
-void tn_trained_read_for(tn_trained *trained, const char *model, const tenebra_model_options *options)
-{
-    enum { LAST = 15 };
-    const char *directories[LAST + 1] = { NULL };
-    size_t count = 0;
-    for (size_t i = options->adapter_count; i > 0 && count < LAST; i--)
-        directories[count++] = options->adapters[i - 1].directory;
-    directories[count++] = model;
-    tn_trained_read(trained, directories, count);
 }
 
 void tn_trained_free(tn_trained *trained)

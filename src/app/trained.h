@@ -16,13 +16,10 @@ typedef struct tn_trained {
     json_t *about;         /* owns the other texts                         */
 } tn_trained;
 
-/* Reads what the first of `directories` with such a file tells, NULL ones apart. NULL is what none tells, what
- * cannot be read, and what this program does not know: it is advice. Free with tn_trained_free. */
-void tn_trained_read(tn_trained *trained, const char *const *directories, size_t count);
+/* Reads what the last adapter with such a file tells, else what the model tells. NULL is what neither tells, what cannot be
+ * read, and what this program does not know: it is advice. Free with tn_trained_free. */
+void tn_trained_read(tn_trained *trained, const char *model, const tenebra_model_options *options);
 void tn_trained_free(tn_trained *trained);
-
-/* The same for a model with adapters, the last of which tells most. */
-void tn_trained_read_for(tn_trained *trained, const char *model, const tenebra_model_options *options);
 
 /* The value that training had for an option; NULL: it says nothing. */
 const char *tn_trained_setting(const tn_trained *trained, const char *name);

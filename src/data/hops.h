@@ -79,8 +79,8 @@ typedef struct tn_hops_puzzle {
     tn_hops_scene scene;
     char question[TN_HOPS_LINE];
     char rationale[TN_HOPS_TEXT]; /* a sentence a line */
-    char brief[TN_HOPS_TEXT];     /* the same in a word or two a line; "": the family has no such steps. For `arrows` the
-                                   * colours that are left, so the answer goes on with it */
+    char brief[TN_HOPS_TEXT];     /* the same in a word or two a line; "": the family has no such steps. Those of
+                                   * `arrows` are the colours that are left, so what comes next is the answer */
     char options[TN_HOPS_OPTIONS][TN_HOPS_NAME];
     size_t option_count, answer;
 } tn_hops_puzzle;

@@ -78,6 +78,7 @@ typedef struct tn_prompt_preset {
 /* All presets, ending with name == NULL:
  *   ivtlr-train, ivtlr-infer              the authors' two wordings for backbones with a vision tower
  *   ivtlr-fused-train, ivtlr-fused-infer  those for backbones that read pictures as tokens
+ *   words, brief                          the authors' at test time; answers are an option's words (the default model)
  *   plain                                 question, options and "Answer:" on lines of their own
  * and one by name, NULL if there is none. */
 extern const tn_prompt_preset tn_prompt_presets[];

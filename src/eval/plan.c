@@ -1,5 +1,6 @@
 #include "eval/plan.h"
 
+#include "data/strings.h"
 #include "reason/method.h"
 
 #include <stdlib.h>
@@ -155,16 +156,6 @@ void tn_eval_plan_free(tn_eval_plan *plan)
 
 /* ------------------------------------------------------------- questions -- */
 
-/* Whether `id` is one of the items of "a,b,c". */
-static bool is_listed(const char *list, const char *id)
-{
-    size_t length = strlen(id);
-    for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',')
-        if (strcspn(at, ",") == length && strncmp(at, id, length) == 0)
-            return true;
-    return false;
-}
-
 /* Every id that was asked for has to be there. */
 static tenebra_code check_ids(const tn_eval_questions *questions, const char *list, tenebra_error *error)
 {
@@ -188,7 +179,7 @@ static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval
         return no_memory(error);
     for (size_t i = 0; i < count; i++) {
         const tn_sample *sample = tn_data_sample(questions->data, i);
-        if (plan->ids == NULL || is_listed(plan->ids, sample->id))
+        if (tn_is_listed(plan->ids, sample->id))
             questions->samples[questions->count++] = sample;
     }
     if (plan->ids != NULL)

@@ -8,6 +8,10 @@
 #include "reason/choice.h"
 #include "reason/reasoner.h"
 
+/* What latent steps want of a model, for the methods' notes. */
+#define TN_LATENT_NOTE \
+    "latent steps are of use to a model that was trained with them; any other runs, and its answers say little"
+
 /* Takes the loop's state. Call from a method's open. Errors: LIMIT. */
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error);
 

@@ -88,7 +88,7 @@ class Model(Case):
         self.assertGreaterEqual(accuracy("whole"), 0.9)
 
     def test_without_its_latents_it_guesses(self):
-        self.assertLess(accuracy("noise", "--latent-text", "noise"), 0.6)
+        self.assertLess(accuracy("noise", "--latent-text", "noise"), 0.4)  # a guess: 0.25, of 120 questions +-0.04
 
     def test_damaged_weights_are_noticed(self):
         model = WORK / "damaged"

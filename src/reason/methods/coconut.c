@@ -26,7 +26,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 const tn_method tn_method_coconut = {
     .name = "coconut",
     .summary = "think in hidden states alone, then answer",
-    .note = "latent steps are of use to a model that was trained with them; any other runs, and its answers say little",
+    .note = TN_LATENT_NOTE,
     .options = options,
     .sequential = true,
     .open = open_method,

@@ -38,7 +38,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 const tn_method tn_method_ivt_lr = {
     .name = "ivt-lr",
     .summary = "think in hidden states and picked image embeddings, then answer",
-    .note = "latent steps are of use to a model that was trained with them; any other runs, and its answers say little",
+    .note = TN_LATENT_NOTE,
     .options = options,
     .sequential = true,
     .tap_prompt = true,

@@ -1,0 +1,10 @@
+# For default.sh and results.sh, which set `program` and `recipes`.
+
+# train NAME RECIPE OPTIONS...: the run NAME of a recipe, or the rest of one that was stopped
+train() {
+    local name=$1 recipe=$2 more=()
+    shift 2
+    [ ! -d "$name/model" ] || return 0
+    [ ! -d "$name/checkpoints" ] || more=(--resume)
+    "$program" train "$recipes/$recipe.yaml" -o "$name" "${more[@]}" "$@"
+}
