@@ -125,8 +125,9 @@ demo() {
 docs/hops.png shows 16 objects; each has an arrow to a neighbour. The question: where do four
 arrows lead from the orange square? The model comes with this repository. It writes no reasoning:
 it takes six latent steps, each of which feeds back its hidden state and the four image embeddings
-that it attends to most, and then answers. "says" is what its language head reads from each hidden
-state: the colours on the way. (orange, yellow, pink, brown, blue; then it stays at the goal.)
+that it attends to most (of 16; none twice, so the last two steps have none), and then answers. "says"
+is what its language head reads from each hidden state: the colours on the way, orange, yellow, pink,
+brown, blue; then it stays at the goal.
 ------------------------------------------------------------------------------------------------
 
 TEXT
