@@ -2,7 +2,7 @@
 """Measures training: rows through the decoder a second, and the share of the machine's best product, by stage.
 
     bench/train.py PROGRAM --shape tiny --tokenizer DIR [--updates 12] [--batch 16] [--set key=value ...]
-    bench/train.py PROGRAM --model DIR --lora-rank 64 ...
+    bench/train.py PROGRAM --model DIR --lora-rank 64 ...    (0: all weights)
 
 Makes a few hundred questions, trains some updates at each stage, drops the first two of each, prints the median of the rest
 and the peak memory of the process. The weights go nowhere: everything lies in a temporary directory."""
@@ -24,7 +24,7 @@ def measure(options, root, stage):
     if options.shape:
         settings += [f"shape={options.shape}", f"tokenizer={options.tokenizer}"]
     else:
-        settings += [f"model={options.model}", f"lora_rank={options.lora_rank}"]
+        settings += [f"model={options.model}", *([f"lora_rank={options.lora_rank}"] if options.lora_rank else ["finetuning_type=full"])]
     command = [options.program, "train", "-d", f"hops:{root / 'hops'}", "-o", str(root / f"stage-{stage}")]
     for setting in settings:
         command += ["--set", setting]
@@ -33,7 +33,7 @@ def measure(options, root, stage):
     seconds = statistics.median(row["tokens"] / row["tokens_per_second"] for row in rows)
     return {"stage": stage, "tokens_per_second": statistics.median(row["tokens_per_second"] for row in rows),
             "mfu": statistics.median(row["mfu"] for row in rows), "tokens": statistics.median(row["tokens"] for row in rows),
-            "sample_ms": 1000 * seconds / options.batch}
+            "labels": statistics.median(row["labels"] for row in rows), "sample_ms": 1000 * seconds / options.batch}
 
 
 def main():
@@ -58,7 +58,8 @@ def main():
         for stage in options.stages:
             row = measure(options, root, stage)
             print(f"stage {row['stage']}: {row['tokens_per_second']:8.0f} tokens/s  mfu {100 * row['mfu']:4.0f}%  "
-                  f"{row['sample_ms']:7.2f} ms a sample of {row['tokens'] / options.batch:.0f} rows")
+                  f"{row['sample_ms']:7.2f} ms a sample of {row['tokens'] / options.batch:.0f} rows, {row['labels'] / options.batch:.0f} labels",
+                  flush=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(f"peak memory {peak / 1024:.0f} MB")
     return 0

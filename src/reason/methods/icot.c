@@ -7,13 +7,13 @@
 
 #include <string.h>
 
-enum { CUE, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN };
+enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN };
 
 static const tenebra_option options[] = {
     [CUE] = { "cue", "TEXT", "\nLet's think step by step.", "text added to the question", 0, 0 },
-    [TRIGGER] = { "trigger", "strict|any", "strict",
-                  "a line break is the token that is nothing else, or any that holds one", 0, 0 },
-    [EVERY] = { "every", "K", "2", "insert at every K-th line break", 1, 1024 },
+    [MARK] = { "mark", "TEXT", "\n", "what ends a step: a line break, or this text of a token", 0, 0 },
+    [TRIGGER] = { "trigger", "strict|any", "strict", "a break is the token that is the mark alone, or any that holds it", 0, 0 },
+    [EVERY] = { "every", "K", "2", "insert at every K-th break", 1, 1024 },
     [STICKY] = { "sticky", "yes|no", "yes",
                  "while the count of breaks stays there, every token inserts, as the released code; or the break alone",
                  0, 0 },
@@ -73,12 +73,15 @@ static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_er
 static bool is_break(const tn_reasoner *reasoner, int32_t token)
 {
     const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
-    size_t length = 0;
+    const char *mark = tn_setting_text(reasoner, MARK);
+    size_t length = 0, wanted = strlen(mark);
     const char *bytes = tokenizer ? tn_tokenizer_bytes(tokenizer, token, &length) : NULL;
-    if (bytes == NULL || length == 0)
+    if (bytes == NULL || wanted == 0)
         return false;
-    return tn_setting_choice(reasoner, TRIGGER) == 0 ? length == 1 && bytes[0] == '\n'
-                                                     : memchr(bytes, '\n', length) != NULL;
+    for (size_t at = 0; at + wanted <= length; at++)
+        if (memcmp(bytes + at, mark, wanted) == 0)
+            return length == wanted || tn_setting_choice(reasoner, TRIGGER) == 1;
+    return false;
 }
 
 /* Counts the newest token, and says whether it inserts. Source for the count that stays: the released code tests the number

@@ -111,6 +111,8 @@ static void test_when(void **state)
     check_shape(here, "a/i/t/a/i", 10, "insertions", "0", "a/i/t/a/i");
     check_shape(here, "a:i:t:a/i", 10, "trigger", "strict", "a:i:t:a/i");
     check_shape(here, "a:i:t/a:i", 10, "trigger", "any", "a:i:<#>t/a:<#>i");
+    check_shape(here, "atiatait/", 10, "mark", "t", "atiat<#>ait/");
+    check_shape(here, "a/i/t/a/i", 10, "mark", "", "a/i/t/a/i");
     check_shape(here, "//////////", 11, "min-first", "5", "//////<#>//<#>//<#>");
     check_shape(here, "//////////", 11, "min-between", "3", "//<#>////<#>////<#>");
     check_shape(here, "a/i/t/a/i", 10, "at-start", "yes", "<#>a/i/<#>t/a/<#>i");
