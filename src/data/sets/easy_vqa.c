@@ -1,5 +1,5 @@
 /* easy-VQA (Victor Zhou, 2019): {train,test}/questions.json, a list of [question, answer, number of the picture],
- * and {train,test}/images/<number>.png. Open questions; the breakdown is by kind of answer. */
+ * and {train,test}/images/<number>.png. Open questions; the breakdown is by kind of question. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -12,15 +12,15 @@ static const tn_dataset_split splits[] = {
     { 0 },
 };
 
-/* yes-no, shape or colour. */
-static const char *kind_of(const char *answer)
+/* What is asked for, and with yes or no, what about: a shape's name stands in the answer or in the question. */
+static const char *kind_of(const char *question, const char *answer)
 {
-    static const char *const kinds[][2] = { { "yes", "yes-no" },      { "no", "yes-no" },      { "circle", "shape" },
-                                            { "rectangle", "shape" }, { "triangle", "shape" } };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i][0], answer) == 0)
-            return kinds[i][1];
-    return "colour";
+    static const char *const shapes[] = { "circle", "rectangle", "triangle" };
+    bool closed = strcmp(answer, "yes") == 0 || strcmp(answer, "no") == 0;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (strstr(closed ? question : answer, shapes[i]) != NULL)
+            return closed ? "yes-no-shape" : "shape";
+    return closed ? "yes-no-colour" : "colour";
 }
 
 static const char *copy(tn_data *data, const json_t *value)
@@ -46,7 +46,7 @@ static tenebra_code add_row(tn_data *data, const json_t *row, size_t number, con
     if (sample.id == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the row");
     sample.domain = "shapes";
-    sample.topic = sample.category = kind_of(sample.label);
+    sample.topic = sample.category = kind_of(sample.question, sample.label);
     snprintf(text, sizeof text, "%s/images/%lld.png", data->split->name, (long long)json_integer_value(image));
     TN_TRY(tn_data_picture(data, text, none, &sample, where, error));
     return tn_data_add(data, &sample, where, error);

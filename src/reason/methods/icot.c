@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN };
+enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN,
+       FEED };
 
 static const tenebra_option options[] = {
     [CUE] = { "cue", "TEXT", "\nLet's think step by step.", "text added to the question", 0, 0 },
@@ -26,6 +27,7 @@ static const tenebra_option options[] = {
     [AT_START] = { "at-start", "no|yes", "no", "insert once before the first token", 0, 0 },
     [MIN_FIRST] = { "min-first", "N", "0", "tokens before the first insertion", 0, 1e6 },
     [MIN_BETWEEN] = { "min-between", "N", "0", "tokens between two insertions", 0, 1e6 },
+    [FEED] = { "feed", "yes|no", "yes", "or only tell what would be fed, and what the next token sees of it", 0, 0 },
     { NULL, NULL, NULL, NULL, 0, 0 }
 };
 
@@ -156,13 +158,19 @@ static void lay(tn_reasoner *reasoner, const icot_state *state, size_t count)
         tn_span_add_token(reasoner, config->vision_end_token, reasoner->sequential ? NULL : &border);
 }
 
-/* Watches what the step's last row sees of the picked and of the step's words, for ratio and focus. */
+static bool feeds(const tn_reasoner *reasoner)
+{
+    return tn_setting_choice(reasoner, FEED) == 0;
+}
+
+/* Watches what the step's last row sees of the picked and of the step's words, for ratio and focus. Where nothing is fed, the
+ * picked are those of the prompt and the row is that of the next token. */
 static tenebra_code watch(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
 {
     size_t length = reasoner->session->length, border = reasoner->session->model->config.vision_start_token >= 0;
     state->words = reasoner->pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
-        state->watched[i] = length + border + i;
+        state->watched[i] = feeds(reasoner) ? length + border + i : reasoner->candidates[state->picks[i]].row;
     for (size_t i = 0; i < state->words; i++)
         state->watched[count + i] = length - state->words + i;
     return tn_reasoner_watch_rows(reasoner, state->watched, count + state->words, error);
@@ -181,8 +189,10 @@ static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t coun
                                   .hidden_cosine = (double)NAN };
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     TN_TRY(watch(reasoner, state, count, error));
-    lay(reasoner, state, count);
-    reasoner->trace.injected_tokens += reasoner->span_count;
+    if (feeds(reasoner)) {
+        lay(reasoner, state, count);
+        reasoner->trace.injected_tokens += reasoner->span_count;
+    }
     state->insertions++;
     state->inserted_at = reasoner->pass_tokens;
     state->pending = true;
@@ -214,10 +224,12 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
         size_t count = pick(reasoner, state);
         *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };
         if (count > 0)
-            return insert(reasoner, state, count, error);
+            TN_TRY(insert(reasoner, state, count, error));
+        if (count > 0 && feeds(reasoner))
+            return TENEBRA_OK;
     }
     tn_act_answer(reasoner, action);
-    action->tap = state->insertions < most;
+    action->tap = state->insertions < most || state->pending;
     return TENEBRA_OK;
 }
 

@@ -179,21 +179,23 @@ static void test_open_questions(void **state)
     (void)state;
     char *tree = make_tree();
     put_file(tree, "train/questions.json",
-             "[[\"is it red?\",\"no\",7],[\"what is it?\",\"circle\",7],[\"colour?\",\"teal\",0]]");
+             "[[\"is it red?\",\"no\",7],[\"what is it?\",\"circle\",7],[\"colour?\",\"teal\",0],"
+             "[\"is a circle present?\",\"yes\",0]]");
     put_file(tree, "test/questions.json", "[[\"q\",\"yes\"]]");
     tenebra_error error;
     tn_data *data = open_set("easy-vqa", tree, "train", NULL, &error);
     assert_non_null(data);
-    assert_int_equal(tn_data_count(data), 3);
+    assert_int_equal(tn_data_count(data), 4);
     const tn_sample *sample = tn_data_sample(data, 1);
     char path[600];
     snprintf(path, sizeof path, "%s/train/images/7.png", tree);
     assert_string_equal(sample->images[0], path);
     assert_string_equal(sample->label, "circle");
     assert_int_equal(sample->option_count, 0);
-    assert_string_equal(tn_data_sample(data, 0)->topic, "yes-no");
+    assert_string_equal(tn_data_sample(data, 0)->topic, "yes-no-colour");
     assert_string_equal(sample->topic, "shape");
     assert_string_equal(tn_data_sample(data, 2)->topic, "colour");
+    assert_string_equal(tn_data_sample(data, 3)->topic, "yes-no-shape");
     tn_data_close(data);
     refuse_set("easy-vqa", tree, "test", TENEBRA_ERROR_FORMAT, "row 0");
     put_file(tree, "test/questions.json", "[[\"q\",\"yes\",-1]]");

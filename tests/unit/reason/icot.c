@@ -202,17 +202,19 @@ static size_t row_of_token(const run *made, size_t number)
     }
 }
 
-/* Attention of the step's last row to its picks, by that to `words` tokens before the insertion, from a fresh session. */
-static void expect_weights(const run *made, size_t row, size_t words, double *ratio, double *focus)
+/* Attention of row `query` to the step's picks, by that to the `words` rows that end with row `row`, from a fresh session. */
+static void expect_weights(const run *made, const tenebra_step *step, size_t row, size_t words, double *ratio, double *focus)
 {
     size_t keys[PICKED + FORCED_MAX];
     tn_real scores[PICKED + FORCED_MAX];
+    bool fed = made->trace->injected_tokens > 0; /* or the picks are watched where they stand in the prompt */
     for (size_t i = 0; i < PICKED; i++)
-        keys[i] = row + 2 + i;
+        keys[i] = fed ? row + 2 + i : made->reasoner.candidates[step->picks[i].image * J + step->picks[i].index].row;
     for (size_t i = 0; i < words; i++)
         keys[PICKED + i] = row - i;
-    const tn_span_tap tap = { .query = row + ROWS, .keys = keys, .count = PICKED + words, .mean = scores };
-    tn_session_close(replay(made, row + ROWS + 1, &tap));
+    size_t query = row + (fed ? ROWS : 1);
+    const tn_span_tap tap = { .query = query, .keys = keys, .count = PICKED + words, .mean = scores };
+    tn_session_close(replay(made, query + 1, &tap));
     double images = 0, text = 0, entropy = 0;
     for (size_t i = 0; i < PICKED + words; i++)
         *(i < PICKED ? &images : &text) += (double)scores[i];
@@ -225,9 +227,9 @@ static void expect_weights(const run *made, size_t row, size_t words, double *ra
 static void check_weights(const run *made, const tenebra_step *step, size_t row, size_t words)
 {
     double ratio, focus, wrong;
-    expect_weights(made, row, words, &ratio, &focus);
+    expect_weights(made, step, row, words, &ratio, &focus);
     assert_true(fabs(step->attention_ratio / ratio - 1) < 1e-4 && fabs(step->attention_focus / focus - 1) < 1e-4);
-    expect_weights(made, row, words - 1, &wrong, &focus); /* negative control: a word less */
+    expect_weights(made, step, row, words - 1, &wrong, &focus); /* negative control: a word less */
     assert_true(fabs(step->attention_ratio / wrong - 1) > 1e-3);
 }
 
@@ -261,6 +263,32 @@ static void test_picks(void **state)
 {
     check_picks(*state, "no");
     check_picks(*state, "yes");
+}
+
+/* Told what would be fed, the answer goes on as without insertions. */
+static void test_nothing_fed(void **state)
+{
+    const tiny *here = *state;
+    asked a;
+    char text[TINY_CONTEXT];
+    bool taken[2 * J] = { false };
+    size_t expected[PICKED];
+    check_shape(here, "a/i/t/a/i", 10, "feed", "no", "a/i/t/a/i");
+    ask(here, &a, OTHER_PICTURE, "a/i/tai/t/t/", 16);
+    ask_set(&a.q, "sticky", "no");
+    ask_set(&a.q, "feed", "no");
+    run *made = run_question(here->model, &a.q);
+    assert_int_equal(strspn(short_shape(made, text), "a/i/tai/t/t/"), 12);
+    assert_int_equal(made->trace->step_count, 2);
+    assert_int_equal(made->trace->injected_tokens, 0);
+    static const size_t breaks[] = { 3, 9 }, words[] = { 4, 6 };
+    for (size_t s = 0; s < 2; s++) {
+        size_t row = row_of_token(made, breaks[s]);
+        check_weights(made, &made->trace->steps[s], row, words[s]);
+        expect_picks(made, row, 1, taken, expected);
+        assert_true(are_picks(&made->trace->steps[s], expected));
+    }
+    run_free(made);
 }
 
 /* With all pictures, picks of both occur, and none twice where that is asked for. */
@@ -483,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_break_at_the_end),
         cmocka_unit_test(test_picks),
+        cmocka_unit_test(test_nothing_fed),
         cmocka_unit_test(test_pictures_and_mask),
         cmocka_unit_test(test_positions_of_the_square),
         cmocka_unit_test(test_true_positions),
