@@ -13,12 +13,12 @@ seeds=${3:-1 2 3}
 cd "$2"
 mkdir -p results
 
-# ask NAME OPTIONS...: its answers to the test questions
+# ask NAME MODEL OPTIONS...: answers of the run MODEL to the test questions
 ask() {
-    local name=$1
-    shift
+    local name=$1 model=$2
+    shift 2
     [ -f "results/$name.done" ] && return 0
-    "$program" eval -m "results/$name/model" -d hops:data/chains --split test -n 120 -w "$(nproc)" -o "results/$name.jsonl" "$@"
+    "$program" eval -m "results/$model/model" -d hops:data/chains --split test -n 120 -w "$(nproc)" -o "results/$name.jsonl" "$@"
     touch "results/$name.done"
 }
 
@@ -27,7 +27,9 @@ words() {
     local seed=$1
     train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
     train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
-    ask "cot-$seed"
+    ask "cot-$seed" "cot-$seed"
+    # what it looks at where a sentence ends
+    ask "look-$seed" "cot-$seed" --method icot --cue Answer: --trigger any --every 1 --sticky no --insertions 6 --patches 4 --feed no
 }
 
 # method NAME SEED METHOD KEY=VALUE...: from the chain in words on
@@ -36,7 +38,7 @@ method() {
     shift 3
     for key in "$@"; do sets+=(--set "$key"); done
     train "results/$name" compare -m "results/brief-$seed/model" -d hops:data/chains --set "method=$method" --set "seed=$seed" --set resume=6 "${sets[@]}"
-    ask "$name"
+    ask "$name" "$name"
 }
 
 [ -f data/sentences/data/made.json ] ||
@@ -64,7 +66,7 @@ done
 
 # Tables of what is there, a row for each way over its seeds.
 groups=()
-for name in direct cot coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8; do
+for name in direct cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8; do
     files=()
     for seed in $seeds; do
         [ -f "results/$name-$seed.done" ] && files+=("results/$name-$seed.jsonl")

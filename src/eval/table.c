@@ -274,10 +274,11 @@ static json_t *subjects_table(const tn_table_groups *groups, subject by, const c
 
 /* -------------------------------------------------------------- latents -- */
 
-/* Mean of a field of the latent steps number `step`; *count of them that have it. */
+/* Mean of a field of the steps number `step` over those that have it; *count of answers with that many steps. */
 static double step_mean(const tn_table_group *group, size_t step, size_t offset, size_t *count)
 {
     double sum = 0;
+    size_t told = 0;
     *count = 0;
     for (size_t i = 0; i < group->count; i++)
         for (size_t k = 0; k < group->sets[i]->count; k++) {
@@ -285,12 +286,11 @@ static double step_mean(const tn_table_group *group, size_t step, size_t offset,
             double value = (double)NAN;
             if (step < item->step_count)
                 memcpy(&value, (const char *)&item->steps[step] + offset, sizeof value);
-            if (isfinite(value)) {
-                sum += value;
-                ++*count;
-            }
+            *count += step < item->step_count;
+            told += isfinite(value) ? 1 : 0;
+            sum += isfinite(value) ? value : 0;
         }
-    return *count > 0 ? sum / (double)*count : (double)NAN;
+    return told > 0 ? sum / (double)told : (double)NAN;
 }
 
 static json_t *latents_table(const tn_table_groups *groups)
@@ -299,7 +299,7 @@ static json_t *latents_table(const tn_table_groups *groups)
         { "attention ratio", offsetof(tn_result_step, ratio) }, { "attention focus", offsetof(tn_result_step, focus) },
         { "norm", offsetof(tn_result_step, norm) }, { "cosine to the last", offsetof(tn_result_step, cosine) },
     };
-    json_t *table = new_table("latents", "Latent steps: attention ratio and focus (figure 5 of the paper), hidden states");
+    json_t *table = new_table("latents", "Steps, latent or in words: attention ratio and focus (figure 5 of the paper), hidden states");
     add_column(table, "method", "text");
     add_column(table, "step", "count");
     add_column(table, "answers", "count");

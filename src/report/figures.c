@@ -332,10 +332,10 @@ static void draw_latents(figures *f, const json_t *latents)
         const char *column;
         tn_chart_head head;
     } charts[] = {
-        { "attention ratio", { "Attention ratio by step", "Attention to the step's picks over that to all latent text.",
-                               "For each method the mean attention ratio of each latent step." } },
+        { "attention ratio", { "Attention ratio by step", "Attention to the step's picks over that to all latent text, or to the step's words.",
+                               "For each method the mean attention ratio of each step." } },
         { "attention focus", { "Attention focus by step", "One over the entropy of the attention among the picks.",
-                               "For each method the mean attention focus of each latent step." } },
+                               "For each method the mean attention focus of each step." } },
         { "norm", { "Norm of the latent by step", NULL, "For each method the mean norm of the hidden state of each latent step." } },
         { "cosine to the last", { "Cosine to the last latent by step", NULL,
                                   "For each method the mean cosine between the hidden states of a step and the one before." } },
@@ -356,7 +356,7 @@ static void draw_latents(figures *f, const json_t *latents)
             if (f->series[g].count > 0 && shown < SERIES_MAX)
                 f->series[shown++] = f->series[g];
         if (shown > 0)
-            tn_chart_lines(f->out, &charts[c].head, f->series, shown, "latent step", (double)NAN);
+            tn_chart_lines(f->out, &charts[c].head, f->series, shown, "step", (double)NAN);
     }
 }
 

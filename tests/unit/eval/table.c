@@ -38,13 +38,13 @@ static void write_head(FILE *out, size_t questions)
             questions, questions);
 }
 
-/* Question n in domain d0 or d1 and topic t-1 or t-2, as n is even or odd. */
+/* Question n in domain d0 or d1 and topic t-1 or t-2, as n is even or odd. Method "b" has its step in words: no hidden state. */
 static void write_row(FILE *out, size_t n, const char *method, bool right, double sampled)
 {
     fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"%s\",\"domain\":\"d%zu\",\"topic\":\"t-%zu\",\"options\":4,\"choice\":%d,"
             "\"correct\":%s,\"tokens\":{\"sampled\":%g,\"latent\":3,\"injected\":8},\"ms\":{\"total\":2000},\"steps\":["
-            "{\"attention_ratio\":2,\"attention_focus\":0.5,\"hidden_norm\":3,\"hidden_cosine\":null}]}\n",
-            n, n, method, n % 2, n % 2 + 1, right ? 1 : 2, right ? "true" : "false", sampled);
+            "{\"attention_ratio\":2,\"attention_focus\":0.5,\"hidden_norm\":%s,\"hidden_cosine\":null}]}\n",
+            n, n, method, n % 2, n % 2 + 1, right ? 1 : 2, right ? "true" : "false", sampled, strcmp(method, "b") == 0 ? "null" : "3");
 }
 
 static FILE *start_file(const char *name, size_t questions)
@@ -146,6 +146,8 @@ static void test_counts(void **state)
     assert_true(near(part(find_table(report, "looks"), 1, "a", "value"), 60));
     const json_t *latents = find_table(report, "latents");
     assert_true(near(number_at(latents, 0, "attention ratio"), 2) && json_is_null(cell(latents, 0, "cosine to the last")));
+    assert_true(number_at(latents, 0, "norm") == 3 && json_is_null(cell(latents, 1, "norm")));
+    assert_true(number_at(latents, 1, "answers") == 10 && near(number_at(latents, 1, "attention ratio"), 2));
     const json_t *pairs = find_table(report, "pairs");
     assert_true(number_at(pairs, 0, "only first") == 5 && number_at(pairs, 0, "only second") == 2);
     assert_true(near(part(pairs, 0, "difference", "value"), 30));
