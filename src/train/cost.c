@@ -26,9 +26,14 @@ static double of_decoder_row(const tn_decoder *decoder)
     return sum;
 }
 
+static bool trains_tower(const tn_vision *vision)
+{
+    return vision->patch_embed.grad != NULL || vision->merge2.grad != NULL;
+}
+
 static double of_patch(const tn_vision *vision)
 {
-    bool trained = vision->patch_embed.grad != NULL || vision->merge2.grad != NULL;
+    bool trained = trains_tower(vision);
     double sum = of_weight(&vision->patch_embed, false);
     double merged = (double)(vision->config.spatial_merge_size * vision->config.spatial_merge_size);
     for (size_t b = 0; b < vision->config.depth; b++) {
@@ -48,7 +53,7 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
     double head = of_weight(&decoder->head, true);
     /* Scores and weighted values, 4 a pair forward, twice that backward; half of the pairs are visible. */
     double pair = 12.0 * (double)(decoder->config.num_attention_heads * decoder->config.head_dim * decoder->config.num_hidden_layers) / 2;
-    double patch_pair = 12.0 * (double)(vision->embed_dim * vision->depth);
+    double patch_pair = (trains_tower(&trainer->model->vision) ? 12.0 : 4.0) * (double)(vision->embed_dim * vision->depth);
     for (size_t i = 0; i < count; i++) {
         double rows = (double)lessons[i]->rows;
         sum += rows * row + rows * rows * pair + (double)lessons[i]->label_count * head + (double)lessons[i]->patch_count * patch;
@@ -60,7 +65,7 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
     return sum;
 }
 
-/* One product of 512 rows with a 1024 x 1024 matrix, on all threads, the best of several. */
+/* One product of 512 rows with a 1024 x 1024 matrix of the type that the decoder reads, on all threads, the best of several. */
 double tn_trainer_peak(tn_trainer *trainer)
 {
     enum { ROWS = 512, SIZE = 1024, TRIES = 24 };
@@ -73,7 +78,8 @@ double tn_trainer_peak(tn_trainer *trainer)
         return 0;
     }
     tn_ops ops = { .kernels = trainer->model->kernels, .pool = tn_teacher_pool(trainer->teacher), .arena = &arena };
-    tn_weight weight = { .matrix = { .type = TN_F32, .rows = SIZE, .cols = SIZE, .data = values } };
+    tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* none is larger than the F32 of `values` */
+    tn_weight weight = { .matrix = { .type = type, .rows = SIZE, .cols = SIZE, .data = values } };
     tn_tensor x = tn_op_new(&ops, ROWS, SIZE);
     if (x.data != NULL)
         memset(x.data, 0, (size_t)ROWS * SIZE * sizeof *x.data);
