@@ -5,6 +5,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -53,6 +54,24 @@ def quantised(kind):
         if done.returncode != 0:
             raise AssertionError(done.stderr)
     return model
+
+
+def trained_adapter(model):
+    """One update of an adapter on top of `model`: its loss, and the values of every B, of which Adam's first step leaves the sign."""
+    name, data = WORK / f"adapter-of-{os.path.basename(model)}", WORK / "lessons"
+    if not data.exists():
+        run("data", "make", "hops", data, "--families", "arrows", "--brief", "--train", 16, "--dev", 0, "--test", 0, "--seed", 5)
+    settings = ("method=ivt-lr", "prompt=brief", "positions=sequential", "lora_rank=8", "lora_dropout=0", "max_updates=1", "num_epochs=1",
+                "batch_size=16", "gradient_accumulation_steps=1", "epochs_per_stage=1", "step_groups=0", "validate=false", "lr=1e-4")
+    done = run("train", "-m", model, "-d", f"hops:{data}", "-o", name, *(word for key in settings for word in ("--set", key)))
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    file = (name / "adapter/adapter_model.safetensors").read_bytes()
+    length = int.from_bytes(file[:8], "little")
+    spans = [8 + length + at for key, tensor in sorted(json.loads(file[8:8 + length]).items()) if "lora_B" in key
+             for at in tensor["data_offsets"]]
+    values = [value for begin, end in zip(spans[::2], spans[1::2]) for value in struct.unpack(f"<{(end - begin) // 4}f", file[begin:end])]
+    return json.loads((name / "log.jsonl").read_text(encoding="utf-8").splitlines()[0])["loss"], values
 
 
 class Transcripts(Case):
@@ -127,6 +146,17 @@ class Model(Case):
         plain, texts = answers("plain"), [row["text"] for row in answers("eight", "-m", eight)]
         self.assertGreaterEqual(sum(row["text"] == text for row, text in zip(plain, texts)), len(plain) - 1)
         self.assertGreaterEqual(accuracy("four", "-m", quantised("Q4_0")), 0.9)
+
+    def test_adapters_learn_the_same_over_eight_bits(self):
+        """Over packed codes and over the same values in F32; the gradient over other values (4 bits) is another one."""
+        codes = quantised("Q8_0")
+        values = WORK / "values"
+        self.assertEqual(run("quantize", codes, "-o", values, "--type", "F32").returncode, 0)
+        loss, steps = trained_adapter(codes)
+        for model, most, least, apart in ((values, 1, 0.97, 0.03), (quantised("Q4_0"), 0.95, 0, 9)):
+            other_loss, other = trained_adapter(model)
+            same = sum((a > 0) == (b > 0) for a, b in zip(steps, other)) / len(steps)
+            self.assertTrue(least <= same <= most and abs(other_loss / loss - 1) < apart, (model, same, loss, other_loss))
 
     def test_other_commands_find_it(self):
         self.assertEqual(run("inspect").returncode, 0)
