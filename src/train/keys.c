@@ -78,7 +78,7 @@ const tn_train_key tn_train_keys[] = {
     BOOL("freeze_embeddings", "", freeze_head, "false", false, "full: leave embeddings and head"),
     BOOL("bf16", "", bf16, "false", false, "networks read weights rounded to bf16; masters stay f32"),
     BOOL("gradient_checkpointing", "", checkpointing, "false", false, "keep less for the backward, compute more"),
-    CHOICE("save_dtype", "", save_type, "f32", "f32|bf16", true, "number type of the model directories written"),
+    CHOICE("save_dtype", "", save_type, "f32", "f32|bf16", true, "number type of trained weights in the model directories written"),
     NUMBER("init_std", " initializer_range ", init_std, "0.02", 0, 10, false,
            "from a shape, or fresh: deviation of random matrices; 0: 1 / sqrt(inputs)"),
     TEXT("fresh", "", fresh, NULL, false, "full: parameters whose names fit one of these globs start from random values"),
