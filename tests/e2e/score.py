@@ -29,7 +29,7 @@ class Score(Case):
                 "physical": {"total": 1, "correct": 0, "acc": 0.0}, "algebra": {"total": 1, "correct": 1, "acc": 100.0}}}}}])
 
     def test_side_by_side(self):
-        names = ["m3cot", "strict", "ivtlr-m3cot", "ivtlr-m3cot:headers_dropped", "sqa", "sqa_paren", "bracket", "answer_tag",
+        names = ["m3cot", "strict", "ivtlr-m3cot", "ivtlr-m3cot:headers_dropped", "sqa", "sqa_paren", "bracket", "answer_tag", "last",
                  "ivtlr-sqa"]
         [file] = score("--scorer", ",".join(names), "--key", EVAL / "key.jsonl", EVAL / "results.jsonl")
         self.assertEqual(list(file["scores"]), names)
@@ -100,7 +100,7 @@ class Score(Case):
         self.assertEqual(done.returncode, 1)
         listed = run("eval", "score", "--list")
         self.assertEqual(listed.returncode, 0)
-        self.assertEqual(len([line for line in listed.stdout.splitlines() if line[0] != " "]), 8)
+        self.assertEqual(len([line for line in listed.stdout.splitlines() if line[0] != " "]), 9)
         self.assertIn("eval score --scorer", run("eval", "score", "--help").stdout)
 
 

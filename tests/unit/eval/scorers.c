@@ -134,6 +134,14 @@ static void test_marks(void **state)
     EXPECT("answer_tag:last", fruits, { "<answer>B</answer> <answer>C</answer>", 'C' }, { "<answer>B</answer> <answer>C", 'B' });
 }
 
+static void test_last(void **state)
+{
+    (void)state;
+    EXPECT("last", fruits, { "apple apple cherry a pear", 'B' }, { "The answer is B, not (C)", 'C' }, { "pineapples", '-' },
+           { "CHERRY pears", 'D' }, { "a pear (A)", 'A' }, { "a fruit", '-' }, { "It is D.", 'D' }, { "", '-' });
+    EXPECT("last", seven, { "one or seven", 'G' }, { "seventeen", '-' });
+}
+
 static void test_strict(void **state)
 {
     (void)state;
@@ -238,7 +246,7 @@ int main(void)
         cmocka_unit_test(test_sqa),
         cmocka_unit_test(test_ivtlr),
         cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_strict),
+        cmocka_unit_test(test_last), cmocka_unit_test(test_strict),
         cmocka_unit_test(test_strict_indices_and_words),
         cmocka_unit_test(test_gold_and_random),
         cmocka_unit_test(test_hostile_texts),
