@@ -4,10 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
+static size_t part_before(const char *path, size_t end)
+{
+    while (end > 0 && path[end - 1] != '/')
+        end--;
+    return end;
+}
+
 const char *tn_head_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = part_before(path, end), length = end - begin;
+    bool common = (length == 5 && memcmp(path + begin, "model", 5) == 0) || (length == 7 && memcmp(path + begin, "adapter", 7) == 0);
+    return path + (common && begin > 1 ? part_before(path, begin - 1) : begin);
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -52,12 +63,7 @@ static void put_name(tn_markup *out, const char *path)
     tn_markup_put(out, "<span title=\"");
     tn_markup_text(out, path);
     tn_markup_put(out, "\">");
-    char name[256];
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    snprintf(name, sizeof name, "%.*s", (int)(length < 255 ? length : 255), path);
-    tn_markup_text(out, tn_head_name(name));
+    tn_markup_text(out, tn_head_name(path));
     tn_markup_put(out, "</span>");
 }
 

@@ -14,7 +14,7 @@ void tn_head_write_answer(tn_markup *out, const tn_report_answer *answer);
 /* A few figures: questions, the best accuracy, the fewest steps. */
 void tn_head_write_facts(tn_markup *out, const tn_table_groups *groups, const json_t *report);
 
-/* The last part of a path. */
+/* The last part of a path; of RUN/model and RUN/adapter, which all runs have, both. */
 const char *tn_head_name(const char *path);
 
 #endif

@@ -133,12 +133,21 @@ static char *finish(const char *title, const tn_markup *top, const tn_markup *bo
 
 /* ------------------------------------------------------------ evaluation -- */
 
-/* "hops, test: ..." of the first file. */
+static const char *digest_of(const json_t *manifest)
+{
+    const char *digest = json_string_value(json_object_get(json_object_get(manifest, "model"), "digest"));
+    return digest != NULL ? digest : "";
+}
+
+/* "hops test, MODEL": set and split of the first file, and the model if all files have the same. */
 static void write_title(char *title, size_t size, const tn_results *results)
 {
     const json_t *manifest = results->file_count > 0 ? results->manifests[0] : NULL, *data = json_object_get(manifest, "data");
     const char *set = json_string_value(json_object_get(data, "set")), *split = json_string_value(json_object_get(data, "split"));
     const char *model = json_string_value(json_object_get(json_object_get(manifest, "model"), "directory"));
+    for (size_t f = 1; f < results->file_count; f++)
+        if (strcmp(digest_of(manifest), digest_of(results->manifests[f])) != 0)
+            model = NULL;
     snprintf(title, size, "%.100s%s%.60s%s%.200s", set != NULL ? set : "Evaluation", split != NULL ? " " : "", split != NULL ? split : "",
              model != NULL ? ", " : "", model != NULL ? tn_head_name(model) : "");
 }

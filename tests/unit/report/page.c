@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "report/figures.h"
+#include "report/head.h"
 #include "report/report.h"
 #include "unit/store/files.h"
 
@@ -302,9 +303,22 @@ static void test_one_answer(void **state)
     json_decref(record);
 }
 
+/* All runs have a model/ and an adapter/: the run tells them apart. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        { "/runs/cot-1/model", "cot-1/model" }, { "cot-1/adapter/", "cot-1/adapter/" }, { "/m/Qwen2-VL-2B", "Qwen2-VL-2B" },
+        { "model", "model" }, { "/model", "model" }, { "/x/models/", "models/" }, { "/", "" }, { "", "" },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_string_equal(tn_head_name(names[i][0]), names[i][1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_questions_are_there), cmocka_unit_test(test_hostile_texts),
         cmocka_unit_test(test_no_network),          cmocka_unit_test(test_same_input_same_page),
         cmocka_unit_test(test_limit_is_spread),     cmocka_unit_test(test_ids),
