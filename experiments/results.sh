@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# The small-scale reproduction: experiments/results.sh PROGRAM DIRECTORY [SEEDS]
+# The small-scale reproduction: experiments/results.sh PROGRAM DIRECTORY [SEEDS [WAYS]]
 # DIRECTORY is that of experiments/default.sh, which comes first: its run `pairs` is where every seed starts. For each of SEEDS
 # (default "1 2 3") the methods are trained with the same number of updates and asked the same 3,000 test questions; answers go to
-# DIRECTORY/results. What is there already is not done again. docs/results.md tells what came out.
+# DIRECTORY/results. What is there already is not done again; WAYS are rows of the tables to make only these ("ivt-lr coconut").
+# docs/results.md tells what came out.
 set -euo pipefail
 
-[ $# = 2 ] || [ $# = 3 ] || { echo "usage: $0 PROGRAM DIRECTORY [SEEDS]" >&2; exit 2; }
+[ $# -ge 2 ] && [ $# -le 4 ] || { echo "usage: $0 PROGRAM DIRECTORY [SEEDS [WAYS]]" >&2; exit 2; }
 program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
 . "$recipes/../runs.sh"
 seeds=${3:-1 2 3}
+ways=${4:-direct cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8}
 cd "$2"
 mkdir -p results
 
@@ -26,6 +28,7 @@ ask() {
 words() {
     local seed=$1
     train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
+    [[ " $ways " = *" cot "* ]] || return 0
     train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed" "cot-$seed"
     # what it looks at where a sentence ends
@@ -35,6 +38,7 @@ words() {
 # method NAME SEED METHOD KEY=VALUE...: from the chain in words on
 method() {
     local name=$1-$2 seed=$2 method=$3 sets=()
+    [[ " $ways " = *" $1 "* ]] || return 0
     shift 3
     for key in "$@"; do sets+=(--set "$key"); done
     train "results/$name" compare -m "results/brief-$seed/model" -d hops:data/chains --set "method=$method" --set "seed=$seed" --set resume=6 "${sets[@]}"
@@ -66,7 +70,7 @@ done
 
 # Tables of what is there, a row for each way over its seeds.
 groups=()
-for name in direct cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8; do
+for name in $ways; do
     files=()
     for seed in $seeds; do
         [ -f "results/$name-$seed.done" ] && files+=("results/$name-$seed.jsonl")
@@ -74,7 +78,7 @@ for name in direct cot look coconut ivt-lr no-text neither detached stages1 stag
     [ ${#files[@]} = 0 ] || groups+=(--group "$name=$(IFS=,; echo "${files[*]}")")
 done
 "$program" eval table --form markdown "${groups[@]}" > results/tables.md
-[ -f results/probe.done ] || {
+[ -f results/probe.done ] || [ ! -d "results/ivt-lr-${seeds%% *}/model" ] || {
     "$program" eval probe -m "results/ivt-lr-${seeds%% *}/model" -d hops:data/chains --split test --limit 1200 -n 12 -w "$(nproc)" -o results/probe.jsonl > results/probe.txt
     touch results/probe.done
 }
