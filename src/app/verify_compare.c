@@ -104,8 +104,10 @@ bool tn_verify_is_result(const char *name, bool *needs_model)
 static void add_row(tn_verify *verify, tn_verify_row row)
 {
     tn_verify_row *rows = realloc(verify->rows, (verify->row_count + 1) * sizeof *rows);
-    if (rows == NULL)
+    if (rows == NULL) { /* or a difference could get lost */
+        tn_fail(&verify->failure, TENEBRA_ERROR_MEMORY, row.name, "no memory for another result");
         return;
+    }
     verify->rows = rows;
     verify->rows[verify->row_count++] = row;
 }
