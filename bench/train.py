@@ -58,8 +58,8 @@ def main():
         for stage in options.stages:
             row = measure(options, root, stage)
             print(f"stage {row['stage']}: {row['tokens_per_second']:8.0f} tokens/s  mfu {100 * row['mfu']:4.0f}%  "
-                  f"{row['sample_ms']:7.2f} ms a sample of {row['tokens'] / options.batch:.0f} rows, {row['labels'] / options.batch:.0f} labels",
-                  flush=True)
+                  f"{row['sample_ms']:7.2f} ms a sample of {row['tokens'] / options.batch:.0f} rows, "
+                  f"{row['labels'] / options.batch:.0f} labels", flush=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(f"peak memory {peak / 1024:.0f} MB")
     return 0

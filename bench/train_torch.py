@@ -73,8 +73,8 @@ def measure(options, dtype):
         seconds.append(time.perf_counter() - begin)
     middle = statistics.median(seconds[2:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"torch {torch.__version__} {dtype:8}: {options.batch * options.rows / middle:8.1f} rows/s  {1000 * middle / options.batch:9.2f} ms a sample  "
-          f"loss {loss.item():.3f}  peak memory {peak:.0f} MB", flush=True)
+    print(f"torch {torch.__version__} {dtype:8}: {options.batch * options.rows / middle:8.1f} rows/s  "
+          f"{1000 * middle / options.batch:9.2f} ms a sample  loss {loss.item():.3f}  peak memory {peak:.0f} MB", flush=True)
 
 
 def main():

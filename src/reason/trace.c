@@ -146,7 +146,8 @@ static json_t *trace_json(const tenebra_trace *trace)
     size_t steps_taken = trace->token_count + trace->latent_steps;
     json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt",
                                count(trace->prompt_tokens), "image", count(trace->image_tokens), "latent",
-                               count(trace->latent_steps), "injected", count(trace->injected_tokens), "generated", count(trace->token_count),
+                               count(trace->latent_steps), "injected", count(trace->injected_tokens), "generated",
+                               count(trace->token_count),
                                "ar_steps", count(steps_taken), "ar_steps_injected",
                                count(steps_taken + trace->injected_tokens), "calls",
                                count(trace->call_count), "invalid_calls", count(trace->invalid_calls), "positions_computed",

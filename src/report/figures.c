@@ -332,7 +332,8 @@ static void draw_latents(figures *f, const json_t *latents)
         const char *column;
         tn_chart_head head;
     } charts[] = {
-        { "attention ratio", { "Attention ratio by step", "Attention to the step's picks over that to all latent text, or to the step's words.",
+        { "attention ratio", { "Attention ratio by step",
+                               "Attention to the step's picks over that to all latent text, or to the step's words.",
                                "For each method the mean attention ratio of each step." } },
         { "attention focus", { "Attention focus by step", "One over the entropy of the attention among the picks.",
                                "For each method the mean attention focus of each step." } },
