@@ -32,7 +32,7 @@ words() {
     train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed" "cot-$seed"
     # what it looks at where a sentence ends
-    ask "look-$seed" "cot-$seed" --method icot --cue Answer: --trigger any --every 1 --sticky no --insertions 6 --patches 4 --feed no
+    ask "look-$seed" "cot-$seed" --method icot --cue $'\nAnswer:' --trigger any --every 1 --sticky no --insertions 6 --patches 4 --feed no
 }
 
 # method NAME SEED METHOD KEY=VALUE...: from the chain in words on
