@@ -29,8 +29,8 @@ class Score(Case):
                 "physical": {"total": 1, "correct": 0, "acc": 0.0}, "algebra": {"total": 1, "correct": 1, "acc": 100.0}}}}}])
 
     def test_side_by_side(self):
-        names = ["m3cot", "strict", "ivtlr-m3cot", "ivtlr-m3cot:headers_dropped", "sqa", "sqa_paren", "bracket", "answer_tag", "last",
-                 "ivtlr-sqa"]
+        names = ["m3cot", "strict", "ivtlr-m3cot", "ivtlr-m3cot:headers_dropped", "sqa", "sqa_paren", "bracket", "answer_tag",
+                 "last_option", "ivtlr-sqa"]
         [file] = score("--scorer", ",".join(names), "--key", EVAL / "key.jsonl", EVAL / "results.jsonl")
         self.assertEqual(list(file["scores"]), names)
         self.assertEqual({scores["total"] for scores in file["scores"].values()}, {3})

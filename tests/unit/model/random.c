@@ -74,7 +74,7 @@ static void test_every_shape_is_sound(void **state)
         assert_int_equal(tn_random_model_size(&options, NULL, &count, &error), TENEBRA_OK);
         assert_true(count > 0);
     }
-    assert_int_equal(shapes, 5);
+    assert_int_equal(shapes, 6);
 }
 
 static void test_unknown_shape(void **state)
