@@ -30,7 +30,7 @@ class Score(Case):
 
     def test_side_by_side(self):
         names = ["m3cot", "strict", "ivtlr-m3cot", "ivtlr-m3cot:headers_dropped", "sqa", "sqa_paren", "bracket", "answer_tag",
-                 "last_option", "ivtlr-sqa"]
+                 "last_named", "ivtlr-sqa"]
         [file] = score("--scorer", ",".join(names), "--key", EVAL / "key.jsonl", EVAL / "results.jsonl")
         self.assertEqual(list(file["scores"]), names)
         self.assertEqual({scores["total"] for scores in file["scores"].values()}, {3})

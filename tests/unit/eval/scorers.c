@@ -137,9 +137,9 @@ static void test_marks(void **state)
 static void test_last(void **state)
 {
     (void)state;
-    EXPECT("last_option", fruits, { "apple apple cherry a pear", 'B' }, { "The answer is B, not (C)", 'C' }, { "pineapples", '-' },
+    EXPECT("last_named", fruits, { "apple apple cherry a pear", 'B' }, { "The answer is B, not (C)", 'C' }, { "pineapples", '-' },
            { "CHERRY pears", 'D' }, { "a pear (A)", 'A' }, { "a fruit", '-' }, { "It is D.", 'D' }, { "", '-' });
-    EXPECT("last_option", seven, { "one or seven", 'G' }, { "seventeen", '-' });
+    EXPECT("last_named", seven, { "one or seven", 'G' }, { "seventeen", '-' });
 }
 
 static void test_strict(void **state)

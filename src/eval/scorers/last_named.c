@@ -31,8 +31,8 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     return code;
 }
 
-const tn_scorer tn_scorer_last_option = {
-    .name = "last_option",
+const tn_scorer tn_scorer_last_named = {
+    .name = "last_named",
     .summary = "ours, lenient: the option that is named last",
     .judge = judge,
 };
