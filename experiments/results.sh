@@ -11,7 +11,11 @@ program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
 . "$recipes/../runs.sh"
 seeds=${3:-1 2 3}
-ways=${4:-direct cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8}
+all="direct cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8"
+ways=${4:-$all}
+for way in $ways; do
+    [[ " $all " = *" $way "* ]] || { echo "$0: there is no row '$way', only $all" >&2; exit 2; }
+done
 cd "$2"
 mkdir -p results
 
@@ -28,7 +32,7 @@ ask() {
 words() {
     local seed=$1
     train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
-    [[ " $ways " = *" cot "* ]] || return 0
+    [[ " $ways " =~ " cot "|" look " ]] || return 0
     train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed" "cot-$seed"
     # what it looks at where a sentence ends

@@ -71,7 +71,8 @@ class Experiments(Case):
         self.assertEqual(len(list((place / "results").glob("*/plan.json"))), 14)
         self.assertEqual(plan(place / "results/stages2-3")["stages"][-1]["latents"], 2)
         again = script("results.sh", place, "3", "cot ivt-lr")
-        self.assertEqual((again.returncode, "updates" in again.stderr), (0, False), again.stderr)
+        self.assertEqual(again.returncode, 0, again.stderr)  # a run made again would find its model in the way
+        self.assertEqual(script("results.sh", place, "3", "cot ivt").returncode, 2)
 
     def test_easy_vqa(self):
         data = WORK / "easy-vqa"

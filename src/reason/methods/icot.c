@@ -223,10 +223,11 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     if (is_due(reasoner, state) && state->insertions < most && room) {
         size_t count = pick(reasoner, state);
         *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };
-        if (count > 0)
+        if (count > 0) {
             TN_TRY(insert(reasoner, state, count, error));
-        if (count > 0 && feeds(reasoner))
-            return TENEBRA_OK;
+            if (feeds(reasoner))
+                return TENEBRA_OK;
+        }
     }
     tn_act_answer(reasoner, action);
     action->tap = state->insertions < most || state->pending;

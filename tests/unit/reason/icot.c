@@ -278,7 +278,7 @@ static void test_nothing_fed(void **state)
     ask_set(&a.q, "sticky", "no");
     ask_set(&a.q, "feed", "no");
     run *made = run_question(here->model, &a.q);
-    assert_int_equal(strspn(short_shape(made, text), "a/i/tai/t/t/"), 12);
+    assert_memory_equal(short_shape(made, text), "a/i/tai/t/t/", 12);
     assert_int_equal(made->trace->step_count, 2);
     assert_int_equal(made->trace->injected_tokens, 0);
     static const size_t breaks[] = { 3, 9 }, words[] = { 4, 6 };
