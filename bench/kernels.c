@@ -220,7 +220,7 @@ static void run_shape(tn_bench *bench, tn_dtype type, const tn_shape *shape)
 
 static void run_set(tn_bench *bench)
 {
-    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16, TN_Q8_0, TN_Q4_0, TN_IQ4_NL };
+    const tn_dtype types[] = { TN_F32, TN_BF16, TN_F16, TN_Q8_0, TN_Q4_0, TN_IQ4_NL, TN_Q8_256, TN_Q4_256 };
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             if ((!bench->panels || tn_dtype_of(types[t])->bits > 0) && wanted(bench->type, tn_dtype_of(types[t])->name) && wanted(bench->shape, shapes[s].name))

@@ -347,7 +347,7 @@ int tn_cmd_bench(int argc, char **argv)
         { 0, "shape", TN_OPTION_TEXT, &options.shape, shapes, "write a random model of this shape", 0, 0, NULL },
         { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "where to write it", 0, 0, NULL },
         { 0, "tokenizer", TN_OPTION_TEXT, &options.tokenizer, "DIR", "copy the tokenizer of this directory into it", 0, 0, NULL },
-        { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16|Q8_0|Q4_0|IQ4_NL", "type of its weights (BF16)", 0, 0, NULL },
+        { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16|Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256", "type of its weights (BF16)", 0, 0, NULL },
         { 0, "order", TN_OPTION_TEXT, &options.order, "panels|rows", "as kernels read them, or row by row (panels where quantised)", 0, 0,
           NULL },
         { 's', "seed", TN_OPTION_NUMBER, &options.seed, "N", "seed of its weights (0)", 0, 9007199254740992.0, NULL },

@@ -25,7 +25,7 @@ static const tn_usage usage = {
                "  tenebra quantize qwen2-vl-7b -o mixed --type Q4_0 --vision BF16 --tensor '*.down_proj.weight=Q8_0'",
 };
 
-#define TYPES "Q8_0|Q4_0|IQ4_NL|BF16|F16|F32"
+#define TYPES "Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256|BF16|F16|F32"
 
 enum { FILE_GB_MAX = 1000000 };
 

@@ -1,11 +1,12 @@
 /* The AVX-512 set with tiles (AMX): products of BF16 pairs and of bytes in blocks of 16 rows by 16 outputs. It ran
- * under an emulator, never on hardware: no figure in amx_pairs.h and amx_codes.h is measured.
+ * under an emulator, never on hardware: no figure in amx_pairs.h, amx_codes.h and amx_wide.h is measured.
  *
  * BF16 weights take this path for any number of rows, since the order of its sums is its own: see TILE_ADD_BF16. */
 #include "kern/amx_tile.h"
 #include "kern/avx512bf16.h"
 
 #define PAIRS_RELAY tn_avx512bf16_relay
+#define WIDE_RELAY tn_avx512vnni_codes_relay_wide
 
 /* 16 numbers as BF16, rounded to nearest. */
 static inline void vec_store_bf16(unsigned char *to, vec a)
@@ -37,15 +38,17 @@ static inline void codes_look_up(const unsigned char *from, const int8_t *table,
 
 #include "kern/amx_codes.h"
 #include "kern/amx_pairs.h"
+#include "kern/amx_wide.h"
 
 /* Rows from which on quantised weights take tiles; fewer, one tile of the set without AMX, are bound by reading. */
 enum { LEAST_ROWS = 7 };
-_Static_assert((int)LEAST_ROWS >= (int)CODES_LEAST, "tiles need that many rows");
+_Static_assert((int)LEAST_ROWS >= (int)CODES_LEAST && (int)LEAST_ROWS >= (int)WIDE_LEAST, "tiles need that many rows");
 
 size_t tn_amx_linear_scratch(const tn_matrix *w, size_t m)
 {
-    const tn_tiling codes = codes_tiling(w->type, m);
-    return tn_max(tn_max(tn_tiling_scratch(&pairs_wide), tn_tiling_scratch(&codes)), tn_avx512bf16_linear_scratch(w, m));
+    const tn_tiling codes = codes_tiling(w->type, m), wide = wide_tiling(w->type);
+    size_t tiles = tn_max(tn_tiling_scratch(&codes), tn_tiling_scratch(&wide));
+    return tn_max(tn_max(tn_tiling_scratch(&pairs_wide), tiles), tn_avx512bf16_linear_scratch(w, m));
 }
 
 size_t tn_amx_input_bytes(const tn_matrix *w, size_t m)
@@ -68,6 +71,8 @@ void tn_amx_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *
         pairs_linear(w, begin, end, input, m, y, ldy, scratch);
     else if (codes_has(w->type) && m >= LEAST_ROWS)
         codes_linear(w, begin, end, input, m, y, ldy, scratch);
+    else if (wide_has(w->type) && m >= LEAST_ROWS)
+        wide_linear(w, begin, end, input, m, y, ldy, scratch);
     else
         tn_avx512vnni_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
 }

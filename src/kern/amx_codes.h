@@ -206,7 +206,7 @@ static tn_tiling codes_tiling(tn_dtype type, size_t m)
                                                                                         : codes_tile_q8_0,
                         .relaid = codes_tile_wide, .relay = codes_relay, .relaid_bytes = CODES_WIDE,
                         .widens = type != TN_Q8_0 || m > CODES_WIDENS, .rows = CODES_ROWS, .panels = 1,
-                        .slab = CODES_SLAB };
+                        .slab = CODES_SLAB, .unit = TN_UNIT };
 }
 
 /* Tiles have the rows of the largest, one more than some of them have: a line too much is read from the same memory

@@ -222,10 +222,10 @@ static void pairs_tile(const tn_tile *tile)
 
 static const tn_tiling pairs_thin = { .direct = pairs_tile, .relaid = pairs_tile, .relay = PAIRS_RELAY,
                                       .relaid_bytes = PAIRS_UNIT, .rows = PAIRS_THIN, .panels = PAIRS_PANELS,
-                                      .slab = PAIRS_SLAB };
+                                      .slab = PAIRS_SLAB, .unit = TN_UNIT };
 static const tn_tiling pairs_wide = { .direct = pairs_tile, .relaid = pairs_tile, .relay = PAIRS_RELAY,
                                       .relaid_bytes = PAIRS_UNIT, .rows = PAIRS_WIDE, .panels = PAIRS_PANELS,
-                                      .slab = PAIRS_SLAB };
+                                      .slab = PAIRS_SLAB, .unit = TN_UNIT };
 
 static void pairs_linear(const tn_matrix *w, size_t begin, size_t end, const void *input, size_t m, float *y, size_t ldy,
                          float *scratch)

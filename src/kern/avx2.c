@@ -170,6 +170,25 @@ static inline ivec vec_to_bytes(vec a, int8_t *to)
 }
 
 static inline ivec ivec_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return _mm256_mullo_epi32(a, b); }
+
+/* The signed number in the lowest four bits of each lane, which leaves. */
+static inline ivec ivec_factor(ivec *words)
+{
+    ivec factor = _mm256_srai_epi32(_mm256_slli_epi32(*words, 28), 28);
+    *words = _mm256_srli_epi32(*words, 4);
+    return factor;
+}
+
+/* Signed bytes times the factor of their lane, plus 128. The lower byte of a product of 16 bits depends on the lower bytes
+ * alone: that of the even bytes comes from all 16 bits, that of the odd ones from the upper half. */
+static inline ivec ivec_times(ivec bytes, ivec factor)
+{
+    const __m256i lower = _mm256_set1_epi16(0xFF);
+    const __m256i both = _mm256_blend_epi16(factor, _mm256_slli_epi32(factor, 16), 0xAA);
+    __m256i even = _mm256_mullo_epi16(bytes, both), odd = _mm256_mullo_epi16(_mm256_andnot_si256(lower, bytes), both);
+    return ivec_signed(_mm256_or_si256(_mm256_and_si256(even, lower), odd));
+}
 
 static inline int32_t ivec_sum(ivec a)
 {

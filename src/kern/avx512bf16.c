@@ -97,7 +97,7 @@ void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t u
 
 static const tn_tiling tiling = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile, .relay = tn_avx512bf16_relay,
                                   .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS, .panels = TN_BF16_PANELS,
-                                  .slab = TN_BF16_SLAB };
+                                  .slab = TN_BF16_SLAB, .unit = TN_UNIT };
 
 /* The tilings of the gradients take as much. */
 size_t tn_avx512bf16_linear_scratch(const tn_matrix *w, size_t m)

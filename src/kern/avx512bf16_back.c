@@ -136,7 +136,7 @@ static inline __m512i pair_line(const unsigned char *first, size_t row_bytes, si
 static void relay_unpacked(const tn_matrix *w, tn_order order, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     const tn_matrix own = { w->type, w->cols, w->rows, w->data, order };
-    const size_t block = tn_dtype_of(w->type)->block, column = panel * TN_PANEL / block * block;
+    const size_t block = tn_min(tn_dtype_of(w->type)->block, TN_BLOCK), column = panel * TN_PANEL / block * block;
     const size_t skip = panel * TN_PANEL - column, count = tn_min(tn_max(block, TN_PANEL), w->rows - column);
     for (size_t line = 0; line < units * TN_UNIT / 2; line++) {
         float values[2][2 * TN_BLOCK] = { { 0 } };
@@ -172,10 +172,10 @@ static void relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t uni
 
 static const tn_tiling turned_rows = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile, .relay = relay_rows,
                                        .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS, .panels = TN_BF16_PANELS,
-                                       .slab = TN_BF16_SLAB };
+                                       .slab = TN_BF16_SLAB, .unit = TN_UNIT };
 static const tn_tiling turned_panels = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile,
                                          .relay = relay_panels, .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS,
-                                         .panels = TN_BF16_PANELS, .slab = TN_BF16_SLAB };
+                                         .panels = TN_BF16_PANELS, .slab = TN_BF16_SLAB, .unit = TN_UNIT };
 
 static void narrow_dx(const tn_backward *b, size_t begin, size_t end, float *dx, size_t lddx, float *scratch)
 {

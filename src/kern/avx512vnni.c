@@ -73,6 +73,25 @@ static inline ivec vec_to_bytes(vec a, int8_t *to)
 }
 
 static inline ivec ivec_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return _mm512_mullo_epi32(a, b); }
+
+/* The signed number in the lowest four bits of each lane, which leaves. */
+static inline ivec ivec_factor(ivec *words)
+{
+    ivec factor = _mm512_srai_epi32(_mm512_slli_epi32(*words, 28), 28);
+    *words = _mm512_srli_epi32(*words, 4);
+    return factor;
+}
+
+/* Signed bytes times the factor of their lane, plus 128. The lower byte of a product of 16 bits depends on the lower bytes
+ * alone: that of the even bytes comes from all 16 bits, that of the odd ones from the upper half. */
+static inline ivec ivec_times(ivec bytes, ivec factor)
+{
+    const __m512i lower = _mm512_set1_epi16(0xFF);
+    const __m512i both = _mm512_mask_blend_epi16(0xAAAAAAAAu, factor, _mm512_slli_epi32(factor, 16));
+    __m512i even = _mm512_mullo_epi16(bytes, both), odd = _mm512_mullo_epi16(_mm512_andnot_si512(lower, bytes), both);
+    return _mm512_xor_si512(_mm512_ternarylogic_epi32(lower, even, odd, 0xCA), _mm512_set1_epi8(-128));
+}
 static inline int32_t ivec_sum(ivec a) { return _mm512_reduce_add_epi32(a); }
 
 /* The largest lane; NaN if there is one. */

@@ -9,6 +9,7 @@ enum { SCALE_BYTES = 2, BYTES_8 = SCALE_BYTES + TN_BLOCK, BYTES_4 = SCALE_BYTES 
 const unsigned char tn_codebook_q4_0[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 const unsigned char tn_codebook_iq4_nl[16] = { 1,   24,  45,  63,  79,  93,  106, 118,
                                                129, 141, 153, 166, 181, 197, 217, 241 };
+const unsigned char tn_codebook_q4_256[16] = { 0, 3, 5, 7, 9, 11, 12, 14, 15, 17, 18, 20, 22, 24, 26, 30 };
 
 /* Scales that are tried around the one at which the largest value falls on the end of the codebook, in
  * steps of a sixteenth of it. */
@@ -30,10 +31,10 @@ static tn_real write_scale(double scale, unsigned char *block)
 }
 
 /* The value of largest magnitude, with its sign. */
-static double extreme(const tn_real *values)
+static double extreme(const tn_real *values, size_t count)
 {
     double most = 0;
-    for (size_t i = 0; i < TN_BLOCK; i++)
+    for (size_t i = 0; i < count; i++)
         if (fabs((double)values[i]) > fabs(most))
             most = values[i];
     return most;
@@ -43,7 +44,7 @@ void tn_pack_q8_0(const tn_real *values, size_t count, void *packed)
 {
     unsigned char *block = packed;
     for (size_t at = 0; at < count; at += TN_BLOCK, block += BYTES_8) {
-        double scale = write_scale(fabs(extreme(values + at)) / 127, block);
+        double scale = write_scale(fabs(extreme(values + at, TN_BLOCK)) / 127, block);
         for (size_t i = 0; i < TN_BLOCK; i++) {
             double code = scale > 0 ? rint(values[at + i] / scale) : 0;
             block[SCALE_BYTES + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, code));
@@ -63,18 +64,27 @@ void tn_unpack_q8_0(const void *packed, size_t count, tn_real *values)
 
 /* --------------------------------------------------------------- 4 bits -- */
 
-/* A codebook with the offset taken off, and the middles between its entries. */
+/* A codebook with the offset taken off. Its entries are whole numbers, and so are the middles between them twice over: which
+ * entry is nearest to a value depends on the value, doubled and rounded up, alone. */
+enum { TWICE_LEAST = -256, TWICE_MOST = 255 };
+
 typedef struct tn_levels {
-    float values[16], middles[15];
+    float values[16];
+    unsigned char nearest[TWICE_MOST - TWICE_LEAST + 1];
 } tn_levels;
 
-static tn_levels levels_of(const unsigned char *codebook, int offset)
+static tn_levels levels_of(tn_dtype type)
 {
+    const tn_dtype_traits *traits = tn_dtype_of(type);
     tn_levels levels;
     for (int i = 0; i < 16; i++)
-        levels.values[i] = (float)(codebook[i] - offset);
-    for (int i = 0; i < 15; i++)
-        levels.middles[i] = (levels.values[i] + levels.values[i + 1]) / 2;
+        levels.values[i] = (float)(traits->codebook[i] - traits->offset);
+    for (int twice = TWICE_LEAST; twice <= TWICE_MOST; twice++) {
+        int index = 0;
+        while (index < 15 && twice > traits->codebook[index] + traits->codebook[index + 1] - 2 * traits->offset)
+            index++;
+        levels.nearest[twice - TWICE_LEAST] = (unsigned char)index;
+    }
     return levels;
 }
 
@@ -83,28 +93,31 @@ static tn_levels levels_of(const unsigned char *codebook, int offset)
 static void nearest(const tn_levels *levels, const float *values, float inverse, unsigned char *codes,
                     double *product, double *square)
 {
-    int32_t index[TN_BLOCK] = { 0 };
-    for (int j = 0; j < 15; j++)
-        for (int i = 0; i < TN_BLOCK; i++)
-            index[i] += values[i] * inverse > levels->middles[j];
-    *product = *square = 0;
+    int32_t places[TN_BLOCK];
+    double products[4] = { 0 }, squares[4] = { 0 }; /* four chains of additions */
     for (int i = 0; i < TN_BLOCK; i++) {
-        float level = levels->values[index[i]];
-        codes[i] = (unsigned char)index[i];
-        *product += (double)level * (double)values[i];
-        *square += (double)level * (double)level;
+        float twice = values[i] * inverse * 2;
+        twice = twice > TWICE_LEAST ? twice : TWICE_LEAST;
+        twice = twice < TWICE_MOST ? twice : TWICE_MOST;
+        int32_t whole = (int32_t)twice;
+        places[i] = whole + ((float)whole < twice) - TWICE_LEAST;
     }
+    for (int i = 0; i < TN_BLOCK; i++) {
+        codes[i] = levels->nearest[places[i]];
+        double level = (double)levels->values[codes[i]];
+        products[i % 4] += level * (double)values[i];
+        squares[i % 4] += level * level;
+    }
+    *product = products[0] + products[1] + (products[2] + products[3]);
+    *square = squares[0] + squares[1] + (squares[2] + squares[3]);
 }
 
-/* The error of the best scale for some codes is sum of value^2 - product^2 / square: the largest quotient
- * wins. Both ends of the codebook are tried for the extreme value. */
-static void pack_block(const tn_levels *levels, const tn_real *input, unsigned char *block)
+/* The scale at which the levels come nearest to the values of a block. For some codes the best leaves an error of
+ * sum of value^2 - product^2 / square: the largest quotient wins. Both ends of the codebook are tried for the extreme value. */
+static double best_scale(const tn_levels *levels, const float *values, double most, unsigned char *best)
 {
-    float values[TN_BLOCK];
-    unsigned char codes[TN_BLOCK], best[TN_BLOCK] = { 0 };
-    double product, square, scale = 0, gain = 0, most = extreme(input);
-    for (int i = 0; i < TN_BLOCK; i++)
-        values[i] = (float)input[i];
+    unsigned char codes[TN_BLOCK];
+    double product, square, scale = 0, gain = 0;
     for (int end = 0; end < 16 && most != 0; end += 15)
         for (int step = -TRIES_BELOW; step <= TRIES_ABOVE; step++) {
             double inverse = (double)levels->values[end] * (1 + step / 16.0) / most;
@@ -112,14 +125,29 @@ static void pack_block(const tn_levels *levels, const tn_real *input, unsigned c
             if (square > 0 && product * product / square > gain) {
                 gain = product * product / square;
                 scale = product / square;
-                memcpy(best, codes, sizeof best);
+                memcpy(best, codes, sizeof codes);
             }
         }
-    tn_real stored = write_scale(scale, block);
+    return scale;
+}
+
+static void write_codes(const unsigned char *codes, unsigned char *to)
+{
+    for (int i = 0; i < TN_BLOCK / 2; i++)
+        to[i] = (unsigned char)(codes[i] | codes[i + TN_BLOCK / 2] << 4);
+}
+
+static void pack_block(const tn_levels *levels, const tn_real *input, unsigned char *block)
+{
+    float values[TN_BLOCK];
+    unsigned char best[TN_BLOCK] = { 0 };
+    double product, square;
+    for (int i = 0; i < TN_BLOCK; i++)
+        values[i] = (float)input[i];
+    tn_real stored = write_scale(best_scale(levels, values, extreme(input, TN_BLOCK), best), block);
     if (stored != 0) /* the codes that fit the scale as it was rounded */
         nearest(levels, values, (float)(1 / (double)stored), best, &product, &square);
-    for (int i = 0; i < TN_BLOCK / 2; i++)
-        block[SCALE_BYTES + i] = (unsigned char)(best[i] | best[i + TN_BLOCK / 2] << 4);
+    write_codes(best, block + SCALE_BYTES);
 }
 
 static void unpack_block(const unsigned char *codebook, int offset, const unsigned char *block, tn_real *values)
@@ -133,7 +161,7 @@ static void unpack_block(const unsigned char *codebook, int offset, const unsign
 
 static void pack_4(tn_dtype type, const tn_real *values, size_t count, unsigned char *packed)
 {
-    const tn_levels levels = levels_of(tn_dtype_of(type)->codebook, tn_dtype_of(type)->offset);
+    const tn_levels levels = levels_of(type);
     for (size_t at = 0; at < count; at += TN_BLOCK)
         pack_block(&levels, values + at, packed + at / TN_BLOCK * BYTES_4);
 }
@@ -149,3 +177,157 @@ void tn_pack_q4_0(const tn_real *values, size_t count, void *packed) { pack_4(TN
 void tn_pack_iq4_nl(const tn_real *values, size_t count, void *packed) { pack_4(TN_IQ4_NL, values, count, packed); }
 void tn_unpack_q4_0(const void *packed, size_t count, tn_real *values) { unpack_4(TN_Q4_0, packed, count, values); }
 void tn_unpack_iq4_nl(const void *packed, size_t count, tn_real *values) { unpack_4(TN_IQ4_NL, packed, count, values); }
+
+/* --------------------------------------------------------- blocks of 256 -- */
+
+enum { WIDE_SCALE = 4, WIDE_HEAD = WIDE_SCALE + 4, WIDE_8 = WIDE_SCALE + TN_WIDE_BLOCK, WIDE_4 = WIDE_HEAD + TN_WIDE_BLOCK / 2 };
+
+/* Scales that are tried for a block: those at which its extreme part would have the factors -6 .. -8.5, in steps of a quarter.
+ * Then the best one is refined, with all factors near to the best of each part. */
+enum { FACTOR_LEAST = -8, FACTOR_MOST = 7, FIRST_QUARTERS = 24, LAST_QUARTERS = 34, REFINEMENTS = 2 };
+
+static const double WIDE_LEAST = 1e-30; /* of an amplitude: its inverse is a number */
+
+static float wide_scale(const unsigned char *block)
+{
+    float scale;
+    memcpy(&scale, block, sizeof scale);
+    return scale;
+}
+
+void tn_pack_q8_256(const tn_real *values, size_t count, void *packed)
+{
+    unsigned char *block = packed;
+    for (size_t at = 0; at < count; at += TN_WIDE_BLOCK, block += WIDE_8) {
+        double most = fabs(extreme(values + at, TN_WIDE_BLOCK));
+        float scale = most < WIDE_LEAST ? 0 : (float)(most / 127);
+        memcpy(block, &scale, sizeof scale);
+        for (size_t i = 0; i < TN_WIDE_BLOCK; i++) {
+            double code = scale > 0 ? rint((double)values[at + i] / (double)scale) : 0;
+            block[WIDE_SCALE + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, code));
+        }
+    }
+}
+
+void tn_unpack_q8_256(const void *packed, size_t count, tn_real *values)
+{
+    const unsigned char *block = packed;
+    for (size_t at = 0; at < count; at += TN_WIDE_BLOCK, block += WIDE_8) {
+        tn_real scale = wide_scale(block);
+        for (size_t i = 0; i < TN_WIDE_BLOCK; i++)
+            values[at + i] = scale * (tn_real)(int8_t)block[WIDE_SCALE + i];
+    }
+}
+
+/* A block as its parts are fitted. */
+typedef struct tn_wide_fit {
+    int factors[TN_PARTS];
+    unsigned char codes[TN_WIDE_BLOCK];
+    double scale, gain; /* of the best scale for these codes, and what it takes off the sum of squares */
+} tn_wide_fit;
+
+/* The best factor of a part among `wanted` rounded and its neighbours, up to `reach` away, and its codes, at a scale;
+ * the sums of levels times factor. */
+static int fit_part(const tn_levels *levels, const float *values, double wanted, double scale, int reach,
+                    unsigned char *best, double *product, double *square)
+{
+    double most = -INFINITY;
+    int centre = (int)fmax(FACTOR_LEAST, fmin(FACTOR_MOST, rint(wanted / scale))), chosen = 0;
+    memset(best, 0, TN_BLOCK);
+    *product = *square = 0;
+    for (int factor = centre - reach; factor <= centre + reach; factor++) {
+        unsigned char codes[TN_BLOCK];
+        double p, s, step = scale * factor;
+        if (factor == 0 || factor < FACTOR_LEAST || factor > FACTOR_MOST)
+            continue;
+        nearest(levels, values, (float)(1 / step), codes, &p, &s);
+        double gain = step * (2 * p - step * s); /* off the sum of squares */
+        if (gain > most) {
+            most = gain;
+            chosen = factor;
+            *product = factor * p;
+            *square = (double)(factor * factor) * s;
+            memcpy(best, codes, sizeof codes);
+        }
+    }
+    return chosen;
+}
+
+/* All parts at a scale. `wanted`: the best scale of each alone. */
+static void fit_parts(const tn_levels *levels, const float *values, const double wanted[TN_PARTS], double scale, int reach,
+                      tn_wide_fit *fit)
+{
+    double products = 0, squares = 0;
+    for (size_t p = 0; p < TN_PARTS; p++) {
+        double product, square;
+        fit->factors[p] = fit_part(levels, values + p * TN_BLOCK, wanted[p], scale, reach, fit->codes + p * TN_BLOCK,
+                                   &product, &square);
+        products += product;
+        squares += square;
+    }
+    fit->scale = squares > 0 ? products / squares : 0;
+    fit->gain = fit->scale * products;
+}
+
+static void write_wide(const tn_wide_fit *fit, float scale, unsigned char *block)
+{
+    uint32_t factors = 0;
+    for (size_t p = 0; p < TN_PARTS; p++)
+        factors |= (uint32_t)(fit->factors[p] & 15) << 4 * p;
+    memcpy(block, &scale, sizeof scale);
+    memcpy(block + WIDE_SCALE, &factors, sizeof factors);
+    for (size_t p = 0; p < TN_PARTS; p++)
+        write_codes(fit->codes + p * TN_BLOCK, block + WIDE_HEAD + p * TN_BLOCK / 2);
+}
+
+static void pack_wide(const tn_levels *levels, const tn_real *input, unsigned char *block)
+{
+    float values[TN_WIDE_BLOCK];
+    double wanted[TN_PARTS], most = 0;
+    tn_wide_fit fit, best = { .gain = -1 };
+    unsigned char codes[TN_BLOCK];
+    for (size_t i = 0; i < TN_WIDE_BLOCK; i++)
+        values[i] = (float)input[i];
+    for (size_t p = 0; p < TN_PARTS; p++) {
+        double amplitude = extreme(input + p * TN_BLOCK, TN_BLOCK);
+        wanted[p] = fabs(amplitude) < WIDE_LEAST ? 0 : best_scale(levels, values + p * TN_BLOCK, amplitude, codes);
+        most = fabs(wanted[p]) > fabs(most) ? wanted[p] : most;
+    }
+    if (most == 0) {
+        memset(block, 0, WIDE_4);
+        return;
+    }
+    for (int quarters = FIRST_QUARTERS; quarters <= LAST_QUARTERS; quarters++) {
+        fit_parts(levels, values, wanted, most * -4 / quarters, 0, &fit);
+        if (fit.gain > best.gain)
+            best = fit;
+    }
+    float scale = 0;
+    for (int i = 0; i < REFINEMENTS; i++) { /* the codes that fit the best scale of the codes before */
+        scale = (float)best.scale;
+        fit_parts(levels, values, wanted, (double)scale, 1, &best);
+    }
+    write_wide(&best, scale, block);
+}
+
+void tn_pack_q4_256(const tn_real *values, size_t count, void *packed)
+{
+    const tn_levels levels = levels_of(TN_Q4_256);
+    for (size_t at = 0; at < count; at += TN_WIDE_BLOCK)
+        pack_wide(&levels, values + at, (unsigned char *)packed + at / TN_WIDE_BLOCK * WIDE_4);
+}
+
+void tn_unpack_q4_256(const void *packed, size_t count, tn_real *values)
+{
+    const int offset = tn_dtype_of(TN_Q4_256)->offset;
+    const unsigned char *block = packed;
+    for (size_t at = 0; at < count; at += TN_WIDE_BLOCK, block += WIDE_4) {
+        uint32_t factors;
+        memcpy(&factors, block + WIDE_SCALE, sizeof factors);
+        for (size_t i = 0; i < TN_WIDE_BLOCK; i++) {
+            size_t part = i / TN_BLOCK, in = i % TN_BLOCK;
+            unsigned code = block[WIDE_HEAD + part * TN_BLOCK / 2 + in % 16] >> (in / 16 * 4) & 15u;
+            values[at + i] = (tn_real)wide_scale(block) * (tn_real)(tn_factor(factors, part) * (tn_codebook_q4_256[code] - offset));
+        }
+    }
+}

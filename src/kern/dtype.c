@@ -157,6 +157,10 @@ static const tn_dtype_traits traits[TN_DTYPE_COUNT] = {
                   .pack = tn_pack_q4_0, .bits = 4, .offset = 8, .codebook = tn_codebook_q4_0 },
     [TN_IQ4_NL] = { .name = "IQ4_NL", .block = TN_BLOCK, .block_bytes = 18, .unpack = tn_unpack_iq4_nl,
                     .pack = tn_pack_iq4_nl, .bits = 4, .offset = 128, .codebook = tn_codebook_iq4_nl },
+    [TN_Q8_256] = { .name = "Q8_256", .block = TN_WIDE_BLOCK, .block_bytes = 260, .unpack = tn_unpack_q8_256,
+                    .pack = tn_pack_q8_256, .bits = 8, .offset = 128 },
+    [TN_Q4_256] = { .name = "Q4_256", .block = TN_WIDE_BLOCK, .block_bytes = 136, .unpack = tn_unpack_q4_256,
+                    .pack = tn_pack_q4_256, .bits = 4, .offset = 15, .codebook = tn_codebook_q4_256 },
 };
 
 const tn_dtype_traits *tn_dtype_of(tn_dtype type)

@@ -15,6 +15,8 @@ typedef enum tn_dtype {
     TN_Q8_0,   /* blocks of 32: a scale and 8-bit codes             */
     TN_Q4_0,   /* blocks of 32: a scale and 4-bit codes             */
     TN_IQ4_NL, /* the same size; its 16 values lie closer around 0  */
+    TN_Q8_256, /* blocks of 256: a scale and 8-bit codes            */
+    TN_Q4_256, /* blocks of 256: a scale, eight factors of 4 bits, 4-bit codes */
     TN_DTYPE_COUNT
 } tn_dtype;
 
@@ -22,7 +24,7 @@ typedef enum tn_dtype {
  * a whole number of blocks, packed without gaps, of any alignment.
  *
  * A value of a quantised type is scale * (code - offset), where the code is what is stored (8 bits)
- * or the entry of `codebook` that is stored (4 bits). */
+ * or the entry of `codebook` that is stored (4 bits); of Q4_256 it is scale * factor * (code - offset). */
 typedef struct tn_dtype_traits {
     const char *name;   /* as safetensors or GGUF spells it */
     size_t block;       /* values in a block                */

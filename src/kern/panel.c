@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-enum { SCALE_BYTES = 2 };
+/* Lines before the codes of a unit: with scales, and with the factors of 256 values of 4 bits. */
+enum { SCALE_BYTES = 2, WIDE_WORD = 4, HEAD_8 = 1, HEAD_4 = 2 };
 
 bool tn_panel_has(tn_dtype type, size_t cols)
 {
@@ -12,15 +13,25 @@ bool tn_panel_has(tn_dtype type, size_t cols)
     return traits->bits > 0 && cols % traits->block == 0;
 }
 
+static bool is_wide(tn_dtype type)
+{
+    return tn_dtype_of(type)->block == TN_WIDE_BLOCK;
+}
+
+size_t tn_unit_inputs(tn_dtype type)
+{
+    return is_wide(type) ? TN_WIDE_BLOCK : TN_UNIT;
+}
+
 size_t tn_unit_bytes(tn_dtype type)
 {
-    size_t bits = tn_dtype_of(type)->bits, codes = TN_PANEL * TN_UNIT / 8 * bits;
-    return bits == 0 || bits == 16 ? codes : TN_LINE + codes;
+    size_t bits = tn_dtype_of(type)->bits, codes = TN_PANEL * tn_unit_inputs(type) / 8 * bits;
+    return bits == 0 || bits == 16 ? codes : TN_LINE * (is_wide(type) && bits == 4 ? HEAD_4 : HEAD_8) + codes;
 }
 
 size_t tn_panel_bytes(tn_dtype type, size_t cols)
 {
-    return tn_pieces(cols, TN_UNIT) * tn_unit_bytes(type);
+    return tn_pieces(cols, tn_unit_inputs(type)) * tn_unit_bytes(type);
 }
 
 size_t tn_matrix_bytes(const tn_matrix *w)
@@ -35,7 +46,7 @@ bool tn_matrix_fits(const tn_matrix *w)
     if (w->cols % tn_dtype_of(w->type)->block != 0 || (w->order == TN_PANELS && !tn_panel_has(w->type, w->cols)))
         return false;
     /* No value takes more than 8 bytes, filling included. */
-    return tn_size_add(w->rows, TN_PANEL, &rows) && tn_size_add(w->cols, TN_UNIT, &cols) &&
+    return tn_size_add(w->rows, TN_PANEL, &rows) && tn_size_add(w->cols, TN_WIDE_BLOCK, &cols) &&
            tn_size_mul(rows, cols, &bytes) && tn_size_mul(bytes, 8, &bytes);
 }
 
@@ -86,13 +97,33 @@ static void pack_4(const unsigned char *row, size_t output, size_t cols, unsigne
     }
 }
 
-void tn_panel_pack(tn_dtype type, const void *rows, size_t row_bytes, size_t count, size_t cols, void *panel)
+/* Where the bytes of an output begin in a line of a unit of 256 inputs. */
+static size_t word_place(size_t line, size_t output)
 {
-    size_t bits = tn_dtype_of(type)->bits;
-    memset(panel, 0, tn_panel_bytes(type, cols));
-    for (size_t output = 0; output < count; output++) {
-        const unsigned char *row = (const unsigned char *)rows + output * row_bytes;
-        (bits == 16 ? pack_16 : bits == 8 ? pack_8 : pack_4)(row, output, cols, panel);
+    return line * TN_LINE + output * WIDE_WORD;
+}
+
+static void pack_wide_8(const unsigned char *row, size_t output, size_t cols, unsigned char *panel)
+{
+    for (size_t u = 0; u < cols / TN_WIDE_BLOCK; u++, panel += tn_unit_bytes(TN_Q8_256)) {
+        memcpy(panel + word_place(0, output), row, WIDE_WORD);
+        row += WIDE_WORD;
+        for (size_t k = 0; k < TN_WIDE_BLOCK; k++)
+            panel[word_place(HEAD_8 + k / 4, output) + k % 4] = row[k] ^ 0x80;
+        row += TN_WIDE_BLOCK;
+    }
+}
+
+static void pack_wide_4(const unsigned char *row, size_t output, size_t cols, unsigned char *panel)
+{
+    for (size_t u = 0; u < cols / TN_WIDE_BLOCK; u++, panel += tn_unit_bytes(TN_Q4_256)) {
+        for (size_t line = 0; line < HEAD_4; line++, row += WIDE_WORD) /* the scale, the factors */
+            memcpy(panel + word_place(line, output), row, WIDE_WORD);
+        for (size_t part = 0; part < TN_PARTS; part++, row += TN_BLOCK / 2)
+            for (size_t j = 0; j < 4; j++)
+                for (size_t t = 0; t < 4; t++)
+                    panel[word_place(HEAD_4 + 4 * part + j, output) + t] =
+                        (unsigned char)(nibble(row, 8 * j + t) | nibble(row, 8 * j + 4 + t) << 4);
     }
 }
 
@@ -128,10 +159,30 @@ static void row_4(const unsigned char *panel, size_t output, size_t cols, unsign
     }
 }
 
-void tn_panel_row(tn_dtype type, const void *panel, size_t output, size_t cols, void *row)
+static void row_wide_8(const unsigned char *panel, size_t output, size_t cols, unsigned char *row)
 {
-    size_t bits = tn_dtype_of(type)->bits;
-    (bits == 16 ? row_16 : bits == 8 ? row_8 : row_4)(panel, output, cols, row);
+    for (size_t u = 0; u < cols / TN_WIDE_BLOCK; u++, panel += tn_unit_bytes(TN_Q8_256)) {
+        memcpy(row, panel + word_place(0, output), WIDE_WORD);
+        row += WIDE_WORD;
+        for (size_t k = 0; k < TN_WIDE_BLOCK; k++)
+            row[k] = panel[word_place(HEAD_8 + k / 4, output) + k % 4] ^ 0x80;
+        row += TN_WIDE_BLOCK;
+    }
+}
+
+static void row_wide_4(const unsigned char *panel, size_t output, size_t cols, unsigned char *row)
+{
+    for (size_t u = 0; u < cols / TN_WIDE_BLOCK; u++, panel += tn_unit_bytes(TN_Q4_256)) {
+        for (size_t line = 0; line < HEAD_4; line++, row += WIDE_WORD)
+            memcpy(row, panel + word_place(line, output), WIDE_WORD);
+        for (size_t i = 0; i < TN_WIDE_BLOCK / 2; i++) { /* inputs k and k + 16 of a part lie two lines apart */
+            size_t part = i / 16, k = i % 16, shift = k / 4 % 2 * 4, line = HEAD_4 + 4 * part + k / 8;
+            unsigned low = panel[word_place(line, output) + k % 4] >> shift & 15u;
+            unsigned high = panel[word_place(line + 2, output) + k % 4] >> shift & 15u;
+            row[i] = (unsigned char)(low | high << 4);
+        }
+        row += TN_WIDE_BLOCK / 2;
+    }
 }
 
 static void unpack_16(tn_dtype type, const unsigned char *panel, size_t output, size_t begin, size_t count,
@@ -162,13 +213,80 @@ static void unpack_codes(tn_dtype type, const unsigned char *panel, size_t outpu
     }
 }
 
+static void unpack_wide(tn_dtype type, const unsigned char *panel, size_t output, size_t begin, size_t count,
+                        tn_real *values)
+{
+    const tn_dtype_traits *traits = tn_dtype_of(type);
+    for (size_t i = 0; i < count; i++) {
+        size_t k = (begin + i) % TN_WIDE_BLOCK;
+        const unsigned char *unit = panel + (begin + i) / TN_WIDE_BLOCK * tn_unit_bytes(type);
+        float scale;
+        uint32_t factors;
+        int code;
+        memcpy(&scale, unit + word_place(0, output), sizeof scale);
+        if (traits->bits == 8) {
+            code = unit[word_place(HEAD_8 + k / 4, output) + k % 4] - traits->offset;
+        } else {
+            memcpy(&factors, unit + word_place(1, output), sizeof factors);
+            code = traits->codebook[unit[word_place(HEAD_4 + k / 8, output) + k % 4] >> (k / 4 % 2 * 4) & 15] - traits->offset;
+            code *= tn_factor(factors, k / TN_BLOCK);
+        }
+        values[i] = (tn_real)scale * (tn_real)code;
+    }
+}
+
+/* ------------------------------------------------------ the kinds of panels -- */
+
+typedef struct tn_layout {
+    void (*pack)(const unsigned char *row, size_t output, size_t cols, unsigned char *panel);
+    void (*row)(const unsigned char *panel, size_t output, size_t cols, unsigned char *row);
+    void (*unpack)(tn_dtype type, const unsigned char *panel, size_t output, size_t begin, size_t count, tn_real *values);
+} tn_layout;
+
+static const tn_layout *layout_of(tn_dtype type)
+{
+    static const tn_layout pairs = { pack_16, row_16, unpack_16 };
+    static const tn_layout codes[2] = { { pack_4, row_4, unpack_codes }, { pack_8, row_8, unpack_codes } };
+    static const tn_layout wide[2] = { { pack_wide_4, row_wide_4, unpack_wide }, { pack_wide_8, row_wide_8, unpack_wide } };
+    const size_t bits = tn_dtype_of(type)->bits;
+    return bits == 16 ? &pairs : &(is_wide(type) ? wide : codes)[bits == 8];
+}
+
+void tn_panel_pack(tn_dtype type, const void *rows, size_t row_bytes, size_t count, size_t cols, void *panel)
+{
+    memset(panel, 0, tn_panel_bytes(type, cols));
+    for (size_t output = 0; output < count; output++)
+        layout_of(type)->pack((const unsigned char *)rows + output * row_bytes, output, cols, panel);
+}
+
+void tn_panel_row(tn_dtype type, const void *panel, size_t output, size_t cols, void *row)
+{
+    layout_of(type)->row(panel, output, cols, row);
+}
+
+/* Of a block of 256, whole or a part of it. */
+static void unpack_parts(tn_dtype type, const unsigned char *row, size_t begin, size_t count, tn_real *values)
+{
+    tn_real block[TN_WIDE_BLOCK];
+    for (size_t done = 0, some; done < count; done += some) {
+        size_t at = begin + done, in = at % TN_WIDE_BLOCK;
+        some = tn_min(TN_WIDE_BLOCK - in, count - done);
+        tn_dtype_of(type)->unpack(row + tn_dtype_row_bytes(type, at - in), TN_WIDE_BLOCK, block);
+        memcpy(values + done, block + in, some * sizeof *values);
+    }
+}
+
 void tn_matrix_unpack(const tn_matrix *w, size_t row, size_t begin, size_t count, tn_real *values)
 {
-    if (w->order == TN_ROWS) {
-        const unsigned char *data = (const unsigned char *)w->data + row * tn_dtype_row_bytes(w->type, w->cols);
-        tn_dtype_of(w->type)->unpack(data + tn_dtype_row_bytes(w->type, begin), count, values);
+    const unsigned char *data = w->data;
+    if (w->order == TN_PANELS) {
+        data += row / TN_PANEL * tn_panel_bytes(w->type, w->cols);
+        layout_of(w->type)->unpack(w->type, data, row % TN_PANEL, begin, count, values);
         return;
     }
-    const unsigned char *panel = (const unsigned char *)w->data + row / TN_PANEL * tn_panel_bytes(w->type, w->cols);
-    (tn_dtype_of(w->type)->bits == 16 ? unpack_16 : unpack_codes)(w->type, panel, row % TN_PANEL, begin, count, values);
+    data += row * tn_dtype_row_bytes(w->type, w->cols);
+    if (is_wide(w->type))
+        unpack_parts(w->type, data, begin, count, values);
+    else
+        tn_dtype_of(w->type)->unpack(data + tn_dtype_row_bytes(w->type, begin), count, values);
 }

@@ -1,12 +1,14 @@
 /* Weight matrices in memory: row by row, or in panels, the order in which the products read them.
  *
- * A panel is 16 outputs (rows); the last one is filled up with zeros. It is a sequence of units of 64 inputs,
- * the last of which is filled up as well:
+ * A panel is 16 outputs (rows); the last one is filled up with zeros. It is a sequence of units of 64 inputs (256 where a
+ * block has 256), the last of which is filled up as well:
  *   16 bits  32 lines of 64 bytes; line p holds inputs 2p, 2p+1 of output 0, of output 1, ...
  *    8 bits  a line of scales (F16: first block of outputs 0 .. 15, second block), then 16 lines of codes; line q
  *            holds inputs 4q .. 4q+3 of output 0, of output 1, ... A code is the stored byte + 128.
  *    4 bits  a line of scales, then 8 lines; byte 4n+t of line j holds input 8j+t of output n in its lower and
  *            input 8j+4+t in its upper half.
+ *   of 256   8 bits: a line of scales (F32), 64 lines of codes as above; 4 bits: a line of scales, a line with the factors of
+ *            each output, 32 lines of codes as above.
  * So a line is one operand of a product instruction for 16 outputs, and a matrix is read from end to end.
  * A panel of quantised values holds exactly the values of the blocks that it was made from. */
 #ifndef TN_KERN_PANEL_H
@@ -32,7 +34,8 @@ typedef struct tn_matrix {
 /* Whether the type has panels, and cols is a whole number of its blocks. */
 bool tn_panel_has(tn_dtype type, size_t cols);
 
-/* Bytes of a unit; of a panel of `cols` inputs; 0 if there are no panels. */
+/* Inputs of a unit; its bytes; those of a panel of `cols` inputs; 0 if there are no panels. */
+size_t tn_unit_inputs(tn_dtype type);
 size_t tn_unit_bytes(tn_dtype type);
 size_t tn_panel_bytes(tn_dtype type, size_t cols);
 
@@ -48,7 +51,8 @@ void tn_panel_pack(tn_dtype type, const void *rows, size_t row_bytes, size_t cou
 /* The row of `cols` inputs from which output `output` < 16 of a panel was made, bit for bit. */
 void tn_panel_row(tn_dtype type, const void *panel, size_t output, size_t cols, void *row);
 
-/* Inputs begin .. begin+count-1 of one output; both are multiples of the type's block. Threads: any. */
+/* Inputs begin .. begin+count-1 of one output; both are multiples of the type's block, or of 32 where it is longer.
+ * Threads: any. */
 void tn_matrix_unpack(const tn_matrix *w, size_t row, size_t begin, size_t count, tn_real *values);
 
 #endif

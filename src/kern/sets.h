@@ -44,6 +44,8 @@ enum { TN_CHUNK = 64 };
 #define TN_DECLARE_CODES(set)                                                                                \
     const tn_tiling *tn_##set##_codes_tiling(tn_dtype type);                                                 \
     double tn_##set##_codes_spin(size_t turns, float *sink);                                                 \
+    void tn_##set##_codes_relay_wide(const tn_matrix *w, size_t panel, size_t unit, size_t units,            \
+                                     unsigned char *to);                                                     \
     void tn_##set##_codes_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end,    \
                                 size_t m, void *input)
 

@@ -2,8 +2,7 @@
 
 #include "base/checked.h"
 
-/* Lines of a unit of 8-bit codes. */
-enum { LINE_REALS = TN_LINE / sizeof(float), UNIT_STEPS = 16 };
+enum { LINE_REALS = TN_LINE / sizeof(float), LINE_INPUTS = 4 /* of 8-bit codes */ };
 
 size_t tn_tiling_scratch(const tn_tiling *tiling)
 {
@@ -39,7 +38,7 @@ static void run_slab(const tn_tiling *tiling, const tn_matrix *w, size_t n, bool
     if (w->order == TN_PANELS && next + tiling->panels * TN_PANEL <= w->rows) {
         tile->soon = (const unsigned char *)w->data + next / TN_PANEL * panel_bytes + tile->unit * unit_bytes;
         tile->soon_stride = panel_bytes;
-        soon_step = unit_bytes / UNIT_STEPS;
+        soon_step = unit_bytes * LINE_INPUTS / tiling->unit;
     }
     tile->stride = tile->units * tiling->relaid_bytes;
     tile->panels = scratch;
@@ -52,8 +51,8 @@ void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, si
                    const void *input, size_t m, bool adds, float *y, size_t ldy, float *scratch)
 {
     uintptr_t place = ((uintptr_t)scratch + TN_LINE - 1) / TN_LINE * TN_LINE;
-    bool few = m <= tiling->rows, relaid = w->order == TN_ROWS || (tiling->widens && !few);
-    size_t units = tn_pieces(w->cols, TN_UNIT), slab = few && !relaid ? units : tiling->slab;
+    bool few = m <= tiling->rows, relaid = w->order == TN_ROWS || tiling->direct == NULL || (tiling->widens && !few);
+    size_t units = tn_pieces(w->cols, tiling->unit), slab = few && !relaid ? units : tiling->slab;
     size_t width = (m <= tiling->thin_rows && !relaid ? tiling->thin_panels : tiling->panels) * TN_PANEL;
     tn_tile tile = { .x = x, .ldx = ldx, .input = input, .m = m, .all_units = units, .cols = w->cols, .ldy = ldy };
     for (size_t n = begin; n < end; n += width * (few ? 1 : tn_pieces(end - begin, width)))
@@ -69,8 +68,9 @@ void tn_tiling_run(const tn_tiling *tiling, const tn_matrix *w, size_t begin, si
 
 void tn_relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
-    size_t row_bytes = tn_dtype_row_bytes(w->type, w->cols), row = panel * TN_PANEL, begin = unit * TN_UNIT;
+    size_t row_bytes = tn_dtype_row_bytes(w->type, w->cols), row = panel * TN_PANEL;
+    size_t inputs = tn_unit_inputs(w->type), begin = unit * inputs;
     const unsigned char *rows = (const unsigned char *)w->data + row * row_bytes + tn_dtype_row_bytes(w->type, begin);
-    size_t cols = tn_min(units * TN_UNIT, w->cols - begin);
+    size_t cols = tn_min(units * inputs, w->cols - begin);
     tn_panel_pack(w->type, rows, row_bytes, tn_min(TN_PANEL, w->rows - row), cols, to);
 }

@@ -10,6 +10,7 @@
 #ifndef TN_KERN_TILING_H
 #define TN_KERN_TILING_H
 
+#include "base/checked.h"
 #include "kern/kernels.h"
 
 typedef struct tn_tile {
@@ -36,7 +37,7 @@ typedef void tn_tile_fn(const tn_tile *tile);
 typedef void tn_relay_fn(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
 
 typedef struct tn_tiling {
-    tn_tile_fn *direct;     /* reads panels as they lie                                           */
+    tn_tile_fn *direct;     /* reads panels as they lie; NULL: they are always laid out anew      */
     tn_tile_fn *relaid;     /* reads what `relay` wrote                                           */
     tn_relay_fn *relay;
     size_t relaid_bytes;    /* of a unit that relay wrote                                         */
@@ -46,6 +47,7 @@ typedef struct tn_tiling {
     size_t slab;            /* units                                                              */
     size_t thin_rows;       /* up to so many rows a tile has                                      */
     size_t thin_panels;     /* this many panels: more streams from memory, more work in flight    */
+    size_t unit;            /* inputs of a unit                                                   */
 } tn_tiling;
 
 /* Reals of scratch, with room to align them. */
@@ -68,9 +70,29 @@ typedef struct tn_codes {
     int32_t *starts;  /* [m, units * 2]  */
 } tn_codes;
 
-static inline size_t tn_codes_bytes(size_t m, size_t units)
+/* For weights in blocks of 256, x has such blocks, too: value = scale * code. */
+typedef struct tn_wide_sums {
+    float scale;
+    int32_t start;           /* of a sum of codes + 128: -128 * sum of the codes of the block  */
+    int32_t parts[TN_PARTS]; /* of a sum of stored 4-bit codes: -offset * sum of those of a part */
+} tn_wide_sums;
+
+typedef struct tn_wide_codes {
+    int8_t *codes;      /* [m, units * 256] */
+    tn_wide_sums *sums; /* [m, units]       */
+} tn_wide_codes;
+
+/* Bytes of m rows in the form for weights of the type of w. */
+static inline size_t tn_codes_bytes(const tn_matrix *w, size_t m)
 {
-    return m * units * (TN_UNIT + 2 * (sizeof(float) + sizeof(int32_t)));
+    const size_t inputs = tn_unit_inputs(w->type), units = tn_pieces(w->cols, inputs);
+    return m * units * (inputs + (inputs > TN_UNIT ? sizeof(tn_wide_sums) : 2 * (sizeof(float) + sizeof(int32_t))));
+}
+
+static inline tn_wide_codes tn_wide_codes_at(const void *input, size_t m, size_t units)
+{
+    unsigned char *bytes = (unsigned char *)(uintptr_t)input;
+    return (tn_wide_codes){ (int8_t *)bytes, (tn_wide_sums *)(void *)(bytes + m * units * TN_WIDE_BLOCK) };
 }
 
 static inline tn_codes tn_codes_at(const void *input, size_t m, size_t units)

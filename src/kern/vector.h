@@ -100,7 +100,7 @@ double TN_KERNEL(spin)(tn_dtype type, size_t turns, float *sink)
 
 size_t TN_KERNEL(input_bytes)(const tn_matrix *w, size_t m)
 {
-    return TN_CODES(tiling)(w->type) ? tn_codes_bytes(m, tn_pieces(w->cols, TN_UNIT)) : 0;
+    return TN_CODES(tiling)(w->type) ? tn_codes_bytes(w, m) : 0;
 }
 
 void TN_KERNEL(input)(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m, void *input)

@@ -1,4 +1,4 @@
-/* Products of 8-bit x with quantised weights in panels (kern/panel.h, kern/tiling.h), and x in that form.
+/* Products of 8-bit x with weights in blocks of 32 in panels (kern/panel.h, kern/tiling.h), and x in that form.
  *
  * Every block of 32 inputs is summed in integers, exactly, and added to the sums as one fused
  *     sum += (scale of w * scale of x) * integer
@@ -52,8 +52,7 @@ TN_INLINE void codes_block(const float *x, int8_t *codes, float *scale, int32_t 
     *start = -offset * ivec_sum(sum);
 }
 
-void TN_KERNEL(codes_input)(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
-                            void *input)
+static void codes_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m, void *input)
 {
     size_t units = tn_pieces(w->cols, TN_UNIT), blocks = w->cols / TN_BLOCK;
     const tn_codes to = tn_codes_at(input, m, units);
@@ -237,15 +236,23 @@ static void codes_relay(const tn_matrix *w, size_t panel, size_t unit, size_t un
 
 static void codes_tile_wide_q4_0(const tn_tile *tile) { codes_tiles(8, 8, NULL, tile); }
 
+#include "kern/vector_wide.h"
+
+void TN_KERNEL(codes_input)(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, size_t m,
+                            void *input)
+{
+    (tn_dtype_of(w->type)->block == TN_WIDE_BLOCK ? wide_input : codes_input)(w, x, ldx, begin, end, m, input);
+}
+
 const tn_tiling *TN_KERNEL(codes_tiling)(tn_dtype type)
 {
     static const tn_tiling q8_0 = { codes_tile_q8_0, codes_tile_q8_0, codes_relay, TN_LINE * 17, false,
-                                    CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS };
+                                    CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS, TN_UNIT };
     static const tn_tiling q4_0 = { codes_tile_q4_0, codes_tile_wide_q4_0, codes_relay, TN_LINE * 17, true,
-                                    CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS };
+                                    CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS, TN_UNIT };
     static const tn_tiling iq4_nl = { codes_tile_iq4_nl, codes_tile_q8_0, codes_relay, TN_LINE * 17, true,
-                                      CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS };
-    return type == TN_Q8_0 ? &q8_0 : type == TN_Q4_0 ? &q4_0 : type == TN_IQ4_NL ? &iq4_nl : NULL;
+                                      CODES_ROWS, CODES_PANELS, CODES_SLAB, CODES_THIN, THIN_PANELS, TN_UNIT };
+    return type == TN_Q8_0 ? &q8_0 : type == TN_Q4_0 ? &q4_0 : type == TN_IQ4_NL ? &iq4_nl : wide_tiling(type);
 }
 
 #endif

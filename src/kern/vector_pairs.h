@@ -61,6 +61,6 @@ static void pairs_tile(const tn_tile *tile)
 
 static const tn_tiling pairs_tiling = { .direct = pairs_tile, .relaid = pairs_tile, .relay = tn_relay_rows,
                                         .relaid_bytes = TN_LINE * TN_UNIT / 2, .rows = PAIRS_ROWS,
-                                        .panels = PAIRS_PANELS, .slab = PAIRS_SLAB };
+                                        .panels = PAIRS_PANELS, .slab = PAIRS_SLAB, .unit = TN_UNIT };
 
 #endif

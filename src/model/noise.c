@@ -10,9 +10,9 @@
  * a matrix start at different places of it and never repeat each other. */
 enum { NOISE = 1048573, PIECE = 1 << 14 };
 
-/* A stream: UNITS units of 1024 values, more than any vocabulary has panels, and prime for the same reason. Its 16 rows begin
- * ROW_STEP values apart in the block of noise. */
-enum { UNITS = 9511, UNIT_VALUES = TN_PANEL * TN_UNIT, ROW_VALUES = UNITS * TN_UNIT, ROW_STEP = 65537 };
+/* A stream: UNITS units of 16 rows, more than any vocabulary has panels, and prime for the same reason. Its rows begin ROW_STEP
+ * values apart in the block of noise. */
+enum { UNITS = 9511, ROW_STEP = 65537 };
 
 static const double BIAS_DEVIATION = 0.02, SCALE_DEVIATION = 0.05;
 
@@ -79,21 +79,22 @@ static tenebra_code put_plain(tn_noise *noise, const tn_planned *tensor, tn_dtyp
 
 static tenebra_code fill_stream(const tn_noise *noise, tn_noise_stream *stream, tenebra_error *error)
 {
-    size_t row_bytes = tn_dtype_row_bytes(stream->type, ROW_VALUES);
-    tn_real *values = malloc(ROW_VALUES * sizeof *values);
+    const size_t length = UNITS * tn_unit_inputs(stream->type), row_bytes = tn_dtype_row_bytes(stream->type, length);
+    tn_real *values = malloc(length * sizeof *values);
     unsigned char *rows = malloc(TN_PANEL * row_bytes);
-    stream->bytes = malloc(tn_max(TN_PANEL * row_bytes, tn_panel_bytes(stream->type, ROW_VALUES)));
+    stream->bytes = malloc(tn_max(TN_PANEL * row_bytes, tn_panel_bytes(stream->type, length)));
     if (values == NULL || rows == NULL || stream->bytes == NULL) {
         free(values);
         free(rows);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "noise", "no memory for packed noise");
     }
     for (size_t row = 0; row < TN_PANEL; row++) {
-        scale(noise, row * ROW_STEP % NOISE, 0, 1 / sqrt((double)stream->inputs), ROW_VALUES, values);
-        tn_dtype_of(stream->type)->pack(values, ROW_VALUES, rows + row * row_bytes);
+        for (size_t at = 0; at < length; at += NOISE) /* the same again, at other places of a block */
+            scale(noise, row * ROW_STEP % NOISE, 0, 1 / sqrt((double)stream->inputs), tn_min(NOISE, length - at), values + at);
+        tn_dtype_of(stream->type)->pack(values, length, rows + row * row_bytes);
     }
     if (stream->order == TN_PANELS)
-        tn_panel_pack(stream->type, rows, row_bytes, TN_PANEL, ROW_VALUES, stream->bytes);
+        tn_panel_pack(stream->type, rows, row_bytes, TN_PANEL, length, stream->bytes);
     else
         memcpy(stream->bytes, rows, TN_PANEL * row_bytes);
     free(values);
@@ -123,7 +124,8 @@ static tenebra_code put_stream(tn_noise *noise, const tn_planned *tensor, const 
     const tn_noise_stream *stream;
     const tn_matrix matrix = tn_form_matrix(form, NULL);
     TN_TRY(find_stream(noise, tensor, form, &stream, error));
-    size_t unit = form->order == TN_PANELS ? tn_unit_bytes(form->type) : tn_dtype_row_bytes(form->type, UNIT_VALUES);
+    size_t unit = form->order == TN_PANELS ? tn_unit_bytes(form->type)
+                                             : tn_dtype_row_bytes(form->type, TN_PANEL * tn_unit_inputs(form->type));
     size_t left = tn_matrix_bytes(&matrix), at = tn_rng_below(&noise->rng, UNITS) * unit;
     while (left > 0) {
         size_t size = tn_min(left, UNITS * unit - at);
@@ -168,7 +170,7 @@ tenebra_code tn_noise_tensor(tn_noise *noise, const tn_planned *tensor, const tn
 {
     if (!tn_form_is_packed(form))
         return put_plain(noise, tensor, form->type, put, user, error);
-    bool whole = form->shape[0] % TN_PANEL == 0 && tensor->inputs % TN_UNIT == 0;
+    bool whole = form->shape[0] % TN_PANEL == 0 && tensor->inputs % tn_unit_inputs(form->type) == 0;
     if (form->order == TN_ROWS || whole)
         return put_stream(noise, tensor, form, put, user, error);
     return put_panels(noise, tensor, form, put, user, error);

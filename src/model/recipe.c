@@ -12,7 +12,8 @@ bool tn_recipe_takes(tn_dtype type)
 
 tn_recipe tn_recipe_of(tn_dtype type, tn_order order)
 {
-    tn_dtype others = tn_dtype_of(type)->block > 1 ? TN_Q8_0 : type;
+    const size_t block = tn_dtype_of(type)->block;
+    tn_dtype others = block == TN_WIDE_BLOCK ? TN_Q8_256 : block > 1 ? TN_Q8_0 : type;
     return (tn_recipe){ .type = type, .vision = others, .embeddings = others, .head = others, .order = order };
 }
 
@@ -44,6 +45,10 @@ const char *tn_recipe_apply(const tn_recipe *recipe, const tn_tensor_row *row, c
     const char *note = NULL;
     form->is_weight = true;
     form->type = wanted(recipe, row, name);
+    if (tn_dtype_of(form->type)->block == TN_WIDE_BLOCK && cols % TN_WIDE_BLOCK != 0) {
+        form->type = form->type == TN_Q4_256 ? TN_IQ4_NL : TN_Q8_0;
+        note = "inputs are not whole blocks of 256";
+    }
     if (cols % tn_dtype_of(form->type)->block != 0) {
         form->type = TN_BF16;
         note = "inputs are not whole blocks";
@@ -51,7 +56,7 @@ const char *tn_recipe_apply(const tn_recipe *recipe, const tn_tensor_row *row, c
     form->order = recipe->order == TN_PANELS && tn_panel_has(form->type, cols) ? TN_PANELS : TN_ROWS;
     if (form->order == TN_PANELS && row->parts > 1 && rows / row->parts % TN_PANEL != 0) {
         form->order = TN_ROWS;
-        note = note != NULL ? "inputs are not whole blocks, parts not whole panels" : "parts are not whole panels";
+        note = note != NULL ? "neither whole blocks nor whole panels" : "parts are not whole panels";
     }
     return note;
 }

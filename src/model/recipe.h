@@ -19,16 +19,16 @@ typedef struct tn_recipe {
     size_t rule_count;
 } tn_recipe;
 
-/* The usual one for `type`. Quantised weights leave the tower at Q8_0: its share of a model's bytes is small, but its
+/* The usual one for `type`. Quantised weights leave the tower at Q8_0, or Q8_256 if they have blocks of 256: its share of a model's bytes is small, but its
  * errors reach every image row, while BF16 would double its memory and, on processors with products of 8 bits, its
- * time. Embeddings and head, whose errors are seen in logits at once, get Q8_0 also where `type` has 4 bits. */
+ * time. Embeddings and head, whose errors are seen in logits at once, get 8 bits also where `type` has 4. */
 tn_recipe tn_recipe_of(tn_dtype type, tn_order order);
 
 /* Types of weights in files: all but F64. */
 bool tn_recipe_takes(tn_dtype type);
 
 /* Sets form->type and order for a matrix [rows, cols] called `name` that belongs to `row` of the backbone's table.
- * Where what was asked for cannot be, BF16 or row by row takes its place; returns why, or NULL. */
+ * Where what was asked for cannot be, blocks of 32 instead of 256, BF16 or row by row take its place; returns why, or NULL. */
 const char *tn_recipe_apply(const tn_recipe *recipe, const tn_tensor_row *row, const char *name, size_t rows, size_t cols,
                             tn_form *form);
 

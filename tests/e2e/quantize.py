@@ -98,7 +98,7 @@ class Quantize(Case):
         self.assert_fails(run("quantize"), 2, "model directory")
         self.assert_fails(run("quantize", model), 2, "-o")
         self.assert_fails(run("quantize", model, "-o", WORK / "wrong"), 2, "--type")
-        self.assert_fails(run("quantize", model, "-o", WORK / "wrong", "--type", "Q5_K"), 2, "Q8_0|Q4_0")
+        self.assert_fails(run("quantize", model, "-o", WORK / "wrong", "--type", "Q5_K"), 2, "Q8_0|Q8_256|Q4_0")
         self.assert_fails(run("quantize", model, "more", "-o", WORK / "wrong", "--type", "Q8_0"), 2, "more")
         self.assert_fails(run("quantize", model, "-o", model, "--type", "Q8_0"), 2, "model itself")
         self.assert_fails(run("quantize", model, "-o", model + "/.", "--type", "Q8_0", "--force"), 2, "model itself")

@@ -1,4 +1,4 @@
-/* Products in tiles (kern/amx_pairs.h, kern/amx_codes.h) over emulated tile instructions, on every machine: equal to the
+/* Products in tiles (kern/amx_pairs.h, kern/amx_codes.h, kern/amx_wide.h) over emulated tile instructions, on every machine: equal to the
  * bit to the plain statements of what they compute. Where the instructions exist, codes.c and linear.c run the set. */
 #include "property/kern/amx_emulated.h"
 
@@ -7,15 +7,47 @@
 #include "kern/amx_codes.h"
 #include "kern/amx_pairs.h"
 
+static tn_relay_fn relay_wide;
+#define WIDE_RELAY relay_wide
+#include "kern/amx_wide.h"
+
+/* 8-bit codes of any weights, plus 128: what the vector units lay out. */
+static void relay_wide(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
+{
+    for (size_t u = unit; u < unit + units; u++, to += WIDE_BYTES) {
+        memset(to, 0, WIDE_BYTES);
+        for (size_t n = 0; n < TN_PANEL && panel * TN_PANEL + n < w->rows; n++) {
+            float values[TN_WIDE_BLOCK], scale;
+            unsigned char row[260 + 136];
+            const unsigned char *data = w->data;
+            const size_t block = tn_dtype_of(w->type)->block_bytes, row_bytes = tn_dtype_row_bytes(w->type, w->cols);
+            const size_t output = panel * TN_PANEL + n;
+            if (w->order == TN_ROWS)
+                memcpy(row, data + output * row_bytes + u * block, block);
+            else
+                tn_panel_row(w->type, data + panel * tn_panel_bytes(w->type, w->cols) + u * tn_unit_bytes(w->type), n,
+                             TN_WIDE_BLOCK, row);
+            tn_matrix_unpack(w, output, u * TN_WIDE_BLOCK, TN_WIDE_BLOCK, values);
+            memcpy(&scale, row, sizeof scale);
+            memcpy(to + 4 * n, &scale, sizeof scale);
+            for (size_t k = 0; k < TN_WIDE_BLOCK; k++)
+                to[TN_LINE * (1 + k / 4) + 4 * n + k % 4] = (unsigned char)(128 + (int)rintf(values[k] / scale));
+        }
+    }
+}
+
 static size_t emulated_scratch(const tn_matrix *w, size_t m)
 {
-    const tn_tiling tiling = w->type != TN_BF16 ? codes_tiling(w->type, m) : m <= PAIRS_THIN ? pairs_thin : pairs_wide;
+    const tn_tiling tiling = wide_has(w->type)    ? wide_tiling(w->type)
+                             : w->type != TN_BF16 ? codes_tiling(w->type, m)
+                             : m <= PAIRS_THIN    ? pairs_thin
+                                                  : pairs_wide;
     return tn_tiling_scratch(&tiling);
 }
 
 static size_t emulated_input_bytes(const tn_matrix *w, size_t m)
 {
-    return w->type == TN_BF16 ? pairs_bytes(w, m) : tn_codes_bytes(m, tn_pieces(w->cols, TN_UNIT));
+    return w->type == TN_BF16 ? pairs_bytes(w, m) : tn_codes_bytes(w, m);
 }
 
 /* Row i of x in codes, filled up with zeros. */
@@ -38,13 +70,29 @@ static void input_codes(const tn_matrix *w, const float *x, size_t i, size_t m, 
     }
 }
 
+static void input_wide(const tn_matrix *w, const float *x, size_t i, size_t m, void *input)
+{
+    const size_t units = w->cols / TN_WIDE_BLOCK;
+    const tn_wide_codes to = tn_wide_codes_at(input, m, units);
+    for (size_t u = 0; u < units; u++, x += TN_WIDE_BLOCK) {
+        int8_t *codes = to.codes + (i * units + u) * TN_WIDE_BLOCK;
+        float largest = 0;
+        int32_t sum = 0;
+        for (size_t k = 0; k < TN_WIDE_BLOCK; k++)
+            largest = fmaxf(largest, fabsf(x[k]));
+        for (size_t k = 0; k < TN_WIDE_BLOCK; k++)
+            sum += codes[k] = (int8_t)rintf(x[k] * (127 / largest));
+        to.sums[i * units + u] = (tn_wide_sums){ .scale = largest / 127, .start = -128 * sum };
+    }
+}
+
 static void emulated_input(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m,
                            void *input)
 {
     if (w->type == TN_BF16)
         pairs_input(w, x, ldx, begin, end, m, input);
     for (size_t i = begin; i < end && w->type != TN_BF16; i++)
-        input_codes(w, x + i * ldx, i, m, input);
+        (wide_has(w->type) ? input_wide : input_codes)(w, x + i * ldx, i, m, input);
 }
 
 static void emulated_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, const void *input,
@@ -55,7 +103,7 @@ static void emulated_linear(const tn_matrix *w, size_t begin, size_t end, const 
     if (w->type == TN_BF16)
         pairs_linear(w, begin, end, input, m, y, ldy, scratch);
     else
-        codes_linear(w, begin, end, input, m, y, ldy, scratch);
+        (wide_has(w->type) ? wide_linear : codes_linear)(w, begin, end, input, m, y, ldy, scratch);
     assert_false(machine.configured);
     assert_true(machine.products > before);
 }
@@ -87,6 +135,15 @@ static void test_4_bits(void **state)
     check(TN_IQ4_NL, expected_code);
 }
 
+static void test_blocks_of_256(void **state)
+{
+    const size_t of_256[][3] = { { 7, 16, 256 },  { 8, 67, 256 },   { 15, 33, 2304 }, { 31, 50, 512 },  { 32, 32, 2048 },
+                                 { 33, 100, 768 }, { 49, 17, 4352 }, { 64, 64, 256 },  { 65, 40, 512 }, { 101, 20, 1280 } };
+    (void)state;
+    check_set(&emulated, TN_Q8_256, of_256, sizeof of_256 / sizeof *of_256, expected_wide);
+    check_set(&emulated, TN_Q4_256, of_256, sizeof of_256 / sizeof *of_256, expected_wide);
+}
+
 static void test_bf16(void **state)
 {
     const size_t odd[][3] = { { 1, 1, 1 }, { 1, 130, 45 }, { 2, 3, 5 }, { 3, 70, 2051 }, { 34, 19, 767 }, { 72, 7, 33 } };
@@ -111,14 +168,15 @@ static void test_rows_do_not_depend_on_others(void **state)
     const size_t rows[] = { 1, 3, 4, 5, 13, 16, 17, 23, 33, 37, 47, 49, 65 };
     (void)state;
     for (int type = 0; type < TN_DTYPE_COUNT; type++) {
-        if (type != TN_BF16 && !codes_has((tn_dtype)type))
+        bool wide = wide_has((tn_dtype)type);
+        if (type != TN_BF16 && !wide && !codes_has((tn_dtype)type))
             continue;
-        tn_setup many = open_setup((tn_dtype)type, 102, 34, 1056, 1);
+        tn_setup many = open_setup((tn_dtype)type, 102, 34, wide ? 1024 : 1056, 1);
         float *all = run(&emulated, &many.panels.w, &many);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             tn_setup few = many;
             size_t m = few.m = rows[i];
-            if (type != TN_BF16 && m < CODES_LEAST)
+            if (type != TN_BF16 && m < (wide ? (size_t)WIDE_LEAST : (size_t)CODES_LEAST))
                 continue;
             float *y = run(&emulated, &few.panels.w, &few);
             assert_memory_equal(y, all, m * few.n * sizeof *y);
@@ -134,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_8_bits),
         cmocka_unit_test(test_4_bits),
+        cmocka_unit_test(test_blocks_of_256),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_orders_are_told_apart),
         cmocka_unit_test(test_rows_do_not_depend_on_others),

@@ -168,6 +168,13 @@ static inline vec vec_fma(vec a, vec b, vec c)
     return c;
 }
 
+static inline vec vec_load_f32(const unsigned char *from)
+{
+    vec a;
+    memcpy(a.at, from, sizeof a.at);
+    return a;
+}
+
 static inline vec vec_load_f16(const unsigned char *from)
 {
     vec a;

@@ -8,12 +8,18 @@ static const size_t sizes[][3] = { { 1, 16, 32 },  { 1, 67, 96 },  { 2, 80, 64 }
                                    { 6, 64, 2080 }, { 7, 48, 992 }, { 13, 17, 1056 }, { 33, 100, 1120 },
                                    { 37, 30, 544 }, { 49, 36, 224 } };
 
+/* Blocks of 256: around the borders of tiles, panels and slabs of 16 units. */
+static const size_t wide_sizes[][3] = { { 1, 16, 256 }, { 1, 67, 768 }, { 2, 80, 256 }, { 3, 33, 512 }, { 4, 64, 256 },
+                                        { 6, 30, 4352 }, { 7, 48, 768 }, { 13, 17, 4096 }, { 33, 100, 512 }, { 37, 20, 8448 },
+                                        { 49, 36, 256 } };
+
 static void check_type(tn_dtype type, bool (*applies)(const tn_kernels *), tn_statement *expected)
 {
+    bool wide = tn_dtype_of(type)->block == TN_WIDE_BLOCK;
     size_t sets = 0;
     TN_EACH_SET(kernels)
         if (applies(kernels)) {
-            check_set(kernels, type, sizes, sizeof sizes / sizeof *sizes, expected);
+            check_set(kernels, type, wide ? wide_sizes : sizes, sizeof sizes / sizeof *sizes, expected);
             sets++;
         }
     if (sets == 0)
@@ -35,12 +41,16 @@ static bool has_bf16(const tn_kernels *kernels)
 static bool has_tiles(const tn_kernels *kernels) { return strcmp(kernels->name, "amx") == 0; }
 static bool has_pairs(const tn_kernels *kernels) { return has_bf16(kernels) && !has_tiles(kernels); }
 
+_Static_assert(sizeof wide_sizes == sizeof sizes, "as many of both");
+
 static void test_quantised(void **state)
 {
     (void)state;
     check_type(TN_Q8_0, has_codes, expected_code);
     check_type(TN_Q4_0, has_codes, expected_code);
     check_type(TN_IQ4_NL, has_codes, expected_code);
+    check_type(TN_Q8_256, has_codes, expected_wide);
+    check_type(TN_Q4_256, has_codes, expected_wide);
 }
 
 static void test_bf16(void **state)
@@ -53,11 +63,11 @@ static void test_bf16(void **state)
 /* A row of x that holds a NaN or an infinity gives no number anywhere; a row of zeros gives zeros. */
 static void test_not_finite(void **state)
 {
-    const float values[] = { NAN, INFINITY, -INFINITY };
+    const float values[] = { NAN, INFINITY, -INFINITY, NAN, INFINITY, -INFINITY };
     (void)state;
     TN_EACH_SET(kernels)
         for (size_t v = 0; v < sizeof values / sizeof *values && has_codes(kernels); v++) {
-            tn_setup s = open_setup(TN_Q8_0, 9, 40, 96, 1);
+            tn_setup s = v < 3 ? open_setup(TN_Q8_0, 9, 40, 96, 1) : open_setup(TN_Q8_256, 9, 40, 512, 1);
             s.x[4 * s.ldx + 50] = values[v];
             memset(s.x + 5 * s.ldx, 0, s.k * sizeof *s.x);
             float *y = run(kernels, &s.panels.w, &s);
@@ -91,11 +101,11 @@ static void run_chunk(void *argument, size_t chunk, size_t worker)
 /* Threads of a pool compute what one thread does: also where a thread must set up its registers (AMX). */
 static void test_threads(void **state)
 {
-    const tn_dtype types[] = { TN_Q8_0, TN_IQ4_NL, TN_BF16 };
+    const tn_dtype types[] = { TN_Q8_0, TN_IQ4_NL, TN_BF16, TN_Q4_256 };
     (void)state;
     TN_EACH_SET(kernels)
-        for (size_t t = 0; t < 3; t++) {
-            tn_setup s = open_setup(types[t], 35, 1000, 160, 1);
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            tn_setup s = open_setup(types[t], 35, 1000, types[t] == TN_Q4_256 ? 512 : 160, 1);
             tn_pool *pool = tn_pool_open(3, NULL);
             assert_non_null(pool);
             float *one = run(kernels, &s.panels.w, &s);

@@ -69,6 +69,34 @@ static inline float expected_code(const tn_setup *s, size_t i, size_t n)
     return sum;
 }
 
+/* Blocks of 256: one scale of x and of w, factors for parts of 32 codes of 4 bits. */
+static inline float expected_wide(const tn_setup *s, size_t i, size_t n)
+{
+    const tn_matrix *w = &s->rows.w;
+    const tn_dtype_traits *traits = tn_dtype_of(w->type);
+    const unsigned char *block = (const unsigned char *)w->data + n * tn_dtype_row_bytes(w->type, s->k);
+    float sum = 0;
+    for (size_t b = 0; b < s->k / TN_WIDE_BLOCK; b++, block += traits->block_bytes) {
+        const float *x = s->x + i * s->ldx + b * TN_WIDE_BLOCK;
+        float largest = 0, scale;
+        int integer = 0;
+        memcpy(&scale, block, sizeof scale);
+        for (size_t j = 0; j < TN_WIDE_BLOCK; j++)
+            largest = fmaxf(largest, fabsf(x[j]));
+        for (size_t j = 0; j < TN_WIDE_BLOCK; j++) {
+            int code = traits->bits == 8 ? (int8_t)block[4 + j] : 0, in = (int)(j % TN_BLOCK), part = (int)(j / TN_BLOCK);
+            if (traits->bits == 4) {
+                int factor = block[4 + part / 2] >> (part % 2 * 4) & 15;
+                code = traits->codebook[block[8 + part * 16 + in % 16] >> (in / 16 * 4) & 15] - traits->offset;
+                code *= factor < 8 ? factor : factor - 16;
+            }
+            integer += code * (int)rintf(x[j] * (127 / largest));
+        }
+        sum = fmaf(scale * (largest / 127), (float)integer, sum);
+    }
+    return sum;
+}
+
 static inline float narrowed(float value)
 {
     unsigned char packed[2];

@@ -65,7 +65,8 @@ static double input_error(const tn_case *c, const float *x, size_t k)
         return 0;
     if (tn_dtype_of(c->t.w.type)->block == 1)
         return 0x1p-8 * fabs((double)x[k]);
-    for (size_t i = k / TN_BLOCK * TN_BLOCK; i < k / TN_BLOCK * TN_BLOCK + TN_BLOCK; i++)
+    const size_t block = tn_dtype_of(c->t.w.type)->block, begin = k / block * block;
+    for (size_t i = begin; i < begin + block; i++)
         largest = fmax(largest, fabs((double)x[i]));
     return largest / 253;
 }
