@@ -84,6 +84,15 @@ static void compute(tn_verify *verify)
     fail_the_rest(verify);
 }
 
+/* Such weights are others than those that the case was made with, and the bounds do not allow for it. */
+static void note_quantised(const tn_model *model, const char *directory)
+{
+    tn_dtype type = model->decoder.layers[0].q.matrix.type;
+    if (tn_dtype_of(type)->block > 1)
+        fprintf(stderr, "tenebra: %s has weights of type %s: they differ from those that the case was made with by more than the "
+                        "bounds of F32 below\n", directory, tn_dtype_of(type)->name);
+}
+
 static tenebra_code open_model(tn_verify *verify, const verify_options *options, const char *path, tenebra_error *error)
 {
     const char *kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS");
@@ -93,6 +102,8 @@ static tenebra_code open_model(tn_verify *verify, const verify_options *options,
     if (directory == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
     verify->model = tn_model_open(directory, &model, error);
+    if (verify->model != NULL)
+        note_quantised(verify->model, directory);
     free(directory);
     if (verify->model == NULL)
         return error->code;

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from program import PICTURE, PROGRAM, TOKENIZER, WORK, Case, ask, environment, main, make_model, run  # noqa: E402
+from program import DATA, PICTURE, PROGRAM, TOKENIZER, WORK, Case, ask, environment, main, make_model, run  # noqa: E402
 
 
 def header(path):
@@ -83,6 +83,29 @@ class Quantize(Case):
         self.assertEqual(types["visual.blocks.0.mlp.fc1.weight"], ("BF16", "panels"))
         self.assertEqual(seen["parameters"], json.loads(run("inspect", "-m", make_model("model"), "--json").stdout)["parameters"])
         self.assertIn("IQ4_NL panels", run("inspect", "-m", directory).stdout)
+
+    def test_blocks_of_256(self):
+        """Where inputs come in blocks of 256 (down_proj here), and blocks of 32 elsewhere; the report says so."""
+        for kind, wide, narrow, error in (("q4-256", "Q4_256", "IQ4_NL", (0.06, 0.1)), ("q8-256", "Q8_256", "Q8_0", (0.004, 0.009))):
+            directory, done = self.make(kind, "--type", wide)
+            self.assertIn("not whole blocks of 256", done.stdout)
+            report = json.loads((directory / "quantization.json").read_text())
+            tensors = {t["name"]: t for t in report["tensors"]}
+            down, up = tensors["model.layers.0.mlp.down_proj.weight"], tensors["model.layers.0.mlp.up_proj.weight"]
+            self.assertEqual((down["type"], down["order"], down["bits_per_weight"]), (wide, "panels", 4.25 if wide == "Q4_256" else 8.125))
+            self.assertEqual((up["type"], up["note"]), (narrow, "inputs are not whole blocks of 256"))
+            self.assertTrue(error[0] < down["relative_rms_error"] < error[1], down)
+            done = ask("-p", "What is this?", "--image", PICTURE, model=str(directory))
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_verify_says_whose_bounds_it_has(self):
+        golden = DATA / "golden/qwen2vl_untied"
+        done = run("quantize", golden / "model", "-o", WORK / "golden", "--type", "Q8_0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run("verify", "-m", WORK / "golden", golden / "case.safetensors")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("weights of type Q8_0", done.stderr)
+        self.assertNotIn("weights of type", run("verify", golden / "case.safetensors").stderr)
 
     def test_again_is_warned_of(self):
         directory, _ = self.make("first", "--type", "Q4_0")
