@@ -11,7 +11,7 @@ program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
 . "$recipes/../runs.sh"
 seeds=${3:-1 2 3}
-all="direct cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8"
+all="direct direct-long cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8"
 ways=${4:-$all}
 for way in $ways; do
     [[ " $all " = *" $way "* ]] || { echo "$0: there is no row '$way', only $all" >&2; exit 2; }
@@ -55,6 +55,7 @@ method() {
 for seed in $seeds; do
     words "$seed"
     method direct "$seed" direct resume=0
+    method direct-long "$seed" direct resume=0 max_updates=3200 # four times as many
     method coconut "$seed" coconut
     method ivt-lr "$seed" ivt-lr k_select=4
     # Table 2, beside picks2: without latent text; without both, so that stages cannot be told apart and the last is taught alone

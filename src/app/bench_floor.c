@@ -10,11 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_BYTES = 512 << 20, READ_CHUNKS = 128, READ_TURNS = 6, SPIN_TURNS = 100000, SPIN_REPEATS = 40 };
+enum { READ_BYTES = 512 << 20, READ_CHUNKS = 128, READ_TURNS = 6 };
 
-/* What the machine does in a millisecond. */
+/* Enough chunks that a thread which wakes late, or on a processor that another one has, finds its share. */
+enum { SPIN_TURNS = 100000, SPIN_CHUNKS = 32, SPIN_REPEATS = 12 };
+
+/* What the machine does in a millisecond; operations are measured for the types that occur. */
 typedef struct rates {
+    tn_pool *pool;
+    const tn_kernels *kernels;
     double bytes, operations[TN_DTYPE_COUNT];
+    bool known[TN_DTYPE_COUNT];
 } rates;
 
 /* ------------------------------------------------------------- probes -- */
@@ -79,29 +85,33 @@ static void spin_chunk(void *argument, size_t chunk, size_t worker)
         s->operations = operations;
 }
 
-static double spin_rate(tn_pool *pool, const tn_kernels *kernels, tn_dtype type)
+/* Operations a millisecond of products with weights of `type`, the best of some turns; 0: not known. */
+static double spin_rate(rates *r, tn_dtype type)
 {
-    spinning s = { kernels, type, 0 };
-    double best = 0;
-    for (size_t turn = 0; turn < SPIN_REPEATS && kernels->spin != NULL; turn++) {
+    spinning s = { r->kernels, type, 0 };
+    const size_t chunks = SPIN_CHUNKS * tn_pool_threads(r->pool);
+    for (size_t turn = 0; turn < SPIN_REPEATS && r->kernels->spin != NULL && !r->known[type]; turn++) {
         double start = tn_clock_ms();
-        tn_pool_run(pool, tn_pool_threads(pool), spin_chunk, &s);
-        best = fmax(best, (double)tn_pool_threads(pool) * s.operations / (tn_clock_ms() - start));
+        tn_pool_run(r->pool, chunks, spin_chunk, &s);
+        r->operations[type] = fmax(r->operations[type], (double)chunks * s.operations / (tn_clock_ms() - start));
     }
-    return best;
+    r->known[type] = true;
+    return r->operations[type];
 }
 
 /* -------------------------------------------------------------- floors -- */
 
-static double floor_of(const rates *r, const tn_weight *w, size_t rows)
+static double floor_of(rates *r, const tn_weight *w, size_t rows)
 {
     const tn_matrix *m = &w->matrix;
     double read_ms = (double)tn_matrix_bytes(m) / r->bytes;
     double operations = 2.0 * (double)rows * (double)m->rows * (double)m->cols;
-    return m->data == NULL ? 0 : r->operations[m->type] > 0 ? fmax(read_ms, operations / r->operations[m->type]) : read_ms;
+    if (m->data == NULL)
+        return 0;
+    return spin_rate(r, m->type) > 0 ? fmax(read_ms, operations / r->operations[m->type]) : read_ms;
 }
 
-static double floor_of_span(const rates *r, const tn_decoder *decoder, size_t rows)
+static double floor_of_span(rates *r, const tn_decoder *decoder, size_t rows)
 {
     double sum = 0;
     for (size_t l = 0; l < decoder->config.num_hidden_layers; l++) {
@@ -113,7 +123,7 @@ static double floor_of_span(const rates *r, const tn_decoder *decoder, size_t ro
     return sum;
 }
 
-static double floor_of_vision(const rates *r, const tn_vision *vision, size_t patches)
+static double floor_of_vision(rates *r, const tn_vision *vision, size_t patches)
 {
     size_t cells = patches / (vision->config.spatial_merge_size * vision->config.spatial_merge_size);
     double sum = floor_of(r, &vision->patch_embed, patches) + floor_of(r, &vision->merge1, cells) +
@@ -127,12 +137,12 @@ static double floor_of_vision(const rates *r, const tn_vision *vision, size_t pa
     return sum;
 }
 
-static void add_rates(const tn_bench *bench, const rates *r, json_t *json)
+static void add_rates(const tn_bench *bench, rates *r, json_t *json)
 {
     const tn_decoder *decoder = &bench->model->decoder;
     json_object_set_new(json, "read_gb_per_s", json_real(r->bytes * 1e-6));
     tn_dtype type = decoder->layers[0].gate.matrix.type;
-    if (r->operations[type] > 0)
+    if (spin_rate(r, type) > 0)
         json_object_set_new(json, "peak_gop_per_s", json_real(r->operations[type] * 1e-6));
     json_object_set_new(json, "weight_type", json_string(tn_dtype_of(type)->name));
 }
@@ -142,9 +152,7 @@ void tn_bench_floors(tn_bench *bench, json_t *json)
     const tn_model *model = bench->model;
     const tn_bench_options *options = bench->options;
     size_t area = model->vision.config.spatial_merge_size * model->vision.config.spatial_merge_size;
-    rates r = { .bytes = read_rate(bench->session->pool) };
-    for (int type = 0; type < TN_DTYPE_COUNT; type++)
-        r.operations[type] = spin_rate(bench->session->pool, model->kernels, (tn_dtype)type);
+    rates r = { .pool = bench->session->pool, .kernels = model->kernels, .bytes = read_rate(bench->session->pool) };
     if (r.bytes <= 0)
         return;
     double vision = floor_of_vision(&r, &model->vision, bench->image_tokens * area);

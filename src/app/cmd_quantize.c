@@ -20,8 +20,9 @@ static const tn_usage usage = {
     .arguments = "[DIR]",
     .summary = "Writes the model in DIR again with weights of another type, packed in the order in which the kernels read them,\n"
                "and reports for each tensor what that lost. Norms and biases stay as they are. Where a tensor cannot have the type\n"
-               "that was asked for, it gets BF16, and the table says why. OUT/quantization.json keeps the report.",
-    .example = "  tenebra quantize qwen2-vl-7b -o qwen2-vl-7b-q4 --type IQ4_NL\n"
+               "that was asked for, it gets one with shorter blocks, or BF16, and the table says why. Q8_256 and Q4_256 are the\n"
+               "fastest, IQ4_NL has the least error of 4 bits. OUT/quantization.json keeps the report.",
+    .example = "  tenebra quantize qwen2-vl-7b -o qwen2-vl-7b-q4 --type Q4_256\n"
                "  tenebra quantize qwen2-vl-7b -o mixed --type Q4_0 --vision BF16 --tensor '*.down_proj.weight=Q8_0'",
 };
 
