@@ -15,6 +15,9 @@ const unsigned char tn_codebook_q4_256[16] = { 0, 3, 5, 7, 9, 11, 12, 14, 15, 17
  * steps of a sixteenth of it. */
 enum { TRIES_BELOW = 4, TRIES_ABOVE = 4 };
 
+/* An amplitude of a block below this is taken for 0: the inverse of its scale might be no number. */
+static const double LEAST = 1e-30;
+
 static tn_real scale_of(const unsigned char *block)
 {
     tn_real scale;
@@ -65,89 +68,92 @@ void tn_unpack_q8_0(const void *packed, size_t count, tn_real *values)
 /* --------------------------------------------------------------- 4 bits -- */
 
 /* A codebook with the offset taken off. Its entries are whole numbers, and so are the middles between them twice over: which
- * entry is nearest to a value depends on the value, doubled and rounded up, alone. */
-enum { TWICE_LEAST = -256, TWICE_MOST = 255 };
+ * entry is nearest to a value depends on the value, doubled and rounded down, alone. */
+enum { TWICE_LEAST = -512, TWICE_COUNT = 1024 };
 
 typedef struct tn_levels {
-    float values[16];
-    unsigned char nearest[TWICE_MOST - TWICE_LEAST + 1];
+    unsigned char codes[TWICE_COUNT];
+    double values[TWICE_COUNT]; /* of those codes */
+    double ends[2];             /* the least and the largest */
 } tn_levels;
 
 static tn_levels levels_of(tn_dtype type)
 {
     const tn_dtype_traits *traits = tn_dtype_of(type);
-    tn_levels levels;
-    for (int i = 0; i < 16; i++)
-        levels.values[i] = (float)(traits->codebook[i] - traits->offset);
-    for (int twice = TWICE_LEAST; twice <= TWICE_MOST; twice++) {
+    tn_levels levels = { .ends = { traits->codebook[0] - traits->offset, traits->codebook[15] - traits->offset } };
+    for (int place = 0; place < TWICE_COUNT; place++) {
         int index = 0;
-        while (index < 15 && twice > traits->codebook[index] + traits->codebook[index + 1] - 2 * traits->offset)
+        while (index < 15 && place + TWICE_LEAST >= traits->codebook[index] + traits->codebook[index + 1] - 2 * traits->offset)
             index++;
-        levels.nearest[twice - TWICE_LEAST] = (unsigned char)index;
+        levels.codes[place] = (unsigned char)index;
+        levels.values[place] = traits->codebook[index] - traits->offset;
     }
     return levels;
 }
 
-/* The nearest codes of a block at scale 1 / inverse, and the sums that give the best scale for them:
- * sum of level * value, sum of level^2. */
-static void nearest(const tn_levels *levels, const float *values, float inverse, unsigned char *codes,
-                    double *product, double *square)
+/* The sums that give the best scale for the nearest codes at scale 1 / inverse: sum of level * value, sum of level^2. No value
+ * may be 2^29 times the scale. */
+static void sums_of(const tn_levels *levels, const float *values, float inverse, double *product, double *square)
 {
     int32_t places[TN_BLOCK];
-    double products[4] = { 0 }, squares[4] = { 0 }; /* four chains of additions */
+    double products = 0, squares = 0, odd_products = 0, odd_squares = 0; /* two chains of additions each */
     for (int i = 0; i < TN_BLOCK; i++) {
-        float twice = values[i] * inverse * 2;
-        twice = twice > TWICE_LEAST ? twice : TWICE_LEAST;
-        twice = twice < TWICE_MOST ? twice : TWICE_MOST;
-        int32_t whole = (int32_t)twice;
-        places[i] = whole + ((float)whole < twice) - TWICE_LEAST;
+        int32_t place = (int32_t)(values[i] * inverse * 2 - TWICE_LEAST);
+        place = place < 0 ? 0 : place;
+        places[i] = place < TWICE_COUNT ? place : TWICE_COUNT - 1;
     }
-    for (int i = 0; i < TN_BLOCK; i++) {
-        codes[i] = levels->nearest[places[i]];
-        double level = (double)levels->values[codes[i]];
-        products[i % 4] += level * (double)values[i];
-        squares[i % 4] += level * level;
+    for (int i = 0; i < TN_BLOCK; i += 2) {
+        double even = levels->values[places[i]], odd = levels->values[places[i + 1]];
+        products += even * (double)values[i];
+        odd_products += odd * (double)values[i + 1];
+        squares += even * even;
+        odd_squares += odd * odd;
     }
-    *product = products[0] + products[1] + (products[2] + products[3]);
-    *square = squares[0] + squares[1] + (squares[2] + squares[3]);
+    *product = products + odd_products;
+    *square = squares + odd_squares;
 }
 
-/* The scale at which the levels come nearest to the values of a block. For some codes the best leaves an error of
- * sum of value^2 - product^2 / square: the largest quotient wins. Both ends of the codebook are tried for the extreme value. */
-static double best_scale(const tn_levels *levels, const float *values, double most, unsigned char *best)
+/* The scale at which the levels come nearest to the values of a block, whose extreme one is `most`. For some codes the best
+ * scale leaves an error of sum of value^2 - product^2 / square: the largest quotient wins. Both ends of the codebook are tried
+ * for the extreme value. */
+static double best_scale(const tn_levels *levels, const float *values, double most)
 {
-    unsigned char codes[TN_BLOCK];
     double product, square, scale = 0, gain = 0;
-    for (int end = 0; end < 16 && most != 0; end += 15)
+    for (int end = 0; end < 2 && fabs(most) >= LEAST; end++)
         for (int step = -TRIES_BELOW; step <= TRIES_ABOVE; step++) {
-            double inverse = (double)levels->values[end] * (1 + step / 16.0) / most;
-            nearest(levels, values, (float)inverse, codes, &product, &square);
+            double inverse = levels->ends[end] * (1 + step / 16.0) / most;
+            sums_of(levels, values, (float)inverse, &product, &square);
             if (square > 0 && product * product / square > gain) {
                 gain = product * product / square;
                 scale = product / square;
-                memcpy(best, codes, sizeof codes);
             }
         }
     return scale;
 }
 
-static void write_codes(const unsigned char *codes, unsigned char *to)
+static unsigned nearest_code(const tn_levels *levels, double value)
+{
+    return levels->codes[(int)fmax(0, fmin(TWICE_COUNT - 1, floor(2 * value) - TWICE_LEAST))];
+}
+
+/* The nearest codes at a scale, half a byte each. */
+static void write_codes(const tn_levels *levels, const float *values, double scale, unsigned char *to)
 {
     for (int i = 0; i < TN_BLOCK / 2; i++)
-        to[i] = (unsigned char)(codes[i] | codes[i + TN_BLOCK / 2] << 4);
+        to[i] = (unsigned char)(nearest_code(levels, (double)values[i] / scale) |
+                                nearest_code(levels, (double)values[i + TN_BLOCK / 2] / scale) << 4);
 }
 
 static void pack_block(const tn_levels *levels, const tn_real *input, unsigned char *block)
 {
     float values[TN_BLOCK];
-    unsigned char best[TN_BLOCK] = { 0 };
-    double product, square;
     for (int i = 0; i < TN_BLOCK; i++)
         values[i] = (float)input[i];
-    tn_real stored = write_scale(best_scale(levels, values, extreme(input, TN_BLOCK), best), block);
+    tn_real stored = write_scale(best_scale(levels, values, extreme(input, TN_BLOCK)), block);
     if (stored != 0) /* the codes that fit the scale as it was rounded */
-        nearest(levels, values, (float)(1 / (double)stored), best, &product, &square);
-    write_codes(best, block + SCALE_BYTES);
+        write_codes(levels, values, (double)stored, block + SCALE_BYTES);
+    else
+        memset(block + SCALE_BYTES, 0, TN_BLOCK / 2);
 }
 
 static void unpack_block(const unsigned char *codebook, int offset, const unsigned char *block, tn_real *values)
@@ -186,8 +192,6 @@ enum { WIDE_SCALE = 4, WIDE_HEAD = WIDE_SCALE + 4, WIDE_8 = WIDE_SCALE + TN_WIDE
  * Then the best one is refined, with all factors near to the best of each part. */
 enum { FACTOR_LEAST = -8, FACTOR_MOST = 7, FIRST_QUARTERS = 24, LAST_QUARTERS = 34, REFINEMENTS = 2 };
 
-static const double WIDE_LEAST = 1e-30; /* of an amplitude: its inverse is a number */
-
 static float wide_scale(const unsigned char *block)
 {
     float scale;
@@ -200,7 +204,7 @@ void tn_pack_q8_256(const tn_real *values, size_t count, void *packed)
     unsigned char *block = packed;
     for (size_t at = 0; at < count; at += TN_WIDE_BLOCK, block += WIDE_8) {
         double most = fabs(extreme(values + at, TN_WIDE_BLOCK));
-        float scale = most < WIDE_LEAST ? 0 : (float)(most / 127);
+        float scale = most < LEAST ? 0 : (float)(most / 127);
         memcpy(block, &scale, sizeof scale);
         for (size_t i = 0; i < TN_WIDE_BLOCK; i++) {
             double code = scale > 0 ? rint((double)values[at + i] / (double)scale) : 0;
@@ -222,32 +226,28 @@ void tn_unpack_q8_256(const void *packed, size_t count, tn_real *values)
 /* A block as its parts are fitted. */
 typedef struct tn_wide_fit {
     int factors[TN_PARTS];
-    unsigned char codes[TN_WIDE_BLOCK];
-    double scale, gain; /* of the best scale for these codes, and what it takes off the sum of squares */
+    double scale, gain; /* of the best scale for the nearest codes, and what it takes off the sum of squares */
 } tn_wide_fit;
 
-/* The best factor of a part among `wanted` rounded and its neighbours, up to `reach` away, and its codes, at a scale;
- * the sums of levels times factor. */
-static int fit_part(const tn_levels *levels, const float *values, double wanted, double scale, int reach,
-                    unsigned char *best, double *product, double *square)
+/* The best factor of a part at a scale among `wanted` rounded and its neighbours, up to `reach` away; the sums for it. */
+static int fit_part(const tn_levels *levels, const float *values, double wanted, double scale, int reach, double *product,
+                    double *square)
 {
+    const int centre = (int)fmax(FACTOR_LEAST, fmin(FACTOR_MOST, rint(wanted / scale)));
     double most = -INFINITY;
-    int centre = (int)fmax(FACTOR_LEAST, fmin(FACTOR_MOST, rint(wanted / scale))), chosen = 0;
-    memset(best, 0, TN_BLOCK);
+    int chosen = 0;
     *product = *square = 0;
     for (int factor = centre - reach; factor <= centre + reach; factor++) {
-        unsigned char codes[TN_BLOCK];
         double p, s, step = scale * factor;
         if (factor == 0 || factor < FACTOR_LEAST || factor > FACTOR_MOST)
             continue;
-        nearest(levels, values, (float)(1 / step), codes, &p, &s);
+        sums_of(levels, values, (float)(1 / step), &p, &s);
         double gain = step * (2 * p - step * s); /* off the sum of squares */
         if (gain > most) {
             most = gain;
             chosen = factor;
             *product = factor * p;
             *square = (double)(factor * factor) * s;
-            memcpy(best, codes, sizeof codes);
         }
     }
     return chosen;
@@ -260,8 +260,7 @@ static void fit_parts(const tn_levels *levels, const float *values, const double
     double products = 0, squares = 0;
     for (size_t p = 0; p < TN_PARTS; p++) {
         double product, square;
-        fit->factors[p] = fit_part(levels, values + p * TN_BLOCK, wanted[p], scale, reach, fit->codes + p * TN_BLOCK,
-                                   &product, &square);
+        fit->factors[p] = fit_part(levels, values + p * TN_BLOCK, wanted[p], scale, reach, &product, &square);
         products += product;
         squares += square;
     }
@@ -269,45 +268,42 @@ static void fit_parts(const tn_levels *levels, const float *values, const double
     fit->gain = fit->scale * products;
 }
 
-static void write_wide(const tn_wide_fit *fit, float scale, unsigned char *block)
+/* The codes are those that fit the scale as it is stored; a part with factor 0 has any. */
+static void write_wide(const tn_levels *levels, const float *values, const int factors[TN_PARTS], float scale,
+                       unsigned char *block)
 {
-    uint32_t factors = 0;
-    for (size_t p = 0; p < TN_PARTS; p++)
-        factors |= (uint32_t)(fit->factors[p] & 15) << 4 * p;
+    uint32_t word = 0;
+    memset(block, 0, WIDE_4);
     memcpy(block, &scale, sizeof scale);
-    memcpy(block + WIDE_SCALE, &factors, sizeof factors);
-    for (size_t p = 0; p < TN_PARTS; p++)
-        write_codes(fit->codes + p * TN_BLOCK, block + WIDE_HEAD + p * TN_BLOCK / 2);
+    for (size_t p = 0; p < TN_PARTS; p++) {
+        word |= (uint32_t)(factors[p] & 15) << 4 * p;
+        if (factors[p] != 0)
+            write_codes(levels, values + p * TN_BLOCK, (double)scale * factors[p], block + WIDE_HEAD + p * TN_BLOCK / 2);
+    }
+    memcpy(block + WIDE_SCALE, &word, sizeof word);
 }
 
 static void pack_wide(const tn_levels *levels, const tn_real *input, unsigned char *block)
 {
-    float values[TN_WIDE_BLOCK];
+    float values[TN_WIDE_BLOCK], scale = 0;
     double wanted[TN_PARTS], most = 0;
     tn_wide_fit fit, best = { .gain = -1 };
-    unsigned char codes[TN_BLOCK];
     for (size_t i = 0; i < TN_WIDE_BLOCK; i++)
         values[i] = (float)input[i];
     for (size_t p = 0; p < TN_PARTS; p++) {
-        double amplitude = extreme(input + p * TN_BLOCK, TN_BLOCK);
-        wanted[p] = fabs(amplitude) < WIDE_LEAST ? 0 : best_scale(levels, values + p * TN_BLOCK, amplitude, codes);
+        wanted[p] = best_scale(levels, values + p * TN_BLOCK, extreme(input + p * TN_BLOCK, TN_BLOCK));
         most = fabs(wanted[p]) > fabs(most) ? wanted[p] : most;
     }
-    if (most == 0) {
-        memset(block, 0, WIDE_4);
-        return;
-    }
-    for (int quarters = FIRST_QUARTERS; quarters <= LAST_QUARTERS; quarters++) {
+    for (int quarters = FIRST_QUARTERS; quarters <= LAST_QUARTERS && most != 0; quarters++) {
         fit_parts(levels, values, wanted, most * -4 / quarters, 0, &fit);
         if (fit.gain > best.gain)
             best = fit;
     }
-    float scale = 0;
-    for (int i = 0; i < REFINEMENTS; i++) { /* the codes that fit the best scale of the codes before */
+    for (int i = 0; i < REFINEMENTS && most != 0; i++) { /* factors that fit the best scale of the ones before */
         scale = (float)best.scale;
         fit_parts(levels, values, wanted, (double)scale, 1, &best);
     }
-    write_wide(&best, scale, block);
+    write_wide(levels, values, best.factors, scale, block);
 }
 
 void tn_pack_q4_256(const tn_real *values, size_t count, void *packed)
