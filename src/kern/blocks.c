@@ -4,7 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { SCALE_BYTES = 2, BYTES_8 = SCALE_BYTES + TN_BLOCK, BYTES_4 = SCALE_BYTES + TN_BLOCK / 2 };
+enum { SCALE_BYTES = 2, BYTES_4 = SCALE_BYTES + TN_BLOCK / 2 };
+enum { WIDE_SCALE = 4, WIDE_HEAD = WIDE_SCALE + 4, WIDE_4 = WIDE_HEAD + TN_WIDE_BLOCK / 2 };
 
 const unsigned char tn_codebook_q4_0[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 const unsigned char tn_codebook_iq4_nl[16] = { 1,   24,  45,  63,  79,  93,  106, 118,
@@ -33,6 +34,21 @@ static tn_real write_scale(double scale, unsigned char *block)
     return scale_of(block);
 }
 
+/* The same of a scale in F32. */
+static tn_real wide_scale_of(const unsigned char *block)
+{
+    float scale;
+    memcpy(&scale, block, sizeof scale);
+    return scale;
+}
+
+static tn_real write_wide_scale(double scale, unsigned char *block)
+{
+    float stored = (float)scale;
+    memcpy(block, &stored, sizeof stored);
+    return stored;
+}
+
 /* The value of largest magnitude, with its sign. */
 static double extreme(const tn_real *values, size_t count)
 {
@@ -43,27 +59,36 @@ static double extreme(const tn_real *values, size_t count)
     return most;
 }
 
-void tn_pack_q8_0(const tn_real *values, size_t count, void *packed)
+/* --------------------------------------------------------------- 8 bits -- */
+
+/* Blocks of `length` values, a signed byte each behind the scale: in F16 for 32 of them, in F32 for 256. */
+static void pack_8(const tn_real *values, size_t count, size_t length, unsigned char *block)
 {
-    unsigned char *block = packed;
-    for (size_t at = 0; at < count; at += TN_BLOCK, block += BYTES_8) {
-        double scale = write_scale(fabs(extreme(values + at, TN_BLOCK)) / 127, block);
-        for (size_t i = 0; i < TN_BLOCK; i++) {
-            double code = scale > 0 ? rint(values[at + i] / scale) : 0;
-            block[SCALE_BYTES + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, code));
+    const size_t head = length == TN_BLOCK ? SCALE_BYTES : WIDE_SCALE;
+    for (size_t at = 0; at < count; at += length, block += head + length) {
+        double most = fabs(extreme(values + at, length)), scale = most / 127;
+        scale = length == TN_BLOCK ? write_scale(scale, block) : write_wide_scale(most < LEAST ? 0 : scale, block);
+        for (size_t i = 0; i < length; i++) {
+            double code = scale > 0 ? rint((double)values[at + i] / scale) : 0;
+            block[head + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, code));
         }
     }
 }
 
-void tn_unpack_q8_0(const void *packed, size_t count, tn_real *values)
+static void unpack_8(const unsigned char *block, size_t count, size_t length, tn_real *values)
 {
-    const unsigned char *block = packed;
-    for (size_t at = 0; at < count; at += TN_BLOCK, block += BYTES_8) {
-        tn_real scale = scale_of(block);
-        for (size_t i = 0; i < TN_BLOCK; i++)
-            values[at + i] = scale * (tn_real)(int8_t)block[SCALE_BYTES + i];
+    const size_t head = length == TN_BLOCK ? SCALE_BYTES : WIDE_SCALE;
+    for (size_t at = 0; at < count; at += length, block += head + length) {
+        tn_real scale = length == TN_BLOCK ? scale_of(block) : wide_scale_of(block);
+        for (size_t i = 0; i < length; i++)
+            values[at + i] = scale * (tn_real)(int8_t)block[head + i];
     }
 }
+
+void tn_pack_q8_0(const tn_real *values, size_t count, void *packed) { pack_8(values, count, TN_BLOCK, packed); }
+void tn_pack_q8_256(const tn_real *values, size_t count, void *packed) { pack_8(values, count, TN_WIDE_BLOCK, packed); }
+void tn_unpack_q8_0(const void *packed, size_t count, tn_real *values) { unpack_8(packed, count, TN_BLOCK, values); }
+void tn_unpack_q8_256(const void *packed, size_t count, tn_real *values) { unpack_8(packed, count, TN_WIDE_BLOCK, values); }
 
 /* --------------------------------------------------------------- 4 bits -- */
 
@@ -186,42 +211,9 @@ void tn_unpack_iq4_nl(const void *packed, size_t count, tn_real *values) { unpac
 
 /* --------------------------------------------------------- blocks of 256 -- */
 
-enum { WIDE_SCALE = 4, WIDE_HEAD = WIDE_SCALE + 4, WIDE_8 = WIDE_SCALE + TN_WIDE_BLOCK, WIDE_4 = WIDE_HEAD + TN_WIDE_BLOCK / 2 };
-
 /* Scales that are tried for a block: those at which its extreme part would have the factors -6 .. -8.5, in steps of a quarter.
  * Then the best one is refined, with all factors near to the best of each part. */
 enum { FACTOR_LEAST = -8, FACTOR_MOST = 7, FIRST_QUARTERS = 24, LAST_QUARTERS = 34, REFINEMENTS = 2 };
-
-static float wide_scale(const unsigned char *block)
-{
-    float scale;
-    memcpy(&scale, block, sizeof scale);
-    return scale;
-}
-
-void tn_pack_q8_256(const tn_real *values, size_t count, void *packed)
-{
-    unsigned char *block = packed;
-    for (size_t at = 0; at < count; at += TN_WIDE_BLOCK, block += WIDE_8) {
-        double most = fabs(extreme(values + at, TN_WIDE_BLOCK));
-        float scale = most < LEAST ? 0 : (float)(most / 127);
-        memcpy(block, &scale, sizeof scale);
-        for (size_t i = 0; i < TN_WIDE_BLOCK; i++) {
-            double code = scale > 0 ? rint((double)values[at + i] / (double)scale) : 0;
-            block[WIDE_SCALE + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, code));
-        }
-    }
-}
-
-void tn_unpack_q8_256(const void *packed, size_t count, tn_real *values)
-{
-    const unsigned char *block = packed;
-    for (size_t at = 0; at < count; at += TN_WIDE_BLOCK, block += WIDE_8) {
-        tn_real scale = wide_scale(block);
-        for (size_t i = 0; i < TN_WIDE_BLOCK; i++)
-            values[at + i] = scale * (tn_real)(int8_t)block[WIDE_SCALE + i];
-    }
-}
 
 /* A block as its parts are fitted. */
 typedef struct tn_wide_fit {
@@ -274,7 +266,7 @@ static void write_wide(const tn_levels *levels, const float *values, const int f
 {
     uint32_t word = 0;
     memset(block, 0, WIDE_4);
-    memcpy(block, &scale, sizeof scale);
+    write_wide_scale(scale, block);
     for (size_t p = 0; p < TN_PARTS; p++) {
         word |= (uint32_t)(factors[p] & 15) << 4 * p;
         if (factors[p] != 0)
@@ -323,7 +315,7 @@ void tn_unpack_q4_256(const void *packed, size_t count, tn_real *values)
         for (size_t i = 0; i < TN_WIDE_BLOCK; i++) {
             size_t part = i / TN_BLOCK, in = i % TN_BLOCK;
             unsigned code = block[WIDE_HEAD + part * TN_BLOCK / 2 + in % 16] >> (in / 16 * 4) & 15u;
-            values[at + i] = (tn_real)wide_scale(block) * (tn_real)(tn_factor(factors, part) * (tn_codebook_q4_256[code] - offset));
+            values[at + i] = wide_scale_of(block) * (tn_real)(tn_factor(factors, part) * (tn_codebook_q4_256[code] - offset));
         }
     }
 }

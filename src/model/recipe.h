@@ -19,9 +19,10 @@ typedef struct tn_recipe {
     size_t rule_count;
 } tn_recipe;
 
-/* The usual one for `type`. Quantised weights leave the tower at Q8_0, or Q8_256 if they have blocks of 256: its share of a model's bytes is small, but its
- * errors reach every image row, while BF16 would double its memory and, on processors with products of 8 bits, its
- * time. Embeddings and head, whose errors are seen in logits at once, get 8 bits also where `type` has 4. */
+/* The usual one for `type`. Quantised weights leave the tower at Q8_0, or Q8_256 if they have blocks of 256: its share of a
+ * model's bytes is small, but its errors reach every image row, while BF16 would double its memory and, on processors with
+ * products of 8 bits, its time. Embeddings and head, whose errors are seen in logits at once, get 8 bits also where `type`
+ * has 4. */
 tn_recipe tn_recipe_of(tn_dtype type, tn_order order);
 
 /* Types of weights in files: all but F64. */

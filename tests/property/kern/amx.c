@@ -1,5 +1,5 @@
-/* Products in tiles (kern/amx_pairs.h, kern/amx_codes.h, kern/amx_wide.h) over emulated tile instructions, on every machine: equal to the
- * bit to the plain statements of what they compute. Where the instructions exist, codes.c and linear.c run the set. */
+/* Products in tiles (kern/amx_pairs.h, kern/amx_codes.h, kern/amx_wide.h) over emulated tile instructions, on every machine:
+ * equal to the bit to the plain statements of what they compute. Where the instructions exist, codes.c and linear.c run the set. */
 #include "property/kern/amx_emulated.h"
 
 #define PAIRS_RELAY tn_relay_rows
