@@ -83,7 +83,9 @@ for name in $ways; do
     [ ${#files[@]} = 0 ] || groups+=(--group "$name=$(IFS=,; echo "${files[*]}")")
 done
 "$program" eval table --form markdown "${groups[@]}" > results/tables.md
-[ -f results/probe.done ] || [ ! -d "results/ivt-lr-${seeds%% *}/model" ] || {
-    "$program" eval probe -m "results/ivt-lr-${seeds%% *}/model" -d hops:data/chains --split test --limit 1200 -n 12 -w "$(nproc)" -o results/probe.jsonl > results/probe.txt
-    touch results/probe.done
-}
+# Interventions on the steps of each seed's model.
+for seed in $seeds; do
+    [ -d "results/ivt-lr-$seed/model" ] && [ ! -f "results/probe-$seed.done" ] || continue
+    "$program" eval probe -m "results/ivt-lr-$seed/model" -d hops:data/chains --split test --limit 1200 -n 12 -w "$(nproc)" -o "results/probe-$seed.jsonl" > "results/probe-$seed.txt"
+    touch "results/probe-$seed.done"
+done
