@@ -13,7 +13,8 @@ static void test_text(void **state)
 {
     (void)state;
     static const char *const good[] = { "Q4_0 panels 18944 3584", "Q8_0 rows 1 32", "IQ4_NL panels 7 64",
-                                        "BF16 panels 1280 3 2 14 14", "BF16 panels 1 1", "Q8_0 rows 2 1 1 1 1 1 1 32" };
+                                        "BF16 panels 1280 3 2 14 14", "BF16 panels 1 1", "Q8_0 rows 2 1 1 1 1 1 1 32",
+                                        "Q8_256 rows 3 512", "Q4_256 panels 18944 3584" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         tn_form form;
         char text[TN_FORM_TEXT];
@@ -32,6 +33,10 @@ static void test_text(void **state)
     assert_int_equal(bytes[0], 80);
     assert_int_equal(bytes[1], 19 * 2048); /* 1176 inputs are 18.4 units of 64 */
     assert_int_equal(bytes[0] * bytes[1], tn_matrix_bytes(&matrix));
+    assert_true(tn_form_parse("Q4_256 panels 17 512", &form));
+    tn_form_bytes(&form, bytes);
+    assert_int_equal(bytes[0], 2);
+    assert_int_equal(bytes[1], 2 * 34 * 64);
 }
 
 static void test_no_text(void **state)
@@ -41,9 +46,11 @@ static void test_no_text(void **state)
         "", " ", "Q8_0", "Q8_0 rows", "Q8_0 rows ", "Q8_0 rows 32", "Q9_0 rows 1 32", "q8_0 rows 1 32", "Q8_0 row 1 32",
         "Q8_0 panelsx 1 32", "Q8_0  rows 1 32", " Q8_0 rows 1 32", "Q8_0 rows 1 32 ", "Q8_0 rows 1  32", "Q8_0 rows 0 32",
         "Q8_0 rows 1 0", "Q8_0 rows 01 32", "Q8_0 rows +1 32", "Q8_0 rows -1 32", "Q8_0 rows 1.0 32", "Q8_0 rows 0x1 32",
-        "Q8_0 rows 1 33", "Q8_0 panels 16 48", "Q8_0 rows 1 32\n", "Q8_0 rows 1 1 1 1 1 1 1 1 32",
+        "Q8_0 rows 1 33", "Q8_0 panels 16 48", "Q4_256 rows 1 128", "Q8_256 panels 16 320",
+        "Q8_0 rows 1 32\n", "Q8_0 rows 1 1 1 1 1 1 1 1 32",
         "F32 rows 1 32", "BF16 rows 1 32", "F16 panels 16 64", "F32 panels 16 64", "F64 panels 16 64",
         "Q8_0 rows 18446744073709551616 32", "Q8_0 rows 18446744073709551615 32", "Q8_0 panels 4294967296 4294967296",
+        "Q4_256 panels 18446744073709551600 256",
         "BF16 panels 18446744073709551615 1", "BF16 panels 1 18446744073709551615",
         "Q8_0 rows 111111111111111111111111111111111111111111111111111111111111 32",
     };
