@@ -1,5 +1,6 @@
 /* The AVX-512 set with tiles (AMX): products of BF16 pairs and of bytes in blocks of 16 rows by 16 outputs. It ran
- * under an emulator, never on hardware: no figure in amx_pairs.h, amx_codes.h and amx_wide.h is measured.
+ * under an emulator (amx_wide.h over tiles in plain C only), never on hardware: no figure in amx_pairs.h, amx_codes.h and
+ * amx_wide.h is measured.
  *
  * BF16 weights take this path for any number of rows, since the order of its sums is its own: see TILE_ADD_BF16. */
 #include "kern/amx_tile.h"

@@ -152,15 +152,18 @@ static const tn_dtype_traits traits[TN_DTYPE_COUNT] = {
     [TN_BF16] = { .name = "BF16", .block = 1, .block_bytes = 2, .unpack = unpack_bf16, .pack = pack_bf16, .bits = 16 },
     [TN_F64] = { .name = "F64", .block = 1, .block_bytes = 8, .unpack = unpack_f64, .pack = pack_f64 },
     [TN_Q8_0] = { .name = "Q8_0", .block = TN_BLOCK, .block_bytes = 34, .unpack = tn_unpack_q8_0,
-                  .pack = tn_pack_q8_0, .bits = 8, .offset = 128 },
+                  .pack = tn_pack_q8_0, .bits = 8, .offset = 128, .eight = TN_Q8_0, .shorter = TN_BF16 },
     [TN_Q4_0] = { .name = "Q4_0", .block = TN_BLOCK, .block_bytes = 18, .unpack = tn_unpack_q4_0,
-                  .pack = tn_pack_q4_0, .bits = 4, .offset = 8, .codebook = tn_codebook_q4_0 },
+                  .pack = tn_pack_q4_0, .bits = 4, .offset = 8, .codebook = tn_codebook_q4_0, .eight = TN_Q8_0,
+                  .shorter = TN_BF16 },
     [TN_IQ4_NL] = { .name = "IQ4_NL", .block = TN_BLOCK, .block_bytes = 18, .unpack = tn_unpack_iq4_nl,
-                    .pack = tn_pack_iq4_nl, .bits = 4, .offset = 128, .codebook = tn_codebook_iq4_nl },
+                    .pack = tn_pack_iq4_nl, .bits = 4, .offset = 128, .codebook = tn_codebook_iq4_nl, .eight = TN_Q8_0,
+                    .shorter = TN_BF16 },
     [TN_Q8_256] = { .name = "Q8_256", .block = TN_WIDE_BLOCK, .block_bytes = 260, .unpack = tn_unpack_q8_256,
-                    .pack = tn_pack_q8_256, .bits = 8, .offset = 128 },
+                    .pack = tn_pack_q8_256, .bits = 8, .offset = 128, .eight = TN_Q8_256, .shorter = TN_Q8_0 },
     [TN_Q4_256] = { .name = "Q4_256", .block = TN_WIDE_BLOCK, .block_bytes = 136, .unpack = tn_unpack_q4_256,
-                    .pack = tn_pack_q4_256, .bits = 4, .offset = 15, .codebook = tn_codebook_q4_256 },
+                    .pack = tn_pack_q4_256, .bits = 4, .offset = 15, .codebook = tn_codebook_q4_256, .eight = TN_Q8_256,
+                    .shorter = TN_IQ4_NL },
 };
 
 const tn_dtype_traits *tn_dtype_of(tn_dtype type)

@@ -34,6 +34,8 @@ typedef struct tn_dtype_traits {
     size_t bits;        /* of a value in panels (kern/panel.h): 16, 8, 4; 0: there are none */
     int offset;         /* of a quantised type */
     const unsigned char *codebook; /* [16], of a 4-bit type */
+    tn_dtype eight;     /* of a quantised type: the one of 8 bits with blocks as long                  */
+    tn_dtype shorter;   /* the one for rows that are not whole blocks: shorter blocks, or none         */
 } tn_dtype_traits;
 
 /* The traits of `type` (< TN_DTYPE_COUNT). Threads: any. */

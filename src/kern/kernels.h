@@ -42,8 +42,9 @@ typedef struct tn_kernels {
 
     /* The form in which linear reads m rows of x for a weight of this kind: how many bytes it takes (0: linear
      * reads x itself), and filling in rows begin .. end-1 of it, which lies at a multiple of 64 bytes. Where the
-     * products of a set are of narrower numbers, this is where x is rounded: to BF16 (relative 2^-8), or in
-     * blocks of 32 inputs to 8 bits (at most 1/254 of the largest of the block). A row depends on itself only. */
+     * products of a set are of narrower numbers, this is where x is rounded: to BF16 (relative 2^-8), or, in
+     * blocks of as many inputs as those of the weights, to 8 bits (at most 1/254 of the largest of the block).
+     * A row depends on itself only. */
     size_t (*input_bytes)(const tn_matrix *w, size_t m);
     void (*input)(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m, void *input);
 
@@ -54,7 +55,7 @@ typedef struct tn_kernels {
                    size_t m, tn_real *y, size_t ldy, tn_real *scratch);
 
     /* dx[i, k] += sum_n dy[i, n] w[n, k]   for begin <= k < end (begin: a multiple of the
-     * chunk, so also of every block size). dy [m, w->rows] stride lddy, dx [m, w->cols]. */
+     * chunk, and so of what tn_matrix_unpack can begin at). dy [m, w->rows] stride lddy, dx [m, w->cols]. */
     void (*linear_dx)(const tn_matrix *w, size_t begin, size_t end, const tn_real *dy, size_t lddy,
                       size_t m, tn_real *dx, size_t lddx, tn_real *scratch);
 

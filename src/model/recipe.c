@@ -12,8 +12,7 @@ bool tn_recipe_takes(tn_dtype type)
 
 tn_recipe tn_recipe_of(tn_dtype type, tn_order order)
 {
-    const size_t block = tn_dtype_of(type)->block;
-    tn_dtype others = block == TN_WIDE_BLOCK ? TN_Q8_256 : block > 1 ? TN_Q8_0 : type;
+    tn_dtype others = tn_dtype_of(type)->block > 1 ? tn_dtype_of(type)->eight : type;
     return (tn_recipe){ .type = type, .vision = others, .embeddings = others, .head = others, .order = order };
 }
 
@@ -45,13 +44,9 @@ const char *tn_recipe_apply(const tn_recipe *recipe, const tn_tensor_row *row, c
     const char *note = NULL;
     form->is_weight = true;
     form->type = wanted(recipe, row, name);
-    if (tn_dtype_of(form->type)->block == TN_WIDE_BLOCK && cols % TN_WIDE_BLOCK != 0) {
-        form->type = form->type == TN_Q4_256 ? TN_IQ4_NL : TN_Q8_0;
-        note = "inputs are not whole blocks of 256";
-    }
-    if (cols % tn_dtype_of(form->type)->block != 0) {
-        form->type = TN_BF16;
-        note = "inputs are not whole blocks";
+    while (cols % tn_dtype_of(form->type)->block != 0) {
+        note = tn_dtype_of(form->type)->block > TN_BLOCK ? "inputs are not whole blocks of 256" : "inputs are not whole blocks";
+        form->type = tn_dtype_of(form->type)->shorter;
     }
     form->order = recipe->order == TN_PANELS && tn_panel_has(form->type, cols) ? TN_PANELS : TN_ROWS;
     if (form->order == TN_PANELS && row->parts > 1 && rows / row->parts % TN_PANEL != 0) {

@@ -68,17 +68,6 @@ static int close_golden(void **state)
     return 0;
 }
 
-/* sqrt(sum (a - b)^2 / sum b^2). */
-static double distance(const tn_real *a, const float *b, size_t count)
-{
-    double errors = 0, squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        errors += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        squares += (double)b[i] * (double)b[i];
-    }
-    return sqrt(errors / squares);
-}
-
 /* How far embeddings of the picture and logits of the text behind it are from what the reference computed. */
 typedef struct distances {
     double embeds, logits;
@@ -94,7 +83,7 @@ static distances forward(const golden *set, const char *directory, const char *k
     tn_real *normed = calloc(set->count * cols, sizeof *normed), *logits = calloc(set->rows * vocabulary, sizeof *logits);
     tn_tensor picture;
     assert_int_equal(tn_session_encode(session, set->patches, &grid, 1, &picture, NULL), TENEBRA_OK);
-    distances found = { .embeds = distance(picture.data, set->embeds, picture.rows * cols) };
+    distances found = { .embeds = relative_distance(picture.data, set->embeds, picture.rows * cols) };
     for (size_t i = 0; i < set->count; i++) {
         bool of_picture = set->ids[i] == model->config.image_token;
         slots[i] = (tn_slot){ .token = of_picture ? -1 : (int32_t)set->ids[i], .row = { picture, of_picture ? image++ : 0 },
@@ -109,7 +98,7 @@ static distances forward(const golden *set, const char *directory, const char *k
         assert_int_equal(tn_session_logits(session, row, NULL), TENEBRA_OK);
         memcpy(logits + i * vocabulary, session->logits.data, vocabulary * sizeof *logits);
     }
-    found.logits = distance(logits, set->logits, set->rows * vocabulary);
+    found.logits = relative_distance(logits, set->logits, set->rows * vocabulary);
     free(slots), free(normed), free(logits);
     tn_session_close(session);
     tn_model_close(model);
@@ -182,7 +171,8 @@ static void test_types_stay_within_their_bounds(void **state)
 static void shrink(void *user, copied *tensor)
 {
     (void)user;
-    if (strcmp(tensor->name, "model.layers.1.mlp.up_proj.weight") == 0 || strcmp(tensor->name, "visual.blocks.0.mlp.fc1.weight") == 0)
+    if (strcmp(tensor->name, "model.layers.1.mlp.up_proj.weight") == 0 ||
+        strcmp(tensor->name, "visual.blocks.0.mlp.fc1.weight") == 0)
         for (size_t i = 0; i < tensor->elements; i++) {
             float value;
             memcpy(&value, tensor->data + i * sizeof value, sizeof value);

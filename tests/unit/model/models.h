@@ -14,6 +14,17 @@
 #define TIED TENEBRA_TEST_DATA "/golden/qwen2vl_tied/model"
 #define UNTIED TENEBRA_TEST_DATA "/golden/qwen2vl_untied/model"
 
+/* sqrt(sum (a - b)^2 / sum b^2); NaN if there is one. */
+static inline double relative_distance(const tn_real *a, const tn_real *b, size_t count)
+{
+    double errors = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        errors += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        squares += (double)b[i] * (double)b[i];
+    }
+    return sqrt(errors / squares);
+}
+
 /* ------------------------------------------------------- changed copies -- */
 
 /* One tensor on its way from the golden model to a copy. */

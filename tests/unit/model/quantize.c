@@ -72,17 +72,6 @@ static outcome run_with(const char *directory, const char *kernels)
     return o;
 }
 
-/* sqrt(sum (a - b)^2 / sum b^2); NaN if there is one. */
-static double distance(const tn_real *a, const tn_real *b, size_t count)
-{
-    double errors = 0, squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        errors += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        squares += (double)b[i] * (double)b[i];
-    }
-    return sqrt(errors / squares);
-}
-
 /* Of tiny, only matrices with 256 inputs have blocks of 256: down_proj, and two of the tower; the rest has blocks of 32. */
 static const tn_dtype quantised[] = { TN_Q8_0, TN_Q8_256, TN_Q4_0, TN_IQ4_NL, TN_Q4_256 };
 enum { QUANTISED = sizeof quantised / sizeof *quantised, OF_8_BITS = 2 };
@@ -125,9 +114,9 @@ static void test_orders_agree(void **state)
             assert_true(all_finite(a.values, a.count));
             bool exact = i < QUANTISED || strcmp(set, "reference") == 0 || strcmp(set, "avx512bf16") == 0;
             if (exact && !equal(&a, &b))
-                print_error("%s, %s: panels and rows differ by %g\n", tn_dtype_of(types[i])->name, set, distance(a.values, b.values, a.count));
+                print_error("%s, %s: panels and rows differ by %g\n", tn_dtype_of(types[i])->name, set, relative_distance(a.values, b.values, a.count));
             assert_true(!exact || equal(&a, &b));
-            assert_true(distance(a.values, b.values, a.count) < 2e-2); /* inputs rounded to BF16 or not: 2^-8 a product */
+            assert_true(relative_distance(a.values, b.values, a.count) < 2e-2); /* inputs rounded to BF16 or not: 2^-8 a product */
             free(a.values), free(b.values);
         }
         remove_directory(panels);
@@ -183,9 +172,9 @@ static void test_logits_stay_near(void **state)
             outcome now = run_session(a, true, seed), before = run_session(b, true, seed);
             const tn_real *x = now.values + now.count - logits, *y = before.values + before.count - logits;
             double bound = bound_of(report.relative_rms);
-            assert_true(distance(x, y, logits) < bound);
+            assert_true(relative_distance(x, y, logits) < bound);
             if (!fine)
-                assert_false(distance(x, y, logits) < bound_of(0.0054)); /* 4 bits are seen to be fewer than 8 */
+                assert_false(relative_distance(x, y, logits) < bound_of(0.0054)); /* 4 bits are seen to be fewer than 8 */
             else if (gap_of(y, logits) > 4 * bound * rms_of(y, logits)) /* two logits, each at two deviations */
                 assert_int_equal(largest_of(x, logits), largest_of(y, logits));
             free(now.values), free(before.values);
@@ -316,7 +305,7 @@ static void test_fallbacks(void **state)
     assert_int_equal(qkv->form.order, TN_ROWS);
     assert_non_null(strstr(qkv->note, "whole panels"));
     outcome a = run_directory(packed), b = run_directory(TIED);
-    assert_true(distance(a.values, b.values, a.count) < 0.1);
+    assert_true(relative_distance(a.values, b.values, a.count) < 0.1);
     free(a.values), free(b.values);
     tn_quantize_report_free(&report);
     remove_directory(packed);
