@@ -11,7 +11,7 @@ program=$(realpath "$1")
 recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
 . "$recipes/../runs.sh"
 seeds=${3:-1 2 3}
-all="direct direct-long cot look coconut ivt-lr no-text neither detached stages1 stages2 stages3 picks1 picks2 picks8"
+all="direct direct-long cot look coconut ivt-lr words-picks picks-only neither detached stages1 stages2 stages3 picks1 picks2 picks8"
 ways=${4:-$all}
 for way in $ways; do
     [[ " $all " = *" $way "* ]] || { echo "$0: there is no row '$way', only $all" >&2; exit 2; }
@@ -28,10 +28,15 @@ ask() {
     touch "results/$name.done"
 }
 
-# Words: the chain in a word a step, and in sentences.
+# Words: the chain in a word a step, and in sentences, with and without picks.
 words() {
     local seed=$1
     train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
+    if [[ " $ways " = *" words-picks "* ]]; then
+        # Table 2, "without latent text", beside picks2 and cot: the steps in words, picks after each
+        train "results/words-picks-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=ivt-lr-words --set k_select=2 --set prompt=words --set "seed=$seed"
+        ask "words-picks-$seed" "words-picks-$seed"
+    fi
     [[ " $ways " =~ " cot "|" look " ]] || return 0
     train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed" "cot-$seed"
@@ -58,8 +63,9 @@ for seed in $seeds; do
     method direct-long "$seed" direct resume=0 max_updates=3200 # four times as many
     method coconut "$seed" coconut
     method ivt-lr "$seed" ivt-lr k_select=4
-    # Table 2, beside picks2: without latent text; without both, so that stages cannot be told apart and the last is taught alone
-    method no-text "$seed" ivt-lr k_select=2 latent_text=drop
+    # Beside picks2: latent steps of picks alone; and, in table 2, without both, so that stages cannot be told apart and the last is
+    # taught alone
+    method picks-only "$seed" ivt-lr k_select=2 latent_text=drop
     method neither "$seed" ivt-lr k_select=2 no_thoughts=true uniform_prob=0
     # the gradient through hidden states and picks
     method detached "$seed" ivt-lr k_select=4 latent_grad_full=false picks_grad_full=false

@@ -7,7 +7,7 @@
 
 typedef enum tn_latent_text {
     TN_TEXT_KEEP,
-    TN_TEXT_DROP,   /* the ablation "no latent text"                                    */
+    TN_TEXT_DROP,   /* picks alone                                                      */
     TN_TEXT_ZERO,
     TN_TEXT_NOISE,  /* Gaussian of the same norm                                        */
     TN_TEXT_MEAN,   /* mean of the prompt's hidden states after the final norm          */

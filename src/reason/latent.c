@@ -17,16 +17,23 @@ typedef struct latent_state {
     tenebra_step step;
 } latent_state;
 
+tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_settings *settings,
+                                   tenebra_error *error)
+{
+    *choice = (tn_choice){ .settings = *settings };
+    if (settings->source == TN_PICKS_NONE)
+        choice->settings.picks = 0;
+    choice->picks = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->picks);
+    choice->first = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->first);
+    return choice->picks != NULL && choice->first != NULL ? TENEBRA_OK : tn_memory_is_full(error);
+}
+
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error)
 {
     latent_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
     if (state == NULL)
         return tn_memory_is_full(error);
-    state->choice.settings = *settings;
-    if (settings->source == TN_PICKS_NONE)
-        state->choice.settings.picks = 0;
-    state->choice.picks = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *state->choice.picks);
-    state->choice.first = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *state->choice.first);
+    TN_TRY(tn_latent_open_choice(reasoner, &state->choice, settings, error));
     state->watched = tn_reasoner_take(reasoner, settings->picks + settings->steps + 1, sizeof *state->watched);
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
@@ -46,10 +53,9 @@ static double norm_of(tn_tensor row)
     return sqrt(sum);
 }
 
-/* Chooses this step's embeddings. How many there are is known since the prompt. */
-static tenebra_code choose(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
+/* How many embeddings there are is known since the prompt. */
+tenebra_code tn_latent_choose(tn_reasoner *reasoner, tn_choice *choice, const tenebra_pick **picks, tenebra_error *error)
 {
-    tn_choice *choice = &state->choice;
     if (choice->available == NULL) {
         choice->candidates = reasoner->candidate_count;
         choice->available = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->available);
@@ -58,6 +64,12 @@ static tenebra_code choose(tn_reasoner *reasoner, latent_state *state, tenebra_e
         memset(choice->available, true, choice->candidates);
     }
     tn_choice_next(choice, reasoner->scores, &reasoner->rng);
+    tenebra_pick *told = tn_reasoner_take(reasoner, choice->pick_count + 1, sizeof *told);
+    if (told == NULL)
+        return tn_memory_is_full(error);
+    for (size_t i = 0; i < choice->pick_count; i++)
+        told[i] = tn_reasoner_pick(reasoner, choice->picks[i]);
+    *picks = told;
     return TENEBRA_OK;
 }
 
@@ -126,13 +138,8 @@ static double cosine_of(tn_tensor a, tn_tensor b)
 }
 
 /* What the trace tells of the step; keeps its hidden state. */
-static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
+static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, const tenebra_pick *picks, tenebra_error *error)
 {
-    tenebra_pick *picks = tn_reasoner_take(reasoner, state->choice.pick_count + 1, sizeof *picks);
-    if (picks == NULL)
-        return tn_memory_is_full(error);
-    for (size_t i = 0; i < state->choice.pick_count; i++)
-        picks[i] = tn_reasoner_pick(reasoner, state->choice.picks[i]);
     tn_session *session = reasoner->session;
     tn_tensor hidden = state->choice.settings.raw_hidden ? session->raw_hidden : session->hidden, before = state->last_text;
     state->last_text = tn_session_keep_row(session, hidden.data, error);
@@ -183,8 +190,9 @@ static tenebra_code watch_step(tn_reasoner *reasoner, latent_state *state, teneb
 static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_action *action, tenebra_error *error)
 {
     tn_tensor text = { 0 };
-    TN_TRY(choose(reasoner, state, error));
-    TN_TRY(describe(reasoner, state, error));
+    const tenebra_pick *picks;
+    TN_TRY(tn_latent_choose(reasoner, &state->choice, &picks, error));
+    TN_TRY(describe(reasoner, state, picks, error));
     TN_TRY(watch_step(reasoner, state, error));
     TN_TRY(make_text(reasoner, state, &text, error));
     if (!lay_rows(reasoner, state, text))

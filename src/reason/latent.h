@@ -15,6 +15,12 @@
 /* Takes the loop's state. Call from a method's open. Errors: LIMIT. */
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error);
 
+/* The choice of a question, for methods that feed picks elsewhere than in latent steps: its memory, and the next picks with what
+ * the trace tells of them, [choice->pick_count]. They go by the scores of the row that ran last. Errors: LIMIT. */
+tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_settings *settings,
+                                   tenebra_error *error);
+tenebra_code tn_latent_choose(tn_reasoner *reasoner, tn_choice *choice, const tenebra_pick **picks, tenebra_error *error);
+
 /* A method's `next`: N latent passes, then the answer. */
 tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
 

@@ -98,16 +98,21 @@ tenebra_code tn_lesson_add_text(tn_lesson *lesson, const char *text, bool labell
     return add_spans(lesson, &span, 1, labelled, error);
 }
 
-tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error)
+tenebra_code tn_lesson_add_step(tn_lesson *lesson, size_t step, tenebra_error *error)
 {
     const tn_lesson_source *source = lesson->source;
     const char *before = source->step[0] != NULL ? source->step[0] : "";
     const char *after = source->step[1] != NULL ? source->step[1] : "\n";
-    for (size_t i = first; i < source->step_count; i++) {
-        const tn_text_span spans[] = { { before, strlen(before), false }, { source->steps[i], strlen(source->steps[i]), false },
-                                       { after, strlen(after), false } };
-        TN_TRY(add_spans(lesson, spans, 3, true, error));
-    }
+    const tn_text_span spans[] = { { before, strlen(before), false },
+                                   { source->steps[step], strlen(source->steps[step]), false },
+                                   { after, strlen(after), false } };
+    return add_spans(lesson, spans, 3, true, error);
+}
+
+tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error)
+{
+    for (size_t i = first; i < lesson->source->step_count; i++)
+        TN_TRY(tn_lesson_add_step(lesson, i, error));
     return TENEBRA_OK;
 }
 

@@ -57,7 +57,8 @@ tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_lat
                                    tenebra_error *error);
 /* Text, tokenised by itself; `labelled`: it bears loss. Errors: MEMORY, those of the tokenizer. */
 tenebra_code tn_lesson_add_text(tn_lesson *lesson, const char *text, bool labelled, tenebra_error *error);
-/* The steps of the source from `first` on, each with what goes around it; then the answer and the end token. All labelled. */
+/* A step of the source with what goes around it; all steps from `first` on; the answer and the end token. All labelled. */
+tenebra_code tn_lesson_add_step(tn_lesson *lesson, size_t step, tenebra_error *error);
 tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error);
 tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error);
 

@@ -16,7 +16,7 @@ if not PLACE:
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from program import WORK, Case, main, run  # noqa: E402
 
-METHODS = ("direct", "cot", "mmcot", "ccot", "scaffold", "icot", "cof", "coconut", "ivt-lr")
+METHODS = ("direct", "cot", "mmcot", "ccot", "scaffold", "icot", "cof", "coconut", "ivt-lr", "ivt-lr-words")
 
 
 class Samples(Case):

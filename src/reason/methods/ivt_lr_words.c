@@ -1,0 +1,156 @@
+/* Explicit steps with latent vision: the steps are written in words, and after each the image embeddings that its last token
+ * attends to most are fed again, with no hidden state. The row "without latent text" of arXiv:2510.12603, table 2, as the
+ * authors describe it (issue 4 of their repository); a model has to be trained for it. Picks follow the rule of the latent steps. */
+#include "reason/latent.h"
+
+#include "reason/lesson.h"
+#include "reason/parts.h"
+
+#include "base/checked.h"
+
+enum { K_SELECT, PICK_ORDER, EXHAUSTED, LATENT_PICKS };
+
+static const tenebra_option options[] = {
+    [K_SELECT] = { "k-select", "K", "32", "image embeddings picked after each step", 0, 4096 },
+    [PICK_ORDER] = { "pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions", 0, 0 },
+    [EXHAUSTED] = { "exhausted", "take|repick", "take",
+                    "fewer than K left: take them, or fill up with used ones as the reference", 0, 0 },
+    [LATENT_PICKS] = { "latent-picks", "top|random|lowest|repeat|none", "top", "intervention: which embeddings are picked",
+                       0, 0 },
+    { NULL, NULL, NULL, NULL, 0, 0 }
+};
+
+typedef struct words_state {
+    tn_choice choice;
+    size_t *watched;    /* cache rows: the picks, then the words of the step      */
+    size_t words;       /* of these                                               */
+    size_t inserted_at; /* tokens that the answer had at the last insertion       */
+    bool pending;       /* the last insertion ran, and its step is not filed yet  */
+    tenebra_step step;
+} words_state;
+
+static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tn_latent_settings settings = {
+        .steps = SIZE_MAX, /* as many as are written */
+        .picks = (size_t)tn_setting_number(reasoner, K_SELECT),
+        .order = (tn_pick_order)tn_setting_choice(reasoner, PICK_ORDER),
+        .repick = tn_setting_choice(reasoner, EXHAUSTED) == 1,
+        .text = TN_TEXT_DROP,
+        .source = (tn_latent_picks)tn_setting_choice(reasoner, LATENT_PICKS),
+    };
+    words_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
+    if (state == NULL)
+        return tn_memory_is_full(error);
+    TN_TRY(tn_latent_open_choice(reasoner, &state->choice, &settings, error));
+    state->watched = tn_reasoner_take(reasoner, reasoner->session->capacity, sizeof *state->watched);
+    if (state->watched == NULL)
+        return tn_memory_is_full(error);
+    reasoner->state = state;
+    return TENEBRA_OK;
+}
+
+/* Steps are lines. */
+static bool ends_line(const tn_reasoner *reasoner, int32_t token)
+{
+    const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
+    size_t length = 0;
+    const char *bytes = tokenizer != NULL ? tn_tokenizer_bytes(tokenizer, token, &length) : NULL;
+    return bytes != NULL && length > 0 && bytes[length - 1] == '\n';
+}
+
+/* Whether the newest token ends a step after which embeddings come. */
+static bool is_due(const tn_reasoner *reasoner, const words_state *state)
+{
+    return !reasoner->ended && reasoner->pass_tokens > state->inserted_at &&
+           ends_line(reasoner, reasoner->tokens[reasoner->token_count - 1]) && tn_choice_goes_on(&state->choice) &&
+           reasoner->session->capacity - reasoner->session->length > state->choice.settings.picks + 1;
+}
+
+/* Watches what the last pick sees of the picks and of the step's words, for ratio and focus. */
+static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
+{
+    size_t length = reasoner->session->length, count = state->choice.pick_count;
+    state->words = reasoner->pass_tokens - state->inserted_at;
+    for (size_t i = 0; i < count; i++)
+        state->watched[i] = length + i;
+    for (size_t i = 0; i < state->words; i++)
+        state->watched[count + i] = length - state->words + i;
+    return tn_reasoner_watch_rows(reasoner, state->watched, count + state->words, error);
+}
+
+static tenebra_code insert(tn_reasoner *reasoner, words_state *state, tn_action *action, tenebra_error *error)
+{
+    const tenebra_pick *picks;
+    TN_TRY(tn_latent_choose(reasoner, &state->choice, &picks, error));
+    state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = (double)NAN,
+                                  .hidden_cosine = (double)NAN };
+    TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
+    TN_TRY(watch(reasoner, state, error));
+    for (size_t i = 0; i < state->choice.pick_count; i++)
+        tn_span_add_again(reasoner, reasoner->candidates[state->choice.picks[i]].row, NULL);
+    reasoner->trace.injected_tokens += state->choice.pick_count;
+    state->inserted_at = reasoner->pass_tokens;
+    state->pending = true;
+    *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };
+    return TENEBRA_OK;
+}
+
+static tenebra_code file_step(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
+{
+    tn_step_weigh(&state->step, reasoner->extra_scores, state->step.pick_count, state->words);
+    reasoner->extra_count = 0; /* the tokens that follow need none of it */
+    state->step.milliseconds = reasoner->last_ms;
+    state->pending = false;
+    return tn_reasoner_file_step(reasoner, &state->step, error);
+}
+
+static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
+{
+    words_state *state = reasoner->state;
+    if (state->pending)
+        TN_TRY(file_step(reasoner, state, error));
+    if (state->choice.available == NULL)
+        state->choice.candidates = reasoner->candidate_count;
+    if (is_due(reasoner, state))
+        return insert(reasoner, state, action, error);
+    tn_act_answer(reasoner, action);
+    action->tap = tn_choice_goes_on(&state->choice);
+    return TENEBRA_OK;
+}
+
+/* The picks come after the token that ends a line, here as in answering: no step may have another. */
+static tenebra_code check_step(const tn_reasoner *reasoner, const tn_lesson *lesson, size_t first, size_t step, tenebra_error *error)
+{
+    bool whole = lesson->count > first && ends_line(reasoner, lesson->ids[lesson->count - 1]);
+    for (size_t i = first; i + 1 < lesson->count && whole; i++)
+        whole = !ends_line(reasoner, lesson->ids[i]);
+    if (whole)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "prompt", "step %zu is not one line with a line break at its end, where this "
+                   "method feeds image embeddings; take a wording that ends steps so ('words', 'ivtlr-train')", step + 1);
+}
+
+static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+{
+    const words_state *state = reasoner->state;
+    for (size_t i = 0; i < lesson->source->step_count; i++) {
+        size_t first = lesson->count;
+        TN_TRY(tn_lesson_add_step(lesson, i, error));
+        TN_TRY(check_step(reasoner, lesson, first, i, error));
+        TN_TRY(tn_lesson_add_latents(lesson, 1, &state->choice.settings, error));
+    }
+    return tn_lesson_add_answer(lesson, error);
+}
+
+const tn_method tn_method_ivt_lr_words = {
+    .name = "ivt-lr-words",
+    .summary = "write the steps and look again at picked image embeddings after each, then answer",
+    .note = "steps in words with image embeddings after each are of use to a model that was trained with them; any other runs, "
+            "and its answers say little",
+    .options = options,
+    .sequential = true,
+    .open = open_method,
+    .next = next,
+    .arrange_lesson = arrange_lesson,
+};
