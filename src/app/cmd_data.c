@@ -21,6 +21,13 @@ int tn_data_print(json_t *value)
     return result == 0 ? TN_EXIT_OK : TN_EXIT_FAILED;
 }
 
+void tn_data_print_note(const tn_data *data)
+{
+    char note[TN_DATA_NOTE];
+    if (tn_data_note(data, note)[0] != '\0')
+        fprintf(stderr, "note: %s\n", note);
+}
+
 /* ----------------------------------------------------------------- list -- */
 
 static json_t *sets_as_json(void)

@@ -339,6 +339,17 @@ static int ask(run_options *options)
     return exit_code;
 }
 
+/* The example is worded as the question is: by a preset, or plainly where the question stands as it was written. */
+static tenebra_code read_example(run_options *options, const char *standard, tenebra_error *error)
+{
+    const tn_run_question *question = &options->question;
+    const char *preset = question->preset != NULL ? question->preset : question->choices.count > 0 ? standard : "plain";
+    TN_TRY(tn_example_read(&options->solved, options->example, tn_prompt_find(preset), error));
+    if (options->solved.unknown[0] != '\0')
+        fprintf(stderr, "note: %s: members that are not read: %s\n", options->example, options->solved.unknown);
+    return TENEBRA_OK;
+}
+
 /* What is read before the model. */
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
@@ -348,7 +359,7 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
     const char *preset = options->trained.preset != NULL ? options->trained.preset : tn_prompt_standard()->name;
     TN_TRY(tn_run_question_open(&options->question, preset, error));
     if (options->example != NULL)
-        TN_TRY(tn_example_read(&options->solved, options->example, tn_prompt_find("plain"), error));
+        TN_TRY(read_example(options, preset, error));
     if (options->replay != NULL)
         TN_TRY(tn_app_read_tokens(options->replay, &options->forced, &options->request.forced_count, error));
     return TENEBRA_OK;

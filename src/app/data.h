@@ -16,6 +16,9 @@ int tn_data_vocab(int argc, char **argv);
 /* "tenebra data PART: sentence" and how to get help; returns USAGE. */
 int tn_data_mistake(const char *part, const char *sentence);
 
+/* Prints what has to be said of a set's rows on stderr, if there is anything. */
+void tn_data_print_note(const tn_data *data);
+
 /* Prints a JSON value and a line end on stdout and releases it; NULL says that memory is short. Returns the exit
  * code. */
 int tn_data_print(json_t *value);

@@ -92,6 +92,7 @@ static void check_split(check_job *job, const tn_dataset_split *split)
             printf("%-10s %s\n", split->name, absent ? "not there" : "CANNOT BE READ");
         return;
     }
+    tn_data_print_note(data);
     size_t bad = job->no_images ? 0 : count_bad_pictures(data, split->name);
     report(job, split, data, bad);
     tn_data_close(data);

@@ -172,6 +172,7 @@ int tn_data_show(int argc, char **argv)
     if (data == NULL)
         return tn_app_fail(&error);
     exit_code = show_samples(&job, data, ids, limit);
+    tn_data_print_note(data);
     tn_data_close(data);
     return exit_code;
 }

@@ -104,6 +104,12 @@ static void print_notes(const tn_eval_settings *settings)
     }
 }
 
+static void print_note(void *user, const char *sentence)
+{
+    (void)user;
+    fprintf(stderr, "note: %s\n", sentence);
+}
+
 int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
 {
     tenebra_error error = { 0 };
@@ -117,6 +123,7 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     if (eval == NULL)
         return tn_app_fail(&error);
     print_notes(settings);
+    tn_eval_notes(eval, print_note, NULL);
     p.started = tn_clock_ms();
     tenebra_code code = tn_eval_run(eval, &error);
     end_line(&p);

@@ -23,7 +23,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "limit", TN_OPTION_SIZE, &plan->limit, "N", "only the first N questions", 1, 1e9, NULL },
         { 0, "ids", TN_OPTION_TEXT, &plan->ids, "A,B,...", "only these questions", 0, 0, NULL },
         { 0, "without-images", TN_OPTION_FLAG, &plan->without_images, "", "also questions without a picture", 0, 0, NULL },
-        { 0, "preset", TN_OPTION_TEXT, &plan->preset, "NAME", "wording (as trained, if the model tells)", 0, 0, NULL },
+        { 0, "preset", TN_OPTION_TEXT, &plan->preset, "NAME", "wording (as trained, if the model tells; else the set's)", 0, 0, NULL },
         { 0, "example", TN_OPTION_TEXT, &plan->example, "FILE", "JSON: a solved question, for methods that show one", 0, 0, NULL },
         { 0, "answer-turn", TN_OPTION_FLAG, &plan->answer_turn, "", "then ask for one of the options, in a turn of its own", 0, 0, NULL },
         { 0, "positions", TN_OPTION_TEXT, &plan->positions, "sequential|mrope",
@@ -150,7 +150,7 @@ static void choose_as_trained(tn_eval_settings *s)
 {
     tn_trained_read(&s->trained, s->plan.model, &s->plan.model_options);
     if (s->plan.preset == NULL)
-        s->plan.preset = s->trained.preset != NULL ? s->trained.preset : tn_prompt_standard()->name;
+        s->plan.preset = s->trained.preset;
     if (s->plan.positions == NULL)
         s->plan.positions = s->trained.positions;
     if (s->methods == NULL)

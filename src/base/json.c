@@ -3,6 +3,9 @@
 #include "base/file.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error)
 {
@@ -84,4 +87,38 @@ tenebra_code tn_json_string(const json_t *object, const char *key, const char **
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a string", key);
     *out = json_string_value(value);
     return TENEBRA_OK;
+}
+
+bool tn_json_is_known(const char *name, const char *const *known)
+{
+    while (*known != NULL && strcmp(*known, name) != 0)
+        known++;
+    return *known != NULL;
+}
+
+void tn_json_list_name(char *text, size_t size, const char *name)
+{
+    enum { SHOWN = 40 };
+    size_t used = strlen(text), length = strlen(name), shown = length < SHOWN ? length : SHOWN;
+    if (size - used < shown + 8)
+        return;
+    used += (size_t)snprintf(text + used, size - used, "%s", used > 0 ? ", " : "");
+    for (size_t i = 0; i < shown; i++)
+        text[used++] = (unsigned char)name[i] < 0x20 || name[i] == 0x7F ? '?' : name[i];
+    snprintf(text + used, size - used, "%s", shown < length ? "..." : "");
+}
+
+size_t tn_json_unknown(const json_t *object, const char *const *known, char *text, size_t size)
+{
+    size_t count = 0;
+    text[0] = '\0';
+    for (void *at = json_object_iter((json_t *)(uintptr_t)object); at != NULL;
+         at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
+        const char *name = json_object_iter_key(at);
+        if (tn_json_is_known(name, known))
+            continue;
+        tn_json_list_name(text, size, name);
+        count++;
+    }
+    return count;
 }

@@ -30,4 +30,15 @@ tenebra_code tn_json_bool(const json_t *object, const char *key, bool *out, cons
 tenebra_code tn_json_string(const json_t *object, const char *key, const char **out,
                             const char *name, tenebra_error *error);
 
+/* Whether `name` is one of `known` (ends with NULL). */
+bool tn_json_is_known(const char *name, const char *const *known);
+
+/* Appends a name to the list in `text` [size], with a comma before it where there is one already: cut after 40 bytes, with
+ * '?' for characters that control a terminal, and left out where there is no room. */
+void tn_json_list_name(char *text, size_t size, const char *name);
+
+/* Writes the names of members of `object` that stand in none of `known` (ends with NULL) into `text` [size > 0], in
+ * the manner of tn_json_list_name. Returns how many there are. */
+size_t tn_json_unknown(const json_t *object, const char *const *known, char *text, size_t size);
+
 #endif

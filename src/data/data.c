@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "data/dataset.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,7 @@ void tn_data_close(tn_data *data)
     if (data == NULL)
         return;
     tn_strings_free(&data->strings);
+    json_decref(data->unknown);
     free(data->samples);
     free(data->directory);
     free(data);
@@ -122,11 +124,46 @@ size_t tn_data_rows(const tn_data *data) { return data->rows; }
 size_t tn_data_rows_with_image(const tn_data *data) { return data->rows_with_image; }
 const char *tn_data_name(const tn_data *data) { return data->set->name; }
 
+const tn_prompt_preset *tn_data_prompt(const tn_data *data)
+{
+    return data->set->prompt != NULL ? tn_prompt_find(data->set->prompt) : tn_prompt_standard();
+}
+
 void tn_made_free(tn_made *made)
 {
     tn_strings_free(&made->strings);
     free(made->pixels);
     *made = (tn_made){ 0 };
+}
+
+/* ---------------------------------------------------------------- notes -- */
+
+tenebra_code tn_data_fields(tn_data *data, const json_t *row, const char *const *known, tenebra_error *error)
+{
+    enum { KEPT = 64 };
+    for (void *at = json_object_iter((json_t *)(uintptr_t)row); at != NULL;
+         at = json_object_iter_next((json_t *)(uintptr_t)row, at)) {
+        const char *name = json_object_iter_key(at);
+        if (tn_json_is_known(name, known) || json_object_get(data->unknown, name) != NULL ||
+            json_object_size(data->unknown) >= KEPT)
+            continue;
+        if (data->unknown == NULL)
+            data->unknown = json_object();
+        if (json_object_set_new(data->unknown, name, json_null()) != 0)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, data->directory, "no memory for the names of fields");
+    }
+    return TENEBRA_OK;
+}
+
+const char *tn_data_note(const tn_data *data, char text[TN_DATA_NOTE])
+{
+    text[0] = '\0';
+    if (data->unknown == NULL)
+        return text;
+    snprintf(text, TN_DATA_NOTE, "%.120s: fields of its rows that are not read: ", data->directory);
+    char *list = text + strlen(text);
+    tn_json_unknown(data->unknown, (const char *const[]){ NULL }, list, (size_t)(text + TN_DATA_NOTE - list));
+    return text;
 }
 
 /* --------------------------------------------------------------- adding -- */

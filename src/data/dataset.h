@@ -45,6 +45,7 @@ typedef struct tn_dataset_split {
 typedef struct tn_dataset {
     const char *name, *summary;
     const tn_dataset_split *splits; /* ends with name == NULL */
+    const char *prompt;             /* wording of its questions at test time; NULL: the standard */
 
     /* Finds the files of data->split in data->directory and adds its rows. */
     tenebra_code (*read)(tn_data *data, tenebra_error *error);
@@ -76,6 +77,7 @@ struct tn_data {
     tn_sample *samples; /* [count] */
     size_t count, capacity;
     size_t rows, rows_with_image; /* before any was left out */
+    json_t *unknown;              /* object: names of the rows' fields that nothing reads; NULL: none so far */
 };
 
 /* No file of a set may be larger, no sample have more pictures or options. */
@@ -92,6 +94,9 @@ tenebra_code tn_data_add(tn_data *data, const tn_sample *sample, const char *whe
 
 /* After the last row. Errors: FORMAT (an id twice, by name). */
 tenebra_code tn_data_seal(tn_data *data, tenebra_error *error);
+
+/* Keeps the names of a row's fields that are none of `known` (ends with NULL), for tn_data_note. Errors: MEMORY. */
+tenebra_code tn_data_fields(tn_data *data, const json_t *row, const char *const *known, tenebra_error *error);
 
 /* Member `key` of a row, copied; a missing or null one gives "". Errors: FORMAT (no string, or one that holds a
  * zero byte), MEMORY. */

@@ -6,22 +6,25 @@
 #include <string.h>
 
 #define THEREFORE { "Therefore, the answer is ", "" }
+#define IN_PARENTHESES                                                                                                   \
+    .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",       \
+    .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE
 
-/* The two wordings of each kind differ between training and test in the authors' code: options in parentheses, a
- * line end behind "Answer:", the place of the picture (arXiv:2510.12603, published code). */
+/* The authors' wordings differ between training and test: options in parentheses, a line end behind "Answer:", the place of
+ * the picture. What they ask at test time depends on the set, not on the backbone: the letters of options stand alone for one of
+ * theirs, in parentheses for the other (arXiv:2510.12603, published code). */
 const tn_prompt_preset tn_prompt_presets[] = {
     { .name = "ivtlr-train", .summary = "what the IVT-LR authors train on, for backbones with a vision tower",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:\n", .answer = THEREFORE },
-    { .name = "ivtlr-infer", .summary = "what they ask at test time",
+    { .name = "ivtlr-infer", .summary = "what they ask at test time where a set does not say otherwise",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE },
     { .name = "ivtlr-fused-train", .summary = "what they train on, for backbones that read pictures as tokens",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
       .option_join = "\n", .end = "", .answer = THEREFORE, .image_inside = true, .keep_left = true },
-    { .name = "ivtlr-fused-infer", .summary = "what they ask these at test time",
-      .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
-      .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE },
+    { .name = "ivtlr-infer-parens", .summary = "what they ask at test time with letters in parentheses", IN_PARENTHESES },
+    { .name = "ivtlr-fused-infer", .summary = "an older name of ivtlr-infer-parens", IN_PARENTHESES },
     { .name = "words", .summary = "as ivtlr-infer; the answer is an option's words, nothing else",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:", .answer = { " ", "" }, .in_words = true },

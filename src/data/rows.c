@@ -1,5 +1,5 @@
 /* One JSON object a line, answers as letters: the layout of published and of made sets.
- * Fields: id, category, question, choices, context, answer, rationale, split, image or image_path, domain, topic. */
+ * Fields: id, category, question, choices, context, answer, rationale, image or image_path, domain, topic. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -10,19 +10,27 @@
 static const char *const letters[] = { "A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M",
                                        "N", "O", "P", "Q", "R", "S", "T", "U", "V", "W", "X", "Y", "Z" };
 
+bool tn_sample_set_letter(tn_sample *sample, const char *letter)
+{
+    size_t length = strlen(letter), index;
+    tn_strip(&letter, &length, true);
+    if (length != 1 || letter[0] < 'A' || (index = (size_t)(letter[0] - 'A')) >= sample->option_count ||
+        index >= sizeof letters / sizeof *letters)
+        return false;
+    sample->answer = index;
+    sample->label = letters[index];
+    return true;
+}
+
 static tenebra_code read_answer(tn_data *data, const json_t *row, tn_sample *sample, const char *where,
                                 tenebra_error *error)
 {
     const char *answer;
     TN_TRY(tn_data_text(data, row, "answer", &answer, where, error));
-    size_t length = strlen(answer);
-    tn_strip(&answer, &length, true);
-    if (length != 1 || answer[0] < 'A' || (size_t)(answer[0] - 'A') >= sample->option_count)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" must be the letter of one of %zu choices",
-                       sample->option_count);
-    sample->answer = (size_t)(answer[0] - 'A');
-    sample->label = letters[sample->answer];
-    return TENEBRA_OK;
+    return tn_sample_set_letter(sample, answer)
+               ? TENEBRA_OK
+               : tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" must be the letter of one of %zu choices",
+                         sample->option_count);
 }
 
 static tenebra_code read_picture(tn_data *data, const json_t *row, tn_sample *sample, const char *where,
@@ -35,6 +43,10 @@ static tenebra_code read_picture(tn_data *data, const json_t *row, tn_sample *sa
         TN_TRY(tn_data_text(data, row, "image_path", &name, where, error));
     return name[0] != '\0' ? tn_data_picture(data, name, folders, sample, where, error) : TENEBRA_OK;
 }
+
+/* "split" and "image_id" say again what the file's name and "image" say. */
+static const char *const known_fields[] = { "id", "category", "image_id", "question", "choices", "context", "answer", "rationale",
+                                            "split", "image", "image_path", "domain", "topic", NULL };
 
 static tenebra_code read_row(tn_data *data, const json_t *row, const char *where, tenebra_error *error)
 {
@@ -54,6 +66,7 @@ static tenebra_code read_row(tn_data *data, const json_t *row, const char *where
     TN_TRY(tn_data_choices(data, row, "choices", &sample, where, error));
     TN_TRY(read_answer(data, row, &sample, where, error));
     TN_TRY(read_picture(data, row, &sample, where, error));
+    TN_TRY(tn_data_fields(data, row, known_fields, error));
     return tn_data_add(data, &sample, where, error);
 }
 

@@ -35,6 +35,10 @@ typedef struct tn_sample {
     const char *split, *domain, *topic, *category, *subject, *grade, *skill, *task; /* for scoring     */
 } tn_sample;
 
+/* Makes the option with this letter the right one: its index and the label, which belong together. false, with the sample
+ * as it was: the text is no letter of one of the options (white space around it is none of it). */
+bool tn_sample_set_letter(tn_sample *sample, const char *letter);
+
 /* --------------------------------------------------------------- steps -- */
 
 /* Steps as the IVT-LR authors train on: at most 3. */
@@ -76,15 +80,17 @@ typedef struct tn_prompt_preset {
 } tn_prompt_preset;
 
 /* All presets, ending with name == NULL:
- *   ivtlr-train, ivtlr-infer              the authors' two wordings for backbones with a vision tower
- *   ivtlr-fused-train, ivtlr-fused-infer  those for backbones that read pictures as tokens
+ *   ivtlr-train, ivtlr-fused-train        the authors' for training, of backbones with a vision tower, and of those that read
+ *                                         pictures as tokens
+ *   ivtlr-infer, ivtlr-infer-parens       theirs at test time, by data set; ivtlr-fused-infer is an older name of the second
  *   words, brief                          the authors' at test time; answers are an option's words (the default model)
  *   plain                                 question, options and "Answer:" on lines of their own
  * and one by name, NULL if there is none. */
 extern const tn_prompt_preset tn_prompt_presets[];
 const tn_prompt_preset *tn_prompt_find(const char *name);
 
-/* The wording for questions to a model of which nothing else is known: the authors' at test time. */
+/* The wording for questions to a model of which nothing else is known: the authors' at test time. Questions of a set may have
+ * another (tn_data_prompt). */
 const tn_prompt_preset *tn_prompt_standard(void);
 
 typedef struct tn_prompt {
@@ -126,8 +132,15 @@ const tn_sample *tn_data_sample(const tn_data *data, size_t index); /* index < c
 size_t tn_data_rows(const tn_data *data);
 size_t tn_data_rows_with_image(const tn_data *data);
 
+/* What has to be said of the rows once, as a sentence: names of fields that nothing reads. "": nothing. */
+enum { TN_DATA_NOTE = 400 };
+const char *tn_data_note(const tn_data *data, char text[TN_DATA_NOTE]);
+
 /* The name of the set. */
 const char *tn_data_name(const tn_data *data);
+
+/* The wording in which a model of which nothing is known is asked the set's questions. */
+const tn_prompt_preset *tn_data_prompt(const tn_data *data);
 
 /* Names of sets by index, NULL past the last, and a line about each. */
 const char *tn_dataset_name_at(size_t index, const char **summary);

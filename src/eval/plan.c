@@ -207,14 +207,16 @@ static tenebra_code open_example(tn_eval_questions *questions, const tn_eval_pla
 
 tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
 {
-    *questions = (tn_eval_questions){ .preset = tn_prompt_find(plan->preset) };
-    if (questions->preset == NULL)
+    *questions = (tn_eval_questions){ .preset = plan->preset != NULL ? tn_prompt_find(plan->preset) : NULL };
+    if (plan->preset != NULL && questions->preset == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "preset", "there is no wording '%s'; 'tenebra data list' lists them",
                        plan->preset);
     tn_data_options options = { .without_images = plan->without_images };
     questions->data = tn_data_open(plan->data, plan->split ? plan->split : "test", &options, error);
     if (questions->data == NULL)
         return error->code;
+    if (questions->preset == NULL)
+        questions->preset = tn_data_prompt(questions->data);
     tenebra_code code = select_questions(questions, plan, error);
     if (code == TENEBRA_OK)
         code = open_example(questions, plan, error);

@@ -23,7 +23,7 @@ typedef struct tn_eval_plan {
     const char *ids;          /* of questions, with commas between; NULL: all              */
     size_t limit;             /* only the first; 0: all                                    */
     bool without_images;      /* also questions that have no picture                       */
-    const char *preset;       /* wording of the questions                                  */
+    const char *preset;       /* wording of the questions; NULL: that of the set           */
     tn_eval_entry *entries;
     size_t entry_count;
     const char *example;   /* file of a solved question (reason/example.h) for the methods that show one; NULL: none */

@@ -8,6 +8,7 @@
 #include "eval/statistics.h"
 #include "model/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,6 +128,17 @@ static tenebra_code open_parts(tn_eval *eval, tenebra_error *error)
     tenebra_code code = tn_journal_open(&eval->journal, eval->options.output, manifest, eval->options.anew, take_old, eval, error);
     json_decref(manifest);
     return code;
+}
+
+void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sentence), void *user)
+{
+    char text[TN_DATA_NOTE];
+    if (tn_data_note(eval->questions.data, text)[0] != '\0')
+        say(user, text);
+    if (eval->questions.example.unknown[0] != '\0') {
+        snprintf(text, sizeof text, "%.160s: members that are not read: %s", eval->plan->example, eval->questions.example.unknown);
+        say(user, text);
+    }
 }
 
 tn_eval *tn_eval_open(const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error)

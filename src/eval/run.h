@@ -43,6 +43,9 @@ typedef struct tn_eval_options {
  * the plan, the model and the journal. */
 tn_eval *tn_eval_open(const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error);
 
+/* What has to be said of the run before it begins, each a sentence: what data rows and the example hold and nothing reads. */
+void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sentence), void *user);
+
 /* Asks what is still to be asked. Questions that fail are recorded and do not end it. Errors: CANCELLED (stopped), IO,
  * MEMORY, LIMIT (no session). */
 tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error);

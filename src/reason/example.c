@@ -51,6 +51,8 @@ static tenebra_code add_image(tn_example *example, const json_t *name, const cha
 static tenebra_code read_images(tn_example *example, const char *path, tenebra_error *error)
 {
     const json_t *image = json_object_get(example->json, "image");
+    if (image == NULL || json_is_null(image))
+        image = json_object_get(example->json, "image_path");
     size_t count = json_is_array(image) ? json_array_size(image) : 1;
     if (image == NULL || json_is_null(image))
         return TENEBRA_OK;
@@ -84,15 +86,17 @@ static tenebra_code read_options(const json_t *json, const char **options, size_
     return TENEBRA_OK;
 }
 
-static tenebra_code check_answer(const tn_sample *sample, const char *path, tenebra_error *error)
+static tenebra_code read_answer(const json_t *json, tn_sample *sample, const char *path, tenebra_error *error)
 {
-    if (sample->label[0] == '\0')
+    const char *answer = "";
+    TN_TRY(tn_json_string(json, "answer", &answer, path, error));
+    if (answer[0] == '\0')
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no \"answer\"");
-    bool letter =
-        sample->label[0] >= 'A' && sample->label[1] == '\0' && (size_t)(sample->label[0] - 'A') < sample->option_count;
-    if (sample->option_count > 0 && !letter)
+    if (sample->option_count == 0)
+        sample->label = answer;
+    else if (!tn_sample_set_letter(sample, answer))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"answer\" is '%.40s', not the letter of one of %zu options",
-                       sample->label, sample->option_count);
+                       answer, sample->option_count);
     return TENEBRA_OK;
 }
 
@@ -110,6 +114,12 @@ static tenebra_code read_graph(tn_example *example, const char *path, tenebra_er
     return example->graph != NULL ? TENEBRA_OK : no_memory(path, error);
 }
 
+/* The second line: what rows of sets hold besides, and nobody is shown. */
+static const char *const known_members[] = {
+    "image", "image_path", "question", "options", "choices", "context", "prompt", "answer", "rationale", "scene_graph",
+    "id", "category", "domain", "topic", "split", "image_id", NULL,
+};
+
 /* -------------------------------------------------------------- reading -- */
 
 static tenebra_code read_all(tn_example *example, const char *path, const tn_prompt_preset *preset,
@@ -122,12 +132,11 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     TN_TRY(tn_json_string(example->json, "question", &sample.question, path, error));
     TN_TRY(tn_json_string(example->json, "context", &sample.context, path, error));
     TN_TRY(tn_json_string(example->json, "prompt", &prompt, path, error));
-    TN_TRY(tn_json_string(example->json, "answer", &sample.label, path, error));
     TN_TRY(tn_json_string(example->json, "rationale", &example->example.rationale, path, error));
     TN_TRY(read_options(example->json, options, &sample.option_count, path, error));
     TN_TRY(read_graph(example, path, error));
     TN_TRY(read_images(example, path, error));
-    TN_TRY(check_answer(&sample, path, error));
+    TN_TRY(read_answer(example->json, &sample, path, error));
     if (sample.question[0] == '\0' && prompt == NULL)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no \"question\", and no \"prompt\" either");
     sample.images = (const char *const *)example->images;
@@ -145,6 +154,7 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     example->example.answer = example->answer;
     example->example.parts = example->asked.parts;
     example->example.part_count = example->asked.message.part_count;
+    tn_json_unknown(example->json, known_members, example->unknown, sizeof example->unknown);
     return TENEBRA_OK;
 }
 

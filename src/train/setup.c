@@ -259,6 +259,9 @@ static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
     if (config->topics != NULL && tn_data_count(trainer->data) == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "topics", "no sample of the training set has one of '%.200s'; 'tenebra data show' "
                        "tells topics", config->topics);
+    char note[TN_DATA_NOTE];
+    if (tn_data_note(trainer->data, note)[0] != '\0')
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
     mark_data(trainer);
     TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));
     if (!config->validate)

@@ -1,5 +1,6 @@
 /* Fuzz target: a solved example. What is accepted must be ready for a request: parts that are there, one text behind the
  * pictures, an answer that names its label, letters among the options. */
+#include "data/strings.h"
 #include "reason/example.h"
 
 #include <stdlib.h>
@@ -13,7 +14,23 @@ static void require(bool truth)
         abort();
 }
 
-static void check(const tn_example *example)
+/* The words that the answer has to hold: of the option whose letter the file names, or the label. */
+static const char *expected(const tn_example *example, const tn_prompt_preset *preset, size_t *length)
+{
+    const json_t *options = json_object_get(example->json, "options");
+    if (options == NULL)
+        options = json_object_get(example->json, "choices");
+    const char *label = example->example.label, *words = label;
+    if (preset->in_words && json_array_size(options) > 0)
+        words = json_string_value(json_array_get(options, (size_t)(label[0] - 'A')));
+    require(words != NULL);
+    *length = strlen(words);
+    if (words != label)
+        tn_strip(&words, length, true);
+    return words;
+}
+
+static void check(const tn_example *example, const tn_prompt_preset *preset)
 {
     const tenebra_example *shown = &example->example;
     size_t texts = 0, pictures = 0;
@@ -23,7 +40,10 @@ static void check(const tn_example *example)
         pictures += shown->parts[i].kind == TENEBRA_PART_IMAGE_FILE;
     }
     require(texts + pictures == shown->part_count && pictures == example->image_count && pictures <= 16);
-    require(shown->label[0] != '\0' && strstr(shown->answer, shown->label) != NULL);
+    size_t length, before = strlen(preset->answer[0]);
+    const char *words = expected(example, preset, &length);
+    require(shown->label[0] != '\0' && strlen(shown->answer) == before + length + strlen(preset->answer[1]));
+    require(memcmp(shown->answer + before, words, length) == 0);
     require(shown->rationale == NULL || strlen(shown->rationale) > 0 || shown->rationale[0] == '\0');
     if (shown->scene_graph != NULL)
         require(strlen(shown->scene_graph) < (size_t)1 << 30);
@@ -45,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                                          &tn_prompt_presets[bytes[0] % presets], &error);
     require(code == error.code);
     if (code == TENEBRA_OK)
-        check(&example);
+        check(&example, &tn_prompt_presets[bytes[0] % presets]);
     else
         require(example.json == NULL && example.images == NULL && error.sentence[0] != '\0');
     tn_example_free(&example);

@@ -73,6 +73,9 @@ static tenebra_code read_picture(tn_data *data, const json_t *problem, tn_sample
     return TENEBRA_OK;
 }
 
+static const char *const known_fields[] = { "question", "choices", "answer", "hint", "image", "task", "grade", "subject", "topic",
+                                            "category", "skill", "lecture", "solution", "split", NULL };
+
 static tenebra_code add_problem(tn_data *data, const char *pid, const json_t *problem, const char *name,
                                 tenebra_error *error)
 {
@@ -102,6 +105,7 @@ static tenebra_code add_problem(tn_data *data, const char *pid, const json_t *pr
     sample.label = digits[sample.answer];
     TN_TRY(join_rationale(data, &sample, where, error));
     TN_TRY(read_picture(data, problem, &sample, where, error));
+    TN_TRY(tn_data_fields(data, problem, known_fields, error));
     return tn_data_add(data, &sample, where, error);
 }
 
@@ -170,6 +174,7 @@ const tn_dataset tn_dataset_scienceqa = {
     .name = "scienceqa",
     .summary = "ScienceQA: problems.json, pid_splits.json and images/, in DIR or DIR/data/scienceqa",
     .splits = splits,
+    .prompt = "ivtlr-infer-parens",
     .read = read,
     .parse = parse,
 };

@@ -38,6 +38,7 @@ static void test_wordings(void **state)
     expect("ivtlr-infer", &row, "[Question]:{Which {one}?}\n[Options]:\nA.{red}\nB.{blue}\nAnswer:", 0);
     expect("ivtlr-fused-train", &row, "[Question]:{  Which {one}?}\n[Options]:\n(A).{red}\n(B).{blue}", 12);
     expect("ivtlr-fused-infer", &row, "[Question]:{Which {one}?}\n[Options]:\n(A).{red}\n(B).{blue}\nAnswer:", 0);
+    expect("ivtlr-infer-parens", &row, "[Question]:{Which {one}?}\n[Options]:\n(A).{red}\n(B).{blue}\nAnswer:", 0);
     expect("words", &row, "[Question]:{Which {one}?}\n[Options]:\nA.{red}\nB.{blue}\nAnswer:", 0);
     expect("plain", &row, "Look.\nWhich {one}?\nA) red\nB) blue\nAnswer:", 0);
 }

@@ -144,6 +144,7 @@ static void check_indexed(const json_t *row, void *user)
     const tn_sample *sample = find_sample(data, json_string_value(json_object_get(row, "pid")));
     expect_prompt("ivtlr-fused-train", sample, IMAGE_TOKENS, json_object_get(row, "train_text"));
     expect_prompt("ivtlr-fused-infer", sample, "<image>", json_object_get(row, "test_text"));
+    expect_prompt("ivtlr-infer-parens", sample, "<image>", json_object_get(row, "test_text"));
     expect_steps(sample, json_object_get(row, "steps"));
     expect_answer(sample, json_object_get(row, "answer_text"));
     assert_int_equal(sample->answer, json_integer_value(json_object_get(row, "gt_answer")));

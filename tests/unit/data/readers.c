@@ -20,9 +20,12 @@ static void test_rows(void **state)
     put_file(tree, "data/images/a.png", "x");
     put_file(tree, "data/images/c.png", "x");
     tenebra_error error;
+    char note[TN_DATA_NOTE];
     tn_data *data = open_set("m3cot", tree, "train", NULL, &error);
     assert_non_null(data);
     assert_string_equal(tn_data_name(data), "m3cot");
+    assert_string_equal(tn_data_prompt(data)->name, "ivtlr-infer");
+    assert_string_equal(tn_data_note(data, note), "");
     assert_int_equal(tn_data_rows(data), 4);
     assert_int_equal(tn_data_rows_with_image(data), 3);
     assert_int_equal(tn_data_count(data), 3); /* b has no picture */
@@ -54,6 +57,30 @@ static void test_rows(void **state)
         data = open_set("hops", tree, "train", &(tn_data_options){ .topics = topics[i] }, &error);
         assert_non_null(data);
         assert_int_equal(tn_data_count(data), i < 3 ? 1 : i == 5 ? 2 : 0);
+        tn_data_close(data);
+    }
+    remove_tree(tree);
+}
+
+/* Fields that nothing reads are told once, by name. */
+static void test_unknown_fields(void **state)
+{
+    (void)state;
+    char note[TN_DATA_NOTE], *tree = make_tree();
+    put_file(tree, "test.jsonl", ROW("a", ",\"image\":\"a.png\",\"hint\":\"x\",\"split\":\"test\",\"image_id\":\"a\"")
+             ROW("b", ",\"image\":\"b.png\",\"hint\":\"y\",\"solution\":\"z\""));
+    put_file(tree, "problems.json", "{\"1\":{\"question\":\"Q\",\"choices\":[\"x\",\"y\"],\"answer\":1,\"image\":\"i.png\",\"caption\":\"c\"}}");
+    put_file(tree, "pid_splits.json", "{\"test\":[\"1\"]}");
+    static const char *const names[] = { "m3cot", "hops", "scienceqa" }, *const lists[] = { "hint, solution", "hint, solution", "caption" };
+    for (size_t i = 0; i < 3; i++) {
+        tenebra_error error;
+        tn_data *data = open_set(names[i], tree, "test", NULL, &error);
+        assert_non_null(data);
+        tn_data_note(data, note);
+        const char *list = strrchr(note, ':');
+        assert_non_null(list);
+        assert_string_equal(list + 2, lists[i]);
+        assert_string_equal(tn_data_prompt(data)->name, i < 2 ? "ivtlr-infer" : "ivtlr-infer-parens");
         tn_data_close(data);
     }
     remove_tree(tree);
