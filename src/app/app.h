@@ -37,8 +37,15 @@ typedef enum tn_option_kind {
     TN_OPTION_FLAG,   /* bool        */
     TN_OPTION_TEXT,   /* const char *, borrowed from argv or the environment        */
     TN_OPTION_SIZE,   /* size_t      */
+    TN_OPTION_SEED,   /* uint64_t, from 0 to TN_WHOLE_MAX */
     TN_OPTION_NUMBER, /* double      */
-    TN_OPTION_LIST    /* tn_option_list, repeatable; the environment gives one entry */
+    TN_OPTION_LIST,   /* tn_option_list, repeatable; the environment gives one entry */
+    /* As TEXT, and checked when they are read: */
+    TN_OPTION_KERNELS, /* the name of a kernel set                                  */
+    TN_OPTION_WORDING, /* the name of a wording of prompts                          */
+    TN_OPTION_TEMPLATE, /* the name of a chat template                              */
+    TN_OPTION_PIXELS,  /* "WIDTHxHEIGHT" (tn_app_read_pixels)                       */
+    TN_OPTION_SETTING  /* the value of an option of some method, of the row's name  */
 } tn_option_kind;
 
 typedef struct tn_option_list {
@@ -71,6 +78,26 @@ typedef struct tn_usage {
  * (help printed: OK; mistake printed: USAGE). */
 int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, char **argv,
                      int *exit_code);
+
+/* Stores one value in the row's target. `source` is what to call it in a mistake: "--threads", or "TENEBRA_THREADS=" for a
+ * value of the environment. Returns an exit code; a mistake is printed. */
+int tn_option_store(const tn_usage *usage, const tn_option *option, const char *value, const char *source);
+
+/* The name of the variable that an option is read from, "TENEBRA_<NAME>". Returns `variable`. */
+enum { TN_OPTION_VARIABLE_SIZE = 72 };
+char *tn_option_variable(const char *option, char variable[TN_OPTION_VARIABLE_SIZE]);
+
+/* A note on stderr for each variable TENEBRA_... of the environment that no command reads, with the nearest that one does. */
+void tn_options_note_unknown_variables(void);
+
+/* The names of all options that commands have in their tables, made by the build; ends with NULL. */
+extern const char *const tn_option_names[];
+
+/* "WIDTHxHEIGHT" in pixels, each from 1 to 65535. */
+bool tn_app_read_pixels(const char *text, size_t *width, size_t *height);
+
+/* "PROGRAM: there is no WHAT 'NAME'", with the nearest of the commands, on stderr. */
+void tn_app_print_unknown_command(const char *program, const char *what, const char *name, const tn_command *commands);
 
 /* ------------------------------------------------------- default model -- */
 

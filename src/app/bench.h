@@ -14,7 +14,7 @@ typedef struct tn_bench_options {
     const char *directory, *kernels, *image_size, *cache_type;
     const char *shape, *output, *tokenizer, *type, *order;
     size_t threads, prompt, latents, picks, tokens, repeats;
-    double seed;
+    uint64_t seed;
     bool json, list_kernels, compare, costs;
 } tn_bench_options;
 

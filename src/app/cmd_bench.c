@@ -37,7 +37,7 @@ static int write_model(const tn_bench_options *options)
 {
     tenebra_error error = { 0 };
     writing state = { tn_clock_ms() };
-    tn_random_options random = { .shape = options->shape, .tokenizer = options->tokenizer, .seed = (uint64_t)options->seed,
+    tn_random_options random = { .shape = options->shape, .tokenizer = options->tokenizer, .seed = options->seed,
                                  .progress = show_progress, .user = &state };
     if (options->output == NULL) {
         fprintf(stderr, "tenebra bench: --shape wants -o DIR to write to\n");
@@ -66,9 +66,8 @@ static int print_kernels(void)
 static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
 {
     size_t width = 280, height = 280;
-    char rest;
-    if (bench->options->image_size != NULL && sscanf(bench->options->image_size, "%zux%zu%c", &width, &height, &rest) != 2)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-size", "'%s' is not WIDTHxHEIGHT", bench->options->image_size);
+    if (bench->options->image_size != NULL)
+        tn_app_read_pixels(bench->options->image_size, &width, &height);
     TN_TRY(tn_image_new(&bench->image, width, height, 3, error));
     for (size_t i = 0; i < width * height * 3; i++)
         bench->image.pixels[i] = (unsigned char)(i * 2654435761u >> 24);
@@ -331,7 +330,7 @@ int tn_cmd_bench(int argc, char **argv)
         { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (all processors)", 0, 1024, NULL },
         { 0, "prompt-tokens", TN_OPTION_SIZE, &options.prompt, "N", "rows of the prompt, the picture included (400)", 1, 1e7,
           NULL },
-        { 0, "image-size", TN_OPTION_TEXT, &options.image_size, "WxH", "size of the picture (280x280)", 0, 0, NULL },
+        { 0, "image-size", TN_OPTION_PIXELS, &options.image_size, "WxH", "size of the picture (280x280)", 0, 0, NULL },
         { 0, "n-latent", TN_OPTION_SIZE, &options.latents, "N", "latent steps (3)", 0, 1024, NULL },
         { 0, "k-select", TN_OPTION_SIZE, &options.picks, "K", "picked embeddings a step (32)", 0, 4096, NULL },
         { 'n', "predict", TN_OPTION_SIZE, &options.tokens, "N", "tokens to generate (8)", 1, 1e6, NULL },
@@ -341,7 +340,7 @@ int tn_cmd_bench(int argc, char **argv)
         { 0, "costs", TN_OPTION_FLAG, &options.costs, "",
           "what attention scores and trace cost, by as many pairs of runs, and a question asked again", 0, 0, NULL },
         { 0, "cache-type", TN_OPTION_TEXT, &options.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
-        { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_KERNELS, &options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
         { 0, "list-kernels", TN_OPTION_FLAG, &options.list_kernels, "", "name the kernel sets that this machine runs", 0, 0,
           NULL },
         { 0, "shape", TN_OPTION_TEXT, &options.shape, shapes, "write a random model of this shape", 0, 0, NULL },
@@ -351,7 +350,7 @@ int tn_cmd_bench(int argc, char **argv)
           "type of its weights (BF16)", 0, 0, NULL },
         { 0, "order", TN_OPTION_TEXT, &options.order, "panels|rows", "as kernels read them, or row by row (panels where quantised)", 0, 0,
           NULL },
-        { 's', "seed", TN_OPTION_NUMBER, &options.seed, "N", "seed of its weights (0)", 0, 9007199254740992.0, NULL },
+        { 's', "seed", TN_OPTION_SEED, &options.seed, "N", "seed of its weights (0)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
     };

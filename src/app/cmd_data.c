@@ -120,6 +120,6 @@ int tn_cmd_data(int argc, char **argv)
     for (const tn_command *part = parts; part->name != NULL; part++)
         if (strcmp(part->name, name) == 0)
             return part->run(argc - 1, argv + 1);
-    fprintf(stderr, "tenebra data: there is no part '%s'; 'tenebra data --help' lists them\n", name);
+    tn_app_print_unknown_command("tenebra data", "part", name, parts);
     return TN_EXIT_USAGE;
 }

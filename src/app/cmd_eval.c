@@ -1,6 +1,9 @@
 /* tenebra eval: asks data sets, and makes tables of the answers. */
 #include "app/eval.h"
 
+#include "base/file.h"
+#include "base/nearest.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +33,15 @@ static int print_parts(int exit_code)
     return exit_code;
 }
 
+/* Whether the first word is meant as a part: it is neither an option nor a file, and looks like one of them. */
+static bool is_misspelt(const char *name)
+{
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
+    for (const tn_command *part = parts; part->name != NULL; part++)
+        tn_nearest_try(&nearest, part->name);
+    return name[0] != '-' && !tn_path_is_file(name) && nearest.name[0] != '\0';
+}
+
 int tn_cmd_eval(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -42,5 +54,9 @@ int tn_cmd_eval(int argc, char **argv)
     for (const tn_command *part = parts; part->name != NULL; part++)
         if (strcmp(part->name, name) == 0)
             return part->run(argc - 1, argv + 1);
+    if (is_misspelt(name)) {
+        tn_app_print_unknown_command("tenebra eval", "part", name, parts);
+        return TN_EXIT_USAGE;
+    }
     return tn_eval_ask(argc, argv);
 }

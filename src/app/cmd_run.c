@@ -9,7 +9,6 @@
 #include "reason/example.h"
 #include "text/utf8.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,7 @@ typedef struct run_options {
     const char *directory, *image_size;
     tn_run_question question;
     tn_trained trained; /* defaults that the model's directory tells */
-    double seed, image_cache;
+    double image_cache;
     const char *example;
     bool answer_turn;
     char turn[TN_ANSWER_TURN_SIZE];
@@ -51,7 +50,6 @@ typedef struct run_options {
 
 static int parse(run_options *options, int argc, char **argv, int *exit_code)
 {
-    static const double seed_limit = 9007199254740992.0; /* 2^53: exact in a double */
     tenebra_request *request = &options->request;
     tn_run_question *question = &options->question;
     const tn_option fixed[] = {
@@ -59,7 +57,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "image", TN_OPTION_LIST, &question->images, "FILE", "JPEG, PNG or WebP; repeatable", 0, 0, NULL },
         { 'p', "prompt", TN_OPTION_TEXT, &question->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
         { 0, "choice", TN_OPTION_LIST, &question->choices, "TEXT", "an answer to choose from; repeatable", 0, 0, NULL },
-        { 0, "preset", TN_OPTION_TEXT, &question->preset, "NAME",
+        { 0, "preset", TN_OPTION_WORDING, &question->preset, "NAME",
           "with --choice, the wording (as trained, if the model tells)", 0, 0, NULL },
         { 0, "system", TN_OPTION_TEXT, &question->system, "TEXT", "system message", 0, 0, NULL },
         { 0, "messages", TN_OPTION_TEXT, &question->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
@@ -75,9 +73,9 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "temp", TN_OPTION_NUMBER, &request->temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
         { 0, "top-k", TN_OPTION_SIZE, &request->top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
         { 0, "top-p", TN_OPTION_NUMBER, &request->top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
-        { 's', "seed", TN_OPTION_NUMBER, &options->seed, "N", "seed of sampling and interventions (0)", 0, seed_limit, NULL },
+        { 's', "seed", TN_OPTION_SEED, &request->seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
         { 0, "stop", TN_OPTION_LIST, &options->stops, "TEXT", "end before this text; repeatable", 0, 0, NULL },
-        { 0, "image-size", TN_OPTION_TEXT, &options->image_size, "WxH", "resize every image to this", 0, 0, NULL },
+        { 0, "image-size", TN_OPTION_PIXELS, &options->image_size, "WxH", "resize every image to this", 0, 0, NULL },
         { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
         { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
@@ -90,8 +88,8 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "image-cache", TN_OPTION_NUMBER, &options->image_cache, "MB", "for pictures seen before, 0: none (256)", 0, 1e6, NULL },
         { 0, "lora", TN_OPTION_LIST, &options->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
         { 0, "lora-pass", TN_OPTION_LIST, &options->pass_adapters, "N:DIR[=X]", "adapter in pass N of a method only", 0, 0, NULL },
-        { 0, "kernels", TN_OPTION_TEXT, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
-        { 0, "chat-template", TN_OPTION_TEXT, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_KERNELS, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
+        { 0, "chat-template", TN_OPTION_TEMPLATE, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
         { 0, "report", TN_OPTION_TEXT, &options->report, "FILE", "a page of HTML: the answer, and what each step saw", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options->json, "", "one JSON object with answer and trace on stdout", 0, 0, NULL },
@@ -135,25 +133,19 @@ static void choose_method(run_options *options)
 static int complete(run_options *options)
 {
     tenebra_request *request = &options->request;
-    char rest;
     if (options->directory == NULL)
         options->directory = tn_app_default_model(&options->own);
     if (options->directory == NULL)
         return usage_mistake("name a model directory with -m");
-    if (options->image_size != NULL && (sscanf(options->image_size, "%zux%zu%c", &request->image_width,
-                                               &request->image_height, &rest) != 2 || request->image_width == 0 ||
-                                        request->image_height == 0))
-        return usage_mistake("--image-size wants WIDTHxHEIGHT in pixels, e.g. 280x280");
+    if (options->image_size != NULL)
+        tn_app_read_pixels(options->image_size, &request->image_width, &request->image_height);
     const char *mistake = tn_run_question_mistake(&options->question);
     if (mistake != NULL)
         return usage_mistake(mistake);
-    if (options->seed != floor(options->seed))
-        return usage_mistake("--seed wants a whole number");
     options->session.image_cache = (size_t)(options->image_cache * 1e6);
     options->session.no_image_cache = options->session.image_cache == 0;
     request->stops = options->stops.items;
     request->stop_count = options->stops.count;
-    request->seed = (uint64_t)options->seed;
     if (request->lens == 0 && (options->trace || options->json || options->report))
         request->lens = 5;
     request->scores |= options->report != NULL;
@@ -371,7 +363,7 @@ int tn_cmd_run(int argc, char **argv)
     tenebra_error error = { 0 };
     int exit_code, rest = parse(&options, argc, argv, &exit_code);
     if (rest >= 0) {
-        exit_code = rest < argc ? usage_mistake("there is something behind the options") : complete(&options);
+        exit_code = rest < argc ? usage_mistake("unexpected argument after the options") : complete(&options);
         if (exit_code == TN_EXIT_OK) {
             tenebra_code code = read_inputs(&options, &error);
             tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */

@@ -111,7 +111,7 @@ int tn_cmd_train(int argc, char **argv)
         { 'r', "resume", TN_OPTION_FLAG, &options.resume, "", "go on from the newest checkpoint of the run, if there is one", 0, 0, NULL },
         { 0, "overwrite", TN_OPTION_FLAG, &options.overwrite, "", "begin anew where the output holds a run already", 0, 0, NULL },
         { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (default: all processors)", 1, 1024, &options.threads_given },
-        { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "NAME", "kernel set (tenebra bench --list-kernels)", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_KERNELS, &options.kernels, "NAME", "kernel set (tenebra bench --list-kernels)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "the summary, or the plan, as JSON on stdout", 0, 0, NULL },
         { 0, "keys", TN_OPTION_FLAG, &options.keys, "", "list the keys of a configuration", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },

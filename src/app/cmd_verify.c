@@ -248,7 +248,7 @@ int tn_cmd_verify(int argc, char **argv)
     const tn_option table[] = {
         { 'm', "model", TN_OPTION_TEXT, &options.model, "DIR", "model directory (default: 'model' beside the case)", 0, 0, NULL },
         { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (default: all processors)", 0, 1024, NULL },
-        { 0, "kernels", TN_OPTION_TEXT, &options.kernels, "SET", "kernel set (default: the best here)", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_KERNELS, &options.kernels, "SET", "kernel set (default: the best here)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
         { 0, "strict", TN_OPTION_FLAG, &options.strict, "", "fail on quantities that are not covered yet", 0, 0, NULL },
         { 'q', "quiet", TN_OPTION_FLAG, &options.quiet, "", "print failures and the total only", 0, 0, NULL },

@@ -234,14 +234,15 @@ int tn_data_make(int argc, char **argv)
     };
     make_job job = { .counts = { 1000, 100, 100 } };
     const char *hops = NULL;
-    size_t seed = 1, threads = 0;
+    uint64_t seed = 1;
+    size_t threads = 0;
     size_t *counts = job.counts;
     tn_make *made = &job.make;
     const tn_option options[] = {
         { 0, "train", TN_OPTION_SIZE, &counts[0], "N", "samples for training (1000)", 0, 1e7, NULL },
         { 0, "dev", TN_OPTION_SIZE, &counts[1], "N", "samples for validation (100)", 0, 1e7, NULL },
         { 0, "test", TN_OPTION_SIZE, &counts[2], "N", "samples for the test (100)", 0, 1e7, NULL },
-        { 0, "seed", TN_OPTION_SIZE, &seed, "S", "another number, another set (1)", 0, 9e15, NULL },
+        { 0, "seed", TN_OPTION_SEED, &seed, "S", "another number, another set (1)", 0, 0, NULL },
         { 0, "size", TN_OPTION_SIZE, &made->size, "PIXELS",
           "side of a picture, a multiple of 28 (112)", 56, 1120, NULL },
         { 0, "grid", TN_OPTION_SIZE, &made->grid, "N", "objects a side (4)", 2, 4, NULL },

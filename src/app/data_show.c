@@ -122,15 +122,6 @@ static int show_samples(const show_job *job, const tn_data *data, const char *id
     return exit_code;
 }
 
-static int unknown_preset(const char *name)
-{
-    fprintf(stderr, "tenebra data show: --preset '%s': choose one of", name);
-    for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++)
-        fprintf(stderr, "%s %s", preset == tn_prompt_presets ? "" : ",", preset->name);
-    fprintf(stderr, "\n");
-    return TN_EXIT_USAGE;
-}
-
 int tn_data_show(int argc, char **argv)
 {
     static const tn_usage usage = {
@@ -150,7 +141,7 @@ int tn_data_show(int argc, char **argv)
           .help = "only these ids, with commas between" },
         { .name = "limit", .kind = TN_OPTION_SIZE, .target = &limit, .argument = "N",
           .help = "samples to show where no ids are given (3)" },
-        { .name = "preset", .kind = TN_OPTION_TEXT, .target = &preset, .argument = "NAME",
+        { .name = "preset", .kind = TN_OPTION_WORDING, .target = &preset, .argument = "NAME",
           .help = "wording of the prompt; 'tenebra data list' has all (ivtlr-train)" },
         { .name = "groups", .kind = TN_OPTION_SIZE, .target = &job.groups, .argument = "N",
           .help = "steps that a rationale is merged into; 0 for as many as there are (3)" },
@@ -165,8 +156,6 @@ int tn_data_show(int argc, char **argv)
     if (argc - first != 1)
         return tn_data_mistake("show", "wants one NAME:DIR");
     job.preset = tn_prompt_find(preset);
-    if (job.preset == NULL)
-        return unknown_preset(preset);
     tenebra_error error;
     tn_data *data = tn_data_open(argv[first], split, &data_options, &error);
     if (data == NULL)

@@ -33,7 +33,6 @@ typedef struct tn_eval_settings {
     tn_eval_plan plan;
     tn_eval_options run;
     const char *methods, *image_size, *task;
-    double seed;
     tn_option_list set, adapters, pass_adapters;
     bool json;
     tn_method_table table;

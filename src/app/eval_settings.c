@@ -3,7 +3,6 @@
 
 #include "train/yaml.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 
 static size_t fill_table(tn_eval_settings *s, tn_option *table)
 {
-    static const double seed_limit = 9007199254740992.0; /* 2^53: exact in a double */
     tn_eval_plan *plan = &s->plan;
     const tn_option fixed[] = {
         { 'm', "model", TN_OPTION_TEXT, &plan->model, "DIR", "model directory", 0, 0, NULL },
@@ -23,7 +21,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "limit", TN_OPTION_SIZE, &plan->limit, "N", "only the first N questions", 1, 1e9, NULL },
         { 0, "ids", TN_OPTION_TEXT, &plan->ids, "A,B,...", "only these questions", 0, 0, NULL },
         { 0, "without-images", TN_OPTION_FLAG, &plan->without_images, "", "also questions without a picture", 0, 0, NULL },
-        { 0, "preset", TN_OPTION_TEXT, &plan->preset, "NAME", "wording (as trained, if the model tells; else the set's)", 0, 0, NULL },
+        { 0, "preset", TN_OPTION_WORDING, &plan->preset, "NAME", "wording (as trained, if the model tells; else the set's)", 0, 0, NULL },
         { 0, "example", TN_OPTION_TEXT, &plan->example, "FILE", "JSON: a solved question, for methods that show one", 0, 0, NULL },
         { 0, "answer-turn", TN_OPTION_FLAG, &plan->answer_turn, "", "then ask for one of the options, in a turn of its own", 0, 0, NULL },
         { 0, "positions", TN_OPTION_TEXT, &plan->positions, "sequential|mrope",
@@ -36,8 +34,8 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "temp", TN_OPTION_NUMBER, &plan->temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
         { 0, "top-k", TN_OPTION_SIZE, &plan->top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
         { 0, "top-p", TN_OPTION_NUMBER, &plan->top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
-        { 's', "seed", TN_OPTION_NUMBER, &s->seed, "N", "seed of sampling and interventions (0)", 0, seed_limit, NULL },
-        { 0, "image-size", TN_OPTION_TEXT, &s->image_size, "WxH", "resize every image to this", 0, 0, NULL },
+        { 's', "seed", TN_OPTION_SEED, &plan->seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
+        { 0, "image-size", TN_OPTION_PIXELS, &s->image_size, "WxH", "resize every image to this", 0, 0, NULL },
         { 0, "image-min-tokens", TN_OPTION_SIZE, &plan->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
         { 0, "image-max-tokens", TN_OPTION_SIZE, &plan->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "lens", TN_OPTION_SIZE, &plan->lens, "N", "tokens to read from each latent (0)", 0, 32, NULL },
@@ -45,8 +43,8 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "cache-type", TN_OPTION_TEXT, &plan->cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
         { 0, "lora", TN_OPTION_LIST, &s->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
         { 0, "lora-pass", TN_OPTION_LIST, &s->pass_adapters, "N:DIR[=X]", "adapter in pass N of a method only", 0, 0, NULL },
-        { 0, "kernels", TN_OPTION_TEXT, &plan->model_options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
-        { 0, "chat-template", TN_OPTION_TEXT, &plan->model_options.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
+        { 0, "kernels", TN_OPTION_KERNELS, &plan->model_options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
+        { 0, "chat-template", TN_OPTION_TEMPLATE, &plan->model_options.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "force-new", TN_OPTION_FLAG, &s->run.anew, "", "begin anew; an older file gets another name", 0, 0, NULL },
         { 0, "retry", TN_OPTION_FLAG, &s->run.retry, "", "ask questions again that failed before", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &s->json, "", "what came out as JSON on stdout", 0, 0, NULL },
@@ -226,20 +224,15 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
 {
     tn_eval_plan *plan = &s->plan;
     tenebra_error error = { 0 };
-    char rest;
     const char *wrong = NULL;
+    if (s->image_size != NULL)
+        tn_app_read_pixels(s->image_size, &plan->image_width, &plan->image_height);
     if (plan->model == NULL)
         plan->model = tn_app_default_model(&s->own);
     if (plan->model == NULL)
         wrong = "name a model directory with -m";
     else if (plan->data == NULL)
         wrong = "name a data set with --data NAME:DIR";
-    else if (s->image_size != NULL &&
-             (sscanf(s->image_size, "%zux%zu%c", &plan->image_width, &plan->image_height, &rest) != 2 ||
-              plan->image_width == 0 || plan->image_height == 0))
-        wrong = "--image-size wants WIDTHxHEIGHT in pixels, e.g. 280x280";
-    else if (s->seed != floor(s->seed))
-        wrong = "--seed wants a whole number";
     tenebra_code code = TENEBRA_OK;
     if (wrong == NULL && (code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error)) == TENEBRA_OK) {
         choose_as_trained(s);
@@ -250,7 +243,6 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
         *exit_code = tn_eval_mistake(command, wrong);
         return false;
     }
-    plan->seed = (uint64_t)s->seed;
     if (code == TENEBRA_OK)
         code = add_methods(s, &error);
     if (code == TENEBRA_OK)

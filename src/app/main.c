@@ -48,12 +48,13 @@ static int run_command(int argc, char **argv)
     for (const tn_command *command = commands; command->name != NULL; command++)
         if (strcmp(command->name, name) == 0)
             return command->run(argc - 1, argv + 1);
-    fprintf(stderr, "tenebra: there is no command '%s'; 'tenebra --help' lists them\n", name);
+    tn_app_print_unknown_command("tenebra", "command", name, commands);
     return TN_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
     tn_app_open_streams();
+    tn_options_note_unknown_variables();
     return tn_app_close_output(run_command(argc, argv));
 }

@@ -47,6 +47,6 @@ void tn_method_table_rows(tn_method_table *table, tn_option *rows)
             }
         if (end < TN_METHOD_HELP_SIZE)
             snprintf(help + end, TN_METHOD_HELP_SIZE - end, "]");
-        rows[i] = (tn_option){ 0, row->name, TN_OPTION_TEXT, &table->values[i], row->argument, help, 0, 0, &table->given[i] };
+        rows[i] = (tn_option){ 0, row->name, TN_OPTION_SETTING, &table->values[i], row->argument, help, 0, 0, &table->given[i] };
     }
 }

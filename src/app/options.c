@@ -1,7 +1,7 @@
 #include "app/app.h"
 
-#include <ctype.h>
-#include <errno.h>
+#include "base/nearest.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,116 +41,58 @@ static void print_help(const tn_usage *usage, const tn_option *options)
     printf("\nexample:\n%s\n", usage->example);
 }
 
-static int mistake(const tn_usage *usage, const tn_option *option, const char *value, const char *sentence)
-{
-    fprintf(stderr, "tenebra %s: --%s '%s': %s\n", usage->command, option->name, value, sentence);
-    return TN_EXIT_USAGE;
-}
-
-/* Whether `value` is one of the words of "a|b|c"; a list without '|' allows everything. */
-static bool is_choice(const char *choices, const char *value)
-{
-    if (strchr(choices, '|') == NULL)
-        return true;
-    size_t length = strlen(value);
-    for (const char *word = choices; word != NULL; word = strchr(word, '|')) {
-        word += *word == '|';
-        if (strncmp(word, value, length) == 0 && (word[length] == '|' || word[length] == '\0'))
-            return true;
-    }
-    return false;
-}
-
-static int store_number(const tn_usage *usage, const tn_option *option, const char *value)
-{
-    char *end;
-    errno = 0;
-    double number = strtod(value, &end);
-    bool bounded = option->minimum != 0 || option->maximum != 0;
-    char sentence[128];
-    if (end == value || *end != '\0' || errno != 0 || !(number == number))
-        return mistake(usage, option, value, "is not a number");
-    if (option->kind == TN_OPTION_SIZE && (strpbrk(value, ".eExX") != NULL || number < 0)) {
-        snprintf(sentence, sizeof sentence, "must be a whole number%s", strcmp(option->name, "threads") == 0 ?
-                 " of threads (for the temperature use --temp)" : "");
-        return mistake(usage, option, value, sentence);
-    }
-    if (bounded ? !(number >= option->minimum && number <= option->maximum) : !(number >= 0 && number <= 1e18)) {
-        snprintf(sentence, sizeof sentence, "must lie between %.15g and %.15g", option->minimum,
-                 bounded ? option->maximum : 1e18);
-        return mistake(usage, option, value, sentence);
-    }
-    if (option->kind == TN_OPTION_SIZE)
-        *(size_t *)option->target = (size_t)number;
-    else
-        *(double *)option->target = number;
-    return TN_EXIT_OK;
-}
-
-static int store_list(const tn_option *option, const char *value)
-{
-    tn_option_list *list = option->target;
-    const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
-    if (items == NULL)
-        return TN_EXIT_FAILED;
-    list->items = items;
-    list->items[list->count++] = value;
-    return TN_EXIT_OK;
-}
-
-static int store(const tn_usage *usage, const tn_option *option, const char *value)
-{
-    switch (option->kind) {
-    case TN_OPTION_FLAG:
-        *(bool *)option->target = true;
-        return TN_EXIT_OK;
-    case TN_OPTION_TEXT:
-        if (!is_choice(option->argument, value)) {
-            char sentence[256];
-            snprintf(sentence, sizeof sentence, "choose one of %s", option->argument);
-            return mistake(usage, option, value, sentence);
-        }
-        *(const char **)option->target = value;
-        return TN_EXIT_OK;
-    case TN_OPTION_LIST:
-        return store_list(option, value);
-    default:
-        return store_number(usage, option, value);
-    }
-}
-
 static int read_environment(const tn_usage *usage, const tn_option *options)
 {
     for (const tn_option *option = options; option->name != NULL; option++) {
-        char name[64] = "TENEBRA_";
-        size_t length = strlen(name);
-        for (const char *c = option->name; *c != '\0' && length + 1 < sizeof name; c++)
-            name[length++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-        name[length] = '\0';
-        const char *value = getenv(name);
+        char variable[TN_OPTION_VARIABLE_SIZE], source[TN_OPTION_VARIABLE_SIZE + 1];
+        const char *value = getenv(tn_option_variable(option->name, variable));
         if (value == NULL || value[0] == '\0')
             continue;
         if (option->kind == TN_OPTION_FLAG && strcmp(value, "0") == 0)
             continue;
-        int code = store(usage, option, value);
+        snprintf(source, sizeof source, "%s=", variable);
+        int code = tn_option_store(usage, option, value, source);
         if (code != TN_EXIT_OK)
             return code;
     }
     return TN_EXIT_OK;
 }
 
+/* The option that a misspelt one may have meant; "" where none is near. */
+static void find_nearest(const tn_option *options, const char *argument, char hint[TN_OPTION_VARIABLE_SIZE])
+{
+    tn_nearest nearest = tn_nearest_of(argument + 2, strcspn(argument + 2, "="));
+    for (const tn_option *option = options; option->name != NULL; option++)
+        tn_nearest_try(&nearest, option->name);
+    if (nearest.name[0] != '\0')
+        snprintf(hint, TN_OPTION_VARIABLE_SIZE, "; did you mean '--%s'?", nearest.name);
+}
+
+/* How many options begin as a long option on the command line does. */
+static size_t count_beginnings(const tn_option *options, const char *argument)
+{
+    size_t count = 0, length = strcspn(argument + 2, "=");
+    for (const tn_option *option = options; option->name != NULL; option++)
+        count += strncmp(option->name, argument + 2, length) == 0;
+    return count;
+}
+
 /* What getopt_long did not understand, in the words of the other messages. */
-static int explain_mistake(const tn_usage *usage, const char *argument, bool lacks_value)
+static int explain_mistake(const tn_usage *usage, const tn_option *options, const char *argument, bool lacks_value)
 {
     bool long_name = strncmp(argument, "--", 2) == 0;
-    char letter[] = { '-', (char)optopt, '\0' };
+    char letter[] = { '-', (char)optopt, '\0' }, hint[TN_OPTION_VARIABLE_SIZE] = "";
     bool value_given = long_name && optopt != 0 && strchr(argument, '=') != NULL;
+    bool several = long_name && !value_given && count_beginnings(options, argument) > 1;
     const char *shown = long_name || optopt == 0 || optopt >= LONG_ONLY ? argument : letter;
-    fprintf(stderr, "tenebra %s: %s %s; 'tenebra %s --help' lists the options\n", usage->command, shown,
-            lacks_value   ? "wants a value behind it"
+    if (long_name && !lacks_value && !value_given && !several)
+        find_nearest(options, argument, hint);
+    fprintf(stderr, "tenebra %s: %s %s%s ('tenebra %s --help' lists the options)\n", usage->command, shown,
+            lacks_value   ? "requires a value"
             : value_given ? "takes no value"
-                          : "is no option, or the start of several",
-            usage->command);
+            : several     ? "is the start of several options"
+                          : "is not an option",
+            hint, usage->command);
     return TN_EXIT_USAGE;
 }
 
@@ -188,7 +130,7 @@ int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, 
             if (options[i].letter != 0 && options[i].letter == found)
                 index = i;
         if (index == count) {
-            *exit_code = explain_mistake(usage, argv[optind - 1], found == ':');
+            *exit_code = explain_mistake(usage, options, argv[optind - 1], found == ':');
             return -1;
         }
         if (options[index].given != NULL)
@@ -197,9 +139,19 @@ int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, 
             ((tn_option_list *)options[index].target)->count = 0;
             list_cleared[index] = true;
         }
-        *exit_code = store(usage, &options[index], optarg);
+        char source[TN_OPTION_VARIABLE_SIZE];
+        snprintf(source, sizeof source, "--%s ", options[index].name);
+        *exit_code = tn_option_store(usage, &options[index], optarg, source);
         if (*exit_code != TN_EXIT_OK)
             return -1;
     }
     return optind;
+}
+
+void tn_app_print_unknown_command(const char *program, const char *what, const char *name, const tn_command *commands)
+{
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
+    for (const tn_command *command = commands; command->name != NULL; command++)
+        tn_nearest_try(&nearest, command->name);
+    fprintf(stderr, "%s: there is no %s '%s'%s ('%s --help' lists them)\n", program, what, name, tn_nearest_hint(&nearest), program);
 }

@@ -17,8 +17,6 @@ const char *tn_run_question_mistake(const tn_run_question *question)
         return "--messages stands instead of -p, --image, --choice, --preset and --system";
     if (question->choices.count > CHOICES_MAX)
         return "--choice may stand 26 times, once for each letter";
-    if (question->preset != NULL && tn_prompt_find(question->preset) == NULL)
-        return "--preset wants the name of a wording; 'tenebra data list' tells them";
     return NULL;
 }
 

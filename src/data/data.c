@@ -1,6 +1,7 @@
 /* An open split: taking rows in, leaving out, checking; and the list of sets. */
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "data/dataset.h"
 
 #include <stdint.h>
@@ -62,8 +63,12 @@ tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *s
     const tn_dataset_split *found = tn_dataset_split_find(set, split);
     if (found == NULL) {
         char names[160];
+        tn_nearest nearest = tn_nearest_of(split, strlen(split));
         list_names(names, sizeof names, set);
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, set->name, "has no split '%.40s'; choose one of %s", split, names);
+        for (size_t i = 0; set->splits[i].name != NULL; i++)
+            tn_nearest_try(&nearest, set->splits[i].name);
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, set->name, "has no split '%.40s'; choose one of %s%s", split, names,
+                tn_nearest_hint(&nearest));
         return NULL;
     }
     tn_data *data = calloc(1, sizeof *data);
@@ -86,8 +91,12 @@ tn_data *tn_data_open(const char *place, const char *split, const tn_data_option
     const tn_dataset *set = colon != NULL ? tn_dataset_find(place, (size_t)(colon - place)) : NULL;
     if (set == NULL || colon[1] == '\0') {
         char names[160];
+        tn_nearest nearest = tn_nearest_of(place, strcspn(place, ":"));
         list_names(names, sizeof names, NULL);
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s", names);
+        for (size_t i = 0; tn_datasets[i] != NULL; i++)
+            tn_nearest_try(&nearest, tn_datasets[i]->name);
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s%s", names,
+                tn_nearest_hint(&nearest));
         return NULL;
     }
     if (!tn_path_is_directory(colon + 1)) {

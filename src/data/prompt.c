@@ -1,4 +1,5 @@
 /* Questions in words. Wordings are rows of a table; nothing here knows a data set or a backbone. */
+#include "base/nearest.h"
 #include "data/sample.h"
 #include "data/strings.h"
 
@@ -43,6 +44,18 @@ const tn_prompt_preset *tn_prompt_find(const char *name)
         if (strcmp(preset->name, name) == 0)
             return preset;
     return NULL;
+}
+
+const tn_prompt_preset *tn_prompt_choose(const char *name, tenebra_error *error)
+{
+    const tn_prompt_preset *found = tn_prompt_find(name);
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
+    for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++)
+        tn_nearest_try(&nearest, preset->name);
+    if (found == NULL)
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "preset", "there is no wording '%s'%s ('tenebra data list' lists them)", name,
+                tn_nearest_hint(&nearest));
+    return found;
 }
 
 const tn_prompt_preset *tn_prompt_standard(void)

@@ -89,6 +89,9 @@ typedef struct tn_prompt_preset {
 extern const tn_prompt_preset tn_prompt_presets[];
 const tn_prompt_preset *tn_prompt_find(const char *name);
 
+/* The same for a name that somebody wrote: NULL fills the error (ARGUMENT), with the nearest name. */
+const tn_prompt_preset *tn_prompt_choose(const char *name, tenebra_error *error);
+
 /* The wording for questions to a model of which nothing else is known: the authors' at test time. Questions of a set may have
  * another (tn_data_prompt). */
 const tn_prompt_preset *tn_prompt_standard(void);

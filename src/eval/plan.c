@@ -41,8 +41,7 @@ tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const c
 {
     const tenebra_option *row = find_option(entry->method, option);
     if (row == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is no option of the method %s; 'tenebra run --help' lists them",
-                       entry->method);
+        return tn_method_lacks_option(tn_method_find(entry->method), option, error);
     TN_TRY(tn_setting_check(row, value, error));
     char *copy = strdup(value);
     if (copy == NULL)
@@ -102,9 +101,8 @@ static tenebra_code read_entry(tn_eval_entry *entry, const char *text, tenebra_e
     char *settings = strchr(entry->method, ':');
     if (settings != NULL)
         *settings++ = '\0';
-    if (tn_method_find(entry->method) == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'; 'tenebra run --help' lists them",
-                       entry->method);
+    if (tn_method_choose(entry->method, error) == NULL)
+        return TENEBRA_ERROR_ARGUMENT;
     return read_settings(entry, settings, error);
 }
 
@@ -207,10 +205,9 @@ static tenebra_code open_example(tn_eval_questions *questions, const tn_eval_pla
 
 tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
 {
-    *questions = (tn_eval_questions){ .preset = plan->preset != NULL ? tn_prompt_find(plan->preset) : NULL };
+    *questions = (tn_eval_questions){ .preset = plan->preset != NULL ? tn_prompt_choose(plan->preset, error) : NULL };
     if (plan->preset != NULL && questions->preset == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "preset", "there is no wording '%s'; 'tenebra data list' lists them",
-                       plan->preset);
+        return TENEBRA_ERROR_ARGUMENT;
     tn_data_options options = { .without_images = plan->without_images };
     questions->data = tn_data_open(plan->data, plan->split ? plan->split : "test", &options, error);
     if (questions->data == NULL)

@@ -1,5 +1,7 @@
 #include "eval/score.h"
 
+#include "base/nearest.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -59,8 +61,12 @@ tenebra_code tn_scorer_choose(const char *name, const tn_scorer **scorer, size_t
     }
     if (*scorer == NULL) {
         char names[192];
+        tn_nearest nearest = tn_nearest_of(name, length);
         list_names(names, sizeof names, NULL);
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "scorer", "there is no '%.60s'; there are %s", name, names);
+        for (size_t i = 0; tn_scorers[i] != NULL; i++)
+            tn_nearest_try(&nearest, tn_scorers[i]->name);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "scorer", "there is no '%.60s'; there are %s%s", name, names,
+                       tn_nearest_hint(&nearest));
     }
     return name[length] == ':' ? choose_variant(*scorer, name + length + 1, variant, error) : TENEBRA_OK;
 }

@@ -1,5 +1,7 @@
 #include "kern/sets.h"
 
+#include "base/nearest.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -30,9 +32,12 @@ const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error)
         return NULL;
     }
     char names[256];
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
     list_names(entries, count, names, sizeof names);
-    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name ? name : "",
-            "there is no kernel set of this name; this build has %s", names);
+    for (size_t i = 0; i < count; i++)
+        tn_nearest_try(&nearest, entries[i].set->name);
+    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "there is no kernel set of this name; this build has %s%s", names,
+            tn_nearest_hint(&nearest));
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 #include "model/plan.h"
 
 #include "base/checked.h"
+#include "base/nearest.h"
 #include "model/random.h"
 #include "text/tokenizer.h"
 
@@ -10,13 +11,15 @@
 static const tn_shape *find_shape(const char *name, tenebra_error *error)
 {
     char names[256] = "";
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
     for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
         if (strcmp(shape->name, name) == 0)
             return shape;
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", shape->name);
+        tn_nearest_try(&nearest, shape->name);
     }
-    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "is not a shape; there are: %s", names);
+    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "is not a shape; there are: %s%s", names, tn_nearest_hint(&nearest));
     return NULL;
 }
 

@@ -71,6 +71,12 @@ typedef struct tn_method {
 extern const tn_method *const tn_methods[];
 const tn_method *tn_method_find(const char *name);
 
+/* The same for a name that somebody wrote: NULL fills the error (ARGUMENT), with the nearest name. */
+const tn_method *tn_method_choose(const char *name, tenebra_error *error);
+
+/* Says that the method has no such option, with the nearest of those it has. Returns ARGUMENT. */
+tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error);
+
 /* Whether an option takes that value. Errors: ARGUMENT. */
 tenebra_code tn_setting_check(const tenebra_option *option, const char *value, tenebra_error *error);
 

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/nearest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,18 @@ const tn_method *tn_method_find(const char *name)
         if (strcmp((*method)->name, name) == 0)
             return *method;
     return NULL;
+}
+
+const tn_method *tn_method_choose(const char *name, tenebra_error *error)
+{
+    const tn_method *found = tn_method_find(name);
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
+    for (const tn_method *const *method = tn_methods; *method != NULL; method++)
+        tn_nearest_try(&nearest, (*method)->name);
+    if (found == NULL)
+        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'%s ('tenebra run --help' lists them)", name,
+                tn_nearest_hint(&nearest));
+    return found;
 }
 
 void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size)
@@ -99,9 +112,9 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     const char *name = request->method ? request->method : "direct";
     TN_TRY(tn_request_check(request, error));
     if (reasoner->method == NULL)
-        reasoner->method = tn_method_find(name);
+        reasoner->method = tn_method_choose(name, error);
     if (reasoner->method == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'", name);
+        return TENEBRA_ERROR_ARGUMENT;
     if (request->example != NULL && reasoner->method->reply == TN_REPLY_NONE)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "the method %s takes none", reasoner->method->name);
     TN_TRY(tn_reasoner_read_settings(reasoner, error));

@@ -1,8 +1,19 @@
 /* Settings: what a request asks of a method, checked against the method's options. */
 #include "reason/parts.h"
 
+#include "base/nearest.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error)
+{
+    tn_nearest nearest = tn_nearest_of(option, strlen(option));
+    for (const tenebra_option *row = method->options; row->name != NULL; row++)
+        tn_nearest_try(&nearest, row->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "method %s has no such option%s", method->name,
+                   tn_nearest_hint(&nearest));
+}
 
 double tn_setting_number(const tn_reasoner *reasoner, size_t option)
 {
@@ -46,7 +57,10 @@ tenebra_code tn_setting_check(const tenebra_option *option, const char *value, t
     if (strchr(option->argument, '|') != NULL) {
         if (place_of_word(option->argument, value) < count_words(option->argument))
             return TENEBRA_OK;
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not one of %s", value, option->argument);
+        tn_nearest nearest = tn_nearest_of(value, strlen(value));
+        tn_nearest_try_list(&nearest, option->argument, '|');
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option->name, "'%s' is not one of %s%s", value, option->argument,
+                       tn_nearest_hint(&nearest));
     }
     if (option->minimum == 0 && option->maximum == 0) /* free text */
         return TENEBRA_OK;
@@ -78,8 +92,7 @@ tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *err
         while (i < count && strcmp(options[i].name, setting->name) != 0)
             i++;
         if (i == count)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, setting->name, "method %s has no such option",
-                           reasoner->method->name);
+            return tn_method_lacks_option(reasoner->method, setting->name, error);
         TN_TRY(tn_setting_check(&options[i], setting->value, error));
         reasoner->values[i] = setting->value;
     }

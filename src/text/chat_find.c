@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,9 +98,12 @@ static tenebra_code find_name(const char *name, const tn_chat_template **found, 
             return TENEBRA_OK;
         }
     char names[200];
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
     list_names(names, sizeof names);
-    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "chat template", "there is none called '%.60s'; choose one of: %s",
-                   name, names);
+    for (const tn_chat_template *const *style = tn_chat_templates; *style != NULL; style++)
+        tn_nearest_try(&nearest, (*style)->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "chat template", "there is none called '%.60s'; choose one of: %s%s", name,
+                   names, tn_nearest_hint(&nearest));
 }
 
 static tenebra_code find_text(const char *text, size_t length, const char *path,

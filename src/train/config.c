@@ -1,6 +1,7 @@
 #include "train/config.h"
 
-#include "base/checked.h"
+#include "base/nearest.h"
+#include "base/number.h"
 #include "reason/method.h"
 
 #include <errno.h>
@@ -55,61 +56,19 @@ static const tenebra_option *find_option(const tn_method *method, const char *na
     return NULL;
 }
 
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { LONGEST = 40 };
-    size_t row[LONGEST + 1], n = strlen(b);
-    if (n > LONGEST || strlen(a) > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = tn_min(changed, tn_min(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
-static void nearest_of_list(const char *name, const char *list, size_t *best, char *out, size_t size)
-{
-    for (const char *at = list; *at != '\0';) {
-        char word[64];
-        size_t length = strcspn(at, " ");
-        if (length > 0 && length < sizeof word) {
-            memcpy(word, at, length);
-            word[length] = '\0';
-            size_t distance = edit_distance(name, word);
-            if (distance < *best) {
-                *best = distance;
-                size_t kept = tn_min(length, size - 1);
-                memcpy(out, word, kept);
-                out[kept] = '\0';
-            }
-        }
-        at += length + (at[length] == ' ');
-    }
-}
-
 static tenebra_code unknown_key(const tn_yaml_entry *entry, const tn_method *method, const char *where, tenebra_error *error)
 {
-    char nearest[64] = "";
-    size_t length = strlen(entry->key), best = tn_min(length, tn_max(3, length / 2)); /* beyond that it is another word */
+    tn_nearest nearest = tn_nearest_of(entry->key, strlen(entry->key));
     for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++) {
-        nearest_of_list(entry->key, key->name, &best, nearest, sizeof nearest);
-        nearest_of_list(entry->key, key->aliases, &best, nearest, sizeof nearest);
+        tn_nearest_try(&nearest, key->name);
+        tn_nearest_try_list(&nearest, key->aliases, ' ');
     }
     for (const tenebra_option *option = method ? method->options : NULL; option && option->name != NULL; option++)
-        nearest_of_list(entry->key, option->name, &best, nearest, sizeof nearest);
+        tn_nearest_try(&nearest, option->name);
     for (const tn_train_unused *unused = tn_train_unused_keys; unused->name != NULL; unused++)
-        nearest_of_list(entry->key, unused->name, &best, nearest, sizeof nearest);
-    const char *front = nearest[0] != '\0' ? "; did you mean '" : "", *behind = nearest[0] != '\0' ? "'?" : "";
-    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "there is no key '%s'%s%s%s (tenebra train --keys lists all)",
-                   entry->key, front, nearest, behind);
+        tn_nearest_try(&nearest, unused->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "there is no key '%s'%s (tenebra train --keys lists all)", entry->key,
+                   tn_nearest_hint(&nearest));
 }
 
 /* -------------------------------------------------------------- values -- */
@@ -174,6 +133,7 @@ static tenebra_code set_value(tn_train_config *config, const tn_train_key *key, 
     void *target = (char *)config + key->offset;
     char sentence[100];
     double number = 0;
+    uint64_t whole;
     switch (key->kind) {
     case TN_KEY_TEXT:
         *(const char **)target = text;
@@ -185,8 +145,12 @@ static tenebra_code set_value(tn_train_config *config, const tn_train_key *key, 
         return read_choice(key->words, text, target) ? TENEBRA_OK : wrong_value(where, name, text, sentence, error);
     default:
         TN_TRY(read_number(key, name, text, &number, where, error));
-        if (key->kind == TN_KEY_SIZE)
+        if (key->kind == TN_KEY_SIZE && tn_whole_read(text, &whole)) /* to the last digit */
+            *(size_t *)target = (size_t)whole;
+        else if (key->kind == TN_KEY_SIZE && number < (double)TN_WHOLE_MAX)
             *(size_t *)target = (size_t)number;
+        else if (key->kind == TN_KEY_SIZE)
+            return wrong_value(where, name, text, "is more than 9223372036854775807", error);
         else
             *(double *)target = number;
         return TENEBRA_OK;
@@ -259,6 +223,9 @@ static tenebra_code take_setting(tn_train_config *config, const tn_method *metho
     }
     if (option == NULL)
         return unknown_key(entry, method, where, error);
+    tenebra_error reason = { 0 };
+    if (tn_setting_check(option, entry->value, &reason) != TENEBRA_OK)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: %.400s", entry->key, reason.sentence);
     if (config->setting_count == TN_TRAIN_SETTINGS_MAX)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "more than %d options of a method", TN_TRAIN_SETTINGS_MAX);
     config->settings[config->setting_count++] = (tenebra_setting){ option->name, entry->value };
@@ -331,8 +298,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
         config->method = tn_train_default_method;
     const tn_method *method = find_method(config->method);
     if (method == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'; tenebra run --help lists them",
-                       config->method);
+        return tn_method_choose(config->method, error), TENEBRA_ERROR_ARGUMENT;
     config->method = method->name;
     for (size_t i = 0; i < config->yaml.count; i++) {
         name_place(path, &config->yaml.entries[i], where, sizeof where);

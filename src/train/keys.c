@@ -64,7 +64,7 @@ const tn_train_key tn_train_keys[] = {
     SIZE("warmup_steps", "", warmup_updates, "0", 0, 1e12, false, "the same as a number of updates"),
     BOOL("reset_optimizer", "", reset_optimizer, "false", false, "forget the moments where a new stage begins"),
     BOOL("group_by_length", "", group_by_length, "false", false, "batches of samples of similar length"),
-    SIZE("seed", "", seed, "0", 0, 9e15, false, "of order, stages, dropout and random weights"),
+    SIZE("seed", "", seed, "0", 0, 9.3e18, false, "of order, stages, dropout and random weights"),
 
     CHOICE("finetuning_type", "", tuning, NULL, "lora|full", false, "default: lora, or full from a shape"),
     SIZE("lora_rank", " lora_r ", lora_rank, "64", 1, 65536, false, "rank of the adapter"),

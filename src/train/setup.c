@@ -221,11 +221,10 @@ static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "and shape exclude each other");
     if (config->shape != NULL && config->tuning == TN_TUNE_LORA)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "finetuning_type", "an adapter over random weights learns nothing; take full");
-    trainer->prompt = tn_prompt_find(config->prompt);
-    trainer->validation_prompt = tn_prompt_find(config->validation_prompt != NULL ? config->validation_prompt : config->prompt);
+    trainer->prompt = tn_prompt_choose(config->prompt, error);
+    trainer->validation_prompt = config->validation_prompt != NULL ? tn_prompt_choose(config->validation_prompt, error) : trainer->prompt;
     if (trainer->prompt == NULL || trainer->validation_prompt == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "there is no wording '%s'",
-                       trainer->prompt == NULL ? config->prompt : config->validation_prompt);
+        return TENEBRA_ERROR_ARGUMENT;
     if (config->image_size != NULL && (sscanf(config->image_size, "%zux%zu%c", &trainer->image_width, &trainer->image_height,
                                               &rest) != 2 || trainer->image_width - 1 > 65535 || trainer->image_height - 1 > 65535))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image_size", "'%s' is not WIDTHxHEIGHT", config->image_size);

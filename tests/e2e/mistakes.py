@@ -69,6 +69,37 @@ class Usage(Case):
         self.assertEqual(ask("--pro", "hi").returncode, 0)
         self.assert_fails(ask("--image-m", "3", "-p", "hi"), 2, "--image-m", "several")
 
+    def test_nearest_names(self):
+        """A misspelt name is answered with the one that was probably meant, whatever it names; another word with none."""
+        ask_hops = ("eval", "--data", "hops:x")
+        for arguments, meant in ((("rnu",), "run"), (("eval", "tabel"), "table"), (("data", "lsit"), "list"),
+                                 (("run", "--n-latnet", "3"), "--n-latent"), (("run", "--n-latnet=3"), "--n-latent"),
+                                 (("train", "--overwrote"), "--overwrite"), (("run", "--method", "ivtlr"), "ivt-lr"),
+                                 ((*ask_hops, "--method", "direct,coconot"), "coconut"),
+                                 ((*ask_hops, "--method", "ivt-lr:k-selet=3"), "k-select"),
+                                 (("run", "--preset", "breif"), "brief"), (("data", "show", "hops:x", "--preset", "wrods"), "words"),
+                                 (("run", "--kernels", "refrence"), "reference"), (("run", "--order", "text-frist"), "text-first"),
+                                 (("bench", "--shape", "tinny", "-o", WORK / "tinny"), "tiny"),
+                                 (("eval", "--data", "hosp:x", "--method", "direct"), "hops"),
+                                 (("eval", "score", "--scorer", "strct", "x"), "strict"),
+                                 (("run", "--chat-template", "qwen2_vll"), "qwen2-vl"),
+                                 (("train", "--set", "k_selct=3"), "k-select"), (("train", "--set", "batch_sise=3"), "batch_size")):
+            done = run(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), (arguments, done.stderr))
+            self.assertIn(f"did you mean '{meant}'?", done.stderr, arguments)
+        for arguments in (("think",), ("run", "--telepathy"), ("run", "--method", "telepathy"), ("run", "--kernels", "abacus")):
+            self.assertNotIn("did you mean", run(*arguments).stderr, arguments)
+
+    def test_options_of_methods_are_read_before_the_model(self):
+        """A value out of range is wrong usage, whatever is wrong with the model's path as well."""
+        nowhere = ("-m", WORK / "nowhere")
+        for command in (("run", "-p", "hi", "--method", "ivt-lr"), ("run", "-p", "hi"), ("eval", "-d", "hops:x", "--method", "ivt-lr"),
+                        ("eval", "probe", "-d", "hops:x", "--method", "ivt-lr")):
+            for value in ("x", "-1", "1.5", "1025"):
+                self.assert_fails(run(*command, *nowhere, "--n-latent", value), 2, "--n-latent", value, "1024")
+        self.assert_fails(run("eval", *nowhere, "-d", "hops:x", "--method", "ivt-lr:n-latent=x"), 2, "n-latent", "1024")
+        self.assert_fails(run("train", *nowhere, "-d", "hops:x", "-o", WORK / "t", "--set", "n-latent=x"), 2, "n-latent", "1024")
+
     def test_a_case_is_needed(self):
         self.assert_fails(run("verify"), 2, "tenebra")
 
@@ -77,7 +108,9 @@ class Usage(Case):
                                      ("-t", "1025", "1024"), ("-n", "0", "10000000"), ("-n", "-3", "whole number"),
                                      ("-n", "1e3", "whole number"), ("--temp", "-1", "between"), ("--temp", "nan", "number"),
                                      ("--top-p", "1.5", "between 0 and 1"), ("--lens", "33", "32"),
-                                     ("-s", "0.5", "whole number"), ("-s", "1e17", "between"), ("-c", "", "number")):
+                                     ("-s", "0.5", "whole number"), ("-s", "1e17", "whole number"), ("-c", "", "number"),
+                                     ("-n", "-1", "at least 1"), ("-c", "-1", "at least 0"), ("-t", "-1", "at least 0"),
+                                     ("-s", "9223372036854775808", "at most 9223372036854775807")):
             self.assert_fails(ask("-p", "hi", option, value), 2, words)
 
     def test_words(self):
@@ -95,7 +128,7 @@ class Usage(Case):
         self.assert_fails(ask("-p", "hi", "--image", PICTURE, "--image-size", "100x100"), 2, "image-size", "28")
 
     def test_something_behind_the_options(self):
-        self.assert_fails(ask("-p", "hi", "there"), 2, "behind")
+        self.assert_fails(ask("-p", "hi", "there"), 2, "unexpected argument")
         self.assert_fails(run("tokenize", "-m", make_model("model"), "text"), 2, "tenebra")
 
     def test_stop_texts(self):

@@ -213,6 +213,14 @@ class Asking(Case):
         self.assertNotEqual(first, other)
         self.assertEqual(ask_json(*QUESTION, "--seed", "1")["tokens"], ask_json(*QUESTION, "--seed", "2")["tokens"])
 
+    def test_large_seeds_are_exact(self):
+        """2^53 and 2^53 + 1 are one number to a double."""
+        large = [9007199254740992, 9007199254740993, 9223372036854775806, 9223372036854775807]
+        traces = [ask_json(*QUESTION, "--temp", "1.5", "--seed", seed) for seed in large]
+        self.assertEqual([trace["sampling"]["seed"] for trace in traces], large)
+        for first, second in ((0, 1), (2, 3)):
+            self.assertNotEqual(traces[first]["tokens"], traces[second]["tokens"])
+
     def test_stop_text(self):
         whole = ask_json(*QUESTION, "-n", "40")["answer"]
         stop = whole[len(whole) // 2:][:3]
@@ -281,6 +289,27 @@ class Environment(Case):
                                     .stdout)["counts"]["generated"], 2)
         self.assertEqual(json.loads(run(*arguments, env={"TENEBRA_KERNELS": "reference"}).stdout)["kernels"], "reference")
         self.assert_fails(run(*arguments, env={"TENEBRA_THREADS": "0.5"}), 2, "threads")
+
+    def test_mistakes_name_the_variable(self):
+        for name, value, word in (("THREADS", "many", "whole number"), ("TEMP", "-1", "between"), ("SEED", "x", "whole number"),
+                                  ("METHOD", "telepathy", "ivt-lr"), ("N_LATENT", "x", "1024"), ("IMAGE_SIZE", "280", "WIDTHxHEIGHT"),
+                                  ("KERNELS", "abacus", "reference"), ("PRESET", "none", "wording"),
+                                  ("CHAT_TEMPLATE", "none", "qwen2-vl")):
+            option = "--" + name.lower().replace("_", "-")
+            done = run("run", "-m", make_model("model"), *QUESTION, env={f"TENEBRA_{name}": value})
+            self.assert_fails(done, 2, f"TENEBRA_{name}='{value}'", word)
+            self.assertNotIn(option + " ", done.stderr)
+            done = run("run", "-m", make_model("model"), *QUESTION, option, value, env={f"TENEBRA_{name}": ""})
+            self.assert_fails(done, 2, f"{option} '{value}'", word)
+            self.assertNotIn("TENEBRA_", done.stderr)
+
+    def test_unknown_variables_are_noted(self):
+        done = run("--version", env={"TENEBRA_THREDS": "1", "TENEBRA_COLOUR": "1", "TENEBRA_THREADS": "1", "TENEBRA_LIMIT": "1",
+                                     "TENEBRA_K_SELECT": "3", "TENEBRA": "1"})
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(sorted(done.stderr.splitlines()),
+                         ["note: no command reads TENEBRA_COLOUR from the environment",
+                          "note: no command reads TENEBRA_THREDS from the environment; did you mean TENEBRA_THREADS?"])
 
     def test_settings_of_methods(self):
         env = {"TENEBRA_N_LATENT": "2"}

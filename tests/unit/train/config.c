@@ -90,7 +90,7 @@ static void test_own_keys_and_overrides(void **state)
     tn_train_config config;
     const char *const overrides[] = { "lr=1e-3", "shape=tiny", "k_select=8", "lora_rank=4" };
     assert_int_equal(read_text(&config, "lr: 5\nmethod: ivt_lr\nlora_target: [q_proj, v_proj]\norder: text-first\n"
-                                        "lora_rank: 9\nlr_scheduler_type: cosine\nimage_max_pixels: 1000\n",
+                                        "lora_rank: 9\nlr_scheduler_type: cosine\nimage_max_pixels: 1000\nseed: 9007199254740993\n",
                                overrides, 4, NULL), TENEBRA_OK);
     assert_true(config.lr == 1e-3);
     assert_string_equal(config.shape, "tiny");
@@ -99,6 +99,7 @@ static void test_own_keys_and_overrides(void **state)
     assert_int_equal(config.lora_rank, 4);
     assert_string_equal(config.lora_target, "q_proj,v_proj");
     assert_int_equal(config.schedule, TN_SCHEDULE_COSINE);
+    assert_true(config.seed == 9007199254740993); /* 2^53 + 1, not a double */
     assert_int_equal(config.setting_count, 2);
     assert_string_equal(config.settings[0].name, "order");
     assert_string_equal(config.settings[1].name, "k-select");
@@ -129,6 +130,8 @@ static void test_mistakes(void **state)
     (void)state;
     expect_mistake("seed: 1\nbatch_sise: 3\n", "line 2", "did you mean 'batch_size'");
     expect_mistake("epochs_per_stag: 3\n", "line 1", "did you mean 'epochs_per_stage'");
+    expect_mistake("method: ivt-lr\nk_select: x\n", "line 2", "k_select: 'x' is not a whole number");
+    expect_mistake("seed: 9223372036854775808\n", "line 1", "is more than 9223372036854775807");
     expect_mistake("qqqqqqqqqqq: 3\n", "line 1", "there is no key 'qqqqqqqqqqq' (");
     expect_mistake("a: 3\n", "line 1", "there is no key 'a' (");
     expect_mistake("model: m\nfresh: model.*\n", "fresh", "finetuning_type: full");

@@ -1,0 +1,34 @@
+/* Which known name a misspelt one may have meant.
+ *
+ *     tn_nearest nearest = tn_nearest_of(word, strlen(word));
+ *     for each known name: tn_nearest_try(&nearest, name);
+ *     tn_fail(error, ..., "there is no '%s'%s", word, tn_nearest_hint(&nearest));
+ */
+#ifndef TN_BASE_NEAREST_H
+#define TN_BASE_NEAREST_H
+
+#include <stddef.h>
+
+enum { TN_NEAREST_LONGEST = 48 }; /* bytes; longer names are not compared */
+
+typedef struct tn_nearest {
+    char word[TN_NEAREST_LONGEST + 1];
+    char name[TN_NEAREST_LONGEST + 1]; /* the nearest so far; "": none is near enough */
+    char hint[TN_NEAREST_LONGEST + 32];
+    size_t distance; /* of `name`; at first one more than what still counts as near */
+} tn_nearest;
+
+/* Starts with `length` bytes of what was written. */
+tn_nearest tn_nearest_of(const char *word, size_t length);
+
+/* Compares with a known name: how many letters must be put in, left out, changed or exchanged with a neighbour. Upper and
+ * lower case, and '-' and '_', are alike. At equal distances the earlier name stays. */
+void tn_nearest_try(tn_nearest *nearest, const char *name);
+
+/* The same with all names of a list, e.g. "a|b|c" separated by '|'. */
+void tn_nearest_try_list(tn_nearest *nearest, const char *names, char separator);
+
+/* "; did you mean 'NAME'?", or "" where no name is near: at most a third of the letters, rounded up, may differ. */
+const char *tn_nearest_hint(tn_nearest *nearest);
+
+#endif

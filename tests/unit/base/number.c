@@ -1,0 +1,36 @@
+/* Whole numbers as people write them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/number.h"
+
+static void test_whole_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } good[] = { { "0", 0 }, { "007", 7 }, { "9007199254740993", 9007199254740993 }, { "9223372036854775807", INT64_MAX } };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        uint64_t value = 1;
+        assert_true(tn_whole_read(good[i].text, &value));
+        assert_true(value == good[i].value);
+    }
+    static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "1e3", "0x1", "1.0", "9223372036854775808",
+                                       "18446744073709551617", "99999999999999999999999", "nan" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        uint64_t value = 42;
+        assert_false(tn_whole_read(bad[i], &value));
+        assert_true(value == 42);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole_numbers) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
