@@ -32,6 +32,8 @@ WORDS = {"direct", "hops", "strict", "bracket"}
 ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr"),
                  ("app/cmd_bench.c", "ivt_lr"), ("train/keys.c", "ivt_lr"), ("train/keys.c", "cot"),
                  ("train/keys.c", "direct"),
+                 # An ablation is called after its method.
+                 ("reason/methods/ivt_lr_words.c", "ivt_lr"),
                  # Scorers are called after the benchmark, and the method, whose program they repeat.
                  ("eval/scorers/ivtlr_*", "ivt_lr"), ("eval/scorers/ivtlr_*", "m3cot"),
                  ("eval/scorers/ivtlr_*", "scienceqa"), ("eval/scorers/sqa*", "scienceqa"),

@@ -128,7 +128,7 @@ static tenebra_code check_step(const tn_reasoner *reasoner, const tn_lesson *les
     if (whole)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "prompt", "step %zu is not one line with a line break at its end, where this "
-                   "method feeds image embeddings; take a wording that ends steps so ('words', 'ivtlr-train')", step + 1);
+                   "method feeds image embeddings; take another wording", step + 1);
 }
 
 static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
