@@ -1,4 +1,8 @@
-/* Asks a question about a picture and shows how the model thought: ask MODEL PICTURE QUESTION */
+/* Asks a question about a picture as `tenebra run` would, and shows how the model thought:
+ *
+ *     ask MODEL PICTURE QUESTION [CHOICE ...]
+ *     ask models/default docs/hops.png "Follow four arrows from the orange square. Which colour is there?" red grey blue cyan
+ */
 #include <stdio.h>
 #include <tenebra.h>
 
@@ -16,23 +20,27 @@ static bool show(void *user, const tenebra_event *event)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
-        return fprintf(stderr, "usage: %s MODEL PICTURE QUESTION\n", argv[0]), 2;
+    if (argc < 4)
+        return fprintf(stderr, "usage: %s MODEL PICTURE QUESTION [CHOICE ...]\n", argv[0]), 2;
     tenebra_error error = { 0 };
+    const char *pictures[] = { argv[2] };
+    tenebra_question question = { .text = argv[3], .images = pictures, .image_count = 1,
+                                  .choices = (const char *const *)&argv[4], .choice_count = (size_t)argc - 4 };
     tenebra_model *model = tenebra_model_open(argv[1], NULL, &error);
     tenebra_session *session = model ? tenebra_session_open(model, NULL, &error) : NULL;
-    tenebra_part parts[] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = argv[2] },
-                             { .kind = TENEBRA_PART_TEXT, .text = argv[3] } };
-    tenebra_message message = { "user", parts, 2 };
-    tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "8" } };
-    tenebra_request request = { .messages = &message, .message_count = 1, .method = "ivt-lr", .settings = settings,
-                                .setting_count = 2, .max_tokens = 32, .on_event = show };
+    tenebra_prompt *prompt = session ? tenebra_prompt_make(model, &question, &error) : NULL;
     const tenebra_trace *trace = NULL;
-    if (session && tenebra_session_ask(session, &request, &trace, &error) == TENEBRA_OK)
-        printf("\n%zu prompt rows, %zu latent passes, %zu embeddings fed again, %zu tokens, %.1f ms\n",
-               trace->prompt_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count, trace->total_ms);
+    if (prompt) {
+        tenebra_request request = *tenebra_model_defaults(model); /* method and settings as the model was trained */
+        request.messages = tenebra_prompt_messages(prompt, &request.message_count);
+        request.on_event = show;
+        if (tenebra_session_ask(session, &request, &trace, &error) == TENEBRA_OK)
+            printf("\n%zu prompt rows, %zu latent passes, %zu embeddings fed again, %zu tokens, %.1f ms\n",
+                   trace->prompt_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count, trace->total_ms);
+    }
     if (error.code != TENEBRA_OK)
         fprintf(stderr, "%s: %s\n", error.where, error.sentence);
+    tenebra_prompt_free(prompt);
     tenebra_session_close(session);
     tenebra_model_close(model);
     return error.code != TENEBRA_OK;

@@ -165,6 +165,44 @@ typedef struct tenebra_request {
     void *user;
 } tenebra_request;
 
+/* ---------------------------------------------------------- defaults -- */
+
+/* The request that the model was trained for, as its directory or an adapter tells it (training.json): method, settings and
+ * positions; without such a file a zeroed one. It has no messages. To ask what `tenebra run` asks, copy it and add those:
+ *     tenebra_request request = *tenebra_model_defaults(model);
+ * Borrowed: it and its texts live as long as the model. Threads: any. */
+TENEBRA_API const tenebra_request *tenebra_model_defaults(const tenebra_model *model);
+
+/* A question to one or more pictures. */
+typedef struct tenebra_question {
+    const char *text;
+    const char *const *images;  /* [image_count] paths of JPEG, PNG or WebP files            */
+    size_t image_count;
+    const char *const *choices; /* [choice_count] answers to choose from, at most 26; 0: none */
+    size_t choice_count;
+    const char *preset; /* a wording by name. NULL: with choices the one that the model was trained on, else the standard one;
+                         * without choices the text as it is                                  */
+    const char *system; /* a message of the system before it; NULL: none                      */
+} tenebra_question;
+
+/* Wordings by index, NULL past the last: the name of one, and a line about it (`summary` may be NULL). Threads: any. */
+TENEBRA_API const char *tenebra_preset_at(size_t index, const char **summary);
+
+/* The messages of a request, made of a question. */
+typedef struct tenebra_prompt tenebra_prompt;
+
+/* Writes the question as `tenebra run` does. It borrows the question's texts: they must live as long as it does. `model` may
+ * be NULL: nothing is known of training then. Errors: ARGUMENT (no text, an unknown wording, more than 26 choices), MEMORY.
+ * Threads: any. */
+TENEBRA_API tenebra_prompt *tenebra_prompt_make(const tenebra_model *model, const tenebra_question *question,
+                                                tenebra_error *error);
+
+/* Its messages, *count of them, borrowed from the prompt. */
+TENEBRA_API const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count);
+
+/* NULL is allowed. */
+TENEBRA_API void tenebra_prompt_free(tenebra_prompt *prompt);
+
 /* ------------------------------------------------------------- trace -- */
 
 /* A picked image embedding: which, how it scored, and the rectangle that it stands for in

@@ -3,10 +3,10 @@
 #include "app/method_table.h"
 #include "app/run_question.h"
 #include "app/run_report.h"
-#include "app/trained.h"
 
 #include "base/file.h"
 #include "reason/example.h"
+#include "reason/trained.h"
 #include "text/utf8.h"
 
 #include <stdio.h>
@@ -346,12 +346,12 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
     TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
-    tn_trained_read(&options->trained, options->directory, &options->model);
+    TN_TRY(tn_trained_read(&options->trained, options->directory, options->model.adapters, options->model.adapter_count, error));
     choose_method(options);
-    const char *preset = options->trained.preset != NULL ? options->trained.preset : tn_prompt_standard()->name;
-    TN_TRY(tn_run_question_open(&options->question, preset, error));
+    const tn_prompt_preset *wording = tn_trained_wording(&options->trained);
+    TN_TRY(tn_run_question_open(&options->question, wording, error));
     if (options->example != NULL)
-        TN_TRY(read_example(options, preset, error));
+        TN_TRY(read_example(options, wording->name, error));
     if (options->replay != NULL)
         TN_TRY(tn_app_read_tokens(options->replay, &options->forced, &options->request.forced_count, error));
     return TENEBRA_OK;

@@ -3,9 +3,10 @@
 #define TN_APP_EVAL_H
 
 #include "app/app.h"
-#include "app/trained.h"
+#include "app/method_table.h"
 #include "eval/run.h"
 #include "eval/table.h"
+#include "reason/trained.h"
 
 /* Parts: `tenebra eval NAME ...`; without a name it asks. */
 int tn_eval_ask(int argc, char **argv);

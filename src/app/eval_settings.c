@@ -144,15 +144,17 @@ static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, c
 /* ------------------------------------------------------------- defaults -- */
 
 /* What the command line and the task leave open is as the weights were trained. */
-static void choose_as_trained(tn_eval_settings *s)
+static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
 {
-    tn_trained_read(&s->trained, s->plan.model, &s->plan.model_options);
+    const tenebra_model_options *model = &s->plan.model_options;
+    TN_TRY(tn_trained_read(&s->trained, s->plan.model, model->adapters, model->adapter_count, error));
     if (s->plan.preset == NULL)
         s->plan.preset = s->trained.preset;
     if (s->plan.positions == NULL)
         s->plan.positions = s->trained.positions;
     if (s->methods == NULL)
         s->methods = s->trained.method;
+    return TENEBRA_OK;
 }
 
 /* "eval-SET-SPLIT.jsonl" here. */
@@ -234,11 +236,12 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
     else if (plan->data == NULL)
         wrong = "name a data set with --data NAME:DIR";
     tenebra_code code = TENEBRA_OK;
-    if (wrong == NULL && (code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error)) == TENEBRA_OK) {
-        choose_as_trained(s);
-        if (s->methods == NULL)
-            wrong = "name what to ask with --method A,B,...";
-    }
+    if (wrong == NULL)
+        code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error);
+    if (wrong == NULL && code == TENEBRA_OK)
+        code = choose_as_trained(s, &error);
+    if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL)
+        wrong = "name what to ask with --method A,B,...";
     if (wrong != NULL) {
         *exit_code = tn_eval_mistake(command, wrong);
         return false;

@@ -20,17 +20,6 @@ void tn_method_table_fill(tn_method_table *table)
     }
 }
 
-bool tn_method_has_option(const char *method, const char *name)
-{
-    const tenebra_option *rows;
-    const char *found;
-    for (size_t m = 0; (found = tenebra_method_at(m, NULL, &rows)) != NULL; m++)
-        for (; strcmp(found, method) == 0 && rows->name != NULL; rows++)
-            if (strcmp(rows->name, name) == 0)
-                return true;
-    return false;
-}
-
 void tn_method_table_rows(tn_method_table *table, tn_option *rows)
 {
     for (size_t i = 0; i < table->count; i++) {

@@ -3,8 +3,9 @@
 #define TN_APP_METHOD_TABLE_H
 
 #include "app/app.h"
+#include "reason/method.h"
 
-enum { TN_METHOD_OPTIONS_MAX = 64, TN_METHOD_HELP_SIZE = 256 };
+enum { TN_METHOD_HELP_SIZE = 256 };
 
 /* Options of all methods by name, their values, and whether each stood on the command line. */
 typedef struct tn_method_table {
@@ -21,7 +22,5 @@ void tn_method_table_fill(tn_method_table *table);
 
 /* Writes their rows, `count` of them. Help of each tells its default and the methods that have it. */
 void tn_method_table_rows(tn_method_table *table, tn_option *rows);
-
-bool tn_method_has_option(const char *method, const char *name);
 
 #endif

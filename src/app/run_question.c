@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 256, CHOICES_MAX = 26, PROMPT_LIMIT = 64 << 20 };
+enum { TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
 
 const char *tn_run_question_mistake(const tn_run_question *question)
 {
@@ -15,7 +15,7 @@ const char *tn_run_question_mistake(const tn_run_question *question)
                   question->choices.count > 0 || question->preset != NULL;
     if (question->messages != NULL && simple)
         return "--messages stands instead of -p, --image, --choice, --preset and --system";
-    if (question->choices.count > CHOICES_MAX)
+    if (question->choices.count > TN_CHOICES_MAX)
         return "--choice may stand 26 times, once for each letter";
     return NULL;
 }
@@ -49,28 +49,7 @@ static tenebra_code read_stdin(char **text, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Pictures, then the text as it is. */
-static void add_plain(tn_run_question *question, const char *prompt)
-{
-    tenebra_part *first = &question->parts[question->part_count], *at = first;
-    for (size_t i = 0; i < question->images.count; i++)
-        *at++ = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = question->images.items[i] };
-    *at++ = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = prompt };
-    question->turns[question->turn_count++] = (tenebra_message){ "user", first, (size_t)(at - first) };
-}
-
-/* The question in the words of a preset, as questions of a data set are asked. */
-static tenebra_code add_worded(tn_run_question *question, const char *prompt, const char *preset, tenebra_error *error)
-{
-    const tn_sample sample = { .id = "question", .question = prompt, .context = "", .options = question->choices.items,
-                               .option_count = question->choices.count, .images = question->images.items,
-                               .image_count = question->images.count };
-    TN_TRY(tn_asked_write(&question->asked, tn_prompt_find(preset), &sample, error));
-    question->turns[question->turn_count++] = question->asked.message;
-    return TENEBRA_OK;
-}
-
-static tenebra_code open_simple(tn_run_question *question, const char *standard, tenebra_error *error)
+static tenebra_code open_simple(tn_run_question *question, const tn_prompt_preset *standard, tenebra_error *error)
 {
     const char *prompt = question->prompt;
     if (prompt == NULL || strcmp(prompt, "-") == 0) {
@@ -79,17 +58,12 @@ static tenebra_code open_simple(tn_run_question *question, const char *standard,
         TN_TRY(read_stdin(&question->input, error));
         prompt = question->input;
     }
-    question->turns = calloc(2, sizeof *question->turns);
-    question->parts = calloc(question->images.count + 2, sizeof *question->parts);
-    if (question->turns == NULL || question->parts == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-    if (question->system != NULL) {
-        question->parts[question->part_count] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = question->system };
-        question->turns[question->turn_count++] = (tenebra_message){ "system", &question->parts[question->part_count++], 1 };
-    }
-    if (question->choices.count > 0 || question->preset != NULL)
-        return add_worded(question, prompt, question->preset != NULL ? question->preset : standard, error);
-    add_plain(question, prompt);
+    const tenebra_question asked = { .text = prompt, .images = question->images.items, .image_count = question->images.count,
+                                     .choices = question->choices.items, .choice_count = question->choices.count,
+                                     .preset = question->preset, .system = question->system };
+    TN_TRY(tn_question_write(&question->written, &asked, standard, error));
+    question->turns = question->written.turns;
+    question->turn_count = question->written.turn_count;
     return TENEBRA_OK;
 }
 
@@ -128,7 +102,7 @@ static tenebra_code read_turn(tn_run_question *question, const json_t *turn, con
         else
             TN_TRY(read_part(json_array_get(content, i), part, file, error));
     }
-    question->turns[question->turn_count++] = (tenebra_message){ role, first, count };
+    question->made[question->turn_count++] = (tenebra_message){ role, first, count };
     return TENEBRA_OK;
 }
 
@@ -145,9 +119,9 @@ static tenebra_code open_messages(tn_run_question *question, tenebra_error *erro
         const json_t *content = json_object_get(json_array_get(question->json, i), "content");
         parts += json_is_array(content) ? json_array_size(content) : 1;
     }
-    question->turns = calloc(turns, sizeof *question->turns);
+    question->turns = question->made = calloc(turns, sizeof *question->made);
     question->parts = calloc(parts + 1, sizeof *question->parts);
-    if (question->turns == NULL || question->parts == NULL)
+    if (question->made == NULL || question->parts == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory");
     for (size_t i = 0; i < turns; i++)
         TN_TRY(read_turn(question, json_array_get(question->json, i), file, error));
@@ -156,16 +130,16 @@ static tenebra_code open_messages(tn_run_question *question, tenebra_error *erro
 
 /* --------------------------------------------------------------- either -- */
 
-tenebra_code tn_run_question_open(tn_run_question *question, const char *standard, tenebra_error *error)
+tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_preset *standard, tenebra_error *error)
 {
     return question->messages != NULL ? open_messages(question, error) : open_simple(question, standard, error);
 }
 
 void tn_run_question_free(tn_run_question *question)
 {
-    free(question->turns);
+    free(question->made);
     free(question->parts);
-    tn_asked_free(&question->asked);
+    tn_question_free(&question->written);
     free(question->input);
     json_decref(question->json);
     free(question->images.items);

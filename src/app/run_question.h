@@ -3,7 +3,7 @@
 #define TN_APP_RUN_QUESTION_H
 
 #include "app/app.h"
-#include "reason/asked.h"
+#include "reason/question.h"
 
 #include <jansson.h>
 
@@ -13,11 +13,12 @@ typedef struct tn_run_question {
     const char *preset;          /* wording, with or without choices; NULL: `standard` with choices, else as it is */
     tn_option_list images, choices;
 
-    tenebra_message *turns; /* [turn_count], made by open */
+    const tenebra_message *turns; /* [turn_count], made by open */
     size_t turn_count;
+    tn_question written;   /* the turns of a prompt    */
+    tenebra_message *made; /* the turns of `messages`  */
     tenebra_part *parts;
     size_t part_count;
-    tn_asked asked;
     json_t *json; /* owns the texts of `messages`  */
     char *input;  /* owns what stdin said          */
 } tn_run_question;
@@ -27,7 +28,7 @@ const char *tn_run_question_mistake(const tn_run_question *question);
 
 /* Makes the turns. `standard` is the wording of questions with choices. Errors: ARGUMENT, IO, FORMAT, LIMIT, MEMORY. Free in
  * any case. */
-tenebra_code tn_run_question_open(tn_run_question *question, const char *standard, tenebra_error *error);
+tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_preset *standard, tenebra_error *error);
 void tn_run_question_free(tn_run_question *question);
 
 #endif

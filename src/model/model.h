@@ -26,6 +26,7 @@ struct tenebra_model {
     char *directory;
     struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
     size_t adapter_count;
+    struct tn_trained *trained; /* how its weights were trained to be asked (reason/trained.h); only in public handles, else NULL */
 };
 
 typedef struct tn_model_options {

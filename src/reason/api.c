@@ -1,5 +1,7 @@
 /* The public functions of include/tenebra.h. */
+#include "reason/question.h"
 #include "reason/reasoner.h"
+#include "reason/trained.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,12 @@ const char *tenebra_version(void)
     return TENEBRA_VERSION;
 }
 
+static void close_trained(tn_trained *trained)
+{
+    tn_trained_free(trained);
+    free(trained);
+}
+
 tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options, tenebra_error *error)
 {
     tn_model_options inner = { 0 };
@@ -31,13 +39,78 @@ tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_opt
         tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "no directory was given");
         return NULL;
     }
-    return tn_model_open(directory, &inner, error);
+    tn_trained *trained = calloc(1, sizeof *trained);
+    if (trained == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
+        return NULL;
+    }
+    bool good = tn_trained_read(trained, directory, inner.adapters, inner.adapter_count, error) == TENEBRA_OK;
+    tenebra_model *model = good ? tn_model_open(directory, &inner, error) : NULL;
+    if (model != NULL)
+        model->trained = trained;
+    else
+        close_trained(trained);
+    return model;
 }
 
 void tenebra_model_close(tenebra_model *model)
 {
+    if (model == NULL)
+        return;
+    close_trained(model->trained);
     tn_model_close(model);
 }
+
+const tenebra_request *tenebra_model_defaults(const tenebra_model *model)
+{
+    static const tenebra_request nothing = { 0 };
+    return model->trained != NULL ? &model->trained->request : &nothing;
+}
+
+/* ------------------------------------------------------------- prompts -- */
+
+struct tenebra_prompt {
+    tn_question inner;
+};
+
+const char *tenebra_preset_at(size_t index, const char **summary)
+{
+    for (size_t i = 0; i <= index; i++)
+        if (tn_prompt_presets[i].name == NULL)
+            return NULL;
+    if (summary != NULL)
+        *summary = tn_prompt_presets[index].summary;
+    return tn_prompt_presets[index].name;
+}
+
+tenebra_prompt *tenebra_prompt_make(const tenebra_model *model, const tenebra_question *question, tenebra_error *error)
+{
+    tenebra_prompt *prompt = calloc(1, sizeof *prompt);
+    if (prompt == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+        return NULL;
+    }
+    if (tn_question_write(&prompt->inner, question, tn_trained_wording(model != NULL ? model->trained : NULL), error) != TENEBRA_OK) {
+        tenebra_prompt_free(prompt);
+        return NULL;
+    }
+    return prompt;
+}
+
+const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count)
+{
+    *count = prompt->inner.turn_count;
+    return prompt->inner.turns;
+}
+
+void tenebra_prompt_free(tenebra_prompt *prompt)
+{
+    if (prompt != NULL)
+        tn_question_free(&prompt->inner);
+    free(prompt);
+}
+
+/* ------------------------------------------------------------- methods -- */
 
 const char *tenebra_method_at(size_t index, const char **summary, const tenebra_option **options)
 {

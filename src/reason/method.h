@@ -77,7 +77,19 @@ const tn_method *tn_method_choose(const char *name, tenebra_error *error);
 /* Says that the method has no such option, with the nearest of those it has. Returns ARGUMENT. */
 tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error);
 
+/* Options of all methods together, at most. */
+enum { TN_METHOD_OPTIONS_MAX = 64 };
+
+/* Whether the method of that name has an option of this name; no method has none. */
+bool tn_method_has_option(const char *method, const char *name);
+
 /* Whether an option takes that value. Errors: ARGUMENT. */
 tenebra_code tn_setting_check(const tenebra_option *option, const char *value, tenebra_error *error);
+
+/* Whether the method has the option and it takes that value. Errors: ARGUMENT. */
+tenebra_code tn_method_check_setting(const tn_method *method, const char *name, const char *value, tenebra_error *error);
+
+/* Whether a text names positions, "sequential" or "mrope". Errors: ARGUMENT. */
+tenebra_code tn_positions_check(const char *word, tenebra_error *error);
 
 #endif

@@ -73,6 +73,26 @@ tenebra_code tn_setting_check(const tenebra_option *option, const char *value, t
     return TENEBRA_OK;
 }
 
+static const tenebra_option *find_option(const tn_method *method, const char *name)
+{
+    for (const tenebra_option *option = method->options; option->name != NULL; option++)
+        if (strcmp(option->name, name) == 0)
+            return option;
+    return NULL;
+}
+
+bool tn_method_has_option(const char *method, const char *name)
+{
+    const tn_method *found = method != NULL ? tn_method_find(method) : NULL;
+    return found != NULL && find_option(found, name) != NULL;
+}
+
+tenebra_code tn_method_check_setting(const tn_method *method, const char *name, const char *value, tenebra_error *error)
+{
+    const tenebra_option *option = find_option(method, name);
+    return option != NULL ? tn_setting_check(option, value, error) : tn_method_lacks_option(method, name, error);
+}
+
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
@@ -88,13 +108,8 @@ tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *err
         reasoner->values[i] = options[i].value;
     for (size_t s = 0; s < request->setting_count; s++) {
         const tenebra_setting *setting = &request->settings[s];
-        size_t i = 0;
-        while (i < count && strcmp(options[i].name, setting->name) != 0)
-            i++;
-        if (i == count)
-            return tn_method_lacks_option(reasoner->method, setting->name, error);
-        TN_TRY(tn_setting_check(&options[i], setting->value, error));
-        reasoner->values[i] = setting->value;
+        TN_TRY(tn_method_check_setting(reasoner->method, setting->name, setting->value, error));
+        reasoner->values[find_option(reasoner->method, setting->name) - options] = setting->value;
     }
     for (size_t i = 0; i < count; i++)
         effective[i] = (tenebra_setting){ options[i].name, reasoner->values[i] };
@@ -103,13 +118,20 @@ tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *err
     return TENEBRA_OK;
 }
 
+tenebra_code tn_positions_check(const char *word, tenebra_error *error)
+{
+    if (strcmp(word, "sequential") == 0 || strcmp(word, "mrope") == 0)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "positions", "'%s' is not one of sequential|mrope", word);
+}
+
 tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error)
 {
     const char *word = reasoner->request->positions;
     reasoner->sequential = reasoner->method->sequential;
-    if (word != NULL && strcmp(word, "sequential") != 0 && strcmp(word, "mrope") != 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "positions", "'%s' is not one of sequential|mrope", word);
-    if (word != NULL)
-        reasoner->sequential = word[0] == 's';
+    if (word == NULL)
+        return TENEBRA_OK;
+    TN_TRY(tn_positions_check(word, error));
+    reasoner->sequential = word[0] == 's';
     return TENEBRA_OK;
 }

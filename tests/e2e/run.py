@@ -267,10 +267,26 @@ class Choices(Case):
         self.assertIn("A.{a pea}", said["passes"][0]["prompt"])
         other = ask_json(*self.CHOICES, "--method", "direct", model=str(model))
         self.assertEqual((other["method"], other["settings"]), ("direct", {}))
-        for text in ("", "[]", "{", '{"config": {"method": "none", "settings": 3, "max_latent_stage": -1}}'):
+
+    def test_damaged_training_json(self):
+        """How a model is asked must not change without a word because a file cannot be read."""
+        model = WORK / "damaged"
+        shutil.copytree(make_model("model"), model)
+        for config, word in ((None, ""), ("[]", "object"), ("{", "JSON"), ("{}", "config"), ('{"config": 3}', "config"),
+                             ({"method": "ivt-lt"}, "did you mean 'ivt-lr'"), ({"method": 3}, "method"), ({"prompt": "none"}, "wording"),
+                             ({"val_prompt": "none"}, "wording"), ({"positions": "spiral"}, "spiral"),
+                             ({"method": "ivt-lr", "settings": 3}, "settings"),
+                             ({"method": "ivt-lr", "settings": {"k-select": "x"}}, "k-select"),
+                             ({"method": "ivt-lr", "settings": {"k-select": 4}}, "k-select"),
+                             ({"method": "ivt-lr", "settings": {"cue": "x"}}, "cue"),
+                             ({"method": "ivt-lr", "max_latent_stage": -1}, "max_latent_stage")):
+            text = json.dumps({"stage": 1, "config": config}) if isinstance(config, dict) else config or ""
             (model / "training.json").write_text(text, encoding="utf-8")
-            done = ask(*QUESTION, model=str(model))
-            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assert_fails(ask(*QUESTION, model=str(model)), 1, "training.json", word)
+            self.assert_fails(run("eval", "-m", model, "-d", "hops:x", "--method", "direct"), 1, "training.json", word)
+        (model / "training.json").write_text('{"config": {}}', encoding="utf-8")
+        done = ask(*QUESTION, model=str(model))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_mistakes(self):
         self.assert_fails(ask("--messages", "x.json", "--choice", "red"), 2, "--choice")

@@ -27,11 +27,29 @@ endfunction()
 run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${work}/first")
 file(RENAME "${work}/first" "${prefix}")
 
+# Asked as `tenebra run` asks, the example answers as that does, and right.
+function(expect_answer program)
+  set(asked "Follow four arrows from the orange square. Which colour is there?")
+  set(choices red grey blue cyan)
+  list(TRANSFORM choices PREPEND "--choice=" OUTPUT_VARIABLE options)
+  run("${prefix}/bin/tenebra" run --image "${EXAMPLES}/../docs/hops.png" -p "${asked}" ${options})
+  string(STRIP "${output}" answer)
+  if(NOT answer STREQUAL "blue")
+    message(FATAL_ERROR "tenebra run answers '${answer}'")
+  endif()
+  run(${CMAKE_COMMAND} -E env "LD_LIBRARY_PATH=${prefix}/${LIBDIR}" "${program}" "${prefix}/share/tenebra/models/default"
+      "${EXAMPLES}/../docs/hops.png" "${asked}" ${choices})
+  if(NOT output MATCHES "latent step 6[^\n]*\n *blue\n.*6 latent passes")
+    message(FATAL_ERROR "${program} printed:\n${output}")
+  endif()
+endfunction()
+
 foreach(static IN ITEMS OFF ON)
   run(${CMAKE_COMMAND} -S "${EXAMPLES}" -B "${work}/build-${static}" -G ${GENERATOR}
       "-DCMAKE_PREFIX_PATH=${prefix}" -DCMAKE_C_COMPILER=${COMPILER} -DTENEBRA_STATIC=${static})
   run(${CMAKE_COMMAND} --build "${work}/build-${static}")
   expect_usage("${work}/build-${static}/ask")
+  expect_answer("${work}/build-${static}/ask")
 endforeach()
 
 # pkg-config, shared; then static, from a copy without the shared library.

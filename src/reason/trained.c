@@ -1,0 +1,159 @@
+#include "reason/trained.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DESCRIPTION_LIMIT = 16 << 20, STAGES_MAX = 1024 };
+
+static const char file_name[] = "training.json";
+
+/* *about stays NULL where the directory has no such file. */
+static tenebra_code read_about(const char *directory, json_t **about, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, file_name);
+    tenebra_error reason = { 0 };
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    if (tn_path_is_file(path)) {
+        *about = tn_json_read(path, DESCRIPTION_LIMIT, &reason);
+        if (*about != NULL && !json_is_object(*about))
+            tn_fail(&reason, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
+    }
+    free(path);
+    return reason.code == TENEBRA_OK ? TENEBRA_OK : tn_fail(error, reason.code, reason.where, "%s", reason.sentence);
+}
+
+const char *tn_trained_setting(const tn_trained *trained, const char *name)
+{
+    for (size_t i = 0; i < trained->setting_count; i++)
+        if (strcmp(trained->settings[i].name, name) == 0)
+            return trained->settings[i].value;
+    return NULL;
+}
+
+const tn_prompt_preset *tn_trained_wording(const tn_trained *trained)
+{
+    return trained != NULL && trained->preset != NULL ? tn_prompt_find(trained->preset) : tn_prompt_standard();
+}
+
+static void add_setting(tn_trained *trained, const char *name, const char *value)
+{
+    if (trained->setting_count < TN_METHOD_OPTIONS_MAX)
+        trained->settings[trained->setting_count++] = (tenebra_setting){ name, value };
+}
+
+/* As many latent steps as the last stage had, where the file tells. */
+static tenebra_code read_latents(tn_trained *trained, const json_t *config, tenebra_error *error)
+{
+    size_t stage = 0, stages = 0, thoughts = 0;
+    bool off = false;
+    TN_TRY(tn_json_size(trained->about, "stage", 0, SIZE_MAX, &stage, file_name, error));
+    TN_TRY(tn_json_size(config, "max_latent_stage", 0, STAGES_MAX, &stages, file_name, error));
+    TN_TRY(tn_json_size(config, "c_thought", 0, STAGES_MAX, &thoughts, file_name, error));
+    TN_TRY(tn_json_bool(config, "latents_off", &off, file_name, error));
+    if (!tn_method_has_option(trained->method, "n-latent") ||
+        json_object_get(json_object_get(config, "settings"), "n-latent") != NULL)
+        return TENEBRA_OK;
+    snprintf(trained->latents, sizeof trained->latents, "%zu", off ? 0 : (stage < stages ? stage : stages) * thoughts);
+    add_setting(trained, "n-latent", trained->latents);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_settings(tn_trained *trained, const json_t *config, tenebra_error *error)
+{
+    json_t *settings = json_object_get(config, "settings"), *value;
+    const char *name;
+    if (settings != NULL && !json_is_object(settings))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"settings\" must be an object");
+    TN_TRY(read_latents(trained, config, error));
+    json_object_foreach(settings, name, value) {
+        tenebra_error reason = { 0 };
+        if (!json_is_string(value))
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "the setting \"%.60s\" must be a string", name);
+        if (tn_method_check_setting(tn_method_find(trained->method), name, json_string_value(value), &reason) != TENEBRA_OK)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "the setting \"%.60s\": %s", name, reason.sentence);
+        add_setting(trained, name, json_string_value(value));
+    }
+    if (tn_trained_setting(trained, "cue") == NULL)
+        add_setting(trained, "cue", ""); /* rationales were taught without words that ask for them */
+    return TENEBRA_OK;
+}
+
+/* The wording is that of validation where it differs from that of training. */
+static tenebra_code read_wording(tn_trained *trained, const json_t *config, tenebra_error *error)
+{
+    tenebra_error reason = { 0 };
+    const char *taught = NULL, *asked = NULL;
+    TN_TRY(tn_json_string(config, "prompt", &taught, file_name, error));
+    TN_TRY(tn_json_string(config, "val_prompt", &asked, file_name, error));
+    trained->preset = asked != NULL ? asked : taught;
+    if (trained->preset != NULL && tn_prompt_choose(trained->preset, &reason) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"prompt\": %s", reason.sentence);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
+{
+    const json_t *config = json_object_get(trained->about, "config");
+    tenebra_error reason = { 0 };
+    if (!json_is_object(config))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "has no object \"config\"");
+    TN_TRY(read_wording(trained, config, error));
+    TN_TRY(tn_json_string(config, "method", &trained->method, file_name, error));
+    TN_TRY(tn_json_string(config, "positions", &trained->positions, file_name, error));
+    if (trained->positions != NULL && tn_positions_check(trained->positions, &reason) != TENEBRA_OK)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"positions\": %s", reason.sentence);
+    if (trained->method == NULL)
+        return TENEBRA_OK;
+    if (tn_method_choose(trained->method, &reason) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"method\": %s", reason.sentence);
+    return read_settings(trained, config, error);
+}
+
+static void fill_request(tn_trained *trained)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < trained->setting_count; i++)
+        if (tn_method_has_option(trained->method, trained->settings[i].name))
+            trained->own_settings[count++] = trained->settings[i];
+    trained->request = (tenebra_request){ .method = trained->method, .positions = trained->positions,
+                                          .settings = trained->own_settings, .setting_count = count };
+}
+
+/* Names the file by its directory. */
+static tenebra_code read_from(tn_trained *trained, const char *directory, tenebra_error *error)
+{
+    tenebra_error reason = { 0 };
+    TN_TRY(read_about(directory, &trained->about, error));
+    if (trained->about == NULL || read_config(trained, &reason) == TENEBRA_OK)
+        return TENEBRA_OK;
+    char where[sizeof reason.where];
+    snprintf(where, sizeof where, "%.200s/%s", directory, file_name);
+    return tn_fail(error, reason.code, where, "%.440s; move the file away to ask without it", reason.sentence);
+}
+
+tenebra_code tn_trained_read(tn_trained *trained, const char *model, const tenebra_adapter *adapters, size_t adapter_count,
+                             tenebra_error *error)
+{
+    *trained = (tn_trained){ 0 };
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = adapter_count; i > 0 && trained->about == NULL && code == TENEBRA_OK; i--)
+        code = read_from(trained, adapters[i - 1].directory, error);
+    if (trained->about == NULL && code == TENEBRA_OK)
+        code = read_from(trained, model, error);
+    if (code == TENEBRA_OK)
+        fill_request(trained);
+    else
+        tn_trained_free(trained);
+    return code;
+}
+
+void tn_trained_free(tn_trained *trained)
+{
+    json_decref(trained->about);
+    *trained = (tn_trained){ 0 };
+}

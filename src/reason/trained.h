@@ -1,0 +1,35 @@
+/* What training left beside a model or an adapter (training.json): how its weights are asked as they were trained. */
+#ifndef TN_REASON_TRAINED_H
+#define TN_REASON_TRAINED_H
+
+#include "data/sample.h"
+#include "reason/method.h"
+
+#include <jansson.h>
+
+typedef struct tn_trained {
+    const char *preset;    /* the wording; NULL: nothing is known of it    */
+    const char *positions; /* NULL: as the method defines                  */
+    const char *method;    /* that was taught; NULL: nothing is known      */
+    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method, and of others that can be asked */
+    size_t setting_count;
+    char latents[24];      /* text of the number of latent steps           */
+    json_t *about;         /* owns the other texts                         */
+    tenebra_setting own_settings[TN_METHOD_OPTIONS_MAX]; /* those of `settings` that the method has */
+    tenebra_request request; /* all of it as a request without messages    */
+} tn_trained;
+
+/* Reads the file of the last adapter that has one, else that of the model. Without a file nothing is known. Errors: FORMAT (a
+ * file that is damaged, or names a method, a wording or positions that do not exist here; it says which), IO, LIMIT, MEMORY;
+ * *trained is empty then. Free with tn_trained_free. The record must not move after it was read. */
+tenebra_code tn_trained_read(tn_trained *trained, const char *model, const tenebra_adapter *adapters, size_t adapter_count,
+                             tenebra_error *error);
+void tn_trained_free(tn_trained *trained);
+
+/* The value that training had for an option; NULL: it says nothing. */
+const char *tn_trained_setting(const tn_trained *trained, const char *name);
+
+/* The wording of questions with choices: that of training, else the standard one. `trained` may be NULL. */
+const tn_prompt_preset *tn_trained_wording(const tn_trained *trained);
+
+#endif
