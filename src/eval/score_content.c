@@ -1,5 +1,7 @@
 #include "eval/score_content.h"
 
+#include "eval/score_plain.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +28,12 @@ static bool is_stop(int32_t c)
     return is_one_of(c, ".,;:!?");
 }
 
+/* A hyphen, or a dash. */
+static bool is_dash(int32_t c)
+{
+    return c == '-' || (c >= 0x2010 && c <= 0x2015);
+}
+
 size_t tn_skip_marks(tn_slice text, size_t at)
 {
     size_t next;
@@ -48,12 +56,21 @@ static tn_slice trim(tn_slice text)
 
 /* --------------------------------------------------------------- options -- */
 
-static tenebra_code add_option(tn_content *content, const char *option, tenebra_error *error)
+static tenebra_code add_option(tn_content *content, const char *option, size_t room, tenebra_error *error)
 {
-    size_t before = content->texts.length;
-    TN_TRY(tn_python_lower(&content->texts, trim(TN_SLICE(option)), error));
-    size_t length = content->texts.length - before;
-    content->ends[content->count++] = content->texts.length;
+    tn_text plain = { 0 };
+    size_t before = content->lower.length;
+    tenebra_code code = tn_plain_text(&plain, TN_SLICE(option), error);
+    tn_slice words = trim(plain.length > 0 ? (tn_slice){ plain.data, plain.length } : TN_SLICE(option));
+    if (code == TENEBRA_OK)
+        code = tn_text_append(&content->texts, words.bytes, words.length, error);
+    if (code == TENEBRA_OK)
+        code = tn_python_lower(&content->lower, words, error);
+    tn_text_free(&plain);
+    TN_TRY(code);
+    size_t length = content->lower.length - before;
+    content->ends[content->count] = content->texts.length;
+    content->ends[room + content->count++] = content->lower.length;
     content->longest = length > content->longest ? length : content->longest;
     return TENEBRA_OK;
 }
@@ -74,13 +91,16 @@ static size_t letters_of(const tn_scored *answer)
 tenebra_code tn_content_open(tn_content *content, const tn_scored *answer, tenebra_error *error)
 {
     const tn_sample *sample = answer->sample;
+    size_t room = is_open(sample) ? 1 : sample->option_count;
     *content = (tn_content){ .sample = sample, .letters = letters_of(answer) };
-    content->ends = calloc(sample->option_count + 1, sizeof *content->ends);
+    content->ends = calloc(room + 1, 2 * sizeof *content->ends);
     if (content->ends == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for %zu options", sample->option_count);
-    tenebra_code code = is_open(sample) ? add_option(content, sample->label, error) : TENEBRA_OK;
+    tenebra_code code = is_open(sample) ? add_option(content, sample->label, room, error) : TENEBRA_OK;
     for (size_t i = 0; i < sample->option_count && code == TENEBRA_OK; i++)
-        code = add_option(content, sample->options[i], error);
+        code = add_option(content, sample->options[i], room, error);
+    if (code == TENEBRA_OK && answer->text.bytes != NULL)
+        code = tn_plain_text(&content->answer, answer->text, error);
     if (code != TENEBRA_OK)
         tn_content_close(content);
     return code;
@@ -89,15 +109,32 @@ tenebra_code tn_content_open(tn_content *content, const tn_scored *answer, teneb
 void tn_content_close(tn_content *content)
 {
     tn_text_free(&content->texts);
+    tn_text_free(&content->lower);
+    tn_text_free(&content->answer);
     free(content->ends);
     *content = (tn_content){ 0 };
 }
 
-/* As published, but for marks around it. */
+static tn_slice slice_of(const tn_text *text)
+{
+    return (tn_slice){ text->data != NULL ? text->data : "", text->length };
+}
+
+tn_slice tn_content_text(const tn_content *content)
+{
+    return slice_of(&content->answer);
+}
+
+static tn_slice part_of(const tn_text *texts, const size_t *ends, size_t index)
+{
+    size_t begin = index > 0 ? ends[index - 1] : 0;
+    return tn_slice_part(slice_of(texts), begin, ends[index]);
+}
+
+/* In the case in which it was published. */
 static tn_slice exact_text(const tn_content *content, size_t index)
 {
-    const tn_sample *sample = content->sample;
-    return trim(TN_SLICE(sample->option_count > 0 ? sample->options[index] : sample->label));
+    return part_of(&content->texts, content->ends, index);
 }
 
 static bool starts_with(tn_slice text, tn_slice words)
@@ -107,8 +144,7 @@ static bool starts_with(tn_slice text, tn_slice words)
 
 static tn_slice option_text(const tn_content *content, size_t index)
 {
-    size_t begin = index > 0 ? content->ends[index - 1] : 0;
-    return (tn_slice){ content->texts.data + begin, content->ends[index] - begin };
+    return part_of(&content->lower, content->ends + content->count, index);
 }
 
 /* --------------------------------------------------------------- letters -- */
@@ -175,6 +211,14 @@ long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size
     return index;
 }
 
+size_t tn_content_kind(tn_slice text, size_t at)
+{
+    static const char *const kinds[] = { "the option", "the choice", "the letter", "the correct option", "the correct choice", "the answer",
+                                         "option number", "choice number", "answer choice", "answer option", "option", "choice",
+                                         "letter", NULL };
+    return tn_match_one(text, at, kinds);
+}
+
 bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long choice)
 {
     static const char *const words[] = { "or", "and", NULL };
@@ -234,31 +278,110 @@ tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *ch
     return code;
 }
 
-tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+tenebra_code tn_content_skip_text(const tn_content *content, tn_slice text, size_t at, long choice, size_t *end, tenebra_error *error)
 {
-    size_t end = 0;
+    size_t start = at, length, next;
+    long named;
+    for (int32_t c; start < text.length; start = next) {
+        c = tn_slice_char(text, start, &next);
+        if (!is_stop(c) && !is_dash(c) && c != ' ')
+            break;
+    }
+    TN_TRY(tn_content_start(content, tn_slice_part(text, start, text.length), &named, &length, error));
+    *end = named == choice && length > 0 ? start + length : at;
+    return TENEBRA_OK;
+}
+
+/* Whether behind an option with its text, which end at `at`, another one comes with its own: a list. */
+static tenebra_code goes_on_as_list(const tn_content *content, tn_slice text, size_t at, long choice, bool *list, tenebra_error *error)
+{
+    size_t next, end = at, behind;
+    *list = false;
+    for (int32_t c; at < text.length; at = next) {
+        c = tn_slice_char(text, at, &next);
+        if (!is_stop(c) && !tn_python_is_space(c))
+            break;
+    }
+    long other = tn_content_letter(content, text, at, &end);
+    if (other == TN_NO_CHOICE || other == choice)
+        return TENEBRA_OK;
+    TN_TRY(tn_content_skip_text(content, text, end, other, &behind, error));
+    *list = behind > end;
+    return TENEBRA_OK;
+}
+
+/* The option whose letter begins `text`, if nothing but its text follows, or an end of the line or of a sentence, or brackets are
+ * around it. */
+static tenebra_code read_letter(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+{
+    size_t end = 0, behind = 0, start = tn_skip_marks(text, 0), next;
+    bool list = false;
     *choice = tn_content_letter(content, text, 0, &end);
-    int32_t behind = tn_slice_char(text, end, NULL);
-    bool closed = end > 0 && is_one_of(text.bytes[end - 1], ")]}*");
-    bool alone = *choice != TN_NO_CHOICE && !tn_content_hedged(content, text, end, *choice);
-    if (alone && (closed || is_stop(behind) || ends_line(text, end)))
-        return TENEBRA_OK;
-    *choice = TN_NO_CHOICE;
-    tn_slice words = trim(text);
-    if (words.length == 0)
-        return TENEBRA_OK;
+    if (*choice == TN_NO_CHOICE) { /* "b) its text" */
+        int32_t c = tn_slice_char(text, start, &end);
+        *choice = c >= 'a' && c - 'a' < (long)content->letters && is_one_of(tn_slice_char(text, end, NULL), ").:") ? c - 'a' : TN_NO_CHOICE;
+        if (*choice == TN_NO_CHOICE)
+            return TENEBRA_OK;
+        end++;
+        TN_TRY(tn_content_skip_text(content, text, end, *choice, &behind, error));
+        *choice = behind > end ? *choice : TN_NO_CHOICE;
+    } else {
+        int32_t c = tn_slice_char(text, end, &next);
+        size_t blank = tn_skip_spaces(text, end);
+        bool dash = is_dash(tn_slice_char(text, blank, NULL)) && blank > end;
+        TN_TRY(tn_content_skip_text(content, text, end, *choice, &behind, error));
+        bool closed = is_one_of(text.bytes[end - 1], ")]}*") || is_stop(c) || dash || ends_line(text, end) || behind > end;
+        if (!closed || tn_content_hedged(content, text, end, *choice))
+            *choice = TN_NO_CHOICE;
+    }
+    if (*choice != TN_NO_CHOICE && behind > end)
+        TN_TRY(goes_on_as_list(content, text, behind, *choice, &list, error));
+    *choice = list ? TN_NO_CHOICE : *choice;
+    return TENEBRA_OK;
+}
+
+/* The option whose text `words` is, of two that differ in case the exact one. */
+static tenebra_code read_words(const tn_content *content, tn_slice words, long *choice, tenebra_error *error)
+{
     tn_text low = { 0 };
     tenebra_code code = tn_python_lower(&low, words, error);
     for (size_t i = content->count; i > 0 && code == TENEBRA_OK; i--)
-        if (tn_slice_equal(option_text(content, i - 1), (tn_slice){ low.data, low.length }))
+        if (tn_slice_equal(option_text(content, i - 1), slice_of(&low)))
             *choice = (long)i - 1;
     for (size_t i = content->count; i > 0 && code == TENEBRA_OK; i--)
         if (tn_slice_equal(exact_text(content, i - 1), words))
             *choice = (long)i - 1;
     tn_text_free(&low);
-    bool digits = words.length > 0 && words.length < 7 && strspn(words.bytes, "0123456789") >= words.length;
-    if (code == TENEBRA_OK && *choice == TN_NO_CHOICE && digits && tn_label_is_index(content->sample->label))
+    return code;
+}
+
+tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+{
+    TN_TRY(read_letter(content, text, choice, error));
+    tn_slice words = trim(text);
+    if (*choice != TN_NO_CHOICE || words.length == 0)
+        return TENEBRA_OK;
+    TN_TRY(read_words(content, words, choice, error));
+    size_t kind = tn_content_kind(words, 0);
+    bool digits = words.length < 7 && strspn(words.bytes, "0123456789") >= words.length;
+    if (*choice == TN_NO_CHOICE && kind > 0) {
+        kind = tn_skip_spaces(words, kind);
+        kind += kind < words.length && words.bytes[kind] == ':';
+        return read_letter(content, tn_slice_part(words, kind, words.length), choice, error);
+    }
+    if (*choice == TN_NO_CHOICE && digits && tn_label_is_index(content->sample->label))
         *choice = start_index(content, words);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_content_written(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
+{
+    tn_text plain = { 0 };
+    *choice = TN_NO_CHOICE;
+    tenebra_code code = tn_plain_text(&plain, text, error);
+    if (code == TENEBRA_OK)
+        code = tn_content_whole(content, plain.length > 0 ? slice_of(&plain) : text, choice, error);
+    tn_text_free(&plain);
     return code;
 }
 

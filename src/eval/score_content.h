@@ -5,20 +5,25 @@
 
 #include "eval/score_text.h"
 
-/* A question's options as they are compared: marks around them cut off, in lower case. Freed with tn_content_close, also
- * a zeroed one. */
+/* A question's options as they are compared, in plain form (score_plain.h) with marks around them cut off; and the answer.
+ * Freed with tn_content_close, also a zeroed one. */
 typedef struct tn_content {
     const tn_sample *sample;
     size_t letters; /* so many options can be named by letter */
     tn_text texts;  /* one after the other; the label of an open question stands for its only option */
-    size_t *ends;   /* [count] where each ends in `texts`                                            */
+    tn_text lower;  /* the same in lower case                                                        */
+    size_t *ends;   /* [2, count] where each ends in `texts`, and in `lower`                         */
     size_t count;
-    size_t longest; /* bytes */
+    size_t longest; /* bytes in lower case */
+    tn_text answer; /* the answer's text, where it has one */
 } tn_content;
 
 /* Errors: MEMORY; *content is empty then. */
 tenebra_code tn_content_open(tn_content *content, const tn_scored *answer, tenebra_error *error);
 void tn_content_close(tn_content *content);
+
+/* The answer's text in plain form. Valid until the content is closed. */
+tn_slice tn_content_text(const tn_content *content);
 
 /* Where white space, quotes, emphasis and brackets that begin at `at` end. */
 size_t tn_skip_marks(tn_slice text, size_t at);
@@ -28,6 +33,9 @@ size_t tn_skip_marks(tn_slice text, size_t at);
  * TN_NO_CHOICE: there is none. */
 long tn_content_letter(const tn_content *content, tn_slice text, size_t at, size_t *end);
 
+/* Where "option", "the choice", "letter" and the like at `at`, which announce a letter, end; 0: there are none. */
+size_t tn_content_kind(tn_slice text, size_t at);
+
 /* Whether the letter of `choice`, which ends at `at`, is followed by another option's as an alternative: "or B", ", B". */
 bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long choice);
 
@@ -36,8 +44,16 @@ bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long
  * bytes that the text takes. Errors: MEMORY. */
 tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, size_t *length, tenebra_error *error);
 
-/* The option that all of `text` names: "C", "(C)", "**C**", "C. and more", its text, its index. Errors: MEMORY. */
+/* Where the text of option `choice` that stands at `at`, behind its letter and stops, ends; `at` where other words stand there.
+ * Errors: MEMORY. */
+tenebra_code tn_content_skip_text(const tn_content *content, tn_slice text, size_t at, long choice, size_t *end, tenebra_error *error);
+
+/* The option that all of `text` names: "C", "(C)", "**C**", "option C", "C. and more", its text, its index; none where it lists
+ * several with their texts. Errors: MEMORY. */
 tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *choice, tenebra_error *error);
+
+/* The same for a part of the answer as it was written, not yet in plain form. Errors: MEMORY. */
+tenebra_code tn_content_written(const tn_content *content, tn_slice text, long *choice, tenebra_error *error);
 
 /* The verdict for what one of these found; `found` says whether there was an answer at all (an open question can be
  * answered in wrong words). */

@@ -35,7 +35,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     long choice = TN_NO_CHOICE;
     bool found = find_pair(answer->text, variant, &inside);
     TN_TRY(tn_content_open(&content, answer, error));
-    tenebra_code code = found ? tn_content_whole(&content, inside, &choice, error) : TENEBRA_OK;
+    tenebra_code code = found ? tn_content_written(&content, inside, &choice, error) : TENEBRA_OK;
     tn_content_close(&content);
     tn_content_verdict(verdict, answer, choice, found && inside.length > 0);
     return code;

@@ -25,7 +25,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     tn_content content;
     long choice = TN_NO_CHOICE;
     TN_TRY(tn_content_open(&content, answer, error));
-    tenebra_code code = find_last(&content, answer->text, &choice, error);
+    tenebra_code code = find_last(&content, tn_content_text(&content), &choice, error);
     tn_content_close(&content);
     tn_content_verdict(verdict, answer, choice, false);
     return code;

@@ -1,10 +1,13 @@
 /* Ours: the last statement of what the answer is, and only within the options.
  *
- * Statements: "the answer is X" or "answer: X", "X is correct" (the right, best answer), [[X]], <answer>X</answer>,
- * \boxed{X}, and a last line that is an option and nothing else, unless the line before is one, too (a list). X is an
- * option's letter, its text, or its index where labels are indices. A statement that names several options, or says that
- * none is right, takes back those before it. The text of an option behind its letter states nothing ("(A) the answer is
- * B"). Without any statement: the first line if it is an option, or the letters in parentheses if they are all the same. */
+ * Texts are read in plain form (eval/score_plain.h): $B$, \(B\), \text{B}, **B** and full-width letters are "B".
+ *
+ * Statements: "the answer is X", "answer: X", "Ans: X", "correct option: X" and the like; "X is correct", "X is the answer";
+ * "I choose X"; [[X]], <answer>X</answer>, \boxed{X}; and a last line that is an option and nothing else (also behind "So,"),
+ * unless the line before is one, too (a list). X is an option's letter, also as "option B", its text, or its index where labels
+ * are indices. A statement that names several options, or says that none is right, takes back those before it; a box with anything
+ * else in it states nothing. The text of an option behind its letter states nothing ("(A) the answer is B"). Without any statement:
+ * the first line if it is an option and no list goes on from it, or the letters in parentheses if they are all the same. */
 #include "eval/score_content.h"
 
 #include <string.h>
@@ -25,43 +28,146 @@ static void state(strict_reading *reading, long choice)
 /* Options of which the text is longer than a letter: "A" as a text would be taken for the letter. */
 enum { TEXT_MIN = 3 };
 
-/* What follows "answer is". */
-static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_error *error)
+/* How a statement begins. */
+typedef enum lead {
+    NO_LEAD,
+    PLAIN_LEAD,  /* "the answer is": an option in any form follows */
+    BARE_LEAD,   /* "answer": a letter that ends the line          */
+    CHOICE_LEAD, /* "I choose": a letter                           */
+    DENIAL_LEAD  /* "the answer isn't"                             */
+} lead;
+
+static const char *const denials[] = { "not", "none", "neither", "unknown", "unclear", NULL };
+
+/* Behind words like "therefore" at `at`, with commas and colons. */
+static size_t skip_fillers(tn_slice text, size_t at)
 {
-    static const char *const kinds[] = { "the option", "the choice", "the letter", "option", "choice", "letter", NULL };
-    static const char *const denials[] = { "not", "none", "neither", "unknown", "unclear", NULL };
-    tn_slice text = reading->text;
-    size_t start = tn_skip_marks(text, at), end, length, kind = tn_match_one(text, start, kinds);
-    long named, choice;
-    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, start, text.length), &named, &length, error));
-    if (length < TEXT_MIN && tn_match_one(text, start, denials) > 0) {
-        state(reading, TN_NO_CHOICE);
-        return TENEBRA_OK;
+    static const char *const fillers[] = { "therefore", "thus", "then", "hence", "clearly", "obviously", "definitely", "most likely",
+                                           "likely", "probably", "simply", "indeed", "so", "in fact", NULL };
+    for (size_t start, end;; at = end) {
+        start = tn_skip_marks(text, at);
+        bool comma = start < text.length && (text.bytes[start] == ',' || text.bytes[start] == ':');
+        end = comma ? start + 1 : tn_match_one(text, start, fillers);
+        if (end == 0)
+            return at;
     }
-    start = kind > 0 ? tn_skip_spaces(text, kind) : at;
-    choice = length < TEXT_MIN ? tn_content_letter(reading->content, text, start, &end) : TN_NO_CHOICE;
-    if (choice != TN_NO_CHOICE)
-        state(reading, tn_content_hedged(reading->content, text, end, choice) ? TN_NO_CHOICE : choice);
-    else if (named != TN_NO_CHOICE)
-        state(reading, named);
+}
+
+/* Whether the letter before `end`, with its option's text if that follows, stands beside another option as an alternative. */
+static tenebra_code is_hedged(const strict_reading *reading, long choice, size_t end, bool *hedged, tenebra_error *error)
+{
+    size_t behind;
+    TN_TRY(tn_content_skip_text(reading->content, reading->text, end, choice, &behind, error));
+    *hedged = tn_content_hedged(reading->content, reading->text, end, choice) ||
+              tn_content_hedged(reading->content, reading->text, behind, choice);
     return TENEBRA_OK;
 }
 
-/* "answer is", "answer would be", "answer:", and the like for options with a verb; 0: not at `at`. */
-static size_t match_head(tn_slice text, size_t at)
+/* What follows "the answer is". */
+static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_error *error)
 {
-    static const char *const nouns[] = { "answer", "option is", "choice is", NULL };
-    static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", NULL };
-    size_t noun = tn_match_one(text, at, nouns);
-    if (noun == 0)
-        return 0;
-    size_t verb = text.bytes[at] == 'a' || text.bytes[at] == 'A' ? 0 : noun, next = tn_skip_marks(text, noun);
-    if (verb == 0)
-        verb = tn_match_one(text, next, verbs);
-    next = tn_skip_marks(text, verb > 0 ? verb : noun);
-    if (next < text.length && text.bytes[next] == ':')
-        return next + 1;
-    return verb;
+    tn_slice text = reading->text;
+    size_t start = tn_skip_marks(text, at), end, length;
+    long named, choice;
+    bool hedged = false;
+    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, start, text.length), &named, &length, error));
+    if (length < TEXT_MIN) { /* no option begins with these words */
+        at = skip_fillers(text, at);
+        start = tn_skip_marks(text, at);
+        if (tn_match_one(text, start, denials) > 0) {
+            state(reading, TN_NO_CHOICE);
+            return TENEBRA_OK;
+        }
+        size_t kind = tn_content_kind(text, start);
+        at = kind > 0 ? skip_fillers(text, tn_skip_spaces(text, kind)) : at;
+        start = tn_skip_marks(text, at);
+        TN_TRY(tn_content_start(reading->content, tn_slice_part(text, start, text.length), &named, &length, error));
+    }
+    choice = length < TEXT_MIN ? tn_content_letter(reading->content, text, at, &end) : TN_NO_CHOICE;
+    if (choice != TN_NO_CHOICE) {
+        TN_TRY(is_hedged(reading, choice, end, &hedged, error));
+        state(reading, hedged ? TN_NO_CHOICE : choice);
+    } else if (named != TN_NO_CHOICE) {
+        state(reading, named);
+    }
+    return TENEBRA_OK;
+}
+
+/* What follows "I choose", or "answer" without a verb; `loose`: also a letter inside of a sentence. */
+static tenebra_code read_named_letter(strict_reading *reading, size_t at, bool loose, tenebra_error *error)
+{
+    tn_slice text = reading->text;
+    size_t start = tn_skip_marks(text, at), kind = tn_content_kind(text, start), end, line;
+    bool hedged;
+    if (kind > 0 && !loose)
+        return TENEBRA_OK; /* "answer choice B ..." says nothing of B */
+    at = kind > 0 ? tn_skip_spaces(text, kind) : at;
+    long choice = tn_content_letter(reading->content, text, at, &end);
+    if (choice == TN_NO_CHOICE)
+        return TENEBRA_OK;
+    for (line = end; line < text.length && strchr(" .!*", text.bytes[line]) != NULL && text.bytes[line] != '\0';)
+        line++;
+    bool ends = line == text.length || text.bytes[line] == '\n';
+    TN_TRY(is_hedged(reading, choice, end, &hedged, error));
+    if (!hedged && (loose || ends))
+        state(reading, choice);
+    return TENEBRA_OK;
+}
+
+/* "answer", "ans", "correct option", "best choice"; *alone: a verb must follow ("option"). 0: not at `at`. */
+static size_t match_noun(tn_slice text, size_t at, bool *alone)
+{
+    static const char *const nouns[] = { "answer choice", "answer option", "answer letter", "answer", "ans", NULL };
+    static const char *const praised[] = { "correct", "right", "best", "final", "chosen", "selected", "my", NULL };
+    static const char *const kinds[] = { "option", "choice", "letter", "selection", NULL };
+    static const char *const questions[] = { "to the question", "to this question", "to this", "here", "for this question", NULL };
+    size_t noun = tn_match_one(text, at, nouns), praise = noun == 0 ? tn_match_one(text, at, praised) : 0;
+    *alone = false;
+    if (noun > 0) {
+        size_t more = tn_match_one(text, tn_skip_spaces(text, noun), questions);
+        return more > 0 ? more : noun;
+    }
+    *alone = praise == 0;
+    return tn_match_one(text, praise > 0 ? tn_skip_spaces(text, praise) : at, kinds);
+}
+
+/* How a statement that begins at the word at `at` begins; *end takes where its option is to stand. */
+static lead match_lead(tn_slice text, size_t at, size_t *end)
+{
+    static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "has to be", "can only be", "seems to be",
+                                         "appears to be", "should then be", "must then be", "should therefore be", "must therefore be", NULL };
+    static const char *const refusals[] = { "isn't", "isn\xE2\x80\x99t", "cannot be", "can't be", "can\xE2\x80\x99t be", NULL };
+    static const char *const choosing[] = { "choose", "chose", "pick", "picked", "select", "selected", "go with", "going with", "opt for", NULL };
+    bool alone;
+    size_t noun = match_noun(text, at, &alone), next;
+    if (noun == 0) {
+        *end = tn_match_one(text, at, choosing);
+        return *end > 0 ? CHOICE_LEAD : NO_LEAD;
+    }
+    next = tn_skip_marks(text, noun);
+    size_t denied = tn_match_one(text, next, refusals), verb = tn_match_one(text, next, verbs);
+    if (denied > 0)
+        return DENIAL_LEAD;
+    size_t mark = tn_skip_marks(text, verb > 0 ? verb : noun);
+    bool colon = mark < text.length && (text.bytes[mark] == ':' || (verb == 0 && text.bytes[mark] == '='));
+    bool stop = mark < text.length && text.bytes[mark] == '.' && noun - at == 3; /* "Ans." */
+    *end = colon || stop ? mark + 1 : verb;
+    if (alone ? verb > 0 : *end > 0)
+        return PLAIN_LEAD;
+    *end = noun;
+    return alone ? NO_LEAD : BARE_LEAD;
+}
+
+static tenebra_code read_lead(strict_reading *reading, size_t at, bool *found, tenebra_error *error)
+{
+    size_t end;
+    lead kind = match_lead(reading->text, at, &end);
+    *found = kind != NO_LEAD;
+    if (kind == PLAIN_LEAD)
+        return read_payload(reading, end, error);
+    if (kind == DENIAL_LEAD)
+        state(reading, TN_NO_CHOICE);
+    return kind == BARE_LEAD || kind == CHOICE_LEAD ? read_named_letter(reading, end, kind == CHOICE_LEAD, error) : TENEBRA_OK;
 }
 
 static bool is_letter(int32_t c)
@@ -69,32 +175,70 @@ static bool is_letter(int32_t c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-/* "X is correct". */
-static void read_praise(strict_reading *reading, size_t at)
+/* "is correct", "would be the answer" behind an option; `text`: behind the words of one, where "is the best" may go on otherwise. */
+static bool is_praised(tn_slice text, size_t at, bool words)
 {
-    static const char *const praise[] = { "is correct", "is right", "is the correct", "is the right", "is the best", NULL };
-    size_t end;
-    long choice = tn_content_letter(reading->content, reading->text, at, &end);
-    if (choice != TN_NO_CHOICE && tn_match_one(reading->text, tn_skip_spaces(reading->text, end), praise) > 0)
-        state(reading, choice);
+    static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "seems to be", "appears to be", "seems", NULL };
+    static const char *const praise[] = { "correct", "right", "the correct answer", "the right answer", "the best answer", "the final answer",
+                                          "the answer", "my answer", "our answer", "the correct option", "the right option",
+                                          "the best option", "the correct choice", "the right choice", "the best choice", NULL };
+    static const char *const more[] = { "the correct", "the right", "the best", "the most likely", "the most appropriate",
+                                        "the most accurate", "my choice", "the solution", NULL };
+    size_t verb = tn_match_one(text, tn_skip_spaces(text, at), verbs), next = tn_skip_spaces(text, verb);
+    return verb > 0 && (tn_match_one(text, next, praise) > 0 || (!words && tn_match_one(text, next, more) > 0));
 }
 
-/* What stands between `open`, found at `at`, and `close`. */
+/* "X is correct". */
+static tenebra_code read_praise(strict_reading *reading, size_t at, tenebra_error *error)
+{
+    tn_slice text = reading->text;
+    size_t end, length;
+    long named, choice = tn_content_letter(reading->content, text, at, &end);
+    if (choice != TN_NO_CHOICE) {
+        if (is_praised(text, end, false))
+            state(reading, choice);
+        return TENEBRA_OK;
+    }
+    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, at, text.length), &named, &length, error));
+    if (named != TN_NO_CHOICE && length >= TEXT_MIN && is_praised(text, at + length, true))
+        state(reading, named);
+    return TENEBRA_OK;
+}
+
+/* Where `close` stands that belongs to the opening before the text; braces inside come in pairs. text.length + 1: nowhere. */
+static size_t find_close(tn_slice text, const char *close)
+{
+    size_t depth = 0;
+    if (strcmp(close, "}") != 0)
+        return tn_slice_find(text, TN_SLICE(close), 0);
+    for (size_t at = 0; at < text.length; at++) {
+        if (text.bytes[at] == '}' && depth-- == 0)
+            return at;
+        depth += text.bytes[at] == '{';
+    }
+    return text.length + 1;
+}
+
+/* What stands between `open`, found at `at`, and `close`: an option; several, or a denial, which take back; or nothing of these. */
 static tenebra_code read_between(strict_reading *reading, size_t at, const char *open, const char *close, tenebra_error *error)
 {
     tn_slice text = reading->text;
-    size_t length = strlen(open), begin = at + length;
+    size_t length = strlen(open), begin = at + length, letter;
     if (text.length - at < length || memcmp(text.bytes + at, open, length) != 0)
         return TENEBRA_OK;
     /* An answer is short: looking further would make the work grow with the square of the text. */
     size_t limit = begin + 3 * reading->content->longest + 64;
     tn_slice window = tn_slice_part(text, begin, limit < text.length ? limit : text.length);
-    size_t end = tn_slice_find(window, TN_SLICE(close), 0);
+    size_t end = find_close(window, close);
     if (end > window.length)
         return TENEBRA_OK;
+    tn_slice inside = tn_slice_part(window, 0, end);
     long choice;
-    TN_TRY(tn_content_whole(reading->content, tn_slice_part(window, 0, end), &choice, error));
-    state(reading, choice);
+    TN_TRY(tn_content_whole(reading->content, inside, &choice, error));
+    long first = choice == TN_NO_CHOICE ? tn_content_letter(reading->content, inside, 0, &letter) : TN_NO_CHOICE;
+    bool several = first != TN_NO_CHOICE && tn_content_hedged(reading->content, inside, letter, first);
+    if (choice != TN_NO_CHOICE || several || tn_match_one(inside, tn_skip_marks(inside, 0), denials) > 0)
+        state(reading, choice);
     return TENEBRA_OK;
 }
 
@@ -119,11 +263,11 @@ static tenebra_code read_statements(strict_reading *reading, tenebra_error *erro
     bool inside = false; /* of a word */
     for (size_t at = 0, next; at < text.length; at = next) {
         int32_t c = tn_slice_char(text, at, &next);
-        size_t head = inside ? 0 : match_head(text, at);
-        if (head > 0)
-            TN_TRY(read_payload(reading, head, error));
-        else if (!inside && is_letter(c))
-            read_praise(reading, at);
+        bool found = false;
+        if (!inside && is_letter(c))
+            TN_TRY(read_lead(reading, at, &found, error));
+        if (!inside && !found && tn_python_is_word(c))
+            TN_TRY(read_praise(reading, at, error));
         if (c == '[')
             TN_TRY(read_between(reading, at, "[[", "]]", error));
         if (c == '<')
@@ -176,11 +320,22 @@ static bool is_loose(tn_slice line)
     return line.length < TEXT_MIN && ((c >= 'a' && c <= 'z') || tn_python_digit(c) >= 0);
 }
 
+/* The option that a line is, also behind "So," and the like. */
+static tenebra_code read_line(const strict_reading *reading, tn_slice line, long *choice, tenebra_error *error)
+{
+    static const char *const conclusions[] = { "so", "thus", "therefore", "hence", "in conclusion", "conclusion", "finally", NULL };
+    TN_TRY(tn_content_whole(reading->content, line, choice, error));
+    size_t start = tn_skip_marks(line, 0), end = tn_match_one(line, start, conclusions);
+    if (*choice != TN_NO_CHOICE || end == 0)
+        return TENEBRA_OK;
+    return tn_content_whole(reading->content, tn_slice_part(line, skip_fillers(line, end), line.length), choice, error);
+}
+
 static tenebra_code read_last_line(strict_reading *reading, tenebra_error *error)
 {
     tn_slice rest = reading->text, line = take_line(&rest), last = take_line(&rest);
     long choice, before;
-    TN_TRY(tn_content_whole(reading->content, line, &choice, error));
+    TN_TRY(read_line(reading, line, &choice, error));
     TN_TRY(tn_content_whole(reading->content, last, &before, error));
     bool loose = last.length > 0 && is_loose(line);
     if (choice != TN_NO_CHOICE && !loose && (before == TN_NO_CHOICE || before == choice))
@@ -188,16 +343,29 @@ static tenebra_code read_last_line(strict_reading *reading, tenebra_error *error
     return TENEBRA_OK;
 }
 
-/* Where nothing is stated: the first line, or the only letter in parentheses. */
+/* The first line of `text` that is not empty, and cuts it off. */
+static tn_slice take_first_line(tn_slice *text)
+{
+    *text = tn_slice_strip(*text);
+    const char *end = text->length > 0 ? memchr(text->bytes, '\n', text->length) : NULL;
+    size_t length = end != NULL ? (size_t)(end - text->bytes) : text->length;
+    tn_slice line = tn_slice_part(*text, 0, length);
+    *text = tn_slice_part(*text, length, text->length);
+    return line;
+}
+
+/* Where nothing is stated: the first line, unless options are listed from there, or the only letter in parentheses. */
 static tenebra_code read_rest(strict_reading *reading, tenebra_error *error)
 {
-    tn_slice line = tn_slice_strip(reading->text);
-    const char *end = line.length > 0 ? memchr(line.bytes, '\n', line.length) : NULL;
-    line.length = end != NULL ? (size_t)(end - line.bytes) : 0;
+    tn_slice rest = reading->text, line = take_first_line(&rest), second = take_first_line(&rest);
     bool several;
-    long only = only_letter(reading, &several), first = TN_NO_CHOICE;
-    if (!several && !is_loose(line))
+    long only = only_letter(reading, &several), first = TN_NO_CHOICE, next = TN_NO_CHOICE;
+    if (!several && !is_loose(line) && second.length > 0) {
         TN_TRY(tn_content_whole(reading->content, line, &first, error));
+        TN_TRY(tn_content_whole(reading->content, second, &next, error));
+    }
+    if (next != TN_NO_CHOICE && next != first)
+        first = TN_NO_CHOICE;
     if (first == TN_NO_CHOICE || only == TN_NO_CHOICE || first == only)
         reading->choice = first != TN_NO_CHOICE ? first : only;
     return TENEBRA_OK;
@@ -206,7 +374,7 @@ static tenebra_code read_rest(strict_reading *reading, tenebra_error *error)
 static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t variant, tenebra_error *error)
 {
     (void)variant;
-    strict_reading reading = { .text = answer->text, .choice = TN_NO_CHOICE };
+    strict_reading reading = { .choice = TN_NO_CHOICE };
     if (answer->text.bytes == NULL) {
         long count = (long)tn_option_count(answer);
         bool within = answer->choice >= 0 && (count == 0 || answer->choice < count);
@@ -216,6 +384,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
     tn_content content;
     TN_TRY(tn_content_open(&content, answer, error));
     reading.content = &content;
+    reading.text = tn_content_text(&content);
     tenebra_code code = read_statements(&reading, error);
     if (code == TENEBRA_OK)
         code = read_last_line(&reading, error);

@@ -177,6 +177,68 @@ static void test_strict_indices_and_words(void **state)
     assert_false(judge("strict", &open, "").correct);
 }
 
+/* The same letter in what answers are dressed in. */
+static void test_strict_dressed(void **state)
+{
+    (void)state;
+    EXPECT("strict", fruits,
+           { "so $\\boxed{\\text{B}}$", 'B' }, { "\\boxed{\\mathrm{(B)}}", 'B' }, { "\\boxed{\\textbf{B}}", 'B' }, { "\\boxed{$B$}", 'B' },
+           { "\\boxed{\\text{(B) a pear}}", 'B' }, { "$$\\boxed{\\mathbf{\\text{B}}}$$", 'B' }, { "\\boxed {B}", 'B' }, { "\\boxed B", 'B' },
+           { "\\fbox{B}", 'B' }, { "\\\\boxed{B}", 'B' }, { "\\[ \\boxed{B} \\]", 'B' }, { "\\boxed{\\text{Option B}}", 'B' },
+           { "\\boxed{a pear}", 'B' }, { "\\boxed{\\left(B\\right)}", 'B' }, { "\\boxed{\\textcolor{red}{B}}", 'B' }, { "\\boxed{\\{B\\}}", 'B' },
+           { "$B$", 'B' }, { "\\(B\\)", 'B' }, { "\\(\\text{B}\\).", 'B' }, { "$$B$$", 'B' }, { "\\mathrm{B}", 'B' }, { "\\textbf{(B)}", 'B' },
+           { "The answer is $B$.", 'B' }, { "The answer is \\(B\\), a pear.", 'B' }, { "The answer is $\\mathbf{B}$ because", 'B' },
+           { "**B**", 'B' }, { "__B__", 'B' }, { "The answer is _B_.", 'B' }, { "___B___", 'B' }, { "snake_B_case", '-' }, { "The answer is ____", '-' }, { "`B`", 'B' }, { "***B***", 'B' }, { "**Answer:** B", 'B' }, { "**Answer**: **B**", 'B' },
+           { "### Answer: B", 'B' }, { "It is red.\n- B", 'B' }, { "<b>B</b>", 'B' }, { "The answer is <strong>C</strong>", 'C' },
+           { "the answer is <i>D</i>.", 'D' }, { "\xEF\xBC\xA2", 'B' }, { "\xEF\xBC\x88\xEF\xBC\xA2\xEF\xBC\x89", 'B' },
+           { "Answer\xEF\xBC\x9A\xEF\xBC\x88\x42\xEF\xBC\x89", 'B' }, { "\xE3\x80\x90" "B" "\xE3\x80\x91", 'B' },
+           { "The answer is \xE2\x92\xB7", 'B' }, { "The answer is \xF0\x9D\x90\x81.", 'B' }, { "The answer is \xF0\x9F\x84\x91", 'B' },
+           { "\xEF\xBB\xBF" "B", 'B' }, { "the answer is \xE2\x80\x9C" "B\xE2\x80\x9D.", 'B' });
+    /* What is no option, or several, in a box. */
+    EXPECT("strict", fruits,
+           { "The answer is B. So \\boxed{42}", 'B' }, { "The answer is B.\n\\boxed{\\frac{1}{2}}", 'B' }, { "\\boxed{42}", '-' },
+           { "\\boxed{B} and \\boxed{x}", 'B' }, { "The answer is B. [[E]]", 'B' }, { "The answer is B. \\boxed{A, C}", '-' },
+           { "The answer is B. <answer>none of them</answer>", '-' }, { "\\boxed{\\text{E}}", '-' }, { "$5 or $6: \\boxed{C}", 'C' });
+    /* Money is no formula, and the text of an option may be one. */
+    static const char *const prices[] = { "$5", "$6", "$x^2$", "\\frac{1}{2}" };
+    EXPECT("strict", prices, { "The answer is $6.", 'B' }, { "$5", 'A' }, { "x^2", 'C' }, { "The answer is $\\frac{1}{2}$", 'D' },
+           { "\\boxed{\\frac{1}{2}}", 'D' }, { "$5 and $6", '-' });
+}
+
+static void test_strict_statements(void **state)
+{
+    (void)state;
+    EXPECT("strict", fruits,
+           { "Option B", 'B' }, { "option (b)", 'B' }, { "Choice B.", 'B' }, { "Option B: a pear", 'B' }, { "Letter B", 'B' }, { "Option: B", 'B' },
+           { "B is the answer", 'B' }, { "(B) is the correct answer.", 'B' }, { "B would be the answer", 'B' }, { "I think B seems correct", 'B' },
+           { "B is the most likely", 'B' }, { "a pear is the answer", 'B' }, { "So a pear is correct.", 'B' },
+           { "Correct option: B", 'B' }, { "The correct option is (B)", 'B' }, { "Correct choice - it is B; best choice: D", 'D' },
+           { "My choice is B", 'B' }, { "Final answer: B", 'B' }, { "Selected option: (B)", 'B' },
+           { "Ans: B", 'B' }, { "Ans. B", 'B' }, { "ANS = B", 'B' }, { "Answer = B", 'B' }, { "Answer B", 'B' }, { "Answer (B).", 'B' },
+           { "The correct answer is option (B)", 'B' }, { "The answer is the letter B", 'B' }, { "The answer is choice B.", 'B' },
+           { "The answer is therefore B", 'B' }, { "The answer is, clearly, (B)", 'B' }, { "The answer should therefore be B", 'B' },
+           { "The answer to the question is B.", 'B' }, { "The answer is option: B", 'B' }, { "The answer is most likely a pear.", 'B' },
+           { "I choose B because it grows.", 'B' }, { "I would go with option (B).", 'B' }, { "We pick B", 'B' },
+           { "It grows.\nSo, B.", 'B' }, { "It grows.\nTherefore (B)", 'B' }, { "B - a pear", 'B' }, { "B \xE2\x80\x93 a pear", 'B' },
+           { "b) a pear", 'B' }, { "B a pear", 'B' }, { "B, a pear", 'B' });
+    EXPECT("strict", fruits,
+           { "A\nB\nC\nD", '-' }, { "A.\nB.\nC.\nD.", '-' }, { "A) Apple\nB) a pear\nC) no fruit at all\nD) Cherry", '-' },
+           { "A, B, C, D", '-' }, { "A B C D", '-' }, { "A. Apple B. a pear C. no fruit at all D. Cherry", '-' },
+           { "A/B", '-' }, { "- A\n- B\n- C\n- D", '-' }, { "A: Apple, B: a pear", '-' }, { "Apple\na pear\nno fruit at all\nCherry", '-' },
+           { "The answer is (A) Apple or (B) a pear", '-' }, { "I choose A or B", '-' }, { "The answer is B. The answer isn't B.", '-' },
+           { "I would answer A question like this", '-' }, { "The answer (B) fits badly", 'B' }, { "B isn't the answer", '-' },
+           { "Is it B? Choose one.", '-' }, { "Options: B", '-' }, { "the option", '-' }, { "Option", '-' });
+    /* One sentence, then the list of options, then the answer. */
+    EXPECT("strict", fruits, { "A. Apple\nB. a pear\nC. no fruit at all\nD. Cherry\nThe answer is C.", 'C' },
+           { "B\nA pear grows on trees.", 'B' }, { "(B)\nbecause (B) is red", 'B' });
+    static const char *const answers[] = { "yes", "no", "most likely", "the answer" };
+    EXPECT("strict", answers, { "The answer is no", 'B' }, { "The answer is most likely", 'C' }, { "yes", 'A' }, { "Yes, that is so.", '-' });
+    tn_sample index = sample_of(fruits, 4, "1");
+    assert_true(judge("strict", &index, "The answer is option 1.").correct);
+    assert_true(judge("strict", &index, "\\boxed{1}").correct);
+    assert_false(judge("strict", &index, "The answer is option 2.").correct);
+}
+
 /* Gold answers in the form that is trained score all, random ones about 1 of n (P50). */
 static void test_gold_and_random(void **state)
 {
@@ -205,7 +267,8 @@ static void test_hostile_texts(void **state)
 {
     (void)state;
     static const char *const pieces[] = { "(", "A ", "(A", "[[", "]]", "<answer>", "</answer>", "answer: ", "answer:\n", "the answer is ",
-                                          "[Answer]", "\xCE\xA3", "A) ", "*", "answer is", "(A) Apple ", "\\boxed{", " ", "or B " };
+                                          "[Answer]", "\xCE\xA3", "A) ", "*", "answer is", "(A) Apple ", "\\boxed{", " ", "or B ", "$", "$x", "$$", "<b>", "</b>", "\\text{",
+                                          "{", "}", "\\", "I choose ", "answer ", "- ", "# ", "$ {", "Apple is ", "A. ", "\\textcolor{" };
     enum { SIZE = 200000 };
     char *text = malloc(SIZE + 32);
     tn_sample sample = sample_of(fruits, 4, "A");
@@ -247,6 +310,8 @@ int main(void)
         cmocka_unit_test(test_ivtlr),
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_last), cmocka_unit_test(test_strict),
+        cmocka_unit_test(test_strict_dressed),
+        cmocka_unit_test(test_strict_statements),
         cmocka_unit_test(test_strict_indices_and_words),
         cmocka_unit_test(test_gold_and_random),
         cmocka_unit_test(test_hostile_texts),
