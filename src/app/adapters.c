@@ -69,10 +69,10 @@ void tn_app_tell_adapters(const tenebra_model *model, const tenebra_model_option
 {
     for (size_t i = 0; i < model->adapter_count; i++) {
         const tn_adapter *adapter = model->adapters[i];
-        fprintf(stderr, "adapter    %s: changes %zu matrices, rank %zu, alpha %g, strength %g",
+        tn_app_tell("adapter    %s: changes %zu matrices, rank %zu, alpha %g, strength %g",
                 options->adapters[i].directory, adapter->module_count, adapter->rank, adapter->alpha, adapter->strength);
         if (adapter->pass > 0)
-            fprintf(stderr, ", in pass %zu", adapter->pass);
+            tn_app_tell(", in pass %zu", adapter->pass);
         fputc('\n', stderr);
     }
 }

@@ -4,7 +4,9 @@
 
 #include "base/status.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 /* Exit codes of every command. */
 enum { TN_EXIT_OK = 0, TN_EXIT_FAILED = 1, TN_EXIT_USAGE = 2 };
@@ -126,7 +128,7 @@ void tn_app_tell_adapters(const tenebra_model *model, const tenebra_model_option
  * *tokens is fresh memory, for free(). Errors: IO, LIMIT, FORMAT, MEMORY. */
 tenebra_code tn_app_read_tokens(const char *path, int32_t **tokens, size_t *count, tenebra_error *error);
 
-/* ------------------------------------------------- interrupts, progress -- */
+/* ----------------------------------------------------------- interrupts -- */
 
 /* From now on Ctrl-C and SIGTERM only set a flag; a second one ends at once. */
 void tn_app_catch_interrupts(void);
@@ -145,7 +147,45 @@ void tn_app_open_streams(void);
  * has left) and makes a good exit code FAILED. */
 int tn_app_close_output(int exit_code);
 
-/* A bar with time to go on stderr, only on a terminal; done == total ends the line. */
+/* ------------------------------------------------------------- printing -- */
+
+/* Writes text of others: control characters other than line ends and tabs, overrides of the writing direction and stray bytes
+ * become escapes ("\u001b", "\xff"), so that a terminal shows them and does not obey. */
+void tn_app_put(FILE *stream, const char *text, size_t length);
+
+/* printf on stderr, by tn_app_put: for everything that may hold text of others. */
+void tn_app_tell(const char *format, ...) TN_PRINTF(1, 2);
+
+/* printf on stdout; by tn_app_put where that is a terminal, else as it is: what is piped on stays what it was. */
+void tn_app_print(const char *format, ...) TN_PRINTF(1, 2);
+void tn_app_print_text(const char *text);
+void tn_app_print_json(const json_t *json, size_t flags);
+
+/* ------------------------------------------------------------- progress -- */
+
+/* Columns of the terminal behind stderr, asked anew each time: a window changes its size. */
+size_t tn_app_columns(void);
+
+/* "1:23:45" or "2:03". Returns `text`. */
+enum { TN_DURATION_SIZE = 24 };
+char *tn_app_duration(char text[TN_DURATION_SIZE], double seconds);
+
+typedef struct tn_progress {
+    const char *label; /* NULL: none */
+    size_t done, total;
+    const char *const *pieces; /* [piece_count] what else is known, the most important first: as many as fit */
+    size_t piece_count;
+    double seconds_left; /* negative: not known */
+} tn_progress;
+
+/* Draws "LABEL [###...] DONE/TOTAL  PIECES  0:12 to go" over the last such line on stderr, which must be a terminal. It is
+ * never wider than the terminal: pieces are left out, the bar and the label get shorter. */
+void tn_app_draw_progress(const tn_progress *progress);
+
+/* Clears the line. */
+void tn_app_erase_progress(void);
+
+/* Such a line with the time to go, only on a terminal; done == total ends the line. */
 void tn_app_progress(const char *label, size_t done, size_t total, double started_ms);
 
 #endif

@@ -40,7 +40,7 @@ static int write_model(const tn_bench_options *options)
     tn_random_options random = { .shape = options->shape, .tokenizer = options->tokenizer, .seed = options->seed,
                                  .progress = show_progress, .user = &state };
     if (options->output == NULL) {
-        fprintf(stderr, "tenebra bench: --shape wants -o DIR to write to\n");
+        tn_app_tell("tenebra bench: --shape wants -o DIR to write to\n");
         return TN_EXIT_USAGE;
     }
     tn_dtype_by_name(options->type, &random.type); /* the options allow no other */
@@ -49,7 +49,7 @@ static int write_model(const tn_bench_options *options)
     tn_app_catch_interrupts();
     if (tn_random_model_write(options->output, &random, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
-    fprintf(stderr, "wrote %s: random weights, shape %s, %s\n", options->output, options->shape, options->type);
+    tn_app_tell("wrote %s: random weights, shape %s, %s\n", options->output, options->shape, options->type);
     return TN_EXIT_OK;
 }
 
@@ -302,7 +302,7 @@ static int run_bench(const tn_bench_options *options)
         if (!options->json)
             print_text(bench, json);
         else if (text != NULL)
-            puts(text);
+            tn_app_print("%s\n", text);
         free(text);
     } else {
         exit_code = tn_app_fail(&error);
@@ -365,7 +365,7 @@ int tn_cmd_bench(int argc, char **argv)
     if (options.directory == NULL)
         options.directory = tn_app_default_model(&own);
     if (options.directory == NULL) {
-        fprintf(stderr, "tenebra bench: name a model directory with -m, or a random shape with --shape\n");
+        tn_app_tell("tenebra bench: name a model directory with -m, or a random shape with --shape\n");
         return TN_EXIT_USAGE;
     }
     return run_bench(&options);

@@ -5,14 +5,14 @@
 
 int tn_data_mistake(const char *part, const char *sentence)
 {
-    fprintf(stderr, "tenebra data %s: %s\ntry 'tenebra data %s --help'\n", part, sentence, part);
+    tn_app_tell("tenebra data %s: %s\ntry 'tenebra data %s --help'\n", part, sentence, part);
     return TN_EXIT_USAGE;
 }
 
 int tn_data_print(json_t *value)
 {
     if (value == NULL) {
-        fprintf(stderr, "tenebra data: no memory for the answer\n");
+        tn_app_tell("tenebra data: no memory for the answer\n");
         return TN_EXIT_FAILED;
     }
     int result = json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -25,7 +25,7 @@ void tn_data_print_note(const tn_data *data)
 {
     char note[TN_DATA_NOTE];
     if (tn_data_note(data, note)[0] != '\0')
-        fprintf(stderr, "note: %s\n", note);
+        tn_app_tell("note: %s\n", note);
 }
 
 /* ----------------------------------------------------------------- list -- */
@@ -48,19 +48,19 @@ static json_t *sets_as_json(void)
 
 static void print_sets(void)
 {
-    printf("data sets (NAME:DIR):\n");
+    tn_app_print("data sets (NAME:DIR):\n");
     for (const tn_dataset *const *set = tn_datasets; *set != NULL; set++) {
-        printf("  %-10s %s\n             splits:", (*set)->name, (*set)->summary);
+        tn_app_print("  %-10s %s\n             splits:", (*set)->name, (*set)->summary);
         for (const tn_dataset_split *split = (*set)->splits; split->name != NULL; split++) {
-            printf(" %s", split->name);
+            tn_app_print(" %s", split->name);
             if (split->rows[0] > 0)
-                printf(" (%zu)", split->rows[0]);
+                tn_app_print(" (%zu)", split->rows[0]);
         }
-        printf("\n");
+        tn_app_print("\n");
     }
-    printf("\nwordings of prompts (--preset):\n");
+    tn_app_print("\nwordings of prompts (--preset):\n");
     for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++)
-        printf("  %-18s %s\n", preset->name, preset->summary);
+        tn_app_print("  %-18s %s\n", preset->name, preset->summary);
 }
 
 int tn_data_list(int argc, char **argv)

@@ -18,7 +18,7 @@ static const tn_command parts[] = {
 
 int tn_eval_mistake(const char *part, const char *sentence)
 {
-    fprintf(stderr, "tenebra %s: %s; 'tenebra %s --help' explains\n", part, sentence, part);
+    tn_app_tell("tenebra %s: %s; 'tenebra %s --help' explains\n", part, sentence, part);
     return TN_EXIT_USAGE;
 }
 

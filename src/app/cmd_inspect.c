@@ -94,7 +94,7 @@ static void print_tensors(const inspection *seen)
         if (!seen->all && strcmp(verdict, "matched") == 0)
             continue;
         char *shape = json_dumps(json_object_get(line, "shape"), JSON_COMPACT);
-        printf("  %-10s %-56s %-6s %-6s %6.2f  %s\n", verdict, json_string_value(json_object_get(line, "name")), type ? type : "",
+        tn_app_print("  %-10s %-56s %-6s %-6s %6.2f  %s\n", verdict, json_string_value(json_object_get(line, "name")), type ? type : "",
                order ? order : "", bits, shape ? shape : "");
         free(shape);
     }
@@ -116,7 +116,7 @@ static void print_types(const inspection *seen)
     for (int type = 0; type < TN_DTYPE_COUNT; type++)
         for (int order = 0; order < 2; order++)
             if (bytes[type][order] > 0) {
-                printf("%s%s %s (%.1f MB)", separator, tn_dtype_of((tn_dtype)type)->name, tn_order_name((tn_order)order),
+                tn_app_print("%s%s %s (%.1f MB)", separator, tn_dtype_of((tn_dtype)type)->name, tn_order_name((tn_order)order),
                        bytes[type][order] / 1e6);
                 separator = ", ";
             }
@@ -127,17 +127,17 @@ static void print_text(const inspection *seen)
 {
     const tn_decoder_config *decoder = &seen->config.decoder;
     const tn_vision_config *vision = &seen->config.vision;
-    printf("backbone   %s\n", seen->backbone->name);
-    printf("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %.15g\n",
+    tn_app_print("backbone   %s\n", seen->backbone->name);
+    tn_app_print("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %.15g\n",
            decoder->num_hidden_layers, decoder->hidden_size, decoder->num_attention_heads, decoder->num_key_value_heads,
            decoder->head_dim, decoder->intermediate_size, decoder->rope_theta);
-    printf("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,
+    tn_app_print("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,
            vision->num_heads, seen->config.patch_size, vision->spatial_merge_size, vision->spatial_merge_size);
-    printf("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
-    printf("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
+    tn_app_print("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
+    tn_app_print("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
            tn_store_file_count(seen->store), 8 * (double)seen->bytes / (double)tn_max(seen->parameters, 1));
     print_types(seen);
-    printf("tensors    %zu matched, %zu missing, %zu misshapen, %zu unexpected\n", seen->counts[TN_MATCHED],
+    tn_app_print("tensors    %zu matched, %zu missing, %zu misshapen, %zu unexpected\n", seen->counts[TN_MATCHED],
            seen->counts[TN_MISSING], seen->counts[TN_MISSHAPEN], seen->counts[TN_UNEXPECTED]);
     print_tensors(seen);
 }
@@ -152,7 +152,7 @@ static void print_json(inspection *seen)
                             seen->tensors);
     char *text = json_dumps(all, JSON_COMPACT);
     if (text != NULL)
-        puts(text);
+        tn_app_print("%s\n", text);
     free(text);
     json_decref(all);
 }
@@ -186,7 +186,7 @@ int tn_cmd_inspect(int argc, char **argv)
     if (first >= 0 && directory == NULL)
         directory = tn_app_default_model(&own);
     if (first >= 0 && directory == NULL) {
-        fprintf(stderr, "tenebra inspect: name a model directory with -m\n");
+        tn_app_tell("tenebra inspect: name a model directory with -m\n");
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && inspect(&seen, directory, &mismatches, &error) != TENEBRA_OK) {
         exit_code = tn_app_fail(&error);

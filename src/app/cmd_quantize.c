@@ -285,7 +285,7 @@ static int check_usage(const quantize_options *options)
                                                      : NULL;
     if (missing == NULL)
         return TN_EXIT_OK;
-    fprintf(stderr, "tenebra quantize: %s\n", missing);
+    tn_app_tell("tenebra quantize: %s\n", missing);
     return TN_EXIT_USAGE;
 }
 
@@ -313,7 +313,7 @@ int tn_cmd_quantize(int argc, char **argv)
     if (first >= 0 && first < argc && options.directory == NULL)
         options.directory = argv[first++];
     if (first >= 0 && first < argc) {
-        fprintf(stderr, "tenebra quantize: '%s' is one argument too many\n", argv[first]);
+        tn_app_tell("tenebra quantize: '%s' is one argument too many\n", argv[first]);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && (exit_code = check_usage(&options)) == TN_EXIT_OK) {
         char *output = strdup(options.output);

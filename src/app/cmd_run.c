@@ -105,7 +105,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
 
 static int usage_mistake(const char *sentence)
 {
-    fprintf(stderr, "tenebra run: %s; 'tenebra run --help' explains\n", sentence);
+    tn_app_tell("tenebra run: %s; 'tenebra run --help' explains\n", sentence);
     return TN_EXIT_USAGE;
 }
 
@@ -163,9 +163,9 @@ static void print_lens(const tenebra_step *step)
         const tenebra_lens *lens = &step->lens[i];
         fputs(i ? "  " : "  says      ", stderr);
         if (lens->text[0] != '\0')
-            fprintf(stderr, "'%s' %.3f", tn_text_show(lens->text, strlen(lens->text), shown), lens->probability);
+            tn_app_tell("'%s' %.3f", tn_text_show(lens->text, strlen(lens->text), shown), lens->probability);
         else
-            fprintf(stderr, "#%d %.3f", (int)lens->token, lens->probability);
+            tn_app_tell("#%d %.3f", (int)lens->token, lens->probability);
     }
     if (step->lens_count > 0)
         fputc('\n', stderr);
@@ -191,25 +191,25 @@ static void print_picks(const tenebra_step *step)
                 at = i;
         }
         const tenebra_pick *pick = &step->picks[at];
-        fprintf(stderr, "%s image %zu  x %4.0f-%-4.0f y %4.0f-%-4.0f  attention %.4f\n",
+        tn_app_tell("%s image %zu  x %4.0f-%-4.0f y %4.0f-%-4.0f  attention %.4f\n",
                 rank ? "           " : "  looks at ", pick->image + 1, pick->x0, pick->x1, pick->y0, pick->y1, pick->score);
     }
     if (shown < step->pick_count)
-        fprintf(stderr, "            and %zu more (--json tells all)\n", step->pick_count - shown);
+        tn_app_tell("            and %zu more (--json tells all)\n", step->pick_count - shown);
 }
 
 static void print_step(const tenebra_step *step, size_t index)
 {
-    fprintf(stderr, "step %-2zu     ", index + 1);
+    tn_app_tell("step %-2zu     ", index + 1);
     if (step->hidden_norm == step->hidden_norm)
-        fprintf(stderr, "|h| %.2f", step->hidden_norm);
+        tn_app_tell("|h| %.2f", step->hidden_norm);
     else
-        fprintf(stderr, "%zu image embeddings again", step->pick_count);
+        tn_app_tell("%zu image embeddings again", step->pick_count);
     if (step->attention_ratio == step->attention_ratio)
-        fprintf(stderr, ", attention ratio %.2f", step->attention_ratio);
+        tn_app_tell(", attention ratio %.2f", step->attention_ratio);
     if (step->attention_focus == step->attention_focus)
-        fprintf(stderr, ", focus %.2f", step->attention_focus);
-    fprintf(stderr, ", %.1f ms\n", step->milliseconds);
+        tn_app_tell(", focus %.2f", step->attention_focus);
+    tn_app_tell(", %.1f ms\n", step->milliseconds);
     print_lens(step);
     print_picks(step);
 }
@@ -219,14 +219,14 @@ static bool on_event(void *user, const tenebra_event *event)
     const run_options *options = user;
     bool taught = options->trained.method != NULL && strcmp(options->trained.method, event->trace->method) == 0;
     if (event->kind == TENEBRA_EVENT_PROMPT && event->trace->passes == 0 && event->trace->note != NULL && !taught)
-        fprintf(stderr, "note       %s\n", event->trace->note);
+        tn_app_tell("note       %s\n", event->trace->note);
     if (event->kind == TENEBRA_EVENT_PROMPT && (options->trace || options->verbose))
-        fprintf(stderr, "prompt     %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,
+        tn_app_tell("prompt     %zu rows, %zu of them image embeddings\n", event->trace->prompt_tokens,
                 event->trace->image_tokens);
     if (event->kind == TENEBRA_EVENT_STEP && options->trace)
         print_step(event->step, event->index);
     if (event->kind == TENEBRA_EVENT_TEXT && !options->json) {
-        fputs(event->text, stdout);
+        tn_app_print_text(event->text);
         fflush(stdout);
     }
     return !tn_app_interrupted() && !ferror(stdout); /* nobody reads: no need to go on */
@@ -238,10 +238,10 @@ static void print_passes(const tenebra_trace *trace)
     char shown[TN_SHOWN_SIZE];
     for (size_t i = 0; i < trace->passes && trace->passes > 1; i++) {
         const tenebra_pass *pass = &trace->pass[i];
-        fprintf(stderr, "pass %-2zu    %zu rows, %zu of them known, %zu tokens", i + 1, pass->prompt_tokens, pass->reused,
+        tn_app_tell("pass %-2zu    %zu rows, %zu of them known, %zu tokens", i + 1, pass->prompt_tokens, pass->reused,
                 pass->token_count);
         if (i + 1 < trace->passes)
-            fprintf(stderr, ": '%s'", tn_text_show(pass->text, strlen(pass->text), shown));
+            tn_app_tell(": '%s'", tn_text_show(pass->text, strlen(pass->text), shown));
         fputc('\n', stderr);
     }
 }
@@ -249,27 +249,27 @@ static void print_passes(const tenebra_trace *trace)
 static void print_account(const tenebra_trace *trace)
 {
     char shown[TN_SHOWN_SIZE];
-    fprintf(stderr, "method     %s", trace->method);
+    tn_app_tell("method     %s", trace->method);
     for (size_t i = 0; i < trace->setting_count; i++)
-        fprintf(stderr, "%s%s %s", i ? ", " : ": ", trace->settings[i].name,
+        tn_app_tell("%s%s %s", i ? ", " : ": ", trace->settings[i].name,
                 tn_text_show(trace->settings[i].value, strlen(trace->settings[i].value), shown));
-    fprintf(stderr, "\nrun        %s positions, ", trace->positions);
+    tn_app_tell("\nrun        %s positions, ", trace->positions);
     if (trace->temperature > 0)
-        fprintf(stderr, "temperature %g, top-k %zu, top-p %g, seed %llu", trace->temperature, trace->top_k, trace->top_p,
+        tn_app_tell("temperature %g, top-k %zu, top-p %g, seed %llu", trace->temperature, trace->top_k, trace->top_p,
                 (unsigned long long)trace->seed);
     else
-        fprintf(stderr, "greedy");
-    fprintf(stderr, ", kernels %s, %zu threads\n", trace->kernels, trace->threads);
-    fprintf(stderr, "rows       %zu prompt (%zu of pictures), %zu latent steps, %zu injected, %zu tokens; %zu computed, "
+        tn_app_tell("greedy");
+    tn_app_tell(", kernels %s, %zu threads\n", trace->kernels, trace->threads);
+    tn_app_tell("rows       %zu prompt (%zu of pictures), %zu latent steps, %zu injected, %zu tokens; %zu computed, "
             "%s cache\n",
             trace->prompt_tokens, trace->image_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count,
             trace->positions_computed, trace->cache_type);
     size_t steps = trace->token_count + trace->latent_steps;
-    fprintf(stderr, "steps      %zu autoregressive, %zu with injected rows\n", steps, steps + trace->injected_tokens);
+    tn_app_tell("steps      %zu autoregressive, %zu with injected rows\n", steps, steps + trace->injected_tokens);
     if (trace->call_count > 0)
-        fprintf(stderr, "calls      %zu for regions, %zu of them invalid; %zu pictures added\n", trace->call_count,
+        tn_app_tell("calls      %zu for regions, %zu of them invalid; %zu pictures added\n", trace->call_count,
                 trace->invalid_calls, trace->crops);
-    fprintf(stderr, "ms         %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n",
+    tn_app_tell("ms         %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n",
             trace->decode_ms, trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
 }
 
@@ -288,10 +288,10 @@ static int show(const run_options *options, const tenebra_trace *trace)
     }
     char *text = tenebra_trace_json(trace);
     if (text == NULL) {
-        fprintf(stderr, "tenebra: no memory for the trace\n");
+        tn_app_tell("tenebra: no memory for the trace\n");
         return TN_EXIT_FAILED;
     }
-    puts(text);
+    tn_app_print("%s\n", text);
     free(text);
     return TN_EXIT_OK;
 }
@@ -338,7 +338,7 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
     const char *preset = question->preset != NULL ? question->preset : question->choices.count > 0 ? standard : "plain";
     TN_TRY(tn_example_read(&options->solved, options->example, tn_prompt_find(preset), error));
     if (options->solved.unknown[0] != '\0')
-        fprintf(stderr, "note: %s: members that are not read: %s\n", options->example, options->solved.unknown);
+        tn_app_tell("note: %s: members that are not read: %s\n", options->example, options->solved.unknown);
     return TENEBRA_OK;
 }
 

@@ -30,10 +30,10 @@ static void print_piece(const char *bytes, size_t length)
         int32_t c;
         size_t size = tn_utf8_read(bytes + i, length - i, &c);
         if (c == '\n' || c == '\t' || c == '\r')
-            printf("\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+            tn_app_print("\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
         else if (c < 0x20 || (c >= 0x7F && c < 0xA0))
             for (size_t k = 0; k < size; k++)
-                printf("\\x%02X", (unsigned)(unsigned char)bytes[i + k]);
+                tn_app_print("\\x%02X", (unsigned)(unsigned char)bytes[i + k]);
         else
             fwrite(bytes + i, 1, size, stdout);
         i += size;
@@ -49,11 +49,11 @@ static int show(const tokenize_job *job, const char *text, size_t length)
     for (size_t i = 0; i < ids.count; i++) {
         size_t size;
         const char *bytes = tn_tokenizer_bytes(job->tokenizer, ids.ids[i], &size);
-        printf("%8d  '", (int)ids.ids[i]);
+        tn_app_print("%8d  '", (int)ids.ids[i]);
         print_piece(bytes, size);
-        printf("'%s\n", tn_tokenizer_is_added(job->tokenizer, ids.ids[i]) ? "  added token" : "");
+        tn_app_print("'%s\n", tn_tokenizer_is_added(job->tokenizer, ids.ids[i]) ? "  added token" : "");
     }
-    printf("%zu tokens\n", ids.count);
+    tn_app_print("%zu tokens\n", ids.count);
     tn_ids_free(&ids);
     return TN_EXIT_OK;
 }
@@ -201,7 +201,7 @@ static int answer_lines(const tokenize_job *job)
 
 static int mistake(const char *sentence)
 {
-    fprintf(stderr, "tenebra tokenize: %s\ntry 'tenebra tokenize --help'\n", sentence);
+    tn_app_tell("tenebra tokenize: %s\ntry 'tenebra tokenize --help'\n", sentence);
     return TN_EXIT_USAGE;
 }
 

@@ -58,13 +58,13 @@ static tenebra_code read_config(tn_train_config *config, const char *path, const
 static int end_run(const tn_trainer *trainer, const train_options *options, tenebra_code code, const tenebra_error *error)
 {
     if (code == TENEBRA_ERROR_CANCELLED)
-        fprintf(stderr, "tenebra: %s: %s\n", error->where, error->sentence);
+        tn_app_tell("tenebra: %s: %s\n", error->where, error->sentence);
     else if (code != TENEBRA_OK)
         return tn_app_fail(error);
     json_t *summary = tn_trainer_summary(trainer);
     if (summary != NULL && json_object_set_new(summary, "finished", json_boolean(code == TENEBRA_OK)) == 0) {
         if (options->json)
-            json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+            tn_app_print_json(summary, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         else
             tn_train_print_summary(summary);
         putchar('\n');
@@ -121,7 +121,7 @@ int tn_cmd_train(int argc, char **argv)
         tn_train_print_keys();
         exit_code = TN_EXIT_OK;
     } else if (first >= 0 && argc - first > 1) {
-        fprintf(stderr, "tenebra train: one configuration, not %d; further keys go with --set KEY=VALUE\n", argc - first);
+        tn_app_tell("tenebra train: one configuration, not %d; further keys go with --set KEY=VALUE\n", argc - first);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0) {
         tn_train_config config;

@@ -89,7 +89,7 @@ static void note_quantised(const tn_model *model, const char *directory)
 {
     tn_dtype type = model->decoder.layers[0].q.matrix.type;
     if (tn_dtype_of(type)->block > 1)
-        fprintf(stderr, "tenebra: %s has weights of type %s: they differ from those that the case was made with by more than the "
+        tn_app_tell("tenebra: %s has weights of type %s: they differ from those that the case was made with by more than the "
                         "bounds of F32 below\n", directory, tn_dtype_of(type)->name);
 }
 
@@ -117,9 +117,9 @@ static tenebra_code open_model(tn_verify *verify, const verify_options *options,
 static void print_row(const tn_verify_row *row)
 {
     if (row->exact)
-        printf("%-44s %10.0f differ %10s   exact   %s\n", row->name, row->absolute, "", row->passed ? "ok" : "FAILED");
+        tn_app_print("%-44s %10.0f differ %10s   exact   %s\n", row->name, row->absolute, "", row->passed ? "ok" : "FAILED");
     else
-        printf("%-44s abs %.2e  rel %.2e   %.0e   %s\n", row->name, row->absolute, row->relative, row->bound,
+        tn_app_print("%-44s abs %.2e  rel %.2e   %.0e   %s\n", row->name, row->absolute, row->relative, row->bound,
                row->passed ? "ok" : "FAILED");
 }
 
@@ -145,16 +145,16 @@ static void print_text(const tn_verify *verify, bool quiet, size_t failed, size_
             print_row(&verify->rows[i]);
     for (size_t i = 0; i < tn_store_count(verify->golden); i++)
         if (!quiet && !is_covered(verify, i))
-            printf("%-44s not covered yet\n", tn_store_at(verify->golden, i)->name);
+            tn_app_print("%-44s not covered yet\n", tn_store_at(verify->golden, i)->name);
     first = first_failure(verify, &unused);
     if (first != NULL && (first->absolute == first->absolute))
-        printf("first divergence: %s at element %zu: got %.9g, expected %.9g\n", first->name, first->at, first->got,
+        tn_app_print("first divergence: %s at element %zu: got %.9g, expected %.9g\n", first->name, first->at, first->got,
                first->expected);
     else if (first != NULL)
-        printf("first divergence: %s could not be computed\n", first->name);
+        tn_app_print("first divergence: %s could not be computed\n", first->name);
     if (verify->failure.code != TENEBRA_OK)
         tn_app_print_error(&verify->failure);
-    printf("%zu passed, %zu failed, %zu not covered yet\n", verify->row_count - failed, failed, uncovered);
+    tn_app_print("%zu passed, %zu failed, %zu not covered yet\n", verify->row_count - failed, failed, uncovered);
 }
 
 static json_t *finite(double value)
@@ -189,7 +189,7 @@ static void print_json(const tn_verify *verify, const char *path, size_t failed)
                             first ? json_string(first->name) : json_null(), "rows", rows, "not_covered", uncovered);
     char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (text != NULL)
-        puts(text);
+        tn_app_print("%s\n", text);
     free(text);
     json_decref(all);
 }
@@ -207,7 +207,7 @@ static int report(tn_verify *verify, const verify_options *options, const char *
     else
         print_text(verify, options->quiet, failed, uncovered);
     if (verify->row_count == 0) {
-        fprintf(stderr, "tenebra: %s: nothing in it was recognised\n", path);
+        tn_app_tell("tenebra: %s: nothing in it was recognised\n", path);
         return TN_EXIT_FAILED;
     }
     bool bad = failed > 0 || verify->failure.code != TENEBRA_OK || (options->strict && uncovered > 0);
@@ -258,12 +258,12 @@ int tn_cmd_verify(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (first == argc) {
-        fprintf(stderr, "tenebra verify: name a CASE.safetensors; 'tenebra verify --help' explains\n");
+        tn_app_tell("tenebra verify: name a CASE.safetensors; 'tenebra verify --help' explains\n");
         return TN_EXIT_USAGE;
     }
     for (int i = first; i < argc; i++) {
         if (argc - first > 1 && !options.json)
-            printf("%s\n", argv[i]);
+            tn_app_print("%s\n", argv[i]);
         int code = verify_file(&options, argv[i]);
         exit_code = code > exit_code ? code : exit_code;
     }

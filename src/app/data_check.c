@@ -67,12 +67,12 @@ static void report(check_job *job, const tn_dataset_split *split, const tn_data 
                                     "bad_images", (json_int_t)bad, "complete", counted, "ok", good));
     if (job->json)
         return;
-    printf("%-10s %7zu rows  %7zu with a picture  %5zu bad pictures  ", split->name, rows,
+    tn_app_print("%-10s %7zu rows  %7zu with a picture  %5zu bad pictures  ", split->name, rows,
            tn_data_rows_with_image(data), bad);
     if (counted)
-        printf(expected > 0 ? "complete\n" : "no number is published\n");
+        tn_app_print(expected > 0 ? "complete\n" : "no number is published\n");
     else
-        printf("%s: a whole split has %zu%s\n", job->subset ? "a part" : "WRONG", expected,
+        tn_app_print("%s: a whole split has %zu%s\n", job->subset ? "a part" : "WRONG", expected,
                job->subset ? "" : " (--subset accepts parts)");
 }
 
@@ -89,7 +89,7 @@ static void check_split(check_job *job, const tn_dataset_split *split)
         json_array_append_new(job->report, json_pack("{s:s, s:b, s:s}", "split", split->name, "ok", absent, "error",
                                                      error.sentence));
         if (!job->json)
-            printf("%-10s %s\n", split->name, absent ? "not there" : "CANNOT BE READ");
+            tn_app_print("%-10s %s\n", split->name, absent ? "not there" : "CANNOT BE READ");
         return;
     }
     tn_data_print_note(data);

@@ -204,7 +204,7 @@ static int finish(const make_job *job)
         return tn_data_print(made);
     for (size_t i = 0; i < SPLITS; i++)
         if (job->counts[i] > 0)
-            printf("%-6s %8zu samples   hash %016" PRIx64 "\n", split_names[i], job->counts[i], job->hashes[i]);
+            tn_app_print("%-6s %8zu samples   hash %016" PRIx64 "\n", split_names[i], job->counts[i], job->hashes[i]);
     json_decref(made);
     return TN_EXIT_OK;
 }

@@ -64,17 +64,17 @@ static void print_text(const view *shown)
     const char *const places[][2] = { { "split", sample->split },       { "domain", sample->domain },
                                       { "topic", sample->topic },       { "category", sample->category },
                                       { "subject", sample->subject },   { "grade", sample->grade } };
-    printf("== %s", sample->id);
+    tn_app_print("== %s", sample->id);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (places[i][1][0] != '\0')
-            printf("  %s %s", places[i][0], places[i][1]);
-    printf("\n");
+            tn_app_print("  %s %s", places[i][0], places[i][1]);
+    tn_app_print("\n");
     for (size_t i = 0; i < sample->image_count; i++)
-        printf("image   %s (before byte %zu of the prompt)\n", sample->images[i], shown->prompt.image_at);
-    printf("-- prompt\n%s\n-- steps\n", shown->prompt.text);
+        tn_app_print("image   %s (before byte %zu of the prompt)\n", sample->images[i], shown->prompt.image_at);
+    tn_app_print("-- prompt\n%s\n-- steps\n", shown->prompt.text);
     for (size_t i = 0; i < shown->steps.count; i++)
-        printf("%zu. %s\n", i + 1, shown->steps.items[i]);
-    printf("-- answer\n%s\n\n", shown->answer);
+        tn_app_print("%zu. %s\n", i + 1, shown->steps.items[i]);
+    tn_app_print("-- answer\n%s\n\n", shown->answer);
 }
 
 static int show_sample(const show_job *job, const tn_sample *sample)
@@ -116,7 +116,7 @@ static int show_samples(const show_job *job, const tn_data *data, const char *id
         count++;
     }
     if (count == 0 && ids != NULL) {
-        fprintf(stderr, "tenebra data show: no sample of the split is called '%s'\n", ids);
+        tn_app_tell("tenebra data show: no sample of the split is called '%s'\n", ids);
         return TN_EXIT_FAILED;
     }
     return exit_code;

@@ -227,7 +227,7 @@ int tn_data_vocab(int argc, char **argv)
                                             (json_int_t)tn_bpe_trainer_size(job.trainer), "samples",
                                             (json_int_t)job.samples));
     else if (exit_code == TN_EXIT_OK)
-        printf("%s: %zu tokens from %zu samples\n", job.output, tn_bpe_trainer_size(job.trainer), job.samples);
+        tn_app_print("%s: %zu tokens from %zu samples\n", job.output, tn_bpe_trainer_size(job.trainer), job.samples);
     tn_bpe_trainer_close(job.trainer);
     return exit_code;
 }

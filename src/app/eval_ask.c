@@ -18,22 +18,13 @@ static const tn_usage usage = {
     .example = "  tenebra eval -m MODEL --data m3cot:DIR --method direct,ivt-lr,ivt-lr:k-select=8 --workers 2 -o out.jsonl",
 };
 
-enum { FAILURES_SHOWN = 10, QUIET_MS = 15000, DRAW_MS = 100 };
+enum { FAILURES_SHOWN = 10, QUIET_MS = 15000, DRAW_MS = 100, METHODS_SHOWN = 4 };
 
 typedef struct progress {
     double started, drawn;
     size_t failures;
     bool line_open, terminal;
 } progress;
-
-static void print_duration(double seconds)
-{
-    unsigned long whole = seconds > 0 && seconds < 1e9 ? (unsigned long)(seconds + 0.5) : 0;
-    if (whole >= 3600)
-        fprintf(stderr, "%lu:%02lu:%02lu", whole / 3600, whole / 60 % 60, whole % 60);
-    else
-        fprintf(stderr, "%lu:%02lu", whole / 60, whole % 60);
-}
 
 static void end_line(progress *p)
 {
@@ -42,21 +33,36 @@ static void end_line(progress *p)
     p->line_open = false;
 }
 
+/* The method and its share of right answers, for each of the first methods. */
+static size_t describe_methods(const tn_eval_event *event, char texts[METHODS_SHOWN][48], const char *pieces[METHODS_SHOWN])
+{
+    size_t count = 0;
+    for (; count < event->entries && count < METHODS_SHOWN; count++) {
+        const tn_eval_count *entry = &event->counts[count];
+        double share = entry->done > 0 ? 100 * (double)entry->right / (double)entry->done : 0;
+        snprintf(texts[count], sizeof texts[count], "%.24s %.1f%%", entry->label, share);
+        pieces[count] = texts[count];
+    }
+    return count;
+}
+
 static void draw(progress *p, const tn_eval_event *event)
 {
-    enum { WIDTH = 20, SHOWN = 4 };
-    char bar[WIDTH + 1];
-    size_t filled = event->done * WIDTH / event->total;
+    char texts[METHODS_SHOWN][48], duration[TN_DURATION_SIZE];
+    const char *pieces[METHODS_SHOWN];
     double spent = (tn_clock_ms() - p->started) / 1e3;
-    for (size_t i = 0; i < WIDTH; i++)
-        bar[i] = i < filled ? '#' : '.';
-    bar[WIDTH] = '\0';
-    fprintf(stderr, "%s[%s] %zu/%zu  ", p->terminal ? "\r" : "", bar, event->done, event->total);
-    for (size_t e = 0; e < event->entries && e < SHOWN; e++)
-        fprintf(stderr, "%.24s %.1f%%  ", event->counts[e].label,
-                event->counts[e].done ? 100 * (double)event->counts[e].right / (double)event->counts[e].done : 0.0);
-    print_duration(event->now ? spent * (double)(event->total - event->done) / (double)event->now : 0);
-    fprintf(stderr, " to go%s", p->terminal ? "\033[K" : "\n");
+    double left = event->now ? spent * (double)(event->total - event->done) / (double)event->now : -1;
+    size_t count = describe_methods(event, texts, pieces);
+    if (p->terminal) {
+        const tn_progress line = { .done = event->done, .total = event->total, .pieces = pieces, .piece_count = count,
+                                   .seconds_left = left };
+        tn_app_draw_progress(&line);
+    } else {
+        tn_app_tell("%zu/%zu", event->done, event->total);
+        for (size_t i = 0; i < count; i++)
+            tn_app_tell("  %s", pieces[i]);
+        tn_app_tell("  %s to go\n", tn_app_duration(duration, left));
+    }
     p->line_open = p->terminal;
     p->drawn = tn_clock_ms();
 }
@@ -66,7 +72,7 @@ static void on_event(void *user, const tn_eval_event *event)
     progress *p = user;
     if (event->failure != NULL && p->failures++ < FAILURES_SHOWN) {
         end_line(p);
-        fprintf(stderr, "question %s (%s) failed: %s%s%s%s\n", event->id, event->label, event->where, event->where[0] ? ": " : "",
+        tn_app_tell("question %s (%s) failed: %s%s%s%s\n", event->id, event->label, event->where, event->where[0] ? ": " : "",
                 event->failure,
                 p->failures == FAILURES_SHOWN ? "; further ones are only recorded" : "");
     }
@@ -79,12 +85,12 @@ static void print_summary(const json_t *summary)
     const json_t *rows = json_object_get(summary, "methods");
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i), *interval = json_object_get(row, "interval");
-        printf("%-24s %6.2f%%  [%.2f, %.2f]  %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT,
+        tn_app_print("%-24s %6.2f%%  [%.2f, %.2f]  %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT,
                json_string_value(json_object_get(row, "method")), json_number_value(json_object_get(row, "acc")),
                json_number_value(json_array_get(interval, 0)), json_number_value(json_array_get(interval, 1)),
                json_integer_value(json_object_get(row, "correct")), json_integer_value(json_object_get(row, "total")));
         if (json_integer_value(json_object_get(row, "failed")) > 0)
-            printf("  (%" JSON_INTEGER_FORMAT " failed)", json_integer_value(json_object_get(row, "failed")));
+            tn_app_print("  (%" JSON_INTEGER_FORMAT " failed)", json_integer_value(json_object_get(row, "failed")));
         putchar('\n');
     }
 }
@@ -100,14 +106,14 @@ static void print_notes(const tn_eval_settings *settings)
         for (size_t other = 0; other < e && !told; other++)
             told = strcmp(plan->entries[other].method, plan->entries[e].method) == 0;
         if (note != NULL && !told && (taught == NULL || strcmp(taught, plan->entries[e].method) != 0))
-            fprintf(stderr, "note: %s: %s\n", plan->entries[e].method, note);
+            tn_app_tell("note: %s: %s\n", plan->entries[e].method, note);
     }
 }
 
 static void print_note(void *user, const char *sentence)
 {
     (void)user;
-    fprintf(stderr, "note: %s\n", sentence);
+    tn_app_tell("note: %s\n", sentence);
 }
 
 int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
@@ -131,11 +137,11 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     int exit_code = failed > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
     if (code != TENEBRA_OK) {
         exit_code = tn_app_fail(&error);
-        fprintf(stderr, "%s holds what was answered; the same command goes on from there\n", options.output);
+        tn_app_tell("%s holds what was answered; the same command goes on from there\n", options.output);
     } else {
         *summary = tn_eval_summary(eval);
         if (failed > 0)
-            fprintf(stderr, "tenebra: eval: %zu answers failed and count as wrong; %s says why, --retry asks again\n", failed,
+            tn_app_tell("tenebra: eval: %zu answers failed and count as wrong; %s says why, --retry asks again\n", failed,
                     options.output);
     }
     tn_eval_close(eval);
@@ -150,10 +156,10 @@ int tn_eval_ask(int argc, char **argv)
     if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
         exit_code = tn_eval_run_plan(&settings, &summary);
         if (summary != NULL && settings.json) {
-            json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+            tn_app_print_json(summary, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
             putchar('\n');
         } else if (summary != NULL) {
-            fprintf(stderr, "results: %s\n", settings.run.output);
+            tn_app_tell("results: %s\n", settings.run.output);
             print_summary(summary);
         }
         json_decref(summary);

@@ -21,14 +21,14 @@ static int write_out(const char *path, const char *text)
 {
     FILE *out = path != NULL ? fopen(path, "wb") : stdout;
     if (out == NULL) {
-        fprintf(stderr, "tenebra: %s: cannot be written: %s\n", path, strerror(errno));
+        tn_app_tell("tenebra: %s: cannot be written: %s\n", path, strerror(errno));
         return TN_EXIT_FAILED;
     }
     bool good = fputs(text, out) >= 0 && fputc('\n', out) != EOF;
     if (path != NULL && fclose(out) != 0)
         good = false;
     if (!good && path != NULL)
-        fprintf(stderr, "tenebra: %s: could not be written to the end\n", path);
+        tn_app_tell("tenebra: %s: could not be written to the end\n", path);
     return good ? TN_EXIT_OK : TN_EXIT_FAILED;
 }
 

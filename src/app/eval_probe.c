@@ -33,15 +33,15 @@ static tenebra_code print_report(const tn_eval_settings *settings, tenebra_error
     json_t *report;
     TN_TRY(report_file(settings, &report, error));
     if (settings->json) {
-        json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+        tn_app_print_json(report, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
         putchar('\n');
     } else {
         char *text = tn_table_write(report, TN_TABLE_TEXT, NULL, error);
         const json_t *words = json_object_get(report, "words");
         if (text != NULL)
-            fputs(text, stdout);
+            tn_app_print_text(text);
         for (size_t i = 0; i < json_array_size(words); i++)
-            printf("%s\n", json_string_value(json_array_get(words, i)));
+            tn_app_print("%s\n", json_string_value(json_array_get(words, i)));
         free(text);
     }
     json_decref(report);

@@ -38,7 +38,7 @@ static int make(report_options *options, char **files, size_t count)
         code = page != NULL ? tn_app_write_page(options->output, page, &error) : error.code;
     }
     if (code == TENEBRA_OK)
-        fprintf(stderr, "%s: %.1f MB, %zu of %zu questions, %zu pictures\n", options->output, (double)account.bytes / 1048576,
+        tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu pictures\n", options->output, (double)account.bytes / 1048576,
                 account.shown, account.questions, account.pictures);
     free(page);
     tn_table_groups_free(&groups);

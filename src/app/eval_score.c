@@ -30,9 +30,9 @@ typedef struct score_job {
 static void print_scorers(void)
 {
     for (const tn_scorer *const *scorer = tn_scorers; *scorer != NULL; scorer++) {
-        printf("%-12s %s%s\n", (*scorer)->name, (*scorer)->summary, (*scorer)->standard ? " (default)" : "");
+        tn_app_print("%-12s %s%s\n", (*scorer)->name, (*scorer)->summary, (*scorer)->standard ? " (default)" : "");
         for (size_t i = 0; (*scorer)->variants != NULL && (*scorer)->variants[i] != NULL; i++)
-            printf("             %s:%s%s\n", (*scorer)->name, (*scorer)->variants[i], i == 0 ? " (the same)" : "");
+            tn_app_print("             %s:%s%s\n", (*scorer)->name, (*scorer)->variants[i], i == 0 ? " (the same)" : "");
     }
 }
 
@@ -51,10 +51,10 @@ static void tell_losses(const score_job *job, const char *path, const tn_outputs
     };
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
         if (losses[i].count > 0)
-            fprintf(stderr, "%s: %zu %s\n", path, losses[i].count, losses[i].what);
+            tn_app_tell("%s: %zu %s\n", path, losses[i].count, losses[i].what);
     size_t whole = job->key != NULL ? tn_key_count(job->key) : 0;
     if (job->tallies[0].all.total < whole)
-        fprintf(stderr, "%s: answers %zu of the key's %zu questions; a score of a part compares with nothing\n", path,
+        tn_app_tell("%s: answers %zu of the key's %zu questions; a score of a part compares with nothing\n", path,
                 job->tallies[0].all.total, whole);
 }
 
@@ -66,18 +66,18 @@ static void print_cell(const tn_group *group)
         snprintf(text, sizeof text, "%6.2f [%5.1f, %5.1f]", tn_group_percent(group), 100 * interval.low, 100 * interval.high);
     else
         snprintf(text, sizeof text, "     -                ");
-    printf(" %*s", COLUMN, text);
+    tn_app_print(" %*s", COLUMN, text);
 }
 
 static void print_row(const score_job *job, const char *name, const tn_group *first, size_t place)
 {
-    printf("%-36.36s %6zu", name, first->total);
+    tn_app_print("%-36.36s %6zu", name, first->total);
     for (size_t i = 0; i < job->count; i++) {
         const tn_tally *tally = &job->tallies[i];
         /* Groups that belong to the questions come last and are the same for all. */
         print_cell(place == 0 ? &tally->all : &tally->groups[tally->count - place]);
     }
-    printf("\n");
+    tn_app_print("\n");
 }
 
 /* Groups behind those of a scorer's variants. */
@@ -92,7 +92,7 @@ static size_t common_groups(const tn_tally *tally)
 static void print_variants(const tn_tally *tally)
 {
     for (size_t i = 0; i + common_groups(tally) < tally->count; i++) {
-        printf("  %s:%s: %.2f %% (%zu of %zu)\n", tally->scorer->name, tally->groups[i].name,
+        tn_app_print("  %s:%s: %.2f %% (%zu of %zu)\n", tally->scorer->name, tally->groups[i].name,
                tn_group_percent(&tally->groups[i]), tally->groups[i].correct, tally->groups[i].total);
     }
 }
@@ -100,10 +100,10 @@ static void print_variants(const tn_tally *tally)
 static void print_tallies(const score_job *job, const char *path, const char *method)
 {
     const tn_tally *first = &job->tallies[0];
-    printf("%s%s%s\n%-36s %6s", path, method[0] != '\0' ? ", " : "", method, "", "total");
+    tn_app_print("%s%s%s\n%-36s %6s", path, method[0] != '\0' ? ", " : "", method, "", "total");
     for (size_t i = 0; i < job->count; i++)
-        printf(" %*.*s", COLUMN, COLUMN, job->names[i]);
-    printf("\n");
+        tn_app_print(" %*.*s", COLUMN, COLUMN, job->names[i]);
+    tn_app_print("\n");
     print_row(job, "all", &first->all, 0);
     for (size_t place = common_groups(first); place > 0; place--) {
         char name[128];
@@ -112,10 +112,10 @@ static void print_tallies(const score_job *job, const char *path, const char *me
     }
     for (size_t i = 0; i < job->count; i++) {
         const tn_tally *tally = &job->tallies[i];
-        printf("  %s: %zu right, %zu without any answer\n", job->names[i], tally->all.correct, tally->all.total - tally->found);
+        tn_app_print("  %s: %zu right, %zu without any answer\n", job->names[i], tally->all.correct, tally->all.total - tally->found);
         print_variants(tally);
     }
-    printf("\n");
+    tn_app_print("\n");
 }
 
 /* ------------------------------------------------------------------ JSON -- */
@@ -183,7 +183,7 @@ static void reread_with_set(score_job *job, tn_outputs *outputs, const char *pat
         }
         tn_outputs_free(&again);
     }
-    fprintf(stderr, "%s: the questions asked are no longer found at '%s': answers by an option's text are not recognised "
+    tn_app_tell("%s: the questions asked are no longer found at '%s': answers by an option's text are not recognised "
                     "(--key SET:DIR)\n", path, outputs->place);
     tn_key_close(key);
 }

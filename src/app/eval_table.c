@@ -30,7 +30,7 @@ static tenebra_code print(const table_options *options, const json_t *report, te
     };
     const json_t *notes = json_object_get(report, "notes");
     if (options->json || strcmp(options->form, "json") == 0) {
-        json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+        tn_app_print_json(report, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
         putchar('\n');
         return TENEBRA_OK;
     }
@@ -39,12 +39,12 @@ static tenebra_code print(const table_options *options, const json_t *report, te
             char *text = tn_table_write(report, forms[i].form, options->only, error);
             if (text == NULL)
                 return error->code;
-            fputs(text, stdout);
+            tn_app_print_text(text);
             free(text);
         }
     fflush(stdout);
     for (size_t i = 0; i < json_array_size(notes); i++)
-        fprintf(stderr, "note: %s\n", json_string_value(json_array_get(notes, i)));
+        tn_app_tell("note: %s\n", json_string_value(json_array_get(notes, i)));
     return TENEBRA_OK;
 }
 

@@ -21,7 +21,7 @@ enum { PREFIX = sizeof "TENEBRA_" - 1 };
 
 static int mistake(const tn_usage *usage, const char *source, const char *value, const char *sentence)
 {
-    fprintf(stderr, "tenebra %s: %s'%s': %s\n", usage->command, source, value, sentence);
+    tn_app_tell("tenebra %s: %s'%s': %s\n", usage->command, source, value, sentence);
     return TN_EXIT_USAGE;
 }
 
@@ -219,7 +219,7 @@ void tn_options_note_unknown_variables(void)
         if (strncmp(*entry, "TENEBRA_", PREFIX) != 0 || is_known(*entry, &nearest))
             continue;
         bool near = nearest.name[0] != '\0';
-        fprintf(stderr, "note: no command reads %.*s from the environment%s%s%s\n", (int)strcspn(*entry, "="), *entry,
+        tn_app_tell("note: no command reads %.*s from the environment%s%s%s\n", (int)strcspn(*entry, "="), *entry,
                 near ? "; did you mean " : "", near ? tn_option_variable(nearest.name, variable) : "", near ? "?" : "");
     }
 }

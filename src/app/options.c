@@ -87,7 +87,7 @@ static int explain_mistake(const tn_usage *usage, const tn_option *options, cons
     const char *shown = long_name || optopt == 0 || optopt >= LONG_ONLY ? argument : letter;
     if (long_name && !lacks_value && !value_given && !several)
         find_nearest(options, argument, hint);
-    fprintf(stderr, "tenebra %s: %s %s%s ('tenebra %s --help' lists the options)\n", usage->command, shown,
+    tn_app_tell("tenebra %s: %s %s%s ('tenebra %s --help' lists the options)\n", usage->command, shown,
             lacks_value   ? "requires a value"
             : value_given ? "takes no value"
             : several     ? "is the start of several options"
@@ -153,5 +153,5 @@ void tn_app_print_unknown_command(const char *program, const char *what, const c
     tn_nearest nearest = tn_nearest_of(name, strlen(name));
     for (const tn_command *command = commands; command->name != NULL; command++)
         tn_nearest_try(&nearest, command->name);
-    fprintf(stderr, "%s: there is no %s '%s'%s ('%s --help' lists them)\n", program, what, name, tn_nearest_hint(&nearest), program);
+    tn_app_tell("%s: there is no %s '%s'%s ('%s --help' lists them)\n", program, what, name, tn_nearest_hint(&nearest), program);
 }

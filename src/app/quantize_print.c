@@ -1,5 +1,7 @@
 #include "app/quantize_print.h"
 
+#include "app/app.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -76,7 +78,7 @@ static size_t make_groups(const tn_quantize_report *report, bool each, group *gr
 
 static void print_group(const group *all)
 {
-    printf("%-46s %4zu  %-6s %-6s %-6s %9.1f %6.2f  %9.2e %9.2e  %.6f%s%s\n", all->name, all->count,
+    tn_app_print("%-46s %4zu  %-6s %-6s %-6s %9.1f %6.2f  %9.2e %9.2e  %.6f%s%s\n", all->name, all->count,
            tn_dtype_of(all->sum.from.type)->name, tn_dtype_of(all->sum.form.type)->name, tn_order_name(all->sum.form.order),
            (double)all->sum.bytes / 1e6, 8 * (double)all->sum.bytes / (double)all->sum.form.elements, all->worst_rms,
            all->sum.conversion.largest, all->worst_cosine, all->sum.note ? "  " : "", all->sum.note ? all->sum.note : "");
@@ -86,16 +88,16 @@ void tn_quantize_print(const tn_quantize_report *report, const char *output, boo
 {
     group *groups = calloc(report->count + 1, sizeof *groups);
     size_t count = groups != NULL ? make_groups(report, all, groups) : 0;
-    printf("%-46s %4s  %-6s %-6s %-6s %9s %6s  %9s %9s  %s\n", "matrix", "n", "from", "type", "order", "MB", "bits", "rms error",
+    tn_app_print("%-46s %4s  %-6s %-6s %-6s %9s %6s  %9s %9s  %s\n", "matrix", "n", "from", "type", "order", "MB", "bits", "rms error",
            "largest", "cosine");
     for (size_t i = 0; i < count; i++)
         print_group(&groups[i]);
     free(groups);
-    printf("\n%s: %zu parameters, %.1f MB from %.1f MB in %zu file(s), %.2f bits a weight; relative error %.2e\n", output,
+    tn_app_print("\n%s: %zu parameters, %.1f MB from %.1f MB in %zu file(s), %.2f bits a weight; relative error %.2e\n", output,
            report->elements, (double)report->bytes / 1e6, (double)report->from_bytes / 1e6, report->files,
            8 * (double)report->bytes / (double)report->elements, report->relative_rms);
     if (report->twice > 0)
-        fprintf(stderr, "tenebra quantize: %zu matrices were quantised already; what that lost comes on top of the errors shown\n",
+        tn_app_tell("tenebra quantize: %zu matrices were quantised already; what that lost comes on top of the errors shown\n",
                 report->twice);
 }
 
@@ -105,7 +107,7 @@ void tn_quantize_print_json(const tn_quantize_report *report, const char *output
     json_object_set_new(json, "output", json_string(output));
     char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (text != NULL)
-        puts(text);
+        tn_app_print("%s\n", text);
     free(text);
     json_decref(json);
 }

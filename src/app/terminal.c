@@ -1,7 +1,5 @@
 #include "app/app.h"
 
-#include "base/clock.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -73,37 +71,21 @@ int tn_app_close_output(int exit_code)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return exit_code;
     if (!reader_has_left())
-        fprintf(stderr, "tenebra: stdout: could not be written to the end\n");
+        tn_app_tell("tenebra: stdout: could not be written to the end\n");
     return exit_code == TN_EXIT_OK ? TN_EXIT_FAILED : exit_code;
 }
 
 void tn_app_print_error(const tenebra_error *error)
 {
     if (error->code == TENEBRA_ERROR_CANCELLED && tn_app_interrupted()) {
-        fprintf(stderr, "%stenebra: interrupted\n", isatty(STDERR_FILENO) ? "\n" : ""); /* behind "^C" or half an answer */
+        tn_app_tell("%stenebra: interrupted\n", isatty(STDERR_FILENO) ? "\n" : ""); /* behind "^C" or half an answer */
         return;
     }
-    fprintf(stderr, "tenebra: %s%s%s\n", error->where, error->where[0] ? ": " : "", error->sentence);
+    tn_app_tell("tenebra: %s%s%s\n", error->where, error->where[0] ? ": " : "", error->sentence);
 }
 
 int tn_app_fail(const tenebra_error *error)
 {
     tn_app_print_error(error);
     return error->code == TENEBRA_ERROR_ARGUMENT ? TN_EXIT_USAGE : TN_EXIT_FAILED;
-}
-
-void tn_app_progress(const char *label, size_t done, size_t total, double started_ms)
-{
-    enum { WIDTH = 30 };
-    if (total == 0 || !isatty(STDERR_FILENO))
-        return;
-    double seconds = (tn_clock_ms() - started_ms) / 1e3;
-    double left = done ? seconds * (double)(total - done) / (double)done : 0;
-    char bar[WIDTH + 1];
-    size_t filled = done * WIDTH / total;
-    for (size_t i = 0; i < WIDTH; i++)
-        bar[i] = i < filled ? '#' : '.';
-    bar[WIDTH] = '\0';
-    fprintf(stderr, "\r%s [%s] %zu/%zu  %.0f s, %.0f s to go \033[K%s", label, bar, done, total, seconds, left,
-            done == total ? "\n" : "");
 }

@@ -84,12 +84,12 @@ static void add_warning(void *user, const char *sentence)
 
 static void print_size(const char *label, size_t bytes)
 {
-    printf("  %-22s %10.1f MB\n", label, (double)bytes / 1048576);
+    tn_app_print("  %-22s %10.1f MB\n", label, (double)bytes / 1048576);
 }
 
 static void print_rows(const plan_view *view)
 {
-    printf("\n%-10s %5s %8s %-10s %8s %8s %10s %10s\n", "epochs", "stage", "latents", "dropped", "rows", "labels", "ms/sample", "minutes");
+    tn_app_print("\n%-10s %5s %8s %-10s %8s %8s %10s %10s\n", "epochs", "stage", "latents", "dropped", "rows", "labels", "ms/sample", "minutes");
     for (size_t i = 0; i < view->count; i++) {
         const plan_row *row = &view->rows[i];
         char epochs[32], dropped[32];
@@ -98,7 +98,7 @@ static void print_rows(const plan_view *view)
             snprintf(dropped, sizeof dropped, "all steps");
         else
             snprintf(dropped, sizeof dropped, "%zu step%s", row->cost.skip, row->cost.skip == 1 ? "" : "s");
-        printf("%-10s %5zu %8zu %-10s %8.0f %8.0f %10.2f %10.1f\n", epochs, row->cost.stage, row->cost.latents, dropped, row->cost.rows,
+        tn_app_print("%-10s %5zu %8zu %-10s %8.0f %8.0f %10.2f %10.1f\n", epochs, row->cost.stage, row->cost.latents, dropped, row->cost.rows,
                row->cost.labels, row->cost.sample_ms, row->seconds / 60);
     }
 }
@@ -107,25 +107,25 @@ static void print_text(const plan_view *view)
 {
     const tn_train_config *config = view->config;
     const tn_run_plan *plan = view->plan;
-    printf("method            %s, %s\n", config->method, config->tuning == TN_TUNE_LORA ? "an adapter (LoRA)" : "full training");
-    printf("training set      %s, split %s: %zu samples\n", config->data, config->train_split, plan->samples);
-    printf("effective batch   %zu = %zu samples x %zu accumulated x %zu devices\n", plan->update_samples, config->batch_size,
+    tn_app_print("method            %s, %s\n", config->method, config->tuning == TN_TUNE_LORA ? "an adapter (LoRA)" : "full training");
+    tn_app_print("training set      %s, split %s: %zu samples\n", config->data, config->train_split, plan->samples);
+    tn_app_print("effective batch   %zu = %zu samples x %zu accumulated x %zu devices\n", plan->update_samples, config->batch_size,
            config->accumulation, config->devices);
-    printf("updates           %zu, %zu an epoch\n", plan->updates, plan->updates_per_epoch);
-    printf("optimizer         lr %g, warm-up %llu updates, %s at a new stage\n", config->lr,
+    tn_app_print("updates           %zu, %zu an epoch\n", plan->updates, plan->updates_per_epoch);
+    tn_app_print("optimizer         lr %g, warm-up %llu updates, %s at a new stage\n", config->lr,
            (unsigned long long)plan->schedule.warmup, config->reset_optimizer ? "reset" : "kept");
-    printf("trained values    %zu\n", view->memory.elements);
+    tn_app_print("trained values    %zu\n", view->memory.elements);
     print_rows(view);
-    printf("\nmemory\n");
+    tn_app_print("\nmemory\n");
     print_size("weights as stored", view->memory.mapped);
     print_size("trained, gradients", view->memory.parameters);
     print_size("moments", view->memory.moments);
     print_size("a micro-batch", view->memory.activations);
     print_size("together", view->memory.mapped + view->memory.parameters + view->memory.moments + view->memory.activations);
-    printf("\ntime              %.1f minutes without validation (%s)\n", view->seconds / 60,
+    tn_app_print("\ntime              %.1f minutes without validation (%s)\n", view->seconds / 60,
            view->measured ? "measured on one micro-batch of each stage" : "estimated from the number of operations");
     for (size_t i = 0; i < json_array_size(view->warnings); i++)
-        printf("warning: %s\n", json_string_value(json_array_get(view->warnings, i)));
+        tn_app_print("warning: %s\n", json_string_value(json_array_get(view->warnings, i)));
 }
 
 /* ---------------------------------------------------------- for programs -- */
@@ -155,7 +155,7 @@ static void print_json(const plan_view *view)
         "seconds", view->seconds, "measured", view->measured, "peak_flops", view->peak, "warnings", view->warnings, "config",
         tn_train_config_json(view->config));
     if (object != NULL)
-        json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        tn_app_print_json(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);
 }

@@ -1,0 +1,98 @@
+/* Text of others on a terminal. Answers, labels, names of files and of tensors, and sentences that repeat them may hold bytes
+ * that a terminal obeys: escape sequences, carriage returns, overrides of the writing direction. */
+#include "app/app.h"
+
+#include "text/utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Whether a terminal may act on it instead of showing it. Line ends and tabs are what they are. */
+static bool is_active(int32_t c)
+{
+    bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
+    return control || (c >= 0x200E && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Code points as JSON writes them, stray bytes as C does. */
+static void put_escaped(FILE *stream, int32_t c, const char *bytes, size_t size)
+{
+    if (c >= 0)
+        fprintf(stream, "\\u%04x", (unsigned)c);
+    for (size_t i = 0; c < 0 && i < size; i++)
+        fprintf(stream, "\\x%02x", (unsigned)(unsigned char)bytes[i]);
+}
+
+void tn_app_put(FILE *stream, const char *text, size_t length)
+{
+    size_t plain = 0; /* start of the run that can be written as it is */
+    for (size_t i = 0, size; i < length; i += size) {
+        int32_t c;
+        size = tn_utf8_read(text + i, length - i, &c);
+        if (c >= 0 && !is_active(c))
+            continue;
+        fwrite(text + plain, 1, i - plain, stream);
+        put_escaped(stream, c, text + i, size);
+        plain = i + size;
+    }
+    fwrite(text + plain, 1, length - plain, stream);
+}
+
+/* The formatted text in `room` or in fresh memory, which is in *fresh for free(). NULL: no memory. */
+static const char *format_text(char *room, size_t size, char **fresh, const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int length = vsnprintf(room, size, format, arguments);
+    *fresh = length >= 0 && (size_t)length >= size ? malloc((size_t)length + 1) : NULL;
+    const char *text = length < 0 ? NULL : (size_t)length < size ? room : *fresh;
+    if (*fresh != NULL)
+        vsnprintf(*fresh, (size_t)length + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void tn_app_tell(const char *format, ...)
+{
+    char room[1024], *fresh;
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = format_text(room, sizeof room, &fresh, format, arguments);
+    va_end(arguments);
+    if (text != NULL)
+        tn_app_put(stderr, text, strlen(text));
+    free(fresh);
+}
+
+void tn_app_print(const char *format, ...)
+{
+    char room[1024], *fresh;
+    va_list arguments;
+    va_start(arguments, format);
+    const char *text = format_text(room, sizeof room, &fresh, format, arguments);
+    va_end(arguments);
+    if (text != NULL)
+        tn_app_print_text(text);
+    free(fresh);
+}
+
+void tn_app_print_text(const char *text)
+{
+    if (isatty(STDOUT_FILENO))
+        tn_app_put(stdout, text, strlen(text));
+    else
+        fputs(text, stdout);
+}
+
+void tn_app_print_json(const json_t *json, size_t flags)
+{
+    char *text = json_dumps(json, flags);
+    if (text != NULL)
+        tn_app_print_text(text);
+    else
+        tn_app_tell("tenebra: no memory for the output\n");
+    free(text);
+}
