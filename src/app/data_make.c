@@ -27,6 +27,7 @@ typedef struct make_job {
 } make_job;
 
 static const char *const split_names[SPLITS] = { "train", "dev", "test" };
+static const char *const wordings[] = { "one", "seen", "unseen" };
 
 static uint64_t add_hash(uint64_t hash, const void *bytes, size_t length)
 {
@@ -182,8 +183,9 @@ static json_t *describe(const make_job *job)
     }
     char hops[64];
     snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
-    return json_pack("{s:s, s:I, s:I, s:f, s:b, s:s, s:s, s:o}", "set", job->set->name, "seed", (json_int_t)job->make.seed,
-                     "size", (json_int_t)job->size, "hints", job->make.hints, "brief", job->make.brief, "families",
+    return json_pack("{s:s, s:I, s:I, s:f, s:b, s:s, s:b, s:s, s:s, s:o}", "set", job->set->name, "seed",
+                     (json_int_t)job->make.seed, "size", (json_int_t)job->size, "hints", job->make.hints, "brief",
+                     job->make.brief, "wordings", wordings[job->make.wordings], "varied", job->make.varied, "families",
                      job->make.families != NULL ? job->make.families : "all",
                      "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
 }
@@ -223,6 +225,16 @@ static bool read_range(const char *text, size_t *first, size_t *last)
     return *end == '\0' && low >= 1 && low <= high && high <= 99;
 }
 
+static bool read_wordings(const char *text, tn_wordings *found)
+{
+    for (size_t i = 0; i < sizeof wordings / sizeof *wordings; i++)
+        if (strcmp(wordings[i], text) == 0) {
+            *found = (tn_wordings)i;
+            return true;
+        }
+    return false;
+}
+
 int tn_data_make(int argc, char **argv)
 {
     static const tn_usage usage = {
@@ -233,7 +245,7 @@ int tn_data_make(int argc, char **argv)
         .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
     };
     make_job job = { .counts = { 1000, 100, 100 } };
-    const char *hops = NULL;
+    const char *hops = NULL, *worded = wordings[0];
     uint64_t seed = 1;
     size_t threads = 0;
     size_t *counts = job.counts;
@@ -251,7 +263,11 @@ int tn_data_make(int argc, char **argv)
         { 0, "brief", TN_OPTION_FLAG, &made->brief, NULL,
           "steps of arrows are the colours passed, a word each and equally many", 0, 0, NULL },
         { 0, "families", TN_OPTION_TEXT, &made->families, "LIST",
-          "kinds of questions with commas between (arrows,nearest,count); list is to learn seeing on", 0, 0, NULL },
+          "kinds of questions with commas between (arrows,nearest,count); sight and list on demand", 0, 0, NULL },
+        { 0, "wordings", TN_OPTION_TEXT, &worded, "one|seen|unseen",
+          "say arrows and sight in many ways, those for training or those for tests (one)", 0, 0, NULL },
+        { 0, "varied", TN_OPTION_FLAG, &made->varied, NULL,
+          "pictures of many sizes, with borders, noise and traces of JPEG", 0, 0, NULL },
         { 0, "hops", TN_OPTION_TEXT, &hops, "A-B",
           "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)", 0, 0, NULL },
         { 't', "threads", TN_OPTION_SIZE, &threads, "N",
@@ -266,6 +282,8 @@ int tn_data_make(int argc, char **argv)
         return tn_data_mistake("make", "wants the name of a set and a directory");
     if (hops != NULL && !read_range(hops, &job.make.steps_min, &job.make.steps_max))
         return tn_data_mistake("make", "--hops wants a number or a range, such as 1-6");
+    if (!read_wordings(worded, &job.make.wordings))
+        return tn_data_mistake("make", "--wordings wants one, seen or unseen");
     job.set = tn_dataset_find(argv[first], strlen(argv[first]));
     if (job.set == NULL || job.set->make == NULL)
         return tn_data_mistake("make", "no set of this name can be made; 'tenebra data list' tells which can");

@@ -11,6 +11,9 @@
 
 /* ----------------------------------------------------------------- made -- */
 
+/* How questions are worded: in one way, or in many, those of training or those kept for tests. */
+typedef enum tn_wordings { TN_WORDINGS_ONE, TN_WORDINGS_SEEN, TN_WORDINGS_UNSEEN } tn_wordings;
+
 /* What to make. */
 typedef struct tn_make {
     uint64_t seed;
@@ -20,6 +23,8 @@ typedef struct tn_make {
     size_t steps_min, steps_max; /* looks a question needs; 0: no bound          */
     double hints;            /* share of pictures' parts that give steps away, 0..1 */
     bool brief;              /* steps in a word or two, where the set has such ones */
+    tn_wordings wordings;    /* with many, the question is all that is to be asked, choices included */
+    bool varied;             /* pictures of many sizes, grounds, borders and qualities */
 } tn_make;
 
 /* One made sample. Its texts lie in `strings`. */

@@ -19,6 +19,8 @@ enum {
     TN_HOPS_GRID_MAX = 4, /* no more objects than colours */
     TN_HOPS_CELLS_MAX = TN_HOPS_GRID_MAX * TN_HOPS_GRID_MAX,
     TN_HOPS_OPTIONS = 4,
+    TN_HOPS_OPTIONS_MAX = 6, /* where their number varies */
+    TN_HOPS_COUNT_MAX = 6,   /* the largest number that `sight` asks for */
     TN_HOPS_STEPS_MAX = 8
 };
 
@@ -70,18 +72,52 @@ const char *tn_hops_split_of(const tn_hops_scene *scene);
  * objects, 0..1, that stand on a ground in the colour of what they point to. */
 void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels);
 
+/* The same on a ground, with arrows of an ink and lines between the cells as dark as `lines` (0: none). */
+typedef struct tn_hops_look {
+    float ground[3], ink[3]; /* R, G, B, 0..255 */
+    float lines;             /* 0..1            */
+} tn_hops_look;
+
+void tn_hops_paint_look(tn_rng *rng, const tn_hops_scene *scene, double hints, const tn_hops_look *look, size_t size,
+                        unsigned char *pixels);
+
+/* As pictures come in: on other grounds, with borders, uneven light, blur, noise, traces of JPEG. A side that suits such a
+ * picture, and the picture. */
+size_t tn_hops_varied_size(tn_rng *rng);
+void tn_hops_paint_varied(tn_rng *rng, const tn_hops_scene *scene, size_t size, unsigned char *pixels);
+
 /* ------------------------------------------------------------- question -- */
 
-enum { TN_HOPS_LINE = 256, TN_HOPS_TEXT = 1280, TN_HOPS_NAME = 24 };
+enum { TN_HOPS_LINE = 512, TN_HOPS_TEXT = 1280, TN_HOPS_NAME = 24 };
+
+/* What is asked: where arrows lead; the colour of the only object of a shape; the shape of an object of a colour; which way an
+ * arrow points; how many there are; whether there is one. */
+typedef enum tn_hops_ask {
+    TN_HOPS_FOLLOW,
+    TN_HOPS_COLOUR_OF,
+    TN_HOPS_SHAPE_OF,
+    TN_HOPS_WAY_OF,
+    TN_HOPS_HOW_MANY,
+    TN_HOPS_IS_THERE
+} tn_hops_ask;
 
 /* A question about a scene, in words. */
 typedef struct tn_hops_puzzle {
     tn_hops_scene scene;
+    /* What it is about, for those that can be worded in many ways (`arrows` and `sight`). */
+    tn_hops_ask ask;
+    size_t steps;  /* arrows to follow                                                                              */
+    size_t named;  /* the kind that the question names; of HOW_MANY, and IS_THERE without `whole`, a colour (0 .. 15), or
+                    * TN_HOPS_COLOURS + a shape                                                                      */
+    bool whole;    /* IS_THERE asks for a colour and a shape                                                         */
+    size_t goal;   /* the cell that answers; of HOW_MANY and IS_THERE the number                                     */
+    unsigned char wrong[TN_HOPS_OPTIONS - 1]; /* [wrong_count] cells that are as likely                              */
+    size_t wrong_count;
     char question[TN_HOPS_LINE];
     char rationale[TN_HOPS_TEXT]; /* a sentence a line */
     char brief[TN_HOPS_TEXT];     /* the same in a word or two a line; "": the family has no such steps. Those of
                                    * `arrows` are the colours that are left, so what comes next is the answer */
-    char options[TN_HOPS_OPTIONS][TN_HOPS_NAME];
+    char options[TN_HOPS_OPTIONS_MAX][TN_HOPS_NAME];
     size_t option_count, answer;
 } tn_hops_puzzle;
 
@@ -97,6 +133,15 @@ typedef struct tn_hops_family {
 } tn_hops_family;
 
 extern const tn_hops_family tn_hops_families[]; /* ends with name == NULL */
+
+/* The questions of the family `sight`: all that can be seen at one look. */
+bool tn_hops_draw_sight(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
+enum { TN_HOPS_SIGHTS = 5 };
+
+/* Words an `arrows` or `sight` puzzle anew, with choices and spelling as they come, in the templates for training or (unseen)
+ * those kept for tests; brief steps are `most`. The second words a `sight` puzzle in the one plain way. */
+void tn_hops_vary(tn_rng *rng, bool unseen, size_t most, tn_hops_puzzle *puzzle);
+void tn_hops_word(tn_rng *rng, tn_hops_puzzle *puzzle);
 
 /* Tries until a question comes out whose scene belongs to `split`. false after too many tries. */
 bool tn_hops_draw(tn_rng *rng, const tn_hops_family *family, size_t grid, size_t steps, const char *split,

@@ -3,6 +3,7 @@
 #include "data/hops.h"
 
 #include <math.h>
+#include <string.h>
 
 /* R, G, B of tn_hops_colour_names. */
 static const unsigned char palette[TN_HOPS_COLOURS][3] = {
@@ -10,7 +11,7 @@ static const unsigned char palette[TN_HOPS_COLOURS][3] = {
     { 245, 135, 30 },  { 245, 130, 190 }, { 135, 85, 40 }, { 140, 140, 140 }, { 200, 165, 235 }, { 165, 225, 60 },
     { 20, 120, 125 },  { 25, 30, 105 },  { 125, 20, 50 },  { 215, 180, 130 },
 };
-static const float ink[3] = { 25, 25, 25 };
+static const float black[3] = { 25, 25, 25 };
 
 /* An object as painted; lengths in pixels. */
 typedef struct painted {
@@ -99,7 +100,7 @@ static float cover(float distance)
     return fminf(1, fmaxf(0, 0.5f - distance));
 }
 
-static void shade(const painted *figure, float x, float y, unsigned char pixel[3])
+static void shade(const painted *figure, const float ink[3], float x, float y, unsigned char pixel[3])
 {
     float inside = cover(shape_distance(figure->shape, x - figure->x, y - figure->y, figure->radius));
     float dark = cover(arrow_distance(figure, x - figure->x, y - figure->y));
@@ -110,19 +111,43 @@ static void shade(const painted *figure, float x, float y, unsigned char pixel[3
     }
 }
 
-void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels)
+/* Between two cells or at the border. */
+static void draw_lines(const tn_hops_scene *scene, const tn_hops_look *look, size_t size, unsigned char *pixels)
+{
+    for (size_t y = 0; y < size; y++)
+        for (size_t x = 0; x < size; x++) {
+            bool line = x + 1 == size || y + 1 == size || x * scene->grid / size != (x + 1) * scene->grid / size ||
+                        y * scene->grid / size != (y + 1) * scene->grid / size;
+            for (size_t i = 0; i < 3 && line; i++) {
+                unsigned char *value = &pixels[3 * (y * size + x) + i];
+                *value = (unsigned char)((float)*value + (look->ink[i] - (float)*value) * look->lines + 0.5f);
+            }
+        }
+}
+
+void tn_hops_paint_look(tn_rng *rng, const tn_hops_scene *scene, double hints, const tn_hops_look *look, size_t size,
+                        unsigned char *pixels)
 {
     painted figures[TN_HOPS_CELLS_MAX];
-    float side = (float)size / (float)scene->grid, ground = between(rng, 232, 250);
+    float side = (float)size / (float)scene->grid;
     for (size_t cell = 0; cell < scene->cells; cell++) {
         figures[cell] = place(rng, scene, cell, side);
-        for (size_t i = 0; i < 3; i++)
-            figures[cell].ground[i] = ground;
+        memcpy(figures[cell].ground, look->ground, sizeof look->ground);
     }
     give_hints(rng, scene, hints, figures);
     for (size_t y = 0; y < size; y++)
         for (size_t x = 0; x < size; x++) {
             size_t cell = y * scene->grid / size * scene->grid + x * scene->grid / size;
-            shade(&figures[cell], (float)x + 0.5f, (float)y + 0.5f, pixels + 3 * (y * size + x));
+            shade(&figures[cell], look->ink, (float)x + 0.5f, (float)y + 0.5f, pixels + 3 * (y * size + x));
         }
+    if (look->lines > 0)
+        draw_lines(scene, look, size, pixels);
+}
+
+void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels)
+{
+    float ground = between(rng, 232, 250);
+    tn_hops_look look = { .ground = { ground, ground, ground } };
+    memcpy(look.ink, black, sizeof black);
+    tn_hops_paint_look(rng, scene, hints, &look, size, pixels);
 }

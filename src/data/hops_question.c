@@ -222,6 +222,11 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
         wanted = count;
     }
     offer(rng, puzzle, answer, ends + 1, wanted - 1, true);
+    puzzle->steps = steps;
+    puzzle->named = scene->kind[from];
+    puzzle->goal = answer;
+    puzzle->wrong_count = puzzle->option_count - 1;
+    memcpy(puzzle->wrong, ends + 1, puzzle->wrong_count);
     ASK("Follow %s arrow%s from the %s. Which colour is there?", numbers[steps], steps > 1 ? "s" : "",
         kind_name(scene->kind[from]).text);
     for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell]) {
@@ -499,6 +504,7 @@ const tn_hops_family tn_hops_families[] = {
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
     { "list", LIST_LINES + 1, 0, draw_list },
+    { "sight", TN_HOPS_SIGHTS, 0, tn_hops_draw_sight },
     { 0 },
 };
 

@@ -32,6 +32,9 @@ const tn_prompt_preset tn_prompt_presets[] = {
     { .name = "brief", .summary = "as words; steps stand on one line, each behind a space",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:", .answer = { " ", "" }, .step = { " ", "" }, .in_words = true },
+    { .name = "verbatim", .summary = "the question as it stands, without the options; answers and steps as with brief",
+      .front = "", .behind = "", .mark = { "", "" }, .option_end = "", .option_join = "", .end = "", .answer = { " ", "" },
+      .step = { " ", "" }, .in_words = true },
     { .name = "plain", .summary = "context, question and lettered options, each on its line",
       .front = "", .behind = "", .options = "\n", .mark = { "", ") " }, .option_end = "", .option_join = "\n",
       .end = "\nAnswer:", .answer = THEREFORE, .with_context = true },
@@ -90,7 +93,7 @@ static void put_stripped(writer *out, const char *text, bool left)
 
 static void put_options(writer *out, const tn_prompt_preset *preset, const tn_sample *sample)
 {
-    for (size_t i = 0; i < sample->option_count; i++) {
+    for (size_t i = 0; i < sample->option_count && preset->options != NULL; i++) {
         char letter = (char)('A' + i);
         put(out, i == 0 ? preset->options : preset->option_join);
         put(out, preset->mark[0]);

@@ -66,7 +66,7 @@ typedef struct tn_prompt_preset {
     const char *name, *summary;
     const char *front;       /* before the question                                               */
     const char *behind;      /* after the question                                                */
-    const char *options;     /* before the first option                                           */
+    const char *options;     /* before the first option; NULL: options are not told               */
     const char *mark[2];     /* around an option's letter                                         */
     const char *option_end;  /* after an option's text                                            */
     const char *option_join; /* between options                                                   */

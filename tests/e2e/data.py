@@ -13,6 +13,8 @@ from program import PICTURE, WORK, Case, main, run  # noqa: E402
 
 # Of 30 training samples with seed 5, on every machine; it changes only when the set is meant to change.
 HASH = "3b215f91e591f5e4"
+# The same of questions and pictures that vary.
+HASH_VARIED = "21f4a53e1ab33d14"
 
 
 def made(name="looks", *options):
@@ -70,8 +72,26 @@ class Make(Case):
         for row in rows(WORK / "kinds", "train"):
             self.assertEqual(len(row["rationale"].split("\n")), int(row["topic"][-1]))
 
+    def test_questions_and_pictures_that_vary(self):
+        options = ("--families", "arrows,sight", "--brief", "--varied")
+        seen, unseen = made("seen", *options, "--wordings", "seen"), made("unseen", *options, "--wordings", "unseen")
+        self.assertEqual(json.loads((seen / "data/made.json").read_text())["splits"]["train"], {"rows": 30, "hash": HASH_VARIED})
+        train = rows(seen, "train")
+        self.assertEqual({row["domain"] for row in train}, {"arrows", "sight"})
+        self.assertEqual({len(row["rationale"].split("\n")) for row in train}, {6})
+        self.assertGreater(len({len(row["choices"]) for row in train}), 3)
+        asked = [{row["question"] for row in rows(place, "train")} for place in (seen, unseen)]
+        self.assertEqual((len(asked[0]), len(asked[1]), len(asked[0] & asked[1])), (30, 30, 0))
+        shown = run("data", "show", f"hops:{seen}", "--split", "train", "--preset", "verbatim", "--limit", 1).stdout
+        self.assertIn(train[0]["question"], shown)
+        self.assertNotIn("[Options]", shown.replace(train[0]["question"], ""))
+        self.assertGreater(len({(seen / row["image"]).read_bytes()[16:24] for row in train}), 2)  # width and height
+
     def test_refused(self):
         for arguments, code, part in (
+                (("hops", WORK / "x", "--wordings", "all"), 2, "--wordings"),
+                (("hops", WORK / "x", "--wordings", "seen"), 2, "choose among arrows and sight"),
+                (("hops", WORK / "x", "--varied", "--hints", 0.5), 2, "--hints"),
                 (("hops",), 2, "wants the name of a set and a directory"),
                 (("m3cot", WORK / "x"), 2, "no set of this name can be made"),
                 (("hops", WORK / "x", "--hops", "4-2"), 2, "--hops"),

@@ -32,7 +32,7 @@ static tenebra_code check_families(const char *list, tenebra_error *error)
             family++;
         if (family->name == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "families",
-                           "'%.*s' is none; choose among arrows, nearest, count, list", (int)(length < 40 ? length : 40), at);
+                           "'%.*s' is none; choose among arrows, nearest, count, list, sight", (int)(length < 40 ? length : 40), at);
     }
     return TENEBRA_OK;
 }
@@ -90,6 +90,18 @@ static hop_kind choose_kind(const tn_make *make, const char *split, size_t index
     return kinds[order[index % count]];
 }
 
+/* Which questions can be said in many ways; and pictures that vary have no hints. */
+static tenebra_code check_variety(const tn_make *make, const hop_kind *kinds, size_t count, tenebra_error *error)
+{
+    for (size_t i = 0; i < count && make->wordings != TN_WORDINGS_ONE; i++)
+        if (strcmp(kinds[i].family->name, "arrows") != 0 && strcmp(kinds[i].family->name, "sight") != 0)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "wordings", "questions of the family '%s' have one wording; choose "
+                           "among arrows and sight with --families", kinds[i].family->name);
+    if (make->varied && make->hints > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "pictures that vary have no hints; leave out --hints");
+    return TENEBRA_OK;
+}
+
 /* The most looks that a question of the family needs in this set. */
 static size_t most_steps(const tn_hops_family *family, const hop_kind *kinds, size_t count)
 {
@@ -98,6 +110,13 @@ static size_t most_steps(const tn_hops_family *family, const hop_kind *kinds, si
         if (kinds[i].family == family && kinds[i].steps > most)
             most = kinds[i].steps;
     return most;
+}
+
+/* As many as `arrows` needs, be it there or not. */
+static size_t count_brief(const hop_kind *kinds, size_t count)
+{
+    size_t most = most_steps(tn_hops_families, kinds, count);
+    return most > 0 ? most : tn_hops_families[0].steps_default;
 }
 
 /* Brief steps are as many for every question: at the goal one stays. So as many latent steps can stand for them. */
@@ -118,7 +137,7 @@ static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, bool brief, const 
     snprintf(topic, sizeof topic, "%s-%zu", kind->family->name, kind->steps);
     snprintf(id, sizeof id, "%s-%s-%zu", topic, split, index);
     snprintf(image, sizeof image, "data/images/%s.png", id);
-    const char **options = tn_strings_take(&made->strings, TN_HOPS_OPTIONS * sizeof *options);
+    const char **options = tn_strings_take(&made->strings, TN_HOPS_OPTIONS_MAX * sizeof *options);
     const char **images = tn_strings_take(&made->strings, sizeof *images);
     bool fits = options != NULL && images != NULL;
     const struct {
@@ -156,6 +175,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
     if (strcmp(split, splits[0].name) != 0 && strcmp(split, splits[1].name) != 0 && strcmp(split, splits[2].name) != 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "hops", "has no split '%.40s'", split);
     TN_TRY(list_kinds(make, kinds, &count, error));
+    TN_TRY(check_variety(make, kinds, count, error));
     TN_TRY(read_sizes(make, &made->size, &grid, error));
     hop_kind kind = choose_kind(make, split, index, kinds, count);
     tn_rng rng = stream(make->seed, split, 2, index), brush = stream(make->seed, split, 3, index);
@@ -164,14 +184,22 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, kind.family->name,
                        "questions of %zu looks do not fit a grid of %zu x %zu objects; lower --hops or take a larger "
                        "--grid", kind.steps, grid, grid);
-    if (puzzle.brief[0] != '\0' && kind.family->steps_default > 0)
+    tn_rng tongue = stream(make->seed, split, 4, index);
+    if (make->wordings != TN_WORDINGS_ONE)
+        tn_hops_vary(&tongue, make->wordings == TN_WORDINGS_UNSEEN, count_brief(kinds, count), &puzzle);
+    else if (puzzle.brief[0] != '\0' && kind.family->steps_default > 0)
         stay_at_goal(&puzzle, most_steps(kind.family, kinds, count) - kind.steps);
+    if (make->varied)
+        made->size = tn_hops_varied_size(&brush);
     made->pixels = malloc(3 * made->size * made->size);
     if (made->pixels == NULL || !fill(made, &puzzle, make->brief, &kind, split, index)) {
         tn_made_free(made);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for a picture");
     }
-    tn_hops_paint(&brush, &puzzle.scene, make->hints, made->size, made->pixels);
+    if (make->varied)
+        tn_hops_paint_varied(&brush, &puzzle.scene, made->size, made->pixels);
+    else
+        tn_hops_paint(&brush, &puzzle.scene, make->hints, made->size, made->pixels);
     return TENEBRA_OK;
 }
 
