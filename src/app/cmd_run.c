@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "reason/example.h"
+#include "reason/scope.h"
 #include "reason/trained.h"
 #include "text/utf8.h"
 
@@ -342,6 +343,24 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
     return TENEBRA_OK;
 }
 
+/* A note where no turn has a word that the model was made for; what adapters taught it is not known. */
+static tenebra_code tell_scope(const run_options *options, tenebra_error *error)
+{
+    tn_scope scope;
+    bool fits = options->model.adapter_count > 0;
+    TN_TRY(tn_scope_read(&scope, options->directory, error));
+    for (size_t t = 0; t < options->question.turn_count; t++)
+        for (size_t p = 0; p < options->question.turns[t].part_count && !fits; p++) {
+            const tenebra_part *part = &options->question.turns[t].parts[p];
+            fits = part->kind == TENEBRA_PART_TEXT && tn_scope_fits(&scope, part->text);
+        }
+    if (!fits)
+        fprintf(stderr, "note: the question has none of the words that this model was made for%s%s\n",
+                scope.about != NULL ? "; it answers " : "", scope.about != NULL ? scope.about : "");
+    tn_scope_free(&scope);
+    return TENEBRA_OK;
+}
+
 /* What is read before the model. */
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
@@ -350,6 +369,7 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
     choose_method(options);
     const tn_prompt_preset *wording = tn_trained_wording(&options->trained);
     TN_TRY(tn_run_question_open(&options->question, wording, error));
+    TN_TRY(tell_scope(options, error));
     if (options->example != NULL)
         TN_TRY(read_example(options, wording->name, error));
     if (options->replay != NULL)

@@ -268,6 +268,17 @@ class Choices(Case):
         other = ask_json(*self.CHOICES, "--method", "direct", model=str(model))
         self.assertEqual((other["method"], other["settings"]), ("direct", {}))
 
+    def test_questions_beyond_the_model(self):
+        model = WORK / "narrow"
+        shutil.copytree(make_model("model"), model)
+        (model / "scope.json").write_text(json.dumps({"about": "how cats sit", "words": ["cat", "sits"]}), encoding="utf-8")
+        note = "note: the question has none of the words that this model was made for; it answers how cats sit\n"
+        for question, told in (("Where is the Cat?", ""), ("Where is the dog?", note), ("concatenate", note)):
+            done = ask("--image", PICTURE, "-p", question, model=str(model))
+            self.assertEqual((done.returncode, done.stderr), (0, told), question)
+        (model / "scope.json").write_text('{"words": ["cat"], "wordz": []}', encoding="utf-8")
+        self.assert_fails(ask(*QUESTION, model=str(model)), 1, "scope.json", "wordz")
+
     def test_damaged_training_json(self):
         """How a model is asked must not change without a word because a file cannot be read."""
         model = WORK / "damaged"
