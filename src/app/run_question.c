@@ -58,6 +58,7 @@ static tenebra_code open_simple(tn_run_question *question, const tn_prompt_prese
         TN_TRY(read_stdin(&question->input, error));
         prompt = question->input;
     }
+    question->text = prompt;
     const tenebra_question asked = { .text = prompt, .images = question->images.items, .image_count = question->images.count,
                                      .choices = question->choices.items, .choice_count = question->choices.count,
                                      .preset = question->preset, .system = question->system };

@@ -13,6 +13,7 @@ typedef struct tn_run_question {
     const char *preset;          /* wording, with or without choices; NULL: `standard` with choices, else as it is */
     tn_option_list images, choices;
 
+    const char *text; /* of the question, as it was given; NULL: in `messages` */
     const tenebra_message *turns; /* [turn_count], made by open */
     size_t turn_count;
     tn_question written;   /* the turns of a prompt    */

@@ -51,6 +51,16 @@ static tenebra_code read_request(asked *a, const tenebra_request *request, teneb
     return TENEBRA_OK;
 }
 
+/* The text of the last message; NULL: it has none. */
+static const char *last_text(const tenebra_request *request)
+{
+    const tenebra_message *message = &request->messages[request->message_count - 1];
+    for (size_t p = 0; p < message->part_count; p++)
+        if (message->parts[p].kind == TENEBRA_PART_TEXT && message->parts[p].length == 0)
+            return message->parts[p].text;
+    return NULL;
+}
+
 static void describe_sampling(char *words, size_t size, const tenebra_trace *trace)
 {
     if (trace->temperature > 0)
@@ -71,7 +81,7 @@ static tenebra_code write_page(const char *path, const tn_report_answer *answer,
 }
 
 tenebra_code tn_run_report(const char *path, const char *model, tenebra_session *session, const tenebra_request *request,
-                           const tenebra_trace *trace, tenebra_error *error)
+                           const char *title, const tenebra_trace *trace, tenebra_error *error)
 {
     asked a = { .images = NULL };
     char sampling[160];
@@ -84,7 +94,7 @@ tenebra_code tn_run_report(const char *path, const char *model, tenebra_session 
         /* The list dies with the trace; what it points at are defaults and the request's own texts. */
         memcpy(settings, trace->settings, trace->setting_count * sizeof *settings);
         describe_sampling(sampling, sizeof sampling, trace);
-        tn_report_answer answer = { .model = model, .question = a.words.data != NULL ? a.words.data : "", .images = a.images,
+        tn_report_answer answer = { .model = model, .title = title != NULL ? title : last_text(request), .question = a.words.data != NULL ? a.words.data : "", .images = a.images,
                                     .image_count = a.image_count, .apply_exif = !request->ignore_orientation, .record = record,
                                     .settings = settings, .setting_count = trace->setting_count, .method = trace->method,
                                     .sampling = sampling, .kernels = trace->kernels };

@@ -279,7 +279,9 @@ static tenebra_code list_ways(tn_browser *browser, const tn_table_groups *groups
             tn_figure_style(groups, g, style);
             snprintf(name, sizeof name, groups->items[g].count > 1 ? "%.200s (%.180s)" : "%.200s", groups->items[g].name,
                      slash != NULL ? slash + 1 : file);
-            if (json_array_append_new(browser->ways, json_pack("{s:o, s:s}", "name", tn_markup_string(name), "style", style)) != 0)
+            json_t *settings = json_object_get(groups->items[g].sets[i]->entry, "settings");
+            json_t *row = json_pack("{s:o, s:s, s:O?}", "name", tn_markup_string(name), "style", style, "settings", settings);
+            if (json_array_append_new(browser->ways, row) != 0)
                 return no_memory(error);
             ways[(*count)++].set = groups->items[g].sets[i];
         }

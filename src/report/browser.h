@@ -9,7 +9,7 @@
 
 /* Zeroed is empty. */
 typedef struct tn_browser {
-    json_t *ways;      /* [{name, style}, ...]                          */
+    json_t *ways;      /* [{name, style, settings of the method}, ...]   */
     json_t *questions; /* as page.js reads them                         */
     json_t *notes;     /* what has to be said, sentences                */
     tn_album album;

@@ -8,13 +8,14 @@
 #include "report/figures.h"
 #include "report/head.h"
 #include "report/tables.h"
+#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Left for what stands around questions and pictures. */
-enum { AROUND = 4096, NONCE_SIZE = 33 };
+enum { AROUND = 4096, NONCE_SIZE = 33, TITLE_SIZE = 160 };
 
 static size_t limit_of(const tn_report_options *options)
 {
@@ -238,6 +239,15 @@ char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, c
 
 /* ------------------------------------------------------------ one answer -- */
 
+/* The options of the method, as the manifest of a result file has them. */
+static json_t *settings_json(const tn_report_answer *answer)
+{
+    json_t *settings = json_object();
+    for (size_t i = 0; i < answer->setting_count; i++)
+        json_object_set_new(settings, answer->settings[i].name, json_string(answer->settings[i].value));
+    return settings;
+}
+
 static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answer, const tn_report_options *options,
                                tenebra_error *error)
 {
@@ -249,11 +259,34 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
     browser->budget = limit_of(options);
     browser->total = 1;
     browser->ways = json_array();
-    json_array_append_new(browser->ways, json_pack("{s:o, s:s}", "name", tn_markup_string(answer->method), "style", latent ? "a0" : "b0"));
+    json_array_append_new(browser->ways, json_pack("{s:o, s:s, s:o}", "name", tn_markup_string(answer->method), "style",
+                                                   latent ? "a0" : "b0", "settings", settings_json(answer)));
     json_array_append_new(answers, tn_answer_json(answer->record, 0));
     TN_TRY(tn_browser_add(browser, NULL, answer->record, &sample, answer->apply_exif, answers, &fits, error));
     return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "the answer alone is larger than the page may be; raise "
                                        "--max-size");
+}
+
+/* At most so many bytes of a question on one line, cut between words where that is possible. */
+static void shorten_title(char *title, size_t size, const char *question)
+{
+    static const char dots[] = "\xE2\x80\xA6";
+    size_t used = 0, word = 0, at = 0, length = strlen(question);
+    while (at < length && used + 4 + sizeof dots < size) {
+        int32_t c;
+        size_t bytes = tn_utf8_read(question + at, length - at, &c);
+        bool space = c >= 0 && c <= ' ';
+        if (space && used > 0 && title[used - 1] != ' ') {
+            word = used;
+            title[used++] = ' ';
+        }
+        for (size_t i = 0; i < bytes && !space; i++)
+            title[used++] = question[at + i];
+        at += bytes;
+    }
+    used = at < length && word > size / 2 ? word : used;
+    used -= used > 0 && title[used - 1] == ' ';
+    snprintf(title + used, size - used, "%s", at < length ? dots : "");
 }
 
 char *tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
@@ -263,16 +296,17 @@ char *tn_report_one(const tn_report_answer *answer, const tn_report_options *opt
     error = error != NULL ? error : &own;
     tn_browser browser = { 0 };
     tn_markup top = { 0 }, body = { 0 };
-    char *page = NULL;
+    char *page = NULL, title[TITLE_SIZE];
     if (add_answer(&browser, answer, options, error) == TENEBRA_OK) {
-        put_top(&top, "One answer", tn_head_name(answer->model), options);
+        shorten_title(title, sizeof title, answer->title != NULL ? answer->title : answer->question);
+        put_top(&top, title, tn_head_name(answer->model), options);
         tn_markup_put(&body, "<main>\n");
         put_notes(&body, NULL, browser.notes);
         put_browser(&body, &browser, true);
         tn_markup_put(&body, "<section id=\"run\"><h2>What was run</h2>\n");
         tn_head_write_answer(&body, answer);
         tn_markup_put(&body, "</section>\n</main>\n");
-        page = finish("One answer", &top, &body, &browser, limit_of(options), account, error);
+        page = finish(title, &top, &body, &browser, limit_of(options), account, error);
     }
     tn_markup_free(&top);
     tn_markup_free(&body);

@@ -11,6 +11,7 @@
     ["masked", "Without border", "The same without the outer ring, which draws attention whatever is asked."],
     ["relative", "Against neutral", "How many times the attention under the prompt \u201cDescribe the picture.\u201d Colour starts above 1."],
   ];
+  const HEAT_MOST = 120; // opacity of the strongest place, of 255: what lies under it must be seen
   const state = { shown: [], at: 0, map: 0 };
 
   function make(tag, attributes, ...children) {
@@ -51,9 +52,17 @@
     const canvas = make("canvas", { width: grid[1], height: grid[0], "aria-hidden": "true" });
     const context = canvas.getContext("2d"), image = context.createImageData(grid[1], grid[0]);
     const colour = getComputedStyle(document.documentElement).getPropertyValue("--heat").split(",").map(Number);
-    strengths(map, kind).forEach((v, i) => image.data.set([colour[0], colour[1], colour[2], 240 * Math.pow(v, 1.15)], 4 * i));
+    strengths(map, kind).forEach((v, i) => image.data.set([colour[0], colour[1], colour[2], HEAT_MOST * Math.pow(v, 1.15)], 4 * i));
     context.putImageData(image, 0, 0);
     return canvas;
+  }
+
+  // The outline of the strongest place, inside of that of a pick.
+  function hottest(grid, map, kind) {
+    const all = strengths(map, kind), at = all.indexOf(Math.max(...all)), x = at % grid[1], y = Math.floor(at / grid[1]);
+    const over = draw("svg", { viewBox: "0 0 " + grid[1] + " " + grid[0], preserveAspectRatio: "none", "aria-hidden": "true" });
+    if (all[at] > 0) for (const name of ["hot", "hot top"]) over.append(draw("rect", { class: name, x: x + 0.07, y: y + 0.07, width: 0.86, height: 0.86 }));
+    return over;
   }
 
   // The outline of all picked rectangles together: edges that two of them share are left out.
@@ -97,6 +106,7 @@
       over.append(draw("path", { class: "pick", d: path }), draw("path", { class: "pick top", d: path }));
       box.append(over);
     }
+    if (map && grid) box.append(hottest(grid, map, kind));
     return { box, map };
   }
 
@@ -138,6 +148,18 @@
     });
   }
 
+  // Why a step fed no part of a picture back.
+  function whyNone(answer, at) {
+    const settings = data.ways[answer.way].settings || {};
+    const before = answer.steps.slice(0, at).reduce((sum, step) => sum + step.picks.length, 0);
+    if (!("k-select" in settings)) return "Nothing is picked: this method feeds no part of the picture back.";
+    if (answer.image_tokens === 0) return "Nothing is picked: the prompt has no picture.";
+    if (settings["k-select"] === "0") return "Nothing is picked: k-select is 0.";
+    if (settings["latent-picks"] === "none") return "Nothing is picked: latent-picks is none.";
+    if (before > 0 && before >= answer.image_tokens) return "Nothing is picked: all " + plural(before, "embedding") + " were picked before.";
+    return "Nothing is picked.";
+  }
+
   function steps(question, answer) {
     const row = make("div", { class: "steps" });
     const nothing = { picks: [], lens: [] };
@@ -151,7 +173,8 @@
       if ("attention_ratio" in step) looks.push("ratio " + digits(step.attention_ratio, 2));
       if ("attention_focus" in step) looks.push("focus " + digits(step.attention_focus, 2));
       const numbers = [facts, looks].filter((f) => f.length).map((f) => make("span", { class: "numbers" }, f.join(", ")));
-      row.append(...stepFigures(question, answer, step, (answer.tokens.latent ? "Step " : "Insertion ") + (i + 1), [numbers, lens(step)].flat()));
+      const why = step.picks.length ? null : make("span", { class: "numbers" }, whyNone(answer, i));
+      row.append(...stepFigures(question, answer, step, (answer.tokens.latent ? "Step " : "Insertion ") + (i + 1), [numbers, why, lens(step)].flat()));
     });
     if (state.map === 1 && answer.neutral)
       row.append(...stepFigures(question, answer, { ...nothing, maps: answer.neutral.map((map) => map && [map, null, null]) }, "Neutral prompt", null));

@@ -30,6 +30,7 @@ char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, c
 /* One question, answered once. */
 typedef struct tn_report_answer {
     const char *model;             /* directory */
+    const char *title;             /* of the page: the question as it was asked; NULL: `question` */
     const char *question;          /* words, roles in front where there are several turns */
     const char *const *images;     /* [image_count] files */
     size_t image_count;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 from page import HOSTILE, QUESTIONS, Page, make_hostile_page, make_usual  # noqa: E402
-from program import WORK, Case, environment, main  # noqa: E402
+from program import PICTURE, WORK, Case, environment, main, make_model, run  # noqa: E402
 
 BROWSER = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
 
@@ -30,13 +30,19 @@ class Browser(Case):
         seen.canvases = document.querySelectorAll("canvas").length;
         key("j");
         seen.second = document.querySelector(".question").textContent;
-        seen.count = document.querySelector(".count").textContent;
-        const search = document.querySelector("input[type=search]");
-        search.value = "no question says this";
-        search.dispatchEvent(new Event("input"));
-        seen.none = document.querySelectorAll(".list li").length;
         seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
         seen.title = document.title;
+        seen.alpha = Math.max(...Array.from(document.querySelectorAll("canvas"), (canvas) =>
+          Math.max(...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.filter((v, i) => i % 4 === 3))));
+        seen.hot = document.querySelectorAll("rect.hot.top").length;
+        seen.why = Array.from(document.querySelectorAll(".step .numbers"), (span) => span.textContent).filter((text) => text.startsWith("Nothing"));
+        const search = document.querySelector("input[type=search]");
+        if (search) {
+          seen.count = document.querySelector(".count").textContent;
+          search.value = "no question says this";
+          search.dispatchEvent(new Event("input"));
+          seen.none = document.querySelectorAll(".list li").length;
+        }
         document.body.setAttribute("data-seen", JSON.stringify(seen));
       });
     </script></body>"""
@@ -66,6 +72,23 @@ class Browser(Case):
         self.assertEqual(seen["count"], f"2 of {QUESTIONS}")
         self.assertEqual(seen["none"], 0)
         self.assertLessEqual(seen["wide"], 0)  # nothing is wider than a phone
+
+    def test_one_answer(self):
+        """Its title is the question; the strongest place lets the picture through; steps without picks say why."""
+        path = WORK / "answer.html"
+        for more, why in (((), "all 16 embeddings were picked before"), (("--k-select", 0), "k-select is 0"),
+                          (("--latent-picks", "none"), "latent-picks is none"), (("--method", "coconut"), "this method feeds no part")):
+            method = () if "--method" in more else ("--method", "ivt-lr", *(() if more else ("--k-select", 16)))
+            done = run("run", "-m", make_model("model"), "--image", PICTURE, "--image-size", "112x112", "-n", 2, "-t", 1,
+                       "-p", "What is  this?", *method, *more, "--n-latent", 2, "--report", path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            seen, console = self.look(path)
+            self.assertEqual((console, seen["title"]), ([], "What is this?"))
+            self.assertTrue(0 < seen["alpha"] <= 128, seen["alpha"])
+            self.assertGreater(seen["hot"], 0)
+            self.assertEqual(len(seen["why"]), 1 if not more else 2)
+            self.assertIn(why, seen["why"][-1])
+            self.assertLessEqual(seen["wide"], 0)
 
     def test_place(self):
         """The address names the question; one that cannot be read is the first."""

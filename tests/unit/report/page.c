@@ -284,7 +284,8 @@ static void test_one_answer(void **state)
                                2.0, "steps");
     const char *const images[] = { TENEBRA_TEST_DATA "/image/rgb8.png" };
     tn_report_answer answer = { .model = "/some/model", .question = "What? </script>\xFF", .images = images, .image_count = 1,
-                                .record = record, .method = "say", .sampling = "greedy", .kernels = "reference" };
+                                .record = record, .method = "say", .sampling = "greedy", .kernels = "reference",
+                                .settings = &(tenebra_setting){ "k-select", "2" }, .setting_count = 1 };
     tn_report_account account;
     tenebra_error error = { 0 };
     char *page = tn_report_one(&answer, &(tn_report_options){ 0 }, &account, &error);
@@ -296,10 +297,40 @@ static void test_one_answer(void **state)
     const json_t *question = json_array_get(json_object_get(data, "questions"), 0);
     assert_string_equal(json_string_value(json_object_get(question, "question")), "What? </script>\xEF\xBF\xBD");
     assert_true(json_is_true(json_object_get(data, "single")));
+    const json_t *settings = json_object_get(json_array_get(json_object_get(data, "ways"), 0), "settings");
+    assert_string_equal(json_string_value(json_object_get(settings, "k-select")), "2");
+    assert_non_null(strstr(page, "<title>What? &lt;/script&gt;"));
     json_decref(data);
     free(page);
     assert_null(tn_report_one(&answer, &(tn_report_options){ .max_bytes = 100 }, NULL, &error));
     assert_int_equal(error.code, TENEBRA_ERROR_LIMIT);
+    json_decref(record);
+}
+
+/* The title is the question: on one line, and shortened between words. */
+static void test_titles(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *question, *title;
+    } cases[] = { { "Which?", "<title>Which?</title>" },
+                  { " Which \n\t colour? ", "<title>Which colour?</title>" },
+                  { "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j "
+                    "k l m n o p q r s t u v w x y z", NULL } };
+    json_t *record = json_pack("{s:s, s:[]}", "text", "x", "steps");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tn_report_answer answer = { .model = "m", .title = cases[i].question, .question = "Not this.", .record = record, .method = "say",
+                                    .sampling = "greedy", .kernels = "reference" };
+        char *page = tn_report_one(&answer, &(tn_report_options){ 0 }, NULL, NULL);
+        assert_non_null(page);
+        const char *title = strstr(page, "<title>"), *end = strstr(title, "</title>");
+        assert_true(end - title < 170);
+        if (i < 2)
+            assert_memory_equal(title, cases[i].title, strlen(cases[i].title));
+        else
+            assert_memory_equal(end - 3, "\xE2\x80\xA6", 3); /* an ellipsis */
+        free(page);
+    }
     json_decref(record);
 }
 
@@ -318,7 +349,7 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names), cmocka_unit_test(test_titles),
         cmocka_unit_test(test_questions_are_there), cmocka_unit_test(test_hostile_texts),
         cmocka_unit_test(test_no_network),          cmocka_unit_test(test_same_input_same_page),
         cmocka_unit_test(test_limit_is_spread),     cmocka_unit_test(test_ids),
