@@ -147,6 +147,15 @@ void tn_app_open_streams(void);
  * has left) and makes a good exit code FAILED. */
 int tn_app_close_output(int exit_code);
 
+/* ------------------------------------------------------------- memory -- */
+
+/* From now on memory that runs out inside jansson ends the program with a sentence and exit code FAILED. */
+void tn_app_guard_json(void);
+
+/* `count` zeroed items of `size` bytes, for free(); never NULL: without memory the program ends in the same way. For what
+ * app itself needs; the layers below return MEMORY. */
+void *tn_app_take(size_t count, size_t size);
+
 /* ------------------------------------------------------------- printing -- */
 
 /* Writes text of others: control characters other than line ends and tabs, overrides of the writing direction and stray bytes

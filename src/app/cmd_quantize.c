@@ -316,8 +316,9 @@ int tn_cmd_quantize(int argc, char **argv)
         tn_app_tell("tenebra quantize: '%s' is one argument too many\n", argv[first]);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && (exit_code = check_usage(&options)) == TN_EXIT_OK) {
-        char *output = strdup(options.output);
-        exit_code = output != NULL ? run_quantize(&options, output) : TN_EXIT_FAILED;
+        char *output = tn_app_take(strlen(options.output) + 1, 1);
+        strcpy(output, options.output);
+        exit_code = run_quantize(&options, output);
         free(output);
     }
     free(options.tensors.items);

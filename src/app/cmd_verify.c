@@ -39,15 +39,11 @@ static bool is_covered(const tn_verify *verify, size_t index)
 /* "model" beside the case, if -m does not say another. */
 static char *model_of(const verify_options *options, const char *path)
 {
-    if (options->model != NULL)
-        return strdup(options->model);
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
-    char *directory = malloc(length + sizeof "model");
-    if (directory != NULL) {
-        memcpy(directory, path, length);
-        strcpy(directory + length, "model");
-    }
+    const char *slash = strrchr(path, '/'), *name = options->model != NULL ? options->model : "model";
+    size_t length = slash && options->model == NULL ? (size_t)(slash - path) + 1 : 0;
+    char *directory = tn_app_take(length + strlen(name) + 1, 1);
+    memcpy(directory, path, length);
+    strcpy(directory + length, name);
     return directory;
 }
 
@@ -222,7 +218,7 @@ static int verify_file(const verify_options *options, const char *path)
     if (verify.golden == NULL)
         return tn_app_fail(&error);
     int exit_code = TN_EXIT_FAILED;
-    verify.handled = calloc(tn_store_count(verify.golden) + 1, sizeof *verify.handled);
+    verify.handled = tn_app_take(tn_store_count(verify.golden) + 1, sizeof *verify.handled);
     if (verify.handled == NULL)
         tn_fail(&error, TENEBRA_ERROR_MEMORY, path, "no memory");
     else if (wants_model(&verify))

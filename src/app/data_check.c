@@ -101,8 +101,14 @@ static void check_split(check_job *job, const tn_dataset_split *split)
 static int check_all(check_job *job, const char *directory)
 {
     char *path = tn_path_join(directory, TN_MADE_FILE);
-    job->made = path != NULL && tn_path_is_file(path) ? tn_json_read(path, 1 << 20, NULL) : NULL;
+    tenebra_error error;
+    bool there = path != NULL && tn_path_is_file(path), unread = there && (job->made = tn_json_read(path, 1 << 20, &error)) == NULL;
+    if (path == NULL)
+        tn_fail(&error, TENEBRA_ERROR_MEMORY, TN_MADE_FILE, "no memory for its path");
+    bool known = path != NULL && !unread;
     free(path);
+    if (!known)
+        return tn_app_fail(&error);
     job->report = json_array();
     for (const tn_dataset_split *split = job->set->splits; split->name != NULL; split++) {
         const json_t *splits = json_object_get(job->made, "splits");

@@ -199,7 +199,7 @@ static int finish(const make_job *job)
     json_t *made = describe(job);
     if (made == NULL || json_dump_file(made, path, JSON_INDENT(1)) != 0) {
         json_decref(made);
-        tn_fail(&error, TENEBRA_ERROR_IO, path, "cannot be written");
+        tn_fail(&error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
         return tn_app_fail(&error);
     }
     if (job->json)

@@ -54,6 +54,7 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    tn_app_guard_json();
     tn_app_open_streams();
     tn_options_note_unknown_variables();
     return tn_app_close_output(run_command(argc, argv));

@@ -2,6 +2,7 @@
 #ifndef TN_APP_VERIFY_H
 #define TN_APP_VERIFY_H
 
+#include "app/app.h"
 #include "model/session.h"
 #include "store/store.h"
 

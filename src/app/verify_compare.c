@@ -44,7 +44,7 @@ bool tn_verify_has(const tn_verify *verify, const char *name, ...)
 
 float *tn_verify_floats(tn_verify *verify, const tn_stored *stored)
 {
-    float *values = calloc(stored->elements + 1, sizeof *values);
+    float *values = tn_app_take(stored->elements + 1, sizeof *values);
     if (values != NULL &&
         tn_store_read_f32(verify->golden, stored->name, values, stored->elements, &verify->failure) != TENEBRA_OK) {
         free(values);
@@ -55,7 +55,7 @@ float *tn_verify_floats(tn_verify *verify, const tn_stored *stored)
 
 int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored)
 {
-    int64_t *values = calloc(stored->elements + 1, sizeof *values);
+    int64_t *values = tn_app_take(stored->elements + 1, sizeof *values);
     if (values != NULL &&
         tn_store_read_i64(verify->golden, stored->name, values, stored->elements, &verify->failure) != TENEBRA_OK) {
         free(values);

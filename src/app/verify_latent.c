@@ -83,18 +83,18 @@ typedef struct run_options {
 static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, const int64_t *ids, size_t count,
                      const run_options *options)
 {
-    loop_run *run = calloc(1, sizeof *run);
-    int32_t *tokens = calloc(count, sizeof *tokens);
+    loop_run *run = tn_app_take(1, sizeof *run);
+    int32_t *tokens = tn_app_take(count, sizeof *tokens);
     if (run == NULL || tokens == NULL || options->steps >= STEPS_MAX || options->picks > PICKS_MAX) {
         free(run);
         free(tokens);
         return NULL;
     }
     *run = (loop_run){ .verify = verify, .steps = options->steps, .picks = options->picks, .prompt = count };
-    run->scores = calloc(options->steps * picture->count + 1, sizeof *run->scores);
-    run->hidden = calloc(options->steps * verify->session->hidden.cols + 1, sizeof *run->hidden);
-    run->first = calloc(verify->session->logits.cols, sizeof *run->first);
-    run->used = calloc(picture->count + 1, sizeof *run->used);
+    run->scores = tn_app_take(options->steps * picture->count + 1, sizeof *run->scores);
+    run->hidden = tn_app_take(options->steps * verify->session->hidden.cols + 1, sizeof *run->hidden);
+    run->first = tn_app_take(verify->session->logits.cols, sizeof *run->first);
+    run->used = tn_app_take(picture->count + 1, sizeof *run->used);
     for (size_t i = 0; i < count; i++)
         tokens[i] = (int32_t)ids[i];
     char steps[24], picks[24];
@@ -138,8 +138,8 @@ static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *
 {
     tn_session *session = verify->session;
     size_t start = run->prompt + latent_rows(run), cols = session->hidden.cols;
-    tn_slot *slots = calloc(count + 1, sizeof *slots);
-    tn_real *normed = calloc((start + count) * cols, sizeof *normed);
+    tn_slot *slots = tn_app_take(count + 1, sizeof *slots);
+    tn_real *normed = tn_app_take((start + count) * cols, sizeof *normed);
     tn_session_truncate(session, start);
     session->recompute = false;
     /* The row before the text predicts its first token. */
@@ -208,7 +208,7 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
 /* Labels of the sequence with its latent blocks grown: the prompt and the blocks carry none. */
 static int64_t *grow_labels(const loop_run *run, const int64_t *labels, size_t count, size_t total)
 {
-    int64_t *grown = calloc(total + 1, sizeof *grown);
+    int64_t *grown = tn_app_take(total + 1, sizeof *grown);
     size_t rest = count - run->prompt - run->steps;
     for (size_t i = 0; grown != NULL && i < total; i++)
         grown[i] = i + rest < total ? -100 : labels[count - (total - i)];
@@ -243,7 +243,7 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
     size_t vocabulary = session->logits.cols, rest = train->elements - run->prompt - run->steps, total = 0, labelled = 0;
     tn_real *normed = ids && labels ? run_rest(verify, run, ids + run->prompt + run->steps, rest, &total) : NULL;
     int64_t *grown = normed ? grow_labels(run, labels, train->elements, total) : NULL;
-    tn_real *logits = calloc((rest + 1) * vocabulary, sizeof *logits);
+    tn_real *logits = tn_app_take((rest + 1) * vocabulary, sizeof *logits);
     char name[128];
     if (grown != NULL && logits != NULL) {
         tn_real loss = (tn_real)tn_verify_loss(verify, normed, grown, total, logits, &labelled);
@@ -439,7 +439,7 @@ static double check_sample(tn_verify *verify, const tn_verify_picture *picture, 
     size_t rest = end - begin - prompt - steps;
     tn_real *normed = run_rest(verify, run, ids + begin + prompt + steps, rest, &total);
     int64_t *grown = normed ? grow_labels(run, labels + begin, end - begin, total) : NULL;
-    tn_real *logits = calloc((rest + 1) * verify->session->logits.cols, sizeof *logits);
+    tn_real *logits = tn_app_take((rest + 1) * verify->session->logits.cols, sizeof *logits);
     double loss = (double)NAN;
     if (grown != NULL && logits != NULL)
         loss = tn_verify_loss(verify, normed, grown, total, logits, labelled);
@@ -453,7 +453,7 @@ static double check_sample(tn_verify *verify, const tn_verify_picture *picture, 
 /* Positions of a padded row: 0 at pads, 0, 1, 2, ... inside. */
 static void check_positions(tn_verify *verify, const int64_t *mask, size_t samples, size_t width)
 {
-    int64_t *positions = calloc(samples * width, sizeof *positions);
+    int64_t *positions = tn_app_take(samples * width, sizeof *positions);
     for (size_t s = 0; positions != NULL && s < samples; s++) {
         int64_t next = 0;
         for (size_t i = 0; i < width; i++)
@@ -480,7 +480,7 @@ void tn_verify_batch(tn_verify *verify)
     size_t samples = stored->shape[0], width = stored->shape[1], picks = chosen->shape[2], all = 0;
     int64_t *ids = tn_verify_ids(verify, stored), *mask = tn_verify_integers(verify, masks);
     int64_t *labels = tn_verify_integers(verify, marks), *latent = tn_verify_integers(verify, latents);
-    int64_t *selected = calloc((STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
+    int64_t *selected = tn_app_take((STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
     tn_real single[64];
     double sum = 0;
     for (size_t s = 0; selected && ids && mask && labels && latent && s < samples; s++) {

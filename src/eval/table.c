@@ -59,7 +59,7 @@ static json_t *share(const tn_table_group *group, const filter *wanted)
     double low = (double)NAN, high = (double)NAN, value = (double)NAN;
     double *means = calloc(group->count + 1, sizeof *means);
     if (means == NULL)
-        return NULL;
+        return NULL; /* a row that lacks a cell is not whole */
     for (size_t i = 0; i < group->count; i++) {
         size_t r, t;
         count_right(group->sets[i], wanted, &r, &t);
@@ -251,6 +251,8 @@ static json_t *subjects_table(const tn_table_groups *groups, subject by, const c
     json_t *keys = collect_subjects(groups, by, &whole);
     size_t count = json_object_size(keys), at = 0;
     const char **sorted = calloc(count + 1, sizeof *sorted);
+    if (sorted == NULL)
+        add_row(table); /* nor is one without cells */
     if (sorted == NULL || !whole) {
         free(sorted);
         json_decref(keys);
@@ -297,8 +299,7 @@ static json_t *latents_table(const tn_table_groups *groups)
 {
     static const struct { const char *name; size_t offset; } fields[] = {
         { "attention ratio", offsetof(tn_result_step, ratio) }, { "attention focus", offsetof(tn_result_step, focus) },
-        { "norm", offsetof(tn_result_step, norm) }, { "cosine to the last", offsetof(tn_result_step, cosine) },
-    };
+        { "norm", offsetof(tn_result_step, norm) }, { "cosine to the last", offsetof(tn_result_step, cosine) } };
     json_t *table = new_table("latents", "Steps, latent or in words: attention ratio and focus (figure 5 of the paper), hidden states");
     add_column(table, "method", "text");
     add_column(table, "step", "count");
@@ -334,9 +335,8 @@ static json_t *rate(size_t part, size_t total)
     part = part < total ? part : total;
     tn_interval interval = tn_wilson(part, total, TN_Z95);
     return total == 0 ? json_null()
-                      : json_pack("{s:f, s:f, s:f, s:o, s:o}", "value", 100 * (double)part / (double)total, "low",
-                                  100 * interval.low, "high", 100 * interval.high, "total", count_cell(total), "correct",
-                                  count_cell(part));
+                      : json_pack("{s:f, s:f, s:f, s:I, s:I}", "value", 100 * (double)part / (double)total, "low", 100 * interval.low,
+                                  "high", 100 * interval.high, "total", (json_int_t)total, "correct", (json_int_t)part);
 }
 
 /* Only methods that called at least once. */
@@ -441,8 +441,7 @@ static json_t *pairs_table(const tn_table_groups *groups)
     static const struct { const char *name, *kind; } columns[] = {
         { "first", "text" }, { "second", "text" }, { "questions", "count" }, { "difference", "share" }, { "both right", "count" },
         { "only first", "count" }, { "only second", "count" }, { "neither", "count" }, { "p (exact)", "probability" },
-        { "p (chi2)", "probability" },
-    };
+        { "p (chi2)", "probability" } };
     enum { ALL_PAIRS = 5 };
     json_t *table = new_table("pairs", "Two methods on the same questions (McNemar)");
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
@@ -475,8 +474,7 @@ static void note_set(json_t *notes, const tn_result_set *set, const json_t *firs
         add_note(notes, text);
     }
     if (set->count < questions) {
-        snprintf(text, sizeof text, "%.300s: %.100s has answered %zu of %zu questions so far", set->file, set->label,
-                 set->count, questions);
+        snprintf(text, sizeof text, "%.300s: %.100s has answered %zu of %zu questions so far", set->file, set->label, set->count, questions);
         add_note(notes, text);
     }
     for (size_t i = 0; i < set->count; i++)
@@ -514,7 +512,9 @@ json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error)
         for (size_t i = 0; i < groups->items[g].count; i++)
             note_set(notes, groups->items[g].sets[i], json_object_get(groups->items[0].sets[0]->manifest, "data"));
     json_t *report = json_pack("{s:o, s:o}", "tables", tables, "notes", notes);
-    if (report == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
-    return report;
+    if (report != NULL && tn_table_is_whole(report))
+        return report;
+    json_decref(report);
+    tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
+    return NULL;
 }

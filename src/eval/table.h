@@ -43,6 +43,9 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
  * that failed count as wrong. The caller owns the result; NULL: no memory. */
 json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error);
 
+/* Whether every row of every table has its cells; where memory ran out some are missing. */
+bool tn_table_is_whole(const json_t *report);
+
 /* Mean of `count` values and the half width of Student's 95 % interval (NaN below two). */
 double tn_table_mean(const double *values, size_t count, double *half);
 

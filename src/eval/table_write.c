@@ -101,6 +101,18 @@ static void cell_text(char *cell, const json_t *table, size_t row, size_t column
                    json_array_get(json_array_get(json_object_get(table, "rows"), row - 1), column));
 }
 
+bool tn_table_is_whole(const json_t *report)
+{
+    const json_t *tables = json_object_get(report, "tables");
+    for (size_t i = 0; i < json_array_size(tables); i++) {
+        const json_t *table = json_array_get(tables, i), *rows = json_object_get(table, "rows");
+        for (size_t row = 0; row < json_array_size(rows); row++)
+            if (column_count(table) == 0 || json_array_size(json_array_get(rows, row)) != column_count(table))
+                return false;
+    }
+    return tables != NULL;
+}
+
 bool tn_table_is_hidden(const json_t *table, size_t column)
 {
     const json_t *rows = json_object_get(table, "rows");

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <png.h>
@@ -18,6 +19,7 @@ typedef struct decoder {
     const tn_source *source;
     size_t at; /* bytes consumed */
     tn_image *image;
+    bool starved;      /* the library asked for memory in vain */
     tenebra_code code; /* of our own error, already in *error, or TENEBRA_OK */
     char message[160];
     tenebra_error *error;
@@ -34,6 +36,20 @@ static void on_warning(png_structp png, png_const_charp message)
 {
     (void)png;
     (void)message;
+}
+
+static png_voidp take(png_structp png, png_alloc_size_t size)
+{
+    decoder *self = png_get_mem_ptr(png);
+    void *memory = malloc(size);
+    self->starved |= memory == NULL;
+    return memory;
+}
+
+static void give_back(png_structp png, png_voidp memory)
+{
+    (void)png;
+    free(memory);
 }
 
 static void read_bytes(png_structp png, png_bytep to, size_t length)
@@ -101,7 +117,7 @@ static bool run(decoder *self)
 {
     if (setjmp(self->escape) != 0)
         return false;
-    self->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, self, on_error, on_warning);
+    self->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, self, on_error, on_warning, self, take, give_back);
     self->info = self->png ? png_create_info_struct(self->png) : NULL;
     if (self->info == NULL) {
         self->code = tn_fail(self->error, TENEBRA_ERROR_MEMORY, self->source->name, "no memory to decode the PNG");
@@ -120,7 +136,9 @@ tenebra_code tn_png_decode(tn_image *image, const tn_source *source, tenebra_err
     tenebra_code code = TENEBRA_OK;
     if (!run(&self)) {
         code = self.code;
-        if (code == TENEBRA_OK)
+        if (code == TENEBRA_OK && self.starved)
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, source->name, "no memory to decode the PNG");
+        else if (code == TENEBRA_OK)
             code = tn_fail(error, TENEBRA_ERROR_FORMAT, source->name, "is a damaged or incomplete PNG: %s",
                            self.message);
         tn_image_free(image);

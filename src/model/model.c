@@ -178,7 +178,7 @@ static bool has_tokenizer(const char *directory)
     bool found = false;
     for (size_t i = 0; i < 2 && !found; i++) {
         char *path = tn_path_join(directory, names[i]);
-        found = path != NULL && tn_path_is_file(path);
+        found = path == NULL || tn_path_is_file(path); /* without memory for the path, opening says so */
         free(path);
     }
     return found;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "model/model.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -229,7 +230,7 @@ static tenebra_code write_index(const quantizer *q, tenebra_error *error)
     if (path == NULL || index == NULL)
         code = tn_fail(error, TENEBRA_ERROR_MEMORY, INDEX, "no memory");
     else if (json_dump_file(index, path, JSON_INDENT(2) | JSON_SORT_KEYS) != 0)
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written");
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
     json_decref(index);
     free(path);
     return code;

@@ -24,6 +24,7 @@ static void copy_numbers(json_t *to, const json_t *from, const char *const *name
 /* A record's pictures: how many embeddings each has, and which of the question's pictures it is (PICTURES_MOST: none). */
 typedef struct grids {
     size_t rows[PICTURES_MOST], columns[PICTURES_MOST], source[PICTURES_MOST], count;
+    bool full; /* memory ran out: something is missing */
 } grids;
 
 static bool read_size(const json_t *value, size_t *out)
@@ -38,6 +39,7 @@ static void read_grids(grids *g, const json_t *record)
 {
     const json_t *pictures = json_object_get(record, "pictures");
     g->count = 0;
+    g->full = false;
     for (size_t i = 0; i < json_array_size(pictures) && g->count < PICTURES_MOST; i++) {
         const json_t *row = json_array_get(pictures, i);
         size_t at = g->count, cells;
@@ -51,12 +53,13 @@ static void read_grids(grids *g, const json_t *record)
     }
 }
 
-/* `count` numbers from place `first` of a list; NULL: they are not there. For free(). */
-static double *read_scores(const json_t *list, size_t first, size_t count)
+/* `count` numbers from place `first` of a list; NULL: they are not there, or g->full. For free(). */
+static double *read_scores(grids *g, const json_t *list, size_t first, size_t count)
 {
     if (json_array_size(list) < first + count)
         return NULL;
     double *scores = malloc(count * sizeof *scores);
+    g->full |= scores == NULL;
     for (size_t i = 0; i < count && scores != NULL; i++) {
         const json_t *value = json_array_get(list, first + i);
         scores[i] = json_is_number(value) ? json_number_value(value) : 0;
@@ -66,7 +69,7 @@ static double *read_scores(const json_t *list, size_t first, size_t count)
 
 /* Scores of the neutral prompt for picture i of an answer: its pictures are those of the question alone, in order. NULL: none.
  * For free(). */
-static double *read_neutral(const json_t *list, const grids *g, size_t i)
+static double *read_neutral(const json_t *list, grids *g, size_t i)
 {
     size_t first = 0;
     for (size_t source = 0; source < g->source[i]; source++) {
@@ -77,35 +80,43 @@ static double *read_neutral(const json_t *list, const grids *g, size_t i)
             return NULL;
         first += g->rows[at] * g->columns[at];
     }
-    return read_scores(list, first, g->rows[i] * g->columns[i]);
+    return read_scores(g, list, first, g->rows[i] * g->columns[i]);
 }
 
-/* [raw, border-masked, relative] of one picture. */
-static json_t *map_json(double *scores, const double *neutral, size_t rows, size_t columns)
+static json_t *heat_json(grids *g, const double *values, size_t cells)
 {
-    size_t cells = rows * columns;
-    json_t *raw = tn_heat_json(scores, cells), *masked = NULL, *relative = NULL;
+    json_t *map = tn_heat_json(values, cells);
+    g->full |= map == NULL;
+    return map != NULL ? map : json_null();
+}
+
+/* [raw, border-masked, relative] of picture i; overwrites `scores`. */
+static json_t *map_json(grids *g, size_t i, double *scores, const double *neutral)
+{
+    size_t cells = g->rows[i] * g->columns[i];
+    json_t *raw = heat_json(g, scores, cells), *masked = json_null(), *relative = json_null();
     double *ratio = malloc(cells * sizeof *ratio);
+    g->full |= ratio == NULL;
     if (ratio != NULL && neutral != NULL && tn_heat_relative(ratio, scores, neutral, cells))
-        relative = tn_heat_json(ratio, cells);
-    if (tn_heat_mask_border(scores, rows, columns))
-        masked = tn_heat_json(scores, cells);
+        relative = heat_json(g, ratio, cells);
+    if (tn_heat_mask_border(scores, g->rows[i], g->columns[i]))
+        masked = heat_json(g, scores, cells);
     free(ratio);
-    return json_pack("[o, o, o]", raw, masked != NULL ? masked : json_null(), relative != NULL ? relative : json_null());
+    return json_pack("[o, o, o]", raw, masked, relative);
 }
 
 /* Maps of all pictures that the list has scores for; NULL: none. */
-static json_t *maps_json(const json_t *list, const json_t *neutral_list, const grids *g)
+static json_t *maps_json(const json_t *list, const json_t *neutral_list, grids *g)
 {
     json_t *maps = json_array();
     size_t first = 0;
     for (size_t i = 0; i < g->count; i++) {
         size_t cells = g->rows[i] * g->columns[i];
-        double *scores = read_scores(list, first, cells);
+        double *scores = read_scores(g, list, first, cells);
         if (scores == NULL)
             break;
         double *neutral = read_neutral(neutral_list, g, i);
-        json_array_append_new(maps, map_json(scores, neutral, g->rows[i], g->columns[i]));
+        json_array_append_new(maps, map_json(g, i, scores, neutral));
         free(neutral);
         free(scores);
         first += cells;
@@ -117,13 +128,13 @@ static json_t *maps_json(const json_t *list, const json_t *neutral_list, const g
 }
 
 /* The map of the neutral prompt for each picture, null where there is none; NULL: there are none at all. */
-static json_t *neutral_json(const json_t *list, const grids *g)
+static json_t *neutral_json(const json_t *list, grids *g)
 {
     json_t *maps = json_array();
     bool any = false;
     for (size_t i = 0; i < g->count; i++) {
         double *scores = read_neutral(list, g, i);
-        json_array_append_new(maps, scores != NULL ? tn_heat_json(scores, g->rows[i] * g->columns[i]) : json_null());
+        json_array_append_new(maps, scores != NULL ? heat_json(g, scores, g->rows[i] * g->columns[i]) : json_null());
         any |= scores != NULL;
         free(scores);
     }
@@ -170,7 +181,7 @@ static json_t *lens_json(const json_t *lens)
     return list;
 }
 
-static json_t *step_json(const json_t *step, const json_t *neutral, const grids *g)
+static json_t *step_json(const json_t *step, const json_t *neutral, grids *g)
 {
     static const char *const numbers[] = { "attention_ratio", "attention_focus", "hidden_norm", "hidden_cosine", "ms", NULL };
     json_t *row = json_object();
@@ -181,7 +192,8 @@ static json_t *step_json(const json_t *step, const json_t *neutral, const grids 
     return row;
 }
 
-static void add_steps(json_t *answer, const json_t *record)
+/* Errors: false without memory. */
+static bool add_steps(json_t *answer, const json_t *record)
 {
     const json_t *steps = json_object_get(record, "steps"), *neutral = json_object_get(record, "neutral");
     json_t *list = json_array(), *grid_list = json_array(), *sources = json_array();
@@ -198,6 +210,7 @@ static void add_steps(json_t *answer, const json_t *record)
     json_object_set_new(answer, "sources", sources);
     add_maps(answer, "maps", maps_json(json_object_get(record, "prompt_scores"), neutral, &g));
     add_maps(answer, "neutral", neutral_json(neutral, &g));
+    return !g.full;
 }
 
 /* --------------------------------------------------------------- answer -- */
@@ -221,16 +234,18 @@ static json_t *text_json(const json_t *value)
     return string;
 }
 
-/* What was said in the passes before the last one. */
-static void add_turns(json_t *answer, const json_t *record)
+/* What was said in the passes before the last one; false without memory. */
+static bool add_turns(json_t *answer, const json_t *record)
 {
     const json_t *turns = json_object_get(record, "turns");
     json_t *list = json_array();
+    bool fits = list != NULL;
     for (size_t i = 0; i + 1 < json_array_size(turns) && i < STEPS_MOST; i++)
-        json_array_append_new(list, text_json(json_object_get(json_array_get(turns, i), "text")));
+        fits = fits && json_array_append_new(list, text_json(json_object_get(json_array_get(turns, i), "text"))) == 0;
     if (json_array_size(list) > 0)
-        json_object_set(answer, "turns", list);
+        fits = fits && json_object_set(answer, "turns", list) == 0;
     json_decref(list);
+    return fits;
 }
 
 /* [x0, y0, x1, y1] of the regions that were shown, in the order of asking. */
@@ -262,17 +277,20 @@ json_t *tn_answer_json(const json_t *record, size_t way)
     json_t *answer = json_pack("{s:I, s:{}, s:{}}", "way", (json_int_t)way, "tokens", "ms");
     if (answer == NULL)
         return NULL;
+    bool fits = true;
     if (json_is_true(json_object_get(record, "failed")))
-        json_object_set_new(answer, "failed", json_is_object(error) ? text_json(json_object_get(error, "sentence")) : json_string(""));
+        fits = json_object_set_new(answer, "failed", json_is_object(error) ? text_json(json_object_get(error, "sentence"))
+                                                                           : json_string("")) == 0;
     else if (json_is_boolean(correct))
-        json_object_set_new(answer, "ok", json_boolean(json_is_true(correct)));
-    json_object_set_new(answer, "text", text_json(json_object_get(record, "text")));
-    json_object_set_new(answer, "finish", text_json(json_object_get(record, "finish")));
+        fits = json_object_set_new(answer, "ok", json_boolean(json_is_true(correct))) == 0;
+    fits = fits && json_object_set_new(answer, "text", text_json(json_object_get(record, "text"))) == 0 &&
+           json_object_set_new(answer, "finish", text_json(json_object_get(record, "finish"))) == 0;
     copy_numbers(answer, record, numbers);
     copy_numbers(json_object_get(answer, "tokens"), json_object_get(record, "tokens"), tokens);
     copy_numbers(json_object_get(answer, "ms"), json_object_get(record, "ms"), times);
-    add_turns(answer, record);
     add_regions(answer, record);
-    add_steps(answer, record);
-    return answer;
+    if (fits && add_turns(answer, record) && add_steps(answer, record))
+        return answer;
+    json_decref(answer);
+    return NULL;
 }

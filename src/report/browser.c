@@ -34,37 +34,38 @@ void tn_browser_free(tn_browser *browser)
 
 /* --------------------------------------------------------- one question -- */
 
-/* A member of the record that is a text. */
-static void copy_text(json_t *to, const char *name, const json_t *record)
+/* A text, unless it is empty; false without memory. */
+static bool put_text(json_t *to, const char *name, const char *text)
 {
-    const char *text = json_string_value(json_object_get(record, name));
-    if (text != NULL && text[0] != '\0')
-        json_object_set_new(to, name, tn_markup_string(text));
+    return text == NULL || text[0] == '\0' || json_object_set_new(to, name, tn_markup_string(text)) == 0;
 }
 
-/* Words of the question. */
-static void add_words(json_t *question, const tn_sample *sample)
+/* Words of the question; false without memory. */
+static bool add_words(json_t *question, const tn_sample *sample)
 {
     json_t *options = json_array();
-    for (size_t i = 0; i < sample->option_count; i++)
-        json_array_append_new(options, tn_markup_string(sample->options[i]));
-    json_object_set_new(question, "question", tn_markup_string(sample->question));
-    if (sample->context != NULL && sample->context[0] != '\0')
-        json_object_set_new(question, "context", tn_markup_string(sample->context));
-    json_object_set_new(question, "options", options);
+    bool fits = json_object_set_new(question, "question", tn_markup_string(sample->question)) == 0 &&
+                put_text(question, "context", sample->context) && json_object_set_new(question, "options", options) == 0;
+    for (size_t i = 0; i < sample->option_count && fits; i++)
+        fits = json_array_append_new(options, tn_markup_string(sample->options[i])) == 0;
     if (sample->option_count > 0)
-        json_object_set_new(question, "answer", json_integer((json_int_t)sample->answer));
+        fits = fits && json_object_set_new(question, "answer", json_integer((json_int_t)sample->answer)) == 0;
+    return fits;
 }
 
-/* Its pictures; one that cannot be shown is null, and a note says so. */
-static void add_pictures(tn_browser *browser, json_t *question, const tn_sample *sample, bool apply_exif)
+/* Its pictures; one that cannot be shown is null, and a note says so. Errors: false without memory. */
+static bool add_pictures(tn_browser *browser, json_t *question, const tn_sample *sample, bool apply_exif)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < sample->image_count; i++) {
         tenebra_error error = { 0 };
         size_t index;
-        if (tn_album_add(&browser->album, sample->images[i], apply_exif, &index, &error) == TENEBRA_OK) {
+        tenebra_code code = tn_album_add(&browser->album, sample->images[i], apply_exif, &index, &error);
+        if (code == TENEBRA_OK) {
             json_array_append_new(list, json_integer((json_int_t)index));
+        } else if (code == TENEBRA_ERROR_MEMORY) {
+            json_decref(list);
+            return false;
         } else {
             char sentence[640];
             snprintf(sentence, sizeof sentence, "A picture cannot be shown: %.200s: %.400s", error.where, error.sentence);
@@ -72,7 +73,7 @@ static void add_pictures(tn_browser *browser, json_t *question, const tn_sample 
             json_array_append_new(list, json_null());
         }
     }
-    json_object_set_new(question, "pictures", list);
+    return json_object_set_new(question, "pictures", list) == 0;
 }
 
 tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *record, const tn_sample *sample, bool apply_exif,
@@ -88,15 +89,12 @@ tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *
         json_decref(question);
         return no_memory(error);
     }
+    bool complete = put_text(question, "set", set);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        copy_text(question, texts[i], record);
-    if (set != NULL)
-        json_object_set_new(question, "set", tn_markup_string(set));
-    if (sample != NULL) {
-        add_words(question, sample);
-        add_pictures(browser, question, sample, apply_exif);
-    }
-    size_t bytes = json_dumpb(question, NULL, 0, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
+        complete &= put_text(question, texts[i], json_string_value(json_object_get(record, texts[i])));
+    if (sample != NULL)
+        complete &= add_words(question, sample) && add_pictures(browser, question, sample, apply_exif);
+    size_t bytes = !complete ? 0 : json_dumpb(question, NULL, 0, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
     *fits = bytes > 0 && browser->bytes + bytes + browser->album.bytes <= browser->budget;
     if (!*fits)
         tn_album_cut(&browser->album, pictures);
@@ -301,7 +299,10 @@ static tenebra_code add_chosen(tn_browser *browser, source *sources, size_t sour
         const json_t *record = json_object_get(records, number);
         if (record == NULL)
             continue;
-        json_array_append_new(answers, tn_answer_json(record, w));
+        if (json_array_append_new(answers, tn_answer_json(record, w)) != 0) {
+            json_decref(answers);
+            return no_memory(error);
+        }
         if (first == NULL) {
             first = record;
             for (size_t s = 0; s < source_count && from == NULL; s++)

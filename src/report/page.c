@@ -259,9 +259,12 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
     browser->budget = limit_of(options);
     browser->total = 1;
     browser->ways = json_array();
-    json_array_append_new(browser->ways, json_pack("{s:o, s:s, s:o}", "name", tn_markup_string(answer->method), "style",
-                                                   latent ? "a0" : "b0", "settings", settings_json(answer)));
-    json_array_append_new(answers, tn_answer_json(answer->record, 0));
+    if (json_array_append_new(browser->ways, json_pack("{s:o, s:s, s:o}", "name", tn_markup_string(answer->method), "style",
+                                                       latent ? "a0" : "b0", "settings", settings_json(answer))) != 0 ||
+        json_array_append_new(answers, tn_answer_json(answer->record, 0)) != 0) {
+        json_decref(answers);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the answer");
+    }
     TN_TRY(tn_browser_add(browser, NULL, answer->record, &sample, answer->apply_exif, answers, &fits, error));
     return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "the answer alone is larger than the page may be; raise "
                                        "--max-size");
