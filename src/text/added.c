@@ -1,4 +1,6 @@
-/* Added tokens: kept in byte order, so that the tokens that begin with given bytes are neighbours. */
+/* Added tokens, and where they stand in a text: an automaton over the tokens read backwards (Aho and Corasick 1975,
+ * CACM 18(6)). One walk from the end of a text to its front then knows, at every byte, the longest token that begins there,
+ * in time that does not depend on how long the tokens are. */
 #include "text/vocabulary.h"
 
 #include "base/checked.h"
@@ -6,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Order of two tokens by their bytes, a shorter one before those that it begins. */
-static bool is_before(const tn_vocabulary *vocabulary, int32_t a, int32_t b)
-{
-    size_t length = vocabulary->tokens[a].length, other = vocabulary->tokens[b].length;
-    int order = memcmp(tn_vocabulary_bytes(vocabulary, a), tn_vocabulary_bytes(vocabulary, b),
-                       tn_min(length, other));
-    return order != 0 ? order < 0 : length < other;
-}
+/* One end of a token, as a path from the root. Children are a list; at most 256, as they differ in one byte. */
+struct tn_added_node {
+    int32_t child, sibling; /* -1: none                                                                */
+    int32_t shorter;        /* the longest other path that this one ends in, read backwards            */
+    int32_t token;          /* the longest token that this path, or one of the shorter ones, spells; -1 */
+    int32_t queued;         /* the next node in breadth-first order                                    */
+    unsigned char byte;     /* on the way from the parent                                              */
+};
 
 tenebra_code tn_vocabulary_mark_added(tn_vocabulary *vocabulary, int32_t id, bool special, bool normalized,
                                       tenebra_error *error)
@@ -35,68 +37,101 @@ tenebra_code tn_vocabulary_mark_added(tn_vocabulary *vocabulary, int32_t id, boo
     return TENEBRA_OK;
 }
 
-/* Moves the entry at `root` down in the heap of the first `count`. */
-static void sift_down(const tn_vocabulary *vocabulary, int32_t *ids, size_t root, size_t count)
+/* ------------------------------------------------------------- building -- */
+
+static int32_t child_of(const tn_added_node *nodes, int32_t node, unsigned char byte)
 {
-    for (size_t child; (child = 2 * root + 1) < count; root = child) {
-        if (child + 1 < count && is_before(vocabulary, ids[child], ids[child + 1]))
-            child++;
-        if (!is_before(vocabulary, ids[root], ids[child]))
-            return;
-        int32_t id = ids[root];
-        ids[root] = ids[child];
-        ids[child] = id;
-    }
+    int32_t child = nodes[node].child;
+    while (child >= 0 && nodes[child].byte != byte)
+        child = nodes[child].sibling;
+    return child;
 }
 
-void tn_vocabulary_sort_added(tn_vocabulary *vocabulary)
+/* Adds the path of a token, from its last byte to its first. */
+static void insert(const tn_vocabulary *vocabulary, int32_t id, tn_added_node *nodes, int32_t *count)
 {
-    int32_t *ids = vocabulary->added;
-    size_t count = vocabulary->added_count;
-    for (size_t root = count / 2; root-- > 0;)
-        sift_down(vocabulary, ids, root, count);
-    for (size_t end = count; end-- > 1;) {
-        int32_t largest = ids[0];
-        ids[0] = ids[end];
-        ids[end] = largest;
-        sift_down(vocabulary, ids, 0, end);
-    }
-}
-
-/* Narrows [*low, *high), whose tokens share their first `depth` bytes, to those that go on with
- * `byte`. A token that ends at `depth` comes first and must have been stepped over. */
-static void narrow(const tn_vocabulary *vocabulary, size_t depth, unsigned char byte, size_t *low, size_t *high)
-{
-    size_t begin = *low, end = *high;
-    for (int upper = 0; upper < 2; upper++) {
-        size_t a = begin, b = end;
-        while (a < b) {
-            size_t middle = a + (b - a) / 2;
-            unsigned char other = (unsigned char)tn_vocabulary_bytes(vocabulary, vocabulary->added[middle])[depth];
-            if (other < byte || (upper && other == byte))
-                a = middle + 1;
-            else
-                b = middle;
+    const char *bytes = tn_vocabulary_bytes(vocabulary, id);
+    int32_t node = 0;
+    for (size_t at = vocabulary->tokens[id].length; at-- > 0;) {
+        unsigned char byte = (unsigned char)bytes[at];
+        int32_t child = child_of(nodes, node, byte);
+        if (child < 0) {
+            child = (*count)++;
+            nodes[child] = (tn_added_node){ .child = -1, .sibling = nodes[node].child, .token = -1, .queued = -1, .byte = byte };
+            nodes[node].child = child;
         }
-        if (upper)
-            *high = a;
-        else
-            *low = a;
+        node = child;
+    }
+    nodes[node].token = id;
+}
+
+/* Where the automaton goes from `node` with `byte`. */
+static int32_t step(const tn_added_node *nodes, int32_t node, unsigned char byte)
+{
+    for (int32_t child;; node = nodes[node].shorter) {
+        if ((child = child_of(nodes, node, byte)) >= 0)
+            return child;
+        if (node == 0)
+            return 0;
     }
 }
 
-int32_t tn_vocabulary_match_added(const tn_vocabulary *vocabulary, const char *bytes, size_t length,
-                                  bool normalized)
+/* Sets `shorter` and what follows from it, from the root outwards. */
+static void link_shorter(tn_added_node *nodes)
 {
-    size_t low = 0, high = vocabulary->added_count;
-    int32_t best = -1;
-    for (size_t depth = 0; depth < length && low < high; depth++) {
-        narrow(vocabulary, depth, (unsigned char)bytes[depth], &low, &high);
-        if (low == high || vocabulary->tokens[vocabulary->added[low]].length != depth + 1)
+    for (int32_t node = 0, last = 0; node >= 0; node = nodes[node].queued)
+        for (int32_t child = nodes[node].child; child >= 0; child = nodes[child].sibling) {
+            nodes[child].shorter = node == 0 ? 0 : step(nodes, nodes[node].shorter, nodes[child].byte);
+            if (nodes[child].token < 0)
+                nodes[child].token = nodes[nodes[child].shorter].token;
+            nodes[last].queued = child;
+            last = child;
+        }
+}
+
+tenebra_code tn_vocabulary_index_added(tn_vocabulary *vocabulary, tenebra_error *error)
+{
+    tn_added_node *made[2] = { NULL, NULL };
+    for (size_t kind = 0; kind < 2; kind++) {
+        size_t total = 1;
+        for (size_t i = 0; i < vocabulary->added_count; i++) {
+            const tn_token *token = &vocabulary->tokens[vocabulary->added[i]];
+            total += token->normalized == (kind == 1) ? token->length : 0; /* within the pool: less than 4 GiB */
+        }
+        if (total == 1)
             continue;
-        int32_t id = vocabulary->added[low++]; /* ends here, so it sorts before those that go on */
-        if (vocabulary->tokens[id].normalized == normalized)
-            best = id;
+        made[kind] = total > INT32_MAX ? NULL : malloc(total * sizeof *made[kind]);
+        if (made[kind] == NULL) {
+            free(made[0]);
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "added tokens", "no memory to look for %zu bytes of them", total);
+        }
+        int32_t count = 1;
+        made[kind][0] = (tn_added_node){ .child = -1, .sibling = -1, .token = -1, .queued = -1 };
+        for (size_t i = 0; i < vocabulary->added_count; i++)
+            if (vocabulary->tokens[vocabulary->added[i]].normalized == (kind == 1))
+                insert(vocabulary, vocabulary->added[i], made[kind], &count);
+        link_shorter(made[kind]);
     }
-    return best;
+    for (size_t kind = 0; kind < 2; kind++) {
+        free(vocabulary->added_nodes[kind]);
+        vocabulary->added_nodes[kind] = made[kind];
+    }
+    return TENEBRA_OK;
+}
+
+/* -------------------------------------------------------------- looking -- */
+
+bool tn_vocabulary_has_added(const tn_vocabulary *vocabulary, bool normalized)
+{
+    return vocabulary->added_nodes[normalized] != NULL;
+}
+
+void tn_vocabulary_find_added(const tn_vocabulary *vocabulary, const char *bytes, size_t length, bool normalized, int32_t *ids)
+{
+    const tn_added_node *nodes = vocabulary->added_nodes[normalized];
+    int32_t node = 0;
+    for (size_t at = length; at-- > 0;) {
+        node = nodes != NULL ? step(nodes, node, (unsigned char)bytes[at]) : 0;
+        ids[at] = nodes != NULL ? nodes[node].token : -1;
+    }
 }

@@ -5,7 +5,7 @@
 
 #include "base/checked.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #define TEXT_LIMIT ((size_t)64 << 20)
 
@@ -13,6 +13,8 @@ typedef struct encoder {
     const tn_tokenizer *tokenizer;
     tn_bpe bpe;
     tn_marked normal; /* the normalised form of the part at work */
+    int32_t *found[2]; /* the added tokens that begin at each byte of the text, and of its normalised form, at work */
+    size_t room[2];
     tn_ids *out;
 } encoder;
 
@@ -81,19 +83,48 @@ static size_t same_mark_end(const char *marks, size_t at, size_t length)
     return end;
 }
 
-/* Finds added tokens of one kind, leftmost and longest, each inside one control span, and hands what
- * lies between them to `between`. */
+/* The added tokens of one kind that begin at each byte, each inside one control span, in *found; NULL: there is none, as
+ * nothing is marked or the vocabulary has none. */
+static tenebra_code find_added(encoder *e, const char *bytes, const char *marks, size_t length, bool normalized,
+                               const int32_t **found, tenebra_error *error)
+{
+    const tn_vocabulary *vocabulary = &e->tokenizer->vocabulary;
+    *found = NULL;
+    bool marked = false;
+    for (size_t at = 0; at < length && !marked; at++)
+        marked = marks[at] != 0;
+    if (!marked || !tn_vocabulary_has_added(vocabulary, normalized))
+        return TENEBRA_OK;
+    if (length > e->room[normalized]) {
+        free(e->found[normalized]);
+        e->room[normalized] = 0;
+        e->found[normalized] = malloc(length * sizeof *e->found[normalized]); /* at most 3 TEXT_LIMIT characters */
+        if (e->found[normalized] == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "text", "no memory to look for added tokens in %zu bytes", length);
+        e->room[normalized] = length;
+    }
+    int32_t *ids = e->found[normalized];
+    for (size_t at = 0, end; at < length; at = end) {
+        end = same_mark_end(marks, at, length);
+        if (marks[at] != 0)
+            tn_vocabulary_find_added(vocabulary, bytes + at, end - at, normalized, ids + at);
+        for (size_t i = at; i < end && marks[at] == 0; i++)
+            ids[i] = -1;
+    }
+    *found = ids;
+    return TENEBRA_OK;
+}
+
+/* Takes added tokens of one kind, leftmost and longest, and hands what lies between them to `between`. */
 static tenebra_code each_part(encoder *e, const char *bytes, const char *marks, size_t length,
                               bool normalized, part_fn *between, tenebra_error *error)
 {
     const tn_vocabulary *vocabulary = &e->tokenizer->vocabulary;
-    size_t done = 0, span_end = 0;
-    for (size_t at = 0; at < length;) {
-        if (at >= span_end)
-            span_end = same_mark_end(marks, at, length);
-        int32_t id = marks[at] == 0
-                         ? -1
-                         : tn_vocabulary_match_added(vocabulary, bytes + at, span_end - at, normalized);
+    const int32_t *found;
+    size_t done = 0;
+    TN_TRY(find_added(e, bytes, marks, length, normalized, &found, error));
+    for (size_t at = 0; at < length && found != NULL;) {
+        int32_t id = found[at];
         if (id < 0) {
             at++;
             continue;
@@ -135,5 +166,7 @@ tenebra_code tn_tokenizer_encode(const tn_tokenizer *tokenizer, const tn_text_sp
     tn_marked_free(&raw);
     tn_marked_free(&e.normal);
     tn_bpe_free(&e.bpe);
+    free(e.found[0]);
+    free(e.found[1]);
     return code;
 }

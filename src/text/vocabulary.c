@@ -65,6 +65,8 @@ void tn_vocabulary_close(tn_vocabulary *vocabulary)
     free(vocabulary->names);
     free(vocabulary->merges);
     free(vocabulary->added);
+    free(vocabulary->added_nodes[0]);
+    free(vocabulary->added_nodes[1]);
     tn_text_free(&vocabulary->pool);
     memset(vocabulary, 0, sizeof *vocabulary);
 }
@@ -169,7 +171,7 @@ tenebra_code tn_vocabulary_seal(tn_vocabulary *vocabulary, const char *name, ten
         if (!vocabulary->tokens[id].known)
             return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "no token has the id %zu, though ids go up to %zu",
                            id, vocabulary->count - 1);
-    tn_vocabulary_sort_added(vocabulary);
+    TN_TRY(tn_vocabulary_index_added(vocabulary, error));
     for (int value = 0; value < 256; value++) {
         char byte = (char)value;
         vocabulary->byte_ids[value] = tn_vocabulary_find(vocabulary, &byte, 1);
@@ -212,6 +214,8 @@ tenebra_code tn_vocabulary_add(tn_vocabulary *vocabulary, const char *bytes, siz
     tenebra_code code = tn_vocabulary_put(vocabulary, last, bytes, length, "vocabulary", error);
     if (code == TENEBRA_OK) {
         code = tn_vocabulary_mark_added(vocabulary, (int32_t)last, special, false, error);
+        if (code == TENEBRA_OK && (code = tn_vocabulary_index_added(vocabulary, error)) != TENEBRA_OK)
+            vocabulary->added_count--;
         if (code != TENEBRA_OK) /* the newest entry of the table: no other one was put behind it */
             vocabulary->names[name_slot(vocabulary, bytes, length)] = -1;
     }
@@ -219,7 +223,6 @@ tenebra_code tn_vocabulary_add(tn_vocabulary *vocabulary, const char *bytes, siz
         vocabulary->count--;
         return code;
     }
-    tn_vocabulary_sort_added(vocabulary);
     *id = (int32_t)last;
     return TENEBRA_OK;
 }

@@ -20,6 +20,8 @@ typedef struct tn_merge {
     uint32_t rank;
 } tn_merge;
 
+typedef struct tn_added_node tn_added_node;
+
 typedef struct tn_vocabulary {
     tn_token *tokens; /* [count] by id                                      */
     size_t count, capacity;
@@ -29,8 +31,9 @@ typedef struct tn_vocabulary {
     tn_merge *merges; /* open hash table by pair                            */
     size_t merge_slots, merge_count;
     int32_t byte_ids[256];
-    int32_t *added; /* ids of added tokens, by their bytes, ascending       */
+    int32_t *added; /* ids of added tokens                                  */
     size_t added_count;
+    tn_added_node *added_nodes[2]; /* finds those that are not normalized, and those that are; NULL: there are none */
 } tn_vocabulary;
 
 /* Most tokens and merges. */
@@ -50,8 +53,8 @@ tenebra_code tn_vocabulary_put(tn_vocabulary *vocabulary, size_t id, const char 
 tenebra_code tn_vocabulary_mark_added(tn_vocabulary *vocabulary, int32_t id, bool special, bool normalized,
                                       tenebra_error *error);
 
-/* Brings the added tokens into the order that matching needs (done by seal and add). */
-void tn_vocabulary_sort_added(tn_vocabulary *vocabulary);
+/* Makes what finds the added tokens (done by seal and add). Errors: MEMORY; then nothing has changed. */
+tenebra_code tn_vocabulary_index_added(tn_vocabulary *vocabulary, tenebra_error *error);
 
 /* After sealing: appends one more token behind the last, as an added one, and returns its id in *id.
  * Errors: MISMATCH (there already is such a token), LIMIT, MEMORY. */
@@ -73,10 +76,12 @@ int32_t tn_vocabulary_find(const tn_vocabulary *vocabulary, const char *bytes, s
 /* NULL if the pair does not merge. Threads: any. */
 const tn_merge *tn_vocabulary_find_merge(const tn_vocabulary *vocabulary, int32_t left, int32_t right);
 
-/* The longest added token at the start of `bytes` whose `normalized` is as given; -1 if none.
- * Threads: any. */
-int32_t tn_vocabulary_match_added(const tn_vocabulary *vocabulary, const char *bytes, size_t length,
-                                  bool normalized);
+/* Whether there are added tokens whose `normalized` is as given. Threads: any. */
+bool tn_vocabulary_has_added(const tn_vocabulary *vocabulary, bool normalized);
+
+/* The longest of them that begins at each of the `length` bytes and ends within them: ids[at]; -1 if none. Time grows with
+ * `length` alone. Threads: any. */
+void tn_vocabulary_find_added(const tn_vocabulary *vocabulary, const char *bytes, size_t length, bool normalized, int32_t *ids);
 
 static inline const char *tn_vocabulary_bytes(const tn_vocabulary *vocabulary, int32_t id)
 {

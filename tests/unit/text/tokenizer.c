@@ -218,6 +218,7 @@ static void normalized_tokens_are_found_in_normal_text(void **state)
     const char *composing = "<|latent|>\xCC\xB8", *harmless = "\xCC\xB8<|latent|>\xCC\xA7";
     for (int normalized = 0; normalized < 2; normalized++) {
         tokenizer->vocabulary.tokens[latent].normalized = normalized;
+        assert_int_equal(tn_vocabulary_index_added(&tokenizer->vocabulary, NULL), TENEBRA_OK);
         tn_text_span spans[] = { { composing, 10, true }, { composing + 10, 2, false } };
         assert_int_equal(added_in_spans(tokenizer, spans, 2), !normalized);
         tn_text_span kept[] = { { harmless, 2, false }, { harmless + 2, 10, true }, { harmless + 12, 2, false } };
@@ -244,6 +245,81 @@ static void the_longest_token_wins(void **state)
     assert_memory_equal(ids.ids, expected, sizeof expected);
     assert_true(tn_tokenizer_is_special(tokenizer, b));
     tn_ids_free(&ids);
+    tn_tokenizer_close(tokenizer);
+}
+
+/* The longest token at a place, found by trying all. */
+static int32_t longest_at(const tn_vocabulary *vocabulary, const char *text, size_t length)
+{
+    int32_t best = -1;
+    for (size_t i = 0; i < vocabulary->added_count; i++) {
+        int32_t id = vocabulary->added[i];
+        const tn_token *token = &vocabulary->tokens[id];
+        if (token->length <= length && memcmp(tn_vocabulary_bytes(vocabulary, id), text, token->length) == 0 &&
+            (best < 0 || token->length > vocabulary->tokens[best].length))
+            best = id;
+    }
+    return best;
+}
+
+/* Words of two letters, so that tokens begin, end and contain each other; texts of the same letters. */
+static void added_tokens_are_found_everywhere(void **state)
+{
+    (void)state;
+    tn_rng rng = tn_rng_seed(9);
+    size_t found = 0, inside = 0;
+    for (size_t round = 0; round < 40; round++) {
+        tn_tokenizer *tokenizer = open_tokenizer(SMALL);
+        const tn_vocabulary *vocabulary = &tokenizer->vocabulary;
+        for (size_t i = 0; i < 12; i++) {
+            char word[10] = { 0 };
+            int32_t id;
+            for (size_t k = 0, length = 2 + tn_rng_below(&rng, 7); k < length; k++)
+                word[k] = "\x01\x02"[tn_rng_below(&rng, 2)];
+            tenebra_code code = tn_tokenizer_add(tokenizer, word, false, &id, NULL);
+            assert_true(code == TENEBRA_OK || code == TENEBRA_ERROR_MISMATCH); /* drawn before */
+        }
+        char text[300];
+        int32_t ids[sizeof text];
+        for (size_t i = 0; i < sizeof text; i++)
+            text[i] = "\x01\x02"[tn_rng_below(&rng, 2)];
+        tn_vocabulary_find_added(vocabulary, text, sizeof text, false, ids);
+        for (size_t i = 0; i < sizeof text; i++) {
+            assert_int_equal(ids[i], longest_at(vocabulary, text + i, sizeof text - i));
+            found += ids[i] >= 0;
+            inside += i > 0 && ids[i] >= 0 && ids[i - 1] >= 0;
+        }
+        tn_vocabulary_find_added(vocabulary, text, sizeof text, true, ids); /* none is of this kind */
+        for (size_t i = 0; i < sizeof text; i++)
+            assert_int_equal(ids[i], -1);
+        tn_tokenizer_close(tokenizer);
+    }
+    assert_true(found > 3000 && inside > 2000);
+}
+
+/* A token of 1 MB whose beginning fills the text: each place tried by itself would take 5e11 comparisons. */
+static void a_long_token_costs_no_more(void **state)
+{
+    (void)state;
+    enum { LENGTH = 1 << 20 };
+    tn_tokenizer *tokenizer = open_tokenizer(SMALL);
+    char *token = malloc(LENGTH + 1);
+    int32_t id;
+    assert_non_null(token);
+    memset(token, 'e', LENGTH);
+    token[LENGTH] = '\0';
+    token[LENGTH - 1] = '!';
+    assert_int_equal(tn_tokenizer_add(tokenizer, token, false, &id, NULL), TENEBRA_OK);
+    tn_ids whole = encode_text(tokenizer, token, true);
+    assert_int_equal(whole.count, 1);
+    assert_int_equal(whole.ids[0], id);
+    token[LENGTH - 1] = 'e';
+    tn_ids none = encode_text(tokenizer, token, true);
+    assert_int_equal(count_added(tokenizer, &none), 0);
+    assert_true(none.count > 1);
+    tn_ids_free(&whole);
+    tn_ids_free(&none);
+    free(token);
     tn_tokenizer_close(tokenizer);
 }
 
@@ -485,6 +561,8 @@ int main(void)
         cmocka_unit_test(ill_formed_input_is_replaced),
         cmocka_unit_test(normalized_tokens_are_found_in_normal_text),
         cmocka_unit_test(the_longest_token_wins),
+        cmocka_unit_test(added_tokens_are_found_everywhere),
+        cmocka_unit_test(a_long_token_costs_no_more),
         cmocka_unit_test(adding_tokens_has_rules),
         cmocka_unit_test(merges_agree_with_the_definition),
         cmocka_unit_test(long_pieces),
