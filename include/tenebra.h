@@ -46,7 +46,10 @@ typedef struct tenebra_error {
 
 /* ------------------------------------------------------------- model -- */
 
-/* Read-only once open: any number of sessions in any number of threads may share one. */
+/* Read-only once open: any number of sessions in any number of threads may share one.
+ * Weights are mapped, not copied. To put others in place while a model is open, write them beside and rename: a file that is
+ * written to is noticed at the next span of rows, and every ask fails with IO from then on; a file that is cut short also ends
+ * the process, unless tenebra_faults_catch was called. */
 typedef struct tenebra_model tenebra_model;
 
 /* An adapter on top of a model: a directory as PEFT writes it (adapter_model.safetensors, adapter_config.json). */
@@ -72,6 +75,12 @@ TENEBRA_API tenebra_model *tenebra_model_open(const char *directory, const teneb
 
 /* Closes a model whose sessions are all closed. NULL is allowed. */
 TENEBRA_API void tenebra_model_close(tenebra_model *model);
+
+/* Makes a weight file that is cut short an error IO of what is being asked or trained, instead of the end of the process by
+ * SIGBUS. This takes the signal over for the whole process: call it once, before threads start, and only in a program that
+ * does not handle SIGBUS itself. The library calls it nowhere. Touches of any mapped file behind its end then read as zeros;
+ * what else raises SIGBUS still ends the process. False where the system refuses. */
+TENEBRA_API bool tenebra_faults_catch(void);
 
 /* ----------------------------------------------------------- methods -- */
 

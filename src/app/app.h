@@ -140,7 +140,8 @@ const atomic_bool *tn_app_interrupt_flag(void);
 /* The session that an interrupt cancels; NULL: none any more. */
 void tn_app_interrupt_session(tenebra_session *session);
 
-/* Makes the three standard streams exist, and a write to a pipe that nobody reads an error instead of a signal. */
+/* Makes the three standard streams exist. A write to a pipe that nobody reads, or beyond the largest size of a file, becomes an
+ * error instead of a signal. */
 void tn_app_open_streams(void);
 
 /* Writes what stdout still holds. Where it could not all be written, says so (not for a pipe whose reader

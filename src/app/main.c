@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 {
     tn_app_guard_json();
     tn_app_open_streams();
+    tenebra_faults_catch();
     tn_options_note_unknown_variables();
     return tn_app_close_output(run_command(argc, argv));
 }

@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include "base/checked.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,47 +11,107 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static tenebra_code map_open_file(tn_file *file, int descriptor, const char *path, size_t limit,
-                                  tenebra_error *error)
+enum { READ_MAX = 1 << 30 /* bytes of one system call: Linux takes less than 2 GiB */ };
+
+/* Opens a regular file and tells its size. A pipe without a writer must not hold the program up. */
+static tenebra_code open_regular(const char *path, size_t limit, int *descriptor, struct stat *info, tenebra_error *error)
 {
-    struct stat info;
-    if (fstat(descriptor, &info) != 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be examined: %s", strerror(errno));
-    if (!S_ISREG(info.st_mode))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file");
-    if (info.st_size < 0 || (unsigned long long)info.st_size > limit)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, path, "has %lld bytes, more than the limit of %zu",
-                       (long long)info.st_size, limit);
-    if (info.st_size == 0)
-        return TENEBRA_OK;
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (data == MAP_FAILED)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be mapped: %s", strerror(errno));
-    file->data = data;
-    file->size = (size_t)info.st_size;
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*descriptor < 0)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
+    tenebra_code code = TENEBRA_OK;
+    if (fstat(*descriptor, info) != 0)
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be examined: %s", strerror(errno));
+    else if (!S_ISREG(info->st_mode))
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file");
+    else if (info->st_size < 0 || (unsigned long long)info->st_size > limit)
+        code = tn_fail(error, TENEBRA_ERROR_LIMIT, path, "has %lld bytes, more than the limit of %zu", (long long)info->st_size,
+                       limit);
+    if (code != TENEBRA_OK)
+        close(*descriptor);
+    return code;
+}
+
+static tenebra_code read_all(int descriptor, unsigned char *data, size_t size, const char *path, tenebra_error *error)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t count = read(descriptor, data + done, tn_min(size - done, READ_MAX));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be read: %s", strerror(errno));
+        if (count == 0)
+            return tn_fail(error, TENEBRA_ERROR_IO, path, "became shorter while it was read");
+        done += (size_t)count;
+    }
     return TENEBRA_OK;
 }
 
-tenebra_code tn_file_map_limited(tn_file *file, const char *path, size_t limit, tenebra_error *error)
+tenebra_code tn_file_read(tn_file *file, const char *path, size_t limit, tenebra_error *error)
 {
+    struct stat info;
+    int descriptor;
     memset(file, 0, sizeof *file);
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
-    tenebra_code code = map_open_file(file, descriptor, path, limit, error);
+    TN_TRY(open_regular(path, limit, &descriptor, &info, error));
+    size_t size = (size_t)info.st_size;
+    unsigned char *data = size > 0 ? malloc(size) : NULL;
+    tenebra_code code = TENEBRA_OK;
+    if (size > 0 && data == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for its %zu bytes", size);
+    else
+        code = read_all(descriptor, data, size, path, error);
     close(descriptor);
+    if (code == TENEBRA_OK)
+        *file = (tn_file){ .data = data, .size = size };
+    else
+        free(data);
     return code;
 }
 
 tenebra_code tn_file_map(tn_file *file, const char *path, tenebra_error *error)
 {
-    return tn_file_map_limited(file, path, SIZE_MAX, error);
+    struct stat info;
+    int descriptor;
+    memset(file, 0, sizeof *file);
+    TN_TRY(open_regular(path, SIZE_MAX, &descriptor, &info, error));
+    if (info.st_size == 0) {
+        close(descriptor);
+        return TENEBRA_OK;
+    }
+    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (data == MAP_FAILED) {
+        int reason = errno;
+        close(descriptor);
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be mapped: %s", strerror(reason));
+    }
+    *file = (tn_file){ data, (size_t)info.st_size, true, descriptor, info.st_mtim };
+    return TENEBRA_OK;
 }
 
-void tn_file_unmap(tn_file *file)
+tenebra_code tn_file_check(const tn_file *file, const char *path, tenebra_error *error)
 {
-    if (file->data != NULL)
-        munmap((void *)(uintptr_t)file->data, file->size);
+    struct stat info;
+    if (!file->mapped)
+        return TENEBRA_OK;
+    if (fstat(file->descriptor, &info) != 0)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be examined: %s", strerror(errno));
+    if (info.st_size < 0 || (size_t)info.st_size < file->size)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "was cut from %zu bytes to %lld while it was in use; start again with the "
+                       "whole file", file->size, (long long)info.st_size);
+    if (info.st_mtim.tv_sec != file->changed.tv_sec || info.st_mtim.tv_nsec != file->changed.tv_nsec)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "was written to while it was in use; start again");
+    return TENEBRA_OK;
+}
+
+void tn_file_close(tn_file *file)
+{
+    void *data = (void *)(uintptr_t)file->data;
+    if (file->mapped) {
+        munmap(data, file->size);
+        close(file->descriptor);
+    } else {
+        free(data);
+    }
     memset(file, 0, sizeof *file);
 }
 

@@ -23,10 +23,10 @@ json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra
 json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error)
 {
     tn_file file;
-    if (tn_file_map_limited(&file, path, limit, error) != TENEBRA_OK)
+    if (tn_file_read(&file, path, limit, error) != TENEBRA_OK)
         return NULL;
     json_t *value = tn_json_parse(file.data, file.size, path, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return value;
 }
 

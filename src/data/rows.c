@@ -121,9 +121,9 @@ tenebra_code tn_rows_read(tn_data *data, tenebra_error *error)
     const char *path;
     tn_file file;
     TN_TRY(find_file(data, &path, error));
-    TN_TRY(tn_file_map_limited(&file, path, TN_DATA_FILE_LIMIT, error));
+    TN_TRY(tn_file_read(&file, path, TN_DATA_FILE_LIMIT, error));
     tenebra_code code = file.size > 0 ? tn_rows_parse(data, file.data, file.size, path, error) : TENEBRA_OK;
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

@@ -74,11 +74,11 @@ tenebra_code tn_journal_read(const char *path, json_t **manifest, tn_journal_fn 
     tenebra_error own;
     error = error != NULL ? error : &own;
     *manifest = NULL;
-    TN_TRY(tn_file_map_limited(&file, path, JOURNAL_LIMIT, error));
+    TN_TRY(tn_file_read(&file, path, JOURNAL_LIMIT, error));
     tenebra_code code = read_lines(&file, path, manifest, each, user, &whole, error);
     if (code == TENEBRA_OK && *manifest == NULL)
         code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is no result file of 'tenebra eval'");
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     if (code != TENEBRA_OK) {
         json_decref(*manifest);
         *manifest = NULL;

@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "image/image.h"
 #include "reason/method.h"
 
 #include <dirent.h>
@@ -75,14 +76,16 @@ static tenebra_code add_file(tn_hash *hash, const char *directory, const char *n
     tn_file file;
     if (path == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    tenebra_code code = tn_path_is_file(path) ? tn_file_map(&file, path, error) : TENEBRA_OK;
-    if (code == TENEBRA_OK && tn_path_is_file(path)) {
+    bool there = tn_path_is_file(path);
+    tenebra_code code = there ? tn_file_map(&file, path, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK && there) {
         uint64_t size = file.size;
         add_text(hash, name);
         tn_hash_add(hash, &size, sizeof size);
         if (file.size > 0)
             tn_hash_add(hash, file.data, file.size);
-        tn_file_unmap(&file);
+        code = tn_file_check(&file, path, error);
+        tn_file_close(&file);
     }
     free(path);
     return code;
@@ -218,10 +221,10 @@ static tenebra_code digest_example(const tn_example *example, char text[DIGEST_T
         add_text(&hash, texts[i] ? texts[i] : "");
     for (size_t i = 0; i < example->image_count; i++) {
         tn_file file;
-        TN_TRY(tn_file_map(&file, example->images[i], error));
+        TN_TRY(tn_file_read(&file, example->images[i], tn_image_limits_default().max_bytes, error));
         if (file.size > 0)
             tn_hash_add(&hash, file.data, file.size);
-        tn_file_unmap(&file);
+        tn_file_close(&file);
     }
     tn_digest digest = tn_hash_finish(&hash);
     print_digest(&digest, text);

@@ -308,9 +308,9 @@ tenebra_code tn_outputs_read(tn_outputs *outputs, const char *path, const tn_key
     *outputs = (tn_outputs){ .seen = json_object() };
     if (outputs->seen == NULL)
         return no_memory(error);
-    TN_TRY(tn_file_map_limited(&file, path, TN_OUTPUTS_LIMIT, error));
+    TN_TRY(tn_file_read(&file, path, TN_OUTPUTS_LIMIT, error));
     tenebra_code code = file.size > 0 ? add_bytes(&reading, (const char *)file.data, file.size, error) : TENEBRA_OK;
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     if (code == TENEBRA_OK && outputs->count == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path,
                        "gives nothing to score: %zu rows cannot be read, %zu have no right answer (--key names a file "

@@ -203,9 +203,9 @@ tenebra_code tn_key_add(tn_key *key, const char *place, tenebra_error *error)
         return add_set(key, place, error);
     tn_file file;
     key_file state = { .key = key };
-    TN_TRY(tn_file_map_limited(&file, place, TN_OUTPUTS_LIMIT, error));
+    TN_TRY(tn_file_read(&file, place, TN_OUTPUTS_LIMIT, error));
     tenebra_code code = file.size > 0 ? add_bytes(&state, (const char *)file.data, file.size, error) : TENEBRA_OK;
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     if (code == TENEBRA_OK && state.answers == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, place,
                        "holds no right answers: a key has lines with \"id\" (or \"pid\") and \"answer\", or is a problems.json");

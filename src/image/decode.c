@@ -124,8 +124,8 @@ tenebra_code tn_image_read(tn_image *image, const char *path, const tn_image_lim
     memset(image, 0, sizeof *image);
     tn_image_limits defaults = tn_image_limits_default();
     tn_file file;
-    TN_TRY(tn_file_map_limited(&file, path, (limits ? limits : &defaults)->max_bytes, error));
+    TN_TRY(tn_file_read(&file, path, (limits ? limits : &defaults)->max_bytes, error));
     tenebra_code code = tn_image_decode(image, file.data, file.size, limits, apply_exif, path, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }

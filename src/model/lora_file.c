@@ -235,6 +235,8 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
     tenebra_code code = read_config(r, error);
     if (code == TENEBRA_OK)
         code = read_tensors(r, error);
+    if (code == TENEBRA_OK)
+        code = tn_store_check(store, error);
     tn_store_close(store);
     return code;
 }

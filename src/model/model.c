@@ -236,7 +236,8 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     TN_TRY(open_weights(model, error));
     TN_TRY(open_preprocessor(model, error));
     TN_TRY(open_adapters(model, options, error));
-    return open_text(model, options, error);
+    TN_TRY(open_text(model, options, error));
+    return tn_store_check(model->store, error);
 }
 
 tn_model *tn_model_open(const char *directory, const tn_model_options *options, tenebra_error *error)

@@ -187,6 +187,7 @@ static tenebra_code write_tensors(quantizer *q, size_t file, tn_writer *writer, 
             TN_TRY(tn_convert(item->stored, &item->tensor.form, writer, q->options->pool, advance, q, &item->tensor.conversion,
                               error));
     }
+    TN_TRY(tn_store_check(q->store, error));
     return tn_writer_finish(writer, error);
 }
 

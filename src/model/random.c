@@ -131,7 +131,7 @@ static const char CONFIG[] = "config.json", GENERATION[] = "generation_config.js
 static const char *const tokenizer_files[] = { "tokenizer.json",       "tokenizer_config.json",   "vocab.json",
                                                "merges.txt",           "added_tokens.json",       "chat_template.json",
                                                "chat_template.jinja", "special_tokens_map.json" };
-enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
+enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files, COPY_MAX = 1 << 30 /* bytes */ };
 
 static tenebra_code save(const char *path, const void *bytes, size_t size, tenebra_error *error)
 {
@@ -216,9 +216,9 @@ static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_
 static tenebra_code copy_file(const char *from, const char *directory, const char *name, tenebra_error *error)
 {
     tn_file file;
-    TN_TRY(tn_file_map(&file, from, error));
+    TN_TRY(tn_file_read(&file, from, COPY_MAX, error));
     tenebra_code code = save_in(directory, name, file.data != NULL ? file.data : (const void *)"", file.size, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

@@ -188,9 +188,13 @@ size_t tn_session_reuse(tn_session *session, const tn_slot *slots, size_t count)
 static tenebra_code finish(tn_session *session, tenebra_error *error)
 {
     tn_arena_release(&session->work, 0);
-    tenebra_code code = session->ops.failure.code;
-    if (code != TENEBRA_OK && error != NULL)
-        *error = session->ops.failure;
+    /* First: a file that was cut gives zeros for weights, with which anything may go wrong. */
+    tenebra_code code = tn_store_check(session->model->store, error), failed = session->ops.failure.code;
+    if (code == TENEBRA_OK && failed != TENEBRA_OK) {
+        code = failed;
+        if (error != NULL)
+            *error = session->ops.failure;
+    }
     memset(&session->ops.failure, 0, sizeof session->ops.failure);
     return code;
 }

@@ -426,9 +426,12 @@ static tn_tensor loss_of(batch *b, double scale)
 static tenebra_code finish(batch *b, tenebra_error *error)
 {
     tn_ops *ops = b->ops;
-    tenebra_code code = ops->failure.code;
-    if (code != TENEBRA_OK && error != NULL)
-        *error = ops->failure;
+    tenebra_code code = tn_store_check(b->teacher->model->store, error), failed = ops->failure.code;
+    if (code == TENEBRA_OK && failed != TENEBRA_OK) {
+        code = failed;
+        if (error != NULL)
+            *error = ops->failure;
+    }
     memset(&ops->failure, 0, sizeof ops->failure);
     ops->tape = NULL;
     ops->dropout = NULL;

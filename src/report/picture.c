@@ -118,12 +118,12 @@ tenebra_code tn_album_add(tn_album *album, const char *path, bool apply_exif, si
     tn_file file;
     if (album->places == NULL && (album->places = json_object()) == NULL)
         return no_memory(path, error);
-    TN_TRY(tn_file_map_limited(&file, path, tn_image_limits_default().max_bytes, error));
+    TN_TRY(tn_file_read(&file, path, tn_image_limits_default().max_bytes, error));
     make_key(key, &file, apply_exif);
     const json_t *known = json_object_get(album->places, key);
     *index = known != NULL ? (size_t)json_integer_value(known) : album->count;
     tenebra_code code = known != NULL ? TENEBRA_OK : keep_picture(album, &file, key, path, apply_exif, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

@@ -41,7 +41,9 @@ static tenebra_code add_file(tn_store *store, char *path, tenebra_error *error)
     member *file = &store->members[store->member_count++];
     file->path = path;
     TN_TRY(tn_file_map(&file->file, path, error));
-    return tn_safetensors_parse(&file->content, file->file.data, file->file.size, path, error);
+    tenebra_code code = tn_safetensors_parse(&file->content, file->file.data, file->file.size, path, error);
+    TN_TRY(tn_file_check(&file->file, path, error)); /* it may be what is wrong with the contents */
+    return code;
 }
 
 static tenebra_code reserve_files(tn_store *store, size_t count, tenebra_error *error)
@@ -244,7 +246,7 @@ void tn_store_close(tn_store *store)
         return;
     for (size_t i = 0; i < store->member_count; i++) {
         tn_safetensors_free(&store->members[i].content);
-        tn_file_unmap(&store->members[i].file);
+        tn_file_close(&store->members[i].file);
         free(store->members[i].path);
     }
     json_decref(store->places);
@@ -274,6 +276,13 @@ const tn_stored *tn_store_at(const tn_store *store, size_t index)
 size_t tn_store_bytes(const tn_store *store)
 {
     return store->bytes;
+}
+
+tenebra_code tn_store_check(const tn_store *store, tenebra_error *error)
+{
+    for (size_t i = 0; i < store->member_count; i++)
+        TN_TRY(tn_file_check(&store->members[i].file, store->members[i].path, error));
+    return TENEBRA_OK;
 }
 
 size_t tn_store_file_count(const tn_store *store)
@@ -306,7 +315,7 @@ static tenebra_code read_values(const tn_store *store, const char *name, tn_stor
                        tensor->elements, count);
     if (count > 0)
         memcpy(values, tensor->data, tensor->bytes);
-    return TENEBRA_OK;
+    return tn_store_check(store, error);
 }
 
 tenebra_code tn_store_read_f32(const tn_store *store, const char *name, float *values,

@@ -2,7 +2,7 @@
  *
  * Memory is touched only where tensors are read; opening reads headers. A store never changes
  * after opening, so any number of threads may share it. The files must not be changed or cut
- * while a store is open (replacing them by renaming, as store/writer.h does, is safe). */
+ * while a store is open (replacing them by renaming, as store/writer.h does, is safe): see tn_store_check. */
 #ifndef TN_STORE_STORE_H
 #define TN_STORE_STORE_H
 
@@ -31,6 +31,10 @@ const tn_stored *tn_store_at(const tn_store *store, size_t index);
 /* Bytes of all tensors. Threads: any. */
 size_t tn_store_bytes(const tn_store *store);
 
+/* Whether all files are still those that were opened: what was computed from them before a failure of this check is to be
+ * thrown away. Errors: IO (see tn_file_check). Threads: any. */
+tenebra_code tn_store_check(const tn_store *store, tenebra_error *error);
+
 /* The files behind the store, their paths, and the string `key` of their metadata (NULL if there is
  * none). index < tn_store_file_count. Borrowed. Threads: any. */
 size_t tn_store_file_count(const tn_store *store);
@@ -40,7 +44,7 @@ const char *tn_store_metadata(const tn_store *store, size_t index, const char *k
 /* ------------------------------------------------------ checked copies -- */
 
 /* Copies a whole tensor of type F32, I64 or U8 and of `count` values to `values`.
- * Errors: MISMATCH (missing, other type, other count). Threads: any. */
+ * Errors: MISMATCH (missing, other type, other count), IO (the file was changed). Threads: any. */
 tenebra_code tn_store_read_f32(const tn_store *store, const char *name, float *values,
                                size_t count, tenebra_error *error);
 tenebra_code tn_store_read_i64(const tn_store *store, const char *name, int64_t *values,

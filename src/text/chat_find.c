@@ -154,10 +154,10 @@ static tenebra_code find_in_json(const char *path, const tn_chat_template **foun
 static tenebra_code find_in_text(const char *path, const tn_chat_template **found, tenebra_error *error)
 {
     tn_file file;
-    TN_TRY(tn_file_map_limited(&file, path, FILE_LIMIT, error));
+    TN_TRY(tn_file_read(&file, path, FILE_LIMIT, error));
     tenebra_code code =
         find_text(file.data ? (const char *)file.data : "", file.size, path, found, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

@@ -44,7 +44,7 @@ static tenebra_code read_sources(sources *s, tenebra_error *error)
     if (s->vocab == NULL || !tn_path_is_file(s->merges_path))
         return tn_fail(error, TENEBRA_ERROR_IO, s->directory,
                        "has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt");
-    TN_TRY(tn_file_map_limited(&s->merges, s->merges_path, TN_TOKENIZER_FILE_LIMIT, error));
+    TN_TRY(tn_file_read(&s->merges, s->merges_path, TN_TOKENIZER_FILE_LIMIT, error));
     TN_TRY(read_optional(s->directory, "added_tokens.json", &s->added, error));
     return read_optional(s->directory, "tokenizer_config.json", &s->config, error);
 }
@@ -54,7 +54,7 @@ static void free_sources(sources *s)
     json_decref(s->vocab);
     json_decref(s->added);
     json_decref(s->config);
-    tn_file_unmap(&s->merges);
+    tn_file_close(&s->merges);
     free(s->merges_path);
 }
 

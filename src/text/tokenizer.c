@@ -55,9 +55,9 @@ tn_tokenizer *tn_tokenizer_open(const char *directory, tenebra_error *error)
     tn_tokenizer *tokenizer = NULL;
     if (tn_path_is_file(path)) {
         tn_file file;
-        if (tn_file_map_limited(&file, path, TN_TOKENIZER_FILE_LIMIT, error) == TENEBRA_OK) {
+        if (tn_file_read(&file, path, TN_TOKENIZER_FILE_LIMIT, error) == TENEBRA_OK) {
             tokenizer = tn_tokenizer_read(file.data, file.size, path, error);
-            tn_file_unmap(&file);
+            tn_file_close(&file);
         }
     } else {
         tokenizer = open_with(load_files, NULL, directory, error);

@@ -44,7 +44,7 @@ static tenebra_code add_row(log_table *table, const json_t *line, const char *pa
 static tenebra_code read_table(log_table *table, const char *path, tenebra_error *error)
 {
     tn_file file;
-    TN_TRY(tn_file_map_limited(&file, path, LOG_MAX, error));
+    TN_TRY(tn_file_read(&file, path, LOG_MAX, error));
     tenebra_code code = TENEBRA_OK;
     const char *at = (const char *)file.data, *end = file.size > 0 ? at + file.size : at;
     while (code == TENEBRA_OK && at < end) {
@@ -56,7 +56,7 @@ static tenebra_code read_table(log_table *table, const char *path, tenebra_error
         json_decref(line);
         at = newline != NULL ? newline + 1 : end;
     }
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

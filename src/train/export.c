@@ -141,6 +141,8 @@ static tenebra_code write_weights(const tn_trainer *trainer, const char *directo
                                  : tn_writer_write(writer, tensor->data, tensor->bytes, error);
     }
     if (code == TENEBRA_OK)
+        code = tn_store_check(store, error);
+    if (code == TENEBRA_OK)
         code = tn_writer_finish(writer, error);
     tn_writer_close(writer);
     free(path);

@@ -113,9 +113,9 @@ tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, teneb
     *copied = false;
     if (!tn_path_is_file(from))
         return TENEBRA_OK;
-    TN_TRY(tn_file_map_limited(&file, from, COPY_MAX, error));
+    TN_TRY(tn_file_read(&file, from, COPY_MAX, error));
     tenebra_code code = tn_files_replace(to, file.data, file.size, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     *copied = code == TENEBRA_OK;
     return code;
 }

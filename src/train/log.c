@@ -27,7 +27,7 @@ static tenebra_code keep_lines(const char *path, uint64_t update, tenebra_error 
     tn_file file;
     if (!tn_path_is_file(path))
         return TENEBRA_OK;
-    TN_TRY(tn_file_map_limited(&file, path, LOG_MAX, error));
+    TN_TRY(tn_file_read(&file, path, LOG_MAX, error));
     char *kept = malloc(file.size + 1);
     size_t length = 0;
     tenebra_code code = kept != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the log");
@@ -46,7 +46,7 @@ static tenebra_code keep_lines(const char *path, uint64_t update, tenebra_error 
     if (code == TENEBRA_OK && length != file.size)
         code = tn_files_replace(path, kept, length, error);
     free(kept);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

@@ -180,9 +180,9 @@ tenebra_code tn_yaml_read(tn_yaml *yaml, const char *path, tenebra_error *error)
 {
     tn_file file;
     *yaml = (tn_yaml){ 0 };
-    TN_TRY(tn_file_map_limited(&file, path, FILE_MAX, error));
+    TN_TRY(tn_file_read(&file, path, FILE_MAX, error));
     tenebra_code code = tn_yaml_parse(yaml, file.data, file.size, path, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

@@ -24,7 +24,7 @@ static const tn_file *small_file(void)
 {
     static tn_file file;
     if (file.data == NULL)
-        require(tn_file_map(&file, TENEBRA_TEST_DATA "/tokenizer-small/tokenizer.json", NULL) == TENEBRA_OK);
+        require(tn_file_read(&file, TENEBRA_TEST_DATA "/tokenizer-small/tokenizer.json", SIZE_MAX, NULL) == TENEBRA_OK);
     return &file;
 }
 

@@ -79,9 +79,9 @@ static tenebra_code read(tn_data *data, tenebra_error *error)
     tn_file file;
     snprintf(name, sizeof name, "%s/questions.json", data->split->name);
     TN_TRY(tn_data_locate(data, paths, &path, error));
-    TN_TRY(tn_file_map_limited(&file, path, TN_DATA_FILE_LIMIT, error));
+    TN_TRY(tn_file_read(&file, path, TN_DATA_FILE_LIMIT, error));
     tenebra_code code = parse(data, file.data, file.size, path, error);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return code;
 }
 

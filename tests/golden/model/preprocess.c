@@ -26,7 +26,7 @@ static int open_golden(void **state)
 {
     static golden set;
     const char *path = TENEBRA_TEST_DATA "/golden/preprocess/case.safetensors";
-    assert_int_equal(tn_file_map(&set.file, path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&set.file, path, SIZE_MAX, NULL), TENEBRA_OK);
     assert_int_equal(tn_safetensors_parse(&set.tensors, set.file.data, set.file.size, path, NULL), TENEBRA_OK);
     *state = &set;
     return 0;
@@ -36,7 +36,7 @@ static int close_golden(void **state)
 {
     golden *set = *state;
     tn_safetensors_free(&set->tensors);
-    tn_file_unmap(&set->file);
+    tn_file_close(&set->file);
     return 0;
 }
 

@@ -183,9 +183,9 @@ static void each_case(const char *name, case_fn *each, size_t *count)
 {
     char path[512];
     tn_file file;
-    assert_int_equal(tn_file_map(&file, place(path, "ivtlr", name), NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, place(path, "ivtlr", name), SIZE_MAX, NULL), TENEBRA_OK);
     assert_int_equal(tn_each_line((const char *)file.data, file.size, each, count, NULL), TENEBRA_OK);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
 }
 
 static tn_slice text_of(const json_t *row, const char *key)

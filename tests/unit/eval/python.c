@@ -91,9 +91,9 @@ static void test_cases(void **state)
 {
     case_counts *counts = *state;
     tn_file file;
-    assert_int_equal(tn_file_map(&file, counts->path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, counts->path, SIZE_MAX, NULL), TENEBRA_OK);
     assert_int_equal(tn_each_line((const char *)file.data, file.size, check_case, counts, NULL), TENEBRA_OK);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     assert_true(counts->cases >= 600 && counts->found * 20 > counts->cases);
 }
 

@@ -65,7 +65,7 @@ static void test_in_memory(void **state)
         image.pixels[i] = (unsigned char)(i * i >> 3);
     assert_int_equal(tn_png_encode(&image, &bytes, &length, NULL), TENEBRA_OK);
     assert_int_equal(tn_png_write(&image, path, NULL), TENEBRA_OK);
-    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, path, SIZE_MAX, NULL), TENEBRA_OK);
     assert_int_equal(length, file.size);
     assert_memory_equal(bytes, file.data, length);
     image.pixels[0] ^= 1;
@@ -73,7 +73,7 @@ static void test_in_memory(void **state)
     assert_int_equal(tn_png_encode(&image, &bytes, &length, NULL), TENEBRA_OK);
     assert_false(length == file.size && memcmp(bytes, file.data, length) == 0);
     free(bytes);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     assert_int_equal(tn_png_encode(&empty, &bytes, &length, NULL), TENEBRA_ERROR_ARGUMENT);
     assert_null(bytes);
     tn_image_free(&image);

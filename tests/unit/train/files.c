@@ -53,21 +53,21 @@ static char *inside(const place *p, const char *name)
 static void expect_text(const char *path, const char *text)
 {
     tn_file file;
-    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, path, SIZE_MAX, NULL), TENEBRA_OK);
     assert_int_equal(file.size, strlen(text));
     assert_memory_equal(file.data, text, file.size);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
 }
 
 static bool contains(const char *path, const char *text)
 {
     tn_file file;
-    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, path, SIZE_MAX, NULL), TENEBRA_OK);
     char *copy = strndup((const char *)file.data, file.size);
     assert_non_null(copy);
     bool found = strstr(copy, text) != NULL;
     free(copy);
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     return found;
 }
 

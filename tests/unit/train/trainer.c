@@ -259,9 +259,9 @@ static void test_other_data(void **state)
     free(run_to(&config, false, 2, TENEBRA_ERROR_CANCELLED, &w));
     char *rows = inside(p->data, "data/train.jsonl");
     tn_file file;
-    assert_int_equal(tn_file_map(&file, rows, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, rows, SIZE_MAX, NULL), TENEBRA_OK);
     char *text = strndup((const char *)file.data, file.size), *word = text != NULL ? strstr(text, "number 3") : NULL;
-    tn_file_unmap(&file);
+    tn_file_close(&file);
     assert_non_null(word);
     word[7] = '7';
     assert_int_equal(tn_files_replace(rows, text, strlen(text), NULL), TENEBRA_OK);
