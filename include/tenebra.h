@@ -110,6 +110,10 @@ typedef struct tenebra_part {
     const char *text;
     const void *bytes;
     size_t length;
+    /* Of a picture, as the parts of qwen_vl_utils have them; 0: not given. Where any is given, the picture is first resized by
+     * that library's rule, then by the model's own, and the request's sizes do not count for it. */
+    size_t resized_width, resized_height; /* both or none: near this size                    */
+    size_t min_pixels, max_pixels;        /* of the resized picture; without the two above   */
 } tenebra_part;
 
 typedef struct tenebra_message {
@@ -161,6 +165,7 @@ typedef struct tenebra_request {
     size_t forced_count;
     size_t image_width, image_height; /* resize every image to this, 0: the model's own rule  */
     size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
+    size_t image_min_pixels, image_max_pixels; /* the same in pixels of the resized picture; of each bound one form, or ARGUMENT */
     bool scores;              /* tell the attention to every image embedding: of the prompt, of each step */
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */

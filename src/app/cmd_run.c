@@ -130,6 +130,32 @@ static void choose_method(run_options *options)
     request->settings = options->settings;
 }
 
+/* Sizes of pictures: those of an option, else those that the messages give, else those of training. */
+static void choose_pictures(run_options *options)
+{
+    tenebra_request *request = &options->request;
+    const tn_trained *trained = &options->trained;
+    tn_messages *given = &options->question.given;
+    char words[TN_TRAINED_PICTURES_SIZE];
+    if (request->image_width == 0 && request->image_min_tokens == 0 && request->image_max_tokens == 0) {
+        request->image_width = trained->image_width;
+        request->image_height = trained->image_height;
+        request->image_min_pixels = trained->image_min_pixels;
+        request->image_max_pixels = trained->image_max_pixels;
+        if (tn_trained_pictures(trained, words) != NULL)
+            fprintf(stderr, "note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+        return;
+    }
+    bool sized = false;
+    for (size_t i = 0; i < given->part_count; i++) {
+        tenebra_part *part = &given->parts[i];
+        sized |= part->resized_width > 0 || part->min_pixels > 0 || part->max_pixels > 0;
+        part->resized_width = part->resized_height = part->min_pixels = part->max_pixels = 0;
+    }
+    if (sized)
+        fprintf(stderr, "note       sizes of pictures are those of the options, not those in %s\n", options->question.messages);
+}
+
 /* Fills what follows from the parsed options. */
 static int complete(run_options *options)
 {
@@ -370,6 +396,7 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
     const tn_prompt_preset *wording = tn_trained_wording(&options->trained);
     TN_TRY(tn_run_question_open(&options->question, wording, error));
     TN_TRY(tell_scope(options, error));
+    choose_pictures(options);
     if (options->example != NULL)
         TN_TRY(read_example(options, wording->name, error));
     if (options->replay != NULL)

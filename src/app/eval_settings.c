@@ -143,6 +143,20 @@ static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, c
 
 /* ------------------------------------------------------------- defaults -- */
 
+static void choose_pictures(tn_eval_settings *s)
+{
+    tn_eval_plan *plan = &s->plan;
+    char words[TN_TRAINED_PICTURES_SIZE];
+    if (plan->image_width > 0 || plan->image_min_tokens > 0 || plan->image_max_tokens > 0)
+        return;
+    plan->image_width = s->trained.image_width;
+    plan->image_height = s->trained.image_height;
+    plan->image_min_pixels = s->trained.image_min_pixels;
+    plan->image_max_pixels = s->trained.image_max_pixels;
+    if (tn_trained_pictures(&s->trained, words) != NULL)
+        fprintf(stderr, "note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+}
+
 /* What the command line and the task leave open is as the weights were trained. */
 static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
 {
@@ -154,6 +168,7 @@ static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
         s->plan.positions = s->trained.positions;
     if (s->methods == NULL)
         s->methods = s->trained.method;
+    choose_pictures(s);
     return TENEBRA_OK;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 256, PROMPT_LIMIT = 64 << 20 };
+enum { PROMPT_LIMIT = 64 << 20 };
 
 const char *tn_run_question_mistake(const tn_run_question *question)
 {
@@ -70,63 +70,15 @@ static tenebra_code open_simple(tn_run_question *question, const tn_prompt_prese
 
 /* ------------------------------------------------------------- messages -- */
 
-/* {"type": "text", "text": ...} or {"type": "image", "image": PATH}. */
-static tenebra_code read_part(const json_t *json, tenebra_part *part, const char *file, tenebra_error *error)
-{
-    const char *type = NULL, *text = NULL, *image = NULL;
-    TN_TRY(tn_json_string(json, "type", &type, file, error));
-    TN_TRY(tn_json_string(json, "text", &text, file, error));
-    TN_TRY(tn_json_string(json, "image", &image, file, error));
-    if (type != NULL && strcmp(type, "text") == 0 && text != NULL)
-        *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = text };
-    else if (type != NULL && strcmp(type, "image") == 0 && image != NULL)
-        *part = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = image };
-    else
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file,
-                       "a part must be {\"type\": \"text\", \"text\": ...} or {\"type\": \"image\", \"image\": PATH}");
-    return TENEBRA_OK;
-}
-
-static tenebra_code read_turn(tn_run_question *question, const json_t *turn, const char *file, tenebra_error *error)
-{
-    const char *role = NULL;
-    const json_t *content = json_object_get(turn, "content");
-    TN_TRY(tn_json_string(turn, "role", &role, file, error));
-    if (role == NULL || !(json_is_string(content) || json_is_array(content)))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a turn must have \"role\" and \"content\" (text, or a list of parts)");
-    tenebra_part *first = &question->parts[question->part_count];
-    size_t count = json_is_string(content) ? 1 : json_array_size(content);
-    for (size_t i = 0; i < count; i++) {
-        tenebra_part *part = &question->parts[question->part_count++];
-        if (json_is_string(content))
-            *part = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = json_string_value(content) };
-        else
-            TN_TRY(read_part(json_array_get(content, i), part, file, error));
-    }
-    question->made[question->turn_count++] = (tenebra_message){ role, first, count };
-    return TENEBRA_OK;
-}
-
 static tenebra_code open_messages(tn_run_question *question, tenebra_error *error)
 {
-    const char *file = question->messages;
-    question->json = tn_json_read(file, 64 << 20, error);
+    question->json = tn_json_read(question->messages, 64 << 20, error);
     if (question->json == NULL)
         return error->code;
-    size_t turns = json_array_size(question->json), parts = 0;
-    if (!json_is_array(question->json) || turns == 0 || turns > TURNS_MAX)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "must hold a list of 1 to %d turns", TURNS_MAX);
-    for (size_t i = 0; i < turns; i++) {
-        const json_t *content = json_object_get(json_array_get(question->json, i), "content");
-        parts += json_is_array(content) ? json_array_size(content) : 1;
-    }
-    question->turns = question->made = calloc(turns, sizeof *question->made);
-    question->parts = calloc(parts + 1, sizeof *question->parts);
-    if (question->made == NULL || question->parts == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory");
-    for (size_t i = 0; i < turns; i++)
-        TN_TRY(read_turn(question, json_array_get(question->json, i), file, error));
-    return TENEBRA_OK;
+    tenebra_code code = tn_messages_read(&question->given, question->json, question->messages, error);
+    question->turns = question->given.turns;
+    question->turn_count = question->given.turn_count;
+    return code;
 }
 
 /* --------------------------------------------------------------- either -- */
@@ -138,8 +90,7 @@ tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_pre
 
 void tn_run_question_free(tn_run_question *question)
 {
-    free(question->made);
-    free(question->parts);
+    tn_messages_free(&question->given);
     tn_question_free(&question->written);
     free(question->input);
     json_decref(question->json);

@@ -3,9 +3,8 @@
 #define TN_APP_RUN_QUESTION_H
 
 #include "app/app.h"
+#include "app/messages.h"
 #include "reason/question.h"
-
-#include <jansson.h>
 
 typedef struct tn_run_question {
     const char *prompt, *system; /* NULL: stdin; none */
@@ -17,9 +16,7 @@ typedef struct tn_run_question {
     const tenebra_message *turns; /* [turn_count], made by open */
     size_t turn_count;
     tn_question written;   /* the turns of a prompt    */
-    tenebra_message *made; /* the turns of `messages`  */
-    tenebra_part *parts;
-    size_t part_count;
+    tn_messages given;     /* the turns of `messages`  */
     json_t *json; /* owns the texts of `messages`  */
     char *input;  /* owns what stdin said          */
 } tn_run_question;

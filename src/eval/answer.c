@@ -101,6 +101,8 @@ static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry
     request->image_height = plan->image_height;
     request->image_min_tokens = plan->image_min_tokens;
     request->image_max_tokens = plan->image_max_tokens;
+    request->image_min_pixels = plan->image_min_pixels;
+    request->image_max_pixels = plan->image_max_pixels;
     request->lens = plan->lens;
     request->scores = plan->scores;
     request->no_reuse = true;

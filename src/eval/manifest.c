@@ -191,8 +191,14 @@ static json_t *describe_sampling(const tn_eval_plan *plan)
 
 static json_t *describe_images(const tn_eval_plan *plan)
 {
-    return json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)plan->image_width, "height", (json_int_t)plan->image_height,
-                     "min_tokens", (json_int_t)plan->image_min_tokens, "max_tokens", (json_int_t)plan->image_max_tokens);
+    json_t *images = json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)plan->image_width, "height",
+                               (json_int_t)plan->image_height, "min_tokens", (json_int_t)plan->image_min_tokens, "max_tokens",
+                               (json_int_t)plan->image_max_tokens);
+    if (plan->image_min_pixels > 0)
+        json_object_set_new(images, "min_pixels", json_integer((json_int_t)plan->image_min_pixels));
+    if (plan->image_max_pixels > 0)
+        json_object_set_new(images, "max_pixels", json_integer((json_int_t)plan->image_max_pixels));
+    return images;
 }
 
 static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questions *questions, json_t **data,

@@ -36,6 +36,7 @@ typedef struct tn_eval_plan {
     size_t top_k;
     uint64_t seed;         /* each question draws from a seed of its own, made of this and its id */
     size_t image_width, image_height, image_min_tokens, image_max_tokens; /* 0: the model's rule */
+    size_t image_min_pixels, image_max_pixels;                            /* as in a request      */
 } tn_eval_plan;
 
 /* Adds an entry written as "METHOD[:OPTION=VALUE]...", which is its label, too. Errors: ARGUMENT (no such method or

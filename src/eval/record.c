@@ -188,6 +188,7 @@ tenebra_code tn_record_add_neutral(json_t *record, tenebra_session *session, con
         tenebra_request neutral = { .messages = &message, .message_count = 1, .positions = positions, .max_tokens = 1,
                                     .image_width = request->image_width, .image_height = request->image_height,
                                     .image_min_tokens = request->image_min_tokens, .image_max_tokens = request->image_max_tokens,
+                                    .image_min_pixels = request->image_min_pixels, .image_max_pixels = request->image_max_pixels,
                                     .ignore_orientation = request->ignore_orientation, .scores = true,
                                     .no_reuse = request->no_reuse };
         code = tenebra_session_ask(session, &neutral, &trace, error);

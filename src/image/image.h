@@ -10,6 +10,7 @@ enum {
     TN_IMAGE_CHANNELS = 3,
     TN_IMAGE_SIDE_MAX = 1 << 20 /* pixels; no side of any picture here is longer */
 };
+#define TN_IMAGE_AREA_MAX ((size_t)TN_IMAGE_SIDE_MAX * TN_IMAGE_SIDE_MAX) /* pixels of one with the longest sides */
 
 /* A zeroed record is an empty picture. */
 typedef struct tn_image {

@@ -14,12 +14,22 @@ tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *err
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
 tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error);
 
-/* A picture of the request in memory, and its patches in the size that the model's rule or the request gives. *image
- * and *patches must be empty. Errors: those of the image layer, LIMIT (number, context), ARGUMENT. */
+/* All pictures must fit into the context, one more of width x height pixels among them: said before the tower runs, which may
+ * take minutes. Errors: LIMIT. */
+tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error);
+
+/* A picture in the size in which the model sees it, in a fresh one: by its part's own rule and then the model's, as
+ * qwen_vl_utils and the reference's processor do; where the part has none (or is NULL) by the request's, else the model's.
+ * Errors: ARGUMENT, LIMIT (context), MEMORY; *resized is empty then. */
+tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
+                                tenebra_error *error);
+
+/* A picture of the request in memory, and its patches in that size. *image and *patches must be empty. Errors: those of the
+ * image layer, LIMIT (number, context), ARGUMENT. */
 tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image,
                                       tenebra_error *error);
-tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tn_image *image, tn_patches *patches,
-                                     tenebra_error *error);
+tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image,
+                                     tn_patches *patches, tenebra_error *error);
 
 /* Decodes, resizes and encodes the request's pictures in order. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);

@@ -10,37 +10,7 @@
 
 /* ------------------------------------------------------------- pictures -- */
 
-/* The size that the model's own rule gives, or the one that the request fixes. Fixed sizes must fill whole
- * merged cells. */
-static tenebra_code target_size(const tn_reasoner *reasoner, const tn_image *image, size_t *width, size_t *height,
-                                tenebra_error *error)
-{
-    const tenebra_request *request = reasoner->request;
-    const tn_patch_config *config = &reasoner->session->model->patches;
-    size_t cell = config->patch_size * config->merge_size;
-    if (!config->resize && request->image_width == 0 && request->image_height == 0) {
-        *width = image->width;
-        *height = image->height;
-        return TENEBRA_OK;
-    }
-    if (request->image_width > 0 || request->image_height > 0) {
-        *width = request->image_width;
-        *height = request->image_height;
-        if (*width == 0 || *height == 0 || *width % cell != 0 || *height % cell != 0 || *width > 16384 || *height > 16384)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-size", "%zux%zu is not made of multiples of %zu up to 16384",
-                           *width, *height, cell);
-        return TENEBRA_OK;
-    }
-    size_t smallest = request->image_min_tokens ? request->image_min_tokens * cell * cell : config->min_pixels;
-    size_t largest = request->image_max_tokens ? request->image_max_tokens * cell * cell : config->max_pixels;
-    if (smallest > largest)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-min-tokens", "%zu pixels at least and %zu at most leave nothing",
-                       smallest, largest);
-    return tn_smart_resize(image->height, image->width, cell, smallest, largest, height, width, error);
-}
-
-/* All pictures must fit into the context: said before the tower runs, which may take minutes. */
-static tenebra_code check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
+tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
 {
     const tn_patch_config *config = &reasoner->session->model->patches;
     size_t cell = config->patch_size * config->merge_size, rows = (width / cell) * (height / cell);
@@ -59,21 +29,13 @@ static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *err
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
 }
 
-static tenebra_code resize(const tn_reasoner *reasoner, const tn_image *image, tn_image *resized, tenebra_error *error)
-{
-    size_t width, height;
-    TN_TRY(check_number(reasoner, error));
-    TN_TRY(target_size(reasoner, image, &width, &height, error));
-    TN_TRY(check_room(reasoner, width, height, error));
-    return tn_image_resize(image, width, height, reasoner->session->model->patches.resample, resized, error);
-}
-
-tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tn_image *image, tn_patches *patches,
-                                     tenebra_error *error)
+tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image,
+                                     tn_patches *patches, tenebra_error *error)
 {
     double start = tn_clock_ms();
     tn_image resized = { 0 };
-    tenebra_code code = resize(reasoner, image, &resized, error);
+    TN_TRY(check_number(reasoner, error));
+    tenebra_code code = tn_reasoner_resize(reasoner, part, image, &resized, error);
     if (code == TENEBRA_OK)
         code = tn_patches_cut(&reasoner->session->model->patches, &resized, patches, error);
     tn_image_free(&resized);
@@ -115,7 +77,7 @@ tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resi
 {
     double start = tn_clock_ms();
     TN_TRY(check_number(reasoner, error));
-    TN_TRY(check_room(reasoner, resized->width, resized->height, error));
+    TN_TRY(tn_reasoner_check_room(reasoner, resized->width, resized->height, error));
     tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
     tn_image_free(&picture->pixels);
     *picture = (tn_picture){ .width = width, .height = height, .source = SIZE_MAX, .content = content_of(resized) };
@@ -131,15 +93,22 @@ tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resi
     return code;
 }
 
-tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+/* Adds a picture in the size that its part, the request or the model gives it. */
+static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tenebra_error *error)
 {
     double start = tn_clock_ms();
     tn_image resized = { 0 };
-    TN_TRY(resize(reasoner, image, &resized, error));
+    TN_TRY(check_number(reasoner, error));
+    TN_TRY(tn_reasoner_resize(reasoner, part, image, &resized, error));
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     tenebra_code code = tn_reasoner_add_resized(reasoner, &resized, image->width, image->height, error);
     tn_image_free(&resized);
     return code;
+}
+
+tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)
+{
+    return add_picture(reasoner, NULL, image, error);
 }
 
 tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image,
@@ -155,15 +124,16 @@ tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part 
 }
 
 /* The picture as the method draws it, behind the picture itself where that is kept. */
-static tenebra_code add_redrawn(tn_reasoner *reasoner, const tn_image *image, size_t index, size_t count, tenebra_error *error)
+static tenebra_code add_redrawn(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, size_t index, size_t count,
+                                tenebra_error *error)
 {
     tn_image drawn = { 0 };
     double start = tn_clock_ms();
     TN_TRY(reasoner->method->redraw(reasoner, image, index, count, &drawn, error));
     reasoner->trace.decode_ms += tn_clock_ms() - start;
-    tenebra_code code = reasoner->keep_original ? tn_reasoner_add_picture(reasoner, image, error) : TENEBRA_OK;
+    tenebra_code code = reasoner->keep_original ? add_picture(reasoner, part, image, error) : TENEBRA_OK;
     if (code == TENEBRA_OK)
-        code = tn_reasoner_add_picture(reasoner, &drawn, error);
+        code = add_picture(reasoner, part, &drawn, error);
     tn_image_free(&drawn);
     return code;
 }
@@ -173,8 +143,8 @@ static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, si
     tn_image image = { 0 };
     tenebra_code code = tn_reasoner_read_picture(reasoner, part, &image, error);
     if (code == TENEBRA_OK)
-        code = reasoner->method->redraw != NULL ? add_redrawn(reasoner, &image, index, count, error)
-                                                : tn_reasoner_add_picture(reasoner, &image, error);
+        code = reasoner->method->redraw != NULL ? add_redrawn(reasoner, part, &image, index, count, error)
+                                                : add_picture(reasoner, part, &image, error);
     tn_image_free(&image);
     return code;
 }

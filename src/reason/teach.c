@@ -39,6 +39,8 @@ static tenebra_code open_parts(tn_teacher *teacher, const tn_teacher_options *op
                                           .max_tokens = 1,
                                           .image_min_tokens = options->image_min_tokens,
                                           .image_max_tokens = options->image_max_tokens,
+                                          .image_min_pixels = options->image_min_pixels,
+                                          .image_max_pixels = options->image_max_pixels,
                                           .image_width = options->image_width,
                                           .image_height = options->image_height,
                                           .ignore_orientation = options->ignore_orientation };
@@ -114,7 +116,7 @@ static tenebra_code read_picture(tn_reasoner *reasoner, const tenebra_part *part
     tn_patches patches = { 0 };
     tenebra_code code = tn_reasoner_read_picture(reasoner, part, &image, error);
     if (code == TENEBRA_OK)
-        code = tn_reasoner_cut_picture(reasoner, &image, &patches, error);
+        code = tn_reasoner_cut_picture(reasoner, part, &image, &patches, error);
     if (code == TENEBRA_OK) {
         size_t reals = patches.count * patches.columns, merge = reasoner->session->model->config.vision.spatial_merge_size;
         tn_real *larger = realloc(list->values, (list->count + reals) * sizeof *larger);

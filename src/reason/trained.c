@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "image/image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,37 @@ static tenebra_code read_wording(tn_trained *trained, const json_t *config, tene
     return TENEBRA_OK;
 }
 
+/* Sizes of pictures, as the recipe had them. */
+static tenebra_code read_pictures(tn_trained *trained, const json_t *config, tenebra_error *error)
+{
+    const char *size = NULL;
+    char rest;
+    TN_TRY(tn_json_string(config, "image_size", &size, file_name, error));
+    TN_TRY(tn_json_size(config, "image_min_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image_min_pixels, file_name, error));
+    TN_TRY(tn_json_size(config, "image_max_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image_max_pixels, file_name, error));
+    if (size == NULL)
+        return TENEBRA_OK;
+    if (sscanf(size, "%zux%zu%c", &trained->image_width, &trained->image_height, &rest) != 2 || trained->image_width == 0 ||
+        trained->image_height == 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"image_size\" is not WIDTHxHEIGHT");
+    trained->image_min_pixels = trained->image_max_pixels = 0; /* the size goes before them in training, too */
+    return TENEBRA_OK;
+}
+
+const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE])
+{
+    size_t least = trained->image_min_pixels, most = trained->image_max_pixels;
+    if (trained->image_width > 0)
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "at %zux%zu", trained->image_width, trained->image_height);
+    else if (trained->of_adapter && least > 0 && most > 0)
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "with %zu to %zu pixels", least, most);
+    else if (trained->of_adapter && (least > 0 || most > 0))
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "with at %s %zu pixels", most > 0 ? "most" : "least", most > 0 ? most : least);
+    else
+        return NULL;
+    return words;
+}
+
 static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
 {
     const json_t *config = json_object_get(trained->about, "config");
@@ -103,6 +135,7 @@ static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
     if (!json_is_object(config))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "has no object \"config\"");
     TN_TRY(read_wording(trained, config, error));
+    TN_TRY(read_pictures(trained, config, error));
     TN_TRY(tn_json_string(config, "method", &trained->method, file_name, error));
     TN_TRY(tn_json_string(config, "positions", &trained->positions, file_name, error));
     if (trained->positions != NULL && tn_positions_check(trained->positions, &reason) != TENEBRA_OK)
@@ -121,7 +154,10 @@ static void fill_request(tn_trained *trained)
         if (tn_method_has_option(trained->method, trained->settings[i].name))
             trained->own_settings[count++] = trained->settings[i];
     trained->request = (tenebra_request){ .method = trained->method, .positions = trained->positions,
-                                          .settings = trained->own_settings, .setting_count = count };
+                                          .settings = trained->own_settings, .setting_count = count,
+                                          .image_width = trained->image_width, .image_height = trained->image_height,
+                                          .image_min_pixels = trained->image_min_pixels,
+                                          .image_max_pixels = trained->image_max_pixels };
 }
 
 /* Names the file by its directory. */
@@ -143,6 +179,7 @@ tenebra_code tn_trained_read(tn_trained *trained, const char *model, const teneb
     tenebra_code code = TENEBRA_OK;
     for (size_t i = adapter_count; i > 0 && trained->about == NULL && code == TENEBRA_OK; i--)
         code = read_from(trained, adapters[i - 1].directory, error);
+    trained->of_adapter = trained->about != NULL;
     if (trained->about == NULL && code == TENEBRA_OK)
         code = read_from(trained, model, error);
     if (code == TENEBRA_OK)

@@ -14,6 +14,8 @@ typedef struct tn_trained {
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method, and of others that can be asked */
     size_t setting_count;
     char latents[24];      /* text of the number of latent steps           */
+    size_t image_width, image_height, image_min_pixels, image_max_pixels; /* of pictures, as in a request; 0: nothing is known */
+    bool of_adapter;       /* an adapter tells it, whose model may have another rule for pictures */
     json_t *about;         /* owns the other texts                         */
     tenebra_setting own_settings[TN_METHOD_OPTIONS_MAX]; /* those of `settings` that the method has */
     tenebra_request request; /* all of it as a request without messages    */
@@ -25,6 +27,11 @@ typedef struct tn_trained {
 tenebra_code tn_trained_read(tn_trained *trained, const char *model, const tenebra_adapter *adapters, size_t adapter_count,
                              tenebra_error *error);
 void tn_trained_free(tn_trained *trained);
+
+/* How pictures are seen by what was trained, in words that stand behind "pictures are seen"; NULL: as the model's directory has
+ * it anyway. */
+enum { TN_TRAINED_PICTURES_SIZE = 96 };
+const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE]);
 
 /* The value that training had for an option; NULL: it says nothing. */
 const char *tn_trained_setting(const tn_trained *trained, const char *name);

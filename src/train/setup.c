@@ -170,14 +170,12 @@ static tenebra_code open_optimizer(tn_trainer *trainer, tenebra_error *error)
 static tenebra_code open_teacher(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
-    size_t cell = trainer->model->patches.patch_size * trainer->model->patches.merge_size;
     tn_teacher_options options = {
         .method = config->method, .settings = config->settings, .setting_count = config->setting_count,
         .positions = config->positions, .threads = trainer->threads, .through_hidden = config->full_latent_grad,
         .through_picks = config->full_picks_grad, .checkpoint = config->checkpointing,
-        .seed = config->seed, .image_min_tokens = config->image_min_pixels / (cell * cell),
-        .image_max_tokens = config->image_max_pixels / (cell * cell), .image_width = trainer->image_width,
-        .image_height = trainer->image_height, .ignore_orientation = true,
+        .seed = config->seed, .image_min_pixels = config->image_min_pixels, .image_max_pixels = config->image_max_pixels,
+        .image_width = trainer->image_width, .image_height = trainer->image_height, .ignore_orientation = true,
     };
     trainer->teacher = tn_teacher_open(trainer->model, &options, error);
     return trainer->teacher != NULL ? TENEBRA_OK : error->code;

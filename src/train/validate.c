@@ -38,8 +38,6 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     const tn_trainer *trainer = e->trainer;
     const tn_train_config *config = trainer->config;
     const tn_sample *sample = tn_data_sample(trainer->validation, question);
-    const tn_patch_config *patches = &trainer->model->patches;
-    size_t cell = patches->patch_size * patches->merge_size;
     tn_asked asked;
     TN_TRY(tn_asked_write(&asked, trainer->validation_prompt, sample, error));
     tenebra_request request = tn_asked_request(&asked);
@@ -50,8 +48,8 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     request.max_tokens = config->validation_tokens;
     request.image_width = trainer->image_width;
     request.image_height = trainer->image_height;
-    request.image_min_tokens = config->image_min_pixels / (cell * cell);
-    request.image_max_tokens = config->image_max_pixels / (cell * cell);
+    request.image_min_pixels = config->image_min_pixels;
+    request.image_max_pixels = config->image_max_pixels;
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
     tn_asked_free(&asked);

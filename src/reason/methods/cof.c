@@ -163,6 +163,8 @@ static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *reg
         return TENEBRA_OK;
     if (request->image_max_tokens > 0)
         most = tn_max(1, tn_min(most / (cell * cell), request->image_max_tokens)) * cell * cell;
+    if (request->image_max_pixels > 0)
+        most = tn_min(most, request->image_max_pixels);
     return tn_region_size(region, (size_t)tn_setting_number(reasoner, SCALE), cell, tn_min(least, most), most, width,
                           height, NULL);
 }
