@@ -54,6 +54,7 @@ missing_packages() {
     has_library libutf8proc || echo libutf8proc-dev
     has_library libjpeg || echo libjpeg62-turbo-dev
     has_library libpng || echo libpng-dev
+    has_library zlib || echo zlib1g-dev
     has_library libwebp || echo libwebp-dev
     has_library yaml-0.1 || echo libyaml-dev
     if [ "$1" = check ]; then

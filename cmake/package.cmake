@@ -5,8 +5,8 @@
 set(library_layers base kern ops store text image data model reason)
 set(library_objects "")
 set(library_needs Threads::Threads PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::JPEG
-                  PkgConfig::PNG PkgConfig::WEBP m)
-set(library_modules jansson libpcre2-8 libutf8proc libjpeg libpng libwebp)
+                  PkgConfig::PNG PkgConfig::ZLIB PkgConfig::WEBP m)
+set(library_modules jansson libpcre2-8 libutf8proc libjpeg libpng zlib libwebp)
 foreach(layer IN LISTS library_layers)
   list(APPEND library_objects $<TARGET_OBJECTS:tenebra_${layer}>)
 endforeach()

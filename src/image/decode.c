@@ -3,7 +3,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "image/codec.h"
-#include "image/exif.h"
+#include "image/orientation.h"
 
 #include <string.h>
 
@@ -80,21 +80,14 @@ tenebra_code tn_source_check_size(const tn_source *source, size_t width, size_t 
     return TENEBRA_OK;
 }
 
-static tenebra_code decode_by_kind(tn_image *image, const tn_source *source, unsigned *orientation,
-                                   tenebra_error *error)
+static tenebra_code decode_by_kind(tn_image *image, const tn_source *source, tenebra_error *error)
 {
-    if (begins(source, 0, "\xFF\xD8\xFF", 3)) {
-        *orientation = tn_exif_of_jpeg(source->bytes, source->length);
+    if (begins(source, 0, "\xFF\xD8\xFF", 3))
         return tn_jpeg_decode(image, source, error);
-    }
-    if (begins(source, 0, "\x89PNG\r\n\x1A\n", 8)) {
-        *orientation = tn_exif_of_png(source->bytes, source->length);
+    if (begins(source, 0, "\x89PNG\r\n\x1A\n", 8))
         return tn_png_decode(image, source, error);
-    }
-    if (begins(source, 0, "RIFF", 4) && begins(source, 8, "WEBP", 4)) {
-        *orientation = tn_exif_of_webp(source->bytes, source->length);
+    if (begins(source, 0, "RIFF", 4) && begins(source, 8, "WEBP", 4))
         return tn_webp_decode(image, source, error);
-    }
     return refuse(source, error);
 }
 
@@ -110,8 +103,10 @@ tenebra_code tn_image_decode(tn_image *image, const void *bytes, size_t length, 
         return tn_fail(error, TENEBRA_ERROR_LIMIT, source.name, "has %zu bytes; the limit is %zu", length,
                        source.limits->max_bytes);
     unsigned orientation = 1;
-    tenebra_code code = decode_by_kind(image, &source, &orientation, error);
+    tenebra_code code = decode_by_kind(image, &source, error);
     if (code == TENEBRA_OK && apply_exif)
+        code = tn_orientation_of(bytes, length, &orientation, error);
+    if (code == TENEBRA_OK)
         code = tn_image_orient(image, orientation, error);
     if (code != TENEBRA_OK)
         tn_image_free(image);

@@ -21,7 +21,7 @@
 
 /* Decodes `length` bytes into a fresh RGB picture.
  *   limits      NULL for the defaults; sizes are checked before memory for pixels is asked for
- *   apply_exif  turn the picture upright by its EXIF orientation; off where a reference ignores it
+ *   apply_exif  turn the picture upright by what its metadata says (image/orientation.h); off where a reference ignores it
  *   name        stands in error records; NULL for "image"
  * Errors: FORMAT (cut off, or damaged so that it shows), UNSUPPORTED (another kind of file, by name; animation; lossless or
  * 12-bit JPEG), LIMIT, MEMORY; *image is empty then. Threads: any. */

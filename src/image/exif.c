@@ -1,117 +1,128 @@
 #include "image/exif.h"
 
+#include "base/checked.h"
+
 #include <stdint.h>
 #include <string.h>
 
 enum {
     TAG_ORIENTATION = 0x0112,
-    TYPE_SHORT = 3,
-    TYPE_LONG = 4,
-    TIFF_HEADER = 8, /* bytes */
-    ENTRY = 12,      /* bytes */
+    HEADER = 8,     /* bytes of a TIFF structure before its directory is looked for */
+    ENTRY = 12,     /* bytes */
+    IN_ENTRY = 4,   /* bytes of data that stand in the entry itself */
     UPRIGHT = 1
 };
 
-/* `bytes` (2 or 4) at `at` as a number; the caller has checked the length. */
-static uint32_t number(const unsigned char *at, size_t bytes, bool big_endian)
+/* Bytes of a value by type, 0: no type. Types: 1 byte, 2 text, 3 short, 4 long, 5 rational, 6 to 10 the same with a sign (7:
+ * bytes of any meaning), 11 float, 12 double, 13 directory, 16 long of 8 bytes (of BigTIFF). */
+static const unsigned char sizes[] = { 0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8 };
+
+typedef struct tiff {
+    const unsigned char *bytes;
+    size_t length;
+    bool big_endian;
+} tiff;
+
+/* `count` <= 8 bytes at `at` as a number; the caller has checked the length. */
+static uint64_t number(const unsigned char *at, size_t count, bool big_endian)
 {
-    uint32_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value = value << 8 | at[big_endian ? i : bytes - 1 - i];
+    uint64_t value = 0;
+    for (size_t i = 0; i < count; i++)
+        value = value << 8 | at[big_endian ? i : count - 1 - i];
     return value;
 }
 
-static unsigned orientation_of_entry(const unsigned char *entry, bool big_endian)
+/* The first value of a type, as a number; 0 for what is none. */
+static double value_of(const unsigned char *data, unsigned type, bool big_endian)
 {
-    uint32_t type = number(entry + 2, 2, big_endian), count = number(entry + 4, 4, big_endian);
-    uint32_t value = 0;
-    if (type == TYPE_SHORT && count == 1)
-        value = number(entry + 8, 2, big_endian);
-    else if (type == TYPE_LONG && count == 1) /* not allowed, but written by some cameras */
-        value = number(entry + 8, 4, big_endian);
-    return value >= 1 && value <= 8 ? value : UPRIGHT;
+    uint64_t bits = number(data, sizes[type], big_endian);
+    switch (type) {
+    case 3:
+    case 4:
+    case 13:
+    case 16:
+        return (double)bits;
+    case 6:
+        return (double)(int8_t)bits;
+    case 8:
+        return (double)(int16_t)bits;
+    case 9:
+        return (double)(int32_t)bits;
+    case 5:
+    case 10: {
+        uint32_t above = (uint32_t)number(data, 4, big_endian), below = (uint32_t)number(data + 4, 4, big_endian);
+        double top = type == 5 ? (double)above : (double)(int32_t)above, bottom = type == 5 ? (double)below : (double)(int32_t)below;
+        return below != 0 ? top / bottom : 0;
+    }
+    case 11: {
+        float value;
+        uint32_t narrow = (uint32_t)bits;
+        memcpy(&value, &narrow, sizeof value);
+        return (double)value;
+    }
+    case 12: {
+        double value;
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+    default: /* texts and bytes */
+        return 0;
+    }
 }
 
-unsigned tn_exif_orientation(const unsigned char *tiff, size_t length)
+static unsigned orientation_of(const unsigned char *data, unsigned type, bool big_endian)
 {
-    if (length >= 6 && memcmp(tiff, "Exif\0\0", 6) == 0) {
-        tiff += 6;
-        length -= 6;
-    }
-    if (length < TIFF_HEADER)
-        return UPRIGHT;
-    bool big_endian = memcmp(tiff, "MM\0*", 4) == 0;
-    if (!big_endian && memcmp(tiff, "II*\0", 4) != 0)
-        return UPRIGHT;
-    size_t directory = number(tiff + 4, 4, big_endian);
-    if (directory > length || length - directory < 2)
-        return UPRIGHT;
-    size_t entries = number(tiff + directory, 2, big_endian);
-    const unsigned char *entry = tiff + directory + 2;
-    size_t left = (length - directory - 2) / ENTRY;
-    for (size_t i = 0; i < entries && i < left; i++, entry += ENTRY)
-        if (number(entry, 2, big_endian) == TAG_ORIENTATION)
-            return orientation_of_entry(entry, big_endian);
+    double value = value_of(data, type, big_endian);
+    for (unsigned orientation = 2; orientation <= 8; orientation++)
+        if (value == (double)orientation)
+            return orientation;
     return UPRIGHT;
 }
 
-/* Markers without a length: TEM and the restart markers. */
-static bool stands_alone(unsigned marker)
+static bool search(const tiff *t, size_t directory, unsigned *orientation)
 {
-    return marker == 0x01 || (marker >= 0xD0 && marker <= 0xD7);
-}
-
-unsigned tn_exif_of_jpeg(const unsigned char *bytes, size_t length)
-{
-    enum { SOI_BYTES = 2, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1 };
-    size_t at = SOI_BYTES;
-    while (at < length && length - at >= 4) {
-        unsigned marker = bytes[at + 1];
-        if (bytes[at] != 0xFF || marker == EOI || marker == SOS)
-            return UPRIGHT;
-        if (marker == 0xFF) { /* a fill byte */
-            at++;
+    size_t entries = (size_t)number(t->bytes + directory, 2, t->big_endian), left = (t->length - directory - 2) / ENTRY, total = 0;
+    const unsigned char *entry = t->bytes + directory + 2;
+    for (size_t i = 0; i < entries && i < left; i++, entry += ENTRY) {
+        unsigned type = (unsigned)number(entry + 2, 2, t->big_endian);
+        size_t count = (size_t)number(entry + 4, 4, t->big_endian), size;
+        if (type >= sizeof sizes || sizes[type] == 0 || count == 0)
             continue;
+        const unsigned char *data = entry + 8;
+        if (!tn_size_mul(count, sizes[type], &size))
+            continue;
+        if (size > IN_ENTRY) {
+            size_t offset = (size_t)number(data, 4, t->big_endian);
+            if (!tn_size_add(total, size, &total))
+                return false;
+            if (total > t->length)
+                continue;
+            if (offset > t->length || size > t->length - offset)
+                return false;
+            data = t->bytes + offset;
         }
-        at += 2;
-        if (stands_alone(marker))
-            continue;
-        size_t segment = number(bytes + at, 2, true); /* its own two bytes included */
-        if (segment < 2 || segment > length - at)
-            return UPRIGHT;
-        if (marker == APP1 && segment >= 8 && memcmp(bytes + at + 2, "Exif\0", 5) == 0)
-            return tn_exif_orientation(bytes + at + 8, segment - 8);
-        at += segment;
+        if (number(entry, 2, t->big_endian) == TAG_ORIENTATION) {
+            *orientation = orientation_of(data, type, t->big_endian);
+            return true;
+        }
     }
-    return UPRIGHT;
+    return false;
 }
 
-unsigned tn_exif_of_png(const unsigned char *bytes, size_t length)
+bool tn_exif_orientation(const unsigned char *bytes, size_t length, unsigned *orientation)
 {
-    enum { SIGNATURE = 8, FRAME = 12 /* length, type and CRC of a chunk */ };
-    size_t at = SIGNATURE;
-    while (at < length && length - at >= FRAME) {
-        size_t size = number(bytes + at, 4, true);
-        if (size > length - at - FRAME)
-            return UPRIGHT;
-        if (memcmp(bytes + at + 4, "eXIf", 4) == 0)
-            return tn_exif_orientation(bytes + at + 8, size);
-        at += FRAME + size;
+    static const unsigned char prefix[] = { 'E', 'x', 'i', 'f', 0, 0 };
+    for (int times = 0; times < 2 && length >= sizeof prefix && memcmp(bytes, prefix, sizeof prefix) == 0; times++) {
+        bytes += sizeof prefix;
+        length -= sizeof prefix;
     }
-    return UPRIGHT;
-}
-
-unsigned tn_exif_of_webp(const unsigned char *bytes, size_t length)
-{
-    enum { RIFF_HEADER = 12, FRAME = 8 /* name and size of a chunk */ };
-    size_t at = RIFF_HEADER;
-    while (at < length && length - at >= FRAME) {
-        size_t size = number(bytes + at + 4, 4, false);
-        if (size > length - at - FRAME)
-            return UPRIGHT;
-        if (memcmp(bytes + at, "EXIF", 4) == 0)
-            return tn_exif_orientation(bytes + at + FRAME, size);
-        at += FRAME + size + (size & 1); /* chunks are padded to even sizes */
-    }
-    return UPRIGHT;
+    if (length < HEADER)
+        return false;
+    tiff t = { bytes, length, memcmp(bytes, "MM", 2) == 0 };
+    bool order = t.big_endian || memcmp(bytes, "II", 2) == 0;
+    bool magic = memcmp(bytes + 2, "*\0", 2) == 0 || memcmp(bytes + 2, "\0*", 2) == 0; /* in the wrong order, too, as Pillow */
+    size_t directory = (size_t)number(bytes + 4, 4, t.big_endian);
+    if (!order || !magic || directory > length || length - directory < 2)
+        return false;
+    return search(&t, directory, orientation);
 }

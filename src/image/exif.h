@@ -1,20 +1,16 @@
-/* The EXIF orientation of a picture file, found without a decoder.
+/* The orientation in EXIF data.
  *
- * Metadata is often damaged while the picture is fine: whatever is missing, cut off or out of range reads
- * as "upright" and is never an error. No function here reads outside of its bytes. Threads: any. */
+ * Metadata is often damaged while the picture is fine: what is missing, cut off or out of range is not there, and never an
+ * error. Nothing outside of the bytes is read. Threads: any. */
 #ifndef TN_IMAGE_EXIF_H
 #define TN_IMAGE_EXIF_H
 
 #include "base/status.h"
 
-/* Orientation 1..8 (tag 0x0112 of the first directory) of a TIFF structure, with or without the "Exif\0\0"
- * before it; 1 if there is none. Source: TIFF 6.0 section 2, EXIF 2.32 section 4.6.4. */
-unsigned tn_exif_orientation(const unsigned char *tiff, size_t length);
-
-/* The same of a whole file: the first APP1 "Exif" segment of a JPEG (EXIF 2.32 section 4.7.2), the eXIf
- * chunk of a PNG (PNG 3rd edition, 11.3.3.3), the EXIF chunk of a WebP (RIFF container specification). */
-unsigned tn_exif_of_jpeg(const unsigned char *bytes, size_t length);
-unsigned tn_exif_of_png(const unsigned char *bytes, size_t length);
-unsigned tn_exif_of_webp(const unsigned char *bytes, size_t length);
+/* Tag 0x0112 of the first directory of a TIFF structure, with or without "Exif\0\0" before it, once or twice. False: there is
+ * none. A value of any type counts, of several the first; what is not a whole number from 1 to 8 gives 1 (upright).
+ * As Pillow 13.0 reads it: of two such tags the first; a tag with more data than the structure has bytes is passed over; one
+ * whose data lies outside ends the directory. Source: TIFF 6.0 section 2, EXIF 2.32 section 4.6.4. */
+bool tn_exif_orientation(const unsigned char *tiff, size_t length, unsigned *orientation);
 
 #endif

@@ -82,6 +82,7 @@ static void configure(decoder *self)
     png_structp png = self->png;
     size_t side = tn_min(self->source->limits->max_side, TN_IMAGE_SIDE_MAX);
     png_set_read_fn(png, self, read_bytes);
+    png_set_option(png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* some encoders claim too small a window */
     png_set_user_limits(png, (png_uint_32)side, (png_uint_32)side);
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);

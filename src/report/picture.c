@@ -4,7 +4,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "image/decode.h"
-#include "image/exif.h"
+#include "image/orientation.h"
 #include "image/png_write.h"
 #include "image/resize.h"
 
@@ -21,21 +21,14 @@ static tenebra_code no_memory(const char *path, tenebra_error *error)
 }
 
 /* What a browser calls the kind of file; NULL: none that goes into a page as it is. */
-static const char *mime_of(const tn_file *file, unsigned *orientation)
+static const char *mime_of(const tn_file *file)
 {
-    *orientation = 1;
-    if (file->size > 8 && memcmp(file->data, "\x89PNG\r\n\x1A\n", 8) == 0) {
-        *orientation = tn_exif_of_png(file->data, file->size);
+    if (file->size > 8 && memcmp(file->data, "\x89PNG\r\n\x1A\n", 8) == 0)
         return "image/png";
-    }
-    if (file->size > 3 && memcmp(file->data, "\xFF\xD8\xFF", 3) == 0) {
-        *orientation = tn_exif_of_jpeg(file->data, file->size);
+    if (file->size > 3 && memcmp(file->data, "\xFF\xD8\xFF", 3) == 0)
         return "image/jpeg";
-    }
-    if (file->size > 12 && memcmp(file->data, "RIFF", 4) == 0 && memcmp(file->data + 8, "WEBP", 4) == 0) {
-        *orientation = tn_exif_of_webp(file->data, file->size);
+    if (file->size > 12 && memcmp(file->data, "RIFF", 4) == 0 && memcmp(file->data + 8, "WEBP", 4) == 0)
         return "image/webp";
-    }
     return NULL;
 }
 
@@ -86,7 +79,8 @@ static tenebra_code make_picture(tn_album_picture *picture, const tn_file *file,
 {
     tn_image image;
     unsigned orientation;
-    const char *mime = mime_of(file, &orientation);
+    const char *mime = mime_of(file);
+    TN_TRY(tn_orientation_of(file->data, file->size, &orientation, error));
     TN_TRY(tn_image_decode(&image, file->data, file->size, NULL, apply_exif, path, error));
     *picture = (tn_album_picture){ .width = image.width, .height = image.height };
     bool kept = mime != NULL && orientation == 1 && file->size <= KEPT_BYTES && image.width * image.height <= KEPT_PIXELS;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "image/exif.h"
+#include "image/orientation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +20,27 @@ static const unsigned char big[] = "MM\0*\0\0\0\12xx" "\0\1" "\1\x12\0\4\0\0\0\1
 
 enum { VALUE_OF_LITTLE = 8 + 2 + 12 + 8, TYPE_OF_LITTLE = 8 + 2 + 12 + 2 };
 
-/* Reads a copy that ends where the allocation ends. */
-static unsigned orientation_of(unsigned (*read)(const unsigned char *, size_t), const unsigned char *bytes,
-                               size_t size)
+/* Reads a copy that ends where the allocation ends; 0: there is no tag. */
+static unsigned orientation_of(const unsigned char *bytes, size_t size)
 {
     unsigned char *copy = malloc(size ? size : 1);
+    unsigned orientation = 99;
     assert_non_null(copy);
     memcpy(copy, bytes, size);
-    unsigned orientation = read(copy, size);
+    bool found = tn_exif_orientation(copy, size, &orientation);
+    free(copy);
+    assert_true(found ? orientation - 1 < 8 : orientation == 99);
+    return found ? orientation : 0;
+}
+
+/* The same of a whole file. */
+static unsigned orientation_of_file(const unsigned char *bytes, size_t size)
+{
+    unsigned char *copy = malloc(size ? size : 1);
+    unsigned orientation;
+    assert_non_null(copy);
+    memcpy(copy, bytes, size);
+    assert_int_equal(tn_orientation_of(copy, size, &orientation, NULL), TENEBRA_OK);
     free(copy);
     return orientation;
 }
@@ -34,11 +48,11 @@ static unsigned orientation_of(unsigned (*read)(const unsigned char *, size_t), 
 static void test_both_byte_orders(void **state)
 {
     (void)state;
-    assert_int_equal(orientation_of(tn_exif_orientation, little, sizeof little - 1), 6);
-    assert_int_equal(orientation_of(tn_exif_orientation, big, sizeof big - 1), 8);
+    assert_int_equal(orientation_of(little, sizeof little - 1), 6);
+    assert_int_equal(orientation_of(big, sizeof big - 1), 8);
     unsigned char prefixed[6 + sizeof little] = "Exif\0";
     memcpy(prefixed + 6, little, sizeof little - 1);
-    assert_int_equal(orientation_of(tn_exif_orientation, prefixed, 6 + sizeof little - 1), 6);
+    assert_int_equal(orientation_of(prefixed, 6 + sizeof little - 1), 6);
 }
 
 static void test_values(void **state)
@@ -49,14 +63,16 @@ static void test_values(void **state)
     for (unsigned value = 0; value < 256; value++) {
         tiff[VALUE_OF_LITTLE] = (unsigned char)value;
         unsigned expected = value >= 1 && value <= 8 ? value : 1;
-        assert_int_equal(orientation_of(tn_exif_orientation, tiff, sizeof tiff - 1), expected);
+        assert_int_equal(orientation_of(tiff, sizeof tiff - 1), expected);
     }
     memcpy(tiff, little, sizeof little);
     tiff[TYPE_OF_LITTLE] = 2; /* ASCII */
-    assert_int_equal(orientation_of(tn_exif_orientation, tiff, sizeof tiff - 1), 1);
+    assert_int_equal(orientation_of(tiff, sizeof tiff - 1), 1);
     memcpy(tiff, little, sizeof little);
-    tiff[TYPE_OF_LITTLE + 2] = 2; /* two values */
-    assert_int_equal(orientation_of(tn_exif_orientation, tiff, sizeof tiff - 1), 1);
+    tiff[TYPE_OF_LITTLE + 2] = 2; /* two values, of which the first counts */
+    assert_int_equal(orientation_of(tiff, sizeof tiff - 1), 6);
+    tiff[TYPE_OF_LITTLE + 2] = 0;
+    assert_int_equal(orientation_of(tiff, sizeof tiff - 1), 0);
 }
 
 static void test_cut_and_bent(void **state)
@@ -64,20 +80,20 @@ static void test_cut_and_bent(void **state)
     (void)state;
     const size_t end_of_value = VALUE_OF_LITTLE + 4;
     for (size_t size = 0; size < sizeof little; size++)
-        assert_int_equal(orientation_of(tn_exif_orientation, little, size), size >= end_of_value ? 6 : 1);
+        assert_int_equal(orientation_of(little, size), size >= end_of_value ? 6 : 0);
     unsigned char tiff[sizeof little];
     for (unsigned offset = 0; offset < 64; offset++) { /* the directory anywhere, in and behind the bytes */
         memcpy(tiff, little, sizeof little);
         tiff[4] = (unsigned char)offset;
-        unsigned orientation = orientation_of(tn_exif_orientation, tiff, sizeof tiff - 1);
-        assert_int_equal(orientation, offset == 8 || offset == 20 ? 6 : 1); /* the entry stands at 22 */
+        unsigned orientation = orientation_of(tiff, sizeof tiff - 1);
+        assert_int_equal(orientation, offset == 8 || offset == 20 ? 6 : 0); /* the entry stands at 22 */
     }
     memcpy(tiff, little, sizeof little);
     memset(tiff + 4, 0xFF, 4);
-    assert_int_equal(orientation_of(tn_exif_orientation, tiff, sizeof tiff - 1), 1);
+    assert_int_equal(orientation_of(tiff, sizeof tiff - 1), 0);
     memcpy(tiff, little, sizeof little);
     memset(tiff + 8, 0xFF, 2); /* 65535 entries: what is there is read */
-    assert_int_equal(orientation_of(tn_exif_orientation, tiff, sizeof tiff - 1), 6);
+    assert_int_equal(orientation_of(tiff, sizeof tiff - 1), 6);
 }
 
 /* Appends `size` bytes; returns the new length. */
@@ -123,19 +139,18 @@ static void test_containers(void **state)
     (void)state;
     static const struct {
         size_t (*make)(unsigned char *file);
-        unsigned (*read)(const unsigned char *, size_t);
         unsigned expected;
         size_t tail; /* bytes at the end that may be missing */
     } kinds[] = {
-        { make_jpeg, tn_exif_of_jpeg, 6, 2 },
-        { make_png, tn_exif_of_png, 8, 12 },
-        { make_webp, tn_exif_of_webp, 6, 0 },
+        { make_jpeg, 6, 2 },
+        { make_png, 8, 12 },
+        { make_webp, 6, 0 },
     };
     for (size_t i = 0; i < 3; i++) {
         unsigned char file[256];
         size_t size = kinds[i].make(file);
         for (size_t cut = 0; cut <= size; cut++)
-            assert_int_equal(orientation_of(kinds[i].read, file, cut),
+            assert_int_equal(orientation_of_file(file, cut),
                              cut >= size - kinds[i].tail ? kinds[i].expected : 1);
     }
 }
