@@ -23,12 +23,13 @@ typedef struct tn_image_limits {
     size_t max_bytes;  /* of the file                          */
     size_t max_pixels; /* width * height                       */
     size_t max_side;   /* width and height, at most TN_IMAGE_SIDE_MAX */
+    size_t max_scan_pixels; /* scans of a JPEG times its pixels; 16 scans are always allowed */
 } tn_image_limits;
 
-/* 64 MiB, 100 million pixels, 32768 a side. */
+/* 64 MiB, 100 million pixels, 32768 a side, 500 million pixels in scans. */
 static inline tn_image_limits tn_image_limits_default(void)
 {
-    return (tn_image_limits){ (size_t)64 << 20, 100000000, 32768 };
+    return (tn_image_limits){ (size_t)64 << 20, 100000000, 32768, 500000000 };
 }
 
 /* Allocates width x height x channels bytes, undefined contents. `channels` is 3, or 4 inside of the decoders.

@@ -1,6 +1,8 @@
 /* JPEG through libjpeg-turbo, whose errors arrive by longjmp. */
 #include "image/codec.h"
 
+#include "base/checked.h"
+
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,9 +11,9 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-/* A progressive file may revisit all coefficients in every scan; a few bytes a scan suffice. Encoders write
- * about ten, libjpeg-turbo's own fuzzers stop at 500. */
-enum { MAX_SCANS = 500 };
+/* A file may revisit all coefficients in every scan, of which there may be many: a few bytes suffice for one, so that a small
+ * file takes long. Encoders write about ten; libjpeg-turbo's own fuzzers stop at 500. */
+enum { MAX_SCANS = 500, USUAL_SCANS = 16 };
 
 /* One run of the library. It lives in the caller of the function that calls setjmp, so that its contents
  * are defined after a jump (C17 7.13.2.1). */
@@ -23,6 +25,7 @@ typedef struct decoder {
     const tn_source *source;
     tn_image *image;
     tenebra_code code;   /* of our own error, already in *error, or TENEBRA_OK */
+    size_t max_scans;    /* for a picture of its size */
     bool too_many_scans;
     tenebra_error *error;
 } decoder;
@@ -63,7 +66,7 @@ static void stay_silent(j_common_ptr info)
 static void on_progress(j_common_ptr info)
 {
     decoder *self = info->client_data;
-    if (self->info.input_scan_number > MAX_SCANS) {
+    if (self->info.input_scan_number > 0 && (size_t)self->info.input_scan_number > self->max_scans) {
         self->too_many_scans = true;
         leave(info);
     }
@@ -129,6 +132,8 @@ static bool run(decoder *self)
     self->code = tn_source_check_size(self->source, info->image_width, info->image_height, self->error);
     if (self->code != TENEBRA_OK)
         return false;
+    size_t allowed = self->source->limits->max_scan_pixels / ((size_t)info->image_width * info->image_height);
+    self->max_scans = tn_min(tn_max(allowed, USUAL_SCANS), MAX_SCANS);
     choose_output(self);
     jpeg_start_decompress(info);
     self->code = tn_image_new(self->image, info->output_width, info->output_height, TN_IMAGE_CHANNELS,
@@ -147,7 +152,8 @@ static tenebra_code explain(decoder *self)
     if (self->code != TENEBRA_OK)
         return self->code;
     if (self->too_many_scans)
-        return tn_fail(self->error, TENEBRA_ERROR_LIMIT, name, "is a JPEG of more than %d scans", MAX_SCANS);
+        return tn_fail(self->error, TENEBRA_ERROR_LIMIT, name, "is a JPEG of %u x %u pixels in more than %zu scans, which "
+                       "would take too long; save it with fewer", self->info.image_width, self->info.image_height, self->max_scans);
     char message[JMSG_LENGTH_MAX];
     self->errors.format_message((j_common_ptr)&self->info, message);
     switch (self->errors.msg_code) {

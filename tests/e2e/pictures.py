@@ -55,7 +55,7 @@ class Trained(Case):
         seen, errors = see("--lora", adapter, "--image-size", "112x112")
         self.assertEqual(seen, 16)
         self.assertNotIn("280", errors)
-        self.assertEqual(see("--lora", adapter, "--image-max-tokens", 4)[0], 3)
+        self.assertEqual(see("--lora", adapter, "--image-max-tokens", 4)[0], 6)
 
     def test_bounds_of_an_adapter_hold_to_the_pixel(self):
         seen, errors = see("--lora", train("bounded", "image_min_pixels=50000") / "adapter")
@@ -100,7 +100,7 @@ class Messages(Case):
     def test_sizes_of_parts(self):
         for sizes, count in (({}, 6), ({"resized_height": 280, "resized_width": 280}, 100),
                              ({"resized_height": 140, "resized_width": 280}, 50), ({"min_pixels": 50176}, 77),
-                             ({"max_pixels": 3136}, 3), ({"min_pixels": 12544, "max_pixels": 12544}, 24)):
+                             ({"min_pixels": 784, "max_pixels": 784}, 4), ({"min_pixels": 12544, "max_pixels": 12544}, 24)):
             self.assertEqual(self.seen({"type": "image", "image": PICTURE, **sizes})[0], count, sizes)
 
     def test_an_option_goes_before_parts_and_these_before_training(self):

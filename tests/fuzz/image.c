@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static const tn_image_limits limits = { 1 << 20, 1 << 16, 1 << 12 };
+static const tn_image_limits limits = { 1 << 20, 1 << 16, 1 << 12, 1 << 20 };
 
 static void require(bool truth)
 {

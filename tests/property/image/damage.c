@@ -150,7 +150,7 @@ static void test_wrong_restart_is_an_error(void **state)
 
 static void bend(const picture_row *row)
 {
-    static const tn_image_limits limits = { 1 << 20, 1 << 16, 1 << 12 };
+    static const tn_image_limits limits = { 1 << 20, 1 << 16, 1 << 12, 1 << 20 };
     size_t size;
     unsigned char *bytes = picture_bytes(row->name, &size);
     tn_rng rng = tn_rng_seed(size);

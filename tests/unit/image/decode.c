@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
+#include "image/png_write.h"
 #include "unit/image/pictures.h"
 
 static void check_row(const picture_row *row)
@@ -136,10 +138,53 @@ static void test_png_size_is_checked_first(void **state)
     assert_int_equal(decode_png_header(1, 0xFFFFFFFFu, NULL, &error), TENEBRA_ERROR_LIMIT);
     assert_int_equal(decode_png_header(0, 7, NULL, &error), TENEBRA_ERROR_FORMAT);
     assert_int_equal(decode_png_header(7, 7, NULL, &error), TENEBRA_ERROR_FORMAT); /* in bounds, but cut off */
-    tn_image_limits limits = { 1 << 20, 48, 100 };
+    tn_image_limits limits = { 1 << 20, 48, 100, 0 };
     assert_int_equal(decode_png_header(7, 7, &limits, &error), TENEBRA_ERROR_LIMIT);
     limits.max_pixels = 49;
     assert_int_equal(decode_png_header(7, 7, &limits, &error), TENEBRA_ERROR_FORMAT);
+}
+
+/* zlib's answer to a stream that it reads piece by piece with a window as large as the header says. */
+static int inflate_strictly(const unsigned char *stream, size_t size)
+{
+    unsigned char piece[64];
+    z_stream z = { .next_in = (unsigned char *)(uintptr_t)stream, .avail_in = (uInt)size };
+    assert_int_equal(inflateInit2(&z, 0), Z_OK);
+    int ended = Z_OK;
+    while (ended == Z_OK) {
+        z.next_out = piece;
+        z.avail_out = sizeof piece;
+        ended = inflate(&z, Z_SYNC_FLUSH);
+    }
+    inflateEnd(&z);
+    return ended;
+}
+
+/* Some encoders write a header of 256 bytes for a stream that reaches further back; Pillow and browsers read it. */
+static void test_png_with_too_small_a_window(void **state)
+{
+    (void)state;
+    size_t size, at = 8;
+    unsigned char *bytes;
+    tn_image before, after;
+    assert_int_equal(tn_image_new(&before, 100, 40, 3, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < 40 * 300; i++) /* every second row is the same noise, 602 bytes back */
+        before.pixels[i] = (unsigned char)((i % 600 + 1) * 2654435761u >> 16);
+    assert_int_equal(tn_png_encode(&before, &bytes, &size, NULL), TENEBRA_OK);
+    while (memcmp(bytes + at + 4, "IDAT", 4) != 0)
+        at += 12 + ((size_t)bytes[at + 2] << 8 | bytes[at + 3]);
+    size_t length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+    unsigned char *stream = bytes + at + 8;
+    assert_int_equal(inflate_strictly(stream, length), Z_STREAM_END);
+    stream[0] = 0x08; /* deflate, 2^8 bytes */
+    stream[1] = (unsigned char)(31 - 0x0800 % 31);
+    put_big_endian(stream + length, crc32_of(bytes + at + 4, length + 4));
+    assert_int_equal(inflate_strictly(stream, length), Z_DATA_ERROR); /* or the test would show nothing */
+    assert_int_equal(tn_image_decode(&after, bytes, size, NULL, false, "after", NULL), TENEBRA_OK);
+    assert_int_equal(crc32_of_image(&after), crc32_of_image(&before));
+    tn_image_free(&before);
+    tn_image_free(&after);
+    free(bytes);
 }
 
 static void test_jpeg_size_is_checked_first(void **state)
@@ -184,7 +229,7 @@ static size_t end_of_scan(const unsigned char *bytes, size_t size, size_t at)
 }
 
 /* A progressive file whose first scan comes `copies` more times. */
-static tenebra_code decode_repeated_scan(size_t copies, tenebra_error *error)
+static tenebra_code decode_repeated_scan(size_t copies, const tn_image_limits *limits, tenebra_error *error)
 {
     size_t size, start = 0;
     unsigned char *bytes = picture_bytes("420p.jpg", &size);
@@ -198,7 +243,7 @@ static tenebra_code decode_repeated_scan(size_t copies, tenebra_error *error)
     for (size_t i = 0; i < copies; i++)
         memcpy(file + end + i * scan, bytes + start, scan);
     memcpy(file + end + copies * scan, bytes + end, size - end);
-    tenebra_code code = decode_code(file, size + copies * scan, NULL, error);
+    tenebra_code code = decode_code(file, size + copies * scan, limits, error);
     free(file);
     free(bytes);
     return code;
@@ -208,10 +253,26 @@ static void test_jpeg_scans_are_limited(void **state)
 {
     (void)state;
     tenebra_error error = { 0 };
-    assert_int_equal(decode_repeated_scan(0, &error), TENEBRA_OK);
-    assert_int_equal(decode_repeated_scan(20, &error), TENEBRA_OK);
-    assert_int_equal(decode_repeated_scan(600, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(decode_repeated_scan(0, NULL, &error), TENEBRA_OK);
+    assert_int_equal(decode_repeated_scan(20, NULL, &error), TENEBRA_OK);
+    assert_int_equal(decode_repeated_scan(600, NULL, &error), TENEBRA_ERROR_LIMIT);
     assert_non_null(strstr(error.sentence, "500 scans"));
+}
+
+/* Scans times pixels, which is what decoding costs; a usual number of scans is allowed at any size. */
+static void test_jpeg_scans_of_large_pictures_are_limited_further(void **state)
+{
+    (void)state;
+    tenebra_error error = { 0 };
+    tn_image_limits limits = tn_image_limits_default();
+    limits.max_scan_pixels = 45 * 35 * 40; /* the picture has 45 x 35 pixels, and 10 scans of its own */
+    assert_int_equal(decode_repeated_scan(30, &limits, &error), TENEBRA_OK);
+    assert_int_equal(decode_repeated_scan(31, &limits, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "45 x 35 pixels in more than 40 scans"));
+    limits.max_scan_pixels = 0;
+    assert_int_equal(decode_repeated_scan(6, &limits, &error), TENEBRA_OK);
+    assert_int_equal(decode_repeated_scan(7, &limits, &error), TENEBRA_ERROR_LIMIT);
+    assert_non_null(strstr(error.sentence, "16 scans"));
 }
 
 /* 12 bits a sample, and a lossless frame: sound by the standard, but not read. */
@@ -241,13 +302,13 @@ static void test_limits(void **state)
     for (size_t i = 0; i < 2; i++) {
         size_t size;
         unsigned char *bytes = picture_bytes(names[i], &size);
-        tn_image_limits limits = { size, 45 * 35, 45 };
+        tn_image_limits limits = { size, 45 * 35, 45, 0 };
         assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_OK);
         limits.max_bytes--;
         assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_ERROR_LIMIT);
-        limits = (tn_image_limits){ size, 45 * 35 - 1, 45 };
+        limits = (tn_image_limits){ size, 45 * 35 - 1, 45, 0 };
         assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_ERROR_LIMIT);
-        limits = (tn_image_limits){ size, 45 * 35, 44 };
+        limits = (tn_image_limits){ size, 45 * 35, 44, 0 };
         assert_int_equal(decode_code(bytes, size, &limits, NULL), TENEBRA_ERROR_LIMIT);
         free(bytes);
     }
@@ -264,7 +325,7 @@ static void test_read(void **state)
     assert_int_equal(tn_image_read(&image, TENEBRA_TEST_DATA "/image/absent.png", NULL, true, &error),
                      TENEBRA_ERROR_IO);
     assert_non_null(strstr(error.where, "absent.png"));
-    tn_image_limits limits = { 100, 1000, 100 };
+    tn_image_limits limits = { 100, 1000, 100, 0 };
     assert_int_equal(tn_image_read(&image, TENEBRA_TEST_DATA "/image/rgb8.png", &limits, true, &error),
                      TENEBRA_ERROR_LIMIT);
     assert_null(image.pixels);
@@ -281,6 +342,8 @@ int main(void)
         cmocka_unit_test(test_jpeg_size_is_checked_first),
         cmocka_unit_test(test_webp_size_is_checked_first),
         cmocka_unit_test(test_jpeg_scans_are_limited),
+        cmocka_unit_test(test_jpeg_scans_of_large_pictures_are_limited_further),
+        cmocka_unit_test(test_png_with_too_small_a_window),
         cmocka_unit_test(test_unread_kinds_of_jpeg),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_read),

@@ -1,0 +1,247 @@
+#define _DEFAULT_SOURCE /* flock */
+#include "base/output.h"
+
+#include "base/checked.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAMES_TRIED = 1000, WRITE_MAX = 1 << 30 /* bytes of one system call: Linux takes less than 2 GiB */ };
+
+static const char MARK[] = ".partial-";
+
+tenebra_code tn_output_fail(const char *path, const char *what, int reason, tenebra_error *error)
+{
+    const char *advice = reason == ENOSPC || reason == EDQUOT ? "; free space and try again"
+                         : reason == EFBIG                    ? "; the size of files is limited here (ulimit -f)"
+                         : reason == ENXIO                    ? "; it is a pipe that nobody reads"
+                                                              : "";
+    return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be %s: %s%s", what, strerror(reason), advice);
+}
+
+tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
+{
+    struct stat info;
+    if (path[0] == '\0')
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "output", "must not be empty");
+    if (stat(path, &info) != 0)
+        return TENEBRA_OK; /* what is wrong there shows when it is written */
+    if (S_ISDIR(info.st_mode))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "is a directory, not the name of a file to write");
+    if (S_ISREG(info.st_mode) && !force)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "exists; --force replaces it");
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- leftovers -- */
+
+/* The process that a name belongs to, if it is "<base>.partial-<process>" with or without a number behind. */
+static bool read_owner(const char *name, const char *base, pid_t *owner)
+{
+    size_t length = strlen(base);
+    if (strncmp(name, base, length) != 0 || strncmp(name + length, MARK, strlen(MARK)) != 0)
+        return false;
+    const char *at = name + length + strlen(MARK);
+    size_t digits = strspn(at, "0123456789");
+    if (digits == 0 || digits > 9)
+        return false;
+    *owner = (pid_t)strtol(at, NULL, 10);
+    at += digits;
+    if (*at == '-') {
+        digits = strspn(++at, "0123456789");
+        at += digits;
+    }
+    return *owner > 0 && digits > 0 && *at == '\0';
+}
+
+static void remove_files(int directory)
+{
+    int again = dup(directory);
+    DIR *list = again >= 0 ? fdopendir(again) : NULL;
+    if (list == NULL) {
+        if (again >= 0)
+            close(again);
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(list)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(directory, entry->d_name, 0);
+    closedir(list);
+}
+
+static void sweep_one(int folder, const char *name)
+{
+    struct stat info;
+    int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0)
+        return;
+    if (fstat(file, &info) == 0 && (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) && flock(file, LOCK_EX | LOCK_NB) == 0) {
+        if (S_ISDIR(info.st_mode))
+            remove_files(file);
+        unlinkat(folder, name, S_ISDIR(info.st_mode) ? AT_REMOVEDIR : 0);
+    }
+    close(file);
+}
+
+void tn_output_sweep(const char *path)
+{
+    char *folder = strdup(path), *slash = folder != NULL ? strrchr(folder, '/') : NULL;
+    if (folder == NULL)
+        return;
+    const char *base = slash != NULL ? path + (slash - folder) + 1 : path;
+    if (slash != NULL)
+        slash[slash == folder] = '\0';
+    DIR *list = base[0] != '\0' ? opendir(slash != NULL ? folder : ".") : NULL;
+    pid_t owner;
+    for (const struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;)
+        if (read_owner(entry->d_name, base, &owner) && kill(owner, 0) != 0 && errno == ESRCH)
+            sweep_one(dirfd(list), entry->d_name);
+    if (list != NULL)
+        closedir(list);
+    free(folder);
+}
+
+/* --------------------------------------------------------------- writing -- */
+
+static tenebra_code failed(const tn_output *output, tenebra_error *error)
+{
+    if (error != NULL && output->failure.code != TENEBRA_OK)
+        *error = output->failure;
+    return output->failure.code;
+}
+
+static void fail_now(tn_output *output, const char *what)
+{
+    tn_output_fail(output->path, what, errno, &output->failure);
+}
+
+/* A pipe or a device. One that nobody reads is not waited for. */
+static void open_itself(tn_output *output)
+{
+    output->descriptor = open(output->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    int flags = output->descriptor >= 0 ? fcntl(output->descriptor, F_GETFL) : -1;
+    if (flags < 0 || fcntl(output->descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0)
+        fail_now(output, "opened");
+}
+
+/* A file under a name that nobody has; its mode follows the umask. */
+static void open_beside(tn_output *output)
+{
+    size_t length = strlen(output->path) + 64;
+    char *name = malloc(length);
+    if (name == NULL) {
+        tn_fail(&output->failure, TENEBRA_ERROR_MEMORY, output->path, "no memory for a path");
+        return;
+    }
+    tn_output_sweep(output->path);
+    for (int number = 0; output->descriptor < 0 && number < NAMES_TRIED; number++) {
+        snprintf(name, length, "%s%s%ld-%d", output->path, MARK, (long)getpid(), number);
+        output->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (output->descriptor < 0 && errno != EEXIST)
+            break;
+    }
+    if (output->descriptor < 0) {
+        fail_now(output, "created");
+        free(name);
+        return;
+    }
+    flock(output->descriptor, LOCK_EX | LOCK_NB); /* where locks do not work, the number of the process has to do */
+    output->partial = name;
+}
+
+tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error)
+{
+    struct stat info;
+    *output = (tn_output){ .path = strdup(path), .descriptor = -1 };
+    if (output->path == NULL)
+        tn_fail(&output->failure, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
+    else if (tn_output_check(path, true, &output->failure) == TENEBRA_OK)
+        (stat(path, &info) == 0 && !S_ISREG(info.st_mode) ? open_itself : open_beside)(output);
+    return failed(output, error);
+}
+
+tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length, tenebra_error *error)
+{
+    const unsigned char *at = bytes;
+    while (output->failure.code == TENEBRA_OK && length > 0) {
+        ssize_t count = write(output->descriptor, at, tn_min(length, WRITE_MAX));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0) {
+            fail_now(output, "written");
+        } else {
+            at += count;
+            length -= (size_t)count;
+        }
+    }
+    return failed(output, error);
+}
+
+/* A rename lasts only when its directory is on the disk, too. One that may be written but not read cannot be synced, and some
+ * file systems cannot sync any. */
+static void sync_directory(tn_output *output)
+{
+    char *folder = strdup(output->path), *slash = folder != NULL ? strrchr(folder, '/') : NULL;
+    if (slash != NULL)
+        slash[slash == folder] = '\0';
+    int descriptor = folder != NULL ? open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (descriptor >= 0 && fsync(descriptor) != 0 && errno != EINVAL)
+        fail_now(output, "made durable");
+    if (descriptor >= 0)
+        close(descriptor);
+    free(folder);
+}
+
+tenebra_code tn_output_finish(tn_output *output, tenebra_error *error)
+{
+    if (output->failure.code != TENEBRA_OK)
+        return failed(output, error);
+    if (output->partial != NULL && fsync(output->descriptor) != 0 && errno != EINVAL)
+        fail_now(output, "written");
+    int descriptor = output->descriptor;
+    output->descriptor = -1;
+    if (close(descriptor) != 0 && output->failure.code == TENEBRA_OK)
+        fail_now(output, "written");
+    if (output->failure.code == TENEBRA_OK && output->partial != NULL) {
+        if (rename(output->partial, output->path) != 0) {
+            fail_now(output, "put in place");
+        } else {
+            free(output->partial);
+            output->partial = NULL;
+            sync_directory(output);
+        }
+    }
+    return failed(output, error);
+}
+
+void tn_output_close(tn_output *output)
+{
+    if (output->descriptor >= 0)
+        close(output->descriptor);
+    if (output->partial != NULL)
+        unlink(output->partial);
+    free(output->partial);
+    free(output->path);
+    *output = (tn_output){ .descriptor = -1 };
+}
+
+tenebra_code tn_output_put(const char *path, const void *bytes, size_t length, tenebra_error *error)
+{
+    tn_output output;
+    tenebra_code code = tn_output_open(&output, path, error);
+    if (code == TENEBRA_OK)
+        code = tn_output_write(&output, bytes, length, error);
+    if (code == TENEBRA_OK)
+        code = tn_output_finish(&output, error);
+    tn_output_close(&output);
+    return code;
+}

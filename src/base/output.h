@@ -1,0 +1,43 @@
+/* Files that are written: they appear under their name only when they are whole and on the disk. */
+#ifndef TN_BASE_OUTPUT_H
+#define TN_BASE_OUTPUT_H
+
+#include "base/status.h"
+
+/* A file being written. What stands at its path stays until the end: the bytes go to "<path>.partial-<process>-<number>" beside
+ * it. A pipe or a device at the path is written itself. The first failure sticks; later calls return it again. */
+typedef struct tn_output {
+    char *path, *partial; /* partial NULL: nothing is beside */
+    int descriptor;       /* -1: not open */
+    tenebra_error failure;
+} tn_output;
+
+/* Refuses a path where something stands already, unless `force`; a directory and a pipe that nobody reads are refused in any
+ * case. Every command that writes where it is told to asks this before it begins. Errors: ARGUMENT, IO. */
+tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error);
+
+/* Makes the file beside `path` and takes away what killed processes left there. To be closed in any case.
+ * Errors: ARGUMENT (a directory), IO (a pipe that nobody reads among others), MEMORY. */
+tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error);
+
+/* Errors: IO (a full disk, the largest size of a file, a pipe whose reader has left). */
+tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length, tenebra_error *error);
+
+/* Brings everything to the disk and puts it in place. Errors: IO. */
+tenebra_code tn_output_finish(tn_output *output, tenebra_error *error);
+
+/* Without a finish before, nothing of it remains. A zeroed record with descriptor -1 may be closed. */
+void tn_output_close(tn_output *output);
+
+/* All of these with one block of bytes. */
+tenebra_code tn_output_put(const char *path, const void *bytes, size_t length, tenebra_error *error);
+
+/* What a failed system call says in a sentence: "cannot be <what>: <reason>", and what to do where that is known. */
+tenebra_code tn_output_fail(const char *path, const char *what, int reason, tenebra_error *error);
+
+/* Takes away what processes that are gone left beside `path`: files, and directories of files, that are called
+ * "<path>.partial-<process>" or "<path>.partial-<process>-<number>". A live process of that number keeps its own, as does one on
+ * another machine that holds a lock (flock) on it. Failures do not count: it is only tidying up. */
+void tn_output_sweep(const char *path);
+
+#endif
