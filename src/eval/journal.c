@@ -141,7 +141,7 @@ static tenebra_code load(const tn_journal *journal, tn_file *file, tenebra_error
         }
         got += (size_t)count;
     }
-    *file = (tn_file){ bytes, size };
+    *file = (tn_file){ .data = bytes, .size = size };
     return TENEBRA_OK;
 }
 
