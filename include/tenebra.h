@@ -182,7 +182,7 @@ typedef struct tenebra_request {
 /* ---------------------------------------------------------- defaults -- */
 
 /* The request that the model was trained for, as its directory or an adapter tells it (training.json): method, settings and
- * positions; without such a file a zeroed one. It has no messages. To ask what `tenebra run` asks, copy it and add those:
+ * positions, sizes of pictures; without such a file a zeroed one. It has no messages. To ask what `tenebra run` asks, copy it and add those:
  *     tenebra_request request = *tenebra_model_defaults(model);
  * Borrowed: it and its texts live as long as the model. Threads: any. */
 TENEBRA_API const tenebra_request *tenebra_model_defaults(const tenebra_model *model);

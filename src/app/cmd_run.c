@@ -143,7 +143,7 @@ static void choose_pictures(run_options *options)
         request->image_min_pixels = trained->image_min_pixels;
         request->image_max_pixels = trained->image_max_pixels;
         if (tn_trained_pictures(trained, words) != NULL)
-            fprintf(stderr, "note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+            tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
         return;
     }
     bool sized = false;
@@ -153,7 +153,7 @@ static void choose_pictures(run_options *options)
         part->resized_width = part->resized_height = part->min_pixels = part->max_pixels = 0;
     }
     if (sized)
-        fprintf(stderr, "note       sizes of pictures are those of the options, not those in %s\n", options->question.messages);
+        tn_app_tell("note       sizes of pictures are those of the options, not those in %s\n", options->question.messages);
 }
 
 /* Fills what follows from the parsed options. */

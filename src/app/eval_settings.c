@@ -154,7 +154,7 @@ static void choose_pictures(tn_eval_settings *s)
     plan->image_min_pixels = s->trained.image_min_pixels;
     plan->image_max_pixels = s->trained.image_max_pixels;
     if (tn_trained_pictures(&s->trained, words) != NULL)
-        fprintf(stderr, "note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+        tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
 }
 
 /* What the command line and the task leave open is as the weights were trained. */
