@@ -102,7 +102,7 @@ TENEBRA_API const char *tenebra_method_at(size_t index, const char **summary, co
 typedef enum tenebra_part_kind {
     TENEBRA_PART_TEXT,       /* text: UTF-8, length bytes (0: up to its zero). Never read as control tokens */
     TENEBRA_PART_IMAGE_FILE, /* text: path of a JPEG, PNG or WebP file                                     */
-    TENEBRA_PART_IMAGE_BYTES /* bytes, length: such a file in memory                                       */
+    TENEBRA_PART_IMAGE_BYTES /* bytes, length: such a file in memory; text: what errors call it, may be NULL */
 } tenebra_part_kind;
 
 typedef struct tenebra_part {

@@ -1,6 +1,7 @@
 /* tenebra run: ask a question about images. */
 #include "app/app.h"
 #include "app/method_table.h"
+#include "app/run_batch.h"
 #include "app/run_question.h"
 #include "app/run_report.h"
 
@@ -39,7 +40,7 @@ typedef struct run_options {
     tn_example solved;
     tn_option_list stops, adapters, pass_adapters;
     const char *report;
-    bool json, trace, verbose;
+    bool json, jsonl, trace, verbose;
     tn_method_table methods;
     tn_app_path own;
     const char *replay;
@@ -55,7 +56,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
     tn_run_question *question = &options->question;
     const tn_option fixed[] = {
         { 'm', "model", TN_OPTION_TEXT, &options->directory, "DIR", "model directory (the small one that comes along)", 0, 0, NULL },
-        { 0, "image", TN_OPTION_LIST, &question->images, "FILE", "JPEG, PNG or WebP; repeatable", 0, 0, NULL },
+        { 0, "image", TN_OPTION_LIST, &question->images, "FILE", "JPEG, PNG or WebP; - is stdin; repeatable", 0, 0, NULL },
         { 'p', "prompt", TN_OPTION_TEXT, &question->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
         { 0, "choice", TN_OPTION_LIST, &question->choices, "TEXT", "an answer to choose from; repeatable", 0, 0, NULL },
         { 0, "preset", TN_OPTION_WORDING, &question->preset, "NAME",
@@ -93,6 +94,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "chat-template", TN_OPTION_TEMPLATE, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
         { 0, "report", TN_OPTION_TEXT, &options->report, "FILE", "a page of HTML: the answer, and what each step saw", 0, 0, NULL },
+        { 0, "jsonl", TN_OPTION_FLAG, &options->jsonl, "", "one request a line on stdin, one answer a line (docs/batch.md)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options->json, "", "one JSON object with answer and trace on stdout", 0, 0, NULL },
         { 'v', "verbose", TN_OPTION_FLAG, &options->verbose, "", "tell settings and times on stderr", 0, 0, NULL },
     };
@@ -115,18 +117,11 @@ static int usage_mistake(const char *sentence)
 static void choose_method(run_options *options)
 {
     tenebra_request *request = &options->request;
-    const tn_method_table *methods = &options->methods;
     if (request->method == NULL)
         request->method = options->trained.method;
     if (request->positions == NULL)
         request->positions = options->trained.positions;
-    for (size_t i = 0; i < methods->count; i++) {
-        const char *name = methods->options[i]->name, *value = methods->values[i];
-        if (value == NULL)
-            value = tn_trained_setting(&options->trained, name);
-        if (methods->given[i] || (value && request->method && tn_method_has_option(request->method, name)))
-            options->settings[request->setting_count++] = (tenebra_setting){ name, value };
-    }
+    request->setting_count = tn_method_table_choose(&options->methods, &options->trained, request->method, true, options->settings);
     request->settings = options->settings;
 }
 
@@ -156,6 +151,18 @@ static void choose_pictures(run_options *options)
         tn_app_tell("note       sizes of pictures are those of the options, not those in %s\n", options->question.messages);
 }
 
+/* What cannot stand beside --jsonl; NULL: nothing. */
+static const char *batch_mistake(const run_options *options)
+{
+    const tn_run_question *question = &options->question;
+    bool asked = question->prompt != NULL || question->messages != NULL || question->images.count > 0 || question->choices.count > 0;
+    if (asked)
+        return "with --jsonl questions come from stdin, not from -p, --image, --choice or --messages";
+    if (options->report != NULL || options->trace || options->replay != NULL || options->example != NULL)
+        return "--report, --trace, --replay and --example do not go with --jsonl";
+    return NULL;
+}
+
 /* Fills what follows from the parsed options. */
 static int complete(run_options *options)
 {
@@ -166,7 +173,7 @@ static int complete(run_options *options)
         return usage_mistake("name a model directory with -m");
     if (options->image_size != NULL)
         tn_app_read_pixels(options->image_size, &request->image_width, &request->image_height);
-    const char *mistake = tn_run_question_mistake(&options->question);
+    const char *mistake = options->jsonl ? batch_mistake(options) : tn_run_question_mistake(&options->question);
     if (mistake != NULL)
         return usage_mistake(mistake);
     options->session.image_cache = (size_t)(options->image_cache * 1e6);
@@ -345,7 +352,12 @@ static int ask(run_options *options)
     tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
     int exit_code = TN_EXIT_FAILED;
     tn_app_interrupt_session(session);
-    if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK) {
+    if (session != NULL && options->jsonl) {
+        const tn_run_batch batch = { .base = &options->request, .methods = &options->methods, .trained = &options->trained,
+                                     .preset = options->question.preset, .system = options->question.system,
+                                     .whole = options->json };
+        exit_code = tn_run_batch_answer(&batch, session);
+    } else if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK) {
         exit_code = show(options, trace);
         if (options->report != NULL && exit_code == TN_EXIT_OK &&
             tn_run_report(options->report, options->directory, session, &options->request, options->question.text, trace, &error) != TENEBRA_OK)
@@ -392,8 +404,12 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
     TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
     TN_TRY(tn_trained_read(&options->trained, options->directory, options->model.adapters, options->model.adapter_count, error));
-    choose_method(options);
     const tn_prompt_preset *wording = tn_trained_wording(&options->trained);
+    if (options->jsonl) {
+        choose_pictures(options);
+        return TENEBRA_OK;
+    }
+    choose_method(options);
     TN_TRY(tn_run_question_open(&options->question, wording, error));
     TN_TRY(tell_scope(options, error));
     choose_pictures(options);

@@ -1,4 +1,5 @@
 #include "app/app.h"
+#include "app/jsonl.h"
 
 #include "base/json.h"
 #include "text/tokenizer.h"
@@ -139,36 +140,6 @@ static tenebra_code answer_line(const tokenize_job *job, const char *line, size_
     return code;
 }
 
-static const char *code_name(tenebra_code code)
-{
-    static const char *const names[] = { "OK",       "ARGUMENT", "IO",     "FORMAT",   "UNSUPPORTED",
-                                         "MISMATCH", "LIMIT",    "MEMORY", "CANCELLED" };
-    return (size_t)code < sizeof names / sizeof names[0] ? names[code] : "UNKNOWN";
-}
-
-/* A string of any bytes as JSON, NULL without memory. */
-static json_t *sound_string(const char *bytes)
-{
-    tn_text text = { 0 };
-    json_t *value = NULL;
-    if (tn_text_append_lossy(&text, bytes, strlen(bytes), NULL) == TENEBRA_OK)
-        value = json_stringn(text.data ? text.data : "", text.length);
-    tn_text_free(&text);
-    return value;
-}
-
-/* {"error": {"line", "code", "where", "sentence"}} in place of the answer. */
-static void put_error(json_t *answer, size_t line, const tenebra_error *error)
-{
-    json_t *record = json_object();
-    json_object_clear(answer);
-    json_object_set_new(record, "line", json_integer((json_int_t)line));
-    json_object_set_new(record, "code", json_string(code_name(error->code)));
-    json_object_set_new(record, "where", sound_string(error->where));
-    json_object_set_new(record, "sentence", sound_string(error->sentence));
-    json_object_set_new(answer, "error", record);
-}
-
 /* One answer a line, in order; lines of nothing but white space are passed over. Written out at
  * once, so that a program can wait for each. */
 static int answer_lines(const tokenize_job *job)
@@ -183,12 +154,10 @@ static int answer_lines(const tokenize_job *job)
         tenebra_error error = { 0 };
         json_t *answer = json_object();
         if (answer_line(job, line, (size_t)length, answer, &error) != TENEBRA_OK) {
-            put_error(answer, number, &error);
+            tn_jsonl_put_error(answer, number, &error);
             failed = true;
         }
-        if (json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) != 0 || putchar('\n') == EOF ||
-            fflush(stdout) != 0) {
-            tn_fail(&error, TENEBRA_ERROR_IO, "standard output", "cannot be written");
+        if (tn_jsonl_write(answer, &error) != TENEBRA_OK) {
             json_decref(answer);
             free(line);
             return tn_app_fail(&error);

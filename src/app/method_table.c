@@ -20,6 +20,20 @@ void tn_method_table_fill(tn_method_table *table)
     }
 }
 
+size_t tn_method_table_choose(const tn_method_table *table, const tn_trained *trained, const char *method, bool strict,
+                              tenebra_setting *settings)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        const char *name = table->options[i]->name, *value = table->values[i];
+        if (value == NULL)
+            value = tn_trained_setting(trained, name);
+        if ((strict && table->given[i]) || (value != NULL && tn_method_has_option(method, name)))
+            settings[count++] = (tenebra_setting){ name, value };
+    }
+    return count;
+}
+
 void tn_method_table_rows(tn_method_table *table, tn_option *rows)
 {
     for (size_t i = 0; i < table->count; i++) {

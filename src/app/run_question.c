@@ -1,6 +1,8 @@
 #include "app/run_question.h"
 
+#include "app/input.h"
 #include "base/json.h"
+#include "image/image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,11 @@ const char *tn_run_question_mistake(const tn_run_question *question)
         return "--messages stands instead of -p, --image, --choice, --preset and --system";
     if (question->choices.count > TN_CHOICES_MAX)
         return "--choice may stand 26 times, once for each letter";
+    size_t from_stdin = question->messages == NULL && (question->prompt == NULL || strcmp(question->prompt, "-") == 0);
+    for (size_t i = 0; i < question->images.count; i++)
+        from_stdin += strcmp(question->images.items[i], "-") == 0;
+    if (from_stdin > 1)
+        return "stdin can be one picture (--image -) or the question (no -p, or -p -), not both";
     return NULL;
 }
 
@@ -25,20 +32,8 @@ const char *tn_run_question_mistake(const tn_run_question *question)
 /* All of stdin without the line end behind it, so that `echo Q |` asks what -p Q asks. For free(). */
 static tenebra_code read_stdin(char **text, tenebra_error *error)
 {
-    size_t capacity = 1 << 16, length = 0, got = 1;
-    char *grown = *text = malloc(capacity);
-    while (grown != NULL && length < PROMPT_LIMIT && got > 0) {
-        got = fread(*text + length, 1, capacity - length - 1, stdin);
-        length += got;
-        if (length + 1 == capacity && (grown = realloc(*text, capacity *= 2)) != NULL)
-            *text = grown;
-    }
-    if (grown == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-    if (ferror(stdin))
-        return tn_fail(error, TENEBRA_ERROR_IO, "stdin", "could not be read");
-    if (length >= PROMPT_LIMIT)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "stdin", "holds more than %d bytes", PROMPT_LIMIT);
+    size_t length;
+    TN_TRY(tn_input_read("-", PROMPT_LIMIT, text, &length, error));
     length -= length > 0 && (*text)[length - 1] == '\n';
     length -= length > 0 && (*text)[length - 1] == '\r';
     (*text)[length] = '\0';
@@ -46,6 +41,31 @@ static tenebra_code read_stdin(char **text, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "stdin", "holds no question; ask something with -p");
     if (strlen(*text) < length)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "stdin", "is no text: it holds a zero byte");
+    return TENEBRA_OK;
+}
+
+/* Pictures that come through stdin or a pipe: their bytes, in place of the path. */
+static tenebra_code read_streams(tn_run_question *question, tenebra_error *error)
+{
+    tenebra_part *parts = question->written.parts != NULL ? question->written.parts : question->written.asked.parts;
+    const tenebra_message *turn = &question->written.turns[question->written.turn_count - 1];
+    question->streams = calloc(question->images.count + 1, sizeof *question->streams);
+    if (question->streams == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory");
+    for (size_t p = 0; p < turn->part_count; p++) {
+        tenebra_part *part = &parts[p];
+        char **bytes = &question->streams[question->stream_count];
+        if (part->kind != TENEBRA_PART_IMAGE_FILE || !tn_input_is_stream(part->text))
+            continue;
+        const char *name = strcmp(part->text, "-") == 0 ? "stdin" : part->text;
+        TN_TRY(tn_input_read(part->text, tn_image_limits_default().max_bytes, bytes, &part->length, error));
+        question->stream_count++;
+        if (part->length == 0)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "holds no picture: it is empty");
+        part->kind = TENEBRA_PART_IMAGE_BYTES;
+        part->bytes = *bytes;
+        part->text = name;
+    }
     return TENEBRA_OK;
 }
 
@@ -65,7 +85,7 @@ static tenebra_code open_simple(tn_run_question *question, const tn_prompt_prese
     TN_TRY(tn_question_write(&question->written, &asked, standard, error));
     question->turns = question->written.turns;
     question->turn_count = question->written.turn_count;
-    return TENEBRA_OK;
+    return read_streams(question, error);
 }
 
 /* ------------------------------------------------------------- messages -- */
@@ -92,6 +112,9 @@ void tn_run_question_free(tn_run_question *question)
 {
     tn_messages_free(&question->given);
     tn_question_free(&question->written);
+    for (size_t i = 0; i < question->stream_count; i++)
+        free(question->streams[i]);
+    free(question->streams);
     free(question->input);
     json_decref(question->json);
     free(question->images.items);

@@ -19,6 +19,8 @@ typedef struct tn_run_question {
     tn_messages given;     /* the turns of `messages`  */
     json_t *json; /* owns the texts of `messages`  */
     char *input;  /* owns what stdin said          */
+    char **streams; /* [stream_count] pictures that came through stdin and pipes */
+    size_t stream_count;
 } tn_run_question;
 
 /* What is wrong with the options taken together; NULL: nothing. */

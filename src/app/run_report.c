@@ -12,8 +12,8 @@
 /* The request in the words and pictures of the page. */
 typedef struct asked {
     tn_text words;
-    const char **images; /* [image_count] */
-    size_t image_count;
+    tenebra_part *pictures; /* [picture_count] */
+    size_t picture_count;
 } asked;
 
 static tenebra_code add_words(asked *a, const char *text, size_t length, tenebra_error *error)
@@ -25,13 +25,11 @@ static tenebra_code add_part(asked *a, const tenebra_part *part, tenebra_error *
 {
     if (part->kind == TENEBRA_PART_TEXT)
         return add_words(a, part->text, part->length > 0 ? part->length : strlen(part->text), error);
-    if (part->kind != TENEBRA_PART_IMAGE_FILE)
-        return TENEBRA_OK;
-    const char **grown = realloc(a->images, (a->image_count + 1) * sizeof *grown);
+    tenebra_part *grown = realloc(a->pictures, (a->picture_count + 1) * sizeof *grown);
     if (grown == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the pictures");
-    a->images = grown;
-    grown[a->image_count++] = part->text;
+    a->pictures = grown;
+    grown[a->picture_count++] = *part;
     return TENEBRA_OK;
 }
 
@@ -83,7 +81,7 @@ static tenebra_code write_page(const char *path, const tn_report_answer *answer,
 tenebra_code tn_run_report(const char *path, const char *model, tenebra_session *session, const tenebra_request *request,
                            const char *title, const tenebra_trace *trace, tenebra_error *error)
 {
-    asked a = { .images = NULL };
+    asked a = { .pictures = NULL };
     char sampling[160];
     json_t *record = json_object();
     tenebra_setting *settings = calloc(trace->setting_count + 1, sizeof *settings);
@@ -94,8 +92,9 @@ tenebra_code tn_run_report(const char *path, const char *model, tenebra_session 
         /* The list dies with the trace; what it points at are defaults and the request's own texts. */
         memcpy(settings, trace->settings, trace->setting_count * sizeof *settings);
         describe_sampling(sampling, sizeof sampling, trace);
-        tn_report_answer answer = { .model = model, .title = title != NULL ? title : last_text(request), .question = a.words.data != NULL ? a.words.data : "", .images = a.images,
-                                    .image_count = a.image_count, .apply_exif = !request->ignore_orientation, .record = record,
+        tn_report_answer answer = { .model = model, .title = title != NULL ? title : last_text(request),
+                                    .question = a.words.data != NULL ? a.words.data : "", .pictures = a.pictures,
+                                    .picture_count = a.picture_count, .apply_exif = !request->ignore_orientation, .record = record,
                                     .settings = settings, .setting_count = trace->setting_count, .method = trace->method,
                                     .sampling = sampling, .kernels = trace->kernels };
         code = tn_record_add_neutral(record, session, request, trace->positions, error);
@@ -103,7 +102,7 @@ tenebra_code tn_run_report(const char *path, const char *model, tenebra_session 
             code = write_page(path, &answer, error);
     }
     tn_text_free(&a.words);
-    free(a.images);
+    free(a.pictures);
     free(settings);
     json_decref(record);
     return code;

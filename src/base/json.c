@@ -3,6 +3,7 @@
 #include "base/file.h"
 
 #include <math.h>
+#include <string.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,8 @@ tenebra_code tn_json_string(const json_t *object, const char *key, const char **
         return TENEBRA_OK;
     if (!json_is_string(value))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a string", key);
+    if (strlen(json_string_value(value)) != json_string_length(value))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" holds the character U+0000", key);
     *out = json_string_value(value);
     return TENEBRA_OK;
 }

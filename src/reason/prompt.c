@@ -118,7 +118,7 @@ tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part 
     double start = tn_clock_ms();
     tenebra_code code = part->kind == TENEBRA_PART_IMAGE_FILE
                             ? tn_image_read(image, part->text, NULL, orient, error)
-                            : tn_image_decode(image, part->bytes, part->length, NULL, orient, "image", error);
+                            : tn_image_decode(image, part->bytes, part->length, NULL, orient, part->text ? part->text : "image", error);
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     return code;
 }

@@ -54,13 +54,15 @@ static bool add_words(json_t *question, const tn_sample *sample)
 }
 
 /* Its pictures; one that cannot be shown is null, and a note says so. Errors: false without memory. */
-static bool add_pictures(tn_browser *browser, json_t *question, const tn_sample *sample, bool apply_exif)
+static bool add_pictures(tn_browser *browser, json_t *question, const tn_sample *sample, const tenebra_part *pictures,
+                         size_t picture_count, bool apply_exif)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < sample->image_count; i++) {
+    for (size_t i = 0; i < (pictures != NULL ? picture_count : sample->image_count); i++) {
+        tenebra_part file = { .kind = TENEBRA_PART_IMAGE_FILE, .text = pictures == NULL ? sample->images[i] : NULL };
         tenebra_error error = { 0 };
         size_t index;
-        tenebra_code code = tn_album_add(&browser->album, sample->images[i], apply_exif, &index, &error);
+        tenebra_code code = tn_album_add(&browser->album, pictures != NULL ? &pictures[i] : &file, apply_exif, &index, &error);
         if (code == TENEBRA_OK) {
             json_array_append_new(list, json_integer((json_int_t)index));
         } else if (code == TENEBRA_ERROR_MEMORY) {
@@ -76,11 +78,12 @@ static bool add_pictures(tn_browser *browser, json_t *question, const tn_sample 
     return json_object_set_new(question, "pictures", list) == 0;
 }
 
-tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *record, const tn_sample *sample, bool apply_exif,
-                            json_t *answers, bool *fits, tenebra_error *error)
+tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *record, const tn_sample *sample,
+                            const tenebra_part *pictures, size_t picture_count, bool apply_exif, json_t *answers, bool *fits,
+                            tenebra_error *error)
 {
     static const char *const texts[] = { "id", "domain", "topic", "category", "gold" };
-    size_t pictures = browser->album.count;
+    size_t before = browser->album.count;
     json_t *question = json_pack("{s:o?}", "answers", answers);
     *fits = false;
     if (browser->questions == NULL)
@@ -93,11 +96,12 @@ tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         complete &= put_text(question, texts[i], json_string_value(json_object_get(record, texts[i])));
     if (sample != NULL)
-        complete &= add_words(question, sample) && add_pictures(browser, question, sample, apply_exif);
+        complete &= add_words(question, sample) &&
+                    add_pictures(browser, question, sample, pictures, picture_count, apply_exif);
     size_t bytes = !complete ? 0 : json_dumpb(question, NULL, 0, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
     *fits = bytes > 0 && browser->bytes + bytes + browser->album.bytes <= browser->budget;
     if (!*fits)
-        tn_album_cut(&browser->album, pictures);
+        tn_album_cut(&browser->album, before);
     else if (json_array_append(browser->questions, question) == 0)
         browser->bytes += bytes;
     json_decref(question);
@@ -315,7 +319,7 @@ static tenebra_code add_chosen(tn_browser *browser, source *sources, size_t sour
         return TENEBRA_OK;
     }
     const char *set = json_string_value(json_object_get(json_object_get(from->manifest, "data"), "set"));
-    return tn_browser_add(browser, set, first, find_sample(browser, from, first), false, answers, fits, error);
+    return tn_browser_add(browser, set, first, find_sample(browser, from, first), NULL, 0, false, answers, fits, error);
 }
 
 static tenebra_code add_all(tn_browser *browser, source *sources, size_t source_count, const way *ways, size_t count,

@@ -253,8 +253,7 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
 {
     const json_t *tokens = json_object_get(answer->record, "tokens");
     bool fits, latent = json_number_value(json_object_get(tokens, "latent")) > 0;
-    tn_sample sample = { .id = "", .question = answer->question, .context = "", .images = answer->images,
-                         .image_count = answer->image_count };
+    tn_sample sample = { .id = "", .question = answer->question, .context = "" };
     json_t *answers = json_array();
     browser->budget = limit_of(options);
     browser->total = 1;
@@ -265,7 +264,8 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
         json_decref(answers);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the answer");
     }
-    TN_TRY(tn_browser_add(browser, NULL, answer->record, &sample, answer->apply_exif, answers, &fits, error));
+    TN_TRY(tn_browser_add(browser, NULL, answer->record, &sample, answer->pictures, answer->picture_count, answer->apply_exif, answers,
+                          &fits, error));
     return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "the answer alone is larger than the page may be; raise "
                                        "--max-size");
 }

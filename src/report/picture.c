@@ -106,18 +106,22 @@ static tenebra_code keep_picture(tn_album *album, const tn_file *file, const cha
     return TENEBRA_OK;
 }
 
-tenebra_code tn_album_add(tn_album *album, const char *path, bool apply_exif, size_t *index, tenebra_error *error)
+tenebra_code tn_album_add(tn_album *album, const tenebra_part *picture, bool apply_exif, size_t *index, tenebra_error *error)
 {
     char key[KEY_SIZE];
-    tn_file file;
+    bool in_memory = picture->kind == TENEBRA_PART_IMAGE_BYTES;
+    const char *name = picture->text != NULL ? picture->text : "picture";
+    tn_file file = { .data = picture->bytes, .size = picture->length };
     if (album->places == NULL && (album->places = json_object()) == NULL)
-        return no_memory(path, error);
-    TN_TRY(tn_file_read(&file, path, tn_image_limits_default().max_bytes, error));
+        return no_memory(name, error);
+    if (!in_memory)
+        TN_TRY(tn_file_read(&file, name, tn_image_limits_default().max_bytes, error));
     make_key(key, &file, apply_exif);
     const json_t *known = json_object_get(album->places, key);
     *index = known != NULL ? (size_t)json_integer_value(known) : album->count;
-    tenebra_code code = known != NULL ? TENEBRA_OK : keep_picture(album, &file, key, path, apply_exif, error);
-    tn_file_close(&file);
+    tenebra_code code = known != NULL ? TENEBRA_OK : keep_picture(album, &file, key, name, apply_exif, error);
+    if (!in_memory)
+        tn_file_close(&file);
     return code;
 }
 

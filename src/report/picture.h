@@ -20,7 +20,7 @@ typedef struct tn_album {
 /* Puts a picture file in, unless it is there already; *index is its place. A file that is small and stands upright goes in as
  * it is; others are decoded, turned as `apply_exif` says, made at most 768 pixels long, and written as PNG. Errors: those of
  * tn_image_decode, MEMORY; the album is as before then. */
-tenebra_code tn_album_add(tn_album *album, const char *path, bool apply_exif, size_t *index, tenebra_error *error);
+tenebra_code tn_album_add(tn_album *album, const tenebra_part *picture, bool apply_exif, size_t *index, tenebra_error *error);
 
 /* Takes the last pictures out until `count` are left. */
 void tn_album_cut(tn_album *album, size_t count);

@@ -32,8 +32,8 @@ typedef struct tn_report_answer {
     const char *model;             /* directory */
     const char *title;             /* of the page: the question as it was asked; NULL: `question` */
     const char *question;          /* words, roles in front where there are several turns */
-    const char *const *images;     /* [image_count] files */
-    size_t image_count;
+    const tenebra_part *pictures;  /* [picture_count] */
+    size_t picture_count;
     bool apply_exif;               /* pictures stand as their EXIF orientation says */
     const json_t *record;          /* of tn_record_add_trace */
     const tenebra_setting *settings; /* [setting_count] of the method as they took effect */

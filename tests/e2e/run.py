@@ -238,6 +238,56 @@ class Asking(Case):
         self.assertTrue(few <= 10 and many >= 60)
 
 
+class PipedPictures(Case):
+    """A picture that comes through stdin or a pipe is the same picture."""
+
+    def picture(self, path, stdin=None, command=None):
+        arguments = [PROGRAM, "run", "-m", make_model("model"), "-n", "6", "--image-size", "112x112", "-t", "1", "--json", *QUESTION]
+        if command is None:
+            return subprocess.run([*arguments, "--image", path], input=stdin, capture_output=True, env=environment(), timeout=HANG,
+                                  check=False)
+        return subprocess.run(["bash", "-c", command, *arguments], capture_output=True, env=environment(), timeout=HANG, check=False)
+
+    def test_same_as_the_file(self):
+        wanted = ask_json("--image", PICTURE, *QUESTION)
+        with open(PICTURE, "rb") as file:
+            content = file.read()
+        commands = [f"cat {PICTURE} | \"$0\" \"$@\" --image /dev/stdin", f"\"$0\" \"$@\" --image <(cat {PICTURE})",
+                    f"mkfifo {WORK}/pipe && (cat {PICTURE} > {WORK}/pipe & \"$0\" \"$@\" --image {WORK}/pipe)"]
+        done = [self.picture("-", content), *(self.picture(None, command=command) for command in commands)]
+        for process in done:
+            self.assertEqual(process.returncode, 0, process.stderr)
+            answer = json.loads(process.stdout)
+            self.assertEqual((answer["tokens"], answer["counts"]["image"]), (wanted["tokens"], wanted["counts"]["image"]))
+
+    def test_among_others(self):
+        with open(OTHER_PICTURE, "rb") as file:
+            content = file.read()
+        arguments = [PROGRAM, "run", "-m", make_model("model"), "-n", "6", "--image-size", "112x112", "-t", "1", "--json", *QUESTION,
+                     "--choice", "a", "--choice", "b", "--image", PICTURE, "--image"]
+        piped, wanted = (subprocess.run([*arguments, last], input=content, capture_output=True, env=environment(), timeout=HANG,
+                                        check=True) for last in ("-", OTHER_PICTURE))
+        self.assertEqual(json.loads(piped.stdout)["tokens"], json.loads(wanted.stdout)["tokens"])
+
+    def test_mistakes(self):
+        self.assertIn("stdin: holds no picture", self.picture("-", b"").stderr.decode())
+        done = self.picture("-", b"\x89PNG\r\n\x1a\n")
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn("stdin: ", done.stderr.decode())
+        self.assert_fails(ask("--image", "-"), 2, "not both")
+        self.assert_fails(ask("--image", "-", "-p", "-"), 2, "not both")
+        self.assert_fails(ask("--image", "-", "--image", "-", *QUESTION), 2, "not both")
+
+    def test_report(self):
+        """The page has the picture, too."""
+        page = WORK / "piped.html"
+        with open(PICTURE, "rb") as file:
+            done = subprocess.run([PROGRAM, "run", "-m", make_model("model"), "-n", "2", *QUESTION, "--image", "-", "--report", page],
+                                  stdin=file, capture_output=True, env=environment(), timeout=HANG, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("data:image/png;base64,", page.read_text(encoding="utf-8"))
+
+
 class Choices(Case):
     CHOICES = ("--image", PICTURE, *QUESTION, "--choice", "a pea", "--choice", "a leaf")
 

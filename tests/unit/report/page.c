@@ -282,8 +282,8 @@ static void test_one_answer(void **state)
     (void)state;
     json_t *record = json_pack("{s:s, s:{s:i, s:i}, s:{s:f}, s:[]}", "text", "</script>", "tokens", "sampled", 3, "latent", 0, "ms", "total",
                                2.0, "steps");
-    const char *const images[] = { TENEBRA_TEST_DATA "/image/rgb8.png" };
-    tn_report_answer answer = { .model = "/some/model", .question = "What? </script>\xFF", .images = images, .image_count = 1,
+    const tenebra_part pictures[] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = TENEBRA_TEST_DATA "/image/rgb8.png" } };
+    tn_report_answer answer = { .model = "/some/model", .question = "What? </script>\xFF", .pictures = pictures, .picture_count = 1,
                                 .record = record, .method = "say", .sampling = "greedy", .kernels = "reference",
                                 .settings = &(tenebra_setting){ "k-select", "2" }, .setting_count = 1 };
     tn_report_account account;

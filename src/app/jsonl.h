@@ -1,0 +1,13 @@
+/* Answers as JSON, one a line: what the commands with --jsonl share. */
+#ifndef TN_APP_JSONL_H
+#define TN_APP_JSONL_H
+
+#include "base/json.h"
+
+/* Makes the answer {"error": {"line", "code", "where", "sentence"}}. `line`: of the request, from 1. */
+void tn_jsonl_put_error(json_t *answer, size_t line, const tenebra_error *error);
+
+/* Writes the answer and a line end on stdout at once, so that a program can wait for each. Errors: IO. */
+tenebra_code tn_jsonl_write(const json_t *answer, tenebra_error *error);
+
+#endif
