@@ -25,6 +25,11 @@ int tn_eval_mistake(const char *part, const char *sentence);
 tenebra_code tn_eval_load_groups(tn_results *results, tn_table_groups *groups, const tn_option_list *named, const char *rows,
                                  char **files, size_t file_count, tenebra_error *error);
 
+/* Judges the answers again by the scorer "NAME" or "NAME:VARIANT"; NULL: leaves them as they were judged. `places`: data sets
+ * "NAME:DIR" that lie elsewhere than the files say. Errors: those of tn_scorer_choose and tn_results_score. */
+tenebra_code tn_eval_rescore(tn_results *results, const char *scorer, const char *const *places, size_t place_count,
+                             tenebra_error *error);
+
 /* ------------------------------------------------------------- settings -- */
 
 enum { TN_EVAL_FIXED_MAX = 64 };
@@ -34,6 +39,8 @@ typedef struct tn_eval_settings {
     tn_eval_plan plan;
     tn_eval_options run;
     const char *methods, *image_size, *task;
+    const char *scorer; /* of the probe; NULL: the standard one */
+    bool probes;        /* it is a probe                        */
     tn_option_list set, adapters, pass_adapters;
     bool json;
     tn_method_table table;

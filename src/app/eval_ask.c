@@ -89,8 +89,10 @@ static void print_summary(const json_t *summary)
                json_string_value(json_object_get(row, "method")), json_number_value(json_object_get(row, "acc")),
                json_number_value(json_array_get(interval, 0)), json_number_value(json_array_get(interval, 1)),
                json_integer_value(json_object_get(row, "correct")), json_integer_value(json_object_get(row, "total")));
-        if (json_integer_value(json_object_get(row, "failed")) > 0)
-            tn_app_print("  (%" JSON_INTEGER_FORMAT " failed)", json_integer_value(json_object_get(row, "failed")));
+        static const struct { const char *key, *words; } shares[] = { { "no_answer", "name no option" }, { "failed", "failed" } };
+        for (size_t k = 0; k < 2; k++)
+            if (json_integer_value(json_object_get(row, shares[k].key)) > 0)
+                tn_app_print("  (%" JSON_INTEGER_FORMAT " %s)", json_integer_value(json_object_get(row, shares[k].key)), shares[k].words);
         putchar('\n');
     }
 }

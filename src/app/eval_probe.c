@@ -13,7 +13,8 @@ static const tn_usage usage = {
     .summary = "Asks every question as the method does, and again with each intervention on its latent steps: latent text zeroed, noise,\n"
                "shuffled, another question's, the mean, frozen, dropped; picks random, lowest, the same at every step, none; no latent\n"
                "steps; other numbers of steps and picks. Prints the table with intervals, and says in words whether the answers\n"
-               "depend on the latents. It is a run like 'tenebra eval': it can be stopped and goes on.",
+               "depend on the latents; nothing is said where most lost answers only name no option. It is a run like 'tenebra eval': it\n"
+               "can be stopped and goes on, and asked again with another --scorer.",
     .example = "  tenebra eval probe -m MODEL --data hops:DIR --method ivt-lr --limit 300 -o probe.jsonl",
 };
 
@@ -21,6 +22,8 @@ static tenebra_code report_file(const tn_eval_settings *settings, json_t **repor
 {
     tn_results results = { 0 };
     tenebra_code code = tn_results_add(&results, settings->run.output, error);
+    if (code == TENEBRA_OK)
+        code = tn_eval_rescore(&results, settings->scorer, &settings->plan.data, 1, error);
     *report = code == TENEBRA_OK ? tn_probe_report(&results, &settings->plan, error) : NULL;
     if (code == TENEBRA_OK && *report == NULL)
         code = error->code;
@@ -55,7 +58,10 @@ int tn_eval_probe(int argc, char **argv)
     tenebra_error error = { 0 };
     int exit_code;
     if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
-        if (tn_probe_plan(&settings.plan, &error) != TENEBRA_OK)
+        const tn_scorer *scorer;
+        size_t variant;
+        if ((settings.scorer != NULL && tn_scorer_choose(settings.scorer, &scorer, &variant, &error) != TENEBRA_OK) ||
+            tn_probe_plan(&settings.plan, &error) != TENEBRA_OK)
             exit_code = tn_app_fail(&error);
         else
             exit_code = tn_eval_run_plan(&settings, &summary);

@@ -19,7 +19,7 @@ static const tn_usage usage = {
 };
 
 typedef struct report_options {
-    const char *output, *rows;
+    const char *output, *rows, *scorer;
     tn_option_list places, groups;
     double megabytes;
     tn_report_options report;
@@ -33,6 +33,8 @@ static int make(report_options *options, char **files, size_t count)
     tn_report_account account;
     char *page = NULL;
     tenebra_code code = tn_eval_load_groups(&results, &groups, &options->groups, options->rows, files, count, &error);
+    if (code == TENEBRA_OK)
+        code = tn_eval_rescore(&results, options->scorer, options->report.places, options->report.place_count, &error);
     if (code == TENEBRA_OK) {
         page = tn_report_eval(&results, &groups, &options->report, &account, &error);
         code = page != NULL ? tn_app_write_page(options->output, page, &error) : error.code;
@@ -53,6 +55,7 @@ int tn_eval_report(int argc, char **argv)
     const tn_option table[] = {
         { 'o', "output", TN_OPTION_TEXT, &options.output, "FILE", "the page", 0, 0, NULL },
         { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies (where the files say); repeatable", 0, 0, NULL },
+        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (tenebra eval score --list); as recorded", 0, 0, NULL },
         { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
         { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
         { 0, "limit", TN_OPTION_SIZE, &options.report.limit, "N", "questions shown one by one, spread evenly (200)", 1, 1e9, NULL },

@@ -49,9 +49,13 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 0, "retry", TN_OPTION_FLAG, &s->run.retry, "", "ask questions again that failed before", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &s->json, "", "what came out as JSON on stdout", 0, 0, NULL },
     };
+    static const size_t count = sizeof fixed / sizeof *fixed;
     memcpy(table, fixed, sizeof fixed);
-    tn_method_table_rows(&s->table, table + sizeof fixed / sizeof *fixed);
-    return sizeof fixed / sizeof *fixed + s->table.count;
+    if (s->probes)
+        table[count] = (tn_option){ 0, "scorer", TN_OPTION_TEXT, &s->scorer, "NAME", "who judges the answers (tenebra eval score --list)",
+                                    0, 0, NULL };
+    tn_method_table_rows(&s->table, table + count + s->probes);
+    return count + s->probes + s->table.count;
 }
 
 static int parse(tn_eval_settings *s, const tn_usage *usage, int argc, char **argv, int *exit_code)
@@ -279,7 +283,7 @@ static void reset(tn_eval_settings *s)
     free(s->pass_adapters.items);
     char **words = s->words;
     size_t count = s->word_count;
-    *s = (tn_eval_settings){ .words = words, .word_count = count };
+    *s = (tn_eval_settings){ .words = words, .word_count = count, .probes = s->probes };
     s->plan.max_tokens = 512;
     s->run.leave = _exit;
     s->run.stop = tn_app_interrupt_flag();
@@ -289,7 +293,7 @@ static void reset(tn_eval_settings *s)
 bool tn_eval_settings_read(tn_eval_settings *s, const tn_usage *usage, int argc, char **argv, int *exit_code)
 {
     tenebra_error error = { 0 };
-    *s = (tn_eval_settings){ 0 };
+    *s = (tn_eval_settings){ .probes = strcmp(usage->command, "eval probe") == 0 };
     reset(s);
     int first = parse(s, usage, argc, argv, exit_code);
     if (first >= 0 && argc - first > 1)

@@ -10,16 +10,16 @@
 static const tn_usage usage = {
     .command = "eval table",
     .arguments = "[FILE ...]",
-    .summary = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), autoregressive steps\n"
-               "and times; accuracy by domain and topic; attention ratio and focus of latent steps; methods in pairs on the same\n"
-               "questions (McNemar). Runs that differ in their seed alone go together as --group NAME=FILE,FILE,...",
+    .summary = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), answers that name no\n"
+               "option, autoregressive steps and times; accuracy by domain and topic; attention ratio and focus of latent steps;\n"
+               "methods in pairs on the same questions (McNemar). Runs that differ in their seed alone go together as --group NAME=FILE,FILE,...",
     .example = "  tenebra eval table out.jsonl --form markdown\n"
                "  tenebra eval table --group ivt-lr=s1.jsonl,s2.jsonl,s3.jsonl --group cot=c1.jsonl,c2.jsonl,c3.jsonl",
 };
 
 typedef struct table_options {
-    const char *form, *only, *rows;
-    tn_option_list groups;
+    const char *form, *only, *rows, *scorer;
+    tn_option_list groups, places;
     bool json;
 } table_options;
 
@@ -45,6 +45,10 @@ static tenebra_code print(const table_options *options, const json_t *report, te
     fflush(stdout);
     for (size_t i = 0; i < json_array_size(notes); i++)
         tn_app_tell("note: %s\n", json_string_value(json_array_get(notes, i)));
+    /* A file of numbers has no room for a sentence. */
+    const json_t *below = json_object_get(json_array_get(json_object_get(report, "tables"), 0), "notes");
+    if (strcmp(options->form, "csv") == 0 && json_array_size(below) > 0)
+        tn_app_tell("note: %s\n", json_string_value(json_array_get(below, 0)));
     return TENEBRA_OK;
 }
 
@@ -56,6 +60,8 @@ int tn_eval_table(int argc, char **argv)
         { 0, "table", TN_OPTION_TEXT, &options.only, "NAME", "only methods, domains, topics, looks, latents or pairs", 0, 0, NULL },
         { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
         { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
+        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (tenebra eval score --list); as recorded", 0, 0, NULL },
+        { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies, for --scorer (where the files say)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "the same as --form json", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
     };
@@ -68,6 +74,8 @@ int tn_eval_table(int argc, char **argv)
         tn_table_groups groups = { 0 };
         tenebra_code code = tn_eval_load_groups(&results, &groups, &options.groups, options.rows, argv + first,
                                                 (size_t)(argc - first), &error);
+        if (code == TENEBRA_OK)
+            code = tn_eval_rescore(&results, options.scorer, options.places.items, options.places.count, &error);
         json_t *report = code == TENEBRA_OK ? tn_table_report(&groups, &error) : NULL;
         if (report != NULL)
             code = print(&options, report, &error);
@@ -77,5 +85,6 @@ int tn_eval_table(int argc, char **argv)
         tn_results_free(&results);
     }
     free(options.groups.items);
+    free(options.places.items);
     return exit_code;
 }

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "eval/plan.h"
+#include "eval/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,52 +44,109 @@ static json_t *parse_line(const char *line, size_t length, size_t number, const 
     return value;
 }
 
-/* Reads a mapped file. *manifest NULL with success: the file has no whole line yet. *whole: bytes of whole lines. */
-static tenebra_code read_lines(const tn_file *file, const char *path, json_t **manifest, tn_journal_fn *each, void *user,
-                               size_t *whole, tenebra_error *error)
+/* A file as it is read. */
+typedef struct reading {
+    const char *path;
+    json_t *manifest; /* that holds; NULL: there was none yet */
+    tn_digest digest; /* of it                                */
+    bool sealed;      /* it has one                           */
+    size_t number;    /* of the line                          */
+    size_t whole;     /* bytes of whole lines                 */
+    tn_journal_fn *each;
+    void *user;
+} reading;
+
+static tenebra_code broken(const reading *r, const char *what, tenebra_error *error)
 {
-    const char *start = (const char *)file->data, *end = file->size > 0 ? start + file->size : start, *at = start, *newline;
-    tenebra_code code = TENEBRA_OK;
-    *manifest = NULL;
-    for (size_t number = 1; code == TENEBRA_OK && (newline = line_end(at, end)) != NULL; number++, at = newline + 1) {
-        json_t *line = parse_line(at, (size_t)(newline - at), number, path, error);
-        if (line == NULL)
-            code = error->code;
-        else if (number == 1 && !json_is_integer(json_object_get(line, "tenebra_eval")))
-            code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is no result file of 'tenebra eval'");
-        else if (number == 1)
-            *manifest = json_incref(line);
-        else
-            code = each(user, line, error);
-        json_decref(line);
+    char where[256];
+    snprintf(where, sizeof where, "%.230s:%zu", r->path, r->number);
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "%s; put the file back as it was, or begin anew with --force-new", what);
+}
+
+/* A line that was changed, or is of another file, does not count. */
+static tenebra_code check_seal(reading *r, const char *line, size_t length, bool first, tenebra_error *error)
+{
+    tn_digest digest = { { 0 } };
+    tn_seal seal = tn_seal_check(line, length, first ? NULL : &r->digest, &digest);
+    bool expected = r->sealed;
+    if (first) {
+        r->sealed = seal != TN_SEAL_NONE;
+        r->digest = digest;
     }
-    *whole = (size_t)(at - start);
+    if (seal == TN_SEAL_BROKEN)
+        return broken(r, "the line was changed after it was written: its digest does not fit", error);
+    return seal == TN_SEAL_NONE && expected ? broken(r, "the line has no digest at its end, as the others have", error) : TENEBRA_OK;
+}
+
+static tenebra_code read_line(reading *r, const char *line, size_t length, tenebra_error *error)
+{
+    json_t *value = parse_line(line, length, r->number, r->path, error);
+    if (value == NULL)
+        return error->code;
+    bool manifest = json_is_integer(json_object_get(value, "tenebra_eval"));
+    tenebra_code code = r->manifest == NULL && !manifest
+                            ? tn_fail(error, TENEBRA_ERROR_FORMAT, r->path, "is no result file of 'tenebra eval'")
+                            : check_seal(r, line, length, manifest, error);
+    if (code == TENEBRA_OK && manifest) {
+        json_decref(r->manifest);
+        r->manifest = json_incref(value);
+    } else if (code == TENEBRA_OK) {
+        code = r->each(r->user, value, error);
+    }
+    json_decref(value);
+    return code;
+}
+
+static tenebra_code read_lines(reading *r, const char *bytes, size_t size, tenebra_error *error)
+{
+    const char *end = size > 0 ? bytes + size : bytes, *at = bytes, *newline;
+    tenebra_code code = TENEBRA_OK;
+    for (; code == TENEBRA_OK && (newline = line_end(at, end)) != NULL; at = newline + 1) {
+        r->number++;
+        code = read_line(r, at, (size_t)(newline - at), error);
+    }
+    r->whole = (size_t)(at - bytes);
+    return code;
+}
+
+tenebra_code tn_journal_parse(const void *bytes, size_t length, const char *path, json_t **manifest, tn_journal_fn *each, void *user,
+                              tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
+    reading r = { .path = path, .each = each, .user = user };
+    tenebra_code code = read_lines(&r, bytes, length, error);
+    if (code == TENEBRA_OK && r.manifest == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is no result file of 'tenebra eval'");
+    *manifest = code == TENEBRA_OK ? r.manifest : NULL;
+    if (code != TENEBRA_OK)
+        json_decref(r.manifest);
     return code;
 }
 
 tenebra_code tn_journal_read(const char *path, json_t **manifest, tn_journal_fn *each, void *user, tenebra_error *error)
 {
     tn_file file;
-    size_t whole;
-    tenebra_error own;
-    error = error != NULL ? error : &own;
     *manifest = NULL;
     TN_TRY(tn_file_read(&file, path, JOURNAL_LIMIT, error));
-    tenebra_code code = read_lines(&file, path, manifest, each, user, &whole, error);
-    if (code == TENEBRA_OK && *manifest == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is no result file of 'tenebra eval'");
+    tenebra_code code = tn_journal_parse(file.data, file.size, path, manifest, each, user, error);
     tn_file_close(&file);
-    if (code != TENEBRA_OK) {
-        json_decref(*manifest);
-        *manifest = NULL;
-    }
     return code;
 }
 
 /* -------------------------------------------------------------- opening -- */
 
-/* Renames an older file to a name that is free. */
-static tenebra_code put_aside(const char *path, tenebra_error *error)
+static tenebra_code lock(int file, const char *path, tenebra_error *error)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    if (fcntl(file, F_SETLK, &whole) == 0)
+        return TENEBRA_OK;
+    if (errno == EACCES || errno == EAGAIN)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "another process is writing to it");
+    return TENEBRA_OK; /* a file system without locks */
+}
+
+static tenebra_code rename_aside(const char *path, tenebra_error *error)
 {
     char *name = malloc(strlen(path) + 24);
     if (name == NULL)
@@ -108,14 +165,26 @@ static tenebra_code put_aside(const char *path, tenebra_error *error)
     return code;
 }
 
-static tenebra_code lock(const tn_journal *journal, tenebra_error *error)
+/* Renames an older file to a name that is free, unless somebody writes to it. */
+static tenebra_code put_aside(const char *path, tenebra_error *error)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    if (fcntl(journal->file, F_SETLK, &whole) == 0)
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (file < 0 && errno == ENOENT)
         return TENEBRA_OK;
-    if (errno == EACCES || errno == EAGAIN)
-        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "another process is writing to it");
-    return TENEBRA_OK; /* a file system without locks */
+    tenebra_code code = file >= 0 ? lock(file, path, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK)
+        code = rename_aside(path, error);
+    if (file >= 0)
+        close(file);
+    return code;
+}
+
+/* Whether the path still leads to the file that was opened: another process may have put it aside before the lock was ours. */
+static bool is_still_there(const tn_journal *journal)
+{
+    struct stat opened, named;
+    return fstat(journal->file, &opened) == 0 && stat(journal->path, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
 }
 
 /* The whole file in memory, read through the descriptor that holds the lock: closing another would give it up. */
@@ -145,17 +214,51 @@ static tenebra_code load(const tn_journal *journal, tn_file *file, tenebra_error
     return TENEBRA_OK;
 }
 
+static tenebra_code sync_file(tn_journal *journal, tenebra_error *error)
+{
+    journal->synced = tn_clock_ms();
+    if (fsync(journal->file) != 0 && errno != EINVAL && errno != ENOSYS)
+        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be brought to the disk: %s", strerror(errno));
+    return TENEBRA_OK;
+}
+
+/* Appends a line with its seal. */
+static tenebra_code append(tn_journal *journal, const char *line, size_t length, const tn_digest *before, tn_digest *digest,
+                           tenebra_error *error)
+{
+    size_t sealed;
+    char *whole = tn_seal_line(line, length, before, &sealed, digest);
+    if (whole == NULL)
+        return no_memory(journal->path, error);
+    whole[sealed++] = '\n'; /* in place of the zero */
+    ssize_t written;
+    do
+        written = write(journal->file, whole, sealed);
+    while (written < 0 && errno == EINTR);
+    int reason = errno;
+    free(whole);
+    if (written < 0 || (size_t)written != sealed)
+        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s",
+                       written < 0 ? strerror(reason) : "the disk is full");
+    return tn_clock_ms() - journal->synced > SYNC_MS ? sync_file(journal, error) : TENEBRA_OK;
+}
+
 static tenebra_code write_manifest(tn_journal *journal, const json_t *manifest, tenebra_error *error)
 {
-    if (ftruncate(journal->file, 0) != 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s", strerror(errno));
     char *text = json_dumps(manifest, JSON_COMPACT);
     if (text == NULL)
         return no_memory(journal->path, error);
     journal->synced = -1e18;
-    tenebra_code code = tn_journal_append(journal, text, strlen(text), error);
+    tenebra_code code = append(journal, text, strlen(text), NULL, &journal->digest, error);
     free(text);
     return code;
+}
+
+static tenebra_code cut(const tn_journal *journal, size_t size, tenebra_error *error)
+{
+    return ftruncate(journal->file, (off_t)size) == 0
+               ? TENEBRA_OK
+               : tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s", strerror(errno));
 }
 
 /* What begins like a manifest that was cut off may be written over; anything else is somebody's. */
@@ -166,76 +269,78 @@ static bool is_torn_start(const tn_file *file)
     return file->size == 0 || memcmp(file->data, start, length) == 0;
 }
 
-static tenebra_code go_on(tn_journal *journal, const json_t *manifest, tn_journal_fn *each, void *user, tenebra_error *error)
+/* Takes up the run that the file holds. */
+static tenebra_code take_up(tn_journal *journal, const reading *r, size_t size, const json_t *manifest, tn_journal_fit_fn *fit,
+                            void *user, tenebra_error *error)
+{
+    bool more = false;
+    if (!r->sealed)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, journal->path, "was written by an older version, without digests; choose another "
+                       "name, or begin anew with --force-new");
+    TN_TRY(fit(user, r->manifest, &more, error));
+    journal->digest = r->digest;
+    if (r->whole < size)
+        TN_TRY(cut(journal, r->whole, error));
+    return more ? write_manifest(journal, manifest, error) : TENEBRA_OK;
+}
+
+static tenebra_code go_on(tn_journal *journal, const json_t *manifest, tn_journal_fn *each, tn_journal_fit_fn *fit, void *user,
+                          tenebra_error *error)
 {
     tn_file file;
-    json_t *saved = NULL;
-    size_t whole = 0;
+    reading r = { .path = journal->path, .each = each, .user = user };
     TN_TRY(load(journal, &file, error));
-    tenebra_code code = read_lines(&file, journal->path, &saved, each, user, &whole, error);
-    if (code == TENEBRA_OK && saved == NULL && !is_torn_start(&file))
+    tenebra_code code = read_lines(&r, (const char *)file.data, file.size, error);
+    if (code == TENEBRA_OK && r.manifest != NULL)
+        code = take_up(journal, &r, file.size, manifest, fit, user, error);
+    else if (code == TENEBRA_OK && !is_torn_start(&file))
         code = tn_fail(error, TENEBRA_ERROR_FORMAT, journal->path, "is no result file of 'tenebra eval'; choose another name");
-    if (code == TENEBRA_OK && saved == NULL)
+    else if (code == TENEBRA_OK && (code = cut(journal, 0, error)) == TENEBRA_OK)
         code = write_manifest(journal, manifest, error);
-    else if (code == TENEBRA_OK)
-        code = tn_eval_manifest_compare(manifest, saved, journal->path, error);
-    if (code == TENEBRA_OK && saved != NULL && whole < file.size && ftruncate(journal->file, (off_t)whole) != 0)
-        code = tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s", strerror(errno));
-    json_decref(saved);
+    json_decref(r.manifest);
     free((void *)(uintptr_t)file.data);
     return code;
 }
 
-tenebra_code tn_journal_open(tn_journal *journal, const char *path, const json_t *manifest, bool anew, tn_journal_fn *each,
-                             void *user, tenebra_error *error)
+static tenebra_code open_file(tn_journal *journal, tenebra_error *error)
 {
+    enum { TRIES = 8 };
+    for (size_t i = 0; i < TRIES; i++) {
+        journal->file = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (journal->file < 0)
+            return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be opened: %s", strerror(errno));
+        TN_TRY(lock(journal->file, journal->path, error));
+        if (is_still_there(journal))
+            return TENEBRA_OK;
+        close(journal->file);
+        journal->file = -1;
+    }
+    return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "is renamed again and again by other processes");
+}
+
+tenebra_code tn_journal_open(tn_journal *journal, const char *path, const json_t *manifest, bool anew, tn_journal_fn *each,
+                             tn_journal_fit_fn *fit, void *user, tenebra_error *error)
+{
+    tenebra_error own;
+    error = error != NULL ? error : &own;
     *journal = (tn_journal){ .path = strdup(path), .file = -1 };
     if (journal->path == NULL)
         return no_memory(path, error);
     tenebra_code code = anew ? put_aside(path, error) : TENEBRA_OK;
-    if (code == TENEBRA_OK) {
-        journal->file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (journal->file < 0)
-            code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
-    }
     if (code == TENEBRA_OK)
-        code = lock(journal, error);
-    tenebra_error own;
+        code = open_file(journal, error);
     if (code == TENEBRA_OK)
-        code = go_on(journal, manifest, each, user, error != NULL ? error : &own);
+        code = go_on(journal, manifest, each, fit, user, error);
     journal->synced = tn_clock_ms();
     if (code != TENEBRA_OK)
         tn_journal_close(journal, NULL);
     return code;
 }
 
-/* -------------------------------------------------------------- writing -- */
-
-static tenebra_code sync_file(tn_journal *journal, tenebra_error *error)
-{
-    journal->synced = tn_clock_ms();
-    if (fsync(journal->file) != 0 && errno != EINVAL && errno != ENOSYS)
-        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be brought to the disk: %s", strerror(errno));
-    return TENEBRA_OK;
-}
-
 tenebra_code tn_journal_append(tn_journal *journal, const char *line, size_t length, tenebra_error *error)
 {
-    char *whole = malloc(length + 1);
-    if (whole == NULL)
-        return no_memory(journal->path, error);
-    memcpy(whole, line, length);
-    whole[length++] = '\n';
-    ssize_t written;
-    do
-        written = write(journal->file, whole, length);
-    while (written < 0 && errno == EINTR);
-    int reason = errno;
-    free(whole);
-    if (written < 0 || (size_t)written != length)
-        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s",
-                       written < 0 ? strerror(reason) : "the disk is full");
-    return tn_clock_ms() - journal->synced > SYNC_MS ? sync_file(journal, error) : TENEBRA_OK;
+    tn_digest digest;
+    return append(journal, line, length, &journal->digest, &digest, error);
 }
 
 tenebra_code tn_journal_close(tn_journal *journal, tenebra_error *error)

@@ -288,7 +288,7 @@ typedef struct difference {
 /* Where things lie decides nothing: their digests do. */
 static bool is_free(const char *path)
 {
-    return strcmp(path, "model.directory") == 0 || strcmp(path, "data.place") == 0 ||
+    return strcmp(path, "digest") == 0 || strcmp(path, "model.directory") == 0 || strcmp(path, "data.place") == 0 ||
            strcmp(path, "example.file") == 0 ||
            (strncmp(path, "adapters.", 9) == 0 && strstr(path, ".directory") != NULL);
 }
@@ -388,4 +388,33 @@ tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, co
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made otherwise: %s. Put it back, choose another file, or begin anew "
                    "with --force-new", found.text);
+}
+
+/* The manifest of now as it would be with the first `count` questions alone. NULL without memory. */
+static json_t *shorten(const tn_eval_plan *plan, const tn_eval_questions *questions, size_t count, const json_t *now, tenebra_error *error)
+{
+    tn_eval_questions first = *questions;
+    json_t *data = NULL, *copy = json_copy((json_t *)(uintptr_t)now);
+    first.count = count;
+    if (copy == NULL || describe_data(plan, &first, &data, error) != TENEBRA_OK || json_object_set_new(copy, "data", data) != 0) {
+        json_decref(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+tenebra_code tn_eval_manifest_fit(const tn_eval_plan *plan, const tn_eval_questions *questions, const json_t *now, const json_t *saved,
+                                  const char *where, bool *more, tenebra_error *error)
+{
+    size_t asked = 0;
+    TN_TRY(tn_json_size(json_object_get(saved, "data"), "questions", 0, SIZE_MAX >> 12, &asked, where, error));
+    *more = asked > 0 && asked < questions->count;
+    if (!*more)
+        return tn_eval_manifest_compare(now, saved, where, error);
+    json_t *then = shorten(plan, questions, asked, now, error);
+    if (then == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
+    tenebra_code code = tn_eval_manifest_compare(then, saved, where, error);
+    json_decref(then);
+    return code;
 }

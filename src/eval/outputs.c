@@ -1,6 +1,7 @@
 #include "eval/outputs.h"
 
 #include "base/file.h"
+#include "eval/seal.h"
 #include "eval/score_text.h"
 
 #include <stdio.h>
@@ -10,6 +11,10 @@
 typedef struct output_reader {
     tn_outputs *outputs;
     const tn_key *key;
+    const char *path;
+    size_t line;
+    tn_digest digest; /* of the manifest, where the file is our own and sealed */
+    bool sealed;
 } output_reader;
 
 static tenebra_code no_memory(tenebra_error *error)
@@ -230,16 +235,34 @@ static tenebra_code read_manifest(tn_outputs *outputs, const json_t *manifest, t
     return copy_name(&outputs->strings, data, "split", &outputs->split, error);
 }
 
+/* Lines of our own files end with digests; those of other programs are taken as they are. */
+static tenebra_code check_seal(output_reader *reading, const char *line, size_t length, bool manifest, tenebra_error *error)
+{
+    tn_digest digest = { { 0 } };
+    char where[256];
+    if (!manifest && !reading->sealed)
+        return TENEBRA_OK;
+    tn_seal seal = tn_seal_check(line, length, manifest ? NULL : &reading->digest, &digest);
+    bool good = seal == TN_SEAL_GOOD || (seal == TN_SEAL_NONE && !reading->sealed);
+    reading->sealed |= manifest && seal == TN_SEAL_GOOD;
+    reading->digest = manifest ? digest : reading->digest;
+    snprintf(where, sizeof where, "%.230s:%zu", reading->path, reading->line);
+    return good ? TENEBRA_OK
+                : tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the line was changed after it was written: its digest does not fit");
+}
+
 static tenebra_code add_line(void *user, const char *line, size_t length, tenebra_error *error)
 {
     output_reader *reading = user;
     json_t *row = tn_python_json(line, length);
-    tenebra_code code = TENEBRA_OK;
+    bool manifest = json_is_object(row) && is_manifest(row);
+    reading->line++;
+    tenebra_code code = json_is_object(row) ? check_seal(reading, line, length, manifest, error) : TENEBRA_OK;
     if (!json_is_object(row))
         reading->outputs->unreadable += length > 0;
-    else if (is_manifest(row))
+    else if (code == TENEBRA_OK && manifest)
         code = read_manifest(reading->outputs, row, error);
-    else
+    else if (code == TENEBRA_OK)
         code = add_object(reading, row, error);
     json_decref(row);
     return code;
@@ -304,7 +327,7 @@ static tenebra_code add_bytes(output_reader *reading, const char *bytes, size_t 
 tenebra_code tn_outputs_read(tn_outputs *outputs, const char *path, const tn_key *key, tenebra_error *error)
 {
     tn_file file;
-    output_reader reading = { .outputs = outputs, .key = key };
+    output_reader reading = { .outputs = outputs, .key = key, .path = path };
     *outputs = (tn_outputs){ .seen = json_object() };
     if (outputs->seen == NULL)
         return no_memory(error);

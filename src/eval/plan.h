@@ -85,4 +85,8 @@ json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *ques
  * changed. */
 tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, const char *where, tenebra_error *error);
 
+/* The same, but where the file has asked fewer questions, the first of those asked now, *more is set: it can go on. */
+tenebra_code tn_eval_manifest_fit(const tn_eval_plan *plan, const tn_eval_questions *questions, const json_t *now, const json_t *saved,
+                                  const char *where, bool *more, tenebra_error *error);
+
 #endif

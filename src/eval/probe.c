@@ -1,6 +1,6 @@
 #include "eval/probe.h"
 
-#include "eval/statistics.h"
+#include "eval/table_make.h"
 #include "reason/method.h"
 
 #include <math.h>
@@ -107,9 +107,11 @@ tenebra_code tn_probe_plan(tn_eval_plan *plan, tenebra_error *error)
 /* One intervention against the method as it is, in points. */
 typedef struct comparison {
     const intervention *what;
+    const tn_result_set *set;
     tn_paired paired;
     size_t total, changed;
-    double difference, half, p; /* p as corrected */
+    size_t silent; /* of the questions that only the method as it is answers rightly: the other answer names no option, or failed */
+    double difference, low, high, p; /* p as corrected */
 } comparison;
 
 static const tn_result_set *find_set(const tn_results *results, const char *label)
@@ -120,24 +122,30 @@ static const tn_result_set *find_set(const tn_results *results, const char *labe
     return NULL;
 }
 
-static void compare(comparison *c, const tn_result_set *base, const tn_result_set *set)
+static void compare(comparison *c, const tn_result_set *base)
 {
     size_t hint = 0;
     for (size_t i = 0; i < base->count; i++) {
-        const tn_result *a = &base->items[i], *b = tn_result_find(set, a->id, &hint);
+        const tn_result *a = &base->items[i], *b = tn_result_find(c->set, a->id, &hint);
         if (b == NULL)
             continue;
         c->total++;
         c->changed += a->choice != b->choice || a->correct != b->correct;
-        c->paired.both += a->correct && b->correct;
-        c->paired.only_first += a->correct && !b->correct;
-        c->paired.only_second += !a->correct && b->correct;
-        c->paired.neither += !a->correct && !b->correct;
+        c->silent += a->correct && !b->correct && (b->failed || !b->found);
     }
-    double n = (double)c->total, lost = (double)c->paired.only_first, won = (double)c->paired.only_second;
-    c->difference = c->total > 0 ? 100 * (won - lost) / n : (double)NAN;
-    c->half = c->total > 0 ? 100 * TN_Z95 * sqrt(fmax(0, won + lost - (won - lost) * (won - lost) / n)) / n : (double)NAN;
+    tn_table_pair(base, c->set, &c->paired);
+    tn_interval interval = tn_paired_difference(&c->paired, TN_Z95);
+    double lost = (double)c->paired.only_first, won = (double)c->paired.only_second;
+    c->difference = c->total > 0 ? 100 * (won - lost) / (double)c->total : (double)NAN;
+    c->low = 100 * interval.low;
+    c->high = 100 * interval.high;
     c->p = tn_mcnemar_exact(&c->paired);
+}
+
+/* Whether most of what was lost was lost for want of an answer that the scorer reads. */
+static bool is_silent(const comparison *c)
+{
+    return 2 * c->silent > c->paired.only_first;
 }
 
 static size_t count_right(const tn_result_set *set)
@@ -148,50 +156,47 @@ static size_t count_right(const tn_result_set *set)
     return right;
 }
 
-static json_t *share_of(const tn_result_set *set)
-{
-    size_t right = count_right(set);
-    tn_interval interval = tn_wilson(right, set->count, TN_Z95);
-    return json_pack("{s:f, s:f, s:f, s:I, s:I}", "value", 100 * (double)right / (double)set->count, "low", 100 * interval.low,
-                     "high", 100 * interval.high, "total", (json_int_t)set->count, "correct", (json_int_t)right);
-}
-
-static json_t *new_table(void)
+static void start_table(tn_table_maker *maker)
 {
     static const struct { const char *name, *kind; } columns[] = {
-        { "intervention", "text" }, { "questions", "count" }, { "accuracy", "share" }, { "difference", "share" },
-        { "answers changed", "share" }, { "lost", "count" }, { "won", "count" }, { "p (corrected)", "probability" },
+        { "intervention", "text" }, { "questions", "count" }, { "accuracy", "share" }, { "no answer", "count" }, { "failed", "count" },
+        { "difference", "share" }, { "answers changed", "share" }, { "lost", "count" }, { "lost, no answer", "count" }, { "won", "count" },
+        { "p (corrected)", "probability" },
     };
-    json_t *table = json_pack("{s:s, s:s, s:[], s:[]}", "name", "probe", "title",
-                              "Interventions on the latents, against the method as it is", "columns", "rows");
+    tn_table_start(maker, "probe", "Interventions on the latents, against the method as it is");
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        json_array_append_new(json_object_get(table, "columns"), json_pack("{s:s, s:s}", "name", columns[i].name, "kind", columns[i].kind));
-    return table;
+        tn_table_column(maker, columns[i].name, columns[i].kind);
 }
 
-static void add_row(json_t *table, const tn_result_set *set, const comparison *c)
+static void put_set(tn_table_maker *maker, const char *name, const tn_result_set *set, size_t total)
 {
-    json_t *row;
-    if (c == NULL) {
-        row = json_pack("[s, I, o, n, n, n, n, n]", "as it is", (json_int_t)set->count, share_of(set));
-    } else {
-        tn_interval changed = tn_wilson(c->changed, c->total, TN_Z95);
-        row = json_pack("[s, I, o, {s:f, s:f, s:f}, {s:f, s:f, s:f}, I, I, f]", c->what->name, (json_int_t)c->total, share_of(set),
-                        "value", c->difference, "low", c->difference - c->half, "high", c->difference + c->half, "value",
-                        100 * (double)c->changed / (double)c->total, "low", 100 * changed.low, "high", 100 * changed.high,
-                        (json_int_t)c->paired.only_first, (json_int_t)c->paired.only_second, c->p);
-    }
-    json_array_append_new(json_object_get(table, "rows"), row);
+    tn_table_row(maker);
+    tn_table_put(maker, json_string(name));
+    tn_table_put(maker, tn_cell_count(total));
+    tn_table_put(maker, tn_cell_rate(count_right(set), set->count));
+    tn_table_put(maker, tn_cell_count(tn_result_set_silent(set)));
+    tn_table_put(maker, tn_cell_count(tn_result_set_failed(set)));
+}
+
+static void put_comparison(tn_table_maker *maker, const comparison *c)
+{
+    put_set(maker, c->what->name, c->set, c->total);
+    tn_table_put(maker, tn_cell_share(c->difference, c->low, c->high, c->total, SIZE_MAX));
+    tn_table_put(maker, tn_cell_rate(c->changed, c->total));
+    tn_table_put(maker, tn_cell_count(c->paired.only_first));
+    tn_table_put(maker, tn_cell_count(c->silent));
+    tn_table_put(maker, tn_cell_count(c->paired.only_second));
+    tn_table_put(maker, tn_cell_number(c->p));
 }
 
 /* ---------------------------------------------------------------- words -- */
 
-enum { SENTENCE = 700 };
+enum { SENTENCE = 900 };
 static const double significant = 0.05;
 
-static void say(json_t *words, const char *sentence)
+static bool say(json_t *words, const char *sentence)
 {
-    json_array_append_new(words, json_string(sentence));
+    return json_array_append_new(words, json_string(sentence)) == 0;
 }
 
 /* Accuracy of guessing, over the questions that have options; NaN without any. */
@@ -206,88 +211,148 @@ static double chance_of(const tn_result_set *set)
     return sum / (double)set->count;
 }
 
-/* What destroying one part does: the largest loss, and whether it is more than chance. */
-static void say_of_part(json_t *words, const comparison *list, size_t count, kind part, const char *name)
+/* What destroying one part does. */
+typedef struct findings {
+    const comparison *worst;  /* the largest loss                                                        */
+    const comparison *surest; /* the largest that is more than chance, of answers that name an option     */
+    const comparison *silent; /* the largest where most of what was lost names none                       */
+    double hidden, changed;   /* points that stay hidden, and most answers that changed, in percent       */
+} findings;
+
+static findings look_at(const comparison *list, size_t count, kind part)
 {
-    const comparison *worst = NULL, *surest = NULL;
-    double widest = 0, most_changed = 0;
+    findings f = { 0 };
     for (size_t i = 0; i < count; i++) {
         const comparison *c = &list[i];
         if (c->what->kind != part || !c->what->destroys || c->total == 0)
             continue;
-        if (worst == NULL || c->difference < worst->difference)
-            worst = c;
-        if (c->p < significant && c->difference < 0 && (surest == NULL || c->difference < surest->difference))
-            surest = c;
-        widest = fmax(widest, c->half);
-        most_changed = fmax(most_changed, 100 * (double)c->changed / (double)c->total);
+        const comparison **larger = is_silent(c) ? &f.silent : c->p < significant && c->difference < 0 ? &f.surest : NULL;
+        if (larger != NULL && (*larger == NULL || c->difference < (*larger)->difference))
+            *larger = c;
+        if (f.worst == NULL || c->difference < f.worst->difference)
+            f.worst = c;
+        f.hidden = fmax(f.hidden, fmax((c->high - c->low) / 2, 100 * 3.0 / (double)c->total));
+        f.changed = fmax(f.changed, 100 * (double)c->changed / (double)c->total);
     }
-    if (worst == NULL)
-        return;
+    return f;
+}
+
+static bool say_of_part(json_t *words, const comparison *list, size_t count, kind part, const char *name, const char *scorer)
+{
+    findings f = look_at(list, count, part);
     char text[SENTENCE];
-    if (surest != NULL)
+    if (f.worst == NULL)
+        return true;
+    if (f.surest != NULL)
         snprintf(text, sizeof text, "The answers depend on the %s: with '%s' accuracy falls by %.1f points [%.1f, %.1f] (p = %.2g after "
-                 "correction), and it decides %zu of %zu questions.", name, surest->what->name, -surest->difference,
-                 -surest->difference - surest->half, -surest->difference + surest->half, surest->p,
-                 surest->paired.only_first + surest->paired.only_second, surest->total);
+                 "correction), and it decides %zu of %zu questions; %zu of the %zu lost answers name no option.", name,
+                 f.surest->what->name, -f.surest->difference, -f.surest->high, -f.surest->low, f.surest->p,
+                 f.surest->paired.only_first + f.surest->paired.only_second, f.surest->total, f.surest->silent,
+                 f.surest->paired.only_first);
+    else if (f.silent != NULL)
+        snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option that the "
+                 "scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name, f.silent->what->name,
+                 f.silent->paired.only_first, f.silent->silent, scorer);
     else
         snprintf(text, sizeof text, "That the answers depend on the %s could not be shown: the largest loss is %.1f points [%.1f, %.1f] "
                  "with '%s' (p = %.2g after correction); at this number of questions losses below about %.1f points stay "
-                 "hidden. Up to %.0f%% of the answers changed, right or wrong.", name, fmax(0, -worst->difference),
-                 -worst->difference - worst->half, -worst->difference + worst->half, worst->what->name, worst->p,
-                 fmax(widest, 100 * 3.0 / (double)worst->total), most_changed);
-    say(words, text);
+                 "hidden. Up to %.0f%% of the answers changed, right or wrong.", name, fmax(0, -f.worst->difference), -f.worst->high,
+                 -f.worst->low, f.worst->what->name, f.worst->p, f.hidden, f.changed);
+    return say(words, text);
 }
 
+/* What has to be said of the method as it is; false: nothing can be said of interventions. */
+static bool is_usable(const tn_result_set *base, char text[SENTENCE])
+{
+    size_t right = count_right(base), silent = tn_result_set_silent(base), failed = tn_result_set_failed(base);
+    double chance = chance_of(base);
+    tn_interval interval = tn_wilson(right, base->count, TN_Z95);
+    if (2 * (silent + failed) > base->count)
+        snprintf(text, SENTENCE, "As it is, %zu of %zu answers of the method name no option that the scorer '%s' reads, and %zu failed, so "
+                 "nothing can be said about what its answers depend on; --scorer judges them by another rule.", silent, base->count,
+                 base->scorer, failed);
+    else if (isfinite(chance) && !(interval.low > chance))
+        snprintf(text, SENTENCE, "As it is, the method answers no better than guessing (%.1f%% [%.1f, %.1f] against %.1f%%; %zu of %zu "
+                 "answers name no option), so nothing can be said about what its answers depend on.", 100 * (double)right / (double)base->count,
+                 100 * interval.low, 100 * interval.high, 100 * chance, silent, base->count);
+    else
+        return true;
+    return false;
+}
+
+/* NULL without memory. */
 static json_t *say_all(const tn_result_set *base, const comparison *list, size_t count)
 {
     json_t *words = json_array();
     char text[SENTENCE];
-    double chance = chance_of(base);
-    tn_interval interval = tn_wilson(count_right(base), base->count, TN_Z95);
-    if (isfinite(chance) && !(interval.low > chance)) {
-        snprintf(text, sizeof text, "As it is, the method answers no better than guessing (%.1f%% [%.1f, %.1f] against %.1f%%), so nothing "
-                 "can be said about what its answers depend on.", 100 * (double)count_right(base) / (double)base->count,
-                 100 * interval.low, 100 * interval.high, 100 * chance);
-        say(words, text);
-        return words;
+    bool fits = words != NULL;
+    if (!is_usable(base, text)) {
+        fits = fits && say(words, text);
+    } else {
+        fits = fits && say_of_part(words, list, count, TEXT, "latent text (hidden states)", base->scorer) &&
+               say_of_part(words, list, count, PICKS, "picked image embeddings", base->scorer) &&
+               say_of_part(words, list, count, ALL, "latent steps as a whole", base->scorer);
     }
-    say_of_part(words, list, count, TEXT, "latent text (hidden states)");
-    say_of_part(words, list, count, PICKS, "picked image embeddings");
-    say_of_part(words, list, count, ALL, "latent steps as a whole");
-    return words;
+    if (fits)
+        return words;
+    json_decref(words);
+    return NULL;
+}
+
+/* The comparisons that the results have answers for; p is corrected for their number. */
+static tenebra_code compare_all(const tn_results *results, const tn_eval_plan *plan, const tn_result_set *base, comparison *list,
+                                size_t *count, tenebra_error *error)
+{
+    *count = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        char *label = label_of(&plan->entries[0], &interventions[i]);
+        if (label == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory");
+        const tn_result_set *set = find_set(results, label);
+        free(label);
+        if (set == NULL)
+            continue;
+        list[*count] = (comparison){ .what = &interventions[i], .set = set };
+        compare(&list[(*count)++], base);
+    }
+    for (size_t i = 0; i < *count; i++)
+        list[i].p = fmin(1, list[i].p * (double)*count);
+    return TENEBRA_OK;
+}
+
+static json_t *make_table(const tn_result_set *base, const comparison *list, size_t count)
+{
+    tn_table_maker maker;
+    char note[200];
+    start_table(&maker);
+    put_set(&maker, "as it is", base, base->count);
+    for (size_t i = 0; i < 6; i++)
+        tn_table_put(&maker, json_null());
+    for (size_t i = 0; i < count; i++)
+        if (list[i].total > 0)
+            put_comparison(&maker, &list[i]);
+    snprintf(note, sizeof note, "'no answer': name no option (scorer '%.60s'); they count as wrong.", base->scorer);
+    tn_table_note(&maker, note);
+    return tn_table_finish(&maker);
 }
 
 json_t *tn_probe_report(const tn_results *results, const tn_eval_plan *plan, tenebra_error *error)
 {
     const tn_result_set *base = find_set(results, plan->entries[0].label);
     comparison list[COUNT];
-    size_t count = 0;
+    size_t count;
     if (base == NULL || base->count == 0) {
         tn_fail(error, TENEBRA_ERROR_FORMAT, plan->entries[0].label, "has no answers");
         return NULL;
     }
-    json_t *table = new_table();
-    add_row(table, base, NULL);
-    for (size_t i = 0; i < COUNT; i++) {
-        char *label = label_of(&plan->entries[0], &interventions[i]);
-        const tn_result_set *set = label != NULL ? find_set(results, label) : NULL;
-        free(label);
-        if (set == NULL)
-            continue;
-        list[count] = (comparison){ .what = &interventions[i] };
-        compare(&list[count++], base, set);
-    }
-    for (size_t i = 0; i < count; i++) {
-        char *label = label_of(&plan->entries[0], list[i].what);
-        const tn_result_set *set = label != NULL ? find_set(results, label) : NULL;
-        free(label);
-        list[i].p = fmin(1, list[i].p * (double)count);
-        if (set != NULL && list[i].total > 0)
-            add_row(table, set, &list[i]);
-    }
-    json_t *report = json_pack("{s:[o], s:o, s:[]}", "tables", table, "words", say_all(base, list, count), "notes");
+    if (compare_all(results, plan, base, list, &count, error) != TENEBRA_OK)
+        return NULL;
+    json_t *table = make_table(base, list, count), *words = say_all(base, list, count);
+    json_t *report = table != NULL && words != NULL ? json_pack("{s:[O], s:O, s:[], s:s}", "tables", table, "words", words, "notes", "scorer",
+                                                                base->scorer) : NULL;
+    json_decref(table);
+    json_decref(words);
     if (report == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory");
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory for the table");
     return report;
 }

@@ -71,8 +71,8 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
     item->correct = !item->failed && json_is_true(json_object_get(record, "correct"));
     const json_t *choice = json_object_get(record, "choice");
     item->choice = json_is_integer(choice) && json_integer_value(choice) < 1000000 ? (long)json_integer_value(choice) : -1;
-    item->found = json_is_integer(choice) || item->correct;
     TN_TRY(tn_json_size(record, "options", 0, 1000000, &item->options, l->path, error));
+    item->found = json_is_integer(choice) || item->correct || item->options == 0;
     item->sampled = number_of(tokens, "sampled");
     item->latent = number_of(tokens, "latent");
     item->injected = number_of(tokens, "injected");
@@ -92,16 +92,16 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
 static tn_result_set *find_set(loading *l, const char *label)
 {
     tn_results *results = l->results;
-    for (size_t i = l->first; i < results->count; i++)
-        if (strcmp(results->sets[i].label, label) == 0)
-            return &results->sets[i];
+    const json_t *known = json_object_get(results->labels, label);
+    if (known != NULL)
+        return &results->sets[json_integer_value(known)];
     tn_result_set *grown = realloc(results->sets, (results->count + 1) * sizeof *grown);
     const char *kept = keep_text(results, label);
     if (grown != NULL)
         results->sets = grown;
-    if (grown == NULL || kept == NULL)
+    if (grown == NULL || kept == NULL || json_object_set_new(results->labels, label, json_integer((json_int_t)results->count)) != 0)
         return NULL;
-    grown[results->count] = (tn_result_set){ .label = kept };
+    grown[results->count] = (tn_result_set){ .label = kept, .scorer = tn_scorer_standard()->name };
     return &grown[results->count++];
 }
 
@@ -166,6 +166,35 @@ static bool sort_items(tn_result_set *set)
     return true;
 }
 
+/* Places by id: a merge sort again, since ids may come in any order. */
+static bool sort_ids(tn_result_set *set)
+{
+    size_t *other = malloc((set->count + 1) * sizeof *other), *from = malloc((set->count + 1) * sizeof *from);
+    if (other == NULL || from == NULL) {
+        free(other);
+        free(from);
+        return false;
+    }
+    for (size_t i = 0; i < set->count; i++)
+        from[i] = i;
+    for (size_t width = 1; width < set->count; width *= 2) {
+        for (size_t begin = 0; begin < set->count; begin += 2 * width) {
+            size_t middle = begin + width < set->count ? begin + width : set->count;
+            size_t end = begin + 2 * width < set->count ? begin + 2 * width : set->count;
+            for (size_t i = begin, j = middle, k = begin; k < end; k++) {
+                bool first = i < middle && (j == end || strcmp(set->items[from[i]].id, set->items[from[j]].id) <= 0);
+                other[k] = first ? from[i++] : from[j++];
+            }
+        }
+        size_t *swap = from;
+        from = other;
+        other = swap;
+    }
+    set->by_id = from;
+    free(other);
+    return true;
+}
+
 static const json_t *find_entry(const json_t *manifest, const char *label)
 {
     const json_t *methods = json_object_get(manifest, "methods");
@@ -200,14 +229,19 @@ static tenebra_code add_file(tn_results *results, const char *path, json_t *mani
 tenebra_code tn_results_add(tn_results *results, const char *path, tenebra_error *error)
 {
     json_t *manifest;
-    if (results->texts == NULL && (results->texts = json_object()) == NULL)
+    if (results->texts == NULL)
+        results->texts = json_object();
+    if (results->labels == NULL)
+        results->labels = json_object();
+    if (results->texts == NULL || results->labels == NULL)
         return no_memory(path, error);
+    json_object_clear(results->labels);
     loading l = { .results = results, .path = path, .first = results->count };
     TN_TRY(tn_journal_read(path, &manifest, take_record, &l, error));
     TN_TRY(add_file(results, path, manifest, error));
     for (size_t i = l.first; i < results->count; i++) {
         tn_result_set *set = &results->sets[i];
-        if (!sort_items(set))
+        if (!sort_items(set) || !sort_ids(set))
             return no_memory(path, error);
         set->file = results->files[results->file_count - 1];
         set->manifest = manifest;
@@ -224,6 +258,7 @@ void tn_results_free(tn_results *results)
         for (size_t k = 0; k < results->sets[i].count; k++)
             free(results->sets[i].items[k].steps);
         free(results->sets[i].items);
+        free(results->sets[i].by_id);
     }
     for (size_t i = 0; i < results->file_count; i++) {
         json_decref(results->manifests[i]);
@@ -233,17 +268,40 @@ void tn_results_free(tn_results *results)
     free(results->manifests);
     free(results->files);
     json_decref(results->texts);
+    json_decref(results->labels);
     *results = (tn_results){ 0 };
+}
+
+size_t tn_result_set_silent(const tn_result_set *set)
+{
+    size_t silent = 0;
+    for (size_t i = 0; i < set->count; i++)
+        silent += !set->items[i].failed && !set->items[i].found;
+    return silent;
+}
+
+size_t tn_result_set_failed(const tn_result_set *set)
+{
+    size_t failed = 0;
+    for (size_t i = 0; i < set->count; i++)
+        failed += set->items[i].failed;
+    return failed;
 }
 
 const tn_result *tn_result_find(const tn_result_set *set, const char *id, size_t *hint)
 {
-    for (size_t tried = 0; tried < set->count; tried++) {
-        size_t at = (*hint + tried) % set->count;
-        if (strcmp(set->items[at].id, id) == 0) {
-            *hint = at + 1;
-            return &set->items[at];
-        }
+    if (*hint < set->count && strcmp(set->items[*hint].id, id) == 0)
+        return &set->items[(*hint)++];
+    size_t low = 0, high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(set->items[set->by_id[middle]].id, id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    if (low == set->count || strcmp(set->items[set->by_id[low]].id, id) != 0)
+        return NULL;
+    *hint = set->by_id[low] + 1;
+    return &set->items[set->by_id[low]];
 }

@@ -5,6 +5,7 @@
 #include "eval/answer.h"
 #include "eval/crew.h"
 #include "eval/journal.h"
+#include "eval/score.h"
 #include "eval/statistics.h"
 #include "model/model.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 
 /* State of an answer, kept in one byte each. */
-enum { OPEN, RIGHT, WRONG, FAILED };
+enum { OPEN, RIGHT, WRONG, SILENT, FAILED }; /* SILENT: wrong, since it names no option */
 
 struct tn_eval {
     const tn_eval_plan *plan;
@@ -21,6 +22,7 @@ struct tn_eval {
     tn_eval_questions questions;
     tenebra_model *model;
     tn_journal journal;
+    json_t *manifest;
     tn_eval_count *counts; /* [entries] */
     unsigned char *states; /* [questions * entries]: question-major, as jobs are numbered */
     size_t total, done, now;
@@ -38,6 +40,7 @@ static void uncount(tn_eval *eval, size_t job)
     eval->done -= old != OPEN;
     row->done -= old != OPEN;
     row->right -= old == RIGHT;
+    row->silent -= old == SILENT;
     row->failed -= old == FAILED;
 }
 
@@ -47,10 +50,12 @@ static void count_record(tn_eval *eval, size_t job, const json_t *record)
     tn_eval_count *row = &eval->counts[entry_of(eval, job)];
     bool failed = json_is_true(json_object_get(record, "failed"));
     uncount(eval, job);
-    eval->states[job] = failed ? FAILED : json_is_true(json_object_get(record, "correct")) ? RIGHT : WRONG;
+    bool open = json_integer_value(json_object_get(record, "options")) == 0, named = json_is_integer(json_object_get(record, "choice"));
+    eval->states[job] = failed ? FAILED : json_is_true(json_object_get(record, "correct")) ? RIGHT : open || named ? WRONG : SILENT;
     eval->done++;
     row->done++;
     row->right += eval->states[job] == RIGHT;
+    row->silent += eval->states[job] == SILENT;
     row->failed += failed;
 }
 
@@ -83,6 +88,21 @@ static tenebra_code take_old(void *user, const json_t *record, tenebra_error *er
     for (size_t e = 0; e < eval->plan->entry_count; e++)
         if (strcmp(eval->plan->entries[e].label, label) == 0)
             count_record(eval, question * eval->plan->entry_count + e, record);
+    return TENEBRA_OK;
+}
+
+/* Where the file goes on with more questions, the one that was the last took its neighbour's latents from the first one. */
+static tenebra_code fit_old(void *user, const json_t *saved, bool *more, tenebra_error *error)
+{
+    tn_eval *eval = user;
+    size_t entries = eval->plan->entry_count;
+    TN_TRY(tn_eval_manifest_fit(eval->plan, &eval->questions, eval->manifest, saved, eval->journal.path, more, error));
+    size_t last = (size_t)json_integer_value(json_object_get(json_object_get(saved, "data"), "questions")) - 1;
+    for (size_t e = 0; e < entries && *more; e++)
+        if (eval->plan->entries[e].other) {
+            uncount(eval, last * entries + e);
+            eval->states[last * entries + e] = OPEN;
+        }
     return TENEBRA_OK;
 }
 
@@ -122,12 +142,10 @@ static tenebra_code open_parts(tn_eval *eval, tenebra_error *error)
         return error->code;
     if (eval->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, eval->plan->model, "has no tokenizer, so it cannot be asked in words");
-    json_t *manifest = tn_eval_manifest(eval->plan, &eval->questions, eval->model->kernels->name, error);
-    if (manifest == NULL)
+    eval->manifest = tn_eval_manifest(eval->plan, &eval->questions, eval->model->kernels->name, error);
+    if (eval->manifest == NULL)
         return error->code;
-    tenebra_code code = tn_journal_open(&eval->journal, eval->options.output, manifest, eval->options.anew, take_old, eval, error);
-    json_decref(manifest);
-    return code;
+    return tn_journal_open(&eval->journal, eval->options.output, eval->manifest, eval->options.anew, take_old, fit_old, eval, error);
 }
 
 void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sentence), void *user)
@@ -167,6 +185,7 @@ void tn_eval_close(tn_eval *eval)
     tn_journal_close(&eval->journal, NULL);
     tenebra_model_close(eval->model);
     tn_eval_questions_close(&eval->questions);
+    json_decref(eval->manifest);
     free(eval->counts);
     free(eval->states);
     free(eval);
@@ -273,15 +292,21 @@ size_t tn_eval_failures(const tn_eval *eval)
 json_t *tn_eval_summary(const tn_eval *eval)
 {
     json_t *rows = json_array();
-    for (size_t e = 0; e < eval->plan->entry_count; e++) {
+    bool fits = rows != NULL;
+    for (size_t e = 0; e < eval->plan->entry_count && fits; e++) {
         const tn_eval_count *row = &eval->counts[e];
         tn_interval interval = tn_wilson(row->right, row->done, TN_Z95);
-        json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:I, s:f, s:[f, f]}", "method", row->label, "total",
-                                              (json_int_t)row->done, "correct", (json_int_t)row->right, "failed",
-                                              (json_int_t)row->failed, "acc",
-                                              row->done > 0 ? 100 * (double)row->right / (double)row->done : 0, "interval",
-                                              100 * interval.low, 100 * interval.high));
+        json_t *line = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:[f, f]}", "method", row->label, "total", (json_int_t)row->done,
+                                 "correct", (json_int_t)row->right, "no_answer", (json_int_t)row->silent, "failed",
+                                 (json_int_t)row->failed, "acc", row->done > 0 ? 100 * (double)row->right / (double)row->done : 0,
+                                 "interval", 100 * interval.low, 100 * interval.high);
+        fits = json_array_append_new(rows, line) == 0;
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:o}", "output", eval->options.output, "questions", (json_int_t)eval->questions.count,
-                     "answers", (json_int_t)eval->done, "answers_now", (json_int_t)eval->now, "methods", rows);
+    json_t *summary = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "output", eval->options.output, "scorer", tn_scorer_standard()->name,
+                                "questions", (json_int_t)eval->questions.count, "answers", (json_int_t)eval->done, "answers_now",
+                                (json_int_t)eval->now, "methods", rows);
+    if (fits)
+        return summary;
+    json_decref(summary);
+    return NULL;
 }

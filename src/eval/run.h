@@ -18,6 +18,7 @@ typedef struct tn_eval tn_eval;
 typedef struct tn_eval_count {
     const char *label;
     size_t done, right, failed;
+    size_t silent; /* of questions with options: the answer names none (by the standard scorer) */
 } tn_eval_count;
 
 typedef struct tn_eval_event {

@@ -14,28 +14,52 @@ enum {
 
 /* ---------------------------------------------------------------- groups -- */
 
-static tenebra_code find_group(tn_tally *tally, const tn_group *wanted, tn_group **out, tenebra_error *error)
+static tenebra_code no_memory(tenebra_error *error)
 {
-    for (size_t i = 0; i < tally->count; i++) {
-        tn_group *group = &tally->groups[i];
-        bool same_domain = wanted->domain == NULL ? group->domain == NULL
-                                                  : group->domain != NULL && strcmp(group->domain, wanted->domain) == 0;
-        if (group->rank == wanted->rank && same_domain && strcmp(group->name, wanted->name) == 0) {
-            *out = group;
-            return TENEBRA_OK;
-        }
-    }
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, "score", "no memory for groups");
+}
+
+/* What tells groups apart as one text, in `text` or, where that is too small, in fresh memory; NULL without memory. */
+static char *group_key(const tn_group *group, char *text, size_t size)
+{
+    const char *domain = group->domain != NULL ? group->domain : "";
+    size_t wanted = strlen(domain) + strlen(group->name) + 32;
+    char *key = wanted <= size ? text : malloc(wanted);
+    if (key != NULL)
+        snprintf(key, wanted <= size ? size : wanted, "%d%c%s\n%s", group->rank, group->domain != NULL ? '+' : '-', domain, group->name);
+    return key;
+}
+
+static tenebra_code add_group(tn_tally *tally, const tn_group *wanted, const char *key, tenebra_error *error)
+{
     if (tally->count == tally->capacity) {
         size_t capacity = tally->capacity > 0 ? 2 * tally->capacity : 64;
         tn_group *groups = realloc(tally->groups, capacity * sizeof *groups);
         if (groups == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, "score", "no memory for %zu groups", capacity);
+            return no_memory(error);
         tally->groups = groups;
         tally->capacity = capacity;
     }
-    tally->groups[tally->count] = *wanted;
-    *out = &tally->groups[tally->count++];
+    if (json_object_set_new(tally->places, key, json_integer((json_int_t)tally->count)) != 0)
+        return no_memory(error);
+    tally->groups[tally->count++] = *wanted;
     return TENEBRA_OK;
+}
+
+static tenebra_code find_group(tn_tally *tally, const tn_group *wanted, tn_group **out, tenebra_error *error)
+{
+    char text[256], *key = group_key(wanted, text, sizeof text);
+    if (tally->places == NULL)
+        tally->places = json_object();
+    if (key == NULL || tally->places == NULL)
+        return no_memory(error);
+    const json_t *place = json_object_get(tally->places, key);
+    tenebra_code code = place == NULL ? add_group(tally, wanted, key, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK)
+        *out = &tally->groups[place != NULL ? (size_t)json_integer_value(place) : tally->count - 1];
+    if (key != text)
+        free(key);
+    return code;
 }
 
 /* Counts into the group `wanted`, which is made where it is missing; `member` false only makes it. */
@@ -175,6 +199,20 @@ static int compare_groups(const void *a, const void *b)
     return domains != 0 ? domains : strcmp(one->name, two->name);
 }
 
+/* Topics that share their name with another group are shown with their domain. */
+static void qualify(tn_tally *tally)
+{
+    json_t *names = json_object();
+    for (size_t i = 0; i < tally->count && names != NULL; i++) {
+        json_int_t count = json_integer_value(json_object_get(names, tally->groups[i].name));
+        json_object_set_new(names, tally->groups[i].name, json_integer(count + 1));
+    }
+    for (size_t i = 0; i < tally->count; i++)
+        tally->groups[i].qualified = tally->groups[i].domain != NULL &&
+                                     json_integer_value(json_object_get(names, tally->groups[i].name)) != 1;
+    json_decref(names);
+}
+
 void tn_tally_finish(tn_tally *tally)
 {
     if (total_of(tally, RANK_COLUMN + NAT, RANK_COLUMN + LAN) == 0)
@@ -187,13 +225,15 @@ void tn_tally_finish(tn_tally *tally)
         drop_groups(tally, RANK_COLUMN_TOPIC, RANK_COLUMN_TOPIC + TOPICS);
     if (tally->count > 0)
         qsort(tally->groups, tally->count, sizeof *tally->groups, compare_groups);
-    for (size_t i = 0; i < tally->count; i++)
-        for (size_t k = 0; k < tally->count && tally->groups[i].domain != NULL; k++)
-            tally->groups[i].qualified |= k != i && strcmp(tally->groups[i].name, tally->groups[k].name) == 0;
+    json_decref(tally->places); /* they have moved */
+    tally->places = NULL;
+    qualify(tally);
 }
 
 void tn_tally_free(tn_tally *tally)
 {
+    json_decref(tally->places);
+    tally->places = NULL;
     free(tally->groups);
     tally->groups = NULL;
     tally->count = tally->capacity = 0;

@@ -22,6 +22,7 @@ typedef struct tn_tally {
     size_t found; /* answers in which anything was found */
     tn_group *groups; /* [count] */
     size_t count, capacity;
+    json_t *places; /* rank, domain and name: place among the groups */
 } tn_tally;
 
 /* Judges an answer and counts it. The sample's texts must outlive the tally. Groups are: each variant of the scorer; of

@@ -15,6 +15,37 @@ tn_interval tn_wilson(size_t correct, size_t total, double z)
     return (tn_interval){ low, high };
 }
 
+/* Correlation of the pairs, corrected for continuity. */
+static double phi_of(double a, double b, double c, double d)
+{
+    double n = a + b + c + d, margins = (a + b) * (c + d) * (a + c) * (b + d), product = a * d - b * c;
+    if (margins <= 0)
+        return 0;
+    if (product > 0)
+        product = fmax(product - n / 2, 0);
+    return product / sqrt(margins);
+}
+
+/* The length of the sum of two sides between which the correlation stands. */
+static double square_and_add(double one, double two, double phi)
+{
+    return sqrt(fmax(0, one * one - 2 * phi * one * two + two * two));
+}
+
+tn_interval tn_paired_difference(const tn_paired *paired, double z)
+{
+    double a = (double)paired->both, b = (double)paired->only_first, c = (double)paired->only_second, d = (double)paired->neither;
+    double n = a + b + c + d;
+    if (n == 0)
+        return (tn_interval){ -1, 1 };
+    size_t total = paired->both + paired->only_first + paired->only_second + paired->neither;
+    tn_interval first = tn_wilson(paired->both + paired->only_first, total, z);
+    tn_interval second = tn_wilson(paired->both + paired->only_second, total, z);
+    double p1 = (a + b) / n, p2 = (a + c) / n, phi = phi_of(a, b, c, d), difference = (c - b) / n;
+    return (tn_interval){ fmax(-1, difference - square_and_add(p2 - second.low, first.high - p1, phi)),
+                          fmin(1, difference + square_and_add(second.high - p2, p1 - first.low, phi)) };
+}
+
 double tn_mcnemar_exact(const tn_paired *paired)
 {
     size_t b = paired->only_first, c = paired->only_second, m = b < c ? b : c;

@@ -20,6 +20,12 @@ typedef struct tn_paired {
     size_t both, only_first, only_second, neither; /* questions answered rightly */
 } tn_paired;
 
+/* Interval of the difference of their accuracies, second minus first, -1..1, for the quantile `z`: Newcombe's "square and add"
+ * of Wilson's intervals with the correlation of the pairs (phi, corrected for continuity; 0 where a margin is empty). It lies
+ * within -1..1, holds the difference itself, and is no point where the two never differ. Without questions all of -1..1.
+ * Source: Newcombe 1998, Statist. Med. 17:2635-2650, method 10; Altman et al. 2000, Statistics with Confidence, chapter 6. */
+tn_interval tn_paired_difference(const tn_paired *paired, double z);
+
 /* The probability that so uneven a split of the questions on which two equally good methods differ, or a more uneven one,
  * comes about by chance: two-sided, exact (binomial), at most 1; 1 where they never differ. Work grows with the number of
  * those questions. Source: McNemar 1947, Psychometrika 12(2); the exact form as in Fagerland et al. 2013,

@@ -1,13 +1,15 @@
 /* Tables of result files: accuracy with intervals, steps, times, by domain and topic, and methods in pairs.
  *
  * A table is JSON, so that one description serves every form:
- *     {"name", "title", "columns": [{"name", "kind"}], "rows": [[cell, ...]]}
+ *     {"name", "title", "columns": [{"name", "kind"}], "rows": [[cell, ...]], "notes": [sentences below it]}
  * kind is "text", "count", "percent", "share" (a percentage with its interval), "number" or "probability"; a cell is a
- * string, a number, null, or for a share {"value", "low", "high", "total", "correct"} in percent (low null: no interval). */
+ * string, a number, null, or for a share {"value", "low", "high", "total", "correct"} in percent (low null: no interval). A column
+ * with "hidden" says nothing: all its cells are null, or there is one run in each row, or no answer failed. */
 #ifndef TN_EVAL_TABLE_H
 #define TN_EVAL_TABLE_H
 
 #include "eval/results.h"
+#include "eval/statistics.h"
 
 /* A row of the tables: one way of answering, in one run or in several (seeds). */
 typedef struct tn_table_group {
@@ -31,7 +33,7 @@ void tn_table_groups_free(tn_table_groups *groups);
 /* Leaves only the groups whose names stand in "A,B,...", in that order. Errors: ARGUMENT (no such group), MEMORY. */
 tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra_error *error);
 
-/* All tables, as {"tables": [...], "notes": [...]}; notes tell what has to be said of the numbers: runs of a part of a set,
+/* All tables, as {"tables": [...], "notes": [...], "scorer"}; notes tell what has to be said of the numbers: runs of a part of a set,
  * failed or missing answers, files that do not fit together.
  *   methods  accuracy, autoregressive steps, times
  *   domains  accuracy of each method in each domain
@@ -39,12 +41,16 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
  *   latents  attention ratio and focus, norm and cosine by latent step
  *   calls    how often a method that may ask for regions did so, and how often in vain
  *   pairs    two methods on the same questions: who is right where the other is not
- * Accuracies of one run have Wilson intervals; of several runs, the mean with Student's interval over the runs. Answers
- * that failed count as wrong. The caller owns the result; NULL: no memory. */
+ * Accuracies of one run have Wilson intervals, differences Newcombe's (statistics.h); of several runs, the mean with Student's
+ * interval over the runs, as far as it is possible. Answers that failed count as wrong. Below each table of accuracies stands
+ * how many answers name no option. Work is linear in answers and steps. The caller owns the result; NULL: no memory. */
 json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error);
 
-/* Whether every row of every table has its cells; where memory ran out some are missing. */
-bool tn_table_is_whole(const json_t *report);
+/* How many answers of each row name no option, as a sentence in `text` [size]. */
+void tn_table_silence(const tn_table_groups *groups, char *text, size_t size);
+
+/* Adds the questions that both sets answered to `paired`. */
+void tn_table_pair(const tn_result_set *first, const tn_result_set *second, tn_paired *paired);
 
 /* Mean of `count` values and the half width of Student's 95 % interval (NaN below two). */
 double tn_table_mean(const double *values, size_t count, double *half);
@@ -55,7 +61,7 @@ double tn_table_mean(const double *values, size_t count, double *half);
 enum { TN_TABLE_CELL = 512 };
 void tn_table_cell(char cell[TN_TABLE_CELL], const char *kind, const json_t *value);
 
-/* Whether all rows leave a column empty, or say the same small thing: such columns are shown in no form but JSON. */
+/* Whether a column says nothing: such columns are shown in no form but JSON. */
 bool tn_table_is_hidden(const json_t *table, size_t column);
 
 typedef enum tn_table_form { TN_TABLE_TEXT, TN_TABLE_MARKDOWN, TN_TABLE_CSV, TN_TABLE_LATEX } tn_table_form;

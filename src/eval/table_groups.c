@@ -48,7 +48,7 @@ static char *name_with_file(const tn_result_set *set)
 static bool is_label_elsewhere(const tn_results *results, const tn_result_set *set)
 {
     for (size_t i = 0; i < results->count; i++)
-        if (&results->sets[i] != set && strcmp(results->sets[i].label, set->label) == 0)
+        if (&results->sets[i] != set && results->sets[i].label == set->label) /* texts are kept once */
             return true;
     return false;
 }
@@ -62,15 +62,15 @@ static tenebra_code add_named(tn_table_groups *groups, const tn_results *results
     tenebra_code code = TENEBRA_OK;
     bool several = false;
     for (size_t i = first + 1; i < end; i++)
-        several |= strcmp(results->sets[i].label, results->sets[first].label) != 0;
+        several |= results->sets[i].label != results->sets[first].label; /* texts are kept once */
     for (size_t i = first; i < end && code == TENEBRA_OK; i++) {
         const char *label = results->sets[i].label;
         size_t count = 0;
         bool seen = false;
         for (size_t k = first; k < i; k++)
-            seen |= strcmp(results->sets[k].label, label) == 0;
+            seen |= results->sets[k].label == label;
         for (size_t k = i; k < end; k++)
-            if (strcmp(results->sets[k].label, label) == 0)
+            if (results->sets[k].label == label)
                 sets[count++] = &results->sets[k];
         if (!seen)
             code = add_group(groups, several ? join_names(name, strlen(name), label) : strdup(name), sets, count, error);

@@ -101,29 +101,9 @@ static void cell_text(char *cell, const json_t *table, size_t row, size_t column
                    json_array_get(json_array_get(json_object_get(table, "rows"), row - 1), column));
 }
 
-bool tn_table_is_whole(const json_t *report)
-{
-    const json_t *tables = json_object_get(report, "tables");
-    for (size_t i = 0; i < json_array_size(tables); i++) {
-        const json_t *table = json_array_get(tables, i), *rows = json_object_get(table, "rows");
-        for (size_t row = 0; row < json_array_size(rows); row++)
-            if (column_count(table) == 0 || json_array_size(json_array_get(rows, row)) != column_count(table))
-                return false;
-    }
-    return tables != NULL;
-}
-
 bool tn_table_is_hidden(const json_t *table, size_t column)
 {
-    const json_t *rows = json_object_get(table, "rows");
-    const char *name = column_text(table, column, "name");
-    bool empty = true, zero = true;
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        const json_t *value = json_array_get(json_array_get(rows, i), column);
-        empty &= json_is_null(value);
-        zero &= json_is_number(value) && json_number_value(value) == (strcmp(name, "runs") == 0 ? 1 : 0);
-    }
-    return empty || (zero && (strcmp(name, "runs") == 0 || strcmp(name, "failed") == 0 || strcmp(name, "no answer") == 0));
+    return json_is_true(json_object_get(json_array_get(json_object_get(table, "columns"), column), "hidden"));
 }
 
 static bool is_text(const json_t *table, size_t column)
@@ -144,33 +124,56 @@ static size_t column_width(const json_t *table, size_t column)
     size_t widest = 0;
     for (size_t row = 0; row <= row_count(table); row++) {
         cell_text(cell, table, row, column);
-        widest = width_of(cell) > widest ? width_of(cell) : widest;
+        size_t width = width_of(cell);
+        widest = width > widest ? width : widest;
     }
     return widest;
 }
 
-static void write_text(text *out, const json_t *table)
+/* The sentences below a table, each in a line of its own. */
+static void put_notes(text *out, const json_t *table, const char *front, void (*put_words)(text *, const char *))
 {
-    char cell[TN_TABLE_CELL];
-    size_t columns = column_count(table);
-    put(out, json_string_value(json_object_get(table, "title")));
-    put(out, "\n");
-    for (size_t row = 0; row <= row_count(table); row++) {
-        bool first = true;
-        size_t owed = 0; /* spaces behind a text that ends the line are not written */
-        for (size_t column = 0; column < columns; column++) {
-            if (tn_table_is_hidden(table, column))
-                continue;
-            cell_text(cell, table, row, column);
-            size_t blank = column_width(table, column) - width_of(cell);
-            put_spaces(out, owed + (first ? 0 : 2) + (is_text(table, column) ? 0 : blank));
-            put(out, cell);
-            owed = is_text(table, column) ? blank : 0;
-            first = false;
-        }
+    const json_t *notes = json_object_get(table, "notes");
+    for (size_t i = 0; i < json_array_size(notes); i++) {
+        put(out, front);
+        put_words(out, json_string_value(json_array_get(notes, i)));
         put(out, "\n");
     }
+}
+
+static void write_text_row(text *out, const json_t *table, size_t row, const size_t *widths)
+{
+    char cell[TN_TABLE_CELL];
+    bool first = true;
+    size_t owed = 0; /* spaces behind a text that ends the line are not written */
+    for (size_t column = 0; column < column_count(table); column++) {
+        if (tn_table_is_hidden(table, column))
+            continue;
+        cell_text(cell, table, row, column);
+        size_t blank = widths[column] - width_of(cell);
+        put_spaces(out, owed + (first ? 0 : 2) + (is_text(table, column) ? 0 : blank));
+        put(out, cell);
+        owed = is_text(table, column) ? blank : 0;
+        first = false;
+    }
     put(out, "\n");
+}
+
+static void write_text(text *out, const json_t *table)
+{
+    size_t *widths = calloc(column_count(table) + 1, sizeof *widths);
+    out->full |= widths == NULL;
+    if (widths == NULL)
+        return;
+    for (size_t column = 0; column < column_count(table); column++)
+        widths[column] = column_width(table, column);
+    put(out, json_string_value(json_object_get(table, "title")));
+    put(out, "\n");
+    for (size_t row = 0; row <= row_count(table); row++)
+        write_text_row(out, table, row, widths);
+    put_notes(out, table, "", put);
+    put(out, "\n");
+    free(widths);
 }
 
 static void put_escaped(text *out, const char *string, const char *special, const char *with)
@@ -180,6 +183,11 @@ static void put_escaped(text *out, const char *string, const char *special, cons
             put(out, with);
         put_bytes(out, string, 1);
     }
+}
+
+static void put_markdown(text *out, const char *string)
+{
+    put_escaped(out, string, "|\\*_`<", "\\");
 }
 
 static void write_markdown(text *out, const json_t *table)
@@ -194,7 +202,7 @@ static void write_markdown(text *out, const json_t *table)
                 continue;
             cell_text(cell, table, row, column);
             put(out, "| ");
-            put_escaped(out, cell, "|\\*_`<", "\\");
+            put_markdown(out, cell);
             put(out, " ");
         }
         put(out, "|\n");
@@ -204,16 +212,35 @@ static void write_markdown(text *out, const json_t *table)
         if (row == 0)
             put(out, "|\n");
     }
+    put_notes(out, table, "\n", put_markdown);
     put(out, "\n");
+}
+
+/* Whether a spreadsheet would take a text for a formula: it begins like one, and is no number. Full-width signs count, too.
+ * Source: OWASP, CSV injection. */
+static bool is_formula(const char *string)
+{
+    static const char *const wide[] = { "\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D", "\xEF\xBC\xA0" };
+    char *end;
+    if (string[0] == '\0')
+        return false;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (strncmp(string, wide[i], 3) == 0)
+            return true;
+    if (strchr("=+-@\t\r\n", string[0]) == NULL)
+        return false;
+    (void)strtod(string, &end);
+    return *end != '\0' || end == string || strpbrk(string, "xXnN") != NULL;
 }
 
 static void put_quoted(text *out, const char *string)
 {
-    if (strpbrk(string, ",\"\n\r") == NULL) {
+    bool formula = is_formula(string);
+    if (!formula && strpbrk(string, ",\"\n\r") == NULL) {
         put(out, string);
         return;
     }
-    put(out, "\"");
+    put(out, formula ? "\"'" : "\"");
     put_escaped(out, string, "\"", "\"");
     put(out, "\"");
 }
@@ -258,7 +285,7 @@ static void write_csv(text *out, const json_t *table)
     if (out->length > 0)
         put(out, "\n");
     for (size_t row = 0; row <= row_count(table); row++) {
-        put(out, row == 0 ? "table" : json_string_value(json_object_get(table, "name")));
+        put_quoted(out, row == 0 ? "table" : json_string_value(json_object_get(table, "name")));
         for (size_t column = 0; column < column_count(table); column++) {
             put(out, ",");
             put_csv_cell(out, table, row, column);
@@ -303,7 +330,9 @@ static void write_latex(text *out, const json_t *table)
         }
         put(out, row == 0 ? " \\\\\n\\hline\n" : " \\\\\n");
     }
-    put(out, "\\hline\n\\end{tabular}\n\\end{table}\n\n");
+    put(out, "\\hline\n\\end{tabular}\n");
+    put_notes(out, table, "\n", put_latex);
+    put(out, "\\end{table}\n\n");
 }
 
 char *tn_table_write(const json_t *report, tn_table_form form, const char *only, tenebra_error *error)

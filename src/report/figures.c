@@ -105,8 +105,10 @@ static double guessing(const tn_table_groups *groups)
 
 static void draw_accuracy(figures *f, const json_t *methods)
 {
-    static const tn_chart_head head = { "Accuracy, %", "Marks: share of right answers. Lines: 95% intervals.",
-                                        "For each method the share of right answers with its interval. The table has the numbers." };
+    char note[2200] = "Marks: share of right answers. Lines: 95% intervals. ";
+    tn_table_silence(f->groups, note + strlen(note), sizeof note - strlen(note));
+    const tn_chart_head head = { "Accuracy, %", note,
+                                 "For each method the share of right answers with its interval. The table has the numbers." };
     for (size_t g = 0; g < f->groups->count; g++) {
         const json_t *share = cell_of(methods, g, "accuracy");
         f->rows[g] = (tn_chart_row){ .name = f->groups->items[g].name, .style = f->styles[g],

@@ -86,6 +86,15 @@ static void put_row(tn_markup *out, const tn_table_groups *groups, const json_t 
     tn_markup_put(out, "</tr>\n");
 }
 
+static void put_notes(tn_markup *out, const json_t *notes)
+{
+    for (size_t i = 0; i < json_array_size(notes); i++) {
+        tn_markup_put(out, "<p class=\"hint\">");
+        tn_markup_text(out, json_string_value(json_array_get(notes, i)));
+        tn_markup_put(out, "</p>\n");
+    }
+}
+
 void tn_tables_write(tn_markup *out, const tn_table_groups *groups, const json_t *report)
 {
     const json_t *tables = json_object_get(report, "tables");
@@ -104,6 +113,8 @@ void tn_tables_write(tn_markup *out, const tn_table_groups *groups, const json_t
         tn_markup_put(out, "<tbody>\n");
         for (size_t r = 0; r < json_array_size(rows); r++)
             put_row(out, groups, table, json_array_get(rows, r));
-        tn_markup_put(out, "</tbody></table></div></figure>\n");
+        tn_markup_put(out, "</tbody></table></div>\n");
+        put_notes(out, json_object_get(table, "notes"));
+        tn_markup_put(out, "</figure>\n");
     }
 }

@@ -30,11 +30,14 @@ def arguments(output, *more, methods=METHODS, data=None):
 
 
 def records(path):
-    """Answers by question and method, without what depends on the clock; the last of several counts."""
+    """Answers by question and method, without what depends on the clock, and its digest; the last of several counts."""
     found = {}
     for line in Path(path).read_text().splitlines()[1:]:
         row = json.loads(line)
+        if "tenebra_eval" in row:
+            continue
         row.pop("ms", None)
+        row.pop("digest")
         for step in row.get("steps", []):
             step.pop("ms")
         found[row["n"], row["method"]] = row
@@ -106,6 +109,73 @@ class Eval(Case):
         self.assertEqual(seen, {0, -signal.SIGKILL})
         self.assertEqual(records(target), records(self.whole))
         self.assertEqual(len(target.read_text().splitlines()), 1 + QUESTIONS * WAYS)
+
+    def test_more_questions(self):
+        target, methods = WORK / "more.jsonl", METHODS + ",ivt-lr:latent-text=given"
+        for limit in (3, 7, None):
+            done = run(*arguments(target, *(("--limit", limit) if limit else ()), methods=methods))
+            self.assertEqual(done.returncode, 0, done.stderr)
+        whole = WORK / "more-at-once.jsonl"
+        self.assertEqual(run(*arguments(whole, methods=methods)).returncode, 0)
+        self.assertEqual(records(target), records(whole))
+        manifests = [row for row in map(json.loads, target.read_text().splitlines()) if "tenebra_eval" in row]
+        self.assertEqual([m["data"]["questions"] for m in manifests], [3, 7, QUESTIONS])
+        # The last question's neighbour was the first one, twice.
+        self.assertEqual(len(target.read_text().splitlines()), 3 + QUESTIONS * (WAYS + 1) + 2)
+        self.assertNotIn("so far", run("eval", "table", target).stderr)
+        self.assert_fails(run(*arguments(target, "--limit", 7, methods=methods)), 1, "questions")
+        self.assert_fails(run(*arguments(target, "--seed", 2, methods=methods)), 1, "seed")
+
+    def test_changed_records_are_noticed(self):
+        target = WORK / "touched.jsonl"
+        lines = self.whole.read_text().splitlines(keepends=True)
+        readers = (arguments(target), ("eval", "table", target), ("eval", "report", target, "-o", WORK / "touched.html"),
+                   ("eval", "score", target), ("eval", "export", target, "--form", "indices", "--rows", "direct"))
+        changes = ((5, '"correct":false', '"correct":true'), (9, '"n":', '"n": '), (20, '"sampled":', '"sampled":1'), (0, '"seed":0', '"seed":1'),
+                   (3, '"digest":"', '"digest":"0'), (7, ',"digest":"', ',"other":"'))
+        for number, old, new in changes:
+            changed = list(lines)
+            self.assertIn(old, changed[number])
+            changed[number] = changed[number].replace(old, new, 1)
+            text = "".join(changed)
+            for reader in readers:
+                target.write_text(text)
+                self.assert_fails(run(*reader), 1, f"touched.jsonl:{number + 1 if number else 1}", "digest")
+                self.assertEqual(target.read_text(), text)
+        # Lines of another run, or in another order after their own manifest.
+        other = WORK / "other-run.jsonl"
+        self.assertEqual(run(*arguments(other, "--seed", 3)).returncode, 0)
+        target.write_text("".join(lines[:4]) + other.read_text().splitlines(keepends=True)[4])
+        self.assert_fails(run("eval", "table", target), 1, "touched.jsonl:5", "digest")
+        target.write_text(lines[0] + "".join(reversed(lines[1:])))
+        self.assertEqual(run("eval", "table", target).returncode, 0)
+
+    def test_files_without_digests_are_read_but_not_continued(self):
+        target = WORK / "old.jsonl"
+        rows = [json.loads(line) for line in self.whole.read_text().splitlines()]
+        for row in rows:
+            del row["digest"]
+        target.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        done = run("eval", "table", target)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("without digests", done.stderr)
+        self.assertEqual(run("eval", "score", target).returncode, 0)
+        self.assert_fails(run(*arguments(target)), 1, "older version", "--force-new")
+
+    def test_a_running_file_is_left_alone(self):
+        target = WORK / "running.jsonl"
+        process = subprocess.Popen([PROGRAM, *map(str, arguments(target))], env=environment(), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (target.exists() and b"\n" in target.read_bytes()):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        if process.poll() is None:
+            for more in ((), ("--force-new",)):
+                self.assert_fails(run(*arguments(target, *more)), 1, "another process")
+        self.assertFalse((WORK / "running.jsonl.1").exists())
+        process.send_signal(signal.SIGCONT)
+        self.assertEqual(process.wait(), 0)
+        self.assertEqual(records(target), records(self.whole))
 
     def test_a_line_cut_off_is_asked_again(self):
         target = WORK / "torn.jsonl"
@@ -226,7 +296,12 @@ class Eval(Case):
         names = [row[0] for row in report["tables"][0]["rows"]]
         for name in ("as it is", "latent text: zeros", "latent text: another question's", "picks: random", "no latent steps"):
             self.assertIn(name, names)
-        self.assertIn("guessing", report["words"][0])
+        self.assertIn("4 of 4 answers of the method name no option that the scorer 'strict' reads", report["words"][0])
+        self.assertEqual(report["scorer"], "strict")
+        before = target.read_bytes()
+        again = json.loads(run(*call, "--scorer", "m3cot").stdout)
+        self.assertEqual((again["scorer"], target.read_bytes()), ("m3cot", before))
+        self.assert_fails(run(*call, "--scorer", "nobody"), 2, "nobody")
         rows = records(target)
         given = "ivt-lr:as-it-is:latent-text=given"
         # What is told of step one is the question's own hidden state; the next steps follow from what was put there.
@@ -242,6 +317,17 @@ class Eval(Case):
         self.assertEqual([row[0] for row in tables["methods"]["rows"]], METHODS.split(","))
         self.assertEqual(sum(row[1] for row in tables["domains"]["rows"]), QUESTIONS)
         self.assertIn("looks", tables)
+        silent = sum(row["choice"] is None for row in records(self.whole).values() if row["method"] == "direct")
+        self.assertEqual(tables["methods"]["rows"][0][4], silent)
+        self.assertIn("name no option (scorer 'strict'", run("eval", "table", self.whole, "--table", "domains").stdout)
+        self.assertIn("name no option (scorer 'strict'", run("eval", "table", self.whole, "--form", "csv").stderr)
+        # Another scorer, from the file alone and its data set; the same figures as those of eval score.
+        again = json.loads(run("eval", "table", self.whole, "--scorer", "m3cot", "--json").stdout)
+        scores = json.loads(run("eval", "score", self.whole, "--scorer", "m3cot", "--json").stdout)["files"]
+        self.assertEqual(again["scorer"], "m3cot")
+        self.assertEqual([row[3]["correct"] for row in again["tables"][0]["rows"]], [f["scores"]["m3cot"]["correct"] for f in scores])
+        self.assert_fails(run("eval", "table", self.whole, "--scorer", "m3cot", "--data", f"hops:{WORK / 'nowhere'}"), 1, "nowhere")
+        self.assert_fails(run("eval", "table", self.whole, "--scorer", "nobody"), 2, "nobody")
         self.assertEqual(run("eval", "table", self.whole, "--table", "nothing").returncode, 2)
         for form in ("text", "markdown", "csv", "latex"):
             self.assertIn("coconut", run("eval", "table", self.whole, "--form", form).stdout)

@@ -51,6 +51,50 @@ static void test_wilson_edges(void **state)
         }
 }
 
+/* Published examples: Altman et al. 2000, table 6.2 (also in R's biostatUZH), and tests of R's contingencytables 3.1.0 (Cavo et
+ * al. 2012, Bentur et al. 2009, of Fagerland et al. 2014); there the difference is first minus second. */
+static void test_difference(void **state)
+{
+    (void)state;
+    static const struct {
+        tn_paired pairs;
+        double low, high; /* first minus second */
+    } cases[] = {
+        { { 59, 6, 16, 80 }, -0.1186, -0.0046 },
+        { { 1, 1, 7, 12 }, -0.507, -0.026 },
+        { { 14, 5, 0, 22 }, 0.011, 0.226 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tn_interval found = tn_paired_difference(&cases[i].pairs, TN_Z95);
+        double digits = i == 0 ? 5e-5 : 5e-4;
+        assert_true(fabs(-found.high - cases[i].low) <= digits && fabs(-found.low - cases[i].high) <= digits);
+        const tn_paired turned = { cases[i].pairs.both, cases[i].pairs.only_second, cases[i].pairs.only_first, cases[i].pairs.neither };
+        tn_interval other = tn_paired_difference(&turned, TN_Z95);
+        assert_true(fabs(other.low + found.high) < 1e-12 && fabs(other.high + found.low) < 1e-12);
+    }
+}
+
+/* Whatever is counted, the interval is possible, and holds the difference. The normal interval of paired shares does not lie within
+ * what is possible. */
+static void test_difference_is_possible(void **state)
+{
+    (void)state;
+    enum { MOST = 14 };
+    for (size_t a = 0; a <= MOST; a++)
+        for (size_t b = 0; a + b <= MOST; b++)
+            for (size_t c = 0; a + b + c <= MOST; c++)
+                for (size_t d = 0; a + b + c + d <= MOST; d++) {
+                    tn_interval found = tn_paired_difference(&(tn_paired){ a, b, c, d }, TN_Z95);
+                    double n = (double)(a + b + c + d), difference = n > 0 ? ((double)c - (double)b) / n : 0;
+                    assert_true(found.low >= -1 && found.high <= 1 && found.low <= difference && difference <= found.high);
+                    assert_true(found.high - found.low > 0.01);
+                }
+    tn_interval all = tn_paired_difference(&(tn_paired){ 0, 30, 0, 1 }, TN_Z95);
+    double share = 30.0 / 31, normal = TN_Z95 * sqrt(share * (1 - share) / 31);
+    assert_true(-share - normal < -1); /* what was printed before */
+    assert_true(all.low > -1 && all.low < -share && all.high > -share && all.high < -0.75);
+}
+
 static void test_exact(void **state)
 {
     (void)state;
@@ -91,6 +135,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wilson),
         cmocka_unit_test(test_wilson_edges),
+        cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_difference_is_possible),
         cmocka_unit_test(test_exact),
         cmocka_unit_test(test_chi2),
     };

@@ -38,13 +38,16 @@ static void write_head(FILE *out, size_t questions)
             questions, questions);
 }
 
+/* What a wrong answer chose. */
+static const char *silent_choice = "2";
+
 /* Question n in domain d0 or d1 and topic t-1 or t-2, as n is even or odd. Method "b" has its step in words: no hidden state. */
 static void write_row(FILE *out, size_t n, const char *method, bool right, double sampled)
 {
-    fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"%s\",\"domain\":\"d%zu\",\"topic\":\"t-%zu\",\"options\":4,\"choice\":%d,"
+    fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"%s\",\"domain\":\"d%zu\",\"topic\":\"t-%zu\",\"options\":4,\"choice\":%s,"
             "\"correct\":%s,\"tokens\":{\"sampled\":%g,\"latent\":3,\"injected\":8},\"ms\":{\"total\":2000},\"steps\":["
             "{\"attention_ratio\":2,\"attention_focus\":0.5,\"hidden_norm\":%s,\"hidden_cosine\":null}]}\n",
-            n, n, method, n % 2, n % 2 + 1, right ? 1 : 2, right ? "true" : "false", sampled, strcmp(method, "b") == 0 ? "null" : "3");
+            n, n, method, n % 2, n % 2 + 1, right ? "1" : silent_choice, right ? "true" : "false", sampled, strcmp(method, "b") == 0 ? "null" : "3");
 }
 
 static FILE *start_file(const char *name, size_t questions)
@@ -181,6 +184,131 @@ static void test_seeds(void **state)
     tn_results_free(&results);
 }
 
+static bool notes_say(const json_t *report, const char *words)
+{
+    const json_t *notes = json_object_get(report, "notes");
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(notes); i++)
+        found |= strstr(json_string_value(json_array_get(notes, i)), words) != NULL;
+    return found;
+}
+
+/* What a spreadsheet would take for a formula is marked as text; numbers stay numbers. */
+static void test_formulas(void **state)
+{
+    (void)state;
+    static const struct { const char *label, *cell; } cells[] = {
+        { "=1+1", "methods,\"'=1+1\"," }, { "+cmd", "methods,\"'+cmd\"," }, { "@sum", "methods,\"'@sum\"," },
+        { "-x", "methods,\"'-x\"," }, { "\\tx", "methods,\"'\tx\"," }, { "-1.5", "methods,-1.5," }, { "+2", "methods,+2," },
+        { "\xEF\xBC\x9D" "A1", "methods,\"'\xEF\xBC\x9D" "A1\"," }, { "-0x1", "methods,\"'-0x1\"," }, { "a=1", "methods,a=1," },
+        { "-", "methods,\"'-\"," }, { "-nan", "methods,\"'-nan\"," },
+    };
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        tn_results results = { 0 };
+        FILE *out = start_file("formula.jsonl", 1);
+        write_row(out, 0, cells[i].label, true, 5);
+        fclose(out);
+        load(&results, "formula.jsonl");
+        json_t *report = report_of(&results, NULL);
+        char *text = tn_table_write(report, TN_TABLE_CSV, "methods", NULL);
+        assert_non_null(text);
+        if (strstr(text, cells[i].cell) == NULL)
+            fail_msg("%s does not hold %s", text, cells[i].cell);
+        free(text);
+        json_decref(report);
+        tn_results_free(&results);
+    }
+}
+
+/* Answers that name no option: told beside the accuracy, and below each table of accuracies. */
+static void test_silence(void **state)
+{
+    (void)state;
+    tn_results results = { 0 };
+    FILE *out = start_file("silent.jsonl", 4);
+    for (size_t n = 0; n < 4; n++) {
+        write_row(out, n, "b", n > 0, 5);
+        fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"a\",\"domain\":\"d\",\"topic\":\"t-1\",\"options\":%d,\"choice\":null,"
+                "\"correct\":false}\n", n, n, n == 3 ? 0 : 4); /* the last one is an open question */
+    }
+    fclose(out);
+    load(&results, "silent.jsonl");
+    json_t *report = report_of(&results, NULL);
+    const json_t *methods = find_table(report, "methods");
+    assert_string_equal(json_string_value(cell(methods, 1, "method")), "a");
+    assert_true(number_at(methods, 0, "no answer") == 0 && number_at(methods, 1, "no answer") == 3);
+    static const char *const names[] = { "methods", "domains", "topics", "looks", "pairs" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *notes = json_object_get(find_table(report, names[i]), "notes");
+        assert_string_equal(json_string_value(json_array_get(notes, 0)),
+                            "Answers that name no option (scorer 'strict'; they count as wrong): a 3 of 4, others none.");
+        for (tn_table_form form = TN_TABLE_TEXT; form <= TN_TABLE_LATEX; form++) {
+            char *text = tn_table_write(report, form, names[i], NULL);
+            assert_true(form == TN_TABLE_CSV || strstr(text, "a 3 of 4") != NULL);
+            assert_true(i > 0 || strstr(text, "no answer") != NULL);
+            free(text);
+        }
+    }
+    json_decref(report);
+    tn_results_free(&results);
+}
+
+/* Differences of several runs lie within what is possible, too. */
+static void test_possible_differences(void **state)
+{
+    (void)state;
+    tn_results results = { 0 };
+    tn_table_groups groups = { 0 };
+    for (size_t run = 0; run < 4; run++) { /* a: 10 and 8 of 10; b: none and 1 */
+        char name[16];
+        snprintf(name, sizeof name, "r%zu.jsonl", run);
+        FILE *out = start_file(name, 10);
+        for (size_t n = 0; n < 10; n++)
+            write_row(out, n, run < 2 ? "a" : "b", run < 2 ? n < 10 - 2 * run : n < run - 2, 5);
+        fclose(out);
+        load(&results, name);
+    }
+    assert_int_equal(tn_table_group_sets(&groups, &results, 0, 2, "a", NULL), TENEBRA_OK);
+    assert_int_equal(tn_table_group_sets(&groups, &results, 2, 4, "b", NULL), TENEBRA_OK);
+    json_t *report = tn_table_report(&groups, NULL);
+    const json_t *pairs = find_table(report, "pairs");
+    assert_true(near(part(pairs, 0, "difference", "value"), 85));
+    assert_true(part(pairs, 0, "difference", "high") == 100 && part(pairs, 0, "difference", "low") < 0); /* 85 -+ 12.7 * 15 */
+    assert_true(part(pairs, 0, "difference", "low") >= -100);
+    json_decref(report);
+    tn_table_groups_free(&groups);
+    tn_results_free(&results);
+}
+
+/* Many steps, topics, labels and answers in another order: work that grows with their square would take for ever. */
+static void test_large_files(void **state)
+{
+    (void)state;
+    enum { MANY = 20000 };
+    tn_results results = { 0 };
+    FILE *out = start_file("large.jsonl", MANY);
+    for (size_t n = 0; n < MANY; n++)
+        for (size_t way = 0; way < 2; way++)
+            fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"%c\",\"domain\":\"d\",\"topic\":\"t%zu\",\"options\":4,\"choice\":1,"
+                    "\"correct\":%s}\n", n, way == 0 ? n : (n * 7919) % MANY, way == 0 ? 'a' : 'b', n, n % 3 == way ? "true" : "false");
+    fprintf(out, "{\"n\":%d,\"id\":\"s\",\"method\":\"a\",\"domain\":\"d\",\"topic\":\"t\",\"options\":4,\"choice\":1,\"correct\":true,"
+            "\"steps\":[{}", MANY);
+    for (size_t i = 1; i < MANY; i++)
+        fprintf(out, ",{\"hidden_norm\":%zu}", i);
+    fprintf(out, "]}\n");
+    fclose(out);
+    load(&results, "large.jsonl");
+    json_t *report = report_of(&results, NULL);
+    assert_int_equal(json_array_size(json_object_get(find_table(report, "latents"), "rows")), MANY);
+    assert_int_equal(json_array_size(json_object_get(find_table(report, "topics"), "rows")), MANY + 1);
+    assert_true(number_at(find_table(report, "pairs"), 0, "questions") == MANY);
+    char *text = tn_table_write(report, TN_TABLE_TEXT, NULL, NULL);
+    assert_non_null(text);
+    free(text);
+    json_decref(report);
+    tn_results_free(&results);
+}
+
 static void test_forms(void **state)
 {
     (void)state;
@@ -201,7 +329,7 @@ static void test_forms(void **state)
         assert_non_null(strstr(text, "33.3"));
         free(text);
     }
-    assert_non_null(strstr(json_string_value(json_array_get(json_object_get(report, "notes"), 0)), "1 answers"));
+    assert_true(notes_say(report, "1 answers of x|y_1,z% failed") && notes_say(report, "without digests") && !notes_say(report, directory));
     assert_null(tn_table_write(report, TN_TABLE_TEXT, "nothing", &error));
     json_decref(report);
     tn_results_free(&results);
@@ -298,6 +426,20 @@ static void test_probe(void **state)
     report = probe(&plan);
     assert_true(says(report, 0, "no better than guessing") && !says(report, 0, "depend on the latent text"));
     json_decref(report);
+    silent_choice = "null"; /* the same losses, but the answers name no option */
+    write_probe(&plan, 160, 40, 0);
+    report = probe(&plan);
+    table = find_table(report, "probe");
+    assert_true(near(part(table, 1, "difference", "value"), -20) && number_at(table, 1, "lost, no answer") == 40);
+    assert_true(number_at(table, 0, "no answer") == 40 && number_at(table, 1, "no answer") == 80);
+    assert_true(says(report, 0, "Nothing can be said of the latent text") && says(report, 0, "40 answers are lost, but 40"));
+    assert_true(says(report, 0, "--scorer") && !says(report, 0, "depend"));
+    json_decref(report);
+    write_probe(&plan, 60, 40, 0); /* most answers of the method itself */
+    report = probe(&plan);
+    assert_true(says(report, 0, "As it is, 140 of 200 answers of the method name no option") && !says(report, 1, ""));
+    json_decref(report);
+    silent_choice = "2";
     tn_eval_plan_free(&plan);
 }
 
@@ -305,6 +447,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),    cmocka_unit_test(test_seeds), cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_formulas),  cmocka_unit_test(test_silence), cmocka_unit_test(test_possible_differences),
+        cmocka_unit_test(test_large_files),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_mean),  cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,57 @@
+/* Putting a table together (eval/table.h says what one is). Memory that runs out anywhere is remembered, and told at the end. For
+ * table*.c and probe.c. */
+#ifndef TN_EVAL_TABLE_MAKE_H
+#define TN_EVAL_TABLE_MAKE_H
+
+#include "eval/table.h"
+
+#include <math.h>
+
+typedef struct tn_table_maker {
+    json_t *table;
+    json_t *row; /* that cells go to; borrowed */
+    bool full;   /* there was no memory        */
+} tn_table_maker;
+
+void tn_table_start(tn_table_maker *maker, const char *name, const char *title);
+void tn_table_column(tn_table_maker *maker, const char *name, const char *kind);
+void tn_table_row(tn_table_maker *maker);
+
+/* Takes a cell; NULL: there was no memory for it. */
+void tn_table_put(tn_table_maker *maker, json_t *cell);
+
+/* A sentence below the table. */
+void tn_table_note(tn_table_maker *maker, const char *sentence);
+
+/* The table, with its empty columns marked; the caller owns it. NULL: memory ran out. */
+json_t *tn_table_finish(tn_table_maker *maker);
+
+/* ---------------------------------------------------------------- cells -- */
+
+/* null where the value is no number. */
+json_t *tn_cell_number(double value);
+json_t *tn_cell_count(size_t value);
+
+/* A share in percent with its interval (NaN: none), of `total` cases of which `correct` are (SIZE_MAX: null). */
+json_t *tn_cell_share(double value, double low, double high, size_t total, size_t correct);
+
+/* part / total with Wilson's interval; null without cases. */
+json_t *tn_cell_rate(size_t part, size_t total);
+
+/* ----------------------------------------------------------------- parts -- */
+
+/* Tables of table_parts.c. NULL: memory ran out. */
+typedef enum tn_subject { TN_BY_DOMAIN, TN_BY_TOPIC, TN_BY_LOOKS } tn_subject;
+json_t *tn_table_subjects(const tn_table_groups *groups, tn_subject by, const char *name, const char *title, const char *note);
+json_t *tn_table_latents(const tn_table_groups *groups);
+json_t *tn_table_calls(const tn_table_groups *groups);
+
+/* Mean over all answers of all runs that have a number at `offset` of tn_result; NaN: none has. */
+double tn_table_field_mean(const tn_table_group *group, size_t offset);
+
+#define TN_TABLE_MEAN(group, field) tn_table_field_mean(group, offsetof(tn_result, field))
+
+/* Accuracy over runs: `right` and `total` [runs] of each; null where no run has a question. */
+json_t *tn_cell_accuracy(const size_t *right, const size_t *total, size_t runs);
+
+#endif
