@@ -109,12 +109,13 @@ def make_hostile_page():
     if not target.exists():
         done = ask(results, "--scores", data=f"m3cot:{make_hostile_data()}", methods="direct,coconut")
         assert done.returncode == 0, done.stderr
-        lines = results.read_text(encoding="utf-8").split("\n")[:-1]
-        rows = [json.loads(line) for line in lines[1:]]
+        manifest, *rows = map(json.loads, results.read_text(encoding="utf-8").split("\n")[:-1])
+        for row in (manifest, *rows):
+            del row["digest"]
         for row in rows:
             row["text"] = HOSTILE
         rows[-1].update(failed=True, error={"code": 1, "where": HOSTILE, "sentence": HOSTILE})
-        results.write_text("\n".join([lines[0], *map(json.dumps, rows)]) + "\n")
+        results.write_text("\n".join(map(json.dumps, (manifest, *rows))) + "\n")
         done = run("eval", "report", results, "-o", target)
         assert done.returncode == 0, done.stderr
     return target
