@@ -1,184 +1,123 @@
-/* Files that are read, files that are mapped, and what happens when another program cuts or writes to them. */
-#include "base/file.h"
-
-#include <fcntl.h>
+/* Files and paths: contents, limits, what is no file, and a mapped file that changes. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-enum { BYTES = 3 << 16 };
+#include "base/file.h"
 
-static char folder[] = "/tmp/tenebra-file-XXXXXX";
-static char path[sizeof folder + 8];
-
-static unsigned char byte_at(size_t i)
+static char *directory(void)
 {
-    return (unsigned char)(i * 7 + i / 256 + 1);
+    static char path[] = "/tmp/tenebra-base-XXXXXX";
+    return strstr(path, "XXXXXX") ? mkdtemp(path) : path;
 }
 
-static void write_file(size_t size)
+static char *write_file(const char *name, const char *text)
 {
+    char *path = tn_path_join(directory(), name);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
-    for (size_t i = 0; i < size; i++)
-        fputc(byte_at(i), file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
     assert_int_equal(fclose(file), 0);
+    return path;
 }
 
-static int make_folder(void **state)
+static void contents_come_back(void **state)
 {
     (void)state;
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path, sizeof path, "%s/file", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(folder);
-}
-
-static void a_file_is_read_into_memory_of_its_own(void **state)
-{
-    (void)state;
+    char *path = write_file("text", "twelve bytes");
     tn_file file;
-    tenebra_error error;
-    write_file(BYTES);
-    assert_int_equal(tn_file_read(&file, path, BYTES, &error), TENEBRA_OK);
-    assert_int_equal(truncate(path, 0), 0); /* which no longer matters */
-    assert_int_equal(file.size, BYTES);
-    for (size_t i = 0; i < BYTES; i++)
-        assert_int_equal(file.data[i], byte_at(i));
-    assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&file, path, 12, NULL), TENEBRA_OK);
+    assert_int_equal(file.size, 12);
+    assert_memory_equal(file.data, "twelve bytes", 12);
+    assert_false(file.mapped);
     tn_file_close(&file);
-    assert_null(file.data);
-    assert_int_equal(tn_file_read(&file, path, 0, &error), TENEBRA_OK);
-    assert_null(file.data);
+    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_true(file.mapped);
+    assert_memory_equal(file.data, "twelve bytes", 12);
+    assert_int_equal(tn_file_check(&file, path, NULL), TENEBRA_OK);
     tn_file_close(&file);
+    tn_file_close(&file);
+    free(path);
 }
 
-static void what_is_no_file_or_too_long_is_refused(void **state)
+static void a_mapped_file_that_shrinks_is_noticed(void **state)
 {
     (void)state;
+    char *path = write_file("shrinks", "twelve bytes");
     tn_file file;
-    tenebra_error error;
-    write_file(10);
-    assert_int_equal(tn_file_read(&file, path, 9, &error), TENEBRA_ERROR_LIMIT);
-    assert_int_equal(tn_file_read(&file, folder, SIZE_MAX, &error), TENEBRA_ERROR_IO);
-    assert_int_equal(tn_file_map(&file, folder, &error), TENEBRA_ERROR_IO);
-    unlink(path);
-    assert_int_equal(tn_file_read(&file, path, SIZE_MAX, &error), TENEBRA_ERROR_IO);
-    assert_int_equal(mkfifo(path, 0600), 0); /* nobody writes into it: it must not be waited for */
-    assert_int_equal(tn_file_read(&file, path, SIZE_MAX, &error), TENEBRA_ERROR_IO);
-    assert_non_null(strstr(error.sentence, "regular file"));
-    assert_null(file.data);
-    unlink(path);
-}
-
-static void a_mapped_file_that_is_cut_or_written_to_is_noticed(void **state)
-{
-    (void)state;
-    tn_file file;
-    tenebra_error error;
-    write_file(BYTES);
-    assert_int_equal(tn_file_map(&file, path, &error), TENEBRA_OK);
-    assert_int_equal(file.data[BYTES - 1], byte_at(BYTES - 1));
-    assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_OK);
-    assert_int_equal(chmod(path, 0600), 0); /* not its contents */
-    assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_OK);
-    assert_int_equal(truncate(path, 1), 0);
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_int_equal(truncate(path, 3), 0);
     assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_ERROR_IO);
-    assert_non_null(strstr(error.sentence, "was cut from"));
+    assert_string_equal(error.where, path);
     tn_file_close(&file);
-
-    write_file(BYTES);
-    assert_int_equal(tn_file_map(&file, path, &error), TENEBRA_OK);
-    nanosleep(&(struct timespec){ 0, 20000000 }, NULL); /* more than a tick of the file system's clock */
-    write_file(BYTES); /* cut, and as long as before again */
-    assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_ERROR_IO);
-    assert_non_null(strstr(error.sentence, "written to"));
-    tn_file_close(&file);
-
-    write_file(BYTES);
-    assert_int_equal(tn_file_map(&file, path, &error), TENEBRA_OK);
-    assert_int_equal(unlink(path), 0);
-    write_file(5); /* another file in its place is no concern of the mapping */
-    assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_OK);
-    assert_int_equal(file.data[BYTES - 1], byte_at(BYTES - 1));
-    tn_file_close(&file);
+    free(path);
 }
 
-/* Reads a mapped file behind its new end in another process. Returns its status. */
-static int touch_cut_file(bool caught)
+static void an_empty_file_is_one(void **state)
 {
-    pid_t child = fork();
-    if (child == 0) {
+    (void)state;
+    char *path = write_file("empty", "");
+    tn_file file;
+    assert_int_equal(tn_file_read(&file, path, 0, NULL), TENEBRA_OK);
+    assert_true(file.data == NULL && file.size == 0);
+    tn_file_close(&file);
+    assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
+    assert_true(file.data == NULL && file.size == 0);
+    tn_file_close(&file);
+    free(path);
+}
+
+static void refusals_name_the_path(void **state)
+{
+    (void)state;
+    char *path = write_file("long", "0123456789"), *missing = tn_path_join(directory(), "missing");
+    const struct { const char *path; size_t limit; tenebra_code code; } cases[] = {
+        { path, 9, TENEBRA_ERROR_LIMIT }, { missing, 100, TENEBRA_ERROR_IO }, { directory(), 100, TENEBRA_ERROR_IO },
+        { "/dev/null", 100, TENEBRA_ERROR_IO }, { "", 100, TENEBRA_ERROR_IO },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tn_file file;
-        struct rlimit none = { 0, 0 };
-        setrlimit(RLIMIT_CORE, &none);
-        signal(SIGBUS, SIG_DFL); /* not the test library's */
-        if ((caught && !tenebra_faults_catch()) || tn_file_map(&file, path, NULL) != TENEBRA_OK || truncate(path, 0) != 0)
-            _exit(2);
-        unsigned sum = 0;
-        for (size_t i = 0; i < BYTES; i += 512)
-            sum += file.data[i];
-        _exit(sum != 0 ? 3 : tn_file_check(&file, path, NULL) == TENEBRA_ERROR_IO ? 0 : 4);
+        tenebra_error error = { 0 };
+        assert_int_equal(tn_file_read(&file, cases[i].path, cases[i].limit, &error), cases[i].code);
+        assert_int_equal(error.code, cases[i].code);
+        assert_string_equal(error.where, cases[i].path);
+        assert_true(error.sentence[0] != '\0' && file.data == NULL && file.size == 0);
+        tn_file_close(&file);
     }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
+    assert_true(tn_path_is_file(path) && !tn_path_is_directory(path));
+    assert_true(tn_path_is_directory(directory()) && !tn_path_is_file(directory()));
+    assert_false(tn_path_is_file(missing) || tn_path_is_directory(missing));
+    free(path);
+    free(missing);
 }
 
-static void a_touch_behind_the_end_reads_zeros_where_it_is_caught(void **state)
+static int tidy(void **state)
 {
     (void)state;
-    write_file(BYTES);
-    int status = touch_cut_file(true);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    write_file(BYTES);
-    status = touch_cut_file(false);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
-}
-
-static void another_bus_error_still_ends_the_process(void **state)
-{
-    (void)state;
-    pid_t child = fork();
-    if (child == 0) {
-        struct rlimit none = { 0, 0 };
-        setrlimit(RLIMIT_CORE, &none);
-        tenebra_faults_catch();
-        raise(SIGBUS); /* sent, not raised by an address */
-        raise(SIGBUS);
-        _exit(0);
+    static const char *const names[] = { "text", "shrinks", "empty", "long" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = tn_path_join(directory(), names[i]);
+        unlink(path);
+        free(path);
     }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    return rmdir(directory());
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_is_read_into_memory_of_its_own),
-        cmocka_unit_test(what_is_no_file_or_too_long_is_refused),
-        cmocka_unit_test(a_mapped_file_that_is_cut_or_written_to_is_noticed),
-        cmocka_unit_test(a_touch_behind_the_end_reads_zeros_where_it_is_caught),
-        cmocka_unit_test(another_bus_error_still_ends_the_process),
+        cmocka_unit_test(contents_come_back),
+        cmocka_unit_test(a_mapped_file_that_shrinks_is_noticed),
+        cmocka_unit_test(an_empty_file_is_one),
+        cmocka_unit_test(refusals_name_the_path),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, NULL, tidy);
 }

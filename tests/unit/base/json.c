@@ -1,0 +1,110 @@
+/* JSON that is read: what is one value, what is refused and with what words, and the typed members. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+
+static void what_is_no_json_is_told_with_its_place(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *words; } cases[] = {
+        { "", "line 1" },           { "{\"a\": 1,\n \"a\": 2}", "line 2" }, { "[1, 2", "line 1" },   { "{} {}", "line 1" },
+        { "[1e999]", "line 1" },    { "\"\\ud800\"", "line 1" },            { "[01]", "line 1" },    { "\"a\xFF\"", "line 1" },
+        { "{\"a\" 1}", "line 1" }, { "[1,]", "line 1" },                   { "nul", "line 1" },     { "[9223372036854775808]", "line 1" },
+        { "\n\n[tru]", "line 3" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tenebra_error error = { 0 };
+        json_t *value = tn_json_parse(cases[i].text, strlen(cases[i].text), "given.json", &error);
+        if (value != NULL || error.code != TENEBRA_ERROR_FORMAT || strstr(error.sentence, cases[i].words) == NULL)
+            fail_msg("%s: %d, %s", cases[i].text, (int)error.code, error.sentence);
+        assert_string_equal(error.where, "given.json");
+    }
+}
+
+static void any_value_is_read_to_the_last_byte(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "null", "-0.5e1", "\"a\\u0000b\"", "[]", " {\"a\": [true, false, null, 12]} ", "\"\xE2\x82\xAC\"" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        tenebra_error error = { 0 };
+        json_t *value = tn_json_parse(texts[i], strlen(texts[i]), "x", &error);
+        if (value == NULL)
+            fail_msg("%s: %s", texts[i], error.sentence);
+        json_decref(value);
+    }
+    json_t *text = tn_json_parse(texts[2], strlen(texts[2]), "x", NULL);
+    assert_int_equal(json_string_length(text), 3);
+    assert_memory_equal(json_string_value(text), "a\0b", 3);
+    json_decref(text);
+}
+
+static void nesting_is_bounded(void **state)
+{
+    (void)state;
+    enum { DEEP = 1 << 20 };
+    char *text = malloc(DEEP);
+    assert_non_null(text);
+    memset(text, '[', DEEP);
+    tenebra_error error = { 0 };
+    assert_null(tn_json_parse(text, DEEP, "x", &error));
+    assert_int_equal(error.code, TENEBRA_ERROR_FORMAT);
+    memset(text + 500, ']', 500);
+    json_t *value = tn_json_parse(text, 1000, "x", NULL);
+    assert_non_null(value);
+    json_decref(value);
+    free(text);
+}
+
+static void members_have_types_and_ranges(void **state)
+{
+    (void)state;
+    static const char given[] = "{\"n\": 3, \"r\": 4.0, \"h\": 0.5, \"t\": true, \"s\": \"x\", \"z\": null, \"m\": -1}";
+    json_t *object = tn_json_parse(given, strlen(given), "x", NULL);
+    assert_non_null(object);
+    size_t size = 9;
+    double number = 9;
+    bool truth = false;
+    const char *text = "none";
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_json_size(object, "n", 0, 3, &size, "x", NULL), TENEBRA_OK);
+    assert_int_equal(size, 3);
+    assert_int_equal(tn_json_size(object, "r", 0, 10, &size, "x", NULL), TENEBRA_OK);
+    assert_int_equal(size, 4);
+    assert_int_equal(tn_json_size(object, "missing", 0, 10, &size, "x", NULL), TENEBRA_OK);
+    assert_int_equal(tn_json_size(object, "z", 0, 10, &size, "x", NULL), TENEBRA_OK);
+    assert_int_equal(size, 4); /* the caller's stays */
+    static const char *const wrong[] = { "h", "t", "s", "m" };
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(tn_json_size(object, wrong[i], 0, 10, &size, "x", &error), TENEBRA_ERROR_FORMAT);
+        assert_non_null(strstr(error.sentence, wrong[i]));
+    }
+    assert_int_equal(tn_json_size(object, "n", 4, 10, &size, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(size, 4);
+    assert_int_equal(tn_json_number(object, "h", 0, 1, &number, "x", NULL), TENEBRA_OK);
+    assert_true(number == 0.5);
+    assert_int_equal(tn_json_number(object, "h", 0.6, 1, &number, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_json_bool(object, "t", &truth, "x", NULL), TENEBRA_OK);
+    assert_true(truth);
+    assert_int_equal(tn_json_bool(object, "n", &truth, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_json_string(object, "s", &text, "x", NULL), TENEBRA_OK);
+    assert_string_equal(text, "x");
+    assert_int_equal(tn_json_string(object, "n", &text, "x", NULL), TENEBRA_ERROR_FORMAT);
+    json_decref(object);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_json_is_told_with_its_place),
+        cmocka_unit_test(any_value_is_read_to_the_last_byte),
+        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(members_have_types_and_ranges),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
