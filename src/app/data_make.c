@@ -52,20 +52,30 @@ static tenebra_code path_in(const make_job *job, char *path, size_t size, const 
     return TENEBRA_OK;
 }
 
-/* The directories; a set that lies there already is left alone. */
+/* Lies in the directory while a set is being made there: what a killed process left may be made again. */
+static const char UNFINISHED[] = "data/unfinished";
+
+/* The directories; a set that lies there already is left alone, one that was never finished is begun anew. */
 static tenebra_code prepare(const make_job *job, tenebra_error *error)
 {
-    char path[4096];
+    char path[4096], mark[4096];
+    TN_TRY(path_in(job, mark, sizeof mark, UNFINISHED, error));
+    bool again = tn_path_is_file(mark);
     for (size_t i = 0; i < SPLITS; i++) {
         char name[64];
         snprintf(name, sizeof name, "data/%s.jsonl", split_names[i]);
         TN_TRY(path_in(job, path, sizeof path, name, error));
-        if (tn_path_is_file(path))
+        if (tn_path_is_file(path) && !again)
             return tn_fail(error, TENEBRA_ERROR_IO, path, "exists; choose a new directory");
+        if (again)
+            remove(path);
     }
     TN_TRY(make_directory(job->directory, error));
     TN_TRY(path_in(job, path, sizeof path, "data", error));
     TN_TRY(make_directory(path, error));
+    FILE *file = fopen(mark, "wb");
+    if (file == NULL || fclose(file) != 0)
+        return tn_fail(error, TENEBRA_ERROR_IO, mark, "cannot be written: %s", strerror(errno));
     TN_TRY(path_in(job, path, sizeof path, "data/images", error));
     return make_directory(path, error);
 }
@@ -202,6 +212,8 @@ static int finish(const make_job *job)
         tn_fail(&error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
         return tn_app_fail(&error);
     }
+    if (path_in(job, path, sizeof path, UNFINISHED, &error) == TENEBRA_OK)
+        remove(path);
     if (job->json)
         return tn_data_print(made);
     for (size_t i = 0; i < SPLITS; i++)
