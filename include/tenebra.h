@@ -73,6 +73,10 @@ typedef struct tenebra_model_options {
 TENEBRA_API tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options,
                                               tenebra_error *error);
 
+/* A sentence with the keys of the model's files that this program does not know or does not follow, such as a repetition
+ * penalty, by file. NULL if there are none. Lives as long as the model. */
+TENEBRA_API const char *tenebra_model_note(const tenebra_model *model);
+
 /* Closes a model whose sessions are all closed. NULL is allowed. */
 TENEBRA_API void tenebra_model_close(tenebra_model *model);
 

@@ -111,6 +111,13 @@ typedef struct tn_app_path {
  * neither installed nor in the build directory of the running program. */
 const char *tn_app_default_model(tn_app_path *path);
 
+/* The directory that -m means: of a model in the cache of the Hugging Face hub the snapshot, in *path; else what was given, even
+ * where there is no such directory, which opening it tells. NULL gives NULL. */
+const char *tn_app_model_directory(const char *given, tn_app_path *path);
+
+/* One line on stderr about what the files of a model say and nothing here uses, if there is any. */
+void tn_app_tell_notes(const tenebra_model *model);
+
 /* ------------------------------------------------------------ adapters -- */
 
 /* The entries of --lora, "DIR" or "DIR=STRENGTH", and of --lora-pass, with "N:" before, for opening a model; to be freed

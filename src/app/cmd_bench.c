@@ -253,7 +253,7 @@ static void print_text(const tn_bench *bench, const json_t *json)
 static tenebra_code open_bench(tn_bench *bench, tenebra_error *error)
 {
     const tn_bench_options *options = bench->options;
-    tn_model_options model = { .kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS") };
+    tn_model_options model = { .kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS"), .no_text = true };
     tn_session_options session = { .threads = options->threads,
                                    .cache_type = strcmp(options->cache_type, "bf16") == 0 ? TN_BF16 : TN_F32 };
     double start = tn_clock_ms();
@@ -364,6 +364,8 @@ int tn_cmd_bench(int argc, char **argv)
     tn_app_path own;
     if (options.directory == NULL)
         options.directory = tn_app_default_model(&own);
+    else
+        options.directory = tn_app_model_directory(options.directory, &own);
     if (options.directory == NULL) {
         tn_app_tell("tenebra bench: name a model directory with -m, or a random shape with --shape\n");
         return TN_EXIT_USAGE;

@@ -24,6 +24,9 @@ typedef struct inspection {
     size_t counts[TN_MATCH_COUNT];
     size_t parameters, bytes; /* of matched tensors */
     bool all;                 /* list matched tensors, too */
+    tn_patch_config patches;
+    tn_notes notes;           /* what the files say and nothing here uses */
+    tenebra_error text;       /* why the tokenizer cannot be read, if so  */
 } inspection;
 
 static const char *const verdicts[] = { "matched", "missing", "unexpected", "misshapen" };
@@ -51,7 +54,8 @@ static void note(void *user, tn_match match, const char *name, const tn_stored *
             json_object_set_new(line, "stored_as", json_string(stored->name));
     }
     if (match == TN_MISSING || match == TN_MISSHAPEN)
-        json_object_set_new(line, "expected", json_pack("[I, I]", (json_int_t)rows, (json_int_t)cols));
+        json_object_set_new(line, "expected", cols == 1 ? json_pack("[I]", (json_int_t)rows)
+                                                        : json_pack("[I, I]", (json_int_t)rows, (json_int_t)cols));
     json_array_append_new(seen->tensors, line);
 }
 
@@ -78,9 +82,10 @@ static json_t *config_json(const inspection *seen)
                               size_json(vision->embed_dim), "num_heads", size_json(vision->num_heads), "mlp_dim",
                               size_json(vision->mlp_dim), "patch_size", size_json(seen->config.patch_size),
                               "spatial_merge_size", size_json(vision->spatial_merge_size));
-    return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o}", "backbone", seen->backbone->name, "decoder", text, "vision", tower,
-                     "tie_word_embeddings", seen->config.tie_word_embeddings, "image_token_id", (int)seen->config.image_token,
-                     "eos_token_ids", eos);
+    return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "backbone", seen->backbone->name, "decoder", text, "vision",
+                     tower, "tie_word_embeddings", seen->config.tie_word_embeddings, "image_token_id",
+                     (int)seen->config.image_token, "eos_token_ids", eos, "min_pixels", size_json(seen->patches.min_pixels),
+                     "max_pixels", size_json(seen->patches.max_pixels));
 }
 
 static void print_tensors(const inspection *seen)
@@ -127,18 +132,24 @@ static void print_text(const inspection *seen)
 {
     const tn_decoder_config *decoder = &seen->config.decoder;
     const tn_vision_config *vision = &seen->config.vision;
+    char keys[TN_NOTES_TEXT];
     tn_app_print("backbone   %s\n", seen->backbone->name);
     tn_app_print("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %.15g\n",
            decoder->num_hidden_layers, decoder->hidden_size, decoder->num_attention_heads, decoder->num_key_value_heads,
            decoder->head_dim, decoder->intermediate_size, decoder->rope_theta);
     tn_app_print("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,
            vision->num_heads, seen->config.patch_size, vision->spatial_merge_size, vision->spatial_merge_size);
+    tn_app_print("pictures   resized to %zu to %zu pixels\n", seen->patches.min_pixels, seen->patches.max_pixels);
     tn_app_print("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
     tn_app_print("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
            tn_store_file_count(seen->store), 8 * (double)seen->bytes / (double)tn_max(seen->parameters, 1));
     print_types(seen);
     tn_app_print("tensors    %zu matched, %zu missing, %zu misshapen, %zu unexpected\n", seen->counts[TN_MATCHED],
            seen->counts[TN_MISSING], seen->counts[TN_MISSHAPEN], seen->counts[TN_UNEXPECTED]);
+    if (seen->notes.count > 0)
+        tn_app_print("not used   %s\n", tn_notes_print(&seen->notes, keys));
+    if (seen->text.code != TENEBRA_OK)
+        tn_app_print("tokenizer  cannot be read: %s: %s\n", seen->text.where, seen->text.sentence);
     print_tensors(seen);
 }
 
@@ -147,9 +158,13 @@ static void print_json(inspection *seen)
     json_t *counts = json_object();
     for (size_t i = 0; i < TN_MATCH_COUNT; i++)
         json_object_set_new(counts, verdicts[i], size_json(seen->counts[i]));
-    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:O}", "config", config_json(seen), "parameters",
-                            size_json(seen->parameters), "bytes", size_json(seen->bytes), "counts", counts, "tensors",
-                            seen->tensors);
+    json_t *unused = json_array();
+    for (size_t i = 0; i < tn_min(seen->notes.count, TN_NOTES_MAX); i++)
+        json_array_append_new(unused, json_pack("{s:s, s:s}", "file", seen->notes.entries[i].file, "key",
+                                                seen->notes.entries[i].key));
+    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:O}", "config", config_json(seen), "parameters",
+                            size_json(seen->parameters), "bytes", size_json(seen->bytes), "counts", counts, "not_used", unused,
+                            "tensors", seen->tensors);
     char *text = json_dumps(all, JSON_COMPACT);
     if (text != NULL)
         tn_app_print("%s\n", text);
@@ -157,9 +172,22 @@ static void print_json(inspection *seen)
     json_decref(all);
 }
 
+/* The notes of a tokenizer; a model without one is whole. */
+static void read_text(inspection *seen, const char *directory)
+{
+    if (!tn_tokenizer_is_in(directory))
+        return;
+    tn_tokenizer *tokenizer = tn_tokenizer_open(directory, &seen->text);
+    if (tokenizer != NULL)
+        tn_tokenizer_note(tokenizer, directory, &seen->notes, &seen->text);
+    tn_tokenizer_close(tokenizer);
+}
+
 static tenebra_code inspect(inspection *seen, const char *directory, size_t *mismatches, tenebra_error *error)
 {
-    TN_TRY(tn_model_read_config(directory, &seen->backbone, &seen->config, error));
+    TN_TRY(tn_model_read_config(directory, &seen->backbone, &seen->config, &seen->notes, error));
+    TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->patches, &seen->notes, error));
+    read_text(seen, directory);
     seen->store = tn_store_open(directory, error);
     if (seen->store == NULL)
         return error->code;
@@ -185,6 +213,8 @@ int tn_cmd_inspect(int argc, char **argv)
     tn_app_path own;
     if (first >= 0 && directory == NULL)
         directory = tn_app_default_model(&own);
+    else if (first >= 0)
+        directory = tn_app_model_directory(directory, &own);
     if (first >= 0 && directory == NULL) {
         tn_app_tell("tenebra inspect: name a model directory with -m\n");
         exit_code = TN_EXIT_USAGE;

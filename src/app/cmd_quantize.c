@@ -4,6 +4,7 @@
 #include "app/quantize_print.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "model/model.h"
 #include "train/files.h"
 
 #include <dirent.h>
@@ -121,7 +122,7 @@ static tenebra_code check_output(const quantize_options *options, tenebra_error 
     size_t count;
     struct stat info;
     if (!tn_path_is_directory(options->directory))
-        return tn_fail(error, TENEBRA_ERROR_IO, options->directory, "is not a model directory");
+        return tn_model_missing(options->directory, error);
     if (is_same(options->directory, output))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is the model itself; name another directory with -o");
     if (lstat(output, &info) != 0)
@@ -309,6 +310,7 @@ int tn_cmd_quantize(int argc, char **argv)
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "the report as JSON on stdout", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
     };
+    tn_app_path own;
     int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
     if (first >= 0 && first < argc && options.directory == NULL)
         options.directory = argv[first++];
@@ -316,6 +318,7 @@ int tn_cmd_quantize(int argc, char **argv)
         tn_app_tell("tenebra quantize: '%s' is one argument too many\n", argv[first]);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && (exit_code = check_usage(&options)) == TN_EXIT_OK) {
+        options.directory = tn_app_model_directory(options.directory, &own);
         char *output = tn_app_take(strlen(options.output) + 1, 1);
         strcpy(output, options.output);
         exit_code = run_quantize(&options, output);

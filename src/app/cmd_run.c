@@ -169,6 +169,8 @@ static int complete(run_options *options)
     tenebra_request *request = &options->request;
     if (options->directory == NULL)
         options->directory = tn_app_default_model(&options->own);
+    else
+        options->directory = tn_app_model_directory(options->directory, &options->own);
     if (options->directory == NULL)
         return usage_mistake("name a model directory with -m");
     if (options->image_size != NULL)
@@ -349,6 +351,8 @@ static int ask(run_options *options)
     model = tenebra_model_open(options->directory, &options->model, &error);
     if (model != NULL && (options->trace || options->verbose))
         tn_app_tell_adapters(model, &options->model);
+    if (model != NULL)
+        tn_app_tell_notes(model);
     tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
     int exit_code = TN_EXIT_FAILED;
     tn_app_interrupt_session(session);

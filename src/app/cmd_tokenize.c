@@ -205,6 +205,8 @@ int tn_cmd_tokenize(int argc, char **argv)
     tn_app_path own;
     if (job.model == NULL)
         job.model = tn_app_default_model(&own);
+    else
+        job.model = tn_app_model_directory(job.model, &own);
     if (job.model == NULL)
         return mistake("-m DIR is missing");
     tenebra_error error;

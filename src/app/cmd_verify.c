@@ -92,7 +92,7 @@ static void note_quantised(const tn_model *model, const char *directory)
 static tenebra_code open_model(tn_verify *verify, const verify_options *options, const char *path, tenebra_error *error)
 {
     const char *kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS");
-    tn_model_options model = { .kernels = kernels };
+    tn_model_options model = { .kernels = kernels, .no_text = true };
     tn_session_options session = { .threads = options->threads };
     char *directory = model_of(options, path);
     if (directory == NULL)

@@ -1,9 +1,11 @@
-/* The model that comes with the program, for commands without -m. */
+/* Which model is meant: what -m says, or the one that comes with the program. */
 #include "app/app.h"
 
 #include "base/file.h"
+#include "model/model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,4 +28,19 @@ const char *tn_app_default_model(tn_app_path *path)
             return path->text;
     }
     return NULL;
+}
+
+const char *tn_app_model_directory(const char *given, tn_app_path *path)
+{
+    char *found = given != NULL && tn_path_is_directory(given) ? tn_model_locate(given, NULL) : NULL;
+    int size = found != NULL ? snprintf(path->text, sizeof path->text, "%s", found) : -1;
+    free(found);
+    return size > 0 && (size_t)size < sizeof path->text ? path->text : given;
+}
+
+void tn_app_tell_notes(const tenebra_model *model)
+{
+    const char *note = tenebra_model_note(model);
+    if (note != NULL)
+        tn_app_tell("note: %s\n", note);
 }

@@ -130,6 +130,7 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     tn_eval *eval = tn_eval_open(&settings->plan, &options, &error);
     if (eval == NULL)
         return tn_app_fail(&error);
+    tn_app_tell_notes(tn_eval_model(eval));
     print_notes(settings);
     tn_eval_notes(eval, print_note, NULL);
     p.started = tn_clock_ms();

@@ -250,6 +250,8 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
         tn_app_read_pixels(s->image_size, &plan->image_width, &plan->image_height);
     if (plan->model == NULL)
         plan->model = tn_app_default_model(&s->own);
+    else
+        plan->model = tn_app_model_directory(plan->model, &s->own);
     if (plan->model == NULL)
         wrong = "name a model directory with -m";
     else if (plan->data == NULL)

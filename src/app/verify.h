@@ -29,8 +29,8 @@ typedef struct tn_verify {
     tenebra_error failure; /* the first thing that could not be computed at all */
 } tn_verify;
 
-/* 1e-4, absolute or relative, whichever is met: what the README of the golden sets states for float
- * outputs of its f32 reference. */
+/* Of the largest magnitude in the reference's tensor: sums in another order differ by so much of it at most
+ * (docs/golden.md, "Tolerance"). */
 #define TN_VERIFY_BOUND 1e-4
 
 /* The tensor `name` (printf), NULL if the case has none. Marks it as handled. */
@@ -47,9 +47,9 @@ int64_t *tn_verify_ids(tn_verify *verify, const tn_stored *stored);
 /* Whether `name` is that of a quantity which the parts below compute; and whether that takes a model. */
 bool tn_verify_is_result(const char *name, bool *needs_model);
 
-/* Compares with the tensor `name` if the case holds it. */
+/* Compares with the tensor `name` if the case holds it. A single number is measured by itself or 1, whichever is larger, since
+ * it is made of larger ones. */
 void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count);
-void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound);
 void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count);
 
 /* With one bound for the absolute difference of all elements. Where `leave_out` [count] (may be NULL) is set, nothing

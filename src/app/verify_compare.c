@@ -127,7 +127,17 @@ void tn_verify_fail(tn_verify *verify, const char *name)
         add_row(verify, (tn_verify_row){ .name = stored->name, .absolute = NAN, .relative = NAN, .passed = false });
 }
 
-void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound)
+/* The largest finite magnitude; 0 if there is none. */
+static double largest_of(const float *values, size_t count)
+{
+    double largest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(values[i]))
+            largest = fmax(largest, fabs((double)values[i]));
+    return largest;
+}
+
+void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", name);
     if (stored == NULL)
@@ -137,14 +147,15 @@ void tn_verify_compare_bound(tn_verify *verify, const char *name, const tn_real 
         tn_verify_fail(verify, name);
         return;
     }
-    tn_verify_row row = { .name = stored->name, .bound = bound, .passed = true };
+    double largest = largest_of(expected, count), scale = count > 1 ? largest : fmax(1, largest);
+    tn_verify_row row = { .name = stored->name, .bound = TN_VERIFY_BOUND * scale, .passed = true };
     for (size_t i = 0; i < count; i++) {
-        double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b), relative = absolute / fabs(b);
+        double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b);
         if (a == b) /* covers equal infinities */
             continue;
         row.absolute = fmax(row.absolute, absolute);
-        row.relative = b != 0 ? fmax(row.relative, relative) : row.relative;
-        if (!(absolute <= bound || relative <= bound) && row.passed) {
+        row.relative = row.absolute / scale;
+        if (!(absolute <= row.bound) && row.passed) {
             row.passed = false;
             row.at = i;
             row.got = a;
@@ -188,11 +199,6 @@ void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_re
     row.passed = row.passed && 2 * left_out <= count;
     add_row(verify, row);
     free(expected);
-}
-
-void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count)
-{
-    tn_verify_compare_bound(verify, name, got, count, TN_VERIFY_BOUND);
 }
 
 void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count)

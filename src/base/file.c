@@ -115,6 +115,16 @@ void tn_file_close(tn_file *file)
     memset(file, 0, sizeof *file);
 }
 
+tenebra_code tn_lfs_check(const void *bytes, size_t size, const char *name, tenebra_error *error)
+{
+    /* Source: the specification of Git LFS, "The Pointer". */
+    static const char first[] = "version https://git-lfs.github.com/spec/";
+    if (size < sizeof first - 1 || memcmp(bytes, first, sizeof first - 1) != 0)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is a Git LFS pointer, not the file itself; fetch the file with "
+                   "'git lfs pull' where it was cloned");
+}
+
 char *tn_path_join(const char *directory, const char *name)
 {
     size_t length = strlen(directory) + strlen(name) + 2;

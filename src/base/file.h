@@ -33,6 +33,10 @@ tenebra_code tn_file_check(const tn_file *file, const char *path, tenebra_error 
 /* Gives the memory or the mapping back. A zeroed file may be closed. */
 void tn_file_close(tn_file *file);
 
+/* Fails with FORMAT where the bytes are the pointer that Git LFS leaves in place of a file that it did not fetch; `name`
+ * stands in the record. */
+tenebra_code tn_lfs_check(const void *bytes, size_t size, const char *name, tenebra_error *error);
+
 /* "directory/name" in fresh memory, for free(); NULL without memory. */
 char *tn_path_join(const char *directory, const char *name);
 

@@ -8,14 +8,44 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Numbers that were whole in the text, and are reals since one of them is too large for an integer, become integers again. Takes
+ * `value` and returns what stands in its place; NULL without memory. */
+static json_t *restore_integers(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    size_t index;
+    bool fits = true;
+    if (json_is_real(value) && fabs(json_real_value(value)) <= 9007199254740992.0 &&
+        json_real_value(value) == floor(json_real_value(value))) {
+        json_t *whole = json_integer((json_int_t)json_real_value(value));
+        json_decref(value);
+        return whole;
+    }
+    json_object_foreach(value, key, member)
+        fits = fits && json_object_set_new(value, key, restore_integers(json_incref(member))) == 0;
+    json_array_foreach(value, index, member)
+        fits = fits && json_array_set_new(value, index, restore_integers(json_incref(member))) == 0;
+    if (fits)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
 json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error)
 {
     json_error_t problem;
-    json_t *value = json_loadb(length ? text : "", length,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    json_t *value = json_loadb(length ? text : "", length, flags, &problem);
+    /* tokenizer_config.json has a "model_max_length" of 10^30 where there is no limit. */
+    if (value == NULL && json_error_code(&problem) == json_error_numeric_overflow) {
+        value = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &problem);
+        if (value != NULL && (value = restore_integers(value)) == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length), NULL;
+    }
     if (value == NULL && json_error_code(&problem) == json_error_out_of_memory)
         tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length);
-    else if (value == NULL)
+    else if (value == NULL && tn_lfs_check(text, length, name, error) == TENEBRA_OK)
         tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (line %d, column %d)",
                 problem.text, problem.line, problem.column);
     return value;

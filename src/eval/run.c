@@ -281,6 +281,11 @@ tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error)
     return code != TENEBRA_OK ? code : closed;
 }
 
+const tenebra_model *tn_eval_model(const tn_eval *eval)
+{
+    return eval->model;
+}
+
 size_t tn_eval_failures(const tn_eval *eval)
 {
     size_t failed = 0;

@@ -51,6 +51,9 @@ void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sent
  * MEMORY, LIMIT (no session). */
 tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error);
 
+/* The model that is asked. */
+const tenebra_model *tn_eval_model(const tn_eval *eval);
+
 /* Questions that failed, in all ways together. */
 size_t tn_eval_failures(const tn_eval *eval);
 

@@ -56,6 +56,7 @@ static bool begins(const tn_source *source, size_t offset, const char *magic, si
 
 static tenebra_code refuse(const tn_source *source, tenebra_error *error)
 {
+    TN_TRY(tn_lfs_check(source->bytes, source->length, source->name, error));
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (begins(source, foreign[i].offset, foreign[i].magic, foreign[i].length))
             return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, source->name,

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -117,6 +118,23 @@ tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch
     TN_TRY(tn_json_bool(json, "do_resize", &config->resize, name, error));
     TN_TRY(read_resample(json, name, &config->resample, error));
     return read_arithmetic(json, name, config, error);
+}
+
+void tn_patch_config_note(const json_t *json, const char *name, const char *prefix, tn_notes *notes)
+{
+    static const char *const keys[] = {
+        "patch_size", "merge_size", "temporal_patch_size", "size", "min_pixels", "max_pixels", "do_resize", "resample",
+        "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",
+        /* no effect on what is computed: pictures are RGB when they come here */
+        "do_convert_rgb=true", "do_center_crop=false", "do_pad=false", "image_processor_type", "feature_extractor_type",
+        "processor_class", "data_format", "input_data_format", "device", "disable_grouping", "return_tensors",
+        "default_to_square", NULL
+    };
+    static const char *const size_keys[] = { "shortest_edge", "longest_edge", "min_pixels", "max_pixels", NULL };
+    char path[64];
+    snprintf(path, sizeof path, "%s%ssize", prefix ? prefix : "", prefix ? "." : "");
+    tn_notes_unknown(notes, json, keys, name, prefix);
+    tn_notes_unknown(notes, json_object_get(json, "size"), size_keys, name, path);
 }
 
 static tenebra_code check_request(size_t height, size_t width, size_t factor, size_t min_pixels,

@@ -4,12 +4,13 @@
 #define TN_IMAGE_PATCHES_H
 
 #include "base/json.h"
+#include "base/notes.h"
 #include "base/real.h"
 #include "image/resize.h"
 
 /* -------------------------------------------------------- configuration -- */
 
-/* Contents of preprocessor_config.json. */
+/* Contents of preprocessor_config.json, or of "image_processor" in processor_config.json. */
 typedef struct tn_patch_config {
     size_t patch_size;          /* p, pixels                                        */
     size_t merge_size;          /* m: m x m patches become one embedding            */
@@ -24,7 +25,7 @@ typedef struct tn_patch_config {
 /* 14, 2, 2, 56*56 to 28*28*1280 pixels, 1/255, CLIP's mean and std, bicubic, resizing on. */
 tn_patch_config tn_patch_config_default(void);
 
-/* Reads the object of preprocessor_config.json; absent keys keep the defaults above. min_pixels and max_pixels
+/* Reads such an object; absent keys keep the defaults above. min_pixels and max_pixels
  * go before size.min_pixels and size.max_pixels, these before size.shortest_edge and size.longest_edge (which
  * count pixels, too, in files of this model). Refused with FORMAT: values of a wrong type, sizes of 0 or beyond
  * reason (patch 1024, merge and frames 64, 2^28 pixels), min over max, a standard deviation that is not
@@ -32,6 +33,9 @@ tn_patch_config tn_patch_config_default(void);
  * `name` stands in error records. */
 tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch_config *config,
                                   tenebra_error *error);
+
+/* Adds the keys of such an object that change nothing here, as members of `prefix` (NULL: none). */
+void tn_patch_config_note(const json_t *json, const char *name, const char *prefix, tn_notes *notes);
 
 /* ----------------------------------------------------------------- size -- */
 

@@ -70,7 +70,9 @@ typedef struct tn_backbone {
     const char *chat_template;       /* used where the directory brings none      */
     const tn_rename *renames;        /* ends with { NULL, NULL }                   */
     const tn_tensor_row *tensors;    /* ends with name == NULL                     */
-    const char *preprocessor;        /* JSON used where the directory has no preprocessor_config.json */
+    const char *preprocessor;        /* JSON used where the directory has no processor file */
+    /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */
+    const char *const *top_keys, *const *text_keys, *const *vision_keys;
 
     /* Fills *config from config.json, everything checked. Errors: FORMAT, UNSUPPORTED. */
     tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,
@@ -85,6 +87,10 @@ typedef struct tn_backbone {
 
 /* All backbones, NULL-terminated. */
 extern const tn_backbone *const tn_backbones[];
+
+/* Keys of config.json that any part may have: what transformers' PretrainedConfig writes and changes no answer, and what
+ * is read for every backbone. */
+extern const char *const tn_config_keys[];
 
 /* The backbone that reads this "model_type" of config.json, or NULL. Threads: any. */
 const tn_backbone *tn_backbone_find(const char *model_type);

@@ -22,6 +22,15 @@ typedef struct matcher {
     size_t mismatches;
 } matcher;
 
+const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT])
+{
+    if (cols == 1)
+        snprintf(text, TN_SHAPE_TEXT, "[%zu]", rows);
+    else
+        snprintf(text, TN_SHAPE_TEXT, "[%zu, %zu]", rows, cols);
+    return text;
+}
+
 static void report(matcher *m, tn_match match, const char *name, const tn_stored *stored, size_t rows,
                    size_t cols)
 {

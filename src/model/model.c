@@ -7,109 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_LIMIT = 16 << 20 };
-
-static json_t *read_json_of(const char *directory, const char *name, bool required, tenebra_error *error)
-{
-    char *path = tn_path_join(directory, name);
-    if (path == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory");
-        return NULL;
-    }
-    json_t *json = NULL;
-    if (required || tn_path_is_file(path))
-        json = tn_json_read(path, CONFIG_LIMIT, error);
-    if (json != NULL && !json_is_object(json)) {
-        tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
-        json_decref(json);
-        json = NULL;
-    }
-    free(path);
-    return json;
-}
-
-/* "eos_token_id": a number or a list. `json` may be no object: it has none, then. */
-static tenebra_code read_eos(const json_t *json, const char *file, tn_model_config *config,
-                             tenebra_error *error)
-{
-    const json_t *eos = json_object_get(json, "eos_token_id");
-    size_t count = json_is_array(eos) ? json_array_size(eos) : eos != NULL && !json_is_null(eos);
-    if (count > sizeof config->eos_tokens / sizeof *config->eos_tokens)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"eos_token_id\" has %zu entries, at most 8 are supported",
-                       count);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
-        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"eos_token_id\" must hold token ids");
-        config->eos_tokens[i] = (int32_t)json_integer_value(id);
-    }
-    if (count > 0)
-        config->eos_count = count;
-    return TENEBRA_OK;
-}
-
-/* Generation settings other than the end tokens are left alone on purpose: hidden defaults move results. */
-static tenebra_code read_generation(const char *directory, tn_model_config *config, tenebra_error *error)
-{
-    tenebra_error problem = { 0 };
-    json_t *json = read_json_of(directory, "generation_config.json", false, &problem);
-    if (json == NULL) {
-        if (problem.code != TENEBRA_OK && error != NULL)
-            *error = problem;
-        return problem.code;
-    }
-    tenebra_code code = read_eos(json, "generation_config.json", config, error);
-    json_decref(json);
-    return code;
-}
-
-tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone,
-                                  tn_model_config *config, tenebra_error *error)
-{
-    if (!tn_path_is_directory(directory))
-        return tn_fail(error, TENEBRA_ERROR_IO, directory, "is not a model directory");
-    tenebra_error problem = { 0 };
-    json_t *json = read_json_of(directory, "config.json", true, &problem);
-    if (json == NULL) {
-        if (error != NULL)
-            *error = problem;
-        return problem.code;
-    }
-    const char *type = "";
-    tenebra_code code = tn_json_string(json, "model_type", &type, "config.json", error);
-    *backbone = tn_backbone_find(type);
-    if (code == TENEBRA_OK && *backbone == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, directory,
-                       "no backbone of this program reads model_type \"%s\"", type);
-    if (code == TENEBRA_OK)
-        code = (*backbone)->read_config(json, "config.json", config, error);
-    /* Where the text part is nested, its end tokens may be, too; those of the top level go before. */
-    if (code == TENEBRA_OK)
-        code = read_eos(json_object_get(json, "text_config"), "config.json", config, error);
-    if (code == TENEBRA_OK)
-        code = read_eos(json, "config.json", config, error);
-    json_decref(json);
-    if (code == TENEBRA_OK)
-        code = read_generation(directory, config, error);
-    return code;
-}
-
 /* ------------------------------------------------------------- opening -- */
 
 static void keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows,
                        size_t cols)
 {
     tenebra_error *first = user;
+    char shape[TN_SHAPE_TEXT];
+    tn_shape_print(rows, cols, shape);
     if (match == TN_MATCHED || first->code != TENEBRA_OK)
         return;
     if (match == TN_MISSING)
-        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is missing: [%zu, %zu] expected", rows, cols);
+        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is missing: %s expected", shape);
     else if (match == TN_UNEXPECTED)
         tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is not part of this model");
     else
         tn_fail(first, TENEBRA_ERROR_MISMATCH, name,
-                "tensor has rank %zu, first dimension %zu and type %s; [%zu, %zu] of a floating-point type expected",
-                stored->rank, stored->rank ? stored->shape[0] : 0, tn_store_type_of(stored->type)->name, rows, cols);
+                "tensor has rank %zu, first dimension %zu and type %s; %s of a floating-point type expected",
+                stored->rank, stored->rank ? stored->shape[0] : 0, tn_store_type_of(stored->type)->name, shape);
 }
 
 static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
@@ -149,44 +64,9 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     return check_tokens(model, error);
 }
 
-static tenebra_code open_preprocessor(tn_model *model, tenebra_error *error)
-{
-    tenebra_error problem = { 0 };
-    json_t *json = read_json_of(model->directory, "preprocessor_config.json", false, &problem);
-    if (json == NULL && problem.code == TENEBRA_OK)
-        json = tn_json_parse(model->backbone->preprocessor, strlen(model->backbone->preprocessor),
-                             "preprocessor", &problem);
-    if (json == NULL) {
-        if (error != NULL)
-            *error = problem;
-        return problem.code;
-    }
-    tenebra_code code = tn_patch_config_read(json, "preprocessor_config.json", &model->patches, error);
-    json_decref(json);
-    const tn_model_config *config = &model->config;
-    if (code == TENEBRA_OK && (model->patches.patch_size != config->patch_size ||
-                               model->patches.merge_size != config->vision.spatial_merge_size ||
-                               model->patches.temporal_patch_size != config->temporal_patch_size))
-        code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "preprocessor_config.json",
-                       "patch, merge or temporal size differs from config.json");
-    return code;
-}
-
-static bool has_tokenizer(const char *directory)
-{
-    static const char *const names[] = { "tokenizer.json", "vocab.json" };
-    bool found = false;
-    for (size_t i = 0; i < 2 && !found; i++) {
-        char *path = tn_path_join(directory, names[i]);
-        found = path == NULL || tn_path_is_file(path); /* without memory for the path, opening says so */
-        free(path);
-    }
-    return found;
-}
-
 static tenebra_code open_text(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
-    if (!has_tokenizer(model->directory))
+    if ((options != NULL && options->no_text) || !tn_tokenizer_is_in(model->directory))
         return TENEBRA_OK;
     model->tokenizer = tn_tokenizer_open(model->directory, error);
     if (model->tokenizer == NULL)
@@ -202,7 +82,7 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
                        "the tokenizer knows %zu tokens, the embedding has %zu rows",
                        tn_tokenizer_size(model->tokenizer), tn_model_vocabulary(model));
-    return TENEBRA_OK;
+    return tn_tokenizer_note(model->tokenizer, model->directory, &model->notes, error);
 }
 
 /* Adapters are applied in order, each on top of those before. */
@@ -227,16 +107,21 @@ static tenebra_code open_adapters(tn_model *model, const tn_model_options *optio
     return TENEBRA_OK;
 }
 
+static const char not_used[] = "the files of the model say what is not used here: ";
+
 static tenebra_code open_all(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
     model->kernels = tn_kernels_choose(options ? options->kernels : NULL, error);
     if (model->kernels == NULL)
         return error ? error->code : TENEBRA_ERROR_ARGUMENT;
-    TN_TRY(tn_model_read_config(model->directory, &model->backbone, &model->config, error));
+    TN_TRY(tn_model_read_config(model->directory, &model->backbone, &model->config, &model->notes, error));
     TN_TRY(open_weights(model, error));
-    TN_TRY(open_preprocessor(model, error));
+    TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->patches, &model->notes, error));
     TN_TRY(open_adapters(model, options, error));
     TN_TRY(open_text(model, options, error));
+    char keys[TN_NOTES_TEXT];
+    if (model->notes.count > 0)
+        snprintf(model->note, sizeof model->note, "%s%s", not_used, tn_notes_print(&model->notes, keys));
     return tn_store_check(model->store, error);
 }
 
@@ -245,10 +130,11 @@ tn_model *tn_model_open(const char *directory, const tn_model_options *options, 
     tenebra_error local;
     error = error ? error : &local;
     tn_model *model = calloc(1, sizeof *model);
-    if (model != NULL)
-        model->directory = strdup(directory);
-    if (model == NULL || model->directory == NULL) {
+    if (model == NULL)
         tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    else
+        model->directory = tn_model_locate(directory, error);
+    if (model == NULL || model->directory == NULL) {
         free(model);
         return NULL;
     }

@@ -3,6 +3,7 @@
 #ifndef TN_MODEL_MODEL_H
 #define TN_MODEL_MODEL_H
 
+#include "base/notes.h"
 #include "image/patches.h"
 #include "model/backbone.h"
 #include "store/store.h"
@@ -24,6 +25,8 @@ struct tenebra_model {
     tn_real *vectors; /* memory behind all tn_vector */
     tn_arena wide;    /* matrices that tn_model_widen made */
     char *directory;
+    tn_notes notes;                      /* what its files say and nothing here uses */
+    char note[TN_NOTES_TEXT + 64];       /* the same as a sentence, or ""            */
     struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
     size_t adapter_count;
     struct tn_trained *trained; /* how its weights were trained to be asked (reason/trained.h); only in public handles, else NULL */
@@ -34,9 +37,17 @@ typedef struct tn_model_options {
     const char *chat_template; /* name; NULL: from the directory                    */
     const tenebra_adapter *adapters; /* [adapter_count] put on the weights (model/lora.h) */
     size_t adapter_count;
+    bool no_text;              /* leave tokenizer and chat template alone: token ids are all that is asked */
 } tn_model_options;
 
-/* Opens a Hugging Face model directory. Weights are mapped, not read. Any missing, spare or
+/* The directory that holds the model called `path`, in fresh memory: itself, or the snapshot that refs/main names where it
+ * is a model's directory in the cache of the Hugging Face hub. NULL on failure. Errors: IO (what to do), MEMORY. */
+char *tn_model_locate(const char *path, tenebra_error *error);
+
+/* Fails with IO: there is no such directory, and how a model of that name is got. */
+tenebra_code tn_model_missing(const char *path, tenebra_error *error);
+
+/* Opens a Hugging Face model directory, or one that tn_model_locate finds. Weights are mapped, not read. Any missing, spare or
  * misshapen tensor is an error that names it. The tokenizer may be absent. options may be NULL.
  * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED, LIMIT, MEMORY. */
 tn_model *tn_model_open(const char *directory, const tn_model_options *options, tenebra_error *error);
@@ -46,11 +57,25 @@ void tn_model_close(tn_model *model);
  * sessions are opened. Errors: MEMORY; the model is then of no use. */
 tenebra_code tn_model_widen(tn_model *model, tenebra_error *error);
 
-/* Reads the configuration alone. Errors: IO, FORMAT, UNSUPPORTED (unknown model_type). */
-tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone,
-                                  tn_model_config *config, tenebra_error *error);
+/* Reads the configuration alone: config.json and generation_config.json. Keys without use go to `notes`, which may be
+ * NULL. Errors: IO, FORMAT, UNSUPPORTED (unknown model_type, weights quantised by another program). */
+tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone, tn_model_config *config,
+                                  tn_notes *notes, tenebra_error *error);
+
+/* Reads how pictures are prepared: the object "image_processor" of processor_config.json, as transformers 5 writes it, else
+ * preprocessor_config.json, else what the backbone says. Errors: as tn_patch_config_read, MISMATCH (with config.json). */
+tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config,
+                                     tn_patch_config *patches, tn_notes *notes, tenebra_error *error);
+
+/* The one JSON object that a file of a model directory holds, or NULL: *code is TENEBRA_OK where the file is absent, but
+ * for required ones. The caller owns it. Errors: IO, FORMAT, LIMIT, MEMORY. */
+json_t *tn_model_read_json(const char *directory, const char *name, bool required, tenebra_code *code, tenebra_error *error);
 
 /* ------------------------------------------------- how tensors fit ---- */
+
+/* "[128]" of a vector (cols == 1), else "[64, 128]". Returns text. */
+enum { TN_SHAPE_TEXT = 48 };
+const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT]);
 
 typedef enum tn_match { TN_MATCHED, TN_MISSING, TN_UNEXPECTED, TN_MISSHAPEN, TN_MATCH_COUNT } tn_match;
 

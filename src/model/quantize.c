@@ -51,7 +51,7 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
 {
     tenebra_error problem = { .code = TENEBRA_ERROR_IO };
     size_t mismatches = 0;
-    TN_TRY(tn_model_read_config(directory, &q->backbone, &q->config, error));
+    TN_TRY(tn_model_read_config(directory, &q->backbone, &q->config, NULL, error));
     q->store = tn_store_open(directory, &problem);
     if (q->store == NULL)
         return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);

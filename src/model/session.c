@@ -1,6 +1,7 @@
 #include "model/session.h"
 
 #include "base/checked.h"
+#include "model/finite.h"
 #include "model/lora.h"
 
 #include <stdlib.h>
@@ -217,7 +218,10 @@ tenebra_code tn_session_encode(tn_session *session, const tn_real *patches, cons
         else
             tn_fail(&session->ops.failure, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
     }
-    return finish(session, error);
+    TN_TRY(finish(session, error));
+    if (!tn_all_finite(embeds->data, embeds->rows * embeds->cols))
+        return tn_fail_pictures(session, patches, grids, count, error);
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_session_recall(tn_session *session, const tn_digest *content, tn_grid *grid, tn_tensor *embeds,
@@ -317,15 +321,19 @@ static tenebra_code run_rows(tn_session *session, size_t begin, size_t count, co
     x = tn_decoder_forward(ops, decoder, x, positions, session->cache, begin, tap);
     if (x.data != NULL && (session->want_mean || session->normed_rows != NULL))
         keep_all_rows(session, tn_decoder_norm(ops, decoder, x), begin);
-    if (x.data != NULL && last) {
-        tn_tensor row = tn_op_rows(ops, x, count - 1, 1);
+    tn_tensor row = x.data != NULL ? tn_op_rows(ops, x, count - 1, 1) : x;
+    /* What is wrong in an earlier row and counts reaches the last one by attention. */
+    bool finite = row.data == NULL || tn_all_finite(row.data, row.cols);
+    if (row.data != NULL && last) {
         memcpy(session->raw_hidden.data, row.data, row.cols * sizeof(tn_real));
         tn_tensor normed = tn_decoder_norm(ops, decoder, row);
         if (normed.data != NULL)
             memcpy(session->hidden.data, normed.data, normed.cols * sizeof(tn_real));
+        finite = finite && (normed.data == NULL || tn_all_finite(normed.data, normed.cols));
     }
     session->positions_computed += count;
-    return finish(session, error);
+    TN_TRY(finish(session, error));
+    return finite ? TENEBRA_OK : tn_fail_rows(session, begin, count, error);
 }
 
 tenebra_code tn_session_append(tn_session *session, const tn_slot *slots, size_t count,
@@ -362,5 +370,6 @@ tenebra_code tn_session_logits(tn_session *session, tn_tensor normed, tenebra_er
     tn_tensor logits = tn_decoder_logits(&session->ops, &session->model->decoder, normed);
     if (logits.data != NULL)
         memcpy(session->logits.data, logits.data, logits.cols * sizeof(tn_real));
-    return finish(session, error);
+    TN_TRY(finish(session, error));
+    return tn_all_finite(session->logits.data, session->logits.cols) ? TENEBRA_OK : tn_fail_logits(session, normed, error);
 }

@@ -53,6 +53,11 @@ tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_opt
     return model;
 }
 
+const char *tenebra_model_note(const tenebra_model *model)
+{
+    return model->note[0] != '\0' ? model->note : NULL;
+}
+
 void tenebra_model_close(tenebra_model *model)
 {
     if (model == NULL)

@@ -1,6 +1,7 @@
 #include "store/safetensors.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,6 +278,7 @@ static tenebra_code parse_into(tn_safetensors *file, const unsigned char *bytes,
                                const char *name, tenebra_error *error)
 {
     size_t length = 0;
+    TN_TRY(tn_lfs_check(bytes, size, name, error));
     TN_TRY(find_header(bytes, size, name, &length, error));
     tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
     file->header = tn_json_parse(bytes + PREFIX, length, name, &problem);

@@ -73,10 +73,11 @@ typedef struct tn_chat_template {
 /* All templates, NULL-terminated; made by the build from templates/. */
 extern const tn_chat_template *const tn_chat_templates[];
 
-/* The template of a model directory: `name` if it is not NULL or empty; else the one whose text
- * chat_template.jinja, chat_template.json or tokenizer_config.json holds; else `fallback`, a name
- * or NULL. Errors: ARGUMENT (no such name; nothing to choose by), UNSUPPORTED (a text that is not
- * implemented; the sentence lists the names), IO, FORMAT, LIMIT, MEMORY. Threads: any. */
+/* The template of a model directory: `name` if it is not NULL or empty; else the first found in
+ * processor_config.json, chat_template.json, chat_template.jinja, additional_chat_templates/ and
+ * tokenizer_config.json, of several by name the one called "default"; else `fallback`, a name or NULL.
+ * Errors: ARGUMENT (no such name; nothing to choose by), UNSUPPORTED (a text that is not implemented; the
+ * sentence lists the names), IO, FORMAT, LIMIT, MEMORY. Threads: any. */
 tenebra_code tn_chat_template_find(const char *directory, const char *name, const char *fallback,
                                    const tn_chat_template **found, tenebra_error *error);
 

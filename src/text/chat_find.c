@@ -5,6 +5,8 @@
 #include "base/json.h"
 #include "base/nearest.h"
 
+#include <dirent.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,18 +125,43 @@ static tenebra_code find_text(const char *text, size_t length, const char *path,
                    (unsigned long long)hash, names);
 }
 
-/* The text in member "chat_template": a string, or the one called "default" in a list of
- * {"name", "template"}. NULL if there is none. */
-static const json_t *template_in(const json_t *root)
+/* Appends a name to "a, b, c", as far as there is room. */
+static void add_name(char *list, size_t size, const char *name)
+{
+    size_t used = strlen(list);
+    snprintf(list + used, size - used, "%s%.40s", used > 0 ? ", " : "", name);
+}
+
+static tenebra_code no_default(const char *path, const char *names, tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path, "holds chat templates called %s, and none is \"default\"; pass "
+                   "--chat-template NAME to choose one of this program's", names);
+}
+
+/* The template's text in member "chat_template": a string, or the one called "default" of a list of {"name", "template"} or
+ * of an object {name: text}. *text stays NULL where the member says nothing. */
+static tenebra_code template_in(const json_t *root, const char *path, const json_t **text, tenebra_error *error)
 {
     const json_t *value = json_object_get(root, "chat_template");
+    char names[200] = "";
+    if (value == NULL || json_is_null(value))
+        return TENEBRA_OK;
+    *text = json_is_object(value) ? json_object_get(value, "default") : json_is_string(value) ? value : NULL;
+    void *at = json_object_iter((json_t *)(uintptr_t)value);
+    for (; at != NULL; at = json_object_iter_next((json_t *)(uintptr_t)value, at))
+        add_name(names, sizeof names, json_object_iter_key(at));
     for (size_t i = 0; i < json_array_size(value); i++) {
         const json_t *entry = json_array_get(value, i);
         const char *name = json_string_value(json_object_get(entry, "name"));
+        add_name(names, sizeof names, name != NULL ? name : "?");
         if (name != NULL && strcmp(name, "default") == 0)
-            return json_object_get(entry, "template");
+            *text = json_object_get(entry, "template");
     }
-    return json_is_string(value) ? value : NULL;
+    if (*text == NULL && names[0] != '\0')
+        return no_default(path, names, error);
+    if (!json_is_string(*text))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"chat_template\" must be a text, or texts by name");
+    return TENEBRA_OK;
 }
 
 static tenebra_code find_in_json(const char *path, const tn_chat_template **found, tenebra_error *error)
@@ -143,9 +170,9 @@ static tenebra_code find_in_json(const char *path, const tn_chat_template **foun
     json_t *root = tn_json_read(path, FILE_LIMIT, &problem);
     if (root == NULL)
         return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-    const json_t *text = template_in(root);
-    tenebra_code code = TENEBRA_OK;
-    if (json_is_string(text))
+    const json_t *text = NULL;
+    tenebra_code code = template_in(root, path, &text, error);
+    if (code == TENEBRA_OK && text != NULL)
         code = find_text(json_string_value(text), json_string_length(text), path, found, error);
     json_decref(root);
     return code;
@@ -155,27 +182,57 @@ static tenebra_code find_in_text(const char *path, const tn_chat_template **foun
 {
     tn_file file;
     TN_TRY(tn_file_read(&file, path, FILE_LIMIT, error));
-    tenebra_code code =
-        find_text(file.data ? (const char *)file.data : "", file.size, path, found, error);
+    const char *text = file.data ? (const char *)file.data : "";
+    tenebra_code code = tn_lfs_check(text, file.size, path, error);
+    if (code == TENEBRA_OK)
+        code = find_text(text, file.size, path, found, error);
     tn_file_close(&file);
     return code;
 }
 
-/* The file in which a template's text is found first decides; *found stays NULL if there is none. */
+/* A directory of further templates, NAME.jinja; without chat_template.jinja beside it one of them must be the default. */
+static tenebra_code find_in_folder(const char *path, const tn_chat_template **found, tenebra_error *error)
+{
+    char names[200] = "";
+    DIR *list = opendir(path);
+    for (const struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
+        size_t length = strlen(entry->d_name), tail = strlen(".jinja");
+        char name[64];
+        if (length > tail && strcmp(entry->d_name + length - tail, ".jinja") == 0 &&
+            snprintf(name, sizeof name, "%.*s", (int)(length - tail), entry->d_name) > 0)
+            add_name(names, sizeof names, name);
+    }
+    if (list != NULL)
+        closedir(list);
+    char *file = tn_path_join(path, "default.jinja");
+    if (file == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
+    tenebra_code code = tn_path_is_file(file) ? find_in_text(file, found, error)
+                        : names[0] != '\0'     ? no_default(path, names, error)
+                                               : TENEBRA_OK;
+    free(file);
+    return code;
+}
+
+/* The place in which a template is found first decides, in the order of transformers' ProcessorMixin (5.24), whose old files go
+ * before the new ones; then comes the tokenizer's. *found stays NULL if there is none. */
 static tenebra_code find_in_directory(const char *directory, const tn_chat_template **found,
                                       tenebra_error *error)
 {
     static const struct {
         const char *name;
         tenebra_code (*find)(const char *, const tn_chat_template **, tenebra_error *);
-    } places[] = { { "chat_template.jinja", find_in_text },
+    } places[] = { { "processor_config.json", find_in_json },
                    { "chat_template.json", find_in_json },
+                   { "chat_template.jinja", find_in_text },
+                   { "additional_chat_templates", find_in_folder },
                    { "tokenizer_config.json", find_in_json } };
     for (size_t i = 0; i < sizeof places / sizeof places[0] && *found == NULL; i++) {
         char *path = tn_path_join(directory, places[i].name);
         if (path == NULL)
             return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-        tenebra_code code = tn_path_is_file(path) ? places[i].find(path, found, error) : TENEBRA_OK;
+        bool there = places[i].find == find_in_folder ? tn_path_is_directory(path) : tn_path_is_file(path);
+        tenebra_code code = there ? places[i].find(path, found, error) : TENEBRA_OK;
         free(path);
         TN_TRY(code);
     }

@@ -45,6 +45,7 @@ static tenebra_code read_sources(sources *s, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_IO, s->directory,
                        "has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt");
     TN_TRY(tn_file_read(&s->merges, s->merges_path, TN_TOKENIZER_FILE_LIMIT, error));
+    TN_TRY(tn_lfs_check(s->merges.data, s->merges.size, s->merges_path, error));
     TN_TRY(read_optional(s->directory, "added_tokens.json", &s->added, error));
     return read_optional(s->directory, "tokenizer_config.json", &s->config, error);
 }

@@ -245,6 +245,23 @@ static tenebra_code read_added(const loader *l, const json_t *added)
     return TENEBRA_OK;
 }
 
+/* "truncation" and "padding" are settings of one caller, which the reference does not follow unless asked. The token for what is
+ * unknown has no use where every byte has a token. Parts of type ByteLevel differ in offsets, which are not kept here. */
+static void note_keys(const loader *l, const json_t *model, const json_t *added)
+{
+    static const char *const root_keys[] = { "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+                                             "post_processor", "decoder", "model", NULL };
+    static const char *const model_keys[] = { "type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+                                              "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges", NULL };
+    static const char *const token_keys[] = { "id", "content", "single_word", "lstrip", "rstrip", "normalized", "special", NULL };
+    static const char FILE_NAME[] = "tokenizer.json";
+    tn_notes *notes = &l->tokenizer->notes;
+    tn_notes_unknown(notes, l->root, root_keys, FILE_NAME, NULL);
+    tn_notes_unknown(notes, model, model_keys, FILE_NAME, "model");
+    for (size_t i = 0; i < json_array_size(added); i++)
+        tn_notes_unknown(notes, json_array_get(added, i), token_keys, FILE_NAME, "added_tokens");
+}
+
 tenebra_code tn_tokenizer_load_json(tn_tokenizer *tokenizer, const json_t *root, const char *name,
                                     tenebra_error *error)
 {
@@ -257,6 +274,7 @@ tenebra_code tn_tokenizer_load_json(tn_tokenizer *tokenizer, const json_t *root,
     if (!json_is_object(vocab) || !json_is_array(merges) || (added != NULL && !json_is_array(added)))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
                        "must have an object \"vocab\", a list \"merges\" and a list \"added_tokens\"");
+    note_keys(&l, model, added);
     TN_TRY(read_pipeline(&l));
     TN_TRY(open_vocabulary(&l, vocab, added, merges));
     TN_TRY(tn_vocabulary_put_all(&tokenizer->vocabulary, vocab, name, error));

@@ -45,6 +45,18 @@ tn_tokenizer *tn_tokenizer_read(const void *json, size_t length, const char *nam
     return tokenizer;
 }
 
+bool tn_tokenizer_is_in(const char *directory)
+{
+    static const char *const names[] = { "tokenizer.json", "vocab.json" };
+    bool found = false;
+    for (size_t i = 0; i < 2 && !found; i++) {
+        char *path = tn_path_join(directory, names[i]);
+        found = path == NULL || tn_path_is_file(path); /* without memory for the path, opening says so */
+        free(path);
+    }
+    return found;
+}
+
 tn_tokenizer *tn_tokenizer_open(const char *directory, tenebra_error *error)
 {
     char *path = tn_path_join(directory, "tokenizer.json");

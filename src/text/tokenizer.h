@@ -9,10 +9,14 @@
 #ifndef TN_TEXT_TOKENIZER_H
 #define TN_TEXT_TOKENIZER_H
 
+#include "base/notes.h"
 #include "text/ids.h"
 #include "text/utf8.h"
 
 typedef struct tn_tokenizer tn_tokenizer;
+
+/* Whether `directory` has one. Threads: any. */
+bool tn_tokenizer_is_in(const char *directory);
 
 /* Reads `directory`: tokenizer.json, or else vocab.json + merges.txt with the added tokens of
  * tokenizer_config.json (added_tokens_decoder) or added_tokens.json and the split pattern of Qwen2.
@@ -22,6 +26,11 @@ tn_tokenizer *tn_tokenizer_open(const char *directory, tenebra_error *error);
 
 /* The same from a tokenizer.json in memory; `name` stands in errors. */
 tn_tokenizer *tn_tokenizer_read(const void *json, size_t length, const char *name, tenebra_error *error);
+
+/* Adds what the tokenizer's files in `directory` say and nothing here uses: keys of tokenizer.json, tokenizer_config.json and
+ * special_tokens_map.json, and tokens that they and added_tokens.json name and the vocabulary does not have.
+ * Errors: IO, FORMAT, LIMIT, MEMORY. */
+tenebra_code tn_tokenizer_note(const tn_tokenizer *tokenizer, const char *directory, tn_notes *notes, tenebra_error *error);
 
 /* NULL is allowed. */
 void tn_tokenizer_close(tn_tokenizer *tokenizer);

@@ -3,6 +3,7 @@
 #define TN_TEXT_TOKENIZER_PARTS_H
 
 #include "base/json.h"
+#include "base/notes.h"
 #include "text/split.h"
 #include "text/tokenizer.h"
 #include "text/vocabulary.h"
@@ -12,6 +13,7 @@ struct tn_tokenizer {
     tn_splitter *splitter;
     bool nfc;           /* normalise to form C                                  */
     bool ignore_merges; /* a piece that is a token stays whole                  */
+    tn_notes notes;     /* what tokenizer.json says and nothing uses            */
 };
 
 #define TN_TOKENIZER_FILE_LIMIT ((size_t)64 << 20)

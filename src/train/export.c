@@ -14,7 +14,8 @@ enum { PIECE = 1 << 16 };
 
 /* What stands beside the weights of a model; missing ones are left out. */
 static const char *const companions[] = {
-    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
+    "video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
     "chat_template.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
     NULL
 };
@@ -31,41 +32,6 @@ static tenebra_code copy_companions(const tn_trainer *trainer, const char *direc
         free(to);
     }
     return code;
-}
-
-/* Replaces values of a JSON file of the directory by those of `changes`, which it takes. A file that is not there, as companions
- * may be, stays away. */
-static tenebra_code change_file(const char *directory, const char *name, json_t *changes, tenebra_error *error)
-{
-    char *path = tn_path_join(directory, name), *text = NULL;
-    bool memory = path != NULL && changes != NULL, there = memory && tn_path_is_file(path);
-    json_t *json = there ? tn_json_read(path, (size_t)16 << 20, error) : NULL;
-    if (json != NULL)
-        memory = json_object_update(json, changes) == 0 &&
-                 (text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) != NULL;
-    tenebra_code code = !memory ? tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %s", name)
-                                : there && json == NULL ? error->code : TENEBRA_OK;
-    if (code == TENEBRA_OK && there)
-        code = tn_files_replace(path, text, strlen(text), error);
-    free(text);
-    json_decref(json);
-    json_decref(changes);
-    free(path);
-    return code;
-}
-
-/* What other programs, and this one, have to know of the weights: their type, and the sizes of pictures they saw. */
-static tenebra_code change_companions(const tn_trainer *trainer, const char *directory, const char *type, tenebra_error *error)
-{
-    const tn_train_config *config = trainer->config;
-    TN_TRY(change_file(directory, "config.json", json_pack("{s:s}", "torch_dtype", type), error));
-    if (config->image_max_pixels > 0)
-        TN_TRY(change_file(directory, "preprocessor_config.json",
-                           json_pack("{s:I}", "max_pixels", (json_int_t)config->image_max_pixels), error));
-    if (config->image_min_pixels > 0)
-        TN_TRY(change_file(directory, "preprocessor_config.json",
-                           json_pack("{s:I}", "min_pixels", (json_int_t)config->image_min_pixels), error));
-    return TENEBRA_OK;
 }
 
 /* How the weights came to be, for people and for programs that check. */
@@ -158,7 +124,7 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
         TN_TRY(tn_adapter_write(trainer->adapter, directory, config->model, error));
     } else {
         TN_TRY(copy_companions(trainer, directory, error));
-        TN_TRY(change_companions(trainer, directory, type == TN_F32 ? "float32" : "bfloat16", error));
+        TN_TRY(tn_export_change(trainer, directory, type, error));
         TN_TRY(write_weights(trainer, directory, type, error));
     }
     TN_TRY(write_description(trainer, directory, error));

@@ -80,6 +80,10 @@ tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accu
 /* Writes the present weights as a model directory, or the adapter, to output/name (export.c). */
 tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error);
 
+/* Makes config.json and the processor files in a directory of exported weights, trained ones of this type, say what is so
+ * (export_config.c). */
+tenebra_code tn_export_change(const tn_trainer *trainer, const char *directory, tn_dtype type, tenebra_error *error);
+
 /* The state around the weights, as JSON, and back (state.c). */
 json_t *tn_trainer_state(const tn_trainer *trainer);
 tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, const char *where, tenebra_error *error);

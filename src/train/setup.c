@@ -192,6 +192,8 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
     }
     free(path);
     TN_TRY(code);
+    if (trainer->model->note[0] != '\0')
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->model->note);
     if (trainer->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, trainer->model->directory, "has no tokenizer; for a model from a shape name "
                        "one with tokenizer: DIRECTORY");

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "model/finite.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
 #include "train/log.h"
@@ -111,6 +112,12 @@ static tenebra_code check_finite(const tn_trainer *trainer, double loss, double 
 {
     if (isfinite(loss) && isfinite(norm))
         return TENEBRA_OK;
+    const tn_store *store = trainer->model->store;
+    for (size_t i = 0, row, col; i < tn_store_count(store); i++)
+        if (!tn_stored_is_finite(tn_store_at(store, i), &row, &col))
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, tn_store_at(store, i)->name, "update %llu: the weights that training began with "
+                           "hold a value that is NaN or infinite (row %zu, column %zu)", (unsigned long long)trainer->update + 1,
+                           row, col);
     return tn_fail(error, TENEBRA_ERROR_MISMATCH, "train", "update %llu: loss %g, gradient norm %g: the numbers left their range. "
                    "The last checkpoint is sound; go on from it with a lower lr", (unsigned long long)trainer->update + 1, loss, norm);
 }

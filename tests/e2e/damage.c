@@ -280,6 +280,45 @@ static void test_every_tensor_counts(void **state)
     every_tensor_counts(TIED, TIED_CASE);
 }
 
+typedef struct nudge {
+    const char *name;
+    double part; /* of the largest magnitude */
+} nudge;
+
+/* Moves the value of the smallest magnitude. */
+static void move_smallest(void *user, copied *tensor)
+{
+    const nudge *n = user;
+    if (strcmp(tensor->name, n->name) != 0)
+        return;
+    float *values = (float *)(void *)tensor->data, largest = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < tensor->elements; i++) {
+        if (isfinite(values[i]))
+            largest = fmaxf(largest, fabsf(values[i]));
+        if (fabsf(values[i]) < fabsf(values[at]))
+            at = i;
+    }
+    values[at] += (float)(n->part * (double)largest);
+}
+
+/* What may differ is a part of the tensor's range, whatever the range and the element: logits of some units here, scores far below
+ * one. A loss is measured by one at least. */
+static void test_bound_follows_the_range(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "plain.mrope.logits_last24", "plain.arange.hidden_last", "ivtlr.K2.N2.cuda.scores",
+                                         "vision.embeds" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        nudge within = { names[i], 0.8e-4 }, beyond = { names[i], 1.3e-4 };
+        char *directory = make_directory();
+        write_case(directory, "case.safetensors", TIED_CASE, move_smallest, &within);
+        ends(run("", "verify -q -m '%s' '%s/case.safetensors'", TIED, directory), 0, "0 failed");
+        remove_directory(directory);
+        case_fails(TIED, TIED_CASE, move_smallest, &beyond, names[i]);
+    }
+}
+
 /* Renames tensors: `from` becomes `to` wherever it stands in a name. */
 typedef struct renaming {
     const char *from, *to;
@@ -506,7 +545,7 @@ int main(void)
         cmocka_unit_test(test_wide_ids),            cmocka_unit_test(test_misshapen_inputs),
         cmocka_unit_test(test_hostile_grids),       cmocka_unit_test(test_strict),
         cmocka_unit_test(test_unrecognised),        cmocka_unit_test(test_partial_case),
-        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json),                cmocka_unit_test(test_bound_follows_the_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Qwen2-VL, 2B to 72B. Source: arXiv:2409.12191 and the layout of the published checkpoints. */
 #include "model/backbone.h"
 #include "model/model.h"
+#include "model/rotary.h"
 
 #include "base/checked.h"
 
@@ -63,6 +64,19 @@ static const tn_rename renames[] = {
     { NULL, NULL }
 };
 
+/* "layer_types": one word a layer. */
+static tenebra_code check_layers(const json_t *json, const char *file, tenebra_error *error)
+{
+    const json_t *types = json_object_get(json, "layer_types");
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        if (type == NULL || strcmp(type, "full_attention") != 0)
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"layer_types\" says \"%.60s\" of layer %zu; only "
+                           "full_attention is supported", type ? type : "", i);
+    }
+    return TENEBRA_OK;
+}
+
 /* The text part stands at the top level, or in text_config (transformers >= 4.52). */
 static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_config *config,
                                  tenebra_error *error)
@@ -70,7 +84,7 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
     tn_decoder_config *decoder = &config->decoder;
     const char *activation = "silu";
     bool window = false;
-    double theta = 1000000.0, eps = 1e-6;
+    double eps = 1e-5; /* the default of the reference */
     decoder->max_position_embeddings = 32768;
     TN_TRY(tn_json_size(json, "hidden_size", 2, 1u << 20, &decoder->hidden_size, file, error));
     TN_TRY(tn_json_size(json, "num_hidden_layers", 1, 4096, &decoder->num_hidden_layers, file, error));
@@ -82,7 +96,6 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
                         error));
     TN_TRY(tn_json_size(json, "vocab_size", 1, 1u << 26, &config->vocab_size, file, error));
     TN_TRY(tn_json_number(json, "rms_norm_eps", 0, 1, &eps, file, error));
-    TN_TRY(tn_json_number(json, "rope_theta", 1, 1e12, &theta, file, error));
     TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
     TN_TRY(tn_json_bool(json, "use_sliding_window", &window, file, error));
     if (decoder->hidden_size == 0 || decoder->num_hidden_layers == 0 || decoder->num_attention_heads == 0 ||
@@ -94,6 +107,7 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
                        activation);
     if (window)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"use_sliding_window\" is not supported");
+    TN_TRY(check_layers(json, file, error));
     if (decoder->num_attention_heads % decoder->num_key_value_heads != 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "%zu attention heads cannot share %zu key heads",
                        decoder->num_attention_heads, decoder->num_key_value_heads);
@@ -102,26 +116,21 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
     if (decoder->head_dim < 2 || decoder->head_dim % 2 != 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a head dimension of %zu is not even", decoder->head_dim);
     decoder->rms_norm_eps = eps;
-    decoder->rope_theta = theta;
+    decoder->rope_theta = 1000000.0; /* until the sections are read */
     return TENEBRA_OK;
 }
 
-/* "rope_scaling": {"type": "mrope", "mrope_section": [t, h, w]}; transformers 5 calls it
- * "rope_parameters" and keeps rope_theta inside. */
-static tenebra_code read_sections(const json_t *json, const char *file, tn_decoder_config *decoder,
+/* Sections of a part's rotary embedding; rope_theta is read with them. */
+static tenebra_code read_sections(const json_t *json, const char *file, const char *path, tn_decoder_config *decoder,
                                   tenebra_error *error)
 {
-    const json_t *scaling = json_object_get(json, "rope_scaling");
-    if (!json_is_object(scaling))
-        scaling = json_object_get(json, "rope_parameters");
-    const json_t *sections = json_object_get(scaling, "mrope_section");
+    static const char *const types[] = { "default", "mrope", NULL };
+    const json_t *parameters;
+    TN_TRY(tn_rope_read(json, file, path, types, &parameters, &decoder->rope_theta, error));
+    const json_t *sections = json_object_get(parameters, "mrope_section");
     if (!json_is_array(sections) || json_array_size(sections) != 3)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"rope_scaling\" has no \"mrope_section\" of three numbers");
-    const char *type = "mrope";
-    TN_TRY(tn_json_string(scaling, "type", &type, file, error));
-    if (strcmp(type, "mrope") != 0 && strcmp(type, "default") != 0)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"rope_scaling\" of type \"%s\" is not supported", type);
-    TN_TRY(tn_json_number(scaling, "rope_theta", 1, 1e12, &decoder->rope_theta, file, error));
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "neither \"rope_scaling\" nor \"rope_parameters\" has an "
+                       "\"mrope_section\" of three numbers");
     size_t sum = 0;
     for (size_t i = 0; i < 3; i++) {
         const json_t *value = json_array_get(sections, i);
@@ -144,6 +153,8 @@ static tenebra_code read_vision(const json_t *json, const char *file, tn_model_c
     double ratio = 4;
     size_t width = config->decoder.hidden_size;
     const char *activation = "quick_gelu";
+    static const char *const types[] = { "default", "axial", NULL };
+    const json_t *unused;
     config->patch_size = 14;
     config->temporal_patch_size = 2;
     config->channels = 3;
@@ -160,6 +171,7 @@ static tenebra_code read_vision(const json_t *json, const char *file, tn_model_c
     TN_TRY(tn_json_size(json, "in_channels", 1, 16, &config->channels, file, error));
     TN_TRY(tn_json_size(json, "hidden_size", 1, 1u << 20, &width, file, error));
     TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
+    TN_TRY(tn_rope_read(json, file, "vision_config.", types, &unused, &vision->rope_theta, error));
     if (strcmp(activation, "quick_gelu") != 0)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "the vision activation \"%s\" is not supported",
                        activation);
@@ -197,9 +209,16 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
 {
     memset(config, 0, sizeof *config);
     const json_t *text = json_object_get(json, "text_config");
-    text = json_is_object(text) ? text : json;
+    bool nested = json_is_object(text);
+    double outer = 0;
+    text = nested ? text : json;
     TN_TRY(read_decoder(text, file, config, error));
-    TN_TRY(read_sections(text, file, &config->decoder, error));
+    TN_TRY(read_sections(text, file, nested ? "text_config." : "", &config->decoder, error));
+    if (nested) { /* what the top level says is not used, but may not ask for another embedding */
+        static const char *const types[] = { "default", "mrope", NULL };
+        const json_t *unused;
+        TN_TRY(tn_rope_read(json, file, "", types, &unused, &outer, error));
+    }
     const json_t *vision = json_object_get(json, "vision_config");
     if (!json_is_object(vision))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vision_config\" is missing");
@@ -270,9 +289,25 @@ static tenebra_code positions(const tn_model_config *config, const int32_t *ids,
 
 static const char *const model_types[] = { "qwen2_vl", NULL };
 
+/* Keys that are read, and those whose values change no answer; beside tn_config_keys. */
+static const char *const top_keys[] = { "text_config", "vision_config", "image_token_id", "video_token_id",
+                                        "vision_start_token_id", "vision_end_token_id", "vision_token_id", NULL };
+static const char *const text_keys[] = {
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+    "max_position_embeddings", "vocab_size", "rms_norm_eps", "hidden_act", "use_sliding_window", "head_dim", "layer_types",
+    "image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id", "vision_token_id",
+    "sliding_window", "max_window_layers", /* used with use_sliding_window, which is refused */
+    NULL
+};
+static const char *const vision_keys[] = {
+    "depth", "embed_dim", "num_heads", "mlp_ratio", "patch_size", "temporal_patch_size", "spatial_merge_size", "in_chans",
+    "in_channels", "hidden_size", "hidden_act", "spatial_patch_size", NULL
+};
+
 /* The published preprocessor_config.json, for directories that lack one. */
 static const char preprocessor[] =
-    "{\"min_pixels\": 3136, \"max_pixels\": 12845056, \"patch_size\": 14, \"temporal_patch_size\": 2, "
+    "{\"image_processor_type\": \"Qwen2VLImageProcessor\", "
+    "\"min_pixels\": 3136, \"max_pixels\": 12845056, \"patch_size\": 14, \"temporal_patch_size\": 2, "
     "\"merge_size\": 2, \"image_mean\": [0.48145466, 0.4578275, 0.40821073], "
     "\"image_std\": [0.26862954, 0.26130258, 0.27577711]}";
 
@@ -283,6 +318,9 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .renames = renames,
     .tensors = tensors,
     .preprocessor = preprocessor,
+    .top_keys = top_keys,
+    .text_keys = text_keys,
+    .vision_keys = vision_keys,
     .read_config = read_config,
     .positions = positions,
 };

@@ -57,7 +57,7 @@ static const hostile all_hostile[] = {
     UNSUPPORTED("{\"use_sliding_window\": true}", "use_sliding_window"),
     UNSUPPORTED("{\"hidden_act\": \"gelu\"}", "gelu"),
     FORMAT("{\"rope_scaling\": \"-\"}", "mrope_section"),
-    FORMAT("{\"rope_scaling\": 7}", "mrope_section"),
+    FORMAT("{\"rope_scaling\": 7}", "rope_scaling"),
     FORMAT("{\"rope_scaling\": {\"mrope_section\": [4, 4]}}", "three numbers"),
     FORMAT("{\"rope_scaling\": {\"mrope_section\": [4, 2, 1]}}", "adds up to 7"),
     FORMAT("{\"rope_scaling\": {\"mrope_section\": [4, 2, 3]}}", "adds up to 9"),
@@ -66,6 +66,34 @@ static const hostile all_hostile[] = {
     FORMAT("{\"rope_scaling\": {\"mrope_section\": [9223372036854775807, 2, 2]}}", "whole numbers"),
     UNSUPPORTED("{\"rope_scaling\": {\"type\": \"yarn\"}}", "yarn"),
     FORMAT("{\"rope_scaling\": {\"type\": 3}}", "type"),
+    /* transformers 4 follows "type" where both are there, 5 "rope_type": neither may be another */
+    UNSUPPORTED("{\"rope_scaling\": {\"rope_type\": \"yarn\", \"type\": \"mrope\"}}", "\"rope_scaling.rope_type\" is \"yarn\""),
+    UNSUPPORTED("{\"rope_scaling\": {\"rope_type\": \"default\", \"type\": \"linear\"}}", "\"rope_scaling.type\" is \"linear\""),
+    UNSUPPORTED("{\"rope_scaling\": {\"rope_type\": \"\"}}", "\"rope_scaling.rope_type\" is \"\""),
+    UNSUPPORTED("{\"rope_parameters\": {\"rope_type\": \"llama3\"}}", "\"rope_parameters.rope_type\" is \"llama3\""),
+    UNSUPPORTED("{\"rope_scaling\": \"-\", \"rope_parameters\": {\"rope_type\": \"dynamic\", \"mrope_section\": [4, 2, 2]}}", "dynamic"),
+    UNSUPPORTED("{\"text_config\": {\"hidden_size\": 48, \"num_hidden_layers\": 2, \"num_attention_heads\": 3, \"intermediate_size\": 80, "
+                "\"rope_scaling\": {\"rope_type\": \"longrope\", \"mrope_section\": [4, 2, 2]}}}",
+                "\"text_config.rope_scaling.rope_type\" is \"longrope\""),
+    UNSUPPORTED("{\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"text_config\": {\"hidden_size\": 48, \"num_hidden_layers\": 2, "
+                "\"num_attention_heads\": 3, \"intermediate_size\": 80, \"rope_scaling\": {\"type\": \"mrope\", "
+                "\"mrope_section\": [4, 2, 2]}}}", "\"rope_scaling.rope_type\" is \"yarn\""),
+    UNSUPPORTED("{\"vision_config\": {\"rope_parameters\": {\"rope_type\": \"linear\"}}}",
+                "\"vision_config.rope_parameters.rope_type\" is \"linear\""),
+    FORMAT("{\"vision_config\": {\"rope_parameters\": {\"rope_theta\": 0}}}", "rope_theta"),
+    FORMAT("{\"rope_parameters\": 3}", "rope_parameters"),
+    UNSUPPORTED("{\"layer_types\": [\"full_attention\", \"sliding_attention\"]}", "sliding_attention"),
+    /* weights of others' making */
+    UNSUPPORTED("{\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}}", "\"quantization_config\" says that the weights "
+                "are quantized with gptq"),
+    UNSUPPORTED("{\"quantization_config\": {\"quant_method\": \"awq\"}}", "with awq"),
+    UNSUPPORTED("{\"quantization_config\": {\"quant_method\": \"fp8\"}}", "with fp8"),
+    UNSUPPORTED("{\"quantization_config\": {\"quant_method\": \"bitsandbytes\"}}", "with bitsandbytes"),
+    UNSUPPORTED("{\"quantization_config\": {\"load_in_8bit\": true}}", "with bitsandbytes"),
+    UNSUPPORTED("{\"quantization_config\": {\"quant_method\": \"compressed-tensors\"}}", "with compressed-tensors"),
+    UNSUPPORTED("{\"compression_config\": {\"config_groups\": {}}}", "with compressed-tensors"),
+    UNSUPPORTED("{\"quantization_config\": {\"bits\": 2}}", "with an unnamed method"),
+    UNSUPPORTED("{\"text_config\": {\"quantization_config\": {\"quant_method\": \"aqlm\"}}}", "with aqlm"),
     FORMAT("{\"image_token_id\": \"-\"}", "image_token_id"),
     FORMAT("{\"image_token_id\": -1}", "image_token_id"),
     FORMAT("{\"image_token_id\": 4294967296}", "image_token_id"),
@@ -93,6 +121,7 @@ static const hostile all_hostile[] = {
     UNSUPPORTED("{\"vision_config\": {\"in_chans\": 1}}", "channels"),
     UNSUPPORTED("{\"vision_config\": {\"hidden_act\": \"silu\"}}", "silu"),
     UNSUPPORTED("{\"model_type\": \"llama\"}", "llama"),
+    UNSUPPORTED("{\"model_type\": \"qwen3_vl\"}", "this program reads: qwen2_vl"),
     UNSUPPORTED("{\"model_type\": \"-\"}", "model_type"),
     FORMAT("{\"model_type\": 2}", "model_type"),
 };
@@ -107,7 +136,7 @@ static void test_hostile(void **state)
         tn_model_config config;
         tenebra_error error = { 0 };
         write_config(TIED, directory, h->changes);
-        tenebra_code code = tn_model_read_config(directory, &backbone, &config, &error);
+        tenebra_code code = tn_model_read_config(directory, &backbone, &config, NULL, &error);
         if (code != h->code || strstr(error.sentence, h->words) == NULL)
             print_error("%s\n", h->changes);
         assert_int_equal(code, h->code);
@@ -144,7 +173,7 @@ static void read_ok(const char *directory, tn_model_config *config)
 {
     const tn_backbone *backbone;
     tenebra_error error = { 0 };
-    tenebra_code code = tn_model_read_config(directory, &backbone, config, &error);
+    tenebra_code code = tn_model_read_config(directory, &backbone, config, NULL, &error);
     if (code != TENEBRA_OK)
         print_error("%s: %s\n", error.where, error.sentence);
     assert_int_equal(code, TENEBRA_OK);
@@ -216,6 +245,82 @@ static void test_nested(void **state)
     }
 }
 
+/* rope_theta: in the object, else beside it, else the default. Of both objects rope_scaling counts, unless it is empty. */
+static void test_theta(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *changes;
+        double text, vision;
+    } cases[] = {
+        { "{}", 1e6, 1e4 },
+        { "{\"rope_theta\": \"-\"}", 1e6, 1e4 },
+        { "{\"rope_theta\": 5000}", 5000, 1e4 },
+        { "{\"rope_theta\": 5000, \"rope_scaling\": {\"rope_theta\": 7000}}", 7000, 1e4 },
+        { "{\"rope_parameters\": {\"rope_theta\": 9000}}", 1e6, 1e4 },
+        { "{\"rope_scaling\": \"-\", \"rope_parameters\": {\"rope_theta\": 9000, \"rope_type\": \"default\", "
+          "\"mrope_section\": [4, 2, 2]}}", 9000, 1e4 },
+        { "{\"vision_config\": {\"rope_theta\": 77}}", 1e6, 77 },
+        { "{\"vision_config\": {\"rope_theta\": 77, \"rope_parameters\": {\"rope_type\": \"axial\", \"rope_theta\": 78}}}", 1e6, 78 },
+        { "{\"vision_config\": {\"rope_parameters\": {\"rope_type\": \"default\"}}}", 1e6, 1e4 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tn_model_config config;
+        char *directory = make_directory();
+        write_config(TIED, directory, cases[i].changes);
+        read_ok(directory, &config);
+        assert_true(config.decoder.rope_theta == cases[i].text);
+        assert_true(config.vision.rope_theta == cases[i].vision);
+        remove_directory(directory);
+    }
+}
+
+/* What the notes of a directory with these files are; NULL: no such file. */
+static void check_notes(const char *changes, const char *generation, const char *expected)
+{
+    char *directory = make_directory(), text[TN_NOTES_TEXT];
+    const tn_backbone *backbone;
+    tn_model_config config;
+    tn_notes notes = { 0 };
+    write_config(TIED, directory, changes);
+    if (generation != NULL)
+        write_file(directory, "generation_config.json", generation, strlen(generation));
+    assert_int_equal(tn_model_read_config(directory, &backbone, &config, &notes, NULL), TENEBRA_OK);
+    assert_string_equal(tn_notes_print(&notes, text), expected);
+    remove_directory(directory);
+}
+
+static void test_notes(void **state)
+{
+    (void)state;
+    check_notes("{}", NULL, "");
+    check_notes("{\"architectures\": [\"X\"], \"transformers_version\": \"9\", \"torch_dtype\": \"bfloat16\", \"initializer_range\": 0.5}",
+                NULL, "");
+    check_notes("{\"logit_scale\": 2}", NULL, "config.json: logit_scale");
+    check_notes("{\"logit_scale\": null}", NULL, "");
+    check_notes("{\"logit_scale\": 2, \"vision_config\": {\"window_size\": 112}}", NULL, "config.json: logit_scale, vision_config.window_size");
+    check_notes("{\"rope_scaling\": {\"factor\": 4}, \"is_encoder_decoder\": true}", NULL,
+                "config.json: is_encoder_decoder, rope_scaling.factor");
+    check_notes("{}", "{\"do_sample\": true, \"temperature\": 0.01, \"top_k\": 1, \"top_p\": 0.001}", "");
+    check_notes("{}", "{\"do_sample\": true, \"temperature\": 0.7, \"top_p\": 1.0}",
+                "generation_config.json: do_sample, temperature");
+    check_notes("{}", "{\"repetition_penalty\": 1.0, \"max_length\": 20}", "");
+    check_notes("{}", "{\"repetition_penalty\": 1.05, \"num_beams\": 4, \"x\": 1}",
+                "generation_config.json: repetition_penalty, num_beams, x");
+}
+
+/* A text part goes before the top level, whose other values are not used. */
+static void test_shadowed(void **state)
+{
+    (void)state;
+    check_notes("{\"hidden_size\": 47, \"text_config\": {\"hidden_size\": 48, \"num_hidden_layers\": 2, \"num_attention_heads\": 3, "
+                "\"num_key_value_heads\": 1, \"intermediate_size\": 80, \"rope_scaling\": {\"type\": \"mrope\", "
+                "\"mrope_section\": [4, 2, 2]}, \"sink\": 1}, \"vocab_size\": \"-\", \"max_position_embeddings\": \"-\", "
+                "\"rms_norm_eps\": \"-\", \"hidden_act\": \"-\", \"use_sliding_window\": \"-\", \"max_window_layers\": \"-\", "
+                "\"sliding_window\": \"-\"}", NULL,
+                "config.json: hidden_size, text_config.sink");
+}
+
 static void check_eos(const char *config_eos, const char *generation, const int32_t *expected, size_t count)
 {
     char changes[128];
@@ -278,6 +383,72 @@ static void test_preprocessor(void **state)
     remove_directory(directory);
 }
 
+/* Of both files the new one counts, as in transformers 5.24; a difference is noted. 1000 x 1000 pixels under a longest_edge of
+ * 200704 give a grid of 32 x 32 patches there, so 256 rows. */
+static void test_processor(void **state)
+{
+    (void)state;
+    static const char both[] = "{\"image_processor\": {\"size\": {\"shortest_edge\": 3136, \"longest_edge\": 200704}, "
+                               "\"patch_size\": 14}, \"processor_class\": \"P\", \"video_processor\": {}}";
+    static const char alone[] = "{\"processor_class\": \"Qwen2VLProcessor\"}";
+    static const struct {
+        const char *processor, *preprocessor;
+        size_t pixels;
+        const char *note;
+    } cases[] = {
+        { both, NULL, 200704, "" },
+        { both, "{\"max_pixels\": 200704}", 200704, "" },
+        { both, "{\"max_pixels\": 401408}", 200704, "preprocessor_config.json: all of it" },
+        { both, "no json", 0, "" },
+        { alone, "{\"max_pixels\": 401408}", 401408, "" },
+        { alone, NULL, 12845056, "" },
+        { "{\"image_processor\": null, \"odd\": 1}", "{\"max_pixels\": 401408, \"odder\": 1}", 401408,
+          "processor_config.json: odd; preprocessor_config.json: odder" },
+        { "{\"image_processor\": {\"max_pixels\": 5000, \"size\": {\"longest_edge\": 9000, \"height\": 3}, \"do_convert_rgb\": false, "
+          "\"do_pad\": true}}", NULL, 5000, "processor_config.json: image_processor.do_convert_rgb, image_processor.do_pad, "
+          "image_processor.size.height" },
+        { NULL, "{\"image_processor\": {\"max_pixels\": 401408}}", 401408, "" }, /* as 4.57 unwraps it */
+        { "{\"image_processor\": {\"patch_size\": 16}}", "{}", 0, "" },
+        { "{\"image_processor\": 3}", "{}", 0, "" },
+        { "[]", "{}", 0, "" },
+    };
+    const tn_backbone *backbone;
+    tn_model_config config;
+    assert_int_equal(tn_model_read_config(TIED, &backbone, &config, NULL, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *directory = make_directory(), text[TN_NOTES_TEXT];
+        tn_patch_config patches;
+        tn_notes notes = { 0 };
+        if (cases[i].processor != NULL)
+            write_file(directory, "processor_config.json", cases[i].processor, strlen(cases[i].processor));
+        if (cases[i].preprocessor != NULL)
+            write_file(directory, "preprocessor_config.json", cases[i].preprocessor, strlen(cases[i].preprocessor));
+        tenebra_code code = tn_model_read_processor(directory, backbone, &config, &patches, &notes, NULL);
+        assert_int_equal(code == TENEBRA_OK, cases[i].pixels > 0);
+        if (code == TENEBRA_OK) {
+            size_t height, width;
+            assert_int_equal(patches.max_pixels, cases[i].pixels);
+            assert_int_equal(strncmp(tn_notes_print(&notes, text), cases[i].note, tn_max(1, strlen(cases[i].note))), 0);
+            assert_int_equal(tn_smart_resize(1000, 1000, 28, patches.min_pixels, patches.max_pixels, &height, &width, NULL), TENEBRA_OK);
+            if (cases[i].pixels == 200704)
+                assert_int_equal(height / 28 * (width / 28), 256);
+        }
+        remove_directory(directory);
+    }
+}
+
+static void test_old_quantization(void **state)
+{
+    (void)state;
+    char *directory = edited_model(TIED, NULL, NULL, "{\"quantization_config\": null}");
+    tn_model_close(open_model(directory, NULL));
+    write_file(directory, "quantize_config.json", "{\"bits\": 4}", 11);
+    refuses(directory, TENEBRA_ERROR_UNSUPPORTED, "quantize_config.json", "with gptq");
+    directory = edited_model(TIED, NULL, NULL, "{}");
+    write_file(directory, "quant_config.json", "{\"w_bit\": 4}", 12);
+    refuses(directory, TENEBRA_ERROR_UNSUPPORTED, "quant_config.json", "with awq");
+}
+
 /* Without tokenizer and preprocessor: ids and patches can still be run; the published preparation applies. */
 static void test_bare_directory(void **state)
 {
@@ -306,7 +477,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hostile),      cmocka_unit_test(test_no_config),     cmocka_unit_test(test_values),
         cmocka_unit_test(test_nested),       cmocka_unit_test(test_end_tokens),    cmocka_unit_test(test_preprocessor),
-        cmocka_unit_test(test_bare_directory), cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_bare_directory), cmocka_unit_test(test_kernels),       cmocka_unit_test(test_theta),
+        cmocka_unit_test(test_notes),        cmocka_unit_test(test_shadowed),      cmocka_unit_test(test_processor),
+        cmocka_unit_test(test_old_quantization),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

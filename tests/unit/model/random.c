@@ -104,7 +104,7 @@ static size_t misfits(const place *here)
     const tn_backbone *backbone;
     tn_model_config config;
     tenebra_error error = { 0 };
-    assert_int_equal(tn_model_read_config(here->model, &backbone, &config, &error), TENEBRA_OK);
+    assert_int_equal(tn_model_read_config(here->model, &backbone, &config, NULL, &error), TENEBRA_OK);
     tn_store *store = tn_store_open(here->model, &error);
     assert_non_null(store);
     size_t reported = 0, counted = 0;

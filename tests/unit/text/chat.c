@@ -2,6 +2,8 @@
 #include "base/json.h"
 #include "unit/text/support.h"
 
+#include <sys/stat.h>
+
 static tn_chat_part text_part(const char *text)
 {
     return (tn_chat_part){ .text = text, .length = strlen(text) };
@@ -241,12 +243,16 @@ static void the_most_specific_file_decides(void **state)
     assert_non_null(strstr(error.sentence, "qwen2-vl"));
     assert_non_null(strstr(error.where, "tokenizer_config.json"));
     assert_int_equal(find(directory, "qwen2-vl", NULL, NULL), TENEBRA_OK);
-    write_template(directory, "chat_template.json", json_string(text));
-    assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
-    write_file(directory, "chat_template.jinja", "{{ x }}", 7);
-    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
-    assert_non_null(strstr(error.where, "chat_template.jinja"));
     write_file(directory, "chat_template.jinja", text, strlen(text));
+    assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
+    write_template(directory, "chat_template.json", json_string("{{ x }}"));
+    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.where, "chat_template.json"));
+    write_template(directory, "processor_config.json", json_string(text));
+    assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
+    write_template(directory, "processor_config.json", json_null());
+    write_template(directory, "chat_template.json", json_string(text));
+    write_file(directory, "chat_template.jinja", "{{ x }}", 7);
     assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
     remove_directory(directory);
     free(text);
@@ -261,9 +267,48 @@ static void lists_of_templates_have_a_default(void **state)
                              "template", text));
     assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
     write_template(directory, "tokenizer_config.json", json_pack("[{s:s, s:s}]", "name", "rag", "template", text));
-    assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_ERROR_ARGUMENT);
+    tenebra_error error;
+    assert_int_equal(find(directory, NULL, "qwen2-vl", &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.sentence, "called rag"));
+    assert_int_equal(find(directory, "qwen2-vl", NULL, NULL), TENEBRA_OK);
+    write_template(directory, "chat_template.json", json_pack("{s:s, s:s}", "tool_use", "{{ x }}", "default", text));
+    assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
+    write_template(directory, "chat_template.json", json_pack("{s:s, s:s}", "default", "{{ x }}", "tool_use", text));
+    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
+    write_template(directory, "chat_template.json", json_pack("{s:s, s:s}", "a", text, "b", text));
+    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.sentence, "called a, b"));
+    write_template(directory, "chat_template.json", json_integer(3));
+    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_FORMAT);
+    write_template(directory, "chat_template.json", json_pack("{s:i}", "default", 3));
+    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_FORMAT);
+    write_template(directory, "chat_template.json", json_null());
     write_file(directory, "tokenizer_config.json", "{", 1);
     assert_int_equal(find(directory, NULL, "qwen2-vl", NULL), TENEBRA_ERROR_FORMAT);
+    remove_directory(directory);
+    free(text);
+}
+
+static void further_templates_lie_in_a_folder(void **state)
+{
+    (void)state;
+    char *directory = make_directory(), *text = published_template(), folder[400];
+    tenebra_error error;
+    snprintf(folder, sizeof folder, "%s/additional_chat_templates", directory);
+    assert_int_equal(mkdir(folder, 0777), 0);
+    assert_int_equal(find(directory, NULL, "qwen2-vl", NULL), TENEBRA_OK); /* an empty one says nothing */
+    write_file(folder, "tool_use.jinja", "{{ x }}", 7);
+    assert_int_equal(find(directory, NULL, "qwen2-vl", &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.sentence, "called tool_use"));
+    write_file(directory, "chat_template.jinja", text, strlen(text));
+    assert_int_equal(find(directory, NULL, NULL, NULL), TENEBRA_OK);
+    write_file(directory, "chat_template.jinja", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", 57);
+    assert_int_equal(find(directory, NULL, NULL, &error), TENEBRA_ERROR_FORMAT);
+    assert_non_null(strstr(error.sentence, "Git LFS pointer"));
+    char file[500];
+    snprintf(file, sizeof file, "%s/tool_use.jinja", folder);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);
     remove_directory(directory);
     free(text);
 }
@@ -290,6 +335,7 @@ int main(void)
         cmocka_unit_test(only_spelling_may_differ),
         cmocka_unit_test(the_most_specific_file_decides),
         cmocka_unit_test(lists_of_templates_have_a_default),
+        cmocka_unit_test(further_templates_lie_in_a_folder),
         cmocka_unit_test(names_that_do_not_exist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -424,6 +424,39 @@ static void added_tokens_file(void **state)
     remove_directory(directory);
 }
 
+/* What stands beside the vocabulary: keys that change something, and tokens that it does not have, are noted. */
+static void keys_without_use_are_noted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text, *note;
+    } cases[] = {
+        { "tokenizer_config.json", "{\"add_prefix_space\": false, \"errors\": \"replace\", \"model_max_length\": 9, \"eos_token\": "
+          "\"<|im_end|>\", \"split_special_tokens\": false}", "" },
+        { "tokenizer_config.json", "{\"clean_up_tokenization_spaces\": true, \"odd\": 3}",
+          "tokenizer_config.json: clean_up_tokenization_spaces, odd" },
+        { "tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<|im_end|>\"}}}",
+          "tokenizer_config.json: added_tokens_decoder (\"<|im_end|>\" is not in the vocabulary)" },
+        { "special_tokens_map.json", "{\"additional_special_tokens\": [\"<|im_start|>\", \"<|x|>\"]}",
+          "special_tokens_map.json: additional_special_tokens (\"<|x|>\" is not in the vocabulary)" },
+        { "added_tokens.json", "{\"<|y|>\": 640}", "added_tokens.json: token (\"<|y|>\" is not in the vocabulary)" },
+    };
+    tn_tokenizer *tokenizer = open_tokenizer(SMALL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *directory = make_directory(), text[TN_NOTES_TEXT];
+        tn_notes notes = { 0 };
+        write_file(directory, cases[i].name, cases[i].text, strlen(cases[i].text));
+        assert_int_equal(tn_tokenizer_note(tokenizer, directory, &notes, NULL), TENEBRA_OK);
+        assert_string_equal(tn_notes_print(&notes, text), cases[i].note);
+        write_file(directory, cases[i].name, "{", 1);
+        tenebra_error error;
+        assert_int_equal(tn_tokenizer_note(tokenizer, directory, &notes, &error), TENEBRA_ERROR_FORMAT);
+        assert_non_null(strstr(error.where, cases[i].name));
+        remove_directory(directory);
+    }
+    tn_tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +475,7 @@ int main(void)
         cmocka_unit_test(damaged_separate_files),
         cmocka_unit_test(line_ends_of_another_system),
         cmocka_unit_test(added_tokens_file),
+        cmocka_unit_test(keys_without_use_are_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static inline void remove_directory(char *directory)
 {
     static const char *const names[] = { "tokenizer.json",   "vocab.json",         "merges.txt",
                                          "added_tokens.json", "tokenizer_config.json", "chat_template.json",
-                                         "chat_template.jinja" };
+                                         "chat_template.jinja", "processor_config.json", "special_tokens_map.json" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[600];
         snprintf(path, sizeof path, "%s/%s", directory, names[i]);

@@ -1,0 +1,248 @@
+/* config.json and generation_config.json of a model directory. */
+#include "model/model.h"
+
+#include "base/file.h"
+#include "model/rotary.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 16 << 20 };
+
+/* Settings of generate(). Only the end tokens are used: hidden defaults would move results. What changes the greedy answer
+ * is noted; an entry with a value is the setting that does nothing. The last line is about speed and output alone. */
+#define GENERATION_KEYS                                                                                                  \
+    "eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id",                     \
+    "do_sample=false", "num_beams=1", "num_beam_groups=1", "num_return_sequences=1", "early_stopping", "max_length=20",  \
+    "min_length=0", "repetition_penalty=1", "encoder_repetition_penalty=1", "length_penalty=1", "diversity_penalty=0",   \
+    "no_repeat_ngram_size=0", "encoder_no_repeat_ngram_size=0", "renormalize_logits", "remove_invalid_values",           \
+    "token_healing=false", "guidance_scale=1", "trust_remote_code=false", "is_assistant=false",                          \
+    "use_cache", "cache_implementation", "cache_config", "return_legacy_cache", "prefill_chunk_size", "low_memory",      \
+    "output_attentions", "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate",            \
+    "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind",   \
+    "assistant_early_exit", "target_lookbehind", "prompt_lookup_num_tokens", "max_matching_ngram_size",                  \
+    "compile_config", "disable_compile"
+
+static const char *const generation_keys[] = {
+    GENERATION_KEYS, "_from_model_config", "_commit_hash", "transformers_version", "temperature=1", "top_k=50", "top_p=1",
+    "typical_p=1", "epsilon_cutoff=0", "eta_cutoff=0", NULL
+};
+
+/* Keys that count only where tokens are drawn. */
+static const char *const sampling_keys[] = { "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
+                                             "epsilon_cutoff", "eta_cutoff", NULL };
+
+const char *const tn_config_keys[] = {
+    GENERATION_KEYS, "model_type", "tie_word_embeddings", "rope_theta", "rope_scaling", "rope_parameters",
+    "quantization_config", "compression_config", /* refused where they say something */
+    "architectures", "transformers_version", "torch_dtype", "dtype", "use_bfloat16", "_name_or_path", "name_or_path",
+    "_commit_hash", "initializer_range", "attention_dropout", "_attn_implementation", "attn_implementation",
+    "_attn_implementation_autoset", "gradient_checkpointing", "output_attentions", "return_dict", "use_return_dict",
+    "torchscript=false", "chunk_size_feed_forward", "is_encoder_decoder=false", "is_decoder", "add_cross_attention=false",
+    "cross_attention_hidden_size", "tie_encoder_decoder=false", "id2label", "label2id", "num_labels", "finetuning_task",
+    "task_specific_params", "problem_type", "tf_legacy_loss", "tokenizer_class", "processor_class", "prefix",
+    "sep_token_id", "unk_token_id", "temperature=1", "top_k=50", "top_p=1", "typical_p=1", "unsloth_version", "unsloth_fixed",
+    NULL
+};
+
+json_t *tn_model_read_json(const char *directory, const char *name, bool required, tenebra_code *code, tenebra_error *error)
+{
+    tenebra_error problem = { 0 };
+    char *path = tn_path_join(directory, name);
+    json_t *json = NULL;
+    if (path == NULL)
+        tn_fail(&problem, TENEBRA_ERROR_MEMORY, name, "no memory");
+    else if (required || tn_path_is_file(path))
+        json = tn_json_read(path, CONFIG_LIMIT, &problem);
+    if (json != NULL && !json_is_object(json)) {
+        tn_fail(&problem, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
+        json_decref(json);
+        json = NULL;
+    }
+    free(path);
+    *code = problem.code;
+    if (problem.code != TENEBRA_OK && error != NULL)
+        *error = problem;
+    return json;
+}
+
+/* "eos_token_id": a number or a list. `json` may be no object: it has none, then. */
+static tenebra_code read_eos(const json_t *json, const char *file, tn_model_config *config,
+                             tenebra_error *error)
+{
+    const json_t *eos = json_object_get(json, "eos_token_id");
+    size_t count = json_is_array(eos) ? json_array_size(eos) : eos != NULL && !json_is_null(eos);
+    if (count > sizeof config->eos_tokens / sizeof *config->eos_tokens)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"eos_token_id\" has %zu entries, at most 8 are supported",
+                       count);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"eos_token_id\" must hold token ids");
+        config->eos_tokens[i] = (int32_t)json_integer_value(id);
+    }
+    if (count > 0)
+        config->eos_count = count;
+    return TENEBRA_OK;
+}
+
+/* Greedy decoding, or sampling from the single most likely token, which is the same. */
+static bool is_greedy(const json_t *json)
+{
+    const json_t *k = json_object_get(json, "top_k");
+    return !json_is_true(json_object_get(json, "do_sample")) || (json_is_number(k) && json_number_value(k) == 1);
+}
+
+static tenebra_code read_generation(const char *directory, tn_model_config *config, tn_notes *notes, tenebra_error *error)
+{
+    static const char FILE_NAME[] = "generation_config.json";
+    tenebra_code code;
+    json_t *json = tn_model_read_json(directory, FILE_NAME, false, &code, error);
+    if (json == NULL)
+        return code;
+    code = read_eos(json, FILE_NAME, config, error);
+    bool greedy = is_greedy(json);
+    for (const char *const *key = sampling_keys; *key != NULL && greedy; key++)
+        json_object_del(json, *key);
+    tn_notes_unknown(notes, json, generation_keys, FILE_NAME, NULL);
+    json_decref(json);
+    return code;
+}
+
+/* ---------------------------------------------- weights of others' making -- */
+
+static tenebra_code refuse_quantization(const char *where, const char *key, const char *method, tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, where, "%s says that the weights are quantized with %.60s, which is not "
+                   "supported; take the model with F32, F16 or BF16 weights and, to make it smaller, quantize it with "
+                   "'tenebra quantize'", key, method);
+}
+
+/* "quant_method" where it is said; old files of bitsandbytes and torchao say it otherwise. */
+static const char *method_of(const json_t *object)
+{
+    static const struct {
+        const char *key, *method;
+    } signs[] = { { "load_in_4bit", "bitsandbytes" }, { "load_in_8bit", "bitsandbytes" }, { "quant_type", "torchao" },
+                  { "config_groups", "compressed-tensors" } };
+    const char *method = json_string_value(json_object_get(object, "quant_method"));
+    for (size_t i = 0; i < sizeof signs / sizeof *signs && method == NULL; i++)
+        if (json_object_get(object, signs[i].key) != NULL)
+            method = signs[i].method;
+    return method != NULL ? method : "an unnamed method";
+}
+
+static tenebra_code check_quantization(const json_t *part, tenebra_error *error)
+{
+    static const char *const keys[] = { "quantization_config", "compression_config" };
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(part, keys[i]);
+        char key[32];
+        snprintf(key, sizeof key, "\"%s\"", keys[i]);
+        if (value != NULL && !json_is_null(value))
+            return refuse_quantization("config.json", key, method_of(value), error);
+    }
+    return TENEBRA_OK;
+}
+
+/* Files that stood beside config.json before "quantization_config": those of AutoGPTQ and AutoAWQ. */
+static tenebra_code check_quantization_files(const char *directory, tenebra_error *error)
+{
+    static const struct {
+        const char *name, *method;
+    } files[] = { { "quantize_config.json", "gptq" }, { "quant_config.json", "awq" } };
+    for (size_t i = 0; i < 2; i++) {
+        tenebra_code code;
+        json_t *json = tn_model_read_json(directory, files[i].name, false, &code, error);
+        const char *method = json_string_value(json_object_get(json, "quant_method"));
+        if (json != NULL)
+            code = refuse_quantization(files[i].name, "it", method != NULL ? method : files[i].method, error);
+        json_decref(json);
+        TN_TRY(code);
+    }
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------ known keys -- */
+
+/* Members of `part` that neither list has. Of the top level, `below` is the text part, whose keys may stand there again
+ * with the same value. */
+static void note_part(tn_notes *notes, const json_t *part, const char *const *keys, const char *const *below_keys,
+                      const json_t *below, const char *prefix)
+{
+    const char *key;
+    json_t *value;
+    json_t *unknown = json_object();
+    json_object_foreach((json_t *)(uintptr_t)part, key, value) {
+        bool same = below == NULL || json_equal(value, json_object_get(below, key));
+        if (!tn_notes_knows(keys, key, value) && !(below_keys != NULL && same && tn_notes_knows(below_keys, key, value)))
+            json_object_set(unknown, key, value);
+    }
+    tn_notes_unknown(notes, unknown, tn_config_keys, "config.json", prefix);
+    json_decref(unknown);
+    static const char *const scaling[] = { "rope_scaling", "rope_parameters" };
+    for (size_t i = 0; i < 2; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s%s%s", prefix ? prefix : "", prefix ? "." : "", scaling[i]);
+        tn_notes_unknown(notes, json_object_get(part, scaling[i]), tn_rope_keys, "config.json", path);
+    }
+}
+
+static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t *json)
+{
+    const json_t *text = json_object_get(json, "text_config");
+    text = json_is_object(text) ? text : NULL;
+    note_part(notes, json, backbone->top_keys, backbone->text_keys, text, NULL);
+    if (text != NULL)
+        note_part(notes, text, backbone->text_keys, NULL, NULL, "text_config");
+    note_part(notes, json_object_get(json, "vision_config"), backbone->vision_keys, NULL, NULL, "vision_config");
+}
+
+/* --------------------------------------------------------------- reading -- */
+
+static tenebra_code find_backbone(const json_t *json, const char *directory, const tn_backbone **backbone, tenebra_error *error)
+{
+    const char *type = "";
+    TN_TRY(tn_json_string(json, "model_type", &type, "config.json", error));
+    *backbone = tn_backbone_find(type);
+    if (*backbone != NULL)
+        return TENEBRA_OK;
+    char known[200] = "";
+    for (const tn_backbone *const *each = tn_backbones; *each != NULL; each++)
+        for (const char *const *name = (*each)->model_types; *name != NULL; name++) {
+            size_t used = strlen(known);
+            snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", *name);
+        }
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, directory, "is a model of type \"%.60s\" (model_type of config.json); this "
+                   "program reads: %s", type, known);
+}
+
+static tenebra_code read_all(const json_t *json, const char *directory, const tn_backbone **backbone, tn_model_config *config,
+                             tn_notes *notes, tenebra_error *error)
+{
+    const json_t *text = json_object_get(json, "text_config");
+    TN_TRY(find_backbone(json, directory, backbone, error));
+    TN_TRY(check_quantization(json, error));
+    TN_TRY(check_quantization(text, error));
+    TN_TRY(check_quantization_files(directory, error));
+    TN_TRY((*backbone)->read_config(json, "config.json", config, error));
+    /* Where the text part is nested, its end tokens may be, too; those of the top level go before. */
+    TN_TRY(read_eos(text, "config.json", config, error));
+    TN_TRY(read_eos(json, "config.json", config, error));
+    note_keys(notes, *backbone, json);
+    return read_generation(directory, config, notes, error);
+}
+
+tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone, tn_model_config *config,
+                                  tn_notes *notes, tenebra_error *error)
+{
+    if (!tn_path_is_directory(directory))
+        return tn_model_missing(directory, error);
+    tenebra_code code;
+    json_t *json = tn_model_read_json(directory, "config.json", true, &code, error);
+    if (json != NULL)
+        code = read_all(json, directory, backbone, config, notes, error);
+    json_decref(json);
+    return code;
+}

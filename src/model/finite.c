@@ -1,0 +1,197 @@
+#include "model/finite.h"
+
+#include "model/lora.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool tn_all_finite(const tn_real *values, size_t count)
+{
+    int bad = 0;
+    for (size_t i = 0; i < count; i++)
+        bad |= !(values[i] - values[i] == 0); /* NaN for NaN and infinities; without a branch, so that it runs in vectors */
+    return bad == 0;
+}
+
+bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col)
+{
+    const tn_form *form = &stored->form;
+    tn_matrix matrix = form->rank >= 2 ? tn_form_matrix(form, stored->data)
+                                       : (tn_matrix){ form->type, 1, form->elements, stored->data, TN_ROWS };
+    tn_real *values = form->is_weight && matrix.cols > 0 ? malloc(matrix.cols * sizeof *values) : NULL;
+    bool finite = true;
+    for (size_t r = 0; values != NULL && finite && r < matrix.rows; r++) {
+        tn_matrix_unpack(&matrix, r, 0, matrix.cols, values);
+        finite = tn_all_finite(values, matrix.cols);
+        *row = r;
+        for (*col = 0; !finite && tn_all_finite(values + *col, 1);)
+            ++*col;
+    }
+    free(values);
+    return finite;
+}
+
+/* --------------------------------------------------------------- weights -- */
+
+/* Fails if the stored tensor holds such a value. */
+static bool blame_tensor(const tn_model *model, const char *canonical, const char *place, tenebra_error *error)
+{
+    const tn_stored *stored = tn_model_stored(model->backbone, model->store, canonical);
+    size_t row, col;
+    if (stored == NULL || tn_stored_is_finite(stored, &row, &col))
+        return false;
+    tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "holds a value that is NaN or infinite (row %zu, column %zu), so nothing can "
+            "be computed with %s; get the weights again", row, col, place);
+    return true;
+}
+
+/* The same for the adapters on it. */
+static bool blame_adapter(const tn_model *model, const char *canonical, const char *place, tenebra_error *error)
+{
+    for (size_t i = 0; i < model->adapter_count; i++)
+        for (size_t m = 0; m < model->adapters[i]->module_count; m++) {
+            const tn_adapter_module *module = &model->adapters[i]->modules[m];
+            size_t length = strlen(module->name);
+            if (strncmp(canonical, module->name, length) != 0 || strcmp(canonical + length, ".weight") != 0 ||
+                (tn_all_finite(module->a, module->rank * module->inputs) &&
+                 tn_all_finite(module->b, module->outputs * module->rank)))
+                continue;
+            tn_fail(error, TENEBRA_ERROR_FORMAT, module->name, "adapter %zu holds a value here that is NaN or infinite, so nothing "
+                    "can be computed with %s", i + 1, place);
+            return true;
+        }
+    return false;
+}
+
+/* Looks through the weights of one layer or block, or of what stands once but for the vocabulary; then says that the numbers grew.
+ * `place`: in words, for people. */
+static tenebra_code blame(const tn_model *model, tn_scope scope, size_t number, const char *place, tenebra_error *error)
+{
+    tenebra_error problem;
+    for (const tn_tensor_row *row = model->backbone->tensors; row->name != NULL; row++) {
+        char name[256];
+        tn_tensor_name(row, number, name, sizeof name);
+        if (row->scope == scope && row->rows != TN_DIM_VOCABULARY &&
+            (blame_tensor(model, name, place, &problem) || blame_adapter(model, name, place, &problem)))
+            return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    }
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, place, "gives numbers that are NaN or infinite, although its weights are not: they grew "
+                   "too large here; are these the weights of this configuration, and the adapters at the right strength?");
+}
+
+/* -------------------------------------------------------------- tracing -- */
+
+enum { NOWHERE = -1 };
+
+typedef struct search {
+    const char *first, *each; /* names of watched values: once at the start, and of each layer */
+    long found;               /* index of the first of `each` that is not finite; or NOWHERE   */
+    bool at_first;            /* the value `first` was not                                      */
+} search;
+
+static void look(void *user, const char *name, size_t index, const tn_tensor *value)
+{
+    search *s = user;
+    if (s->found != NOWHERE || s->at_first || tn_all_finite(value->data, value->rows * value->cols))
+        return;
+    if (s->first != NULL && strcmp(name, s->first) == 0)
+        s->at_first = true;
+    else if (strcmp(name, s->each) == 0)
+        s->found = (long)index;
+}
+
+/* The input of the decoder is not finite: which row of it. */
+static tenebra_code blame_input(tn_session *session, size_t begin, size_t count, tenebra_error *error)
+{
+    const tn_model *model = session->model;
+    const tn_matrix *embed = &model->decoder.embed.matrix;
+    tn_real *values = malloc(embed->cols * sizeof *values);
+    for (size_t i = begin; values != NULL && i < begin + count; i++) {
+        const tn_slot *slot = &session->slots[i];
+        if (slot->token < 0)
+            continue;
+        tn_matrix_unpack(embed, (size_t)slot->token, 0, embed->cols, values);
+        bool finite = tn_all_finite(values, embed->cols);
+        if (finite)
+            continue;
+        free(values);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "the row of token %d holds a value that is NaN or infinite; get the "
+                       "weights again", (int)slot->token);
+    }
+    free(values);
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "a row of input is NaN or infinite");
+}
+
+tenebra_code tn_fail_rows(tn_session *session, size_t begin, size_t count, tenebra_error *error)
+{
+    const tn_model *model = session->model;
+    tn_ops *ops = &session->ops;
+    tn_ops before = *ops;
+    search s = { NULL, "decoder.layer", NOWHERE, false };
+    char place[64];
+    ops->watch = look;
+    ops->watch_user = &s;
+    tn_position *positions = tn_arena_take(ops->arena, count, sizeof *positions);
+    for (size_t i = 0; positions != NULL && i < count; i++)
+        positions[i] = session->slots[begin + i].position;
+    tn_tensor x = { 0 };
+    if (positions != NULL)
+        x = tn_decoder_forward(ops, &model->decoder, tn_span_input(ops, &model->decoder, session->slots + begin, count), positions,
+                               session->cache, begin, NULL);
+    bool left = x.data != NULL && !tn_all_finite(x.data, x.rows * x.cols);
+    *ops = before;
+    tn_arena_release(ops->arena, 0);
+    if (s.found == 0)
+        return blame_input(session, begin, count, error);
+    if (s.found == NOWHERE && !left)
+        return blame(model, TN_SCOPE_MODEL, 0, "the final norm", error);
+    size_t layer = s.found == NOWHERE ? model->config.decoder.num_hidden_layers - 1 : (size_t)s.found - 1;
+    snprintf(place, sizeof place, "decoder layer %zu", layer); /* the watched value is a layer's input */
+    return blame(model, TN_SCOPE_LAYER, layer, place, error);
+}
+
+tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const tn_grid *grids, size_t count,
+                              tenebra_error *error)
+{
+    const tn_model *model = session->model;
+    tn_ops *ops = &session->ops;
+    tn_ops before = *ops;
+    search s = { "vision.patch_embed", "vision.block", NOWHERE, false };
+    size_t rows = 0, width = model->vision.config.patch_values;
+    char place[64];
+    for (size_t i = 0; i < count; i++)
+        rows += tn_grid_patches(grids[i]);
+    if (!tn_all_finite(patches, rows * width))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite once scaled as the processor file says");
+    ops->watch = look;
+    ops->watch_user = &s;
+    /* The tower only reads its input; the tensor type has no const variant. */
+    tn_vision_forward(ops, &model->vision, (tn_tensor){ rows, width, (tn_real *)(uintptr_t)patches, NULL }, grids, count);
+    *ops = before;
+    tn_arena_release(ops->arena, 0);
+    if (s.found == NOWHERE)
+        return blame(model, TN_SCOPE_MODEL, 0, s.at_first ? "the patch embedding" : "the merger of the vision tower", error);
+    snprintf(place, sizeof place, "vision block %ld", s.found);
+    return blame(model, TN_SCOPE_BLOCK, (size_t)s.found, place, error);
+}
+
+tenebra_code tn_fail_logits(tn_session *session, tn_tensor normed, tenebra_error *error)
+{
+    const tn_matrix *head = &session->model->decoder.head.matrix;
+    size_t row = 0;
+    if (!tn_all_finite(normed.data, normed.cols))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "head", "what it reads is NaN or infinite");
+    while (row + 1 < session->logits.cols && tn_all_finite(session->logits.data + row, 1))
+        row++;
+    tn_real *values = malloc(head->cols * sizeof *values);
+    bool weights = values == NULL;
+    if (values != NULL) {
+        tn_matrix_unpack(head, row, 0, head->cols, values);
+        weights = tn_all_finite(values, head->cols);
+    }
+    free(values);
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, "head", weights ? "the logit of token %zu is NaN or infinite, although its weights are "
+                   "not: numbers grew too large" : "the row of token %zu holds a value that is NaN or infinite; get the weights "
+                   "again", row);
+}

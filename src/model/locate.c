@@ -1,0 +1,92 @@
+/* From what -m says to the directory that holds config.json: also within the cache of the Hugging Face hub, where
+ * models--ORG--NAME/refs/main names one of models--ORG--NAME/snapshots/. */
+#include "model/model.h"
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REVISION_LIMIT = 256 };
+
+/* ORG/NAME as the hub has it: two words of letters, digits, '-', '_' and '.'. */
+static bool is_hub_name(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t first = strspn(text, letters);
+    if (first == 0 || text[0] == '.' || text[first] != '/')
+        return false;
+    size_t second = strspn(text + first + 1, letters);
+    return second > 0 && text[first + 1 + second] == '\0';
+}
+
+tenebra_code tn_model_missing(const char *path, tenebra_error *error)
+{
+    if (tn_path_is_file(path))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file; a model is a directory with config.json and the weights");
+    if (!is_hub_name(path))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory");
+    const char *name = strchr(path, '/') + 1;
+    return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory here. If it is a model of the Hugging Face hub, fetch it "
+                   "with 'hf download %.120s --local-dir %.100s', then use -m %.100s", path, name, name);
+}
+
+/* The first line of a small file, without white space at its end; false if it is no plain name. */
+static bool read_revision(const char *path, char revision[REVISION_LIMIT])
+{
+    FILE *file = fopen(path, "re");
+    bool read = file != NULL && fgets(revision, REVISION_LIMIT, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    if (!read)
+        return false;
+    revision[strcspn(revision, " \t\r\n")] = '\0';
+    return revision[0] != '\0' && revision[0] != '.' && strchr(revision, '/') == NULL;
+}
+
+/* The only directory within `path`; false if there are none or several. */
+static bool find_only(const char *path, char name[REVISION_LIMIT])
+{
+    DIR *list = opendir(path);
+    size_t found = 0;
+    for (const struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;)
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < REVISION_LIMIT && found++ == 0)
+            strcpy(name, entry->d_name);
+    if (list != NULL)
+        closedir(list);
+    return found == 1;
+}
+
+static bool holds(const char *directory, const char *name)
+{
+    char *path = tn_path_join(directory, name);
+    bool there = path != NULL && tn_path_is_file(path);
+    free(path);
+    return there;
+}
+
+char *tn_model_locate(const char *path, tenebra_error *error)
+{
+    char revision[REVISION_LIMIT];
+    char *snapshots = tn_path_join(path, "snapshots"), *main_branch = tn_path_join(path, "refs/main"), *found = NULL;
+    if (snapshots == NULL || main_branch == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
+    else if (!tn_path_is_directory(path))
+        tn_model_missing(path, error);
+    else if (holds(path, "config.json") || !tn_path_is_directory(snapshots))
+        found = strdup(path); /* what is missing there is told by its reader */
+    else if (read_revision(main_branch, revision) || find_only(snapshots, revision))
+        found = tn_path_join(snapshots, revision);
+    else
+        tn_fail(error, TENEBRA_ERROR_IO, path, "is a cache of the Hugging Face hub without refs/main; name one of its snapshots/");
+    if (found != NULL && !tn_path_is_directory(found)) {
+        tn_fail(error, TENEBRA_ERROR_IO, found, "is missing, although refs/main of this cache names it; fetch the model again");
+        free(found);
+        found = NULL;
+    }
+    free(snapshots);
+    free(main_branch);
+    return found;
+}

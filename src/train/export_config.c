@@ -1,0 +1,131 @@
+/* What the JSON files beside exported weights say of them, for this program and for transformers: their number type, and the sizes
+ * of the pictures that they saw. */
+#include "train/parts.h"
+
+#include "base/file.h"
+#include "train/files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char NEW_FILE[] = "processor_config.json", OLD_FILE[] = "preprocessor_config.json";
+static const char IMAGE_PART[] = "image_processor";
+
+static tenebra_code no_memory(const char *directory, tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for its configuration");
+}
+
+static tenebra_code write_json(const char *directory, const char *name, const json_t *json, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name), *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    tenebra_code code = path != NULL && text != NULL ? tn_files_replace(path, text, strlen(text), error)
+                                                     : no_memory(directory, error);
+    free(path);
+    free(text);
+    return code;
+}
+
+/* ----------------------------------------------------------- number type -- */
+
+/* The type to load the weights in: theirs, or float32 where there are several, of which none may lose. */
+static const char *type_of_weights(const tn_trainer *trainer, tn_dtype type)
+{
+    const tn_store *store = trainer->model->store;
+    bool all_bf16 = true, all_f16 = true;
+    for (size_t i = 0; i < tn_store_count(store); i++) {
+        const tn_stored *tensor = tn_store_at(store, i);
+        tn_dtype now = tn_parameters_find(trainer->parameters, tensor->name) != NULL ? type : tensor->form.type;
+        all_bf16 = all_bf16 && now == TN_BF16;
+        all_f16 = all_f16 && now == TN_F16;
+    }
+    return all_bf16 ? "bfloat16" : all_f16 ? "float16" : "float32";
+}
+
+/* transformers 4 writes "torch_dtype", later ones "dtype", also in the parts; both are read everywhere. */
+static bool set_type(json_t *part, const char *type)
+{
+    static const char *const keys[] = { "dtype", "torch_dtype" };
+    bool fits = true;
+    for (size_t i = 0; i < 2; i++)
+        if (json_object_get(part, keys[i]) != NULL)
+            fits = fits && json_object_set_new(part, keys[i], json_string(type)) == 0;
+    return fits;
+}
+
+static tenebra_code change_config(const tn_trainer *trainer, const char *directory, tn_dtype weights, tenebra_error *error)
+{
+    const char *type = type_of_weights(trainer, weights);
+    tenebra_code code;
+    json_t *json = tn_model_read_json(directory, "config.json", true, &code, error);
+    if (json == NULL)
+        return code;
+    bool named = json_object_get(json, "dtype") != NULL || json_object_get(json, "torch_dtype") != NULL;
+    bool fits = (named || json_object_set_new(json, "torch_dtype", json_null()) == 0) && set_type(json, type) &&
+                set_type(json_object_get(json, "text_config"), type) && set_type(json_object_get(json, "vision_config"), type);
+    code = fits ? write_json(directory, "config.json", json, error) : no_memory(directory, error);
+    json_decref(json);
+    return code;
+}
+
+/* --------------------------------------------------------------- pictures -- */
+
+/* Puts the least and the greatest number of pixels into an image processor's object, wherever a reader looks for them. */
+static bool set_pixels(json_t *part, size_t least, size_t greatest)
+{
+    json_t *size = json_object_get(part, "size");
+    bool fits = json_object_set_new(part, "min_pixels", json_integer((json_int_t)least)) == 0 &&
+                json_object_set_new(part, "max_pixels", json_integer((json_int_t)greatest)) == 0;
+    if (json_is_object(size)) {
+        json_object_del(size, "min_pixels");
+        json_object_del(size, "max_pixels");
+        fits = fits && json_object_set_new(size, "shortest_edge", json_integer((json_int_t)least)) == 0 &&
+               json_object_set_new(size, "longest_edge", json_integer((json_int_t)greatest)) == 0;
+    }
+    return fits;
+}
+
+/* What preprocessor_config.json says from now on: the copied one, or for versions that read no other file the part of the newer
+ * one, or the backbone's own. In fresh memory; NULL on failure. */
+static json_t *old_processor(const tn_trainer *trainer, const char *directory, const json_t *newer, tenebra_code *code,
+                             tenebra_error *error)
+{
+    const char *published = trainer->model->backbone->preprocessor;
+    json_t *json = tn_model_read_json(directory, OLD_FILE, false, code, error);
+    if (json != NULL || *code != TENEBRA_OK)
+        return json;
+    json = newer != NULL ? json_deep_copy(newer) : tn_json_parse(published, strlen(published), OLD_FILE, error);
+    *code = json != NULL ? TENEBRA_OK : no_memory(directory, error);
+    return json;
+}
+
+static tenebra_code change_processors(const tn_trainer *trainer, const char *directory, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    bool ruled = config->image_min_pixels > 0 || config->image_max_pixels > 0;
+    size_t least = config->image_min_pixels > 0 ? config->image_min_pixels : trainer->model->patches.min_pixels;
+    size_t greatest = config->image_max_pixels > 0 ? config->image_max_pixels : trainer->model->patches.max_pixels;
+    least = least < greatest ? least : greatest;
+    tenebra_code code;
+    json_t *newer = tn_model_read_json(directory, NEW_FILE, false, &code, error), *older = NULL;
+    json_t *part = json_object_get(newer, IMAGE_PART);
+    part = json_is_object(part) ? part : NULL;
+    if (code == TENEBRA_OK)
+        older = old_processor(trainer, directory, part, &code, error);
+    /* The old file always names the rule: transformers 4 does not look for it in "size". */
+    if (code == TENEBRA_OK && (!set_pixels(older, least, greatest) || (ruled && part != NULL && !set_pixels(part, least, greatest))))
+        code = no_memory(directory, error);
+    if (code == TENEBRA_OK)
+        code = write_json(directory, OLD_FILE, older, error);
+    if (code == TENEBRA_OK && part != NULL)
+        code = write_json(directory, NEW_FILE, newer, error);
+    json_decref(newer);
+    json_decref(older);
+    return code;
+}
+
+tenebra_code tn_export_change(const tn_trainer *trainer, const char *directory, tn_dtype type, tenebra_error *error)
+{
+    TN_TRY(change_config(trainer, directory, type, error));
+    return change_processors(trainer, directory, error);
+}
