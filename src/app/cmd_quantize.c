@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "model/model.h"
+#include "base/output.h"
 #include "train/files.h"
 
 #include <dirent.h>
@@ -242,14 +243,18 @@ static tenebra_code quantize(const quantize_options *options, const tn_recipe *r
     if (partial == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, options->output, "no memory for a path");
     tenebra_code code = TENEBRA_OK;
+    tn_output_sweep(options->output);
     if (mkdir(partial, 0777) != 0) {
         code = tn_fail(error, TENEBRA_ERROR_IO, partial, "cannot be made: %s", strerror(errno));
     } else {
+        int held = tn_output_hold(partial);
         code = fill_directory(options, recipe, partial, report, error);
         if (code == TENEBRA_OK)
             code = put_in_place(partial, options, error);
         if (code != TENEBRA_OK)
             tn_files_remove_directory(partial, &ignored);
+        if (held >= 0)
+            close(held);
     }
     free(partial);
     return code;

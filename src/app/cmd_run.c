@@ -6,6 +6,7 @@
 #include "app/run_report.h"
 
 #include "base/file.h"
+#include "base/output.h"
 #include "reason/example.h"
 #include "reason/scope.h"
 #include "reason/trained.h"
@@ -40,7 +41,7 @@ typedef struct run_options {
     tn_example solved;
     tn_option_list stops, adapters, pass_adapters;
     const char *report;
-    bool json, jsonl, trace, verbose;
+    bool json, jsonl, trace, verbose, force;
     tn_method_table methods;
     tn_app_path own;
     const char *replay;
@@ -94,6 +95,7 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 0, "chat-template", TN_OPTION_TEMPLATE, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
         { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
         { 0, "report", TN_OPTION_TEXT, &options->report, "FILE", "a page of HTML: the answer, and what each step saw", 0, 0, NULL },
+        { 'f', "force", TN_OPTION_FLAG, &options->force, "", "with --report, replace a page that is there", 0, 0, NULL },
         { 0, "jsonl", TN_OPTION_FLAG, &options->jsonl, "", "one request a line on stdin, one answer a line (docs/batch.md)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options->json, "", "one JSON object with answer and trace on stdout", 0, 0, NULL },
         { 'v', "verbose", TN_OPTION_FLAG, &options->verbose, "", "tell settings and times on stderr", 0, 0, NULL },
@@ -406,6 +408,8 @@ static tenebra_code tell_scope(const run_options *options, tenebra_error *error)
 /* What is read before the model. */
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
+    if (options->report != NULL)
+        TN_TRY(tn_output_check(options->report, options->force, error));
     TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
     TN_TRY(tn_trained_read(&options->trained, options->directory, options->model.adapters, options->model.adapter_count, error));
     const tn_prompt_preset *wording = tn_trained_wording(&options->trained);

@@ -207,9 +207,8 @@ static int finish(const make_job *job)
     if (path_in(job, path, sizeof path, TN_MADE_FILE, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
     json_t *made = describe(job);
-    if (made == NULL || json_dump_file(made, path, JSON_INDENT(1)) != 0) {
+    if (tn_json_write(path, made, JSON_INDENT(1), &error) != TENEBRA_OK) {
         json_decref(made);
-        tn_fail(&error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
         return tn_app_fail(&error);
     }
     if (path_in(job, path, sizeof path, UNFINISHED, &error) == TENEBRA_OK)

@@ -18,7 +18,7 @@ enum { LATENT_TOKENS = 3, TOKENS_MAX = 64 };
 typedef struct vocab_job {
     const char *output, *split;
     size_t size, least;
-    bool json;
+    bool json, force;
     const tn_chat_template *style;
     const char *tokens[TOKENS_MAX + 1]; /* added ones, ends with NULL */
     size_t special;
@@ -119,11 +119,8 @@ static tenebra_code add_set(vocab_job *job, const char *place, tenebra_error *er
 static tenebra_code write_json(json_t *value, const char *directory, const char *name, tenebra_error *error)
 {
     char *path = tn_path_join(directory, name);
-    tenebra_code code = TENEBRA_OK;
-    if (value == NULL || path == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory to write it");
-    else if (json_dump_file(value, path, JSON_INDENT(1)) != 0)
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
+    tenebra_code code = path != NULL ? tn_json_write(path, value, JSON_INDENT(1), error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory to write it");
     json_decref(value);
     free(path);
     return code;
@@ -149,6 +146,27 @@ static json_t *describe_config(const vocab_job *job)
                      "additional_special_tokens", additional, "chat_template", job->style->published,
                      "clean_up_tokenization_spaces", 0, "eos_token", job->style->end_of_turn, "pad_token",
                      job->tokens[0], "tokenizer_class", "Qwen2Tokenizer");
+}
+
+static bool is_in(const char *directory, const char *name)
+{
+    char *path = tn_path_join(directory, name);
+    bool there = path != NULL && tn_path_is_file(path);
+    free(path);
+    return there;
+}
+
+/* A tokenizer is replaced only where that is asked for, and that of a model not at all: its weights go with it. */
+static tenebra_code check_output(const vocab_job *job, tenebra_error *error)
+{
+    static const char *const files[] = { "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt" };
+    if (is_in(job->output, "config.json"))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, job->output, "holds a model, whose tokenizer goes with its weights; choose another "
+                       "directory");
+    for (size_t i = 0; i < sizeof files / sizeof *files && !job->force; i++)
+        if (is_in(job->output, files[i]))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, job->output, "holds %s; --force replaces a tokenizer", files[i]);
+    return TENEBRA_OK;
 }
 
 static tenebra_code write_directory(const vocab_job *job, tenebra_error *error)
@@ -208,6 +226,7 @@ int tn_data_vocab(int argc, char **argv)
           .help = "merge only pairs that occur as often (2)" },
         { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
           .help = "of every set (train)" },
+        { .letter = 'f', .name = "force", .kind = TN_OPTION_FLAG, .target = &job.force, .help = "replace a tokenizer in DIR" },
         { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print JSON" },
         { 0 },
     };
@@ -221,7 +240,10 @@ int tn_data_vocab(int argc, char **argv)
     if (!choose_style(&job))
         return tn_data_mistake("vocab", "no chat template is known with its control tokens");
     tenebra_error error;
-    exit_code = train(&job, argv + first, &error) == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
+    tenebra_code code = check_output(&job, &error);
+    if (code == TENEBRA_OK)
+        code = train(&job, argv + first, &error);
+    exit_code = code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
     if (exit_code == TN_EXIT_OK && job.json)
         exit_code = tn_data_print(json_pack("{s:s, s:I, s:I}", "output", job.output, "tokens",
                                             (json_int_t)tn_bpe_trainer_size(job.trainer), "samples",

@@ -2,6 +2,7 @@
 #include "app/eval.h"
 #include "app/report_write.h"
 
+#include "base/output.h"
 #include "report/report.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ typedef struct report_options {
     const char *output, *rows, *scorer;
     tn_option_list places, groups;
     double megabytes;
+    bool force;
     tn_report_options report;
 } report_options;
 
@@ -32,12 +34,14 @@ static int make(report_options *options, char **files, size_t count)
     tn_table_groups groups = { 0 };
     tn_report_account account;
     char *page = NULL;
-    tenebra_code code = tn_eval_load_groups(&results, &groups, &options->groups, options->rows, files, count, &error);
+    tenebra_code code = tn_output_check(options->output, options->force, &error);
+    if (code == TENEBRA_OK)
+        code = tn_eval_load_groups(&results, &groups, &options->groups, options->rows, files, count, &error);
     if (code == TENEBRA_OK)
         code = tn_eval_rescore(&results, options->scorer, options->report.places, options->report.place_count, &error);
     if (code == TENEBRA_OK) {
         page = tn_report_eval(&results, &groups, &options->report, &account, &error);
-        code = page != NULL ? tn_app_write_page(options->output, page, &error) : error.code;
+        code = page != NULL ? tn_output_put(options->output, page, strlen(page), &error) : error.code;
     }
     if (code == TENEBRA_OK)
         tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu pictures\n", options->output, (double)account.bytes / 1048576,
@@ -54,6 +58,7 @@ int tn_eval_report(int argc, char **argv)
     char date[TN_APP_DATE_SIZE];
     const tn_option table[] = {
         { 'o', "output", TN_OPTION_TEXT, &options.output, "FILE", "the page", 0, 0, NULL },
+        { 'f', "force", TN_OPTION_FLAG, &options.force, "", "replace a page that is there", 0, 0, NULL },
         { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies (where the files say); repeatable", 0, 0, NULL },
         { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (tenebra eval score --list); as recorded", 0, 0, NULL },
         { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },

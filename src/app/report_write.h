@@ -2,11 +2,6 @@
 #ifndef TN_APP_REPORT_WRITE_H
 #define TN_APP_REPORT_WRITE_H
 
-#include "base/status.h"
-
-/* Writes the page beside its place and renames it, so that nobody sees half of it. Errors: IO. */
-tenebra_code tn_app_write_page(const char *path, const char *page, tenebra_error *error);
-
 /* Today, "2026-11-22" in UTC, or of SOURCE_DATE_EPOCH where that is set. */
 enum { TN_APP_DATE_SIZE = 32 };
 const char *tn_app_date(char date[TN_APP_DATE_SIZE]);

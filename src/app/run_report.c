@@ -1,6 +1,7 @@
 #include "app/run_report.h"
 
 #include "app/report_write.h"
+#include "base/output.h"
 #include "eval/record.h"
 #include "report/report.h"
 #include "text/utf8.h"
@@ -73,7 +74,7 @@ static tenebra_code write_page(const char *path, const tn_report_answer *answer,
     char date[TN_APP_DATE_SIZE];
     tn_report_options options = { .date = tn_app_date(date) };
     char *page = tn_report_one(answer, &options, NULL, error);
-    tenebra_code code = page != NULL ? tn_app_write_page(path, page, error) : error->code;
+    tenebra_code code = page != NULL ? tn_output_put(path, page, strlen(page), error) : error->code;
     free(page);
     return code;
 }

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/output.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,6 +60,16 @@ json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error)
     json_t *value = tn_json_parse(file.data, file.size, path, error);
     tn_file_close(&file);
     return value;
+}
+
+tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error)
+{
+    char *text = value != NULL ? json_dumps(value, flags) : NULL;
+    if (text == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for its contents");
+    tenebra_code code = tn_output_put(path, text, strlen(text), error);
+    free(text);
+    return code;
 }
 
 static const json_t *member(const json_t *object, const char *key)

@@ -15,6 +15,10 @@ json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra
 /* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT. */
 json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error);
 
+/* Writes a value to a file in place of an older one (tn_output_put); `flags`: of json_dumps. NULL is a lack of memory.
+ * Errors: IO, MEMORY. */
+tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error);
+
 /* Member `key` of `object`, checked. A missing key leaves *out alone and succeeds,
  * so that the caller's default stays; null counts as missing. A value of another type
  * or out of range is FORMAT and names `name` and the key. Integers also accept a real

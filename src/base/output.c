@@ -110,6 +110,14 @@ void tn_output_sweep(const char *path)
     free(folder);
 }
 
+int tn_output_hold(const char *directory)
+{
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0)
+        flock(descriptor, LOCK_EX | LOCK_NB);
+    return descriptor;
+}
+
 /* --------------------------------------------------------------- writing -- */
 
 static tenebra_code failed(const tn_output *output, tenebra_error *error)

@@ -35,6 +35,10 @@ tenebra_code tn_output_put(const char *path, const void *bytes, size_t length, t
 /* What a failed system call says in a sentence: "cannot be <what>: <reason>", and what to do where that is known. */
 tenebra_code tn_output_fail(const char *path, const char *what, int reason, tenebra_error *error);
 
+/* Keeps tn_output_sweep of other processes, on other machines too, from a directory that is being filled. Returns a descriptor to
+ * be closed, -1 where locks do not work. */
+int tn_output_hold(const char *directory);
+
 /* Takes away what processes that are gone left beside `path`: files, and directories of files, that are called
  * "<path>.partial-<process>" or "<path>.partial-<process>-<number>". A live process of that number keeps its own, as does one on
  * another machine that holds a lock (flock) on it. Failures do not count: it is only tidying up. */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "eval/seal.h"
 
 #include <errno.h>
@@ -231,15 +232,17 @@ static tenebra_code append(tn_journal *journal, const char *line, size_t length,
     if (whole == NULL)
         return no_memory(journal->path, error);
     whole[sealed++] = '\n'; /* in place of the zero */
-    ssize_t written;
-    do
-        written = write(journal->file, whole, sealed);
-    while (written < 0 && errno == EINTR);
-    int reason = errno;
+    size_t done = 0;
+    int reason = 0;
+    while (done < sealed && reason == 0) { /* one call, unless the disk is full: then the second tells why */
+        ssize_t written = write(journal->file, whole + done, sealed - done);
+        if (written < 0 && errno != EINTR)
+            reason = errno;
+        done += written > 0 ? (size_t)written : 0;
+    }
     free(whole);
-    if (written < 0 || (size_t)written != sealed)
-        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s",
-                       written < 0 ? strerror(reason) : "the disk is full");
+    if (reason != 0)
+        return tn_output_fail(journal->path, "written", reason, error);
     return tn_clock_ms() - journal->synced > SYNC_MS ? sync_file(journal, error) : TENEBRA_OK;
 }
 

@@ -230,8 +230,8 @@ static tenebra_code write_index(const quantizer *q, tenebra_error *error)
     tenebra_code code = TENEBRA_OK;
     if (path == NULL || index == NULL)
         code = tn_fail(error, TENEBRA_ERROR_MEMORY, INDEX, "no memory");
-    else if (json_dump_file(index, path, JSON_INDENT(2) | JSON_SORT_KEYS) != 0)
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
+    else
+        code = tn_json_write(path, index, JSON_INDENT(2) | JSON_SORT_KEYS, error);
     json_decref(index);
     free(path);
     return code;

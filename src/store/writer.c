@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,10 +42,7 @@ static tenebra_code failed(const tn_writer *writer, tenebra_error *error)
 
 static tenebra_code fail_system(tn_writer *writer, const char *what)
 {
-    int problem = errno;
-    const char *advice = problem == ENOSPC || problem == EDQUOT ? "; free space and try again" : "";
-    return tn_fail(&writer->failure, TENEBRA_ERROR_IO, writer->path, "cannot be %s: %s%s", what,
-                   strerror(problem), advice);
+    return tn_output_fail(writer->path, what, errno, &writer->failure);
 }
 
 tn_writer *tn_writer_open(const char *path, tenebra_error *error)
@@ -160,6 +158,7 @@ static tenebra_code make_partial(tn_writer *writer)
     writer->partial = malloc(length);
     if (writer->partial == NULL)
         return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for a path");
+    tn_output_sweep(writer->path);
     for (int number = 0; writer->descriptor < 0 && number < NAMES_TRIED; number++) {
         snprintf(writer->partial, length, "%s.partial-%ld-%d", writer->path, (long)getpid(), number);
         writer->descriptor = open(writer->partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -1,12 +1,14 @@
 #include "train/log.h"
 
 #include "base/file.h"
+#include "base/output.h"
 #include "train/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LOG_MAX = 1 << 30 };
@@ -54,10 +56,17 @@ int tn_log_open(const char *path, uint64_t update, tenebra_error *error)
 {
     if (keep_lines(path, update, error) != TENEBRA_OK)
         return -1;
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
-    if (log < 0)
+    struct stat info;
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666); /* a pipe is not waited for */
+    if (log < 0 || fstat(log, &info) != 0)
         tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
-    return log;
+    else if (!S_ISREG(info.st_mode))
+        tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file, which a log has to be");
+    else
+        return log;
+    if (log >= 0)
+        close(log);
+    return -1;
 }
 
 /* One system call a line, so that a reader sees whole lines. */
@@ -70,9 +79,16 @@ tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_erro
     if (whole == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a line of the log");
     size_t length = strlen(whole);
-    ssize_t written = write(log, whole, length);
+    size_t done = 0;
+    int reason = 0;
+    while (done < length && reason == 0) { /* unless the disk is full in one call: then the second tells why */
+        ssize_t written = write(log, whole + done, length - done);
+        if (written < 0 && errno != EINTR)
+            reason = errno;
+        done += written > 0 ? (size_t)written : 0;
+    }
     free(whole);
-    if (written < 0 || (size_t)written != length)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", written < 0 ? strerror(errno) : "the disk is full");
+    if (reason != 0)
+        return tn_output_fail(path, "written", reason, error);
     return TENEBRA_OK;
 }
