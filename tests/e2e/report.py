@@ -119,19 +119,19 @@ class Report(Case):
         shown = len(page.data()["questions"])
         self.assertTrue(0 < shown < QUESTIONS)
         self.assertTrue(any(f"{shown} of {QUESTIONS}" in note and "--max-size" in note for note in page.notes), page.notes)
-        run("eval", "report", self.results, "-o", target, "--limit", 4, "--rows", "ivt-lr:k-select=5,direct")
+        run("eval", "report", self.results, "-o", target, "--force", "--limit", 4, "--rows", "ivt-lr:k-select=5,direct")
         page = Page(target.read_text())
         self.assertEqual([way["name"] for way in page.data()["ways"]], ["ivt-lr:k-select=5", "direct"])
         self.assertEqual(len(page.data()["questions"]), 4)
         wanted = sorted(key[0] for key in self.records if key[1] == "direct")[2]
-        run("eval", "report", self.results, "-o", target, "--ids", wanted)
+        run("eval", "report", self.results, "-o", target, "--force", "--ids", wanted)
         self.assertEqual([question["id"] for question in Page(target.read_text()).data()["questions"]], [wanted])
 
     def test_runs_with_several_seeds(self):
         """One row in tables and charts; each run's answers with the file's name."""
         other, target = WORK / "seed.jsonl", WORK / "seeds.html"
         self.assertEqual(ask(other, "--seed", 4, "--temp", 1, data=f"hops:{make_data()}").returncode, 0)
-        done = run("eval", "report", "--group", f"both={self.results},{other}", "-o", target)
+        done = run("eval", "report", "--group", f"both={self.results},{other}", "-o", target, "--force")
         self.assertEqual(done.returncode, 0, done.stderr)
         page = Page(target.read_text(encoding="utf-8"))
         names = [f"both: {method}" for method in METHODS.split(",")]
@@ -139,7 +139,7 @@ class Report(Case):
         self.assertEqual([way["name"] for way in page.data()["ways"]],
                          [f"{name} ({file})" for name in names for file in ("run.jsonl", "seed.jsonl")])
         self.assertEqual({len(question["answers"]) for question in page.data()["questions"]}, {2 * len(names)})
-        self.assert_fails(run("eval", "report", "--group", "nobody", "-o", target), 2, "NAME=FILE")
+        self.assert_fails(run("eval", "report", "--group", "nobody", "-o", target, "--force"), 2, "NAME=FILE")
 
     def test_moved_data(self):
         moved, target = WORK / "moved", WORK / "moved.html"
@@ -151,14 +151,14 @@ class Report(Case):
         page = Page(target.read_text())
         self.assertNotIn("question", page.data()["questions"][0])
         self.assertTrue(any("--data" in note for note in page.notes))
-        self.assertEqual(run("eval", "report", results, "-o", target, "--data", f"hops:{moved}").returncode, 0)
+        self.assertEqual(run("eval", "report", results, "-o", target, "--force", "--data", f"hops:{moved}").returncode, 0)
         page = Page(target.read_text())
         self.assertIn("question", page.data()["questions"][0])
         self.assertEqual(page.notes, [])
         self.assert_fails(run("eval", "report", results, "-o", WORK / "x.html", "--data", f"hops:{WORK / 'going'}"), 1, "going")
         self.assertFalse((WORK / "x.html").exists())
         next(moved.rglob("*-test-3.png")).write_bytes(b"no picture")
-        self.assertEqual(run("eval", "report", results, "-o", target, "--data", f"hops:{moved}").returncode, 0)
+        self.assertEqual(run("eval", "report", results, "-o", target, "--force", "--data", f"hops:{moved}").returncode, 0)
         page = Page(target.read_text())
         self.assertEqual(sum(question["pictures"] == [None] for question in page.data()["questions"]), 1)
         self.assertTrue(any("cannot be shown" in note for note in page.notes))
@@ -177,7 +177,7 @@ class Report(Case):
     def test_run(self):
         target = WORK / "one.html"
         done = run("run", "-m", make_model("model"), "--image", PICTURE, "-p", "What? " + HOSTILE, "--method", "ivt-lr", "--k-select", 4,
-                   "-n", 5, "-t", 1, "--image-size", "112x112", "--json", "--report", target)
+                   "-n", 5, "-t", 1, "--image-size", "112x112", "--json", "--report", target, "--force")
         self.assertEqual(done.returncode, 0, done.stderr)
         trace, page = json.loads(done.stdout), Page(target.read_text())
         question = page.data()["questions"][0]
@@ -189,7 +189,7 @@ class Report(Case):
         self.assertEqual(len(answer["neutral"]), 1)
         self.assertEqual(page.tags.count("script"), 3)
         self.assertEqual(page.loads, [])
-        done = run("run", "-m", make_model("model"), "-p", "What?", "-n", 2, "--report", target)
+        done = run("run", "-m", make_model("model"), "-p", "What?", "-n", 2, "--report", target, "--force")
         self.assertEqual(done.returncode, 0, done.stderr)  # without a picture there are no maps
         self.assertNotIn("neutral", Page(target.read_text()).data()["questions"][0]["answers"][0])
         done = run("run", "-m", make_model("model"), "-p", "What?", "-n", 2, "--report", WORK / "no" / "place.html")

@@ -80,7 +80,7 @@ class Browser(Case):
                           (("--latent-picks", "none"), "latent-picks is none"), (("--method", "coconut"), "this method feeds no part")):
             method = () if "--method" in more else ("--method", "ivt-lr", *(() if more else ("--k-select", 16)))
             done = run("run", "-m", make_model("model"), "--image", PICTURE, "--image-size", "112x112", "-n", 2, "-t", 1,
-                       "-p", "What is  this?", *method, *more, "--n-latent", 2, "--report", path)
+                       "-p", "What is  this?", *method, *more, "--n-latent", 2, "--report", path, "--force")
             self.assertEqual(done.returncode, 0, done.stderr)
             seen, console = self.look(path)
             self.assertEqual((console, seen["title"]), ([], "What is this?"))
