@@ -6,7 +6,7 @@
 Theirs read here: a small random model and its processor as the installed version's save_pretrained writes them; what the program
 makes of a large picture (rows) and of one that needs no resizing (greedy tokens) is compared with AutoProcessor and generate().
 Ours read there: the program trains that model in full for one update, in F32 and in BF16, with its rule of picture sizes and with
-another; the results are opened with AutoProcessor and from_pretrained in their own dtype, and asked again. --keep leaves the
+another; the results are opened with AutoProcessor and from_pretrained in their own dtype, and asked again, both sides in F32. --keep leaves the
 directories of a run, --read compares those that another version left. Runs with transformers 4.51, 4.57 and 5 (any processor:
 sizes and the unresized picture do not depend on it). Exit code 1 if anything differs.
 """
@@ -94,7 +94,7 @@ def ask_here(program, directory, picture):
         json.dump(turns, file)
         file.flush()
         done = subprocess.run([program, "run", "-m", directory, "--messages", file.name, "--method", "direct", "--positions", "mrope",
-                               "-n", str(TOKENS), "--json"], capture_output=True, text=True, check=False)
+                               "-n", str(TOKENS), "--json", "--kernels", "reference"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     trace = json.loads(done.stdout)

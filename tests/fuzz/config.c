@@ -79,6 +79,12 @@ static void read_as_preprocessor(const json_t *json)
     require(code == error.code);
     if (code == TENEBRA_OK)
         require(patches.patch_size > 0 && patches.merge_size > 0 && patches.temporal_patch_size > 0);
+    char text[TN_NOTES_TEXT];
+    tn_notes notes = { 0 };
+    tn_patch_config_note(json, "input", "part", &notes);
+    require(strlen(tn_notes_print(&notes, text)) < TN_NOTES_TEXT && (notes.count == 0) == (text[0] == '\0'));
+    for (const char *at = text; *at != '\0'; at++)
+        require((unsigned char)*at >= 0x20);
 }
 
 static void read_both(const json_t *json)

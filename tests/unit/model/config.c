@@ -151,7 +151,7 @@ static void test_no_config(void **state)
     (void)state;
     static const char *const texts[] = { "", "{", "[]", "7", "{\"model_type\": \"qwen2_vl\"} x",
                                          "{\"model_type\": \"qwen2_vl\", \"model_type\": \"llama\"}",
-                                         "{\"hidden_size\": 18446744073709551615}" };
+                                         "{\"model_type\": \"qwen2_vl\", \"hidden_size\": 18446744073709551615}" };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *directory = make_directory();
         write_file(directory, "config.json", texts[i], strlen(texts[i]));
