@@ -4,8 +4,8 @@
 #include "app/quantize_print.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "model/model.h"
 #include "base/output.h"
+#include "model/model.h"
 #include "train/files.h"
 
 #include <dirent.h>

@@ -11,9 +11,9 @@
  *   WebP  lossy, lossless, alpha. Animated files are refused.
  * Alpha is blended over white (TN_BLEND_ROUND). This is what qwen_vl_utils does for RGBA; for grey with
  * alpha and palettes with alpha it drops the alpha instead, which shows hidden colours and is not copied.
- * A file that is cut off, or lacks a part, is an error, never a part of a picture. Bytes that were changed
- * are an error in a PNG, which has checksums. JPEG and WebP have none: nearly all changed bytes in their
- * pixel data make other pixels without notice, here as in every decoder. */
+ * A file whose pixels are cut off is an error, never a part of a picture; what is missing or damaged behind the pixels of a
+ * PNG does not count, as in Pillow. Bytes that were changed are an error in the pixels of a PNG, which have checksums. JPEG and
+ * WebP have none: nearly all changed bytes in their pixel data make other pixels without notice, here as in every decoder. */
 #ifndef TN_IMAGE_DECODE_H
 #define TN_IMAGE_DECODE_H
 

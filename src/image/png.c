@@ -20,6 +20,7 @@ typedef struct decoder {
     size_t at; /* bytes consumed */
     tn_image *image;
     bool starved;      /* the library asked for memory in vain */
+    bool whole;        /* all rows are there */
     tenebra_code code; /* of our own error, already in *error, or TENEBRA_OK */
     char message[160];
     tenebra_error *error;
@@ -110,6 +111,7 @@ static void read_rows(decoder *self)
     for (int pass = 0; pass < passes; pass++)
         for (size_t y = 0; y < image->height; y++)
             png_read_row(self->png, image->pixels + y * stride, NULL);
+    self->whole = true; /* libpng has compared the checksums of the pixels */
     png_read_end(self->png, NULL);
 }
 
@@ -117,7 +119,7 @@ static void read_rows(decoder *self)
 static bool run(decoder *self)
 {
     if (setjmp(self->escape) != 0)
-        return false;
+        return self->whole; /* what is wrong behind the pixels is no concern of theirs */
     self->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, self, on_error, on_warning, self, take, give_back);
     self->info = self->png ? png_create_info_struct(self->png) : NULL;
     if (self->info == NULL) {
