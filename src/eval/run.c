@@ -235,6 +235,7 @@ static void close_worker(void *user)
 static tenebra_code take_line(void *user, size_t job, const char *line, size_t length, tenebra_error *error)
 {
     tn_eval *eval = user;
+    TN_TRY(tn_store_check(eval->model->store, error)); /* every answer would fail from here on, and this one may be wrong */
     TN_TRY(tn_journal_append(&eval->journal, line, length, error));
     json_t *record = tn_json_parse(line, length, "record", error);
     if (record == NULL)
