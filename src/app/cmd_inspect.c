@@ -1,5 +1,5 @@
 /* tenebra inspect: what a model directory holds, and whether it fits. */
-#include "app/app.h"
+#include "app/inspect.h"
 
 #include "base/checked.h"
 #include "model/model.h"
@@ -12,8 +12,10 @@ static const tn_usage usage = {
     .command = "inspect",
     .arguments = "",
     .summary = "Shows a model's configuration and every tensor: matched, missing, misshapen or unexpected.\n"
-               "Exit code 1 if anything does not fit.",
-    .example = "  tenebra inspect -m MODEL --json",
+               "With --check, reads a file, or all tensor files in a directory and below (a model, an adapter, a run), and compares\n"
+               "each with the digest that it carries. Exit code 1 if anything does not fit.",
+    .example = "  tenebra inspect -m MODEL --json\n"
+               "  tenebra inspect --check runs/one",
 };
 
 typedef struct inspection {
@@ -197,11 +199,12 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
 int tn_cmd_inspect(int argc, char **argv)
 {
     const char *directory = NULL;
-    bool json = false;
+    bool json = false, check = false;
     inspection seen = { .tensors = json_array() };
     const tn_option table[] = {
         { 'm', "model", TN_OPTION_TEXT, &directory, "DIR", "model directory", 0, 0, NULL },
         { 'a', "all", TN_OPTION_FLAG, &seen.all, "", "list matched tensors, too", 0, 0, NULL },
+        { 0, "check", TN_OPTION_FLAG, &check, "", "compare files with the digests that they carry", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &json, "", "one JSON object on stdout", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
     };
@@ -218,6 +221,8 @@ int tn_cmd_inspect(int argc, char **argv)
     if (first >= 0 && directory == NULL) {
         tn_app_tell("tenebra inspect: name a model directory with -m\n");
         exit_code = TN_EXIT_USAGE;
+    } else if (first >= 0 && check) {
+        exit_code = tn_inspect_check(directory, json);
     } else if (first >= 0 && inspect(&seen, directory, &mismatches, &error) != TENEBRA_OK) {
         exit_code = tn_app_fail(&error);
     } else if (first >= 0) {

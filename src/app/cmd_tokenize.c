@@ -123,7 +123,7 @@ static tenebra_code answer_line(const tokenize_job *job, const char *line, size_
 {
     json_t *request = tn_json_parse(line, length, "request", error);
     if (request == NULL)
-        return TENEBRA_ERROR_FORMAT;
+        return error->code;
     const json_t *text = json_object_get(request, "text"), *ids = json_object_get(request, "ids");
     bool skip_special = false;
     tenebra_code code = tn_json_bool(request, "skip_special", &skip_special, "request", error);

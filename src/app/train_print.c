@@ -119,10 +119,13 @@ void tn_train_print_event(void *user, const tn_train_event *event)
 void tn_train_print_summary(const json_t *summary)
 {
     char duration[TN_DURATION_SIZE];
-    tn_app_print("%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " updates, loss %.4f, %.0f tokens/s, ",
+    const json_t *loss = json_object_get(summary, "loss");
+    tn_app_print("%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " updates, ",
            json_string_value(json_object_get(summary, "output")), json_integer_value(json_object_get(summary, "updates")),
-           json_integer_value(json_object_get(summary, "planned_updates")), json_number_value(json_object_get(summary, "loss")),
-           json_number_value(json_object_get(summary, "tokens_per_second")));
+           json_integer_value(json_object_get(summary, "planned_updates")));
+    if (json_is_number(loss))
+        tn_app_print("loss %.4f, %.0f tokens/s, ", json_number_value(loss),
+                     json_number_value(json_object_get(summary, "tokens_per_second")));
     tn_app_print("%s", tn_app_duration(duration, json_number_value(json_object_get(summary, "seconds"))));
     const json_t *best = json_object_get(summary, "best");
     for (size_t i = 0; i < json_array_size(best); i++) {

@@ -232,7 +232,9 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
         return problem.code != TENEBRA_OK ? problem.code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
     }
     r->store = store;
-    tenebra_code code = read_config(r, error);
+    tenebra_code code = tn_store_verify(store, error); /* adapters are small: all of one is read anyhow */
+    if (code == TENEBRA_OK)
+        code = read_config(r, error);
     if (code == TENEBRA_OK)
         code = read_tensors(r, error);
     if (code == TENEBRA_OK)

@@ -74,12 +74,11 @@ static tenebra_code read_sizes(tn_plan *plan, const char *file, tenebra_error *e
 tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenizer, tenebra_error *error)
 {
     memset(plan, 0, sizeof *plan);
-    const tn_shape *found = find_shape(shape, error);
-    if (found == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
-    json_t *json = tn_json_parse(found->text, found->length, shape, error);
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    const tn_shape *found = find_shape(shape, &problem);
+    json_t *json = found != NULL ? tn_json_parse(found->text, found->length, shape, &problem) : NULL;
     if (json == NULL)
-        return TENEBRA_ERROR_FORMAT;
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     plan->config = json_incref(json_object_get(json, "config"));
     tenebra_code code = TENEBRA_OK;
     if (tokenizer != NULL)

@@ -55,6 +55,7 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
     q->store = tn_store_open(directory, &problem);
     if (q->store == NULL)
         return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
     TN_TRY(tn_model_match(q->backbone, &q->config, q->store, NULL, note_misfit, q, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, q->misfit.code, q->misfit.where, "%s", q->misfit.sentence);

@@ -79,9 +79,10 @@ static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *
                                   tenebra_error *error)
 {
     job work = { .options = options };
-    work.writer = tn_writer_open(path, error);
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    work.writer = tn_writer_open(path, &problem);
     if (work.writer == NULL)
-        return TENEBRA_ERROR_IO;
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     tenebra_code code = tn_noise_open(&work.noise, options->seed, error);
     if (code == TENEBRA_OK)
         code = tn_writer_metadata(work.writer, "format", "pt", error); /* what HF loaders ask for */

@@ -88,9 +88,10 @@ static tenebra_code open_parts(tn_session *session, const tn_session_options *op
     session->images.limit = options && options->image_cache ? options->image_cache : TN_IMAGE_CACHE_BYTES;
     if (options && options->no_image_cache)
         session->images.limit = 0;
-    session->pool = tn_pool_open(options && options->threads ? options->threads : tn_cpu_count(), error);
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    session->pool = tn_pool_open(options && options->threads ? options->threads : tn_cpu_count(), &problem);
     if (session->pool == NULL)
-        return TENEBRA_ERROR_MEMORY;
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     TN_TRY(reserve(&session->work, WORK_RESERVE, error));
     TN_TRY(reserve(&session->kept, KEPT_RESERVE, error));
     TN_TRY(open_cache(session, type == TN_BF16, error));

@@ -288,7 +288,8 @@ static tenebra_code parse_into(tn_safetensors *file, const unsigned char *bytes,
     file->tensors = calloc(tn_max(members, 1), sizeof *file->tensors);
     if (file->tensors == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu tensors", members);
-    file->data_bytes = size - PREFIX - length;
+    file->header_bytes = PREFIX + length;
+    file->data_bytes = size - file->header_bytes;
     const context at = { name, bytes + PREFIX + length, file->data_bytes, error };
     TN_TRY(read_members(&at, file));
     TN_TRY(read_forms(&at, file));

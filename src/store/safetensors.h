@@ -42,6 +42,7 @@ typedef struct tn_safetensors {
     tn_stored *tensors; /* in the order of their data */
     size_t count;
     size_t data_bytes;
+    size_t header_bytes; /* before the data */
     json_t *header;     /* owns the names and the metadata */
 } tn_safetensors;
 

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "store/seal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +182,10 @@ static tenebra_code compare_with_index(const tn_store *store, json_t *map, const
 static tenebra_code open_indexed(tn_store *store, const char *directory, const char *path,
                                  tenebra_error *error)
 {
-    json_t *index = tn_json_read(path, INDEX_BYTES_MAX, error);
+    tenebra_error problem = { .code = TENEBRA_ERROR_FORMAT };
+    json_t *index = tn_json_read(path, INDEX_BYTES_MAX, &problem);
     if (index == NULL)
-        return TENEBRA_ERROR_FORMAT;
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     json_t *map = json_object_get(index, "weight_map");
     tenebra_code code = TENEBRA_OK;
     if (!json_is_object(map))
@@ -298,6 +300,26 @@ const char *tn_store_file_path(const tn_store *store, size_t index)
 const char *tn_store_metadata(const tn_store *store, size_t index, const char *key)
 {
     return tn_safetensors_metadata(&store->members[index].content, key);
+}
+
+tenebra_code tn_store_verify_file(const tn_store *store, size_t index, bool *sealed, tenebra_error *error)
+{
+    const member *file = &store->members[index];
+    const char *text = tn_safetensors_metadata(&file->content, TN_STORE_SEAL_KEY);
+    *sealed = text != NULL;
+    if (!*sealed)
+        return TENEBRA_OK;
+    tenebra_code code = tn_store_seal_check(file->file.data, file->file.size, file->content.header_bytes, text, file->path, error);
+    tenebra_code cut = tn_file_check(&file->file, file->path, error); /* while it was read */
+    return cut != TENEBRA_OK ? cut : code;
+}
+
+tenebra_code tn_store_verify(const tn_store *store, tenebra_error *error)
+{
+    bool sealed;
+    for (size_t i = 0; i < store->member_count; i++)
+        TN_TRY(tn_store_verify_file(store, i, &sealed, error));
+    return TENEBRA_OK;
 }
 
 static tenebra_code read_values(const tn_store *store, const char *name, tn_store_type type,

@@ -41,6 +41,11 @@ size_t tn_store_file_count(const tn_store *store);
 const char *tn_store_file_path(const tn_store *store, size_t index);
 const char *tn_store_metadata(const tn_store *store, size_t index, const char *key);
 
+/* Reads all of file `index` and compares it with the digest that it carries (store/seal.h); *sealed tells whether it carries one.
+ * Files of other programs do not. tn_store_verify does so for all files. Errors: FORMAT (damaged), IO (changed meanwhile). Threads: any. */
+tenebra_code tn_store_verify_file(const tn_store *store, size_t index, bool *sealed, tenebra_error *error);
+tenebra_code tn_store_verify(const tn_store *store, tenebra_error *error);
+
 /* ------------------------------------------------------ checked copies -- */
 
 /* Copies a whole tensor of type F32, I64 or U8 and of `count` values to `values`.

@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/output.h"
+#include "store/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,8 @@ struct tn_writer {
     json_t *metadata;
     size_t declared; /* bytes of data */
     size_t written;
+    tn_hash hash;    /* of all bytes so far, with zeros in the place of their digest */
+    size_t digits;   /* offset of that place in the file */
     bool started, finished;
     tenebra_error failure; /* code 0: none so far */
 };
@@ -176,6 +179,7 @@ static tenebra_code make_partial(tn_writer *writer)
 static tenebra_code put_bytes(tn_writer *writer, const void *data, size_t size)
 {
     const unsigned char *bytes = data;
+    tn_hash_add(&writer->hash, data, size);
     while (size > 0) {
         ssize_t count = write(writer->descriptor, bytes, tn_min(size, WRITE_MAX));
         if (count < 0 && errno == EINTR)
@@ -191,7 +195,7 @@ static tenebra_code put_bytes(tn_writer *writer, const void *data, size_t size)
 /* Length and JSON, padded so that the data starts at a multiple of ALIGNMENT. */
 static tenebra_code put_header(tn_writer *writer)
 {
-    char spaces[ALIGNMENT];
+    char spaces[ALIGNMENT], zeros[TN_STORE_SEAL_TEXT];
     memset(spaces, ' ', sizeof spaces);
     char *text = json_dumps(writer->header, JSON_COMPACT);
     if (text == NULL)
@@ -207,6 +211,8 @@ static tenebra_code put_header(tn_writer *writer)
     else if (put_bytes(writer, prefix, sizeof prefix) == TENEBRA_OK &&
              put_bytes(writer, text, length) == TENEBRA_OK)
         put_bytes(writer, spaces, padding);
+    tn_store_seal_print(NULL, zeros);
+    writer->digits = PREFIX + (size_t)(tn_store_seal_find(text, length, zeros) - text);
     free(text);
     return writer->failure.code;
 }
@@ -225,9 +231,12 @@ static tenebra_code check_room(tn_writer *writer)
 
 static tenebra_code start(tn_writer *writer)
 {
+    char zeros[TN_STORE_SEAL_TEXT];
+    tn_store_seal_print(NULL, zeros);
+    TN_TRY(add_metadata(writer, TN_STORE_SEAL_KEY, zeros));
     writer->started = true;
-    if (json_object_size(writer->metadata) > 0 &&
-        json_object_set(writer->header, TN_SAFETENSORS_METADATA, writer->metadata) != 0)
+    tn_hash_start(&writer->hash);
+    if (json_object_set(writer->header, TN_SAFETENSORS_METADATA, writer->metadata) != 0)
         return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for the metadata");
     TN_TRY(make_partial(writer));
     TN_TRY(check_room(writer));
@@ -281,6 +290,22 @@ static tenebra_code sync_directory(tn_writer *writer)
     return writer->failure.code;
 }
 
+/* The digest of all bytes, over the zeros that held its place. */
+static tenebra_code put_digest(tn_writer *writer)
+{
+    char text[TN_STORE_SEAL_TEXT];
+    const char *digits = text + strlen(TN_STORE_SEAL_FRONT);
+    tn_digest digest = tn_hash_finish(&writer->hash);
+    tn_store_seal_print(&digest, text);
+    for (size_t done = 0; done < TN_STORE_SEAL_DIGITS;) {
+        ssize_t count = pwrite(writer->descriptor, digits + done, TN_STORE_SEAL_DIGITS - done, (off_t)(writer->digits + done));
+        if (count < 0 && errno != EINTR)
+            return fail_system(writer, "written");
+        done += count > 0 ? (size_t)count : 0;
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code put_in_place(tn_writer *writer)
 {
     if (writer->finished)
@@ -290,6 +315,7 @@ static tenebra_code put_in_place(tn_writer *writer)
                        "%zu bytes of the declared tensors were not written", tn_writer_missing(writer));
     if (!writer->started)
         TN_TRY(start(writer));
+    TN_TRY(put_digest(writer));
     if (fsync(writer->descriptor) != 0)
         return fail_system(writer, "written");
     int descriptor = writer->descriptor;

@@ -3,7 +3,7 @@
  * The file appears under its name only when it is complete and on the disk; until then the bytes go
  * to "<path>.partial-<process>-<number>" beside it, and an older file at `path` stays as it is. The
  * first failure sticks: later calls return it again, and closing removes the partial file. What killed processes left beside
- * the path is taken away (tn_output_sweep).
+ * the path is taken away (tn_output_sweep). The file carries a digest of itself (store/seal.h).
  * The data begins at a multiple of 64 bytes, and tensors follow each other without gaps: declaring panels first and
  * then wide types keeps all of it aligned. */
 #ifndef TN_STORE_WRITER_H

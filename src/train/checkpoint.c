@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include "base/file.h"
+#include "store/seal.h"
 #include "store/store.h"
 #include "store/writer.h"
 #include "train/files.h"
@@ -75,34 +76,53 @@ tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const t
     return code;
 }
 
-tenebra_code tn_checkpoint_find(const char *directory, json_t **state, char **path, tenebra_error *error)
+/* A checkpoint whose bytes are those that were written. Every one of ours carries a digest. */
+static tn_store *open_checkpoint(const char *path, tenebra_error *error)
 {
-    uint64_t *numbers;
-    size_t count;
+    bool sealed = false;
+    tn_store *store = tn_store_open(path, error);
+    if (store == NULL)
+        return NULL;
+    tenebra_code code = tn_store_verify_file(store, 0, &sealed, error);
+    if (code == TENEBRA_OK && (!sealed || tn_store_metadata(store, 0, STATE_KEY) == NULL))
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is not a checkpoint of this program: its metadata lacks \"%s\"",
+                       sealed ? STATE_KEY : TN_STORE_SEAL_KEY);
+    if (code == TENEBRA_OK)
+        return store;
+    tn_store_close(store);
+    return NULL;
+}
+
+tenebra_code tn_checkpoint_state(const char *path, json_t **state, tenebra_error *error)
+{
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
     *state = NULL;
-    *path = NULL;
-    TN_TRY(tn_files_numbers(directory, FRONT, BEHIND, &numbers, &count, error));
-    if (count > 0)
-        *path = checkpoint_path(directory, numbers[0]);
-    free(numbers);
-    if (count == 0)
-        return TENEBRA_OK;
-    if (*path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    tn_store *store = tn_store_open(*path, error);
+    tn_store *store = open_checkpoint(path, &problem);
     if (store != NULL) {
         const char *text = tn_store_metadata(store, 0, STATE_KEY);
-        if (text == NULL)
-            tn_fail(error, TENEBRA_ERROR_FORMAT, *path, "is not a checkpoint: its metadata has no \"" STATE_KEY "\"");
-        else
-            *state = tn_json_parse(text, strlen(text), *path, error);
+        *state = tn_json_parse(text, strlen(text), path, &problem);
         tn_store_close(store);
     }
     if (*state != NULL)
         return TENEBRA_OK;
-    free(*path);
+    return tn_fail(error, problem.code, problem.where, "%.400s. An older checkpoint is taken if this one is removed", problem.sentence);
+}
+
+tenebra_code tn_checkpoint_find(const char *directory, char **path, uint64_t *update, tenebra_error *error)
+{
+    uint64_t *numbers;
+    size_t count;
     *path = NULL;
-    return error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+    *update = 0;
+    TN_TRY(tn_files_numbers(directory, FRONT, BEHIND, &numbers, &count, error));
+    if (count > 0) {
+        *update = numbers[0];
+        *path = checkpoint_path(directory, numbers[0]);
+        if (*path == NULL)
+            tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    }
+    free(numbers);
+    return count > 0 && *path == NULL ? TENEBRA_ERROR_MEMORY : TENEBRA_OK;
 }
 
 static tenebra_code read_tensors(const tn_store *store, const char *path, const tn_parameters *parameters,
@@ -130,7 +150,7 @@ tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_
 {
     if (optimizer->total != parameters->elements)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "optimizer and parameters differ");
-    tn_store *store = tn_store_open(path, error);
+    tn_store *store = tn_store_open(path, error); /* its digest was checked when it was found */
     if (store == NULL)
         return error != NULL ? error->code : TENEBRA_ERROR_IO;
     tenebra_code code = read_tensors(store, path, parameters, optimizer, error);
@@ -142,14 +162,25 @@ tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_
     return code;
 }
 
-/* Files that a killed writer left: "update-N.safetensors.partial-...". */
+/* "update-N.safetensors", or with ".partial-..." behind it. */
+bool tn_checkpoint_is_own(const char *name)
+{
+    size_t front = strlen(FRONT), digits = strncmp(name, FRONT, front) == 0 ? strspn(name + front, "0123456789") : 0;
+    const char *end = name + front + digits;
+    if (digits == 0 || strncmp(end, BEHIND, strlen(BEHIND)) != 0)
+        return false;
+    end += strlen(BEHIND);
+    return *end == '\0' || strncmp(end, ".partial", strlen(".partial")) == 0;
+}
+
+/* What killed writers left. */
 static void remove_partial(const char *directory)
 {
     DIR *entries = opendir(directory);
     if (entries == NULL)
         return;
     for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
-        if (strncmp(entry->d_name, FRONT, strlen(FRONT)) == 0 && strstr(entry->d_name, BEHIND ".partial") != NULL)
+        if (tn_checkpoint_is_own(entry->d_name) && strstr(entry->d_name, BEHIND ".partial") != NULL)
             unlinkat(dirfd(entries), entry->d_name, 0);
     closedir(entries);
 }

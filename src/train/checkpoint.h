@@ -16,9 +16,16 @@
 tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const tn_parameters *parameters,
                                  const tn_optimizer *optimizer, const json_t *state, tenebra_error *error);
 
-/* The state of the newest checkpoint and the path of its file (free()); both NULL where there is none. The caller
- * owns both. Errors: IO, FORMAT, MEMORY. */
-tenebra_code tn_checkpoint_find(const char *directory, json_t **state, char **path, tenebra_error *error);
+/* The path of the newest checkpoint (free(); NULL: there is none) and the update in its name. Nothing of it is read. Errors: IO,
+ * MEMORY. */
+tenebra_code tn_checkpoint_find(const char *directory, char **path, uint64_t *update, tenebra_error *error);
+
+/* Reads all of a checkpoint, compares it with its digest (store/seal.h) and hands out its state, which the caller owns. Errors: IO,
+ * FORMAT (damaged), MEMORY. */
+tenebra_code tn_checkpoint_state(const char *path, json_t **state, tenebra_error *error);
+
+/* Whether a file of that name is a checkpoint, or what a writer that was killed left of one. */
+bool tn_checkpoint_is_own(const char *name);
 
 /* Reads values and moments; every tensor must be there in its shape, and no other. Errors: IO, FORMAT, MISMATCH. */
 tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_optimizer *optimizer, uint64_t steps,

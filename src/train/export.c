@@ -20,6 +20,21 @@ static const char *const companions[] = {
     NULL
 };
 
+bool tn_export_is_own(const char *name)
+{
+    static const char *const written[] = { "model.safetensors", "adapter_model.safetensors", "adapter_config.json", "training.json",
+                                           NULL };
+    const char *const *const lists[] = { companions, written };
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; lists[list][i] != NULL; i++) {
+            size_t length = strlen(lists[list][i]);
+            if (strncmp(name, lists[list][i], length) == 0 &&
+                (name[length] == '\0' || strncmp(name + length, ".partial", strlen(".partial")) == 0))
+                return true;
+        }
+    return false;
+}
+
 static tenebra_code copy_companions(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
     tenebra_code code = TENEBRA_OK;
@@ -140,7 +155,7 @@ tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_er
     if (code == TENEBRA_OK)
         code = write_directory(trainer, partial, &problem);
     if (code == TENEBRA_OK)
-        code = tn_files_swap_directory(partial, path, &problem);
+        code = tn_files_swap_directory(partial, path, tn_export_is_own, &problem);
     if (code == TENEBRA_OK)
         tn_trainer_note(trainer, TN_TRAIN_SAVED, path);
     else if (partial != NULL)

@@ -136,19 +136,73 @@ tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error)
     return code;
 }
 
-tenebra_code tn_files_swap_directory(const char *directory, const char *path, tenebra_error *error)
+/* Unlinks the program's files in an open directory. `to` not NULL: moves what else there is to that directory, unless it has
+ * something of that name. */
+static tenebra_code take_own(DIR *directory, const char *path, tn_files_own_fn *own, const char *to, tenebra_error *error)
+{
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
+        if (own(name) && unlinkat(dirfd(directory), name, 0) == 0)
+            continue;
+        if (own(name) && errno != EISDIR && errno != EPERM)
+            return fail_system(path, "emptied", error);
+        char *target = to != NULL ? tn_path_join(to, name) : NULL;
+        if (to != NULL && target == NULL)
+            return no_memory(path, error);
+        if (target != NULL && access(target, F_OK) != 0)
+            renameat(dirfd(directory), name, AT_FDCWD, target); /* where that fails it stays */
+        free(target);
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code remove_own(const char *path, tn_files_own_fn *own, const char *to, bool *left, tenebra_error *error)
+{
+    *left = false;
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return errno == ENOENT ? TENEBRA_OK : fail_system(path, "opened", error);
+    tenebra_code code = take_own(directory, path, own, to, error);
+    closedir(directory);
+    if (code == TENEBRA_OK && rmdir(path) != 0) {
+        *left = errno == ENOTEMPTY || errno == EEXIST;
+        code = *left ? TENEBRA_OK : fail_system(path, "removed", error);
+    }
+    return code;
+}
+
+tenebra_code tn_files_remove_own(const char *path, tn_files_own_fn *own, bool *left, tenebra_error *error)
+{
+    return remove_own(path, own, NULL, left, error);
+}
+
+/* What a stop in the middle of a swap left: the only copy goes back to its place, another one away. */
+static tenebra_code end_old_swap(const char *old, const char *path, tn_files_own_fn *own, tenebra_error *error)
+{
+    bool left;
+    if (!tn_path_is_directory(old))
+        return TENEBRA_OK;
+    if (!tn_path_is_directory(path))
+        return rename(old, path) == 0 ? TENEBRA_OK : fail_system(path, "put back", error);
+    return remove_own(old, own, path, &left, error);
+}
+
+tenebra_code tn_files_swap_directory(const char *directory, const char *path, tn_files_own_fn *own, tenebra_error *error)
 {
     char *old = tn_files_join(path, ".old");
     if (old == NULL)
         return no_memory(path, error);
-    tenebra_code code = tn_files_remove_directory(old, error);
+    bool left;
+    tenebra_code code = end_old_swap(old, path, own, error);
     bool had = tn_path_is_directory(path);
     if (code == TENEBRA_OK && had && rename(path, old) != 0)
         code = fail_system(path, "put aside", error);
     if (code == TENEBRA_OK && rename(directory, path) != 0)
         code = fail_system(path, "put in place", error);
     if (code == TENEBRA_OK && had)
-        code = tn_files_remove_directory(old, error);
+        code = remove_own(old, own, path, &left, error);
     free(old);
     return code;
 }

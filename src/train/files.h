@@ -13,9 +13,17 @@ tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length
 /* Copies a file of at most a gigabyte; *copied tells whether there was one. Errors: IO, LIMIT, MEMORY. */
 tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error);
 
-/* Makes `directory` the new content of `path`: an older directory there goes away after the swap. A stop in between
- * leaves at worst the old one under "<path>.old". Errors: IO, MEMORY. */
-tenebra_code tn_files_swap_directory(const char *directory, const char *path, tenebra_error *error);
+/* Whether a file of that name is the program's. */
+typedef bool tn_files_own_fn(const char *name);
+
+/* Makes `directory` the new content of `path`: an older directory there goes away after the swap. What stands in it and is not the
+ * program's moves into the new one. A stop in between leaves at worst the old one under "<path>.old", which the next swap ends.
+ * Errors: IO, MEMORY. */
+tenebra_code tn_files_swap_directory(const char *directory, const char *path, tn_files_own_fn *own, tenebra_error *error);
+
+/* Removes the program's files from a directory, and the directory if nothing else is in it; *left tells whether something is. A
+ * missing one is fine. Errors: IO. */
+tenebra_code tn_files_remove_own(const char *path, tn_files_own_fn *own, bool *left, tenebra_error *error);
 
 /* Removes a directory and the files in it; directories inside of it are an error. A missing one is fine. Errors: IO. */
 tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error);

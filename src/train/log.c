@@ -13,18 +13,18 @@
 
 enum { LOG_MAX = 1 << 30 };
 
-/* Whether a whole line belongs to the updates up to `update`. */
-static bool line_stays(const char *line, size_t length, uint64_t update)
+/* Whether a whole line belongs to the updates up to `update`, or to the validations up to `validated`, which come after them. */
+static bool line_stays(const char *line, size_t length, uint64_t update, uint64_t validated)
 {
     json_t *object = json_loadb(line, length, 0, NULL);
     const json_t *number = json_object_get(object, "update");
-    bool stays = json_is_integer(number) && json_integer_value(number) >= 0 &&
-                 (uint64_t)json_integer_value(number) <= update;
+    uint64_t last = json_object_get(object, "validation_accuracy") != NULL ? validated : update;
+    bool stays = json_is_integer(number) && json_integer_value(number) >= 0 && (uint64_t)json_integer_value(number) <= last;
     json_decref(object);
     return stays;
 }
 
-static tenebra_code keep_lines(const char *path, uint64_t update, tenebra_error *error)
+static tenebra_code keep_lines(const char *path, uint64_t update, uint64_t validated, tenebra_error *error)
 {
     tn_file file;
     if (!tn_path_is_file(path))
@@ -39,7 +39,7 @@ static tenebra_code keep_lines(const char *path, uint64_t update, tenebra_error 
         if (newline == NULL)
             break;
         size_t size = (size_t)(newline - at) + 1;
-        if (line_stays(at, size, update)) {
+        if (line_stays(at, size, update, validated)) {
             memcpy(kept + length, at, size);
             length += size;
         }
@@ -52,9 +52,9 @@ static tenebra_code keep_lines(const char *path, uint64_t update, tenebra_error 
     return code;
 }
 
-int tn_log_open(const char *path, uint64_t update, tenebra_error *error)
+int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_error *error)
 {
-    if (keep_lines(path, update, error) != TENEBRA_OK)
+    if (keep_lines(path, update, validated, error) != TENEBRA_OK)
         return -1;
     struct stat info;
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666); /* a pipe is not waited for */

@@ -4,10 +4,10 @@
 
 #include "base/json.h"
 
-/* Opens `path` for more lines, after dropping those whose "update" lies beyond `update` and a last one that was
- * cut off: what a run that was killed wrote after its last checkpoint. Returns a descriptor, -1 on failure.
+/* Opens `path` for more lines, after dropping those whose "update" lies beyond `update`, validations beyond `validated`, and a last
+ * line that was cut off: what a run that was killed wrote after its last checkpoint. Returns a descriptor, -1 on failure.
  * Errors: IO, LIMIT, MEMORY. */
-int tn_log_open(const char *path, uint64_t update, tenebra_error *error);
+int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_error *error);
 
 /* Appends a line. Takes the reference to `line` (NULL: no memory). Errors: IO, MEMORY. */
 tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_error *error);

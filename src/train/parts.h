@@ -42,9 +42,13 @@ struct tn_trainer {
     double peak;               /* 0: not measured       */
     tn_train_update last;
     int log;                   /* -1: none */
+    int lock;                  /* of the directory; -1: not held                    */
+    bool made_output;          /* the directory was not there before                */
     char *log_path, *checkpoints;
     json_t *saved;             /* state of the checkpoint to go on from; NULL: none */
     char *saved_path;
+    uint64_t saved_update;     /* in the name of its file                           */
+    char base_mark[65];        /* hexadecimal digest of the model that the run starts from */
 };
 
 /* Tells the user. */
@@ -53,6 +57,20 @@ bool tn_trainer_is_stopped(const tn_trainer *trainer);
 
 /* "output/name" in fresh memory. Errors: MEMORY (returns NULL). */
 char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error *error);
+
+/* Takes the directory of the run, and finds the checkpoint to go on from or refuses an earlier run (place.c). Errors: ARGUMENT
+ * (another training is there, an earlier run), those of checkpoints. */
+tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error);
+/* Gives the directory back; unless `keep`, takes one that was made for this run away again if it is empty. */
+void tn_trainer_unlock(tn_trainer *trainer, bool keep);
+/* Takes away what an earlier run left, and nothing else. Errors: ARGUMENT (this run starts from it), IO, MEMORY. */
+tenebra_code tn_trainer_clear_old(const tn_trainer *trainer, tenebra_error *error);
+
+/* Fills base_mark from the weights as they are stored and config.json (base.c). Reads all of them. Errors: IO, LIMIT, MEMORY. */
+tenebra_code tn_trainer_mark_base(tn_trainer *trainer, tenebra_error *error);
+
+/* Whether a directory that tn_trainer_export writes may hold a file of that name (export.c). */
+bool tn_export_is_own(const char *name);
 
 /* Opens model, adapter, parameters, teacher and optimizer (setup.c). */
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);

@@ -52,12 +52,11 @@ static tenebra_code make_initial(const tn_trainer *trainer, const char *path, te
     char *partial = tn_files_join(path, ".partial");
     if (partial == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-    TN_TRY(tn_files_make_directory(trainer->config->output, error));
     tenebra_code code = tn_files_remove_directory(partial, error);
     if (code == TENEBRA_OK)
         code = write_random(trainer, partial, error);
     if (code == TENEBRA_OK)
-        code = tn_files_swap_directory(partial, path, error);
+        code = tn_files_swap_directory(partial, path, tn_export_is_own, error);
     free(partial);
     return code;
 }
@@ -295,38 +294,18 @@ static tenebra_code open_lists(tn_trainer *trainer, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* An earlier run in this directory: go on, begin anew, or refuse. */
-static tenebra_code look_back(tn_trainer *trainer, tenebra_error *error)
-{
-    trainer->checkpoints = tn_trainer_path(trainer, "checkpoints", error);
-    if (trainer->checkpoints == NULL)
-        return error->code;
-    if (trainer->options.plan_only)
-        return TENEBRA_OK;
-    TN_TRY(tn_checkpoint_find(trainer->checkpoints, &trainer->saved, &trainer->saved_path, error));
-    if (trainer->saved == NULL || trainer->options.resume)
-        return TENEBRA_OK;
-    if (!trainer->options.overwrite)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "holds a run already; --resume goes on with it, "
-                       "--overwrite begins anew");
-    json_decref(trainer->saved);
-    free(trainer->saved_path);
-    trainer->saved = NULL;
-    trainer->saved_path = NULL;
-    return tn_files_remove_directory(trainer->checkpoints, error);
-}
-
 static tenebra_code open_log(tn_trainer *trainer, tenebra_error *error)
 {
     if (trainer->options.plan_only)
         return TENEBRA_OK;
-    TN_TRY(tn_files_make_directory(trainer->config->output, error));
+    if (trainer->options.overwrite)
+        TN_TRY(tn_trainer_clear_old(trainer, error));
     trainer->log_path = tn_trainer_path(trainer, "log.jsonl", error);
     if (trainer->log_path == NULL)
         return error->code;
     if (trainer->saved == NULL && unlink(trainer->log_path) != 0 && tn_path_is_file(trainer->log_path))
         return tn_fail(error, TENEBRA_ERROR_IO, trainer->log_path, "cannot be removed");
-    trainer->log = tn_log_open(trainer->log_path, trainer->update, error);
+    trainer->log = tn_log_open(trainer->log_path, trainer->update, trainer->validated, error);
     return trainer->log >= 0 ? TENEBRA_OK : error->code;
 }
 
@@ -337,8 +316,10 @@ static tenebra_code open_all(tn_trainer *trainer, tenebra_error *error)
         tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->config->notes[i]);
     TN_TRY(open_data(trainer, error));
     TN_TRY(open_lists(trainer, error));
-    TN_TRY(look_back(trainer, error));
+    TN_TRY(tn_trainer_look_back(trainer, error));
     TN_TRY(tn_trainer_open_model(trainer, error));
+    if (!trainer->options.plan_only)
+        TN_TRY(tn_trainer_mark_base(trainer, error));
     if (trainer->saved != NULL) {
         TN_TRY(tn_trainer_read_state(trainer, trainer->saved, trainer->saved_path, error));
         TN_TRY(tn_checkpoint_read(trainer->saved_path, trainer->parameters, &trainer->optimizer, trainer->optimizer.step, error));
@@ -358,7 +339,7 @@ tn_trainer *tn_trainer_open(const tn_train_config *config, const tn_trainer_opti
     trainer->options = *options;
     trainer->threads = config->threads > 0 ? config->threads : tn_cpu_count();
     trainer->order_epoch = SIZE_MAX;
-    trainer->log = -1;
+    trainer->log = trainer->lock = -1;
     for (size_t i = 0; i < TN_BEST_STAGES; i++)
         trainer->best[i] = -1;
     tenebra_code code = open_all(trainer, &problem);
@@ -387,6 +368,7 @@ void tn_trainer_close(tn_trainer *trainer)
     tn_data_close(trainer->data);
     if (trainer->log >= 0)
         close(trainer->log);
+    tn_trainer_unlock(trainer, trainer->log >= 0);
     json_decref(trainer->saved);
     free(trainer->saved_path);
     free(trainer->log_path);

@@ -270,6 +270,9 @@ static tenebra_code write_configuration(const tn_trainer *trainer, tenebra_error
 /* The user asked for an end: everything up to here is kept. */
 static tenebra_code stop(tn_trainer *trainer, tenebra_error *error)
 {
+    if (trainer->update == 0)
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, trainer->config->output, "stopped before the first update; the same command "
+                       "with --resume starts again");
     TN_TRY(save(trainer, error));
     TN_TRY(draw_curves(trainer, error));
     return tn_fail(error, TENEBRA_ERROR_CANCELLED, trainer->config->output, "stopped after update %llu of %zu; the same command with "

@@ -56,7 +56,7 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     TN_TRY(code);
     char *expected = tn_prompt_answer(trainer->validation_prompt, sample, error);
     if (expected == NULL)
-        return TENEBRA_ERROR_MEMORY;
+        return error->code;
     *right = ends_with(trace->text, expected);
     free(expected);
     return TENEBRA_OK;

@@ -77,9 +77,72 @@ def check_run(config, folder):
     assert report, "the result cannot be inspected"
     refused = run("train", config, "-o", folder, expect=2)
     assert "--resume" in refused.stderr, refused.stderr
-    before = digest(folder / "model/model.safetensors")
-    run("train", config, "-o", folder, "--resume")
-    assert digest(folder / "model/model.safetensors") == before, "a finished run changed when it was resumed"
+    before = everything(folder)
+    again = run("train", config, "-o", folder, "--resume")
+    assert everything(folder) == before, "a finished run changed when it was resumed"
+    assert f"15 of 15 updates, loss {losses[-1]:.4f}" in again.stdout, again.stdout
+
+
+def everything(folder):
+    return {path.relative_to(folder): digest(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def seal_of(data):
+    """The digest that docs/formats.md describes, by Python's BLAKE2b."""
+    size = struct.unpack("<Q", data[:8])[0]
+    text = json.loads(data[8:8 + size])["__metadata__"]["tenebra.digest"]
+    front, digits = text.split(":")
+    assert front == "blake2b-256", text
+    at = data.index(b'"tenebra.digest":"' + text.encode()) + len(b'"tenebra.digest":"') + len(front) + 1
+    blank = data[:at] + b"0" * 64 + data[at + 64:]
+    return digits, hashlib.blake2b(blank, digest_size=32).hexdigest()
+
+
+def check_digests(folder):
+    """Every file of a run carries its digest; --check finds a flipped bit, and so does --resume."""
+    files = sorted(folder.rglob("*.safetensors"))
+    assert len(files) >= 6, files
+    for path in files:
+        said, found = seal_of(path.read_bytes())
+        assert said == found, path
+    sound = run("inspect", "--check", folder).stdout
+    assert f"{len(files)} whole, 0 damaged, 0 of other" in sound, sound
+    dice = random.Random(3)
+    for path in (folder / "model/model.safetensors", folder / "checkpoints/update-00000015.safetensors"):
+        whole = path.read_bytes()
+        size = struct.unpack("<Q", whole[:8])[0]
+        at = dice.randrange(8 + size, len(whole))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1:])
+        wrong = run("inspect", "--check", folder, "--json", expect=1)
+        assert [row["path"] for row in json.loads(wrong.stdout) if row["verdict"] == "damaged"] == [str(path)], wrong.stdout
+        wrong = run("inspect", "--check", path, expect=1)
+        assert "is damaged" in wrong.stdout, wrong.stdout
+        if "checkpoints" in path.parts:
+            wrong = run("train", folder.parent / "recipe.yaml", "-o", folder, "--resume", expect=1)
+            assert "is damaged" in wrong.stderr, wrong.stderr
+        else:
+            wrong = run("quantize", folder / "model", "-o", folder.parent / "packed", "--type", "Q8_0", expect=1)
+            assert "is damaged" in wrong.stderr and not (folder.parent / "packed").exists(), wrong.stderr
+        path.write_bytes(whole)
+
+
+def check_two(config, folder):
+    """The second of two trainings in a directory is refused and changes nothing."""
+    first = subprocess.Popen([PROGRAM, "train", str(config), "-o", str(folder), "--set", "num_epochs=200"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    log = folder / "log.jsonl"
+    while not log.is_file() or log.stat().st_size == 0:
+        assert first.poll() is None, "the first one ended"
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    before = everything(folder)
+    for way in ([], ["--resume"], ["--overwrite"]):
+        wrong = run("train", config, "-o", folder, *way, expect=2)
+        assert "another training is running" in wrong.stderr, wrong.stderr
+        assert everything(folder) == before, "the second one changed something"
+    first.kill()
+    first.wait()
+    run("train", config, "-o", folder, "--overwrite", "--set", "max_updates=1", "--set", "validate=false")
 
 
 def count_lines(log):
@@ -164,6 +227,10 @@ def check_adapter(straight, data, folder):
     run("train", *changes, "-o", folder / "free", "--set", "lora_dropout=0")
     assert digest(folder / "whole" / weights) != digest(folder / "free" / weights), "dropout changes nothing"
     picture = next((data / "data" / "images").glob("*.png"))
+    damaged = folder / "cut" / weights
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    wrong = run("run", "-m", straight / "model", "--lora", damaged.parent, "-p", "What?", expect=1)
+    assert "is damaged" in wrong.stderr, wrong.stderr
     answer = run("run", "-m", straight / "model", "--lora", folder / "whole" / "adapter", "--image", picture, "-p", "What?",
                  "-n", 3, "--json").stdout
     assert json.loads(answer), answer
@@ -204,16 +271,18 @@ def check_mistakes(config, straight, data, folder):
     wrong = run("train", config, "-o", folder, "--set", "batch_sise=3", expect=2)
     assert "did you mean 'batch_size'" in wrong.stderr, wrong.stderr
     wrong = run("train", config, "-o", folder, "--set", "data=", expect=2)
+    assert not folder.exists()
     changed = run("train", config, "-o", straight, "--resume", "--set", "lr=1", expect=1)
     assert "'lr:" in changed.stderr, changed.stderr
     pictures = sorted((data / "data" / "images").glob("*train*.png"))
     for picture in pictures:
         picture.write_bytes(b"no picture")
     before = sorted(path.name for path in (straight / "checkpoints").iterdir())
-    broken = run("train", config, "-o", straight, "--resume", "--set", "num_epochs=4", expect=1)
+    longer = run("train", config, "-o", straight, "--resume", "--set", "num_epochs=4", expect=1)
+    assert "'num_epochs: 3'" in longer.stderr and "lr_scheduler_type" in longer.stderr, longer.stderr
+    broken = run("train", config, "-o", folder, expect=1)
     assert "sample '" in broken.stderr, broken.stderr
     assert sorted(path.name for path in (straight / "checkpoints").iterdir()) == before
-    assert not folder.exists()
 
 
 def main():
@@ -224,6 +293,8 @@ def main():
         config.write_text(CONFIG.format(tokenizer=DATA / "tokenizer-small", data=root / "hops"))
         check_plan(config, root / "plan")
         check_run(config, root / "straight")
+        check_digests(root / "straight")
+        check_two(config, root / "two")
         check_kills(config, root / "straight", root / "killed", 1, signal.SIGKILL)
         check_kills(config, root / "straight", root / "interrupted", 2, signal.SIGINT)
         check_difference(config, root / "straight", root / "other")

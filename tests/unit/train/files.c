@@ -131,7 +131,10 @@ static void test_checkpoint_comes_back(void **state)
     write_one(directory, 12, saved);
     json_t *found;
     char *path;
-    assert_int_equal(tn_checkpoint_find(directory, &found, &path, NULL), TENEBRA_OK);
+    uint64_t newest;
+    assert_int_equal(tn_checkpoint_find(directory, &path, &newest, NULL), TENEBRA_OK);
+    assert_int_equal(newest, 12);
+    assert_int_equal(tn_checkpoint_state(path, &found, NULL), TENEBRA_OK);
     assert_int_equal(json_integer_value(json_object_get(found, "update")), 12);
     assert_memory_not_equal(saved->values, other->values, sizeof saved->values);
     assert_int_equal(tn_checkpoint_read(path, &other->parameters, &other->optimizer, 77, NULL), TENEBRA_OK);
@@ -193,8 +196,10 @@ static void test_full_disk(void **state)
     assert_int_equal(code, TENEBRA_ERROR_IO);
     json_decref(about);
     char *path;
-    assert_int_equal(tn_checkpoint_find(directory, &found, &path, NULL), TENEBRA_OK);
-    assert_int_equal(json_integer_value(json_object_get(found, "update")), 1);
+    uint64_t newest;
+    assert_int_equal(tn_checkpoint_find(directory, &path, &newest, NULL), TENEBRA_OK);
+    assert_int_equal(newest, 1);
+    assert_int_equal(tn_checkpoint_state(path, &found, NULL), TENEBRA_OK);
     assert_int_equal(tn_checkpoint_read(path, &s->parameters, &s->optimizer, 1, NULL), TENEBRA_OK);
     json_decref(found);
     free(path);
@@ -206,15 +211,18 @@ static void test_no_checkpoint_and_damaged(void **state)
 {
     char *directory = inside(*state, "checkpoints"), *path;
     json_t *found;
+    uint64_t newest;
     tenebra_error error = { 0 };
-    assert_int_equal(tn_checkpoint_find(directory, &found, &path, NULL), TENEBRA_OK);
-    assert_null(found);
+    assert_int_equal(tn_checkpoint_find(directory, &path, &newest, NULL), TENEBRA_OK);
     assert_null(path);
     assert_int_equal(tn_files_make_directory(directory, NULL), TENEBRA_OK);
     char *file = tn_path_join(directory, "update-00000003.safetensors");
     assert_int_equal(tn_files_replace(file, "garbage", 7, NULL), TENEBRA_OK);
-    assert_int_not_equal(tn_checkpoint_find(directory, &found, &path, &error), TENEBRA_OK);
+    assert_int_equal(tn_checkpoint_find(directory, &path, &newest, NULL), TENEBRA_OK);
+    assert_string_equal(path, file);
+    assert_int_equal(tn_checkpoint_state(path, &found, &error), TENEBRA_ERROR_FORMAT);
     assert_null(found);
+    free(path);
     free(file);
     free(directory);
 }
@@ -226,7 +234,7 @@ static void test_log_is_cut(void **state)
     char *path = inside(*state, "log.jsonl");
     static const char text[] = "{\"update\":1}\n{\"update\":2}\nnonsense\n{\"update\":3}\n{\"upda";
     assert_int_equal(tn_files_replace(path, text, strlen(text), NULL), TENEBRA_OK);
-    int log = tn_log_open(path, 2, NULL);
+    int log = tn_log_open(path, 2, 2, NULL);
     assert_true(log >= 0);
     expect_text(path, "{\"update\":1}\n{\"update\":2}\n");
     assert_int_equal(tn_log_append(log, path, json_pack("{s:i}", "update", 3), NULL), TENEBRA_OK);
@@ -259,6 +267,11 @@ static void test_curves(void **state)
     free(table);
 }
 
+static bool is_x(const char *name)
+{
+    return strcmp(name, "x") == 0;
+}
+
 static void test_directories(void **state)
 {
     const place *p = *state;
@@ -268,7 +281,7 @@ static void test_directories(void **state)
     assert_int_equal(tn_files_make_directory(two, NULL), TENEBRA_OK);
     assert_int_equal(tn_files_replace(file, "new", 3, NULL), TENEBRA_OK);
     assert_int_equal(tn_files_replace(there, "old", 3, NULL), TENEBRA_OK);
-    assert_int_equal(tn_files_swap_directory(one, two, NULL), TENEBRA_OK);
+    assert_int_equal(tn_files_swap_directory(one, two, is_x, NULL), TENEBRA_OK);
     expect_text(there, "new");
     assert_false(tn_path_is_directory(one));
     assert_int_equal(tn_files_remove_directory(two, NULL), TENEBRA_OK);

@@ -1,0 +1,28 @@
+/* The digest that a safetensors file of ours carries, so that damage is noticed when the file is read back.
+ *
+ * A string of __metadata__ called "tenebra.digest": "blake2b-256:" and 64 hexadecimal digits in lower case. It is BLAKE2b with 256
+ * bits (base/digest.h) of the whole file, in which the 64 digits themselves count as zeros ("0"). Described in docs/formats.md. */
+#ifndef TN_STORE_SEAL_H
+#define TN_STORE_SEAL_H
+
+#include "base/digest.h"
+#include "base/status.h"
+
+#define TN_STORE_SEAL_KEY "tenebra.digest"
+#define TN_STORE_SEAL_FRONT "blake2b-256:"
+
+enum { TN_STORE_SEAL_DIGITS = 64, TN_STORE_SEAL_TEXT = sizeof TN_STORE_SEAL_FRONT + TN_STORE_SEAL_DIGITS };
+
+/* The text of a digest; NULL: the one with zeros that stands in its place until it is known. */
+void tn_store_seal_print(const tn_digest *digest, char text[TN_STORE_SEAL_TEXT]);
+
+/* Where the digits of the text stand in the JSON of a header; NULL if they do not, as our writer puts them. Within strings of
+ * JSON quotation marks are escaped, so nothing else looks like the entry. */
+const char *tn_store_seal_find(const char *header, size_t length, const char *text);
+
+/* Whether the `size` bytes of a file, which begin with a header of `header_end` bytes, are those that `text` stands for. `name`
+ * stands in errors. Errors: FORMAT (damaged, or a text of another form). */
+tenebra_code tn_store_seal_check(const void *bytes, size_t size, size_t header_end, const char *text, const char *name,
+                           tenebra_error *error);
+
+#endif

@@ -1,0 +1,173 @@
+/* The directory of a run: whose it is now, and what an earlier run left in it. */
+#include "train/parts.h"
+
+#include "base/file.h"
+#include "train/checkpoint.h"
+#include "train/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_NAME "train.lock"
+
+/* Takes the lock of the directory, which is made if need be. It is held until the trainer is closed, also by a crash. */
+static tenebra_code lock(tn_trainer *trainer, tenebra_error *error)
+{
+    trainer->made_output = !tn_path_is_directory(trainer->config->output);
+    TN_TRY(tn_files_make_directory(trainer->config->output, error));
+    char *path = tn_trainer_path(trainer, LOCK_NAME, error);
+    if (path == NULL)
+        return error->code;
+    tenebra_code code = TENEBRA_OK;
+    trainer->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (trainer->lock < 0)
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
+    else if (flock(trainer->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "another training is running there; wait for its end, "
+                       "or name another output");
+    free(path); /* a file system without locks has no guard */
+    return code;
+}
+
+void tn_trainer_unlock(tn_trainer *trainer, bool keep)
+{
+    if (trainer->lock < 0)
+        return;
+    /* A start that failed leaves nothing behind where nothing was. */
+    char *path = trainer->made_output && !keep ? tn_path_join(trainer->config->output, LOCK_NAME) : NULL;
+    if (path != NULL && unlink(path) == 0)
+        rmdir(trainer->config->output); /* fails where there is more in it */
+    free(path);
+    close(trainer->lock);
+    trainer->lock = -1;
+}
+
+/* ------------------------------------------------------- an earlier run -- */
+
+/* Directories of results: stage-0, stage-1, ..., model, adapter. False after the last. */
+static bool name_result(size_t number, char *name, size_t size)
+{
+    if (number < TN_BEST_STAGES)
+        snprintf(name, size, "stage-%zu", number);
+    else
+        snprintf(name, size, "%s", number == TN_BEST_STAGES ? "model" : "adapter");
+    return number < TN_BEST_STAGES + 2;
+}
+
+static tenebra_code has_result(const tn_trainer *trainer, bool *found, tenebra_error *error)
+{
+    char name[32];
+    *found = false;
+    for (size_t i = 0; name_result(i, name, sizeof name) && !*found; i++) {
+        char *path = tn_trainer_path(trainer, name, error);
+        if (path == NULL)
+            return error->code;
+        *found = tn_path_is_directory(path);
+        free(path);
+    }
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error)
+{
+    const char *output = trainer->config->output;
+    trainer->checkpoints = tn_trainer_path(trainer, "checkpoints", error);
+    if (trainer->checkpoints == NULL)
+        return error->code;
+    if (trainer->options.plan_only)
+        return TENEBRA_OK;
+    TN_TRY(lock(trainer, error));
+    bool result;
+    TN_TRY(has_result(trainer, &result, error));
+    TN_TRY(tn_checkpoint_find(trainer->checkpoints, &trainer->saved_path, &trainer->saved_update, error));
+    if (trainer->options.overwrite && trainer->options.resume)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "overwrite", "and resume exclude each other");
+    if (trainer->options.overwrite) {
+        free(trainer->saved_path);
+        trainer->saved_path = NULL;
+        return TENEBRA_OK;
+    }
+    if (trainer->saved_path == NULL && !result)
+        return TENEBRA_OK;
+    if (!trainer->options.resume)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "holds a run already; %s--overwrite begins anew",
+                       trainer->saved_path != NULL ? "--resume goes on with it, " : "");
+    if (trainer->saved_path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "holds the result of a run, but no checkpoint to go on from; --overwrite "
+                       "begins anew");
+    return tn_checkpoint_state(trainer->saved_path, &trainer->saved, error);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Whether directory `path` lies in directory `above`, or is it, whatever links lead there. */
+static bool is_inside(const char *path, const char *above)
+{
+    struct stat target, now, parent;
+    char *up = strdup(path);
+    bool inside = false, climbs = up != NULL && stat(above, &target) == 0 && stat(up, &now) == 0;
+    while (climbs && !inside) {
+        inside = is_same(&now, &target);
+        char *next = tn_files_join(up, "/..");
+        free(up);
+        up = next;
+        climbs = up != NULL && stat(up, &parent) == 0 && !is_same(&parent, &now); /* the root is above itself */
+        now = parent;
+    }
+    free(up);
+    return inside;
+}
+
+/* Takes the files of the program out of a directory, and the directory with them unless somebody else put something there. */
+static tenebra_code clear(const tn_trainer *trainer, const char *name, const char *end, tn_files_own_fn *own, tenebra_error *error)
+{
+    char *front = tn_trainer_path(trainer, name, error), *path = front != NULL ? tn_files_join(front, end) : NULL;
+    bool left = false;
+    tenebra_code code = path != NULL ? tn_files_remove_own(path, own, &left, error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    if (code == TENEBRA_OK && left) {
+        char note[512];
+        snprintf(note, sizeof note, "%.400s holds files that are not of a run; they stay", path);
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
+    }
+    free(path);
+    free(front);
+    return code;
+}
+
+static bool is_of_run(const char *name)
+{
+    static const char *const names[] = { "log.jsonl", "log.csv", "curves.html", "training.json", NULL };
+    for (size_t i = 0; names[i] != NULL; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+tenebra_code tn_trainer_clear_old(const tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    static const char *const ends[] = { "", ".partial", ".old" };
+    char name[32];
+    bool left;
+    if (config->shape == NULL && is_inside(trainer->model->directory, config->output))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "overwrite", "would remove %.300s, which this run starts from; name another output",
+                       trainer->model->directory);
+    TN_TRY(clear(trainer, "checkpoints", "", tn_checkpoint_is_own, error));
+    for (size_t end = 0; end < 3; end++) {
+        for (size_t i = 0; name_result(i, name, sizeof name); i++)
+            TN_TRY(clear(trainer, name, ends[end], tn_export_is_own, error));
+        if (config->shape == NULL)
+            TN_TRY(clear(trainer, "initial", ends[end], tn_export_is_own, error));
+    }
+    return tn_files_remove_own(config->output, is_of_run, &left, error);
+}
