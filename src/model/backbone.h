@@ -59,6 +59,7 @@ typedef struct tn_model_config {
     bool tie_word_embeddings;
     size_t vocab_size;             /* as config.json says; tensors decide */
     int32_t image_token, vision_start_token, vision_end_token; /* -1: none */
+    size_t transformers[2];        /* version of the library that wrote config.json: major, minor; 0, 0: not known */
     int32_t eos_tokens[8];
     size_t eos_count;
     size_t dims[TN_DIM_COUNT];
@@ -69,6 +70,7 @@ typedef struct tn_backbone {
     const char *const *model_types;  /* values of "model_type", NULL-terminated   */
     const char *chat_template;       /* used where the directory brings none      */
     const tn_rename *renames;        /* ends with { NULL, NULL }                   */
+    size_t renamed_since[2];         /* the library uses the first of `renames` in memory since this version */
     const tn_tensor_row *tensors;    /* ends with name == NULL                     */
     const char *preprocessor;        /* JSON used where the directory has no processor file */
     /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */

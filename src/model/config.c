@@ -218,6 +218,15 @@ static tenebra_code find_backbone(const json_t *json, const char *directory, con
                    "program reads: %s", type, known);
 }
 
+/* "transformers_version": "4.52.3"; anything else is not known. */
+static void read_version(const json_t *json, tn_model_config *config)
+{
+    const char *text = json_string_value(json_object_get(json, "transformers_version"));
+    size_t version[2];
+    if (text != NULL && sscanf(text, "%5zu.%5zu", &version[0], &version[1]) == 2)
+        memcpy(config->transformers, version, sizeof version);
+}
+
 static tenebra_code read_all(const json_t *json, const char *directory, const tn_backbone **backbone, tn_model_config *config,
                              tn_notes *notes, tenebra_error *error)
 {
@@ -230,6 +239,7 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
     /* Where the text part is nested, its end tokens may be, too; those of the top level go before. */
     TN_TRY(read_eos(text, "config.json", config, error));
     TN_TRY(read_eos(json, "config.json", config, error));
+    read_version(json, config);
     note_keys(notes, *backbone, json);
     return read_generation(directory, config, notes, error);
 }

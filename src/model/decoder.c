@@ -64,7 +64,7 @@ typedef struct layer_job {
 
 static tn_tensor project(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
-    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w);
+    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w, bias);
 }
 
 /* Stores the sequences' rows in their caches and says what each of them asks. */

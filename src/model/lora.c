@@ -2,9 +2,8 @@
 
 #include "base/checked.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <math.h>
-#include <pcre2.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,114 +11,43 @@
 
 enum { RANK_MAX = 65536 };
 
-/* -------------------------------------------------------------- targets -- */
+/* ---------------------------------------------------------------- notes -- */
 
-/* Whether the whole of `name` fits `pattern`, as Python's re.fullmatch. */
-static tenebra_code fits_whole(const char *pattern, const char *name, bool *fits, tenebra_error *error)
+void tn_adapter_note(tn_adapter *adapter, const char *sentence, ...)
 {
-    int problem;
-    size_t at;
-    *fits = false;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF,
-                                     &problem, &at, NULL);
-    if (code == NULL) {
-        char reason[128] = "";
-        pcre2_get_error_message(problem, (PCRE2_UCHAR *)reason, sizeof reason);
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "'%s' is no regular expression: %s at character %zu",
-                       pattern, reason, at);
-    }
-    pcre2_match_context *context = pcre2_match_context_create(NULL);
-    pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
-    int found = PCRE2_ERROR_NOMEMORY;
-    if (context != NULL && data != NULL) {
-        pcre2_set_match_limit(context, 1000000); /* an expression that runs away ends */
-        found = pcre2_match(code, (PCRE2_SPTR)name, strlen(name), 0, 0, data, context);
-    }
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(context);
-    pcre2_code_free(code);
-    *fits = found >= 0;
-    if (found >= 0 || found == PCRE2_ERROR_NOMATCH)
-        return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_LIMIT, "target_modules", "the regular expression '%s' takes too long on %s", pattern,
-                   name);
+    size_t length = strlen(adapter->note), room = sizeof adapter->note - length;
+    int front = length > 0 ? snprintf(adapter->note + length, room, "; ") : 0;
+    if (front < 0 || (size_t)front >= room)
+        return;
+    va_list arguments;
+    va_start(arguments, sentence);
+    vsnprintf(adapter->note + length + front, room - (size_t)front, sentence, arguments);
+    va_end(arguments);
+    for (unsigned char *at = (unsigned char *)adapter->note; *at != '\0'; at++) /* names of hostile files */
+        if (*at < 0x20 || *at == 0x7f)
+            *at = '?';
+        else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) /* C1 controls */
+            at[0] = at[1] = '?';
 }
 
-/* The whole name, or an end of it that starts behind a '.'. */
-static bool is_end_of(const char *target, const char *name)
+void tn_lora_list_add(char *text, size_t size, size_t *count, const char *item)
 {
-    size_t wanted = strlen(target), length = strlen(name);
-    return wanted <= length && strcmp(name + length - wanted, target) == 0 &&
-           (wanted == length || name[length - wanted - 1] == '.');
-}
-
-tenebra_code tn_lora_exception(const tn_lora_pattern *patterns, size_t count, const char *name, double otherwise,
-                               double *value, tenebra_error *error)
-{
-    *value = otherwise;
-    for (size_t i = 0; i < count; i++) {
-        char whole[2 * TN_STORED_NAME_MAX];
-        bool fits;
-        if (snprintf(whole, sizeof whole, "(.*\\.)?(%s)", patterns[i].name) >= (int)sizeof whole)
-            return tn_fail(error, TENEBRA_ERROR_LIMIT, "rank_pattern", "a pattern is too long");
-        TN_TRY(fits_whole(whole, name, &fits, error));
-        if (fits) {
-            *value = patterns[i].value;
-            return TENEBRA_OK;
-        }
-    }
-    return TENEBRA_OK;
-}
-
-/* A regular expression may be written for any of the names that the backbone knows for a module. */
-static tenebra_code fits_any_name(const tn_backbone *backbone, const char *pattern, const char *name, bool *fits,
-                                  tenebra_error *error)
-{
-    TN_TRY(fits_whole(pattern, name, fits, error));
-    for (const tn_rename *rename = backbone->renames; !*fits && rename->stored != NULL; rename++) {
-        char other[2 * TN_STORED_NAME_MAX];
-        size_t prefix = strlen(rename->canonical);
-        if (strncmp(name, rename->canonical, prefix) != 0)
-            continue;
-        snprintf(other, sizeof other, "%s%s", rename->stored, name + prefix);
-        TN_TRY(fits_whole(pattern, other, fits, error));
-    }
-    return TENEBRA_OK;
-}
-
-static tenebra_code is_target(const tn_backbone *backbone, const tn_lora_options *options, const char *name,
-                              const tn_place *place, bool *target, tenebra_error *error)
-{
-    *target = false;
-    if (options->without_vision && place->vision)
-        return TENEBRA_OK;
-    if (options->pattern != NULL && strcmp(options->pattern, "all-linear") == 0)
-        *target = place->linear && !place->head;
-    else if (options->pattern != NULL)
-        TN_TRY(fits_any_name(backbone, options->pattern, name, target, error));
-    for (size_t i = 0; i < options->target_count && !*target; i++)
-        *target = is_end_of(options->targets[i], name);
-    return TENEBRA_OK;
+    size_t length = strlen(text);
+    (*count)++;
+    if (length + strlen(item) + sizeof ", ..." < size)
+        snprintf(text + length, size - length, "%s%s", length > 0 ? ", " : "", item);
+    else if (length < 4 || strcmp(text + length - 3, "...") != 0)
+        snprintf(text + length, size - length, "%s...", length > 0 ? ", " : "");
 }
 
 /* -------------------------------------------------------------- modules -- */
-
-bool tn_lora_module_name(const tn_place *place, char *name)
-{
-    static const char end[] = ".weight";
-    size_t length = strlen(place->name), tail = sizeof end - 1;
-    if (!place->row->matrix || length <= tail || strcmp(place->name + length - tail, end) != 0)
-        return false;
-    memcpy(name, place->name, length - tail);
-    name[length - tail] = '\0';
-    return true;
-}
 
 tenebra_code tn_adapter_add_module(tn_adapter *adapter, const tn_place *place, const char *name, size_t rank, double alpha,
                                    tenebra_error *error)
 {
     if (!place->linear)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "is no linear layer; adapters of other layers do not exist here");
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "is not a linear layer; low-rank adapters of other layers are not "
+                       "supported");
     if (rank < 1 || rank > RANK_MAX || !isfinite(alpha))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "a rank of %zu and an alpha of %g are not possible", rank, alpha);
     tn_adapter_module *modules = realloc(adapter->modules, (adapter->module_count + 1) * sizeof *modules);
@@ -156,6 +84,7 @@ void tn_adapter_refresh(tn_adapter *adapter)
             lora->scale = (tn_real)m->scale;
             lora->dropout = adapter->dropout;
             lora->pass = adapter->pass;
+            lora->magnitude = m->magnitude ? m->magnitude + part * share : NULL;
         }
     }
 }
@@ -166,22 +95,48 @@ typedef struct making {
     tn_adapter *adapter;
     const tn_lora_options *options;
     tn_rng *rng;
+    bool *used; /* one a target */
 } making;
+
+/* The value of the first pattern that fits any of the module's names. */
+static tenebra_code exception_of(const tn_backbone *backbone, const tn_lora_pattern *patterns, size_t count, const char *name,
+                                 double otherwise, double *value, tenebra_error *error)
+{
+    char other[TN_LORA_NAME_SIZE];
+    TN_TRY(tn_lora_exception(patterns, count, name, (double)NAN, value, NULL, error));
+    for (size_t which = 0; isnan(*value) && tn_lora_other_name(backbone, name, which, other); which++)
+        TN_TRY(tn_lora_exception(patterns, count, other, (double)NAN, value, NULL, error));
+    *value = isnan(*value) ? otherwise : *value;
+    return TENEBRA_OK;
+}
+
+static void mark_targets(const making *job, const char *name)
+{
+    const tn_lora_list *targets = &job->options->targets;
+    char other[TN_LORA_NAME_SIZE];
+    for (size_t i = 0; i < targets->count; i++) {
+        job->used[i] |= tn_lora_is_end(targets->items[i], name);
+        for (size_t which = 0; tn_lora_other_name(job->adapter->model->backbone, name, which, other); which++)
+            job->used[i] |= tn_lora_is_end(targets->items[i], other);
+    }
+}
 
 static tenebra_code make_module(void *user, const tn_place *place, tenebra_error *error)
 {
     const making *job = user;
     const tn_lora_options *options = job->options;
-    char name[TN_STORED_NAME_MAX + 1];
+    const tn_backbone *backbone = job->adapter->model->backbone;
+    char name[TN_LORA_NAME_SIZE];
     bool target;
     double rank, alpha;
     if (!tn_lora_module_name(place, name))
         return TENEBRA_OK;
-    TN_TRY(is_target(job->adapter->model->backbone, options, name, place, &target, error));
+    mark_targets(job, name);
+    TN_TRY(tn_lora_is_target_by_any(backbone, options, place, name, &target, error));
     if (!target)
         return TENEBRA_OK;
-    TN_TRY(tn_lora_exception(options->rank_patterns, options->rank_pattern_count, name, (double)options->rank, &rank, error));
-    TN_TRY(tn_lora_exception(options->alpha_patterns, options->alpha_pattern_count, name, options->alpha, &alpha, error));
+    TN_TRY(exception_of(backbone, options->rank_patterns, options->rank_pattern_count, name, (double)options->rank, &rank, error));
+    TN_TRY(exception_of(backbone, options->alpha_patterns, options->alpha_pattern_count, name, options->alpha, &alpha, error));
     if (!(rank >= 1 && rank <= RANK_MAX))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "a rank of %g is not possible", rank);
     TN_TRY(tn_adapter_add_module(job->adapter, place, name, (size_t)rank, alpha, error));
@@ -193,14 +148,34 @@ static tenebra_code make_module(void *user, const tn_place *place, tenebra_error
 }
 
 /* "target_modules" as a configuration says it. */
-static char *targets_of(const tn_lora_options *options)
+static char *targets_of(const tn_lora_list *targets)
 {
-    json_t *json = options->pattern ? json_string(options->pattern) : json_array();
-    for (size_t i = 0; options->pattern == NULL && i < options->target_count; i++)
-        json_array_append_new(json, json_string(options->targets[i]));
+    json_t *json = targets->pattern ? json_string(targets->pattern) : json_array();
+    for (size_t i = 0; targets->pattern == NULL && i < targets->count; i++)
+        json_array_append_new(json, json_string(targets->items[i]));
     char *text = json ? json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     json_decref(json);
     return text;
+}
+
+static tenebra_code make_modules(making *job, tenebra_error *error)
+{
+    tn_adapter *adapter = job->adapter;
+    const tn_lora_list *targets = &job->options->targets;
+    char unused[160] = "";
+    size_t count = 0;
+    adapter->targets = targets_of(targets);
+    if (adapter->targets == NULL || job->used == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
+    TN_TRY(tn_model_each_place(adapter->model, make_module, job, error));
+    if (adapter->module_count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s fits no module of the model", adapter->targets);
+    for (size_t i = 0; i < targets->count; i++)
+        if (!job->used[i])
+            tn_lora_list_add(unused, sizeof unused, &count, targets->items[i]);
+    if (count > 0)
+        tn_adapter_note(adapter, "target_modules fits nothing: %s", unused);
+    return TENEBRA_OK;
 }
 
 tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tenebra_error *error)
@@ -217,12 +192,10 @@ tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_
         return NULL;
     }
     *adapter = (tn_adapter){ .model = model, .dropout = options->dropout, .strength = 1, .rslora = options->rslora,
-                             .rank = options->rank, .alpha = options->alpha, .targets = targets_of(options) };
-    making job = { adapter, options, rng };
-    tenebra_code code = adapter->targets ? tn_model_each_place(model, make_module, &job, error)
-                                         : tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
-    if (code == TENEBRA_OK && adapter->module_count == 0)
-        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s fits no module of the model", adapter->targets);
+                             .rank = options->rank, .alpha = options->alpha };
+    making job = { adapter, options, rng, calloc(options->targets.count + 1, sizeof *job.used) };
+    tenebra_code code = make_modules(&job, error);
+    free(job.used);
     if (code != TENEBRA_OK) {
         tn_adapter_close(adapter);
         return NULL;
@@ -235,6 +208,8 @@ tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_
 
 void tn_adapter_attach(tn_adapter *adapter)
 {
+    if (!adapter->attached)
+        tn_adapter_swap(adapter, true);
     for (size_t i = 0; i < adapter->module_count && !adapter->attached; i++)
         for (size_t part = 0; part < adapter->modules[i].parts; part++) {
             tn_weight *weight = &adapter->modules[i].slot[part];
@@ -246,6 +221,8 @@ void tn_adapter_attach(tn_adapter *adapter)
 
 void tn_adapter_detach(tn_adapter *adapter)
 {
+    if (adapter->attached)
+        tn_adapter_swap(adapter, false);
     for (size_t i = 0; i < adapter->module_count && adapter->attached; i++)
         for (size_t part = 0; part < adapter->modules[i].parts; part++) {
             tn_lora *mine = &adapter->modules[i].loras[part];
@@ -272,6 +249,8 @@ bool tn_adapter_merge(const tn_adapter *adapter, const char *name, size_t begin,
                 for (size_t r = 0; r < m->rank; r++)
                     sum += (double)m->b[(begin + row) * m->rank + r] * (double)m->a[r * m->inputs + column];
                 values[row * m->inputs + column] += (tn_real)(m->scale * sum);
+                if (m->magnitude != NULL)
+                    values[row * m->inputs + column] *= m->magnitude[begin + row];
             }
         return true;
     }
@@ -287,8 +266,13 @@ void tn_adapter_close(tn_adapter *adapter)
         free(adapter->modules[i].name);
         free(adapter->modules[i].a);
         free(adapter->modules[i].b);
+        free(adapter->modules[i].magnitude);
         free(adapter->modules[i].loras);
     }
+    for (size_t i = 0; i < adapter->replacement_count; i++)
+        free(adapter->replacements[i].memory);
+    free(adapter->replacements);
+    tn_store_close(adapter->store);
     free(adapter->modules);
     free(adapter->targets);
     free(adapter);

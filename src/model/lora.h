@@ -2,7 +2,9 @@
  *
  * An adapter belongs to one model, whose slots point to it while it is attached. Files are those of PEFT:
  * adapter_model.safetensors with adapter_config.json. Names of modules are those of the model's own tensors
- * without ".weight", e.g. "model.layers.0.self_attn.q_proj".
+ * without ".weight", e.g. "model.layers.0.self_attn.q_proj"; files may use any name that the backbone knows.
+ * Beside the pairs A, B a file may hold magnitudes (DoRA, arXiv:2402.09353), whole tensors (modules_to_save, and
+ * embeddings that PEFT saves), and single rows of the embedding (trainable_token_indices).
  * Source: arXiv:2106.09685; file layout and meaning of the settings: PEFT's documentation of LoraConfig. */
 #ifndef TN_MODEL_LORA_H
 #define TN_MODEL_LORA_H
@@ -16,20 +18,36 @@ typedef struct tn_lora_pattern {
     double value;
 } tn_lora_pattern;
 
+/* Either names (a module is meant by its whole name, or by an end of it that starts after a '.'), or one regular
+ * expression for whole names. */
+typedef struct tn_lora_list {
+    const char *const *items;
+    size_t count;
+    const char *pattern; /* NULL: the names */
+} tn_lora_list;
+
 typedef struct tn_lora_options {
     size_t rank;      /* r >= 1            */
     double alpha;     /* scale = alpha / r */
     double dropout;   /* 0 <= p < 1, of the input of A, while training */
     bool rslora;      /* scale = alpha / sqrt(r), arXiv:2312.03732 */
-    /* Either a list of names (a module is meant by its whole name, or by an end of it that starts behind a
-     * '.'), or one regular expression for whole names; "all-linear" means every linear layer but the head. */
-    const char *const *targets;
-    size_t target_count;
-    const char *pattern;
+    tn_lora_list targets;     /* the pattern "all-linear" means every linear layer but the head  */
+    tn_lora_list excluded;    /* never targets                                                   */
+    tn_lora_list saved;       /* modules_to_save: names only; no targets, nor what lies in them  */
+    const long *layers;       /* [layer_count] layers_to_transform: only these, 0: all; for lists of names */
+    size_t layer_count;
+    tn_lora_list layer_patterns; /* the names before the layers' numbers; none: any              */
     bool without_vision;      /* the tower is left alone whatever the targets say */
     const tn_lora_pattern *rank_patterns, *alpha_patterns; /* exceptions, the first that fits counts */
     size_t rank_pattern_count, alpha_pattern_count;
 } tn_lora_options;
+
+/* Modules are called differently in memory by generations of the library that adapters are made with. */
+typedef enum tn_lora_names {
+    TN_LORA_NAMES_BASE, /* those of the model's directory: tn_model_has_new_names          */
+    TN_LORA_NAMES_OLD,  /* the backbone's own, "model.layers.0..."                         */
+    TN_LORA_NAMES_NEW   /* those that it also reads, "model.language_model.layers.0..."    */
+} tn_lora_names;
 
 /* One matrix with its adapter. */
 typedef struct tn_adapter_module {
@@ -39,6 +57,7 @@ typedef struct tn_adapter_module {
     double alpha, scale;
     tn_real *a, *b;           /* [rank, inputs], [outputs, rank]                    */
     tn_real *a_grad, *b_grad; /* same shapes; NULL unless trained (parameters.h)    */
+    tn_real *magnitude;       /* [outputs] m / |W + scale B A| of each row; NULL: not DoRA */
     size_t parts;             /* slots of the model that share the rows of B        */
     struct tn_weight *slot;   /* the first of them                                  */
     struct tn_lora *loras;    /* [parts], what the slots point to                   */
@@ -54,6 +73,10 @@ typedef struct tn_adapter {
     double alpha;
     size_t pass;              /* 0: counts always; else only in sessions that are in this pass */
     char *targets;            /* JSON of "target_modules", as read or as asked for  */
+    struct tn_replacement *replacements; /* [replacement_count] slots with other values (lora_parts.h) */
+    size_t replacement_count;
+    tn_store *store;          /* what replacements point into; NULL: nothing */
+    char note[512];           /* what the reader of the files, or who asked, should know; "": nothing  */
 } tn_adapter;
 
 /* A fresh adapter: A uniform in +-1/sqrt(inputs) (Kaiming with a = sqrt(5), as PEFT), B zero, so that the model
@@ -61,9 +84,10 @@ typedef struct tn_adapter {
  * is no linear layer), MEMORY. */
 tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tenebra_error *error);
 
-/* Reads a PEFT directory. `strength` multiplies the scale of every module (1: as trained). Every tensor of the
- * file must find its place: one that does not, and an adapter without any module, are errors that name it.
- * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED (kinds of adapters other than plain LoRA, by name), MEMORY. */
+/* Reads a PEFT directory. `strength` multiplies the scale of every module (1: as trained); with magnitudes or replaced
+ * tensors it must be 1. Every tensor of the file must find its place: one that does not, and an adapter that changes
+ * nothing, are errors that name it. What has no effect is listed in the note.
+ * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED (other kinds of adapters, by name), ARGUMENT (strength), MEMORY. */
 tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double strength, tenebra_error *error);
 
 /* Puts the adapter in front of its slots, on top of adapters attached earlier; takes it away. Only while no session
@@ -72,15 +96,18 @@ void tn_adapter_attach(tn_adapter *adapter);
 void tn_adapter_detach(tn_adapter *adapter);
 
 /* Writes adapter_model.safetensors and adapter_config.json as PEFT loads them; each file appears only when it is
- * whole. `base` (may be NULL) is the name of the base model to write down. Errors: IO, MEMORY. */
-tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tenebra_error *error);
+ * whole. `base` (may be NULL) is the name of the base model to write down. Errors: IO, UNSUPPORTED (magnitudes or replaced
+ * tensors: those of a file that was read), MEMORY. */
+tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tn_lora_names names,
+                              tenebra_error *error);
 
 /* Tells the slots where a_grad and b_grad of the modules are, and which pass, after they have changed (parameters.h does
  * it for the gradients). */
 void tn_adapter_refresh(tn_adapter *adapter);
 
-/* Adds strength * scale * B A of the module whose matrix is the tensor `name` to rows begin .. begin+count-1 of it
- * (values [count, inputs]), for merging. False when the adapter does not touch that tensor. Threads: any. */
+/* Adds strength * scale * B A of the module whose matrix is the tensor `name` to rows begin .. begin+count-1 of it (values
+ * [count, inputs]), and multiplies them by the magnitudes, if any: for merging. False when the adapter does not touch
+ * that tensor. Threads: any. */
 bool tn_adapter_merge(const tn_adapter *adapter, const char *name, size_t begin, size_t count, tn_real *values);
 
 /* Detaches and gives everything back. NULL is allowed. */

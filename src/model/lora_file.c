@@ -2,100 +2,38 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "model/lora_parts.h"
-#include "store/writer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { CONFIG_LIMIT = 1 << 20 };
-static const char config_name[] = "adapter_config.json", tensors_name[] = "adapter_model.safetensors";
+/* -------------------------------------------------------------- entries -- */
 
-/* ------------------------------------------------------- configuration -- */
+typedef enum entry_kind { MATRIX_A, MATRIX_B, MAGNITUDE, TOKENS, WHOLE, EMBEDDING } entry_kind;
 
-/* Settings that would change what the adapter computes, and that this program does not do: refused when they are
- * set to something. */
-static const char *const refused[] = { "use_dora", "lora_bias", "fan_in_fan_out", "modules_to_save", "layer_replication",
-                                       "target_parameters", "trainable_token_indices", "use_qalora", "alora_invocation_tokens",
-                                       "arrow_config", "corda_config", "eva_config", "loftq_config", NULL };
+/* A tensor of the file: what it is, and of which module. */
+typedef struct entry {
+    const tn_stored *stored;
+    entry_kind kind;
+    const char *module; /* [length] the module's name in the file: not terminated */
+    size_t length;
+    const char *leaf;   /* of WHOLE: "weight" or "bias" */
+    bool used;
+} entry;
 
-static bool is_set(const json_t *value)
-{
-    return value != NULL && !json_is_null(value) && !json_is_false(value) &&
-           !(json_is_array(value) && json_array_size(value) == 0) && !(json_is_object(value) && json_object_size(value) == 0);
-}
-
-static tenebra_code check_kind(const json_t *json, const char *file, tenebra_error *error)
-{
-    const char *type = "LORA", *bias = "none";
-    TN_TRY(tn_json_string(json, "peft_type", &type, file, error));
-    TN_TRY(tn_json_string(json, "bias", &bias, file, error));
-    if (strcmp(type, "LORA") != 0)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"peft_type\" is \"%s\"; adapters here are of type LORA", type);
-    if (strcmp(bias, "none") != 0)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"bias\" is \"%s\"; adapters here train no bias", bias);
-    for (const char *const *key = refused; *key != NULL; key++)
-        if (is_set(json_object_get(json, *key)))
-            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"%s\" is set, which plain LoRA does not know", *key);
-    const json_t *start = json_object_get(json, "init_lora_weights");
-    if (json_is_string(start) && strcmp(json_string_value(start), "gaussian") != 0)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"init_lora_weights\" is \"%s\", which changes the weights "
-                       "below the adapter, too", json_string_value(start));
-    return TENEBRA_OK;
-}
-
-static tenebra_code read_patterns(const json_t *json, const char *key, const char *file, tn_lora_pattern **patterns,
-                                  size_t *count, tenebra_error *error)
-{
-    json_t *object = json_object_get(json, key);
-    const char *name;
-    json_t *value;
-    *count = 0;
-    *patterns = calloc(json_object_size(object) + 1, sizeof **patterns);
-    if (*patterns == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory");
-    json_object_foreach(object, name, value) {
-        if (!json_is_number(value) || strlen(name) > TN_STORED_NAME_MAX)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must give names numbers", key);
-        (*patterns)[(*count)++] = (tn_lora_pattern){ name, json_number_value(value) };
-    }
-    return TENEBRA_OK;
-}
-
-/* What a file says, borrowed from the JSON. */
 typedef struct reading {
     tn_adapter *adapter;
-    const char *file;
-    const tn_store *store;
-    json_t *json;
-    tn_lora_pattern *ranks, *alphas;
-    size_t rank_count, alpha_count;
-    bool *used; /* one a stored tensor */
+    tn_lora_config config;
+    entry *entries;
+    size_t count;
+    bool renamed;           /* the file uses other names than the canonical ones   */
+    bool tied;              /* the head is the embedding                           */
+    char embedding[TN_LORA_NAME_SIZE], head[TN_LORA_NAME_SIZE]; /* their modules   */
+    bool *rank_used, *alpha_used, *target_used, *saved_used;    /* one a pattern   */
+    size_t missing;         /* targets without tensors                             */
+    char example[TN_LORA_NAME_SIZE];
 } reading;
-
-static tenebra_code read_config(reading *r, tenebra_error *error)
-{
-    tn_adapter *adapter = r->adapter;
-    adapter->rank = 8; /* PEFT's own defaults */
-    adapter->alpha = 8;
-    TN_TRY(check_kind(r->json, r->file, error));
-    TN_TRY(tn_json_size(r->json, "r", 1, 65536, &adapter->rank, r->file, error));
-    TN_TRY(tn_json_number(r->json, "lora_alpha", -1e9, 1e9, &adapter->alpha, r->file, error));
-    TN_TRY(tn_json_number(r->json, "lora_dropout", 0, 0.999999, &adapter->dropout, r->file, error));
-    TN_TRY(tn_json_bool(r->json, "use_rslora", &adapter->rslora, r->file, error));
-    TN_TRY(read_patterns(r->json, "rank_pattern", r->file, &r->ranks, &r->rank_count, error));
-    TN_TRY(read_patterns(r->json, "alpha_pattern", r->file, &r->alphas, &r->alpha_count, error));
-    json_t *targets = json_object_get(r->json, "target_modules");
-    adapter->targets = is_set(targets) ? json_dumps(targets, JSON_ENCODE_ANY | JSON_COMPACT) : strdup("[]");
-    return adapter->targets ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, r->file, "no memory");
-}
-
-/* -------------------------------------------------------------- tensors -- */
 
 /* Names in files begin with what the training program wrapped the model in. */
 static const char *without_wrapping(const char *name)
@@ -107,272 +45,398 @@ static const char *without_wrapping(const char *name)
     return name;
 }
 
-/* Whether `stored` is "<module>.lora_<letter>.weight" or, with an adapter's name, "<module>.lora_<letter>.<name>.weight". */
-static bool is_matrix_of(const char *stored, const char *module, char letter)
+/* Whether `rest` is empty, or ".NAME" with the name of an adapter. */
+static bool is_adapter_name(const char *rest) { return rest[0] == '\0' || (rest[0] == '.' && strchr(rest + 1, '.') == NULL); }
+
+/* Whether `rest` is "weight", or "NAME.weight". */
+static bool is_weight_of(const char *rest)
 {
-    char middle[16];
-    size_t length = strlen(module);
-    stored = without_wrapping(stored);
-    if (strncmp(stored, module, length) != 0)
-        return false;
-    snprintf(middle, sizeof middle, ".lora_%c.", letter);
-    stored += length;
-    if (strncmp(stored, middle, strlen(middle)) != 0)
-        return false;
-    stored += strlen(middle);
-    const char *dot = strchr(stored, '.');
-    return strcmp(stored, "weight") == 0 || (dot != NULL && dot > stored && strcmp(dot, ".weight") == 0);
+    const char *dot = strchr(rest, '.');
+    return strcmp(rest, "weight") == 0 || (dot != NULL && dot > rest && strcmp(dot, ".weight") == 0);
 }
 
-static tenebra_code find_matrix(const reading *r, const char *module, char letter, const tn_stored **found, tenebra_error *error)
+/* A tensor of the model itself: "MODULE.leaf", perhaps with what PEFT put between the two. */
+static entry whole_of(const tn_stored *stored, const char *name)
 {
-    for (size_t i = 0; i < tn_store_count(r->store); i++) {
-        const tn_stored *stored = tn_store_at(r->store, i);
-        if (r->used[i] || !is_matrix_of(stored->name, module, letter))
+    static const char base[] = ".base_layer", saved[] = ".modules_to_save.";
+    const char *dot = strrchr(name, '.'), *copy = strstr(name, saved);
+    entry e = { .stored = stored, .kind = WHOLE, .module = name, .leaf = dot != NULL ? dot + 1 : "" };
+    e.length = dot != NULL ? (size_t)(dot - name) : 0;
+    if (copy != NULL && copy < dot && strchr(copy + sizeof saved - 1, '.') == dot)
+        e.length = (size_t)(copy - name);
+    else if (e.length > sizeof base - 1 && strncmp(dot - (sizeof base - 1), base, sizeof base - 1) == 0)
+        e.length -= sizeof base - 1;
+    return e;
+}
+
+static entry entry_of(const tn_stored *stored)
+{
+    static const struct { const char *mark; entry_kind kind; } marks[] = {
+        { ".lora_A.", MATRIX_A }, { ".lora_B.", MATRIX_B }, { ".lora_magnitude_vector", MAGNITUDE },
+        { ".token_adapter.trainable_tokens_delta", TOKENS }, { ".trainable_tokens_delta", TOKENS },
+        { ".lora_embedding_A", EMBEDDING }, { ".lora_embedding_B", EMBEDDING },
+    };
+    const char *name = without_wrapping(stored->name);
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        const char *at = strstr(name, marks[i].mark), *rest = at != NULL ? at + strlen(marks[i].mark) : NULL;
+        bool matrix = marks[i].kind == MATRIX_A || marks[i].kind == MATRIX_B;
+        if (at != NULL && (matrix ? is_weight_of(rest) : is_adapter_name(rest) || (rest[0] == '.' && is_weight_of(rest + 1))))
+            return (entry){ .stored = stored, .kind = marks[i].kind, .module = name, .length = (size_t)(at - name) };
+    }
+    return whole_of(stored, name);
+}
+
+/* Whether the entry belongs to the module of this canonical name, under any name that the backbone knows. */
+static bool is_of(const tn_backbone *backbone, const entry *e, const char *canonical)
+{
+    if (strlen(canonical) == e->length && memcmp(canonical, e->module, e->length) == 0)
+        return true;
+    for (const tn_rename *rename = backbone->renames; rename->stored != NULL; rename++) {
+        size_t prefix = strlen(rename->canonical), other = strlen(rename->stored);
+        if (strncmp(canonical, rename->canonical, prefix) == 0 && e->length == other + strlen(canonical + prefix) &&
+            strncmp(e->module, rename->stored, other) == 0 &&
+            memcmp(e->module + other, canonical + prefix, e->length - other) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The entry of this kind, which then counts as used; *found NULL without one. Errors: MISMATCH (two of them). */
+static tenebra_code find_entry(const reading *r, const char *module, entry_kind kind, const char *leaf, entry **found,
+                               tenebra_error *error)
+{
+    *found = NULL;
+    for (size_t i = 0; i < r->count; i++) {
+        entry *e = &r->entries[i];
+        if (e->kind != kind || (kind == WHOLE && strcmp(e->leaf, leaf) != 0) || !is_of(r->adapter->model->backbone, e, module))
             continue;
         if (*found != NULL)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "stands there twice, also as %s", (*found)->name);
-        *found = stored;
-        r->used[i] = true;
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "stands there twice, also as %s",
+                           (*found)->stored->name);
+        *found = e;
+        e->used = true;
     }
     return TENEBRA_OK;
 }
 
-/* Looks under all names that the backbone knows for a module. */
-static tenebra_code find_pair(const reading *r, const char *name, const tn_stored **a, const tn_stored **b, tenebra_error *error)
+/* The module's name as the file spells it. */
+static void own_name(const entry *e, char *name) { snprintf(name, TN_LORA_NAME_SIZE, "%.*s", (int)e->length, e->module); }
+
+/* The name that the file would use for a module of which it has nothing. */
+static void name_in_file(const reading *r, const char *canonical, char *name)
 {
-    *a = *b = NULL;
-    TN_TRY(find_matrix(r, name, 'A', a, error));
-    TN_TRY(find_matrix(r, name, 'B', b, error));
-    for (const tn_rename *rename = r->adapter->model->backbone->renames; rename->stored != NULL; rename++) {
-        char other[2 * TN_STORED_NAME_MAX];
-        size_t prefix = strlen(rename->canonical);
-        if (strncmp(name, rename->canonical, prefix) != 0)
-            continue;
-        snprintf(other, sizeof other, "%s%s", rename->stored, name + prefix);
-        TN_TRY(find_matrix(r, other, 'A', a, error));
-        TN_TRY(find_matrix(r, other, 'B', b, error));
-    }
-    return TENEBRA_OK;
+    if (!r->renamed || !tn_lora_other_name(r->adapter->model->backbone, canonical, 0, name))
+        snprintf(name, TN_LORA_NAME_SIZE, "%s", canonical);
 }
 
-static bool is_weight(const tn_stored *stored)
+/* -------------------------------------------------------------- modules -- */
+
+static bool is_plain(const tn_stored *stored)
 {
-    const tn_store_type_traits *traits = tn_store_type_of(stored->type);
-    return traits->is_weight && tn_dtype_of(traits->weight)->block == 1;
+    return stored->form.is_weight && stored->form.order == TN_ROWS && tn_dtype_of(stored->form.type)->block == 1;
 }
 
-static tenebra_code fill_module(const reading *r, const tn_place *place, const char *name, const tn_stored *a,
-                                const tn_stored *b, tenebra_error *error)
+static tenebra_code fill_module(const reading *r, const tn_place *place, const char *name, const entry *of_a,
+                                const entry *of_b, tenebra_error *error)
 {
+    const tn_lora_options *o = &r->config.options;
+    const tn_stored *a = of_a->stored, *b = of_b->stored;
     double rank, alpha;
-    if (a->rank != 2 || b->rank != 2 || !is_weight(a) || !is_weight(b) || a->shape[1] != place->cols ||
+    char own[TN_LORA_NAME_SIZE];
+    if (a->rank != 2 || b->rank != 2 || !is_plain(a) || !is_plain(b) || a->shape[1] != place->cols ||
         b->shape[0] != place->rows || a->shape[0] != b->shape[1] || a->shape[0] == 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, a->name, "A [%zu, %zu] and B [%zu, %zu] do not fit the matrix [%zu, %zu]",
                        a->rank == 2 ? a->shape[0] : 0, a->rank == 2 ? a->shape[1] : 0, b->rank == 2 ? b->shape[0] : 0,
                        b->rank == 2 ? b->shape[1] : 0, place->rows, place->cols);
-    TN_TRY(tn_lora_exception(r->ranks, r->rank_count, name, (double)r->adapter->rank, &rank, error));
-    TN_TRY(tn_lora_exception(r->alphas, r->alpha_count, name, r->adapter->alpha, &alpha, error));
+    own_name(of_a, own);
+    TN_TRY(tn_lora_exception(o->rank_patterns, o->rank_pattern_count, own, (double)o->rank, &rank, r->rank_used, error));
+    TN_TRY(tn_lora_exception(o->alpha_patterns, o->alpha_pattern_count, own, o->alpha, &alpha, r->alpha_used, error));
     if ((double)a->shape[0] != rank)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a->name, "has rank %zu, %s says %g", a->shape[0], r->file, rank);
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a->name, "has rank %zu, adapter_config.json says %g", a->shape[0], rank);
     TN_TRY(tn_adapter_add_module(r->adapter, place, name, a->shape[0], alpha, error));
     tn_adapter_module *module = &r->adapter->modules[r->adapter->module_count - 1];
-    tn_dtype_of(tn_store_type_of(a->type)->weight)->unpack(a->data, a->elements, module->a);
-    tn_dtype_of(tn_store_type_of(b->type)->weight)->unpack(b->data, b->elements, module->b);
+    tn_dtype_of(a->form.type)->unpack(a->data, a->elements, module->a);
+    tn_dtype_of(b->form.type)->unpack(b->data, b->elements, module->b);
     return TENEBRA_OK;
 }
 
-static tenebra_code read_module(void *user, const tn_place *place, tenebra_error *error)
+/* What the configuration says about a module that the file has, or has not, a pair for. */
+static tenebra_code check_target(reading *r, const tn_place *place, const char *name, const entry *pair, tenebra_error *error)
 {
-    const reading *r = user;
-    char name[TN_STORED_NAME_MAX + 1];
-    const tn_stored *a, *b;
-    if (!tn_lora_module_name(place, name))
-        return TENEBRA_OK;
-    TN_TRY(find_pair(r, name, &a, &b, error));
+    const tn_lora_options *options = &r->config.options;
+    char own[TN_LORA_NAME_SIZE];
+    bool target;
+    if (pair != NULL)
+        own_name(pair, own);
+    else
+        name_in_file(r, name, own);
+    for (size_t i = 0; i < options->targets.count; i++)
+        r->target_used[i] |= tn_lora_is_end(options->targets.items[i], own) || tn_lora_is_end(options->targets.items[i], name);
+    TN_TRY(tn_lora_is_target(options, place, own, &target, error));
+    if (pair != NULL && !target)
+        TN_TRY(tn_lora_is_target_by_any(r->adapter->model->backbone, options, place, name, &target, error));
+    if (pair != NULL && !target && (options->targets.count > 0 || options->targets.pattern != NULL))
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, pair->stored->name, "is in the file, but by target_modules, "
+                       "exclude_modules, layers_to_transform and modules_to_save the module has no adapter");
+    if (pair == NULL && target && r->missing++ == 0)
+        snprintf(r->example, sizeof r->example, "%s", own);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_pair(reading *r, const tn_place *place, const char *name, tenebra_error *error)
+{
+    entry *a, *b;
+    TN_TRY(find_entry(r, name, MATRIX_A, NULL, &a, error));
+    TN_TRY(find_entry(r, name, MATRIX_B, NULL, &b, error));
+    TN_TRY(check_target(r, place, name, a != NULL ? a : b, error));
     if (a == NULL && b == NULL)
         return TENEBRA_OK;
     if (a == NULL || b == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a ? a->name : b->name, "stands alone: its lora_%c is missing",
-                       a ? 'B' : 'A');
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a ? a->stored->name : b->stored->name, "stands alone: %s is missing",
+                       a ? "lora_B" : "lora_A");
     return fill_module(r, place, name, a, b, error);
 }
 
-static tenebra_code read_tensors(reading *r, tenebra_error *error)
+/* --------------------------------------------------------- whole tensors -- */
+
+/* modules_to_save fit as PEFT tests them: by the end of the name of the module, or of one that it lies in. */
+static bool is_saved(const reading *r, const entry *e)
 {
-    r->used = calloc(tn_store_count(r->store) + 1, sizeof *r->used);
-    if (r->used == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, r->file, "no memory");
-    TN_TRY(tn_model_each_place(r->adapter->model, read_module, r, error));
-    for (size_t i = 0; i < tn_store_count(r->store); i++)
-        if (!r->used[i])
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, tn_store_at(r->store, i)->name,
-                           "belongs to no matrix of the model %s", r->adapter->model->directory);
-    if (r->adapter->module_count == 0)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, r->file, "the adapter changes no module of the model");
+    const tn_lora_list *saved = &r->config.options.saved;
+    bool found = false;
+    for (size_t i = 0; i < saved->count; i++) {
+        size_t wanted = strlen(saved->items[i]);
+        for (size_t end = wanted; end <= e->length; end++)
+            if ((end == e->length || e->module[end] == '.') &&
+                memcmp(e->module + end - wanted, saved->items[i], wanted) == 0) {
+                r->saved_used[i] = found = true;
+                break;
+            }
+    }
+    return found;
+}
+
+/* The other one of embedding and head where both are one matrix, else NULL. */
+static const char *twin_of(const reading *r, const tn_place *place)
+{
+    return !r->tied ? NULL : place->embedding ? r->head : place->head ? r->embedding : NULL;
+}
+
+/* A whole tensor for the place. Copies of modules_to_save stand for their module only; what is there without being
+ * named, as PEFT saves embeddings, is written over the model's own, and so into both of tied ones. */
+static tenebra_code read_whole(reading *r, const tn_place *place, const char *module, const char *leaf, tenebra_error *error)
+{
+    entry *e;
+    const char *twin = twin_of(r, place);
+    TN_TRY(find_entry(r, module, WHOLE, leaf, &e, error));
+    if (e != NULL && !is_saved(r, e) && !place->embedding && !place->head) {
+        e->used = false;
+        return TENEBRA_OK;
+    }
+    if (e == NULL && twin != NULL) {
+        TN_TRY(find_entry(r, twin, WHOLE, leaf, &e, error));
+        e = e != NULL && (!is_saved(r, e) || r->config.tied) ? e : NULL;
+    }
+    return e != NULL ? tn_adapter_replace(r->adapter, place, e->stored, error) : TENEBRA_OK;
+}
+
+/* Rows of the embedding, which a tied head shares, or of the head. */
+static tenebra_code read_tokens(reading *r, const tn_place *place, const char *module, tenebra_error *error)
+{
+    entry *e;
+    const char *owner = module;
+    const tn_lora_tokens *tokens = NULL;
+    TN_TRY(find_entry(r, module, TOKENS, NULL, &e, error));
+    if (e == NULL && place->head && r->tied) {
+        owner = r->embedding;
+        TN_TRY(find_entry(r, owner, TOKENS, NULL, &e, error));
+    }
+    if (e == NULL)
+        return TENEBRA_OK;
+    for (size_t i = 0; i < r->config.token_count; i++) {
+        const tn_lora_tokens *each = &r->config.tokens[i];
+        if (each->module != NULL ? tn_lora_is_end(each->module, owner) : owner == r->embedding || place->embedding)
+            tokens = each;
+    }
+    if (tokens == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "\"trainable_token_indices\" does not say of which tokens");
+    return tn_adapter_replace_rows(r->adapter, place, e->stored, tokens->ids, tokens->count, error);
+}
+
+/* ------------------------------------------------------------ all of it -- */
+
+static tenebra_code read_place(void *user, const tn_place *place, tenebra_error *error)
+{
+    reading *r = user;
+    char module[TN_LORA_NAME_SIZE];
+    const char *dot = strrchr(place->name, '.');
+    snprintf(module, sizeof module, "%.*s", dot ? (int)(dot - place->name) : 0, place->name);
+    if (place->row->matrix)
+        TN_TRY(read_pair(r, place, module, error));
+    TN_TRY(read_whole(r, place, module, dot ? dot + 1 : "", error));
+    return place->embedding || place->head ? read_tokens(r, place, module, error) : TENEBRA_OK;
+}
+
+static tenebra_code find_ends(void *user, const tn_place *place, tenebra_error *error)
+{
+    reading *r = user;
+    (void)error;
+    if (place->embedding)
+        tn_lora_module_name(place, r->embedding);
+    if (place->head) {
+        tn_lora_module_name(place, r->head);
+        r->tied = place->stored == NULL;
+    }
     return TENEBRA_OK;
+}
+
+static tenebra_code read_magnitudes(reading *r, tenebra_error *error)
+{
+    for (size_t i = 0; i < r->adapter->module_count && r->config.dora; i++) {
+        tn_adapter_module *module = &r->adapter->modules[i];
+        entry *e;
+        TN_TRY(find_entry(r, module->name, MAGNITUDE, NULL, &e, error));
+        if (e == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, module->name, "has no lora_magnitude_vector, though \"use_dora\" is set");
+        TN_TRY(tn_adapter_add_magnitude(r->adapter, module, e->stored, error));
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code check_used(const reading *r, tenebra_error *error)
+{
+    const tn_adapter *adapter = r->adapter;
+    for (size_t i = 0; i < r->count; i++) {
+        const entry *e = &r->entries[i];
+        if (!e->used && e->kind == EMBEDDING)
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, e->stored->name, "is low-rank for an embedding, which is not "
+                           "supported; modules_to_save and trainable_token_indices are");
+        if (!e->used)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "belongs to no matrix of the model %s%s",
+                           adapter->model->directory, e->kind == MAGNITUDE && !r->config.dora ? ": \"use_dora\" is not set" : "");
+    }
+    if (adapter->module_count == 0 && adapter->replacement_count == 0)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "adapter_config.json", "the adapter changes no module of the model");
+    for (size_t i = 0; i < adapter->model->adapter_count; i++)
+        for (size_t k = 0; k < adapter->replacement_count; k++)
+            if (tn_adapter_replaces(adapter->model->adapters[i], &adapter->replacements[k]))
+                return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter", "two adapters replace the same tensor of the model");
+    bool whole = adapter->replacement_count > 0 || r->config.dora;
+    return !whole || adapter->strength == 1 ? TENEBRA_OK
+           : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "strength", "must be 1 for an adapter with %s, which cannot be scaled",
+                     r->config.dora ? "magnitudes (use_dora)" : "whole tensors or rows");
+}
+
+/* ---------------------------------------------------------------- notes -- */
+
+static void note_unused(const reading *r, const char *key, const bool *used, const tn_lora_pattern *patterns,
+                        const char *const *names, size_t count)
+{
+    char text[160] = "";
+    size_t unused = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!used[i])
+            tn_lora_list_add(text, sizeof text, &unused, patterns != NULL ? patterns[i].name : names[i]);
+    if (unused > 0)
+        tn_adapter_note(r->adapter, "%s fits nothing: %s", key, text);
+}
+
+static void note_all(const reading *r)
+{
+    const tn_lora_options *options = &r->config.options;
+    note_unused(r, "target_modules", r->target_used, NULL, options->targets.items, options->targets.count);
+    note_unused(r, "modules_to_save", r->saved_used, NULL, options->saved.items, options->saved.count);
+    note_unused(r, "rank_pattern", r->rank_used, options->rank_patterns, NULL, options->rank_pattern_count);
+    note_unused(r, "alpha_pattern", r->alpha_used, options->alpha_patterns, NULL, options->alpha_pattern_count);
+    if (r->missing > 0)
+        tn_adapter_note(r->adapter, "target_modules means %zu modules that the file has nothing for, such as %s: they stay as they "
+                        "are", r->missing, r->example);
+}
+
+/* -------------------------------------------------------------- opening -- */
+
+static tenebra_code list_entries(reading *r, tenebra_error *error)
+{
+    const tn_lora_options *options = &r->config.options;
+    const tn_store *store = r->adapter->store;
+    size_t flags = options->rank_pattern_count + options->alpha_pattern_count + options->targets.count + options->saved.count;
+    r->count = tn_store_count(store);
+    r->entries = calloc(r->count + 1, sizeof *r->entries);
+    r->rank_used = calloc(flags + 1, sizeof *r->rank_used);
+    if (r->entries == NULL || r->rank_used == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "adapter", "no memory for a list of %zu tensors", r->count);
+    r->alpha_used = r->rank_used + options->rank_pattern_count;
+    r->target_used = r->alpha_used + options->alpha_pattern_count;
+    r->saved_used = r->target_used + options->targets.count;
+    for (size_t i = 0; i < r->count; i++) {
+        r->entries[i] = entry_of(tn_store_at(store, i));
+        for (const tn_rename *rename = r->adapter->model->backbone->renames; rename->stored != NULL; rename++)
+            r->renamed |= strncmp(r->entries[i].module, rename->stored, strlen(rename->stored)) == 0;
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, "adapter_model.safetensors"), *old = tn_path_join(directory, "adapter_model.bin");
+    tenebra_error problem = { 0 };
+    tenebra_code code = TENEBRA_OK;
+    if (path == NULL || old == NULL)
+        code = tn_fail(&problem, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    else if (!tn_path_is_file(path) && tn_path_is_file(old))
+        code = tn_fail(&problem, TENEBRA_ERROR_UNSUPPORTED, old, "is a pickle, which is not read; PEFT's "
+                       "save_pretrained(..., safe_serialization=True) writes adapter_model.safetensors");
+    else if ((adapter->store = tn_store_open(path, &problem)) == NULL)
+        code = problem.code;
+    free(path);
+    free(old);
+    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
 }
 
 static tenebra_code read_all(reading *r, const char *directory, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, config_name);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    tenebra_error problem = { 0 };
-    r->json = tn_json_read(path, CONFIG_LIMIT, &problem);
+    tn_adapter *adapter = r->adapter;
+    char *path = tn_path_join(directory, "adapter_config.json");
+    tenebra_code code = path != NULL ? tn_lora_config_read(&r->config, path, adapter, error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
     free(path);
-    tn_store *store = NULL;
-    path = tn_path_join(directory, tensors_name);
-    if (problem.code == TENEBRA_OK && path != NULL)
-        store = tn_store_open(path, &problem);
-    free(path);
-    if (store == NULL) {
-        if (error != NULL)
-            *error = problem;
-        return problem.code != TENEBRA_OK ? problem.code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    }
-    r->store = store;
-    tenebra_code code = tn_store_verify(store, error); /* adapters are small: all of one is read anyhow */
-    if (code == TENEBRA_OK)
-        code = read_config(r, error);
-    if (code == TENEBRA_OK)
-        code = read_tensors(r, error);
-    if (code == TENEBRA_OK)
-        code = tn_store_check(store, error);
-    tn_store_close(store);
-    return code;
+    TN_TRY(code);
+    TN_TRY(open_tensors(adapter, directory, error));
+    TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small: all of one is read anyhow */
+    TN_TRY(list_entries(r, error));
+    TN_TRY(tn_model_each_place(adapter->model, find_ends, r, error));
+    TN_TRY(tn_model_each_place(adapter->model, read_place, r, error));
+    TN_TRY(read_magnitudes(r, error));
+    TN_TRY(check_used(r, error));
+    TN_TRY(tn_store_check(adapter->store, error));
+    note_all(r);
+    return TENEBRA_OK;
 }
 
 tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double strength, tenebra_error *error)
 {
     tn_adapter *adapter = calloc(1, sizeof *adapter);
     if (adapter == NULL || !isfinite(strength)) {
-        free(adapter);
         tn_fail(error, adapter ? TENEBRA_ERROR_ARGUMENT : TENEBRA_ERROR_MEMORY, directory,
                 adapter ? "the strength of an adapter must be a number" : "no memory");
+        free(adapter);
         return NULL;
     }
     adapter->model = model;
     adapter->strength = strength;
-    reading r = { .adapter = adapter, .file = config_name };
+    reading r = { .adapter = adapter };
     tenebra_code code = read_all(&r, directory, error);
-    json_decref(r.json);
-    free(r.ranks);
-    free(r.alphas);
-    free(r.used);
+    tn_lora_config_free(&r.config);
+    free(r.entries);
+    free(r.rank_used);
     if (code != TENEBRA_OK) {
         tn_adapter_close(adapter);
         return NULL;
     }
+    if (adapter->replacement_count == 0) {
+        tn_store_close(adapter->store);
+        adapter->store = NULL;
+    }
     tn_adapter_refresh(adapter);
     return adapter;
-}
-
-/* -------------------------------------------------------------- writing -- */
-
-static json_t *config_of(const tn_adapter *adapter, const char *base)
-{
-    json_t *ranks = json_object(), *alphas = json_object();
-    for (size_t i = 0; i < adapter->module_count; i++) {
-        const tn_adapter_module *m = &adapter->modules[i];
-        if (m->rank != adapter->rank)
-            json_object_set_new(ranks, m->name, json_integer((json_int_t)m->rank));
-        if (m->alpha != adapter->alpha)
-            json_object_set_new(alphas, m->name, json_real(m->alpha));
-    }
-    bool whole = adapter->alpha == floor(adapter->alpha);
-    return json_pack("{s:s?, s:s, s:b, s:b, s:b, s:o, s:f, s:n, s:s, s:I, s:o, s:o, s:o, s:s, s:b, s:b}",
-                     "base_model_name_or_path", base, "bias", "none", "fan_in_fan_out", 0, "inference_mode", 1,
-                     "init_lora_weights", 1, "lora_alpha",
-                     whole ? json_integer((json_int_t)adapter->alpha) : json_real(adapter->alpha), "lora_dropout",
-                     adapter->dropout, "modules_to_save", "peft_type", "LORA", "r", (json_int_t)adapter->rank, "rank_pattern",
-                     ranks, "alpha_pattern", alphas, "target_modules",
-                     json_loads(adapter->targets, JSON_DECODE_ANY, NULL), "task_type", "CAUSAL_LM", "use_dora", 0,
-                     "use_rslora", adapter->rslora);
-}
-
-/* Writes beside `path`, forces it to the disk, then puts it in place. */
-static tenebra_code replace_file(const char *path, const char *text, tenebra_error *error)
-{
-    size_t length = strlen(text), room = strlen(path) + sizeof ".partial";
-    char *partial = malloc(room);
-    if (partial == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
-    snprintf(partial, room, "%s.partial", path);
-    int file = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool good = file >= 0;
-    for (size_t done = 0; good && done < length;) {
-        ssize_t wrote = write(file, text + done, length - done);
-        good = wrote > 0;
-        done += good ? (size_t)wrote : 0;
-    }
-    good = good && (fsync(file) == 0 || errno == EINVAL);
-    int problem = good ? 0 : errno;
-    if (file >= 0 && close(file) != 0 && good) {
-        problem = errno;
-        good = false;
-    }
-    good = good && rename(partial, path) == 0;
-    tenebra_code code = TENEBRA_OK;
-    if (!good) {
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(problem ? problem : errno));
-        unlink(partial);
-    }
-    free(partial);
-    return code;
-}
-
-static tenebra_code write_config(const tn_adapter *adapter, const char *directory, const char *base, tenebra_error *error)
-{
-    json_t *json = config_of(adapter, base);
-    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
-    char *path = tn_path_join(directory, config_name);
-    tenebra_code code = text && path ? replace_file(path, text, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    json_decref(json);
-    free(text);
-    free(path);
-    return code;
-}
-
-/* Declares, or writes, A and B of each module. */
-static tenebra_code put_matrices(const tn_adapter *adapter, tn_writer *writer, bool declare, tenebra_error *error)
-{
-    for (size_t i = 0; i < adapter->module_count; i++)
-        for (int which = 0; which < 2; which++) {
-            const tn_adapter_module *m = &adapter->modules[i];
-            char name[TN_STORED_NAME_MAX + 64];
-            size_t shape[2] = { which ? m->outputs : m->rank, which ? m->rank : m->inputs };
-            snprintf(name, sizeof name, "base_model.model.%s.lora_%c.weight", m->name, which ? 'B' : 'A');
-            if (declare)
-                TN_TRY(tn_writer_declare(writer, name, TN_STORE_F32, 2, shape, error));
-            else
-                TN_TRY(tn_writer_write(writer, which ? m->b : m->a, shape[0] * shape[1] * sizeof(float), error));
-        }
-    return TENEBRA_OK;
-}
-
-static tenebra_code write_tensors(const tn_adapter *adapter, const char *directory, tenebra_error *error)
-{
-    char *path = tn_path_join(directory, tensors_name);
-    tn_writer *writer = path ? tn_writer_open(path, error) : NULL;
-    tenebra_code code = writer ? tn_writer_metadata(writer, "format", "pt", error)
-                               : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    if (code == TENEBRA_OK)
-        code = put_matrices(adapter, writer, true, error);
-    if (code == TENEBRA_OK)
-        code = put_matrices(adapter, writer, false, error);
-    if (code == TENEBRA_OK)
-        code = tn_writer_finish(writer, error);
-    tn_writer_close(writer);
-    free(path);
-    return code;
-}
-
-tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tenebra_error *error)
-{
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
-        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be made: %s", strerror(errno));
-    TN_TRY(write_tensors(adapter, directory, error));
-    return write_config(adapter, directory, base, error);
 }

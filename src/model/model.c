@@ -7,6 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool tn_model_has_new_names(const tn_model *model)
+{
+    const size_t *since = model->backbone->renamed_since, *version = model->config.transformers;
+    for (size_t i = 0; i < tn_store_count(model->store); i++)
+        for (const tn_rename *rename = model->backbone->renames; rename->stored != NULL; rename++)
+            if (strncmp(tn_store_at(model->store, i)->name, rename->stored, strlen(rename->stored)) == 0)
+                return true;
+    return version[0] > since[0] || (version[0] == since[0] && version[1] >= since[1]);
+}
+
 /* ------------------------------------------------------------- opening -- */
 
 static void keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows,
@@ -99,15 +109,35 @@ static tenebra_code open_adapters(tn_model *model, const tn_model_options *optio
         tn_adapter *adapter = tn_adapter_open(model, from->directory, from->strength, error);
         if (adapter == NULL)
             return error ? error->code : TENEBRA_ERROR_FORMAT;
+        model->adapters[model->adapter_count++] = adapter;
+        if (from->pass > 0 && adapter->replacement_count > 0)
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, from->directory, "replaces whole tensors or rows, which cannot be "
+                           "limited to one pass");
         adapter->pass = from->pass;
         tn_adapter_refresh(adapter);
         tn_adapter_attach(adapter);
-        model->adapters[model->adapter_count++] = adapter;
     }
     return TENEBRA_OK;
 }
 
+tenebra_code tn_model_check(const tn_model *model, tenebra_error *error)
+{
+    TN_TRY(tn_store_check(model->store, error));
+    for (size_t i = 0; i < model->adapter_count; i++)
+        if (model->adapters[i]->store != NULL)
+            TN_TRY(tn_store_check(model->adapters[i]->store, error));
+    return TENEBRA_OK;
+}
+
 static const char not_used[] = "the files of the model say what is not used here: ";
+
+/* Joins the note of an adapter to that of the model. */
+static void note_adapter(tn_model *model, const char *directory, const char *note)
+{
+    size_t length = strlen(model->note);
+    if (note[0] != '\0')
+        snprintf(model->note + length, sizeof model->note - length, "%s%s: %s", length > 0 ? "; " : "", directory, note);
+}
 
 static tenebra_code open_all(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
@@ -122,6 +152,8 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     char keys[TN_NOTES_TEXT];
     if (model->notes.count > 0)
         snprintf(model->note, sizeof model->note, "%s%s", not_used, tn_notes_print(&model->notes, keys));
+    for (size_t i = 0; i < model->adapter_count; i++)
+        note_adapter(model, options->adapters[i].directory, model->adapters[i]->note);
     return tn_store_check(model->store, error);
 }
 

@@ -26,7 +26,7 @@ struct tenebra_model {
     tn_arena wide;    /* matrices that tn_model_widen made */
     char *directory;
     tn_notes notes;                      /* what its files say and nothing here uses */
-    char note[TN_NOTES_TEXT + 64];       /* the same as a sentence, or ""            */
+    char note[TN_NOTES_TEXT + 1024];     /* the same and the adapters' notes as a sentence, or "" */
     struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
     size_t adapter_count;
     struct tn_trained *trained; /* how its weights were trained to be asked (reason/trained.h); only in public handles, else NULL */
@@ -56,6 +56,13 @@ void tn_model_close(tn_model *model);
 /* Turns BF16 and F16 matrices into F32 ones in memory, for which no kernel set rounds activations. At most once, before
  * sessions are opened. Errors: MEMORY; the model is then of no use. */
 tenebra_code tn_model_widen(tn_model *model, tenebra_error *error);
+
+/* Whether the files that weights are read from are still those that were opened: tn_store_check. Threads: any. */
+tenebra_code tn_model_check(const tn_model *model, tenebra_error *error);
+
+/* Whether the directory is of a generation of the library that uses the backbone's other names in memory (renames): its
+ * tensors are called so, or its config.json was written by a version since when that is so. Threads: any. */
+bool tn_model_has_new_names(const tn_model *model);
 
 /* Reads the configuration alone: config.json and generation_config.json. Keys without use go to `notes`, which may be
  * NULL. Errors: IO, FORMAT, UNSUPPORTED (unknown model_type, weights quantised by another program). */

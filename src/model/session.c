@@ -191,7 +191,7 @@ static tenebra_code finish(tn_session *session, tenebra_error *error)
 {
     tn_arena_release(&session->work, 0);
     /* First: a file that was cut gives zeros for weights, with which anything may go wrong. */
-    tenebra_code code = tn_store_check(session->model->store, error), failed = session->ops.failure.code;
+    tenebra_code code = tn_model_check(session->model, error), failed = session->ops.failure.code;
     if (code == TENEBRA_OK && failed != TENEBRA_OK) {
         code = failed;
         if (error != NULL)

@@ -70,7 +70,7 @@ typedef struct block_job {
 
 static tn_tensor project(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
-    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w);
+    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w, bias);
 }
 
 static tn_tensor attend(tn_ops *ops, const block_job *job, tn_tensor x)

@@ -1,5 +1,5 @@
 /* 16-bit weights as F32 in memory: no kernel set rounds activations for those. */
-#include "model/model.h"
+#include "model/lora_parts.h"
 
 /* Every matrix of the two networks, once; the head of tied embeddings follows its twin. */
 static tenebra_code widen(tn_model *model, tn_weight *w, tenebra_error *error)
@@ -26,6 +26,11 @@ static size_t values_of(const tn_model *model)
             count *= form->shape[j];
         values += count + TN_ARENA_ALIGNMENT;
     }
+    for (size_t i = 0; i < model->adapter_count; i++)
+        for (size_t k = 0; k < model->adapters[i]->replacement_count; k++) {
+            const tn_matrix *matrix = &model->adapters[i]->replacements[k].matrix;
+            values += matrix->rows * matrix->cols + TN_ARENA_ALIGNMENT;
+        }
     return values;
 }
 

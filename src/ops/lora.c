@@ -210,14 +210,35 @@ static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *l
     return ops->failure.code == TENEBRA_OK ? l.y : (tn_tensor){ 0 };
 }
 
-tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w)
+/* y = b + magnitude (y - b) */
+static tn_tensor scale_rows(tn_ops *ops, tn_tensor y, const tn_real *magnitude, const tn_vector *bias)
+{
+    if (y.data == NULL)
+        return y;
+    if (ops->tape != NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "lora", "an adapter with magnitudes (DoRA) cannot be trained through");
+        return (tn_tensor){ 0 };
+    }
+    const tn_real *b = bias != NULL ? bias->data : NULL;
+    for (size_t row = 0; row < y.rows; row++)
+        for (size_t i = 0; i < y.cols; i++) {
+            tn_real *value = &y.data[row * y.cols + i], shift = b != NULL ? b[i] : 0;
+            *value = shift + magnitude[i] * (*value - shift);
+        }
+    return y;
+}
+
+tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
     if (w->lora == NULL)
         return y;
     if (!tn_ops_usable(ops, "lora", y) || !tn_ops_usable(ops, "lora", x))
         return (tn_tensor){ 0 };
     for (const tn_lora *lora = w->lora; lora != NULL && y.data != NULL; lora = lora->next)
-        if (lora->pass == 0 || lora->pass == ops->pass)
+        if (lora->pass == 0 || lora->pass == ops->pass) {
             y = add_one(ops, y, x, lora);
+            if (lora->magnitude != NULL)
+                y = scale_rows(ops, y, lora->magnitude, bias);
+        }
     return y;
 }

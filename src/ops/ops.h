@@ -39,6 +39,7 @@ typedef struct tn_weight {
 typedef struct tn_lora {
     tn_weight a, b; /* [r, cols], [rows, r] */
     tn_real scale;
+    const tn_real *magnitude; /* [rows] DoRA: factor of each output without its bias; NULL: none */
     double dropout; /* probability, 0 <= p < 1, of an input of A; only while ops->dropout is set */
     size_t pass; /* 0: always added; else only while ops->pass is this */
     struct tn_lora *next; /* one more for the same weight, or NULL */
@@ -121,9 +122,10 @@ void tn_op_watch(tn_ops *ops, const char *name, size_t index, tn_tensor value);
 /* x [T, cols] -> x W^T + b [T, rows]; bias may be NULL or absent. */
 tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias);
 
-/* y + scale * B (A dropout(x)) for each low-rank addition of the weight, y being what tn_op_linear returned for x:
- * y is written over. Without an addition it is y. A dropped input is 0, the others are divided by 1 - p. */
-tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w);
+/* y + scale * B (A dropout(x)) for each low-rank addition of the weight, y being what tn_op_linear returned for x and bias:
+ * y is written over. Without an addition it is y. A dropped input is 0, the others are divided by 1 - p. With a magnitude
+ * the sum z becomes b + magnitude (z - b); there is no backward of that (arXiv:2402.09353, as in PEFT). */
+tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w, const tn_vector *bias);
 
 /* Rows `ids` of a table [V, C] -> [count, C]. Ids out of range are a failure. */
 tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, size_t count);

@@ -42,6 +42,7 @@ typedef struct tn_train_config {
     const char *lora_target, *trainable;
     bool freeze_vision, freeze_head;
     bool bf16, checkpointing;
+    size_t lora_names;     /* 0 as the model, 1 old, 2 new: tn_lora_names */
     size_t save_type;      /* 0 F32, 1 BF16    */
     double init_std;
     const char *fresh; /* globs with commas between, or NULL */

@@ -136,7 +136,7 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
     tn_dtype type = config->save_type == 1 ? TN_BF16 : TN_F32;
     TN_TRY(tn_files_make_directory(directory, error));
     if (trainer->adapter != NULL) {
-        TN_TRY(tn_adapter_write(trainer->adapter, directory, config->model, error));
+        TN_TRY(tn_adapter_write(trainer->adapter, directory, config->model, (tn_lora_names)config->lora_names, error));
     } else {
         TN_TRY(copy_companions(trainer, directory, error));
         TN_TRY(tn_export_change(trainer, directory, type, error));

@@ -73,6 +73,8 @@ const tn_train_key tn_train_keys[] = {
     BOOL("use_rslora", "", lora_rslora, "false", false, "scale alpha / sqrt(rank)"),
     TEXT("lora_target", " lora_target_modules ", lora_target, "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", false,
          "modules with an adapter, or all"),
+    CHOICE("lora_names", "", lora_names, "base", "base|old|new", true,
+           "names of modules in the adapter: old (transformers up to 4.51), new (from 4.52), base: as the model directory"),
     TEXT("trainable", "", trainable, NULL, false, "full: only parameters whose names fit one of these globs, e.g. model.layers.*"),
     BOOL("freeze_vision_tower", "", freeze_vision, NULL, false, "full: leave the vision tower; default: true, from a shape false"),
     BOOL("freeze_embeddings", "", freeze_head, "false", false, "full: leave embeddings and head"),

@@ -104,14 +104,15 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
     bool all = count == 1 && (strcmp(targets[0], "all") == 0 || strcmp(targets[0], "all-linear") == 0);
     tn_lora_options options = {
         .rank = config->lora_rank, .alpha = config->lora_alpha, .dropout = config->lora_dropout, .rslora = config->lora_rslora,
-        .targets = all ? NULL : targets, .target_count = all ? 0 : count, .pattern = all ? "all-linear" : NULL,
-        .without_vision = config->freeze_vision,
+        .targets = { all ? NULL : targets, all ? 0 : count, all ? "all-linear" : NULL }, .without_vision = config->freeze_vision,
     };
     tn_rng rng = tn_rng_seed(tn_seed_mix(config->seed, 0x6c6f7261, 0));
     trainer->adapter = tn_adapter_make(trainer->model, &options, &rng, error);
     free(targets);
     if (trainer->adapter == NULL)
         return error->code;
+    if (trainer->adapter->note[0] != '\0')
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->adapter->note);
     tn_adapter_attach(trainer->adapter);
     return tn_parameters_add_adapter(trainer->parameters, trainer->adapter, error);
 }

@@ -35,7 +35,7 @@ static tn_tensor build_lora(gradient_case *c)
     if (c->variant & 8)
         second->b.grad = NULL;
     w.lora = lora_of(c, A1, B1, 1.5, p, second);
-    tn_tensor y = tn_op_lora(&c->ops, tn_op_linear(&c->ops, x, &w, NULL), x, &w);
+    tn_tensor y = tn_op_lora(&c->ops, tn_op_linear(&c->ops, x, &w, NULL), x, &w, NULL);
     return project(c, tn_op_gelu(&c->ops, y));
 }
 
@@ -106,7 +106,7 @@ static void dropout_drops(void **state)
             y.data[i] = 0;
         }
         c.ops.dropout = on ? &rng : NULL;
-        tn_op_lora(&c.ops, y, x, &w);
+        tn_op_lora(&c.ops, y, x, &w, NULL);
         for (size_t i = 0; i < N; i++) {
             assert_true(y.data[i] == 0 || fabs(y.data[i] - (on ? 4 : 3)) < 1e-12);
             dropped += y.data[i] == 0;
@@ -124,7 +124,7 @@ static tn_tensor part(tn_ops *ops, tn_tensor x, const void *argument, bool again
 {
     const tn_weight *w = argument;
     (void)again;
-    tn_tensor y = tn_op_lora(ops, tn_op_linear(ops, x, w, NULL), x, w);
+    tn_tensor y = tn_op_lora(ops, tn_op_linear(ops, x, w, NULL), x, w, NULL);
     return tn_op_add(ops, x, tn_op_gelu(ops, y));
 }
 
@@ -191,7 +191,7 @@ static void misfits_are_told(void **state)
     tn_tensor x = input(&c, X), y = tn_op_new(&c.ops, T, OUT);
     tn_weight w = weight(&c, W);
     w.lora = lora_of(&c, A1, A2, 1, 0, NULL);
-    assert_null(tn_op_lora(&c.ops, y, x, &w).data);
+    assert_null(tn_op_lora(&c.ops, y, x, &w, NULL).data);
     assert_int_equal(c.ops.failure.code, TENEBRA_ERROR_MISMATCH);
     memset(&c.ops.failure, 0, sizeof c.ops.failure);
     const tn_tensor parts[] = { x, y };

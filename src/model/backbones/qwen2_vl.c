@@ -316,6 +316,7 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .model_types = model_types,
     .chat_template = "qwen2-vl",
     .renames = renames,
+    .renamed_since = { 4, 52 },
     .tensors = tensors,
     .preprocessor = preprocessor,
     .top_keys = top_keys,

@@ -167,7 +167,7 @@ static void adapters_join_the_list(void **state)
     static const char *const norms[] = { "*norm*", NULL }, *const target = "q_proj";
     tn_rng rng = tn_rng_seed(2);
     tn_model *model = open_model(UNTIED, "reference");
-    tn_lora_options options = { .rank = 2, .alpha = 4, .targets = &target, .target_count = 1 };
+    tn_lora_options options = { .rank = 2, .alpha = 4, .targets = { &target, 1, NULL } };
     tn_adapter *adapter = tn_adapter_make(model, &options, &rng, NULL);
     tn_adapter_attach(adapter);
     tn_parameters *list = open_list(model, &(tn_parameters_filter){ .include = norms });

@@ -120,7 +120,7 @@ static void tower_changes_are_told(void **state)
     (void)state;
     tn_model *model = open_with(NULL, 0);
     tn_rng rng = tn_rng_seed(5);
-    const tn_lora_options every = { .rank = 2, .alpha = 4, .pattern = "all-linear" };
+    const tn_lora_options every = { .rank = 2, .alpha = 4, .targets = { .pattern = "all-linear" } };
     tn_adapter *adapter = tn_adapter_make(model, &every, &rng, NULL);
     assert_non_null(adapter);
     adapter->pass = 2;

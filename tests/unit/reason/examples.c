@@ -192,7 +192,7 @@ static char *make_adapter(const tiny *here, bool vision)
 {
     tenebra_error error = { 0 };
     tn_rng rng = tn_rng_seed(9);
-    const tn_lora_options options = { .rank = 2, .alpha = 40, .pattern = "all-linear", .without_vision = !vision };
+    const tn_lora_options options = { .rank = 2, .alpha = 40, .targets = { .pattern = "all-linear" }, .without_vision = !vision };
     tn_model *model = tiny_open_model(here, "reference");
     tn_adapter *adapter = tn_adapter_make(model, &options, &rng, &error);
     assert_non_null(adapter);
@@ -200,7 +200,7 @@ static char *make_adapter(const tiny *here, bool vision)
         for (size_t i = 0; i < adapter->modules[m].rank * adapter->modules[m].outputs; i++)
             adapter->modules[m].b[i] = (tn_real)(tn_rng_uniform(&rng) - 0.5);
     char *directory = make_directory();
-    if (tn_adapter_write(adapter, directory, NULL, &error) != TENEBRA_OK)
+    if (tn_adapter_write(adapter, directory, NULL, TN_LORA_NAMES_BASE, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     tn_adapter_close(adapter);
     tn_model_close(model);

@@ -402,7 +402,7 @@ static void cut_gradients_are_not(void **state)
 static void dropout_follows_the_seed(void **state)
 {
     static const char *const targets[] = { "q_proj", "down_proj" };
-    tn_lora_options lora = { .rank = 4, .alpha = 64, .dropout = 0.5, .targets = targets, .target_count = 2 };
+    tn_lora_options lora = { .rank = 4, .alpha = 64, .dropout = 0.5, .targets = { targets, 2, NULL } };
     tn_teacher_options options = usual();
     tn_rng rng = tn_rng_seed(3);
     course c;
