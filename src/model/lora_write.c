@@ -1,17 +1,16 @@
 /* Writing adapters as PEFT loads them. */
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "model/lora_parts.h"
 #include "store/writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* ---------------------------------------------------------------- names -- */
 
@@ -96,44 +95,13 @@ static json_t *config_of(const tn_adapter *adapter, const char *base, bool renam
                      "use_dora", 0, "use_rslora", adapter->rslora);
 }
 
-/* Writes beside `path`, forces it to the disk, then puts it in place. */
-static tenebra_code replace_file(const char *path, const char *text, tenebra_error *error)
-{
-    size_t length = strlen(text), room = strlen(path) + sizeof ".partial";
-    char *partial = malloc(room);
-    if (partial == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
-    snprintf(partial, room, "%s.partial", path);
-    int file = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool good = file >= 0;
-    for (size_t done = 0; good && done < length;) {
-        ssize_t wrote = write(file, text + done, length - done);
-        good = wrote > 0;
-        done += good ? (size_t)wrote : 0;
-    }
-    good = good && (fsync(file) == 0 || errno == EINVAL);
-    int problem = good ? 0 : errno;
-    if (file >= 0 && close(file) != 0 && good) {
-        problem = errno;
-        good = false;
-    }
-    good = good && rename(partial, path) == 0;
-    tenebra_code code = TENEBRA_OK;
-    if (!good) {
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(problem ? problem : errno));
-        unlink(partial);
-    }
-    free(partial);
-    return code;
-}
-
 static tenebra_code write_config(const tn_adapter *adapter, const char *directory, const char *base, bool renamed,
                                  tenebra_error *error)
 {
     json_t *json = config_of(adapter, base, renamed);
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     char *path = tn_path_join(directory, "adapter_config.json");
-    tenebra_code code = text && path ? replace_file(path, text, error)
+    tenebra_code code = text && path ? tn_output_put(path, text, strlen(text), error)
                                      : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
     json_decref(json);
     free(text);
