@@ -120,7 +120,7 @@ static void test_adapter(void **state)
 {
     (void)state;
     static const char *const targets[] = { "v_proj" };
-    const tn_lora_options options = { .rank = 2, .alpha = 2, .targets = targets, .target_count = 1, .without_vision = true };
+    const tn_lora_options options = { .rank = 2, .alpha = 2, .targets = { targets, 1, NULL }, .without_vision = true };
     tn_model *model = open_model(TIED, NULL);
     tn_rng rng = tn_rng_seed(1);
     tenebra_error error = { 0 };
