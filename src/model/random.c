@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "model/noise.h"
 #include "model/recipe.h"
 #include "store/writer.h"
@@ -134,24 +135,13 @@ static const char *const tokenizer_files[] = { "tokenizer.json",       "tokenize
                                                "chat_template.jinja", "special_tokens_map.json" };
 enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files, COPY_MAX = 1 << 30 /* bytes */ };
 
-static tenebra_code save(const char *path, const void *bytes, size_t size, tenebra_error *error)
-{
-    FILE *file = fopen(path, "wb");
-    if (file == NULL)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be created: %s", strerror(errno));
-    bool written = fwrite(bytes, 1, size, file) == size;
-    if (fclose(file) != 0 || !written)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
-    return TENEBRA_OK;
-}
-
 static tenebra_code save_in(const char *directory, const char *name, const void *bytes, size_t size,
                             tenebra_error *error)
 {
     char *path = tn_path_join(directory, name);
     if (path == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    tenebra_code code = save(path, bytes, size, error);
+    tenebra_code code = tn_output_put(path, bytes, size, error);
     free(path);
     return code;
 }

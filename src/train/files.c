@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/output.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -69,42 +70,9 @@ tenebra_code tn_files_sync_directory(const char *path, tenebra_error *error)
     return code;
 }
 
-static tenebra_code write_all(const char *path, const void *bytes, size_t length, tenebra_error *error)
-{
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (descriptor < 0)
-        return fail_system(path, "made", error);
-    const char *at = bytes;
-    while (length > 0) {
-        ssize_t written = write(descriptor, at, length);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            tenebra_code code = fail_system(path, "written", error);
-            close(descriptor);
-            return code;
-        }
-        at += written;
-        length -= (size_t)written;
-    }
-    tenebra_code code = fsync(descriptor) == 0 ? TENEBRA_OK : fail_system(path, "brought to the disk", error);
-    if (close(descriptor) != 0 && code == TENEBRA_OK)
-        code = fail_system(path, "closed", error);
-    return code;
-}
-
 tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length, tenebra_error *error)
 {
-    char *partial = tn_files_join(path, ".partial");
-    if (partial == NULL)
-        return no_memory(path, error);
-    tenebra_code code = write_all(partial, bytes, length, error);
-    if (code == TENEBRA_OK && rename(partial, path) != 0)
-        code = fail_system(path, "put in place", error);
-    if (code != TENEBRA_OK)
-        unlink(partial);
-    free(partial);
-    return code;
+    return tn_output_put(path, bytes, length, error);
 }
 
 tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error)
