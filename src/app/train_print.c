@@ -27,7 +27,9 @@ void tn_train_print_keys(void)
     }
     tn_app_print("\nAccepted from files of other trainers, without effect:\n\n");
     for (const tn_train_unused *unused = tn_train_unused_keys; unused->name != NULL; unused++)
-        tn_app_print("%-28s %s\n", unused->name, unused->note);
+        tn_app_print("%-28s %s%s%s%s\n", unused->name, unused->note, unused->values == NULL ? "" : " (refused unless ",
+                     unused->values == NULL ? "" : unused->values[0] != '\0' ? unused->values : "null",
+                     unused->values == NULL ? "" : ")");
 }
 
 /* ------------------------------------------------------------- progress -- */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEYS_HINT " (tenebra train --keys lists all)"
+
 /* ------------------------------------------------------------- finding -- */
 
 /* Whether `word` stands in " word word ". */
@@ -67,8 +69,7 @@ static tenebra_code unknown_key(const tn_yaml_entry *entry, const tn_method *met
         tn_nearest_try(&nearest, option->name);
     for (const tn_train_unused *unused = tn_train_unused_keys; unused->name != NULL; unused++)
         tn_nearest_try(&nearest, unused->name);
-    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "there is no key '%s'%s (tenebra train --keys lists all)", entry->key,
-                   tn_nearest_hint(&nearest));
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "there is no key '%s'%s" KEYS_HINT, entry->key, tn_nearest_hint(&nearest));
 }
 
 /* -------------------------------------------------------------- values -- */
@@ -176,13 +177,52 @@ static void name_place(const char *path, const tn_yaml_entry *entry, char *where
         snprintf(where, size, "--set %.150s", entry->key);
 }
 
-static void add_note(tn_train_config *config, const char *note)
+static void add_note(tn_train_config *config, const char *key, const char *text)
 {
-    for (size_t i = 0; i < config->note_count; i++)
-        if (config->notes[i] == note)
-            return;
-    if (config->note_count < TN_TRAIN_NOTES_MAX)
-        config->notes[config->note_count++] = note;
+    if (config->note_count < TN_TRAIN_NOTES_MAX) /* more than there are such keys */
+        config->notes[config->note_count++] = (tn_train_note){ key, text };
+}
+
+/* All mistakes of a file in one error: the first as it is, more of them one behind the other with their lines. */
+typedef struct mistakes {
+    tenebra_error first, all;
+    size_t count, told;
+} mistakes;
+
+/* Returns the code where it is no mistake of the user's, which ends everything. */
+static tenebra_code note_mistake(mistakes *m, const char *path, tenebra_code code, const tenebra_error *problem)
+{
+    if (code != TENEBRA_ERROR_ARGUMENT)
+        return code;
+    enum { ROOM = 40 }; /* for how many more there are */
+    size_t length = strlen(path), used = strlen(m->all.sentence);
+    const char *place = strncmp(problem->where, path, length) == 0 && strncmp(problem->where + length, ", ", 2) == 0
+                            ? problem->where + length + 2
+                            : problem->where;
+    if (m->count++ == 0)
+        m->first = *problem;
+    char text[sizeof m->all.sentence + sizeof problem->where];
+    const char *hint = strstr(problem->sentence, KEYS_HINT);
+    int shown = hint != NULL ? (int)(hint - problem->sentence) : (int)strlen(problem->sentence);
+    size_t wanted = (size_t)snprintf(text, sizeof text, "%s%s: %.*s", used > 0 ? "; " : "", place, shown, problem->sentence);
+    if (m->told + 1 == m->count && used + wanted + ROOM < sizeof m->all.sentence) {
+        memcpy(m->all.sentence + used, text, wanted + 1);
+        m->told++;
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code tell_mistakes(const mistakes *m, const char *path, tenebra_error *error)
+{
+    char more[40] = "";
+    if (m->count == 0)
+        return TENEBRA_OK;
+    if (m->count == 1)
+        return tn_fail(error, m->first.code, m->first.where, "%s", m->first.sentence);
+    if (m->told < m->count)
+        snprintf(more, sizeof more, "; and %zu more", m->count - m->told);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path[0] != '\0' ? path : "configuration", "%zu mistakes. %s%s", m->count,
+                   m->all.sentence, more);
 }
 
 /* A key that is a method's name, or one of the switches: true chooses. *taken tells whether it was one. */
@@ -211,18 +251,39 @@ static tenebra_code take_switch(tn_train_config *config, const tn_yaml_entry *en
     return TENEBRA_OK;
 }
 
+/* A key that does nothing here, unless its value asks for what is not offered. */
+static tenebra_code take_unused(tn_train_config *config, const tn_train_unused *unused, const tn_yaml_entry *entry, const char *where,
+                                tenebra_error *error)
+{
+    bool on, wanted = strcmp(unused->values != NULL ? unused->values : "", "true") == 0;
+    size_t choice;
+    bool fits = unused->values == NULL || entry->null || read_choice(unused->values, entry->value, &choice) ||
+                (read_bool(entry->value, &on) && on == wanted && (wanted || strcmp(unused->values, "false") == 0));
+    if (!fits)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s: %.100s' asks for what is not offered: %s", entry->key, entry->value,
+                       unused->note);
+    add_note(config, unused->name, unused->note);
+    return TENEBRA_OK;
+}
+
+/* Another trainer's name for a set, with a value that is a path or a name of its own. */
+static bool is_foreign_set(const tn_train_key *key, const tn_yaml_entry *entry)
+{
+    bool set = key->offset == offsetof(tn_train_config, data) || key->offset == offsetof(tn_train_config, validation);
+    return set && strcmp(key->name, entry->key) != 0 && strchr(entry->value, ':') == NULL;
+}
+
 static tenebra_code take_setting(tn_train_config *config, const tn_method *method, const tn_yaml_entry *entry,
                                  const char *where, tenebra_error *error)
 {
     const tenebra_option *option = method ? find_option(method, entry->key) : NULL;
-    for (const tn_train_unused *unused = tn_train_unused_keys; option == NULL && unused->name != NULL; unused++) {
-        if (strcmp(unused->name, entry->key) == 0) {
-            add_note(config, unused->note);
-            return TENEBRA_OK;
-        }
-    }
+    for (const tn_train_unused *unused = tn_train_unused_keys; option == NULL && unused->name != NULL; unused++)
+        if (strcmp(unused->name, entry->key) == 0)
+            return take_unused(config, unused, entry, where, error);
     if (option == NULL)
         return unknown_key(entry, method, where, error);
+    if (entry->null)
+        return TENEBRA_OK;
     tenebra_error reason = { 0 };
     if (tn_setting_check(option, entry->value, &reason) != TENEBRA_OK)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: %.400s", entry->key, reason.sentence);
@@ -232,22 +293,37 @@ static tenebra_code take_setting(tn_train_config *config, const tn_method *metho
     return TENEBRA_OK;
 }
 
+static tenebra_code take_entry(tn_train_config *config, const tn_yaml_entry *entry, const char *where, bool *taken,
+                               tenebra_error *error)
+{
+    const tn_train_key *key = find_key(entry->key);
+    *taken = key != NULL;
+    if (key == NULL)
+        return entry->null ? TENEBRA_OK : take_switch(config, entry, where, taken, error);
+    if (entry->null)
+        return TENEBRA_OK;
+    if (is_foreign_set(key, entry)) {
+        add_note(config, entry->key, tn_train_no_set);
+        return TENEBRA_OK;
+    }
+    TN_TRY(set_value(config, key, entry->key, entry->value, where, error));
+    config->tuning_given |= key->offset == offsetof(tn_train_config, tuning);
+    config->freeze_vision_given |= key->offset == offsetof(tn_train_config, freeze_vision);
+    return TENEBRA_OK;
+}
+
 /* The keys of the table and the switches first: they decide which options of methods are keys. */
-static tenebra_code take_entries(tn_train_config *config, const char *path, bool *left, tenebra_error *error)
+static tenebra_code take_entries(tn_train_config *config, const char *path, bool *left, mistakes *wrong, tenebra_error *error)
 {
     char where[200];
     for (size_t i = 0; i < config->yaml.count; i++) {
         const tn_yaml_entry *entry = &config->yaml.entries[i];
-        const tn_train_key *key = find_key(entry->key);
+        tenebra_error problem = { 0 };
+        bool taken;
         name_place(path, entry, where, sizeof where);
-        bool taken = key != NULL;
-        if (key != NULL && !entry->null) {
-            TN_TRY(set_value(config, key, entry->key, entry->value, where, error));
-            config->tuning_given |= key->offset == offsetof(tn_train_config, tuning);
-            config->freeze_vision_given |= key->offset == offsetof(tn_train_config, freeze_vision);
-        } else if (key == NULL && !entry->null) {
-            TN_TRY(take_switch(config, entry, where, &taken, error));
-        }
+        tenebra_code code = take_entry(config, entry, where, &taken, &problem);
+        if (code != TENEBRA_OK && note_mistake(wrong, path, code, &problem) != TENEBRA_OK)
+            return tn_fail(error, code, problem.where, "%s", problem.sentence);
         left[i] = !taken;
     }
     return TENEBRA_OK;
@@ -292,8 +368,9 @@ static void add_empty_cue(tn_train_config *config, const tn_method *method)
 static tenebra_code interpret(tn_train_config *config, const char *path, bool *left, tenebra_error *error)
 {
     char where[200];
+    mistakes wrong = { 0 };
     TN_TRY(set_defaults(config, error));
-    TN_TRY(take_entries(config, path, left, error));
+    TN_TRY(take_entries(config, path, left, &wrong, error));
     if (config->method == NULL)
         config->method = tn_train_default_method;
     const tn_method *method = find_method(config->method);
@@ -301,10 +378,13 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
         return tn_method_choose(config->method, error), TENEBRA_ERROR_ARGUMENT;
     config->method = method->name;
     for (size_t i = 0; i < config->yaml.count; i++) {
+        tenebra_error problem = { 0 };
         name_place(path, &config->yaml.entries[i], where, sizeof where);
-        if (left[i])
-            TN_TRY(take_setting(config, method, &config->yaml.entries[i], where, error));
+        tenebra_code code = left[i] ? take_setting(config, method, &config->yaml.entries[i], where, &problem) : TENEBRA_OK;
+        if (code != TENEBRA_OK && note_mistake(&wrong, path, code, &problem) != TENEBRA_OK)
+            return tn_fail(error, code, problem.where, "%s", problem.sentence);
     }
+    TN_TRY(tell_mistakes(&wrong, path, error));
     add_empty_cue(config, method);
     return find_defaults(config, error);
 }

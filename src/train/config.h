@@ -10,7 +10,12 @@
 #include "train/optimizer.h"
 #include "train/yaml.h"
 
-enum { TN_TRAIN_SETTINGS_MAX = 32, TN_TRAIN_NOTES_MAX = 32 };
+enum { TN_TRAIN_SETTINGS_MAX = 32, TN_TRAIN_NOTES_MAX = 80 };
+
+/* A key without effect, and why. */
+typedef struct tn_train_note {
+    const char *key, *text;
+} tn_train_note;
 
 typedef enum tn_tuning { TN_TUNE_LORA, TN_TUNE_FULL } tn_tuning;
 
@@ -55,7 +60,7 @@ typedef struct tn_train_config {
 
     tenebra_setting settings[TN_TRAIN_SETTINGS_MAX]; /* of the method's options */
     size_t setting_count;
-    const char *notes[TN_TRAIN_NOTES_MAX]; /* about keys that have no effect here */
+    tn_train_note notes[TN_TRAIN_NOTES_MAX]; /* about keys that have no effect here */
     size_t note_count;
     bool tuning_given, freeze_vision_given;
     char *joined_output;   /* memory behind output, where it is save_path/name */
@@ -64,7 +69,7 @@ typedef struct tn_train_config {
 
 /* Defaults, then the file, then `overrides` ("key=value"). `path` NULL: overrides alone. Errors: those of the
  * file, ARGUMENT (an unknown key: names the nearest one; a value of the wrong kind or out of range; the line where
- * it stands). On failure *config is empty. */
+ * it stands). All mistakes of this kind are told in one sentence. On failure *config is empty. */
 tenebra_code tn_train_config_read(tn_train_config *config, const char *path, const char *const *overrides,
                                   size_t override_count, tenebra_error *error);
 void tn_train_config_free(tn_train_config *config);
@@ -98,9 +103,14 @@ extern const tn_train_key tn_train_keys[];
 
 /* Keys of other trainers' files that are accepted and do nothing here, and why; ends with name == NULL. */
 typedef struct tn_train_unused {
-    const char *name, *note;
+    const char *name;
+    const char *values; /* "a|b": with any other value the key asks for something that is not offered, and is refused; NULL: any */
+    const char *note;
 } tn_train_unused;
 extern const tn_train_unused tn_train_unused_keys[];
+
+/* About a set of another trainer's file that is none of ours. */
+extern const char *const tn_train_no_set;
 
 /* Keys that choose a method or its absence of latents by being true; ends with name == NULL. */
 typedef struct tn_train_switch {

@@ -7,59 +7,111 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Multiplications of one row with a matrix, forward (2), gradient of its input (2) and of itself (2 if trained). */
-static double of_weight(const tn_weight *weight, bool has_input_gradient)
+/* A walk through a network in the order of its forward: the work so far, and whether what comes out depends on something that is
+ * trained. Only then is there a gradient of a product's input. */
+typedef struct walk {
+    double row;  /* operations of products for one row                         */
+    double pair; /* of one pair of rows in attention, all layers together      */
+    bool flows;
+} walk;
+
+static bool is_trained(const tn_weight *weight)
+{
+    bool trained = weight->grad != NULL;
+    for (const tn_lora *lora = weight->lora; lora != NULL && !trained; lora = lora->next)
+        trained = lora->a.grad != NULL || lora->b.grad != NULL;
+    return trained;
+}
+
+/* One row with a matrix: forward 2, gradient of the input 2, of the matrix 2. */
+static double of_product(const tn_weight *weight, bool input_gradient)
 {
     double size = (double)weight->matrix.rows * (double)weight->matrix.cols;
-    return size * (2 + (has_input_gradient ? 2 : 0) + (weight->grad != NULL ? 2 : 0));
+    return size * (2 + (input_gradient ? 2 : 0) + (weight->grad != NULL ? 2 : 0));
 }
 
-static double of_decoder_row(const tn_decoder *decoder)
+/* Products that read the same rows, with their low-rank additions, and vectors that are added to what they give. */
+static void multiply(walk *w, const tn_weight *const *weights, size_t count, const tn_vector *const *vectors, size_t vector_count)
 {
-    double sum = 0;
+    bool flows = w->flows;
+    for (size_t i = 0; i < count; i++) {
+        w->row += of_product(weights[i], flows);
+        for (const tn_lora *lora = weights[i]->lora; lora != NULL; lora = lora->next)
+            w->row += of_product(&lora->a, flows) + of_product(&lora->b, flows || lora->a.grad != NULL);
+        w->flows = w->flows || is_trained(weights[i]);
+    }
+    for (size_t i = 0; i < vector_count; i++)
+        w->flows = w->flows || vectors[i]->grad != NULL;
+}
+
+static void norm(walk *w, const tn_vector *scale, const tn_vector *bias)
+{
+    w->flows = w->flows || scale->grad != NULL || (bias != NULL && bias->grad != NULL);
+}
+
+/* Scores and weighted values: 4 a pair and channel forward, twice that backward. */
+static void attend(walk *w, double channels)
+{
+    w->pair += channels * (w->flows ? 12 : 4);
+}
+
+static walk walk_decoder(const tn_decoder *decoder, bool flows)
+{
+    walk w = { .flows = flows };
     for (size_t l = 0; l < decoder->config.num_hidden_layers; l++) {
         const tn_decoder_layer *layer = &decoder->layers[l];
-        const tn_weight *const weights[] = { &layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down };
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            sum += of_weight(weights[i], true);
+        norm(&w, &layer->input_norm, NULL);
+        multiply(&w, (const tn_weight *const[]){ &layer->q, &layer->k, &layer->v }, 3,
+                 (const tn_vector *const[]){ &layer->q_bias, &layer->k_bias, &layer->v_bias }, 3);
+        attend(&w, (double)(decoder->config.num_attention_heads * decoder->config.head_dim));
+        multiply(&w, (const tn_weight *const[]){ &layer->o }, 1, NULL, 0);
+        norm(&w, &layer->post_attention_norm, NULL);
+        multiply(&w, (const tn_weight *const[]){ &layer->gate, &layer->up }, 2, NULL, 0);
+        multiply(&w, (const tn_weight *const[]){ &layer->down }, 1, NULL, 0);
     }
-    return sum;
+    norm(&w, &decoder->norm, NULL);
+    return w;
 }
 
-static bool trains_tower(const tn_vision *vision)
+static walk walk_tower(const tn_vision *vision)
 {
-    return vision->patch_embed.grad != NULL || vision->merge2.grad != NULL;
-}
-
-static double of_patch(const tn_vision *vision)
-{
-    bool trained = trains_tower(vision);
-    double sum = of_weight(&vision->patch_embed, false);
+    walk w = { 0 };
     double merged = (double)(vision->config.spatial_merge_size * vision->config.spatial_merge_size);
+    multiply(&w, (const tn_weight *const[]){ &vision->patch_embed }, 1, NULL, 0);
     for (size_t b = 0; b < vision->config.depth; b++) {
         const tn_vision_block *block = &vision->blocks[b];
-        const tn_weight *const weights[] = { &block->q, &block->k, &block->v, &block->proj, &block->fc1, &block->fc2 };
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            sum += of_weight(weights[i], trained);
+        norm(&w, &block->norm1, &block->norm1_bias);
+        multiply(&w, (const tn_weight *const[]){ &block->q, &block->k, &block->v }, 3,
+                 (const tn_vector *const[]){ &block->q_bias, &block->k_bias, &block->v_bias }, 3);
+        attend(&w, (double)vision->config.embed_dim);
+        multiply(&w, (const tn_weight *const[]){ &block->proj }, 1, (const tn_vector *const[]){ &block->proj_bias }, 1);
+        norm(&w, &block->norm2, &block->norm2_bias);
+        multiply(&w, (const tn_weight *const[]){ &block->fc1 }, 1, (const tn_vector *const[]){ &block->fc1_bias }, 1);
+        multiply(&w, (const tn_weight *const[]){ &block->fc2 }, 1, (const tn_vector *const[]){ &block->fc2_bias }, 1);
     }
-    return sum + (of_weight(&vision->merge1, trained) + of_weight(&vision->merge2, trained)) / (merged > 0 ? merged : 1);
+    norm(&w, &vision->merge_norm, &vision->merge_norm_bias);
+    walk merge = { .flows = w.flows };
+    multiply(&merge, (const tn_weight *const[]){ &vision->merge1 }, 1, (const tn_vector *const[]){ &vision->merge1_bias }, 1);
+    multiply(&merge, (const tn_weight *const[]){ &vision->merge2 }, 1, (const tn_vector *const[]){ &vision->merge2_bias }, 1);
+    w.row += merge.row / (merged > 0 ? merged : 1); /* one row for so many patches */
+    w.flows = merge.flows;
+    return w;
 }
 
 double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count)
 {
     const tn_decoder *decoder = &trainer->model->decoder;
-    const tn_vision_config *vision = &trainer->model->vision.config;
-    double row = of_decoder_row(decoder), patch = of_patch(&trainer->model->vision), sum = 0;
-    double head = of_weight(&decoder->head, true);
-    /* Scores and weighted values, 4 a pair forward, twice that backward; half of the pairs are visible. */
-    double pair = 12.0 * (double)(decoder->config.num_attention_heads * decoder->config.head_dim * decoder->config.num_hidden_layers) / 2;
-    double patch_pair = (trains_tower(&trainer->model->vision) ? 12.0 : 4.0) * (double)(vision->embed_dim * vision->depth);
+    walk tower = walk_tower(&trainer->model->vision);
+    walk rows = walk_decoder(decoder, decoder->embed.grad != NULL || tower.flows), head = { .flows = rows.flows };
+    multiply(&head, (const tn_weight *const[]){ &decoder->head }, 1, NULL, 0);
+    double sum = 0;
     for (size_t i = 0; i < count; i++) {
-        double rows = (double)lessons[i]->rows;
-        sum += rows * row + rows * rows * pair + (double)lessons[i]->label_count * head + (double)lessons[i]->patch_count * patch;
+        double length = (double)lessons[i]->rows;
+        sum += length * rows.row + length * length / 2 * rows.pair; /* half of the pairs are visible */
+        sum += (double)lessons[i]->label_count * head.row + (double)lessons[i]->patch_count * tower.row;
         for (size_t p = 0; p < lessons[i]->picture_count; p++) {
             double frame = (double)lessons[i]->grids[p].h * (double)lessons[i]->grids[p].w;
-            sum += (double)lessons[i]->grids[p].t * frame * frame * patch_pair;
+            sum += (double)lessons[i]->grids[p].t * frame * frame * tower.pair;
         }
     }
     return sum;

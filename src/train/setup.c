@@ -313,8 +313,11 @@ static tenebra_code open_log(tn_trainer *trainer, tenebra_error *error)
 static tenebra_code open_all(tn_trainer *trainer, tenebra_error *error)
 {
     TN_TRY(check_keys(trainer, error));
-    for (size_t i = 0; i < trainer->config->note_count; i++)
-        tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->config->notes[i]);
+    for (size_t i = 0; i < trainer->config->note_count; i++) {
+        char note[256];
+        snprintf(note, sizeof note, "%s has no effect: %s", trainer->config->notes[i].key, trainer->config->notes[i].text);
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
+    }
     TN_TRY(open_data(trainer, error));
     TN_TRY(open_lists(trainer, error));
     TN_TRY(tn_trainer_look_back(trainer, error));

@@ -66,6 +66,38 @@ static void test_reuse(void **state)
     free(again.values);
 }
 
+/* A prompt that begins as the rows in the cache keeps them, and ends with the bits of a fresh session. */
+static void test_rows_are_taken_up(void **state)
+{
+    enum { ROWS = 40, SHARED = 25 };
+    tn_slot *slots = text_prompt(*state, ROWS, 1), *others = text_prompt(*state, ROWS, 2);
+    tn_session *session = open_session(*state, ROWS, 1);
+    memcpy(others, slots, SHARED * sizeof *others);
+    others[SHARED].token = slots[SHARED].token + 1;
+    tn_real *expected = fresh_hidden(*state, others, ROWS);
+    append(session, slots, ROWS);
+    tn_session_reset(session);
+    size_t before = session->positions_computed;
+    assert_int_equal(tn_session_reuse(session, others, ROWS - 1), SHARED);
+    assert_int_equal(session->length, SHARED);
+    append(session, others + SHARED, ROWS - SHARED);
+    assert_int_equal(session->positions_computed - before, ROWS - SHARED);
+    hidden_is(session, expected);
+    /* What differs is not taken: another position, another token at the front; and never more than asked for. */
+    others[3].position.axis[1]++;
+    assert_int_equal(tn_session_reuse(session, others, ROWS - 1), 3);
+    others[0].token++;
+    assert_int_equal(tn_session_reuse(session, others, ROWS - 1), 0);
+    append(session, slots, ROWS);
+    assert_int_equal(tn_session_reuse(session, slots, 7), 7);
+    tn_session_forget(session, false);
+    assert_int_equal(tn_session_reuse(session, slots, ROWS), 0);
+    tn_session_close(session);
+    free(expected);
+    free(slots);
+    free(others);
+}
+
 /* Cut back to any length, the session goes on as if the rest had never been. */
 static void test_truncate(void **state)
 {
@@ -357,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_reuse),
+        TEST(test_rows_are_taken_up),
         TEST(test_truncate),
         TEST(test_mean_of_rows),
         TEST(test_overflow),

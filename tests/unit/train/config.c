@@ -74,14 +74,85 @@ static void test_latent_text_file(void **state)
     assert_int_equal(read_text(&config, latent_text, NULL, 0, NULL), TENEBRA_OK);
     assert_string_equal(config.method, "coconut");
     assert_string_equal(config.model, "gpt2");
-    assert_string_equal(config.data, "data/t.json");
-    assert_string_equal(config.validation, "data/v.json");
+    assert_null(config.data); /* paths of other trainers' sets: the options name them */
+    assert_null(config.validation);
     assert_true(config.reset_optimizer);
     assert_true(config.uniform_prob == 0.3);
     assert_int_equal(config.thoughts, 2);
     assert_int_equal(config.first_epoch, 3);
     assert_int_equal(config.seed, 7);
     tn_train_config_free(&config);
+}
+
+/* The keys of LLaMA-Factory's example for this backbone with LoRA (examples/train_lora/qwen2vl_lora_sft.yaml), with values of our own,
+ * and some that its other examples have. */
+static const char factory[] =
+    "model_name_or_path: somebody/a-model\nimage_max_pixels: 200704\nvideo_max_pixels: 4096\ntrust_remote_code: false\n"
+    "stage: sft\ndo_train: true\nfinetuning_type: lora\nlora_rank: 4\nlora_target: all\n"
+    "dataset: one_set,another_set\ntemplate: qwen2_vl\ncutoff_len: 512\nmax_samples: 50\noverwrite_cache: false\n"
+    "preprocessing_num_workers: 2\ndataloader_num_workers: 1\noutput_dir: results/here\nlogging_steps: 5\nsave_steps: 20\n"
+    "plot_loss: false\noverwrite_output_dir: false\nsave_only_model: true\nreport_to: none\nper_device_train_batch_size: 3\n"
+    "gradient_accumulation_steps: 4\nlearning_rate: 2.0e-5\nnum_train_epochs: 2.0\nlr_scheduler_type: linear\nwarmup_ratio: 0.05\n"
+    "bf16: true\nddp_timeout: 1000\nresume_from_checkpoint: null\neval_dataset: a_third\nval_size: 0.2\n"
+    "per_device_eval_batch_size: 2\neval_strategy: steps\neval_steps: 10\ndeepspeed: some/config.json\nflash_attn: fa2\n"
+    "freeze_vision_tower: true\nfreeze_multi_modal_projector: true\nfreeze_language_model: false\npacking: false\n";
+
+static void test_factory_file(void **state)
+{
+    static const char *const options[] = { "model=M", "data=hops:D" };
+    (void)state;
+    tn_train_config config;
+    tenebra_error error = { 0 };
+    if (read_text(&config, factory, options, 2, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+    assert_string_equal(config.model, "M");
+    assert_string_equal(config.data, "hops:D");
+    assert_null(config.validation);
+    assert_string_equal(config.prompt, "ivtlr-train"); /* not `template` */
+    assert_int_equal(config.lora_rank, 4);
+    assert_int_equal(config.epochs, 2);
+    assert_int_equal(config.batch_size, 3);
+    assert_int_equal(config.cutoff, 512);
+    assert_true(config.lr == 2e-5 && config.warmup_ratio == 0.05 && config.bf16 && config.freeze_vision);
+    static const char *const noted[] = { "template", "dataset", "eval_dataset", "val_size", "deepspeed", "video_max_pixels", "report_to" };
+    for (size_t i = 0; i < sizeof noted / sizeof *noted; i++) {
+        bool found = false;
+        for (size_t n = 0; n < config.note_count; n++)
+            found = found || strcmp(config.notes[n].key, noted[i]) == 0;
+        assert_true(found);
+    }
+    tn_train_config_free(&config);
+}
+
+/* What another trainer would do and this one does not is refused, not passed over. */
+static void test_not_offered(void **state)
+{
+    (void)state;
+    expect_mistake("stage: dpo\n", "line 1", "not offered");
+    expect_mistake("only_eval: True\n", "line 1", "not offered");
+    expect_mistake("debug: True\n", "line 1", "max_samples");
+    expect_mistake("quantization_bit: 4\n", "line 1", "not offered");
+    expect_mistake("packing: true\n", "line 1", "not offered");
+    expect_mistake("freeze_multi_modal_projector: false\n", "line 1", "not offered");
+    expect_mistake("optim: muon\n", "line 1", "only AdamW");
+    expect_mistake("adapter_name_or_path: x\n", "line 1", "--resume");
+    expect_mistake("data: a_set\nbatch_size: none\n", "line 2", "not a number"); /* the control: own keys are never foreign */
+}
+
+static void test_all_mistakes_at_once(void **state)
+{
+    (void)state;
+    static const char four[] = "batch_sise: 3\nlr: fast\nseed: 1\nlora_rnak: 4\nstage: dpo\n";
+    expect_mistake(four, "config", "4 mistakes. line 2: lr: 'fast' is not a number; line 1: there is no key 'batch_sise'; did you mean "
+                   "'batch_size'?; line 4: ");
+    expect_mistake(four, "config", "line 4: there is no key 'lora_rnak'; did you mean 'lora_rank'?");
+    expect_mistake(four, "config", "line 5: 'stage: dpo' asks for what is not offered");
+    char many[2000] = "";
+    for (int i = 0; i < 40; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), "nonsense%d: 1\n", i);
+    expect_mistake(many, "config", "40 mistakes. line 1: ");
+    expect_mistake(many, "config", " more");
+    expect_mistake("batch_sise: 3\n", "line 1", "tenebra train --keys"); /* one alone is told in full */
 }
 
 static void test_own_keys_and_overrides(void **state)
@@ -180,7 +251,8 @@ static void test_comparison(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_authors_file), cmocka_unit_test(test_latent_text_file),
+        cmocka_unit_test(test_authors_file), cmocka_unit_test(test_latent_text_file), cmocka_unit_test(test_factory_file),
+        cmocka_unit_test(test_not_offered),  cmocka_unit_test(test_all_mistakes_at_once),
         cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_switches),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comparison),
     };
