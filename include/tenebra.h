@@ -170,6 +170,7 @@ typedef struct tenebra_request {
     size_t image_width, image_height; /* resize every image to this, 0: the model's own rule  */
     size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
     size_t image_min_pixels, image_max_pixels; /* the same in pixels of the resized picture; of each bound one form, or ARGUMENT */
+    bool work;                /* tell events TENEBRA_EVENT_WORK, too                           */
     bool scores;              /* tell the attention to every image embedding: of the prompt, of each step */
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */
@@ -340,7 +341,9 @@ typedef enum tenebra_event_kind {
     TENEBRA_EVENT_PROMPT, /* the prompt is in the cache            */
     TENEBRA_EVENT_STEP,   /* a latent step ended: step, index      */
     TENEBRA_EVENT_TEXT,   /* more of the answer: text, whole UTF-8 */
-    TENEBRA_EVENT_DRAFT   /* more of what is generated on the way to it: a rationale, a reply that calls a tool */
+    TENEBRA_EVENT_DRAFT,  /* more of what is generated on the way to it: a rationale, a reply that calls a tool */
+    TENEBRA_EVENT_WORK    /* with request.work: before layer `index` of `count` of what `text` names, "picture" (in the vision
+                           * tower) or "prompt" (in the decoder) */
 } tenebra_event_kind;
 
 typedef struct tenebra_event {
@@ -349,6 +352,7 @@ typedef struct tenebra_event {
     const tenebra_step *step;
     size_t index;
     const char *text;
+    size_t count;
 } tenebra_event;
 
 /* ----------------------------------------------------------- session -- */

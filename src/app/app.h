@@ -202,6 +202,22 @@ void tn_app_draw_progress(const tn_progress *progress);
 /* Clears the line. */
 void tn_app_erase_progress(void);
 
+/* Signs of life before the first token, only on a terminal. Zeroed: nothing is shown. */
+typedef struct tn_waiting {
+    bool shown;
+    const char *work; /* of the last event, and when it began */
+    double started, drawn;
+} tn_waiting;
+
+/* "loading DIR". */
+void tn_app_show_loading(tn_waiting *waiting, const char *directory);
+
+/* How far a picture or the prompt is, unless it goes fast. */
+void tn_app_show_work(tn_waiting *waiting, const tenebra_event *event);
+
+/* Clears the line; before anything else is printed. */
+void tn_app_end_waiting(tn_waiting *waiting);
+
 /* Such a line with the time to go, only on a terminal; done == total ends the line. */
 void tn_app_progress(const char *label, size_t done, size_t total, double started_ms);
 

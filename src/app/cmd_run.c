@@ -42,6 +42,7 @@ typedef struct run_options {
     tn_option_list stops, adapters, pass_adapters;
     const char *report;
     bool json, jsonl, trace, verbose, force;
+    tn_waiting waiting;
     tn_method_table methods;
     tn_app_path own;
     const char *replay;
@@ -254,7 +255,11 @@ static void print_step(const tenebra_step *step, size_t index)
 
 static bool on_event(void *user, const tenebra_event *event)
 {
-    const run_options *options = user;
+    run_options *options = user;
+    if (event->kind == TENEBRA_EVENT_WORK)
+        tn_app_show_work(&options->waiting, event);
+    else
+        tn_app_end_waiting(&options->waiting);
     bool taught = options->trained.method != NULL && strcmp(options->trained.method, event->trace->method) == 0;
     if (event->kind == TENEBRA_EVENT_PROMPT && event->trace->passes == 0 && event->trace->note != NULL && !taught)
         tn_app_tell("note       %s\n", event->trace->note);
@@ -342,6 +347,7 @@ static int ask(run_options *options)
     options->request.message_count = options->question.turn_count;
     options->request.on_event = on_event;
     options->request.user = options;
+    options->request.work = isatty(STDERR_FILENO);
     options->request.forced = options->forced;
     tenebra_model *model = NULL;
     if (options->answer_turn) {
@@ -350,7 +356,9 @@ static int ask(run_options *options)
     }
     if (options->solved.json != NULL)
         options->request.example = &options->solved.example;
+    tn_app_show_loading(&options->waiting, options->directory);
     model = tenebra_model_open(options->directory, &options->model, &error);
+    tn_app_end_waiting(&options->waiting);
     if (model != NULL && (options->trace || options->verbose))
         tn_app_tell_adapters(model, &options->model);
     if (model != NULL)
@@ -368,8 +376,10 @@ static int ask(run_options *options)
         if (options->report != NULL && exit_code == TN_EXIT_OK &&
             tn_run_report(options->report, options->directory, session, &options->request, options->question.text, trace, &error) != TENEBRA_OK)
             exit_code = tn_app_fail(&error);
-    } else if (!ferror(stdout)) /* which is told at the end */
+    } else if (!ferror(stdout)) { /* which is told at the end */
+        tn_app_end_waiting(&options->waiting);
         exit_code = tn_app_fail(&error);
+    }
     tn_app_interrupt_session(NULL);
     tenebra_session_close(session);
     tenebra_model_close(model);
@@ -399,7 +409,7 @@ static tenebra_code tell_scope(const run_options *options, tenebra_error *error)
             fits = part->kind == TENEBRA_PART_TEXT && tn_scope_fits(&scope, part->text);
         }
     if (!fits)
-        fprintf(stderr, "note: the question has none of the words that this model was made for%s%s\n",
+        tn_app_tell("note: the question has none of the words that this model was made for%s%s\n",
                 scope.about != NULL ? "; it answers " : "", scope.about != NULL ? scope.about : "");
     tn_scope_free(&scope);
     return TENEBRA_OK;

@@ -146,7 +146,7 @@ static int store_list(const tn_option *option, const char *value)
     tn_option_list *list = option->target;
     const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
     if (items == NULL) {
-        fprintf(stderr, "tenebra: --%s: no memory for %zu values\n", option->name, list->count + 1);
+        tn_app_tell("tenebra: --%s: no memory for %zu values\n", option->name, list->count + 1);
         return TN_EXIT_FAILED;
     }
     list->items = items;

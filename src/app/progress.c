@@ -142,3 +142,41 @@ void tn_app_progress(const char *label, size_t done, size_t total, double starte
     if (done == total)
         fputc('\n', stderr);
 }
+
+/* -------------------------------------------------------- signs of life -- */
+
+void tn_app_show_loading(tn_waiting *waiting, const char *directory)
+{
+    line drawn = { .used = 0 };
+    if (!isatty(STDERR_FILENO))
+        return;
+    size_t columns = tn_app_columns() - 1;
+    put(&drawn, "loading ", columns);
+    put(&drawn, directory, columns - drawn.columns);
+    fprintf(stderr, "\r%s\033[K", drawn.text);
+    waiting->shown = true;
+}
+
+void tn_app_show_work(tn_waiting *waiting, const tenebra_event *event)
+{
+    enum { QUIET_MS = 400, DRAW_MS = 100 };
+    double now = tn_clock_ms();
+    if (event->index == 0 || waiting->work != event->text)
+        waiting->started = now;
+    waiting->work = event->text;
+    double spent = now - waiting->started;
+    if (!isatty(STDERR_FILENO) || spent < QUIET_MS || now - waiting->drawn < DRAW_MS)
+        return;
+    const tn_progress progress = { .label = event->text, .done = event->index, .total = event->count,
+                                   .seconds_left = spent / 1e3 * (double)(event->count - event->index) / (double)event->index };
+    tn_app_draw_progress(&progress);
+    waiting->shown = true;
+    waiting->drawn = now;
+}
+
+void tn_app_end_waiting(tn_waiting *waiting)
+{
+    if (waiting->shown)
+        tn_app_erase_progress();
+    waiting->shown = false;
+}

@@ -238,6 +238,7 @@ static tenebra_code answer_line(const tn_run_batch *batch, tenebra_session *sess
     const tenebra_trace *trace;
     l.request.on_event = watch;
     l.request.user = w;
+    l.request.work = false;
     if (l.request.method == NULL)
         l.request.method = batch->trained->method;
     if (l.request.positions == NULL)

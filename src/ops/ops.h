@@ -67,6 +67,8 @@ typedef struct tn_ops {
     bool checkpoint; /* recorded networks keep the inputs of their layers only and run them again */
     tn_rng *dropout; /* draws the seed of each dropout; NULL: there is none (inference) */
     const atomic_bool *cancel; /* may be NULL; becomes true to stop a network early */
+    void (*on_layer)(void *user); /* called before each layer of a network; NULL: nobody wants to know */
+    void *on_layer_user;
     size_t pass;     /* low-rank additions of this pass count, beside those of all; 0: of none */
     tenebra_error failure; /* code 0: none so far                      */
 } tn_ops;
@@ -75,6 +77,8 @@ typedef struct tn_ops {
  * (which becomes a failure). */
 static inline bool tn_ops_proceed(tn_ops *ops)
 {
+    if (ops->on_layer != NULL)
+        ops->on_layer(ops->on_layer_user);
     if (ops->failure.code == TENEBRA_OK && ops->cancel != NULL && atomic_load(ops->cancel))
         tn_fail(&ops->failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
     return ops->failure.code == TENEBRA_OK;

@@ -12,6 +12,10 @@ tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *err
 
 /* Values of the method's options in effect, checked and echoed in the trace. Errors: ARGUMENT. */
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
+/* Between these two, layers of networks are told to a request that wants it (reason/work.c). `layers`: how many will run. */
+void tn_reasoner_start_work(tn_reasoner *reasoner, const char *name, size_t layers);
+void tn_reasoner_end_work(tn_reasoner *reasoner);
+
 tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error);
 
 /* All pictures must fit into the context, one more of width x height pixels among them: said before the tower runs, which may

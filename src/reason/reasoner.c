@@ -318,7 +318,10 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     if (reasoner->pass == 0)
         reasoner->trace.prompt_reused = shared;
     bool tap = reasoner->method->tap_prompt || reasoner->request->scores;
-    TN_TRY(run_span(reasoner, shared, tap, &reasoner->trace.prefill_ms, error));
+    tn_reasoner_start_work(reasoner, "prompt", session->model->decoder.config.num_hidden_layers);
+    tenebra_code code = run_span(reasoner, shared, tap, &reasoner->trace.prefill_ms, error);
+    tn_reasoner_end_work(reasoner);
+    TN_TRY(code);
     reasoner->trace.prompt_tokens = count;
     reasoner->trace.image_tokens = reasoner->candidate_count;
     session->want_mean = false; /* the mean is that of the prompt */

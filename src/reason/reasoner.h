@@ -80,6 +80,8 @@ struct tn_reasoner {
     tenebra_pass *passes;   /* those that are over          */
     char *text;             /* of the current pass: whole UTF-8, zero-terminated; lives until the close */
     size_t text_length, text_shown, text_capacity;
+    const char *work; /* what is being computed, for TENEBRA_EVENT_WORK */
+    size_t work_done, work_total;
     tn_text_stream stream;  /* tokenizer NULL: the model has none     */
     tn_text piece;          /* what the last token completed          */
 

@@ -82,7 +82,7 @@ tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *st
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "steps", "more than %zu latent steps", reasoner->step_capacity);
     reasoner->steps[reasoner->step_count++] = *step;
     reasoner->trace.step_count = reasoner->step_count;
-    tenebra_event event = { TENEBRA_EVENT_STEP, &reasoner->trace, step, reasoner->step_count - 1, NULL };
+    tenebra_event event = { .kind = TENEBRA_EVENT_STEP, .trace = &reasoner->trace, .step = step, .index = reasoner->step_count - 1 };
     const tenebra_request *request = reasoner->request;
     if (request->on_event != NULL && !request->on_event(request->user, &event))
         return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");

@@ -70,6 +70,22 @@ class Progress(Case):
         self.assertNotIn("\x1b", done.stderr + done.stdout)
 
 
+class Waiting(Case):
+    def test_a_sign_of_life(self):
+        """While the model is opened; the line is cleared before anything else is printed."""
+        arguments = ("run", "-m", make_model("model"), "-p", "word " * 100, "-n", 1, "-t", 1)
+        for columns in (30, 80):
+            code, output = run_in_terminal(*arguments, columns=columns)
+            self.assertEqual(code, 0, output)
+            lines = drawn_lines(output)
+            self.assertTrue(lines[1].startswith("loading "), lines[:3])
+            self.assertTrue(all(len(line) < columns for line in lines[:-2]), lines)
+            before, after = output.split(b"\r\x1b[K", 1)
+            self.assertIn(b"loading", before)
+            self.assertNotIn(b"loading", after)
+        self.assertEqual(run(*arguments[:4], "hi", "-n", 1, "-t", 1).stderr, "")
+
+
 class Hostile(Case):
     def replay(self):
         """A file of tokens whose text is an escape sequence."""

@@ -65,6 +65,9 @@ static bool watch(void *user, const tenebra_event *event)
         break;
     case TENEBRA_EVENT_DRAFT:
         fail_msg("a draft of an answer in one pass");
+        break;
+    case TENEBRA_EVENT_WORK:
+        fail_msg("work was not asked for");
     }
     return before + 1 != seen->stop_after;
 }
@@ -93,6 +96,54 @@ static void test_events(void **state)
     assert_true(trace->total_ms > 0 && trace->vision_ms > 0 && trace->prefill_ms > 0 && trace->latent_ms > 0 &&
                 trace->generation_ms > 0 && trace->decode_ms > 0);
     tenebra_session_close(session);
+}
+
+/* ------------------------------------------------------------------- work -- */
+
+typedef struct layers {
+    size_t picture, prompt, prompts, stop_after;
+} layers;
+
+static bool count_layers(void *user, const tenebra_event *event)
+{
+    layers *seen = user;
+    seen->prompts += event->kind == TENEBRA_EVENT_PROMPT;
+    if (event->kind != TENEBRA_EVENT_WORK)
+        return true;
+    assert_int_equal(seen->prompts, 0);
+    bool picture = strcmp(event->text, "picture") == 0;
+    size_t *count = picture ? &seen->picture : &seen->prompt;
+    assert_int_equal(event->index, *count);
+    assert_true(event->index < event->count);
+    assert_true(picture ? seen->prompt == 0 : strcmp(event->text, "prompt") == 0);
+    ++*count;
+    return seen->picture + seen->prompt != seen->stop_after;
+}
+
+/* Every layer of the tower, then every layer of the decoder for the prompt, none later; and each may cancel. */
+static void test_work(void **state)
+{
+    const tiny *here = *state;
+    question q;
+    layers seen = { 0 };
+    tenebra_session *session = open_session(here->model, 0);
+    ask_latent(&q, PICTURE, NULL);
+    q.request.work = true;
+    q.request.on_event = count_layers;
+    q.request.user = &seen;
+    answer(session, &q);
+    assert_int_equal(seen.picture, here->model->vision.config.depth);
+    assert_int_equal(seen.prompt, here->model->decoder.config.num_hidden_layers);
+    size_t all = seen.picture + seen.prompt;
+    tenebra_session_close(session);
+    for (size_t at = 1; at <= all; at++) {
+        tenebra_error error = { 0 };
+        session = open_session(here->model, 0);
+        seen = (layers){ .stop_after = at };
+        assert_int_equal(tenebra_session_ask(session, &q.request, NULL, &error), TENEBRA_ERROR_CANCELLED);
+        assert_int_equal(seen.picture + seen.prompt, at);
+        tenebra_session_close(session);
+    }
 }
 
 /* ------------------------------------------------------------- cancelling -- */
@@ -410,6 +461,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_work),
         cmocka_unit_test(test_cancelling_at_every_event),
         cmocka_unit_test(test_cancelling_from_another_thread),
         cmocka_unit_test(test_session_reuse),
