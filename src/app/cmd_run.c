@@ -128,6 +128,16 @@ static void choose_method(run_options *options)
     request->settings = options->settings;
 }
 
+/* Whether a picture is asked about; of a batch nothing is known yet. */
+static bool has_pictures(const run_options *options)
+{
+    bool found = options->jsonl;
+    for (size_t t = 0; t < options->question.turn_count; t++)
+        for (size_t p = 0; p < options->question.turns[t].part_count; p++)
+            found |= options->question.turns[t].parts[p].kind != TENEBRA_PART_TEXT;
+    return found;
+}
+
 /* Sizes of pictures: those of an option, else those that the messages give, else those of training. */
 static void choose_pictures(run_options *options)
 {
@@ -140,7 +150,7 @@ static void choose_pictures(run_options *options)
         request->image_height = trained->image_height;
         request->image_min_pixels = trained->image_min_pixels;
         request->image_max_pixels = trained->image_max_pixels;
-        if (tn_trained_pictures(trained, words) != NULL)
+        if (has_pictures(options) && tn_trained_pictures(trained, words) != NULL)
             tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
         return;
     }

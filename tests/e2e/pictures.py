@@ -56,6 +56,9 @@ class Trained(Case):
         self.assertEqual(seen, 16)
         self.assertNotIn("280", errors)
         self.assertEqual(see("--lora", adapter, "--image-max-tokens", 4)[0], 6)
+        done = run("run", "-m", make_model("model"), "--lora", adapter, *QUESTION, "-n", 2, "-t", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("280", done.stderr)  # there is no picture
 
     def test_bounds_of_an_adapter_hold_to_the_pixel(self):
         seen, errors = see("--lora", train("bounded", "image_min_pixels=50000") / "adapter")
