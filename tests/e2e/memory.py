@@ -26,10 +26,11 @@ MOST = 12  # failures that are shown of a command
 
 
 def files_of(path, only=""):
-    """{name inside: bytes} of a file or a directory, of the names that begin so, without what depends on the clock."""
+    """{name inside: bytes} of a file or a directory, of the names that begin so, without what depends on the clock,
+    and digests over it."""
     path = Path(path)
     paths = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {str(p.relative_to(path)): re.sub(rb'"(ms|[a-z_]*_ms|seconds|mfu|tokens_per_second)": ?(\{[^}]*\}|[-0-9.e+]+)',
+    return {str(p.relative_to(path)): re.sub(rb'"(ms|[a-z_]*_ms|seconds|mfu|tokens_per_second|digest)": ?(\{[^}]*\}|[-0-9.e+]+|"\w+")',
                                                     b"", p.read_bytes()) for p in paths if str(p.relative_to(path)).startswith(only)}
 
 
