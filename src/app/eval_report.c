@@ -60,7 +60,7 @@ int tn_eval_report(int argc, char **argv)
         { 'o', "output", TN_OPTION_TEXT, &options.output, "FILE", "the page", 0, 0, NULL },
         { 'f', "force", TN_OPTION_FLAG, &options.force, "", "replace a page that is there", 0, 0, NULL },
         { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies (where the files say); repeatable", 0, 0, NULL },
-        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (tenebra eval score --list); as recorded", 0, 0, NULL },
+        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (eval score --list; as recorded)", 0, 0, NULL },
         { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
         { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
         { 0, "limit", TN_OPTION_SIZE, &options.report.limit, "N", "questions shown one by one, spread evenly (200)", 1, 1e9, NULL },

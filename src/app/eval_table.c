@@ -12,7 +12,8 @@ static const tn_usage usage = {
     .arguments = "[FILE ...]",
     .summary = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), answers that name no\n"
                "option, autoregressive steps and times; accuracy by domain and topic; attention ratio and focus of latent steps;\n"
-               "methods in pairs on the same questions (McNemar). Runs that differ in their seed alone go together as --group NAME=FILE,FILE,...",
+               "methods in pairs on the same questions (McNemar). Runs that differ in their seed alone go\n"
+               "together as --group NAME=FILE,FILE,...",
     .example = "  tenebra eval table out.jsonl --form markdown\n"
                "  tenebra eval table --group ivt-lr=s1.jsonl,s2.jsonl,s3.jsonl --group cot=c1.jsonl,c2.jsonl,c3.jsonl",
 };
@@ -60,8 +61,8 @@ int tn_eval_table(int argc, char **argv)
         { 0, "table", TN_OPTION_TEXT, &options.only, "NAME", "only methods, domains, topics, looks, latents or pairs", 0, 0, NULL },
         { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
         { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
-        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (tenebra eval score --list); as recorded", 0, 0, NULL },
-        { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies, for --scorer (where the files say)", 0, 0, NULL },
+        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (eval score --list; as recorded)", 0, 0, NULL },
+        { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a set lies, for --scorer (where the files say)", 0, 0, NULL },
         { 0, "json", TN_OPTION_FLAG, &options.json, "", "the same as --form json", 0, 0, NULL },
         { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
     };

@@ -1,5 +1,6 @@
 /* An open split: taking rows in, leaving out, checking; and the list of sets. */
 #include "base/checked.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/nearest.h"
 #include "data/dataset.h"
@@ -82,7 +83,28 @@ tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *s
     data->set = set;
     data->split = found;
     data->options = options != NULL ? *options : (tn_data_options){ 0 };
+    data->options.without_images |= set->without_images;
+    if (data->options.part == TN_PART_OF_SPLIT) {
+        data->options.part = found->part;
+        data->options.held_out = TN_DATA_HELD_OUT;
+    }
     return data;
+}
+
+/* The directory is that of the file. */
+static tn_data *new_from_file(const tn_dataset *set, const char *file, const char *split, const tn_data_options *options,
+                              tenebra_error *error)
+{
+    const char *slash = strrchr(file, '/');
+    char *directory = slash == NULL ? strdup(".") : strndup(file, slash == file ? 1 : (size_t)(slash - file));
+    tn_data *data = directory != NULL ? tn_data_new(set, directory, split, options, error) : NULL;
+    free(directory);
+    if (data != NULL && (data->file = strdup(file)) != NULL)
+        return data;
+    if (data != NULL || directory == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory for a data set");
+    tn_data_close(data);
+    return NULL;
 }
 
 tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error)
@@ -99,11 +121,12 @@ tn_data *tn_data_open(const char *place, const char *split, const tn_data_option
                 tn_nearest_hint(&nearest));
         return NULL;
     }
-    if (!tn_path_is_directory(colon + 1)) {
-        tn_fail(error, TENEBRA_ERROR_IO, colon + 1, "is not a directory");
+    if (!(set->in_file ? tn_path_is_file(colon + 1) : tn_path_is_directory(colon + 1))) {
+        tn_fail(error, TENEBRA_ERROR_IO, colon + 1, set->in_file ? "is not a file" : "is not a directory");
         return NULL;
     }
-    tn_data *data = tn_data_new(set, colon + 1, split, options, error);
+    tn_data *data = set->in_file ? new_from_file(set, colon + 1, split, options, error)
+                                 : tn_data_new(set, colon + 1, split, options, error);
     if (data == NULL)
         return NULL;
     tenebra_code code = set->read(data, error);
@@ -124,12 +147,15 @@ void tn_data_close(tn_data *data)
     json_decref(data->unknown);
     free(data->samples);
     free(data->directory);
+    free(data->file);
     free(data);
 }
 
 size_t tn_data_count(const tn_data *data) { return data->count; }
 const tn_sample *tn_data_sample(const tn_data *data, size_t index) { return &data->samples[index]; }
 size_t tn_data_rows(const tn_data *data) { return data->rows; }
+size_t tn_data_eligible(const tn_data *data) { return data->eligible; }
+const char *tn_data_rows_of(const tn_data *data) { return data->split->of != NULL ? data->split->of : data->split->name; }
 size_t tn_data_rows_with_image(const tn_data *data) { return data->rows_with_image; }
 const char *tn_data_name(const tn_data *data) { return data->set->name; }
 
@@ -166,10 +192,16 @@ tenebra_code tn_data_fields(tn_data *data, const json_t *row, const char *const 
 
 const char *tn_data_note(const tn_data *data, char text[TN_DATA_NOTE])
 {
+    const char *place = data->file != NULL ? data->file : data->directory;
     text[0] = '\0';
+    if (data->remark != NULL)
+        snprintf(text, TN_DATA_NOTE, "%.120s: %.160s%s", place, data->remark, data->unknown != NULL ? "; " : "");
     if (data->unknown == NULL)
         return text;
-    snprintf(text, TN_DATA_NOTE, "%.120s: fields of its rows that are not read: ", data->directory);
+    size_t used = strlen(text);
+    if (used == 0)
+        used = (size_t)snprintf(text, TN_DATA_NOTE, "%.120s: ", place);
+    snprintf(text + used, TN_DATA_NOTE - used, "fields of its rows that are not read: ");
     char *list = text + strlen(text);
     tn_json_unknown(data->unknown, (const char *const[]){ NULL }, list, (size_t)(text + TN_DATA_NOTE - list));
     return text;
@@ -200,6 +232,34 @@ static void fill_empty(tn_sample *sample)
             *texts[i] = "";
 }
 
+/* The last two parts of a path: they do not change when a set is moved. */
+static const char *last_parts(const char *path)
+{
+    const char *at = path + strlen(path);
+    for (int parts = 0; at > path; at--)
+        if (at[-1] == '/' && ++parts == 2)
+            break;
+    return at;
+}
+
+/* Where a sample stands in 0..1, for ever: the first 53 bits of BLAKE2b-256 over "held out", a zero, and its picture's name. */
+static double position_of(const tn_sample *sample)
+{
+    static const char purpose[] = "held out";
+    const char *name = sample->image_count > 0 ? last_parts(sample->images[0]) : sample->id;
+    tn_hash hash;
+    tn_hash_start(&hash);
+    tn_hash_add(&hash, purpose, sizeof purpose);
+    tn_hash_add(&hash, name, strlen(name));
+    return (double)(tn_hash_finish(&hash).words[0] >> 11) * 0x1p-53;
+}
+
+static bool is_of_part(const tn_data_options *options, const tn_sample *sample)
+{
+    bool parted = options->part == TN_PART_KEPT || options->part == TN_PART_HELD;
+    return !parted || (position_of(sample) < options->held_out) == (options->part == TN_PART_HELD);
+}
+
 tenebra_code tn_data_add(tn_data *data, const tn_sample *sample, const char *where, tenebra_error *error)
 {
     TN_TRY(check_sample(sample, where, error));
@@ -207,6 +267,9 @@ tenebra_code tn_data_add(tn_data *data, const tn_sample *sample, const char *whe
     data->rows_with_image += sample->image_count > 0;
     if (sample->image_count == 0 && !data->options.without_images)
         return TENEBRA_OK;
+    if (!is_of_part(&data->options, sample))
+        return TENEBRA_OK;
+    data->eligible++;
     if (!tn_is_listed(data->options.topics, sample->topic != NULL ? sample->topic : ""))
         return TENEBRA_OK;
     if (data->options.limit > 0 && data->count >= data->options.limit)

@@ -45,12 +45,16 @@ typedef struct tn_dataset_split {
     const char *aliases[3]; /* NULL: no more                                            */
     size_t rows[2];         /* of a whole set; two versions are about; 0: not published */
     size_t with_image;      /* of the first of them; 0: all, or not published           */
+    const char *of;         /* the split whose rows these are; NULL: its own            */
+    tn_data_part part;      /* of them; OF_SPLIT: all                                   */
 } tn_dataset_split;
 
 typedef struct tn_dataset {
     const char *name, *summary;
     const tn_dataset_split *splits; /* ends with name == NULL */
     const char *prompt;             /* wording of its questions at test time; NULL: the standard */
+    bool in_file;                   /* the place is a file, not a directory                      */
+    bool without_images;            /* samples without a picture belong to it as any others      */
 
     /* Finds the files of data->split in data->directory and adds its rows. */
     tenebra_code (*read)(tn_data *data, tenebra_error *error);
@@ -68,6 +72,9 @@ typedef struct tn_dataset {
 extern const tn_dataset *const tn_datasets[];
 const tn_dataset *tn_dataset_find(const char *name, size_t length);
 
+/* The name of the split whose rows are read. */
+const char *tn_data_rows_of(const tn_data *data);
+
 /* The split of that name or alias; NULL if there is none. */
 const tn_dataset_split *tn_dataset_split_find(const tn_dataset *set, const char *name);
 
@@ -76,12 +83,15 @@ const tn_dataset_split *tn_dataset_split_find(const tn_dataset *set, const char 
 struct tn_data {
     const tn_dataset *set;
     const tn_dataset_split *split;
-    char *directory;
+    char *directory; /* where pictures are looked for             */
+    char *file;      /* of a set that is one file; else NULL      */
     tn_data_options options;
     tn_strings strings;
     tn_sample *samples; /* [count] */
     size_t count, capacity;
     size_t rows, rows_with_image; /* before any was left out */
+    size_t eligible;              /* before topics and limit */
+    const char *remark;           /* of the reader, for tn_data_note; NULL: none */
     json_t *unknown;              /* object: names of the rows' fields that nothing reads; NULL: none so far */
 };
 

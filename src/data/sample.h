@@ -28,6 +28,9 @@ typedef struct tn_sample {
     size_t option_count;  /* 0: an open question                                                       */
     size_t answer;        /* index of the right option; 0 for an open question                         */
     const char *label;    /* what an answer names: "B", the index "1", or the words of an open answer  */
+    bool open;            /* known to be open: a label such as "7" or "B" is words, too                */
+    const char *const *answers; /* [answer_count] other right answers of an open question                */
+    size_t answer_count;
     const char *const *images; /* [image_count] paths, with the set's directory in front               */
     size_t image_count;
     const char *rationale; /* the explanation in one text; tn_steps_split makes steps of it            */
@@ -116,15 +119,25 @@ char *tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, 
 
 typedef struct tn_data tn_data;
 
+/* Parts of a split: a share of it is held out for validation, by a hash of each sample's picture (of its id where it has none), so
+ * that questions on one picture stay together, and that the parts are the same on every machine and in every version. */
+typedef enum tn_data_part { TN_PART_OF_SPLIT, TN_PART_KEPT, TN_PART_HELD, TN_PART_ALL } tn_data_part;
+
+/* The share where a set without a dev split holds one out. */
+#define TN_DATA_HELD_OUT 0.05
+
 typedef struct tn_data_options {
     bool without_images; /* also samples that have no picture; the authors leave them out   */
     const char *topics;  /* only samples of these topics, names with commas between; NULL: all */
     size_t limit;        /* only the first `limit` samples of those that stay; 0: all       */
+    tn_data_part part;   /* OF_SPLIT: what the split's name says; others: of all its rows   */
+    double held_out;     /* the share for KEPT and HELD, 0..1                               */
 } tn_data_options;
 
-/* Opens a split of a set. `place` is "NAME:DIRECTORY", the name one of tn_dataset_name_at. Splits are "train",
- * "dev" (also "val", "validation"), "test", and what the set adds; options may be NULL. A bad row is FORMAT with
- * file and line. Errors: ARGUMENT (no such set or split), IO, FORMAT, LIMIT, MEMORY. Close with tn_data_close. */
+/* Opens a split of a set. `place` is "NAME:DIRECTORY", the name one of tn_dataset_name_at ("jsonl:FILE" is a file). Splits are
+ * "train", "dev" (also "val", "validation"), "test", and what the set adds; where a set publishes no dev split, "train" and
+ * "dev" are the parts of its train split. options may be NULL. A bad row is FORMAT with file and line. Errors: ARGUMENT (no such
+ * set or split), IO, FORMAT, LIMIT, MEMORY. Close with tn_data_close. */
 tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error);
 void tn_data_close(tn_data *data); /* NULL is allowed */
 
@@ -134,6 +147,9 @@ const tn_sample *tn_data_sample(const tn_data *data, size_t index); /* index < c
 /* Rows of the split before leaving any out, and how many of them have a picture. */
 size_t tn_data_rows(const tn_data *data);
 size_t tn_data_rows_with_image(const tn_data *data);
+
+/* Samples before topics and a limit left any out: those of the part, with a picture where that is asked for. */
+size_t tn_data_eligible(const tn_data *data);
 
 /* What has to be said of the rows once, as a sentence: names of fields that nothing reads. "": nothing. */
 enum { TN_DATA_NOTE = 400 };

@@ -138,7 +138,7 @@ static char *export_collection(const collection *c, const json_t *manifest, cons
         tn_fail(error, TENEBRA_ERROR_ARGUMENT, c->path, "holds no answer of '%.200s'", c->label ? c->label : "any method");
         return NULL;
     }
-    tn_data_options options = { .without_images = json_is_true(json_object_get(about, "without_images")) };
+    tn_data_options options = { .without_images = json_is_true(json_object_get(about, "without_images")), .part = TN_PART_ALL };
     tn_data *data = tn_data_open(place, split, &options, error);
     char *text = data != NULL ? export_records(c, data, tn_prompt_find(preset), form, error) : NULL;
     tn_data_close(data);

@@ -33,8 +33,8 @@ typedef tenebra_code tn_journal_fit_fn(void *user, const json_t *saved, bool *mo
 tenebra_code tn_journal_open(tn_journal *journal, const char *path, const json_t *manifest, bool anew, tn_journal_fn *each,
                              tn_journal_fit_fn *fit, void *user, tenebra_error *error);
 
-/* Appends a line, a JSON object without its line end, and seals it, in one system call, and brings lines to the disk every two seconds. Errors: IO,
- * MEMORY. */
+/* Appends a line, a JSON object without its line end, with its seal in one system call, and brings lines to the disk every two
+ * seconds. Errors: IO, MEMORY. */
 tenebra_code tn_journal_append(tn_journal *journal, const char *line, size_t length, tenebra_error *error);
 
 /* Brings everything to the disk and closes. A closed journal may be closed. Errors: IO. */

@@ -122,6 +122,8 @@ static void digest_questions(const tn_eval_questions *questions, char text[DIGES
             add_text(&hash, texts[k]);
         for (size_t k = 0; k < sample->option_count; k++)
             add_text(&hash, sample->options[k]);
+        for (size_t k = 0; k < sample->answer_count; k++)
+            add_text(&hash, sample->answers[k]);
     }
     tn_digest digest = tn_hash_finish(&hash);
     print_digest(&digest, text);
@@ -207,12 +209,14 @@ static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questi
     char digest[DIGEST_TEXT], prompts[DIGEST_TEXT];
     digest_questions(questions, digest);
     TN_TRY(digest_prompts(questions, prompts, error));
-    size_t of = plan->without_images ? tn_data_rows(questions->data) : tn_data_rows_with_image(questions->data);
+    size_t of = tn_data_eligible(questions->data);
     const char *split = plan->split ? plan->split : "test";
     *data = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:s, s:s, s:s}", "set", tn_data_name(questions->data), "place",
                       plan->data, "split", split, "questions", (json_int_t)questions->count, "of", (json_int_t)of, "partial",
                       questions->count < of, "without_images", plan->without_images, "digest", digest, "preset", questions->preset->name,
                       "prompt_digest", prompts);
+    if (plan->held_out > 0) /* only there where it is on: runs without it go on as they began */
+        json_object_set_new(*data, "held_out", json_real(plan->held_out));
     return TENEBRA_OK;
 }
 

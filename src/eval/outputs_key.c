@@ -182,7 +182,7 @@ static tenebra_code add_bytes(key_file *file, const char *bytes, size_t length, 
 
 static tenebra_code add_set(tn_key *key, const char *place, tenebra_error *error)
 {
-    const tn_data_options options = { .without_images = true };
+    const tn_data_options options = { .without_images = true, .part = TN_PART_ALL };
     tn_data **sets = realloc(key->sets, (key->set_count + 1) * sizeof *sets);
     if (sets == NULL)
         return no_memory(error);

@@ -208,7 +208,8 @@ tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_
     *questions = (tn_eval_questions){ .preset = plan->preset != NULL ? tn_prompt_choose(plan->preset, error) : NULL };
     if (plan->preset != NULL && questions->preset == NULL)
         return TENEBRA_ERROR_ARGUMENT;
-    tn_data_options options = { .without_images = plan->without_images };
+    tn_data_options options = { .without_images = plan->without_images, .held_out = plan->held_out,
+                                .part = plan->held_out > 0 ? TN_PART_HELD : TN_PART_OF_SPLIT };
     questions->data = tn_data_open(plan->data, plan->split ? plan->split : "test", &options, error);
     if (questions->data == NULL)
         return error->code;

@@ -22,6 +22,7 @@ typedef struct tn_eval_plan {
     const char *data, *split; /* "NAME:DIRECTORY"; split NULL: "test"                      */
     const char *ids;          /* of questions, with commas between; NULL: all              */
     size_t limit;             /* only the first; 0: all                                    */
+    double held_out;          /* only this share of the split, held out for validation; 0: all of it */
     bool without_images;      /* also questions that have no picture                       */
     const char *preset;       /* wording of the questions; NULL: that of the set           */
     tn_eval_entry *entries;

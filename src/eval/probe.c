@@ -250,8 +250,8 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
                  f.surest->paired.only_first + f.surest->paired.only_second, f.surest->total, f.surest->silent,
                  f.surest->paired.only_first);
     else if (f.silent != NULL)
-        snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option that the "
-                 "scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name, f.silent->what->name,
+        snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option that "
+                 "the scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name, f.silent->what->name,
                  f.silent->paired.only_first, f.silent->silent, scorer);
     else
         snprintf(text, sizeof text, "That the answers depend on the %s could not be shown: the largest loss is %.1f points [%.1f, %.1f] "
@@ -273,8 +273,8 @@ static bool is_usable(const tn_result_set *base, char text[SENTENCE])
                  base->scorer, failed);
     else if (isfinite(chance) && !(interval.low > chance))
         snprintf(text, SENTENCE, "As it is, the method answers no better than guessing (%.1f%% [%.1f, %.1f] against %.1f%%; %zu of %zu "
-                 "answers name no option), so nothing can be said about what its answers depend on.", 100 * (double)right / (double)base->count,
-                 100 * interval.low, 100 * interval.high, 100 * chance, silent, base->count);
+                 "answers name no option), so nothing can be said about what its answers depend on.",
+                 100 * (double)right / (double)base->count, 100 * interval.low, 100 * interval.high, 100 * chance, silent, base->count);
     else
         return true;
     return false;
@@ -348,8 +348,9 @@ json_t *tn_probe_report(const tn_results *results, const tn_eval_plan *plan, ten
     if (compare_all(results, plan, base, list, &count, error) != TENEBRA_OK)
         return NULL;
     json_t *table = make_table(base, list, count), *words = say_all(base, list, count);
-    json_t *report = table != NULL && words != NULL ? json_pack("{s:[O], s:O, s:[], s:s}", "tables", table, "words", words, "notes", "scorer",
-                                                                base->scorer) : NULL;
+    json_t *report = NULL;
+    if (table != NULL && words != NULL)
+        report = json_pack("{s:[O], s:O, s:[], s:s}", "tables", table, "words", words, "notes", "scorer", base->scorer);
     json_decref(table);
     json_decref(words);
     if (report == NULL)

@@ -45,7 +45,7 @@ static tenebra_code open_data(judging *j, tenebra_error *error)
 {
     const json_t *data = json_object_get(j->manifest, "data");
     const char *split = text_of(data, "split");
-    tn_data_options all = { .without_images = true };
+    tn_data_options all = { .without_images = true, .part = TN_PART_ALL };
     tenebra_error problem = { 0 };
     j->preset = tn_prompt_find(text_of(data, "preset"));
     j->data = tn_data_open(place_of(j, data), split[0] != '\0' ? split : "test", &all, &problem);
@@ -117,7 +117,8 @@ static tenebra_code take_record(void *user, const json_t *record, tenebra_error 
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, j->path, "question '%.80s' is not in the data set as it was asked; --data NAME:DIR "
                        "names another", text_of(record, "id"));
     if (!json_is_string(text))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, j->path, "the record of question '%.80s' has no \"text\" to judge", text_of(record, "id"));
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, j->path, "the record of question '%.80s' has no \"text\" to judge",
+                       text_of(record, "id"));
     return judge(j, item, sample, text, error);
 }
 

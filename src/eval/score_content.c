@@ -78,7 +78,7 @@ static tenebra_code add_option(tn_content *content, const char *option, size_t r
 /* An open question is answered in words. */
 static bool is_open(const tn_sample *sample)
 {
-    return sample->option_count == 0 && tn_label_index(sample->label) == TN_NO_CHOICE;
+    return sample->option_count == 0 && (sample->open || tn_label_index(sample->label) == TN_NO_CHOICE);
 }
 
 /* Options that letters can name: of rows that do not tell their number, all; of open questions none. */
@@ -91,12 +91,14 @@ static size_t letters_of(const tn_scored *answer)
 tenebra_code tn_content_open(tn_content *content, const tn_scored *answer, tenebra_error *error)
 {
     const tn_sample *sample = answer->sample;
-    size_t room = is_open(sample) ? 1 : sample->option_count;
+    size_t room = is_open(sample) ? 1 + sample->answer_count : sample->option_count;
     *content = (tn_content){ .sample = sample, .letters = letters_of(answer) };
     content->ends = calloc(room + 1, 2 * sizeof *content->ends);
     if (content->ends == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for %zu options", sample->option_count);
     tenebra_code code = is_open(sample) ? add_option(content, sample->label, room, error) : TENEBRA_OK;
+    for (size_t i = 0; i < sample->answer_count && is_open(sample) && code == TENEBRA_OK; i++)
+        code = add_option(content, sample->answers[i], room, error);
     for (size_t i = 0; i < sample->option_count && code == TENEBRA_OK; i++)
         code = add_option(content, sample->options[i], room, error);
     if (code == TENEBRA_OK && answer->text.bytes != NULL)
@@ -233,6 +235,11 @@ bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long
 
 /* ----------------------------------------------------------------- words -- */
 
+static bool has_indices(const tn_content *content)
+{
+    return !is_open(content->sample) && tn_label_is_index(content->sample->label);
+}
+
 /* An index in digits at the start. */
 static long start_index(const tn_content *content, tn_slice text)
 {
@@ -273,7 +280,7 @@ tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *ch
     tn_text_free(&low);
     if (longest > 0)
         *length = marks + longest < marks + text.length ? marks + longest : marks + text.length;
-    else if (code == TENEBRA_OK && tn_label_is_index(content->sample->label))
+    else if (code == TENEBRA_OK && has_indices(content))
         *choice = start_index(content, text);
     return code;
 }
@@ -369,7 +376,7 @@ tenebra_code tn_content_whole(const tn_content *content, tn_slice text, long *ch
         kind += kind < words.length && words.bytes[kind] == ':';
         return read_letter(content, tn_slice_part(words, kind, words.length), choice, error);
     }
-    if (*choice == TN_NO_CHOICE && digits && tn_label_is_index(content->sample->label))
+    if (*choice == TN_NO_CHOICE && digits && has_indices(content))
         *choice = start_index(content, words);
     return TENEBRA_OK;
 }
@@ -390,7 +397,7 @@ void tn_content_verdict(tn_verdict *verdict, const tn_scored *answer, long choic
     tn_verdict_choose(verdict, answer, choice);
     verdict->found = found || choice != TN_NO_CHOICE;
     if (is_open(answer->sample)) {
-        verdict->correct = choice == 0;
+        verdict->correct = choice != TN_NO_CHOICE;
         verdict->choice = TN_NO_CHOICE;
         verdict->letters = 0;
     }

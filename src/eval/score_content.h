@@ -10,7 +10,7 @@
 typedef struct tn_content {
     const tn_sample *sample;
     size_t letters; /* so many options can be named by letter */
-    tn_text texts;  /* one after the other; the label of an open question stands for its only option */
+    tn_text texts;  /* one after the other; of an open question its right answers stand for options  */
     tn_text lower;  /* the same in lower case                                                        */
     size_t *ends;   /* [2, count] where each ends in `texts`, and in `lower`                         */
     size_t count;
@@ -40,7 +40,7 @@ size_t tn_content_kind(tn_slice text, size_t at);
 bool tn_content_hedged(const tn_content *content, tn_slice text, size_t at, long choice);
 
 /* The option that the beginning of `text` names by its text (the longest that fits, of these rather one in the same case),
- * or by its index where labels are indices. TN_NO_CHOICE: none. An open question's answer is option 0. *length takes the
+ * or by its index where labels are indices. TN_NO_CHOICE: none. Options of an open question are its right answers. *length takes the
  * bytes that the text takes. Errors: MEMORY. */
 tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *choice, size_t *length, tenebra_error *error);
 

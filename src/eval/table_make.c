@@ -7,7 +7,8 @@
 
 void tn_table_start(tn_table_maker *maker, const char *name, const char *title)
 {
-    *maker = (tn_table_maker){ .table = json_pack("{s:s, s:s, s:[], s:[], s:[]}", "name", name, "title", title, "columns", "rows", "notes") };
+    *maker = (tn_table_maker){ 0 };
+    maker->table = json_pack("{s:s, s:s, s:[], s:[], s:[]}", "name", name, "title", title, "columns", "rows", "notes");
     maker->full = maker->table == NULL;
 }
 

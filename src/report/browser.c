@@ -236,7 +236,7 @@ static tenebra_code open_source(tn_browser *browser, source *from, const tn_repo
     const char *set = json_string_value(json_object_get(data, "set")), *split = json_string_value(json_object_get(data, "split"));
     const char *named = set != NULL ? place_of(options, set) : NULL;
     const char *place = named != NULL ? named : json_string_value(json_object_get(data, "place"));
-    tn_data_options all = { .without_images = json_is_true(json_object_get(data, "without_images")) };
+    tn_data_options all = { .without_images = json_is_true(json_object_get(data, "without_images")), .part = TN_PART_ALL };
     tenebra_error own = { 0 };
     from->data = place != NULL ? tn_data_open(place, split != NULL ? split : "test", &all, named != NULL ? error : &own) : NULL;
     if (from->data == NULL && named != NULL)

@@ -25,6 +25,7 @@ typedef struct tn_train_config {
     const char *output, *save_path, *name;
     const char *data, *train_split, *validation, *validation_split;
     size_t train_limit, validation_limit;
+    double validation_fraction;
     const char *topics; /* of the training set; NULL: all */
     /* the lesson */
     const char *method, *positions;

@@ -25,8 +25,10 @@ const tn_train_key tn_train_keys[] = {
     TEXT("train_split", "", train_split, "train", false, "its split"),
     TEXT("val_data", " val_path eval_dataset ", validation, NULL, true, "validation set; default: the training set's directory"),
     TEXT("val_split", "", validation_split, "dev", true, "its split"),
+    NUMBER("val_fraction", " val_size ", validation_fraction, "0", 0, 0.9, false,
+           "hold this share of the training split out and validate on it; 0: validate on val_split"),
     SIZE("max_samples", "", train_limit, "0", 0, 1e9, false, "only the first samples of the training set; 0: all"),
-    TEXT("topics", "", topics, NULL, false, "only samples of the training set with these topics, with commas between"),
+    TEXT("topics", "", topics, NULL, false, "only samples with these topics, with commas between, in training and validation"),
     SIZE("val_samples", " max_eval_samples ", validation_limit, "200", 0, 1e9, true, "questions of a validation; 0: all"),
 
     TEXT("method", "", method, NULL, false, "what is taught (tenebra run --help lists the methods)"),

@@ -248,31 +248,69 @@ static void mark_data(tn_trainer *trainer)
     snprintf(trainer->data_mark, sizeof trainer->data_mark, "%016llx", (unsigned long long)hash);
 }
 
+/* Notes of a set once. */
+static void note_data(const tn_trainer *trainer, const tn_data *data)
+{
+    char note[TN_DATA_NOTE];
+    if (tn_data_note(data, note)[0] != '\0')
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
+}
+
+static tenebra_code check_topics(const tn_train_config *config, const tn_data *data, const char *what, tenebra_error *error)
+{
+    if (config->topics == NULL || tn_data_count(data) > 0)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "topics", "no sample of the %s set has one of '%.200s'; 'tenebra data show' "
+                   "tells topics", what, config->topics);
+}
+
+/* The held-out part of the training split, or a split of its own. */
+static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    bool held = config->validation_fraction > 0;
+    const char *place = config->validation != NULL ? config->validation : config->data;
+    tn_data_options options = { .limit = config->validation_limit, .topics = config->topics };
+    tenebra_error problem = { 0 };
+    if (held && config->validation != NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "val_fraction", "holds a part of the training set out, and val_data names another "
+                       "set: leave one of them out");
+    if (held) {
+        options.part = TN_PART_HELD;
+        options.held_out = config->validation_fraction;
+    }
+    trainer->validation = tn_data_open(place, held ? config->train_split : config->validation_split, &options, &problem);
+    if (trainer->validation == NULL)
+        return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false goes without)",
+                       problem.sentence);
+    if (!held && strcmp(config->validation_split, "test") == 0)
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "val_split is the test split: what is kept as best has been chosen on it, so its "
+                        "accuracy there is no test any more");
+    if (config->validation != NULL)
+        note_data(trainer, trainer->validation);
+    TN_TRY(check_topics(config, trainer->validation, "validation", error));
+    return tn_data_count(trainer->validation) > 0
+               ? TENEBRA_OK
+               : tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "has no sample to validate on; raise val_fraction, name another val_split, "
+                         "or go without (validate: false)");
+}
+
 static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
     tn_data_options options = { .limit = config->train_limit, .topics = config->topics };
+    if (config->validation_fraction > 0) {
+        options.part = TN_PART_KEPT;
+        options.held_out = config->validation_fraction;
+    }
     trainer->data = tn_data_open(config->data, config->train_split, &options, error);
     if (trainer->data == NULL)
         return error->code;
-    if (config->topics != NULL && tn_data_count(trainer->data) == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "topics", "no sample of the training set has one of '%.200s'; 'tenebra data show' "
-                       "tells topics", config->topics);
-    char note[TN_DATA_NOTE];
-    if (tn_data_note(trainer->data, note)[0] != '\0')
-        tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
+    TN_TRY(check_topics(config, trainer->data, "training", error));
+    note_data(trainer, trainer->data);
     mark_data(trainer);
     TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));
-    if (!config->validate)
-        return TENEBRA_OK;
-    tenebra_error problem = { 0 };
-    options = (tn_data_options){ .limit = config->validation_limit };
-    trainer->validation = tn_data_open(config->validation != NULL ? config->validation : config->data, config->validation_split,
-                                       &options, &problem);
-    if (trainer->validation != NULL)
-        return TENEBRA_OK;
-    return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false goes without)",
-                   problem.sentence);
+    return config->validate ? open_validation(trainer, error) : TENEBRA_OK;
 }
 
 static tenebra_code open_lists(tn_trainer *trainer, tenebra_error *error)

@@ -180,7 +180,7 @@ class Show(Case):
     def test_list(self):
         listed = json.loads(run("data", "list", "--json").stdout)
         names = [one["name"] for one in listed["sets"]]
-        self.assertEqual(names, ["easy-vqa", "hops", "m3cot", "scienceqa"])
+        self.assertEqual(names, ["easy-vqa", "hops", "jsonl", "m3cot", "scienceqa"])
         self.assertIn("ivtlr-train", [one["name"] for one in listed["presets"]])
         text = run("data", "list").stdout
         for name in names:

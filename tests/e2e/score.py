@@ -100,7 +100,7 @@ class Score(Case):
         self.assertEqual(done.returncode, 1)
         listed = run("eval", "score", "--list")
         self.assertEqual(listed.returncode, 0)
-        self.assertEqual(len([line for line in listed.stdout.splitlines() if line[0] != " "]), 9)
+        self.assertEqual(len([line for line in listed.stdout.splitlines() if line[0] != " "]), 11)
         self.assertIn("eval score --scorer", run("eval", "score", "--help").stdout)
 
 

@@ -1,5 +1,6 @@
 /* easy-VQA (Victor Zhou, 2019): {train,test}/questions.json, a list of [question, answer, number of the picture],
- * and {train,test}/images/<number>.png. Open questions; the breakdown is by kind of question. */
+ * and {train,test}/images/<number>.png. Open questions; the breakdown is by kind of question. There is no dev split: a share of
+ * train is held out, picture by picture. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -7,8 +8,10 @@
 #include <string.h>
 
 static const tn_dataset_split splits[] = {
-    { .name = "train", .rows = { 38575 } },
-    { .name = "test", .aliases = { "dev", "val", "validation" }, .rows = { 9673 } },
+    { .name = "train", .rows = { 38575 }, .part = TN_PART_KEPT },
+    { .name = "dev", .aliases = { "val", "validation" }, .rows = { 38575 }, .of = "train", .part = TN_PART_HELD },
+    { .name = "test", .rows = { 9673 } },
+    { .name = "trainval", .rows = { 38575 }, .of = "train" },
     { 0 },
 };
 
@@ -41,13 +44,14 @@ static tenebra_code add_row(tn_data *data, const json_t *row, size_t number, con
     if (json_array_size(row) != 3 || sample.question == NULL || sample.label == NULL || sample.label[0] == '\0' ||
         !json_is_integer(image) || json_integer_value(image) < 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "must be [question, answer, number of the picture]");
-    snprintf(text, sizeof text, "%s-%zu", data->split->name, number);
+    snprintf(text, sizeof text, "%s-%zu", tn_data_rows_of(data), number);
     sample.id = tn_strings_copy(&data->strings, text, strlen(text));
     if (sample.id == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the row");
+    sample.open = true;
     sample.domain = "shapes";
     sample.topic = sample.category = kind_of(sample.question, sample.label);
-    snprintf(text, sizeof text, "%s/images/%lld.png", data->split->name, (long long)json_integer_value(image));
+    snprintf(text, sizeof text, "%s/images/%lld.png", tn_data_rows_of(data), (long long)json_integer_value(image));
     TN_TRY(tn_data_picture(data, text, none, &sample, where, error));
     return tn_data_add(data, &sample, where, error);
 }
@@ -77,7 +81,7 @@ static tenebra_code read(tn_data *data, tenebra_error *error)
     const char *const paths[] = { name, NULL };
     const char *path;
     tn_file file;
-    snprintf(name, sizeof name, "%s/questions.json", data->split->name);
+    snprintf(name, sizeof name, "%s/questions.json", tn_data_rows_of(data));
     TN_TRY(tn_data_locate(data, paths, &path, error));
     TN_TRY(tn_file_read(&file, path, TN_DATA_FILE_LIMIT, error));
     tenebra_code code = parse(data, file.data, file.size, path, error);

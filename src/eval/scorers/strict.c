@@ -135,9 +135,11 @@ static size_t match_noun(tn_slice text, size_t at, bool *alone)
 static lead match_lead(tn_slice text, size_t at, size_t *end)
 {
     static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "has to be", "can only be", "seems to be",
-                                         "appears to be", "should then be", "must then be", "should therefore be", "must therefore be", NULL };
+                                         "appears to be", "should then be", "must then be", "should therefore be", "must therefore be",
+                                         NULL };
     static const char *const refusals[] = { "isn't", "isn\xE2\x80\x99t", "cannot be", "can't be", "can\xE2\x80\x99t be", NULL };
-    static const char *const choosing[] = { "choose", "chose", "pick", "picked", "select", "selected", "go with", "going with", "opt for", NULL };
+    static const char *const choosing[] = { "choose", "chose", "pick", "picked", "select", "selected", "go with", "going with", "opt for",
+                                            NULL };
     bool alone;
     size_t noun = match_noun(text, at, &alone), next;
     if (noun == 0) {
@@ -178,9 +180,10 @@ static bool is_letter(int32_t c)
 /* "is correct", "would be the answer" behind an option; `text`: behind the words of one, where "is the best" may go on otherwise. */
 static bool is_praised(tn_slice text, size_t at, bool words)
 {
-    static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "seems to be", "appears to be", "seems", NULL };
-    static const char *const praise[] = { "correct", "right", "the correct answer", "the right answer", "the best answer", "the final answer",
-                                          "the answer", "my answer", "our answer", "the correct option", "the right option",
+    static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "seems to be", "appears to be", "seems",
+                                         NULL };
+    static const char *const praise[] = { "correct", "right", "the correct answer", "the right answer", "the best answer",
+                                          "the final answer", "the answer", "my answer", "our answer", "the correct option", "the right option",
                                           "the best option", "the correct choice", "the right choice", "the best choice", NULL };
     static const char *const more[] = { "the correct", "the right", "the best", "the most likely", "the most appropriate",
                                         "the most accurate", "my choice", "the solution", NULL };

@@ -201,6 +201,56 @@ static void test_problems(void **state)
     remove_tree(tree);
 }
 
+/* The held-out part of a split is the same for ever: these pictures of 400 (Python: hashlib.blake2b of b"held out\0images/N.png", 256
+ * bits, the first 53 below 0.05). Questions on one picture stay together. */
+static void test_held_out(void **state)
+{
+    (void)state;
+    static const size_t held[] = { 50, 97, 117, 121, 150, 154, 165, 204, 223, 264, 272, 292, 293, 310, 324, 369, 399 };
+    enum { HELD = sizeof held / sizeof *held, PICTURES = 400 };
+    char *tree = make_tree(), *text = malloc(PICTURES * 80);
+    size_t used = 0;
+    for (size_t i = 0; i < PICTURES; i++)
+        used += (size_t)sprintf(text + used, "%s[\"is it red?\",\"no\",%zu],[\"what is it?\",\"circle\",%zu]", i > 0 ? "," : "[", i, i);
+    strcpy(text + used, "]");
+    put_file(tree, "train/questions.json", text);
+    put_file(tree, "test/questions.json", "[[\"q\",\"yes\",0]]");
+    static const char *const names[] = { "dev", "val", "train", "trainval", "test" };
+    static const size_t counts[] = { 2 * HELD, 2 * HELD, 2 * (PICTURES - HELD), 2 * PICTURES, 1 };
+    for (size_t i = 0; i < 5; i++) {
+        tenebra_error error;
+        tn_data *data = open_set("easy-vqa", tree, names[i], NULL, &error);
+        assert_non_null(data);
+        assert_int_equal(tn_data_count(data), counts[i]);
+        assert_int_equal(tn_data_eligible(data), counts[i]);
+        for (size_t k = 0; i == 0 && k < HELD; k++) {
+            char id[32];
+            snprintf(id, sizeof id, "train-%zu", 2 * held[k] + 1);
+            assert_string_equal(tn_data_sample(data, 2 * k + 1)->id, id);
+            assert_string_equal(tn_data_sample(data, 2 * k + 1)->split, "dev");
+        }
+        tn_data_close(data);
+    }
+    /* Any share of any split: the parts share nothing, and a larger share holds the smaller one. */
+    size_t before = 0;
+    for (double share = 0.1; share < 0.9; share += 0.2) {
+        tenebra_error error;
+        const tn_data_options one = { .part = TN_PART_KEPT, .held_out = share }, two = { .part = TN_PART_HELD, .held_out = share };
+        tn_data *kept = open_set("easy-vqa", tree, "train", &one, &error), *out = open_set("easy-vqa", tree, "train", &two, &error);
+        assert_int_equal(tn_data_count(kept) + tn_data_count(out), 2 * PICTURES);
+        assert_true(tn_data_count(out) > before && tn_data_count(out) > (size_t)(2 * PICTURES * (share - 0.08)));
+        assert_true(tn_data_count(out) < (size_t)(2 * PICTURES * (share + 0.08)));
+        before = tn_data_count(out);
+        for (size_t i = 0; i < tn_data_count(kept); i++)
+            for (size_t k = 0; k < tn_data_count(out); k++)
+                assert_string_not_equal(tn_data_sample(kept, i)->images[0], tn_data_sample(out, k)->images[0]);
+        tn_data_close(kept);
+        tn_data_close(out);
+    }
+    free(text);
+    remove_tree(tree);
+}
+
 static void test_open_questions(void **state)
 {
     (void)state;
@@ -265,7 +315,7 @@ static void test_written_rows_come_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),     cmocka_unit_test(test_names_of_splits), cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_rows),     cmocka_unit_test(test_unknown_fields), cmocka_unit_test(test_held_out), cmocka_unit_test(test_names_of_splits), cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_problems), cmocka_unit_test(test_open_questions),
         cmocka_unit_test(test_written_rows_come_back),
     };

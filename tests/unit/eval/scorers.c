@@ -239,6 +239,49 @@ static void test_strict_statements(void **state)
     assert_false(judge("strict", &index, "The answer is option 2.").correct);
 }
 
+/* Open questions: accepted answers, and what counts as the same. */
+static void test_open_answers(void **state)
+{
+    (void)state;
+    static const char *const others[] = { "7", "about seven" };
+    tn_sample sample = { .id = "x", .question = "?", .context = "", .label = "seven", .open = true, .answers = others, .answer_count = 2,
+                         .domain = "", .topic = "", .subject = "", .grade = "" };
+    static const struct { const char *text; bool exact, match, strict; } cases[] = {
+        { "seven", true, true, true },           { " 7\n", true, true, true },        { "about seven", true, true, true },
+        { "Seven.", false, true, true },         { "The seven", false, true, false },  { "It is 7.", false, false, false },
+        { "The answer is 7.", false, true, true }, { "Answer: Seven", false, true, true }, { "So it grows.\nThe answer is: seven!", false, true, true },
+        { "**7**", false, true, true },          { "\\boxed{7}", false, false, true }, { "eight", false, false, false },
+        { "70", false, false, false },           { "", false, false, false },          { "About, the SEVEN", false, true, false },
+        { "The answer is 7 or 8", false, false, true }, { "-7", false, false, false },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const bool expected[] = { cases[i].exact, cases[i].match, cases[i].strict };
+        static const char *const names[] = { "exact", "match", "strict" };
+        for (size_t k = 0; k < 3; k++) {
+            tn_verdict verdict = judge(names[k], &sample, cases[i].text);
+            if (verdict.correct != expected[k])
+                fail_msg("%s: '%s' is %s", names[k], cases[i].text, verdict.correct ? "right" : "wrong");
+            assert_int_equal(verdict.choice, TN_NO_CHOICE);
+        }
+    }
+    static const struct { const char *one, *two; bool same; } forms[] = {
+        { "Don't", "dont", true },     { "1,000", "1000", true },     { "3.50", "3.5", false },      { "-5", "5", false },
+        { "a dog", "the dog", true },  { "dog's", "dogs", true },     { "red-blue", "red blue", true }, { "two cats", "2 cats", true },
+        { "50%", "50", false },        { "$5", "5", false },          { "1.5", "15", false },        { "U.S.", "u s", true },
+        { "\xEF\xBC\xA2lue", "blue", true }, { "Stra\xC3\x9F" "e", "strasse", false }, { "a", "the", false }, { "3, 4", "3 4", true },
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        tn_sample one = { .id = "x", .question = "?", .context = "", .label = forms[i].one, .open = true };
+        if (judge("match", &one, forms[i].two).correct != forms[i].same)
+            fail_msg("'%s' and '%s'", forms[i].one, forms[i].two);
+    }
+    /* A label that could be a letter or an index is words where the question is known to be open. */
+    tn_sample number = { .id = "x", .question = "?", .context = "", .label = "42", .open = true };
+    assert_true(judge("strict", &number, "The answer is 42.").correct && !judge("strict", &number, "The answer is 41.").correct);
+    EXPECT("exact", fruits, { "B", 'B' }, { "a pear", 'B' }, { "A pear", '-' }, { " Cherry ", 'D' }, { "B.", '-' });
+    EXPECT("match", fruits, { "B.", 'B' }, { "The pear!", 'B' }, { "(a)", 'A' }, { "The answer is D.", 'D' }, { "x", '-' });
+}
+
 /* Gold answers in the form that is trained score all, random ones about 1 of n (P50). */
 static void test_gold_and_random(void **state)
 {
@@ -312,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_last), cmocka_unit_test(test_strict),
         cmocka_unit_test(test_strict_dressed),
         cmocka_unit_test(test_strict_statements),
+        cmocka_unit_test(test_open_answers),
         cmocka_unit_test(test_strict_indices_and_words),
         cmocka_unit_test(test_gold_and_random),
         cmocka_unit_test(test_hostile_texts),
