@@ -6,7 +6,7 @@
 
 Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method or chat template
 outside of its own file; printing or ending the process below app; a mutable variable with static storage
-below app; a type name in _t; a source file of more than 520 lines; an example that includes more than the
+below app; app printing on stderr past tn_app_tell; a type name in _t; a source file of more than 520 lines; an example that includes more than the
 public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
 import re
@@ -186,6 +186,8 @@ class Checker:
         if layer != "app":
             self.check_quiet(shown, code)
             self.check_variables(shown, found, functions)
+        else:
+            self.check_shown(shown, code)
 
     def check_includes(self, shown, layer, text):
         for match in INCLUDE.finditer(text):
@@ -231,6 +233,12 @@ class Checker:
         for match in FORBIDDEN_STREAM.finditer(code):
             self.error(shown, code.count("\n", 0, match.start()) + 1, f"only app may use {match.group(1)}")
 
+    def check_shown(self, shown, code):
+        """What may hold text of others goes to stderr through tn_app_tell, which escapes it."""
+        for match in re.finditer(r"\bfprintf\s*\(\s*stderr\b", code):
+            if shown not in ("src/app/visible.c", "src/app/progress.c"):
+                self.error(shown, code.count("\n", 0, match.start()) + 1, "app prints on stderr through tn_app_tell()")
+
     def check_variables(self, shown, found, functions):
         for line, text in found:
             if is_mutable_variable(text):
@@ -261,6 +269,7 @@ WRONG = [
     ("src/base/a.c", 'void f(void)\n{\n    printf("x");\n}\n', "call printf()"),
     ("src/base/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "use stderr"),
     ("src/base/a.c", 'void f(void)\n{\n    fputs("x", stdout);\n}\n', "use stdout"),
+    ("src/app/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "through tn_app_tell"),
     ("src/base/a.c", "static int counter;\n", "file scope"),
     ("src/base/a.c", "int counter = 3;\n", "file scope"),
     ("src/base/a.c", "extern int counter;\n", "file scope"),
