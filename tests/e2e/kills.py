@@ -169,6 +169,9 @@ class Kills(Case):
         def command(folder):
             return "eval", "report", results, "-o", folder / "page.html"
 
+        def finish(folder):
+            return *command(folder), *(["--force"] if (folder / "page.html").exists() else [])
+
         def look(folder):
             if (folder / "page.html").exists():
                 self.assertEqual((folder / "page.html").read_bytes(), expected[0])
@@ -178,7 +181,7 @@ class Kills(Case):
             self.assertEqual(expected[-1], expected[0])
             self.assertEqual([path.name for path in folder.iterdir()], ["page.html"])
 
-        self.sweep(command, command, check, look)
+        self.sweep(command, finish, check, look)
 
 
 if __name__ == "__main__":
