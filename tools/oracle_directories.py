@@ -6,9 +6,9 @@
 Theirs read here: a small random model and its processor as the installed version's save_pretrained writes them; what the program
 makes of a large picture (rows) and of one that needs no resizing (greedy tokens) is compared with AutoProcessor and generate().
 Ours read there: the program trains that model in full for one update, in F32 and in BF16, with its rule of picture sizes and with
-another; the results are opened with AutoProcessor and from_pretrained in their own dtype, and asked again, both sides in F32. --keep leaves the
-directories of a run, --read compares those that another version left. Runs with transformers 4.51, 4.57 and 5 (any processor:
-sizes and the unresized picture do not depend on it). Exit code 1 if anything differs.
+another; the results are opened with AutoProcessor and from_pretrained in their own dtype, and asked again, both sides in F32.
+--keep leaves the directories of a run, --read compares those that another version left instead of making any. Runs with transformers
+4.51, 4.57 and 5 (any processor: sizes and the unresized picture do not depend on it). Exit code 1 if anything differs.
 """
 import argparse
 import json
@@ -150,15 +150,16 @@ def main():
         data = os.path.join(scratch, "data")
         subprocess.run([arguments.program, "data", "make", "hops", data, "--train", "2", "--dev", "1", "--test", "1"], check=True,
                        capture_output=True)
-        for dtype in ("float32", "bfloat16"):
+        for dtype in ("float32", "bfloat16") if not arguments.read else ():
             theirs = os.path.join(folder, f"theirs-{dtype}")
             save_theirs(theirs, dtype)
             compare(arguments.program, theirs, pictures, 256)
             for save in ("f32", "bf16"):
                 ours = train(arguments.program, theirs, os.path.join(folder, f"ours-{dtype}-{save}"), data, f"save_dtype={save}")
                 compare(arguments.program, ours, pictures, 256)
-        ruled = train(arguments.program, theirs, os.path.join(folder, "ours-ruled"), data, "image_max_pixels=50176")
-        compare(arguments.program, ruled, pictures, 64)
+        if not arguments.read:
+            ruled = train(arguments.program, theirs, os.path.join(folder, "ours-ruled"), data, "image_max_pixels=50176")
+            compare(arguments.program, ruled, pictures, 64)
         for other in arguments.read:
             for name in sorted(os.listdir(other)):
                 directory = os.path.join(other, name)

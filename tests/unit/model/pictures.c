@@ -229,10 +229,11 @@ static void test_large_patches(void **state)
         assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, NULL), TENEBRA_OK);
         assert_true(all_finite(embeds.data, embeds.rows * embeds.cols));
     }
-    /* Negative control: what is not finite is not hidden. */
+    /* Negative control: what is not finite is an error. */
     patches[5] = (tn_real)NAN;
-    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, NULL), TENEBRA_OK);
-    assert_false(all_finite(embeds.data, embeds.rows * embeds.cols));
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_FORMAT);
+    assert_error(&error, TENEBRA_ERROR_FORMAT, "image", "NaN or infinite");
     free(patches);
     tn_session_close(session);
     tn_model_close(model);
