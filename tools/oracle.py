@@ -4,18 +4,22 @@
     python3 tools/oracle.py --program build/release/tenebra [--seed N] [--cases N] [--only GROUP ...]
 
 The reference is the real Qwen2VLForConditionalGeneration (eager attention, float32 on the CPU, stored weights
-widened) with the slow image processor and the tokenizer of the model directory; the latent methods run on top of
-it in the plain implementation of tools/hf/latent.py. Groups:
+widened) with the image processor that resizes with Pillow and the tokenizer of the model directory; the latent methods
+run on top of it in the plain implementation of tools/hf/latent.py. Groups:
 
     load      directories that `tenebra bench --shape` writes open there without missing or spare tensors
     inputs    token ids, M-RoPE positions, pixel values, image embeddings (needs the helper, see below)
     answers   greedy answers: text, one picture, several, several turns; prompt lengths
     names     the same model under new tensor names, and with a vocab_size that the tensors do not have
     latent    IVT-LR and Coconut: picks, scores, norms, lens, attention ratio and focus, answers
+    adapters  what PEFT writes is read here, what is trained here is read by PEFT: answers and filled matrices
     controls  deliberate mistakes, each of which must be found
 
-Needs, in a virtual environment: torch, torchvision, transformers==4.51.3, qwen-vl-utils, safetensors, accelerate and
-"pillow<13" (13.0 resizes differently); for `inputs` also: cmake --build build/release --target oracle_inputs.
+Needs, in a virtual environment: torch, torchvision, transformers, qwen-vl-utils, safetensors, accelerate, "pillow<12.2"
+(13.0 resizes differently; 12.2 and 12.3 were compared with 12.0 on 150 sizes, and equal) and, for `adapters`, peft; for `inputs` also: cmake --build build/release
+--target oracle_inputs. Ran with transformers 4.51.3 and peft 0.15.2, 4.57.6 and 0.18.0, 5.24.0 and 0.21.2; what they call
+differently stands in tools/hf/library.py. transformers 5 resizes with torchvision unless asked: the reference takes its
+processor that uses Pillow, as 4.51 does. Take a kernel set that does not round activations (--kernels avx2).
 With --golden DIR it writes golden cases there instead (tools/hf/golden.py). Exit code 1 if anything differs.
 The same seed gives the same cases.
 """
@@ -33,12 +37,12 @@ import torch
 import transformers
 from transformers.utils import logging
 
-from hf import cases, golden, judge, models
+from hf import cases, golden, judge, library, models
 from hf.latent import Settings
 from hf.sides import Program, Reference
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ("load", "inputs", "answers", "names", "latent", "controls")
+GROUPS = ("load", "inputs", "answers", "names", "latent", "adapters", "controls")
 ANSWER = 24  # tokens of an answer
 
 
@@ -87,7 +91,7 @@ class Oracle:
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")
                 report = self.model(name).report
-            verdict.equal("loading report", {key: list(value) for key, value in report.items() if value}, {}, name)
+            verdict.equal("loading report", report, {}, name)
             verdict.equal("warnings", [str(warning.message) for warning in seen], [], name)
             transformers.AutoProcessor.from_pretrained(self.model(name).directory)
 
@@ -197,6 +201,62 @@ class Oracle:
         ours = self.program.ask(reference.directory, turns, ANSWER, settings.options())
         compare_thought(verdict, ours, theirs, settings, inputs, where)
 
+    # --------------------------------------------------------- adapters --
+
+    def adapters(self, verdict):
+        from hf import adapters
+        for name in ("gqa-untied", "multi-query"):
+            reference = self.model(name)
+            tied = bool(reference.model.config.tie_word_embeddings)
+            for number, (kind, settings) in enumerate(adapters.kinds(tied).items()):
+                if adapters.supported(kind):
+                    self.theirs_here(verdict, adapters, reference, kind, settings, number)
+            self.ours_there(verdict, adapters, reference)
+
+    @guarded
+    def theirs_here(self, verdict, adapters, reference, kind, settings, number):
+        where = f"{os.path.basename(reference.directory)} {kind}"
+        directory = os.path.join(self.folder, where.replace(" ", "-"))
+        adapters.write(directory, reference.directory, settings, self.seed + number)
+        theirs, warned = adapters.read(reference, directory)
+        verdict.equal("PEFT's warnings", warned, [], where)
+        turns = self.conversation(1)
+        self.compare_adapted(verdict, theirs, directory, turns, where)
+
+    def compare_adapted(self, verdict, theirs, directory, turns, where):
+        """A greedy answer and a latent one, whose numbers show more: without the adapter they must differ."""
+        inputs, settings = theirs.inputs(turns), Settings(k_select=3, n_latent=2)
+        ours = self.program.ask(theirs.directory, turns, ANSWER, ("--lora", directory))
+        verdict.cases += 1
+        judge.tokens(verdict, ours["tokens"], *theirs.generate(inputs, ANSWER), where)
+        thought = theirs.think(inputs, settings, ANSWER)
+        compare_thought(verdict, self.program.ask(theirs.directory, turns, ANSWER, (*settings.options(), "--lora", directory)),
+                        thought, settings, inputs, where)
+        bare = self.program.ask(theirs.directory, turns, ANSWER, settings.options())
+        self.must_fail(verdict, where + ", left out", lambda inner: compare_thought(
+            inner, bare, thought, settings, inputs, "left out"))
+
+    @guarded
+    def ours_there(self, verdict, adapters, reference):
+        """Adapters under the names of the base model, and under those of the installed transformers, load whole; under the
+        others they load nothing, unless the installed transformers translates them."""
+        data = os.path.join(self.folder, "hops")
+        if not os.path.exists(data):
+            self.program.call([self.program.path, "data", "make", "--train", "8", "--dev", "1", "--test", "1", "hops", data])
+        right, wrong = ("new", "old") if library.NEW else ("old", "new")
+        translates = bool(getattr(reference.model, "_checkpoint_conversion_mapping", None))
+        cases = (("base", "q_proj,v_proj,down_proj,qkv"), (right, "all"), (right, "q_proj,lm_head"), (wrong, "q_proj,qkv"))
+        for number, (names, targets) in enumerate(cases):
+            where = f"{os.path.basename(reference.directory)} trained here, names {names}, {targets}"
+            directory = adapters.train(self.program, reference.directory, data, f"{reference.directory}-ours-{number}",
+                                       lora_names=names, lora_target=targets)
+            theirs, warned = adapters.read(reference, directory)
+            whole = names != wrong or translates
+            verdict.equal("matrices that PEFT fills", adapters.filled(theirs), adapters.pairs(directory) if whole else 0, where)
+            verdict.equal("PEFT's warnings", len(warned), 0 if whole else 1, where)
+            if whole:
+                self.compare_adapted(verdict, theirs, directory, self.conversation(1), where)
+
     # --------------------------------------------------------- controls --
 
     def controls(self, verdict):
@@ -213,7 +273,7 @@ class Oracle:
             settings = Settings(**{"k_select": 4, **change})
             self.must_fail(verdict, name, lambda inner, settings=settings: compare_thought(
                 inner, ours, reference.think(inputs, settings, ANSWER), settings, inputs, name))
-        with disturbed(reference.model.model.layers[1].self_attn.k_proj.weight):
+        with disturbed(library.decoder(reference.model).layers[1].self_attn.k_proj.weight):
             self.must_fail(verdict, "a weight", lambda inner: compare_thought(
                 inner, ours, reference.think(inputs, right, ANSWER), right, inputs, "weight"))
         with disturbed(inputs["pixel_values"]):

@@ -5,7 +5,9 @@ import shutil
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLImageProcessor
+from transformers import AutoTokenizer, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+from hf.library import ImageProcessor
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
                    "chat_template.json", "special_tokens_map.json")
@@ -68,7 +70,7 @@ def fill(model, seed):
         elif name.endswith("bias"):
             tensor.copy_(0.2 * noise)
         else:
-            tensor.copy_((1 + 0.1 * noise) * (2.0 if tied and name == "model.norm.weight" else 1.0))
+            tensor.copy_((1 + 0.1 * noise) * (2.0 if tied and name in ("model.norm.weight", "model.language_model.norm.weight") else 1.0))
 
 
 def save_random(directory, spec, tokenizer, seed, vocabulary=None):
@@ -81,7 +83,7 @@ def save_random(directory, spec, tokenizer, seed, vocabulary=None):
     fill(model, seed)
     model.to(getattr(torch, spec["dtype"])).save_pretrained(directory, max_shard_size=spec["shard"])
     limits = dict(zip(("min_pixels", "max_pixels"), spec["limits"] or (3136, 12845056)))
-    Qwen2VLImageProcessor(**limits).save_pretrained(directory)
+    ImageProcessor(**limits).save_pretrained(directory)
     for name in TOKENIZER_FILES:
         if os.path.exists(os.path.join(tokenizer, name)):
             shutil.copy(os.path.join(tokenizer, name), directory)
@@ -103,6 +105,8 @@ def copy_with_new_names(source, directory):
     path = os.path.join(directory, "config.json")
     with open(path, encoding="utf-8") as file:
         config = json.load(file)
+    if "text_config" in config:  # written by such a version
+        return directory
     top = ("architectures", "image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id",
            "vision_token_id", "vision_config", "tie_word_embeddings", "torch_dtype", "transformers_version")
     nested = {key: value for key, value in config.items() if key not in top}

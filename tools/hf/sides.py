@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from qwen_vl_utils.vision_process import fetch_image, to_rgb
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration, Qwen2VLImageProcessor, Qwen2VLProcessor
+from transformers import AutoTokenizer
 
+from hf import library
 from hf.latent import think
 
 
@@ -52,16 +53,15 @@ class Program:
 
 
 class Reference:
-    """Eager attention, float32 on the CPU (stored weights widened), the slow image processor."""
+    """Eager attention, float32 on the CPU (stored weights widened), the image processor that resizes with Pillow."""
 
     def __init__(self, directory):
         self.directory = directory
-        self.model, self.report = Qwen2VLForConditionalGeneration.from_pretrained(
-            directory, torch_dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+        self.model, report = library.load(directory, output_loading_info=True)
+        self.report = library.loading_report(report)
         self.model.eval()
         self.tokenizer = AutoTokenizer.from_pretrained(directory)
-        self.processor = Qwen2VLProcessor(Qwen2VLImageProcessor.from_pretrained(directory), self.tokenizer,
-                                          chat_template=self.tokenizer.chat_template)
+        self.processor = library.make_processor(directory, self.tokenizer)
         ends = self.model.generation_config.eos_token_id
         self.ends = ends if isinstance(ends, list) else [ends]
 
@@ -74,8 +74,8 @@ class Reference:
         picture = to_rgb(picture)
         if not utils and min(picture.size) >= 28:
             return picture
-        limits = self.processor.image_processor
-        return fetch_image({"image": picture, "min_pixels": limits.min_pixels, "max_pixels": limits.max_pixels})
+        least, most = library.pixel_limits(self.processor.image_processor)
+        return fetch_image({"image": picture, "min_pixels": least, "max_pixels": most})
 
     def inputs(self, turns, utils=False):
         """What the processor makes of the conversation: input_ids, pixel_values, image_grid_thw, ..."""
@@ -89,14 +89,14 @@ class Reference:
         """Image embeddings [J, C], or None."""
         if "pixel_values" not in inputs:
             return None
-        return self.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
+        return library.image_rows(self.model, inputs["pixel_values"], inputs["image_grid_thw"])
 
     def positions(self, inputs, kind="mrope"):
         """[3, P]."""
         ids = inputs["input_ids"]
         if kind == "sequential":
             return torch.arange(ids.shape[1]).expand(3, -1)
-        return self.model.get_rope_index(ids, inputs.get("image_grid_thw"), None, inputs["attention_mask"])[0][:, 0]
+        return library.rope_index(self.model, inputs)
 
     @torch.no_grad()
     def generate(self, inputs, tokens):
@@ -109,7 +109,7 @@ class Reference:
     def rows(self, inputs):
         """The prompt's input rows [P, C], and which of them are image embeddings."""
         ids = inputs["input_ids"][0]
-        rows = self.model.model.embed_tokens(ids).detach().clone()
+        rows = library.decoder(self.model).embed_tokens(ids).detach().clone()
         image_rows = (ids == self.model.config.image_token_id).nonzero()[:, 0]
         embeds = self.embed(inputs)
         if embeds is not None:
