@@ -389,6 +389,20 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
     return find_defaults(config, error);
 }
 
+/* Takes what was read; config->yaml is its. */
+static tenebra_code take_yaml(tn_train_config *config, const char *name, tenebra_code code, tenebra_error *error)
+{
+    bool *left = calloc(config->yaml.count + 1, sizeof *left);
+    if (code == TENEBRA_OK && left == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, "configuration", "no memory");
+    if (code == TENEBRA_OK)
+        code = interpret(config, name, left, error);
+    free(left);
+    if (code != TENEBRA_OK)
+        tn_train_config_free(config);
+    return code;
+}
+
 tenebra_code tn_train_config_read(tn_train_config *config, const char *path, const char *const *overrides,
                                   size_t override_count, tenebra_error *error)
 {
@@ -396,15 +410,13 @@ tenebra_code tn_train_config_read(tn_train_config *config, const char *path, con
     tenebra_code code = path != NULL ? tn_yaml_read(&config->yaml, path, error) : TENEBRA_OK;
     for (size_t i = 0; i < override_count && code == TENEBRA_OK; i++)
         code = tn_yaml_set(&config->yaml, overrides[i], error);
-    bool *left = calloc(config->yaml.count + 1, sizeof *left);
-    if (code == TENEBRA_OK && left == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, "configuration", "no memory");
-    if (code == TENEBRA_OK)
-        code = interpret(config, path ? path : "", left, error);
-    free(left);
-    if (code != TENEBRA_OK)
-        tn_train_config_free(config);
-    return code;
+    return take_yaml(config, path ? path : "", code, error);
+}
+
+tenebra_code tn_train_config_parse(tn_train_config *config, const void *text, size_t length, const char *name, tenebra_error *error)
+{
+    *config = (tn_train_config){ 0 };
+    return take_yaml(config, name, tn_yaml_parse(&config->yaml, text, length, name, error), error);
 }
 
 void tn_train_config_free(tn_train_config *config)

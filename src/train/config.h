@@ -73,6 +73,8 @@ typedef struct tn_train_config {
  * it stands). All mistakes of this kind are told in one sentence. On failure *config is empty. */
 tenebra_code tn_train_config_read(tn_train_config *config, const char *path, const char *const *overrides,
                                   size_t override_count, tenebra_error *error);
+/* The same of a text in memory; `name` stands in errors. */
+tenebra_code tn_train_config_parse(tn_train_config *config, const void *text, size_t length, const char *name, tenebra_error *error);
 void tn_train_config_free(tn_train_config *config);
 
 /* All keys with the values in effect, in fresh memory; NULL without. */
