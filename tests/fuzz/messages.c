@@ -22,7 +22,6 @@ static void check_part(const tenebra_part *part)
         sum += ((const uint8_t *)part->bytes)[i];
     require(sum <= 255 * part->length);
     require((part->resized_width == 0) == (part->resized_height == 0));
-    require(part->min_pixels == 0 || part->max_pixels == 0 || part->min_pixels <= part->max_pixels);
     require(part->kind != TENEBRA_PART_TEXT || (part->resized_width | part->min_pixels | part->max_pixels) == 0);
 }
 
