@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from program import HANG, PROGRAM, WORK, Case, environment, main, make_model, run  # noqa: E402
+from program import DATA, HANG, PROGRAM, WORK, Case, environment, main, make_model, run  # noqa: E402
 
 KILLER, POINTS = os.environ.get("E2E_KILL"), os.environ.get("E2E_POINTS", "10")
-CLOCK = {"ms"}
+CLOCK = {"ms", "tokens_per_second", "mfu", "seconds"}
 
 
 def kill(number, mode, arguments):
@@ -117,6 +117,28 @@ class Kills(Case):
             self.assertEqual([path.name for path in folder.iterdir()], ["results.jsonl"])
 
         self.sweep(command, command, check)
+
+    def test_train(self):
+        recipe = WORK / "recipe.yaml"
+        recipe.write_text(f"shape: tiny\ntokenizer: {DATA / 'tokenizer-small'}\ndata: hops:{self.data()}\nmethod: ivt-lr\n"
+                          "k_select: 2\nepochs_per_stage: 1\nmax_latent_stage: 1\nnum_epochs: 2\nbatch_size_training: 2\n"
+                          "gradient_accumulation_steps: 1\nlr: !!float \"1e-3\"\nmax_samples: 4\nval_samples: 1\nval_tokens: 1\n"
+                          "save_steps: 1\nthreads: 1\n", encoding="utf-8")
+        expected = []
+
+        def command(folder):
+            return "train", recipe, "--set", f"output={folder / 'run'}"
+
+        def finish(folder):
+            return *command(folder), *(["--resume"] if (folder / "run").exists() else [])
+
+        def check(folder):
+            expected.append((rows(folder / "run/log.jsonl"), sorted(path.name for path in (folder / "run").iterdir()),
+                             tree(folder / "run/model")["model.safetensors"]))
+            for found, wanted in zip(expected[-1], expected[0]):
+                self.assertEqual(found, wanted)
+
+        self.sweep(command, finish, check)
 
     def test_quantize(self):
         model = make_model("model")
