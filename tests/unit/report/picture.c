@@ -18,11 +18,14 @@
 #define UPRIGHT TENEBRA_TEST_DATA "/image/rgb8.png"
 #define PHOTO TENEBRA_TEST_DATA "/image/444.jpg"
 
+static tenebra_part file(const char *path) { return (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = path }; }
+
 static size_t add(tn_album *album, const char *path)
 {
     tenebra_error error = { 0 };
     size_t index;
-    if (tn_album_add(album, path, false, &index, &error) != TENEBRA_OK)
+    const tenebra_part picture = file(path);
+    if (tn_album_add(album, &picture, false, &index, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return index;
 }
@@ -94,10 +97,11 @@ static void test_orientation(void **state)
     tn_image image;
     assert_int_equal(tn_image_read(&image, TENEBRA_TEST_DATA "/image/exif6.jpg", NULL, false, NULL), TENEBRA_OK);
     assert_int_not_equal(image.width, image.height);
+    const tenebra_part picture = file(TENEBRA_TEST_DATA "/image/exif6.jpg");
     for (int turned = 0; turned < 2; turned++) {
         size_t index, length;
         tn_image back;
-        assert_int_equal(tn_album_add(&album, TENEBRA_TEST_DATA "/image/exif6.jpg", turned, &index, NULL), TENEBRA_OK);
+        assert_int_equal(tn_album_add(&album, &picture, turned, &index, NULL), TENEBRA_OK);
         assert_int_equal(index, turned);
         assert_int_equal(album.items[index].width, turned ? image.height : image.width);
         unsigned char *bytes = decode_uri(&album.items[index].uri, "data:image/png;", &length);
@@ -150,8 +154,9 @@ static void test_broken_files(void **state)
     assert_non_null(out);
     fputs("\x89PNG\r\n\x1A\n<script>", out);
     fclose(out);
-    assert_int_equal(tn_album_add(&album, path, false, &index, &error), TENEBRA_ERROR_FORMAT);
-    assert_int_equal(tn_album_add(&album, "/nowhere/at/all.png", false, &index, &error), TENEBRA_ERROR_IO);
+    const tenebra_part broken = file(path), missing = file("/nowhere/at/all.png");
+    assert_int_equal(tn_album_add(&album, &broken, false, &index, &error), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_album_add(&album, &missing, false, &index, &error), TENEBRA_ERROR_IO);
     assert_int_equal(album.count, 1);
     assert_int_equal(json_object_size(album.places), 1);
     tn_album_free(&album);
