@@ -67,8 +67,8 @@ class Experiments(Case):
             self.assertGreater(plan(place / run)["updates"], 0, run)
         done = script("results.sh", place, "3")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(len(list((place / "results").glob("*-3.done"))), 16)  # the rows, and the interventions
-        self.assertEqual(len(list((place / "results").glob("*/plan.json"))), 15)
+        self.assertEqual(len(list((place / "results").glob("*-3.done"))), 17)  # the rows, and the interventions
+        self.assertEqual(len(list((place / "results").glob("*/plan.json"))), 16)
         self.assertEqual(plan(place / "results/stages2-3")["stages"][-1]["latents"], 2)
         again = script("results.sh", place, "3", "cot ivt-lr")
         self.assertEqual(again.returncode, 0, again.stderr)  # a run made again would find its model in the way
