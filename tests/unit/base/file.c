@@ -99,10 +99,34 @@ static void refusals_name_the_path(void **state)
     free(missing);
 }
 
+static tenebra_code read_small(tn_file *file, const char *path, tenebra_error *error)
+{
+    return tn_file_read(file, path, 100, error);
+}
+
+/* Nobody writes into the pipe: a reader that waited for it would never come back. */
+static void a_pipe_is_not_waited_for(void **state)
+{
+    (void)state;
+    char *path = tn_path_join(directory(), "pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    tenebra_code (*const readers[])(tn_file *, const char *, tenebra_error *) = { read_small, tn_file_map };
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        tn_file file;
+        tenebra_error error = { 0 };
+        assert_int_equal(readers[i](&file, path, &error), TENEBRA_ERROR_IO);
+        assert_string_equal(error.where, path);
+        assert_non_null(strstr(error.sentence, "is not a regular file"));
+        assert_true(file.data == NULL && file.size == 0);
+    }
+    assert_false(tn_path_is_file(path) || tn_path_is_directory(path));
+    free(path);
+}
+
 static int tidy(void **state)
 {
     (void)state;
-    static const char *const names[] = { "text", "shrinks", "empty", "long" };
+    static const char *const names[] = { "text", "shrinks", "empty", "long", "pipe" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = tn_path_join(directory(), names[i]);
         unlink(path);
@@ -118,6 +142,7 @@ int main(void)
         cmocka_unit_test(a_mapped_file_that_shrinks_is_noticed),
         cmocka_unit_test(an_empty_file_is_one),
         cmocka_unit_test(refusals_name_the_path),
+        cmocka_unit_test(a_pipe_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, tidy);
 }
