@@ -117,7 +117,6 @@ const tn_train_unused tn_train_unused_keys[] = {
     { "do_predict", "false", "this command only trains; tenebra eval asks" },
     { "dataset_dir", NULL, "data names the directory" },
     { "media_dir", NULL, "data names the directory" },
-    { "val_size", NULL, "val_data and val_split name the validation set" },
     { "eval_strategy", NULL, "validations come at the ends of epochs (val_epochs)" },
     { "evaluation_strategy", NULL, "validations come at the ends of epochs (val_epochs)" },
     { "eval_steps", NULL, "validations come at the ends of epochs (val_epochs)" },

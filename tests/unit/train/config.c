@@ -113,8 +113,8 @@ static void test_factory_file(void **state)
     assert_int_equal(config.epochs, 2);
     assert_int_equal(config.batch_size, 3);
     assert_int_equal(config.cutoff, 512);
-    assert_true(config.lr == 2e-5 && config.warmup_ratio == 0.05 && config.bf16 && config.freeze_vision);
-    static const char *const noted[] = { "template", "dataset", "eval_dataset", "val_size", "deepspeed", "video_max_pixels", "report_to" };
+    assert_true(config.lr == 2e-5 && config.warmup_ratio == 0.05 && config.validation_fraction == 0.2 && config.bf16 && config.freeze_vision);
+    static const char *const noted[] = { "template", "dataset", "eval_dataset", "deepspeed", "video_max_pixels", "report_to" };
     for (size_t i = 0; i < sizeof noted / sizeof *noted; i++) {
         bool found = false;
         for (size_t n = 0; n < config.note_count; n++)
