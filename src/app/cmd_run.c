@@ -384,7 +384,8 @@ static int ask(run_options *options)
     } else if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK) {
         exit_code = show(options, trace);
         if (options->report != NULL && exit_code == TN_EXIT_OK &&
-            tn_run_report(options->report, options->directory, session, &options->request, options->question.text, trace, &error) != TENEBRA_OK)
+            tn_run_report(options->report, options->directory, session, &options->request, options->question.text, trace,
+                          &error) != TENEBRA_OK)
             exit_code = tn_app_fail(&error);
     } else if (!ferror(stdout)) { /* which is told at the end */
         tn_app_end_waiting(&options->waiting);

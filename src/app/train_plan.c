@@ -89,7 +89,8 @@ static void print_size(const char *label, size_t bytes)
 
 static void print_rows(const plan_view *view)
 {
-    tn_app_print("\n%-10s %5s %8s %-10s %8s %8s %10s %10s\n", "epochs", "stage", "latents", "dropped", "rows", "labels", "ms/sample", "minutes");
+    tn_app_print("\n%-10s %5s %8s %-10s %8s %8s %10s %10s\n", "epochs", "stage", "latents", "dropped", "rows", "labels",
+                 "ms/sample", "minutes");
     for (size_t i = 0; i < view->count; i++) {
         const plan_row *row = &view->rows[i];
         char epochs[32], dropped[32];
@@ -98,8 +99,8 @@ static void print_rows(const plan_view *view)
             snprintf(dropped, sizeof dropped, "all steps");
         else
             snprintf(dropped, sizeof dropped, "%zu step%s", row->cost.skip, row->cost.skip == 1 ? "" : "s");
-        tn_app_print("%-10s %5zu %8zu %-10s %8.0f %8.0f %10.2f %10.1f\n", epochs, row->cost.stage, row->cost.latents, dropped, row->cost.rows,
-               row->cost.labels, row->cost.sample_ms, row->seconds / 60);
+        tn_app_print("%-10s %5zu %8zu %-10s %8.0f %8.0f %10.2f %10.1f\n", epochs, row->cost.stage, row->cost.latents, dropped,
+                     row->cost.rows, row->cost.labels, row->cost.sample_ms, row->seconds / 60);
     }
 }
 

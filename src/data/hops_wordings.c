@@ -85,7 +85,8 @@ static const tn_hops_wording shape_of_colour[] = {
 
 static const tn_hops_wording way_of[] = {
     { "Which way does the arrow of the %f point?", false, 0 }, { "In which direction does the %f point?", false, 0 },
-    { "Which way does the %f point?", false, 0 },              { "Where does the arrow of the %f point, up, down, left or right?", false, 0 },
+    { "Which way does the %f point?", false, 0 },
+    { "Where does the arrow of the %f point, up, down, left or right?", false, 0 },
     { "What is the direction of the %f?", false, 0 },          { "Which direction does the arrow of the %f have?", false, 0 },
     { "The %f: which direction?", false, 0 },
     { "Tell me the direction in which the %f points.", true, 0 }, { "The arrow of the %f: which way?", true, 0 },

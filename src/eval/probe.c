@@ -250,9 +250,9 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
                  f.surest->paired.only_first + f.surest->paired.only_second, f.surest->total, f.surest->silent,
                  f.surest->paired.only_first);
     else if (f.silent != NULL)
-        snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option that "
-                 "the scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name, f.silent->what->name,
-                 f.silent->paired.only_first, f.silent->silent, scorer);
+        snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option "
+                 "that the scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name,
+                 f.silent->what->name, f.silent->paired.only_first, f.silent->silent, scorer);
     else
         snprintf(text, sizeof text, "That the answers depend on the %s could not be shown: the largest loss is %.1f points [%.1f, %.1f] "
                  "with '%s' (p = %.2g after correction); at this number of questions losses below about %.1f points stay "

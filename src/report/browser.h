@@ -26,7 +26,8 @@ tenebra_code tn_browser_fill(tn_browser *browser, const tn_results *results, con
                              const tn_report_options *options, tenebra_error *error);
 
 /* Adds one question with its answers (a list of tn_answer_json, which is taken); sample NULL: nothing more is known of it than
- * `record` tells. Its pictures are the given ones, or NULL: those of the sample. *fits false, and nothing added: it is beyond the budget. Errors: MEMORY. */
+ * `record` tells. Its pictures are the given ones, or NULL: those of the sample. *fits false, and nothing added: it is beyond
+ * the budget. Errors: MEMORY. */
 tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *record, const tn_sample *sample,
                             const tenebra_part *pictures, size_t picture_count, bool apply_exif, json_t *answers, bool *fits,
                             tenebra_error *error);

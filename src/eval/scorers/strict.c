@@ -183,8 +183,9 @@ static bool is_praised(tn_slice text, size_t at, bool words)
     static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "seems to be", "appears to be", "seems",
                                          NULL };
     static const char *const praise[] = { "correct", "right", "the correct answer", "the right answer", "the best answer",
-                                          "the final answer", "the answer", "my answer", "our answer", "the correct option", "the right option",
-                                          "the best option", "the correct choice", "the right choice", "the best choice", NULL };
+                                          "the final answer", "the answer", "my answer", "our answer", "the correct option",
+                                          "the right option", "the best option", "the correct choice", "the right choice",
+                                          "the best choice", NULL };
     static const char *const more[] = { "the correct", "the right", "the best", "the most likely", "the most appropriate",
                                         "the most accurate", "my choice", "the solution", NULL };
     size_t verb = tn_match_one(text, tn_skip_spaces(text, at), verbs), next = tn_skip_spaces(text, verb);
