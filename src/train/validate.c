@@ -33,6 +33,23 @@ static bool ends_with(const char *text, const char *expected)
     return size > 0 && length >= size && memcmp(text + length - size, expected, size) == 0;
 }
 
+/* An open question may have several right answers. */
+static tenebra_code judge(const tn_prompt_preset *prompt, const tn_sample *sample, const char *text, bool *right, tenebra_error *error)
+{
+    *right = false;
+    for (size_t i = 0; i <= sample->answer_count && !*right; i++) {
+        tn_sample one = *sample;
+        if (i > 0)
+            one.label = sample->answers[i - 1];
+        char *expected = tn_prompt_answer(prompt, &one, error);
+        if (expected == NULL)
+            return error->code;
+        *right = ends_with(text, expected);
+        free(expected);
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *right, tenebra_error *error)
 {
     const tn_trainer *trainer = e->trainer;
@@ -54,12 +71,7 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
     tn_asked_free(&asked);
     TN_TRY(code);
-    char *expected = tn_prompt_answer(trainer->validation_prompt, sample, error);
-    if (expected == NULL)
-        return error->code;
-    *right = ends_with(trace->text, expected);
-    free(expected);
-    return TENEBRA_OK;
+    return judge(trainer->validation_prompt, sample, trace->text, right, error);
 }
 
 static void answer_chunk(void *argument, size_t chunk, size_t worker)

@@ -85,6 +85,32 @@ class Own(Case):
         self.assertEqual((manifest["questions"], manifest["held_out"]), (40 - some, 0.3))
         self.assertEqual(run("eval", "table", target, "--scorer", "match").returncode, 0)
 
+    def test_any_right_answer_counts_in_validation(self):
+        """Of two untrained questions, what the model says is right: as the answer, as another one, or not."""
+        make_set("said", 2)
+        rows = [{"id": i, "question": f"What is number {i}?", "image": f"pictures/{i}.png", "rationale": "So.", "split": "dev"} for i in range(2)]
+
+        def write(name, answers):
+            path = WORK / "said" / f"{name}.jsonl"
+            path.write_text("".join(json.dumps({**row, **answer}) + "\n" for row, answer in zip(rows, answers)))
+            return f"jsonl:{path}"
+
+        target = WORK / "said.jsonl"
+        done = run("eval", "-m", make_model("model"), "--data", write("asked", [{"answer": "x"}] * 2), "--split", "dev", "--method", "direct",
+                   "--preset", "brief", "--positions", "sequential", "--image-size", "56x56", "-n", 1, "-t", 1, "-o", target)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        said = [row["text"].strip() for row in map(json.loads, target.read_text().splitlines()[1:])]
+        for name, answers, right in (("first", [{"answer": word} for word in said], 1.0),
+                                     ("other", [{"answer": "zq", "answers": ["qz", word]} for word in said], 1.0),
+                                     ("half", [{"answer": "zq", "answers": [said[0]]}, {"answer": "zq", "answers": ["qz"]}], 0.5),
+                                     ("none", [{"answer": "zq", "answers": ["qz"]}] * 2, 0.0)):
+            path = recipe(name, make_set(), shape="null", tokenizer="null", model=make_model("model"), val_data=write(name, answers), val_split="dev",
+                          prompt="brief", positions="sequential", val_tokens=1, max_updates=1, lr=0, finetuning_type="lora")
+            done = run("train", path, "-o", WORK / f"run-{name}", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            log = [json.loads(line) for line in (WORK / f"run-{name}/log.jsonl").read_text().splitlines()]
+            self.assertEqual([row["validation_accuracy"] for row in log if "validation_accuracy" in row], [right], name)
+
     def test_mistakes_and_notes(self):
         place, other = make_set("mistakes"), make_set("other", 8)
         self.assert_fails(run("train", recipe("both", place, val_fraction=0.1, val_data=other), "-o", WORK / "never", "--plan"), 2, "val_fraction")
