@@ -457,43 +457,78 @@ static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
     say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
-/* What the arrow of each cell points to, in the order given. */
-static void list_arrows(tn_hops_puzzle *puzzle, const unsigned char *order)
+/* In a sentence and in two words each: of every object in the order given what its arrow points to, its shape, its arrow;
+ * of every colour and shape how many there are. */
+enum { LIST_ARROWS = LIST_LINES + 1, LIST_SHAPES, LIST_WAYS, LIST_COUNTS, LIST_KINDS = LIST_COUNTS };
+
+static void list_objects(tn_hops_puzzle *puzzle, const unsigned char *order, size_t kind)
 {
     const tn_hops_scene *scene = &puzzle->scene;
-    ASK("Follow the arrows of all objects. Which colour is there last?");
+    ASK("%s of all objects. Which %s is there last?", kind == LIST_ARROWS   ? "Follow the arrows"
+                                                       : kind == LIST_SHAPES ? "Tell the shapes"
+                                                                             : "Tell the directions",
+        kind == LIST_ARROWS ? "colour" : "object");
     for (size_t i = 0; i < scene->cells; i++) {
-        tell_arrow(puzzle, order[i]);
-        BRIEFLY("%s %s", colour_word(scene, order[i]), colour_word(scene, scene->target[order[i]]));
+        size_t cell = order[i];
+        const char *said = kind == LIST_ARROWS   ? colour_word(scene, scene->target[cell])
+                           : kind == LIST_SHAPES ? shape_word(scene, cell)
+                                                 : arrow_word(scene, cell);
+        if (kind == LIST_ARROWS)
+            tell_arrow(puzzle, cell);
+        else
+            STEP("the %s object %s %s.", colour_word(scene, cell), kind == LIST_SHAPES ? "is a" : "points", said);
+        BRIEFLY("%s %s", colour_word(scene, cell), said);
+    }
+}
+
+static void list_counts(tn_rng *rng, tn_hops_puzzle *puzzle)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    unsigned char order[TN_HOPS_PROPERTIES];
+    for (size_t i = 0; i < TN_HOPS_PROPERTIES; i++)
+        order[i] = (unsigned char)i;
+    tn_hops_shuffle(rng, order, TN_HOPS_PROPERTIES, TN_HOPS_PROPERTIES);
+    ASK("Count all colours and shapes. Which object is there last?");
+    for (size_t i = 0; i < TN_HOPS_PROPERTIES; i++) {
+        size_t property = order[i], count = 0;
+        for (size_t cell = 0; cell < scene->cells; cell++)
+            count += tn_hops_has(scene->kind[cell], property);
+        STEP("the number of %s is %s.", property_name(property, true).text, numbers[count]);
+        BRIEFLY("%s %s", property < TN_HOPS_COMMON ? tn_hops_colour_names[property] : tn_hops_shape_names[property - TN_HOPS_COMMON],
+                numbers[count]);
     }
 }
 
 /* All there is to see, to learn seeing on before questions. Kinds 1 to 4: one property of all objects; prompts are equally
  * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Kind 5: what all arrows point to, in any order, so that objects have to be found by their
- * colours. */
+ * attention learns first. Kinds 5 to 8: what arrows point to, shapes, directions, in any order, so that objects have to be found
+ * by their colours; and numbers. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     (void)words;
     start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
-    bool all = steps > LIST_LINES;
-    tn_hops_draw_objects(rng, &puzzle->scene);
+    if (steps == LIST_COUNTS)
+        tn_hops_draw_common_objects(rng, &puzzle->scene);
+    else
+        tn_hops_draw_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
     for (size_t cell = 0; cell < scene->cells; cell++)
         order[cell] = (unsigned char)cell;
-    if (!all) {
+    if (steps <= LIST_LINES) {
         list_words(puzzle, &list_lines[steps - 1]);
+    } else if (steps == LIST_COUNTS) {
+        list_counts(rng, puzzle);
     } else {
         tn_hops_shuffle(rng, order, scene->cells, scene->cells);
-        list_arrows(puzzle, order);
+        list_objects(puzzle, order, steps);
     }
-    size_t last = order[scene->cells - 1], answer = all ? scene->target[last] : last, count = 0;
+    size_t last = order[scene->cells - 1], answer = steps == LIST_ARROWS ? scene->target[last] : last, count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
-    offer(rng, puzzle, answer, order, count, all);
+    offer(rng, puzzle, answer, order, count, steps == LIST_ARROWS);
     return true;
 }
 
@@ -503,7 +538,7 @@ const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
-    { "list", LIST_LINES + 1, 0, draw_list },
+    { "list", LIST_KINDS, 0, draw_list },
     { "sight", TN_HOPS_SIGHTS, 0, tn_hops_draw_sight },
     { 0 },
 };

@@ -35,8 +35,8 @@ static tn_hops_look draw_look(tn_rng *rng)
 {
     tn_hops_look look = { .lines = chance(rng, 0.15) ? between(rng, 0.2f, 0.9f) : 0 };
     double draw = tn_rng_uniform(rng);
-    float low = draw < 0.4 ? 228 : draw < 0.7 ? 185 : draw < 0.85 ? 150 : 15, high = draw < 0.7 ? 255 : draw < 0.85 ? 215 : 70;
-    float grey = between(rng, low, high), ink = draw < 0.85 ? between(rng, 0, 45) : between(rng, 200, 255);
+    float low = draw < 0.4 ? 228 : draw < 0.7 ? 185 : draw < 0.9 ? 150 : 15, high = draw < 0.7 ? 255 : draw < 0.9 ? 215 : 60;
+    float grey = between(rng, low, high), ink = draw < 0.9 ? between(rng, 0, 45) : between(rng, 200, 255);
     bool tinted = chance(rng, 0.5);
     for (size_t i = 0; i < 3; i++) {
         look.ground[i] = tinted ? between(rng, low, high) : grey;
@@ -47,11 +47,11 @@ static tn_hops_look draw_look(tn_rng *rng)
 
 /* --------------------------------------------------------------- border -- */
 
-/* The scene in a smaller square, up to a fifth smaller, and a border around it. */
+/* The scene in a smaller square, up to a sixth smaller, and a border around it. */
 static void paint_framed(tn_rng *rng, const tn_hops_scene *scene, const tn_hops_look *look, size_t size, unsigned char *pixels)
 {
     unsigned char inner[3 * SIDE_MAX * SIDE_MAX], colour[3], grey = to_byte(chance(rng, 0.4) ? 255 : between(rng, 0, 255));
-    size_t margin = 1 + (size_t)tn_rng_below(rng, size / 5), side = size - margin, left = margin / 2, top = margin / 2;
+    size_t margin = 1 + (size_t)tn_rng_below(rng, size / 6), side = size - margin, left = margin / 2, top = margin / 2;
     bool tinted = chance(rng, 0.3);
     if (chance(rng, 0.4)) { /* not in the middle */
         left = (size_t)tn_rng_below(rng, margin + 1);
