@@ -133,7 +133,7 @@ brown, blue; then it stays at the goal.
 
 TEXT
     local -a command=(run --image docs/hops.png -p "Follow four arrows from the orange square. Which colour is there?"
-        --choice red --choice grey --choice blue --choice cyan --trace --lens 3)
+        --trace --lens 3)
     cd "$root"
     printf '$ build/release/tenebra'
     local word

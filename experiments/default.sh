@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the default model: experiments/default.sh PROGRAM DIRECTORY
-# Pictures and vocabulary go to DIRECTORY/data, eight runs beside them; DIRECTORY/settle/model is the result. A run that was
-# stopped goes on when the same command is given again. docs/default-model.md tells what comes out.
+# Pictures and vocabulary go to DIRECTORY/data, the runs beside them; DIRECTORY/polish/model is the result. A run that was stopped
+# goes on when the same command is given again. docs/default-model.md tells what comes out.
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }
@@ -19,24 +19,38 @@ make() {
 }
 
 lists=(--families list --test 0)
+asked=(--families arrows,sight --brief --wordings seen --varied --test 0)
 make shapes "${lists[@]}" --hops 1-1 --train 6400 --seed 3
 make own "${lists[@]}" --hops 1-3 --hints 0.5 --train 9600 --seed 11
-make hinted "${lists[@]}" --hops 3-4 --hints 1 --train 4800 --seed 12
-make colours "${lists[@]}" --hops 3-4 --hints 0.3 --train 16000 --seed 13
+make hinted "${lists[@]}" --hops 1-4 --hints 1 --train 9600 --seed 12
+make looks "${lists[@]}" --hops 1-4 --hints 0.3 --train 25600 --seed 13
 make pairs "${lists[@]}" --hops 5-5 --brief --train 8000 --seed 14
+make worn "${lists[@]}" --hops 5-8 --brief --varied --train 48000 --seed 15
 make chains --families arrows --brief --train 25600 --dev 600 --test 3000 --seed 1
+make asked "${asked[@]}" --train 48000 --dev 600 --seed 21
+make thought "${asked[@]}" --train 64000 --dev 0 --seed 22
+make settled --families arrows,sight --brief --wordings seen --train 44000 --dev 0 --test 0 --seed 23
 make words --train 4000 --dev 0 --test 0 --seed 1
-make words-of-lists --families list --train 2000 --dev 0 --test 0 --seed 2
-[ -d tokenizer ] || "$program" data vocab hops:data/words hops:data/words-of-lists -o tokenizer --size 600
+make words-of-lists --families list --hops 1-5 --train 2000 --dev 0 --test 0 --seed 2
+# Of the sets, and of the words that people use: so those that no question of training has are whole, too.
+[ -d tokenizer ] ||
+    "$program" data vocab hops:data/words hops:data/words-of-lists "hops:$recipes/words" -o tokenizer --size 4000
 
 train see see -d hops:data/shapes --set tokenizer=tokenizer
 train own lists -m see/model -d hops:data/own
 # Where the ground of a cell tells what its arrow points to, then where most cells do not: the tower alone has to find it.
 train hint lists -m own/model -d hops:data/hinted
-train tower lists -m hint/model -d hops:data/colours --set 'trainable=visual.*'
-# A new decoder finds objects by their colours, then goes on from what it found.
+train tower lists -m hint/model -d hops:data/looks --set 'trainable=visual.*'
+# A new decoder finds objects by their colours; then all that an object shows, in pictures as they come in; then it goes on from what
+# it found.
 train pairs chains -m tower/model -d hops:data/pairs --set 'fresh=model.*' --set init_std=0
-train follow chains -m pairs/model -d hops:data/chains --set max_samples=16000 --set lr_scheduler_type=cosine --set seed=2
-train think think -m follow/model -d hops:data/chains
-# Then the tower, too: colours that are alike come apart.
-train settle think -m think/model -d hops:data/chains --set freeze_vision_tower=false --set num_epochs=7 --set seed=4
+train wear chains -m pairs/model -d hops:data/worn --set freeze_vision_tower=false --set lr=8e-4 --set lr_scheduler_type=cosine --set image_size=112x112
+train follow chains -m wear/model -d hops:data/chains --set max_samples=8000 --set lr_scheduler_type=cosine --set seed=2
+# As people ask: in words, then with latent steps; at last the decoder alone, on plain pictures, at a small rate.
+ask=(--set prompt=verbatim --set val_prompt=brief --set image_size=112x112 --set num_epochs=7 --set uniform_prob=0.7)
+learned=arrows-1,arrows-2,arrows-3,arrows-4,arrows-5,arrows-6,sight-2,sight-3
+train speak speak -m follow/model -d hops:data/asked
+train think think -m speak/model -d hops:data/thought "${ask[@]}" --set freeze_vision_tower=false --set lr=5e-4 --set max_updates=1400 --set seed=4
+train settle think -m think/model -d hops:data/settled "${ask[@]}" --set "topics=$learned" --set lr=1e-4 --set warmup_steps=100 --set seed=6
+train polish think -m settle/model -d hops:data/settled "${ask[@]}" --set "topics=$learned" --set lr=1e-4 --set warmup_steps=60 --set seed=7
+cp "$recipes/scope.json" polish/model/

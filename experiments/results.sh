@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The small-scale reproduction: experiments/results.sh PROGRAM DIRECTORY [SEEDS [WAYS]]
-# DIRECTORY is that of experiments/default.sh, which comes first: its run `pairs` is where every seed starts. For each of SEEDS
+# DIRECTORY is that of experiments/chains.sh, which comes first: its run `pairs` is where every seed starts. For each of SEEDS
 # (default "1 2 3") the methods are trained with the same number of updates and asked the same 3,000 test questions; answers go to
 # DIRECTORY/results. What is there already is not done again; WAYS are rows of the tables to make only these ("ivt-lr coconut").
 # docs/results.md tells what came out.

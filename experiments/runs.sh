@@ -1,4 +1,4 @@
-# For default.sh, results.sh and easy_vqa.sh, which set `program` and `recipes`.
+# For default.sh, chains.sh, results.sh and easy_vqa.sh, which set `program` and `recipes`.
 
 # train NAME RECIPE OPTIONS...: the run NAME of a recipe, or the rest of one that was stopped
 train() {

@@ -43,6 +43,7 @@ def answers(name, *more):
 
 
 def accuracy(name, *more):
+    """Of the 120 questions that the model was once trained on alone."""
     rows = answers(name, *more)
     return sum(row["correct"] for row in rows) / len(rows)
 
@@ -60,7 +61,8 @@ def trained_adapter(model):
     """One update of an adapter on top of `model`: its loss, and the values of every B, of which Adam's first step leaves the sign."""
     name, data = WORK / f"adapter-of-{os.path.basename(model)}", WORK / "lessons"
     if not data.exists():
-        run("data", "make", "hops", data, "--families", "arrows", "--brief", "--train", 16, "--dev", 0, "--test", 0, "--seed", 5)
+        # questions that it does not answer, so that there is something to learn
+        run("data", "make", "hops", data, "--families", "nearest", "--train", 16, "--dev", 0, "--test", 0, "--seed", 5)
     settings = ("method=ivt-lr", "prompt=brief", "positions=sequential", "lora_rank=8", "lora_dropout=0", "max_updates=1", "num_epochs=1",
                 "batch_size=16", "gradient_accumulation_steps=1", "epochs_per_stage=1", "step_groups=0", "validate=false", "lr=1e-4")
     done = run("train", "-m", model, "-d", f"hops:{data}", "-o", name, *(word for key in settings for word in ("--set", key)))
@@ -88,6 +90,44 @@ class Transcripts(Case):
             changed = [ask({**case, "picture": CASES[i - 1]["picture"]}, "--method", method)["answer"].strip() != case["right"]
                        for i, case in enumerate(CASES)]
             self.assertGreaterEqual(sum(changed), 3, method)
+
+
+def right_as_people_ask(name, wordings, *more):
+    """Answers that are right to the letter, of 120 chains asked in many ways."""
+    place = WORK / f"asked-{wordings}"
+    if not place.exists():
+        run("data", "make", "hops", place, "--families", "arrows", "--brief", "--wordings", wordings,
+            "--train", 0, "--dev", 0, "--test", 120, "--seed", 93)
+    done = run("eval", "-d", f"hops:{place}", "--preset", "verbatim", "-n", 12, "-w", 2,
+               "-o", WORK / f"asked-{name}.jsonl", "--json", *more)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    rows = {row["id"]: row for row in map(json.loads, (place / "data/test.jsonl").read_text(encoding="utf-8").splitlines())}
+    said = [json.loads(line) for line in (WORK / f"asked-{name}.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
+    return sum(row["text"].strip() == rows[row["id"]]["choices"]["ABCDEF".index(rows[row["id"]]["answer"])] for row in said) / len(said)
+
+
+class People(Case):
+    """Questions as people type them (docs/default-model.md has the numbers)."""
+
+    def test_without_choices(self):
+        for case in CASES:
+            done = run("run", "--image", FOLDER / case["picture"], "-p", case["question"])
+            self.assertEqual(done.stdout.strip(), case["right"])
+            self.assertNotIn("none of the words", done.stderr)
+
+    def test_wordings_of_training(self):
+        self.assertGreaterEqual(right_as_people_ask("seen", "seen"), 0.87)
+
+    def test_wordings_that_training_had_not(self):
+        self.assertGreaterEqual(right_as_people_ask("unseen", "unseen"), 0.82)
+
+    def test_without_its_latents_it_guesses(self):
+        self.assertLess(right_as_people_ask("blind", "seen", "--latent-text", "noise"), 0.4)
+
+    def test_what_it_does_not_know_it_says(self):
+        done = run("run", "--image", FOLDER / CASES[0]["picture"], "-p", "What is the dog doing?")
+        self.assertIn("note: the question has none of the words that this model was made for; it answers where arrows lead", done.stderr)
 
 
 class Model(Case):

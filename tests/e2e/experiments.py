@@ -59,9 +59,17 @@ def plan(run):
 
 
 class Experiments(Case):
-    def test_the_default_model_and_the_tables(self):
+    def test_the_default_model(self):
         place = WORK / "default"
         done = script("default.sh", place)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for run in ("see", "own", "hint", "tower", "pairs", "wear", "follow", "speak", "think", "settle", "polish"):
+            self.assertGreater(plan(place / run)["updates"], 0, run)
+        self.assertIn("words", json.loads((place / "polish/model/scope.json").read_text(encoding="utf-8")))
+
+    def test_chains_and_the_tables(self):
+        place = WORK / "chains"
+        done = script("chains.sh", place)
         self.assertEqual(done.returncode, 0, done.stderr)
         for run in ("see", "own", "hint", "tower", "pairs", "follow", "think", "settle"):
             self.assertGreater(plan(place / run)["updates"], 0, run)
