@@ -1,100 +1,12 @@
 /* The families of questions, their options, and the sentences that answer them. */
-#include "data/hops.h"
+#include "data/hops_say.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-const char *const tn_hops_colour_names[TN_HOPS_COLOURS] = {
-    "red", "green", "blue", "yellow", "purple", "cyan", "orange", "pink",
-    "brown", "grey", "lilac", "lime", "teal", "navy", "maroon", "tan",
-};
-const char *const tn_hops_shape_names[TN_HOPS_SHAPES] = { "circle", "square", "triangle", "diamond", "star", "cross" };
-
-static const char *const directions[4] = { "up", "right", "down", "left" };
-static const char *const numbers[TN_HOPS_STEPS_MAX + 1] = { "zero", "one", "two",   "three", "four",
-                                                            "five", "six", "seven", "eight" };
-
-/* ---------------------------------------------------------------- words -- */
-
-typedef struct noun {
-    char text[TN_HOPS_NAME];
-} noun;
-
-/* "red circle" */
-static noun kind_name(size_t kind)
-{
-    noun name;
-    snprintf(name.text, sizeof name.text, "%s %s", tn_hops_colour_names[tn_hops_colour(kind)],
-             tn_hops_shape_names[tn_hops_shape(kind)]);
-    return name;
-}
-
-static const char *colour_word(const tn_hops_scene *scene, size_t cell)
-{
-    return tn_hops_colour_names[tn_hops_colour(scene->kind[cell])];
-}
-
-/* "blue object", "square"; with `many`, "blue objects", "squares". */
-static noun property_name(size_t property, bool many)
-{
-    noun name;
-    if (property < TN_HOPS_COMMON)
-        snprintf(name.text, sizeof name.text, "%s object%s", tn_hops_colour_names[property], many ? "s" : "");
-    else {
-        const char *shape = tn_hops_shape_names[property - TN_HOPS_COMMON];
-        bool hiss = shape[strlen(shape) - 1] == 's';
-        snprintf(name.text, sizeof name.text, "%s%s", shape, !many ? "" : hiss ? "es" : "s");
-    }
-    return name;
-}
-
-/* Appends to a text of `size` bytes; what does not fit is cut (the longest question and rationale do fit). */
-static void say(char *text, size_t size, const char *format, ...) TN_PRINTF(3, 4);
-
-static void say(char *text, size_t size, const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
-    va_end(arguments);
-}
-
-#define ASK(...) say(puzzle->question, sizeof puzzle->question, __VA_ARGS__)
-
-static void end_line(char *text, const char *end)
-{
-    if (text[0] != '\0')
-        say(text, TN_HOPS_TEXT, "%s", end);
-}
-
-/* The next step, in a sentence, and in a word or two. */
-#define STEP(...) (end_line(puzzle->rationale, "\n"), say(puzzle->rationale, TN_HOPS_TEXT, __VA_ARGS__))
-#define BRIEFLY(...) (end_line(puzzle->brief, ".\n"), say(puzzle->brief, TN_HOPS_TEXT, __VA_ARGS__))
-
-static void start(tn_hops_puzzle *puzzle, size_t grid)
-{
-    *puzzle = (tn_hops_puzzle){ .scene = { .grid = grid, .cells = grid * grid } };
-}
-
 /* -------------------------------------------------------------- options -- */
 
-/* The answer's cell and random ones of `others`, in random order, by their names or by their colours alone. */
-static void offer(tn_rng *rng, tn_hops_puzzle *puzzle, size_t answer, unsigned char *others, size_t count, bool colours)
-{
-    size_t wrong = count < TN_HOPS_OPTIONS - 1 ? count : TN_HOPS_OPTIONS - 1;
-    tn_hops_shuffle(rng, others, count, wrong);
-    puzzle->option_count = wrong + 1;
-    puzzle->answer = (size_t)tn_rng_below(rng, puzzle->option_count);
-    for (size_t i = 0, next = 0; i <= wrong; i++) {
-        size_t cell = i == puzzle->answer ? answer : others[next++];
-        snprintf(puzzle->options[i], sizeof puzzle->options[i], "%s",
-                 colours ? colour_word(&puzzle->scene, cell) : kind_name(puzzle->scene.kind[cell]).text);
-    }
-}
-
-/* The numbers `first` .. `first` + 3 in random order. */
+/* The tn_hops_numbers `first` .. `first` + 3 in random order. */
 static void offer_numbers(tn_rng *rng, tn_hops_puzzle *puzzle, size_t first, size_t answer)
 {
     unsigned char values[TN_HOPS_OPTIONS];
@@ -185,8 +97,8 @@ static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const 
 static void tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
 {
     const tn_hops_scene *scene = &puzzle->scene;
-    STEP("the arrow of the %s object points to the %s object.", colour_word(scene, cell),
-         colour_word(scene, scene->target[cell]));
+    STEP("the arrow of the %s object points to the %s object.", tn_hops_colour_word(scene, cell),
+         tn_hops_colour_word(scene, scene->target[cell]));
 }
 
 /* Follow the arrows. Every option is where as many arrows lead from some object, and all stand on squares of one
@@ -196,7 +108,7 @@ static void tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
  * there, any object may be a wrong option. */
 static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
-    start(puzzle, grid);
+    tn_hops_start(puzzle, grid);
     tn_hops_scene *scene = &puzzle->scene;
     tn_hops_draw_arrows(rng, scene);
     unsigned char ends[TN_HOPS_CELLS_MAX];
@@ -221,17 +133,17 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
                 ends[count++] = (unsigned char)cell;
         wanted = count;
     }
-    offer(rng, puzzle, answer, ends + 1, wanted - 1, true);
+    tn_hops_offer(rng, puzzle, answer, ends + 1, wanted - 1, true);
     puzzle->steps = steps;
     puzzle->named = scene->kind[from];
     puzzle->goal = answer;
     puzzle->wrong_count = puzzle->option_count - 1;
     memcpy(puzzle->wrong, ends + 1, puzzle->wrong_count);
-    ASK("Follow %s arrow%s from the %s. Which colour is there?", numbers[steps], steps > 1 ? "s" : "",
-        kind_name(scene->kind[from]).text);
+    ASK("Follow %s arrow%s from the %s. Which colour is there?", tn_hops_numbers[steps], steps > 1 ? "s" : "",
+        tn_hops_kind_name(scene->kind[from]).text);
     for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell]) {
         tell_arrow(puzzle, cell);
-        BRIEFLY("%s", colour_word(scene, cell));
+        BRIEFLY("%s", tn_hops_colour_word(scene, cell));
     }
     return true;
 }
@@ -319,7 +231,7 @@ static size_t draw_properties(tn_rng *rng, unsigned char *properties, size_t ste
 static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     unsigned char properties[TN_HOPS_PROPERTIES], others[TN_HOPS_CELLS_MAX];
-    start(puzzle, grid);
+    tn_hops_start(puzzle, grid);
     tn_hops_scene *scene = &puzzle->scene;
     size_t kind = draw_properties(&words, properties, steps), count = 0;
     if (!draw_objects_with(rng, scene, properties, steps, kind))
@@ -327,15 +239,15 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
     tn_hops_draw_arrows(rng, scene);
     size_t cell = tn_hops_find(scene, kind);
     uint64_t seen = 0;
-    ASK("Go from the %s", kind_name(kind).text);
+    ASK("Go from the %s", tn_hops_kind_name(kind).text);
     for (size_t i = 0; i < steps; i++) {
         seen |= (uint64_t)1 << cell;
         size_t next = nearest(scene, cell, properties[i]);
         if (next == scene->cells || (seen >> next & 1) != 0)
             return false;
-        ASK("%s to the nearest %s", i > 0 ? ", then" : "", property_name(properties[i], false).text);
-        STEP("the nearest %s to the %s is the %s.", property_name(properties[i], false).text,
-             kind_name(scene->kind[cell]).text, kind_name(scene->kind[next]).text);
+        ASK("%s to the nearest %s", i > 0 ? ", then" : "", tn_hops_property_name(properties[i], false).text);
+        STEP("the nearest %s to the %s is the %s.", tn_hops_property_name(properties[i], false).text,
+             tn_hops_kind_name(scene->kind[cell]).text, tn_hops_kind_name(scene->kind[next]).text);
         cell = next;
     }
     ASK(". What is there?");
@@ -345,7 +257,7 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
         if (other != cell && tn_hops_has(scene->kind[other], properties[steps - 1]) &&
             !has_any(scene->kind[other], properties, steps - 1))
             others[count++] = (unsigned char)other;
-    offer(rng, puzzle, cell, others, count, false);
+    tn_hops_offer(rng, puzzle, cell, others, count, false);
     return true;
 }
 
@@ -354,7 +266,7 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
 /* Counts an object, with a sentence that says so. */
 static void note(tn_hops_puzzle *puzzle, size_t cell, size_t *count)
 {
-    STEP("there is a %s.", kind_name(puzzle->scene.kind[cell]).text);
+    STEP("there is a %s.", tn_hops_kind_name(puzzle->scene.kind[cell]).text);
     (*count)++;
 }
 
@@ -362,7 +274,7 @@ static void note(tn_hops_puzzle *puzzle, size_t cell, size_t *count)
 static size_t count_property(tn_rng *words, tn_hops_puzzle *puzzle)
 {
     size_t property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES), count = 0;
-    ASK("How many %s are there?", property_name(property, true).text);
+    ASK("How many %s are there?", tn_hops_property_name(property, true).text);
     for (size_t cell = 0; cell < puzzle->scene.cells; cell++)
         if (tn_hops_has(puzzle->scene.kind[cell], property))
             note(puzzle, cell, &count);
@@ -374,10 +286,10 @@ static size_t count_pointing(tn_rng *words, tn_hops_puzzle *puzzle)
 {
     const tn_hops_scene *scene = &puzzle->scene;
     size_t property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES), way = (size_t)tn_rng_below(words, 4), count = 0;
-    ASK("How many %s point %s?", property_name(property, true).text, directions[way]);
+    ASK("How many %s point %s?", tn_hops_property_name(property, true).text, tn_hops_way_names[way]);
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (tn_hops_has(scene->kind[cell], property)) {
-            STEP("the %s points %s.", kind_name(scene->kind[cell]).text, directions[scene->arrow[cell]]);
+            STEP("the %s points %s.", tn_hops_kind_name(scene->kind[cell]).text, tn_hops_way_names[scene->arrow[cell]]);
             count += scene->arrow[cell] == way;
         }
     return count;
@@ -393,9 +305,9 @@ static size_t count_alike(tn_rng *words, tn_hops_puzzle *puzzle)
         return SIZE_MAX;
     size_t to = scene->target[from], kind = scene->kind[to];
     size_t property = by_colour ? tn_hops_colour(kind) : TN_HOPS_COMMON + tn_hops_shape(kind);
-    ASK("Follow one arrow from the %s. How many other objects have the same %s?", kind_name(named).text,
+    ASK("Follow one arrow from the %s. How many other objects have the same %s?", tn_hops_kind_name(named).text,
         by_colour ? "colour" : "shape");
-    STEP("the %s points to the %s.", kind_name(named).text, kind_name(kind).text);
+    STEP("the %s points to the %s.", tn_hops_kind_name(named).text, tn_hops_kind_name(kind).text);
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != to && tn_hops_has(scene->kind[cell], property))
             note(puzzle, cell, &count);
@@ -405,7 +317,7 @@ static size_t count_alike(tn_rng *words, tn_hops_puzzle *puzzle)
 /* Count: after one filter, after two, after a hop. All four numbers come out equally often. */
 static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
-    start(puzzle, grid);
+    tn_hops_start(puzzle, grid);
     size_t first = steps == 1, wanted = first + (size_t)tn_rng_below(&words, TN_HOPS_OPTIONS);
     tn_hops_draw_common_objects(rng, &puzzle->scene);
     tn_hops_draw_arrows(rng, &puzzle->scene);
@@ -428,7 +340,7 @@ static const char *shape_word(const tn_hops_scene *scene, size_t cell)
 
 static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
 {
-    return directions[scene->arrow[cell]];
+    return tn_hops_way_names[scene->arrow[cell]];
 }
 
 /* A word for each cell, row by row. */
@@ -442,8 +354,8 @@ enum { LIST_LINES = 4 };
 static const list_line list_lines[LIST_LINES] = {
     { "own shapes", shape_word, false },
     { "own arrows", arrow_word, false },
-    { "own colours", colour_word, false },
-    { "next colours", colour_word, true },
+    { "own colours", tn_hops_colour_word, false },
+    { "next colours", tn_hops_colour_word, true },
 };
 
 static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
@@ -452,9 +364,9 @@ static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
     ASK("List the %s. What is the last object?", line->what);
     STEP("%s", line->what);
     for (size_t cell = 0; cell < scene->cells; cell++)
-        say(puzzle->rationale, sizeof puzzle->rationale, " %s",
+        tn_hops_say(puzzle->rationale, sizeof puzzle->rationale, " %s",
             line->word(scene, line->next ? scene->target[cell] : cell));
-    say(puzzle->rationale, sizeof puzzle->rationale, ".");
+    tn_hops_say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
 /* In a sentence and in two words each: of every object in the order given what its arrow points to, its shape, its arrow;
@@ -470,14 +382,14 @@ static void list_objects(tn_hops_puzzle *puzzle, const unsigned char *order, siz
         kind == LIST_ARROWS ? "colour" : "object");
     for (size_t i = 0; i < scene->cells; i++) {
         size_t cell = order[i];
-        const char *said = kind == LIST_ARROWS   ? colour_word(scene, scene->target[cell])
+        const char *said = kind == LIST_ARROWS   ? tn_hops_colour_word(scene, scene->target[cell])
                            : kind == LIST_SHAPES ? shape_word(scene, cell)
                                                  : arrow_word(scene, cell);
         if (kind == LIST_ARROWS)
             tell_arrow(puzzle, cell);
         else
-            STEP("the %s object %s %s.", colour_word(scene, cell), kind == LIST_SHAPES ? "is a" : "points", said);
-        BRIEFLY("%s %s", colour_word(scene, cell), said);
+            STEP("the %s object %s %s.", tn_hops_colour_word(scene, cell), kind == LIST_SHAPES ? "is a" : "points", said);
+        BRIEFLY("%s %s", tn_hops_colour_word(scene, cell), said);
     }
 }
 
@@ -493,9 +405,9 @@ static void list_counts(tn_rng *rng, tn_hops_puzzle *puzzle)
         size_t property = order[i], count = 0;
         for (size_t cell = 0; cell < scene->cells; cell++)
             count += tn_hops_has(scene->kind[cell], property);
-        STEP("the number of %s is %s.", property_name(property, true).text, numbers[count]);
+        STEP("the number of %s is %s.", tn_hops_property_name(property, true).text, tn_hops_numbers[count]);
         BRIEFLY("%s %s", property < TN_HOPS_COMMON ? tn_hops_colour_names[property] : tn_hops_shape_names[property - TN_HOPS_COMMON],
-                numbers[count]);
+                tn_hops_numbers[count]);
     }
 }
 
@@ -506,7 +418,7 @@ static void list_counts(tn_rng *rng, tn_hops_puzzle *puzzle)
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     (void)words;
-    start(puzzle, grid);
+    tn_hops_start(puzzle, grid);
     const tn_hops_scene *scene = &puzzle->scene;
     unsigned char order[TN_HOPS_CELLS_MAX];
     if (steps == LIST_COUNTS)
@@ -528,7 +440,7 @@ static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_h
     for (size_t cell = 0; cell < scene->cells; cell++)
         if (cell != answer)
             order[count++] = (unsigned char)cell;
-    offer(rng, puzzle, answer, order, count, steps == LIST_ARROWS);
+    tn_hops_offer(rng, puzzle, answer, order, count, steps == LIST_ARROWS);
     return true;
 }
 

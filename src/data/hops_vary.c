@@ -1,5 +1,6 @@
 /* The same questions as people type them: many templates, spellings and ways to offer choices. Those marked as unseen are kept
  * for tests. Whoever takes the question up (the wording `verbatim`) shows it as it stands. */
+#include "data/hops_say.h"
 #include "data/hops_wordings.h"
 
 #include <ctype.h>
@@ -8,9 +9,6 @@
 #include <string.h>
 
 /* ---------------------------------------------------------------- words -- */
-
-static const char *const numbers[] = { "zero", "one", "two", "three", "four", "five", "six", "seven", "eight" };
-static const char *const ways[4] = { "up", "right", "down", "left" };
 
 /* How one question is said. */
 typedef struct saying {
@@ -106,7 +104,7 @@ static void expand_one(writer *out, tn_rng *rng, const saying *manner, const tn_
         if (manner->digits)
             put(out, "%zu", puzzle->steps);
         else
-            put(out, "%s", numbers[puzzle->steps]);
+            put(out, "%s", tn_hops_numbers[puzzle->steps]);
         break;
     case 's': put(out, "%s", puzzle->steps != 1 ? "s" : ""); break;
     case 'f': put_named(out, rng, manner, puzzle->named, false); break;
@@ -252,9 +250,9 @@ static void write_right(const saying *manner, const tn_hops_puzzle *puzzle, bool
 {
     const tn_hops_scene *scene = &puzzle->scene;
     size_t goal = puzzle->goal;
-    const char *text = puzzle->ask == TN_HOPS_HOW_MANY   ? numbers[goal]
+    const char *text = puzzle->ask == TN_HOPS_HOW_MANY   ? tn_hops_numbers[goal]
                        : puzzle->ask == TN_HOPS_IS_THERE ? (goal > 0 ? "yes" : "no")
-                       : puzzle->ask == TN_HOPS_WAY_OF   ? ways[scene->arrow[goal]]
+                       : puzzle->ask == TN_HOPS_WAY_OF   ? tn_hops_way_names[scene->arrow[goal]]
                        : puzzle->ask == TN_HOPS_SHAPE_OF || (puzzle->ask == TN_HOPS_FOLLOW && manner->target == TN_HOPS_SHAPE_THERE)
                            ? shape_at(scene, goal)
                            : colour_at(manner, scene, goal);
@@ -288,7 +286,7 @@ static void list_wrong(tn_rng *rng, const saying *manner, const tn_hops_puzzle *
         if (puzzle->ask == TN_HOPS_FOLLOW && scene->kind[cell] == puzzle->named)
             continue; /* where a chain starts it never ends */
         if (puzzle->ask == TN_HOPS_WAY_OF)
-            add_word(wrong, right, "%s", ways[(scene->arrow[cell] + i) % 4]);
+            add_word(wrong, right, "%s", tn_hops_way_names[(scene->arrow[cell] + i) % 4]);
         else if (shapes)
             add_word(wrong, right, "%s", shape_at(scene, cell));
         else if (puzzle->ask == TN_HOPS_FOLLOW && manner->target == TN_HOPS_OBJECT_THERE)
@@ -303,7 +301,7 @@ static void list_wrong(tn_rng *rng, const saying *manner, const tn_hops_puzzle *
         if (digits)
             add_word(wrong, right, "%u", (unsigned)values[i]);
         else
-            add_word(wrong, right, "%s", numbers[values[i]]);
+            add_word(wrong, right, "%s", tn_hops_numbers[values[i]]);
     if (puzzle->ask == TN_HOPS_IS_THERE)
         add_word(wrong, right, "%s", right[0] == 'y' ? "no" : "yes");
 }
