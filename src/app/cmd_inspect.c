@@ -193,6 +193,7 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
     seen->store = tn_store_open(directory, error);
     if (seen->store == NULL)
         return error->code;
+    tn_notes_append(&seen->notes, tn_store_notes(seen->store));
     return tn_model_match(seen->backbone, &seen->config, seen->store, NULL, note, seen, mismatches, error);
 }
 

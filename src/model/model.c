@@ -60,6 +60,7 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     model->store = tn_store_open(model->directory, error);
     if (model->store == NULL)
         return error ? error->code : TENEBRA_ERROR_IO;
+    tn_notes_append(&model->notes, tn_store_notes(model->store));
     TN_TRY(tn_model_match(model->backbone, &model->config, model->store, NULL, keep_first, &first, &mismatches,
                           error));
     if (mismatches > 0)

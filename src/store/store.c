@@ -26,6 +26,7 @@ struct tn_store {
     size_t bytes;
     json_t *places;            /* name -> place in `tensors`; jansson's hashing is seeded,
                                 * so a file cannot choose names that collide                */
+    tn_notes notes;
 };
 
 static const char *file_name(const member *file)
@@ -179,6 +180,13 @@ static tenebra_code compare_with_index(const tn_store *store, json_t *map, const
     return TENEBRA_OK;
 }
 
+/* Keys of the index beside those of Hugging Face's writers, whose metadata holds sums that nothing depends on. */
+static void note_index(tn_store *store, const json_t *index)
+{
+    static const char *const known[] = { "weight_map", "metadata", NULL };
+    tn_notes_unknown(&store->notes, index, known, INDEX, NULL);
+}
+
 static tenebra_code open_indexed(tn_store *store, const char *directory, const char *path,
                                  tenebra_error *error)
 {
@@ -196,6 +204,7 @@ static tenebra_code open_indexed(tn_store *store, const char *directory, const c
         code = list_tensors(store, error);
     if (code == TENEBRA_OK)
         code = compare_with_index(store, map, path, error);
+    note_index(store, index);
     json_decref(index);
     return code;
 }
@@ -215,9 +224,11 @@ static tenebra_code open_directory(tn_store *store, const char *directory, teneb
     tenebra_code code;
     if (single == NULL || index == NULL)
         code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    else if (tn_path_is_file(single))
+    else if (tn_path_is_file(single)) {
         code = open_single(store, single, error);
-    else if (tn_path_is_file(index))
+        if (tn_path_is_file(index))
+            tn_notes_add(&store->notes, INDEX, "all of it");
+    } else if (tn_path_is_file(index))
         code = open_indexed(store, directory, index, error);
     else
         code = tn_fail(error, TENEBRA_ERROR_IO, directory, "holds neither %s nor %s", SINGLE, INDEX);
@@ -295,6 +306,11 @@ size_t tn_store_file_count(const tn_store *store)
 const char *tn_store_file_path(const tn_store *store, size_t index)
 {
     return store->members[index].path;
+}
+
+const tn_notes *tn_store_notes(const tn_store *store)
+{
+    return &store->notes;
 }
 
 const char *tn_store_metadata(const tn_store *store, size_t index, const char *key)

@@ -6,6 +6,7 @@
 #ifndef TN_STORE_STORE_H
 #define TN_STORE_STORE_H
 
+#include "base/notes.h"
 #include "store/safetensors.h"
 
 typedef struct tn_store tn_store;
@@ -40,6 +41,9 @@ tenebra_code tn_store_check(const tn_store *store, tenebra_error *error);
 size_t tn_store_file_count(const tn_store *store);
 const char *tn_store_file_path(const tn_store *store, size_t index);
 const char *tn_store_metadata(const tn_store *store, size_t index, const char *key);
+
+/* What the index says and nothing here uses; all of it where model.safetensors goes before it. Borrowed. Threads: any. */
+const tn_notes *tn_store_notes(const tn_store *store);
 
 /* Reads all of file `index` and compares it with the digest that it carries (store/seal.h); *sealed tells whether it carries one.
  * Files of other programs do not. tn_store_verify does so for all files. Errors: FORMAT (damaged), IO (changed meanwhile). Threads: any. */

@@ -34,6 +34,11 @@ def read(path):
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def read_header(path):
+    data = Path(path).read_bytes()
+    return json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+
+
 def change_config(directory, **changes):
     path = directory / "config.json"
     path.write_text(json.dumps({**read(path), **changes}), encoding="utf-8")
@@ -81,6 +86,21 @@ class Reading(Case):
         self.assertEqual(json.loads(run("inspect", "-m", directory, "--json").stdout)["not_used"],
                          [{"file": "config.json", "key": "logit_scale"}, {"file": "generation_config.json", "key": "repetition_penalty"}])
         self.assertEqual(run("run", "-m", make_model("model"), *QUESTION).stderr, "")
+
+    def test_an_index_of_weights(self):
+        """One shard, and an index whose other keys are named; beside model.safetensors it says nothing."""
+        header = read_header(Path(make_model("model")) / "model.safetensors")
+        index = {"metadata": {"total_size": 1}, "weight_map": {name: "model-1.safetensors" for name in header if name != "__metadata__"}}
+        directory = copy_model("shards", model__safetensors__index__json=index)
+        (directory / "model.safetensors").rename(directory / "model-1.safetensors")
+        done = run("run", "-m", directory, *QUESTION)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        (directory / "model.safetensors.index.json").write_text(json.dumps({**index, "quantized": {"bits": 4}, "empty": None}), encoding="utf-8")
+        self.assertIn("model.safetensors.index.json: quantized\n", run("run", "-m", directory, *QUESTION).stderr)
+        self.assertEqual(json.loads(run("inspect", "-m", directory, "--json").stdout)["not_used"],
+                         [{"file": "model.safetensors.index.json", "key": "quantized"}])
+        beside = copy_model("beside", model__safetensors__index__json=index)
+        self.assertIn("model.safetensors.index.json: all of it\n", run("run", "-m", beside, *QUESTION).stderr)
 
     def test_tokenizer_notes(self):
         config = read(Path(make_model("model")) / "tokenizer_config.json")
