@@ -190,6 +190,18 @@ def jpeg_cases(plain):
     yield "xmp-short-name", jpeg(plain, name[:-1] + xmp(6))
     yield "exif", jpeg(plain, EXIF + tiff(short(6)))
     yield "exif-first", jpeg(plain, EXIF + tiff(short(6)), EXIF + tiff(short(3)))
+    # EXIF over several segments: the prefix of later ones is no part of it; other segments in between do not end it
+    for cut in (1, 8, 10, 20):
+        yield f"exif-split-{cut}", jpeg(plain, EXIF + tiff(short(6))[:cut], EXIF + tiff(short(6))[cut:])
+    yield "exif-split-three", jpeg(plain, EXIF, EXIF + tiff(short(6))[:13], EXIF + tiff(short(6))[13:])
+    yield "exif-split-xmp", jpeg(plain, EXIF + tiff(short(6))[:13], name + xmp(3), EXIF + tiff(short(6))[13:])
+    yield "exif-split-other", jpeg(plain, EXIF + tiff(short(6))[:13], b"other\0", EXIF + tiff(short(6))[13:])
+    yield "exif-split-offset", jpeg(plain, EXIF + tiff(typed(5, "I", 6, 1))[:30], EXIF + tiff(typed(5, "I", 6, 1))[30:])
+    yield "exif-split-bare", jpeg(plain, EXIF + tiff(short(6))[:13], tiff(short(6))[13:])
+    # APP2: the index of several pictures in one file (CIPA DC-007), which has a TIFF structure of its own
+    multi = b"\xff\xe2" + struct.pack(">H", 2 + 4 + len(tiff(short(3)))) + b"MPF\0" + tiff(short(3))
+    yield "multi-picture", plain[:2] + multi + plain[2:]
+    yield "multi-picture-exif", jpeg(plain[:2] + multi + plain[2:], EXIF + tiff(short(6)))
     yield "exif-one-zero", jpeg(plain, b"Exif\0x" + tiff(short(6)))
     yield "exif-twice-prefixed", jpeg(plain, EXIF + EXIF + tiff(short(6)))
     yield "order-exif-xmp", jpeg(plain, name + xmp(3), EXIF + tiff(short(6)))

@@ -47,24 +47,42 @@ static bool stands_alone(unsigned marker)
     return marker == 0x01 || (marker >= 0xD0 && marker <= 0xD7);
 }
 
-static void read_app1(const unsigned char *body, size_t length, metadata *found)
+/* Adds to a piece of a file of `room` bytes what stands elsewhere in the same file, so that all of it has room. */
+static tenebra_code join(piece *whole, const unsigned char *bytes, size_t length, size_t room, tenebra_error *error)
+{
+    if (whole->memory == NULL) {
+        whole->memory = malloc(room);
+        if (whole->memory == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for the EXIF data of the picture");
+        memcpy(whole->memory, whole->bytes, whole->length);
+        whole->bytes = whole->memory;
+    }
+    memcpy(whole->memory + whole->length, bytes, length);
+    whole->length += length;
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_app1(const unsigned char *body, size_t length, size_t room, metadata *found, tenebra_error *error)
 {
     static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/"; /* both with their last zero */
-    if (begins(body, length, exif, sizeof exif) && found->exif.bytes == NULL)
+    if (begins(body, length, exif, sizeof exif) && found->exif.bytes != NULL)
+        return join(&found->exif, body + sizeof exif, length - sizeof exif, room, error);
+    if (begins(body, length, exif, sizeof exif))
         found->exif = (piece){ body, length, false, NULL };
     else if (begins(body, length, xmp, sizeof xmp))
         found->xmp = (piece){ body + sizeof xmp, length - sizeof xmp, false, NULL };
+    return TENEBRA_OK;
 }
 
 /* Segments before the first scan. */
-static void read_jpeg(const unsigned char *bytes, size_t length, metadata *found)
+static tenebra_code read_jpeg(const unsigned char *bytes, size_t length, metadata *found, tenebra_error *error)
 {
     enum { SOI_BYTES = 2, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1 };
     size_t at = SOI_BYTES;
     while (at < length && length - at >= 4) {
         unsigned marker = bytes[at + 1];
         if (bytes[at] != 0xFF || marker == EOI || marker == SOS)
-            return;
+            return TENEBRA_OK;
         if (marker == 0xFF) { /* a fill byte */
             at++;
             continue;
@@ -74,11 +92,12 @@ static void read_jpeg(const unsigned char *bytes, size_t length, metadata *found
             continue;
         size_t segment = big_endian(bytes + at, 2); /* its own two bytes included */
         if (segment < 2 || segment > length - at)
-            return;
+            return TENEBRA_OK;
         if (marker == APP1)
-            read_app1(bytes + at + 2, segment - 2, found);
+            TN_TRY(read_app1(bytes + at + 2, segment - 2, length, found, error));
         at += segment;
     }
+    return TENEBRA_OK;
 }
 
 /* ----------------------------------------------------------------- WebP -- */
@@ -255,14 +274,16 @@ tenebra_code tn_orientation_of(const void *bytes, size_t length, unsigned *orien
 {
     const unsigned char *file = bytes;
     metadata found = { 0 };
+    tenebra_code code = TENEBRA_OK;
     *orientation = UPRIGHT;
     if (begins(file, length, "\xFF\xD8\xFF", 3))
-        read_jpeg(file, length, &found);
+        code = read_jpeg(file, length, &found, error);
     else if (begins(file, length, "\x89PNG\r\n\x1A\n", 8))
         read_png(file, length, &found);
     else if (length >= 12 && memcmp(file, "RIFF", 4) == 0 && memcmp(file + 8, "WEBP", 4) == 0)
         read_webp(file, length, &found);
-    tenebra_code code = decide(&found, orientation, error);
+    if (code == TENEBRA_OK)
+        code = decide(&found, orientation, error);
     free(found.exif.memory);
     free(found.profile.memory);
     free(found.xmp.memory);
