@@ -3,8 +3,11 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/notes.h"
 #include "image/decode.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,17 +101,56 @@ static void check_split(check_job *job, const tn_dataset_split *split)
     tn_data_close(data);
 }
 
-static int check_all(check_job *job, const char *directory)
+/* Numbers of rows are compared; what else `data make` writes says how the set was made. Other keys are noted. */
+static tenebra_code check_made(const check_job *job, const char *path, tenebra_error *error)
+{
+    static const char *const known[] = { "set", "seed", "size", "hints", "brief", "wordings", "varied", "families", "looks", "splits",
+                                         NULL },
+                      *const of_split[] = { "rows", "hash", NULL };
+    const char *set = job->set->name, *name;
+    tn_notes notes = { 0 };
+    char keys[TN_NOTES_TEXT];
+    json_t *splits = json_object_get(job->made, "splits"), *split;
+    if (!json_is_object(job->made) || !json_is_object(splits))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold an object with an object \"splits\"");
+    TN_TRY(tn_json_string(job->made, "set", &set, path, error));
+    if (strcmp(set, job->set->name) != 0)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "is of the set '%.60s', not of '%s'", set, job->set->name);
+    tn_notes_unknown(&notes, job->made, known, TN_MADE_FILE, NULL);
+    json_object_foreach(splits, name, split) {
+        size_t rows = 0;
+        if (tn_dataset_split_find(job->set, name) == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "names a split '%.60s', which the set does not have", name);
+        TN_TRY(tn_json_size(split, "rows", 0, INT32_MAX, &rows, path, error));
+        tn_notes_unknown(&notes, split, of_split, TN_MADE_FILE, name);
+    }
+    if (notes.count > 0)
+        tn_app_tell("note       not read: %s\n", tn_notes_print(&notes, keys));
+    return TENEBRA_OK;
+}
+
+/* job->made stays NULL where the directory has no such file. */
+static tenebra_code read_made(check_job *job, const char *directory, tenebra_error *error)
 {
     char *path = tn_path_join(directory, TN_MADE_FILE);
-    tenebra_error error;
-    bool there = path != NULL && tn_path_is_file(path), unread = there && (job->made = tn_json_read(path, 1 << 20, &error)) == NULL;
+    tenebra_code code = TENEBRA_OK;
     if (path == NULL)
-        tn_fail(&error, TENEBRA_ERROR_MEMORY, TN_MADE_FILE, "no memory for its path");
-    bool known = path != NULL && !unread;
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, TN_MADE_FILE, "no memory for its path");
+    if (tn_path_is_file(path)) {
+        job->made = tn_json_read(path, 1 << 20, error);
+        code = job->made != NULL ? check_made(job, path, error) : error->code;
+    }
     free(path);
-    if (!known)
+    return code;
+}
+
+static int check_all(check_job *job, const char *directory)
+{
+    tenebra_error error;
+    if (read_made(job, directory, &error) != TENEBRA_OK) {
+        json_decref(job->made);
         return tn_app_fail(&error);
+    }
     job->report = json_array();
     for (const tn_dataset_split *split = job->set->splits; split->name != NULL; split++) {
         const json_t *splits = json_object_get(job->made, "splits");

@@ -126,6 +126,23 @@ class Check(Case):
         self.assertEqual(run("data", "check", f"hops:{place}", "--subset").returncode, 0)
         self.assertEqual(run("data", "check", f"hops:{place}", "--split", "dev").returncode, 0)
 
+    def test_what_a_made_set_says_of_itself(self):
+        place = copy("said")
+        path = place / "data/made.json"
+        said = json.loads(path.read_text())
+        self.assertNotIn("note", run("data", "check", f"hops:{place}").stderr)
+        path.write_text(json.dumps({**said, "noise": 2, "splits": {**said["splits"], "dev": {**said["splits"]["dev"], "shards": 3}}}))
+        done = run("data", "check", f"hops:{place}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("note       not read: data/made.json: noise, dev.shards\n", done.stderr)
+        for change, word in (({"set": "easy-vqa"}, "easy-vqa"), ({"splits": {"trian": {"rows": 3}}}, "trian"), ({"splits": []}, "splits"),
+                             ({"splits": {"train": {"rows": "30"}}}, "rows")):
+            path.write_text(json.dumps({**said, **change}))
+            done = run("data", "check", f"hops:{place}")
+            self.assertEqual(done.returncode, 1, change)
+            self.assertIn(word, done.stderr)
+            self.assertIn("made.json", done.stderr)
+
     def test_bad_pictures(self):
         place = copy("pictures")
         first, second = rows(place, "dev")[:2]
@@ -180,7 +197,7 @@ class Show(Case):
     def test_list(self):
         listed = json.loads(run("data", "list", "--json").stdout)
         names = [one["name"] for one in listed["sets"]]
-        self.assertEqual(names, ["easy-vqa", "hops", "jsonl", "m3cot", "scienceqa"])
+        self.assertEqual(names, ["easy-vqa", "hops", "m3cot", "jsonl", "scienceqa"])  # as their files are
         self.assertIn("ivtlr-train", [one["name"] for one in listed["presets"]])
         text = run("data", "list").stdout
         for name in names:
