@@ -179,6 +179,7 @@ main() {
         ;;
     help | -h | --help) usage ;;
     *)
+        printf "bootstrap.sh: there is no command '%s'\n\n" "$1" >&2
         usage >&2
         exit 2
         ;;

@@ -115,6 +115,14 @@ static int usage_mistake(const char *sentence)
     return TN_EXIT_USAGE;
 }
 
+static int unexpected(const run_options *options, const char *argument)
+{
+    char sentence[256];
+    snprintf(sentence, sizeof sentence, "unexpected argument '%.120s'; %s", argument,
+             options->jsonl ? "requests are read from stdin" : "a picture is given with --image, the question with -p");
+    return usage_mistake(sentence);
+}
+
 /* What the command line leaves open is as the weights were trained. A setting of the environment is for the methods that have
  * it; on the command line it must fit. */
 static void choose_method(run_options *options)
@@ -455,7 +463,7 @@ int tn_cmd_run(int argc, char **argv)
     tenebra_error error = { 0 };
     int exit_code, rest = parse(&options, argc, argv, &exit_code);
     if (rest >= 0) {
-        exit_code = rest < argc ? usage_mistake("unexpected argument after the options") : complete(&options);
+        exit_code = rest < argc ? unexpected(&options, argv[rest]) : complete(&options);
         if (exit_code == TN_EXIT_OK) {
             tenebra_code code = read_inputs(&options, &error);
             tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */

@@ -131,6 +131,8 @@ static bool is_off(const tn_yaml_entry *entry)
 static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, char **argv, tenebra_error *error)
 {
     tn_yaml yaml;
+    if (access(path, F_OK) != 0)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "there is no such task file; a data set is named with --data NAME:DIR");
     TN_TRY(tn_yaml_read(&yaml, path, error));
     bool fits = add_word(s, "", argv[0]);
     for (size_t i = 0; i < yaml.count && fits; i++) {

@@ -285,8 +285,8 @@ json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *ques
 /* -------------------------------------------------------------- compare -- */
 
 typedef struct difference {
-    char text[400]; /* "a: 1, now 2; b: ..." */
-    size_t count;
+    char text[400]; /* "a was 1, now 2; b was ...": the first ones, as many as fit */
+    size_t count, told;
 } difference;
 
 /* Where things lie decides nothing: their digests do. */
@@ -301,10 +301,14 @@ static void note_change(difference *found, const char *path, const json_t *saved
 {
     char *before = saved ? json_dumps(saved, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     char *after = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    size_t used = strlen(found->text);
+    size_t used = strlen(found->text), room = sizeof found->text - used;
+    int length = snprintf(found->text + used, room, "%s%s was %.60s, now %.60s", used ? "; " : "", path,
+                          before ? before : "not there", after ? after : "not there");
+    if (length < 0 || (size_t)length >= room)
+        found->text[used] = '\0';
+    else
+        found->told++;
     found->count++;
-    snprintf(found->text + used, sizeof found->text - used, "%s%s was %.60s, now %.60s", used ? "; " : "", path,
-             before ? before : "not there", after ? after : "not there");
     free(before);
     free(after);
 }
@@ -390,8 +394,11 @@ tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, co
         return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
     if (found.count == 0)
         return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made otherwise: %s. Put it back, choose another file, or begin anew "
-                   "with --force-new", found.text);
+    char more[40] = "";
+    if (found.count > found.told)
+        snprintf(more, sizeof more, "; and %zu more", found.count - found.told);
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with other settings: %s%s. Put them back, choose another "
+                   "file, or begin anew with --force-new", found.text, more);
 }
 
 /* The manifest of now as it would be with the first `count` questions alone. NULL without memory. */

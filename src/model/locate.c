@@ -27,7 +27,8 @@ tenebra_code tn_model_missing(const char *path, tenebra_error *error)
     if (tn_path_is_file(path))
         return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file; a model is a directory with config.json and the weights");
     if (!is_hub_name(path))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory");
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: there is no such directory. A model is a "
+                       "directory with config.json and the weights, as Hugging Face publishes it");
     const char *name = strchr(path, '/') + 1;
     return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory here. If it is a model of the Hugging Face hub, fetch it "
                    "with 'hf download %.120s --local-dir %.100s', then use -m %.100s", path, name, name);

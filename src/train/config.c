@@ -365,6 +365,28 @@ static void add_empty_cue(tn_train_config *config, const tn_method *method)
         config->settings[config->setting_count++] = (tenebra_setting){ cue->name, "" };
 }
 
+/* An unknown method, with the line that names it. */
+static tenebra_code note_method(const tn_train_config *config, const char *path, mistakes *wrong, tenebra_error *error)
+{
+    char where[200] = "method";
+    tenebra_error reason = { 0 }, problem = { 0 };
+    tn_method_choose(config->method, &reason);
+    for (size_t i = 0; i < config->yaml.count; i++)
+        if (strcmp(config->yaml.entries[i].key, "method") == 0)
+            name_place(path, &config->yaml.entries[i], where, sizeof where);
+    tn_fail(&problem, TENEBRA_ERROR_ARGUMENT, where, "method: %.400s", reason.sentence);
+    return note_mistake(wrong, path, problem.code, &problem) == TENEBRA_OK
+               ? TENEBRA_OK : tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+}
+
+static bool is_option_of_any(const char *name)
+{
+    for (size_t i = 0; tn_methods[i] != NULL; i++)
+        if (find_option(tn_methods[i], name) != NULL)
+            return true;
+    return false;
+}
+
 static tenebra_code interpret(tn_train_config *config, const char *path, bool *left, tenebra_error *error)
 {
     char where[200];
@@ -375,10 +397,13 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
         config->method = tn_train_default_method;
     const tn_method *method = find_method(config->method);
     if (method == NULL)
-        return tn_method_choose(config->method, error), TENEBRA_ERROR_ARGUMENT;
-    config->method = method->name;
+        TN_TRY(note_method(config, path, &wrong, error));
+    else
+        config->method = method->name;
     for (size_t i = 0; i < config->yaml.count; i++) {
         tenebra_error problem = { 0 };
+        if (method == NULL && is_option_of_any(config->yaml.entries[i].key))
+            continue;
         name_place(path, &config->yaml.entries[i], where, sizeof where);
         tenebra_code code = left[i] ? take_setting(config, method, &config->yaml.entries[i], where, &problem) : TENEBRA_OK;
         if (code != TENEBRA_OK && note_mistake(&wrong, path, code, &problem) != TENEBRA_OK)

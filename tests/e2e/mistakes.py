@@ -128,7 +128,8 @@ class Usage(Case):
         self.assert_fails(ask("-p", "hi", "--image", PICTURE, "--image-size", "100x100"), 2, "image-size", "28")
 
     def test_something_behind_the_options(self):
-        self.assert_fails(ask("-p", "hi", "there"), 2, "unexpected argument")
+        self.assert_fails(ask("-p", "hi", "there"), 2, "unexpected argument 'there'", "--image")
+        self.assert_fails(ask("--jsonl", "requests.jsonl"), 2, "unexpected argument 'requests.jsonl'", "stdin")
         self.assert_fails(run("tokenize", "-m", make_model("model"), "text"), 2, "tenebra")
 
     def test_stop_texts(self):

@@ -147,6 +147,11 @@ static void test_all_mistakes_at_once(void **state)
                    "'batch_size'?; line 4: ");
     expect_mistake(four, "config", "line 4: there is no key 'lora_rnak'; did you mean 'lora_rank'?");
     expect_mistake(four, "config", "line 5: 'stage: dpo' asks for what is not offered");
+    /* With an unknown method options of any method are left alone, other unknown keys are not. */
+    static const char two[] = "k_select: 4\nmethod: ivtlr\nlearing_rate: 1\ncue: x\n";
+    expect_mistake(two, "config", "2 mistakes. line 2: method: there is no method 'ivtlr'; did you mean 'ivt-lr'?");
+    expect_mistake(two, "config", "line 3: there is no key 'learing_rate'; did you mean 'learning_rate'?");
+    expect_mistake("k_select: 4\nmethod: ivtlr\n", "line 2", "did you mean 'ivt-lr'?");
     char many[2000] = "";
     for (int i = 0; i < 40; i++)
         snprintf(many + strlen(many), sizeof many - strlen(many), "nonsense%d: 1\n", i);
@@ -213,7 +218,7 @@ static void test_mistakes(void **state)
     expect_mistake("batch_size: 1.5\n", "line 1", "whole number");
     expect_mistake("bf16: maybe\n", "line 1", "neither true nor false");
     expect_mistake("lr_scheduler_type: zigzag\n", "line 1", "is none of constant|linear");
-    expect_mistake("method: telepathy\n", "method", "no method 'telepathy'");
+    expect_mistake("method: telepathy\n", "line 1", "no method 'telepathy'");
     expect_mistake("seed: 1\nlr: 2\nseed: 2\n", "", "line 3: 'seed' stands in line 1 already");
     expect_mistake("a:\n  b: 1\n", "", "nested");
     expect_mistake("a: [[1]]\n", "", "line 1: a list may only stand");
