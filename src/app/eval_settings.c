@@ -232,14 +232,13 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
         if (fits)
             TN_TRY(tn_eval_plan_set(&s->plan, NULL, name, s->table.values[i], error));
     }
-    for (size_t i = 0; i < s->trained.setting_count; i++) {
-        const tenebra_setting *setting = &s->trained.settings[i];
-        bool fits = false;
-        for (size_t e = 0; e < s->plan.entry_count && !fits; e++)
-            fits = tn_method_has_option(s->plan.entries[e].method, setting->name);
-        if (fits)
-            TN_TRY(tn_eval_plan_set(&s->plan, NULL, setting->name, setting->value, error));
-    }
+    for (size_t e = 0; e < s->plan.entry_count; e++)
+        for (size_t i = 0; i < s->table.count; i++) {
+            const char *method = s->plan.entries[e].method, *name = s->table.options[i]->name;
+            const char *value = tn_trained_setting(&s->trained, method, name);
+            if (value != NULL && tn_method_has_option(method, name))
+                TN_TRY(tn_eval_plan_set(&s->plan, method, name, value, error));
+        }
     return TENEBRA_OK;
 }
 

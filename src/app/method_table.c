@@ -27,7 +27,7 @@ size_t tn_method_table_choose(const tn_method_table *table, const tn_trained *tr
     for (size_t i = 0; i < table->count; i++) {
         const char *name = table->options[i]->name, *value = table->values[i];
         if (value == NULL)
-            value = tn_trained_setting(trained, name);
+            value = tn_trained_setting(trained, method, name);
         if ((strict && table->given[i]) || (value != NULL && tn_method_has_option(method, name)))
             settings[count++] = (tenebra_setting){ name, value };
     }

@@ -20,7 +20,8 @@ typedef struct tn_method_table {
 /* Fills the names and options. */
 void tn_method_table_fill(tn_method_table *table);
 
-/* The settings of a request: values of the command line, then of the environment, then of training, those that the method has.
+/* The settings of a request: values of the command line, then of the environment, then of training where the method is the one
+ * that was taught; those that the method has.
  * With `strict` those of the command line even where it has no such option, so that asking refuses them. `settings` has room
  * for TN_METHOD_OPTIONS_MAX; returns how many there are. */
 size_t tn_method_table_choose(const tn_method_table *table, const tn_trained *trained, const char *method, bool strict,

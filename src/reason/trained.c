@@ -10,7 +10,7 @@
 
 enum { DESCRIPTION_LIMIT = 16 << 20, STAGES_MAX = 1024 };
 
-static const char file_name[] = "training.json";
+static const char file_name[] = "training.json", cue[] = "cue";
 
 /* *about stays NULL where the directory has no such file. */
 static tenebra_code read_about(const char *directory, json_t **about, tenebra_error *error)
@@ -28,12 +28,13 @@ static tenebra_code read_about(const char *directory, json_t **about, tenebra_er
     return reason.code == TENEBRA_OK ? TENEBRA_OK : tn_fail(error, reason.code, reason.where, "%s", reason.sentence);
 }
 
-const char *tn_trained_setting(const tn_trained *trained, const char *name)
+const char *tn_trained_setting(const tn_trained *trained, const char *method, const char *name)
 {
-    for (size_t i = 0; i < trained->setting_count; i++)
+    bool taught = method != NULL && trained->method != NULL && strcmp(method, trained->method) == 0;
+    for (size_t i = 0; taught && i < trained->setting_count; i++)
         if (strcmp(trained->settings[i].name, name) == 0)
             return trained->settings[i].value;
-    return NULL;
+    return trained->without_cue && strcmp(name, cue) == 0 ? "" : NULL;
 }
 
 const tn_prompt_preset *tn_trained_wording(const tn_trained *trained)
@@ -79,8 +80,11 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
             return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "the setting \"%.60s\": %s", name, reason.sentence);
         add_setting(trained, name, json_string_value(value));
     }
-    if (tn_trained_setting(trained, "cue") == NULL)
-        add_setting(trained, "cue", ""); /* rationales were taught without words that ask for them */
+    /* A lesson of any method but those that reply with the answer alone has the rationale, and nothing asks for it. */
+    const char *given = tn_trained_setting(trained, trained->method, cue);
+    trained->without_cue = tn_method_find(trained->method)->reply != TN_REPLY_ANSWER && (given == NULL || given[0] == '\0');
+    if (trained->without_cue && given == NULL && tn_method_has_option(trained->method, cue))
+        add_setting(trained, cue, "");
     return TENEBRA_OK;
 }
 
@@ -149,12 +153,8 @@ static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
 
 static void fill_request(tn_trained *trained)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < trained->setting_count; i++)
-        if (tn_method_has_option(trained->method, trained->settings[i].name))
-            trained->own_settings[count++] = trained->settings[i];
     trained->request = (tenebra_request){ .method = trained->method, .positions = trained->positions,
-                                          .settings = trained->own_settings, .setting_count = count,
+                                          .settings = trained->settings, .setting_count = trained->setting_count,
                                           .image_width = trained->image_width, .image_height = trained->image_height,
                                           .image_min_pixels = trained->image_min_pixels,
                                           .image_max_pixels = trained->image_max_pixels };

@@ -11,13 +11,13 @@ typedef struct tn_trained {
     const char *preset;    /* the wording; NULL: nothing is known of it    */
     const char *positions; /* NULL: as the method defines                  */
     const char *method;    /* that was taught; NULL: nothing is known      */
-    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method, and of others that can be asked */
+    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method, among them those that training implies */
     size_t setting_count;
+    bool without_cue;      /* rationales were taught without words that ask for them, so none ask for them under any method */
     char latents[24];      /* text of the number of latent steps           */
     size_t image_width, image_height, image_min_pixels, image_max_pixels; /* of pictures, as in a request; 0: nothing is known */
     bool of_adapter;       /* an adapter tells it, whose model may have another rule for pictures */
     json_t *about;         /* owns the other texts                         */
-    tenebra_setting own_settings[TN_METHOD_OPTIONS_MAX]; /* those of `settings` that the method has */
     tenebra_request request; /* all of it as a request without messages    */
 } tn_trained;
 
@@ -33,8 +33,9 @@ void tn_trained_free(tn_trained *trained);
 enum { TN_TRAINED_PICTURES_SIZE = 96 };
 const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE]);
 
-/* The value that training had for an option; NULL: it says nothing. */
-const char *tn_trained_setting(const tn_trained *trained, const char *name);
+/* The value that training had for an option of the method that was taught; NULL: it says nothing, or `method` is another, which
+ * has its own defaults. Only how rationales are asked for (the option "cue") belongs to the model's wording, and to all methods. */
+const char *tn_trained_setting(const tn_trained *trained, const char *method, const char *name);
 
 /* The wording of questions with choices: that of training, else the standard one. `trained` may be NULL. */
 const tn_prompt_preset *tn_trained_wording(const tn_trained *trained);

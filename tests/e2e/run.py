@@ -288,6 +288,13 @@ class PipedPictures(Case):
         self.assertIn("data:image/png;base64,", page.read_text(encoding="utf-8"))
 
 
+def hops():
+    place = WORK / "hops"
+    if not place.exists():
+        run("data", "make", "hops", place, "--train", 1, "--dev", 1, "--test", 1)
+    return place
+
+
 class Choices(Case):
     CHOICES = ("--image", PICTURE, *QUESTION, "--choice", "a pea", "--choice", "a leaf")
 
@@ -317,6 +324,31 @@ class Choices(Case):
         self.assertIn("A.{a pea}", said["passes"][0]["prompt"])
         other = ask_json(*self.CHOICES, "--method", "direct", model=str(model))
         self.assertEqual((other["method"], other["settings"]), ("direct", {}))
+
+    def test_other_methods_have_their_own_defaults(self):
+        """What training implies is for its method; only that nothing asks for rationales is the model's wording."""
+        model, usual = WORK / "taught", "\nLet's think step by step."
+        shutil.copytree(make_model("model"), model)
+        for taught, settings, asked, expected in (
+                ("ivt-lr", {"k-select": "3"}, "ivt-lr", {"n-latent": 4, "k-select": 3}),
+                ("ivt-lr", {"k-select": "3"}, "coconut", {"n-latent": 3}),
+                ("ivt-lr", {}, "cot", {"cue": ""}),
+                ("cot", {}, "cot", {"cue": ""}),
+                ("cot", {}, "icot", {"cue": "", "patches": 16}),
+                ("cot", {"cue": " Think."}, "cot", {"cue": " Think."}),
+                ("cot", {"cue": " Think."}, "icot", {"cue": usual}),
+                ("direct", {}, "direct", {}),
+                ("direct", {}, "cot", {"cue": usual})):
+            about = {"stage": 2, "config": {"method": taught, "max_latent_stage": 4, "c_thought": 2, "settings": settings}}
+            (model / "training.json").write_text(json.dumps(about), encoding="utf-8")
+            told = ask_json(*QUESTION, "--image", PICTURE, "--method", asked, model=str(model))["settings"]
+            self.assertEqual({name: told[name] for name in expected}, expected, (taught, asked))
+            target = WORK / f"{taught}-{asked}-{len(settings)}.jsonl"
+            done = run("eval", "-m", model, "-d", f"hops:{hops()}", "--method", asked, "--image-size", "112x112", "-n", 1, "--limit", 1, "-o", target)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            manifest = json.loads(target.read_text(encoding="utf-8").splitlines()[0])
+            told = dict(manifest["methods"][0]["settings"])
+            self.assertEqual({name: told[name] for name in expected}, {name: str(value) for name, value in expected.items()}, (taught, asked))
 
     def test_questions_beyond_the_model(self):
         model = WORK / "narrow"
