@@ -248,9 +248,11 @@ static tenebra_code each_row(reader *r, const char *bytes, size_t length, row_fn
         if (size == 0)
             continue;
         snprintf(where, sizeof where, "%.200s:%zu", r->name, number);
+        if (size == 1 && (line[0] == '[' || line[0] == '{'))
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "a row is one JSON object on one line, not JSON over several lines");
         json_t *row = tn_json_parse(line, size, where, error);
         tenebra_code code = row == NULL            ? error->code
-                            : !json_is_object(row) ? tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not a JSON object")
+                            : !json_is_object(row) ? tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not a JSON object on a line of its own")
                                                    : each(r, row, number, where, error);
         json_decref(row);
         TN_TRY(code);

@@ -120,6 +120,7 @@ static void test_mistakes(void **state)
         { "{\"question\":\"Q\",\"answer\":\"\"}", "empty" },
         { "{\"answer\":\"x\"}", "\"question\"" },
         { "[]", "JSON object" },
+        { "{", "one line" },
         { "{\"question\":\"Q\",\"answer\":\"x\",\"id\":\"1\"}\n{\"question\":\"Q\",\"answer\":\"x\",\"id\":1}", "twice" },
     };
     char *tree = make_tree();
