@@ -83,26 +83,9 @@ static bool add_word(tn_eval_settings *s, const char *front, const char *text)
     return true;
 }
 
-/* A key of a task file is the long name of an option; "METHOD.OPTION" stands for --set. */
-static bool add_key(tn_eval_settings *s, const tn_yaml_entry *entry)
+static tenebra_code no_memory(const char *path, tenebra_error *error)
 {
-    if (strchr(entry->key, '.') != NULL)
-        return add_word(s, "--set=", entry->key) && add_word(s, "", "=") && add_word(s, "", entry->value);
-    char *name = strdup(entry->key);
-    if (name == NULL)
-        return false;
-    for (char *c = name; *c != '\0'; c++)
-        *c = *c == '_' ? '-' : *c;
-    bool fits = add_word(s, "--", name);
-    tn_option table[TN_EVAL_FIXED_MAX + TN_METHOD_OPTIONS_MAX + 1] = { 0 };
-    fill_table(s, table);
-    const tn_option *row = table;
-    while (row->name != NULL && strcmp(row->name, name) != 0)
-        row++;
-    free(name);
-    if (row->name != NULL && row->kind == TN_OPTION_FLAG)
-        return fits;
-    return fits && add_word(s, "", entry->value);
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the task");
 }
 
 /* Joins the three words of "METHOD.OPTION=VALUE" to one. */
@@ -121,10 +104,34 @@ static bool join_set(tn_eval_settings *s)
     return true;
 }
 
-/* Turns "true" and "false" of a switch into its presence. */
-static bool is_off(const tn_yaml_entry *entry)
+/* A key of a task file is the long name of an option; "METHOD.OPTION" stands for --set. A switch that is off adds no word. */
+static tenebra_code add_key(tn_eval_settings *s, const tn_yaml_entry *entry, const char *path, tenebra_error *error)
 {
-    return entry->null || strcmp(entry->value, "false") == 0 || strcmp(entry->value, "False") == 0;
+    const char *value = entry->value;
+    bool on = true, fits;
+    if (strchr(entry->key, '.') != NULL) {
+        fits = add_word(s, "--set=", entry->key) && add_word(s, "", "=") && add_word(s, "", value) && join_set(s);
+        return fits ? TENEBRA_OK : no_memory(path, error);
+    }
+    char *name = strdup(entry->key);
+    if (name == NULL)
+        return no_memory(path, error);
+    for (char *c = name; *c != '\0'; c++)
+        *c = *c == '_' ? '-' : *c;
+    tn_option table[TN_EVAL_FIXED_MAX + TN_METHOD_OPTIONS_MAX + 1] = { 0 };
+    fill_table(s, table);
+    const tn_option *row = table;
+    while (row->name != NULL && strcmp(row->name, name) != 0)
+        row++;
+    bool is_switch = row->name != NULL && row->kind == TN_OPTION_FLAG;
+    tenebra_code code = TENEBRA_OK;
+    if (is_switch && !tn_option_switch_read(value, &on))
+        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "line %zu: \"%s\" is a switch: true or false, not '%s'", entry->line,
+                       entry->key, value);
+    else if (on)
+        code = add_word(s, "--", name) && (is_switch || add_word(s, "", value)) ? TENEBRA_OK : no_memory(path, error);
+    free(name);
+    return code;
 }
 
 /* argv[0], the task's options, then those of the command line, which win. */
@@ -134,18 +141,14 @@ static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, c
     if (access(path, F_OK) != 0)
         return tn_fail(error, TENEBRA_ERROR_IO, path, "there is no such task file; a data set is named with --data NAME:DIR");
     TN_TRY(tn_yaml_read(&yaml, path, error));
-    bool fits = add_word(s, "", argv[0]);
-    for (size_t i = 0; i < yaml.count && fits; i++) {
-        if (is_off(&yaml.entries[i]))
-            continue;
-        fits = add_key(s, &yaml.entries[i]);
-        if (fits && strchr(yaml.entries[i].key, '.') != NULL)
-            fits = join_set(s);
-    }
+    tenebra_code code = add_word(s, "", argv[0]) ? TENEBRA_OK : no_memory(path, error);
+    for (size_t i = 0; i < yaml.count && code == TENEBRA_OK; i++)
+        if (!yaml.entries[i].null) /* null leaves the option open */
+            code = add_key(s, &yaml.entries[i], path, error);
     tn_yaml_free(&yaml);
-    for (int i = 1; i < argc && fits; i++)
-        fits = add_word(s, "", argv[i]);
-    return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the task");
+    for (int i = 1; i < argc && code == TENEBRA_OK; i++)
+        code = add_word(s, "", argv[i]) ? TENEBRA_OK : no_memory(path, error);
+    return code;
 }
 
 /* ------------------------------------------------------------- defaults -- */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -95,6 +96,29 @@ bool tn_app_read_pixels(const char *text, size_t *width, size_t *height)
     return true;
 }
 
+/* ------------------------------------------------------------ switches -- */
+
+bool tn_option_switch_read(const char *value, bool *on)
+{
+    static const char *const words[2][4] = { { "0", "false", "no", "off" }, { "1", "true", "yes", "on" } };
+    for (size_t i = 0; i < 8; i++)
+        if (strcasecmp(words[i / 4][i % 4], value) == 0) {
+            *on = i / 4 == 1;
+            return true;
+        }
+    return false;
+}
+
+/* On the command line (no value) a switch is on. */
+static int store_switch(const tn_usage *usage, const tn_option *option, const char *value, const char *source)
+{
+    bool on = true;
+    if (value != NULL && !tn_option_switch_read(value, &on))
+        return mistake(usage, source, value, "is a switch: 1 or 0, true or false");
+    *(bool *)option->target = on;
+    return TN_EXIT_OK;
+}
+
 /* --------------------------------------------------------------- texts -- */
 
 static tenebra_code check_setting(const char *name, const char *value, tenebra_error *error)
@@ -158,8 +182,7 @@ int tn_option_store(const tn_usage *usage, const tn_option *option, const char *
 {
     switch (option->kind) {
     case TN_OPTION_FLAG:
-        *(bool *)option->target = true;
-        return TN_EXIT_OK;
+        return store_switch(usage, option, value, source);
     case TN_OPTION_LIST:
         return store_list(option, value);
     case TN_OPTION_SIZE:

@@ -48,8 +48,6 @@ static int read_environment(const tn_usage *usage, const tn_option *options)
         const char *value = getenv(tn_option_variable(option->name, variable));
         if (value == NULL || value[0] == '\0')
             continue;
-        if (option->kind == TN_OPTION_FLAG && strcmp(value, "0") == 0)
-            continue;
         snprintf(source, sizeof source, "%s=", variable);
         int code = tn_option_store(usage, option, value, source);
         if (code != TN_EXIT_OK)

@@ -412,6 +412,15 @@ class Environment(Case):
             self.assert_fails(done, 2, f"{option} '{value}'", word)
             self.assertNotIn("TENEBRA_", done.stderr)
 
+    def test_switches_of_the_environment(self):
+        for value, on in (("1", True), ("true", True), ("YES", True), ("on", True),
+                          ("0", False), ("false", False), ("No", False), ("off", False), ("", False)):
+            done = run("run", "-m", make_model("model"), "-n", "1", *QUESTION, env={"TENEBRA_JSON": value})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stdout.startswith("{"), on, value)
+        done = run("run", "-m", make_model("model"), *QUESTION, env={"TENEBRA_JSON": "maybe"})
+        self.assert_fails(done, 2, "TENEBRA_JSON='maybe'", "switch")
+
     def test_unknown_variables_are_noted(self):
         done = run("--version", env={"TENEBRA_THREDS": "1", "TENEBRA_COLOUR": "1", "TENEBRA_THREADS": "1", "TENEBRA_LIMIT": "1",
                                      "TENEBRA_K_SELECT": "3", "TENEBRA": "1"})
