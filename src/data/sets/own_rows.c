@@ -22,11 +22,35 @@ static tenebra_code no_memory(const char *where, tenebra_error *error)
     return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the row");
 }
 
+static bool has(const json_t *row, const char *key)
+{
+    const json_t *value = json_object_get(row, key);
+    return value != NULL && !json_is_null(value);
+}
+
 /* The first of two members that is there. */
 static const json_t *either(const json_t *row, const char *one, const char *other)
 {
-    const json_t *value = json_object_get(row, one);
-    return value != NULL && !json_is_null(value) ? value : json_object_get(row, other);
+    return json_object_get(row, has(row, one) ? one : other);
+}
+
+/* Members that say the same in other words: one of a row of this table at most. */
+static tenebra_code check_synonyms(const json_t *row, const char *where, tenebra_error *error)
+{
+    static const char *const same[][4] = { { "image", "image_path", "images" },
+                                           { "choices", "options" },
+                                           { "rationale", "explanation" },
+                                           { "context", "hint" } };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        const char *first = NULL;
+        for (const char *const *key = same[i]; *key != NULL; key++) {
+            if (has(row, *key) && first != NULL)
+                return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has both \"%s\" and \"%s\", which stand for the same; leave one",
+                               first, *key);
+            first = has(row, *key) ? *key : first;
+        }
+    }
+    return TENEBRA_OK;
 }
 
 /* ------------------------------------------------------------- pictures -- */
@@ -94,22 +118,25 @@ static bool is_same(const char *a, const char *b)
 /* A letter, an index from 0, or the text of an option; what can be read as two different ones is refused. */
 static tenebra_code choose_option(tn_sample *sample, const json_t *answer, const char *where, tenebra_error *error)
 {
+    char letter[] = { '\0', '\0' }, number[40];
     const char *text = json_string_value(answer);
-    char letter[] = { '\0', '\0' };
     size_t count = sample->option_count, found = count, index = count;
+    if (json_is_integer(answer)) {
+        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(answer));
+        if (json_integer_value(answer) >= 0 && (size_t)json_integer_value(answer) < count)
+            index = (size_t)json_integer_value(answer);
+        text = number;
+    } else if (text != NULL && tn_sample_set_letter(sample, text))
+        index = sample->answer;
     for (size_t i = 0; i < count && text != NULL; i++)
         if (is_same(text, sample->options[i])) {
             if (found < count)
                 return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is the text of two choices; give its letter", text);
             found = i;
         }
-    if (json_is_integer(answer) && json_integer_value(answer) >= 0 && (size_t)json_integer_value(answer) < count)
-        index = (size_t)json_integer_value(answer);
-    else if (text != NULL && tn_sample_set_letter(sample, text))
-        index = sample->answer;
     if (found < count && index < count && found != index)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is the letter of one choice and the text of another; give "
-                       "the index, from 0", text);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is the %s of one choice and the text of another; give the %s",
+                       text, text == number ? "index" : "letter", text == number ? "letter" : "index, from 0");
     letter[0] = (char)('A' + (found < count ? found : index));
     return tn_sample_set_letter(sample, letter)
                ? TENEBRA_OK
@@ -147,6 +174,8 @@ static tenebra_code read_answer(tn_data *data, const json_t *row, tn_sample *sam
     const json_t *choices = either(row, "choices", "options");
     if (choices == NULL || json_is_null(choices) || (json_is_array(choices) && json_array_size(choices) == 0))
         return read_open(data, row, sample, where, error);
+    if (has(row, "answers"))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answers\" is for questions without choices; one of these is the \"answer\"");
     const char *key = json_object_get(row, "choices") == choices ? "choices" : "options";
     TN_TRY(tn_data_choices(data, row, key, sample, where, error));
     return choose_option(sample, json_object_get(row, "answer"), where, error);
@@ -216,6 +245,7 @@ static tenebra_code read_row(reader *r, const json_t *row, size_t number, const 
         split = train;
     if (!all && split != NULL && split != (held ? train : data->split))
         return TENEBRA_OK;
+    TN_TRY(check_synonyms(row, where, error));
     TN_TRY(read_id(data, row, number, &sample, where, error));
     TN_TRY(read_texts(data, row, &sample, where, error));
     TN_TRY(read_answer(data, row, &sample, where, error));

@@ -24,18 +24,20 @@ static void test_rows(void **state)
              "{\"question\":\"Which?\",\"images\":[\"a.png\",\"/c.png\"],\"choices\":[\"x\",\"y\",\"z\"],\"answer\":2,\"mood\":1}\n"
              "{\"question\":\"How many?\",\"image\":[\"a.png\"],\"answer\":7,\"answers\":[\"seven\",7.5],\"hint\":\"Count.\"}\n"
              "{\"question\":\"What?\",\"answer\":[\"B\",\"b\"],\"explanation\":\"E\",\"mood\":2}\n"
-             "{\"question\":\"What?\",\"choices\":[],\"answers\":[\"dog\"]}");
+             "{\"question\":\"What?\",\"choices\":[],\"answers\":[\"dog\"]}\n"
+             "{\"question\":\"How many?\",\"choices\":[\"3\",\"4\",\"5\"],\"answer\":4,\"images\":null,\"image\":\"a.png\"}");
     tenebra_error error;
     tn_data *data = open_file(tree, "test", NULL, &error);
     if (data == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
-    assert_int_equal(tn_data_count(data), 6);
+    assert_int_equal(tn_data_count(data), 7);
     assert_string_equal(tn_data_name(data), "jsonl");
     static const struct { const char *id, *label; size_t options, answer, images, answers; } rows[] = {
         { "7", "B", 2, 1, 1, 0 }, { "line-3", "A", 2, 0, 1, 0 }, { "line-4", "C", 3, 2, 2, 0 },
         { "line-5", "7", 0, 0, 1, 2 }, { "line-6", "B", 0, 0, 0, 1 }, { "line-7", "dog", 0, 0, 0, 0 },
+        { "line-8", "B", 3, 1, 1, 0 },
     };
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 7; i++) {
         const tn_sample *sample = tn_data_sample(data, i);
         assert_string_equal(sample->id, rows[i].id);
         assert_string_equal(sample->label, rows[i].label);
@@ -113,6 +115,14 @@ static void test_mistakes(void **state)
         { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"]}", "one of 2 choices" },
         { "{\"question\":\"Q\",\"choices\":[\"B\",\"A\"],\"answer\":\"A\"}", "give the index" },
         { "{\"question\":\"Q\",\"choices\":[\"x\",\"x\"],\"answer\":\"x\"}", "two choices" },
+        { "{\"question\":\"Q\",\"choices\":[\"1\",\"2\",\"3\"],\"answer\":1}", "give the letter" },
+        { "{\"question\":\"Q\",\"choices\":[\"0\",\"0\",\"3\"],\"answer\":0}", "two choices" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":\"a\",\"answers\":[\"b\"]}", "without choices" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"options\":[\"b\",\"a\"],\"answer\":\"A\"}", "both \"choices\" and \"options\"" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"image\":\"a.png\",\"images\":[\"b.png\"]}", "both \"image\" and \"images\"" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"image_path\":\"a.png\",\"images\":[]}", "both \"image_path\" and \"images\"" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"rationale\":\"a\",\"explanation\":\"b\"}", "both \"rationale\"" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"context\":\"a\",\"hint\":\"b\"}", "both \"context\"" },
         { "{\"question\":\"Q\",\"answer\":\"x\",\"split\":\"tset\"}", "\"split\"" },
         { "{\"question\":\"Q\",\"answer\":\"x\",\"image\":3}", "\"image\"" },
         { "{\"question\":\"Q\",\"answer\":\"x\",\"images\":[\"\"]}", "\"image\"" },
