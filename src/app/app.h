@@ -85,9 +85,6 @@ int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, 
  * value of the environment. Returns an exit code; a mistake is printed. */
 int tn_option_store(const tn_usage *usage, const tn_option *option, const char *value, const char *source);
 
-/* A switch in the environment or a task file: 1, true, yes, on, or 0, false, no, off, in any case. False: it is none of these. */
-bool tn_option_switch_read(const char *value, bool *on);
-
 /* The name of the variable that an option is read from, "TENEBRA_<NAME>". Returns `variable`. */
 enum { TN_OPTION_VARIABLE_SIZE = 72 };
 char *tn_option_variable(const char *option, char variable[TN_OPTION_VARIABLE_SIZE]);

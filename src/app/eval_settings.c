@@ -1,6 +1,7 @@
 /* Options of the parts of `tenebra eval` that ask: the command line, the environment, a task file. */
 #include "app/eval.h"
 
+#include "base/number.h"
 #include "train/yaml.h"
 
 #include <stdio.h>
@@ -125,7 +126,7 @@ static tenebra_code add_key(tn_eval_settings *s, const tn_yaml_entry *entry, con
         row++;
     bool is_switch = row->name != NULL && row->kind == TN_OPTION_FLAG;
     tenebra_code code = TENEBRA_OK;
-    if (is_switch && !tn_option_switch_read(value, &on))
+    if (is_switch && !tn_switch_read(value, &on))
         code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "line %zu: \"%s\" is a switch: true or false, not '%s'", entry->line,
                        entry->key, value);
     else if (on)

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -98,22 +97,11 @@ bool tn_app_read_pixels(const char *text, size_t *width, size_t *height)
 
 /* ------------------------------------------------------------ switches -- */
 
-bool tn_option_switch_read(const char *value, bool *on)
-{
-    static const char *const words[2][4] = { { "0", "false", "no", "off" }, { "1", "true", "yes", "on" } };
-    for (size_t i = 0; i < 8; i++)
-        if (strcasecmp(words[i / 4][i % 4], value) == 0) {
-            *on = i / 4 == 1;
-            return true;
-        }
-    return false;
-}
-
 /* On the command line (no value) a switch is on. */
 static int store_switch(const tn_usage *usage, const tn_option *option, const char *value, const char *source)
 {
     bool on = true;
-    if (value != NULL && !tn_option_switch_read(value, &on))
+    if (value != NULL && !tn_switch_read(value, &on))
         return mistake(usage, source, value, "is a switch: 1 or 0, true or false");
     *(bool *)option->target = on;
     return TN_EXIT_OK;

@@ -1,5 +1,8 @@
 #include "base/number.h"
 
+#include <stddef.h>
+#include <strings.h>
+
 bool tn_whole_read(const char *text, uint64_t *value)
 {
     uint64_t number = 0;
@@ -13,4 +16,15 @@ bool tn_whole_read(const char *text, uint64_t *value)
     }
     *value = number;
     return true;
+}
+
+bool tn_switch_read(const char *text, bool *on)
+{
+    static const char *const words[] = { "0", "1", "false", "true", "no", "yes", "off", "on" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(words[i], text) == 0) {
+            *on = i % 2 == 1;
+            return true;
+        }
+    return false;
 }

@@ -24,10 +24,15 @@ static bool is_listed(const char *list, const char *word)
     return false;
 }
 
+static bool is_name_of(const tn_train_key *key, const char *name)
+{
+    return strcmp(key->name, name) == 0 || is_listed(key->aliases, name);
+}
+
 static const tn_train_key *find_key(const char *name)
 {
     for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++)
-        if (strcmp(key->name, name) == 0 || is_listed(key->aliases, name))
+        if (is_name_of(key, name))
             return key;
     return NULL;
 }
@@ -80,21 +85,6 @@ static tenebra_code wrong_value(const char *where, const char *name, const char 
     return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: '%.100s' %s", name, value, sentence);
 }
 
-static bool read_bool(const char *text, bool *value)
-{
-    static const char *const words[2][7] = { { "false", "False", "FALSE", "no", "No", "off", "0" },
-                                             { "true", "True", "TRUE", "yes", "Yes", "on", "1" } };
-    for (size_t side = 0; side < 2; side++) {
-        for (size_t i = 0; i < 7; i++) {
-            if (strcmp(text, words[side][i]) == 0) {
-                *value = side == 1;
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 static bool read_choice(const char *words, const char *text, size_t *value)
 {
     size_t index = 0, length = strlen(text);
@@ -140,7 +130,7 @@ static tenebra_code set_value(tn_train_config *config, const tn_train_key *key, 
         *(const char **)target = text;
         return TENEBRA_OK;
     case TN_KEY_BOOL:
-        return read_bool(text, target) ? TENEBRA_OK : wrong_value(where, name, text, "is neither true nor false", error);
+        return tn_switch_read(text, target) ? TENEBRA_OK : wrong_value(where, name, text, "is neither true nor false", error);
     case TN_KEY_CHOICE:
         snprintf(sentence, sizeof sentence, "is none of %s", key->words);
         return read_choice(key->words, text, target) ? TENEBRA_OK : wrong_value(where, name, text, sentence, error);
@@ -237,7 +227,7 @@ static tenebra_code take_switch(tn_train_config *config, const tn_yaml_entry *en
     *taken = row->name != NULL || method != NULL;
     if (!*taken)
         return TENEBRA_OK;
-    if (!read_bool(entry->value, &on))
+    if (!tn_switch_read(entry->value, &on))
         return wrong_value(where, entry->key, entry->value, "is neither true nor false", error);
     if (!on)
         return TENEBRA_OK;
@@ -258,7 +248,7 @@ static tenebra_code take_unused(tn_train_config *config, const tn_train_unused *
     bool on, wanted = strcmp(unused->values != NULL ? unused->values : "", "true") == 0;
     size_t choice;
     bool fits = unused->values == NULL || entry->null || read_choice(unused->values, entry->value, &choice) ||
-                (read_bool(entry->value, &on) && on == wanted && (wanted || strcmp(unused->values, "false") == 0));
+                (tn_switch_read(entry->value, &on) && on == wanted && (wanted || strcmp(unused->values, "false") == 0));
     if (!fits)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s: %.100s' asks for what is not offered: %s", entry->key, entry->value,
                        unused->note);
@@ -273,6 +263,13 @@ static bool is_foreign_set(const tn_train_key *key, const tn_yaml_entry *entry)
     return set && strcmp(key->name, entry->key) != 0 && strchr(entry->value, ':') == NULL;
 }
 
+/* One thing under two names in a file; --set goes before the file under any name. */
+static tenebra_code said_before(const tn_yaml_entry *entry, const tn_yaml_entry *earlier, const char *where, tenebra_error *error)
+{
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s' is another name of '%s' in line %zu: leave one of them out", entry->key,
+                   earlier->key, earlier->line);
+}
+
 static tenebra_code take_setting(tn_train_config *config, const tn_method *method, const tn_yaml_entry *entry,
                                  const char *where, tenebra_error *error)
 {
@@ -284,6 +281,9 @@ static tenebra_code take_setting(tn_train_config *config, const tn_method *metho
         return unknown_key(entry, method, where, error);
     if (entry->null)
         return TENEBRA_OK;
+    for (const tn_yaml_entry *earlier = config->yaml.entries; earlier < entry && entry->line > 0; earlier++)
+        if (!earlier->null && is_same_name(earlier->key, option->name))
+            return said_before(entry, earlier, where, error);
     tenebra_error reason = { 0 };
     if (tn_setting_check(option, entry->value, &reason) != TENEBRA_OK)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: %.400s", entry->key, reason.sentence);
@@ -306,6 +306,9 @@ static tenebra_code take_entry(tn_train_config *config, const tn_yaml_entry *ent
         add_note(config, entry->key, tn_train_no_set);
         return TENEBRA_OK;
     }
+    for (const tn_yaml_entry *earlier = config->yaml.entries; earlier < entry && entry->line > 0; earlier++)
+        if (!earlier->null && is_name_of(key, earlier->key) && !is_foreign_set(key, earlier))
+            return said_before(entry, earlier, where, error);
     TN_TRY(set_value(config, key, entry->key, entry->value, where, error));
     config->tuning_given |= key->offset == offsetof(tn_train_config, tuning);
     config->freeze_vision_given |= key->offset == offsetof(tn_train_config, freeze_vision);

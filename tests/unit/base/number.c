@@ -29,8 +29,25 @@ static void test_whole_numbers(void **state)
     }
 }
 
+static void test_switches(void **state)
+{
+    (void)state;
+    static const char *const words[2][6] = { { "0", "false", "False", "NO", "off", "no" }, { "1", "true", "TRUE", "Yes", "on", "On" } };
+    for (size_t i = 0; i < 12; i++) {
+        bool on = i / 6 == 0;
+        assert_true(tn_switch_read(words[i / 6][i % 6], &on));
+        assert_int_equal(on, i / 6);
+    }
+    static const char *const bad[] = { "", "2", "tru", "true ", "y", "null", "-1" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bool on = true, off = false;
+        assert_false(tn_switch_read(bad[i], &on) || tn_switch_read(bad[i], &off));
+        assert_true(on && !off);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole_numbers) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole_numbers), cmocka_unit_test(test_switches) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,7 +164,7 @@ static void test_own_keys_and_overrides(void **state)
 {
     (void)state;
     tn_train_config config;
-    const char *const overrides[] = { "lr=1e-3", "shape=tiny", "k_select=8", "lora_rank=4" };
+    const char *const overrides[] = { "learning_rate=1e-3", "shape=tiny", "k_select=8", "lora_rank=4" };
     assert_int_equal(read_text(&config, "lr: 5\nmethod: ivt_lr\nlora_target: [q_proj, v_proj]\norder: text-first\n"
                                         "lora_rank: 9\nlr_scheduler_type: cosine\nimage_max_pixels: 1000\nseed: 9007199254740993\n",
                                overrides, 4, NULL), TENEBRA_OK);
@@ -219,6 +219,9 @@ static void test_mistakes(void **state)
     expect_mistake("bf16: maybe\n", "line 1", "neither true nor false");
     expect_mistake("lr_scheduler_type: zigzag\n", "line 1", "is none of constant|linear");
     expect_mistake("method: telepathy\n", "line 1", "no method 'telepathy'");
+    expect_mistake("lr: 1\nlearning_rate: 2\n", "line 2", "'learning_rate' is another name of 'lr' in line 1");
+    expect_mistake("lora_r: 8\nseed: 1\nlora_rank: 8\n", "line 3", "another name of 'lora_r' in line 1");
+    expect_mistake("method: ivt-lr\nk-select: 4\nk_select: 5\n", "line 3", "another name of 'k-select' in line 2");
     expect_mistake("seed: 1\nlr: 2\nseed: 2\n", "", "line 3: 'seed' stands in line 1 already");
     expect_mistake("a:\n  b: 1\n", "", "nested");
     expect_mistake("a: [[1]]\n", "", "line 1: a list may only stand");
