@@ -298,8 +298,9 @@ static int check_usage(const quantize_options *options)
 int tn_cmd_quantize(int argc, char **argv)
 {
     quantize_options options = { .order = "panels" };
+    bool named = false; /* by -m */
     const tn_option table[] = {
-        { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to read", 0, 0, NULL },
+        { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to read", 0, 0, &named },
         { 'o', "output", TN_OPTION_TEXT, &options.output, "OUT", "directory to write", 0, 0, NULL },
         { 0, "type", TN_OPTION_TEXT, &options.type, TYPES, "type of the decoder's matrices", 0, 0, NULL },
         { 0, "vision", TN_OPTION_TEXT, &options.vision, TYPES, "of the vision tower (Q8_0, or the plain type)", 0, 0, NULL },
@@ -317,7 +318,7 @@ int tn_cmd_quantize(int argc, char **argv)
     };
     tn_app_path own;
     int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
-    if (first >= 0 && first < argc && options.directory == NULL)
+    if (first >= 0 && first < argc && !named)
         options.directory = argv[first++];
     if (first >= 0 && first < argc) {
         tn_app_tell("tenebra quantize: '%s' is one argument too many\n", argv[first]);

@@ -51,7 +51,8 @@ int tn_eval_export(int argc, char **argv)
     if (form == NULL)
         return tn_eval_mistake(usage.command, "say what to write with --form messages or --form indices");
     tenebra_error error = { 0 };
-    if (output != NULL && tn_output_check(output, force, &error) != TENEBRA_OK)
+    if (output != NULL && (tn_output_check(output, force, &error) != TENEBRA_OK ||
+                           tn_output_check_sources(output, argv + first, 1, &error) != TENEBRA_OK))
         return tn_app_fail(&error);
     char *text = tn_eval_export_file(argv[first], label, place, form[0] == 'm' ? TN_EXPORT_MESSAGES : TN_EXPORT_INDICES, &error);
     if (text == NULL)

@@ -36,6 +36,8 @@ static int make(report_options *options, char **files, size_t count)
     char *page = NULL;
     tenebra_code code = tn_output_check(options->output, options->force, &error);
     if (code == TENEBRA_OK)
+        code = tn_output_check_sources(options->output, files, count, &error);
+    if (code == TENEBRA_OK)
         code = tn_eval_load_groups(&results, &groups, &options->groups, options->rows, files, count, &error);
     if (code == TENEBRA_OK)
         code = tn_eval_rescore(&results, options->scorer, options->report.places, options->report.place_count, &error);

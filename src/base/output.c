@@ -42,6 +42,17 @@ tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
     return TENEBRA_OK;
 }
 
+tenebra_code tn_output_check_sources(const char *path, char *const *sources, size_t count, tenebra_error *error)
+{
+    struct stat output, source;
+    if (stat(path, &output) != 0 || !S_ISREG(output.st_mode))
+        return TENEBRA_OK;
+    for (size_t i = 0; i < count; i++)
+        if (stat(sources[i], &source) == 0 && source.st_dev == output.st_dev && source.st_ino == output.st_ino)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "is a file that is read here; name another with -o");
+    return TENEBRA_OK;
+}
+
 /* ------------------------------------------------------------- leftovers -- */
 
 /* The process that a name belongs to, if it is "<base>.partial-<process>" with or without a number behind. */

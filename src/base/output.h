@@ -16,6 +16,9 @@ typedef struct tn_output {
  * case. Every command that writes where it is told to asks this before it begins. Errors: ARGUMENT, IO. */
 tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error);
 
+/* Refuses, even by force, to write over what is read: `path` is one of the `count` files. Errors: ARGUMENT. */
+tenebra_code tn_output_check_sources(const char *path, char *const *sources, size_t count, tenebra_error *error);
+
 /* Makes the file beside `path` and takes away what killed processes left there. To be closed in any case.
  * Errors: ARGUMENT (a directory), IO (a pipe that nobody reads among others), MEMORY. */
 tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error);

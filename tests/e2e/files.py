@@ -154,6 +154,16 @@ class Writers(Case):
             self.assertEqual(run(*command).returncode, 0, name)
             self.assert_whole(path)
 
+    def test_results_are_never_replaced_by_what_is_made_of_them(self):
+        results, link = WORK / "read.jsonl", WORK / "link.jsonl"
+        shutil.copyfile(make_results(), results)
+        link.symlink_to(results)
+        before = results.read_bytes()
+        for part in (("report",), ("export", "--form", "indices")):
+            for output in (results, link):
+                self.assert_fails(run("eval", *part, results, "-o", output, "--force"), 2, "read here")
+        self.assertEqual(results.read_bytes(), before)
+
     def test_a_tokenizer_is_not_replaced_without_force_and_that_of_a_model_never(self):
         command = ("data", "vocab", f"hops:{make_data()}", "--size", 300, "-o")
         folder = WORK / "tokenizer"

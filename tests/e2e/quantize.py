@@ -132,6 +132,11 @@ class Quantize(Case):
         self.assert_fails(run("quantize", model, "-o", WORK / "wrong", "--type", "Q8_0", "--tensor", "nothing*=F32"), 2, "fits no matrix")
         self.assertEqual(leftovers("wrong"), [])
 
+    def test_the_command_line_wins_over_the_environment(self):
+        done = run("quantize", make_model("model"), "-o", WORK / "named", "--type", "Q8_0", env={"TENEBRA_MODEL": str(WORK / "absent")})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_fails(run("quantize", "-o", WORK / "absent-q", "--type", "Q8_0", env={"TENEBRA_MODEL": str(WORK / "absent")}), 1, "absent")
+
     def test_existing_directories(self):
         directory, _ = self.make("there", "--type", "Q8_0")
         model = make_model("model")
