@@ -2,6 +2,7 @@
 #ifndef TN_APP_APP_H
 #define TN_APP_APP_H
 
+#include "base/notes.h"
 #include "base/status.h"
 
 #include <jansson.h>
@@ -117,6 +118,9 @@ const char *tn_app_model_directory(const char *given, tn_app_path *path);
 
 /* One line on stderr about what the files of a model say and nothing here uses, if there is any. */
 void tn_app_tell_notes(const tenebra_model *model);
+
+/* The same line for commands that read some of the files themselves. */
+void tn_app_tell_unused(const tn_notes *notes);
 
 /* ------------------------------------------------------------ adapters -- */
 

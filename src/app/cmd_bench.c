@@ -261,6 +261,7 @@ static tenebra_code open_bench(tn_bench *bench, tenebra_error *error)
     if (bench->model == NULL)
         return error->code;
     bench->load_ms = tn_clock_ms() - start;
+    tn_app_tell_notes(bench->model);
     bench->model->config.eos_count = 0; /* random weights may end at once */
     bench->session = tn_session_open(bench->model, &session, error);
     return bench->session ? make_picture(bench, error) : error->code;

@@ -273,6 +273,7 @@ static int run_quantize(quantize_options *options, char *output)
     tenebra_code code = read_rules(options, &recipe, &rules, &error);
     if (code == TENEBRA_OK)
         code = quantize(options, &recipe, &report, &error);
+    tn_app_tell_unused(&report.notes);
     if (code == TENEBRA_OK && options->json)
         tn_quantize_print_json(&report, output);
     else if (code == TENEBRA_OK)

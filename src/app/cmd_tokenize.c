@@ -125,8 +125,12 @@ static tenebra_code answer_line(const tokenize_job *job, const char *line, size_
     if (request == NULL)
         return error->code;
     const json_t *text = json_object_get(request, "text"), *ids = json_object_get(request, "ids");
+    static const char *const known[] = { "text", "ids", "skip_special", NULL };
     bool skip_special = false;
+    char others[120];
     tenebra_code code = tn_json_bool(request, "skip_special", &skip_special, "request", error);
+    if (code == TENEBRA_OK && tn_json_unknown(request, known, others, sizeof others) > 0)
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "has members that are not known: %s", others);
     if (code == TENEBRA_OK) {
         if (json_is_string(text) && ids == NULL)
             code = encode_value(job, text, answer, error);
@@ -210,9 +214,13 @@ int tn_cmd_tokenize(int argc, char **argv)
     if (job.model == NULL)
         return mistake("-m DIR is missing");
     tenebra_error error;
+    tn_notes notes = { 0 };
     job.tokenizer = tn_tokenizer_open(job.model, &error);
-    if (job.tokenizer == NULL)
+    if (job.tokenizer == NULL || tn_tokenizer_note(job.tokenizer, job.model, &notes, &error) != TENEBRA_OK) {
+        tn_tokenizer_close(job.tokenizer);
         return tn_app_fail(&error);
+    }
+    tn_app_tell_unused(&notes);
     if (job.jsonl)
         exit_code = answer_lines(&job);
     else

@@ -98,8 +98,10 @@ static tenebra_code open_model(tn_verify *verify, const verify_options *options,
     if (directory == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
     verify->model = tn_model_open(directory, &model, error);
-    if (verify->model != NULL)
+    if (verify->model != NULL) {
         note_quantised(verify->model, directory);
+        tn_app_tell_notes(verify->model);
+    }
     free(directory);
     if (verify->model == NULL)
         return error->code;

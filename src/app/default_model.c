@@ -38,6 +38,13 @@ const char *tn_app_model_directory(const char *given, tn_app_path *path)
     return size > 0 && (size_t)size < sizeof path->text ? path->text : given;
 }
 
+void tn_app_tell_unused(const tn_notes *notes)
+{
+    char text[TN_MODEL_UNUSED];
+    if (notes->count > 0)
+        tn_app_tell("note: %s\n", tn_model_say_unused(notes, text));
+}
+
 void tn_app_tell_notes(const tenebra_model *model)
 {
     const char *note = tenebra_model_note(model);

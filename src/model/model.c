@@ -130,7 +130,13 @@ tenebra_code tn_model_check(const tn_model *model, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-static const char not_used[] = "the files of the model say what is not used here: ";
+const char *tn_model_say_unused(const tn_notes *notes, char text[TN_MODEL_UNUSED])
+{
+    char keys[TN_NOTES_TEXT];
+    snprintf(text, TN_MODEL_UNUSED, "%s%s", notes->count > 0 ? "the files of the model say what is not used here: " : "",
+             tn_notes_print(notes, keys));
+    return text;
+}
 
 /* Joins the note of an adapter to that of the model. */
 static void note_adapter(tn_model *model, const char *directory, const char *note)
@@ -150,9 +156,7 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->patches, &model->notes, error));
     TN_TRY(open_adapters(model, options, error));
     TN_TRY(open_text(model, options, error));
-    char keys[TN_NOTES_TEXT];
-    if (model->notes.count > 0)
-        snprintf(model->note, sizeof model->note, "%s%s", not_used, tn_notes_print(&model->notes, keys));
+    tn_model_say_unused(&model->notes, model->note);
     for (size_t i = 0; i < model->adapter_count; i++)
         note_adapter(model, options->adapters[i].directory, model->adapters[i]->note);
     return tn_store_check(model->store, error);

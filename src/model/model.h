@@ -12,6 +12,8 @@
 
 typedef struct tenebra_model tn_model;
 
+enum { TN_MODEL_UNUSED = TN_NOTES_TEXT + 64 /* bytes of tn_model_say_unused */ };
+
 struct tenebra_model {
     const tn_backbone *backbone;
     const tn_kernels *kernels;
@@ -26,7 +28,7 @@ struct tenebra_model {
     tn_arena wide;    /* matrices that tn_model_widen made */
     char *directory;
     tn_notes notes;                      /* what its files say and nothing here uses */
-    char note[TN_NOTES_TEXT + 1024];     /* the same and the adapters' notes as a sentence, or "" */
+    char note[TN_MODEL_UNUSED + 1024];   /* the same and the adapters' notes as a sentence, or "" */
     struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
     size_t adapter_count;
     struct tn_trained *trained; /* how its weights were trained to be asked (reason/trained.h); only in public handles, else NULL */
@@ -39,6 +41,9 @@ typedef struct tn_model_options {
     size_t adapter_count;
     bool no_text;              /* leave tokenizer and chat template alone: token ids are all that is asked */
 } tn_model_options;
+
+/* What the files of a model say and nothing here uses, as a sentence; "" where there is nothing. Returns text. */
+const char *tn_model_say_unused(const tn_notes *notes, char text[TN_MODEL_UNUSED]);
 
 /* The directory that holds the model called `path`, in fresh memory: itself, or the snapshot that refs/main names where it
  * is a model's directory in the cache of the Hugging Face hub. NULL on failure. Errors: IO (what to do), MEMORY. */

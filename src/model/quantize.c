@@ -35,6 +35,7 @@ typedef struct quantizer {
     planned *list;
     size_t count, files, done;
     tenebra_error misfit; /* the first one */
+    tn_notes notes;
 } quantizer;
 
 /* ------------------------------------------------------------- planning -- */
@@ -51,10 +52,11 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
 {
     tenebra_error problem = { .code = TENEBRA_ERROR_IO };
     size_t mismatches = 0;
-    TN_TRY(tn_model_read_config(directory, &q->backbone, &q->config, NULL, error));
+    TN_TRY(tn_model_read_config(directory, &q->backbone, &q->config, &q->notes, error));
     q->store = tn_store_open(directory, &problem);
     if (q->store == NULL)
         return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    tn_notes_append(&q->notes, tn_store_notes(q->store));
     TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
     TN_TRY(tn_model_match(q->backbone, &q->config, q->store, NULL, note_misfit, q, &mismatches, error));
     if (mismatches > 0)
@@ -274,6 +276,7 @@ static tenebra_code fill_report(const quantizer *q, tn_quantize_report *report, 
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory");
     report->count = q->count;
     report->files = q->files;
+    report->notes = q->notes;
     for (size_t i = 0; i < q->count; i++) {
         const tn_quantized *tensor = &q->list[i].tensor;
         report->tensors[i] = *tensor;

@@ -2,6 +2,7 @@
 #ifndef TN_MODEL_QUANTIZE_H
 #define TN_MODEL_QUANTIZE_H
 
+#include "base/notes.h"
 #include "model/convert.h"
 #include "model/recipe.h"
 
@@ -20,6 +21,7 @@ typedef struct tn_quantize_report {
     size_t elements, from_bytes, bytes;
     double relative_rms;   /* of all matrices together                                    */
     size_t twice;          /* matrices that went from one quantised type to another       */
+    tn_notes notes;        /* what configuration and index say and nothing here uses      */
 } tn_quantize_report;
 
 typedef struct tn_quantize_options {

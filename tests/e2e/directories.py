@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from program import PICTURE, WORK, Case, ask_json, main, make_model, run  # noqa: E402
+from program import DATA, PICTURE, WORK, Case, ask_json, main, make_model, run  # noqa: E402
 
 QUESTION = ("-p", "What is small and green?", "-n", 2, "-t", 1)
 
@@ -101,6 +101,23 @@ class Reading(Case):
                          [{"file": "model.safetensors.index.json", "key": "quantized"}])
         beside = copy_model("beside", model__safetensors__index__json=index)
         self.assertIn("model.safetensors.index.json: all of it\n", run("run", "-m", beside, *QUESTION).stderr)
+
+    def test_other_commands_tell_it(self):
+        config = read(Path(make_model("model")) / "tokenizer_config.json")
+        directory = copy_model("told", tokenizer_config__json={**config, "odd": 1})
+        change_config(directory, logit_scale=2)
+        note = "note: the files of the model say what is not used here: "
+        done = run("tokenize", "-m", directory, "-p", "a", "--jsonl", stdin='{"text": "a"}\n{"text": "a", "skip": 1}\n')
+        self.assertEqual(done.stderr, note + "tokenizer_config.json: odd\n")
+        self.assertIn("not known: skip", json.loads(done.stdout.splitlines()[1])["error"]["sentence"])
+        few = ("--prompt-tokens", 40, "--image-size", "112x112", "--k-select", 2, "-n", 1, "-r", 1, "-t", 1, "--json")
+        for name, command in (("bench", ("-m", directory, *few)), ("quantize", (directory, "-o", WORK / "told-small", "--type", "BF16"))):
+            done = run(name, *command)
+            self.assertEqual((done.returncode, done.stderr), (0, note + "config.json: logit_scale\n"), name)
+        done = run("verify", DATA / "golden/qwen2vl_tied/case.safetensors", "-m", directory)
+        self.assertIn(note + "config.json: logit_scale\n", done.stderr)
+        for name in (("tokenize", "-m", make_model("model"), "-p", "a"), ("bench", "-m", make_model("model"), *few)):
+            self.assertEqual(run(*name).stderr, "")
 
     def test_tokenizer_notes(self):
         config = read(Path(make_model("model")) / "tokenizer_config.json")
