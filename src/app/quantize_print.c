@@ -86,8 +86,8 @@ static void print_group(const group *all)
 
 void tn_quantize_print(const tn_quantize_report *report, const char *output, bool all)
 {
-    group *groups = calloc(report->count + 1, sizeof *groups);
-    size_t count = groups != NULL ? make_groups(report, all, groups) : 0;
+    group *groups = tn_app_take(report->count + 1, sizeof *groups);
+    size_t count = make_groups(report, all, groups);
     tn_app_print("%-46s %4s  %-6s %-6s %-6s %9s %6s  %9s %9s  %s\n", "matrix", "n", "from", "type", "order", "MB", "bits", "rms error",
            "largest", "cosine");
     for (size_t i = 0; i < count; i++)

@@ -20,6 +20,7 @@ static void count_group(const tn_table_group *group, size_t *questions, size_t *
 }
 
 /* Appends to `text` [size], as much as fits. */
+TN_PRINTF(3, 4)
 static void add_words(char *text, size_t size, const char *format, ...)
 {
     size_t used = strlen(text);

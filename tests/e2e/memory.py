@@ -22,16 +22,16 @@ from program import DATA, HANG, PICTURE, PROGRAM, WORK, Case, environment, main,
 
 LIBRARY, POINTS = os.environ.get("E2E_MEMORY"), os.environ.get("E2E_POINTS", "12")
 TRUE_SENTENCE = re.compile("memory|starts no more than|thread", re.I)
+# What depends on the clock: times, digests over them, and the number that a page takes from its content.
+VARYING = re.compile(rb'"(ms|[a-z_]*_ms|seconds|mfu|tokens_per_second|digest)": ?(\{[^}]*\}|[-0-9.e+]+|"\w+")|nonce[-="]+[0-9a-f]{32}')
 MOST = 12  # failures that are shown of a command
 
 
 def files_of(path, only=""):
-    """{name inside: bytes} of a file or a directory, of the names that begin so, without what depends on the clock,
-    and digests over it."""
+    """{name inside: bytes} of a file or a directory, of the names that begin so, without what varies."""
     path = Path(path)
     paths = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {str(p.relative_to(path)): re.sub(rb'"(ms|[a-z_]*_ms|seconds|mfu|tokens_per_second|digest)": ?(\{[^}]*\}|[-0-9.e+]+|"\w+")',
-                                                    b"", p.read_bytes()) for p in paths if str(p.relative_to(path)).startswith(only)}
+    return {str(p.relative_to(path)): VARYING.sub(b"", p.read_bytes()) for p in paths if str(p.relative_to(path)).startswith(only)}
 
 
 class Memory(Case):

@@ -191,10 +191,11 @@ def evaluate(output, *more, methods=METHODS):
 
 
 def read_file(path):
-    """The manifest, and records by question and method without what depends on the clock."""
+    """The manifest, and records by question and method without what depends on the clock, and its digest."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for row in lines[1:]:
         row.pop("ms")
+        row.pop("digest")
     return lines[0], {(row["n"], row["method"]): row for row in lines[1:]}
 
 
