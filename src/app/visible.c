@@ -42,6 +42,7 @@ void tn_app_put(FILE *stream, const char *text, size_t length)
 }
 
 /* The formatted text in `room` or in fresh memory, which is in *fresh for free(). NULL: no memory. */
+TN_PRINTF(4, 0)
 static const char *format_text(char *room, size_t size, char **fresh, const char *format, va_list arguments)
 {
     va_list again;

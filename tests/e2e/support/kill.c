@@ -112,7 +112,9 @@ int main(int argc, char **argv)
     const char *last = "none";
     pid_t child = start(argv + 3), killing = -1;
     int status, code = 1;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFSTOPPED(status))
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return 77;
+    if (!WIFSTOPPED(status))
         return WIFEXITED(status) ? WEXITSTATUS(status) : 77;
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL;
     if (ptrace(PTRACE_SETOPTIONS, child, NULL, options) != 0) {
