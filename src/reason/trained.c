@@ -160,6 +160,20 @@ static void fill_request(tn_trained *trained)
                                           .image_max_pixels = trained->image_max_pixels };
 }
 
+/* The directory of a training run has a training.json, too, and its result below: the name of that, or NULL. */
+static const char *find_result(const char *directory)
+{
+    static const char *const names[] = { "adapter", "model" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = tn_path_join(directory, names[i]);
+        bool found = path != NULL && tn_path_is_directory(path);
+        free(path);
+        if (found)
+            return names[i];
+    }
+    return NULL;
+}
+
 /* Names the file by its directory. */
 static tenebra_code read_from(tn_trained *trained, const char *directory, tenebra_error *error)
 {
@@ -167,6 +181,10 @@ static tenebra_code read_from(tn_trained *trained, const char *directory, tenebr
     TN_TRY(read_about(directory, &trained->about, error));
     if (trained->about == NULL || read_config(trained, &reason) == TENEBRA_OK)
         return TENEBRA_OK;
+    const char *result = json_object_get(trained->about, "config") == NULL ? find_result(directory) : NULL;
+    if (result != NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, directory, "is the directory of a training run; its %s is %.200s/%s", result,
+                       directory, result);
     char where[sizeof reason.where];
     snprintf(where, sizeof where, "%.200s/%s", directory, file_name);
     return tn_fail(error, reason.code, where, "%.440s; move the file away to ask without it", reason.sentence);

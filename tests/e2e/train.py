@@ -231,6 +231,10 @@ def check_adapter(straight, data, folder):
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     wrong = run("run", "-m", straight / "model", "--lora", damaged.parent, "-p", "What?", expect=1)
     assert "is damaged" in wrong.stderr, wrong.stderr
+    above = run("run", "-m", straight / "model", "--lora", folder / "whole", "-p", "What?", expect=1)
+    assert f"its adapter is {folder / 'whole'}/adapter" in above.stderr, above.stderr
+    above = run("run", "-m", straight, "-p", "What?", expect=1)
+    assert f"its model is {straight}/model" in above.stderr, above.stderr
     answer = run("run", "-m", straight / "model", "--lora", folder / "whole" / "adapter", "--image", picture, "-p", "What?",
                  "-n", 3, "--json").stdout
     assert json.loads(answer), answer
