@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "reason/question.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,9 @@ static tenebra_code check_keys(const json_t *json, tenebra_error *error)
         if (!known)
             return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "there is no key \"%.100s\"%s", key, tn_nearest_hint(&nearest));
     }
+    value = json_object_get(json, "id");
+    if (json_is_real(value) && fabs(json_real_value(value)) > 9007199254740992.0) /* 2^53 */
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"id\" has more digits than a number keeps; write it as a string");
     return TENEBRA_OK;
 }
 

@@ -98,12 +98,15 @@ tenebra_code tn_json_size(const json_t *object, const char *key, size_t minimum,
     const json_t *value = member(object, key);
     if (value == NULL)
         return TENEBRA_OK;
-    double number = json_number_value(value);
-    bool whole = json_is_integer(value) || (json_is_real(value) && number == floor(number));
-    if (!whole || !(number >= (double)minimum && number <= (double)maximum))
+    const double exact = 9007199254740992.0; /* 2^53: up to here a double holds every whole number */
+    double number = json_real_value(value);
+    bool real = json_is_real(value) && number >= 0 && number <= exact && number == floor(number);
+    bool whole = real || (json_is_integer(value) && json_integer_value(value) >= 0);
+    size_t size = real ? (size_t)number : whole ? (size_t)json_integer_value(value) : 0;
+    if (!whole || size < minimum || size > maximum)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a whole number from %zu to %zu",
                        key, minimum, maximum);
-    *out = json_is_integer(value) ? (size_t)json_integer_value(value) : (size_t)number;
+    *out = size;
     return TENEBRA_OK;
 }
 

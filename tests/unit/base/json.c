@@ -64,7 +64,8 @@ static void nesting_is_bounded(void **state)
 static void members_have_types_and_ranges(void **state)
 {
     (void)state;
-    static const char given[] = "{\"n\": 3, \"r\": 4.0, \"h\": 0.5, \"t\": true, \"s\": \"x\", \"z\": null, \"m\": -1}";
+    static const char given[] = "{\"n\": 3, \"r\": 4.0, \"h\": 0.5, \"t\": true, \"s\": \"x\", \"z\": null, \"m\": -1, "
+                                "\"big\": 9223372036854775807, \"real\": 1e18}";
     json_t *object = tn_json_parse(given, strlen(given), "x", NULL);
     assert_non_null(object);
     size_t size = 9;
@@ -85,6 +86,18 @@ static void members_have_types_and_ranges(void **state)
         assert_non_null(strstr(error.sentence, wrong[i]));
     }
     assert_int_equal(tn_json_size(object, "n", 4, 10, &size, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_json_size(object, "real", 0, SIZE_MAX, &size, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(size, 4);
+    size_t big = 0;
+    assert_int_equal(tn_json_size(object, "big", 0, INT64_MAX, &big, "x", NULL), TENEBRA_OK);
+    assert_true(big == INT64_MAX); /* to the last digit */
+    static const char beyond[] = "{\"over\": 9223372036854775808, \"small\": 7}"; /* read as real numbers, which have fewer digits */
+    json_t *other = tn_json_parse(beyond, strlen(beyond), "x", NULL);
+    assert_int_equal(tn_json_size(other, "over", 0, INT64_MAX, &size, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_json_size(other, "over", 0, SIZE_MAX, &size, "x", NULL), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_json_size(other, "small", 0, SIZE_MAX, &big, "x", NULL), TENEBRA_OK);
+    assert_int_equal(big, 7);
+    json_decref(other);
     assert_int_equal(size, 4);
     assert_int_equal(tn_json_number(object, "h", 0, 1, &number, "x", NULL), TENEBRA_OK);
     assert_true(number == 0.5);
