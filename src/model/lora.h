@@ -90,6 +90,11 @@ tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_
  * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED (other kinds of adapters, by name), ARGUMENT (strength), MEMORY. */
 tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double strength, tenebra_error *error);
 
+/* Compares a tokenizer in the adapter's directory, as PEFT saves it when tokens were added, with the model's, which is used: tokens
+ * that differ are named in the note. Nothing happens where either has none. Errors: MISMATCH (more tokens than the embedding has
+ * rows), MEMORY. */
+tenebra_code tn_adapter_check_tokenizer(tn_adapter *adapter, const char *directory, tenebra_error *error);
+
 /* Puts the adapter in front of its slots, on top of adapters attached earlier; takes it away. Only while no session
  * runs the model. */
 void tn_adapter_attach(tn_adapter *adapter);

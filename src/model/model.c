@@ -93,6 +93,8 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
                        "the tokenizer knows %zu tokens, the embedding has %zu rows",
                        tn_tokenizer_size(model->tokenizer), tn_model_vocabulary(model));
+    for (size_t i = 0; i < model->adapter_count; i++)
+        TN_TRY(tn_adapter_check_tokenizer(model->adapters[i], options->adapters[i].directory, error));
     return tn_tokenizer_note(model->tokenizer, model->directory, &model->notes, error);
 }
 

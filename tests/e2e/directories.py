@@ -207,6 +207,43 @@ class Reading(Case):
         self.assert_fails(run("run", "-m", make_model("model"), "--image", picture, *QUESTION), 1, "pointer.png", "git lfs pull")
 
 
+class Adapters(Case):
+    """A tokenizer beside an adapter, as PEFT saves it when tokens were added."""
+
+    def test_its_tokenizer(self):
+        data, model = WORK / "adapter-data", Path(make_model("model"))
+        self.assertEqual(run("data", "make", "hops", data, "--train", 2, "--dev", 1, "--test", 1).returncode, 0)
+        settings = ("finetuning_type=lora", "method=direct", "max_updates=1", "validate=false", "batch_size=1", "gradient_accumulation_steps=1")
+        done = run("train", "-m", model, "-d", f"hops:{data}", "-o", WORK / "adapter-run", *(word for key in settings for word in ("--set", key)))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        adapter = WORK / "adapter-run/adapter"
+        self.assertFalse((adapter / "tokenizer.json").exists())
+
+        def ask(change):
+            tokenizer = read(model / "tokenizer.json")
+            change(tokenizer["added_tokens"])
+            (adapter / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+            return run("run", "-m", model, "--lora", adapter, *QUESTION)
+
+        rows = read_header(model / "model.safetensors")["model.embed_tokens.weight"]["shape"][0]
+        last = read(model / "tokenizer.json")["added_tokens"][-1]
+        done = ask(lambda added: None)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("tokenizer", done.stderr)
+        done = ask(lambda added: added.__setitem__(-1, {**last, "content": "<|point|>"}))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"its tokenizer is not used, and differs from the model's in the tokens {last['id']} (<|point|>)\n", done.stderr)
+        more = [{**last, "id": last["id"] + 1 + i, "content": f"<|{i}|>"} for i in range(rows - last["id"])]
+        done = ask(lambda added: added.extend(more[:-1]))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual("<|0|>" in done.stderr, len(more) > 1)
+        self.assert_fails(ask(lambda added: added.extend(more)), 1, "adapter-run/adapter", f"{rows} rows", "tokens were added")
+        (adapter / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}', encoding="utf-8")
+        done = run("run", "-m", model, "--lora", adapter, *QUESTION)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("its tokenizer is not used, nor compared: ", done.stderr)
+
+
 class NoNumbers(Case):
     def test_an_answer(self):
         directory = copy_model("nan")
