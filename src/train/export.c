@@ -20,6 +20,16 @@ static const char *const companions[] = {
     NULL
 };
 
+/* Further templates, NAME.jinja, as transformers writes them. */
+static const char templates[] = "additional_chat_templates", template_end[] = ".jinja";
+
+static bool is_template(const char *name)
+{
+    const size_t front = sizeof templates - 1, end = sizeof template_end - 1, length = strlen(name);
+    return length > front + 1 + end && strncmp(name, templates, front) == 0 && name[front] == '/' &&
+           strcmp(name + length - end, template_end) == 0;
+}
+
 bool tn_export_is_own(const char *name)
 {
     static const char *const written[] = { "model.safetensors", "adapter_model.safetensors", "adapter_config.json", "training.json",
@@ -32,7 +42,17 @@ bool tn_export_is_own(const char *name)
                 (name[length] == '\0' || strncmp(name + length, ".partial", strlen(".partial")) == 0))
                 return true;
         }
-    return false;
+    return is_template(name);
+}
+
+static tenebra_code copy_templates(const tn_trainer *trainer, const char *directory, tenebra_error *error)
+{
+    char *from = tn_path_join(trainer->model->directory, templates), *to = tn_path_join(directory, templates);
+    tenebra_code code = from != NULL && to != NULL ? tn_files_copy_directory(from, to, template_end, error)
+                                                   : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    free(from);
+    free(to);
+    return code;
 }
 
 static tenebra_code copy_companions(const tn_trainer *trainer, const char *directory, tenebra_error *error)
@@ -139,6 +159,7 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
         TN_TRY(tn_adapter_write(trainer->adapter, directory, config->model, (tn_lora_names)config->lora_names, error));
     } else {
         TN_TRY(copy_companions(trainer, directory, error));
+        TN_TRY(copy_templates(trainer, directory, error));
         TN_TRY(tn_export_change(trainer, directory, type, error));
         TN_TRY(write_weights(trainer, directory, type, error));
     }

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,59 @@ tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, teneb
     return code;
 }
 
+tenebra_code tn_files_copy_directory(const char *from, const char *to, const char *end, tenebra_error *error)
+{
+    DIR *directory = opendir(from);
+    if (directory == NULL)
+        return errno == ENOENT || errno == ENOTDIR ? TENEBRA_OK : fail_system(from, "opened", error);
+    tenebra_code code = tn_files_make_directory(to, error);
+    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(directory)) != NULL;) {
+        size_t length = strlen(entry->d_name), tail = strlen(end);
+        if (length <= tail || strcmp(entry->d_name + length - tail, end) != 0)
+            continue;
+        bool copied;
+        char *one = tn_path_join(from, entry->d_name), *other = tn_path_join(to, entry->d_name);
+        code = one != NULL && other != NULL ? tn_files_copy(one, other, &copied, error) : no_memory(from, error);
+        free(one);
+        free(other);
+    }
+    closedir(directory);
+    return code;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Whether the file `name` of directory `inner` is the program's; own NULL: any is. */
+static bool is_own_inside(tn_files_own_fn *own, const char *inner, const char *name)
+{
+    char path[2 * NAME_MAX + 2];
+    int length = snprintf(path, sizeof path, "%s/%s", inner, name);
+    return own == NULL || (length > 0 && (size_t)length < sizeof path && own(path));
+}
+
+/* Unlinks the program's files in directory `name` of an open one, then itself. False with errno, as far as it got. */
+static bool remove_inner(int parent, const char *name, tn_files_own_fn *own)
+{
+    int descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = descriptor >= 0 ? fdopendir(descriptor) : NULL;
+    if (directory == NULL) {
+        int problem = errno;
+        if (descriptor >= 0)
+            close(descriptor);
+        errno = problem;
+        return false;
+    }
+    bool any = own == NULL; /* an empty directory is somebody's */
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        if (!is_dots(entry->d_name) && is_own_inside(own, name, entry->d_name))
+            any |= unlinkat(dirfd(directory), entry->d_name, 0) == 0;
+    closedir(directory);
+    return any && unlinkat(parent, name, AT_REMOVEDIR) == 0; /* it fails where something stayed */
+}
+
 tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error)
 {
     DIR *directory = opendir(path);
@@ -95,8 +149,8 @@ tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error)
         return errno == ENOENT ? TENEBRA_OK : fail_system(path, "opened", error);
     tenebra_code code = TENEBRA_OK;
     for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(directory)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            unlinkat(dirfd(directory), entry->d_name, 0) != 0)
+        if (!is_dots(entry->d_name) && unlinkat(dirfd(directory), entry->d_name, 0) != 0 &&
+            !remove_inner(dirfd(directory), entry->d_name, NULL))
             code = fail_system(path, "emptied", error);
     closedir(directory);
     if (code == TENEBRA_OK && rmdir(path) != 0)
@@ -110,12 +164,12 @@ static tenebra_code take_own(DIR *directory, const char *path, tn_files_own_fn *
 {
     for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
         const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-            continue;
-        if (own(name) && unlinkat(dirfd(directory), name, 0) == 0)
+        if (is_dots(name) || (own(name) && unlinkat(dirfd(directory), name, 0) == 0))
             continue;
         if (own(name) && errno != EISDIR && errno != EPERM)
             return fail_system(path, "emptied", error);
+        if (remove_inner(dirfd(directory), name, own))
+            continue;
         char *target = to != NULL ? tn_path_join(to, name) : NULL;
         if (to != NULL && target == NULL)
             return no_memory(path, error);

@@ -13,7 +13,11 @@ tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length
 /* Copies a file of at most a gigabyte; *copied tells whether there was one. Errors: IO, LIMIT, MEMORY. */
 tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error);
 
-/* Whether a file of that name is the program's. */
+/* Copies the files of a directory of which the name ends with `end` into another, which is made; nothing happens where there is no
+ * such directory. Errors: IO, LIMIT, MEMORY. */
+tenebra_code tn_files_copy_directory(const char *from, const char *to, const char *end, tenebra_error *error);
+
+/* Whether a file of that name, "NAME" or "DIRECTORY/NAME", is the program's. */
 typedef bool tn_files_own_fn(const char *name);
 
 /* Makes `directory` the new content of `path`: an older directory there goes away after the swap. What stands in it and is not the
@@ -22,10 +26,11 @@ typedef bool tn_files_own_fn(const char *name);
 tenebra_code tn_files_swap_directory(const char *directory, const char *path, tn_files_own_fn *own, tenebra_error *error);
 
 /* Removes the program's files from a directory, and the directory if nothing else is in it; *left tells whether something is. A
- * missing one is fine. Errors: IO. */
+ * directory in it goes with the program's files, if that is all it holds. A missing one is fine. Errors: IO. */
 tenebra_code tn_files_remove_own(const char *path, tn_files_own_fn *own, bool *left, tenebra_error *error);
 
-/* Removes a directory and the files in it; directories inside of it are an error. A missing one is fine. Errors: IO. */
+/* Removes a directory, the files in it, and directories in it that hold files alone; others are an error. A missing one is fine.
+ * Errors: IO. */
 tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error);
 
 /* Numbers N of the names "<front>N<behind>" in a directory, falling; free(). *count 0 and NULL where there is none.

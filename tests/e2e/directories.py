@@ -287,13 +287,13 @@ class NoNumbers(Case):
 class Writing(Case):
     """What full training leaves beside the weights, for this program and for transformers old and new."""
 
-    def train(self, source, name, *changes):
+    def train(self, source, name, *changes, options=()):
         data = WORK / "export-data"
         if not data.exists():
             self.assertEqual(run("data", "make", "hops", data, "--train", 2, "--dev", 1, "--test", 1).returncode, 0)
         done = run("train", "-m", source, "-d", f"hops:{data}", "-o", WORK / name, "--set", "finetuning_type=full", "--set", "method=direct",
                    "--set", "max_updates=1", "--set", "validate=false", "--set", "batch_size=1", "--set",
-                   "gradient_accumulation_steps=1", *(word for change in changes for word in ("--set", change)))
+                   "gradient_accumulation_steps=1", *options, *(word for change in changes for word in ("--set", change)))
         self.assertEqual(done.returncode, 0, done.stderr)
         return WORK / name / "model"
 
@@ -318,6 +318,27 @@ class Writing(Case):
                              (12544, 784, {"shortest_edge": 784, "longest_edge": 12544}))
         self.assertEqual(run("run", "-m", ruled, *QUESTION).stderr.count("note: the files"), 0)
         self.assertEqual(json.loads(run("inspect", "-m", ruled, "--json").stdout)["config"]["max_pixels"], 12544)
+
+    def test_further_templates(self):
+        """additional_chat_templates/ is part of a model: its default is the template where nothing else is."""
+        config = read(Path(make_model("model")) / "tokenizer_config.json")
+        text = config.pop("chat_template")
+        source = copy_model("further", tokenizer_config__json=config)
+        (source / "additional_chat_templates").mkdir()
+        for name, content in (("default.jinja", text), ("tool_use.jinja", "{{ x }}"), ("notes.txt", "none")):
+            (source / "additional_chat_templates" / name).write_text(content, encoding="utf-8")
+        for name, more in (("copied", ()), ("copied", ("--overwrite",))):
+            kept = self.train(source, name, options=more) / "additional_chat_templates"
+            self.assertEqual(sorted(path.name for path in kept.iterdir()), ["default.jinja", "tool_use.jinja"])
+            self.assertEqual((kept / "default.jinja").read_text(encoding="utf-8"), text)
+            self.assertEqual([path.name for path in (WORK / name).iterdir() if path.name.startswith("model.")], [])
+        self.assertEqual(run("run", "-m", WORK / "copied/model", *QUESTION).returncode, 0)
+        (kept / "mine.txt").write_text("mine", encoding="utf-8")
+        (kept.parent / "empty").mkdir()
+        plain = self.train(make_model("model"), "copied", options=("--overwrite",))
+        self.assertFalse((plain / "additional_chat_templates/default.jinja").exists())
+        self.assertEqual((plain / "additional_chat_templates/mine.txt").read_text(encoding="utf-8"), "mine")
+        self.assertTrue((plain / "empty").is_dir())
 
     def test_number_types(self):
         source = copy_model("types")
