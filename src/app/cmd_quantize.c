@@ -98,7 +98,10 @@ static bool is_same(const char *a, const char *b)
     return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
 }
 
-/* Whether only files are in the directory, and how many. */
+/* Further chat templates of a model. */
+static const char templates[] = "additional_chat_templates";
+
+/* Whether only files are in the directory, templates aside, and how many entries. */
 static bool holds_files(const char *path, size_t *count)
 {
     DIR *list = opendir(path);
@@ -108,7 +111,8 @@ static bool holds_files(const char *path, size_t *count)
         struct stat info;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        plain = fstatat(dirfd(list), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(info.st_mode);
+        plain = fstatat(dirfd(list), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+                (!S_ISDIR(info.st_mode) || strcmp(entry->d_name, templates) == 0);
         ++*count;
     }
     if (list != NULL)
@@ -153,6 +157,16 @@ static bool is_companion(const char *name)
             return true;
     }
     return strcmp(name, "LICENSE") == 0 || strcmp(name, "NOTICE") == 0;
+}
+
+static tenebra_code copy_templates(const char *directory, const char *output, tenebra_error *error)
+{
+    char *from = tn_path_join(directory, templates), *to = tn_path_join(output, templates);
+    tenebra_code code = from != NULL && to != NULL ? tn_files_copy_directory(from, to, ".jinja", error)
+                                                   : tn_fail(error, TENEBRA_ERROR_MEMORY, templates, "no memory for a path");
+    free(from);
+    free(to);
+    return code;
 }
 
 static tenebra_code copy_companions(const char *directory, const char *output, tenebra_error *error)
@@ -226,6 +240,8 @@ static tenebra_code fill_directory(const quantize_options *options, const tn_rec
     tn_pool_close(quantize.pool);
     if (code == TENEBRA_OK)
         code = copy_companions(options->directory, partial, error);
+    if (code == TENEBRA_OK)
+        code = copy_templates(options->directory, partial, error);
     if (code == TENEBRA_OK)
         code = save_report(report, partial, error);
     return code;

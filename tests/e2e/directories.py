@@ -333,6 +333,12 @@ class Writing(Case):
             self.assertEqual((kept / "default.jinja").read_text(encoding="utf-8"), text)
             self.assertEqual([path.name for path in (WORK / name).iterdir() if path.name.startswith("model.")], [])
         self.assertEqual(run("run", "-m", WORK / "copied/model", *QUESTION).returncode, 0)
+        packed = WORK / "packed-further"
+        for more in ((), ("--force",)):
+            done = run("quantize", source, "-o", packed, "--type", "BF16", *more)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(sorted(path.name for path in (packed / "additional_chat_templates").iterdir()), ["default.jinja", "tool_use.jinja"])
+        self.assertEqual(run("run", "-m", packed, *QUESTION).returncode, 0)
         (kept / "mine.txt").write_text("mine", encoding="utf-8")
         (kept.parent / "empty").mkdir()
         plain = self.train(make_model("model"), "copied", options=("--overwrite",))
