@@ -186,7 +186,8 @@ static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval
         questions->count = plan->limit;
     if (questions->count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, plan->data, "the split '%s' has no question to ask%s",
-                       plan->split != NULL ? plan->split : "test", plan->without_images ? "" : "; --without-images takes those without a picture, too");
+                       plan->split != NULL ? plan->split : "test",
+                       plan->without_images ? "" : "; --without-images takes those without a picture, too");
     return TENEBRA_OK;
 }
 

@@ -135,8 +135,8 @@ static tenebra_code choose_option(tn_sample *sample, const json_t *answer, const
             found = i;
         }
     if (found < count && index < count && found != index)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is the %s of one choice and the text of another; give the %s",
-                       text, text == number ? "index" : "letter", text == number ? "letter" : "index, from 0");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is the %s of one choice and the text of another; give "
+                       "the %s", text, text == number ? "index" : "letter", text == number ? "letter" : "index, from 0");
     letter[0] = (char)('A' + (found < count ? found : index));
     return tn_sample_set_letter(sample, letter)
                ? TENEBRA_OK
@@ -281,9 +281,11 @@ static tenebra_code each_row(reader *r, const char *bytes, size_t length, row_fn
         if (size == 1 && (line[0] == '[' || line[0] == '{'))
             return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "a row is one JSON object on one line, not JSON over several lines");
         json_t *row = tn_json_parse(line, size, where, error);
-        tenebra_code code = row == NULL            ? error->code
-                            : !json_is_object(row) ? tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not a JSON object on a line of its own")
-                                                   : each(r, row, number, where, error);
+        tenebra_code code = row == NULL ? error->code : TENEBRA_OK;
+        if (row != NULL && !json_is_object(row))
+            code = tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not a JSON object on a line of its own");
+        else if (row != NULL)
+            code = each(r, row, number, where, error);
         json_decref(row);
         TN_TRY(code);
     }
