@@ -264,7 +264,7 @@ class Eval(Case):
         self.assertEqual([rows[0, method]["image_tokens"] for method in ("direct", "mmcot", "coconut")], [32, 32, 16])
         self.assertEqual(evaluate(output, *more, methods="direct,mmcot,coconut").returncode, 0)
         for changed in (("--example", write_example("other.json", rationale="Other."), "--answer-turn"), more[:2], more[2:]):
-            self.assert_fails(evaluate(output, *changed, methods="direct,mmcot,coconut"), 1, "turned.jsonl", "made otherwise")
+            self.assert_fails(evaluate(output, *changed, methods="direct,mmcot,coconut"), 1, "turned.jsonl", "made with other settings")
         self.assert_fails(evaluate(WORK / "none.jsonl", *more, methods="coconut"), 2, "example", "none of the methods")
 
     def test_options_are_named(self):
