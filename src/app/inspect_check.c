@@ -11,9 +11,16 @@
 
 enum { DEPTH_MAX = 4 }; /* runs/NAME/checkpoints/FILE */
 
+typedef struct folder {
+    char *path;
+    size_t depth; /* from 1 */
+} folder;
+
 typedef struct checking {
     json_t *files;
     size_t counts[3];
+    folder *folders; /* [folder_count] found so far */
+    size_t folder_count;
 } checking;
 
 enum { WHOLE, DAMAGED, UNSEALED };
@@ -52,27 +59,58 @@ static int keep_visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-/* All tensor files in a directory and below, in the order of their names. */
-static tenebra_code check_directory(checking *all, const char *path, size_t depth, tenebra_error *error)
+/* Takes `path`. */
+static tenebra_code add_folder(checking *all, char *path, size_t depth, tenebra_error *error)
+{
+    folder *grown = path != NULL ? realloc(all->folders, (all->folder_count + 1) * sizeof *grown) : NULL;
+    if (grown == NULL) {
+        free(path);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "--check", "no memory for a path");
+    }
+    all->folders = grown;
+    all->folders[all->folder_count++] = (folder){ path, depth };
+    return TENEBRA_OK;
+}
+
+/* What is in a directory: tensor files are checked, directories kept for later. Takes `inside`. */
+static tenebra_code check_entry(checking *all, char *inside, size_t depth, tenebra_error *error)
+{
+    tenebra_code code = TENEBRA_OK;
+    if (tn_path_is_directory(inside) && depth < DEPTH_MAX)
+        return add_folder(all, inside, depth + 1, error);
+    if (is_tensor_file(inside) && tn_path_is_file(inside))
+        code = check_file(all, inside, error);
+    free(inside);
+    return code;
+}
+
+static tenebra_code check_folder(checking *all, folder at, tenebra_error *error)
 {
     struct dirent **entries;
-    int count = scandir(path, &entries, keep_visible, alphasort);
+    int count = scandir(at.path, &entries, keep_visible, alphasort);
     if (count < 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be read");
+        return tn_fail(error, TENEBRA_ERROR_IO, at.path, "cannot be read");
     tenebra_code code = TENEBRA_OK;
     for (int i = 0; i < count; i++) {
-        char *inside = code == TENEBRA_OK ? tn_path_join(path, entries[i]->d_name) : NULL;
-        if (code == TENEBRA_OK && inside == NULL)
-            code = tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-        else if (code == TENEBRA_OK && tn_path_is_directory(inside) && depth < DEPTH_MAX)
-            code = check_directory(all, inside, depth + 1, error);
-        else if (code == TENEBRA_OK && is_tensor_file(inside) && tn_path_is_file(inside))
-            code = check_file(all, inside, error);
-        free(inside);
+        char *inside = code == TENEBRA_OK ? tn_path_join(at.path, entries[i]->d_name) : NULL;
+        if (inside != NULL)
+            code = check_entry(all, inside, at.depth, error);
+        else if (code == TENEBRA_OK)
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, at.path, "no memory for a path");
         free(entries[i]);
     }
     free(entries);
     return code;
+}
+
+/* All tensor files in a directory and below: those of a directory in the order of their names, then those of the directories
+ * in it. */
+static tenebra_code check_directory(checking *all, const char *path, tenebra_error *error)
+{
+    TN_TRY(add_folder(all, strdup(path), 1, error));
+    for (size_t i = 0; i < all->folder_count; i++)
+        TN_TRY(check_folder(all, all->folders[i], error));
+    return TENEBRA_OK;
 }
 
 static void print_verdicts(const checking *all)
@@ -93,7 +131,7 @@ int tn_inspect_check(const char *path, bool as_json)
     checking all = { .files = json_array() };
     tenebra_error error = { 0 };
     tenebra_code code = all.files == NULL ? tn_fail(&error, TENEBRA_ERROR_MEMORY, path, "no memory")
-                        : tn_path_is_directory(path) ? check_directory(&all, path, 1, &error)
+                        : tn_path_is_directory(path) ? check_directory(&all, path, &error)
                                                      : check_file(&all, path, &error);
     if (code == TENEBRA_OK && json_array_size(all.files) == 0)
         code = tn_fail(&error, TENEBRA_ERROR_IO, path, "holds no safetensors file");
@@ -104,6 +142,9 @@ int tn_inspect_check(const char *path, bool as_json)
         tn_app_print_json(all.files, JSON_COMPACT);
     } else
         print_verdicts(&all);
+    for (size_t i = 0; i < all.folder_count; i++)
+        free(all.folders[i].path);
+    free(all.folders);
     json_decref(all.files);
     return exit_code;
 }

@@ -4,32 +4,49 @@
 #include "base/output.h"
 
 #include <math.h>
-#include <string.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Numbers that were whole in the text, and are reals since one of them is too large for an integer, become integers again. Takes
- * `value` and returns what stands in its place; NULL without memory. */
-static json_t *restore_integers(json_t *value)
+/* A whole real as an integer; anything else again, with a reference of its own. */
+static json_t *restored(json_t *value)
+{
+    bool whole = json_is_real(value) && fabs(json_real_value(value)) <= 9007199254740992.0 &&
+                 json_real_value(value) == floor(json_real_value(value));
+    return whole ? json_integer((json_int_t)json_real_value(value)) : json_incref(value);
+}
+
+static bool is_container(const json_t *value) { return json_is_object(value) || json_is_array(value); }
+
+/* Restores what is directly in an object or array, and adds the objects and arrays among it to `containers`. */
+static bool restore_members(json_t *container, json_t *containers)
 {
     const char *key;
     json_t *member;
     size_t index;
     bool fits = true;
-    if (json_is_real(value) && fabs(json_real_value(value)) <= 9007199254740992.0 &&
-        json_real_value(value) == floor(json_real_value(value))) {
-        json_t *whole = json_integer((json_int_t)json_real_value(value));
-        json_decref(value);
-        return whole;
-    }
-    json_object_foreach(value, key, member)
-        fits = fits && json_object_set_new(value, key, restore_integers(json_incref(member))) == 0;
-    json_array_foreach(value, index, member)
-        fits = fits && json_array_set_new(value, index, restore_integers(json_incref(member))) == 0;
-    if (fits)
-        return value;
+    json_object_foreach(container, key, member)
+        fits = fits && json_object_set_new(container, key, restored(member)) == 0 &&
+               (!is_container(member) || json_array_append(containers, member) == 0);
+    json_array_foreach(container, index, member)
+        fits = fits && json_array_set_new(container, index, restored(member)) == 0 &&
+               (!is_container(member) || json_array_append(containers, member) == 0);
+    return fits;
+}
+
+/* Numbers that were whole in the text, and are reals since one of them is too large for an integer, become integers again. Takes
+ * `value` and returns what stands in its place; NULL without memory. */
+static json_t *restore_integers(json_t *value)
+{
+    json_t *result = restored(value), *containers = json_array();
     json_decref(value);
+    bool fits = result != NULL && json_array_append(containers, result) == 0;
+    for (size_t at = 0; fits && at < json_array_size(containers); at++)
+        fits = restore_members(json_array_get(containers, at), containers);
+    json_decref(containers);
+    if (fits)
+        return result;
+    json_decref(result);
     return NULL;
 }
 

@@ -84,18 +84,6 @@ static void put_property(writer *out, const saying *manner, size_t property, boo
     }
 }
 
-static void expand(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, const char *text);
-
-static void expand_end(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle)
-{
-    const char *end = choose(rng, tn_hops_ends[manner->target], manner->unseen && chance(rng, 0.5), 0);
-    size_t first = out->used;
-    bool inside = first >= 2 && strchr(",:", out->text[first - 2]) != NULL;
-    expand(out, rng, manner, puzzle, end);
-    if (inside)
-        out->text[first] = (char)tolower((unsigned char)out->text[first]);
-}
-
 static void expand_one(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, char mark)
 {
     static const char *const objects[] = { "shape", "object" };
@@ -110,7 +98,6 @@ static void expand_one(writer *out, tn_rng *rng, const saying *manner, const tn_
     case 'f': put_named(out, rng, manner, puzzle->named, false); break;
     case 'c': put(out, "%s", colour_word(manner)); break;
     case 't': put(out, "%s", manner->target == TN_HOPS_COLOUR_THERE ? colour_word(manner) : objects[manner->target - 1]); break;
-    case 'q': expand_end(out, rng, manner, puzzle); break;
     case 'p': put_property(out, manner, puzzle->named, true); break;
     case 'd':
         if (puzzle->whole)
@@ -124,13 +111,34 @@ static void expand_one(writer *out, tn_rng *rng, const saying *manner, const tn_
     }
 }
 
-static void expand(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, const char *text)
+/* Up to the mark of an end; returns what follows it, or NULL after the last of the text. */
+static const char *expand_to_end(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, const char *text)
 {
     for (; *text != '\0'; text++)
-        if (*text == '%')
-            expand_one(out, rng, manner, puzzle, *++text);
-        else
+        if (*text != '%')
             put(out, "%c", *text);
+        else if (*++text == 'q')
+            return text + 1;
+        else
+            expand_one(out, rng, manner, puzzle, *text);
+    return NULL;
+}
+
+/* An end holds no mark of an end. */
+static void expand_end(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle)
+{
+    const char *end = choose(rng, tn_hops_ends[manner->target], manner->unseen && chance(rng, 0.5), 0);
+    size_t first = out->used;
+    bool inside = first >= 2 && strchr(",:", out->text[first - 2]) != NULL;
+    expand_to_end(out, rng, manner, puzzle, end);
+    if (inside)
+        out->text[first] = (char)tolower((unsigned char)out->text[first]);
+}
+
+static void expand(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, const char *text)
+{
+    while ((text = expand_to_end(out, rng, manner, puzzle, text)) != NULL)
+        expand_end(out, rng, manner, puzzle);
 }
 
 /* Up to `most` of them. */
