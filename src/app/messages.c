@@ -152,9 +152,11 @@ static tenebra_code read_place(tn_messages *messages, tenebra_part *part, const 
 static tenebra_code read_picture(tn_messages *messages, const json_t *json, tenebra_part *part, const place *at, tenebra_error *error)
 {
     static const char *const url_keys[] = { "url", "detail", NULL };
-    const json_t *from = json_object_get(json, "image");
-    if (from == NULL)
-        from = json_object_get(json, "image_url");
+    const json_t *from = json_object_get(json, "image"), *url = json_object_get(json, "image_url");
+    if (from != NULL && url != NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s has both \"image\" and \"image_url\"; a part is one picture",
+                       name_of(at).text);
+    from = from != NULL ? from : url;
     if (json_is_object(from)) {
         TN_TRY(check_keys(from, url_keys, at, error));
         const json_t *detail = json_object_get(from, "detail");

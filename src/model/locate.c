@@ -2,6 +2,7 @@
  * models--ORG--NAME/refs/main names one of models--ORG--NAME/snapshots/. */
 #include "model/model.h"
 
+#include "base/checked.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -11,27 +12,30 @@
 
 enum { REVISION_LIMIT = 256 };
 
-/* ORG/NAME as the hub has it: two words of letters, digits, '-', '_' and '.'. */
-static bool is_hub_name(const char *text)
+/* ORG/NAME as the hub has it: two words of letters, digits, '-', '_' and '.'; a '/' may follow. *length: without that. */
+static bool is_hub_name(const char *text, size_t *length)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     size_t first = strspn(text, letters);
     if (first == 0 || text[0] == '.' || text[first] != '/')
         return false;
     size_t second = strspn(text + first + 1, letters);
-    return second > 0 && text[first + 1 + second] == '\0';
+    *length = first + 1 + second;
+    return second > 0 && text[*length + (text[*length] == '/')] == '\0';
 }
 
 tenebra_code tn_model_missing(const char *path, tenebra_error *error)
 {
     if (tn_path_is_file(path))
         return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file; a model is a directory with config.json and the weights");
-    if (!is_hub_name(path))
+    size_t length;
+    if (!is_hub_name(path, &length))
         return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: there is no such directory. A model is a "
                        "directory with config.json and the weights, as Hugging Face publishes it");
     const char *name = strchr(path, '/') + 1;
+    int shown = (int)tn_min(length, 120), last = (int)tn_min(length - (size_t)(name - path), 100);
     return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory here. If it is a model of the Hugging Face hub, fetch it "
-                   "with 'hf download %.120s --local-dir %.100s', then use -m %.100s", path, name, name);
+                   "with 'hf download %.*s --local-dir %.*s', then use -m %.*s", shown, path, last, name, last, name);
 }
 
 /* The first line of a small file, without white space at its end; false if it is no plain name. */

@@ -133,6 +133,7 @@ class Messages(Case):
                            ({"type": "text", "text": "a", "weight": 1}, '"weight"'), ({**picture, "text": "a"}, "part 1"),
                            ({"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}}, '"detail"'),
                            ({"type": "image_url", "image_url": {"url": PICTURE, "size": 1}}, '"size"'),
+                           ({"type": "image", "image": PICTURE, "image_url": OTHER_PICTURE}, 'both "image" and "image_url"'),
                            ({"type": "image", "image": "https://example.org/a.png"}, "network"),
                            ({"type": "image", "image": "data:image/png,abc"}, "base64"),
                            ({"type": "image", "image": "data:image/png;base64,a%b"}, "base64"),

@@ -20,6 +20,9 @@ static void test_missing(void **state)
         const char *path, *words;
     } cases[] = {
         { "Qwen/Qwen2-VL-2B-Instruct", "hf download Qwen/Qwen2-VL-2B-Instruct --local-dir Qwen2-VL-2B-Instruct" },
+        { "Qwen/Qwen2-VL/", "hf download Qwen/Qwen2-VL --local-dir Qwen2-VL', then use -m Qwen2-VL" },
+        { "Qwen/Qwen2-VL//", "is not a model directory" },
+        { "Qwen/", "is not a model directory" },
         { "./Qwen/Qwen2-VL", "is not a model directory" },
         { "/Qwen/Qwen2-VL", "is not a model directory" },
         { "a/b/c", "is not a model directory" },
