@@ -195,7 +195,7 @@ char *tn_option_variable(const char *option, char variable[TN_OPTION_VARIABLE_SI
 }
 
 /* Variables of the build and its tests. */
-static const char *const others[] = { "TENEBRA_CMAKE_ARGS", "TENEBRA_QWEN_TOKENIZER", NULL };
+static const char *const others[] = { "TENEBRA_CMAKE_ARGS", "TENEBRA_EVAL_DATA", "TENEBRA_QWEN_TOKENIZER", NULL };
 
 static bool is_variable(const char *name, const char *entry)
 {
