@@ -16,9 +16,14 @@ static json_t *restored(json_t *value)
     return whole ? json_integer((json_int_t)json_real_value(value)) : json_incref(value);
 }
 
-static bool is_container(const json_t *value) { return json_is_object(value) || json_is_array(value); }
+/* Keeps a member whose own members are to be restored, too. */
+static bool keep_container(json_t *member, json_t *containers)
+{
+    return (!json_is_object(member) && !json_is_array(member)) || json_array_append(containers, member) == 0;
+}
 
-/* Restores what is directly in an object or array, and adds the objects and arrays among it to `containers`. */
+/* Restores what is directly in an object or array, and adds the objects and arrays among it to `containers`. Setting a member may
+ * end the one that stood there. */
 static bool restore_members(json_t *container, json_t *containers)
 {
     const char *key;
@@ -26,11 +31,9 @@ static bool restore_members(json_t *container, json_t *containers)
     size_t index;
     bool fits = true;
     json_object_foreach(container, key, member)
-        fits = fits && json_object_set_new(container, key, restored(member)) == 0 &&
-               (!is_container(member) || json_array_append(containers, member) == 0);
+        fits = fits && keep_container(member, containers) && json_object_set_new(container, key, restored(member)) == 0;
     json_array_foreach(container, index, member)
-        fits = fits && json_array_set_new(container, index, restored(member)) == 0 &&
-               (!is_container(member) || json_array_append(containers, member) == 0);
+        fits = fits && keep_container(member, containers) && json_array_set_new(container, index, restored(member)) == 0;
     return fits;
 }
 
