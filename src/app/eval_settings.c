@@ -19,7 +19,7 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
           "ways to answer, each METHOD[:OPTION=VALUE]... (as trained, if the model tells)", 0, 0, NULL },
         { 'o', "output", TN_OPTION_TEXT, &s->run.output, "FILE", "result file (eval-SET-SPLIT.jsonl)", 0, 0, NULL },
         { 0, "split", TN_OPTION_TEXT, &plan->split, "NAME", "split of the set (test)", 0, 0, NULL },
-        { 0, "held-out", TN_OPTION_NUMBER, &plan->held_out, "F", "only the share that val_fraction F holds out", 0, 0.9, NULL },
+        { 0, "held-out", TN_OPTION_NUMBER, &plan->held_out, "F", "only the share that val_fraction F holds out", 0.001, 0.9, NULL },
         { 0, "limit", TN_OPTION_SIZE, &plan->limit, "N", "only the first N questions", 1, 1e9, NULL },
         { 0, "ids", TN_OPTION_TEXT, &plan->ids, "A,B,...", "only these questions", 0, 0, NULL },
         { 0, "without-images", TN_OPTION_FLAG, &plan->without_images, "", "also questions without a picture", 0, 0, NULL },

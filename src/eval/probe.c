@@ -253,11 +253,15 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
         snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option "
                  "that the scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name,
                  f.silent->what->name, f.silent->paired.only_first, f.silent->silent, scorer);
-    else
+    else {
+        char hidden[64] = "any loss stays hidden";
+        if (f.hidden < 100)
+            snprintf(hidden, sizeof hidden, "losses below about %.1f points stay hidden", f.hidden);
         snprintf(text, sizeof text, "That the answers depend on the %s could not be shown: the largest loss is %.1f points [%.1f, %.1f] "
-                 "with '%s' (p = %.2g after correction); at this number of questions losses below about %.1f points stay "
-                 "hidden. Up to %.0f%% of the answers changed, right or wrong.", name, fmax(0, -f.worst->difference), -f.worst->high,
-                 -f.worst->low, f.worst->what->name, f.worst->p, f.hidden, f.changed);
+                 "with '%s' (p = %.2g after correction); at this number of questions %s. Up to %.0f%% of the answers changed, right or "
+                 "wrong.", name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden,
+                 f.changed);
+    }
     return say(words, text);
 }
 

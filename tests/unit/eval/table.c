@@ -368,14 +368,14 @@ static void test_mean(void **state)
 
 /* ----------------------------------------------------------------- probe -- */
 
-/* 200 questions, 160 right as they are; an intervention keeps all right answers but `lost`. */
-static void write_probe(const tn_eval_plan *plan, size_t right, size_t lost_text, size_t lost_picks)
+/* `total` questions, the first `right` of them right as they are; an intervention keeps all right answers but `lost`. */
+static void write_probe(const tn_eval_plan *plan, size_t total, size_t right, size_t lost_text, size_t lost_picks)
 {
-    FILE *out = start_file("probe.jsonl", 200);
+    FILE *out = start_file("probe.jsonl", total);
     for (size_t e = 0; e < plan->entry_count; e++) {
         const char *label = plan->entries[e].label;
         size_t lost = strstr(label, "latent-text=") ? lost_text : strstr(label, "latent-picks=") ? lost_picks : 0;
-        for (size_t n = 0; n < 200; n++)
+        for (size_t n = 0; n < total; n++)
             write_row(out, n, label, n >= lost && n < right, 5);
     }
     fclose(out);
@@ -409,25 +409,29 @@ static void test_probe(void **state)
     for (size_t e = 0; e < plan.entry_count; e++)
         given += plan.entries[e].other;
     assert_true(plan.entry_count > 15 && given == 1);
-    write_probe(&plan, 160, 40, 0);
+    write_probe(&plan, 200, 160, 40, 0);
     json_t *report = probe(&plan);
     const json_t *table = find_table(report, "probe");
     assert_int_equal(json_array_size(json_object_get(table, "rows")), plan.entry_count);
     assert_true(near(part(table, 1, "difference", "value"), -20) && part(table, 1, "difference", "high") < -10);
     assert_true(says(report, 0, "depend on the latent text") && says(report, 0, "falls by 20.0 points"));
     assert_true(says(report, 1, "could not be shown") && says(report, 1, "picked image embeddings"));
-    assert_true(says(report, 2, "could not be shown"));
+    assert_true(says(report, 2, "could not be shown") && says(report, 2, "losses below about 1."));
     json_decref(report);
-    write_probe(&plan, 160, 0, 40);
+    write_probe(&plan, 2, 2, 0, 0); /* too few for any */
+    report = probe(&plan);
+    assert_true(says(report, 2, "any loss stays hidden") && !says(report, 2, "points stay hidden"));
+    json_decref(report);
+    write_probe(&plan, 200, 160, 0, 40);
     report = probe(&plan);
     assert_true(says(report, 0, "could not be shown") && says(report, 1, "The answers depend on the picked"));
     json_decref(report);
-    write_probe(&plan, 55, 40, 40); /* 27.5 % of 25 % */
+    write_probe(&plan, 200, 55, 40, 40); /* 27.5 % of 25 % */
     report = probe(&plan);
     assert_true(says(report, 0, "no better than guessing") && !says(report, 0, "depend on the latent text"));
     json_decref(report);
     silent_choice = "null"; /* the same losses, but the answers name no option */
-    write_probe(&plan, 160, 40, 0);
+    write_probe(&plan, 200, 160, 40, 0);
     report = probe(&plan);
     table = find_table(report, "probe");
     assert_true(near(part(table, 1, "difference", "value"), -20) && number_at(table, 1, "lost, no answer") == 40);
@@ -435,7 +439,7 @@ static void test_probe(void **state)
     assert_true(says(report, 0, "Nothing can be said of the latent text") && says(report, 0, "40 answers are lost, but 40"));
     assert_true(says(report, 0, "--scorer") && !says(report, 0, "depend"));
     json_decref(report);
-    write_probe(&plan, 60, 40, 0); /* most answers of the method itself */
+    write_probe(&plan, 200, 60, 40, 0); /* most answers of the method itself */
     report = probe(&plan);
     assert_true(says(report, 0, "As it is, 140 of 200 answers of the method name no option") && !says(report, 1, ""));
     json_decref(report);
