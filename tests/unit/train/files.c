@@ -63,8 +63,9 @@ static bool contains(const char *path, const char *text)
 {
     tn_file file;
     assert_int_equal(tn_file_read(&file, path, SIZE_MAX, NULL), TENEBRA_OK);
-    char *copy = strndup((const char *)file.data, file.size);
+    char *copy = calloc(1, file.size + 1);
     assert_non_null(copy);
+    memcpy(copy, file.data, file.size);
     bool found = strstr(copy, text) != NULL;
     free(copy);
     tn_file_close(&file);

@@ -141,7 +141,10 @@ static void test_other_data(void **state)
     char *rows = inside(p->data, "data/train.jsonl");
     tn_file file;
     assert_int_equal(tn_file_read(&file, rows, SIZE_MAX, NULL), TENEBRA_OK);
-    char *text = strndup((const char *)file.data, file.size), *word = text != NULL ? strstr(text, "number 3") : NULL;
+    char *text = calloc(1, file.size + 1), *word;
+    assert_non_null(text);
+    memcpy(text, file.data, file.size);
+    word = strstr(text, "number 3");
     tn_file_close(&file);
     assert_non_null(word);
     word[7] = '7';
