@@ -18,7 +18,7 @@ run on top of it in the plain implementation of tools/hf/latent.py. Groups:
 Needs, in a virtual environment: torch, torchvision, transformers, qwen-vl-utils, safetensors, accelerate, "pillow<12.2"
 (13.0 resizes differently; 12.2 and 12.3 were compared with 12.0 on 150 sizes, and equal) and, for `adapters`, peft; for `inputs` also: cmake --build build/release
 --target oracle_inputs. Ran with transformers 4.51.3 and peft 0.15.2, 4.57.6 and 0.18.0, 5.24.0 and 0.21.2; what they call
-differently stands in tools/hf/library.py. transformers 5 resizes with torchvision unless asked: the reference takes its
+differently stands in tools/hf/versions.py. transformers 5 resizes with torchvision unless asked: the reference takes its
 processor that uses Pillow, as 4.51 does. Take a kernel set that does not round activations (--kernels avx2).
 With --golden DIR it writes golden cases there instead (tools/hf/golden.py). Exit code 1 if anything differs.
 The same seed gives the same cases.
@@ -37,7 +37,7 @@ import torch
 import transformers
 from transformers.utils import logging
 
-from hf import cases, golden, judge, library, models
+from hf import cases, golden, judge, models, versions
 from hf.latent import Settings
 from hf.sides import Program, Reference
 
@@ -243,7 +243,7 @@ class Oracle:
         data = os.path.join(self.folder, "hops")
         if not os.path.exists(data):
             self.program.call([self.program.path, "data", "make", "--train", "8", "--dev", "1", "--test", "1", "hops", data])
-        right, wrong = ("new", "old") if library.NEW else ("old", "new")
+        right, wrong = ("new", "old") if versions.NEW else ("old", "new")
         translates = bool(getattr(reference.model, "_checkpoint_conversion_mapping", None))
         cases = (("base", "q_proj,v_proj,down_proj,qkv"), (right, "all"), (right, "q_proj,lm_head"), (wrong, "q_proj,qkv"))
         for number, (names, targets) in enumerate(cases):
@@ -273,7 +273,7 @@ class Oracle:
             settings = Settings(**{"k_select": 4, **change})
             self.must_fail(verdict, name, lambda inner, settings=settings: compare_thought(
                 inner, ours, reference.think(inputs, settings, ANSWER), settings, inputs, name))
-        with disturbed(library.decoder(reference.model).layers[1].self_attn.k_proj.weight):
+        with disturbed(versions.decoder(reference.model).layers[1].self_attn.k_proj.weight):
             self.must_fail(verdict, "a weight", lambda inner: compare_thought(
                 inner, ours, reference.think(inputs, right, ANSWER), right, inputs, "weight"))
         with disturbed(inputs["pixel_values"]):

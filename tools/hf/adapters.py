@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from hf import library
+from hf import versions
 
 LINEAR = ["q_proj", "v_proj", "down_proj", "attn.qkv", "mlp.0"]
 
 
 def kinds(tied):
     """Name: what LoraConfig gets. Names of modules are those of the installed transformers."""
-    text, tower = ("model.language_model", "model.visual") if library.NEW else ("model", "visual")
+    text, tower = ("model.language_model", "model.visual") if versions.NEW else ("model", "visual")
     found = {
         "list": {"target_modules": LINEAR},
         "expression": {"target_modules": rf"{text}\..*\.(q|up)_proj|{tower}\..*fc1"},
@@ -64,7 +64,7 @@ def write(directory, base, settings, seed):
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = get_peft_model(library.load(base), LoraConfig(r=4, lora_alpha=6, **settings))
+        model = get_peft_model(versions.load(base), LoraConfig(r=4, lora_alpha=6, **settings))
         disturb(model, seed)
         model.save_pretrained(directory)
 
@@ -73,7 +73,7 @@ def read(reference, directory):
     """The reference with the adapter on it, and what PEFT warned of."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        model = PeftModel.from_pretrained(library.load(reference.directory), directory).eval()
+        model = PeftModel.from_pretrained(versions.load(reference.directory), directory).eval()
     other = copy.copy(reference)
     other.peft, other.model = model, model.get_base_model()
     return other, [str(one.message) for one in seen if "adapter keys" in str(one.message)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from hf import library
+from hf import versions
 
 
 @dataclass
@@ -62,7 +62,7 @@ def forward(model, embeds, positions):
     """One pass over rows [S, C] at positions [3, S]: normed rows, rows before the norm, and for each row its
     attention [S, S] as the mean over layers and heads."""
     seen = []
-    decoder = library.decoder(model)
+    decoder = versions.decoder(model)
     handle = decoder.norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     out = decoder(inputs_embeds=embeds[None], position_ids=positions[:, None, :], use_cache=False,
                       output_attentions=True)
@@ -168,5 +168,5 @@ def answer(model, thought, watched, max_tokens, ends, test_first):
         thought.gaps.append(float(best[0] - best[1]))
         if thought.tokens[-1] in ends and (test_first or len(thought.tokens) > 1):
             break
-        row = library.decoder(model).embed_tokens(torch.tensor(thought.tokens[-1:]))
+        row = versions.decoder(model).embed_tokens(torch.tensor(thought.tokens[-1:]))
         embeds, positions = extend(embeds, positions, row)

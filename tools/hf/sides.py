@@ -10,7 +10,7 @@ from qwen_vl_utils.vision_process import fetch_image, to_rgb
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from hf import library
+from hf import versions
 from hf.latent import think
 
 
@@ -57,11 +57,11 @@ class Reference:
 
     def __init__(self, directory):
         self.directory = directory
-        self.model, report = library.load(directory, output_loading_info=True)
-        self.report = library.loading_report(report)
+        self.model, report = versions.load(directory, output_loading_info=True)
+        self.report = versions.loading_report(report)
         self.model.eval()
         self.tokenizer = AutoTokenizer.from_pretrained(directory)
-        self.processor = library.make_processor(directory, self.tokenizer)
+        self.processor = versions.make_processor(directory, self.tokenizer)
         ends = self.model.generation_config.eos_token_id
         self.ends = ends if isinstance(ends, list) else [ends]
 
@@ -74,7 +74,7 @@ class Reference:
         picture = to_rgb(picture)
         if not utils and min(picture.size) >= 28:
             return picture
-        least, most = library.pixel_limits(self.processor.image_processor)
+        least, most = versions.pixel_limits(self.processor.image_processor)
         return fetch_image({"image": picture, "min_pixels": least, "max_pixels": most})
 
     def inputs(self, turns, utils=False):
@@ -89,14 +89,14 @@ class Reference:
         """Image embeddings [J, C], or None."""
         if "pixel_values" not in inputs:
             return None
-        return library.image_rows(self.model, inputs["pixel_values"], inputs["image_grid_thw"])
+        return versions.image_rows(self.model, inputs["pixel_values"], inputs["image_grid_thw"])
 
     def positions(self, inputs, kind="mrope"):
         """[3, P]."""
         ids = inputs["input_ids"]
         if kind == "sequential":
             return torch.arange(ids.shape[1]).expand(3, -1)
-        return library.rope_index(self.model, inputs)
+        return versions.rope_index(self.model, inputs)
 
     @torch.no_grad()
     def generate(self, inputs, tokens):
@@ -109,7 +109,7 @@ class Reference:
     def rows(self, inputs):
         """The prompt's input rows [P, C], and which of them are image embeddings."""
         ids = inputs["input_ids"][0]
-        rows = library.decoder(self.model).embed_tokens(ids).detach().clone()
+        rows = versions.decoder(self.model).embed_tokens(ids).detach().clone()
         image_rows = (ids == self.model.config.image_token_id).nonzero()[:, 0]
         embeds = self.embed(inputs)
         if embeds is not None:
