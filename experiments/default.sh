@@ -11,13 +11,6 @@ recipes=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/default
 mkdir -p "$2/data"
 cd "$2"
 
-# make NAME OPTIONS...: a set, unless it is there
-make() {
-    local name=$1
-    shift
-    [ -f "data/$name/data/made.json" ] || "$program" data make hops "data/$name" "$@"
-}
-
 lists=(--families list --test 0)
 asked=(--families arrows,sight --brief --wordings seen --varied --test 0)
 make shapes "${lists[@]}" --hops 1-1 --train 6400 --seed 3

@@ -1,5 +1,12 @@
 # For default.sh, chains.sh, results.sh and easy_vqa.sh, which set `program` and `recipes`.
 
+# make NAME OPTIONS...: a set, unless it is there
+make() {
+    local name=$1
+    shift
+    [ -f "data/$name/data/made.json" ] || "$program" data make hops "data/$name" "$@"
+}
+
 # train NAME RECIPE OPTIONS...: the run NAME of a recipe, or the rest of one that was stopped
 train() {
     local name=$1 recipe=$2 more=()

@@ -76,7 +76,7 @@ extern const tn_chat_template *const tn_chat_templates[];
 /* The template of a model directory: `name` if it is not NULL or empty; else the first found in
  * processor_config.json, chat_template.json, chat_template.jinja, additional_chat_templates/ and
  * tokenizer_config.json, of several by name the one called "default"; else `fallback`, a name or NULL.
- * Errors: ARGUMENT (no such name; nothing to choose by), UNSUPPORTED (a text that is not implemented; the
+ * Errors: ARGUMENT (no such name; nothing to choose by), UNSUPPORTED (a text that no template here has; the
  * sentence lists the names), IO, FORMAT, LIMIT, MEMORY. Threads: any. */
 tenebra_code tn_chat_template_find(const char *directory, const char *name, const char *fallback,
                                    const tn_chat_template **found, tenebra_error *error);

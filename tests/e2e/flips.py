@@ -6,7 +6,6 @@ A few places of each file are changed, at even distances; E2E_POINTS says how ma
 of others and what they bring along, whose reading tests/e2e/damage.c goes through.
 """
 import concurrent.futures
-import json
 import os
 import shutil
 import sys
@@ -14,22 +13,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from lines import rows  # noqa: E402
 from program import DATA, PICTURE, WORK, Case, ask, main, make_model, run  # noqa: E402
 
 POINTS = int(os.environ.get("E2E_POINTS", "12"))
-CLOCK = {"ms", "tokens_per_second", "mfu", "seconds"}
-
-
-def without_clock(value):
-    """Nor the digest of a record, which is over its times too."""
-    if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if key != "digest" or "ms" not in value}
-        return {key: without_clock(item) for key, item in value.items() if key not in CLOCK and not key.endswith("_ms")}
-    return [without_clock(item) for item in value] if isinstance(value, list) else value
-
-
-def rows(path):
-    return sorted(json.dumps(without_clock(json.loads(line)), sort_keys=True) for line in Path(path).read_text().splitlines())
 
 
 class Flips(Case):

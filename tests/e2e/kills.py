@@ -6,7 +6,6 @@ those of a run that nobody killed, and nothing that is half lies under its final
 Each command dies at E2E_POINTS (10) of its calls, at even distances; with E2E_POINTS=all at each.
 """
 import concurrent.futures
-import json
 import os
 import re
 import shutil
@@ -16,10 +15,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from lines import rows  # noqa: E402
 from program import DATA, HANG, PROGRAM, WORK, Case, environment, main, make_model, run  # noqa: E402
 
 KILLER, POINTS = os.environ.get("E2E_KILL"), os.environ.get("E2E_POINTS", "10")
-CLOCK = {"ms", "tokens_per_second", "mfu", "seconds"}
 
 
 def kill(number, mode, arguments):
@@ -28,19 +27,6 @@ def kill(number, mode, arguments):
                           capture_output=True, encoding="utf-8", errors="replace", env=environment(), timeout=HANG, check=False)
     found = re.search(r"calls: (\d+) (\w+)\n\Z", done.stderr)
     return done, int(found.group(1)) if found else None
-
-
-def without_clock(value):
-    """Nor the digest of a record, which is over its times too."""
-    if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if key != "digest" or "ms" not in value}
-        return {key: without_clock(item) for key, item in value.items() if key not in CLOCK and not key.endswith("_ms")}
-    return [without_clock(item) for item in value] if isinstance(value, list) else value
-
-
-def rows(path):
-    """Lines of a result file or a log, sorted: workers may answer in any order."""
-    return sorted(json.dumps(without_clock(json.loads(line)), sort_keys=True) for line in Path(path).read_text().splitlines())
 
 
 def tree(directory):

@@ -10,32 +10,9 @@
 #include "store/seal.h"
 #include "store/store.h"
 #include "store/writer.h"
-#include "unit/store/files.h"
+#include "unit/store/place.h"
 
 enum { SIZE = 700, PIECE = 13 };
-
-typedef struct place {
-    char *directory;
-    char path[1024];
-} place;
-
-static int set_up(void **state)
-{
-    place *here = calloc(1, sizeof *here);
-    assert_non_null(here);
-    here->directory = make_directory();
-    snprintf(here->path, sizeof here->path, "%s/x.safetensors", here->directory);
-    *state = here;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    place *here = *state;
-    remove_directory(here->directory);
-    free(here);
-    return 0;
-}
 
 /* A tensor in pieces, with metadata that looks like the entry and is not. */
 static void write_tensor(const place *here)

@@ -8,34 +8,11 @@
 
 #include "store/store.h"
 #include "store/writer.h"
-#include "unit/store/files.h"
+#include "unit/store/place.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-typedef struct place {
-    char *directory;
-    char path[1024];
-} place;
-
-static int set_up(void **state)
-{
-    place *here = calloc(1, sizeof *here);
-    assert_non_null(here);
-    here->directory = make_directory();
-    snprintf(here->path, sizeof here->path, "%s/x.safetensors", here->directory);
-    *state = here;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    place *here = *state;
-    remove_directory(here->directory);
-    free(here);
-    return 0;
-}
 
 /* One U8 tensor "old" of `size` bytes at the place. */
 static void write_old(const place *here, size_t size)
