@@ -17,7 +17,7 @@ from pathlib import Path
 
 LEVELS = {
     "base": 0, "kern": 1, "ops": 2, "store": 3, "text": 3, "image": 3, "data": 3, "model": 4, "reason": 5,
-    "train": 6, "eval": 6, "report": 7, "serve": 7, "app": 8,
+    "train": 6, "eval": 6, "verify": 7, "report": 7, "serve": 7, "app": 8,
 }
 
 # Folders in which one file adds one thing: the stems of their files are names.
@@ -29,7 +29,7 @@ WORDS = {"direct", "hops", "strict", "bracket"}
 # (files, name): the public header promises this default; golden cases call their quantities ivtlr.*; the
 # benchmark is that of this method against the way its reference runs; files of other trainers choose a method by
 # keys of their own.
-ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("app/verify*", "ivt_lr"),
+ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("verify/*", "ivt_lr"),
                  ("app/cmd_bench.c", "ivt_lr"), ("train/keys.c", "ivt_lr"), ("train/keys.c", "cot"),
                  ("train/keys.c", "direct"),
                  # An ablation is called after its method.

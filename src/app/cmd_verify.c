@@ -1,6 +1,6 @@
 /* tenebra verify: recompute what a golden case holds, and compare. */
 #include "app/app.h"
-#include "app/verify.h"
+#include "verify/verify.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,92 +22,13 @@ typedef struct verify_options {
     bool json, strict, quiet;
 } verify_options;
 
-/* Inputs that other names are computed from, and quantities stated to be for information only. */
-static bool needs_no_result(const char *name)
-{
-    size_t length = strlen(name);
-    return strcmp(name, "prompt_ids") == 0 || strcmp(name, "latent_token_id") == 0 ||
-           strcmp(name, "eos_token_id") == 0 || strstr(name, ".native.") != NULL ||
-           (length > 4 && strncmp(name, "ids.", 4) == 0);
-}
-
-static bool is_covered(const tn_verify *verify, size_t index)
-{
-    return verify->handled[index] || needs_no_result(tn_store_at(verify->golden, index)->name);
-}
-
-/* "model" beside the case, if -m does not say another. */
-static char *model_of(const verify_options *options, const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = options->model != NULL ? options->model : "model";
-    size_t length = slash && options->model == NULL ? (size_t)(slash - path) + 1 : 0;
-    char *directory = tn_app_take(length + strlen(name) + 1, 1);
-    memcpy(directory, path, length);
-    strcpy(directory + length, name);
-    return directory;
-}
-
-/* Only a case of pictures alone needs no model. */
-static bool wants_model(const tn_verify *verify)
-{
-    bool needs_model = false;
-    for (size_t i = 0; i < tn_store_count(verify->golden) && !needs_model; i++)
-        tn_verify_is_result(tn_store_at(verify->golden, i)->name, &needs_model);
-    return needs_model;
-}
-
-/* What the parts know, but left out because something that it is computed from is missing or misshapen. */
-static void fail_the_rest(tn_verify *verify)
-{
-    for (size_t i = 0; i < tn_store_count(verify->golden); i++) {
-        const char *name = tn_store_at(verify->golden, i)->name;
-        bool needs_model;
-        if (!is_covered(verify, i) && tn_verify_is_result(name, &needs_model))
-            tn_verify_fail(verify, name);
-    }
-}
-
-static void compute(tn_verify *verify)
-{
-    tn_verify_preprocess(verify);
-    if (verify->session != NULL) {
-        tn_verify_vision(verify);
-        tn_verify_plain(verify);
-        tn_verify_latent(verify);
-        tn_verify_batch(verify);
-        tn_verify_train(verify);
-    }
-    fail_the_rest(verify);
-}
-
 /* Such weights are others than those that the case was made with, and the bounds do not allow for it. */
-static void note_quantised(const tn_model *model, const char *directory)
+static void note_quantised(const tn_model *model)
 {
     tn_dtype type = model->decoder.layers[0].q.matrix.type;
     if (tn_dtype_of(type)->block > 1)
         tn_app_tell("tenebra: %s has weights of type %s: they differ from those that the case was made with by more than the "
-                        "bounds of F32 below\n", directory, tn_dtype_of(type)->name);
-}
-
-static tenebra_code open_model(tn_verify *verify, const verify_options *options, const char *path, tenebra_error *error)
-{
-    const char *kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS");
-    tn_model_options model = { .kernels = kernels, .no_text = true };
-    tn_session_options session = { .threads = options->threads };
-    char *directory = model_of(options, path);
-    if (directory == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
-    verify->model = tn_model_open(directory, &model, error);
-    if (verify->model != NULL) {
-        note_quantised(verify->model, directory);
-        tn_app_tell_notes(verify->model);
-    }
-    free(directory);
-    if (verify->model == NULL)
-        return error->code;
-    TN_TRY(tn_model_widen(verify->model, error)); /* the reference computed in F32 */
-    verify->session = tn_session_open(verify->model, &session, error);
-    return verify->session ? TENEBRA_OK : error->code;
+                        "bounds of F32 below\n", model->directory, tn_dtype_of(type)->name);
 }
 
 /* ------------------------------------------------------------ printing -- */
@@ -142,7 +63,7 @@ static void print_text(const tn_verify *verify, bool quiet, size_t failed, size_
         if (!quiet || !verify->rows[i].passed)
             print_row(&verify->rows[i]);
     for (size_t i = 0; i < tn_store_count(verify->golden); i++)
-        if (!quiet && !is_covered(verify, i))
+        if (!quiet && !tn_verify_is_covered(verify, i))
             tn_app_print("%-44s not covered yet\n", tn_store_at(verify->golden, i)->name);
     first = first_failure(verify, &unused);
     if (first != NULL && (first->absolute == first->absolute))
@@ -179,7 +100,7 @@ static void print_json(const tn_verify *verify, const char *path, size_t failed)
     for (size_t i = 0; i < verify->row_count; i++)
         json_array_append_new(rows, row_json(&verify->rows[i]));
     for (size_t i = 0; i < tn_store_count(verify->golden); i++)
-        if (!is_covered(verify, i))
+        if (!tn_verify_is_covered(verify, i))
             json_array_append_new(uncovered, json_string(tn_store_at(verify->golden, i)->name));
     json_t *all = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o}", "case", path, "kernels",
                             verify->model ? verify->model->kernels->name : "none", "passed",
@@ -199,7 +120,7 @@ static int report(tn_verify *verify, const verify_options *options, const char *
     size_t failed, uncovered = 0;
     first_failure(verify, &failed);
     for (size_t i = 0; i < tn_store_count(verify->golden); i++)
-        uncovered += !is_covered(verify, i);
+        uncovered += !tn_verify_is_covered(verify, i);
     if (options->json)
         print_json(verify, path, failed);
     else
@@ -214,29 +135,23 @@ static int report(tn_verify *verify, const verify_options *options, const char *
 
 static int verify_file(const verify_options *options, const char *path)
 {
+    tn_verify verify;
     tenebra_error error = { 0 };
-    tn_verify verify = { 0 };
-    verify.golden = tn_store_open(path, &error);
-    if (verify.golden == NULL)
-        return tn_app_fail(&error);
+    const tn_verify_options how = { options->model, options->kernels ? options->kernels : getenv("TENEBRA_KERNELS"), options->threads };
     int exit_code = TN_EXIT_FAILED;
-    verify.handled = tn_app_take(tn_store_count(verify.golden) + 1, sizeof *verify.handled);
-    if (verify.handled == NULL)
-        tn_fail(&error, TENEBRA_ERROR_MEMORY, path, "no memory");
-    else if (wants_model(&verify))
-        open_model(&verify, options, path, &error);
-    if (error.code == TENEBRA_OK)
-        compute(&verify);
+    tenebra_code code = tn_verify_open(&verify, path, &how, &error);
+    if (verify.model != NULL) {
+        note_quantised(verify.model);
+        tn_app_tell_notes(verify.model);
+    }
+    if (code == TENEBRA_OK)
+        tn_verify_run(&verify);
     else
-        tn_app_print_error(&error);
+        exit_code = tn_app_fail(&error);
     /* What a model of an unknown family would have to give is listed, too. */
-    if (error.code == TENEBRA_OK || error.code == TENEBRA_ERROR_UNSUPPORTED)
+    if (code == TENEBRA_OK || (code == TENEBRA_ERROR_UNSUPPORTED && verify.golden != NULL))
         exit_code = report(&verify, options, path);
-    tn_session_close(verify.session);
-    tn_model_close(verify.model);
-    tn_store_close(verify.golden);
-    free(verify.handled);
-    free(verify.rows);
+    tn_verify_close(&verify);
     return exit_code;
 }
 

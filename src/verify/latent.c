@@ -1,5 +1,5 @@
 /* The latent loop against a golden case: the product's own loop (reason/), watched from outside. */
-#include "app/verify.h"
+#include "verify/parts.h"
 
 #include "base/checked.h"
 #include "reason/reasoner.h"
@@ -25,8 +25,11 @@ typedef struct loop_run {
     bool *used;       /* [J] */
 } loop_run;
 
+/* NULL is allowed. */
 static void close_run(loop_run *run)
 {
+    if (run == NULL)
+        return;
     tn_reasoner_close(&run->reasoner);
     free(run->scores);
     free(run->hidden);
@@ -83,18 +86,22 @@ typedef struct run_options {
 static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, const int64_t *ids, size_t count,
                      const run_options *options)
 {
-    loop_run *run = tn_app_take(1, sizeof *run);
-    int32_t *tokens = tn_app_take(count, sizeof *tokens);
-    if (run == NULL || tokens == NULL || options->steps >= STEPS_MAX || options->picks > PICKS_MAX) {
-        free(run);
+    size_t cols = verify->session->hidden.cols;
+    loop_run *run = tn_verify_take(verify, 1, sizeof *run);
+    int32_t *tokens = tn_verify_take(verify, count, sizeof *tokens);
+    if (run != NULL) {
+        *run = (loop_run){ .verify = verify, .steps = options->steps, .picks = options->picks, .prompt = count };
+        run->scores = tn_verify_take(verify, options->steps * picture->count, sizeof *run->scores);
+        run->hidden = tn_verify_take(verify, options->steps * cols, sizeof *run->hidden);
+        run->first = tn_verify_take(verify, verify->session->logits.cols, sizeof *run->first);
+        run->used = tn_verify_take(verify, picture->count, sizeof *run->used);
+    }
+    if (run == NULL || tokens == NULL || run->scores == NULL || run->hidden == NULL || run->first == NULL || run->used == NULL ||
+        options->steps >= STEPS_MAX || options->picks > PICKS_MAX) {
+        close_run(run);
         free(tokens);
         return NULL;
     }
-    *run = (loop_run){ .verify = verify, .steps = options->steps, .picks = options->picks, .prompt = count };
-    run->scores = tn_app_take(options->steps * picture->count + 1, sizeof *run->scores);
-    run->hidden = tn_app_take(options->steps * verify->session->hidden.cols + 1, sizeof *run->hidden);
-    run->first = tn_app_take(verify->session->logits.cols, sizeof *run->first);
-    run->used = tn_app_take(picture->count + 1, sizeof *run->used);
     for (size_t i = 0; i < count; i++)
         tokens[i] = (int32_t)ids[i];
     char steps[24], picks[24];
@@ -138,8 +145,8 @@ static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *
 {
     tn_session *session = verify->session;
     size_t start = run->prompt + latent_rows(run), cols = session->hidden.cols;
-    tn_slot *slots = tn_app_take(count + 1, sizeof *slots);
-    tn_real *normed = tn_app_take((start + count) * cols, sizeof *normed);
+    tn_slot *slots = tn_verify_take(verify, count + 1, sizeof *slots);
+    tn_real *normed = tn_verify_take(verify, (start + count) * cols, sizeof *normed);
     tn_session_truncate(session, start);
     session->recompute = false;
     /* The row before the text predicts its first token. */
@@ -175,8 +182,7 @@ bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, 
     if (good)
         memcpy(logits, session->logits.data, session->logits.cols * sizeof *logits);
     free(normed);
-    if (run != NULL)
-        close_run(run);
+    close_run(run);
     return good;
 }
 
@@ -208,7 +214,7 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
 /* Labels of the sequence with its latent blocks grown: the prompt and the blocks carry none. */
 static int64_t *grow_labels(const loop_run *run, const int64_t *labels, size_t count, size_t total)
 {
-    int64_t *grown = tn_app_take(total + 1, sizeof *grown);
+    int64_t *grown = tn_verify_take(run->verify, total + 1, sizeof *grown);
     size_t rest = count - run->prompt - run->steps;
     for (size_t i = 0; grown != NULL && i < total; i++)
         grown[i] = i + rest < total ? -100 : labels[count - (total - i)];
@@ -243,7 +249,7 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
     size_t vocabulary = session->logits.cols, rest = train->elements - run->prompt - run->steps, total = 0, labelled = 0;
     tn_real *normed = ids && labels ? run_rest(verify, run, ids + run->prompt + run->steps, rest, &total) : NULL;
     int64_t *grown = normed ? grow_labels(run, labels, train->elements, total) : NULL;
-    tn_real *logits = tn_app_take((rest + 1) * vocabulary, sizeof *logits);
+    tn_real *logits = tn_verify_take(verify, (rest + 1) * vocabulary, sizeof *logits);
     char name[128];
     if (grown != NULL && logits != NULL) {
         tn_real loss = (tn_real)tn_verify_loss(verify, normed, grown, total, logits, &labelled);
@@ -349,8 +355,7 @@ static void check_case(tn_verify *verify, const tn_verify_picture *picture, size
     } else {
         tn_verify_fail(verify, name);
     }
-    if (slow != NULL)
-        close_run(slow);
+    close_run(slow);
     free(ids);
 }
 
@@ -439,7 +444,7 @@ static double check_sample(tn_verify *verify, const tn_verify_picture *picture, 
     size_t rest = end - begin - prompt - steps;
     tn_real *normed = run_rest(verify, run, ids + begin + prompt + steps, rest, &total);
     int64_t *grown = normed ? grow_labels(run, labels + begin, end - begin, total) : NULL;
-    tn_real *logits = tn_app_take((rest + 1) * verify->session->logits.cols, sizeof *logits);
+    tn_real *logits = tn_verify_take(verify, (rest + 1) * verify->session->logits.cols, sizeof *logits);
     double loss = (double)NAN;
     if (grown != NULL && logits != NULL)
         loss = tn_verify_loss(verify, normed, grown, total, logits, labelled);
@@ -453,7 +458,7 @@ static double check_sample(tn_verify *verify, const tn_verify_picture *picture, 
 /* Positions of a padded row: 0 at pads, 0, 1, 2, ... inside. */
 static void check_positions(tn_verify *verify, const int64_t *mask, size_t samples, size_t width)
 {
-    int64_t *positions = tn_app_take(samples * width, sizeof *positions);
+    int64_t *positions = tn_verify_take(verify, samples * width, sizeof *positions);
     for (size_t s = 0; positions != NULL && s < samples; s++) {
         int64_t next = 0;
         for (size_t i = 0; i < width; i++)
@@ -480,7 +485,7 @@ void tn_verify_batch(tn_verify *verify)
     size_t samples = stored->shape[0], width = stored->shape[1], picks = chosen->shape[2], all = 0;
     int64_t *ids = tn_verify_ids(verify, stored), *mask = tn_verify_integers(verify, masks);
     int64_t *labels = tn_verify_integers(verify, marks), *latent = tn_verify_integers(verify, latents);
-    int64_t *selected = tn_app_take((STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
+    int64_t *selected = tn_verify_take(verify, (STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
     tn_real single[64];
     double sum = 0;
     for (size_t s = 0; selected && ids && mask && labels && latent && s < samples; s++) {

@@ -1,5 +1,5 @@
 /* Training steps against a golden case: gradients of an adapter, their norm, the weights after AdamW. */
-#include "app/verify.h"
+#include "verify/parts.h"
 
 #include "base/checked.h"
 #include "base/file.h"
@@ -49,16 +49,6 @@ static void note_picks(void *user, size_t lesson, size_t step, const size_t *pic
 
 /* ------------------------------------------------------------- opening -- */
 
-static char *beside(const tn_verify *verify, const char *name)
-{
-    const char *path = tn_store_file_path(verify->golden, 0), *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
-    char *joined = tn_app_take(length + strlen(name) + 1, 1);
-    memcpy(joined, path, length);
-    strcpy(joined + length, name);
-    return joined;
-}
-
 static bool open_teacher(trainer *t, tenebra_error *error)
 {
     char picks[24];
@@ -74,7 +64,7 @@ static bool open_teacher(trainer *t, tenebra_error *error)
 static bool open_optimizer(trainer *t, tenebra_error *error)
 {
     tn_adamw settings = tn_adamw_defaults();
-    tn_optimized *items = tn_app_take(t->parameters->count + 1, sizeof *items);
+    tn_optimized *items = tn_verify_take(t->verify, t->parameters->count + 1, sizeof *items);
     for (size_t i = 0; items != NULL && i < t->parameters->count; i++) {
         const tn_parameter *p = &t->parameters->items[i];
         items[i] = (tn_optimized){ p->values, p->grad, p->rounded, p->count, p->decay };
@@ -89,7 +79,7 @@ static bool open_optimizer(trainer *t, tenebra_error *error)
 static bool open_step(trainer *t)
 {
     tenebra_error *error = &t->verify->failure;
-    char *directory = beside(t->verify, "adapter");
+    char *directory = tn_verify_beside(t->verify, "adapter");
     t->adapter = directory ? tn_adapter_open(t->verify->model, directory, 1, error) : NULL;
     free(directory);
     if (t->adapter == NULL)
@@ -98,7 +88,7 @@ static bool open_step(trainer *t)
     t->parameters = tn_parameters_open(error);
     if (t->parameters == NULL || tn_parameters_add_adapter(t->parameters, t->adapter, error) != TENEBRA_OK)
         return false;
-    t->doubtful = tn_app_take(t->parameters->elements + 1, sizeof *t->doubtful);
+    t->doubtful = tn_verify_take(t->verify, t->parameters->elements + 1, sizeof *t->doubtful);
     return t->doubtful != NULL && open_teacher(t, error) && open_optimizer(t, error);
 }
 
@@ -244,7 +234,7 @@ static void compare_answering(trainer *t, const char *name, const tn_verify_less
     tn_session *kept = t->verify->session;
     tn_session_options options = { .threads = tn_pool_threads(kept->pool) };
     tn_session *fresh = tn_session_open(t->verify->model, &options, &t->verify->failure);
-    tn_real *logits = tn_app_take(kept->logits.cols, sizeof *logits);
+    tn_real *logits = tn_verify_take(t->verify, kept->logits.cols, sizeof *logits);
     tn_verify_picture picture = { 0 };
     t->verify->session = t->inputs->session = fresh;
     if (fresh != NULL && logits != NULL && tn_verify_open_picture(t->inputs, &picture) &&
@@ -297,7 +287,7 @@ static bool check_stage(trainer *t, size_t stage)
 static void compare_positions(trainer *t, size_t step, const int64_t *mask, size_t samples, size_t width)
 {
     char name[64];
-    int64_t *positions = tn_app_take(samples * width + 1, sizeof *positions);
+    int64_t *positions = tn_verify_take(t->verify, samples * width + 1, sizeof *positions);
     snprintf(name, sizeof name, "seq.%zu.position_ids", step);
     for (size_t s = 0; positions != NULL && s < samples; s++)
         for (size_t i = 0, next = 0; i < width; i++)
@@ -427,11 +417,11 @@ void tn_verify_train(tn_verify *verify)
     if (!has_stage(verify))
         return;
     tn_verify inputs = { .model = verify->model, .session = verify->session };
-    trainer *t = tn_app_take(1, sizeof *t);
-    char *path = beside(verify, "case.safetensors");
+    trainer *t = tn_verify_take(verify, 1, sizeof *t);
+    char *path = tn_verify_beside(verify, "case.safetensors");
     inputs.golden = path ? tn_store_open(path, &verify->failure) : NULL;
     if (inputs.golden != NULL)
-        inputs.handled = tn_app_take(tn_store_count(inputs.golden) + 1, sizeof *inputs.handled);
+        inputs.handled = tn_verify_take(verify, tn_store_count(inputs.golden) + 1, sizeof *inputs.handled);
     if (t != NULL && inputs.handled != NULL) {
         t->verify = verify;
         t->inputs = &inputs;

@@ -1,5 +1,5 @@
 /* Preprocessing, the vision tower, and plain forwards against a golden case. */
-#include "app/verify.h"
+#include "verify/parts.h"
 
 #include "image/patches.h"
 
@@ -168,7 +168,7 @@ bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
     tn_session_reset(verify->session);
     if (!encode(verify, "pixel_values", "image_grid_thw", &embeds, &picture->grid))
         return false;
-    picture->embeds = tn_app_take(embeds.rows * embeds.cols, sizeof *picture->embeds);
+    picture->embeds = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof *picture->embeds);
     if (picture->embeds == NULL)
         return false;
     memcpy(picture->embeds, embeds.data, embeds.rows * embeds.cols * sizeof *picture->embeds);
@@ -216,7 +216,7 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
     size_t rows = stored->rank == 2 ? stored->shape[0] : 1;
     tn_session *session = verify->session;
     size_t cols = session->hidden.cols, vocabulary = session->logits.cols;
-    tn_real *logits = rows <= total ? tn_app_take(rows * vocabulary + 1, sizeof *logits) : NULL;
+    tn_real *logits = rows <= total ? tn_verify_take(verify, rows * vocabulary + 1, sizeof *logits) : NULL;
     if (logits == NULL) {
         tn_verify_fail(verify, name);
         return;
@@ -234,7 +234,7 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
 static void make_positions(tn_verify *verify, const int64_t *ids, size_t count, const tn_verify_picture *picture,
                            bool mrope, tn_position *positions)
 {
-    int32_t *tokens = tn_app_take(count, sizeof *tokens), next = 0;
+    int32_t *tokens = tn_verify_take(verify, count, sizeof *tokens), next = 0;
     for (size_t i = 0; i < count; i++) {
         positions[i] = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
         if (tokens != NULL)
@@ -244,7 +244,7 @@ static void make_positions(tn_verify *verify, const int64_t *ids, size_t count, 
     if (mrope && tokens != NULL &&
         model->backbone->positions(&model->config, tokens, count, &picture->grid, picture->count > 0, 0, positions, &next,
                                     &verify->failure) == TENEBRA_OK) {
-        int64_t delta = (int64_t)next - (int64_t)count, *rows = tn_app_take(3 * count, sizeof *rows);
+        int64_t delta = (int64_t)next - (int64_t)count, *rows = tn_verify_take(verify, 3 * count, sizeof *rows);
         for (size_t i = 0; rows != NULL && i < 3 * count; i++)
             rows[i] = positions[i % count].axis[i / count];
         if (rows != NULL)
@@ -265,9 +265,9 @@ static void check_forward(tn_verify *verify, const char *ids_name, const char *p
         return;
     tn_session *session = verify->session;
     size_t count = stored->elements, cols = session->hidden.cols, layers = verify->model->config.decoder.num_hidden_layers;
-    tn_slot *slots = tn_app_take(count, sizeof *slots);
-    tn_position *positions = tn_app_take(count, sizeof *positions);
-    tn_real *normed = tn_app_take(count * cols, sizeof *normed);
+    tn_slot *slots = tn_verify_take(verify, count, sizeof *slots);
+    tn_position *positions = tn_verify_take(verify, count, sizeof *positions);
+    tn_real *normed = tn_verify_take(verify, count * cols, sizeof *normed);
     bool ok = slots != NULL && positions != NULL && normed != NULL;
     if (ok) {
         make_positions(verify, ids, count, picture, mrope, positions);

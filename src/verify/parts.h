@@ -1,33 +1,8 @@
-/* Recomputing golden cases: what the parts of `tenebra verify` share. */
-#ifndef TN_APP_VERIFY_H
-#define TN_APP_VERIFY_H
+/* What the parts of verify share. */
+#ifndef TN_VERIFY_PARTS_H
+#define TN_VERIFY_PARTS_H
 
-#include "app/app.h"
-#include "model/session.h"
-#include "store/store.h"
-
-#include <jansson.h>
-
-/* One compared quantity. */
-typedef struct tn_verify_row {
-    const char *name; /* in the case */
-    bool exact;       /* integers    */
-    double absolute, relative; /* largest differences; integers: how many differ */
-    double bound;
-    bool passed;
-    size_t at;        /* first element out of bounds */
-    double got, expected;
-} tn_verify_row;
-
-typedef struct tn_verify {
-    tn_store *golden;
-    tn_model *model;     /* NULL where the case needs none */
-    tn_session *session;
-    bool *handled;       /* one a tensor of the case */
-    tn_verify_row *rows;
-    size_t row_count;
-    tenebra_error failure; /* the first thing that could not be computed at all */
-} tn_verify;
+#include "verify/verify.h"
 
 /* Of the largest magnitude in the reference's tensor: sums in another order differ by so much of it at most
  * (docs/golden.md, "Tolerance"). */
@@ -36,6 +11,12 @@ typedef struct tn_verify {
 /* The tensor `name` (printf), NULL if the case has none. Marks it as handled. */
 const tn_stored *tn_verify_input(tn_verify *verify, const char *name, ...) TN_PRINTF(2, 3);
 bool tn_verify_has(const tn_verify *verify, const char *name, ...) TN_PRINTF(2, 3);
+
+/* `count` zeroed items of `size` bytes, for free(); NULL and an entry in `failure` without memory. */
+void *tn_verify_take(tn_verify *verify, size_t count, size_t size);
+
+/* The path of `name` in the directory of the case, for free(); NULL and an entry in `failure` without memory. */
+char *tn_verify_beside(tn_verify *verify, const char *name);
 
 /* Whole tensors as fresh memory (NULL and an entry in `failure` if of another type). */
 float *tn_verify_floats(tn_verify *verify, const tn_stored *stored);

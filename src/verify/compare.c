@@ -1,4 +1,4 @@
-#include "app/verify.h"
+#include "verify/parts.h"
 
 #include <fnmatch.h>
 #include <math.h>
@@ -42,9 +42,17 @@ bool tn_verify_has(const tn_verify *verify, const char *name, ...)
     return stored != NULL;
 }
 
+void *tn_verify_take(tn_verify *verify, size_t count, size_t size)
+{
+    void *memory = calloc(count > 0 ? count : 1, size);
+    if (memory == NULL)
+        tn_fail(&verify->failure, TENEBRA_ERROR_MEMORY, NULL, "no memory for %zu items of %zu bytes", count, size);
+    return memory;
+}
+
 float *tn_verify_floats(tn_verify *verify, const tn_stored *stored)
 {
-    float *values = tn_app_take(stored->elements + 1, sizeof *values);
+    float *values = tn_verify_take(verify, stored->elements + 1, sizeof *values);
     if (values != NULL &&
         tn_store_read_f32(verify->golden, stored->name, values, stored->elements, &verify->failure) != TENEBRA_OK) {
         free(values);
@@ -55,7 +63,7 @@ float *tn_verify_floats(tn_verify *verify, const tn_stored *stored)
 
 int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored)
 {
-    int64_t *values = tn_app_take(stored->elements + 1, sizeof *values);
+    int64_t *values = tn_verify_take(verify, stored->elements + 1, sizeof *values);
     if (values != NULL &&
         tn_store_read_i64(verify->golden, stored->name, values, stored->elements, &verify->failure) != TENEBRA_OK) {
         free(values);

@@ -1,0 +1,107 @@
+/* A case from its opening to its end. */
+#include "verify/parts.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Inputs that other names are computed from, and quantities stated to be for information only. */
+static bool needs_no_result(const char *name)
+{
+    size_t length = strlen(name);
+    return strcmp(name, "prompt_ids") == 0 || strcmp(name, "latent_token_id") == 0 || strcmp(name, "eos_token_id") == 0 ||
+           strstr(name, ".native.") != NULL || (length > 4 && strncmp(name, "ids.", 4) == 0);
+}
+
+bool tn_verify_is_covered(const tn_verify *verify, size_t index)
+{
+    return (verify->handled != NULL && verify->handled[index]) || needs_no_result(tn_store_at(verify->golden, index)->name);
+}
+
+char *tn_verify_beside(tn_verify *verify, const char *name)
+{
+    const char *path = tn_store_file_path(verify->golden, 0), *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    char *joined = tn_verify_take(verify, length + strlen(name) + 1, 1);
+    if (joined != NULL) {
+        memcpy(joined, path, length);
+        strcpy(joined + length, name);
+    }
+    return joined;
+}
+
+/* Only a case of pictures alone needs no model. */
+static bool needs_model(const tn_verify *verify)
+{
+    bool needed = false;
+    for (size_t i = 0; i < tn_store_count(verify->golden) && !needed; i++)
+        tn_verify_is_result(tn_store_at(verify->golden, i)->name, &needed);
+    return needed;
+}
+
+static tenebra_code open_model(tn_verify *verify, const tn_verify_options *options, tenebra_error *error)
+{
+    tn_model_options model = { .kernels = options->kernels, .no_text = true };
+    tn_session_options session = { .threads = options->threads };
+    char *beside = options->model == NULL ? tn_verify_beside(verify, "model") : NULL;
+    const char *directory = beside != NULL ? beside : options->model;
+    if (directory != NULL)
+        verify->model = tn_model_open(directory, &model, error);
+    else
+        *error = verify->failure;
+    free(beside);
+    if (verify->model == NULL)
+        return error->code;
+    TN_TRY(tn_model_widen(verify->model, error)); /* the reference computed in F32 */
+    verify->session = tn_session_open(verify->model, &session, error);
+    return verify->session ? TENEBRA_OK : error->code;
+}
+
+tenebra_code tn_verify_open(tn_verify *verify, const char *path, const tn_verify_options *options, tenebra_error *error)
+{
+    tenebra_error local;
+    error = error ? error : &local;
+    memset(verify, 0, sizeof *verify);
+    verify->golden = tn_store_open(path, error);
+    if (verify->golden == NULL)
+        return error->code;
+    verify->handled = calloc(tn_store_count(verify->golden) + 1, sizeof *verify->handled);
+    if (verify->handled == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
+    return needs_model(verify) ? open_model(verify, options, error) : TENEBRA_OK;
+}
+
+/* What the parts know, but left out because something that it is computed from is missing or misshapen. */
+static void fail_the_rest(tn_verify *verify)
+{
+    for (size_t i = 0; i < tn_store_count(verify->golden); i++) {
+        const char *name = tn_store_at(verify->golden, i)->name;
+        bool unused;
+        if (!tn_verify_is_covered(verify, i) && tn_verify_is_result(name, &unused))
+            tn_verify_fail(verify, name);
+    }
+}
+
+void tn_verify_run(tn_verify *verify)
+{
+    tn_verify_preprocess(verify);
+    if (verify->session != NULL) {
+        tn_verify_vision(verify);
+        tn_verify_plain(verify);
+        tn_verify_latent(verify);
+        tn_verify_batch(verify);
+        tn_verify_train(verify);
+    }
+    fail_the_rest(verify);
+}
+
+void tn_verify_close(tn_verify *verify)
+{
+    tn_session_close(verify->session);
+    tn_model_close(verify->model);
+    tn_store_close(verify->golden);
+    free(verify->handled);
+    free(verify->rows);
+    memset(verify, 0, sizeof *verify);
+}
