@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tenebra_code no_memory(const char *where, tenebra_error *error)
+static tenebra_code fail_memory(const char *where, tenebra_error *error)
 {
     return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the row");
 }
@@ -20,7 +20,7 @@ static tenebra_code copy_string(tn_data *data, const json_t *value, const char *
     if (memchr(json_string_value(value), '\0', length) != NULL)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"%s\" holds a zero byte", key);
     *out = tn_strings_copy(&data->strings, json_string_value(value), length);
-    return *out != NULL ? TENEBRA_OK : no_memory(where, error);
+    return *out != NULL ? TENEBRA_OK : fail_memory(where, error);
 }
 
 tenebra_code tn_data_text(tn_data *data, const json_t *row, const char *key, const char **out, const char *where,
@@ -43,7 +43,7 @@ tenebra_code tn_data_choices(tn_data *data, const json_t *row, const char *key, 
                        TN_DATA_OPTIONS_MAX);
     const char **options = tn_strings_take(&data->strings, count * sizeof *options);
     if (options == NULL)
-        return no_memory(where, error);
+        return fail_memory(where, error);
     for (size_t i = 0; i < count; i++)
         TN_TRY(copy_string(data, json_array_get(list, i), key, &options[i], where, error));
     sample->options = options;
@@ -88,14 +88,14 @@ static tenebra_code find_picture(tn_data *data, const char *name, const char *co
     if (!is_absolute(name)) {
         *found = join(data, "", name);
         if (*found == NULL)
-            return no_memory(where, error);
+            return fail_memory(where, error);
         if (tn_path_is_file(*found))
             return TENEBRA_OK;
     }
     for (size_t i = 0; folders[i] != NULL; i++) {
         char *path = join(data, folders[i], last);
         if (path == NULL)
-            return no_memory(where, error);
+            return fail_memory(where, error);
         if (*found == NULL || tn_path_is_file(path)) {
             *found = path;
             if (tn_path_is_file(path))
@@ -111,7 +111,7 @@ tenebra_code tn_data_picture(tn_data *data, const char *name, const char *const 
     char *plain = tn_strings_copy(&data->strings, name, strlen(name));
     const char **list = tn_strings_take(&data->strings, sizeof *list);
     if (plain == NULL || list == NULL)
-        return no_memory(where, error);
+        return fail_memory(where, error);
     for (char *c = plain; *c != '\0'; c++)
         *c = *c == '\\' ? '/' : *c;
     size_t length = strlen(plain);
@@ -130,7 +130,7 @@ tenebra_code tn_data_locate(tn_data *data, const char *const *paths, const char 
     for (size_t i = 0; paths[i] != NULL; i++) {
         char *path = join(data, "", paths[i]);
         if (path == NULL)
-            return no_memory(data->directory, error);
+            return fail_memory(data->directory, error);
         if (tn_path_is_file(path)) {
             *found = path;
             return TENEBRA_OK;

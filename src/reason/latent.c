@@ -25,19 +25,19 @@ tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, con
         choice->settings.picks = 0;
     choice->picks = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->picks);
     choice->first = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->first);
-    return choice->picks != NULL && choice->first != NULL ? TENEBRA_OK : tn_memory_is_full(error);
+    return choice->picks != NULL && choice->first != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error)
 {
     latent_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
     if (state == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     TN_TRY(tn_latent_open_choice(reasoner, &state->choice, settings, error));
     state->watched = tn_reasoner_take(reasoner, settings->picks + settings->steps + 1, sizeof *state->watched);
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     reasoner->session->want_mean = settings->text == TN_TEXT_MEAN;
     reasoner->state = state;
     return TENEBRA_OK;
@@ -60,13 +60,13 @@ tenebra_code tn_latent_choose(tn_reasoner *reasoner, tn_choice *choice, const te
         choice->candidates = reasoner->candidate_count;
         choice->available = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->available);
         if (choice->available == NULL)
-            return tn_memory_is_full(error);
+            return tn_fail_session_full(error);
         memset(choice->available, true, choice->candidates);
     }
     tn_choice_next(choice, reasoner->scores, &reasoner->rng);
     tenebra_pick *told = tn_reasoner_take(reasoner, choice->pick_count + 1, sizeof *told);
     if (told == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t i = 0; i < choice->pick_count; i++)
         told[i] = tn_reasoner_pick(reasoner, choice->picks[i]);
     *picks = told;

@@ -4,8 +4,8 @@
 
 #include "reason/reasoner.h"
 
-/* LIMIT: the memory of one question is full. */
-tenebra_code tn_memory_is_full(tenebra_error *error);
+/* Fills the error with LIMIT, "the memory of one question is full", and returns LIMIT. */
+tenebra_code tn_fail_session_full(tenebra_error *error);
 
 /* Pointers and texts of the request, before anything is done with them. Errors: ARGUMENT. */
 tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *error);

@@ -222,7 +222,7 @@ tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans
         code = tn_ids_expand(&ids, model->config.image_token, counts, pictures, "images", error);
     int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count + 1, sizeof *kept) : NULL;
     if (code == TENEBRA_OK && kept == NULL)
-        code = tn_memory_is_full(error);
+        code = tn_fail_session_full(error);
     for (size_t i = 0; code == TENEBRA_OK && i < ids.count; i++) {
         kept[i] = ids.ids[i];
         if ((size_t)ids.ids[i] >= tn_model_vocabulary(model))

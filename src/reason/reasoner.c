@@ -37,7 +37,7 @@ void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size)
     return memory;
 }
 
-tenebra_code tn_memory_is_full(tenebra_error *error)
+tenebra_code tn_fail_session_full(tenebra_error *error)
 {
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
 }
@@ -51,7 +51,7 @@ static tenebra_code take_answer(tn_reasoner *reasoner, tenebra_error *error)
     int32_t *tokens = tn_arena_take(kept, reasoner->token_count + reasoner->max_tokens, sizeof *tokens);
     reasoner->text = tn_arena_take(kept, reasoner->text_capacity, 1);
     if (tokens == NULL || reasoner->text == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (reasoner->token_count > 0)
         memcpy(tokens, reasoner->tokens, reasoner->token_count * sizeof *tokens);
     reasoner->tokens = tokens;
@@ -85,7 +85,7 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->scores = tn_arena_take(kept, session->capacity, sizeof *reasoner->scores);
     reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
     if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->steps == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     return take_answer(reasoner, error);
 }
 
@@ -307,7 +307,7 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_reasoner_find_candidates(reasoner, reasoner->prompt, count, 0, 0, error));
     tn_position *positions = tn_arena_take(&session->kept, count, sizeof *positions);
     if (positions == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     TN_TRY(prompt_positions(reasoner, positions, error));
     reasoner->span_count = 0;
     reasoner->next_position = 0;

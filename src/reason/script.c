@@ -21,7 +21,7 @@ static tenebra_code copy_message(tn_reasoner *reasoner, const char *role, const 
     tn_chat_part *parts = tn_reasoner_take(reasoner, 2 * count + 1, sizeof *parts);
     size_t made = 0;
     if (parts == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t p = 0; p < count; p++) {
         bool text = from[p].kind == TENEBRA_PART_TEXT;
         parts[made++] = (tn_chat_part){ .is_image = !text,
@@ -53,7 +53,7 @@ static tenebra_code add_example(tn_script *script, tenebra_error *error)
     tn_chat_part *reply = tn_reasoner_take(reasoner, 1, sizeof *reply);
     const char *text = usual_reply(reasoner);
     if (reply == NULL || text == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     script->has_example = true;
     script->example = script->message_count;
     script->messages[script->message_count + 1] =
@@ -72,7 +72,7 @@ tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_er
     *script = (tn_script){ .reasoner = reasoner };
     script->messages = tn_reasoner_take(reasoner, request->message_count + 2, sizeof *script->messages);
     if (script->messages == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t m = 0; m < request->message_count; m++) {
         const tenebra_message *from = &request->messages[m];
         if (m == front && request->example != NULL)
@@ -137,7 +137,7 @@ tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *mes
 {
     tn_chat_message *messages = tn_reasoner_take(script->reasoner, script->message_count + 1, sizeof *messages);
     if (messages == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (script->message_count > 0)
         memcpy(messages, script->messages, script->message_count * sizeof *messages);
     messages[script->message_count++] = *message;
@@ -151,7 +151,7 @@ static tenebra_code insert_text(tn_script *script, tn_chat_message *message, siz
 {
     tn_chat_part *parts = tn_reasoner_take(script->reasoner, message->part_count + 1, sizeof *parts);
     if (parts == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t p = 0; p < message->part_count; p++)
         parts[p + (p >= at)] = message->parts[p];
     parts[at] = (tn_chat_part){ .text = text, .length = strlen(text) };
@@ -236,7 +236,7 @@ static tenebra_code cut_message(tn_script *script, tn_chat_message *message, tn_
         return TENEBRA_OK;
     tn_chat_part *parts = tn_reasoner_take(script->reasoner, last, sizeof *parts);
     if (parts == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     memcpy(parts, message->parts, last * sizeof *parts);
     parts[last - 1].length = kept(parts[last - 1].text, parts[last - 1].length);
     message->parts = parts;

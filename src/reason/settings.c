@@ -103,7 +103,7 @@ tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *err
     reasoner->values = tn_reasoner_take(reasoner, count + 1, sizeof *reasoner->values);
     tenebra_setting *effective = tn_reasoner_take(reasoner, count + 1, sizeof *effective);
     if (reasoner->values == NULL || effective == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t i = 0; i < count; i++)
         reasoner->values[i] = options[i].value;
     for (size_t s = 0; s < request->setting_count; s++) {

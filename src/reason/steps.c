@@ -26,7 +26,7 @@ static tenebra_code keep_scores(tn_reasoner *reasoner, const float **scores, siz
         return TENEBRA_OK;
     float *kept = tn_reasoner_take(reasoner, reasoner->candidate_count, sizeof *kept);
     if (kept == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t i = 0; i < reasoner->candidate_count; i++)
         kept[i] = (float)reasoner->scores[i];
     *scores = kept;
@@ -50,7 +50,7 @@ tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *err
     size_t merge = tn_max(1, reasoner->session->model->config.vision.spatial_merge_size);
     tenebra_picture *rows = tn_reasoner_take(reasoner, reasoner->picture_count + 1, sizeof *rows);
     if (rows == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t i = 0; i < reasoner->picture_count; i++) {
         const tn_picture *picture = &reasoner->pictures[i];
         rows[i] = (tenebra_picture){ picture->width, picture->height, picture->grid.t * (picture->grid.h / merge),
@@ -134,7 +134,7 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const ten
         return TENEBRA_OK;
     tenebra_lens *rows = tn_reasoner_take(reasoner, wanted, sizeof *rows);
     if (rows == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     TN_TRY(tn_session_logits(session, normed, error));
     read_top(&session->logits, rows, wanted);
     for (size_t i = 0; i < wanted; i++)
@@ -149,7 +149,7 @@ tenebra_code tn_reasoner_file_call(tn_reasoner *reasoner, const tenebra_call *ca
     tenebra_trace *trace = &reasoner->trace;
     tenebra_call *calls = tn_reasoner_take(reasoner, trace->call_count + 1, sizeof *calls);
     if (calls == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (trace->call_count > 0)
         memcpy(calls, trace->calls, trace->call_count * sizeof *calls);
     calls[trace->call_count++] = *call;
@@ -164,7 +164,7 @@ tenebra_code tn_reasoner_keep_prompt(tn_reasoner *reasoner, const char *text, si
 {
     char *kept = tn_reasoner_take(reasoner, length + 1, 1);
     if (kept == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (length > 0)
         memcpy(kept, text, length);
     reasoner->pass_prompt = kept;
@@ -176,7 +176,7 @@ tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_err
     tenebra_trace *trace = &reasoner->trace;
     tenebra_pass *passes = tn_reasoner_take(reasoner, trace->passes + 1, sizeof *passes);
     if (passes == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (trace->passes > 0)
         memcpy(passes, reasoner->passes, trace->passes * sizeof *passes);
     passes[trace->passes++] = (tenebra_pass){

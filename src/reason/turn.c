@@ -60,7 +60,7 @@ static tenebra_code add_answer_turn(tn_script *script, tenebra_error *error)
     const char *text = script->reasoner->request->answer_turn;
     tn_chat_part *part = tn_reasoner_take(script->reasoner, 1, sizeof *part);
     if (part == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     *part = (tn_chat_part){ .text = text, .length = strlen(text) };
     return tn_script_add_message(script, &(tn_chat_message){ .role = "user", .parts = part, .part_count = 1 }, error);
 }
@@ -109,7 +109,7 @@ tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->unrun = -1;
     tn_position *positions = tn_reasoner_take(reasoner, count, sizeof *positions);
     if (positions == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     TN_TRY(find_positions(reasoner, ids, count, first_picture, positions, error));
     size_t first_row = reasoner->session->length + reasoner->span_count;
     if (!laid || count > reasoner->session->capacity - first_row)

@@ -17,7 +17,7 @@ static const tn_dataset_split splits[] = {
 static const char *const known_fields[] = { "id", "question", "image", "image_path", "images", "choices", "options", "answer", "answers",
                                             "rationale", "explanation", "context", "hint", "split", "domain", "topic", "category", NULL };
 
-static tenebra_code no_memory(const char *where, tenebra_error *error)
+static tenebra_code fail_memory(const char *where, tenebra_error *error)
 {
     return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the row");
 }
@@ -64,7 +64,7 @@ static tenebra_code add_picture(tn_data *data, const json_t *name, const char **
     size_t size = strlen(data->directory) + strlen(text) + 2;
     char *path = tn_strings_take(&data->strings, size);
     if (path == NULL)
-        return no_memory(where, error);
+        return fail_memory(where, error);
     snprintf(path, size, text[0] == '/' ? "%.0s%s" : "%s/%s", data->directory, text);
     *out = path;
     return TENEBRA_OK;
@@ -81,7 +81,7 @@ static tenebra_code read_pictures(tn_data *data, const json_t *row, tn_sample *s
         return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "has %zu pictures; at most %d", count, TN_DATA_IMAGES_MAX);
     const char **images = tn_strings_take(&data->strings, (count + 1) * sizeof *images);
     if (images == NULL)
-        return no_memory(where, error);
+        return fail_memory(where, error);
     for (size_t i = 0; i < count; i++)
         TN_TRY(add_picture(data, json_is_array(given) ? json_array_get(given, i) : given, &images[i], where, error));
     sample->images = images;
@@ -104,7 +104,7 @@ static tenebra_code read_words(tn_data *data, const json_t *value, const char **
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "an answer must be a text or a number");
     text = text != NULL ? text : number;
     *out = tn_strings_copy(&data->strings, text, strlen(text));
-    return *out != NULL ? TENEBRA_OK : no_memory(where, error);
+    return *out != NULL ? TENEBRA_OK : fail_memory(where, error);
 }
 
 static bool is_same(const char *a, const char *b)
@@ -155,7 +155,7 @@ static tenebra_code read_open(tn_data *data, const json_t *row, tn_sample *sampl
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has no \"answer\", and no list \"answers\"");
     const char **answers = tn_strings_take(&data->strings, count * sizeof *answers);
     if (answers == NULL)
-        return no_memory(where, error);
+        return fail_memory(where, error);
     if (alone)
         TN_TRY(read_words(data, one, &answers[used++], where, error));
     for (size_t i = 0; i < json_array_size(list); i++)
@@ -204,7 +204,7 @@ static tenebra_code read_id(tn_data *data, const json_t *row, size_t number, tn_
         return read_words(data, id, &sample->id, where, error);
     snprintf(line, sizeof line, "line-%zu", number);
     sample->id = tn_strings_copy(&data->strings, line, strlen(line));
-    return sample->id != NULL ? TENEBRA_OK : no_memory(where, error);
+    return sample->id != NULL ? TENEBRA_OK : fail_memory(where, error);
 }
 
 static tenebra_code read_texts(tn_data *data, const json_t *row, tn_sample *sample, const char *where, tenebra_error *error)

@@ -35,7 +35,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     const tenebra_example *example = reasoner->request->example;
     reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(plan));
     if (reasoner->state == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (example != NULL && example->scene_graph == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "has no scene graph, which this method shows");
     return TENEBRA_OK;
@@ -72,7 +72,7 @@ static tenebra_code arrange_answer(tn_reasoner *reasoner, tn_script *script, ten
     const plan *state = reasoner->state;
     const char *own = context(reasoner, state->graph), *shown = example ? context(reasoner, example->scene_graph) : "";
     if (own == NULL || shown == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (example != NULL)
         tn_script_reply(script, example->label ? example->label : example->answer);
     TN_TRY(tn_script_add_before(script, own, shown, error));

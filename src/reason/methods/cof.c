@@ -40,7 +40,7 @@ typedef struct cof_state {
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(cof_state));
-    return reasoner->state != NULL ? TENEBRA_OK : tn_memory_is_full(error);
+    return reasoner->state != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
 /* ---------------------------------------------------------------- words -- */
@@ -80,7 +80,7 @@ static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_erro
     if (reasoner->picture_count > 0) { /* else there is nothing to show */
         const char *text = around_size(reasoner, system_front, system_back);
         if (text == NULL)
-            return tn_memory_is_full(error);
+            return tn_fail_session_full(error);
         TN_TRY(tn_script_add_system(script, text, error));
     }
     TN_TRY(tn_script_cut(script, tn_cut_answer_cue, error));
@@ -97,7 +97,7 @@ static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_er
     size_t count = 0;
     tn_chat_part *parts = tn_reasoner_take(reasoner, 3, sizeof *parts);
     if (parts == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (state->picture)
         parts[count++] = (tn_chat_part){ .is_image = true };
     if (state->notice != NULL)
@@ -218,7 +218,7 @@ static tenebra_code answer_nonsense(tn_reasoner *reasoner, cof_state *state, con
         return tn_reasoner_add_resized(reasoner, &from->pixels, from->width, from->height, error);
     }
     state->notice = tn_reasoner_join(reasoner, (const char *const[]){ "The call was not carried out. ", wrong, NULL });
-    return state->notice != NULL ? TENEBRA_OK : tn_memory_is_full(error);
+    return state->notice != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
 static tenebra_code carry_out(tn_reasoner *reasoner, const char *text, bool last, tenebra_error *error)

@@ -51,13 +51,13 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     icot_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
     size_t capacity = reasoner->session->capacity;
     if (state == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     state->used = tn_reasoner_take(reasoner, capacity, sizeof *state->used);
     state->available = tn_reasoner_take(reasoner, capacity, sizeof *state->available);
     state->picks = tn_reasoner_take(reasoner, (size_t)tn_setting_number(reasoner, PATCHES), sizeof *state->picks);
     state->watched = tn_reasoner_take(reasoner, capacity, sizeof *state->watched);
     if (state->used == NULL || state->available == NULL || state->picks == NULL || state->watched == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     reasoner->state = state;
     return TENEBRA_OK;
 }
@@ -180,7 +180,7 @@ static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t coun
 {
     tenebra_pick *picks = tn_reasoner_take(reasoner, count, sizeof *picks);
     if (picks == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     for (size_t i = 0; i < count; i++)
         picks[i] = tn_reasoner_pick(reasoner, state->picks[i]);
     state->step = (tenebra_step){ .picks = picks,

@@ -41,11 +41,11 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     };
     words_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
     if (state == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     TN_TRY(tn_latent_open_choice(reasoner, &state->choice, &settings, error));
     state->watched = tn_reasoner_take(reasoner, reasoner->session->capacity, sizeof *state->watched);
     if (state->watched == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     reasoner->state = state;
     return TENEBRA_OK;
 }

@@ -30,7 +30,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     const tenebra_example *example = reasoner->request->example;
     reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(plan));
     if (reasoner->state == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     if (example != NULL && example->rationale == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "has no rationale, which this method shows");
     return TENEBRA_OK;
@@ -61,7 +61,7 @@ static tenebra_code arrange_answer(tn_reasoner *reasoner, tn_script *script, ten
     const char *own = solution(reasoner, state->rationale),
                *shown = example ? solution(reasoner, example->rationale) : "";
     if (own == NULL || shown == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     tn_reasoner_limit_pass(reasoner, (size_t)tn_setting_number(reasoner, ANSWER_TOKENS));
     if (example != NULL)
         tn_script_reply(script, example->answer);

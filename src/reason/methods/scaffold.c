@@ -31,7 +31,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     char *guide = tn_reasoner_take(reasoner, GUIDE_SIZE, 1);
     bool both = tn_setting_choice(reasoner, IMAGES) == 0, several = count_pictures(reasoner->request) > 1;
     if (guide == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     snprintf(guide, GUIDE_SIZE,
              "%s a matrix of %s x %s dots. Beside each dot stand its coordinates, %s.%s Work by these rules:\n"
              "1. When you name something that matters, say the coordinates of the dot nearest to it first.\n"
@@ -67,7 +67,7 @@ static tenebra_code show_reply(tn_reasoner *reasoner, tn_script *script, tenebra
                                   NULL };
     const char *reply = tn_reasoner_join(reasoner, texts);
     if (reply == NULL)
-        return tn_memory_is_full(error);
+        return tn_fail_session_full(error);
     tn_script_reply(script, reply);
     return TENEBRA_OK;
 }
