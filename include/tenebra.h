@@ -146,6 +146,21 @@ struct tenebra_event;
 /* Called while an answer is being made, from the thread that asked. Returning false cancels. */
 typedef bool tenebra_event_fn(void *user, const struct tenebra_event *event);
 
+/* How tokens are chosen. Zeroed: greedily. */
+typedef struct tenebra_sampling {
+    double temperature; /* 0: greedy, and the next two are not used   */
+    size_t top_k;       /* 0: all                                     */
+    double top_p;       /* 0: 1                                       */
+    uint64_t seed;      /* of sampling and of a method's random draws */
+} tenebra_sampling;
+
+/* In which size pictures are seen. Zeroed: by the model's own rule. Of each bound one form, or ARGUMENT. */
+typedef struct tenebra_image_rule {
+    size_t width, height;          /* resize every picture to this; 0: by the bounds  */
+    size_t min_tokens, max_tokens; /* embeddings of a picture; 0: the model's own     */
+    size_t min_pixels, max_pixels; /* the same in pixels of the resized picture       */
+} tenebra_image_rule;
+
 /* A zeroed request with messages is a valid one: direct answer, greedy. */
 typedef struct tenebra_request {
     const tenebra_message *messages;
@@ -158,18 +173,13 @@ typedef struct tenebra_request {
                                * answer; NULL: no such turn                                   */
     const char *positions;    /* "sequential", "mrope", or NULL: as the method defines        */
     size_t max_tokens;        /* 0: 512                                                       */
-    double temperature;       /* 0: greedy, and the next three are not used                   */
-    size_t top_k;             /* 0: all                                                       */
-    double top_p;             /* 0: 1                                                         */
-    uint64_t seed;
+    tenebra_sampling sampling;
     const char *const *stops; /* generation ends before any of these texts                    */
     size_t stop_count;
     const int32_t *forced;    /* [forced_count] tokens that stand for the first sampled ones of all passes, e.g. those of a
                                * trace, to see it again: each must be an id of the model                 */
     size_t forced_count;
-    size_t image_width, image_height; /* resize every image to this, 0: the model's own rule  */
-    size_t image_min_tokens, image_max_tokens; /* bounds of the model's own rule, 0: its own  */
-    size_t image_min_pixels, image_max_pixels; /* the same in pixels of the resized picture; of each bound one form, or ARGUMENT */
+    tenebra_image_rule image; /* for parts that have no sizes of their own                    */
     bool work;                /* tell events TENEBRA_EVENT_WORK, too                           */
     bool scores;              /* tell the attention to every image embedding: of the prompt, of each step */
     bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
@@ -303,9 +313,7 @@ typedef struct tenebra_trace {
     const char *method, *positions, *kernels;
     const tenebra_setting *settings; /* all options of the method as they took effect */
     size_t setting_count;
-    double temperature, top_p;
-    size_t top_k;
-    uint64_t seed;
+    tenebra_sampling sampling; /* as it took effect: top_p is not 0 */
     size_t threads;
     const char *text; /* the answer, UTF-8, without control tokens */
     const int32_t *tokens;

@@ -74,14 +74,14 @@ static int parse(run_options *options, int argc, char **argv, int *exit_code)
         { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
         { 'c', "ctx-size", TN_OPTION_SIZE, &options->session.context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
         { 't', "threads", TN_OPTION_SIZE, &options->session.threads, "N", "threads (all processors)", 0, 1024, NULL },
-        { 0, "temp", TN_OPTION_NUMBER, &request->temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
-        { 0, "top-k", TN_OPTION_SIZE, &request->top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
-        { 0, "top-p", TN_OPTION_NUMBER, &request->top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
-        { 's', "seed", TN_OPTION_SEED, &request->seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
+        { 0, "temp", TN_OPTION_NUMBER, &request->sampling.temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
+        { 0, "top-k", TN_OPTION_SIZE, &request->sampling.top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
+        { 0, "top-p", TN_OPTION_NUMBER, &request->sampling.top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
+        { 's', "seed", TN_OPTION_SEED, &request->sampling.seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
         { 0, "stop", TN_OPTION_LIST, &options->stops, "TEXT", "end before this text; repeatable", 0, 0, NULL },
         { 0, "image-size", TN_OPTION_PIXELS, &options->image_size, "WxH", "resize every image to this", 0, 0, NULL },
-        { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
-        { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
+        { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image.min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
+        { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image.max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
         { 0, "replay", TN_OPTION_TEXT, &options->replay, "FILE", "JSON: tokens instead of the first sampled ones", 0, 0, NULL },
         { 0, "lens", TN_OPTION_SIZE, &request->lens, "N",
@@ -153,11 +153,8 @@ static void choose_pictures(run_options *options)
     const tn_trained *trained = &options->trained;
     tn_messages *given = &options->question.given;
     char words[TN_TRAINED_PICTURES_SIZE];
-    if (request->image_width == 0 && request->image_min_tokens == 0 && request->image_max_tokens == 0) {
-        request->image_width = trained->image_width;
-        request->image_height = trained->image_height;
-        request->image_min_pixels = trained->image_min_pixels;
-        request->image_max_pixels = trained->image_max_pixels;
+    if (request->image.width == 0 && request->image.min_tokens == 0 && request->image.max_tokens == 0) {
+        request->image = trained->image;
         if (has_pictures(options) && tn_trained_pictures(trained, words) != NULL)
             tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
         return;
@@ -195,7 +192,7 @@ static int complete(run_options *options)
     if (options->directory == NULL)
         return usage_mistake("name a model directory with -m");
     if (options->image_size != NULL)
-        tn_app_read_pixels(options->image_size, &request->image_width, &request->image_height);
+        tn_app_read_pixels(options->image_size, &request->image.width, &request->image.height);
     const char *mistake = options->jsonl ? batch_mistake(options) : tn_run_question_mistake(&options->question);
     if (mistake != NULL)
         return usage_mistake(mistake);
@@ -315,9 +312,9 @@ static void print_account(const tenebra_trace *trace)
         tn_app_tell("%s%s %s", i ? ", " : ": ", trace->settings[i].name,
                 tn_text_show(trace->settings[i].value, strlen(trace->settings[i].value), shown));
     tn_app_tell("\nrun        %s positions, ", trace->positions);
-    if (trace->temperature > 0)
-        tn_app_tell("temperature %g, top-k %zu, top-p %g, seed %llu", trace->temperature, trace->top_k, trace->top_p,
-                (unsigned long long)trace->seed);
+    if (trace->sampling.temperature > 0)
+        tn_app_tell("temperature %g, top-k %zu, top-p %g, seed %llu", trace->sampling.temperature, trace->sampling.top_k,
+                    trace->sampling.top_p, (unsigned long long)trace->sampling.seed);
     else
         tn_app_tell("greedy");
     tn_app_tell(", kernels %s, %zu threads\n", trace->kernels, trace->threads);

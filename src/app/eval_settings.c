@@ -33,13 +33,13 @@ static size_t fill_table(tn_eval_settings *s, tn_option *table)
         { 'c', "ctx-size", TN_OPTION_SIZE, &plan->context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
         { 'w', "workers", TN_OPTION_SIZE, &s->run.workers, "N", "processes that share the questions (1)", 1, 256, NULL },
         { 't', "threads", TN_OPTION_SIZE, &s->run.threads, "N", "threads of all of them together (all processors)", 0, 1024, NULL },
-        { 0, "temp", TN_OPTION_NUMBER, &plan->temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
-        { 0, "top-k", TN_OPTION_SIZE, &plan->top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
-        { 0, "top-p", TN_OPTION_NUMBER, &plan->top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
-        { 's', "seed", TN_OPTION_SEED, &plan->seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
+        { 0, "temp", TN_OPTION_NUMBER, &plan->sampling.temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
+        { 0, "top-k", TN_OPTION_SIZE, &plan->sampling.top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
+        { 0, "top-p", TN_OPTION_NUMBER, &plan->sampling.top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
+        { 's', "seed", TN_OPTION_SEED, &plan->sampling.seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
         { 0, "image-size", TN_OPTION_PIXELS, &s->image_size, "WxH", "resize every image to this", 0, 0, NULL },
-        { 0, "image-min-tokens", TN_OPTION_SIZE, &plan->image_min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
-        { 0, "image-max-tokens", TN_OPTION_SIZE, &plan->image_max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
+        { 0, "image-min-tokens", TN_OPTION_SIZE, &plan->image.min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
+        { 0, "image-max-tokens", TN_OPTION_SIZE, &plan->image.max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
         { 0, "lens", TN_OPTION_SIZE, &plan->lens, "N", "tokens to read from each latent (0)", 0, 32, NULL },
         { 0, "scores", TN_OPTION_FLAG, &plan->scores, "", "record the attention to the whole picture, for the report", 0, 0, NULL },
         { 0, "cache-type", TN_OPTION_TEXT, &plan->cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
@@ -158,12 +158,9 @@ static void choose_pictures(tn_eval_settings *s)
 {
     tn_eval_plan *plan = &s->plan;
     char words[TN_TRAINED_PICTURES_SIZE];
-    if (plan->image_width > 0 || plan->image_min_tokens > 0 || plan->image_max_tokens > 0)
+    if (plan->image.width > 0 || plan->image.min_tokens > 0 || plan->image.max_tokens > 0)
         return;
-    plan->image_width = s->trained.image_width;
-    plan->image_height = s->trained.image_height;
-    plan->image_min_pixels = s->trained.image_min_pixels;
-    plan->image_max_pixels = s->trained.image_max_pixels;
+    plan->image = s->trained.image;
     if (tn_trained_pictures(&s->trained, words) != NULL)
         tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
 }
@@ -253,7 +250,7 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
     tenebra_error error = { 0 };
     const char *wrong = NULL;
     if (s->image_size != NULL)
-        tn_app_read_pixels(s->image_size, &plan->image_width, &plan->image_height);
+        tn_app_read_pixels(s->image_size, &plan->image.width, &plan->image.height);
     if (plan->model == NULL)
         plan->model = tn_app_default_model(&s->own);
     else

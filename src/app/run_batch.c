@@ -92,29 +92,29 @@ static tenebra_code read_sizes(line *l, tenebra_error *error)
     const char *size = NULL;
     bool bounds = json_object_get(l->json, "image_min_tokens") != NULL || json_object_get(l->json, "image_max_tokens") != NULL;
     TN_TRY(tn_json_string(l->json, "image_size", &size, "request", error));
-    if (size != NULL || bounds)
-        r->image_width = r->image_height = r->image_min_pixels = r->image_max_pixels = 0;
     if (size != NULL)
-        r->image_min_tokens = r->image_max_tokens = 0;
-    if (size != NULL && !tn_app_read_pixels(size, &r->image_width, &r->image_height))
+        r->image = (tenebra_image_rule){ 0 };
+    else if (bounds)
+        r->image = (tenebra_image_rule){ .min_tokens = r->image.min_tokens, .max_tokens = r->image.max_tokens };
+    if (size != NULL && !tn_app_read_pixels(size, &r->image.width, &r->image.height))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"image_size\" must be \"WIDTHxHEIGHT\" in pixels");
-    TN_TRY(tn_json_size(l->json, "image_min_tokens", 0, 1000000, &r->image_min_tokens, "request", error));
-    return tn_json_size(l->json, "image_max_tokens", 0, 1000000, &r->image_max_tokens, "request", error);
+    TN_TRY(tn_json_size(l->json, "image_min_tokens", 0, 1000000, &r->image.min_tokens, "request", error));
+    return tn_json_size(l->json, "image_max_tokens", 0, 1000000, &r->image.max_tokens, "request", error);
 }
 
 static tenebra_code read_sampling(line *l, tenebra_error *error)
 {
     tenebra_request *r = &l->request;
-    size_t seed = (size_t)r->seed;
+    size_t seed = (size_t)r->sampling.seed;
     TN_TRY(tn_json_size(l->json, "max_tokens", 1, 10000000, &r->max_tokens, "request", error));
-    TN_TRY(tn_json_number(l->json, "temperature", 0, 100, &r->temperature, "request", error));
-    TN_TRY(tn_json_size(l->json, "top_k", 0, 1000000000, &r->top_k, "request", error));
-    TN_TRY(tn_json_number(l->json, "top_p", 0, 1, &r->top_p, "request", error));
+    TN_TRY(tn_json_number(l->json, "temperature", 0, 100, &r->sampling.temperature, "request", error));
+    TN_TRY(tn_json_size(l->json, "top_k", 0, 1000000000, &r->sampling.top_k, "request", error));
+    TN_TRY(tn_json_number(l->json, "top_p", 0, 1, &r->sampling.top_p, "request", error));
     TN_TRY(tn_json_size(l->json, "seed", 0, INT64_MAX, &seed, "request", error));
     TN_TRY(tn_json_size(l->json, "lens", 0, 32, &r->lens, "request", error));
     TN_TRY(tn_json_bool(l->json, "scores", &r->scores, "request", error));
     TN_TRY(tn_json_bool(l->json, "no_exif", &r->ignore_orientation, "request", error));
-    r->seed = seed;
+    r->sampling.seed = seed;
     return TENEBRA_OK;
 }
 

@@ -62,9 +62,9 @@ static const char *last_text(const tenebra_request *request)
 
 static void describe_sampling(char *words, size_t size, const tenebra_trace *trace)
 {
-    if (trace->temperature > 0)
-        snprintf(words, size, "temperature %g, top-k %zu, top-p %g, seed %llu, %s positions", trace->temperature, trace->top_k,
-                 trace->top_p, (unsigned long long)trace->seed, trace->positions);
+    if (trace->sampling.temperature > 0)
+        snprintf(words, size, "temperature %g, top-k %zu, top-p %g, seed %llu, %s positions", trace->sampling.temperature,
+                 trace->sampling.top_k, trace->sampling.top_p, (unsigned long long)trace->sampling.seed, trace->positions);
     else
         snprintf(words, size, "greedy, %s positions", trace->positions);
 }

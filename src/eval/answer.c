@@ -94,15 +94,8 @@ static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry
     request->setting_count = entry->setting_count;
     request->positions = plan->positions;
     request->max_tokens = plan->max_tokens;
-    request->temperature = plan->temperature;
-    request->top_k = plan->top_k;
-    request->top_p = plan->top_p;
-    request->image_width = plan->image_width;
-    request->image_height = plan->image_height;
-    request->image_min_tokens = plan->image_min_tokens;
-    request->image_max_tokens = plan->image_max_tokens;
-    request->image_min_pixels = plan->image_min_pixels;
-    request->image_max_pixels = plan->image_max_pixels;
+    request->sampling = plan->sampling;
+    request->image = plan->image;
     request->lens = plan->lens;
     request->scores = plan->scores;
     request->no_reuse = true;
@@ -137,7 +130,7 @@ static tenebra_code ask_other(tn_examinee *examinee, size_t question, const tn_e
         if (strcmp(settings[i].name, "latent-text") == 0)
             settings[i].value = "keep";
     request.settings = settings;
-    request.seed = tn_eval_seed(examinee->plan->seed, sample->id);
+    request.sampling.seed = tn_eval_seed(examinee->plan->sampling.seed, sample->id);
     request.max_tokens = 1;
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(examinee->session, &request, &trace, error);
@@ -161,7 +154,7 @@ static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_en
     if (code == TENEBRA_OK) {
         tenebra_request request = tn_asked_request(&asked);
         fill_request(examinee, entry, &request);
-        request.seed = tn_eval_seed(examinee->plan->seed, sample->id);
+        request.sampling.seed = tn_eval_seed(examinee->plan->sampling.seed, sample->id);
         request.latents = other.latents;
         request.latent_count = other.count;
         request.latent_size = other.size;

@@ -187,19 +187,20 @@ static tenebra_code describe_adapters(const tn_eval_plan *plan, json_t *list, te
 
 static json_t *describe_sampling(const tn_eval_plan *plan)
 {
-    return json_pack("{s:f, s:I, s:f, s:I, s:I}", "temperature", plan->temperature, "top_k", (json_int_t)plan->top_k, "top_p",
-                     plan->top_p, "seed", (json_int_t)plan->seed, "max_tokens", (json_int_t)plan->max_tokens);
+    const tenebra_sampling *how = &plan->sampling;
+    return json_pack("{s:f, s:I, s:f, s:I, s:I}", "temperature", how->temperature, "top_k", (json_int_t)how->top_k, "top_p",
+                     how->top_p, "seed", (json_int_t)how->seed, "max_tokens", (json_int_t)plan->max_tokens);
 }
 
 static json_t *describe_images(const tn_eval_plan *plan)
 {
-    json_t *images = json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)plan->image_width, "height",
-                               (json_int_t)plan->image_height, "min_tokens", (json_int_t)plan->image_min_tokens, "max_tokens",
-                               (json_int_t)plan->image_max_tokens);
-    if (plan->image_min_pixels > 0)
-        json_object_set_new(images, "min_pixels", json_integer((json_int_t)plan->image_min_pixels));
-    if (plan->image_max_pixels > 0)
-        json_object_set_new(images, "max_pixels", json_integer((json_int_t)plan->image_max_pixels));
+    json_t *images = json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)plan->image.width, "height",
+                               (json_int_t)plan->image.height, "min_tokens", (json_int_t)plan->image.min_tokens, "max_tokens",
+                               (json_int_t)plan->image.max_tokens);
+    if (plan->image.min_pixels > 0)
+        json_object_set_new(images, "min_pixels", json_integer((json_int_t)plan->image.min_pixels));
+    if (plan->image.max_pixels > 0)
+        json_object_set_new(images, "max_pixels", json_integer((json_int_t)plan->image.max_pixels));
     return images;
 }
 

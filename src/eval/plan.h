@@ -33,11 +33,8 @@ typedef struct tn_eval_plan {
     const char *cache_type; /* NULL: "f32"                 */
     size_t context, max_tokens, lens; /* context 0: the session's default */
     bool scores;                      /* attention to all image embeddings goes into the records */
-    double temperature, top_p; /* 0: greedy; 0: 1 */
-    size_t top_k;
-    uint64_t seed;         /* each question draws from a seed of its own, made of this and its id */
-    size_t image_width, image_height, image_min_tokens, image_max_tokens; /* 0: the model's rule */
-    size_t image_min_pixels, image_max_pixels;                            /* as in a request      */
+    tenebra_sampling sampling; /* each question draws from a seed of its own, made of this one and its id */
+    tenebra_image_rule image;
 } tn_eval_plan;
 
 /* Adds an entry written as "METHOD[:OPTION=VALUE]...", which is its label, too. Errors: ARGUMENT (no such method or

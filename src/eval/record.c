@@ -98,7 +98,7 @@ static json_t *describe_account(const tenebra_trace *trace)
                      "calls", count(trace->call_count), "invalid_calls", count(trace->invalid_calls),
                      "prompt_tokens", count(trace->prompt_tokens), "image_tokens", count(trace->image_tokens),
                      "positions_computed", count(trace->positions_computed), "finish", finish_name(trace->finish), "seed",
-                     json_integer((json_int_t)trace->seed), "ms", describe_times(trace), "steps", describe_steps(trace));
+                     json_integer((json_int_t)trace->sampling.seed), "ms", describe_times(trace), "steps", describe_steps(trace));
 }
 
 /* Of a conversation in several passes: what came before the answer, and the cost of each. */
@@ -186,10 +186,7 @@ tenebra_code tn_record_add_neutral(json_t *record, tenebra_session *session, con
         parts[pictures] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = neutral_prompt };
         tenebra_message message = { "user", parts, pictures + 1 };
         tenebra_request neutral = { .messages = &message, .message_count = 1, .positions = positions, .max_tokens = 1,
-                                    .image_width = request->image_width, .image_height = request->image_height,
-                                    .image_min_tokens = request->image_min_tokens, .image_max_tokens = request->image_max_tokens,
-                                    .image_min_pixels = request->image_min_pixels, .image_max_pixels = request->image_max_pixels,
-                                    .ignore_orientation = request->ignore_orientation, .scores = true,
+                                    .image = request->image, .ignore_orientation = request->ignore_orientation, .scores = true,
                                     .no_reuse = request->no_reuse };
         code = tenebra_session_ask(session, &neutral, &trace, error);
         if (code == TENEBRA_OK &&

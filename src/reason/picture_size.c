@@ -32,8 +32,8 @@ static tenebra_code size_of_request(const tn_reasoner *reasoner, size_t width, s
     const tenebra_request *request = reasoner->request;
     const tn_patch_config *config = &reasoner->session->model->patches;
     size_t cell = config->patch_size * config->merge_size, smallest, largest;
-    *new_width = request->image_width;
-    *new_height = request->image_height;
+    *new_width = request->image.width;
+    *new_height = request->image.height;
     if (*new_width > 0 || *new_height > 0) {
         if (*new_width % cell == 0 && *new_height % cell == 0 && *new_width - 1 < SIDE_MAX && *new_height - 1 < SIDE_MAX)
             return TENEBRA_OK;
@@ -44,9 +44,9 @@ static tenebra_code size_of_request(const tn_reasoner *reasoner, size_t width, s
     *new_height = height;
     if (!config->resize)
         return TENEBRA_OK;
-    TN_TRY(find_bound(request->image_min_pixels, request->image_min_tokens, config->min_pixels, cell, "image-min-tokens", &smallest,
+    TN_TRY(find_bound(request->image.min_pixels, request->image.min_tokens, config->min_pixels, cell, "image-min-tokens", &smallest,
                       error));
-    TN_TRY(find_bound(request->image_max_pixels, request->image_max_tokens, config->max_pixels, cell, "image-max-tokens", &largest,
+    TN_TRY(find_bound(request->image.max_pixels, request->image.max_tokens, config->max_pixels, cell, "image-max-tokens", &largest,
                       error));
     if (smallest > largest)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-min-tokens", "%zu pixels at least and %zu at most leave nothing",

@@ -98,10 +98,8 @@ static void start_trace(tn_reasoner *reasoner)
     trace->kernels = reasoner->session->model->kernels->name;
     trace->cache_type = reasoner->session->cache[0].k ? "f32" : "bf16";
     trace->threads = tn_pool_threads(reasoner->session->pool);
-    trace->temperature = request->temperature;
-    trace->top_k = request->top_k;
-    trace->top_p = request->top_p > 0 ? request->top_p : 1;
-    trace->seed = request->seed;
+    trace->sampling = request->sampling;
+    trace->sampling.top_p = request->sampling.top_p > 0 ? request->sampling.top_p : 1;
     trace->steps = reasoner->steps;
     trace->note = reasoner->method->note;
 }
@@ -120,15 +118,13 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_reasoner_read_settings(reasoner, error));
     TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));
-    reasoner->sampler.temperature = request->temperature;
-    reasoner->sampler.top_k = request->top_k;
-    reasoner->sampler.top_p = request->top_p > 0 ? request->top_p : 1;
-    reasoner->sampler.rng = tn_rng_seed(request->seed);
-    reasoner->rng = tn_rng_seed(request->seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
+    start_trace(reasoner);
+    reasoner->sampler.sampling = reasoner->trace.sampling;
+    reasoner->sampler.rng = tn_rng_seed(request->sampling.seed);
+    reasoner->rng = tn_rng_seed(request->sampling.seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
     reasoner->test_first_token = true;
     reasoner->pass_prompt = "";
     tn_session_set_pass(reasoner->session, reasoner->prompts = 1);
-    start_trace(reasoner);
     return reasoner->method->open ? reasoner->method->open(reasoner, error) : TENEBRA_OK;
 }
 

@@ -86,8 +86,8 @@ static tenebra_code check_stops(const tenebra_request *request, tenebra_error *e
 
 tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *error)
 {
-    if (!(request->temperature >= 0 && request->temperature < HUGE_VAL) ||
-        !(request->top_p >= 0 && request->top_p <= 1))
+    if (!(request->sampling.temperature >= 0 && request->sampling.temperature < HUGE_VAL) ||
+        !(request->sampling.top_p >= 0 && request->sampling.top_p <= 1))
         return mistake(error, "sampling", "the temperature must be at least 0 and finite, and top-p between 0 and 1");
     if (request->lens > TN_LENS_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lens", "at most %d tokens can be read from a latent", TN_LENS_MAX);

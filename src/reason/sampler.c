@@ -53,7 +53,7 @@ static const tn_candidate *ranked(ranking *list, size_t number)
 static void weigh(const tn_sampler *sampler, const tn_real *logits, size_t count, int32_t best)
 {
     for (size_t i = 0; i < count; i++) {
-        double weight = logits[i] == logits[best] ? 1 : exp(((double)logits[i] - (double)logits[best]) / sampler->temperature);
+        double weight = logits[i] == logits[best] ? 1 : exp(((double)logits[i] - (double)logits[best]) / sampler->sampling.temperature);
         sampler->candidates[i] = (tn_candidate){ (int32_t)i, weight > 0 ? weight : 0 };
     }
 }
@@ -64,10 +64,10 @@ static double weight_of_kept(const tn_sampler *sampler, ranking *list, size_t *k
     double total = 0, reached = 0;
     for (size_t i = 0; i < *kept; i++) /* with all of them kept, the order does not matter */
         total += *kept == list->count ? list->places[i].weight : ranked(list, i)->weight;
-    if (sampler->top_p >= 1)
+    if (sampler->sampling.top_p >= 1)
         return total;
     size_t nucleus = 0;
-    while (nucleus < *kept && (nucleus == 0 || reached < sampler->top_p * total))
+    while (nucleus < *kept && (nucleus == 0 || reached < sampler->sampling.top_p * total))
         reached += ranked(list, nucleus++)->weight;
     *kept = nucleus;
     return reached;
@@ -76,13 +76,13 @@ static double weight_of_kept(const tn_sampler *sampler, ranking *list, size_t *k
 int32_t tn_sample_token(tn_sampler *sampler, const tn_real *logits, size_t count)
 {
     int32_t best = tn_sample_greedy(logits, count);
-    if (!(sampler->temperature > 0))
+    if (!(sampler->sampling.temperature > 0))
         return best;
     ranking list = { sampler->candidates, count, 0 };
     weigh(sampler, logits, count, best);
     for (size_t i = count / 2; i-- > 0;)
         sink(list.places, count, i);
-    size_t kept = sampler->top_k > 0 && sampler->top_k < count ? sampler->top_k : count;
+    size_t kept = sampler->sampling.top_k > 0 && sampler->sampling.top_k < count ? sampler->sampling.top_k : count;
     double draw = tn_rng_uniform(&sampler->rng) * weight_of_kept(sampler, &list, &kept);
     for (size_t i = 0; i < kept; i++) {
         draw -= ranked(&list, i)->weight;

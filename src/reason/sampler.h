@@ -4,14 +4,13 @@
 
 #include "base/real.h"
 #include "base/rng.h"
+#include "tenebra.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct tn_sampler {
-    double temperature; /* 0: greedy                                  */
-    size_t top_k;       /* 0: all                                     */
-    double top_p;       /* smallest set of this probability, 1: all   */
+    tenebra_sampling sampling; /* top_p in (0, 1]; its seed is not read: `rng` was made of it */
     tn_rng rng;
     struct tn_candidate *candidates; /* scratch [V], used when not greedy, for the largest V */
 } tn_sampler;

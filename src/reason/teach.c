@@ -35,14 +35,9 @@ static tenebra_code open_parts(tn_teacher *teacher, const tn_teacher_options *op
                                           .settings = teacher->settings,
                                           .setting_count = options->setting_count,
                                           .positions = options->positions,
-                                          .seed = options->seed,
+                                          .sampling.seed = options->seed,
                                           .max_tokens = 1,
-                                          .image_min_tokens = options->image_min_tokens,
-                                          .image_max_tokens = options->image_max_tokens,
-                                          .image_min_pixels = options->image_min_pixels,
-                                          .image_max_pixels = options->image_max_pixels,
-                                          .image_width = options->image_width,
-                                          .image_height = options->image_height,
+                                          .image = options->image,
                                           .ignore_orientation = options->ignore_orientation };
     TN_TRY(tn_reasoner_open(&teacher->reasoner, teacher->session, &teacher->request, NULL, error));
     if (teacher->reasoner.method->arrange_lesson == NULL)

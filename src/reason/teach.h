@@ -29,8 +29,7 @@ typedef struct tn_teacher_options {
     bool through_picks;  /* and through picked image embeddings into the tower */
     bool checkpoint;     /* keep only the input of each decoder layer and run the layer again in the backward */
     uint64_t seed;       /* dropout, random picks */
-    size_t image_min_tokens, image_max_tokens, image_min_pixels, image_max_pixels, image_width, image_height; /* as in a
-                                                                                                    * request */
+    tenebra_image_rule image;
     bool ignore_orientation;
     tn_picks_fn *on_picks;
     void *user;

@@ -106,10 +106,11 @@ static const char *finish_name(tenebra_finish finish)
 
 static json_t *sampling_json(const tenebra_trace *trace)
 {
-    if (!(trace->temperature > 0)) /* interventions draw from the seed, too */
-        return json_pack("{s:s, s:o}", "mode", "greedy", "seed", json_integer((json_int_t)trace->seed));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "mode", "sampled", "temperature", number(trace->temperature), "top_k",
-                     count(trace->top_k), "top_p", number(trace->top_p), "seed", json_integer((json_int_t)trace->seed));
+    const tenebra_sampling *how = &trace->sampling;
+    if (!(how->temperature > 0)) /* interventions draw from the seed, too */
+        return json_pack("{s:s, s:o}", "mode", "greedy", "seed", json_integer((json_int_t)how->seed));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "mode", "sampled", "temperature", number(how->temperature), "top_k",
+                     count(how->top_k), "top_p", number(how->top_p), "seed", json_integer((json_int_t)how->seed));
 }
 
 static json_t *passes_json(const tenebra_trace *trace)

@@ -107,22 +107,22 @@ static tenebra_code read_pictures(tn_trained *trained, const json_t *config, ten
     const char *size = NULL;
     char rest;
     TN_TRY(tn_json_string(config, "image_size", &size, file_name, error));
-    TN_TRY(tn_json_size(config, "image_min_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image_min_pixels, file_name, error));
-    TN_TRY(tn_json_size(config, "image_max_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image_max_pixels, file_name, error));
+    TN_TRY(tn_json_size(config, "image_min_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.min_pixels, file_name, error));
+    TN_TRY(tn_json_size(config, "image_max_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.max_pixels, file_name, error));
     if (size == NULL)
         return TENEBRA_OK;
-    if (sscanf(size, "%zux%zu%c", &trained->image_width, &trained->image_height, &rest) != 2 || trained->image_width == 0 ||
-        trained->image_height == 0)
+    if (sscanf(size, "%zux%zu%c", &trained->image.width, &trained->image.height, &rest) != 2 || trained->image.width == 0 ||
+        trained->image.height == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"image_size\" is not WIDTHxHEIGHT");
-    trained->image_min_pixels = trained->image_max_pixels = 0; /* the size goes before them in training, too */
+    trained->image.min_pixels = trained->image.max_pixels = 0; /* the size goes before them in training, too */
     return TENEBRA_OK;
 }
 
 const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE])
 {
-    size_t least = trained->image_min_pixels, most = trained->image_max_pixels;
-    if (trained->image_width > 0)
-        snprintf(words, TN_TRAINED_PICTURES_SIZE, "at %zux%zu", trained->image_width, trained->image_height);
+    size_t least = trained->image.min_pixels, most = trained->image.max_pixels;
+    if (trained->image.width > 0)
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "at %zux%zu", trained->image.width, trained->image.height);
     else if (trained->of_adapter && least > 0 && most > 0)
         snprintf(words, TN_TRAINED_PICTURES_SIZE, "with %zu to %zu pixels", least, most);
     else if (trained->of_adapter && (least > 0 || most > 0))
@@ -155,9 +155,7 @@ static void fill_request(tn_trained *trained)
 {
     trained->request = (tenebra_request){ .method = trained->method, .positions = trained->positions,
                                           .settings = trained->settings, .setting_count = trained->setting_count,
-                                          .image_width = trained->image_width, .image_height = trained->image_height,
-                                          .image_min_pixels = trained->image_min_pixels,
-                                          .image_max_pixels = trained->image_max_pixels };
+                                          .image = trained->image };
 }
 
 /* The directory of a training run has a training.json, too, and its result below: the name of that, or NULL. */

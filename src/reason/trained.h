@@ -15,7 +15,7 @@ typedef struct tn_trained {
     size_t setting_count;
     bool without_cue;      /* rationales were taught without words that ask for them, so none ask for them under any method */
     char latents[24];      /* text of the number of latent steps           */
-    size_t image_width, image_height, image_min_pixels, image_max_pixels; /* of pictures, as in a request; 0: nothing is known */
+    tenebra_image_rule image; /* of pictures; zeroed: nothing is known */
     bool of_adapter;       /* an adapter tells it, whose model may have another rule for pictures */
     json_t *about;         /* owns the other texts                         */
     tenebra_request request; /* all of it as a request without messages    */

@@ -53,7 +53,7 @@ typedef struct tn_train_config {
     double init_std;
     const char *fresh; /* globs with commas between, or NULL */
     /* pictures */
-    size_t image_max_pixels, image_min_pixels;
+    tenebra_image_rule image; /* bounds; the size is in image_size */
     const char *image_size;
     /* the run */
     size_t save_updates, keep, log_updates, threads, validation_tokens, validation_epochs;

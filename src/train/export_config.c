@@ -102,9 +102,9 @@ static json_t *old_processor(const tn_trainer *trainer, const char *directory, c
 static tenebra_code change_processors(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
-    bool ruled = config->image_min_pixels > 0 || config->image_max_pixels > 0;
-    size_t least = config->image_min_pixels > 0 ? config->image_min_pixels : trainer->model->patches.min_pixels;
-    size_t greatest = config->image_max_pixels > 0 ? config->image_max_pixels : trainer->model->patches.max_pixels;
+    bool ruled = config->image.min_pixels > 0 || config->image.max_pixels > 0;
+    size_t least = config->image.min_pixels > 0 ? config->image.min_pixels : trainer->model->patches.min_pixels;
+    size_t greatest = config->image.max_pixels > 0 ? config->image.max_pixels : trainer->model->patches.max_pixels;
     least = least < greatest ? least : greatest;
     tenebra_code code;
     json_t *newer = tn_model_read_json(directory, NEW_FILE, false, &code, error), *older = NULL;

@@ -87,8 +87,8 @@ const tn_train_key tn_train_keys[] = {
            "from a shape, or fresh: deviation of random matrices; 0: 1 / sqrt(inputs)"),
     TEXT("fresh", "", fresh, NULL, false, "full: parameters whose names fit one of these globs start from random values"),
 
-    SIZE("image_max_pixels", "", image_max_pixels, "0", 0, 1e9, false, "pictures are resized to at most this; 0: the model's rule"),
-    SIZE("image_min_pixels", "", image_min_pixels, "0", 0, 1e9, false, "and at least this"),
+    SIZE("image_max_pixels", "", image.max_pixels, "0", 0, 1e9, false, "pictures are resized to at most this; 0: the model's rule"),
+    SIZE("image_min_pixels", "", image.min_pixels, "0", 0, 1e9, false, "and at least this"),
     TEXT("image_size", "", image_size, NULL, false, "WIDTHxHEIGHT of all pictures, e.g. 280x280"),
 
     SIZE("save_steps", "", save_updates, "0", 0, 1e12, true, "a checkpoint every so many updates beside those at epoch ends; 0: none"),

@@ -24,7 +24,7 @@ struct tn_trainer {
     tn_parameters *parameters;
     tn_teacher *teacher;
     tn_optimizer optimizer;
-    size_t image_width, image_height; /* 0: the model's rule */
+    tenebra_image_rule image;
     size_t threads;
 
     /* Place and memory of the run; what a checkpoint holds. */

@@ -63,10 +63,7 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     request.setting_count = e->setting_count;
     request.positions = config->positions;
     request.max_tokens = config->validation_tokens;
-    request.image_width = trainer->image_width;
-    request.image_height = trainer->image_height;
-    request.image_min_pixels = config->image_min_pixels;
-    request.image_max_pixels = config->image_max_pixels;
+    request.image = trainer->image;
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
     tn_asked_free(&asked);

@@ -157,14 +157,14 @@ static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *reg
     size_t cell = config->patch_size * config->merge_size;
     size_t least = (size_t)tn_setting_number(reasoner, MIN_PIXELS),
            most = (size_t)tn_setting_number(reasoner, MAX_PIXELS);
-    *width = request->image_width;
-    *height = request->image_height;
+    *width = request->image.width;
+    *height = request->image.height;
     if (*width > 0)
         return TENEBRA_OK;
-    if (request->image_max_tokens > 0)
-        most = tn_max(1, tn_min(most / (cell * cell), request->image_max_tokens)) * cell * cell;
-    if (request->image_max_pixels > 0)
-        most = tn_min(most, request->image_max_pixels);
+    if (request->image.max_tokens > 0)
+        most = tn_max(1, tn_min(most / (cell * cell), request->image.max_tokens)) * cell * cell;
+    if (request->image.max_pixels > 0)
+        most = tn_min(most, request->image.max_pixels);
     return tn_region_size(region, (size_t)tn_setting_number(reasoner, SCALE), cell, tn_min(least, most), most, width,
                           height, NULL);
 }

@@ -234,8 +234,8 @@ static void test_session_reuse(void **state)
     question usual, other;
     tenebra_session *session = open_session(here->model, 0);
     ask_latent(&usual, PICTURE, NULL);
-    usual.request.temperature = 0.9;
-    usual.request.seed = 3;
+    usual.request.sampling.temperature = 0.9;
+    usual.request.sampling.seed = 3;
     run *wanted = run_question(here->model, &usual);
     for (size_t i = 0; i < 4; i++) {
         const tenebra_trace *trace = answer(session, &usual);
@@ -243,14 +243,14 @@ static void test_session_reuse(void **state)
         assert_int_equal(trace->positions_computed + trace->prompt_reused, wanted->trace->positions_computed);
         ask_about(&other, i % 2 ? "cot" : "coconut", i % 2 ? NULL : OTHER_PICTURE, NULL, "Something else");
         other.request.recompute = i == 2;
-        other.request.temperature = 2;
+        other.request.sampling.temperature = 2;
         other.request.max_tokens = 30;
         answer(session, &other);
     }
-    usual.request.seed = 4;
+    usual.request.sampling.seed = 4;
     usual.request.max_tokens = 20;
     run *elsewhere = run_question(here->model, &usual);
-    usual.request.seed = 3;
+    usual.request.sampling.seed = 3;
     assert_false(same_tokens(answer(session, &usual), elsewhere->trace)); /* the seed is used */
     run_free(elsewhere);
     run_free(wanted);
@@ -324,15 +324,15 @@ static void make_missing_picture(question *q) { q->parts[0].text = TENEBRA_TEST_
 static void make_directory_picture(question *q) { q->parts[0].text = TENEBRA_TEST_DATA "/image"; }
 static void make_text_picture(question *q) { q->parts[0].text = TENEBRA_TEST_DATA "/image/pictures.csv"; }
 static void make_animation(question *q) { q->parts[0].text = TENEBRA_TEST_DATA "/image/animated.webp"; }
-static void make_odd_size(question *q) { q->request.image_width = 113; }
-static void make_half_size(question *q) { q->request.image_height = 0; }
-static void make_large_picture(question *q) { q->request.image_width = q->request.image_height = 16380; }
+static void make_odd_size(question *q) { q->request.image.width = 113; }
+static void make_half_size(question *q) { q->request.image.height = 0; }
+static void make_large_picture(question *q) { q->request.image.width = q->request.image.height = 16380; }
 
 static void make_no_room_for_rule(question *q)
 {
-    q->request.image_width = q->request.image_height = 0;
-    q->request.image_min_tokens = 50;
-    q->request.image_max_tokens = 40;
+    q->request.image.width = q->request.image.height = 0;
+    q->request.image.min_tokens = 50;
+    q->request.image.max_tokens = 40;
 }
 
 static void make_cut_picture(question *q)

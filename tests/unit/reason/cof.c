@@ -59,8 +59,8 @@ static talk *prepare(const tiny *here, const char *picture, const char *const *r
     assert_non_null(t);
     ask_about(&t->q, "cof", picture, NULL, "What is small?\nAnswer:");
     tenebra_request *request = &t->q.request;
-    request->image_width = request->image_height = 0;
-    request->image_min_tokens = 64;
+    request->image.width = request->image.height = 0;
+    request->image.min_tokens = 64;
     request->max_tokens = 400;
     request->forced = t->forced;
     request->on_event = on_event;
@@ -478,12 +478,12 @@ static void test_sizes(void **state)
 {
     const tiny *here = *state;
     talk *t = prepare(here, PICTURE, two_replies);
-    t->q.request.image_width = t->q.request.image_height = 112;
+    t->q.request.image.width = t->q.request.image.height = 112;
     run_well(here, t);
     assert_true(is_cut(t, 1, (tn_region){ 0, 12, 72, 45 }, 112, 112));
     talk_free(t);
     t = prepare(here, PICTURE, two_replies);
-    t->q.request.image_max_tokens = 64;
+    t->q.request.image.max_tokens = 64;
     ask_set(&t->q, "scale", "16");
     run_well(here, t);
     assert_int_equal(t->reasoner.pictures[1].embeds.rows, 60); /* 280 x 168: at most 64 cells */

@@ -42,9 +42,9 @@ static void test_defaults_are_those_of_training(void **state)
     assert_string_equal(setting_of(&request, "n-latent"), "6");
     assert_string_equal(setting_of(&request, "k-select"), "4");
     assert_null(setting_of(&request, "cue")); /* no option of this method */
-    assert_int_equal(request.image_max_pixels, 0); /* the size of training goes before it */
-    assert_int_equal(request.image_width, 112);
-    assert_int_equal(request.image_height, 112);
+    assert_int_equal(request.image.max_pixels, 0); /* the size of training goes before it */
+    assert_int_equal(request.image.width, 112);
+    assert_int_equal(request.image.height, 112);
     assert_int_equal(request.message_count, 0);
     assert_int_equal(request.max_tokens, 0);
     tenebra_model_close(model);

@@ -32,7 +32,7 @@ static int32_t find(const tn_model *model, const char *token)
 static void ask(const tiny *here, asked *a, const char *second, const char *tokens, size_t count)
 {
     ask_about(&a->q, "icot", PICTURE, second, "What is small and green?");
-    a->q.request.image_width = a->q.request.image_height = 28 * SIDE;
+    a->q.request.image.width = a->q.request.image.height = 28 * SIDE;
     a->q.request.max_tokens = count;
     a->q.request.forced = a->forced;
     a->q.request.forced_count = strlen(tokens);
@@ -380,7 +380,7 @@ static void test_other_numbers_of_patches(void **state)
     assert_int_equal(made->trace->injected_tokens, 2 * 8);
     run_free(made);
     ask(here, &a, NULL, "a/i/t", 6);
-    a.q.request.image_width = a.q.request.image_height = 56;
+    a.q.request.image.width = a.q.request.image.height = 56;
     made = run_question(here->model, &a.q);
     assert_int_equal(made->trace->steps[0].pick_count, 4);
     assert_int_equal(made->trace->injected_tokens, 2 * 6);

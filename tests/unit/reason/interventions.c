@@ -16,7 +16,7 @@ static run *intervene(const tiny *here, const char *option, const char *value, u
     question q;
     ask_latent(&q, PICTURE, NULL);
     ask_set(&q, option, value);
-    q.request.seed = seed;
+    q.request.sampling.seed = seed;
     return run_question(here->model, &q);
 }
 

@@ -227,7 +227,7 @@ static void test_two_pictures(void **state)
     question q;
     ask_latent(&q, PICTURE, OTHER_PICTURE);
     ask_set(&q, "k-select", "8");
-    q.request.image_width = 140; /* 5 x 4 cells: columns and rows differ */
+    q.request.image.width = 140; /* 5 x 4 cells: columns and rows differ */
     run *made = run_question(here->model, &q);
     assert_int_equal(made->trace->image_tokens, 40);
     assert_true(made->reasoner.pictures[0].width != made->reasoner.pictures[1].width ||
@@ -270,7 +270,7 @@ static void test_more_steps_than_embeddings(void **state)
     const tiny *here = *state;
     question q;
     ask_latent(&q, PICTURE, NULL);
-    q.request.image_width = q.request.image_height = 56; /* 4 embeddings */
+    q.request.image.width = q.request.image.height = 56; /* 4 embeddings */
     ask_set(&q, "k-select", "1");
     ask_set(&q, "n-latent", "6");
     run *made = run_question(here->model, &q);

@@ -42,7 +42,7 @@ static void parts_are_resized_as_the_reference_does(void **state)
     tn_session *session = tn_session_open(here->model, NULL, NULL);
     question q;
     ask_about(&q, "direct", PICTURE, NULL, "?");
-    q.request.image_width = q.request.image_height = 0;
+    q.request.image.width = q.request.image.height = 0;
     tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
     assert_int_equal(tn_reasoner_open(reasoner, session, &q.request, NULL, NULL), TENEBRA_OK);
     const tn_patch_config usual = here->model->patches;
@@ -109,12 +109,12 @@ static void a_part_goes_before_the_request_and_bounds_may_be_pixels(void **state
     assert_true(rows == 5 && columns == 10);
 
     q.parts[0].resized_width = q.parts[0].resized_height = 0;
-    q.request.image_width = q.request.image_height = 0;
-    q.request.image_min_pixels = 50000; /* not a multiple of a cell: 63.8 */
+    q.request.image.width = q.request.image.height = 0;
+    q.request.image.min_pixels = 50000; /* not a multiple of a cell: 63.8 */
     assert_int_equal(see(here, &q, &rows, &columns, &error), TENEBRA_OK);
     assert_true(rows == 7 && columns == 11);
-    q.request.image_min_pixels = 1;
-    q.request.image_max_pixels = 784;
+    q.request.image.min_pixels = 1;
+    q.request.image.max_pixels = 784;
     assert_int_equal(see(here, &q, &rows, &columns, &error), TENEBRA_OK);
     assert_true(rows == 1 && columns == 1);
 }
@@ -144,11 +144,11 @@ static void impossible_sizes_are_refused(void **state)
         tenebra_error error = { 0 };
         size_t rows, columns;
         ask_about(&q, "direct", PICTURE, NULL, "?");
-        q.request.image_width = q.request.image_height = 0;
-        q.request.image_min_tokens = cases[i].min_tokens;
-        q.request.image_max_tokens = cases[i].max_tokens;
-        q.request.image_min_pixels = cases[i].min_pixels;
-        q.request.image_max_pixels = cases[i].max_pixels;
+        q.request.image.width = q.request.image.height = 0;
+        q.request.image.min_tokens = cases[i].min_tokens;
+        q.request.image.max_tokens = cases[i].max_tokens;
+        q.request.image.min_pixels = cases[i].min_pixels;
+        q.request.image.max_pixels = cases[i].max_pixels;
         q.parts[0].resized_width = cases[i].part.resized_width;
         q.parts[0].resized_height = cases[i].part.resized_height;
         q.parts[0].min_pixels = cases[i].part.min_pixels;

@@ -250,7 +250,7 @@ static void test_size_matters(void **state)
     size_t rows, pictures;
     ask_latent(&q, PICTURE, NULL);
     check(session, &q, &rows, &pictures);
-    q.request.image_height = 56;
+    q.request.image.height = 56;
     check(session, &q, &rows, &pictures);
     assert_int_equal(pictures, 0);
     check(session, &q, &rows, &pictures);

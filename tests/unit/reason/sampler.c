@@ -23,7 +23,7 @@ static void test_greedy_takes_the_lowest_of_ties(void **state)
     assert_int_equal(tn_sample_greedy(ties, 5), 1);
     assert_int_equal(tn_sample_greedy(equal, 3), 0);
     assert_int_equal(tn_sample_greedy(logits, V), 1);
-    tn_sampler sampler = { .temperature = 0, .top_k = 1, .top_p = 0.1 }; /* no scratch, not used */
+    tn_sampler sampler = { .sampling = { .temperature = 0, .top_k = 1, .top_p = 0.1 } }; /* no scratch, not used */
     assert_int_equal(tn_sample_token(&sampler, logits, V), 1);
 }
 
@@ -35,15 +35,15 @@ static void test_what_is_not_a_number(void **state)
     assert_int_equal(tn_sample_greedy(first, 4), 2);
     assert_int_equal(tn_sample_greedy(all, 4), 0);
     tn_candidate scratch[4];
-    tn_sampler sampler = { .temperature = 1, .top_p = 1, .rng = tn_rng_seed(3), .candidates = scratch };
+    tn_sampler sampler = { .sampling = { .temperature = 1, .top_p = 1 }, .rng = tn_rng_seed(3), .candidates = scratch };
     for (size_t i = 0; i < 200; i++) {
         int32_t token = tn_sample_token(&sampler, first, 4);
         assert_true(token == 1 || token == 2);
         assert_int_equal(tn_sample_token(&sampler, infinite, 4), 1);
         assert_in_range(tn_sample_token(&sampler, all, 4), 0, 3);
         assert_in_range(tn_sample_token(&sampler, nothing, 4), 0, 3);
-        sampler.top_k = i % 6;
-        sampler.top_p = i % 3 ? 0.5 : 1;
+        sampler.sampling.top_k = i % 6;
+        sampler.sampling.top_p = i % 3 ? 0.5 : 1;
     }
 }
 
@@ -81,7 +81,7 @@ static void exact_probabilities(setting s, double p[V])
 static void count_draws(setting s, uint64_t seed, size_t counts[V])
 {
     tn_candidate scratch[V];
-    tn_sampler sampler = { s.temperature, s.top_k, s.top_p, tn_rng_seed(seed), scratch };
+    tn_sampler sampler = { { s.temperature, s.top_k, s.top_p, 0 }, tn_rng_seed(seed), scratch };
     memset(counts, 0, V * sizeof *counts);
     for (size_t d = 0; d < DRAWS; d++) {
         int32_t token = tn_sample_token(&sampler, logits, V);
@@ -147,7 +147,7 @@ static void test_at_least_one_stays(void **state)
 {
     (void)state;
     tn_candidate scratch[V];
-    tn_sampler sampler = { 1, 0, 1e-12, tn_rng_seed(8), scratch };
+    tn_sampler sampler = { { 1, 0, 1e-12, 0 }, tn_rng_seed(8), scratch };
     for (size_t i = 0; i < 100; i++)
         assert_int_equal(tn_sample_token(&sampler, logits, V), 1);
     const tn_real equal[] = { 2, 2, 2 };
@@ -159,7 +159,7 @@ static void test_tiny_temperature_is_greedy(void **state)
 {
     (void)state;
     tn_candidate scratch[V];
-    tn_sampler sampler = { 1e-300, 0, 1, tn_rng_seed(8), scratch };
+    tn_sampler sampler = { { 1e-300, 0, 1, 0 }, tn_rng_seed(8), scratch };
     for (size_t i = 0; i < 100; i++)
         assert_int_equal(tn_sample_token(&sampler, logits, V), 1);
 }
@@ -172,7 +172,7 @@ static void test_seed_is_used(void **state)
     const uint64_t seeds[] = { 42, 42, 43 };
     for (size_t s = 0; s < 3; s++) {
         tn_candidate scratch[V];
-        tn_sampler sampler = { 1, 0, 1, tn_rng_seed(seeds[s]), scratch };
+        tn_sampler sampler = { { 1, 0, 1, 0 }, tn_rng_seed(seeds[s]), scratch };
         for (size_t i = 0; i < LENGTH; i++)
             drawn[s][i] = tn_sample_token(&sampler, logits, V);
     }
@@ -191,7 +191,7 @@ static void test_large_vocabulary(void **state)
     tn_rng rng = tn_rng_seed(77);
     for (size_t i = 0; i < LARGE; i++)
         many[i] = (tn_real)(3 * tn_rng_normal(&rng));
-    tn_sampler sampler = { 50, K, 1, tn_rng_seed(1), scratch }; /* hot: all K are about equally likely */
+    tn_sampler sampler = { { 50, K, 1, 0 }, tn_rng_seed(1), scratch }; /* hot: all K are about equally likely */
     bool seen[LARGE] = { false };
     for (size_t d = 0; d < 2000; d++)
         seen[tn_sample_token(&sampler, many, LARGE)] = true;

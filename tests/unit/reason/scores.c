@@ -77,7 +77,7 @@ static void test_grids(void **state)
     const tiny *here = *state;
     question q;
     ask_about(&q, "direct", PICTURE, NULL, "What is small and green?");
-    q.request.image_width = 140;
+    q.request.image.width = 140;
     run *made = run_question(here->model, &q);
     assert_int_equal(made->trace->picture_count, 1);
     assert_int_equal(made->trace->pictures[0].rows, 4);

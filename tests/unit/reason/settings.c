@@ -149,7 +149,7 @@ static void test_effective_settings_are_told(void **state)
     ask_latent(&q, PICTURE, NULL);
     ask_set(&q, "order", "text-first");
     ask_set(&q, "k-select", "2");
-    q.request.seed = 5;
+    q.request.sampling.seed = 5;
     run *made = run_question(here->model, &q);
     const tenebra_option *option;
     size_t options = 0, method = 0;
@@ -167,7 +167,7 @@ static void test_effective_settings_are_told(void **state)
     assert_string_equal(made->trace->positions, "sequential");
     assert_string_equal(made->trace->kernels, "reference");
     assert_int_equal(made->trace->threads, 1);
-    assert_true(made->trace->top_p == 1 && made->trace->seed == 5 && made->trace->temperature == 0);
+    assert_true(made->trace->sampling.top_p == 1 && made->trace->sampling.seed == 5 && made->trace->sampling.temperature == 0);
     assert_int_equal(made->trace->steps[0].pick_count, 2);
     run_free(made);
 }
@@ -209,10 +209,10 @@ static void test_sampling_out_of_range(void **state)
     const double temperatures[] = { -0.1, (double)NAN, HUGE_VAL }, shares[] = { -0.1, 1.1, (double)NAN };
     for (size_t i = 0; i < 3; i++) {
         ask_about(&q, "direct", NULL, NULL, "?");
-        q.request.temperature = temperatures[i];
+        q.request.sampling.temperature = temperatures[i];
         assert_refused(here, &q, "sampling", "temperature");
-        q.request.temperature = 1;
-        q.request.top_p = shares[i];
+        q.request.sampling.temperature = 1;
+        q.request.sampling.top_p = shares[i];
         assert_refused(here, &q, "sampling", "top-p");
     }
     ask_about(&q, "direct", NULL, NULL, "?");

@@ -100,7 +100,7 @@ static tn_teacher_options usual(void)
 {
     static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" } };
     return (tn_teacher_options){ .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
-                                 .image_width = 112, .image_height = 112 };
+                                 .image.width = 112, .image.height = 112 };
 }
 
 static tn_teach_result teach(course *c, size_t first, size_t count)

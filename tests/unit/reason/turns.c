@@ -218,8 +218,8 @@ static void test_forced_tokens_replay_an_answer(void **state)
     ask_latent(&q, PICTURE, NULL);
     run *made = run_question(here->model, &q);
     ask_latent(&again, PICTURE, NULL);
-    again.request.temperature = 50;
-    again.request.seed = 5;
+    again.request.sampling.temperature = 50;
+    again.request.sampling.seed = 5;
     run *sampled = run_question(here->model, &again);
     assert_false(same_tokens(made->trace, sampled->trace)); /* negative control */
     again.request.forced = made->trace->tokens;

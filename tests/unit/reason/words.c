@@ -44,7 +44,7 @@ static tn_teacher *open_teacher(const tiny *here, const question *q, taught *t)
     tenebra_error error = { 0 };
     const tn_teacher_options options = { .method = q->request.method, .settings = q->settings,
                                          .setting_count = q->request.setting_count, .positions = q->request.positions,
-                                         .threads = 1, .image_width = 112, .image_height = 112, .on_picks = note_picks,
+                                         .threads = 1, .image.width = 112, .image.height = 112, .on_picks = note_picks,
                                          .user = t };
     tn_teacher *teacher = tn_teacher_open(here->model, &options, &error);
     if (teacher == NULL)
