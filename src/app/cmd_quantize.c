@@ -175,16 +175,9 @@ static tenebra_code copy_companions(const char *directory, const char *output, t
     if (list == NULL)
         return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be read: %s", strerror(errno));
     tenebra_code code = TENEBRA_OK;
-    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(list)) != NULL;) {
-        if (!is_companion(entry->d_name))
-            continue;
-        bool copied;
-        char *from = tn_path_join(directory, entry->d_name), *to = tn_path_join(output, entry->d_name);
-        code = from != NULL && to != NULL ? tn_files_copy(from, to, &copied, error)
-                                          : tn_fail(error, TENEBRA_ERROR_MEMORY, entry->d_name, "no memory for a path");
-        free(from);
-        free(to);
-    }
+    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(list)) != NULL;)
+        if (is_companion(entry->d_name))
+            code = tn_output_copy(directory, output, entry->d_name, error);
     closedir(list);
     return code;
 }
@@ -192,12 +185,7 @@ static tenebra_code copy_companions(const char *directory, const char *output, t
 static tenebra_code save_report(const tn_quantize_report *report, const char *output, tenebra_error *error)
 {
     json_t *json = tn_quantize_report_json(report);
-    char *text = json != NULL ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
-    char *path = tn_path_join(output, "quantization.json");
-    tenebra_code code = text != NULL && path != NULL ? tn_files_replace(path, text, strlen(text), error)
-                                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, output, "no memory for a report");
-    free(path);
-    free(text);
+    tenebra_code code = tn_json_write_in(output, "quantization.json", json, JSON_INDENT(1) | JSON_REAL_PRECISION(6), error);
     json_decref(json);
     return code;
 }
@@ -205,7 +193,7 @@ static tenebra_code save_report(const tn_quantize_report *report, const char *ou
 /* The complete directory takes its place. */
 static tenebra_code put_in_place(const char *partial, const quantize_options *options, tenebra_error *error)
 {
-    TN_TRY(tn_files_sync_directory(partial, error));
+    TN_TRY(tn_output_sync_directory(partial, error));
     TN_TRY(check_output(options, error)); /* what stands there now */
     TN_TRY(tn_files_remove_directory(options->output, error));
     if (rename(partial, options->output) != 0)

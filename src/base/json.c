@@ -92,6 +92,15 @@ tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, 
     return code;
 }
 
+tenebra_code tn_json_write_in(const char *directory, const char *name, const json_t *value, size_t flags, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name);
+    tenebra_code code = path != NULL ? tn_json_write(path, value, flags, error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    free(path);
+    return code;
+}
+
 static const json_t *member(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);

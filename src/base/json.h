@@ -19,6 +19,9 @@ json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error);
  * Errors: IO, MEMORY. */
 tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error);
 
+/* The same for the file `name` of a directory. */
+tenebra_code tn_json_write_in(const char *directory, const char *name, const json_t *value, size_t flags, tenebra_error *error);
+
 /* Member `key` of `object`, checked. A missing key leaves *out alone and succeeds,
  * so that the caller's default stays; null counts as missing. A value of another type
  * or out of range is FORMAT and names `name` and the key. Integers also accept a real

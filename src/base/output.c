@@ -13,9 +13,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { NAMES_TRIED = 1000, WRITE_MAX = 1 << 30 /* bytes of one system call: Linux takes less than 2 GiB */ };
+enum {
+    NAMES_TRIED = 1000,
+    WRITE_MAX = 1 << 30, /* bytes of one system call: Linux takes less than 2 GiB */
+    COPY_MAX = 1 << 30   /* bytes of a file */
+};
 
 static const char MARK[] = ".partial-";
 
@@ -131,7 +136,7 @@ int tn_output_hold(const char *directory)
 
 /* --------------------------------------------------------------- writing -- */
 
-static tenebra_code failed(const tn_output *output, tenebra_error *error)
+tenebra_code tn_output_failed(const tn_output *output, tenebra_error *error)
 {
     if (error != NULL && output->failure.code != TENEBRA_OK)
         *error = output->failure;
@@ -143,8 +148,18 @@ static void fail_now(tn_output *output, const char *what)
     tn_output_fail(output->path, what, errno, &output->failure);
 }
 
+tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error)
+{
+    *output = (tn_output){ .path = strdup(path), .descriptor = -1 };
+    if (output->path == NULL)
+        tn_fail(&output->failure, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
+    else
+        tn_output_check(path, true, &output->failure);
+    return tn_output_failed(output, error);
+}
+
 /* A pipe or a device. One that nobody reads is not waited for. */
-static void open_itself(tn_output *output)
+static void make_itself(tn_output *output)
 {
     output->descriptor = open(output->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     int flags = output->descriptor >= 0 ? fcntl(output->descriptor, F_GETFL) : -1;
@@ -153,7 +168,7 @@ static void open_itself(tn_output *output)
 }
 
 /* A file under a name that nobody has; its mode follows the umask. */
-static void open_beside(tn_output *output)
+static void make_beside(tn_output *output)
 {
     size_t length = strlen(output->path) + 64;
     char *name = malloc(length);
@@ -177,22 +192,33 @@ static void open_beside(tn_output *output)
     output->partial = name;
 }
 
-tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error)
+/* Makes the file if there is none yet; false where nothing can be written. */
+static bool make(tn_output *output)
 {
     struct stat info;
-    *output = (tn_output){ .path = strdup(path), .descriptor = -1 };
-    if (output->path == NULL)
-        tn_fail(&output->failure, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-    else if (tn_output_check(path, true, &output->failure) == TENEBRA_OK)
-        (stat(path, &info) == 0 && !S_ISREG(info.st_mode) ? open_itself : open_beside)(output);
-    return failed(output, error);
+    if (output->failure.code == TENEBRA_OK && output->finished)
+        tn_fail(&output->failure, TENEBRA_ERROR_ARGUMENT, output->path, "is already finished");
+    if (output->failure.code == TENEBRA_OK && output->descriptor < 0)
+        (stat(output->path, &info) == 0 && !S_ISREG(info.st_mode) ? make_itself : make_beside)(output);
+    return output->failure.code == TENEBRA_OK;
 }
 
-tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length, tenebra_error *error)
+tenebra_code tn_output_reserve(tn_output *output, size_t bytes, tenebra_error *error)
 {
-    const unsigned char *at = bytes;
-    while (output->failure.code == TENEBRA_OK && length > 0) {
-        ssize_t count = write(output->descriptor, at, tn_min(length, WRITE_MAX));
+    struct statvfs info;
+    size_t room;
+    if (make(output) && fstatvfs(output->descriptor, &info) == 0 && info.f_blocks > 0 &&
+        tn_size_mul(info.f_bavail, info.f_frsize, &room) && room < bytes)
+        tn_fail(&output->failure, TENEBRA_ERROR_IO, output->path, "needs %zu bytes, but only %zu are free on its disk", bytes, room);
+    return tn_output_failed(output, error);
+}
+
+/* offset < 0: behind what was written so far. */
+static tenebra_code write_at(tn_output *output, off_t offset, const unsigned char *at, size_t length, tenebra_error *error)
+{
+    for (bool good = make(output); good && output->failure.code == TENEBRA_OK && length > 0;) {
+        size_t most = tn_min(length, WRITE_MAX);
+        ssize_t count = offset < 0 ? write(output->descriptor, at, most) : pwrite(output->descriptor, at, most, offset);
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0) {
@@ -200,46 +226,65 @@ tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length
         } else {
             at += count;
             length -= (size_t)count;
+            offset += offset < 0 ? 0 : count;
         }
     }
-    return failed(output, error);
+    return tn_output_failed(output, error);
 }
 
-/* A rename lasts only when its directory is on the disk, too. One that may be written but not read cannot be synced, and some
- * file systems cannot sync any. */
-static void sync_directory(tn_output *output)
+tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length, tenebra_error *error)
+{
+    return write_at(output, -1, bytes, length, error);
+}
+
+tenebra_code tn_output_rewrite(tn_output *output, size_t offset, const void *bytes, size_t length, tenebra_error *error)
+{
+    return write_at(output, (off_t)offset, bytes, length, error);
+}
+
+tenebra_code tn_output_sync_directory(const char *path, tenebra_error *error)
+{
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tenebra_code code = TENEBRA_OK;
+    if (descriptor >= 0 && fsync(descriptor) != 0 && errno != EINVAL)
+        code = tn_output_fail(path, "made durable", errno, error);
+    if (descriptor >= 0)
+        close(descriptor);
+    return code;
+}
+
+/* A rename lasts only when its directory is on the disk, too. */
+static void sync_folder(tn_output *output)
 {
     char *folder = strdup(output->path), *slash = folder != NULL ? strrchr(folder, '/') : NULL;
     if (slash != NULL)
         slash[slash == folder] = '\0';
-    int descriptor = folder != NULL ? open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (descriptor >= 0 && fsync(descriptor) != 0 && errno != EINVAL)
-        fail_now(output, "made durable");
-    if (descriptor >= 0)
-        close(descriptor);
+    if (folder == NULL)
+        tn_fail(&output->failure, TENEBRA_ERROR_MEMORY, output->path, "no memory for a path");
+    else
+        tn_output_sync_directory(slash != NULL ? folder : ".", &output->failure);
     free(folder);
 }
 
 tenebra_code tn_output_finish(tn_output *output, tenebra_error *error)
 {
-    if (output->failure.code != TENEBRA_OK)
-        return failed(output, error);
+    if (!make(output))
+        return tn_output_failed(output, error);
     if (output->partial != NULL && fsync(output->descriptor) != 0 && errno != EINVAL)
         fail_now(output, "written");
     int descriptor = output->descriptor;
     output->descriptor = -1;
     if (close(descriptor) != 0 && output->failure.code == TENEBRA_OK)
         fail_now(output, "written");
-    if (output->failure.code == TENEBRA_OK && output->partial != NULL) {
-        if (rename(output->partial, output->path) != 0) {
-            fail_now(output, "put in place");
-        } else {
-            free(output->partial);
-            output->partial = NULL;
-            sync_directory(output);
-        }
+    if (output->failure.code == TENEBRA_OK && output->partial != NULL && rename(output->partial, output->path) != 0)
+        fail_now(output, "put in place");
+    output->finished = output->failure.code == TENEBRA_OK;
+    if (output->finished && output->partial != NULL) {
+        free(output->partial);
+        output->partial = NULL;
+        sync_folder(output);
     }
-    return failed(output, error);
+    return tn_output_failed(output, error);
 }
 
 void tn_output_close(tn_output *output)
@@ -262,5 +307,28 @@ tenebra_code tn_output_put(const char *path, const void *bytes, size_t length, t
     if (code == TENEBRA_OK)
         code = tn_output_finish(&output, error);
     tn_output_close(&output);
+    return code;
+}
+
+tenebra_code tn_output_put_in(const char *directory, const char *name, const void *bytes, size_t length, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name);
+    tenebra_code code = path != NULL ? tn_output_put(path, bytes, length, error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    free(path);
+    return code;
+}
+
+tenebra_code tn_output_copy(const char *from, const char *to, const char *name, tenebra_error *error)
+{
+    char *path = tn_path_join(from, name);
+    tn_file file = { 0 };
+    tenebra_code code = TENEBRA_OK;
+    if (path == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, from, "no memory for a path");
+    else if (tn_path_is_file(path) && (code = tn_file_read(&file, path, COPY_MAX, error)) == TENEBRA_OK)
+        code = tn_output_put_in(to, name, file.data, file.size, error);
+    tn_file_close(&file);
+    free(path);
     return code;
 }

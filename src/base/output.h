@@ -4,11 +4,12 @@
 
 #include "base/status.h"
 
-/* A file being written. What stands at its path stays until the end: the bytes go to "<path>.partial-<process>-<number>" beside
- * it. A pipe or a device at the path is written itself. The first failure sticks; later calls return it again. */
+/* A file being written. What is at its path stays until the end: the bytes go to "<path>.partial-<process>-<number>" beside
+ * it. A pipe or a device at the path is written itself. The first failure sticks, whoever sets it; later calls return it again. */
 typedef struct tn_output {
     char *path, *partial; /* partial NULL: nothing is beside */
     int descriptor;       /* -1: not open */
+    bool finished;
     tenebra_error failure;
 } tn_output;
 
@@ -19,24 +20,45 @@ tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
 /* Refuses, even by force, to write over what is read: `path` is one of the `count` files. Errors: ARGUMENT. */
 tenebra_code tn_output_check_sources(const char *path, char *const *sources, size_t count, tenebra_error *error);
 
-/* Makes the file beside `path` and takes away what killed processes left there. To be closed in any case.
- * Errors: ARGUMENT (a directory), IO (a pipe that nobody reads among others), MEMORY. */
+/* Keeps the path. No file is made before the first tn_output_write (or _reserve, _finish), which also takes away what killed
+ * processes left beside `path`. To be closed in any case. Errors: ARGUMENT (a directory, an empty path), MEMORY. */
 tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error);
 
-/* Errors: IO (a full disk, the largest size of a file, a pipe whose reader has left). */
+/* Makes the file, and refuses what its disk has no room for. File systems that count no blocks are trusted. Errors: IO (also a
+ * pipe that nobody reads), MEMORY. */
+tenebra_code tn_output_reserve(tn_output *output, size_t bytes, tenebra_error *error);
+
+/* Errors: IO (a full disk, the largest size of a file, a pipe whose reader has left, or that nobody reads), MEMORY. */
 tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length, tenebra_error *error);
 
-/* Brings everything to the disk and puts it in place. Errors: IO. */
+/* Writes over bytes that were written, from `offset` on. Errors: IO. */
+tenebra_code tn_output_rewrite(tn_output *output, size_t offset, const void *bytes, size_t length, tenebra_error *error);
+
+/* Brings everything to the disk and puts it in place. Errors: IO, MEMORY, ARGUMENT (already finished). */
 tenebra_code tn_output_finish(tn_output *output, tenebra_error *error);
 
-/* Without a finish before, nothing of it remains. A zeroed record with descriptor -1 may be closed. */
+/* The failure that sticks, copied out; OK: none so far. */
+tenebra_code tn_output_failed(const tn_output *output, tenebra_error *error);
+
+/* Without a finish before, nothing of it remains. What tn_output_open left may be closed, also where it failed. */
 void tn_output_close(tn_output *output);
 
 /* All of these with one block of bytes. */
 tenebra_code tn_output_put(const char *path, const void *bytes, size_t length, tenebra_error *error);
 
+/* The same for the file `name` of a directory. */
+tenebra_code tn_output_put_in(const char *directory, const char *name, const void *bytes, size_t length, tenebra_error *error);
+
+/* Copies the file `name` of one directory into another; nothing happens where there is none. At most a gigabyte. Errors: IO, LIMIT,
+ * MEMORY. */
+tenebra_code tn_output_copy(const char *from, const char *to, const char *name, tenebra_error *error);
+
 /* What a failed system call says in a sentence: "cannot be <what>: <reason>", and what to do where that is known. */
 tenebra_code tn_output_fail(const char *path, const char *what, int reason, tenebra_error *error);
+
+/* Brings the names of a directory to the disk. One that may be written but not read cannot be synced, and some file systems
+ * cannot sync any; that is no failure. Errors: IO. */
+tenebra_code tn_output_sync_directory(const char *path, tenebra_error *error);
 
 /* Keeps tn_output_sweep of other processes, on other machines too, from a directory that is being filled. Returns a descriptor to
  * be closed, -1 where locks do not work. */

@@ -1,7 +1,5 @@
 /* Writing adapters as PEFT loads them. */
 #include "base/checked.h"
-#include "base/file.h"
-#include "base/output.h"
 #include "model/lora_parts.h"
 #include "store/writer.h"
 
@@ -99,13 +97,8 @@ static tenebra_code write_config(const tn_adapter *adapter, const char *director
                                  tenebra_error *error)
 {
     json_t *json = config_of(adapter, base, renamed);
-    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
-    char *path = tn_path_join(directory, "adapter_config.json");
-    tenebra_code code = text && path ? tn_output_put(path, text, strlen(text), error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    tenebra_code code = tn_json_write_in(directory, "adapter_config.json", json, JSON_INDENT(2) | JSON_SORT_KEYS, error);
     json_decref(json);
-    free(text);
-    free(path);
     return code;
 }
 
@@ -139,15 +132,11 @@ static tenebra_code put_all(const tn_adapter *adapter, tn_writer *writer, bool r
 
 static tenebra_code write_tensors(const tn_adapter *adapter, const char *directory, bool renamed, tenebra_error *error)
 {
-    tenebra_error problem = { 0 };
-    char *path = tn_path_join(directory, "adapter_model.safetensors");
-    tn_writer *writer = path ? tn_writer_open(path, &problem) : NULL;
-    tenebra_code code = writer ? put_all(adapter, writer, renamed, &problem) : problem.code;
-    if (path == NULL)
-        code = tn_fail(&problem, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    tn_writer *writer;
+    TN_TRY(tn_writer_open_in(directory, "adapter_model.safetensors", &writer, error));
+    tenebra_code code = put_all(adapter, writer, renamed, error);
     tn_writer_close(writer);
-    free(path);
-    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
+    return code;
 }
 
 tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tn_lora_names names,

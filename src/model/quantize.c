@@ -198,15 +198,10 @@ static tenebra_code write_file(quantizer *q, size_t file, tenebra_error *error)
 {
     char name[FILE_NAME];
     file_name(q, file, name);
-    char *path = tn_path_join(q->output, name);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    tn_writer *writer = tn_writer_open(path, &problem);
-    tenebra_code code = writer != NULL ? write_tensors(q, file, writer, error)
-                                       : tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    tn_writer *writer;
+    TN_TRY(tn_writer_open_in(q->output, name, &writer, error));
+    tenebra_code code = write_tensors(q, file, writer, error);
     tn_writer_close(writer);
-    free(path);
     return code;
 }
 
@@ -228,15 +223,9 @@ static json_t *index_json(const quantizer *q)
 
 static tenebra_code write_index(const quantizer *q, tenebra_error *error)
 {
-    char *path = tn_path_join(q->output, INDEX);
     json_t *index = index_json(q);
-    tenebra_code code = TENEBRA_OK;
-    if (path == NULL || index == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, INDEX, "no memory");
-    else
-        code = tn_json_write(path, index, JSON_INDENT(2) | JSON_SORT_KEYS, error);
+    tenebra_code code = tn_json_write_in(q->output, INDEX, index, JSON_INDENT(2) | JSON_SORT_KEYS, error);
     json_decref(index);
-    free(path);
     return code;
 }
 

@@ -1,7 +1,6 @@
 #include "model/random.h"
 
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/output.h"
 #include "model/noise.h"
 #include "model/recipe.h"
@@ -76,14 +75,14 @@ static tenebra_code each_tensor(const tn_plan *plan, tn_plan_fn *visit, job *wor
     return tn_plan_each(plan, visit, work, error);
 }
 
-static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *options, const char *path,
+static const char CONFIG[] = "config.json", GENERATION[] = "generation_config.json",
+                  PREPROCESSOR[] = "preprocessor_config.json", WEIGHTS[] = "model.safetensors";
+
+static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *options, const char *directory,
                                   tenebra_error *error)
 {
     job work = { .options = options };
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    work.writer = tn_writer_open(path, &problem);
-    if (work.writer == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_writer_open_in(directory, WEIGHTS, &work.writer, error));
     tenebra_code code = tn_noise_open(&work.noise, options->seed, error);
     if (code == TENEBRA_OK)
         code = tn_writer_metadata(work.writer, "format", "pt", error); /* what HF loaders ask for */
@@ -127,34 +126,10 @@ tenebra_code tn_random_model_size(const tn_random_options *options, size_t *byte
 
 /* ---------------------------------------------------- the other files -- */
 
-static const char CONFIG[] = "config.json", GENERATION[] = "generation_config.json",
-                  PREPROCESSOR[] = "preprocessor_config.json", WEIGHTS[] = "model.safetensors";
-
 static const char *const tokenizer_files[] = { "tokenizer.json",       "tokenizer_config.json",   "vocab.json",
                                                "merges.txt",           "added_tokens.json",       "chat_template.json",
                                                "chat_template.jinja", "special_tokens_map.json" };
-enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files, COPY_MAX = 1 << 30 /* bytes */ };
-
-static tenebra_code save_in(const char *directory, const char *name, const void *bytes, size_t size,
-                            tenebra_error *error)
-{
-    char *path = tn_path_join(directory, name);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    tenebra_code code = tn_output_put(path, bytes, size, error);
-    free(path);
-    return code;
-}
-
-static tenebra_code save_json(const char *directory, const char *name, const json_t *value, tenebra_error *error)
-{
-    char *text = value != NULL ? json_dumps(value, JSON_INDENT(2)) : NULL;
-    if (text == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for JSON");
-    tenebra_code code = save_in(directory, name, text, strlen(text), error);
-    free(text);
-    return code;
-}
+enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
 
 static const char *torch_name(tn_dtype type)
 {
@@ -183,7 +158,7 @@ static tenebra_code save_preprocessor(const tn_plan *plan, const char *directory
         if (size != NULL)
             json_object_set(preprocessor, sizes[i][0], size);
     }
-    tenebra_code code = save_json(directory, PREPROCESSOR, preprocessor, error);
+    tenebra_code code = tn_json_write_in(directory, PREPROCESSOR, preprocessor, JSON_INDENT(2), error);
     json_decref(preprocessor);
     return code;
 }
@@ -193,52 +168,24 @@ static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_
     json_t *config = plan->config;
     if (json_object_set_new(config, "torch_dtype", json_string(torch_name(type))) != 0)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, CONFIG, "no memory for JSON");
-    TN_TRY(save_json(directory, CONFIG, config, error));
+    TN_TRY(tn_json_write_in(directory, CONFIG, config, JSON_INDENT(2), error));
     json_t *generation = json_pack("{s:b, s:O*, s:O*}", "do_sample", 0, "bos_token_id",
                                    json_object_get(config, "bos_token_id"), "eos_token_id",
                                    json_object_get(config, "eos_token_id"));
-    tenebra_code code = save_json(directory, GENERATION, generation, error);
+    tenebra_code code = tn_json_write_in(directory, GENERATION, generation, JSON_INDENT(2), error);
     json_decref(generation);
     if (code == TENEBRA_OK)
         code = save_preprocessor(plan, directory, error);
     return code;
 }
 
-static tenebra_code copy_file(const char *from, const char *directory, const char *name, tenebra_error *error)
-{
-    tn_file file;
-    TN_TRY(tn_file_read(&file, from, COPY_MAX, error));
-    tenebra_code code = save_in(directory, name, file.data != NULL ? file.data : (const void *)"", file.size, error);
-    tn_file_close(&file);
-    return code;
-}
-
-static tenebra_code copy_tokenizer(const char *source, const char *directory, tenebra_error *error)
-{
-    for (size_t i = 0; i < TOKENIZER_FILES; i++) {
-        char *from = tn_path_join(source, tokenizer_files[i]);
-        if (from == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, source, "no memory for a path");
-        tenebra_code code = tn_path_is_file(from) ? copy_file(from, directory, tokenizer_files[i], error) : TENEBRA_OK;
-        free(from);
-        TN_TRY(code);
-    }
-    return TENEBRA_OK;
-}
-
 static tenebra_code write_files(const tn_plan *plan, const char *directory, const tn_random_options *options,
                                 tenebra_error *error)
 {
-    char *path = tn_path_join(directory, WEIGHTS);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    tenebra_code code = save_configs(plan, directory, options->type, error);
-    if (code == TENEBRA_OK && options->tokenizer != NULL)
-        code = copy_tokenizer(options->tokenizer, directory, error);
-    if (code == TENEBRA_OK)
-        code = write_weights(plan, options, path, error);
-    free(path);
-    return code;
+    TN_TRY(save_configs(plan, directory, options->type, error));
+    for (size_t i = 0; i < TOKENIZER_FILES && options->tokenizer != NULL; i++)
+        TN_TRY(tn_output_copy(options->tokenizer, directory, tokenizer_files[i], error));
+    return write_weights(plan, options, directory, error);
 }
 
 /* -------------------------------------------------------- the directory -- */

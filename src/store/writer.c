@@ -5,68 +5,51 @@
 #include "base/output.h"
 #include "store/seal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 enum {
     PREFIX = 8,          /* bytes of the header's length                                */
-    ALIGNMENT = TN_LINE, /* of the data in the file; the header is padded with spaces   */
-    WRITE_MAX = 1 << 30, /* bytes of one system call: Linux takes less than 2 GiB       */
-    NAMES_TRIED = 1000
+    ALIGNMENT = TN_LINE  /* of the data in the file; the header is padded with spaces   */
 };
 
 struct tn_writer {
-    char *path;
-    char *partial;   /* NULL until the file is made, and after it got its name */
-    int descriptor;  /* -1: not open */
+    tn_output output; /* holds the failure that sticks */
     json_t *header;
     json_t *metadata;
     size_t declared; /* bytes of data */
     size_t written;
     tn_hash hash;    /* of all bytes so far, with zeros in the place of their digest */
     size_t digits;   /* offset of that place in the file */
-    bool started, finished;
-    tenebra_error failure; /* code 0: none so far */
+    bool started;
 };
 
-/* Returns the failure that stuck, after copying it out. */
-static tenebra_code failed(const tn_writer *writer, tenebra_error *error)
+tenebra_code tn_writer_open(const char *path, tn_writer **opened, tenebra_error *error)
 {
-    if (error != NULL && writer->failure.code != TENEBRA_OK)
-        *error = writer->failure;
-    return writer->failure.code;
-}
-
-static tenebra_code fail_system(tn_writer *writer, const char *what)
-{
-    return tn_output_fail(writer->path, what, errno, &writer->failure);
-}
-
-tn_writer *tn_writer_open(const char *path, tenebra_error *error)
-{
-    if (path[0] == '\0' || tn_path_is_directory(path)) {
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "is not the name of a file to write");
-        return NULL;
-    }
-    tn_writer *writer = calloc(1, sizeof *writer);
-    if (writer != NULL) {
-        writer->descriptor = -1;
-        writer->path = strdup(path);
-        writer->header = json_object();
-        writer->metadata = json_object();
-    }
-    if (writer == NULL || writer->path == NULL || writer->header == NULL || writer->metadata == NULL) {
+    tn_writer *writer = *opened = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a writer");
+    writer->header = json_object();
+    writer->metadata = json_object();
+    if (tn_output_open(&writer->output, path, NULL) == TENEBRA_OK && (writer->header == NULL || writer->metadata == NULL))
+        tn_fail(&writer->output.failure, TENEBRA_ERROR_MEMORY, path, "no memory for a writer");
+    tenebra_code code = tn_output_failed(&writer->output, error);
+    if (code != TENEBRA_OK) {
         tn_writer_close(writer);
-        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a writer");
-        return NULL;
+        *opened = NULL;
     }
-    return writer;
+    return code;
+}
+
+tenebra_code tn_writer_open_in(const char *directory, const char *name, tn_writer **writer, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, name);
+    *writer = NULL;
+    tenebra_code code = path != NULL ? tn_writer_open(path, writer, error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    free(path);
+    return code;
 }
 
 /* ---------------------------------------------------------- declaration -- */
@@ -74,13 +57,13 @@ tn_writer *tn_writer_open(const char *path, tenebra_error *error)
 static tenebra_code add_metadata(tn_writer *writer, const char *key, const char *value)
 {
     if (writer->started)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(&writer->output.failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "metadata \"%.100s\" comes after the first data", key);
     json_t *text = json_string(value);
     if (text == NULL || json_object_get(writer->metadata, key) != NULL ||
         json_object_set(writer->metadata, key, text) != 0) {
         json_decref(text);
-        return tn_fail(&writer->failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(&writer->output.failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "metadata \"%.100s\" is given twice or is not UTF-8", key);
     }
     json_decref(text);
@@ -90,9 +73,9 @@ static tenebra_code add_metadata(tn_writer *writer, const char *key, const char 
 tenebra_code tn_writer_metadata(tn_writer *writer, const char *key, const char *value,
                                 tenebra_error *error)
 {
-    if (writer->failure.code == TENEBRA_OK)
+    if (writer->output.failure.code == TENEBRA_OK)
         add_metadata(writer, key, value);
-    return failed(writer, error);
+    return tn_output_failed(&writer->output, error);
 }
 
 static json_t *describe(tn_store_type type, size_t rank, const size_t *shape, size_t begin, size_t end)
@@ -110,23 +93,23 @@ static json_t *describe(tn_store_type type, size_t rank, const size_t *shape, si
 static tenebra_code add_tensor(tn_writer *writer, const char *name, tn_store_type type, size_t rank,
                                const size_t *shape)
 {
-    tenebra_error *failure = &writer->failure;
+    tenebra_error *failure = &writer->output.failure;
     size_t elements, bytes, end;
     if (writer->started)
-        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "tensor \"%.100s\" is declared after the first data", name);
     if (!tn_stored_name_is_valid(name) || json_object_get(writer->header, name) != NULL)
-        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "tensor \"%.100s\" is declared twice or has a name that readers refuse", name);
     if (rank > TN_STORED_RANK_MAX || !tn_store_extent(type, rank, shape, &elements, &bytes) ||
         !tn_size_add(writer->declared, bytes, &end) || end > INT64_MAX)
-        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "tensor \"%.100s\" has too many dimensions or bytes", name);
     json_t *info = describe(type, rank, shape, writer->declared, end);
     if (info == NULL)
-        return tn_fail(failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for tensor \"%.100s\"", name);
+        return tn_fail(failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for tensor \"%.100s\"", name);
     if (json_object_set_new(writer->header, name, info) != 0)
-        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->path, "a tensor's name is not UTF-8");
+        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path, "a tensor's name is not UTF-8");
     writer->declared = end;
     return TENEBRA_OK;
 }
@@ -134,9 +117,9 @@ static tenebra_code add_tensor(tn_writer *writer, const char *name, tn_store_typ
 tenebra_code tn_writer_declare(tn_writer *writer, const char *name, tn_store_type type, size_t rank,
                                const size_t *shape, tenebra_error *error)
 {
-    if (writer->failure.code == TENEBRA_OK)
+    if (writer->output.failure.code == TENEBRA_OK)
         add_tensor(writer, name, type, rank, shape);
-    return failed(writer, error);
+    return tn_output_failed(&writer->output, error);
 }
 
 tenebra_code tn_writer_declare_weight(tn_writer *writer, const char *name, const tn_form *form, tenebra_error *error)
@@ -154,42 +137,10 @@ tenebra_code tn_writer_declare_weight(tn_writer *writer, const char *name, const
 
 /* -------------------------------------------------------------- writing -- */
 
-/* Makes the partial file under a name that nobody has; its mode follows the umask. */
-static tenebra_code make_partial(tn_writer *writer)
-{
-    size_t length = strlen(writer->path) + 64;
-    writer->partial = malloc(length);
-    if (writer->partial == NULL)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for a path");
-    tn_output_sweep(writer->path);
-    for (int number = 0; writer->descriptor < 0 && number < NAMES_TRIED; number++) {
-        snprintf(writer->partial, length, "%s.partial-%ld-%d", writer->path, (long)getpid(), number);
-        writer->descriptor = open(writer->partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (writer->descriptor < 0 && errno != EEXIST)
-            break;
-    }
-    if (writer->descriptor >= 0)
-        return TENEBRA_OK;
-    fail_system(writer, "created");
-    free(writer->partial); /* not ours: it must not be removed */
-    writer->partial = NULL;
-    return writer->failure.code;
-}
-
 static tenebra_code put_bytes(tn_writer *writer, const void *data, size_t size)
 {
-    const unsigned char *bytes = data;
     tn_hash_add(&writer->hash, data, size);
-    while (size > 0) {
-        ssize_t count = write(writer->descriptor, bytes, tn_min(size, WRITE_MAX));
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return fail_system(writer, "written");
-        bytes += count;
-        size -= (size_t)count;
-    }
-    return TENEBRA_OK;
+    return tn_output_write(&writer->output, data, size, NULL);
 }
 
 /* Length and JSON, padded so that the data starts at a multiple of ALIGNMENT. */
@@ -199,13 +150,13 @@ static tenebra_code put_header(tn_writer *writer)
     memset(spaces, ' ', sizeof spaces);
     char *text = json_dumps(writer->header, JSON_COMPACT);
     if (text == NULL)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for the header");
+        return tn_fail(&writer->output.failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for the header");
     size_t length = strlen(text), padding = (ALIGNMENT - (PREFIX + length) % ALIGNMENT) % ALIGNMENT;
     unsigned char prefix[PREFIX];
     for (size_t i = 0; i < sizeof prefix; i++)
         prefix[i] = (unsigned char)((uint64_t)(length + padding) >> (8 * i));
     if (length + padding > TN_SAFETENSORS_HEADER_MAX)
-        tn_fail(&writer->failure, TENEBRA_ERROR_LIMIT, writer->path,
+        tn_fail(&writer->output.failure, TENEBRA_ERROR_LIMIT, writer->output.path,
                 "would need a header of %zu bytes, more than %d", length + padding,
                 TN_SAFETENSORS_HEADER_MAX);
     else if (put_bytes(writer, prefix, sizeof prefix) == TENEBRA_OK &&
@@ -214,19 +165,7 @@ static tenebra_code put_header(tn_writer *writer)
     tn_store_seal_print(NULL, zeros);
     writer->digits = PREFIX + (size_t)(tn_store_seal_find(text, length, zeros) - text);
     free(text);
-    return writer->failure.code;
-}
-
-/* Better said now than after writing the disk full. File systems that count no blocks are trusted. */
-static tenebra_code check_room(tn_writer *writer)
-{
-    struct statvfs info;
-    size_t room;
-    if (fstatvfs(writer->descriptor, &info) != 0 || info.f_blocks == 0 ||
-        !tn_size_mul(info.f_bavail, info.f_frsize, &room) || room >= writer->declared)
-        return TENEBRA_OK;
-    return tn_fail(&writer->failure, TENEBRA_ERROR_IO, writer->path,
-                   "needs %zu bytes, but only %zu are free on its disk", writer->declared, room);
+    return writer->output.failure.code;
 }
 
 static tenebra_code start(tn_writer *writer)
@@ -237,16 +176,15 @@ static tenebra_code start(tn_writer *writer)
     writer->started = true;
     tn_hash_start(&writer->hash);
     if (json_object_set(writer->header, TN_SAFETENSORS_METADATA, writer->metadata) != 0)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for the metadata");
-    TN_TRY(make_partial(writer));
-    TN_TRY(check_room(writer));
+        return tn_fail(&writer->output.failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for the metadata");
+    TN_TRY(tn_output_reserve(&writer->output, writer->declared, NULL)); /* better said now than after writing the disk full */
     return put_header(writer);
 }
 
 static tenebra_code add_data(tn_writer *writer, const void *data, size_t size)
 {
     if (size > writer->declared - writer->written)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(&writer->output.failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "%zu bytes are more than the %zu that the declared tensors still take", size,
                        writer->declared - writer->written);
     if (!writer->started)
@@ -258,9 +196,9 @@ static tenebra_code add_data(tn_writer *writer, const void *data, size_t size)
 
 tenebra_code tn_writer_write(tn_writer *writer, const void *data, size_t size, tenebra_error *error)
 {
-    if (writer->failure.code == TENEBRA_OK)
+    if (writer->output.failure.code == TENEBRA_OK)
         add_data(writer, data, size);
-    return failed(writer, error);
+    return tn_output_failed(&writer->output, error);
 }
 
 size_t tn_writer_missing(const tn_writer *writer)
@@ -270,26 +208,6 @@ size_t tn_writer_missing(const tn_writer *writer)
 
 /* ------------------------------------------------------------ finishing -- */
 
-/* A rename lasts only when its directory is on the disk too. Some file systems cannot sync a
- * directory and say EINVAL; their renames are as safe as they get. */
-static tenebra_code sync_directory(tn_writer *writer)
-{
-    char *directory = strdup(writer->path);
-    if (directory == NULL)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_MEMORY, writer->path, "no memory for a path");
-    char *slash = strrchr(directory, '/');
-    if (slash != NULL)
-        slash[slash == directory] = '\0';
-    int descriptor = open(slash ? directory : ".", O_RDONLY | O_CLOEXEC);
-    free(directory);
-    if (descriptor < 0)
-        return TENEBRA_OK; /* a directory that may be written but not read */
-    if (fsync(descriptor) != 0 && errno != EINVAL)
-        fail_system(writer, "made durable");
-    close(descriptor);
-    return writer->failure.code;
-}
-
 /* The digest of all bytes, over the zeros that held its place. */
 static tenebra_code put_digest(tn_writer *writer)
 {
@@ -297,57 +215,34 @@ static tenebra_code put_digest(tn_writer *writer)
     const char *digits = text + strlen(TN_STORE_SEAL_FRONT);
     tn_digest digest = tn_hash_finish(&writer->hash);
     tn_store_seal_print(&digest, text);
-    for (size_t done = 0; done < TN_STORE_SEAL_DIGITS;) {
-        ssize_t count = pwrite(writer->descriptor, digits + done, TN_STORE_SEAL_DIGITS - done, (off_t)(writer->digits + done));
-        if (count < 0 && errno != EINTR)
-            return fail_system(writer, "written");
-        done += count > 0 ? (size_t)count : 0;
-    }
-    return TENEBRA_OK;
+    return tn_output_rewrite(&writer->output, writer->digits, digits, TN_STORE_SEAL_DIGITS, NULL);
 }
 
 static tenebra_code put_in_place(tn_writer *writer)
 {
-    if (writer->finished)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_ARGUMENT, writer->path, "is already finished");
     if (writer->written != writer->declared)
-        return tn_fail(&writer->failure, TENEBRA_ERROR_ARGUMENT, writer->path,
+        return tn_fail(&writer->output.failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "%zu bytes of the declared tensors were not written", tn_writer_missing(writer));
     if (!writer->started)
         TN_TRY(start(writer));
-    TN_TRY(put_digest(writer));
-    if (fsync(writer->descriptor) != 0)
-        return fail_system(writer, "written");
-    int descriptor = writer->descriptor;
-    writer->descriptor = -1;
-    if (close(descriptor) != 0)
-        return fail_system(writer, "written");
-    if (rename(writer->partial, writer->path) != 0)
-        return fail_system(writer, "put in place");
-    free(writer->partial);
-    writer->partial = NULL;
-    writer->finished = true;
-    return sync_directory(writer);
+    if (!writer->output.finished)
+        TN_TRY(put_digest(writer));
+    return tn_output_finish(&writer->output, NULL);
 }
 
 tenebra_code tn_writer_finish(tn_writer *writer, tenebra_error *error)
 {
-    if (writer->failure.code == TENEBRA_OK)
+    if (writer->output.failure.code == TENEBRA_OK)
         put_in_place(writer);
-    return failed(writer, error);
+    return tn_output_failed(&writer->output, error);
 }
 
 void tn_writer_close(tn_writer *writer)
 {
     if (writer == NULL)
         return;
-    if (writer->descriptor >= 0)
-        close(writer->descriptor);
-    if (writer->partial != NULL)
-        unlink(writer->partial);
+    tn_output_close(&writer->output);
     json_decref(writer->header);
     json_decref(writer->metadata);
-    free(writer->partial);
-    free(writer->path);
     free(writer);
 }

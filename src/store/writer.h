@@ -13,9 +13,12 @@
 
 typedef struct tn_writer tn_writer;
 
-/* Errors: ARGUMENT (the path names a directory), MEMORY. No file is made yet.
- * Close with tn_writer_close. Threads: a writer belongs to one at a time. */
-tn_writer *tn_writer_open(const char *path, tenebra_error *error);
+/* *writer is NULL on failure. No file is made yet. Close with tn_writer_close. Errors: as tn_output_open. Threads: a writer
+ * belongs to one at a time. */
+tenebra_code tn_writer_open(const char *path, tn_writer **writer, tenebra_error *error);
+
+/* The same for the file `name` of a directory. */
+tenebra_code tn_writer_open_in(const char *directory, const char *name, tn_writer **writer, tenebra_error *error);
 
 /* Adds a string to __metadata__. Only before the first data. Errors: ARGUMENT (not UTF-8, given
  * twice, too late), MEMORY. */

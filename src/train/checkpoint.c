@@ -67,8 +67,10 @@ tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const t
     char *path = checkpoint_path(directory, update);
     if (path == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    tn_writer *writer = tn_writer_open(path, error);
-    tenebra_code code = writer != NULL ? declare_all(writer, parameters, state, error) : TENEBRA_ERROR_MEMORY;
+    tn_writer *writer;
+    tenebra_code code = tn_writer_open(path, &writer, error);
+    if (code == TENEBRA_OK)
+        code = declare_all(writer, parameters, state, error);
     if (code == TENEBRA_OK)
         code = write_data(writer, parameters, optimizer, error);
     tn_writer_close(writer);

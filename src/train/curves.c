@@ -1,7 +1,7 @@
 /* log.csv and curves.html, made anew from the lines of the log. */
 #include "base/checked.h"
 #include "base/file.h"
-#include "train/files.h"
+#include "base/output.h"
 #include "train/log.h"
 
 #include <math.h>
@@ -232,9 +232,9 @@ static void print_page(FILE *out, const log_table *table, const char *title)
 static tenebra_code write_file(const char *directory, const char *name, const log_table *table, const char *title,
                                tenebra_error *error)
 {
-    char *bytes = NULL, *path = tn_path_join(directory, name);
+    char *bytes = NULL;
     size_t length = 0;
-    FILE *out = path != NULL ? open_memstream(&bytes, &length) : NULL;
+    FILE *out = open_memstream(&bytes, &length);
     tenebra_code code = TENEBRA_OK;
     if (out != NULL && title != NULL)
         print_page(out, table, title);
@@ -243,9 +243,8 @@ static tenebra_code write_file(const char *directory, const char *name, const lo
     if (out == NULL || fclose(out) != 0)
         code = tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for its text");
     if (code == TENEBRA_OK)
-        code = tn_files_replace(path, bytes, length, error);
+        code = tn_output_put_in(directory, name, bytes, length, error);
     free(bytes);
-    free(path);
     return code;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "store/writer.h"
 #include "train/files.h"
 
@@ -58,39 +59,19 @@ static tenebra_code copy_templates(const tn_trainer *trainer, const char *direct
 static tenebra_code copy_companions(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
     tenebra_code code = TENEBRA_OK;
-    for (size_t i = 0; companions[i] != NULL && code == TENEBRA_OK; i++) {
-        char *from = tn_path_join(trainer->model->directory, companions[i]), *to = tn_path_join(directory, companions[i]);
-        bool copied;
-        code = from != NULL && to != NULL ? tn_files_copy(from, to, &copied, error)
-                                          : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-        free(from);
-        free(to);
-    }
+    for (size_t i = 0; companions[i] != NULL && code == TENEBRA_OK; i++)
+        code = tn_output_copy(trainer->model->directory, directory, companions[i], error);
     return code;
 }
 
 /* How the weights came to be, for people and for programs that check. */
-static char *describe(const tn_trainer *trainer)
-{
-    json_t *about = json_object(), *config = tn_train_config_json(trainer->config);
-    bool fits = about != NULL && config != NULL &&
-                json_object_set_new(about, "updates", json_integer((json_int_t)trainer->update)) == 0 &&
-                json_object_set_new(about, "epoch", json_integer((json_int_t)trainer->last.epoch)) == 0 &&
-                json_object_set_new(about, "stage", json_integer((json_int_t)trainer->last.stage)) == 0 &&
-                json_object_set(about, "config", config) == 0;
-    char *text = fits ? json_dumps(about, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15)) : NULL;
-    json_decref(about);
-    json_decref(config);
-    return text;
-}
-
 static tenebra_code write_description(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, "training.json"), *text = describe(trainer);
-    tenebra_code code = path != NULL && text != NULL ? tn_files_replace(path, text, strlen(text), error)
-                                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    free(path);
-    free(text);
+    json_t *config = tn_train_config_json(trainer->config);
+    json_t *about = json_pack("{s:I, s:I, s:I, s:o}", "updates", (json_int_t)trainer->update, "epoch",
+                              (json_int_t)trainer->last.epoch, "stage", (json_int_t)trainer->last.stage, "config", config);
+    tenebra_code code = tn_json_write_in(directory, "training.json", about, TN_TRAINING_JSON, error);
+    json_decref(about);
     return code;
 }
 
@@ -128,13 +109,9 @@ static tenebra_code write_parameter(tn_writer *writer, const tn_parameter *param
 static tenebra_code write_weights(const tn_trainer *trainer, const char *directory, tn_dtype type, tenebra_error *error)
 {
     const tn_store *store = trainer->model->store;
-    char *path = tn_path_join(directory, "model.safetensors");
-    tn_writer *writer = path != NULL ? tn_writer_open(path, error) : NULL;
-    tenebra_code code = TENEBRA_OK;
-    if (writer == NULL)
-        code = path != NULL ? error->code : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    if (code == TENEBRA_OK)
-        code = declare(trainer, writer, type, error);
+    tn_writer *writer;
+    TN_TRY(tn_writer_open_in(directory, "model.safetensors", &writer, error));
+    tenebra_code code = declare(trainer, writer, type, error);
     for (size_t i = 0; i < tn_store_count(store) && code == TENEBRA_OK; i++) {
         const tn_stored *tensor = tn_store_at(store, i);
         const tn_parameter *parameter = tn_parameters_find(trainer->parameters, tensor->name);
@@ -146,7 +123,6 @@ static tenebra_code write_weights(const tn_trainer *trainer, const char *directo
     if (code == TENEBRA_OK)
         code = tn_writer_finish(writer, error);
     tn_writer_close(writer);
-    free(path);
     return code;
 }
 
@@ -164,7 +140,7 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
         TN_TRY(write_weights(trainer, directory, type, error));
     }
     TN_TRY(write_description(trainer, directory, error));
-    return tn_files_sync_directory(directory, error);
+    return tn_output_sync_directory(directory, error);
 }
 
 tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error)

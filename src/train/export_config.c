@@ -2,8 +2,6 @@
  * of the pictures that they saw. */
 #include "train/parts.h"
 
-#include "base/file.h"
-#include "train/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +16,7 @@ static tenebra_code no_memory(const char *directory, tenebra_error *error)
 
 static tenebra_code write_json(const char *directory, const char *name, const json_t *json, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, name), *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    tenebra_code code = path != NULL && text != NULL ? tn_files_replace(path, text, strlen(text), error)
-                                                     : no_memory(directory, error);
-    free(path);
-    free(text);
-    return code;
+    return tn_json_write_in(directory, name, json, JSON_INDENT(2) | JSON_REAL_PRECISION(15), error);
 }
 
 /* ----------------------------------------------------------- number type -- */

@@ -14,13 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_MAX = 1 << 30 };
-
 static tenebra_code fail_system(const char *path, const char *what, tenebra_error *error)
 {
-    int problem = errno;
-    const char *advice = problem == ENOSPC || problem == EDQUOT ? "; free space and start again with --resume" : "";
-    return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be %s: %s%s", what, strerror(problem), advice);
+    return tn_output_fail(path, what, errno, error);
 }
 
 static tenebra_code no_memory(const char *path, tenebra_error *error)
@@ -60,35 +56,6 @@ tenebra_code tn_files_make_directory(const char *path, tenebra_error *error)
     return code;
 }
 
-tenebra_code tn_files_sync_directory(const char *path, tenebra_error *error)
-{
-    int descriptor = open(path, O_RDONLY | O_DIRECTORY);
-    if (descriptor < 0)
-        return fail_system(path, "opened", error);
-    bool synced = fsync(descriptor) == 0 || errno == EINVAL;
-    tenebra_code code = synced ? TENEBRA_OK : fail_system(path, "brought to the disk", error);
-    close(descriptor);
-    return code;
-}
-
-tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length, tenebra_error *error)
-{
-    return tn_output_put(path, bytes, length, error);
-}
-
-tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error)
-{
-    tn_file file;
-    *copied = false;
-    if (!tn_path_is_file(from))
-        return TENEBRA_OK;
-    TN_TRY(tn_file_read(&file, from, COPY_MAX, error));
-    tenebra_code code = tn_files_replace(to, file.data, file.size, error);
-    tn_file_close(&file);
-    *copied = code == TENEBRA_OK;
-    return code;
-}
-
 tenebra_code tn_files_copy_directory(const char *from, const char *to, const char *end, tenebra_error *error)
 {
     DIR *directory = opendir(from);
@@ -97,13 +64,8 @@ tenebra_code tn_files_copy_directory(const char *from, const char *to, const cha
     tenebra_code code = tn_files_make_directory(to, error);
     for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(directory)) != NULL;) {
         size_t length = strlen(entry->d_name), tail = strlen(end);
-        if (length <= tail || strcmp(entry->d_name + length - tail, end) != 0)
-            continue;
-        bool copied;
-        char *one = tn_path_join(from, entry->d_name), *other = tn_path_join(to, entry->d_name);
-        code = one != NULL && other != NULL ? tn_files_copy(one, other, &copied, error) : no_memory(from, error);
-        free(one);
-        free(other);
+        if (length > tail && strcmp(entry->d_name + length - tail, end) == 0)
+            code = tn_output_copy(from, to, entry->d_name, error);
     }
     closedir(directory);
     return code;

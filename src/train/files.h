@@ -7,12 +7,6 @@
 /* Makes a directory and those above it. An existing one is fine. Errors: IO, MEMORY. */
 tenebra_code tn_files_make_directory(const char *path, tenebra_error *error);
 
-/* Puts `length` bytes into the file, in place of an older one. Errors: IO, MEMORY. */
-tenebra_code tn_files_replace(const char *path, const void *bytes, size_t length, tenebra_error *error);
-
-/* Copies a file of at most a gigabyte; *copied tells whether there was one. Errors: IO, LIMIT, MEMORY. */
-tenebra_code tn_files_copy(const char *from, const char *to, bool *copied, tenebra_error *error);
-
 /* Copies the files of a directory of which the name ends with `end` into another, which is made; nothing happens where there is no
  * such directory. Errors: IO, LIMIT, MEMORY. */
 tenebra_code tn_files_copy_directory(const char *from, const char *to, const char *end, tenebra_error *error);
@@ -37,9 +31,6 @@ tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error);
  * Errors: IO, MEMORY. */
 tenebra_code tn_files_numbers(const char *path, const char *front, const char *behind, uint64_t **numbers,
                               size_t *count, tenebra_error *error);
-
-/* Brings a directory's names to the disk. Errors: IO. */
-tenebra_code tn_files_sync_directory(const char *path, tenebra_error *error);
 
 /* "front" + "behind" in fresh memory; NULL without. */
 char *tn_files_join(const char *front, const char *behind);

@@ -46,7 +46,7 @@ static tenebra_code keep_lines(const char *path, uint64_t update, uint64_t valid
         at = newline + 1;
     }
     if (code == TENEBRA_OK && length != file.size)
-        code = tn_files_replace(path, kept, length, error);
+        code = tn_output_put(path, kept, length, error);
     free(kept);
     tn_file_close(&file);
     return code;

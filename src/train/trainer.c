@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "model/finite.h"
 #include "train/checkpoint.h"
-#include "train/files.h"
 #include "train/log.h"
 #include "train/parts.h"
 
@@ -257,12 +256,7 @@ static tenebra_code end_epoch(tn_trainer *trainer, tenebra_error *error)
 static tenebra_code write_configuration(const tn_trainer *trainer, tenebra_error *error)
 {
     json_t *config = tn_train_config_json(trainer->config);
-    char *path = tn_trainer_path(trainer, "training.json", error);
-    char *text = config != NULL ? json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15)) : NULL;
-    tenebra_code code = path != NULL && text != NULL ? tn_files_replace(path, text, strlen(text), error)
-                                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, "training.json", "no memory");
-    free(text);
-    free(path);
+    tenebra_code code = tn_json_write_in(trainer->config->output, "training.json", config, TN_TRAINING_JSON, error);
     json_decref(config);
     return code;
 }

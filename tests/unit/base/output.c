@@ -69,12 +69,54 @@ static void the_old_file_stays_until_the_end(void **state)
 
     assert_int_equal(tn_output_open(&output, "page", NULL), TENEBRA_OK); /* a path without a directory */
     char partial[64];
-    snprintf(partial, sizeof partial, "%s", output.partial);
+    assert_null(output.partial); /* nothing is made before the first byte */
     assert_int_equal(tn_output_write(&output, "half", 4, NULL), TENEBRA_OK);
+    snprintf(partial, sizeof partial, "%s", output.partial);
+    assert_int_equal(access(partial, F_OK), 0);
     tn_output_close(&output);
     expect("page", "new");
     assert_int_not_equal(access(partial, F_OK), 0);
     unlink("page");
+}
+
+static void bytes_are_written_over_and_room_is_asked_for(void **state)
+{
+    (void)state;
+    tn_output output;
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_output_open(&output, in("page"), NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_reserve(&output, 4, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_write(&output, "a--d", 4, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_rewrite(&output, 1, "bc", 2, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_write(&output, "e", 1, NULL), TENEBRA_OK); /* goes on behind what was there */
+    assert_int_equal(tn_output_finish(&output, NULL), TENEBRA_OK);
+    expect("page", "abcde");
+    assert_int_equal(tn_output_finish(&output, &error), TENEBRA_ERROR_ARGUMENT);
+    tn_output_close(&output);
+    assert_int_equal(tn_output_open(&output, "page", NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_reserve(&output, SIZE_MAX, &error), TENEBRA_ERROR_IO);
+    assert_non_null(strstr(error.sentence, "are free on its disk"));
+    assert_int_equal(tn_output_write(&output, "x", 1, NULL), TENEBRA_ERROR_IO); /* it sticks */
+    tn_output_close(&output);
+    expect("page", "abcde");
+    unlink("page");
+}
+
+static void files_of_directories(void **state)
+{
+    (void)state;
+    const char *inner = "inner";
+    assert_int_equal(mkdir(inner, 0777), 0);
+    assert_int_equal(tn_output_put_in(inner, "page", "text", 4, NULL), TENEBRA_OK);
+    expect("inner/page", "text");
+    assert_int_equal(tn_output_copy(inner, ".", "page", NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_copy(inner, ".", "absent", NULL), TENEBRA_OK);
+    expect("page", "text");
+    assert_int_not_equal(access("absent", F_OK), 0);
+    assert_int_equal(tn_output_copy(inner, "none", "page", NULL), TENEBRA_ERROR_IO);
+    unlink("page");
+    unlink("inner/page");
+    rmdir(inner);
 }
 
 static void what_stands_there_is_checked(void **state)
@@ -185,6 +227,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_old_file_stays_until_the_end),
+        cmocka_unit_test(bytes_are_written_over_and_room_is_asked_for),
+        cmocka_unit_test(files_of_directories),
         cmocka_unit_test(what_stands_there_is_checked),
         cmocka_unit_test(devices_and_pipes_are_written_themselves),
         cmocka_unit_test(leftovers_of_the_dead_go_and_all_else_stays),

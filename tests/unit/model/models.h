@@ -135,8 +135,8 @@ static inline void copy_round(copied *tensor, tn_dtype type, bool keep)
 
 static inline void copy_write_file(const copy *all, const char *path, size_t file)
 {
-    tn_writer *writer = tn_writer_open(path, NULL);
-    assert_non_null(writer);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(path, &writer, NULL), TENEBRA_OK);
     for (size_t i = 0; i < all->count; i++) {
         const copied *t = &all->tensors[i];
         if (!t->drop && t->file == file)

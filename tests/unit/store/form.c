@@ -141,7 +141,8 @@ static void test_written(void **state)
     snprintf(path, sizeof path, "%s/x.safetensors", directory);
     static const char *const texts[] = { "IQ4_NL panels 20 96", "BF16 panels 16 3 1", "Q8_0 rows 3 32" };
     unsigned char data[4096];
-    tn_writer *writer = tn_writer_open(path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(path, &writer, NULL), TENEBRA_OK);
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (unsigned char)(i * 7);
     for (size_t i = 0; i < 3; i++) {

@@ -17,8 +17,8 @@
 /* One U8 tensor "old" of `size` bytes at the place. */
 static void write_old(const place *here, size_t size)
 {
-    tn_writer *writer = tn_writer_open(here->path, NULL);
-    assert_non_null(writer);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     unsigned char *bytes = calloc(size + 1, 1);
     assert_non_null(bytes);
     assert_int_equal(tn_writer_declare(writer, "old", TN_STORE_U8, 1, &size, NULL), TENEBRA_OK);
@@ -47,8 +47,8 @@ static void test_round_trip(void **state)
     const float values[6] = { 1, -2, 3, -4, 5, -6 };
     const int64_t ids[2] = { -1, 9223372036854775807 };
     const size_t two = 2, three = 3;
-    tn_writer *writer = tn_writer_open(here->path, &error);
-    assert_non_null(writer);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, &error), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "wide", TN_STORE_F64, 0, NULL, &error), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "ids", TN_STORE_I64, 1, &two, &error), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "m\xc3\xa4trix \"q\"", TN_STORE_F32, 2, matrix, &error), TENEBRA_OK);
@@ -103,8 +103,8 @@ static void test_copy_of_reference_file(void **state)
     const place *here = *state;
     tn_store *source = tn_store_open(TENEBRA_TEST_DATA "/store/adapter.safetensors", NULL);
     assert_non_null(source);
-    tn_writer *writer = tn_writer_open(here->path, NULL);
-    assert_non_null(writer);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     size_t count = tn_store_count(source);
     for (size_t i = 0; i < count; i++) {
         const tn_stored *tensor = tn_store_at(source, i);
@@ -135,7 +135,8 @@ static void test_copy_of_reference_file(void **state)
 static void test_no_tensors(void **state)
 {
     const place *here = *state;
-    tn_writer *writer = tn_writer_open(here->path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_finish(writer, NULL), TENEBRA_OK);
     tn_writer_close(writer);
     tn_store *store = tn_store_open(here->path, NULL);
@@ -151,7 +152,8 @@ static void test_replaces_at_once(void **state)
     tn_store *open_before = tn_store_open(here->path, NULL);
     assert_non_null(open_before);
     const size_t one = 1;
-    tn_writer *writer = tn_writer_open(here->path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "new", TN_STORE_U8, 1, &one, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_write(writer, "n", 1, NULL), TENEBRA_OK);
     tn_store *meanwhile = tn_store_open(here->path, NULL);
@@ -174,7 +176,8 @@ static void test_given_up(void **state)
     const place *here = *state;
     write_old(here, 10);
     const size_t one = 1;
-    tn_writer *writer = tn_writer_open(here->path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "new", TN_STORE_U8, 1, &one, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_write(writer, "n", 1, NULL), TENEBRA_OK);
     assert_int_equal(count_files(here->directory), 2);
@@ -189,7 +192,8 @@ static void test_unfinished_data(void **state)
     write_old(here, 10);
     const size_t two = 2;
     tenebra_error error = { 0 };
-    tn_writer *writer = tn_writer_open(here->path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "new", TN_STORE_U8, 1, &two, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_write(writer, "n", 1, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_finish(writer, &error), TENEBRA_ERROR_ARGUMENT);
@@ -214,7 +218,8 @@ static void test_full_disk(void **state)
     signal(SIGXFSZ, SIG_IGN);
     const size_t size = 10000;
     unsigned char *bytes = calloc(size, 1);
-    tn_writer *writer = tn_writer_open(here->path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "new", TN_STORE_U8, 1, &size, NULL), TENEBRA_OK);
     tenebra_error error = { 0 };
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
@@ -235,7 +240,8 @@ static void test_no_room(void **state)
     write_old(here, 10);
     const size_t size = (size_t)1 << 59;
     tenebra_error error = { 0 };
-    tn_writer *writer = tn_writer_open(here->path, NULL);
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_declare(writer, "new", TN_STORE_U8, 1, &size, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_write(writer, "n", 1, &error), TENEBRA_ERROR_IO);
     assert_error(&error, TENEBRA_ERROR_IO, "x.safetensors", "needs 576460752303423488 bytes, but only");
@@ -247,14 +253,15 @@ static void test_impossible_places(void **state)
 {
     const place *here = *state;
     tenebra_error error = { 0 };
-    assert_null(tn_writer_open("", &error));
+    tn_writer *writer;
+    assert_int_equal(tn_writer_open("", &writer, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(writer);
     assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
-    assert_null(tn_writer_open(here->directory, &error));
+    assert_int_equal(tn_writer_open(here->directory, &writer, &error), TENEBRA_ERROR_ARGUMENT);
     assert_error(&error, TENEBRA_ERROR_ARGUMENT, here->directory, "not the name of a file");
     char path[2048];
     snprintf(path, sizeof path, "%s/absent/x.safetensors", here->directory);
-    tn_writer *writer = tn_writer_open(path, NULL);
-    assert_non_null(writer);
+    assert_int_equal(tn_writer_open(path, &writer, NULL), TENEBRA_OK);
     assert_int_equal(tn_writer_finish(writer, &error), TENEBRA_ERROR_IO);
     assert_error(&error, TENEBRA_ERROR_IO, "absent/x.safetensors", "cannot be created: No such file");
     tn_writer_close(writer);
@@ -366,8 +373,8 @@ static void test_bad_calls(void **state)
         { call_finish_twice, "already finished" },
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        tn_writer *writer = tn_writer_open(here->path, NULL);
-        assert_non_null(writer);
+        tn_writer *writer;
+        assert_int_equal(tn_writer_open(here->path, &writer, NULL), TENEBRA_OK);
         tenebra_error error = { 0 };
         assert_int_equal(calls[i].call(writer, &error), TENEBRA_ERROR_ARGUMENT);
         assert_error(&error, TENEBRA_ERROR_ARGUMENT, "x.safetensors", calls[i].words);

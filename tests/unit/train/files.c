@@ -1,5 +1,6 @@
 /* Files of a run: checkpoints that come back bit for bit, logs that are cut where a checkpoint was, curves. */
 #include "base/file.h"
+#include "base/output.h"
 #include "base/rng.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
@@ -164,7 +165,7 @@ static void test_prune(void **state)
     for (uint64_t i = 8; i < 12; i++)
         write_one(directory, i, s);
     char *partial = tn_path_join(directory, "update-00000099.safetensors.partial-1-1");
-    assert_int_equal(tn_files_replace(partial, "x", 1, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(partial, "x", 1, NULL), TENEBRA_OK);
     assert_int_equal(tn_checkpoint_prune(directory, 2, NULL), TENEBRA_OK);
     assert_false(tn_path_is_file(partial));
     assert_int_equal(tn_files_numbers(directory, "update-", ".safetensors", &numbers, &count, NULL), TENEBRA_OK);
@@ -218,7 +219,7 @@ static void test_no_checkpoint_and_damaged(void **state)
     assert_null(path);
     assert_int_equal(tn_files_make_directory(directory, NULL), TENEBRA_OK);
     char *file = tn_path_join(directory, "update-00000003.safetensors");
-    assert_int_equal(tn_files_replace(file, "garbage", 7, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(file, "garbage", 7, NULL), TENEBRA_OK);
     assert_int_equal(tn_checkpoint_find(directory, &path, &newest, NULL), TENEBRA_OK);
     assert_string_equal(path, file);
     assert_int_equal(tn_checkpoint_state(path, &found, &error), TENEBRA_ERROR_FORMAT);
@@ -234,7 +235,7 @@ static void test_log_is_cut(void **state)
 {
     char *path = inside(*state, "log.jsonl");
     static const char text[] = "{\"update\":1}\n{\"update\":2}\nnonsense\n{\"update\":3}\n{\"upda";
-    assert_int_equal(tn_files_replace(path, text, strlen(text), NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(path, text, strlen(text), NULL), TENEBRA_OK);
     int log = tn_log_open(path, 2, 2, NULL);
     assert_true(log >= 0);
     expect_text(path, "{\"update\":1}\n{\"update\":2}\n");
@@ -252,7 +253,7 @@ static void test_curves(void **state)
         "{\"update\":2,\"epoch\":0,\"stage\":0,\"loss\":1.5,\"lr\":0.1,\"grad_norm\":2,\"token_accuracy\":0.4}\n"
         "{\"update\":2,\"epoch\":0,\"stage\":0,\"validation_accuracy\":0.75,\"validation_count\":4}\n"
         "{\"update\":3,\"epoch\":1,\"stage\":1,\"loss\":1.25,\"lr\":0.1,\"grad_norm\":2,\"token_accuracy\":0.5}\n";
-    assert_int_equal(tn_files_replace(path, text, strlen(text), NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(path, text, strlen(text), NULL), TENEBRA_OK);
     assert_int_equal(tn_curves_write(path, ((place *)*state)->root, "a <b> & c", NULL), TENEBRA_OK);
     assert_true(contains(table, "update,epoch,stage,loss,lr,grad_norm"));
     assert_true(contains(table, "\n2,0,0,1.5,0.1,2,0.4,,,,,,\n"));
@@ -280,15 +281,15 @@ static void test_directories(void **state)
     assert_int_equal(tn_files_make_directory(one, NULL), TENEBRA_OK);
     assert_int_equal(tn_files_make_directory(one, NULL), TENEBRA_OK);
     assert_int_equal(tn_files_make_directory(two, NULL), TENEBRA_OK);
-    assert_int_equal(tn_files_replace(file, "new", 3, NULL), TENEBRA_OK);
-    assert_int_equal(tn_files_replace(there, "old", 3, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(file, "new", 3, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(there, "old", 3, NULL), TENEBRA_OK);
     assert_int_equal(tn_files_swap_directory(one, two, is_x, NULL), TENEBRA_OK);
     expect_text(there, "new");
     assert_false(tn_path_is_directory(one));
     assert_int_equal(tn_files_remove_directory(two, NULL), TENEBRA_OK);
     assert_int_equal(tn_files_remove_directory(two, NULL), TENEBRA_OK);
     tenebra_error error = { 0 };
-    assert_int_equal(tn_files_replace(file, "x", 1, &error), TENEBRA_ERROR_IO);
+    assert_int_equal(tn_output_put(file, "x", 1, &error), TENEBRA_ERROR_IO);
     free(one);
     free(two);
     free(file);

@@ -35,7 +35,7 @@ static void expect_no_start(const tn_train_config *config, const tn_trainer_opti
 static void put(const place *p, const char *name, const char *text)
 {
     char *path = inside(p->output, name);
-    assert_int_equal(tn_files_replace(path, text, strlen(text), NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(path, text, strlen(text), NULL), TENEBRA_OK);
     free(path);
 }
 

@@ -148,13 +148,13 @@ static void test_other_data(void **state)
     tn_file_close(&file);
     assert_non_null(word);
     word[7] = '7';
-    assert_int_equal(tn_files_replace(rows, text, strlen(text), NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(rows, text, strlen(text), NULL), TENEBRA_OK);
     tn_trainer_options options = { .resume = true };
     assert_null(tn_trainer_open(&config, &options, &error));
     assert_int_equal(error.code, TENEBRA_ERROR_MISMATCH);
     assert_non_null(strstr(error.sentence, "another training set"));
     word[7] = '3';
-    assert_int_equal(tn_files_replace(rows, text, strlen(text), NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_put(rows, text, strlen(text), NULL), TENEBRA_OK);
     tn_trainer_close(open_trainer(&config, &options));
     free(text);
     free(rows);
