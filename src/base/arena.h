@@ -1,8 +1,7 @@
 /* Bump allocation from one reserved range of addresses.
  *
- * The range is reserved at opening and costs memory only where it is touched;
- * allocating is an addition, releasing goes back to a mark. Pages stay with the
- * arena after a release, so a steady loop asks the system for nothing. */
+ * The range is reserved when the arena is opened and costs memory only where it is touched. Allocating is an addition,
+ * and releasing returns to a mark. Pages stay with the arena after a release, so a steady loop makes no system calls. */
 #ifndef TN_BASE_ARENA_H
 #define TN_BASE_ARENA_H
 
@@ -11,7 +10,7 @@
 typedef struct tn_arena {
     unsigned char *base;
     size_t capacity; /* bytes reserved                  */
-    size_t used;     /* bytes handed out                */
+    size_t used;     /* bytes allocated                 */
     size_t peak;     /* largest `used` since opening    */
 } tn_arena;
 
@@ -20,15 +19,15 @@ typedef struct tn_arena {
 /* Reserves `capacity` bytes (rounded up to whole pages). Errors: MEMORY. */
 tenebra_code tn_arena_open(tn_arena *arena, size_t capacity, tenebra_error *error);
 
-/* `count` items of `size` bytes, 64-byte aligned, contents undefined; NULL when
- * the product overflows or the range is full. Threads: one at a time. */
+/* `count` items of `size` bytes, 64-byte aligned, contents undefined; NULL if the product overflows or the range is
+ * full. Threads: one at a time. */
 void *tn_arena_take(tn_arena *arena, size_t count, size_t size);
 
-/* A position to go back to, and going back: everything taken since is gone. */
+/* Mark returns the current position; release frees everything that was taken after that position. */
 static inline size_t tn_arena_mark(const tn_arena *arena) { return arena->used; }
 static inline void tn_arena_release(tn_arena *arena, size_t mark) { arena->used = mark; }
 
-/* Gives the range back. A zeroed arena may be closed. */
+/* Releases the range. A zeroed arena may be closed. */
 void tn_arena_close(tn_arena *arena);
 
 #endif

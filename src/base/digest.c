@@ -10,7 +10,7 @@ static const uint64_t start_values[8] = {
     0x510E527FADE682D1u, 0x9B05688C2B3E6C1Fu, 0x1F83D9ABFB41BD6Bu, 0x5BE0CD19137E2179u,
 };
 
-/* Section 2.7: which word of the block a step takes; rounds 10 and 11 repeat 0 and 1. */
+/* Section 2.7: the order in which each round uses the words of the block; rounds 10 and 11 repeat 0 and 1. */
 static const unsigned char order[10][16] = {
     { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, { 14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3 },
     { 11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4 }, { 7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8 },
@@ -72,7 +72,7 @@ void tn_hash_add(tn_hash *hash, const void *bytes, size_t count)
 {
     const unsigned char *from = bytes;
     while (count > 0) {
-        if (hash->waiting == BLOCK) { /* more follows: this block is not the last */
+        if (hash->waiting == BLOCK) { /* more bytes follow, so this block is not the last */
             hash->length += BLOCK;
             compress(hash, hash->block, false);
             hash->waiting = 0;

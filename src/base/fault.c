@@ -1,5 +1,5 @@
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
-/* Mapped files that another program cuts short. */
+/* Mapped files that another program truncates. */
 #include "tenebra.h"
 
 #include <signal.h>
@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A touch behind the end of a mapped file: a page of zeros goes there, and the thread goes on. Whoever reads the file asks
- * tn_file_check before using what came out. Everything else that raises the signal ends the process, as without a handler: the
- * faulting instruction runs again.
+/* Access after the end of a mapped file: maps a page of zeros there, and the thread continues. Code that reads a mapped
+ * file calls tn_file_check before it uses the result. For any other cause of the signal, the faulting instruction runs
+ * again and ends the process, as it would without a handler.
  * mmap is not in the list of functions that a handler may call (POSIX 2.4.3); on Linux it is a bare system call. */
 static void patch_page(int number, siginfo_t *info, void *context)
 {

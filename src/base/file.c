@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_MAX = 1 << 30 /* bytes of one system call: Linux takes less than 2 GiB */ };
+enum { READ_MAX = 1 << 30 /* bytes per system call: Linux accepts less than 2 GiB */ };
 
-/* Opens a regular file and tells its size. A pipe without a writer must not hold the program up. */
+/* Opens a regular file and returns its size. O_NONBLOCK: opening a pipe without a writer must not block. */
 static tenebra_code open_regular(const char *path, size_t limit, int *descriptor, struct stat *info, tenebra_error *error)
 {
     *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

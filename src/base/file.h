@@ -1,7 +1,7 @@
 /* Files as memory, and paths.
  *
- * A file that another program cuts short under a mapping ends the process with SIGBUS at the next touch. So only weights are
- * mapped; everything else is read. For weights: tn_file_check, and `docs/design.md` ("Mapped files"). */
+ * If another program truncates a mapped file, the next access ends the process with SIGBUS. Therefore only weights are
+ * mapped; everything else is read. For weights, see tn_file_check and `docs/design.md` ("Mapped files"). */
 #ifndef TN_BASE_FILE_H
 #define TN_BASE_FILE_H
 
@@ -13,31 +13,31 @@
 typedef struct tn_file {
     const unsigned char *data; /* NULL for an empty file */
     size_t size;               /* bytes                  */
-    bool mapped;               /* else `data` is memory  */
-    int descriptor;            /* of a mapped file: it stays open, to be asked later     */
-    struct timespec changed;   /* of a mapped file: when its contents last changed before */
+    bool mapped;               /* false: `data` is allocated memory */
+    int descriptor;            /* of a mapped file, kept open for tn_file_check          */
+    struct timespec changed;   /* of a mapped file: modification time at mapping */
 } tn_file;
 
-/* Reads a regular file of at most `limit` bytes into memory. An empty file is valid and has data == NULL.
- * Errors: IO (missing, not a regular file, not readable, cut short meanwhile), LIMIT, MEMORY; *file is empty then. */
+/* Reads a regular file of at most `limit` bytes into memory. An empty file is valid and has data == NULL. Errors: IO
+ * (missing, not a regular file, not readable, truncated while it was read), LIMIT, MEMORY; *file is then empty. */
 tenebra_code tn_file_read(tn_file *file, const char *path, size_t limit, tenebra_error *error);
 
-/* Maps a regular file read-only. Errors: IO; *file is empty then. */
+/* Maps a regular file read-only. Errors: IO; *file is then empty. */
 tenebra_code tn_file_map(tn_file *file, const char *path, tenebra_error *error);
 
-/* Whether a mapped file is still what it was when it was mapped: neither shorter nor written to since. What was computed from
- * it before a failure of this check is to be thrown away. A change within the file system's clock tick of the mapping, or
- * through another mapping that the system has not noted yet, is not seen. Errors: IO. Threads: any. */
+/* Checks that a mapped file was not truncated or written to since it was mapped. If the check fails, discard everything
+ * that was computed from the file. The check does not notice a change within the file system's clock tick of the
+ * mapping, or a change through another mapping that the system has not recorded yet. Errors: IO. Threads: any. */
 tenebra_code tn_file_check(const tn_file *file, const char *path, tenebra_error *error);
 
-/* Gives the memory or the mapping back. A zeroed file may be closed. */
+/* Frees the memory or the mapping. A zeroed file may be closed. */
 void tn_file_close(tn_file *file);
 
-/* Fails with FORMAT where the bytes are the pointer that Git LFS leaves in place of a file that it did not fetch; `name`
- * stands in the record. */
+/* Fails with FORMAT if the bytes are the pointer that Git LFS leaves in place of a file that it did not fetch; the
+ * error names `name`. */
 tenebra_code tn_lfs_check(const void *bytes, size_t size, const char *name, tenebra_error *error);
 
-/* "directory/name" in fresh memory, for free(); NULL without memory. */
+/* "directory/name"; the caller frees it. NULL without memory. */
 char *tn_path_join(const char *directory, const char *name);
 
 bool tn_path_is_file(const char *path);

@@ -21,7 +21,7 @@ tn_nearest tn_nearest_of(const char *word, size_t length)
     return nearest;
 }
 
-/* Optimal string alignment: the last three rows of the table of distances between beginnings of a and of b. */
+/* Optimal string alignment: the last three rows of the table of distances between prefixes of a and of b. */
 static size_t distance_between(const char *a, size_t m, const char *b, size_t n)
 {
     size_t rows[3][TN_NEAREST_LONGEST + 1];

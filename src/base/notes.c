@@ -13,7 +13,7 @@ static void copy_shown(char *to, size_t size, const char *from)
         to[i] = (unsigned char)from[i] < 0x20 || from[i] == 0x7f ? '?' : from[i];
     to[shown] = '\0';
     if (shown < length) {
-        while (shown > 0 && ((unsigned char)to[shown - 1] & 0xC0) == 0x80) /* not within a character */
+        while (shown > 0 && ((unsigned char)to[shown - 1] & 0xC0) == 0x80) /* do not cut inside a UTF-8 character */
             shown--;
         memcpy(to + shown, "..", 3);
     }
@@ -64,7 +64,7 @@ void tn_notes_unknown(tn_notes *notes, const json_t *object, const char *const *
 {
     const char *key;
     json_t *value;
-    /* Read only; the macro has no const variant. */
+    /* Only read; the macro has no const variant. */
     json_object_foreach((json_t *)(uintptr_t)object, key, value) {
         char path[sizeof notes->entries[0].key];
         if (says_nothing(value) || tn_notes_knows(known, key, value))
@@ -93,7 +93,7 @@ const char *tn_notes_print(const tn_notes *notes, char text[TN_NOTES_TEXT])
         char piece[sizeof entry->file + sizeof entry->key + 8];
         int length = snprintf(piece, sizeof piece, "%s%s%s%s", shown == 0 ? "" : same ? ", " : "; ",
                               same ? "" : entry->file, same ? "" : ": ", entry->key);
-        if (used + (size_t)length + 32 > TN_NOTES_TEXT) /* room for the last words */
+        if (used + (size_t)length + 32 > TN_NOTES_TEXT) /* room for "and N more" */
             break;
         memcpy(text + used, piece, (size_t)length + 1);
         used += (size_t)length;

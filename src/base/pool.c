@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Turns a worker looks at the job counter before it sleeps: about 20 us, the
- * gap between two operations of one layer. Longer spinning would fight with
- * other programs for the core. */
+/* Number of times that a worker checks the job counter before it sleeps: about 20 us, the gap between two operations of
+ * one layer. Longer spinning would take the core from other programs. */
 enum { SPIN_TURNS = 4000, MAX_THREADS = 1024 };
 
 struct tn_pool {
-    size_t threads;       /* caller included */
+    size_t threads;       /* including the caller */
     pthread_t *handles;   /* threads - 1     */
     struct worker *workers;
     pthread_mutex_t lock;
@@ -26,8 +25,8 @@ struct tn_pool {
     void *argument;
 };
 
-/* Every worker has a range of chunks that follow each other: what they read lies side by side in memory. Who is done
- * takes from the ranges of others. On a cache line of its own. */
+/* Every worker has a range of consecutive chunks, so that the memory it reads is contiguous. A worker that has finished
+ * its range takes chunks from the ranges of others. Each range is on its own cache line. */
 struct worker {
     _Alignas(64) atomic_size_t next; /* next chunk of the range to take */
     size_t end;

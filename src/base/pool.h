@@ -1,8 +1,8 @@
 /* A pool of threads as an object.
  *
- * Work is a number of independent chunks. How it is cut must not depend on the
- * number of threads: chunks are always the same, only who runs them differs, so
- * results are equal bit for bit for any thread count. */
+ * Work is a number of independent chunks. How it is divided must not depend on the number of threads: the chunks are
+ * always the same, and only the thread that runs a chunk differs, so results are equal bit for bit for any thread
+ * count. */
 #ifndef TN_BASE_POOL_H
 #define TN_BASE_POOL_H
 
@@ -10,16 +10,15 @@
 
 typedef struct tn_pool tn_pool;
 
-/* Runs chunk `chunk` (from 0). `worker` (0 .. tn_pool_threads - 1) names the
- * running thread, to choose its own scratch. */
+/* Runs chunk `chunk` (from 0). `worker` (0 .. tn_pool_threads - 1) identifies the running thread, for its own scratch
+ * memory. */
 typedef void tn_chunk_fn(void *argument, size_t chunk, size_t worker);
 
-/* threads >= 1, the caller's own thread included. Errors: ARGUMENT, MEMORY. */
+/* threads >= 1, including the caller's own thread. Errors: ARGUMENT, MEMORY. */
 tn_pool *tn_pool_open(size_t threads, tenebra_error *error);
 
-/* Runs all chunks and returns when the last is done. The calling thread works
- * too. A NULL pool runs everything in the caller. Not reentrant: a chunk may not
- * call it on the same pool; one caller at a time. */
+/* Runs all chunks and returns when the last is done. The calling thread takes part. With a NULL pool, the caller runs
+ * everything. Not reentrant: a chunk must not call it on the same pool, and only one caller may use a pool at a time. */
 void tn_pool_run(tn_pool *pool, size_t chunks, tn_chunk_fn *run, void *argument);
 
 /* Number of threads, 1 for a NULL pool. */

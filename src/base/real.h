@@ -1,8 +1,7 @@
 /* The number type of activations, gradients and the cache.
  *
- * The product computes in float. The same sources compile a second time with
- * TN_DOUBLE for the gradient tests, where finite differences need the digits.
- * tgmath picks expf or exp accordingly. */
+ * The product computes in float. The same sources are compiled a second time with TN_DOUBLE for the gradient tests,
+ * because finite differences require the precision. tgmath selects expf or exp accordingly. */
 #ifndef TN_BASE_REAL_H
 #define TN_BASE_REAL_H
 

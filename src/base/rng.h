@@ -1,6 +1,5 @@
-/* A counter-based random generator: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
- * The same seed gives the same numbers everywhere; the state is one word, easy to
- * save in a checkpoint. Not for secrets. */
+/* A counter-based random generator: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). The same seed gives the same numbers
+ * everywhere. The state is one word, which is easy to save in a checkpoint. Not for secrets. */
 #ifndef TN_BASE_RNG_H
 #define TN_BASE_RNG_H
 

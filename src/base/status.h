@@ -1,5 +1,5 @@
-/* Failure records. The record itself is public (include/tenebra.h); this adds
- * the two ways in which the inside of the library fills and passes it on. */
+/* Error records. The record itself is public (include/tenebra.h); this file adds the two ways in which the library
+ * fills it and passes it on. */
 #ifndef TN_BASE_STATUS_H
 #define TN_BASE_STATUS_H
 
@@ -14,12 +14,12 @@
 
 /* Fills `error` (may be NULL) and returns `code`, so that a caller can write
  *     return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "the header ends after %zu bytes", n);
- * `where` names the file, option or tensor (NULL = nothing to name). Texts that
- * are too long are cut. Threads: any. */
+ * `where` names the file, option or tensor (NULL if there is nothing to name). Texts that are too long are truncated.
+ * Threads: any. */
 tenebra_code tn_fail(tenebra_error *error, tenebra_code code, const char *where,
                      const char *sentence, ...) TN_PRINTF(4, 5);
 
-/* Passes a failure on to the caller. */
+/* Returns the code of `call` to the caller if it failed. */
 #define TN_TRY(call)                      \
     do {                                  \
         tenebra_code tn_code_ = (call);   \

@@ -1,31 +1,30 @@
-/* Attention: online softmax over blocks of keys; no map of all scores is ever built.
+/* Attention: online softmax over blocks of keys. A map of all scores is never built.
  *
- * A chunk of work is one key head and a block of query rows, with all query heads of that key head's
- * group: each block of keys is transposed once and read by group * count rows. The steps of a row
- * (borders of its key blocks, order inside) depend on the row alone, so a row computed by itself has
- * the same bits as in a block. Source: Milakov and Gimelshein, arXiv:1805.02867 (online softmax);
- * Dao et al., arXiv:2205.14135 (blocks). */
+ * A chunk of work is one key head and a block of query rows, with all query heads of that key head's group: each block
+ * of keys is transposed once and read by group * count rows. The steps of a row (borders of its key blocks, order
+ * inside them) depend only on the row, so a row that is computed by itself has the same bits as in a block. Source:
+ * Milakov and Gimelshein, arXiv:1805.02867 (online softmax); Dao et al., arXiv:2205.14135 (blocks). */
 #include "ops/internal.h"
 
 #include <string.h>
 
-/* Most rows (queries times heads of a group) of a block, where one query does not have more. */
+/* Largest number of rows (queries times heads of a group) of a block, unless one query already has more. */
 enum { CAUSAL_ROWS = 64, FULL_ROWS = 128 };
 
-/* With so few rows the keys and values are hardly read faster than they come from memory: they are fetched ahead,
- * since the rows of one head lie apart and the processor's own guesses miss them. */
+/* With at most this many rows, reading keys and values is limited by memory. They are prefetched, because the rows of
+ * one head are not adjacent and the processor's own prefetcher misses them. */
 enum { FEW_ROWS = 16 };
 
 /* -------------------------------------------------------------- forward -- */
 
-/* Columns of m queries side by side: whole vectors of any kernel set. */
+/* Columns for m queries side by side: whole vectors of every kernel set. */
 static size_t columns_of(size_t m)
 {
     return tn_pieces(m, TN_TRANSPOSE) * TN_TRANSPOSE;
 }
 
-/* Scores are sums over D either of queries times transposed keys or, where that moves fewer numbers, of keys times
- * transposed queries: the same products are added in the same order, so the bits are the same. */
+/* Scores are sums over D, either of queries times transposed keys or, if that moves fewer numbers, of keys times
+ * transposed queries. The same products are added in the same order, so the bits are the same. */
 static bool is_flipped(const tn_attend *a, size_t m)
 {
     return columns_of(m) < a->head_dim;
@@ -37,11 +36,11 @@ typedef struct attend_scratch {
     tn_real *sum;    /* [m, D] sum of exp(score - peak) v  */
     tn_real *scores; /* [m, TN_KEY_BLOCK]                  */
     tn_real *turned; /* [D, TN_KEY_BLOCK] transposed keys, or [TN_KEY_BLOCK, columns] scores to transpose */
-    tn_real *rows;   /* [TN_KEY_BLOCK, D] keys or values that do not lie in the cache as wanted */
+    tn_real *rows;   /* [TN_KEY_BLOCK, D] copy of keys or values whose layout or type in the cache does not fit */
     tn_real *peak, *total; /* [m]                          */
 } attend_scratch;
 
-/* Offsets of the parts, by the largest block; the last is the size. */
+/* Offsets of the parts for the largest block; the last offset is the size. */
 static void lay_out(const tn_attend *a, size_t offsets[7])
 {
     size_t m = a->row_limit, d = a->head_dim, columns = columns_of(m);
@@ -67,7 +66,7 @@ static attend_scratch scratch_of(const tn_attend *a, size_t worker)
                              .sum = base + o[4], .peak = base + o[5], .total = base + o[5] + a->row_limit };
 }
 
-/* The queries of a block, as the scores need them. */
+/* The queries of a block in the form that the scores require. */
 static void take_queries(const tn_attend *a, const tn_query_block *block, size_t kv_head, const attend_scratch *s)
 {
     size_t m = block->count * a->group, d = a->head_dim, columns = columns_of(m);
@@ -79,7 +78,7 @@ static void take_queries(const tn_attend *a, const tn_query_block *block, size_t
     tn_transpose(s->turned, d, m, d, s->q, columns);
 }
 
-/* scores [m, TN_KEY_BLOCK] of the first `count` columns, from rows of keys; what stands behind is undefined. */
+/* scores [m, TN_KEY_BLOCK] of the first `count` columns, from rows of keys; later columns are undefined. */
 static void score_keys(const tn_attend *a, size_t m, const attend_scratch *s, const tn_real *keys, size_t stride,
                        size_t count)
 {
@@ -96,8 +95,8 @@ static void score_keys(const tn_attend *a, size_t m, const attend_scratch *s, co
     a->kernels->multiply(s->q, d, 1, s->turned, TN_KEY_BLOCK, m, padded, d, s->scores, TN_KEY_BLOCK);
 }
 
-/* Takes `count` new scores of a row into its softmax: scores become exp(score - peak), and what was
- * summed before is brought to the new peak. A NaN among the scores stays. */
+/* Adds `count` new scores of a row to its softmax: scores become exp(score - peak), and earlier sums are rescaled to
+ * the new peak. A NaN among the scores is preserved. */
 static void absorb(const tn_attend *a, tn_real *scores, size_t count, tn_real *peak, tn_real *total,
                    tn_real *sum)
 {
@@ -112,9 +111,8 @@ static void absorb(const tn_attend *a, tn_real *scores, size_t count, tn_real *p
     *total += a->kernels->exp_sum(scores, count, *peak);
 }
 
-/* sum += exp(score - peak) v over the keys of one block that starts at `key`. Keys that all rows see
- * go through in one product, the triangle of a causal span row by row: a row never touches the
- * values of keys it does not see. */
+/* sum += exp(score - peak) v over the keys of one block that starts at `key`. Keys that all rows see are added in one
+ * product, the triangle of a causal span row by row: a row never reads the values of keys that it does not see. */
 static void mix_values(const tn_attend *a, const tn_query_block *block, const attend_scratch *s,
                        size_t offset, size_t key, size_t count)
 {
@@ -155,7 +153,7 @@ static void attend_keys(const tn_attend *a, const tn_query_block *block, size_t 
     mix_values(a, block, s, offset, key, count);
 }
 
-/* Writes the rows of a finished block, and what the backward and the tap need of their softmax. */
+/* Writes the rows of a finished block, and the parts of their softmax that the backward and the tap require. */
 static void finish_block(const tn_attend *a, const tn_query_block *block, size_t kv_head,
                          const attend_scratch *s)
 {
@@ -195,8 +193,8 @@ void tn_attend_chunk(void *argument, size_t chunk, size_t worker)
 
 /* ------------------------------------------------------------------ tap -- */
 
-/* The probabilities of the tapped row at the chosen keys, for all heads of one group: the scores are
- * computed as in the forward, the softmax is the one over all visible keys that the forward found. */
+/* The probabilities of the tapped row at the chosen keys, for all heads of one group. The scores are computed as in the
+ * forward; the softmax is the forward's, over all visible keys. */
 void tn_attend_tap_chunk(void *argument, size_t kv_head, size_t worker)
 {
     const tn_attend *a = argument;
@@ -257,7 +255,7 @@ static bool keys_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_att
     return rising;
 }
 
-/* First and past-last key row that query row `query` sees. */
+/* First key row that query row `query` sees, and the row after the last. */
 static void visible_keys(const tn_attention *shape, size_t query, size_t *begin, size_t *end)
 {
     *begin = 0;

@@ -42,7 +42,7 @@ void tn_attend_dots_chunk(void *argument, size_t chunk, size_t worker)
         }
 }
 
-/* Row r of P and dS from its scores and dP. Keys that the row does not see get exactly 0. */
+/* Row r of P and dS from its scores and dP; exactly 0 for keys that the row does not see. */
 static void derive_row(const tn_attend *a, size_t at, size_t seen, size_t padded, tn_real *p, tn_real *ds)
 {
     tn_real inverse = 1 / a->total[at], dot = a->dots[at];
@@ -56,7 +56,7 @@ static void derive_row(const tn_attend *a, size_t at, size_t seen, size_t padded
         p[j] = ds[j] = 0;
 }
 
-/* P and dS of one block of queries and `count` keys from `key`, whose transposes are in s. */
+/* P and dS of one block of queries and of `count` keys from `key`, whose transposes are in s. */
 static void derive_tile(const tn_attend *a, const tn_query_block *block, size_t kv_head,
                         const back_scratch *s, size_t key, size_t count)
 {
@@ -111,7 +111,7 @@ void tn_attend_dq_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
-/* The queries are scaled, so dK needs no factor. */
+/* The queries are already scaled, so dK has no further factor. */
 void tn_attend_dkv_chunk(void *argument, size_t chunk, size_t worker)
 {
     const tn_attend *a = argument;
@@ -134,8 +134,8 @@ void tn_attend_dkv_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
-/* Cuts the keys of each segment into blocks. The query blocks of a segment follow each other, and the
- * last row of the last one sees the last key. */
+/* Divides the keys of each segment into blocks. The query blocks of a segment are consecutive, and the last row of the
+ * last one sees the last key. */
 void tn_attend_cut_keys(tn_ops *ops, tn_attend *a)
 {
     for (int pass = 0; pass < 2 && ops->failure.code == TENEBRA_OK; pass++) {

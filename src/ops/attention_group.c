@@ -1,4 +1,4 @@
-/* Attention of one or several sequences: the work of all of them in one list of chunks. */
+/* Attention of one or several sequences, with the work of all of them in one list of chunks. */
 #include "ops/internal.h"
 
 typedef struct group_node {
@@ -7,7 +7,7 @@ typedef struct group_node {
     size_t count;
 } group_node;
 
-/* Chunks of all parts in one row: those of part p end at ends[p]. */
+/* Chunks of all parts, one after the other: those of part p end at ends[p]. */
 typedef struct chunk_list {
     tn_attend *parts;
     const size_t *ends;
@@ -29,7 +29,7 @@ static void list_chunk(void *argument, size_t chunk, size_t worker)
     list->run(&list->parts[low], chunk - (low > 0 ? list->ends[low - 1] : 0), worker);
 }
 
-/* How many chunks a part has in one of the runs. */
+/* The number of chunks of a part in one of the runs. */
 typedef size_t chunk_count_fn(const tn_attend *a);
 
 static size_t forward_chunks(const tn_attend *a)
@@ -69,7 +69,7 @@ static void run_list(tn_ops *ops, tn_attend *parts, size_t count, chunk_count_fn
     tn_arena_release(ops->arena, mark);
 }
 
-/* Scratch of the workers that serves each part. False on failure. */
+/* Scratch of the workers, large enough for each part. False on failure. */
 static bool share_scratch(tn_ops *ops, tn_attend *parts, size_t count, size_t (*reals_of)(const tn_attend *))
 {
     size_t most = 0, slice;
@@ -131,7 +131,7 @@ static tn_attend *open_parts(tn_ops *ops, tn_tensor q, const tn_attention_part *
     return all;
 }
 
-/* Memory of the parts: blocks; with a record peaks and totals of all rows. */
+/* Memory of the parts: blocks, and while recording the peaks and totals of all rows. */
 static void prepare(tn_ops *ops, tn_attend *a, const tn_attention *shape, tn_tensor out, bool recorded)
 {
     a->out = out;
@@ -174,7 +174,7 @@ tn_tensor tn_op_attention_parts(tn_ops *ops, tn_tensor q, const tn_attention_par
     if (all == NULL)
         return (tn_tensor){ 0 };
     bool recorded = wanted && ops->tape != NULL;
-    if (!recorded) /* the result goes first, the rest is given back */
+    if (!recorded) /* allocated before the mark, so it stays when the rest is released */
         tn_arena_release(ops->arena, before);
     tn_tensor out = tn_ops_result(ops, "attention", q.rows, q.cols, wanted);
     size_t mark = tn_arena_mark(ops->arena);

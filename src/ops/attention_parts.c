@@ -1,9 +1,10 @@
-/* What forward and backward of attention share: blocks of keys, queries and caches as they are computed with. */
+/* What forward and backward of attention share: blocks of keys, blocks of queries, and caches in the form used for
+ * computing. */
 #include "ops/internal.h"
 
 #include <string.h>
 
-/* Four numbers that move together; the compiler makes of them what the machine has. */
+/* Four numbers that are moved together; the compiler chooses the machine's instructions. */
 typedef tn_real quad __attribute__((vector_size(4 * sizeof(tn_real))));
 
 /* Four rows of four, transposed. */
@@ -26,8 +27,8 @@ static inline void turn_quads(const tn_real *from, size_t stride, tn_real *to, s
     memcpy(to + 3 * ld, &d, sizeof d);
 }
 
-/* `count` rows at most TN_TRANSPOSE of `width` values, the columns behind them zeroed. Whole cache lines of `out`
- * are written once: its rows are far apart and share few sets of the first-level cache. */
+/* Transposes `count` <= TN_TRANSPOSE rows of `width` values; the columns after them are zeroed. Whole cache lines of
+ * `out` are written once, because its rows are far apart and share few sets of the first-level cache. */
 static void turn_rows(const tn_real *rows, size_t stride, size_t count, size_t width, tn_real *out, size_t ld)
 {
     size_t i = 0;

@@ -1,5 +1,5 @@
-/* Operations on single numbers. In inference they write over their first input; while
- * recording that input is copied first, so both ways run the same kernel on the same values. */
+/* Elementwise operations. In inference they write over their first input. While recording, that input is copied first,
+ * so both cases run the same kernel on the same values. */
 #include "ops/internal.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@ static const tn_real normal_peak = (tn_real)0.39894228040143267794;
 
 typedef struct element_node {
     tn_node node;
-    tn_tensor x, y, result; /* y: second input, if any */
+    tn_tensor x, y, result; /* y: second input, may be absent */
     const tn_kernels *kernels;
     void (*forward)(const struct element_node *e, size_t begin, size_t end);
     void (*derive)(const struct element_node *e, size_t begin, size_t end);

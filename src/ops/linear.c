@@ -14,12 +14,12 @@ typedef struct linear_job {
     const tn_kernels *kernels;
     const linear_node *l;
     tn_backward back;
-    void *input; /* x in the form that the kernels read; NULL: as it is */
+    void *input; /* x in the form that the kernels read; NULL: unchanged */
     tn_real *scratch;
     size_t slice;
 } linear_job;
 
-/* Outputs of one chunk, all rows of x; the bias is added while they are in the cache. */
+/* Computes the outputs of one chunk for all rows of x; the bias is added while they are in the cache. */
 static void linear_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
@@ -37,7 +37,7 @@ static void linear_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
-/* Some rows of x for all chunks of the product. */
+/* Converts some rows of x for all chunks of the product. */
 static void linear_input_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
@@ -202,7 +202,7 @@ typedef struct gather_node {
     int32_t *ids;
 } gather_node;
 
-/* Rows in their order: a repeated id adds up the same way with any number of threads. */
+/* Rows in ascending order, so that a repeated id is summed in the same way with any number of threads. */
 static void gather_back_chunk(void *argument, size_t chunk, size_t worker)
 {
     const gather_node *g = argument;

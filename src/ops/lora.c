@@ -14,8 +14,8 @@ typedef struct lora_node {
 
 /* -------------------------------------------------------------- dropout -- */
 
-/* The factor of number `index`: 0 or 1 / (1 - p). Depends on seed and index alone, so that the backward draws the
- * same again, in any thread. */
+/* The dropout factor of number `index`: 0 or 1 / (1 - p). It depends only on seed and index, so that the backward draws
+ * the same factors again, in any thread. */
 static tn_real keep_factor(uint64_t seed, size_t index, double p)
 {
     tn_rng rng = tn_rng_seed(seed + (uint64_t)index * 0x9E3779B97F4A7C15u);
@@ -49,7 +49,7 @@ static void drop(tn_ops *ops, const lora_node *l, const tn_real *from, tn_real *
     tn_ops_run(ops, tn_pieces(job.count, TN_OPS_BLOCK), (double)job.count * 4, drop_chunk, &job);
 }
 
-/* What A reads: x, or a copy with some numbers dropped. */
+/* The input of A: x, or a copy with some numbers dropped. */
 static const tn_real *dropped_input(tn_ops *ops, const lora_node *l)
 {
     if (!(l->dropout > 0))
@@ -86,7 +86,7 @@ static void dw_chunk(void *argument, size_t chunk, size_t worker)
                           j->scratch + worker * j->slice);
 }
 
-/* dx += dy W and dW += dy^T x, whichever memory is given. */
+/* dx += dy W and dW += dy^T x; either may be NULL. */
 static void linear_gradients(tn_ops *ops, const tn_weight *w, const tn_real *dy, const tn_real *x, size_t rows, tn_real *dx)
 {
     size_t mark = tn_arena_mark(ops->arena);
@@ -163,7 +163,7 @@ static void add_chunk(void *argument, size_t chunk, size_t worker)
         job->y[i] += job->z[i];
 }
 
-/* y += B inner, where inner = scale * A dropout(x) stays for the backward. */
+/* y += B inner, where inner = scale * A dropout(x) is kept for the backward. */
 static void add_product(tn_ops *ops, lora_node *l)
 {
     size_t mark = tn_arena_mark(ops->arena);
@@ -197,7 +197,7 @@ static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *l
     l.inner = (tn_tensor){ x.rows, lora->a.matrix.rows, tn_ops_take(ops, "lora", count, sizeof(tn_real)), NULL };
     if (ops->failure.code != TENEBRA_OK)
         return (tn_tensor){ 0 };
-    tn_tape *tape = ops->tape; /* the backward is our own: the products inside are not recorded */
+    tn_tape *tape = ops->tape; /* lora has its own backward, so the products inside are not recorded */
     ops->tape = NULL;
     add_product(ops, &l);
     ops->tape = tape;

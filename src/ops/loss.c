@@ -1,5 +1,5 @@
-/* Cross entropy. Rows are as long as the vocabulary (151,936 logits), so their exponentials are taken
- * in pieces that stay in the first-level cache, and the pieces are summed in double. */
+/* Cross entropy. Rows are as long as the vocabulary (151,936 logits), so their exponentials are computed in pieces that
+ * fit the first-level cache, and the pieces are summed in double. */
 #include "ops/internal.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ typedef struct loss_node {
     double *total, *losses; /* [T] sum of exp(logit - peak); loss of the row, 0 without label */
     double scale;
     const tn_kernels *kernels;
-    tn_real *scratch; /* PIECE a worker */
+    tn_real *scratch; /* PIECE numbers per worker */
     size_t slice;
 } loss_node;
 

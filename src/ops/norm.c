@@ -1,6 +1,6 @@
-/* RMS norm and layer norm. Sums run in double over eight fixed lanes: the statistics are then exact to
- * the rounding of their result, at any width and for activations up to the range of f32 (squares of
- * 1e6 are no problem), and do not depend on the kernel set. */
+/* RMS norm and layer norm. Sums run in double over eight fixed lanes. The statistics are then exact up to the rounding
+ * of the result, at any width and for activations up to the range of f32 (squares of 1e6 are safe), and do not depend
+ * on the kernel set. */
 #include "ops/internal.h"
 
 enum { LANES = 8 };
@@ -77,8 +77,7 @@ static void norm_chunk(void *argument, size_t chunk, size_t worker)
         norm_row(norm, row);
 }
 
-/* With z = (x - mean) inverse and g = dy w:  dx = inverse (g - mean(g) - z mean(g z)), where mean(g) is
- * left out in RMS norm. */
+/* With z = (x - mean) inverse and g = dy w:  dx = inverse (g - mean(g) - z mean(g z)), where RMS norm has no mean(g). */
 static void norm_dx_row(const norm_node *norm, size_t row)
 {
     size_t n = norm->x.cols;

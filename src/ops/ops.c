@@ -1,9 +1,9 @@
-/* Memory, the record and failures: what all operations share. */
+/* Memory, the tape and failures: what all operations share. */
 #include "ops/internal.h"
 
 #include <string.h>
 
-/* Fewer steps than this (some tens of microseconds) are done before another thread is awake. */
+/* Fewer steps than this (some tens of microseconds) finish before another thread would be awake. */
 static const double parallel_work = 65536;
 
 bool tn_ops_usable(tn_ops *ops, const char *operation, tn_tensor x)
@@ -37,7 +37,7 @@ tn_real *tn_ops_scratch(tn_ops *ops, const char *operation, size_t reals, size_t
     return tn_ops_take(ops, operation, total, TN_ARENA_ALIGNMENT);
 }
 
-/* Zeroing and copying what is larger than the caches is worth several threads. */
+/* Zeroing and copying memory that is larger than the caches is divided among threads. */
 enum { MOVE_BLOCK = 1 << 16 };
 
 typedef struct move_job {

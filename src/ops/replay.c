@@ -1,5 +1,5 @@
-/* Running a part of a network twice to save memory, and joining rows.
- * Source: Chen et al., arXiv:1604.06174 (recomputing in the backward). */
+/* Gradient checkpointing (running a part of a network twice to save memory), and concatenating rows. Source: Chen et
+ * al., arXiv:1604.06174. */
 #include "ops/internal.h"
 
 #include <string.h>
@@ -8,10 +8,10 @@
 
 typedef struct replay_node {
     tn_node node;
-    tn_tensor x, y; /* x: a copy of the values that went in */
+    tn_tensor x, y; /* x: a copy of the input */
     tn_replay_fn *run;
     const void *argument;
-    tn_rng dropout; /* as it was before */
+    tn_rng dropout; /* as it was in the first run */
 } replay_node;
 
 static void add_rows(tn_real *to, const tn_real *from, size_t count)
@@ -20,7 +20,7 @@ static void add_rows(tn_real *to, const tn_real *from, size_t count)
         to[i] += from[i];
 }
 
-/* Runs the part again with a record of its own, hands it the gradient of y, and walks that record back. */
+/* Runs the part again with a tape of its own, passes it the gradient of y, and walks that tape back. */
 static void replay_backward(tn_ops *ops, tn_node *node)
 {
     replay_node *r = (replay_node *)node;
@@ -62,7 +62,7 @@ tn_tensor tn_op_checkpoint(tn_ops *ops, tn_tensor x, tn_replay_fn *run, const vo
     size_t mark = tn_arena_mark(ops->arena);
     tn_tape *tape = ops->tape;
     ops->tape = NULL;
-    /* The part may write over what it is given: it gets the memory of the result. */
+    /* The part may write over its input, so it gets the memory of the result. */
     tn_tensor out = run(ops, (tn_tensor){ x.rows, x.cols, y.data, NULL }, argument, false);
     ops->tape = tape;
     if (out.data != NULL && (out.rows != x.rows || out.cols != x.cols))
@@ -96,7 +96,7 @@ static void join_backward(tn_ops *ops, tn_node *node)
     }
 }
 
-/* Whether all parts have as many columns; *rows and *wanted of the whole. */
+/* True if all parts have equally many columns; sets *rows and *wanted of the whole. */
 static bool join_fits(tn_ops *ops, const tn_tensor *parts, size_t count, size_t *rows, bool *wanted)
 {
     *rows = 0;

@@ -1,5 +1,5 @@
-/* Rotary position embedding: pair (a, b) of a row turns by the angle of its frequency.
- * Source: RoFormer, arXiv:2104.09864, section 3.2; pairs are i and i + D/2. */
+/* Rotary position embedding: pair (a, b) of a row rotates by the angle of its frequency. Source: RoFormer,
+ * arXiv:2104.09864, section 3.2; pairs are i and i + D/2. */
 #include "ops/internal.h"
 
 typedef struct rope_node {
@@ -28,7 +28,7 @@ static void rope_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
-/* The gradient turns back. */
+/* The gradient rotates back. */
 static void rope_back_chunk(void *argument, size_t chunk, size_t worker)
 {
     const rope_node *r = argument;

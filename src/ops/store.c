@@ -10,7 +10,7 @@ typedef struct store_node {
     tn_tensor k, v;
 } store_node;
 
-/* grad += from; from = 0: what is moved once is not found by the next backward. */
+/* grad += from; from = 0, so that the next backward does not move it again. */
 static void move_gradient(tn_real *grad, tn_real *from, size_t count)
 {
     for (size_t i = 0; grad != NULL && from != NULL && i < count; i++)
@@ -45,7 +45,7 @@ static bool store_fits(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor
     return ops->failure.code == TENEBRA_OK;
 }
 
-/* Rows to copy; a chunk of work is some rows. */
+/* Rows to copy; a chunk of work is a few rows. */
 typedef struct store_job {
     const tn_keys *keys;
     size_t start;
@@ -76,7 +76,7 @@ void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn
     if (!store_fits(ops, keys, start, k, v))
         return;
     store_job job = { keys, start, k, v };
-    /* Copying is cheap; rounding takes some ten steps a number. */
+    /* Copying is cheap; rounding takes about ten steps per number. */
     double work = (double)k.rows * (double)keys->stride * (keys->k != NULL ? 0.5 : 10);
     tn_ops_run(ops, tn_pieces(k.rows, tn_ops_row_block(keys->stride)), work, store_chunk, &job);
     if (ops->tape == NULL || (keys->dk == NULL && keys->dv == NULL))
