@@ -1,8 +1,9 @@
-/* The AVX-512 set with tiles (AMX): products of BF16 pairs and of bytes in blocks of 16 rows by 16 outputs. It ran
- * under an emulator (amx_wide.h over tiles in plain C only), never on hardware: no figure in amx_pairs.h, amx_codes.h and
- * amx_wide.h is measured.
+/* The AVX-512 set with tiles (AMX): products of BF16 pairs and of bytes in blocks of 16 rows by 16 outputs. It ran only
+ * under an emulator (amx_wide.h only over tiles in plain C), never on hardware: no figure in amx_pairs.h, amx_codes.h
+ * and amx_wide.h is measured.
  *
- * BF16 weights take this path for any number of rows, since the order of its sums is its own: see TILE_ADD_BF16. */
+ * BF16 weights take this path for any number of rows, because its order of summation differs from that of the other
+ * sets: see TILE_ADD_BF16. */
 #include "kern/amx_tile.h"
 #include "kern/avx512bf16.h"
 
@@ -21,7 +22,7 @@ static inline vec vec_of_integers(const int32_t *from, int32_t start)
     return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_load_si512((const void *)from), _mm512_set1_epi32(start)));
 }
 
-/* A line of codes + 128 as codes. */
+/* Converts a line of codes + 128 to codes. */
 static inline void codes_flip(const unsigned char *from, unsigned char *to)
 {
     const __m512i sign = _mm512_set1_epi8(-128);
@@ -41,7 +42,8 @@ static inline void codes_look_up(const unsigned char *from, const int8_t *table,
 #include "kern/amx_pairs.h"
 #include "kern/amx_wide.h"
 
-/* Rows from which on quantised weights take tiles; fewer, one tile of the set without AMX, are bound by reading. */
+/* Smallest number of rows for which quantised weights use tiles. Fewer rows, one tile of the set without AMX, are
+ * limited by reading. */
 enum { LEAST_ROWS = 7 };
 _Static_assert((int)LEAST_ROWS >= (int)CODES_LEAST && (int)LEAST_ROWS >= (int)WIDE_LEAST, "tiles need that many rows");
 

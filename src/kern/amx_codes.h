@@ -1,16 +1,18 @@
-/* Products of 8-bit x with quantised weights in tiles (AMX): the same arithmetic as vector_codes.h, and so the same
- * bits as the other sets. The 8 lines of a block, 32 inputs of 16 outputs, are one tile; the integer sums of a block go
- * from their tile to the first cache, where the vector units scale and add them.
+/* Products of 8-bit x with quantised weights in tiles (AMX): the same arithmetic as vector_codes.h, and therefore the
+ * same bits as the other sets. The 8 lines of a block, 32 inputs of 16 outputs, are one tile. The integer sums of a
+ * block go from their tile to the first-level cache, where the vector units scale and add them.
  *
- * In the form of kern/panel.h codes are unsigned, and the sums lack `starts`. The wide form is made from it, and from
- * 4-bit codes, where several tiles of rows read the same weights; it saves an addition for each sum. A unit of it is
+ * In the form of kern/panel.h, codes are unsigned, so `starts` must be added to the sums. The wide form has signed codes
+ * and saves this addition. It is made from that form, or from 4-bit codes, if several tiles of rows read the same
+ * weights. A unit of it is
  *   2 lines of scales as F32, of the first and of the second block, and 16 lines of signed codes.
  *
  * By count of instructions, never measured: a sum of 32 products takes 3 vector operations (4 in the narrow form), two
- * a cycle. That is 24 (32) cycles for a block of 16 rows by 16 outputs, for which the tile unit takes 16: what limits
- * these products are the scales, at a third of the rate of the tile unit with operands of full height.
+ * per cycle. That is 24 (32) cycles for a block of 16 rows by 16 outputs, for which the tile unit takes 16. The scales
+ * limit these products to a third of the rate of the tile unit with operands of full height.
  *
- * Needs the vocabulary of vector.h with 16 lanes, vec_of_integers, codes_flip, codes_look_up, that of amx_tile.h. */
+ * Requires the definitions of vector.h with 16 lanes, vec_of_integers, codes_flip, codes_look_up, and those of
+ * amx_tile.h. */
 #ifndef TN_KERN_AMX_CODES_H
 #define TN_KERN_AMX_CODES_H
 
@@ -22,15 +24,15 @@
 enum {
     CODES_ROWS = 16,
     CODES_SLAB = 16,                     /* units: 18 KB of weights, 16 KB of x                      */
-    CODES_WIDENS = 48,                   /* rows from which on 8-bit weights are worth copying       */
-    CODES_STEP = 4,                      /* units that are widened at a time for few rows            */
+    CODES_WIDENS = 48,                   /* smallest number of rows worth a copy of 8-bit weights    */
+    CODES_STEP = 4,                      /* units widened at a time for few rows                     */
     CODES_LINES = 2 * TN_BLOCK / 4,      /* of 8-bit codes in a unit                                 */
     CODES_WIDE = TN_LINE * (2 + CODES_LINES), /* bytes of a unit in the wide form                    */
-    CODES_AHEAD = 4096                   /* bytes asked for in advance                               */
+    CODES_AHEAD = 4096                   /* bytes prefetched                                         */
 };
 
-/* Loops over the rows of a tile leave sums in registers once they are unrolled; see vector_tile.h. Who defines
- * CODES_TILE has no such registers. */
+/* Loops over the rows of a tile keep sums in registers if they are unrolled; see vector_tile.h. The emulation, which
+ * defines CODES_TILE, has no such registers. */
 #if defined(__clang__) || defined(CODES_TILE)
 #define CODES_UNROLL
 #else
@@ -63,7 +65,7 @@ TN_INLINE void codes_multiply(bool wide, const unsigned char *lines, const int8_
     TILE_STORE(1, integers[1], TN_LINE);
 }
 
-/* sums += scales of the block * its integer sums. Those of x are `stride` numbers apart. */
+/* sums += scales of the block * its integer sums. The scales of x are `stride` numbers apart. */
 TN_INLINE void codes_add(size_t rows, bool wide, const int32_t *integers, vec factors, const float *scales,
                          const int32_t *starts, size_t stride, vec *sums)
 {
@@ -112,7 +114,7 @@ TN_INLINE void codes_tile(size_t rows, bool wide, const tn_tile *tile)
         vec_store_part(tile->y + i * tile->ldy, sums[i], tile->outputs);
 }
 
-/* The number of rows is constant where the sums stay in registers. */
+/* The number of rows is a constant, so that the sums stay in registers. */
 #ifndef CODES_TILE
 #define CODES_CASE(R, wide, tile) case (R): codes_tile((R), (wide), (tile)); break;
 #define CODES_FOUR(R, wide, tile)                                     \
@@ -174,7 +176,7 @@ static void codes_relay(const tn_matrix *w, size_t panel, size_t unit, size_t un
     }
 }
 
-/* Few rows, 4-bit weights in panels: widened some units at a time. */
+/* Few rows, 4-bit weights in panels: widened a few units at a time. */
 static void codes_tile_4(const tn_tile *tile, tn_dtype type)
 {
     _Alignas(TN_LINE) unsigned char wide[CODES_STEP * CODES_WIDE];
@@ -209,8 +211,9 @@ static tn_tiling codes_tiling(tn_dtype type, size_t m)
                         .slab = CODES_SLAB, .unit = TN_UNIT };
 }
 
-/* Tiles have the rows of the largest, one more than some of them have: a line too much is read from the same memory
- * (past the codes lie 16 bytes a unit for every row; m is CODES_LEAST at least), and its sums are not used. */
+/* All tiles have the number of rows of the largest, which is one more than some of them need. The surplus line is read
+ * from the same memory (after the codes there are 16 bytes per unit for every row, and m is at least CODES_LEAST), and
+ * its sums are not used. */
 enum { CODES_LEAST = 4 };
 
 static void codes_linear(const tn_matrix *w, size_t begin, size_t end, const void *input, size_t m, float *y, size_t ldy,

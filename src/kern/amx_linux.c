@@ -4,8 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Linux asks for a process to claim the tiles before it uses them, since they make the frames of signals larger: once
- * for all its threads, and any thread may ask again. Source: Documentation/arch/x86/xstate.rst of Linux 5.16. */
+/* Linux requires a process to request the tiles before it uses them, because they make signal frames larger. One
+ * request is enough for all threads, and any thread may repeat it. Source: Documentation/arch/x86/xstate.rst of Linux
+ * 5.16. */
 bool tn_amx_permitted(void)
 {
     enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };

@@ -1,4 +1,4 @@
-/* How the other systems hand out the tiles is not known here. */
+/* How other systems grant the use of tiles is not known here. */
 #include "kern/sets.h"
 
 bool tn_amx_permitted(void) { return false; }

@@ -1,14 +1,14 @@
 /* Products of BF16 pairs in tiles (AMX), with weights in panels: 16 lines of a panel, 32 inputs, are one tile.
  *
- * x lies in memory in the order in which its tiles are read. Rows are cut into tiles of the tiling and these into
- * parts of at most 16 rows:
+ * x is stored in the order in which its tiles are read. Rows are divided into tiles of the tiling, and these into parts
+ * of at most 16 rows:
  *   up to 48 rows   one tile of up to 3 parts, which reads every weight once
- *   more rows       tiles of about 32 rows, two parts, by two panels, whose weights stay in the first cache
- * All parts are computed as if they had the number of rows of the largest, `rows`, one more at most than they have:
- * so one configuration of the tiles serves a whole call. What is read past a part is in the same memory, and what comes
- * of it is not stored.
+ *   more rows       tiles of about 32 rows, two parts, by two panels, whose weights stay in the first-level cache
+ * All parts are computed with the number of rows of the largest, `rows`, which is at most one more than they have, so
+ * one configuration of the tiles serves a whole call. The surplus row is read from the same memory, and its results are
+ * not stored.
  *
- * Needs the vocabulary of vector.h with 16 lanes, vec_store_bf16, that of amx_tile.h, and PAIRS_RELAY. */
+ * Requires the definitions of vector.h with 16 lanes, vec_store_bf16, those of amx_tile.h, and PAIRS_RELAY. */
 #ifndef TN_KERN_AMX_PAIRS_H
 #define TN_KERN_AMX_PAIRS_H
 
@@ -24,10 +24,10 @@ enum {
     PAIRS_SLAB = 8,                                  /* units: two panels are 32 KB                      */
     PAIRS_UNIT = TN_UNIT * TN_PANEL * 2,             /* bytes                                            */
     PAIRS_STEP = PART_ROWS * TN_LINE,                /* bytes of a panel that are one tile: 32 inputs    */
-    PAIRS_AHEAD = 4096                               /* bytes asked for in advance, per panel            */
+    PAIRS_AHEAD = 4096                               /* bytes prefetched, per panel                      */
 };
 
-/* How m rows are cut: the first `larger` tiles have `least` + 1 rows, the others `least` (kern/tiling.c). */
+/* How m rows are divided: the first `larger` tiles have `least` + 1 rows, the others `least` (kern/tiling.c). */
 typedef struct pairs_cut {
     size_t limit, least, larger, parts, rows;
 } pairs_cut;
@@ -45,7 +45,7 @@ static inline size_t pairs_bytes(const tn_matrix *w, size_t m)
     return (m * tn_pieces(w->cols, TN_UNIT) * 2 + 1) * TN_LINE;
 }
 
-/* Where row i begins, and in *step how many bytes on its next line lies. */
+/* The start of row i, and in *step the distance in bytes to its next line. */
 static size_t pairs_place(const pairs_cut *cut, size_t units, size_t i, size_t *step)
 {
     size_t border = cut->larger * (cut->least + 1), rows = i < border ? cut->least + 1 : cut->least;
@@ -79,10 +79,10 @@ typedef struct pairs_view {
     const tn_tile *tile;
     size_t rows, begin[4];
     const unsigned char *x, *w[PAIRS_PANELS];
-    float *spare; /* [16, 16]: where sums go that y has no room for */
+    float *spare; /* [16, 16]: for sums that y has no room for */
 } pairs_view;
 
-/* Where the sums of part p and panel v are kept, and how many bytes apart their rows are. */
+/* The address of the sums of part p and panel v, and the distance in bytes between their rows. */
 static inline float *pairs_sums(const pairs_view *view, size_t p, size_t v, size_t *stride)
 {
     const tn_tile *t = view->tile;
@@ -91,7 +91,7 @@ static inline float *pairs_sums(const pairs_view *view, size_t p, size_t v, size
     return whole ? t->y + view->begin[p] * t->ldy + v * TN_PANEL : view->spare;
 }
 
-/* Copies the sums that exist between y and `spare`. */
+/* Copies the existing sums between y and `spare`. */
 static void pairs_move(const pairs_view *view, size_t p, size_t v, bool out)
 {
     const tn_tile *t = view->tile;
@@ -141,9 +141,9 @@ TN_INLINE void pairs_ask(const unsigned char *lines)
         __builtin_prefetch((const void *)((uintptr_t)lines + PAIRS_AHEAD + i * TN_LINE), 0, 2);
 }
 
-/* Sums of part p and panel v in tile 2p + v, x of part p in 4 + p, weights in 6 and 7; of three parts by one panel, the
- * third has its sums in 1 and its x in 3. `once`: the weights are read for these rows alone, else x is read for these
- * panels alone. */
+/* Sums of part p and panel v are in tile 2p + v, x of part p in 4 + p, weights in 6 and 7. With three parts by one
+ * panel, the third has its sums in 1 and its x in 3. `once`: the weights are read only for these rows; otherwise x is
+ * read only for these panels. */
 TN_INLINE void pairs_multiply(size_t parts, size_t panels, bool once, const pairs_view *view)
 {
     const size_t step = view->tile->rows * TN_LINE;

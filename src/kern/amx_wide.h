@@ -1,13 +1,14 @@
-/* Products of 8-bit x with weights in blocks of 256 in tiles (AMX): the arithmetic of vector_wide.h, and so its bits.
+/* Products of 8-bit x with weights in blocks of 256 in tiles (AMX): the arithmetic of vector_wide.h, and therefore its
+ * bits.
  *
- * Two tiles of rows by two panels, four chains of sums: every tile that is loaded is multiplied twice. Their integers go from
- * tiles to the first cache once for 256 inputs, where the vector units scale and add them. 4-bit weights are laid out as
- * codes of 8 bits first (WIDE_RELAY), which are unsigned, as they are in panels.
+ * Two tiles of rows by two panels form four chains of sums, so that every loaded tile is multiplied twice. The integers
+ * go from tiles to the first-level cache once per 256 inputs, where the vector units scale and add them. 4-bit weights
+ * are first unpacked to codes of 8 bits (WIDE_RELAY), which are unsigned, as in panels.
  *
- * By count of instructions, never measured: a block of 32 rows by 32 outputs by 256 inputs takes 16 tile products, 256 cycles,
- * and about 5 vector operations for each of its 64 lines of sums, 160 cycles beside them.
+ * By count of instructions, never measured: a block of 32 rows by 32 outputs by 256 inputs takes 16 tile products, 256
+ * cycles, and at the same time about 5 vector operations for each of its 64 lines of sums, 160 cycles.
  *
- * Needs what amx_codes.h needs. */
+ * Requires the same definitions as amx_codes.h. */
 #ifndef TN_KERN_AMX_WIDE_H
 #define TN_KERN_AMX_WIDE_H
 
@@ -31,7 +32,8 @@ static inline bool wide_has(tn_dtype type)
     return type == TN_Q8_256 || type == TN_Q4_256;
 }
 
-/* The integer sums [2 tiles of rows, 2 panels] of a unit whose codes begin at lines[panel]. `second`: the second tile of rows. */
+/* The integer sums [2 tiles of rows, 2 panels] of a unit whose codes start at lines[panel]. `second`: for the second
+ * tile of rows. */
 TN_INLINE void wide_multiply(const unsigned char *const lines[WIDE_PANELS], const int8_t *x, const int8_t *second,
                              size_t stride, int32_t integers[2][WIDE_PANELS][WIDE_TILE * TN_PANEL])
 {
@@ -67,7 +69,7 @@ TN_INLINE void wide_add(size_t rows, const int32_t *integers, const unsigned cha
     }
 }
 
-/* The sums of a tile in memory, from y and back to it. */
+/* Copies the sums of a tile from y to memory, or back. */
 TN_INLINE void wide_sums_begin(const tn_tile *tile, size_t panel, float *sums)
 {
     const size_t at = panel * TN_PANEL;
@@ -83,7 +85,7 @@ TN_INLINE void wide_sums_finish(const tn_tile *tile, size_t panel, const float *
         vec_store_part(tile->y + i * tile->ldy + at, vec_load(sums + i * TN_PANEL), tn_min(TN_PANEL, tile->outputs - at));
 }
 
-/* Rows of the first of two tiles when there are `rows`; the second has as many or one less. */
+/* Rows of the first of two tiles for `rows` rows; the second has equally many or one less. */
 static inline size_t wide_first(size_t rows)
 {
     return rows - rows / 2;
@@ -119,9 +121,9 @@ static tn_tiling wide_tiling(tn_dtype type)
                         .unit = TN_WIDE_BLOCK };
 }
 
-/* Tiles have the shape of the largest run of rows; others have one row less. Then a tile reads a line too much, from the next
- * row or, behind the last one, from the records there (40 bytes a unit and row, so those of 7 rows are a line), and its sums
- * are not used. */
+/* All tiles have the shape of the largest run of rows; others have one row less. Such a tile reads a surplus line, from
+ * the next row or, after the last row, from the records there (40 bytes per unit and row, so those of 7 rows fill a
+ * line), and its sums are not used. */
 static void wide_linear(const tn_matrix *w, size_t begin, size_t end, const void *input, size_t m, float *y, size_t ldy,
                         float *scratch)
 {

@@ -12,8 +12,8 @@
 
 typedef __m256 vec;
 
-/* Register tiles. Of linear, 3 rows x 4 outputs: 12 of the 16 registers are sums, 3 hold x, 1 holds w.
- * Of multiply, 6 rows x 2 vectors: 12 sums, 2 hold b, 1 holds a. */
+/* Register tiles. linear: 3 rows x 4 outputs, so 12 of the 16 registers are sums, 3 hold x, 1 holds w. multiply: 6 rows
+ * x 2 vectors, so 12 are sums, 2 hold b, 1 holds a. */
 enum { LANES = 8, TILE_ROWS = 3, PANEL_VECTORS = 2, WIDEN_ROWS = 12 };
 #define TN_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3)
 
@@ -27,11 +27,11 @@ static inline vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
 static inline vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vec vec_round(vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-/* Of a NaN b both give b: that is what the instructions do. */
+/* If b is NaN, both return b, like the instructions. */
 static inline vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
 static inline vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
 
-/* The larger; a NaN of either. */
+/* The larger value; NaN if either is NaN. */
 static inline vec vec_max_nan(vec a, vec b)
 {
     return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
@@ -44,7 +44,7 @@ static inline __m256i first_lanes(size_t count)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lane);
 }
 
-/* The first `count` values, the rest 0; and storing only those. */
+/* Loads the first `count` values, the rest as 0; stores only the first `count`. */
 static inline vec vec_load_part(const float *from, size_t count)
 {
     return _mm256_maskload_ps(from, first_lanes(count));
@@ -72,13 +72,13 @@ static inline vec vec_load_f32(const unsigned char *from)
     return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(const void *)from));
 }
 
-/* 2^n for integers n of -126 .. 127, put together from its exponent. */
+/* 2^n for integers n of -126 .. 127, constructed from its exponent. */
 static inline vec power_of_two(vec n)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtps_epi32(_mm256_add_ps(n, vec_set(127))), 23));
 }
 
-/* a 2^n for integers n of -250 .. 250 in two steps, of which only the second may round. */
+/* a 2^n for integers n of -250 .. 250 in two steps, of which only the second can round. */
 static inline vec vec_scale(vec a, vec n)
 {
     vec half = vec_round(vec_mul(n, vec_set(0.5f)));
@@ -109,8 +109,8 @@ static inline vec vec_load_odd_bf16(const unsigned char *from)
 
 /* --------------------------------------------------- for vector_codes.h -- */
 
-/* Two 8-bit products are added in 16 bits, which hold 2 * 128 * 127 but not 2 * 255 * 127: codes with an
- * offset of 128 are multiplied as signed numbers, by magnitude and sign. Those of 4 bits are at most 15. */
+/* Two 8-bit products are added in 16 bits, which can hold 2 * 128 * 127 but not 2 * 255 * 127. Codes with an offset of
+ * 128 are therefore multiplied as signed numbers, by magnitude and sign. Codes of 4 bits are at most 15. */
 typedef __m256i ivec;
 
 enum { CODES_ROWS = 2, CODES_THIN = 1 };
@@ -139,7 +139,7 @@ static inline ivec ivec_table(const unsigned char *codebook, int offset)
     return codebook == NULL ? ivec_set(0) : offset == 128 ? ivec_signed(ivec_table_bytes(codebook)) : ivec_table_bytes(codebook);
 }
 
-/* The halves of bytes from bit `shift` on, through a table. */
+/* The 4 bits of each byte from bit `shift` on, looked up in a table. */
 static inline ivec ivec_bytes(const unsigned char *from, int shift, ivec table)
 {
     return _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(ivec_load(from), shift), _mm256_set1_epi8(15)));
@@ -160,7 +160,7 @@ static inline ivec ivec_dot(ivec sum, ivec weights, ivec x, int offset)
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-/* Rounds to LANES whole numbers of -128 .. 127, stores them as bytes and returns them. */
+/* Rounds to LANES integers of -128 .. 127, stores them as bytes and returns them. */
 static inline ivec vec_to_bytes(vec a, int8_t *to)
 {
     ivec wide = _mm256_cvtps_epi32(a);
@@ -172,7 +172,7 @@ static inline ivec vec_to_bytes(vec a, int8_t *to)
 static inline ivec ivec_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
 static inline ivec ivec_mul(ivec a, ivec b) { return _mm256_mullo_epi32(a, b); }
 
-/* The signed number in the lowest four bits of each lane, which leaves. */
+/* Removes the signed number in the lowest four bits of each lane and returns it. */
 static inline ivec ivec_factor(ivec *words)
 {
     ivec factor = _mm256_srai_epi32(_mm256_slli_epi32(*words, 28), 28);
@@ -180,8 +180,8 @@ static inline ivec ivec_factor(ivec *words)
     return factor;
 }
 
-/* Signed bytes times the factor of their lane, plus 128. The lower byte of a product of 16 bits depends on the lower bytes
- * alone: that of the even bytes comes from all 16 bits, that of the odd ones from the upper half. */
+/* Signed bytes times the factor of their lane, plus 128. The lower byte of a 16-bit product depends only on the lower
+ * bytes of its factors: the product of even bytes uses all 16 bits, that of odd bytes the upper half. */
 static inline ivec ivec_times(ivec bytes, ivec factor)
 {
     const __m256i lower = _mm256_set1_epi16(0xFF);

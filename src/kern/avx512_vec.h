@@ -1,4 +1,4 @@
-/* The vocabulary of vector.h in 512 bits: AVX-512 F, BW, DQ, VL. Included by the sets that build on them. */
+/* The definitions of vector.h in 512 bits: AVX-512 F, BW, DQ, VL. Included by the sets that are based on them. */
 #ifndef TN_KERN_AVX512_VEC_H
 #define TN_KERN_AVX512_VEC_H
 
@@ -19,17 +19,17 @@ static inline vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 static inline vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vec vec_round(vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-/* Of a NaN b both give b: that is what the instructions do. */
+/* If b is NaN, both return b, like the instructions. */
 static inline vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 static inline vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 
-/* The larger; a NaN of either. */
+/* The larger value; NaN if either is NaN. */
 static inline vec vec_max_nan(vec a, vec b)
 {
     return _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
 }
 
-/* The first `count` (1 .. LANES) values, the rest 0; and storing only those. */
+/* Loads the first `count` (1 .. LANES) values, the rest as 0; stores only the first `count`. */
 static inline vec vec_load_part(const float *from, size_t count)
 {
     return _mm512_maskz_loadu_ps((__mmask16)(0xFFFFu >> (LANES - count)), from);

@@ -1,8 +1,8 @@
-/* The AVX-512 set with byte products and products of BF16 pairs (AVX512_BF16): x is rounded to BF16 for BF16
- * weights, as the frameworks do that compute in this type, and multiplied at twice the rate.
+/* The AVX-512 set with byte products and products of BF16 pairs (AVX512_BF16): if weights are BF16, x is rounded to
+ * BF16, as frameworks do that compute in this type, and multiplied at twice the rate.
  *
- * The order of a sum: pairs of inputs in rising order; of a pair the odd input first, then the even one, each product
- * added with one rounding and denormals taken for 0 (Intel 64 and IA-32 Architectures SDM, VDPBF16PS). */
+ * The order of a sum: pairs of inputs in ascending order; in a pair the odd input first, then the even one. Each
+ * product is added with one rounding, and denormals are treated as 0 (Intel 64 and IA-32 Architectures SDM, VDPBF16PS). */
 #include "kern/avx512bf16.h"
 
 #include "base/checked.h"
@@ -11,7 +11,7 @@
 
 enum { UNIT_LINES = TN_UNIT / 2, STREAM_AHEAD = 6144 };
 
-/* x as BF16 [m, units * 64], filled up with zeros. */
+/* x as BF16 [m, units * 64], padded with zeros. */
 static void bf16_input(const tn_matrix *w, const float *x, size_t ldx, size_t begin, size_t end, void *input)
 {
     size_t cols = tn_pieces(w->cols, TN_UNIT) * TN_UNIT;
@@ -71,8 +71,8 @@ void tn_avx512bf16_tile(const tn_tile *tile)
 #undef CASE
 }
 
-/* Rows as a panel: 32 inputs of 16 outputs at a time, those of the next 16 outputs asked for meanwhile: sixteen streams
- * are more than the processor foresees. What is not whole goes the slow way. */
+/* Rows as a panel: 32 inputs of 16 outputs at a time, while those of the next 16 outputs are prefetched, because
+ * sixteen streams are more than the processor's own prefetcher follows. Incomplete lines take the slow path. */
 void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     size_t row = panel * TN_PANEL, begin = unit * TN_UNIT, row_bytes = w->cols * 2;
@@ -99,7 +99,7 @@ static const tn_tiling tiling = { .direct = tn_avx512bf16_tile, .relaid = tn_avx
                                   .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS, .panels = TN_BF16_PANELS,
                                   .slab = TN_BF16_SLAB, .unit = TN_UNIT };
 
-/* The tilings of the gradients take as much. */
+/* The tilings of the gradients require the same amount. */
 size_t tn_avx512bf16_linear_scratch(const tn_matrix *w, size_t m)
 {
     return tn_max(tn_tiling_scratch(&tiling), tn_avx512vnni_linear_scratch(w, m));

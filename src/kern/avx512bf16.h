@@ -1,4 +1,4 @@
-/* What the products of BF16 pairs of 512 bits share: the tile, and turning rows into lines of pairs. */
+/* What the products of BF16 pairs in 512 bits share: the tile, and the conversion of rows to lines of pairs. */
 #ifndef TN_KERN_AVX512BF16_H
 #define TN_KERN_AVX512BF16_H
 

@@ -1,8 +1,8 @@
-/* Gradients of products from BF16 pairs, by the tile of the forward:
- *   dx[i, k] += sum over n of dy[i, n] w[n, k]     x of the tile is dy, its panels are those of w transposed
- *   dw[n, k] += sum over i of dy[i, n] x[i, k]     x of the tile is dy transposed, its panels are those of x transposed
- * The copies: dy [m, N], dy transposed [N, M] and the panels of x, K outputs of M inputs; N and M are filled up with
- * zeros to whole units. Only what is wanted is there. */
+/* Gradients of products from BF16 pairs, with the tile of the forward:
+ *   dx[i, k] += sum over n of dy[i, n] w[n, k]     the tile's x is dy, its panels are those of w transposed
+ *   dw[n, k] += sum over i of dy[i, n] x[i, k]     the tile's x is dy transposed, its panels are those of x transposed
+ * The copies are dy [m, N], dy transposed [N, M], and the panels of x, K outputs of M inputs; N and M are padded with
+ * zeros to whole units. Only the copies that are needed exist. */
 #include "kern/avx512bf16.h"
 
 #include "base/checked.h"
@@ -11,7 +11,7 @@
 
 typedef struct tn_copies {
     unsigned char *dy, *turned, *panels;
-    size_t row_bytes, turned_bytes; /* from row to row of dy and of dy transposed */
+    size_t row_bytes, turned_bytes; /* row strides of dy and of dy transposed */
 } tn_copies;
 
 static tn_copies copies_of(const tn_backward *b, size_t *bytes)
@@ -63,7 +63,7 @@ static inline __m512i interleave(__m512i both)
     return _mm512_permutexvar_epi16(order, both);
 }
 
-/* Columns column .. column+15 of 32 rows from `row` on as 16 lines of pairs of rows; rows from `end` on are 0. */
+/* Columns column .. column+15 of 32 rows from `row` on, as 16 lines of pairs of rows; rows from `end` on are 0. */
 static inline void lines_of(const float *x, size_t ldx, size_t cols, size_t column, size_t row, size_t end,
                             __m512i lines[16])
 {
@@ -118,7 +118,7 @@ static void narrow_input(const tn_backward *b, const float *dy, size_t lddy, con
 
 /* ------------------------------------------------------------------ dx -- */
 
-/* Below, `w` is the transposed view that the tiling sees: rows and cols of the true weight changed places. */
+/* Below, `w` is the transposed view that the tiling sees: rows and cols of the actual weight are swapped. */
 static tn_matrix turned_view(const tn_matrix *w)
 {
     return (tn_matrix){ w->type, w->cols, w->rows, w->data, TN_ROWS };
@@ -132,7 +132,8 @@ static inline __m512i pair_line(const unsigned char *first, size_t row_bytes, si
     return interleave(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
 }
 
-/* Any weights, by unpacking: inputs of output `panel * 16 + j` are column entries of the true weight. */
+/* Weights of any type, by unpacking: inputs of output `panel * 16 + j` are the entries of a column of the actual
+ * weight. */
 static void relay_unpacked(const tn_matrix *w, tn_order order, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     const tn_matrix own = { w->type, w->cols, w->rows, w->data, order };
@@ -155,7 +156,7 @@ static void relay_panels(const tn_matrix *w, size_t panel, size_t unit, size_t u
     relay_unpacked(w, TN_PANELS, panel, unit, units, to);
 }
 
-/* Two rows of BF16 weights are a line as they lie. */
+/* Two rows of BF16 weights, unchanged, are a line. */
 static void relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     size_t row_bytes = w->rows * 2, column = panel * TN_PANEL;

@@ -6,8 +6,8 @@
 
 #define TN_KERNEL(entry) tn_avx512vnni_##entry
 
-/* Tiles of 6 rows x 2 vectors: 12 sums, 12 integer sums, 2 weights, 1 x, 3 of scales. Codes are unsigned, x is
- * signed: what the instruction multiplies. */
+/* Tiles of 6 rows x 2 vectors: 12 sums, 12 integer sums, 2 weights, 1 x, 3 of scales. Codes are unsigned and x is
+ * signed, as the instruction requires. */
 typedef __m512i ivec;
 
 enum { CODES_ROWS = 6, CODES_THIN = 3 };
@@ -42,7 +42,7 @@ static inline ivec ivec_table(const unsigned char *codebook, int offset)
     return codebook == NULL ? ivec_set(0) : ivec_table_bytes(codebook);
 }
 
-/* The halves of bytes from bit `shift` on; through a table where they are not the codes themselves. */
+/* The 4 bits of each byte from bit `shift` on; looked up in a table unless they are the codes themselves. */
 static inline ivec ivec_halves(const unsigned char *from, int shift)
 {
     return _mm512_and_si512(_mm512_srli_epi16(ivec_load(from), (unsigned)shift), _mm512_set1_epi8(15));
@@ -64,7 +64,7 @@ static inline ivec ivec_dot(ivec sum, ivec weights, ivec x, int offset)
     return _mm512_dpbusd_epi32(sum, weights, x);
 }
 
-/* Rounds to LANES whole numbers of -128 .. 127, stores them as bytes and returns them. */
+/* Rounds to LANES integers of -128 .. 127, stores them as bytes and returns them. */
 static inline ivec vec_to_bytes(vec a, int8_t *to)
 {
     ivec wide = _mm512_cvtps_epi32(a);
@@ -75,7 +75,7 @@ static inline ivec vec_to_bytes(vec a, int8_t *to)
 static inline ivec ivec_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
 static inline ivec ivec_mul(ivec a, ivec b) { return _mm512_mullo_epi32(a, b); }
 
-/* The signed number in the lowest four bits of each lane, which leaves. */
+/* Removes the signed number in the lowest four bits of each lane and returns it. */
 static inline ivec ivec_factor(ivec *words)
 {
     ivec factor = _mm512_srai_epi32(_mm512_slli_epi32(*words, 28), 28);
@@ -83,8 +83,8 @@ static inline ivec ivec_factor(ivec *words)
     return factor;
 }
 
-/* Signed bytes times the factor of their lane, plus 128. The lower byte of a product of 16 bits depends on the lower bytes
- * alone: that of the even bytes comes from all 16 bits, that of the odd ones from the upper half. */
+/* Signed bytes times the factor of their lane, plus 128. The lower byte of a 16-bit product depends only on the lower
+ * bytes of its factors: the product of even bytes uses all 16 bits, that of odd bytes the upper half. */
 static inline ivec ivec_times(ivec bytes, ivec factor)
 {
     const __m512i lower = _mm512_set1_epi16(0xFF);

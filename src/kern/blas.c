@@ -9,7 +9,8 @@ bool tn_blas_fits(size_t m, size_t n, size_t k, size_t widest_stride)
     return tn_max(tn_max(m, n), tn_max(k, widest_stride)) <= INT_MAX;
 }
 
-/* For the whole process: our pool cuts the work, a second one would fight with it for the cores. */
+/* This setting applies to the whole process. Our pool divides the work; a second pool would compete with it for the
+ * cores. */
 void tn_blas_use_one_thread(void)
 {
     openblas_set_num_threads(1);

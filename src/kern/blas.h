@@ -1,22 +1,22 @@
-/* Large matrix products by OpenBLAS (CBLAS interface, one thread a call: our pool cuts the work).
- * Built only on demand (TENEBRA_BLAS). Results depend on chunks and on m, as the library decides. */
+/* Large matrix products by OpenBLAS (CBLAS interface, one thread per call, because our pool divides the work). Only
+ * built on request (TENEBRA_BLAS). Results depend on chunks and on m, as the library decides. */
 #ifndef TN_KERN_BLAS_H
 #define TN_KERN_BLAS_H
 
 #include "kern/sets.h"
 
 enum {
-    TN_BLAS_CHUNK = 64,   /* outputs of a chunk, as in the sets below                        */
+    TN_BLAS_CHUNK = 64,   /* outputs of a chunk, as in the native sets                       */
     TN_BLAS_DEPTH = 2048, /* rows or columns of weights unpacked at a time                   */
-    TN_BLAS_ROWS = 16     /* from here on a product is large                                 */
+    TN_BLAS_ROWS = 16     /* from this size on, a product is large                           */
 };
 
-/* Reals of scratch of the three functions below, which are entries of tn_kernels. */
+/* Reals of scratch for the three functions below, which are entries of tn_kernels. */
 #define TN_BLAS_SCRATCH ((size_t)TN_BLAS_CHUNK * TN_BLAS_DEPTH)
 
 void tn_blas_use_one_thread(void);
 
-/* Whether the library's integers can count such a product. */
+/* True if the library's integers can hold the sizes of such a product. */
 bool tn_blas_fits(size_t m, size_t n, size_t k, size_t widest_stride);
 
 void tn_blas_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, 
@@ -26,8 +26,8 @@ void tn_blas_linear_dx(const tn_matrix *w, size_t begin, size_t end, const tn_re
 void tn_blas_linear_dw(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy, size_t lddy,
                        const tn_real *x, size_t ldx, size_t m, tn_real *scratch);
 
-/* Defines tn_openblas_<native>: the set that takes large products from BLAS and the rest from the set
- * `native`, whose chunk is TN_BLAS_CHUNK. */
+/* Defines tn_openblas_<native>: the set that uses BLAS for large products and the set `native`, whose chunk is
+ * TN_BLAS_CHUNK, for the rest. */
 #define TN_DEFINE_BLAS_KERNELS(native)                                                                       \
     static size_t native##_scratch(const tn_matrix *w, size_t m)                                             \
     {                                                                                                        \

@@ -1,4 +1,4 @@
-/* BLAS over the set of 64-bit ARM. */
+/* BLAS on top of the set for 64-bit ARM. */
 #include "kern/blas.h"
 #include "base/checked.h"
 

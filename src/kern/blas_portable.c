@@ -1,4 +1,4 @@
-/* BLAS over the reference set, where there is no other. */
+/* BLAS on top of the reference set, if there is no other set. */
 #include "kern/blas.h"
 #include "base/checked.h"
 

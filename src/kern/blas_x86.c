@@ -1,4 +1,4 @@
-/* BLAS over the sets of x86-64. */
+/* BLAS on top of the sets for x86-64. */
 #include "kern/blas.h"
 #include "base/checked.h"
 

@@ -12,11 +12,11 @@ const unsigned char tn_codebook_iq4_nl[16] = { 1,   24,  45,  63,  79,  93,  106
                                                129, 141, 153, 166, 181, 197, 217, 241 };
 const unsigned char tn_codebook_q4_256[16] = { 0, 3, 5, 7, 9, 11, 12, 14, 15, 17, 18, 20, 22, 24, 26, 30 };
 
-/* Scales that are tried around the one at which the largest value falls on the end of the codebook, in
- * steps of a sixteenth of it. */
+/* Candidate scales around the one that maps the largest value to the end of the codebook, in steps of a sixteenth of
+ * it. */
 enum { TRIES_BELOW = 4, TRIES_ABOVE = 4 };
 
-/* An amplitude of a block below this is taken for 0: the inverse of its scale might be no number. */
+/* An amplitude of a block below this counts as 0, because the inverse of its scale might be infinite. */
 static const double LEAST = 1e-30;
 
 static tn_real scale_of(const unsigned char *block)
@@ -26,7 +26,7 @@ static tn_real scale_of(const unsigned char *block)
     return scale;
 }
 
-/* Writes the scale and returns what a reader will see. */
+/* Writes the scale and returns the value that a reader will see. */
 static tn_real write_scale(double scale, unsigned char *block)
 {
     tn_real stored = (tn_real)fmax(-65504, fmin(65504, scale));
@@ -34,7 +34,7 @@ static tn_real write_scale(double scale, unsigned char *block)
     return scale_of(block);
 }
 
-/* The same of a scale in F32. */
+/* The same for a scale in F32. */
 static tn_real wide_scale_of(const unsigned char *block)
 {
     float scale;
@@ -61,7 +61,7 @@ static double extreme(const tn_real *values, size_t count)
 
 /* --------------------------------------------------------------- 8 bits -- */
 
-/* Blocks of `length` values, a signed byte each behind the scale: in F16 for 32 of them, in F32 for 256. */
+/* Blocks of `length` values, a signed byte each, after the scale: F16 for 32 values, F32 for 256. */
 static void pack_8(const tn_real *values, size_t count, size_t length, unsigned char *block)
 {
     const size_t head = length == TN_BLOCK ? SCALE_BYTES : WIDE_SCALE;
@@ -92,14 +92,14 @@ void tn_unpack_q8_256(const void *packed, size_t count, tn_real *values) { unpac
 
 /* --------------------------------------------------------------- 4 bits -- */
 
-/* A codebook with the offset taken off. Its entries are whole numbers, and so are the middles between them twice over: which
- * entry is nearest to a value depends on the value, doubled and rounded down, alone. */
+/* A codebook without its offset. Its entries are integers, and so are the midpoints between them times two. The entry
+ * nearest to a value therefore depends only on the doubled value, rounded down. */
 enum { TWICE_LEAST = -512, TWICE_COUNT = 1024 };
 
 typedef struct tn_levels {
     unsigned char codes[TWICE_COUNT];
     double values[TWICE_COUNT]; /* of those codes */
-    double ends[2];             /* the least and the largest */
+    double ends[2];             /* the smallest and the largest */
 } tn_levels;
 
 static tn_levels levels_of(tn_dtype type)
@@ -116,8 +116,8 @@ static tn_levels levels_of(tn_dtype type)
     return levels;
 }
 
-/* The sums that give the best scale for the nearest codes at scale 1 / inverse: sum of level * value, sum of level^2. No value
- * may be 2^29 times the scale. */
+/* The sums that determine the best scale for the nearest codes at scale 1 / inverse: sum of level * value, sum of
+ * level^2. No value may be 2^29 times the scale. */
 static void sums_of(const tn_levels *levels, const float *values, float inverse, double *product, double *square)
 {
     int32_t places[TN_BLOCK];
@@ -138,9 +138,9 @@ static void sums_of(const tn_levels *levels, const float *values, float inverse,
     *square = squares + odd_squares;
 }
 
-/* The scale at which the levels come nearest to the values of a block, whose extreme one is `most`. For some codes the best
- * scale leaves an error of sum of value^2 - product^2 / square: the largest quotient wins. Both ends of the codebook are tried
- * for the extreme value. */
+/* The scale at which the levels are closest to the values of a block, whose extreme value is `most`. For given codes,
+ * the best scale leaves an error of sum of value^2 - product^2 / square, so the largest quotient wins. Both ends of the
+ * codebook are tried for the extreme value. */
 static double best_scale(const tn_levels *levels, const float *values, double most)
 {
     double product, square, scale = 0, gain = 0;
@@ -161,7 +161,7 @@ static unsigned nearest_code(const tn_levels *levels, double value)
     return levels->codes[(int)fmax(0, fmin(TWICE_COUNT - 1, floor(2 * value) - TWICE_LEAST))];
 }
 
-/* The nearest codes at a scale, half a byte each. */
+/* The nearest codes at a scale, 4 bits each. */
 static void write_codes(const tn_levels *levels, const float *values, double scale, unsigned char *to)
 {
     for (int i = 0; i < TN_BLOCK / 2; i++)
@@ -175,7 +175,7 @@ static void pack_block(const tn_levels *levels, const tn_real *input, unsigned c
     for (int i = 0; i < TN_BLOCK; i++)
         values[i] = (float)input[i];
     tn_real stored = write_scale(best_scale(levels, values, extreme(input, TN_BLOCK)), block);
-    if (stored != 0) /* the codes that fit the scale as it was rounded */
+    if (stored != 0) /* the codes for the rounded scale */
         write_codes(levels, values, (double)stored, block + SCALE_BYTES);
     else
         memset(block + SCALE_BYTES, 0, TN_BLOCK / 2);
@@ -211,17 +211,17 @@ void tn_unpack_iq4_nl(const void *packed, size_t count, tn_real *values) { unpac
 
 /* --------------------------------------------------------- blocks of 256 -- */
 
-/* Scales that are tried for a block: those at which its extreme part would have the factors -6 .. -8.5, in steps of a quarter.
- * Then the best one is refined, with all factors near to the best of each part. */
+/* Candidate scales of a block: those at which its extreme part would have the factors -6 .. -8.5, in steps of a
+ * quarter. The best one is then refined, with all factors close to the best of each part. */
 enum { FACTOR_LEAST = -8, FACTOR_MOST = 7, FIRST_QUARTERS = 24, LAST_QUARTERS = 34, REFINEMENTS = 2 };
 
-/* A block as its parts are fitted. */
+/* A block while its parts are fitted. */
 typedef struct tn_wide_fit {
     int factors[TN_PARTS];
-    double scale, gain; /* of the best scale for the nearest codes, and what it takes off the sum of squares */
+    double scale, gain; /* of the best scale for the nearest codes, and how much it reduces the sum of squares */
 } tn_wide_fit;
 
-/* The best factor of a part at a scale among `wanted` rounded and its neighbours, up to `reach` away; the sums for it. */
+/* The best factor of a part at a scale, among `wanted` rounded and its neighbours up to `reach` away; returns its sums. */
 static int fit_part(const tn_levels *levels, const float *values, double wanted, double scale, int reach, double *product,
                     double *square)
 {
@@ -234,7 +234,7 @@ static int fit_part(const tn_levels *levels, const float *values, double wanted,
         if (factor == 0 || factor < FACTOR_LEAST || factor > FACTOR_MOST)
             continue;
         sums_of(levels, values, (float)(1 / step), &p, &s);
-        double gain = step * (2 * p - step * s); /* off the sum of squares */
+        double gain = step * (2 * p - step * s); /* reduction of the sum of squares */
         if (gain > most) {
             most = gain;
             chosen = factor;
@@ -245,7 +245,7 @@ static int fit_part(const tn_levels *levels, const float *values, double wanted,
     return chosen;
 }
 
-/* All parts at a scale. `wanted`: the best scale of each alone. */
+/* All parts at a scale. `wanted`: the best scale of each part by itself. */
 static void fit_parts(const tn_levels *levels, const float *values, const double wanted[TN_PARTS], double scale, int reach,
                       tn_wide_fit *fit)
 {
@@ -260,7 +260,7 @@ static void fit_parts(const tn_levels *levels, const float *values, const double
     fit->gain = fit->scale * products;
 }
 
-/* The codes are those that fit the scale as it is stored; a part with factor 0 has any. */
+/* The codes fit the scale as it is stored; the codes of a part with factor 0 have no effect. */
 static void write_wide(const tn_levels *levels, const float *values, const int factors[TN_PARTS], float scale,
                        unsigned char *block)
 {
@@ -291,7 +291,7 @@ static void pack_wide(const tn_levels *levels, const tn_real *input, unsigned ch
         if (fit.gain > best.gain)
             best = fit;
     }
-    for (int i = 0; i < REFINEMENTS && most != 0; i++) { /* factors that fit the best scale of the ones before */
+    for (int i = 0; i < REFINEMENTS && most != 0; i++) { /* factors for the best scale of the factors before */
         scale = (float)best.scale;
         fit_parts(levels, values, wanted, (double)scale, 1, &best);
     }

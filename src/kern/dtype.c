@@ -21,8 +21,8 @@ static uint64_t shift_rounded(uint64_t value, int shift)
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
-/* The nearest number of `format`. From double, which holds every tn_real: one rounding in both builds.
- * A carry out of the mantissa raises the exponent, and the largest exponent so reached is infinity. */
+/* The nearest number of `format`, from a double, which can hold every tn_real, so that both builds round once. A carry
+ * out of the mantissa raises the exponent; if it reaches the largest exponent, the result is infinity. */
 static uint16_t narrow(double value, tn_half_format format)
 {
     uint64_t bits;
@@ -53,8 +53,8 @@ static float float_of_bits(uint32_t bits)
     return value;
 }
 
-/* Exponent and mantissa moved into place read as value * 2^-112 (the biases differ by 127 - 15), for
- * normal and denormal numbers alike; the multiplication is exact. Exponent 31 is infinity or NaN. */
+/* Exponent and mantissa, moved into place, read as value * 2^-112 (the biases differ by 127 - 15), for normal and
+ * denormal numbers alike; the multiplication is exact. Exponent 31 is infinity or NaN. */
 static float widen_f16(uint16_t packed)
 {
     uint32_t sign = (uint32_t)(packed & 0x8000u) << 16;
@@ -69,7 +69,7 @@ static float widen_bf16(uint16_t packed)
     return float_of_bits((uint32_t)packed << 16);
 }
 
-/* Packed values have no alignment: each is copied out of, or into, its bytes. */
+/* Packed values are not aligned, so each is copied out of, or into, its bytes. */
 static void unpack_f16(const void *packed, size_t count, tn_real *values)
 {
     const unsigned char *bytes = packed;

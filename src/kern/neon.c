@@ -11,8 +11,8 @@
 
 typedef float32x4_t vec;
 
-/* Register tiles. Of linear, 6 rows x 4 outputs: 24 of the 32 registers are sums, 6 hold x, 1 holds w.
- * Of multiply, 6 rows x 4 vectors: 24 sums, 4 hold b, 1 holds a. */
+/* Register tiles. linear: 6 rows x 4 outputs, so 24 of the 32 registers are sums, 6 hold x, 1 holds w. multiply: 6 rows
+ * x 4 vectors, so 24 are sums, 4 hold b, 1 holds a. */
 enum { LANES = 4, TILE_ROWS = 6, PANEL_VECTORS = 4, WIDEN_ROWS = 12 };
 #define TN_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
@@ -26,12 +26,12 @@ static inline vec vec_div(vec a, vec b) { return vdivq_f32(a, b); }
 static inline vec vec_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline vec vec_round(vec a) { return vrndnq_f32(a); }
 
-/* A NaN of either gives NaN. */
+/* NaN if either is NaN. */
 static inline vec vec_max(vec a, vec b) { return vmaxq_f32(a, b); }
 static inline vec vec_min(vec a, vec b) { return vminq_f32(a, b); }
 static inline vec vec_max_nan(vec a, vec b) { return vmaxq_f32(a, b); }
 
-/* The first `count` (1 .. LANES) values, the rest 0; and storing only those. */
+/* Loads the first `count` (1 .. LANES) values, the rest as 0; stores only the first `count`. */
 static inline vec vec_load_part(const float *from, size_t count)
 {
     float lanes[LANES] = { 0 };
@@ -70,13 +70,13 @@ static inline vec vec_load_odd_bf16(const unsigned char *from)
 
 static inline vec vec_load_f32(const unsigned char *from) { return vreinterpretq_f32_u8(vld1q_u8(from)); }
 
-/* 2^n for integers n of -126 .. 127, put together from its exponent. */
+/* 2^n for integers n of -126 .. 127, constructed from its exponent. */
 static inline vec power_of_two(vec n)
 {
     return vreinterpretq_f32_s32(vshlq_n_s32(vcvtnq_s32_f32(vaddq_f32(n, vec_set(127))), 23));
 }
 
-/* a 2^n for integers n of -250 .. 250 in two steps, of which only the second may round. */
+/* a 2^n for integers n of -250 .. 250 in two steps, of which only the second can round. */
 static inline vec vec_scale(vec a, vec n)
 {
     vec half = vec_round(vec_mul(n, vec_set(0.5f)));

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Lines before the codes of a unit: with scales, and with the factors of 256 values of 4 bits. */
+/* Lines before the codes of a unit: with scales, and with the factors of 256 4-bit values. */
 enum { SCALE_BYTES = 2, WIDE_WORD = 4, HEAD_8 = 1, HEAD_4 = 2 };
 
 bool tn_panel_has(tn_dtype type, size_t cols)
@@ -45,7 +45,7 @@ bool tn_matrix_fits(const tn_matrix *w)
     size_t rows, cols, bytes;
     if (w->cols % tn_dtype_of(w->type)->block != 0 || (w->order == TN_PANELS && !tn_panel_has(w->type, w->cols)))
         return false;
-    /* No value takes more than 8 bytes, filling included. */
+    /* No value takes more than 8 bytes, padding included. */
     return tn_size_add(w->rows, TN_PANEL, &rows) && tn_size_add(w->cols, TN_WIDE_BLOCK, &cols) &&
            tn_size_mul(rows, cols, &bytes) && tn_size_mul(bytes, 8, &bytes);
 }
@@ -58,7 +58,7 @@ static void pack_16(const unsigned char *row, size_t output, size_t cols, unsign
         memcpy(panel + k / 2 * TN_LINE + 4 * output + 2 * (k % 2), row + 2 * k, 2);
 }
 
-/* Where the scale of a block stands, and where the codes of its unit begin. */
+/* The position of a block's scale, and the start of the codes of its unit. */
 static size_t scale_place(size_t unit_bytes, size_t block, size_t output)
 {
     return block / 2 * unit_bytes + (block % 2 * TN_PANEL + output) * SCALE_BYTES;
@@ -97,7 +97,7 @@ static void pack_4(const unsigned char *row, size_t output, size_t cols, unsigne
     }
 }
 
-/* Where the bytes of an output begin in a line of a unit of 256 inputs. */
+/* The start of an output's bytes in a line of a unit of 256 inputs. */
 static size_t word_place(size_t line, size_t output)
 {
     return line * TN_LINE + output * WIDE_WORD;
@@ -150,7 +150,7 @@ static void row_4(const unsigned char *panel, size_t output, size_t cols, unsign
     const size_t unit = tn_unit_bytes(TN_Q4_0), row_block = SCALE_BYTES + TN_BLOCK / 2;
     for (size_t b = 0; b < cols / TN_BLOCK; b++, row += row_block) {
         memcpy(row, panel + scale_place(unit, b, output), SCALE_BYTES);
-        for (size_t k = 0; k < TN_BLOCK / 2; k++) { /* inputs k and k + 16 lie two lines apart */
+        for (size_t k = 0; k < TN_BLOCK / 2; k++) { /* inputs k and k + 16 are two lines apart */
             size_t shift = k / 4 % 2 * 4, place = 4 * output + k % 4;
             unsigned low = panel[line_place(unit, 4, b, k / 8) + place] >> shift & 15u;
             unsigned high = panel[line_place(unit, 4, b, k / 8 + 2) + place] >> shift & 15u;
@@ -175,7 +175,7 @@ static void row_wide_4(const unsigned char *panel, size_t output, size_t cols, u
     for (size_t u = 0; u < cols / TN_WIDE_BLOCK; u++, panel += tn_unit_bytes(TN_Q4_256)) {
         for (size_t line = 0; line < HEAD_4; line++, row += WIDE_WORD)
             memcpy(row, panel + word_place(line, output), WIDE_WORD);
-        for (size_t i = 0; i < TN_WIDE_BLOCK / 2; i++) { /* inputs k and k + 16 of a part lie two lines apart */
+        for (size_t i = 0; i < TN_WIDE_BLOCK / 2; i++) { /* inputs k and k + 16 of a part are two lines apart */
             size_t part = i / 16, k = i % 16, shift = k / 4 % 2 * 4, line = HEAD_4 + 4 * part + k / 8;
             unsigned low = panel[word_place(line, output) + k % 4] >> shift & 15u;
             unsigned high = panel[word_place(line + 2, output) + k % 4] >> shift & 15u;
@@ -264,7 +264,7 @@ void tn_panel_row(tn_dtype type, const void *panel, size_t output, size_t cols, 
     layout_of(type)->row(panel, output, cols, row);
 }
 
-/* Of a block of 256, whole or a part of it. */
+/* The same for a block of 256, complete or in part. */
 static void unpack_parts(tn_dtype type, const unsigned char *row, size_t begin, size_t count, tn_real *values)
 {
     tn_real block[TN_WIDE_BLOCK];

@@ -1,4 +1,4 @@
-/* The sets of a platform without kernels of its own. */
+/* The sets of a platform without its own kernels. */
 #include "kern/sets.h"
 
 size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT])

@@ -1,10 +1,10 @@
-/* The reference set: what the other sets are tested against, and what runs where no other does.
- * No intrinsics. Weights pass through the traits of their type, block by block. */
+/* The reference set: the other sets are tested against it, and it runs if no other does. No intrinsics. Weights are
+ * unpacked block by block through the traits of their type. */
 #include "kern/sets.h"
 
-/* Partial sums of a dot product: value i belongs to sum i % LANES, and the sums are added in pairs.
- * Independent sums keep rounding small, and a compiler may put them into vector registers. The order
- * depends on the length alone, so a row of y does not depend on how many rows are asked for. */
+/* Partial sums of a dot product: value i belongs to sum i % LANES, and the sums are added in pairs. Independent sums
+ * keep rounding errors small, and a compiler may put them into vector registers. The order depends only on the length,
+ * so a row of y does not depend on the number of rows. */
 enum { LANES = 16, CHUNK = 64 };
 
 tn_real tn_reference_dot(const tn_real *a, const tn_real *b, size_t n)

@@ -1,8 +1,7 @@
-/* The kernel sets by name, inside of this layer.
+/* The kernel sets by name, for use inside this layer.
  *
- * A set is a table of functions tn_<set>_<entry>. They have external names so that a set can
- * take over entries of another one (blas.h). Which sets exist is decided by the files that
- * kernels.cmake compiles for the platform. */
+ * A set is a table of functions tn_<set>_<entry>. They have external names so that a set can use entries of another one
+ * (blas.h). The files that kernels.cmake compiles for the platform decide which sets exist. */
 #ifndef TN_KERN_SETS_H
 #define TN_KERN_SETS_H
 
@@ -34,13 +33,13 @@ enum { TN_CHUNK = 64 };
     void tn_##set##_multiply(const tn_real *a, size_t row_a, size_t column_a, const tn_real *b, size_t ldb,  \
                              size_t m, size_t n, size_t k, tn_real *c, size_t ldc)
 
-/* The entries of a table that read no weight matrix, in the order of tn_kernels. */
+/* The entries of a table that do not read a weight matrix, in the order of tn_kernels. */
 #define TN_VECTOR_ENTRIES(set)                                                                               \
     .dot = tn_##set##_dot, .axpy = tn_##set##_axpy, .max = tn_##set##_max, .exp_sum = tn_##set##_exp_sum,    \
     .silu_mul = tn_##set##_silu_mul, .quick_gelu = tn_##set##_quick_gelu, .multiply = tn_##set##_multiply
 
-/* Declares the products with 8-bit x of a set: how a quantised type is multiplied (NULL for other types), and
- * the entry `input` for it. */
+/* Declares a set's products with 8-bit x: the tiling for a quantised type (NULL for other types), and the entry `input`
+ * for it. */
 #define TN_DECLARE_CODES(set)                                                                                \
     const tn_tiling *tn_##set##_codes_tiling(tn_dtype type);                                                 \
     double tn_##set##_codes_spin(size_t turns, float *sink);                                                 \
@@ -59,10 +58,11 @@ TN_DECLARE_KERNELS(avx512bf16);
 TN_DECLARE_KERNELS(amx);
 TN_DECLARE_KERNELS(neon);
 
-/* Whether the system lets this process use tiles (AMX); asks for it if need be. Given that it saves them. Threads: any. */
+/* True if the system allows this process to use tiles (AMX); requests it if necessary. The system must save the tile
+ * registers. Threads: any. */
 bool tn_amx_permitted(void);
 
-/* A set of this build, and whether the processor and the system run it. */
+/* A set of this build, and whether this processor and system can run it. */
 typedef struct tn_kernels_entry {
     const tn_kernels *set;
     bool runs;
@@ -70,11 +70,11 @@ typedef struct tn_kernels_entry {
 
 enum { TN_KERNELS_LIMIT = 12 };
 
-/* Fills in the sets of this platform, worst first, the reference at 0; returns how many. */
+/* Fills in the sets of this platform, slowest first, the reference at 0; returns their number. */
 size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT]);
 
-/* The set that takes its large matrix products from BLAS and the rest from `native`;
- * NULL if this build has no BLAS or none over that set. */
+/* The set that uses BLAS for large matrix products and `native` for the rest; NULL if this build has no BLAS, or none
+ * on top of that set. */
 const tn_kernels *tn_kernels_blas_over(const tn_kernels *native);
 
 #endif

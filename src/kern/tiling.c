@@ -22,8 +22,9 @@ static void run_rows(const tn_tiling *tiling, tn_tile_fn *run, bool stream, size
     }
 }
 
-/* The panels from output n on, over one slab. Panels that are laid out anew come from memory while the second tile
- * of rows of the ones before runs; those that are read as they lie, the processor foresees by itself. */
+/* The panels from output n on, over one slab. Panels that have to be repacked are fetched from memory while the second
+ * tile of rows of the previous panels runs. For panels that are read unchanged, the processor's own prefetcher is
+ * sufficient. */
 static void run_slab(const tn_tiling *tiling, const tn_matrix *w, size_t n, bool relaid, tn_tile *tile, float *y,
                      unsigned char *scratch)
 {

@@ -1,11 +1,10 @@
 /* The kernels of every set with vector registers, written once.
  *
- * A set's file defines the vocabulary: `vec` of LANES floats and the vec_ functions, the shape of
- * the register tiles with the row counts that occur (TN_TILE_CASES), up to how many rows of x 16-bit
- * weights are best widened in registers (WIDEN_ROWS), TN_KERNEL(entry) (the entries'
- * full names), TN_KERNEL_TABLE and TN_KERNEL_NAME, and TN_CODES(tiling), TN_CODES(input): whose products with
- * quantised weights it takes. Then it includes this file, which defines the
- * entries and their table. */
+ * A set's file defines the basis: `vec` of LANES floats and the vec_ functions, the shape of the register tiles with
+ * the row counts that occur (TN_TILE_CASES), the number of rows of x up to which 16-bit weights are best widened in
+ * registers (WIDEN_ROWS), TN_KERNEL(entry) (the entries' full names), TN_KERNEL_TABLE and TN_KERNEL_NAME, and
+ * TN_CODES(tiling), TN_CODES(input), the products with quantised weights that it uses. Then it includes this file,
+ * which defines the entries and their table. */
 #ifndef TN_KERN_VECTOR_H
 #define TN_KERN_VECTOR_H
 
@@ -18,7 +17,7 @@
 /* Reals of a cache line. */
 enum { LINE = 16 };
 
-/* The first line border in `scratch`, which has LINE reals to spare. */
+/* The first cache line border in `scratch`, which has LINE spare reals. */
 static inline float *aligned(float *scratch)
 {
     return scratch + (0 - (uintptr_t)scratch / sizeof(float)) % LINE;
@@ -27,13 +26,13 @@ static inline float *aligned(float *scratch)
 /* Outputs of a chunk: rows of w in linear, of dw in linear_dw, columns of dx in linear_dx. */
 enum { CHUNK = TN_CHUNK };
 
-/* Bytes of `count` weights of one of the three types that the loops below read by themselves. */
+/* Bytes of `count` weights of one of the three types that the loops below can read directly. */
 TN_INLINE size_t packed_bytes(tn_dtype type, size_t count)
 {
     return (type == TN_F32 ? 4 : 2) * count;
 }
 
-/* LANES weights from column `column` on. `type` is constant where this is inlined. */
+/* LANES weights from column `column` on. `type` is a constant after inlining. */
 TN_INLINE vec vec_load_weights(tn_dtype type, const unsigned char *row, size_t column)
 {
     const unsigned char *packed = row + packed_bytes(type, column);

@@ -1,12 +1,13 @@
-/* Products of 8-bit x with weights in blocks of 32 in panels (kern/panel.h, kern/tiling.h), and x in that form.
+/* Products of 8-bit x with weights in blocks of 32 in panels (kern/panel.h, kern/tiling.h), and the conversion of x.
  *
  * Every block of 32 inputs is summed in integers, exactly, and added to the sums as one fused
  *     sum += (scale of w * scale of x) * integer
- * in rising order of blocks. So all sets with these tiles give the same bits.
+ * in ascending order of blocks. Therefore all sets with these tiles give the same bits.
  *
- * A set's file defines, besides the vocabulary of vector.h: `ivec` of LANES 32-bit integers or 4 LANES bytes with the
- * ivec_ functions, vec_abs and vec_to_bytes, and with which row counts tiles occur (CODES_ROWS, CODES_CASES, CODES_THIN). `offset` is
- * constant where they are inlined: a set may multiply codes with their offset taken off, and then starts at 0. */
+ * A set's file defines, in addition to the definitions of vector.h: `ivec` of LANES 32-bit integers or 4 LANES bytes
+ * with the ivec_ functions, vec_abs and vec_to_bytes, and the row counts of tiles (CODES_ROWS, CODES_CASES,
+ * CODES_THIN). `offset` is a constant after inlining: a set may subtract the offset from codes before multiplying, and
+ * then starts at 0. */
 #ifndef TN_KERN_VECTOR_CODES_H
 #define TN_KERN_VECTOR_CODES_H
 
@@ -28,8 +29,8 @@ enum {
 
 /* ------------------------------------------------------------- x to 8 bits -- */
 
-/* One block: scale, codes and what the sums start from. An amplitude that is not finite, or too small to be
- * divided by, gives the scale NaN, or 0. */
+/* One block: scale, codes and start of the sums. An amplitude that is not finite gives the scale NaN; one that is too
+ * small to divide by gives 0. */
 TN_INLINE void codes_block(const float *x, int8_t *codes, float *scale, int32_t *start, int offset)
 {
     vec most = vec_abs(vec_load(x));
@@ -80,7 +81,7 @@ TN_INLINE ivec codes_of_x(const int8_t *codes, size_t stride, size_t i)
     return ivec_set(four);
 }
 
-/* One line of codes of every vector, by all rows. */
+/* Multiplies one line of codes of every vector by all rows. */
 TN_INLINE void codes_line(size_t rows, size_t vectors, ivec *sums, const ivec *weights,
                           const int8_t *x, size_t stride, int offset)
 {
@@ -93,7 +94,7 @@ TN_INLINE void codes_line(size_t rows, size_t vectors, ivec *sums, const ivec *w
     }
 }
 
-/* The integer sums of one block whose lines begin at `lines[v]`. */
+/* The integer sums of one block whose lines start at `lines[v]`. */
 TN_INLINE void codes_sum(size_t rows, size_t vectors, size_t bits, int offset, ivec table, ivec *sums,
                          const unsigned char *const *lines, const int8_t *x, size_t stride, uintptr_t soon,
                          const tn_tile *tile)
@@ -201,7 +202,7 @@ double TN_KERNEL(codes_spin)(size_t turns, float *sink)
 
 /* ------------------------------------------------ 4-bit weights made wider -- */
 
-/* The codes of one unit, a byte each; the scales as they are. Codes of Q4_0 keep their offset of 8. */
+/* The codes of one unit, a byte each; the scales are unchanged. Codes of Q4_0 keep their offset of 8. */
 static void codes_widen(const unsigned char *unit, const unsigned char *codebook, unsigned char *to)
 {
     const ivec table = ivec_table_bytes(codebook);

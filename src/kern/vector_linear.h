@@ -1,35 +1,33 @@
-/* y = x W^T with vectors along k: both operands lie that way in memory.
+/* y = x W^T with vectors along k, the direction in which both operands are contiguous in memory.
  *
- * One order for all shapes: lane l of an output's sum takes the products of k = l, l + LANES, ... in
- * rising order, each fused; missing k count as 0; vec_sum4 adds the lanes. So a row of y has the same
- * bits whether it is computed alone (decoding) or among others (prefill), and in any chunk.
+ * All shapes use one order: lane l of an output's sum adds the products of k = l, l + LANES, ... in ascending order,
+ * each fused; missing k count as 0; vec_sum4 adds the lanes. A row of y therefore has the same bits whether it is
+ * computed alone (decoding) or with others (prefill), and in any chunk.
  *
- * Few rows: weights are widened in registers, once per TILE_ROWS rows of x; only the first time they
- * come from memory, and are prefetched. Many rows: blocks that stay in the cache. 16-bit weights are widened once per
- * block, the unfinished sums of a block wait in memory, and while it is computed the next one is
- * prefetched. The sizes below are those that measured best on Zen 4 (bench_kernels).
- * Included by vector.h only. */
+ * Few rows: weights are widened in registers, once per TILE_ROWS rows of x; only the first time do they come from
+ * memory, and they are prefetched. Many rows: blocks that stay in the cache. 16-bit weights are widened once per block,
+ * the unfinished sums of a block are kept in memory, and the next block is prefetched while one is computed. The sizes
+ * below measured best on Zen 4 (bench_kernels). Included by vector.h only. */
 #ifndef TN_KERN_VECTOR_LINEAR_H
 #define TN_KERN_VECTOR_LINEAR_H
 
 enum {
-    TILE_OUTPUTS = 4,            /* as many as vec_sum4 finishes                               */
+    TILE_OUTPUTS = 4,            /* the number that vec_sum4 finishes                          */
     DIRECT_ROWS = 12,            /* "few" of F32 weights; WIDEN_ROWS of a set: of 16-bit weights */
-    DIRECT_REALS = 131072,       /* of x that go through at a time: half of a second-level cache */
+    DIRECT_REALS = 131072,       /* of x that are processed at a time: half of a second-level cache */
     BLOCK_ROWS = 96,             /* rows of x in a block, a multiple of TILE_ROWS              */
     BLOCK_K = 768,               /* inputs in a block: 10 rows of a tile are 30 KB             */
-    BLOCK_STRIDE = BLOCK_K + 16, /* from row to row: not a power of two, so rows do not all
-                                  * fall on the same few sets of the cache                     */
+    BLOCK_STRIDE = BLOCK_K + 16, /* row stride: not a power of two, so rows do not all fall on the same few sets of the
+                                  * cache */
     SET_PERIOD = 1024,           /* reals after which the sets of the first-level cache repeat */
     TILE_REALS = TILE_ROWS * TILE_OUTPUTS * LANES,
     TILES = BLOCK_ROWS / TILE_ROWS * (CHUNK / TILE_OUTPUTS),
-    AHEAD = 65536                /* bytes read in advance, and at least the next rows in use: far
-                                  * enough for a memory that is shared, and inside of the
-                                  * second-level cache                                         */
+    AHEAD = 65536                /* bytes prefetched, and at least the next rows in use: far enough for shared memory,
+                                  * and within the second-level cache */
 };
 
-/* Adds `count` inputs (a multiple of LANES) to the sums of a tile of `rows` rows. Meanwhile asks for
- * the weights `ahead` bytes further on (0: none), or for the bytes at `soon` (0: none). */
+/* Adds `count` inputs (a multiple of LANES) to the sums of a tile of `rows` rows. Meanwhile prefetches the weights
+ * `ahead` bytes further on (0: none), or the bytes at `soon` (0: none). */
 TN_INLINE void tile_add(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype type, const float *x, size_t ldx,
                         const unsigned char *const w[TILE_OUTPUTS], size_t count, size_t ahead,
                         uintptr_t soon)
@@ -94,7 +92,7 @@ TN_INLINE void tile_finish(vec sums[][TILE_OUTPUTS], size_t rows, size_t outputs
 
 /* ------------------------------------------------------------- few rows -- */
 
-/* The last k % LANES inputs, filled up with zeros. Nothing is read past the end of a row. */
+/* The last k % LANES inputs, padded with zeros. Nothing is read past the end of a row. */
 TN_INLINE void tile_add_rest(vec sums[][TILE_OUTPUTS], size_t rows, tn_dtype type, const float *x, size_t ldx,
                              const unsigned char *const w[TILE_OUTPUTS], size_t begin, size_t count)
 {
@@ -153,14 +151,14 @@ typedef struct tn_block {
     float *y;               /* first output, rows ldy apart                            */
     float *sums;            /* [TILES, TILE_REALS]                                     */
     size_t ldx, stride_w, ldy, rows, outputs;
-    size_t count;           /* inputs, filled up with zeros to a multiple of LANES     */
+    size_t count;           /* inputs, padded with zeros to a multiple of LANES        */
     bool first, last;
     float *copy_x, *copy_w; /* [BLOCK_ROWS, BLOCK_STRIDE], [CHUNK, BLOCK_STRIDE]       */
-    uintptr_t soon_x, soon_w; /* of the next step: where rows of x and of packed w begin */
+    uintptr_t soon_x, soon_w; /* of the next step: start of the rows of x and of packed w */
     size_t soon_stride_x, soon_stride_w; /* bytes                                      */
 } tn_block;
 
-/* Every tile of a block asks for one row of what comes next: first those of w, then those of x. */
+/* Every tile of a block prefetches one row of the next block: first those of w, then those of x. */
 static uintptr_t block_soon(const tn_block *b, size_t tile)
 {
     if (tile < b->outputs)
@@ -202,15 +200,14 @@ static void block_add(const tn_block *b)
         }
 }
 
-/* Whether rows of floats are fast where they are: no vector crosses a cache line, and the rows do not
- * all fall on the same few sets of the cache. */
+/* True if rows of floats are fast to read in place: no vector crosses a cache line, and the rows do not all fall on the
+ * same few sets of the cache. */
 static bool lie_well(uintptr_t begin, size_t stride)
 {
     return begin % (LANES * sizeof(float)) == 0 && stride % LANES == 0 && stride % SET_PERIOD != 0;
 }
 
-/* Points the block at `count` inputs of its rows of x, from x on, or at a copy of them that is filled
- * up and lies well. */
+/* Points the block at `count` inputs of its rows of x, from x on, or at a padded copy with a better layout. */
 static void block_take_x(tn_block *b, const float *x, size_t ldx, size_t count)
 {
     b->x = x;
@@ -285,7 +282,7 @@ static void blocked(const tn_matrix *w, size_t begin, size_t end, const float *x
         }
 }
 
-/* direct(), with x cut into pieces that stay in the cache while the weights of a chunk pass. */
+/* direct(), with x divided into pieces that stay in the cache for all weights of a chunk. */
 TN_INLINE void direct_pieces(tn_dtype type, const tn_matrix *w, size_t begin, size_t end, const float *x,
                              size_t ldx, size_t m, float *y, size_t ldy)
 {

@@ -1,5 +1,5 @@
-/* Vectors of values: dot product, axpy, largest entry, exponentials. The order of every sum depends
- * on its length alone. Included by vector.h only. */
+/* Vectors of values: dot product, axpy, largest entry, exponentials. The order of every sum depends only on its length.
+ * Included by vector.h only. */
 #ifndef TN_KERN_VECTOR_MATH_H
 #define TN_KERN_VECTOR_MATH_H
 
@@ -56,10 +56,9 @@ float TN_KERNEL(max)(const float *x, size_t n)
     return result;
 }
 
-/* e^x, within 1 unit in the last place (0.83 in the worst case found, tests/property/kern), denormals
- * included; NaN gives NaN. x = n ln 2 + r with |r| <= ln(2)/2, ln 2 in two parts of which the first
- * times n is exact; Taylor's polynomial of degree 7 leaves r^8/8! < 5.3e-9 of e^r. The bounds of x are
- * where the result has become 0 or infinity. */
+/* e^x, within 1 unit in the last place (0.83 in the worst case found, tests/property/kern), denormals included; NaN
+ * gives NaN. x = n ln 2 + r with |r| <= ln(2)/2. ln 2 has two parts, of which the first times n is exact. Taylor's
+ * polynomial of degree 7 leaves r^8/8! < 5.3e-9 of e^r. At the bounds of x the result has become 0 or infinity. */
 TN_INLINE vec exponential(vec x)
 {
     x = vec_min(vec_set(90.0f), vec_max(vec_set(-105.0f), x));

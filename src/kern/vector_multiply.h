@@ -1,6 +1,6 @@
-/* c += a b with vectors along the columns of b and c, and its two uses in training: dx += dy W and
- * dw += dy^T x. Every output is one chain of fused additions over rising l that starts at its old
- * value; cutting m, n or l into blocks changes no bit. Included by vector.h only. */
+/* c += a b with vectors along the columns of b and c, and its two uses in training: dx += dy W and dw += dy^T x. Every
+ * output is one chain of fused additions over ascending l that starts at its old value, so dividing m, n or l into
+ * blocks changes no bit. Included by vector.h only. */
 #ifndef TN_KERN_VECTOR_MULTIPLY_H
 #define TN_KERN_VECTOR_MULTIPLY_H
 

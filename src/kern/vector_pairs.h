@@ -1,11 +1,11 @@
-/* Products of x with BF16 weights in panels: a line holds two inputs of 16 outputs, widened in registers.
- * An output is one chain of fused additions over rising inputs. Included by vector.h only. */
+/* Products of x with BF16 weights in panels: a line holds two inputs of 16 outputs, widened in registers. An output is
+ * one chain of fused additions over ascending inputs. Included by vector.h only. */
 #ifndef TN_KERN_VECTOR_PAIRS_H
 #define TN_KERN_VECTOR_PAIRS_H
 
 enum { PAIRS_ROWS = 6, PAIRS_PANELS = PANEL_VECTORS * LANES / TN_PANEL, PAIRS_SLAB = 8, PAIRS_AHEAD = 6144 };
 
-/* One input, the even or the odd one of a line, by all rows and outputs. */
+/* Multiplies one input, the even or the odd one of a line, for all rows and outputs. */
 TN_INLINE void pairs_add(size_t rows, vec *sums, const unsigned char *const lines[], bool odd,
                          const float *x, size_t ldx)
 {

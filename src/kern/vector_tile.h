@@ -1,13 +1,12 @@
-/* The sums of a tile (kern/tiling.h) in registers: `rows` by `vectors` of outputs, sum of row i and vector v at
- * i * vectors + v. Needs the vocabulary of vector.h. */
+/* The sums of a tile (kern/tiling.h) in registers: `rows` by `vectors` of outputs, the sum of row i and vector v at i *
+ * vectors + v. Requires the definitions of vector.h. */
 #ifndef TN_KERN_VECTOR_TILE_H
 #define TN_KERN_VECTOR_TILE_H
 
 #include "kern/tiling.h"
 
-/* Loops over a tile have constant bounds once the function is inlined. Unrolled, they leave sums that
- * live in registers; a single loop that gcc keeps sends all of them through memory. clang unrolls them
- * by itself, and less well when told to. */
+/* Loops over a tile have constant bounds after inlining. Unrolled, they keep sums in registers; if gcc leaves a single
+ * loop, all sums go through memory. clang unrolls them without a request, and worse with one. */
 #define TN_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define TN_UNROLL
@@ -15,7 +14,7 @@
 #define TN_UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* Independent sums that a product in registers needs to hide its latency: 4 or 5 cycles, 2 a cycle. */
+/* Number of independent sums that hides the latency of a product in registers: 4 or 5 cycles, 2 per cycle. */
 enum { SPIN_CHAINS = 12 };
 #if defined(__clang__)
 #define TN_SPIN_UNROLL
@@ -23,7 +22,7 @@ enum { SPIN_CHAINS = 12 };
 #define TN_SPIN_UNROLL _Pragma("GCC unroll 12")
 #endif
 
-/* What y holds so far, or zeros. */
+/* Loads the sums so far from y, or zeros. */
 TN_INLINE void sums_begin(size_t rows, size_t vectors, const tn_tile *tile, vec *sums)
 {
     TN_UNROLL
@@ -39,7 +38,7 @@ TN_INLINE void sums_begin(size_t rows, size_t vectors, const tn_tile *tile, vec 
         }
 }
 
-/* Stores the outputs that exist. */
+/* Stores the existing outputs. */
 TN_INLINE void sums_finish(size_t rows, size_t vectors, const tn_tile *tile, const vec *sums)
 {
     TN_UNROLL
@@ -54,7 +53,7 @@ TN_INLINE void sums_finish(size_t rows, size_t vectors, const tn_tile *tile, con
         }
 }
 
-/* Where the lines of vector v begin in the first unit of a tile. Past the end: the last panel again, whose sums
+/* The start of the lines of vector v in the first unit of a tile. After the end it is the last panel again, whose sums
  * are not stored. */
 TN_INLINE const unsigned char *panel_of(const tn_tile *tile, size_t v)
 {

@@ -2,16 +2,16 @@
  *
  * A block is summed in integers, exactly, and added to the sums as one fused
  *     sum += (scale of w * scale of x) * integer
- * in rising order of blocks: one scale for 64 product instructions of a sum instead of 8. The 4-bit codes times their factor are
- * numbers of 8 bits; where many rows read them they are laid out so. Few rows multiply the codes as they are stored and the sum
- * of a part by its factor, which gives the same integers.
+ * in ascending order of blocks: one scale for 64 product instructions of a sum instead of 8. The 4-bit codes times
+ * their factor are numbers of 8 bits. If many rows read them, they are unpacked in this form. For few rows, the codes
+ * are multiplied as they are stored and the sum of a part by its factor, which gives the same integers.
  *
- * Included by vector_codes.h only. A set's file defines besides ivec_mul, ivec_factor and ivec_times. */
+ * Included by vector_codes.h only. A set's file also defines ivec_mul, ivec_factor and ivec_times. */
 #ifndef TN_KERN_VECTOR_WIDE_H
 #define TN_KERN_VECTOR_WIDE_H
 
 enum {
-    WIDE_SLAB = CODES_SLAB * TN_UNIT / TN_WIDE_BLOCK, /* units: as many inputs as in a slab of the others */
+    WIDE_SLAB = CODES_SLAB * TN_UNIT / TN_WIDE_BLOCK, /* units: the same number of inputs as a slab of blocks of 32 */
     WIDE_LINES = TN_WIDE_BLOCK / 4,                   /* of 8-bit codes in a unit                         */
     WIDE_BYTES = TN_LINE * (1 + WIDE_LINES),
     WIDE_HEAD_4 = 2 * TN_LINE,
@@ -59,7 +59,7 @@ static void wide_input(const tn_matrix *w, const float *x, size_t ldx, size_t be
 
 /* ---------------------------------------------------------------- tiles -- */
 
-/* What a tile reads of x, and its panels. */
+/* The x of a tile, and its panels. */
 typedef struct tn_wide_sources {
     const int8_t *codes;
     const tn_wide_sums *x;
@@ -77,7 +77,7 @@ TN_INLINE tn_wide_sources wide_sources(size_t vectors, const tn_tile *tile)
     return from;
 }
 
-/* sums += scales * integers of unit u, whose scales lie at `factors`. */
+/* sums += scales * integers of unit u, whose scales are at `factors`. */
 TN_INLINE void wide_add(size_t rows, size_t vectors, const tn_wide_sums *x, size_t stride, const vec *factors,
                         const ivec *integers, vec *sums)
 {
@@ -91,7 +91,7 @@ TN_INLINE void wide_add(size_t rows, size_t vectors, const tn_wide_sums *x, size
     }
 }
 
-/* Where vector v begins in a line. */
+/* The start of vector v in a line. */
 TN_INLINE size_t wide_lane(size_t v)
 {
     return v * LANES % TN_PANEL * 4;
@@ -131,7 +131,7 @@ TN_INLINE void wide_tile_8(size_t rows, size_t vectors, const tn_tile *tile)
     sums_finish(rows, vectors, tile, sums);
 }
 
-/* 4-bit codes as they lie; `words` hold the factors of all parts, those of the next one in the lowest bits. */
+/* 4-bit codes as stored; `words` hold the factors of all parts, those of the next part in the lowest bits. */
 TN_INLINE void wide_tile_4(size_t rows, size_t vectors, const tn_tile *tile)
 {
     const size_t units = tile->all_units, stride = units * TN_WIDE_BLOCK;

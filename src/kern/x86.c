@@ -1,6 +1,6 @@
-/* The sets of x86-64 and what it takes to run them.
- * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapters 14 (AVX, AVX2),
- * 15 (AVX-512) and 18 (AMX): the processor has the instructions, and the system saves the registers. */
+/* The sets of x86-64 and their requirements: the processor has the instructions, and the system saves the registers.
+ * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapters 14 (AVX, AVX2), 15 (AVX-512)
+ * and 18 (AMX). */
 #include "kern/sets.h"
 
 #include <cpuid.h>
@@ -9,7 +9,7 @@
 /* Registers that the system saves, XCR0: bit 1 SSE, 2 AVX, 5 .. 7 AVX-512, 17 and 18 tiles and their shapes. */
 enum { STATE_AVX = 0x06, STATE_AVX512 = 0xE6, STATE_AMX = 0x60000 };
 
-/* XCR0, or 0 where the system does not use XSAVE. */
+/* XCR0, or 0 if the system does not use XSAVE. */
 static uint32_t saved_state(void)
 {
     uint32_t a, b, c, d;
@@ -29,7 +29,7 @@ static bool has_avx2(void)
     return (c & needed) == needed && (b7 & bit_AVX2) && (saved_state() & STATE_AVX) == STATE_AVX;
 }
 
-/* Given AVX2. */
+/* Requires AVX2 to be present. */
 static bool has_avx512(void)
 {
     uint32_t a, b, c, d;
@@ -62,9 +62,9 @@ static bool has_amx(void)
     return (d & needed) == needed && (saved_state() & STATE_AMX) == STATE_AMX && tn_amx_permitted();
 }
 
-/* BLAS stands below the sets that it is built on: OpenBLAS 0.3.21 measured slower than avx512 at the forward
- * products of a 7B model (165 against 194 GFLOP/s at 400 x 18944 x 3584 in f32, two Zen 4 cores), and a
- * row of its results depends on the other rows. */
+/* BLAS ranks below the sets on which it is based: OpenBLAS 0.3.21 measured slower than avx512 for the forward products
+ * of a 7B model (165 against 194 GFLOP/s at 400 x 18944 x 3584 in f32, two Zen 4 cores), and a row of its results
+ * depends on the other rows. */
 size_t tn_kernels_platform(tn_kernels_entry entries[TN_KERNELS_LIMIT])
 {
     size_t count = 0;
