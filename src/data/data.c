@@ -1,4 +1,4 @@
-/* An open split: taking rows in, leaving out, checking; and the list of sets. */
+/* An open split: adds rows, leaves samples out, checks them; and the list of data sets. */
 #include "base/checked.h"
 #include "base/digest.h"
 #include "base/file.h"
@@ -91,7 +91,7 @@ tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *s
     return data;
 }
 
-/* The directory is that of the file. */
+/* The data set's directory is the file's. */
 static tn_data *new_from_file(const tn_dataset *set, const char *file, const char *split, const tn_data_options *options,
                               tenebra_error *error)
 {
@@ -232,7 +232,7 @@ static void fill_empty(tn_sample *sample)
             *texts[i] = "";
 }
 
-/* The last two parts of a path: they do not change when a set is moved. */
+/* The last two parts of a path. They do not change if a data set is moved. */
 static const char *last_parts(const char *path)
 {
     const char *at = path + strlen(path);
@@ -242,7 +242,8 @@ static const char *last_parts(const char *path)
     return at;
 }
 
-/* Where a sample stands in 0..1, for ever: the first 53 bits of BLAKE2b-256 over "held out", a zero, and its picture's name. */
+/* The place of a sample in 0..1, the same in every version: the first 53 bits of BLAKE2b-256 over "held out", a zero
+ * byte, and the name of its image. */
 static double position_of(const tn_sample *sample)
 {
     static const char purpose[] = "held out";

@@ -1,4 +1,4 @@
-/* What readers of all sets take out of their rows: texts, options, pictures. */
+/* Fields that the readers of all data sets use: texts, options, images. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -69,7 +69,7 @@ static bool is_absolute(const char *path)
     return path[0] == '/' || (letter && path[1] == ':');
 }
 
-/* "directory/folder/name" in the set's memory, NULL without memory; `folder` may be "". */
+/* "directory/folder/name" in the data set's memory, NULL without memory; `folder` may be "". */
 static char *join(tn_data *data, const char *folder, const char *name)
 {
     size_t size = strlen(data->directory) + strlen(folder) + strlen(name) + 3;
@@ -79,7 +79,7 @@ static char *join(tn_data *data, const char *folder, const char *name)
     return path;
 }
 
-/* The first place where the picture is a file, else the first place. */
+/* The first path at which the image is a file, otherwise the first path. */
 static tenebra_code find_picture(tn_data *data, const char *name, const char *const *folders, const char **found,
                                  const char *where, tenebra_error *error)
 {

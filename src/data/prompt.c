@@ -1,4 +1,4 @@
-/* Questions in words. Wordings are rows of a table; nothing here knows a data set or a backbone. */
+/* The text of questions. Wordings are rows of a table; nothing here depends on a data set or a backbone. */
 #include "base/nearest.h"
 #include "data/sample.h"
 #include "data/strings.h"
@@ -11,9 +11,9 @@
     .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",       \
     .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE
 
-/* The authors' wordings differ between training and test: options in parentheses, a line end behind "Answer:", the place of
- * the picture. What they ask at test time depends on the set, not on the backbone: the letters of options stand alone for one of
- * theirs, in parentheses for the other (arXiv:2510.12603, published code). */
+/* The authors' wordings differ between training and test: options in parentheses, a line end after "Answer:", the place
+ * of the image. At test time the wording depends on the data set, not on the backbone: the letters of options are bare
+ * for one of their data sets, and in parentheses for the other (arXiv:2510.12603, published code). */
 const tn_prompt_preset tn_prompt_presets[] = {
     { .name = "ivtlr-train", .summary = "what the IVT-LR authors train on, for backbones with a vision tower",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
@@ -66,7 +66,7 @@ const tn_prompt_preset *tn_prompt_standard(void)
     return tn_prompt_find("ivtlr-infer");
 }
 
-/* Writes, or only counts where `to` is NULL. */
+/* Writes, or only counts if `to` is NULL. */
 typedef struct writer {
     char *to;
     size_t length;
@@ -104,7 +104,7 @@ static void put_options(writer *out, const tn_prompt_preset *preset, const tn_sa
     }
 }
 
-/* Returns where the pictures stand. */
+/* Returns the position of the images. */
 static size_t put_all(writer *out, const tn_prompt_preset *preset, const tn_sample *sample)
 {
     if (preset->with_context && sample->context[0] != '\0') {

@@ -1,5 +1,5 @@
-/* One JSON object a line, answers as letters: the layout of published and of made sets.
- * Fields: id, category, question, choices, context, answer, rationale, image or image_path, domain, topic. */
+/* One JSON object per line, answers as letters: the layout of published and of generated data sets. Fields: id,
+ * category, question, choices, context, answer, rationale, image or image_path, domain, topic. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -44,7 +44,7 @@ static tenebra_code read_picture(tn_data *data, const json_t *row, tn_sample *sa
     return name[0] != '\0' ? tn_data_picture(data, name, folders, sample, where, error) : TENEBRA_OK;
 }
 
-/* "split" and "image_id" say again what the file's name and "image" say. */
+/* "split" and "image_id" repeat what the file's name and "image" say. */
 static const char *const known_fields[] = { "id", "category", "image_id", "question", "choices", "context", "answer", "rationale",
                                             "split", "image", "image_path", "domain", "topic", NULL };
 
@@ -100,7 +100,7 @@ tenebra_code tn_rows_parse(tn_data *data, const void *bytes, size_t length, cons
     return TENEBRA_OK;
 }
 
-/* A split's file may be called as any of its names, beside "images" or in "data". */
+/* A split's file may have any of the split's names, beside "images" or in "data". */
 static tenebra_code find_file(tn_data *data, const char **path, tenebra_error *error)
 {
     const tn_dataset_split *split = data->split;

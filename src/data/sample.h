@@ -1,4 +1,4 @@
-/* A question with its pictures, and the sets of them.
+/* A question with its images, and data sets of questions.
  *
  *     tn_data *data = tn_data_open("NAME:DIRECTORY", "train", NULL, &error);
  *     for (size_t i = 0; i < tn_data_count(data); i++) {
@@ -10,8 +10,8 @@
  *     }
  *     tn_data_close(data);
  *
- * Pictures are handed on as paths; decoding them is the image layer's work. An open set is read-only:
- * any number of threads may share it. The texts of a sample live as long as its set. */
+ * Images are paths; the image layer decodes them. An open data set is read-only, and any number of threads may share
+ * it. The texts of a sample live as long as its data set. */
 #ifndef TN_DATA_SAMPLE_H
 #define TN_DATA_SAMPLE_H
 
@@ -19,27 +19,27 @@
 
 /* -------------------------------------------------------------- sample -- */
 
-/* All texts are UTF-8 as published (not stripped), zero-terminated, never NULL ("" where there is none). */
+/* All texts are UTF-8 as published (not stripped), zero-terminated, and never NULL ("" if there is none). */
 typedef struct tn_sample {
     const char *id;       /* unique in its split                                                       */
     const char *question;
     const char *context;  /* hint; the IVT-LR authors never use it                                     */
     const char *const *options; /* [option_count]                                                      */
     size_t option_count;  /* 0: an open question                                                       */
-    size_t answer;        /* index of the right option; 0 for an open question                         */
-    const char *label;    /* what an answer names: "B", the index "1", or the words of an open answer  */
-    bool open;            /* known to be open: a label such as "7" or "B" is words, too                */
-    const char *const *answers; /* [answer_count] other right answers of an open question                */
+    size_t answer;        /* index of the correct option; 0 for an open question                       */
+    const char *label;    /* the correct answer: "B", the index "1", or the words of an open answer    */
+    bool open;            /* an open question: even a label such as "7" or "B" is text                 */
+    const char *const *answers; /* [answer_count] further correct answers of an open question            */
     size_t answer_count;
-    const char *const *images; /* [image_count] paths, with the set's directory in front               */
+    const char *const *images; /* [image_count] paths, including the data set's directory              */
     size_t image_count;
-    const char *rationale; /* the explanation in one text; tn_steps_split makes steps of it            */
-    const char *lecture, *solution; /* its two parts where a set publishes two                         */
+    const char *rationale; /* the explanation as one text; tn_steps_split divides it into steps        */
+    const char *lecture, *solution; /* its two parts if a data set publishes two                       */
     const char *split, *domain, *topic, *category, *subject, *grade, *skill, *task; /* for scoring     */
 } tn_sample;
 
-/* Makes the option with this letter the right one: its index and the label, which belong together. false, with the sample
- * as it was: the text is no letter of one of the options (white space around it is none of it). */
+/* Makes the option with this letter the correct one: sets its index and the label, which belong together. Returns false
+ * and leaves the sample unchanged if the text, without white space around it, is not the letter of one of the options. */
 bool tn_sample_set_letter(tn_sample *sample, const char *letter);
 
 /* --------------------------------------------------------------- steps -- */
@@ -53,115 +53,117 @@ typedef struct tn_steps {
     void *memory;
 } tn_steps;
 
-/* Cuts a rationale into steps as the IVT-LR authors do: each '\n' becomes a blank, white space at the ends goes
- * (that of Python's str.strip), cut at ". ", an empty last piece is dropped. More than `groups` pieces (0: no
- * limit) become `groups` runs of neighbours, the first ones taking the remainder, joined by ". " again. The
- * period at a cut between runs is lost, as there. A rationale of white space alone gives no step.
- * Source: arXiv:2510.12603 with its published training code. Errors: LIMIT (2^30 bytes), MEMORY; *steps is
- * empty then. Threads: any. */
+/* Splits a rationale into steps as the IVT-LR authors do: each '\n' becomes a blank, white space at the ends is removed
+ * (that of Python's str.strip), the text is split at ". ", and an empty last piece is dropped. More than `groups`
+ * pieces (0: no limit) become `groups` runs of neighbours, joined by ". " again; the first runs take the remainder. The
+ * period between two runs is lost, as in the original. A rationale of white space alone gives no step. Source:
+ * arXiv:2510.12603 with its published training code. Errors: LIMIT (2^30 bytes), MEMORY; *steps is then empty. Threads:
+ * any. */
 tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t groups, tenebra_error *error);
 void tn_steps_free(tn_steps *steps);
 
 /* -------------------------------------------------------------- prompt -- */
 
-/* How a question is put into words; data, chosen by name. */
+/* The wording of a question; data, chosen by name. */
 typedef struct tn_prompt_preset {
     const char *name, *summary;
     const char *front;       /* before the question                                               */
     const char *behind;      /* after the question                                                */
-    const char *options;     /* before the first option; NULL: options are not told               */
+    const char *options;     /* before the first option; NULL: options are left out               */
     const char *mark[2];     /* around an option's letter                                         */
     const char *option_end;  /* after an option's text                                            */
     const char *option_join; /* between options                                                   */
     const char *end;         /* after the last option                                             */
     const char *answer[2];   /* around the label in the answer                                    */
     const char *step[2];     /* around each step of the rationale; NULL: nothing, and a newline   */
-    bool image_inside;       /* pictures stand behind `front` instead of before everything        */
-    bool keep_left;          /* white space before the question stays (it follows picture tokens) */
-    bool in_words;           /* the answer is the words of the right option, not its letter          */
+    bool image_inside;       /* images come after `front` instead of before everything            */
+    bool keep_left;          /* white space before the question is kept (it follows image tokens) */
+    bool in_words;           /* the answer is the text of the correct option, not its letter         */
     bool with_context;       /* the context goes before the question, on a line of its own        */
 } tn_prompt_preset;
 
 /* All presets, ending with name == NULL:
- *   ivtlr-train, ivtlr-fused-train        the authors' for training, of backbones with a vision tower, and of those that read
- *                                         pictures as tokens
- *   ivtlr-infer, ivtlr-infer-parens       theirs at test time, by data set; ivtlr-fused-infer is an older name of the second
- *   words, brief                          the authors' at test time; answers are an option's words (the default model)
- *   plain                                 question, options and "Answer:" on lines of their own
+ *   ivtlr-train, ivtlr-fused-train        the authors' for training, with backbones that have a vision tower, and with those
+ *                                         that represent images as tokens
+ *   ivtlr-infer, ivtlr-infer-parens       the authors' at test time, by data set; ivtlr-fused-infer is an older name of the second
+ *   words, brief                          the authors' at test time; answers are an option's text (the default model)
+ *   plain                                 question, options and "Answer:" on separate lines
  * and one by name, NULL if there is none. */
 extern const tn_prompt_preset tn_prompt_presets[];
 const tn_prompt_preset *tn_prompt_find(const char *name);
 
-/* The same for a name that somebody wrote: NULL fills the error (ARGUMENT), with the nearest name. */
+/* The same for a name from a user; on failure it returns NULL and fills the error (ARGUMENT), which suggests the
+ * nearest name. */
 const tn_prompt_preset *tn_prompt_choose(const char *name, tenebra_error *error);
 
-/* The wording for questions to a model of which nothing else is known: the authors' at test time. Questions of a set may have
- * another (tn_data_prompt). */
+/* The default wording if nothing is known about the model: the authors' at test time. A data set may define another
+ * (tn_data_prompt). */
 const tn_prompt_preset *tn_prompt_standard(void);
 
 typedef struct tn_prompt {
     char *text;      /* of the user's turn, zero-terminated */
     size_t length;   /* bytes                               */
-    size_t image_at; /* the pictures stand before this byte */
+    size_t image_at; /* the images come before this byte */
 } tn_prompt;
 
-/* Writes the user's turn. Question and options are stripped as by Python's str.strip. Errors: MEMORY; *prompt is
- * empty then. Threads: any. */
+/* Writes the user's turn. Question and options are stripped as by Python's str.strip. Errors: MEMORY; *prompt is then
+ * empty. Threads: any. */
 tenebra_code tn_prompt_write(tn_prompt *prompt, const tn_prompt_preset *preset, const tn_sample *sample,
                              tenebra_error *error);
 void tn_prompt_free(tn_prompt *prompt);
 
-/* The answer that is trained on, e.g. "Therefore, the answer is B" (no end token), in fresh memory for free();
- * NULL without memory. */
+/* The answer used for training, e.g. "Therefore, the answer is B" (no end token); the caller frees it. NULL without
+ * memory. */
 char *tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error);
 
 /* ---------------------------------------------------------------- sets -- */
 
 typedef struct tn_data tn_data;
 
-/* Parts of a split: a share of it is held out for validation, by a hash of each sample's picture (of its id where it has none), so
- * that questions on one picture stay together, and that the parts are the same on every machine and in every version. */
+/* Parts of a split: a share of it is held out for validation, by a hash of each sample's first image (of its id if it
+ * has none). Questions about one image stay together, and the parts are the same on every machine and in every version. */
 typedef enum tn_data_part { TN_PART_OF_SPLIT, TN_PART_KEPT, TN_PART_HELD, TN_PART_ALL } tn_data_part;
 
-/* The share where a set without a dev split holds one out. */
+/* The share that is held out from a data set without a dev split. */
 #define TN_DATA_HELD_OUT 0.05
 
 typedef struct tn_data_options {
-    bool without_images; /* also samples that have no picture; the authors leave them out   */
-    const char *topics;  /* only samples of these topics, names with commas between; NULL: all */
-    size_t limit;        /* only the first `limit` samples of those that stay; 0: all       */
-    tn_data_part part;   /* OF_SPLIT: what the split's name says; others: of all its rows   */
+    bool without_images; /* also samples without an image; the authors leave them out       */
+    const char *topics;  /* only samples of these topics, comma-separated; NULL: all */
+    size_t limit;        /* only the first `limit` of the remaining samples; 0: all         */
+    tn_data_part part;   /* OF_SPLIT: as the split's name says; others: parts of all its rows */
     double held_out;     /* the share for KEPT and HELD, 0..1                               */
 } tn_data_options;
 
-/* Opens a split of a set. `place` is "NAME:DIRECTORY", the name one of tn_dataset_name_at ("jsonl:FILE" is a file). Splits are
- * "train", "dev" (also "val", "validation"), "test", and what the set adds; where a set publishes no dev split, "train" and
- * "dev" are the parts of its train split. options may be NULL. A bad row is FORMAT with file and line. Errors: ARGUMENT (no such
- * set or split), IO, FORMAT, LIMIT, MEMORY. Close with tn_data_close. */
+/* Opens a split of a data set. `place` is "NAME:DIRECTORY" with a name from tn_dataset_name_at ("jsonl:FILE" is a
+ * file). Splits are "train", "dev" (also "val", "validation"), "test", and further ones of the data set; if it
+ * publishes no dev split, "train" and "dev" are parts of its train split. options may be NULL. An invalid row is FORMAT
+ * with file and line. Errors: ARGUMENT (no such data set or split), IO, FORMAT, LIMIT, MEMORY. Close with
+ * tn_data_close. */
 tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error);
 void tn_data_close(tn_data *data); /* NULL is allowed */
 
 size_t tn_data_count(const tn_data *data);
 const tn_sample *tn_data_sample(const tn_data *data, size_t index); /* index < count */
 
-/* Rows of the split before leaving any out, and how many of them have a picture. */
+/* Rows of the split before any are left out, and how many of them have an image. */
 size_t tn_data_rows(const tn_data *data);
 size_t tn_data_rows_with_image(const tn_data *data);
 
-/* Samples before topics and a limit left any out: those of the part, with a picture where that is asked for. */
+/* Samples before topics and limit are applied: those of the part, with an image if that is required. */
 size_t tn_data_eligible(const tn_data *data);
 
-/* What has to be said of the rows once, as a sentence: names of fields that nothing reads. "": nothing. */
+/* A note about the rows, as a sentence: names of fields that are not read. "" if there are none. */
 enum { TN_DATA_NOTE = 400 };
 const char *tn_data_note(const tn_data *data, char text[TN_DATA_NOTE]);
 
-/* The name of the set. */
+/* The name of the data set. */
 const char *tn_data_name(const tn_data *data);
 
-/* The wording in which a model of which nothing is known is asked the set's questions. */
+/* The wording of the data set's questions if nothing is known about the model. */
 const tn_prompt_preset *tn_data_prompt(const tn_data *data);
 
-/* Names of sets by index, NULL past the last, and a line about each. */
+/* Names of data sets by index, NULL past the last, and a line about each. */
 const char *tn_dataset_name_at(size_t index, const char **summary);
 
 #endif

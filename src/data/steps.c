@@ -8,7 +8,7 @@
 
 enum { STEP_LIMIT = 1 << 30 };
 
-/* Pieces between ". ", counted; with `starts`, their starts are noted and each is ended by a zero. */
+/* Counts the pieces between ". ". With `starts`, stores their starts and ends each piece with a zero. */
 static size_t cut_pieces(char *text, char **starts)
 {
     size_t count = 0;
@@ -28,8 +28,8 @@ static size_t cut_pieces(char *text, char **starts)
     return count;
 }
 
-/* Joins runs of neighbours: the zero in front of each piece but the first of a run becomes '.' again. The text
- * was cut in place, so all that changes is where pieces end. */
+/* Joins runs of neighbours: the zero before each piece except the first of a run becomes '.' again. The text was split
+ * in place, so only the ends of pieces change. */
 static size_t join_runs(char **starts, size_t count, size_t groups)
 {
     if (groups == 0 || count <= groups)
@@ -62,7 +62,7 @@ tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t group
     memmove(flat, inside, length);
     flat[length] = '\0';
 
-    /* One block: the list, then the text that it points into. */
+    /* One block of memory: the list, then the text into which it points. */
     size_t count = cut_pieces(flat, NULL);
     char **starts = malloc((count + 1) * sizeof *starts + length + 1);
     if (starts == NULL) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As the first bytes of each block: its fill. */
+/* The first bytes of each block: how much of it is used. */
 struct tn_chunk {
     tn_chunk *older;
     size_t used, capacity;

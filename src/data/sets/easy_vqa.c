@@ -1,6 +1,6 @@
-/* easy-VQA (Victor Zhou, 2019): {train,test}/questions.json, a list of [question, answer, number of the picture],
- * and {train,test}/images/<number>.png. Open questions; the breakdown is by kind of question. There is no dev split: a share of
- * train is held out, picture by picture. */
+/* easy-VQA (Victor Zhou, 2019): {train,test}/questions.json, a list of [question, answer, number of the image], and
+ * {train,test}/images/<number>.png. Questions are open; topics are kinds of questions. There is no dev split: a share
+ * of train is held out, image by image. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -15,7 +15,8 @@ static const tn_dataset_split splits[] = {
     { 0 },
 };
 
-/* What is asked for, and with yes or no, what about: a shape's name stands in the answer or in the question. */
+/* The topic: what the question asks for or, for yes or no, what it is about; the name of a shape is in the answer or in
+ * the question. */
 static const char *kind_of(const char *question, const char *answer)
 {
     static const char *const shapes[] = { "circle", "rectangle", "triangle" };

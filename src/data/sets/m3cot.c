@@ -1,5 +1,5 @@
-/* M3CoT as its authors publish it: <split>.jsonl beside images/ (ACL 2024, arXiv:2405.16473).
- * Counts: rows of the Hugging Face version, then of the paper; every row of the test split has a picture. */
+/* M3CoT as its authors publish it: <split>.jsonl beside images/ (ACL 2024, arXiv:2405.16473). Counts: rows of the
+ * Hugging Face version, then of the paper; every row of the test split has an image. */
 #include "data/dataset.h"
 
 static const tn_dataset_split splits[] = {

@@ -1,4 +1,4 @@
-/* A data set of one's own: a file with one JSON object a line (docs/data.md). */
+/* The user's own data set: a file with one JSON object per line (docs/data.md). */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -28,13 +28,13 @@ static bool has(const json_t *row, const char *key)
     return value != NULL && !json_is_null(value);
 }
 
-/* The first of two members that is there. */
+/* The first of two members that exists. */
 static const json_t *either(const json_t *row, const char *one, const char *other)
 {
     return json_object_get(row, has(row, one) ? one : other);
 }
 
-/* Members that say the same in other words: one of a row of this table at most. */
+/* Alternative names of members: a row of the data may have at most one of each line of this table. */
 static tenebra_code check_synonyms(const json_t *row, const char *where, tenebra_error *error)
 {
     static const char *const same[][4] = { { "image", "image_path", "images" },
@@ -55,7 +55,7 @@ static tenebra_code check_synonyms(const json_t *row, const char *where, tenebra
 
 /* ------------------------------------------------------------- pictures -- */
 
-/* Beside the file, or where an absolute path says: the file is the user's own. */
+/* Relative to the file, or an absolute path: the file is the user's own. */
 static tenebra_code add_picture(tn_data *data, const json_t *name, const char **out, const char *where, tenebra_error *error)
 {
     const char *text = json_string_value(name);
@@ -115,7 +115,7 @@ static bool is_same(const char *a, const char *b)
     return m == n && memcmp(a, b, n) == 0;
 }
 
-/* A letter, an index from 0, or the text of an option; what can be read as two different ones is refused. */
+/* A letter, an index from 0, or the text of an option; a value that fits two different ones is refused. */
 static tenebra_code choose_option(tn_sample *sample, const json_t *answer, const char *where, tenebra_error *error)
 {
     char letter[] = { '\0', '\0' }, number[40];
@@ -144,7 +144,7 @@ static tenebra_code choose_option(tn_sample *sample, const json_t *answer, const
                          "choices", count);
 }
 
-/* The first right answer is the label, the others stand beside it. */
+/* The first correct answer is the label, the others are further answers. */
 static tenebra_code read_open(tn_data *data, const json_t *row, tn_sample *sample, const char *where, tenebra_error *error)
 {
     const json_t *one = json_object_get(row, "answer"), *list = json_object_get(row, "answers");
@@ -183,7 +183,7 @@ static tenebra_code read_answer(tn_data *data, const json_t *row, tn_sample *sam
 
 /* ------------------------------------------------------------------ rows -- */
 
-/* Which split a row belongs to; NULL: it does not say. */
+/* The split of a row; NULL if it names none. */
 static tenebra_code split_of(const tn_data *data, const json_t *row, const tn_dataset_split **split, const char *where,
                              tenebra_error *error)
 {
@@ -225,15 +225,15 @@ static tenebra_code read_texts(tn_data *data, const json_t *row, tn_sample *samp
     return TENEBRA_OK;
 }
 
-/* A file as it is read. */
+/* A file while it is read. */
 typedef struct reader {
     tn_data *data;
     const char *name;
-    bool names, dev; /* some row names a split; some row the split dev */
+    bool names, dev; /* some row names a split; some row names dev */
 } reader;
 
-/* Rows that name another split are left out. Those that name none are train's where others name one, else of all splits. Where no
- * row is dev's, train and dev are parts of train's rows. */
+/* Rows that name another split are left out. Rows without a split belong to train if other rows name one, otherwise to
+ * all splits. If no row belongs to dev, train and dev are parts of train's rows. */
 static tenebra_code read_row(reader *r, const json_t *row, size_t number, const char *where, tenebra_error *error)
 {
     tn_data *data = r->data;

@@ -1,6 +1,6 @@
-/* ScienceQA as its authors publish it: problems.json, pid_splits.json and images/<split>/<pid>/image.png
- * (NeurIPS 2022, arXiv:2209.09513). Answers are indices. With or without questions that have no picture these are
- * two different benchmarks: 4,241 and 2,017 test questions. */
+/* ScienceQA as its authors publish it: problems.json, pid_splits.json and images/<split>/<pid>/image.png (NeurIPS 2022,
+ * arXiv:2209.09513). Answers are indices. With and without questions that have no image, these are two different
+ * benchmarks: 4,241 and 2,017 test questions. */
 #include "base/file.h"
 #include "data/dataset.h"
 
@@ -21,7 +21,7 @@ static const tn_dataset_split splits[] = {
 static const char *const digits[] = { "0",  "1",  "2",  "3",  "4",  "5",  "6",  "7",  "8",  "9",  "10", "11", "12",
                                       "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23", "24", "25" };
 
-/* lecture, a blank, solution, both stripped; one alone; the answer if both are empty. */
+/* lecture, a blank, solution, both stripped; only one of them if the other is empty; the answer if both are empty. */
 static tenebra_code join_rationale(tn_data *data, tn_sample *sample, const char *where, tenebra_error *error)
 {
     const char *lecture = sample->lecture, *solution = sample->solution;
@@ -109,7 +109,7 @@ static tenebra_code add_problem(tn_data *data, const char *pid, const json_t *pr
     return tn_data_add(data, &sample, where, error);
 }
 
-/* The pids of the split, in their order. */
+/* The pids of the split, in the order of the list. */
 static tenebra_code add_listed(tn_data *data, const json_t *problems, const json_t *lists, const char *name,
                                tenebra_error *error)
 {
