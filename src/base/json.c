@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A whole real as an integer; anything else again, with a reference of its own. */
+/* A real without a fraction as an integer; any other value unchanged, with a new reference. */
 static json_t *restored(json_t *value)
 {
     bool whole = json_is_real(value) && fabs(json_real_value(value)) <= 9007199254740992.0 &&
@@ -16,14 +16,14 @@ static json_t *restored(json_t *value)
     return whole ? json_integer((json_int_t)json_real_value(value)) : json_incref(value);
 }
 
-/* Keeps a member whose own members are to be restored, too. */
+/* Adds a member whose own members have to be restored, too. */
 static bool keep_container(json_t *member, json_t *containers)
 {
     return (!json_is_object(member) && !json_is_array(member)) || json_array_append(containers, member) == 0;
 }
 
-/* Restores what is directly in an object or array, and adds the objects and arrays among it to `containers`. Setting a member may
- * end the one that stood there. */
+/* Restores the direct members of an object or array, and adds the objects and arrays among them to `containers`.
+ * Setting a member may free the old one. */
 static bool restore_members(json_t *container, json_t *containers)
 {
     const char *key;
@@ -37,8 +37,8 @@ static bool restore_members(json_t *container, json_t *containers)
     return fits;
 }
 
-/* Numbers that were whole in the text, and are reals since one of them is too large for an integer, become integers again. Takes
- * `value` and returns what stands in its place; NULL without memory. */
+/* One integer that is too large makes jansson read all numbers as reals; this turns those without a fraction into
+ * integers again. Takes ownership of `value` and returns its replacement; NULL without memory. */
 static json_t *restore_integers(json_t *value)
 {
     json_t *result = restored(value), *containers = json_array();
@@ -58,7 +58,7 @@ json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra
     json_error_t problem;
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_t *value = json_loadb(length ? text : "", length, flags, &problem);
-    /* tokenizer_config.json has a "model_max_length" of 10^30 where there is no limit. */
+    /* tokenizer_config.json has a "model_max_length" of 10^30 if there is no limit. */
     if (value == NULL && json_error_code(&problem) == json_error_numeric_overflow) {
         value = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &problem);
         if (value != NULL && (value = restore_integers(value)) == NULL)
@@ -127,7 +127,7 @@ tenebra_code tn_json_size(const json_t *object, const char *key, size_t minimum,
     const json_t *value = member(object, key);
     if (value == NULL)
         return TENEBRA_OK;
-    const double exact = 9007199254740992.0; /* 2^53: up to here a double holds every whole number */
+    const double exact = 9007199254740992.0; /* 2^53: up to here a double holds every integer */
     double number = json_real_value(value);
     bool real = json_is_real(value) && number >= 0 && number <= exact && number == floor(number);
     bool whole = real || (json_is_integer(value) && json_integer_value(value) >= 0);

@@ -18,7 +18,7 @@
 
 enum {
     NAMES_TRIED = 1000,
-    WRITE_MAX = 1 << 30, /* bytes of one system call: Linux takes less than 2 GiB */
+    WRITE_MAX = 1 << 30, /* bytes per system call: Linux accepts less than 2 GiB */
     COPY_MAX = 1 << 30   /* bytes of a file */
 };
 
@@ -39,7 +39,7 @@ tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
     if (path[0] == '\0')
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "output", "must not be empty");
     if (stat(path, &info) != 0)
-        return TENEBRA_OK; /* what is wrong there shows when it is written */
+        return TENEBRA_OK; /* the write will report what is wrong there */
     if (S_ISDIR(info.st_mode))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "is a directory, not the name of a file to write");
     if (S_ISREG(info.st_mode) && !force)
@@ -60,7 +60,7 @@ tenebra_code tn_output_check_sources(const char *path, char *const *sources, siz
 
 /* ------------------------------------------------------------- leftovers -- */
 
-/* The process that a name belongs to, if it is "<base>.partial-<process>" with or without a number behind. */
+/* The process to which a name belongs, if the name is "<base>.partial-<process>" with or without a number after it. */
 static bool read_owner(const char *name, const char *base, pid_t *owner)
 {
     size_t length = strlen(base);
@@ -158,7 +158,7 @@ tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *
     return tn_output_failed(output, error);
 }
 
-/* A pipe or a device. One that nobody reads is not waited for. */
+/* A pipe or a device. Does not wait for a pipe's reader. */
 static void make_itself(tn_output *output)
 {
     output->descriptor = open(output->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
@@ -167,7 +167,7 @@ static void make_itself(tn_output *output)
         fail_now(output, "opened");
 }
 
-/* A file under a name that nobody has; its mode follows the umask. */
+/* A file with a new name; its mode follows the umask. */
 static void make_beside(tn_output *output)
 {
     size_t length = strlen(output->path) + 64;
@@ -188,11 +188,11 @@ static void make_beside(tn_output *output)
         free(name);
         return;
     }
-    flock(output->descriptor, LOCK_EX | LOCK_NB); /* where locks do not work, the number of the process has to do */
+    flock(output->descriptor, LOCK_EX | LOCK_NB); /* if locks do not work, the process number has to suffice */
     output->partial = name;
 }
 
-/* Makes the file if there is none yet; false where nothing can be written. */
+/* Creates the file if there is none yet; false if nothing can be written. */
 static bool make(tn_output *output)
 {
     struct stat info;
@@ -213,7 +213,7 @@ tenebra_code tn_output_reserve(tn_output *output, size_t bytes, tenebra_error *e
     return tn_output_failed(output, error);
 }
 
-/* offset < 0: behind what was written so far. */
+/* offset < 0: after the bytes written so far. */
 static tenebra_code write_at(tn_output *output, off_t offset, const unsigned char *at, size_t length, tenebra_error *error)
 {
     for (bool good = make(output); good && output->failure.code == TENEBRA_OK && length > 0;) {
@@ -253,7 +253,7 @@ tenebra_code tn_output_sync_directory(const char *path, tenebra_error *error)
     return code;
 }
 
-/* A rename lasts only when its directory is on the disk, too. */
+/* A rename is permanent only if its directory is on the disk, too. */
 static void sync_folder(tn_output *output)
 {
     char *folder = strdup(output->path), *slash = folder != NULL ? strrchr(folder, '/') : NULL;

@@ -1,10 +1,9 @@
-/* The table of inner loops. The plain reference set is always there; faster sets
- * replace entries where the processor and the system allow it.
+/* The table of inner loops. The plain reference set is always present; faster sets replace entries if the processor and
+ * the system support them.
  *
- * All kernels are pure functions of their arguments: no state, no threads. The
- * operations above cut the work into chunks of outputs whose borders do not depend
- * on the number of threads, so within one set results are equal bit for bit for any
- * number of threads. Shape letters: m rows of x, n outputs, k inputs. */
+ * All kernels are pure functions of their arguments: no state, no threads. The operations that call them divide the
+ * work into chunks of outputs whose borders do not depend on the number of threads, so within one set results are equal
+ * bit for bit for any number of threads. Shape letters: m rows of x, n outputs, k inputs. */
 #ifndef TN_KERN_KERNELS_H
 #define TN_KERN_KERNELS_H
 
@@ -16,7 +15,7 @@
 typedef struct tn_backward {
     const tn_matrix *w;
     size_t m;
-    bool dx, dw;  /* which of the two are wanted  */
+    bool dx, dw;  /* which of the two are needed  */
     void *input;  /* the copies, 64-byte aligned  */
 } tn_backward;
 
@@ -33,18 +32,18 @@ typedef struct tn_narrow {
 typedef struct tn_kernels {
     const char *name;
 
-    /* Outputs that one chunk of `linear` (or rows of dw in `linear_dw`, columns of dx
-     * in `linear_dx`) covers; a constant of the set. */
+    /* Outputs in one chunk of `linear` (rows of dw in `linear_dw`, columns of dx in `linear_dx`); a constant of the
+     * set. */
     size_t linear_chunk;
 
     /* Reals of scratch that one call of linear, linear_dx or linear_dw may use. */
     size_t (*linear_scratch)(const tn_matrix *w, size_t m);
 
-    /* The form in which linear reads m rows of x for a weight of this kind: how many bytes it takes (0: linear
-     * reads x itself), and filling in rows begin .. end-1 of it, which lies at a multiple of 64 bytes. Where the
-     * products of a set are of narrower numbers, this is where x is rounded: to BF16 (relative 2^-8), or, in
-     * blocks of as many inputs as those of the weights, to 8 bits (at most 1/254 of the largest of the block).
-     * A row depends on itself only. */
+    /* The form in which linear reads m rows of x for a weight of this kind: its size in bytes (0: linear reads x
+     * itself), and a function that fills in rows begin .. end-1 of it; it is aligned to 64 bytes. If the products of a
+     * set use narrower numbers, x is rounded here: to BF16 (relative error 2^-8), or, in blocks of as many inputs as
+     * those of the weights, to 8 bits (error at most 1/254 of the largest value of the block). A row depends only on
+     * itself. */
     size_t (*input_bytes)(const tn_matrix *w, size_t m);
     void (*input)(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m, void *input);
 
@@ -63,12 +62,12 @@ typedef struct tn_kernels {
     void (*linear_dw)(tn_real *dw, size_t k, size_t begin, size_t end, const tn_real *dy,
                       size_t lddy, const tn_real *x, size_t ldx, size_t m, tn_real *scratch);
 
-    /* The same two for BF16 and quantised weights, faster and rounded; NULL: there is none. */
+    /* The same two for BF16 and quantised weights, faster and rounded; NULL if the set has none. */
     const tn_narrow *narrow;
 
-    /* The fastest that products with weights of `type` could go: `turns` times as many independent multiply-adds of
-     * the kind that this set multiplies them with as hide their latency, in registers only. Returns the operations,
-     * two a multiply-add; *sink receives something that depends on them. NULL: not known. */
+    /* The upper limit of the speed of products with weights of `type`: runs `turns` times a number of independent
+     * multiply-adds of the kind that this set uses for them, enough to hide their latency, in registers only. Returns
+     * the number of operations, two per multiply-add; *sink receives a value that depends on them. NULL: not known. */
     double (*spin)(tn_dtype type, size_t turns, tn_real *sink);
 
     /* sum_i a[i] b[i] */
@@ -84,25 +83,22 @@ typedef struct tn_kernels {
     /* x[i] = x[i] / (1 + exp(-1.702 x[i])) */
     void (*quick_gelu)(tn_real *x, size_t n);
 
-    /* c[i, j] += sum_l a[i row_a + l column_a] b[l, j]   for i < m, j < n, l < k; rows of b and c are
-     * ldb and ldc apart. Small dense blocks of attention (m up to some 100, n and k up to 128). Each
-     * output is one chain of additions over rising l that starts at its old value, so its bits depend
-     * neither on m and n nor on its place. */
+    /* c[i, j] += sum_l a[i row_a + l column_a] b[l, j]   for i < m, j < n, l < k; rows of b and c are ldb and ldc
+     * apart. For small dense blocks of attention (m up to about 100, n and k up to 128). Each output is one chain of
+     * additions over ascending l that starts at its old value, so its bits depend neither on m and n nor on its place. */
     void (*multiply)(const tn_real *a, size_t row_a, size_t column_a, const tn_real *b, size_t ldb,
                      size_t m, size_t n, size_t k, tn_real *c, size_t ldc);
 } tn_kernels;
 
-/* The set called `name`, or the best one that this processor and system run when
- * name is NULL. The choice "" counts as NULL. Errors: ARGUMENT (unknown; the sentence
- * lists the sets), UNSUPPORTED (known, but not on this machine). Threads: any. */
+/* The set called `name`, or the best one that this processor and system run if name is NULL or "". Errors: ARGUMENT
+ * (unknown; the sentence lists the sets), UNSUPPORTED (known, but not on this machine). Threads: any. */
 const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error);
 
 /* The plain set, which runs everywhere. Threads: any. */
 const tn_kernels *tn_kernels_reference(void);
 
-/* The sets that this machine runs, worst first, for tests and `tenebra bench`;
- * NULL past the last. Set 0 is the reference. Asks the processor at every call, which takes some
- * microseconds in a virtual machine. */
+/* The sets that this machine runs, slowest first, for tests and `tenebra bench`; NULL past the last. Set 0 is the
+ * reference. Each call queries the processor, which takes a few microseconds in a virtual machine. */
 const tn_kernels *tn_kernels_at(size_t index);
 
 #endif
