@@ -1,4 +1,4 @@
-/* Asks a question about a picture as `tenebra run` would, and shows how the model thought:
+/* Asks a question about an image as `tenebra run` does, and prints the latent steps:
  *
  *     ask MODEL PICTURE QUESTION [CHOICE ...]
  *     ask models/default docs/hops.png "Follow four arrows from the orange square. Which colour is there?" red grey blue cyan
@@ -15,7 +15,7 @@ static bool show(void *user, const tenebra_event *event)
     if (event->kind == TENEBRA_EVENT_TEXT)
         printf("%s", event->text);
     fflush(stdout);
-    return true; /* false would cancel */
+    return true; /* returning false would cancel */
 }
 
 int main(int argc, char **argv)
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     tenebra_prompt *prompt = session ? tenebra_prompt_make(model, &question, &error) : NULL;
     const tenebra_trace *trace = NULL;
     if (prompt) {
-        tenebra_request request = *tenebra_model_defaults(model); /* method and settings as the model was trained */
+        tenebra_request request = *tenebra_model_defaults(model); /* method and settings from the model's training */
         request.messages = tenebra_prompt_messages(prompt, &request.message_count);
         request.on_event = show;
         if (tenebra_session_ask(session, &request, &trace, &error) == TENEBRA_OK)

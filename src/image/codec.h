@@ -12,10 +12,10 @@ typedef struct tn_source {
     const char *name; /* for error records */
 } tn_source;
 
-/* Refuses a declared size that is empty or beyond the limits. Errors: FORMAT, LIMIT. */
+/* Refuses a declared size that is zero or beyond the limits. Errors: FORMAT, LIMIT. */
 tenebra_code tn_source_check_size(const tn_source *source, size_t width, size_t height, tenebra_error *error);
 
-/* Decode to RGB without regard to orientation. On failure *image is empty. */
+/* Decodes to RGB without applying the orientation. On failure *image is empty. */
 tenebra_code tn_jpeg_decode(tn_image *image, const tn_source *source, tenebra_error *error);
 tenebra_code tn_png_decode(tn_image *image, const tn_source *source, tenebra_error *error);
 tenebra_code tn_webp_decode(tn_image *image, const tn_source *source, tenebra_error *error);

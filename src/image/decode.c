@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-/* How a kind of file begins: `length` bytes `magic` at `offset`. */
+/* The start of a file type: `length` bytes `magic` at `offset`. */
 typedef struct signature {
     const char *kind;
     size_t offset, length;
     const char *magic;
 } signature;
 
-/* Kinds that are recognised only to say what was given. Brands of ISO files: ISO 14496-12, 4.3. */
+/* Types that are recognised only to name them in errors. Brands of ISO files: ISO 14496-12, 4.3. */
 static const signature foreign[] = {
     { "GIF", 0, 4, "GIF8" },
     { "BMP", 0, 2, "BM" },

@@ -7,14 +7,14 @@
 
 enum {
     TAG_ORIENTATION = 0x0112,
-    HEADER = 8,     /* bytes of a TIFF structure before its directory is looked for */
+    HEADER = 8,     /* bytes of a TIFF structure before its directory */
     ENTRY = 12,     /* bytes */
-    IN_ENTRY = 4,   /* bytes of data that stand in the entry itself */
+    IN_ENTRY = 4,   /* bytes of data that are stored in the entry itself */
     UPRIGHT = 1
 };
 
-/* Bytes of a value by type, 0: no type. Types: 1 byte, 2 text, 3 short, 4 long, 5 rational, 6 to 10 the same with a sign (7:
- * bytes of any meaning), 11 float, 12 double, 13 directory, 16 long of 8 bytes (of BigTIFF). */
+/* Bytes of a value by type; 0: not a type. Types: 1 byte, 2 text, 3 short, 4 long, 5 rational, 6 to 10 the same with a
+ * sign (7: bytes of any meaning), 11 float, 12 double, 13 directory, 16 long of 8 bytes (of BigTIFF). */
 static const unsigned char sizes[] = { 0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8 };
 
 typedef struct tiff {
@@ -32,7 +32,7 @@ static uint64_t number(const unsigned char *at, size_t count, bool big_endian)
     return value;
 }
 
-/* The first value of a type, as a number; 0 for what is none. */
+/* The first value of a type, as a number; 0 if it is not a number. */
 static double value_of(const unsigned char *data, unsigned type, bool big_endian)
 {
     uint64_t bits = number(data, sizes[type], big_endian);
@@ -120,7 +120,8 @@ bool tn_exif_orientation(const unsigned char *bytes, size_t length, unsigned *or
         return false;
     tiff t = { bytes, length, memcmp(bytes, "MM", 2) == 0 };
     bool order = t.big_endian || memcmp(bytes, "II", 2) == 0;
-    bool magic = memcmp(bytes + 2, "*\0", 2) == 0 || memcmp(bytes + 2, "\0*", 2) == 0; /* in the wrong order, too, as Pillow */
+    bool magic = memcmp(bytes + 2, "*\0", 2) == 0 || memcmp(bytes + 2, "\0*", 2) == 0; /* accepted in the wrong byte
+                                                                                        * order, too, as in Pillow */
     size_t directory = (size_t)number(bytes + 4, 4, t.big_endian);
     if (!order || !magic || directory > length || length - directory < 2)
         return false;

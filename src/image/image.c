@@ -56,8 +56,8 @@ tenebra_code tn_image_crop(const tn_image *image, size_t x, size_t y, size_t wid
     return TENEBRA_OK;
 }
 
-/* Where the pixel (x, y) of the turned picture comes from: column and row are (x, y), exchanged if
- * `transpose`, then counted from the other end if `flip_column`, `flip_row`. Index: orientation - 1. */
+/* The source of pixel (x, y) of the rotated image: column and row are (x, y), swapped if `transpose`, then counted from
+ * the other end if `flip_column`, `flip_row`. Index: orientation - 1. */
 static const struct turn {
     bool transpose, flip_column, flip_row;
 } turns[8] = {
@@ -118,7 +118,7 @@ static unsigned char blend_rounded(unsigned value, unsigned alpha)
     return divide_by_255(value * alpha + 255 * (255 - alpha));
 }
 
-/* The order of the operations decides on which side of a whole number some sums fall. */
+/* The order of the operations decides on which side of an integer some sums fall. */
 static unsigned char blend_truncated(unsigned value, unsigned alpha)
 {
     double share = alpha / 255.0;

@@ -7,16 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In this order: the first needs FILE, the second the configuration in the first. */
+/* In this order: the first requires FILE, the second the configuration in the first. */
 #include <jpeglib.h>
 #include <jerror.h>
 
-/* A file may revisit all coefficients in every scan, of which there may be many: a few bytes suffice for one, so that a small
- * file takes long. Encoders write about ten; libjpeg-turbo's own fuzzers stop at 500. */
+/* A file may contain many scans that each visit all coefficients, and a scan takes only a few bytes, so that decoding a
+ * small file can take long. Encoders write about ten scans; libjpeg-turbo's own fuzzers stop at 500. */
 enum { MAX_SCANS = 500, USUAL_SCANS = 16 };
 
-/* One run of the library. It lives in the caller of the function that calls setjmp, so that its contents
- * are defined after a jump (C17 7.13.2.1). */
+/* One run of the library. It belongs to the caller of the function that calls setjmp, so that its contents are defined
+ * after a jump (C17 7.13.2.1). */
 typedef struct decoder {
     struct jpeg_decompress_struct info;
     struct jpeg_error_mgr errors;
@@ -24,8 +24,8 @@ typedef struct decoder {
     jmp_buf escape;
     const tn_source *source;
     tn_image *image;
-    tenebra_code code;   /* of our own error, already in *error, or TENEBRA_OK */
-    size_t max_scans;    /* for a picture of its size */
+    tenebra_code code;   /* code of our own error, already in *error, or TENEBRA_OK */
+    size_t max_scans;    /* for an image of its size */
     bool too_many_scans;
     tenebra_error *error;
 } decoder;
@@ -36,8 +36,8 @@ static void leave(j_common_ptr info)
     longjmp(self->escape, 1);
 }
 
-/* Warnings after which pixels are invented; the rest (spare bytes, odd headers) leaves the picture whole.
- * The library does not warn of all damage: its fast path takes invalid Huffman codes for 0 in silence. */
+/* Warnings after which pixels are invented; other warnings (spare bytes, odd headers) leave the image complete. The
+ * library does not warn about all damage: its fast path silently treats invalid Huffman codes as 0. */
 static bool means_damage(int message)
 {
     switch (message) {
@@ -72,7 +72,7 @@ static void on_progress(j_common_ptr info)
     }
 }
 
-/* CMYK as Adobe writes it, 255 = no ink: value * black / 255, rounded as Pillow does. */
+/* CMYK as Adobe writes it, 255 = no ink: value * black / 255, rounded as in Pillow. */
 static void cmyk_to_rgb(const unsigned char *cmyk, unsigned char *rgb, size_t width)
 {
     for (size_t x = 0; x < width; x++, cmyk += 4, rgb += TN_IMAGE_CHANNELS) {
@@ -145,7 +145,7 @@ static bool run(decoder *self)
     return true;
 }
 
-/* Fills the record from the library's last message, unless it is filled. */
+/* Fills the record from the library's last message, unless it is already filled. */
 static tenebra_code explain(decoder *self)
 {
     const char *name = self->source->name;

@@ -10,18 +10,18 @@
 
 enum {
     UPRIGHT = 1,
-    TEXT_MAX = 1 << 20 /* bytes of a text when it is no longer compressed, as Pillow has it */
+    TEXT_MAX = 1 << 20 /* bytes of a text after decompression, as in Pillow */
 };
 
 /* Bytes of the file, or of memory. */
 typedef struct piece {
-    const unsigned char *bytes; /* NULL: there is none */
+    const unsigned char *bytes; /* NULL: none */
     size_t length;
     bool packed;           /* by zlib */
-    unsigned char *memory; /* NULL, or what `bytes` points at, for free() */
+    unsigned char *memory; /* NULL, or the memory at `bytes`, which the caller frees */
 } piece;
 
-/* What was found. */
+/* The metadata found. */
 typedef struct metadata {
     piece exif, profile, xmp;
 } metadata;
@@ -47,7 +47,8 @@ static bool stands_alone(unsigned marker)
     return marker == 0x01 || (marker >= 0xD0 && marker <= 0xD7);
 }
 
-/* Adds to a piece of a file of `room` bytes what stands elsewhere in the same file, so that all of it has room. */
+/* Appends bytes from elsewhere in the same file to a piece with `room` bytes, the size of the file, so that everything
+ * fits. */
 static tenebra_code join(piece *whole, const unsigned char *bytes, size_t length, size_t room, tenebra_error *error)
 {
     if (whole->memory == NULL) {
@@ -64,7 +65,7 @@ static tenebra_code join(piece *whole, const unsigned char *bytes, size_t length
 
 static tenebra_code read_app1(const unsigned char *body, size_t length, size_t room, metadata *found, tenebra_error *error)
 {
-    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/"; /* both with their last zero */
+    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/"; /* both including their final zero */
     if (begins(body, length, exif, sizeof exif) && found->exif.bytes != NULL)
         return join(&found->exif, body + sizeof exif, length - sizeof exif, room, error);
     if (begins(body, length, exif, sizeof exif))
@@ -90,7 +91,7 @@ static tenebra_code read_jpeg(const unsigned char *bytes, size_t length, metadat
         at += 2;
         if (stands_alone(marker))
             continue;
-        size_t segment = big_endian(bytes + at, 2); /* its own two bytes included */
+        size_t segment = big_endian(bytes + at, 2); /* including its own two bytes */
         if (segment < 2 || segment > length - at)
             return TENEBRA_OK;
         if (marker == APP1)
@@ -121,7 +122,7 @@ static void read_webp(const unsigned char *bytes, size_t length, metadata *found
 
 /* ------------------------------------------------------------------ PNG -- */
 
-/* The field in which a text of this name belongs; NULL: none. */
+/* The field for a text of this name; NULL: none. */
 static piece *field_of(metadata *found, const char *name)
 {
     return strcmp(name, "XML:com.adobe.xmp") == 0       ? &found->xmp
@@ -136,7 +137,8 @@ static const unsigned char *behind_zero(const unsigned char *at, const unsigned 
     return zero != NULL ? zero + 1 : NULL;
 }
 
-/* A chunk tEXt, zTXt or iTXt (PNG 3rd edition, 11.3.3): a name, a zero, then by its kind. It is unpacked later, if at all. */
+/* A chunk tEXt, zTXt or iTXt (PNG 3rd edition, 11.3.3): a name, a zero, then fields that depend on the type. It is
+ * decompressed later, if at all. */
 static void read_text(const unsigned char *body, size_t length, char kind, metadata *found)
 {
     const unsigned char *end = body + length, *value = behind_zero(body, end);
@@ -146,7 +148,7 @@ static void read_text(const unsigned char *body, size_t length, char kind, metad
         return;
     if (kind == 'z') { /* a byte for the method */
         value = end - value >= 1 && value[0] == 0 ? value + 1 : NULL;
-    } else if (kind == 'i') { /* whether packed, the method, a language, the name again, each with a zero */
+    } else if (kind == 'i') { /* a flag for compression, the method, a language, the translated name, each with a zero */
         packed = end - value >= 2 && value[0] != 0;
         value = end - value >= 2 && (!packed || value[1] == 0) ? behind_zero(behind_zero(value + 2, end), end) : NULL;
     }
@@ -173,7 +175,8 @@ static void read_png(const unsigned char *bytes, size_t length, metadata *found)
 
 /* -------------------------------------------------------------- reading -- */
 
-/* Replaces what zlib packed. What it cannot unpack, or not within TEXT_MAX, is not there: *text is empty then. */
+/* Decompresses a text with zlib. If this fails, or the result exceeds TEXT_MAX, the text counts as absent: *text is
+ * then empty. */
 static tenebra_code unpack(piece *text, tenebra_error *error)
 {
     if (!text->packed)
@@ -206,7 +209,8 @@ static bool is_space(unsigned char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Digits from the fourth line on, in pairs, between which there may be spaces, as bytes. What is something else gives no EXIF. */
+/* Converts digits from the fourth line on, in pairs that may be separated by spaces, to bytes. Any other character
+ * means that there is no EXIF. */
 static tenebra_code read_profile(metadata *found, tenebra_error *error)
 {
     TN_TRY(unpack(&found->profile, error));
@@ -238,7 +242,7 @@ static tenebra_code read_profile(metadata *found, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* The first tiff:Orientation with a digit behind it. */
+/* The first tiff:Orientation with a digit after it. */
 static unsigned find_in_xmp(const piece *xmp)
 {
     static const char name[] = "tiff:Orientation";

@@ -9,13 +9,13 @@
 
 enum { GLYPH_ROWS = 8, LABEL_MAX = 72 };
 
-/* A letter of at most 8 x 8 pixels, row by row; the highest of `width` bits is the leftmost pixel. */
+/* A letter of at most 8 x 8 pixels, row by row; the highest of the `width` bits is the leftmost pixel. */
 typedef struct glyph {
     char letter;
     unsigned char width, rows[GLYPH_ROWS];
 } glyph;
 
-/* Drawn for this file: digits 5 wide and 7 high, what goes below the line in row 8. */
+/* Drawn for this file: digits 5 wide and 7 high; the part below the baseline is in row 8. */
 static const glyph glyphs[] = {
     { '0', 5, { 0x0E, 0x11, 0x11, 0x11, 0x11, 0x11, 0x0E, 0x00 } },
     { '1', 5, { 0x04, 0x0C, 0x14, 0x04, 0x04, 0x04, 0x1F, 0x00 } },
@@ -42,7 +42,7 @@ static const glyph *find_glyph(char letter)
 
 /* -------------------------------------------------------------- drawing -- */
 
-/* Sets all channels of a pixel that may lie outside. */
+/* Sets all channels of a pixel, if it is inside the image. */
 static void put_pixel(tn_image *image, size_t x, size_t y, unsigned char value)
 {
     if (x < image->width && y < image->height)
@@ -56,7 +56,7 @@ static void put_square(tn_image *image, size_t x, size_t y, size_t side, unsigne
             put_pixel(image, x + column, y + row, value);
 }
 
-/* `scale` pixels a dot of the letters, as many between them. */
+/* `scale` pixels per dot of the letters, and as many between letters. */
 static void put_label(tn_image *image, const char *label, size_t x, size_t y, size_t scale, unsigned char value)
 {
     for (; *label != '\0'; label++) {
@@ -69,7 +69,7 @@ static void put_label(tn_image *image, const char *label, size_t x, size_t y, si
     }
 }
 
-/* All pixels within radius + 1/2 of the centre, nearly: dx^2 + dy^2 <= r^2 + r. */
+/* Nearly all pixels within radius + 1/2 of the centre: dx^2 + dy^2 <= r^2 + r. */
 static void put_disc(tn_image *image, size_t x, size_t y, size_t radius, unsigned char value)
 {
     for (size_t row = 0; row <= 2 * radius; row++)

@@ -11,7 +11,7 @@ enum {
     MAX_FRAMES = 64,
     MAX_PIXELS = 1 << 28,
     MAX_FACTOR = 1 << 16,
-    MAX_RATIO = 200 /* of the sides, as the reference has it */
+    MAX_RATIO = 200 /* limit on the ratio of the sides, as in the reference */
 };
 
 tn_patch_config tn_patch_config_default(void)
@@ -30,7 +30,7 @@ tn_patch_config tn_patch_config_default(void)
     };
 }
 
-/* "size": {...}, all of whose known forms give a least and a greatest number of pixels. */
+/* "size": {...}; all its known forms give a minimum and a maximum number of pixels. */
 static tenebra_code read_size(const json_t *json, const char *name, tn_patch_config *config, tenebra_error *error)
 {
     const json_t *size = json_object_get(json, "size");
@@ -125,7 +125,7 @@ void tn_patch_config_note(const json_t *json, const char *name, const char *pref
     static const char *const keys[] = {
         "patch_size", "merge_size", "temporal_patch_size", "size", "min_pixels", "max_pixels", "do_resize", "resample",
         "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",
-        /* no effect on what is computed: pictures are RGB when they come here */
+        /* no effect on the result: images are already RGB here */
         "do_convert_rgb=true", "do_center_crop=false", "do_pad=false", "image_processor_type", "feature_extractor_type",
         "processor_class", "data_format", "input_data_format", "device", "disable_grouping", "return_tensors",
         "default_to_square", NULL
@@ -153,7 +153,7 @@ static tenebra_code check_request(size_t height, size_t width, size_t factor, si
     return TENEBRA_OK;
 }
 
-/* A quotient that became whole, as a multiple of the factor, at least one. */
+/* A rounded quotient, as a multiple of the factor, at least one. */
 static size_t multiple(double quotient, size_t factor)
 {
     return quotient >= 1.0 ? (size_t)quotient * factor : factor;

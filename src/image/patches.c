@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Value of each level of each channel. The rounding to float after rescaling is the reference's. */
+/* The value of each level of each channel. The rounding to float after rescaling is the reference's. */
 static void fill_levels(const tn_patch_config *config, tn_real levels[TN_IMAGE_CHANNELS][256])
 {
     for (size_t c = 0; c < TN_IMAGE_CHANNELS; c++) {
@@ -16,7 +16,7 @@ static void fill_levels(const tn_patch_config *config, tn_real levels[TN_IMAGE_C
     }
 }
 
-/* One row: the p x p pixels at `pixels` (stride bytes from line to line) as [3, tp, p, p]. */
+/* One row: the p x p pixels at `pixels` (`stride` bytes per line) as [3, tp, p, p]. */
 static void cut_patch(const tn_patch_config *config, const unsigned char *pixels, size_t stride,
                       tn_real levels[TN_IMAGE_CHANNELS][256], tn_real *row)
 {

@@ -1,5 +1,5 @@
-/* From a picture to the rows that the vision tower reads, and from its embeddings back to the picture.
- * Source: arXiv:2409.12191 section 2.1; Hugging Face's image processor of that model for all arithmetic. */
+/* From an image to the rows that the vision tower reads, and from its embeddings back to the image. Source:
+ * arXiv:2409.12191 section 2.1; Hugging Face's image processor of that model for all arithmetic. */
 #ifndef TN_IMAGE_PATCHES_H
 #define TN_IMAGE_PATCHES_H
 
@@ -14,61 +14,58 @@
 typedef struct tn_patch_config {
     size_t patch_size;          /* p, pixels                                        */
     size_t merge_size;          /* m: m x m patches become one embedding            */
-    size_t temporal_patch_size; /* tp: frames of one patch; a still picture repeats */
-    size_t min_pixels, max_pixels; /* of the resized picture                        */
+    size_t temporal_patch_size; /* tp: frames of one patch; a still image is repeated */
+    size_t min_pixels, max_pixels; /* of the resized image                          */
     double rescale;             /* factor on 0..255; 1 when rescaling is off        */
     double mean[3], std[3];     /* of R, G, B after rescaling; 0 and 1 when off     */
     tn_resample resample;
-    bool resize;                /* false: sides must fit as they are                */
+    bool resize;                /* false: sides must already fit                    */
 } tn_patch_config;
 
 /* 14, 2, 2, 56*56 to 28*28*1280 pixels, 1/255, CLIP's mean and std, bicubic, resizing on. */
 tn_patch_config tn_patch_config_default(void);
 
-/* Reads such an object; absent keys keep the defaults above. min_pixels and max_pixels
- * go before size.min_pixels and size.max_pixels, these before size.shortest_edge and size.longest_edge (which
- * count pixels, too, in files of this model). Refused with FORMAT: values of a wrong type, sizes of 0 or beyond
- * reason (patch 1024, merge and frames 64, 2^28 pixels), min over max, a standard deviation that is not
- * positive, a size without any of its keys. UNSUPPORTED: filters other than tn_resample.
- * `name` stands in error records. */
+/* Reads such an object; absent keys keep the defaults above. min_pixels and max_pixels take precedence over
+ * size.min_pixels and size.max_pixels, and these over size.shortest_edge and size.longest_edge (which also count pixels
+ * in files of this model). Refused with FORMAT: values of a wrong type, sizes of 0 or beyond reason (patch 1024, merge
+ * and frames 64, 2^28 pixels), min over max, a standard deviation that is not positive, a size without any of its keys.
+ * UNSUPPORTED: filters other than tn_resample. `name` appears in error records. */
 tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch_config *config,
                                   tenebra_error *error);
 
-/* Adds the keys of such an object that change nothing here, as members of `prefix` (NULL: none). */
+/* Adds the keys of such an object that have no effect here to the notes, as members of `prefix` (NULL: none). */
 void tn_patch_config_note(const json_t *json, const char *name, const char *prefix, tn_notes *notes);
 
 /* ----------------------------------------------------------------- size -- */
 
-/* The size to which a height x width picture is resized: near the same shape, sides multiples of `factor`
- * (patch_size * merge_size) and never below it, min_pixels to max_pixels in all. Rounding is Python's:
- * halves to even on the double quotient.
- * Equal to `smart_resize` of transformers 4.50, but for two cases that it leaves without a usable result:
- * a side shorter than the factor (it raises) counts as one factor, as in qwen_vl_utils; and a long picture
- * that has to shrink keeps at least one factor each side (it returns 0), so max_pixels may be exceeded then.
- * Errors: ARGUMENT (a side of 0 or over TN_IMAGE_SIDE_MAX, ratio of the sides over 200, bounds of 0 or min
+/* The size to which a height x width image is resized: about the same shape, sides are multiples of `factor`
+ * (patch_size * merge_size) and at least one factor, min_pixels to max_pixels in total. Rounding is Python's: halves to
+ * even on the double quotient. Equal to `smart_resize` of transformers 4.50, except for two cases in which that gives
+ * no usable result: a side shorter than the factor (it raises an error) counts as one factor, as in qwen_vl_utils; and
+ * a long image that has to shrink keeps at least one factor per side (it returns 0), so max_pixels may then be
+ * exceeded. Errors: ARGUMENT (a side of 0 or over TN_IMAGE_SIDE_MAX, ratio of the sides over 200, bounds of 0 or min
  * over max, a factor of 0 or over 65536). */
 tenebra_code tn_smart_resize(size_t height, size_t width, size_t factor, size_t min_pixels, size_t max_pixels,
                              size_t *new_height, size_t *new_width, tenebra_error *error);
 
 /* -------------------------------------------------------------- patches -- */
 
-/* Rows for the vision tower: [count, columns], count = grid_t * grid_h * grid_w.
- * A row is one patch: [3 channels, tp frames, p, p]. Rows come grouped by the m x m patches that are merged:
- * [grid_t, grid_h / m, grid_w / m, m, m]. */
+/* Rows for the vision tower: [count, columns], count = grid_t * grid_h * grid_w. A row is one patch: [3 channels, tp
+ * frames, p, p]. Rows are grouped by the m x m patches that are merged: [grid_t, grid_h / m, grid_w / m, m, m]. */
 typedef struct tn_patches {
     size_t count, columns;
     size_t grid_t, grid_h, grid_w; /* in patches, before merging */
     tn_real *values;               /* owned */
 } tn_patches;
 
-/* Cuts an RGB picture whose sides are multiples of p * m. A value is (float(u8 * rescale) - mean) / std with
- * the product in double and the rest in float, as NumPy computes it there.
- * Errors: ARGUMENT, MEMORY; *patches is empty then. */
+/* Divides an RGB image whose sides are multiples of p * m into patches. A value is (float(u8 * rescale) - mean) / std
+ * with the product in double and the rest in float, as NumPy computes it there. Errors: ARGUMENT, MEMORY; *patches is
+ * then empty. */
 tenebra_code tn_patches_cut(const tn_patch_config *config, const tn_image *image, tn_patches *patches,
                             tenebra_error *error);
 
-/* Resizes by tn_smart_resize, unless the configuration says not to, and cuts.
- * Errors: as tn_smart_resize, tn_image_resize and tn_patches_cut. */
+/* Resizes by tn_smart_resize, unless the configuration disables it, and divides the image into patches. Errors: as
+ * tn_smart_resize, tn_image_resize and tn_patches_cut. */
 tenebra_code tn_patches_make(const tn_patch_config *config, const tn_image *image, tn_patches *patches,
                              tenebra_error *error);
 
@@ -77,16 +74,15 @@ void tn_patches_free(tn_patches *patches);
 
 /* --------------------------------------------------------- way back -- */
 
-/* Pixels from the upper left corner; x1 and y1 are the first outside. */
+/* Pixels from the upper left corner; x1 and y1 are exclusive. */
 typedef struct tn_rectangle {
     double x0, y0, x1, y1;
 } tn_rectangle;
 
-/* Where image embedding `token` looks in a picture of width x height pixels. Embeddings are row-major over
- * merged cells: cell (token / (grid_w / m), token % (grid_w / m)) of each frame. The size is that of the
- * picture as it was decoded, before resizing; if decoding turned it by its EXIF orientation, the rectangle
- * is in the turned picture.
- * Errors: ARGUMENT (a token outside of the grid, a grid that merge_size does not divide). */
+/* The rectangle that image embedding `token` covers in an image of width x height pixels. Embeddings are row-major over
+ * merged cells: cell (token / (grid_w / m), token % (grid_w / m)) of each frame. The size is that of the decoded image,
+ * before resizing; if decoding rotated it by its EXIF orientation, the rectangle is in the rotated image. Errors:
+ * ARGUMENT (a token outside the grid, a grid that merge_size does not divide). */
 tenebra_code tn_token_rectangle(size_t token, size_t grid_t, size_t grid_h, size_t grid_w, size_t merge_size,
                                 size_t width, size_t height, tn_rectangle *rectangle, tenebra_error *error);
 

@@ -11,7 +11,7 @@
 
 #include <png.h>
 
-/* One run of the library; lives in the caller of the function that calls setjmp (C17 7.13.2.1). */
+/* One run of the library; it belongs to the caller of the function that calls setjmp (C17 7.13.2.1). */
 typedef struct decoder {
     png_structp png;
     png_infop info;
@@ -19,9 +19,9 @@ typedef struct decoder {
     const tn_source *source;
     size_t at; /* bytes consumed */
     tn_image *image;
-    bool starved;      /* the library asked for memory in vain */
-    bool whole;        /* all rows are there */
-    tenebra_code code; /* of our own error, already in *error, or TENEBRA_OK */
+    bool starved;      /* an allocation of the library failed */
+    bool whole;        /* all rows are complete */
+    tenebra_code code; /* code of our own error, already in *error, or TENEBRA_OK */
     char message[160];
     tenebra_error *error;
 } decoder;
@@ -70,20 +70,20 @@ static uint32_t big_endian(const unsigned char *at)
 /* The size from the first chunk, before the library allocates anything (PNG 3rd edition, 11.2.1). */
 static tenebra_code check_header(const tn_source *source, tenebra_error *error)
 {
-    enum { HEADER_END = 8 + 8 + 8 }; /* signature, frame of the chunk, width and height */
+    enum { HEADER_END = 8 + 8 + 8 }; /* signature, length and type of the chunk, width and height */
     if (source->length < HEADER_END || memcmp(source->bytes + 12, "IHDR", 4) != 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, source->name, "is a damaged or incomplete PNG: no header");
     return tn_source_check_size(source, big_endian(source->bytes + 16), big_endian(source->bytes + 20), error);
 }
 
-/* Everything becomes 8-bit RGB, with alpha if the file has any. Only chunks that decide pixels are read;
- * a wrong checksum is an error in all of them. */
+/* Converts everything to 8-bit RGB, with alpha if the file has any. Only chunks that affect pixels are read; a wrong
+ * checksum in any of them is an error. */
 static void configure(decoder *self)
 {
     png_structp png = self->png;
     size_t side = tn_min(self->source->limits->max_side, TN_IMAGE_SIDE_MAX);
     png_set_read_fn(png, self, read_bytes);
-    png_set_option(png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* some encoders claim too small a window */
+    png_set_option(png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* some encoders declare a window that is too small */
     png_set_user_limits(png, (png_uint_32)side, (png_uint_32)side);
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
@@ -119,7 +119,7 @@ static void read_rows(decoder *self)
 static bool run(decoder *self)
 {
     if (setjmp(self->escape) != 0)
-        return self->whole; /* what is wrong behind the pixels is no concern of theirs */
+        return self->whole; /* errors after the pixels do not affect them */
     self->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, self, on_error, on_warning, self, take, give_back);
     self->info = self->png ? png_create_info_struct(self->png) : NULL;
     if (self->info == NULL) {

@@ -1,4 +1,4 @@
-/* As png.c, around libpng's errors that arrive by a callback which must not return. */
+/* As in png.c, libpng's errors arrive by a callback that must not return. */
 #include "image/png_write.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 #include <png.h>
 
-/* One run of the library; lives in the caller of the function that calls setjmp. */
+/* One run of the library; it belongs to the caller of the function that calls setjmp. */
 typedef struct encoder {
     png_structp png;
     png_infop info;
@@ -59,7 +59,7 @@ static void write_bytes(png_structp png, png_bytep bytes, size_t length)
 
 static void flush_bytes(png_structp png)
 {
-    (void)png; /* fclose tells */
+    (void)png; /* fclose reports errors */
 }
 
 /* Runs the library; false after a jump. */

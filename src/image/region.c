@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* One axis: [low, high] inside of 0 .. size, widened and truncated. A NaN fails the first test. */
+/* One axis: [low, high] inside 0 .. size, widened and truncated. A NaN fails the first test. */
 static bool widen(double low, double high, double factor, size_t size, size_t *first, size_t *count)
 {
     double end = (double)size;

@@ -1,27 +1,27 @@
-/* A part of a picture, seen larger. */
+/* A part of an image, enlarged. */
 #ifndef TN_IMAGE_REGION_H
 #define TN_IMAGE_REGION_H
 
 #include "image/image.h"
 
-/* Whole pixels of a picture, at least one. */
+/* Whole pixels of an image, at least one. */
 typedef struct tn_region {
     size_t x, y, width, height;
 } tn_region;
 
-/* The region of a picture of width x height pixels around a box [x0, y0, x1, y1]: the box, `factor` >= 1 times as large
- * about its centre, clipped to the picture, its corners truncated. False, and *region as it was, for a box that does not lie
- * inside of the picture (0 <= x0 < x1 <= width, 0 <= y0 < y1 <= height), is not made of numbers, or holds no pixel.
+/* The region of an image of width x height pixels around a box [x0, y0, x1, y1]: the box, `factor` >= 1 times as large
+ * about its centre, clipped to the image, with truncated corners. Returns false and does not change *region for a box
+ * that is not inside the image (0 <= x0 < x1 <= width, 0 <= y0 < y1 <= height), contains NaN, or covers no pixel.
  * Threads: any. */
 bool tn_region_around(const double box[4], double factor, size_t width, size_t height, tn_region *region);
 
-/* The size in which a region is shown: `scale` times its own, then by the rule of tn_smart_resize: sides are multiples of
- * `cell`, min_pixels to max_pixels in all. Errors: as tn_smart_resize (a ratio over 200). */
+/* The size in which a region is shown: `scale` times its own, then by the rule of tn_smart_resize: sides are multiples
+ * of `cell`, min_pixels to max_pixels in total. Errors: as tn_smart_resize (a ratio over 200). */
 tenebra_code tn_region_size(const tn_region *region, size_t scale, size_t cell, size_t min_pixels, size_t max_pixels,
                             size_t *width, size_t *height, tenebra_error *error);
 
-/* Cuts the region out and resizes it to width x height pixels by Pillow's Lanczos filter, into a fresh picture.
- * Errors: ARGUMENT (the region does not lie inside), MEMORY; *out is empty then. Threads: any. */
+/* Crops the region and resizes it to width x height pixels with Pillow's Lanczos filter, into a new image. Errors:
+ * ARGUMENT (the region is not inside), MEMORY; *out is then empty. Threads: any. */
 tenebra_code tn_region_show(const tn_image *image, const tn_region *region, size_t width, size_t height, tn_image *out,
                             tenebra_error *error);
 

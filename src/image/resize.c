@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Fixed point of the weights: 8 bits for the pixel, 2 for the sum that overshoots 1 in the negative lobes.
- * The sum of |weights| is at most 1.58 (Lanczos from 4 to 5 pixels), so 255 times it fits an int32. */
+/* Fixed point of the weights: 8 bits for the pixel, 2 for sums above 1 due to the negative lobes. The sum of |weights|
+ * is at most 1.58 (Lanczos from 4 to 5 pixels), so 255 times it fits an int32. */
 enum { PRECISION = 32 - 8 - 2 };
 
 struct kernel {
     double (*weight)(double x);
-    double support; /* pixels each side, at scale 1 */
+    double support; /* pixels on each side, at scale 1 */
 };
 
 static double weight_box(double x)
@@ -88,7 +88,7 @@ static void plan_free(struct plan *plan)
     memset(plan, 0, sizeof *plan);
 }
 
-/* Weights of one output, normalised to sum 1 and rounded away from zero at halves. scratch [taps]. */
+/* Weights of one output, normalised to sum 1 and rounded, halves away from zero. scratch [taps]. */
 static void fill_window(struct plan *plan, const struct kernel *kernel, size_t inputs, double scale, size_t i,
                         double *scratch)
 {
@@ -135,7 +135,7 @@ static tenebra_code plan_make(struct plan *plan, const struct kernel *kernel, si
 
 static unsigned char clip(int32_t sum)
 {
-    sum >>= PRECISION; /* arithmetic, as both compilers do */
+    sum >>= PRECISION; /* an arithmetic shift in both compilers */
     return (unsigned char)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
