@@ -21,10 +21,10 @@ static void copy_numbers(json_t *to, const json_t *from, const char *const *name
 
 /* ----------------------------------------------------------------- maps -- */
 
-/* A record's pictures: how many embeddings each has, and which of the question's pictures it is (PICTURES_MOST: none). */
+/* A record's images: the number of embeddings of each, and the question's image that it shows (PICTURES_MOST: none). */
 typedef struct grids {
     size_t rows[PICTURES_MOST], columns[PICTURES_MOST], source[PICTURES_MOST], count;
-    bool full; /* memory ran out: something is missing */
+    bool full; /* an allocation failed, so something is missing */
 } grids;
 
 static bool read_size(const json_t *value, size_t *out)
@@ -53,7 +53,8 @@ static void read_grids(grids *g, const json_t *record)
     }
 }
 
-/* `count` numbers from place `first` of a list; NULL: they are not there, or g->full. For free(). */
+/* `count` numbers from index `first` of a list; NULL if they are missing or without memory (g->full). The caller frees
+ * it. */
 static double *read_scores(grids *g, const json_t *list, size_t first, size_t count)
 {
     if (json_array_size(list) < first + count)
@@ -67,8 +68,8 @@ static double *read_scores(grids *g, const json_t *list, size_t first, size_t co
     return scores;
 }
 
-/* Scores of the neutral prompt for picture i of an answer: its pictures are those of the question alone, in order. NULL: none.
- * For free(). */
+/* Scores of the neutral prompt for image i of an answer. The neutral prompt has only the question's images, in order.
+ * NULL if there are none. The caller frees it. */
 static double *read_neutral(const json_t *list, grids *g, size_t i)
 {
     size_t first = 0;
@@ -90,7 +91,7 @@ static json_t *heat_json(grids *g, const double *values, size_t cells)
     return map != NULL ? map : json_null();
 }
 
-/* [raw, border-masked, relative] of picture i; overwrites `scores`. */
+/* [raw, border-masked, relative] of image i; overwrites `scores`. */
 static json_t *map_json(grids *g, size_t i, double *scores, const double *neutral)
 {
     size_t cells = g->rows[i] * g->columns[i];
@@ -105,7 +106,7 @@ static json_t *map_json(grids *g, size_t i, double *scores, const double *neutra
     return json_pack("[o, o, o]", raw, masked, relative);
 }
 
-/* Maps of all pictures that the list has scores for; NULL: none. */
+/* Maps of all images for which the list has scores; NULL if there are none. */
 static json_t *maps_json(const json_t *list, const json_t *neutral_list, grids *g)
 {
     json_t *maps = json_array();
@@ -127,7 +128,7 @@ static json_t *maps_json(const json_t *list, const json_t *neutral_list, grids *
     return NULL;
 }
 
-/* The map of the neutral prompt for each picture, null where there is none; NULL: there are none at all. */
+/* The map of the neutral prompt for each image, null if an image has none; NULL if no image has one. */
 static json_t *neutral_json(const json_t *list, grids *g)
 {
     json_t *maps = json_array();
@@ -152,7 +153,7 @@ static void add_maps(json_t *to, const char *name, json_t *maps)
 
 /* ---------------------------------------------------------------- steps -- */
 
-/* [image, x0, y0, x1, y1, score] of the picks that are whole. */
+/* [image, x0, y0, x1, y1, score] of the picks that are complete. */
 static json_t *picks_json(const json_t *picks)
 {
     json_t *list = json_array();
@@ -169,7 +170,7 @@ static json_t *picks_json(const json_t *picks)
     return list;
 }
 
-/* [text, probability, number of the token] of what the head reads. */
+/* [text, probability, token id] of the tokens that the head reads. */
 static json_t *lens_json(const json_t *lens)
 {
     json_t *list = json_array();
@@ -215,7 +216,7 @@ static bool add_steps(json_t *answer, const json_t *record)
 
 /* --------------------------------------------------------------- answer -- */
 
-/* Text of at most TEXT_MOST bytes, cut between characters. */
+/* Text of at most TEXT_MOST bytes, truncated between characters. */
 static json_t *text_json(const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -234,7 +235,7 @@ static json_t *text_json(const json_t *value)
     return string;
 }
 
-/* What was said in the passes before the last one; false without memory. */
+/* The texts of the passes before the last one; false without memory. */
 static bool add_turns(json_t *answer, const json_t *record)
 {
     const json_t *turns = json_object_get(record, "turns");
@@ -248,7 +249,7 @@ static bool add_turns(json_t *answer, const json_t *record)
     return fits;
 }
 
-/* [x0, y0, x1, y1] of the regions that were shown, in the order of asking. */
+/* [x0, y0, x1, y1] of the regions that were shown, in the order of the requests. */
 static void add_regions(json_t *answer, const json_t *record)
 {
     const json_t *regions = json_object_get(record, "regions");

@@ -1,4 +1,4 @@
-/* Files of this folder as bytes, put in by the build (cmake/assets.cmake). */
+/* Files of this folder as bytes, included by the build (cmake/assets.cmake). */
 #ifndef TN_REPORT_ASSETS_H
 #define TN_REPORT_ASSETS_H
 
@@ -9,7 +9,7 @@ typedef struct tn_asset {
     size_t length;
 } tn_asset;
 
-extern const tn_asset tn_asset_page_css; /* how it looks      */
-extern const tn_asset tn_asset_page_js;  /* questions, mostly */
+extern const tn_asset tn_asset_page_css; /* styles            */
+extern const tn_asset tn_asset_page_js;  /* script, mostly for questions */
 
 #endif

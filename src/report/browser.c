@@ -34,13 +34,13 @@ void tn_browser_free(tn_browser *browser)
 
 /* --------------------------------------------------------- one question -- */
 
-/* A text, unless it is empty; false without memory. */
+/* Adds a text, unless it is empty; false without memory. */
 static bool put_text(json_t *to, const char *name, const char *text)
 {
     return text == NULL || text[0] == '\0' || json_object_set_new(to, name, tn_markup_string(text)) == 0;
 }
 
-/* Words of the question; false without memory. */
+/* Adds the texts of the question; false without memory. */
 static bool add_words(json_t *question, const tn_sample *sample)
 {
     json_t *options = json_array();
@@ -53,7 +53,7 @@ static bool add_words(json_t *question, const tn_sample *sample)
     return fits;
 }
 
-/* Its pictures; one that cannot be shown is null, and a note says so. Errors: false without memory. */
+/* Adds its images; one that cannot be shown is null, with a note. Errors: false without memory. */
 static bool add_pictures(tn_browser *browser, json_t *question, const tn_sample *sample, const tenebra_part *pictures,
                          size_t picture_count, bool apply_exif)
 {
@@ -128,7 +128,8 @@ static bool is_listed(const char *list, const char *id)
     return false;
 }
 
-/* All questions of all rows, in the order in which they show up: keys of an object, in jansson's order of insertion. */
+/* All questions of all rows, in the order of their first appearance: keys of an object, in jansson's order of
+ * insertion. */
 static json_t *collect_questions(const tn_table_groups *groups, const char *ids)
 {
     char key[KEY_SIZE];
@@ -145,7 +146,7 @@ static json_t *collect_questions(const tn_table_groups *groups, const char *ids)
     return all;
 }
 
-/* Every n-th of them, `limit` in all: an object of an empty object each, for records by number of the way. */
+/* Every n-th question, `limit` in total: an object of empty objects, for records by index of the way. */
 static json_t *choose_questions(const json_t *all, size_t limit)
 {
     size_t count = json_object_size(all), at = 0, taken = 0;
@@ -165,7 +166,7 @@ static json_t *choose_questions(const json_t *all, size_t limit)
 
 /* -------------------------------------------------------------- records -- */
 
-/* One way of answering: a set of the results. */
+/* One way of answering: a method with its options, a set of the results. */
 typedef struct way {
     const tn_result_set *set;
 } way;
@@ -178,7 +179,7 @@ typedef struct collecting {
     json_t *chosen;
 } collecting;
 
-/* Keeps a record of a question that is shown; the last of several stays. */
+/* Keeps a record of a question that is shown; of several, the last. */
 static tenebra_code take_record(void *user, const json_t *record, tenebra_error *error)
 {
     const collecting *c = user;
@@ -212,14 +213,14 @@ static tenebra_code read_records(const tn_results *results, const way *ways, siz
 
 /* ------------------------------------------------------------ data sets -- */
 
-/* The data set of a file; NULL: it is not there. */
+/* The data set of a file; NULL if it does not exist. */
 typedef struct source {
     const json_t *manifest;
     tn_data *data;
-    size_t hint; /* where the next question probably is */
+    size_t hint; /* the probable index of the next question */
 } source;
 
-/* The place that the options name for a set; NULL: none. */
+/* The location that the options give for a data set; NULL if none. */
 static const char *place_of(const tn_report_options *options, const char *set)
 {
     for (size_t i = 0; i < options->place_count; i++) {
@@ -247,7 +248,7 @@ static tenebra_code open_source(tn_browser *browser, source *from, const tn_repo
     return TENEBRA_OK;
 }
 
-/* The sample of a record, if the data set still holds the same question. */
+/* The sample of a record, if the data set still contains the same question. */
 static const tn_sample *find_sample(tn_browser *browser, source *from, const json_t *record)
 {
     const char *id = json_string_value(json_object_get(record, "id"));
@@ -269,7 +270,7 @@ static const tn_sample *find_sample(tn_browser *browser, source *from, const jso
 
 /* -------------------------------------------------------------- filling -- */
 
-/* The names of the rows, with the file's where a row has several runs. */
+/* The names of the rows, with the file's name if a row has several runs. */
 static tenebra_code list_ways(tn_browser *browser, const tn_table_groups *groups, way *ways, size_t *count, tenebra_error *error)
 {
     browser->ways = json_array();

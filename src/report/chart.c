@@ -60,7 +60,7 @@ double tn_axis_at(const tn_axis *axis, double value)
     return axis->from + (axis->to - axis->from) * (inside - axis->low) / (axis->high - axis->low);
 }
 
-/* The ticks of an axis, one by one: false behind the last. */
+/* The ticks of an axis, one by one; false after the last. */
 static bool next_tick(const tn_axis *axis, int number, double *value, char label[32])
 {
     *value = axis->low + number * axis->step;

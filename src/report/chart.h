@@ -1,12 +1,12 @@
-/* Charts as SVG, drawn for a column of 360 units and scaled with it. Colours and sizes are in page.css by class:
- * every series has the style of its method ("a0".. with latent steps, "b0".. without), which marks tell apart, too.
- * Names may be any text. Numbers that are not finite are left out. */
+/* Charts as SVG, drawn for a column of 360 units and scaled with it. Classes set colours and sizes in page.css: every
+ * series has the style of its method ("a0".. with latent steps, "b0".. without), and marks distinguish them, too. Names
+ * may be any text. Numbers that are not finite are left out. */
 #ifndef TN_REPORT_CHART_H
 #define TN_REPORT_CHART_H
 
 #include "report/markup.h"
 
-/* What stands around a chart. `about`: what it shows, for those who cannot see it. */
+/* The frame of a chart. `about`: a description for readers who cannot see it. */
 typedef struct tn_chart_head {
     const char *title, *note, *about;
 } tn_chart_head;
@@ -23,19 +23,20 @@ typedef struct tn_axis {
     int decimals;           /* of tick labels                                    */
 } tn_axis;
 
-/* An axis over low..high, widened to round ticks, about `ticks` of them. With `floor_low` and `ceiling` (NaN: none) it
- * is not widened beyond these. */
+/* An axis over low..high, widened to round ticks, about `ticks` of them, but not beyond `floor_low` and `ceiling` (NaN:
+ * no limit). */
 tn_axis tn_axis_make(double low, double high, int ticks, double floor_low, double ceiling);
 double tn_axis_at(const tn_axis *axis, double value);
 
-/* Vertical lines with labels at the bottom, for rows; horizontal ones with labels at the left, for planes. */
+/* Vertical lines with labels at the bottom, for charts of rows; horizontal lines with labels at the left, for charts
+ * over two axes. */
 void tn_axis_draw_x(tn_markup *out, const tn_axis *axis, double top, double bottom);
 void tn_axis_draw_y(tn_markup *out, const tn_axis *axis, double left, double right);
 
-/* The mark of a style at a place: circle, square, diamond, triangle, by turns. */
+/* Draws the mark of a style at a point: circle, square, diamond, triangle, in turn. */
 void tn_chart_mark(tn_markup *out, const char *style, double x, double y);
 
-/* A text of at most `most` characters, cut with an ellipsis, whole in a <title>. */
+/* A text of at most `most` characters, truncated with an ellipsis and complete in a <title>. */
 void tn_chart_label(tn_markup *out, const char *css, double x, double y, const char *text, size_t most);
 
 /* ----------------------------------------------------------------- rows -- */
@@ -49,10 +50,10 @@ typedef struct tn_chart_row {
     double parts[TN_CHART_PARTS];     /* stacks                                    */
 } tn_chart_row;
 
-/* Values with intervals; `reference` (NaN: none) is a line of its own, with a name. */
+/* Values with intervals; `reference` (NaN: none) is a separate line with a name. */
 void tn_chart_intervals(tn_markup *out, const tn_chart_head *head, const tn_chart_row *rows, size_t count, double reference,
                         const char *reference_name);
-/* Distributions; `unit` stands behind the median. */
+/* Distributions; `unit` follows the median. */
 void tn_chart_boxes(tn_markup *out, const tn_chart_head *head, const tn_chart_row *rows, size_t count, const char *unit);
 /* Sums of parts with their names. */
 void tn_chart_stacks(tn_markup *out, const tn_chart_head *head, const tn_chart_row *rows, size_t count,
@@ -70,10 +71,10 @@ typedef struct tn_chart_series {
     size_t count;
 } tn_chart_series;
 
-/* Lines over a few whole numbers, with a list of the series below. */
+/* Lines over a few integers, with a list of the series below. */
 void tn_chart_lines(tn_markup *out, const tn_chart_head *head, const tn_chart_series *series, size_t count, const char *x_name,
                     double ceiling);
-/* Single points (the first of each series), named beside them. */
+/* Single points (the first of each series), with names beside them. */
 void tn_chart_scatter(tn_markup *out, const tn_chart_head *head, const tn_chart_series *series, size_t count, const char *x_name);
 
 #endif

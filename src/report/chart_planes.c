@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Part of the middle value that an axis of lines covers at least. */
+/* The minimum range of an axis of lines, as a share of its middle value. */
 #define LEAST_SPAN 0.05
 
 enum { TOP = 10, HEIGHT = 190, LEFT = 38, RIGHT = 350, BELOW = 36, NAMES_MAX = 64, NAME_CHARACTERS = 24 };
@@ -32,7 +32,7 @@ static void bounds(const tn_chart_series *series, size_t count, double x[2], dou
         }
 }
 
-/* Series with intervals stand a little apart, so that these do not cover each other. */
+/* Series with intervals are drawn slightly apart, so that the intervals do not overlap. */
 static bool has_intervals(const tn_chart_series *series, size_t count)
 {
     for (size_t s = 0; s < count; s++)
@@ -51,8 +51,8 @@ static void draw_x_name(tn_markup *out, const char *name)
 
 /* ---------------------------------------------------------------- lines -- */
 
-/* The different whole numbers among the x of all series, sorted. They stand at equal distances: 1, 8, 32, 64 is a choice,
- * not a measure. For free(). */
+/* The distinct integers among the x of all series, sorted. They are drawn at equal distances, because 1, 8, 32, 64 is a
+ * list of choices and not a measure. The caller frees it. */
 static double *collect_places(const tn_chart_series *series, size_t count, size_t *places)
 {
     size_t most = 1;
@@ -134,7 +134,8 @@ void tn_chart_lines(tn_markup *out, const tn_chart_head *head, const tn_chart_se
         return;
     }
     bounds(series, count, x, y);
-    double middle = (y[0] + y[1]) / 2, least = LEAST_SPAN * fabs(middle); /* noise of the third digit is no mountain */
+    double middle = (y[0] + y[1]) / 2, least = LEAST_SPAN * fabs(middle); /* keeps differences in the third digit from
+                                                                           * filling the chart */
     if (y[1] - y[0] < least) {
         y[0] = middle - least / 2;
         y[1] = middle + least / 2;
@@ -176,7 +177,7 @@ static int compare_labels(const void *a, const void *b)
     return first->y < second->y ? -1 : first->y > second->y;
 }
 
-/* Moves texts apart that would cover each other, downwards, then back up from the end. */
+/* Moves overlapping texts apart, downwards, then back up from the end. */
 static void spread_labels(label *labels, size_t count)
 {
     enum { LINE = 13 };

@@ -1,10 +1,10 @@
-/* Charts of one row a method: intervals, distributions, sums of parts. */
+/* Charts with one row per method: intervals, distributions, sums of parts. */
 #include "report/chart.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* A row has its name above its drawing; values stand at the right. */
+/* The name of a row is above its drawing; values are at the right. */
 enum { TOP = 6, ROW = 38, NAME_AT = 12, BAR_AT = 23, LEFT = 6, RIGHT = 292, NUMBER_AT = 354, NAME_CHARACTERS = 54, NARROW = 5 };
 
 static double bottom_of(size_t count)
@@ -70,7 +70,7 @@ static void draw_box(tn_markup *out, const tn_chart_row *row, const tn_axis *axi
         at[i] = tn_axis_at(axis, row->five[i]);
     tn_markup_format(out, "<path class=\"whisker %s\" d=\"M%.1f %.1fH%.1fM%.1f %.1fH%.1f\"/>", row->style, at[0], y, at[1], at[3], y,
                      at[4]);
-    if (at[3] - at[1] < NARROW) { /* a box that nobody could see */
+    if (at[3] - at[1] < NARROW) { /* a box that would be invisible */
         tn_markup_format(out, "<path class=\"tall %s\" d=\"M%.1f %.1fv11\"/>", row->style, at[2], y - 5.5);
         return;
     }

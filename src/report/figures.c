@@ -23,7 +23,7 @@ static const json_t *find_table(const json_t *report, const char *name)
     return NULL;
 }
 
-/* Place of a column; SIZE_MAX: there is none. */
+/* Index of a column; SIZE_MAX if there is none. */
 static size_t find_column(const json_t *table, const char *name)
 {
     const json_t *columns = json_object_get(table, "columns");
@@ -89,7 +89,7 @@ static void reset_series(figures *f)
 
 /* ------------------------------------------------------------- accuracy -- */
 
-/* What somebody who guesses gets, in percent; NaN where that is not known. */
+/* Accuracy of guessing, in percent; NaN if it is not known. */
 static double guessing(const tn_table_groups *groups)
 {
     double sum = 0;
@@ -154,7 +154,8 @@ static void draw_looks(figures *f, const json_t *looks)
 
 /* --------------------------------------------------------------- sweeps -- */
 
-/* Everything about a row but one setting: rows with the same are one series. For free(); NULL: no such setting. */
+/* A row's description without one setting: rows with equal descriptions are one series. The caller frees it; NULL if
+ * the row has no such setting. */
 static char *sweep_key(const tn_table_group *group, const char *setting, bool with_model)
 {
     const json_t *entry = group->sets[0]->entry, *settings = json_object_get(entry, "settings");
@@ -177,7 +178,7 @@ static double setting_of(const tn_table_group *group, const char *setting)
     return text != NULL ? strtod(text, NULL) : (double)NAN;
 }
 
-/* The name of a row without ":SETTING=...", which the axis tells; other names stay. */
+/* The name of a row without ":SETTING=...", which the axis shows; other names are not changed. */
 static char *name_without(const char *name, const char *setting)
 {
     size_t length = strlen(setting);
@@ -197,7 +198,7 @@ static int compare_points(const void *a, const void *b)
     return first->x < second->x ? -1 : first->x > second->x;
 }
 
-/* Puts the rows into series; returns how many have two places or more, which come first. */
+/* Groups the rows into series; returns the number of series with two points or more, which come first. */
 static size_t collect_sweep(figures *f, const json_t *methods, const char *setting, bool with_model)
 {
     size_t count = f->groups->count, found = 0;
@@ -237,7 +238,7 @@ static void draw_sweep(figures *f, const json_t *methods, const char *setting, c
 {
     tn_chart_head head = { title, "Lines join rows that differ in this alone.", "Accuracy for each value of the setting." };
     size_t found = collect_sweep(f, methods, setting, true);
-    if (found == 0) { /* a checkpoint for each number of latent steps, perhaps */
+    if (found == 0) { /* perhaps one checkpoint for each number of latent steps */
         found = collect_sweep(f, methods, setting, false);
         head.note = "Lines join rows that differ in this and in the model.";
     }

@@ -33,7 +33,7 @@ static double number_of(const json_t *object, const char *key)
     return json_is_number(value) ? json_number_value(value) : 0;
 }
 
-/* One line of the description: its name, then what the caller puts, then close_line. */
+/* One line of the description: its name, then the caller's markup, then close_line. */
 static void open_line(tn_markup *out, const char *name)
 {
     tn_markup_put(out, "<div><dt>");
@@ -46,7 +46,7 @@ static void close_line(tn_markup *out)
     tn_markup_put(out, "</dd></div>\n");
 }
 
-/* The first digits of a digest, all of them for whoever points at it. */
+/* The first digits of a digest; all of them when the pointer is over it. */
 static void put_digest(tn_markup *out, const char *digest)
 {
     if (digest[0] == '\0')
@@ -238,7 +238,7 @@ static const json_t *cell_of(const json_t *table, size_t row, const char *column
 
 void tn_head_write_facts(tn_markup *out, const tn_table_groups *groups, const json_t *report)
 {
-    const json_t *methods = json_array_get(json_object_get(report, "tables"), 0); /* there is one, and it comes first */
+    const json_t *methods = json_array_get(json_object_get(report, "tables"), 0); /* it exists, and it is the first */
     double best = -1, fewest = HUGE_VAL, answers = 0;
     size_t best_row = 0, fewest_row = 0;
     char value[64], about[256];

@@ -16,7 +16,7 @@ bool tn_heat_mask_border(double *map, size_t rows, size_t columns)
     return true;
 }
 
-/* The sum; NaN where a number is none, or negative. */
+/* The sum; NaN if a number is NaN or negative. */
 static double sum_of(const double *map, size_t count)
 {
     double sum = 0;

@@ -32,7 +32,7 @@ void tn_markup_format(tn_markup *out, const char *format, ...)
     tn_markup_put(out, line);
 }
 
-/* What stands for a byte of well-formed text; NULL: it itself. */
+/* The replacement for a byte of valid text; NULL: unchanged. */
 static const char *reference_of(unsigned char byte)
 {
     switch (byte) {

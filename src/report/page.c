@@ -1,4 +1,4 @@
-/* The page as a whole: its head, its parts, and the limit of its size. */
+/* The complete page: its head, its parts, and the limit of its size. */
 #include "report/report.h"
 
 #include "base/digest.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Left for what stands around questions and pictures. */
+/* Bytes reserved for everything besides questions and images. */
 enum { AROUND = 4096, NONCE_SIZE = 33, TITLE_SIZE = 160 };
 
 static size_t limit_of(const tn_report_options *options)
@@ -24,7 +24,8 @@ static size_t limit_of(const tn_report_options *options)
 
 /* -------------------------------------------------------------- wrapping -- */
 
-/* A word that text inside of the page cannot know beforehand, since it is made of all of it: only what bears it may run. */
+/* The nonce of the page's scripts. Text inside the page cannot contain it, because it is a digest of that text; only
+ * scripts with it may run. */
 static void make_nonce(char nonce[NONCE_SIZE], const tn_markup *body, const tn_browser *browser)
 {
     tn_hash hash;
@@ -41,7 +42,7 @@ static void put_asset(tn_markup *out, const tn_asset *asset)
     tn_markup_bytes(out, asset->bytes, asset->length);
 }
 
-/* The head of the document. A browser that obeys the policy loads nothing from anywhere. */
+/* The head of the document. A browser that follows the policy loads nothing. */
 static void put_head(tn_markup *out, const char *title, const char *nonce)
 {
     tn_markup_put(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
@@ -102,7 +103,7 @@ static void put_browser(tn_markup *out, const tn_browser *browser, bool single)
     json_decref(data);
 }
 
-/* Puts the parts together. `body` is what stands between the header and the pictures. */
+/* Assembles the parts. `body` is the part between the header and the images. */
 static char *finish(const char *title, const tn_markup *top, const tn_markup *body, const tn_browser *browser, size_t most,
                     tn_report_account *account, tenebra_error *error)
 {
@@ -140,7 +141,7 @@ static const char *digest_of(const json_t *manifest)
     return digest != NULL ? digest : "";
 }
 
-/* "hops test, MODEL": set and split of the first file, and the model if all files have the same. */
+/* "hops test, MODEL": data set and split of the first file, and the model if all files have the same. */
 static void write_title(char *title, size_t size, const tn_results *results)
 {
     const json_t *manifest = results->file_count > 0 ? results->manifests[0] : NULL, *data = json_object_get(manifest, "data");
@@ -239,7 +240,7 @@ char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, c
 
 /* ------------------------------------------------------------ one answer -- */
 
-/* The options of the method, as the manifest of a result file has them. */
+/* The options of the method, in the form of a result file's manifest. */
 static json_t *settings_json(const tn_report_answer *answer)
 {
     json_t *settings = json_object();
@@ -270,7 +271,7 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
                                        "--max-size");
 }
 
-/* At most so many bytes of a question on one line, cut between words where that is possible. */
+/* At most this many bytes of a question on one line, truncated between words if possible. */
 static void shorten_title(char *title, size_t size, const char *question)
 {
     static const char dots[] = "\xE2\x80\xA6";

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes and pixels up to which a file goes in as it is; pixels to which a longer side is made smaller. */
+/* Bytes and pixels up to which a file is included unchanged; pixels to which a longer side is reduced. */
 enum { KEPT_BYTES = 160 << 10, KEPT_PIXELS = 4000000, SIDE = 768, KEY_SIZE = 2 * 32 + 3 };
 
 static tenebra_code no_memory(const char *path, tenebra_error *error)
@@ -20,7 +20,7 @@ static tenebra_code no_memory(const char *path, tenebra_error *error)
     return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a picture of the page");
 }
 
-/* What a browser calls the kind of file; NULL: none that goes into a page as it is. */
+/* The MIME type of a file; NULL if it cannot be included unchanged. */
 static const char *mime_of(const tn_file *file)
 {
     if (file->size > 8 && memcmp(file->data, "\x89PNG\r\n\x1A\n", 8) == 0)
@@ -57,7 +57,7 @@ static tenebra_code write_uri(tn_text *uri, const char *mime, const void *bytes,
     return TENEBRA_OK;
 }
 
-/* The decoded picture as PNG, smaller where it is large. */
+/* The decoded image as PNG, reduced if it is large. */
 static tenebra_code write_png(tn_text *uri, const tn_image *image, const char *path, tenebra_error *error)
 {
     size_t longer = tn_max(image->width, image->height), length;
@@ -154,7 +154,7 @@ void tn_album_write(const tn_album *album, tn_markup *out)
     for (size_t i = 0; i < album->count; i++) {
         const tn_album_picture *picture = &album->items[i];
         tn_markup_format(out, "%s[%zu,%zu,\"", i > 0 ? "," : "", picture->width, picture->height);
-        tn_markup_bytes(out, picture->uri.data, picture->uri.length); /* base64 and a kind of file: nothing to escape */
+        tn_markup_bytes(out, picture->uri.data, picture->uri.length); /* base64 and a MIME type: nothing to escape */
         tn_markup_put(out, "\"]");
     }
     tn_markup_put(out, "]");

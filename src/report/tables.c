@@ -11,7 +11,7 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
-/* The mark of the method with that name in front of it; nothing for other names. */
+/* The mark of the method with that name, before it; nothing for other names. */
 static void put_mark(tn_markup *out, const tn_table_groups *groups, const char *name)
 {
     char style[TN_STYLE_SIZE];
@@ -41,7 +41,7 @@ static void put_head(tn_markup *out, const tn_table_groups *groups, const json_t
     tn_markup_put(out, "</tr></thead>\n");
 }
 
-/* A number, or the middle of a share with its interval smaller behind it. */
+/* A number, or the middle of a share followed by its interval in smaller type. */
 static void put_number(tn_markup *out, const char *kind, const json_t *cell)
 {
     char words[TN_TABLE_CELL];

@@ -5,8 +5,8 @@
 #include "eval/table.h"
 #include "report/markup.h"
 
-/* All tables of tn_table_report, with the columns and the digits that the other forms show. Each number stands in a <data>
- * element whose value is the number itself. Columns of methods get their marks by `groups`. */
+/* All tables of tn_table_report, with the same columns and digits as in the other formats. Each number is in a <data>
+ * element whose value is the number itself. Columns of methods get their marks from `groups`. */
 void tn_tables_write(tn_markup *out, const tn_table_groups *groups, const json_t *report);
 
 #endif
