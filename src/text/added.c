@@ -1,6 +1,6 @@
-/* Added tokens, and where they stand in a text: an automaton over the tokens read backwards (Aho and Corasick 1975,
- * CACM 18(6)). One walk from the end of a text to its front then knows, at every byte, the longest token that begins there,
- * in time that does not depend on how long the tokens are. */
+/* Finds added tokens in a text, with an automaton over the tokens read backwards (Aho and Corasick 1975, CACM 18(6)).
+ * One pass from the end of a text to its start gives, for every byte, the longest token that starts there, in time that
+ * does not depend on the length of the tokens. */
 #include "text/vocabulary.h"
 
 #include "base/checked.h"
@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One end of a token, as a path from the root. Children are a list; at most 256, as they differ in one byte. */
+/* A suffix of a token, as a path from the root. Children are a list; there are at most 256, because they differ in one
+ * byte. */
 struct tn_added_node {
     int32_t child, sibling; /* -1: none                                                                */
-    int32_t shorter;        /* the longest other path that this one ends in, read backwards            */
-    int32_t token;          /* the longest token that this path, or one of the shorter ones, spells; -1 */
+    int32_t shorter;        /* the longest other path that is a suffix of this one, read backwards     */
+    int32_t token;          /* the longest token that this path or one of the shorter ones spells; -1: none */
     int32_t queued;         /* the next node in breadth-first order                                    */
     unsigned char byte;     /* on the way from the parent                                              */
 };
@@ -22,7 +23,7 @@ tenebra_code tn_vocabulary_mark_added(tn_vocabulary *vocabulary, int32_t id, boo
 {
     tn_token *token = &vocabulary->tokens[id];
     size_t count = vocabulary->added_count;
-    /* Grows where the count is a power of two (or 0); bounded by TN_VOCABULARY_LIMIT. */
+    /* Grows if the count is a power of two (or 0); limited by TN_VOCABULARY_LIMIT. */
     if (!token->added && (count & (count - 1)) == 0) {
         int32_t *grown = realloc(vocabulary->added, tn_max(2 * count, 1) * sizeof *grown);
         if (grown == NULL)
@@ -65,7 +66,7 @@ static void insert(const tn_vocabulary *vocabulary, int32_t id, tn_added_node *n
     nodes[node].token = id;
 }
 
-/* Where the automaton goes from `node` with `byte`. */
+/* The next node of the automaton after `node` for `byte`. */
 static int32_t step(const tn_added_node *nodes, int32_t node, unsigned char byte)
 {
     for (int32_t child;; node = nodes[node].shorter) {
@@ -76,7 +77,7 @@ static int32_t step(const tn_added_node *nodes, int32_t node, unsigned char byte
     }
 }
 
-/* Sets `shorter` and what follows from it, from the root outwards. */
+/* Sets `shorter` and the fields that depend on it, from the root outwards. */
 static void link_shorter(tn_added_node *nodes)
 {
     for (int32_t node = 0, last = 0; node >= 0; node = nodes[node].queued)

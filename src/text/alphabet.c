@@ -1,5 +1,5 @@
-/* The alphabet in which byte-level vocabularies are written. Source: the GPT-2 encoder: bytes that
- * are printable in Latin-1 stand for themselves, the others for U+0100 and up in order. */
+/* The alphabet of byte-level vocabularies. Source: the GPT-2 encoder: bytes that are printable in Latin-1 represent
+ * themselves, the others are U+0100 and up in order. */
 #include "text/vocabulary.h"
 
 static bool is_itself(int32_t c)
@@ -7,8 +7,8 @@ static bool is_itself(int32_t c)
     return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xAC) || (c >= 0xAE && c <= 0xFF);
 }
 
-/* The byte that a character of the alphabet stands for, -1 for any other character. U+0100 to
- * U+0143 are, in order, the bytes 0x00-0x20, 0x7F-0xA0 and 0xAD. */
+/* The byte that a character of the alphabet represents, -1 for any other character. U+0100 to U+0143 are, in order, the
+ * bytes 0x00-0x20, 0x7F-0xA0 and 0xAD. */
 static int byte_of(int32_t c)
 {
     if (is_itself(c))

@@ -14,8 +14,8 @@ void tn_bpe_free(tn_bpe *bpe)
     memset(bpe, 0, sizeof *bpe);
 }
 
-/* n symbols have n - 1 pairs, and each of at most n - 1 merges makes two new ones; but each merge
- * also removes the candidate that it came from, so the heap never holds more than 2 n. */
+/* n symbols have n - 1 pairs, and each of at most n - 1 merges makes two new pairs; but each merge also removes its own
+ * candidate, so the heap never holds more than 2 n. */
 static tenebra_code reserve(tn_bpe *bpe, size_t length, tenebra_error *error)
 {
     if (length > PIECE_LIMIT)
@@ -63,7 +63,7 @@ static tn_bpe_candidate pop(tn_bpe *bpe)
     return top;
 }
 
-/* Notes the pair that starts at symbol `left`, if it merges. */
+/* Adds the pair that starts at symbol `left` to the candidates, if it merges. */
 static void note(const tn_vocabulary *vocabulary, tn_bpe *bpe, int32_t left)
 {
     const tn_bpe_symbol *symbol = &bpe->symbols[left];
@@ -74,7 +74,7 @@ static void note(const tn_vocabulary *vocabulary, tn_bpe *bpe, int32_t left)
         push(bpe, (tn_bpe_candidate){ merge->rank, left });
 }
 
-/* Applies a candidate, unless its pair has changed since it was noted. */
+/* Applies a candidate, unless its pair has changed since it was added. */
 static void apply(const tn_vocabulary *vocabulary, tn_bpe *bpe, tn_bpe_candidate candidate)
 {
     tn_bpe_symbol *symbols = bpe->symbols, *left = &symbols[candidate.left];

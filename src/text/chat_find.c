@@ -1,4 +1,4 @@
-/* Which template a model directory wants. */
+/* Finds the chat template of a model directory. */
 #include "text/chat.h"
 
 #include "base/file.h"
@@ -15,7 +15,7 @@
 
 /* ------------------------------------------------------------ by hash -- */
 
-/* One character of a template into its FNV-1a hash. */
+/* Adds one character of a template to its FNV-1a hash. */
 static void mix(uint64_t *hash, char c)
 {
     *hash = (*hash ^ (unsigned char)c) * 0x100000001B3u;
@@ -26,7 +26,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* End of the tag "{{ ... }}" or "{% ... %}" at `begin`: behind its braces, or `length`. */
+/* End of the tag "{{ ... }}" or "{% ... %}" at `begin`: after its braces, or `length`. */
 static size_t tag_end(const char *text, size_t begin, size_t length)
 {
     char closing = text[begin + 1] == '{' ? '}' : '%', quote = 0;
@@ -58,7 +58,7 @@ static void mix_tag(uint64_t *hash, const char *tag, size_t length)
             mix(hash, c);
         else if (last != ' ')
             mix(hash, ' ');
-        last = blank ? ' ' : c == ' ' ? 'q' : c; /* a space in quotes is no blank */
+        last = blank ? ' ' : c == ' ' ? 'q' : c; /* a space in quotes is significant */
     }
     for (size_t i = length >= 4 ? length - 2 : length; i < length; i++)
         mix(hash, tag[i]);
@@ -83,7 +83,7 @@ uint64_t tn_chat_template_hash(const char *text, size_t length)
 
 /* ------------------------------------------------------------ choosing -- */
 
-/* "a, b, c" of all templates. */
+/* The names of all templates as "a, b, c". */
 static void list_names(char *list, size_t size)
 {
     size_t used = 0;
@@ -125,7 +125,7 @@ static tenebra_code find_text(const char *text, size_t length, const char *path,
                    (unsigned long long)hash, names);
 }
 
-/* Appends a name to "a, b, c", as far as there is room. */
+/* Appends a name to "a, b, c" if there is room. */
 static void add_name(char *list, size_t size, const char *name)
 {
     size_t used = strlen(list);
@@ -138,8 +138,8 @@ static tenebra_code no_default(const char *path, const char *names, tenebra_erro
                    "--chat-template NAME to choose one of this program's", names);
 }
 
-/* The template's text in member "chat_template": a string, or the one called "default" of a list of {"name", "template"} or
- * of an object {name: text}. *text stays NULL where the member says nothing. */
+/* The template's text in member "chat_template": a string, or the one called "default" in a list of {"name",
+ * "template"} or in an object {name: text}. *text stays NULL if the member contains none. */
 static tenebra_code template_in(const json_t *root, const char *path, const json_t **text, tenebra_error *error)
 {
     const json_t *value = json_object_get(root, "chat_template");
@@ -190,7 +190,8 @@ static tenebra_code find_in_text(const char *path, const tn_chat_template **foun
     return code;
 }
 
-/* A directory of further templates, NAME.jinja; without chat_template.jinja beside it one of them must be the default. */
+/* A directory of further templates, NAME.jinja. If there is no chat_template.jinja beside it, one of them must be the
+ * default. */
 static tenebra_code find_in_folder(const char *path, const tn_chat_template **found, tenebra_error *error)
 {
     char names[200] = "";
@@ -214,8 +215,8 @@ static tenebra_code find_in_folder(const char *path, const tn_chat_template **fo
     return code;
 }
 
-/* The place in which a template is found first decides, in the order of transformers' ProcessorMixin (5.24), whose old files go
- * before the new ones; then comes the tokenizer's. *found stays NULL if there is none. */
+/* The first place that contains a template decides, in the order of transformers' ProcessorMixin (5.24), which prefers
+ * old files to new ones; the tokenizer's comes last. *found stays NULL if there is none. */
 static tenebra_code find_in_directory(const char *directory, const tn_chat_template **found,
                                       tenebra_error *error)
 {

@@ -17,7 +17,7 @@ tenebra_code tn_tokenizer_decode(const tn_tokenizer *tokenizer, const int32_t *i
     return code;
 }
 
-/* Bytes at the end that start a character without finishing it. */
+/* Bytes at the end that start a character but do not complete it. */
 static size_t cut_length(const char *bytes, size_t length)
 {
     for (size_t back = length < 3 ? length : 3; back > 0; back--) {
@@ -29,7 +29,7 @@ static size_t cut_length(const char *bytes, size_t length)
     return 0;
 }
 
-/* Goes on with the held character until it is whole or broken; returns the bytes that it took. */
+/* Continues the held character until it is complete or invalid; returns the number of bytes used. */
 static tenebra_code finish_held(tn_text_stream *stream, const char *bytes, size_t length, size_t *taken,
                                 tn_text *out, tenebra_error *error)
 {
@@ -40,7 +40,7 @@ static tenebra_code finish_held(tn_text_stream *stream, const char *bytes, size_
         size_t size = tn_utf8_read(stream->held, stream->held_length, &code_point);
         if (code_point != TN_UTF8_CUT) {
             TN_TRY(tn_text_append_lossy(out, stream->held, size, error));
-            i += size == stream->held_length; /* else this byte broke it, and is read again */
+            i += size == stream->held_length; /* otherwise this byte made it invalid, and is read again */
             stream->held_length = 0;
         } else {
             i++;

@@ -1,5 +1,5 @@
-/* What stands beside a tokenizer's vocabulary and is settings of other programs: which of it matters here is checked, the rest is
- * noted. Source: PreTrainedTokenizerBase of transformers 4.51 to 5.24. */
+/* Settings of a tokenizer beside its vocabulary: those that matter here are checked, the others are noted. Source:
+ * PreTrainedTokenizerBase of transformers 4.51 to 5.24. */
 #include "text/tokenizer_parts.h"
 
 #include "base/file.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tokenizing text that holds no added token does not depend on these; the template is read elsewhere. */
+/* Keys without effect on text that contains no added token; the template is read elsewhere. */
 static const char *const config_keys[] = {
     "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "bos_token", "eos_token", "pad_token",
     "unk_token", "sep_token", "cls_token", "mask_token", "image_token", "video_token", /* checked below */
@@ -37,7 +37,7 @@ typedef struct noting {
     tn_notes *notes;
 } noting;
 
-/* A token that the reference would add and the vocabulary does not have (or has elsewhere; id < 0: anywhere). */
+/* A token that the reference would add and that the vocabulary does not have (or has under another id; id < 0: any). */
 static void note_token(const noting *n, const char *role, const json_t *token, int32_t id)
 {
     const char *content = content_of(token);
@@ -49,7 +49,7 @@ static void note_token(const noting *n, const char *role, const json_t *token, i
     tn_notes_add(n->notes, n->file, key);
 }
 
-/* Tokens by their roles, and the lists of further ones. */
+/* Tokens by role, and the lists of further tokens. */
 static void note_roles(const noting *n, const json_t *root)
 {
     static const char *const lists[] = { "additional_special_tokens", "extra_special_tokens" };

@@ -6,7 +6,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* Steps of backtracking that one match may take. A sane pattern needs a few a character. */
+/* Largest number of backtracking steps of one match. A reasonable pattern takes a few per character. */
 enum { MATCH_LIMIT = 20000000 };
 /* Longest pattern, bytes. */
 enum { PATTERN_LIMIT = 65536 };
@@ -29,7 +29,7 @@ static tenebra_code compile(tn_splitter *splitter, const char *pattern, size_t l
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "the split pattern does not compile: %s (at byte %zu)",
                        reason, (size_t)offset);
     }
-    /* Where there is no just-in-time compiler the interpreter matches: slower, same result. */
+    /* Without a just-in-time compiler, the interpreter matches: slower, with the same result. */
     (void)pcre2_jit_compile(splitter->code, PCRE2_JIT_COMPLETE);
     return TENEBRA_OK;
 }
@@ -78,7 +78,7 @@ static tenebra_code split_qwen2(const char *text, size_t length, tn_piece_fn *ea
     return TENEBRA_OK;
 }
 
-/* What one call of tn_split needs of PCRE2. */
+/* The PCRE2 objects of one call of tn_split. */
 typedef struct matcher {
     pcre2_match_context *context;
     pcre2_match_data *data;
@@ -100,7 +100,7 @@ static void matcher_close(matcher *m)
     pcre2_match_context_free(m->context);
 }
 
-/* The next match at or after `from` in *begin and *end; begin == end == length when there is none. */
+/* The next match at or after `from` in *begin and *end; begin == end == length if there is none. */
 static tenebra_code next_match(const tn_splitter *splitter, matcher *m, const char *text, size_t length,
                                size_t from, size_t *begin, size_t *end, tenebra_error *error)
 {
@@ -120,7 +120,7 @@ static tenebra_code next_match(const tn_splitter *splitter, matcher *m, const ch
     const PCRE2_SIZE *span = pcre2_get_ovector_pointer(m->data);
     *begin = span[0];
     *end = span[1];
-    /* \K in a lookaround may put the start behind the end or before `from`. */
+    /* \K in a lookaround may put the start after the end or before `from`. */
     if (*begin < from || *begin > *end || *end > length)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "split pattern", "moves the start of its matches");
     return TENEBRA_OK;
@@ -133,7 +133,7 @@ static tenebra_code split_general(const tn_splitter *splitter, matcher *m, const
     while (done < length) {
         size_t begin, end;
         TN_TRY(next_match(splitter, m, text, length, from, &begin, &end, error));
-        if (begin == end && begin < length) { /* an empty match cuts nothing: look one character further */
+        if (begin == end && begin < length) { /* an empty match splits nothing: continue one character later */
             from = begin + 1;
             while (from < length && ((unsigned char)text[from] & 0xC0) == 0x80)
                 from++;

@@ -1,7 +1,7 @@
-/* Pre-tokenizing: cuts text into the pieces inside which merges happen.
+/* Pre-tokenizing: splits text into the pieces inside which merges happen.
  *
- * The pattern of Qwen2 has a splitter of its own, exact for Unicode 16 and linear in time. Every
- * other pattern goes to PCRE2 with the Unicode tables of the installed library. */
+ * The pattern of Qwen2 has its own splitter, which is exact for Unicode 16 and linear in time. All other patterns use
+ * PCRE2 with the Unicode tables of the installed library. */
 #ifndef TN_TEXT_SPLIT_H
 #define TN_TEXT_SPLIT_H
 
@@ -9,21 +9,21 @@
 
 typedef struct tn_splitter tn_splitter;
 
-/* As in the tokenizer.json of Qwen2 and of the models built on it. */
+/* As in the tokenizer.json of Qwen2 and of models based on it. */
 #define TN_PATTERN_QWEN2 \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" \
     "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-/* What a ByteLevel pre-tokenizer with use_regex applies (GPT-2). */
+/* The pattern of a ByteLevel pre-tokenizer with use_regex (GPT-2). */
 #define TN_PATTERN_GPT2 \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 typedef struct tn_split_options {
-    bool general;    /* PCRE2 even for a pattern with a splitter of its own (tests)      */
-    bool drop_gaps;  /* text between matches is dropped; else it makes pieces of its own */
+    bool general;    /* PCRE2 even for a pattern with its own splitter (tests)           */
+    bool drop_gaps;  /* text between matches is dropped; otherwise it forms pieces, too */
 } tn_split_options;
 
-/* `name` stands in errors. options may be NULL. Errors: FORMAT (not a pattern), UNSUPPORTED, MEMORY. */
+/* `name` appears in errors. options may be NULL. Errors: FORMAT (not a pattern), UNSUPPORTED, MEMORY. */
 tn_splitter *tn_splitter_open(const char *pattern, size_t length, const tn_split_options *options,
                               const char *name, tenebra_error *error);
 void tn_splitter_close(tn_splitter *splitter);
@@ -31,8 +31,8 @@ void tn_splitter_close(tn_splitter *splitter);
 /* Called with each piece, never empty, in order. */
 typedef tenebra_code tn_piece_fn(void *user, const char *piece, size_t length, tenebra_error *error);
 
-/* Cuts `text`, valid UTF-8. Errors: those of `each`; LIMIT (a pattern that backtracks without end),
- * MEMORY. Threads: any. */
+/* Splits `text`, valid UTF-8. Errors: those of `each`; LIMIT (a pattern that backtracks too often), MEMORY. Threads:
+ * any. */
 tenebra_code tn_split(const tn_splitter *splitter, const char *text, size_t length, tn_piece_fn *each,
                       void *user, tenebra_error *error);
 

@@ -1,5 +1,5 @@
-/* The pattern TN_PATTERN_QWEN2 written out. Its alternatives are tried in order, as a regular
- * expression does; each function returns the bytes that its alternative matches, 0 for none. */
+/* The pattern TN_PATTERN_QWEN2 as code. Its alternatives are tried in order, as in a regular expression; each function
+ * returns the number of bytes that its alternative matches, 0 for none. */
 #include "text/split.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -52,7 +52,7 @@ static size_t run_end(const subject *in, size_t at, tn_char_class kind)
     }
 }
 
-/* An ASCII letter without its case; U+017F (long s) folds to s. Others stay. */
+/* Lower-cases an ASCII letter; U+017F (long s) folds to s. Other characters are not changed. */
 static int32_t fold(int32_t c)
 {
     if (c == 0x17F)
@@ -97,8 +97,8 @@ static size_t symbols(const subject *in, character first)
     return end;
 }
 
-/* \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last line end of the run of spaces; without one, all of the
- * run at the end of the text, else all but the last, which goes with what follows. */
+/* \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last line end of the run of spaces; without one, the complete run at the end of
+ * the text, otherwise all but the last space, which belongs to the next piece. */
 static size_t spaces(const subject *in)
 {
     size_t at = 0, last = 0, after_line_end = 0;

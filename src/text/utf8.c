@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for `extra` bytes and the zero behind them. */
+/* Makes room for `extra` bytes and the final zero. */
 static tenebra_code reserve(tn_text *text, size_t extra, tenebra_error *error)
 {
     size_t needed, doubled;
@@ -49,8 +49,8 @@ void tn_text_free(tn_text *text)
     memset(text, 0, sizeof *text);
 }
 
-/* Bytes of the sequence that `lead` starts (0: it starts none) and the range of its second byte,
- * which rules out overlong forms, surrogates and values above U+10FFFF. */
+/* Length of the sequence that `lead` starts (0: none), and the range of its second byte, which excludes overlong forms,
+ * surrogates and values above U+10FFFF. */
 static size_t sequence_length(unsigned char lead, unsigned char *low, unsigned char *high)
 {
     *low = 0x80;
@@ -128,7 +128,7 @@ tenebra_code tn_text_append_lossy(tn_text *text, const char *bytes, size_t lengt
 {
     if (length == 0)
         return TENEBRA_OK;
-    size_t sound = 0; /* start of the well-formed run that ends at i */
+    size_t sound = 0; /* start of the valid run that ends at i */
     for (size_t i = 0; i < length;) {
         int32_t code_point;
         size_t size = tn_utf8_read(bytes + i, length - i, &code_point);
@@ -144,7 +144,7 @@ tenebra_code tn_text_append_lossy(tn_text *text, const char *bytes, size_t lengt
 
 const char *tn_text_show(const char *bytes, size_t length, char shown[TN_SHOWN_SIZE])
 {
-    enum { ESCAPED = 16, DOTS = 4 }; /* room that one character and the end may need */
+    enum { ESCAPED = 16, DOTS = 4 }; /* room for one character and the end */
     size_t used = 0, i = 0;
     while (i < length && used + ESCAPED + DOTS <= TN_SHOWN_SIZE) {
         int32_t c;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room that the tables keep for tokens added after loading. */
+/* Room in the tables for tokens that are added after loading. */
 enum { ADDED_ROOM = 1024 };
 
 static size_t hash_bytes(const char *bytes, size_t length)
@@ -24,7 +24,7 @@ static size_t hash_pair(int32_t left, int32_t right)
     return (size_t)(key ^ key >> 31);
 }
 
-/* Slots for `count` entries: a power of two that stays at most half full. */
+/* Slots for `count` entries: a power of two that is at most half full. */
 static size_t slots_for(size_t count)
 {
     size_t slots = 16;
@@ -71,7 +71,7 @@ void tn_vocabulary_close(tn_vocabulary *vocabulary)
     memset(vocabulary, 0, sizeof *vocabulary);
 }
 
-/* The slot that holds these bytes, or the empty one where they belong. */
+/* The slot that holds these bytes, or the empty slot for them. */
 static size_t name_slot(const tn_vocabulary *vocabulary, const char *bytes, size_t length)
 {
     size_t mask = vocabulary->name_slots - 1;
@@ -216,7 +216,7 @@ tenebra_code tn_vocabulary_add(tn_vocabulary *vocabulary, const char *bytes, siz
         code = tn_vocabulary_mark_added(vocabulary, (int32_t)last, special, false, error);
         if (code == TENEBRA_OK && (code = tn_vocabulary_index_added(vocabulary, error)) != TENEBRA_OK)
             vocabulary->added_count--;
-        if (code != TENEBRA_OK) /* the newest entry of the table: no other one was put behind it */
+        if (code != TENEBRA_OK) /* the newest entry of the table: no other entry was inserted after it */
             vocabulary->names[name_slot(vocabulary, bytes, length)] = -1;
     }
     if (code != TENEBRA_OK) {

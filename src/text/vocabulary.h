@@ -1,5 +1,5 @@
-/* The tokens of a byte-level BPE: which bytes each stands for, which pairs merge, which tokens were
- * added to the trained ones. Filled while loading, read-only afterwards. */
+/* The tokens of a byte-level BPE: the bytes of each token, the pairs that merge, and the added tokens. Filled while
+ * loading, read-only afterwards. */
 #ifndef TN_TEXT_VOCABULARY_H
 #define TN_TEXT_VOCABULARY_H
 
@@ -8,13 +8,13 @@
 
 typedef struct tn_token {
     uint32_t offset, length; /* bytes in the pool                                             */
-    bool known;              /* false while loading: nothing has taken this id yet            */
+    bool known;              /* false while loading, if this id is not taken yet              */
     bool added;              /* found in control text before everything else                  */
-    bool normalized;         /* added, and looked for in the normalised text                  */
+    bool normalized;         /* added, and searched in the normalised text                    */
     bool special;            /* added, and left out by decoding with skip_special             */
 } tn_token;
 
-/* One merge: this pair of tokens becomes `merged`; lower ranks first. left < 0: empty slot. */
+/* One merge: this pair of tokens becomes `merged`; lower ranks come first. left < 0: empty slot. */
 typedef struct tn_merge {
     int32_t left, right, merged;
     uint32_t rank;
@@ -33,41 +33,40 @@ typedef struct tn_vocabulary {
     int32_t byte_ids[256];
     int32_t *added; /* ids of added tokens                                  */
     size_t added_count;
-    tn_added_node *added_nodes[2]; /* finds those that are not normalized, and those that are; NULL: there are none */
+    tn_added_node *added_nodes[2]; /* finds those that are not normalized, and those that are; NULL: none */
 } tn_vocabulary;
 
-/* Most tokens and merges. */
+/* The largest numbers of tokens and merges. */
 #define TN_VOCABULARY_LIMIT ((size_t)1 << 24)
 
-/* Room for ids 0 .. count-1, of which none is known yet. Errors: FORMAT (0), LIMIT, MEMORY. */
+/* Room for ids 0 .. count-1, none of which is known yet. Errors: FORMAT (0), LIMIT, MEMORY. */
 tenebra_code tn_vocabulary_open(tn_vocabulary *vocabulary, size_t count, size_t merges, const char *name,
                                 tenebra_error *error);
 void tn_vocabulary_close(tn_vocabulary *vocabulary);
 
-/* Gives `id` its bytes. The same bytes under the same id again are allowed (added tokens that are
- * trained ones too). Errors: FORMAT that names both sides of a clash, an id outside of the range. */
+/* Sets the bytes of `id`. The same bytes for the same id are allowed again (added tokens that are also trained ones).
+ * Errors: FORMAT, which names both sides of a clash or an id outside the range. */
 tenebra_code tn_vocabulary_put(tn_vocabulary *vocabulary, size_t id, const char *bytes, size_t length,
                                const char *name, tenebra_error *error);
 
-/* Makes a known token an added one. They are found after tn_vocabulary_seal. Errors: MEMORY. */
+/* Makes a known token an added one. Added tokens are found after tn_vocabulary_seal. Errors: MEMORY. */
 tenebra_code tn_vocabulary_mark_added(tn_vocabulary *vocabulary, int32_t id, bool special, bool normalized,
                                       tenebra_error *error);
 
-/* Makes what finds the added tokens (done by seal and add). Errors: MEMORY; then nothing has changed. */
+/* Builds the automaton that finds the added tokens (called by seal and add). Errors: MEMORY; then nothing has changed. */
 tenebra_code tn_vocabulary_index_added(tn_vocabulary *vocabulary, tenebra_error *error);
 
-/* After sealing: appends one more token behind the last, as an added one, and returns its id in *id.
- * Errors: MISMATCH (there already is such a token), LIMIT, MEMORY. */
+/* After sealing: appends one more token after the last, as an added one, and returns its id in *id. Errors: MISMATCH
+ * (the token already exists), LIMIT, MEMORY. */
 tenebra_code tn_vocabulary_add(tn_vocabulary *vocabulary, const char *bytes, size_t length, bool special,
                                int32_t *id, tenebra_error *error);
 
-/* Adds the merge with the next rank: the first left_length bytes of `sum` are one token, the rest is
- * the other, all `length` bytes are what they become. All three must be known.
- * Errors: FORMAT (unknown token, pair already there), LIMIT. */
+/* Adds the merge with the next rank: the first left_length bytes of `sum` are one token, the rest is the other, and all
+ * `length` bytes are the merged token. All three must be known. Errors: FORMAT (unknown token, repeated pair), LIMIT. */
 tenebra_code tn_vocabulary_merge(tn_vocabulary *vocabulary, const char *sum, size_t left_length,
                                  size_t length, const char *name, tenebra_error *error);
 
-/* Checks that no id is free and that each byte has a token. Errors: FORMAT. */
+/* Checks that every id is taken and that each byte has a token. Errors: FORMAT. */
 tenebra_code tn_vocabulary_seal(tn_vocabulary *vocabulary, const char *name, tenebra_error *error);
 
 /* -1 if there is none. Threads: any. */
@@ -76,11 +75,11 @@ int32_t tn_vocabulary_find(const tn_vocabulary *vocabulary, const char *bytes, s
 /* NULL if the pair does not merge. Threads: any. */
 const tn_merge *tn_vocabulary_find_merge(const tn_vocabulary *vocabulary, int32_t left, int32_t right);
 
-/* Whether there are added tokens whose `normalized` is as given. Threads: any. */
+/* True if there are added tokens with this value of `normalized`. Threads: any. */
 bool tn_vocabulary_has_added(const tn_vocabulary *vocabulary, bool normalized);
 
-/* The longest of them that begins at each of the `length` bytes and ends within them: ids[at]; -1 if none. Time grows with
- * `length` alone. Threads: any. */
+/* The longest of them that starts at each of the `length` bytes and ends within them: ids[at]; -1 if none. Time depends
+ * only on `length`. Threads: any. */
 void tn_vocabulary_find_added(const tn_vocabulary *vocabulary, const char *bytes, size_t length, bool normalized, int32_t *ids);
 
 static inline const char *tn_vocabulary_bytes(const tn_vocabulary *vocabulary, int32_t id)
@@ -88,9 +87,9 @@ static inline const char *tn_vocabulary_bytes(const tn_vocabulary *vocabulary, i
     return vocabulary->pool.data + vocabulary->tokens[id].offset;
 }
 
-/* Trained tokens are written in an alphabet of 256 printable characters, one a byte (GPT-2).
- * Appends the bytes that `name` (valid UTF-8) stands for; a name with a character outside of the
- * alphabet stands for itself, as in the reference library. */
+/* Trained tokens are written in an alphabet of 256 printable characters, one per byte (GPT-2). Appends the bytes that
+ * `name` (valid UTF-8) represents; a name with a character outside the alphabet represents itself, as in the reference
+ * library. */
 tenebra_code tn_alphabet_decode(const char *name, size_t length, tn_text *bytes, tenebra_error *error);
 
 #endif
