@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/number.h"
 #include "base/output.h"
 
 #include <math.h>
@@ -197,4 +198,14 @@ size_t tn_json_unknown(const json_t *object, const char *const *known, char *tex
         count++;
     }
     return count;
+}
+
+char *tn_json_show(const json_t *value)
+{
+    char text[TN_NUMBER_TEXT];
+    if (value == NULL)
+        return strdup("nothing");
+    if (json_is_real(value))
+        return strdup(tn_number_print(json_real_value(value), text));
+    return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 }

@@ -46,4 +46,8 @@ void tn_json_list_name(char *text, size_t size, const char *name);
  * tn_json_list_name. Returns their number. */
 size_t tn_json_unknown(const json_t *object, const char *const *known, char *text, size_t size);
 
+/* A value as people read it, in fresh memory: reals in their shortest form (base/number.h), anything else as compact JSON, "nothing"
+ * for NULL. NULL without memory. */
+char *tn_json_show(const json_t *value);
+
 #endif

@@ -1,6 +1,9 @@
 #include "base/number.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 bool tn_whole_read(const char *text, uint64_t *value)
@@ -27,4 +30,25 @@ bool tn_switch_read(const char *text, bool *on)
             return true;
         }
     return false;
+}
+
+/* "1e-05" as "1e-5". */
+static void shorten_exponent(char *text)
+{
+    char *digits = strchr(text, 'e');
+    if (digits == NULL)
+        return;
+    digits += strcspn(digits, "0123456789");
+    size_t zeros = strspn(digits, "0");
+    memmove(digits, digits + zeros, strlen(digits + zeros) + 1);
+}
+
+const char *tn_number_print(double number, char text[TN_NUMBER_TEXT])
+{
+    int digits = 1;
+    do
+        snprintf(text, TN_NUMBER_TEXT, "%.*g", digits, number);
+    while (digits++ < 17 && strtod(text, NULL) != number);
+    shorten_exponent(text);
+    return text;
 }

@@ -15,4 +15,8 @@ bool tn_whole_read(const char *text, uint64_t *value);
 /* Reads 1, true, yes, on, or 0, false, no, off, in any case. Returns false and does not change *on for any other text. */
 bool tn_switch_read(const char *text, bool *on);
 
+/* Writes the shortest decimal text that strtod reads back as the same number: "1e-5", not "1.0000000000000001e-05". Returns text. */
+enum { TN_NUMBER_TEXT = 32 };
+const char *tn_number_print(double number, char text[TN_NUMBER_TEXT]);
+
 #endif

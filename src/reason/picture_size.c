@@ -44,13 +44,14 @@ static tenebra_code size_of_request(const tn_reasoner *reasoner, size_t width, s
     *new_height = height;
     if (!config->resize)
         return TENEBRA_OK;
-    TN_TRY(find_bound(request->image.min_pixels, request->image.min_tokens, config->min_pixels, cell, "image-min-tokens", &smallest,
-                      error));
-    TN_TRY(find_bound(request->image.max_pixels, request->image.max_tokens, config->max_pixels, cell, "image-max-tokens", &largest,
-                      error));
+    /* Pixels come from a recipe, training.json or C, where they have names of their own. */
+    const char *least = request->image.min_pixels > 0 ? "image_min_pixels" : "image-min-tokens";
+    const char *most = request->image.max_pixels > 0 ? "image_max_pixels" : "image-max-tokens";
+    TN_TRY(find_bound(request->image.min_pixels, request->image.min_tokens, config->min_pixels, cell, least, &smallest, error));
+    TN_TRY(find_bound(request->image.max_pixels, request->image.max_tokens, config->max_pixels, cell, most, &largest, error));
     if (smallest > largest)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image-min-tokens", "%zu pixels at least and %zu at most leave nothing",
-                       smallest, largest);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, request->image.min_pixels > 0 || request->image.min_tokens > 0 ? least : most,
+                       "%zu pixels at least and %zu at most leave nothing", smallest, largest);
     return tn_smart_resize(height, width, cell, smallest, largest, new_height, new_width, error);
 }
 

@@ -332,6 +332,34 @@ static tenebra_code take_entries(tn_train_config *config, const char *path, bool
     return TENEBRA_OK;
 }
 
+/* Whether the file says the key, under any of its names. */
+static bool is_in_file(const tn_train_config *config, const char *name)
+{
+    const tn_train_key *key = find_key(name);
+    for (size_t i = 0; i < config->yaml.count; i++)
+        if (config->yaml.entries[i].line > 0 && !config->yaml.entries[i].null && is_name_of(key, config->yaml.entries[i].key))
+            return true;
+    return false;
+}
+
+/* Of two keys in one file that decide the same, one has no effect. */
+static void note_overruled(tn_train_config *config)
+{
+    const struct {
+        const char *key, *other, *note;
+        bool counts; /* the other one is on */
+    } rows[] = {
+        { "image_min_pixels", "image_size", "image_size goes before it", config->image_size != NULL },
+        { "image_max_pixels", "image_size", "image_size goes before it", config->image_size != NULL },
+        { "warmup_ratio", "warmup_steps", "warmup_steps goes before it", config->warmup_updates > 0 },
+        { "model", "load_model_path", "load_model_path goes before it", config->load_model != NULL },
+        { "save_path", "output", "output goes before it", config->output != NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].counts && is_in_file(config, rows[i].key) && is_in_file(config, rows[i].other))
+            add_note(config, rows[i].key, rows[i].note);
+}
+
 static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
 {
     if (config->schedule == TN_SCHEDULE_COSINE + 1) /* the other name of constant */
@@ -414,6 +442,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
     }
     TN_TRY(tell_mistakes(&wrong, path, error));
     add_empty_cue(config, method);
+    note_overruled(config);
     return find_defaults(config, error);
 }
 

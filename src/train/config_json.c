@@ -1,5 +1,7 @@
 #include "train/config.h"
 
+#include "base/json.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,9 +51,9 @@ static tenebra_code compare_value(const json_t *now, const json_t *saved, const 
 {
     if (json_equal(json_object_get(now, name), json_object_get(saved, name)))
         return TENEBRA_OK;
-    char *text = json_dumps(json_object_get(saved, name), JSON_ENCODE_ANY);
+    char *text = tn_json_show(json_object_get(saved, name));
     tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with '%s: %.200s', which is not what the configuration says now; "
-            "put it back, or start another run", name, text ? text : "nothing");
+            "put it back, or start another run", name, text ? text : "?");
     free(text);
     return TENEBRA_ERROR_MISMATCH;
 }

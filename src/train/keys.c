@@ -24,7 +24,7 @@ const tn_train_key tn_train_keys[] = {
     TEXT("data", " train_path dataset ", data, NULL, true, "training set as NAME:DIRECTORY"),
     TEXT("train_split", "", train_split, "train", false, "its split"),
     TEXT("val_data", " val_path eval_dataset ", validation, NULL, true, "validation set; default: the training set's directory"),
-    TEXT("val_split", "", validation_split, "dev", true, "its split"),
+    TEXT("val_split", "", validation_split, NULL, true, "its split; default: dev"),
     NUMBER("val_fraction", " val_size ", validation_fraction, "0", 0, 0.9, false,
            "hold this share of the training split out and validate on it; 0: validate on val_split"),
     SIZE("max_samples", "", train_limit, "0", 0, 1e9, false, "only the first samples of the training set; 0: all"),

@@ -270,20 +270,21 @@ static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
     const tn_train_config *config = trainer->config;
     bool held = config->validation_fraction > 0;
     const char *place = config->validation != NULL ? config->validation : config->data;
+    const char *split = config->validation_split != NULL ? config->validation_split : "dev";
     tn_data_options options = { .limit = config->validation_limit, .topics = config->topics };
     tenebra_error problem = { 0 };
-    if (held && config->validation != NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "val_fraction", "holds a part of the training set out, and val_data names another "
-                       "set: leave one of them out");
+    if (held && (config->validation != NULL || config->validation_split != NULL))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "val_fraction", "holds a part of the training split out, and %s: leave one of "
+                       "them out", config->validation != NULL ? "val_data names another set" : "val_split names another split");
     if (held) {
         options.part = TN_PART_HELD;
         options.held_out = config->validation_fraction;
     }
-    trainer->validation = tn_data_open(place, held ? config->train_split : config->validation_split, &options, &problem);
+    trainer->validation = tn_data_open(place, held ? config->train_split : split, &options, &problem);
     if (trainer->validation == NULL)
         return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false goes without)",
                        problem.sentence);
-    if (!held && strcmp(config->validation_split, "test") == 0)
+    if (!held && strcmp(split, "test") == 0)
         tn_trainer_note(trainer, TN_TRAIN_NOTE, "val_split is the test split: what is kept as best has been chosen on it, so its "
                         "accuracy there is no test any more");
     if (config->validation != NULL)

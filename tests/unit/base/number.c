@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -46,8 +47,24 @@ static void test_switches(void **state)
     }
 }
 
+static void test_shortest_text(void **state)
+{
+    (void)state;
+    static const struct {
+        double number;
+        const char *text;
+    } rows[] = { { 1e-5, "1e-5" }, { 4e-5, "4e-5" }, { 0.1, "0.1" }, { 0, "0" }, { 5, "5" }, { -2.5, "-2.5" }, { 1e22, "1e+22" },
+                 { 0.1 + 0.2, "0.30000000000000004" }, { 1e-100, "1e-100" }, { 123456789, "123456789" } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[TN_NUMBER_TEXT];
+        assert_string_equal(tn_number_print(rows[i].number, text), rows[i].text);
+        assert_true(strtod(text, NULL) == rows[i].number);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole_numbers), cmocka_unit_test(test_switches) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole_numbers), cmocka_unit_test(test_switches),
+                                        cmocka_unit_test(test_shortest_text) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

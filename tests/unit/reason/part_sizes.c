@@ -130,9 +130,9 @@ static void impossible_sizes_are_refused(void **state)
         { .min_tokens = SIZE_MAX / 784 + 2, .where = "image-min-tokens" }, /* wraps to a small product */
         { .min_tokens = SIZE_MAX, .where = "image-min-tokens" },
         { .max_tokens = SIZE_MAX / 784 + 5, .where = "image-max-tokens" },
-        { .min_pixels = SIZE_MAX, .where = "image-min-tokens" },
-        { .min_pixels = 6272, .max_pixels = 3136, .where = "image-min-tokens" },
-        { .min_tokens = 8, .min_pixels = 6272, .where = "image-min-tokens" },
+        { .min_pixels = SIZE_MAX, .where = "image_min_pixels" },
+        { .min_pixels = 6272, .max_pixels = 3136, .where = "image_min_pixels" },
+        { .min_tokens = 8, .min_pixels = 6272, .where = "image_min_pixels" },
         { .part = { .resized_width = 280 }, .where = "image" },
         { .part = { .resized_width = 280, .resized_height = 280, .max_pixels = 3136 }, .where = "image" },
         { .part = { .min_pixels = 6272, .max_pixels = 3136 }, .where = "image" },

@@ -161,16 +161,21 @@ static void test_other_data(void **state)
     tn_train_config_free(&config);
 }
 
-static void expect_refusal(const place *p, const char *line, const char *sentence)
+static void expect_refusal_of(const place *p, const char *const *lines, size_t count, const char *sentence)
 {
     tn_train_config config;
     tn_trainer_options options = { .plan_only = true };
     tenebra_error error = { 0 };
-    read_recipe(&config, p, &line, 1);
+    read_recipe(&config, p, lines, count);
     assert_null(tn_trainer_open(&config, &options, &error));
     if (strstr(error.sentence, sentence) == NULL)
-        fail_msg("%s gave: %s: %s", line, error.where, error.sentence);
+        fail_msg("%s gave: %s: %s", lines[0], error.where, error.sentence);
     tn_train_config_free(&config);
+}
+
+static void expect_refusal(const place *p, const char *line, const char *sentence)
+{
+    expect_refusal_of(p, &line, 1, sentence);
 }
 
 static void test_refusals(void **state)
@@ -180,6 +185,8 @@ static void test_refusals(void **state)
     expect_refusal(*state, "prompt=poetry", "no wording 'poetry'");
     expect_refusal(*state, "image_size=280", "WIDTHxHEIGHT");
     expect_refusal(*state, "val_split=moon", "validate: false");
+    expect_refusal_of(*state, (const char *const[]){ "val_fraction=0.01", "val_split=dev" }, 2, "val_split names another split");
+    expect_refusal_of(*state, (const char *const[]){ "val_fraction=0.01", "val_data=hops:x" }, 2, "val_data names another set");
     expect_refusal(*state, "trainable=nothing.*", "");
     expect_refusal(*state, "resume=2", "no epochs are left");
 }
