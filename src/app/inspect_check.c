@@ -2,6 +2,8 @@
 #include "app/inspect.h"
 
 #include "base/file.h"
+#include "base/json.h"
+#include "store/seal.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -9,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 4 }; /* runs/NAME/checkpoints/FILE */
+enum { DEPTH_MAX = 4 /* runs/NAME/checkpoints/FILE */, DESCRIPTION_LIMIT = 16 << 20 };
+
+static const char description[] = "training.json"; /* beside weights that were trained, and in the directory of a run */
 
 typedef struct folder {
     char *path;
@@ -34,13 +38,36 @@ static tenebra_code add_verdict(checking *all, const char *path, int verdict, co
                                                         : tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory, or not UTF-8");
 }
 
+static bool is_description(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash != NULL ? slash + 1 : path, description) == 0;
+}
+
+static tenebra_code check_description(const char *path, bool *sealed, tenebra_error *error)
+{
+    tn_file file;
+    TN_TRY(tn_file_read(&file, path, DESCRIPTION_LIMIT, error));
+    json_t *object = tn_json_parse(file.data, file.size, path, error);
+    tenebra_code code = object != NULL ? tn_store_seal_check_object(file.data, file.size, object, sealed, path, error) : error->code;
+    json_decref(object);
+    tn_file_close(&file);
+    return code;
+}
+
+static tenebra_code check_tensors(const char *path, bool *sealed, tenebra_error *error)
+{
+    tn_store *store = tn_store_open(path, error);
+    tenebra_code code = store != NULL ? tn_store_verify_file(store, 0, sealed, error) : error->code;
+    tn_store_close(store);
+    return code;
+}
+
 static tenebra_code check_file(checking *all, const char *path, tenebra_error *error)
 {
     bool sealed = false;
     tenebra_error problem = { 0 };
-    tn_store *store = tn_store_open(path, &problem);
-    tenebra_code code = store != NULL ? tn_store_verify_file(store, 0, &sealed, &problem) : problem.code;
-    tn_store_close(store);
+    tenebra_code code = is_description(path) ? check_description(path, &sealed, &problem) : check_tensors(path, &sealed, &problem);
     if (code == TENEBRA_ERROR_MEMORY || code == TENEBRA_ERROR_IO)
         return tn_fail(error, code, problem.where, "%s", problem.sentence);
     return add_verdict(all, path, code != TENEBRA_OK ? DAMAGED : sealed ? WHOLE : UNSEALED,
@@ -72,13 +99,13 @@ static tenebra_code add_folder(checking *all, char *path, size_t depth, tenebra_
     return TENEBRA_OK;
 }
 
-/* What is in a directory: tensor files are checked, directories kept for later. Takes `inside`. */
+/* What is in a directory: files that may carry a digest are checked, directories kept for later. Takes `inside`. */
 static tenebra_code check_entry(checking *all, char *inside, size_t depth, tenebra_error *error)
 {
     tenebra_code code = TENEBRA_OK;
     if (tn_path_is_directory(inside) && depth < DEPTH_MAX)
         return add_folder(all, inside, depth + 1, error);
-    if (is_tensor_file(inside) && tn_path_is_file(inside))
+    if ((is_tensor_file(inside) || is_description(inside)) && tn_path_is_file(inside))
         code = check_file(all, inside, error);
     free(inside);
     return code;
@@ -103,7 +130,7 @@ static tenebra_code check_folder(checking *all, folder at, tenebra_error *error)
     return code;
 }
 
-/* All tensor files in a directory and below: those of a directory in the order of their names, then those of the directories
+/* All such files in a directory and below: those of a directory in the order of their names, then those of the directories
  * in it. */
 static tenebra_code check_directory(checking *all, const char *path, tenebra_error *error)
 {
@@ -122,8 +149,8 @@ static void print_verdicts(const checking *all)
         tn_app_print("%-10s %s%s%s\n", json_string_value(json_object_get(line, "verdict")),
                json_string_value(json_object_get(line, "path")), sentence ? ": " : "", sentence ? sentence : "");
     }
-    tn_app_print("%zu whole, %zu damaged, %zu of other programs, which carry no digest\n", all->counts[WHOLE], all->counts[DAMAGED],
-           all->counts[UNSEALED]);
+    tn_app_print("%zu whole, %zu damaged, %zu of other programs or older, which carry no digest\n", all->counts[WHOLE],
+                 all->counts[DAMAGED], all->counts[UNSEALED]);
 }
 
 int tn_inspect_check(const char *path, bool as_json)
@@ -134,7 +161,7 @@ int tn_inspect_check(const char *path, bool as_json)
                         : tn_path_is_directory(path) ? check_directory(&all, path, &error)
                                                      : check_file(&all, path, &error);
     if (code == TENEBRA_OK && json_array_size(all.files) == 0)
-        code = tn_fail(&error, TENEBRA_ERROR_IO, path, "holds no safetensors file");
+        code = tn_fail(&error, TENEBRA_ERROR_IO, path, "holds no file that may carry a digest (*.safetensors, training.json)");
     int exit_code = all.counts[DAMAGED] > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
     if (code != TENEBRA_OK)
         exit_code = tn_app_fail(&error);

@@ -27,6 +27,15 @@ static void close_trained(tn_trained *trained)
     free(trained);
 }
 
+/* Joins the keys that nothing knows in what training left to the model's note. */
+static void add_note(tn_model *model, const tn_notes *notes)
+{
+    char text[TN_MODEL_UNUSED];
+    size_t length = strlen(model->note);
+    if (notes->count > 0)
+        snprintf(model->note + length, sizeof model->note - length, "%s%s", length > 0 ? "; " : "", tn_model_say_unused(notes, text));
+}
+
 tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options, tenebra_error *error)
 {
     tn_model_options inner = { 0 };
@@ -46,10 +55,12 @@ tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_opt
     }
     bool good = tn_trained_read(trained, directory, inner.adapters, inner.adapter_count, error) == TENEBRA_OK;
     tenebra_model *model = good ? tn_model_open(directory, &inner, error) : NULL;
-    if (model != NULL)
-        model->trained = trained;
-    else
+    if (model == NULL) {
         close_trained(trained);
+        return NULL;
+    }
+    model->trained = trained;
+    add_note(model, &trained->notes);
     return model;
 }
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "image/image.h"
+#include "store/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,21 +13,19 @@ enum { DESCRIPTION_LIMIT = 16 << 20, STAGES_MAX = 1024 };
 
 static const char file_name[] = "training.json", cue[] = "cue";
 
-/* *about stays NULL where the directory has no such file. */
-static tenebra_code read_about(const char *directory, json_t **about, tenebra_error *error)
-{
-    char *path = tn_path_join(directory, file_name);
-    tenebra_error reason = { 0 };
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    if (tn_path_is_file(path)) {
-        *about = tn_json_read(path, DESCRIPTION_LIMIT, &reason);
-        if (*about != NULL && !json_is_object(*about))
-            tn_fail(&reason, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
-    }
-    free(path);
-    return reason.code == TENEBRA_OK ? TENEBRA_OK : tn_fail(error, reason.code, reason.where, "%s", reason.sentence);
-}
+/* What an exported training.json says; keys without effect on an answer are among them. Those of "config" are the keys of a recipe. */
+static const char *const top_keys[] = { "updates", "epoch", "stage", "config", TN_STORE_SEAL_KEY, NULL };
+static const char *const config_keys[] = {
+    "model", "load_model_path", "shape", "tokenizer", "output", "save_path", "name", "data", "train_split", "val_data", "val_split",
+    "val_fraction", "max_samples", "topics", "val_samples", "method", "positions", "prompt", "val_prompt", "step_groups", "c_thought",
+    "epochs_per_stage", "max_latent_stage", "pad_latent_to_max", "uniform_prob", "resume", "cutoff_len", "latent_grad_full",
+    "picks_grad_full", "num_epochs", "max_updates", "batch_size", "gradient_accumulation_steps", "num_devices", "lr", "weight_decay",
+    "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "lr_scheduler_type", "warmup_ratio", "warmup_steps",
+    "reset_optimizer", "group_by_length", "seed", "finetuning_type", "lora_rank", "lora_alpha", "lora_dropout", "use_rslora",
+    "lora_target", "lora_names", "trainable", "freeze_vision_tower", "freeze_embeddings", "bf16", "gradient_checkpointing",
+    "save_dtype", "init_std", "fresh", "image_max_pixels", "image_min_pixels", "image_size", "save_steps", "save_total_limit",
+    "logging_steps", "threads", "val_epochs", "validate", "val_tokens", "settings", "latents_off", NULL
+};
 
 const char *tn_trained_setting(const tn_trained *trained, const char *method, const char *name)
 {
@@ -172,20 +171,60 @@ static const char *find_result(const char *directory)
     return NULL;
 }
 
-/* Names the file by its directory. */
+static void note_unknown(tn_trained *trained)
+{
+    tn_notes_unknown(&trained->notes, trained->about, top_keys, file_name, NULL);
+    tn_notes_unknown(&trained->notes, json_object_get(trained->about, "config"), config_keys, file_name, "config");
+}
+
+tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size, tenebra_error *error)
+{
+    bool sealed;
+    trained->about = tn_json_parse(text, size, file_name, error);
+    if (trained->about == NULL)
+        return error->code;
+    if (!json_is_object(trained->about))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "must hold one JSON object");
+    TN_TRY(tn_store_seal_check_object(text, size, trained->about, &sealed, file_name, error));
+    note_unknown(trained);
+    return read_config(trained, error);
+}
+
+/* trained->about stays NULL where there is no such file. */
+static tenebra_code read_file(tn_trained *trained, const char *path, tenebra_error *error)
+{
+    tn_file file;
+    if (!tn_path_is_file(path))
+        return TENEBRA_OK;
+    TN_TRY(tn_file_read(&file, path, DESCRIPTION_LIMIT, error));
+    tenebra_code code = tn_trained_parse(trained, file.data, file.size, error);
+    tn_file_close(&file);
+    return code;
+}
+
+/* Errors name the file with its directory. */
 static tenebra_code read_from(tn_trained *trained, const char *directory, tenebra_error *error)
 {
     tenebra_error reason = { 0 };
-    TN_TRY(read_about(directory, &trained->about, error));
-    if (trained->about == NULL || read_config(trained, &reason) == TENEBRA_OK)
+    char *path = tn_path_join(directory, file_name);
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
+    tenebra_code code = read_file(trained, path, &reason);
+    free(path);
+    if (code == TENEBRA_OK)
         return TENEBRA_OK;
-    const char *result = json_object_get(trained->about, "config") == NULL ? find_result(directory) : NULL;
+    if (trained->about == NULL && strcmp(reason.where, file_name) != 0)
+        return tn_fail(error, code, reason.where, "%s", reason.sentence);
+    bool run = json_is_object(trained->about) && json_object_get(trained->about, "config") == NULL;
+    const char *result = run ? find_result(directory) : NULL;
     if (result != NULL)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, directory, "is the directory of a training run; its %s is %.200s/%s", result,
                        directory, result);
     char where[sizeof reason.where];
     snprintf(where, sizeof where, "%.200s/%s", directory, file_name);
-    return tn_fail(error, reason.code, where, "%.440s; move the file away to ask without it", reason.sentence);
+    if (code != TENEBRA_ERROR_FORMAT)
+        return tn_fail(error, code, where, "%s", reason.sentence);
+    return tn_fail(error, code, where, "%.440s; move the file away to ask without it", reason.sentence);
 }
 
 tenebra_code tn_trained_read(tn_trained *trained, const char *model, const tenebra_adapter *adapters, size_t adapter_count,

@@ -2,6 +2,7 @@
 #ifndef TN_REASON_TRAINED_H
 #define TN_REASON_TRAINED_H
 
+#include "base/notes.h"
 #include "data/sample.h"
 #include "reason/method.h"
 
@@ -17,6 +18,7 @@ typedef struct tn_trained {
     char latents[24];      /* text of the number of latent steps           */
     tenebra_image_rule image; /* of pictures; zeroed: nothing is known */
     bool of_adapter;       /* an adapter tells it, whose model may have another rule for pictures */
+    tn_notes notes;        /* keys that this program does not know       */
     json_t *about;         /* owns the other texts                         */
     tenebra_request request; /* all of it as a request without messages    */
 } tn_trained;
@@ -26,6 +28,10 @@ typedef struct tn_trained {
  * *trained is empty then. Free with tn_trained_free. The record must not move after it was read. */
 tenebra_code tn_trained_read(tn_trained *trained, const char *model, const tenebra_adapter *adapters, size_t adapter_count,
                              tenebra_error *error);
+
+/* What a text of `size` bytes says, added to an empty *trained; "training.json" stands in errors. A digest in it must fit. Free it
+ * also after an error. */
+tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size, tenebra_error *error);
 void tn_trained_free(tn_trained *trained);
 
 /* How pictures are seen by what was trained, in words that stand behind "pictures are seen"; NULL: as the model's directory has

@@ -8,6 +8,8 @@
 #include "base/digest.h"
 #include "base/status.h"
 
+#include <jansson.h>
+
 #define TN_STORE_SEAL_KEY "tenebra.digest"
 #define TN_STORE_SEAL_FRONT "blake2b-256:"
 
@@ -24,5 +26,16 @@ const char *tn_store_seal_find(const char *header, size_t length, const char *te
  * stands in errors. Errors: FORMAT (damaged, or a text of another form). */
 tenebra_code tn_store_seal_check(const void *bytes, size_t size, size_t header_end, const char *text, const char *name,
                            tenebra_error *error);
+
+/* The text of a JSON object of ours with an entry "tenebra.digest" of the same kind, which is set here; indented, keys in their order.
+ * In fresh memory; NULL without memory. */
+char *tn_store_seal_object(json_t *object);
+
+/* Writes that text as the file `name` of a directory, in place of an older one. `object` NULL is a lack of memory. Errors: IO, MEMORY. */
+tenebra_code tn_store_seal_write(const char *directory, const char *name, json_t *object, tenebra_error *error);
+
+/* Whether the text of `size` bytes, read as `object`, is as it was written; *sealed: it carries a digest. Errors: FORMAT. */
+tenebra_code tn_store_seal_check_object(const void *text, size_t size, const json_t *object, bool *sealed, const char *name,
+                                        tenebra_error *error);
 
 #endif

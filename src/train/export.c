@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/output.h"
+#include "store/seal.h"
 #include "store/writer.h"
 #include "train/files.h"
 
@@ -70,7 +71,7 @@ static tenebra_code write_description(const tn_trainer *trainer, const char *dir
     json_t *config = tn_train_config_json(trainer->config);
     json_t *about = json_pack("{s:I, s:I, s:I, s:o}", "updates", (json_int_t)trainer->update, "epoch",
                               (json_int_t)trainer->last.epoch, "stage", (json_int_t)trainer->last.stage, "config", config);
-    tenebra_code code = tn_json_write_in(directory, "training.json", about, TN_TRAINING_JSON, error);
+    tenebra_code code = tn_store_seal_write(directory, "training.json", about, error);
     json_decref(about);
     return code;
 }

@@ -11,9 +11,6 @@
 
 enum { TN_BEST_STAGES = 72 };
 
-/* How training.json is written: flags of json_dumps. */
-#define TN_TRAINING_JSON (JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15))
-
 struct tn_trainer {
     const tn_train_config *config;
     tn_trainer_options options;

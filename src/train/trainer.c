@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "model/finite.h"
+#include "store/seal.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
 #include "train/parts.h"
@@ -256,7 +257,7 @@ static tenebra_code end_epoch(tn_trainer *trainer, tenebra_error *error)
 static tenebra_code write_configuration(const tn_trainer *trainer, tenebra_error *error)
 {
     json_t *config = tn_train_config_json(trainer->config);
-    tenebra_code code = tn_json_write_in(trainer->config->output, "training.json", config, TN_TRAINING_JSON, error);
+    tenebra_code code = tn_store_seal_write(trainer->config->output, "training.json", config, error);
     json_decref(config);
     return code;
 }

@@ -99,6 +99,10 @@ class Flips(Case):
                                                                  PICTURE, "--method", "ivt-lr"), lambda folder, done: False)
         self.assertEqual(noticed, POINTS)
 
+        about = str(Path(adapter).parent / "training.json")
+        self.sweep(about, source, lambda folder: ask("--lora", folder / Path(adapter).parent, "-p", "What is this?", "--image", PICTURE),
+                   lambda folder, done: "training.json" in done.stderr)
+
     def test_packed(self):
         source = WORK / "packed"
         source.mkdir()

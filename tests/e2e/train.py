@@ -105,8 +105,14 @@ def check_digests(folder):
     for path in files:
         said, found = seal_of(path.read_bytes())
         assert said == found, path
+    said = sorted(folder.rglob("training.json"))
+    assert len(said) >= 2, said
+    for path in said:
+        data = path.read_bytes()
+        digits = json.loads(data)["tenebra.digest"].split(":")[1]
+        assert digits == hashlib.blake2b(data.replace(digits.encode(), b"0" * 64), digest_size=32).hexdigest(), path
     sound = run("inspect", "--check", folder).stdout
-    assert f"{len(files)} whole, 0 damaged, 0 of other" in sound, sound
+    assert f"{len(files) + len(said)} whole, 0 damaged, 0 of other" in sound, sound
     dice = random.Random(3)
     for path in (folder / "model/model.safetensors", folder / "checkpoints/update-00000015.safetensors"):
         whole = path.read_bytes()
@@ -124,6 +130,12 @@ def check_digests(folder):
             wrong = run("quantize", folder / "model", "-o", folder.parent / "packed", "--type", "Q8_0", expect=1)
             assert "is damaged" in wrong.stderr and not (folder.parent / "packed").exists(), wrong.stderr
         path.write_bytes(whole)
+    path = folder / "model/training.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"c_thought"', b'"c_thoughs"'))
+    wrong = run("inspect", "--check", folder / "model", expect=1)
+    assert "1 whole, 1 damaged" in wrong.stdout, wrong.stdout
+    path.write_bytes(whole)
 
 
 def check_two(config, folder):

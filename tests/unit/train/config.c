@@ -1,6 +1,9 @@
 /* Configuration files: those of other trainers unchanged, own keys, and mistakes. */
 #include "train/config.h"
 
+#include "reason/trained.h"
+#include "store/seal.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -247,13 +250,59 @@ static void test_comparison(void **state)
     tn_train_config_free(&other);
     assert_int_equal(read_text(&other, authors, changes, 1, NULL), TENEBRA_OK);
     assert_int_equal(tn_train_config_compare(&other, saved, "here", &error), TENEBRA_ERROR_MISMATCH);
-    assert_non_null(strstr(error.sentence, "'lr: "));
+    assert_non_null(strstr(error.sentence, "'lr: 4e-5'"));
     tn_train_config_free(&other);
     assert_int_equal(read_text(&other, authors, changes + 2, 1, NULL), TENEBRA_OK);
     assert_int_equal(tn_train_config_compare(&other, saved, "here", &error), TENEBRA_ERROR_MISMATCH);
     tn_train_config_free(&other);
     json_decref(saved);
     tn_train_config_free(&one);
+}
+
+/* Each key of a recipe is known where training.json is read beside the weights; another one is noted. */
+static void test_keys_are_known_to_readers(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    assert_int_equal(read_text(&config, authors, NULL, 0, NULL), TENEBRA_OK);
+    json_t *about = json_object(), *object = tn_train_config_json(&config);
+    json_object_set(about, "config", object);
+    for (int more = 0; more < 2; more++) {
+        tn_trained trained = { 0 };
+        char *text = tn_store_seal_object(about);
+        assert_int_equal(tn_trained_parse(&trained, text, strlen(text), NULL), TENEBRA_OK);
+        assert_int_equal(trained.notes.count, more);
+        tn_trained_free(&trained);
+        free(text);
+        json_object_set_new(object, "unheard", json_true());
+    }
+    json_decref(object);
+    json_decref(about);
+    tn_train_config_free(&config);
+}
+
+/* Where two keys of a file decide the same, the one without effect is noted; --set needs no note. */
+static void test_overruled_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *override, *noted;
+    } rows[] = { { "image_size: 56x56\nimage_max_pixels: 9\n", NULL, "image_max_pixels" },
+                 { "image_size: 56x56\nimage_min_pixels: 9\n", NULL, "image_min_pixels" },
+                 { "image_max_pixels: 9\n", "image_size=56x56", NULL },
+                 { "warmup_steps: 3\nwarmup_ratio: 0.1\n", NULL, "warmup_ratio" },
+                 { "warmup_steps: 0\nwarmup_ratio: 0.1\n", NULL, NULL },
+                 { "model_id: a\nload_model_path: b\n", NULL, "model" },
+                 { "model_id: a\nload_model_path: None\n", NULL, NULL },
+                 { "output_dir: a\nsave_path: b\n", NULL, "save_path" } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tn_train_config config;
+        assert_int_equal(read_text(&config, rows[i].text, &rows[i].override, rows[i].override != NULL, NULL), TENEBRA_OK);
+        assert_int_equal(config.note_count, rows[i].noted != NULL);
+        if (rows[i].noted != NULL)
+            assert_string_equal(config.notes[0].key, rows[i].noted);
+        tn_train_config_free(&config);
+    }
 }
 
 int main(void)
@@ -263,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_not_offered),  cmocka_unit_test(test_all_mistakes_at_once),
         cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_switches),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_keys_are_known_to_readers), cmocka_unit_test(test_overruled_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
