@@ -1,10 +1,10 @@
-/* One question answered in one way, as a record. */
+/* One question answered with one entry of the plan, as a record. */
 #ifndef TN_EVAL_ANSWER_H
 #define TN_EVAL_ANSWER_H
 
 #include "eval/plan.h"
 
-/* What a process needs to answer. */
+/* The objects that a process requires to answer. */
 typedef struct tn_examinee {
     const tn_eval_plan *plan;
     const tn_eval_questions *questions;
@@ -16,8 +16,9 @@ tenebra_code tn_examinee_open(tn_examinee *examinee, const tenebra_model *model,
                               const tn_eval_questions *questions, size_t threads, tenebra_error *error);
 void tn_examinee_close(tn_examinee *examinee);
 
-/* Answers question `question` as entry `entry` says. The record does not depend on what was asked before, times aside. A
- * question that cannot be answered gives a record that says so. The caller owns it; NULL: no memory. */
+/* Answers question `question` with entry `entry` of the plan. Apart from times, the record does not depend on earlier
+ * questions. A question that cannot be answered gives a record that says so. The caller owns the record; NULL without
+ * memory. */
 json_t *tn_examinee_answer(tn_examinee *examinee, size_t question, size_t entry);
 
 /* The record of a question that could not be answered. */

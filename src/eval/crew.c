@@ -18,18 +18,18 @@ enum { TICK_MS = 200, WORKERS_MAX = 256, DEATHS_MAX = 20 };
 
 typedef enum message_kind { MESSAGE_LINE = 1, MESSAGE_FAILURE } message_kind;
 
-/* In front of each message of a worker: `length` bytes follow, a line or a tenebra_error. */
+/* Header of each message of a worker: `length` bytes follow, a line or a tenebra_error. */
 typedef struct header {
     size_t kind, job, length;
 } header;
 
 typedef struct worker {
     pid_t process;   /* 0: none              */
-    int jobs, lines; /* the ends of this side; -1: closed */
+    int jobs, lines; /* this side's ends; -1: closed */
     bool busy;
     size_t job;      /* the last one         */
     header head;
-    size_t got;      /* bytes of header and text that are here */
+    size_t got;      /* bytes of header and text received so far */
     char *text;
 } worker;
 
@@ -37,13 +37,13 @@ typedef struct crew {
     const tn_crew_calls *calls;
     void *user;
     const size_t *jobs;
-    size_t count, next; /* jobs[next] comes next */
+    size_t count, next; /* jobs[next] is the next */
     worker *workers;
     size_t worker_count;
-    size_t deaths;      /* in a row */
+    size_t deaths;      /* one after the other */
 } crew;
 
-/* All bytes, or false. */
+/* Transfers all bytes, or returns false. */
 static bool write_all(int file, const void *bytes, size_t length)
 {
     const char *at = bytes;
@@ -98,7 +98,7 @@ static void work(const crew *c, int jobs, int lines)
         c->calls->close(state);
 }
 
-/* A key that interrupts reaches every process of a terminal; only the first one answers to it. */
+/* Ctrl-C reaches every process of a terminal; only the first one handles it. */
 static void calm_signals(void)
 {
     struct sigaction action;
@@ -110,7 +110,7 @@ static void calm_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* The pipes of the others: as long as one holds them open, nobody sees their end. */
+/* Closes the pipes of the other workers: as long as one process keeps them open, nobody sees their end. */
 static void close_others(const crew *c)
 {
     for (size_t i = 0; i < c->worker_count; i++) {
@@ -127,7 +127,8 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
 {
     int jobs[2], lines[2];
     *w = (worker){ .jobs = -1, .lines = -1 };
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, jobs) != 0) /* no pipe: a write to one without a reader raises a signal */
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, jobs) != 0) /* not a pipe: writing to a pipe without a reader raises a
+                                                         * signal */
         return tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no pipe to be had: %s", strerror(errno));
     if (pipe(lines) != 0) {
         close(jobs[0]);
@@ -151,13 +152,13 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
                           : tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no process to be had: %s", strerror(errno));
 }
 
-/* Gives the worker its next job, or, without one, leave to go. */
+/* Gives the worker its next job or, if there is none, tells it to end. */
 static void hand_out(crew *c, worker *w)
 {
     w->busy = c->next < c->count;
     if (w->busy) {
         w->job = c->jobs[c->next++];
-        (void)send(w->jobs, &w->job, sizeof w->job, MSG_NOSIGNAL); /* a failure shows as the end of its lines */
+        (void)send(w->jobs, &w->job, sizeof w->job, MSG_NOSIGNAL); /* if this fails, the end of its lines will be seen */
     } else {
         close(w->jobs);
         w->jobs = -1;
@@ -184,7 +185,7 @@ static void dismiss(worker *w)
     w->text = NULL;
 }
 
-/* The end of a worker's lines: it went because nothing is left to do, or it died. */
+/* The end of a worker's lines: it ended because nothing was left to do, or it died. */
 static tenebra_code bury(crew *c, worker *w, tenebra_error *error)
 {
     bool busy = w->busy;
@@ -226,7 +227,7 @@ static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
     return code;
 }
 
-/* Takes what a worker has written so far. */
+/* Reads what a worker has written so far. */
 static tenebra_code hear(crew *c, worker *w, tenebra_error *error)
 {
     bool in_header = w->got < sizeof w->head;

@@ -9,7 +9,7 @@
 /* The newest record of each question. */
 typedef struct collection {
     const char *label, *path;
-    char *only;     /* label of the first record, where none is named */
+    char *only;     /* label of the first record, if none is named */
     json_t *records; /* id -> record */
 } collection;
 
@@ -39,7 +39,7 @@ static json_t *choices_of(const tn_sample *sample)
     return list;
 }
 
-/* The letter of the right option; words of an open answer as they are. */
+/* The letter of the correct option; the text of an open answer unchanged. */
 static json_t *answer_of(const tn_sample *sample)
 {
     const char letter[] = { (char)('A' + sample->answer), '\0' };
@@ -70,7 +70,7 @@ static tenebra_code add_index(json_t *results, const tn_sample *sample, const js
                ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for it");
 }
 
-/* One value a line, or the one object. */
+/* One value per line, or the single object. */
 static char *print(json_t *answers, tn_export_form form, tenebra_error *error)
 {
     char *text = NULL;

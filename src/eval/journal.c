@@ -22,7 +22,7 @@ static tenebra_code no_memory(const char *path, tenebra_error *error)
 
 /* -------------------------------------------------------------- reading -- */
 
-/* Where the next whole line ends; NULL: there is none any more. */
+/* The end of the next complete line; NULL if there is none. */
 static const char *line_end(const char *at, const char *end)
 {
     return at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
@@ -45,14 +45,14 @@ static json_t *parse_line(const char *line, size_t length, size_t number, const 
     return value;
 }
 
-/* A file as it is read. */
+/* A file while it is read. */
 typedef struct reading {
     const char *path;
-    json_t *manifest; /* that holds; NULL: there was none yet */
+    json_t *manifest; /* the manifest in effect; NULL: none yet */
     tn_digest digest; /* of it                                */
     bool sealed;      /* it has one                           */
     size_t number;    /* of the line                          */
-    size_t whole;     /* bytes of whole lines                 */
+    size_t whole;     /* bytes of complete lines              */
     tn_journal_fn *each;
     void *user;
 } reading;
@@ -64,7 +64,7 @@ static tenebra_code broken(const reading *r, const char *what, tenebra_error *er
     return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "%s; put the file back as it was, or begin anew with --force-new", what);
 }
 
-/* A line that was changed, or is of another file, does not count. */
+/* A line that was changed or is from another file does not count. */
 static tenebra_code check_seal(reading *r, const char *line, size_t length, bool first, tenebra_error *error)
 {
     tn_digest digest = { { 0 } };
@@ -144,7 +144,7 @@ static tenebra_code lock(int file, const char *path, tenebra_error *error)
         return TENEBRA_OK;
     if (errno == EACCES || errno == EAGAIN)
         return tn_fail(error, TENEBRA_ERROR_IO, path, "another process is writing to it");
-    return TENEBRA_OK; /* a file system without locks */
+    return TENEBRA_OK; /* the file system has no locks */
 }
 
 static tenebra_code rename_aside(const char *path, tenebra_error *error)
@@ -166,7 +166,7 @@ static tenebra_code rename_aside(const char *path, tenebra_error *error)
     return code;
 }
 
-/* Renames an older file to a name that is free, unless somebody writes to it. */
+/* Renames an older file to a free name, unless another process writes to it. */
 static tenebra_code put_aside(const char *path, tenebra_error *error)
 {
     int file = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -180,7 +180,8 @@ static tenebra_code put_aside(const char *path, tenebra_error *error)
     return code;
 }
 
-/* Whether the path still leads to the file that was opened: another process may have put it aside before the lock was ours. */
+/* True if the path still leads to the file that was opened: another process may have renamed it before this one got the
+ * lock. */
 static bool is_still_there(const tn_journal *journal)
 {
     struct stat opened, named;
@@ -188,7 +189,8 @@ static bool is_still_there(const tn_journal *journal)
            opened.st_ino == named.st_ino;
 }
 
-/* The whole file in memory, read through the descriptor that holds the lock: closing another would give it up. */
+/* The whole file in memory, read through the descriptor that holds the lock, because closing another descriptor would
+ * release it. */
 static tenebra_code load(const tn_journal *journal, tn_file *file, tenebra_error *error)
 {
     struct stat info;
@@ -231,10 +233,10 @@ static tenebra_code append(tn_journal *journal, const char *line, size_t length,
     char *whole = tn_seal_line(line, length, before, &sealed, digest);
     if (whole == NULL)
         return no_memory(journal->path, error);
-    whole[sealed++] = '\n'; /* in place of the zero */
+    whole[sealed++] = '\n'; /* replaces the final zero */
     size_t done = 0;
     int reason = 0;
-    while (done < sealed && reason == 0) { /* one call, unless the disk is full: then the second tells why */
+    while (done < sealed && reason == 0) { /* one call, unless the disk is full: then the second call gives the reason */
         ssize_t written = write(journal->file, whole + done, sealed - done);
         if (written < 0 && errno != EINTR)
             reason = errno;
@@ -264,7 +266,7 @@ static tenebra_code cut(const tn_journal *journal, size_t size, tenebra_error *e
                : tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be written: %s", strerror(errno));
 }
 
-/* What begins like a manifest that was cut off may be written over; anything else is somebody's. */
+/* The start of a truncated manifest may be overwritten; anything else may be a user's file. */
 static bool is_torn_start(const tn_file *file)
 {
     static const char start[] = "{\"tenebra_eval\":";
@@ -272,7 +274,7 @@ static bool is_torn_start(const tn_file *file)
     return file->size == 0 || memcmp(file->data, start, length) == 0;
 }
 
-/* Takes up the run that the file holds. */
+/* Continues the run in the file. */
 static tenebra_code take_up(tn_journal *journal, const reading *r, size_t size, const json_t *manifest, tn_journal_fit_fn *fit,
                             void *user, tenebra_error *error)
 {

@@ -13,7 +13,7 @@ typedef struct output_reader {
     const tn_key *key;
     const char *path;
     size_t line;
-    tn_digest digest; /* of the manifest, where the file is our own and sealed */
+    tn_digest digest; /* of the manifest, if the file is our own and sealed */
     bool sealed;
 } output_reader;
 
@@ -24,8 +24,8 @@ static tenebra_code no_memory(tenebra_error *error)
 
 /* ------------------------------------------------------------------ rows -- */
 
-/* Answer and groups of the key replace those of the row; options and question only where the row has none. False: the key
- * does not have the question. */
+/* Answer and groups of the key replace those of the row; options and question only if the row has none. False if the
+ * key does not have the question. */
 static bool apply_key(const tn_key *key, tn_sample *sample)
 {
     const tn_sample *known = tn_key_find(key, sample->id), own = *sample;
@@ -49,7 +49,7 @@ static json_t *member_object(json_t *object, const char *key)
     return member;
 }
 
-/* Places of rows by id, for the method (and source) of a row; NULL without memory. */
+/* Indices of rows by id, for the method (and source) of a row; NULL without memory. */
 static json_t *ids_like(tn_outputs *outputs, const tn_output *row)
 {
     return member_object(member_object(outputs->seen, row->source), row->method);
@@ -69,7 +69,7 @@ static tenebra_code append_row(tn_outputs *outputs, const tn_output *row, tenebr
     return TENEBRA_OK;
 }
 
-/* Whether a row counts that no other row is like; notes why not. */
+/* True if a row counts, apart from repetition; records the reason if not. */
 static bool is_scored(output_reader *reading, tn_output *row)
 {
     if (reading->key != NULL && !apply_key(reading->key, &row->sample)) {
@@ -111,7 +111,7 @@ static tenebra_code copy_slice(tn_strings *strings, const json_t *string, tn_sli
     return out->bytes != NULL ? TENEBRA_OK : no_memory(error);
 }
 
-/* The text of a message: itself, its "content", or the "text" of the last part of that. NULL: none. */
+/* The text of a message: the message itself, its "content", or the "text" of the last part of that. NULL: none. */
 static const json_t *message_text(const json_t *message)
 {
     if (json_is_object(message))
@@ -133,8 +133,8 @@ static const json_t *find_text(const json_t *row)
     return NULL;
 }
 
-/* The user's turn: "prompt", or the message before the last one in the wording of the IVT-LR authors (arXiv:2510.12603), who
- * cut off its last line. */
+/* The user's turn: "prompt", or the message before the last one in the wording of the IVT-LR authors
+ * (arXiv:2510.12603), who removed its last line. */
 static tenebra_code find_prompt(tn_strings *strings, const json_t *row, tn_slice *prompt, tenebra_error *error)
 {
     static const char front[] = "[Question]:{", end[] = "\nAnswer:";
@@ -186,7 +186,7 @@ static tenebra_code copy_name(tn_strings *strings, const json_t *row, const char
     return *out != NULL ? TENEBRA_OK : no_memory(error);
 }
 
-/* Our own records give the number of options instead of them. */
+/* Our own records have the number of options instead of the options. */
 static size_t option_limit(const json_t *row)
 {
     const json_t *count = json_object_get(row, "options");
@@ -221,7 +221,7 @@ static tenebra_code add_object(output_reader *reading, const json_t *row, tenebr
 
 /* ----------------------------------------------------------------- files -- */
 
-/* The first line of our own files: what was asked. */
+/* The first line of our own files: the description of the run. */
 static bool is_manifest(const json_t *row)
 {
     return json_object_get(row, "tenebra_eval") != NULL && json_object_get(row, "id") == NULL;
@@ -235,7 +235,7 @@ static tenebra_code read_manifest(tn_outputs *outputs, const json_t *manifest, t
     return copy_name(&outputs->strings, data, "split", &outputs->split, error);
 }
 
-/* Lines of our own files end with digests; those of other programs are taken as they are. */
+/* Lines of our own files end with digests; those of other programs are accepted unchecked. */
 static tenebra_code check_seal(output_reader *reading, const char *line, size_t length, bool manifest, tenebra_error *error)
 {
     tn_digest digest = { { 0 } };
@@ -268,7 +268,7 @@ static tenebra_code add_line(void *user, const char *line, size_t length, tenebr
     return code;
 }
 
-/* Whether the ids are places among the key's questions with pictures, from 0; no published question has the id "0". */
+/* True if the ids are indices of the key's questions with images, from 0; no published question has the id "0". */
 static bool by_place(const tn_key *key, json_t *results)
 {
     return key != NULL && json_object_get(results, "0") != NULL && tn_key_find(key, "0") == NULL;
@@ -282,7 +282,7 @@ static const char *resolve(const tn_key *key, const char *id, bool places)
     return sample != NULL ? sample->id : id;
 }
 
-/* One object: indices by id, and perhaps texts. */
+/* One object: indices by id, and optionally texts. */
 static tenebra_code add_results(output_reader *reading, json_t *results, json_t *texts, tenebra_error *error)
 {
     tn_outputs *outputs = reading->outputs;

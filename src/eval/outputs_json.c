@@ -1,4 +1,4 @@
-/* Rows of result files and keys: JSON as Python reads it, and the fields that are about the question. */
+/* Rows of result files and keys: JSON as Python reads it, and the fields that describe the question. */
 #include "eval/outputs.h"
 
 #include "text/utf8.h"
@@ -25,8 +25,8 @@ static long unit_at(const char *text, size_t length, size_t at)
     return unit;
 }
 
-/* Copies an escape inside of a string; half of a surrogate pair becomes U+FFFD, like which it belongs to no class of
- * characters. Returns the bytes read. */
+/* Copies an escape inside a string. Half of a surrogate pair becomes U+FFFD, which like it belongs to no class of
+ * characters. Returns the number of bytes read. */
 static size_t copy_escape(const char *text, size_t length, size_t at, tn_text *out, tenebra_error *error)
 {
     long unit = unit_at(text, length, at), low = unit >= 0 ? unit_at(text, length, at + 6 < length ? at + 6 : at) : -1;
@@ -38,7 +38,8 @@ static size_t copy_escape(const char *text, size_t length, size_t at, tn_text *o
     return tn_text_append(out, text + at, size, error) == TENEBRA_OK ? size : 0;
 }
 
-/* Copies what is no string: NaN and infinities become null, integers that fit no 64 bits texts of their digits. */
+/* Copies anything but a string: NaN and infinities become null, integers that do not fit 64 bits become texts of their
+ * digits. */
 static size_t copy_plain(const char *text, size_t length, size_t at, tn_text *out, tenebra_error *error)
 {
     static const char *const words[] = { "NaN", "-Infinity", "Infinity" };
@@ -169,7 +170,7 @@ static tenebra_code copy_options(tn_strings *strings, const json_t *row, tn_samp
     return TENEBRA_OK;
 }
 
-/* The right answer: a text, or an index. */
+/* The correct answer: a text, or an index. */
 static tenebra_code copy_label(tn_strings *strings, const json_t *row, tn_sample *sample, bool *readable, tenebra_error *error)
 {
     static const char *const keys[] = { "answer", "gold", "gt", "gt_answer" };
@@ -189,7 +190,7 @@ static tenebra_code copy_label(tn_strings *strings, const json_t *row, tn_sample
     return TENEBRA_OK;
 }
 
-/* What stands for a picture, and for text beside the question, whose contents a key need not tell. */
+/* Placeholders for an image and for text beside the question, whose contents a key need not have. */
 static const char *const known_picture[] = { "" };
 
 static void note_contents(const json_t *row, tn_sample *sample)

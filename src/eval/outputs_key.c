@@ -1,4 +1,4 @@
-/* Keys: the right answers, by id. */
+/* Keys: the correct answers, by id. */
 #include "eval/outputs.h"
 
 #include "base/file.h"
@@ -11,9 +11,9 @@ struct tn_key {
     const char *split;
     tn_sample *samples; /* [count] */
     size_t count, capacity;
-    json_t *index;      /* id: place in samples */
+    json_t *index;      /* id: index in samples */
     tn_strings strings;
-    tn_data **sets;     /* [set_count] whose samples are among these */
+    tn_data **sets;     /* [set_count] the data sets of samples */
     size_t set_count;
 };
 
@@ -98,7 +98,7 @@ static tenebra_code put(tn_key *key, const tn_sample *sample, tenebra_error *err
 
 typedef struct key_file {
     tn_key *key;
-    size_t answers; /* found in it, of any split */
+    size_t answers; /* questions found in it, of any split */
 } key_file;
 
 static tenebra_code add_row(key_file *file, const json_t *row, const char *id, tenebra_error *error)
@@ -116,7 +116,7 @@ static tenebra_code add_row(key_file *file, const json_t *row, const char *id, t
     return other ? TENEBRA_OK : put(key, &sample, error);
 }
 
-/* An answer alone, for a question known already. */
+/* An answer alone, for a known question. */
 static tenebra_code change(key_file *file, const char *id, const json_t *label, tenebra_error *error)
 {
     tn_sample *known = find(file->key, id), other;

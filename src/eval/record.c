@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The prompt of the map that others are compared with. */
+/* The prompt of the map with which others are compared. */
 static const char neutral_prompt[] = "Describe the picture.";
 
 static json_t *number(double value)
@@ -18,7 +18,7 @@ static json_t *count(size_t value)
     return json_integer((json_int_t)value);
 }
 
-/* Text that is no UTF-8 becomes null. */
+/* Text that is not UTF-8 becomes null. */
 static json_t *text(const char *value)
 {
     json_t *string = json_string(value);
@@ -37,7 +37,7 @@ static json_t *describe_picks(const tenebra_step *step)
     return picks;
 }
 
-/* Four digits each: a map is looked at, and a file has thousands of them. */
+/* Four digits each: maps are only looked at, and a file has thousands of these numbers. */
 static json_t *describe_scores(const float *scores, size_t score_count)
 {
     json_t *list = json_array();
@@ -75,7 +75,7 @@ static json_t *describe_steps(const tenebra_trace *trace)
     return steps;
 }
 
-/* Milliseconds. "vision" holds reading and cutting of pictures, too. */
+/* Milliseconds. "vision" includes reading images and dividing them into patches. */
 static json_t *describe_times(const tenebra_trace *trace)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "vision", number(trace->decode_ms + trace->vision_ms), "prefill",
@@ -101,7 +101,7 @@ static json_t *describe_account(const tenebra_trace *trace)
                      json_integer((json_int_t)trace->sampling.seed), "ms", describe_times(trace), "steps", describe_steps(trace));
 }
 
-/* Of a conversation in several passes: what came before the answer, and the cost of each. */
+/* For a conversation in several passes: the texts before the answer, and the cost of each pass. */
 static json_t *describe_passes(const tenebra_trace *trace)
 {
     json_t *list = json_array();
@@ -114,7 +114,7 @@ static json_t *describe_passes(const tenebra_trace *trace)
     return list;
 }
 
-/* [pass, outcome, x0, y0, x1, y1] of each region asked for; null where none was shown. */
+/* [pass, outcome, x0, y0, x1, y1] of each region requested; null if none was shown. */
 static json_t *describe_regions(const tenebra_trace *trace)
 {
     static const char *const outcomes[] = { "shown", "invalid", "refused" };
@@ -158,7 +158,8 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
 
 /* -------------------------------------------------------------- neutral -- */
 
-/* The pictures of a request, and room for a text behind them; NULL with *picture_count 0: it has none. For free(). */
+/* The images of a request, and room for a text after them; NULL with *picture_count 0 if it has none. The caller frees
+ * it. */
 static tenebra_part *collect_pictures(const tenebra_request *request, size_t *picture_count)
 {
     size_t parts = 1;

@@ -9,7 +9,7 @@
 typedef struct loading {
     tn_results *results;
     const char *path;
-    size_t first; /* set of the file's first way of answering */
+    size_t first; /* index of the file's first set */
     size_t line;  /* records so far */
 } loading;
 
@@ -18,7 +18,7 @@ static tenebra_code no_memory(const char *path, tenebra_error *error)
     return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the results");
 }
 
-/* One copy of each text, owned by the results. */
+/* Keeps one copy of each text, owned by the results. */
 static const char *keep_text(tn_results *results, const char *text)
 {
     if (text == NULL)
@@ -88,7 +88,7 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
     return read_steps(item, json_object_get(record, "steps"), l->path, error);
 }
 
-/* The set of a label in the file at hand; made when it shows up. */
+/* The set of a label in the current file; created at its first appearance. */
 static tn_result_set *find_set(loading *l, const char *label)
 {
     tn_results *results = l->results;
@@ -123,7 +123,7 @@ static tenebra_code take_record(void *user, const json_t *record, tenebra_error 
         set->items = grown;
         set->capacity = capacity;
     }
-    /* Counted before it is read: what a failure leaves in it is freed with the rest. */
+    /* Counted before it is read, so that its memory is freed with the rest after a failure. */
     return read_item(l, &set->items[set->count++], record, error);
 }
 
@@ -135,7 +135,7 @@ static int compare_places(const void *a, const void *b)
     return x->n < y->n ? -1 : x->n > y->n;
 }
 
-/* Sorts, and keeps the last of several records of an answer. A merge sort: it has to be stable. */
+/* Sorts, and keeps the last of several records of an answer. A merge sort, because the order has to be stable. */
 static bool sort_items(tn_result_set *set)
 {
     tn_result *other = malloc((set->count + 1) * sizeof *other), *from = set->items, *to = other;
@@ -166,7 +166,7 @@ static bool sort_items(tn_result_set *set)
     return true;
 }
 
-/* Places by id: a merge sort again, since ids may come in any order. */
+/* Indices by id: also a merge sort, since ids may come in any order. */
 static bool sort_ids(tn_result_set *set)
 {
     size_t *other = malloc((set->count + 1) * sizeof *other), *from = malloc((set->count + 1) * sizeof *from);

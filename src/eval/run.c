@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* State of an answer, kept in one byte each. */
-enum { OPEN, RIGHT, WRONG, SILENT, FAILED }; /* SILENT: wrong, since it names no option */
+/* The state of an answer, in one byte each. */
+enum { OPEN, RIGHT, WRONG, SILENT, FAILED }; /* SILENT: wrong, because it names no option */
 
 struct tn_eval {
     const tn_eval_plan *plan;
@@ -24,7 +24,7 @@ struct tn_eval {
     tn_journal journal;
     json_t *manifest;
     tn_eval_count *counts; /* [entries] */
-    unsigned char *states; /* [questions * entries]: question-major, as jobs are numbered */
+    unsigned char *states; /* [questions * entries]: question-major, like the numbers of jobs */
     size_t total, done, now;
 };
 
@@ -44,7 +44,7 @@ static void uncount(tn_eval *eval, size_t job)
     row->failed -= old == FAILED;
 }
 
-/* Takes the newest record of a job into account. */
+/* Counts the newest record of a job. */
 static void count_record(tn_eval *eval, size_t job, const json_t *record)
 {
     tn_eval_count *row = &eval->counts[entry_of(eval, job)];
@@ -73,7 +73,7 @@ static void tell(const tn_eval *eval, size_t job, const json_t *record)
     eval->options.on_event(eval->options.user, &event);
 }
 
-/* A record of an older run. The manifest is compared after these lines; what does not fit here is its matter. */
+/* A record of an older run. The manifest is compared after these lines and reports records that do not fit. */
 static tenebra_code take_old(void *user, const json_t *record, tenebra_error *error)
 {
     tn_eval *eval = user;
@@ -91,7 +91,7 @@ static tenebra_code take_old(void *user, const json_t *record, tenebra_error *er
     return TENEBRA_OK;
 }
 
-/* Where the file goes on with more questions, the one that was the last took its neighbour's latents from the first one. */
+/* If the file continues with more questions, the former last question had used the latents of the first one. */
 static tenebra_code fit_old(void *user, const json_t *saved, bool *more, tenebra_error *error)
 {
     tn_eval *eval = user;
@@ -123,7 +123,7 @@ static tenebra_code open_tables(tn_eval *eval, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* An intervention with another question's latents needs another question. */
+/* An intervention with another question's latents requires another question. */
 static tenebra_code check_other(const tn_eval *eval, tenebra_error *error)
 {
     for (size_t e = 0; e < eval->plan->entry_count; e++)
@@ -235,7 +235,7 @@ static void close_worker(void *user)
 static tenebra_code take_line(void *user, size_t job, const char *line, size_t length, tenebra_error *error)
 {
     tn_eval *eval = user;
-    TN_TRY(tn_store_check(eval->model->store, error)); /* every answer would fail from here on, and this one may be wrong */
+    TN_TRY(tn_store_check(eval->model->store, error)); /* every later answer would fail, and this one may be wrong */
     TN_TRY(tn_journal_append(&eval->journal, line, length, error));
     json_t *record = tn_json_parse(line, length, "record", error);
     if (record == NULL)

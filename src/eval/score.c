@@ -21,7 +21,7 @@ const tn_scorer *tn_scorer_standard(void)
     return *scorer;
 }
 
-/* Names with commas between, as many as fit. */
+/* Comma-separated names, as many as fit. */
 static void list_names(char *text, size_t size, const tn_scorer *scorer)
 {
     size_t used = 0;

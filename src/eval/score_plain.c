@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* How far ahead the end of a formula or of a tag is looked for: so the work stays linear. */
+/* How far ahead the end of a formula or of a tag is searched, so that the work stays linear. */
 enum { AHEAD = 256, DEPTH_MAX = 64, TAG_MAX = 8 };
 
 typedef enum brace { PLAIN_BRACE, DROPPED_BRACE } brace;
@@ -11,11 +11,11 @@ typedef struct plain {
     tn_text *out;
     tn_slice text;
     size_t at;
-    size_t closing;       /* the dollars that close a formula are here; 0: there is none */
-    size_t emphasis;      /* so for underscores                                          */
+    size_t closing;       /* position of the dollars that close a formula; 0: none */
+    size_t emphasis;      /* the same for underscores                                    */
     brace open[DEPTH_MAX]; /* braces that are open */
     size_t depth;
-    size_t tags[TAG_MAX];  /* opened and dropped, by place in the table */
+    size_t tags[TAG_MAX];  /* opened and dropped, by index in the table */
     tenebra_error *error;
 } plain;
 
@@ -47,7 +47,7 @@ static bool is_blank(char c)
 
 /* ------------------------------------------------------------ characters -- */
 
-/* What stands for a character in ASCII; NULL: itself. `buffer` [4] is used. */
+/* The ASCII replacement of a character; NULL: unchanged. `buffer` [4] may be used for it. */
 static const char *ascii_of(int32_t c, char *buffer)
 {
     static const struct { int32_t code; const char *text; } others[] = {
@@ -114,7 +114,7 @@ static size_t skip_blanks(const plain *p, size_t at)
     return at;
 }
 
-/* Behind "{...}" at `at`, which must be short; `at` where there is none. */
+/* The position after "{...}" at `at`, which must be short; `at` if there is none. */
 static size_t skip_argument(const plain *p, size_t at)
 {
     size_t start = skip_blanks(p, at), limit = start + AHEAD;
@@ -126,7 +126,7 @@ static size_t skip_argument(const plain *p, size_t at)
     return at;
 }
 
-/* Opens a brace that stands at `at`, dropped or not. Braces too deep stay. */
+/* Opens a brace at `at`, dropped or not. Braces nested too deeply are kept. */
 static tenebra_code open_brace(plain *p, size_t at, brace kind)
 {
     p->at = at + 1;
@@ -143,7 +143,7 @@ static tenebra_code close_brace(plain *p)
     return dropped ? TENEBRA_OK : put(p, "}", 1);
 }
 
-/* A box whose content begins at `at`, with or without braces. */
+/* A box whose content starts at `at`, with or without braces. */
 static tenebra_code put_box(plain *p, size_t at)
 {
     size_t end = skip_blanks(p, at), begin = end;
@@ -158,7 +158,7 @@ static tenebra_code put_box(plain *p, size_t at)
     return put(p, "}", 1);
 }
 
-/* At a backslash. Several count as one where a command follows: answers come escaped, too. */
+/* At a backslash. Several count as one if a command follows, because some answers are escaped. */
 static tenebra_code put_command(plain *p)
 {
     size_t name = p->at, end;
@@ -197,16 +197,16 @@ static tenebra_code put_command(plain *p)
         return put(p, " ", 1);
     if (escaped && strchr("{}_%$&#*`", mark) != NULL)
         return put(p, &mark, 1);
-    p->at = name; /* nothing that is known here */
+    p->at = name; /* not a known command */
     return put(p, p->text.bytes + from, name - from);
 }
 
-/* At a dollar: opens a formula that is closed nearby, or closes it, or is one. */
+/* At a dollar: opens a formula that is closed nearby, or closes one, or is a plain dollar. */
 static tenebra_code put_dollar(plain *p)
 {
     size_t width = starts(p, p->at, "$$") ? 2 : 1, at = p->at, limit = at + AHEAD;
     if (p->closing > 0 && at > p->closing)
-        p->closing = 0; /* a command took it */
+        p->closing = 0; /* part of a command */
     if (at == p->closing && p->closing > 0) {
         p->closing = 0;
         p->at += width;
@@ -233,7 +233,7 @@ static tenebra_code put_dollar(plain *p)
 
 /* ------------------------------------------------------- HTML, Markdown -- */
 
-/* At '<': drops a tag that emphasises and is closed nearby, or closes such a one. */
+/* At '<': drops an emphasis tag that is closed nearby, or the tag that closes it. */
 static tenebra_code put_tag(plain *p)
 {
     static const char *const names[TAG_MAX] = { "b", "strong", "i", "em", "u", "mark", "code", "p" };
@@ -270,7 +270,7 @@ static bool is_word(char c)
     return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || (unsigned char)c >= 0x80;
 }
 
-/* At underscores: up to three around words emphasise. */
+/* At underscores: up to three around words mean emphasis. */
 static tenebra_code put_underscores(plain *p)
 {
     size_t at = p->at, behind = at, limit = at + AHEAD;
@@ -295,7 +295,7 @@ static tenebra_code put_underscores(plain *p)
     return closes ? TENEBRA_OK : put(p, p->text.bytes + at, width);
 }
 
-/* Behind the mark of a heading or of a list that begins at `at`. */
+/* The position after the mark of a heading or of a list that starts at `at`. */
 static size_t skip_line_mark(const plain *p, size_t at)
 {
     size_t begin = skip_blanks(p, at), end = begin;

@@ -19,7 +19,7 @@ static tenebra_code no_memory(tenebra_error *error)
     return tn_fail(error, TENEBRA_ERROR_MEMORY, "score", "no memory for groups");
 }
 
-/* What tells groups apart as one text, in `text` or, where that is too small, in fresh memory; NULL without memory. */
+/* The identity of a group as one text, in `text` or, if that is too small, in allocated memory; NULL without memory. */
 static char *group_key(const tn_group *group, char *text, size_t size)
 {
     const char *domain = group->domain != NULL ? group->domain : "";
@@ -62,7 +62,7 @@ static tenebra_code find_group(tn_tally *tally, const tn_group *wanted, tn_group
     return code;
 }
 
-/* Counts into the group `wanted`, which is made where it is missing; `member` false only makes it. */
+/* Counts into the group `wanted`, which is created if it is missing; with `member` false it is only created. */
 static tenebra_code count_group(tn_tally *tally, const tn_group *wanted, bool member, bool correct, tenebra_error *error)
 {
     tn_group *group = NULL;
@@ -76,7 +76,7 @@ static tenebra_code count_group(tn_tally *tally, const tn_group *wanted, bool me
 
 enum { NAT, SOC, LAN, TXT, IMG, NO, G1_6, G7_12, AVG, COLUMNS };
 
-/* As the leaderboard and as the official program call them. */
+/* The names of the leaderboard and of the official program. */
 static const char *const columns[COLUMNS][2] = {
     { "NAT", "natural" },    { "SOC", "social" },      { "LAN", "language" },   { "TXT", "has_text" }, { "IMG", "has_image" },
     { "NO", "no_context" }, { "G1-6", "grade_1_6" }, { "G7-12", "grade_7_12" }, { "Avg", "average" },
@@ -91,7 +91,7 @@ static const char *const column_topics[] = {
 };
 enum { TOPICS = sizeof column_topics / sizeof *column_topics };
 
-/* "grade7" gives 7; 0: no grade. */
+/* "grade7" gives 7; 0: not a grade. */
 static long grade_of(const tn_sample *sample)
 {
     char *end;
@@ -148,7 +148,7 @@ static void drop_groups(tn_tally *tally, int first, int last)
 
 static tenebra_code count_domains(tn_tally *tally, const tn_sample *sample, bool correct, tenebra_error *error)
 {
-    /* In the order of the published table; others behind. */
+    /* In the order of the published table; others follow. */
     static const char *const order[] = { "science", "commonsense", "mathematics" };
     int place = 0;
     while (place < 3 && strcmp(sample->domain, order[place]) != 0)

@@ -133,7 +133,7 @@ static bool is_cased(int32_t code_point)
     return lies_in(tn_python_cased, tn_python_cased_count, code_point);
 }
 
-/* Whether the first character from `at` on that the rule of the final sigma does not skip has case. */
+/* True if the first character from `at` on that the rule of the final sigma does not skip has case. */
 static bool next_is_cased(tn_slice text, size_t at)
 {
     int32_t code_point = -1;
@@ -152,7 +152,7 @@ static tenebra_code append_char(tn_text *out, int32_t code_point, tenebra_error 
 
 tenebra_code tn_python_lower(tn_text *out, tn_slice text, tenebra_error *error)
 {
-    bool before = false; /* has the last character that is not skipped case? */
+    bool before = false; /* whether the last character that is not skipped has case */
     for (size_t at = 0, next; at < text.length; at = next) {
         int32_t code_point = tn_slice_char(text, at, &next), low = lower_of(code_point);
         if (code_point < 0) {
@@ -183,7 +183,7 @@ size_t tn_skip_spaces(tn_slice text, size_t at)
 
 enum { DOTLESS_I = 0x131, LONG_S = 0x17F, KELVIN = 0x212A };
 
-/* The letter a-z as which re.IGNORECASE sees a character, or the character itself. */
+/* The letter a-z to which re.IGNORECASE maps a character, or the character itself. */
 static int32_t plain_letter(int32_t code_point)
 {
     if (code_point >= 'A' && code_point <= 'Z')

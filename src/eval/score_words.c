@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The answer, and the part of it that may stand for it, as they are compared. */
+/* The answer, and the part of it that may count as the answer, in the form for comparison. */
 typedef struct wording {
     tn_text text, part;
     tn_words_form_fn *form;
@@ -32,7 +32,7 @@ static tenebra_code judge_open(tn_verdict *verdict, const tn_sample *sample, con
     return TENEBRA_OK;
 }
 
-/* A text goes before a letter or an index. */
+/* A text takes precedence over a letter or an index. */
 static tenebra_code judge_options(tn_verdict *verdict, const tn_scored *answer, const wording *words, tenebra_error *error)
 {
     const tn_sample *sample = answer->sample;

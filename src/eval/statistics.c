@@ -9,7 +9,7 @@ tn_interval tn_wilson(size_t correct, size_t total, double z)
     double n = (double)total, p = (double)(correct < total ? correct : total) / n, z2 = z * z;
     double middle = (p + z2 / (2 * n)) / (1 + z2 / n);
     double half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
-    /* Rounding must not leave the range, nor keep 0 of n and n of n from their exact ends. */
+    /* Rounding must not leave the range, and the ends for 0 of n and n of n are exact. */
     double low = correct == 0 ? 0 : fmax(0, middle - half);
     double high = correct >= total ? 1 : fmin(1, middle + half);
     return (tn_interval){ low, high };
@@ -26,7 +26,7 @@ static double phi_of(double a, double b, double c, double d)
     return product / sqrt(margins);
 }
 
-/* The length of the sum of two sides between which the correlation stands. */
+/* The length of the sum of two vectors with this correlation. */
 static double square_and_add(double one, double two, double phi)
 {
     return sqrt(fmax(0, one * one - 2 * phi * one * two + two * two));
@@ -52,11 +52,11 @@ double tn_mcnemar_exact(const tn_paired *paired)
     double n = (double)b + (double)c;
     if (b == c)
         return 1;
-    /* The probability of exactly m of n, as a logarithm: it may be smaller than any double. */
+    /* The logarithm of the probability of exactly m of n; the probability may be smaller than any double. */
     double last = -n * log(2.0);
     for (size_t i = 1; i <= m; i++)
         last += log((n - (double)m + (double)i) / (double)i);
-    /* Those below relative to it, downwards, until they add nothing. */
+    /* The smaller ones relative to it, downwards, until they add nothing. */
     double sum = 1, term = 1;
     for (size_t k = m; k > 0 && term > 1e-18 * sum; k--) {
         term *= (double)k / (n - (double)k + 1);

@@ -13,7 +13,7 @@ static tenebra_code no_memory(tenebra_error *error)
     return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
 }
 
-/* Takes `name`. */
+/* Takes ownership of `name`. */
 static tenebra_code add_group(tn_table_groups *groups, char *name, const tn_result_set **sets, size_t count, tenebra_error *error)
 {
     tn_table_group *grown = realloc(groups->items, (groups->count + 1) * sizeof *grown);
@@ -38,7 +38,7 @@ static char *join_names(const char *front, size_t front_length, const char *behi
     return name;
 }
 
-/* "runs/a.jsonl" shows as "a". */
+/* "runs/a.jsonl" is shown as "a". */
 static char *name_with_file(const tn_result_set *set)
 {
     const char *slash = strrchr(set->file, '/'), *stem = slash ? slash + 1 : set->file, *dot = strrchr(stem, '.');
@@ -123,7 +123,8 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
     return TENEBRA_OK;
 }
 
-/* Student's quantile of 0.975 for 1 to 30 degrees of freedom; above, Cornish and Fisher's first term does. */
+/* Student's quantile of 0.975 for 1 to 30 degrees of freedom; above, the first term of Cornish and Fisher's expansion
+ * is sufficient. */
 static double student(size_t freedom)
 {
     static const double table[] = { 12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,

@@ -41,7 +41,7 @@ void tn_table_note(tn_table_maker *maker, const char *sentence)
     append(maker, "notes", json_string(sentence));
 }
 
-/* Whether all rows leave a column empty, or say the same small thing. */
+/* True if all rows leave a column empty, or have the same small number. */
 static bool is_idle(const json_t *rows, size_t column, const char *name)
 {
     bool empty = true, zero = strcmp(name, "runs") == 0 || strcmp(name, "failed") == 0;
@@ -111,7 +111,7 @@ json_t *tn_cell_accuracy(const size_t *right, const size_t *total, size_t runs)
     free(means);
     if (runs == 1 || all == 0)
         return tn_cell_rate(correct, all);
-    /* No accuracy lies outside of 0..1, so the part of Student's interval that does can be left out. NaN stays. */
+    /* An accuracy is within 0..1, so the part of Student's interval outside can be cut off. NaN is kept. */
     double low = fmax(0, value - half) + 0 * half, high = fmin(1, value + half) + 0 * half;
     return tn_cell_share(100 * value, 100 * low, 100 * high, all, correct);
 }

@@ -1,5 +1,5 @@
-/* Putting a table together (eval/table.h says what one is). Memory that runs out anywhere is remembered, and told at the end. For
- * table*.c and probe.c. */
+/* Builds a table (see eval/table.h). A failed allocation is remembered and reported at the end. For table*.c and
+ * probe.c. */
 #ifndef TN_EVAL_TABLE_MAKE_H
 #define TN_EVAL_TABLE_MAKE_H
 
@@ -9,26 +9,26 @@
 
 typedef struct tn_table_maker {
     json_t *table;
-    json_t *row; /* that cells go to; borrowed */
-    bool full;   /* there was no memory        */
+    json_t *row; /* the row to which cells are added; borrowed */
+    bool full;   /* an allocation failed       */
 } tn_table_maker;
 
 void tn_table_start(tn_table_maker *maker, const char *name, const char *title);
 void tn_table_column(tn_table_maker *maker, const char *name, const char *kind);
 void tn_table_row(tn_table_maker *maker);
 
-/* Takes a cell; NULL: there was no memory for it. */
+/* Adds a cell and takes ownership; NULL counts as a failed allocation. */
 void tn_table_put(tn_table_maker *maker, json_t *cell);
 
 /* A sentence below the table. */
 void tn_table_note(tn_table_maker *maker, const char *sentence);
 
-/* The table, with its empty columns marked; the caller owns it. NULL: memory ran out. */
+/* The table, with its empty columns marked; the caller owns it. NULL if an allocation failed. */
 json_t *tn_table_finish(tn_table_maker *maker);
 
 /* ---------------------------------------------------------------- cells -- */
 
-/* null where the value is no number. */
+/* null if the value is NaN. */
 json_t *tn_cell_number(double value);
 json_t *tn_cell_count(size_t value);
 
@@ -40,18 +40,18 @@ json_t *tn_cell_rate(size_t part, size_t total);
 
 /* ----------------------------------------------------------------- parts -- */
 
-/* Tables of table_parts.c. NULL: memory ran out. */
+/* Tables of table_parts.c. NULL if an allocation failed. */
 typedef enum tn_subject { TN_BY_DOMAIN, TN_BY_TOPIC, TN_BY_LOOKS } tn_subject;
 json_t *tn_table_subjects(const tn_table_groups *groups, tn_subject by, const char *name, const char *title, const char *note);
 json_t *tn_table_latents(const tn_table_groups *groups);
 json_t *tn_table_calls(const tn_table_groups *groups);
 
-/* Mean over all answers of all runs that have a number at `offset` of tn_result; NaN: none has. */
+/* Mean over all answers of all runs that have a number at `offset` of tn_result; NaN if none has. */
 double tn_table_field_mean(const tn_table_group *group, size_t offset);
 
 #define TN_TABLE_MEAN(group, field) tn_table_field_mean(group, offsetof(tn_result, field))
 
-/* Accuracy over runs: `right` and `total` [runs] of each; null where no run has a question. */
+/* Accuracy over runs: `right` and `total` [runs] of each; null if no run has a question. */
 json_t *tn_cell_accuracy(const size_t *right, const size_t *total, size_t runs);
 
 #endif

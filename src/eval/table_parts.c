@@ -1,4 +1,4 @@
-/* Tables of parts of the answers: by domain, topic and number of looks, by latent step, and of calls for regions. */
+/* Tables of parts of the answers: by domain, topic and number of looks, by latent step, and of requests for regions. */
 #include "eval/table_make.h"
 
 #include <ctype.h>
@@ -26,7 +26,7 @@ double tn_table_field_mean(const tn_table_group *group, size_t offset)
 
 enum { KEY_SIZE = 512 };
 
-/* The number at the end of "name-3"; 0: there is none. */
+/* The number at the end of "name-3"; 0: none. */
 static size_t looks_of(const char *topic)
 {
     const char *dash = strrchr(topic, '-');
@@ -35,7 +35,7 @@ static size_t looks_of(const char *topic)
     return dash[1 + strspn(dash + 1, "0123456789")] == '\0' ? (size_t)strtoul(dash + 1, NULL, 10) : 0;
 }
 
-/* What answers are counted by: a domain, "domain\ttopic", or a number of looks as "003". */
+/* The key by which answers are counted: a domain, "domain\ttopic", or a number of looks as "003". */
 static void write_key(char key[KEY_SIZE], tn_subject by, const tn_result *item)
 {
     if (by == TN_BY_DOMAIN)
@@ -51,9 +51,9 @@ static bool has_key(tn_subject by, const tn_result *item)
     return by == TN_BY_LOOKS ? looks_of(item->topic) > 0 : item->topic[0] != '\0' || item->domain[0] != '\0';
 }
 
-/* The keys, sorted, and where each stands. */
+/* The keys, sorted, and the index of each. */
 typedef struct subjects {
-    json_t *places; /* key: place    */
+    json_t *places; /* key: index    */
     const char **keys; /* [count]    */
     size_t count;
     bool whole; /* every answer has one */
@@ -101,7 +101,7 @@ static void put_names(tn_table_maker *maker, tn_subject by, const char *key)
         tn_table_put(maker, json_string(key + domain + 1));
 }
 
-/* Right and all answers of each key in each run of a group: [count, runs] each. */
+/* Correct and all answers of each key in each run of a group: [count, runs] each. */
 static void count_keys(const subjects *all, const tn_table_group *group, tn_subject by, size_t *right, size_t *total)
 {
     char key[KEY_SIZE];
@@ -115,7 +115,7 @@ static void count_keys(const subjects *all, const tn_table_group *group, tn_subj
         }
 }
 
-/* Adds the column of a group to the rows that are there; the first group also says how many questions there are. */
+/* Adds the column of a group to the existing rows; the first group also adds the number of questions. */
 static bool put_group(tn_table_maker *maker, const subjects *all, const tn_table_group *group, tn_subject by, bool first)
 {
     size_t *right = calloc(all->count * group->count + 1, sizeof *right), *total = calloc(all->count * group->count + 1, sizeof *total);
@@ -225,13 +225,13 @@ json_t *tn_table_latents(const tn_table_groups *groups)
 
 /* ---------------------------------------------------------------- calls -- */
 
-/* A count of a record; what cannot be one counts as none. */
+/* A count of a record; an invalid one counts as 0. */
 static size_t whole(double value)
 {
     return value > 0 && value < 1e6 ? (size_t)value : 0;
 }
 
-/* Only methods that called at least once. */
+/* Only methods with at least one request. */
 json_t *tn_table_calls(const tn_table_groups *groups)
 {
     tn_table_maker maker;

@@ -10,7 +10,7 @@
 typedef struct text {
     char *bytes;
     size_t length, capacity;
-    bool full; /* there was no memory */
+    bool full; /* an allocation failed */
 } text;
 
 static void put_bytes(text *out, const char *bytes, size_t length)
@@ -91,7 +91,7 @@ static size_t column_count(const json_t *table)
     return json_array_size(json_object_get(table, "columns"));
 }
 
-/* Cell of row `row`; the row before the first holds the names of the columns. */
+/* Cell of row `row`; the row before the first contains the names of the columns. */
 static void cell_text(char *cell, const json_t *table, size_t row, size_t column)
 {
     if (row == 0)
@@ -130,7 +130,7 @@ static size_t column_width(const json_t *table, size_t column)
     return widest;
 }
 
-/* The sentences below a table, each in a line of its own. */
+/* The sentences below a table, each on its own line. */
 static void put_notes(text *out, const json_t *table, const char *front, void (*put_words)(text *, const char *))
 {
     const json_t *notes = json_object_get(table, "notes");
@@ -145,7 +145,7 @@ static void write_text_row(text *out, const json_t *table, size_t row, const siz
 {
     char cell[TN_TABLE_CELL];
     bool first = true;
-    size_t owed = 0; /* spaces behind a text that ends the line are not written */
+    size_t owed = 0; /* no trailing spaces at the end of a line */
     for (size_t column = 0; column < column_count(table); column++) {
         if (tn_table_is_hidden(table, column))
             continue;
@@ -216,8 +216,8 @@ static void write_markdown(text *out, const json_t *table)
     put(out, "\n");
 }
 
-/* Whether a spreadsheet would take a text for a formula: it begins like one, and is no number. Full-width signs count, too.
- * Source: OWASP, CSV injection. */
+/* True if a spreadsheet would read a text as a formula: it starts like one, and is not a number. Full-width signs
+ * count, too. Source: OWASP, CSV injection. */
 static bool is_formula(const char *string)
 {
     static const char *const wide[] = { "\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D", "\xEF\xBC\xA0" };

@@ -1,5 +1,5 @@
-/* Chain-of-Focus (arXiv:2505.15436): what stands between <answer> and </answer>, as letter, text or index of an option. Its
- * evaluation takes the first pair whose text has no line break inside, the reward of its training the last pair. */
+/* Chain-of-Focus (arXiv:2505.15436): the text between <answer> and </answer>, as letter, text or index of an option.
+ * Its evaluation uses the first pair whose text has no line break inside, the reward of its training the last pair. */
 #include "eval/score_content.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
-/* IVT-LR (arXiv:2510.12603) on M3CoT, as its published program counts: right if the right letter is among all those found
- * anywhere in the decoded sequence, prompt included. What that sequence looks like depends on whether the tokens of the
- * chat template are dropped in decoding; if they are, the first letter of the answer always counts. */
+/* IVT-LR (arXiv:2510.12603) on M3CoT, as its published program counts: correct if the correct letter is among all
+ * letters found anywhere in the decoded sequence, prompt included. The sequence depends on whether decoding drops the
+ * tokens of the chat template; if it does, the first letter of the answer always counts. */
 #include "eval/score_text.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 enum { HEADERS_KEPT, HEADERS_DROPPED };
 static const char *const variants[] = { "headers_kept", "headers_dropped", NULL };
 
-/* What stands around the user's turn. A prompt has 100 picture tokens; one does for the search. */
+/* The text around the user's turn. A prompt has 100 image tokens; one is sufficient for the search. */
 static const char *const frames[][3] = {
     [HEADERS_KEPT] = { "<|im_start|>system\nYou are a helpful assistant.\n<|im_start|>user\n<|vision_start|><|image_pad|>"
                        "<|vision_end|>", "\n<|im_start|>assistant\n" },
@@ -40,7 +40,7 @@ static tenebra_code append_sequence(tn_text *out, const tn_scored *answer, size_
     return append(out, answer->text, error);
 }
 
-/* Where the word "assistant" that follows "answer:" at `at` ends, both of any case; 0: it does not follow. */
+/* The end of the word "assistant" that follows "answer:" at `at`, both in any case; 0: it does not follow. */
 static size_t match_assistant(tn_slice text, size_t at)
 {
     size_t end = tn_match_word(text, tn_skip_spaces(text, at), "assistant");

@@ -1,11 +1,11 @@
-/* IVT-LR (arXiv:2510.12603) on ScienceQA, as its published program extracts: a digit is the index, else a letter gives it;
- * the first pattern that occurs anywhere decides, and of it the first place. */
+/* IVT-LR (arXiv:2510.12603) on ScienceQA, as its published program extracts: a digit is the index, otherwise a letter
+ * gives it. The first pattern that occurs anywhere decides, at its first place. */
 #include "eval/score_text.h"
 
 /* In order: Therefore,?\s*the\s+answer\s+is\s+X   the\s+answer\s+is\s+X   answer\s+is:?\s*X   (case ignored) */
 enum { PATTERNS = 3 };
 
-/* Where the words of a pattern end, X being next; 0: they are not at `at`. */
+/* The end of the words of a pattern, where X follows; 0: they are not at `at`. */
 static size_t match_words(tn_slice text, size_t at, size_t pattern)
 {
     if (pattern == 2) {
@@ -30,7 +30,7 @@ static long digit_at(tn_slice text, size_t at)
     return tn_python_digit(tn_slice_char(text, at, NULL));
 }
 
-/* Counted from A by code point, so that the two odd letters give numbers that no option has. */
+/* Counted from A by code point, so that the two special letters give numbers that no option has. */
 static long letter_at(tn_slice text, size_t at)
 {
     int32_t letter = tn_match_letter(text, at, NULL);

@@ -1,11 +1,11 @@
-/* The judge of M3CoT (arXiv:2405.16473), as its authors publish it, all branches, flaws included: any parenthesised letter
- * counts, option texts are found inside of words, the article "a" is option A. Theirs stops with an error at a seventh
- * option; here it is G. */
+/* The judge of M3CoT (arXiv:2405.16473), as its authors publish it, with all branches, flaws included: any
+ * parenthesised letter counts, option texts are found inside words, the article "a" is option A. The original stops
+ * with an error at a seventh option; here it is G. */
 #include "eval/score_text.h"
 
 #include <string.h>
 
-/* What stands behind the last "[Answer]", up to the next section. */
+/* The text after the last "[Answer]", up to the next section. */
 static tn_slice answer_section(tn_slice text)
 {
     static const char mark[] = "[Answer]";
@@ -38,7 +38,7 @@ static long last_in_parentheses(tn_slice text)
     return TN_NO_CHOICE;
 }
 
-/* The last option, in their order, whose text occurs; case does not count. */
+/* The last option, in the order of the options, whose text occurs, in any case. */
 static tenebra_code last_by_text(long *choice, tn_slice text, const tn_sample *sample, tenebra_error *error)
 {
     tn_text low = { 0 }, option = { 0 };
@@ -60,7 +60,7 @@ static bool separates(tn_slice text, size_t at)
     return at >= text.length || (text.bytes[at] != '\0' && strchr(" \n.,!?", text.bytes[at]) != NULL);
 }
 
-/* The last option, in their order, whose letter stands alone; `first` is 'A' or 'a'. */
+/* The last option, in the order of the options, whose letter is a separate word; `first` is 'A' or 'a'. */
 static long last_by_letter(tn_slice text, char first, size_t options)
 {
     long last = TN_NO_CHOICE;

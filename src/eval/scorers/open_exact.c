@@ -1,5 +1,5 @@
-/* Ours, for open questions: the answer is one of the right ones, to the letter, but for white space around it. Of a question with
- * options it is the right one's letter or text. */
+/* Ours, for open questions: the answer equals one of the correct ones, apart from white space around it. For a question
+ * with options it is the correct one's letter or text. */
 #include "eval/score_words.h"
 
 static tenebra_code strip(tn_text *out, tn_slice text, tenebra_error *error)

@@ -1,7 +1,8 @@
-/* Ours, for open questions: the answer, or what it states last behind "answer is" or "answer:", is one of the right ones once both
- * are brought into a common form, as for VQA (Antol et al. 2015): lower case; full-width and dressed letters plain; punctuation
- * and marks gone, but for signs, points and commas inside of numbers, of which commas between digits go; the number words zero to
- * twenty as digits; "a", "an", "the" left out; one blank between words. */
+/* Ours, for open questions: the answer, or the text after its last "answer is" or "answer:", equals one of the correct
+ * ones after both are normalised, as for VQA (Antol et al. 2015): lower case; full-width and decorated letters are
+ * plain; punctuation and marks are removed, except signs, points and commas inside numbers, of which commas between
+ * digits are removed; the number words zero to twenty become digits; "a", "an", "the" are left out; one blank between
+ * words. */
 #include "eval/score_plain.h"
 #include "eval/score_words.h"
 
@@ -15,7 +16,7 @@ static bool is_digit(int32_t c)
     return c >= '0' && c <= '9';
 }
 
-/* Appends a word as it counts; `articles`: these, too. */
+/* Appends a normalised word; `articles`: keep these, too. */
 static tenebra_code put_word(tn_text *out, tn_slice word, bool with_articles, tenebra_error *error)
 {
     static const char *const numbers[] = { "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
@@ -36,13 +37,13 @@ static tenebra_code put_word(tn_text *out, tn_slice word, bool with_articles, te
     return tn_text_append(out, word.bytes, word.length, error);
 }
 
-/* Whether the character at `at` goes on in the word, and counts (*kept). */
+/* True if the character at `at` continues the word; *kept says whether it is kept. */
 static bool is_inside(tn_slice text, size_t at, size_t next, int32_t before, int32_t c, bool *kept)
 {
     int32_t behind = tn_slice_char(text, next, NULL);
     *kept = tn_python_is_word(c) && c != '_';
     if (*kept || c == '\'' || c == 0x2019)
-        return true; /* "don't" is "dont" */
+        return true; /* "don't" becomes "dont" */
     bool sign = (c == '-' || c == '+') && is_digit(behind) && (at == 0 || !(tn_python_is_word(before) || before == ')'));
     bool point = c == '.' && is_digit(before) && is_digit(behind);
     *kept = sign || point || c == '%' || (c >= 0x20A0 && c <= 0x20CF) || c == '$' || c == 0xB0;
@@ -76,14 +77,14 @@ static tenebra_code write_words(tn_text *out, tn_slice text, bool with_articles,
     return code;
 }
 
-/* An answer that is nothing but an article keeps it: it may be the letter A. */
+/* An answer that is only an article keeps it, because it may be the letter A. */
 static tenebra_code normalise(tn_text *out, tn_slice text, tenebra_error *error)
 {
     TN_TRY(write_words(out, text, false, error));
     return out->length > 0 ? TENEBRA_OK : write_words(out, text, true, error);
 }
 
-/* What stands on the line behind the last "answer is" or "answer:"; all of the text where there is none. */
+/* The rest of the line after the last "answer is" or "answer:"; all of the text if there is none. */
 static tn_slice stated(tn_slice text)
 {
     tn_slice last = text;

@@ -1,13 +1,13 @@
-/* ScienceQA (arXiv:2209.09513) as its authors score: the index in a result file; of a text, the letter behind "The answer is"
- * if that occurs exactly once. Where their program draws an option at random, here nothing is found. */
+/* ScienceQA (arXiv:2209.09513) as its authors score: the index in a result file; in a text, the letter after "The
+ * answer is" if that occurs exactly once. If not, their program draws an option at random; here nothing is found. */
 #include "eval/score_text.h"
 
 #include <string.h>
 
-/* Letters that their options can have. */
+/* The letters that options can have. */
 enum { OPTIONS_MAX = 5 };
 
-/* "The answer is X" and any character but the end of a line. */
+/* "The answer is X" and any character except the end of a line. */
 static long find_letter(tn_slice text, size_t options)
 {
     static const char words[] = "The answer is ";

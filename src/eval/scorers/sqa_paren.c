@@ -1,5 +1,5 @@
-/* Multimodal-CoT (arXiv:2302.00923) on ScienceQA: "The answer is (X)" exactly once. Where the published program draws an
- * option at random, here nothing is found. */
+/* Multimodal-CoT (arXiv:2302.00923) on ScienceQA: "The answer is (X)" exactly once. If not, the published program draws
+ * an option at random; here nothing is found. */
 #include "eval/score_text.h"
 
 #include <string.h>

@@ -1,13 +1,14 @@
-/* Ours: the last statement of what the answer is, and only within the options.
+/* Ours: the last statement of the answer, and only within the options.
  *
  * Texts are read in plain form (eval/score_plain.h): $B$, \(B\), \text{B}, **B** and full-width letters are "B".
  *
- * Statements: "the answer is X", "answer: X", "Ans: X", "correct option: X" and the like; "X is correct", "X is the answer";
- * "I choose X"; [[X]], <answer>X</answer>, \boxed{X}; and a last line that is an option and nothing else (also behind "So,"),
- * unless the line before is one, too (a list). X is an option's letter, also as "option B", its text, or its index where labels
- * are indices. A statement that names several options, or says that none is right, takes back those before it; a box with anything
- * else in it states nothing. The text of an option behind its letter states nothing ("(A) the answer is B"). Without any statement:
- * the first line if it is an option and no list goes on from it, or the letters in parentheses if they are all the same. */
+ * Statements: "the answer is X", "answer: X", "Ans: X", "correct option: X" and similar; "X is correct", "X is the
+ * answer"; "I choose X"; [[X]], <answer>X</answer>, \boxed{X}; and a last line that is only an option (also after
+ * "So,"), unless the line before is one, too (a list). X is an option's letter, also as "option B", its text, or its
+ * index if labels are indices. A statement that names several options, or says that none is correct, cancels those
+ * before it; a box with any other content states nothing. The text of an option after its letter states nothing ("(A)
+ * the answer is B"). Without any statement: the first line if it is an option and does not start a list, or the letters
+ * in parentheses if they are all the same. */
 #include "eval/score_content.h"
 
 #include <string.h>
@@ -25,10 +26,10 @@ static void state(strict_reading *reading, long choice)
     reading->stated = true;
 }
 
-/* Options of which the text is longer than a letter: "A" as a text would be taken for the letter. */
+/* Options whose text is longer than a letter: "A" as a text would be mistaken for the letter. */
 enum { TEXT_MIN = 3 };
 
-/* How a statement begins. */
+/* The kinds of starts of a statement. */
 typedef enum lead {
     NO_LEAD,
     PLAIN_LEAD,  /* "the answer is": an option in any form follows */
@@ -39,7 +40,7 @@ typedef enum lead {
 
 static const char *const denials[] = { "not", "none", "neither", "unknown", "unclear", NULL };
 
-/* Behind words like "therefore" at `at`, with commas and colons. */
+/* The position after words like "therefore" at `at`, with commas and colons. */
 static size_t skip_fillers(tn_slice text, size_t at)
 {
     static const char *const fillers[] = { "therefore", "thus", "then", "hence", "clearly", "obviously", "definitely", "most likely",
@@ -53,7 +54,7 @@ static size_t skip_fillers(tn_slice text, size_t at)
     }
 }
 
-/* Whether the letter before `end`, with its option's text if that follows, stands beside another option as an alternative. */
+/* True if the letter before `end`, with its option's text if that follows, is next to another option as an alternative. */
 static tenebra_code is_hedged(const strict_reading *reading, long choice, size_t end, bool *hedged, tenebra_error *error)
 {
     size_t behind;
@@ -63,7 +64,7 @@ static tenebra_code is_hedged(const strict_reading *reading, long choice, size_t
     return TENEBRA_OK;
 }
 
-/* What follows "the answer is". */
+/* Reads the text after "the answer is". */
 static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_error *error)
 {
     tn_slice text = reading->text;
@@ -71,7 +72,7 @@ static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_err
     long named, choice;
     bool hedged = false;
     TN_TRY(tn_content_start(reading->content, tn_slice_part(text, start, text.length), &named, &length, error));
-    if (length < TEXT_MIN) { /* no option begins with these words */
+    if (length < TEXT_MIN) { /* no option starts with these words */
         at = skip_fillers(text, at);
         start = tn_skip_marks(text, at);
         if (tn_match_one(text, start, denials) > 0) {
@@ -93,14 +94,14 @@ static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_err
     return TENEBRA_OK;
 }
 
-/* What follows "I choose", or "answer" without a verb; `loose`: also a letter inside of a sentence. */
+/* Reads the text after "I choose", or "answer" without a verb; `loose`: also a letter inside a sentence. */
 static tenebra_code read_named_letter(strict_reading *reading, size_t at, bool loose, tenebra_error *error)
 {
     tn_slice text = reading->text;
     size_t start = tn_skip_marks(text, at), kind = tn_content_kind(text, start), end, line;
     bool hedged;
     if (kind > 0 && !loose)
-        return TENEBRA_OK; /* "answer choice B ..." says nothing of B */
+        return TENEBRA_OK; /* "answer choice B ..." states nothing about B */
     at = kind > 0 ? tn_skip_spaces(text, kind) : at;
     long choice = tn_content_letter(reading->content, text, at, &end);
     if (choice == TN_NO_CHOICE)
@@ -131,7 +132,7 @@ static size_t match_noun(tn_slice text, size_t at, bool *alone)
     return tn_match_one(text, praise > 0 ? tn_skip_spaces(text, praise) : at, kinds);
 }
 
-/* How a statement that begins at the word at `at` begins; *end takes where its option is to stand. */
+/* The kind of start of a statement at the word at `at`; *end is set to the place of its option. */
 static lead match_lead(tn_slice text, size_t at, size_t *end)
 {
     static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "has to be", "can only be", "seems to be",
@@ -177,7 +178,8 @@ static bool is_letter(int32_t c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-/* "is correct", "would be the answer" behind an option; `text`: behind the words of one, where "is the best" may go on otherwise. */
+/* "is correct", "would be the answer" after an option; `text`: after an option's text, where "is the best" may continue
+ * differently. */
 static bool is_praised(tn_slice text, size_t at, bool words)
 {
     static const char *const verbs[] = { "is", "would be", "should be", "must be", "will be", "seems to be", "appears to be", "seems",
@@ -209,7 +211,8 @@ static tenebra_code read_praise(strict_reading *reading, size_t at, tenebra_erro
     return TENEBRA_OK;
 }
 
-/* Where `close` stands that belongs to the opening before the text; braces inside come in pairs. text.length + 1: nowhere. */
+/* The position of the `close` that matches the opening before the text; braces inside come in pairs. text.length + 1:
+ * none. */
 static size_t find_close(tn_slice text, const char *close)
 {
     size_t depth = 0;
@@ -223,14 +226,15 @@ static size_t find_close(tn_slice text, const char *close)
     return text.length + 1;
 }
 
-/* What stands between `open`, found at `at`, and `close`: an option; several, or a denial, which take back; or nothing of these. */
+/* Reads the text between `open`, found at `at`, and `close`: an option; several options or a denial, which cancel
+ * earlier statements; or none of these. */
 static tenebra_code read_between(strict_reading *reading, size_t at, const char *open, const char *close, tenebra_error *error)
 {
     tn_slice text = reading->text;
     size_t length = strlen(open), begin = at + length, letter;
     if (text.length - at < length || memcmp(text.bytes + at, open, length) != 0)
         return TENEBRA_OK;
-    /* An answer is short: looking further would make the work grow with the square of the text. */
+    /* An answer is short; a longer search would make the work grow with the square of the text. */
     size_t limit = begin + 3 * reading->content->longest + 64;
     tn_slice window = tn_slice_part(text, begin, limit < text.length ? limit : text.length);
     size_t end = find_close(window, close);
@@ -246,7 +250,7 @@ static tenebra_code read_between(strict_reading *reading, size_t at, const char 
     return TENEBRA_OK;
 }
 
-/* Moves *at from an option's letter behind its text, if that follows, as in "(A) text". */
+/* Moves *at from an option's letter to the end of its text, if that follows, as in "(A) text". */
 static tenebra_code skip_option(const strict_reading *reading, size_t *at, tenebra_error *error)
 {
     tn_slice text = reading->text;
@@ -264,7 +268,7 @@ static tenebra_code skip_option(const strict_reading *reading, size_t *at, teneb
 static tenebra_code read_statements(strict_reading *reading, tenebra_error *error)
 {
     tn_slice text = reading->text;
-    bool inside = false; /* of a word */
+    bool inside = false; /* in a word */
     for (size_t at = 0, next; at < text.length; at = next) {
         int32_t c = tn_slice_char(text, at, &next);
         bool found = false;
@@ -287,7 +291,7 @@ static tenebra_code read_statements(strict_reading *reading, tenebra_error *erro
     return TENEBRA_OK;
 }
 
-/* The only letter in parentheses; *several: there are different ones. */
+/* The only letter in parentheses; *several: there are different letters. */
 static long only_letter(const strict_reading *reading, bool *several)
 {
     long only = TN_NO_CHOICE;
@@ -305,7 +309,7 @@ static long only_letter(const strict_reading *reading, bool *several)
     return *several ? TN_NO_CHOICE : only;
 }
 
-/* The last line of `text` that is not empty, and cuts it off. */
+/* Removes the last line of `text` that is not empty and returns it. */
 static tn_slice take_line(tn_slice *text)
 {
     *text = tn_slice_strip(*text);
@@ -317,14 +321,14 @@ static tn_slice take_line(tn_slice *text)
     return line;
 }
 
-/* A number or a small letter on a line of its own is more often part of a formula than an answer. */
+/* A number or a small letter on its own line is more often part of a formula than an answer. */
 static bool is_loose(tn_slice line)
 {
     int32_t c = tn_slice_char(line, 0, NULL);
     return line.length < TEXT_MIN && ((c >= 'a' && c <= 'z') || tn_python_digit(c) >= 0);
 }
 
-/* The option that a line is, also behind "So," and the like. */
+/* The option of which a line consists, also after "So," and similar words. */
 static tenebra_code read_line(const strict_reading *reading, tn_slice line, long *choice, tenebra_error *error)
 {
     static const char *const conclusions[] = { "so", "thus", "therefore", "hence", "in conclusion", "conclusion", "finally", NULL };
@@ -347,7 +351,7 @@ static tenebra_code read_last_line(strict_reading *reading, tenebra_error *error
     return TENEBRA_OK;
 }
 
-/* The first line of `text` that is not empty, and cuts it off. */
+/* Removes the first line of `text` that is not empty and returns it. */
 static tn_slice take_first_line(tn_slice *text)
 {
     *text = tn_slice_strip(*text);
@@ -358,7 +362,7 @@ static tn_slice take_first_line(tn_slice *text)
     return line;
 }
 
-/* Where nothing is stated: the first line, unless options are listed from there, or the only letter in parentheses. */
+/* Without a statement: the first line, unless a list of options starts there, or the only letter in parentheses. */
 static tenebra_code read_rest(strict_reading *reading, tenebra_error *error)
 {
     tn_slice rest = reading->text, line = take_first_line(&rest), second = take_first_line(&rest);
