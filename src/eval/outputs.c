@@ -133,8 +133,8 @@ static const json_t *find_text(const json_t *row)
     return NULL;
 }
 
-/* The user's turn: "prompt", or the message before the last one in the wording of the IVT-LR authors
- * (arXiv:2510.12603), who removed its last line. */
+/* The user's turn: "prompt", or the message before the last one in the wording of the authors of
+ * arXiv:2510.12603 (IVT-LR), who removed its last line. */
 static tenebra_code find_prompt(tn_strings *strings, const json_t *row, tn_slice *prompt, tenebra_error *error)
 {
     static const char front[] = "[Question]:{", end[] = "\nAnswer:";

@@ -30,8 +30,8 @@ typedef struct tn_key tn_key;
 tn_key *tn_key_open(const char *split, tenebra_error *error);
 void tn_key_close(tn_key *key); /* NULL is allowed */
 
-/* Adds the questions of a file: rows as above without texts, problems by id (as ScienceQA publishes them,
- * arXiv:2209.09513), rows {pid, answer, has_text, has_image}, or {id: answer} alone, which changes answers of known
+/* Adds the questions of a file: rows as above without texts, problems by id (the format of
+ * arXiv:2209.09513, ScienceQA), rows {pid, answer, has_text, has_image}, or {id: answer} alone, which changes answers of known
  * questions. Or adds those of a data set "NAME:DIRECTORY". A known question is replaced. Errors: IO, LIMIT, FORMAT
  * (contains no answers), ARGUMENT, MEMORY. */
 tenebra_code tn_key_add(tn_key *key, const char *place, tenebra_error *error);
