@@ -111,30 +111,30 @@ static double floor_of(rates *r, const tn_weight *w, size_t rows)
     return spin_rate(r, m->type) > 0 ? fmax(read_ms, operations / r->operations[m->type]) : read_ms;
 }
 
-static double floor_of_span(rates *r, const tn_decoder *decoder, size_t rows)
+typedef struct floor_job {
+    rates *rates;
+    tn_network_kind kind;
+    size_t rows; /* of input */
+    double sum;
+} floor_job;
+
+static tenebra_code add_floor(void *user, const tn_place *place, tenebra_error *error)
 {
-    double sum = 0;
-    for (size_t l = 0; l < decoder->config.num_hidden_layers; l++) {
-        const tn_decoder_layer *layer = &decoder->layers[l];
-        const tn_weight *weights[] = { &layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down };
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            sum += floor_of(r, weights[i], rows);
-    }
-    return sum;
+    floor_job *job = user;
+    tn_role role = place->row->role;
+    (void)error;
+    if (place->network->layout->kind == job->kind && (role == TN_ROLE_LINEAR || role == TN_ROLE_PATCHES))
+        for (size_t part = 0; part < place->row->parts; part++)
+            job->sum += floor_of(job->rates, (const tn_weight *)place->slot + part, job->rows / tn_place_pool(place));
+    return TENEBRA_OK;
 }
 
-static double floor_of_vision(rates *r, const tn_vision *vision, size_t patches)
+/* Of a network without embedding and head. */
+static double floor_of_network(rates *r, const tn_model *model, tn_network_kind kind, size_t rows)
 {
-    size_t cells = patches / (vision->config.spatial_merge_size * vision->config.spatial_merge_size);
-    double sum = floor_of(r, &vision->patch_embed, patches) + floor_of(r, &vision->merge1, cells) +
-                 floor_of(r, &vision->merge2, cells);
-    for (size_t b = 0; b < vision->config.depth; b++) {
-        const tn_vision_block *block = &vision->blocks[b];
-        const tn_weight *weights[] = { &block->q, &block->k, &block->v, &block->proj, &block->fc1, &block->fc2 };
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            sum += floor_of(r, weights[i], patches);
-    }
-    return sum;
+    floor_job job = { r, kind, rows, 0 };
+    tn_networks_each(&model->networks, add_floor, &job, NULL);
+    return job.sum;
 }
 
 static void add_rates(const tn_bench *bench, rates *r, json_t *json)
@@ -155,10 +155,10 @@ void tn_bench_floors(tn_bench *bench, json_t *json)
     rates r = { .pool = bench->session->pool, .kernels = model->kernels, .bytes = read_rate(bench->session->pool) };
     if (r.bytes <= 0)
         return;
-    double vision = floor_of_vision(&r, &model->vision, bench->image_tokens * area);
-    double prompt = floor_of_span(&r, &model->decoder, bench->id_count);
-    double step = floor_of_span(&r, &model->decoder, tn_min(options->picks, bench->image_tokens) + 1);
-    double head = floor_of(&r, &model->decoder.head, 1), token = floor_of_span(&r, &model->decoder, 1) + head;
+    double vision = floor_of_network(&r, model, TN_NETWORK_IMAGES, bench->image_tokens * area);
+    double prompt = floor_of_network(&r, model, TN_NETWORK_DECODER, bench->id_count);
+    double step = floor_of_network(&r, model, TN_NETWORK_DECODER, tn_min(options->picks, bench->image_tokens) + 1);
+    double head = floor_of(&r, &model->decoder.head, 1), token = floor_of_network(&r, model, TN_NETWORK_DECODER, 1) + head;
     add_rates(bench, &r, json);
     json_object_set_new(json, "floor_vision_ms", json_real(vision));
     json_object_set_new(json, "floor_prompt_ms", json_real(prompt));

@@ -21,6 +21,9 @@ static const tn_usage usage = {
 typedef struct inspection {
     const tn_backbone *backbone;
     tn_model_config config;
+    tn_decoder decoder;
+    tn_vision vision;
+    tn_networks networks;
     tn_store *store;
     json_t *tensors; /* one object a tensor */
     size_t counts[TN_MATCH_COUNT];
@@ -194,7 +197,8 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
     if (seen->store == NULL)
         return error->code;
     tn_notes_append(&seen->notes, tn_store_notes(seen->store));
-    return tn_model_match(seen->backbone, &seen->config, seen->store, NULL, note, seen, mismatches, error);
+    TN_TRY(tn_networks_open(&seen->networks, seen->backbone, &seen->config, &seen->decoder, &seen->vision, error));
+    return tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error);
 }
 
 int tn_cmd_inspect(int argc, char **argv)
@@ -233,6 +237,7 @@ int tn_cmd_inspect(int argc, char **argv)
             print_text(&seen);
         exit_code = mismatches > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
     }
+    tn_networks_close(&seen.networks);
     tn_store_close(seen.store);
     json_decref(seen.tensors);
     return exit_code;

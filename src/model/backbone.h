@@ -9,44 +9,6 @@
 #include "base/json.h"
 #include "model/network.h"
 
-/* Sizes that tensor shapes are made of. */
-typedef enum tn_dim {
-    TN_DIM_ONE,         /* second dimension of a vector                 */
-    TN_DIM_VOCABULARY,  /* free: taken from the tensor                  */
-    TN_DIM_HIDDEN,
-    TN_DIM_QUERY,       /* H * D                                        */
-    TN_DIM_KEY,         /* Hkv * D                                      */
-    TN_DIM_INTERMEDIATE,
-    TN_DIM_VISION,      /* embed_dim of the tower                       */
-    TN_DIM_VISION_MLP,
-    TN_DIM_PATCH,       /* values of a patch                            */
-    TN_DIM_MERGED,      /* embed_dim * merge^2                          */
-    TN_DIM_COUNT
-} tn_dim;
-
-/* Where a tensor goes: into tn_model (once), or into layer or block n. */
-typedef enum tn_scope { TN_SCOPE_MODEL, TN_SCOPE_LAYER, TN_SCOPE_BLOCK } tn_scope;
-
-typedef enum tn_presence {
-    TN_REQUIRED,
-    TN_HEAD /* may be absent when the head is tied to the embedding */
-} tn_presence;
-
-/* One tensor, or one in each layer: its name with %zu for the number, and its slot. `parts` > 1
- * means that the tensor's rows are cut into that many equal blocks, for consecutive slots. */
-typedef struct tn_tensor_row {
-    const char *name;
-    tn_scope scope;
-    bool matrix;   /* tn_weight slot, else tn_vector */
-    size_t offset; /* of the slot in its struct      */
-    tn_dim rows, cols;
-    tn_presence presence;
-    size_t parts;  /* at least 1                     */
-} tn_tensor_row;
-
-/* The name of a row's tensor number `number`. */
-void tn_tensor_name(const tn_tensor_row *row, size_t number, char *name, size_t size);
-
 /* Names stored as `stored`... mean `canonical`... */
 typedef struct tn_rename {
     const char *stored, *canonical;
@@ -62,7 +24,6 @@ typedef struct tn_model_config {
     size_t transformers[2];        /* version of the library that wrote config.json: major, minor; 0, 0: not known */
     int32_t eos_tokens[8];
     size_t eos_count;
-    size_t dims[TN_DIM_COUNT];
 } tn_model_config;
 
 typedef struct tn_backbone {
@@ -71,7 +32,7 @@ typedef struct tn_backbone {
     const char *chat_template;       /* used where the directory brings none      */
     const tn_rename *renames;        /* ends with { NULL, NULL }                   */
     size_t renamed_since[2];         /* the library uses the first of `renames` in memory since this version */
-    const tn_tensor_row *tensors;    /* ends with name == NULL                     */
+    const tn_layout *decoder, *vision; /* tensors of the networks                  */
     const char *preprocessor;        /* JSON used where the directory has no processor file */
     /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */
     const char *const *top_keys, *const *text_keys, *const *vision_keys;

@@ -137,25 +137,6 @@ static tn_tensor run_layer(tn_ops *ops, tn_tensor x, const void *argument, bool 
     return tn_op_add(ops, x, feed_forward(ops, layer, normed));
 }
 
-/* Whether something inside of the layer has a gradient. */
-static bool is_trained(const tn_decoder_layer *layer)
-{
-    const tn_weight *const weights[] = { &layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down };
-    const tn_vector *const vectors[] = { &layer->input_norm, &layer->post_attention_norm, &layer->q_bias, &layer->k_bias,
-                                         &layer->v_bias };
-    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
-        if (weights[i]->grad != NULL)
-            return true;
-        for (const tn_lora *lora = weights[i]->lora; lora != NULL; lora = lora->next)
-            if (lora->a.grad != NULL || lora->b.grad != NULL)
-                return true;
-    }
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        if (vectors[i]->grad != NULL)
-            return true;
-    return false;
-}
-
 /* The state and its jobs, one a layer, in the arena; NULL on failure. */
 static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
                           const tn_sequence *sequences, size_t count)
@@ -195,7 +176,8 @@ tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, co
     for (size_t l = 0; l < decoder->config.num_hidden_layers && tn_ops_proceed(ops); l++) {
         size_t mark = tn_ops_mark(ops);
         tn_op_watch(ops, "decoder.layer", l, x);
-        x = tn_op_checkpoint(ops, x, run_layer, &jobs[l], is_trained(&decoder->layers[l]));
+        x = tn_op_checkpoint(ops, x, run_layer, &jobs[l],
+                             ops->checkpoint && tn_network_is_trained(&decoder->network, TN_DECODER_LAYER, l));
         tn_ops_release(ops, mark);
     }
     return ops->failure.code == TENEBRA_OK ? x : (tn_tensor){ 0 };

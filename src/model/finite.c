@@ -64,18 +64,31 @@ static bool blame_adapter(const tn_model *model, const char *canonical, const ch
     return false;
 }
 
-/* Looks through the weights of one layer or block, or of what stands once but for the vocabulary; then says that the numbers grew.
- * `place`: in words, for people. */
-static tenebra_code blame(const tn_model *model, tn_scope scope, size_t number, const char *place, tenebra_error *error)
+typedef struct suspicion {
+    const tn_model *model;
+    tn_network_kind kind;
+    size_t group, number;
+    const char *place; /* in words, for people */
+} suspicion;
+
+static tenebra_code blame_place(void *user, const tn_place *place, tenebra_error *error)
 {
+    const suspicion *s = user;
+    bool meant = place->network->layout->kind == s->kind && place->row->group == s->group && place->number == s->number;
     tenebra_error problem;
-    for (const tn_tensor_row *row = model->backbone->tensors; row->name != NULL; row++) {
-        char name[256];
-        tn_tensor_name(row, number, name, sizeof name);
-        if (row->scope == scope && row->rows != TN_DIM_VOCABULARY &&
-            (blame_tensor(model, name, place, &problem) || blame_adapter(model, name, place, &problem)))
-            return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-    }
+    if (meant && place->row->dims[0] != TN_SIZE_FREE &&
+        (blame_tensor(s->model, place->name, s->place, &problem) || blame_adapter(s->model, place->name, s->place, &problem)))
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    return TENEBRA_OK;
+}
+
+/* Looks through the weights of one layer or block, or of what a network has once but for the vocabulary; then says that the
+ * numbers grew. */
+static tenebra_code blame(const tn_model *model, tn_network_kind kind, size_t group, size_t number, const char *place,
+                          tenebra_error *error)
+{
+    suspicion s = { model, kind, group, number, place };
+    TN_TRY(tn_networks_each(&model->networks, blame_place, &s, error));
     return tn_fail(error, TENEBRA_ERROR_FORMAT, place, "gives numbers that are NaN or infinite, although its weights are not: they grew "
                    "too large here; are these the weights of this configuration, and the adapters at the right strength?");
 }
@@ -145,10 +158,10 @@ tenebra_code tn_fail_rows(tn_session *session, size_t begin, size_t count, teneb
     if (s.found == 0)
         return blame_input(session, begin, count, error);
     if (s.found == NOWHERE && !left)
-        return blame(model, TN_SCOPE_MODEL, 0, "the final norm", error);
+        return blame(model, TN_NETWORK_DECODER, 0, 0, "the final norm", error);
     size_t layer = s.found == NOWHERE ? model->config.decoder.num_hidden_layers - 1 : (size_t)s.found - 1;
     snprintf(place, sizeof place, "decoder layer %zu", layer); /* the watched value is a layer's input */
-    return blame(model, TN_SCOPE_LAYER, layer, place, error);
+    return blame(model, TN_NETWORK_DECODER, TN_DECODER_LAYER, layer, place, error);
 }
 
 tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const tn_grid *grids, size_t count,
@@ -171,9 +184,9 @@ tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const
     *ops = before;
     tn_arena_release(ops->arena, 0);
     if (s.found == NOWHERE)
-        return blame(model, TN_SCOPE_MODEL, 0, s.at_first ? "the patch embedding" : "the merger of the vision tower", error);
+        return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "the patch embedding" : "the merger of the vision tower", error);
     snprintf(place, sizeof place, "vision block %ld", s.found);
-    return blame(model, TN_SCOPE_BLOCK, (size_t)s.found, place, error);
+    return blame(model, TN_NETWORK_IMAGES, TN_VISION_BLOCK, (size_t)s.found, place, error);
 }
 
 tenebra_code tn_fail_logits(tn_session *session, tn_tensor normed, tenebra_error *error)

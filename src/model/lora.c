@@ -45,7 +45,7 @@ void tn_lora_list_add(char *text, size_t size, size_t *count, const char *item)
 tenebra_code tn_adapter_add_module(tn_adapter *adapter, const tn_place *place, const char *name, size_t rank, double alpha,
                                    tenebra_error *error)
 {
-    if (!place->linear)
+    if (!tn_place_is_linear(place))
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "is not a linear layer; low-rank adapters of other layers are not "
                        "supported");
     if (rank < 1 || rank > RANK_MAX || !isfinite(alpha))
@@ -58,7 +58,8 @@ tenebra_code tn_adapter_add_module(tn_adapter *adapter, const tn_place *place, c
     double divisor = adapter->rslora ? sqrt((double)rank) : (double)rank;
     *module = (tn_adapter_module){ .name = strdup(name), .rank = rank, .inputs = place->cols, .outputs = place->rows,
                                    .alpha = alpha, .scale = adapter->strength * alpha / divisor,
-                                   .parts = place->row->parts, .slot = place->slot, .vision = place->vision };
+                                   .parts = place->row->parts, .slot = place->slot,
+                                   .vision = place->network->layout->kind == TN_NETWORK_IMAGES };
     adapter->module_count++;
     module->a = calloc(rank * module->inputs, sizeof *module->a);
     module->b = calloc(rank * module->outputs, sizeof *module->b);
@@ -167,7 +168,7 @@ static tenebra_code make_modules(making *job, tenebra_error *error)
     adapter->targets = targets_of(targets);
     if (adapter->targets == NULL || job->used == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
-    TN_TRY(tn_model_each_place(adapter->model, make_module, job, error));
+    TN_TRY(tn_networks_each(&adapter->model->networks, make_module, job, error));
     if (adapter->module_count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s fits no module of the model", adapter->targets);
     for (size_t i = 0; i < targets->count; i++)

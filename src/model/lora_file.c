@@ -28,7 +28,6 @@ typedef struct reading {
     entry *entries;
     size_t count;
     bool renamed;           /* the file uses other names than the canonical ones   */
-    bool tied;              /* the head is the embedding                           */
     char embedding[TN_LORA_NAME_SIZE], head[TN_LORA_NAME_SIZE]; /* their modules   */
     bool *rank_used, *alpha_used, *target_used, *saved_used;    /* one a pattern   */
     size_t missing;         /* targets without tensors                             */
@@ -216,10 +215,17 @@ static bool is_saved(const reading *r, const entry *e)
     return found;
 }
 
+static bool is_vocabulary(const tn_place *place)
+{
+    return place->row->role == TN_ROLE_EMBEDDING || place->row->role == TN_ROLE_HEAD;
+}
+
 /* The other one of embedding and head where both are one matrix, else NULL. */
 static const char *twin_of(const reading *r, const tn_place *place)
 {
-    return !r->tied ? NULL : place->embedding ? r->head : place->head ? r->embedding : NULL;
+    if (!is_vocabulary(place) || !r->adapter->model->networks.tied)
+        return NULL;
+    return place->row->role == TN_ROLE_EMBEDDING ? r->head : r->embedding;
 }
 
 /* A whole tensor for the place. Copies of modules_to_save stand for their module only; what is there without being
@@ -229,7 +235,7 @@ static tenebra_code read_whole(reading *r, const tn_place *place, const char *mo
     entry *e;
     const char *twin = twin_of(r, place);
     TN_TRY(find_entry(r, module, WHOLE, leaf, &e, error));
-    if (e != NULL && !is_saved(r, e) && !place->embedding && !place->head) {
+    if (e != NULL && !is_saved(r, e) && !is_vocabulary(place)) {
         e->used = false;
         return TENEBRA_OK;
     }
@@ -247,7 +253,7 @@ static tenebra_code read_tokens(reading *r, const tn_place *place, const char *m
     const char *owner = module;
     const tn_lora_tokens *tokens = NULL;
     TN_TRY(find_entry(r, module, TOKENS, NULL, &e, error));
-    if (e == NULL && place->head && r->tied) {
+    if (e == NULL && place->row->role == TN_ROLE_HEAD && r->adapter->model->networks.tied) {
         owner = r->embedding;
         TN_TRY(find_entry(r, owner, TOKENS, NULL, &e, error));
     }
@@ -255,7 +261,7 @@ static tenebra_code read_tokens(reading *r, const tn_place *place, const char *m
         return TENEBRA_OK;
     for (size_t i = 0; i < r->config.token_count; i++) {
         const tn_lora_tokens *each = &r->config.tokens[i];
-        if (each->module != NULL ? tn_lora_is_end(each->module, owner) : owner == r->embedding || place->embedding)
+        if (each->module != NULL ? tn_lora_is_end(each->module, owner) : owner == r->embedding || place->row->role == TN_ROLE_EMBEDDING)
             tokens = each;
     }
     if (tokens == NULL)
@@ -271,22 +277,20 @@ static tenebra_code read_place(void *user, const tn_place *place, tenebra_error 
     char module[TN_LORA_NAME_SIZE];
     const char *dot = strrchr(place->name, '.');
     snprintf(module, sizeof module, "%.*s", dot ? (int)(dot - place->name) : 0, place->name);
-    if (place->row->matrix)
+    if (tn_place_is_matrix(place))
         TN_TRY(read_pair(r, place, module, error));
     TN_TRY(read_whole(r, place, module, dot ? dot + 1 : "", error));
-    return place->embedding || place->head ? read_tokens(r, place, module, error) : TENEBRA_OK;
+    return is_vocabulary(place) ? read_tokens(r, place, module, error) : TENEBRA_OK;
 }
 
 static tenebra_code find_ends(void *user, const tn_place *place, tenebra_error *error)
 {
     reading *r = user;
     (void)error;
-    if (place->embedding)
+    if (place->row->role == TN_ROLE_EMBEDDING)
         tn_lora_module_name(place, r->embedding);
-    if (place->head) {
+    if (place->row->role == TN_ROLE_HEAD)
         tn_lora_module_name(place, r->head);
-        r->tied = place->stored == NULL;
-    }
     return TENEBRA_OK;
 }
 
@@ -404,8 +408,8 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
     TN_TRY(open_tensors(adapter, directory, error));
     TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small: all of one is read anyhow */
     TN_TRY(list_entries(r, error));
-    TN_TRY(tn_model_each_place(adapter->model, find_ends, r, error));
-    TN_TRY(tn_model_each_place(adapter->model, read_place, r, error));
+    TN_TRY(tn_networks_each(&adapter->model->networks, find_ends, r, error));
+    TN_TRY(tn_networks_each(&adapter->model->networks, read_place, r, error));
     TN_TRY(read_magnitudes(r, error));
     TN_TRY(check_used(r, error));
     TN_TRY(tn_store_check(adapter->store, error));

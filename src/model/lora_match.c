@@ -14,7 +14,7 @@ bool tn_lora_module_name(const tn_place *place, char *name)
 {
     static const char end[] = ".weight";
     size_t length = strlen(place->name), tail = sizeof end - 1;
-    if (!place->row->matrix || length <= tail || strcmp(place->name + length - tail, end) != 0)
+    if (!tn_place_is_matrix(place) || length <= tail || strcmp(place->name + length - tail, end) != 0)
         return false;
     memcpy(name, place->name, length - tail);
     name[length - tail] = '\0';
@@ -160,7 +160,7 @@ tenebra_code tn_lora_is_target(const tn_lora_options *options, const tn_place *p
                                tenebra_error *error)
 {
     const tn_lora_list *targets = &options->targets;
-    bool out = options->without_vision && place->vision;
+    bool out = options->without_vision && place->network->layout->kind == TN_NETWORK_IMAGES;
     *target = false;
     if (!out && (options->excluded.pattern != NULL || options->excluded.count > 0))
         TN_TRY(fits_list(&options->excluded, name, &out, error));
@@ -169,7 +169,7 @@ tenebra_code tn_lora_is_target(const tn_lora_options *options, const tn_place *p
     if (out)
         return TENEBRA_OK;
     if (targets->pattern != NULL && strcmp(targets->pattern, "all-linear") == 0) {
-        *target = place->linear && !place->head;
+        *target = place->row->role == TN_ROLE_LINEAR;
         return TENEBRA_OK;
     }
     TN_TRY(fits_list(targets, name, target, error));

@@ -4,7 +4,6 @@
 
 #include "base/json.h"
 #include "model/lora.h"
-#include "model/slots.h"
 
 enum { TN_LORA_NAME_SIZE = 2 * TN_STORED_NAME_MAX };
 

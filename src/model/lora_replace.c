@@ -42,7 +42,7 @@ static bool is_plain(const tn_stored *stored)
 static tenebra_code misfit(const tn_place *place, const tn_stored *stored, tenebra_error *error)
 {
     size_t rows = stored->rank > 0 ? stored->shape[0] : 0;
-    if (place->row->matrix && (place->embedding || place->head) && rows != place->rows)
+    if (place->row->dims[0] == TN_SIZE_FREE && rows != place->rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has %zu rows, the vocabulary of the model %zu: it was resized "
                        "when the adapter was trained; resize and save the base model first", rows, place->rows);
     return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has type %s and %zu values, [%zu, %zu] of a floating-point type "
@@ -90,7 +90,7 @@ static tenebra_code replace_vector(tn_adapter *adapter, const tn_place *place, c
 
 tenebra_code tn_adapter_replace(tn_adapter *adapter, const tn_place *place, const tn_stored *stored, tenebra_error *error)
 {
-    if (place->row->matrix)
+    if (tn_place_is_matrix(place))
         return replace_matrix(adapter, place, stored, error);
     return replace_vector(adapter, place, stored, error);
 }

@@ -56,7 +56,7 @@ static json_t *targets_of(const tn_adapter *adapter, bool renamed)
 {
     json_t *targets = json_loads(adapter->targets, JSON_DECODE_ANY, NULL);
     comparing job = { adapter, targets, renamed, json_is_array(targets) };
-    tn_model_each_place(adapter->model, compare_place, &job, NULL);
+    tn_networks_each(&adapter->model->networks, compare_place, &job, NULL);
     if (job.equal)
         return targets;
     json_decref(targets);

@@ -61,16 +61,13 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     if (model->store == NULL)
         return error ? error->code : TENEBRA_ERROR_IO;
     tn_notes_append(&model->notes, tn_store_notes(model->store));
-    TN_TRY(tn_model_match(model->backbone, &model->config, model->store, NULL, keep_first, &first, &mismatches,
-                          error));
+    TN_TRY(tn_networks_open(&model->networks, model->backbone, &model->config, &model->decoder, &model->vision, error));
+    TN_TRY(tn_networks_match(&model->networks, model->store, keep_first, &first, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,
                        "%s (%zu tensors do not fit; 'tenebra inspect -m %s' lists them)", first.sentence,
                        mismatches, model->directory);
-    TN_TRY(tn_model_match(model->backbone, &model->config, model->store, model, NULL, NULL, &mismatches, error));
-    model->decoder.config = model->config.decoder;
-    model->vision.config = model->config.vision;
-    if (model->decoder.head.matrix.data == NULL)
+    if (model->networks.tied)
         model->decoder.head = model->decoder.embed;
     return check_tokens(model, error);
 }
@@ -193,10 +190,8 @@ void tn_model_close(tn_model *model)
     free(model->adapters);
     tn_tokenizer_close(model->tokenizer);
     tn_store_close(model->store);
-    free(model->decoder.layers);
-    free(model->vision.blocks);
+    tn_networks_close(&model->networks);
     tn_arena_close(&model->wide);
-    free(model->vectors);
     free(model->directory);
     free(model);
 }

@@ -5,8 +5,7 @@
 
 #include "base/notes.h"
 #include "image/patches.h"
-#include "model/backbone.h"
-#include "store/store.h"
+#include "model/networks.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
 
@@ -20,11 +19,11 @@ struct tenebra_model {
     tn_model_config config;
     tn_decoder decoder;
     tn_vision vision;
+    tn_networks networks;                /* these two */
     tn_store *store;
     tn_tokenizer *tokenizer;             /* NULL: the directory has none */
     const tn_chat_template *chat_template;
     tn_patch_config patches;
-    tn_real *vectors; /* memory behind all tn_vector */
     tn_arena wide;    /* matrices that tn_model_widen made */
     char *directory;
     tn_notes notes;                      /* what its files say and nothing here uses */
@@ -82,27 +81,6 @@ tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *b
 /* The one JSON object that a file of a model directory holds, or NULL: *code is TENEBRA_OK where the file is absent, but
  * for required ones. The caller owns it. Errors: IO, FORMAT, LIMIT, MEMORY. */
 json_t *tn_model_read_json(const char *directory, const char *name, bool required, tenebra_code *code, tenebra_error *error);
-
-/* ------------------------------------------------- how tensors fit ---- */
-
-/* "[128]" of a vector (cols == 1), else "[64, 128]". Returns text. */
-enum { TN_SHAPE_TEXT = 48 };
-const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT]);
-
-typedef enum tn_match { TN_MATCHED, TN_MISSING, TN_UNEXPECTED, TN_MISSHAPEN, TN_MATCH_COUNT } tn_match;
-
-/* One line of the report: `name` as expected, or as stored when unexpected; `stored` may be NULL. */
-typedef void tn_match_fn(void *user, tn_match match, const char *name, const tn_stored *stored,
-                         size_t rows, size_t cols);
-
-/* Compares the tensors of `store` with what the backbone expects under `config`; calls `each` for
- * every tensor. Returns how many do not match. Slots of `model` are filled when it is not NULL. */
-tenebra_code tn_model_match(const tn_backbone *backbone, const tn_model_config *config,
-                            const tn_store *store, tn_model *model, tn_match_fn *each, void *user,
-                            size_t *mismatches, tenebra_error *error);
-
-/* The stored tensor that means `canonical`, under any name that the backbone knows; NULL if there is none. */
-const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *store, const char *canonical);
 
 /* ------------------------------------------------- memory, one number -- */
 

@@ -7,7 +7,7 @@
 #ifndef TN_MODEL_NETWORK_H
 #define TN_MODEL_NETWORK_H
 
-#include "ops/ops.h"
+#include "model/layout.h"
 
 /* ------------------------------------------------------------- decoder -- */
 
@@ -28,7 +28,18 @@ typedef struct tn_decoder_layer {
     tn_weight gate, up, down;                     /* [F, C] twice, [C, F] */
 } tn_decoder_layer;
 
+/* Its sizes and its group in a layout; TN_SIZE_FREE is V. */
+enum {
+    TN_DECODER_HIDDEN = TN_SIZE_OWN,
+    TN_DECODER_QUERY, /* H * D   */
+    TN_DECODER_KEY,   /* Hkv * D */
+    TN_DECODER_INTERMEDIATE,
+    TN_DECODER_LAYERS,
+    TN_DECODER_LAYER = 1
+};
+
 typedef struct tn_decoder {
+    tn_network network;
     tn_decoder_config config;
     tn_weight embed;          /* [V, C] */
     tn_decoder_layer *layers; /* [L]    */
@@ -93,7 +104,22 @@ typedef struct tn_vision_block {
     tn_vector fc1_bias, fc2_bias;
 } tn_vision_block;
 
+/* Its sizes and its group in a layout. */
+enum {
+    TN_VISION_WIDTH = TN_SIZE_OWN, /* E                                          */
+    TN_VISION_MLP,                 /* M                                          */
+    TN_VISION_CHANNELS,            /* of a patch, with the next two              */
+    TN_VISION_FRAMES,
+    TN_VISION_SIDE,
+    TN_VISION_AREA,                /* m^2: patches of a merged cell              */
+    TN_VISION_MERGED,              /* m^2 E                                      */
+    TN_VISION_HIDDEN,              /* C                                          */
+    TN_VISION_DEPTH,
+    TN_VISION_BLOCK = 1
+};
+
 typedef struct tn_vision {
+    tn_network network;
     tn_vision_config config;
     tn_weight patch_embed;      /* [E, patch_values] */
     tn_vision_block *blocks;    /* [depth] */

@@ -48,12 +48,12 @@ static void scale(const tn_noise *noise, size_t offset, double mean, double devi
 /* ---------------------------------------------------------- plain types -- */
 
 /* Fills the packed block with the noise of one tensor. `count` <= NOISE. */
-static void pack_plain(tn_noise *noise, const tn_planned *tensor, tn_dtype type, size_t count)
+static void pack_plain(tn_noise *noise, const tn_place *place, tn_dtype type, size_t count)
 {
     double mean = 0, deviation = BIAS_DEVIATION;
-    if (tensor->matrix) {
-        deviation = 1 / sqrt((double)tensor->inputs);
-    } else if (tensor->scale) {
+    if (tn_place_is_matrix(place)) {
+        deviation = 1 / sqrt((double)place->cols);
+    } else if (place->row->role == TN_ROLE_SCALE) {
         mean = 1;
         deviation = SCALE_DEVIATION;
     }
@@ -66,12 +66,13 @@ static void pack_plain(tn_noise *noise, const tn_planned *tensor, tn_dtype type,
     }
 }
 
-static tenebra_code put_plain(tn_noise *noise, const tn_planned *tensor, tn_dtype type, tn_noise_fn *put, void *user,
+static tenebra_code put_plain(tn_noise *noise, const tn_place *place, tn_dtype type, tn_noise_fn *put, void *user,
                               tenebra_error *error)
 {
-    pack_plain(noise, tensor, type, tn_min(NOISE, tensor->elements));
-    for (size_t begin = 0; begin < tensor->elements; begin += NOISE)
-        TN_TRY(put(user, noise->packed, tn_dtype_row_bytes(type, tn_min(NOISE, tensor->elements - begin)), error));
+    size_t elements = place->rows * place->cols;
+    pack_plain(noise, place, type, tn_min(NOISE, elements));
+    for (size_t begin = 0; begin < elements; begin += NOISE)
+        TN_TRY(put(user, noise->packed, tn_dtype_row_bytes(type, tn_min(NOISE, elements - begin)), error));
     return TENEBRA_OK;
 }
 
@@ -102,28 +103,28 @@ static tenebra_code fill_stream(const tn_noise *noise, tn_noise_stream *stream, 
     return TENEBRA_OK;
 }
 
-static tenebra_code find_stream(tn_noise *noise, const tn_planned *tensor, const tn_form *form, const tn_noise_stream **found,
+static tenebra_code find_stream(tn_noise *noise, const tn_place *place, const tn_form *form, const tn_noise_stream **found,
                                 tenebra_error *error)
 {
     for (size_t i = 0; i < TN_NOISE_STREAMS; i++) {
         const tn_noise_stream *stream = *found = &noise->streams[i];
-        if (stream->inputs == tensor->inputs && stream->type == form->type && stream->order == form->order)
+        if (stream->inputs == place->cols && stream->type == form->type && stream->order == form->order)
             return TENEBRA_OK;
     }
     tn_noise_stream *stream = &noise->streams[noise->next++ % TN_NOISE_STREAMS];
     free(stream->bytes);
-    *stream = (tn_noise_stream){ .type = form->type, .order = form->order, .inputs = tensor->inputs };
+    *stream = (tn_noise_stream){ .type = form->type, .order = form->order, .inputs = place->cols };
     *found = stream;
     return fill_stream(noise, stream, error);
 }
 
 /* A matrix of whole units, or rows of blocks, is a run of the stream that begins at a unit of its own. */
-static tenebra_code put_stream(tn_noise *noise, const tn_planned *tensor, const tn_form *form, tn_noise_fn *put, void *user,
+static tenebra_code put_stream(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                                tenebra_error *error)
 {
     const tn_noise_stream *stream;
     const tn_matrix matrix = tn_form_matrix(form, NULL);
-    TN_TRY(find_stream(noise, tensor, form, &stream, error));
+    TN_TRY(find_stream(noise, place, form, &stream, error));
     size_t unit = form->order == TN_PANELS ? tn_unit_bytes(form->type)
                                              : tn_dtype_row_bytes(form->type, TN_PANEL * tn_unit_inputs(form->type));
     size_t left = tn_matrix_bytes(&matrix), at = tn_rng_below(&noise->rng, UNITS) * unit;
@@ -139,7 +140,7 @@ static tenebra_code put_stream(tn_noise *noise, const tn_planned *tensor, const 
 /* ---------------------------------------------------- panels with edges -- */
 
 /* Panels that are filled up with zeros are packed one by one. */
-static tenebra_code put_panels(tn_noise *noise, const tn_planned *tensor, const tn_form *form, tn_noise_fn *put, void *user,
+static tenebra_code put_panels(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                                tenebra_error *error)
 {
     const tn_matrix matrix = tn_form_matrix(form, NULL);
@@ -149,11 +150,11 @@ static tenebra_code put_panels(tn_noise *noise, const tn_planned *tensor, const 
     unsigned char *rows = malloc(TN_PANEL * row_bytes), *panel = malloc(panel_bytes);
     tenebra_code code = TENEBRA_OK;
     if (values == NULL || rows == NULL || panel == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, tensor->name, "no memory for a panel of %zu inputs", matrix.cols);
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory for a panel of %zu inputs", matrix.cols);
     for (size_t first = 0; first < matrix.rows && code == TENEBRA_OK; first += TN_PANEL) {
         size_t count = tn_min(TN_PANEL, matrix.rows - first);
         for (size_t i = 0; i < count; i++, offset = (offset + cols) % NOISE) {
-            scale(noise, offset, 0, 1 / sqrt((double)tensor->inputs), cols, values);
+            scale(noise, offset, 0, 1 / sqrt((double)place->cols), cols, values);
             tn_dtype_of(form->type)->pack(values, matrix.cols, rows + i * row_bytes);
         }
         tn_panel_pack(form->type, rows, row_bytes, count, matrix.cols, panel);
@@ -165,13 +166,13 @@ static tenebra_code put_panels(tn_noise *noise, const tn_planned *tensor, const 
     return code;
 }
 
-tenebra_code tn_noise_tensor(tn_noise *noise, const tn_planned *tensor, const tn_form *form, tn_noise_fn *put, void *user,
+tenebra_code tn_noise_tensor(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                              tenebra_error *error)
 {
     if (!tn_form_is_packed(form))
-        return put_plain(noise, tensor, form->type, put, user, error);
-    bool whole = form->shape[0] % TN_PANEL == 0 && tensor->inputs % tn_unit_inputs(form->type) == 0;
+        return put_plain(noise, place, form->type, put, user, error);
+    bool whole = form->shape[0] % TN_PANEL == 0 && place->cols % tn_unit_inputs(form->type) == 0;
     if (form->order == TN_ROWS || whole)
-        return put_stream(noise, tensor, form, put, user, error);
-    return put_panels(noise, tensor, form, put, user, error);
+        return put_stream(noise, place, form, put, user, error);
+    return put_panels(noise, place, form, put, user, error);
 }

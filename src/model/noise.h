@@ -32,7 +32,7 @@ tenebra_code tn_noise_open(tn_noise *noise, uint64_t seed, tenebra_error *error)
 void tn_noise_close(tn_noise *noise);
 
 /* Hands the weights of one tensor to `put`: a matrix of variance 1 / inputs, or a vector. Errors: MEMORY, those of put. */
-tenebra_code tn_noise_tensor(tn_noise *noise, const tn_planned *tensor, const tn_form *form, tn_noise_fn *put, void *user,
+tenebra_code tn_noise_tensor(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                              tenebra_error *error);
 
 #endif

@@ -1,7 +1,6 @@
 #include "model/parameters.h"
 
 #include "base/checked.h"
-#include "model/slots.h"
 
 #include <fnmatch.h>
 #include <stdint.h>
@@ -43,17 +42,18 @@ bool tn_name_fits(const char *name, const char *const *patterns)
     return false;
 }
 
-static bool is_wanted(const tn_place *place, const tn_parameters_filter *filter)
+static bool is_wanted(const tn_model *model, const tn_place *place, const tn_parameters_filter *filter)
 {
-    bool all = filter->include == NULL || *filter->include == NULL;
-    if (place->stored == NULL) /* a tied head is trained with the embedding */
+    bool all = filter->include == NULL || *filter->include == NULL, head = place->row->role == TN_ROLE_HEAD;
+    if (head && model->networks.tied) /* trained with the embedding */
         return false;
-    return !(filter->without_vision && place->vision) &&
-           !(filter->without_embeddings && (place->embedding || place->head)) &&
+    return !(filter->without_vision && place->network->layout->kind == TN_NETWORK_IMAGES) &&
+           !(filter->without_embeddings && (place->row->role == TN_ROLE_EMBEDDING || head)) &&
            (all || tn_name_fits(place->name, filter->include)) && !tn_name_fits(place->name, filter->exclude);
 }
 
 typedef struct cost_job {
+    const tn_model *model;
     const tn_parameters_filter *filter;
     size_t elements, bytes;
 } cost_job;
@@ -62,9 +62,9 @@ static tenebra_code add_cost(void *user, const tn_place *place, tenebra_error *e
 {
     cost_job *job = user;
     (void)error;
-    if (!is_wanted(place, job->filter))
+    if (!is_wanted(job->model, place, job->filter))
         return TENEBRA_OK;
-    bool copied = place->row->matrix && job->filter->compute == TN_BF16;
+    bool copied = tn_place_is_matrix(place) && job->filter->compute == TN_BF16;
     job->elements += place->rows * place->cols;
     job->bytes += place->rows * place->cols * (2 * sizeof(tn_real) + (copied ? sizeof(uint16_t) : 0));
     return TENEBRA_OK;
@@ -73,8 +73,8 @@ static tenebra_code add_cost(void *user, const tn_place *place, tenebra_error *e
 size_t tn_parameters_cost(tn_model *model, const tn_parameters_filter *filter, size_t *elements)
 {
     static const tn_parameters_filter everything = { 0 };
-    cost_job job = { filter ? filter : &everything, 0, 0 };
-    tn_model_each_place(model, add_cost, &job, NULL);
+    cost_job job = { model, filter ? filter : &everything, 0, 0 };
+    tn_networks_each(&model->networks, add_cost, &job, NULL);
     if (elements != NULL)
         *elements = job.elements;
     return job.bytes;
@@ -133,7 +133,7 @@ static tenebra_code lead_slots(adding *job, const tn_parameter *item, const tn_p
 {
     size_t share = item->count / place->row->parts;
     tn_decoder *decoder = &job->model->decoder;
-    bool tied = place->embedding && decoder->head.matrix.data == decoder->embed.matrix.data;
+    bool tied = place->row->role == TN_ROLE_EMBEDDING && decoder->head.matrix.data == decoder->embed.matrix.data;
     for (size_t part = 0; part < place->row->parts; part++) {
         if (item->matrix)
             TN_TRY(lead_weight(job->parameters, item, (tn_weight *)place->slot + part, part * share, error));
@@ -147,29 +147,34 @@ static tenebra_code lead_slots(adding *job, const tn_parameter *item, const tn_p
 
 static void describe(tn_parameter *item, const tn_place *place)
 {
-    item->rank = place->stored->form.rank;
-    memcpy(item->shape, place->stored->form.shape, sizeof item->shape);
+    item->rank = place->rank;
+    memcpy(item->shape, place->shape, sizeof place->shape);
     item->rows = place->rows;
     item->cols = place->cols;
     item->count = place->rows * place->cols;
-    item->matrix = item->decay = place->row->matrix;
+    item->matrix = item->decay = tn_place_is_matrix(place);
+    item->scale = place->row->role == TN_ROLE_SCALE;
+    item->residual = place->row->residual ? tn_network_members(place->network, place->row->group) : 0;
     item->owned = true;
 }
 
 static void unpack(tn_parameter *item, const tn_place *place)
 {
-    const tn_form *form = &place->stored->form;
-    const tn_matrix matrix = tn_form_matrix(form, place->stored->data);
-    if (!item->matrix)
-        tn_dtype_of(form->type)->unpack(place->stored->data, item->count, item->values);
-    for (size_t row = 0; item->matrix && row < item->rows; row++)
-        tn_matrix_unpack(&matrix, row, 0, item->cols, item->values + row * item->cols);
+    size_t share = item->count / place->row->parts;
+    for (size_t part = 0; part < place->row->parts; part++) {
+        const tn_matrix *matrix = item->matrix ? &((const tn_weight *)place->slot)[part].matrix : NULL;
+        tn_real *values = item->values + part * share;
+        if (matrix == NULL)
+            memcpy(values, ((const tn_vector *)place->slot)[part].data, share * sizeof *values);
+        for (size_t row = 0; matrix != NULL && row < matrix->rows; row++)
+            tn_matrix_unpack(matrix, row, 0, matrix->cols, values + row * matrix->cols);
+    }
 }
 
 static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error *error)
 {
     adding *job = user;
-    if (!is_wanted(place, job->filter))
+    if (!is_wanted(job->model, place, job->filter))
         return TENEBRA_OK;
     if (tn_parameters_find(job->parameters, place->name) != NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "is trained already");
@@ -200,7 +205,7 @@ tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *mode
     adding job = { parameters, model, filter ? filter : &everything, 0 };
     if (job.filter->compute != TN_F32 && job.filter->compute != TN_BF16)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "compute", "training computes in F32 or BF16");
-    TN_TRY(tn_model_each_place(model, add_weight, &job, error));
+    TN_TRY(tn_networks_each(&model->networks, add_weight, &job, error));
     if (job.added == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parameters", "no tensor of the model fits the patterns");
     return TENEBRA_OK;

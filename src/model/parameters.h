@@ -22,6 +22,8 @@ typedef struct tn_parameter {
     size_t rows, cols;  /* as a matrix [outputs, inputs]; of a vector [1, size]                    */
     size_t count;       /* values = rows * cols                                                    */
     bool matrix;        /* else a vector: a bias or the scale of a norm                            */
+    bool scale;         /* of a norm: starts at 1                                                  */
+    size_t residual;    /* layers of its network in which it writes into the residual stream; 0: it does not */
     bool decay;         /* weight decay is usual: matrices, and both matrices of an adapter        */
     tn_real *values;    /* [count] master values                                                   */
     tn_real *grad;      /* [count], zero at first; the backward adds to it                         */

@@ -68,7 +68,10 @@ static tenebra_code read_sizes(tn_plan *plan, const char *file, tenebra_error *e
     plan->backbone = tn_backbone_find(type);
     if (plan->backbone == NULL)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "no backbone reads model_type \"%s\"", type);
-    return plan->backbone->read_config(plan->config, file, &plan->sizes, error);
+    TN_TRY(plan->backbone->read_config(plan->config, file, &plan->sizes, error));
+    TN_TRY(tn_networks_open(&plan->networks, plan->backbone, &plan->sizes, &plan->decoder, &plan->vision, error));
+    plan->decoder.network.sizes[TN_SIZE_FREE] = plan->sizes.vocab_size;
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenizer, tenebra_error *error)
@@ -93,69 +96,32 @@ tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenize
 
 void tn_plan_close(tn_plan *plan)
 {
+    tn_networks_close(&plan->networks);
     json_decref(plan->config);
     memset(plan, 0, sizeof *plan);
 }
 
 /* -------------------------------------------------------------- tensors -- */
 
-static bool ends_with(const char *text, const char *end)
+typedef struct visiting {
+    const tn_plan *plan;
+    tn_place_fn *visit;
+    void *user;
+} visiting;
+
+static tenebra_code visit_place(void *user, const tn_place *place, tenebra_error *error)
 {
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
+    const visiting *all = user;
+    size_t values;
+    if (place->row->role == TN_ROLE_HEAD && all->plan->networks.tied)
+        return TENEBRA_OK;
+    if (!tn_size_mul(place->rows, place->cols, &values) || values == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "cannot have %zu rows of %zu", place->rows, place->cols);
+    return all->visit(all->user, place, error);
 }
 
-static size_t size_of(const tn_plan *plan, tn_dim dim)
+tenebra_code tn_plan_each(const tn_plan *plan, tn_place_fn *visit, void *user, tenebra_error *error)
 {
-    return dim == TN_DIM_VOCABULARY ? plan->sizes.vocab_size : plan->sizes.dims[dim];
-}
-
-static tenebra_code plan_tensor(const tn_plan *plan, const tn_tensor_row *row, size_t number,
-                                tn_planned *tensor, tenebra_error *error)
-{
-    const tn_model_config *sizes = &plan->sizes;
-    memset(tensor, 0, sizeof *tensor);
-    tn_tensor_name(row, number, tensor->name, sizeof tensor->name);
-    tensor->row = row;
-    tensor->matrix = row->matrix;
-    tensor->scale = !row->matrix && !ends_with(row->name, ".bias");
-    tensor->inputs = size_of(plan, row->cols);
-    tensor->shape[0] = size_of(plan, row->rows) * row->parts;
-    tensor->rank = row->matrix ? 2 : 1;
-    tensor->shape[1] = tensor->inputs;
-    if (row->cols == TN_DIM_PATCH) { /* published as a convolution over time, height and width */
-        tensor->rank = 5;
-        tensor->shape[1] = sizes->channels;
-        tensor->shape[2] = sizes->temporal_patch_size;
-        tensor->shape[3] = tensor->shape[4] = sizes->patch_size;
-    }
-    if (!tn_size_mul(tensor->shape[0], tensor->inputs, &tensor->elements) || tensor->elements == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, tensor->name, "cannot have %zu rows of %zu",
-                       tensor->shape[0], tensor->inputs);
-    return TENEBRA_OK;
-}
-
-static size_t copies_of(const tn_plan *plan, const tn_tensor_row *row)
-{
-    if (row->presence == TN_HEAD && plan->sizes.tie_word_embeddings)
-        return 0;
-    switch (row->scope) {
-    case TN_SCOPE_LAYER: return plan->sizes.decoder.num_hidden_layers;
-    case TN_SCOPE_BLOCK: return plan->sizes.vision.depth;
-    case TN_SCOPE_MODEL: break;
-    }
-    return 1;
-}
-
-tenebra_code tn_plan_each(const tn_plan *plan, tn_plan_fn *visit, void *user, tenebra_error *error)
-{
-    for (const tn_tensor_row *row = plan->backbone->tensors; row->name != NULL; row++) {
-        size_t copies = copies_of(plan, row);
-        for (size_t number = 0; number < copies; number++) {
-            tn_planned tensor;
-            TN_TRY(plan_tensor(plan, row, number, &tensor, error));
-            TN_TRY(visit(user, &tensor, error));
-        }
-    }
-    return TENEBRA_OK;
+    visiting all = { plan, visit, user };
+    return tn_networks_each(&plan->networks, visit_place, &all, error);
 }

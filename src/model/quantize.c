@@ -21,8 +21,8 @@ typedef struct planned {
     const tn_stored *stored;
     tn_quantized tensor;
     size_t group;  /* panels come first, then plain types, then rows of blocks: all aligned that can be */
-    size_t number; /* of its layer or block */
-    size_t place;  /* in the backbone's table */
+    bool repeated; /* one of each layer or block: after what there is once */
+    size_t network, order; /* as the forwards use them */
     size_t file;
 } planned;
 
@@ -31,8 +31,12 @@ typedef struct quantizer {
     const char *output;
     const tn_backbone *backbone;
     tn_model_config config;
+    tn_decoder decoder;
+    tn_vision vision;
+    tn_networks networks;
     tn_store *store;
     planned *list;
+    size_t *uses; /* matrices that each rule of the recipe fits */
     size_t count, files, done;
     tenebra_error misfit; /* the first one */
     tn_notes notes;
@@ -58,7 +62,8 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
         return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     tn_notes_append(&q->notes, tn_store_notes(q->store));
     TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
-    TN_TRY(tn_model_match(q->backbone, &q->config, q->store, NULL, note_misfit, q, &mismatches, error));
+    TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, &q->vision, error));
+    TN_TRY(tn_networks_match(&q->networks, q->store, note_misfit, q, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, q->misfit.code, q->misfit.where, "%s", q->misfit.sentence);
     q->list = calloc(tn_store_count(q->store) + 1, sizeof *q->list);
@@ -67,25 +72,34 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
     return TENEBRA_OK;
 }
 
-static void plan_tensor(quantizer *q, const tn_tensor_row *row, size_t number, const char *name, const tn_stored *stored)
+static tenebra_code plan_tensor(void *user, const tn_place *place, tenebra_error *error)
 {
+    quantizer *q = user;
+    const tn_recipe *recipe = &q->options->recipe;
+    const tn_stored *stored = tn_model_stored(q->backbone, q->store, place->name);
+    (void)error;
+    if (stored == NULL)
+        return TENEBRA_OK;
     planned *item = &q->list[q->count++];
     tn_quantized *tensor = &item->tensor;
-    const tn_matrix from = tn_form_matrix(&stored->form, stored->data);
     snprintf(tensor->name, sizeof tensor->name, "%s", stored->name);
     tensor->from = tensor->form = stored->form;
     tensor->from_bytes = tensor->bytes = stored->bytes;
-    tensor->matrix = row->matrix;
+    tensor->matrix = tn_place_is_matrix(place);
     item->stored = stored;
-    item->number = number + (row->scope == TN_SCOPE_MODEL ? 0 : row->scope == TN_SCOPE_LAYER ? 1 : 1 + q->config.decoder.num_hidden_layers);
-    item->place = (size_t)(row - q->backbone->tensors);
+    item->repeated = place->row->group > 0;
+    item->network = place->network->layout->kind;
+    item->order = place->order;
     item->group = 1;
-    if (!row->matrix)
-        return;
-    tensor->note = tn_recipe_apply(&q->options->recipe, row, name, from.rows, from.cols, &tensor->form);
+    if (!tensor->matrix)
+        return TENEBRA_OK;
+    tensor->note = tn_recipe_apply(recipe, place, place->rows, &tensor->form);
     const tn_matrix to = tn_form_matrix(&tensor->form, NULL);
     tensor->bytes = tn_matrix_bytes(&to);
     item->group = to.order == TN_PANELS ? 0 : tn_form_is_packed(&tensor->form) ? 2 : 1;
+    for (size_t i = 0; i < recipe->rule_count; i++)
+        q->uses[i] += fnmatch(recipe->rules[i].pattern, place->name, 0) == 0;
+    return TENEBRA_OK;
 }
 
 static int compare_sizes(size_t a, size_t b)
@@ -93,56 +107,30 @@ static int compare_sizes(size_t a, size_t b)
     return (a > b) - (a < b);
 }
 
-/* Layer by layer, as they are read. */
+/* What there is once, then layer by layer, as they are read. */
 static int compare_places(const void *a, const void *b)
 {
     const planned *left = a, *right = b;
     int order = compare_sizes(left->group, right->group);
-    if (order == 0)
-        order = compare_sizes(left->number, right->number);
-    return order != 0 ? order : compare_sizes(left->place, right->place);
-}
-
-static tenebra_code check_rules(const quantizer *q, size_t *uses, tenebra_error *error)
-{
-    for (size_t i = 0; i < q->options->recipe.rule_count; i++)
-        if (uses[i] == 0)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, q->options->recipe.rules[i].pattern,
-                           "fits no matrix of the model; 'tenebra inspect --all' lists their names");
-    return TENEBRA_OK;
-}
-
-static void count_uses(const tn_recipe *recipe, const char *name, size_t *uses)
-{
-    for (size_t i = 0; i < recipe->rule_count; i++)
-        uses[i] += fnmatch(recipe->rules[i].pattern, name, 0) == 0;
+    order = order != 0 ? order : compare_sizes(left->repeated, right->repeated);
+    order = order != 0 ? order : compare_sizes(left->network, right->network);
+    return order != 0 ? order : compare_sizes(left->order, right->order);
 }
 
 /* All tensors with their new forms, in the order of the files. */
 static tenebra_code plan_tensors(quantizer *q, tenebra_error *error)
 {
-    size_t *uses = calloc(q->options->recipe.rule_count + 1, sizeof *uses);
-    if (uses == NULL)
+    const tn_recipe *recipe = &q->options->recipe;
+    q->uses = calloc(recipe->rule_count + 1, sizeof *q->uses);
+    if (q->uses == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "rules", "no memory");
-    for (const tn_tensor_row *row = q->backbone->tensors; row->name != NULL; row++) {
-        size_t numbers = row->scope == TN_SCOPE_LAYER   ? q->config.decoder.num_hidden_layers
-                         : row->scope == TN_SCOPE_BLOCK ? q->config.vision.depth
-                                                        : 1;
-        for (size_t number = 0; number < numbers; number++) {
-            char name[TN_STORED_NAME_MAX + 1];
-            tn_tensor_name(row, number, name, sizeof name);
-            const tn_stored *stored = tn_model_stored(q->backbone, q->store, name);
-            if (stored == NULL)
-                continue;
-            plan_tensor(q, row, number, name, stored);
-            if (row->matrix)
-                count_uses(&q->options->recipe, name, uses);
-        }
-    }
-    tenebra_code code = check_rules(q, uses, error);
-    free(uses);
+    tn_networks_each(&q->networks, plan_tensor, q, NULL);
+    for (size_t i = 0; i < recipe->rule_count; i++)
+        if (q->uses[i] == 0)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, recipe->rules[i].pattern,
+                           "fits no matrix of the model; 'tenebra inspect --all' lists their names");
     qsort(q->list, q->count, sizeof *q->list, compare_places);
-    return code;
+    return TENEBRA_OK;
 }
 
 /* Fills one file after the other. */
@@ -331,7 +319,9 @@ tenebra_code tn_quantize_weights(const char *directory, const char *output, cons
     }
     if (code == TENEBRA_OK && (code = fill_report(&q, report, error)) != TENEBRA_OK)
         remove_weights(&q, q.files);
+    tn_networks_close(&q.networks);
     tn_store_close(q.store);
     free(q.list);
+    free(q.uses);
     return code;
 }

@@ -26,24 +26,24 @@ typedef struct job {
 } job;
 
 /* The form of a tensor: matrices by the usual recipe of the type, vectors in a plain type. */
-static tn_form form_of(const tn_random_options *options, const tn_planned *tensor)
+static tn_form form_of(const tn_random_options *options, const tn_place *place)
 {
     const tn_recipe recipe = tn_recipe_of(options->type, options->order);
     bool blocks = tn_dtype_of(options->type)->block > 1;
-    tn_form form = { .is_weight = true, .type = blocks ? TN_F32 : options->type, .order = TN_ROWS, .rank = tensor->rank,
-                     .elements = tensor->elements };
-    memcpy(form.shape, tensor->shape, sizeof tensor->shape);
-    if (tensor->matrix)
-        tn_recipe_apply(&recipe, tensor->row, tensor->name, form.shape[0], tensor->inputs, &form);
+    tn_form form = { .is_weight = true, .type = blocks ? TN_F32 : options->type, .order = TN_ROWS, .rank = place->rank,
+                     .elements = place->rows * place->cols };
+    memcpy(form.shape, place->shape, sizeof place->shape);
+    if (tn_place_is_matrix(place))
+        tn_recipe_apply(&recipe, place, place->rows, &form);
     return form;
 }
 
 /* Packed matrices come first, so that they are aligned. */
-static tenebra_code declare(void *user, const tn_planned *tensor, tenebra_error *error)
+static tenebra_code declare(void *user, const tn_place *place, tenebra_error *error)
 {
     job *work = user;
-    const tn_form form = form_of(work->options, tensor);
-    return tn_form_is_packed(&form) == work->packed ? tn_writer_declare_weight(work->writer, tensor->name, &form, error)
+    const tn_form form = form_of(work->options, place);
+    return tn_form_is_packed(&form) == work->packed ? tn_writer_declare_weight(work->writer, place->name, &form, error)
                                                     : TENEBRA_OK;
 }
 
@@ -58,16 +58,16 @@ static tenebra_code put_bytes(void *user, const void *bytes, size_t size, tenebr
     return TENEBRA_OK;
 }
 
-static tenebra_code write_tensor(void *user, const tn_planned *tensor, tenebra_error *error)
+static tenebra_code write_tensor(void *user, const tn_place *place, tenebra_error *error)
 {
     job *work = user;
-    const tn_form form = form_of(work->options, tensor);
-    return tn_form_is_packed(&form) == work->packed ? tn_noise_tensor(&work->noise, tensor, &form, put_bytes, work, error)
+    const tn_form form = form_of(work->options, place);
+    return tn_form_is_packed(&form) == work->packed ? tn_noise_tensor(&work->noise, place, &form, put_bytes, work, error)
                                                     : TENEBRA_OK;
 }
 
 /* All tensors, the packed ones first. */
-static tenebra_code each_tensor(const tn_plan *plan, tn_plan_fn *visit, job *work, tenebra_error *error)
+static tenebra_code each_tensor(const tn_plan *plan, tn_place_fn *visit, job *work, tenebra_error *error)
 {
     work->packed = true;
     TN_TRY(tn_plan_each(plan, visit, work, error));
@@ -98,14 +98,14 @@ static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *
     return code;
 }
 
-static tenebra_code add_size(void *user, const tn_planned *tensor, tenebra_error *error)
+static tenebra_code add_size(void *user, const tn_place *place, tenebra_error *error)
 {
     job *work = user;
-    const tn_form form = form_of(work->options, tensor);
+    const tn_form form = form_of(work->options, place);
     const tn_matrix matrix = tn_form_matrix(&form, NULL);
-    if (!tn_matrix_fits(&matrix) || !tn_size_add(work->elements, tensor->elements, &work->elements) ||
+    if (!tn_matrix_fits(&matrix) || !tn_size_add(work->elements, form.elements, &work->elements) ||
         !tn_size_add(work->total, tn_matrix_bytes(&matrix), &work->total) || work->elements > SIZE_MAX / sizeof(double))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, tensor->name, "a model of this size does not exist");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "a model of this size does not exist");
     return TENEBRA_OK;
 }
 

@@ -2,7 +2,7 @@
 #ifndef TN_MODEL_RECIPE_H
 #define TN_MODEL_RECIPE_H
 
-#include "model/backbone.h"
+#include "model/layout.h"
 #include "store/form.h"
 
 /* Tensors whose name fits `pattern` (as fnmatch(3) does) get `type`. */
@@ -28,9 +28,8 @@ tn_recipe tn_recipe_of(tn_dtype type, tn_order order);
 /* Types of weights in files: all but F64. */
 bool tn_recipe_takes(tn_dtype type);
 
-/* Sets form->type and order for a matrix [rows, cols] called `name` that belongs to `row` of the backbone's table.
- * Where what was asked for cannot be, blocks of 32 instead of 256, BF16 or row by row take its place; returns why, or NULL. */
-const char *tn_recipe_apply(const tn_recipe *recipe, const tn_tensor_row *row, const char *name, size_t rows, size_t cols,
-                            tn_form *form);
+/* Sets form->type and order for the matrix of a place with so many rows, all parts together. Where what was asked for cannot be,
+ * blocks of 32 instead of 256, BF16 or row by row take its place; returns why, or NULL. */
+const char *tn_recipe_apply(const tn_recipe *recipe, const tn_place *place, size_t rows, tn_form *form);
 
 #endif

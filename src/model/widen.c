@@ -1,7 +1,6 @@
 /* 16-bit weights as F32 in memory: no kernel set rounds activations for those. */
 #include "model/lora_parts.h"
 
-/* Every matrix of the two networks, once; the head of tied embeddings follows its twin. */
 static tenebra_code widen(tn_model *model, tn_weight *w, tenebra_error *error)
 {
     tn_matrix *matrix = &w->matrix;
@@ -34,30 +33,26 @@ static size_t values_of(const tn_model *model)
     return values;
 }
 
+typedef struct widening {
+    tn_model *model;
+    const void *embed; /* data of the embedding before */
+} widening;
+
+/* The head of tied embeddings follows its twin. */
+static tenebra_code widen_place(void *user, const tn_place *place, tenebra_error *error)
+{
+    const widening *job = user;
+    tn_weight *weights = place->slot;
+    if (place->row->role == TN_ROLE_HEAD && weights->matrix.data == job->embed)
+        weights->matrix = job->model->decoder.embed.matrix;
+    for (size_t part = 0; part < place->row->parts && tn_place_is_matrix(place); part++)
+        TN_TRY(widen(job->model, &weights[part], error));
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_model_widen(tn_model *model, tenebra_error *error)
 {
-    tn_decoder *decoder = &model->decoder;
-    tn_vision *vision = &model->vision;
-    bool tied = decoder->head.matrix.data == decoder->embed.matrix.data;
+    widening job = { model, model->decoder.embed.matrix.data };
     TN_TRY(tn_arena_open(&model->wide, values_of(model) * sizeof(tn_real), error));
-    TN_TRY(widen(model, &decoder->embed, error));
-    for (size_t l = 0; l < decoder->config.num_hidden_layers; l++) {
-        tn_decoder_layer *layer = &decoder->layers[l];
-        tn_weight *weights[] = { &layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down };
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            TN_TRY(widen(model, weights[i], error));
-    }
-    if (tied)
-        decoder->head.matrix = decoder->embed.matrix;
-    else
-        TN_TRY(widen(model, &decoder->head, error));
-    for (size_t b = 0; b < vision->config.depth; b++) {
-        tn_vision_block *block = &vision->blocks[b];
-        tn_weight *weights[] = { &block->q, &block->k, &block->v, &block->proj, &block->fc1, &block->fc2 };
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-            TN_TRY(widen(model, weights[i], error));
-    }
-    TN_TRY(widen(model, &vision->patch_embed, error));
-    TN_TRY(widen(model, &vision->merge1, error));
-    return widen(model, &vision->merge2, error);
+    return tn_networks_each(&model->networks, widen_place, &job, error);
 }

@@ -64,32 +64,6 @@ static bool refuse(batch *b, size_t index, const char *sentence)
 
 /* ------------------------------------------------------------- pictures -- */
 
-static bool has_gradient(const tn_weight *w)
-{
-    bool found = w->grad != NULL;
-    for (const tn_lora *lora = w->lora; lora != NULL && !found; lora = lora->next)
-        found = lora->a.grad != NULL || lora->b.grad != NULL;
-    return found;
-}
-
-static bool tower_is_trained(const tn_vision *vision)
-{
-    bool found = has_gradient(&vision->patch_embed) || has_gradient(&vision->merge1) || has_gradient(&vision->merge2) ||
-                 vision->merge_norm.grad || vision->merge_norm_bias.grad || vision->merge1_bias.grad || vision->merge2_bias.grad;
-    for (size_t i = 0; i < vision->config.depth && !found; i++) {
-        const tn_vision_block *block = &vision->blocks[i];
-        const tn_weight *const weights[] = { &block->q, &block->k, &block->v, &block->proj, &block->fc1, &block->fc2 };
-        const tn_vector *const vectors[] = { &block->norm1, &block->norm1_bias, &block->norm2, &block->norm2_bias,
-                                             &block->q_bias, &block->k_bias, &block->v_bias, &block->proj_bias,
-                                             &block->fc1_bias, &block->fc2_bias };
-        for (size_t w = 0; w < sizeof weights / sizeof *weights; w++)
-            found = found || has_gradient(weights[w]);
-        for (size_t v = 0; v < sizeof vectors / sizeof *vectors; v++)
-            found = found || vectors[v]->grad != NULL;
-    }
-    return found;
-}
-
 /* All patches of the batch in one tensor, and all grids. */
 static tn_tensor gather_patches(batch *b, tn_grid **grids, size_t *grid_count)
 {
@@ -128,7 +102,7 @@ static void see(batch *b)
     if (rows == 0)
         return;
     tn_grid *grids;
-    bool trained = b->learn && tower_is_trained(vision);
+    bool trained = b->learn && tn_network_is_trained(&vision->network, TN_ANY, 0);
     tn_real *kept = trained ? NULL : take(b, rows * vision->config.hidden_size, sizeof *kept);
     size_t mark = tn_arena_mark(ops->arena);
     tn_tensor patches = gather_patches(b, &grids, &grid_count);
@@ -492,8 +466,9 @@ size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lesson
     double layer = 2 * (6 * hidden + 4 * query + 3 * key + 3 * inner), cache = 4 * key;
     double layers = (double)d->num_hidden_layers;
     double kept = teacher->options.checkpoint ? layers * (2 * hidden + cache) + layer : layers * (layer + cache);
-    double tower = tower_is_trained(&model->vision) ? 2 * (double)v->depth * (12.0 * (double)v->embed_dim + 2.0 * (double)v->mlp_dim)
-                                                    : 0;
+    double tower = 2 * (double)v->depth * (12.0 * (double)v->embed_dim + 2.0 * (double)v->mlp_dim);
+    if (!tn_network_is_trained(&model->vision.network, TN_ANY, 0))
+        tower = 0;
     double head = 2 * labels * ((double)model->decoder.head.matrix.rows + 2 * hidden);
     return (size_t)(sizeof(tn_real) * (rows * kept + patches * (tower + (double)v->patch_values) + head));
 }

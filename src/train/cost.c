@@ -4,23 +4,25 @@
 #include "base/checked.h"
 #include "base/clock.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A walk through a network in the order of its forward: the work so far, and whether what comes out depends on something that is
- * trained. Only then is there a gradient of a product's input. */
+/* Operations of a network: products for one row of its input, those of the head apart, and attention for one pair of rows, all
+ * layers together. A product's input has a gradient if something before it in the forward is trained. */
 typedef struct walk {
-    double row;  /* operations of products for one row                         */
-    double pair; /* of one pair of rows in attention, all layers together      */
-    bool flows;
+    tn_network_kind kind;
+    size_t first; /* one above the order of the first tensor that is trained; 0: the network's input has a gradient */
+    double row, head, pair;
 } walk;
 
-static bool is_trained(const tn_weight *weight)
+static tenebra_code find_first(void *user, const tn_place *place, tenebra_error *error)
 {
-    bool trained = weight->grad != NULL;
-    for (const tn_lora *lora = weight->lora; lora != NULL && !trained; lora = lora->next)
-        trained = lora->a.grad != NULL || lora->b.grad != NULL;
-    return trained;
+    walk *w = user;
+    (void)error;
+    if (place->network->layout->kind == w->kind && tn_place_is_trained(place))
+        w->first = tn_min(w->first, place->order + 1);
+    return TENEBRA_OK;
 }
 
 /* One row with a matrix: forward 2, gradient of the input 2, of the matrix 2. */
@@ -30,85 +32,51 @@ static double of_product(const tn_weight *weight, bool input_gradient)
     return size * (2 + (input_gradient ? 2 : 0) + (weight->grad != NULL ? 2 : 0));
 }
 
-/* Products that read the same rows, with their low-rank additions, and vectors that are added to what they give. */
-static void multiply(walk *w, const tn_weight *const *weights, size_t count, const tn_vector *const *vectors, size_t vector_count)
+/* Products with their low-rank additions; where the table says so also attention: scores and weighted values take 4 a pair and
+ * channel forward, twice that backward. */
+static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *error)
 {
-    bool flows = w->flows;
-    for (size_t i = 0; i < count; i++) {
-        w->row += of_product(weights[i], flows);
-        for (const tn_lora *lora = weights[i]->lora; lora != NULL; lora = lora->next)
-            w->row += of_product(&lora->a, flows) + of_product(&lora->b, flows || lora->a.grad != NULL);
-        w->flows = w->flows || is_trained(weights[i]);
+    walk *w = user;
+    const tn_layout_row *reader = place->row; /* the first that reads the same */
+    const tn_weight *weights = place->slot;
+    (void)error;
+    if (place->network->layout->kind != w->kind || !tn_place_is_matrix(place) || place->row->role == TN_ROLE_EMBEDDING)
+        return TENEBRA_OK;
+    while (reader->reads == TN_READS_SAME || !tn_role_is_matrix(reader->role))
+        reader--;
+    bool flows = w->first <= place->order - (size_t)(place->row - reader);
+    double sum = 0;
+    for (size_t part = 0; part < place->row->parts; part++) {
+        sum += of_product(&weights[part], flows);
+        for (const tn_lora *lora = weights[part].lora; lora != NULL; lora = lora->next)
+            sum += of_product(&lora->a, flows) + of_product(&lora->b, flows || lora->a.grad != NULL);
     }
-    for (size_t i = 0; i < vector_count; i++)
-        w->flows = w->flows || vectors[i]->grad != NULL;
+    if (place->row->role == TN_ROLE_HEAD)
+        w->head += sum;
+    else
+        w->row += sum / (double)tn_place_pool(place);
+    if (place->row->reads == TN_READS_ATTENTION)
+        w->pair += (double)place->cols * (flows ? 12 : 4);
+    return TENEBRA_OK;
 }
 
-static void norm(walk *w, const tn_vector *scale, const tn_vector *bias)
+static walk walk_network(const tn_model *model, tn_network_kind kind, size_t first)
 {
-    w->flows = w->flows || scale->grad != NULL || (bias != NULL && bias->grad != NULL);
-}
-
-/* Scores and weighted values: 4 a pair and channel forward, twice that backward. */
-static void attend(walk *w, double channels)
-{
-    w->pair += channels * (w->flows ? 12 : 4);
-}
-
-static walk walk_decoder(const tn_decoder *decoder, bool flows)
-{
-    walk w = { .flows = flows };
-    for (size_t l = 0; l < decoder->config.num_hidden_layers; l++) {
-        const tn_decoder_layer *layer = &decoder->layers[l];
-        norm(&w, &layer->input_norm, NULL);
-        multiply(&w, (const tn_weight *const[]){ &layer->q, &layer->k, &layer->v }, 3,
-                 (const tn_vector *const[]){ &layer->q_bias, &layer->k_bias, &layer->v_bias }, 3);
-        attend(&w, (double)(decoder->config.num_attention_heads * decoder->config.head_dim));
-        multiply(&w, (const tn_weight *const[]){ &layer->o }, 1, NULL, 0);
-        norm(&w, &layer->post_attention_norm, NULL);
-        multiply(&w, (const tn_weight *const[]){ &layer->gate, &layer->up }, 2, NULL, 0);
-        multiply(&w, (const tn_weight *const[]){ &layer->down }, 1, NULL, 0);
-    }
-    norm(&w, &decoder->norm, NULL);
-    return w;
-}
-
-static walk walk_tower(const tn_vision *vision)
-{
-    walk w = { 0 };
-    double merged = (double)(vision->config.spatial_merge_size * vision->config.spatial_merge_size);
-    multiply(&w, (const tn_weight *const[]){ &vision->patch_embed }, 1, NULL, 0);
-    for (size_t b = 0; b < vision->config.depth; b++) {
-        const tn_vision_block *block = &vision->blocks[b];
-        norm(&w, &block->norm1, &block->norm1_bias);
-        multiply(&w, (const tn_weight *const[]){ &block->q, &block->k, &block->v }, 3,
-                 (const tn_vector *const[]){ &block->q_bias, &block->k_bias, &block->v_bias }, 3);
-        attend(&w, (double)vision->config.embed_dim);
-        multiply(&w, (const tn_weight *const[]){ &block->proj }, 1, (const tn_vector *const[]){ &block->proj_bias }, 1);
-        norm(&w, &block->norm2, &block->norm2_bias);
-        multiply(&w, (const tn_weight *const[]){ &block->fc1 }, 1, (const tn_vector *const[]){ &block->fc1_bias }, 1);
-        multiply(&w, (const tn_weight *const[]){ &block->fc2 }, 1, (const tn_vector *const[]){ &block->fc2_bias }, 1);
-    }
-    norm(&w, &vision->merge_norm, &vision->merge_norm_bias);
-    walk merge = { .flows = w.flows };
-    multiply(&merge, (const tn_weight *const[]){ &vision->merge1 }, 1, (const tn_vector *const[]){ &vision->merge1_bias }, 1);
-    multiply(&merge, (const tn_weight *const[]){ &vision->merge2 }, 1, (const tn_vector *const[]){ &vision->merge2_bias }, 1);
-    w.row += merge.row / (merged > 0 ? merged : 1); /* one row for so many patches */
-    w.flows = merge.flows;
+    walk w = { .kind = kind, .first = first };
+    tn_networks_each(&model->networks, find_first, &w, NULL);
+    tn_networks_each(&model->networks, add_place, &w, NULL);
     return w;
 }
 
 double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count)
 {
-    const tn_decoder *decoder = &trainer->model->decoder;
-    walk tower = walk_tower(&trainer->model->vision);
-    walk rows = walk_decoder(decoder, decoder->embed.grad != NULL || tower.flows), head = { .flows = rows.flows };
-    multiply(&head, (const tn_weight *const[]){ &decoder->head }, 1, NULL, 0);
+    walk tower = walk_network(trainer->model, TN_NETWORK_IMAGES, SIZE_MAX);
+    walk rows = walk_network(trainer->model, TN_NETWORK_DECODER, tower.first < SIZE_MAX ? 0 : SIZE_MAX);
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         double length = (double)lessons[i]->rows;
         sum += length * rows.row + length * length / 2 * rows.pair; /* half of the pairs are visible */
-        sum += (double)lessons[i]->label_count * head.row + (double)lessons[i]->patch_count * tower.row;
+        sum += (double)lessons[i]->label_count * rows.head + (double)lessons[i]->patch_count * tower.row;
         for (size_t p = 0; p < lessons[i]->picture_count; p++) {
             double frame = (double)lessons[i]->grids[p].h * (double)lessons[i]->grids[p].w;
             sum += (double)lessons[i]->grids[p].t * frame * frame * tower.pair;

@@ -79,7 +79,7 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);
  * (initial.c). Matrices are normal: with a deviation, that one, and those that write into the residual stream smaller by
  * sqrt(2 L) of their tower (GPT-2's initialisation as written down in arXiv:1909.08053, section 3); with 0, 1 / sqrt(inputs).
  * Norms are 1, biases 0. Errors: ARGUMENT (nothing fits). */
-tenebra_code tn_initial_values(tn_model *model, tn_parameters *parameters, const char *const *globs, double deviation,
+tenebra_code tn_initial_values(tn_parameters *parameters, const char *const *globs, double deviation,
                                uint64_t seed, tenebra_error *error);
 
 /* Sample number `sample` at `stage` as a lesson (lessons.c). Errors name the sample. */

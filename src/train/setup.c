@@ -125,7 +125,7 @@ static tenebra_code start_afresh(tn_trainer *trainer, tenebra_error *error)
     if (globs == NULL)
         return error->code;
     tenebra_code code =
-        tn_initial_values(trainer->model, trainer->parameters, globs, config->init_std, config->seed, error);
+        tn_initial_values(trainer->parameters, globs, config->init_std, config->seed, error);
     free(globs);
     return code;
 }
@@ -143,7 +143,7 @@ static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
     free(include);
     /* With a deviation of 0 the model made from the shape already has its values, frozen weights too. */
     if (code == TENEBRA_OK && config->shape != NULL && config->init_std > 0)
-        code = tn_initial_values(trainer->model, trainer->parameters, NULL, config->init_std, config->seed, error);
+        code = tn_initial_values(trainer->parameters, NULL, config->init_std, config->seed, error);
     if (code == TENEBRA_OK && config->fresh != NULL)
         code = start_afresh(trainer, error);
     return code;

@@ -6,7 +6,7 @@
  * value): so odd values in sound surroundings, where the mistakes are, come up often. */
 #include "base/checked.h"
 #include "image/patches.h"
-#include "model/backbone.h"
+#include "model/networks.h"
 #include "model/random.h"
 
 #include <stdlib.h>
@@ -44,15 +44,27 @@ static void check_vision(const tn_model_config *config)
                                         config->patch_size);
 }
 
+static tenebra_code check_place(void *user, const tn_place *place, tenebra_error *error)
+{
+    size_t values;
+    (void)user, (void)error;
+    require(place->rows > 0 || place->row->dims[0] == TN_SIZE_FREE);
+    require(place->cols > 0);
+    require(tn_size_mul(place->rows, 8 * place->cols, &values));
+    return TENEBRA_OK;
+}
+
+/* Memory for the slots of very many layers is not asked for. */
 static void check_tensors(const tn_backbone *backbone, const tn_model_config *config)
 {
-    for (const tn_tensor_row *row = backbone->tensors; row->name != NULL; row++) {
-        size_t values;
-        require(config->dims[row->rows] > 0 || row->rows == TN_DIM_VOCABULARY);
-        require(config->dims[row->cols] > 0);
-        require(tn_size_mul(config->dims[row->rows], config->dims[row->cols], &values));
-        require(tn_size_mul(values, 8 * tn_max(row->parts, 1), &values));
-    }
+    tn_model_config few = *config;
+    tn_decoder decoder;
+    tn_vision vision;
+    tn_networks networks;
+    few.decoder.num_hidden_layers = few.vision.depth = 1;
+    if (tn_networks_open(&networks, backbone, &few, &decoder, &vision, NULL) == TENEBRA_OK)
+        tn_networks_each(&networks, check_place, NULL, NULL);
+    tn_networks_close(&networks);
 }
 
 static void read_as_config(const json_t *json)

@@ -1,60 +1,81 @@
 /* Qwen2-VL, 2B to 72B. Source: arXiv:2409.12191 and the layout of the published checkpoints. */
 #include "model/backbone.h"
-#include "model/model.h"
 #include "model/rotary.h"
 
 #include "base/checked.h"
 
 #include <string.h>
 
-#define MODEL(member) TN_SCOPE_MODEL, offsetof(tn_model, member)
-#define LAYER(member) TN_SCOPE_LAYER, offsetof(tn_decoder_layer, member)
-#define BLOCK(member) TN_SCOPE_BLOCK, offsetof(tn_vision_block, member)
-
-#define ROW_(name, scope, offset, matrix, rows, cols, presence, parts) \
-    { name, scope, matrix, offset, rows, cols, presence, parts }
+/* Rows of the tables: name, role, slot, parts, dimensions. */
+#define ROW_(name_, role_, group_, offset_, parts_, ...) \
+    .name = name_, .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
 #define ROW(...) ROW_(__VA_ARGS__)
-#define WEIGHT(name, slot, rows, cols) ROW(name, slot, true, TN_DIM_##rows, TN_DIM_##cols, TN_REQUIRED, 1)
-#define VECTOR(name, slot, size) ROW(name, slot, false, TN_DIM_##size, TN_DIM_ONE, TN_REQUIRED, 1)
+#define ONCE(member) 0, offsetof(tn_decoder, member), 1
+#define LAYER(member) TN_DECODER_LAYER, offsetof(tn_decoder_layer, member), 1
 
-static const tn_tensor_row tensors[] = {
-    WEIGHT("model.embed_tokens.weight", MODEL(decoder.embed), VOCABULARY, HIDDEN),
-    VECTOR("model.norm.weight", MODEL(decoder.norm), HIDDEN),
-    ROW("lm_head.weight", MODEL(decoder.head), true, TN_DIM_VOCABULARY, TN_DIM_HIDDEN, TN_HEAD, 1),
+static const tn_layout_row decoder_rows[] = {
+    { ROW("model.embed_tokens.weight", EMBEDDING, ONCE(embed), TN_SIZE_FREE, TN_DECODER_HIDDEN) },
+    { ROW("model.norm.weight", SCALE, ONCE(norm), TN_DECODER_HIDDEN), .last = true },
+    { ROW("lm_head.weight", HEAD, ONCE(head), TN_SIZE_FREE, TN_DECODER_HIDDEN), .last = true },
+    { ROW("model.layers.%zu.input_layernorm.weight", SCALE, LAYER(input_norm), TN_DECODER_HIDDEN) },
+    { ROW("model.layers.%zu.self_attn.q_proj.weight", LINEAR, LAYER(q), TN_DECODER_QUERY, TN_DECODER_HIDDEN) },
+    { ROW("model.layers.%zu.self_attn.q_proj.bias", BIAS, LAYER(q_bias), TN_DECODER_QUERY) },
+    { ROW("model.layers.%zu.self_attn.k_proj.weight", LINEAR, LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { ROW("model.layers.%zu.self_attn.k_proj.bias", BIAS, LAYER(k_bias), TN_DECODER_KEY) },
+    { ROW("model.layers.%zu.self_attn.v_proj.weight", LINEAR, LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { ROW("model.layers.%zu.self_attn.v_proj.bias", BIAS, LAYER(v_bias), TN_DECODER_KEY) },
+    { ROW("model.layers.%zu.self_attn.o_proj.weight", LINEAR, LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY),
+      .reads = TN_READS_ATTENTION, .residual = true },
+    { ROW("model.layers.%zu.post_attention_layernorm.weight", SCALE, LAYER(post_attention_norm), TN_DECODER_HIDDEN) },
+    { ROW("model.layers.%zu.mlp.gate_proj.weight", LINEAR, LAYER(gate), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN) },
+    { ROW("model.layers.%zu.mlp.up_proj.weight", LINEAR, LAYER(up), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN),
+      .reads = TN_READS_SAME },
+    { ROW("model.layers.%zu.mlp.down_proj.weight", LINEAR, LAYER(down), TN_DECODER_HIDDEN, TN_DECODER_INTERMEDIATE),
+      .residual = true },
+    { .name = NULL }
+};
 
-    VECTOR("model.layers.%zu.input_layernorm.weight", LAYER(input_norm), HIDDEN),
-    WEIGHT("model.layers.%zu.self_attn.q_proj.weight", LAYER(q), QUERY, HIDDEN),
-    VECTOR("model.layers.%zu.self_attn.q_proj.bias", LAYER(q_bias), QUERY),
-    WEIGHT("model.layers.%zu.self_attn.k_proj.weight", LAYER(k), KEY, HIDDEN),
-    VECTOR("model.layers.%zu.self_attn.k_proj.bias", LAYER(k_bias), KEY),
-    WEIGHT("model.layers.%zu.self_attn.v_proj.weight", LAYER(v), KEY, HIDDEN),
-    VECTOR("model.layers.%zu.self_attn.v_proj.bias", LAYER(v_bias), KEY),
-    WEIGHT("model.layers.%zu.self_attn.o_proj.weight", LAYER(o), HIDDEN, QUERY),
-    VECTOR("model.layers.%zu.post_attention_layernorm.weight", LAYER(post_attention_norm), HIDDEN),
-    WEIGHT("model.layers.%zu.mlp.gate_proj.weight", LAYER(gate), INTERMEDIATE, HIDDEN),
-    WEIGHT("model.layers.%zu.mlp.up_proj.weight", LAYER(up), INTERMEDIATE, HIDDEN),
-    WEIGHT("model.layers.%zu.mlp.down_proj.weight", LAYER(down), HIDDEN, INTERMEDIATE),
+static const tn_layout decoder_layout = {
+    .kind = TN_NETWORK_DECODER,
+    .bytes = sizeof(tn_decoder),
+    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS } },
+    .rows = decoder_rows,
+};
 
-    WEIGHT("visual.patch_embed.proj.weight", MODEL(vision.patch_embed), VISION, PATCH),
-    VECTOR("visual.blocks.%zu.norm1.weight", BLOCK(norm1), VISION),
-    VECTOR("visual.blocks.%zu.norm1.bias", BLOCK(norm1_bias), VISION),
-    ROW("visual.blocks.%zu.attn.qkv.weight", BLOCK(q), true, TN_DIM_VISION, TN_DIM_VISION, TN_REQUIRED, 3),
-    ROW("visual.blocks.%zu.attn.qkv.bias", BLOCK(q_bias), false, TN_DIM_VISION, TN_DIM_ONE, TN_REQUIRED, 3),
-    WEIGHT("visual.blocks.%zu.attn.proj.weight", BLOCK(proj), VISION, VISION),
-    VECTOR("visual.blocks.%zu.attn.proj.bias", BLOCK(proj_bias), VISION),
-    VECTOR("visual.blocks.%zu.norm2.weight", BLOCK(norm2), VISION),
-    VECTOR("visual.blocks.%zu.norm2.bias", BLOCK(norm2_bias), VISION),
-    WEIGHT("visual.blocks.%zu.mlp.fc1.weight", BLOCK(fc1), VISION_MLP, VISION),
-    VECTOR("visual.blocks.%zu.mlp.fc1.bias", BLOCK(fc1_bias), VISION_MLP),
-    WEIGHT("visual.blocks.%zu.mlp.fc2.weight", BLOCK(fc2), VISION, VISION_MLP),
-    VECTOR("visual.blocks.%zu.mlp.fc2.bias", BLOCK(fc2_bias), VISION),
-    VECTOR("visual.merger.ln_q.weight", MODEL(vision.merge_norm), VISION),
-    VECTOR("visual.merger.ln_q.bias", MODEL(vision.merge_norm_bias), VISION),
-    WEIGHT("visual.merger.mlp.0.weight", MODEL(vision.merge1), MERGED, MERGED),
-    VECTOR("visual.merger.mlp.0.bias", MODEL(vision.merge1_bias), MERGED),
-    WEIGHT("visual.merger.mlp.2.weight", MODEL(vision.merge2), HIDDEN, MERGED),
-    VECTOR("visual.merger.mlp.2.bias", MODEL(vision.merge2_bias), HIDDEN),
-    { NULL, TN_SCOPE_MODEL, false, 0, TN_DIM_ONE, TN_DIM_ONE, TN_REQUIRED, 0 }
+#define TOWER(member) 0, offsetof(tn_vision, member), 1
+#define BLOCK(member) TN_VISION_BLOCK, offsetof(tn_vision_block, member), 1
+#define BLOCK_QKV(member) TN_VISION_BLOCK, offsetof(tn_vision_block, member), 3
+
+static const tn_layout_row vision_rows[] = {
+    { ROW("visual.patch_embed.proj.weight", PATCHES, TOWER(patch_embed), TN_VISION_WIDTH, TN_VISION_CHANNELS, TN_VISION_FRAMES,
+          TN_VISION_SIDE, TN_VISION_SIDE) },
+    { ROW("visual.blocks.%zu.norm1.weight", SCALE, BLOCK(norm1), TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.norm1.bias", SHIFT, BLOCK(norm1_bias), TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.attn.qkv.weight", LINEAR, BLOCK_QKV(q), TN_VISION_WIDTH, TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.attn.qkv.bias", BIAS, BLOCK_QKV(q_bias), TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.attn.proj.weight", LINEAR, BLOCK(proj), TN_VISION_WIDTH, TN_VISION_WIDTH),
+      .reads = TN_READS_ATTENTION, .residual = true },
+    { ROW("visual.blocks.%zu.attn.proj.bias", BIAS, BLOCK(proj_bias), TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.norm2.weight", SCALE, BLOCK(norm2), TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.norm2.bias", SHIFT, BLOCK(norm2_bias), TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.mlp.fc1.weight", LINEAR, BLOCK(fc1), TN_VISION_MLP, TN_VISION_WIDTH) },
+    { ROW("visual.blocks.%zu.mlp.fc1.bias", BIAS, BLOCK(fc1_bias), TN_VISION_MLP) },
+    { ROW("visual.blocks.%zu.mlp.fc2.weight", LINEAR, BLOCK(fc2), TN_VISION_WIDTH, TN_VISION_MLP), .residual = true },
+    { ROW("visual.blocks.%zu.mlp.fc2.bias", BIAS, BLOCK(fc2_bias), TN_VISION_WIDTH) },
+    { ROW("visual.merger.ln_q.weight", SCALE, TOWER(merge_norm), TN_VISION_WIDTH) },
+    { ROW("visual.merger.ln_q.bias", SHIFT, TOWER(merge_norm_bias), TN_VISION_WIDTH) },
+    { ROW("visual.merger.mlp.0.weight", LINEAR, TOWER(merge1), TN_VISION_MERGED, TN_VISION_MERGED), .pooled = TN_VISION_AREA },
+    { ROW("visual.merger.mlp.0.bias", BIAS, TOWER(merge1_bias), TN_VISION_MERGED) },
+    { ROW("visual.merger.mlp.2.weight", LINEAR, TOWER(merge2), TN_VISION_HIDDEN, TN_VISION_MERGED), .pooled = TN_VISION_AREA },
+    { ROW("visual.merger.mlp.2.bias", BIAS, TOWER(merge2_bias), TN_VISION_HIDDEN) },
+    { .name = NULL }
+};
+
+static const tn_layout vision_layout = {
+    .kind = TN_NETWORK_IMAGES,
+    .bytes = sizeof(tn_vision),
+    .groups = { [TN_VISION_BLOCK] = { offsetof(tn_vision, blocks), sizeof(tn_vision_block), TN_VISION_DEPTH } },
+    .rows = vision_rows,
 };
 
 /* transformers >= 4.52 may save the names it uses in memory. */
@@ -230,20 +251,6 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
     if (config->image_token < 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"image_token_id\" is missing");
-
-    const tn_decoder_config *decoder = &config->decoder;
-    size_t merge = config->vision.spatial_merge_size;
-    size_t *dims = config->dims;
-    dims[TN_DIM_ONE] = 1;
-    dims[TN_DIM_VOCABULARY] = 0;
-    dims[TN_DIM_HIDDEN] = decoder->hidden_size;
-    dims[TN_DIM_QUERY] = decoder->num_attention_heads * decoder->head_dim;
-    dims[TN_DIM_KEY] = decoder->num_key_value_heads * decoder->head_dim;
-    dims[TN_DIM_INTERMEDIATE] = decoder->intermediate_size;
-    dims[TN_DIM_VISION] = config->vision.embed_dim;
-    dims[TN_DIM_VISION_MLP] = config->vision.mlp_dim;
-    dims[TN_DIM_PATCH] = config->vision.patch_values;
-    dims[TN_DIM_MERGED] = config->vision.embed_dim * merge * merge;
     return TENEBRA_OK;
 }
 
@@ -317,7 +324,8 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .chat_template = "qwen2-vl",
     .renames = renames,
     .renamed_since = { 4, 52 },
-    .tensors = tensors,
+    .decoder = &decoder_layout,
+    .vision = &vision_layout,
     .preprocessor = preprocessor,
     .top_keys = top_keys,
     .text_keys = text_keys,

@@ -9,26 +9,30 @@
 
 #include "unit/model/models.h"
 
-/* The name of each row of the backbone's table, in the last layer or block that it has. */
-static void row_name(const tn_model *model, const tn_tensor_row *row, char *name, size_t size)
+typedef struct kinds {
+    void (*check)(const tn_place *place);
+    size_t count;
+} kinds;
+
+/* Each row of the tables, in the last layer or block that it has. */
+static tenebra_code check_last(void *user, const tn_place *place, tenebra_error *error)
 {
-    size_t last = row->scope == TN_SCOPE_LAYER   ? model->config.decoder.num_hidden_layers - 1
-                  : row->scope == TN_SCOPE_BLOCK ? model->config.vision.depth - 1
-                                                 : 0;
-    tn_tensor_name(row, last, name, size);
+    kinds *all = user;
+    (void)error;
+    if (place->number + 1 < tn_network_members(place->network, place->row->group))
+        return TENEBRA_OK;
+    all->check(place);
+    all->count++;
+    return TENEBRA_OK;
 }
 
-/* Calls `check` with the name of every kind of tensor. */
-static void for_each_kind(const char *golden, void (*check)(const tn_tensor_row *row, const char *name))
+/* Calls `check` with every kind of tensor. */
+static void for_each_kind(const char *golden, void (*check)(const tn_place *place))
 {
     tn_model *model = open_model(golden, NULL);
-    size_t kinds = 0;
-    for (const tn_tensor_row *row = model->backbone->tensors; row->name != NULL; row++, kinds++) {
-        char name[256];
-        row_name(model, row, name, sizeof name);
-        check(row, name);
-    }
-    assert_true(kinds > 30);
+    kinds all = { check, 0 };
+    assert_int_equal(tn_networks_each(&model->networks, check_last, &all, NULL), TENEBRA_OK);
+    assert_true(all.count > 30);
     tn_model_close(model);
 }
 
@@ -39,12 +43,11 @@ static void drop_named(void *user, copied *tensor)
     tensor->drop = strcmp(tensor->name, user) == 0;
 }
 
-static void check_missing(const tn_tensor_row *row, const char *name)
+static void check_missing(const tn_place *place)
 {
-    char copy_of[256];
-    (void)row;
-    snprintf(copy_of, sizeof copy_of, "%s", name);
-    refuses(edited_model(UNTIED, drop_named, copy_of, "{}"), TENEBRA_ERROR_MISMATCH, name, "missing");
+    char copy_of[TN_PLACE_NAME];
+    snprintf(copy_of, sizeof copy_of, "%s", place->name);
+    refuses(edited_model(UNTIED, drop_named, copy_of, "{}"), TENEBRA_ERROR_MISMATCH, place->name, "missing");
 }
 
 static void test_missing(void **state)
@@ -82,12 +85,13 @@ static void refuses_change(const char *name, int kind)
             kind == INTEGER ? "type I32" : "first dimension");
 }
 
-static void check_misshapen(const tn_tensor_row *row, const char *name)
+static void check_misshapen(const tn_place *place)
 {
+    const char *name = place->name;
     /* The number of rows of the vocabulary is the tensor's own. */
-    if (row->rows != TN_DIM_VOCABULARY)
+    if (place->row->dims[0] != TN_SIZE_FREE)
         refuses_change(name, ROW_MORE);
-    if (row->matrix) {
+    if (tn_place_is_matrix(place)) {
         refuses_change(name, COLUMN_MORE);
         refuses_change(name, FLAT);
     }

@@ -108,9 +108,13 @@ static size_t misfits(const place *here)
     tn_store *store = tn_store_open(here->model, &error);
     assert_non_null(store);
     size_t reported = 0, counted = 0;
-    assert_int_equal(tn_model_match(backbone, &config, store, NULL, count_misfits, &reported, &counted, &error),
-                     TENEBRA_OK);
+    tn_decoder decoder;
+    tn_vision vision;
+    tn_networks networks;
+    assert_int_equal(tn_networks_open(&networks, backbone, &config, &decoder, &vision, &error), TENEBRA_OK);
+    assert_int_equal(tn_networks_match(&networks, store, count_misfits, &reported, &counted, &error), TENEBRA_OK);
     assert_int_equal(reported, counted);
+    tn_networks_close(&networks);
     tn_store_close(store);
     return counted;
 }

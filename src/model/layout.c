@@ -1,0 +1,157 @@
+#include "model/layout.h"
+
+#include "base/checked.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t tn_network_members(const tn_network *network, size_t group)
+{
+    return group == 0 ? 1 : network->sizes[network->layout->groups[group].count];
+}
+
+/* Where the pointer to the members of a group lies. */
+static void **array_of(const tn_network *network, size_t group)
+{
+    return (void **)((uintptr_t)network + network->layout->groups[group].pointer);
+}
+
+static void *slot_of(const tn_network *network, const tn_layout_row *row, size_t number)
+{
+    unsigned char *base = (unsigned char *)(uintptr_t)network;
+    if (row->group > 0)
+        base = (unsigned char *)*array_of(network, row->group) + number * network->layout->groups[row->group].bytes;
+    return base + row->offset;
+}
+
+/* --------------------------------------------------------------- memory -- */
+
+/* Values that all vectors of the network take together. */
+static bool count_vectors(const tn_network *network, size_t *total)
+{
+    *total = 1;
+    for (const tn_layout_row *row = network->layout->rows; row->name != NULL; row++) {
+        size_t size;
+        if (!tn_role_is_matrix(row->role) &&
+            (!tn_size_mul(network->sizes[row->dims[0]] * row->parts, tn_network_members(network, row->group), &size) ||
+             !tn_size_add(*total, size, total)))
+            return false;
+    }
+    return true;
+}
+
+tenebra_code tn_network_open(tn_network *network, tenebra_error *error)
+{
+    size_t total;
+    bool whole = true;
+    for (size_t group = 1; group < TN_LAYOUT_GROUPS; group++)
+        if (network->layout->groups[group].bytes > 0) {
+            *array_of(network, group) = calloc(tn_network_members(network, group), network->layout->groups[group].bytes);
+            whole = whole && *array_of(network, group) != NULL;
+        }
+    if (count_vectors(network, &total))
+        network->vectors = calloc(total, sizeof *network->vectors);
+    if (!whole || network->vectors == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for %zu layers", tn_network_members(network, 1));
+    return TENEBRA_OK;
+}
+
+void tn_network_close(tn_network *network)
+{
+    for (size_t group = 1; network->layout != NULL && group < TN_LAYOUT_GROUPS; group++)
+        if (network->layout->groups[group].bytes > 0) {
+            free(*array_of(network, group));
+            *array_of(network, group) = NULL;
+        }
+    free(network->vectors);
+    network->vectors = NULL;
+}
+
+/* --------------------------------------------------------------- places -- */
+
+static void print_name(const tn_layout_row *row, size_t number, char name[TN_PLACE_NAME])
+{
+    const char *hole = strstr(row->name, "%zu");
+    if (hole == NULL)
+        snprintf(name, TN_PLACE_NAME, "%s", row->name);
+    else
+        snprintf(name, TN_PLACE_NAME, "%.*s%zu%s", (int)(hole - row->name), row->name, number, hole + strlen("%zu"));
+}
+
+/* The shape that the sizes say. Where they leave the rows open, the slot knows them once it is filled. */
+static void measure(tn_place *place)
+{
+    const tn_layout_row *row = place->row;
+    const size_t *sizes = place->network->sizes;
+    bool matrix = tn_role_is_matrix(row->role);
+    for (place->rank = 0; place->rank < TN_LAYOUT_RANK && row->dims[place->rank] != TN_SIZE_NONE; place->rank++)
+        place->shape[place->rank] = sizes[row->dims[place->rank]];
+    if (matrix && place->shape[0] == 0)
+        place->shape[0] = ((const tn_weight *)place->slot)->matrix.rows;
+    place->shape[0] *= row->parts;
+    place->rows = matrix ? place->shape[0] : 1;
+    place->cols = matrix ? 1 : place->shape[0];
+    for (size_t i = 1; i < place->rank; i++)
+        place->cols *= place->shape[i];
+}
+
+enum { LAST = 1 << 30 };
+
+tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user, tenebra_error *error)
+{
+    const tn_layout_row *rows = network->layout->rows;
+    size_t begin = 0, end, order = 0; /* of a run of rows of one group: its members follow each other in the forward */
+    for (; rows[begin].name != NULL; begin = end) {
+        size_t members = tn_network_members(network, rows[begin].group);
+        for (end = begin; rows[end].name != NULL && rows[end].group == rows[begin].group;)
+            end++;
+        for (size_t r = begin; r < end; r++)
+            for (size_t number = 0; number < members; number++) {
+                tn_place place = { .network = network, .row = &rows[r], .number = number,
+                                   .slot = slot_of(network, &rows[r], number),
+                                   .order = rows[r].last ? LAST + r : order + number * (end - begin) + (r - begin) };
+                print_name(&rows[r], number, place.name);
+                measure(&place);
+                TN_TRY(visit(user, &place, error));
+            }
+        order += members * (end - begin);
+    }
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------- training -- */
+
+static bool is_trained(const tn_layout_row *row, const void *slot)
+{
+    const tn_weight *weights = slot;
+    const tn_vector *vectors = slot;
+    bool trained = false;
+    for (size_t part = 0; part < row->parts && !trained; part++) {
+        if (!tn_role_is_matrix(row->role)) {
+            trained = vectors[part].grad != NULL;
+            continue;
+        }
+        trained = weights[part].grad != NULL;
+        for (const tn_lora *lora = weights[part].lora; lora != NULL && !trained; lora = lora->next)
+            trained = lora->a.grad != NULL || lora->b.grad != NULL;
+    }
+    return trained;
+}
+
+bool tn_place_is_trained(const tn_place *place)
+{
+    return is_trained(place->row, place->slot);
+}
+
+bool tn_network_is_trained(const tn_network *network, size_t group, size_t number)
+{
+    for (const tn_layout_row *row = network->layout->rows; row->name != NULL; row++) {
+        size_t first = group == TN_ANY ? 0 : number, end = group == TN_ANY ? tn_network_members(network, row->group) : number + 1;
+        for (size_t n = first; (group == TN_ANY || group == row->group) && n < end; n++)
+            if (is_trained(row, slot_of(network, row, n)))
+                return true;
+    }
+    return false;
+}

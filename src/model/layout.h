@@ -1,0 +1,122 @@
+/* The tensors of a network: a table that gives each one its name, role, place in the network's struct and shape, and the only
+ * loop over them.
+ *
+ * A network is a struct of weights that begins with a tn_network: the decoder, an image encoder, a method's module. What
+ * walks over weights (loading, training, adapters, packing, counting) visits the places of a network and looks at roles; names
+ * are for files and people. */
+#ifndef TN_MODEL_LAYOUT_H
+#define TN_MODEL_LAYOUT_H
+
+#include "ops/ops.h"
+
+/* What a tensor is for. Matrices come first. */
+typedef enum tn_role {
+    TN_ROLE_LINEAR,    /* matrix: y = W x                                                                     */
+    TN_ROLE_EMBEDDING, /* matrix: one row a token                                                             */
+    TN_ROLE_HEAD,      /* matrix: one logit a row; may be absent from files where the embedding serves as one */
+    TN_ROLE_PATCHES,   /* matrix: y = W x of pixels; a convolution in other programs, so no adapter fits it   */
+    TN_ROLE_BIAS,      /* vector: added to the result of the matrix above it in the table                     */
+    TN_ROLE_SCALE,     /* vector: of a norm                                                                   */
+    TN_ROLE_SHIFT      /* vector: of the norm above it                                                        */
+} tn_role;
+
+static inline bool tn_role_is_matrix(tn_role role) { return role < TN_ROLE_BIAS; }
+
+/* What a matrix is multiplied with. */
+typedef enum tn_reads {
+    TN_READS_ROWS,     /* what the rows above it gave    */
+    TN_READS_SAME,     /* what the matrix above it reads */
+    TN_READS_ATTENTION /* values that attention mixed    */
+} tn_reads;
+
+enum { TN_LAYOUT_RANK = 5, TN_LAYOUT_SIZES = 24, TN_LAYOUT_GROUPS = 8, TN_PLACE_NAME = 256 };
+
+/* Sizes are numbered by each network for itself, from TN_SIZE_OWN on. */
+enum {
+    TN_SIZE_NONE, /* ends a list of dimensions                                                     */
+    TN_SIZE_FREE, /* of the vocabulary: what the tensor in the file has; 0 until that is known      */
+    TN_SIZE_OWN
+};
+
+/* One tensor, or one of each member of a group. Rows stand in the order in which the forward uses them, but for the last ones. */
+typedef struct tn_layout_row {
+    const char *name;              /* %zu stands for the member's number                                     */
+    tn_role role;
+    tn_reads reads;
+    bool residual;                 /* the result is added to the residual stream                             */
+    bool last;                     /* used after everything else, wherever it stands in the table            */
+    size_t group;                  /* 0: in the network's struct itself                                      */
+    size_t offset;                 /* of the slot, a tn_weight or tn_vector, in the struct of its group      */
+    size_t parts;                  /* at least 1: its rows are cut into so many equal blocks, for slots in a row */
+    size_t dims[TN_LAYOUT_RANK];   /* sizes that its shape is made of, of one part                           */
+    size_t pooled;                 /* size: rows of the network's input that make one row here; NONE: one    */
+} tn_layout_row;
+
+/* An array of equal structs, such as the layers. */
+typedef struct tn_layout_group {
+    size_t pointer; /* offset of the array's pointer in the network's struct */
+    size_t bytes;   /* of a member                                           */
+    size_t count;   /* size: the number of members                           */
+} tn_layout_group;
+
+typedef enum tn_network_kind { TN_NETWORK_DECODER, TN_NETWORK_IMAGES, TN_NETWORK_MODULE } tn_network_kind;
+
+typedef struct tn_layout {
+    tn_network_kind kind;
+    size_t bytes;                             /* of the network's struct        */
+    tn_layout_group groups[TN_LAYOUT_GROUPS]; /* by their numbers; 0 is not used */
+    const tn_layout_row *rows;                /* ends with name == NULL         */
+} tn_layout;
+
+/* The first member of every network's struct. */
+typedef struct tn_network {
+    const tn_layout *layout;
+    size_t sizes[TN_LAYOUT_SIZES];
+    tn_real *vectors; /* memory behind all its vectors, or NULL */
+} tn_network;
+
+/* Takes memory for the groups and the vectors of a network whose layout and sizes are set and whose slots are zero; gives it back.
+ * Errors: MEMORY. */
+tenebra_code tn_network_open(tn_network *network, tenebra_error *error);
+void tn_network_close(tn_network *network);
+
+/* Members of a group; 1 of group 0. */
+size_t tn_network_members(const tn_network *network, size_t group);
+
+/* One tensor of a network. */
+typedef struct tn_place {
+    tn_network *network;
+    const tn_layout_row *row;
+    size_t number;                       /* of the member of its group                                     */
+    char name[TN_PLACE_NAME];
+    void *slot;                          /* tn_weight or tn_vector, row->parts of them                     */
+    size_t rank, shape[TN_LAYOUT_RANK];  /* of all parts together                                          */
+    size_t rows, cols;                   /* the same as a matrix; of a vector [1, size]                    */
+    size_t order;                        /* orders places as the forward uses them                         */
+} tn_place;
+
+/* Calls `visit` for each tensor, row by row of the table, until one fails. */
+typedef tenebra_code tn_place_fn(void *user, const tn_place *place, tenebra_error *error);
+tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user, tenebra_error *error);
+
+static inline bool tn_place_is_matrix(const tn_place *place) { return tn_role_is_matrix(place->row->role); }
+
+/* Whether y = W x that an adapter can add to. */
+static inline bool tn_place_is_linear(const tn_place *place)
+{
+    return place->row->role == TN_ROLE_LINEAR || place->row->role == TN_ROLE_HEAD;
+}
+
+/* Rows of the network's input that make one row of the matrix's. */
+static inline size_t tn_place_pool(const tn_place *place)
+{
+    return place->row->pooled == TN_SIZE_NONE ? 1 : place->network->sizes[place->row->pooled];
+}
+
+/* Whether the backward has gradients to collect for the tensor, an adapter on it included; the same for any tensor of a member of
+ * a group, or with group TN_ANY for any of the network. */
+enum { TN_ANY = TN_LAYOUT_GROUPS };
+bool tn_place_is_trained(const tn_place *place);
+bool tn_network_is_trained(const tn_network *network, size_t group, size_t number);
+
+#endif

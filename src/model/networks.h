@@ -1,0 +1,46 @@
+/* The networks of one model: the decoder, the tower that sees pictures. */
+#ifndef TN_MODEL_NETWORKS_H
+#define TN_MODEL_NETWORKS_H
+
+#include "model/backbone.h"
+#include "store/store.h"
+
+enum { TN_NETWORKS_MAX = 3 };
+
+typedef struct tn_networks {
+    const tn_backbone *backbone;
+    tn_network *list[TN_NETWORKS_MAX]; /* [count] */
+    size_t count;
+    bool tied;                         /* the head is the embedding: files may lack it, and once matched they do */
+} tn_networks;
+
+/* Makes both networks as the backbone and the configuration describe them, with empty slots. They stay with the caller.
+ * Errors: MEMORY; close them also then. */
+tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone, const tn_model_config *config, tn_decoder *decoder,
+                              tn_vision *vision, tenebra_error *error);
+void tn_networks_close(tn_networks *networks);
+
+/* tn_network_each of all networks. */
+tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, void *user, tenebra_error *error);
+
+/* ------------------------------------------------- how tensors fit ---- */
+
+/* "[128]" of a vector (cols == 1), else "[64, 128]". Returns text. */
+enum { TN_SHAPE_TEXT = 48 };
+const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT]);
+
+typedef enum tn_match { TN_MATCHED, TN_MISSING, TN_UNEXPECTED, TN_MISSHAPEN, TN_MATCH_COUNT } tn_match;
+
+/* One line of the report: `name` as expected, or as stored when unexpected; `stored` may be NULL. */
+typedef void tn_match_fn(void *user, tn_match match, const char *name, const tn_stored *stored,
+                         size_t rows, size_t cols);
+
+/* Points the slots of the networks at the tensors of `store`, which must outlive them, and calls `each` for every tensor. Returns
+ * how many do not match. Errors: MEMORY. */
+tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_match_fn *each, void *user, size_t *mismatches,
+                               tenebra_error *error);
+
+/* The stored tensor that means `canonical`, under any name that the backbone knows; NULL if there is none. */
+const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *store, const char *canonical);
+
+#endif
