@@ -1,5 +1,5 @@
-/* The mark of the model that a run starts from: a run that goes on must find the same one, since an adapter, or weights beside frozen
- * ones, fit no other. */
+/* A digest of the model from which a run starts. A resumed run requires the same model, since an adapter, or weights
+ * beside frozen ones, fit no other. */
 #include "train/parts.h"
 
 #include "base/digest.h"
@@ -12,7 +12,7 @@
 enum { CONFIG_MAX = 16 << 20 };
 
 typedef struct marking {
-    const tn_stored **tensors; /* [count] by name, so that files may be cut otherwise */
+    const tn_stored **tensors; /* [count] sorted by name, so that the division into files does not matter */
     tn_digest *digests;        /* [count] */
     size_t count;
 } marking;

@@ -1,4 +1,4 @@
-/* log.csv and curves.html, made anew from the lines of the log. */
+/* Makes log.csv and curves.html from the lines of the log. */
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/output.h"
@@ -11,13 +11,13 @@
 
 enum { LOG_MAX = 1 << 30, WIDTH = 720, HEIGHT = 220, LEFT = 64, RIGHT = 12, TOP = 28, BOTTOM = 26, POINTS = 600 };
 
-/* Columns of the table; updates and validations are told apart by which members a line has. */
+/* Columns of the table; the members of a line distinguish updates and validations. */
 static const char *const columns[] = { "update", "epoch", "stage", "loss", "lr", "grad_norm", "token_accuracy", "labels",
                                        "tokens", "tokens_per_second", "mfu", "validation_accuracy", "validation_count" };
 enum { COLUMNS = sizeof columns / sizeof *columns, UPDATE = 0, STAGE = 2, LOSS = 3, LR = 4, NORM = 5, TOKENS = 6, VALIDATION = 11 };
 
 typedef struct log_row {
-    double values[COLUMNS]; /* NaN: not in the line */
+    double values[COLUMNS]; /* NaN: missing in the line */
 } log_row;
 
 typedef struct log_table {
@@ -27,7 +27,7 @@ typedef struct log_table {
 
 static tenebra_code add_row(log_table *table, const json_t *line, const char *path, tenebra_error *error)
 {
-    if ((table->count & (table->count + 1)) == 0) { /* room for the next power of two */
+    if ((table->count & (table->count + 1)) == 0) { /* capacity: the next power of two */
         log_row *grown = realloc(table->rows, (2 * table->count + 2) * sizeof *grown);
         if (grown == NULL)
             return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for %zu lines", table->count);
@@ -125,7 +125,7 @@ static void print_axes(FILE *out, range x, range y)
                 (first + i) * step);
 }
 
-/* Where a stage begins. */
+/* Draws the start of a stage. */
 static void print_stages(FILE *out, const log_table *table, range x)
 {
     double stage = NAN;
@@ -140,7 +140,7 @@ static void print_stages(FILE *out, const log_table *table, range x)
     }
 }
 
-/* The means of at most POINTS runs of neighbours; few values get marks. */
+/* The means of at most POINTS runs of neighbours; if there are few values, they get marks. */
 static void print_line(FILE *out, const log_table *table, size_t column, range x, range y, const char *class)
 {
     size_t given = 0, seen = 0;

@@ -76,7 +76,7 @@ static bool is_dots(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Whether the file `name` of directory `inner` is the program's; own NULL: any is. */
+/* True if the file `name` of directory `inner` belongs to the program; own NULL: every file does. */
 static bool is_own_inside(tn_files_own_fn *own, const char *inner, const char *name)
 {
     char path[2 * NAME_MAX + 2];
@@ -84,7 +84,8 @@ static bool is_own_inside(tn_files_own_fn *own, const char *inner, const char *n
     return own == NULL || (length > 0 && (size_t)length < sizeof path && own(path));
 }
 
-/* Unlinks the program's files in directory `name` of an open one, then itself. False with errno, as far as it got. */
+/* Unlinks the program's files in directory `name` of an open directory, then that directory. On failure returns false
+ * with errno and has done a part. */
 static bool remove_inner(int parent, const char *name, tn_files_own_fn *own)
 {
     int descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -96,12 +97,12 @@ static bool remove_inner(int parent, const char *name, tn_files_own_fn *own)
         errno = problem;
         return false;
     }
-    bool any = own == NULL; /* an empty directory is somebody's */
+    bool any = own == NULL; /* an empty directory belongs to the user */
     for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
         if (!is_dots(entry->d_name) && is_own_inside(own, name, entry->d_name))
             any |= unlinkat(dirfd(directory), entry->d_name, 0) == 0;
     closedir(directory);
-    return any && unlinkat(parent, name, AT_REMOVEDIR) == 0; /* it fails where something stayed */
+    return any && unlinkat(parent, name, AT_REMOVEDIR) == 0; /* fails if something is left */
 }
 
 tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error)
@@ -120,8 +121,8 @@ tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error)
     return code;
 }
 
-/* Unlinks the program's files in an open directory. `to` not NULL: moves what else there is to that directory, unless it has
- * something of that name. */
+/* Unlinks the program's files in an open directory. If `to` is not NULL, moves the other files to that directory,
+ * unless it has a file of that name. */
 static tenebra_code take_own(DIR *directory, const char *path, tn_files_own_fn *own, const char *to, tenebra_error *error)
 {
     for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
@@ -136,7 +137,7 @@ static tenebra_code take_own(DIR *directory, const char *path, tn_files_own_fn *
         if (to != NULL && target == NULL)
             return no_memory(path, error);
         if (target != NULL && access(target, F_OK) != 0)
-            renameat(dirfd(directory), name, AT_FDCWD, target); /* where that fails it stays */
+            renameat(dirfd(directory), name, AT_FDCWD, target); /* if this fails, it stays */
         free(target);
     }
     return TENEBRA_OK;
@@ -162,7 +163,7 @@ tenebra_code tn_files_remove_own(const char *path, tn_files_own_fn *own, bool *l
     return remove_own(path, own, NULL, left, error);
 }
 
-/* What a stop in the middle of a swap left: the only copy goes back to its place, another one away. */
+/* Cleans up after a swap that was interrupted: moves the only copy back to its place, removes a second one. */
 static tenebra_code end_old_swap(const char *old, const char *path, tn_files_own_fn *own, tenebra_error *error)
 {
     bool left;
@@ -197,7 +198,7 @@ static int falling(const void *a, const void *b)
     return x > y ? -1 : x < y;
 }
 
-/* The number between front and behind, if that is all there is. */
+/* The number between front and behind, if there is nothing else. */
 static bool read_number(const char *name, const char *front, const char *behind, uint64_t *number)
 {
     size_t length = strlen(front);

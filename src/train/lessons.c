@@ -1,4 +1,4 @@
-/* From a sample of a data set to a lesson. */
+/* Converts a sample of a data set to a training example. */
 #include "train/parts.h"
 
 #include <stdio.h>

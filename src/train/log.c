@@ -13,7 +13,8 @@
 
 enum { LOG_MAX = 1 << 30 };
 
-/* Whether a whole line belongs to the updates up to `update`, or to the validations up to `validated`, which come after them. */
+/* True if a complete line belongs to the updates up to `update`, or to the validations up to `validated`, which follow
+ * the updates. */
 static bool line_stays(const char *line, size_t length, uint64_t update, uint64_t validated)
 {
     json_t *object = json_loadb(line, length, 0, NULL);
@@ -57,7 +58,7 @@ int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_e
     if (keep_lines(path, update, validated, error) != TENEBRA_OK)
         return -1;
     struct stat info;
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666); /* a pipe is not waited for */
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666); /* do not wait for a pipe */
     if (log < 0 || fstat(log, &info) != 0)
         tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
     else if (!S_ISREG(info.st_mode))
@@ -69,7 +70,7 @@ int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_e
     return -1;
 }
 
-/* One system call a line, so that a reader sees whole lines. */
+/* One system call per line, so that a reader sees complete lines. */
 tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_error *error)
 {
     char *text = line != NULL ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
@@ -81,7 +82,8 @@ tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_erro
     size_t length = strlen(whole);
     size_t done = 0;
     int reason = 0;
-    while (done < length && reason == 0) { /* unless the disk is full in one call: then the second tells why */
+    while (done < length && reason == 0) { /* unless the disk is full, in one call; then the second call gives the
+                                            * reason */
         ssize_t written = write(log, whole + done, length - done);
         if (written < 0 && errno != EINTR)
             reason = errno;

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Values of one piece: large enough to hide the dispatch, small enough to share out small models. */
+/* Values of one piece: large enough to hide the cost of dispatch, small enough to divide small models among threads. */
 enum { PIECE = 16384 };
 
 typedef struct tn_piece {
     size_t item;   /* of the list                    */
-    size_t begin;  /* first value inside of the item */
+    size_t begin;  /* first value in the item */
     size_t count;
-    size_t moment; /* place in first and second      */
+    size_t moment; /* index in first and second      */
 } tn_piece;
 
 typedef struct adam_update {
@@ -91,7 +91,7 @@ void tn_optimizer_close(tn_optimizer *optimizer)
 
 /* ---------------------------------------------------------------- norm -- */
 
-/* Eight sums that are independent of each other, so that the loop is not one chain of additions. */
+/* Eight independent sums, so that the loop is not one chain of additions. */
 static void sum_squares(void *argument, size_t chunk, size_t worker)
 {
     (void)worker;

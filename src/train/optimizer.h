@@ -1,9 +1,8 @@
 /* AdamW over a list of parameter tensors, global-norm clipping, and learning-rate schedules.
  *
- * The numbers are those of torch.optim.AdamW (decoupled decay, bias correction, eps outside of the square
- * root) and torch.nn.utils.clip_grad_norm_, in f32 with the norm summed in f64. Work is cut into pieces of a
- * fixed size, so nothing depends on the number of threads.
- * Source: arXiv:1711.05101, algorithm 2; documentation of torch.optim.AdamW. */
+ * The numbers are those of torch.optim.AdamW (decoupled decay, bias correction, eps outside the square root) and
+ * torch.nn.utils.clip_grad_norm_, in f32 with the norm summed in f64. Work is divided into pieces of a fixed size, so
+ * nothing depends on the number of threads. Source: arXiv:1711.05101, algorithm 2; documentation of torch.optim.AdamW. */
 #ifndef TN_TRAIN_OPTIMIZER_H
 #define TN_TRAIN_OPTIMIZER_H
 
@@ -16,7 +15,7 @@
 typedef struct tn_optimized {
     tn_real *values;   /* [count] master values                                                  */
     tn_real *grad;     /* [count] their gradient                                                 */
-    uint16_t *rounded; /* [count] bf16 copy that the networks read, made anew by each step; NULL: none */
+    uint16_t *rounded; /* [count] bf16 copy that the networks read, updated by each step; NULL: none */
     size_t count;
     bool decay;        /* weight decay applies                                                   */
 } tn_optimized;
@@ -27,7 +26,7 @@ typedef struct tn_adamw {
     double weight_decay; /* 0.01       */
 } tn_adamw;
 
-/* What torch takes where nothing is said. */
+/* The defaults of torch. */
 static inline tn_adamw tn_adamw_defaults(void) { return (tn_adamw){ 0.9, 0.999, 1e-8, 0.01 }; }
 
 typedef struct tn_optimizer {
@@ -53,20 +52,20 @@ void tn_optimizer_close(tn_optimizer *optimizer);
 /* Euclidean norm of all gradients; NaN or infinite if one of them is. */
 double tn_optimizer_norm(tn_optimizer *optimizer);
 
-/* The factor that brings gradients of `norm` to at most `limit` (> 0; 0: no clipping), as clip_grad_norm_:
- * min(1, limit / (norm + 1e-6)). */
+/* The factor that reduces gradients of `norm` to at most `limit` (> 0; 0: no clipping), as clip_grad_norm_: min(1,
+ * limit / (norm + 1e-6)). */
 double tn_clip_factor(double norm, double limit);
 
-/* One update with learning rate `lr`; gradients count times `factor`. Does not change the gradients. */
+/* One update with learning rate `lr`; gradients are multiplied by `factor` but not changed. */
 void tn_optimizer_step(tn_optimizer *optimizer, double lr, double factor);
 
 /* Sets all gradients to zero. */
 void tn_optimizer_clear(tn_optimizer *optimizer);
 
-/* Forgets moments and the count of steps. */
+/* Resets the moments and the step count. */
 void tn_optimizer_reset(tn_optimizer *optimizer);
 
-/* Makes the rounded copies anew from the values, e.g. after a checkpoint was read. */
+/* Updates the rounded copies from the values, e.g. after a checkpoint was read. */
 void tn_optimizer_round(tn_optimizer *optimizer);
 
 /* ------------------------------------------------------------ schedules -- */
@@ -75,8 +74,8 @@ typedef enum tn_schedule_kind { TN_SCHEDULE_CONSTANT, TN_SCHEDULE_LINEAR, TN_SCH
 
 typedef struct tn_schedule {
     tn_schedule_kind kind;
-    uint64_t warmup; /* updates of linear rise from 0                   */
-    uint64_t total;  /* updates in all; linear and cosine end at 0 then */
+    uint64_t warmup; /* updates of linear increase from 0               */
+    uint64_t total;  /* updates in total; linear and cosine end at 0 */
 } tn_schedule;
 
 /* Factor of the learning rate for update number `update`, from 0. As get_constant_schedule_with_warmup,

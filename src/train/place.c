@@ -1,4 +1,4 @@
-/* The directory of a run: whose it is now, and what an earlier run left in it. */
+/* The directory of a run: its lock, and the files of an earlier run. */
 #include "train/parts.h"
 
 #include "base/file.h"
@@ -16,7 +16,8 @@
 
 #define LOCK_NAME "train.lock"
 
-/* Takes the lock of the directory, which is made if need be. It is held until the trainer is closed, also by a crash. */
+/* Takes the lock of the directory, which is created if necessary. It is held until the trainer is closed; a crash
+ * releases it, too. */
 static tenebra_code lock(tn_trainer *trainer, tenebra_error *error)
 {
     trainer->made_output = !tn_path_is_directory(trainer->config->output);
@@ -31,7 +32,7 @@ static tenebra_code lock(tn_trainer *trainer, tenebra_error *error)
     else if (flock(trainer->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "another training is running there; wait for its end, "
                        "or name another output");
-    free(path); /* a file system without locks has no guard */
+    free(path); /* without locks in the file system there is no protection */
     return code;
 }
 
@@ -39,10 +40,10 @@ void tn_trainer_unlock(tn_trainer *trainer, bool keep)
 {
     if (trainer->lock < 0)
         return;
-    /* A start that failed leaves nothing behind where nothing was. */
+    /* A failed start removes a directory that it created. */
     char *path = trainer->made_output && !keep ? tn_path_join(trainer->config->output, LOCK_NAME) : NULL;
     if (path != NULL && unlink(path) == 0)
-        rmdir(trainer->config->output); /* fails where there is more in it */
+        rmdir(trainer->config->output); /* fails if it is not empty */
     free(path);
     close(trainer->lock);
     trainer->lock = -1;
@@ -109,7 +110,7 @@ static bool is_same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Whether directory `path` lies in directory `above`, or is it, whatever links lead there. */
+/* True if directory `path` is inside directory `above`, or is the same, whatever links lead there. */
 static bool is_inside(const char *path, const char *above)
 {
     struct stat target, now, parent;
@@ -120,14 +121,14 @@ static bool is_inside(const char *path, const char *above)
         char *next = tn_files_join(up, "/..");
         free(up);
         up = next;
-        climbs = up != NULL && stat(up, &parent) == 0 && !is_same(&parent, &now); /* the root is above itself */
+        climbs = up != NULL && stat(up, &parent) == 0 && !is_same(&parent, &now); /* the root is its own parent */
         now = parent;
     }
     free(up);
     return inside;
 }
 
-/* Takes the files of the program out of a directory, and the directory with them unless somebody else put something there. */
+/* Removes the program's files from a directory, and the directory unless it contains other files. */
 static tenebra_code clear(const tn_trainer *trainer, const char *name, const char *end, tn_files_own_fn *own, tenebra_error *error)
 {
     char *front = tn_trainer_path(trainer, name, error), *path = front != NULL ? tn_files_join(front, end) : NULL;

@@ -1,4 +1,4 @@
-/* What a checkpoint holds beside weights and moments. */
+/* The contents of a checkpoint besides weights and moments. */
 #include "train/parts.h"
 
 #include "base/checked.h"
@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { VERSION = 2 }; /* 2: with a digest, the length of the run, the base's mark and the last update */
+enum { VERSION = 2 }; /* 2: with a digest, the length of the run, the base model's digest and the last update */
 
 /* [stage, accuracy, update] of each stage that has a best model. */
 static json_t *best_models(const tn_trainer *trainer)
@@ -77,7 +77,7 @@ static tenebra_code read_best(tn_trainer *trainer, const json_t *list, size_t la
     return TENEBRA_OK;
 }
 
-/* What the last update told, for the summary and for what is written about the result. */
+/* The numbers of the last update, for the summary and for the description of the result. */
 static tenebra_code read_last(tn_trainer *trainer, const json_t *object, const char *where, tenebra_error *error)
 {
     tn_train_update last = { .update = trainer->update, .loss = (double)NAN };
@@ -101,7 +101,7 @@ typedef struct counters {
 
 static tenebra_code read_counters(const json_t *state, counters *c, const char *where, tenebra_error *error)
 {
-    const size_t largest = SIZE_MAX >> 12; /* exact in a double */
+    const size_t largest = SIZE_MAX >> 12; /* exactly representable in a double */
     TN_TRY(tn_json_size(state, "update", 1, largest, &c->update, where, error));
     TN_TRY(tn_json_size(state, "validated", 0, largest, &c->validated, where, error));
     TN_TRY(tn_json_size(state, "optimizer_steps", 1, largest, &c->steps, where, error));
@@ -111,7 +111,7 @@ static tenebra_code read_counters(const json_t *state, counters *c, const char *
     return tn_json_size(state, "warmup", 0, largest, &c->warmup, where, error);
 }
 
-/* What no run can have come to. */
+/* Refuses a state that no run can have reached. */
 static tenebra_code check_counters(const tn_trainer *trainer, const counters *c, const char *where, tenebra_error *error)
 {
     const tn_run_plan *plan = &trainer->plan;
@@ -127,7 +127,7 @@ static tenebra_code check_counters(const tn_trainer *trainer, const counters *c,
     return TENEBRA_OK;
 }
 
-/* The length of a run may change where no update that was made would have been another one. */
+/* The length of a run may change if no completed update would have been different. */
 static tenebra_code check_length(const tn_trainer *trainer, const counters *c, const json_t *saved, const char *where,
                                  tenebra_error *error)
 {
@@ -147,7 +147,7 @@ static tenebra_code check_length(const tn_trainer *trainer, const counters *c, c
                    trainer->plan.updates, falls ? "lr_scheduler_type" : "warmup_ratio");
 }
 
-/* The data and the model that the run was made with. */
+/* Checks the data and the model of the run. */
 static tenebra_code check_sources(const tn_trainer *trainer, const json_t *state, size_t samples, const char *where,
                                   tenebra_error *error)
 {

@@ -57,7 +57,7 @@ static tenebra_code order_epoch(tn_trainer *trainer, size_t epoch, tenebra_error
                          trainer->config->batch_size, error);
 }
 
-/* The lessons of samples first .. first+count-1 of the epoch's order. */
+/* The training examples for samples first .. first+count-1 of the epoch's order. */
 static tenebra_code prepare_lessons(tn_trainer *trainer, size_t epoch, size_t first, size_t count, tenebra_error *error)
 {
     for (size_t i = 0; i < count; i++) {
@@ -75,7 +75,7 @@ typedef struct tally {
     size_t labels, correct, rows;
 } tally;
 
-/* Teaches lessons 0 .. count-1 in micro-batches; gradients of the mean over all their labelled tokens. */
+/* Runs training examples 0 .. count-1 in micro-batches; gradients are of the mean over all their labelled tokens. */
 static tenebra_code teach_lessons(tn_trainer *trainer, size_t count, tally *sum, tenebra_error *error)
 {
     size_t labels = 0;
@@ -122,7 +122,7 @@ static tenebra_code check_finite(const tn_trainer *trainer, double loss, double 
                    "The last checkpoint is sound; go on from it with a lower lr", (unsigned long long)trainer->update + 1, loss, norm);
 }
 
-/* A new stage begins with this update. */
+/* True if a new stage begins with this update. */
 static bool begins_stage(const tn_trainer *trainer, size_t epoch)
 {
     return trainer->update > 0 && trainer->update % trainer->plan.updates_per_epoch == 0 &&
@@ -190,7 +190,7 @@ static tenebra_code draw_curves(const tn_trainer *trainer, tenebra_error *error)
     return tn_curves_write(trainer->log_path, trainer->config->output, title, error);
 }
 
-/* Takes the reference to `topics`. */
+/* Takes ownership of `topics`. */
 static tenebra_code log_validation(tn_trainer *trainer, size_t epoch, size_t stage, double accuracy, size_t count,
                                    json_t *topics, tenebra_error *error)
 {
@@ -205,7 +205,7 @@ static tenebra_code log_validation(tn_trainer *trainer, size_t epoch, size_t sta
     return TENEBRA_OK;
 }
 
-/* Answers the validation questions and keeps the model if it is the stage's best. */
+/* Asks the validation questions and keeps the model if it is the stage's best. */
 static tenebra_code validate(tn_trainer *trainer, size_t epoch, tenebra_error *error)
 {
     size_t stage = tn_stage_of_epoch(trainer->config, epoch), count;
@@ -262,7 +262,7 @@ static tenebra_code write_configuration(const tn_trainer *trainer, tenebra_error
     return code;
 }
 
-/* The user asked for an end: everything up to here is kept. */
+/* The user requested an end: everything so far is kept. */
 static tenebra_code stop(tn_trainer *trainer, tenebra_error *error)
 {
     if (trainer->update == 0)
@@ -306,7 +306,7 @@ tenebra_code tn_trainer_run(tn_trainer *trainer, tenebra_error *error)
 
 static tenebra_code measure_batch(tn_trainer *trainer, size_t count, double *ms, tenebra_error *error)
 {
-    for (int turn = 0; turn < 2; turn++) { /* the first one touches the memory */
+    for (int turn = 0; turn < 2; turn++) { /* the first one makes the system allocate the memory */
         tally sum = { 0 };
         double start = tn_clock_ms();
         TN_TRY(teach_lessons(trainer, count, &sum, error));

@@ -14,7 +14,7 @@ typedef struct reading {
     yaml_parser_t parser;
     bool in_map;
     bool in_list;
-    bool has_key;  /* the last entry waits for its value */
+    bool has_key;  /* the last entry has no value yet */
     bool over;
     bool list_begun;
 } reading;
@@ -38,7 +38,7 @@ static tn_yaml_entry *find(const tn_yaml *yaml, const char *key)
     return NULL;
 }
 
-/* A new entry without a value; takes over nothing. */
+/* A new entry without a value; takes no ownership. */
 static tn_yaml_entry *add(tn_yaml *yaml, const char *key, size_t length)
 {
     tn_yaml_entry *grown = realloc(yaml->entries, (yaml->count + 1) * sizeof *grown);

@@ -1,4 +1,4 @@
-/* A case from its opening to its end. */
+/* Opens, verifies and closes a case. */
 #include "verify/parts.h"
 
 #include "base/file.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Inputs that other names are computed from, and quantities stated to be for information only. */
+/* Inputs from which other names are computed, and quantities that are for information only. */
 static bool needs_no_result(const char *name)
 {
     size_t length = strlen(name);
@@ -31,7 +31,7 @@ char *tn_verify_beside(tn_verify *verify, const char *name)
     return joined;
 }
 
-/* Only a case of pictures alone needs no model. */
+/* Only a case of nothing but images requires no model. */
 static bool needs_model(const tn_verify *verify)
 {
     bool needed = false;
@@ -72,7 +72,7 @@ tenebra_code tn_verify_open(tn_verify *verify, const char *path, const tn_verify
     return needs_model(verify) ? open_model(verify, options, error) : TENEBRA_OK;
 }
 
-/* What the parts know, but left out because something that it is computed from is missing or misshapen. */
+/* Reports known names that were left out because an input is missing or misshapen. */
 static void fail_the_rest(tn_verify *verify)
 {
     for (size_t i = 0; i < tn_store_count(verify->golden); i++) {

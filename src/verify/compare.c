@@ -85,7 +85,7 @@ int64_t *tn_verify_ids(tn_verify *verify, const tn_stored *stored)
     return ids;
 }
 
-/* As fnmatch reads them: what the README of the golden sets names. */
+/* Patterns for fnmatch: the names in the README of the golden sets. */
 static const char *const of_pictures[] = { "bicubic.*.out", "smart_resize.table", "qwen_full.pixel_values",
                                            "qwen_full.grid_thw", NULL };
 static const char *const of_models[] = {
@@ -112,7 +112,7 @@ bool tn_verify_is_result(const char *name, bool *needs_model)
 static void add_row(tn_verify *verify, tn_verify_row row)
 {
     tn_verify_row *rows = realloc(verify->rows, (verify->row_count + 1) * sizeof *rows);
-    if (rows == NULL) { /* or a difference could get lost */
+    if (rows == NULL) { /* otherwise a difference could be lost */
         tn_fail(&verify->failure, TENEBRA_ERROR_MEMORY, row.name, "no memory for another result");
         return;
     }
@@ -135,7 +135,7 @@ void tn_verify_fail(tn_verify *verify, const char *name)
         add_row(verify, (tn_verify_row){ .name = stored->name, .absolute = NAN, .relative = NAN, .passed = false });
 }
 
-/* The largest finite magnitude; 0 if there is none. */
+/* The largest finite magnitude; 0 if none. */
 static double largest_of(const float *values, size_t count)
 {
     double largest = 0;
@@ -159,7 +159,7 @@ void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, 
     tn_verify_row row = { .name = stored->name, .bound = TN_VERIFY_BOUND * scale, .passed = true };
     for (size_t i = 0; i < count; i++) {
         double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b);
-        if (a == b) /* covers equal infinities */
+        if (a == b) /* also true for equal infinities */
             continue;
         row.absolute = fmax(row.absolute, absolute);
         row.relative = row.absolute / scale;

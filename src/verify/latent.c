@@ -1,4 +1,4 @@
-/* The latent loop against a golden case: the product's own loop (reason/), watched from outside. */
+/* Verifies the latent loop: the product's own loop (reason/), observed from outside, against a golden case. */
 #include "verify/parts.h"
 
 #include "base/checked.h"
@@ -11,7 +11,7 @@
 
 enum { STEPS_MAX = 16, PICKS_MAX = 1024, CALLS_MAX = 256, TOKENS_MAX = 512 };
 
-/* What one run of the loop leaves, as a golden case names it. */
+/* The results of one run of the loop, with the names of a golden case. */
 typedef struct loop_run {
     tn_verify *verify;
     tn_reasoner reasoner;
@@ -45,7 +45,7 @@ static void count_call(void *user, const char *name, size_t index, const tn_tens
         run->calls[run->call_count++] = (int64_t)value->rows;
 }
 
-/* Before step `step` (or the answer): the scores that it chooses from and the hidden state that it feeds. */
+/* Before step `step` (or the answer): the scores used for its choice and the hidden state that it feeds. */
 static void keep_state(loop_run *run, size_t step)
 {
     const tn_session *session = run->verify->session;
@@ -133,14 +133,14 @@ static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, c
     return run;
 }
 
-/* Rows of the latent blocks: what stands between the prompt and the answer. */
+/* Rows of the latent blocks, between the prompt and the answer. */
 static size_t latent_rows(const loop_run *run)
 {
     return run->pick_rows + run->steps;
 }
 
-/* Appends the text that follows the latents in a training sample, and returns the normed rows of the
- * whole sequence [*total, C], for free(). */
+/* Appends the text after the latents of a training sample, and returns the normed rows of the whole sequence [*total,
+ * C]; the caller frees them. */
 static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *rest, size_t count, size_t *total)
 {
     tn_session *session = verify->session;
@@ -195,7 +195,7 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
     for (size_t i = 1; i < count; i++) {
         if (labels[i] < 0 || (size_t)labels[i] >= vocabulary)
             continue;
-        /* Read only; the tensor type has no const variant. */
+        /* Only read; the tensor type has no const variant. */
         tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (i - 1) * cols), NULL };
         int32_t label = (int32_t)labels[i];
         if (tn_session_logits(session, row, &verify->failure) != TENEBRA_OK)
@@ -210,7 +210,7 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
     return sum / (double)*labelled;
 }
 
-/* Labels of the sequence with its latent blocks grown: the prompt and the blocks carry none. */
+/* Labels of the sequence including its latent blocks; the prompt and the blocks have none. */
 static int64_t *grow_labels(const loop_run *run, const int64_t *labels, size_t count, size_t total)
 {
     int64_t *grown = tn_verify_take(run->verify, total + 1, sizeof *grown);
@@ -304,7 +304,7 @@ static void compare_generation(tn_verify *verify, const char *prefix, const loop
     tn_verify_compare(verify, name, run->hidden, run->steps * session->hidden.cols);
 }
 
-/* Whether the last `steps` of the ids are the case's latent token, and no other id is. */
+/* True if the last `steps` of the ids are the case's latent token, and no other id is. */
 static bool ends_in_latents(tn_verify *verify, const int64_t *ids, size_t count, size_t steps)
 {
     const tn_stored *stored = tn_verify_input(verify, "latent_token_id");
@@ -322,7 +322,7 @@ static int64_t *prompt_of(tn_verify *verify, size_t steps, size_t *count)
     const tn_stored *stored = tn_verify_input(verify, "ids.N%zu.gen", steps);
     int64_t *ids = stored && stored->elements > steps ? tn_verify_ids(verify, stored) : NULL;
     if (ids != NULL && !ends_in_latents(verify, ids, stored->elements, steps)) {
-        if (verify->failure.code == TENEBRA_OK) /* it may be that the latent token could not be read */
+        if (verify->failure.code == TENEBRA_OK) /* the latent token may have been unreadable */
             tn_fail(&verify->failure, TENEBRA_ERROR_MISMATCH, stored->name, "does not end in %zu of the latent token", steps);
         free(ids);
         ids = NULL;
@@ -346,7 +346,7 @@ static void check_case(tn_verify *verify, const tn_verify_picture *picture, size
     options.recompute = false;
     loop_run *fast = slow ? run_loop(verify, picture, ids, count, &options) : NULL;
     if (fast != NULL) {
-        /* The incremental loop is what is verified; the calls are those of the recomputing one. */
+        /* The incremental loop is verified; the calls are those of the recomputing one. */
         memcpy(fast->calls, slow->calls, sizeof fast->calls);
         fast->call_count = slow->call_count;
         compare_generation(verify, prefix, fast);
@@ -359,7 +359,7 @@ static void check_case(tn_verify *verify, const tn_verify_picture *picture, size
     free(ids);
 }
 
-/* Which K, N and order a case holds stands in its names. */
+/* The names of a case contain its K, N and order. */
 static void check_all_cases(tn_verify *verify, const tn_verify_picture *picture)
 {
     static const char *const orders[] = { "any", "cuda", "desc", "asc" };
@@ -371,7 +371,7 @@ static void check_all_cases(tn_verify *verify, const tn_verify_picture *picture)
                     check_case(verify, picture, picks, steps, orders[o]);
 }
 
-/* The K that eos.* and batch2.* use: the first that the case holds for N = 2. */
+/* The K of eos.* and batch2.*: the first that the case contains for N = 2. */
 static size_t first_picks(tn_verify *verify)
 {
     for (size_t picks = 1; picks <= PICKS_MAX; picks++)
@@ -420,7 +420,7 @@ void tn_verify_latent(tn_verify *verify)
 
 /* ---------------------------------------------------------------- batch -- */
 
-/* One row of the padded batch, computed alone. Returns its loss and its number of labels. */
+/* One row of the padded batch, computed by itself. Returns its loss and its number of labels. */
 static double check_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids,
                            const int64_t *mask, const int64_t *labels, size_t width, int64_t latent, int64_t *selected,
                            size_t sample_stride, size_t *labelled)
@@ -475,7 +475,7 @@ void tn_verify_batch(tn_verify *verify)
     const tn_stored *stored = tn_verify_input(verify, "batch2.input_ids");
     const tn_stored *masks = tn_verify_input(verify, "batch2.attention_mask");
     const tn_stored *marks = tn_verify_input(verify, "batch2.labels"), *latents = tn_verify_input(verify, "latent_token_id");
-    const tn_stored *chosen = tn_store_find(verify->golden, "batch2.selected"); /* marked where it is compared */
+    const tn_stored *chosen = tn_store_find(verify->golden, "batch2.selected"); /* marked when it is compared */
     tn_verify_picture picture;
     if (stored == NULL || masks == NULL || marks == NULL || latents == NULL || chosen == NULL || stored->rank != 2 ||
         stored->shape[0] > 64 || masks->elements != stored->elements || marks->elements != stored->elements ||

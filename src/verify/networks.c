@@ -1,4 +1,4 @@
-/* Preprocessing, the vision tower, and plain forwards against a golden case. */
+/* Verifies preprocessing, the vision tower, and plain forward passes against a golden case. */
 #include "verify/parts.h"
 
 #include "image/patches.h"
@@ -9,7 +9,7 @@
 
 /* ------------------------------------------------------------- pictures -- */
 
-/* A stored u8 picture [h, w, 3]; NULL pixels if it is none. */
+/* A stored u8 image [h, w, 3]; pixels are NULL if it is not one. */
 static tn_image picture_of(tn_verify *verify, const tn_stored *stored)
 {
     tn_image image = { 0 };
@@ -104,7 +104,7 @@ static void watch_vision(void *user, const char *name, size_t index, const tn_te
         tn_verify_compare(user, full, value->data, value->rows * value->cols);
 }
 
-/* Encodes the patches called `values` with the grids called `grids`. Embeddings live in the session. */
+/* Encodes the patches named `values` with the grids named `grids`. The session owns the embeddings. */
 static bool encode(tn_verify *verify, const char *values, const char *grids, tn_tensor *embeds, tn_grid *first)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", values), *sides = tn_verify_input(verify, "%s", grids);
@@ -207,7 +207,7 @@ static bool lay_slots(tn_verify *verify, const int64_t *ids, size_t count, const
     return true;
 }
 
-/* Logits of the last of `total` normed rows, as many as the case holds. */
+/* Logits of the last of `total` normed rows, as many as the case has. */
 static void compare_last_logits(tn_verify *verify, const char *name, const tn_real *normed, size_t total)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", name);
@@ -222,7 +222,7 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
         return;
     }
     for (size_t r = 0; r < rows; r++) {
-        /* Read only; the tensor type has no const variant. */
+        /* Only read; the tensor type has no const variant. */
         tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (total - rows + r) * cols), NULL };
         if (tn_session_logits(session, row, &verify->failure) == TENEBRA_OK)
             memcpy(logits + r * vocabulary, session->logits.data, vocabulary * sizeof *logits);
@@ -255,7 +255,7 @@ static void make_positions(tn_verify *verify, const int64_t *ids, size_t count, 
     free(tokens);
 }
 
-/* One forward of the ids called `ids_name`; compares what stands under `prefix`. */
+/* One forward pass of the ids named `ids_name`; compares the tensors whose names start with `prefix`. */
 static void check_forward(tn_verify *verify, const char *ids_name, const char *prefix, bool mrope,
                           const tn_verify_picture *picture)
 {

@@ -1,10 +1,10 @@
-/* What the parts of verify share. */
+/* Shared by the parts of verify. */
 #ifndef TN_VERIFY_PARTS_H
 #define TN_VERIFY_PARTS_H
 
 #include "verify/verify.h"
 
-/* Of the largest magnitude in the reference's tensor: sums in another order differ by so much of it at most
+/* The bound, relative to the largest magnitude in the reference's tensor: sums in another order differ at most by this
  * (docs/golden.md, "Tolerance"). */
 #define TN_VERIFY_BOUND 1e-4
 
@@ -12,36 +12,37 @@
 const tn_stored *tn_verify_input(tn_verify *verify, const char *name, ...) TN_PRINTF(2, 3);
 bool tn_verify_has(const tn_verify *verify, const char *name, ...) TN_PRINTF(2, 3);
 
-/* `count` zeroed items of `size` bytes, for free(); NULL and an entry in `failure` without memory. */
+/* `count` zeroed items of `size` bytes, which the caller frees; NULL and an entry in `failure` without memory. */
 void *tn_verify_take(tn_verify *verify, size_t count, size_t size);
 
-/* The path of `name` in the directory of the case, for free(); NULL and an entry in `failure` without memory. */
+/* The path of `name` in the directory of the case, which the caller frees; NULL and an entry in `failure` without
+ * memory. */
 char *tn_verify_beside(tn_verify *verify, const char *name);
 
-/* Whole tensors as fresh memory (NULL and an entry in `failure` if of another type). */
+/* Complete tensors; the caller frees them (NULL and an entry in `failure` if of another type). */
 float *tn_verify_floats(tn_verify *verify, const tn_stored *stored);
 int64_t *tn_verify_integers(tn_verify *verify, const tn_stored *stored);
 
-/* Token ids: as tn_verify_integers, and none is negative or beyond 32 bits. */
+/* Token ids: as tn_verify_integers, but negative ids and ids beyond 32 bits are a failure. */
 int64_t *tn_verify_ids(tn_verify *verify, const tn_stored *stored);
 
-/* Whether `name` is that of a quantity which the parts below compute; and whether that takes a model. */
+/* True if the parts below compute the quantity `name`; and whether that requires a model. */
 bool tn_verify_is_result(const char *name, bool *needs_model);
 
-/* Compares with the tensor `name` if the case holds it. A single number is measured by itself or 1, whichever is larger, since
- * it is made of larger ones. */
+/* Compares with the tensor `name` if the case contains it. The bound for a single number is relative to itself or to 1,
+ * whichever is larger, because it is computed from larger numbers. */
 void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count);
 void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count);
 
-/* With one bound for the absolute difference of all elements. Where `leave_out` [count] (may be NULL) is set, nothing
- * is compared; more than half of that is a failure. */
+/* The same with one bound for the absolute difference of all elements. Elements with `leave_out` set ([count], may be
+ * NULL) are not compared; it is a failure if these are more than half. */
 void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound,
                                 const bool *leave_out);
 
 /* A row for a quantity of which `differing` elements are wrong. */
 void tn_verify_count(tn_verify *verify, const char *name, size_t differing);
 
-/* Notes that `name` could not be computed: a failed row. */
+/* Records that `name` could not be computed, as a failed row. */
 void tn_verify_fail(tn_verify *verify, const char *name);
 
 /* The parts, each for the names that it knows. */
@@ -54,7 +55,7 @@ void tn_verify_train(tn_verify *verify);      /* stage*.*, seq.*                
 
 /* ------------------------------------------ shared by the latent parts -- */
 
-/* The picture's embeddings of the case (its expected ones are compared elsewhere). */
+/* The embeddings of the case's image (the expected ones are compared elsewhere). */
 typedef struct tn_verify_picture {
     tn_real *embeds; /* [J, C], owned */
     size_t count;
@@ -74,8 +75,8 @@ typedef struct tn_verify_lesson {
 bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_lesson *lesson,
                            tn_real *logits);
 
-/* Mean cross-entropy of the labelled rows, and their logits. `labels` [count] as the case stores them,
- * negative where unlabelled; the row that predicts labels[i] is normed[i - 1]. */
+/* Mean cross entropy of the labelled rows, and their logits. `labels` [count] as the case stores them, negative if
+ * unlabelled; the row that predicts labels[i] is normed[i - 1]. */
 double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *labels, size_t count,
                       tn_real *label_logits, size_t *labelled);
 

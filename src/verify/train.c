@@ -1,4 +1,4 @@
-/* Training steps against a golden case: gradients of an adapter, their norm, the weights after AdamW. */
+/* Verifies training steps against a golden case: gradients of an adapter, their norm, the weights after AdamW. */
 #include "verify/parts.h"
 
 #include "base/checked.h"
@@ -14,11 +14,11 @@
 
 enum { STAGES = 16, LESSONS = 64, PICKED_MAX = 4096 };
 
-/* What the README of the golden sets says that the reference trained with. */
+/* The settings of the reference's training, from the README of the golden sets. */
 static const double LEARNING_RATE = 4e-5, CLIP = 0.7;
 
-/* Bounds of that README: gradients relative to the largest of a tensor; the change of a weight by one step, where the
- * gradient is not so small that rounding decides its sign. */
+/* Bounds of that README: gradients relative to the largest of a tensor; the change of a weight in one step, unless the
+ * gradient is so small that rounding decides its sign. */
 static const double GRADIENT_BOUND = 1e-4, CHANGE_BOUND = 1e-7, SMALL_GRADIENT = 1e-4;
 
 /* One model with an adapter, being trained. */
@@ -75,7 +75,7 @@ static bool open_optimizer(trainer *t, tenebra_error *error)
     return good;
 }
 
-/* The adapter as it was before the first step, with a fresh optimizer. */
+/* The adapter as before the first step, with a new optimizer. */
 static bool open_step(trainer *t)
 {
     tenebra_error *error = &t->verify->failure;
@@ -108,7 +108,7 @@ static void close_step(trainer *t)
 
 /* -------------------------------------------------------------- lessons -- */
 
-/* Where prompt, latents and text of an unpadded sequence begin. */
+/* The starts of prompt, latents and text of an unpadded sequence. */
 static tn_verify_lesson cut(const trainer *t, const int64_t *ids, const int64_t *labels, size_t count)
 {
     tn_verify_lesson lesson = { .ids = ids, .labels = labels, .count = count, .picks = t->picks };
@@ -116,7 +116,7 @@ static tn_verify_lesson cut(const trainer *t, const int64_t *ids, const int64_t 
         lesson.prompt++;
     while (lesson.prompt + lesson.latents < count && ids[lesson.prompt + lesson.latents] == t->latent)
         lesson.latents++;
-    if (lesson.latents == 0) /* the prompt ends where the labels begin */
+    if (lesson.latents == 0) /* the labels start after the prompt */
         for (lesson.prompt = 0; lesson.prompt < count && labels[lesson.prompt] < 0; lesson.prompt++)
             ;
     return lesson;
@@ -228,7 +228,7 @@ static void compare_weights(trainer *t, const char *prefix)
     }
 }
 
-/* The last logits by answering, in a session that has not seen the model without the adapter. */
+/* The last logits, computed by answering in a session that has not used the model without the adapter. */
 static void compare_answering(trainer *t, const char *name, const tn_verify_lesson *sequence)
 {
     tn_session *kept = t->verify->session;
@@ -257,7 +257,7 @@ static void compare_forward(trainer *t, const char *prefix, const tn_verify_less
         compare_answering(t, name, sequence);
 }
 
-/* stage<s>: one sample, one step. Returns false when the case has no such stage. */
+/* stage<s>: one sample, one step. Returns false if the case has no such stage. */
 static bool check_stage(trainer *t, size_t stage)
 {
     char prefix[32];
@@ -312,7 +312,7 @@ static size_t unpad(trainer *t, const int64_t *ids, const int64_t *mask, const i
     return samples;
 }
 
-/* The sample of stage `from`, or with its own ids a padded batch, as step number `step` of a run. */
+/* The sample of stage `from`, or a padded batch with its own ids, as step number `step` of a run. */
 static double learn_step(trainer *t, size_t step, size_t from)
 {
     const tn_stored *own = tn_verify_input(t->verify, "seq.%zu.ids", step);
@@ -340,7 +340,7 @@ static double learn_step(trainer *t, size_t step, size_t from)
     return loss;
 }
 
-/* seq.<i>: steps in a row with one optimizer; without ids of their own the samples of the stages, in turn. */
+/* seq.<i>: consecutive steps with one optimizer; without their own ids they use the samples of the stages, in turn. */
 static void check_sequence(trainer *t, const size_t *stages, size_t stage_count)
 {
     if (!tn_verify_has(t->verify, "seq.0.loss") || stage_count == 0)
@@ -358,7 +358,7 @@ static void check_sequence(trainer *t, const size_t *stages, size_t stage_count)
 
 /* -------------------------------------------------------------- the case -- */
 
-/* K: the second dimension of what was selected, in any stage. */
+/* K: the second dimension of `selected` in any stage. */
 static size_t find_picks(const tn_verify *verify)
 {
     for (size_t stage = 0; stage < STAGES; stage++) {
@@ -371,7 +371,7 @@ static size_t find_picks(const tn_verify *verify)
     return 0;
 }
 
-/* The row of the first image token in the prompt, which all samples of a case share. */
+/* The row of the first image token in the prompt, which is the same for all samples of a case. */
 static int64_t first_image(tn_verify *inputs)
 {
     const tn_stored *stored = tn_verify_input(inputs, "prompt_ids");

@@ -1,4 +1,4 @@
-/* Recomputing what a golden case holds, with the product's own parts watched from outside, and comparing. */
+/* Recomputes the contents of a golden case with the product's own parts, observed from outside, and compares. */
 #ifndef TN_VERIFY_VERIFY_H
 #define TN_VERIFY_VERIFY_H
 
@@ -9,21 +9,21 @@
 typedef struct tn_verify_row {
     const char *name; /* in the case */
     bool exact;       /* integers    */
-    double absolute, relative; /* largest differences; integers: how many differ; NaN: it could not be computed */
+    double absolute, relative; /* largest differences; integers: number of differences; NaN: it could not be computed */
     double bound;
     bool passed;
-    size_t at;        /* first element out of bounds */
+    size_t at;        /* first element outside the bound */
     double got, expected;
 } tn_verify_row;
 
 typedef struct tn_verify {
     tn_store *golden;
-    tn_model *model;     /* NULL where the case needs none */
+    tn_model *model;     /* NULL if the case requires none */
     tn_session *session;
-    bool *handled;       /* one a tensor of the case */
+    bool *handled;       /* one per tensor of the case */
     tn_verify_row *rows;
     size_t row_count;
-    tenebra_error failure; /* the first thing that could not be computed at all */
+    tenebra_error failure; /* the first quantity that could not be computed at all */
 } tn_verify;
 
 typedef struct tn_verify_options {
@@ -32,15 +32,15 @@ typedef struct tn_verify_options {
     size_t threads;      /* 0: all processors                           */
 } tn_verify_options;
 
-/* Opens a case, and a model where anything in the case needs one; to be closed in any case. What the case holds can be listed
- * (tn_verify_is_covered) where the case itself could be opened: `golden` is set then. Errors: of tn_store_open, tn_model_open
- * and tn_session_open; MEMORY. */
+/* Opens a case, and a model if the case requires one; must always be closed. If the case itself could be opened,
+ * `golden` is set and its contents can be listed (tn_verify_is_covered). Errors: of tn_store_open, tn_model_open and
+ * tn_session_open; MEMORY. */
 tenebra_code tn_verify_open(tn_verify *verify, const char *path, const tn_verify_options *options, tenebra_error *error);
 
-/* Computes and compares all that is known: fills rows, handled and failure. */
+/* Computes and compares all known quantities: fills rows, handled and failure. */
 void tn_verify_run(tn_verify *verify);
 
-/* Whether tensor `index` of the case was compared, or is an input or for information only. */
+/* True if tensor `index` of the case was compared, or is an input or for information only. */
 bool tn_verify_is_covered(const tn_verify *verify, size_t index);
 
 /* A zeroed record may be closed. */
