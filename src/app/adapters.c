@@ -10,7 +10,7 @@
 
 enum { PASSES_MAX = 1000 };
 
-/* "DIR" or "DIR=STRENGTH"; a directory may have '=' in its name as long as no number follows the last one. */
+/* "DIR" or "DIR=STRENGTH"; a directory may have '=' in its name if no number follows the last one. */
 static bool read_one(const char *text, tenebra_adapter *adapter)
 {
     char *directory = strdup(text), *equals = directory ? strrchr(directory, '=') : NULL, *end;
@@ -26,7 +26,7 @@ static bool read_one(const char *text, tenebra_adapter *adapter)
     return directory != NULL;
 }
 
-/* "N:" before an adapter. */
+/* Reads "N:" before an adapter. */
 static const char *read_pass(const char *text, size_t *pass)
 {
     char *end;

@@ -1,4 +1,4 @@
-/* Which model is meant: what -m says, or the one that comes with the program. */
+/* Finds the model: that of -m, or the default model. */
 #include "app/app.h"
 
 #include "base/file.h"
@@ -11,7 +11,7 @@
 
 const char *tn_app_default_model(tn_app_path *path)
 {
-    /* An installed program stands in bin beside share; in a build directory share stands beside the program. */
+    /* An installed program is in bin, beside share; in a build directory, share is beside the program. */
     static const char *const places[] = { "../share/tenebra/models/default", "share/tenebra/models/default" };
     char program[sizeof path->text];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);

@@ -1,4 +1,4 @@
-/* Answers as JSON, one a line: what the commands with --jsonl share. */
+/* Answers as JSON, one per line: shared by the commands with --jsonl. */
 #ifndef TN_APP_JSONL_H
 #define TN_APP_JSONL_H
 
@@ -7,7 +7,7 @@
 /* Makes the answer {"error": {"line", "code", "where", "sentence"}}. `line`: of the request, from 1. */
 void tn_jsonl_put_error(json_t *answer, size_t line, const tenebra_error *error);
 
-/* Writes the answer and a line end on stdout at once, so that a program can wait for each. Errors: IO. */
+/* Writes the answer and a line end to stdout at once, so that a program can wait for each. Errors: IO. */
 tenebra_code tn_jsonl_write(const json_t *answer, tenebra_error *error);
 
 #endif

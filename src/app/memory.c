@@ -1,9 +1,9 @@
-/* Memory that is there or ends the program.
+/* An allocator that never fails: it ends the program instead.
  *
- * jansson 2.14 does not survive a failed allocation: its lexer drops bytes of a token and then reads past the
- * buffer's end, json_dumps drops keys, json_pack drops optional members (load.c: lex_save; dump.c: dump_string;
- * pack_unpack.c). Every list and table of the program is built with it, so a failure must not come back as NULL.
- * What the command has written until here is what a kill would leave: nothing is half under its final name. */
+ * jansson 2.14 does not survive a failed allocation: its lexer drops bytes of a token and then reads past the buffer's
+ * end, json_dumps drops keys, json_pack drops optional members (load.c: lex_save; dump.c: dump_string; pack_unpack.c).
+ * All lists and tables of the program use it, so a failure must not be returned as NULL. For files, this is like a kill
+ * of the process: nothing incomplete has its final name. */
 #include "app/app.h"
 
 #include <jansson.h>
@@ -13,7 +13,7 @@
 
 static _Noreturn void end_program(size_t size)
 {
-    char sentence[96]; /* stdio may ask for memory of its own */
+    char sentence[96]; /* stdio may allocate memory, too */
     int length = snprintf(sentence, sizeof sentence, "tenebra: no memory for another %zu bytes\n", size);
     ssize_t written = write(STDERR_FILENO, sentence, (size_t)length);
     (void)written;

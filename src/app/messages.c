@@ -10,7 +10,7 @@
 
 enum { TURNS_MAX = 256 };
 
-/* Where something stands, for sentences. */
+/* A place in the conversation, for error sentences. */
 typedef struct place {
     const char *file;
     size_t turn, part; /* from 1; part 0: the turn itself */
@@ -32,7 +32,7 @@ static place_name name_of(const place *at)
 
 /* ----------------------------------------------------------------- keys -- */
 
-/* Keys that other programs read, and what stands for them here. */
+/* Keys of other programs, and what to use here instead. */
 static const struct known_key {
     const char *key, *advice;
 } known_keys[] = {
@@ -47,7 +47,7 @@ static const struct known_key {
     { "detail", "sizes of pictures are \"min_pixels\", \"max_pixels\", \"resized_height\" and \"resized_width\"" },
 };
 
-/* Refuses the first key that is not in `keys`, which NULL ends. */
+/* Refuses the first key that is not in `keys` (ends with NULL). */
 static tenebra_code check_keys(const json_t *object, const char *const *keys, const place *at, tenebra_error *error)
 {
     const char *key;
@@ -84,7 +84,8 @@ static int sextet(unsigned char c)
                                   : -1;
 }
 
-/* Base64 (RFC 4648, sections 4 and 5), padded or not, into `bytes` of at least 3/4 of the length. False: it is none. */
+/* Decodes base64 (RFC 4648, sections 4 and 5), padded or not, into `bytes` of at least 3/4 of the length. False if it
+ * is invalid. */
 static bool decode_base64(const char *text, size_t length, unsigned char *bytes, size_t *count)
 {
     while (length > 0 && text[length - 1] == '=')
@@ -212,7 +213,7 @@ static tenebra_code read_part(tn_messages *messages, const json_t *json, tenebra
         return TENEBRA_OK;
     }
     if (json_is_object(json) && !picture && text == NULL)
-        TN_TRY(check_keys(json, picture_keys, at, error)); /* another key may tell what was meant */
+        TN_TRY(check_keys(json, picture_keys, at, error)); /* another key may show what was meant */
     return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s must be {\"type\": \"text\", \"text\": ...} or {\"type\": \"image\", "
                    "\"image\": PATH}", name_of(at).text);
 }

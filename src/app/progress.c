@@ -1,4 +1,4 @@
-/* Progress on stderr: one line that is drawn again and again, and never wider than the terminal. */
+/* Progress on stderr: one line that is redrawn, and never wider than the terminal. */
 #include "app/app.h"
 
 #include "base/checked.h"
@@ -40,8 +40,8 @@ typedef struct line {
     size_t used, columns;
 } line;
 
-/* Appends at most `columns` characters of a text, "..." standing for the middle of a longer one. What is not printable ASCII
- * becomes '?': its width on the terminal is not known. */
+/* Appends at most `columns` characters of a text; "..." replaces the middle of a longer one. A character that is not
+ * printable ASCII becomes '?', because its width on the terminal is not known. */
 static void put(line *to, const char *text, size_t columns)
 {
     enum { DOTS = 3 };
@@ -69,8 +69,8 @@ static void put_bar(line *to, size_t width, size_t done, size_t total)
     put(to, "] ", 2);
 }
 
-/* What the parts of a line get of `room` columns, in the order of their worth: count and time (already taken), the shortest
- * bar, the label, the pieces, a longer bar. */
+/* Divides `room` columns among the parts of a line, by priority: count and time (already subtracted), the shortest bar,
+ * the label, the pieces, a longer bar. */
 typedef struct shares {
     size_t bar, label, pieces;
 } shares;
@@ -117,7 +117,7 @@ static void compose(line *to, const tn_progress *progress, size_t columns)
         put(to, time, columns - to->columns);
 }
 
-/* The last column stays empty: some terminals go to the next line when it is written. */
+/* The last column stays empty, because some terminals move to the next line when it is written. */
 void tn_app_draw_progress(const tn_progress *progress)
 {
     line drawn = { .used = 0 };

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Matrices of one name, but for numbers, that became the same. */
+/* Matrices with the same name apart from numbers, and the same result. */
 typedef struct group {
     char name[TN_STORED_NAME_MAX + 1];
     tn_quantized sum;   /* bytes, elements and conversion of all together */
@@ -16,7 +16,7 @@ typedef struct group {
     size_t count;
 } group;
 
-/* The name with every number between dots written as '*'. */
+/* The name with every number between dots replaced by '*'. */
 static void generalise(const char *name, char out[TN_STORED_NAME_MAX + 1])
 {
     for (; *name != '\0'; name++) {
@@ -49,7 +49,7 @@ static void add_to(group *all, const tn_quantized *tensor)
     all->count++;
 }
 
-/* Fills groups [report->count]; returns how many there are. */
+/* Fills groups [report->count]; returns their number. */
 static size_t make_groups(const tn_quantize_report *report, bool each, group *groups)
 {
     size_t count = 0;

@@ -4,8 +4,8 @@
 
 #include "model/quantize.h"
 
-/* A table on stdout: a line for each matrix (all), or one for those that differ only in the numbers of their layers. What was
- * quantised twice is warned of on stderr. */
+/* A table on stdout: a line for each matrix (all), or one for all that differ only in the number of their layer.
+ * Matrices that were already quantised cause a warning on stderr. */
 void tn_quantize_print(const tn_quantize_report *report, const char *output, bool all);
 
 /* One JSON object on stdout. */

@@ -1,4 +1,4 @@
-/* Tokens that stand for sampled ones: an answer seen before, or one made up. */
+/* Tokens that replace sampled ones: of an earlier answer, or invented. */
 #include "app/app.h"
 
 #include "base/json.h"

@@ -29,7 +29,7 @@ const char *tn_run_question_mistake(const tn_run_question *question)
 
 /* --------------------------------------------------------------- simple -- */
 
-/* All of stdin without the line end behind it, so that `echo Q |` asks what -p Q asks. For free(). */
+/* All of stdin without the final line end, so that `echo Q |` asks the same as -p Q. The caller frees it. */
 static tenebra_code read_stdin(char **text, tenebra_error *error)
 {
     size_t length;
@@ -44,7 +44,7 @@ static tenebra_code read_stdin(char **text, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Pictures that come through stdin or a pipe: their bytes, in place of the path. */
+/* Images from stdin or a pipe: their bytes replace the path. */
 static tenebra_code read_streams(tn_run_question *question, tenebra_error *error)
 {
     tenebra_part *parts = question->written.parts != NULL ? question->written.parts : question->written.asked.parts;

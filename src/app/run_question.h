@@ -8,26 +8,26 @@
 
 typedef struct tn_run_question {
     const char *prompt, *system; /* NULL: stdin; none */
-    const char *messages;        /* a file that stands instead of these and of pictures */
-    const char *preset;          /* wording, with or without choices; NULL: `standard` with choices, else as it is */
+    const char *messages;        /* a file that replaces these and the images */
+    const char *preset;          /* wording, with or without choices; NULL: `standard` with choices, otherwise unchanged */
     tn_option_list images, choices;
 
-    const char *text; /* of the question, as it was given; NULL: in `messages` */
+    const char *text; /* of the original question; NULL: in `messages` */
     const tenebra_message *turns; /* [turn_count], made by open */
     size_t turn_count;
     tn_question written;   /* the turns of a prompt    */
     tn_messages given;     /* the turns of `messages`  */
     json_t *json; /* owns the texts of `messages`  */
-    char *input;  /* owns what stdin said          */
-    char **streams; /* [stream_count] pictures that came through stdin and pipes */
+    char *input;  /* owns the text from stdin      */
+    char **streams; /* [stream_count] images from stdin and pipes */
     size_t stream_count;
 } tn_run_question;
 
-/* What is wrong with the options taken together; NULL: nothing. */
+/* Describes a conflict between options; NULL if there is none. */
 const char *tn_run_question_mistake(const tn_run_question *question);
 
-/* Makes the turns. `standard` is the wording of questions with choices. Errors: ARGUMENT, IO, FORMAT, LIMIT, MEMORY. Free in
- * any case. */
+/* Makes the turns. `standard` is the wording of questions with choices. Errors: ARGUMENT, IO, FORMAT, LIMIT, MEMORY.
+ * Must always be freed. */
 tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_preset *standard, tenebra_error *error);
 void tn_run_question_free(tn_run_question *question);
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The request in the words and pictures of the page. */
+/* The request as texts and images for the page. */
 typedef struct asked {
     tn_text words;
     tenebra_part *pictures; /* [picture_count] */
@@ -34,7 +34,7 @@ static tenebra_code add_part(asked *a, const tenebra_part *part, tenebra_error *
     return TENEBRA_OK;
 }
 
-/* All turns, each with its role where there are several. */
+/* All turns, each with its role if there are several. */
 static tenebra_code read_request(asked *a, const tenebra_request *request, tenebra_error *error)
 {
     for (size_t m = 0; m < request->message_count; m++) {
@@ -90,7 +90,7 @@ tenebra_code tn_run_report(const char *path, const char *model, tenebra_session 
                             ? read_request(&a, request, error)
                             : tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the answer");
     if (code == TENEBRA_OK) {
-        /* The list dies with the trace; what it points at are defaults and the request's own texts. */
+        /* The list ends with the trace; it points to defaults and to the request's own texts. */
         memcpy(settings, trace->settings, trace->setting_count * sizeof *settings);
         describe_sampling(sampling, sizeof sampling, trace);
         tn_report_answer answer = { .model = model, .title = title != NULL ? title : last_text(request),

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A signal handler can reach nothing but globals: the one exception to the rule. Both are lock-free
- * atomics, which a handler may use (C17, 7.14.1.1). */
+/* A signal handler can access only globals: the one exception to the rule. Both are lock-free atomics, which a handler
+ * may use (C17, 7.14.1.1). */
 static atomic_bool interrupted;
 static _Atomic(tenebra_session *) watched;
 
@@ -46,8 +46,8 @@ void tn_app_interrupt_session(tenebra_session *session)
     atomic_store(&watched, session);
 }
 
-/* A file that is opened later must not get the number of a stream that was closed: what is printed would
- * go into it. A missing stdout becomes one that cannot be written to, so that the failure shows. */
+/* A file that is opened later must not get the descriptor of a closed stream, because printed text would go into it. A
+ * missing stdout becomes one that cannot be written to, so that the failure is reported. */
 void tn_app_open_streams(void)
 {
     static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
@@ -79,7 +79,8 @@ int tn_app_close_output(int exit_code)
 void tn_app_print_error(const tenebra_error *error)
 {
     if (error->code == TENEBRA_ERROR_CANCELLED && tn_app_interrupted()) {
-        tn_app_tell("%stenebra: interrupted\n", isatty(STDERR_FILENO) ? "\n" : ""); /* behind "^C" or half an answer */
+        tn_app_tell("%stenebra: interrupted\n", isatty(STDERR_FILENO) ? "\n" : ""); /* after "^C" or an incomplete
+                                                                                     * answer */
         return;
     }
     tn_app_tell("tenebra: %s%s%s\n", error->where, error->where[0] ? ": " : "", error->sentence);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A micro-batch of more work than this [floating-point operations] is not run, but estimated from the speed of one
- * product; layers reach about half of that. */
+ * product; layers reach about half of that speed. */
 static const double MEASURED_WORK = 4e11, USUAL_SHARE = 0.5;
 
 enum { STAGES_MAX = 72 };

@@ -1,4 +1,4 @@
-/* What `tenebra train` prints: the plan on stdout, progress on stderr. */
+/* The output of `tenebra train`: the plan on stdout, progress on stderr. */
 #ifndef TN_APP_TRAIN_PRINT_H
 #define TN_APP_TRAIN_PRINT_H
 
@@ -10,7 +10,7 @@ typedef struct tn_train_progress {
     size_t planned;
     double started;     /* ms */
     double recent_ms;   /* of an update, running mean */
-    bool line_open;     /* a bar stands on the terminal */
+    bool line_open;     /* a bar is on the terminal */
 } tn_train_progress;
 
 /* The keys with defaults and help. */

@@ -1,5 +1,6 @@
-/* Text of others on a terminal. Answers, labels, names of files and of tensors, and sentences that repeat them may hold bytes
- * that a terminal obeys: escape sequences, carriage returns, overrides of the writing direction. */
+/* Makes external text safe for a terminal. Answers, labels, names of files and of tensors, and sentences that repeat
+ * them may contain bytes that control a terminal: escape sequences, carriage returns, overrides of the writing
+ * direction. */
 #include "app/app.h"
 
 #include "text/utf8.h"
@@ -10,14 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether a terminal may act on it instead of showing it. Line ends and tabs are what they are. */
+/* True if a terminal may act on the character instead of showing it. Line ends and tabs are allowed. */
 static bool is_active(int32_t c)
 {
     bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
     return control || (c >= 0x200E && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Code points as JSON writes them, stray bytes as C does. */
+/* Code points in JSON's notation, stray bytes in C's. */
 static void put_escaped(FILE *stream, int32_t c, const char *bytes, size_t size)
 {
     if (c >= 0)
@@ -28,7 +29,7 @@ static void put_escaped(FILE *stream, int32_t c, const char *bytes, size_t size)
 
 void tn_app_put(FILE *stream, const char *text, size_t length)
 {
-    size_t plain = 0; /* start of the run that can be written as it is */
+    size_t plain = 0; /* start of the run that can be written unchanged */
     for (size_t i = 0, size; i < length; i += size) {
         int32_t c;
         size = tn_utf8_read(text + i, length - i, &c);
@@ -41,7 +42,8 @@ void tn_app_put(FILE *stream, const char *text, size_t length)
     fwrite(text + plain, 1, length - plain, stream);
 }
 
-/* The formatted text in `room` or in fresh memory, which is in *fresh for free(). NULL: no memory. */
+/* The formatted text, in `room` or in allocated memory, which *fresh then holds and the caller frees. NULL without
+ * memory. */
 TN_PRINTF(4, 0)
 static const char *format_text(char *room, size_t size, char **fresh, const char *format, va_list arguments)
 {
