@@ -10,13 +10,13 @@ usage() {
     cat <<'TEXT'
 usage: ./bootstrap.sh COMMAND
 
-  demo    build, then ask the model that comes along a question about docs/hops.png, with latent reasoning
+  demo    build, then ask the default model a question about docs/hops.png, with latent reasoning
   check   build with all tests and run them
   build   build build/release/tenebra
   help    this text
 
-Missing Debian packages are installed with apt-get where that is possible without a question (root, or sudo without a
-password); otherwise the command that installs them is printed.
+Missing Debian packages are installed with apt-get if that requires no password (root, or sudo without a password);
+otherwise the command that installs them is printed.
 Environment: JOBS (parallel jobs, default all processors), TENEBRA_CMAKE_ARGS (more arguments for cmake).
 TEXT
 }

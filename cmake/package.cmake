@@ -1,7 +1,7 @@
-# What others install and use: the program, the library as tenebra::tenebra (shared) and
+# The installed parts: the program, the library as tenebra::tenebra (shared) and
 # tenebra::tenebra_static, include/tenebra.h, a pkg-config file and a CMake package.
 #
-# The library is made of the objects of the layers base .. reason; everything but tenebra_* is hidden.
+# The library consists of the objects of the layers base .. reason; all names except tenebra_* are hidden.
 set(library_layers base kern ops store text image data model reason)
 set(library_objects "")
 set(library_needs Threads::Threads PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::JPEG
@@ -11,7 +11,7 @@ foreach(layer IN LISTS library_layers)
   list(APPEND library_objects $<TARGET_OBJECTS:tenebra_${layer}>)
 endforeach()
 
-# BLAS, where the kernels use it.
+# BLAS, if the kernels use it.
 set(library_blas "")
 get_target_property(kern_needs tenebra_kern LINK_LIBRARIES)
 foreach(item IN LISTS kern_needs)

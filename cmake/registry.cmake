@@ -1,8 +1,8 @@
 # tenebra_registry(<output.c> <type> <list name> <directory> <header>)
 #
 # Writes a source file with the NULL-terminated list of every `const <type> <list name>_<stem>`
-# that the .c files of <directory> define. Adding such a file is all that it takes to add a
-# backbone or a method: its name stands nowhere else.
+# that the .c files of <directory> define. To add a backbone or a method, add such a file:
+# its name appears nowhere else.
 function(tenebra_registry output type list directory header)
   file(GLOB sources CONFIGURE_DEPENDS ${directory}/*.c)
   list(SORT sources)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the model of docs/results.md, which knows one wording: experiments/chains.sh PROGRAM DIRECTORY
-# Pictures and vocabulary go to DIRECTORY/data, eight runs beside them; DIRECTORY/settle/model is the result. A run that was
-# stopped goes on when the same command is given again. docs/default-model.md tells what was learned from it.
+# Images and vocabulary are in DIRECTORY/data, eight runs beside it; DIRECTORY/settle/model is the result. If a run was stopped,
+# the same command continues it. docs/default-model.md describes what was learned from it.
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }
@@ -24,12 +24,12 @@ make words-of-lists --families list --hops 1-5 --train 2000 --dev 0 --test 0 --s
 
 train see see -d hops:data/shapes --set tokenizer=tokenizer
 train own lists -m see/model -d hops:data/own
-# Where the ground of a cell tells what its arrow points to, then where most cells do not: the tower alone has to find it.
+# First the background of a cell shows what its arrow points to, then most cells do not show it, and the tower has to find it.
 train hint lists -m own/model -d hops:data/hinted
 train tower lists -m hint/model -d hops:data/colours --set 'trainable=visual.*'
-# A new decoder finds objects by their colours, then goes on from what it found.
+# A new decoder learns to find objects by their colours, then to continue from the object it found.
 train pairs chains -m tower/model -d hops:data/pairs --set 'fresh=model.*' --set init_std=0
 train follow chains -m pairs/model -d hops:data/chains --set max_samples=16000 --set lr_scheduler_type=cosine --set seed=2
 train think think -m follow/model -d hops:data/chains
-# Then the tower, too: colours that are alike come apart.
+# Then the tower is trained, too, and learns to separate similar colours.
 train settle think -m think/model -d hops:data/chains --set freeze_vision_tower=false --set num_epochs=7 --set seed=4

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the default model: experiments/default.sh PROGRAM DIRECTORY
-# Pictures and vocabulary go to DIRECTORY/data, the runs beside them; DIRECTORY/polish/model is the result. A run that was stopped
-# goes on when the same command is given again. docs/default-model.md tells what comes out.
+# Images and vocabulary are in DIRECTORY/data, the runs beside it; DIRECTORY/polish/model is the result. If a run was stopped, the
+# same command continues it. docs/default-model.md describes the result.
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIRECTORY" >&2; exit 2; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # easy-VQA from random weights: experiments/easy_vqa.sh PROGRAM EASY-VQA DIRECTORY
-# Three runs in DIRECTORY: shapes (hard to see, and never learned beside all other questions), then colours and yes or no about
-# shapes, then everything. DIRECTORY/all/model is the result; its answers to all test questions are in DIRECTORY/test.jsonl. What is there
-# already is not done again. docs/results.md tells what came out.
+# Three runs in DIRECTORY: shapes (hard to see, and never learned together with all other questions), then colours and yes or no
+# about shapes, then everything. DIRECTORY/all/model is the result; its answers to all test questions are in DIRECTORY/test.jsonl.
+# Existing results are not computed again. docs/results.md has the numbers.
 set -euo pipefail
 
 [ $# = 3 ] || { echo "usage: $0 PROGRAM EASY-VQA DIRECTORY" >&2; exit 2; }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The small-scale reproduction: experiments/results.sh PROGRAM DIRECTORY [SEEDS [WAYS]]
-# DIRECTORY is that of experiments/chains.sh, which comes first: its run `pairs` is where every seed starts. For each of SEEDS
-# (default "1 2 3") the methods are trained with the same number of updates and asked the same 3,000 test questions; answers go to
-# DIRECTORY/results. What is there already is not done again; WAYS are rows of the tables to make only these ("ivt-lr coconut").
-# docs/results.md tells what came out.
+# DIRECTORY is that of experiments/chains.sh, which must run first: every seed starts from its run `pairs`. For each of SEEDS
+# (default "1 2 3") the methods are trained with the same number of updates and asked the same 3,000 test questions; answers are
+# in DIRECTORY/results. Existing results are not computed again; WAYS names the only rows of the tables to make ("ivt-lr
+# coconut"). docs/results.md has the numbers.
 set -euo pipefail
 
 [ $# -ge 2 ] && [ $# -le 4 ] || { echo "usage: $0 PROGRAM DIRECTORY [SEEDS [WAYS]]" >&2; exit 2; }
@@ -28,7 +28,7 @@ ask() {
     touch "results/$name.done"
 }
 
-# Words: the chain in a word a step, and in sentences, with and without picks.
+# Words: the chain with one word per step, and in sentences, with and without picks.
 words() {
     local seed=$1
     train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine --set "seed=$seed"
@@ -40,11 +40,11 @@ words() {
     [[ " $ways " =~ " cot "|" look " ]] || return 0
     train "results/cot-$seed" compare -m "results/brief-$seed/model" -d hops:data/sentences --set method=cot --set prompt=words --set "seed=$seed"
     ask "cot-$seed" "cot-$seed"
-    # what it looks at where a sentence ends
+    # attention at the end of each sentence
     ask "look-$seed" "cot-$seed" --method icot --cue $'\nAnswer:' --trigger any --every 1 --sticky no --insertions 6 --patches 4 --feed no
 }
 
-# method NAME SEED METHOD KEY=VALUE...: from the chain in words on
+# method NAME SEED METHOD KEY=VALUE...: trained from the chain in words
 method() {
     local name=$1-$2 seed=$2 method=$3 sets=()
     [[ " $ways " = *" $1 "* ]] || return 0
@@ -63,8 +63,8 @@ for seed in $seeds; do
     method direct-long "$seed" direct resume=0 max_updates=3200 # four times as many
     method coconut "$seed" coconut
     method ivt-lr "$seed" ivt-lr k_select=4
-    # Beside picks2: latent steps of picks alone; and, in table 2, without both, so that stages cannot be told apart and the last is
-    # taught alone
+    # Besides picks2: latent steps of picks alone; and, in table 2, without both, so that stages do not differ and only the last
+    # is trained
     method picks-only "$seed" ivt-lr k_select=2 latent_text=drop
     method neither "$seed" ivt-lr k_select=2 no_thoughts=true uniform_prob=0
     # the gradient through hidden states and picks
@@ -79,7 +79,7 @@ for seed in $seeds; do
     done
 done
 
-# Tables of what is there, a row for each way over its seeds.
+# Tables of the existing results, a row for each way over its seeds.
 groups=()
 for name in $ways; do
     files=()

@@ -1,6 +1,6 @@
 # For default.sh, chains.sh, results.sh and easy_vqa.sh, which set `program` and `recipes`.
 
-# make NAME OPTIONS...: a set, unless it is there
+# make NAME OPTIONS...: a data set, unless it exists
 make() {
     local name=$1
     shift

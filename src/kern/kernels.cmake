@@ -1,5 +1,5 @@
-# Which kernel files the platform gets, and with which instructions they are compiled.
-# src/CMakeLists.txt globs all of them; those that do not apply are left out by calling them headers.
+# The kernel files of the platform, and the instruction sets with which they are compiled.
+# src/CMakeLists.txt globs all of them; those that do not apply are left out by declaring them headers.
 set(kern ${CMAKE_CURRENT_SOURCE_DIR}/kern)
 set(kern_left_out)
 set(kern_x86_files x86.c avx2.c avx512.c avx512vnni.c avx512bf16.c avx512bf16_back.c amx.c amx_linux.c amx_none.c)
@@ -16,7 +16,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${kern}/avx512.c PROPERTIES COMPILE_OPTIONS
     "${kern_avx512}")
   set_source_files_properties(${kern}/avx512vnni.c PROPERTIES COMPILE_OPTIONS "${kern_avx512};-mavx512vnni")
-  # The tile instructions are inline assembly, which needs no option.
+  # The tile instructions are inline assembly, which requires no option.
   set_source_files_properties(${kern}/avx512bf16.c ${kern}/avx512bf16_back.c ${kern}/amx.c PROPERTIES
     COMPILE_OPTIONS "${kern_avx512};-mavx512bf16")
   list(APPEND kern_left_out portable.c arm64.c neon.c blas_portable.c blas_arm64.c)
@@ -33,8 +33,8 @@ else()
   list(APPEND kern_left_out ${kern_x86_files} arm64.c neon.c blas_x86.c blas_arm64.c)
 endif()
 
-# OpenBLAS, if asked for: the pthread build, told to use one thread. The serial build of 0.3.21 has no locks
-# around its buffers and now and then computes nonsense when our threads call it at once (OpenBLAS issues
+# OpenBLAS, if requested: the pthread build, limited to one thread. The serial build of 0.3.21 has no locks
+# around its buffers and occasionally computes wrong results if our threads call it at once (OpenBLAS issues
 # 1755 and 2126).
 if(TENEBRA_BLAS)
   find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-pthread REQUIRED)
