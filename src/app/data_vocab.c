@@ -18,7 +18,7 @@ enum { LATENT_TOKENS = 3, TOKENS_MAX = 64 };
 typedef struct vocab_job {
     const char *output, *split;
     size_t size, least;
-    bool json, force;
+    bool json, force, lower;
     const tn_chat_template *style;
     const char *tokens[TOKENS_MAX + 1]; /* added ones, ends with NULL */
     size_t special;
@@ -198,7 +198,7 @@ static bool choose_style(vocab_job *job)
 
 static tenebra_code train(vocab_job *job, char **places, tenebra_error *error)
 {
-    job->trainer = tn_bpe_trainer_open(error);
+    job->trainer = tn_bpe_trainer_open(job->lower, error);
     if (job->trainer == NULL)
         return error->code;
     for (size_t i = 0; places[i] != NULL; i++)
@@ -224,6 +224,7 @@ int tn_data_vocab(int argc, char **argv)
           .help = "tokens in all, fewer where the texts do not have as many (1024)" },
         { .name = "least", .kind = TN_OPTION_SIZE, .target = &job.least, .argument = "N", .minimum = 1, .maximum = 1e9,
           .help = "merge only pairs that occur as often (2)" },
+        { .name = "lowercase", .kind = TN_OPTION_FLAG, .target = &job.lower, .help = "text is read in small letters" },
         { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
           .help = "of every set (train)" },
         { .letter = 'f', .name = "force", .kind = TN_OPTION_FLAG, .target = &job.force, .help = "replace a tokenizer in DIR" },

@@ -35,12 +35,13 @@ static tenebra_code add_bytes(tn_bpe_trainer *trainer, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-tn_bpe_trainer *tn_bpe_trainer_open(tenebra_error *error)
+tn_bpe_trainer *tn_bpe_trainer_open(bool lower, tenebra_error *error)
 {
     tn_bpe_trainer *trainer = calloc(1, sizeof *trainer);
     tenebra_code code = TENEBRA_ERROR_MEMORY;
     if (trainer != NULL && (trainer->tokens = malloc(256 * sizeof *trainer->tokens)) != NULL) {
         trainer->token_capacity = 256;
+        trainer->lower = lower;
         code = add_bytes(trainer, error);
     } else
         tn_fail(error, TENEBRA_ERROR_MEMORY, "vocabulary", "no memory to train it");
@@ -155,14 +156,18 @@ static tenebra_code count_piece(void *user, const char *piece, size_t length, te
 tenebra_code tn_bpe_trainer_add(tn_bpe_trainer *trainer, const char *text, size_t length, tenebra_error *error)
 {
     tn_text valid = { 0 }, marks = { 0 };
-    tn_marked normal = { 0 };
+    tn_marked normal = { 0 }, small = { 0 };
     tenebra_code code = tn_text_append_lossy(&valid, text, length, error);
     if (code == TENEBRA_OK && valid.length > 0)
         code = tn_text_fill(&marks, 0, valid.length, error);
     if (code == TENEBRA_OK && valid.length > 0)
         code = tn_normalize_nfc(&normal, valid.data, marks.data, valid.length, error);
-    if (code == TENEBRA_OK && normal.text.length > 0)
-        code = tn_split(trainer->splitter, normal.text.data, normal.text.length, count_piece, trainer, error);
+    if (code == TENEBRA_OK && trainer->lower)
+        code = tn_normalize_lower(&small, normal.text.data, normal.marks.data, normal.text.length, error);
+    const tn_text *last = trainer->lower ? &small.text : &normal.text;
+    if (code == TENEBRA_OK && last->length > 0)
+        code = tn_split(trainer->splitter, last->data, last->length, count_piece, trainer, error);
+    tn_marked_free(&small);
     tn_marked_free(&normal);
     tn_text_free(&marks);
     tn_text_free(&valid);

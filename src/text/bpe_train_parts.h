@@ -38,6 +38,7 @@ typedef struct tn_trained_best {
 
 struct tn_bpe_trainer {
     tn_splitter *splitter;
+    bool lower;
     int32_t byte_ids[256];
     char byte_names[256][4];
     tn_text pool; /* bytes of the words */

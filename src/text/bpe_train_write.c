@@ -75,10 +75,13 @@ json_t *tn_bpe_trainer_json(const tn_bpe_trainer *trainer)
     json_t *split = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", TN_PATTERN_QWEN2,
                               "behavior", "Isolated", "invert", 0);
     json_t *before = json_pack("{s:s, s:[o, o]}", "type", "Sequence", "pretokenizers", split, byte_level());
+    json_t *normalizer = trainer->lower ? json_pack("{s:s, s:[{s:s}, {s:s}]}", "type", "Sequence", "normalizers", "type", "NFC",
+                                                    "type", "Lowercase")
+                                        : json_pack("{s:s}", "type", "NFC");
     json_t *model = json_pack("{s:s, s:n, s:n, s:s, s:s, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
                               "continuing_subword_prefix", "", "end_of_word_suffix", "", "fuse_unk", 0,
                               "byte_fallback", 0, "vocab", write_vocab(trainer), "merges", write_merges(trainer));
-    return json_pack("{s:s, s:n, s:n, s:o, s:{s:s}, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                     "added_tokens", write_added(trainer), "normalizer", "type", "NFC", "pre_tokenizer", before,
+    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
+                     "added_tokens", write_added(trainer), "normalizer", normalizer, "pre_tokenizer", before,
                      "post_processor", byte_level(), "decoder", byte_level(), "model", model);
 }

@@ -1,4 +1,4 @@
-/* Spans -> one marked text -> added tokens and what lies between -> NFC -> pieces -> ids. */
+/* Spans -> one marked text -> added tokens and what lies between -> normal forms -> pieces -> ids. */
 #include "text/bpe.h"
 #include "text/normalize.h"
 #include "text/tokenizer_parts.h"
@@ -51,6 +51,25 @@ static tenebra_code repair(tn_marked *raw, tenebra_error *error)
 }
 
 /* ------------------------------------------------------- between tokens -- */
+
+tenebra_code tn_tokenizer_normalize(const tn_tokenizer *tokenizer, tn_marked *out, const char *bytes, const char *marks,
+                                    size_t length, tenebra_error *error)
+{
+    tn_marked last = { 0 };
+    tenebra_code code = TENEBRA_OK;
+    for (size_t i = 0; i < tokenizer->form_count && code == TENEBRA_OK; i++) {
+        bool to_out = i + 1 == tokenizer->form_count;
+        tn_marked next = { 0 };
+        code = tokenizer->forms[i](to_out ? out : &next, bytes, marks, length, error);
+        tn_marked_free(&last);
+        last = next;
+        bytes = last.text.data;
+        marks = last.marks.data;
+        length = last.text.length;
+    }
+    tn_marked_free(&last);
+    return code;
+}
 
 static tenebra_code encode_piece(void *user, const char *piece, size_t length, tenebra_error *error)
 {
@@ -142,10 +161,10 @@ static tenebra_code each_part(encoder *e, const char *bytes, const char *marks, 
 static tenebra_code encode_normal(encoder *e, const char *bytes, const char *marks, size_t length,
                                   tenebra_error *error)
 {
-    if (!e->tokenizer->nfc)
+    if (e->tokenizer->form_count == 0)
         return each_part(e, bytes, marks, length, true, encode_plain, error);
     e->normal.text.length = e->normal.marks.length = 0;
-    TN_TRY(tn_normalize_nfc(&e->normal, bytes, marks, length, error));
+    TN_TRY(tn_tokenizer_normalize(e->tokenizer, &e->normal, bytes, marks, length, error));
     return each_part(e, e->normal.text.data, e->normal.marks.data, e->normal.text.length, true, encode_plain,
                      error);
 }

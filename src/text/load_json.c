@@ -59,9 +59,12 @@ static tenebra_code each_member(const loader *l, const json_t *part, const char 
 
 static tenebra_code read_normalizer(const loader *l, const json_t *part)
 {
-    if (!is_type(part, "NFC"))
+    tn_normal_form form = is_type(part, "NFC") ? tn_normalize_nfc : is_type(part, "Lowercase") ? tn_normalize_lower : NULL;
+    if (form == NULL)
         return unsupported(l, "normalizer", type_of(part));
-    l->tokenizer->nfc = true;
+    if (l->tokenizer->form_count == TN_NORMAL_FORMS_MAX)
+        return unsupported(l, "normalizer", "a Sequence that is so long");
+    l->tokenizer->forms[l->tokenizer->form_count++] = form;
     return TENEBRA_OK;
 }
 
@@ -217,17 +220,17 @@ static tenebra_code check_normal(const loader *l, int32_t id)
 {
     const tn_vocabulary *vocabulary = &l->tokenizer->vocabulary;
     const tn_token *token = &vocabulary->tokens[id];
-    if (!l->tokenizer->nfc || !token->normalized)
+    if (l->tokenizer->form_count == 0 || !token->normalized)
         return TENEBRA_OK;
     const char *bytes = tn_vocabulary_bytes(vocabulary, id);
     tn_text zeros = { 0 };
     tn_marked normal = { 0 };
     tenebra_code code = tn_text_fill(&zeros, 0, token->length, l->error);
     if (code == TENEBRA_OK)
-        code = tn_normalize_nfc(&normal, bytes, zeros.data, token->length, l->error);
+        code = tn_tokenizer_normalize(l->tokenizer, &normal, bytes, zeros.data, token->length, l->error);
     if (code == TENEBRA_OK &&
         (normal.text.length != token->length || memcmp(normal.text.data, bytes, token->length) != 0))
-        code = unsupported(l, "a normalised added token that is not in form C:", bytes);
+        code = unsupported(l, "a normalised added token that the normalizer changes:", bytes);
     tn_text_free(&zeros);
     tn_marked_free(&normal);
     return code;

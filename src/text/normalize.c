@@ -1,6 +1,7 @@
 #include "text/normalize.h"
 
 #include "base/checked.h"
+#include "text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,28 @@ tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *mar
             same = at + chunk;
         }
         at += chunk;
+    }
+    return append_both(out, bytes + same, marks + same, length - same, error);
+}
+
+/* ------------------------------------------------------------ lower case -- */
+
+tenebra_code tn_normalize_lower(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error)
+{
+    size_t same = 0; /* start of the part, ending at `at`, that stays */
+    for (size_t at = 0; at < length;) {
+        int32_t c, lower;
+        size_t size = tn_utf8_read(bytes + at, length - at, &c);
+        if ((lower = tn_unicode_lower(c)) != c) {
+            char small[8], mark = common_mark(marks + at, size);
+            size_t written = tn_utf8_write(lower, small);
+            if (c == TN_DOTTED_CAPITAL_I)
+                written += tn_utf8_write(TN_DOT_ABOVE, small + written);
+            TN_TRY(append_both(out, bytes + same, marks + same, at - same, error));
+            TN_TRY(tn_marked_append(out, small, written, mark, error));
+            same = at + size;
+        }
+        at += size;
     }
     return append_both(out, bytes + same, marks + same, length - same, error);
 }

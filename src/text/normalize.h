@@ -1,4 +1,4 @@
-/* Text whose bytes remember where they came from, and Unicode normalisation form C that keeps it. */
+/* Text whose bytes remember where they came from, and what keeps it: Unicode normalisation form C, small letters. */
 #ifndef TN_TEXT_NORMALIZE_H
 #define TN_TEXT_NORMALIZE_H
 
@@ -22,5 +22,14 @@ tenebra_code tn_marked_append_lossy(tn_marked *out, const char *bytes, const cha
  * Source: Unicode Standard Annex 15. Errors: MEMORY, LIMIT. Threads: any. */
 tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *marks, size_t length,
                               tenebra_error *error);
+
+/* Appends `bytes`, valid UTF-8, with each character in lower case, whatever stands beside it: a final sigma is any other. Source:
+ * `Lowercase` of Hugging Face tokenizers. Errors: MEMORY. Threads: any. */
+tenebra_code tn_normalize_lower(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error);
+
+/* What a tokenizer may do to text before it is cut. */
+typedef tenebra_code (*tn_normal_form)(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error);
+
+enum { TN_NORMAL_FORMS_MAX = 4 };
 
 #endif

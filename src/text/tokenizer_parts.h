@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/notes.h"
+#include "text/normalize.h"
 #include "text/split.h"
 #include "text/tokenizer.h"
 #include "text/vocabulary.h"
@@ -11,10 +12,15 @@
 struct tn_tokenizer {
     tn_vocabulary vocabulary;
     tn_splitter *splitter;
-    bool nfc;           /* normalise to form C                                  */
+    tn_normal_form forms[TN_NORMAL_FORMS_MAX]; /* one after the other            */
+    size_t form_count;
     bool ignore_merges; /* a piece that is a token stays whole                  */
     tn_notes notes;     /* what tokenizer.json says and nothing uses            */
 };
+
+/* Appends the text, valid UTF-8, after all forms of the tokenizer. Errors: MEMORY, LIMIT. */
+tenebra_code tn_tokenizer_normalize(const tn_tokenizer *tokenizer, tn_marked *out, const char *bytes, const char *marks,
+                                    size_t length, tenebra_error *error);
 
 #define TN_TOKENIZER_FILE_LIMIT ((size_t)64 << 20)
 

@@ -25,4 +25,18 @@ extern const size_t tn_unicode_range_count;
 /* Threads: any. */
 tn_char_class tn_unicode_class(int32_t code_point);
 
+/* Capitals: every `step`th code point from `begin` to `end`, both included, has its small letter `offset` further. */
+typedef struct tn_case_range {
+    int32_t begin, end, step, offset;
+} tn_case_range;
+
+/* Ascending, disjoint. Made by tools/make_unicode_lower.mjs. */
+extern const tn_case_range tn_unicode_capitals[];
+extern const size_t tn_unicode_capital_count;
+
+/* The small letter of a character, itself where there is none. U+0130 has two, of which this is the first: its second is
+ * TN_DOT_ABOVE. Threads: any. */
+int32_t tn_unicode_lower(int32_t code_point);
+enum { TN_DOTTED_CAPITAL_I = 0x130, TN_DOT_ABOVE = 0x307 };
+
 #endif

@@ -238,6 +238,13 @@ class Vocab(Case):
         again = WORK / "vocab-again"
         run("data", "vocab", f"hops:{made()}", "-o", again, "--size", 600)
         self.assertEqual((again / "tokenizer.json").read_bytes(), (output / "tokenizer.json").read_bytes())
+        small = WORK / "vocab-small"
+        run("data", "vocab", f"hops:{made()}", "-o", small, "--size", 600, "--lowercase")
+        same = [json.loads(run("tokenize", "-m", place, "--jsonl", stdin=json.dumps({"text": text})).stdout)["ids"]
+                for place in (small, output) for text in (asked, asked.upper())]
+        self.assertEqual(same[0], same[1])
+        self.assertNotEqual(same[2], same[3])
+        self.assertLess(len(json.loads((small / "tokenizer.json").read_text())["model"]["vocab"]), len(vocab["model"]["vocab"]))
         model = WORK / "vocab-model"
         done = run("bench", "--shape", "tiny", "--type", "F32", "--tokenizer", output, "-o", model)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -381,7 +381,7 @@ static void missing_nfc_is_caught(void **state)
     (void)state;
     size_t count, wrong;
     tn_tokenizer *tokenizer = open_real();
-    tokenizer->nfc = false;
+    tokenizer->form_count = 0;
     each_record("encode.jsonl", tokenizer, check_encode, &count, &wrong, NULL);
     print_message("no NFC: %zu of %zu differ\n", wrong, count);
     assert_true(wrong > 0);

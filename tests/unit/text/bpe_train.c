@@ -18,7 +18,7 @@ enum { ADDED = 3, SPECIAL = 2 };
 static tn_bpe_trainer *train(const char *const *texts, size_t size, size_t least)
 {
     tenebra_error error;
-    tn_bpe_trainer *trainer = tn_bpe_trainer_open(&error);
+    tn_bpe_trainer *trainer = tn_bpe_trainer_open(false, &error);
     assert_non_null(trainer);
     for (size_t i = 0; texts[i] != NULL; i++)
         assert_int_equal(tn_bpe_trainer_add(trainer, texts[i], strlen(texts[i]), &error), TENEBRA_OK);
@@ -168,11 +168,39 @@ static void test_nothing_and_bad_text(void **state)
     tn_bpe_trainer_close(trainer);
 }
 
+/* "Aa" twice as often as "aa": in small letters they are one word, and the tokenizer reads both alike. */
+static void test_small_letters(void **state)
+{
+    (void)state;
+    tenebra_error error;
+    tn_bpe_trainer *trainer = tn_bpe_trainer_open(true, &error);
+    assert_non_null(trainer);
+    const char *const texts[] = { "Aa", "Aa", "aa" };
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(tn_bpe_trainer_add(trainer, texts[i], 2, &error), TENEBRA_OK);
+    assert_int_equal(tn_bpe_trainer_run(trainer, 256 + ADDED + 1, 3, added, SPECIAL, &error), TENEBRA_OK);
+    expect_merges(trainer, TEXTS("a a"));
+    json_t *root = tn_bpe_trainer_json(trainer);
+    char *text = json_dumps(root, JSON_COMPACT);
+    tn_tokenizer *tokenizer = tn_tokenizer_read(text, strlen(text), "trained", &error);
+    assert_non_null(tokenizer);
+    for (size_t i = 0; i < 3; i++) {
+        tn_ids ids = { 0 };
+        assert_int_equal(tn_tokenizer_encode(tokenizer, &(tn_text_span){ texts[i], 2, false }, 1, &ids, &error), TENEBRA_OK);
+        assert_int_equal(ids.count, 1);
+        tn_ids_free(&ids);
+    }
+    tn_tokenizer_close(tokenizer);
+    tn_bpe_trainer_close(trainer);
+    free(text);
+    json_decref(root);
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
     tenebra_error error;
-    tn_bpe_trainer *trainer = tn_bpe_trainer_open(&error);
+    tn_bpe_trainer *trainer = tn_bpe_trainer_open(false, &error);
     assert_int_equal(tn_bpe_trainer_run(trainer, 256 + ADDED - 1, 1, added, SPECIAL, &error), TENEBRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.sentence, "259"));
     assert_int_equal(tn_bpe_trainer_run(trainer, (size_t)1 << 40, 1, added, SPECIAL, &error), TENEBRA_ERROR_LIMIT);
@@ -188,7 +216,7 @@ int main(void)
         cmocka_unit_test(test_most_frequent_pairs_first), cmocka_unit_test(test_ties_go_to_smaller_ids),
         cmocka_unit_test(test_repeated_letters),          cmocka_unit_test(test_pieces_do_not_join),
         cmocka_unit_test(test_round_trip),                cmocka_unit_test(test_nothing_and_bad_text),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_small_letters),             cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

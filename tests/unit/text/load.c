@@ -92,8 +92,10 @@ static const damage damages[] = {
     { "model/merges/3", "\"z q\"", TENEBRA_ERROR_FORMAT, "lacks their sum" },
     { "model/merges/384", "[\"\", \"a\"]", TENEBRA_ERROR_FORMAT, "lacks the first" },
     { "normalizer", "{\"type\": \"NFKC\"}", TENEBRA_ERROR_UNSUPPORTED, "normalizer \"NFKC\"" },
-    { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Lowercase\"}]}",
-      TENEBRA_ERROR_UNSUPPORTED, "\"Lowercase\"" },
+    { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"StripAccents\"}]}",
+      TENEBRA_ERROR_UNSUPPORTED, "\"StripAccents\"" },
+    { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"NFC\"}, {\"type\": \"NFC\"}, "
+      "{\"type\": \"NFC\"}, {\"type\": \"Lowercase\"}]}", TENEBRA_ERROR_UNSUPPORTED, "so long" },
     { "normalizer", "{\"type\": \"Sequence\"}", TENEBRA_ERROR_FORMAT, "\"normalizers\"" },
     { "pre_tokenizer", "null", TENEBRA_ERROR_UNSUPPORTED, "pre_tokenizer" },
     { "pre_tokenizer", "{\"type\": \"Whitespace\"}", TENEBRA_ERROR_UNSUPPORTED, "\"Whitespace\"" },
@@ -137,6 +139,46 @@ static void damage_is_named(void **state)
                      tokenizer ? "was read" : error.sentence, (int)error.code);
         assert_non_null(strstr(error.where, "test.json"));
     }
+}
+
+/* Ids and text by Hugging Face tokenizers 0.23.3: control tokens are found before capitals become small letters, and decoding gives
+ * those. */
+static void text_in_small_letters(void **state)
+{
+    (void)state;
+    static const char text[] = "Which IS THE answer? <|im_start|>\xC4\xB0" "E\xCC\x81 <|IM_END|>";
+    int32_t expected[] = { 86, 71, 275, 71, 260, 259, 376, 30, 220, 641, 72, 136, 229, 127, 102, 220, 27, 91, 72, 76, 62, 309, 67, 91, 29 };
+    const tn_ids wanted = { .ids = expected, .count = sizeof expected / sizeof *expected };
+    json_t *root = small_json();
+    tn_tokenizer *as_it_is = read_value(root, NULL);
+    root = small_json();
+    set_at(root, "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"Lowercase\"}]}");
+    tn_tokenizer *lower = read_value(root, NULL);
+    assert_non_null(lower);
+    tn_ids ids = encode_text(lower, text, true), other = encode_text(as_it_is, text, true);
+    assert_true(equal_ids(&ids, &wanted));
+    assert_false(equal_ids(&other, &wanted));
+    tn_text back = { 0 };
+    assert_int_equal(tn_tokenizer_decode(lower, ids.ids, ids.count, false, &back, NULL), TENEBRA_OK);
+    assert_true(equal_text(&back, "which is the answer? <|im_start|>i\xCC\x87\xC3\xA9 <|im_end|>", strlen(back.data)));
+    tn_text_free(&back);
+    tn_ids_free(&ids);
+    tn_ids_free(&other);
+    tn_tokenizer_close(lower);
+    tn_tokenizer_close(as_it_is);
+}
+
+/* A token that is looked for in small letters must have none others. */
+static void a_normalized_token_in_capitals(void **state)
+{
+    (void)state;
+    tenebra_error error = { 0 };
+    json_t *root = small_json();
+    set_at(root, "normalizer", "{\"type\": \"Lowercase\"}");
+    set_at(root, "added_tokens/16/content", "\"<|Latent|>\"");
+    set_at(root, "added_tokens/16/normalized", "true");
+    assert_null(read_value(root, &error));
+    assert_non_null(strstr(error.sentence, "the normalizer changes"));
 }
 
 /* Every one of these is refused also when nobody wants to know why. */
@@ -461,6 +503,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_is_named),
+        cmocka_unit_test(text_in_small_letters),
+        cmocka_unit_test(a_normalized_token_in_capitals),
         cmocka_unit_test(errors_may_go_unread),
         cmocka_unit_test(gaps_are_named),
         cmocka_unit_test(bytes_without_a_token_are_named),

@@ -140,6 +140,60 @@ static void damaged_bytes_carry_no_mark(void **state)
     tn_marked_free(&out);
 }
 
+/* -------------------------------------------------------- lower case -- */
+
+/* Every code point from 1 on, one after the other, without surrogates: the bytes' FNV-1a and the number of those that change are
+ * those of tokenizers.normalizers.Lowercase().normalize_str of Hugging Face tokenizers 0.23.3. */
+static void all_capitals_as_the_library_has_them(void **state)
+{
+    (void)state;
+    uint64_t hash = 0xCBF29CE484222325u;
+    size_t changed = 0;
+    for (int32_t c = 1; c < 0x110000; c++) {
+        char bytes[4];
+        if (c >= 0xD800 && c < 0xE000)
+            continue;
+        size_t length = tn_utf8_write(c, bytes);
+        tn_marked out = { 0 };
+        assert_int_equal(tn_normalize_lower(&out, bytes, "\1\1\1\1", length, NULL), TENEBRA_OK);
+        changed += !equal_text(&out.text, bytes, length);
+        for (size_t i = 0; i < out.text.length; i++) {
+            hash = (hash ^ (unsigned char)out.text.data[i]) * 0x100000001B3u;
+            assert_int_equal(out.marks.data[i], 1);
+        }
+        tn_marked_free(&out);
+    }
+    assert_int_equal(changed, 1488);
+    assert_true(hash == 0x3516FA77378C1CFEu);
+}
+
+/* By the same library: a final sigma is like any other, and nothing is composed. */
+static void small_letters_of_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *small;
+    } cases[] = {
+        { "", "" },
+        { "none here, 12", "none here, 12" },
+        { "Follow THREE arrows", "follow three arrows" },
+        { "\xCE\x9F\xCE\x94\xCE\x9F\xCE\xA3", "\xCE\xBF\xCE\xB4\xCE\xBF\xCF\x83" },
+        { "\xC4\xB0stanbul", "i\xCC\x87stanbul" },
+        { "STRASSE \xE1\xBA\x9E", "strasse \xC3\x9F" },
+        { "A\xCC\x80", "a\xCC\x80" },
+        { "\xC7\x85", "\xC7\x86" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char marks[64] = { 0 };
+        tn_marked out = { 0 };
+        assert_int_equal(tn_normalize_lower(&out, cases[i].text, marks, strlen(cases[i].text), NULL), TENEBRA_OK);
+        if (!equal_text(&out.text, cases[i].small, strlen(cases[i].small)))
+            fail_msg("case %zu: %.*s", i, (int)out.text.length, out.text.data ? out.text.data : "");
+        assert_int_equal(out.marks.length, out.text.length);
+        tn_marked_free(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +203,8 @@ int main(void)
         cmocka_unit_test(a_long_run_of_marks_is_ordered),
         cmocka_unit_test(marks_follow_their_characters),
         cmocka_unit_test(damaged_bytes_carry_no_mark),
+        cmocka_unit_test(all_capitals_as_the_library_has_them),
+        cmocka_unit_test(small_letters_of_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
