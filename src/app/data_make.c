@@ -27,7 +27,7 @@ typedef struct make_job {
 } make_job;
 
 static const char *const split_names[SPLITS] = { "train", "dev", "test" };
-static const char *const wordings[] = { "one", "seen", "unseen" };
+static const char *const wordings[] = { "one", "seen", "unseen", "wide" };
 
 static uint64_t add_hash(uint64_t hash, const void *bytes, size_t length)
 {
@@ -275,8 +275,8 @@ int tn_data_make(int argc, char **argv)
           "steps of arrows are the colours passed, a word each and equally many", 0, 0, NULL },
         { 0, "families", TN_OPTION_TEXT, &made->families, "LIST",
           "kinds of questions with commas between (arrows,nearest,count); sight and list on demand", 0, 0, NULL },
-        { 0, "wordings", TN_OPTION_TEXT, &worded, "one|seen|unseen",
-          "say arrows and sight in many ways, those for training or those for tests (one)", 0, 0, NULL },
+        { 0, "wordings", TN_OPTION_TEXT, &worded, "one|seen|unseen|wide",
+          "say arrows and sight in many ways, those for training, those for tests, more for training (one)", 0, 0, NULL },
         { 0, "varied", TN_OPTION_FLAG, &made->varied, NULL,
           "pictures of many sizes, with borders, noise and traces of JPEG", 0, 0, NULL },
         { 0, "hops", TN_OPTION_TEXT, &hops, "A-B",
@@ -294,7 +294,7 @@ int tn_data_make(int argc, char **argv)
     if (hops != NULL && !read_range(hops, &job.make.steps_min, &job.make.steps_max))
         return tn_data_mistake("make", "--hops wants a number or a range, such as 1-6");
     if (!read_wordings(worded, &job.make.wordings))
-        return tn_data_mistake("make", "--wordings wants one, seen or unseen");
+        return tn_data_mistake("make", "--wordings wants one, seen, unseen or wide");
     job.set = tn_dataset_find(argv[first], strlen(argv[first]));
     if (job.set == NULL || job.set->make == NULL)
         return tn_data_mistake("make", "no set of this name can be made; 'tenebra data list' tells which can");

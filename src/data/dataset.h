@@ -11,8 +11,8 @@
 
 /* ----------------------------------------------------------------- made -- */
 
-/* How questions are worded: in one way, or in many, those of training or those kept for tests. */
-typedef enum tn_wordings { TN_WORDINGS_ONE, TN_WORDINGS_SEEN, TN_WORDINGS_UNSEEN } tn_wordings;
+/* How questions are worded: in one way, or in many, those of training or those kept for tests; or in more than those of SEEN. */
+typedef enum tn_wordings { TN_WORDINGS_ONE, TN_WORDINGS_SEEN, TN_WORDINGS_UNSEEN, TN_WORDINGS_WIDE } tn_wordings;
 
 /* What to generate. */
 typedef struct tn_make {

@@ -138,9 +138,9 @@ extern const tn_hops_family tn_hops_families[]; /* ends with name == NULL */
 bool tn_hops_draw_sight(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
 enum { TN_HOPS_SIGHTS = 5 };
 
-/* Words an `arrows` or `sight` puzzle anew, with choices and spelling as they come, in the templates for training or (unseen)
- * those kept for tests; brief steps are `most`. The second words a `sight` puzzle in the one plain way. */
-void tn_hops_vary(tn_rng *rng, bool unseen, size_t most, tn_hops_puzzle *puzzle);
+/* Words an `arrows` or `sight` puzzle anew, with choices and spelling as they come, in the templates of `wordings` (not ONE); brief
+ * steps are `most`. The second words a `sight` puzzle in the one plain way. */
+void tn_hops_vary(tn_rng *rng, tn_wordings wordings, size_t most, tn_hops_puzzle *puzzle);
 void tn_hops_word(tn_rng *rng, tn_hops_puzzle *puzzle);
 
 /* Tries until a question comes out whose scene belongs to `split`. false after too many tries. */

@@ -18,7 +18,9 @@ typedef struct saying {
     bool lower;    /* no capitals                                          */
     bool bare;     /* no full stop or question mark at the end             */
     size_t target;
-    const char *order; /* of words without a template: a permutation of "nfq"; NULL: there is a template */
+    bool wide;     /* with the templates of tn_hops_wides                  */
+    const char *order; /* of words without a template: a permutation of "nfq" or of "fq"; NULL: there is a template */
+    const char *template; /* NULL: not chosen yet */
 } saying;
 
 typedef struct writer {
@@ -151,13 +153,15 @@ static void put_idle(writer *out, tn_rng *rng, size_t most)
         put(out, "%s ", tn_hops_idle[tn_rng_below(rng, words)]);
 }
 
-/* Number, object and what is asked in any order, with idle words between. */
+/* Number, object and what is asked in any order, with idle words between; what one look answers has no number. */
 static void put_loose(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle)
 {
     static const char *const units[] = { "arrow%s ", "step%s ", "time%s ", "arrow%s " };
     for (const char *part = manner->order; *part != '\0'; part++) {
         put_idle(out, rng, 4);
-        if (*part == 'n') {
+        if (puzzle->ask != TN_HOPS_FOLLOW) {
+            expand(out, rng, manner, puzzle, tn_hops_loose[puzzle->ask][*part == 'f'][tn_rng_below(rng, TN_HOPS_LOOSE)]);
+        } else if (*part == 'n') {
             expand(out, rng, manner, puzzle, "%n ");
             expand(out, rng, manner, puzzle, units[tn_rng_below(rng, 4)]);
         } else {
@@ -172,17 +176,40 @@ static void put_loose(writer *out, tn_rng *rng, const saying *manner, const tn_h
 static void put_question(writer *out, tn_rng *rng, saying *manner, const tn_hops_puzzle *puzzle)
 {
     static const char *const orders[] = { "nfq", "nqf", "fnq", "fqn", "qnf", "qfn" };
-    bool loose = puzzle->ask == TN_HOPS_FOLLOW && !manner->unseen && chance(rng, 0.15);
-    manner->order = loose ? orders[tn_rng_below(rng, 6)] : NULL;
+    bool loose = manner->wide ? manner->template == NULL : puzzle->ask == TN_HOPS_FOLLOW && !manner->unseen && chance(rng, 0.15);
+    manner->order = !loose ? NULL : puzzle->ask == TN_HOPS_FOLLOW ? orders[tn_rng_below(rng, 6)] : chance(rng, 0.5) ? "fq" : "qf";
     if (chance(rng, 0.15))
         put(out, "%s", tn_hops_fronts[manner->unseen][tn_rng_below(rng, TN_HOPS_FRONTS)]);
     if (loose)
         put_loose(out, rng, manner, puzzle);
+    else if (manner->wide)
+        expand(out, rng, manner, puzzle, manner->template);
     else
         expand(out, rng, manner, puzzle, choose(rng, tn_hops_templates[puzzle->ask], manner->unseen, puzzle->steps));
     out->text[0] = (char)toupper((unsigned char)out->text[0]);
     if (manner->bare && strchr("?.", out->text[out->used - 1]) != NULL)
         out->text[--out->used] = '\0';
+}
+
+/* Of `wide`: a template, none (loose words) in a quarter of the questions. One that says what is asked of a chain says it only where
+ * a step is left to name the colour first. */
+static void choose_wide(tn_rng *rng, saying *manner, const tn_hops_puzzle *puzzle, bool step_left)
+{
+    const tn_hops_wide *more = tn_hops_wides[puzzle->ask], *fit[32];
+    size_t count = 0;
+    for (; more->text != NULL; more++)
+        if (step_left || more->target == TN_HOPS_ANY_THERE || more->target == TN_HOPS_COLOUR_THERE)
+            fit[count++] = more;
+    if (chance(rng, 0.25))
+        return;
+    if (chance(rng, 0.5)) {
+        manner->template = choose(rng, tn_hops_templates[puzzle->ask], false, puzzle->steps);
+        return;
+    }
+    const tn_hops_wide *chosen = fit[tn_rng_below(rng, count)];
+    manner->template = chosen->text;
+    if (chosen->target != TN_HOPS_ANY_THERE)
+        manner->target = chosen->target;
 }
 
 /* --------------------------------------------------------------- choices -- */
@@ -355,15 +382,18 @@ static void to_lower(char *text)
         *text = (char)tolower((unsigned char)*text);
 }
 
-void tn_hops_vary(tn_rng *rng, bool unseen, size_t most, tn_hops_puzzle *puzzle)
+void tn_hops_vary(tn_rng *rng, tn_wordings wordings, size_t most, tn_hops_puzzle *puzzle)
 {
+    bool unseen = wordings == TN_WORDINGS_UNSEEN;
     saying manner = { .unseen = unseen, .american = chance(rng, 0.3), .digits = chance(rng, 0.35), .lower = chance(rng, 0.2),
-                      .bare = chance(rng, 0.15) };
+                      .bare = chance(rng, 0.15), .wide = wordings == TN_WORDINGS_WIDE };
     char question[TN_HOPS_LINE];
     writer inside = { question, sizeof question, 0 }, out = { puzzle->question, sizeof puzzle->question, 0 };
     double kind = tn_rng_uniform(rng);
     if (puzzle->steps < most) /* with a step left to name the colour first */
         manner.target = kind < 0.72 ? TN_HOPS_COLOUR_THERE : kind < 0.88 ? TN_HOPS_SHAPE_THERE : TN_HOPS_OBJECT_THERE;
+    if (manner.wide)
+        choose_wide(rng, &manner, puzzle, puzzle->steps < most);
     bool choices = chance(rng, 0.6), digits = puzzle->ask == TN_HOPS_HOW_MANY && choices && chance(rng, 0.5);
     offer(rng, &manner, puzzle, digits);
     tell_briefly(&manner, puzzle, most);

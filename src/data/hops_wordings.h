@@ -18,9 +18,22 @@ typedef struct tn_hops_wording {
 extern const tn_hops_wording *const tn_hops_templates[];
 
 /* What is asked of the object at the end of a chain, and the sentences for %q; behind a comma or a colon they begin in lower case. */
-enum { TN_HOPS_COLOUR_THERE, TN_HOPS_SHAPE_THERE, TN_HOPS_OBJECT_THERE };
+enum { TN_HOPS_COLOUR_THERE, TN_HOPS_SHAPE_THERE, TN_HOPS_OBJECT_THERE, TN_HOPS_ANY_THERE };
 enum { TN_HOPS_ENDS = 10 };
 extern const tn_hops_wording tn_hops_ends[3][TN_HOPS_ENDS];
+
+/* More templates, for `--wordings wide` alone, by tn_hops_ask; `target` is what a chain is asked for (ANY: whatever is drawn). Each
+ * list ends with text == NULL. */
+typedef struct tn_hops_wide {
+    const char *text;
+    size_t target;
+} tn_hops_wide;
+
+extern const tn_hops_wide *const tn_hops_wides[];
+
+/* For questions without a template: what is asked, and of what; by tn_hops_ask, but for FOLLOW. */
+enum { TN_HOPS_LOOSE = 4 };
+extern const char *const tn_hops_loose[][2][TN_HOPS_LOOSE];
 
 /* Words that say nothing, of which any may stand anywhere: what matters is to be found among them. Ends with NULL. */
 extern const char *const tn_hops_idle[];

@@ -186,7 +186,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
                        "--grid", kind.steps, grid, grid);
     tn_rng tongue = stream(make->seed, split, 4, index);
     if (make->wordings != TN_WORDINGS_ONE)
-        tn_hops_vary(&tongue, make->wordings == TN_WORDINGS_UNSEEN, count_brief(kinds, count), &puzzle);
+        tn_hops_vary(&tongue, make->wordings, count_brief(kinds, count), &puzzle);
     else if (puzzle.brief[0] != '\0' && kind.family->steps_default > 0)
         stay_at_goal(&puzzle, most_steps(kind.family, kinds, count) - kind.steps);
     if (make->varied)

@@ -25,15 +25,17 @@ static const tn_hops_family *family(const char *name)
     return found;
 }
 
+static const tn_wordings turns[] = { TN_WORDINGS_UNSEEN, TN_WORDINGS_SEEN, TN_WORDINGS_WIDE };
+
 /* Question number `i`: of arrows and of sight in turn. */
-static tn_hops_puzzle draw(size_t i, bool unseen)
+static tn_hops_puzzle draw(size_t i, tn_wordings wordings)
 {
     tn_rng rng = tn_rng_seed(77 + i), words = tn_rng_seed(1000 + i);
     tn_hops_puzzle puzzle;
     bool sight = i % 2 == 1;
     size_t steps = 1 + i / 2 % (sight ? TN_HOPS_SIGHTS : MOST);
     assert_true(tn_hops_draw(&rng, family(sight ? "sight" : "arrows"), 3 + (i % 8 != 0), steps, "train", &puzzle));
-    tn_hops_vary(&words, unseen, MOST, &puzzle);
+    tn_hops_vary(&words, wordings, MOST, &puzzle);
     return puzzle;
 }
 
@@ -92,7 +94,7 @@ static void test_answers_are_true(void **state)
     (void)state;
     size_t elsewhere = 0, cells = 0;
     for (size_t i = 0; i < 3000; i++) {
-        tn_hops_puzzle puzzle = draw(i, i % 3 == 0);
+        tn_hops_puzzle puzzle = draw(i, turns[i % 3]);
         const char *right = puzzle.options[puzzle.answer];
         bool american = is_american(right) || is_american(puzzle.question);
         size_t cell = puzzle.goal;
@@ -125,7 +127,7 @@ static void test_questions_say_what_they_ask(void **state)
     static const char *const numbers[] = { "", "one", "two", "three", "four", "five", "six" };
     size_t american = 0, digits = 0, lower = 0, choices = 0, follow = 0, total = 4000;
     for (size_t i = 0; i < total; i++) {
-        tn_hops_puzzle puzzle = draw(i, i % 2 == 0);
+        tn_hops_puzzle puzzle = draw(i, turns[i % 3]);
         char text[TN_HOPS_LINE], digit[2] = { (char)('0' + puzzle.steps), '\0' };
         size_t named = 0;
         for (size_t k = 0; k <= strlen(puzzle.question); k++)
@@ -154,7 +156,7 @@ static void test_brief_steps(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 1200; i++) {
-        tn_hops_puzzle puzzle = draw(i, false);
+        tn_hops_puzzle puzzle = draw(i, turns[i % 3]);
         char text[TN_HOPS_TEXT];
         size_t lines = 0, cell = puzzle.ask == TN_HOPS_FOLLOW ? tn_hops_find(&puzzle.scene, puzzle.named) : 0;
         memcpy(text, puzzle.brief, sizeof text);
@@ -201,17 +203,19 @@ static void test_unseen_wordings_are_unseen(void **state)
 {
     (void)state;
     enum { COUNT = 1500 };
-    char(*seen)[TN_HOPS_LINE] = calloc(COUNT, sizeof *seen), skeleton[TN_HOPS_LINE];
+    char(*seen)[TN_HOPS_LINE] = calloc(2 * COUNT, sizeof *seen), skeleton[TN_HOPS_LINE];
     size_t again = 0;
-    for (size_t i = 0; i < COUNT; i++)
-        strip(draw(i, false).question, seen[i], sizeof seen[i]);
     for (size_t i = 0; i < COUNT; i++) {
-        tn_hops_puzzle puzzle = draw(COUNT + i, true);
+        strip(draw(i, TN_WORDINGS_SEEN).question, seen[i], sizeof seen[i]);
+        strip(draw(i, TN_WORDINGS_WIDE).question, seen[COUNT + i], sizeof seen[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        tn_hops_puzzle puzzle = draw(COUNT + i, TN_WORDINGS_UNSEEN);
         strip(puzzle.question, skeleton, sizeof skeleton);
-        for (size_t k = 0; k < COUNT; k++)
+        for (size_t k = 0; k < 2 * COUNT; k++)
             if (strcmp(skeleton, seen[k]) == 0)
                 fail_msg("'%s' is one of training", puzzle.question);
-        strip(draw(COUNT + i, false).question, skeleton, sizeof skeleton);
+        strip(draw(COUNT + i, TN_WORDINGS_SEEN).question, skeleton, sizeof skeleton);
         size_t k = 0;
         while (k < COUNT && strcmp(skeleton, seen[k]) != 0)
             k++;
@@ -222,6 +226,10 @@ static void test_unseen_wordings_are_unseen(void **state)
     for (size_t ask = 0; ask <= TN_HOPS_IS_THERE; ask++)
         for (const tn_hops_wording *a = tn_hops_templates[ask]; a->text != NULL; a++)
             for (const tn_hops_wording *b = tn_hops_templates[ask]; b < a; b++)
+                assert_string_not_equal(a->text, b->text);
+    for (size_t ask = 0; ask <= TN_HOPS_IS_THERE; ask++)
+        for (const tn_hops_wide *a = tn_hops_wides[ask]; a->text != NULL; a++)
+            for (const tn_hops_wording *b = tn_hops_templates[ask]; b->text != NULL; b++)
                 assert_string_not_equal(a->text, b->text);
 }
 
@@ -237,7 +245,7 @@ static void test_choices_do_not_tell(void **state)
     size_t count_words = 0;
     double hits[4] = { 0 }, guess = 0;
     for (size_t i = 0; i < LEARNED + JUDGED; i++) {
-        tn_hops_puzzle puzzle = draw(5000 + i, false);
+        tn_hops_puzzle puzzle = draw(5000 + i, turns[1 + i / 2 % 2]);
         size_t best = 0, place[TN_HOPS_OPTIONS_MAX];
         double most = -1;
         for (size_t k = 0; k < puzzle.option_count; k++) {
@@ -286,7 +294,7 @@ static void test_pictures_vary(void **state)
     unsigned char *plain = malloc(BYTES), *varied = malloc(BYTES), *again = malloc(BYTES), *other = malloc(BYTES);
     size_t same = 0, far = 0;
     for (size_t i = 0; i < 300; i++) {
-        tn_hops_puzzle puzzle = draw(2 * i, false), second = draw(2 * i + 1, false);
+        tn_hops_puzzle puzzle = draw(2 * i, TN_WORDINGS_SEEN), second = draw(2 * i + 1, TN_WORDINGS_SEEN);
         tn_rng brush = tn_rng_seed(i), twin = brush, third = tn_rng_seed(i + 1000), paint = brush;
         tn_rng_uniform(&paint); /* whether it is varied */
         tn_hops_paint(&paint, &puzzle.scene, 0, SIDE, plain);
