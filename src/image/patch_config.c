@@ -116,6 +116,7 @@ tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "asks for at least %zu and at most %zu pixels",
                        config->min_pixels, config->max_pixels);
     TN_TRY(tn_json_bool(json, "do_resize", &config->resize, name, error));
+    TN_TRY(tn_json_bool(json, "trim_frame", &config->trim_frame, name, error));
     TN_TRY(read_resample(json, name, &config->resample, error));
     return read_arithmetic(json, name, config, error);
 }
@@ -124,7 +125,7 @@ void tn_patch_config_note(const json_t *json, const char *name, const char *pref
 {
     static const char *const keys[] = {
         "patch_size", "merge_size", "temporal_patch_size", "size", "min_pixels", "max_pixels", "do_resize", "resample",
-        "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",
+        "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "trim_frame",
         /* no effect on the result: images are already RGB here */
         "do_convert_rgb=true", "do_center_crop=false", "do_pad=false", "image_processor_type", "feature_extractor_type",
         "processor_class", "data_format", "input_data_format", "device", "disable_grouping", "return_tensors",

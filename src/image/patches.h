@@ -20,6 +20,7 @@ typedef struct tn_patch_config {
     double mean[3], std[3];     /* of R, G, B after rescaling; 0 and 1 when off     */
     tn_resample resample;
     bool resize;                /* false: sides must already fit                    */
+    bool trim_frame;            /* a plain frame is removed first (image/frame.h); tenebra's own key */
 } tn_patch_config;
 
 /* 14, 2, 2, 56*56 to 28*28*1280 pixels, 1/255, CLIP's mean and std, bicubic, resizing on. */

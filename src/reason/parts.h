@@ -2,6 +2,7 @@
 #ifndef TN_REASON_PARTS_H
 #define TN_REASON_PARTS_H
 
+#include "image/region.h"
 #include "reason/reasoner.h"
 
 /* Fills the error with LIMIT, "the memory of one question is full", and returns LIMIT. */
@@ -22,7 +23,10 @@ tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *er
  * take minutes. Errors: LIMIT. */
 tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error);
 
-/* A picture in the size in which the model sees it, in a fresh one: by its part's own rule and then the model's, as
+/* What the model sees of a picture: all of it, or what a frame leaves where its processor takes frames away. */
+tn_region tn_reasoner_seen(const tn_reasoner *reasoner, const tn_image *image);
+
+/* That in the size in which the model sees it, in a fresh one: by its part's own rule and then the model's, as
  * qwen_vl_utils and the reference's processor do; where the part has none (or is NULL) by the request's, else the model's.
  * Errors: ARGUMENT, LIMIT (context), MEMORY; *resized is empty then. */
 tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,

@@ -2,7 +2,7 @@
 #include "reason/parts.h"
 
 #include "base/checked.h"
-#include "image/image.h"
+#include "image/frame.h"
 
 #include <string.h>
 
@@ -96,13 +96,12 @@ static tenebra_code size_of_model(const tn_reasoner *reasoner, size_t width, siz
                           : TENEBRA_OK;
 }
 
-tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
-                                tenebra_error *error)
+static tenebra_code resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
+                           tenebra_error *error)
 {
     tn_image fetched = { 0 };
     size_t width, height;
     tn_resample filter = reasoner->session->model->patches.resample;
-    memset(resized, 0, sizeof *resized);
     if (!has_rule(part)) {
         TN_TRY(size_of_request(reasoner, image->width, image->height, &width, &height, error));
         TN_TRY(tn_reasoner_check_room(reasoner, width, height, error));
@@ -119,5 +118,25 @@ tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part 
     }
     tenebra_code code = tn_image_resize(&fetched, width, height, filter, resized, error);
     tn_image_free(&fetched);
+    return code;
+}
+
+tn_region tn_reasoner_seen(const tn_reasoner *reasoner, const tn_image *image)
+{
+    return reasoner->session->model->patches.trim_frame ? tn_frame_inside(image)
+                                                        : (tn_region){ .width = image->width, .height = image->height };
+}
+
+tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
+                                tenebra_error *error)
+{
+    tn_image inside = { 0 };
+    tn_region seen = tn_reasoner_seen(reasoner, image);
+    memset(resized, 0, sizeof *resized);
+    if (seen.width == image->width && seen.height == image->height)
+        return resize(reasoner, part, image, resized, error);
+    TN_TRY(tn_image_crop(image, seen.x, seen.y, seen.width, seen.height, &inside, error));
+    tenebra_code code = resize(reasoner, part, &inside, resized, error);
+    tn_image_free(&inside);
     return code;
 }

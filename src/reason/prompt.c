@@ -103,7 +103,13 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
     TN_TRY(check_number(reasoner, error));
     TN_TRY(tn_reasoner_resize(reasoner, part, image, &resized, error));
     reasoner->trace.decode_ms += tn_clock_ms() - start;
-    tenebra_code code = tn_reasoner_add_resized(reasoner, &resized, image->width, image->height, error);
+    tn_region seen = tn_reasoner_seen(reasoner, image);
+    tenebra_code code = tn_reasoner_add_resized(reasoner, &resized, seen.width, seen.height, error);
+    if (code == TENEBRA_OK) {
+        tn_picture *picture = &reasoner->pictures[reasoner->picture_count - 1];
+        picture->x = seen.x;
+        picture->y = seen.y;
+    }
     tn_image_free(&resized);
     return code;
 }

@@ -13,7 +13,8 @@
 typedef struct tn_picture {
     tn_grid grid;
     tn_tensor embeds;       /* [J, C] */
-    size_t width, height;   /* of the picture as given, after its orientation */
+    size_t width, height;   /* of the picture as given, after its orientation, without a frame that was taken away */
+    size_t x, y;            /* where that begins in it                        */
     size_t source;          /* of the request's pictures, which this is or is drawn over; SIZE_MAX: none of them */
     tn_digest content;      /* of its pixels as the tower sees them; zero: unknown */
     tn_image pixels;        /* these, with method->keep_pixels; until the close    */

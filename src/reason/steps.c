@@ -13,8 +13,9 @@ tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
     tn_rectangle place = { 0 };
     tn_token_rectangle(row->index, picture->grid.t, picture->grid.h, picture->grid.w, merge, picture->width,
                        picture->height, &place, NULL);
+    double x = (double)picture->x, y = (double)picture->y;
     return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
-                           place.x0, place.y0, place.x1, place.y1 };
+                           x + place.x0, y + place.y0, x + place.x1, y + place.y1 };
 }
 
 /* A copy of the scores of all candidates; NULL with *count 0 where there are none. */

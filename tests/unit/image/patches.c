@@ -64,7 +64,10 @@ static void test_config_forms(void **state)
     assert_int_equal(config.resample, TN_RESAMPLE_LANCZOS);
     assert_int_equal(read_config("{\"image_mean\":0.5,\"rescale_factor\":0.0078}", &config, NULL), TENEBRA_OK);
     assert_true(config.mean[0] == 0.5 && config.mean[2] == 0.5 && config.rescale == 0.0078);
+    assert_int_equal(read_config("{\"trim_frame\":true}", &config, NULL), TENEBRA_OK);
+    assert_true(config.trim_frame);
     assert_int_equal(read_config("{}", &config, NULL), TENEBRA_OK);
+    assert_false(config.trim_frame);
     assert_int_equal(config.max_pixels, 1003520);
 }
 
@@ -96,6 +99,7 @@ static void test_config_refusals(void **state)
         { "{\"image_mean\":{}}", "image_mean", TENEBRA_ERROR_FORMAT },
         { "{\"rescale_factor\":0}", "rescale_factor", TENEBRA_ERROR_FORMAT },
         { "{\"do_resize\":1}", "do_resize", TENEBRA_ERROR_FORMAT },
+        { "{\"trim_frame\":1}", "trim_frame", TENEBRA_ERROR_FORMAT },
         { "{\"resample\":0}", "nearest", TENEBRA_ERROR_UNSUPPORTED },
         { "{\"resample\":5}", "Hamming", TENEBRA_ERROR_UNSUPPORTED },
         { "{\"resample\":6}", "resample", TENEBRA_ERROR_FORMAT },
