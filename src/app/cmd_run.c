@@ -413,20 +413,27 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
     return TENEBRA_OK;
 }
 
-/* A note where no turn has a word that the model was made for; what adapters taught it is not known. */
+/* A note where no turn has a word that the model was made for, or one asks what it did not learn; what adapters taught it is not
+ * known. */
 static tenebra_code tell_scope(const run_options *options, tenebra_error *error)
 {
     tn_scope scope;
-    bool fits = options->model.adapter_count > 0;
+    bool fits = options->model.adapter_count > 0, taught = fits;
+    const char *unlearned = NULL;
     TN_TRY(tn_scope_read(&scope, options->directory, error));
     for (size_t t = 0; t < options->question.turn_count; t++)
-        for (size_t p = 0; p < options->question.turns[t].part_count && !fits; p++) {
+        for (size_t p = 0; p < options->question.turns[t].part_count && !taught; p++) {
             const tenebra_part *part = &options->question.turns[t].parts[p];
-            fits = part->kind == TENEBRA_PART_TEXT && tn_scope_fits(&scope, part->text);
+            if (part->kind != TENEBRA_PART_TEXT)
+                continue;
+            fits |= tn_scope_fits(&scope, part->text);
+            unlearned = unlearned != NULL ? unlearned : tn_scope_unlearned(&scope, part->text);
         }
     if (!fits)
         tn_app_tell("note: the question has none of the words that this model was made for%s%s\n",
                 scope.about != NULL ? "; it answers " : "", scope.about != NULL ? scope.about : "");
+    else if (unlearned != NULL)
+        tn_app_tell("note: this model did not learn %s; the answer is a guess\n", unlearned);
     tn_scope_free(&scope);
     return TENEBRA_OK;
 }

@@ -1,8 +1,10 @@
 /* What a model can answer, as its directory tells in scope.json:
  *
- *     { "about": "where arrows lead on ...", "words": ["arrow", "arrows", "red"] }
+ *     { "about": "where arrows lead on ...", "words": ["arrow", "arrows", "red"],
+ *       "unlearned": [{ "what": "to count", "phrases": ["how many", "number of red|blue"] }] }
  *
- * A question with none of the words is one that the model was not made for. */
+ * A question with none of the words is one that the model was not made for. One that holds a phrase is of a kind that it did not learn:
+ * words with blanks between, a word or another between strokes. */
 #ifndef TN_REASON_SCOPE_H
 #define TN_REASON_SCOPE_H
 
@@ -22,5 +24,9 @@ void tn_scope_free(tn_scope *scope);
 
 /* Whether a text holds one of the words, whole and in letters of either case, or none are told. */
 bool tn_scope_fits(const tn_scope *scope, const char *text);
+
+/* What was not learned, as the end of a sentence that begins "this model did not learn ", of the first kind with a phrase that the text
+ * holds; NULL: none. Words of a phrase are whole, in letters of either case, with nothing but blanks and line ends between. */
+const char *tn_scope_unlearned(const tn_scope *scope, const char *text);
 
 #endif

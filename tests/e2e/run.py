@@ -358,6 +358,12 @@ class Choices(Case):
         for question, told in (("Where is the Cat?", ""), ("Where is the dog?", note), ("concatenate", note)):
             done = ask("--image", PICTURE, "-p", question, model=str(model))
             self.assertEqual((done.returncode, done.stderr), (0, told), question)
+        (model / "scope.json").write_text(json.dumps({"words": ["cat", "cats"], "unlearned": [{"what": "to count cats",
+                                                                                               "phrases": ["how many"]}]}), encoding="utf-8")
+        note = "note: this model did not learn to count cats; the answer is a guess\n"
+        for question, told in (("How many cats sit?", note), ("Where is the cat?", "")):
+            done = ask("--image", PICTURE, "-p", question, model=str(model))
+            self.assertEqual((done.returncode, done.stderr), (0, told), question)
         (model / "scope.json").write_text('{"words": ["cat"], "wordz": []}', encoding="utf-8")
         self.assert_fails(ask(*QUESTION, model=str(model)), 1, "scope.json", "wordz")
 

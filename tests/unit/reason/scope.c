@@ -57,6 +57,46 @@ static void test_nothing_told(void **state)
     tn_scope_free(&scope);
 }
 
+/* Whole words, of either case, one of those between strokes, with blanks and line ends between; the first kind counts. */
+static void test_kinds_that_were_not_learned(void **state)
+{
+    (void)state;
+    tn_scope scope;
+    tenebra_error error;
+    assert_int_equal(read_text("{\"words\": [\"red\"], \"unlearned\": [{\"what\": \"to count\", \"phrases\": [\"how many\", "
+                               "\"number of red|blue things\"]}, {\"what\": \"to see stars\", \"phrases\": [\"Star|stars\"]}]}",
+                               &scope, &error), TENEBRA_OK);
+    static const struct {
+        const char *text, *what;
+    } cases[] = {
+        { "How many are there?", "to count" },
+        { "tell me HOW  MANY", "to count" },
+        { "how\nmany", "to count" },
+        { "how many stars?", "to count" },
+        { "the number of blue things", "to count" },
+        { "number of red things?", "to count" },
+        { "Is it a (STAR)?", "to see stars" },
+        { "stars", "to see stars" },
+        { "", NULL },
+        { "how, many", NULL },
+        { "how-many", NULL },
+        { "how", NULL },
+        { "show many", NULL },
+        { "how manya", NULL },
+        { "number of green things", NULL },
+        { "number of red blue things", NULL },
+        { "number of red", NULL },
+        { "a starry night", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *what = tn_scope_unlearned(&scope, cases[i].text);
+        if ((what == NULL) != (cases[i].what == NULL) || (what != NULL && strcmp(what, cases[i].what) != 0))
+            fail_msg("'%s': %s", cases[i].text, what != NULL ? what : "nothing");
+    }
+    tn_scope_free(&scope);
+    assert_null(tn_scope_unlearned(&scope, "how many"));
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -71,6 +111,15 @@ static void test_refusals(void **state)
         { "{\"words\": [\"re\\u0000d\"]}", "" },
         { "{\"words\": [\"a\"], \"about\": 3}", "about" },
         { "{\"words\": [\"a\"], \"phrases\": []}", "phrases" },
+        { "{\"words\": [\"a\"], \"unlearned\": {}}", "list of kinds" },
+        { "{\"words\": [\"a\"], \"unlearned\": [3]}", "number 1 must be an object" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": []}]}", "number 1 must be an object" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"phrases\": [\"x\"]}]}", "\"what\"" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x\"], \"word\": 1}]}", "not known: word" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x\", \"x  y\"]}]}", "phrase 2" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x |y\"]}]}", "phrase 1" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x|\"]}]}", "phrase 1" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\" x\"]}]}", "phrase 1" },
         { "{\"words\": [", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -100,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_nothing_told),
+        cmocka_unit_test(test_kinds_that_were_not_learned),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
