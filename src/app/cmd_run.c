@@ -2,6 +2,7 @@
 #include "app/app.h"
 #include "app/method_table.h"
 #include "app/run_batch.h"
+#include "app/seen.h"
 #include "app/run_question.h"
 #include "app/run_report.h"
 
@@ -152,11 +153,10 @@ static void choose_pictures(run_options *options)
     tenebra_request *request = &options->request;
     const tn_trained *trained = &options->trained;
     tn_messages *given = &options->question.given;
-    char words[TN_TRAINED_PICTURES_SIZE];
     if (request->image.width == 0 && request->image.min_tokens == 0 && request->image.max_tokens == 0) {
         request->image = trained->image;
-        if (has_pictures(options) && tn_trained_pictures(trained, words) != NULL)
-            tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+        if (has_pictures(options))
+            tn_app_tell_size(trained, options->question.turns, options->jsonl ? 0 : options->question.turn_count);
         return;
     }
     bool sized = false;

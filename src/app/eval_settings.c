@@ -1,5 +1,6 @@
 /* Options of the parts of `tenebra eval` that ask: the command line, the environment, a task file. */
 #include "app/eval.h"
+#include "app/seen.h"
 
 #include "base/number.h"
 #include "train/yaml.h"
@@ -157,12 +158,10 @@ static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, c
 static void choose_pictures(tn_eval_settings *s)
 {
     tn_eval_plan *plan = &s->plan;
-    char words[TN_TRAINED_PICTURES_SIZE];
     if (plan->image.width > 0 || plan->image.min_tokens > 0 || plan->image.max_tokens > 0)
         return;
     plan->image = s->trained.image;
-    if (tn_trained_pictures(&s->trained, words) != NULL)
-        tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+    tn_app_tell_plan_size(&s->trained, plan);
 }
 
 /* What the command line and the task leave open is as the weights were trained. */
