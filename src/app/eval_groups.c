@@ -58,7 +58,7 @@ tenebra_code tn_eval_load_groups(tn_results *results, tn_table_groups *groups, c
 tenebra_code tn_eval_rescore(tn_results *results, const char *scorer, const char *const *places, size_t place_count,
                              tenebra_error *error)
 {
-    tn_results_scoring scoring = { .places = places, .place_count = place_count };
+    tn_results_scoring scoring = { .name = scorer, .places = places, .place_count = place_count };
     if (scorer == NULL)
         return TENEBRA_OK;
     TN_TRY(tn_scorer_choose(scorer, &scoring.scorer, &scoring.variant, error));

@@ -51,6 +51,13 @@ static tenebra_code print_report(const tn_eval_settings *settings, tenebra_error
     return TENEBRA_OK;
 }
 
+/* Of a model that answers in words any word is an answer, also one that is no option. */
+static const char *usual_scorer(const tn_eval_plan *plan)
+{
+    const tn_prompt_preset *preset = plan->preset != NULL ? tn_prompt_find(plan->preset) : NULL;
+    return preset != NULL && preset->in_words ? tn_scorer_for_words() : NULL;
+}
+
 int tn_eval_probe(int argc, char **argv)
 {
     tn_eval_settings settings;
@@ -60,6 +67,8 @@ int tn_eval_probe(int argc, char **argv)
     if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
         const tn_scorer *scorer;
         size_t variant;
+        if (settings.scorer == NULL)
+            settings.scorer = usual_scorer(&settings.plan);
         if ((settings.scorer != NULL && tn_scorer_choose(settings.scorer, &scorer, &variant, &error) != TENEBRA_OK) ||
             tn_probe_plan(&settings.plan, &error) != TENEBRA_OK)
             exit_code = tn_app_fail(&error);

@@ -143,6 +143,6 @@ tenebra_code tn_results_score(tn_results *results, const tn_results_scoring *sco
     for (size_t f = 0; f < results->file_count; f++)
         TN_TRY(judge_file(results, f, scoring, error));
     for (size_t s = 0; s < results->count; s++)
-        results->sets[s].scorer = scoring->scorer->name;
+        results->sets[s].scorer = scoring->name;
     return TENEBRA_OK;
 }

@@ -53,6 +53,7 @@ void tn_results_free(tn_results *results);
 typedef struct tn_results_scoring {
     const tn_scorer *scorer;
     size_t variant;
+    const char *name; /* of both, in tables and sentences; outlives the results */
     const char *const *places; /* [place_count] "NAME:DIR" of data sets that lie elsewhere than the files say */
     size_t place_count;
 } tn_results_scoring;

@@ -21,6 +21,14 @@ const tn_scorer *tn_scorer_standard(void)
     return *scorer;
 }
 
+const char *tn_scorer_for_words(void)
+{
+    const tn_scorer *const *scorer = tn_scorers;
+    while (*scorer != NULL && (*scorer)->for_words == NULL)
+        scorer++;
+    return *scorer != NULL ? (*scorer)->for_words : NULL;
+}
+
 /* Comma-separated names, as many as fit. */
 static void list_names(char *text, size_t size, const tn_scorer *scorer)
 {

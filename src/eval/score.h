@@ -46,6 +46,7 @@ typedef struct tn_verdict {
 typedef struct tn_scorer {
     const char *name, *summary;
     bool standard;               /* ours, the default                                                           */
+    const char *for_words;       /* NAME:VARIANT for answers in words, any of which is an answer; or NULL       */
     bool by_choice;              /* can also judge answers that have a choice and no text                       */
     const char *const *variants; /* names of its variants, the default first, ends with NULL; or NULL */
 
@@ -54,10 +55,11 @@ typedef struct tn_scorer {
     tenebra_code (*judge)(tn_verdict *verdict, const tn_scored *answer, size_t variant, tenebra_error *error);
 } tn_scorer;
 
-/* All scorers, NULL-terminated; one by name, NULL if there is none; and the standard one. */
+/* All scorers, NULL-terminated; one by name, NULL if there is none; the standard one; what is for answers in words, NULL if none is. */
 extern const tn_scorer *const tn_scorers[];
 const tn_scorer *tn_scorer_find(const char *name);
 const tn_scorer *tn_scorer_standard(void);
+const char *tn_scorer_for_words(void);
 
 /* "NAME" or "NAME:VARIANT" with its index. Errors: ARGUMENT, which lists the names. */
 tenebra_code tn_scorer_choose(const char *name, const tn_scorer **scorer, size_t *variant, tenebra_error *error);

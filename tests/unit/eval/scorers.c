@@ -140,6 +140,12 @@ static void test_last(void **state)
     EXPECT("last_named", fruits, { "apple apple cherry a pear", 'B' }, { "The answer is B, not (C)", 'C' }, { "pineapples", '-' },
            { "CHERRY pears", 'D' }, { "a pear (A)", 'A' }, { "a fruit", '-' }, { "It is D.", 'D' }, { "", '-' });
     EXPECT("last_named", seven, { "one or seven", 'G' }, { "seventeen", '-' });
+    EXPECT("last_named:ending", fruits, { "apple apple cherry a pear", 'B' }, { "cherry cherry melon", '-' }, { "It is D.", 'D' },
+           { "apple, not", '-' }, { "", '-' });
+    tn_sample sample = sample_of(fruits, 4, "C");
+    assert_true(judge("last_named:ending", &sample, "cherry melon").found); /* an answer, and a wrong one */
+    assert_false(judge("last_named:ending", &sample, " .").found);
+    assert_false(judge("last_named", &sample, "melon").found);
 }
 
 static void test_strict(void **state)
