@@ -4,8 +4,8 @@
     tools/check_layers.py [ROOT]      checks ROOT/src and ROOT/examples (default: the repository)
     tools/check_layers.py --self-test every rule must flag a wrong snippet and pass a right one
 
-Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method or chat template
-outside of its own file; printing or ending the process below app; a mutable variable with static storage
+Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method, chat template or format
+of files outside of its own file; printing or ending the process below app; a mutable variable with static storage
 below app; app printing on stderr past tn_app_tell; a type name in _t; a source file of more than 520 lines; an example that includes more than the
 public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
@@ -21,7 +21,7 @@ LEVELS = {
 }
 
 # Folders in which one file adds one thing: the stems of their files are names.
-PLUGINS = ("model/backbones", "reason/methods", "text/templates", "data/sets", "eval/scorers")
+PLUGINS = ("store/formats", "model/backbones", "reason/methods", "text/templates", "data/sets", "eval/scorers")
 
 # Names that are ordinary words: they count only as a whole string literal.
 WORDS = {"direct", "hops", "strict", "bracket"}
@@ -38,6 +38,8 @@ ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("verify/*", "ivt_lr"),
                  ("eval/scorers/ivtlr_*", "ivt_lr"), ("eval/scorers/ivtlr_*", "m3cot"),
                  ("eval/scorers/ivtlr_*", "scienceqa"), ("eval/scorers/sqa*", "scienceqa"),
                  ("eval/scorers/*sqa*", "sqa"), ("eval/scorers/bracket.c", "scaffold"), ("app/cmd_verify.c", "strict"), ("reason/methods/icot.c", "strict"),
+                 # What is written, and the types that its list has.
+                 ("store/writer.h", "safetensors"), ("store/seal.h", "safetensors"), ("store/type.*", "safetensors"),
                  # Wordings of prompts are called after the paper; the made set has several files.
                  ("data/*", "ivt_lr"), ("data/hops*", "hops"), ("app/data_make.c", "hops")]
 
@@ -263,6 +265,7 @@ WRONG = [
     ("src/model/a.c", "/* as SOME_NET does */\n", "names 'some_net'"),
     ("src/model/a.c", "int tn_some_net_size(void);\n", "names 'some_net'"),
     ("src/app/a.c", 'static const char *name = "direct";\n', "names 'direct'"),
+    ("src/model/a.c", 'static const char *const end = ".some-box";\n', "names 'some_box'"),
     ("src/reason/methods/other.c", "/* like some_way */\n", "names 'some_way'"),
     ("src/base/a.c", "void f(void)\n{\n    exit(1);\n}\n", "call exit()"),
     ("src/base/a.c", "void f(void)\n{\n    abort ();\n}\n", "call abort()"),
@@ -306,8 +309,8 @@ def findings(name, text):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files = {"src/base/status.h": "", "src/kern/kernels.h": "", "src/ops/ops.h": "", "src/image/image.h": "",
-                 "src/model/backbones/some_net.c": "", "src/reason/methods/some_way.c": "",
-                 "src/reason/methods/direct.c": ""}
+                 "src/model/backbones/some_net.c": "",  "src/reason/methods/some_way.c": "",
+                 "src/reason/methods/direct.c": "", "src/store/formats/some_box.c": ""}
         files[name] = text
         for path, content in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ typedef struct tn_option {
 
 typedef struct tn_usage {
     const char *command;
-    const char *arguments; /* positional ones, e.g. "CASE.safetensors ...", or "" */
+    const char *arguments; /* positional ones, e.g. "CASE ...", or "" */
     const char *summary;
     const char *example;
 } tn_usage;

@@ -190,13 +190,9 @@ static void read_text(inspection *seen, const char *directory)
 
 static tenebra_code inspect(inspection *seen, const char *directory, size_t *mismatches, tenebra_error *error)
 {
-    TN_TRY(tn_model_read_config(directory, &seen->backbone, &seen->config, &seen->notes, error));
+    TN_TRY(tn_model_open_store(directory, &seen->store, &seen->backbone, &seen->config, &seen->notes, error));
     TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->patches, &seen->notes, error));
     read_text(seen, directory);
-    seen->store = tn_store_open(directory, error);
-    if (seen->store == NULL)
-        return error->code;
-    tn_notes_append(&seen->notes, tn_store_notes(seen->store));
     TN_TRY(tn_networks_open(&seen->networks, seen->backbone, &seen->config, &seen->decoder, &seen->vision, error));
     return tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error);
 }

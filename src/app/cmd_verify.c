@@ -9,9 +9,9 @@
 
 static const tn_usage usage = {
     .command = "verify",
-    .arguments = "CASE.safetensors",
-    .summary = "Recomputes every quantity that a golden case holds, with the model beside it, and compares.\n"
-               "A case of training steps takes its picture from case.safetensors and its adapter from adapter/ beside it.\n"
+    .arguments = "CASE ...",
+    .summary = "Recomputes every quantity that a golden case, a file of tensors, holds, with the model beside it, and compares.\n"
+               "A case of training steps takes its picture from the file called case and its adapter from adapter/, both beside it.\n"
                "Exit code 1 if anything differs, or if nothing was recognised.",
     .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
 };
@@ -171,7 +171,7 @@ int tn_cmd_verify(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (first == argc) {
-        tn_app_tell("tenebra verify: name a CASE.safetensors; 'tenebra verify --help' explains\n");
+        tn_app_tell("tenebra verify: name a CASE; 'tenebra verify --help' explains\n");
         return TN_EXIT_USAGE;
     }
     for (int i = first; i < argc; i++) {

@@ -57,8 +57,10 @@ static tenebra_code check_description(const char *path, bool *sealed, tenebra_er
 
 static tenebra_code check_tensors(const char *path, bool *sealed, tenebra_error *error)
 {
-    tn_store *store = tn_store_open(path, error);
-    tenebra_code code = store != NULL ? tn_store_verify_file(store, 0, sealed, error) : error->code;
+    tn_store *store;
+    tenebra_code code = tn_store_open(path, &store, error);
+    if (code == TENEBRA_OK)
+        code = tn_store_verify_file(store, 0, sealed, error);
     tn_store_close(store);
     return code;
 }
@@ -72,13 +74,6 @@ static tenebra_code check_file(checking *all, const char *path, tenebra_error *e
         return tn_fail(error, code, problem.where, "%s", problem.sentence);
     return add_verdict(all, path, code != TENEBRA_OK ? DAMAGED : sealed ? WHOLE : UNSEALED,
                        code != TENEBRA_OK ? problem.sentence : NULL, error);
-}
-
-static bool is_tensor_file(const char *name)
-{
-    static const char end[] = ".safetensors";
-    size_t length = strlen(name), size = sizeof end - 1;
-    return length > size && strcmp(name + length - size, end) == 0;
 }
 
 static int keep_visible(const struct dirent *entry)
@@ -105,7 +100,7 @@ static tenebra_code check_entry(checking *all, char *inside, size_t depth, teneb
     tenebra_code code = TENEBRA_OK;
     if (tn_path_is_directory(inside) && depth < DEPTH_MAX)
         return add_folder(all, inside, depth + 1, error);
-    if ((is_tensor_file(inside) || is_description(inside)) && tn_path_is_file(inside))
+    if ((tn_store_is_file(inside) || is_description(inside)) && tn_path_is_file(inside))
         code = check_file(all, inside, error);
     free(inside);
     return code;
@@ -161,7 +156,7 @@ int tn_inspect_check(const char *path, bool as_json)
                         : tn_path_is_directory(path) ? check_directory(&all, path, &error)
                                                      : check_file(&all, path, &error);
     if (code == TENEBRA_OK && json_array_size(all.files) == 0)
-        code = tn_fail(&error, TENEBRA_ERROR_IO, path, "holds no file that may carry a digest (*.safetensors, training.json)");
+        code = tn_fail(&error, TENEBRA_ERROR_IO, path, "holds no file that may carry a digest (a file of tensors, training.json)");
     int exit_code = all.counts[DAMAGED] > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
     if (code != TENEBRA_OK)
         exit_code = tn_app_fail(&error);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "image/image.h"
 #include "reason/method.h"
+#include "store/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,14 +32,14 @@ static void add_text(tn_hash *hash, const char *text)
 /* Files that say what a model computes: weights, configuration, tokenizer, templates. */
 static bool is_model_file(const char *name)
 {
-    static const char *const ends[] = { ".safetensors", ".json", ".jinja", ".txt", ".gguf", ".pth" };
+    static const char *const ends[] = { ".json", ".jinja", ".txt" };
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         size_t end = strlen(ends[i]);
         if (length > end && strcmp(name + length - end, ends[i]) == 0)
             return true;
     }
-    return false;
+    return tn_store_is_file(name);
 }
 
 static int compare_names(const void *a, const void *b)

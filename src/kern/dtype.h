@@ -26,7 +26,7 @@ typedef enum tn_dtype {
  * A value of a quantised type is scale * (code - offset), where the code is the stored number (8 bits) or the entry of
  * `codebook` at the stored number (4 bits). For Q4_256 it is scale * factor * (code - offset). */
 typedef struct tn_dtype_traits {
-    const char *name;   /* as safetensors or GGUF spells it */
+    const char *name;   /* as files of its source spell it */
     size_t block;       /* values in a block                */
     size_t block_bytes; /* bytes of a block                 */
     void (*unpack)(const void *packed, size_t count, tn_real *values); /* count: whole blocks */
@@ -44,7 +44,7 @@ const tn_dtype_traits *tn_dtype_of(tn_dtype type);
 /* Bytes of a row of `columns` values, a multiple of the block. */
 size_t tn_dtype_row_bytes(tn_dtype type, size_t columns);
 
-/* Finds the type that safetensors calls `name`; false if there is none. */
+/* Finds the type called `name`; false if there is none. */
 bool tn_dtype_by_name(const char *name, tn_dtype *type);
 
 #endif

@@ -244,15 +244,43 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
     return read_generation(directory, config, notes, error);
 }
 
-tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone, tn_model_config *config,
-                                  tn_notes *notes, tenebra_error *error)
+tenebra_code tn_model_config_json(const char *directory, const tn_store *store, json_t **json, tenebra_error *error)
 {
+    tenebra_code code;
+    const json_t *stored = store != NULL ? tn_store_config(store) : NULL;
+    *json = tn_model_read_json(directory, "config.json", stored == NULL, &code, error);
+    if (*json == NULL && code == TENEBRA_OK && (*json = json_deep_copy(stored)) == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for its configuration");
+    return code;
+}
+
+tenebra_code tn_model_read_config(const char *directory, const tn_store *store, const tn_backbone **backbone,
+                                  tn_model_config *config, tn_notes *notes, tenebra_error *error)
+{
+    json_t *json;
     if (!tn_path_is_directory(directory))
         return tn_model_missing(directory, error);
-    tenebra_code code;
-    json_t *json = tn_model_read_json(directory, "config.json", true, &code, error);
-    if (json != NULL)
+    tenebra_code code = tn_model_config_json(directory, store, &json, error);
+    if (code == TENEBRA_OK)
         code = read_all(json, directory, backbone, config, notes, error);
     json_decref(json);
     return code;
+}
+
+tenebra_code tn_model_open_store(const char *directory, tn_store **store, const tn_backbone **backbone, tn_model_config *config,
+                                 tn_notes *notes, tenebra_error *error)
+{
+    char *path = tn_path_join(directory, "config.json");
+    if (path == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    bool first = tn_path_is_file(path) || !tn_path_is_directory(directory); /* it says best what is wrong with a directory */
+    free(path);
+    if (first)
+        TN_TRY(tn_model_read_config(directory, NULL, backbone, config, notes, error));
+    tenebra_code code = tn_store_open(directory, store, error);
+    if (code == TENEBRA_ERROR_IO && !first)
+        return tn_model_read_config(directory, NULL, backbone, config, notes, error); /* neither is there */
+    TN_TRY(code);
+    tn_notes_append(notes, tn_store_notes(*store));
+    return first ? TENEBRA_OK : tn_model_read_config(directory, *store, backbone, config, notes, error);
 }

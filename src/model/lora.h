@@ -1,7 +1,7 @@
 /* Low-rank adapters: y = W x + scale * B (A dropout(x)) for chosen matrices, the rest stays frozen.
  *
  * An adapter belongs to one model, whose slots point to it while it is attached. Files are those of PEFT:
- * adapter_model.safetensors with adapter_config.json. Names of modules are those of the model's own tensors
+ * tensors (TN_WRITER_ADAPTER) with adapter_config.json. Names of modules are those of the model's own tensors
  * without ".weight", e.g. "model.layers.0.self_attn.q_proj"; files may use any name that the backbone knows.
  * Beside the pairs A, B a file may hold magnitudes (DoRA, arXiv:2402.09353), whole tensors (modules_to_save, and
  * embeddings that PEFT saves), and single rows of the embedding (trainable_token_indices).
@@ -100,7 +100,7 @@ tenebra_code tn_adapter_check_tokenizer(tn_adapter *adapter, const char *directo
 void tn_adapter_attach(tn_adapter *adapter);
 void tn_adapter_detach(tn_adapter *adapter);
 
-/* Writes adapter_model.safetensors and adapter_config.json as PEFT loads them; each file appears only when it is
+/* Writes tensors and adapter_config.json as PEFT loads them; each file appears only when it is
  * whole. `base` (may be NULL) is the name of the base model to write down. Errors: IO, UNSUPPORTED (magnitudes or replaced
  * tensors: those of a file that was read), MEMORY. */
 tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tn_lora_names names,

@@ -1,7 +1,8 @@
-/* Adapters as PEFT keeps them: adapter_config.json and adapter_model.safetensors. */
+/* Adapters as PEFT keeps them: adapter_config.json and a file of tensors. */
 #include "base/checked.h"
 #include "base/file.h"
 #include "model/lora_parts.h"
+#include "store/writer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -382,19 +383,18 @@ static tenebra_code list_entries(reading *r, tenebra_error *error)
 
 static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, "adapter_model.safetensors"), *old = tn_path_join(directory, "adapter_model.bin");
-    tenebra_error problem = { 0 };
-    tenebra_code code = TENEBRA_OK;
+    char *path = tn_path_join(directory, TN_WRITER_ADAPTER), *old = tn_path_join(directory, "adapter_model.bin");
+    tenebra_code code;
     if (path == NULL || old == NULL)
-        code = tn_fail(&problem, TENEBRA_ERROR_MEMORY, directory, "no memory");
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
     else if (!tn_path_is_file(path) && tn_path_is_file(old))
-        code = tn_fail(&problem, TENEBRA_ERROR_UNSUPPORTED, old, "is a pickle, which is not read; PEFT's "
-                       "save_pretrained(..., safe_serialization=True) writes adapter_model.safetensors");
-    else if ((adapter->store = tn_store_open(path, &problem)) == NULL)
-        code = problem.code;
+        code = tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, old, "is a pickle, which is not read; PEFT's "
+                       "save_pretrained(..., safe_serialization=True) writes " TN_WRITER_ADAPTER);
+    else
+        code = tn_store_open(path, &adapter->store, error);
     free(path);
     free(old);
-    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
+    return code;
 }
 
 static tenebra_code read_all(reading *r, const char *directory, tenebra_error *error)

@@ -133,7 +133,7 @@ static tenebra_code put_all(const tn_adapter *adapter, tn_writer *writer, bool r
 static tenebra_code write_tensors(const tn_adapter *adapter, const char *directory, bool renamed, tenebra_error *error)
 {
     tn_writer *writer;
-    TN_TRY(tn_writer_open_in(directory, "adapter_model.safetensors", &writer, error));
+    TN_TRY(tn_writer_open_in(directory, TN_WRITER_ADAPTER, &writer, error));
     tenebra_code code = put_all(adapter, writer, renamed, error);
     tn_writer_close(writer);
     return code;

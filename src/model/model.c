@@ -57,10 +57,7 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
 {
     tenebra_error first = { 0 };
     size_t mismatches = 0;
-    model->store = tn_store_open(model->directory, error);
-    if (model->store == NULL)
-        return error ? error->code : TENEBRA_ERROR_IO;
-    tn_notes_append(&model->notes, tn_store_notes(model->store));
+    TN_TRY(tn_model_open_store(model->directory, &model->store, &model->backbone, &model->config, &model->notes, error));
     TN_TRY(tn_networks_open(&model->networks, model->backbone, &model->config, &model->decoder, &model->vision, error));
     TN_TRY(tn_networks_match(&model->networks, model->store, keep_first, &first, &mismatches, error));
     if (mismatches > 0)
@@ -150,7 +147,6 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     model->kernels = tn_kernels_choose(options ? options->kernels : NULL, error);
     if (model->kernels == NULL)
         return error ? error->code : TENEBRA_ERROR_ARGUMENT;
-    TN_TRY(tn_model_read_config(model->directory, &model->backbone, &model->config, &model->notes, error));
     TN_TRY(open_weights(model, error));
     TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->patches, &model->notes, error));
     TN_TRY(open_adapters(model, options, error));

@@ -68,10 +68,19 @@ tenebra_code tn_model_check(const tn_model *model, tenebra_error *error);
  * tensors are called so, or its config.json was written by a version since when that is so. Threads: any. */
 bool tn_model_has_new_names(const tn_model *model);
 
-/* Reads the configuration alone: config.json and generation_config.json. Keys without use go to `notes`, which may be
- * NULL. Errors: IO, FORMAT, UNSUPPORTED (unknown model_type, weights quantised by another program). */
-tenebra_code tn_model_read_config(const char *directory, const tn_backbone **backbone, tn_model_config *config,
-                                  tn_notes *notes, tenebra_error *error);
+/* The object of config.json in fresh memory; where there is none, what the files of `store` (may be NULL) say instead.
+ * Errors: IO, FORMAT, LIMIT, MEMORY. */
+tenebra_code tn_model_config_json(const char *directory, const tn_store *store, json_t **json, tenebra_error *error);
+
+/* Reads the configuration alone: that of tn_model_config_json, and generation_config.json. Keys without use go to `notes`, which may
+ * be NULL. Errors: IO, FORMAT, UNSUPPORTED (unknown model_type, weights quantised by another program). */
+tenebra_code tn_model_read_config(const char *directory, const tn_store *store, const tn_backbone **backbone,
+                                  tn_model_config *config, tn_notes *notes, tenebra_error *error);
+
+/* Opens the weights in a directory and reads the configuration, of whichever of them says it. *store, NULL before, is to be closed
+ * also on failure. Errors: as tn_store_open and tn_model_read_config. */
+tenebra_code tn_model_open_store(const char *directory, tn_store **store, const tn_backbone **backbone, tn_model_config *config,
+                                 tn_notes *notes, tenebra_error *error);
 
 /* Reads how pictures are prepared: the object "image_processor" of processor_config.json, as transformers 5 writes it, else
  * preprocessor_config.json, else what the backbone says. Errors: as tn_patch_config_read, MISMATCH (with config.json). */

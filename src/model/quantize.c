@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char INDEX[] = "model.safetensors.index.json";
-
 enum { FILE_NAME = 64 };
 
 /* One tensor of the new files. */
@@ -54,13 +52,8 @@ static void note_misfit(void *user, tn_match match, const char *name, const tn_s
 
 static tenebra_code open_model(quantizer *q, const char *directory, tenebra_error *error)
 {
-    tenebra_error problem = { .code = TENEBRA_ERROR_IO };
     size_t mismatches = 0;
-    TN_TRY(tn_model_read_config(directory, &q->backbone, &q->config, &q->notes, error));
-    q->store = tn_store_open(directory, &problem);
-    if (q->store == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-    tn_notes_append(&q->notes, tn_store_notes(q->store));
+    TN_TRY(tn_model_open_store(directory, &q->store, &q->backbone, &q->config, &q->notes, error));
     TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
     TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, &q->vision, error));
     TN_TRY(tn_networks_match(&q->networks, q->store, note_misfit, q, &mismatches, error));
@@ -154,9 +147,9 @@ static void plan_files(quantizer *q)
 static void file_name(const quantizer *q, size_t file, char name[FILE_NAME])
 {
     if (q->files == 1)
-        snprintf(name, FILE_NAME, "model.safetensors");
+        snprintf(name, FILE_NAME, TN_WRITER_WEIGHTS);
     else
-        snprintf(name, FILE_NAME, "model-%05zu-of-%05zu.safetensors", file + 1, q->files);
+        snprintf(name, FILE_NAME, "model-%05zu-of-%05zu" TN_WRITER_ENDING, file + 1, q->files);
 }
 
 static bool advance(void *user, size_t bytes)
@@ -212,9 +205,16 @@ static json_t *index_json(const quantizer *q)
 static tenebra_code write_index(const quantizer *q, tenebra_error *error)
 {
     json_t *index = index_json(q);
-    tenebra_code code = tn_json_write_in(q->output, INDEX, index, JSON_INDENT(2) | JSON_SORT_KEYS, error);
+    tenebra_code code = tn_json_write_in(q->output, TN_WRITER_INDEX, index, JSON_INDENT(2) | JSON_SORT_KEYS, error);
     json_decref(index);
     return code;
+}
+
+/* What the files of the model say instead of a config.json, the new files do not. */
+static tenebra_code write_config(const quantizer *q, tenebra_error *error)
+{
+    const json_t *config = tn_store_config(q->store);
+    return config == NULL ? TENEBRA_OK : tn_json_write_in(q->output, "config.json", config, JSON_INDENT(2), error);
 }
 
 /* The writers take the file away that they could not finish. */
@@ -223,7 +223,7 @@ static void remove_weights(const quantizer *q, size_t files)
     for (size_t file = 0; file <= files; file++) {
         char name[FILE_NAME];
         file_name(q, file, name);
-        char *path = tn_path_join(q->output, file < files ? name : INDEX);
+        char *path = tn_path_join(q->output, file < files ? name : TN_WRITER_INDEX);
         if (path != NULL)
             unlink(path);
         free(path);
@@ -238,6 +238,8 @@ static tenebra_code write_all(quantizer *q, tenebra_error *error)
         code = write_file(q, written, error);
     if (code == TENEBRA_OK && q->files > 1)
         code = write_index(q, error);
+    if (code == TENEBRA_OK)
+        code = write_config(q, error);
     if (code != TENEBRA_OK)
         remove_weights(q, written);
     return code;

@@ -33,7 +33,7 @@ typedef struct tn_quantize_options {
 } tn_quantize_options;
 
 /* Reads the weights of the model in `directory` and writes them into `output`, an existing other directory without
- * weights: model.safetensors, or numbered files and their index. Vectors stay as they are. Memory is bounded, whatever the
+ * weights: one file, or numbered files and their index. Vectors stay as they are. Memory is bounded, whatever the
  * sizes. On failure no weights remain in `output`, and the report is empty. Free it with tn_quantize_report_free.
  * Errors: those of reading a model; ARGUMENT (a rule that fits no matrix); FORMAT (a value that is not finite, or too
  * large for its type); IO; CANCELLED; MEMORY. Threads: one a directory. */

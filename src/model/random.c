@@ -76,13 +76,13 @@ static tenebra_code each_tensor(const tn_plan *plan, tn_place_fn *visit, job *wo
 }
 
 static const char CONFIG[] = "config.json", GENERATION[] = "generation_config.json",
-                  PREPROCESSOR[] = "preprocessor_config.json", WEIGHTS[] = "model.safetensors";
+                  PREPROCESSOR[] = "preprocessor_config.json";
 
 static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *options, const char *directory,
                                   tenebra_error *error)
 {
     job work = { .options = options };
-    TN_TRY(tn_writer_open_in(directory, WEIGHTS, &work.writer, error));
+    TN_TRY(tn_writer_open_in(directory, TN_WRITER_WEIGHTS, &work.writer, error));
     tenebra_code code = tn_noise_open(&work.noise, options->seed, error);
     if (code == TENEBRA_OK)
         code = tn_writer_metadata(work.writer, "format", "pt", error); /* what HF loaders ask for */

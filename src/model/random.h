@@ -36,7 +36,7 @@ typedef struct tn_random_options {
 tenebra_code tn_random_model_size(const tn_random_options *options, size_t *bytes, size_t *count,
                                   tenebra_error *error);
 
-/* Writes config.json, generation_config.json, preprocessor_config.json, model.safetensors and the
+/* Writes config.json, generation_config.json, preprocessor_config.json, the weights and the
  * tokenizer's files into `directory`, which is made if need be and must be empty. The same options
  * give the same bytes (with the same C library). Matrices are normal with variance 1 / inputs, so that
  * values neither grow nor fade; norm scales lie around 1, biases around 0. After a failure nothing

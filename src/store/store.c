@@ -2,20 +2,22 @@
 
 #include "base/checked.h"
 #include "base/file.h"
-#include "store/seal.h"
+#include "store/format.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char SINGLE[] = "model.safetensors";
-static const char INDEX[] = "model.safetensors.index.json";
+#include <sys/stat.h>
 
 enum { INDEX_BYTES_MAX = 64 << 20, FILES_MAX = 4096 };
 
 typedef struct member {
     char *path;
     tn_file file;
-    tn_safetensors content;
+    tn_contents content;
 } member;
 
 struct tn_store {
@@ -26,6 +28,7 @@ struct tn_store {
     size_t bytes;
     json_t *places;            /* name -> place in `tensors`; jansson's hashing is seeded,
                                 * so a file cannot choose names that collide                */
+    json_t *config;            /* what all files say of the model; NULL: nothing */
     tn_notes notes;
 };
 
@@ -43,7 +46,7 @@ static tenebra_code add_file(tn_store *store, char *path, tenebra_error *error)
     member *file = &store->members[store->member_count++];
     file->path = path;
     TN_TRY(tn_file_map(&file->file, path, error));
-    tenebra_code code = tn_safetensors_parse(&file->content, file->file.data, file->file.size, path, error);
+    tenebra_code code = tn_contents_open(&file->content, file->file.data, file->file.size, path, error);
     TN_TRY(tn_file_check(&file->file, path, error)); /* it may be what is wrong with the contents */
     return code;
 }
@@ -141,6 +144,14 @@ static tenebra_code list_shards(json_t *map, const char *path, const char ***sha
     return TENEBRA_OK;
 }
 
+static tenebra_code add_files(tn_store *store, const char *directory, const char *const *names, size_t count, tenebra_error *error)
+{
+    TN_TRY(reserve_files(store, count, error));
+    for (size_t i = 0; i < count; i++)
+        TN_TRY(add_file(store, tn_path_join(directory, names[i]), error));
+    return list_tensors(store, error);
+}
+
 static tenebra_code open_shards(tn_store *store, const char *directory, json_t *map, const char *path,
                                 tenebra_error *error)
 {
@@ -148,9 +159,7 @@ static tenebra_code open_shards(tn_store *store, const char *directory, json_t *
     size_t count;
     tenebra_code code = list_shards(map, path, &shards, &count, error);
     if (code == TENEBRA_OK)
-        code = reserve_files(store, count, error);
-    for (size_t i = 0; code == TENEBRA_OK && i < count; i++)
-        code = add_file(store, tn_path_join(directory, shards[i]), error);
+        code = add_files(store, directory, shards, count, error);
     free(shards);
     return code;
 }
@@ -180,32 +189,25 @@ static tenebra_code compare_with_index(const tn_store *store, json_t *map, const
     return TENEBRA_OK;
 }
 
-/* Keys of the index beside those of Hugging Face's writers, whose metadata holds sums that nothing depends on. */
-static void note_index(tn_store *store, const json_t *index)
+static tenebra_code open_indexed(tn_store *store, const char *directory, const char *name, tenebra_error *error)
 {
+    /* Those of Hugging Face's writers; their metadata holds sums that nothing depends on. */
     static const char *const known[] = { "weight_map", "metadata", NULL };
-    tn_notes_unknown(&store->notes, index, known, INDEX, NULL);
-}
-
-static tenebra_code open_indexed(tn_store *store, const char *directory, const char *path,
-                                 tenebra_error *error)
-{
-    tenebra_error problem = { .code = TENEBRA_ERROR_FORMAT };
-    json_t *index = tn_json_read(path, INDEX_BYTES_MAX, &problem);
-    if (index == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-    json_t *map = json_object_get(index, "weight_map");
+    char *path = tn_path_join(directory, name);
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY, .sentence = "no memory for a path" };
+    json_t *index = path != NULL ? tn_json_read(path, INDEX_BYTES_MAX, &problem) : NULL, *map = json_object_get(index, "weight_map");
     tenebra_code code = TENEBRA_OK;
-    if (!json_is_object(map))
+    if (index == NULL)
+        code = tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    else if (!json_is_object(map))
         code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no object \"weight_map\"");
     if (code == TENEBRA_OK)
         code = open_shards(store, directory, map, path, error);
     if (code == TENEBRA_OK)
-        code = list_tensors(store, error);
-    if (code == TENEBRA_OK)
         code = compare_with_index(store, map, path, error);
-    note_index(store, index);
+    tn_notes_unknown(&store->notes, index, known, name, NULL);
     json_decref(index);
+    free(path);
     return code;
 }
 
@@ -218,39 +220,114 @@ static tenebra_code open_single(tn_store *store, const char *path, tenebra_error
     return list_tensors(store, error);
 }
 
-static tenebra_code open_directory(tn_store *store, const char *directory, tenebra_error *error)
+typedef struct name_list {
+    char **items; /* [count], sorted */
+    size_t count;
+} name_list;
+
+static void free_names(name_list *list)
 {
-    char *single = tn_path_join(directory, SINGLE), *index = tn_path_join(directory, INDEX);
-    tenebra_code code;
-    if (single == NULL || index == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    else if (tn_path_is_file(single)) {
-        code = open_single(store, single, error);
-        if (tn_path_is_file(index))
-            tn_notes_add(&store->notes, INDEX, "all of it");
-    } else if (tn_path_is_file(index))
-        code = open_indexed(store, directory, index, error);
-    else
-        code = tn_fail(error, TENEBRA_ERROR_IO, directory, "holds neither %s nor %s", SINGLE, INDEX);
-    free(single);
-    free(index);
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+}
+
+/* The files of a directory whose names `pattern` fits. */
+static tenebra_code find_files(const char *directory, const char *pattern, name_list *list, tenebra_error *error)
+{
+    DIR *entries = opendir(directory);
+    if (entries == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be read: %s", strerror(errno));
+    tenebra_code code = TENEBRA_OK;
+    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(entries)) != NULL;) {
+        struct stat info;
+        if (fnmatch(pattern, entry->d_name, 0) != 0 || fstatat(dirfd(entries), entry->d_name, &info, 0) != 0 || !S_ISREG(info.st_mode))
+            continue;
+        if (list->count == FILES_MAX) {
+            code = tn_fail(error, TENEBRA_ERROR_LIMIT, directory, "holds more than %d files called %s", FILES_MAX, pattern);
+            break;
+        }
+        char **grown = realloc(list->items, (list->count + 1) * sizeof *grown), *name = strdup(entry->d_name);
+        list->items = grown != NULL ? grown : list->items;
+        if (grown != NULL && name != NULL)
+            grown[list->count++] = name;
+        else {
+            free(name);
+            code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %zu names", list->count + 1);
+        }
+    }
+    closedir(entries);
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof *list->items, compare_names);
     return code;
 }
 
-tn_store *tn_store_open(const char *path, tenebra_error *error)
+static void note_unused(tn_store *store, const name_list *files)
 {
-    tn_store *store = calloc(1, sizeof *store);
-    if (store == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
-        return NULL;
+    for (size_t i = 0; i < files->count; i++)
+        tn_notes_add(&store->notes, files->items[i], "all of it");
+}
+
+/* Opens the files of one format; if those of another are open already, or the index where there is no need for it, it is noted. */
+static tenebra_code open_format(tn_store *store, const char *directory, const tn_format *format, tenebra_error *error)
+{
+    name_list weights = { 0 }, index = { 0 };
+    bool open = store->members != NULL;
+    tenebra_code code = find_files(directory, format->weights, &weights, error);
+    if (code == TENEBRA_OK && format->index != NULL)
+        code = find_files(directory, format->index, &index, error);
+    if (open)
+        note_unused(store, &weights);
+    else if (code == TENEBRA_OK && weights.count > 0)
+        code = add_files(store, directory, (const char *const *)weights.items, weights.count, error);
+    if (open || weights.count > 0)
+        note_unused(store, &index);
+    else if (code == TENEBRA_OK && index.count > 0)
+        code = open_indexed(store, directory, index.items[0], error);
+    free_names(&weights);
+    free_names(&index);
+    return code;
+}
+
+static tenebra_code open_directory(tn_store *store, const char *directory, tenebra_error *error)
+{
+    char wanted[400] = "";
+    for (const tn_format *const *each = tn_formats; *each != NULL; each++) {
+        TN_TRY(open_format(store, directory, *each, error));
+        size_t used = strlen(wanted);
+        snprintf(wanted + used, sizeof wanted - used, "%s%s%s%s", used > 0 ? ", " : "", (*each)->weights,
+                 (*each)->index != NULL ? ", " : "", (*each)->index != NULL ? (*each)->index : "");
     }
-    tenebra_code code = tn_path_is_directory(path) ? open_directory(store, path, error)
-                                                   : open_single(store, path, error);
+    return store->members != NULL ? TENEBRA_OK
+                                  : tn_fail(error, TENEBRA_ERROR_IO, directory, "holds no weights; it would be one of %s", wanted);
+}
+
+/* What several files say of one model is put together; of one thing that two say the first counts. */
+static tenebra_code join_configs(tn_store *store, tenebra_error *error)
+{
+    for (size_t i = 0; i < store->member_count; i++) {
+        json_t *config = store->members[i].content.config;
+        if (config != NULL && store->config == NULL)
+            store->config = json_incref(config);
+        else if (config != NULL && json_object_update_missing(store->config, config) != 0)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, store->members[i].path, "no memory for its configuration");
+    }
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_store_open(const char *path, tn_store **opened, tenebra_error *error)
+{
+    tn_store *store = *opened = calloc(1, sizeof *store);
+    if (store == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
+    tenebra_code code = tn_path_is_directory(path) ? open_directory(store, path, error) : open_single(store, path, error);
+    if (code == TENEBRA_OK)
+        code = join_configs(store, error);
     if (code != TENEBRA_OK) {
         tn_store_close(store);
-        return NULL;
+        *opened = NULL;
     }
-    return store;
+    return code;
 }
 
 void tn_store_close(tn_store *store)
@@ -258,11 +335,12 @@ void tn_store_close(tn_store *store)
     if (store == NULL)
         return;
     for (size_t i = 0; i < store->member_count; i++) {
-        tn_safetensors_free(&store->members[i].content);
+        tn_contents_close(&store->members[i].content);
         tn_file_close(&store->members[i].file);
         free(store->members[i].path);
     }
     json_decref(store->places);
+    json_decref(store->config);
     free(store->tensors);
     free(store->members);
     free(store);
@@ -308,6 +386,11 @@ const char *tn_store_file_path(const tn_store *store, size_t index)
     return store->members[index].path;
 }
 
+const json_t *tn_store_config(const tn_store *store)
+{
+    return store->config;
+}
+
 const tn_notes *tn_store_notes(const tn_store *store)
 {
     return &store->notes;
@@ -315,17 +398,15 @@ const tn_notes *tn_store_notes(const tn_store *store)
 
 const char *tn_store_metadata(const tn_store *store, size_t index, const char *key)
 {
-    return tn_safetensors_metadata(&store->members[index].content, key);
+    return tn_contents_metadata(&store->members[index].content, key);
 }
 
 tenebra_code tn_store_verify_file(const tn_store *store, size_t index, bool *sealed, tenebra_error *error)
 {
     const member *file = &store->members[index];
-    const char *text = tn_safetensors_metadata(&file->content, TN_STORE_SEAL_KEY);
-    *sealed = text != NULL;
-    if (!*sealed)
-        return TENEBRA_OK;
-    tenebra_code code = tn_store_seal_check(file->file.data, file->file.size, file->content.header_bytes, text, file->path, error);
+    const tn_format *format = file->content.format;
+    *sealed = false;
+    tenebra_code code = format->verify != NULL ? format->verify(&file->content, file->path, sealed, error) : TENEBRA_OK;
     tenebra_code cut = tn_file_check(&file->file, file->path, error); /* while it was read */
     return cut != TENEBRA_OK ? cut : code;
 }

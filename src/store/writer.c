@@ -98,7 +98,7 @@ static tenebra_code add_tensor(tn_writer *writer, const char *name, tn_store_typ
     if (writer->started)
         return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "tensor \"%.100s\" is declared after the first data", name);
-    if (!tn_stored_name_is_valid(name) || json_object_get(writer->header, name) != NULL)
+    if (!tn_stored_name_is_valid(name) || strcmp(name, TN_WRITER_METADATA) == 0 || json_object_get(writer->header, name) != NULL)
         return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path,
                        "tensor \"%.100s\" is declared twice or has a name that readers refuse", name);
     if (rank > TN_STORED_RANK_MAX || !tn_store_extent(type, rank, shape, &elements, &bytes) ||
@@ -155,10 +155,10 @@ static tenebra_code put_header(tn_writer *writer)
     unsigned char prefix[PREFIX];
     for (size_t i = 0; i < sizeof prefix; i++)
         prefix[i] = (unsigned char)((uint64_t)(length + padding) >> (8 * i));
-    if (length + padding > TN_SAFETENSORS_HEADER_MAX)
+    if (length + padding > TN_WRITER_HEADER_MAX)
         tn_fail(&writer->output.failure, TENEBRA_ERROR_LIMIT, writer->output.path,
                 "would need a header of %zu bytes, more than %d", length + padding,
-                TN_SAFETENSORS_HEADER_MAX);
+                TN_WRITER_HEADER_MAX);
     else if (put_bytes(writer, prefix, sizeof prefix) == TENEBRA_OK &&
              put_bytes(writer, text, length) == TENEBRA_OK)
         put_bytes(writer, spaces, padding);
@@ -175,7 +175,7 @@ static tenebra_code start(tn_writer *writer)
     TN_TRY(add_metadata(writer, TN_STORE_SEAL_KEY, zeros));
     writer->started = true;
     tn_hash_start(&writer->hash);
-    if (json_object_set(writer->header, TN_SAFETENSORS_METADATA, writer->metadata) != 0)
+    if (json_object_set(writer->header, TN_WRITER_METADATA, writer->metadata) != 0)
         return tn_fail(&writer->output.failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for the metadata");
     TN_TRY(tn_output_reserve(&writer->output, writer->declared, NULL)); /* better said now than after writing the disk full */
     return put_header(writer);

@@ -9,7 +9,15 @@
 #ifndef TN_STORE_WRITER_H
 #define TN_STORE_WRITER_H
 
-#include "store/safetensors.h"
+#include "store/store.h"
+
+/* Names of the files, and what their format allows. */
+#define TN_WRITER_ENDING ".safetensors"
+#define TN_WRITER_WEIGHTS "model" TN_WRITER_ENDING            /* of a model in one file            */
+#define TN_WRITER_INDEX TN_WRITER_WEIGHTS ".index.json"       /* of a model in several, says which */
+#define TN_WRITER_ADAPTER "adapter_model" TN_WRITER_ENDING    /* as PEFT calls it                  */
+#define TN_WRITER_METADATA "__metadata__"                     /* no tensor can be called so        */
+enum { TN_WRITER_HEADER_MAX = 100000000 /* bytes of JSON, as the reference reader */ };
 
 typedef struct tn_writer tn_writer;
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define FRONT "update-"
-#define BEHIND ".safetensors"
+#define BEHIND TN_WRITER_ENDING
 #define STATE_KEY "tenebra.train"
 
 /* The three tensors of a parameter. */
@@ -79,32 +79,27 @@ tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const t
 }
 
 /* A checkpoint whose bytes are those that were written. Every one of ours carries a digest. */
-static tn_store *open_checkpoint(const char *path, tenebra_error *error)
+static tenebra_code open_checkpoint(const char *path, tn_store **store, tenebra_error *error)
 {
     bool sealed = false;
-    tn_store *store = tn_store_open(path, error);
-    if (store == NULL)
-        return NULL;
-    tenebra_code code = tn_store_verify_file(store, 0, &sealed, error);
-    if (code == TENEBRA_OK && (!sealed || tn_store_metadata(store, 0, STATE_KEY) == NULL))
+    TN_TRY(tn_store_open(path, store, error));
+    tenebra_code code = tn_store_verify_file(*store, 0, &sealed, error);
+    if (code == TENEBRA_OK && (!sealed || tn_store_metadata(*store, 0, STATE_KEY) == NULL))
         code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is not a checkpoint of this program: its metadata lacks \"%s\"",
                        sealed ? STATE_KEY : TN_STORE_SEAL_KEY);
-    if (code == TENEBRA_OK)
-        return store;
-    tn_store_close(store);
-    return NULL;
+    return code;
 }
 
 tenebra_code tn_checkpoint_state(const char *path, json_t **state, tenebra_error *error)
 {
     tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
     *state = NULL;
-    tn_store *store = open_checkpoint(path, &problem);
-    if (store != NULL) {
+    tn_store *store = NULL;
+    if (open_checkpoint(path, &store, &problem) == TENEBRA_OK) {
         const char *text = tn_store_metadata(store, 0, STATE_KEY);
         *state = tn_json_parse(text, strlen(text), path, &problem);
-        tn_store_close(store);
     }
+    tn_store_close(store);
     if (*state != NULL)
         return TENEBRA_OK;
     return tn_fail(error, problem.code, problem.where, "%.400s. An older checkpoint is taken if this one is removed", problem.sentence);
@@ -152,9 +147,8 @@ tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_
 {
     if (optimizer->total != parameters->elements)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "optimizer and parameters differ");
-    tn_store *store = tn_store_open(path, error); /* its digest was checked when it was found */
-    if (store == NULL)
-        return error != NULL ? error->code : TENEBRA_ERROR_IO;
+    tn_store *store;
+    TN_TRY(tn_store_open(path, &store, error)); /* its digest was checked when it was found */
     tenebra_code code = read_tensors(store, path, parameters, optimizer, error);
     tn_store_close(store);
     if (code == TENEBRA_OK) {
@@ -164,7 +158,7 @@ tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_
     return code;
 }
 
-/* "update-N.safetensors", or with ".partial-..." behind it. */
+/* The name of a checkpoint, or one with ".partial-..." behind it. */
 bool tn_checkpoint_is_own(const char *name)
 {
     size_t front = strlen(FRONT), digits = strncmp(name, FRONT, front) == 0 ? strspn(name + front, "0123456789") : 0;

@@ -1,6 +1,6 @@
 /* The state of a run in one file, so that a run that was killed goes on as if nothing had happened.
  *
- * checkpoints/update-N.safetensors holds for every trained tensor its f32 values and both moments of AdamW, and in
+ * checkpoints/update-N, a file of tensors, holds for every trained tensor its f32 values and both moments of AdamW, and in
  * the metadata a JSON object: the number of updates, the optimizer's steps, what was validated, the configuration.
  * All random numbers of a run are drawn from (seed, epoch, sample) or (seed, update), so two counters are the whole
  * state of them. The file appears under its name when it is whole and on the disk. */

@@ -34,7 +34,7 @@ static bool is_template(const char *name)
 
 bool tn_export_is_own(const char *name)
 {
-    static const char *const written[] = { "model.safetensors", "adapter_model.safetensors", "adapter_config.json", "training.json",
+    static const char *const written[] = { TN_WRITER_WEIGHTS, TN_WRITER_ADAPTER, "adapter_config.json", "training.json",
                                            NULL };
     const char *const *const lists[] = { companions, written };
     for (size_t list = 0; list < 2; list++)
@@ -111,7 +111,7 @@ static tenebra_code write_weights(const tn_trainer *trainer, const char *directo
 {
     const tn_store *store = trainer->model->store;
     tn_writer *writer;
-    TN_TRY(tn_writer_open_in(directory, "model.safetensors", &writer, error));
+    TN_TRY(tn_writer_open_in(directory, TN_WRITER_WEIGHTS, &writer, error));
     tenebra_code code = declare(trainer, writer, type, error);
     for (size_t i = 0; i < tn_store_count(store) && code == TENEBRA_OK; i++) {
         const tn_stored *tensor = tn_store_at(store, i);

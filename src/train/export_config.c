@@ -49,14 +49,12 @@ static bool set_type(json_t *part, const char *type)
 static tenebra_code change_config(const tn_trainer *trainer, const char *directory, tn_dtype weights, tenebra_error *error)
 {
     const char *type = type_of_weights(trainer, weights);
-    tenebra_code code;
-    json_t *json = tn_model_read_json(directory, "config.json", true, &code, error);
-    if (json == NULL)
-        return code;
+    json_t *json;
+    TN_TRY(tn_model_config_json(directory, trainer->model->store, &json, error));
     bool named = json_object_get(json, "dtype") != NULL || json_object_get(json, "torch_dtype") != NULL;
     bool fits = (named || json_object_set_new(json, "torch_dtype", json_null()) == 0) && set_type(json, type) &&
                 set_type(json_object_get(json, "text_config"), type) && set_type(json_object_get(json, "vision_config"), type);
-    code = fits ? write_json(directory, "config.json", json, error) : no_memory(directory, error);
+    tenebra_code code = fits ? write_json(directory, "config.json", json, error) : no_memory(directory, error);
     json_decref(json);
     return code;
 }

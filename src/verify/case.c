@@ -63,9 +63,7 @@ tenebra_code tn_verify_open(tn_verify *verify, const char *path, const tn_verify
     tenebra_error local;
     error = error ? error : &local;
     memset(verify, 0, sizeof *verify);
-    verify->golden = tn_store_open(path, error);
-    if (verify->golden == NULL)
-        return error->code;
+    TN_TRY(tn_store_open(path, &verify->golden, error));
     verify->handled = calloc(tn_store_count(verify->golden) + 1, sizeof *verify->handled);
     if (verify->handled == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "model/parameters.h"
 #include "reason/teach.h"
+#include "store/writer.h"
 #include "train/optimizer.h"
 
 #include <math.h>
@@ -24,7 +25,7 @@ static const double GRADIENT_BOUND = 1e-4, CHANGE_BOUND = 1e-7, SMALL_GRADIENT =
 /* One model with an adapter, being trained. */
 typedef struct trainer {
     tn_verify *verify;       /* the case of training steps                     */
-    tn_verify *inputs;       /* case.safetensors beside it, over the same model */
+    tn_verify *inputs;       /* the case of answers beside it, over the same model */
     tn_verify_picture picture;
     const tn_real *patches;
     tn_adapter *adapter;
@@ -418,9 +419,8 @@ void tn_verify_train(tn_verify *verify)
         return;
     tn_verify inputs = { .model = verify->model, .session = verify->session };
     trainer *t = tn_verify_take(verify, 1, sizeof *t);
-    char *path = tn_verify_beside(verify, "case.safetensors");
-    inputs.golden = path ? tn_store_open(path, &verify->failure) : NULL;
-    if (inputs.golden != NULL)
+    char *path = tn_verify_beside(verify, "case" TN_WRITER_ENDING);
+    if (path != NULL && tn_store_open(path, &inputs.golden, &verify->failure) == TENEBRA_OK)
         inputs.handled = tn_verify_take(verify, tn_store_count(inputs.golden) + 1, sizeof *inputs.handled);
     if (t != NULL && inputs.handled != NULL) {
         t->verify = verify;

@@ -6,6 +6,7 @@
  * the model must be as it was once the adapter is off again. */
 #include "base/file.h"
 #include "model/lora.h"
+#include "store/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ static void change_tensor(json_t *header, size_t which, uint8_t how)
     size_t number = 0;
     char old[512] = "";
     json_object_foreach(header, key, value)
-        if (strcmp(key, TN_SAFETENSORS_METADATA) != 0 && number++ == which)
+        if (strcmp(key, TN_WRITER_METADATA) != 0 && number++ == which)
             snprintf(old, sizeof old, "%s", key);
     json_t *tensor = json_object_get(header, old), *shape = json_object_get(tensor, "shape");
     if (tensor == NULL)

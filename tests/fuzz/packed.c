@@ -2,7 +2,7 @@
  *
  * The input is a header of safetensors without its length; its last byte says how many of the bytes before it are the data, times
  * 16. Every weight that is accepted is unpacked, whole and in parts, and brought into the other order and back. */
-#include "store/safetensors.h"
+#include "store/format.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,13 +67,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     for (size_t i = 0; i < 8; i++)
         file[i] = (uint8_t)((uint64_t)header >> (8 * i));
     memcpy(file + 8, bytes, size - 1);
-    tn_safetensors parsed;
+    tn_contents parsed;
     tenebra_error error = { 0 };
-    tenebra_code code = tn_safetensors_parse(&parsed, file, length, "input", &error);
+    tenebra_code code = tn_contents_open(&parsed, file, length, "input.safetensors", &error);
     require(code == error.code);
     for (size_t i = 0; i < parsed.count; i++)
         check_tensor(&parsed.tensors[i]);
-    tn_safetensors_free(&parsed);
+    tn_contents_close(&parsed);
     free(file);
     return 0;
 }

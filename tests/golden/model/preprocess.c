@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "image/patches.h"
-#include "store/safetensors.h"
+#include "store/format.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 
 typedef struct golden {
     tn_file file;
-    tn_safetensors tensors;
+    tn_contents tensors;
 } golden;
 
 static int open_golden(void **state)
@@ -27,7 +27,7 @@ static int open_golden(void **state)
     static golden set;
     const char *path = TENEBRA_TEST_DATA "/golden/preprocess/case.safetensors";
     assert_int_equal(tn_file_read(&set.file, path, SIZE_MAX, NULL), TENEBRA_OK);
-    assert_int_equal(tn_safetensors_parse(&set.tensors, set.file.data, set.file.size, path, NULL), TENEBRA_OK);
+    assert_int_equal(tn_contents_open(&set.tensors, set.file.data, set.file.size, path, NULL), TENEBRA_OK);
     *state = &set;
     return 0;
 }
@@ -35,7 +35,7 @@ static int open_golden(void **state)
 static int close_golden(void **state)
 {
     golden *set = *state;
-    tn_safetensors_free(&set->tensors);
+    tn_contents_close(&set->tensors);
     tn_file_close(&set->file);
     return 0;
 }

@@ -47,7 +47,7 @@ static int64_t *integers(const golden *set, const char *name)
 static int open_golden(void **state)
 {
     golden *set = calloc(1, sizeof *set);
-    set->store = tn_store_open(CASE, NULL);
+    assert_int_equal(tn_store_open(CASE, &set->store, NULL), TENEBRA_OK);
     assert_non_null(set->store);
     set->patches = floats(set, "pixel_values");
     set->embeds = floats(set, "vision.embeds");

@@ -36,8 +36,8 @@ static void open_inputs(inputs *in, const tn_model *model)
 {
     int64_t ids[IDS], labels[IDS], latent, grid[3];
     memset(in, 0, sizeof *in);
-    in->case_store = tn_store_open(GOLDEN "/case.safetensors", NULL);
-    in->training = tn_store_open(GOLDEN "/lora.safetensors", NULL);
+    assert_int_equal(tn_store_open(GOLDEN "/case.safetensors", &in->case_store, NULL), TENEBRA_OK);
+    assert_int_equal(tn_store_open(GOLDEN "/lora.safetensors", &in->training, NULL), TENEBRA_OK);
     assert_true(in->case_store != NULL && in->training != NULL);
     assert_int_equal(tn_store_read_i64(in->training, "stage2.ids", ids, IDS, NULL), TENEBRA_OK);
     assert_int_equal(tn_store_read_i64(in->training, "stage2.labels", labels, IDS, NULL), TENEBRA_OK);

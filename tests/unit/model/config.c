@@ -136,7 +136,7 @@ static void test_hostile(void **state)
         tn_model_config config;
         tenebra_error error = { 0 };
         write_config(TIED, directory, h->changes);
-        tenebra_code code = tn_model_read_config(directory, &backbone, &config, NULL, &error);
+        tenebra_code code = tn_model_read_config(directory, NULL, &backbone, &config, NULL, &error);
         if (code != h->code || strstr(error.sentence, h->words) == NULL)
             print_error("%s\n", h->changes);
         assert_int_equal(code, h->code);
@@ -173,7 +173,7 @@ static void read_ok(const char *directory, tn_model_config *config)
 {
     const tn_backbone *backbone;
     tenebra_error error = { 0 };
-    tenebra_code code = tn_model_read_config(directory, &backbone, config, NULL, &error);
+    tenebra_code code = tn_model_read_config(directory, NULL, &backbone, config, NULL, &error);
     if (code != TENEBRA_OK)
         print_error("%s: %s\n", error.where, error.sentence);
     assert_int_equal(code, TENEBRA_OK);
@@ -285,7 +285,7 @@ static void check_notes(const char *changes, const char *generation, const char 
     write_config(TIED, directory, changes);
     if (generation != NULL)
         write_file(directory, "generation_config.json", generation, strlen(generation));
-    assert_int_equal(tn_model_read_config(directory, &backbone, &config, &notes, NULL), TENEBRA_OK);
+    assert_int_equal(tn_model_read_config(directory, NULL, &backbone, &config, &notes, NULL), TENEBRA_OK);
     assert_string_equal(tn_notes_print(&notes, text), expected);
     remove_directory(directory);
 }
@@ -414,7 +414,7 @@ static void test_processor(void **state)
     };
     const tn_backbone *backbone;
     tn_model_config config;
-    assert_int_equal(tn_model_read_config(TIED, &backbone, &config, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_model_read_config(TIED, NULL, &backbone, &config, NULL, NULL), TENEBRA_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *directory = make_directory(), text[TN_NOTES_TEXT];
         tn_patch_config patches;

@@ -210,7 +210,8 @@ static size_t count_names(const char *directory, const char *word)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", directory);
-    tn_store *store = tn_store_open(path, NULL);
+    tn_store *store;
+    assert_int_equal(tn_store_open(path, &store, NULL), TENEBRA_OK);
     size_t count = 0;
     assert_non_null(store);
     for (size_t i = 0; i < tn_store_count(store); i++)

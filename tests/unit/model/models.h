@@ -49,7 +49,8 @@ typedef struct copy {
 
 static inline copy *copy_open(const char *model)
 {
-    tn_store *store = tn_store_open(model, NULL);
+    tn_store *store;
+    assert_int_equal(tn_store_open(model, &store, NULL), TENEBRA_OK);
     copy *all = calloc(1, sizeof *all);
     assert_non_null(store);
     assert_non_null(all);

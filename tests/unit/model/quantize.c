@@ -212,7 +212,9 @@ static void test_report(void **state)
     const tn_quantized *down = row_of(&report, name);
     assert_int_equal(down->form.type, TN_IQ4_NL);
 
-    tn_store *before = tn_store_open(f->source, NULL), *after = tn_store_open(packed, NULL);
+    tn_store *before, *after;
+    assert_int_equal(tn_store_open(f->source, &before, NULL), TENEBRA_OK);
+    assert_int_equal(tn_store_open(packed, &after, NULL), TENEBRA_OK);
     const tn_stored *x = tn_store_find(before, name), *y = tn_store_find(after, name);
     const tn_matrix wx = tn_form_matrix(&x->form, x->data), wy = tn_form_matrix(&y->form, y->data);
     double errors = 0, squares = 0, product = 0, made = 0, largest = 0;

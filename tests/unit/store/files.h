@@ -2,7 +2,7 @@
 #ifndef TN_TESTS_STORE_FILES_H
 #define TN_TESTS_STORE_FILES_H
 
-#include "store/safetensors.h"
+#include "store/format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +23,15 @@ static inline unsigned char *make_file(const char *header, size_t data_size, siz
     for (size_t i = 0; i < data_size; i++)
         file[8 + length + i] = (unsigned char)i;
     return file;
+}
+
+/* Bytes behind the header of such a file. */
+static inline size_t data_bytes(const unsigned char *file, size_t size)
+{
+    size_t length = 0;
+    for (size_t i = 8; i-- > 0;)
+        length = length << 8 | file[i];
+    return size - 8 - length;
 }
 
 /* A fresh directory; remove_directory takes it away with the plain files in it. For free(). */

@@ -71,9 +71,9 @@ static void test_file(void **state)
     (void)state;
     size_t size;
     unsigned char *bytes = make_file(FILE_OF("tenebra.weight.w", "Q4_0 panels 5 64", "U8", "[1,576]", "576"), 576, &size);
-    tn_safetensors file;
+    tn_contents file;
     tenebra_error error = { 0 };
-    assert_int_equal(tn_safetensors_parse(&file, bytes, size, "x", &error), TENEBRA_OK);
+    assert_int_equal(tn_contents_open(&file, bytes, size, "x.safetensors", &error), TENEBRA_OK);
     const tn_stored *w = &file.tensors[0];
     assert_int_equal(w->type, TN_STORE_U8);
     assert_int_equal(w->elements, 576);
@@ -82,20 +82,20 @@ static void test_file(void **state)
     assert_int_equal(w->form.order, TN_PANELS);
     assert_int_equal(w->form.elements, 320);
     assert_int_equal(w->form.shape[0], 5);
-    tn_safetensors_free(&file);
+    tn_contents_close(&file);
     free(bytes);
     /* the same bytes without the text are no weights; a plain tensor speaks for itself */
     bytes = make_file(FILE_OF("other", "Q4_0 panels 5 64", "U8", "[1,576]", "576"), 576, &size);
-    assert_int_equal(tn_safetensors_parse(&file, bytes, size, "x", &error), TENEBRA_OK);
+    assert_int_equal(tn_contents_open(&file, bytes, size, "x.safetensors", &error), TENEBRA_OK);
     assert_false(file.tensors[0].form.is_weight);
-    tn_safetensors_free(&file);
+    tn_contents_close(&file);
     free(bytes);
     bytes = make_file(FILE_OF("other", "", "BF16", "[2,3]", "12"), 12, &size);
-    assert_int_equal(tn_safetensors_parse(&file, bytes, size, "x", &error), TENEBRA_OK);
+    assert_int_equal(tn_contents_open(&file, bytes, size, "x.safetensors", &error), TENEBRA_OK);
     assert_true(file.tensors[0].form.is_weight && file.tensors[0].form.type == TN_BF16);
     assert_int_equal(file.tensors[0].form.order, TN_ROWS);
     assert_int_equal(file.tensors[0].form.shape[1], 3);
-    tn_safetensors_free(&file);
+    tn_contents_close(&file);
     free(bytes);
 }
 
@@ -124,9 +124,9 @@ static void test_lies(void **state)
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         size_t size;
         unsigned char *bytes = make_file(lies[i].header, lies[i].bytes, &size);
-        tn_safetensors file;
+        tn_contents file;
         tenebra_error error = { 0 };
-        assert_int_equal(tn_safetensors_parse(&file, bytes, size, "x.safetensors", &error), TENEBRA_ERROR_FORMAT);
+        assert_int_equal(tn_contents_open(&file, bytes, size, "x.safetensors", &error), TENEBRA_ERROR_FORMAT);
         assert_error(&error, TENEBRA_ERROR_FORMAT, "x.safetensors", lies[i].words);
         assert_null(file.tensors);
         free(bytes);
@@ -161,8 +161,8 @@ static void test_written(void **state)
     static unsigned char bytes[1 << 16];
     size_t size = fread(bytes, 1, sizeof bytes, stream);
     fclose(stream);
-    tn_safetensors file;
-    assert_int_equal(tn_safetensors_parse(&file, bytes, size, "x", NULL), TENEBRA_OK);
+    tn_contents file;
+    assert_int_equal(tn_contents_open(&file, bytes, size, "x.safetensors", NULL), TENEBRA_OK);
     assert_int_equal(file.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const tn_stored *tensor = &file.tensors[i];
@@ -175,7 +175,7 @@ static void test_written(void **state)
         assert_int_equal(tensor->form.is_weight, 1);
     }
     assert_int_equal(file.tensors[3].type, TN_STORE_F32);
-    tn_safetensors_free(&file);
+    tn_contents_close(&file);
     remove_directory(directory);
 }
 

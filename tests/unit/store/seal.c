@@ -48,9 +48,8 @@ static unsigned char *read_bytes(const place *here, size_t *size)
 
 static tenebra_code check(const place *here, bool *sealed, tenebra_error *error)
 {
-    tn_store *store = tn_store_open(here->path, error);
-    if (store == NULL)
-        return error->code;
+    tn_store *store;
+    TN_TRY(tn_store_open(here->path, &store, error));
     tenebra_code code = tn_store_verify_file(store, 0, sealed, error);
     assert_int_equal(tn_store_verify(store, NULL), code);
     tn_store_close(store);
@@ -65,7 +64,8 @@ static void test_sound_file(void **state)
     write_tensor(here);
     assert_int_equal(check(here, &sealed, &error), TENEBRA_OK);
     assert_true(sealed);
-    tn_store *store = tn_store_open(here->path, NULL);
+    tn_store *store;
+    assert_int_equal(tn_store_open(here->path, &store, NULL), TENEBRA_OK);
     const char *text = tn_store_metadata(store, 0, TN_STORE_SEAL_KEY);
     char zeros[TN_STORE_SEAL_TEXT];
     tn_store_seal_print(NULL, zeros);

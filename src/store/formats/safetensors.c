@@ -1,7 +1,18 @@
-#include "store/safetensors.h"
+/* One safetensors file, read where it lies in memory.
+ *
+ * Layout: u64 little-endian length N, N bytes of JSON, data. The JSON object has a member per tensor, {"dtype", "shape",
+ * "data_offsets": [begin, end]} with offsets from the start of the data, and "__metadata__" with strings. Everything is
+ * checked before a tensor is handed out: the file is either sound from end to end or refused with the tensor's name. Refused: a
+ * header that is longer than the file or the limit, is not a JSON object, has duplicate keys or members that do not belong there;
+ * names that are empty, too long or hold control characters; unknown types; more than 8 dimensions; products that overflow; offsets
+ * that are not whole, fall outside of the data, run backwards or disagree with shape and type; overlaps, gaps and bytes after the
+ * last tensor; forms (store/form.h) of no tensor, or that a tensor's bytes are too few or too many for.
+ * Source: https://huggingface.co/docs/safetensors (format), and its limits in the Rust reader. */
+#include "store/format.h"
 
 #include "base/checked.h"
-#include "base/file.h"
+#include "store/seal.h"
+#include "store/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +27,6 @@ typedef struct context {
     size_t data_bytes;
     tenebra_error *error;
 } context;
-
-bool tn_stored_is_aligned(const tn_stored *tensor)
-{
-    return (uintptr_t)tensor->data % tn_store_type_of(tensor->type)->alignment == 0;
-}
 
 static uint64_t read_u64(const unsigned char *bytes)
 {
@@ -45,15 +51,6 @@ static const char *read_text(const json_t *value)
 {
     const char *text = json_string_value(value);
     return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
-}
-
-bool tn_stored_name_is_valid(const char *name)
-{
-    size_t length = strlen(name);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return false;
-    return length > 0 && length <= TN_STORED_NAME_MAX && strcmp(name, TN_SAFETENSORS_METADATA) != 0;
 }
 
 static tenebra_code read_type(const context *at, const json_t *info, tn_stored *tensor)
@@ -84,7 +81,7 @@ static tenebra_code read_shape(const context *at, const json_t *info, tn_stored 
             return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
                            "tensor \"%s\": dimension %zu must be a whole number from 0",
                            tensor->name, i);
-    if (!tn_store_extent(tensor->type, tensor->rank, tensor->shape, &tensor->elements, &tensor->bytes))
+    if (!tn_stored_measure(tensor))
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
                        "tensor \"%s\": no whole number of bytes that fits in memory has its shape",
                        tensor->name);
@@ -137,26 +134,28 @@ static tenebra_code check_metadata(const context *at, json_t *metadata)
 {
     if (!json_is_object(metadata))
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
-                       "\"" TN_SAFETENSORS_METADATA "\" must be an object");
+                       "\"" TN_WRITER_METADATA "\" must be an object");
     const char *key;
     json_t *value;
     json_object_foreach(metadata, key, value) {
         if (read_text(value) == NULL)
             return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
-                           "\"" TN_SAFETENSORS_METADATA "\" holds something that is not a string");
+                           "\"" TN_WRITER_METADATA "\" holds something that is not a string");
     }
     return TENEBRA_OK;
 }
 
-static tenebra_code read_members(const context *at, tn_safetensors *file)
+static tenebra_code read_members(const context *at, json_t *header, tn_contents *contents)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(file->header, key, value) {
-        if (strcmp(key, TN_SAFETENSORS_METADATA) == 0)
+    json_object_foreach(header, key, value) {
+        if (strcmp(key, TN_WRITER_METADATA) != 0)
+            TN_TRY(read_tensor(at, key, value, &contents->tensors[contents->count++]));
+        else {
             TN_TRY(check_metadata(at, value));
-        else
-            TN_TRY(read_tensor(at, key, value, &file->tensors[file->count++]));
+            contents->metadata = json_incref(value);
+        }
     }
     return TENEBRA_OK;
 }
@@ -183,33 +182,22 @@ static bool names_form(const char *key)
     return strncmp(key, TN_FORM_KEY, strlen(TN_FORM_KEY)) == 0;
 }
 
-/* What the file's own type says about the values. */
-static tn_form plain_form(const tn_stored *tensor)
-{
-    const tn_store_type_traits *traits = tn_store_type_of(tensor->type);
-    tn_form form = { .is_weight = traits->is_weight, .type = traits->weight, .order = TN_ROWS, .rank = tensor->rank,
-                     .elements = tensor->elements };
-    memcpy(form.shape, tensor->shape, sizeof form.shape);
-    return form;
-}
-
 /* Once all tensors are read. */
-static tenebra_code read_forms(const context *at, const tn_safetensors *file)
+static tenebra_code read_forms(const context *at, const json_t *header, const tn_contents *contents)
 {
-    json_t *metadata = json_object_get(file->header, TN_SAFETENSORS_METADATA), *value;
-    for (size_t i = 0; i < file->count; i++) {
-        tn_stored *tensor = &file->tensors[i];
+    for (size_t i = 0; i < contents->count; i++) {
+        tn_stored *tensor = &contents->tensors[i];
         char described[sizeof TN_FORM_KEY + TN_STORED_NAME_MAX];
         snprintf(described, sizeof described, TN_FORM_KEY "%s", tensor->name);
-        const char *text = json_string_value(json_object_get(metadata, described));
-        tensor->form = plain_form(tensor);
+        const char *text = tn_contents_metadata(contents, described);
         if (text != NULL)
             TN_TRY(read_form(at, text, tensor));
     }
     const char *key;
-    json_object_foreach(metadata, key, value) {
+    json_t *value;
+    json_object_foreach(contents->metadata, key, value) {
         const char *name = key + (names_form(key) ? strlen(TN_FORM_KEY) : 0);
-        if (names_form(key) && (strcmp(name, TN_SAFETENSORS_METADATA) == 0 || json_object_get(file->header, name) == NULL))
+        if (names_form(key) && (strcmp(name, TN_WRITER_METADATA) == 0 || json_object_get(header, name) == NULL))
             return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file, "describes the weights of \"%.100s\", which it does not hold",
                            name);
     }
@@ -231,7 +219,7 @@ static int compare_positions(const void *a, const void *b)
 }
 
 /* Sorts the tensors and makes sure that they cover the data once and completely. */
-static tenebra_code check_cover(const context *at, const tn_safetensors *file)
+static tenebra_code check_cover(const context *at, const tn_contents *file)
 {
     qsort(file->tensors, file->count, sizeof *file->tensors, compare_positions);
     const unsigned char *end = at->data;
@@ -265,56 +253,57 @@ static tenebra_code find_header(const unsigned char *bytes, size_t size, const c
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
                        "claims a header of %llu bytes but has %zu bytes in all; is it a whole safetensors file?",
                        (unsigned long long)header, size);
-    if (header > TN_SAFETENSORS_HEADER_MAX)
+    if (header > TN_WRITER_HEADER_MAX)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, name, "has a header of %llu bytes, more than %d",
-                       (unsigned long long)header, TN_SAFETENSORS_HEADER_MAX);
+                       (unsigned long long)header, TN_WRITER_HEADER_MAX);
     if (header == 0 || bytes[PREFIX] != '{')
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "has a header that does not start with '{'");
     *length = (size_t)header;
     return TENEBRA_OK;
 }
 
-static tenebra_code parse_into(tn_safetensors *file, const unsigned char *bytes, size_t size,
-                               const char *name, tenebra_error *error)
+static bool knows(const unsigned char *bytes, size_t size)
+{
+    return size > PREFIX && read_u64(bytes) <= size - PREFIX && bytes[PREFIX] == '{';
+}
+
+static tenebra_code open_file(tn_contents *contents, const char *name, tenebra_error *error)
 {
     size_t length = 0;
-    TN_TRY(tn_lfs_check(bytes, size, name, error));
-    TN_TRY(find_header(bytes, size, name, &length, error));
+    TN_TRY(find_header(contents->bytes, contents->size, name, &length, error));
     tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    file->header = tn_json_parse(bytes + PREFIX, length, name, &problem);
-    if (file->header == NULL)
+    json_t *header = contents->own = tn_json_parse(contents->bytes + PREFIX, length, name, &problem);
+    if (header == NULL)
         return tn_fail(error, problem.code, name, "header: %s", problem.sentence);
-    size_t members = json_object_size(file->header);
-    file->tensors = calloc(tn_max(members, 1), sizeof *file->tensors);
-    if (file->tensors == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu tensors", members);
-    file->header_bytes = PREFIX + length;
-    file->data_bytes = size - file->header_bytes;
-    const context at = { name, bytes + PREFIX + length, file->data_bytes, error };
-    TN_TRY(read_members(&at, file));
-    TN_TRY(read_forms(&at, file));
-    return check_cover(&at, file);
+    contents->tensors = calloc(json_object_size(header) + 1, sizeof *contents->tensors);
+    if (contents->tensors == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu tensors", json_object_size(header));
+    const context at = { name, contents->bytes + PREFIX + length, contents->size - PREFIX - length, error };
+    TN_TRY(read_members(&at, header, contents));
+    TN_TRY(read_forms(&at, header, contents));
+    return check_cover(&at, contents);
 }
 
-tenebra_code tn_safetensors_parse(tn_safetensors *file, const void *bytes, size_t size,
-                                  const char *name, tenebra_error *error)
+static void close_file(tn_contents *contents)
 {
-    memset(file, 0, sizeof *file);
-    tenebra_code code = parse_into(file, bytes, size, name, error);
-    if (code != TENEBRA_OK)
-        tn_safetensors_free(file);
-    return code;
+    json_decref(contents->own); /* owns the names */
 }
 
-const char *tn_safetensors_metadata(const tn_safetensors *file, const char *key)
+static tenebra_code verify_file(const tn_contents *contents, const char *name, bool *sealed, tenebra_error *error)
 {
-    const json_t *metadata = json_object_get(file->header, TN_SAFETENSORS_METADATA);
-    return json_string_value(json_object_get(metadata, key));
+    const char *text = tn_contents_metadata(contents, TN_STORE_SEAL_KEY);
+    *sealed = text != NULL;
+    return *sealed ? tn_store_seal_check(contents->bytes, contents->size, PREFIX + (size_t)read_u64(contents->bytes), text, name, error)
+                   : TENEBRA_OK;
 }
 
-void tn_safetensors_free(tn_safetensors *file)
-{
-    json_decref(file->header);
-    free(file->tensors);
-    memset(file, 0, sizeof *file);
-}
+const tn_format tn_format_safetensors = {
+    .name = "safetensors",
+    .ending = TN_WRITER_ENDING,
+    .weights = TN_WRITER_WEIGHTS,
+    .index = TN_WRITER_INDEX,
+    .knows = knows,
+    .open = open_file,
+    .close = close_file,
+    .verify = verify_file,
+};
