@@ -21,7 +21,7 @@ LEVELS = {
 }
 
 # Folders in which one file adds one thing: the stems of their files are names.
-PLUGINS = ("store/formats", "model/backbones", "reason/methods", "text/templates", "data/sets", "eval/scorers")
+PLUGINS = ("store/formats", "model/backbones", "model/encoders", "reason/methods", "text/templates", "data/sets", "eval/scorers")
 
 # Names that are ordinary words: they count only as a whole string literal.
 WORDS = {"direct", "hops", "strict", "bracket"}

@@ -151,7 +151,7 @@ void tn_bench_floors(tn_bench *bench, json_t *json)
 {
     const tn_model *model = bench->model;
     const tn_bench_options *options = bench->options;
-    size_t area = model->vision.config.spatial_merge_size * model->vision.config.spatial_merge_size;
+    size_t area = model->config.vision.spatial_merge_size * model->config.vision.spatial_merge_size;
     rates r = { .pool = bench->session->pool, .kernels = model->kernels, .bytes = read_rate(bench->session->pool) };
     if (r.bytes <= 0)
         return;

@@ -22,7 +22,6 @@ typedef struct inspection {
     const tn_backbone *backbone;
     tn_model_config config;
     tn_decoder decoder;
-    tn_vision vision;
     tn_networks networks;
     tn_store *store;
     json_t *tensors; /* one object a tensor */
@@ -193,7 +192,7 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
     TN_TRY(tn_model_open_store(directory, &seen->store, &seen->backbone, &seen->config, &seen->notes, error));
     TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->patches, &seen->notes, error));
     read_text(seen, directory);
-    TN_TRY(tn_networks_open(&seen->networks, seen->backbone, &seen->config, &seen->decoder, &seen->vision, error));
+    TN_TRY(tn_networks_open(&seen->networks, seen->backbone, &seen->config, &seen->decoder, error));
     return tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error);
 }
 

@@ -7,6 +7,7 @@
 #define TN_MODEL_BACKBONE_H
 
 #include "base/json.h"
+#include "model/encoder.h"
 #include "model/network.h"
 
 /* Names stored as `stored`... mean `canonical`... */
@@ -14,7 +15,7 @@ typedef struct tn_rename {
     const char *stored, *canonical;
 } tn_rename;
 
-typedef struct tn_model_config {
+struct tn_model_config {
     tn_decoder_config decoder;
     tn_vision_config vision;
     size_t patch_size, temporal_patch_size, channels;
@@ -24,7 +25,7 @@ typedef struct tn_model_config {
     size_t transformers[2];        /* version of the library that wrote config.json: major, minor; 0, 0: not known */
     int32_t eos_tokens[8];
     size_t eos_count;
-} tn_model_config;
+};
 
 typedef struct tn_backbone {
     const char *name;
@@ -32,10 +33,11 @@ typedef struct tn_backbone {
     const char *chat_template;       /* used where the directory brings none      */
     const tn_rename *renames;        /* ends with { NULL, NULL }                   */
     size_t renamed_since[2];         /* the library uses the first of `renames` in memory since this version */
-    const tn_layout *decoder, *vision; /* tensors of the networks                  */
+    const tn_layout *decoder;        /* tensors of the decoder                     */
+    const tn_image_encoder *encoder;
     const char *preprocessor;        /* JSON used where the directory has no processor file */
     /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */
-    const char *const *top_keys, *const *text_keys, *const *vision_keys;
+    const char *const *top_keys, *const *text_keys;
 
     /* Fills *config from config.json, everything checked. Errors: FORMAT, UNSUPPORTED. */
     tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,

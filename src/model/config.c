@@ -196,7 +196,7 @@ static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t
     note_part(notes, json, backbone->top_keys, backbone->text_keys, text, NULL);
     if (text != NULL)
         note_part(notes, text, backbone->text_keys, NULL, NULL, "text_config");
-    note_part(notes, json_object_get(json, "vision_config"), backbone->vision_keys, NULL, NULL, "vision_config");
+    note_part(notes, json_object_get(json, "vision_config"), backbone->encoder->keys, NULL, NULL, "vision_config");
 }
 
 /* --------------------------------------------------------------- reading -- */

@@ -3,6 +3,7 @@
 #include "model/network.h"
 
 #include "base/checked.h"
+#include "model/pieces.h"
 
 #include <string.h>
 
@@ -62,11 +63,6 @@ typedef struct layer_job {
     size_t layer;
 } layer_job;
 
-static tn_tensor project(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
-{
-    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w, bias);
-}
-
 /* Stores the sequences' rows in their caches and says what each of them asks. */
 static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor v, bool again, tn_attention_part *parts,
                       tn_tap *taps)
@@ -100,9 +96,9 @@ static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool aga
     const run_state *run = job->run;
     const tn_decoder_config *config = &run->decoder->config;
     const tn_decoder_layer *layer = &run->decoder->layers[job->layer];
-    tn_tensor q = project(ops, x, &layer->q, &layer->q_bias);
-    tn_tensor k = project(ops, x, &layer->k, &layer->k_bias);
-    tn_tensor v = project(ops, x, &layer->v, &layer->v_bias);
+    tn_tensor q = tn_piece_linear(ops, x, &layer->q, &layer->q_bias);
+    tn_tensor k = tn_piece_linear(ops, x, &layer->k, &layer->k_bias);
+    tn_tensor v = tn_piece_linear(ops, x, &layer->v, &layer->v_bias);
     q = tn_op_rope(ops, q, &run->rope, config->num_attention_heads);
     k = tn_op_rope(ops, k, &run->rope, config->num_key_value_heads);
     tn_attention_part *parts = tn_arena_take(ops->arena, run->count, sizeof *parts);
@@ -116,14 +112,14 @@ static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool aga
     for (size_t s = 0; s < run->count && mixed.data != NULL; s++)
         if (parts[s].shape.tap != NULL)
             collect_tap(config, run->sequences[s].tap, taps[s].rows, job->layer);
-    return project(ops, mixed, &layer->o, NULL);
+    return tn_piece_linear(ops, mixed, &layer->o, NULL);
 }
 
 static tn_tensor feed_forward(tn_ops *ops, const tn_decoder_layer *layer, tn_tensor x)
 {
-    tn_tensor gate = project(ops, x, &layer->gate, NULL);
-    tn_tensor up = project(ops, x, &layer->up, NULL);
-    return project(ops, tn_op_swiglu(ops, gate, up), &layer->down, NULL);
+    tn_tensor gate = tn_piece_linear(ops, x, &layer->gate, NULL);
+    tn_tensor up = tn_piece_linear(ops, x, &layer->up, NULL);
+    return tn_piece_linear(ops, tn_op_swiglu(ops, gate, up), &layer->down, NULL);
 }
 
 static tn_tensor run_layer(tn_ops *ops, tn_tensor x, const void *argument, bool again)
@@ -198,5 +194,5 @@ tn_tensor tn_decoder_norm(tn_ops *ops, const tn_decoder *decoder, tn_tensor x)
 
 tn_tensor tn_decoder_logits(tn_ops *ops, const tn_decoder *decoder, tn_tensor normed)
 {
-    return project(ops, normed, &decoder->head, NULL);
+    return tn_piece_linear(ops, normed, &decoder->head, NULL);
 }

@@ -171,7 +171,7 @@ tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const
     tn_ops *ops = &session->ops;
     tn_ops before = *ops;
     search s = { "vision.patch_embed", "vision.block", NOWHERE, false };
-    size_t rows = 0, width = model->vision.config.patch_values;
+    size_t rows = 0, width = model->config.vision.patch_values;
     char place[64];
     for (size_t i = 0; i < count; i++)
         rows += tn_grid_patches(grids[i]);
@@ -180,13 +180,13 @@ tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const
     ops->watch = look;
     ops->watch_user = &s;
     /* The tower only reads its input; the tensor type has no const variant. */
-    tn_vision_forward(ops, &model->vision, (tn_tensor){ rows, width, (tn_real *)(uintptr_t)patches, NULL }, grids, count);
+    tn_networks_encode(ops, &model->networks, (tn_tensor){ rows, width, (tn_real *)(uintptr_t)patches, NULL }, grids, count);
     *ops = before;
     tn_arena_release(ops->arena, 0);
     if (s.found == NOWHERE)
         return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "the patch embedding" : "the merger of the vision tower", error);
     snprintf(place, sizeof place, "vision block %ld", s.found);
-    return blame(model, TN_NETWORK_IMAGES, TN_VISION_BLOCK, (size_t)s.found, place, error);
+    return blame(model, TN_NETWORK_IMAGES, TN_ENCODER_BLOCK, (size_t)s.found, place, error);
 }
 
 tenebra_code tn_fail_logits(tn_session *session, tn_tensor normed, tenebra_error *error)

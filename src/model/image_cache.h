@@ -6,7 +6,7 @@
 #define TN_MODEL_IMAGE_CACHE_H
 
 #include "base/digest.h"
-#include "model/network.h"
+#include "model/encoder.h"
 
 enum { TN_IMAGE_CACHE_PICTURES = 256 };
 

@@ -29,7 +29,7 @@ typedef enum tn_reads {
     TN_READS_ATTENTION /* values that attention mixed    */
 } tn_reads;
 
-enum { TN_LAYOUT_RANK = 5, TN_LAYOUT_SIZES = 24, TN_LAYOUT_GROUPS = 8, TN_PLACE_NAME = 256 };
+enum { TN_LAYOUT_RANK = 5, TN_LAYOUT_SIZES = 24, TN_LAYOUT_NUMBERS = 4, TN_LAYOUT_GROUPS = 8, TN_PLACE_NAME = 256 };
 
 /* Sizes are numbered by each network for itself, from TN_SIZE_OWN on. */
 enum {
@@ -72,6 +72,7 @@ typedef struct tn_layout {
 typedef struct tn_network {
     const tn_layout *layout;
     size_t sizes[TN_LAYOUT_SIZES];
+    double numbers[TN_LAYOUT_NUMBERS]; /* other numbers of its configuration, numbered by itself, too */
     tn_real *vectors; /* memory behind all its vectors, or NULL */
 } tn_network;
 

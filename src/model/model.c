@@ -58,7 +58,7 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     tenebra_error first = { 0 };
     size_t mismatches = 0;
     TN_TRY(tn_model_open_store(model->directory, &model->store, &model->backbone, &model->config, &model->notes, error));
-    TN_TRY(tn_networks_open(&model->networks, model->backbone, &model->config, &model->decoder, &model->vision, error));
+    TN_TRY(tn_networks_open(&model->networks, model->backbone, &model->config, &model->decoder, error));
     TN_TRY(tn_networks_match(&model->networks, model->store, keep_first, &first, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,

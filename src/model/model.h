@@ -18,8 +18,7 @@ struct tenebra_model {
     const tn_kernels *kernels;
     tn_model_config config;
     tn_decoder decoder;
-    tn_vision vision;
-    tn_networks networks;                /* these two */
+    tn_networks networks;                /* the decoder and others */
     tn_store *store;
     tn_tokenizer *tokenizer;             /* NULL: the directory has none */
     const tn_chat_template *chat_template;

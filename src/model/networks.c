@@ -1,6 +1,9 @@
 #include "model/networks.h"
 
-static void size_decoder(const tn_decoder_config *config, size_t *sizes)
+#include <stdlib.h>
+#include <string.h>
+
+void tn_decoder_sizes(const tn_decoder_config *config, size_t sizes[TN_LAYOUT_SIZES])
 {
     sizes[TN_DECODER_HIDDEN] = config->hidden_size;
     sizes[TN_DECODER_QUERY] = config->num_attention_heads * config->head_dim;
@@ -9,38 +12,50 @@ static void size_decoder(const tn_decoder_config *config, size_t *sizes)
     sizes[TN_DECODER_LAYERS] = config->num_hidden_layers;
 }
 
-static void size_vision(const tn_model_config *config, size_t *sizes)
+tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone, const tn_model_config *config, tn_decoder *decoder,
+                              tenebra_error *error)
 {
-    const tn_vision_config *vision = &config->vision;
-    sizes[TN_VISION_WIDTH] = vision->embed_dim;
-    sizes[TN_VISION_MLP] = vision->mlp_dim;
-    sizes[TN_VISION_CHANNELS] = config->channels;
-    sizes[TN_VISION_FRAMES] = config->temporal_patch_size;
-    sizes[TN_VISION_SIDE] = config->patch_size;
-    sizes[TN_VISION_AREA] = vision->spatial_merge_size * vision->spatial_merge_size;
-    sizes[TN_VISION_MERGED] = vision->embed_dim * sizes[TN_VISION_AREA];
-    sizes[TN_VISION_HIDDEN] = vision->hidden_size;
-    sizes[TN_VISION_DEPTH] = vision->depth;
+    *networks = (tn_networks){ .backbone = backbone, .tied = config->tie_word_embeddings, .list = { &decoder->network }, .count = 1 };
+    *decoder = (tn_decoder){ .network.layout = backbone->decoder, .config = config->decoder };
+    tn_decoder_sizes(&config->decoder, decoder->network.sizes);
+    TN_TRY(tn_network_open(&decoder->network, error));
+    return tn_networks_add(networks, backbone->encoder->layout, config->vision.sizes, config->vision.numbers, error);
 }
 
-tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone, const tn_model_config *config, tn_decoder *decoder,
-                              tn_vision *vision, tenebra_error *error)
+tenebra_code tn_networks_add(tn_networks *networks, const tn_layout *layout, const size_t *sizes, const double *numbers,
+                             tenebra_error *error)
 {
-    *networks = (tn_networks){ .backbone = backbone, .tied = config->tie_word_embeddings,
-                               .list = { &decoder->network, &vision->network }, .count = 2 };
-    *decoder = (tn_decoder){ .network.layout = backbone->decoder, .config = config->decoder };
-    *vision = (tn_vision){ .network.layout = backbone->vision, .config = config->vision };
-    size_decoder(&config->decoder, decoder->network.sizes);
-    size_vision(config, vision->network.sizes);
-    TN_TRY(tn_network_open(&decoder->network, error));
-    return tn_network_open(&vision->network, error);
+    tn_network *network = calloc(1, layout->bytes);
+    if (network == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for a network");
+    network->layout = layout;
+    memcpy(network->sizes, sizes, sizeof network->sizes);
+    memcpy(network->numbers, numbers, sizeof network->numbers);
+    networks->list[networks->count++] = network;
+    return tn_network_open(network, error);
 }
 
 void tn_networks_close(tn_networks *networks)
 {
-    for (size_t i = 0; i < networks->count; i++)
+    for (size_t i = 0; i < networks->count; i++) {
         tn_network_close(networks->list[i]);
+        if (i > 0) /* the decoder is the caller's */
+            free(networks->list[i]);
+    }
     networks->count = 0;
+}
+
+tn_network *tn_networks_find(const tn_networks *networks, tn_network_kind kind)
+{
+    for (size_t i = 0; i < networks->count; i++)
+        if (networks->list[i]->layout->kind == kind)
+            return networks->list[i];
+    return NULL;
+}
+
+tn_tensor tn_networks_encode(tn_ops *ops, const tn_networks *networks, tn_tensor patches, const tn_grid *grids, size_t count)
+{
+    return networks->backbone->encoder->encode(ops, tn_networks_find(networks, TN_NETWORK_IMAGES), patches, grids, count);
 }
 
 tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, void *user, tenebra_error *error)

@@ -1,4 +1,4 @@
-/* The networks of one model: the decoder, the tower that sees pictures. */
+/* The networks of one model: the decoder, the image encoder, a method's module. */
 #ifndef TN_MODEL_NETWORKS_H
 #define TN_MODEL_NETWORKS_H
 
@@ -14,11 +14,24 @@ typedef struct tn_networks {
     bool tied;                         /* the head is the embedding: files may lack it, and once matched they do */
 } tn_networks;
 
-/* Makes both networks as the backbone and the configuration describe them, with empty slots. They stay with the caller.
- * Errors: MEMORY; close them also then. */
+/* The sizes that a decoder's layout counts in. */
+void tn_decoder_sizes(const tn_decoder_config *config, size_t sizes[TN_LAYOUT_SIZES]);
+
+/* Makes decoder and image encoder as the backbone and the configuration describe them, with empty slots. The decoder lies with the
+ * caller. Errors: MEMORY; close them also then. */
 tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone, const tn_model_config *config, tn_decoder *decoder,
-                              tn_vision *vision, tenebra_error *error);
+                              tenebra_error *error);
 void tn_networks_close(tn_networks *networks);
+
+/* One more network, with empty slots; sizes [TN_LAYOUT_SIZES], numbers [TN_LAYOUT_NUMBERS]. Errors: MEMORY. */
+tenebra_code tn_networks_add(tn_networks *networks, const tn_layout *layout, const size_t *sizes, const double *numbers,
+                             tenebra_error *error);
+
+/* The network of a kind, or NULL. */
+tn_network *tn_networks_find(const tn_networks *networks, tn_network_kind kind);
+
+/* tn_image_encoder.encode of the encoder among them. */
+tn_tensor tn_networks_encode(tn_ops *ops, const tn_networks *networks, tn_tensor patches, const tn_grid *grids, size_t count);
 
 /* tn_network_each of all networks. */
 tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, void *user, tenebra_error *error);

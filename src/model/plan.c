@@ -69,7 +69,7 @@ static tenebra_code read_sizes(tn_plan *plan, const char *file, tenebra_error *e
     if (plan->backbone == NULL)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "no backbone reads model_type \"%s\"", type);
     TN_TRY(plan->backbone->read_config(plan->config, file, &plan->sizes, error));
-    TN_TRY(tn_networks_open(&plan->networks, plan->backbone, &plan->sizes, &plan->decoder, &plan->vision, error));
+    TN_TRY(tn_networks_open(&plan->networks, plan->backbone, &plan->sizes, &plan->decoder, error));
     plan->decoder.network.sizes[TN_SIZE_FREE] = plan->sizes.vocab_size;
     return TENEBRA_OK;
 }

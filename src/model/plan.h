@@ -9,8 +9,7 @@ typedef struct tn_plan {
     const tn_backbone *backbone;
     tn_model_config sizes;
     tn_decoder decoder;
-    tn_vision vision;
-    tn_networks networks; /* these two, without weights */
+    tn_networks networks; /* without weights */
 } tn_plan;
 
 /* Reads the shape called `shape` and, when `tokenizer` is not NULL, the token ids of the tokenizer in

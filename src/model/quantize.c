@@ -30,7 +30,6 @@ typedef struct quantizer {
     const tn_backbone *backbone;
     tn_model_config config;
     tn_decoder decoder;
-    tn_vision vision;
     tn_networks networks;
     tn_store *store;
     planned *list;
@@ -55,7 +54,7 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
     size_t mismatches = 0;
     TN_TRY(tn_model_open_store(directory, &q->store, &q->backbone, &q->config, &q->notes, error));
     TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
-    TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, &q->vision, error));
+    TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, error));
     TN_TRY(tn_networks_match(&q->networks, q->store, note_misfit, q, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, q->misfit.code, q->misfit.where, "%s", q->misfit.sentence);

@@ -204,13 +204,12 @@ static tenebra_code finish(tn_session *session, tenebra_error *error)
 tenebra_code tn_session_encode(tn_session *session, const tn_real *patches, const tn_grid *grids,
                                size_t count, tn_tensor *embeds, tenebra_error *error)
 {
-    const tn_vision *vision = &session->model->vision;
     size_t rows = 0;
     for (size_t i = 0; i < count; i++)
         rows += tn_grid_patches(grids[i]);
     /* The tower only reads its input; the tensor type has no const variant. */
-    tn_tensor input = { rows, vision->config.patch_values, (tn_real *)(uintptr_t)patches, NULL };
-    tn_tensor output = tn_vision_forward(&session->ops, vision, input, grids, count);
+    tn_tensor input = { rows, session->model->config.vision.patch_values, (tn_real *)(uintptr_t)patches, NULL };
+    tn_tensor output = tn_networks_encode(&session->ops, &session->model->networks, input, grids, count);
     if (output.data != NULL) {
         *embeds = output;
         embeds->data = tn_arena_take(&session->kept, output.rows * output.cols, sizeof(tn_real));

@@ -63,7 +63,7 @@ static tenebra_code encode(tn_reasoner *reasoner, const tn_image *resized, tn_pi
     TN_TRY(tn_patches_cut(&session->model->patches, resized, &patches, error));
     double cut = tn_clock_ms();
     picture->grid = (tn_grid){ patches.grid_t, patches.grid_h, patches.grid_w };
-    tn_reasoner_start_work(reasoner, "picture", session->model->vision.config.depth);
+    tn_reasoner_start_work(reasoner, "picture", session->model->config.vision.depth);
     tenebra_code code = tn_session_encode(session, patches.values, &picture->grid, 1, &picture->embeds, error);
     tn_reasoner_end_work(reasoner);
     tn_patches_free(&patches);

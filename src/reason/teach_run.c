@@ -67,7 +67,7 @@ static bool refuse(batch *b, size_t index, const char *sentence)
 /* All patches of the batch in one tensor, and all grids. */
 static tn_tensor gather_patches(batch *b, tn_grid **grids, size_t *grid_count)
 {
-    size_t patches = 0, pictures = 0, values = b->teacher->model->vision.config.patch_values;
+    size_t patches = 0, pictures = 0, values = b->teacher->model->config.vision.patch_values;
     for (size_t i = 0; i < b->count; i++) {
         patches += b->pupils[i].lesson->patch_count;
         pictures += b->pupils[i].lesson->picture_count;
@@ -91,9 +91,10 @@ static tn_tensor gather_patches(batch *b, tn_grid **grids, size_t *grid_count)
 /* Runs all pictures through the tower. A frozen tower leaves nothing behind but its result. */
 static void see(batch *b)
 {
-    const tn_vision *vision = &b->teacher->model->vision;
+    const tn_model *model = b->teacher->model;
+    const tn_vision_config *vision = &model->config.vision;
     tn_ops *ops = b->ops;
-    size_t merge = vision->config.spatial_merge_size, rows = 0, grid_count;
+    size_t merge = vision->spatial_merge_size, rows = 0, grid_count;
     for (size_t i = 0; i < b->count; i++) {
         b->pupils[i].embeds = rows;
         b->pupils[i].embed_count = b->pupils[i].lesson->patch_count / (merge * merge);
@@ -102,17 +103,17 @@ static void see(batch *b)
     if (rows == 0)
         return;
     tn_grid *grids;
-    bool trained = b->learn && tn_network_is_trained(&vision->network, TN_ANY, 0);
-    tn_real *kept = trained ? NULL : take(b, rows * vision->config.hidden_size, sizeof *kept);
+    bool trained = b->learn && tn_network_is_trained(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ANY, 0);
+    tn_real *kept = trained ? NULL : take(b, rows * vision->hidden_size, sizeof *kept);
     size_t mark = tn_arena_mark(ops->arena);
     tn_tensor patches = gather_patches(b, &grids, &grid_count);
     tn_tape *tape = ops->tape;
     if (!trained)
         ops->tape = NULL;
-    b->embeds = tn_vision_forward(ops, vision, patches, grids, grid_count);
+    b->embeds = tn_networks_encode(ops, &model->networks, patches, grids, grid_count);
     ops->tape = tape;
     if (!trained && b->embeds.data != NULL) {
-        memcpy(kept, b->embeds.data, rows * vision->config.hidden_size * sizeof *kept);
+        memcpy(kept, b->embeds.data, rows * vision->hidden_size * sizeof *kept);
         b->embeds.data = kept;
         tn_arena_release(ops->arena, mark);
     }
@@ -467,7 +468,7 @@ size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lesson
     double layers = (double)d->num_hidden_layers;
     double kept = teacher->options.checkpoint ? layers * (2 * hidden + cache) + layer : layers * (layer + cache);
     double tower = 2 * (double)v->depth * (12.0 * (double)v->embed_dim + 2.0 * (double)v->mlp_dim);
-    if (!tn_network_is_trained(&model->vision.network, TN_ANY, 0))
+    if (!tn_network_is_trained(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
         tower = 0;
     double head = 2 * labels * ((double)model->decoder.head.matrix.rows + 2 * hidden);
     return (size_t)(sizeof(tn_real) * (rows * kept + patches * (tower + (double)v->patch_values) + head));

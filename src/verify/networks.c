@@ -108,7 +108,7 @@ static void watch_vision(void *user, const char *name, size_t index, const tn_te
 static bool encode(tn_verify *verify, const char *values, const char *grids, tn_tensor *embeds, tn_grid *first)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", values), *sides = tn_verify_input(verify, "%s", grids);
-    size_t columns = verify->model->vision.config.patch_values;
+    size_t columns = verify->model->config.vision.patch_values;
     if (stored == NULL || sides == NULL || sides->rank != 2 || sides->shape[1] != 3 || sides->shape[0] < 1 || sides->shape[0] > 64 ||
         stored->rank != 2 || stored->shape[1] != columns)
         return false;

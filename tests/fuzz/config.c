@@ -44,27 +44,24 @@ static void check_vision(const tn_model_config *config)
                                         config->patch_size);
 }
 
-static tenebra_code check_place(void *user, const tn_place *place, tenebra_error *error)
+/* No shape is without values, or has more than can be counted. */
+static void check_layout(const tn_layout *layout, const size_t *sizes)
 {
-    size_t values;
-    (void)user, (void)error;
-    require(place->rows > 0 || place->row->dims[0] == TN_SIZE_FREE);
-    require(place->cols > 0);
-    require(tn_size_mul(place->rows, 8 * place->cols, &values));
-    return TENEBRA_OK;
+    for (const tn_layout_row *row = layout->rows; row->name != NULL; row++) {
+        size_t values = 8 * row->parts;
+        for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++) {
+            require(sizes[row->dims[i]] > 0 || row->dims[i] == TN_SIZE_FREE);
+            require(tn_size_mul(values, sizes[row->dims[i]], &values));
+        }
+    }
 }
 
-/* Memory for the slots of very many layers is not asked for. */
 static void check_tensors(const tn_backbone *backbone, const tn_model_config *config)
 {
-    tn_model_config few = *config;
-    tn_decoder decoder;
-    tn_vision vision;
-    tn_networks networks;
-    few.decoder.num_hidden_layers = few.vision.depth = 1;
-    if (tn_networks_open(&networks, backbone, &few, &decoder, &vision, NULL) == TENEBRA_OK)
-        tn_networks_each(&networks, check_place, NULL, NULL);
-    tn_networks_close(&networks);
+    size_t sizes[TN_LAYOUT_SIZES] = { 0 };
+    tn_decoder_sizes(&config->decoder, sizes);
+    check_layout(backbone->decoder, sizes);
+    check_layout(backbone->encoder->layout, config->vision.sizes);
 }
 
 static void read_as_config(const json_t *json)

@@ -1,14 +1,45 @@
-/* Gradients of the networks as they are: the vision tower (model/vision.c), two spans through the decoder
+/* Gradients of the networks as they are: the vision tower (model/encoders/qwen2_vl.c), two spans through the decoder
  * (model/decoder.c) over one cache with a latent between them, the head, the loss. Every weight is moved
  * here and there and the loss watched. */
 #include "check.h"
 
-#include "model/network.h"
+#include "model/backbone.h"
 
 /* A tower of one block over cells of 2 x 2 patches, a decoder of two layers. */
-enum { VISION = 8, VISION_HEADS = 2, VISION_MLP = 11, PATCH = 5, CELL = 4 * VISION,
+enum { VISION = 8, VISION_HEADS = 2, VISION_MLP = 11, PATCH = 6,
        HIDDEN = 6, HEADS = 4, KV_HEADS = 2, DIM = 4, INNER = 7, LAYERS = 2, VOCABULARY = 9,
        PATCHES = 12, EMBEDS = PATCHES / 4, FIRST = 6, SECOND = 4, ROWS = FIRST + SECOND };
+
+extern const tn_image_encoder tn_image_encoder_qwen2_vl;
+
+/* Its slots lead to the parameters of the case that is being built. */
+static tn_network *tower;
+
+static int open_tower(void **state)
+{
+    (void)state;
+    tn_model_config config = { .decoder.hidden_size = HIDDEN };
+    json_t *part = json_pack("{s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:i}", "depth", 1, "embed_dim", VISION, "num_heads", VISION_HEADS,
+                             "mlp_ratio", (VISION_MLP + 0.5) / VISION, "patch_size", 1, "temporal_patch_size", 2, "hidden_size", HIDDEN,
+                             "rope_theta", 100);
+    tenebra_code code = tn_image_encoder_qwen2_vl.read_config(part, "config.json", &config, NULL);
+    tower = calloc(1, tn_image_encoder_qwen2_vl.layout->bytes);
+    json_decref(part);
+    if (code != TENEBRA_OK || tower == NULL)
+        return -1;
+    tower->layout = tn_image_encoder_qwen2_vl.layout;
+    memcpy(tower->sizes, config.vision.sizes, sizeof tower->sizes);
+    memcpy(tower->numbers, config.vision.numbers, sizeof tower->numbers);
+    return tn_network_open(tower, NULL) == TENEBRA_OK ? 0 : -1;
+}
+
+static int close_tower(void **state)
+{
+    (void)state;
+    tn_network_close(tower);
+    free(tower);
+    return 0;
+}
 
 /* What happens to the latent: the gradient goes through it, or does not; or its values are those of the first
  * evaluation, whatever the weights are (what the detached gradient is the derivative of). */
@@ -17,8 +48,6 @@ enum { THROUGH, DETACHED, FROZEN };
 typedef struct networks {
     tn_decoder decoder;
     tn_decoder_layer layers[LAYERS];
-    tn_vision vision;
-    tn_vision_block block;
 } networks;
 
 /* ------------------------------------------------------------ parameters -- */
@@ -71,24 +100,28 @@ static void fill_layer(filler *f, tn_decoder_layer *l)
     matrix(f, &l->down, HIDDEN, INNER, 0.5);
 }
 
-static void fill_block(filler *f, tn_vision_block *b)
+/* Values of matrices: of the merger smaller, since its rows are long. */
+static double size_of(const tn_place *place, bool square)
 {
-    scale(f, &b->norm1, VISION);
-    bias(f, &b->norm1_bias, VISION);
-    matrix(f, &b->q, VISION, VISION, 0.5);
-    bias(f, &b->q_bias, VISION);
-    matrix(f, &b->k, VISION, VISION, 0.5);
-    bias(f, &b->k_bias, VISION);
-    matrix(f, &b->v, VISION, VISION, 0.5);
-    bias(f, &b->v_bias, VISION);
-    matrix(f, &b->proj, VISION, VISION, 0.5);
-    bias(f, &b->proj_bias, VISION);
-    scale(f, &b->norm2, VISION);
-    bias(f, &b->norm2_bias, VISION);
-    matrix(f, &b->fc1, VISION_MLP, VISION, 0.4);
-    bias(f, &b->fc1_bias, VISION_MLP);
-    matrix(f, &b->fc2, VISION, VISION_MLP, 0.4);
-    bias(f, &b->fc2_bias, VISION);
+    if (place->row->role == TN_ROLE_PATCHES)
+        return 0.6;
+    return !square ? 0.4 : tn_place_pool(place) > 1 ? 0.2 : 0.5;
+}
+
+static tenebra_code fill_place(void *user, const tn_place *place, tenebra_error *error)
+{
+    filler *f = user;
+    size_t rows = place->rows / place->row->parts, size = place->cols / place->row->parts;
+    (void)error;
+    for (size_t part = 0; part < place->row->parts; part++) {
+        if (tn_place_is_matrix(place))
+            matrix(f, (tn_weight *)place->slot + part, rows, place->cols, size_of(place, rows == place->cols));
+        else if (place->row->role == TN_ROLE_SCALE)
+            scale(f, (tn_vector *)place->slot + part, size);
+        else
+            bias(f, (tn_vector *)place->slot + part, size);
+    }
+    return TENEBRA_OK;
 }
 
 /* Parameter 0 is the patches, 1 the embedding. */
@@ -106,23 +139,12 @@ static void fill(gradient_case *c, networks *n)
         matrix(&f, &to->decoder.head, VOCABULARY, HIDDEN, 0.7);
     for (size_t l = 0; l < LAYERS; l++)
         fill_layer(&f, &to->layers[l]);
-    matrix(&f, &to->vision.patch_embed, VISION, PATCH, 0.6);
-    fill_block(&f, &to->block);
-    scale(&f, &to->vision.merge_norm, VISION);
-    bias(&f, &to->vision.merge_norm_bias, VISION);
-    matrix(&f, &to->vision.merge1, CELL, CELL, 0.2);
-    bias(&f, &to->vision.merge1_bias, CELL);
-    matrix(&f, &to->vision.merge2, HIDDEN, CELL, 0.4);
-    bias(&f, &to->vision.merge2_bias, HIDDEN);
+    tn_network_each(tower, fill_place, &f, NULL);
     to->decoder.layers = to->layers;
-    to->vision.blocks = &to->block;
     to->decoder.config = (tn_decoder_config){
         .hidden_size = HIDDEN, .num_hidden_layers = LAYERS, .num_attention_heads = HEADS,
         .num_key_value_heads = KV_HEADS, .head_dim = DIM, .intermediate_size = INNER,
         .max_position_embeddings = 64, .rms_norm_eps = 1e-6, .rope_theta = 100, .mrope_section = { 0, 1, 1 } };
-    to->vision.config = (tn_vision_config){
-        .embed_dim = VISION, .depth = 1, .num_heads = VISION_HEADS, .mlp_dim = VISION_MLP, .patch_values = PATCH,
-        .spatial_merge_size = 2, .hidden_size = HIDDEN, .layer_norm_eps = 1e-6, .rope_theta = 100 };
 }
 
 /* -------------------------------------------------------------- the graph -- */
@@ -131,7 +153,8 @@ static void fill(gradient_case *c, networks *n)
 static tn_tensor see(gradient_case *c, networks *n)
 {
     static const tn_grid grids[] = { { 1, 2, 4 }, { 1, 2, 2 } };
-    return tn_vision_forward(&c->ops, &n->vision, input(c, 0), grids, 2);
+    (void)n;
+    return tn_image_encoder_qwen2_vl.encode(&c->ops, tower, input(c, 0), grids, 2);
 }
 
 /* The row of the latent as the variant wants it. */
@@ -359,5 +382,5 @@ int main(void)
         cmocka_unit_test(losses_are_equal),  cmocka_unit_test(detaching_matters),
         cmocka_unit_test(cache_gradients_matter),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_tower, close_tower);
 }

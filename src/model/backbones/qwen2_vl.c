@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-/* Rows of the tables: name, role, slot, parts, dimensions. */
+extern const tn_image_encoder tn_image_encoder_qwen2_vl; /* encoders/ */
+
+/* Rows of the table: name, role, slot, parts, dimensions. */
 #define ROW_(name_, role_, group_, offset_, parts_, ...) \
     .name = name_, .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
 #define ROW(...) ROW_(__VA_ARGS__)
@@ -40,42 +42,6 @@ static const tn_layout decoder_layout = {
     .bytes = sizeof(tn_decoder),
     .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS } },
     .rows = decoder_rows,
-};
-
-#define TOWER(member) 0, offsetof(tn_vision, member), 1
-#define BLOCK(member) TN_VISION_BLOCK, offsetof(tn_vision_block, member), 1
-#define BLOCK_QKV(member) TN_VISION_BLOCK, offsetof(tn_vision_block, member), 3
-
-static const tn_layout_row vision_rows[] = {
-    { ROW("visual.patch_embed.proj.weight", PATCHES, TOWER(patch_embed), TN_VISION_WIDTH, TN_VISION_CHANNELS, TN_VISION_FRAMES,
-          TN_VISION_SIDE, TN_VISION_SIDE) },
-    { ROW("visual.blocks.%zu.norm1.weight", SCALE, BLOCK(norm1), TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.norm1.bias", SHIFT, BLOCK(norm1_bias), TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.attn.qkv.weight", LINEAR, BLOCK_QKV(q), TN_VISION_WIDTH, TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.attn.qkv.bias", BIAS, BLOCK_QKV(q_bias), TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.attn.proj.weight", LINEAR, BLOCK(proj), TN_VISION_WIDTH, TN_VISION_WIDTH),
-      .reads = TN_READS_ATTENTION, .residual = true },
-    { ROW("visual.blocks.%zu.attn.proj.bias", BIAS, BLOCK(proj_bias), TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.norm2.weight", SCALE, BLOCK(norm2), TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.norm2.bias", SHIFT, BLOCK(norm2_bias), TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.mlp.fc1.weight", LINEAR, BLOCK(fc1), TN_VISION_MLP, TN_VISION_WIDTH) },
-    { ROW("visual.blocks.%zu.mlp.fc1.bias", BIAS, BLOCK(fc1_bias), TN_VISION_MLP) },
-    { ROW("visual.blocks.%zu.mlp.fc2.weight", LINEAR, BLOCK(fc2), TN_VISION_WIDTH, TN_VISION_MLP), .residual = true },
-    { ROW("visual.blocks.%zu.mlp.fc2.bias", BIAS, BLOCK(fc2_bias), TN_VISION_WIDTH) },
-    { ROW("visual.merger.ln_q.weight", SCALE, TOWER(merge_norm), TN_VISION_WIDTH) },
-    { ROW("visual.merger.ln_q.bias", SHIFT, TOWER(merge_norm_bias), TN_VISION_WIDTH) },
-    { ROW("visual.merger.mlp.0.weight", LINEAR, TOWER(merge1), TN_VISION_MERGED, TN_VISION_MERGED), .pooled = TN_VISION_AREA },
-    { ROW("visual.merger.mlp.0.bias", BIAS, TOWER(merge1_bias), TN_VISION_MERGED) },
-    { ROW("visual.merger.mlp.2.weight", LINEAR, TOWER(merge2), TN_VISION_HIDDEN, TN_VISION_MERGED), .pooled = TN_VISION_AREA },
-    { ROW("visual.merger.mlp.2.bias", BIAS, TOWER(merge2_bias), TN_VISION_HIDDEN) },
-    { .name = NULL }
-};
-
-static const tn_layout vision_layout = {
-    .kind = TN_NETWORK_IMAGES,
-    .bytes = sizeof(tn_vision),
-    .groups = { [TN_VISION_BLOCK] = { offsetof(tn_vision, blocks), sizeof(tn_vision_block), TN_VISION_DEPTH } },
-    .rows = vision_rows,
 };
 
 /* transformers >= 4.52 may save the names it uses in memory. */
@@ -167,53 +133,6 @@ static tenebra_code read_sections(const json_t *json, const char *file, const ch
     return TENEBRA_OK;
 }
 
-static tenebra_code read_vision(const json_t *json, const char *file, tn_model_config *config,
-                                tenebra_error *error)
-{
-    tn_vision_config *vision = &config->vision;
-    double ratio = 4;
-    size_t width = config->decoder.hidden_size;
-    const char *activation = "quick_gelu";
-    static const char *const types[] = { "default", "axial", NULL };
-    const json_t *unused;
-    config->patch_size = 14;
-    config->temporal_patch_size = 2;
-    config->channels = 3;
-    *vision = (tn_vision_config){ .embed_dim = 1280, .depth = 32, .num_heads = 16, .spatial_merge_size = 2,
-                                  .layer_norm_eps = 1e-6, .rope_theta = 10000.0 };
-    TN_TRY(tn_json_size(json, "depth", 1, 4096, &vision->depth, file, error));
-    TN_TRY(tn_json_size(json, "embed_dim", 4, 1u << 20, &vision->embed_dim, file, error));
-    TN_TRY(tn_json_size(json, "num_heads", 1, 4096, &vision->num_heads, file, error));
-    TN_TRY(tn_json_number(json, "mlp_ratio", 0.01, 1000, &ratio, file, error));
-    TN_TRY(tn_json_size(json, "patch_size", 1, 1024, &config->patch_size, file, error));
-    TN_TRY(tn_json_size(json, "temporal_patch_size", 1, 16, &config->temporal_patch_size, file, error));
-    TN_TRY(tn_json_size(json, "spatial_merge_size", 1, 16, &vision->spatial_merge_size, file, error));
-    TN_TRY(tn_json_size(json, "in_chans", 1, 16, &config->channels, file, error));
-    TN_TRY(tn_json_size(json, "in_channels", 1, 16, &config->channels, file, error));
-    TN_TRY(tn_json_size(json, "hidden_size", 1, 1u << 20, &width, file, error));
-    TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
-    TN_TRY(tn_rope_read(json, file, "vision_config.", types, &unused, &vision->rope_theta, error));
-    if (strcmp(activation, "quick_gelu") != 0)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "the vision activation \"%s\" is not supported",
-                       activation);
-    if (width != config->decoder.hidden_size)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "the vision tower gives rows of %zu, the decoder takes %zu",
-                       width, config->decoder.hidden_size);
-    if (vision->embed_dim % vision->num_heads != 0 || vision->embed_dim / vision->num_heads % 4 != 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "%zu vision heads do not divide %zu into multiples of 4",
-                       vision->num_heads, vision->embed_dim);
-    if (config->channels != 3)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "pictures of %zu channels are not supported",
-                       config->channels);
-    vision->mlp_dim = (size_t)((double)vision->embed_dim * ratio);
-    if (vision->mlp_dim == 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mlp_ratio\" %g of %zu leaves no MLP in the vision blocks",
-                       ratio, vision->embed_dim);
-    vision->hidden_size = width;
-    vision->patch_values = config->channels * config->temporal_patch_size * config->patch_size * config->patch_size;
-    return TENEBRA_OK;
-}
-
 /* A token id at the top level, or else in the text part. */
 static tenebra_code read_token(const json_t *json, const json_t *text, const char *key, const char *file,
                                int32_t *token, tenebra_error *error)
@@ -243,7 +162,7 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     const json_t *vision = json_object_get(json, "vision_config");
     if (!json_is_object(vision))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vision_config\" is missing");
-    TN_TRY(read_vision(vision, file, config, error));
+    TN_TRY(tn_image_encoder_qwen2_vl.read_config(vision, file, config, error));
     TN_TRY(read_token(json, text, "image_token_id", file, &config->image_token, error));
     TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->vision_start_token, error));
     TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->vision_end_token, error));
@@ -306,11 +225,6 @@ static const char *const text_keys[] = {
     "sliding_window", "max_window_layers", /* used with use_sliding_window, which is refused */
     NULL
 };
-static const char *const vision_keys[] = {
-    "depth", "embed_dim", "num_heads", "mlp_ratio", "patch_size", "temporal_patch_size", "spatial_merge_size", "in_chans",
-    "in_channels", "hidden_size", "hidden_act", "spatial_patch_size", NULL
-};
-
 /* The published preprocessor_config.json, for directories that lack one. */
 static const char preprocessor[] =
     "{\"image_processor_type\": \"Qwen2VLImageProcessor\", "
@@ -325,11 +239,10 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .renames = renames,
     .renamed_since = { 4, 52 },
     .decoder = &decoder_layout,
-    .vision = &vision_layout,
+    .encoder = &tn_image_encoder_qwen2_vl,
     .preprocessor = preprocessor,
     .top_keys = top_keys,
     .text_keys = text_keys,
-    .vision_keys = vision_keys,
     .read_config = read_config,
     .positions = positions,
 };

@@ -281,7 +281,7 @@ static inline tn_session *open_session(const tn_model *model, size_t context, si
 /* Random patches for a grid, in the range of real ones. For free(). */
 static inline tn_real *random_patches(const tn_model *model, size_t count, uint64_t seed)
 {
-    size_t reals = count * model->vision.config.patch_values;
+    size_t reals = count * model->config.vision.patch_values;
     tn_real *patches = malloc(reals * sizeof *patches);
     tn_rng rng = tn_rng_seed(seed);
     assert_non_null(patches);

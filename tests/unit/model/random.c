@@ -109,9 +109,8 @@ static size_t misfits(const place *here)
     assert_int_equal(tn_store_open(here->model, &store, &error), TENEBRA_OK);
     size_t reported = 0, counted = 0;
     tn_decoder decoder;
-    tn_vision vision;
     tn_networks networks;
-    assert_int_equal(tn_networks_open(&networks, backbone, &config, &decoder, &vision, &error), TENEBRA_OK);
+    assert_int_equal(tn_networks_open(&networks, backbone, &config, &decoder, &error), TENEBRA_OK);
     assert_int_equal(tn_networks_match(&networks, store, count_misfits, &reported, &counted, &error), TENEBRA_OK);
     assert_int_equal(reported, counted);
     tn_networks_close(&networks);

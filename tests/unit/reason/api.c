@@ -132,7 +132,7 @@ static void test_work(void **state)
     q.request.on_event = count_layers;
     q.request.user = &seen;
     answer(session, &q);
-    assert_int_equal(seen.picture, here->model->vision.config.depth);
+    assert_int_equal(seen.picture, here->model->config.vision.depth);
     assert_int_equal(seen.prompt, here->model->decoder.config.num_hidden_layers);
     size_t all = seen.picture + seen.prompt;
     tenebra_session_close(session);

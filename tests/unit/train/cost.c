@@ -36,17 +36,17 @@ static costs costs_of(const place *p, const char *const *lines, size_t count, co
     /* f(n) = n row + n^2 / 2 pair */
     const costs found = { .row = 2 * flops[0] - flops[1] / 2, .pair = flops[1] - 2 * flops[0], .patch = flops[2], .patch_pair = flops[3] };
     const tn_decoder *d = &trainer->model->decoder;
-    const tn_vision *v = &trainer->model->vision;
-    double h = (double)d->config.hidden_size, f = (double)d->config.intermediate_size, e = (double)v->config.embed_dim;
+    const tn_vision_config *v = &trainer->model->config.vision;
+    double h = (double)d->config.hidden_size, f = (double)d->config.intermediate_size, e = (double)v->embed_dim;
     double q = (double)(d->config.num_attention_heads * d->config.head_dim),
            k = (double)(d->config.num_key_value_heads * d->config.head_dim);
-    double m = (double)(v->config.spatial_merge_size * v->config.spatial_merge_size);
+    double m = (double)(v->spatial_merge_size * v->spatial_merge_size);
     *sizes = (costs){ .row = (double)d->config.num_hidden_layers * (h * (2 * q + 2 * k) + 3 * h * f),
                       .pair = (double)d->config.num_hidden_layers * q,
-                      .patch_pair = (double)v->config.depth * e,
-                      .embed = e * (double)v->config.patch_values,
-                      .blocks = (double)v->config.depth * (4 * e * e + 2 * e * (double)v->config.mlp_dim),
-                      .merge = m * e * e + e * (double)v->config.hidden_size };
+                      .patch_pair = (double)v->depth * e,
+                      .embed = e * (double)v->patch_values,
+                      .blocks = (double)v->depth * (4 * e * e + 2 * e * (double)v->mlp_dim),
+                      .merge = m * e * e + e * (double)v->hidden_size };
     sizes->patch = sizes->embed + sizes->blocks + sizes->merge;
     tn_trainer_close(trainer);
     tn_train_config_free(&config);

@@ -1,0 +1,85 @@
+#include "model/pieces.h"
+
+#include <math.h>
+
+tn_tensor tn_piece_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
+{
+    return tn_op_lora(ops, tn_op_linear(ops, x, w, bias), x, w, bias);
+}
+
+tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v, size_t heads, const size_t *borders, size_t segments)
+{
+    tn_keys keys = { .capacity = k.rows, .stride = k.cols, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
+    tn_attention shape = { .heads = heads, .kv_heads = heads, .head_dim = k.cols / heads, .segments = borders,
+                           .segment_count = segments };
+    return tn_op_attention(ops, q, &keys, &shape);
+}
+
+/* ------------------------------------------------- patches in cell order -- */
+
+bool tn_piece_grids_fit(tn_ops *ops, size_t patches, const tn_grid *grids, size_t count, size_t merge)
+{
+    size_t expected = 0;
+    for (size_t g = 0; g < count; g++) {
+        if (grids[g].t == 0 || grids[g].h == 0 || grids[g].w == 0 || grids[g].h % merge != 0 || grids[g].w % merge != 0) {
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision",
+                    "picture %zu has a grid of %zu x %zu x %zu patches, not of whole cells of %zu x %zu", g + 1,
+                    grids[g].t, grids[g].h, grids[g].w, merge, merge);
+            return false;
+        }
+        expected += tn_grid_patches(grids[g]);
+    }
+    if (expected == 0 || patches != expected)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "%zu patches do not fill %zu grids of %zu",
+                patches, count, expected);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+tn_rope tn_piece_grid_rope(tn_ops *ops, const tn_grid *grids, size_t count, size_t merge, size_t head_dim, double theta)
+{
+    size_t half = head_dim / 2, quarter = half / 2, patches = 0;
+    for (size_t g = 0; g < count; g++)
+        patches += tn_grid_patches(grids[g]);
+    tn_real *cosines = tn_arena_take(ops->arena, patches * half, sizeof *cosines);
+    tn_real *sines = tn_arena_take(ops->arena, patches * half, sizeof *sines);
+    if (cosines == NULL || sines == NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+        return (tn_rope){ 0 };
+    }
+    size_t row = 0;
+    for (size_t g = 0; g < count; g++) {
+        size_t cells = grids[g].w / merge, area = merge * merge;
+        for (size_t p = 0; p < tn_grid_patches(grids[g]); p++, row++) {
+            size_t in_frame = p % (grids[g].h * grids[g].w), cell = in_frame / area, inner = in_frame % area;
+            float place[2] = { (float)(cell / cells * merge + inner / merge),
+                               (float)(cell % cells * merge + inner % merge) };
+            for (size_t i = 0; i < half; i++) {
+                float exponent = (float)(2 * (i % quarter)) / (float)half;
+                float inverse = 1.0f / powf((float)theta, exponent);
+                tn_real angle = place[i / quarter] * inverse;
+                cosines[row * half + i] = cos(angle);
+                sines[row * half + i] = sin(angle);
+            }
+        }
+    }
+    return (tn_rope){ half, cosines, sines };
+}
+
+size_t *tn_piece_frames(tn_ops *ops, const tn_grid *grids, size_t count, size_t *segments)
+{
+    size_t frames = 0;
+    for (size_t g = 0; g < count; g++)
+        frames += grids[g].t;
+    size_t *borders = tn_arena_take(ops->arena, frames + 1, sizeof *borders);
+    if (borders == NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+        return NULL;
+    }
+    size_t at = 0;
+    borders[0] = 0;
+    for (size_t g = 0; g < count; g++)
+        for (size_t frame = 0; frame < grids[g].t; frame++, at++)
+            borders[at + 1] = borders[at] + grids[g].h * grids[g].w;
+    *segments = frames;
+    return borders;
+}

@@ -1,0 +1,25 @@
+/* Parts that networks are made of, beside the operations themselves. All can be recorded. */
+#ifndef TN_MODEL_PIECES_H
+#define TN_MODEL_PIECES_H
+
+#include "model/encoder.h"
+
+/* W x + bias with the low-rank additions of the weight; bias may be NULL. */
+tn_tensor tn_piece_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias);
+
+/* Full attention between the rows of each segment: q, k, v [N, heads * D] -> [N, heads * D]. borders [segments + 1]. */
+tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v, size_t heads, const size_t *borders, size_t segments);
+
+/* -------------------------------------------- patches in cell order -- */
+
+/* Whether so many patches are those of the grids, and the grids made of whole cells of merge x merge; else ops->failure is set. */
+bool tn_piece_grids_fit(tn_ops *ops, size_t patches, const tn_grid *grids, size_t count, size_t merge);
+
+/* Angles of all patches, cos and sin [N, D/2]: the first half of the frequencies turns with the row, the second with the column
+ * of the patch. */
+tn_rope tn_piece_grid_rope(tn_ops *ops, const tn_grid *grids, size_t count, size_t merge, size_t head_dim, double theta);
+
+/* Borders [frames + 1] of the frames of all pictures; *segments receives the number of frames. NULL: ops->failure is set. */
+size_t *tn_piece_frames(tn_ops *ops, const tn_grid *grids, size_t count, size_t *segments);
+
+#endif
