@@ -116,10 +116,10 @@ tenebra_code tn_data_picture(tn_data *data, const char *name, const char *const 
         *c = *c == '\\' ? '/' : *c;
     size_t length = strlen(plain);
     if (leads_out(plain) || length == 0 || plain[length - 1] == '/')
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the picture '%.80s' is no file inside of the set", name);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the picture '%.80s' is not a file inside the data set", name);
     TN_TRY(find_picture(data, plain, folders, &list[0], where, error));
     if (list[0] == NULL)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the picture '%.80s' is no file inside of the set", name);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the picture '%.80s' is not a file inside the data set", name);
     sample->images = list;
     sample->image_count = 1;
     return TENEBRA_OK;

@@ -129,11 +129,11 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
     *w = (worker){ .jobs = -1, .lines = -1 };
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, jobs) != 0) /* not a pipe: writing to a pipe without a reader raises a
                                                          * signal */
-        return tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no pipe to be had: %s", strerror(errno));
+        return tn_fail(error, TENEBRA_ERROR_IO, "workers", "a pipe cannot be made: %s", strerror(errno));
     if (pipe(lines) != 0) {
         close(jobs[0]);
         close(jobs[1]);
-        return tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no pipe to be had: %s", strerror(errno));
+        return tn_fail(error, TENEBRA_ERROR_IO, "workers", "a pipe cannot be made: %s", strerror(errno));
     }
     w->process = fork();
     if (w->process == 0) {
@@ -149,7 +149,7 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
     w->jobs = jobs[1];
     w->lines = lines[0];
     return w->process > 0 ? TENEBRA_OK
-                          : tn_fail(error, TENEBRA_ERROR_IO, "workers", "there is no process to be had: %s", strerror(errno));
+                          : tn_fail(error, TENEBRA_ERROR_IO, "workers", "a process cannot be started: %s", strerror(errno));
 }
 
 /* Gives the worker its next job or, if there is none, tells it to end. */
@@ -202,7 +202,7 @@ static tenebra_code bury(crew *c, worker *w, tenebra_error *error)
         snprintf(why, sizeof why, "the process that answered it ended with code %d", WEXITSTATUS(status));
     TN_TRY(c->calls->died(c->user, job, why, error));
     if (++c->deaths >= DEATHS_MAX)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "workers", "%d processes in a row died: %s", DEATHS_MAX, why);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "workers", "%d processes died one after the other: %s", DEATHS_MAX, why);
     TN_TRY(hire(c, w, error));
     hand_out(c, w);
     return TENEBRA_OK;

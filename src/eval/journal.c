@@ -38,7 +38,7 @@ static json_t *parse_line(const char *line, size_t length, size_t number, const 
     }
     json_t *value = tn_json_parse(line, length, where, error);
     if (value != NULL && !json_is_object(value)) {
-        tn_fail(error, TENEBRA_ERROR_FORMAT, where, "is no JSON object");
+        tn_fail(error, TENEBRA_ERROR_FORMAT, where, "is not a JSON object");
         json_decref(value);
         return NULL;
     }
@@ -75,7 +75,7 @@ static tenebra_code check_seal(reading *r, const char *line, size_t length, bool
         r->digest = digest;
     }
     if (seal == TN_SEAL_BROKEN)
-        return broken(r, "the line was changed after it was written: its digest does not fit", error);
+        return broken(r, "the line was changed after it was written: its digest does not match", error);
     return seal == TN_SEAL_NONE && expected ? broken(r, "the line has no digest at its end, as the others have", error) : TENEBRA_OK;
 }
 
@@ -86,7 +86,7 @@ static tenebra_code read_line(reading *r, const char *line, size_t length, teneb
         return error->code;
     bool manifest = json_is_integer(json_object_get(value, "tenebra_eval"));
     tenebra_code code = r->manifest == NULL && !manifest
-                            ? tn_fail(error, TENEBRA_ERROR_FORMAT, r->path, "is no result file of 'tenebra eval'")
+                            ? tn_fail(error, TENEBRA_ERROR_FORMAT, r->path, "is not a result file of 'tenebra eval'")
                             : check_seal(r, line, length, manifest, error);
     if (code == TENEBRA_OK && manifest) {
         json_decref(r->manifest);
@@ -118,7 +118,7 @@ tenebra_code tn_journal_parse(const void *bytes, size_t length, const char *path
     reading r = { .path = path, .each = each, .user = user };
     tenebra_code code = read_lines(&r, bytes, length, error);
     if (code == TENEBRA_OK && r.manifest == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is no result file of 'tenebra eval'");
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is not a result file of 'tenebra eval'");
     *manifest = code == TENEBRA_OK ? r.manifest : NULL;
     if (code != TENEBRA_OK)
         json_decref(r.manifest);
@@ -221,7 +221,7 @@ static tenebra_code sync_file(tn_journal *journal, tenebra_error *error)
 {
     journal->synced = tn_clock_ms();
     if (fsync(journal->file) != 0 && errno != EINVAL && errno != ENOSYS)
-        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be brought to the disk: %s", strerror(errno));
+        return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "cannot be synced to the disk: %s", strerror(errno));
     return TENEBRA_OK;
 }
 
@@ -299,7 +299,7 @@ static tenebra_code go_on(tn_journal *journal, const json_t *manifest, tn_journa
     if (code == TENEBRA_OK && r.manifest != NULL)
         code = take_up(journal, &r, file.size, manifest, fit, user, error);
     else if (code == TENEBRA_OK && !is_torn_start(&file))
-        code = tn_fail(error, TENEBRA_ERROR_FORMAT, journal->path, "is no result file of 'tenebra eval'; choose another name");
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, journal->path, "is not a result file of 'tenebra eval'; choose another name");
     else if (code == TENEBRA_OK && (code = cut(journal, 0, error)) == TENEBRA_OK)
         code = write_manifest(journal, manifest, error);
     json_decref(r.manifest);
@@ -320,7 +320,7 @@ static tenebra_code open_file(tn_journal *journal, tenebra_error *error)
         close(journal->file);
         journal->file = -1;
     }
-    return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "is renamed again and again by other processes");
+    return tn_fail(error, TENEBRA_ERROR_IO, journal->path, "is renamed repeatedly by other processes");
 }
 
 tenebra_code tn_journal_open(tn_journal *journal, const char *path, const json_t *manifest, bool anew, tn_journal_fn *each,

@@ -248,7 +248,7 @@ static tenebra_code check_seal(output_reader *reading, const char *line, size_t 
     reading->digest = manifest ? digest : reading->digest;
     snprintf(where, sizeof where, "%.230s:%zu", reading->path, reading->line);
     return good ? TENEBRA_OK
-                : tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the line was changed after it was written: its digest does not fit");
+                : tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the line was changed after it was written: its digest does not match");
 }
 
 static tenebra_code add_line(void *user, const char *line, size_t length, tenebra_error *error)

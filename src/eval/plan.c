@@ -112,7 +112,7 @@ tenebra_code tn_eval_plan_add(tn_eval_plan *plan, const char *text, tenebra_erro
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "method", "there are more than %d", TN_EVAL_ENTRIES_MAX);
     for (size_t i = 0; i < plan->entry_count; i++)
         if (strcmp(plan->entries[i].label, text) == 0)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "'%s' stands twice", text);
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "'%s' occurs twice", text);
     tn_eval_entry *grown = realloc(plan->entries, (plan->entry_count + 1) * sizeof *grown);
     if (grown == NULL)
         return no_memory(error);
@@ -139,7 +139,7 @@ tenebra_code tn_eval_plan_set(tn_eval_plan *plan, const char *method, const char
         if (find_setting(entry, option) == NULL)
             TN_TRY(tn_eval_entry_set(entry, option, value, error));
     }
-    return found ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is no option of %s; 'tenebra run --help' lists them",
+    return found ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is not an option of %s; 'tenebra run --help' lists them",
                                         method != NULL ? method : "the methods asked for");
 }
 

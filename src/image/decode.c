@@ -62,7 +62,7 @@ static tenebra_code refuse(const tn_source *source, tenebra_error *error)
             return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, source->name,
                            "looks like %s; JPEG, PNG and WebP pictures can be read", foreign[i].kind);
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, source->name,
-                   "is no known kind of picture; JPEG, PNG and WebP can be read");
+                   "is not a known type of image; JPEG, PNG and WebP can be read");
 }
 
 tenebra_code tn_source_check_size(const tn_source *source, size_t width, size_t height, tenebra_error *error)

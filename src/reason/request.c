@@ -21,7 +21,7 @@ static tenebra_code check_part(const tenebra_part *part, tenebra_error *error)
     if (part->kind == TENEBRA_PART_TEXT && (sized || bounded))
         return mistake(error, "message", "a text part has sizes of a picture");
     if (sized && (part->resized_width == 0 || part->resized_height == 0 || bounded))
-        return mistake(error, "image", "a part wants resized_width and resized_height together, without min_pixels or max_pixels");
+        return mistake(error, "image", "a part requires resized_width and resized_height together, without min_pixels or max_pixels");
     switch (part->kind) {
     case TENEBRA_PART_TEXT:
         return part->text ? TENEBRA_OK : mistake(error, "message", "a text part has no text");

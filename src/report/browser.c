@@ -70,7 +70,7 @@ static bool add_pictures(tn_browser *browser, json_t *question, const tn_sample 
             return false;
         } else {
             char sentence[640];
-            snprintf(sentence, sizeof sentence, "A picture cannot be shown: %.200s: %.400s", error.where, error.sentence);
+            snprintf(sentence, sizeof sentence, "An image cannot be shown: %.200s: %.400s", error.where, error.sentence);
             tn_browser_note(browser, sentence);
             json_array_append_new(list, json_null());
         }
@@ -243,8 +243,8 @@ static tenebra_code open_source(tn_browser *browser, source *from, const tn_repo
     if (from->data == NULL && named != NULL)
         return error->code;
     if (from->data == NULL)
-        tn_browser_note(browser, "Words and pictures of questions are not shown, since the data set is not where the result file says; "
-                                 "--data NAME:DIR names its place.");
+        tn_browser_note(browser, "Texts and images of questions are not shown, because the data set is not where the result file says; "
+                                 "--data NAME:DIR names its location.");
     return TENEBRA_OK;
 }
 
@@ -264,7 +264,7 @@ static const tn_sample *find_sample(tn_browser *browser, source *from, const jso
         break;
     }
     if (from->data != NULL)
-        tn_browser_note(browser, "Some questions are not in the data set as they were asked; their words and pictures are not shown.");
+        tn_browser_note(browser, "Some questions differ in the data set; their texts and images are not shown.");
     return NULL;
 }
 

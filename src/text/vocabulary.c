@@ -177,7 +177,7 @@ tenebra_code tn_vocabulary_seal(tn_vocabulary *vocabulary, const char *name, ten
         vocabulary->byte_ids[value] = tn_vocabulary_find(vocabulary, &byte, 1);
         if (vocabulary->byte_ids[value] < 0)
             return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
-                           "no token stands for the byte 0x%02X; a byte-level vocabulary has all 256", (unsigned)value);
+                           "no token represents the byte 0x%02X; a byte-level vocabulary has all 256", (unsigned)value);
     }
     return TENEBRA_OK;
 }

@@ -28,7 +28,7 @@ tenebra_code tn_initial_values(tn_parameters *parameters, const char *const *glo
     }
     if (fresh == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, globs != NULL ? "fresh" : "trainable",
-                       globs != NULL ? "fits no parameter that is trained" : "nothing is trained");
+                       globs != NULL ? "matches no trained parameter" : "nothing is trained");
     tn_parameters_round(parameters);
     return TENEBRA_OK;
 }

@@ -62,7 +62,7 @@ int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_e
     if (log < 0 || fstat(log, &info) != 0)
         tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
     else if (!S_ISREG(info.st_mode))
-        tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file, which a log has to be");
+        tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file, as a log must be");
     else
         return log;
     if (log >= 0)

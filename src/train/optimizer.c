@@ -30,9 +30,9 @@ typedef struct adam_update {
 static tenebra_code check(const tn_optimized *items, size_t item_count, const tn_adamw *settings, tenebra_error *error)
 {
     if (!(settings->beta1 >= 0 && settings->beta1 < 1) || !(settings->beta2 >= 0 && settings->beta2 < 1))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "optimizer", "beta1 and beta2 must lie in [0, 1)");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "optimizer", "beta1 and beta2 must be in [0, 1)");
     if (!(settings->eps >= 0 && settings->eps < 1) || !(settings->weight_decay >= 0 && settings->weight_decay < 1e3))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "optimizer", "eps must lie in [0, 1) and the weight decay in [0, 1000)");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "optimizer", "eps must be in [0, 1) and the weight decay in [0, 1000)");
     for (size_t i = 0; i < item_count; i++)
         if (items[i].values == NULL || items[i].grad == NULL || items[i].count == 0)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "optimizer", "tensor %zu has no values or no gradient", i);

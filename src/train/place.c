@@ -30,7 +30,7 @@ static tenebra_code lock(tn_trainer *trainer, tenebra_error *error)
     if (trainer->lock < 0)
         code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
     else if (flock(trainer->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "another training is running there; wait for its end, "
+        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "another training is running there; wait until it ends, "
                        "or name another output");
     free(path); /* without locks in the file system there is no protection */
     return code;
@@ -97,11 +97,11 @@ tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error)
     if (trainer->saved_path == NULL && !result)
         return TENEBRA_OK;
     if (!trainer->options.resume)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "holds a run already; %s--overwrite begins anew",
-                       trainer->saved_path != NULL ? "--resume goes on with it, " : "");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "already contains a run; %s--overwrite replaces it",
+                       trainer->saved_path != NULL ? "--resume continues it, " : "");
     if (trainer->saved_path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "holds the result of a run, but no checkpoint to go on from; --overwrite "
-                       "begins anew");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "contains the result of a run, but no checkpoint to continue from; --overwrite "
+                       "replaces it");
     return tn_checkpoint_state(trainer->saved_path, &trainer->saved, error);
 }
 
@@ -137,7 +137,7 @@ static tenebra_code clear(const tn_trainer *trainer, const char *name, const cha
                                      : tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
     if (code == TENEBRA_OK && left) {
         char note[512];
-        snprintf(note, sizeof note, "%.400s holds files that are not of a run; they stay", path);
+        snprintf(note, sizeof note, "%.400s contains files that do not belong to a run; they are kept", path);
         tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
     }
     free(path);
@@ -161,7 +161,7 @@ tenebra_code tn_trainer_clear_old(const tn_trainer *trainer, tenebra_error *erro
     char name[32];
     bool left;
     if (config->shape == NULL && is_inside(trainer->model->directory, config->output))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "overwrite", "would remove %.300s, which this run starts from; name another output",
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "overwrite", "would remove %.300s, from which this run starts; name another output",
                        trainer->model->directory);
     TN_TRY(clear(trainer, "checkpoints", "", tn_checkpoint_is_own, error));
     for (size_t end = 0; end < 3; end++) {

@@ -133,7 +133,7 @@ tenebra_code tn_run_plan_make(tn_run_plan *plan, const tn_train_config *config, 
     plan->update_samples = config->batch_size * config->accumulation * config->devices; /* each at most 65536 */
     plan->updates_per_epoch = tn_pieces(samples, plan->update_samples);
     if (!tn_size_mul(plan->updates_per_epoch, config->epochs - config->first_epoch, &plan->updates))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "num_epochs", "the number of updates is beyond counting");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "num_epochs", "the number of updates is too large");
     if (config->max_updates > 0)
         plan->updates = tn_min(plan->updates, config->max_updates);
     size_t warmup = config->warmup_updates > 0 ? config->warmup_updates
@@ -160,7 +160,7 @@ void tn_run_plan_warn(const tn_run_plan *plan, const tn_train_config *config, vo
         tell(user, text);
     }
     if (plan->schedule.warmup >= plan->updates && plan->schedule.warmup > 0)
-        tell(user, "the whole run is warm-up: the learning rate is never reached");
+        tell(user, "the whole run is warm-up: the full learning rate is never reached");
     if (plan->update_samples > plan->samples) {
         snprintf(text, sizeof text, "an update takes %zu samples, and there are %zu: each epoch is one update",
                  plan->update_samples, plan->samples);

@@ -89,7 +89,7 @@ static tenebra_code read_last(tn_trainer *trainer, const json_t *object, const c
     TN_TRY(tn_json_number(object, "token_accuracy", 0, 1, &last.token_accuracy, where, error));
     size_t epoch = trainer->plan.first_epoch + (size_t)((trainer->update - 1) / trainer->plan.updates_per_epoch);
     if (isnan(last.loss) || last.epoch != epoch || last.stage != tn_stage_of_epoch(trainer->config, epoch))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "tells of another last update than number %llu, which it is of",
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "describes another last update than its own, number %llu",
                        (unsigned long long)trainer->update);
     trainer->last = last;
     return TENEBRA_OK;
@@ -119,10 +119,10 @@ static tenebra_code check_counters(const tn_trainer *trainer, const counters *c,
     double rows = (double)c->update * (double)plan->update_samples *
                   (double)trainer->model->config.decoder.max_position_embeddings;
     if (c->update == 0 || c->update != trainer->saved_update)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "says that %zu updates were made, which its name does not", c->update);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "contains %zu updates, which contradicts its name", c->update);
     if (c->update > c->planned || c->validated > c->update || c->steps > c->update || (!resets && c->steps != c->update) ||
         c->tokens < c->update || (double)c->tokens > rows)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has counters that do not go together: %zu of %zu updates, validated after %zu, "
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has counters that contradict each other: %zu of %zu updates, validated after %zu, "
                        "%zu steps of the optimizer, %zu rows", c->update, c->planned, c->validated, c->steps, c->tokens);
     return TENEBRA_OK;
 }
@@ -141,7 +141,7 @@ static tenebra_code check_length(const tn_trainer *trainer, const counters *c, c
     const json_t *updates = json_object_get(saved, "max_updates");
     bool by_updates = (size_t)json_integer_value(updates) != trainer->config->max_updates;
     return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with '%s: %" JSON_INTEGER_FORMAT "', a run of %zu updates; now it would "
-                   "have %zu, and the learning rate follows from that number (%s). Put it back, or start another run",
+                   "have %zu, and the learning rate depends on that number (%s). Put it back, or start another run",
                    by_updates ? "max_updates" : "num_epochs",
                    json_integer_value(by_updates ? updates : json_object_get(saved, "num_epochs")), c->planned,
                    trainer->plan.updates, falls ? "lr_scheduler_type" : "warmup_ratio");
@@ -175,7 +175,7 @@ tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, con
     counters c = { 0 };
     TN_TRY(tn_json_size(state, "version", 0, 1000000, &version, where, error));
     if (version != VERSION)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, where, "is a checkpoint of version %zu; this program goes on from version %d",
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, where, "is a checkpoint of version %zu; this program continues version %d",
                        version, VERSION);
     TN_TRY(tn_train_config_compare(trainer->config, json_object_get(state, "config"), where, error));
     TN_TRY(read_counters(state, &c, where, error));

@@ -82,7 +82,7 @@ static tenebra_code teach_lessons(tn_trainer *trainer, size_t count, tally *sum,
     for (size_t i = 0; i < count; i++)
         labels += trainer->lessons[i].label_count;
     if (labels == 0)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "data", "no token of an update bears loss");
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "data", "no token of an update has a loss");
     for (size_t begin = 0; begin < count; begin += trainer->config->batch_size) {
         size_t size = tn_min(trainer->config->batch_size, count - begin);
         tn_teach_result result = { 0 };
@@ -115,11 +115,11 @@ static tenebra_code check_finite(const tn_trainer *trainer, double loss, double 
     const tn_store *store = trainer->model->store;
     for (size_t i = 0, row, col; i < tn_store_count(store); i++)
         if (!tn_stored_is_finite(tn_store_at(store, i), &row, &col))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, tn_store_at(store, i)->name, "update %llu: the weights that training began with "
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, tn_store_at(store, i)->name, "update %llu: the weights from which training started "
                            "hold a value that is NaN or infinite (row %zu, column %zu)", (unsigned long long)trainer->update + 1,
                            row, col);
-    return tn_fail(error, TENEBRA_ERROR_MISMATCH, "train", "update %llu: loss %g, gradient norm %g: the numbers left their range. "
-                   "The last checkpoint is sound; go on from it with a lower lr", (unsigned long long)trainer->update + 1, loss, norm);
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, "train", "update %llu: loss %g, gradient norm %g: the numbers are not finite. "
+                   "The last checkpoint is valid; continue from it with a lower lr", (unsigned long long)trainer->update + 1, loss, norm);
 }
 
 /* True if a new stage begins with this update. */
@@ -141,7 +141,7 @@ static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
     TN_TRY(order_epoch(trainer, epoch, error));
     if (config->reset_optimizer && begins_stage(trainer, epoch)) {
         tn_optimizer_reset(&trainer->optimizer);
-        tn_trainer_note(trainer, TN_TRAIN_NOTE, "a new stage: the optimizer's moments start again (reset_optimizer)");
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "a new stage: the optimizer's moments are reset (reset_optimizer)");
     }
     TN_TRY(prepare_lessons(trainer, epoch, first, count, error));
     tn_teacher_seed(trainer->teacher, tn_seed_mix(config->seed, 0x74656163, trainer->update));
@@ -271,7 +271,7 @@ static tenebra_code stop(tn_trainer *trainer, tenebra_error *error)
     TN_TRY(save(trainer, error));
     TN_TRY(draw_curves(trainer, error));
     return tn_fail(error, TENEBRA_ERROR_CANCELLED, trainer->config->output, "stopped after update %llu of %zu; the same command with "
-                   "--resume goes on", (unsigned long long)trainer->update, trainer->plan.updates);
+                   "--resume continues", (unsigned long long)trainer->update, trainer->plan.updates);
 }
 
 static tenebra_code run(tn_trainer *trainer, tenebra_error *error)

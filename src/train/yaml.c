@@ -63,7 +63,7 @@ static tenebra_code take_key(reading *r, const yaml_event_t *event, tenebra_erro
         return tn_fail(error, TENEBRA_ERROR_FORMAT, r->name, "line %zu: a key has 1 to 200 bytes", line);
     const tn_yaml_entry *old = find(r->yaml, key);
     if (old != NULL)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, r->name, "line %zu: '%s' stands in line %zu already", line, key,
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, r->name, "line %zu: '%s' is already in line %zu", line, key,
                        old->line);
     if (r->yaml->count == ENTRIES_MAX)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, r->name, "line %zu: more than %d keys", line, ENTRIES_MAX);
@@ -117,12 +117,12 @@ static tenebra_code take_event(reading *r, const yaml_event_t *event, tenebra_er
         return r->has_key ? take_value(r, event, error) : take_key(r, event, error);
     case YAML_MAPPING_START_EVENT:
         if (r->in_map)
-            return structure_error(r, event, "keys may not be nested; write them flat, one a line", error);
+            return structure_error(r, event, "keys may not be nested; write them flat, one per line", error);
         r->in_map = true;
         return TENEBRA_OK;
     case YAML_SEQUENCE_START_EVENT:
         if (!r->has_key || r->in_list)
-            return structure_error(r, event, "a list may only stand behind a key", error);
+            return structure_error(r, event, "a list is only allowed after a key", error);
         r->in_list = true;
         r->list_begun = false;
         return TENEBRA_OK;

@@ -77,7 +77,7 @@ int64_t *tn_verify_ids(tn_verify *verify, const tn_stored *stored)
     int64_t *ids = tn_verify_integers(verify, stored);
     for (size_t i = 0; ids != NULL && i < stored->elements; i++)
         if (ids[i] < 0 || ids[i] > INT32_MAX) {
-            tn_fail(&verify->failure, TENEBRA_ERROR_FORMAT, stored->name, "element %zu is no token id: %lld", i,
+            tn_fail(&verify->failure, TENEBRA_ERROR_FORMAT, stored->name, "element %zu is not a token id: %lld", i,
                     (long long)ids[i]);
             free(ids);
             return NULL;

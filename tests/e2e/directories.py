@@ -280,7 +280,7 @@ class NoNumbers(Case):
                    "method=direct", "--set", "max_updates=1", "--set", "validate=false", "--set", "batch_size=1", "--set",
                    "gradient_accumulation_steps=1")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("model.layers.1.self_attn.o_proj.weight: update 1: the weights that training began with hold a value that is NaN",
+        self.assertIn("model.layers.1.self_attn.o_proj.weight: update 1: the weights from which training started hold a value that is NaN",
                       done.stderr)
 
 

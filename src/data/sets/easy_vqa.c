@@ -92,7 +92,7 @@ static tenebra_code read(tn_data *data, tenebra_error *error)
 
 const tn_dataset tn_dataset_easy_vqa = {
     .name = "easy-vqa",
-    .summary = "easy-VQA: {train,test}/questions.json and images/; one shape a picture, open questions",
+    .summary = "easy-VQA: {train,test}/questions.json and images/; one shape per image, open questions",
     .splits = splits,
     .read = read,
     .parse = parse,

@@ -45,7 +45,7 @@ static tenebra_code check_synonyms(const json_t *row, const char *where, tenebra
         const char *first = NULL;
         for (const char *const *key = same[i]; *key != NULL; key++) {
             if (has(row, *key) && first != NULL)
-                return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has both \"%s\" and \"%s\", which stand for the same; leave one",
+                return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has both \"%s\" and \"%s\", which mean the same; remove one",
                                first, *key);
             first = has(row, *key) ? *key : first;
         }
@@ -283,7 +283,7 @@ static tenebra_code each_row(reader *r, const char *bytes, size_t length, row_fn
         json_t *row = tn_json_parse(line, size, where, error);
         tenebra_code code = row == NULL ? error->code : TENEBRA_OK;
         if (row != NULL && !json_is_object(row))
-            code = tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not a JSON object on a line of its own");
+            code = tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not one JSON object on one line");
         else if (row != NULL)
             code = each(r, row, number, where, error);
         json_decref(row);
@@ -317,7 +317,7 @@ static tenebra_code read(tn_data *data, tenebra_error *error)
 
 const tn_dataset tn_dataset_own_rows = {
     .name = "jsonl",
-    .summary = "one's own: jsonl:FILE, a JSON object a line with question, image, choices or answer (docs/data.md)",
+    .summary = "your own: jsonl:FILE, one JSON object per line with question, image, choices or answer (docs/data.md)",
     .splits = splits,
     .in_file = true,
     .without_images = true,

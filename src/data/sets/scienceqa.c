@@ -121,7 +121,7 @@ static tenebra_code add_listed(tn_data *data, const json_t *problems, const json
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *pid = json_string_value(json_array_get(list, i));
         if (pid == NULL || strlen(pid) != json_string_length(json_array_get(list, i)))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "pid_splits.json: entry %zu of '%s' is no text", i,
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "pid_splits.json: entry %zu of '%s' is not a text", i,
                            data->split->name);
         TN_TRY(add_problem(data, pid, json_object_get(problems, pid), name, error));
     }

@@ -43,7 +43,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_answer_tag = {
     .name = "answer_tag",
-    .summary = "Chain-of-Focus: what stands in the first (evaluation) or last (reward) <answer> pair",
+    .summary = "Chain-of-Focus: the text in the first (evaluation) or last (reward) <answer> pair",
     .variants = variants,
     .judge = judge,
 };

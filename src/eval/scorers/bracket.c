@@ -34,6 +34,6 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_bracket = {
     .name = "bracket",
-    .summary = "SCAFFOLD: what stands in the last [[...]]",
+    .summary = "SCAFFOLD: the text in the last [[...]]",
     .judge = judge,
 };

@@ -100,7 +100,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_ivtlr_m3cot = {
     .name = "ivtlr-m3cot",
-    .summary = "IVT-LR on M3CoT: the right letter among all behind \"the answer is\" or \"Answer:\", prompt included",
+    .summary = "IVT-LR on M3CoT: the correct letter among all after \"the answer is\" or \"Answer:\", prompt included",
     .variants = variants,
     .judge = judge,
 };

@@ -63,7 +63,7 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_ivtlr_sqa = {
     .name = "ivtlr-sqa",
-    .summary = "IVT-LR on ScienceQA: first index, else first letter, behind \"the answer is\"",
+    .summary = "IVT-LR on ScienceQA: first index, else first letter, after \"the answer is\"",
     .by_choice = true,
     .judge = judge,
 };

@@ -91,6 +91,6 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_m3cot = {
     .name = "m3cot",
-    .summary = "official judge of M3CoT: last (X), else option text, else a letter standing alone",
+    .summary = "official judge of M3CoT: last (X), else option text, else a separate letter",
     .judge = judge,
 };

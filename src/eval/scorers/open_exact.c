@@ -16,6 +16,6 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_open_exact = {
     .name = "exact",
-    .summary = "ours, for open questions: a right answer to the letter",
+    .summary = "ours, for open questions: exactly a correct answer",
     .judge = judge,
 };

@@ -113,6 +113,6 @@ static tenebra_code judge(tn_verdict *verdict, const tn_scored *answer, size_t v
 
 const tn_scorer tn_scorer_open_match = {
     .name = "match",
-    .summary = "ours, for open questions: a right answer but for case, articles, punctuation, number words",
+    .summary = "ours, for open questions: a correct answer apart from case, articles, punctuation, number words",
     .judge = judge,
 };

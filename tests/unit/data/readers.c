@@ -133,9 +133,9 @@ static void test_bad_rows(void **state)
         { "{\"id\":\"b\",\"question\":\"Q\",\"choices\":[\"x\",\"y\"]}", "\"answer\"" },
         { ROW("b", ",\"rationale\":[]"), "\"rationale\"" },
         { ROW("b", ",\"topic\":\"x\\u0000y\""), "zero byte" },
-        { ROW("b", ",\"image\":\"../../secret.png\""), "no file inside" },
-        { ROW("b", ",\"image\":\"a\\\\..\\\\..\\\\x.png\""), "no file inside" },
-        { ROW("b", ",\"image\":\"images/\""), "no file inside" },
+        { ROW("b", ",\"image\":\"../../secret.png\""), "not a file inside" },
+        { ROW("b", ",\"image\":\"a\\\\..\\\\..\\\\x.png\""), "not a file inside" },
+        { ROW("b", ",\"image\":\"images/\""), "not a file inside" },
         { ROW("b", ",\"image\":7"), "\"image\"" },
         { ROW("b", ",\"id\":\"c\""), "JSON" }, /* a key twice */
         { ROW("a", ",\"image\":\"a.png\""), "twice" },
@@ -195,7 +195,7 @@ static void test_problems(void **state)
     refuse_set("scienceqa", tree, "test", TENEBRA_ERROR_FORMAT, "\"answer\"");
     put_file(tree, "data/scienceqa/problems.json",
              "{\"3\":{\"question\":\"Q\",\"choices\":[\"x\"],\"answer\":0,\"image\":\"image.png\",\"split\":\"../..\"}}");
-    refuse_set("scienceqa", tree, "test", TENEBRA_ERROR_FORMAT, "no file inside");
+    refuse_set("scienceqa", tree, "test", TENEBRA_ERROR_FORMAT, "not a file inside");
     put_file(tree, "data/scienceqa/problems.json", "[]");
     refuse_set("scienceqa", tree, "test", TENEBRA_ERROR_FORMAT, "problem 3");
     remove_tree(tree);

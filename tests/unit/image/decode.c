@@ -86,8 +86,8 @@ static void test_other_kinds_are_named(void **state)
         { "<svg xmlns=\"\">", 14, "SVG" },
         { "<?xml version=\"1.0\"?>", 21, "SVG" },
         { "%PDF-1.7", 8, "PDF" },
-        { "some text", 9, "no known kind" },
-        { "\xFF", 1, "no known kind" },
+        { "some text", 9, "not a known type" },
+        { "\xFF", 1, "not a known type" },
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         tenebra_error error = { 0 };

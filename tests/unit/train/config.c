@@ -225,11 +225,11 @@ static void test_mistakes(void **state)
     expect_mistake("lr: 1\nlearning_rate: 2\n", "line 2", "'learning_rate' is another name of 'lr' in line 1");
     expect_mistake("lora_r: 8\nseed: 1\nlora_rank: 8\n", "line 3", "another name of 'lora_r' in line 1");
     expect_mistake("method: ivt-lr\nk-select: 4\nk_select: 5\n", "line 3", "another name of 'k-select' in line 2");
-    expect_mistake("seed: 1\nlr: 2\nseed: 2\n", "", "line 3: 'seed' stands in line 1 already");
+    expect_mistake("seed: 1\nlr: 2\nseed: 2\n", "", "line 3: 'seed' is already in line 1");
     expect_mistake("a:\n  b: 1\n", "", "nested");
-    expect_mistake("a: [[1]]\n", "", "line 1: a list may only stand");
+    expect_mistake("a: [[1]]\n", "", "line 1: a list is only allowed");
     expect_mistake("a: &x 1\nb: *x\n", "", "aliases");
-    expect_mistake("- 1\n", "", "a list may only stand behind a key");
+    expect_mistake("- 1\n", "", "a list is only allowed after a key");
     expect_mistake("just words\n", "", "key: value");
     expect_mistake("lr: \"4e-5\n", "", "is not YAML");
     expect_mistake("seed: 1\n---\nseed: 2\n", "", "second document");

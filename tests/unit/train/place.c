@@ -142,7 +142,7 @@ static void test_overwrite_keeps_its_base(void **state)
     char *model = inside(p->output, "model");
     config.shape = NULL;
     config.model = model;
-    expect_no_start(&config, &(tn_trainer_options){ .overwrite = true }, TENEBRA_ERROR_ARGUMENT, "starts from");
+    expect_no_start(&config, &(tn_trainer_options){ .overwrite = true }, TENEBRA_ERROR_ARGUMENT, "from which this run starts");
     assert_true(has(p, "model/model.safetensors") && has(p, "checkpoints/update-00000006.safetensors") && has(p, "log.jsonl"));
     free(model);
     tn_train_config_free(&config);
