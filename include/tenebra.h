@@ -1,10 +1,8 @@
 /* tenebra: multimodal latent reasoning on vision-language models.
  *
- * This is the only public header. Handles are opaque and come in open/close
- * pairs. Every function that can fail takes a `tenebra_error *` (may be NULL)
- * and either returns a `tenebra_code` (0 is success) or a pointer (NULL is
- * failure). The record is filled only on failure.
- */
+ * This is the only public header. Handles are opaque and come in open/close pairs. Every function that can fail takes a
+ * `tenebra_error *` (may be NULL) and either returns a `tenebra_code` (0 is success) or a pointer (NULL is failure).
+ * The record is filled only on failure. */
 #ifndef TENEBRA_H
 #define TENEBRA_H
 
@@ -26,18 +24,18 @@ extern "C" {
 
 typedef enum tenebra_code {
     TENEBRA_OK = 0,
-    TENEBRA_ERROR_ARGUMENT,    /* the caller asked for something impossible        */
+    TENEBRA_ERROR_ARGUMENT,    /* the caller requested something impossible        */
     TENEBRA_ERROR_IO,          /* the system could not open, read or write         */
     TENEBRA_ERROR_FORMAT,      /* a file or message is not what it claims to be    */
-    TENEBRA_ERROR_UNSUPPORTED, /* well-formed, but outside of what is implemented  */
+    TENEBRA_ERROR_UNSUPPORTED, /* valid, but not implemented                       */
     TENEBRA_ERROR_MISMATCH,    /* parts do not fit: tensors and config, ids and vocabulary */
-    TENEBRA_ERROR_LIMIT,       /* beyond a configured cap: pixels, context, bytes  */
-    TENEBRA_ERROR_MEMORY,      /* the system has no more memory                    */
-    TENEBRA_ERROR_CANCELLED    /* the caller's callback or tenebra_session_cancel asked to stop */
+    TENEBRA_ERROR_LIMIT,       /* beyond a limit: pixels, context, bytes           */
+    TENEBRA_ERROR_MEMORY,      /* an allocation failed                             */
+    TENEBRA_ERROR_CANCELLED    /* the caller's callback or tenebra_session_cancel stopped the request */
 } tenebra_code;
 
-/* One failure: what kind, where (file, option or tensor), and a sentence that
- * says what is wrong and, where possible, what to do. Always zero-terminated. */
+/* One failure: its kind, its place (file, option or tensor), and a sentence that says what is wrong and, if possible,
+ * what to do. Always zero-terminated. */
 typedef struct tenebra_error {
     tenebra_code code;
     char where[256];
@@ -46,44 +44,44 @@ typedef struct tenebra_error {
 
 /* ------------------------------------------------------------- model -- */
 
-/* Read-only once open: any number of sessions in any number of threads may share one.
- * Weights are mapped, not copied. To put others in place while a model is open, write them beside and rename: a file that is
- * written to is noticed at the next span of rows, and every ask fails with IO from then on; a file that is cut short also ends
+/* Read-only after opening: any number of sessions in any number of threads may share a model. Weights are mapped, not
+ * copied. To replace them while a model is open, write a new file beside the old one and rename it. If a file is
+ * overwritten, this is detected at the next span of rows, and every later ask fails with IO; a truncated file also ends
  * the process, unless tenebra_faults_catch was called. */
 typedef struct tenebra_model tenebra_model;
 
 /* An adapter on top of a model: a directory as PEFT writes it (adapter_model.safetensors, adapter_config.json). */
 typedef struct tenebra_adapter {
     const char *directory;
-    double strength; /* factor on what it adds; 1: as it was trained */
-    size_t pass;     /* 0: always; else only in this pass of a method that asks in several, from 1 */
+    double strength; /* factor on its additions; 1: as trained */
+    size_t pass;     /* 0: always; otherwise only in this pass, from 1, of a method with several passes */
 } tenebra_adapter;
 
 typedef struct tenebra_model_options {
-    const char *kernels;       /* name of a kernel set; NULL: TENEBRA_KERNELS from the environment, or
-                                * else the best that this machine runs                             */
-    const char *chat_template; /* name of a template; NULL: the one that the directory brings       */
+    const char *kernels;       /* name of a kernel set; NULL: TENEBRA_KERNELS from the environment, or else the best
+                                * that this machine runs */
+    const char *chat_template; /* name of a template; NULL: the directory's own                     */
     const tenebra_adapter *adapters; /* [adapter_count], borrowed during the call; they add up      */
     size_t adapter_count;
 } tenebra_model_options;
 
-/* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors (or shards with
- * their index), tokenizer.json, preprocessor_config.json. Weights are mapped, not copied. `options` may be
- * NULL. Errors: IO, FORMAT, UNSUPPORTED, MISMATCH (a missing, spare or misshapen tensor, by name). */
+/* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors (or shards with their index),
+ * tokenizer.json, preprocessor_config.json. Weights are mapped, not copied. `options` may be NULL. Errors: IO, FORMAT,
+ * UNSUPPORTED, MISMATCH (a missing, spare or misshapen tensor, by name). */
 TENEBRA_API tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options,
                                               tenebra_error *error);
 
-/* A sentence with the keys of the model's files that this program does not know or does not follow, such as a repetition
- * penalty, by file. NULL if there are none. Lives as long as the model. */
+/* A sentence that lists, by file, the keys of the model's files that this program does not know or does not follow,
+ * such as a repetition penalty. NULL if there are none. It lives as long as the model. */
 TENEBRA_API const char *tenebra_model_note(const tenebra_model *model);
 
 /* Closes a model whose sessions are all closed. NULL is allowed. */
 TENEBRA_API void tenebra_model_close(tenebra_model *model);
 
-/* Makes a weight file that is cut short an error IO of what is being asked or trained, instead of the end of the process by
- * SIGBUS. This takes the signal over for the whole process: call it once, before threads start, and only in a program that
- * does not handle SIGBUS itself. The library calls it nowhere. Touches of any mapped file behind its end then read as zeros;
- * what else raises SIGBUS still ends the process. False where the system refuses. */
+/* After this call, a truncated weight file is an error IO of the current request or training; without it, the process
+ * ends by SIGBUS. It installs a signal handler for the whole process: call it once, before threads start, and only in a
+ * program that does not handle SIGBUS itself. The library never calls it. Accesses after the end of any mapped file
+ * then read zeros; other causes of SIGBUS still end the process. False if the system refuses. */
 TENEBRA_API bool tenebra_faults_catch(void);
 
 /* ----------------------------------------------------------- methods -- */
@@ -104,9 +102,9 @@ TENEBRA_API const char *tenebra_method_at(size_t index, const char **summary, co
 /* ----------------------------------------------------------- request -- */
 
 typedef enum tenebra_part_kind {
-    TENEBRA_PART_TEXT,       /* text: UTF-8, length bytes (0: up to its zero). Never read as control tokens */
+    TENEBRA_PART_TEXT,       /* text: UTF-8, length bytes (0: up to its zero). Never becomes control tokens */
     TENEBRA_PART_IMAGE_FILE, /* text: path of a JPEG, PNG or WebP file                                     */
-    TENEBRA_PART_IMAGE_BYTES /* bytes, length: such a file in memory; text: what errors call it, may be NULL */
+    TENEBRA_PART_IMAGE_BYTES /* bytes, length: such a file in memory; text: its name in errors, may be NULL */
 } tenebra_part_kind;
 
 typedef struct tenebra_part {
@@ -114,10 +112,10 @@ typedef struct tenebra_part {
     const char *text;
     const void *bytes;
     size_t length;
-    /* Of a picture, as the parts of qwen_vl_utils have them; 0: not given. Where any is given, the picture is first resized by
-     * that library's rule, then by the model's own, and the request's sizes do not count for it. */
-    size_t resized_width, resized_height; /* both or none: near this size                    */
-    size_t min_pixels, max_pixels;        /* of the resized picture; without the two above   */
+    /* Sizes of an image, as in the parts of qwen_vl_utils; 0: not given. If any is given, the image is first resized by
+     * that library's rule, then by the model's own, and the request's sizes do not apply to it. */
+    size_t resized_width, resized_height; /* both or none: about this size                   */
+    size_t min_pixels, max_pixels;        /* of the resized image; not with the two above    */
 } tenebra_part;
 
 typedef struct tenebra_message {
@@ -130,23 +128,23 @@ typedef struct tenebra_setting {
     const char *name, *value;
 } tenebra_setting;
 
-/* A solved question that stands before the one asked, as a turn of the user and a reply. What the reply says is the
- * method's affair: the answer alone, or what it wants to be shown before it. */
+/* A solved question before the question that is asked, as a user's turn and a reply. The method chooses the content of
+ * the reply: the answer alone, or also the text that it shows before the answer. */
 typedef struct tenebra_example {
-    const tenebra_part *parts; /* [part_count] the question with its pictures, worded as the one asked */
+    const tenebra_part *parts; /* [part_count] the question with its images, in the same wording as the one asked */
     size_t part_count;
     const char *answer;        /* a sentence, e.g. "Therefore, the answer is B" */
-    const char *label;         /* what it names, e.g. "B"; NULL: the same       */
+    const char *label;         /* the label, e.g. "B"; NULL: the answer         */
     const char *rationale;     /* NULL: none                                    */
-    const char *scene_graph;   /* of the pictures, JSON; NULL: none             */
+    const char *scene_graph;   /* of the images, JSON; NULL: none               */
 } tenebra_example;
 
 struct tenebra_event;
 
-/* Called while an answer is being made, from the thread that asked. Returning false cancels. */
+/* Called during an answer by the thread that asked. Returning false cancels. */
 typedef bool tenebra_event_fn(void *user, const struct tenebra_event *event);
 
-/* How tokens are chosen. Zeroed: greedily. */
+/* How tokens are sampled. Zeroed: greedily. */
 typedef struct tenebra_sampling {
     double temperature; /* 0: greedy, and the next two are not used   */
     size_t top_k;       /* 0: all                                     */
@@ -154,79 +152,81 @@ typedef struct tenebra_sampling {
     uint64_t seed;      /* of sampling and of a method's random draws */
 } tenebra_sampling;
 
-/* In which size pictures are seen. Zeroed: by the model's own rule. Of each bound one form, or ARGUMENT. */
+/* The sizes to which images are resized. Zeroed: the model's own rule. A bound may be given in one form only, otherwise
+ * ARGUMENT. */
 typedef struct tenebra_image_rule {
-    size_t width, height;          /* resize every picture to this; 0: by the bounds  */
-    size_t min_tokens, max_tokens; /* embeddings of a picture; 0: the model's own     */
-    size_t min_pixels, max_pixels; /* the same in pixels of the resized picture       */
+    size_t width, height;          /* resize every image to this; 0: by the bounds    */
+    size_t min_tokens, max_tokens; /* embeddings of an image; 0: the model's own      */
+    size_t min_pixels, max_pixels; /* the same in pixels of the resized image         */
 } tenebra_image_rule;
 
-/* A zeroed request with messages is a valid one: direct answer, greedy. */
+/* A zeroed request with messages is valid: a direct, greedy answer. */
 typedef struct tenebra_request {
     const tenebra_message *messages;
     size_t message_count;
     const char *method;              /* NULL: "direct"                                       */
     const tenebra_setting *settings; /* of the method's options                              */
     size_t setting_count;
-    const tenebra_example *example;  /* NULL: none; ARGUMENT where the method takes none     */
-    const char *answer_turn;  /* after the answer the user says this, e.g. asks for one of the options, and that reply is the
-                               * answer; NULL: no such turn                                   */
+    const tenebra_example *example;  /* NULL: none; ARGUMENT if the method accepts none      */
+    const char *answer_turn;  /* the user's turn after the answer, e.g. a request for one of the options; the reply to
+                               * it is the answer. NULL: no such turn */
     const char *positions;    /* "sequential", "mrope", or NULL: as the method defines        */
     size_t max_tokens;        /* 0: 512                                                       */
     tenebra_sampling sampling;
-    const char *const *stops; /* generation ends before any of these texts                    */
+    const char *const *stops; /* generation ends before the first of these texts              */
     size_t stop_count;
-    const int32_t *forced;    /* [forced_count] tokens that stand for the first sampled ones of all passes, e.g. those of a
-                               * trace, to see it again: each must be an id of the model                 */
+    const int32_t *forced;    /* [forced_count] tokens that replace the first sampled ones of all passes, e.g. those of
+                               * a trace, to repeat it; each must be an id of the model */
     size_t forced_count;
-    tenebra_image_rule image; /* for parts that have no sizes of their own                    */
-    bool work;                /* tell events TENEBRA_EVENT_WORK, too                           */
-    bool scores;              /* tell the attention to every image embedding: of the prompt, of each step */
-    bool ignore_orientation;  /* leave the EXIF orientation alone, as data set scripts do      */
+    tenebra_image_rule image; /* for parts without their own sizes                            */
+    bool work;                /* also send events TENEBRA_EVENT_WORK                           */
+    bool scores;              /* return the attention to every image embedding, of the prompt and of each step */
+    bool ignore_orientation;  /* do not apply the EXIF orientation, as data set scripts do     */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */
-    const float *latents;     /* [latent_count, hidden_size] for latent-text=given: what stands in for the
-                               * hidden state of each step, e.g. those of another question's trace       */
+    const float *latents;     /* [latent_count, hidden_size] for latent-text=given: replaces the hidden state of each
+                               * step, e.g. with that of another question's trace */
     size_t latent_count, latent_size; /* latent_size: the model's hidden_size                            */
-    bool recompute;           /* run all rows again at every step, as the reference does: slow  */
-    bool no_reuse;            /* run the whole prompt, even where the session's last question began with the same
-                               * rows. The answer is the same, to the last bit                  */
+    bool recompute;           /* run all rows again at every step, as the reference does (slow) */
+    bool no_reuse;            /* run the complete prompt, even if the session's last question began with the same rows.
+                               * The answer is the same, to the last bit */
     tenebra_event_fn *on_event;
     void *user;
 } tenebra_request;
 
 /* ---------------------------------------------------------- defaults -- */
 
-/* The request that the model was trained for, as its directory or an adapter tells it (training.json): method, settings and
- * positions, sizes of pictures; without such a file a zeroed one. It has no messages. To ask what `tenebra run` asks, copy it and add those:
+/* The request that the model was trained for, from training.json of its directory or of an adapter: method, settings
+ * and positions, sizes of images; without such a file it is zeroed. It has no messages. To ask what `tenebra run` asks,
+ * copy it and add messages:
  *     tenebra_request request = *tenebra_model_defaults(model);
  * Borrowed: it and its texts live as long as the model. Threads: any. */
 TENEBRA_API const tenebra_request *tenebra_model_defaults(const tenebra_model *model);
 
-/* A question to one or more pictures. */
+/* A question about one or more images. */
 typedef struct tenebra_question {
     const char *text;
     const char *const *images;  /* [image_count] paths of JPEG, PNG or WebP files            */
     size_t image_count;
     const char *const *choices; /* [choice_count] answers to choose from, at most 26; 0: none */
     size_t choice_count;
-    const char *preset; /* a wording by name. NULL: with choices the one that the model was trained on, else the standard one;
-                         * without choices the text as it is                                  */
-    const char *system; /* a message of the system before it; NULL: none                      */
+    const char *preset; /* a wording by name. NULL: with choices the one that the model was trained on, or else the
+                         * default; without choices the text is not changed */
+    const char *system; /* a system message before it; NULL: none                             */
 } tenebra_question;
 
-/* Wordings by index, NULL past the last: the name of one, and a line about it (`summary` may be NULL). Threads: any. */
+/* Wordings by index: the name, NULL past the last, and a line about it (`summary` may be NULL). Threads: any. */
 TENEBRA_API const char *tenebra_preset_at(size_t index, const char **summary);
 
-/* The messages of a request, made of a question. */
+/* The messages of a request, made from a question. */
 typedef struct tenebra_prompt tenebra_prompt;
 
-/* Writes the question as `tenebra run` does. It borrows the question's texts: they must live as long as it does. `model` may
- * be NULL: nothing is known of training then. Errors: ARGUMENT (no text, an unknown wording, more than 26 choices), MEMORY.
- * Threads: any. */
+/* Writes the question as `tenebra run` does. The prompt borrows the question's texts, which must live as long as it
+ * does. `model` may be NULL; then nothing is known about its training. Errors: ARGUMENT (no text, an unknown wording,
+ * more than 26 choices), MEMORY. Threads: any. */
 TENEBRA_API tenebra_prompt *tenebra_prompt_make(const tenebra_model *model, const tenebra_question *question,
                                                 tenebra_error *error);
 
-/* Its messages, *count of them, borrowed from the prompt. */
+/* The prompt's messages, *count of them, borrowed from the prompt. */
 TENEBRA_API const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count);
 
 /* NULL is allowed. */
@@ -234,10 +234,10 @@ TENEBRA_API void tenebra_prompt_free(tenebra_prompt *prompt);
 
 /* ------------------------------------------------------------- trace -- */
 
-/* A picked image embedding: which, how it scored, and the rectangle that it stands for in
- * the picture as given (after its EXIF orientation), in pixels. */
+/* A picked image embedding: its index, its score, and the rectangle that it covers in the original image (after its
+ * EXIF orientation), in pixels. */
 typedef struct tenebra_pick {
-    size_t image; /* from 0, of the trace's pictures      */
+    size_t image; /* from 0, index in `pictures` of the trace */
     size_t index; /* of the image's embeddings, row-major */
     double score; /* attention, mean over layers and heads */
     double x0, y0, x1, y1;
@@ -249,46 +249,46 @@ typedef struct tenebra_lens {
     double probability; /* softmax over the vocabulary                        */
 } tenebra_lens;
 
-/* One latent step, or embeddings that a method fed again in the middle of an answer: without latent text, `hidden` is NULL
- * then, and what is told of it NaN. */
+/* One latent step, or an insertion of embeddings that a method fed again in the middle of an answer. An insertion has
+ * no latent text: `hidden` is NULL, hidden_norm and hidden_cosine are NaN. */
 typedef struct tenebra_step {
     const tenebra_pick *picks; /* in the order in which they were inserted */
     size_t pick_count;
-    double attention_ratio; /* from the step's last row: attention to the step's picks over attention to
-                             * all latent text so far; NaN where either is missing. IVT-LR, figure 5       */
+    double attention_ratio; /* from the step's last row: attention to the step's picks over attention to all latent text
+                             * so far; NaN if either is missing. IVT-LR, figure 5 */
     double attention_focus; /* 1 / (entropy of the attention among the step's picks + 1e-6); NaN without picks */
     double hidden_norm;     /* Euclidean norm of the latent text, before any intervention                */
-    double hidden_cosine;   /* cosine between it and that of the step before; NaN at the first           */
-    const float *hidden;    /* [hidden_size] it itself: the hidden state, before any intervention        */
+    double hidden_cosine;   /* cosine between it and that of the step before; NaN in the first step      */
+    const float *hidden;    /* [hidden_size] the latent text itself: the hidden state, before any intervention */
     size_t hidden_size;
     const tenebra_lens *lens;
     size_t lens_count;
-    const float *scores; /* [score_count] with request.scores: attention to each image embedding of the prompt, from
-                          * the row behind which the step was laid; as in picks. NULL: not asked for              */
+    const float *scores; /* [score_count] with request.scores: attention to each image embedding of the prompt, from the
+                          * row before the step; as in picks. NULL if not requested */
     size_t score_count;
     double milliseconds;
 } tenebra_step;
 
-/* A picture as the model reads it: its size as given (after its orientation), and its embeddings in a grid, row by row. */
+/* An image as the model reads it: its original size (after its orientation), and its embeddings in a grid, row by row. */
 typedef struct tenebra_picture {
     size_t width, height;
     size_t rows, columns;
-    size_t source; /* which of the request's pictures this is, or is drawn over; SIZE_MAX: one of the example, or that the
-                    * method made                                                                                       */
+    size_t source; /* index of the request's image that this is, or is drawn on; SIZE_MAX: an image of the example, or
+                    * one that the method made */
 } tenebra_picture;
 
 typedef enum tenebra_call_outcome {
     TENEBRA_CALL_SHOWN,   /* the region was shown                                                 */
-    TENEBRA_CALL_INVALID, /* no call of the tool that there is, or a region outside of the picture */
-    TENEBRA_CALL_REFUSED  /* no rounds, pictures or rows were left                                */
+    TENEBRA_CALL_INVALID, /* not a valid call of the tool, or a region outside the image */
+    TENEBRA_CALL_REFUSED  /* no rounds, images or rows were left                                  */
 } tenebra_call_outcome;
 
-/* A reply that asks to see a region of a picture. */
+/* A reply that requests a region of an image. */
 typedef struct tenebra_call {
     size_t pass; /* of the reply, from 0 */
     tenebra_call_outcome outcome;
-    size_t image;          /* SHOWN: the picture it was cut from...                                */
-    double x0, y0, x1, y1; /* ...and what was cut, in pixels of that picture as given, else NaN    */
+    size_t image;          /* SHOWN: the image from which it was cut...                            */
+    double x0, y0, x1, y1; /* ...and the rectangle, in pixels of that original image; otherwise NaN */
 } tenebra_call;
 
 typedef enum tenebra_finish {
@@ -297,9 +297,9 @@ typedef enum tenebra_finish {
     TENEBRA_FINISH_LENGTH     /* max_tokens, the context, or the rounds of a dialogue */
 } tenebra_finish;
 
-/* One prompt that was run, or a further turn, and what was generated after it. */
+/* One prompt, or a further turn, and the text that was generated after it. */
 typedef struct tenebra_pass {
-    const char *prompt;   /* what the template wrote, each picture as one placeholder; of a turn only what it adds. "" where
+    const char *prompt;   /* the template's text, with each image as one placeholder; of a turn only its addition. "" if
                            * the prompt came as ids */
     const char *text;     /* the reply, UTF-8                                    */
     size_t prompt_tokens; /* rows of the prompt, or those that ran for the turn  */
@@ -311,9 +311,9 @@ typedef struct tenebra_pass {
 /* Everything about one answer. Borrowed from the session, valid until the next ask or the close. */
 typedef struct tenebra_trace {
     const char *method, *positions, *kernels;
-    const tenebra_setting *settings; /* all options of the method as they took effect */
+    const tenebra_setting *settings; /* all options of the method, as in effect */
     size_t setting_count;
-    tenebra_sampling sampling; /* as it took effect: top_p is not 0 */
+    tenebra_sampling sampling; /* as in effect: top_p is not 0 */
     size_t threads;
     const char *text; /* the answer, UTF-8, without control tokens */
     const int32_t *tokens;
@@ -324,34 +324,34 @@ typedef struct tenebra_trace {
     const tenebra_picture *pictures; /* in the order of the conversation */
     size_t picture_count;
     const float *prompt_scores; /* [prompt_score_count] with request.scores: attention of the prompt's last row to each
-                                 * image embedding, picture after picture, mean over layers and heads; else NULL       */
+                                 * image embedding, image by image, mean over layers and heads; otherwise NULL */
     size_t prompt_score_count;
     size_t prompt_tokens;      /* rows of the last prompt, image embeddings included */
     size_t image_tokens;       /* image embeddings in the prompt                 */
     size_t latent_steps;       /* latent passes                                  */
-    size_t injected_tokens;    /* rows fed since the prompt that were not sampled: image embeddings fed again, with the
-                                * borders around them, and the messages of further turns */
-    size_t prompt_reused;      /* rows of the prompt that the last question had left in the cache */
-    size_t vision_cached;      /* pictures whose embeddings were known            */
+    size_t injected_tokens;    /* rows fed after the prompt that were not sampled: image embeddings fed again, with
+                                * their borders, and the messages of further turns */
+    size_t prompt_reused;      /* rows of the prompt that were in the cache from the last question */
+    size_t vision_cached;      /* images whose embeddings were cached             */
     size_t positions_computed; /* rows that went through the decoder              */
     size_t passes;             /* prompts and turns that were run                 */
     const tenebra_pass *pass;  /* [passes] each of them; the last one's text is the answer */
-    size_t crops;              /* pictures that the method added                  */
-    const tenebra_call *calls; /* [call_count] of regions to see                  */
+    size_t crops;              /* images that the method added                    */
+    const tenebra_call *calls; /* [call_count] requests for regions               */
     size_t call_count, invalid_calls;
-    const char *note;          /* what the method wants of the model beyond this answer, e.g. training; NULL: nothing */
+    const char *note;          /* what the method requires of the model, e.g. training; NULL: nothing */
     const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
-    double decode_ms;          /* reading, resizing and cutting pictures          */
+    double decode_ms;          /* reading and resizing images, making patches     */
     double vision_ms, prefill_ms, latent_ms, generation_ms, total_ms;
 } tenebra_trace;
 
 typedef enum tenebra_event_kind {
     TENEBRA_EVENT_PROMPT, /* the prompt is in the cache            */
     TENEBRA_EVENT_STEP,   /* a latent step ended: step, index      */
-    TENEBRA_EVENT_TEXT,   /* more of the answer: text, whole UTF-8 */
-    TENEBRA_EVENT_DRAFT,  /* more of what is generated on the way to it: a rationale, a reply that calls a tool */
-    TENEBRA_EVENT_WORK    /* with request.work: before layer `index` of `count` of what `text` names, "picture" (in the vision
-                           * tower) or "prompt" (in the decoder) */
+    TENEBRA_EVENT_TEXT,   /* new text of the answer: text, complete UTF-8 characters */
+    TENEBRA_EVENT_DRAFT,  /* new text before the answer: a rationale, a reply that calls a tool */
+    TENEBRA_EVENT_WORK    /* with request.work: before layer `index` of `count` of the work that `text` names, "picture"
+                           * (in the vision tower) or "prompt" (in the decoder) */
 } tenebra_event_kind;
 
 typedef struct tenebra_event {
@@ -372,7 +372,7 @@ typedef struct tenebra_session_options {
     size_t context; /* rows of prompt, latents and answer; 0: the smaller of 8192 and the model's limit */
     size_t threads; /* 0: all processors. Results do not depend on it                                   */
     const char *cache_type; /* keys and values: "f32" (NULL) or "bf16", half the memory and a little less exact */
-    size_t image_cache;     /* bytes for embeddings of pictures seen before, 0: 256 MB                    */
+    size_t image_cache;     /* bytes for embeddings of images seen before, 0: 256 MB                      */
     bool no_image_cache;
 } tenebra_session_options;
 
@@ -380,21 +380,21 @@ typedef struct tenebra_session_options {
 TENEBRA_API tenebra_session *tenebra_session_open(const tenebra_model *model,
                                                   const tenebra_session_options *options, tenebra_error *error);
 
-/* Answers a request. What the session still knows is not computed again: pictures with the same pixels, and the
- * rows with which the last question's prompt and answer began, too; the answer does not depend on it. On success
- * *trace is the account of it (`trace` may be NULL).
- * Errors: ARGUMENT (unknown method, option or role), IO, FORMAT, UNSUPPORTED and LIMIT (pictures,
- * context), MISMATCH (no tokenizer), CANCELLED. The session stays usable after every error. */
+/* Answers a request. The session does not compute again what it still has: embeddings of images with the same pixels,
+ * and rows with which the last question's prompt and answer also began. The answer does not depend on this. On success
+ * *trace describes the answer (`trace` may be NULL). Errors: ARGUMENT (unknown method, option or role), IO, FORMAT,
+ * UNSUPPORTED and LIMIT (images, context), MISMATCH (no tokenizer), CANCELLED. The session stays usable after every
+ * error. */
 TENEBRA_API tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
                                              const tenebra_trace **trace, tenebra_error *error);
 
-/* Makes the running ask return CANCELLED soon. From any thread; without a running ask it has no effect. */
+/* Makes the running ask return CANCELLED soon. Threads: any. Without a running ask it has no effect. */
 TENEBRA_API void tenebra_session_cancel(tenebra_session *session);
 
 /* NULL is allowed. */
 TENEBRA_API void tenebra_session_close(tenebra_session *session);
 
-/* The trace as one JSON object in fresh memory, for free(). NULL without memory. */
+/* The trace as one JSON object, which the caller frees. NULL without memory. */
 TENEBRA_API char *tenebra_trace_json(const tenebra_trace *trace);
 
 TENEBRA_API const char *tenebra_version(void);

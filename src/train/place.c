@@ -100,8 +100,8 @@ tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "already contains a run; %s--overwrite replaces it",
                        trainer->saved_path != NULL ? "--resume continues it, " : "");
     if (trainer->saved_path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "contains the result of a run, but no checkpoint to continue from; --overwrite "
-                       "replaces it");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "contains the result of a run, but no checkpoint to continue from; "
+                       "--overwrite replaces it");
     return tn_checkpoint_state(trainer->saved_path, &trainer->saved, error);
 }
 
