@@ -10,11 +10,6 @@
 #include "model/encoder.h"
 #include "model/network.h"
 
-/* Names stored as `stored`... mean `canonical`... */
-typedef struct tn_rename {
-    const char *stored, *canonical;
-} tn_rename;
-
 struct tn_model_config {
     tn_decoder_config decoder;
     tn_vision_config vision;
@@ -31,8 +26,7 @@ typedef struct tn_backbone {
     const char *name;
     const char *const *model_types;  /* values of "model_type", NULL-terminated   */
     const char *chat_template;       /* used where the directory brings none      */
-    const tn_rename *renames;        /* ends with { NULL, NULL }                   */
-    size_t renamed_since[2];         /* the library uses the first of `renames` in memory since this version */
+    size_t renamed_since[2];         /* the library uses the first of the other names in memory since this version */
     const tn_layout *decoder;        /* tensors of the decoder                     */
     const tn_image_encoder *encoder;
     const char *preprocessor;        /* JSON used where the directory has no processor file */

@@ -35,9 +35,9 @@ bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col)
 /* --------------------------------------------------------------- weights -- */
 
 /* Fails if the stored tensor holds such a value. */
-static bool blame_tensor(const tn_model *model, const char *canonical, const char *place, tenebra_error *error)
+static bool blame_tensor(const tn_model *model, const tn_place *of, const char *place, tenebra_error *error)
 {
-    const tn_stored *stored = tn_model_stored(model->backbone, model->store, canonical);
+    const tn_stored *stored = tn_place_stored(of, model->store, NULL);
     size_t row, col;
     if (stored == NULL || tn_stored_is_finite(stored, &row, &col))
         return false;
@@ -77,7 +77,7 @@ static tenebra_code blame_place(void *user, const tn_place *place, tenebra_error
     bool meant = place->network->layout->kind == s->kind && place->row->group == s->group && place->number == s->number;
     tenebra_error problem;
     if (meant && place->row->dims[0] != TN_SIZE_FREE &&
-        (blame_tensor(s->model, place->name, s->place, &problem) || blame_adapter(s->model, place->name, s->place, &problem)))
+        (blame_tensor(s->model, place, s->place, &problem) || blame_adapter(s->model, place->name, s->place, &problem)))
         return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     return TENEBRA_OK;
 }

@@ -71,13 +71,60 @@ void tn_network_close(tn_network *network)
 
 /* --------------------------------------------------------------- places -- */
 
-static void print_name(const tn_layout_row *row, size_t number, char name[TN_PLACE_NAME])
+static const char *pattern_of(const tn_layout_row *row, size_t which)
 {
-    const char *hole = strstr(row->name, "%zu");
+    return which == 0 ? row->name : which <= TN_LAYOUT_OTHERS ? row->others[which - 1] : NULL;
+}
+
+static bool print_name(const tn_layout_row *row, size_t which, size_t number, char name[TN_PLACE_NAME])
+{
+    const char *pattern = pattern_of(row, which), *hole = pattern != NULL ? strstr(pattern, "%zu") : NULL;
     if (hole == NULL)
-        snprintf(name, TN_PLACE_NAME, "%s", row->name);
+        snprintf(name, TN_PLACE_NAME, "%s", pattern != NULL ? pattern : "");
     else
-        snprintf(name, TN_PLACE_NAME, "%.*s%zu%s", (int)(hole - row->name), row->name, number, hole + strlen("%zu"));
+        snprintf(name, TN_PLACE_NAME, "%.*s%zu%s", (int)(hole - pattern), pattern, number, hole + strlen("%zu"));
+    return pattern != NULL;
+}
+
+bool tn_place_name(const tn_place *place, size_t which, char name[TN_PLACE_NAME])
+{
+    return print_name(place->row, which, place->number, name);
+}
+
+/* Whether the name is the pattern with a number in its hole, or (*module) that up to its last '.'. */
+static bool fits(const char *pattern, const char *name, size_t length, size_t *number, bool *module)
+{
+    const char *hole = strstr(pattern, "%zu"), *rest = hole != NULL ? hole + strlen("%zu") : pattern;
+    size_t front = hole != NULL ? (size_t)(hole - pattern) : 0, at = front;
+    *number = 0;
+    if (length < front || memcmp(name, pattern, front) != 0)
+        return false;
+    for (; hole != NULL && at < length && at - front < 9 && name[at] >= '0' && name[at] <= '9'; at++)
+        *number = 10 * *number + (size_t)(name[at] - '0');
+    if (hole != NULL && (at == front || (name[front] == '0' && at - front > 1)))
+        return false;
+    size_t left = length - at;
+    const char *dot = strrchr(rest, '.');
+    *module = left != strlen(rest);
+    return (!*module || (dot != NULL && left == (size_t)(dot - rest))) && memcmp(name + at, rest, left) == 0;
+}
+
+bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, size_t to, char other[TN_PLACE_NAME], size_t *from)
+{
+    for (const tn_layout_row *row = layout->rows; row->name != NULL; row++)
+        for (size_t which = 0; pattern_of(row, which) != NULL; which++) {
+            size_t number;
+            bool module;
+            if (!fits(pattern_of(row, which), name, length, &number, &module))
+                continue;
+            if (from != NULL)
+                *from = which;
+            bool found = print_name(row, to, number, other);
+            if (found && module)
+                *strrchr(other, '.') = '\0';
+            return found;
+        }
+    return false;
 }
 
 /* The shape that the sizes say. Where they leave the rows open, the slot knows them once it is filled. */
@@ -112,7 +159,7 @@ tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user
                 tn_place place = { .network = network, .row = &rows[r], .number = number,
                                    .slot = slot_of(network, &rows[r], number),
                                    .order = rows[r].last ? LAST + r : order + number * (end - begin) + (r - begin) };
-                print_name(&rows[r], number, place.name);
+                print_name(&rows[r], 0, number, place.name);
                 measure(&place);
                 TN_TRY(visit(user, &place, error));
             }

@@ -29,7 +29,9 @@ typedef enum tn_reads {
     TN_READS_ATTENTION /* values that attention mixed    */
 } tn_reads;
 
-enum { TN_LAYOUT_RANK = 5, TN_LAYOUT_SIZES = 24, TN_LAYOUT_NUMBERS = 4, TN_LAYOUT_GROUPS = 8, TN_PLACE_NAME = 256 };
+enum {
+    TN_LAYOUT_OTHERS = 2, TN_LAYOUT_RANK = 5, TN_LAYOUT_SIZES = 24, TN_LAYOUT_NUMBERS = 4, TN_LAYOUT_GROUPS = 8, TN_PLACE_NAME = 256
+};
 
 /* Sizes are numbered by each network for itself, from TN_SIZE_OWN on. */
 enum {
@@ -41,6 +43,7 @@ enum {
 /* One tensor, or one of each member of a group. Rows stand in the order in which the forward uses them, but for the last ones. */
 typedef struct tn_layout_row {
     const char *name;              /* %zu stands for the member's number                                     */
+    const char *others[TN_LAYOUT_OTHERS]; /* names under which files may hold it, too; NULL ends them        */
     tn_role role;
     tn_reads reads;
     bool residual;                 /* the result is added to the residual stream                             */
@@ -99,6 +102,13 @@ typedef struct tn_place {
 /* Calls `visit` for each tensor, row by row of the table, until one fails. */
 typedef tenebra_code tn_place_fn(void *user, const tn_place *place, tenebra_error *error);
 tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user, tenebra_error *error);
+
+/* Name number `which` of a tensor: 0 is its own, the others follow. False if there is none. */
+bool tn_place_name(const tn_place *place, size_t which, char name[TN_PLACE_NAME]);
+
+/* `name` [length] is name number *from (may be NULL) of a tensor of this layout, or of the module that holds it, which lacks the last
+ * part (".weight"): its name number `to` in the same form. False if it is no such name, or there is none of that number. */
+bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, size_t to, char other[TN_PLACE_NAME], size_t *from);
 
 static inline bool tn_place_is_matrix(const tn_place *place) { return tn_role_is_matrix(place->row->role); }
 

@@ -100,12 +100,12 @@ typedef struct making {
 } making;
 
 /* The value of the first pattern that fits any of the module's names. */
-static tenebra_code exception_of(const tn_backbone *backbone, const tn_lora_pattern *patterns, size_t count, const char *name,
+static tenebra_code exception_of(const tn_networks *networks, const tn_lora_pattern *patterns, size_t count, const char *name,
                                  double otherwise, double *value, tenebra_error *error)
 {
     char other[TN_LORA_NAME_SIZE];
     TN_TRY(tn_lora_exception(patterns, count, name, (double)NAN, value, NULL, error));
-    for (size_t which = 0; isnan(*value) && tn_lora_other_name(backbone, name, which, other); which++)
+    for (size_t which = 0; isnan(*value) && tn_lora_other_name(networks, name, which, other); which++)
         TN_TRY(tn_lora_exception(patterns, count, other, (double)NAN, value, NULL, error));
     *value = isnan(*value) ? otherwise : *value;
     return TENEBRA_OK;
@@ -117,7 +117,7 @@ static void mark_targets(const making *job, const char *name)
     char other[TN_LORA_NAME_SIZE];
     for (size_t i = 0; i < targets->count; i++) {
         job->used[i] |= tn_lora_is_end(targets->items[i], name);
-        for (size_t which = 0; tn_lora_other_name(job->adapter->model->backbone, name, which, other); which++)
+        for (size_t which = 0; tn_lora_other_name(&job->adapter->model->networks, name, which, other); which++)
             job->used[i] |= tn_lora_is_end(targets->items[i], other);
     }
 }
@@ -126,18 +126,18 @@ static tenebra_code make_module(void *user, const tn_place *place, tenebra_error
 {
     const making *job = user;
     const tn_lora_options *options = job->options;
-    const tn_backbone *backbone = job->adapter->model->backbone;
+    const tn_networks *networks = &job->adapter->model->networks;
     char name[TN_LORA_NAME_SIZE];
     bool target;
     double rank, alpha;
     if (!tn_lora_module_name(place, name))
         return TENEBRA_OK;
     mark_targets(job, name);
-    TN_TRY(tn_lora_is_target_by_any(backbone, options, place, name, &target, error));
+    TN_TRY(tn_lora_is_target_by_any(networks, options, place, name, &target, error));
     if (!target)
         return TENEBRA_OK;
-    TN_TRY(exception_of(backbone, options->rank_patterns, options->rank_pattern_count, name, (double)options->rank, &rank, error));
-    TN_TRY(exception_of(backbone, options->alpha_patterns, options->alpha_pattern_count, name, options->alpha, &alpha, error));
+    TN_TRY(exception_of(networks, options->rank_patterns, options->rank_pattern_count, name, (double)options->rank, &rank, error));
+    TN_TRY(exception_of(networks, options->alpha_patterns, options->alpha_pattern_count, name, options->alpha, &alpha, error));
     if (!(rank >= 1 && rank <= RANK_MAX))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "a rank of %g is not possible", rank);
     TN_TRY(tn_adapter_add_module(job->adapter, place, name, (size_t)rank, alpha, error));

@@ -20,6 +20,7 @@ typedef struct entry {
     const char *module; /* [length] the module's name in the file: not terminated */
     size_t length;
     const char *leaf;   /* of WHOLE: "weight" or "bias" */
+    char canonical[TN_PLACE_NAME]; /* the module's own name; if the model has no such module, that in the file */
     bool used;
 } entry;
 
@@ -86,21 +87,6 @@ static entry entry_of(const tn_stored *stored)
     return whole_of(stored, name);
 }
 
-/* Whether the entry belongs to the module of this canonical name, under any name that the backbone knows. */
-static bool is_of(const tn_backbone *backbone, const entry *e, const char *canonical)
-{
-    if (strlen(canonical) == e->length && memcmp(canonical, e->module, e->length) == 0)
-        return true;
-    for (const tn_rename *rename = backbone->renames; rename->stored != NULL; rename++) {
-        size_t prefix = strlen(rename->canonical), other = strlen(rename->stored);
-        if (strncmp(canonical, rename->canonical, prefix) == 0 && e->length == other + strlen(canonical + prefix) &&
-            strncmp(e->module, rename->stored, other) == 0 &&
-            memcmp(e->module + other, canonical + prefix, e->length - other) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* The entry of this kind, which then counts as used; *found NULL without one. Errors: MISMATCH (two of them). */
 static tenebra_code find_entry(const reading *r, const char *module, entry_kind kind, const char *leaf, entry **found,
                                tenebra_error *error)
@@ -108,7 +94,7 @@ static tenebra_code find_entry(const reading *r, const char *module, entry_kind 
     *found = NULL;
     for (size_t i = 0; i < r->count; i++) {
         entry *e = &r->entries[i];
-        if (e->kind != kind || (kind == WHOLE && strcmp(e->leaf, leaf) != 0) || !is_of(r->adapter->model->backbone, e, module))
+        if (e->kind != kind || (kind == WHOLE && strcmp(e->leaf, leaf) != 0) || strcmp(e->canonical, module) != 0)
             continue;
         if (*found != NULL)
             return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "stands there twice, also as %s",
@@ -125,7 +111,7 @@ static void own_name(const entry *e, char *name) { snprintf(name, TN_LORA_NAME_S
 /* The name that the file would use for a module of which it has nothing. */
 static void name_in_file(const reading *r, const char *canonical, char *name)
 {
-    if (!r->renamed || !tn_lora_other_name(r->adapter->model->backbone, canonical, 0, name))
+    if (!r->renamed || !tn_lora_other_name(&r->adapter->model->networks, canonical, 0, name))
         snprintf(name, TN_LORA_NAME_SIZE, "%s", canonical);
 }
 
@@ -174,7 +160,7 @@ static tenebra_code check_target(reading *r, const tn_place *place, const char *
         r->target_used[i] |= tn_lora_is_end(options->targets.items[i], own) || tn_lora_is_end(options->targets.items[i], name);
     TN_TRY(tn_lora_is_target(options, place, own, &target, error));
     if (pair != NULL && !target)
-        TN_TRY(tn_lora_is_target_by_any(r->adapter->model->backbone, options, place, name, &target, error));
+        TN_TRY(tn_lora_is_target_by_any(&r->adapter->model->networks, options, place, name, &target, error));
     if (pair != NULL && !target && (options->targets.count > 0 || options->targets.pattern != NULL))
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, pair->stored->name, "is in the file, but by target_modules, "
                        "exclude_modules, layers_to_transform and modules_to_save the module has no adapter");
@@ -375,8 +361,11 @@ static tenebra_code list_entries(reading *r, tenebra_error *error)
     r->saved_used = r->target_used + options->targets.count;
     for (size_t i = 0; i < r->count; i++) {
         r->entries[i] = entry_of(tn_store_at(store, i));
-        for (const tn_rename *rename = r->adapter->model->backbone->renames; rename->stored != NULL; rename++)
-            r->renamed |= strncmp(r->entries[i].module, rename->stored, strlen(rename->stored)) == 0;
+        entry *e = &r->entries[i];
+        size_t which = 0;
+        if (!tn_networks_rename(&r->adapter->model->networks, e->module, e->length, 0, e->canonical, &which))
+            snprintf(e->canonical, sizeof e->canonical, "%.*s", (int)e->length, e->module);
+        r->renamed |= which == 1;
     }
     return TENEBRA_OK;
 }

@@ -21,28 +21,9 @@ bool tn_lora_module_name(const tn_place *place, char *name)
     return true;
 }
 
-bool tn_lora_other_name(const tn_backbone *backbone, const char *name, size_t which, char *other)
+bool tn_lora_other_name(const tn_networks *networks, const char *name, size_t which, char *other)
 {
-    for (const tn_rename *rename = backbone->renames; rename->stored != NULL; rename++) {
-        size_t prefix = strlen(rename->canonical);
-        if (strncmp(name, rename->canonical, prefix) != 0 || which-- > 0)
-            continue;
-        int length = snprintf(other, TN_LORA_NAME_SIZE, "%s%s", rename->stored, name + prefix);
-        return length > 0 && length < TN_LORA_NAME_SIZE;
-    }
-    return false;
-}
-
-void tn_lora_canonical_name(const tn_backbone *backbone, const char *stored, char *name)
-{
-    for (const tn_rename *rename = backbone->renames; rename->stored != NULL; rename++) {
-        size_t prefix = strlen(rename->stored);
-        if (strncmp(stored, rename->stored, prefix) == 0) {
-            snprintf(name, TN_LORA_NAME_SIZE, "%s%s", rename->canonical, stored + prefix);
-            return;
-        }
-    }
-    snprintf(name, TN_LORA_NAME_SIZE, "%s", stored);
+    return tn_networks_rename(networks, name, strlen(name), which + 1, other, NULL);
 }
 
 /* ------------------------------------------------------------- patterns -- */
@@ -179,12 +160,12 @@ tenebra_code tn_lora_is_target(const tn_lora_options *options, const tn_place *p
     return *target && !whole ? in_layers(options, name, target, error) : TENEBRA_OK;
 }
 
-tenebra_code tn_lora_is_target_by_any(const tn_backbone *backbone, const tn_lora_options *options, const tn_place *place,
+tenebra_code tn_lora_is_target_by_any(const tn_networks *networks, const tn_lora_options *options, const tn_place *place,
                                       const char *name, bool *target, tenebra_error *error)
 {
     char other[TN_LORA_NAME_SIZE];
     TN_TRY(tn_lora_is_target(options, place, name, target, error));
-    for (size_t which = 0; !*target && tn_lora_other_name(backbone, name, which, other); which++)
+    for (size_t which = 0; !*target && tn_lora_other_name(networks, name, which, other); which++)
         TN_TRY(tn_lora_is_target(options, place, other, target, error));
     return TENEBRA_OK;
 }

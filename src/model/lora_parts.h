@@ -12,12 +12,8 @@ enum { TN_LORA_NAME_SIZE = 2 * TN_STORED_NAME_MAX };
 /* The name of a matrix as a module: without ".weight", into name [TN_LORA_NAME_SIZE]. False if it is none. */
 bool tn_lora_module_name(const tn_place *place, char *name);
 
-/* The other name number `which`, from 0, that the backbone reads for a canonical one; into other [TN_LORA_NAME_SIZE]. False
- * if there are no more. */
-bool tn_lora_other_name(const tn_backbone *backbone, const char *name, size_t which, char *other);
-
-/* The canonical name of any that the backbone reads, into name [TN_LORA_NAME_SIZE]. */
-void tn_lora_canonical_name(const tn_backbone *backbone, const char *stored, char *name);
+/* The other name number `which`, from 0, of a module, into other [TN_LORA_NAME_SIZE]. False if there are no more. */
+bool tn_lora_other_name(const tn_networks *networks, const char *name, size_t which, char *other);
 
 /* Whether `name` is `target`, or ends with it after a '.'. */
 bool tn_lora_is_end(const char *target, const char *name);
@@ -33,7 +29,7 @@ tenebra_code tn_lora_is_target(const tn_lora_options *options, const tn_place *p
                                tenebra_error *error);
 
 /* The same for the canonical name and all others. */
-tenebra_code tn_lora_is_target_by_any(const tn_backbone *backbone, const tn_lora_options *options, const tn_place *place,
+tenebra_code tn_lora_is_target_by_any(const tn_networks *networks, const tn_lora_options *options, const tn_place *place,
                                       const char *name, bool *target, tenebra_error *error);
 
 /* --------------------------------------------------------------- lora.c -- */

@@ -15,7 +15,7 @@
 /* The name of a module in the file. */
 static void name_in_file(const tn_adapter *adapter, const char *canonical, bool renamed, char *name)
 {
-    if (!renamed || !tn_lora_other_name(adapter->model->backbone, canonical, 0, name))
+    if (!renamed || !tn_lora_other_name(&adapter->model->networks, canonical, 0, name))
         snprintf(name, TN_LORA_NAME_SIZE, "%s", canonical);
 }
 

@@ -33,16 +33,14 @@ static void report(matcher *m, tn_match match, const char *name, const tn_stored
         m->each(m->user, match, name, stored, rows, cols);
 }
 
-const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *store, const char *canonical)
+const tn_stored *tn_place_stored(const tn_place *place, const tn_store *store, size_t *which)
 {
-    const tn_stored *found = tn_store_find(store, canonical);
-    for (const tn_rename *rename = backbone->renames; found == NULL && rename->stored != NULL; rename++) {
-        char name[TN_PLACE_NAME];
-        size_t prefix = strlen(rename->canonical);
-        if (strncmp(canonical, rename->canonical, prefix) != 0)
-            continue;
-        snprintf(name, sizeof name, "%s%s", rename->stored, canonical + prefix);
+    char name[TN_PLACE_NAME];
+    const tn_stored *found = NULL;
+    for (size_t i = 0; found == NULL && tn_place_name(place, i, name); i++) {
         found = tn_store_find(store, name);
+        if (which != NULL)
+            *which = i;
     }
     return found;
 }
@@ -92,7 +90,8 @@ static tenebra_code match_one(void *user, const tn_place *place, tenebra_error *
     matcher *m = user;
     bool head = place->row->role == TN_ROLE_HEAD, matrix = tn_place_is_matrix(place);
     size_t rows = matrix ? place->rows : place->cols, cols = matrix ? place->cols : 1;
-    const tn_stored *stored = tn_model_stored(m->networks->backbone, m->store, place->name);
+    size_t which;
+    const tn_stored *stored = tn_place_stored(place, m->store, &which);
     (void)error;
     if (stored == NULL) {
         if (!head || !m->networks->tied)
@@ -100,6 +99,7 @@ static tenebra_code match_one(void *user, const tn_place *place, tenebra_error *
         return TENEBRA_OK;
     }
     m->networks->tied = m->networks->tied && !head;
+    m->networks->renamed |= which == 1;
     for (size_t i = 0; i < tn_store_count(m->store); i++)
         m->used[i] |= tn_store_at(m->store, i) == stored;
     bool fit = fits(&stored->form, place, &rows);

@@ -10,11 +10,7 @@
 bool tn_model_has_new_names(const tn_model *model)
 {
     const size_t *since = model->backbone->renamed_since, *version = model->config.transformers;
-    for (size_t i = 0; i < tn_store_count(model->store); i++)
-        for (const tn_rename *rename = model->backbone->renames; rename->stored != NULL; rename++)
-            if (strncmp(tn_store_at(model->store, i)->name, rename->stored, strlen(rename->stored)) == 0)
-                return true;
-    return version[0] > since[0] || (version[0] == since[0] && version[1] >= since[1]);
+    return model->networks.renamed || version[0] > since[0] || (version[0] == since[0] && version[1] >= since[1]);
 }
 
 /* ------------------------------------------------------------- opening -- */

@@ -63,7 +63,7 @@ tenebra_code tn_model_widen(tn_model *model, tenebra_error *error);
 /* Whether the files that weights are read from are still those that were opened: tn_store_check. Threads: any. */
 tenebra_code tn_model_check(const tn_model *model, tenebra_error *error);
 
-/* Whether the directory is of a generation of the library that uses the backbone's other names in memory (renames): its
+/* Whether the directory is of a generation of the library that uses the first of the other names in memory: its
  * tensors are called so, or its config.json was written by a version since when that is so. Threads: any. */
 bool tn_model_has_new_names(const tn_model *model);
 

@@ -64,3 +64,12 @@ tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, v
         TN_TRY(tn_network_each(networks->list[i], visit, user, error));
     return TENEBRA_OK;
 }
+
+bool tn_networks_rename(const tn_networks *networks, const char *name, size_t length, size_t to, char other[TN_PLACE_NAME],
+                        size_t *from)
+{
+    bool found = false;
+    for (size_t i = 0; i < networks->count && !found; i++)
+        found = tn_layout_rename(networks->list[i]->layout, name, length, to, other, from);
+    return found;
+}

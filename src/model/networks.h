@@ -12,6 +12,7 @@ typedef struct tn_networks {
     tn_network *list[TN_NETWORKS_MAX]; /* [count] */
     size_t count;
     bool tied;                         /* the head is the embedding: files may lack it, and once matched they do */
+    bool renamed;                      /* once matched: the files use the first of the other names               */
 } tn_networks;
 
 /* The sizes that a decoder's layout counts in. */
@@ -53,7 +54,11 @@ typedef void tn_match_fn(void *user, tn_match match, const char *name, const tn_
 tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_match_fn *each, void *user, size_t *mismatches,
                                tenebra_error *error);
 
-/* The stored tensor that means `canonical`, under any name that the backbone knows; NULL if there is none. */
-const tn_stored *tn_model_stored(const tn_backbone *backbone, const tn_store *store, const char *canonical);
+/* The stored tensor of the place, under any of its names; NULL if there is none. *which (may be NULL): the number of that name. */
+const tn_stored *tn_place_stored(const tn_place *place, const tn_store *store, size_t *which);
+
+/* tn_layout_rename in all networks. */
+bool tn_networks_rename(const tn_networks *networks, const char *name, size_t length, size_t to, char other[TN_PLACE_NAME],
+                        size_t *from);
 
 #endif

@@ -68,7 +68,7 @@ static tenebra_code plan_tensor(void *user, const tn_place *place, tenebra_error
 {
     quantizer *q = user;
     const tn_recipe *recipe = &q->options->recipe;
-    const tn_stored *stored = tn_model_stored(q->backbone, q->store, place->name);
+    const tn_stored *stored = tn_place_stored(place, q->store, NULL);
     (void)error;
     if (stored == NULL)
         return TENEBRA_OK;

@@ -8,31 +8,32 @@
 
 extern const tn_image_encoder tn_image_encoder_qwen2_vl; /* encoders/ */
 
-/* Rows of the table: name, role, slot, parts, dimensions. */
-#define ROW_(name_, role_, group_, offset_, parts_, ...) \
-    .name = name_, .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
-#define ROW(...) ROW_(__VA_ARGS__)
+/* Rows of the table: name, role, slot, parts, dimensions. transformers >= 4.52 may save the names that it uses in memory. */
+#define ROW_(role_, group_, offset_, parts_, ...) \
+    .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
+#define ROW(name_, ...) .name = name_, ROW_(__VA_ARGS__)
+#define TEXT(rest_, ...) .name = "model." rest_, .others = { "model.language_model." rest_ }, ROW_(__VA_ARGS__)
 #define ONCE(member) 0, offsetof(tn_decoder, member), 1
 #define LAYER(member) TN_DECODER_LAYER, offsetof(tn_decoder_layer, member), 1
 
 static const tn_layout_row decoder_rows[] = {
-    { ROW("model.embed_tokens.weight", EMBEDDING, ONCE(embed), TN_SIZE_FREE, TN_DECODER_HIDDEN) },
-    { ROW("model.norm.weight", SCALE, ONCE(norm), TN_DECODER_HIDDEN), .last = true },
+    { TEXT("embed_tokens.weight", EMBEDDING, ONCE(embed), TN_SIZE_FREE, TN_DECODER_HIDDEN) },
+    { TEXT("norm.weight", SCALE, ONCE(norm), TN_DECODER_HIDDEN), .last = true },
     { ROW("lm_head.weight", HEAD, ONCE(head), TN_SIZE_FREE, TN_DECODER_HIDDEN), .last = true },
-    { ROW("model.layers.%zu.input_layernorm.weight", SCALE, LAYER(input_norm), TN_DECODER_HIDDEN) },
-    { ROW("model.layers.%zu.self_attn.q_proj.weight", LINEAR, LAYER(q), TN_DECODER_QUERY, TN_DECODER_HIDDEN) },
-    { ROW("model.layers.%zu.self_attn.q_proj.bias", BIAS, LAYER(q_bias), TN_DECODER_QUERY) },
-    { ROW("model.layers.%zu.self_attn.k_proj.weight", LINEAR, LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
-    { ROW("model.layers.%zu.self_attn.k_proj.bias", BIAS, LAYER(k_bias), TN_DECODER_KEY) },
-    { ROW("model.layers.%zu.self_attn.v_proj.weight", LINEAR, LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
-    { ROW("model.layers.%zu.self_attn.v_proj.bias", BIAS, LAYER(v_bias), TN_DECODER_KEY) },
-    { ROW("model.layers.%zu.self_attn.o_proj.weight", LINEAR, LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY),
+    { TEXT("layers.%zu.input_layernorm.weight", SCALE, LAYER(input_norm), TN_DECODER_HIDDEN) },
+    { TEXT("layers.%zu.self_attn.q_proj.weight", LINEAR, LAYER(q), TN_DECODER_QUERY, TN_DECODER_HIDDEN) },
+    { TEXT("layers.%zu.self_attn.q_proj.bias", BIAS, LAYER(q_bias), TN_DECODER_QUERY) },
+    { TEXT("layers.%zu.self_attn.k_proj.weight", LINEAR, LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { TEXT("layers.%zu.self_attn.k_proj.bias", BIAS, LAYER(k_bias), TN_DECODER_KEY) },
+    { TEXT("layers.%zu.self_attn.v_proj.weight", LINEAR, LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { TEXT("layers.%zu.self_attn.v_proj.bias", BIAS, LAYER(v_bias), TN_DECODER_KEY) },
+    { TEXT("layers.%zu.self_attn.o_proj.weight", LINEAR, LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY),
       .reads = TN_READS_ATTENTION, .residual = true },
-    { ROW("model.layers.%zu.post_attention_layernorm.weight", SCALE, LAYER(post_attention_norm), TN_DECODER_HIDDEN) },
-    { ROW("model.layers.%zu.mlp.gate_proj.weight", LINEAR, LAYER(gate), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN) },
-    { ROW("model.layers.%zu.mlp.up_proj.weight", LINEAR, LAYER(up), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN),
+    { TEXT("layers.%zu.post_attention_layernorm.weight", SCALE, LAYER(post_attention_norm), TN_DECODER_HIDDEN) },
+    { TEXT("layers.%zu.mlp.gate_proj.weight", LINEAR, LAYER(gate), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN) },
+    { TEXT("layers.%zu.mlp.up_proj.weight", LINEAR, LAYER(up), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN),
       .reads = TN_READS_SAME },
-    { ROW("model.layers.%zu.mlp.down_proj.weight", LINEAR, LAYER(down), TN_DECODER_HIDDEN, TN_DECODER_INTERMEDIATE),
+    { TEXT("layers.%zu.mlp.down_proj.weight", LINEAR, LAYER(down), TN_DECODER_HIDDEN, TN_DECODER_INTERMEDIATE),
       .residual = true },
     { .name = NULL }
 };
@@ -42,13 +43,6 @@ static const tn_layout decoder_layout = {
     .bytes = sizeof(tn_decoder),
     .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS } },
     .rows = decoder_rows,
-};
-
-/* transformers >= 4.52 may save the names it uses in memory. */
-static const tn_rename renames[] = {
-    { "model.language_model.", "model." },
-    { "model.visual.", "visual." },
-    { NULL, NULL }
 };
 
 /* "layer_types": one word a layer. */
@@ -236,7 +230,6 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .name = "qwen2-vl",
     .model_types = model_types,
     .chat_template = "qwen2-vl",
-    .renames = renames,
     .renamed_since = { 4, 52 },
     .decoder = &decoder_layout,
     .encoder = &tn_image_encoder_qwen2_vl,
