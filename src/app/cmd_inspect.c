@@ -181,8 +181,8 @@ static void read_text(inspection *seen, const char *directory)
 {
     if (!tn_tokenizer_is_in(directory))
         return;
-    tn_tokenizer *tokenizer = tn_tokenizer_open(directory, &seen->text);
-    if (tokenizer != NULL)
+    tn_tokenizer *tokenizer;
+    if (tn_tokenizer_open(directory, &tokenizer, &seen->text) == TENEBRA_OK)
         tn_tokenizer_note(tokenizer, directory, &seen->notes, &seen->text);
     tn_tokenizer_close(tokenizer);
 }

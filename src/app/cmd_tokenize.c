@@ -215,8 +215,8 @@ int tn_cmd_tokenize(int argc, char **argv)
         return mistake("-m DIR is missing");
     tenebra_error error;
     tn_notes notes = { 0 };
-    job.tokenizer = tn_tokenizer_open(job.model, &error);
-    if (job.tokenizer == NULL || tn_tokenizer_note(job.tokenizer, job.model, &notes, &error) != TENEBRA_OK) {
+    if (tn_tokenizer_open(job.model, &job.tokenizer, &error) != TENEBRA_OK ||
+        tn_tokenizer_note(job.tokenizer, job.model, &notes, &error) != TENEBRA_OK) {
         tn_tokenizer_close(job.tokenizer);
         return tn_app_fail(&error);
     }

@@ -198,9 +198,7 @@ static bool choose_style(vocab_job *job)
 
 static tenebra_code train(vocab_job *job, char **places, tenebra_error *error)
 {
-    job->trainer = tn_bpe_trainer_open(job->lower, error);
-    if (job->trainer == NULL)
-        return error->code;
+    TN_TRY(tn_bpe_trainer_open(job->lower, &job->trainer, error));
     for (size_t i = 0; places[i] != NULL; i++)
         TN_TRY(add_set(job, places[i], error));
     TN_TRY(tn_bpe_trainer_run(job->trainer, job->size, job->least, job->tokens, job->special, error));

@@ -44,14 +44,15 @@ tenebra_code tn_adapter_check_tokenizer(tn_adapter *adapter, const char *directo
     if (adapter->model->tokenizer == NULL || !tn_tokenizer_is_in(directory))
         return TENEBRA_OK;
     tenebra_error problem = { 0 };
-    tn_tokenizer *theirs = tn_tokenizer_open(directory, &problem);
-    if (theirs == NULL && problem.code == TENEBRA_ERROR_MEMORY)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-    if (theirs == NULL) { /* a kind that is not known here need not be, as the model's own is used */
+    tn_tokenizer *theirs;
+    tenebra_code code = tn_tokenizer_open(directory, &theirs, &problem);
+    if (code == TENEBRA_ERROR_MEMORY)
+        return tn_fail(error, code, problem.where, "%s", problem.sentence);
+    if (code != TENEBRA_OK) { /* a kind that is not known here need not be, as the model's own is used */
         tn_adapter_note(adapter, "its tokenizer is not used, nor compared: %s", problem.sentence);
         return TENEBRA_OK;
     }
-    tenebra_code code = compare(adapter, theirs, directory, error);
+    code = compare(adapter, theirs, directory, error);
     tn_tokenizer_close(theirs);
     return code;
 }

@@ -69,9 +69,7 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
 {
     if ((options != NULL && options->no_text) || !tn_tokenizer_is_in(model->directory))
         return TENEBRA_OK;
-    model->tokenizer = tn_tokenizer_open(model->directory, error);
-    if (model->tokenizer == NULL)
-        return error ? error->code : TENEBRA_ERROR_FORMAT;
+    TN_TRY(tn_tokenizer_open(model->directory, &model->tokenizer, error));
     TN_TRY(tn_chat_template_find(model->directory, options ? options->chat_template : NULL,
                                  model->backbone->chat_template, &model->chat_template, error));
     int32_t image = tn_tokenizer_find(model->tokenizer, model->chat_template->image);

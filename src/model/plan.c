@@ -49,13 +49,8 @@ static tenebra_code fit_tokens(json_t *config, json_t *tokens, const tn_tokenize
 
 static tenebra_code read_tokens(json_t *config, json_t *tokens, const char *directory, tenebra_error *error)
 {
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    tn_tokenizer *tokenizer = tn_tokenizer_open(directory, &problem);
-    if (tokenizer == NULL) {
-        if (error != NULL)
-            *error = problem;
-        return problem.code;
-    }
+    tn_tokenizer *tokenizer;
+    TN_TRY(tn_tokenizer_open(directory, &tokenizer, error));
     tenebra_code code = fit_tokens(config, tokens, tokenizer, directory, error);
     tn_tokenizer_close(tokenizer);
     return code;

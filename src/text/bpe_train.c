@@ -35,23 +35,15 @@ static tenebra_code add_bytes(tn_bpe_trainer *trainer, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-tn_bpe_trainer *tn_bpe_trainer_open(bool lower, tenebra_error *error)
+tenebra_code tn_bpe_trainer_open(bool lower, tn_bpe_trainer **opened, tenebra_error *error)
 {
-    tn_bpe_trainer *trainer = calloc(1, sizeof *trainer);
-    tenebra_code code = TENEBRA_ERROR_MEMORY;
-    if (trainer != NULL && (trainer->tokens = malloc(256 * sizeof *trainer->tokens)) != NULL) {
-        trainer->token_capacity = 256;
-        trainer->lower = lower;
-        code = add_bytes(trainer, error);
-    } else
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "vocabulary", "no memory to train it");
-    if (code == TENEBRA_OK) {
-        trainer->splitter = tn_splitter_open(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, "pattern", error);
-        if (trainer->splitter != NULL)
-            return trainer;
-    }
-    tn_bpe_trainer_close(trainer);
-    return NULL;
+    tn_bpe_trainer *trainer = *opened = calloc(1, sizeof *trainer);
+    if (trainer == NULL || (trainer->tokens = malloc(256 * sizeof *trainer->tokens)) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "vocabulary", "no memory to train it");
+    trainer->token_capacity = 256;
+    trainer->lower = lower;
+    TN_TRY(add_bytes(trainer, error));
+    return tn_splitter_open(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, "pattern", &trainer->splitter, error);
 }
 
 void tn_bpe_trainer_close(tn_bpe_trainer *trainer)

@@ -7,9 +7,9 @@
 /* Counts the pieces of texts, then merges. */
 typedef struct tn_bpe_trainer tn_bpe_trainer;
 
-/* Pieces are those of TN_PATTERN_QWEN2, of text in lower case with `lower`. Errors: MEMORY. Close with
- * tn_bpe_trainer_close; NULL is allowed. */
-tn_bpe_trainer *tn_bpe_trainer_open(bool lower, tenebra_error *error);
+/* Pieces are those of TN_PATTERN_QWEN2, of text in lower case with `lower`. *trainer is to be closed also on failure; NULL is allowed
+ * there. Errors: MEMORY. */
+tenebra_code tn_bpe_trainer_open(bool lower, tn_bpe_trainer **trainer, tenebra_error *error);
 void tn_bpe_trainer_close(tn_bpe_trainer *trainer);
 
 /* Counts the pieces of a text, in normalisation form C and with U+FFFD for ill-formed parts, as when it is encoded.

@@ -217,6 +217,5 @@ tenebra_code tn_tokenizer_load_files(tn_tokenizer *tokenizer, const char *direct
     free_sources(&s);
     TN_TRY(code);
     tokenizer->forms[tokenizer->form_count++] = tn_normalize_nfc;
-    tokenizer->splitter = tn_splitter_open(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, directory, error);
-    return tokenizer->splitter != NULL ? TENEBRA_OK : TENEBRA_ERROR_MEMORY;
+    return tn_splitter_open(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, directory, &tokenizer->splitter, error);
 }

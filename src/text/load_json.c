@@ -73,10 +73,7 @@ static tenebra_code open_splitter(const loader *l, const char *pattern, size_t l
     if (l->tokenizer->splitter != NULL)
         return unsupported(l, "pre_tokenizer", "two splits in a row");
     tn_split_options options = { .drop_gaps = drop_gaps };
-    l->tokenizer->splitter = tn_splitter_open(pattern, length, &options, l->name, l->error);
-    if (l->tokenizer->splitter == NULL)
-        return l->error != NULL ? l->error->code : TENEBRA_ERROR_FORMAT;
-    return TENEBRA_OK;
+    return tn_splitter_open(pattern, length, &options, l->name, &l->tokenizer->splitter, l->error);
 }
 
 /* Keeps the matches of a pattern as pieces, and what lies between either as pieces (Isolated) or not

@@ -34,29 +34,24 @@ static tenebra_code compile(tn_splitter *splitter, const char *pattern, size_t l
     return TENEBRA_OK;
 }
 
-tn_splitter *tn_splitter_open(const char *pattern, size_t length, const tn_split_options *options,
-                              const char *name, tenebra_error *error)
+tenebra_code tn_splitter_open(const char *pattern, size_t length, const tn_split_options *options, const char *name,
+                              tn_splitter **opened, tenebra_error *error)
 {
-    if (length > PATTERN_LIMIT) {
-        tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "the split pattern has %zu bytes, more than %d",
-                length, PATTERN_LIMIT);
-        return NULL;
-    }
+    *opened = NULL;
+    if (length > PATTERN_LIMIT)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "the split pattern has %zu bytes, more than %d", length, PATTERN_LIMIT);
     tn_splitter *splitter = calloc(1, sizeof *splitter);
-    if (splitter == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for the split pattern");
-        return NULL;
-    }
+    if (splitter == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for the split pattern");
     bool general = options != NULL && options->general;
     splitter->drop_gaps = options != NULL && options->drop_gaps;
     bool qwen2 = length == strlen(TN_PATTERN_QWEN2) && memcmp(pattern, TN_PATTERN_QWEN2, length) == 0;
-    if (qwen2 && !general)
-        return splitter;
-    if (compile(splitter, pattern, length, name, error) != TENEBRA_OK) {
+    tenebra_code code = qwen2 && !general ? TENEBRA_OK : compile(splitter, pattern, length, name, error);
+    if (code == TENEBRA_OK)
+        *opened = splitter;
+    else
         tn_splitter_close(splitter);
-        return NULL;
-    }
-    return splitter;
+    return code;
 }
 
 void tn_splitter_close(tn_splitter *splitter)

@@ -9,18 +9,17 @@ typedef tenebra_code tn_load_fn(tn_tokenizer *tokenizer, const void *source, con
                                 tenebra_error *error);
 
 /* Opens an empty tokenizer and fills it by `load`. */
-static tn_tokenizer *open_with(tn_load_fn *load, const void *source, const char *name, tenebra_error *error)
+static tenebra_code open_with(tn_load_fn *load, const void *source, const char *name, tn_tokenizer **opened, tenebra_error *error)
 {
-    tn_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
-    if (tokenizer == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a tokenizer");
-        return NULL;
-    }
-    if (load(tokenizer, source, name, error) != TENEBRA_OK) {
+    tn_tokenizer *tokenizer = *opened = calloc(1, sizeof *tokenizer);
+    if (tokenizer == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a tokenizer");
+    tenebra_code code = load(tokenizer, source, name, error);
+    if (code != TENEBRA_OK) {
         tn_tokenizer_close(tokenizer);
-        return NULL;
+        *opened = NULL;
     }
-    return tokenizer;
+    return code;
 }
 
 static tenebra_code load_json(tn_tokenizer *tokenizer, const void *root, const char *name, tenebra_error *error)
@@ -35,14 +34,16 @@ static tenebra_code load_files(tn_tokenizer *tokenizer, const void *unused, cons
     return tn_tokenizer_load_files(tokenizer, directory, error);
 }
 
-tn_tokenizer *tn_tokenizer_read(const void *json, size_t length, const char *name, tenebra_error *error)
+tenebra_code tn_tokenizer_read(const void *json, size_t length, const char *name, tn_tokenizer **tokenizer, tenebra_error *error)
 {
-    json_t *root = tn_json_parse(json, length, name, error);
+    tenebra_error problem;
+    json_t *root = tn_json_parse(json, length, name, &problem);
+    *tokenizer = NULL;
     if (root == NULL)
-        return NULL;
-    tn_tokenizer *tokenizer = open_with(load_json, root, name, error);
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    tenebra_code code = open_with(load_json, root, name, tokenizer, error);
     json_decref(root);
-    return tokenizer;
+    return code;
 }
 
 bool tn_tokenizer_is_in(const char *directory)
@@ -57,25 +58,22 @@ bool tn_tokenizer_is_in(const char *directory)
     return found;
 }
 
-tn_tokenizer *tn_tokenizer_open(const char *directory, tenebra_error *error)
+tenebra_code tn_tokenizer_open(const char *directory, tn_tokenizer **tokenizer, tenebra_error *error)
 {
     char *path = tn_path_join(directory, "tokenizer.json");
-    if (path == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-        return NULL;
-    }
-    tn_tokenizer *tokenizer = NULL;
-    if (tn_path_is_file(path)) {
-        tn_file file;
-        if (tn_file_read(&file, path, TN_TOKENIZER_FILE_LIMIT, error) == TENEBRA_OK) {
-            tokenizer = tn_tokenizer_read(file.data, file.size, path, error);
-            tn_file_close(&file);
-        }
-    } else {
-        tokenizer = open_with(load_files, NULL, directory, error);
+    tn_file file;
+    tenebra_code code;
+    *tokenizer = NULL;
+    if (path == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    else if (!tn_path_is_file(path))
+        code = open_with(load_files, NULL, directory, tokenizer, error);
+    else if ((code = tn_file_read(&file, path, TN_TOKENIZER_FILE_LIMIT, error)) == TENEBRA_OK) {
+        code = tn_tokenizer_read(file.data, file.size, path, tokenizer, error);
+        tn_file_close(&file);
     }
     free(path);
-    return tokenizer;
+    return code;
 }
 
 void tn_tokenizer_close(tn_tokenizer *tokenizer)

@@ -21,11 +21,11 @@ bool tn_tokenizer_is_in(const char *directory);
 /* Reads `directory`: tokenizer.json, or else vocab.json + merges.txt with the added tokens of
  * tokenizer_config.json (added_tokens_decoder) or added_tokens.json and the split pattern of Qwen2.
  * Files of more than 64 MiB are refused. Errors: IO, FORMAT, UNSUPPORTED (a part that is not
- * implemented is named, never guessed), LIMIT, MEMORY. Close with tn_tokenizer_close. */
-tn_tokenizer *tn_tokenizer_open(const char *directory, tenebra_error *error);
+ * implemented is named, never guessed), LIMIT, MEMORY. *tokenizer is NULL on failure. Close with tn_tokenizer_close. */
+tenebra_code tn_tokenizer_open(const char *directory, tn_tokenizer **tokenizer, tenebra_error *error);
 
 /* The same from a tokenizer.json in memory; `name` stands in errors. */
-tn_tokenizer *tn_tokenizer_read(const void *json, size_t length, const char *name, tenebra_error *error);
+tenebra_code tn_tokenizer_read(const void *json, size_t length, const char *name, tn_tokenizer **tokenizer, tenebra_error *error);
 
 /* Adds what the tokenizer's files in `directory` say and nothing here uses: keys of tokenizer.json, tokenizer_config.json and
  * special_tokens_map.json, and tokens that they and added_tokens.json name and the vocabulary does not have.

@@ -32,7 +32,7 @@ static const tn_tokenizer *small_tokenizer(void)
 {
     static tn_tokenizer *tokenizer;
     if (tokenizer == NULL)
-        tokenizer = tn_tokenizer_read(small_file()->data, small_file()->size, "small", NULL);
+        tn_tokenizer_read(small_file()->data, small_file()->size, "small", &tokenizer, NULL);
     require(tokenizer != NULL);
     return tokenizer;
 }
@@ -102,15 +102,15 @@ static void encode_spans(const tn_tokenizer *tokenizer, uint8_t flags, const cha
 static void read_tokenizer(const void *json, size_t size)
 {
     tenebra_error error = { 0 };
-    tn_tokenizer *tokenizer = tn_tokenizer_read(json, size, "fuzz", &error);
-    if (tokenizer == NULL) {
-        require(error.code != TENEBRA_OK && error.sentence[0] != '\0');
+    tn_tokenizer *tokenizer;
+    tenebra_code code = tn_tokenizer_read(json, size, "fuzz", &tokenizer, &error);
+    require(code == error.code && (code == TENEBRA_OK) == (tokenizer != NULL) && (code == TENEBRA_OK) == (error.sentence[0] == '\0'));
+    if (tokenizer == NULL)
         return;
-    }
     static const char text[] = "the <|im_end|> answer's 12 \xC3\xA9 e\xCC\x81 \xFF\r\n x";
     tn_ids ids = { 0 };
     tn_text_span span = { text, sizeof text - 1, true };
-    tenebra_code code = tn_tokenizer_encode(tokenizer, &span, 1, &ids, &error);
+    code = tn_tokenizer_encode(tokenizer, &span, 1, &ids, &error);
     require(code == TENEBRA_OK || code == TENEBRA_ERROR_LIMIT || code == TENEBRA_ERROR_UNSUPPORTED);
     if (code == TENEBRA_OK)
         check_decoding(tokenizer, &ids, false);

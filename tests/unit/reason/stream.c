@@ -40,7 +40,7 @@ static int set_up(void **state)
 {
     bench *b = calloc(1, sizeof *b);
     assert_non_null(b);
-    b->tokenizer = tn_tokenizer_open(TENEBRA_TEST_DATA "/tokenizer-small", NULL);
+    tn_tokenizer_open(TENEBRA_TEST_DATA "/tokenizer-small", &b->tokenizer, NULL);
     assert_non_null(b->tokenizer);
     *state = b;
     return 0;

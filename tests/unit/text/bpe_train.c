@@ -18,7 +18,8 @@ enum { ADDED = 3, SPECIAL = 2 };
 static tn_bpe_trainer *train(const char *const *texts, size_t size, size_t least)
 {
     tenebra_error error;
-    tn_bpe_trainer *trainer = tn_bpe_trainer_open(false, &error);
+    tn_bpe_trainer *trainer;
+    tn_bpe_trainer_open(false, &trainer, &error);
     assert_non_null(trainer);
     for (size_t i = 0; texts[i] != NULL; i++)
         assert_int_equal(tn_bpe_trainer_add(trainer, texts[i], strlen(texts[i]), &error), TENEBRA_OK);
@@ -98,7 +99,8 @@ static tn_tokenizer *load(const tn_bpe_trainer *trainer)
     json_t *root = tn_bpe_trainer_json(trainer);
     char *text = json_dumps(root, 0);
     tenebra_error error;
-    tn_tokenizer *tokenizer = tn_tokenizer_read(text, strlen(text), "trained", &error);
+    tn_tokenizer *tokenizer;
+    tn_tokenizer_read(text, strlen(text), "trained", &tokenizer, &error);
     if (tokenizer == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
     free(text);
@@ -173,7 +175,8 @@ static void test_small_letters(void **state)
 {
     (void)state;
     tenebra_error error;
-    tn_bpe_trainer *trainer = tn_bpe_trainer_open(true, &error);
+    tn_bpe_trainer *trainer;
+    tn_bpe_trainer_open(true, &trainer, &error);
     assert_non_null(trainer);
     const char *const texts[] = { "Aa", "Aa", "aa" };
     for (size_t i = 0; i < 3; i++)
@@ -182,7 +185,8 @@ static void test_small_letters(void **state)
     expect_merges(trainer, TEXTS("a a"));
     json_t *root = tn_bpe_trainer_json(trainer);
     char *text = json_dumps(root, JSON_COMPACT);
-    tn_tokenizer *tokenizer = tn_tokenizer_read(text, strlen(text), "trained", &error);
+    tn_tokenizer *tokenizer;
+    tn_tokenizer_read(text, strlen(text), "trained", &tokenizer, &error);
     assert_non_null(tokenizer);
     for (size_t i = 0; i < 3; i++) {
         tn_ids ids = { 0 };
@@ -200,7 +204,8 @@ static void test_mistakes(void **state)
 {
     (void)state;
     tenebra_error error;
-    tn_bpe_trainer *trainer = tn_bpe_trainer_open(false, &error);
+    tn_bpe_trainer *trainer;
+    tn_bpe_trainer_open(false, &trainer, &error);
     assert_int_equal(tn_bpe_trainer_run(trainer, 256 + ADDED - 1, 1, added, SPECIAL, &error), TENEBRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.sentence, "259"));
     assert_int_equal(tn_bpe_trainer_run(trainer, (size_t)1 << 40, 1, added, SPECIAL, &error), TENEBRA_ERROR_LIMIT);

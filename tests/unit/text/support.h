@@ -19,7 +19,8 @@
 static inline tn_tokenizer *open_tokenizer(const char *directory)
 {
     tenebra_error error;
-    tn_tokenizer *tokenizer = tn_tokenizer_open(directory, &error);
+    tn_tokenizer *tokenizer;
+    tn_tokenizer_open(directory, &tokenizer, &error);
     if (tokenizer == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
     return tokenizer;
