@@ -123,7 +123,8 @@ static tenebra_code check_counters(const tn_trainer *trainer, const counters *c,
     if (c->update > c->planned || c->validated > c->update || c->steps > c->update || (!resets && c->steps != c->update) ||
         c->tokens < c->update || (double)c->tokens > rows)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has counters that contradict each other: %zu of %zu updates, "
-                       "validated after %zu, %zu steps of the optimizer, %zu rows", c->update, c->planned, c->validated, c->steps, c->tokens);
+                       "validated after %zu, %zu steps of the optimizer, %zu rows", c->update, c->planned, c->validated, c->steps,
+                       c->tokens);
     return TENEBRA_OK;
 }
 
