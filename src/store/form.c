@@ -26,7 +26,7 @@ tn_matrix tn_form_matrix(const tn_form *form, const void *data)
                         .data = data, .order = form->order };
 }
 
-/* The next word, which a space or the end of the text follows; false if it is empty or too long. */
+/* The next word, which a space or the end of the text must follow; false if it is empty or too long. */
 static bool next_word(const char **text, char word[WORD_MAX + 1])
 {
     size_t length = strcspn(*text, " ");

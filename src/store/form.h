@@ -1,9 +1,8 @@
-/* What the values of a stored tensor are, where its file type does not say it.
+/* The meaning of a stored tensor's values, if its file type does not define it.
  *
- * Quantised blocks and panels (kern/panel.h) are stored as tensors of bytes, U8 [rows, bytes of a row] or
- * [panels, bytes of a panel]. A string of the file's __metadata__ under TN_FORM_KEY<name of the tensor> says
- * what they hold: "TYPE ORDER DIMENSION DIMENSION ...", such as "Q4_0 panels 18944 3584".
- * docs/formats.md describes the format. */
+ * Quantised blocks and panels (kern/panel.h) are stored as tensors of bytes, U8 [rows, bytes of a row] or [panels,
+ * bytes of a panel]. A string in the file's __metadata__ with the key TN_FORM_KEY<name of the tensor> describes the
+ * bytes: "TYPE ORDER DIMENSION DIMENSION ...", such as "Q4_0 panels 18944 3584". docs/formats.md describes the format. */
 #ifndef TN_STORE_FORM_H
 #define TN_STORE_FORM_H
 
@@ -12,7 +11,7 @@
 
 #define TN_FORM_KEY "tenebra.weight."
 
-enum { TN_FORM_TEXT = 256 }; /* bytes that any form takes as text */
+enum { TN_FORM_TEXT = 256 }; /* largest size of a form's text in bytes */
 
 typedef struct tn_form {
     bool is_weight; /* kernels read it */
@@ -22,16 +21,16 @@ typedef struct tn_form {
     size_t elements;
 } tn_form;
 
-/* Whether weights of this form are stored as bytes with a string of metadata. The plain types row by row
- * are not: the file's own types say all about them. */
+/* True if weights of this form are stored as bytes with a string of metadata. Plain types row by row are not, because
+ * the file's own types describe them completely. */
 bool tn_form_is_packed(const tn_form *form);
 
-/* The matrix [shape[0], the rest] of a weight with rank >= 1; trailing dimensions count as one, since a
+/* The matrix [shape[0], product of the rest] of a weight with rank >= 1; trailing dimensions count as one, since a
  * convolution's kernel is a matrix. */
 tn_matrix tn_form_matrix(const tn_form *form, const void *data);
 
-/* Reads the text of a packed form. False if it is not one: unknown words, fewer than 2 or too many dimensions,
- * one of 0, numbers that are not plain decimal, sizes that cannot be, or a form that is not packed. */
+/* Reads the text of a packed form. False if it is invalid: unknown words, fewer than 2 or too many dimensions, a
+ * dimension of 0, numbers that are not plain decimal, impossible sizes, or a form that is not packed. */
 bool tn_form_parse(const char *text, tn_form *form);
 
 /* The text of a packed form. */

@@ -28,7 +28,7 @@ struct tn_store {
     size_t bytes;
     json_t *places;            /* name -> place in `tensors`; jansson's hashing is seeded,
                                 * so a file cannot choose names that collide                */
-    json_t *config;            /* what all files say of the model; NULL: nothing */
+    json_t *config;            /* the model's configuration from all files; NULL: none */
     tn_notes notes;
 };
 
@@ -38,7 +38,7 @@ static const char *file_name(const member *file)
     return slash ? slash + 1 : file->path;
 }
 
-/* Takes over `path`, also on failure. */
+/* Takes ownership of `path`, also on failure. */
 static tenebra_code add_file(tn_store *store, char *path, tenebra_error *error)
 {
     if (path == NULL)
@@ -47,7 +47,7 @@ static tenebra_code add_file(tn_store *store, char *path, tenebra_error *error)
     file->path = path;
     TN_TRY(tn_file_map(&file->file, path, error));
     tenebra_code code = tn_contents_open(&file->content, file->file.data, file->file.size, path, error);
-    TN_TRY(tn_file_check(&file->file, path, error)); /* it may be what is wrong with the contents */
+    TN_TRY(tn_file_check(&file->file, path, error)); /* this may be the cause of invalid contents */
     return code;
 }
 
@@ -59,7 +59,7 @@ static tenebra_code reserve_files(tn_store *store, size_t count, tenebra_error *
     return TENEBRA_OK;
 }
 
-/* The file that holds tensor `place`. */
+/* The file of tensor `place`. */
 static const member *owner_of(const tn_store *store, size_t place)
 {
     size_t i = 0;
@@ -84,7 +84,7 @@ static tenebra_code add_tensor(tn_store *store, const member *file, const tn_sto
     return TENEBRA_OK;
 }
 
-/* Lists the tensors of all files; a name that two files hold is an error. */
+/* Lists the tensors of all files; a name in two files is an error. */
 static tenebra_code list_tensors(tn_store *store, tenebra_error *error)
 {
     size_t total = 0;
@@ -117,7 +117,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*left, *right);
 }
 
-/* The distinct file names of a weight map, sorted, as an array for free(); borrowed strings. */
+/* The distinct file names of a weight map, sorted; the caller frees the array, the strings are borrowed. */
 static tenebra_code list_shards(json_t *map, const char *path, const char ***shards, size_t *count,
                                 tenebra_error *error)
 {
@@ -164,7 +164,7 @@ static tenebra_code open_shards(tn_store *store, const char *directory, json_t *
     return code;
 }
 
-/* Every tensor where the index says, and nothing besides. */
+/* Checks that every tensor is where the index says, and that there are no others. */
 static tenebra_code compare_with_index(const tn_store *store, json_t *map, const char *path,
                                        tenebra_error *error)
 {
@@ -191,7 +191,7 @@ static tenebra_code compare_with_index(const tn_store *store, json_t *map, const
 
 static tenebra_code open_indexed(tn_store *store, const char *directory, const char *name, tenebra_error *error)
 {
-    /* Those of Hugging Face's writers; their metadata holds sums that nothing depends on. */
+    /* The keys of Hugging Face's writers; their metadata has sums that nothing depends on. */
     static const char *const known[] = { "weight_map", "metadata", NULL };
     char *path = tn_path_join(directory, name);
     tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY, .sentence = "no memory for a path" };
@@ -232,7 +232,7 @@ static void free_names(name_list *list)
     free(list->items);
 }
 
-/* The files of a directory whose names `pattern` fits. */
+/* The files of a directory whose names match `pattern`. */
 static tenebra_code find_files(const char *directory, const char *pattern, name_list *list, tenebra_error *error)
 {
     DIR *entries = opendir(directory);
@@ -268,7 +268,7 @@ static void note_unused(tn_store *store, const name_list *files)
         tn_notes_add(&store->notes, files->items[i], "all of it");
 }
 
-/* Opens the files of one format; if those of another are open already, or the index where there is no need for it, it is noted. */
+/* Opens the files of one format. If files of another format are already open, or an index is not needed, this is noted. */
 static tenebra_code open_format(tn_store *store, const char *directory, const tn_format *format, tenebra_error *error)
 {
     name_list weights = { 0 }, index = { 0 };
@@ -302,7 +302,7 @@ static tenebra_code open_directory(tn_store *store, const char *directory, teneb
                                   : tn_fail(error, TENEBRA_ERROR_IO, directory, "holds no weights; it would be one of %s", wanted);
 }
 
-/* What several files say of one model is put together; of one thing that two say the first counts. */
+/* Merges the configurations of several files of one model; for a repeated key the first file counts. */
 static tenebra_code join_configs(tn_store *store, tenebra_error *error)
 {
     for (size_t i = 0; i < store->member_count; i++) {
@@ -407,7 +407,7 @@ tenebra_code tn_store_verify_file(const tn_store *store, size_t index, bool *sea
     const tn_format *format = file->content.format;
     *sealed = false;
     tenebra_code code = format->verify != NULL ? format->verify(&file->content, file->path, sealed, error) : TENEBRA_OK;
-    tenebra_code cut = tn_file_check(&file->file, file->path, error); /* while it was read */
+    tenebra_code cut = tn_file_check(&file->file, file->path, error); /* changed while it was read */
     return cut != TENEBRA_OK ? cut : code;
 }
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Data is used where it is mapped. */
+/* Data is used in place, where it is mapped. */
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the safetensors format is little-endian; a big-endian machine needs swapping readers"
 #endif
@@ -67,7 +67,7 @@ bool tn_store_extent(tn_store_type type, size_t rank, const size_t *shape, size_
         else
             fits = fits && tn_size_mul(count, shape[i], &count);
     }
-    /* An absurd shape is refused even when a zero elsewhere makes the tensor empty. */
+    /* An absurd shape is refused even if a zero elsewhere makes the tensor empty. */
     if (!fits || !tn_size_mul(count, table[type].bits, &bits) || (!empty && bits % 8 != 0))
         return false;
     *elements = empty ? 0 : count;

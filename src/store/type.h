@@ -1,8 +1,8 @@
-/* Number types of stored tensors, one row of a table each.
+/* Number types of stored tensors; each is one row of a table.
  *
- * Wider than tn_dtype: a file may hold ids, masks and packed pictures, which no kernel
- * multiplies. Those types that kernels do read name their tn_dtype.
- * Source: the dtype list of the safetensors format, https://github.com/huggingface/safetensors */
+ * There are more than in tn_dtype: a file may contain ids, masks and packed images, which no kernel multiplies. Types
+ * that kernels read name their tn_dtype. Source: the dtype list of the safetensors format,
+ * https://github.com/huggingface/safetensors */
 #ifndef TN_STORE_TYPE_H
 #define TN_STORE_TYPE_H
 
@@ -51,8 +51,8 @@ bool tn_store_type_by_name(const char *name, tn_store_type *type);
 /* The stored type of a weight type (< TN_DTYPE_COUNT): U8 for types of blocks, see store/form.h. */
 tn_store_type tn_store_type_of_weight(tn_dtype type);
 
-/* Values and bytes of a tensor of this shape (rank 0: one value). False on overflow, and
- * where the values do not fill whole bytes. */
+/* Values and bytes of a tensor of this shape (rank 0: one value). False on overflow, and if the values do not fill
+ * whole bytes. */
 bool tn_store_extent(tn_store_type type, size_t rank, const size_t *shape, size_t *elements,
                      size_t *bytes);
 

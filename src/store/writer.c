@@ -15,13 +15,13 @@ enum {
 };
 
 struct tn_writer {
-    tn_output output; /* holds the failure that sticks */
+    tn_output output; /* keeps the first failure */
     json_t *header;
     json_t *metadata;
     size_t declared; /* bytes of data */
     size_t written;
-    tn_hash hash;    /* of all bytes so far, with zeros in the place of their digest */
-    size_t digits;   /* offset of that place in the file */
+    tn_hash hash;    /* of all bytes so far, with zeros in place of the digest */
+    size_t digits;   /* offset of the digest in the file */
     bool started;
 };
 
@@ -177,7 +177,8 @@ static tenebra_code start(tn_writer *writer)
     tn_hash_start(&writer->hash);
     if (json_object_set(writer->header, TN_WRITER_METADATA, writer->metadata) != 0)
         return tn_fail(&writer->output.failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for the metadata");
-    TN_TRY(tn_output_reserve(&writer->output, writer->declared, NULL)); /* better said now than after writing the disk full */
+    TN_TRY(tn_output_reserve(&writer->output, writer->declared, NULL)); /* reported now instead of after filling the
+                                                                         * disk */
     return put_header(writer);
 }
 
@@ -208,7 +209,7 @@ size_t tn_writer_missing(const tn_writer *writer)
 
 /* ------------------------------------------------------------ finishing -- */
 
-/* The digest of all bytes, over the zeros that held its place. */
+/* Writes the digest of all bytes over the zeros in its place. */
 static tenebra_code put_digest(tn_writer *writer)
 {
     char text[TN_STORE_SEAL_TEXT];

@@ -1,4 +1,4 @@
-/* Pairs are counted once; a merge then changes only the words that hold its pair. */
+/* Pairs are counted once; a merge then changes only the words that contain its pair. */
 #include "text/bpe_train.h"
 
 #include "text/bpe_train_parts.h"
@@ -17,7 +17,7 @@ static int32_t character_of(unsigned byte)
     return 0x100 + (int32_t)(byte <= 0x20 ? byte : byte <= 0xA0 ? byte - 0x7F + 33 : 67);
 }
 
-/* Ids 0 .. 255 are the bytes in the order of their characters, as in every vocabulary of this kind. */
+/* Ids 0 .. 255 are the bytes in the order of their characters, as in all vocabularies of this kind. */
 static tenebra_code add_bytes(tn_bpe_trainer *trainer, tenebra_error *error)
 {
     for (unsigned byte = 0; byte < 256; byte++) {
@@ -67,7 +67,7 @@ void tn_bpe_trainer_close(tn_bpe_trainer *trainer)
     free(trainer);
 }
 
-/* Doubles an array of items of `size` bytes that is full. */
+/* Doubles a full array of items of `size` bytes. */
 tenebra_code tn_trainer_grow(void **items, size_t *capacity, size_t count, size_t size, tenebra_error *error)
 {
     if (count < *capacity)
@@ -93,7 +93,7 @@ static uint64_t hash_bytes(const char *bytes, size_t length)
     return hash ^ hash >> 29;
 }
 
-/* Where a word stands in the table, or would stand. */
+/* The slot of a word in the table, or the slot for it. */
 static size_t word_slot(const tn_bpe_trainer *trainer, const char *bytes, size_t length)
 {
     size_t mask = trainer->word_slots - 1, slot = hash_bytes(bytes, length) & mask;

@@ -1,5 +1,5 @@
 /* The merging half of training: a table of pairs with their counts and words, a heap of candidates that may be out of
- * date, and one round a merge. */
+ * date, and one round per merge. */
 #include "text/bpe_train_parts.h"
 #include "text/vocabulary.h"
 
@@ -73,7 +73,7 @@ static tenebra_code grow_pairs(tn_bpe_trainer *trainer, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Adds `change` to the count of a pair in `word`. A pair that rises is noted once a round. */
+/* Adds `change` to the count of a pair in `word`. A pair whose count rises is recorded once per round. */
 static tenebra_code count_pair(tn_bpe_trainer *trainer, int32_t left, int32_t right, int64_t change, int32_t word,
                                tenebra_error *error)
 {
@@ -109,7 +109,7 @@ static tenebra_code count_word(tn_bpe_trainer *trainer, int32_t index, int64_t s
     return TENEBRA_OK;
 }
 
-/* Ends a round: what rose becomes a candidate with its new count. */
+/* Ends a round: pairs whose counts rose become candidates with their new counts. */
 static tenebra_code note_risen(tn_bpe_trainer *trainer, tenebra_error *error)
 {
     for (size_t i = 0; i < trainer->risen_count; i++) {
@@ -159,7 +159,7 @@ static tenebra_code open_names(tn_bpe_trainer *trainer, size_t size, tenebra_err
     return TENEBRA_OK;
 }
 
-/* The token of two joined ones: a new one, or one that other merges made already. */
+/* The token of two joined ones: a new one, or one that other merges already made. */
 static tenebra_code join(tn_bpe_trainer *trainer, int32_t left, int32_t right, int32_t *id, tenebra_error *error)
 {
     TN_TRY(tn_trainer_grow((void **)&trainer->tokens, &trainer->token_capacity, trainer->token_count,
@@ -213,7 +213,7 @@ static tenebra_code merge(tn_bpe_trainer *trainer, const tn_trained_best *best, 
     TN_TRY(tn_trainer_grow((void **)&trainer->merges, &trainer->merge_capacity, trainer->merge_count,
                            sizeof *trainer->merges, error));
     trainer->merges[trainer->merge_count++] = (tn_trained_best){ joined, best->left, best->right };
-    /* The table may move while pairs are added, so the list of words is taken out. */
+    /* The table may move while pairs are added, so the list of words is removed first. */
     tn_trained_pair *pair = &trainer->pairs[pair_slot(trainer, best->left, best->right)];
     int32_t *words = pair->words;
     size_t count = pair->word_count;

@@ -1,4 +1,4 @@
-/* Inside of the training of vocabularies; for bpe_train*.c. */
+/* Internals of vocabulary training, for bpe_train*.c. */
 #ifndef TN_TEXT_BPE_TRAIN_PARTS_H
 #define TN_TEXT_BPE_TRAIN_PARTS_H
 
@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* A different piece of the texts. While merging, its tokens are symbols[start .. start + live - 1]. */
+/* A distinct piece of the texts. While merging, its tokens are symbols[start .. start + live - 1]. */
 typedef struct tn_trained_word {
     size_t start, length; /* bytes in the pool; as many symbols */
     size_t live;
@@ -21,16 +21,16 @@ typedef struct tn_trained {
     uint32_t offset, length;
 } tn_trained;
 
-/* A pair of neighbours that occurs or did. Slots of an open table; empty: left < 0. */
+/* A pair of neighbours that occurs or did occur. Slots of an open table; empty: left < 0. */
 typedef struct tn_trained_pair {
     int32_t left, right;
     int64_t count;
-    int32_t *words; /* that hold it or did, perhaps twice */
+    int32_t *words; /* words that contain it or did, possibly repeated */
     size_t word_count, word_capacity;
-    size_t round;   /* in which its count rose last       */
+    size_t round;   /* round in which its count last rose */
 } tn_trained_pair;
 
-/* An entry of the heap: the pair and its count when it was noted. */
+/* An entry of the heap: the pair and its count when it was added. */
 typedef struct tn_trained_best {
     int64_t count;
     int32_t left, right;

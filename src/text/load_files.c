@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What was found in the directory; NULL = not there. */
+/* The files found in the directory; NULL if missing. */
 typedef struct sources {
     const char *directory;
     json_t *vocab, *added, *config;
@@ -67,7 +67,7 @@ static json_t *decoder_of(const sources *s)
     return json_is_object(decoder) ? decoder : NULL;
 }
 
-/* The id that a key of added_tokens_decoder spells. */
+/* The id in a key of added_tokens_decoder. */
 static tenebra_code spelled_id(const char *key, size_t *id, const char *name, tenebra_error *error)
 {
     size_t digits = strspn(key, "0123456789");
@@ -83,7 +83,7 @@ static bool is_token(const json_t *value, const char *token)
     return text != NULL && strcmp(text, token) == 0;
 }
 
-/* Whether tokenizer_config.json calls a token special: its role names it, or it is in the list. */
+/* True if tokenizer_config.json declares a token special: by its role, or in the list. */
 static bool is_special(const json_t *config, const char *token)
 {
     static const char *const roles[] = { "bos_token", "eos_token", "pad_token", "unk_token" };
@@ -157,7 +157,7 @@ static bool next_line(lines *in, const char **line, size_t *length)
     return true;
 }
 
-/* Lines that hold a merge: not empty, not the "#version" that opens the file. */
+/* True for lines with a merge: not empty, not the "#version" at the start of the file. */
 static bool is_merge(const char *line, size_t length)
 {
     return length > 0 && !(length >= 8 && memcmp(line, "#version", 8) == 0);

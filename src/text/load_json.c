@@ -1,5 +1,5 @@
-/* tokenizer.json. Source: the serialised form of Hugging Face tokenizers 0.13 to 0.22. Every part
- * is checked against what this program does; anything else is refused by name. */
+/* tokenizer.json. Source: the serialised form of Hugging Face tokenizers 0.13 to 0.22. Every part is compared with what
+ * this program does; anything else is refused by name. */
 #include "text/tokenizer_parts.h"
 
 #include "base/checked.h"
@@ -31,7 +31,7 @@ static tenebra_code unsupported(const loader *l, const char *part, const char *w
     return tn_fail(l->error, TENEBRA_ERROR_UNSUPPORTED, l->name, "%s \"%.80s\" is not supported", part, what);
 }
 
-/* Refuses part[key] when it is there and says something (not null, not "", not false). */
+/* Refuses part[key] if it exists and has an effect (not null, not "", not false). */
 static tenebra_code refuse(const loader *l, const json_t *part, const char *where, const char *key)
 {
     const json_t *value = json_object_get(part, key);
@@ -76,8 +76,8 @@ static tenebra_code open_splitter(const loader *l, const char *pattern, size_t l
     return tn_splitter_open(pattern, length, &options, l->name, &l->tokenizer->splitter, l->error);
 }
 
-/* Keeps the matches of a pattern as pieces, and what lies between either as pieces (Isolated) or not
- * at all (Removed, inverted). */
+/* Keeps the matches of a pattern as pieces, and the text between either as pieces (Isolated) or not at all (Removed,
+ * inverted). */
 static tenebra_code read_split(const loader *l, const json_t *part)
 {
     const json_t *pattern = json_object_get(json_object_get(part, "pattern"), "Regex");
@@ -107,7 +107,7 @@ static tenebra_code read_pre_tokenizer(const loader *l, const json_t *part)
     return use_regex ? open_splitter(l, TN_PATTERN_GPT2, strlen(TN_PATTERN_GPT2), false) : TENEBRA_OK;
 }
 
-/* A post-processor of type ByteLevel only moves offsets, which are not kept here. */
+/* A post-processor of type ByteLevel only moves offsets, which are not used here. */
 static tenebra_code check_post_processor(const loader *l, const json_t *part)
 {
     return is_type(part, "ByteLevel") ? TENEBRA_OK : unsupported(l, "post_processor", type_of(part));
@@ -187,7 +187,7 @@ static tenebra_code check_model(const loader *l, const json_t *model)
     return tn_json_bool(model, "ignore_merges", &l->tokenizer->ignore_merges, l->name, l->error);
 }
 
-/* The id that an added token gives itself. */
+/* The id in an added token's entry. */
 static tenebra_code added_id(const loader *l, const json_t *token, size_t *id)
 {
     *id = SIZE_MAX;
@@ -197,8 +197,8 @@ static tenebra_code added_id(const loader *l, const json_t *token, size_t *id)
     return TENEBRA_OK;
 }
 
-/* Opens the vocabulary with room for all ids. They must fill 0 .. largest; more than there are
- * tokens cannot, and is caught where the token is put. */
+/* Opens the vocabulary with room for all ids. They must fill 0 .. largest; if they do not, this is detected when the
+ * token is added. */
 static tenebra_code open_vocabulary(const loader *l, const json_t *vocab, const json_t *added, const json_t *merges)
 {
     size_t largest = 0, tokens = json_object_size(vocab) + json_array_size(added);
@@ -212,7 +212,7 @@ static tenebra_code open_vocabulary(const loader *l, const json_t *vocab, const 
                               l->name, l->error);
 }
 
-/* Added tokens that are looked for in normalised text must themselves be normal. */
+/* Added tokens that are searched in normalised text must themselves be normalised. */
 static tenebra_code check_normal(const loader *l, int32_t id)
 {
     const tn_vocabulary *vocabulary = &l->tokenizer->vocabulary;
@@ -245,8 +245,8 @@ static tenebra_code read_added(const loader *l, const json_t *added)
     return TENEBRA_OK;
 }
 
-/* "truncation" and "padding" are settings of one caller, which the reference does not follow unless asked. The token for what is
- * unknown has no use where every byte has a token. Parts of type ByteLevel differ in offsets, which are not kept here. */
+/* "truncation" and "padding" are settings of one caller, which the reference ignores by default. The token for unknown
+ * text has no use if every byte has a token. Parts of type ByteLevel differ in offsets, which are not used here. */
 static void note_keys(const loader *l, const json_t *model, const json_t *added)
 {
     static const char *const root_keys[] = { "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",

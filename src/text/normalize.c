@@ -53,22 +53,22 @@ tenebra_code tn_marked_append_lossy(tn_marked *out, const char *bytes, const cha
 
 /* ------------------------------------------------------------------ NFC -- */
 
-/* Whether normalisation leaves `c` as it is and never reaches over its front: class 0, no
- * decomposition, no second half of a pair. Where such a character starts, text may be cut. First
- * halves are kept out too, except ASCII, which only the mark of what follows can change. */
+/* True if normalisation does not change `c` and nothing before `c` depends on it: class 0, no decomposition, not the
+ * second half of a pair. Text may be split before such a character. First halves are excluded, too, except ASCII, which
+ * only a following mark can change. */
 static bool is_stable(int32_t c)
 {
     if (c < 0x80)
         return true;
     if (c >= 0x1100 && c <= 0x11FF) /* jamo compose by rule, without a table entry */
         return false;
-    if (c >= 0xAC00 && c <= 0xD7A3) /* so may a syllable with a final consonant behind it */
+    if (c >= 0xAC00 && c <= 0xD7A3) /* a syllable may compose with a final consonant after it */
         return false;
     const utf8proc_property_t *p = utf8proc_get_property(c);
     return p->combining_class == 0 && p->decomp_seqindex == UINT16_MAX && p->comb_index == UINT16_MAX;
 }
 
-/* Bytes from `at` to the next stable character, the one at `at` excepted. */
+/* Bytes from `at` to the next stable character after the one at `at`. */
 static size_t chunk_length(const char *bytes, size_t length)
 {
     int32_t c;
@@ -82,9 +82,8 @@ static size_t chunk_length(const char *bytes, size_t length)
     return at;
 }
 
-/* Puts each run of combining characters into the order of their classes, equal classes as they
- * were (UAX 15, canonical ordering). Counting sort: the library's own sort is quadratic. `spare`
- * has room for as many. */
+/* Sorts each run of combining characters by class and keeps the order of equal classes (UAX 15, canonical ordering).
+ * Counting sort, because the library's own sort is quadratic. `spare` has room for as many. */
 static void order_marks(utf8proc_int32_t *points, size_t count, utf8proc_int32_t *spare)
 {
     for (size_t begin = 0; begin < count;) {
@@ -105,7 +104,7 @@ static void order_marks(utf8proc_int32_t *points, size_t count, utf8proc_int32_t
     }
 }
 
-/* Canonical decomposition of `bytes` into `points`, which has room; returns how many. */
+/* Canonical decomposition of `bytes` into `points`, which has room; returns their number. */
 static size_t decompose(const char *bytes, size_t length, utf8proc_int32_t *points, size_t room)
 {
     size_t count = 0;
@@ -117,13 +116,13 @@ static size_t decompose(const char *bytes, size_t length, utf8proc_int32_t *poin
         if (added > 0 && (size_t)added <= room - count)
             count += (size_t)added;
         else
-            points[count++] = c; /* the library knows no such character; room holds one for each */
+            points[count++] = c; /* the library does not know the character; there is room for one each */
     }
     return count;
 }
 
-/* Appends the composed characters. The first keeps its own mark when it came through unchanged:
- * what follows it then added nothing to it. */
+/* Appends the composed characters. The first keeps its own mark if it is unchanged, because then the following ones did
+ * not change it. */
 static tenebra_code append_points(tn_marked *out, const utf8proc_int32_t *points, size_t count,
                                   int32_t first, char first_mark, char mark, tenebra_error *error)
 {
@@ -170,7 +169,7 @@ tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *mar
 {
     if (length == 0)
         return TENEBRA_OK;
-    size_t same = 0; /* start of the part, ending at `at`, that is known to stay */
+    size_t same = 0; /* start of the part, ending at `at`, that is known to be unchanged */
     for (size_t at = 0; at < length;) {
         int32_t c;
         size_t size = tn_utf8_read(bytes + at, length - at, &c);
@@ -189,7 +188,7 @@ tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *mar
 
 tenebra_code tn_normalize_lower(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error)
 {
-    size_t same = 0; /* start of the part, ending at `at`, that stays */
+    size_t same = 0; /* start of the part, ending at `at`, that is unchanged */
     for (size_t at = 0; at < length;) {
         int32_t c, lower;
         size_t size = tn_utf8_read(bytes + at, length - at, &c);

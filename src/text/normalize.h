@@ -1,11 +1,11 @@
-/* Text whose bytes remember where they came from, and what keeps it: Unicode normalisation form C, small letters. */
+/* Text whose bytes record their origin, and functions that preserve it: Unicode normalisation form C, lower case. */
 #ifndef TN_TEXT_NORMALIZE_H
 #define TN_TEXT_NORMALIZE_H
 
 #include "text/utf8.h"
 
-/* text.length == marks.length. The mark of a byte is 0, or names the control span that it belongs
- * to: neighbouring control spans have different marks. A character made of several sources has 0. */
+/* text.length == marks.length. The mark of a byte is 0, or identifies the control span to which it belongs:
+ * neighbouring control spans have different marks. A character made from several sources has 0. */
 typedef struct tn_marked {
     tn_text text, marks;
 } tn_marked;
@@ -23,11 +23,11 @@ tenebra_code tn_marked_append_lossy(tn_marked *out, const char *bytes, const cha
 tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *marks, size_t length,
                               tenebra_error *error);
 
-/* Appends `bytes`, valid UTF-8, with each character in lower case, whatever stands beside it: a final sigma is any other. Source:
- * `Lowercase` of Hugging Face tokenizers. Errors: MEMORY. Threads: any. */
+/* Appends `bytes`, valid UTF-8, with each character in lower case independently of its neighbours: a final sigma is
+ * like any other. Source: `Lowercase` of Hugging Face tokenizers. Errors: MEMORY. Threads: any. */
 tenebra_code tn_normalize_lower(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error);
 
-/* What a tokenizer may do to text before it is cut. */
+/* Changes that a tokenizer may make to text before it is split. */
 typedef tenebra_code (*tn_normal_form)(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error);
 
 enum { TN_NORMAL_FORMS_MAX = 4 };

@@ -1,4 +1,4 @@
-/* Inside of a tokenizer, for the files that fill it. */
+/* Internals of a tokenizer, for the files that fill it. */
 #ifndef TN_TEXT_TOKENIZER_PARTS_H
 #define TN_TEXT_TOKENIZER_PARTS_H
 
@@ -14,8 +14,8 @@ struct tn_tokenizer {
     tn_splitter *splitter;
     tn_normal_form forms[TN_NORMAL_FORMS_MAX]; /* one after the other            */
     size_t form_count;
-    bool ignore_merges; /* a piece that is a token stays whole                  */
-    tn_notes notes;     /* what tokenizer.json says and nothing uses            */
+    bool ignore_merges; /* a piece that is a token is not split                 */
+    tn_notes notes;     /* contents of tokenizer.json that are not used         */
 };
 
 /* Appends the text, valid UTF-8, after all forms of the tokenizer. Errors: MEMORY, LIMIT. */
@@ -31,7 +31,7 @@ tenebra_code tn_tokenizer_load_files(tn_tokenizer *tokenizer, const char *direct
 tenebra_code tn_tokenizer_load_json(tn_tokenizer *tokenizer, const json_t *root, const char *name,
                                     tenebra_error *error);
 
-/* Puts every "token": id of `vocab`, written in the byte alphabet. */
+/* Adds every "token": id of `vocab`, written in the byte alphabet. */
 tenebra_code tn_vocabulary_put_all(tn_vocabulary *vocabulary, const json_t *vocab, const char *name,
                                    tenebra_error *error);
 
@@ -40,13 +40,13 @@ tenebra_code tn_vocabulary_merge_names(tn_vocabulary *vocabulary, const char *le
                                        const char *right, size_t right_length, tn_text *scratch,
                                        const char *name, tenebra_error *error);
 
-/* Puts and marks one added token described as {"content", "special", "normalized", ...}; what it
- * asks for beyond that must be implemented. Errors: FORMAT, UNSUPPORTED. */
+/* Adds and marks one added token described as {"content", "special", "normalized", ...}; its other flags must be
+ * implemented. Errors: FORMAT, UNSUPPORTED. */
 tenebra_code tn_vocabulary_put_added(tn_vocabulary *vocabulary, const json_t *token, size_t id,
                                      const char *name, tenebra_error *error);
 
-/* The largest id among the values of `vocab`, of which each must be a whole number from 0 to
- * TN_VOCABULARY_LIMIT, raises *largest. */
+/* Raises *largest to the largest id among the values of `vocab`, each of which must be an integer from 0 to
+ * TN_VOCABULARY_LIMIT. */
 tenebra_code tn_vocabulary_largest_id(const json_t *vocab, size_t *largest, const char *name,
                                       tenebra_error *error);
 

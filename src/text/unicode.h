@@ -1,5 +1,5 @@
-/* Classes of characters as pre-tokenizers use them. The reference libraries follow Unicode 16, newer
- * than the tables of the installed regular-expression library, hence our own. */
+/* Classes of characters as pre-tokenizers use them. The reference libraries follow Unicode 16, which is newer than the
+ * tables of the installed regular-expression library; therefore this file has its own. */
 #ifndef TN_TEXT_UNICODE_H
 #define TN_TEXT_UNICODE_H
 
@@ -18,14 +18,14 @@ typedef struct tn_code_range {
     tn_char_class kind;
 } tn_code_range;
 
-/* Ascending, disjoint; what lies between is TN_OTHER. Made by tools/make_unicode_classes.mjs. */
+/* Ascending, disjoint; all other code points are TN_OTHER. Made by tools/make_unicode_classes.mjs. */
 extern const tn_code_range tn_unicode_ranges[];
 extern const size_t tn_unicode_range_count;
 
 /* Threads: any. */
 tn_char_class tn_unicode_class(int32_t code_point);
 
-/* Capitals: every `step`th code point from `begin` to `end`, both included, has its small letter `offset` further. */
+/* Capitals: the lower case of every `step`th code point from `begin` to `end`, both included, is `offset` further. */
 typedef struct tn_case_range {
     int32_t begin, end, step, offset;
 } tn_case_range;
@@ -34,7 +34,7 @@ typedef struct tn_case_range {
 extern const tn_case_range tn_unicode_capitals[];
 extern const size_t tn_unicode_capital_count;
 
-/* The small letter of a character, itself where there is none. U+0130 has two, of which this is the first: its second is
+/* The lower case of a character, or the character itself. U+0130 has two, of which this is the first; the second is
  * TN_DOT_ABOVE. Threads: any. */
 int32_t tn_unicode_lower(int32_t code_point);
 enum { TN_DOTTED_CAPITAL_I = 0x130, TN_DOT_ABOVE = 0x307 };

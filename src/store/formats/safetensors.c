@@ -1,12 +1,13 @@
-/* One safetensors file, read where it lies in memory.
+/* One safetensors file, read in place in memory.
  *
- * Layout: u64 little-endian length N, N bytes of JSON, data. The JSON object has a member per tensor, {"dtype", "shape",
- * "data_offsets": [begin, end]} with offsets from the start of the data, and "__metadata__" with strings. Everything is
- * checked before a tensor is handed out: the file is either sound from end to end or refused with the tensor's name. Refused: a
- * header that is longer than the file or the limit, is not a JSON object, has duplicate keys or members that do not belong there;
- * names that are empty, too long or hold control characters; unknown types; more than 8 dimensions; products that overflow; offsets
- * that are not whole, fall outside of the data, run backwards or disagree with shape and type; overlaps, gaps and bytes after the
- * last tensor; forms (store/form.h) of no tensor, or that a tensor's bytes are too few or too many for.
+ * Layout: u64 little-endian length N, N bytes of JSON, data. The JSON object has a member per tensor, {"dtype",
+ * "shape", "data_offsets": [begin, end]} with offsets from the start of the data, and "__metadata__" with strings.
+ * Everything is checked before a tensor is returned: the file is either valid throughout or refused with the tensor's
+ * name. Refused: a header that is longer than the file or the limit, is not a JSON object, or has duplicate keys or
+ * unknown members; names that are empty, too long or contain control characters; unknown types; more than 8 dimensions;
+ * products that overflow; offsets that are not integers, are outside the data, run backwards or disagree with shape and
+ * type; overlaps, gaps and bytes after the last tensor; forms (store/form.h) of no tensor, or of a tensor with another
+ * number of bytes.
  * Source: https://huggingface.co/docs/safetensors (format), and its limits in the Rust reader. */
 #include "store/format.h"
 
@@ -20,7 +21,7 @@
 
 enum { PREFIX = 8 }; /* bytes before the header */
 
-/* What the checks of one file share. */
+/* Shared by the checks of one file. */
 typedef struct context {
     const char *file;          /* for error records */
     const unsigned char *data; /* after the header  */
@@ -46,7 +47,7 @@ static bool read_size(const json_t *value, size_t *out)
     return (json_int_t)*out == number;
 }
 
-/* A string that C functions see whole; NULL if it is something else. */
+/* A string without zero bytes; NULL if it is anything else. */
 static const char *read_text(const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -123,7 +124,7 @@ static tenebra_code read_tensor(const context *at, const char *name, const json_
     TN_TRY(read_type(at, info, tensor));
     TN_TRY(read_shape(at, info, tensor));
     TN_TRY(read_offsets(at, info, tensor));
-    /* A member that we do not know might change what the bytes mean. */
+    /* An unknown member might change the meaning of the bytes. */
     if (json_object_size(info) != 3)
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
                        "tensor \"%s\" has members besides dtype, shape and data_offsets", name);
@@ -182,7 +183,7 @@ static bool names_form(const char *key)
     return strncmp(key, TN_FORM_KEY, strlen(TN_FORM_KEY)) == 0;
 }
 
-/* Once all tensors are read. */
+/* Called after all tensors are read. */
 static tenebra_code read_forms(const context *at, const json_t *header, const tn_contents *contents)
 {
     for (size_t i = 0; i < contents->count; i++) {
@@ -206,7 +207,7 @@ static tenebra_code read_forms(const context *at, const json_t *header, const tn
 
 /* ---------------------------------------------------------------- cover -- */
 
-/* By position; an empty tensor comes before the one that starts where it lies. */
+/* By position; an empty tensor comes before another with the same start. */
 static int compare_positions(const void *a, const void *b)
 {
     const tn_stored *left = a, *right = b;
