@@ -33,13 +33,17 @@ typedef struct tn_measures {
     size_t positions;
 } tn_measures;
 
+/* Where the picture begins in the prompt. */
+enum { TN_BENCH_IMAGE_AT = 4 };
+
 typedef struct tn_bench {
     const tn_bench_options *options;
     tn_model *model;
     tn_session *session;
     tn_image image;
-    int32_t *ids;
-    size_t id_count, image_tokens;
+    struct tn_reasoner *reasoner;  /* of the last question, closed: what the session still holds refers to it */
+    const tn_image_rows *picture;  /* its                    */
+    size_t prompt_count;           /* rows                   */
     double load_ms;
     tn_measures runs[2][TN_BENCH_REPEATS]; /* incremental, recomputing */
 } tn_bench;

@@ -10,7 +10,7 @@
 
 /* A latent step as the loop runs it: picked embeddings, then a hidden state. */
 typedef struct step {
-    tn_slot *slots;
+    tn_row *rows;
     size_t count, at; /* rows; the cache row where they go */
     size_t *keys;     /* of the image */
     tn_real *mean;
@@ -18,10 +18,10 @@ typedef struct step {
 
 static tenebra_code run_step(tn_bench *bench, const step *s, bool tapped, double *ms, tenebra_error *error)
 {
-    const tn_span_tap tap = { .query = s->count - 1, .keys = s->keys, .count = bench->image_tokens, .mean = s->mean };
-    tn_session_truncate(bench->session, s->at);
+    const tn_span_tap tap = { .query = s->count - 1, .keys = s->keys, .count = bench->picture->rows, .mean = s->mean };
+    tn_sequence_truncate(&bench->session->sequence, s->at);
     double start = tn_clock_ms();
-    TN_TRY(tn_session_append(bench->session, s->slots, s->count, tapped ? &tap : NULL, error));
+    TN_TRY(tn_session_append(bench->session, s->rows, s->count, tapped ? &tap : NULL, NULL, error));
     *ms = tn_clock_ms() - start;
     return TENEBRA_OK;
 }
@@ -30,23 +30,21 @@ static tenebra_code run_step(tn_bench *bench, const step *s, bool tapped, double
 static tenebra_code make_step(tn_bench *bench, step *s, tenebra_error *error)
 {
     tn_session *session = bench->session;
-    size_t picks = tn_min(bench->options->picks, bench->image_tokens), seen = 0;
-    *s = (step){ .slots = calloc(picks + 1, sizeof *s->slots), .count = picks + 1, .at = bench->id_count,
-                 .keys = calloc(bench->image_tokens + 1, sizeof *s->keys),
-                 .mean = calloc(bench->image_tokens + 1, sizeof *s->mean) };
-    if (s->slots == NULL || s->keys == NULL || s->mean == NULL)
+    size_t picks = tn_min(bench->options->picks, bench->picture->rows);
+    *s = (step){ .rows = calloc(picks + 1, sizeof *s->rows), .count = picks + 1, .at = bench->prompt_count,
+                 .keys = calloc(bench->picture->rows + 1, sizeof *s->keys),
+                 .mean = calloc(bench->picture->rows + 1, sizeof *s->mean) };
+    if (s->rows == NULL || s->keys == NULL || s->mean == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "bench", "no memory");
-    for (size_t i = 0; i < bench->id_count; i++)
-        if (bench->ids[i] == bench->model->config.image_token)
-            s->keys[seen++] = i;
+    for (size_t i = 0; i < bench->picture->rows; i++)
+        s->keys[i] = TN_BENCH_IMAGE_AT + i;
     for (size_t i = 0; i < picks; i++)
-        s->slots[i] = session->slots[s->keys[i]];
-    s->slots[picks] = (tn_slot){ .token = -1, .row = { session->hidden, 0 } };
+        s->rows[i] = tn_row_of_cell(bench->picture, i);
+    s->rows[picks] = tn_row_of_vector(tn_session_keep_row(session, tn_session_hidden(session).data, error), 0);
     for (size_t i = 0; i <= picks; i++)
         for (size_t axis = 0; axis < 3; axis++)
-            s->slots[i].position.axis[axis] = (int32_t)(s->at + i);
-    s->slots[picks].row.source = tn_session_keep_row(session, session->hidden.data, error);
-    return s->slots[picks].row.source.data ? TENEBRA_OK : TENEBRA_ERROR_LIMIT;
+            s->rows[i].position.axis[axis] = (int32_t)(s->at + i);
+    return s->rows[picks].vector.source.data ? TENEBRA_OK : TENEBRA_ERROR_LIMIT;
 }
 
 static tenebra_code tap_cost(tn_bench *bench, double *percent, tenebra_error *error)
@@ -61,7 +59,7 @@ static tenebra_code tap_cost(tn_bench *bench, double *percent, tenebra_error *er
         }
         ratios[i] = ms[1] / ms[0];
     }
-    free(s.slots);
+    free(s.rows);
     free(s.keys);
     free(s.mean);
     *percent = code == TENEBRA_OK ? 100 * (tn_bench_median(ratios, bench->options->repeats) - 1) : 0;
@@ -95,7 +93,7 @@ tenebra_code tn_bench_costs(tn_bench *bench, json_t *json, tenebra_error *error)
     const tn_bench_way plain = { .warm = true, .tokens = 1 }, observed = { .warm = true, .tokens = 1, .observe = true },
                        read = { .warm = true, .tokens = 1, .observe = true, .lens = 5 },
                        whole = { .warm = true, .tokens = bench->options->tokens };
-    if (bench->image_tokens > 0)
+    if (bench->picture->rows > 0)
         TN_TRY(tap_cost(bench, &tap, error));
     TN_TRY(question_cost(bench, plain, observed, &trace, &steps, error));
     TN_TRY(question_cost(bench, observed, read, &lens, &steps, error));

@@ -152,12 +152,12 @@ void tn_bench_floors(tn_bench *bench, json_t *json)
     const tn_model *model = bench->model;
     const tn_bench_options *options = bench->options;
     size_t area = model->config.vision.spatial_merge_size * model->config.vision.spatial_merge_size;
-    rates r = { .pool = bench->session->pool, .kernels = model->kernels, .bytes = read_rate(bench->session->pool) };
+    rates r = { .pool = bench->session->engine.pool, .kernels = model->kernels, .bytes = read_rate(bench->session->engine.pool) };
     if (r.bytes <= 0)
         return;
-    double vision = floor_of_network(&r, model, TN_NETWORK_IMAGES, bench->image_tokens * area);
-    double prompt = floor_of_network(&r, model, TN_NETWORK_DECODER, bench->id_count);
-    double step = floor_of_network(&r, model, TN_NETWORK_DECODER, tn_min(options->picks, bench->image_tokens) + 1);
+    double vision = floor_of_network(&r, model, TN_NETWORK_IMAGES, bench->picture->rows * area);
+    double prompt = floor_of_network(&r, model, TN_NETWORK_DECODER, bench->prompt_count);
+    double step = floor_of_network(&r, model, TN_NETWORK_DECODER, tn_min(options->picks, bench->picture->rows) + 1);
     double head = floor_of(&r, &model->decoder.head, 1), token = floor_of_network(&r, model, TN_NETWORK_DECODER, 1) + head;
     add_rates(bench, &r, json);
     json_object_set_new(json, "floor_vision_ms", json_real(vision));

@@ -74,26 +74,21 @@ static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Text around one picture, `prompt` rows in all (at least the picture and a few words). */
-static tenebra_code make_prompt(tn_bench *bench, size_t image_tokens, tenebra_error *error)
+/* Text around the question's picture, `prompt` rows in all (at least the picture and a few words). For free(). */
+static tn_row *make_prompt(tn_bench *bench, const tn_image_rows *picture, tenebra_error *error)
 {
-    const tn_model_config *config = &bench->model->config;
-    size_t count = tn_max(bench->options->prompt, image_tokens + 8);
-    bench->ids = calloc(count, sizeof *bench->ids);
-    if (bench->ids == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    bench->picture = picture;
+    bench->prompt_count = tn_max(bench->options->prompt, picture->rows + 2 * TN_BENCH_IMAGE_AT);
+    tn_row *rows = calloc(bench->prompt_count, sizeof *rows);
+    if (rows == NULL)
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
     tn_rng rng = tn_rng_seed(1);
-    size_t vocabulary = tn_model_vocabulary(bench->model);
-    for (size_t i = 0; i < count; i++) {
-        bench->ids[i] = (int32_t)tn_rng_below(&rng, vocabulary);
-        if (bench->ids[i] == config->image_token)
-            bench->ids[i] = bench->ids[i] > 0 ? bench->ids[i] - 1 : 1;
+    for (size_t i = 0; rows != NULL && i < bench->prompt_count; i++) {
+        int32_t token = (int32_t)tn_rng_below(&rng, tn_model_vocabulary(bench->model));
+        bool cell = i >= TN_BENCH_IMAGE_AT && i < TN_BENCH_IMAGE_AT + picture->rows;
+        rows[i] = cell ? tn_row_of_cell(picture, i - TN_BENCH_IMAGE_AT) : tn_row_of_token(token);
     }
-    for (size_t i = 0; i < image_tokens; i++)
-        bench->ids[4 + i] = config->image_token;
-    bench->id_count = count;
-    bench->image_tokens = image_tokens;
-    return TENEBRA_OK;
+    return rows;
 }
 
 static bool note_event(void *user, const tenebra_event *event)
@@ -121,7 +116,8 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
     tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .max_tokens = way.tokens,
                                 .recompute = way.recompute, .no_reuse = !way.warm, .lens = way.lens,
                                 .on_event = way.observe ? note_event : NULL, .user = &events };
-    tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
+    free(bench->reasoner);
+    tn_reasoner *reasoner = bench->reasoner = calloc(1, sizeof *reasoner);
     if (reasoner == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "bench", "no memory");
     if (!way.warm)
@@ -130,13 +126,12 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
     tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, tn_app_interrupt_flag(), error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_add_picture(reasoner, &bench->image, error);
-    if (code == TENEBRA_OK && bench->ids == NULL)
-        code = make_prompt(bench, reasoner->pictures[0].embeds.rows, error);
+    tn_row *rows = code == TENEBRA_OK ? make_prompt(bench, &reasoner->pictures[0].rows, error) : NULL;
     if (code == TENEBRA_OK)
-        code = tn_reasoner_answer_ids(reasoner, bench->ids, bench->id_count, error);
+        code = rows != NULL ? tn_reasoner_answer_rows(reasoner, rows, bench->prompt_count, error) : TENEBRA_ERROR_MEMORY;
     read_measures(&reasoner->trace, tn_clock_ms() - start, out);
     tn_reasoner_close(reasoner);
-    free(reasoner);
+    free(rows);
     return code;
 }
 
@@ -185,13 +180,13 @@ static json_t *bench_json(const tn_bench *bench)
     double token = median_of(bench, false, offsetof(tn_measures, token));
     json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "model", options->directory, "kernels",
                              bench->model->kernels->name, "cache_type", options->cache_type, "threads",
-                             (json_int_t)tn_pool_threads(bench->session->pool),
-                             "prompt_tokens", (json_int_t)bench->id_count, "image_tokens", (json_int_t)bench->image_tokens,
+                             (json_int_t)tn_pool_threads(bench->session->engine.pool),
+                             "prompt_tokens", (json_int_t)bench->prompt_count, "image_tokens", (json_int_t)bench->picture->rows,
                              "n_latent", (json_int_t)options->latents, "k_select", (json_int_t)options->picks,
                              "generated_tokens", (json_int_t)options->tokens);
     json_t *results = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "load_ms", bench->load_ms, "vision_ms",
                                 median_of(bench, false, offsetof(tn_measures, vision)), "prompt_ms", prompt,
-                                "prompt_tokens_per_s", (double)bench->id_count / prompt * 1e3, "latent_step_ms",
+                                "prompt_tokens_per_s", (double)bench->prompt_count / prompt * 1e3, "latent_step_ms",
                                 median_of(bench, false, offsetof(tn_measures, latent_step)), "decode_tokens_per_s", 1e3 / token,
                                 "question_ms", median_of(bench, false, offsetof(tn_measures, total)), "peak_mb",
                                 peak_megabytes(), "positions_computed", (json_int_t)bench->runs[0][0].positions);
@@ -226,9 +221,9 @@ static void print_text(const tn_bench *bench, const json_t *json)
     const tn_bench_options *options = bench->options;
     double token_ms = 1e3 / real_of(json, "decode_tokens_per_s");
     printf("model        %s, kernels %s, %zu threads\n", options->directory, bench->model->kernels->name,
-           tn_pool_threads(bench->session->pool));
+           tn_pool_threads(bench->session->engine.pool));
     printf("question     %zu rows (%zu of the picture), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
-           bench->id_count, bench->image_tokens, options->latents, options->picks, options->tokens,
+           bench->prompt_count, bench->picture->rows, options->latents, options->picks, options->tokens,
            real_of(json, "positions_computed"));
     printf("machine      reads %.1f GB/s", real_of(json, "read_gb_per_s"));
     if (json_object_get(json, "peak_gop_per_s") != NULL)
@@ -312,7 +307,7 @@ static int run_bench(const tn_bench_options *options)
     tn_image_free(&bench->image);
     tn_session_close(bench->session);
     tn_model_close(bench->model);
-    free(bench->ids);
+    free(bench->reasoner);
     free(bench);
     return exit_code;
 }

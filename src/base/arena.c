@@ -25,6 +25,17 @@ tenebra_code tn_arena_open(tn_arena *arena, size_t capacity, tenebra_error *erro
     return TENEBRA_OK;
 }
 
+tenebra_code tn_arena_reserve(tn_arena *arena, size_t capacity, tenebra_error *error)
+{
+    static const size_t smallest = (size_t)256 << 20;
+    tenebra_code code;
+    do {
+        code = tn_arena_open(arena, capacity, error);
+        capacity /= 4;
+    } while (code != TENEBRA_OK && capacity >= smallest);
+    return code;
+}
+
 void *tn_arena_take(tn_arena *arena, size_t count, size_t size)
 {
     size_t bytes, end;

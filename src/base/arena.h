@@ -19,6 +19,9 @@ typedef struct tn_arena {
 /* Reserves `capacity` bytes (rounded up to whole pages). Errors: MEMORY. */
 tenebra_code tn_arena_open(tn_arena *arena, size_t capacity, tenebra_error *error);
 
+/* The same, or as much of it as a system gives that does not overcommit: a quarter, a quarter of that, ... Errors: MEMORY. */
+tenebra_code tn_arena_reserve(tn_arena *arena, size_t capacity, tenebra_error *error);
+
 /* `count` items of `size` bytes, 64-byte aligned, contents undefined; NULL if the product overflows or the range is
  * full. Threads: one at a time. */
 void *tn_arena_take(tn_arena *arena, size_t count, size_t size);

@@ -10,6 +10,8 @@
 #include "model/encoder.h"
 #include "model/network.h"
 
+typedef struct tn_row tn_row; /* model/row.h */
+
 struct tn_model_config {
     tn_decoder_config decoder;
     tn_vision_config vision;
@@ -37,11 +39,9 @@ typedef struct tn_backbone {
     tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,
                                 tenebra_error *error);
 
-    /* Position of each of `count` prompt ids, starting at `first`; runs of the image token take the
-     * grids in turn. *next receives the position that follows. Errors: MISMATCH (ids and grids). */
-    tenebra_code (*positions)(const tn_model_config *config, const int32_t *ids, size_t count,
-                              const tn_grid *grids, size_t grid_count, int32_t first,
-                              tn_position *positions, int32_t *next, tenebra_error *error);
+    /* Sets the position of each of `count` rows of a prompt, tokens and whole pictures, starting at `first`. Returns the
+     * position that follows. */
+    int32_t (*positions)(tn_row *rows, size_t count, int32_t first);
 } tn_backbone;
 
 /* All backbones, NULL-terminated. */

@@ -53,7 +53,7 @@ static void collect_tap(const tn_decoder_config *config, const tn_span_tap *tap,
 typedef struct run_state {
     const tn_decoder *decoder;
     tn_rope rope;
-    const tn_sequence *sequences;
+    const tn_decoder_part *sequences;
     size_t count;
     tn_real *tap_rows; /* [H, keys] of each tap in turn */
 } run_state;
@@ -72,7 +72,7 @@ static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor 
     tn_real *rows = run->tap_rows;
     size_t row = 0;
     for (size_t s = 0; s < run->count && ops->failure.code == TENEBRA_OK; s++) {
-        const tn_sequence *sequence = &run->sequences[s];
+        const tn_decoder_part *sequence = &run->sequences[s];
         const tn_span_tap *tap = again ? NULL : sequence->tap;
         parts[s] = (tn_attention_part){ sequence->count, &sequence->cache[job->layer],
                                         { .heads = config->num_attention_heads,
@@ -135,7 +135,7 @@ static tn_tensor run_layer(tn_ops *ops, tn_tensor x, const void *argument, bool 
 
 /* The state and its jobs, one a layer, in the arena; NULL on failure. */
 static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
-                          const tn_sequence *sequences, size_t count)
+                          const tn_decoder_part *sequences, size_t count)
 {
     const tn_decoder_config *config = &decoder->config;
     size_t rows = 0, keys = 0;
@@ -148,7 +148,7 @@ static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, c
     if (ops->failure.code != TENEBRA_OK)
         return NULL;
     run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
-    tn_sequence *copy = tn_arena_take(ops->arena, count, sizeof *copy);
+    tn_decoder_part *copy = tn_arena_take(ops->arena, count, sizeof *copy);
     layer_job *jobs = tn_arena_take(ops->arena, config->num_hidden_layers, sizeof *jobs);
     tn_real *tap_rows = tn_arena_take(ops->arena, config->num_attention_heads * keys, sizeof *tap_rows);
     if (run == NULL || copy == NULL || jobs == NULL || tap_rows == NULL) {
@@ -166,7 +166,7 @@ static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, c
 }
 
 tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
-                         const tn_sequence *sequences, size_t count)
+                         const tn_decoder_part *sequences, size_t count)
 {
     layer_job *jobs = prepare(ops, decoder, x, positions, sequences, count);
     for (size_t l = 0; l < decoder->config.num_hidden_layers && tn_ops_proceed(ops); l++) {
@@ -183,7 +183,7 @@ tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x
                              const tn_position *positions, tn_keys *cache, size_t start,
                              const tn_span_tap *tap)
 {
-    tn_sequence alone = { x.rows, start, cache, tap };
+    tn_decoder_part alone = { x.rows, start, cache, tap };
     return tn_decoder_run(ops, decoder, x, positions, &alone, 1);
 }
 

@@ -115,31 +115,30 @@ static void look(void *user, const char *name, size_t index, const tn_tensor *va
 }
 
 /* The input of the decoder is not finite: which row of it. */
-static tenebra_code blame_input(tn_session *session, size_t begin, size_t count, tenebra_error *error)
+static tenebra_code blame_input(const tn_model *model, const tn_row *rows, size_t count, tenebra_error *error)
 {
-    const tn_model *model = session->model;
     const tn_matrix *embed = &model->decoder.embed.matrix;
     tn_real *values = malloc(embed->cols * sizeof *values);
-    for (size_t i = begin; values != NULL && i < begin + count; i++) {
-        const tn_slot *slot = &session->slots[i];
-        if (slot->token < 0)
+    for (size_t i = 0; values != NULL && i < count; i++) {
+        if (rows[i].kind != TN_ROW_TOKEN)
             continue;
-        tn_matrix_unpack(embed, (size_t)slot->token, 0, embed->cols, values);
+        tn_matrix_unpack(embed, (size_t)rows[i].token, 0, embed->cols, values);
         bool finite = tn_all_finite(values, embed->cols);
         if (finite)
             continue;
         free(values);
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "the row of token %d holds a value that is NaN or infinite; get the "
-                       "weights again", (int)slot->token);
+                       "weights again", (int)rows[i].token);
     }
     free(values);
     return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "a row of input is NaN or infinite");
 }
 
-tenebra_code tn_fail_rows(tn_session *session, size_t begin, size_t count, tenebra_error *error)
+tenebra_code tn_fail_rows(tn_engine *engine, const tn_sequence *sequence, const tn_row *rows, size_t count, tenebra_error *error)
 {
-    const tn_model *model = session->model;
-    tn_ops *ops = &session->ops;
+    const tn_model *model = engine->model;
+    tn_ops *ops = &engine->ops;
+    size_t mark = tn_ops_mark(ops);
     tn_ops before = *ops;
     search s = { NULL, "decoder.layer", NOWHERE, false };
     char place[64];
@@ -147,16 +146,16 @@ tenebra_code tn_fail_rows(tn_session *session, size_t begin, size_t count, teneb
     ops->watch_user = &s;
     tn_position *positions = tn_arena_take(ops->arena, count, sizeof *positions);
     for (size_t i = 0; positions != NULL && i < count; i++)
-        positions[i] = session->slots[begin + i].position;
+        positions[i] = rows[i].position;
     tn_tensor x = { 0 };
     if (positions != NULL)
-        x = tn_decoder_forward(ops, &model->decoder, tn_span_input(ops, &model->decoder, session->slots + begin, count), positions,
-                               session->cache, begin, NULL);
+        x = tn_decoder_forward(ops, &model->decoder, tn_rows_input(ops, &model->decoder, rows, count), positions, sequence->cache,
+                               sequence->length, NULL);
     bool left = x.data != NULL && !tn_all_finite(x.data, x.rows * x.cols);
     *ops = before;
-    tn_arena_release(ops->arena, 0);
+    tn_ops_release(ops, mark);
     if (s.found == 0)
-        return blame_input(session, begin, count, error);
+        return blame_input(model, rows, count, error);
     if (s.found == NOWHERE && !left)
         return blame(model, TN_NETWORK_DECODER, 0, 0, "the final norm", error);
     size_t layer = s.found == NOWHERE ? model->config.decoder.num_hidden_layers - 1 : (size_t)s.found - 1;
@@ -164,38 +163,41 @@ tenebra_code tn_fail_rows(tn_session *session, size_t begin, size_t count, teneb
     return blame(model, TN_NETWORK_DECODER, TN_DECODER_LAYER, layer, place, error);
 }
 
-tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const tn_grid *grids, size_t count,
-                              tenebra_error *error)
+tenebra_code tn_fail_pictures(tn_engine *engine, const tn_patches *const *patches, size_t count, tenebra_error *error)
 {
-    const tn_model *model = session->model;
-    tn_ops *ops = &session->ops;
+    const tn_model *model = engine->model;
+    tn_ops *ops = &engine->ops;
     tn_ops before = *ops;
     search s = { "vision.patch_embed", "vision.block", NOWHERE, false };
-    size_t rows = 0, width = model->config.vision.patch_values;
+    size_t mark = tn_ops_mark(ops);
     char place[64];
-    for (size_t i = 0; i < count; i++)
-        rows += tn_grid_patches(grids[i]);
-    if (!tn_all_finite(patches, rows * width))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite once scaled as the processor file says");
     ops->watch = look;
     ops->watch_user = &s;
-    /* The tower only reads its input; the tensor type has no const variant. */
-    tn_networks_encode(ops, &model->networks, (tn_tensor){ rows, width, (tn_real *)(uintptr_t)patches, NULL }, grids, count);
+    for (size_t i = 0; i < count && s.found == NOWHERE && !s.at_first; i++) {
+        const tn_tensor input = { patches[i]->count, patches[i]->columns, patches[i]->values, NULL };
+        const tn_grid grid = { patches[i]->grid_t, patches[i]->grid_h, patches[i]->grid_w };
+        if (!tn_all_finite(input.data, input.rows * input.cols)) {
+            *ops = before;
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite once scaled as the processor file "
+                           "says");
+        }
+        tn_networks_encode(ops, &model->networks, input, &grid, 1);
+        tn_ops_release(ops, mark);
+    }
     *ops = before;
-    tn_arena_release(ops->arena, 0);
     if (s.found == NOWHERE)
         return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "the patch embedding" : "the merger of the vision tower", error);
     snprintf(place, sizeof place, "vision block %ld", s.found);
     return blame(model, TN_NETWORK_IMAGES, TN_ENCODER_BLOCK, (size_t)s.found, place, error);
 }
 
-tenebra_code tn_fail_logits(tn_session *session, tn_tensor normed, tenebra_error *error)
+tenebra_code tn_fail_logits(const tn_model *model, const tn_real *normed, const tn_real *logits, tenebra_error *error)
 {
-    const tn_matrix *head = &session->model->decoder.head.matrix;
+    const tn_matrix *head = &model->decoder.head.matrix;
     size_t row = 0;
-    if (!tn_all_finite(normed.data, normed.cols))
+    if (!tn_all_finite(normed, head->cols))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "head", "what it reads is NaN or infinite");
-    while (row + 1 < session->logits.cols && tn_all_finite(session->logits.data + row, 1))
+    while (row + 1 < head->rows && tn_all_finite(logits + row, 1))
         row++;
     tn_real *values = malloc(head->cols * sizeof *values);
     bool weights = values == NULL;

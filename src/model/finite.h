@@ -1,8 +1,8 @@
-/* Numbers that are none: noticed where results leave a session, and traced back to the layer in which they came up first. */
+/* Numbers that are none: noticed where results leave the engine, and traced back to the layer in which they came up first. */
 #ifndef TN_MODEL_FINITE_H
 #define TN_MODEL_FINITE_H
 
-#include "model/session.h"
+#include "model/engine.h"
 
 bool tn_all_finite(const tn_real *values, size_t count);
 
@@ -11,10 +11,9 @@ bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col);
 
 /* Each fails with FORMAT. They compute again what gave such numbers, looking on, and name the first layer; and of its weights the
  * tensor that holds such a value, if one does: else the numbers grew too large on their way.
- * Rows begin .. begin+count-1 of session->slots, which ran last; pictures; the logits of a normed row. */
-tenebra_code tn_fail_rows(tn_session *session, size_t begin, size_t count, tenebra_error *error);
-tenebra_code tn_fail_pictures(tn_session *session, const tn_real *patches, const tn_grid *grids, size_t count,
-                              tenebra_error *error);
-tenebra_code tn_fail_logits(tn_session *session, tn_tensor normed, tenebra_error *error);
+ * Rows that follow those of the sequence; pictures; the logits of a normed row. */
+tenebra_code tn_fail_rows(tn_engine *engine, const tn_sequence *sequence, const tn_row *rows, size_t count, tenebra_error *error);
+tenebra_code tn_fail_pictures(tn_engine *engine, const tn_patches *const *patches, size_t count, tenebra_error *error);
+tenebra_code tn_fail_logits(const tn_model *model, const tn_real *normed, const tn_real *logits, tenebra_error *error);
 
 #endif

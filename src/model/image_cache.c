@@ -48,7 +48,7 @@ static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_
     return bytes <= cache->limit - cache->used ? place : NULL;
 }
 
-void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_grid grid, tn_tensor embeds)
+void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_tensor embeds)
 {
     static const tn_digest unknown = { { 0 } };
     size_t bytes;
@@ -62,7 +62,7 @@ void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_grid
     if (data == NULL)
         return;
     memcpy(data, embeds.data, bytes);
-    *place = (tn_image_entry){ *content, grid, { embeds.rows, embeds.cols, data, NULL }, ++cache->clock };
+    *place = (tn_image_entry){ *content, { embeds.rows, embeds.cols, data, NULL }, ++cache->clock };
     cache->used += bytes;
 }
 

@@ -62,18 +62,18 @@ typedef struct tn_span_tap {
 } tn_span_tap;
 
 /* One of several sequences whose rows run together: its `count` rows follow `start` rows of its own cache. */
-typedef struct tn_sequence {
+typedef struct tn_decoder_part {
     size_t count, start;
     tn_keys *cache;         /* [L]; no two sequences share rows of one         */
     const tn_span_tap *tap; /* or NULL; the query counts in this sequence      */
-} tn_sequence;
+} tn_decoder_part;
 
 /* Runs rows x [T, C], the sequences' rows behind each other, through all layers, appending to their caches.
  * positions [T]. Returns [T, C] BEFORE the final norm. Everything but attention runs over all rows at once; a row's
  * result does not depend on the other sequences. With ops->checkpoint a record keeps the inputs of layers only.
  * Watched: ("decoder.layer", l, input of layer l). */
 tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
-                         const tn_sequence *sequences, size_t count);
+                         const tn_decoder_part *sequences, size_t count);
 
 /* The same for one sequence that `start` rows of `cache` [L] go before. tap may be NULL. */
 tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x,

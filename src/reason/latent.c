@@ -38,7 +38,7 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
         return tn_fail_session_full(error);
-    reasoner->session->want_mean = settings->text == TN_TEXT_MEAN;
+    reasoner->want_mean = settings->text == TN_TEXT_MEAN;
     reasoner->state = state;
     return TENEBRA_OK;
 }
@@ -119,7 +119,7 @@ static tenebra_code make_text(tn_reasoner *reasoner, const latent_state *state, 
     if (how == TN_TEXT_ZERO)
         memset(text->data, 0, text->cols * sizeof *text->data);
     else if (how == TN_TEXT_MEAN)
-        memcpy(text->data, reasoner->session->mean.data, text->cols * sizeof *text->data);
+        memcpy(text->data, reasoner->mean.data, text->cols * sizeof *text->data);
     else if (how == TN_TEXT_NOISE)
         fill_noise(*text, state->last_text, &reasoner->rng);
     else if (how == TN_TEXT_SHUFFLE)
@@ -141,7 +141,7 @@ static double cosine_of(tn_tensor a, tn_tensor b)
 static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, const tenebra_pick *picks, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
-    tn_tensor hidden = state->choice.settings.raw_hidden ? session->raw_hidden : session->hidden, before = state->last_text;
+    tn_tensor hidden = state->choice.settings.raw_hidden ? tn_session_raw(session) : tn_session_hidden(session), before = state->last_text;
     state->last_text = tn_session_keep_row(session, hidden.data, error);
     if (state->last_text.data == NULL)
         return TENEBRA_ERROR_LIMIT;
@@ -151,7 +151,7 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, const t
                                   .hidden_cosine = before.data ? cosine_of(before, hidden) : (double)NAN,
                                   .hidden = state->last_text.data, .hidden_size = hidden.cols };
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
-    return tn_reasoner_lens(reasoner, session->hidden, &state->step.lens, &state->step.lens_count, error);
+    return tn_reasoner_lens(reasoner, &state->step.lens, &state->step.lens_count, error);
 }
 
 /* Lays the rows of the step into the span, in their order. */
@@ -159,14 +159,9 @@ static bool lay_rows(tn_reasoner *reasoner, const latent_state *state, tn_tensor
 {
     for (size_t row = 0; row < tn_choice_rows(&state->choice); row++) {
         size_t pick = 0;
-        bool laid;
-        if (tn_choice_is_text(&state->choice, row, &pick)) {
-            laid = tn_span_add_row(reasoner, text, 0, NULL);
-        } else {
-            const tn_candidate_row *candidate = &reasoner->candidates[pick];
-            laid = tn_span_add_row(reasoner, reasoner->pictures[candidate->picture].embeds, candidate->index, NULL);
-        }
-        if (!laid)
+        bool is_text = tn_choice_is_text(&state->choice, row, &pick);
+        if (!(is_text ? tn_span_add(reasoner, tn_row_of_vector(text, 0), NULL)
+                      : tn_span_add(reasoner, reasoner->rows[reasoner->candidates[pick].row], NULL)))
             return false;
     }
     return true;
@@ -175,7 +170,7 @@ static bool lay_rows(tn_reasoner *reasoner, const latent_state *state, tn_tensor
 /* Watches the rows that this step adds and all latent text, for ratio and focus. */
 static tenebra_code watch_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
-    size_t first = reasoner->session->length, count = 0;
+    size_t first = reasoner->session->sequence.length, count = 0;
     for (size_t row = 0; row < tn_choice_rows(&state->choice); row++) {
         size_t pick;
         if (tn_choice_is_text(&state->choice, row, &pick))

@@ -29,38 +29,55 @@ static bool reserve(void **items, size_t *capacity, size_t count, size_t more, s
 }
 
 /* Text that follows text belongs to it; only latent steps cut. */
-static tenebra_code add_part(tn_lesson *lesson, size_t ids, size_t latents, tenebra_error *error)
+static tenebra_code add_part(tn_lesson *lesson, size_t rows, size_t latents, tenebra_error *error)
 {
     tn_lesson_part *last = lesson->part_count > 0 ? &lesson->parts[lesson->part_count - 1] : NULL;
     if (last != NULL && (last->latents > 0) == (latents > 0)) {
-        last->ids += ids;
+        last->rows += rows;
         last->latents += latents;
         return TENEBRA_OK;
     }
     if (!reserve((void **)&lesson->parts, &lesson->part_capacity, lesson->part_count, 1, sizeof *lesson->parts))
         return no_memory(error);
-    lesson->parts[lesson->part_count++] = (tn_lesson_part){ ids, latents };
+    lesson->parts[lesson->part_count++] = (tn_lesson_part){ rows, latents };
     return TENEBRA_OK;
 }
 
-tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const int32_t *ids, const int32_t *labels, size_t count,
-                               tenebra_error *error)
+tenebra_code tn_lesson_add_rows(tn_lesson *lesson, const tn_row *rows, const int32_t *labels, size_t count, tenebra_error *error)
 {
     if (count == 0)
         return TENEBRA_OK;
     size_t capacity = lesson->capacity;
-    if (!reserve((void **)&lesson->ids, &capacity, lesson->count, count, sizeof *lesson->ids) ||
+    if (!reserve((void **)&lesson->text, &capacity, lesson->count, count, sizeof *lesson->text) ||
         !reserve((void **)&lesson->labels, &lesson->capacity, lesson->count, count, sizeof *lesson->labels))
         return no_memory(error);
     for (size_t i = 0; i < count; i++) {
         bool first = lesson->count == 0; /* nothing goes before it that could predict it */
         int32_t label = labels && !first && labels[i] >= 0 ? labels[i] : -1;
-        lesson->ids[lesson->count] = ids[i];
+        lesson->text[lesson->count] = rows[i];
         lesson->labels[lesson->count++] = label;
         lesson->label_count += label >= 0;
     }
     lesson->rows += count;
     return add_part(lesson, count, 0, error);
+}
+
+tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const tn_model_config *config, const int32_t *ids, const int32_t *labels,
+                               size_t count, tenebra_error *error)
+{
+    size_t pictures = lesson->count == 0 ? lesson->picture_count : 0;
+    tn_row *rows = calloc(count + 1, sizeof *rows);
+    const tn_image_rows **shown = calloc(pictures + 1, sizeof *shown);
+    tenebra_code code = rows != NULL && shown != NULL ? TENEBRA_OK : no_memory(error);
+    for (size_t p = 0; code == TENEBRA_OK && p < pictures; p++)
+        shown[p] = &lesson->pictures[p];
+    if (code == TENEBRA_OK)
+        code = tn_rows_of_ids(config, ids, count, shown, pictures, rows, error);
+    if (code == TENEBRA_OK)
+        code = tn_lesson_add_rows(lesson, rows, labels, count, error);
+    free(rows);
+    free(shown);
+    return code;
 }
 
 tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_latent_settings *settings,
@@ -87,7 +104,7 @@ static tenebra_code add_spans(tn_lesson *lesson, const tn_text_span *spans, size
     tn_ids ids = { 0 };
     tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, count, &ids, error);
     if (code == TENEBRA_OK)
-        code = tn_lesson_add_ids(lesson, ids.ids, labelled ? ids.ids : NULL, ids.count, error);
+        code = tn_lesson_add_ids(lesson, &model->config, ids.ids, labelled ? ids.ids : NULL, ids.count, error);
     tn_ids_free(&ids);
     return code;
 }
@@ -123,46 +140,46 @@ tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error)
     if (config->eos_count == 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "names no end token (\"eos_token_id\"), which answers "
                        "are trained to end with");
-    return tn_lesson_add_ids(lesson, config->eos_tokens, config->eos_tokens, 1, error);
+    return tn_lesson_add_ids(lesson, config, config->eos_tokens, config->eos_tokens, 1, error);
 }
 
 /* ------------------------------------------------------------- pictures -- */
 
-tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, const tn_real *patches, size_t values, const tn_grid *grids,
-                                    size_t picture_count, tenebra_error *error)
+static void free_pictures(tn_lesson *lesson)
 {
-    size_t rows = 0, reals, bytes;
-    for (size_t i = 0; i < picture_count; i++)
-        if (!tn_size_add(rows, tn_grid_patches(grids[i]), &rows))
-            return no_memory(error);
-    if (!tn_size_mul(rows, values, &reals) || !tn_size_mul(reals, sizeof *patches, &bytes))
-        return no_memory(error);
-    tn_real *values_copy = malloc(bytes + 1);
-    tn_grid *grids_copy = calloc(picture_count + 1, sizeof *grids_copy);
-    if (values_copy == NULL || grids_copy == NULL) {
-        free(values_copy);
-        free(grids_copy);
-        return no_memory(error);
-    }
-    if (rows > 0)
-        memcpy(values_copy, patches, bytes);
-    for (size_t i = 0; i < picture_count; i++)
-        grids_copy[i] = grids[i];
+    for (size_t i = 0; i < lesson->picture_count; i++)
+        tn_patches_free(&lesson->patches[i]);
     free(lesson->patches);
-    free(lesson->grids);
-    lesson->patches = values_copy;
-    lesson->grids = grids_copy;
-    lesson->picture_count = picture_count;
-    lesson->patch_count = rows;
+    free(lesson->pictures);
+    lesson->patches = NULL;
+    lesson->pictures = NULL;
+    lesson->picture_count = 0;
+}
+
+tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, size_t count, tenebra_error *error)
+{
+    free_pictures(lesson);
+    lesson->patches = calloc(count + 1, sizeof *lesson->patches);
+    lesson->pictures = calloc(count + 1, sizeof *lesson->pictures);
+    if (lesson->patches == NULL || lesson->pictures == NULL)
+        return no_memory(error);
+    lesson->picture_count = count;
     return TENEBRA_OK;
+}
+
+size_t tn_lesson_patches(const tn_lesson *lesson)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < lesson->picture_count; i++)
+        count += lesson->patches[i].count;
+    return count;
 }
 
 void tn_lesson_free(tn_lesson *lesson)
 {
-    free(lesson->ids);
+    free_pictures(lesson);
+    free(lesson->text);
     free(lesson->labels);
     free(lesson->parts);
-    free(lesson->patches);
-    free(lesson->grids);
     memset(lesson, 0, sizeof *lesson);
 }

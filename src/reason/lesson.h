@@ -1,7 +1,7 @@
 /* A lesson: a sample as the sequence that is trained on, and which tokens bear loss.
  *
- * A lesson is a list of parts: text (token ids, some of them labelled) and latent steps. The prompt with its image
- * embeddings is the first text. A method says in `arrange_lesson` (reason/method.h) what follows it; it brings no
+ * A lesson is a list of parts: text (rows of input, some of the tokens labelled) and latent steps. The prompt with its pictures
+ * is the first text. A method says in `arrange_lesson` (reason/method.h) what follows it; it brings no
  * training loop. Source of the sequence of the latent methods: arXiv:2510.12603, section 3.3. */
 #ifndef TN_REASON_LESSON_H
 #define TN_REASON_LESSON_H
@@ -23,27 +23,26 @@ typedef struct tn_lesson_source {
 } tn_lesson_source;
 
 typedef struct tn_lesson_part {
-    size_t ids;     /* tokens of text, taken from tn_lesson.ids in turn; 0: latent steps */
-    size_t latents; /* steps                                                             */
+    size_t rows;    /* of text, taken from tn_lesson.text in turn; 0: latent steps */
+    size_t latents; /* steps                                                       */
 } tn_lesson_part;
 
 struct tn_lesson {
-    int32_t *ids;       /* [count] tokens of all text parts                                       */
-    int32_t *labels;    /* [count] the same where the token bears loss, else -1. labels[0] is -1  */
+    tn_row *text;       /* [count] rows of all text parts, without positions                             */
+    int32_t *labels;    /* [count] the token where it bears loss, else -1. labels[0] is -1        */
     size_t count;
     size_t capacity;
     tn_lesson_part *parts;
     size_t part_count, part_capacity;
-    size_t prompt;      /* tokens of the prompt: image tokens stand only here */
+    size_t prompt;      /* rows of the prompt: pictures stand only here */
     tn_latent_settings latent; /* of the latent parts */
-    tn_real *patches;   /* of all pictures, [sum t*h*w, patch_values] */
-    tn_grid *grids;
+    tn_image_rows *pictures; /* [picture_count] measured, not encoded */
+    tn_patches *patches;     /* of each                               */
     size_t picture_count;
     /* Sums that a trainer plans with. */
     size_t label_count; /* tokens that bear loss                          */
     size_t latent_steps;
     size_t rows;        /* most rows that the decoder runs                */
-    size_t patch_count;
     size_t steps_dropped; /* by the limit */
     const tn_lesson_source *source; /* while it is being arranged */
     tn_reasoner *reasoner;
@@ -62,11 +61,18 @@ tenebra_code tn_lesson_add_step(tn_lesson *lesson, size_t step, tenebra_error *e
 tenebra_code tn_lesson_add_steps(tn_lesson *lesson, size_t first, tenebra_error *error);
 tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error);
 
-/* The building stones, also for those who have token ids already. labels may be NULL: none. Errors: MEMORY. */
-tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const int32_t *ids, const int32_t *labels, size_t count,
-                               tenebra_error *error);
-tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, const tn_real *patches, size_t values, const tn_grid *grids,
-                                    size_t picture_count, tenebra_error *error);
+/* The building stones, also for those who have rows already. labels may be NULL: none. Cells are those of lesson->pictures.
+ * Errors: MEMORY. */
+tenebra_code tn_lesson_add_rows(tn_lesson *lesson, const tn_row *rows, const int32_t *labels, size_t count, tenebra_error *error);
+/* The same from token ids; in those that begin the lesson, runs of the image token are its pictures. Errors: MEMORY, MISMATCH. */
+tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const tn_model_config *config, const int32_t *ids, const int32_t *labels,
+                               size_t count, tenebra_error *error);
+/* Places for that many pictures, zeroed, before rows refer to them; the caller fills pictures and patches, which are the
+ * lesson's from then on. Errors: MEMORY. */
+tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, size_t count, tenebra_error *error);
+
+/* Patches of all its pictures. */
+size_t tn_lesson_patches(const tn_lesson *lesson);
 
 /* Gives the memory back and leaves an empty lesson. A zeroed one may be freed. */
 void tn_lesson_free(tn_lesson *lesson);

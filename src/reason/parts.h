@@ -32,15 +32,12 @@ tn_region tn_reasoner_seen(const tn_reasoner *reasoner, const tn_image *image);
 tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
                                 tenebra_error *error);
 
-/* A picture of the request in memory, and its patches in that size. *image and *patches must be empty. Errors: those of the
- * image layer, LIMIT (number, context), ARGUMENT. */
-tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image,
-                                      tenebra_error *error);
-tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image,
-                                     tn_patches *patches, tenebra_error *error);
-
-/* Decodes, resizes and encodes the request's pictures in order. */
+/* Decodes, resizes and measures the request's pictures in order. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Encodes the pictures that have no embeddings yet, unless the session knows them. Errors: ARGUMENT (sides that are not of whole
+ * cells), LIMIT, FORMAT. */
+tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error);
 
 /* The script of a pass: the request's messages with the example, before method->arrange. Errors: LIMIT. */
 tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_error *error);
@@ -48,23 +45,16 @@ tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_er
 /* Messages of the system at the beginning: the example stands behind them. */
 size_t tn_request_system_count(const tenebra_request *request);
 
-/* Renders the messages (after method->arrange) to ids with image tokens expanded. */
+/* Renders the messages (after method->arrange) to the rows of the prompt. */
 tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
 
-/* Ids of rendered text, its image tokens expanded for the pictures from `first_picture` on; they live until the reset.
+/* The rows of rendered text, which shows the pictures from `first_picture` on; without positions. They live until the reset.
  * Errors: MISMATCH, LIMIT, MEMORY. */
-tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
-                                const int32_t **ids, size_t *count, tenebra_error *error);
+tenebra_code tn_reasoner_lay_text(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
+                                  tn_row **rows, size_t *count, tenebra_error *error);
 
-/* Adds the image rows of `ids`, which come to stand from cache row `first_row` on, to the candidates; they fill the
- * pictures from `first_picture` on. Errors: MISMATCH. */
-tenebra_code tn_reasoner_find_candidates(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
-                                         size_t first_picture, tenebra_error *error);
-
-/* Lays `ids`, which come to stand from cache row `first_row` on, into the span: pictures' embeddings where there are
- * candidates. False when it is full. */
-bool tn_reasoner_lay_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
-                         const tn_position *positions);
+/* Adds rows of a prompt or a turn to the span: they get the next positions, and their cells can be picked. Errors: LIMIT. */
+tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error);
 
 /* The rows of a further turn, laid into the span: the token of the reply that did not run, the border of the reply,
  * the messages that method->arrange adds, and the start of the next reply (turn.c). Errors: UNSUPPORTED (a template

@@ -1,4 +1,4 @@
-/* From a request to rows: pictures through the tower, messages through the chat template. */
+/* From a request to rows: pictures are measured, messages go through the chat template, and pictures through the tower. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -12,14 +12,13 @@
 
 tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
 {
-    const tn_patch_config *config = &reasoner->session->model->patches;
-    size_t cell = config->patch_size * config->merge_size, rows = (width / cell) * (height / cell);
+    size_t rows = tn_picture_measure(&reasoner->session->model->patches, width, height).rows;
     for (size_t p = 0; p < reasoner->picture_count; p++)
-        rows += reasoner->pictures[p].embeds.rows;
-    if (rows <= reasoner->session->capacity)
+        rows += reasoner->pictures[p].rows.rows;
+    if (rows <= reasoner->session->sequence.capacity)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the pictures take %zu rows, the context has %zu; raise -c "
-                   "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->capacity);
+                   "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->sequence.capacity);
 }
 
 static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *error)
@@ -27,20 +26,6 @@ static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *err
     if (reasoner->picture_count < TN_PICTURES_MAX)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
-}
-
-tenebra_code tn_reasoner_cut_picture(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image,
-                                     tn_patches *patches, tenebra_error *error)
-{
-    double start = tn_clock_ms();
-    tn_image resized = { 0 };
-    TN_TRY(check_number(reasoner, error));
-    tenebra_code code = tn_reasoner_resize(reasoner, part, image, &resized, error);
-    if (code == TENEBRA_OK)
-        code = tn_patches_cut(&reasoner->session->model->patches, &resized, patches, error);
-    tn_image_free(&resized);
-    reasoner->trace.decode_ms += tn_clock_ms() - start;
-    return code;
 }
 
 /* What the tower's output depends on: size and pixels. The way from there to patches is the model's. */
@@ -54,44 +39,67 @@ static tn_digest content_of(const tn_image *image)
     return tn_hash_finish(&hash);
 }
 
-/* Cuts a resized picture and runs it through the tower. */
-static tenebra_code encode(tn_reasoner *reasoner, const tn_image *resized, tn_picture *picture, tenebra_error *error)
+/* Runs a picture through the tower. */
+static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
     tn_patches patches = { 0 };
     double start = tn_clock_ms();
-    TN_TRY(tn_patches_cut(&session->model->patches, resized, &patches, error));
+    TN_TRY(tn_patches_cut(&session->model->patches, &picture->pixels, &patches, error));
     double cut = tn_clock_ms();
-    picture->grid = (tn_grid){ patches.grid_t, patches.grid_h, patches.grid_w };
+    const tn_patches *input = &patches;
+    tn_image_rows *output = &picture->rows;
     tn_reasoner_start_work(reasoner, "picture", session->model->config.vision.depth);
-    tenebra_code code = tn_session_encode(session, patches.values, &picture->grid, 1, &picture->embeds, error);
+    tenebra_code code = tn_engine_encode(&session->engine, &input, &output, 1, &session->kept, error);
     tn_reasoner_end_work(reasoner);
     tn_patches_free(&patches);
     reasoner->trace.decode_ms += cut - start;
     reasoner->trace.vision_ms += tn_clock_ms() - cut;
     if (code == TENEBRA_OK)
-        tn_session_remember(session, &picture->content, picture->grid, picture->embeds);
+        tn_session_remember(session, &picture->rows);
     return code;
+}
+
+tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error)
+{
+    for (size_t p = 0; p < reasoner->picture_count; p++) {
+        tn_picture *picture = &reasoner->pictures[p];
+        if (picture->rows.embeds.data != NULL)
+            continue;
+        TN_TRY(tn_session_recall(reasoner->session, &picture->rows, error));
+        if (picture->rows.embeds.data != NULL)
+            reasoner->trace.vision_cached++;
+        else
+            TN_TRY(encode(reasoner, picture, error));
+        if (!reasoner->method->keep_pixels)
+            tn_image_free(&picture->pixels);
+    }
+    return TENEBRA_OK;
+}
+
+/* Adds a picture of its final size and takes it over. */
+static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_t width, size_t height, tenebra_error *error)
+{
+    double start = tn_clock_ms();
+    TN_TRY(check_number(reasoner, error));
+    TN_TRY(tn_reasoner_check_room(reasoner, resized->width, resized->height, error));
+    tn_picture *picture = &reasoner->pictures[reasoner->picture_count++];
+    tn_image_free(&picture->pixels);
+    *picture = (tn_picture){ .rows = tn_picture_measure(&reasoner->session->model->patches, resized->width, resized->height),
+                             .width = width, .height = height, .source = SIZE_MAX, .pixels = *resized };
+    picture->rows.content = content_of(resized);
+    *resized = (tn_image){ 0 };
+    reasoner->trace.decode_ms += tn_clock_ms() - start;
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resized, size_t width, size_t height,
                                      tenebra_error *error)
 {
-    double start = tn_clock_ms();
-    TN_TRY(check_number(reasoner, error));
-    TN_TRY(tn_reasoner_check_room(reasoner, resized->width, resized->height, error));
-    tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
-    tn_image_free(&picture->pixels);
-    *picture = (tn_picture){ .width = width, .height = height, .source = SIZE_MAX, .content = content_of(resized) };
-    tenebra_code code = tn_session_recall(reasoner->session, &picture->content, &picture->grid, &picture->embeds, error);
-    reasoner->trace.decode_ms += tn_clock_ms() - start;
-    if (code == TENEBRA_OK && picture->embeds.data != NULL)
-        reasoner->trace.vision_cached++;
-    else if (code == TENEBRA_OK)
-        code = encode(reasoner, resized, picture, error);
-    if (code == TENEBRA_OK && reasoner->method->keep_pixels)
-        code = tn_image_crop(resized, 0, 0, resized->width, resized->height, &picture->pixels, error);
-    reasoner->picture_count += code == TENEBRA_OK;
+    tn_image copy = { 0 };
+    TN_TRY(tn_image_crop(resized, 0, 0, resized->width, resized->height, &copy, error));
+    tenebra_code code = take_resized(reasoner, &copy, width, height, error);
+    tn_image_free(&copy);
     return code;
 }
 
@@ -104,7 +112,7 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
     TN_TRY(tn_reasoner_resize(reasoner, part, image, &resized, error));
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     tn_region seen = tn_reasoner_seen(reasoner, image);
-    tenebra_code code = tn_reasoner_add_resized(reasoner, &resized, seen.width, seen.height, error);
+    tenebra_code code = take_resized(reasoner, &resized, seen.width, seen.height, error);
     if (code == TENEBRA_OK) {
         tn_picture *picture = &reasoner->pictures[reasoner->picture_count - 1];
         picture->x = seen.x;
@@ -119,8 +127,7 @@ tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *imag
     return add_picture(reasoner, NULL, image, error);
 }
 
-tenebra_code tn_reasoner_read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image,
-                                      tenebra_error *error)
+static tenebra_code read_picture(tn_reasoner *reasoner, const tenebra_part *part, tn_image *image, tenebra_error *error)
 {
     bool orient = !reasoner->request->ignore_orientation;
     double start = tn_clock_ms();
@@ -149,7 +156,7 @@ static tenebra_code add_redrawn(tn_reasoner *reasoner, const tenebra_part *part,
 static tenebra_code add_part(tn_reasoner *reasoner, const tenebra_part *part, size_t index, size_t count, tenebra_error *error)
 {
     tn_image image = { 0 };
-    tenebra_code code = tn_reasoner_read_picture(reasoner, part, &image, error);
+    tenebra_code code = read_picture(reasoner, part, &image, error);
     if (code == TENEBRA_OK)
         code = reasoner->method->redraw != NULL ? add_redrawn(reasoner, part, &image, index, count, error)
                                                 : add_picture(reasoner, part, &image, error);
@@ -215,28 +222,36 @@ tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *err
 
 /* ----------------------------------------------------------------- text -- */
 
-tenebra_code tn_reasoner_encode(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
-                                const int32_t **kept_ids, size_t *count, tenebra_error *error)
+tenebra_code tn_reasoner_lay_text(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
+                                  tn_row **rows, size_t *count, tenebra_error *error)
 {
     const tn_model *model = reasoner->session->model;
-    size_t counts[TN_PICTURES_MAX], pictures = reasoner->picture_count - first_picture;
-    for (size_t p = 0; p < pictures; p++)
-        counts[p] = reasoner->pictures[first_picture + p].embeds.rows;
+    size_t picture = first_picture, total = 0;
     tn_ids ids = { 0 };
+    *count = 0;
     tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, span_count, &ids, error);
-    if (code == TENEBRA_OK)
-        code = tn_ids_expand(&ids, model->config.image_token, counts, pictures, "images", error);
-    int32_t *kept = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count + 1, sizeof *kept) : NULL;
-    if (code == TENEBRA_OK && kept == NULL)
+    if (code == TENEBRA_OK && ids.picture_count != reasoner->picture_count - first_picture)
+        code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "the chat template '%s' has places for %zu pictures (%s), of "
+                       "which there are %zu", model->chat_template->name, ids.picture_count,
+                       model->chat_template->image ? model->chat_template->image : "it shows none",
+                       reasoner->picture_count - first_picture);
+    for (size_t p = first_picture; p < reasoner->picture_count; p++)
+        total += reasoner->pictures[p].rows.rows;
+    *rows = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count + total + 1, sizeof **rows) : NULL;
+    if (code == TENEBRA_OK && *rows == NULL)
         code = tn_fail_session_full(error);
     for (size_t i = 0; code == TENEBRA_OK && i < ids.count; i++) {
-        kept[i] = ids.ids[i];
-        if ((size_t)ids.ids[i] >= tn_model_vocabulary(model))
-            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "token %d is outside of the embedding's %zu rows",
-                           ids.ids[i], tn_model_vocabulary(model));
+        if (picture - first_picture < ids.picture_count && ids.pictures[picture - first_picture] == i) {
+            const tn_image_rows *cells = &reasoner->pictures[picture++].rows;
+            for (size_t cell = 0; cell < cells->rows; cell++)
+                (*rows)[(*count)++] = tn_row_of_cell(cells, cell);
+        } else if ((size_t)ids.ids[i] >= tn_model_vocabulary(model)) {
+            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "token %d is outside of the embedding's %zu rows", ids.ids[i],
+                           tn_model_vocabulary(model));
+        } else {
+            (*rows)[(*count)++] = tn_row_of_token(ids.ids[i]);
+        }
     }
-    *kept_ids = kept;
-    *count = ids.count;
     tn_ids_free(&ids);
     return code;
 }
@@ -256,8 +271,8 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
     if (code == TENEBRA_OK)
         code = tn_reasoner_keep_prompt(reasoner, rendered.text.data, rendered.text.length, error);
     if (code == TENEBRA_OK)
-        code = tn_reasoner_encode(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->prompt,
-                                  &reasoner->prompt_count, error);
+        code = tn_reasoner_lay_text(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->prompt, &reasoner->prompt_count,
+                                    error);
     tn_chat_text_free(&rendered);
     return code;
 }

@@ -72,17 +72,16 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
     tn_session *session = reasoner->session;
     size_t vocabulary = session->logits.cols;
     reasoner->max_tokens = tn_min(reasoner->request->max_tokens ? reasoner->request->max_tokens : DEFAULT_MAX_TOKENS,
-                                  session->capacity);
+                                  session->sequence.capacity);
     reasoner->text_capacity = (reasoner->max_tokens + 1) * TEXT_BYTES_A_TOKEN;
-    reasoner->span_capacity = session->capacity;
     reasoner->step_capacity = STEPS_MAX;
     /* Reserved, not touched: what a question does not use costs addresses only. */
     tn_arena *kept = &session->kept;
-    reasoner->span = tn_arena_take(kept, reasoner->span_capacity, sizeof *reasoner->span);
+    reasoner->rows = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->rows);
     reasoner->steps = tn_arena_take(kept, reasoner->step_capacity, sizeof *reasoner->steps);
-    reasoner->candidates = tn_arena_take(kept, session->capacity, sizeof *reasoner->candidates);
-    reasoner->tap_keys = tn_arena_take(kept, session->capacity, sizeof *reasoner->tap_keys);
-    reasoner->scores = tn_arena_take(kept, session->capacity, sizeof *reasoner->scores);
+    reasoner->candidates = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->candidates);
+    reasoner->tap_keys = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->tap_keys);
+    reasoner->scores = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->scores);
     reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
     if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->steps == NULL)
         return tn_fail_session_full(error);
@@ -96,8 +95,8 @@ static void start_trace(tn_reasoner *reasoner)
     trace->method = reasoner->method->name;
     trace->positions = reasoner->sequential ? "sequential" : "mrope";
     trace->kernels = reasoner->session->model->kernels->name;
-    trace->cache_type = reasoner->session->cache[0].k ? "f32" : "bf16";
-    trace->threads = tn_pool_threads(reasoner->session->pool);
+    trace->cache_type = reasoner->session->sequence.type == TN_F32 ? "f32" : "bf16";
+    trace->threads = tn_pool_threads(reasoner->session->engine.pool);
     trace->sampling = request->sampling;
     trace->sampling.top_p = request->sampling.top_p > 0 ? request->sampling.top_p : 1;
     trace->steps = reasoner->steps;
@@ -144,8 +143,8 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
     reasoner->request = request;
     reasoner->method = method;
     tn_session_reset(session);
-    session->ops.cancel = cancel;
-    session->recompute = request->recompute;
+    session->engine.ops.cancel = cancel;
+    reasoner->recompute = request->recompute;
     if (request->recompute || request->no_reuse)
         tn_session_forget(session, false);
     tenebra_code code = open_parts(reasoner, error);
@@ -163,37 +162,24 @@ void tn_reasoner_close(tn_reasoner *reasoner)
 
 /* ---------------------------------------------------------------- spans -- */
 
-static bool add_slot(tn_reasoner *reasoner, tn_slot slot, const tn_position *position)
+bool tn_span_add(tn_reasoner *reasoner, tn_row row, const tn_position *position)
 {
-    if (reasoner->span_count == reasoner->span_capacity)
+    size_t at = reasoner->session->sequence.length + reasoner->span_count;
+    if (at == reasoner->session->sequence.capacity)
         return false;
     int32_t next = reasoner->next_position;
-    slot.position = position ? *position : (tn_position){ { next, next, next } };
+    row.position = position ? *position : (tn_position){ { next, next, next } };
     for (size_t axis = 0; axis < 3; axis++)
-        if (slot.position.axis[axis] >= reasoner->next_position)
-            reasoner->next_position = slot.position.axis[axis] + 1;
-    reasoner->span[reasoner->span_count++] = slot;
+        if (row.position.axis[axis] >= reasoner->next_position)
+            reasoner->next_position = row.position.axis[axis] + 1;
+    reasoner->rows[at] = row;
+    reasoner->span_count++;
     return true;
-}
-
-bool tn_span_add_token(tn_reasoner *reasoner, int32_t token, const tn_position *position)
-{
-    return add_slot(reasoner, (tn_slot){ .token = token }, position);
-}
-
-bool tn_span_add_row(tn_reasoner *reasoner, tn_tensor source, size_t row, const tn_position *position)
-{
-    return add_slot(reasoner, (tn_slot){ .token = -1, .row = { source, row } }, position);
-}
-
-bool tn_span_add_again(tn_reasoner *reasoner, size_t cache_row, const tn_position *position)
-{
-    return add_slot(reasoner, reasoner->session->slots[cache_row], position);
 }
 
 tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count, tenebra_error *error)
 {
-    if (count > reasoner->session->capacity - reasoner->candidate_count)
+    if (count > reasoner->session->sequence.capacity - reasoner->candidate_count)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "attention", "%zu rows to watch are more than the context", count);
     memcpy(reasoner->tap_keys + reasoner->candidate_count, rows, count * sizeof *rows);
     reasoner->extra_count = count;
@@ -201,91 +187,86 @@ tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, s
     return TENEBRA_OK;
 }
 
-/* Runs the span, from row `skip` of it on, and empties it. */
-static tenebra_code run_span(tn_reasoner *reasoner, size_t skip, bool tap, double *spent, tenebra_error *error)
+/* The mean of rows after the final norm, updated row by row. */
+static tenebra_code average(tn_reasoner *reasoner, tn_row_ref rows, size_t count, size_t mark, tenebra_error *error)
 {
+    tn_engine *engine = &reasoner->session->engine;
+    const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
+    const tn_tensor normed = tn_decoder_norm(&engine->ops, &engine->model->decoder, raw);
+    tn_tensor *mean = &reasoner->mean;
+    *mean = tn_session_keep_row(reasoner->session, NULL, error);
+    for (size_t row = 0; mean->data != NULL && normed.data != NULL && row < count; row++)
+        for (size_t i = 0; i < mean->cols; i++) {
+            tn_real value = normed.data[row * mean->cols + i];
+            mean->data[i] = row == 0 ? value : mean->data[i] + (value - mean->data[i]) * ((tn_real)1 / (tn_real)(row + 1));
+        }
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    return mean->data != NULL ? TENEBRA_OK : TENEBRA_ERROR_LIMIT;
+}
+
+/* Runs the span and empties it. */
+static tenebra_code run_span(tn_reasoner *reasoner, bool tap, double *spent, tenebra_error *error)
+{
+    TN_TRY(tn_reasoner_encode_pictures(reasoner, error));
     double start = tn_clock_ms();
-    size_t count = reasoner->span_count - skip;
-    tn_span_tap request = { .query = count - 1,
-                            .keys = reasoner->tap_keys,
-                            .count = reasoner->candidate_count + reasoner->extra_count,
-                            .mean = reasoner->scores };
-    tenebra_code code = tn_session_append(reasoner->session, reasoner->span + skip, count,
-                                          tap && request.count > 0 ? &request : NULL, error);
+    tn_engine *engine = &reasoner->session->engine;
+    tn_sequence *sequence = &reasoner->session->sequence;
+    size_t end = sequence->length + reasoner->span_count, mark = tn_ops_mark(&engine->ops);
+    if (reasoner->recompute)
+        tn_sequence_truncate(sequence, 0);
+    size_t count = end - sequence->length;
+    const tn_span_tap request = { .query = count - 1,
+                                  .keys = reasoner->tap_keys,
+                                  .count = reasoner->candidate_count + reasoner->extra_count,
+                                  .mean = reasoner->scores };
+    tn_span span = { .sequence = sequence, .rows = reasoner->rows + sequence->length, .count = count,
+                     .tap = tap && request.count > 0 ? &request : NULL, .wants_rows = reasoner->want_mean };
+    tenebra_code code = tn_engine_run(engine, &span, 1, error);
+    if (code == TENEBRA_OK && reasoner->want_mean)
+        code = average(reasoner, span.out, count, mark, error);
     reasoner->span_count = 0;
     reasoner->last_ms = tn_clock_ms() - start;
+    reasoner->trace.positions_computed += code == TENEBRA_OK ? count : 0;
     *spent += reasoner->last_ms;
-    reasoner->trace.positions_computed = reasoner->session->positions_computed;
     return code;
 }
 
 /* --------------------------------------------------------------- prompt -- */
 
-/* Every picture must fill its run of image tokens. */
-tenebra_code tn_reasoner_find_candidates(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
-                                         size_t first_picture, tenebra_error *error)
+static size_t picture_of(const tn_reasoner *reasoner, const tn_image_rows *rows)
 {
-    int32_t image = reasoner->session->model->config.image_token;
-    size_t picture = first_picture, index = 0, wanted = 0, present = 0;
-    for (size_t p = first_picture; p < reasoner->picture_count; p++)
-        wanted += reasoner->pictures[p].embeds.rows;
-    for (size_t i = 0; i < count; i++)
-        present += ids[i] == image;
-    if (wanted != present)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt",
-                       "holds %zu image tokens, the pictures have %zu embeddings", present, wanted);
+    size_t picture = 0;
+    while (&reasoner->pictures[picture].rows != rows)
+        picture++;
+    return picture;
+}
+
+tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    size_t first = session->sequence.length + reasoner->span_count;
+    if (count > session->sequence.capacity - first)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are in use and %zu more do not fit into %zu; raise -c "
+                       "or make the pictures smaller", first, count, session->sequence.capacity);
+    int32_t next = reasoner->next_position;
+    if (reasoner->sequential)
+        for (size_t i = 0; i < count; i++, next++)
+            rows[i].position = (tn_position){ { next, next, next } };
+    else
+        next = session->model->backbone->positions(rows, count, next);
     for (size_t i = 0; i < count; i++) {
-        if (ids[i] != image)
+        reasoner->rows[first + i] = rows[i];
+        if (rows[i].kind != TN_ROW_CELL)
             continue;
-        while (index == reasoner->pictures[picture].embeds.rows) {
-            picture++;
-            index = 0;
-        }
         size_t at = reasoner->candidate_count++;
-        reasoner->candidates[at] = (tn_candidate_row){ first_row + i, picture, index++ };
-        reasoner->tap_keys[at] = first_row + i;
+        reasoner->candidates[at] = (tn_candidate_row){ first + i, picture_of(reasoner, rows[i].picture), rows[i].cell };
+        reasoner->tap_keys[at] = first + i;
     }
-    reasoner->extra_count = 0; /* their keys stood behind those of the candidates */
+    reasoner->span_count += count;
+    reasoner->next_position = next;
+    reasoner->extra_count = 0; /* their keys came after those of the candidates */
     reasoner->pictures_shown = reasoner->picture_count;
     return TENEBRA_OK;
-}
-
-static tenebra_code prompt_positions(tn_reasoner *reasoner, tn_position *positions, tenebra_error *error)
-{
-    const tn_model *model = reasoner->session->model;
-    tn_grid grids[TN_PICTURES_MAX];
-    if (reasoner->sequential) {
-        for (size_t i = 0; i < reasoner->prompt_count; i++)
-            positions[i] = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
-        return TENEBRA_OK;
-    }
-    for (size_t p = 0; p < reasoner->picture_count; p++)
-        grids[p] = reasoner->pictures[p].grid;
-    int32_t next;
-    return model->backbone->positions(&model->config, reasoner->prompt, reasoner->prompt_count, grids,
-                                      reasoner->picture_count, 0, positions, &next, error);
-}
-
-bool tn_reasoner_lay_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_row,
-                         const tn_position *positions)
-{
-    size_t next = 0;
-    bool laid = true;
-    while (next < reasoner->candidate_count && reasoner->candidates[next].row < first_row)
-        next++;
-    for (size_t i = 0; i < count && laid; i++) {
-        const tn_candidate_row *candidate = &reasoner->candidates[next];
-        if (next == reasoner->candidate_count || candidate->row != first_row + i) {
-            laid = tn_span_add_token(reasoner, ids[i], &positions[i]);
-            continue;
-        }
-        const tn_picture *picture = &reasoner->pictures[candidate->picture];
-        laid = tn_span_add_row(reasoner, picture->embeds, candidate->index, &positions[i]);
-        if (laid)
-            reasoner->span[reasoner->span_count - 1].content = picture->content;
-        next++;
-    }
-    return laid;
 }
 
 /* Runs the prompt. Rows that the cache already holds from an earlier pass or question are kept; the last
@@ -296,31 +277,25 @@ static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
     size_t count = reasoner->prompt_count;
     if (count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "is empty");
-    if (count > session->capacity)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt has %zu rows, the context %zu; raise -c "
-                       "or make the pictures smaller", count, session->capacity);
-    reasoner->candidate_count = 0;
-    TN_TRY(tn_reasoner_find_candidates(reasoner, reasoner->prompt, count, 0, 0, error));
-    tn_position *positions = tn_arena_take(&session->kept, count, sizeof *positions);
-    if (positions == NULL)
-        return tn_fail_session_full(error);
-    TN_TRY(prompt_positions(reasoner, positions, error));
-    reasoner->span_count = 0;
+    tn_sequence_truncate(&session->sequence, 0);
+    reasoner->span_count = reasoner->candidate_count = 0;
     reasoner->next_position = 0;
     reasoner->unrun = -1;
-    if (!tn_reasoner_lay_ids(reasoner, reasoner->prompt, count, 0, positions))
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the prompt does not fit; raise -c");
-    size_t shared = reasoner->pass_reused = tn_session_reuse(session, reasoner->span, count - 1);
+    TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->prompt, count, error));
+    bool all = reasoner->want_mean || session->engine.ops.watch != NULL; /* somebody looks at every row */
+    size_t shared = reasoner->pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->rows, count - 1);
+    reasoner->span_count -= shared;
     if (reasoner->pass == 0)
         reasoner->trace.prompt_reused = shared;
     bool tap = reasoner->method->tap_prompt || reasoner->request->scores;
-    tn_reasoner_start_work(reasoner, "prompt", session->model->decoder.config.num_hidden_layers);
-    tenebra_code code = run_span(reasoner, shared, tap, &reasoner->trace.prefill_ms, error);
+    TN_TRY(tn_reasoner_encode_pictures(reasoner, error));
+    tn_reasoner_start_work(reasoner, "prompt", session->model->decoder.config.num_hidden_layers * tn_engine_rounds(count - shared));
+    tenebra_code code = run_span(reasoner, tap, &reasoner->trace.prefill_ms, error);
     tn_reasoner_end_work(reasoner);
     TN_TRY(code);
     reasoner->trace.prompt_tokens = count;
     reasoner->trace.image_tokens = reasoner->candidate_count;
-    session->want_mean = false; /* the mean is that of the prompt */
+    reasoner->want_mean = false;
     return tn_reasoner_keep_prompt_scores(reasoner, error);
 }
 
@@ -353,7 +328,7 @@ static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_
                            reasoner->token_count + 1, (int)*token);
         return TENEBRA_OK;
     }
-    TN_TRY(tn_session_logits(session, session->hidden, error));
+    TN_TRY(tn_session_logits(session, error));
     *token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
     return TENEBRA_OK;
 }
@@ -374,7 +349,7 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
         end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
     } else {
         TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
-        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->pass_limit || session->length == session->capacity))
+        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->pass_limit || session->sequence.length == session->sequence.capacity))
             end_answer(reasoner, TENEBRA_FINISH_LENGTH);
     }
     reasoner->trace.generation_ms += tn_clock_ms() - start;
@@ -382,9 +357,9 @@ static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error
         reasoner->unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
         return tn_stream_end(reasoner, error);
     }
-    tn_span_add_token(reasoner, token, NULL);
-    TN_TRY(run_span(reasoner, 0, tap, &reasoner->trace.generation_ms, error));
-    session->recompute = false; /* the reference, too, uses its cache from the second token on */
+    tn_span_add(reasoner, tn_row_of_token(token), NULL);
+    TN_TRY(run_span(reasoner, tap, &reasoner->trace.generation_ms, error));
+    reasoner->recompute = false; /* the reference, too, uses its cache from the second token on */
     return TENEBRA_OK;
 }
 
@@ -394,7 +369,7 @@ static tenebra_code run_action(tn_reasoner *reasoner, const tn_action *action, t
         return decode(reasoner, action->tap, error);
     if (action->latent)
         reasoner->trace.latent_steps++;
-    return run_span(reasoner, 0, action->tap,
+    return run_span(reasoner, action->tap,
                     action->latent ? &reasoner->trace.latent_ms : &reasoner->trace.generation_ms, error);
 }
 
@@ -429,7 +404,7 @@ static tenebra_code run_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
     TN_TRY(tn_reasoner_lay_turn(reasoner, error));
     reasoner->pass_rows = reasoner->span_count;
-    return run_span(reasoner, 0, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error);
+    return run_span(reasoner, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error);
 }
 
 /* One pass, of which the prompt is there: actions until one asks for another pass, which it says, or the end. */
@@ -460,7 +435,7 @@ static tenebra_code start_prompt(tn_reasoner *reasoner, size_t given, tenebra_er
     }
     if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference knows nothing of earlier prompts */
         tn_session_forget(reasoner->session, false);
-        reasoner->session->recompute = true;
+        reasoner->recompute = true;
     }
     TN_TRY(tn_reasoner_render(reasoner, error));
     return prefill(reasoner, error);
@@ -491,11 +466,11 @@ tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
     return tn_reasoner_tell_pictures(reasoner, error);
 }
 
-tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count, tenebra_error *error)
+tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
 {
     double start = tn_clock_ms();
     tn_action_kind way;
-    reasoner->prompt = ids;
+    reasoner->prompt = rows;
     reasoner->prompt_count = count;
     TN_TRY(prefill(reasoner, error));
     TN_TRY(run_actions(reasoner, &way, error));

@@ -9,15 +9,13 @@
 #include "reason/sampler.h"
 #include "text/chat.h"
 
-/* A picture of the conversation: its embeddings and where they come from. */
+/* A picture of the conversation: its rows and where they come from. */
 typedef struct tn_picture {
-    tn_grid grid;
-    tn_tensor embeds;       /* [J, C] */
+    tn_image_rows rows;
     size_t width, height;   /* of the picture as given, after its orientation, without a frame that was taken away */
     size_t x, y;            /* where that begins in it                        */
     size_t source;          /* of the request's pictures, which this is or is drawn over; SIZE_MAX: none of them */
-    tn_digest content;      /* of its pixels as the tower sees them; zero: unknown */
-    tn_image pixels;        /* these, with method->keep_pixels; until the close    */
+    tn_image pixels;        /* as the tower sees them, until they are encoded; with method->keep_pixels until the close */
 } tn_picture;
 
 /* An image embedding in the prompt, that a method may pick. */
@@ -45,7 +43,7 @@ struct tn_reasoner {
     size_t picture_count;
 
     /* The prompt of the current pass. */
-    const int32_t *prompt;
+    tn_row *prompt;
     size_t prompt_count;
     tn_candidate_row *candidates;
     size_t candidate_count;
@@ -55,10 +53,13 @@ struct tn_reasoner {
     size_t pictures_shown;  /* that have rows in the cache */
     size_t turn_rows;       /* of the last further turn: rows of its messages and borders */
 
-    /* The span under construction, and the attention of the last row that ran with a tap:
-     * scores [candidate_count], then extra_scores [extra_count] for the cache rows in `extra`. */
-    tn_slot *span;
-    size_t span_count, span_capacity;
+    /* The rows of the conversation [context]: those in the cache, then the span under construction; and the attention of the
+     * last row that ran with a tap: scores [candidate_count], then extra_scores [extra_count] for the cache rows in `extra`. */
+    tn_row *rows;
+    size_t span_count;
+    bool recompute;         /* runs all rows again with every span, as the reference does */
+    bool want_mean;         /* of the prompt's rows after the final norm: `mean` [1, C] */
+    tn_tensor mean;
     size_t *tap_keys;
     size_t extra_count;
     tn_real *scores, *extra_scores;
@@ -103,9 +104,8 @@ void tn_reasoner_close(tn_reasoner *reasoner);
 /* The whole: loads pictures, then passes until the method finishes. */
 tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error);
 
-/* The same from token ids, with pictures already in place; image tokens expanded. */
-tenebra_code tn_reasoner_answer_ids(tn_reasoner *reasoner, const int32_t *ids, size_t count,
-                                    tenebra_error *error);
+/* The same from the rows of a prompt, without positions; the pictures are in place. */
+tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error);
 
 /* --------------------------------------------------------- for methods -- */
 
@@ -118,17 +118,15 @@ double tn_setting_number(const tn_reasoner *reasoner, size_t option);
 const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);
 size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option);
 
-/* Lays a row into the span; position NULL: the next plain one. False when the span is full. */
-bool tn_span_add_token(tn_reasoner *reasoner, int32_t token, const tn_position *position);
-bool tn_span_add_row(tn_reasoner *reasoner, tn_tensor source, size_t row, const tn_position *position);
-/* The input of a row that is in the cache once more: the embedding of a picture, or the token that a picture is made of. */
-bool tn_span_add_again(tn_reasoner *reasoner, size_t cache_row, const tn_position *position);
+/* Adds a row to the span, e.g. one of reasoner->rows once more; position NULL: the next plain one. False when the context is
+ * full. */
+bool tn_span_add(tn_reasoner *reasoner, tn_row row, const tn_position *position);
 
 /* Cache rows whose attention the next taps report beside the candidates: replaces the list. */
 tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count,
                                     tenebra_error *error);
 
-/* Runs a picture through the tower and adds it to the pictures. */
+/* Adds a picture in the size that the request or the model gives it. It is encoded before the next rows run. */
 tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error);
 /* The same for one that has its final size already, whose sides fit: cut or made from a picture of width x height pixels. */
 tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resized, size_t width, size_t height,
@@ -137,9 +135,8 @@ tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resi
 /* A candidate as the trace tells it. */
 tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate);
 
-/* The tokens that the head reads from a normed row [1, C]; *count of them, at most request->lens. */
-tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
-                              tenebra_error *error);
+/* The tokens that the head reads from the last row; *count of them, at most request->lens. */
+tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, const tenebra_lens **lens, size_t *count, tenebra_error *error);
 
 /* Puts the attention of the row that ran last into a step, where the request wants it. Errors: LIMIT. */
 tenebra_code tn_reasoner_tell_scores(tn_reasoner *reasoner, tenebra_step *step, tenebra_error *error);

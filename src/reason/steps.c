@@ -9,9 +9,8 @@ tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
 {
     const tn_candidate_row *row = &reasoner->candidates[candidate];
     const tn_picture *picture = &reasoner->pictures[row->picture];
-    size_t merge = reasoner->session->model->config.vision.spatial_merge_size;
     tn_rectangle place = { 0 };
-    tn_token_rectangle(row->index, picture->grid.t, picture->grid.h, picture->grid.w, merge, picture->width,
+    tn_token_rectangle(row->index, picture->rows.frames, picture->rows.grid_rows, picture->rows.grid_columns, 1, picture->width,
                        picture->height, &place, NULL);
     double x = (double)picture->x, y = (double)picture->y;
     return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
@@ -48,14 +47,13 @@ tenebra_code tn_reasoner_keep_prompt_scores(tn_reasoner *reasoner, tenebra_error
 
 tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
-    size_t merge = tn_max(1, reasoner->session->model->config.vision.spatial_merge_size);
     tenebra_picture *rows = tn_reasoner_take(reasoner, reasoner->picture_count + 1, sizeof *rows);
     if (rows == NULL)
         return tn_fail_session_full(error);
     for (size_t i = 0; i < reasoner->picture_count; i++) {
         const tn_picture *picture = &reasoner->pictures[i];
-        rows[i] = (tenebra_picture){ picture->width, picture->height, picture->grid.t * (picture->grid.h / merge),
-                                     picture->grid.w / merge, picture->source };
+        rows[i] = (tenebra_picture){ picture->width, picture->height, picture->rows.frames * picture->rows.grid_rows,
+                                     picture->rows.grid_columns, picture->source };
     }
     reasoner->trace.pictures = rows;
     reasoner->trace.picture_count = reasoner->picture_count;
@@ -125,8 +123,7 @@ static tenebra_code name_token(tn_reasoner *reasoner, tenebra_lens *lens, tenebr
     return TENEBRA_OK;
 }
 
-tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const tenebra_lens **lens, size_t *count,
-                              tenebra_error *error)
+tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, const tenebra_lens **lens, size_t *count, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
     size_t wanted = tn_min(reasoner->request->lens, session->logits.cols);
@@ -136,7 +133,7 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, tn_tensor normed, const ten
     tenebra_lens *rows = tn_reasoner_take(reasoner, wanted, sizeof *rows);
     if (rows == NULL)
         return tn_fail_session_full(error);
-    TN_TRY(tn_session_logits(session, normed, error));
+    TN_TRY(tn_session_logits(session, error));
     read_top(&session->logits, rows, wanted);
     for (size_t i = 0; i < wanted; i++)
         TN_TRY(name_token(reasoner, &rows[i], error));

@@ -82,12 +82,12 @@ void tn_teacher_close(tn_teacher *teacher)
 
 tn_pool *tn_teacher_pool(tn_teacher *teacher)
 {
-    return teacher->session->pool;
+    return teacher->session->engine.pool;
 }
 
 void tn_teacher_watch_cancel(tn_teacher *teacher, const atomic_bool *cancel)
 {
-    teacher->session->ops.cancel = cancel;
+    teacher->session->engine.ops.cancel = cancel;
 }
 
 void tn_teacher_seed(tn_teacher *teacher, uint64_t seed)
@@ -98,56 +98,20 @@ void tn_teacher_seed(tn_teacher *teacher, uint64_t seed)
 
 /* ------------------------------------------------------------ preparing -- */
 
-/* All patches of a lesson while they are being read. */
-typedef struct patch_list {
-    tn_real *values;
-    size_t count; /* reals */
-    tn_grid grids[TN_PICTURES_MAX];
-} patch_list;
-
-static tenebra_code read_picture(tn_reasoner *reasoner, const tenebra_part *part, patch_list *list, tenebra_error *error)
-{
-    tn_image image = { 0 };
-    tn_patches patches = { 0 };
-    tenebra_code code = tn_reasoner_read_picture(reasoner, part, &image, error);
-    if (code == TENEBRA_OK)
-        code = tn_reasoner_cut_picture(reasoner, part, &image, &patches, error);
-    if (code == TENEBRA_OK) {
-        size_t reals = patches.count * patches.columns, merge = reasoner->session->model->config.vision.spatial_merge_size;
-        tn_real *larger = realloc(list->values, (list->count + reals) * sizeof *larger);
-        if (larger != NULL) {
-            list->values = larger;
-            memcpy(larger + list->count, patches.values, reals * sizeof *larger);
-            list->count += reals;
-            tn_picture *picture = &reasoner->pictures[reasoner->picture_count];
-            *picture = (tn_picture){ .grid = { patches.grid_t, patches.grid_h, patches.grid_w } };
-            picture->embeds.rows = patches.count / (merge * merge); /* all that a prompt needs to know */
-            list->grids[reasoner->picture_count++] = picture->grid;
-        } else {
-            code = tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for %zu patches", patches.count);
-        }
-    }
-    tn_patches_free(&patches);
-    tn_image_free(&image);
-    return code;
-}
-
-static tenebra_code read_pictures(tn_teacher *teacher, tn_lesson *lesson, tenebra_error *error)
+/* The pictures of the conversation become the lesson's, cut into patches, and the prompt's cells refer to those. */
+static tenebra_code take_pictures(tn_teacher *teacher, tn_lesson *lesson, tenebra_error *error)
 {
     tn_reasoner *reasoner = &teacher->reasoner;
-    const tn_lesson_source *source = lesson->source;
-    patch_list list = { 0 };
-    tenebra_code code = TENEBRA_OK;
-    reasoner->picture_count = 0;
-    for (size_t m = 0; m < source->message_count; m++)
-        for (size_t p = 0; code == TENEBRA_OK && p < source->messages[m].part_count; p++)
-            if (source->messages[m].parts[p].kind != TENEBRA_PART_TEXT)
-                code = read_picture(reasoner, &source->messages[m].parts[p], &list, error);
-    if (code == TENEBRA_OK && reasoner->picture_count > 0)
-        code = tn_lesson_set_pictures(lesson, list.values, teacher->model->config.vision.patch_values, list.grids,
-                                      reasoner->picture_count, error);
-    free(list.values);
-    return code;
+    TN_TRY(tn_lesson_set_pictures(lesson, reasoner->picture_count, error));
+    for (size_t p = 0; p < reasoner->picture_count; p++) {
+        tn_picture *picture = &reasoner->pictures[p];
+        lesson->pictures[p] = picture->rows;
+        TN_TRY(tn_patches_cut(&teacher->model->patches, &picture->pixels, &lesson->patches[p], error));
+        for (size_t i = 0; i < reasoner->prompt_count; i++)
+            if (reasoner->prompt[i].kind == TN_ROW_CELL && reasoner->prompt[i].picture == &picture->rows)
+                reasoner->prompt[i].picture = &lesson->pictures[p];
+    }
+    return TENEBRA_OK;
 }
 
 /* The text after the prompt, from the first `steps` steps of the source. */
@@ -159,7 +123,7 @@ static tenebra_code arrange(tn_teacher *teacher, tn_lesson *lesson, size_t steps
     const tn_lesson_source *whole = lesson->source;
     lesson->source = &part;
     lesson->count = lesson->part_count = lesson->label_count = lesson->latent_steps = lesson->rows = 0;
-    tenebra_code code = tn_lesson_add_ids(lesson, reasoner->prompt, NULL, reasoner->prompt_count, error);
+    tenebra_code code = tn_lesson_add_rows(lesson, reasoner->prompt, NULL, reasoner->prompt_count, error);
     lesson->prompt = lesson->count;
     if (code == TENEBRA_OK)
         code = reasoner->method->arrange_lesson(reasoner, lesson, error);
@@ -186,16 +150,14 @@ static tenebra_code arrange_within(tn_teacher *teacher, tn_lesson *lesson, teneb
 static tenebra_code prepare(tn_teacher *teacher, tn_lesson *lesson, tenebra_error *error)
 {
     const tn_lesson_source *source = lesson->source;
-    if (teacher->model->tokenizer == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, teacher->model->directory,
-                       "has no tokenizer.json, which a lesson in words needs");
     if (source->message_count == 0 || source->answer == NULL || (source->step_count > 0 && source->steps == NULL))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lesson", "has no messages, no answer or no steps");
     teacher->request.messages = source->messages;
     teacher->request.message_count = source->message_count;
     TN_TRY(tn_request_check(&teacher->request, error));
-    TN_TRY(read_pictures(teacher, lesson, error));
+    TN_TRY(tn_reasoner_load_pictures(&teacher->reasoner, error));
     TN_TRY(tn_reasoner_render(&teacher->reasoner, error));
+    TN_TRY(take_pictures(teacher, lesson, error));
     return arrange_within(teacher, lesson, error);
 }
 

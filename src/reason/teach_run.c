@@ -8,36 +8,32 @@
 /* A lesson on its way through the decoder. */
 typedef struct pupil {
     const tn_lesson *lesson;
-    tn_keys *cache;        /* [L] */
-    size_t length;         /* rows that ran                                   */
+    tn_sequence sequence;
     size_t part;           /* of the lesson                                   */
     size_t steps_left;     /* latent steps of the part                        */
-    size_t next_id;        /* text tokens that ran                            */
-    size_t embeds;         /* first row of its pictures among all embeddings  */
-    size_t embed_count;
-    size_t *candidates;    /* [embed_count] cache rows of the image tokens    */
-    tn_real *scores;       /* [embed_count] attention of the last row that was tapped */
-    tn_position *prompt;   /* positions of the prompt; NULL: 0, 1, 2, ...     */
+    size_t next_row;       /* text rows that ran                              */
+    tn_image_rows *pictures, *picked; /* of the lesson, encoded; `picked` without gradient unless it flows through picks */
+    size_t *candidates;    /* [candidate_count] rows of the prompt that are cells of pictures */
+    size_t candidate_count;
+    tn_real *scores;       /* [candidate_count] attention of the last row that was tapped */
     int32_t next_position;
     tn_choice choice;
     tn_row_ref text;       /* the hidden state to feed                        */
     tn_row_ref last;       /* the last row that ran, before the final norm    */
-    size_t begin, count;   /* rows of the current span in the batch           */
     size_t steps;          /* latent steps done in all parts                  */
     tn_span_tap tap;
 } pupil;
 
 typedef struct batch {
     tn_teacher *teacher;
-    tn_ops *ops;
+    tn_engine *engine;
+    tn_ops *ops;              /* the engine's */
     bool learn;
     pupil *pupils;
     size_t count;
-    tn_tensor embeds, picked; /* the same, `picked` without gradient unless it flows through picks */
-    tn_slot *slots;           /* of the round */
-    tn_sequence *sequences;
-    tn_position *positions;
-    pupil **active;           /* [active_count] of the round */
+    tn_row *rows;             /* [row_count] of the round         */
+    tn_span *spans;           /* [active_count] of the round      */
+    pupil **active;
     size_t active_count, row_count;
     tn_row_ref *predictors;   /* rows that predict a labelled token */
     int32_t *labels;
@@ -45,14 +41,17 @@ typedef struct batch {
     tn_teach_result *result;
 } batch;
 
-static void *take(batch *b, size_t count, size_t size)
+static void *fail_full(batch *b)
 {
-    void *memory = b->ops->failure.code == TENEBRA_OK ? tn_arena_take(b->ops->arena, count, size) : NULL;
-    if (memory != NULL)
-        return memset(memory, 0, count * size);
     if (b->ops->failure.code == TENEBRA_OK)
         tn_fail(&b->ops->failure, TENEBRA_ERROR_MEMORY, "lesson", "the working memory is full; use smaller batches");
     return NULL;
+}
+
+static void *take(batch *b, size_t count, size_t size)
+{
+    void *memory = b->ops->failure.code == TENEBRA_OK ? tn_arena_take(b->ops->arena, count, size) : NULL;
+    return memory != NULL ? memset(memory, 0, count * size) : fail_full(b);
 }
 
 static bool refuse(batch *b, size_t index, const char *sentence)
@@ -64,60 +63,47 @@ static bool refuse(batch *b, size_t index, const char *sentence)
 
 /* ------------------------------------------------------------- pictures -- */
 
-/* All patches of the batch in one tensor, and all grids. */
-static tn_tensor gather_patches(batch *b, tn_grid **grids, size_t *grid_count)
+/* Takes over what failed. */
+static void note(batch *b, tenebra_code code, const tenebra_error *problem)
 {
-    size_t patches = 0, pictures = 0, values = b->teacher->model->config.vision.patch_values;
-    for (size_t i = 0; i < b->count; i++) {
-        patches += b->pupils[i].lesson->patch_count;
-        pictures += b->pupils[i].lesson->picture_count;
-    }
-    tn_tensor all = { patches, values, take(b, patches * values, sizeof(tn_real)), NULL };
-    *grids = take(b, pictures, sizeof **grids);
-    *grid_count = pictures;
-    size_t at = 0, grid = 0;
-    for (size_t i = 0; i < b->count && b->ops->failure.code == TENEBRA_OK; i++) {
-        const tn_lesson *lesson = b->pupils[i].lesson;
-        if (lesson->patch_count > 0)
-            memcpy(all.data + at * values, lesson->patches, lesson->patch_count * values * sizeof(tn_real));
-        for (size_t p = 0; p < lesson->picture_count; p++)
-            (*grids)[grid++] = lesson->grids[p];
-        at += lesson->patch_count;
-    }
-    b->result->patches = patches;
-    return all;
+    if (code != TENEBRA_OK && b->ops->failure.code == TENEBRA_OK)
+        b->ops->failure = *problem;
 }
 
-/* Runs all pictures through the tower. A frozen tower leaves nothing behind but its result. */
+/* Each lesson's pictures with their embeddings; and once more, as latent steps feed them: without gradient, unless it flows
+ * through picks. A frozen tower leaves nothing behind but its result. */
 static void see(batch *b)
 {
-    const tn_model *model = b->teacher->model;
-    const tn_vision_config *vision = &model->config.vision;
-    tn_ops *ops = b->ops;
-    size_t merge = vision->spatial_merge_size, rows = 0, grid_count;
+    size_t count = 0, at = 0;
     for (size_t i = 0; i < b->count; i++) {
-        b->pupils[i].embeds = rows;
-        b->pupils[i].embed_count = b->pupils[i].lesson->patch_count / (merge * merge);
-        rows += b->pupils[i].embed_count;
+        count += b->pupils[i].lesson->picture_count;
+        b->result->patches += tn_lesson_patches(b->pupils[i].lesson);
     }
-    if (rows == 0)
+    const tn_patches **patches = take(b, count, sizeof *patches);
+    tn_image_rows **pictures = take(b, count, sizeof *pictures), *memory = take(b, 2 * count, sizeof *memory);
+    for (size_t i = 0; memory != NULL && i < b->count; i++) {
+        pupil *p = &b->pupils[i];
+        p->pictures = memory + at;
+        p->picked = memory + count + at;
+        for (size_t k = 0; k < p->lesson->picture_count; k++, at++) {
+            patches[at] = &p->lesson->patches[k];
+            pictures[at] = &memory[at];
+            memory[at] = p->lesson->pictures[k];
+        }
+    }
+    if (count == 0 || memory == NULL)
         return;
-    tn_grid *grids;
-    bool trained = b->learn && tn_network_is_trained(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ANY, 0);
-    tn_real *kept = trained ? NULL : take(b, rows * vision->hidden_size, sizeof *kept);
-    size_t mark = tn_arena_mark(ops->arena);
-    tn_tensor patches = gather_patches(b, &grids, &grid_count);
-    tn_tape *tape = ops->tape;
-    if (!trained)
-        ops->tape = NULL;
-    b->embeds = tn_networks_encode(ops, &model->networks, patches, grids, grid_count);
-    ops->tape = tape;
-    if (!trained && b->embeds.data != NULL) {
-        memcpy(kept, b->embeds.data, rows * vision->hidden_size * sizeof *kept);
-        b->embeds.data = kept;
-        tn_arena_release(ops->arena, mark);
+    tenebra_error problem;
+    tn_tape *tape = b->ops->tape;
+    if (!b->learn || !tn_network_is_trained(tn_networks_find(&b->teacher->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
+        b->ops->tape = NULL;
+    note(b, tn_engine_encode(b->engine, patches, pictures, count, b->ops->arena, &problem), &problem);
+    b->ops->tape = tape;
+    for (size_t i = 0; i < count; i++) {
+        memory[count + i] = memory[i];
+        if (!b->teacher->options.through_picks)
+            memory[count + i].embeds = tn_op_detach(memory[i].embeds);
     }
-    b->picked = b->teacher->options.through_picks ? b->embeds : tn_op_detach(b->embeds);
 }
 
 /* -------------------------------------------------------------- opening -- */
@@ -125,48 +111,16 @@ static void see(batch *b)
 static bool lesson_fits(batch *b, size_t index)
 {
     const tn_lesson *lesson = b->pupils[index].lesson;
-    size_t ids = 0, images = 0;
-    if (lesson->count == 0 || lesson->part_count == 0 || lesson->parts[0].ids == 0)
+    size_t rows = 0;
+    if (lesson->count == 0 || lesson->part_count == 0 || lesson->parts[0].rows == 0)
         return refuse(b, index, "does not begin with text");
     for (size_t p = 0; p < lesson->part_count; p++)
-        ids += lesson->parts[p].ids;
-    for (size_t i = 0; i < lesson->count; i++)
-        images += lesson->ids[i] == b->teacher->model->config.image_token && i < lesson->parts[0].ids;
-    if (ids != lesson->count)
-        return refuse(b, index, "has other numbers of tokens in its parts and in all");
-    if (images != b->pupils[index].embed_count)
-        return refuse(b, index, "has other numbers of image tokens and of image embeddings");
+        rows += lesson->parts[p].rows;
+    if (rows != lesson->count)
+        return refuse(b, index, "has other numbers of rows in its parts and in all");
     if (lesson->rows > b->teacher->model->config.decoder.max_position_embeddings)
         return refuse(b, index, "has more rows than the model has positions");
     return true;
-}
-
-/* Keys and values of all layers; with their gradients, zeroed, while learning. */
-static void open_cache(batch *b, pupil *p)
-{
-    const tn_decoder_config *config = &b->teacher->model->config.decoder;
-    size_t stride = config->num_key_value_heads * config->head_dim, capacity = p->lesson->rows, size, all;
-    if (!tn_size_mul(capacity, stride, &size) || !tn_size_mul(size, b->learn ? 4 : 2, &all))
-        all = size = SIZE_MAX;
-    p->cache = take(b, config->num_hidden_layers, sizeof *p->cache);
-    for (size_t l = 0; l < config->num_hidden_layers && b->ops->failure.code == TENEBRA_OK; l++) {
-        tn_real *memory = take(b, all, sizeof *memory);
-        if (memory == NULL)
-            return;
-        p->cache[l] = (tn_keys){ .capacity = capacity, .stride = stride, .k = memory, .v = memory + size,
-                                 .dk = b->learn ? memory + 2 * size : NULL, .dv = b->learn ? memory + 3 * size : NULL };
-    }
-}
-
-static void open_positions(batch *b, pupil *p)
-{
-    const tn_model *model = b->teacher->model;
-    size_t count = p->lesson->parts[0].ids;
-    int32_t next;
-    p->prompt = take(b, count, sizeof *p->prompt);
-    if (p->prompt != NULL)
-        model->backbone->positions(&model->config, p->lesson->ids, count, p->lesson->grids, p->lesson->picture_count, 0,
-                                   p->prompt, &next, &b->ops->failure);
 }
 
 static void open_pupil(batch *b, size_t index)
@@ -175,22 +129,23 @@ static void open_pupil(batch *b, size_t index)
     const tn_lesson *lesson = p->lesson;
     if (!lesson_fits(b, index))
         return;
-    open_cache(b, p);
-    p->candidates = take(b, p->embed_count, sizeof *p->candidates);
-    p->scores = take(b, p->embed_count, sizeof *p->scores);
+    if (!tn_sequence_take(&p->sequence, &b->teacher->model->config.decoder, lesson->rows, b->learn, b->ops->arena))
+        fail_full(b);
+    for (size_t i = 0; i < lesson->count; i++)
+        p->candidate_count += lesson->text[i].kind == TN_ROW_CELL;
+    p->candidates = take(b, p->candidate_count, sizeof *p->candidates);
+    p->scores = take(b, p->candidate_count, sizeof *p->scores);
     p->choice.settings = lesson->latent;
     p->choice.settings.steps = lesson->latent_steps;
-    p->choice.candidates = p->embed_count;
-    p->choice.available = take(b, p->embed_count, sizeof *p->choice.available);
+    p->choice.candidates = p->candidate_count;
+    p->choice.available = take(b, p->candidate_count, sizeof *p->choice.available);
     p->choice.picks = take(b, lesson->latent.picks + 1, sizeof *p->choice.picks);
     p->choice.first = take(b, lesson->latent.picks + 1, sizeof *p->choice.first);
-    if (!b->teacher->reasoner.sequential)
-        open_positions(b, p);
     if (b->ops->failure.code != TENEBRA_OK)
         return;
-    memset(p->choice.available, true, p->embed_count);
-    for (size_t i = 0, seen = 0; i < lesson->parts[0].ids; i++)
-        if (lesson->ids[i] == b->teacher->model->config.image_token)
+    memset(p->choice.available, true, p->candidate_count);
+    for (size_t i = 0, seen = 0; i < lesson->count; i++)
+        if (lesson->text[i].kind == TN_ROW_CELL)
             p->candidates[seen++] = i;
 }
 
@@ -203,9 +158,8 @@ static void open_batch(batch *b)
         rows += b->pupils[i].lesson->rows;
         labels += b->pupils[i].lesson->label_count;
     }
-    b->slots = take(b, rows, sizeof *b->slots);
-    b->positions = take(b, rows, sizeof *b->positions);
-    b->sequences = take(b, b->count, sizeof *b->sequences);
+    b->rows = take(b, rows, sizeof *b->rows);
+    b->spans = take(b, b->count, sizeof *b->spans);
     b->active = take(b, b->count, sizeof *b->active);
     b->predictors = take(b, labels, sizeof *b->predictors);
     b->labels = take(b, labels, sizeof *b->labels);
@@ -236,29 +190,39 @@ static void advance(pupil *p)
     } while (is_latent(p) && !tn_choice_goes_on(&p->choice));
 }
 
-static void lay(batch *b, pupil *p, tn_slot slot)
+/* `placed`: the row has its position. */
+static void lay(batch *b, pupil *p, tn_row row, bool placed)
 {
-    size_t row = p->length + p->count;
-    slot.position = p->prompt && row < p->lesson->parts[0].ids
-                        ? p->prompt[row]
-                        : (tn_position){ { p->next_position, p->next_position, p->next_position } };
+    if (!placed)
+        row.position = (tn_position){ { p->next_position, p->next_position, p->next_position } };
     for (size_t axis = 0; axis < 3; axis++)
-        if (slot.position.axis[axis] >= p->next_position)
-            p->next_position = slot.position.axis[axis] + 1;
-    b->positions[b->row_count] = slot.position;
-    b->slots[b->row_count++] = slot;
-    p->count++;
+        if (row.position.axis[axis] >= p->next_position)
+            p->next_position = row.position.axis[axis] + 1;
+    b->rows[b->row_count++] = row;
 }
 
 static void lay_text(batch *b, pupil *p)
 {
-    size_t embed = 0, count = p->lesson->parts[p->part].ids;
+    size_t count = p->lesson->parts[p->part].rows;
+    bool placed = p->part == 0 && !b->teacher->reasoner.sequential;
+    tn_row *first = b->rows + b->row_count;
+    memcpy(first, p->lesson->text + p->next_row, count * sizeof *first);
+    if (placed)
+        b->teacher->model->backbone->positions(first, count, 0);
     for (size_t i = 0; i < count; i++) {
-        int32_t id = p->lesson->ids[p->next_id + i];
-        bool image = p->part == 0 && id == b->teacher->model->config.image_token;
-        lay(b, p, image ? (tn_slot){ .token = -1, .row = { b->embeds, p->embeds + embed++ } } : (tn_slot){ .token = id });
+        tn_row row = first[i];
+        if (row.kind == TN_ROW_CELL)
+            row.picture = &p->pictures[row.picture - p->lesson->pictures];
+        lay(b, p, row, placed);
     }
-    p->next_id += count;
+    p->next_row += count;
+}
+
+/* A candidate as a latent step feeds it. */
+static tn_row picked_row(const pupil *p, size_t pick)
+{
+    const tn_row *row = &p->lesson->text[p->candidates[pick]];
+    return tn_row_of_cell(&p->picked[row->picture - p->lesson->pictures], row->cell);
 }
 
 static void lay_latent(batch *b, pupil *p, size_t index)
@@ -269,20 +233,11 @@ static void lay_latent(batch *b, pupil *p, size_t index)
     for (size_t row = 0; row < tn_choice_rows(&p->choice); row++) {
         size_t pick = 0;
         bool text = tn_choice_is_text(&p->choice, row, &pick);
-        lay(b, p, (tn_slot){ .token = -1, .row = text ? p->text : (tn_row_ref){ b->picked, p->embeds + pick } });
+        lay(b, p, text ? tn_row_of_vector(p->text.source, p->text.row) : picked_row(p, pick), false);
     }
     p->steps++;
     p->steps_left--;
     b->result->latent_steps++;
-}
-
-/* Whether the step that follows the current span goes by attention scores. */
-static bool next_needs_scores(const pupil *p)
-{
-    pupil after = *p;
-    after.length += p->count;
-    advance(&after);
-    return is_latent(&after) && tn_choice_needs_scores(&after.choice);
 }
 
 /* Lays the next span of every lesson that has one. */
@@ -293,14 +248,20 @@ static void lay_round(batch *b)
         pupil *p = &b->pupils[i];
         if (is_done(p))
             continue;
-        p->begin = b->row_count;
-        p->count = 0;
+        size_t begin = b->row_count;
         if (is_latent(p))
             lay_latent(b, p, i);
         else
             lay_text(b, p);
-        p->tap = (tn_span_tap){ .query = p->count - 1, .keys = p->candidates, .count = p->embed_count, .mean = p->scores };
-        b->sequences[b->active_count] = (tn_sequence){ p->count, p->length, p->cache, next_needs_scores(p) ? &p->tap : NULL };
+        pupil after = *p;
+        advance(&after);
+        bool latent = is_latent(&after);
+        p->tap = (tn_span_tap){ .query = b->row_count - begin - 1, .keys = p->candidates, .count = p->candidate_count,
+                                .mean = p->scores };
+        b->spans[b->active_count] = (tn_span){ .sequence = &p->sequence, .rows = b->rows + begin, .count = b->row_count - begin,
+                                               .tap = latent && tn_choice_needs_scores(&after.choice) ? &p->tap : NULL,
+                                               .wants_hidden = latent && p->choice.settings.text != TN_TEXT_DROP,
+                                               .wants_rows = true };
         b->active[b->active_count++] = p;
     }
     b->result->rows += b->row_count;
@@ -309,67 +270,43 @@ static void lay_round(batch *b)
 /* ---------------------------------------------------------------- after -- */
 
 /* The rows that predict the labelled tokens of a text span: each token by the row before it. */
-static void note_labels(batch *b, pupil *p, tn_tensor x)
+static void note_labels(batch *b, const pupil *p, const tn_span *span)
 {
-    size_t first = p->next_id - p->count;
-    for (size_t i = 0; i < p->count; i++) {
+    size_t first = p->next_row - span->count;
+    for (size_t i = 0; i < span->count; i++) {
         int32_t label = p->lesson->labels[first + i];
-        if (label < 0 || (i == 0 && p->length == 0))
+        if (label < 0 || (i == 0 && p->last.source.data == NULL))
             continue;
-        b->predictors[b->label_count] = i == 0 ? p->last : (tn_row_ref){ x, p->begin + i - 1 };
+        b->predictors[b->label_count] = i == 0 ? p->last : (tn_row_ref){ span->out.source, span->out.row + i - 1 };
         b->labels[b->label_count++] = label;
     }
 }
 
-/* The hidden states of the lessons whose next span is a latent step. */
-static void keep_hidden(batch *b, tn_tensor x)
+/* The hidden state that the next latent step feeds. The scale of the final norm may be trained, so it is cut after it. */
+static void keep_hidden(const batch *b, pupil *p)
 {
-    const tn_decoder *decoder = &b->teacher->model->decoder;
-    tn_tensor source = b->teacher->options.through_hidden ? x : tn_op_detach(x);
-    tn_row_ref *refs = take(b, b->active_count, sizeof *refs);
-    size_t count = 0;
-    bool normed = false;
-    for (size_t i = 0; i < b->active_count && refs != NULL; i++) {
-        pupil *p = b->active[i];
-        if (!is_latent(p) || p->choice.settings.text == TN_TEXT_DROP)
-            continue;
-        normed = normed || !p->choice.settings.raw_hidden;
-        refs[count++] = (tn_row_ref){ source, p->begin + p->count - 1 };
-    }
-    if (count == 0)
-        return;
-    tn_tensor raw = tn_op_compose(b->ops, refs, count, decoder->config.hidden_size);
-    tn_tensor hidden = normed ? tn_decoder_norm(b->ops, decoder, raw) : raw;
+    p->text = p->choice.settings.raw_hidden ? p->sequence.raw : p->sequence.hidden;
     if (!b->teacher->options.through_hidden)
-        hidden = tn_op_detach(hidden); /* the scale of the norm may be trained */
-    count = 0;
-    for (size_t i = 0; i < b->active_count; i++) {
-        pupil *p = b->active[i];
-        if (is_latent(p) && p->choice.settings.text != TN_TEXT_DROP) {
-            p->text = (tn_row_ref){ p->choice.settings.raw_hidden ? raw : hidden, count };
-            count++;
-        }
-    }
+        p->text.source = tn_op_detach(p->text.source);
 }
 
 /* Runs one span of each lesson. */
 static void run_round(batch *b)
 {
-    const tn_decoder *decoder = &b->teacher->model->decoder;
+    tenebra_error problem;
     lay_round(b);
-    tn_tensor x = tn_span_input(b->ops, decoder, b->slots, b->row_count);
-    x = tn_decoder_run(b->ops, decoder, x, b->positions, b->sequences, b->active_count);
-    if (x.data == NULL)
-        return;
-    for (size_t i = 0; i < b->active_count; i++) {
+    if (b->ops->failure.code == TENEBRA_OK)
+        note(b, tn_engine_run(b->engine, b->spans, b->active_count, &problem), &problem);
+    for (size_t i = 0; b->ops->failure.code == TENEBRA_OK && i < b->active_count; i++) {
         pupil *p = b->active[i];
-        if (b->active[i]->lesson->parts[p->part].latents == 0)
-            note_labels(b, p, x);
-        p->last = (tn_row_ref){ x, p->begin + p->count - 1 };
-        p->length += p->count;
+        const tn_span *span = &b->spans[i];
+        if (p->lesson->parts[p->part].latents == 0)
+            note_labels(b, p, span);
+        p->last = (tn_row_ref){ span->out.source, span->out.row + span->count - 1 };
         advance(p);
+        if (span->wants_hidden)
+            keep_hidden(b, p);
     }
-    keep_hidden(b, x);
 }
 
 static bool all_done(const batch *b)
@@ -400,27 +337,19 @@ static tn_tensor loss_of(batch *b, double scale)
 
 static tenebra_code finish(batch *b, tenebra_error *error)
 {
-    tn_ops *ops = b->ops;
-    tenebra_code code = tn_store_check(b->teacher->model->store, error), failed = ops->failure.code;
-    if (code == TENEBRA_OK && failed != TENEBRA_OK) {
-        code = failed;
-        if (error != NULL)
-            *error = ops->failure;
-    }
-    memset(&ops->failure, 0, sizeof ops->failure);
-    ops->tape = NULL;
-    ops->dropout = NULL;
-    ops->checkpoint = false;
-    b->result->peak_bytes = ops->arena->peak;
-    tn_arena_release(ops->arena, 0);
-    return code;
+    b->ops->tape = NULL;
+    b->ops->dropout = NULL;
+    b->ops->checkpoint = false;
+    b->result->peak_bytes = b->ops->arena->peak;
+    return tn_engine_finish(b->engine, 0, error);
 }
 
 tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons, size_t count, bool learn, double scale,
                             tn_teach_result *result, tenebra_error *error)
 {
     tn_teach_result unused;
-    batch b = { .teacher = teacher, .ops = &teacher->session->ops, .learn = learn, .count = count,
+    tn_engine *engine = &teacher->session->engine;
+    batch b = { .teacher = teacher, .engine = engine, .ops = &engine->ops, .learn = learn, .count = count,
                 .result = result ? result : &unused };
     *b.result = (tn_teach_result){ 0 };
     if (count == 0 || !(scale > 0))
@@ -458,7 +387,7 @@ size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lesson
     for (size_t i = 0; i < count; i++) {
         rows += (double)lessons[i]->rows;
         labels += (double)lessons[i]->label_count;
-        patches += (double)lessons[i]->patch_count;
+        patches += (double)tn_lesson_patches(lessons[i]);
     }
     double query = (double)(d->num_attention_heads * d->head_dim), key = (double)(d->num_key_value_heads * d->head_dim);
     double hidden = (double)d->hidden_size, inner = (double)d->intermediate_size;

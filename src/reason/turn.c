@@ -30,7 +30,7 @@ static size_t cut_front(tn_chat_text *text, size_t length)
 
 /* What the template writes between the reply and the next one. It must leave alone what it wrote before. */
 static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, const tn_script *after,
-                                const int32_t **ids, size_t *count, tenebra_error *error)
+                                tn_row **rows, size_t *count, tenebra_error *error)
 {
     tn_chat_text old = { 0 }, all = { 0 };
     tenebra_code code = render(reasoner, before, &old, error);
@@ -46,9 +46,8 @@ static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, 
         all.span_count = cut_front(&all, old.text.length);
         code = tn_reasoner_keep_prompt(reasoner, all.text.data + old.text.length, all.text.length - old.text.length, error);
     }
-    if (code == TENEBRA_OK) {
-        code = tn_reasoner_encode(reasoner, all.spans, all.span_count, reasoner->pictures_shown, ids, count, error);
-    }
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_lay_text(reasoner, all.spans, all.span_count, reasoner->pictures_shown, rows, count, error);
     tn_chat_text_free(&old);
     tn_chat_text_free(&all);
     return code;
@@ -79,46 +78,20 @@ static tenebra_code extend(tn_reasoner *reasoner, tn_script *script, tenebra_err
     return TENEBRA_OK;
 }
 
-static tenebra_code find_positions(tn_reasoner *reasoner, const int32_t *ids, size_t count, size_t first_picture,
-                                   tn_position *positions, tenebra_error *error)
-{
-    const tn_model *model = reasoner->session->model;
-    tn_grid grids[TN_PICTURES_MAX];
-    int32_t next = reasoner->next_position;
-    for (size_t p = first_picture; p < reasoner->picture_count; p++)
-        grids[p - first_picture] = reasoner->pictures[p].grid;
-    for (size_t i = 0; reasoner->sequential && i < count; i++, next++)
-        positions[i] = (tn_position){ { next, next, next } };
-    if (reasoner->sequential)
-        return TENEBRA_OK;
-    return model->backbone->positions(&model->config, ids, count, grids, reasoner->picture_count - first_picture, next,
-                                      positions, &next, error);
-}
-
 tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tn_script before = { .reasoner = reasoner, .messages = reasoner->dialogue, .message_count = reasoner->dialogue_count };
     tn_script after = before;
-    const int32_t *ids;
-    size_t count, first_picture = reasoner->pictures_shown;
+    tn_row *rows;
+    size_t count;
     TN_TRY(extend(reasoner, &after, error));
-    TN_TRY(encode_turn(reasoner, &before, &after, &ids, &count, error));
+    TN_TRY(encode_turn(reasoner, &before, &after, &rows, &count, error));
     reasoner->dialogue = after.messages;
     reasoner->dialogue_count = after.message_count;
-    bool laid = reasoner->unrun < 0 || tn_span_add_token(reasoner, reasoner->unrun, NULL);
+    if (reasoner->unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->unrun), NULL))
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit behind %zu rows; raise -c",
+                       reasoner->session->sequence.length);
     reasoner->unrun = -1;
-    tn_position *positions = tn_reasoner_take(reasoner, count, sizeof *positions);
-    if (positions == NULL)
-        return tn_fail_session_full(error);
-    TN_TRY(find_positions(reasoner, ids, count, first_picture, positions, error));
-    size_t first_row = reasoner->session->length + reasoner->span_count;
-    if (!laid || count > reasoner->session->capacity - first_row)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context",
-                       "%zu rows are in use and the next turn has %zu; the context has %zu; "
-                       "raise -c or make the pictures smaller",
-                       first_row, count, reasoner->session->capacity);
-    TN_TRY(tn_reasoner_find_candidates(reasoner, ids, count, first_row, first_picture, error));
     reasoner->turn_rows = count;
-    tn_reasoner_lay_ids(reasoner, ids, count, first_row, positions);
-    return TENEBRA_OK;
+    return tn_reasoner_add_rows(reasoner, rows, count, error);
 }

@@ -8,13 +8,13 @@ static void tell_layer(void *user)
     tenebra_event event = { .kind = TENEBRA_EVENT_WORK, .trace = &reasoner->trace, .text = reasoner->work,
                             .index = reasoner->work_done++, .count = reasoner->work_total };
     if (!request->on_event(request->user, &event))
-        tn_fail(&reasoner->session->ops.failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+        tn_fail(&reasoner->session->engine.ops.failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
 }
 
 void tn_reasoner_start_work(tn_reasoner *reasoner, const char *name, size_t layers)
 {
     const tenebra_request *request = reasoner->request;
-    tn_ops *ops = &reasoner->session->ops;
+    tn_ops *ops = &reasoner->session->engine.ops;
     bool wanted = request->work && request->on_event != NULL;
     reasoner->work = name;
     reasoner->work_done = 0;
@@ -25,5 +25,5 @@ void tn_reasoner_start_work(tn_reasoner *reasoner, const char *name, size_t laye
 
 void tn_reasoner_end_work(tn_reasoner *reasoner)
 {
-    reasoner->session->ops.on_layer = NULL;
+    reasoner->session->engine.ops.on_layer = NULL;
 }

@@ -45,9 +45,17 @@ tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_
     else
         rendered->spans[rendered->span_count++] =
             (tn_text_span){ rendered->text.data + rendered->text.length - length, length,
-                            control || rendered->single };
+                            control || rendered->single ? TN_CONTROL_TOKENS : TN_CONTROL_NONE };
     if (rendered->text.capacity != capacity)
         point_spans(rendered);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_chat_text_append_picture(tn_chat_text *rendered, const char *token, tenebra_error *error)
+{
+    TN_TRY(tn_chat_text_append(rendered, token, strlen(token), true, error));
+    if (!rendered->single)
+        rendered->spans[rendered->span_count - 1].control = TN_CONTROL_PICTURE;
     return TENEBRA_OK;
 }
 

@@ -7,7 +7,7 @@
  *     tn_chat_text rendered = { 0 };
  *     tn_chat_render(style, messages, count, &options, &rendered, &error);
  *     tn_tokenizer_encode(tokenizer, rendered.spans, rendered.span_count, &ids, &error);
- *     tn_ids_expand(&ids, image_token, rows_of_images, image_count, "images", &error);
+ *     ... ids.pictures says where the pictures stand
  *     tn_chat_text_free(&rendered);
  */
 #ifndef TN_TEXT_CHAT_H
@@ -30,6 +30,9 @@ typedef struct tn_chat_text {
 /* Appends text; `control` as in tn_text_span. Errors: MEMORY, LIMIT. */
 tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_t length, bool control,
                                  tenebra_error *error);
+
+/* Appends the token that stands for the next picture. */
+tenebra_code tn_chat_text_append_picture(tn_chat_text *rendered, const char *token, tenebra_error *error);
 
 /* Frees and empties. A zeroed text may be freed. */
 void tn_chat_text_free(tn_chat_text *rendered);

@@ -20,7 +20,10 @@ typedef struct encoder {
 
 /* ------------------------------------------------------------ one text -- */
 
-/* Spans in a row. Control spans are marked 1 and 2 in turn, so that neighbours differ. */
+/* Marks of control spans: 1 and 2 in turn, so that neighbours differ; PICTURE more where one stands for a picture. */
+enum { PICTURE = 2 };
+
+/* Spans in a row. */
 static tenebra_code join(const tn_text_span *spans, size_t span_count, tn_marked *raw, tenebra_error *error)
 {
     size_t total = 0;
@@ -31,7 +34,8 @@ static tenebra_code join(const tn_text_span *spans, size_t span_count, tn_marked
     for (size_t i = 0; i < span_count; i++) {
         if (spans[i].length == 0)
             continue;
-        TN_TRY(tn_marked_append(raw, spans[i].text, spans[i].length, spans[i].control ? mark : 0, error));
+        char control = spans[i].control == TN_CONTROL_PICTURE ? mark + PICTURE : mark;
+        TN_TRY(tn_marked_append(raw, spans[i].text, spans[i].length, spans[i].control ? control : 0, error));
         mark = mark == 1 ? 2 : 1;
     }
     return TENEBRA_OK;
@@ -150,7 +154,7 @@ static tenebra_code each_part(encoder *e, const char *bytes, const char *marks, 
         }
         if (at > done)
             TN_TRY(between(e, bytes + done, marks + done, at - done, error));
-        TN_TRY(tn_ids_push(e->out, id, error));
+        TN_TRY((marks[at] > PICTURE ? tn_ids_push_picture : tn_ids_push)(e->out, id, error));
         at += vocabulary->tokens[id].length;
         done = at;
     }
@@ -174,14 +178,16 @@ tenebra_code tn_tokenizer_encode(const tn_tokenizer *tokenizer, const tn_text_sp
 {
     encoder e = { .tokenizer = tokenizer, .out = out };
     tn_marked raw = { 0 };
-    size_t before = out->count;
+    size_t before = out->count, pictures = out->picture_count;
     tenebra_code code = join(spans, span_count, &raw, error);
     if (code == TENEBRA_OK)
         code = repair(&raw, error);
     if (code == TENEBRA_OK)
         code = each_part(&e, raw.text.data, raw.marks.data, raw.text.length, false, encode_normal, error);
-    if (code != TENEBRA_OK)
+    if (code != TENEBRA_OK) {
         out->count = before;
+        out->picture_count = pictures;
+    }
     tn_marked_free(&raw);
     tn_marked_free(&e.normal);
     tn_bpe_free(&e.bpe);

@@ -37,12 +37,15 @@ void tn_tokenizer_close(tn_tokenizer *tokenizer);
 
 /* ------------------------------------------------------------- encoding -- */
 
-/* A stretch of text from one source. `control`: added tokens are recognised in it. Text of users has
- * control = false, so it can never become a control token. */
+/* Whether added tokens are recognised in a stretch of text: not in text of users, so it can never become a control token. A
+ * stretch may be the one token that stands for a picture; the ids then say where (tn_ids.pictures). */
+typedef enum tn_text_control { TN_CONTROL_NONE, TN_CONTROL_TOKENS, TN_CONTROL_PICTURE } tn_text_control;
+
+/* A stretch of text from one source. */
 typedef struct tn_text_span {
     const char *text; /* any bytes; may be NULL when length is 0 */
     size_t length;
-    bool control;
+    tn_text_control control;
 } tn_text_span;
 
 /* Appends the ids of the spans, read as ONE text: normalising, splitting and merging run across

@@ -49,12 +49,13 @@ static void count_call(void *user, const char *name, size_t index, const tn_tens
 static void keep_state(loop_run *run, size_t step)
 {
     const tn_session *session = run->verify->session;
-    size_t cols = session->hidden.cols, count = run->reasoner.candidate_count;
+    const tn_tensor hidden = tn_session_hidden(session);
+    size_t cols = hidden.cols, count = run->reasoner.candidate_count;
     if (step < run->steps) {
-        memcpy(run->hidden + step * cols, session->hidden.data, cols * sizeof *run->hidden);
+        memcpy(run->hidden + step * cols, hidden.data, cols * sizeof *run->hidden);
         for (size_t j = 0; j < count; j++)
             run->scores[step * count + j] = run->used[j] ? -(tn_real)INFINITY : run->reasoner.scores[j];
-    } else if (tn_session_logits(run->verify->session, session->hidden, &run->verify->failure) == TENEBRA_OK) {
+    } else if (tn_session_logits(run->verify->session, &run->verify->failure) == TENEBRA_OK) {
         memcpy(run->first, session->logits.data, session->logits.cols * sizeof *run->first);
     }
 }
@@ -86,20 +87,22 @@ typedef struct run_options {
 static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, const int64_t *ids, size_t count,
                      const run_options *options)
 {
-    size_t cols = verify->session->hidden.cols;
+    size_t cols = verify->model->config.decoder.hidden_size, rows_of_picture = picture->rows.rows;
     loop_run *run = tn_verify_take(verify, 1, sizeof *run);
     int32_t *tokens = tn_verify_take(verify, count, sizeof *tokens);
+    tn_row *rows = tn_verify_take(verify, count, sizeof *rows);
     if (run != NULL) {
         *run = (loop_run){ .verify = verify, .steps = options->steps, .picks = options->picks, .prompt = count };
-        run->scores = tn_verify_take(verify, options->steps * picture->count, sizeof *run->scores);
+        run->scores = tn_verify_take(verify, options->steps * rows_of_picture, sizeof *run->scores);
         run->hidden = tn_verify_take(verify, options->steps * cols, sizeof *run->hidden);
         run->first = tn_verify_take(verify, verify->session->logits.cols, sizeof *run->first);
-        run->used = tn_verify_take(verify, picture->count, sizeof *run->used);
+        run->used = tn_verify_take(verify, rows_of_picture, sizeof *run->used);
     }
-    if (run == NULL || tokens == NULL || run->scores == NULL || run->hidden == NULL || run->first == NULL || run->used == NULL ||
-        options->steps >= STEPS_MAX || options->picks > PICKS_MAX) {
+    if (run == NULL || tokens == NULL || rows == NULL || run->scores == NULL || run->hidden == NULL || run->first == NULL ||
+        run->used == NULL || options->steps >= STEPS_MAX || options->picks > PICKS_MAX) {
         close_run(run);
         free(tokens);
+        free(rows);
         return NULL;
     }
     for (size_t i = 0; i < count; i++)
@@ -114,18 +117,20 @@ static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, c
                                 .on_event = on_event, .user = run };
     tenebra_code code = tn_reasoner_open(&run->reasoner, verify->session, &request, NULL, &verify->failure);
     if (code == TENEBRA_OK) {
-        tn_tensor embeds = { picture->count, verify->session->hidden.cols, picture->embeds, NULL };
-        run->reasoner.pictures[0] = (tn_picture){ .grid = picture->grid, .embeds = embeds, .width = picture->width,
-                                                   .height = picture->height };
+        run->reasoner.pictures[0] = (tn_picture){ .rows = picture->rows, .width = picture->width, .height = picture->height };
         run->reasoner.picture_count = 1;
         run->reasoner.test_first_token = false;
-        verify->session->ops.watch = count_call;
-        verify->session->ops.watch_user = run;
-        code = tn_reasoner_answer_ids(&run->reasoner, tokens, count, &verify->failure);
-        verify->session->ops.watch = NULL;
+        verify->session->engine.ops.watch = count_call;
+        verify->session->engine.ops.watch_user = run;
+        const tn_image_rows *pictures[] = { &run->reasoner.pictures[0].rows };
+        code = tn_rows_of_ids(&verify->model->config, tokens, count, pictures, 1, rows, &verify->failure);
+        if (code == TENEBRA_OK)
+            code = tn_reasoner_answer_rows(&run->reasoner, rows, count, &verify->failure);
+        verify->session->engine.ops.watch = NULL;
     }
     run->reasoner.request = NULL; /* ends with this function */
     free(tokens);
+    free(rows);
     if (code != TENEBRA_OK) {
         close_run(run);
         return NULL;
@@ -144,24 +149,21 @@ static size_t latent_rows(const loop_run *run)
 static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *rest, size_t count, size_t *total)
 {
     tn_session *session = verify->session;
-    size_t start = run->prompt + latent_rows(run), cols = session->hidden.cols;
-    tn_slot *slots = tn_verify_take(verify, count + 1, sizeof *slots);
+    size_t start = run->prompt + latent_rows(run), cols = verify->model->config.decoder.hidden_size;
+    tn_row *rows = tn_verify_take(verify, count + 1, sizeof *rows);
     tn_real *normed = tn_verify_take(verify, (start + count) * cols, sizeof *normed);
-    bool ok = slots != NULL && normed != NULL && start > 0;
+    bool ok = rows != NULL && normed != NULL && start > 0;
     if (ok) {
-        session->recompute = false;
-        /* The row before the text predicts its first token. */
-        slots[0] = session->slots[start - 1];
-        tn_session_truncate(session, start - 1);
-        for (size_t i = 0; i < count; i++) {
-            int32_t position = (int32_t)(start + i);
-            slots[i + 1] = (tn_slot){ .token = (int32_t)rest[i], .position = { { position, position, position } } };
-        }
-        session->normed_rows = normed;
-        ok = tn_session_append(session, slots, count + 1, NULL, &verify->failure) == TENEBRA_OK;
-        session->normed_rows = NULL;
+        tn_sequence_truncate(&session->sequence, start - 1);
+        rows[0] = run->reasoner.rows[start - 1]; /* which predicts the first token of the text */
     }
-    free(slots);
+    for (size_t i = 0; ok && i < count; i++) {
+        int32_t position = (int32_t)(start + i);
+        rows[i + 1] = tn_row_of_token((int32_t)rest[i]);
+        rows[i + 1].position = (tn_position){ { position, position, position } };
+    }
+    ok = ok && tn_session_append(session, rows, count + 1, NULL, normed + (start - 1) * cols, &verify->failure) == TENEBRA_OK;
+    free(rows);
     *total = start + count;
     if (ok)
         return normed;
@@ -177,7 +179,7 @@ bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, 
     tn_session *session = verify->session;
     tn_real *normed = run ? run_rest(verify, run, lesson->ids + lesson->prompt + lesson->latents,
                                      lesson->count - lesson->prompt - lesson->latents, &total) : NULL;
-    bool good = normed != NULL && tn_session_logits(session, session->hidden, &verify->failure) == TENEBRA_OK;
+    bool good = normed != NULL && tn_session_logits(session, &verify->failure) == TENEBRA_OK;
     if (good)
         memcpy(logits, session->logits.data, session->logits.cols * sizeof *logits);
     free(normed);
@@ -189,7 +191,8 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
                       tn_real *label_logits, size_t *labelled)
 {
     tn_session *session = verify->session;
-    size_t cols = session->hidden.cols, vocabulary = session->logits.cols;
+    size_t cols = verify->model->config.decoder.hidden_size, vocabulary = session->logits.cols;
+    tn_ops *ops = &session->engine.ops;
     double sum = 0;
     *labelled = 0;
     for (size_t i = 1; i < count; i++) {
@@ -198,13 +201,13 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
         /* Only read; the tensor type has no const variant. */
         tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (i - 1) * cols), NULL };
         int32_t label = (int32_t)labels[i];
-        if (tn_session_logits(session, row, &verify->failure) != TENEBRA_OK)
+        tn_tensor logits = { 1, vocabulary, label_logits + *labelled * vocabulary, NULL };
+        if (tn_engine_logits(&session->engine, row, logits.data, &verify->failure) != TENEBRA_OK)
             return (double)NAN;
-        memcpy(label_logits + *labelled * vocabulary, session->logits.data, vocabulary * sizeof *label_logits);
-        size_t mark = tn_arena_mark(&session->work);
-        tn_tensor loss = tn_op_cross_entropy(&session->ops, session->logits, &label, 1);
+        size_t mark = tn_ops_mark(ops);
+        tn_tensor loss = tn_op_cross_entropy(ops, logits, &label, 1);
         sum += loss.data ? (double)loss.data[0] : (double)NAN;
-        tn_arena_release(&session->work, mark);
+        tn_ops_release(ops, mark);
         ++*labelled;
     }
     return sum / (double)*labelled;
@@ -256,15 +259,17 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
         tn_verify_compare(verify, name, &loss, 1);
         snprintf(name, sizeof name, "%s.label_logits", prefix);
         tn_verify_compare(verify, name, logits, labelled * vocabulary);
-        if (tn_session_logits(session, session->hidden, &verify->failure) == TENEBRA_OK) {
+        if (tn_session_logits(session, &verify->failure) == TENEBRA_OK) {
             snprintf(name, sizeof name, "%s.train_last_logits", prefix);
             tn_verify_compare(verify, name, session->logits.data, vocabulary);
         }
         snprintf(name, sizeof name, "%s.final_inputs_embeds", prefix);
-        tn_tensor input = tn_span_input(&session->ops, &verify->model->decoder, session->slots, total);
+        for (size_t i = 0; i < rest; i++)
+            run->reasoner.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
+        tn_tensor input = tn_rows_input(&session->engine.ops, &verify->model->decoder, run->reasoner.rows, total);
         if (input.data != NULL)
             tn_verify_compare(verify, name, input.data, input.rows * input.cols);
-        tn_arena_release(&session->work, 0);
+        tn_ops_release(&session->engine.ops, 0);
         /* The reference's last pass runs the last block and the text together. */
         int64_t calls[STEPS_MAX + 1];
         for (size_t i = 0; i < run->steps; i++)
@@ -301,7 +306,7 @@ static void compare_generation(tn_verify *verify, const char *prefix, const loop
     snprintf(name, sizeof name, "%s.scores", prefix);
     tn_verify_compare(verify, name, run->scores, run->steps * run->reasoner.candidate_count);
     snprintf(name, sizeof name, "%s.latent_hidden", prefix);
-    tn_verify_compare(verify, name, run->hidden, run->steps * session->hidden.cols);
+    tn_verify_compare(verify, name, run->hidden, run->steps * verify->model->config.decoder.hidden_size);
 }
 
 /* True if the last `steps` of the ids are the case's latent token, and no other id is. */
@@ -415,7 +420,7 @@ void tn_verify_latent(tn_verify *verify)
     check_all_cases(verify, &picture);
     check_end(verify, &picture, "first");
     check_end(verify, &picture, "later");
-    free(picture.embeds);
+    free(picture.rows.embeds.data);
 }
 
 /* ---------------------------------------------------------------- batch -- */
@@ -508,5 +513,5 @@ void tn_verify_batch(tn_verify *verify)
     free(labels);
     free(latent);
     free(selected);
-    free(picture.embeds);
+    free(picture.rows.embeds.data);
 }

@@ -104,39 +104,64 @@ static void watch_vision(void *user, const char *name, size_t index, const tn_te
         tn_verify_compare(user, full, value->data, value->rows * value->cols);
 }
 
-/* Encodes the patches named `values` with the grids named `grids`. The session owns the embeddings. */
-static bool encode(tn_verify *verify, const char *values, const char *grids, tn_tensor *embeds, tn_grid *first)
+/* The grids of up to 64 pictures; 0 if they are none. */
+static size_t read_grids(tn_verify *verify, const tn_stored *sides, tn_grid grids[64], size_t *patches)
 {
-    const tn_stored *stored = tn_verify_input(verify, "%s", values), *sides = tn_verify_input(verify, "%s", grids);
-    size_t columns = verify->model->config.vision.patch_values;
-    if (stored == NULL || sides == NULL || sides->rank != 2 || sides->shape[1] != 3 || sides->shape[0] < 1 || sides->shape[0] > 64 ||
-        stored->rank != 2 || stored->shape[1] != columns)
-        return false;
-    float *patches = tn_verify_floats(verify, stored);
-    int64_t *numbers = tn_verify_integers(verify, sides);
-    tn_grid pictures[64];
-    size_t count = sides->shape[0], patches_needed = 0;
-    bool ok = patches != NULL && numbers != NULL;
-    for (size_t i = 0; ok && i < count; i++) {
+    bool fits = sides != NULL && sides->rank == 2 && sides->shape[1] == 3 && sides->shape[0] >= 1 && sides->shape[0] <= 64;
+    int64_t *numbers = fits ? tn_verify_integers(verify, sides) : NULL;
+    bool ok = numbers != NULL;
+    *patches = 0;
+    for (size_t i = 0; ok && i < sides->shape[0]; i++) {
         for (size_t axis = 0; axis < 3; axis++)
             ok = ok && numbers[3 * i + axis] > 0 && numbers[3 * i + axis] < 65536;
-        pictures[i] = (tn_grid){ (size_t)numbers[3 * i], (size_t)numbers[3 * i + 1], (size_t)numbers[3 * i + 2] };
-        patches_needed += tn_grid_patches(pictures[i]);
+        grids[i] = (tn_grid){ (size_t)numbers[3 * i], (size_t)numbers[3 * i + 1], (size_t)numbers[3 * i + 2] };
+        *patches += tn_grid_patches(grids[i]);
     }
-    ok = ok && patches_needed == stored->shape[0] &&
-         tn_session_encode(verify->session, patches, pictures, count, embeds, &verify->failure) == TENEBRA_OK;
-    *first = pictures[0];
-    free(patches);
     free(numbers);
-    return ok;
+    return ok ? sides->shape[0] : 0;
+}
+
+/* Encodes the patches called `values` with the grids called `sides`: the embeddings of all pictures, in the session, as those of one
+ * picture, with the grid of the first. */
+static bool encode(tn_verify *verify, const char *values, const char *sides, tn_image_rows *all)
+{
+    const tn_stored *stored = tn_verify_input(verify, "%s", values);
+    size_t columns = verify->model->config.vision.patch_values, merge = verify->model->patches.merge_size, needed = 0;
+    tn_grid grids[64];
+    tn_patches patches[64];
+    tn_image_rows pictures[64];
+    const tn_patches *from[64];
+    tn_image_rows *to[64];
+    size_t count = read_grids(verify, tn_verify_input(verify, "%s", sides), grids, &needed);
+    float *numbers = count > 0 && stored != NULL && stored->rank == 2 && stored->shape[1] == columns && stored->shape[0] == needed
+                         ? tn_verify_floats(verify, stored) : NULL;
+    tn_real *at = numbers;
+    *all = (tn_image_rows){ 0 };
+    for (size_t i = 0; numbers != NULL && i < count; i++) {
+        size_t h = grids[i].h / merge, w = grids[i].w / merge, rows = tn_grid_patches(grids[i]);
+        patches[i] = (tn_patches){ rows, columns, grids[i].t, grids[i].h, grids[i].w, at };
+        pictures[i] = (tn_image_rows){ grids[i].t * h * w, grids[i].t, h, w, .embeds = { 0 } };
+        from[i] = &patches[i];
+        to[i] = &pictures[i];
+        at += rows * columns;
+    }
+    bool ok = numbers != NULL && tn_engine_encode(&verify->session->engine, from, to, count, &verify->session->kept,
+                                                  &verify->failure) == TENEBRA_OK;
+    free(numbers);
+    if (!ok)
+        return false;
+    *all = pictures[0]; /* the others' lie after them */
+    for (size_t i = 1; i < count; i++)
+        all->rows += pictures[i].rows;
+    all->embeds.rows = all->rows;
+    return true;
 }
 
 void tn_verify_vision(tn_verify *verify)
 {
     tn_image image = picture_of(verify, tn_verify_input(verify, "image_u8"));
     tn_patches patches = { 0 };
-    tn_grid grid;
-    tn_tensor embeds = { 0 };
+    tn_image_rows picture;
     if (image.pixels != NULL && tn_patches_cut(&verify->model->patches, &image, &patches, &verify->failure) == TENEBRA_OK)
         compare_patches(verify, "pixel_values", "image_grid_thw", &patches);
     else if (tn_verify_has(verify, "image_u8"))
@@ -145,17 +170,17 @@ void tn_verify_vision(tn_verify *verify)
     tn_image_free(&image);
 
     tn_session_reset(verify->session);
-    verify->session->ops.watch = watch_vision;
-    verify->session->ops.watch_user = verify;
-    bool ok = encode(verify, "pixel_values", "image_grid_thw", &embeds, &grid);
-    verify->session->ops.watch = NULL;
+    verify->session->engine.ops.watch = watch_vision;
+    verify->session->engine.ops.watch_user = verify;
+    bool ok = encode(verify, "pixel_values", "image_grid_thw", &picture);
+    verify->session->engine.ops.watch = NULL;
     if (ok)
-        tn_verify_compare(verify, "vision.embeds", embeds.data, embeds.rows * embeds.cols);
+        tn_verify_compare(verify, "vision.embeds", picture.embeds.data, picture.embeds.rows * picture.embeds.cols);
     else
         tn_verify_fail(verify, "vision.embeds");
     if (tn_verify_has(verify, "multi.embeds")) {
-        if (encode(verify, "multi.pixel_values", "multi.image_grid_thw", &embeds, &grid))
-            tn_verify_compare(verify, "multi.embeds", embeds.data, embeds.rows * embeds.cols);
+        if (encode(verify, "multi.pixel_values", "multi.image_grid_thw", &picture))
+            tn_verify_compare(verify, "multi.embeds", picture.embeds.data, picture.embeds.rows * picture.embeds.cols);
         else
             tn_verify_fail(verify, "multi.embeds");
     }
@@ -163,18 +188,18 @@ void tn_verify_vision(tn_verify *verify)
 
 bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
 {
-    tn_tensor embeds;
     memset(picture, 0, sizeof *picture);
     tn_session_reset(verify->session);
-    if (!encode(verify, "pixel_values", "image_grid_thw", &embeds, &picture->grid))
+    if (!encode(verify, "pixel_values", "image_grid_thw", &picture->rows))
         return false;
-    picture->embeds = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof *picture->embeds);
-    if (picture->embeds == NULL)
+    const tn_tensor embeds = picture->rows.embeds;
+    size_t cell = verify->model->config.patch_size * verify->model->patches.merge_size;
+    picture->rows.embeds.data = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof(tn_real));
+    if (picture->rows.embeds.data == NULL)
         return false;
-    memcpy(picture->embeds, embeds.data, embeds.rows * embeds.cols * sizeof *picture->embeds);
-    picture->count = embeds.rows;
-    picture->width = picture->grid.w * verify->model->config.patch_size;
-    picture->height = picture->grid.h * verify->model->config.patch_size;
+    memcpy(picture->rows.embeds.data, embeds.data, embeds.rows * embeds.cols * sizeof(tn_real));
+    picture->width = picture->rows.grid_columns * cell;
+    picture->height = picture->rows.grid_rows * cell;
     return true;
 }
 
@@ -189,25 +214,7 @@ static void watch_hidden(void *user, const char *name, size_t index, const tn_te
     tn_verify_compare(user, full, value->data, value->rows * value->cols);
 }
 
-/* The prompt as slots: image tokens become rows of the picture. */
-static bool lay_slots(tn_verify *verify, const int64_t *ids, size_t count, const tn_position *positions,
-                      const tn_verify_picture *picture, tn_slot *slots)
-{
-    size_t image_row = 0;
-    tn_tensor embeds = { picture->count, verify->session->hidden.cols, picture->embeds, NULL };
-    for (size_t i = 0; i < count; i++) {
-        bool image = ids[i] == verify->model->config.image_token;
-        if (image && image_row == picture->count)
-            return false;
-        slots[i] = (tn_slot){ .token = image ? -1 : (int32_t)ids[i],
-                              .row = { embeds, image ? image_row : 0 },
-                              .position = positions[i] };
-        image_row += image;
-    }
-    return true;
-}
-
-/* Logits of the last of `total` normed rows, as many as the case has. */
+/* Logits of the last of `total` normed rows, as many as the case holds. */
 static void compare_last_logits(tn_verify *verify, const char *name, const tn_real *normed, size_t total)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", name);
@@ -215,44 +222,43 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
         return;
     size_t rows = stored->rank == 2 ? stored->shape[0] : 1;
     tn_session *session = verify->session;
-    size_t cols = session->hidden.cols, vocabulary = session->logits.cols;
+    size_t cols = verify->model->config.decoder.hidden_size, vocabulary = session->logits.cols;
     tn_real *logits = rows <= total ? tn_verify_take(verify, rows * vocabulary + 1, sizeof *logits) : NULL;
     if (logits == NULL) {
         tn_verify_fail(verify, name);
         return;
     }
-    for (size_t r = 0; r < rows; r++) {
-        /* Only read; the tensor type has no const variant. */
-        tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (total - rows + r) * cols), NULL };
-        if (tn_session_logits(session, row, &verify->failure) == TENEBRA_OK)
-            memcpy(logits + r * vocabulary, session->logits.data, vocabulary * sizeof *logits);
-    }
+    /* Read only; the tensor type has no const variant. */
+    const tn_tensor last = { rows, cols, (tn_real *)(uintptr_t)(normed + (total - rows) * cols), NULL };
+    tn_engine_logits(&session->engine, last, logits, &verify->failure);
     tn_verify_compare(verify, name, logits, rows * vocabulary);
     free(logits);
 }
 
-static void make_positions(tn_verify *verify, const int64_t *ids, size_t count, const tn_verify_picture *picture,
-                           bool mrope, tn_position *positions)
+/* The rows of a prompt, with positions. */
+static bool make_rows(tn_verify *verify, const int64_t *ids, size_t count, const tn_verify_picture *picture, bool mrope, tn_row *rows)
 {
-    int32_t *tokens = tn_verify_take(verify, count, sizeof *tokens), next = 0;
-    for (size_t i = 0; i < count; i++) {
-        positions[i] = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
-        if (tokens != NULL)
-            tokens[i] = (int32_t)ids[i];
-    }
     const tn_model *model = verify->model;
-    if (mrope && tokens != NULL &&
-        model->backbone->positions(&model->config, tokens, count, &picture->grid, picture->count > 0, 0, positions, &next,
-                                    &verify->failure) == TENEBRA_OK) {
-        int64_t delta = (int64_t)next - (int64_t)count, *rows = tn_verify_take(verify, 3 * count, sizeof *rows);
-        for (size_t i = 0; rows != NULL && i < 3 * count; i++)
-            rows[i] = positions[i % count].axis[i / count];
-        if (rows != NULL)
-            tn_verify_compare_integers(verify, "plain.mrope.position_ids", rows, 3 * count);
-        tn_verify_compare_integers(verify, "plain.mrope.delta", &delta, 1);
-        free(rows);
-    }
+    const tn_image_rows *pictures[] = { &picture->rows };
+    int32_t *tokens = tn_verify_take(verify, count, sizeof *tokens);
+    for (size_t i = 0; tokens != NULL && i < count; i++)
+        tokens[i] = (int32_t)ids[i];
+    bool good = tokens != NULL && tn_rows_of_ids(&model->config, tokens, count, pictures, picture->rows.rows > 0, rows,
+                                                 &verify->failure) == TENEBRA_OK;
     free(tokens);
+    for (size_t i = 0; good && i < count; i++)
+        rows[i].position = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
+    if (!good || !mrope)
+        return good;
+    int64_t delta = (int64_t)model->backbone->positions(rows, count, 0) - (int64_t)count;
+    int64_t *axes = tn_verify_take(verify, 3 * count, sizeof *axes);
+    for (size_t i = 0; axes != NULL && i < 3 * count; i++)
+        axes[i] = rows[i % count].position.axis[i / count];
+    if (axes != NULL)
+        tn_verify_compare_integers(verify, "plain.mrope.position_ids", axes, 3 * count);
+    tn_verify_compare_integers(verify, "plain.mrope.delta", &delta, 1);
+    free(axes);
+    return true;
 }
 
 /* One forward pass of the ids named `ids_name`; compares the tensors whose names start with `prefix`. */
@@ -264,21 +270,18 @@ static void check_forward(tn_verify *verify, const char *ids_name, const char *p
     if (ids == NULL)
         return;
     tn_session *session = verify->session;
-    size_t count = stored->elements, cols = session->hidden.cols, layers = verify->model->config.decoder.num_hidden_layers;
-    tn_slot *slots = tn_verify_take(verify, count, sizeof *slots);
-    tn_position *positions = tn_verify_take(verify, count, sizeof *positions);
+    const tn_decoder_config *config = &verify->model->config.decoder;
+    size_t count = stored->elements, cols = config->hidden_size, layers = config->num_hidden_layers;
+    tn_row *rows = tn_verify_take(verify, count, sizeof *rows);
     tn_real *normed = tn_verify_take(verify, count * cols, sizeof *normed);
-    bool ok = slots != NULL && positions != NULL && normed != NULL;
+    bool ok = rows != NULL && normed != NULL;
     if (ok) {
-        make_positions(verify, ids, count, picture, mrope, positions);
         tn_session_reset(session);
-        session->normed_rows = normed;
-        session->ops.watch = strcmp(prefix, "plain.arange") == 0 ? watch_hidden : NULL;
-        session->ops.watch_user = verify;
-        ok = lay_slots(verify, ids, count, positions, picture, slots) &&
-             tn_session_append(session, slots, count, NULL, &verify->failure) == TENEBRA_OK;
-        session->ops.watch = NULL;
-        session->normed_rows = NULL;
+        session->engine.ops.watch = strcmp(prefix, "plain.arange") == 0 ? watch_hidden : NULL;
+        session->engine.ops.watch_user = verify;
+        ok = make_rows(verify, ids, count, picture, mrope, rows) &&
+             tn_session_append(session, rows, count, NULL, normed, &verify->failure) == TENEBRA_OK;
+        session->engine.ops.watch = NULL;
     }
     static const char *const outputs[] = { "hidden_last", "logits_last24", "last_logits" };
     for (size_t i = 0; i < 3; i++) {
@@ -296,8 +299,7 @@ static void check_forward(tn_verify *verify, const char *ids_name, const char *p
     if (ok)
         tn_verify_compare(verify, last, normed, count * cols);
     free(ids);
-    free(slots);
-    free(positions);
+    free(rows);
     free(normed);
 }
 
@@ -309,5 +311,5 @@ void tn_verify_plain(tn_verify *verify)
         return;
     check_forward(verify, "plain.ids", "plain.mrope", true, &picture);
     check_forward(verify, "plain.ids", "plain.arange", false, &picture);
-    free(picture.embeds);
+    free(picture.rows.embeds.data);
 }

@@ -55,11 +55,9 @@ void tn_verify_train(tn_verify *verify);      /* stage*.*, seq.*                
 
 /* ------------------------------------------ shared by the latent parts -- */
 
-/* The embeddings of the case's image (the expected ones are compared elsewhere). */
+/* The picture of the case (its expected embeddings are compared elsewhere). */
 typedef struct tn_verify_picture {
-    tn_real *embeds; /* [J, C], owned */
-    size_t count;
-    tn_grid grid;
+    tn_image_rows rows; /* embeds.data is owned */
     size_t width, height;
 } tn_verify_picture;
 

@@ -57,7 +57,7 @@ static bool open_teacher(trainer *t, tenebra_error *error)
     const tenebra_setting settings[] = { { "n-latent", "64" }, { "k-select", picks }, { "pick-order", "cuda" },
                                          { "exhausted", "repick" } };
     tn_teacher_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 4, .on_picks = note_picks,
-                                   .user = t, .threads = tn_pool_threads(t->verify->session->pool) };
+                                   .user = t, .threads = tn_pool_threads(t->verify->session->engine.pool) };
     t->teacher = tn_teacher_open(t->verify->model, &options, error);
     return t->teacher != NULL;
 }
@@ -123,26 +123,43 @@ static tn_verify_lesson cut(const trainer *t, const int64_t *ids, const int64_t 
     return lesson;
 }
 
-static bool add_text(tn_lesson *to, const tn_verify_lesson *from, size_t begin, size_t end, tenebra_error *error)
+static bool add_text(const trainer *t, tn_lesson *to, const tn_verify_lesson *from, size_t begin, size_t end)
 {
-    for (size_t i = begin; i < end; i++) {
-        int32_t id = (int32_t)from->ids[i], label = from->labels[i] < 0 ? -1 : (int32_t)from->labels[i];
-        if (tn_lesson_add_ids(to, &id, &label, 1, error) != TENEBRA_OK)
-            return false;
+    int32_t *ids = tn_verify_take(t->verify, 2 * (end - begin) + 1, sizeof *ids), *labels = ids + (end - begin);
+    for (size_t i = begin; ids != NULL && i < end; i++) {
+        ids[i - begin] = (int32_t)from->ids[i];
+        labels[i - begin] = from->labels[i] < 0 ? -1 : (int32_t)from->labels[i];
     }
+    bool good = ids != NULL && tn_lesson_add_ids(to, &t->verify->model->config, ids, labels, end - begin,
+                                                 &t->verify->failure) == TENEBRA_OK;
+    free(ids);
+    return good;
+}
+
+/* The case's picture, cut into patches by its own. */
+static bool add_picture(const trainer *t, tn_lesson *to)
+{
+    size_t columns = t->verify->model->config.vision.patch_values;
+    tn_grid grid = tn_picture_grid(&t->picture.rows, t->verify->model->patches.merge_size);
+    size_t count = tn_grid_patches(grid);
+    tn_real *values = tn_verify_take(t->verify, count * columns, sizeof *values);
+    if (values == NULL || tn_lesson_set_pictures(to, 1, &t->verify->failure) != TENEBRA_OK) {
+        free(values);
+        return false;
+    }
+    memcpy(values, t->patches, count * columns * sizeof *values);
+    to->pictures[0] = t->picture.rows;
+    to->patches[0] = (tn_patches){ count, columns, grid.t, grid.h, grid.w, values };
     return true;
 }
 
 static bool make_lesson(trainer *t, const tn_verify_lesson *from, tn_lesson *to)
 {
-    tenebra_error *error = &t->verify->failure;
     tn_latent_settings latent = { .steps = from->latents, .picks = from->picks, .repick = true, .order = TN_PICK_CUDA };
     memset(to, 0, sizeof *to);
-    return add_text(to, from, 0, from->prompt, error) &&
-           tn_lesson_add_latents(to, from->latents, &latent, error) == TENEBRA_OK &&
-           add_text(to, from, from->prompt + from->latents, from->count, error) &&
-           tn_lesson_set_pictures(to, t->patches, t->verify->model->config.vision.patch_values, &t->picture.grid, 1,
-                                  error) == TENEBRA_OK;
+    return add_picture(t, to) && add_text(t, to, from, 0, from->prompt) &&
+           tn_lesson_add_latents(to, from->latents, &latent, &t->verify->failure) == TENEBRA_OK &&
+           add_text(t, to, from, from->prompt + from->latents, from->count);
 }
 
 /* ---------------------------------------------------------------- steps -- */
@@ -233,7 +250,7 @@ static void compare_weights(trainer *t, const char *prefix)
 static void compare_answering(trainer *t, const char *name, const tn_verify_lesson *sequence)
 {
     tn_session *kept = t->verify->session;
-    tn_session_options options = { .threads = tn_pool_threads(kept->pool) };
+    tn_session_options options = { .threads = tn_pool_threads(kept->engine.pool) };
     tn_session *fresh = tn_session_open(t->verify->model, &options, &t->verify->failure);
     tn_real *logits = tn_verify_take(t->verify, kept->logits.cols, sizeof *logits);
     tn_verify_picture picture = { 0 };
@@ -243,7 +260,7 @@ static void compare_answering(trainer *t, const char *name, const tn_verify_less
         tn_verify_compare(t->verify, name, logits, kept->logits.cols);
     t->verify->session = t->inputs->session = kept;
     tn_session_close(fresh);
-    free(picture.embeds);
+    free(picture.rows.embeds.data);
     free(logits);
 }
 
@@ -391,7 +408,7 @@ static void check_all(trainer *t)
     float *patches = pixels ? tn_verify_floats(t->inputs, pixels) : NULL;
     size_t values = t->verify->model->config.vision.patch_values;
     if (latent != NULL && patches != NULL && tn_verify_open_picture(t->inputs, &t->picture) &&
-        pixels->elements == tn_grid_patches(t->picture.grid) * values) {
+        pixels->elements == tn_grid_patches(tn_picture_grid(&t->picture.rows, t->verify->model->patches.merge_size)) * values) {
         t->patches = patches;
         t->latent = latent[0];
         t->offset = first_image(t->inputs);
@@ -400,7 +417,7 @@ static void check_all(trainer *t)
                 stages[count++] = stage;
         check_sequence(t, stages, count);
     }
-    free(t->picture.embeds);
+    free(t->picture.rows.embeds.data);
     free(latent);
     free(patches);
 }

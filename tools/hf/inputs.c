@@ -72,7 +72,7 @@ static tenebra_code cut_pictures(job *work, tenebra_error *error)
         for (size_t axis = 0; axis < 3; axis++)
             work->grids[3 * count + axis] = (int64_t)sides[axis];
         work->patch_count += patches->count;
-        work->embed_count += work->reasoner.pictures[count++].embeds.rows;
+        work->embed_count += work->reasoner.pictures[count++].rows.rows;
     }
     return TENEBRA_OK;
 }
@@ -81,25 +81,16 @@ static tenebra_code number_rows(job *work, tenebra_error *error)
 {
     const tn_reasoner *reasoner = &work->reasoner;
     size_t count = reasoner->prompt_count;
-    tn_grid grids[TN_PICTURES_MAX];
-    int32_t next;
-    tn_position *positions = calloc(count + 1, sizeof *positions);
     work->ids = calloc(count + 1, sizeof *work->ids);
     work->positions = calloc(3 * count + 1, sizeof *work->positions);
-    if (positions == NULL || work->ids == NULL || work->positions == NULL) {
-        free(positions);
+    if (work->ids == NULL || work->positions == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-    }
-    for (size_t p = 0; p < reasoner->picture_count; p++)
-        grids[p] = reasoner->pictures[p].grid;
-    tenebra_code code = work->model->backbone->positions(&work->model->config, reasoner->prompt, count, grids,
-                                                         reasoner->picture_count, 0, positions, &next, error);
+    work->model->backbone->positions(reasoner->prompt, count, 0);
     for (size_t i = 0; i < count; i++)
-        work->ids[i] = reasoner->prompt[i];
+        work->ids[i] = reasoner->prompt[i].token >= 0 ? reasoner->prompt[i].token : work->model->config.image_token;
     for (size_t i = 0; i < 3 * count; i++)
-        work->positions[i] = positions[i % count].axis[i / count];
-    free(positions);
-    return code;
+        work->positions[i] = reasoner->prompt[i % count].position.axis[i / count];
+    return TENEBRA_OK;
 }
 
 static tenebra_code declare(const job *work, tn_writer *writer, tenebra_error *error)
@@ -133,7 +124,7 @@ static tenebra_code write_tensors(const job *work, const char *path, tenebra_err
         code = tn_writer_write(writer, work->patches[p].values,
                                work->patches[p].count * work->patches[p].columns * sizeof(tn_real), error);
     for (size_t p = 0; code == TENEBRA_OK && p < pictures; p++) {
-        tn_tensor embeds = reasoner->pictures[p].embeds;
+        tn_tensor embeds = reasoner->pictures[p].rows.embeds;
         code = tn_writer_write(writer, embeds.data, embeds.rows * embeds.cols * sizeof *embeds.data, error);
     }
     if (code == TENEBRA_OK)
@@ -154,6 +145,7 @@ static tenebra_code run(job *work, char **argv, json_t **json, tenebra_error *er
         return error->code;
     TN_TRY(tn_reasoner_open(&work->reasoner, work->session, &work->request, NULL, error));
     TN_TRY(tn_reasoner_load_pictures(&work->reasoner, error));
+    TN_TRY(tn_reasoner_encode_pictures(&work->reasoner, error));
     TN_TRY(tn_reasoner_render(&work->reasoner, error));
     TN_TRY(cut_pictures(work, error));
     TN_TRY(number_rows(work, error));

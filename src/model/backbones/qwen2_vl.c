@@ -1,6 +1,7 @@
 /* Qwen2-VL, 2B to 72B. Source: arXiv:2409.12191 and the layout of the published checkpoints. */
 #include "model/backbone.h"
 #include "model/rotary.h"
+#include "model/row.h"
 
 #include "base/checked.h"
 
@@ -170,41 +171,24 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
 /* Text rows count on; an image of t x h x w merged cells occupies a block whose axes run from the next
  * position p: (p + frame, p + row, p + column); text goes on after the largest used.
  * Source: arXiv:2409.12191, section 2.1, figure 3. */
-static tenebra_code positions(const tn_model_config *config, const int32_t *ids, size_t count,
-                              const tn_grid *grids, size_t grid_count, int32_t first,
-                              tn_position *out, int32_t *next, tenebra_error *error)
+static int32_t positions(tn_row *rows, size_t count, int32_t first)
 {
-    size_t merge = config->vision.spatial_merge_size, grid = 0;
-    int32_t position = first;
-    for (size_t i = 0; i < count;) {
-        if (ids[i] != config->image_token) {
-            out[i++] = (tn_position){ { position, position, position } };
-            position++;
+    int32_t next = first;
+    for (size_t i = 0; i < count; i++) {
+        tn_row *row = &rows[i];
+        if (row->kind != TN_ROW_CELL) {
+            row->position = (tn_position){ { next, next, next } };
+            next++;
             continue;
         }
-        if (grid == grid_count)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "holds image tokens for more than %zu images",
-                           grid_count);
-        size_t h = grids[grid].h / merge, w = grids[grid].w / merge, t = grids[grid].t;
-        size_t cells = t * h * w, largest = tn_max(t, tn_max(h, w));
-        if (cells > count - i)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "image %zu needs %zu image tokens, %zu rows are left",
-                           grid + 1, cells, count - i);
-        for (size_t cell = 0; cell < cells; cell++, i++) {
-            if (ids[i] != config->image_token)
-                return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "image %zu needs %zu image tokens, has %zu",
-                               grid + 1, cells, cell);
-            out[i] = (tn_position){ { position + (int32_t)(cell / (h * w)), position + (int32_t)(cell / w % h),
-                                      position + (int32_t)(cell % w) } };
-        }
-        position += (int32_t)largest;
-        grid++;
+        const tn_image_rows *picture = row->picture;
+        size_t h = picture->grid_rows, w = picture->grid_columns, cell = row->cell;
+        row->position = (tn_position){ { next + (int32_t)(cell / (h * w)), next + (int32_t)(cell / w % h),
+                                         next + (int32_t)(cell % w) } };
+        if (cell + 1 == picture->rows)
+            next += (int32_t)tn_max(picture->frames, tn_max(h, w));
     }
-    if (grid != grid_count)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "%zu images were given, the prompt has room for %zu",
-                       grid_count, grid);
-    *next = position;
-    return TENEBRA_OK;
+    return next;
 }
 
 static const char *const model_types[] = { "qwen2_vl", NULL };

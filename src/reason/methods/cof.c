@@ -173,12 +173,11 @@ static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *reg
 static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
 {
     const tn_session *session = reasoner->session;
-    const tn_patch_config *config = &session->model->patches;
-    size_t cell = config->patch_size * config->merge_size, rows = (width / cell) * (height / cell), all = 0;
+    size_t rows = tn_picture_measure(&session->model->patches, width, height).rows, all = 0;
     for (size_t p = 0; p < reasoner->picture_count; p++)
-        all += reasoner->pictures[p].embeds.rows;
+        all += reasoner->pictures[p].rows.rows;
     return reasoner->picture_count < (size_t)tn_setting_number(reasoner, MAX_IMAGES) &&
-           all + rows <= session->capacity && rows + ROOM_FOR_WORDS < session->capacity - session->length;
+           all + rows <= session->sequence.capacity && rows + ROOM_FOR_WORDS < session->sequence.capacity - session->sequence.length;
 }
 
 static void refuse(cof_state *state, tenebra_call *call)

@@ -49,7 +49,7 @@ typedef struct icot_state {
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     icot_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
-    size_t capacity = reasoner->session->capacity;
+    size_t capacity = reasoner->session->sequence.capacity;
     if (state == NULL)
         return tn_fail_session_full(error);
     state->used = tn_reasoner_take(reasoner, capacity, sizeof *state->used);
@@ -126,9 +126,8 @@ static tn_position place(const tn_reasoner *reasoner, const icot_state *state, s
                          int32_t base, int32_t *end)
 {
     const tn_candidate_row *candidate = &reasoner->candidates[state->picks[number]];
-    tn_grid grid = reasoner->pictures[candidate->picture].grid;
-    size_t merge = reasoner->session->model->config.vision.spatial_merge_size;
-    size_t columns = grid.w / merge, rows = grid.h / merge, frames = grid.t, cell = candidate->index;
+    const tn_image_rows *picture = &reasoner->pictures[candidate->picture].rows;
+    size_t columns = picture->grid_columns, rows = picture->grid_rows, frames = picture->frames, cell = candidate->index;
     if (tn_setting_choice(reasoner, GRID) == 0) {
         for (columns = 1; columns * columns < count;)
             columns++;
@@ -147,15 +146,15 @@ static void lay(tn_reasoner *reasoner, const icot_state *state, size_t count)
 {
     const tn_model_config *config = &reasoner->session->model->config;
     if (config->vision_start_token >= 0)
-        tn_span_add_token(reasoner, config->vision_start_token, NULL);
+        tn_span_add(reasoner, tn_row_of_token(config->vision_start_token), NULL);
     int32_t base = reasoner->next_position, end = base;
     for (size_t i = 0; i < count; i++) {
         tn_position position = place(reasoner, state, i, count, base, &end);
-        tn_span_add_again(reasoner, reasoner->candidates[state->picks[i]].row, reasoner->sequential ? NULL : &position);
+        tn_span_add(reasoner, reasoner->rows[reasoner->candidates[state->picks[i]].row], reasoner->sequential ? NULL : &position);
     }
     const tn_position border = { { end, end, end } };
     if (config->vision_end_token >= 0)
-        tn_span_add_token(reasoner, config->vision_end_token, reasoner->sequential ? NULL : &border);
+        tn_span_add(reasoner, tn_row_of_token(config->vision_end_token), reasoner->sequential ? NULL : &border);
 }
 
 static bool feeds(const tn_reasoner *reasoner)
@@ -167,7 +166,7 @@ static bool feeds(const tn_reasoner *reasoner)
  * picked are those of the prompt and the row is that of the next token. */
 static tenebra_code watch(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
 {
-    size_t length = reasoner->session->length, border = reasoner->session->model->config.vision_start_token >= 0;
+    size_t length = reasoner->session->sequence.length, border = reasoner->session->model->config.vision_start_token >= 0;
     state->words = reasoner->pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
         state->watched[i] = feeds(reasoner) ? length + border + i : reasoner->candidates[state->picks[i]].row;
@@ -219,7 +218,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
         state->pass = reasoner->pass;
         state->seen = state->breaks = state->inserted_at = 0;
     }
-    bool room = reasoner->session->capacity - reasoner->session->length > patches + 2; /* and a token behind it */
+    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > patches + 2; /* and a token behind it */
     if (is_due(reasoner, state) && state->insertions < most && room) {
         size_t count = pick(reasoner, state);
         *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };

@@ -43,7 +43,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     if (state == NULL)
         return tn_fail_session_full(error);
     TN_TRY(tn_latent_open_choice(reasoner, &state->choice, &settings, error));
-    state->watched = tn_reasoner_take(reasoner, reasoner->session->capacity, sizeof *state->watched);
+    state->watched = tn_reasoner_take(reasoner, reasoner->session->sequence.capacity, sizeof *state->watched);
     if (state->watched == NULL)
         return tn_fail_session_full(error);
     reasoner->state = state;
@@ -64,13 +64,13 @@ static bool is_due(const tn_reasoner *reasoner, const words_state *state)
 {
     return !reasoner->ended && reasoner->pass_tokens > state->inserted_at &&
            ends_line(reasoner, reasoner->tokens[reasoner->token_count - 1]) && tn_choice_goes_on(&state->choice) &&
-           reasoner->session->capacity - reasoner->session->length > state->choice.settings.picks + 1;
+           reasoner->session->sequence.capacity - reasoner->session->sequence.length > state->choice.settings.picks + 1;
 }
 
 /* Watches what the last pick sees of the picks and of the step's words, for ratio and focus. */
 static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
 {
-    size_t length = reasoner->session->length, count = state->choice.pick_count;
+    size_t length = reasoner->session->sequence.length, count = state->choice.pick_count;
     state->words = reasoner->pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
         state->watched[i] = length + i;
@@ -88,7 +88,7 @@ static tenebra_code insert(tn_reasoner *reasoner, words_state *state, tn_action 
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     TN_TRY(watch(reasoner, state, error));
     for (size_t i = 0; i < state->choice.pick_count; i++)
-        tn_span_add_again(reasoner, reasoner->candidates[state->choice.picks[i]].row, NULL);
+        tn_span_add(reasoner, reasoner->rows[reasoner->candidates[state->choice.picks[i]].row], NULL);
     reasoner->trace.injected_tokens += state->choice.pick_count;
     state->inserted_at = reasoner->pass_tokens;
     state->pending = true;
@@ -122,9 +122,9 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 /* The picks come after the token that ends a line, here as in answering: no step may have another. */
 static tenebra_code check_step(const tn_reasoner *reasoner, const tn_lesson *lesson, size_t first, size_t step, tenebra_error *error)
 {
-    bool whole = lesson->count > first && ends_line(reasoner, lesson->ids[lesson->count - 1]);
+    bool whole = lesson->count > first && ends_line(reasoner, lesson->text[lesson->count - 1].token);
     for (size_t i = first; i + 1 < lesson->count && whole; i++)
-        whole = !ends_line(reasoner, lesson->ids[i]);
+        whole = !ends_line(reasoner, lesson->text[i].token);
     if (whole)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "prompt", "step %zu is not one line with a line break at its end, where this "

@@ -15,25 +15,25 @@ static tenebra_code put(tn_chat_text *out, const char *text, tenebra_error *erro
     return tn_chat_text_append(out, text, strlen(text), true, error);
 }
 
-/* A placeholder between its borders, behind "Picture 1: " and so on where asked for. */
-static tenebra_code put_vision(tn_chat_text *out, const char *label, size_t number, bool numbered,
-                               const char *placeholder, tenebra_error *error)
+/* A picture or a video between its borders, after "Picture 1: " and so on where asked for. */
+static tenebra_code put_vision(tn_chat_text *out, bool picture, size_t number, bool numbered, tenebra_error *error)
 {
-    char text[96];
+    char text[48];
     if (numbered) {
-        snprintf(text, sizeof text, "%s %zu: ", label, number);
+        snprintf(text, sizeof text, "%s %zu: ", picture ? "Picture" : "Video", number);
         TN_TRY(put(out, text, error));
     }
-    snprintf(text, sizeof text, "<|vision_start|>%s<|vision_end|>", placeholder);
-    return put(out, text, error);
+    TN_TRY(put(out, "<|vision_start|>", error));
+    TN_TRY(picture ? tn_chat_text_append_picture(out, IMAGE, error) : put(out, VIDEO, error));
+    return put(out, "<|vision_end|>", error);
 }
 
 static tenebra_code put_part(tn_chat_text *out, const tn_chat_part *part, bool numbered, tenebra_error *error)
 {
     if (part->is_image)
-        return put_vision(out, "Picture", ++out->image_count, numbered, IMAGE, error);
+        return put_vision(out, true, ++out->image_count, numbered, error);
     if (part->is_video)
-        return put_vision(out, "Video", ++out->video_count, numbered, VIDEO, error);
+        return put_vision(out, false, ++out->video_count, numbered, error);
     return tn_chat_text_append(out, part->text, part->length, false, error);
 }
 

@@ -45,22 +45,20 @@ static void run(const tn_model *model, const sample *s, tn_real *logits)
     const tn_grid grid = { (size_t)s->grid[0], (size_t)s->grid[1], (size_t)s->grid[2] };
     tn_session *session = open_session(model, 128, 1);
     tn_real *pixels = malloc(s->pixels->bytes);
-    tn_tensor picture;
+    size_t merge = model->patches.merge_size;
+    tn_image_rows picture = { grid.t * grid.h * grid.w / merge / merge, grid.t, grid.h / merge, grid.w / merge, .embeds = { 0 } };
+    const tn_image_rows *pictures[] = { &picture };
     assert_non_null(pixels);
     memcpy(pixels, s->pixels->data, s->pixels->bytes);
-    assert_int_equal(tn_session_encode(session, pixels, &grid, 1, &picture, NULL), TENEBRA_OK);
-    int32_t ids[IDS_MAX], next;
-    tn_position positions[IDS_MAX];
-    tn_slot slots[IDS_MAX];
+    assert_int_equal(try_encode(session, pixels, &grid, 1, &picture.embeds, NULL), TENEBRA_OK);
+    int32_t ids[IDS_MAX];
+    tn_row slots[IDS_MAX];
     for (size_t i = 0; i < s->count; i++)
         ids[i] = (int32_t)s->ids[i];
-    assert_int_equal(model->backbone->positions(&model->config, ids, s->count, &grid, 1, 0, positions, &next, NULL), TENEBRA_OK);
-    for (size_t i = 0, row = 0; i < s->count; i++) {
-        bool image = ids[i] == model->config.image_token;
-        slots[i] = (tn_slot){ .token = image ? -1 : ids[i], .row = { picture, image ? row++ : 0 }, .position = positions[i] };
-    }
-    assert_int_equal(tn_session_append(session, slots, s->count, NULL, NULL), TENEBRA_OK);
-    assert_int_equal(tn_session_logits(session, session->hidden, NULL), TENEBRA_OK);
+    assert_int_equal(tn_rows_of_ids(&model->config, ids, s->count, pictures, 1, slots, NULL), TENEBRA_OK);
+    model->backbone->positions(slots, s->count, 0);
+    assert_int_equal(tn_session_append(session, slots, s->count, NULL, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
     memcpy(logits, session->logits.data, session->logits.cols * sizeof *logits);
     free(pixels);
     tn_session_close(session);

@@ -78,26 +78,24 @@ static distances forward(const golden *set, const char *directory, const char *k
     tn_model *model = open_model(directory, kernels);
     tn_session *session = open_session(model, set->count, 1);
     const tn_grid grid = { (size_t)set->grid[0], (size_t)set->grid[1], (size_t)set->grid[2] };
-    size_t cols = session->hidden.cols, vocabulary = session->logits.cols, image = 0;
-    tn_slot *slots = calloc(set->count, sizeof *slots);
+    size_t cols = tn_session_hidden(session).cols, vocabulary = session->logits.cols;
+    tn_row *slots = calloc(set->count, sizeof *slots);
     tn_real *normed = calloc(set->count * cols, sizeof *normed), *logits = calloc(set->rows * vocabulary, sizeof *logits);
-    tn_tensor picture;
-    assert_int_equal(tn_session_encode(session, set->patches, &grid, 1, &picture, NULL), TENEBRA_OK);
-    distances found = { .embeds = relative_distance(picture.data, set->embeds, picture.rows * cols) };
-    for (size_t i = 0; i < set->count; i++) {
-        bool of_picture = set->ids[i] == model->config.image_token;
-        slots[i] = (tn_slot){ .token = of_picture ? -1 : (int32_t)set->ids[i], .row = { picture, of_picture ? image++ : 0 },
-                              .position = { { (int32_t)i, (int32_t)i, (int32_t)i } } };
-    }
-    assert_int_equal(image, picture.rows);
-    session->normed_rows = normed;
-    assert_int_equal(tn_session_append(session, slots, set->count, NULL, NULL), TENEBRA_OK);
-    session->normed_rows = NULL;
-    for (size_t i = 0; i < set->rows; i++) {
-        tn_tensor row = { 1, cols, normed + (set->count - set->rows + i) * cols, NULL };
-        assert_int_equal(tn_session_logits(session, row, NULL), TENEBRA_OK);
-        memcpy(logits + i * vocabulary, session->logits.data, vocabulary * sizeof *logits);
-    }
+    size_t merge = model->patches.merge_size;
+    tn_image_rows picture = { grid.t * grid.h * grid.w / merge / merge, grid.t, grid.h / merge, grid.w / merge, .embeds = { 0 } };
+    const tn_image_rows *pictures[] = { &picture };
+    int32_t *ids = calloc(set->count, sizeof *ids);
+    assert_int_equal(try_encode(session, set->patches, &grid, 1, &picture.embeds, NULL), TENEBRA_OK);
+    distances found = { .embeds = relative_distance(picture.embeds.data, set->embeds, picture.rows * cols) };
+    for (size_t i = 0; i < set->count; i++)
+        ids[i] = (int32_t)set->ids[i];
+    assert_int_equal(tn_rows_of_ids(&model->config, ids, set->count, pictures, 1, slots, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < set->count; i++)
+        slots[i].position = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
+    free(ids);
+    assert_int_equal(tn_session_append(session, slots, set->count, NULL, normed, NULL), TENEBRA_OK);
+    const tn_tensor last = { set->rows, cols, normed + (set->count - set->rows) * cols, NULL };
+    assert_int_equal(tn_engine_logits(&session->engine, last, logits, NULL), TENEBRA_OK);
     found.logits = relative_distance(logits, set->logits, set->rows * vocabulary);
     free(slots), free(normed), free(logits);
     tn_session_close(session);

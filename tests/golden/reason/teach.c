@@ -24,12 +24,14 @@ typedef struct inputs {
     tn_lesson lesson;
 } inputs;
 
-static void add_ids(tn_lesson *lesson, const int64_t *ids, const int64_t *labels, size_t begin, size_t end)
+static void add_ids(tn_lesson *lesson, const tn_model *model, const int64_t *from, const int64_t *marks, size_t begin, size_t end)
 {
+    int32_t ids[IDS], labels[IDS];
     for (size_t i = begin; i < end; i++) {
-        int32_t id = (int32_t)ids[i], label = (int32_t)labels[i];
-        assert_int_equal(tn_lesson_add_ids(lesson, &id, &label, 1, NULL), TENEBRA_OK);
+        ids[i] = (int32_t)from[i];
+        labels[i] = (int32_t)marks[i];
     }
+    assert_int_equal(tn_lesson_add_ids(lesson, &model->config, ids + begin, labels + begin, end - begin, NULL), TENEBRA_OK);
 }
 
 static void open_inputs(inputs *in, const tn_model *model)
@@ -46,15 +48,19 @@ static void open_inputs(inputs *in, const tn_model *model)
     size_t prompt = 0;
     while (ids[prompt] != latent)
         prompt++;
-    tn_latent_settings settings = { .steps = LATENTS, .picks = PICKS, .order = TN_PICK_CUDA };
-    add_ids(&in->lesson, ids, labels, 0, prompt);
-    assert_int_equal(tn_lesson_add_latents(&in->lesson, LATENTS, &settings, NULL), TENEBRA_OK);
-    add_ids(&in->lesson, ids, labels, prompt + LATENTS, IDS);
     const tn_stored *pixels = tn_store_find(in->case_store, "pixel_values");
-    const tn_grid grids[] = { { (size_t)grid[0], (size_t)grid[1], (size_t)grid[2] } };
     assert_non_null(pixels);
-    assert_int_equal(tn_lesson_set_pictures(&in->lesson, pixels->data, model->config.vision.patch_values, grids, 1, NULL),
-                     TENEBRA_OK);
+    size_t side = model->patches.patch_size, columns = model->config.vision.patch_values;
+    assert_int_equal(tn_lesson_set_pictures(&in->lesson, 1, NULL), TENEBRA_OK);
+    in->lesson.pictures[0] = tn_picture_measure(&model->patches, (size_t)grid[2] * side, (size_t)grid[1] * side);
+    in->lesson.patches[0] = (tn_patches){ pixels->elements / columns, columns, (size_t)grid[0], (size_t)grid[1], (size_t)grid[2],
+                                          malloc(pixels->bytes) };
+    assert_non_null(in->lesson.patches[0].values);
+    memcpy(in->lesson.patches[0].values, pixels->data, pixels->bytes);
+    tn_latent_settings settings = { .steps = LATENTS, .picks = PICKS, .order = TN_PICK_CUDA };
+    add_ids(&in->lesson, model, ids, labels, 0, prompt);
+    assert_int_equal(tn_lesson_add_latents(&in->lesson, LATENTS, &settings, NULL), TENEBRA_OK);
+    add_ids(&in->lesson, model, ids, labels, prompt + LATENTS, IDS);
 }
 
 static void close_inputs(inputs *in)

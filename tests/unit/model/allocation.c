@@ -27,29 +27,29 @@ static void test_counters(void **state)
 enum { PROMPT = 80, WARM = 2, TOKENS = 50 };
 
 /* Appends one row with a tap, as a latent step does, and reads the head. */
-static void step(tn_session *session, const tn_slot *slot, const size_t *keys, tn_real *mean)
+static void step(tn_session *session, const tn_row *slot, const size_t *keys, tn_real *mean)
 {
     tn_span_tap tap = { .query = 0, .keys = keys, .count = PROMPT, .mean = mean };
-    assert_int_equal(tn_session_append(session, slot, 1, &tap, NULL), TENEBRA_OK);
-    assert_int_equal(tn_session_logits(session, session->hidden, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(session, slot, 1, &tap, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
 }
 
 static void no_calls(const tn_model *model)
 {
     tn_session *session = open_session(model, PROMPT + WARM + TOKENS, 2);
-    tn_slot *slots = random_prompt(model, PROMPT + WARM + TOKENS, (tn_tensor){ 0 }, (tn_grid){ 0 }, false, 1);
+    tn_row *slots = random_prompt(model, PROMPT + WARM + TOKENS, NULL, false, 1);
     size_t keys[PROMPT];
     tn_real mean[PROMPT];
     for (size_t i = 0; i < PROMPT; i++)
         keys[i] = i;
-    assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL, NULL), TENEBRA_OK);
     for (size_t i = 0; i < WARM; i++)
         step(session, &slots[PROMPT + i], keys, mean);
-    size_t before = atomic_load(&calls), peak = session->work.peak;
+    size_t before = atomic_load(&calls), peak = session->engine.work.peak;
     for (size_t i = 0; i < TOKENS; i++)
         step(session, &slots[PROMPT + WARM + i], keys, mean);
     assert_int_equal(atomic_load(&calls), before);
-    assert_int_equal(session->work.peak, peak);
+    assert_int_equal(session->engine.work.peak, peak);
     assert_int_equal(session->kept.used, 0);
     assert_true(all_finite(session->logits.data, session->logits.cols));
     free(slots);
@@ -73,23 +73,20 @@ static void test_known_again(void **state)
     tn_model *model = open_model(UNTIED, "reference");
     tn_session *session = open_session(model, PROMPT, 1);
     const tn_grid grid = { 1, 4, 6 };
-    const tn_digest content = { { 1, 2, 3, 4 } };
-    tn_tensor embeds = encode(session, grid, 1);
-    tn_slot *slots = random_prompt(model, PROMPT, embeds, grid, false, 1);
-    for (size_t i = 0; i < PROMPT; i++)
-        slots[i].content = slots[i].token < 0 ? content : (tn_digest){ { 0 } };
-    tn_grid found;
+    tn_image_rows picture = encode(session, grid, 1);
+    tn_row *slots = random_prompt(model, PROMPT, &picture, false, 1);
+    picture.content = (tn_digest){ { 1, 2, 3, 4 } };
     size_t before = atomic_load(&calls);
-    tn_session_remember(session, &content, grid, embeds);
+    tn_session_remember(session, &picture);
     assert_int_equal(atomic_load(&calls), before + 1); /* the copy that is kept */
-    assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL, NULL), TENEBRA_OK);
     before = atomic_load(&calls);
     for (size_t i = 0; i < 20; i++) {
         tn_session_reset(session);
-        assert_int_equal(tn_session_recall(session, &content, &found, &embeds, NULL), TENEBRA_OK);
-        assert_non_null(embeds.data);
-        assert_int_equal(tn_session_reuse(session, slots, PROMPT - 1), PROMPT - 1);
-        assert_int_equal(tn_session_append(session, slots + PROMPT - 1, 1, NULL, NULL), TENEBRA_OK);
+        assert_int_equal(tn_session_recall(session, &picture, NULL), TENEBRA_OK);
+        assert_non_null(picture.embeds.data);
+        assert_int_equal(tn_sequence_reuse(&session->sequence, slots, PROMPT - 1), PROMPT - 1);
+        assert_int_equal(tn_session_append(session, slots + PROMPT - 1, 1, NULL, NULL, NULL), TENEBRA_OK);
     }
     assert_int_equal(atomic_load(&calls), before);
     free(slots);

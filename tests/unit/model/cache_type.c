@@ -19,15 +19,15 @@ static tn_session *narrow_session(const tn_model *model, size_t context)
 }
 
 /* The hidden state after ROWS rows in spans of `part`. For free(). */
-static tn_real *hidden_of(tn_session *session, const tn_slot *slots, size_t part)
+static tn_real *hidden_of(tn_session *session, const tn_row *slots, size_t part)
 {
-    size_t bytes = session->hidden.cols * sizeof(tn_real);
+    size_t bytes = tn_session_hidden(session).cols * sizeof(tn_real);
     tn_real *hidden = malloc(bytes);
     tn_session_reset(session);
     for (size_t at = 0; at < ROWS; at += part)
-        assert_int_equal(tn_session_append(session, slots + at, ROWS - at < part ? ROWS - at : part, NULL, NULL),
+        assert_int_equal(tn_session_append(session, slots + at, ROWS - at < part ? ROWS - at : part, NULL, NULL, NULL),
                          TENEBRA_OK);
-    memcpy(hidden, session->hidden.data, bytes);
+    memcpy(hidden, tn_session_hidden(session).data, bytes);
     return hidden;
 }
 
@@ -39,9 +39,9 @@ static void test_hidden_states(void **state)
             continue;
         tn_model *model = open_model(UNTIED, tn_kernels_at(set)->name);
         tn_session *exact = open_session(model, ROWS, 1), *narrow = narrow_session(model, ROWS);
-        tn_slot *slots = random_prompt(model, ROWS, (tn_tensor){ 0 }, (tn_grid){ 0 }, false, 1);
+        tn_row *slots = random_prompt(model, ROWS, NULL, false, 1);
         tn_real *wanted = hidden_of(exact, slots, ROWS), *whole = hidden_of(narrow, slots, ROWS);
-        size_t cols = exact->hidden.cols;
+        size_t cols = tn_session_hidden(exact).cols;
         for (size_t part = 1; part < ROWS; part += 13) {
             tn_real *parts = hidden_of(narrow, slots, part);
             assert_memory_equal(parts, whole, cols * sizeof *parts);
@@ -69,9 +69,9 @@ static void test_memory_and_types(void **state)
     tn_session *exact = open_session(model, 8192, 1), *narrow = narrow_session(model, 8192);
     const tn_decoder_config *config = &model->config.decoder;
     size_t values = 2 * 8192 * config->num_hidden_layers * config->num_key_value_heads * config->head_dim;
-    assert_true(exact->cache_memory.used >= values * sizeof(float));
-    assert_int_equal(exact->cache_memory.used - narrow->cache_memory.used, values * (sizeof(float) - sizeof(uint16_t)));
-    assert_null(narrow->cache[0].k);
+    assert_true(exact->sequence.memory.used >= values * sizeof(float));
+    assert_int_equal(exact->sequence.memory.used - narrow->sequence.memory.used, values * (sizeof(float) - sizeof(uint16_t)));
+    assert_null(narrow->sequence.cache[0].k);
     tn_session_close(exact);
     tn_session_close(narrow);
     const tn_session_options options = { .threads = 1, .cache_type = TN_F16 };

@@ -33,15 +33,15 @@ static tenebra_code compute(const tn_model *model, tenebra_error *error)
     const tn_grid grid = { 1, 4, 4 };
     tn_session *session = open_session(model, 64, 1);
     tn_real *patches = random_patches(model, tn_grid_patches(grid), 3);
-    tn_tensor embeds = { 0 };
-    tenebra_code code = tn_session_encode(session, patches, &grid, 1, &embeds, error);
+    tn_image_rows picture = { .rows = 4, .frames = 1, .grid_rows = 2, .grid_columns = 2 };
+    tenebra_code code = try_encode(session, patches, &grid, 1, &picture.embeds, error);
     if (code == TENEBRA_OK) {
-        tn_slot *slots = random_prompt(model, 20, embeds, grid, true, 5);
-        code = tn_session_append(session, slots, 20, NULL, error);
+        tn_row *slots = random_prompt(model, 20, &picture, true, 5);
+        code = tn_session_append(session, slots, 20, NULL, NULL, error);
         free(slots);
     }
     if (code == TENEBRA_OK)
-        code = tn_session_logits(session, session->hidden, error);
+        code = tn_session_logits(session, error);
     free(patches);
     tn_session_close(session);
     return code;

@@ -290,39 +290,58 @@ static inline tn_real *random_patches(const tn_model *model, size_t count, uint6
     return patches;
 }
 
-static inline tn_tensor encode(tn_session *session, tn_grid grid, uint64_t seed)
+/* Encodes pictures whose patches lie one after the other; *embeds are those of all. */
+static inline tenebra_code try_encode(tn_session *session, tn_real *patches, const tn_grid *grids, size_t count, tn_tensor *embeds,
+                                      tenebra_error *error)
 {
-    tn_real *patches = random_patches(session->model, tn_grid_patches(grid), seed);
-    tn_tensor embeds = { 0 };
-    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, NULL), TENEBRA_OK);
-    free(patches);
-    return embeds;
+    enum { MOST = 8 };
+    size_t columns = session->model->config.vision.patch_values, merge = session->model->patches.merge_size, rows = 0;
+    tn_patches parts[MOST];
+    tn_image_rows pictures[MOST] = { { 0 } };
+    const tn_patches *from[MOST];
+    tn_image_rows *to[MOST];
+    assert_true(count <= MOST);
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = (tn_patches){ tn_grid_patches(grids[i]), columns, grids[i].t, grids[i].h, grids[i].w, patches };
+        pictures[i] = (tn_image_rows){ .frames = grids[i].t, .grid_rows = grids[i].h / merge, .grid_columns = grids[i].w / merge };
+        rows += pictures[i].rows = grids[i].t * pictures[i].grid_rows * pictures[i].grid_columns;
+        from[i] = &parts[i];
+        to[i] = &pictures[i];
+        patches += parts[i].count * columns;
+    }
+    TN_TRY(tn_engine_encode(&session->engine, from, to, count, &session->kept, error));
+    *embeds = pictures[0].embeds;
+    embeds->rows = rows;
+    return TENEBRA_OK;
 }
 
-/* `count` slots of random text with the picture, if any, after the first three tokens; positions by the
- * backbone (mrope) or 0, 1, 2, ... For free(). */
-static inline tn_slot *random_prompt(const tn_model *model, size_t count, tn_tensor picture, tn_grid grid, bool mrope,
-                                     uint64_t seed)
+static inline tn_image_rows encode(tn_session *session, tn_grid grid, uint64_t seed)
 {
-    tn_slot *slots = calloc(count, sizeof *slots);
-    int32_t *ids = calloc(count, sizeof *ids), next;
-    tn_position *positions = calloc(count, sizeof *positions);
+    tn_real *patches = random_patches(session->model, tn_grid_patches(grid), seed);
+    size_t merge = session->model->patches.merge_size;
+    tn_image_rows picture = { .frames = grid.t, .grid_rows = grid.h / merge, .grid_columns = grid.w / merge };
+    assert_int_equal(try_encode(session, patches, &grid, 1, &picture.embeds, NULL), TENEBRA_OK);
+    picture.rows = picture.embeds.rows;
+    free(patches);
+    return picture;
+}
+
+/* `count` rows of random text with the picture, if not NULL, after the first three tokens; positions by the
+ * backbone (mrope) or 0, 1, 2, ... For free(). */
+static inline tn_row *random_prompt(const tn_model *model, size_t count, const tn_image_rows *picture, bool mrope, uint64_t seed)
+{
+    tn_row *rows = calloc(count, sizeof *rows);
+    size_t cells = picture ? picture->rows : 0;
     tn_rng rng = tn_rng_seed(seed);
-    assert_true(slots != NULL && ids != NULL && positions != NULL && count >= picture.rows + 3);
+    assert_true(rows != NULL && count >= cells + 3);
     for (size_t i = 0; i < count; i++) {
-        bool image = i >= 3 && i < 3 + picture.rows;
-        ids[i] = image ? model->config.image_token : (int32_t)tn_rng_below(&rng, 256); /* below all control tokens */
-        positions[i] = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
-        slots[i] = (tn_slot){ .token = image ? -1 : ids[i], .row = { picture, image ? i - 3 : 0 } };
+        rows[i] = i >= 3 && i < 3 + cells ? tn_row_of_cell(picture, i - 3)
+                                          : tn_row_of_token((int32_t)tn_rng_below(&rng, 256)); /* below all control tokens */
+        rows[i].position = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
     }
     if (mrope)
-        assert_int_equal(model->backbone->positions(&model->config, ids, count, &grid, picture.rows > 0, 0, positions,
-                                                    &next, NULL), TENEBRA_OK);
-    for (size_t i = 0; i < count; i++)
-        slots[i].position = positions[i];
-    free(ids);
-    free(positions);
-    return slots;
+        model->backbone->positions(rows, count, 0);
+    return rows;
 }
 
 /* What a run leaves, next to each other: embeddings, all normed rows, logits of the last. */
@@ -346,20 +365,18 @@ static inline outcome run_session(tn_session *session, bool mrope, uint64_t seed
 {
     const tn_grid grid = { 1, 4, 6 };
     outcome o = { 0 };
-    size_t cols = session->hidden.cols;
+    size_t cols = tn_session_hidden(session).cols;
     tn_session_reset(session);
-    tn_tensor embeds = encode(session, grid, seed);
-    tn_slot *slots = random_prompt(session->model, RUN_ROWS, embeds, grid, mrope, seed);
+    tn_image_rows picture = encode(session, grid, seed);
+    tn_row *rows = random_prompt(session->model, RUN_ROWS, &picture, mrope, seed);
     tn_real *normed = calloc(RUN_ROWS * cols, sizeof *normed);
-    session->normed_rows = normed;
-    assert_int_equal(tn_session_append(session, slots, RUN_ROWS, NULL, NULL), TENEBRA_OK);
-    assert_int_equal(tn_session_logits(session, session->hidden, NULL), TENEBRA_OK);
-    session->normed_rows = NULL;
-    offer(&o, embeds.data, embeds.rows * cols);
+    assert_int_equal(tn_session_append(session, rows, RUN_ROWS, NULL, normed, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
+    offer(&o, picture.embeds.data, picture.rows * cols);
     offer(&o, normed, RUN_ROWS * cols);
     offer(&o, session->logits.data, session->logits.cols);
     free(normed);
-    free(slots);
+    free(rows);
     return o;
 }
 

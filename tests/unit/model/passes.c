@@ -33,20 +33,21 @@ static tn_session *session_of(const tn_model *model)
 /* Rows that were taken up from an earlier run. */
 static size_t run_rows(tn_session *session)
 {
-    tn_slot slots[ROWS] = { 0 };
+    tn_row slots[ROWS] = { 0 };
     for (size_t i = 0; i < ROWS; i++) {
         int32_t place = (int32_t)i;
-        slots[i] = (tn_slot){ .token = place + 3, .position = { { place, place, place } } };
+        slots[i] = tn_row_of_token(place + 3);
+        slots[i].position = (tn_position){ { place, place, place } };
     }
     tn_session_reset(session);
-    size_t known = tn_session_reuse(session, slots, ROWS - 1);
-    assert_int_equal(tn_session_append(session, slots + known, ROWS - known, NULL, NULL), TENEBRA_OK);
+    size_t known = tn_sequence_reuse(&session->sequence, slots, ROWS - 1);
+    assert_int_equal(tn_session_append(session, slots + known, ROWS - known, NULL, NULL, NULL), TENEBRA_OK);
     return known;
 }
 
 static bool same_hidden(const tn_session *a, const tn_session *b)
 {
-    return memcmp(a->hidden.data, b->hidden.data, a->hidden.cols * sizeof *a->hidden.data) == 0;
+    return memcmp(tn_session_hidden(a).data, tn_session_hidden(b).data, tn_session_hidden(a).cols * sizeof *tn_session_hidden(a).data) == 0;
 }
 
 /* In its pass the model is the one with the adapter, in every other the one without, to the last bit, and nothing that
@@ -133,19 +134,17 @@ static void tower_changes_are_told(void **state)
     model->adapter_count = 1;
 
     tn_session *session = session_of(model);
-    const tn_digest content = { { 1, 2, 3, 4 } };
     tn_real values[2] = { 0 };
-    tn_tensor embeds = { 1, 2, values, NULL }, known;
-    tn_grid grid = { 1, 1, 1 };
-    tn_session_remember(session, &content, grid, embeds);
-    assert_int_equal(tn_session_recall(session, &content, &grid, &known, NULL), TENEBRA_OK);
-    assert_non_null(known.data);
+    tn_image_rows picture = { .content = { { 1, 2, 3, 4 } }, .embeds = { 1, 2, values, NULL } };
+    tn_session_remember(session, &picture);
+    assert_int_equal(tn_session_recall(session, &picture, NULL), TENEBRA_OK);
+    assert_non_null(picture.embeds.data);
     assert_false(tn_session_set_pass(session, 1));
-    assert_int_equal(tn_session_recall(session, &content, &grid, &known, NULL), TENEBRA_OK);
-    assert_non_null(known.data);
+    assert_int_equal(tn_session_recall(session, &picture, NULL), TENEBRA_OK);
+    assert_non_null(picture.embeds.data);
     assert_true(tn_session_set_pass(session, 2));
-    assert_int_equal(tn_session_recall(session, &content, &grid, &known, NULL), TENEBRA_OK);
-    assert_null(known.data);
+    assert_int_equal(tn_session_recall(session, &picture, NULL), TENEBRA_OK);
+    assert_null(picture.embeds.data);
     assert_true(tn_session_set_pass(session, 1));
     tn_session_close(session);
     tn_model_close(model);

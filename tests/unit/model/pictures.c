@@ -43,7 +43,7 @@ static void shapes_are_finite(const tn_model *model)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         tn_session_reset(alone);
         tn_session_reset(together);
-        tn_tensor a = encode(alone, shapes[i], i), b = encode(together, shapes[i], i);
+        tn_tensor a = encode(alone, shapes[i], i).embeds, b = encode(together, shapes[i], i).embeds;
         assert_int_equal(a.rows, tn_grid_patches(shapes[i]) / 4);
         assert_int_equal(a.cols, model->config.decoder.hidden_size);
         assert_true(all_finite(a.data, a.rows * a.cols));
@@ -65,8 +65,8 @@ static void test_shape_matters(void **state)
     (void)state;
     tn_model *model = open_model(UNTIED, "reference");
     tn_session *session = open_session(model, 8, 1);
-    tn_tensor wide = encode(session, (tn_grid){ 1, 4, 6 }, 1), high = encode(session, (tn_grid){ 1, 6, 4 }, 1);
-    tn_tensor again = encode(session, (tn_grid){ 1, 4, 6 }, 1);
+    tn_tensor wide = encode(session, (tn_grid){ 1, 4, 6 }, 1).embeds, high = encode(session, (tn_grid){ 1, 6, 4 }, 1).embeds;
+    tn_tensor again = encode(session, (tn_grid){ 1, 4, 6 }, 1).embeds;
     assert_int_equal(wide.rows, high.rows);
     assert_true(largest_distance(wide.data, high.data, wide.rows * wide.cols) > 1e-3);
     assert_memory_equal(wide.data, again.data, wide.rows * wide.cols * sizeof *wide.data);
@@ -83,22 +83,22 @@ static void pictures_are_apart(const tn_model *model)
     static const tn_grid frames[] = { { 1, 4, 6 }, { 1, 2, 2 }, { 1, 6, 2 }, { 1, 6, 2 } };
     enum { PATCHES = 24 + 4 + 24, CELLS = PATCHES / 4 };
     tn_session *session = open_session(model, 8, 2);
-    size_t values = model->config.vision.patch_values, cols = session->hidden.cols;
+    size_t values = model->config.vision.patch_values, cols = tn_session_hidden(session).cols;
     tn_real *patches = random_patches(model, PATCHES, 9);
     tn_tensor all, cut;
-    assert_int_equal(tn_session_encode(session, patches, grids, 3, &all, NULL), TENEBRA_OK);
+    assert_int_equal(try_encode(session, patches, grids, 3, &all, NULL), TENEBRA_OK);
     assert_int_equal(all.rows, CELLS);
     for (size_t i = 0, at = 0; i < 4; at += tn_grid_patches(frames[i++])) {
         tn_tensor one;
-        assert_int_equal(tn_session_encode(session, patches + at * values, &frames[i], 1, &one, NULL), TENEBRA_OK);
+        assert_int_equal(try_encode(session, patches + at * values, &frames[i], 1, &one, NULL), TENEBRA_OK);
         same_rows(model, one.data, all.data + at / 4 * cols, one.rows * cols);
     }
     /* Negative control: one picture of 4 x 13 patches is something else. */
-    assert_int_equal(tn_session_encode(session, patches, &(tn_grid){ 1, 2, 26 }, 1, &cut, NULL), TENEBRA_OK);
+    assert_int_equal(try_encode(session, patches, &(tn_grid){ 1, 2, 26 }, 1, &cut, NULL), TENEBRA_OK);
     assert_true(largest_distance(cut.data, all.data, CELLS * cols) > 30 * bound);
     /* A change in the last frame reaches no other row. */
     patches[(PATCHES - 1) * values] += 3;
-    assert_int_equal(tn_session_encode(session, patches, grids, 3, &cut, NULL), TENEBRA_OK);
+    assert_int_equal(try_encode(session, patches, grids, 3, &cut, NULL), TENEBRA_OK);
     same_rows(model, cut.data, all.data, (CELLS - 3) * cols);
     assert_true(largest_distance(cut.data + (CELLS - 3) * cols, all.data + (CELLS - 3) * cols, 3 * cols) > bound);
     free(patches);
@@ -125,15 +125,15 @@ static void test_misfitting_grids(void **state)
     tn_tensor embeds = { 0 };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const tn_grid pair[] = { { 1, 2, 2 }, wrong[i] };
-        assert_int_equal(tn_session_encode(session, patches, &wrong[i], 1, &embeds, &error), TENEBRA_ERROR_MISMATCH);
+        assert_int_equal(try_encode(session, patches, &wrong[i], 1, &embeds, &error), TENEBRA_ERROR_MISMATCH);
         assert_error(&error, TENEBRA_ERROR_MISMATCH, "vision", "picture 1");
-        assert_int_equal(tn_session_encode(session, patches, pair, 2, &embeds, &error), TENEBRA_ERROR_MISMATCH);
+        assert_int_equal(try_encode(session, patches, pair, 2, &embeds, &error), TENEBRA_ERROR_MISMATCH);
         assert_error(&error, TENEBRA_ERROR_MISMATCH, "vision", "picture 2");
     }
-    assert_int_equal(tn_session_encode(session, patches, wrong, 0, &embeds, &error), TENEBRA_ERROR_MISMATCH);
+    assert_int_equal(try_encode(session, patches, wrong, 0, &embeds, &error), TENEBRA_ERROR_MISMATCH);
     assert_null(embeds.data);
-    assert_int_equal(session->work.used, 0);
-    embeds = encode(session, (tn_grid){ 1, 2, 2 }, 1);
+    assert_int_equal(session->engine.work.used, 0);
+    embeds = encode(session, (tn_grid){ 1, 2, 2 }, 1).embeds;
     assert_true(all_finite(embeds.data, embeds.cols));
     free(patches);
     tn_session_close(session);
@@ -182,8 +182,8 @@ static double run_loud(double factor, tn_dtype type, const char *kernels)
     char *directory = edited_model(UNTIED, make_loud, &l, "{}");
     tn_model *model = open_model(directory, kernels);
     tn_session *session = open_session(model, 64, 1);
-    session->ops.watch = keep_largest;
-    session->ops.watch_user = &largest;
+    session->engine.ops.watch = keep_largest;
+    session->engine.ops.watch_user = &largest;
     outcome o = run_session(session, true, 3);
     assert_true(all_finite(o.values, o.count));
     free(o.values);
@@ -221,18 +221,18 @@ static void test_large_patches(void **state)
     tn_session *session = open_session(model, 8, 1);
     const tn_grid grid = { 1, 4, 4 };
     tn_real *patches = random_patches(model, 16, 1);
-    tn_tensor embeds;
+    tn_tensor embeds = { 0 };
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < 16 * model->config.vision.patch_values; i++)
             patches[i] *= 1e4f;
         tn_session_reset(session);
-        assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, NULL), TENEBRA_OK);
+        assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, NULL), TENEBRA_OK);
         assert_true(all_finite(embeds.data, embeds.rows * embeds.cols));
     }
     /* Negative control: what is not finite is an error. */
     patches[5] = (tn_real)NAN;
     tenebra_error error = { 0 };
-    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_FORMAT);
     assert_error(&error, TENEBRA_ERROR_FORMAT, "image", "NaN or infinite");
     free(patches);
     tn_session_close(session);

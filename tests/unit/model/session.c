@@ -22,32 +22,32 @@ static int close_untied(void **state)
     return 0;
 }
 
-static tn_slot *text_prompt(const tn_model *model, size_t count, uint64_t seed)
+static tn_row *text_prompt(const tn_model *model, size_t count, uint64_t seed)
 {
-    return random_prompt(model, count, (tn_tensor){ 0 }, (tn_grid){ 0 }, false, seed);
+    return random_prompt(model, count, NULL, false, seed);
 }
 
-static void append(tn_session *session, const tn_slot *slots, size_t count)
+static void append(tn_session *session, const tn_row *slots, size_t count)
 {
-    assert_int_equal(tn_session_append(session, slots, count, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(session, slots, count, NULL, NULL, NULL), TENEBRA_OK);
 }
 
 /* The last hidden state of `count` rows in a fresh session. For free(). */
-static tn_real *fresh_hidden(const tn_model *model, const tn_slot *slots, size_t count)
+static tn_real *fresh_hidden(const tn_model *model, const tn_row *slots, size_t count)
 {
     tn_session *session = open_session(model, count, 1);
-    tn_real *hidden = malloc(session->hidden.cols * sizeof *hidden);
+    tn_real *hidden = malloc(tn_session_hidden(session).cols * sizeof *hidden);
     assert_non_null(hidden);
     append(session, slots, count);
-    memcpy(hidden, session->hidden.data, session->hidden.cols * sizeof *hidden);
+    memcpy(hidden, tn_session_hidden(session).data, tn_session_hidden(session).cols * sizeof *hidden);
     tn_session_close(session);
     return hidden;
 }
 
 static void hidden_is(const tn_session *session, const tn_real *expected)
 {
-    assert_true(all_finite(expected, session->hidden.cols));
-    assert_memory_equal(session->hidden.data, expected, session->hidden.cols * sizeof *expected);
+    assert_true(all_finite(expected, tn_session_hidden(session).cols));
+    assert_memory_equal(tn_session_hidden(session).data, expected, tn_session_hidden(session).cols * sizeof *expected);
 }
 
 /* ---------------------------------------------------------------- reuse -- */
@@ -59,7 +59,6 @@ static void test_reuse(void **state)
     outcome again = run_session(session, true, 1);
     assert_true(equal(&first, &again));
     assert_false(equal(&first, &other));
-    assert_int_equal(session->positions_computed, RUN_ROWS);
     tn_session_close(session);
     free(first.values);
     free(other.values);
@@ -70,28 +69,27 @@ static void test_reuse(void **state)
 static void test_rows_are_taken_up(void **state)
 {
     enum { ROWS = 40, SHARED = 25 };
-    tn_slot *slots = text_prompt(*state, ROWS, 1), *others = text_prompt(*state, ROWS, 2);
+    tn_row *slots = text_prompt(*state, ROWS, 1), *others = text_prompt(*state, ROWS, 2);
     tn_session *session = open_session(*state, ROWS, 1);
     memcpy(others, slots, SHARED * sizeof *others);
     others[SHARED].token = slots[SHARED].token + 1;
     tn_real *expected = fresh_hidden(*state, others, ROWS);
     append(session, slots, ROWS);
     tn_session_reset(session);
-    size_t before = session->positions_computed;
-    assert_int_equal(tn_session_reuse(session, others, ROWS - 1), SHARED);
-    assert_int_equal(session->length, SHARED);
+    assert_int_equal(tn_sequence_reuse(&session->sequence, others, ROWS - 1), SHARED);
+    assert_int_equal(session->sequence.length, SHARED);
     append(session, others + SHARED, ROWS - SHARED);
-    assert_int_equal(session->positions_computed - before, ROWS - SHARED);
+    assert_int_equal(session->sequence.length, ROWS);
     hidden_is(session, expected);
     /* What differs is not taken: another position, another token at the front; and never more than asked for. */
     others[3].position.axis[1]++;
-    assert_int_equal(tn_session_reuse(session, others, ROWS - 1), 3);
+    assert_int_equal(tn_sequence_reuse(&session->sequence, others, ROWS - 1), 3);
     others[0].token++;
-    assert_int_equal(tn_session_reuse(session, others, ROWS - 1), 0);
+    assert_int_equal(tn_sequence_reuse(&session->sequence, others, ROWS - 1), 0);
     append(session, slots, ROWS);
-    assert_int_equal(tn_session_reuse(session, slots, 7), 7);
+    assert_int_equal(tn_sequence_reuse(&session->sequence, slots, 7), 7);
     tn_session_forget(session, false);
-    assert_int_equal(tn_session_reuse(session, slots, ROWS), 0);
+    assert_int_equal(tn_sequence_reuse(&session->sequence, slots, ROWS), 0);
     tn_session_close(session);
     free(expected);
     free(slots);
@@ -102,7 +100,7 @@ static void test_rows_are_taken_up(void **state)
 static void test_truncate(void **state)
 {
     enum { ROWS = 60 };
-    tn_slot *slots = text_prompt(*state, ROWS, 1), *others = text_prompt(*state, ROWS, 2);
+    tn_row *slots = text_prompt(*state, ROWS, 1), *others = text_prompt(*state, ROWS, 2);
     tn_session *session = open_session(*state, ROWS, 1);
     tn_real *expected = fresh_hidden(*state, slots, ROWS);
     static const size_t lengths[] = { ROWS - 1, 30, 1, 0 };
@@ -111,62 +109,37 @@ static void test_truncate(void **state)
         append(session, slots, lengths[i] + 1);
         if (lengths[i] + 1 < ROWS)
             append(session, others, ROWS - lengths[i] - 1);
-        tn_session_truncate(session, lengths[i]);
-        assert_int_equal(session->length, lengths[i]);
+        tn_sequence_truncate(&session->sequence, lengths[i]);
+        assert_int_equal(session->sequence.length, lengths[i]);
         append(session, slots + lengths[i], ROWS - lengths[i]);
         hidden_is(session, expected);
     }
-    tn_session_truncate(session, ROWS + 5); /* nothing to forget */
-    assert_int_equal(session->length, ROWS);
+    tn_sequence_truncate(&session->sequence, ROWS + 5); /* nothing to forget */
+    assert_int_equal(session->sequence.length, ROWS);
     tn_session_close(session);
     free(expected);
     free(slots);
     free(others);
 }
 
-static void test_mean_of_rows(void **state)
-{
-    enum { ROWS = 50 };
-    tn_slot *slots = text_prompt(*state, ROWS, 1);
-    tn_session *session = open_session(*state, ROWS, 1);
-    size_t cols = session->hidden.cols;
-    tn_real *normed = calloc(ROWS * cols, sizeof *normed);
-    session->want_mean = true;
-    session->normed_rows = normed;
-    append(session, slots, 20);
-    append(session, slots + 20, 30);
-    for (size_t c = 0; c < cols; c++) {
-        double sum = 0;
-        for (size_t row = 0; row < ROWS; row++)
-            sum += (double)normed[row * cols + c];
-        /* 50 updates, each rounded three times, of numbers of size up to 4 */
-        assert_true(fabs(sum / ROWS - (double)session->mean.data[c]) <= 150 * 4 * 6e-8);
-        assert_false(fabs(sum / (ROWS - 1) - (double)session->mean.data[c]) <= 1e-9);
-    }
-    assert_int_equal(session->mean_rows, ROWS);
-    tn_session_close(session);
-    free(normed);
-    free(slots);
-}
-
 /* ------------------------------------------------------------- refusals -- */
 
 static void test_overflow(void **state)
 {
-    tn_slot *slots = text_prompt(*state, 40, 1);
+    tn_row *slots = text_prompt(*state, 40, 1);
     tn_session *session = open_session(*state, 32, 1);
     tenebra_error error = { 0 };
-    assert_int_equal(tn_session_append(session, slots, 33, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(tn_session_append(session, slots, 33, NULL, NULL, &error), TENEBRA_ERROR_LIMIT);
     assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "33 more do not fit into 32");
     append(session, slots, 30);
-    assert_int_equal(tn_session_append(session, slots + 30, 5, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(tn_session_append(session, slots + 30, 5, NULL, NULL, &error), TENEBRA_ERROR_LIMIT);
     assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "30 rows are in the cache and 5 more do not fit into 32");
-    assert_int_equal(tn_session_append(session, slots, SIZE_MAX, NULL, &error), TENEBRA_ERROR_LIMIT);
-    assert_int_equal(session->length, 30);
+    assert_int_equal(tn_session_append(session, slots, SIZE_MAX, NULL, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(session->sequence.length, 30);
     append(session, slots + 30, 2); /* exactly full */
     tn_real *expected = fresh_hidden(*state, slots, 32);
     hidden_is(session, expected);
-    assert_int_equal(tn_session_append(session, slots + 32, 1, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(tn_session_append(session, slots + 32, 1, NULL, NULL, &error), TENEBRA_ERROR_LIMIT);
     tn_session_close(session);
     free(expected);
     free(slots);
@@ -183,12 +156,12 @@ static void test_context_of_the_model(void **state)
     assert_null(tn_session_open(model, &options, NULL));
     tn_session *session = tn_session_open(model, NULL, NULL);
     assert_non_null(session);
-    assert_int_equal(session->capacity, 8192);
+    assert_int_equal(session->sequence.capacity, 8192);
     tn_session_close(session);
     char *directory = edited_model(UNTIED, NULL, NULL, "{\"max_position_embeddings\": 100}");
     tn_model *small = open_model(directory, NULL);
     session = tn_session_open(small, NULL, NULL);
-    assert_int_equal(session->capacity, 100);
+    assert_int_equal(session->sequence.capacity, 100);
     tn_session_close(session);
     tn_model_close(small);
     remove_directory(directory);
@@ -198,33 +171,33 @@ static void test_context_of_the_model(void **state)
 static void test_failures_leave_it_usable(void **state)
 {
     const tn_model *model = *state;
-    tn_slot *slots = text_prompt(model, 40, 1);
+    tn_row *slots = text_prompt(model, 40, 1);
     tn_real *expected = fresh_hidden(model, slots, 40);
     tn_session *session = open_session(model, 64, 2);
     tenebra_error error = { 0 };
     append(session, slots, 20);
 
-    assert_int_equal(tn_session_append(session, slots, 0, NULL, &error), TENEBRA_ERROR_ARGUMENT);
-    tn_slot wrong = slots[0];
+    assert_int_equal(tn_session_append(session, slots, 0, NULL, NULL, &error), TENEBRA_ERROR_ARGUMENT);
+    tn_row wrong = slots[0];
     wrong.token = (int32_t)tn_model_vocabulary(model);
-    assert_int_equal(tn_session_append(session, &wrong, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    assert_int_equal(tn_session_append(session, &wrong, 1, NULL, NULL, &error), TENEBRA_ERROR_MISMATCH);
     assert_error(&error, TENEBRA_ERROR_MISMATCH, "gather", "430");
-    wrong.token = -1; /* a row of nothing */
-    assert_int_not_equal(tn_session_append(session, &wrong, 1, NULL, &error), TENEBRA_OK);
+    wrong.kind = TN_ROW_VECTOR; /* of nothing */
+    assert_int_not_equal(tn_session_append(session, &wrong, 1, NULL, NULL, &error), TENEBRA_OK);
     tn_real narrow[8] = { 0 };
-    wrong.row = (tn_row_ref){ { 1, 8, narrow, NULL }, 0 };
-    assert_int_equal(tn_session_append(session, &wrong, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
+    wrong.vector = (tn_row_ref){ { 1, 8, narrow, NULL }, 0 };
+    assert_int_equal(tn_session_append(session, &wrong, 1, NULL, NULL, &error), TENEBRA_ERROR_MISMATCH);
 
     atomic_bool cancel = true;
-    session->ops.cancel = &cancel;
-    assert_int_equal(tn_session_append(session, slots + 20, 20, NULL, &error), TENEBRA_ERROR_CANCELLED);
+    session->engine.ops.cancel = &cancel;
+    assert_int_equal(tn_session_append(session, slots + 20, 20, NULL, NULL, &error), TENEBRA_ERROR_CANCELLED);
     atomic_store(&cancel, false);
 
-    assert_int_equal(session->length, 20);
-    assert_int_equal(session->work.used, 0);
+    assert_int_equal(session->sequence.length, 20);
+    assert_int_equal(session->engine.work.used, 0);
     append(session, slots + 20, 20);
     hidden_is(session, expected);
-    session->ops.cancel = NULL;
+    session->engine.ops.cancel = NULL;
     tn_session_close(session);
     free(expected);
     free(slots);
@@ -235,31 +208,31 @@ static void test_full_memory(void **state)
 {
     const tn_model *model = *state;
     tn_session *session = open_session(model, 64, 1);
-    tn_slot *slots = text_prompt(model, 40, 1);
+    tn_row *slots = text_prompt(model, 40, 1);
     tn_real *expected = fresh_hidden(model, slots, 40), *patches = random_patches(model, 16, 1);
-    size_t work = session->work.capacity, kept = session->kept.capacity, refused = 0;
+    size_t work = session->engine.work.capacity, kept = session->kept.capacity, refused = 0;
     const tn_grid grid = { 1, 4, 4 };
     tn_tensor embeds = { 0 };
     tenebra_error error;
     append(session, slots, 40);
-    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_OK);
-    size_t enough = session->work.peak, granted = 0;
+    assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_OK);
+    size_t enough = session->engine.work.peak, granted = 0;
     for (size_t bytes = 0; bytes < enough + enough / 20; bytes += enough / 150) {
         tn_session_reset(session);
-        session->work.capacity = bytes;
-        tenebra_code code = tn_session_append(session, slots, 40, NULL, &error);
+        session->engine.work.capacity = bytes;
+        tenebra_code code = tn_session_append(session, slots, 40, NULL, NULL, &error);
         assert_true(code == TENEBRA_OK || (code == TENEBRA_ERROR_MEMORY && error.code == code));
         (code != TENEBRA_OK ? refused++ : granted++);
-        code = tn_session_encode(session, patches, &grid, 1, &embeds, &error);
+        code = try_encode(session, patches, &grid, 1, &embeds, &error);
         assert_true(code == TENEBRA_OK || (code == TENEBRA_ERROR_MEMORY && error.code == code));
         (code != TENEBRA_OK ? refused++ : granted++);
-        assert_int_equal(session->work.used, 0);
+        assert_int_equal(session->engine.work.used, 0);
     }
     assert_true(refused > 100 && granted > 10);
-    session->work.capacity = work;
+    session->engine.work.capacity = work;
     tn_session_reset(session);
-    session->kept.capacity = 4 * session->hidden.cols * sizeof(tn_real) - 1;
-    assert_int_equal(tn_session_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_LIMIT);
+    session->kept.capacity = 4 * tn_session_hidden(session).cols * sizeof(tn_real) - 1;
+    assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_LIMIT);
     session->kept.capacity = 0;
     assert_null(tn_session_keep_row(session, patches, &error).data);
     session->kept.capacity = kept;
@@ -338,13 +311,13 @@ static void test_prompt_memory(void **state)
     enum { ROWS = 2000, THREADS = 3 };
     const tn_model *model = *state;
     tn_session *session = open_session(model, ROWS, THREADS);
-    tn_slot *slots = text_prompt(model, ROWS, 1);
+    tn_row *slots = text_prompt(model, ROWS, 1);
     size_t peaks[2];
     for (size_t i = 0; i < 2; i++) {
         tn_session_reset(session);
-        session->work.peak = 0;
+        session->engine.work.peak = 0;
         append(session, slots, i == 0 ? ROWS / 2 : ROWS);
-        peaks[i] = session->work.peak;
+        peaks[i] = session->engine.work.peak;
     }
     assert_int_equal(peaks[0], peaks[1]);
     assert_true(peaks[1] <= span_bytes(model, 512, THREADS));
@@ -353,10 +326,10 @@ static void test_prompt_memory(void **state)
     /* The cache: keys and values, what each row was made of, and some rows. */
     const tn_decoder_config *c = &model->config.decoder;
     size_t cached = ROWS * (2 * c->num_hidden_layers * c->num_key_value_heads * c->head_dim * sizeof(tn_real) +
-                            sizeof(tn_slot));
+                            sizeof(tn_row_key));
     size_t rows = (8 * c->hidden_size + model->decoder.head.matrix.rows) * sizeof(tn_real);
-    assert_true(session->cache_memory.used <= cached + rows + 8192);
-    assert_true(session->cache_memory.used >= cached);
+    assert_true(session->sequence.memory.used <= cached + rows + 8192);
+    assert_true(session->sequence.memory.used >= cached);
     assert_int_equal(session->kept.peak, 0);
     tn_session_close(session);
     free(slots);
@@ -367,15 +340,15 @@ static void test_decoding_memory(void **state)
 {
     const tn_model *model = *state;
     tn_session *session = open_session(model, 1600, 2);
-    tn_slot *slots = text_prompt(model, 1600, 1);
+    tn_row *slots = text_prompt(model, 1600, 1);
     size_t at = 0, peaks[2];
     for (size_t i = 0; i < 2; i++) {
         size_t before = i == 0 ? 100 : 1400;
         append(session, slots + at, before - at);
-        session->work.peak = 0;
+        session->engine.work.peak = 0;
         append(session, slots + before, 1);
         at = before + 1;
-        peaks[i] = session->work.peak;
+        peaks[i] = session->engine.work.peak;
     }
     assert_int_equal(peaks[0], peaks[1]);
     assert_true(peaks[1] <= span_bytes(model, 1, 2));
@@ -391,7 +364,6 @@ int main(void)
         TEST(test_reuse),
         TEST(test_rows_are_taken_up),
         TEST(test_truncate),
-        TEST(test_mean_of_rows),
         TEST(test_overflow),
         TEST(test_context_of_the_model),
         TEST(test_failures_leave_it_usable),

@@ -53,7 +53,7 @@ static void test_recomputing(void **state)
         assert_true(agree(made, again, 1e-5));
         assert_int_equal(again->trace->positions_computed, rows_of_the_reference(again->trace));
         assert_int_equal(again->trace->latent_steps, STEPS);
-        assert_int_equal(again->session->length, made->session->length);
+        assert_int_equal(again->session->sequence.length, made->session->sequence.length);
         assert_true(again->trace->positions_computed > made->trace->positions_computed);
         run_free(made);
         run_free(again);
@@ -203,11 +203,11 @@ static void test_replayed_rows(void **state)
         question q;
         ask_about(&q, methods[m], PICTURE, OTHER_PICTURE, "What is small and green?");
         run *made = run_question(here->model, &q);
-        tn_session *again = replay(made, made->session->length, NULL);
-        assert_true(rows_within(again->hidden.data, made->session->hidden.data, again->hidden.cols, 1e-4));
+        tn_session *again = replay(made, made->session->sequence.length, NULL);
+        assert_true(rows_within(tn_session_hidden(again).data, tn_session_hidden(made->session).data, tn_session_hidden(again).cols, 1e-4));
         tn_session_close(again);
-        again = replay(made, made->session->length - 1, NULL);
-        assert_false(rows_within(again->hidden.data, made->session->hidden.data, again->hidden.cols, 1e-4));
+        again = replay(made, made->session->sequence.length - 1, NULL);
+        assert_false(rows_within(tn_session_hidden(again).data, tn_session_hidden(made->session).data, tn_session_hidden(again).cols, 1e-4));
         tn_session_close(again);
         run_free(made);
     }

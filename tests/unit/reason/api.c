@@ -146,6 +146,50 @@ static void test_work(void **state)
     }
 }
 
+/* A prompt that does not fit is refused before the tower runs: how many rows a picture has follows from its size. */
+static void test_context_comes_first(void **state)
+{
+    const tiny *here = *state;
+    question q;
+    layers seen = { 0 };
+    tenebra_error error = { 0 };
+    char words[2 * TINY_CONTEXT + 1];
+    for (size_t i = 0; i < TINY_CONTEXT; i++)
+        memcpy(words + 2 * i, "a ", 3);
+    tenebra_session *session = open_session(here->model, 64);
+    ask_about(&q, "direct", PICTURE, NULL, words);
+    q.request.work = true;
+    q.request.on_event = count_layers;
+    q.request.user = &seen;
+    assert_int_equal(tenebra_session_ask(session, &q.request, NULL, &error), TENEBRA_ERROR_LIMIT);
+    assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "do not fit into");
+    assert_int_equal(seen.picture, 0);
+    q.parts[1].text = "a";
+    answer(session, &q);
+    assert_int_equal(seen.picture, here->model->config.vision.depth);
+    tenebra_session_close(session);
+}
+
+/* A prompt of more rows than run at once: its layers are counted for all of them. */
+static void test_work_of_a_long_prompt(void **state)
+{
+    const tiny *here = *state;
+    question q;
+    layers seen = { 0 };
+    char words[4 * 700 + 1];
+    for (size_t i = 0; i < 700; i++)
+        memcpy(words + 4 * i, "a, \n", 5);
+    tenebra_session *session = open_session(here->model, 0);
+    ask_about(&q, "direct", NULL, NULL, words);
+    q.request.work = true;
+    q.request.on_event = count_layers;
+    q.request.user = &seen;
+    const tenebra_trace *trace = answer(session, &q);
+    assert_true(trace->prompt_tokens > 512);
+    assert_int_equal(seen.prompt, (trace->prompt_tokens + 511) / 512 * here->model->decoder.config.num_hidden_layers);
+    tenebra_session_close(session);
+}
+
 /* ------------------------------------------------------------- cancelling -- */
 
 /* Cancels at event 1, 2, ...: the prompt, each step, each piece of text. Afterwards the session answers
@@ -462,6 +506,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_work),
+        cmocka_unit_test(test_context_comes_first),
+        cmocka_unit_test(test_work_of_a_long_prompt),
         cmocka_unit_test(test_cancelling_at_every_event),
         cmocka_unit_test(test_cancelling_from_another_thread),
         cmocka_unit_test(test_session_reuse),

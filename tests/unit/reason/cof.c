@@ -160,7 +160,7 @@ static void test_account(void **state)
     assert_true(trace->injected_tokens > 24 && trace->injected_tokens < 24 + 160);
     /* Rows: the prompt, both replies without their ends, the turn; each ran once. */
     assert_int_equal(trace->positions_computed, trace->prompt_tokens + trace->token_count - 2 + trace->injected_tokens);
-    assert_int_equal(t->session->length, trace->positions_computed);
+    assert_int_equal(t->session->sequence.length, trace->positions_computed);
     assert_string_equal(trace->text, two_replies[1]);
     assert_string_equal(t->answer, two_replies[1]);
     assert_string_equal(t->drafts,
@@ -215,8 +215,8 @@ static void test_as_one_prompt(void **state)
     plain.model = tiny_open_model(best, "reference");
     talk *t = hold(here, two_replies);
     tn_session *whole = tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, NULL);
-    assert_int_equal(tn_session_append(whole, t->session->slots, t->session->length, NULL, NULL), TENEBRA_OK);
-    assert_memory_equal(whole->hidden.data, t->session->hidden.data, whole->hidden.cols * sizeof(tn_real));
+    assert_int_equal(tn_session_append(whole, t->reasoner.rows, t->session->sequence.length, NULL, NULL, NULL), TENEBRA_OK);
+    assert_memory_equal(tn_session_hidden(whole).data, tn_session_hidden(t->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
     talk_free(t);
     tn_model_close(plain.model);
@@ -273,7 +273,7 @@ static void test_tag_stop(void **state)
         assert_string_equal(t->trace->pass[0].text, text);
         assert_int_equal(t->trace->token_count, t->q.request.forced_count);
         assert_int_equal(t->trace->passes, 2);
-        assert_int_equal(t->session->length,
+        assert_int_equal(t->session->sequence.length,
                          t->trace->prompt_tokens + t->trace->injected_tokens + t->trace->token_count - (stop ? 1 : 2));
         talk_free(t);
     }
@@ -338,8 +338,8 @@ static void check_nonsense(const tiny *here, tn_session *session, const char *re
     const char *said = strstr(trace->pass[1].prompt, "The call was not carried out. ");
     assert_true((said == NULL) == whole);
     if (whole)
-        assert_memory_equal(t->reasoner.pictures[1].embeds.data, t->reasoner.pictures[0].embeds.data,
-                            PROMPT_ROWS * t->reasoner.pictures[0].embeds.cols * sizeof(tn_real));
+        assert_memory_equal(t->reasoner.pictures[1].rows.embeds.data, t->reasoner.pictures[0].rows.embeds.data,
+                            PROMPT_ROWS * t->reasoner.pictures[0].rows.embeds.cols * sizeof(tn_real));
     talk_free(t);
 }
 
@@ -439,7 +439,7 @@ static void test_context(void **state)
     const tiny *here = *state;
     talk *t = prepare(here, PICTURE, (const char *const[]){ CALL("[0, 0, 308, 196]"), "<answer>B</answer>", NULL });
     run_well(here, t);
-    size_t rows = t->session->length;
+    size_t rows = t->session->sequence.length;
     assert_int_equal(t->trace->crops, 1);
     tn_reasoner_close(&t->reasoner);
     tn_session_close(t->session);
@@ -486,7 +486,7 @@ static void test_sizes(void **state)
     t->q.request.image.max_tokens = 64;
     ask_set(&t->q, "scale", "16");
     run_well(here, t);
-    assert_int_equal(t->reasoner.pictures[1].embeds.rows, 60); /* 280 x 168: at most 64 cells */
+    assert_int_equal(t->reasoner.pictures[1].rows.embeds.rows, 60); /* 280 x 168: at most 64 cells */
     talk_free(t);
     t = prepare(here, PICTURE, two_replies);
     ask_set(&t->q, "enlarge", "100");

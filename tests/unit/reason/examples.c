@@ -156,7 +156,7 @@ static void test_answer_turn(void **state)
     /* Nothing of the conversation ran again, and the turn's own text is no control token. */
     assert_int_equal(t->trace->pass[2].reused, 0);
     assert_true(t->trace->pass[2].prompt_tokens > 15 && t->trace->pass[2].prompt_tokens < 45);
-    assert_int_equal(t->session->length, t->trace->pass[1].prompt_tokens + t->trace->pass[1].token_count - 1 +
+    assert_int_equal(t->session->sequence.length, t->trace->pass[1].prompt_tokens + t->trace->pass[1].token_count - 1 +
                                              t->trace->pass[2].prompt_tokens + t->trace->pass[2].token_count - 1);
     check_account(t);
     talk_end(t);

@@ -50,8 +50,8 @@ static const char *shape(const run *made, char *text)
     const tn_session *session = made->session;
     const tn_model *model = session->model;
     size_t count = 0;
-    for (size_t row = made->reasoner.prompt_count; row < session->length; row++) {
-        int32_t token = session->slots[row].token;
+    for (size_t row = made->reasoner.prompt_count; row < session->sequence.length; row++) {
+        int32_t token = made->reasoner.rows[row].token;
         size_t length = 0;
         const char *bytes = token >= 0 ? tn_tokenizer_bytes(model->tokenizer, token, &length) : NULL;
         text[count++] = token < 0                                   ? '#'
@@ -178,13 +178,13 @@ static bool are_picks(const tenebra_step *step, const size_t expected[PICKED])
 /* What stands in the cache behind row `row`: borders around the embeddings of the step's picks. */
 static void check_rows(const run *made, size_t row, const tenebra_step *step)
 {
-    const tn_slot *slots = made->session->slots + row + 1;
+    const tn_row *rows = made->reasoner.rows + row + 1;
     const tn_model_config *config = &made->session->model->config;
-    assert_int_equal(slots[0].token, config->vision_start_token);
-    assert_int_equal(slots[ROWS - 1].token, config->vision_end_token);
+    assert_int_equal(rows[0].token, config->vision_start_token);
+    assert_int_equal(rows[ROWS - 1].token, config->vision_end_token);
     for (size_t i = 0; i < PICKED; i++) {
-        tn_tensor embeds = made->reasoner.pictures[step->picks[i].image].embeds;
-        assert_memory_equal(slot_values(&slots[1 + i]), embeds.data + step->picks[i].index * embeds.cols,
+        tn_tensor embeds = made->reasoner.pictures[step->picks[i].image].rows.embeds;
+        assert_memory_equal(row_values(&rows[1 + i]), embeds.data + step->picks[i].index * embeds.cols,
                             embeds.cols * sizeof(tn_real));
     }
 }
@@ -194,7 +194,7 @@ static size_t row_of_token(const run *made, size_t number)
 {
     size_t row = made->reasoner.prompt_count;
     for (;; row++) {
-        int32_t token = made->session->slots[row].token;
+        int32_t token = made->reasoner.rows[row].token;
         const tn_model_config *config = &made->session->model->config;
         bool generated = token >= 0 && token != config->vision_start_token && token != config->vision_end_token;
         if (generated && number-- == 0)
@@ -320,7 +320,7 @@ static void test_pictures_and_mask(void **state)
 
 static void expect_position(const run *made, size_t row, int32_t t, int32_t h, int32_t w)
 {
-    const int32_t *axis = made->session->slots[row].position.axis;
+    const int32_t *axis = made->reasoner.rows[row].position.axis;
     if (axis[0] != t || axis[1] != h || axis[2] != w)
         fail_msg("row %zu stands at (%d, %d, %d), not at (%d, %d, %d)", row, axis[0], axis[1], axis[2], t, h, w);
 }
@@ -333,7 +333,7 @@ static void test_positions_of_the_square(void **state)
     ask(here, &a, NULL, "a/i/ta", 7);
     run *made = run_question(here->model, &a.q);
     size_t prompt = made->reasoner.prompt_count, row = prompt + 4;
-    int32_t p = made->session->slots[prompt + 3].position.axis[0] + 1;
+    int32_t p = made->reasoner.rows[prompt + 3].position.axis[0] + 1;
     for (size_t time = 0; time < 2; time++, row += ROWS + 1, p += 7) {
         expect_position(made, row, p, p, p);
         for (int32_t i = 0; i < PICKED; i++)
@@ -352,7 +352,7 @@ static void test_true_positions(void **state)
     ask_set(&a.q, "grid", "true");
     run *made = run_question(here->model, &a.q);
     size_t prompt = made->reasoner.prompt_count, row = prompt + 4, apart = 0;
-    int32_t p = made->session->slots[prompt + 3].position.axis[0] + 1;
+    int32_t p = made->reasoner.rows[prompt + 3].position.axis[0] + 1;
     for (size_t i = 0; i < PICKED; i++) {
         int32_t index = (int32_t)made->trace->steps[0].picks[i].index;
         expect_position(made, row + 1 + i, p + 1, p + 1 + index / SIDE, p + 1 + index % SIDE);
@@ -373,7 +373,7 @@ static void test_other_numbers_of_patches(void **state)
     ask_set(&a.q, "patches", "6");
     run *made = run_question(here->model, &a.q);
     size_t row = made->reasoner.prompt_count + 4;
-    int32_t p = made->session->slots[row - 1].position.axis[0] + 1;
+    int32_t p = made->reasoner.rows[row - 1].position.axis[0] + 1;
     for (int32_t i = 0; i < 6; i++)
         expect_position(made, row + 1 + (size_t)i, p + 1, p + 1 + i / 3, p + 1 + i % 3);
     expect_position(made, row + 7, p + 4, p + 4, p + 4);
@@ -394,7 +394,7 @@ static void test_sequential_positions(void **state)
     ask(here, &a, NULL, "a/i/t", 6);
     a.q.request.positions = "sequential";
     run *made = run_question(here->model, &a.q);
-    for (size_t row = 0; row < made->session->length; row++)
+    for (size_t row = 0; row < made->session->sequence.length; row++)
         expect_position(made, row, (int32_t)row, (int32_t)row, (int32_t)row);
     assert_int_equal(made->trace->injected_tokens, 2 * ROWS);
     run_free(made);
@@ -410,7 +410,7 @@ static void test_next_token(void **state)
     ask(here, &a, NULL, "a/i/", 6);
     run *made = run_question(here->model, &a.q);
     tn_session *session = replay(made, made->reasoner.prompt_count + 4 + ROWS, NULL);
-    assert_int_equal(tn_session_logits(session, session->hidden, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
     assert_int_equal(made->trace->tokens[4], tn_sample_greedy(session->logits.data, session->logits.cols));
     tn_session_close(session);
     ask_set(&a.q, "insertions", "0"); /* negative control: without, the last row is another */
@@ -472,12 +472,12 @@ static void test_rows_that_are_tokens(void **state)
     const tn_position position = { { 900, 901, 902 } };
     size_t row = made->reasoner.prompt_count;
     made->reasoner.span_count = 0;
-    assert_true(tn_span_add_again(&made->reasoner, row, &position));
-    assert_true(tn_span_add_again(&made->reasoner, made->reasoner.candidates[3].row, NULL));
-    const tn_slot *span = made->reasoner.span;
+    assert_true(tn_span_add(&made->reasoner, made->reasoner.rows[row], &position));
+    assert_true(tn_span_add(&made->reasoner, made->reasoner.rows[made->reasoner.candidates[3].row], NULL));
+    const tn_row *span = made->reasoner.rows + made->session->sequence.length;
     assert_int_equal(span[0].token, find(here->model, "a"));
     assert_memory_equal(&span[0].position, &position, sizeof position);
-    assert_true(span[1].token < 0 && span[1].row.row == 3);
+    assert_true(span[1].kind == TN_ROW_CELL && span[1].cell == 3);
     assert_int_equal(span[1].position.axis[0], 903);
     run_free(made);
 }

@@ -23,18 +23,18 @@ static run *intervene(const tiny *here, const char *option, const char *value, u
 /* The row fed as latent text in step s; vision first. */
 static const tn_real *text_row(const run *made, size_t s)
 {
-    return slot_values(&made->session->slots[made->trace->prompt_tokens + s * BLOCK + PICKS]);
+    return row_values(&made->reasoner.rows[made->trace->prompt_tokens + s * BLOCK + PICKS]);
 }
 
 static const tn_real *vision_row(const run *made, size_t s, size_t pick)
 {
-    return slot_values(&made->session->slots[made->trace->prompt_tokens + s * BLOCK + pick]);
+    return row_values(&made->reasoner.rows[made->trace->prompt_tokens + s * BLOCK + pick]);
 }
 
 /* Shape, prompt and the picks of step one are those of the plain loop; vision rows are the tower's. */
 static void assert_only_text_changed(const run *made, const run *plain)
 {
-    size_t width = plain->session->hidden.cols;
+    size_t width = tn_session_hidden(plain->session).cols;
     assert_int_equal(made->trace->latent_steps, STEPS);
     assert_int_equal(made->trace->injected_tokens, STEPS * PICKS);
     assert_int_equal(made->trace->prompt_tokens, plain->trace->prompt_tokens);
@@ -44,7 +44,7 @@ static void assert_only_text_changed(const run *made, const run *plain)
         assert_memory_equal(vision_row(made, 0, p), vision_row(plain, 0, p), width * sizeof(tn_real));
     for (size_t s = 0; s < STEPS; s++)
         for (size_t p = 0; p < PICKS; p++)
-            assert_ptr_equal(vision_row(made, s, p), made->reasoner.pictures[0].embeds.data +
+            assert_ptr_equal(vision_row(made, s, p), made->reasoner.pictures[0].rows.embeds.data +
                                                          made->trace->steps[s].picks[p].index * width);
     assert_false(same_hidden(made, plain)); /* and it has an effect */
 }
@@ -55,10 +55,10 @@ static void test_zero(void **state)
     run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "zero", 0);
     assert_only_text_changed(made, plain);
     for (size_t s = 0; s < STEPS; s++) {
-        assert_true(norm_of_row(text_row(made, s), made->session->hidden.cols) == 0);
+        assert_true(norm_of_row(text_row(made, s), tn_session_hidden(made->session).cols) == 0);
         assert_true(made->trace->steps[s].hidden_norm > 1); /* told is the state itself */
     }
-    assert_true(norm_of_row(text_row(plain, 0), plain->session->hidden.cols) > 1);
+    assert_true(norm_of_row(text_row(plain, 0), tn_session_hidden(plain->session).cols) > 1);
     run_free(made);
     run_free(plain);
 }
@@ -68,7 +68,7 @@ static void test_noise(void **state)
     const tiny *here = *state;
     run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "noise", 1),
         *twin = intervene(here, "latent-text", "noise", 1), *other = intervene(here, "latent-text", "noise", 2);
-    size_t width = plain->session->hidden.cols;
+    size_t width = tn_session_hidden(plain->session).cols;
     assert_only_text_changed(made, plain);
     for (size_t s = 0; s < STEPS; s++) {
         assert_true(within(norm_of_row(text_row(made, s), width), made->trace->steps[s].hidden_norm, 1e-4));
@@ -90,13 +90,12 @@ static void test_mean(void **state)
 {
     const tiny *here = *state;
     run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "mean", 0);
-    size_t width = plain->session->hidden.cols, prompt = plain->trace->prompt_tokens;
+    size_t width = tn_session_hidden(plain->session).cols, prompt = plain->trace->prompt_tokens;
     assert_only_text_changed(made, plain);
 
     tn_session *session = tiny_session(here->model, 1);
     tn_real *rows = calloc(prompt * width, sizeof *rows), *mean = calloc(width, sizeof *mean);
-    session->normed_rows = rows;
-    assert_int_equal(tn_session_append(session, plain->session->slots, prompt, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(session, plain->reasoner.rows, prompt, NULL, rows, NULL), TENEBRA_OK);
     for (size_t i = 0; i < width; i++) {
         double sum = 0;
         for (size_t row = 0; row < prompt; row++)
@@ -125,7 +124,7 @@ static void test_shuffle(void **state)
     const tiny *here = *state;
     run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "shuffle", 1),
         *other = intervene(here, "latent-text", "shuffle", 2);
-    size_t width = plain->session->hidden.cols, bytes = width * sizeof(tn_real);
+    size_t width = tn_session_hidden(plain->session).cols, bytes = width * sizeof(tn_real);
     tn_real *own = malloc(bytes), *mixed = malloc(bytes);
     assert_true(own != NULL && mixed != NULL);
     assert_only_text_changed(made, plain);
@@ -148,7 +147,7 @@ static void test_given(void **state)
 {
     const tiny *here = *state;
     run *plain = intervene(here, "latent-text", "keep", 0);
-    size_t width = plain->session->hidden.cols, bytes = width * sizeof(tn_real);
+    size_t width = tn_session_hidden(plain->session).cols, bytes = width * sizeof(tn_real);
     float *latents = malloc(STEPS * bytes);
     assert_non_null(latents);
     for (size_t s = 0; s < STEPS; s++)
@@ -179,7 +178,7 @@ static void test_what_the_trace_tells(void **state)
     const tiny *here = *state;
     run *plain = intervene(here, "latent-text", "keep", 0);
     const tenebra_step *steps = plain->trace->steps;
-    size_t width = plain->session->hidden.cols;
+    size_t width = tn_session_hidden(plain->session).cols;
     assert_true(isnan(steps[0].hidden_cosine));
     for (size_t s = 0; s < STEPS; s++) {
         assert_int_equal(steps[s].hidden_size, width);
@@ -199,7 +198,7 @@ static void test_frozen(void **state)
 {
     const tiny *here = *state;
     run *plain = intervene(here, "latent-text", "keep", 0), *made = intervene(here, "latent-text", "frozen", 0);
-    size_t bytes = plain->session->hidden.cols * sizeof(tn_real);
+    size_t bytes = tn_session_hidden(plain->session).cols * sizeof(tn_real);
     assert_only_text_changed(made, plain);
     assert_memory_equal(text_row(made, 0), text_row(plain, 0), bytes);
     for (size_t s = 1; s < STEPS; s++) {
@@ -219,7 +218,7 @@ static void test_frozen_raw(void **state)
     ask_set(&q, "hidden", "raw");
     ask_set(&q, "latent-text", "frozen");
     run *made = run_question(here->model, &q);
-    size_t width = made->session->hidden.cols;
+    size_t width = tn_session_hidden(made->session).cols;
     assert_true(within(norm_of_row(text_row(made, 2), width), made->trace->steps[0].hidden_norm, 1e-4));
     assert_memory_equal(text_row(made, 2), text_row(made, 0), width * sizeof(tn_real));
     run_free(made);
@@ -243,7 +242,7 @@ static void assert_only_picks_changed(const run *made, const run *plain)
 {
     assert_int_equal(made->trace->latent_steps, STEPS);
     assert_int_equal(made->trace->injected_tokens, STEPS * PICKS);
-    assert_memory_equal(text_row(made, 0), text_row(plain, 0), plain->session->hidden.cols * sizeof(tn_real));
+    assert_memory_equal(text_row(made, 0), text_row(plain, 0), tn_session_hidden(plain->session).cols * sizeof(tn_real));
     for (size_t s = 0; s < STEPS; s++) {
         tn_real scores[MOST];
         scores_before(made, s, scores);

@@ -23,7 +23,7 @@ static void assert_counts(const run *made, size_t steps, const size_t *picks, si
     assert_int_equal(trace->injected_tokens, injected);
     assert_int_equal(trace->positions_computed,
                      trace->prompt_tokens + injected + text_rows * steps + trace->token_count - 1);
-    assert_int_equal(made->session->length, trace->positions_computed);
+    assert_int_equal(made->session->sequence.length, trace->positions_computed);
 }
 
 /* Steps run as configured, for several N and K, in both orders and both kinds of positions. */
@@ -106,8 +106,8 @@ static void test_without_text(void **state)
     run *made = run_question(here->model, &q);
     assert_counts(made, 3, four, 0);
     for (size_t i = 0; i < 12; i++)
-        assert_ptr_equal(made->session->slots[made->trace->prompt_tokens + i].row.source.data,
-                         made->reasoner.pictures[0].embeds.data);
+        assert_ptr_equal(made->reasoner.rows[made->trace->prompt_tokens + i].picture->embeds.data,
+                         made->reasoner.pictures[0].rows.embeds.data);
     assert_true(isnan(made->trace->steps[0].attention_ratio) && made->trace->steps[0].attention_focus > 0);
     run_free(made);
 
@@ -128,28 +128,28 @@ static void test_without_text(void **state)
  * the block, at positions that go on by one. */
 static void check_blocks(const run *made, bool text_first, bool raw)
 {
-    size_t at = made->trace->prompt_tokens, width = made->session->hidden.cols;
+    size_t at = made->trace->prompt_tokens, width = tn_session_hidden(made->session).cols;
     for (size_t s = 0; s < made->trace->step_count; s++) {
         const tenebra_step *step = &made->trace->steps[s];
         size_t text = text_first ? at : at + step->pick_count;
         tn_session *before = replay(made, at, NULL);
-        tn_tensor wanted = raw ? before->raw_hidden : before->hidden, other = raw ? before->hidden : before->raw_hidden;
-        const tn_real *fed = slot_values(&made->session->slots[text]);
+        tn_tensor wanted = raw ? tn_session_raw(before) : tn_session_hidden(before), other = raw ? tn_session_hidden(before) : tn_session_raw(before);
+        const tn_real *fed = row_values(&made->reasoner.rows[text]);
         assert_true(rows_within(fed, wanted.data, width, 1e-4));
         assert_false(rows_within(fed, other.data, width, 1e-4));
         assert_true(within(step->hidden_norm, norm_of_row(fed, width), 1e-4));
         tn_session_close(before);
         for (size_t p = 0; p < step->pick_count; p++) {
-            const tn_slot *slot = &made->session->slots[at + p + text_first];
+            const tn_row *row = &made->reasoner.rows[at + p + text_first];
             const tn_picture *picture = &made->reasoner.pictures[step->picks[p].image];
-            assert_ptr_equal(slot->row.source.data, picture->embeds.data);
-            assert_int_equal(slot->row.row, step->picks[p].index);
+            assert_ptr_equal(row->picture, &picture->rows);
+            assert_int_equal(row->cell, step->picks[p].index);
         }
         at += step->pick_count + 1;
     }
-    for (size_t row = 0; row < made->session->length; row++)
+    for (size_t row = 0; row < made->session->sequence.length; row++)
         for (size_t axis = 0; axis < 3; axis++)
-            assert_int_equal(made->session->slots[row].position.axis[axis], row);
+            assert_int_equal(made->reasoner.rows[row].position.axis[axis], row);
 }
 
 static void test_rows_of_the_blocks(void **state)
@@ -213,7 +213,7 @@ static void test_no_picture(void **state)
 static void assert_place(const run *made, const tenebra_pick *pick)
 {
     const tn_picture *picture = &made->reasoner.pictures[pick->image];
-    size_t columns = picture->grid.w / 2, rows = picture->grid.h / 2;
+    size_t columns = picture->rows.grid_columns, rows = picture->rows.grid_rows;
     double width = (double)picture->width / (double)columns, height = (double)picture->height / (double)rows;
     assert_true(pick->index < columns * rows);
     assert_true(within(pick->x0, (double)(pick->index % columns) * width, 1e-9));
@@ -305,7 +305,7 @@ static void test_lens(void **state)
         const tenebra_step *step = &made->trace->steps[s];
         assert_int_equal(step->lens_count, 4);
         tn_session *before = replay(made, made->trace->prompt_tokens + 5 * s, NULL);
-        assert_int_equal(tn_session_logits(before, before->hidden, NULL), TENEBRA_OK);
+        assert_int_equal(tn_session_logits(before, NULL), TENEBRA_OK);
         assert_int_equal(step->lens[0].token, tn_sample_greedy(before->logits.data, before->logits.cols));
         double total = 0;
         for (size_t i = 0; i < before->logits.cols; i++)

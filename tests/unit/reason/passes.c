@@ -38,9 +38,9 @@ static const tn_method two_passes = { .name = "two-passes", .options = no_option
 /* Rows at the beginning of both runs' caches that are made of the same tokens or pictures. */
 static size_t shared_prompt(const run *made, const run *first)
 {
-    size_t shared = 0, limit = tn_min(made->reasoner.prompt_count, first->session->length);
-    while (shared < limit && made->session->slots[shared].token == first->session->slots[shared].token &&
-           memcmp(&made->session->slots[shared].position, &first->session->slots[shared].position, sizeof(tn_position)) == 0)
+    size_t shared = 0, limit = tn_min(made->reasoner.prompt_count, first->session->sequence.length);
+    while (shared < limit && made->reasoner.rows[shared].token == first->reasoner.rows[shared].token &&
+           memcmp(&made->reasoner.rows[shared].position, &first->reasoner.rows[shared].position, sizeof(tn_position)) == 0)
         shared++;
     return shared;
 }
@@ -155,7 +155,7 @@ static tenebra_code next_injecting(tn_reasoner *reasoner, tn_action *action, ten
     if (reasoner->token_count == BEFORE && !injected) {
         reasoner->state = reasoner;
         for (size_t i = 0; i < INJECTED; i++)
-            assert_true(tn_span_add_row(reasoner, reasoner->pictures[0].embeds, 3 + 2 * i, &triples[i]));
+            assert_true(tn_span_add(reasoner, tn_row_of_vector(reasoner->pictures[0].rows.embeds, 3 + 2 * i), &triples[i]));
         *action = (tn_action){ .kind = TN_ACT_APPEND };
     }
     return TENEBRA_OK;
@@ -171,26 +171,26 @@ static void test_injected_rows(void **state)
     ask_about(&q, "direct", PICTURE, NULL, "What is green?");
     run *made = run_method(here->model, 1, &q, &injecting);
     size_t at = made->trace->prompt_tokens + BEFORE;
-    const tn_slot *slots = made->session->slots;
+    const tn_row *rows = made->reasoner.rows;
     for (size_t i = 0; i < INJECTED; i++) {
-        assert_ptr_equal(slots[at + i].row.source.data, made->reasoner.pictures[0].embeds.data);
-        assert_int_equal(slots[at + i].row.row, 3 + 2 * i);
-        assert_memory_equal(&slots[at + i].position, &triples[i], sizeof triples[i]);
+        assert_ptr_equal(rows[at + i].vector.source.data, made->reasoner.pictures[0].rows.embeds.data);
+        assert_int_equal(rows[at + i].vector.row, 3 + 2 * i);
+        assert_memory_equal(&rows[at + i].position, &triples[i], sizeof triples[i]);
     }
-    assert_int_equal(slots[at - 1].token, made->trace->tokens[BEFORE - 1]);
-    assert_int_equal(slots[at + INJECTED].token, made->trace->tokens[BEFORE]);
+    assert_int_equal(rows[at - 1].token, made->trace->tokens[BEFORE - 1]);
+    assert_int_equal(rows[at + INJECTED].token, made->trace->tokens[BEFORE]);
     int32_t wanted = (int32_t)tn_max(at, 44); /* one behind all that came before */
     for (size_t axis = 0; axis < 3; axis++)
-        assert_int_equal(slots[at + INJECTED].position.axis[axis], wanted);
+        assert_int_equal(rows[at + INJECTED].position.axis[axis], wanted);
 
     /* The same rows in one span give the same hidden state: nothing but them went in. */
-    tn_session *again = replay(made, made->session->length, NULL);
-    size_t width = again->hidden.cols;
-    assert_true(rows_within(again->hidden.data, made->session->hidden.data, width, 1e-4));
+    tn_session *again = replay(made, made->session->sequence.length, NULL);
+    size_t width = tn_session_hidden(again).cols;
+    assert_true(rows_within(tn_session_hidden(again).data, tn_session_hidden(made->session).data, width, 1e-4));
     tn_session_close(again);
-    made->session->slots[at].position.axis[0] += 3; /* and the positions matter */
-    again = replay(made, made->session->length, NULL);
-    assert_false(rows_within(again->hidden.data, made->session->hidden.data, width, 1e-4));
+    made->reasoner.rows[at].position.axis[0] += 3; /* and the positions matter */
+    again = replay(made, made->session->sequence.length, NULL);
+    assert_false(rows_within(tn_session_hidden(again).data, tn_session_hidden(made->session).data, width, 1e-4));
     tn_session_close(again);
     run_free(made);
 }
@@ -203,10 +203,10 @@ static void test_full_span(void **state)
     ask_about(&q, "direct", PICTURE, NULL, "What is green?");
     run *made = run_question(here->model, &q);
     made->reasoner.span_count = 0;
-    for (size_t i = 0; i < TINY_CONTEXT; i++)
-        assert_true(tn_span_add_token(&made->reasoner, 1, NULL));
-    assert_false(tn_span_add_token(&made->reasoner, 1, NULL));
-    assert_false(tn_span_add_row(&made->reasoner, made->reasoner.pictures[0].embeds, 0, NULL));
+    for (size_t i = made->session->sequence.length; i < TINY_CONTEXT; i++)
+        assert_true(tn_span_add(&made->reasoner, tn_row_of_token(1), NULL));
+    assert_false(tn_span_add(&made->reasoner, tn_row_of_token(1), NULL));
+    assert_false(tn_span_add(&made->reasoner, tn_row_of_vector(made->reasoner.pictures[0].rows.embeds, 0), NULL));
     size_t many[TINY_CONTEXT + 1] = { 0 };
     tenebra_error error = { 0 };
     assert_int_equal(tn_reasoner_watch_rows(&made->reasoner, many, TINY_CONTEXT, &error), TENEBRA_ERROR_LIMIT);
@@ -235,10 +235,10 @@ static tenebra_code next_cropping(tn_reasoner *reasoner, tn_action *action, tene
     tn_image_free(&crop);
     TN_TRY(code);
     const tn_model_config *config = &reasoner->session->model->config;
-    tn_span_add_token(reasoner, config->vision_start_token, NULL);
-    for (size_t i = 0; i < reasoner->pictures[1].embeds.rows; i++)
-        tn_span_add_row(reasoner, reasoner->pictures[1].embeds, i, NULL);
-    tn_span_add_token(reasoner, config->vision_end_token, NULL);
+    tn_span_add(reasoner, tn_row_of_token(config->vision_start_token), NULL);
+    for (size_t i = 0; i < reasoner->pictures[1].rows.rows; i++)
+        tn_span_add(reasoner, tn_row_of_cell(&reasoner->pictures[1].rows, i), NULL);
+    tn_span_add(reasoner, tn_row_of_token(config->vision_end_token), NULL);
     *action = (tn_action){ .kind = TN_ACT_APPEND };
     return TENEBRA_OK;
 }
@@ -264,21 +264,22 @@ static void test_crop_in_the_middle(void **state)
     make_crop(&pixels);
     assert_int_equal(tn_reasoner_add_picture(fresh, &pixels, NULL), TENEBRA_OK);
     tn_image_free(&pixels);
-    assert_int_equal(fresh->pictures[0].embeds.rows, crop->embeds.rows);
-    assert_memory_equal(fresh->pictures[0].embeds.data, crop->embeds.data,
-                        crop->embeds.rows * crop->embeds.cols * sizeof *crop->embeds.data);
-    assert_memory_not_equal(made->reasoner.pictures[0].embeds.data, crop->embeds.data,
-                            crop->embeds.cols * sizeof *crop->embeds.data);
+    assert_int_equal(tn_reasoner_encode_pictures(fresh, NULL), TENEBRA_OK);
+    assert_int_equal(fresh->pictures[0].rows.embeds.rows, crop->rows.embeds.rows);
+    assert_memory_equal(fresh->pictures[0].rows.embeds.data, crop->rows.embeds.data,
+                        crop->rows.embeds.rows * crop->rows.embeds.cols * sizeof *crop->rows.embeds.data);
+    assert_memory_not_equal(made->reasoner.pictures[0].rows.embeds.data, crop->rows.embeds.data,
+                            crop->rows.embeds.cols * sizeof *crop->rows.embeds.data);
     tn_reasoner_close(fresh);
     free(fresh);
     tn_session_close(session);
 
     size_t at = made->trace->prompt_tokens + 2;
-    for (size_t i = 0; i < crop->embeds.rows; i++)
-        assert_memory_equal(slot_values(&made->session->slots[at + 1 + i]), crop->embeds.data + i * crop->embeds.cols,
-                            crop->embeds.cols * sizeof *crop->embeds.data);
+    for (size_t i = 0; i < crop->rows.embeds.rows; i++)
+        assert_memory_equal(row_values(&made->reasoner.rows[at + 1 + i]), crop->rows.embeds.data + i * crop->rows.embeds.cols,
+                            crop->rows.embeds.cols * sizeof *crop->rows.embeds.data);
     assert_int_equal(made->trace->positions_computed,
-                     made->trace->prompt_tokens + crop->embeds.rows + 2 + made->trace->token_count - 1);
+                     made->trace->prompt_tokens + crop->rows.embeds.rows + 2 + made->trace->token_count - 1);
     run_free(made);
 }
 
@@ -304,7 +305,7 @@ static tenebra_code next_tapping(tn_reasoner *reasoner, tn_action *action, teneb
         seen->count++;
     }
     size_t rows[TINY_CONTEXT], count = 0;
-    for (size_t row = 0, candidate = 0; row <= reasoner->session->length; row++) {
+    for (size_t row = 0, candidate = 0; row <= reasoner->session->sequence.length; row++) {
         if (candidate < reasoner->candidate_count && reasoner->candidates[candidate].row == row)
             candidate++;
         else

@@ -35,10 +35,10 @@ static void forget_run(run *made)
 /* Cache, hidden state, tokens, text and steps, bit by bit. */
 static bool equal_runs(const run *a, const run *b)
 {
-    const tn_session *x = a->session, *y = b->session;
+    const tn_sequence *x = &a->session->sequence, *y = &b->session->sequence;
     bool same = same_tokens(a->trace, b->trace) && same_steps(a->trace, b->trace) && same_hidden(a, b) &&
                 x->length == y->length;
-    for (size_t l = 0; same && l < x->model->config.decoder.num_hidden_layers; l++) {
+    for (size_t l = 0; same && l < a->session->model->config.decoder.num_hidden_layers; l++) {
         size_t bytes = x->length * x->cache[l].stride * sizeof(tn_real);
         same = memcmp(x->cache[l].k, y->cache[l].k, bytes) == 0 && memcmp(x->cache[l].v, y->cache[l].v, bytes) == 0;
     }
@@ -159,7 +159,7 @@ static void test_rows_are_read(void **state)
     run *fresh = run_question(here->model, &q), *made = ask_in(session, &q);
     assert_true(equal_runs(made, fresh));
     forget_run(made);
-    session->cache[0].v[2 * session->cache[0].stride] += 1;
+    session->sequence.cache[0].v[2 * session->sequence.cache[0].stride] += 1;
     made = ask_in(session, &q);
     assert_false(equal_runs(made, fresh));
     forget_run(made);

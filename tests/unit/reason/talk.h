@@ -187,7 +187,7 @@ static inline bool is_drawn(const talk *t, size_t picture, const char *file, siz
     tn_image_free(&drawn);
     assert_true(picture < before);
     t->reasoner->picture_count = before;
-    return tn_digest_equal(&t->reasoner->pictures[picture].content, &t->reasoner->pictures[before].content);
+    return tn_digest_equal(&t->reasoner->pictures[picture].rows.content, &t->reasoner->pictures[before].rows.content);
 }
 
 #endif

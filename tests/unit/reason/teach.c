@@ -151,8 +151,8 @@ static char *text_of(const course *c, const tn_lesson *lesson, bool labelled)
 {
     tn_text text = { 0 };
     for (size_t i = 0; i < lesson->count; i++)
-        if ((lesson->labels[i] >= 0) == labelled)
-            assert_int_equal(tn_tokenizer_decode(c->model->tokenizer, &lesson->ids[i], 1, false, &text, NULL), TENEBRA_OK);
+        if (lesson->text[i].kind == TN_ROW_TOKEN && (lesson->labels[i] >= 0) == labelled)
+            assert_int_equal(tn_tokenizer_decode(c->model->tokenizer, &lesson->text[i].token, 1, false, &text, NULL), TENEBRA_OK);
     char *copy = strndup(text.length ? text.data : "", text.length);
     tn_text_free(&text);
     return copy;
@@ -179,7 +179,7 @@ static void lesson_is(tiny *here, const char *method, size_t stage, size_t laten
     assert_int_equal(lesson->latent_steps, latents);
     assert_int_equal(lesson->prompt + lesson->label_count, lesson->count);
     for (size_t i = 0; i < lesson->count; i++)
-        assert_true(lesson->labels[i] == -1 || lesson->labels[i] == lesson->ids[i]);
+        assert_true(lesson->labels[i] == -1 || lesson->labels[i] == lesson->text[i].token);
     free(taught);
     free(given);
     close_course(&c);
@@ -233,7 +233,7 @@ static void long_lessons_lose_steps(void **state)
     assert_string_equal(taught, "it looks at a ball\nTherefore, the answer is B<|im_end|>");
     free(taught);
     assert_int_equal(prepare(&c, PICTURE, "Which one?", 3, 1, 10, &none, &error), TENEBRA_ERROR_LIMIT);
-    assert_null(none.ids);
+    assert_null(none.text);
     tn_lesson_free(&whole);
     tn_lesson_free(&cut);
     close_course(&c);
@@ -485,18 +485,15 @@ static void mistakes_are_told(void **state)
     add_lesson(&c, PICTURE, "Which one?", 3, 1);
     tn_lesson *lesson = &c.lessons[0];
 
-    lesson->ids[0] = 1 << 20;
+    lesson->text[0].token = 1 << 20;
     assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
-    lesson->ids[0] = c.model->config.image_token;
-    assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
-    assert_non_null(strstr(error.sentence, "image"));
-    lesson->ids[0] = 5;
+    lesson->text[0].token = 5;
     assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, NULL), TENEBRA_OK);
     lesson->labels[lesson->count - 1] = 1 << 20;
     assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
-    lesson->parts[0].ids++;
+    lesson->parts[0].rows++;
     assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 1, NULL, &error), TENEBRA_ERROR_MISMATCH);
-    lesson->parts[0].ids--;
+    lesson->parts[0].rows--;
     assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 0, 1, NULL, &error), TENEBRA_ERROR_ARGUMENT);
     assert_int_equal(tn_teacher_teach(c.teacher, c.pointers, 1, 0, NULL, &error), TENEBRA_ERROR_ARGUMENT);
 
@@ -509,7 +506,7 @@ static void mistakes_are_told(void **state)
 
     tn_lesson none;
     assert_int_equal(prepare(&c, "/nowhere.png", "Which?", 1, 1, 0, &none, &error), TENEBRA_ERROR_IO);
-    assert_null(none.ids);
+    assert_null(none.text);
     close_course(&c);
 
     options.settings = zero;

@@ -147,10 +147,11 @@ static inline void run_free(run *made)
 }
 
 /* Values of an input row that is no token. */
-static inline const tn_real *slot_values(const tn_slot *slot)
+static inline const tn_real *row_values(const tn_row *row)
 {
-    assert_true(slot->token < 0);
-    return slot->row.source.data + slot->row.row * slot->row.source.cols;
+    assert_true(row->kind != TN_ROW_TOKEN);
+    const tn_row_ref ref = row->kind == TN_ROW_CELL ? (tn_row_ref){ row->picture->embeds, row->cell } : row->vector;
+    return ref.source.data + ref.row * ref.source.cols;
 }
 
 /* Runs the first `count` rows of a run once more, in one span of a fresh session. */
@@ -158,7 +159,7 @@ static inline tn_session *replay(const run *made, size_t count, const tn_span_ta
 {
     tenebra_error error = { 0 };
     tn_session *session = tiny_session(made->session->model, 1);
-    if (tn_session_append(session, made->session->slots, count, tap, &error) != TENEBRA_OK)
+    if (tn_session_append(session, made->reasoner.rows, count, tap, NULL, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return session;
 }
@@ -226,8 +227,8 @@ static inline bool same_picks(const tenebra_step *a, const tenebra_step *b)
 
 static inline bool same_hidden(const run *a, const run *b)
 {
-    return memcmp(a->session->hidden.data, b->session->hidden.data,
-                  a->session->hidden.cols * sizeof *a->session->hidden.data) == 0;
+    return memcmp(tn_session_hidden(a->session).data, tn_session_hidden(b->session).data,
+                  tn_session_hidden(a->session).cols * sizeof *tn_session_hidden(a->session).data) == 0;
 }
 
 #endif

@@ -75,9 +75,9 @@ static void force(const tn_model *model, int32_t *ids)
 static size_t read_cache(const run *made, int32_t *ids)
 {
     const tn_session *session = made->session;
-    for (size_t i = 0; i < session->length; i++)
-        ids[i] = session->slots[i].token >= 0 ? session->slots[i].token : session->model->config.image_token;
-    return session->length;
+    for (size_t i = 0; i < session->sequence.length; i++)
+        ids[i] = made->reasoner.rows[i].token >= 0 ? made->reasoner.rows[i].token : session->model->config.image_token;
+    return session->sequence.length;
 }
 
 static run *talk(const tiny *here, question *q, const int32_t *forced, const char *positions)
@@ -110,7 +110,8 @@ static void test_rows_of_a_dialogue(void **state)
     force(here->model, forced);
     run *made = talk(here, &q, forced, "mrope");
     tn_ids expected = { 0 };
-    assert_int_equal(tn_ids_append(&expected, made->reasoner.prompt, made->reasoner.prompt_count, NULL), TENEBRA_OK);
+    assert_true(read_cache(made, cached) > made->reasoner.prompt_count);
+    assert_int_equal(tn_ids_append(&expected, cached, made->reasoner.prompt_count, NULL), TENEBRA_OK);
     assert_int_equal(tn_ids_append(&expected, forced, 3, NULL), TENEBRA_OK); /* the end is the template's */
     expect_turn(here->model, &expected);
     assert_int_equal(tn_ids_append(&expected, forced + 4, 6, NULL), TENEBRA_OK); /* the last one, too */
@@ -131,29 +132,25 @@ static void test_rows_of_a_dialogue(void **state)
 static void check_one_prompt(const tiny *here, const char *way)
 {
     question q;
-    int32_t forced[10], cached[TINY_CONTEXT], next;
+    int32_t forced[10];
     force(here->model, forced);
     run *made = talk(here, &q, forced, way);
-    tn_position positions[TINY_CONTEXT];
-    tn_grid grids[TURNS];
-    size_t count = read_cache(made, cached);
-    for (size_t p = 0; p < TURNS; p++)
-        grids[p] = made->reasoner.pictures[p].grid;
-    assert_int_equal(
-        here->model->backbone->positions(&here->model->config, cached, count, grids, TURNS, 0, positions, &next, NULL),
-        TENEBRA_OK);
+    tn_row rows[TINY_CONTEXT];
+    size_t count = made->session->sequence.length;
+    memcpy(rows, made->reasoner.rows, count * sizeof *rows);
+    here->model->backbone->positions(rows, count, 0);
     bool sequential = way[0] == 's';
     for (size_t i = 0; i < count; i++) {
         const tn_position plain = { { (int32_t)i, (int32_t)i, (int32_t)i } };
-        assert_memory_equal(&made->session->slots[i].position, sequential ? &plain : &positions[i], sizeof plain);
+        assert_memory_equal(&made->reasoner.rows[i].position, sequential ? &plain : &rows[i].position, sizeof plain);
     }
     tn_session *whole = replay(made, count, NULL);
-    assert_memory_equal(whole->hidden.data, made->session->hidden.data, whole->hidden.cols * sizeof(tn_real));
+    assert_memory_equal(tn_session_hidden(whole).data, tn_session_hidden(made->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
     /* Negative control: another token in the reply gives another row. */
-    made->session->slots[made->reasoner.prompt_count].token = find(here->model, "a");
+    made->reasoner.rows[made->reasoner.prompt_count].token = find(here->model, "a");
     whole = replay(made, count, NULL);
-    assert_memory_not_equal(whole->hidden.data, made->session->hidden.data, whole->hidden.cols * sizeof(tn_real));
+    assert_memory_not_equal(tn_session_hidden(whole).data, tn_session_hidden(made->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
     run_free(made);
 }
@@ -179,9 +176,9 @@ static void test_candidates_of_later_pictures(void **state)
         const tn_picture *picture = &reasoner->pictures[candidate->picture];
         assert_int_equal(candidate->picture, i / 16);
         assert_int_equal(candidate->index, i % 16);
-        assert_memory_equal(slot_values(&made->session->slots[candidate->row]),
-                            picture->embeds.data + candidate->index * picture->embeds.cols,
-                            picture->embeds.cols * sizeof(tn_real));
+        assert_memory_equal(row_values(&made->reasoner.rows[candidate->row]),
+                            picture->rows.embeds.data + candidate->index * picture->rows.embeds.cols,
+                            picture->rows.embeds.cols * sizeof(tn_real));
     }
     run_free(made);
 }
@@ -200,8 +197,8 @@ static void test_rows_stay_reusable(void **state)
     assert_int_equal(tn_reasoner_answer(again, NULL), TENEBRA_OK);
     assert_int_equal(again->trace.prompt_reused, again->trace.prompt_tokens - 1);
     assert_true(again->trace.token_count > 10);
-    tn_session *whole = replay(made, made->session->length, NULL);
-    assert_memory_equal(whole->hidden.data, made->session->hidden.data, whole->hidden.cols * sizeof(tn_real));
+    tn_session *whole = replay(made, made->session->sequence.length, NULL);
+    assert_memory_equal(tn_session_hidden(whole).data, tn_session_hidden(made->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
     tn_reasoner_close(again);
     free(again);

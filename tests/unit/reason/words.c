@@ -19,6 +19,7 @@ typedef struct taught {
     tn_lesson lesson;
     size_t picks[STEPS][PICKS], counts[STEPS], inserted;
     double loss;
+    int32_t words[LABELS_MAX]; /* tokens after the prompt */
 } taught;
 
 static void note_picks(void *user, size_t lesson, size_t step, const size_t *picks, size_t count)
@@ -122,7 +123,7 @@ static void test_steps_are_lines(void **state)
         tn_teacher *teacher = open_teacher(*state, &q, &t);
         assert_int_equal(prepare(teacher, &q, wordings[i], 0, &t.lesson, &error), TENEBRA_ERROR_UNSUPPORTED);
         assert_string_equal(error.where, "prompt");
-        assert_null(t.lesson.ids);
+        assert_null(t.lesson.text);
         tn_teacher_close(teacher);
     }
 }
@@ -135,27 +136,30 @@ static double loss_of_rows(const run *made, const taught *t)
     double loss = 0;
     size_t id = t->lesson.prompt, row = t->lesson.prompt;
     for (; id < t->lesson.count; id++, row++) {
-        while (row < made->session->length && made->session->slots[row].token < 0)
+        while (row < made->session->sequence.length && made->reasoner.rows[row].token < 0)
             row++; /* picks */
         tn_session *session = replay(made, row, NULL);
-        assert_int_equal(tn_session_logits(session, session->hidden, NULL), TENEBRA_OK);
+        assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
         const tn_real *logits = session->logits.data;
         double most = (double)logits[0], sum = 0;
         for (size_t i = 0; i < session->logits.cols; i++)
             most = fmax(most, (double)logits[i]);
         for (size_t i = 0; i < session->logits.cols; i++)
             sum += exp((double)logits[i] - most);
-        loss -= (double)logits[t->lesson.ids[id]] - most - log(sum);
+        loss -= (double)logits[t->lesson.text[id].token] - most - log(sum);
         tn_session_close(session);
     }
     return loss;
 }
 
 /* An answer that says the words of the lesson. */
-static run *say_words(const tiny *here, question *q, const taught *t)
+static run *say_words(const tiny *here, question *q, taught *t)
 {
-    q->request.forced = t->lesson.ids + t->lesson.prompt;
     q->request.forced_count = t->lesson.count - t->lesson.prompt;
+    assert_true(q->request.forced_count <= LABELS_MAX);
+    for (size_t i = 0; i < q->request.forced_count; i++)
+        t->words[i] = t->lesson.text[t->lesson.prompt + i].token;
+    q->request.forced = t->words;
     q->request.max_tokens = q->request.forced_count;
     return run_question(here->model, q);
 }
@@ -189,7 +193,7 @@ static void test_answering_does_what_training_did(void **state)
         assert_int_equal(t.inserted, i / 2 == 3 ? 0 : STEPS);
         assert_true(same_as_taught(made, &t));
         assert_int_equal(made->trace->injected_tokens, t.inserted * PICKS);
-        assert_int_equal(made->session->length + 1, t.lesson.count + t.inserted * PICKS); /* the end token does not run */
+        assert_int_equal(made->session->sequence.length + 1, t.lesson.count + t.inserted * PICKS); /* the end token does not run */
         assert_true(within(loss_of_rows(made, &t), t.loss, LOSS_BOUND * t.loss));
         run_free(made);
         /* Negative controls: other picks, other positions. */

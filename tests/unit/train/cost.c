@@ -26,15 +26,17 @@ static costs costs_of(const place *p, const char *const *lines, size_t count, co
         config.model = base;
     }
     tn_trainer *trainer = open_trainer(&config, &(tn_trainer_options){ .plan_only = true });
-    tn_grid grid = { 1, 1, 1 };
-    const tn_lesson row = { .rows = 1 }, rows = { .rows = 2 }, patch = { .patch_count = 1 },
-                    picture = { .picture_count = 1, .grids = &grid };
-    const tn_lesson *const all[] = { &row, &rows, &patch, &picture };
+    /* n pictures of one patch: n patch + n pair; one of n patches in one frame: n patch + n^2 pair */
+    tn_patches one = { .count = 1, .grid_t = 1, .grid_h = 1, .grid_w = 1 }, two = { .count = 2, .grid_t = 1, .grid_h = 1, .grid_w = 2 };
+    const tn_lesson row = { .rows = 1 }, rows = { .rows = 2 }, picture = { .picture_count = 1, .patches = &one },
+                    wide = { .picture_count = 1, .patches = &two };
+    const tn_lesson *const all[] = { &row, &rows, &picture, &wide };
     double flops[4];
     for (size_t i = 0; i < 4; i++)
         flops[i] = tn_trainer_flops(trainer, &all[i], 1);
     /* f(n) = n row + n^2 / 2 pair */
-    const costs found = { .row = 2 * flops[0] - flops[1] / 2, .pair = flops[1] - 2 * flops[0], .patch = flops[2], .patch_pair = flops[3] };
+    const costs found = { .row = 2 * flops[0] - flops[1] / 2, .pair = flops[1] - 2 * flops[0], .patch = 2 * flops[2] - flops[3] / 2,
+                          .patch_pair = flops[3] / 2 - flops[2] };
     const tn_decoder *d = &trainer->model->decoder;
     const tn_vision_config *v = &trainer->model->config.vision;
     double h = (double)d->config.hidden_size, f = (double)d->config.intermediate_size, e = (double)v->embed_dim;

@@ -1,0 +1,362 @@
+#include "model/engine.h"
+
+#include "base/checked.h"
+#include "model/finite.h"
+
+#include <string.h>
+
+/* Rows that run through the layers together: bounds the working memory of long prompts, and is far more than it takes to be
+ * limited by arithmetic instead of reading weights. While recording all run together: gradients of weights are sums over rows. */
+enum { ROUND_ROWS = 512 };
+
+/* Addresses reserved for the arena; memory is only what gets touched. */
+static const size_t WORK_RESERVE = (size_t)64 << 30;
+
+tenebra_code tn_engine_open(tn_engine *engine, const tn_model *model, size_t threads, tenebra_error *error)
+{
+    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    *engine = (tn_engine){ .model = model };
+    engine->pool = tn_pool_open(threads > 0 ? threads : tn_cpu_count(), &problem);
+    if (engine->pool == NULL)
+        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_arena_reserve(&engine->work, WORK_RESERVE, error));
+    engine->ops = (tn_ops){ .kernels = model->kernels, .pool = engine->pool, .arena = &engine->work };
+    return TENEBRA_OK;
+}
+
+void tn_engine_close(tn_engine *engine)
+{
+    tn_pool_close(engine->pool);
+    tn_arena_close(&engine->work);
+    memset(engine, 0, sizeof *engine);
+}
+
+tenebra_code tn_engine_finish(tn_engine *engine, size_t mark, tenebra_error *error)
+{
+    tn_ops *ops = &engine->ops;
+    tn_ops_release(ops, mark);
+    /* First: a file that was cut gives zeros for weights, with which anything may go wrong. */
+    tenebra_code code = tn_model_check(engine->model, error), failed = ops->failure.code;
+    if (code == TENEBRA_OK && failed != TENEBRA_OK) {
+        code = failed;
+        if (error != NULL)
+            *error = ops->failure;
+    }
+    memset(&ops->failure, 0, sizeof ops->failure);
+    return code;
+}
+
+size_t tn_engine_rounds(size_t rows)
+{
+    return (rows + ROUND_ROWS - 1) / ROUND_ROWS;
+}
+
+/* Memory of one round; NULL with the failure set. */
+static void *take(tn_ops *ops, size_t count, size_t size)
+{
+    void *memory = tn_arena_take(ops->arena, count, size);
+    if (memory == NULL && ops->failure.code == TENEBRA_OK)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
+    return memory;
+}
+
+/* --------------------------------------------------------------- rounds -- */
+
+/* Rows at .. at+count-1 of a span, which run in one round from row `begin` of it on. */
+typedef struct piece {
+    tn_span *span;
+    size_t at, count, begin;
+    tn_span_tap tap;
+} piece;
+
+typedef struct batch {
+    piece *pieces; /* [count] */
+    size_t count, rows;
+} batch;
+
+static bool ends_span(const piece *p)
+{
+    return p->at + p->count == p->span->count;
+}
+
+/* Takes the next rows of the spans: *span is the first that has some left, from row *at on. */
+static batch compose_round(tn_ops *ops, tn_span *spans, size_t count, size_t *span, size_t *at)
+{
+    batch r = { .pieces = take(ops, count - *span, sizeof *r.pieces) };
+    size_t limit = ops->tape != NULL ? SIZE_MAX : ROUND_ROWS;
+    while (r.pieces != NULL && *span < count && r.rows < limit) {
+        tn_span *from = &spans[*span];
+        size_t rows = tn_min(limit - r.rows, from->count - *at);
+        if (rows > 0) {
+            piece *p = &r.pieces[r.count++];
+            *p = (piece){ .span = from, .at = *at, .count = rows, .begin = r.rows };
+            if (from->tap != NULL) {
+                p->tap = *from->tap;
+                p->tap.query -= *at;
+            }
+            r.rows += rows;
+            *at += rows;
+        }
+        if (*at == from->count) {
+            ++*span;
+            *at = 0;
+        }
+    }
+    return r;
+}
+
+/* The tap of a piece, if its query is in it. */
+static const tn_span_tap *tap_of(const piece *p)
+{
+    return p->span->tap != NULL && p->span->tap->query >= p->at && p->tap.query < p->count ? &p->tap : NULL;
+}
+
+/* Runs the rows of a round through the layers: [rows, C] before the final norm. */
+static tn_tensor run_layers(tn_engine *engine, const batch *r)
+{
+    tn_ops *ops = &engine->ops;
+    const tn_decoder *decoder = &engine->model->decoder;
+    tn_position *positions = take(ops, r->rows, sizeof *positions);
+    tn_decoder_part *parts = take(ops, r->count, sizeof *parts);
+    tn_row *joined = r->count > 1 ? take(ops, r->rows, sizeof *joined) : NULL;
+    if (positions == NULL || parts == NULL || (joined == NULL && r->count > 1))
+        return (tn_tensor){ 0 };
+    for (size_t i = 0; i < r->count; i++) {
+        const piece *p = &r->pieces[i];
+        tn_sequence *sequence = p->span->sequence;
+        const tn_row *rows = p->span->rows + p->at;
+        parts[i] = (tn_decoder_part){ p->count, sequence->length, sequence->cache, tap_of(p) };
+        for (size_t row = 0; row < p->count; row++) {
+            positions[p->begin + row] = rows[row].position;
+            sequence->keys[sequence->length + row] = tn_row_key_of(&rows[row]);
+        }
+        if (joined != NULL)
+            memcpy(joined + p->begin, rows, p->count * sizeof *rows);
+    }
+    tn_tensor x = tn_rows_input(ops, decoder, joined ? joined : r->pieces[0].span->rows + r->pieces[0].at, r->rows);
+    return tn_decoder_run(ops, decoder, x, positions, parts, r->count);
+}
+
+/* Leaves the rows that are wanted: `out` got its memory before the round, or is part of the record. */
+static void keep_rows(tn_ops *ops, const batch *r, tn_tensor x)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        tn_span *span = r->pieces[i].span;
+        if (span->wants_rows && ops->tape != NULL)
+            span->out = (tn_row_ref){ x, r->pieces[i].begin };
+        else if (span->wants_rows)
+            memcpy(span->out.source.data + r->pieces[i].at * x.cols, x.data + r->pieces[i].begin * x.cols,
+                   r->pieces[i].count * x.cols * sizeof(tn_real));
+    }
+}
+
+/* Copies a row into memory of the sequence, unless it is recorded. */
+static tn_row_ref keep_last(const tn_ops *ops, tn_row_ref row, tn_real *memory)
+{
+    size_t cols = row.source.cols;
+    if (ops->tape != NULL)
+        return row;
+    memcpy(memory, row.source.data + row.row * cols, cols * sizeof *memory);
+    return (tn_row_ref){ { 1, cols, memory, NULL }, 0 };
+}
+
+/* The last rows of the spans that end in this round, before and after the final norm. */
+static void keep_last_rows(tn_ops *ops, const tn_decoder *decoder, const batch *r, tn_tensor x)
+{
+    tn_row_ref *refs = take(ops, r->count, sizeof *refs);
+    size_t count = 0;
+    for (size_t i = 0; refs != NULL && i < r->count; i++)
+        if (ends_span(&r->pieces[i]) && (ops->tape == NULL || r->pieces[i].span->wants_hidden))
+            refs[count++] = (tn_row_ref){ x, r->pieces[i].begin + r->pieces[i].count - 1 };
+    tn_tensor raw = { 0 }, hidden = { 0 };
+    if (count > 0) {
+        raw = tn_op_compose(ops, refs, count, x.cols);
+        hidden = tn_decoder_norm(ops, decoder, raw);
+    }
+    for (size_t i = 0, seen = 0; ops->failure.code == TENEBRA_OK && i < r->count; i++) {
+        tn_sequence *sequence = r->pieces[i].span->sequence;
+        if (!ends_span(&r->pieces[i]) || (ops->tape != NULL && !r->pieces[i].span->wants_hidden))
+            continue;
+        sequence->raw = keep_last(ops, (tn_row_ref){ raw, seen }, sequence->last);
+        sequence->hidden = keep_last(ops, (tn_row_ref){ hidden, seen }, sequence->last + x.cols);
+        seen++;
+    }
+}
+
+/* The first piece whose last row, before or after the norm, is not finite. What is wrong in an earlier row and counts reaches the
+ * last one by attention. */
+static const piece *find_bad(const tn_ops *ops, const batch *r, tn_tensor x)
+{
+    for (size_t i = 0; ops->tape == NULL && i < r->count; i++) {
+        const piece *p = &r->pieces[i];
+        if (!tn_all_finite(x.data + (p->begin + p->count - 1) * x.cols, x.cols) ||
+            (ends_span(p) && !tn_all_finite(p->span->sequence->last + x.cols, x.cols)))
+            return p;
+    }
+    return NULL;
+}
+
+static tenebra_code run_round(tn_engine *engine, tn_span *spans, size_t count, size_t *span, size_t *at, tenebra_error *error)
+{
+    tn_ops *ops = &engine->ops;
+    size_t mark = tn_ops_mark(ops);
+    batch r = compose_round(ops, spans, count, span, at);
+    tn_tensor x = r.count > 0 ? run_layers(engine, &r) : (tn_tensor){ 0 };
+    piece bad = { 0 };
+    if (x.data != NULL) {
+        keep_rows(ops, &r, x);
+        keep_last_rows(ops, &engine->model->decoder, &r, x);
+        const piece *found = ops->failure.code == TENEBRA_OK ? find_bad(ops, &r, x) : NULL;
+        bad = found ? *found : bad;
+        for (size_t i = 0; found == NULL && i < r.count; i++)
+            r.pieces[i].span->sequence->length += r.pieces[i].count;
+    }
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    return bad.span == NULL ? TENEBRA_OK
+                            : tn_fail_rows(engine, bad.span->sequence, bad.span->rows + bad.at, bad.count, error);
+}
+
+/* ---------------------------------------------------------------- logits -- */
+
+tenebra_code tn_engine_logits(tn_engine *engine, tn_tensor normed, tn_real *logits, tenebra_error *error)
+{
+    tn_ops *ops = &engine->ops;
+    size_t mark = tn_ops_mark(ops), vocabulary = engine->model->decoder.head.matrix.rows;
+    tn_tensor found = tn_decoder_logits(ops, &engine->model->decoder, normed);
+    if (found.data != NULL)
+        memcpy(logits, found.data, found.rows * found.cols * sizeof *logits);
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    for (size_t row = 0; row < normed.rows; row++)
+        if (!tn_all_finite(logits + row * vocabulary, vocabulary))
+            return tn_fail_logits(engine->model, normed.data + row * normed.cols, logits + row * vocabulary, error);
+    return TENEBRA_OK;
+}
+
+/* Logits of the last rows of all spans that want them, in one product. */
+static tenebra_code run_head(tn_engine *engine, const tn_span *spans, size_t count, tenebra_error *error)
+{
+    tn_ops *ops = &engine->ops;
+    size_t mark = tn_ops_mark(ops), wanted = 0, vocabulary = engine->model->decoder.head.matrix.rows;
+    tn_row_ref *refs = take(ops, count, sizeof *refs);
+    for (size_t i = 0; refs != NULL && i < count; i++)
+        if (spans[i].logits != NULL)
+            refs[wanted++] = spans[i].sequence->hidden;
+    tn_tensor normed = wanted > 0 ? tn_op_compose(ops, refs, wanted, engine->model->config.decoder.hidden_size) : (tn_tensor){ 0 };
+    tn_real *logits = normed.data ? take(ops, wanted * vocabulary, sizeof *logits) : NULL;
+    tenebra_code code = logits != NULL ? tn_engine_logits(engine, normed, logits, error) : TENEBRA_OK;
+    for (size_t i = 0, row = 0; logits != NULL && i < count; i++)
+        if (spans[i].logits != NULL)
+            memcpy(spans[i].logits, logits + row++ * vocabulary, vocabulary * sizeof *logits);
+    tenebra_code end = tn_engine_finish(engine, mark, code == TENEBRA_OK ? error : NULL);
+    return code != TENEBRA_OK ? code : end;
+}
+
+/* ------------------------------------------------------------------- run -- */
+
+static tenebra_code check_spans(const tn_span *spans, size_t count, tenebra_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const tn_sequence *sequence = spans[i].sequence;
+        if (spans[i].count == 0 && (spans[i].logits == NULL || sequence->length == 0))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "span", "has no rows");
+        if (spans[i].count > sequence->capacity - sequence->length)
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are in the cache and %zu more do not fit into %zu; "
+                           "raise -c", sequence->length, spans[i].count, sequence->capacity);
+    }
+    return count > 0 ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "span", "there is none");
+}
+
+/* Memory of the rows that callers want, which outlives the rounds. */
+static void take_outs(tn_ops *ops, tn_span *spans, size_t count, size_t cols)
+{
+    for (size_t i = 0; ops->tape == NULL && i < count; i++)
+        if (spans[i].wants_rows)
+            spans[i].out = (tn_row_ref){ { spans[i].count, cols, take(ops, spans[i].count * cols, sizeof(tn_real)), NULL }, 0 };
+}
+
+tenebra_code tn_engine_run(tn_engine *engine, tn_span *spans, size_t count, tenebra_error *error)
+{
+    tn_ops *ops = &engine->ops;
+    size_t mark = tn_ops_mark(ops), span = 0, at = 0, done = 0;
+    bool heads = false;
+    TN_TRY(check_spans(spans, count, error));
+    for (size_t i = 0; i < count; i++) {
+        done += spans[i].count;
+        heads |= spans[i].logits != NULL;
+        spans[i].sequence->reusable = spans[i].sequence->length;
+    }
+    take_outs(ops, spans, count, engine->model->config.decoder.hidden_size);
+    tenebra_code code = ops->failure.code == TENEBRA_OK ? TENEBRA_OK : tn_engine_finish(engine, mark, error);
+    while (done > 0 && span < count && code == TENEBRA_OK)
+        code = run_round(engine, spans, count, &span, &at, error);
+    if (code == TENEBRA_OK && heads)
+        code = run_head(engine, spans, count, error);
+    for (size_t i = 0; i < count; i++) {
+        tn_sequence *sequence = spans[i].sequence;
+        if (code == TENEBRA_OK)
+            sequence->reusable = sequence->length;
+        else
+            sequence->length = sequence->reusable;
+    }
+    if (code != TENEBRA_OK)
+        tn_ops_release(ops, mark);
+    return code;
+}
+
+/* -------------------------------------------------------------- pictures -- */
+
+/* All patches in one tensor. Those of one picture are only read; the tensor type has no const variant. */
+static tn_tensor join_patches(tn_ops *ops, const tn_patches *const *patches, size_t count, size_t columns)
+{
+    size_t rows = 0, at = 0;
+    for (size_t i = 0; i < count; i++)
+        rows += patches[i]->count;
+    tn_tensor all = { rows, columns, count == 1 ? patches[0]->values : take(ops, rows * columns, sizeof(tn_real)), NULL };
+    for (size_t i = 0; count != 1 && all.data != NULL && i < count; i++) {
+        memcpy(all.data + at * columns, patches[i]->values, patches[i]->count * columns * sizeof(tn_real));
+        at += patches[i]->count;
+    }
+    return all;
+}
+
+/* The embeddings [sum J, C], cut up by pictures. */
+static void hand_out(tn_ops *ops, tn_tensor embeds, tn_image_rows *const *pictures, size_t count)
+{
+    for (size_t i = 0, at = 0; i < count; i++) {
+        pictures[i]->embeds = tn_op_rows(ops, embeds, at, pictures[i]->rows);
+        at += pictures[i]->rows;
+    }
+}
+
+tenebra_code tn_engine_encode(tn_engine *engine, const tn_patches *const *patches, tn_image_rows *const *pictures, size_t count,
+                              tn_arena *kept, tenebra_error *error)
+{
+    tn_ops *ops = &engine->ops;
+    const tn_vision_config *vision = &engine->model->config.vision;
+    size_t rows = 0, cols = vision->hidden_size;
+    for (size_t i = 0; i < count; i++) {
+        rows += pictures[i]->rows;
+        if (patches[i]->columns != vision->patch_values)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vision", "picture %zu has patches of %zu values, not of %zu", i + 1,
+                           patches[i]->columns, vision->patch_values);
+    }
+    bool recording = ops->tape != NULL, full = false;
+    tn_tensor own = { rows, cols, recording ? NULL : tn_arena_take(kept, rows * cols, sizeof(tn_real)), NULL };
+    if (!recording && own.data == NULL)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
+    size_t mark = tn_ops_mark(ops);
+    tn_grid *grids = take(ops, count, sizeof *grids);
+    for (size_t i = 0; grids != NULL && i < count; i++)
+        grids[i] = (tn_grid){ patches[i]->grid_t, patches[i]->grid_h, patches[i]->grid_w };
+    tn_tensor input = join_patches(ops, patches, count, vision->patch_values);
+    tn_tensor embeds = grids && input.data ? tn_networks_encode(ops, &engine->model->networks, input, grids, count) : (tn_tensor){ 0 };
+    full = embeds.data != NULL && embeds.rows != rows;
+    if (embeds.data != NULL && !full && !recording)
+        memcpy(own.data, embeds.data, rows * cols * sizeof *own.data);
+    if (embeds.data != NULL && !full)
+        hand_out(ops, recording ? embeds : own, pictures, count);
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    if (full)
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vision", "the pictures have %zu rows, the tower gave %zu", rows, embeds.rows);
+    return recording || tn_all_finite(own.data, rows * cols) ? TENEBRA_OK : tn_fail_pictures(engine, patches, count, error);
+}

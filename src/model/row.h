@@ -1,0 +1,56 @@
+/* One row of input to the decoder. It says what it is, never where its numbers lie: the embedding of a token, a cell of a
+ * picture, or any vector (a hidden state, the output of a module), which may carry a gradient. */
+#ifndef TN_MODEL_ROW_H
+#define TN_MODEL_ROW_H
+
+#include "model/backbone.h"
+#include "model/picture.h"
+
+typedef enum tn_row_kind { TN_ROW_TOKEN, TN_ROW_CELL, TN_ROW_VECTOR } tn_row_kind;
+
+struct tn_row {
+    tn_row_kind kind;
+    int32_t token;                /* TOKEN; else -1 */
+    const tn_image_rows *picture; /* CELL: row `cell` of what the encoder made of the picture */
+    size_t cell;
+    tn_row_ref vector;            /* VECTOR */
+    tn_position position;
+};
+
+static inline tn_row tn_row_of_token(int32_t token)
+{
+    return (tn_row){ .kind = TN_ROW_TOKEN, .token = token };
+}
+
+static inline tn_row tn_row_of_cell(const tn_image_rows *picture, size_t cell)
+{
+    return (tn_row){ .kind = TN_ROW_CELL, .token = -1, .picture = picture, .cell = cell };
+}
+
+static inline tn_row tn_row_of_vector(tn_tensor source, size_t row)
+{
+    return (tn_row){ .kind = TN_ROW_VECTOR, .token = -1, .vector = { source, row } };
+}
+
+/* The vectors of some rows [count, C], in the operations' memory; recordable. */
+tn_tensor tn_rows_input(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count);
+
+/* Rows [count] of token ids that come from outside, in which the cells of the pictures are runs of the image token. Positions
+ * are not set. Errors: MISMATCH (the runs are not those of the pictures). */
+tenebra_code tn_rows_of_ids(const tn_model_config *config, const int32_t *ids, size_t count, const tn_image_rows *const *pictures,
+                            size_t picture_count, tn_row *rows, tenebra_error *error);
+
+/* What a row was made of, without pointers: enough to recognise it in another prompt. */
+typedef struct tn_row_key {
+    tn_row_kind kind;
+    size_t number;     /* token or cell          */
+    tn_digest content; /* CELL: of the picture   */
+    tn_position position;
+} tn_row_key;
+
+tn_row_key tn_row_key_of(const tn_row *row);
+
+/* Whether two rows get the same vector at the same position. Vectors and pictures of unknown content never do. */
+bool tn_row_keys_match(const tn_row_key *a, const tn_row_key *b);
+
+#endif
