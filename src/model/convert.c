@@ -9,11 +9,11 @@
 
 enum { PIECE_VALUES = 1 << 22, CHUNKS_MIN = 8 };
 
-/* A chunk is up to 16 rows: a panel, or what would be one. */
+/* A chunk is up to 16 rows, the rows of a panel. */
 typedef struct chunk_result {
     double errors, squares, made, product, largest;
-    size_t row, col; /* of the first value that cannot be kept; row SIZE_MAX: none */
-    bool input;      /* it was so before                                           */
+    size_t row, col; /* of the first value that cannot be converted; row SIZE_MAX: none */
+    bool input;      /* it was not finite before                                   */
 } chunk_result;
 
 typedef struct convert_job {
@@ -27,7 +27,7 @@ typedef struct convert_job {
     chunk_result *results;  /* [chunks of a piece]                           */
 } convert_job;
 
-/* A vector is one row. */
+/* A vector counts as one row. */
 static tn_matrix matrix_of(const tn_form *form, const void *data)
 {
     if (form->rank >= 2)
@@ -35,7 +35,7 @@ static tn_matrix matrix_of(const tn_form *form, const void *data)
     return (tn_matrix){ .type = form->type, .rows = 1, .cols = form->elements, .data = data, .order = TN_ROWS };
 }
 
-/* The packed values of a row whose type stays. */
+/* The packed values of a row whose type does not change. */
 static void keep_row(const tn_matrix *from, size_t row, void *packed)
 {
     const unsigned char *data = from->data;
@@ -47,7 +47,7 @@ static void keep_row(const tn_matrix *from, size_t row, void *packed)
         memcpy(packed, data + row * row_bytes, row_bytes);
 }
 
-/* Adds what a row lost. False at a value that is not finite, before or after; *result says where. */
+/* Adds the errors of a row. False if a value is not finite, before or after; *result says where. */
 static bool compare_rows(const tn_real *values, const tn_real *made, size_t row, size_t cols, chunk_result *result)
 {
     for (size_t k = 0; k < cols; k++) {
@@ -131,7 +131,7 @@ static tenebra_code reserve(convert_job *job, const char *name, size_t chunks, s
     return TENEBRA_OK;
 }
 
-/* Piece by piece. The last chunk may have fewer rows; a panel is whole all the same. */
+/* Piece by piece. The last chunk may have fewer rows, but its panel is complete. */
 static tenebra_code run(convert_job *job, const tn_stored *stored, size_t piece, tn_writer *writer, tn_pool *pool,
                         tn_convert_fn *advance, void *user, chunk_result *total, tenebra_error *error)
 {

@@ -96,10 +96,10 @@ typedef struct making {
     tn_adapter *adapter;
     const tn_lora_options *options;
     tn_rng *rng;
-    bool *used; /* one a target */
+    bool *used; /* one per target */
 } making;
 
-/* The value of the first pattern that fits any of the module's names. */
+/* The value of the first pattern that matches any of the module's names. */
 static tenebra_code exception_of(const tn_networks *networks, const tn_lora_pattern *patterns, size_t count, const char *name,
                                  double otherwise, double *value, tenebra_error *error)
 {
@@ -148,7 +148,7 @@ static tenebra_code make_module(void *user, const tn_place *place, tenebra_error
     return TENEBRA_OK;
 }
 
-/* "target_modules" as a configuration says it. */
+/* "target_modules" in the form of a configuration. */
 static char *targets_of(const tn_lora_list *targets)
 {
     json_t *json = targets->pattern ? json_string(targets->pattern) : json_array();

@@ -1,25 +1,25 @@
-/* Low-rank adapters: y = W x + scale * B (A dropout(x)) for chosen matrices, the rest stays frozen.
+/* Low-rank adapters: y = W x + scale * B (A dropout(x)) for chosen matrices; everything else is frozen.
  *
- * An adapter belongs to one model, whose slots point to it while it is attached. Files are those of PEFT:
- * tensors (TN_WRITER_ADAPTER) with adapter_config.json. Names of modules are those of the model's own tensors
- * without ".weight", e.g. "model.layers.0.self_attn.q_proj"; files may use any name that the backbone knows.
- * Beside the pairs A, B a file may hold magnitudes (DoRA, arXiv:2402.09353), whole tensors (modules_to_save, and
- * embeddings that PEFT saves), and single rows of the embedding (trainable_token_indices).
- * Source: arXiv:2106.09685; file layout and meaning of the settings: PEFT's documentation of LoraConfig. */
+ * An adapter belongs to one model, whose weights point to it while it is attached. Files are those of PEFT: tensors
+ * (TN_WRITER_ADAPTER) with adapter_config.json. Names of modules are those of the model's own tensors without
+ * ".weight", e.g. "model.layers.0.self_attn.q_proj"; files may use any name that the backbone knows. Besides the pairs
+ * A, B a file may contain magnitudes (DoRA, arXiv:2402.09353), complete tensors (modules_to_save, and embeddings that
+ * PEFT saves), and single rows of the embedding (trainable_token_indices). Source: arXiv:2106.09685; file layout and
+ * meaning of the settings: PEFT's documentation of LoraConfig. */
 #ifndef TN_MODEL_LORA_H
 #define TN_MODEL_LORA_H
 
 #include "base/rng.h"
 #include "model/model.h"
 
-/* Which modules get which rank and scale, as in PEFT's LoraConfig. */
+/* The modules with their ranks and scales, as in PEFT's LoraConfig. */
 typedef struct tn_lora_pattern {
     const char *name; /* the end of a module's name from a '.' on, or a regular expression for that */
     double value;
 } tn_lora_pattern;
 
-/* Either names (a module is meant by its whole name, or by an end of it that starts after a '.'), or one regular
- * expression for whole names. */
+/* Either names (a module matches by its full name, or by an end of it that starts after a '.'), or one regular
+ * expression for full names. */
 typedef struct tn_lora_list {
     const char *const *items;
     size_t count;
@@ -31,18 +31,18 @@ typedef struct tn_lora_options {
     double alpha;     /* scale = alpha / r */
     double dropout;   /* 0 <= p < 1, of the input of A, while training */
     bool rslora;      /* scale = alpha / sqrt(r), arXiv:2312.03732 */
-    tn_lora_list targets;     /* the pattern "all-linear" means every linear layer but the head  */
+    tn_lora_list targets;     /* the pattern "all-linear" means every linear layer except the head */
     tn_lora_list excluded;    /* never targets                                                   */
-    tn_lora_list saved;       /* modules_to_save: names only; no targets, nor what lies in them  */
-    const long *layers;       /* [layer_count] layers_to_transform: only these, 0: all; for lists of names */
+    tn_lora_list saved;       /* modules_to_save: only names; these and modules inside them are not targets */
+    const long *layers;       /* [layer_count] layers_to_transform: only these, 0: all; only for lists of names */
     size_t layer_count;
     tn_lora_list layer_patterns; /* the names before the layers' numbers; none: any              */
-    bool without_vision;      /* the tower is left alone whatever the targets say */
-    const tn_lora_pattern *rank_patterns, *alpha_patterns; /* exceptions, the first that fits counts */
+    bool without_vision;      /* the tower has no targets, whatever the patterns are */
+    const tn_lora_pattern *rank_patterns, *alpha_patterns; /* exceptions; the first match counts */
     size_t rank_pattern_count, alpha_pattern_count;
 } tn_lora_options;
 
-/* Modules are called differently in memory by generations of the library that adapters are made with. */
+/* Generations of the library that makes adapters use different names for modules. */
 typedef enum tn_lora_names {
     TN_LORA_NAMES_BASE, /* those of the model's directory: tn_model_has_new_names          */
     TN_LORA_NAMES_OLD,  /* the backbone's own, "model.layers.0..."                         */
@@ -58,64 +58,64 @@ typedef struct tn_adapter_module {
     tn_real *a, *b;           /* [rank, inputs], [outputs, rank]                    */
     tn_real *a_grad, *b_grad; /* same shapes; NULL unless trained (parameters.h)    */
     tn_real *magnitude;       /* [outputs] m / |W + scale B A| of each row; NULL: not DoRA */
-    size_t parts;             /* slots of the model that share the rows of B        */
+    size_t parts;             /* weights of the model that share the rows of B      */
     struct tn_weight *slot;   /* the first of them                                  */
-    struct tn_lora *loras;    /* [parts], what the slots point to                   */
+    struct tn_lora *loras;    /* [parts], to which the weights point                */
 } tn_adapter_module;
 
 typedef struct tn_adapter {
     tn_model *model;
     tn_adapter_module *modules;
     size_t module_count;
-    double dropout, strength; /* strength: factor on all scales, 1 unless asked for */
+    double dropout, strength; /* strength: factor on all scales, 1 by default */
     bool rslora, attached;
     size_t rank;              /* of the configuration; modules may differ           */
     double alpha;
-    size_t pass;              /* 0: counts always; else only in sessions that are in this pass */
-    char *targets;            /* JSON of "target_modules", as read or as asked for  */
-    struct tn_replacement *replacements; /* [replacement_count] slots with other values (lora_parts.h) */
+    size_t pass;              /* 0: always applies; otherwise only in sessions that are in this pass */
+    char *targets;            /* JSON of "target_modules", as read or as requested  */
+    struct tn_replacement *replacements; /* [replacement_count] weights with other values (lora_parts.h) */
     size_t replacement_count;
-    tn_store *store;          /* what replacements point into; NULL: nothing */
-    char note[512];           /* what the reader of the files, or who asked, should know; "": nothing  */
+    tn_store *store;          /* memory of the replacements; may be NULL */
+    char note[512];           /* a note for the user; "" if none                                       */
 } tn_adapter;
 
-/* A fresh adapter: A uniform in +-1/sqrt(inputs) (Kaiming with a = sqrt(5), as PEFT), B zero, so that the model
- * computes what it did. Not attached yet. Errors: ARGUMENT (settings; no module fits), UNSUPPORTED (a target that
- * is no linear layer), MEMORY. */
+/* A new adapter: A uniform in +-1/sqrt(inputs) (Kaiming with a = sqrt(5), as PEFT), B zero, so that the model's output
+ * does not change. Not attached yet. Errors: ARGUMENT (settings; no module matches), UNSUPPORTED (a target that is not
+ * a linear layer), MEMORY. */
 tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tenebra_error *error);
 
 /* Reads a PEFT directory. `strength` multiplies the scale of every module (1: as trained); with magnitudes or replaced
- * tensors it must be 1. Every tensor of the file must find its place: one that does not, and an adapter that changes
- * nothing, are errors that name it. What has no effect is listed in the note.
- * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED (other kinds of adapters, by name), ARGUMENT (strength), MEMORY. */
+ * tensors it must be 1. Every tensor of the file must match a module: one that does not, and an adapter without effect,
+ * are errors that name it. The note lists parts without effect. Errors: IO, FORMAT, MISMATCH, UNSUPPORTED (other kinds
+ * of adapters, by name), ARGUMENT (strength), MEMORY. */
 tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double strength, tenebra_error *error);
 
-/* Compares a tokenizer in the adapter's directory, as PEFT saves it when tokens were added, with the model's, which is used: tokens
- * that differ are named in the note. Nothing happens where either has none. Errors: MISMATCH (more tokens than the embedding has
- * rows), MEMORY. */
+/* Compares a tokenizer in the adapter's directory, which PEFT saves if tokens were added, with the model's, which is
+ * used: the note names tokens that differ. Does nothing if either has none. Errors: MISMATCH (more tokens than the
+ * embedding has rows), MEMORY. */
 tenebra_code tn_adapter_check_tokenizer(tn_adapter *adapter, const char *directory, tenebra_error *error);
 
-/* Puts the adapter in front of its slots, on top of adapters attached earlier; takes it away. Only while no session
- * runs the model. */
+/* Attach adds the adapter to its weights, in addition to adapters attached earlier; detach removes it. Only while no
+ * session runs the model. */
 void tn_adapter_attach(tn_adapter *adapter);
 void tn_adapter_detach(tn_adapter *adapter);
 
-/* Writes tensors and adapter_config.json as PEFT loads them; each file appears only when it is
- * whole. `base` (may be NULL) is the name of the base model to write down. Errors: IO, UNSUPPORTED (magnitudes or replaced
- * tensors: those of a file that was read), MEMORY. */
+/* Writes tensors and adapter_config.json in the form that PEFT loads; each file gets its name only when it is complete.
+ * `base` (may be NULL) is the name of the base model to record. Errors: IO, UNSUPPORTED (magnitudes or replaced
+ * tensors, from a file that was read), MEMORY. */
 tenebra_code tn_adapter_write(const tn_adapter *adapter, const char *directory, const char *base, tn_lora_names names,
                               tenebra_error *error);
 
-/* Tells the slots where a_grad and b_grad of the modules are, and which pass, after they have changed (parameters.h does
- * it for the gradients). */
+/* Updates the weights after a_grad, b_grad or the pass of the modules have changed (parameters.h calls it for the
+ * gradients). */
 void tn_adapter_refresh(tn_adapter *adapter);
 
-/* Adds strength * scale * B A of the module whose matrix is the tensor `name` to rows begin .. begin+count-1 of it (values
- * [count, inputs]), and multiplies them by the magnitudes, if any: for merging. False when the adapter does not touch
- * that tensor. Threads: any. */
+/* For merging: adds strength * scale * B A of the module whose matrix is the tensor `name` to rows begin ..
+ * begin+count-1 of it (values [count, inputs]), and multiplies them by the magnitudes, if any. False if the adapter
+ * does not change that tensor. Threads: any. */
 bool tn_adapter_merge(const tn_adapter *adapter, const char *name, size_t begin, size_t count, tn_real *values);
 
-/* Detaches and gives everything back. NULL is allowed. */
+/* Detaches and frees everything. NULL is allowed. */
 void tn_adapter_close(tn_adapter *adapter);
 
 #endif

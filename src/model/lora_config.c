@@ -1,5 +1,5 @@
-/* adapter_config.json: every key is used, known to change nothing, refused, or noted.
- * Source: LoraConfig of PEFT 0.2 to 0.21.2 and the layers that read it. */
+/* adapter_config.json: every key is used, known to have no effect, refused, or noted. Source: LoraConfig of PEFT 0.2 to
+ * 0.21.2 and the layers that read it. */
 #include "base/checked.h"
 #include "model/lora_parts.h"
 
@@ -20,16 +20,16 @@ static const char *const used[] = {
     "ensure_weight_tying", "use_dora", "init_lora_weights", NULL
 };
 
-/* They describe the file or its training, or belong to layers that the networks here do not have. fan_in_fan_out: PEFT
- * switches it off for linear layers. *_config of a start: only that start reads it, see check_start. velora_config: its
- * forward is that of plain LoRA. */
+/* Keys that describe the file or its training, or belong to layers that the networks here do not have. fan_in_fan_out:
+ * PEFT disables it for linear layers. *_config of an initialisation: only that initialisation reads it, see
+ * check_start. velora_config: its forward is that of plain LoRA. */
 static const char *const harmless[] = {
     "auto_mapping", "base_model_name_or_path", "revision", "task_type", "inference_mode", "peft_version", "fan_in_fan_out",
     "megatron_config", "megatron_core", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "velora_config",
     "qalora_group_size", "runtime_config", "merge_weights", "enable_lora", NULL
 };
 
-/* They change what the adapter computes. */
+/* Keys that change the adapter's result. */
 static const char *const refused[] = {
     "lora_bias", "layer_replication", "target_parameters", "use_qalora", "use_bdlora", "alora_invocation_tokens",
     "arrow_config", "monteclora_config", "kasa_config", NULL
@@ -49,7 +49,8 @@ static bool is_set(const json_t *value)
            !(json_is_string(value) && json_string_length(value) == 0);
 }
 
-/* A key of a newer PEFT: one that is switched on may change anything, a number or a word alone does not switch. */
+/* A key of a newer PEFT: if it is switched on, it may change anything; a number or a word alone does not switch
+ * anything on. */
 static tenebra_code check_keys(json_t *json, tn_adapter *adapter, tenebra_error *error)
 {
     const char *key;
@@ -71,7 +72,7 @@ static tenebra_code check_keys(json_t *json, tn_adapter *adapter, tenebra_error 
     return TENEBRA_OK;
 }
 
-/* Starts that change the weights below the adapter; PEFT repeats them when it loads, from data or decompositions. The
+/* Initialisations that change the base weights; PEFT repeats them when it loads, from data or decompositions. The
  * others only fill A and B. */
 static tenebra_code check_start(const json_t *start, tenebra_error *error)
 {
@@ -128,7 +129,7 @@ static tenebra_code read_patterns(tn_lora_config *config, const char *key, const
     return TENEBRA_OK;
 }
 
-/* A string, which is `single` ("pattern": one expression; "item": a list of one), or a list of strings. */
+/* A string, which `single` interprets ("pattern": one expression; "item": a list of one), or a list of strings. */
 static tenebra_code read_list(tn_lora_config *config, const char *key, bool pattern, tn_lora_list *list, tenebra_error *error)
 {
     const json_t *value = json_object_get(config->json, key);

@@ -1,4 +1,5 @@
-/* What an adapter changes beside low-rank products: whole tensors, rows of the embedding, and the lengths of rows (DoRA). */
+/* What an adapter changes besides low-rank products: complete tensors, rows of the embedding, and the norms of rows
+ * (DoRA). */
 #include "base/checked.h"
 #include "base/pool.h"
 #include "model/lora_parts.h"
@@ -95,7 +96,7 @@ tenebra_code tn_adapter_replace(tn_adapter *adapter, const tn_place *place, cons
     return replace_vector(adapter, place, stored, error);
 }
 
-/* A copy of a matrix that rows can be written into: of its own type, or of reals where its rows are packed otherwise. */
+/* A copy of a matrix with writable rows: of its own type, or of reals if its rows are packed differently. */
 static void *copy_rows(const tn_matrix *from, tn_matrix *copy)
 {
     bool plain = from->order == TN_ROWS && tn_dtype_of(from->type)->block == 1;
@@ -203,7 +204,7 @@ static void length_chunk(void *argument, size_t chunk, size_t worker)
 
 static tenebra_code measure(const tn_adapter_module *module, double *lengths, tenebra_error *error)
 {
-    tn_pool *pool = tn_pool_open(tn_cpu_count(), NULL); /* without one it goes on in this thread */
+    tn_pool *pool = tn_pool_open(tn_cpu_count(), NULL); /* without a pool, this thread does the work */
     lengths_job job = { module, calloc(tn_pool_threads(pool) * module->inputs, sizeof(tn_real)), lengths };
     if (job.rows != NULL)
         tn_pool_run(pool, tn_pieces(module->outputs, ROWS), length_chunk, &job);

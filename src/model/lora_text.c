@@ -1,5 +1,5 @@
-/* The tokenizer that PEFT saves beside an adapter when tokens were added. The model's own reads and writes; here the two are
- * compared, so that nobody asks with tokens that are not what the adapter was trained on. */
+/* The tokenizer that PEFT saves beside an adapter if tokens were added. The model's own tokenizer is used; this file
+ * compares the two, so that a user notices tokens that the adapter was not trained on. */
 #include "model/lora_parts.h"
 
 #include "base/checked.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether an id stands for the same token in both. */
+/* True if an id is the same token in both. */
 static bool is_same(const tn_tokenizer *a, const tn_tokenizer *b, int32_t id)
 {
     size_t a_length, b_length;
@@ -48,7 +48,7 @@ tenebra_code tn_adapter_check_tokenizer(tn_adapter *adapter, const char *directo
     tenebra_code code = tn_tokenizer_open(directory, &theirs, &problem);
     if (code == TENEBRA_ERROR_MEMORY)
         return tn_fail(error, code, problem.where, "%s", problem.sentence);
-    if (code != TENEBRA_OK) { /* a kind that is not known here need not be, as the model's own is used */
+    if (code != TENEBRA_OK) { /* an unknown kind is not an error, because the model's own is used */
         tn_adapter_note(adapter, "its tokenizer is not used, nor compared: %s", problem.sentence);
         return TENEBRA_OK;
     }

@@ -1,4 +1,4 @@
-/* Writing adapters as PEFT loads them. */
+/* Writes adapters in the form that PEFT loads. */
 #include "base/checked.h"
 #include "model/lora_parts.h"
 #include "store/writer.h"
@@ -50,8 +50,8 @@ static tenebra_code compare_place(void *user, const tn_place *place, tenebra_err
     return TENEBRA_OK;
 }
 
-/* "target_modules": as asked for, if PEFT makes the same modules of it under the names of the file, else all of their
- * names. PEFT gives every module that it makes a place in its own file, and warns of those that ours does not have. */
+/* "target_modules": as requested, if PEFT makes the same modules from it under the names of the file; otherwise all
+ * module names. PEFT expects every module that it makes in its own file, and warns about missing ones. */
 static json_t *targets_of(const tn_adapter *adapter, bool renamed)
 {
     json_t *targets = json_loads(adapter->targets, JSON_DECODE_ANY, NULL);

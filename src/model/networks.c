@@ -39,7 +39,7 @@ void tn_networks_close(tn_networks *networks)
 {
     for (size_t i = 0; i < networks->count; i++) {
         tn_network_close(networks->list[i]);
-        if (i > 0) /* the decoder is the caller's */
+        if (i > 0) /* the caller owns the decoder */
             free(networks->list[i]);
     }
     networks->count = 0;

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A block of noise serves all tensors, each from its own offset. Its length is prime, so that the rows of
- * a matrix start at different places of it and never repeat each other. */
+/* One block of noise is used for all tensors, each from its own offset. Its length is prime, so that the rows of a
+ * matrix start at different places in it and never repeat each other. */
 enum { NOISE = 1048573, PIECE = 1 << 14 };
 
-/* A stream: UNITS units of 16 rows, more than any vocabulary has panels, and prime for the same reason. Its rows begin ROW_STEP
- * values apart in the block of noise. */
+/* A stream: UNITS units of 16 rows, more than any vocabulary has panels, and prime for the same reason. Its rows start
+ * ROW_STEP values apart in the block of noise. */
 enum { UNITS = 9511, ROW_STEP = 65537 };
 
 static const double BIAS_DEVIATION = 0.02, SCALE_DEVIATION = 0.05;
@@ -118,7 +118,7 @@ static tenebra_code find_stream(tn_noise *noise, const tn_place *place, const tn
     return fill_stream(noise, stream, error);
 }
 
-/* A matrix of whole units, or rows of blocks, is a run of the stream that begins at a unit of its own. */
+/* A matrix of whole units, or rows of blocks, is a run of the stream that starts at its own unit. */
 static tenebra_code put_stream(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                                tenebra_error *error)
 {
@@ -139,7 +139,7 @@ static tenebra_code put_stream(tn_noise *noise, const tn_place *place, const tn_
 
 /* ---------------------------------------------------- panels with edges -- */
 
-/* Panels that are filled up with zeros are packed one by one. */
+/* Panels with padding are packed one by one. */
 static tenebra_code put_panels(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                                tenebra_error *error)
 {

@@ -1,4 +1,4 @@
-/* Random weights in any form, faster than a disk takes them. Internal to model/random. */
+/* Random weights in any form, faster than a disk writes them. Internal to model/random. */
 #ifndef TN_MODEL_NOISE_H
 #define TN_MODEL_NOISE_H
 
@@ -12,26 +12,27 @@ enum { TN_NOISE_STREAMS = 8 };
 typedef struct tn_noise_stream {
     tn_dtype type;
     tn_order order;
-    size_t inputs;        /* of the matrices that it is for; 0: none yet */
+    size_t inputs;        /* of its matrices; 0: none yet */
     unsigned char *bytes;
 } tn_noise_stream;
 
 typedef struct tn_noise {
-    tn_real *values;       /* normal numbers, twice in a row, so that a run may begin anywhere */
+    tn_real *values;       /* normal numbers, repeated once, so that a run may start anywhere */
     unsigned char *packed; /* those of one plain tensor                                        */
     tn_noise_stream streams[TN_NOISE_STREAMS];
-    size_t next;           /* stream to be replaced */
-    tn_rng rng;            /* chooses where a tensor begins */
+    size_t next;           /* the stream to replace next */
+    tn_rng rng;            /* chooses the start of a tensor */
 } tn_noise;
 
-/* Takes the next bytes of a tensor. */
+/* Receives the next bytes of a tensor. */
 typedef tenebra_code tn_noise_fn(void *user, const void *bytes, size_t size, tenebra_error *error);
 
-/* Errors: MEMORY. Close it also after a failure. */
+/* Errors: MEMORY. Must be closed also after a failure. */
 tenebra_code tn_noise_open(tn_noise *noise, uint64_t seed, tenebra_error *error);
 void tn_noise_close(tn_noise *noise);
 
-/* Hands the weights of one tensor to `put`: a matrix of variance 1 / inputs, or a vector. Errors: MEMORY, those of put. */
+/* Passes the weights of one tensor to `put`: a matrix of variance 1 / inputs, or a vector. Errors: MEMORY, those of
+ * put. */
 tenebra_code tn_noise_tensor(tn_noise *noise, const tn_place *place, const tn_form *form, tn_noise_fn *put, void *user,
                              tenebra_error *error);
 

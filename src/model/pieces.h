@@ -1,4 +1,4 @@
-/* Parts that networks are made of, beside the operations themselves. All can be recorded. */
+/* Building blocks of networks above the operations. All can be recorded. */
 #ifndef TN_MODEL_PIECES_H
 #define TN_MODEL_PIECES_H
 
@@ -12,14 +12,16 @@ tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v,
 
 /* -------------------------------------------- patches in cell order -- */
 
-/* Whether so many patches are those of the grids, and the grids made of whole cells of merge x merge; else ops->failure is set. */
+/* Checks that the number of patches is that of the grids, and that the grids consist of whole cells of merge x merge;
+ * otherwise sets ops->failure. */
 bool tn_piece_grids_fit(tn_ops *ops, size_t patches, const tn_grid *grids, size_t count, size_t merge);
 
-/* Angles of all patches, cos and sin [N, D/2]: the first half of the frequencies turns with the row, the second with the column
- * of the patch. */
+/* Angles of all patches, cos and sin [N, D/2]: the first half of the frequencies rotates with the row, the second with
+ * the column of the patch. */
 tn_rope tn_piece_grid_rope(tn_ops *ops, const tn_grid *grids, size_t count, size_t merge, size_t head_dim, double theta);
 
-/* Borders [frames + 1] of the frames of all pictures; *segments receives the number of frames. NULL: ops->failure is set. */
+/* Borders [frames + 1] of the frames of all images; *segments is set to the number of frames. NULL: ops->failure is
+ * set. */
 size_t *tn_piece_frames(tn_ops *ops, const tn_grid *grids, size_t count, size_t *segments);
 
 #endif

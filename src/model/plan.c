@@ -30,7 +30,7 @@ static tenebra_code set_integer(json_t *object, const char *key, size_t value, t
     return TENEBRA_OK;
 }
 
-/* Makes the token ids and the vocabulary of a configuration those of a tokenizer. */
+/* Sets the token ids and the vocabulary of a configuration to those of a tokenizer. */
 static tenebra_code fit_tokens(json_t *config, json_t *tokens, const tn_tokenizer *tokenizer,
                                const char *directory, tenebra_error *error)
 {

@@ -5,16 +5,16 @@
 #include "model/networks.h"
 
 typedef struct tn_plan {
-    json_t *config; /* as config.json will say; owned */
+    json_t *config; /* the contents of config.json; owned */
     const tn_backbone *backbone;
     tn_model_config sizes;
     tn_decoder decoder;
     tn_networks networks; /* without weights */
 } tn_plan;
 
-/* Reads the shape called `shape` and, when `tokenizer` is not NULL, the token ids of the tokenizer in
- * that directory. Errors: ARGUMENT (unknown shape), MISMATCH (a token is missing), MEMORY, those of
- * tn_tokenizer_open and of the backbone. On failure *plan is empty. */
+/* Reads the shape called `shape` and, if `tokenizer` is not NULL, the token ids of the tokenizer in that directory.
+ * Errors: ARGUMENT (unknown shape), MISMATCH (a token is missing), MEMORY, those of tn_tokenizer_open and of the
+ * backbone. On failure *plan is empty. */
 tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenizer, tenebra_error *error);
 void tn_plan_close(tn_plan *plan);
 

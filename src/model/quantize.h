@@ -1,4 +1,4 @@
-/* The weights of a model directory written again in other types and orders. */
+/* Converts the weights of a model directory to other types and orders. */
 #ifndef TN_MODEL_QUANTIZE_H
 #define TN_MODEL_QUANTIZE_H
 
@@ -11,7 +11,7 @@ typedef struct tn_quantized {
     tn_form from, form;
     size_t from_bytes, bytes;
     bool matrix;
-    const char *note; /* why it is not what was asked for; NULL: it is */
+    const char *note; /* why it is not as requested; NULL: it is */
     tn_conversion conversion;
 } tn_quantized;
 
@@ -20,30 +20,30 @@ typedef struct tn_quantize_report {
     size_t count, files;
     size_t elements, from_bytes, bytes;
     double relative_rms;   /* of all matrices together                                    */
-    size_t twice;          /* matrices that went from one quantised type to another       */
-    tn_notes notes;        /* what configuration and index say and nothing here uses      */
+    size_t twice;          /* matrices that were converted from one quantised type to another */
+    tn_notes notes;        /* contents of configuration and index that are not used       */
 } tn_quantize_report;
 
 typedef struct tn_quantize_options {
     tn_recipe recipe;
     tn_pool *pool;     /* NULL: the caller's thread alone                                                       */
-    size_t file_bytes; /* of data that a file takes at most, unless one tensor has more; 0: all goes into one file */
+    size_t file_bytes; /* largest amount of data in a file, unless one tensor has more; 0: one file */
     bool (*progress)(void *user, size_t done, size_t total); /* bytes read; false stops; may be NULL            */
     void *user;
 } tn_quantize_options;
 
-/* Reads the weights of the model in `directory` and writes them into `output`, an existing other directory without
- * weights: one file, or numbered files and their index. Vectors stay as they are. Memory is bounded, whatever the
- * sizes. On failure no weights remain in `output`, and the report is empty. Free it with tn_quantize_report_free.
- * Errors: those of reading a model; ARGUMENT (a rule that fits no matrix); FORMAT (a value that is not finite, or too
- * large for its type); IO; CANCELLED; MEMORY. Threads: one a directory. */
+/* Reads the weights of the model in `directory` and writes them into `output`, another existing directory without
+ * weights: one file, or numbered files and their index. Vectors are not changed. Memory is limited, whatever the sizes.
+ * On failure no weights remain in `output`, and the report is empty. Free it with tn_quantize_report_free. Errors:
+ * those of reading a model; ARGUMENT (a rule that matches no matrix); FORMAT (a value that is not finite, or too large
+ * for its type); IO; CANCELLED; MEMORY. Threads: one per directory. */
 tenebra_code tn_quantize_weights(const char *directory, const char *output, const tn_quantize_options *options,
                                  tn_quantize_report *report, tenebra_error *error);
 
 /* A zeroed report may be freed. */
 void tn_quantize_report_free(tn_quantize_report *report);
 
-/* The report as quantization.json holds it (docs/formats.md); NULL without memory. The caller owns it. */
+/* The contents of quantization.json (docs/formats.md); NULL without memory. The caller owns it. */
 json_t *tn_quantize_report_json(const tn_quantize_report *report);
 
 #endif

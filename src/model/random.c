@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What writing one model needs. */
+/* The state of writing one model. */
 typedef struct job {
     const tn_random_options *options;
     tn_writer *writer;
@@ -25,7 +25,7 @@ typedef struct job {
     size_t elements; /* counted so far                          */
 } job;
 
-/* The form of a tensor: matrices by the usual recipe of the type, vectors in a plain type. */
+/* The form of a tensor: matrices by the default recipe of the type, vectors in a plain type. */
 static tn_form form_of(const tn_random_options *options, const tn_place *place)
 {
     const tn_recipe recipe = tn_recipe_of(options->type, options->order);
@@ -85,7 +85,7 @@ static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *
     TN_TRY(tn_writer_open_in(directory, TN_WRITER_WEIGHTS, &work.writer, error));
     tenebra_code code = tn_noise_open(&work.noise, options->seed, error);
     if (code == TENEBRA_OK)
-        code = tn_writer_metadata(work.writer, "format", "pt", error); /* what HF loaders ask for */
+        code = tn_writer_metadata(work.writer, "format", "pt", error); /* required by HF loaders */
     if (code == TENEBRA_OK)
         code = each_tensor(plan, declare, &work, error);
     work.total = tn_writer_missing(work.writer);
@@ -138,7 +138,7 @@ static const char *torch_name(tn_dtype type)
     case TN_BF16: return "bfloat16";
     case TN_F64: return "float64";
     case TN_F32: return "float32";
-    default: return "bfloat16"; /* that others would load it as, unpacked */
+    default: return "bfloat16"; /* the type in which other programs would load it, unpacked */
     }
 }
 
@@ -190,7 +190,7 @@ static tenebra_code write_files(const tn_plan *plan, const char *directory, cons
 
 /* -------------------------------------------------------- the directory -- */
 
-/* Makes the directory, or accepts an empty one. */
+/* Creates the directory, or accepts an empty one. */
 static tenebra_code claim_directory(const char *directory, bool *made, tenebra_error *error)
 {
     *made = mkdir(directory, 0777) == 0;
@@ -210,7 +210,8 @@ static tenebra_code claim_directory(const char *directory, bool *made, tenebra_e
     return TENEBRA_OK;
 }
 
-/* Takes no memory, since that may be what is missing. The writer removes the weights itself. */
+/* Allocates no memory, because a failed allocation may be the reason for the call. The writer removes the weights
+ * itself. */
 static void remove_files(const char *directory, bool made)
 {
     int place = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

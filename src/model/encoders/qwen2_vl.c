@@ -1,6 +1,6 @@
-/* The vision tower of Qwen2-VL: linear patch embedding, 2-D rotary positions, full attention inside each frame, and a merger that
- * turns m x m patches into one embedding of the decoder's width.
- * Source: arXiv:2409.12191, section 2.1, and the layout of the published checkpoints. */
+/* The vision tower of Qwen2-VL: linear patch embedding, 2-D rotary positions, full attention inside each frame, and a
+ * merger that converts m x m patches to one embedding of the decoder's width. Source: arXiv:2409.12191, section 2.1,
+ * and the layout of the published checkpoints. */
 #include "model/backbone.h"
 #include "model/pieces.h"
 #include "model/rotary.h"
@@ -31,7 +31,7 @@ typedef struct vision_tower {
 
 /* --------------------------------------------------------------- tensors -- */
 
-/* transformers >= 4.52 may save the names that it uses in memory. */
+/* transformers >= 4.52 may save the names that it uses internally. */
 #define ROW_(name_, role_, group_, offset_, parts_, ...) \
     .name = name_, .others = { "model." name_ }, .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, \
     .dims = { __VA_ARGS__ }
@@ -143,7 +143,7 @@ static const char *const keys[] = {
 
 /* --------------------------------------------------------------- forward -- */
 
-/* What all blocks of one forward share. While recording it lives in the arena: the backward may ask again. */
+/* Shared by all blocks of one forward. While recording it is in the arena, because the backward may read it again. */
 typedef struct run_state {
     const vision_tower *tower;
     tn_rope rope;
