@@ -5,7 +5,7 @@
 #ifndef TN_REASON_LATENT_H
 #define TN_REASON_LATENT_H
 
-#include "reason/choice.h"
+#include "reason/latent_step.h"
 #include "reason/reasoner.h"
 
 /* What latent steps want of a model, for the methods' notes. */
@@ -15,11 +15,13 @@
 /* Takes the loop's state. Call from a method's open. Errors: LIMIT. */
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error);
 
-/* The choice of a question, for methods that feed picks elsewhere than in latent steps: its memory, and the next picks with what
- * the trace tells of them, [choice->pick_count]. They go by the scores of the row that ran last. Errors: LIMIT. */
+/* For methods that take latent steps in another loop: the memory of a choice; and the next step, which goes by the scores of the
+ * row that ran last: its rows are added to the span, and *picks [choice->pick_count] is what the trace tells of it. `hidden` and
+ * `raw` [1, C] are the last row after and before the final norm, in memory of the question. Errors: LIMIT, ARGUMENT. */
 tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_settings *settings,
                                    tenebra_error *error);
-tenebra_code tn_latent_choose(tn_reasoner *reasoner, tn_choice *choice, const tenebra_pick **picks, tenebra_error *error);
+tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor hidden, tn_tensor raw, const tenebra_pick **picks,
+                           tenebra_error *error);
 
 /* A method's `next`: N latent passes, then the answer. */
 tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);

@@ -20,6 +20,9 @@ typedef struct tn_image tn_image;
 typedef struct tn_reasoner tn_reasoner;
 typedef struct tn_script tn_script;
 typedef struct tn_lesson tn_lesson;
+struct tn_choice;
+struct tn_latent_view;
+struct tn_row;
 
 typedef enum tn_action_kind {
     TN_ACT_APPEND, /* run the rows of the span, count them as latent, injected or plain */
@@ -56,6 +59,9 @@ typedef struct tn_method {
     /* Changes the script, which holds the request's messages, for pass number reasoner->pass.
      * NULL: leaves them as they are. */
     tenebra_code (*arrange)(tn_reasoner *reasoner, tn_script *script, tenebra_error *error);
+    /* The rows of a latent step (reason/latent_step.h), in answering and in training; NULL: it takes none. */
+    tenebra_code (*latent_step)(struct tn_choice *choice, const struct tn_latent_view *view, struct tn_row *rows, size_t *count,
+                                tenebra_error *error);
     tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
     /* Draws what the model sees in place of a picture of the conversation, or behind it (reasoner->keep_original), into
      * *drawn, before it is resized. It is picture `index` of the `count` that the question has, or the example. NULL:

@@ -18,7 +18,7 @@ typedef struct pupil {
     tn_real *scores;       /* [candidate_count] attention of the last row that was tapped */
     int32_t next_position;
     tn_choice choice;
-    tn_row_ref text;       /* the hidden state to feed                        */
+    tn_row_ref hidden, raw; /* the last row after and before the final norm, as the next latent step sees it */
     tn_row_ref last;       /* the last row that ran, before the final norm    */
     size_t steps;          /* latent steps done in all parts                  */
     tn_span_tap tap;
@@ -139,14 +139,19 @@ static void open_pupil(batch *b, size_t index)
     p->choice.settings.steps = lesson->latent_steps;
     p->choice.candidates = p->candidate_count;
     p->choice.available = take(b, p->candidate_count, sizeof *p->choice.available);
+    p->choice.cells = take(b, p->candidate_count, sizeof *p->choice.cells);
     p->choice.picks = take(b, lesson->latent.picks + 1, sizeof *p->choice.picks);
     p->choice.first = take(b, lesson->latent.picks + 1, sizeof *p->choice.first);
     if (b->ops->failure.code != TENEBRA_OK)
         return;
     memset(p->choice.available, true, p->candidate_count);
-    for (size_t i = 0, seen = 0; i < lesson->count; i++)
-        if (lesson->text[i].kind == TN_ROW_CELL)
-            p->candidates[seen++] = i;
+    for (size_t i = 0, seen = 0; i < lesson->count; i++) {
+        const tn_row *row = &lesson->text[i];
+        if (row->kind != TN_ROW_CELL)
+            continue;
+        p->choice.cells[seen] = tn_row_of_cell(&p->picked[row->picture - lesson->pictures], row->cell);
+        p->candidates[seen++] = i;
+    }
 }
 
 static void open_batch(batch *b)
@@ -218,23 +223,20 @@ static void lay_text(batch *b, pupil *p)
     p->next_row += count;
 }
 
-/* A candidate as a latent step feeds it. */
-static tn_row picked_row(const pupil *p, size_t pick)
-{
-    const tn_row *row = &p->lesson->text[p->candidates[pick]];
-    return tn_row_of_cell(&p->picked[row->picture - p->lesson->pictures], row->cell);
-}
-
 static void lay_latent(batch *b, pupil *p, size_t index)
 {
-    tn_choice_next(&p->choice, p->scores, &b->teacher->reasoner.rng);
-    if (b->teacher->options.on_picks != NULL)
-        b->teacher->options.on_picks(b->teacher->options.user, index, p->steps, p->choice.picks, p->choice.pick_count);
-    for (size_t row = 0; row < tn_choice_rows(&p->choice); row++) {
-        size_t pick = 0;
-        bool text = tn_choice_is_text(&p->choice, row, &pick);
-        lay(b, p, text ? tn_row_of_vector(p->text.source, p->text.row) : picked_row(p, pick), false);
-    }
+    const tn_teacher_options *options = &b->teacher->options;
+    const tn_latent_view view = { .ops = b->ops, .hidden = p->hidden, .raw = p->raw, .scores = p->scores,
+                                  .rng = &b->teacher->reasoner.rng };
+    tn_row *rows = take(b, p->choice.settings.picks + 1, sizeof *rows);
+    tenebra_error problem;
+    size_t count = 0;
+    if (rows != NULL)
+        note(b, b->teacher->reasoner.method->latent_step(&p->choice, &view, rows, &count, &problem), &problem);
+    if (options->on_picks != NULL)
+        options->on_picks(options->user, index, p->steps, p->choice.picks, p->choice.pick_count);
+    for (size_t row = 0; row < count; row++)
+        lay(b, p, rows[row], false);
     p->steps++;
     p->steps_left--;
     b->result->latent_steps++;
@@ -282,12 +284,15 @@ static void note_labels(batch *b, const pupil *p, const tn_span *span)
     }
 }
 
-/* The hidden state that the next latent step feeds. The scale of the final norm may be trained, so it is cut after it. */
+/* The last row as the next latent step sees it. The scale of the final norm may be trained, so the gradient is cut after it. */
 static void keep_hidden(const batch *b, pupil *p)
 {
-    p->text = p->choice.settings.raw_hidden ? p->sequence.raw : p->sequence.hidden;
-    if (!b->teacher->options.through_hidden)
-        p->text.source = tn_op_detach(p->text.source);
+    p->hidden = p->sequence.hidden;
+    p->raw = p->sequence.raw;
+    if (!b->teacher->options.through_hidden) {
+        p->hidden.source = tn_op_detach(p->hidden.source);
+        p->raw.source = tn_op_detach(p->raw.source);
+    }
 }
 
 /* Runs one span of each lesson. */

@@ -30,6 +30,7 @@ const tn_method tn_method_coconut = {
     .options = options,
     .sequential = true,
     .open = open_method,
+    .latent_step = tn_latent_step,
     .next = tn_latent_next,
     .arrange_lesson = tn_latent_lesson,
 };

@@ -43,6 +43,7 @@ const tn_method tn_method_ivt_lr = {
     .sequential = true,
     .tap_prompt = true,
     .open = open_method,
+    .latent_step = tn_latent_step,
     .next = tn_latent_next,
     .arrange_lesson = tn_latent_lesson,
 };

@@ -82,14 +82,11 @@ static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_err
 static tenebra_code insert(tn_reasoner *reasoner, words_state *state, tn_action *action, tenebra_error *error)
 {
     const tenebra_pick *picks;
-    TN_TRY(tn_latent_choose(reasoner, &state->choice, &picks, error));
+    TN_TRY(tn_latent_lay(reasoner, &state->choice, (tn_tensor){ 0 }, (tn_tensor){ 0 }, &picks, error));
     state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = (double)NAN,
                                   .hidden_cosine = (double)NAN };
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     TN_TRY(watch(reasoner, state, error));
-    for (size_t i = 0; i < state->choice.pick_count; i++)
-        tn_span_add(reasoner, reasoner->rows[reasoner->candidates[state->choice.picks[i]].row], NULL);
-    reasoner->trace.injected_tokens += state->choice.pick_count;
     state->inserted_at = reasoner->pass_tokens;
     state->pending = true;
     *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };
@@ -151,6 +148,7 @@ const tn_method tn_method_ivt_lr_words = {
     .options = options,
     .sequential = true,
     .open = open_method,
+    .latent_step = tn_latent_step,
     .next = next,
     .arrange_lesson = arrange_lesson,
 };

@@ -1,0 +1,125 @@
+#include "reason/latent_step.h"
+
+#include <math.h>
+#include <string.h>
+
+bool tn_choice_goes_on(const tn_choice *choice)
+{
+    const tn_latent_settings *settings = &choice->settings;
+    size_t left = choice->candidates;
+    for (size_t i = 0; choice->available != NULL && i < choice->candidates; i++)
+        left -= !choice->available[i];
+    /* Used embeddings are fed again by repeating, and by refilling, which only the top choice does. */
+    bool again = settings->source == TN_PICKS_REPEAT || (settings->source == TN_PICKS_TOP && settings->repick);
+    bool vision = settings->picks > 0 && (left > 0 || (choice->candidates > 0 && again));
+    return choice->done < settings->steps && (settings->text != TN_TEXT_DROP || vision);
+}
+
+bool tn_choice_needs_scores(const tn_choice *choice)
+{
+    const tn_latent_settings *settings = &choice->settings;
+    bool by_score = settings->source == TN_PICKS_TOP || settings->source == TN_PICKS_LOWEST ||
+                    (settings->source == TN_PICKS_REPEAT && choice->done == 0);
+    return by_score && settings->picks > 0 && choice->candidates > 0 && tn_choice_goes_on(choice);
+}
+
+/* Chooses the next step's embeddings. */
+static void choose(tn_choice *choice, const tn_real *scores, tn_rng *rng)
+{
+    const tn_latent_settings *settings = &choice->settings;
+    size_t count = choice->candidates, k = settings->picks;
+    if (settings->source == TN_PICKS_REPEAT && choice->done > 0) {
+        memcpy(choice->picks, choice->first, choice->first_count * sizeof *choice->picks);
+        choice->pick_count = choice->first_count;
+    } else if (settings->source == TN_PICKS_RANDOM) {
+        choice->pick_count = tn_select_random(choice->available, count, k, rng, choice->picks);
+    } else if (settings->source == TN_PICKS_LOWEST) {
+        choice->pick_count = tn_select_lowest(scores, choice->available, count, k, choice->picks);
+    } else {
+        choice->pick_count = tn_select_top(scores, choice->available, count, k, settings->order, settings->repick,
+                                           choice->picks);
+    }
+    if (choice->done++ == 0) {
+        memcpy(choice->first, choice->picks, choice->pick_count * sizeof *choice->picks);
+        choice->first_count = choice->pick_count;
+    }
+}
+
+static double norm_of(const tn_real *row, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)row[i] * (double)row[i];
+    return sqrt(sum);
+}
+
+static void shuffle(tn_tensor row, tn_rng *rng)
+{
+    for (size_t left = row.cols; left > 1; left--) {
+        size_t other = (size_t)tn_rng_below(rng, left);
+        tn_real value = row.data[left - 1];
+        row.data[left - 1] = row.data[other];
+        row.data[other] = value;
+    }
+}
+
+/* Gaussian with the norm of `like`. */
+static void fill_noise(tn_tensor row, const tn_real *like, tn_rng *rng)
+{
+    for (size_t i = 0; i < row.cols; i++)
+        row.data[i] = (tn_real)tn_rng_normal(rng);
+    double scale = norm_of(like, row.cols) / norm_of(row.data, row.cols);
+    for (size_t i = 0; i < row.cols; i++)
+        row.data[i] = (tn_real)((double)row.data[i] * scale);
+}
+
+static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *view, tenebra_error *error)
+{
+    size_t step = choice->done - 1, cols = view->made.cols;
+    if (view->given == NULL || view->given_size != cols || step >= view->given_steps)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "latent-text", "'given' takes the rows of another question's steps from the "
+                       "request: %zu of %zu numbers are there, step %zu needs one of %zu", view->given_steps, view->given_size,
+                       step + 1, cols);
+    for (size_t i = 0; i < cols; i++)
+        view->made.data[i] = (tn_real)view->given[step * cols + i];
+    return TENEBRA_OK;
+}
+
+/* The row that is fed as latent text: the hidden state, or what an intervention puts in its place. */
+static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_row *row, tenebra_error *error)
+{
+    tn_latent_text how = choice->settings.text;
+    tn_row_ref hidden = choice->settings.raw_hidden ? view->raw : view->hidden;
+    const tn_real *values = hidden.source.data + hidden.row * hidden.source.cols;
+    if (choice->done == 1)
+        choice->frozen = hidden;
+    if (how == TN_TEXT_FROZEN)
+        hidden = choice->frozen;
+    *row = tn_row_of_vector(hidden.source, hidden.row);
+    if (how == TN_TEXT_KEEP || how == TN_TEXT_FROZEN)
+        return TENEBRA_OK;
+    const tn_tensor made = view->made;
+    *row = tn_row_of_vector(made, 0);
+    if (how == TN_TEXT_GIVEN)
+        return copy_given(choice, view, error);
+    memcpy(made.data, how == TN_TEXT_MEAN ? view->mean.data : values, made.cols * sizeof *made.data);
+    if (how == TN_TEXT_ZERO)
+        memset(made.data, 0, made.cols * sizeof *made.data);
+    else if (how == TN_TEXT_NOISE)
+        fill_noise(made, values, view->rng);
+    else if (how == TN_TEXT_SHUFFLE)
+        shuffle(made, view->rng);
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_latent_step(tn_choice *choice, const tn_latent_view *view, tn_row *rows, size_t *count, tenebra_error *error)
+{
+    const tn_latent_settings *settings = &choice->settings;
+    bool text = settings->text != TN_TEXT_DROP;
+    choose(choice, view->scores, view->rng);
+    tn_row *cell = rows + (text && settings->text_first);
+    for (size_t i = 0; i < choice->pick_count; i++)
+        *cell++ = choice->cells[choice->picks[i]];
+    *count = choice->pick_count + text;
+    return text ? make_text(choice, view, settings->text_first ? rows : cell, error) : TENEBRA_OK;
+}
