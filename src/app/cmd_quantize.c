@@ -156,7 +156,7 @@ static bool is_companion(const char *name)
         if (length > tail && strcmp(name + length - tail, ends[i]) == 0)
             return true;
     }
-    return strcmp(name, "LICENSE") == 0 || strcmp(name, "NOTICE") == 0;
+    return strcmp(name, TN_WRITER_MODULE) == 0 || strcmp(name, "LICENSE") == 0 || strcmp(name, "NOTICE") == 0;
 }
 
 static tenebra_code copy_templates(const char *directory, const char *output, tenebra_error *error)

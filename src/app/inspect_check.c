@@ -13,7 +13,8 @@
 
 enum { DEPTH_MAX = 4 /* runs/NAME/checkpoints/FILE */, DESCRIPTION_LIMIT = 16 << 20 };
 
-static const char description[] = "training.json"; /* beside weights that were trained, and in the directory of a run */
+/* Beside weights that were trained, the first also in the directory of a run. */
+static const char *const descriptions[] = { "training.json", "module.json" };
 
 typedef struct folder {
     char *path;
@@ -41,7 +42,8 @@ static tenebra_code add_verdict(checking *all, const char *path, int verdict, co
 static bool is_description(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    return strcmp(slash != NULL ? slash + 1 : path, description) == 0;
+    const char *name = slash != NULL ? slash + 1 : path;
+    return strcmp(name, descriptions[0]) == 0 || strcmp(name, descriptions[1]) == 0;
 }
 
 static tenebra_code check_description(const char *path, bool *sealed, tenebra_error *error)

@@ -66,7 +66,8 @@ void tn_network_close(tn_network *network)
             *array_of(network, group) = NULL;
         }
     free(network->vectors);
-    network->vectors = NULL;
+    free(network->matrices);
+    network->vectors = network->matrices = NULL;
 }
 
 /* --------------------------------------------------------------- places -- */

@@ -76,7 +76,8 @@ typedef struct tn_network {
     const tn_layout *layout;
     size_t sizes[TN_LAYOUT_SIZES];
     double numbers[TN_LAYOUT_NUMBERS]; /* other numbers of its configuration, numbered by itself, too */
-    tn_real *vectors; /* memory behind all its vectors, or NULL */
+    tn_real *vectors;  /* memory behind all its vectors, or NULL                */
+    tn_real *matrices; /* memory behind its matrices where no file has them, or NULL */
 } tn_network;
 
 /* Takes memory for the groups and the vectors of a network whose layout and sizes are set and whose slots are zero; gives it back.

@@ -14,7 +14,8 @@ bool tn_lora_module_name(const tn_place *place, char *name)
 {
     static const char end[] = ".weight";
     size_t length = strlen(place->name), tail = sizeof end - 1;
-    if (!tn_place_is_matrix(place) || length <= tail || strcmp(place->name + length - tail, end) != 0)
+    if (!tn_place_is_matrix(place) || place->network->layout->kind == TN_NETWORK_MODULE || length <= tail ||
+        strcmp(place->name + length - tail, end) != 0)
         return false;
     memcpy(name, place->name, length - tail);
     name[length - tail] = '\0';

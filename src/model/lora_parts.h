@@ -9,7 +9,8 @@ enum { TN_LORA_NAME_SIZE = 2 * TN_STORED_NAME_MAX };
 
 /* ---------------------------------------------------------- lora_match.c -- */
 
-/* The name of a matrix as a module: without ".weight", into name [TN_LORA_NAME_SIZE]. False if it is none. */
+/* The name of a matrix as a module: without ".weight", into name [TN_LORA_NAME_SIZE]. False if it is none, or of
+ * a method's module, which is trained itself. */
 bool tn_lora_module_name(const tn_place *place, char *name);
 
 /* The other name number `which`, from 0, of a module, into other [TN_LORA_NAME_SIZE]. False if there are no more. */

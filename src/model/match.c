@@ -26,6 +26,24 @@ const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT])
     return text;
 }
 
+void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows,
+                       size_t cols)
+{
+    tenebra_error *first = user;
+    char shape[TN_SHAPE_TEXT];
+    tn_shape_print(rows, cols, shape);
+    if (match == TN_MATCHED || first->code != TENEBRA_OK)
+        return;
+    if (match == TN_MISSING)
+        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is missing: %s expected", shape);
+    else if (match == TN_UNEXPECTED)
+        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is not part of this model");
+    else
+        tn_fail(first, TENEBRA_ERROR_MISMATCH, name,
+                "tensor has rank %zu, first dimension %zu and type %s; %s of a floating-point type expected",
+                stored->rank, stored->rank ? stored->shape[0] : 0, tn_store_type_of(stored->type)->name, shape);
+}
+
 static void report(matcher *m, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
 {
     m->mismatches += match != TN_MATCHED;

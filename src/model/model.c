@@ -15,24 +15,6 @@ bool tn_model_has_new_names(const tn_model *model)
 
 /* ------------------------------------------------------------- opening -- */
 
-static void keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows,
-                       size_t cols)
-{
-    tenebra_error *first = user;
-    char shape[TN_SHAPE_TEXT];
-    tn_shape_print(rows, cols, shape);
-    if (match == TN_MATCHED || first->code != TENEBRA_OK)
-        return;
-    if (match == TN_MISSING)
-        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is missing: %s expected", shape);
-    else if (match == TN_UNEXPECTED)
-        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is not part of this model");
-    else
-        tn_fail(first, TENEBRA_ERROR_MISMATCH, name,
-                "tensor has rank %zu, first dimension %zu and type %s; %s of a floating-point type expected",
-                stored->rank, stored->rank ? stored->shape[0] : 0, tn_store_type_of(stored->type)->name, shape);
-}
-
 static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
 {
     const tn_model_config *config = &model->config;
@@ -55,7 +37,7 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     size_t mismatches = 0;
     TN_TRY(tn_model_open_store(model->directory, &model->store, &model->backbone, &model->config, &model->notes, error));
     TN_TRY(tn_networks_open(&model->networks, model->backbone, &model->config, &model->decoder, error));
-    TN_TRY(tn_networks_match(&model->networks, model->store, keep_first, &first, &mismatches, error));
+    TN_TRY(tn_networks_match(&model->networks, model->store, tn_match_keep_first, &first, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,
                        "%s (%zu tensors do not fit; 'tenebra inspect -m %s' lists them)", first.sentence,
@@ -114,6 +96,8 @@ static tenebra_code open_adapters(tn_model *model, const tn_model_options *optio
 tenebra_code tn_model_check(const tn_model *model, tenebra_error *error)
 {
     TN_TRY(tn_store_check(model->store, error));
+    if (model->module_store != NULL)
+        TN_TRY(tn_store_check(model->module_store, error));
     for (size_t i = 0; i < model->adapter_count; i++)
         if (model->adapters[i]->store != NULL)
             TN_TRY(tn_store_check(model->adapters[i]->store, error));
@@ -182,6 +166,8 @@ void tn_model_close(tn_model *model)
     tn_store_close(model->store);
     tn_networks_close(&model->networks);
     tn_arena_close(&model->wide);
+    tn_store_close(model->module_store);
+    free(model->module_method);
     free(model->directory);
     free(model);
 }

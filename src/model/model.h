@@ -27,6 +27,8 @@ struct tenebra_model {
     char *directory;
     tn_notes notes;                      /* what its files say and nothing here uses */
     char note[TN_MODEL_UNUSED + 1024];   /* the same and the adapters' notes as a sentence, or "" */
+    tn_store *module_store; /* of a method's module (model/module.h); NULL: it has none, or is new */
+    char *module_method;    /* whose module it is; NULL: there is none */
     struct tn_adapter **adapters; /* [adapter_count] those of the options, attached */
     size_t adapter_count;
     struct tn_trained *trained; /* how its weights were trained to be asked (reason/trained.h); only in public handles, else NULL */

@@ -49,6 +49,9 @@ typedef enum tn_match { TN_MATCHED, TN_MISSING, TN_UNEXPECTED, TN_MISSHAPEN, TN_
 typedef void tn_match_fn(void *user, tn_match match, const char *name, const tn_stored *stored,
                          size_t rows, size_t cols);
 
+/* Keeps the first that does not match as an error, MISMATCH. user: a tenebra_error without a code. */
+void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols);
+
 /* Points the slots of the networks at the tensors of `store`, which must outlive them, and calls `each` for every tensor. Returns
  * how many do not match. Errors: MEMORY. */
 tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_match_fn *each, void *user, size_t *mismatches,

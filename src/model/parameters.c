@@ -47,7 +47,8 @@ static bool is_wanted(const tn_model *model, const tn_place *place, const tn_par
     bool all = filter->include == NULL || *filter->include == NULL, head = place->row->role == TN_ROLE_HEAD;
     if (head && model->networks.tied) /* trained with the embedding */
         return false;
-    return !(filter->without_vision && place->network->layout->kind == TN_NETWORK_IMAGES) &&
+    return !(filter->module_only && place->network->layout->kind != TN_NETWORK_MODULE) &&
+           !(filter->without_vision && place->network->layout->kind == TN_NETWORK_IMAGES) &&
            !(filter->without_embeddings && (place->row->role == TN_ROLE_EMBEDDING || head)) &&
            (all || tn_name_fits(place->name, filter->include)) && !tn_name_fits(place->name, filter->exclude);
 }

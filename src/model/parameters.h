@@ -44,6 +44,7 @@ typedef struct tn_parameters {
 /* Which weights are trained. Patterns are globs over whole names ("visual.*", "*.bias"); a tensor is taken if
  * some pattern of `include` fits (all, if there are none) and none of `exclude`. */
 typedef struct tn_parameters_filter {
+    bool module_only;        /* of the networks only a method's module                             */
     bool without_vision;     /* the tower with its merger stays frozen                             */
     bool without_embeddings; /* the embedding, and the head (one tensor when they are tied), too   */
     const char *const *include, *const *exclude; /* each ends with NULL; NULL: none                */

@@ -41,23 +41,16 @@ typedef struct quantizer {
 
 /* ------------------------------------------------------------- planning -- */
 
-static void note_misfit(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
-{
-    quantizer *q = user;
-    (void)stored, (void)rows, (void)cols;
-    if (match != TN_MATCHED && q->misfit.code == TENEBRA_OK)
-        tn_fail(&q->misfit, TENEBRA_ERROR_MISMATCH, name, "tensor does not fit the model; 'tenebra inspect' lists all that do not");
-}
-
 static tenebra_code open_model(quantizer *q, const char *directory, tenebra_error *error)
 {
     size_t mismatches = 0;
     TN_TRY(tn_model_open_store(directory, &q->store, &q->backbone, &q->config, &q->notes, error));
     TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
     TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, error));
-    TN_TRY(tn_networks_match(&q->networks, q->store, note_misfit, q, &mismatches, error));
+    TN_TRY(tn_networks_match(&q->networks, q->store, tn_match_keep_first, &q->misfit, &mismatches, error));
     if (mismatches > 0)
-        return tn_fail(error, q->misfit.code, q->misfit.where, "%s", q->misfit.sentence);
+        return tn_fail(error, q->misfit.code, q->misfit.where, "%s (%zu tensors do not fit; 'tenebra inspect -m %s' lists them)",
+                       q->misfit.sentence, mismatches, directory);
     q->list = calloc(tn_store_count(q->store) + 1, sizeof *q->list);
     if (q->list == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a list of tensors");

@@ -1,4 +1,6 @@
 /* The public functions of include/tenebra.h. */
+#include "reason/modules.h"
+#include "reason/modules.h"
 #include "reason/question.h"
 #include "reason/reasoner.h"
 #include "reason/trained.h"
@@ -61,7 +63,10 @@ tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_opt
     }
     model->trained = trained;
     add_note(model, &trained->notes);
-    return model;
+    if (tn_modules_read(model, inner.adapters, inner.adapter_count, error) == TENEBRA_OK)
+        return model;
+    tenebra_model_close(model);
+    return NULL;
 }
 
 const char *tenebra_model_note(const tenebra_model *model)

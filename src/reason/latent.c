@@ -78,7 +78,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
     tenebra_pick *told = tn_reasoner_take(reasoner, choice->settings.picks + 1, sizeof *told);
     if (rows == NULL || told == NULL)
         return tn_fail_session_full(error);
-    tn_latent_view view = { .ops = &reasoner->session->engine.ops, .hidden = { hidden, 0 }, .raw = { raw, 0 },
+    tn_latent_view view = { .ops = &reasoner->session->engine.ops,
+                            .module = tn_module_of(reasoner->session->model, reasoner->method->name), .hidden = { hidden, 0 }, .raw = { raw, 0 },
                             .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean, .given = request->latents,
                             .given_steps = request->latent_count, .given_size = request->latent_size,
                             .made = tn_session_keep_row(reasoner->session, NULL, error) };

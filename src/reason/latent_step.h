@@ -62,6 +62,7 @@ bool tn_choice_needs_scores(const tn_choice *choice);
 /* What is known before a step. */
 typedef struct tn_latent_view {
     tn_ops *ops;
+    const tn_network *module; /* the method's (tn_method.module), or NULL */
     tn_row_ref hidden, raw;  /* the last row after and before the final norm; with a gradient where it may flow */
     const tn_real *scores;   /* [choice->candidates] attention of the last row to them, where tn_choice_needs_scores says so */
     tn_rng *rng;

@@ -14,7 +14,7 @@
 #ifndef TN_REASON_METHOD_H
 #define TN_REASON_METHOD_H
 
-#include "tenebra.h"
+#include "model/module.h"
 
 typedef struct tn_image tn_image;
 typedef struct tn_reasoner tn_reasoner;
@@ -71,6 +71,11 @@ typedef struct tn_method {
     /* Training: says what follows the prompt in a lesson (reason/lesson.h), from lesson->source. NULL: the method
      * cannot be trained. */
     tenebra_code (*arrange_lesson)(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
+
+    /* A network of the method's own, trained with the model or beside it; NULL: none. */
+    const tn_layout *module;
+    /* Sizes and numbers of a new module. Errors: ARGUMENT (settings). */
+    tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
 } tn_method;
 
 /* All methods, NULL-terminated, and one by name (NULL if there is none). */

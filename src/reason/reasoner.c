@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/nearest.h"
+#include "reason/modules.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,7 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
         return TENEBRA_ERROR_ARGUMENT;
     if (request->example != NULL && reasoner->method->reply == TN_REPLY_NONE)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "the method %s takes none", reasoner->method->name);
+    TN_TRY(tn_modules_check(reasoner->session->model, reasoner->method, error));
     TN_TRY(tn_reasoner_read_settings(reasoner, error));
     TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));

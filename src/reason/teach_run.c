@@ -226,13 +226,14 @@ static void lay_text(batch *b, pupil *p)
 static void lay_latent(batch *b, pupil *p, size_t index)
 {
     const tn_teacher_options *options = &b->teacher->options;
-    const tn_latent_view view = { .ops = b->ops, .hidden = p->hidden, .raw = p->raw, .scores = p->scores,
-                                  .rng = &b->teacher->reasoner.rng };
+    const tn_method *method = b->teacher->reasoner.method;
+    const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->teacher->model, method->name), .hidden = p->hidden,
+                                  .raw = p->raw, .scores = p->scores, .rng = &b->teacher->reasoner.rng };
     tn_row *rows = take(b, p->choice.settings.picks + 1, sizeof *rows);
     tenebra_error problem;
     size_t count = 0;
     if (rows != NULL)
-        note(b, b->teacher->reasoner.method->latent_step(&p->choice, &view, rows, &count, &problem), &problem);
+        note(b, method->latent_step(&p->choice, &view, rows, &count, &problem), &problem);
     if (options->on_picks != NULL)
         options->on_picks(options->user, index, p->steps, p->choice.picks, p->choice.pick_count);
     for (size_t row = 0; row < count; row++)

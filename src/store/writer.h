@@ -16,6 +16,7 @@
 #define TN_WRITER_WEIGHTS "model" TN_WRITER_ENDING            /* of a model in one file            */
 #define TN_WRITER_INDEX TN_WRITER_WEIGHTS ".index.json"       /* of a model in several, says which */
 #define TN_WRITER_ADAPTER "adapter_model" TN_WRITER_ENDING    /* as PEFT calls it                  */
+#define TN_WRITER_MODULE "module" TN_WRITER_ENDING           /* of a method                       */
 #define TN_WRITER_METADATA "__metadata__"                     /* no tensor can be called so        */
 enum { TN_WRITER_HEADER_MAX = 100000000 /* bytes of JSON, as the reference reader */ };
 

@@ -53,7 +53,8 @@ static tenebra_code add_config(tn_hash *hash, const char *directory, tenebra_err
 tenebra_code tn_trainer_mark_base(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_model *model = trainer->model;
-    marking m = { .count = tn_store_count(model->store) };
+    size_t own = tn_store_count(model->store), module = model->module_store != NULL ? tn_store_count(model->module_store) : 0;
+    marking m = { .count = own + module };
     m.tensors = calloc(m.count + 1, sizeof *m.tensors);
     m.digests = calloc(m.count + 1, sizeof *m.digests);
     tenebra_code code = m.tensors != NULL && m.digests != NULL ? TENEBRA_OK
@@ -62,7 +63,7 @@ tenebra_code tn_trainer_mark_base(tn_trainer *trainer, tenebra_error *error)
     tn_hash_start(&hash);
     if (code == TENEBRA_OK) {
         for (size_t i = 0; i < m.count; i++)
-            m.tensors[i] = tn_store_at(model->store, i);
+            m.tensors[i] = i < own ? tn_store_at(model->store, i) : tn_store_at(model->module_store, i - own);
         qsort(m.tensors, m.count, sizeof *m.tensors, by_name);
         tn_pool_run(tn_teacher_pool(trainer->teacher), m.count, mark_tensor, &m);
         tn_hash_add(&hash, m.digests, m.count * sizeof *m.digests);

@@ -34,7 +34,8 @@ static bool is_template(const char *name)
 
 bool tn_export_is_own(const char *name)
 {
-    static const char *const written[] = { TN_WRITER_WEIGHTS, TN_WRITER_ADAPTER, "adapter_config.json", "training.json",
+    static const char *const written[] = { TN_WRITER_WEIGHTS, TN_WRITER_ADAPTER, TN_WRITER_MODULE, "adapter_config.json",
+                                           "module.json", "training.json",
                                            NULL };
     const char *const *const lists[] = { companions, written };
     for (size_t list = 0; list < 2; list++)
@@ -140,6 +141,8 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
         TN_TRY(tn_export_change(trainer, directory, type, error));
         TN_TRY(write_weights(trainer, directory, type, error));
     }
+    if (trainer->model->module_method != NULL)
+        TN_TRY(tn_module_write(trainer->model, trainer->parameters, directory, error));
     TN_TRY(write_description(trainer, directory, error));
     return tn_output_sync_directory(directory, error);
 }

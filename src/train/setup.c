@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "model/random.h"
+#include "reason/modules.h"
 #include "train/checkpoint.h"
 #include "train/files.h"
 #include "train/log.h"
@@ -114,7 +115,10 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
     if (trainer->adapter->note[0] != '\0')
         tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->adapter->note);
     tn_adapter_attach(trainer->adapter);
-    return tn_parameters_add_adapter(trainer->parameters, trainer->adapter, error);
+    TN_TRY(tn_parameters_add_adapter(trainer->parameters, trainer->adapter, error));
+    tn_parameters_filter module = { .module_only = true, .compute = config->bf16 ? TN_BF16 : TN_F32 };
+    return trainer->model->module_method == NULL ? TENEBRA_OK
+                                                 : tn_parameters_add_weights(trainer->parameters, trainer->model, &module, error);
 }
 
 static tenebra_code start_afresh(tn_trainer *trainer, tenebra_error *error)
@@ -180,6 +184,15 @@ static tenebra_code open_teacher(tn_trainer *trainer, tenebra_error *error)
     return trainer->teacher != NULL ? TENEBRA_OK : error->code;
 }
 
+static tenebra_code open_module(tn_trainer *trainer, tenebra_error *error)
+{
+    const tn_train_config *config = trainer->config;
+    const tn_method *method = config->method != NULL ? tn_method_find(config->method) : NULL;
+    uint64_t seed = tn_seed_mix(config->seed, 0x6d6f64756c65, 0);
+    return method == NULL ? TENEBRA_OK
+                          : tn_modules_train(trainer->model, method, config->settings, config->setting_count, seed, error);
+}
+
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
 {
     char *path = NULL;
@@ -196,6 +209,7 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
     if (trainer->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, trainer->model->directory, "has no tokenizer; for a model from a shape name "
                        "one with tokenizer: DIRECTORY");
+    TN_TRY(open_module(trainer, error));
     trainer->parameters = tn_parameters_open(error);
     if (trainer->parameters == NULL)
         return error->code;

@@ -1,0 +1,39 @@
+/* A method's module: a network of its own beside those of the model, in the directory of a model or of an adapter.
+ *
+ * The file TN_WRITER_MODULE holds its tensors. module.json says whose it is, and its sizes and other numbers in the order of its
+ * layout, the sizes from TN_MODULE_HIDDEN on: { "method": NAME, "sizes": [...], "numbers": [...] }.
+ *
+ * Names of its tensors begin with "module.", so that those of no model are among them. Once it is in the model's list of networks,
+ * training, checkpoints and digests treat it like the others. */
+#ifndef TN_MODEL_MODULE_H
+#define TN_MODEL_MODULE_H
+
+#include "model/model.h"
+#include "model/parameters.h"
+
+/* The first size of every module: the width of the decoder's rows, which is set here. */
+enum { TN_MODULE_HIDDEN = TN_SIZE_OWN };
+
+typedef struct tn_module_shape {
+    size_t sizes[TN_LAYOUT_SIZES];
+    double numbers[TN_LAYOUT_NUMBERS];
+} tn_module_shape;
+
+/* Adds a new module: matrices normal with variance 1 / inputs, scales 1, other vectors 0. Errors: MEMORY. */
+tenebra_code tn_module_make(tn_model *model, const char *method, const tn_layout *layout, const tn_module_shape *shape, uint64_t seed,
+                            tenebra_error *error);
+
+/* The layout of the module of a method, or NULL. */
+typedef const tn_layout *tn_module_layout_fn(const char *method);
+
+/* Adds the module of a directory; does nothing where there is none. Errors: IO, FORMAT (damaged), UNSUPPORTED (a method that is
+ * not known), MISMATCH (made for another model; tensors), MEMORY. */
+tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_layout_fn *layout_of, tenebra_error *error);
+
+/* Writes the files, with the values of `parameters` where they are trained. Errors: IO, MEMORY. */
+tenebra_code tn_module_write(const tn_model *model, const tn_parameters *parameters, const char *directory, tenebra_error *error);
+
+/* The module of this method, or NULL. */
+const tn_network *tn_module_of(const tn_model *model, const char *method);
+
+#endif

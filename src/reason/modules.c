@@ -1,0 +1,35 @@
+#include "reason/modules.h"
+
+static const tn_layout *layout_of(const char *name)
+{
+    const tn_method *method = tn_method_find(name);
+    return method != NULL ? method->module : NULL;
+}
+
+tenebra_code tn_modules_read(tn_model *model, const tenebra_adapter *adapters, size_t adapter_count, tenebra_error *error)
+{
+    for (size_t i = adapter_count; i > 0 && model->module_method == NULL; i--)
+        TN_TRY(tn_module_read(model, adapters[i - 1].directory, layout_of, error));
+    return model->module_method != NULL ? TENEBRA_OK : tn_module_read(model, model->directory, layout_of, error);
+}
+
+tenebra_code tn_modules_check(const tn_model *model, const tn_method *method, tenebra_error *error)
+{
+    if (method->module == NULL || tn_module_of(model, method->name) != NULL)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "%s computes with a module of its own, and neither the model %s nor an "
+                   "adapter on it has one; train it first", method->name, model->directory);
+}
+
+tenebra_code tn_modules_train(tn_model *model, const tn_method *method, const tenebra_setting *settings, size_t setting_count,
+                              uint64_t seed, tenebra_error *error)
+{
+    tn_module_shape shape = { 0 };
+    if (method->module == NULL)
+        return TENEBRA_OK;
+    TN_TRY(tn_modules_read(model, NULL, 0, error));
+    if (model->module_method != NULL)
+        return tn_modules_check(model, method, error);
+    TN_TRY(method->shape_module(settings, setting_count, &shape, error));
+    return tn_module_make(model, method->name, method->module, &shape, seed, error);
+}
