@@ -43,6 +43,26 @@ file(CREATE_LINK ${PROJECT_SOURCE_DIR}/models/default ${CMAKE_BINARY_DIR}/${defa
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/default DESTINATION ${default_models} OPTIONAL)
 
 install(TARGETS tenebra RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+
+# Man pages and scripts of completion, which the program writes; not where it is built for another machine.
+if(NOT CMAKE_CROSSCOMPILING)
+  set(pages ${CMAKE_BINARY_DIR}/share/man/man1)
+  set(scripts ${CMAKE_BINARY_DIR}/share/completion)
+  add_custom_command(OUTPUT ${pages}/tenebra.1 ${scripts}/tenebra ${scripts}/_tenebra ${scripts}/tenebra.fish
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${pages} ${scripts}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${pages} ${scripts}
+    COMMAND tenebra manual -o ${pages}
+    COMMAND tenebra completion bash > ${scripts}/tenebra
+    COMMAND tenebra completion zsh > ${scripts}/_tenebra
+    COMMAND tenebra completion fish > ${scripts}/tenebra.fish
+    DEPENDS tenebra VERBATIM)
+  add_custom_target(tenebra_manual ALL DEPENDS ${pages}/tenebra.1)
+  install(DIRECTORY ${pages}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
+  install(FILES ${scripts}/tenebra DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${scripts}/_tenebra DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${scripts}/tenebra.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
+
 install(FILES ${PROJECT_SOURCE_DIR}/include/tenebra.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS tenebra_shared EXPORT tenebra_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS tenebra_static EXPORT tenebra_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

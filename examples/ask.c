@@ -24,14 +24,21 @@ int main(int argc, char **argv)
         return fprintf(stderr, "usage: %s MODEL PICTURE QUESTION [CHOICE ...]\n", argv[0]), 2;
     tenebra_error error = { 0 };
     const char *pictures[] = { argv[2] };
-    tenebra_question question = { .text = argv[3], .images = pictures, .image_count = 1,
-                                  .choices = (const char *const *)&argv[4], .choice_count = (size_t)argc - 4 };
-    tenebra_model *model = tenebra_model_open(argv[1], NULL, &error);
-    tenebra_session *session = model ? tenebra_session_open(model, NULL, &error) : NULL;
-    tenebra_prompt *prompt = session ? tenebra_prompt_make(model, &question, &error) : NULL;
+    tenebra_question question = TENEBRA_INIT(tenebra_question);
+    question.text = argv[3];
+    question.images = pictures;
+    question.image_count = 1;
+    question.choices = (const char *const *)&argv[4];
+    question.choice_count = (size_t)argc - 4;
+    tenebra_model *model = NULL;
+    tenebra_session *session = NULL;
+    tenebra_prompt *prompt = NULL;
     const tenebra_trace *trace = NULL;
-    if (prompt) {
-        tenebra_request request = *tenebra_model_defaults(model); /* method and settings from the model's training */
+    if (tenebra_model_open(&model, argv[1], NULL, &error) == TENEBRA_OK &&
+        tenebra_session_open(&session, model, NULL, &error) == TENEBRA_OK &&
+        tenebra_prompt_make(&prompt, model, &question, &error) == TENEBRA_OK) {
+        tenebra_request request = TENEBRA_INIT(tenebra_request);
+        tenebra_model_defaults(model, &request); /* method and settings from the model's training */
         request.messages = tenebra_prompt_messages(prompt, &request.message_count);
         request.on_event = show;
         if (tenebra_session_ask(session, &request, &trace, &error) == TENEBRA_OK)

@@ -1,8 +1,8 @@
 /* tenebra: multimodal latent reasoning on vision-language models.
  *
- * This is the only public header. Handles are opaque and come in open/close pairs. Every function that can fail takes a
- * `tenebra_error *` (may be NULL) and either returns a `tenebra_code` (0 is success) or a pointer (NULL is failure).
- * The record is filled only on failure. */
+ * This is the only public header. Handles are opaque and come in open/close pairs. Every function that can fail returns a
+ * `tenebra_code` (0 is success) and takes a `tenebra_error *` last (may be NULL), which is filled only on failure, with the
+ * same code. New objects are handed out through the first argument, which is NULL after a failure. */
 #ifndef TENEBRA_H
 #define TENEBRA_H
 
@@ -18,6 +18,19 @@ extern "C" {
 #define TENEBRA_API __attribute__((visibility("default")))
 #else
 #define TENEBRA_API
+#endif
+
+/* --------------------------------------------------------- structures -- */
+
+/* Structures that a caller fills begin with their size. Later versions add members at the end only, so a program works with a later
+ * library, and with an earlier one if it requests nothing new. This sets the size and zeroes the rest:
+ *     tenebra_request request = TENEBRA_INIT(tenebra_request);
+ * A structure without a size is an error ARGUMENT; one with members that are not zero and that this version does not know is
+ * UNSUPPORTED. Elements of arrays, and structures inside others, have no size and never change. */
+#ifdef __cplusplus
+#define TENEBRA_INIT(type) (type{ sizeof(type) })
+#else
+#define TENEBRA_INIT(type) ((type){ .size = sizeof(type) })
 #endif
 
 /* ------------------------------------------------------------- errors -- */
@@ -58,6 +71,7 @@ typedef struct tenebra_adapter {
 } tenebra_adapter;
 
 typedef struct tenebra_model_options {
+    size_t size;
     const char *kernels;       /* name of a kernel set; NULL: TENEBRA_KERNELS from the environment, or else the best
                                 * that this machine runs */
     const char *chat_template; /* name of a template; NULL: the directory's own                     */
@@ -68,8 +82,8 @@ typedef struct tenebra_model_options {
 /* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors (or shards with their index),
  * tokenizer.json, preprocessor_config.json. Weights are mapped, not copied. `options` may be NULL. Errors: IO, FORMAT,
  * UNSUPPORTED, MISMATCH (a missing, spare or misshapen tensor, by name). */
-TENEBRA_API tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options,
-                                              tenebra_error *error);
+TENEBRA_API tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, const tenebra_model_options *options,
+                                            tenebra_error *error);
 
 /* A sentence that lists, by file, the keys of the model's files that this program does not know or does not follow,
  * such as a repetition penalty. NULL if there are none. It lives as long as the model. */
@@ -86,18 +100,22 @@ TENEBRA_API bool tenebra_faults_catch(void);
 
 /* ----------------------------------------------------------- methods -- */
 
+/* Methods by index: the name, NULL past the last, and a line about it (`summary` may be NULL). Threads: any. */
+TENEBRA_API const char *tenebra_method_at(size_t index, const char **summary);
+
 /* One option of a reasoning method. */
 typedef struct tenebra_option {
-    const char *name;     /* e.g. "n-latent"                                        */
-    const char *argument; /* "N", or the accepted words as "a|b|c"                   */
-    const char *value;    /* the default                                            */
-    const char *help;     /* one line                                               */
-    double minimum, maximum; /* of a number                                          */
+    size_t size;
+    const char *name;     /* e.g. "n-latent"                               */
+    const char *argument; /* "N", "TEXT", or the accepted words as "a|b|c" */
+    const char *value;    /* the default                                   */
+    const char *help;     /* one line                                      */
+    bool is_number;       /* a whole number, from minimum to maximum       */
+    double minimum, maximum;
 } tenebra_option;
 
-/* Methods by index, NULL past the last: its name, one line about it, and its options (ending with
- * name == NULL). `summary` and `options` may be NULL. Threads: any. */
-TENEBRA_API const char *tenebra_method_at(size_t index, const char **summary, const tenebra_option **options);
+/* Fills *option with an option of a method; both indices are from 0. False past the last. Threads: any. */
+TENEBRA_API bool tenebra_method_option(size_t method, size_t index, tenebra_option *option);
 
 /* ----------------------------------------------------------- request -- */
 
@@ -139,6 +157,14 @@ typedef struct tenebra_example {
     const char *scene_graph;   /* of the images, JSON; NULL: none               */
 } tenebra_example;
 
+/* Numbers for a method, by the name in the help of its option. "latents", for latent-text=given: [steps, hidden_size], which
+ * replace the hidden state of each step, e.g. with that of another question's trace. */
+typedef struct tenebra_input {
+    const char *name;
+    const float *values; /* [rows, columns], row by row */
+    size_t rows, columns;
+} tenebra_input;
+
 struct tenebra_event;
 
 /* Called during an answer by the thread that asked. Returning false cancels. */
@@ -160,8 +186,9 @@ typedef struct tenebra_image_rule {
     size_t min_pixels, max_pixels; /* the same in pixels of the resized image         */
 } tenebra_image_rule;
 
-/* A zeroed request with messages is valid: a direct, greedy answer. */
+/* An initialised request with messages is valid: a direct, greedy answer. */
 typedef struct tenebra_request {
+    size_t size;
     const tenebra_message *messages;
     size_t message_count;
     const char *method;              /* NULL: "direct"                                       */
@@ -183,9 +210,8 @@ typedef struct tenebra_request {
     bool scores;              /* return the attention to every image embedding, of the prompt and of each step */
     bool ignore_orientation;  /* do not apply the EXIF orientation, as data set scripts do     */
     size_t lens;              /* tokens to read from each latent through the head, at most 32  */
-    const float *latents;     /* [latent_count, hidden_size] for latent-text=given: replaces the hidden state of each
-                               * step, e.g. with that of another question's trace */
-    size_t latent_count, latent_size; /* latent_size: the model's hidden_size                            */
+    const tenebra_input *inputs; /* [input_count] numbers for the method; those that it does not ask for are ignored */
+    size_t input_count;
     bool recompute;           /* run all rows again at every step, as the reference does (slow) */
     bool no_reuse;            /* run the complete prompt, even if the session's last question began with the same rows.
                                * The answer is the same, to the last bit */
@@ -195,15 +221,17 @@ typedef struct tenebra_request {
 
 /* ---------------------------------------------------------- defaults -- */
 
-/* The request that the model was trained for, from training.json of its directory or of an adapter: method, settings
- * and positions, sizes of images; without such a file it is zeroed. It has no messages. To ask what `tenebra run` asks,
- * copy it and add messages:
- *     tenebra_request request = *tenebra_model_defaults(model);
- * Borrowed: it and its texts live as long as the model. Threads: any. */
-TENEBRA_API const tenebra_request *tenebra_model_defaults(const tenebra_model *model);
+/* Fills an initialised request with what the model was trained for, from training.json of its directory or of an adapter:
+ * method, settings and positions, sizes of images; without such a file nothing is filled. To ask what `tenebra run` asks,
+ * add messages:
+ *     tenebra_request request = TENEBRA_INIT(tenebra_request);
+ *     tenebra_model_defaults(model, &request);
+ * The texts live as long as the model. Threads: any. */
+TENEBRA_API void tenebra_model_defaults(const tenebra_model *model, tenebra_request *request);
 
 /* A question about one or more images. */
 typedef struct tenebra_question {
+    size_t size;
     const char *text;
     const char *const *images;  /* [image_count] paths of JPEG, PNG or WebP files            */
     size_t image_count;
@@ -223,8 +251,8 @@ typedef struct tenebra_prompt tenebra_prompt;
 /* Writes the question as `tenebra run` does. The prompt borrows the question's texts, which must live as long as it
  * does. `model` may be NULL; then nothing is known about its training. Errors: ARGUMENT (no text, an unknown wording,
  * more than 26 choices), MEMORY. Threads: any. */
-TENEBRA_API tenebra_prompt *tenebra_prompt_make(const tenebra_model *model, const tenebra_question *question,
-                                                tenebra_error *error);
+TENEBRA_API tenebra_code tenebra_prompt_make(tenebra_prompt **prompt, const tenebra_model *model,
+                                             const tenebra_question *question, tenebra_error *error);
 
 /* The prompt's messages, *count of them, borrowed from the prompt. */
 TENEBRA_API const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count);
@@ -237,7 +265,7 @@ TENEBRA_API void tenebra_prompt_free(tenebra_prompt *prompt);
 /* A picked image embedding: its index, its score, and the rectangle that it covers in the original image (after its
  * EXIF orientation), in pixels. */
 typedef struct tenebra_pick {
-    size_t image; /* from 0, index in `pictures` of the trace */
+    size_t image; /* from 0, index in `images` of the trace */
     size_t index; /* of the image's embeddings, row-major */
     double score; /* attention, mean over layers and heads */
     double x0, y0, x1, y1;
@@ -270,12 +298,12 @@ typedef struct tenebra_step {
 } tenebra_step;
 
 /* An image as the model reads it: its original size (after its orientation), and its embeddings in a grid, row by row. */
-typedef struct tenebra_picture {
+typedef struct tenebra_image {
     size_t width, height;
     size_t rows, columns;
     size_t source; /* index of the request's image that this is, or is drawn on; SIZE_MAX: an image of the example, or
                     * one that the method made */
-} tenebra_picture;
+} tenebra_image;
 
 typedef enum tenebra_call_outcome {
     TENEBRA_CALL_SHOWN,   /* the region was shown                                                 */
@@ -321,8 +349,8 @@ typedef struct tenebra_trace {
     tenebra_finish finish;
     const tenebra_step *steps;
     size_t step_count;
-    const tenebra_picture *pictures; /* in the order of the conversation */
-    size_t picture_count;
+    const tenebra_image *images; /* in the order of the conversation */
+    size_t image_count;
     const float *prompt_scores; /* [prompt_score_count] with request.scores: attention of the prompt's last row to each
                                  * image embedding, image by image, mean over layers and heads; otherwise NULL */
     size_t prompt_score_count;
@@ -350,7 +378,7 @@ typedef enum tenebra_event_kind {
     TENEBRA_EVENT_STEP,   /* a latent step ended: step, index      */
     TENEBRA_EVENT_TEXT,   /* new text of the answer: text, complete UTF-8 characters */
     TENEBRA_EVENT_DRAFT,  /* new text before the answer: a rationale, a reply that calls a tool */
-    TENEBRA_EVENT_WORK    /* with request.work: before layer `index` of `count` of the work that `text` names, "picture"
+    TENEBRA_EVENT_WORK    /* with request.work: before layer `index` of `count` of the work that `text` names, "image"
                            * (in the vision tower) or "prompt" (in the decoder) */
 } tenebra_event_kind;
 
@@ -369,6 +397,7 @@ typedef struct tenebra_event {
 typedef struct tenebra_session tenebra_session;
 
 typedef struct tenebra_session_options {
+    size_t size;
     size_t context; /* rows of prompt, latents and answer; 0: the smaller of 8192 and the model's limit */
     size_t threads; /* 0: all processors. Results do not depend on it                                   */
     const char *cache_type; /* keys and values: "f32" (NULL) or "bf16", half the memory and a little less exact */
@@ -377,8 +406,8 @@ typedef struct tenebra_session_options {
 } tenebra_session_options;
 
 /* `options` may be NULL. The model must outlive the session. Errors: LIMIT, MEMORY. */
-TENEBRA_API tenebra_session *tenebra_session_open(const tenebra_model *model,
-                                                  const tenebra_session_options *options, tenebra_error *error);
+TENEBRA_API tenebra_code tenebra_session_open(tenebra_session **session, const tenebra_model *model,
+                                              const tenebra_session_options *options, tenebra_error *error);
 
 /* Answers a request. The session does not compute again what it still has: embeddings of images with the same pixels,
  * and rows with which the last question's prompt and answer also began. The answer does not depend on this. On success

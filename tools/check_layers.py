@@ -26,12 +26,9 @@ PLUGINS = ("store/formats", "model/backbones", "model/encoders", "reason/methods
 # Names that are ordinary words: they count only as a whole string literal.
 WORDS = {"direct", "hops", "strict", "bracket"}
 
-# (files, name): the public header promises this default; golden cases call their quantities ivtlr.*; the
-# benchmark is that of this method against the way its reference runs; files of other trainers choose a method by
-# keys of their own.
-ALLOWED_NAMES = [("reason/reasoner.c", "direct"), ("verify/*", "ivt_lr"),
-                 ("app/cmd_bench.c", "ivt_lr"), ("train/keys.c", "ivt_lr"), ("train/keys.c", "cot"),
-                 ("train/keys.c", "direct"),
+# (files, name): golden cases call their quantities ivtlr.*; files of other trainers choose a method by keys of their own.
+ALLOWED_NAMES = [("verify/*", "ivt_lr"),
+                 ("train/keys.c", "ivt_lr"), ("train/keys.c", "cot"), ("train/keys.c", "direct"),
                  # An ablation is called after its method.
                  ("reason/methods/ivt_lr_words.c", "ivt_lr"),
                  # Scorers are called after the benchmark, and the method, whose program they repeat.

@@ -3,30 +3,43 @@
 #define TN_APP_APP_H
 
 #include "base/notes.h"
+#include "base/option.h"
 #include "base/status.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Exit codes of every command. */
 enum { TN_EXIT_OK = 0, TN_EXIT_FAILED = 1, TN_EXIT_USAGE = 2 };
 
+/* Rows of a command's options, and where in the command's record their record lies. */
+typedef struct tn_option_group {
+    const tn_option *rows; /* NULL: the options of all methods; their record is a tn_method_table */
+    size_t offset;
+} tn_option_group;
+
+#define TN_GROUPS_END     { NULL, SIZE_MAX }
+#define TN_GROUP_OF(rows) ((const tn_option_group[]){ { rows, 0 }, TN_GROUPS_END })
+
+/* A command, or a part of one: all that help, man pages and completion say about it. */
 typedef struct tn_command {
-    const char *name;
-    const char *summary;             /* one line for `tenebra --help` */
-    int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+    const char *name;      /* as it is written, e.g. "eval table"                     */
+    const char *summary;   /* one line                                                */
+    const char *arguments; /* positional ones, e.g. "CASE ...", or ""     */
+    const char *about;     /* paragraphs                                              */
+    const char *example;
+    const tn_option_group *groups; /* ends with TN_GROUPS_END; NULL: it has parts only */
+    const struct tn_command *const *parts; /* NULL-terminated; NULL: none             */
+    int (*run)(int argc, char **argv);     /* argv[0] is the last word of the name    */
 } tn_command;
 
-int tn_cmd_run(int argc, char **argv);
-int tn_cmd_inspect(int argc, char **argv);
-int tn_cmd_quantize(int argc, char **argv);
-int tn_cmd_tokenize(int argc, char **argv);
-int tn_cmd_verify(int argc, char **argv);
-int tn_cmd_bench(int argc, char **argv);
-int tn_cmd_train(int argc, char **argv);
-int tn_cmd_data(int argc, char **argv);
-int tn_cmd_eval(int argc, char **argv);
+/* All commands, NULL-terminated. */
+extern const tn_command *const tn_commands[];
+
+extern const tn_command tn_command_run, tn_command_train, tn_command_eval, tn_command_inspect, tn_command_quantize,
+    tn_command_tokenize, tn_command_verify, tn_command_bench, tn_command_data, tn_command_completion, tn_command_manual;
 
 /* "tenebra: where: sentence" on stderr. */
 void tn_app_print_error(const tenebra_error *error);
@@ -34,57 +47,45 @@ void tn_app_print_error(const tenebra_error *error);
 /* Prints the error and returns the exit code that belongs to it (USAGE for ARGUMENT). */
 int tn_app_fail(const tenebra_error *error);
 
+/* "tenebra COMMAND: SENTENCE; 'tenebra COMMAND --help' explains" on stderr. Returns USAGE. */
+int tn_command_mistake(const tn_command *command, const char *sentence);
+
 /* ------------------------------------------------------------- options -- */
 
-typedef enum tn_option_kind {
-    TN_OPTION_FLAG,   /* bool        */
-    TN_OPTION_TEXT,   /* const char *, borrowed from argv or the environment        */
-    TN_OPTION_SIZE,   /* size_t      */
-    TN_OPTION_SEED,   /* uint64_t, from 0 to TN_WHOLE_MAX */
-    TN_OPTION_NUMBER, /* double      */
-    TN_OPTION_LIST,   /* tn_option_list, repeatable; the environment gives one entry */
-    /* As TEXT, and checked when they are read: */
-    TN_OPTION_KERNELS, /* the name of a kernel set                                  */
-    TN_OPTION_WORDING, /* the name of a wording of prompts                          */
-    TN_OPTION_TEMPLATE, /* the name of a chat template                              */
-    TN_OPTION_PIXELS,  /* "WIDTHxHEIGHT" (tn_app_read_pixels)                       */
-    TN_OPTION_SETTING  /* the value of an option of some method, of the row's name  */
-} tn_option_kind;
+/* A row of a command's table with the record that it fills. */
+typedef struct tn_bound_option {
+    const tn_option *row;
+    void *record;
+    bool setting;      /* of a method: the text itself is kept in *text, once it is checked */
+    const char **text;
+    bool *given;       /* set when the option stands on the command line; may be NULL */
+} tn_bound_option;
 
-typedef struct tn_option_list {
-    const char **items; /* free() after use */
-    size_t count;
-} tn_option_list;
+enum { TN_BOUND_OPTIONS_MAX = 192 };
 
-/* One row is all there is about an option: parsing, the environment variable
- * TENEBRA_<NAME> (the command line wins), and its line of help come from it. */
-typedef struct tn_option {
-    char letter;          /* 0: none */
-    const char *name;     /* long name without dashes */
-    tn_option_kind kind;
-    void *target;         /* holds the default before */
-    const char *argument; /* what help shows for the value; for TEXT "a|b|c" also limits it */
-    const char *help;
-    double minimum, maximum; /* SIZE and NUMBER, both 0: any value >= 0 */
-    bool *given;          /* set when the option stands on the command line; may be NULL */
-} tn_option;
+/* All options of a command; `record` NULL: the rows alone. Returns how many there are. */
+size_t tn_command_options(const tn_command *command, void *record, tn_bound_option bound[TN_BOUND_OPTIONS_MAX]);
 
-typedef struct tn_usage {
-    const char *command;
-    const char *arguments; /* positional ones, e.g. "CASE ...", or "" */
-    const char *summary;
-    const char *example;
-} tn_usage;
+/* Fills the record by the command's table: defaults, then the environment (TENEBRA_<NAME>), then argv; --help is added. Returns the
+ * index of the first positional argument (argc if none), or -1 when the command is over: then *exit_code is set (help printed:
+ * OK; mistake printed: USAGE). */
+int tn_options_parse(const tn_command *command, void *record, int argc, char **argv, int *exit_code);
 
-/* Parses argv by the table (ending with name == NULL); --help is added. Returns the index of the first
- * positional argument (argc if none), or -1 when the command is over: then *exit_code is set
- * (help printed: OK; mistake printed: USAGE). */
-int tn_options_parse(const tn_usage *usage, const tn_option *options, int argc, char **argv,
-                     int *exit_code);
+/* The same with the options of a file between the environment and argv: `set` calls tn_options_set for each. */
+typedef int tn_options_set_fn(const tn_command *command, void *record, void *user);
+int tn_options_parse_with(const tn_command *command, void *record, tn_options_set_fn *set, void *user, int argc, char **argv,
+                          int *exit_code);
 
-/* Stores one value in the row's target. `source` is what to call it in a mistake: "--threads", or "TENEBRA_THREADS=" for a
- * value of the environment. Returns an exit code; a mistake is printed. */
-int tn_option_store(const tn_usage *usage, const tn_option *option, const char *value, const char *source);
+/* Sets the option of that name ('_' and '-' are alike) as the command line would. `place` is where it stands, for mistakes. Returns an
+ * exit code; a mistake is printed. */
+int tn_options_set(const tn_command *command, void *record, const char *name, const char *value, const char *place);
+
+/* One line about an option: its help, its default, and for options of methods which have it. Returns `line`. */
+enum { TN_OPTION_LINE = 320 };
+char *tn_option_describe(const tn_bound_option *option, char line[TN_OPTION_LINE]);
+
+/* What stands for the value: "N", or its words as "a|b|c"; "" for a switch. Returns `shown`. */
+char *tn_option_argument(const tn_option *option, char shown[TN_OPTION_LINE]);
 
 /* The name of the variable that an option is read from, "TENEBRA_<NAME>". Returns `variable`. */
 enum { TN_OPTION_VARIABLE_SIZE = 72 };
@@ -93,14 +94,24 @@ char *tn_option_variable(const char *option, char variable[TN_OPTION_VARIABLE_SI
 /* A note on stderr for each variable TENEBRA_... of the environment that no command reads, with the nearest that one does. */
 void tn_options_note_unknown_variables(void);
 
-/* The names of all options that commands have in their tables, made by the build; ends with NULL. */
-extern const char *const tn_option_names[];
+/* Calls `visit` for every command and part. */
+typedef void tn_command_fn(const tn_command *command, void *user);
+void tn_commands_each(tn_command_fn *visit, void *user);
 
-/* "WIDTHxHEIGHT" in pixels, each from 1 to 65535. */
-bool tn_app_read_pixels(const char *text, size_t *width, size_t *height);
+/* Prints the help of a command with options. */
+void tn_command_print_help(const tn_command *command);
 
-/* "PROGRAM: there is no WHAT 'NAME'", with the nearest of the commands, on stderr. */
-void tn_app_print_unknown_command(const char *program, const char *what, const char *name, const tn_command *commands);
+/* Prints usage and parts of a command that has parts, with the example where it has no options. */
+void tn_command_print_parts(const tn_command *command, FILE *out);
+
+/* Runs the part that argv[1] names. Returns false, and leaves *exit_code alone, where it names none. */
+bool tn_command_run_part(const tn_command *command, int argc, char **argv, int *exit_code);
+
+/* "tenebra NAME: there is no WHAT 'WORD'", with the nearest of the commands, on stderr. `name` may be "". */
+void tn_app_print_unknown_command(const char *name, const char *what, const char *word, const tn_command *const *commands);
+
+/* Names that options take: methods, wordings of prompts, chat templates, kernel sets, shapes of random models. */
+tn_option_names tn_names_of_methods, tn_names_of_presets, tn_names_of_templates, tn_names_of_kernels, tn_names_of_shapes;
 
 /* ------------------------------------------------------- default model -- */
 

@@ -11,7 +11,8 @@
 enum { TN_BENCH_REPEATS = 100 };
 
 typedef struct tn_bench_options {
-    const char *directory, *kernels, *image_size, *cache_type;
+    const char *directory, *kernels, *cache_type;
+    size_t image_size[2]; /* width, height; 0: the standard one */
     const char *shape, *output, *tokenizer, *type, *order;
     size_t threads, prompt, latents, picks, tokens, repeats;
     uint64_t seed;

@@ -10,16 +10,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-static const tn_usage usage = {
-    .command = "bench",
-    .arguments = "",
-    .summary = "Measures one latent-reasoning question on a model: load, vision, prompt, latent steps, decoding, peak\n"
-               "memory; medians over repetitions. With --shape it writes a model of random weights instead, so that\n"
-               "speed can be measured without real ones.",
-    .example = "  tenebra bench --shape qwen2-vl-2b -o random-2b --type BF16\n"
-               "  tenebra bench -m random-2b --prompt-tokens 400 --compare-recompute",
-};
-
 /* ------------------------------------------------------- random models -- */
 
 typedef struct writing {
@@ -66,8 +56,10 @@ static int print_kernels(void)
 static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
 {
     size_t width = 280, height = 280;
-    if (bench->options->image_size != NULL)
-        tn_app_read_pixels(bench->options->image_size, &width, &height);
+    if (bench->options->image_size[0] > 0) {
+        width = bench->options->image_size[0];
+        height = bench->options->image_size[1];
+    }
     TN_TRY(tn_image_new(&bench->image, width, height, 3, error));
     for (size_t i = 0; i < width * height * 3; i++)
         bench->image.pixels[i] = (unsigned char)(i * 2654435761u >> 24);
@@ -108,14 +100,16 @@ static void read_measures(const tenebra_trace *trace, double elapsed, tn_measure
 
 tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, tenebra_error *error)
 {
-    char latents[24], picks[24];
-    size_t events = 0;
-    snprintf(latents, sizeof latents, "%zu", bench->options->latents);
-    snprintf(picks, sizeof picks, "%zu", bench->options->picks);
-    const tenebra_setting settings[] = { { "n-latent", latents }, { "k-select", picks } };
-    tenebra_request request = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .max_tokens = way.tokens,
-                                .recompute = way.recompute, .no_reuse = !way.warm, .lens = way.lens,
-                                .on_event = way.observe ? note_event : NULL, .user = &events };
+    char latents[TN_SETTING_TEXT_SIZE], picks[TN_SETTING_TEXT_SIZE];
+    size_t events = 0, method = 0;
+    tenebra_setting settings[2];
+    while (tn_methods[method] != NULL && /* the first with steps and picks */
+           !(tn_setting_of_role(tn_methods[method]->name, TN_ROLE_LATENT_STEPS, bench->options->latents, latents, &settings[0]) &&
+             tn_setting_of_role(tn_methods[method]->name, TN_ROLE_PICKS, bench->options->picks, picks, &settings[1])))
+        method++;
+    tenebra_request request = { .method = tn_methods[method] != NULL ? tn_methods[method]->name : NULL, .settings = settings,
+                                .setting_count = 2, .max_tokens = way.tokens, .recompute = way.recompute, .no_reuse = !way.warm,
+                                .lens = way.lens, .on_event = way.observe ? note_event : NULL, .user = &events };
     free(bench->reasoner);
     tn_reasoner *reasoner = bench->reasoner = calloc(1, sizeof *reasoner);
     if (reasoner == NULL)
@@ -312,45 +306,35 @@ static int run_bench(const tn_bench_options *options)
     return exit_code;
 }
 
-int tn_cmd_bench(int argc, char **argv)
+#define TN_RECORD tn_bench_options
+static const tn_option option_table[] = {
+    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory to measure"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "threads (all processors)"),
+    TN_SIZE(0, "prompt-tokens", prompt, "N", "400", 1, 1e7, "rows of the prompt, the picture included"),
+    TN_SIDES(0, "image-size", image_size, "size of the picture (280x280)"),
+    TN_SIZE(0, "n-latent", latents, "N", "3", 0, 1024, "latent steps"),
+    TN_SIZE(0, "k-select", picks, "K", "32", 0, 4096, "picked embeddings a step"),
+    TN_SIZE('n', "predict", tokens, "N", "8", 1, 1e6, "tokens to generate"),
+    TN_SIZE('r', "repetitions", repeats, "N", "3", 1, TN_BENCH_REPEATS, "counted runs after a warm-up"),
+    TN_SWITCH(0, "compare-recompute", compare, "in turn with the reference's way of running all rows again"),
+    TN_SWITCH(0, "costs", costs, "what attention scores and trace cost, by as many pairs of runs, and a question asked again"),
+    TN_WORD(0, "cache-type", cache_type, "f32|bf16", "f32", "number type of keys and values"),
+    TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (the best here)", .names = tn_names_of_kernels),
+    TN_SWITCH(0, "list-kernels", list_kernels, "name the kernel sets that this machine runs"),
+    TN_WORD(0, "shape", shape, NULL, NULL, "write a random model of this shape", .names = tn_names_of_shapes),
+    TN_TEXT('o', "output", output, "DIR", NULL, "where to write it"),
+    TN_TEXT(0, "tokenizer", tokenizer, "DIR", NULL, "copy the tokenizer of this directory into it"),
+    TN_WORD(0, "type", type, "F32|F16|BF16|Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256", "BF16", "type of its weights"),
+    TN_WORD(0, "order", order, "panels|rows", NULL, "as kernels read them, or row by row (panels where quantised)"),
+    TN_SEED('s', "seed", seed, "0", "seed of its weights"),
+    TN_SWITCH(0, "json", json, "one JSON object on stdout"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    tn_bench_options options = { .prompt = 400, .latents = 3, .picks = 32, .tokens = 8, .repeats = 3, .type = "BF16",
-                                 .cache_type = "f32" };
-    char shapes[256] = "";
-    for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
-        size_t length = strlen(shapes);
-        snprintf(shapes + length, sizeof shapes - length, "%s%s", length ? "|" : "", shape->name);
-    }
-    const tn_option table[] = {
-        { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to measure", 0, 0, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (all processors)", 0, 1024, NULL },
-        { 0, "prompt-tokens", TN_OPTION_SIZE, &options.prompt, "N", "rows of the prompt, the picture included (400)", 1, 1e7,
-          NULL },
-        { 0, "image-size", TN_OPTION_PIXELS, &options.image_size, "WxH", "size of the picture (280x280)", 0, 0, NULL },
-        { 0, "n-latent", TN_OPTION_SIZE, &options.latents, "N", "latent steps (3)", 0, 1024, NULL },
-        { 0, "k-select", TN_OPTION_SIZE, &options.picks, "K", "picked embeddings a step (32)", 0, 4096, NULL },
-        { 'n', "predict", TN_OPTION_SIZE, &options.tokens, "N", "tokens to generate (8)", 1, 1e6, NULL },
-        { 'r', "repetitions", TN_OPTION_SIZE, &options.repeats, "N", "counted runs after a warm-up (3)", 1, TN_BENCH_REPEATS, NULL },
-        { 0, "compare-recompute", TN_OPTION_FLAG, &options.compare, "",
-          "in turn with the reference's way of running all rows again", 0, 0, NULL },
-        { 0, "costs", TN_OPTION_FLAG, &options.costs, "",
-          "what attention scores and trace cost, by as many pairs of runs, and a question asked again", 0, 0, NULL },
-        { 0, "cache-type", TN_OPTION_TEXT, &options.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
-        { 0, "kernels", TN_OPTION_KERNELS, &options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
-        { 0, "list-kernels", TN_OPTION_FLAG, &options.list_kernels, "", "name the kernel sets that this machine runs", 0, 0,
-          NULL },
-        { 0, "shape", TN_OPTION_TEXT, &options.shape, shapes, "write a random model of this shape", 0, 0, NULL },
-        { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "where to write it", 0, 0, NULL },
-        { 0, "tokenizer", TN_OPTION_TEXT, &options.tokenizer, "DIR", "copy the tokenizer of this directory into it", 0, 0, NULL },
-        { 0, "type", TN_OPTION_TEXT, &options.type, "F32|F16|BF16|Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256",
-          "type of its weights (BF16)", 0, 0, NULL },
-        { 0, "order", TN_OPTION_TEXT, &options.order, "panels|rows", "as kernels read them, or row by row (panels where quantised)", 0, 0,
-          NULL },
-        { 's', "seed", TN_OPTION_SEED, &options.seed, "N", "seed of its weights (0)", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    tn_bench_options options = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_bench, &options, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (options.list_kernels)
@@ -368,3 +352,16 @@ int tn_cmd_bench(int argc, char **argv)
     }
     return run_bench(&options);
 }
+
+const tn_command tn_command_bench = {
+    .name = "bench",
+    .summary = "measure speed and memory; make random models of true shapes",
+    .arguments = "",
+    .about = "Measures one latent-reasoning question on a model: load, vision, prompt, latent steps, decoding, peak\n"
+             "memory; medians over repetitions. With --shape it writes a model of random weights instead, so that\n"
+             "speed can be measured without real ones.",
+    .example = "  tenebra bench --shape qwen2-vl-2b -o random-2b --type BF16\n"
+               "  tenebra bench -m random-2b --prompt-tokens 400 --compare-recompute",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -3,12 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int tn_data_mistake(const char *part, const char *sentence)
-{
-    tn_app_tell("tenebra data %s: %s\ntry 'tenebra data %s --help'\n", part, sentence, part);
-    return TN_EXIT_USAGE;
-}
-
 int tn_data_print(json_t *value)
 {
     if (value == NULL) {
@@ -63,63 +57,65 @@ static void print_sets(void)
         tn_app_print("  %-18s %s\n", preset->name, preset->summary);
 }
 
-int tn_data_list(int argc, char **argv)
+typedef struct list_options {
+    bool json;
+} list_options;
+
+#define TN_RECORD list_options
+static const tn_option option_table[] = {
+    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "data list",
-        .arguments = "",
-        .summary = "Lists the data sets that can be read, their splits with published sizes, and wordings of prompts.",
-        .example = "  tenebra data list",
-    };
-    bool json = false;
-    const tn_option options[] = {
-        { .name = "json", .kind = TN_OPTION_FLAG, .target = &json, .help = "print JSON" },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    list_options options = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_data_list, &options, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (first < argc)
-        return tn_data_mistake("list", "takes no arguments besides options");
-    if (json)
+        return tn_command_mistake(&tn_command_data_list, "takes no arguments besides options");
+    if (options.json)
         return tn_data_print(sets_as_json());
     print_sets();
     return TN_EXIT_OK;
 }
 
-/* ------------------------------------------------------------- dispatch -- */
-
-static const tn_command parts[] = {
-    { "list", "data sets that can be read, and wordings of prompts", tn_data_list },
-    { "show", "samples: prompt, steps, answer", tn_data_show },
-    { "check", "whether counts are the published ones and pictures can be read", tn_data_check },
-    { "make", "a generated benchmark of questions that need several looks", tn_data_make },
-    { "vocab", "train a tokenizer on the texts of data sets", tn_data_vocab },
-    { NULL, NULL, NULL }
+const tn_command tn_command_data_list = {
+    .name = "data list",
+    .summary = "data sets that can be read, and wordings of prompts",
+    .arguments = "",
+    .about = "Lists the data sets that can be read, their splits with published sizes, and wordings of prompts.",
+    .example = "  tenebra data list",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
 };
 
-static int print_parts(const char *program, int exit_code)
+/* ------------------------------------------------------------- dispatch -- */
+
+static int run_part(int argc, char **argv)
 {
-    FILE *out = exit_code == TN_EXIT_OK ? stdout : stderr;
-    fprintf(out, "usage: tenebra %s PART [options]\n\nReads, checks and makes data sets.\n\nparts:\n", program);
-    for (const tn_command *part = parts; part->name != NULL; part++)
-        fprintf(out, "  %-10s %s\n", part->name, part->summary);
-    fprintf(out, "\n'tenebra data PART --help' explains a part. Every option is also read from the environment as\n"
-                 "TENEBRA_<NAME>; the command line wins.\n\nexample:\n"
-                 "  tenebra data make hops /tmp/looks --train 1000 --test 100 && tenebra data show hops:/tmp/looks\n");
-    return exit_code;
+    int exit_code;
+    const char *name = argc > 1 ? argv[1] : NULL;
+    if (tn_command_run_part(&tn_command_data, argc, argv, &exit_code))
+        return exit_code;
+    bool asked = name != NULL && (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0);
+    if (name != NULL && !asked)
+        tn_app_print_unknown_command("data", "part", name, tn_command_data.parts);
+    else
+        tn_command_print_parts(&tn_command_data, asked ? stdout : stderr);
+    return asked ? TN_EXIT_OK : TN_EXIT_USAGE;
 }
 
-int tn_cmd_data(int argc, char **argv)
-{
-    const char *name = argc > 1 ? argv[1] : NULL;
-    if (name == NULL)
-        return print_parts(argv[0], TN_EXIT_USAGE);
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return print_parts(argv[0], TN_EXIT_OK);
-    for (const tn_command *part = parts; part->name != NULL; part++)
-        if (strcmp(part->name, name) == 0)
-            return part->run(argc - 1, argv + 1);
-    tn_app_print_unknown_command("tenebra data", "part", name, parts);
-    return TN_EXIT_USAGE;
-}
+static const tn_command *const parts[] = { &tn_command_data_list, &tn_command_data_show, &tn_command_data_check,
+                                           &tn_command_data_make, &tn_command_data_vocab, NULL };
+
+const tn_command tn_command_data = {
+    .name = "data",
+    .summary = "read, check and make data sets",
+    .arguments = "",
+    .about = "Reads, checks and makes data sets.",
+    .example = "  tenebra data make hops /tmp/looks --train 1000 --test 100 && tenebra data show hops:/tmp/looks",
+    .parts = parts,
+    .run = run_part,
+};

@@ -8,17 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "inspect",
-    .arguments = "",
-    .summary = "Shows a model's configuration and every tensor: matched, missing, misshapen or unexpected.\n"
-               "With --check, reads a file, or all tensor files in a directory and below (a model, an adapter, a run), and compares\n"
-               "each with the digest that it carries. Exit code 1 if anything does not fit.",
-    .example = "  tenebra inspect -m MODEL --json\n"
-               "  tenebra inspect --check runs/one",
-};
-
 typedef struct inspection {
+    const char *directory;
+    bool json, check;
     const tn_backbone *backbone;
     tn_model_config config;
     tn_decoder decoder;
@@ -196,21 +188,22 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
     return tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error);
 }
 
-int tn_cmd_inspect(int argc, char **argv)
+#define TN_RECORD inspection
+static const tn_option option_table[] = {
+    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory"),
+    TN_SWITCH('a', "all", all, "list matched tensors, too"),
+    TN_SWITCH(0, "check", check, "compare files with the digests that they carry"),
+    TN_SWITCH(0, "json", json, "one JSON object on stdout"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    const char *directory = NULL;
-    bool json = false, check = false;
     inspection seen = { .tensors = json_array() };
-    const tn_option table[] = {
-        { 'm', "model", TN_OPTION_TEXT, &directory, "DIR", "model directory", 0, 0, NULL },
-        { 'a', "all", TN_OPTION_FLAG, &seen.all, "", "list matched tensors, too", 0, 0, NULL },
-        { 0, "check", TN_OPTION_FLAG, &check, "", "compare files with the digests that they carry", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &json, "", "one JSON object on stdout", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    int exit_code, first = tn_options_parse(&tn_command_inspect, &seen, argc, argv, &exit_code);
     tenebra_error error = { 0 };
     size_t mismatches = 0;
+    const char *directory = seen.directory;
     if (first >= 0 && directory == NULL && first < argc)
         directory = argv[first];
     tn_app_path own;
@@ -221,12 +214,12 @@ int tn_cmd_inspect(int argc, char **argv)
     if (first >= 0 && directory == NULL) {
         tn_app_tell("tenebra inspect: name a model directory with -m\n");
         exit_code = TN_EXIT_USAGE;
-    } else if (first >= 0 && check) {
-        exit_code = tn_inspect_check(directory, json);
+    } else if (first >= 0 && seen.check) {
+        exit_code = tn_inspect_check(directory, seen.json);
     } else if (first >= 0 && inspect(&seen, directory, &mismatches, &error) != TENEBRA_OK) {
         exit_code = tn_app_fail(&error);
     } else if (first >= 0) {
-        if (json)
+        if (seen.json)
             print_json(&seen);
         else
             print_text(&seen);
@@ -237,3 +230,16 @@ int tn_cmd_inspect(int argc, char **argv)
     json_decref(seen.tensors);
     return exit_code;
 }
+
+const tn_command tn_command_inspect = {
+    .name = "inspect",
+    .summary = "show a model's configuration and tensors, and whether they fit",
+    .arguments = "",
+    .about = "Shows a model's configuration and every tensor: matched, missing, misshapen or unexpected.\n"
+             "With --check, reads a file, or all tensor files in a directory and below (a model, an adapter, a run), and compares\n"
+             "each with the digest that it carries. Exit code 1 if anything does not fit.",
+    .example = "  tenebra inspect -m MODEL --json\n"
+               "  tenebra inspect --check runs/one",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -17,17 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const tn_usage usage = {
-    .command = "quantize",
-    .arguments = "[DIR]",
-    .summary = "Writes the model in DIR again with weights of another type, packed in the order in which the kernels read them,\n"
-               "and reports for each tensor what that lost. Norms and biases stay as they are. Where a tensor cannot have the type\n"
-               "that was asked for, it gets one with shorter blocks, or BF16, and the table says why. Q8_256 and Q4_256 are the\n"
-               "fastest, IQ4_NL has the least error of 4 bits. OUT/quantization.json keeps the report.",
-    .example = "  tenebra quantize qwen2-vl-7b -o qwen2-vl-7b-q4 --type Q4_256\n"
-               "  tenebra quantize qwen2-vl-7b -o mixed --type Q4_0 --vision BF16 --tensor '*.down_proj.weight=Q8_0'",
-};
-
 #define TYPES "Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256|BF16|F16|F32"
 
 enum { FILE_GB_MAX = 1000000 };
@@ -37,7 +26,7 @@ typedef struct quantize_options {
     tn_option_list tensors;
     double file_gb;
     size_t threads;
-    bool force, json, all;
+    bool force, json, all, named; /* by -m */
 } quantize_options;
 
 /* ------------------------------------------------------------- recipe -- */
@@ -300,30 +289,30 @@ static int check_usage(const quantize_options *options)
     return TN_EXIT_USAGE;
 }
 
-int tn_cmd_quantize(int argc, char **argv)
+#define TN_RECORD quantize_options
+static const tn_option option_table[] = {
+    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory to read", .given = offsetof(TN_RECORD, named)),
+    TN_TEXT('o', "output", output, "OUT", NULL, "directory to write"),
+    TN_WORD(0, "type", type, TYPES, NULL, "type of the decoder's matrices"),
+    TN_WORD(0, "vision", vision, TYPES, NULL, "of the vision tower (Q8_0, or the plain type)"),
+    TN_WORD(0, "embeddings", embeddings, TYPES, NULL, "of the token embeddings (as --vision)"),
+    TN_WORD(0, "head", head, TYPES, NULL, "of a head that is not tied to them (as --vision)"),
+    TN_LIST(0, "tensor", tensors, "PATTERN=TYPE", "of matrices so named, * and ? allowed; the last one that fits counts"),
+    TN_WORD(0, "order", order, "panels|rows", "panels", "as the kernels read, or row by row"),
+    TN_NUMBER(0, "file-gb", file_gb, "N", NULL, 0, FILE_GB_MAX, "cut the weights into files of N GB (one file)"),
+    TN_SWITCH('f', "force", force, "replace the model in OUT"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "threads (all processors)"),
+    TN_SWITCH('a', "all", all, "a line for each tensor, not one for those of all layers"),
+    TN_SWITCH(0, "json", json, "the report as JSON on stdout"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    quantize_options options = { .order = "panels" };
-    bool named = false; /* by -m */
-    const tn_option table[] = {
-        { 'm', "model", TN_OPTION_TEXT, &options.directory, "DIR", "model directory to read", 0, 0, &named },
-        { 'o', "output", TN_OPTION_TEXT, &options.output, "OUT", "directory to write", 0, 0, NULL },
-        { 0, "type", TN_OPTION_TEXT, &options.type, TYPES, "type of the decoder's matrices", 0, 0, NULL },
-        { 0, "vision", TN_OPTION_TEXT, &options.vision, TYPES, "of the vision tower (Q8_0, or the plain type)", 0, 0, NULL },
-        { 0, "embeddings", TN_OPTION_TEXT, &options.embeddings, TYPES, "of the token embeddings (as --vision)", 0, 0, NULL },
-        { 0, "head", TN_OPTION_TEXT, &options.head, TYPES, "of a head that is not tied to them (as --vision)", 0, 0, NULL },
-        { 0, "tensor", TN_OPTION_LIST, &options.tensors, "PATTERN=TYPE",
-          "of matrices so named, * and ? allowed; the last one that fits counts", 0, 0, NULL },
-        { 0, "order", TN_OPTION_TEXT, &options.order, "panels|rows", "as the kernels read, or row by row (panels)", 0, 0, NULL },
-        { 0, "file-gb", TN_OPTION_NUMBER, &options.file_gb, "N", "cut the weights into files of N GB (one file)", 0, FILE_GB_MAX, NULL },
-        { 'f', "force", TN_OPTION_FLAG, &options.force, "", "replace the model in OUT", 0, 0, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (all processors)", 0, 1024, NULL },
-        { 'a', "all", TN_OPTION_FLAG, &options.all, "", "a line for each tensor, not one for those of all layers", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &options.json, "", "the report as JSON on stdout", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
-    };
+    quantize_options options = { 0 };
     tn_app_path own;
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
-    if (first >= 0 && first < argc && !named)
+    int exit_code, first = tn_options_parse(&tn_command_quantize, &options, argc, argv, &exit_code);
+    if (first >= 0 && first < argc && !options.named)
         options.directory = argv[first++];
     if (first >= 0 && first < argc) {
         tn_app_tell("tenebra quantize: '%s' is one argument too many\n", argv[first]);
@@ -338,3 +327,17 @@ int tn_cmd_quantize(int argc, char **argv)
     free(options.tensors.items);
     return exit_code;
 }
+
+const tn_command tn_command_quantize = {
+    .name = "quantize",
+    .summary = "write a model again with smaller weights, packed for the kernels",
+    .arguments = "[DIR]",
+    .about = "Writes the model in DIR again with weights of another type, packed in the order in which the kernels read them,\n"
+             "and reports for each tensor what that lost. Norms and biases stay as they are. Where a tensor cannot have the type\n"
+             "that was asked for, it gets one with shorter blocks, or BF16, and the table says why. Q8_256 and Q4_256 are the\n"
+             "fastest, IQ4_NL has the least error of 4 bits. OUT/quantization.json keeps the report.",
+    .example = "  tenebra quantize qwen2-vl-7b -o qwen2-vl-7b-q4 --type Q4_256\n"
+               "  tenebra quantize qwen2-vl-7b -o mixed --type Q4_0 --vision BF16 --tensor '*.down_proj.weight=Q8_0'",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

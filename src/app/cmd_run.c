@@ -1,6 +1,5 @@
 /* tenebra run: ask a question about images. */
-#include "app/app.h"
-#include "app/method_table.h"
+#include "app/ask.h"
 #include "app/run_batch.h"
 #include "app/seen.h"
 #include "app/run_question.h"
@@ -18,123 +17,73 @@
 #include <string.h>
 #include <unistd.h>
 
-static const tn_usage usage = {
-    .command = "run",
-    .arguments = "",
-    .summary = "Asks a vision-language model a question about images. The answer goes to stdout, everything else to\n"
-               "stderr. Greedy unless --temp is given; no hidden penalties or defaults of the model are applied.",
-    .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
-};
-
 enum { PICKS_SHOWN = 4 };
 
 typedef struct run_options {
-    tenebra_model_options model;
-    tenebra_session_options session;
-    tenebra_request request;
-    const char *directory, *image_size;
+    tn_ask ask;
     tn_run_question question;
-    tn_trained trained; /* defaults that the model's directory tells */
-    double image_cache;
-    const char *example;
-    bool answer_turn;
+    double image_cache; /* MB */
     char turn[TN_ANSWER_TURN_SIZE];
     tn_example solved;
-    tn_option_list stops, adapters, pass_adapters;
+    tn_option_list stops;
     const char *report;
     bool json, jsonl, trace, verbose, force;
     tn_waiting waiting;
-    tn_method_table methods;
-    tn_app_path own;
     const char *replay;
     int32_t *forced; /* what it holds */
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
 } run_options;
 
-/* ------------------------------------------------------ option table ---- */
-
-static int parse(run_options *options, int argc, char **argv, int *exit_code)
-{
-    tenebra_request *request = &options->request;
-    tn_run_question *question = &options->question;
-    const tn_option fixed[] = {
-        { 'm', "model", TN_OPTION_TEXT, &options->directory, "DIR", "model directory (the small one that comes along)", 0, 0, NULL },
-        { 0, "image", TN_OPTION_LIST, &question->images, "FILE", "JPEG, PNG or WebP; - is stdin; repeatable", 0, 0, NULL },
-        { 'p', "prompt", TN_OPTION_TEXT, &question->prompt, "TEXT", "the question ('-' or none: read stdin)", 0, 0, NULL },
-        { 0, "choice", TN_OPTION_LIST, &question->choices, "TEXT", "an answer to choose from; repeatable", 0, 0, NULL },
-        { 0, "preset", TN_OPTION_WORDING, &question->preset, "NAME",
-          "with --choice, the wording (as trained, if the model tells)", 0, 0, NULL },
-        { 0, "system", TN_OPTION_TEXT, &question->system, "TEXT", "system message", 0, 0, NULL },
-        { 0, "messages", TN_OPTION_TEXT, &question->messages, "FILE", "JSON list of turns instead of --image and -p", 0, 0, NULL },
-        { 0, "example", TN_OPTION_TEXT, &options->example, "FILE", "JSON: a solved question to stand before", 0, 0, NULL },
-        { 0, "answer-turn", TN_OPTION_FLAG, &options->answer_turn, "", "then ask for the answer alone, in a turn of its own", 0, 0, NULL },
-        { 0, "method", TN_OPTION_TEXT, &request->method, options->methods.names,
-          "how to reason (as trained, if the model tells; else direct)", 0, 0, NULL },
-        { 0, "positions", TN_OPTION_TEXT, &request->positions, "sequential|mrope",
-          "positions (as trained, or as the method defines)", 0, 0, NULL },
-        { 'n', "predict", TN_OPTION_SIZE, &request->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
-        { 'c', "ctx-size", TN_OPTION_SIZE, &options->session.context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &options->session.threads, "N", "threads (all processors)", 0, 1024, NULL },
-        { 0, "temp", TN_OPTION_NUMBER, &request->sampling.temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
-        { 0, "top-k", TN_OPTION_SIZE, &request->sampling.top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
-        { 0, "top-p", TN_OPTION_NUMBER, &request->sampling.top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
-        { 's', "seed", TN_OPTION_SEED, &request->sampling.seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
-        { 0, "stop", TN_OPTION_LIST, &options->stops, "TEXT", "end before this text; repeatable", 0, 0, NULL },
-        { 0, "image-size", TN_OPTION_PIXELS, &options->image_size, "WxH", "resize every image to this", 0, 0, NULL },
-        { 0, "image-min-tokens", TN_OPTION_SIZE, &request->image.min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
-        { 0, "image-max-tokens", TN_OPTION_SIZE, &request->image.max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
-        { 0, "no-exif", TN_OPTION_FLAG, &request->ignore_orientation, "", "leave the EXIF orientation alone", 0, 0, NULL },
-        { 0, "replay", TN_OPTION_TEXT, &options->replay, "FILE", "JSON: tokens instead of the first sampled ones", 0, 0, NULL },
-        { 0, "lens", TN_OPTION_SIZE, &request->lens, "N",
-          "tokens to read from each latent (5 with --trace, --json, --report)", 0, 32, NULL },
-        { 0, "scores", TN_OPTION_FLAG, &request->scores, "", "with --json, the attention to the whole picture", 0, 0, NULL },
-        { 0, "recompute", TN_OPTION_FLAG, &request->recompute, "", "run all rows again at every step, as the reference", 0, 0, NULL },
-        { 0, "cache-type", TN_OPTION_TEXT, &options->session.cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
-        { 0, "image-cache", TN_OPTION_NUMBER, &options->image_cache, "MB", "for pictures seen before, 0: none (256)", 0, 1e6, NULL },
-        { 0, "lora", TN_OPTION_LIST, &options->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
-        { 0, "lora-pass", TN_OPTION_LIST, &options->pass_adapters, "N:DIR[=X]", "adapter in pass N of a method only", 0, 0, NULL },
-        { 0, "kernels", TN_OPTION_KERNELS, &options->model.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
-        { 0, "chat-template", TN_OPTION_TEMPLATE, &options->model.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
-        { 0, "trace", TN_OPTION_FLAG, &options->trace, "", "tell each step on stderr", 0, 0, NULL },
-        { 0, "report", TN_OPTION_TEXT, &options->report, "FILE", "a page of HTML: the answer, and what each step saw", 0, 0, NULL },
-        { 'f', "force", TN_OPTION_FLAG, &options->force, "", "with --report, replace a page that is there", 0, 0, NULL },
-        { 0, "jsonl", TN_OPTION_FLAG, &options->jsonl, "", "one request a line on stdin, one answer a line (docs/batch.md)", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &options->json, "", "one JSON object with answer and trace on stdout", 0, 0, NULL },
-        { 'v', "verbose", TN_OPTION_FLAG, &options->verbose, "", "tell settings and times on stderr", 0, 0, NULL },
-    };
-    enum { FIXED = sizeof fixed / sizeof *fixed };
-    tn_option table[FIXED + TN_METHOD_OPTIONS_MAX + 1] = { 0 };
-    tn_method_table_fill(&options->methods);
-    memcpy(table, fixed, sizeof fixed);
-    tn_method_table_rows(&options->methods, table + FIXED);
-    return tn_options_parse(&usage, table, argc, argv, exit_code);
-}
-
-static int usage_mistake(const char *sentence)
-{
-    tn_app_tell("tenebra run: %s; 'tenebra run --help' explains\n", sentence);
-    return TN_EXIT_USAGE;
-}
+#define TN_RECORD run_options
+static const tn_option option_table[] = {
+    TN_LIST(0, "image", question.images, "FILE", "JPEG, PNG or WebP; - is stdin; repeatable"),
+    TN_TEXT('p', "prompt", question.prompt, "TEXT", NULL, "the question ('-' or none: read stdin)"),
+    TN_LIST(0, "choice", question.choices, "TEXT", "an answer to choose from; repeatable"),
+    TN_TEXT(0, "system", question.system, "TEXT", NULL, "system message"),
+    TN_TEXT(0, "messages", question.messages, "FILE", NULL, "JSON list of turns instead of --image and -p"),
+    TN_WORD(0, "method", ask.request.method, NULL, NULL, "how to reason (as trained, if the model tells; else direct)",
+            .names = tn_names_of_methods),
+    TN_SIZE('t', "threads", ask.session.threads, "N", NULL, 0, 1024, "threads (all processors)",
+            .hint = "for the temperature use --temp"),
+    TN_LIST(0, "stop", stops, "TEXT", "end before this text; repeatable"),
+    TN_SWITCH(0, "no-exif", ask.request.ignore_orientation, "leave the EXIF orientation alone"),
+    TN_TEXT(0, "replay", replay, "FILE", NULL, "JSON: tokens instead of the first sampled ones"),
+    TN_SIZE(0, "lens", ask.request.lens, "N", NULL, 0, 32, "tokens to read from each latent (5 with --trace, --json, --report)"),
+    TN_SWITCH(0, "recompute", ask.request.recompute, "run all rows again at every step, as the reference"),
+    TN_NUMBER(0, "image-cache", image_cache, "MB", "256", 0, 1e6, "for pictures seen before, 0: none"),
+    TN_SWITCH(0, "trace", trace, "tell each step on stderr"),
+    TN_TEXT(0, "report", report, "FILE", NULL, "a page of HTML: the answer, and what each step saw"),
+    TN_SWITCH('f', "force", force, "with --report, replace a page that is there"),
+    TN_SWITCH(0, "jsonl", jsonl, "one request a line on stdin, one answer a line (docs/batch.md)"),
+    TN_SWITCH(0, "json", json, "one JSON object with answer and trace on stdout"),
+    TN_SWITCH('v', "verbose", verbose, "tell settings and times on stderr"),
+    TN_OPTIONS_END
+};
 
 static int unexpected(const run_options *options, const char *argument)
 {
     char sentence[256];
     snprintf(sentence, sizeof sentence, "unexpected argument '%.120s'; %s", argument,
              options->jsonl ? "requests are read from stdin" : "a picture is given with --image, the question with -p");
-    return usage_mistake(sentence);
+    return tn_command_mistake(&tn_command_run, sentence);
 }
 
 /* What the command line leaves open is as the weights were trained. A setting of the environment is for the methods that have
- * it; on the command line it must fit. */
-static void choose_method(run_options *options)
+ * it; on the command line it must fit. Errors: ARGUMENT. */
+static tenebra_code choose_method(run_options *options, tenebra_error *error)
 {
-    tenebra_request *request = &options->request;
+    tenebra_request *request = &options->ask.request;
     if (request->method == NULL)
-        request->method = options->trained.method;
-    if (request->positions == NULL)
-        request->positions = options->trained.positions;
-    request->setting_count = tn_method_table_choose(&options->methods, &options->trained, request->method, true, options->settings);
+        request->method = options->ask.trained.method;
+    request->setting_count =
+        tn_method_table_choose(&options->ask.methods, &options->ask.trained, request->method, true, options->settings);
     request->settings = options->settings;
+    const tn_method *method = tn_method_choose(request->method != NULL ? request->method : tn_method_default(), error);
+    if (method == NULL)
+        return TENEBRA_ERROR_ARGUMENT;
+    for (size_t i = 0; i < request->setting_count; i++)
+        TN_TRY(tn_method_check_setting(method, request->settings[i].name, request->settings[i].value, error));
+    return TENEBRA_OK;
 }
 
 /* Whether a picture is asked about; of a batch nothing is known yet. */
@@ -150,13 +99,11 @@ static bool has_pictures(const run_options *options)
 /* Sizes of pictures: those of an option, else those that the messages give, else those of training. */
 static void choose_pictures(run_options *options)
 {
-    tenebra_request *request = &options->request;
-    const tn_trained *trained = &options->trained;
     tn_messages *given = &options->question.given;
-    if (request->image.width == 0 && request->image.min_tokens == 0 && request->image.max_tokens == 0) {
-        request->image = trained->image;
+    if (!tn_ask_has_sizes(&options->ask)) {
+        options->ask.request.image = options->ask.trained.image;
         if (has_pictures(options))
-            tn_app_tell_size(trained, options->question.turns, options->jsonl ? 0 : options->question.turn_count);
+            tn_app_tell_size(&options->ask.trained, options->question.turns, options->jsonl ? 0 : options->question.turn_count);
         return;
     }
     bool sized = false;
@@ -176,7 +123,7 @@ static const char *batch_mistake(const run_options *options)
     bool asked = question->prompt != NULL || question->messages != NULL || question->images.count > 0 || question->choices.count > 0;
     if (asked)
         return "with --jsonl questions come from stdin, not from -p, --image, --choice or --messages";
-    if (options->report != NULL || options->trace || options->replay != NULL || options->example != NULL)
+    if (options->report != NULL || options->trace || options->replay != NULL || options->ask.example != NULL)
         return "--report, --trace, --replay and --example do not go with --jsonl";
     return NULL;
 }
@@ -184,20 +131,15 @@ static const char *batch_mistake(const run_options *options)
 /* Fills what follows from the parsed options. */
 static int complete(run_options *options)
 {
-    tenebra_request *request = &options->request;
-    if (options->directory == NULL)
-        options->directory = tn_app_default_model(&options->own);
-    else
-        options->directory = tn_app_model_directory(options->directory, &options->own);
-    if (options->directory == NULL)
-        return usage_mistake("name a model directory with -m");
-    if (options->image_size != NULL)
-        tn_app_read_pixels(options->image_size, &request->image.width, &request->image.height);
-    const char *mistake = options->jsonl ? batch_mistake(options) : tn_run_question_mistake(&options->question);
+    tenebra_request *request = &options->ask.request;
+    options->question.preset = options->ask.preset;
+    const char *mistake = tn_ask_find_model(&options->ask);
+    if (mistake == NULL)
+        mistake = options->jsonl ? batch_mistake(options) : tn_run_question_mistake(&options->question);
     if (mistake != NULL)
-        return usage_mistake(mistake);
-    options->session.image_cache = (size_t)(options->image_cache * 1e6);
-    options->session.no_image_cache = options->session.image_cache == 0;
+        return tn_command_mistake(&tn_command_run, mistake);
+    options->ask.session.image_cache = (size_t)(options->image_cache * 1e6);
+    options->ask.session.no_image_cache = options->ask.session.image_cache == 0;
     request->stops = options->stops.items;
     request->stop_count = options->stops.count;
     if (request->lens == 0 && (options->trace || options->json || options->report))
@@ -275,7 +217,7 @@ static bool on_event(void *user, const tenebra_event *event)
         tn_app_show_work(&options->waiting, event);
     else
         tn_app_end_waiting(&options->waiting);
-    bool taught = options->trained.method != NULL && strcmp(options->trained.method, event->trace->method) == 0;
+    bool taught = options->ask.trained.method != NULL && strcmp(options->ask.trained.method, event->trace->method) == 0;
     if (event->kind == TENEBRA_EVENT_PROMPT && event->trace->passes == 0 && event->trace->note != NULL && !taught)
         tn_app_tell("note       %s\n", event->trace->note);
     if (event->kind == TENEBRA_EVENT_PROMPT && (options->trace || options->verbose))
@@ -358,38 +300,40 @@ static int ask(run_options *options)
 {
     tenebra_error error = { 0 };
     const tenebra_trace *trace;
-    options->request.messages = options->question.turns;
-    options->request.message_count = options->question.turn_count;
-    options->request.on_event = on_event;
-    options->request.user = options;
-    options->request.work = isatty(STDERR_FILENO);
-    options->request.forced = options->forced;
+    options->ask.request.messages = options->question.turns;
+    options->ask.request.message_count = options->question.turn_count;
+    options->ask.request.on_event = on_event;
+    options->ask.request.user = options;
+    options->ask.request.work = isatty(STDERR_FILENO);
+    options->ask.request.forced = options->forced;
     tenebra_model *model = NULL;
-    if (options->answer_turn) {
+    if (options->ask.answer_turn) {
         tn_answer_turn_write(options->turn, 0);
-        options->request.answer_turn = options->turn;
+        options->ask.request.answer_turn = options->turn;
     }
     if (options->solved.json != NULL)
-        options->request.example = &options->solved.example;
-    tn_app_show_loading(&options->waiting, options->directory);
-    model = tenebra_model_open(options->directory, &options->model, &error);
+        options->ask.request.example = &options->solved.example;
+    tn_app_show_loading(&options->waiting, options->ask.directory);
+    tenebra_model_open(&model, options->ask.directory, &options->ask.model, &error);
     tn_app_end_waiting(&options->waiting);
     if (model != NULL && (options->trace || options->verbose))
-        tn_app_tell_adapters(model, &options->model);
+        tn_app_tell_adapters(model, &options->ask.model);
     if (model != NULL)
         tn_app_tell_notes(model);
-    tenebra_session *session = model ? tenebra_session_open(model, &options->session, &error) : NULL;
+    tenebra_session *session = NULL;
+    if (model != NULL)
+        tenebra_session_open(&session, model, &options->ask.session, &error);
     int exit_code = TN_EXIT_FAILED;
     tn_app_interrupt_session(session);
     if (session != NULL && options->jsonl) {
-        const tn_run_batch batch = { .base = &options->request, .methods = &options->methods, .trained = &options->trained,
+        const tn_run_batch batch = { .base = &options->ask.request, .methods = &options->ask.methods, .trained = &options->ask.trained,
                                      .preset = options->question.preset, .system = options->question.system,
                                      .whole = options->json };
         exit_code = tn_run_batch_answer(&batch, session);
-    } else if (session != NULL && tenebra_session_ask(session, &options->request, &trace, &error) == TENEBRA_OK) {
+    } else if (session != NULL && tenebra_session_ask(session, &options->ask.request, &trace, &error) == TENEBRA_OK) {
         exit_code = show(options, trace);
         if (options->report != NULL && exit_code == TN_EXIT_OK &&
-            tn_run_report(options->report, options->directory, session, &options->request, options->question.text, trace,
+            tn_run_report(options->report, options->ask.directory, session, &options->ask.request, options->question.text, trace,
                           &error) != TENEBRA_OK)
             exit_code = tn_app_fail(&error);
     } else if (!ferror(stdout)) { /* which is told at the end */
@@ -407,9 +351,9 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
 {
     const tn_run_question *question = &options->question;
     const char *preset = question->preset != NULL ? question->preset : question->choices.count > 0 ? standard : "plain";
-    TN_TRY(tn_example_read(&options->solved, options->example, tn_prompt_find(preset), error));
+    TN_TRY(tn_example_read(&options->solved, options->ask.example, tn_prompt_find(preset), error));
     if (options->solved.unknown[0] != '\0')
-        tn_app_tell("note: %s: members that are not read: %s\n", options->example, options->solved.unknown);
+        tn_app_tell("note: %s: members that are not read: %s\n", options->ask.example, options->solved.unknown);
     return TENEBRA_OK;
 }
 
@@ -418,9 +362,9 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
 static tenebra_code tell_scope(const run_options *options, tenebra_error *error)
 {
     tn_scope scope;
-    bool fits = options->model.adapter_count > 0, taught = fits;
+    bool fits = options->ask.model.adapter_count > 0, taught = fits;
     const char *unlearned = NULL;
-    TN_TRY(tn_scope_read(&scope, options->directory, error));
+    TN_TRY(tn_scope_read(&scope, options->ask.directory, error));
     for (size_t t = 0; t < options->question.turn_count; t++)
         for (size_t p = 0; p < options->question.turns[t].part_count && !taught; p++) {
             const tenebra_part *part = &options->question.turns[t].parts[p];
@@ -443,29 +387,28 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
     if (options->report != NULL)
         TN_TRY(tn_output_check(options->report, options->force, error));
-    TN_TRY(tn_app_read_adapters(&options->adapters, &options->pass_adapters, &options->model, error));
-    TN_TRY(tn_trained_read(&options->trained, options->directory, options->model.adapters, options->model.adapter_count, error));
-    const tn_prompt_preset *wording = tn_trained_wording(&options->trained);
+    TN_TRY(tn_ask_read_trained(&options->ask, error));
+    const tn_prompt_preset *wording = tn_trained_wording(&options->ask.trained);
     if (options->jsonl) {
         choose_pictures(options);
         return TENEBRA_OK;
     }
-    choose_method(options);
+    TN_TRY(choose_method(options, error));
     TN_TRY(tn_run_question_open(&options->question, wording, error));
     TN_TRY(tell_scope(options, error));
     choose_pictures(options);
-    if (options->example != NULL)
+    if (options->ask.example != NULL)
         TN_TRY(read_example(options, wording->name, error));
     if (options->replay != NULL)
-        TN_TRY(tn_app_read_tokens(options->replay, &options->forced, &options->request.forced_count, error));
+        TN_TRY(tn_app_read_tokens(options->replay, &options->forced, &options->ask.request.forced_count, error));
     return TENEBRA_OK;
 }
 
-int tn_cmd_run(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-    run_options options = { .image_cache = 256 };
+    run_options options = { .ask = TN_ASK_INIT };
     tenebra_error error = { 0 };
-    int exit_code, rest = parse(&options, argc, argv, &exit_code);
+    int exit_code, rest = tn_options_parse(&tn_command_run, &options, argc, argv, &exit_code);
     if (rest >= 0) {
         exit_code = rest < argc ? unexpected(&options, argv[rest]) : complete(&options);
         if (exit_code == TN_EXIT_OK) {
@@ -475,12 +418,22 @@ int tn_cmd_run(int argc, char **argv)
         }
     }
     tn_run_question_free(&options.question);
-    tn_trained_free(&options.trained);
-    tn_app_free_adapters(&options.model);
+    tn_ask_free(&options.ask);
     free(options.forced);
     tn_example_free(&options.solved);
-    free(options.adapters.items);
-    free(options.pass_adapters.items);
     free(options.stops.items);
     return exit_code;
 }
+
+static const tn_option_group groups[] = { { option_table, 0 }, TN_ASK_GROUPS(run_options, ask), TN_GROUPS_END };
+
+const tn_command tn_command_run = {
+    .name = "run",
+    .summary = "ask a question about an image",
+    .arguments = "",
+    .about = "Asks a vision-language model a question about images. The answer goes to stdout, everything else to\n"
+             "stderr. Greedy unless --temp is given; no hidden penalties or defaults of the model are applied.",
+    .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
+    .groups = groups,
+    .run = run_command,
+};

@@ -172,47 +172,30 @@ static int answer_lines(const tokenize_job *job)
     return failed ? TN_EXIT_FAILED : TN_EXIT_OK;
 }
 
-static int mistake(const char *sentence)
-{
-    tn_app_tell("tenebra tokenize: %s\ntry 'tenebra tokenize --help'\n", sentence);
-    return TN_EXIT_USAGE;
-}
+#define TN_RECORD tokenize_job
+static const tn_option option_table[] = {
+    TN_TEXT('m', "model", model, "DIR", NULL, "directory with tokenizer.json, or vocab.json and merges.txt"),
+    TN_TEXT('p', "prompt", prompt, "TEXT", NULL, "text to encode"),
+    TN_SWITCH(0, "jsonl", jsonl, "one JSON object a line, in and out"),
+    TN_SWITCH(0, "no-special", no_special, "read added tokens in the text as plain text"),
+    TN_OPTIONS_END
+};
 
-int tn_cmd_tokenize(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "tokenize",
-        .arguments = "",
-        .summary = "Turns text into token ids and back. The text is -p TEXT or standard input.\n"
-                   "With --jsonl each line is {\"text\": ...} or {\"ids\": [...], \"skip_special\": true|false}\n"
-                   "and is answered by a line with the other, or with {\"error\": {...}}.",
-        .example = "  tenebra tokenize -m MODEL -p 'What colour is the cube?'\n"
-                   "  echo '{\"text\": \"Hello\"}' | tenebra tokenize -m MODEL --jsonl",
-    };
     tokenize_job job = { 0 };
-    const tn_option options[] = {
-        { .letter = 'm', .name = "model", .kind = TN_OPTION_TEXT, .target = &job.model, .argument = "DIR",
-          .help = "directory with tokenizer.json, or vocab.json and merges.txt" },
-        { .letter = 'p', .name = "prompt", .kind = TN_OPTION_TEXT, .target = &job.prompt, .argument = "TEXT",
-          .help = "text to encode" },
-        { .name = "jsonl", .kind = TN_OPTION_FLAG, .target = &job.jsonl,
-          .help = "one JSON object a line, in and out" },
-        { .name = "no-special", .kind = TN_OPTION_FLAG, .target = &job.no_special,
-          .help = "read added tokens in the text as plain text" },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    int exit_code, first = tn_options_parse(&tn_command_tokenize, &job, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (first < argc)
-        return mistake("takes no arguments besides options; text goes behind -p");
+        return tn_command_mistake(&tn_command_tokenize, "takes no arguments besides options; text goes behind -p");
     tn_app_path own;
     if (job.model == NULL)
         job.model = tn_app_default_model(&own);
     else
         job.model = tn_app_model_directory(job.model, &own);
     if (job.model == NULL)
-        return mistake("-m DIR is missing");
+        return tn_command_mistake(&tn_command_tokenize, "-m DIR is missing");
     tenebra_error error;
     tn_notes notes = { 0 };
     if (tn_tokenizer_open(job.model, &job.tokenizer, &error) != TENEBRA_OK ||
@@ -228,3 +211,16 @@ int tn_cmd_tokenize(int argc, char **argv)
     tn_tokenizer_close(job.tokenizer);
     return exit_code;
 }
+
+const tn_command tn_command_tokenize = {
+    .name = "tokenize",
+    .summary = "turn text into token ids and back",
+    .arguments = "",
+    .about = "Turns text into token ids and back. The text is -p TEXT or standard input.\n"
+             "With --jsonl each line is {\"text\": ...} or {\"ids\": [...], \"skip_special\": true|false}\n"
+             "and is answered by a line with the other, or with {\"error\": {...}}.",
+    .example = "  tenebra tokenize -m MODEL -p 'What colour is the cube?'\n"
+               "  echo '{\"text\": \"Hello\"}' | tenebra tokenize -m MODEL --jsonl",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

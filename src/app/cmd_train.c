@@ -8,17 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "train",
-    .arguments = "[CONFIG.yaml]",
-    .summary = "Trains an adapter (LoRA) or all weights of a model on a data set, in progressive stages: from stage to stage more\n"
-               "steps of the rationale become latent. CONFIG.yaml holds flat 'key: value' lines; --keys lists them. Files of\n"
-               "other trainers (the authors', LLaMA-Factory) are read as they are. Ctrl-C finishes the update and writes a checkpoint.",
-    .example = "  tenebra train recipe.yaml --set output=runs/one --plan\n"
-               "  tenebra train recipe.yaml --set output=runs/one\n"
-               "  tenebra train recipe.yaml --set output=runs/one --resume",
-};
-
 typedef struct train_options {
     tn_option_list set;
     const char *model, *data, *output, *kernels;
@@ -99,24 +88,26 @@ static int train(const tn_train_config *config, const train_options *options)
     return exit_code;
 }
 
-int tn_cmd_train(int argc, char **argv)
+#define TN_RECORD train_options
+static const tn_option option_table[] = {
+    TN_LIST('s', "set", set, "KEY=VALUE", "a key, in place of the file's (repeatable)"),
+    TN_TEXT('m', "model", model, "DIR", NULL, "the key model"),
+    TN_TEXT('d', "data", data, "NAME:DIR", NULL, "the key data"),
+    TN_TEXT('o', "output", output, "DIR", NULL, "the key output: the directory of the run"),
+    TN_SWITCH(0, "plan", plan, "say what the run would do and cost; write nothing"),
+    TN_SWITCH('r', "resume", resume, "go on from the newest checkpoint of the run, if there is one"),
+    TN_SWITCH(0, "overwrite", overwrite, "begin anew where the output holds a run already"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 1, 1024, "threads (default: all processors)", .given = offsetof(TN_RECORD, threads_given)),
+    TN_WORD(0, "kernels", kernels, "NAME", NULL, "kernel set (tenebra bench --list-kernels)", .names = tn_names_of_kernels),
+    TN_SWITCH(0, "json", json, "the summary, or the plan, as JSON on stdout"),
+    TN_SWITCH(0, "keys", keys, "list the keys of a configuration"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
     train_options options = { 0 };
-    const tn_option table[] = {
-        { 's', "set", TN_OPTION_LIST, &options.set, "KEY=VALUE", "a key, in place of the file's (repeatable)", 0, 0, NULL },
-        { 'm', "model", TN_OPTION_TEXT, &options.model, "DIR", "the key model", 0, 0, NULL },
-        { 'd', "data", TN_OPTION_TEXT, &options.data, "NAME:DIR", "the key data", 0, 0, NULL },
-        { 'o', "output", TN_OPTION_TEXT, &options.output, "DIR", "the key output: the directory of the run", 0, 0, NULL },
-        { 0, "plan", TN_OPTION_FLAG, &options.plan, "", "say what the run would do and cost; write nothing", 0, 0, NULL },
-        { 'r', "resume", TN_OPTION_FLAG, &options.resume, "", "go on from the newest checkpoint of the run, if there is one", 0, 0, NULL },
-        { 0, "overwrite", TN_OPTION_FLAG, &options.overwrite, "", "begin anew where the output holds a run already", 0, 0, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (default: all processors)", 1, 1024, &options.threads_given },
-        { 0, "kernels", TN_OPTION_KERNELS, &options.kernels, "NAME", "kernel set (tenebra bench --list-kernels)", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &options.json, "", "the summary, or the plan, as JSON on stdout", 0, 0, NULL },
-        { 0, "keys", TN_OPTION_FLAG, &options.keys, "", "list the keys of a configuration", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    int exit_code, first = tn_options_parse(&tn_command_train, &options, argc, argv, &exit_code);
     if (first >= 0 && options.keys) {
         tn_train_print_keys();
         exit_code = TN_EXIT_OK;
@@ -136,3 +127,17 @@ int tn_cmd_train(int argc, char **argv)
     free(options.set.items);
     return exit_code;
 }
+
+const tn_command tn_command_train = {
+    .name = "train",
+    .summary = "train a model or an adapter on a data set",
+    .arguments = "[CONFIG.yaml]",
+    .about = "Trains an adapter (LoRA) or all weights of a model on a data set, in progressive stages: from stage to stage more\n"
+             "steps of the rationale become latent. CONFIG.yaml holds flat 'key: value' lines; --keys lists them. Files of\n"
+             "other trainers (the authors', LLaMA-Factory) are read as they are. Ctrl-C finishes the update and writes a checkpoint.",
+    .example = "  tenebra train recipe.yaml --set output=runs/one --plan\n"
+               "  tenebra train recipe.yaml --set output=runs/one\n"
+               "  tenebra train recipe.yaml --set output=runs/one --resume",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -7,15 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "verify",
-    .arguments = "CASE ...",
-    .summary = "Recomputes every quantity that a golden case, a file of tensors, holds, with the model beside it, and compares.\n"
-               "A case of training steps takes its picture from the file called case and its adapter from adapter/, both beside it.\n"
-               "Exit code 1 if anything differs, or if nothing was recognised.",
-    .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
-};
-
 typedef struct verify_options {
     const char *model, *kernels;
     size_t threads;
@@ -155,19 +146,21 @@ static int verify_file(const verify_options *options, const char *path)
     return exit_code;
 }
 
-int tn_cmd_verify(int argc, char **argv)
+#define TN_RECORD verify_options
+static const tn_option option_table[] = {
+    TN_TEXT('m', "model", model, "DIR", NULL, "model directory (default: 'model' beside the case)"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "threads (default: all processors)"),
+    TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (default: the best here)", .names = tn_names_of_kernels),
+    TN_SWITCH(0, "json", json, "one JSON object on stdout"),
+    TN_SWITCH(0, "strict", strict, "fail on quantities that are not covered yet"),
+    TN_SWITCH('q', "quiet", quiet, "print failures and the total only"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
     verify_options options = { 0 };
-    const tn_option table[] = {
-        { 'm', "model", TN_OPTION_TEXT, &options.model, "DIR", "model directory (default: 'model' beside the case)", 0, 0, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &options.threads, "N", "threads (default: all processors)", 0, 1024, NULL },
-        { 0, "kernels", TN_OPTION_KERNELS, &options.kernels, "SET", "kernel set (default: the best here)", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &options.json, "", "one JSON object on stdout", 0, 0, NULL },
-        { 0, "strict", TN_OPTION_FLAG, &options.strict, "", "fail on quantities that are not covered yet", 0, 0, NULL },
-        { 'q', "quiet", TN_OPTION_FLAG, &options.quiet, "", "print failures and the total only", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL }
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    int exit_code, first = tn_options_parse(&tn_command_verify, &options, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (first == argc) {
@@ -182,3 +175,15 @@ int tn_cmd_verify(int argc, char **argv)
     }
     return exit_code;
 }
+
+const tn_command tn_command_verify = {
+    .name = "verify",
+    .summary = "recompute a golden case and compare",
+    .arguments = "CASE ...",
+    .about = "Recomputes every quantity that a golden case, a file of tensors, holds, with the model beside it, and compares.\n"
+             "A case of training steps takes its picture from the file called case and its adapter from adapter/, both beside it.\n"
+             "Exit code 1 if anything differs, or if nothing was recognised.",
+    .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -6,15 +6,8 @@
 #include "base/json.h"
 #include "data/dataset.h"
 
-/* argv[0] is the part's name; they return exit codes. */
-int tn_data_list(int argc, char **argv);
-int tn_data_show(int argc, char **argv);
-int tn_data_check(int argc, char **argv);
-int tn_data_make(int argc, char **argv);
-int tn_data_vocab(int argc, char **argv);
-
-/* "tenebra data PART: sentence" and how to get help; returns USAGE. */
-int tn_data_mistake(const char *part, const char *sentence);
+extern const tn_command tn_command_data_list, tn_command_data_show, tn_command_data_check, tn_command_data_make,
+    tn_command_data_vocab;
 
 /* Prints what has to be said of a set's rows on stderr, if there is anything. */
 void tn_data_print_note(const tn_data *data);

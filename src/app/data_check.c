@@ -168,37 +168,41 @@ static int check_all(check_job *job, const char *directory)
     return exit_code;
 }
 
-int tn_data_check(int argc, char **argv)
+#define TN_RECORD check_job
+static const tn_option option_table[] = {
+    TN_TEXT(0, "split", split, "NAME", NULL, "only this split (all)"),
+    TN_SWITCH(0, "subset", subset, "splits may lack rows, or be missing"),
+    TN_SWITCH(0, "no-images", no_images, "do not read the pictures"),
+    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "data check",
-        .arguments = "NAME:DIR",
-        .summary = "Reads every split and every picture, and compares the numbers of rows with those published (of a\n"
-                   "made set: with what was made). A split that lacks rows fails: scores on it compare with nothing.",
-        .example = "  tenebra data check scienceqa:/data/ScienceQA --split test",
-    };
     check_job job = { 0 };
-    const tn_option options[] = {
-        { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
-          .help = "only this split (all)" },
-        { .name = "subset", .kind = TN_OPTION_FLAG, .target = &job.subset,
-          .help = "splits may lack rows, or be missing" },
-        { .name = "no-images", .kind = TN_OPTION_FLAG, .target = &job.no_images, .help = "do not read the pictures" },
-        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print JSON" },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    int exit_code, first = tn_options_parse(&tn_command_data_check, &job, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (argc - first != 1)
-        return tn_data_mistake("check", "wants one NAME:DIR");
+        return tn_command_mistake(&tn_command_data_check, "wants one NAME:DIR");
     job.place = argv[first];
     const char *colon = strchr(job.place, ':');
     job.set = colon != NULL ? tn_dataset_find(job.place, (size_t)(colon - job.place)) : NULL;
     if (job.set == NULL)
-        return tn_data_mistake("check", "wants one NAME:DIR; 'tenebra data list' has the names");
+        return tn_command_mistake(&tn_command_data_check, "wants one NAME:DIR; 'tenebra data list' has the names");
     if (job.split != NULL && tn_dataset_split_find(job.set, job.split) == NULL)
-        return tn_data_mistake("check", "the set has no such split; 'tenebra data list' has the names");
+        return tn_command_mistake(&tn_command_data_check, "the set has no such split; 'tenebra data list' has the names");
     tn_app_catch_interrupts();
     return check_all(&job, colon + 1);
 }
+
+const tn_command tn_command_data_check = {
+    .name = "data check",
+    .summary = "whether counts are the published ones and pictures can be read",
+    .arguments = "NAME:DIR",
+    .about = "Reads every split and every picture, and compares the numbers of rows with those published (of a\n"
+             "made set: with what was made). A split that lacks rows fails: scores on it compare with nothing.",
+    .example = "  tenebra data check scienceqa:/data/ScienceQA --split test",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -19,6 +19,9 @@ typedef struct make_job {
     const tn_dataset *set;
     const char *directory;
     tn_make make;
+    const char *hops;
+    size_t worded; /* tn_wordings */
+    size_t threads;
     size_t counts[SPLITS];   /* train, dev, test */
     uint64_t hashes[SPLITS]; /* of rows and pixels */
     size_t size;             /* of the pictures made */
@@ -236,74 +239,46 @@ static bool read_range(const char *text, size_t *first, size_t *last)
     return *end == '\0' && low >= 1 && low <= high && high <= 99;
 }
 
-static bool read_wordings(const char *text, tn_wordings *found)
-{
-    for (size_t i = 0; i < sizeof wordings / sizeof *wordings; i++)
-        if (strcmp(wordings[i], text) == 0) {
-            *found = (tn_wordings)i;
-            return true;
-        }
-    return false;
-}
+#define TN_RECORD make_job
+static const tn_option option_table[] = {
+    TN_SIZE(0, "train", counts[0], "N", "1000", 0, 1e7, "samples for training"),
+    TN_SIZE(0, "dev", counts[1], "N", "100", 0, 1e7, "samples for validation"),
+    TN_SIZE(0, "test", counts[2], "N", "100", 0, 1e7, "samples for the test"),
+    TN_SEED(0, "seed", make.seed, "1", "another number, another set"),
+    TN_SIZE(0, "size", make.size, "PIXELS", NULL, 56, 1120, "side of a picture, a multiple of 28 (112)"),
+    TN_SIZE(0, "grid", make.grid, "N", NULL, 2, 4, "objects a side (4)"),
+    TN_NUMBER(0, "hints", make.hints, "P", "0", 0, 1, "share of objects on a ground in the colour of what they point to, for a start"),
+    TN_SWITCH(0, "brief", make.brief, "steps of arrows are the colours passed, a word each and equally many"),
+    TN_TEXT(0, "families", make.families, "LIST", NULL,
+            "kinds of questions with commas between (arrows,nearest,count); sight and list on demand"),
+    TN_CHOICE(0, "wordings", worded, "one|seen|unseen|wide", "one",
+              "say arrows and sight in many ways, those for training, those for tests, more for training"),
+    TN_SWITCH(0, "varied", make.varied, "pictures of many sizes, with borders, noise and traces of JPEG"),
+    TN_TEXT(0, "hops", hops, "A-B", NULL, "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 1, 256, "threads (all processors); the set is the same"),
+    TN_SWITCH(0, "json", json, "print what was made as JSON"),
+    TN_OPTIONS_END
+};
 
-int tn_data_make(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "data make",
-        .arguments = "NAME DIR",
-        .summary = "Makes the set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, pictures in DIR/data/images.\n"
-                   "The same options give the same set everywhere; no scene is in two splits.",
-        .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
-    };
-    make_job job = { .counts = { 1000, 100, 100 } };
-    const char *hops = NULL, *worded = wordings[0];
-    uint64_t seed = 1;
-    size_t threads = 0;
-    size_t *counts = job.counts;
-    tn_make *made = &job.make;
-    const tn_option options[] = {
-        { 0, "train", TN_OPTION_SIZE, &counts[0], "N", "samples for training (1000)", 0, 1e7, NULL },
-        { 0, "dev", TN_OPTION_SIZE, &counts[1], "N", "samples for validation (100)", 0, 1e7, NULL },
-        { 0, "test", TN_OPTION_SIZE, &counts[2], "N", "samples for the test (100)", 0, 1e7, NULL },
-        { 0, "seed", TN_OPTION_SEED, &seed, "S", "another number, another set (1)", 0, 0, NULL },
-        { 0, "size", TN_OPTION_SIZE, &made->size, "PIXELS",
-          "side of a picture, a multiple of 28 (112)", 56, 1120, NULL },
-        { 0, "grid", TN_OPTION_SIZE, &made->grid, "N", "objects a side (4)", 2, 4, NULL },
-        { 0, "hints", TN_OPTION_NUMBER, &made->hints, "P",
-          "share of objects on a ground in the colour of what they point to, for a start (0)", 0, 1, NULL },
-        { 0, "brief", TN_OPTION_FLAG, &made->brief, NULL,
-          "steps of arrows are the colours passed, a word each and equally many", 0, 0, NULL },
-        { 0, "families", TN_OPTION_TEXT, &made->families, "LIST",
-          "kinds of questions with commas between (arrows,nearest,count); sight and list on demand", 0, 0, NULL },
-        { 0, "wordings", TN_OPTION_TEXT, &worded, "one|seen|unseen|wide",
-          "say arrows and sight in many ways, those for training, those for tests, more for training (one)", 0, 0, NULL },
-        { 0, "varied", TN_OPTION_FLAG, &made->varied, NULL,
-          "pictures of many sizes, with borders, noise and traces of JPEG", 0, 0, NULL },
-        { 0, "hops", TN_OPTION_TEXT, &hops, "A-B",
-          "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)", 0, 0, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &threads, "N",
-          "threads (all processors); the set is the same", 1, 256, NULL },
-        { 0, "json", TN_OPTION_FLAG, &job.json, NULL, "print what was made as JSON", 0, 0, NULL },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    make_job job = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_data_make, &job, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (argc - first != 2)
-        return tn_data_mistake("make", "wants the name of a set and a directory");
-    if (hops != NULL && !read_range(hops, &job.make.steps_min, &job.make.steps_max))
-        return tn_data_mistake("make", "--hops wants a number or a range, such as 1-6");
-    if (!read_wordings(worded, &job.make.wordings))
-        return tn_data_mistake("make", "--wordings wants one, seen, unseen or wide");
+        return tn_command_mistake(&tn_command_data_make, "wants the name of a set and a directory");
+    if (job.hops != NULL && !read_range(job.hops, &job.make.steps_min, &job.make.steps_max))
+        return tn_command_mistake(&tn_command_data_make, "--hops wants a number or a range, such as 1-6");
     job.set = tn_dataset_find(argv[first], strlen(argv[first]));
     if (job.set == NULL || job.set->make == NULL)
-        return tn_data_mistake("make", "no set of this name can be made; 'tenebra data list' tells which can");
+        return tn_command_mistake(&tn_command_data_make, "no set of this name can be made; 'tenebra data list' tells which can");
     job.directory = argv[first + 1];
-    job.make.seed = seed;
+    job.make.wordings = (tn_wordings)job.worded;
     tn_app_catch_interrupts();
     tenebra_error error;
     tenebra_code code = prepare(&job, &error);
-    if (code == TENEBRA_OK && (job.pool = tn_pool_open(threads > 0 ? threads : tn_cpu_count(), &error)) == NULL)
+    if (code == TENEBRA_OK && (job.pool = tn_pool_open(job.threads > 0 ? job.threads : tn_cpu_count(), &error)) == NULL)
         code = error.code;
     for (size_t i = 0; i < SPLITS && code == TENEBRA_OK; i++)
         if (job.counts[i] > 0)
@@ -311,3 +286,14 @@ int tn_data_make(int argc, char **argv)
     tn_pool_close(job.pool);
     return code == TENEBRA_OK ? finish(&job) : tn_app_fail(&error);
 }
+
+const tn_command tn_command_data_make = {
+    .name = "data make",
+    .summary = "a generated benchmark of questions that need several looks",
+    .arguments = "NAME DIR",
+    .about = "Makes the set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, pictures in DIR/data/images.\n"
+             "The same options give the same set everywhere; no scene is in two splits.",
+    .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -6,7 +6,10 @@
 #include <string.h>
 
 typedef struct show_job {
-    const tn_prompt_preset *preset;
+    const char *split, *ids, *wording;
+    size_t limit;
+    tn_data_options data_options;
+    const tn_prompt_preset *preset; /* that of `wording` */
     size_t groups;
     bool json;
 } show_job;
@@ -122,46 +125,44 @@ static int show_samples(const show_job *job, const tn_data *data, const char *id
     return exit_code;
 }
 
-int tn_data_show(int argc, char **argv)
+#define TN_RECORD show_job
+static const tn_option option_table[] = {
+    TN_TEXT(0, "split", split, "NAME", "train", "train, dev, test or what the set has"),
+    TN_TEXT(0, "ids", ids, "LIST", NULL, "only these ids, with commas between"),
+    TN_SIZE(0, "limit", limit, "N", "3", 0, 1e9, "samples to show where no ids are given"),
+    TN_WORD(0, "preset", wording, "NAME", NULL, "wording of the prompt (the first that 'tenebra data list' has)",
+            .names = tn_names_of_presets),
+    TN_SIZE(0, "groups", groups, "N", "3", 0, 1e9, "steps that a rationale is merged into; 0 for as many as there are"),
+    TN_SWITCH(0, "without-images", data_options.without_images, "samples that have no picture, too"),
+    TN_SWITCH(0, "json", json, "one JSON object a line"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "data show",
-        .arguments = "NAME:DIR",
-        .summary = "Prints samples as a model gets them: the prompt, the steps it is trained on, the answer.",
-        .example = "  tenebra data show hops:/tmp/looks --split test --limit 2 --preset ivtlr-infer",
-    };
-    const char *split = "train", *ids = NULL, *preset = tn_prompt_presets[0].name;
-    size_t limit = 3;
-    tn_data_options data_options = { 0 };
-    show_job job = { .groups = TN_STEPS_GROUPS };
-    const tn_option options[] = {
-        { .name = "split", .kind = TN_OPTION_TEXT, .target = &split, .argument = "NAME",
-          .help = "train, dev, test or what the set has (train)" },
-        { .name = "ids", .kind = TN_OPTION_TEXT, .target = &ids, .argument = "LIST",
-          .help = "only these ids, with commas between" },
-        { .name = "limit", .kind = TN_OPTION_SIZE, .target = &limit, .argument = "N",
-          .help = "samples to show where no ids are given (3)" },
-        { .name = "preset", .kind = TN_OPTION_WORDING, .target = &preset, .argument = "NAME",
-          .help = "wording of the prompt; 'tenebra data list' has all (ivtlr-train)" },
-        { .name = "groups", .kind = TN_OPTION_SIZE, .target = &job.groups, .argument = "N",
-          .help = "steps that a rationale is merged into; 0 for as many as there are (3)" },
-        { .name = "without-images", .kind = TN_OPTION_FLAG, .target = &data_options.without_images,
-          .help = "samples that have no picture, too" },
-        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "one JSON object a line" },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    show_job job = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_data_show, &job, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (argc - first != 1)
-        return tn_data_mistake("show", "wants one NAME:DIR");
-    job.preset = tn_prompt_find(preset);
+        return tn_command_mistake(&tn_command_data_show, "wants one NAME:DIR");
+    job.preset = tn_prompt_find(job.wording != NULL ? job.wording : tn_prompt_presets[0].name);
     tenebra_error error;
-    tn_data *data = tn_data_open(argv[first], split, &data_options, &error);
+    tn_data *data = tn_data_open(argv[first], job.split, &job.data_options, &error);
     if (data == NULL)
         return tn_app_fail(&error);
-    exit_code = show_samples(&job, data, ids, limit);
+    exit_code = show_samples(&job, data, job.ids, job.limit);
     tn_data_print_note(data);
     tn_data_close(data);
     return exit_code;
 }
+
+const tn_command tn_command_data_show = {
+    .name = "data show",
+    .summary = "samples: prompt, steps, answer",
+    .arguments = "NAME:DIR",
+    .about = "Prints samples as a model gets them: the prompt, the steps it is trained on, the answer.",
+    .example = "  tenebra data show hops:/tmp/looks --split test --limit 2 --preset ivtlr-infer",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

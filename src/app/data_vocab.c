@@ -205,39 +205,30 @@ static tenebra_code train(vocab_job *job, char **places, tenebra_error *error)
     return write_directory(job, error);
 }
 
-int tn_data_vocab(int argc, char **argv)
+#define TN_RECORD vocab_job
+static const tn_option option_table[] = {
+    TN_TEXT('o', "output", output, "DIR", NULL, "where to write tokenizer.json and tokenizer_config.json"),
+    TN_SIZE(0, "size", size, "N", "1024", 256, 1e6, "tokens in all, fewer where the texts do not have as many"),
+    TN_SIZE(0, "least", least, "N", "2", 1, 1e9, "merge only pairs that occur as often"),
+    TN_SWITCH(0, "lowercase", lower, "text is read in small letters"),
+    TN_TEXT(0, "split", split, "NAME", "train", "of every set"),
+    TN_SWITCH('f', "force", force, "replace a tokenizer in DIR"),
+    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "data vocab",
-        .arguments = "NAME:DIR ...",
-        .summary = "Trains a byte-level BPE vocabulary on the prompts, steps and answers of data sets, and writes a\n"
-                   "tokenizer directory with control tokens, latent tokens and the chat template.",
-        .example = "  tenebra data vocab hops:/tmp/looks -o /tmp/looks-tokenizer --size 600",
-    };
-    vocab_job job = { .split = "train", .size = 1024, .least = 2 };
-    const tn_option options[] = {
-        { .letter = 'o', .name = "output", .kind = TN_OPTION_TEXT, .target = &job.output, .argument = "DIR",
-          .help = "where to write tokenizer.json and tokenizer_config.json" },
-        { .name = "size", .kind = TN_OPTION_SIZE, .target = &job.size, .argument = "N", .minimum = 256, .maximum = 1e6,
-          .help = "tokens in all, fewer where the texts do not have as many (1024)" },
-        { .name = "least", .kind = TN_OPTION_SIZE, .target = &job.least, .argument = "N", .minimum = 1, .maximum = 1e9,
-          .help = "merge only pairs that occur as often (2)" },
-        { .name = "lowercase", .kind = TN_OPTION_FLAG, .target = &job.lower, .help = "text is read in small letters" },
-        { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
-          .help = "of every set (train)" },
-        { .letter = 'f', .name = "force", .kind = TN_OPTION_FLAG, .target = &job.force, .help = "replace a tokenizer in DIR" },
-        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print JSON" },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    vocab_job job = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_data_vocab, &job, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (first == argc)
-        return tn_data_mistake("vocab", "wants at least one NAME:DIR");
+        return tn_command_mistake(&tn_command_data_vocab, "wants at least one NAME:DIR");
     if (job.output == NULL)
-        return tn_data_mistake("vocab", "-o DIR is missing");
+        return tn_command_mistake(&tn_command_data_vocab, "-o DIR is missing");
     if (!choose_style(&job))
-        return tn_data_mistake("vocab", "no chat template is known with its control tokens");
+        return tn_command_mistake(&tn_command_data_vocab, "no chat template is known with its control tokens");
     tenebra_error error;
     tenebra_code code = check_output(&job, &error);
     if (code == TENEBRA_OK)
@@ -252,3 +243,14 @@ int tn_data_vocab(int argc, char **argv)
     tn_bpe_trainer_close(job.trainer);
     return exit_code;
 }
+
+const tn_command tn_command_data_vocab = {
+    .name = "data vocab",
+    .summary = "train a tokenizer on the texts of data sets",
+    .arguments = "NAME:DIR ...",
+    .about = "Trains a byte-level BPE vocabulary on the prompts, steps and answers of data sets, and writes a\n"
+             "tokenizer directory with control tokens, latent tokens and the chat template.",
+    .example = "  tenebra data vocab hops:/tmp/looks -o /tmp/looks-tokenizer --size 600",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

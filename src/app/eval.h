@@ -3,21 +3,15 @@
 #define TN_APP_EVAL_H
 
 #include "app/app.h"
-#include "app/method_table.h"
+#include "app/ask.h"
 #include "eval/run.h"
 #include "eval/table.h"
-#include "reason/trained.h"
+#include "train/yaml.h"
 
 /* Parts: `tenebra eval NAME ...`; without a name it asks. */
+extern const tn_command tn_command_eval_table, tn_command_eval_score, tn_command_eval_probe, tn_command_eval_export,
+    tn_command_eval_report;
 int tn_eval_ask(int argc, char **argv);
-int tn_eval_table(int argc, char **argv);
-int tn_eval_score(int argc, char **argv);
-int tn_eval_probe(int argc, char **argv);
-int tn_eval_export(int argc, char **argv);
-int tn_eval_report(int argc, char **argv);
-
-/* Prints the mistake with where help is, and returns USAGE. `part`: "eval table" or the like. */
-int tn_eval_mistake(const char *part, const char *sentence);
 
 /* Reads result files and makes rows of them: those of each "NAME=FILE,FILE,..." in `named` together, those of `files` by
  * themselves; `rows` (may be NULL): only these. Both are to be freed, also after a failure. Errors: those of tn_results_add,
@@ -32,28 +26,26 @@ tenebra_code tn_eval_rescore(tn_results *results, const char *scorer, const char
 
 /* ------------------------------------------------------------- settings -- */
 
-enum { TN_EVAL_FIXED_MAX = 64 };
-
 /* What the command line, the environment and a task file say. */
 typedef struct tn_eval_settings {
-    tn_eval_plan plan;
+    tn_ask ask;
+    tn_eval_plan plan; /* made of it and of what follows */
     tn_eval_options run;
-    const char *methods, *image_size, *task;
+    const char *methods, *task;
     const char *scorer; /* of the probe; NULL: the standard one */
-    bool probes;        /* it is a probe                        */
-    tn_option_list set, adapters, pass_adapters;
+    tn_option_list set;
     bool json;
-    tn_method_table table;
-    tn_app_path own; /* where the default model is */
     char *output;  /* the default name of the file */
-    tn_trained trained; /* defaults that the model's directory tells */
-    char **words;  /* of the task file, for free()  */
-    size_t word_count;
+    tn_yaml yaml;  /* owns the texts of the task   */
 } tn_eval_settings;
+
+/* Groups of options of the parts that ask, without --scorer. */
+#define TN_EVAL_GROUPS { tn_eval_options_table, 0 }, TN_ASK_GROUPS(tn_eval_settings, ask)
+extern const tn_option tn_eval_options_table[];
 
 /* Reads options of an asking part, and fills plan and options of the run. Returns false when the command is over, with the
  * exit code. Free with tn_eval_settings_free in any case. */
-bool tn_eval_settings_read(tn_eval_settings *settings, const tn_usage *usage, int argc, char **argv, int *exit_code);
+bool tn_eval_settings_read(tn_eval_settings *settings, const tn_command *command, int argc, char **argv, int *exit_code);
 void tn_eval_settings_free(tn_eval_settings *settings);
 
 /* Runs the plan with its progress on stderr. Interrupted or failed, it says so and how it goes on. */

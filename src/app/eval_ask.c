@@ -9,15 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const tn_usage usage = {
-    .command = "eval",
-    .arguments = "[TASK.yaml]",
-    .summary = "Asks a model the questions of a data set in one or several ways and writes one JSON line per answer to the result\n"
-               "file, as soon as it is known. Stopped at any moment and started again, it goes on where it stopped. A task file holds\n"
-               "options by their long names, 'name: value', and METHOD.OPTION: value. Result files go to 'tenebra eval table'.",
-    .example = "  tenebra eval -m MODEL --data m3cot:DIR --method direct,ivt-lr,ivt-lr:k-select=8 --workers 2 -o out.jsonl",
-};
-
 enum { FAILURES_SHOWN = 10, QUIET_MS = 15000, DRAW_MS = 100, METHODS_SHOWN = 4 };
 
 typedef struct progress {
@@ -101,7 +92,7 @@ static void print_summary(const json_t *summary)
 static void print_notes(const tn_eval_settings *settings)
 {
     const tn_eval_plan *plan = &settings->plan;
-    const char *taught = settings->trained.method;
+    const char *taught = settings->ask.trained.method;
     for (size_t e = 0; e < plan->entry_count; e++) {
         const char *note = tn_method_find(plan->entries[e].method)->note;
         bool told = false;
@@ -156,7 +147,7 @@ int tn_eval_ask(int argc, char **argv)
     tn_eval_settings settings;
     json_t *summary = NULL;
     int exit_code;
-    if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
+    if (tn_eval_settings_read(&settings, &tn_command_eval, argc, argv, &exit_code)) {
         exit_code = tn_eval_run_plan(&settings, &summary);
         if (summary != NULL && settings.json) {
             tn_app_print_json(summary, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

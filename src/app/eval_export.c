@@ -8,14 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "eval export",
-    .arguments = "FILE",
-    .summary = "Writes the answers of a result file as the benchmarks' own programs read them: 'messages', a line each with id,\n"
-               "choices, answer, domain, topic and messages (the benchmark's custom form), or 'indices', {\"results\": {id: index}}\n"
-               "(that of the science one). The data set is read again; it has to lie where the file says, or where --data says.",
-    .example = "  tenebra eval export out.jsonl --form messages --rows ivt-lr -o custom.jsonl",
-};
+typedef struct export_options {
+    const char *form, *label, *place, *output;
+    bool force;
+} export_options;
 
 static tenebra_code write_file(const char *path, const char *text, tenebra_error *error)
 {
@@ -31,37 +27,51 @@ static tenebra_code write_file(const char *path, const char *text, tenebra_error
     return code;
 }
 
-int tn_eval_export(int argc, char **argv)
+#define TN_RECORD export_options
+static const tn_option option_table[] = {
+    TN_WORD('f', "form", form, "messages|indices", NULL, "what is written"),
+    TN_TEXT(0, "rows", label, "METHOD", NULL, "whose answers, where there are several"),
+    TN_TEXT('d', "data", place, "NAME:DIR", NULL, "the data set (where the file says)"),
+    TN_TEXT('o', "output", output, "FILE", NULL, "instead of stdout"),
+    TN_SWITCH(0, "force", force, "replace a file that is there"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    const char *form = NULL, *label = NULL, *place = NULL, *output = NULL;
-    bool force = false;
-    const tn_option table[] = {
-        { 'f', "form", TN_OPTION_TEXT, &form, "messages|indices", "what is written", 0, 0, NULL },
-        { 0, "rows", TN_OPTION_TEXT, &label, "METHOD", "whose answers, where there are several", 0, 0, NULL },
-        { 'd', "data", TN_OPTION_TEXT, &place, "NAME:DIR", "the data set (where the file says)", 0, 0, NULL },
-        { 'o', "output", TN_OPTION_TEXT, &output, "FILE", "instead of stdout", 0, 0, NULL },
-        { 0, "force", TN_OPTION_FLAG, &force, "", "replace a file that is there", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    export_options options = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_eval_export, &options, argc, argv, &exit_code);
     if (first < 0)
         return exit_code;
     if (argc - first != 1)
-        return tn_eval_mistake(usage.command, "name one result file");
-    if (form == NULL)
-        return tn_eval_mistake(usage.command, "say what to write with --form messages or --form indices");
+        return tn_command_mistake(&tn_command_eval_export, "name one result file");
+    if (options.form == NULL)
+        return tn_command_mistake(&tn_command_eval_export, "say what to write with --form messages or --form indices");
     tenebra_error error = { 0 };
-    if (output != NULL && (tn_output_check(output, force, &error) != TENEBRA_OK ||
-                           tn_output_check_sources(output, argv + first, 1, &error) != TENEBRA_OK))
+    if (options.output != NULL && (tn_output_check(options.output, options.force, &error) != TENEBRA_OK ||
+                                   tn_output_check_sources(options.output, argv + first, 1, &error) != TENEBRA_OK))
         return tn_app_fail(&error);
-    char *text = tn_eval_export_file(argv[first], label, place, form[0] == 'm' ? TN_EXPORT_MESSAGES : TN_EXPORT_INDICES, &error);
+    tn_export_form form = options.form[0] == 'm' ? TN_EXPORT_MESSAGES : TN_EXPORT_INDICES;
+    char *text = tn_eval_export_file(argv[first], options.label, options.place, form, &error);
     if (text == NULL)
         return tn_app_fail(&error);
     tenebra_code code = TENEBRA_OK;
-    if (output != NULL)
-        code = write_file(output, text, &error);
+    if (options.output != NULL)
+        code = write_file(options.output, text, &error);
     else
         puts(text); /* failures are told at the end */
     free(text);
     return code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
 }
+
+const tn_command tn_command_eval_export = {
+    .name = "eval export",
+    .summary = "result files in the forms that official programs read",
+    .arguments = "FILE",
+    .about = "Writes the answers of a result file as the benchmarks' own programs read them: 'messages', a line each with id,\n"
+             "choices, answer, domain, topic and messages (the benchmark's custom form), or 'indices', {\"results\": {id: index}}\n"
+             "(that of the science one). The data set is read again; it has to lie where the file says, or where --data says.",
+    .example = "  tenebra eval export out.jsonl --form messages --rows ivt-lr -o custom.jsonl",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

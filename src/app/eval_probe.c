@@ -7,17 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "eval probe",
-    .arguments = "[TASK.yaml]",
-    .summary = "Asks every question as the method does, and again with each intervention on its latent steps: latent text zeroed, noise,\n"
-               "shuffled, another question's, the mean, frozen, dropped; picks random, lowest, the same at every step, none; no latent\n"
-               "steps; other numbers of steps and picks. Prints the table with intervals, and says in words whether the answers\n"
-               "depend on the latents; nothing is said where most lost answers only name no option. It is a run like 'tenebra eval': it\n"
-               "can be stopped and goes on, and asked again with another --scorer.",
-    .example = "  tenebra eval probe -m MODEL --data hops:DIR --method ivt-lr --limit 300 -o probe.jsonl",
-};
-
 static tenebra_code report_file(const tn_eval_settings *settings, json_t **report, tenebra_error *error)
 {
     tn_results results = { 0 };
@@ -58,13 +47,13 @@ static const char *usual_scorer(const tn_eval_plan *plan)
     return preset != NULL && preset->in_words ? tn_scorer_for_words() : NULL;
 }
 
-int tn_eval_probe(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
     tn_eval_settings settings;
     json_t *summary = NULL;
     tenebra_error error = { 0 };
     int exit_code;
-    if (tn_eval_settings_read(&settings, &usage, argc, argv, &exit_code)) {
+    if (tn_eval_settings_read(&settings, &tn_command_eval_probe, argc, argv, &exit_code)) {
         const tn_scorer *scorer;
         size_t variant;
         if (settings.scorer == NULL)
@@ -81,3 +70,25 @@ int tn_eval_probe(int argc, char **argv)
     tn_eval_settings_free(&settings);
     return exit_code;
 }
+
+#define TN_RECORD tn_eval_settings
+static const tn_option scorer_option[] = {
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "who judges the answers (tenebra eval score --list)"),
+    TN_OPTIONS_END
+};
+
+static const tn_option_group groups[] = { { scorer_option, 0 }, TN_EVAL_GROUPS, TN_GROUPS_END };
+
+const tn_command tn_command_eval_probe = {
+    .name = "eval probe",
+    .summary = "whether answers depend on the latents: the table of interventions",
+    .arguments = "[TASK.yaml]",
+    .about = "Asks every question as the method does, and again with each intervention on its latent steps: latent text zeroed, noise,\n"
+             "shuffled, another question's, the mean, frozen, dropped; picks random, lowest, the same at every step, none; no latent\n"
+             "steps; other numbers of steps and picks. Prints the table with intervals, and says in words whether the answers\n"
+             "depend on the latents; nothing is said where most lost answers only name no option. It is a run like 'tenebra eval': it\n"
+             "can be stopped and goes on, and asked again with another --scorer.",
+    .example = "  tenebra eval probe -m MODEL --data hops:DIR --method ivt-lr --limit 300 -o probe.jsonl",
+    .groups = groups,
+    .run = run_command,
+};

@@ -9,16 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "eval report",
-    .arguments = "[FILE ...]",
-    .summary = "Makes one page of HTML of result files, with everything in it: what was run, charts, the tables of 'tenebra eval table',\n"
-               "and a browser of questions with pictures, answers, and the picks of each latent step. Runs with --scores have maps of\n"
-               "attention, too. The page asks no network.",
-    .example = "  tenebra eval -m MODEL --data hops:DIR --method ivt-lr --scores --lens 5 -o out.jsonl\n"
-               "  tenebra eval report out.jsonl -o out.html",
-};
-
 typedef struct report_options {
     const char *output, *rows, *scorer;
     tn_option_list places, groups;
@@ -54,25 +44,28 @@ static int make(report_options *options, char **files, size_t count)
     return code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
 }
 
-int tn_eval_report(int argc, char **argv)
+#define TN_RECORD report_options
+static const tn_option option_table[] = {
+    TN_TEXT('o', "output", output, "FILE", NULL, "the page"),
+    TN_SWITCH('f', "force", force, "replace a page that is there"),
+    TN_LIST('d', "data", places, "NAME:DIR", "where a data set lies (where the files say); repeatable"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "judge the answers again (eval score --list; as recorded)"),
+    TN_TEXT(0, "rows", rows, "A,B,...", NULL, "only these methods, in this order"),
+    TN_LIST('g', "group", groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable"),
+    TN_SIZE(0, "limit", report.limit, "N", "200", 1, 1e9, "questions shown one by one, spread evenly"),
+    TN_TEXT(0, "ids", report.ids, "A,B,...", NULL, "only these questions one by one"),
+    TN_NUMBER(0, "max-size", megabytes, "MB", "24", 0.1, 2000, "most megabytes of the page"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    report_options options = { .megabytes = TN_REPORT_MEGABYTES, .report.limit = TN_REPORT_QUESTIONS };
+    report_options options = { 0 };
     char date[TN_APP_DATE_SIZE];
-    const tn_option table[] = {
-        { 'o', "output", TN_OPTION_TEXT, &options.output, "FILE", "the page", 0, 0, NULL },
-        { 'f', "force", TN_OPTION_FLAG, &options.force, "", "replace a page that is there", 0, 0, NULL },
-        { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a data set lies (where the files say); repeatable", 0, 0, NULL },
-        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (eval score --list; as recorded)", 0, 0, NULL },
-        { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
-        { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
-        { 0, "limit", TN_OPTION_SIZE, &options.report.limit, "N", "questions shown one by one, spread evenly (200)", 1, 1e9, NULL },
-        { 0, "ids", TN_OPTION_TEXT, &options.report.ids, "A,B,...", "only these questions one by one", 0, 0, NULL },
-        { 0, "max-size", TN_OPTION_NUMBER, &options.megabytes, "MB", "most megabytes of the page (24)", 0.1, 2000, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    int exit_code, first = tn_options_parse(&tn_command_eval_report, &options, argc, argv, &exit_code);
     if (first >= 0 && ((first == argc && options.groups.count == 0) || options.output == NULL)) {
-        exit_code = tn_eval_mistake(usage.command, options.output == NULL ? "name the page with -o FILE.html" : "name result files");
+        exit_code = tn_command_mistake(&tn_command_eval_report,
+                                       options.output == NULL ? "name the page with -o FILE.html" : "name result files");
     } else if (first >= 0) {
         options.report.places = options.places.items;
         options.report.place_count = options.places.count;
@@ -84,3 +77,16 @@ int tn_eval_report(int argc, char **argv)
     free(options.places.items);
     return exit_code;
 }
+
+const tn_command tn_command_eval_report = {
+    .name = "eval report",
+    .summary = "one page of HTML: charts, tables, and every question with what each step saw",
+    .arguments = "[FILE ...]",
+    .about = "Makes one page of HTML of result files, with everything in it: what was run, charts, the tables of 'tenebra eval table',\n"
+             "and a browser of questions with pictures, answers, and the picks of each latent step. Runs with --scores have maps of\n"
+             "attention, too. The page asks no network.",
+    .example = "  tenebra eval -m MODEL --data hops:DIR --method ivt-lr --scores --lens 5 -o out.jsonl\n"
+               "  tenebra eval report out.jsonl -o out.html",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -278,36 +278,40 @@ static int run(score_job *job, int count, char **paths)
     return exit_code;
 }
 
-int tn_eval_score(int argc, char **argv)
+#define TN_RECORD score_job
+static const tn_option option_table[] = {
+    TN_TEXT(0, "scorer", scorers, "NAME,...", NULL, "scorers, side by side; NAME:VARIANT for another variant (the default is ours)"),
+    TN_LIST(0, "key", keys, "FILE|SET:DIR",
+            "right answers: lines {id, answer, ...}, a problems.json, or a data set; repeatable, later ones win"),
+    TN_TEXT(0, "split", split, "NAME", "test", "the key's split; 'all' takes every question"),
+    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_SWITCH(0, "list", list, "list the scorers and end"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    static const tn_usage usage = {
-        .command = "eval score",
-        .arguments = "FILE...",
-        .summary = "Scores result files, our own and other people's, without running a model. Read are lines of {id, text},\n"
-                   "lines with \"messages\" (the last one counts), and one object with \"results\", indices by id.\n"
-                   "Right answers are those of the rows, or of --key. Intervals are Wilson's, 95 %.",
-        .example = "  tenebra eval score --scorer m3cot,strict --key test.jsonl results.jsonl\n"
-                   "  tenebra eval score --scorer sqa --key problems.json --json gpt3.json",
-    };
-    score_job job = { .split = "test" };
-    const tn_option options[] = {
-        { .name = "scorer", .kind = TN_OPTION_TEXT, .target = &job.scorers, .argument = "NAME,...",
-          .help = "scorers, side by side; NAME:VARIANT for another variant (the default is ours)" },
-        { .name = "key", .kind = TN_OPTION_LIST, .target = &job.keys, .argument = "FILE|SET:DIR",
-          .help = "right answers: lines {id, answer, ...}, a problems.json, or a data set; repeatable, later ones win" },
-        { .name = "split", .kind = TN_OPTION_TEXT, .target = &job.split, .argument = "NAME",
-          .help = "the key's split (test); 'all' takes every question" },
-        { .name = "json", .kind = TN_OPTION_FLAG, .target = &job.json, .help = "print JSON" },
-        { .name = "list", .kind = TN_OPTION_FLAG, .target = &job.list, .help = "list the scorers and end" },
-        { 0 },
-    };
-    int exit_code, first = tn_options_parse(&usage, options, argc, argv, &exit_code);
+    score_job job = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_eval_score, &job, argc, argv, &exit_code);
     if (first >= 0 && job.list) {
         print_scorers();
         exit_code = TN_EXIT_OK;
     } else if (first >= 0) {
-        exit_code = first < argc ? run(&job, argc - first, argv + first) : tn_eval_mistake("eval score", "wants result files");
+        exit_code = first < argc ? run(&job, argc - first, argv + first) : tn_command_mistake(&tn_command_eval_score, "wants result files");
     }
     free(job.keys.items);
     return exit_code;
 }
+
+const tn_command tn_command_eval_score = {
+    .name = "eval score",
+    .summary = "judge result files again, also those of other programs",
+    .arguments = "FILE...",
+    .about = "Scores result files, our own and other people's, without running a model. Read are lines of {id, text},\n"
+             "lines with \"messages\" (the last one counts), and one object with \"results\", indices by id.\n"
+             "Right answers are those of the rows, or of --key. Intervals are Wilson's, 95 %.",
+    .example = "  tenebra eval score --scorer m3cot,strict --key test.jsonl results.jsonl\n"
+               "  tenebra eval score --scorer sqa --key problems.json --json gpt3.json",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

@@ -2,181 +2,46 @@
 #include "app/eval.h"
 #include "app/seen.h"
 
-#include "base/number.h"
-#include "train/yaml.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static size_t fill_table(tn_eval_settings *s, tn_option *table)
-{
-    tn_eval_plan *plan = &s->plan;
-    const tn_option fixed[] = {
-        { 'm', "model", TN_OPTION_TEXT, &plan->model, "DIR", "model directory", 0, 0, NULL },
-        { 'd', "data", TN_OPTION_TEXT, &plan->data, "NAME:DIR", "data set (tenebra data list)", 0, 0, NULL },
-        { 0, "method", TN_OPTION_TEXT, &s->methods, "A,B,...",
-          "ways to answer, each METHOD[:OPTION=VALUE]... (as trained, if the model tells)", 0, 0, NULL },
-        { 'o', "output", TN_OPTION_TEXT, &s->run.output, "FILE", "result file (eval-SET-SPLIT.jsonl)", 0, 0, NULL },
-        { 0, "split", TN_OPTION_TEXT, &plan->split, "NAME", "split of the set (test)", 0, 0, NULL },
-        { 0, "held-out", TN_OPTION_NUMBER, &plan->held_out, "F", "only the share that val_fraction F holds out", 0.001, 0.9, NULL },
-        { 0, "limit", TN_OPTION_SIZE, &plan->limit, "N", "only the first N questions", 1, 1e9, NULL },
-        { 0, "ids", TN_OPTION_TEXT, &plan->ids, "A,B,...", "only these questions", 0, 0, NULL },
-        { 0, "without-images", TN_OPTION_FLAG, &plan->without_images, "", "also questions without a picture", 0, 0, NULL },
-        { 0, "preset", TN_OPTION_WORDING, &plan->preset, "NAME", "wording (as trained, if the model tells; else the set's)", 0, 0, NULL },
-        { 0, "example", TN_OPTION_TEXT, &plan->example, "FILE", "JSON: a solved question, for methods that show one", 0, 0, NULL },
-        { 0, "answer-turn", TN_OPTION_FLAG, &plan->answer_turn, "", "then ask for one of the options, in a turn of its own", 0, 0, NULL },
-        { 0, "positions", TN_OPTION_TEXT, &plan->positions, "sequential|mrope",
-          "positions (as trained, or as each method defines)", 0, 0, NULL },
-        { 0, "set", TN_OPTION_LIST, &s->set, "METHOD.OPTION=VALUE", "an option of one method; repeatable", 0, 0, NULL },
-        { 'n', "predict", TN_OPTION_SIZE, &plan->max_tokens, "N", "most tokens to generate (512)", 1, 1e7, NULL },
-        { 'c', "ctx-size", TN_OPTION_SIZE, &plan->context, "N", "rows of context (8192 or the model's limit)", 0, 1e8, NULL },
-        { 'w', "workers", TN_OPTION_SIZE, &s->run.workers, "N", "processes that share the questions (1)", 1, 256, NULL },
-        { 't', "threads", TN_OPTION_SIZE, &s->run.threads, "N", "threads of all of them together (all processors)", 0, 1024, NULL },
-        { 0, "temp", TN_OPTION_NUMBER, &plan->sampling.temperature, "T", "temperature, 0: greedy (0)", 0, 100, NULL },
-        { 0, "top-k", TN_OPTION_SIZE, &plan->sampling.top_k, "K", "sample among the K likeliest (all)", 0, 1e9, NULL },
-        { 0, "top-p", TN_OPTION_NUMBER, &plan->sampling.top_p, "P", "sample among the likeliest of total P (1)", 0, 1, NULL },
-        { 's', "seed", TN_OPTION_SEED, &plan->sampling.seed, "N", "seed of sampling and interventions (0)", 0, 0, NULL },
-        { 0, "image-size", TN_OPTION_PIXELS, &s->image_size, "WxH", "resize every image to this", 0, 0, NULL },
-        { 0, "image-min-tokens", TN_OPTION_SIZE, &plan->image.min_tokens, "N", "fewest embeddings an image", 0, 1e6, NULL },
-        { 0, "image-max-tokens", TN_OPTION_SIZE, &plan->image.max_tokens, "N", "most embeddings an image", 0, 1e6, NULL },
-        { 0, "lens", TN_OPTION_SIZE, &plan->lens, "N", "tokens to read from each latent (0)", 0, 32, NULL },
-        { 0, "scores", TN_OPTION_FLAG, &plan->scores, "", "record the attention to the whole picture, for the report", 0, 0, NULL },
-        { 0, "cache-type", TN_OPTION_TEXT, &plan->cache_type, "f32|bf16", "number type of keys and values (f32)", 0, 0, NULL },
-        { 0, "lora", TN_OPTION_LIST, &s->adapters, "DIR[=X]", "PEFT adapter, X times as strong; repeatable", 0, 0, NULL },
-        { 0, "lora-pass", TN_OPTION_LIST, &s->pass_adapters, "N:DIR[=X]", "adapter in pass N of a method only", 0, 0, NULL },
-        { 0, "kernels", TN_OPTION_KERNELS, &plan->model_options.kernels, "SET", "kernel set (the best here)", 0, 0, NULL },
-        { 0, "chat-template", TN_OPTION_TEMPLATE, &plan->model_options.chat_template, "NAME", "template (the directory's)", 0, 0, NULL },
-        { 0, "force-new", TN_OPTION_FLAG, &s->run.anew, "", "begin anew; an older file gets another name", 0, 0, NULL },
-        { 0, "retry", TN_OPTION_FLAG, &s->run.retry, "", "ask questions again that failed before", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &s->json, "", "what came out as JSON on stdout", 0, 0, NULL },
-    };
-    static const size_t count = sizeof fixed / sizeof *fixed;
-    memcpy(table, fixed, sizeof fixed);
-    if (s->probes)
-        table[count] = (tn_option){ 0, "scorer", TN_OPTION_TEXT, &s->scorer, "NAME", "who judges the answers (tenebra eval score --list)",
-                                    0, 0, NULL };
-    tn_method_table_rows(&s->table, table + count + s->probes);
-    return count + s->probes + s->table.count;
-}
-
-static int parse(tn_eval_settings *s, const tn_usage *usage, int argc, char **argv, int *exit_code)
-{
-    tn_option table[TN_EVAL_FIXED_MAX + TN_METHOD_OPTIONS_MAX + 1] = { 0 };
-    fill_table(s, table);
-    return tn_options_parse(usage, table, argc, argv, exit_code);
-}
+#define TN_RECORD tn_eval_settings
+const tn_option tn_eval_options_table[] = {
+    TN_TEXT('d', "data", plan.data, "NAME:DIR", NULL, "data set (tenebra data list)"),
+    TN_TEXT(0, "method", methods, "A,B,...", NULL, "ways to answer, each METHOD[:OPTION=VALUE]... (as trained, if the model tells)"),
+    TN_LIST(0, "set", set, "METHOD.OPTION=VALUE", "an option of one method; repeatable"),
+    TN_TEXT('o', "output", run.output, "FILE", NULL, "result file (eval-SET-SPLIT.jsonl)"),
+    TN_TEXT(0, "split", plan.split, "NAME", "test", "split of the set"),
+    TN_NUMBER(0, "held-out", plan.held_out, "F", NULL, 0.001, 0.9, "only the share that val_fraction F holds out"),
+    TN_SIZE(0, "limit", plan.limit, "N", NULL, 1, 1e9, "only the first N questions"),
+    TN_TEXT(0, "ids", plan.ids, "A,B,...", NULL, "only these questions"),
+    TN_SWITCH(0, "without-images", plan.without_images, "also questions without a picture"),
+    TN_SIZE('w', "workers", run.workers, "N", "1", 1, 256, "processes that share the questions"),
+    TN_SIZE('t', "threads", run.threads, "N", NULL, 0, 1024, "threads of all of them together (all processors)"),
+    TN_SIZE(0, "lens", ask.request.lens, "N", "0", 0, 32, "tokens to read from each latent"),
+    TN_SWITCH(0, "force-new", run.anew, "begin anew; an older file gets another name"),
+    TN_SWITCH(0, "retry", run.retry, "ask questions again that failed before"),
+    TN_SWITCH(0, "json", json, "what came out as JSON on stdout"),
+    TN_OPTIONS_END
+};
 
 /* ------------------------------------------------------------ task file -- */
 
-static bool add_word(tn_eval_settings *s, const char *front, const char *text)
+/* A key of a task file is the long name of an option; "METHOD.OPTION" stands for --set. null leaves an option open. */
+static int set_from_task(const tn_command *command, void *record, void *user)
 {
-    char **grown = realloc(s->words, (s->word_count + 2) * sizeof *grown);
-    char *word = grown != NULL ? malloc(strlen(front) + strlen(text) + 1) : NULL;
-    if (grown != NULL)
-        s->words = grown;
-    if (word == NULL)
-        return false;
-    strcpy(word, front);
-    strcat(word, text);
-    s->words[s->word_count++] = word;
-    s->words[s->word_count] = NULL;
-    return true;
-}
-
-static tenebra_code no_memory(const char *path, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the task");
-}
-
-/* Joins the three words of "METHOD.OPTION=VALUE" to one. */
-static bool join_set(tn_eval_settings *s)
-{
-    size_t at = s->word_count - 3;
-    char *word = malloc(strlen(s->words[at]) + strlen(s->words[at + 2]) + 2);
-    if (word == NULL)
-        return false;
-    sprintf(word, "%s=%s", s->words[at], s->words[at + 2]);
-    for (size_t i = at; i < s->word_count; i++)
-        free(s->words[i]);
-    s->words[at] = word;
-    s->words[at + 1] = NULL;
-    s->word_count = at + 1;
-    return true;
-}
-
-/* A key of a task file is the long name of an option; "METHOD.OPTION" stands for --set. A switch that is off adds no word. */
-static tenebra_code add_key(tn_eval_settings *s, const tn_yaml_entry *entry, const char *path, tenebra_error *error)
-{
-    const char *value = entry->value;
-    bool on = true, fits;
-    if (strchr(entry->key, '.') != NULL) {
-        fits = add_word(s, "--set=", entry->key) && add_word(s, "", "=") && add_word(s, "", value) && join_set(s);
-        return fits ? TENEBRA_OK : no_memory(path, error);
+    const tn_eval_settings *s = user;
+    char place[TN_OPTION_LINE];
+    int exit_code = TN_EXIT_OK;
+    for (size_t i = 0; i < s->yaml.count && exit_code == TN_EXIT_OK; i++) {
+        const tn_yaml_entry *entry = &s->yaml.entries[i];
+        snprintf(place, sizeof place, "%.200s, line %zu", s->task, entry->line);
+        if (!entry->null && strchr(entry->key, '.') == NULL)
+            exit_code = tn_options_set(command, record, entry->key, entry->value, place);
     }
-    char *name = strdup(entry->key);
-    if (name == NULL)
-        return no_memory(path, error);
-    for (char *c = name; *c != '\0'; c++)
-        *c = *c == '_' ? '-' : *c;
-    tn_option table[TN_EVAL_FIXED_MAX + TN_METHOD_OPTIONS_MAX + 1] = { 0 };
-    fill_table(s, table);
-    const tn_option *row = table;
-    while (row->name != NULL && strcmp(row->name, name) != 0)
-        row++;
-    bool is_switch = row->name != NULL && row->kind == TN_OPTION_FLAG;
-    tenebra_code code = TENEBRA_OK;
-    if (is_switch && !tn_switch_read(value, &on))
-        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "line %zu: \"%s\" is a switch: true or false, not '%s'", entry->line,
-                       entry->key, value);
-    else if (on)
-        code = add_word(s, "--", name) && (is_switch || add_word(s, "", value)) ? TENEBRA_OK : no_memory(path, error);
-    free(name);
-    return code;
-}
-
-/* argv[0], the task's options, then those of the command line, which win. */
-static tenebra_code read_task(tn_eval_settings *s, const char *path, int argc, char **argv, tenebra_error *error)
-{
-    tn_yaml yaml;
-    if (access(path, F_OK) != 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "there is no such task file; a data set is named with --data NAME:DIR");
-    TN_TRY(tn_yaml_read(&yaml, path, error));
-    tenebra_code code = add_word(s, "", argv[0]) ? TENEBRA_OK : no_memory(path, error);
-    for (size_t i = 0; i < yaml.count && code == TENEBRA_OK; i++)
-        if (!yaml.entries[i].null) /* null leaves the option open */
-            code = add_key(s, &yaml.entries[i], path, error);
-    tn_yaml_free(&yaml);
-    for (int i = 1; i < argc && code == TENEBRA_OK; i++)
-        code = add_word(s, "", argv[i]) ? TENEBRA_OK : no_memory(path, error);
-    return code;
-}
-
-/* ------------------------------------------------------------- defaults -- */
-
-static void choose_pictures(tn_eval_settings *s)
-{
-    tn_eval_plan *plan = &s->plan;
-    if (plan->image.width > 0 || plan->image.min_tokens > 0 || plan->image.max_tokens > 0)
-        return;
-    plan->image = s->trained.image;
-    tn_app_tell_plan_size(&s->trained, plan);
-}
-
-/* What the command line and the task leave open is as the weights were trained. */
-static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
-{
-    const tenebra_model_options *model = &s->plan.model_options;
-    TN_TRY(tn_trained_read(&s->trained, s->plan.model, model->adapters, model->adapter_count, error));
-    if (s->plan.preset == NULL)
-        s->plan.preset = s->trained.preset;
-    if (s->plan.positions == NULL)
-        s->plan.positions = s->trained.positions;
-    if (s->methods == NULL)
-        s->methods = s->trained.method;
-    choose_pictures(s);
-    return TENEBRA_OK;
+    return exit_code;
 }
 
 /* "eval-SET-SPLIT.jsonl" here. */
@@ -208,65 +73,85 @@ static tenebra_code add_methods(tn_eval_settings *s, tenebra_error *error)
     return code;
 }
 
-/* --set METHOD.OPTION=VALUE, then options of methods by their own names. */
+/* "METHOD.OPTION" of a task or of --set. */
+static tenebra_code set_option(tn_eval_plan *plan, const char *name, size_t length, const char *value, tenebra_error *error)
+{
+    char *method = strndup(name, length), *dot = method != NULL ? strchr(method, '.') : NULL;
+    tenebra_code code = TENEBRA_OK;
+    if (method == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "set", "no memory");
+    if (dot == NULL || value == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, "set", "'%s' is not of the form METHOD.OPTION=VALUE", name);
+    else
+        *dot = '\0';
+    if (code == TENEBRA_OK)
+        code = tn_eval_plan_set(plan, method, dot + 1, value, error);
+    free(method);
+    return code;
+}
+
+/* --set METHOD.OPTION=VALUE, which goes before the same of the task, then options of methods by their own names, then what training
+ * implies. */
 static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
 {
+    const tn_option *row;
     for (size_t i = 0; i < s->set.count; i++) {
-        char *text = strdup(s->set.items[i]), *dot = text ? strchr(text, '.') : NULL, *equals = dot ? strchr(dot, '=') : NULL;
-        tenebra_code code;
-        if (equals == NULL) {
-            code = text == NULL ? tn_fail(error, TENEBRA_ERROR_MEMORY, "set", "no memory")
-                                : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "set", "'%s' is not of the form METHOD.OPTION=VALUE", text);
-        } else {
-            *dot = *equals = '\0';
-            code = tn_eval_plan_set(&s->plan, text, dot + 1, equals + 1, error);
-        }
-        free(text);
-        TN_TRY(code);
+        const char *text = s->set.items[i], *equals = strchr(text, '=');
+        TN_TRY(set_option(&s->plan, text, strcspn(text, "="), equals != NULL ? equals + 1 : NULL, error));
     }
-    for (size_t i = 0; i < s->table.count; i++) {
-        const char *name = s->table.options[i]->name;
-        bool fits = s->table.given[i];
-        for (size_t e = 0; e < s->plan.entry_count && !fits && s->table.values[i] != NULL; e++)
-            fits = tn_method_has_option(s->plan.entries[e].method, name); /* of the environment: where it fits */
+    for (size_t i = 0; i < s->yaml.count; i++)
+        if (!s->yaml.entries[i].null && strchr(s->yaml.entries[i].key, '.') != NULL)
+            TN_TRY(set_option(&s->plan, s->yaml.entries[i].key, strlen(s->yaml.entries[i].key), s->yaml.entries[i].value, error));
+    for (size_t i = 0; (row = tn_method_table_at(i)) != NULL; i++) {
+        bool fits = s->ask.methods.given[i];
+        for (size_t e = 0; e < s->plan.entry_count && !fits && s->ask.methods.values[i] != NULL; e++)
+            fits = tn_method_option(s->plan.entries[e].method, row->name) != NULL; /* of the environment: where it fits */
         if (fits)
-            TN_TRY(tn_eval_plan_set(&s->plan, NULL, name, s->table.values[i], error));
+            TN_TRY(tn_eval_plan_set(&s->plan, NULL, row->name, s->ask.methods.values[i], error));
     }
     for (size_t e = 0; e < s->plan.entry_count; e++)
-        for (size_t i = 0; i < s->table.count; i++) {
-            const char *method = s->plan.entries[e].method, *name = s->table.options[i]->name;
-            const char *value = tn_trained_setting(&s->trained, method, name);
-            if (value != NULL && tn_method_has_option(method, name))
-                TN_TRY(tn_eval_plan_set(&s->plan, method, name, value, error));
+        for (size_t i = 0; (row = tn_method_table_at(i)) != NULL; i++) {
+            const char *method = s->plan.entries[e].method, *value = tn_trained_setting(&s->ask.trained, method, row->name);
+            if (value != NULL && tn_method_option(method, row->name) != NULL)
+                TN_TRY(tn_eval_plan_set(&s->plan, method, row->name, value, error));
         }
     return TENEBRA_OK;
 }
 
-/* What follows from the options. Returns false with the exit code set. */
-static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
+/* What the command line and the task leave open is as the weights were trained. */
+static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
 {
-    tn_eval_plan *plan = &s->plan;
+    tn_ask *ask = &s->ask;
+    TN_TRY(tn_ask_read_trained(ask, error));
+    bool sized = tn_ask_has_sizes(ask);
+    if (!sized)
+        ask->request.image = ask->trained.image;
+    if (s->methods == NULL)
+        s->methods = ask->trained.method;
+    s->plan.model = ask->directory;
+    s->plan.model_options = ask->model;
+    s->plan.session = ask->session;
+    s->plan.request = ask->request;
+    s->plan.preset = ask->preset != NULL ? ask->preset : ask->trained.preset;
+    s->plan.example = ask->example;
+    s->plan.answer_turn = ask->answer_turn;
+    if (!sized)
+        tn_app_tell_plan_size(&ask->trained, &s->plan);
+    return TENEBRA_OK;
+}
+
+/* What follows from the options. Returns false with the exit code set. */
+static bool complete(tn_eval_settings *s, const tn_command *command, int *exit_code)
+{
     tenebra_error error = { 0 };
-    const char *wrong = NULL;
-    if (s->image_size != NULL)
-        tn_app_read_pixels(s->image_size, &plan->image.width, &plan->image.height);
-    if (plan->model == NULL)
-        plan->model = tn_app_default_model(&s->own);
-    else
-        plan->model = tn_app_model_directory(plan->model, &s->own);
-    if (plan->model == NULL)
-        wrong = "name a model directory with -m";
-    else if (plan->data == NULL)
+    const char *wrong = tn_ask_find_model(&s->ask);
+    if (wrong == NULL && s->plan.data == NULL)
         wrong = "name a data set with --data NAME:DIR";
-    tenebra_code code = TENEBRA_OK;
-    if (wrong == NULL)
-        code = tn_app_read_adapters(&s->adapters, &s->pass_adapters, &plan->model_options, &error);
-    if (wrong == NULL && code == TENEBRA_OK)
-        code = choose_as_trained(s, &error);
+    tenebra_code code = wrong == NULL ? choose_as_trained(s, &error) : TENEBRA_OK;
     if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL)
         wrong = "name what to ask with --method A,B,...";
     if (wrong != NULL) {
-        *exit_code = tn_eval_mistake(command, wrong);
+        *exit_code = tn_command_mistake(command, wrong);
         return false;
     }
     if (code == TENEBRA_OK)
@@ -283,50 +168,41 @@ static bool complete(tn_eval_settings *s, const char *command, int *exit_code)
 static void reset(tn_eval_settings *s)
 {
     free(s->set.items);
-    free(s->adapters.items);
-    free(s->pass_adapters.items);
-    char **words = s->words;
-    size_t count = s->word_count;
-    *s = (tn_eval_settings){ .words = words, .word_count = count, .probes = s->probes };
-    s->plan.max_tokens = 512;
-    s->run.leave = _exit;
-    s->run.stop = tn_app_interrupt_flag();
-    tn_method_table_fill(&s->table);
+    free(s->ask.adapters.items);
+    free(s->ask.pass_adapters.items);
+    *s = (tn_eval_settings){ .ask = TN_ASK_INIT, .run = { .leave = _exit, .stop = tn_app_interrupt_flag() } };
 }
 
-bool tn_eval_settings_read(tn_eval_settings *s, const tn_usage *usage, int argc, char **argv, int *exit_code)
+bool tn_eval_settings_read(tn_eval_settings *s, const tn_command *command, int argc, char **argv, int *exit_code)
 {
     tenebra_error error = { 0 };
-    *s = (tn_eval_settings){ .probes = strcmp(usage->command, "eval probe") == 0 };
+    *s = (tn_eval_settings){ 0 };
     reset(s);
-    int first = parse(s, usage, argc, argv, exit_code);
+    int first = tn_options_parse(command, s, argc, argv, exit_code);
     if (first >= 0 && argc - first > 1)
-        *exit_code = tn_eval_mistake(usage->command, "one task file at most; options come before it");
+        *exit_code = tn_command_mistake(command, "one task file at most; options come before it");
     if (first < 0 || argc - first > 1)
         return false;
-    if (first < argc) {
-        if (read_task(s, argv[first], argc, argv, &error) != TENEBRA_OK) {
-            *exit_code = tn_app_fail(&error);
-            return false;
-        }
+    if (first < argc) { /* once more, with the task between the environment and the command line */
         reset(s);
         s->task = argv[first];
-        if (parse(s, usage, (int)s->word_count, s->words, exit_code) < 0)
+        tenebra_code code = access(s->task, F_OK) == 0
+                                ? tn_yaml_read(&s->yaml, s->task, &error)
+                                : tn_fail(&error, TENEBRA_ERROR_IO, s->task,
+                                          "there is no such task file; a data set is named with --data NAME:DIR");
+        if (code != TENEBRA_OK)
+            *exit_code = tn_app_fail(&error);
+        if (code != TENEBRA_OK || tn_options_parse_with(command, s, set_from_task, s, argc, argv, exit_code) < 0)
             return false;
     }
-    return complete(s, usage->command, exit_code);
+    return complete(s, command, exit_code);
 }
 
 void tn_eval_settings_free(tn_eval_settings *s)
 {
     tn_eval_plan_free(&s->plan);
-    tn_app_free_adapters(&s->plan.model_options);
+    tn_ask_free(&s->ask);
+    tn_yaml_free(&s->yaml);
     free(s->set.items);
-    free(s->adapters.items);
-    free(s->pass_adapters.items);
     free(s->output);
-    tn_trained_free(&s->trained);
-    for (size_t i = 0; i < s->word_count; i++)
-        free(s->words[i]);
-    free(s->words);
 }

@@ -7,17 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tn_usage usage = {
-    .command = "eval table",
-    .arguments = "[FILE ...]",
-    .summary = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), answers that name no\n"
-               "option, autoregressive steps and times; accuracy by domain and topic; attention ratio and focus of latent steps;\n"
-               "methods in pairs on the same questions (McNemar). Runs that differ in their seed alone go\n"
-               "together as --group NAME=FILE,FILE,...",
-    .example = "  tenebra eval table out.jsonl --form markdown\n"
-               "  tenebra eval table --group ivt-lr=s1.jsonl,s2.jsonl,s3.jsonl --group cot=c1.jsonl,c2.jsonl,c3.jsonl",
-};
-
 typedef struct table_options {
     const char *form, *only, *rows, *scorer;
     tn_option_list groups, places;
@@ -53,22 +42,24 @@ static tenebra_code print(const table_options *options, const json_t *report, te
     return TENEBRA_OK;
 }
 
-int tn_eval_table(int argc, char **argv)
+#define TN_RECORD table_options
+static const tn_option option_table[] = {
+    TN_WORD('f', "form", form, "text|markdown|csv|latex|json", "text", "how tables are written"),
+    TN_TEXT(0, "table", only, "NAME", NULL, "only methods, domains, topics, looks, latents or pairs"),
+    TN_TEXT(0, "rows", rows, "A,B,...", NULL, "only these methods, in this order"),
+    TN_LIST('g', "group", groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "judge the answers again (eval score --list; as recorded)"),
+    TN_LIST('d', "data", places, "NAME:DIR", "where a set lies, for --scorer (where the files say)"),
+    TN_SWITCH(0, "json", json, "the same as --form json"),
+    TN_OPTIONS_END
+};
+
+static int run_command(int argc, char **argv)
 {
-    table_options options = { .form = "text" };
-    const tn_option table[] = {
-        { 'f', "form", TN_OPTION_TEXT, &options.form, "text|markdown|csv|latex|json", "how tables are written (text)", 0, 0, NULL },
-        { 0, "table", TN_OPTION_TEXT, &options.only, "NAME", "only methods, domains, topics, looks, latents or pairs", 0, 0, NULL },
-        { 0, "rows", TN_OPTION_TEXT, &options.rows, "A,B,...", "only these methods, in this order", 0, 0, NULL },
-        { 'g', "group", TN_OPTION_LIST, &options.groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable", 0, 0, NULL },
-        { 0, "scorer", TN_OPTION_TEXT, &options.scorer, "NAME", "judge the answers again (eval score --list; as recorded)", 0, 0, NULL },
-        { 'd', "data", TN_OPTION_LIST, &options.places, "NAME:DIR", "where a set lies, for --scorer (where the files say)", 0, 0, NULL },
-        { 0, "json", TN_OPTION_FLAG, &options.json, "", "the same as --form json", 0, 0, NULL },
-        { 0, NULL, TN_OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL },
-    };
-    int exit_code, first = tn_options_parse(&usage, table, argc, argv, &exit_code);
+    table_options options = { 0 };
+    int exit_code, first = tn_options_parse(&tn_command_eval_table, &options, argc, argv, &exit_code);
     if (first >= 0 && first == argc && options.groups.count == 0) {
-        exit_code = tn_eval_mistake(usage.command, "name result files");
+        exit_code = tn_command_mistake(&tn_command_eval_table, "name result files");
     } else if (first >= 0) {
         tenebra_error error = { 0 };
         tn_results results = { 0 };
@@ -89,3 +80,17 @@ int tn_eval_table(int argc, char **argv)
     free(options.places.items);
     return exit_code;
 }
+
+const tn_command tn_command_eval_table = {
+    .name = "eval table",
+    .summary = "accuracy, steps and times of result files; compares methods",
+    .arguments = "[FILE ...]",
+    .about = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), answers that name no\n"
+             "option, autoregressive steps and times; accuracy by domain and topic; attention ratio and focus of latent steps;\n"
+             "methods in pairs on the same questions (McNemar). Runs that differ in their seed alone go\n"
+             "together as --group NAME=FILE,FILE,...",
+    .example = "  tenebra eval table out.jsonl --form markdown\n"
+               "  tenebra eval table --group ivt-lr=s1.jsonl,s2.jsonl,s3.jsonl --group cot=c1.jsonl,c2.jsonl,c3.jsonl",
+    .groups = TN_GROUP_OF(option_table),
+    .run = run_command,
+};

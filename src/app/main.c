@@ -7,25 +7,17 @@
 #define TENEBRA_VERSION "unknown"
 #endif
 
-static const tn_command commands[] = {
-    { "run", "ask a question about an image", tn_cmd_run },
-    { "train", "train a model or an adapter on a data set", tn_cmd_train },
-    { "eval", "ask data sets, make tables of the answers, score them", tn_cmd_eval },
-    { "inspect", "show a model's configuration and tensors, and whether they fit", tn_cmd_inspect },
-    { "quantize", "write a model again with smaller weights, packed for the kernels", tn_cmd_quantize },
-    { "tokenize", "turn text into token ids and back", tn_cmd_tokenize },
-    { "verify", "recompute a golden case and compare", tn_cmd_verify },
-    { "bench", "measure speed and memory; make random models of true shapes", tn_cmd_bench },
-    { "data", "read, check and make data sets", tn_cmd_data },
-    { NULL, NULL, NULL }
+const tn_command *const tn_commands[] = {
+    &tn_command_run,    &tn_command_train, &tn_command_eval, &tn_command_inspect,    &tn_command_quantize, &tn_command_tokenize,
+    &tn_command_verify, &tn_command_bench, &tn_command_data, &tn_command_completion, &tn_command_manual,   NULL
 };
 
 static void print_overview(FILE *out)
 {
     fprintf(out, "tenebra %s: multimodal latent reasoning on vision-language models\n\n"
                  "usage: tenebra COMMAND [options]\n\ncommands:\n", TENEBRA_VERSION);
-    for (const tn_command *command = commands; command->name != NULL; command++)
-        fprintf(out, "  %-10s %s\n", command->name, command->summary);
+    for (size_t i = 0; tn_commands[i] != NULL; i++)
+        fprintf(out, "  %-10s %s\n", tn_commands[i]->name, tn_commands[i]->summary);
     fprintf(out, "\n'tenebra COMMAND --help' explains a command, with an example.\n"
                  "exit codes: 0 ok, 1 failed, 2 wrong usage\n");
 }
@@ -45,10 +37,10 @@ static int run_command(int argc, char **argv)
         printf("tenebra %s\n", TENEBRA_VERSION);
         return TN_EXIT_OK;
     }
-    for (const tn_command *command = commands; command->name != NULL; command++)
-        if (strcmp(command->name, name) == 0)
-            return command->run(argc - 1, argv + 1);
-    tn_app_print_unknown_command("tenebra", "command", name, commands);
+    for (size_t i = 0; tn_commands[i] != NULL; i++)
+        if (strcmp(tn_commands[i]->name, name) == 0)
+            return tn_commands[i]->run(argc - 1, argv + 1);
+    tn_app_print_unknown_command("", "command", name, tn_commands);
     return TN_EXIT_USAGE;
 }
 

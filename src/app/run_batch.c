@@ -90,14 +90,15 @@ static tenebra_code read_sizes(line *l, tenebra_error *error)
 {
     tenebra_request *r = &l->request;
     const char *size = NULL;
+    size_t sides[2] = { 0 };
     bool bounds = json_object_get(l->json, "image_min_tokens") != NULL || json_object_get(l->json, "image_max_tokens") != NULL;
     TN_TRY(tn_json_string(l->json, "image_size", &size, "request", error));
+    if (size != NULL && !tn_option_read_sides(size, sides))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"image_size\" must be \"WIDTHxHEIGHT\" in pixels");
     if (size != NULL)
-        r->image = (tenebra_image_rule){ 0 };
+        r->image = (tenebra_image_rule){ .width = sides[0], .height = sides[1] };
     else if (bounds)
         r->image = (tenebra_image_rule){ .min_tokens = r->image.min_tokens, .max_tokens = r->image.max_tokens };
-    if (size != NULL && !tn_app_read_pixels(size, &r->image.width, &r->image.height))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"image_size\" must be \"WIDTHxHEIGHT\" in pixels");
     TN_TRY(tn_json_size(l->json, "image_min_tokens", 0, 1000000, &r->image.min_tokens, "request", error));
     return tn_json_size(l->json, "image_max_tokens", 0, 1000000, &r->image.max_tokens, "request", error);
 }

@@ -12,13 +12,13 @@ enum { NUMBERS = 7 };
 void tn_train_print_keys(void)
 {
     tn_app_print("Keys of a configuration, one 'key: value' a line; options of the method (tenebra run --help) are keys, too.\n\n");
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++) {
+    for (const tn_option *key = tn_train_keys; key->name != NULL; key++) {
         tn_app_print("%-28s %s", key->name, key->help);
-        if (key->words != NULL)
-            tn_app_print(" (%s)", key->words);
+        if (key->kind == TN_OPTION_CHOICE)
+            tn_app_print(" (%s)", key->argument);
         if (key->value != NULL)
             tn_app_print(" [%s]", key->value);
-        if (key->aliases[0] != '\0') {
+        if (key->aliases != NULL) {
             tn_app_print("; also:");
             for (const char *at = key->aliases + 1; *at != '\0'; at += strcspn(at, " ") + 1)
                 tn_app_print(" %.*s", (int)strcspn(at, " "), at);

@@ -13,11 +13,11 @@ tenebra_code tn_examinee_open(tn_examinee *examinee, const tenebra_model *model,
                               const tn_eval_questions *questions, size_t threads, tenebra_error *error)
 {
     /* Nothing is kept from question to question: times and counts would depend on the order. */
-    tenebra_session_options options = { .context = plan->context, .threads = threads, .cache_type = plan->cache_type,
-                                        .no_image_cache = true };
+    tenebra_session_options options = plan->session;
+    options.threads = threads;
+    options.no_image_cache = true;
     *examinee = (tn_examinee){ .plan = plan, .questions = questions };
-    examinee->session = tenebra_session_open(model, &options, error);
-    return examinee->session != NULL ? TENEBRA_OK : error->code;
+    return tenebra_session_open(&examinee->session, model, &options, error);
 }
 
 void tn_examinee_close(tn_examinee *examinee)
@@ -88,16 +88,14 @@ typedef struct donor {
 
 static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry, tenebra_request *request)
 {
-    const tn_eval_plan *plan = examinee->plan;
+    const tenebra_request asked = *request;
+    *request = examinee->plan->request;
+    request->messages = asked.messages;
+    request->message_count = asked.message_count;
+    request->ignore_orientation = asked.ignore_orientation;
     request->method = entry->method;
     request->settings = entry->settings;
     request->setting_count = entry->setting_count;
-    request->positions = plan->positions;
-    request->max_tokens = plan->max_tokens;
-    request->sampling = plan->sampling;
-    request->image = plan->image;
-    request->lens = plan->lens;
-    request->scores = plan->scores;
     request->no_reuse = true;
     if (examinee->questions->example.json != NULL && tn_method_find(entry->method)->reply != TN_REPLY_NONE)
         request->example = &examinee->questions->example.example;
@@ -127,10 +125,10 @@ static tenebra_code ask_other(tn_examinee *examinee, size_t question, const tn_e
     fill_request(examinee, entry, &request);
     memcpy(settings, entry->settings, sizeof entry->settings);
     for (size_t i = 0; i < entry->setting_count; i++)
-        if (strcmp(settings[i].name, "latent-text") == 0)
-            settings[i].value = "keep";
+        if (tn_method_option(entry->method, settings[i].name)->role == TN_ROLE_LATENT_TEXT)
+            settings[i].value = TN_LATENT_TEXT_KEEP;
     request.settings = settings;
-    request.sampling.seed = tn_eval_seed(examinee->plan->sampling.seed, sample->id);
+    request.sampling.seed = tn_eval_seed(examinee->plan->request.sampling.seed, sample->id);
     request.max_tokens = 1;
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(examinee->session, &request, &trace, error);
@@ -154,10 +152,10 @@ static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_en
     if (code == TENEBRA_OK) {
         tenebra_request request = tn_asked_request(&asked);
         fill_request(examinee, entry, &request);
-        request.sampling.seed = tn_eval_seed(examinee->plan->sampling.seed, sample->id);
-        request.latents = other.latents;
-        request.latent_count = other.count;
-        request.latent_size = other.size;
+        request.sampling.seed = tn_eval_seed(examinee->plan->request.sampling.seed, sample->id);
+        const tenebra_input input = { TN_INPUT_LATENTS, other.latents, other.count, other.size };
+        request.inputs = &input;
+        request.input_count = entry->other;
         if (examinee->plan->answer_turn) {
             tn_answer_turn_write(turn, sample->option_count);
             request.answer_turn = turn;

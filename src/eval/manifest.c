@@ -158,7 +158,7 @@ static json_t *describe_entry(const tn_eval_entry *entry)
 {
     json_t *settings = json_object();
     const tn_method *method = tn_method_find(entry->method);
-    for (const tenebra_option *row = method->options; row->name != NULL && settings != NULL; row++)
+    for (const tn_option *row = method->options; row->name != NULL && settings != NULL; row++)
         json_object_set_new(settings, row->name, json_string(tn_eval_entry_value(entry, row->name)));
     return json_pack("{s:s, s:s, s:o, s:b}", "label", entry->label, "method", entry->method, "settings", settings, "other",
                      entry->other);
@@ -188,20 +188,20 @@ static tenebra_code describe_adapters(const tn_eval_plan *plan, json_t *list, te
 
 static json_t *describe_sampling(const tn_eval_plan *plan)
 {
-    const tenebra_sampling *how = &plan->sampling;
+    const tenebra_sampling *how = &plan->request.sampling;
     return json_pack("{s:f, s:I, s:f, s:I, s:I}", "temperature", how->temperature, "top_k", (json_int_t)how->top_k, "top_p",
-                     how->top_p, "seed", (json_int_t)how->seed, "max_tokens", (json_int_t)plan->max_tokens);
+                     how->top_p, "seed", (json_int_t)how->seed, "max_tokens", (json_int_t)plan->request.max_tokens);
 }
 
 static json_t *describe_images(const tn_eval_plan *plan)
 {
-    json_t *images = json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)plan->image.width, "height",
-                               (json_int_t)plan->image.height, "min_tokens", (json_int_t)plan->image.min_tokens, "max_tokens",
-                               (json_int_t)plan->image.max_tokens);
-    if (plan->image.min_pixels > 0)
-        json_object_set_new(images, "min_pixels", json_integer((json_int_t)plan->image.min_pixels));
-    if (plan->image.max_pixels > 0)
-        json_object_set_new(images, "max_pixels", json_integer((json_int_t)plan->image.max_pixels));
+    const tenebra_image_rule *rule = &plan->request.image;
+    json_t *images = json_pack("{s:I, s:I, s:I, s:I}", "width", (json_int_t)rule->width, "height", (json_int_t)rule->height, "min_tokens",
+                               (json_int_t)rule->min_tokens, "max_tokens", (json_int_t)rule->max_tokens);
+    if (rule->min_pixels > 0)
+        json_object_set_new(images, "min_pixels", json_integer((json_int_t)rule->min_pixels));
+    if (rule->max_pixels > 0)
+        json_object_set_new(images, "max_pixels", json_integer((json_int_t)rule->max_pixels));
     return images;
 }
 
@@ -248,7 +248,7 @@ static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_q
                                        tenebra_error *error)
 {
     char digest[DIGEST_TEXT];
-    if (plan->scores)
+    if (plan->request.scores)
         json_object_set_new(manifest, "scores", json_true());
     if (plan->answer_turn)
         json_object_set_new(manifest, "answer_turn", json_true());
@@ -268,11 +268,12 @@ json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *ques
         describe_data(plan, questions, &data, error) == TENEBRA_OK) {
         manifest = json_pack("{s:i, s:s, s:s, s:s, s:{s:s, s:s}, s:O, s:o?, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "tenebra_eval", 1,
                              "version", tenebra_version(), "kernels", kernels, "cache_type",
-                             plan->cache_type ? plan->cache_type : "f32", "model", "directory", plan->model, "digest", weights,
+                             plan->session.cache_type ? plan->session.cache_type : "f32", "model", "directory", plan->model,
+                             "digest", weights,
                              "adapters", adapters, "data", data, "methods", describe_entries(plan), "positions",
-                             text_or_null(plan->positions), "chat_template", text_or_null(plan->model_options.chat_template),
+                             text_or_null(plan->request.positions), "chat_template", text_or_null(plan->model_options.chat_template),
                              "sampling", describe_sampling(plan), "images", describe_images(plan), "context",
-                             (json_int_t)plan->context, "lens", (json_int_t)plan->lens);
+                             (json_int_t)plan->session.context, "lens", (json_int_t)plan->request.lens);
         if (manifest == NULL)
             tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the description of the run (texts must be UTF-8)");
         else if (describe_additions(plan, questions, manifest, error) != TENEBRA_OK) {

@@ -11,15 +11,6 @@ static tenebra_code no_memory(tenebra_error *error)
     return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the plan");
 }
 
-static const tenebra_option *find_option(const char *method, const char *option)
-{
-    const tn_method *found = tn_method_find(method);
-    const tenebra_option *row = found != NULL ? found->options : NULL;
-    while (row != NULL && row->name != NULL && strcmp(row->name, option) != 0)
-        row++;
-    return row != NULL && row->name != NULL ? row : NULL;
-}
-
 static tenebra_setting *find_setting(tn_eval_entry *entry, const char *option)
 {
     for (size_t i = 0; i < entry->setting_count; i++)
@@ -30,7 +21,7 @@ static tenebra_setting *find_setting(tn_eval_entry *entry, const char *option)
 
 const char *tn_eval_entry_value(const tn_eval_entry *entry, const char *option)
 {
-    const tenebra_option *row = find_option(entry->method, option);
+    const tn_option *row = tn_method_option(entry->method, option);
     for (size_t i = 0; i < entry->setting_count; i++)
         if (strcmp(entry->settings[i].name, option) == 0)
             return entry->settings[i].value;
@@ -39,15 +30,15 @@ const char *tn_eval_entry_value(const tn_eval_entry *entry, const char *option)
 
 tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const char *value, tenebra_error *error)
 {
-    const tenebra_option *row = find_option(entry->method, option);
+    const tn_option *row = tn_method_option(entry->method, option);
     if (row == NULL)
         return tn_method_lacks_option(tn_method_find(entry->method), option, error);
-    TN_TRY(tn_setting_check(row, value, error));
+    TN_TRY(tn_option_check(row, value, error));
     char *copy = strdup(value);
     if (copy == NULL)
         return no_memory(error);
-    if (strcmp(option, "latent-text") == 0)
-        entry->other = strcmp(value, "given") == 0;
+    if (row->role == TN_ROLE_LATENT_TEXT)
+        entry->other = strcmp(value, TN_LATENT_TEXT_GIVEN) == 0;
     tenebra_setting *setting = find_setting(entry, option);
     if (setting != NULL) {
         free((void *)(uintptr_t)setting->value);
@@ -133,7 +124,7 @@ tenebra_code tn_eval_plan_set(tn_eval_plan *plan, const char *method, const char
     bool found = false;
     for (size_t i = 0; i < plan->entry_count; i++) {
         tn_eval_entry *entry = &plan->entries[i];
-        if ((method != NULL && strcmp(entry->method, method) != 0) || find_option(entry->method, option) == NULL)
+        if ((method != NULL && strcmp(entry->method, method) != 0) || tn_method_option(entry->method, option) == NULL)
             continue;
         found = true;
         if (find_setting(entry, option) == NULL)

@@ -13,7 +13,7 @@ typedef struct tn_eval_entry {
     char *label, *method;
     tenebra_setting settings[TN_EVAL_SETTINGS_MAX]; /* fresh memory, freed with the entry */
     size_t setting_count;
-    bool other; /* latent-text=given: it is that of the next question, asked the same way */
+    bool other; /* the latent text is given: it is that of the next question, asked the same way */
 } tn_eval_entry;
 
 typedef struct tn_eval_plan {
@@ -29,12 +29,9 @@ typedef struct tn_eval_plan {
     size_t entry_count;
     const char *example;   /* file of a solved question (reason/example.h) for the methods that show one; NULL: none */
     bool answer_turn;      /* the options are asked for in a turn of its own */
-    const char *positions; /* NULL: as each method defines */
-    const char *cache_type; /* NULL: "f32"                 */
-    size_t context, max_tokens, lens; /* context 0: the session's default */
-    bool scores;                      /* attention to all image embeddings goes into the records */
-    tenebra_sampling sampling; /* each question draws from a seed of its own, made of this one and its id */
-    tenebra_image_rule image;
+    tenebra_session_options session;
+    tenebra_request request; /* of every question, without messages and method. Each draws from a seed of its own, made of this
+                              * one and the question's id; `scores` go into the records */
 } tn_eval_plan;
 
 /* Adds an entry written as "METHOD[:OPTION=VALUE]...", which is its label, too. Errors: ARGUMENT (no such method or

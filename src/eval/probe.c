@@ -12,60 +12,63 @@
 typedef enum kind { TEXT, PICKS, ALL, SWEEP } kind;
 
 typedef struct intervention {
-    const char *option, *value, *name;
+    tn_option_role role;
+    const char *value, *name;
     kind kind;
     bool destroys; /* nothing of the question is left in what it puts there */
 } intervention;
 
 static const intervention interventions[] = {
-    { "latent-text", "zero", "latent text: zeros", TEXT, true },
-    { "latent-text", "noise", "latent text: noise of the same norm", TEXT, true },
-    { "latent-text", "shuffle", "latent text: its entries shuffled", TEXT, true },
-    { "latent-text", "given", "latent text: another question's", TEXT, true },
-    { "latent-text", "mean", "latent text: mean of the prompt", TEXT, false },
-    { "latent-text", "frozen", "latent text: that of step one", TEXT, false },
-    { "latent-text", "drop", "latent text: none", TEXT, true },
-    { "latent-picks", "random", "picks: random", PICKS, true },
-    { "latent-picks", "lowest", "picks: the least attended", PICKS, true },
-    { "latent-picks", "repeat", "picks: the same at every step", PICKS, false },
-    { "latent-picks", "none", "picks: none", PICKS, true },
-    { "n-latent", "0", "no latent steps", ALL, true },
-    { "n-latent", "1", "1 latent step", SWEEP, false },
-    { "n-latent", "2", "2 latent steps", SWEEP, false },
-    { "n-latent", "3", "3 latent steps", SWEEP, false },
-    { "n-latent", "4", "4 latent steps", SWEEP, false },
-    { "n-latent", "6", "6 latent steps", SWEEP, false },
-    { "k-select", "1", "1 pick a step", SWEEP, false },
-    { "k-select", "4", "4 picks a step", SWEEP, false },
-    { "k-select", "8", "8 picks a step", SWEEP, false },
-    { "k-select", "16", "16 picks a step", SWEEP, false },
-    { "k-select", "32", "32 picks a step", SWEEP, false },
-    { "k-select", "64", "64 picks a step", SWEEP, false },
+    { TN_ROLE_LATENT_TEXT, "zero", "latent text: zeros", TEXT, true },
+    { TN_ROLE_LATENT_TEXT, "noise", "latent text: noise of the same norm", TEXT, true },
+    { TN_ROLE_LATENT_TEXT, "shuffle", "latent text: its entries shuffled", TEXT, true },
+    { TN_ROLE_LATENT_TEXT, TN_LATENT_TEXT_GIVEN, "latent text: another question's", TEXT, true },
+    { TN_ROLE_LATENT_TEXT, "mean", "latent text: mean of the prompt", TEXT, false },
+    { TN_ROLE_LATENT_TEXT, "frozen", "latent text: that of step one", TEXT, false },
+    { TN_ROLE_LATENT_TEXT, "drop", "latent text: none", TEXT, true },
+    { TN_ROLE_LATENT_PICKS, "random", "picks: random", PICKS, true },
+    { TN_ROLE_LATENT_PICKS, "lowest", "picks: the least attended", PICKS, true },
+    { TN_ROLE_LATENT_PICKS, "repeat", "picks: the same at every step", PICKS, false },
+    { TN_ROLE_LATENT_PICKS, "none", "picks: none", PICKS, true },
+    { TN_ROLE_LATENT_STEPS, "0", "no latent steps", ALL, true },
+    { TN_ROLE_LATENT_STEPS, "1", "1 latent step", SWEEP, false },
+    { TN_ROLE_LATENT_STEPS, "2", "2 latent steps", SWEEP, false },
+    { TN_ROLE_LATENT_STEPS, "3", "3 latent steps", SWEEP, false },
+    { TN_ROLE_LATENT_STEPS, "4", "4 latent steps", SWEEP, false },
+    { TN_ROLE_LATENT_STEPS, "6", "6 latent steps", SWEEP, false },
+    { TN_ROLE_PICKS, "1", "1 pick a step", SWEEP, false },
+    { TN_ROLE_PICKS, "4", "4 picks a step", SWEEP, false },
+    { TN_ROLE_PICKS, "8", "8 picks a step", SWEEP, false },
+    { TN_ROLE_PICKS, "16", "16 picks a step", SWEEP, false },
+    { TN_ROLE_PICKS, "32", "32 picks a step", SWEEP, false },
+    { TN_ROLE_PICKS, "64", "64 picks a step", SWEEP, false },
 };
 
 enum { COUNT = sizeof interventions / sizeof *interventions };
 
-static char *label_of(const tn_eval_entry *base, const intervention *i)
+/* "LABEL:OPTION=VALUE", for free(). *option is NULL where the method has none with that role. */
+static char *label_of(const tn_eval_entry *base, const intervention *i, const tn_option **option)
 {
-    char *label = malloc(strlen(base->label) + strlen(i->option) + strlen(i->value) + 3);
+    *option = tn_method_option_of_role(base->method, i->role);
+    const char *name = *option != NULL ? (*option)->name : "";
+    char *label = malloc(strlen(base->label) + strlen(name) + strlen(i->value) + 3);
     if (label != NULL)
-        sprintf(label, "%s:%s=%s", base->label, i->option, i->value);
+        sprintf(label, "%s:%s=%s", base->label, name, i->value);
     return label;
 }
 
 /* Whether the method has the option, takes the value, and does not have it already. */
 static bool applies(const tn_eval_entry *base, const intervention *i)
 {
-    const char *now = tn_eval_entry_value(base, i->option);
-    const tenebra_option *row = tn_method_find(base->method)->options;
-    while (row->name != NULL && strcmp(row->name, i->option) != 0)
-        row++;
-    return now != NULL && strcmp(now, i->value) != 0 && tn_setting_check(row, i->value, NULL) == TENEBRA_OK;
+    const tn_option *option = tn_method_option_of_role(base->method, i->role);
+    return option != NULL && strcmp(tn_eval_entry_value(base, option->name), i->value) != 0 &&
+           tn_option_check(option, i->value, NULL) == TENEBRA_OK;
 }
 
 static tenebra_code add_intervention(tn_eval_plan *plan, const intervention *i, tenebra_error *error)
 {
-    char *label = label_of(&plan->entries[0], i);
+    const tn_option *option;
+    char *label = label_of(&plan->entries[0], i, &option);
     if (label == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory");
     tenebra_code code = tn_eval_plan_add(plan, plan->entries[0].method, error);
@@ -79,14 +82,14 @@ static tenebra_code add_intervention(tn_eval_plan *plan, const intervention *i, 
     entry->label = label;
     for (size_t s = 0; s < base->setting_count; s++)
         TN_TRY(tn_eval_entry_set(entry, base->settings[s].name, base->settings[s].value, error));
-    return tn_eval_entry_set(entry, i->option, i->value, error);
+    return tn_eval_entry_set(entry, option->name, i->value, error);
 }
 
 tenebra_code tn_probe_plan(tn_eval_plan *plan, tenebra_error *error)
 {
     if (plan->entry_count != 1)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "one method is probed at a time, not %zu", plan->entry_count);
-    if (tn_eval_entry_value(&plan->entries[0], "n-latent") == NULL)
+    if (tn_method_option_of_role(plan->entries[0].method, TN_ROLE_LATENT_STEPS) == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "%s has no latent steps to intervene on", plan->entries[0].method);
     if (strcmp(plan->entries[0].label, plan->entries[0].method) == 0) { /* so that entries can be added under the plain name */
         char *label = malloc(strlen(plan->entries[0].label) + sizeof ":as-it-is");
@@ -309,7 +312,8 @@ static tenebra_code compare_all(const tn_results *results, const tn_eval_plan *p
 {
     *count = 0;
     for (size_t i = 0; i < COUNT; i++) {
-        char *label = label_of(&plan->entries[0], &interventions[i]);
+        const tn_option *option;
+        char *label = label_of(&plan->entries[0], &interventions[i], &option);
         if (label == NULL)
             return tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory");
         const tn_result_set *set = find_set(results, label);

@@ -130,8 +130,8 @@ static json_t *describe_regions(const tenebra_trace *trace)
 static json_t *describe_pictures(const tenebra_trace *trace)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < trace->picture_count; i++) {
-        const tenebra_picture *picture = &trace->pictures[i];
+    for (size_t i = 0; i < trace->image_count; i++) {
+        const tenebra_image *picture = &trace->images[i];
         json_array_append_new(list, json_pack("[o, o, o, o, o]", count(picture->width), count(picture->height), count(picture->rows),
                                               count(picture->columns),
                                               picture->source != SIZE_MAX ? count(picture->source) : json_null()));
@@ -148,7 +148,7 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
         fits = json_object_set_new(record, "turns", describe_passes(trace)) == 0;
     if (fits && trace->call_count > 0)
         fits = json_object_set_new(record, "regions", describe_regions(trace)) == 0;
-    if (fits && trace->picture_count > 0 && (trace->step_count > 0 || trace->prompt_score_count > 0))
+    if (fits && trace->image_count > 0 && (trace->step_count > 0 || trace->prompt_score_count > 0))
         fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0;
     if (fits && trace->prompt_score_count > 0)
         fits = json_object_set_new(record, "prompt_scores",
@@ -186,7 +186,8 @@ tenebra_code tn_record_add_neutral(json_t *record, tenebra_session *session, con
     if (pictures > 0) {
         parts[pictures] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = neutral_prompt };
         tenebra_message message = { "user", parts, pictures + 1 };
-        tenebra_request neutral = { .messages = &message, .message_count = 1, .positions = positions, .max_tokens = 1,
+        tenebra_request neutral = { .size = sizeof neutral, .messages = &message, .message_count = 1, .positions = positions,
+                                    .max_tokens = 1,
                                     .image = request->image, .ignore_orientation = request->ignore_orientation, .scores = true,
                                     .no_reuse = request->no_reuse };
         code = tenebra_session_ask(session, &neutral, &trace, error);

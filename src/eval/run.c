@@ -137,9 +137,7 @@ static tenebra_code open_parts(tn_eval *eval, tenebra_error *error)
 {
     TN_TRY(open_tables(eval, error));
     TN_TRY(check_other(eval, error));
-    eval->model = tenebra_model_open(eval->plan->model, &eval->plan->model_options, error);
-    if (eval->model == NULL)
-        return error->code;
+    TN_TRY(tenebra_model_open(&eval->model, eval->plan->model, &eval->plan->model_options, error));
     if (eval->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, eval->plan->model, "has no tokenizer, so it cannot be asked in words");
     eval->manifest = tn_eval_manifest(eval->plan, &eval->questions, eval->model->kernels->name, error);

@@ -49,11 +49,23 @@ void tn_table_silence(const tn_table_groups *groups, char *text, size_t size)
 
 /* --------------------------------------------------------------- methods -- */
 
-/* A number of latent steps or picks that the manifest tells. */
-static json_t *setting_cell(const tn_table_group *group, const char *name)
+const char *tn_table_setting(const tn_table_group *group, tn_option_role role, const char **name)
 {
-    const json_t *value = json_object_get(json_object_get(group->sets[0]->entry, "settings"), name);
-    return json_is_string(value) ? tn_cell_number(strtod(json_string_value(value), NULL)) : json_null();
+    const json_t *settings = json_object_get(group->sets[0]->entry, "settings");
+    const char *value = NULL;
+    for (size_t m = 0; tn_methods[m] != NULL && value == NULL; m++) { /* the file's method may be none of them */
+        const tn_option *option = tn_option_of_role(tn_methods[m]->options, role);
+        value = option != NULL ? json_string_value(json_object_get(settings, option->name)) : NULL;
+        if (value != NULL && name != NULL)
+            *name = option->name;
+    }
+    return value;
+}
+
+static json_t *setting_cell(const tn_table_group *group, tn_option_role role)
+{
+    const char *value = tn_table_setting(group, role, NULL);
+    return value != NULL ? tn_cell_number(strtod(value, NULL)) : json_null();
 }
 
 static json_t *accuracy_cell(const tn_table_group *group)
@@ -86,8 +98,8 @@ static void put_method(tn_table_maker *maker, const tn_table_group *group)
     const double numbers[] = { sampled + latent, sampled + latent + injected, sampled, latent };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         tn_table_put(maker, tn_cell_number(numbers[i]));
-    tn_table_put(maker, setting_cell(group, "n-latent"));
-    tn_table_put(maker, setting_cell(group, "k-select"));
+    tn_table_put(maker, setting_cell(group, TN_ROLE_LATENT_STEPS));
+    tn_table_put(maker, setting_cell(group, TN_ROLE_PICKS));
     tn_table_put(maker, tn_cell_number(TN_TABLE_MEAN(group, positions)));
     const double times[] = { TN_TABLE_MEAN(group, ms), TN_TABLE_MEAN(group, vision_ms), TN_TABLE_MEAN(group, prefill_ms),
                              TN_TABLE_MEAN(group, latent_ms), TN_TABLE_MEAN(group, decode_ms) };

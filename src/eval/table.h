@@ -10,6 +10,7 @@
 
 #include "eval/results.h"
 #include "eval/statistics.h"
+#include "reason/method.h"
 
 /* A row of the tables: one way of answering, in one run or in several (seeds). */
 typedef struct tn_table_group {
@@ -45,6 +46,9 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
  * interval over the runs, as far as it is possible. Answers that failed count as wrong. Below each table of accuracies stands
  * how many answers name no option. Work is linear in answers and steps. The caller owns the result; NULL: no memory. */
 json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error);
+
+/* What the row's manifest says of an option with that role, and the option's name (`name` may be NULL). NULL: nothing. */
+const char *tn_table_setting(const tn_table_group *group, tn_option_role role, const char **name);
 
 /* How many answers of each row name no option, as a sentence in `text` [size]. */
 void tn_table_silence(const tn_table_groups *groups, char *text, size_t size);

@@ -41,6 +41,12 @@ const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error)
     return NULL;
 }
 
+const char *tn_kernels_name_at(size_t index)
+{
+    tn_kernels_entry entries[TN_KERNELS_LIMIT];
+    return index < tn_kernels_platform(entries) ? entries[index].set->name : NULL;
+}
+
 const tn_kernels *tn_kernels_at(size_t index)
 {
     tn_kernels_entry entries[TN_KERNELS_LIMIT];

@@ -101,4 +101,7 @@ const tn_kernels *tn_kernels_reference(void);
  * reference. Each call queries the processor, which takes a few microseconds in a virtual machine. */
 const tn_kernels *tn_kernels_at(size_t index);
 
+/* The names of all sets of this build, also of those that the machine does not run; NULL past the last. */
+const char *tn_kernels_name_at(size_t index);
+
 #endif

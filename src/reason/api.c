@@ -12,8 +12,11 @@
 #define TENEBRA_VERSION "unknown"
 #endif
 
+enum { TAKE_MAX = 1 << 16 /* bytes of a structure */ };
+
 struct tenebra_session {
     tn_session *inner;
+    tenebra_request request; /* the last one, as this version has it */
     tn_reasoner reasoner;
     atomic_bool cancel;
 };
@@ -21,6 +24,21 @@ struct tenebra_session {
 const char *tenebra_version(void)
 {
     return TENEBRA_VERSION;
+}
+
+/* Structures of callers may be shorter, or longer, than this version has them. Writes it to *own, which is zeroed, [own_size]. */
+static tenebra_code take(void *own, size_t own_size, const void *given, const char *name, tenebra_error *error)
+{
+    const unsigned char *bytes = given;
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof size || size > TAKE_MAX)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "has the size %zu; start it with TENEBRA_INIT", size);
+    for (size_t i = own_size; i < size; i++)
+        if (bytes[i] != 0)
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "asks for something that this version of the library does not know");
+    memcpy(own, given, size < own_size ? size : own_size);
+    return TENEBRA_OK;
 }
 
 static void close_trained(tn_trained *trained)
@@ -38,35 +56,38 @@ static void add_note(tn_model *model, const tn_notes *notes)
         snprintf(model->note + length, sizeof model->note - length, "%s%s", length > 0 ? "; " : "", tn_model_say_unused(notes, text));
 }
 
-tenebra_model *tenebra_model_open(const char *directory, const tenebra_model_options *options, tenebra_error *error)
+tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, const tenebra_model_options *options,
+                                tenebra_error *error)
 {
-    tn_model_options inner = { 0 };
+    tenebra_error local;
+    tenebra_model_options given = { 0 };
+    *model = NULL;
+    error = error != NULL ? error : &local;
+    if (directory == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "no directory was given");
     if (options != NULL)
-        inner = (tn_model_options){ .kernels = options->kernels, .chat_template = options->chat_template,
-                                    .adapters = options->adapters, .adapter_count = options->adapter_count };
-    if (inner.kernels == NULL)
-        inner.kernels = getenv("TENEBRA_KERNELS");
-    if (directory == NULL) {
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "no directory was given");
-        return NULL;
-    }
+        TN_TRY(take(&given, sizeof given, options, "options of a model", error));
+    const tn_model_options inner = { .kernels = given.kernels != NULL ? given.kernels : getenv("TENEBRA_KERNELS"),
+                                     .chat_template = given.chat_template, .adapters = given.adapters,
+                                     .adapter_count = given.adapter_count };
     tn_trained *trained = calloc(1, sizeof *trained);
-    if (trained == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
-        return NULL;
-    }
-    bool good = tn_trained_read(trained, directory, inner.adapters, inner.adapter_count, error) == TENEBRA_OK;
-    tenebra_model *model = good ? tn_model_open(directory, &inner, error) : NULL;
-    if (model == NULL) {
+    if (trained == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
+    tenebra_code code = tn_trained_read(trained, directory, inner.adapters, inner.adapter_count, error);
+    if (code == TENEBRA_OK && (*model = tn_model_open(directory, &inner, error)) == NULL)
+        code = error->code;
+    if (code != TENEBRA_OK) {
         close_trained(trained);
-        return NULL;
+        return code;
     }
-    model->trained = trained;
-    add_note(model, &trained->notes);
-    if (tn_modules_read(model, inner.adapters, inner.adapter_count, error) == TENEBRA_OK)
-        return model;
-    tenebra_model_close(model);
-    return NULL;
+    (*model)->trained = trained;
+    add_note(*model, &trained->notes);
+    code = tn_modules_read(*model, inner.adapters, inner.adapter_count, error);
+    if (code != TENEBRA_OK) {
+        tenebra_model_close(*model);
+        *model = NULL;
+    }
+    return code;
 }
 
 const char *tenebra_model_note(const tenebra_model *model)
@@ -82,10 +103,19 @@ void tenebra_model_close(tenebra_model *model)
     tn_model_close(model);
 }
 
-const tenebra_request *tenebra_model_defaults(const tenebra_model *model)
+/* Fills a structure of the caller as far as its size goes. */
+static void give(void *given, const void *own, size_t own_size)
+{
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size > sizeof size)
+        memcpy((char *)given + sizeof size, (const char *)own + sizeof size, (size < own_size ? size : own_size) - sizeof size);
+}
+
+void tenebra_model_defaults(const tenebra_model *model, tenebra_request *request)
 {
     static const tenebra_request nothing = { 0 };
-    return model->trained != NULL ? &model->trained->request : &nothing;
+    give(request, model->trained != NULL ? &model->trained->request : &nothing, sizeof nothing);
 }
 
 /* ------------------------------------------------------------- prompts -- */
@@ -104,18 +134,21 @@ const char *tenebra_preset_at(size_t index, const char **summary)
     return tn_prompt_presets[index].name;
 }
 
-tenebra_prompt *tenebra_prompt_make(const tenebra_model *model, const tenebra_question *question, tenebra_error *error)
+tenebra_code tenebra_prompt_make(tenebra_prompt **prompt, const tenebra_model *model, const tenebra_question *question,
+                                 tenebra_error *error)
 {
-    tenebra_prompt *prompt = calloc(1, sizeof *prompt);
-    if (prompt == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-        return NULL;
-    }
-    if (tn_question_write(&prompt->inner, question, tn_trained_wording(model != NULL ? model->trained : NULL), error) != TENEBRA_OK) {
-        tenebra_prompt_free(prompt);
-        return NULL;
-    }
-    return prompt;
+    tenebra_question given = { 0 };
+    *prompt = NULL;
+    TN_TRY(take(&given, sizeof given, question, "question", error));
+    tenebra_prompt *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+    tenebra_code code = tn_question_write(&made->inner, &given, tn_trained_wording(model != NULL ? model->trained : NULL), error);
+    if (code == TENEBRA_OK)
+        *prompt = made;
+    else
+        tenebra_prompt_free(made);
+    return code;
 }
 
 const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count)
@@ -133,45 +166,64 @@ void tenebra_prompt_free(tenebra_prompt *prompt)
 
 /* ------------------------------------------------------------- methods -- */
 
-const char *tenebra_method_at(size_t index, const char **summary, const tenebra_option **options)
+static const tn_method *method_at(size_t index)
 {
     for (size_t i = 0; i < index; i++)
         if (tn_methods[i] == NULL)
             return NULL;
-    const tn_method *method = tn_methods[index];
-    if (method == NULL)
-        return NULL;
-    if (summary != NULL)
-        *summary = method->summary;
-    if (options != NULL)
-        *options = method->options;
-    return method->name;
+    return tn_methods[index];
 }
 
-tenebra_session *tenebra_session_open(const tenebra_model *model, const tenebra_session_options *options,
-                                      tenebra_error *error)
+const char *tenebra_method_at(size_t index, const char **summary)
 {
-    tn_session_options inner = { 0 };
+    const tn_method *method = method_at(index);
+    if (method != NULL && summary != NULL)
+        *summary = method->summary;
+    return method != NULL ? method->name : NULL;
+}
+
+bool tenebra_method_option(size_t method, size_t index, tenebra_option *option)
+{
+    const tn_method *found = method_at(method);
+    const tn_option *row = found != NULL ? found->options : NULL;
+    while (row != NULL && row->name != NULL && index > 0) {
+        row++;
+        index--;
+    }
+    if (row == NULL || row->name == NULL)
+        return false;
+    const tenebra_option own = { .name = row->name, .argument = row->argument, .value = row->value,
+                                 .help = row->help, .is_number = row->kind == TN_OPTION_SIZE, .minimum = row->minimum,
+                                 .maximum = row->maximum };
+    give(option, &own, sizeof own);
+    return true;
+}
+
+tenebra_code tenebra_session_open(tenebra_session **session, const tenebra_model *model, const tenebra_session_options *options,
+                                  tenebra_error *error)
+{
+    tenebra_error local;
+    tenebra_session_options given = { 0 };
+    *session = NULL;
+    error = error != NULL ? error : &local;
     if (options != NULL)
-        inner = (tn_session_options){ .context = options->context, .threads = options->threads,
-                                      .image_cache = options->image_cache, .no_image_cache = options->no_image_cache };
-    const char *type = options && options->cache_type ? options->cache_type : "f32";
-    inner.cache_type = strcmp(type, "bf16") == 0 ? TN_BF16 : TN_F32;
-    if (inner.cache_type == TN_F32 && strcmp(type, "f32") != 0) {
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "cache-type", "'%s' is neither f32 nor bf16", type);
-        return NULL;
+        TN_TRY(take(&given, sizeof given, options, "options of a session", error));
+    const char *type = given.cache_type != NULL ? given.cache_type : "f32";
+    const tn_session_options inner = { .context = given.context, .threads = given.threads, .image_cache = given.image_cache,
+                                       .no_image_cache = given.no_image_cache,
+                                       .cache_type = strcmp(type, "bf16") == 0 ? TN_BF16 : TN_F32 };
+    if (inner.cache_type == TN_F32 && strcmp(type, "f32") != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "cache-type", "'%s' is neither f32 nor bf16", type);
+    tenebra_session *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
+    opened->inner = tn_session_open(model, &inner, error);
+    if (opened->inner == NULL) {
+        free(opened);
+        return error->code;
     }
-    tenebra_session *session = calloc(1, sizeof *session);
-    if (session == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
-        return NULL;
-    }
-    session->inner = tn_session_open(model, &inner, error);
-    if (session->inner == NULL) {
-        free(session);
-        return NULL;
-    }
-    return session;
+    *session = opened;
+    return TENEBRA_OK;
 }
 
 tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
@@ -179,7 +231,9 @@ tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request
 {
     atomic_store(&session->cancel, false);
     tn_reasoner *reasoner = &session->reasoner;
-    TN_TRY(tn_reasoner_open(reasoner, session->inner, request, &session->cancel, error));
+    session->request = (tenebra_request){ 0 };
+    TN_TRY(take(&session->request, sizeof session->request, request, "request", error));
+    TN_TRY(tn_reasoner_open(reasoner, session->inner, &session->request, &session->cancel, error));
     tenebra_code code = tn_reasoner_answer(reasoner, error);
     tn_reasoner_close(reasoner);
     if (code == TENEBRA_OK && trace != NULL)

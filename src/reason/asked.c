@@ -33,7 +33,8 @@ void tn_asked_free(tn_asked *asked)
 
 tenebra_request tn_asked_request(const tn_asked *asked)
 {
-    return (tenebra_request){ .messages = &asked->message, .message_count = 1, .ignore_orientation = true };
+    return (tenebra_request){ .size = sizeof(tenebra_request), .messages = &asked->message, .message_count = 1,
+                              .ignore_orientation = true };
 }
 
 void tn_answer_turn_write(char text[TN_ANSWER_TURN_SIZE], size_t options)

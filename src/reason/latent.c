@@ -70,7 +70,9 @@ static tenebra_code open_candidates(tn_reasoner *reasoner, tn_choice *choice, te
 tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor hidden, tn_tensor raw, const tenebra_pick **picks,
                            tenebra_error *error)
 {
-    const tenebra_request *request = reasoner->request;
+    static const tenebra_input nothing = { 0 };
+    const tenebra_input *given = tn_reasoner_input(reasoner, TN_INPUT_LATENTS);
+    given = given != NULL ? given : &nothing;
     if (choice->available == NULL)
         TN_TRY(open_candidates(reasoner, choice, error));
     size_t count = 0;
@@ -79,9 +81,9 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
     if (rows == NULL || told == NULL)
         return tn_fail_session_full(error);
     tn_latent_view view = { .ops = &reasoner->session->engine.ops,
-                            .module = tn_module_of(reasoner->session->model, reasoner->method->name), .hidden = { hidden, 0 }, .raw = { raw, 0 },
-                            .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean, .given = request->latents,
-                            .given_steps = request->latent_count, .given_size = request->latent_size,
+                            .module = tn_module_of(reasoner->session->model, reasoner->method->name), .hidden = { hidden, 0 },
+                            .raw = { raw, 0 }, .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean,
+                            .given = given->values, .given_steps = given->rows, .given_size = given->columns,
                             .made = tn_session_keep_row(reasoner->session, NULL, error) };
     if (view.made.data == NULL)
         return TENEBRA_ERROR_LIMIT;

@@ -14,6 +14,7 @@
 #ifndef TN_REASON_METHOD_H
 #define TN_REASON_METHOD_H
 
+#include "base/option.h"
 #include "model/module.h"
 
 typedef struct tn_image tn_image;
@@ -47,7 +48,8 @@ typedef enum tn_reply {
 
 typedef struct tn_method {
     const char *name, *summary;
-    const tenebra_option *options; /* ends with name == NULL; reasoner->values follow its order */
+    const tn_option *options; /* ends with TN_OPTIONS_END; reasoner->values follow its order   */
+    bool standard;     /* it answers requests that name no method                               */
     bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
     bool keep_pixels;  /* keep the pictures' pixels as the tower sees them (tn_picture.pixels)   */
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
@@ -78,6 +80,9 @@ typedef struct tn_method {
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
 } tn_method;
 
+/* The name of the method of requests that name none. */
+const char *tn_method_default(void);
+
 /* All methods, NULL-terminated, and one by name (NULL if there is none). */
 extern const tn_method *const tn_methods[];
 const tn_method *tn_method_find(const char *name);
@@ -88,14 +93,24 @@ const tn_method *tn_method_choose(const char *name, tenebra_error *error);
 /* Says that the method has no such option, with the nearest of those it has. Returns ARGUMENT. */
 tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error);
 
+/* The words of an option with TN_ROLE_LATENT_TEXT that leave the hidden state alone, and that take rows of the request. */
+#define TN_LATENT_TEXT_KEEP  "keep"
+#define TN_LATENT_TEXT_GIVEN "given"
+
+/* The input that holds those rows: [steps, hidden_size], what stands in for the hidden state of each step. */
+#define TN_INPUT_LATENTS "latents"
+
 /* Options of all methods together, at most. */
 enum { TN_METHOD_OPTIONS_MAX = 64 };
 
-/* Whether the method of that name has an option of this name; no method has none. */
-bool tn_method_has_option(const char *method, const char *name);
+/* The option of that name, or with that role, of the method of that name; NULL: there is no such method (`method` may be NULL), or it
+ * has none. */
+const tn_option *tn_method_option(const char *method, const char *name);
+const tn_option *tn_method_option_of_role(const char *method, tn_option_role role);
 
-/* Whether an option takes that value. Errors: ARGUMENT. */
-tenebra_code tn_setting_check(const tenebra_option *option, const char *value, tenebra_error *error);
+/* Writes the setting of a SIZE option with that role, whose text is kept in `text`. False: the method has no such option. */
+enum { TN_SETTING_TEXT_SIZE = 24 };
+bool tn_setting_of_role(const char *method, tn_option_role role, size_t value, char text[TN_SETTING_TEXT_SIZE], tenebra_setting *setting);
 
 /* Whether the method has the option and it takes that value. Errors: ARGUMENT. */
 tenebra_code tn_method_check_setting(const tn_method *method, const char *name, const char *value, tenebra_error *error);

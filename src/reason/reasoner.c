@@ -107,7 +107,7 @@ static void start_trace(tn_reasoner *reasoner)
 static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
-    const char *name = request->method ? request->method : "direct";
+    const char *name = request->method ? request->method : tn_method_default();
     TN_TRY(tn_request_check(request, error));
     if (reasoner->method == NULL)
         reasoner->method = tn_method_choose(name, error);

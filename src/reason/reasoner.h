@@ -31,7 +31,7 @@ struct tn_reasoner {
     tn_session *session;
     const tenebra_request *request;
     const tn_method *method;
-    const char **values;   /* of method->options */
+    tn_setting_value *values; /* of method->options */
     void *state;           /* the method's       */
     bool sequential;       /* positions          */
     size_t pass;           /* from 0             */
@@ -112,11 +112,13 @@ tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t
 /* Zeroed memory of the question; NULL without. */
 void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size);
 
-/* Setting number `option` of the method: as a number, as text, or as the place of its word in the
- * option's list "a|b|c". Values were checked at opening. */
-double tn_setting_number(const tn_reasoner *reasoner, size_t option);
-const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);
+/* The value of option number `option` of the method, as its kind has it; that of a CHOICE is the place of its word. */
+size_t tn_setting_size(const tn_reasoner *reasoner, size_t option);
 size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option);
+const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);
+
+/* The request's input of that name; NULL: there is none. */
+const tenebra_input *tn_reasoner_input(const tn_reasoner *reasoner, const char *name);
 
 /* Adds a row to the span, e.g. one of reasoner->rows once more; position NULL: the next plain one. False when the context is
  * full. */

@@ -73,6 +73,20 @@ static tenebra_code check_example(const tenebra_example *example, tenebra_error 
     return example->answer != NULL ? TENEBRA_OK : mistake(error, "example", "has no answer");
 }
 
+static tenebra_code check_inputs(const tenebra_request *request, tenebra_error *error)
+{
+    if (request->input_count > 0 && request->inputs == NULL)
+        return mistake(error, "inputs", "are missing");
+    for (size_t i = 0; i < request->input_count; i++) {
+        const tenebra_input *input = &request->inputs[i];
+        if (input->name == NULL)
+            return mistake(error, "inputs", "one has no name");
+        if (input->rows > 0 && input->columns > 0 && input->values == NULL)
+            return mistake(error, input->name, "has no values");
+    }
+    return TENEBRA_OK;
+}
+
 /* A stop text that is no whole UTF-8 could cut a character of the answer in two. */
 static tenebra_code check_stops(const tenebra_request *request, tenebra_error *error)
 {
@@ -96,6 +110,7 @@ tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *err
     for (size_t m = 0; m < request->message_count; m++)
         TN_TRY(check_message(&request->messages[m], error));
     TN_TRY(check_settings(request, error));
+    TN_TRY(check_inputs(request, error));
     if (request->example != NULL)
         TN_TRY(check_example(request->example, error));
     if (request->answer_turn != NULL && !is_text(request->answer_turn))

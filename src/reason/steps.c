@@ -47,16 +47,16 @@ tenebra_code tn_reasoner_keep_prompt_scores(tn_reasoner *reasoner, tenebra_error
 
 tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
-    tenebra_picture *rows = tn_reasoner_take(reasoner, reasoner->picture_count + 1, sizeof *rows);
+    tenebra_image *rows = tn_reasoner_take(reasoner, reasoner->picture_count + 1, sizeof *rows);
     if (rows == NULL)
         return tn_fail_session_full(error);
     for (size_t i = 0; i < reasoner->picture_count; i++) {
         const tn_picture *picture = &reasoner->pictures[i];
-        rows[i] = (tenebra_picture){ picture->width, picture->height, picture->rows.frames * picture->rows.grid_rows,
-                                     picture->rows.grid_columns, picture->source };
+        rows[i] = (tenebra_image){ picture->width, picture->height, picture->rows.frames * picture->rows.grid_rows,
+                                   picture->rows.grid_columns, picture->source };
     }
-    reasoner->trace.pictures = rows;
-    reasoner->trace.picture_count = reasoner->picture_count;
+    reasoner->trace.images = rows;
+    reasoner->trace.image_count = reasoner->picture_count;
     return TENEBRA_OK;
 }
 

@@ -1,5 +1,5 @@
 /* The trace as JSON. Numbers that are not finite become null. */
-#include "tenebra.h"
+#include "reason/method.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -41,8 +41,8 @@ static json_t *scores_json(const float *scores, size_t score_count)
 static json_t *pictures_json(const tenebra_trace *trace)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < trace->picture_count; i++) {
-        const tenebra_picture *picture = &trace->pictures[i];
+    for (size_t i = 0; i < trace->image_count; i++) {
+        const tenebra_image *picture = &trace->images[i];
         json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "width", count(picture->width), "height",
                                               count(picture->height), "rows", count(picture->rows), "columns",
                                               count(picture->columns), "source",
@@ -67,16 +67,10 @@ static json_t *step_json(const tenebra_step *step)
     return json;
 }
 
-/* Whether option `name` of the method is a number: one with a range. */
 static bool is_number(const char *method, const char *name)
 {
-    const tenebra_option *options;
-    const char *found;
-    for (size_t m = 0; (found = tenebra_method_at(m, NULL, &options)) != NULL; m++)
-        for (; strcmp(found, method) == 0 && options->name != NULL; options++)
-            if (strcmp(options->name, name) == 0)
-                return options->minimum != 0 || options->maximum != 0;
-    return false;
+    const tn_option *option = tn_method_option(method, name);
+    return option != NULL && option->kind == TN_OPTION_SIZE;
 }
 
 static json_t *settings_json(const tenebra_trace *trace)

@@ -11,7 +11,7 @@
 
 enum { DESCRIPTION_LIMIT = 16 << 20, STAGES_MAX = 1024 };
 
-static const char file_name[] = "training.json", cue[] = "cue";
+static const char file_name[] = "training.json";
 
 /* What an exported training.json says; keys without effect on an answer are among them. Those of "config" are the keys of a recipe. */
 static const char *const top_keys[] = { "updates", "epoch", "stage", "config", TN_STORE_SEAL_KEY, NULL };
@@ -33,7 +33,8 @@ const char *tn_trained_setting(const tn_trained *trained, const char *method, co
     for (size_t i = 0; taught && i < trained->setting_count; i++)
         if (strcmp(trained->settings[i].name, name) == 0)
             return trained->settings[i].value;
-    return trained->without_cue && strcmp(name, cue) == 0 ? "" : NULL;
+    const tn_option *option = trained->without_cue ? tn_method_option(method, name) : NULL;
+    return option != NULL && option->role == TN_ROLE_CUE ? "" : NULL;
 }
 
 const tn_prompt_preset *tn_trained_wording(const tn_trained *trained)
@@ -56,11 +57,11 @@ static tenebra_code read_latents(tn_trained *trained, const json_t *config, tene
     TN_TRY(tn_json_size(config, "max_latent_stage", 0, STAGES_MAX, &stages, file_name, error));
     TN_TRY(tn_json_size(config, "c_thought", 0, STAGES_MAX, &thoughts, file_name, error));
     TN_TRY(tn_json_bool(config, "latents_off", &off, file_name, error));
-    if (!tn_method_has_option(trained->method, "n-latent") ||
-        json_object_get(json_object_get(config, "settings"), "n-latent") != NULL)
-        return TENEBRA_OK;
-    snprintf(trained->latents, sizeof trained->latents, "%zu", off ? 0 : (stage < stages ? stage : stages) * thoughts);
-    add_setting(trained, "n-latent", trained->latents);
+    tenebra_setting latents;
+    size_t steps = off ? 0 : (stage < stages ? stage : stages) * thoughts;
+    if (tn_setting_of_role(trained->method, TN_ROLE_LATENT_STEPS, steps, trained->latents, &latents) &&
+        json_object_get(json_object_get(config, "settings"), latents.name) == NULL)
+        add_setting(trained, latents.name, latents.value);
     return TENEBRA_OK;
 }
 
@@ -80,10 +81,11 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
         add_setting(trained, name, json_string_value(value));
     }
     /* A lesson of any method but those that reply with the answer alone has the rationale, and nothing asks for it. */
-    const char *given = tn_trained_setting(trained, trained->method, cue);
+    const tn_option *cue = tn_method_option_of_role(trained->method, TN_ROLE_CUE);
+    const char *given = cue != NULL ? tn_trained_setting(trained, trained->method, cue->name) : NULL;
     trained->without_cue = tn_method_find(trained->method)->reply != TN_REPLY_ANSWER && (given == NULL || given[0] == '\0');
-    if (trained->without_cue && given == NULL && tn_method_has_option(trained->method, cue))
-        add_setting(trained, cue, "");
+    if (trained->without_cue && given == NULL && cue != NULL)
+        add_setting(trained, cue->name, "");
     return TENEBRA_OK;
 }
 
@@ -104,16 +106,15 @@ static tenebra_code read_wording(tn_trained *trained, const json_t *config, tene
 static tenebra_code read_pictures(tn_trained *trained, const json_t *config, tenebra_error *error)
 {
     const char *size = NULL;
-    char rest;
     TN_TRY(tn_json_string(config, "image_size", &size, file_name, error));
     TN_TRY(tn_json_size(config, "image_min_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.min_pixels, file_name, error));
     TN_TRY(tn_json_size(config, "image_max_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.max_pixels, file_name, error));
     if (size == NULL)
         return TENEBRA_OK;
-    if (sscanf(size, "%zux%zu%c", &trained->image.width, &trained->image.height, &rest) != 2 || trained->image.width == 0 ||
-        trained->image.height == 0)
+    size_t sides[2];
+    if (!tn_option_read_sides(size, sides))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"image_size\" is not WIDTHxHEIGHT");
-    trained->image.min_pixels = trained->image.max_pixels = 0; /* the size goes before them in training, too */
+    trained->image = (tenebra_image_rule){ .width = sides[0], .height = sides[1] }; /* the size goes before bounds in training, too */
     return TENEBRA_OK;
 }
 

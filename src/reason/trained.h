@@ -15,7 +15,7 @@ typedef struct tn_trained {
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method, among them those that training implies */
     size_t setting_count;
     bool without_cue;      /* rationales were taught without words that ask for them, so none ask for them under any method */
-    char latents[24];      /* text of the number of latent steps           */
+    char latents[TN_SETTING_TEXT_SIZE]; /* text of the number of latent steps           */
     tenebra_image_rule image; /* of pictures; zeroed: nothing is known */
     bool of_adapter;       /* an adapter tells it, whose model may have another rule for pictures */
     tn_notes notes;        /* keys that this program does not know       */
@@ -40,7 +40,7 @@ enum { TN_TRAINED_PICTURES_SIZE = 96 };
 const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE]);
 
 /* The value that training had for an option of the method that was taught; NULL: it says nothing, or `method` is another, which
- * has its own defaults. Only how rationales are asked for (the option "cue") belongs to the model's wording, and to all methods. */
+ * has its own defaults. Only how rationales are asked for (its cue) belongs to the model's wording, and to all methods. */
 const char *tn_trained_setting(const tn_trained *trained, const char *method, const char *name);
 
 /* The wording of questions with choices: that of training, else the standard one. `trained` may be NULL. */

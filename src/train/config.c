@@ -4,7 +4,6 @@
 #include "base/number.h"
 #include "reason/method.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,63 +13,22 @@
 
 /* ------------------------------------------------------------- finding -- */
 
-/* Whether `word` stands in " word word ". */
-static bool is_listed(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *at = strstr(list, word); at != NULL && length > 0; at = strstr(at + 1, word))
-        if (at > list && at[-1] == ' ' && at[length] == ' ')
-            return true;
-    return false;
-}
-
-static bool is_name_of(const tn_train_key *key, const char *name)
-{
-    return strcmp(key->name, name) == 0 || is_listed(key->aliases, name);
-}
-
-static const tn_train_key *find_key(const char *name)
-{
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++)
-        if (is_name_of(key, name))
-            return key;
-    return NULL;
-}
-
-/* "k_select" and "k-select" are one name. */
-static bool is_same_name(const char *a, const char *b)
-{
-    for (; *a != '\0' && *b != '\0'; a++, b++)
-        if (*a != *b && !((*a == '_' || *a == '-') && (*b == '_' || *b == '-')))
-            return false;
-    return *a == *b;
-}
-
 static const tn_method *find_method(const char *name)
 {
     for (size_t i = 0; tn_methods[i] != NULL; i++)
-        if (is_same_name(tn_methods[i]->name, name))
+        if (tn_option_is_same_name(tn_methods[i]->name, name))
             return tn_methods[i];
-    return NULL;
-}
-
-/* The option of some method under this name; options of the same name mean the same in all. */
-static const tenebra_option *find_option(const tn_method *method, const char *name)
-{
-    for (const tenebra_option *option = method->options; option->name != NULL; option++)
-        if (is_same_name(option->name, name))
-            return option;
     return NULL;
 }
 
 static tenebra_code unknown_key(const tn_yaml_entry *entry, const tn_method *method, const char *where, tenebra_error *error)
 {
     tn_nearest nearest = tn_nearest_of(entry->key, strlen(entry->key));
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++) {
+    for (const tn_option *key = tn_train_keys; key->name != NULL; key++) {
         tn_nearest_try(&nearest, key->name);
-        tn_nearest_try_list(&nearest, key->aliases, ' ');
+        tn_nearest_try_list(&nearest, key->aliases != NULL ? key->aliases : "", ' ');
     }
-    for (const tenebra_option *option = method ? method->options : NULL; option && option->name != NULL; option++)
+    for (const tn_option *option = method ? method->options : NULL; option && option->name != NULL; option++)
         tn_nearest_try(&nearest, option->name);
     for (const tn_train_unused *unused = tn_train_unused_keys; unused->name != NULL; unused++)
         tn_nearest_try(&nearest, unused->name);
@@ -85,78 +43,28 @@ static tenebra_code wrong_value(const char *where, const char *name, const char 
     return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: '%.100s' %s", name, value, sentence);
 }
 
-static bool read_choice(const char *words, const char *text, size_t *value)
+/* Whole numbers of other trainers' files may be written as 3.0 or 1e3: the same in digits, in `digits`; else the text as it is. */
+static const char *as_digits(const char *text, char digits[32])
 {
-    size_t index = 0, length = strlen(text);
-    for (const char *word = words;; index++) {
-        size_t size = strcspn(word, "|");
-        if (size == length && strncmp(word, text, size) == 0) {
-            *value = index;
-            return true;
-        }
-        if (word[size] == '\0')
-            return false;
-        word += size + 1;
-    }
-}
-
-static tenebra_code read_number(const tn_train_key *key, const char *name, const char *text, double *value,
-                                const char *where, tenebra_error *error)
-{
-    char *end, sentence[100];
-    errno = 0;
+    char *end;
     double number = strtod(text, &end);
-    if (end == text || *end != '\0' || errno != 0 || !isfinite(number))
-        return wrong_value(where, name, text, "is not a number", error);
-    if (key->kind == TN_KEY_SIZE && number != floor(number))
-        return wrong_value(where, name, text, "is not a whole number", error);
-    if (!(number >= key->minimum && number <= key->maximum)) {
-        snprintf(sentence, sizeof sentence, "must lie between %.15g and %.15g", key->minimum, key->maximum);
-        return wrong_value(where, name, text, sentence, error);
-    }
-    *value = number;
-    return TENEBRA_OK;
+    if (end == text || *end != '\0' || strpbrk(text, ".eE") == NULL || !(number >= 0 && number < 9e18 && number == floor(number)))
+        return text;
+    snprintf(digits, 32, "%.0f", number);
+    return digits;
 }
 
-static tenebra_code set_value(tn_train_config *config, const tn_train_key *key, const char *name, const char *text,
-                              const char *where, tenebra_error *error)
+/* `name`: as the file calls it. */
+static tenebra_code set_value(void *record, const tn_option *key, const char *name, const char *text, const char *where,
+                              tenebra_error *error)
 {
-    void *target = (char *)config + key->offset;
-    char sentence[100];
-    double number = 0;
-    uint64_t whole;
-    switch (key->kind) {
-    case TN_KEY_TEXT:
-        *(const char **)target = text;
-        return TENEBRA_OK;
-    case TN_KEY_BOOL:
-        return tn_switch_read(text, target) ? TENEBRA_OK : wrong_value(where, name, text, "is neither true nor false", error);
-    case TN_KEY_CHOICE:
-        snprintf(sentence, sizeof sentence, "is none of %s", key->words);
-        return read_choice(key->words, text, target) ? TENEBRA_OK : wrong_value(where, name, text, sentence, error);
-    default:
-        TN_TRY(read_number(key, name, text, &number, where, error));
-        if (key->kind == TN_KEY_SIZE && tn_whole_read(text, &whole)) /* to the last digit */
-            *(size_t *)target = (size_t)whole;
-        else if (key->kind == TN_KEY_SIZE && number < (double)TN_WHOLE_MAX)
-            *(size_t *)target = (size_t)number;
-        else if (key->kind == TN_KEY_SIZE)
-            return wrong_value(where, name, text, "is more than 9223372036854775807", error);
-        else
-            *(double *)target = number;
-        return TENEBRA_OK;
-    }
+    char digits[32];
+    tenebra_error reason = { 0 };
+    tenebra_code code = tn_option_read(key, key->kind == TN_OPTION_SIZE ? as_digits(text, digits) : text, record, &reason);
+    return code == TENEBRA_OK ? TENEBRA_OK : tn_fail(error, code, where, "%s: %.400s", name, reason.sentence);
 }
 
 /* ------------------------------------------------------------- reading -- */
-
-static tenebra_code set_defaults(tn_train_config *config, tenebra_error *error)
-{
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++)
-        if (key->value != NULL)
-            TN_TRY(set_value(config, key, key->name, key->value, "defaults", error));
-    return TENEBRA_OK;
-}
 
 /* "file, line 3", or the override itself. */
 static void name_place(const char *path, const tn_yaml_entry *entry, char *where, size_t size)
@@ -246,8 +154,8 @@ static tenebra_code take_unused(tn_train_config *config, const tn_train_unused *
                                 tenebra_error *error)
 {
     bool on, wanted = strcmp(unused->values != NULL ? unused->values : "", "true") == 0;
-    size_t choice;
-    bool fits = unused->values == NULL || entry->null || read_choice(unused->values, entry->value, &choice) ||
+    const tn_option values = { .name = unused->name, .kind = TN_OPTION_CHOICE, .argument = unused->values };
+    bool fits = unused->values == NULL || entry->null || tn_option_check(&values, entry->value, NULL) == TENEBRA_OK ||
                 (tn_switch_read(entry->value, &on) && on == wanted && (wanted || strcmp(unused->values, "false") == 0));
     if (!fits)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s: %.100s' asks for what is not offered: %s", entry->key, entry->value,
@@ -257,7 +165,7 @@ static tenebra_code take_unused(tn_train_config *config, const tn_train_unused *
 }
 
 /* Another trainer's name for a set, with a value that is a path or a name of its own. */
-static bool is_foreign_set(const tn_train_key *key, const tn_yaml_entry *entry)
+static bool is_foreign_set(const tn_option *key, const tn_yaml_entry *entry)
 {
     bool set = key->offset == offsetof(tn_train_config, data) || key->offset == offsetof(tn_train_config, validation);
     return set && strcmp(key->name, entry->key) != 0 && strchr(entry->value, ':') == NULL;
@@ -273,7 +181,7 @@ static tenebra_code said_before(const tn_yaml_entry *entry, const tn_yaml_entry 
 static tenebra_code take_setting(tn_train_config *config, const tn_method *method, const tn_yaml_entry *entry,
                                  const char *where, tenebra_error *error)
 {
-    const tenebra_option *option = method ? find_option(method, entry->key) : NULL;
+    const tn_option *option = method ? tn_option_find(method->options, entry->key) : NULL;
     for (const tn_train_unused *unused = tn_train_unused_keys; option == NULL && unused->name != NULL; unused++)
         if (strcmp(unused->name, entry->key) == 0)
             return take_unused(config, unused, entry, where, error);
@@ -282,10 +190,10 @@ static tenebra_code take_setting(tn_train_config *config, const tn_method *metho
     if (entry->null)
         return TENEBRA_OK;
     for (const tn_yaml_entry *earlier = config->yaml.entries; earlier < entry && entry->line > 0; earlier++)
-        if (!earlier->null && is_same_name(earlier->key, option->name))
+        if (!earlier->null && tn_option_is_same_name(earlier->key, option->name))
             return said_before(entry, earlier, where, error);
     tenebra_error reason = { 0 };
-    if (tn_setting_check(option, entry->value, &reason) != TENEBRA_OK)
+    if (tn_option_check(option, entry->value, &reason) != TENEBRA_OK)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: %.400s", entry->key, reason.sentence);
     if (config->setting_count == TN_TRAIN_SETTINGS_MAX)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "more than %d options of a method", TN_TRAIN_SETTINGS_MAX);
@@ -296,7 +204,7 @@ static tenebra_code take_setting(tn_train_config *config, const tn_method *metho
 static tenebra_code take_entry(tn_train_config *config, const tn_yaml_entry *entry, const char *where, bool *taken,
                                tenebra_error *error)
 {
-    const tn_train_key *key = find_key(entry->key);
+    const tn_option *key = tn_option_find(tn_train_keys, entry->key);
     *taken = key != NULL;
     if (key == NULL)
         return entry->null ? TENEBRA_OK : take_switch(config, entry, where, taken, error);
@@ -307,7 +215,7 @@ static tenebra_code take_entry(tn_train_config *config, const tn_yaml_entry *ent
         return TENEBRA_OK;
     }
     for (const tn_yaml_entry *earlier = config->yaml.entries; earlier < entry && entry->line > 0; earlier++)
-        if (!earlier->null && is_name_of(key, earlier->key) && !is_foreign_set(key, earlier))
+        if (!earlier->null && tn_option_find(tn_train_keys, earlier->key) == key && !is_foreign_set(key, earlier))
             return said_before(entry, earlier, where, error);
     TN_TRY(set_value(config, key, entry->key, entry->value, where, error));
     config->tuning_given |= key->offset == offsetof(tn_train_config, tuning);
@@ -335,9 +243,10 @@ static tenebra_code take_entries(tn_train_config *config, const char *path, bool
 /* Whether the file says the key, under any of its names. */
 static bool is_in_file(const tn_train_config *config, const char *name)
 {
-    const tn_train_key *key = find_key(name);
+    const tn_option *key = tn_option_find(tn_train_keys, name);
     for (size_t i = 0; i < config->yaml.count; i++)
-        if (config->yaml.entries[i].line > 0 && !config->yaml.entries[i].null && is_name_of(key, config->yaml.entries[i].key))
+        if (config->yaml.entries[i].line > 0 && !config->yaml.entries[i].null &&
+            tn_option_find(tn_train_keys, config->yaml.entries[i].key) == key)
             return true;
     return false;
 }
@@ -349,8 +258,8 @@ static void note_overruled(tn_train_config *config)
         const char *key, *other, *note;
         bool counts; /* the other one is on */
     } rows[] = {
-        { "image_min_pixels", "image_size", "image_size goes before it", config->image_size != NULL },
-        { "image_max_pixels", "image_size", "image_size goes before it", config->image_size != NULL },
+        { "image_min_pixels", "image_size", "image_size goes before it", config->image.width > 0 },
+        { "image_max_pixels", "image_size", "image_size goes before it", config->image.width > 0 },
         { "warmup_ratio", "warmup_steps", "warmup_steps goes before it", config->warmup_updates > 0 },
         { "model", "load_model_path", "load_model_path goes before it", config->load_model != NULL },
         { "save_path", "output", "output goes before it", config->output != NULL },
@@ -385,10 +294,10 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* A model that is trained on rationales needs no words that ask for them: an option "cue" is empty unless given. */
+/* A model that is trained on rationales needs no words that ask for them: their cue is empty unless given. */
 static void add_empty_cue(tn_train_config *config, const tn_method *method)
 {
-    const tenebra_option *cue = find_option(method, "cue");
+    const tn_option *cue = tn_option_of_role(method->options, TN_ROLE_CUE);
     for (size_t i = 0; i < config->setting_count && cue != NULL; i++)
         if (strcmp(config->settings[i].name, cue->name) == 0)
             return;
@@ -413,7 +322,7 @@ static tenebra_code note_method(const tn_train_config *config, const char *path,
 static bool is_option_of_any(const char *name)
 {
     for (size_t i = 0; tn_methods[i] != NULL; i++)
-        if (find_option(tn_methods[i], name) != NULL)
+        if (tn_option_find(tn_methods[i]->options, name) != NULL)
             return true;
     return false;
 }
@@ -422,7 +331,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
 {
     char where[200];
     mistakes wrong = { 0 };
-    TN_TRY(set_defaults(config, error));
+    TN_TRY(tn_options_set_defaults(tn_train_keys, config, error));
     TN_TRY(take_entries(config, path, left, &wrong, error));
     if (config->method == NULL)
         config->method = tn_train_default_method;

@@ -7,6 +7,7 @@
 #define TN_TRAIN_CONFIG_H
 
 #include "base/json.h"
+#include "base/option.h"
 #include "train/optimizer.h"
 #include "train/yaml.h"
 
@@ -53,8 +54,7 @@ typedef struct tn_train_config {
     double init_std;
     const char *fresh; /* globs with commas between, or NULL */
     /* pictures */
-    tenebra_image_rule image; /* bounds; the size is in image_size */
-    const char *image_size;
+    tenebra_image_rule image;
     /* the run */
     size_t save_updates, keep, log_updates, threads, validation_tokens, validation_epochs;
     bool validate;
@@ -87,22 +87,8 @@ tenebra_code tn_train_config_compare(const tn_train_config *config, const json_t
 
 /* ---------------------------------------------------------------- keys -- */
 
-typedef enum tn_key_kind { TN_KEY_TEXT, TN_KEY_SIZE, TN_KEY_NUMBER, TN_KEY_BOOL, TN_KEY_CHOICE } tn_key_kind;
-
-typedef struct tn_train_key {
-    const char *name;
-    const char *aliases;   /* " alias alias " or "" */
-    tn_key_kind kind;
-    size_t offset;         /* in tn_train_config    */
-    const char *value;     /* the default; NULL: none. CHOICE: one of the words */
-    const char *words;     /* CHOICE: "a|b|c"       */
-    double minimum, maximum;
-    bool free;             /* may differ from the checkpoint that a run goes on from */
-    const char *help;
-} tn_train_key;
-
-/* Ends with name == NULL. */
-extern const tn_train_key tn_train_keys[];
+/* Ends with TN_OPTIONS_END; their record is tn_train_config. */
+extern const tn_option tn_train_keys[];
 
 /* Keys of other trainers' files that are accepted and do nothing here, and why; ends with name == NULL. */
 typedef struct tn_train_unused {

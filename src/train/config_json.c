@@ -3,24 +3,25 @@
 #include "base/json.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-static json_t *value_of(const tn_train_config *config, const tn_train_key *key)
+static json_t *value_of(const tn_train_config *config, const tn_option *key)
 {
     const void *source = (const char *)config + key->offset;
     const char *text;
+    size_t length;
+    const size_t *sides = source;
     switch (key->kind) {
-    case TN_KEY_TEXT:
+    case TN_OPTION_TEXT:
         text = *(const char *const *)source;
         return text != NULL ? json_string(text) : json_null();
-    case TN_KEY_BOOL:
+    case TN_OPTION_SWITCH:
         return json_boolean(*(const bool *)source);
-    case TN_KEY_CHOICE:
-        text = key->words;
-        for (size_t i = *(const size_t *)source; i > 0; i--)
-            text = strchr(text, '|') + 1;
-        return json_stringn(text, strcspn(text, "|"));
-    case TN_KEY_SIZE:
+    case TN_OPTION_CHOICE:
+        text = tn_option_word(key, *(const size_t *)source, &length);
+        return json_stringn(text, length);
+    case TN_OPTION_SIDES:
+        return sides[0] > 0 ? json_sprintf("%zux%zu", sides[0], sides[1]) : json_null();
+    case TN_OPTION_SIZE:
         return json_integer((json_int_t) * (const size_t *)source);
     default:
         return json_real(*(const double *)source);
@@ -31,7 +32,7 @@ json_t *tn_train_config_json(const tn_train_config *config)
 {
     json_t *object = json_object(), *settings = json_object();
     bool fits = object != NULL && settings != NULL;
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL && fits; key++)
+    for (const tn_option *key = tn_train_keys; key->name != NULL && fits; key++)
         fits = json_object_set_new(object, key->name, value_of(config, key)) == 0;
     for (size_t i = 0; i < config->setting_count && fits; i++)
         fits = json_object_set_new(settings, config->settings[i].name, json_string(config->settings[i].value)) == 0;
@@ -65,7 +66,7 @@ tenebra_code tn_train_config_compare(const tn_train_config *config, const json_t
     if (now == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for the configuration");
     tenebra_code code = TENEBRA_OK;
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL && code == TENEBRA_OK; key++)
+    for (const tn_option *key = tn_train_keys; key->name != NULL && code == TENEBRA_OK; key++)
         if (!key->free)
             code = compare_value(now, saved, key->name, where, error);
     if (code == TENEBRA_OK)

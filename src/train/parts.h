@@ -24,7 +24,6 @@ struct tn_trainer {
     tn_parameters *parameters;
     tn_teacher *teacher;
     tn_optimizer optimizer;
-    tenebra_image_rule image;
     size_t threads;
 
     /* Place and memory of the run; what a checkpoint holds. */

@@ -178,7 +178,7 @@ static tenebra_code open_teacher(tn_trainer *trainer, tenebra_error *error)
         .method = config->method, .settings = config->settings, .setting_count = config->setting_count,
         .positions = config->positions, .threads = trainer->threads, .through_hidden = config->full_latent_grad,
         .through_picks = config->full_picks_grad, .checkpoint = config->checkpointing,
-        .seed = config->seed, .image = trainer->image, .ignore_orientation = true,
+        .seed = config->seed, .image = config->image, .ignore_orientation = true,
     };
     trainer->teacher = tn_teacher_open(trainer->model, &options, error);
     return trainer->teacher != NULL ? TENEBRA_OK : error->code;
@@ -223,7 +223,6 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
 static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
-    char rest;
     if (config->output == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "output", "is missing: the directory of the run");
     if (config->data == NULL)
@@ -238,10 +237,6 @@ static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
     trainer->validation_prompt = config->validation_prompt != NULL ? tn_prompt_choose(config->validation_prompt, error) : trainer->prompt;
     if (trainer->prompt == NULL || trainer->validation_prompt == NULL)
         return TENEBRA_ERROR_ARGUMENT;
-    trainer->image = config->image;
-    if (config->image_size != NULL && (sscanf(config->image_size, "%zux%zu%c", &trainer->image.width, &trainer->image.height,
-                                              &rest) != 2 || trainer->image.width - 1 > 65535 || trainer->image.height - 1 > 65535))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image_size", "'%s' is not WIDTHxHEIGHT", config->image_size);
     return TENEBRA_OK;
 }
 

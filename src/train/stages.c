@@ -22,12 +22,7 @@ uint64_t tn_seed_mix(uint64_t seed, uint64_t a, uint64_t b)
 
 bool tn_train_is_staged(const tn_train_config *config)
 {
-    const tn_method *method = tn_method_find(config->method);
-    const tenebra_option *option = method != NULL ? method->options : NULL;
-    for (; option != NULL && option->name != NULL; option++)
-        if (strcmp(option->name, "n-latent") == 0)
-            return true;
-    return false;
+    return tn_method_option_of_role(config->method, TN_ROLE_LATENT_STEPS) != NULL;
 }
 
 size_t tn_stage_of_epoch(const tn_train_config *config, size_t epoch)

@@ -63,7 +63,7 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     request.setting_count = e->setting_count;
     request.positions = config->positions;
     request.max_tokens = config->validation_tokens;
-    request.image = trainer->image;
+    request.image = config->image;
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
     tn_asked_free(&asked);
@@ -90,12 +90,9 @@ static tenebra_code open_exam(exam *e, tn_pool **pool, tenebra_error *error)
     e->right = calloc(e->count + 1, sizeof *e->right);
     if (e->sessions == NULL || e->errors == NULL || e->right == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "validation", "no memory for %zu questions", e->count);
-    tenebra_session_options options = { .threads = small ? 1 : trainer->threads };
-    for (size_t i = 0; i < e->workers; i++) {
-        e->sessions[i] = tenebra_session_open(trainer->model, &options, error);
-        if (e->sessions[i] == NULL)
-            return error->code;
-    }
+    const tenebra_session_options options = { .size = sizeof options, .threads = small ? 1 : trainer->threads };
+    for (size_t i = 0; i < e->workers; i++)
+        TN_TRY(tenebra_session_open(&e->sessions[i], trainer->model, &options, error));
     *pool = tn_pool_open(e->workers, error);
     return *pool != NULL ? TENEBRA_OK : error->code;
 }
@@ -142,11 +139,9 @@ tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accu
     const tn_train_config *config = trainer->config;
     exam e = { .trainer = trainer, .count = tn_data_count(trainer->validation), .setting_count = config->setting_count };
     memcpy(e.settings, config->settings, config->setting_count * sizeof *config->settings);
-    char latents[32];
-    if (tn_train_is_staged(config)) {
-        snprintf(latents, sizeof latents, "%zu", tn_stage_apply(config, stage, config->step_groups).latents);
-        e.settings[e.setting_count++] = (tenebra_setting){ "n-latent", latents };
-    }
+    char latents[TN_SETTING_TEXT_SIZE];
+    e.setting_count += tn_setting_of_role(config->method, TN_ROLE_LATENT_STEPS, tn_stage_apply(config, stage, config->step_groups).latents,
+                                          latents, &e.settings[e.setting_count]);
     tn_pool *pool = NULL;
     tenebra_error problem = { 0 };
     tenebra_code code = open_exam(&e, &pool, &problem);

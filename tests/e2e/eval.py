@@ -256,7 +256,7 @@ class Eval(Case):
         for more, methods, word in (((), "nothing", "no method"), ((), "direct:k-select=3", "k-select"),
                                     ((), "ivt-lr:k-select=many", "whole number"), ((), "direct,direct", "twice"),
                                     (("--k-select", 3), "direct", "k-select"), (("--set", "direct"), "direct", "METHOD.OPTION"),
-                                    (("--ids", "nobody"), "direct", "nobody"), (("--preset", "x"), "direct", "wording")):
+                                    (("--ids", "nobody"), "direct", "nobody"), (("--preset", "x"), "direct", "verbatim")):
             self.assert_fails(run(*arguments(target, *more, methods=methods)), 2, word)
         self.assertFalse(target.exists())
         done = run("run", "-m", make_model("model"), "-p", "?", "--method", "coconut", "--latent-text", "given")
@@ -278,7 +278,7 @@ class Eval(Case):
         self.assertNotIn("{", done.stdout)
         self.assertEqual(target.read_bytes(), before)
         task.write_text(text.replace("json: true", "json: maybe"))
-        self.assert_fails(run("eval", task, "-o", target), 2, "json", "maybe", "switch")
+        self.assert_fails(run("eval", task, "-o", target), 2, "json", "maybe", "neither true nor false")
         task.write_text(text.replace("limit: 4", "limit: false"))
         self.assert_fails(run("eval", task, "-o", target), 2, "limit", "false")
         task.write_text("model: x\nmodle: y\n")

@@ -109,8 +109,8 @@ class Usage(Case):
                                      ("-n", "1e3", "whole number"), ("--temp", "-1", "between"), ("--temp", "nan", "number"),
                                      ("--top-p", "1.5", "between 0 and 1"), ("--lens", "33", "32"),
                                      ("-s", "0.5", "whole number"), ("-s", "1e17", "whole number"), ("-c", "", "number"),
-                                     ("-n", "-1", "at least 1"), ("-c", "-1", "at least 0"), ("-t", "-1", "at least 0"),
-                                     ("-s", "9223372036854775808", "at most 9223372036854775807")):
+                                     ("-n", "-1", "from 1 to"), ("-c", "-1", "from 0 to"), ("-t", "-1", "from 0 to"),
+                                     ("-s", "9223372036854775808", "to 9223372036854775807")):
             self.assert_fails(ask("-p", "hi", option, value), 2, words)
 
     def test_words(self):

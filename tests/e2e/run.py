@@ -403,12 +403,12 @@ class Environment(Case):
         self.assertEqual(json.loads(run("run", "--json", *QUESTION, env={"TENEBRA_MODEL": model, "TENEBRA_PREDICT": "2"})
                                     .stdout)["counts"]["generated"], 2)
         self.assertEqual(json.loads(run(*arguments, env={"TENEBRA_KERNELS": "reference"}).stdout)["kernels"], "reference")
-        self.assert_fails(run(*arguments, env={"TENEBRA_THREADS": "0.5"}), 2, "threads")
+        self.assert_fails(run(*arguments, env={"TENEBRA_THREADS": "0.5"}), 2, "TENEBRA_THREADS='0.5'", "--temp")
 
     def test_mistakes_name_the_variable(self):
         for name, value, word in (("THREADS", "many", "whole number"), ("TEMP", "-1", "between"), ("SEED", "x", "whole number"),
                                   ("METHOD", "telepathy", "ivt-lr"), ("N_LATENT", "x", "1024"), ("IMAGE_SIZE", "280", "WIDTHxHEIGHT"),
-                                  ("KERNELS", "abacus", "reference"), ("PRESET", "none", "wording"),
+                                  ("KERNELS", "abacus", "reference"), ("PRESET", "none", "verbatim"),
                                   ("CHAT_TEMPLATE", "none", "qwen2-vl")):
             option = "--" + name.lower().replace("_", "-")
             done = run("run", "-m", make_model("model"), *QUESTION, env={f"TENEBRA_{name}": value})
@@ -425,7 +425,7 @@ class Environment(Case):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(done.stdout.startswith("{"), on, value)
         done = run("run", "-m", make_model("model"), *QUESTION, env={"TENEBRA_JSON": "maybe"})
-        self.assert_fails(done, 2, "TENEBRA_JSON='maybe'", "switch")
+        self.assert_fails(done, 2, "TENEBRA_JSON='maybe'", "neither true nor false")
 
     def test_unknown_variables_are_noted(self):
         done = run("--version", env={"TENEBRA_THREDS": "1", "TENEBRA_COLOUR": "1", "TENEBRA_THREADS": "1", "TENEBRA_LIMIT": "1",

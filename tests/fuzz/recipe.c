@@ -15,11 +15,11 @@ static void require(bool truth)
 
 static void check_ranges(const tn_train_config *config)
 {
-    for (const tn_train_key *key = tn_train_keys; key->name != NULL; key++) {
+    for (const tn_option *key = tn_train_keys; key->name != NULL; key++) {
         const void *at = (const char *)config + key->offset;
-        if (key->kind == TN_KEY_NUMBER)
+        if (key->kind == TN_OPTION_NUMBER)
             require(*(const double *)at >= key->minimum && *(const double *)at <= key->maximum);
-        if (key->kind == TN_KEY_SIZE)
+        if (key->kind == TN_OPTION_SIZE)
             require((double)*(const size_t *)at >= key->minimum && (double)*(const size_t *)at <= key->maximum);
     }
     require(config->method != NULL && config->setting_count <= TN_TRAIN_SETTINGS_MAX && config->note_count <= TN_TRAIN_NOTES_MAX);

@@ -26,6 +26,13 @@ endfunction()
 
 run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${work}/first")
 file(RENAME "${work}/first" "${prefix}")
+foreach(file IN ITEMS man/man1/tenebra.1 man/man1/tenebra-run.1 man/man1/tenebra-eval-table.1
+        bash-completion/completions/tenebra zsh/site-functions/_tenebra fish/vendor_completions.d/tenebra.fish)
+  file(SIZE "${prefix}/share/${file}" size)
+  if(size LESS 500)
+    message(FATAL_ERROR "share/${file} has ${size} bytes")
+  endif()
+endforeach()
 
 # Asked as `tenebra run` asks, the example answers as that does, and right.
 function(expect_answer program)

@@ -7,15 +7,13 @@
 
 enum { GRAPH_TOKENS, GRAPH_CUE, GRAPH_OPTIONS, CLOSE_JSON, LETTER_CUE };
 
-static const tenebra_option options[] = {
-    [GRAPH_TOKENS] = { "graph-tokens", "N", "256", "most tokens of the scene graph", 1, 1e6 },
-    [GRAPH_CUE] = { "graph-cue", "on|off", "on", "end the first prompt with 'Scene Graph:'", 0, 0 },
-    [GRAPH_OPTIONS] = { "graph-options", "keep|cut", "keep",
-                        "cut: the first prompt ends behind the first question mark", 0, 0 },
-    [CLOSE_JSON] = { "close-json", "on|off", "off", "end the scene graph where its outermost bracket closes", 0, 0 },
-    [LETTER_CUE] = { "letter-cue", "TEXT", "\nAnswer with the letter of the right option alone.",
-                     "end of the second prompt", 0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [GRAPH_TOKENS] = TN_SETTING_SIZE("graph-tokens", "N", "256", 1, 1e6, "most tokens of the scene graph"),
+    [GRAPH_CUE] = TN_SETTING_CHOICE("graph-cue", "on|off", "on", "end the first prompt with 'Scene Graph:'"),
+    [GRAPH_OPTIONS] = TN_SETTING_CHOICE("graph-options", "keep|cut", "keep", "cut: the first prompt ends behind the first question mark"),
+    [CLOSE_JSON] = TN_SETTING_CHOICE("close-json", "on|off", "off", "end the scene graph where its outermost bracket closes"),
+    [LETTER_CUE] = TN_SETTING_TEXT("letter-cue", "\nAnswer with the letter of the right option alone.", "end of the second prompt"),
+    TN_OPTIONS_END
 };
 
 #define REQUEST                                                                                                        \
@@ -50,7 +48,7 @@ static size_t cut_behind_question_mark(const char *text, size_t length)
 static tenebra_code arrange_graph(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     reasoner->draft = true;
-    tn_reasoner_limit_pass(reasoner, (size_t)tn_setting_number(reasoner, GRAPH_TOKENS));
+    tn_reasoner_limit_pass(reasoner, tn_setting_size(reasoner, GRAPH_TOKENS));
     if (tn_setting_choice(reasoner, GRAPH_OPTIONS) == 1)
         TN_TRY(tn_script_cut(script, cut_behind_question_mark, error));
     if (reasoner->request->example != NULL)

@@ -4,18 +4,18 @@
 
 enum { N_LATENT, HIDDEN, LATENT_TEXT };
 
-static const tenebra_option options[] = {
-    [N_LATENT] = { "n-latent", "N", "3", "latent steps", 0, 1024 },
-    [HIDDEN] = { "hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm", 0, 0 },
-    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
-                      "intervention: what stands in for the hidden state", 0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .role = TN_ROLE_LATENT_STEPS),
+    [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm"),
+    [LATENT_TEXT] = TN_SETTING_CHOICE("latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
+                                      "intervention: what stands in for the hidden state", .role = TN_ROLE_LATENT_TEXT),
+    TN_OPTIONS_END
 };
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_latent_settings settings = {
-        .steps = (size_t)tn_setting_number(reasoner, N_LATENT),
+        .steps = tn_setting_size(reasoner, N_LATENT),
         .raw_hidden = tn_setting_choice(reasoner, HIDDEN) == 1,
         .text = (tn_latent_text)tn_setting_choice(reasoner, LATENT_TEXT),
         .source = TN_PICKS_NONE,

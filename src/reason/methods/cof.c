@@ -15,18 +15,18 @@
 
 enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS };
 
-static const tenebra_option options[] = {
-    [ROUNDS] = { "rounds", "N", "6", "most replies; without an answer in the last one the answer is empty", 1, 64 },
-    [MAX_IMAGES] = { "max-images", "N", "6", "most pictures in the dialogue", 1, TN_PICTURES_MAX },
-    [BAD_CALL] = { "bad-call", "whole|error", "whole",
-                   "after a call without sense: show the whole picture, or tell what is wrong", 0, 0 },
-    [TAG_STOP] = { "tag-stop", "no|yes", "no", "end a reply at the end of its first call", 0, 0 },
-    [LEAD] = { "lead", "TEXT", "Question: ", "text before the question", 0, 0 },
-    [ENLARGE] = { "enlarge", "PERCENT", "150", "size of the region cut, of the box asked for", 100, 1000 },
-    [SCALE] = { "scale", "N", "2", "how much larger it is shown", 1, 16 },
-    [MIN_PIXELS] = { "crop-min-pixels", "N", "12544", "area shown at least", 1, 1 << 28 },
-    [MAX_PIXELS] = { "crop-max-pixels", "N", "14745600", "area shown at most", 1, 1 << 28 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [ROUNDS] = TN_SETTING_SIZE("rounds", "N", "6", 1, 64, "most replies; without an answer in the last one the answer is empty"),
+    [MAX_IMAGES] = TN_SETTING_SIZE("max-images", "N", "6", 1, TN_PICTURES_MAX, "most pictures in the dialogue"),
+    [BAD_CALL] = TN_SETTING_CHOICE("bad-call", "whole|error", "whole",
+                                   "after a call without sense: show the whole picture, or tell what is wrong"),
+    [TAG_STOP] = TN_SETTING_CHOICE("tag-stop", "no|yes", "no", "end a reply at the end of its first call"),
+    [LEAD] = TN_SETTING_TEXT("lead", "Question: ", "text before the question"),
+    [ENLARGE] = TN_SETTING_SIZE("enlarge", "PERCENT", "150", 100, 1000, "size of the region cut, of the box asked for"),
+    [SCALE] = TN_SETTING_SIZE("scale", "N", "2", 1, 16, "how much larger it is shown"),
+    [MIN_PIXELS] = TN_SETTING_SIZE("crop-min-pixels", "N", "12544", 1, 1 << 28, "area shown at least"),
+    [MAX_PIXELS] = TN_SETTING_SIZE("crop-max-pixels", "N", "14745600", 1, 1 << 28, "area shown at most"),
+    TN_OPTIONS_END
 };
 
 enum { ROOM_FOR_WORDS = 224 /* rows of a turn besides its picture, about */ };
@@ -142,7 +142,7 @@ static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region 
     if (reasoner->picture_count == 0)
         return "There is no picture.";
     const tn_image *pixels = &reasoner->pictures[0].pixels;
-    if (tn_region_around(box, tn_setting_number(reasoner, ENLARGE) / 100, pixels->width, pixels->height, region))
+    if (tn_region_around(box, (double)tn_setting_size(reasoner, ENLARGE) / 100, pixels->width, pixels->height, region))
         return NULL;
     wrong = around_size(reasoner, "bbox_2d must lie inside of the picture, which is ", ", and hold a pixel.");
     return wrong != NULL ? wrong : "bbox_2d must lie inside of the picture.";
@@ -155,8 +155,8 @@ static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *reg
     const tenebra_request *request = reasoner->request;
     const tn_patch_config *config = &reasoner->session->model->patches;
     size_t cell = config->patch_size * config->merge_size;
-    size_t least = (size_t)tn_setting_number(reasoner, MIN_PIXELS),
-           most = (size_t)tn_setting_number(reasoner, MAX_PIXELS);
+    size_t least = tn_setting_size(reasoner, MIN_PIXELS),
+           most = tn_setting_size(reasoner, MAX_PIXELS);
     *width = request->image.width;
     *height = request->image.height;
     if (*width > 0)
@@ -165,7 +165,7 @@ static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *reg
         most = tn_max(1, tn_min(most / (cell * cell), request->image.max_tokens)) * cell * cell;
     if (request->image.max_pixels > 0)
         most = tn_min(most, request->image.max_pixels);
-    return tn_region_size(region, (size_t)tn_setting_number(reasoner, SCALE), cell, tn_min(least, most), most, width,
+    return tn_region_size(region, tn_setting_size(reasoner, SCALE), cell, tn_min(least, most), most, width,
                           height, NULL);
 }
 
@@ -176,7 +176,7 @@ static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
     size_t rows = tn_picture_measure(&session->model->patches, width, height).rows, all = 0;
     for (size_t p = 0; p < reasoner->picture_count; p++)
         all += reasoner->pictures[p].rows.rows;
-    return reasoner->picture_count < (size_t)tn_setting_number(reasoner, MAX_IMAGES) &&
+    return reasoner->picture_count < tn_setting_size(reasoner, MAX_IMAGES) &&
            all + rows <= session->sequence.capacity && rows + ROOM_FOR_WORDS < session->sequence.capacity - session->sequence.length;
 }
 
@@ -261,7 +261,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     bool cut = call != NULL && tn_setting_choice(reasoner, TAG_STOP) == 1 && strstr(call, CALL_END) != NULL;
     if (call == NULL || !(reasoner->ended || cut))
         return TENEBRA_OK;
-    bool last = reasoner->pass + 1 == (size_t)tn_setting_number(reasoner, ROUNDS);
+    bool last = reasoner->pass + 1 == tn_setting_size(reasoner, ROUNDS);
     TN_TRY(carry_out(reasoner, call + strlen(CALL_BEGIN), last, error));
     action->kind = last ? TN_ACT_FINISH : TN_ACT_TURN;
     if (last)

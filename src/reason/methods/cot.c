@@ -4,10 +4,10 @@
 
 enum { CUE };
 
-static const tenebra_option options[] = {
-    [CUE] = { "cue", "TEXT", "\nLet's think step by step.", "text added to the question; empty for a model trained on rationales",
-              0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [CUE] = TN_SETTING_TEXT("cue", "\nLet's think step by step.",
+                            "text added to the question; empty for a model trained on rationales", .role = TN_ROLE_CUE),
+    TN_OPTIONS_END
 };
 
 static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)

@@ -1,7 +1,7 @@
 /* Direct answer (No-CoT): one prompt, then decoding. */
 #include "reason/lesson.h"
 
-static const tenebra_option options[] = { { NULL, NULL, NULL, NULL, 0, 0 } };
+static const tn_option options[] = { TN_OPTIONS_END };
 
 static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
@@ -18,6 +18,7 @@ static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, ten
 
 const tn_method tn_method_direct = {
     .name = "direct",
+    .standard = true,
     .summary = "answer at once",
     .options = options,
     .reply = TN_REPLY_ANSWER,

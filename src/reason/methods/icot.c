@@ -10,25 +10,24 @@
 enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN,
        FEED };
 
-static const tenebra_option options[] = {
-    [CUE] = { "cue", "TEXT", "\nLet's think step by step.", "text added to the question", 0, 0 },
-    [MARK] = { "mark", "TEXT", "\n", "what ends a step: a line break, or this text of a token", 0, 0 },
-    [TRIGGER] = { "trigger", "strict|any", "strict", "a break is the token that is the mark alone, or any that holds it", 0, 0 },
-    [EVERY] = { "every", "K", "2", "insert at every K-th break", 1, 1024 },
-    [STICKY] = { "sticky", "yes|no", "yes",
-                 "while the count of breaks stays there, every token inserts, as the released code; or the break alone",
-                 0, 0 },
-    [INSERTIONS] = { "insertions", "N", "3", "most insertions in an answer", 0, 1024 },
-    [PATCHES] = { "patches", "N", "16", "image embeddings of an insertion", 1, 4096 },
-    [PICTURES] = { "pictures", "last|all", "last", "pictures to pick from", 0, 0 },
-    [GRID] = { "grid", "square|true", "square",
-               "positions of the picked: a square of their own, or their places in the picture", 0, 0 },
-    [MASK_USED] = { "mask-used", "no|yes", "no", "pick no embedding twice", 0, 0 },
-    [AT_START] = { "at-start", "no|yes", "no", "insert once before the first token", 0, 0 },
-    [MIN_FIRST] = { "min-first", "N", "0", "tokens before the first insertion", 0, 1e6 },
-    [MIN_BETWEEN] = { "min-between", "N", "0", "tokens between two insertions", 0, 1e6 },
-    [FEED] = { "feed", "yes|no", "yes", "or only tell what would be fed, and what the next token sees of it", 0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [CUE] = TN_SETTING_TEXT("cue", "\nLet's think step by step.", "text added to the question", .role = TN_ROLE_CUE),
+    [MARK] = TN_SETTING_TEXT("mark", "\n", "what ends a step: a line break, or this text of a token"),
+    [TRIGGER] = TN_SETTING_CHOICE("trigger", "strict|any", "strict", "a break is the token that is the mark alone, or any that holds it"),
+    [EVERY] = TN_SETTING_SIZE("every", "K", "2", 1, 1024, "insert at every K-th break"),
+    [STICKY] = TN_SETTING_CHOICE("sticky", "yes|no", "yes",
+                                 "while the count of breaks stays there, every token inserts, as the released code; or the break alone"),
+    [INSERTIONS] = TN_SETTING_SIZE("insertions", "N", "3", 0, 1024, "most insertions in an answer"),
+    [PATCHES] = TN_SETTING_SIZE("patches", "N", "16", 1, 4096, "image embeddings of an insertion"),
+    [PICTURES] = TN_SETTING_CHOICE("pictures", "last|all", "last", "pictures to pick from"),
+    [GRID] = TN_SETTING_CHOICE("grid", "square|true", "square",
+                               "positions of the picked: a square of their own, or their places in the picture"),
+    [MASK_USED] = TN_SETTING_CHOICE("mask-used", "no|yes", "no", "pick no embedding twice"),
+    [AT_START] = TN_SETTING_CHOICE("at-start", "no|yes", "no", "insert once before the first token"),
+    [MIN_FIRST] = TN_SETTING_SIZE("min-first", "N", "0", 0, 1e6, "tokens before the first insertion"),
+    [MIN_BETWEEN] = TN_SETTING_SIZE("min-between", "N", "0", 0, 1e6, "tokens between two insertions"),
+    [FEED] = TN_SETTING_CHOICE("feed", "yes|no", "yes", "or only tell what would be fed, and what the next token sees of it"),
+    TN_OPTIONS_END
 };
 
 typedef struct icot_state {
@@ -54,7 +53,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
         return tn_fail_session_full(error);
     state->used = tn_reasoner_take(reasoner, capacity, sizeof *state->used);
     state->available = tn_reasoner_take(reasoner, capacity, sizeof *state->available);
-    state->picks = tn_reasoner_take(reasoner, (size_t)tn_setting_number(reasoner, PATCHES), sizeof *state->picks);
+    state->picks = tn_reasoner_take(reasoner, tn_setting_size(reasoner, PATCHES), sizeof *state->picks);
     state->watched = tn_reasoner_take(reasoner, capacity, sizeof *state->watched);
     if (state->used == NULL || state->available == NULL || state->picks == NULL || state->watched == NULL)
         return tn_fail_session_full(error);
@@ -97,11 +96,11 @@ static bool is_due(const tn_reasoner *reasoner, icot_state *state)
     bool now = is_break(reasoner, reasoner->tokens[reasoner->token_count - 1]);
     state->seen = reasoner->pass_tokens;
     state->breaks += now;
-    if (state->breaks == 0 || state->breaks % (size_t)tn_setting_number(reasoner, EVERY) != 0)
+    if (state->breaks == 0 || state->breaks % tn_setting_size(reasoner, EVERY) != 0)
         return false;
     if (!now && tn_setting_choice(reasoner, STICKY) == 1)
         return false;
-    size_t wanted = (size_t)tn_setting_number(reasoner, state->insertions == 0 ? MIN_FIRST : MIN_BETWEEN);
+    size_t wanted = tn_setting_size(reasoner, state->insertions == 0 ? MIN_FIRST : MIN_BETWEEN);
     return state->seen - state->inserted_at >= wanted;
 }
 
@@ -115,7 +114,7 @@ static size_t pick(const tn_reasoner *reasoner, icot_state *state)
     for (size_t i = 0; i < count; i++)
         state->available[i] = (all || reasoner->candidates[i].picture == last) && !(mask && state->used[i]);
     size_t picked = tn_select_top(reasoner->scores, state->available, count,
-                                  (size_t)tn_setting_number(reasoner, PATCHES), TN_PICK_ASC, false, state->picks);
+                                  tn_setting_size(reasoner, PATCHES), TN_PICK_ASC, false, state->picks);
     for (size_t i = 0; i < picked; i++)
         state->used[state->picks[i]] = true;
     return picked;
@@ -210,8 +209,8 @@ static tenebra_code file_step(tn_reasoner *reasoner, icot_state *state, tenebra_
 static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     icot_state *state = reasoner->state;
-    size_t most = (size_t)tn_setting_number(reasoner, INSERTIONS),
-           patches = (size_t)tn_setting_number(reasoner, PATCHES);
+    size_t most = tn_setting_size(reasoner, INSERTIONS),
+           patches = tn_setting_size(reasoner, PATCHES);
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
     if (state->pass != reasoner->pass) {

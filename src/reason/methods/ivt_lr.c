@@ -4,27 +4,27 @@
 
 enum { N_LATENT, K_SELECT, ORDER, PICK_ORDER, HIDDEN, EXHAUSTED, LATENT_TEXT, LATENT_PICKS };
 
-static const tenebra_option options[] = {
-    [N_LATENT] = { "n-latent", "N", "3", "latent steps", 0, 1024 },
-    [K_SELECT] = { "k-select", "K", "32", "image embeddings picked in each step", 0, 4096 },
-    [ORDER] = { "order", "vision-first|text-first", "vision-first",
-                "inside a step: the authors' code, or the paper's text", 0, 0 },
-    [PICK_ORDER] = { "pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions", 0, 0 },
-    [HIDDEN] = { "hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm", 0, 0 },
-    [EXHAUSTED] = { "exhausted", "take|repick", "take",
-                    "fewer than K left: take them, or fill up with used ones as the reference", 0, 0 },
-    [LATENT_TEXT] = { "latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
-                      "intervention: what stands in for the hidden state", 0, 0 },
-    [LATENT_PICKS] = { "latent-picks", "top|random|lowest|repeat|none", "top", "intervention: which embeddings are picked",
-                       0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .role = TN_ROLE_LATENT_STEPS),
+    [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked in each step", .role = TN_ROLE_PICKS),
+    [ORDER] = TN_SETTING_CHOICE("order", "vision-first|text-first", "vision-first",
+                                "inside a step: the authors' code, or the paper's text"),
+    [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions"),
+    [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm"),
+    [EXHAUSTED] = TN_SETTING_CHOICE("exhausted", "take|repick", "take",
+                                    "fewer than K left: take them, or fill up with used ones as the reference"),
+    [LATENT_TEXT] = TN_SETTING_CHOICE("latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
+                                      "intervention: what stands in for the hidden state", .role = TN_ROLE_LATENT_TEXT),
+    [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
+                                         "intervention: which embeddings are picked", .role = TN_ROLE_LATENT_PICKS),
+    TN_OPTIONS_END
 };
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_latent_settings settings = {
-        .steps = (size_t)tn_setting_number(reasoner, N_LATENT),
-        .picks = (size_t)tn_setting_number(reasoner, K_SELECT),
+        .steps = tn_setting_size(reasoner, N_LATENT),
+        .picks = tn_setting_size(reasoner, K_SELECT),
         .text_first = tn_setting_choice(reasoner, ORDER) == 1,
         .raw_hidden = tn_setting_choice(reasoner, HIDDEN) == 1,
         .repick = tn_setting_choice(reasoner, EXHAUSTED) == 1,

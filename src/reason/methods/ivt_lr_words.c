@@ -10,14 +10,14 @@
 
 enum { K_SELECT, PICK_ORDER, EXHAUSTED, LATENT_PICKS };
 
-static const tenebra_option options[] = {
-    [K_SELECT] = { "k-select", "K", "32", "image embeddings picked after each step", 0, 4096 },
-    [PICK_ORDER] = { "pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions", 0, 0 },
-    [EXHAUSTED] = { "exhausted", "take|repick", "take",
-                    "fewer than K left: take them, or fill up with used ones as the reference", 0, 0 },
-    [LATENT_PICKS] = { "latent-picks", "top|random|lowest|repeat|none", "top", "intervention: which embeddings are picked",
-                       0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked after each step", .role = TN_ROLE_PICKS),
+    [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions"),
+    [EXHAUSTED] = TN_SETTING_CHOICE("exhausted", "take|repick", "take",
+                                    "fewer than K left: take them, or fill up with used ones as the reference"),
+    [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
+                                         "intervention: which embeddings are picked", .role = TN_ROLE_LATENT_PICKS),
+    TN_OPTIONS_END
 };
 
 typedef struct words_state {
@@ -33,7 +33,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tn_latent_settings settings = {
         .steps = SIZE_MAX, /* as many as are written */
-        .picks = (size_t)tn_setting_number(reasoner, K_SELECT),
+        .picks = tn_setting_size(reasoner, K_SELECT),
         .order = (tn_pick_order)tn_setting_choice(reasoner, PICK_ORDER),
         .repick = tn_setting_choice(reasoner, EXHAUSTED) == 1,
         .text = TN_TEXT_DROP,

@@ -5,11 +5,11 @@
 
 enum { PASSES, RATIONALE_TOKENS, ANSWER_TOKENS };
 
-static const tenebra_option options[] = {
-    [PASSES] = { "passes", "1|2", "2", "2: rationale, then answer; 1: both in one reply", 0, 0 },
-    [RATIONALE_TOKENS] = { "rationale-tokens", "N", "512", "most tokens of the first pass", 1, 1e6 },
-    [ANSWER_TOKENS] = { "answer-tokens", "N", "64", "most tokens of the second pass", 1, 1e6 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [PASSES] = TN_SETTING_CHOICE("passes", "1|2", "2", "2: rationale, then answer; 1: both in one reply"),
+    [RATIONALE_TOKENS] = TN_SETTING_SIZE("rationale-tokens", "N", "512", 1, 1e6, "most tokens of the first pass"),
+    [ANSWER_TOKENS] = TN_SETTING_SIZE("answer-tokens", "N", "64", 1, 1e6, "most tokens of the second pass"),
+    TN_OPTIONS_END
 };
 
 #define RATIONALE_CUE "\nSolution:"
@@ -40,7 +40,7 @@ static tenebra_code arrange_rationale(tn_reasoner *reasoner, tn_script *script, 
 {
     if (has_two(reasoner)) {
         reasoner->draft = true;
-        tn_reasoner_limit_pass(reasoner, (size_t)tn_setting_number(reasoner, RATIONALE_TOKENS));
+        tn_reasoner_limit_pass(reasoner, tn_setting_size(reasoner, RATIONALE_TOKENS));
         if (reasoner->request->example != NULL)
             tn_script_reply(script, reasoner->request->example->rationale);
     }
@@ -62,7 +62,7 @@ static tenebra_code arrange_answer(tn_reasoner *reasoner, tn_script *script, ten
                *shown = example ? solution(reasoner, example->rationale) : "";
     if (own == NULL || shown == NULL)
         return tn_fail_session_full(error);
-    tn_reasoner_limit_pass(reasoner, (size_t)tn_setting_number(reasoner, ANSWER_TOKENS));
+    tn_reasoner_limit_pass(reasoner, tn_setting_size(reasoner, ANSWER_TOKENS));
     if (example != NULL)
         tn_script_reply(script, example->answer);
     return tn_script_add(script, own, shown, error);

@@ -7,12 +7,12 @@
 
 enum { DOT_ROWS, DOT_COLUMNS, IMAGES };
 
-static const tenebra_option options[] = {
-    [DOT_ROWS] = { "dot-rows", "N", "6", "rows of dots on each picture", 1, TN_DOTS_MAX },
-    [DOT_COLUMNS] = { "dot-columns", "N", "6", "columns of dots", 1, TN_DOTS_MAX },
-    [IMAGES] = { "images", "both|overlay", "both",
-                 "what the model sees: each picture and, behind it, the one with dots; or that alone", 0, 0 },
-    { NULL, NULL, NULL, NULL, 0, 0 }
+static const tn_option options[] = {
+    [DOT_ROWS] = TN_SETTING_SIZE("dot-rows", "N", "6", 1, TN_DOTS_MAX, "rows of dots on each picture"),
+    [DOT_COLUMNS] = TN_SETTING_SIZE("dot-columns", "N", "6", 1, TN_DOTS_MAX, "columns of dots"),
+    [IMAGES] = TN_SETTING_CHOICE("images", "both|overlay", "both",
+                                 "what the model sees: each picture and, behind it, the one with dots; or that alone"),
+    TN_OPTIONS_END
 };
 
 enum { GUIDE_SIZE = 2048 };
@@ -33,14 +33,14 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     if (guide == NULL)
         return tn_fail_session_full(error);
     snprintf(guide, GUIDE_SIZE,
-             "%s a matrix of %s x %s dots. Beside each dot stand its coordinates, %s.%s Work by these rules:\n"
+             "%s a matrix of %zu x %zu dots. Beside each dot stand its coordinates, %s.%s Work by these rules:\n"
              "1. When you name something that matters, say the coordinates of the dot nearest to it first.\n"
              "2. Tell from the coordinates how things lie to each other: x is the row and grows from top to bottom, "
              "y is the column and grows from left to right.\n"
              "3. Use the dots to go through the picture region by region, and reason about each.\n"
              "4. Put your final answer between double square brackets, as in [[answer]].",
              both ? "Each picture comes twice: as it is, and then drawn over with" : "Each picture is drawn over with",
-             tn_setting_text(reasoner, DOT_ROWS), tn_setting_text(reasoner, DOT_COLUMNS), several ? "(t,x,y)" : "(x,y)",
+             tn_setting_size(reasoner, DOT_ROWS), tn_setting_size(reasoner, DOT_COLUMNS), several ? "(t,x,y)" : "(x,y)",
              several ? " t is the number of the picture." : "");
     reasoner->state = guide;
     reasoner->keep_original = both;
@@ -50,8 +50,8 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code redraw(tn_reasoner *reasoner, const tn_image *image, size_t index, size_t count, tn_image *drawn,
                            tenebra_error *error)
 {
-    return tn_overlay_dots(image, (size_t)tn_setting_number(reasoner, DOT_ROWS),
-                           (size_t)tn_setting_number(reasoner, DOT_COLUMNS), count > 1 ? index + 1 : 0, drawn, error);
+    return tn_overlay_dots(image, tn_setting_size(reasoner, DOT_ROWS),
+                           tn_setting_size(reasoner, DOT_COLUMNS), count > 1 ? index + 1 : 0, drawn, error);
 }
 
 /* The rationale of the example, then its answer as the fourth rule wants it. */

@@ -17,9 +17,9 @@
 static tenebra_session *open_session(const tn_model *model, size_t context)
 {
     tenebra_error error = { 0 };
-    const tenebra_session_options options = { .context = context, .threads = 1 };
-    tenebra_session *session = tenebra_session_open(model, &options, &error);
-    if (session == NULL)
+    const tenebra_session_options options = { .size = sizeof options, .context = context, .threads = 1 };
+    tenebra_session *session;
+    if (tenebra_session_open(&session, model, &options, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return session;
 }
@@ -111,7 +111,7 @@ static bool count_layers(void *user, const tenebra_event *event)
     if (event->kind != TENEBRA_EVENT_WORK)
         return true;
     assert_int_equal(seen->prompts, 0);
-    bool picture = strcmp(event->text, "picture") == 0;
+    bool picture = strcmp(event->text, "image") == 0;
     size_t *count = picture ? &seen->picture : &seen->prompt;
     assert_int_equal(event->index, *count);
     assert_true(event->index < event->count);
@@ -448,8 +448,10 @@ static void test_model_without_tokenizer(void **state)
 {
     (void)state;
     tenebra_error error = { 0 };
-    tenebra_model *model = tenebra_model_open(GOLDEN_MODEL, &(tenebra_model_options){ .kernels = "reference" }, &error);
-    assert_non_null(model);
+    tenebra_model_options options = TENEBRA_INIT(tenebra_model_options);
+    tenebra_model *model;
+    options.kernels = "reference";
+    assert_int_equal(tenebra_model_open(&model, GOLDEN_MODEL, &options, &error), TENEBRA_OK);
     tenebra_session *session = open_session(model, 256);
     question q;
     ask_latent(&q, PICTURE, NULL);
@@ -481,24 +483,84 @@ static void test_context_ends_the_answer(void **state)
     run_free(free_run);
 }
 
+static bool cancel_at_once(void *user, const tenebra_event *event)
+{
+    (void)user;
+    (void)event;
+    return false;
+}
+
+/* Opens what fails: nothing comes out, and the code is that of the record. */
+static void fail_to_open(const char *directory, const tenebra_model_options *options, tenebra_code code, const char *where,
+                         const char *words)
+{
+    tenebra_error error = { 0 };
+    tenebra_model *model = (tenebra_model *)&error; /* to be taken away */
+    assert_int_equal(tenebra_model_open(&model, directory, options, &error), code);
+    assert_null(model);
+    assert_error(&error, code, where, words);
+    assert_int_equal(tenebra_model_open(&model, directory, options, NULL), code);
+}
+
 static void test_opening(void **state)
 {
     const tiny *here = *state;
     tenebra_error error = { 0 };
-    assert_null(tenebra_model_open(NULL, NULL, &error));
-    assert_error(&error, TENEBRA_ERROR_ARGUMENT, "model", "directory");
-    assert_null(tenebra_model_open("/nowhere/at/all", NULL, &error));
-    assert_error(&error, TENEBRA_ERROR_IO, "/nowhere/at/all", "");
-    assert_null(tenebra_model_open(here->path, &(tenebra_model_options){ .kernels = "abacus" }, &error));
-    assert_error(&error, TENEBRA_ERROR_ARGUMENT, "abacus", "reference");
-    assert_null(tenebra_model_open(here->path, &(tenebra_model_options){ .chat_template = "none" }, &error));
-    assert_error(&error, TENEBRA_ERROR_ARGUMENT, "chat template", "none");
-    assert_null(tenebra_session_open(here->model, &(tenebra_session_options){ .context = 1u << 20 }, &error));
+    tenebra_session *session;
+    tenebra_model_options kernels = TENEBRA_INIT(tenebra_model_options), style = kernels;
+    tenebra_session_options large = TENEBRA_INIT(tenebra_session_options);
+    kernels.kernels = "abacus";
+    style.chat_template = "none";
+    large.context = 1u << 20;
+    fail_to_open(NULL, NULL, TENEBRA_ERROR_ARGUMENT, "model", "directory");
+    fail_to_open("/nowhere/at/all", NULL, TENEBRA_ERROR_IO, "/nowhere/at/all", "");
+    fail_to_open(here->path, &kernels, TENEBRA_ERROR_ARGUMENT, "abacus", "reference");
+    fail_to_open(here->path, &style, TENEBRA_ERROR_ARGUMENT, "chat template", "none");
+    assert_int_equal(tenebra_session_open(&session, here->model, &large, &error), TENEBRA_ERROR_LIMIT);
+    assert_null(session);
     assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "positions");
-    assert_null(tenebra_model_open(NULL, NULL, NULL));
     tenebra_model_close(NULL);
     tenebra_session_close(NULL);
     assert_true(tenebra_version()[0] != '\0');
+}
+
+/* A request as a later version has it. */
+typedef struct later_request {
+    tenebra_request request;
+    size_t news;
+} later_request;
+
+/* Structures of earlier and later versions: what is missing is zero, what is unknown must be. */
+static void test_sizes_of_structures(void **state)
+{
+    const tiny *here = *state;
+    tenebra_error error = { 0 };
+    const tenebra_trace *trace;
+    question q;
+    ask_latent(&q, PICTURE, NULL);
+    run *usual = run_question(here->model, &q);
+    tenebra_session *session = open_session(here->model, 300);
+    later_request later = { .request = q.request };
+    later.request.size = sizeof later;
+    assert_int_equal(tenebra_session_ask(session, &later.request, &trace, &error), TENEBRA_OK);
+    assert_true(same_tokens(trace, usual->trace));
+    later.news = 1;
+    assert_int_equal(tenebra_session_ask(session, &later.request, &trace, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_error(&error, TENEBRA_ERROR_UNSUPPORTED, "request", "does not know");
+    static const size_t wrong[] = { 0, sizeof(size_t) - 1, SIZE_MAX };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        q.request.size = wrong[i];
+        assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_ERROR_ARGUMENT);
+        assert_error(&error, TENEBRA_ERROR_ARGUMENT, "request", "TENEBRA_INIT");
+    }
+    q.request.size = offsetof(tenebra_request, on_event); /* before what comes last */
+    q.request.on_event = cancel_at_once;
+    assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_OK);
+    assert_true(same_tokens(trace, usual->trace));
+    q.request.size = sizeof q.request; /* the control: it is read where the structure has it */
+    assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_ERROR_CANCELLED);
+    tenebra_session_close(session);
+    run_free(usual);
 }
 
 int main(void)
@@ -516,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_model_without_tokenizer),
         cmocka_unit_test(test_context_ends_the_answer),
         cmocka_unit_test(test_opening),
+        cmocka_unit_test(test_sizes_of_structures),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
 }

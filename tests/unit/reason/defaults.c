@@ -18,7 +18,8 @@
 static tenebra_model *open_model(const char *directory)
 {
     tenebra_error error = { 0 };
-    tenebra_model *model = tenebra_model_open(directory, NULL, &error);
+    tenebra_model *model;
+    tenebra_model_open(&model, directory, NULL, &error);
     if (model == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
     return model;
@@ -36,7 +37,8 @@ static void test_defaults_are_those_of_training(void **state)
 {
     (void)state;
     tenebra_model *model = open_model(MODEL);
-    tenebra_request request = *tenebra_model_defaults(model);
+    tenebra_request request = TENEBRA_INIT(tenebra_request);
+    tenebra_model_defaults(model, &request);
     assert_string_equal(request.method, "ivt-lr");
     assert_string_equal(request.positions, "sequential");
     assert_string_equal(setting_of(&request, "n-latent"), "6");
@@ -49,7 +51,8 @@ static void test_defaults_are_those_of_training(void **state)
     assert_int_equal(request.max_tokens, 0);
     tenebra_model_close(model);
     model = open_model(UNTRAINED);
-    request = *tenebra_model_defaults(model);
+    request = TENEBRA_INIT(tenebra_request);
+    tenebra_model_defaults(model, &request);
     assert_null(request.method);
     assert_null(request.positions);
     assert_int_equal(request.setting_count, 0);
@@ -62,7 +65,8 @@ static const char *const images[] = { "a.png", "b.png" };
 static tenebra_prompt *make(const tenebra_model *model, const tenebra_question *question)
 {
     tenebra_error error = { 0 };
-    tenebra_prompt *prompt = tenebra_prompt_make(model, question, &error);
+    tenebra_prompt *prompt;
+    tenebra_prompt_make(&prompt, model, question, &error);
     if (prompt == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
     return prompt;
@@ -71,7 +75,7 @@ static tenebra_prompt *make(const tenebra_model *model, const tenebra_question *
 static void test_prompt_as_it_is(void **state)
 {
     (void)state;
-    const tenebra_question question = { .text = "What? ", .images = images, .image_count = 2, .system = "Be brief." };
+    const tenebra_question question = { .size = sizeof question, .text = "What? ", .images = images, .image_count = 2, .system = "Be brief." };
     tenebra_prompt *prompt = make(NULL, &question);
     size_t count;
     const tenebra_message *turns = tenebra_prompt_messages(prompt, &count);
@@ -103,7 +107,7 @@ static void expect_text(const tenebra_model *model, const tenebra_question *ques
 static void test_prompt_in_a_wording(void **state)
 {
     (void)state;
-    tenebra_question question = { .text = "Which?", .choices = choices, .choice_count = 2 };
+    tenebra_question question = { .size = sizeof question, .text = "Which?", .choices = choices, .choice_count = 2 };
     const char *standard = "[Question]:{Which?}\n[Options]:\nA.{red}\nB.{blue}\nAnswer:";
     expect_text(NULL, &question, standard);
     question.preset = "plain";
@@ -113,7 +117,7 @@ static void test_prompt_in_a_wording(void **state)
 
     /* the wording of training, where the model tells one */
     tenebra_model *model = open_model(MODEL);
-    question = (tenebra_question){ .text = "Which?", .choices = choices, .choice_count = 2 };
+    question = (tenebra_question){ .size = sizeof question, .text = "Which?", .choices = choices, .choice_count = 2 };
     tenebra_prompt *as_trained = make(model, &question);
     question.preset = tn_trained_wording(model->trained)->name;
     assert_string_not_equal(question.preset, tn_prompt_standard()->name);
@@ -139,10 +143,15 @@ static void test_mistakes(void **state)
                   { { .text = "x", .preset = "wrods" }, "did you mean 'words'" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tenebra_error error = { 0 };
-        assert_null(tenebra_prompt_make(NULL, &cases[i].question, &error));
+        tenebra_question question = cases[i].question;
+        tenebra_prompt *prompt;
+        question.size = sizeof question;
+        assert_int_equal(tenebra_prompt_make(&prompt, NULL, &question, &error), TENEBRA_ERROR_ARGUMENT);
+        assert_null(prompt);
         assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
         assert_non_null(strstr(error.sentence, cases[i].word));
-        assert_null(tenebra_prompt_make(NULL, &cases[i].question, NULL));
+        assert_int_equal(tenebra_prompt_make(&prompt, NULL, &question, NULL), TENEBRA_ERROR_ARGUMENT);
+        assert_null(prompt);
     }
 }
 
@@ -152,7 +161,7 @@ static void test_presets_are_listed(void **state)
     size_t count = 0;
     const char *summary = NULL;
     while (tenebra_preset_at(count, &summary) != NULL) {
-        const tenebra_question question = { .text = "x", .preset = tenebra_preset_at(count, NULL) };
+        const tenebra_question question = { .size = sizeof question, .text = "x", .preset = tenebra_preset_at(count, NULL) };
         tenebra_prompt_free(make(NULL, &question));
         assert_true(strlen(summary) > 0);
         count++;

@@ -23,10 +23,10 @@ static void check_example(const tiny *here, const char *method, size_t passes, c
     for (size_t i = 0; i < passes; i++)
         check_prompt(t, i, prompts[i]);
     assert_true(is_drawn(t, 0, OTHER_PICTURE, 0, 0, 0)); /* in the order of the conversation */
-    size_t half = t->trace->picture_count / 2;
+    size_t half = t->trace->image_count / 2;
     assert_true(is_drawn(t, half, PICTURE, 0, 0, 0));
     for (size_t i = 0; i < 2 * half; i++)
-        assert_true(t->trace->pictures[i].source == (i < half ? SIZE_MAX : 0));
+        assert_true(t->trace->images[i].source == (i < half ? SIZE_MAX : 0));
     check_account(t);
     talk_end(t);
 }
@@ -282,7 +282,7 @@ static tenebra_code next_adding(tn_reasoner *reasoner, tn_action *action, tenebr
 static void test_tower_changes_under_added_pictures(void **state)
 {
     const tiny *here = *state;
-    static const tenebra_option none[] = { { NULL, NULL, NULL, NULL, 0, 0 } };
+    static const tn_option none[] = { TN_OPTIONS_END };
     static const tn_method adding = { .name = "adding", .options = none, .next = next_adding };
     char *directory = make_adapter(here, true);
     tn_model *model = open_with(here, directory, 2);

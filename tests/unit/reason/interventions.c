@@ -155,9 +155,9 @@ static void test_given(void **state)
     question q;
     ask_latent(&q, PICTURE, NULL);
     ask_set(&q, "latent-text", "given");
-    q.request.latents = latents;
-    q.request.latent_count = STEPS;
-    q.request.latent_size = width;
+    const tenebra_input inputs[] = { { "other", NULL, 0, 0 }, { "latents", latents, STEPS, width } };
+    q.request.inputs = inputs;
+    q.request.input_count = 2;
     run *same = run_question(here->model, &q);
     assert_true(same_hidden(same, plain));
     for (size_t i = 0; i < STEPS * width; i++)

@@ -80,14 +80,15 @@ static void parts_are_resized_as_the_reference_does(void **state)
 /* The grid in which a question's picture is seen, or the error. */
 static tenebra_code see(const tiny *here, const question *q, size_t *rows, size_t *columns, tenebra_error *error)
 {
-    tenebra_session_options options = { .threads = 1 };
-    tenebra_session *session = tenebra_session_open(here->model, &options, NULL);
+    tenebra_session_options options = { .size = sizeof options, .threads = 1 };
+    tenebra_session *session;
+    assert_int_equal(tenebra_session_open(&session, here->model, &options, NULL), TENEBRA_OK);
     const tenebra_trace *trace;
     tenebra_code code = tenebra_session_ask(session, &q->request, &trace, error);
     *rows = *columns = 0;
     if (code == TENEBRA_OK) {
-        *rows = trace->pictures[0].rows;
-        *columns = trace->pictures[0].columns;
+        *rows = trace->images[0].rows;
+        *columns = trace->images[0].columns;
     }
     tenebra_session_close(session);
     return code;

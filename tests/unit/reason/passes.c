@@ -10,7 +10,7 @@
 #include "base/checked.h"
 #include "unit/reason/tiny.h"
 
-static const tenebra_option no_options[] = { { NULL, NULL, NULL, NULL, 0, 0 } };
+static const tn_option no_options[] = { TN_OPTIONS_END };
 
 /* ----------------------------------------------------------- two passes -- */
 

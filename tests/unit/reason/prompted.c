@@ -225,7 +225,7 @@ static void test_dots_on_two_pictures(void **state)
     assert_true(is_drawn(t, 2, OTHER_PICTURE, 0, 0, 0) && is_drawn(t, 3, OTHER_PICTURE, 6, 6, 2));
     assert_false(is_drawn(t, 3, OTHER_PICTURE, 6, 6, 1));
     for (size_t i = 0; i < 4; i++)
-        assert_int_equal(t->trace->pictures[i].source, i / 2);
+        assert_int_equal(t->trace->images[i].source, i / 2);
     talk_end(t);
 }
 

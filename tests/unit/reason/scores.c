@@ -30,7 +30,7 @@ static void test_scores_are_those_of_the_picks(void **state)
     q.request.scores = true;
     run *made = run_question(here->model, &q);
     const tenebra_trace *trace = made->trace;
-    assert_int_equal(trace->picture_count, 2);
+    assert_int_equal(trace->image_count, 2);
     assert_int_equal(trace->prompt_score_count, 32);
     assert_scores(made, trace->prompt_tokens, trace->prompt_scores, 32);
     for (size_t s = 0; s < trace->step_count; s++) {
@@ -79,15 +79,15 @@ static void test_grids(void **state)
     ask_about(&q, "direct", PICTURE, NULL, "What is small and green?");
     q.request.image.width = 140;
     run *made = run_question(here->model, &q);
-    assert_int_equal(made->trace->picture_count, 1);
-    assert_int_equal(made->trace->pictures[0].rows, 4);
-    assert_int_equal(made->trace->pictures[0].columns, 5);
-    assert_int_equal(made->trace->pictures[0].width, made->reasoner.pictures[0].width);
+    assert_int_equal(made->trace->image_count, 1);
+    assert_int_equal(made->trace->images[0].rows, 4);
+    assert_int_equal(made->trace->images[0].columns, 5);
+    assert_int_equal(made->trace->images[0].width, made->reasoner.pictures[0].width);
     run_free(made);
     ask_about(&q, "ivt-lr", NULL, NULL, "What is small and green?");
     q.request.scores = true;
     made = run_question(here->model, &q); /* without a picture there is nothing to tell */
-    assert_int_equal(made->trace->picture_count, 0);
+    assert_int_equal(made->trace->image_count, 0);
     assert_int_equal(made->trace->prompt_score_count, 0);
     assert_null(made->trace->prompt_scores);
     run_free(made);

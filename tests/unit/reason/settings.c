@@ -66,11 +66,6 @@ static void test_unknown_names(void **state)
     assert_refused(here, &q, "positions", "sequential|mrope");
 }
 
-static bool is_number(const tenebra_option *option)
-{
-    return option->minimum != 0 || option->maximum != 0;
-}
-
 static void check_number(const tiny *here, const char *method, const tenebra_option *option)
 {
     static const char *const wrong[] = { "", " ", "x", "3x", "2.5", "nan", "inf", "-1", "1e9", "99999999999999999999" };
@@ -107,28 +102,44 @@ static void check_words(const tiny *here, const char *method, const tenebra_opti
 static void test_every_option(void **state)
 {
     const tiny *here = *state;
-    const tenebra_option *option;
+    tenebra_option option = { .size = sizeof option };
     const char *method, *summary;
     size_t numbers = 0, words = 0, methods = 0;
-    for (; (method = tenebra_method_at(methods, &summary, &option)) != NULL; methods++) {
+    for (; (method = tenebra_method_at(methods, &summary)) != NULL; methods++) {
         assert_true(summary[0] != '\0');
-        for (; option->name != NULL; option++) {
+        for (size_t i = 0; tenebra_method_option(methods, i, &option); i++) {
             tenebra_error error;
-            assert_true(option->help[0] != '\0');
-            assert_int_equal(try_value(here, method, option->name, option->value, &error), TENEBRA_OK);
-            assert_value_refused(here, method, option->name, NULL, "UTF-8");
-            assert_value_refused(here, method, option->name, "\xC3", "");
-            if (is_number(option))
-                check_number(here, method, option);
-            else if (strchr(option->argument, '|') != NULL)
-                check_words(here, method, option);
-            numbers += is_number(option);
-            words += strchr(option->argument, '|') != NULL;
+            assert_true(option.help[0] != '\0');
+            assert_int_equal(try_value(here, method, option.name, option.value, &error), TENEBRA_OK);
+            assert_value_refused(here, method, option.name, NULL, "UTF-8");
+            assert_value_refused(here, method, option.name, "\xC3", "");
+            if (option.is_number)
+                check_number(here, method, &option);
+            else if (strchr(option.argument, '|') != NULL)
+                check_words(here, method, &option);
+            numbers += option.is_number;
+            words += strchr(option.argument, '|') != NULL;
         }
     }
     assert_true(methods >= 4 && numbers >= 3 && words >= 8);
-    assert_null(tenebra_method_at(methods, NULL, NULL));
-    assert_null(tenebra_method_at(methods + 1000, NULL, NULL));
+    assert_null(tenebra_method_at(methods, NULL));
+    assert_null(tenebra_method_at(methods + 1000, NULL));
+    assert_false(tenebra_method_option(methods, 0, &option));
+    assert_false(tenebra_method_option(0, 1000, &option));
+}
+
+/* A caller that was compiled with a shorter structure gets what it has room for. */
+static void test_option_of_a_shorter_structure(void **state)
+{
+    (void)state;
+    size_t method = 0;
+    while (strcmp(tenebra_method_at(method, NULL), "ivt-lr") != 0)
+        method++;
+    tenebra_option option = { .size = offsetof(tenebra_option, value), .value = "untouched" };
+    assert_true(tenebra_method_option(method, 0, &option));
+    assert_string_equal(option.name, "n-latent");
+    assert_string_equal(option.value, "untouched");
+    assert_int_equal(option.size, offsetof(tenebra_option, value));
 }
 
 /* ----------------------------------------------------------------- echo -- */
@@ -151,15 +162,15 @@ static void test_effective_settings_are_told(void **state)
     ask_set(&q, "k-select", "2");
     q.request.sampling.seed = 5;
     run *made = run_question(here->model, &q);
-    const tenebra_option *option;
+    tenebra_option option = { .size = sizeof option };
     size_t options = 0, method = 0;
-    while (strcmp(tenebra_method_at(method, NULL, &option), "ivt-lr") != 0)
+    while (strcmp(tenebra_method_at(method, NULL), "ivt-lr") != 0)
         method++;
-    for (; option->name != NULL; option++, options++) {
-        const char *value = echoed(made->trace, option->name);
-        const char *wanted = strcmp(option->name, "order") == 0      ? "text-first"
-                             : strcmp(option->name, "k-select") == 0 ? "2"
-                                                                     : option->value;
+    for (; tenebra_method_option(method, options, &option); options++) {
+        const char *value = echoed(made->trace, option.name);
+        const char *wanted = strcmp(option.name, "order") == 0      ? "text-first"
+                             : strcmp(option.name, "k-select") == 0 ? "2"
+                                                                    : option.value;
         assert_string_equal(value, wanted);
     }
     assert_int_equal(made->trace->setting_count, options);
@@ -269,7 +280,7 @@ static void test_broken_requests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unknown_names),    cmocka_unit_test(test_every_option),
+        cmocka_unit_test(test_unknown_names),    cmocka_unit_test(test_every_option), cmocka_unit_test(test_option_of_a_shorter_structure),
         cmocka_unit_test(test_effective_settings_are_told), cmocka_unit_test(test_settings_in_json),
         cmocka_unit_test(test_sampling_out_of_range), cmocka_unit_test(test_broken_requests),
     };

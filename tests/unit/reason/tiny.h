@@ -86,7 +86,7 @@ static inline void ask_about(question *q, const char *method, const char *pictur
         q->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = second };
     q->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = text };
     q->message = (tenebra_message){ "user", q->parts, count };
-    q->request = (tenebra_request){ .messages = &q->message, .message_count = 1, .settings = q->settings,
+    q->request = (tenebra_request){ .size = sizeof q->request, .messages = &q->message, .message_count = 1, .settings = q->settings,
                                     .max_tokens = 6, .image.width = 112, .image.height = 112 };
     ask_method(q, method);
 }

@@ -139,7 +139,7 @@ static void test_not_offered(void **state)
     expect_mistake("freeze_multi_modal_projector: false\n", "line 1", "not offered");
     expect_mistake("optim: muon\n", "line 1", "only AdamW");
     expect_mistake("adapter_name_or_path: x\n", "line 1", "--resume");
-    expect_mistake("data: a_set\nbatch_size: none\n", "line 2", "not a number"); /* the control: own keys are never foreign */
+    expect_mistake("data: a_set\nbatch_size: none\n", "line 2", "not a whole number"); /* the control: own keys are never foreign */
 }
 
 static void test_all_mistakes_at_once(void **state)
@@ -210,7 +210,7 @@ static void test_mistakes(void **state)
     expect_mistake("seed: 1\nbatch_sise: 3\n", "line 2", "did you mean 'batch_size'");
     expect_mistake("epochs_per_stag: 3\n", "line 1", "did you mean 'epochs_per_stage'");
     expect_mistake("method: ivt-lr\nk_select: x\n", "line 2", "k_select: 'x' is not a whole number");
-    expect_mistake("seed: 9223372036854775808\n", "line 1", "is more than 9223372036854775807");
+    expect_mistake("seed: 9223372036854775808\n", "line 1", "is not a whole number from 0 to 9223372036854775807");
     expect_mistake("qqqqqqqqqqq: 3\n", "line 1", "there is no key 'qqqqqqqqqqq' (");
     expect_mistake("a: 3\n", "line 1", "there is no key 'a' (");
     expect_mistake("model: m\nfresh: model.*\n", "fresh", "finetuning_type: full");
@@ -219,8 +219,9 @@ static void test_mistakes(void **state)
     expect_mistake("lr: -1\n", "line 1", "must lie between");
     expect_mistake("lr: .nan\n", "line 1", "is not a number");
     expect_mistake("batch_size: 1.5\n", "line 1", "whole number");
+    expect_mistake("image_size: 280\n", "line 1", "image_size: '280' is not WIDTHxHEIGHT");
     expect_mistake("bf16: maybe\n", "line 1", "neither true nor false");
-    expect_mistake("lr_scheduler_type: zigzag\n", "line 1", "is none of constant|linear");
+    expect_mistake("lr_scheduler_type: zigzag\n", "line 1", "is not one of constant|linear");
     expect_mistake("method: telepathy\n", "line 1", "no method 'telepathy'");
     expect_mistake("lr: 1\nlearning_rate: 2\n", "line 2", "'learning_rate' is another name of 'lr' in line 1");
     expect_mistake("lora_r: 8\nseed: 1\nlora_rank: 8\n", "line 3", "another name of 'lora_r' in line 1");

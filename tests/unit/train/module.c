@@ -87,13 +87,15 @@ static tenebra_code latent_step(tn_choice *choice, const tn_latent_view *view, t
     return TENEBRA_OK;
 }
 
-static const tenebra_option options[] = { { "n-latent", "N", "2", "latent steps", 0, 16 },
-                                          { "k-select", "K", "0", "not used", 0, 16 },
-                                          { NULL, NULL, NULL, NULL, 0, 0 } };
+static const tn_option options[] = {
+    TN_SETTING_SIZE("n-latent", "N", "2", 0, 16, "latent steps", .role = TN_ROLE_LATENT_STEPS),
+    TN_SETTING_SIZE("k-select", "K", "0", 0, 16, "not used"),
+    TN_OPTIONS_END
+};
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
-    tn_latent_settings settings = { .steps = (size_t)tn_setting_number(reasoner, 0), .source = TN_PICKS_NONE };
+    tn_latent_settings settings = { .steps = tn_setting_size(reasoner, 0), .source = TN_PICKS_NONE };
     return tn_latent_open(reasoner, &settings, error);
 }
 
@@ -141,8 +143,11 @@ static tn_real *train(const tn_train_config *config, bool resume, uint64_t stop_
 
 static tenebra_model *open_asked(const char *directory, const tenebra_adapter *adapter, tenebra_error *error)
 {
-    const tenebra_model_options model = { .adapters = adapter, .adapter_count = adapter != NULL };
-    return tenebra_model_open(directory, &model, error);
+    const tenebra_model_options options_of_model = { .size = sizeof options_of_model, .adapters = adapter,
+                                                     .adapter_count = adapter != NULL };
+    tenebra_model *model;
+    tenebra_model_open(&model, directory, &options_of_model, error);
+    return model;
 }
 
 enum { WIDTH = 128 };
@@ -152,12 +157,12 @@ static void ask(const tenebra_model *model, const char *method, tn_real hidden[W
 {
     static const tenebra_part part = { .text = "What is number 1?" };
     static const tenebra_message message = { .role = "user", .parts = &part, .part_count = 1 };
-    const tenebra_request request = { .messages = &message, .message_count = 1, .method = method, .max_tokens = 2 };
-    const tenebra_session_options one = { .threads = 1, .context = 256 };
+    const tenebra_request request = { .size = sizeof request, .messages = &message, .message_count = 1, .method = method, .max_tokens = 2 };
+    const tenebra_session_options one = { .size = sizeof one, .threads = 1, .context = 256 };
     const tenebra_trace *trace = NULL;
     tenebra_error error = { 0 };
-    tenebra_session *session = tenebra_session_open(model, &one, &error);
-    assert_non_null(session);
+    tenebra_session *session;
+    assert_int_equal(tenebra_session_open(&session, model, &one, &error), TENEBRA_OK);
     if (tenebra_session_ask(session, &request, &trace, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     assert_int_equal(trace->step_count, strcmp(method, "toy") == 0 ? 2 : 0);

@@ -183,7 +183,6 @@ static void test_refusals(void **state)
     expect_refusal(*state, "finetuning_type=lora", "learns nothing");
     expect_refusal(*state, "model=/nowhere", "exclude");
     expect_refusal(*state, "prompt=poetry", "no wording 'poetry'");
-    expect_refusal(*state, "image_size=280", "WIDTHxHEIGHT");
     expect_refusal(*state, "val_split=moon", "validate: false");
     expect_refusal_of(*state, (const char *const[]){ "val_fraction=0.01", "val_split=dev" }, 2, "val_split names another split");
     expect_refusal_of(*state, (const char *const[]){ "val_fraction=0.01", "val_data=hops:x" }, 2, "val_data names another set");

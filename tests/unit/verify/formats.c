@@ -225,11 +225,13 @@ static void test_it_is_verified(void **state)
 static char *answer_of(const char *directory)
 {
     tenebra_error error = { 0 };
-    tenebra_model *model = tenebra_model_open(directory, NULL, &error);
-    tenebra_session *session = model != NULL ? tenebra_session_open(model, NULL, &error) : NULL;
+    tenebra_model *model = NULL;
+    tenebra_session *session = NULL;
+    if (tenebra_model_open(&model, directory, NULL, &error) == TENEBRA_OK)
+        tenebra_session_open(&session, model, NULL, &error);
     const tenebra_part part = { .kind = TENEBRA_PART_TEXT, .text = "Which colour has the circle?" };
     const tenebra_message message = { .role = "user", .parts = &part, .part_count = 1 };
-    const tenebra_request request = { .messages = &message, .message_count = 1, .max_tokens = 12 };
+    const tenebra_request request = { .size = sizeof request, .messages = &message, .message_count = 1, .max_tokens = 12 };
     const tenebra_trace *trace;
     if (session == NULL || tenebra_session_ask(session, &request, &trace, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
