@@ -62,10 +62,10 @@ const char *tn_table_setting(const tn_table_group *group, tn_option_role role, c
     return value;
 }
 
-static json_t *setting_cell(const tn_table_group *group, tn_option_role role)
+static double setting_of(const tn_table_group *group, tn_option_role role)
 {
     const char *value = tn_table_setting(group, role, NULL);
-    return value != NULL ? tn_cell_number(strtod(value, NULL)) : json_null();
+    return value != NULL ? strtod(value, NULL) : (double)NAN;
 }
 
 static json_t *accuracy_cell(const tn_table_group *group)
@@ -83,44 +83,60 @@ static json_t *accuracy_cell(const tn_table_group *group)
     return cell;
 }
 
-static void put_method(tn_table_maker *maker, const tn_table_group *group)
+typedef struct method_row {
+    const char *name;
+    size_t runs, questions, silent, failed;
+    json_t *accuracy;
+    double steps, with_injected, sampled, latent, latent_steps, picks, positions; /* means over the answers */
+    double seconds, vision, prefill, latents, decoding;
+} method_row;
+
+#define AT(field) offsetof(method_row, field)
+static const tn_table_field method_fields[] = {
+    { "method", "text", TN_FIELD_TEXT, AT(name) },
+    { "runs", "count", TN_FIELD_COUNT, AT(runs) },
+    { "questions", "count", TN_FIELD_COUNT, AT(questions) },
+    { "accuracy", "share", TN_FIELD_CELL, AT(accuracy) },
+    { "no answer", "count", TN_FIELD_COUNT, AT(silent) },
+    { "failed", "count", TN_FIELD_COUNT, AT(failed) },
+    { "AR steps", "number", TN_FIELD_NUMBER, AT(steps) },
+    { "with injected", "number", TN_FIELD_NUMBER, AT(with_injected) },
+    { "sampled", "number", TN_FIELD_NUMBER, AT(sampled) },
+    { "latent", "number", TN_FIELD_NUMBER, AT(latent) },
+    { "N", "count", TN_FIELD_NUMBER, AT(latent_steps) },
+    { "K", "count", TN_FIELD_NUMBER, AT(picks) },
+    { "rows computed", "number", TN_FIELD_NUMBER, AT(positions) },
+    { "seconds", "seconds", TN_FIELD_NUMBER, AT(seconds) },
+    { "vision s", "seconds", TN_FIELD_NUMBER, AT(vision) },
+    { "prefill s", "seconds", TN_FIELD_NUMBER, AT(prefill) },
+    { "latent s", "seconds", TN_FIELD_NUMBER, AT(latents) },
+    { "decode s", "seconds", TN_FIELD_NUMBER, AT(decoding) },
+    { NULL, NULL, TN_FIELD_TEXT, 0 }
+};
+#undef AT
+
+static method_row describe_method(const tn_table_group *group)
 {
-    size_t questions, silent, failed;
-    count_group(group, &questions, &silent, &failed);
     double sampled = TN_TABLE_MEAN(group, sampled), latent = TN_TABLE_MEAN(group, latent), injected = TN_TABLE_MEAN(group, injected);
-    tn_table_row(maker);
-    tn_table_put(maker, json_string(group->name));
-    tn_table_put(maker, tn_cell_count(group->count));
-    tn_table_put(maker, tn_cell_count(questions));
-    tn_table_put(maker, accuracy_cell(group));
-    tn_table_put(maker, tn_cell_count(silent));
-    tn_table_put(maker, tn_cell_count(failed));
-    const double numbers[] = { sampled + latent, sampled + latent + injected, sampled, latent };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        tn_table_put(maker, tn_cell_number(numbers[i]));
-    tn_table_put(maker, setting_cell(group, TN_ROLE_LATENT_STEPS));
-    tn_table_put(maker, setting_cell(group, TN_ROLE_PICKS));
-    tn_table_put(maker, tn_cell_number(TN_TABLE_MEAN(group, positions)));
-    const double times[] = { TN_TABLE_MEAN(group, ms), TN_TABLE_MEAN(group, vision_ms), TN_TABLE_MEAN(group, prefill_ms),
-                             TN_TABLE_MEAN(group, latent_ms), TN_TABLE_MEAN(group, decode_ms) };
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
-        tn_table_put(maker, tn_cell_number(times[i] / 1e3));
+    method_row row = { .name = group->name, .runs = group->count, .accuracy = accuracy_cell(group), .steps = sampled + latent,
+                       .with_injected = sampled + latent + injected, .sampled = sampled, .latent = latent,
+                       .latent_steps = setting_of(group, TN_ROLE_LATENT_STEPS), .picks = setting_of(group, TN_ROLE_PICKS),
+                       .positions = TN_TABLE_MEAN(group, positions), .seconds = TN_TABLE_MEAN(group, ms) / 1e3,
+                       .vision = TN_TABLE_MEAN(group, vision_ms) / 1e3, .prefill = TN_TABLE_MEAN(group, prefill_ms) / 1e3,
+                       .latents = TN_TABLE_MEAN(group, latent_ms) / 1e3, .decoding = TN_TABLE_MEAN(group, decode_ms) / 1e3 };
+    count_group(group, &row.questions, &row.silent, &row.failed);
+    return row;
 }
 
 static json_t *methods_table(const tn_table_groups *groups, const char *note)
 {
-    static const struct { const char *name, *kind; } columns[] = {
-        { "method", "text" }, { "runs", "count" }, { "questions", "count" }, { "accuracy", "share" }, { "no answer", "count" },
-        { "failed", "count" }, { "AR steps", "number" }, { "with injected", "number" }, { "sampled", "number" }, { "latent", "number" },
-        { "N", "count" }, { "K", "count" }, { "rows computed", "number" }, { "seconds", "seconds" }, { "vision s", "seconds" },
-        { "prefill s", "seconds" }, { "latent s", "seconds" }, { "decode s", "seconds" },
-    };
     tn_table_maker maker;
     tn_table_start(&maker, "methods", "Accuracy, autoregressive steps and time per question");
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        tn_table_column(&maker, columns[i].name, columns[i].kind);
-    for (size_t g = 0; g < groups->count; g++)
-        put_method(&maker, &groups->items[g]);
+    tn_table_columns(&maker, method_fields);
+    for (size_t g = 0; g < groups->count; g++) {
+        const method_row row = describe_method(&groups->items[g]);
+        tn_table_add(&maker, method_fields, &row);
+    }
     tn_table_note(&maker, note);
     return tn_table_finish(&maker);
 }
@@ -176,40 +192,52 @@ static json_t *difference_cell(const tn_table_group *a, const tn_table_group *b,
     return tn_cell_share(value, low, high, total_of(paired), SIZE_MAX);
 }
 
+typedef struct pair_row {
+    const char *first, *second;
+    json_t *difference;
+    tn_paired paired;
+    size_t total;
+    double exact, chi2; /* p of one run each; NaN: of several */
+} pair_row;
+
+#define AT(field) offsetof(pair_row, field)
+static const tn_table_field pair_fields[] = {
+    { "first", "text", TN_FIELD_TEXT, AT(first) },
+    { "second", "text", TN_FIELD_TEXT, AT(second) },
+    { "questions", "count", TN_FIELD_COUNT, AT(total) },
+    { "difference", "share", TN_FIELD_CELL, AT(difference) },
+    { "both right", "count", TN_FIELD_COUNT, AT(paired.both) },
+    { "only first", "count", TN_FIELD_COUNT, AT(paired.only_first) },
+    { "only second", "count", TN_FIELD_COUNT, AT(paired.only_second) },
+    { "neither", "count", TN_FIELD_COUNT, AT(paired.neither) },
+    { "p (exact)", "probability", TN_FIELD_NUMBER, AT(exact) },
+    { "p (chi2)", "probability", TN_FIELD_NUMBER, AT(chi2) },
+    { NULL, NULL, TN_FIELD_TEXT, 0 }
+};
+#undef AT
+
 static void put_pair(tn_table_maker *maker, const tn_table_group *a, const tn_table_group *b)
 {
-    tn_paired paired;
-    json_t *difference = difference_cell(a, b, &paired);
-    bool single = a->count == 1 && b->count == 1;
-    if (difference != NULL && total_of(&paired) == 0) {
-        json_decref(difference);
+    pair_row row = { .first = a->name, .second = b->name, .exact = (double)NAN, .chi2 = (double)NAN };
+    row.difference = difference_cell(a, b, &row.paired);
+    row.total = total_of(&row.paired);
+    if (row.difference != NULL && row.total == 0) {
+        json_decref(row.difference);
         return;
     }
-    tn_table_row(maker);
-    tn_table_put(maker, json_string(a->name));
-    tn_table_put(maker, json_string(b->name));
-    tn_table_put(maker, tn_cell_count(total_of(&paired)));
-    tn_table_put(maker, difference);
-    tn_table_put(maker, tn_cell_count(paired.both));
-    tn_table_put(maker, tn_cell_count(paired.only_first));
-    tn_table_put(maker, tn_cell_count(paired.only_second));
-    tn_table_put(maker, tn_cell_count(paired.neither));
-    tn_table_put(maker, single ? tn_cell_number(tn_mcnemar_exact(&paired)) : json_null());
-    tn_table_put(maker, single ? tn_cell_number(tn_mcnemar_chi2(&paired, NULL)) : json_null());
+    if (a->count == 1 && b->count == 1) {
+        row.exact = tn_mcnemar_exact(&row.paired);
+        row.chi2 = tn_mcnemar_chi2(&row.paired, NULL);
+    }
+    tn_table_add(maker, pair_fields, &row);
 }
 
 static json_t *pairs_table(const tn_table_groups *groups, const char *note)
 {
-    static const struct { const char *name, *kind; } columns[] = {
-        { "first", "text" }, { "second", "text" }, { "questions", "count" }, { "difference", "share" }, { "both right", "count" },
-        { "only first", "count" }, { "only second", "count" }, { "neither", "count" }, { "p (exact)", "probability" },
-        { "p (chi2)", "probability" },
-    };
     enum { ALL_PAIRS = 5 };
     tn_table_maker maker;
     tn_table_start(&maker, "pairs", "Two methods on the same questions (McNemar)");
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        tn_table_column(&maker, columns[i].name, columns[i].kind);
+    tn_table_columns(&maker, pair_fields);
     for (size_t a = 0; a < groups->count && (a == 0 || groups->count <= ALL_PAIRS); a++)
         for (size_t b = a + 1; b < groups->count; b++)
             put_pair(&maker, &groups->items[a], &groups->items[b]);

@@ -36,6 +36,34 @@ void tn_table_put(tn_table_maker *maker, json_t *cell)
     maker->full |= json_array_append_new(maker->row, cell) != 0;
 }
 
+void tn_table_columns(tn_table_maker *maker, const tn_table_field *fields)
+{
+    for (const tn_table_field *field = fields; field->name != NULL; field++)
+        tn_table_column(maker, field->name, field->kind);
+}
+
+static json_t *cell_of(const tn_table_field *field, const void *row)
+{
+    const void *at = (const char *)row + field->offset;
+    switch (field->type) {
+    case TN_FIELD_TEXT:
+        return json_string(*(const char *const *)at);
+    case TN_FIELD_COUNT:
+        return tn_cell_count(*(const size_t *)at);
+    case TN_FIELD_NUMBER:
+        return tn_cell_number(*(const double *)at);
+    default:
+        return *(json_t *const *)at;
+    }
+}
+
+void tn_table_add(tn_table_maker *maker, const tn_table_field *fields, const void *row)
+{
+    tn_table_row(maker);
+    for (const tn_table_field *field = fields; field->name != NULL; field++)
+        tn_table_put(maker, cell_of(field, row));
+}
+
 void tn_table_note(tn_table_maker *maker, const char *sentence)
 {
     append(maker, "notes", json_string(sentence));

@@ -20,6 +20,24 @@ void tn_table_row(tn_table_maker *maker);
 /* Adds a cell and takes ownership; NULL counts as a failed allocation. */
 void tn_table_put(tn_table_maker *maker, json_t *cell);
 
+/* A field of a row structure that is a column of a table: its name, the kind of the column, and how the cell is made. */
+typedef enum tn_field_type {
+    TN_FIELD_TEXT,   /* const char *                                       */
+    TN_FIELD_COUNT,  /* size_t                                             */
+    TN_FIELD_NUMBER, /* double; NaN: null                                  */
+    TN_FIELD_CELL    /* json_t *, which the table takes; NULL: no memory   */
+} tn_field_type;
+
+typedef struct tn_table_field {
+    const char *name, *kind;
+    tn_field_type type;
+    size_t offset;
+} tn_table_field;
+
+/* The fields of a list that ends with name == NULL: as columns, and of one row. */
+void tn_table_columns(tn_table_maker *maker, const tn_table_field *fields);
+void tn_table_add(tn_table_maker *maker, const tn_table_field *fields, const void *row);
+
 /* A sentence below the table. */
 void tn_table_note(tn_table_maker *maker, const char *sentence);
 
