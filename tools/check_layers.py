@@ -40,6 +40,11 @@ ALLOWED_NAMES = [("verify/*", "ivt_lr"),
                  # Wordings of prompts are called after the paper; the made set has several files.
                  ("data/*", "ivt_lr"), ("data/hops*", "hops"), ("app/data_make.c", "hops")]
 
+# Options of methods outside of the methods' files: golden cases and the benchmark set them; the latent step that methods share
+# names the one whose value it cannot carry out.
+ALLOWED_OPTIONS = ("verify/*", "app/cmd_bench.c", "reason/latent_step.c", "reason/lesson.c")
+METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)+)"') # names of several words: others are ordinary words
+
 FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 140
 
 FORBIDDEN_CALL = re.compile(
@@ -134,6 +139,8 @@ class Checker:
         self.root = Path(root)
         self.errors, self.warnings = [], []
         self.names = self.plugin_names()
+        self.options = {name for path in (self.root / "src/reason/methods").glob("*.c")
+                        for name in METHOD_OPTION.findall(path.read_text(encoding="utf-8"))}
 
     def plugin_names(self):
         """{pattern by name: files in which it may stand}"""
@@ -173,6 +180,7 @@ class Checker:
         code, comments, strings = split_source(text)
         self.check_includes(shown, layer, text)
         self.check_names(shown, inside, code, comments, strings)
+        self.check_options(shown, inside, strings)
         self.check_size(shown, text)
         plain = without_directives(code)
         found, functions = declarations(plain)
@@ -218,6 +226,13 @@ class Checker:
             for line in sorted(set(hits)):
                 self.error(shown, line, f"names '{stem}', which only {' and '.join(sorted(owners))} may name")
 
+    def check_options(self, shown, inside, strings):
+        if inside.startswith("reason/methods/") or any(fnmatch(inside, files) for files in ALLOWED_OPTIONS):
+            return
+        for line, text in strings:
+            if text in self.options:
+                self.error(shown, line, f"names '{text}', an option of a method; tn_option_role says what it means")
+
     def check_size(self, shown, text):
         lines = text.split("\n")
         if shown.endswith(".c") and len(lines) - 1 > FILE_LINES and "_tables" not in shown:
@@ -255,6 +270,7 @@ WRONG = [
     ("src/kern/a.c", '#include "ops/ops.h"\n', "higher layer"),
     ("src/text/a.c", '#include "image/image.h"\n', "sibling"),
     ("src/kern/a.c", '#include "status.h"\n', "written from src/"),
+    ("src/eval/a.c", 'static const char *const name = "some-steps";\n', "an option of a method"),
     ("src/kern/a.c", '#include "base/../ops/ops.h"\n', "written from src/"),
     ("src/kern/a.c", '#include "base/absent.h"\n', "does not exist"),
     ("src/extra/a.c", "int f(void);\n", "no known layer"),
@@ -297,6 +313,7 @@ RIGHT = [
                      "    struct pair p = { 1, 2 };\n    snprintf(text, 3, \"x\");\n    back(step);\n    return p.a;\n}\n"
                      "_Static_assert(sizeof(int) >= 4, \"size\");\n"
                      "#define MANY(x) \\\n    static int x\n"),
+    ("src/app/cmd_bench.c", 'static const char *const name = "some-steps";\n'),
     ("src/app/a.c", 'static const char *const help = "  tenebra run -m some-net --method some-way";\n'),
     ("examples/a.c", "#include <tenebra.h>\n"),
 ]
@@ -306,7 +323,7 @@ def findings(name, text):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files = {"src/base/status.h": "", "src/kern/kernels.h": "", "src/ops/ops.h": "", "src/image/image.h": "",
-                 "src/model/backbones/some_net.c": "",  "src/reason/methods/some_way.c": "",
+                 "src/model/backbones/some_net.c": "",  "src/reason/methods/some_way.c": 'TN_SETTING_SIZE("some-steps", "N")',
                  "src/reason/methods/direct.c": "", "src/store/formats/some_box.c": ""}
         files[name] = text
         for path, content in files.items():
