@@ -165,7 +165,6 @@ void tn_model_close(tn_model *model)
     tn_tokenizer_close(model->tokenizer);
     tn_store_close(model->store);
     tn_networks_close(&model->networks);
-    tn_arena_close(&model->wide);
     tn_store_close(model->module_store);
     free(model->module_method);
     free(model->directory);

@@ -23,7 +23,6 @@ struct tenebra_model {
     tn_tokenizer *tokenizer;             /* NULL: the directory has none */
     const tn_chat_template *chat_template;
     tn_patch_config patches;
-    tn_arena wide;    /* matrices that tn_model_widen made */
     char *directory;
     tn_notes notes;                      /* what its files say and nothing here uses */
     char note[TN_MODEL_UNUSED + 1024];   /* the same and the adapters' notes as a sentence, or "" */
@@ -57,10 +56,6 @@ tenebra_code tn_model_missing(const char *path, tenebra_error *error);
  * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED, LIMIT, MEMORY. */
 tn_model *tn_model_open(const char *directory, const tn_model_options *options, tenebra_error *error);
 void tn_model_close(tn_model *model);
-
-/* Turns BF16 and F16 matrices into F32 ones in memory, for which no kernel set rounds activations. At most once, before
- * sessions are opened. Errors: MEMORY; the model is then of no use. */
-tenebra_code tn_model_widen(tn_model *model, tenebra_error *error);
 
 /* Whether the files that weights are read from are still those that were opened: tn_store_check. Threads: any. */
 tenebra_code tn_model_check(const tn_model *model, tenebra_error *error);

@@ -145,37 +145,19 @@ static double largest_of(const float *values, size_t count)
     return largest;
 }
 
-void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count)
+/* The first element that is out of bounds. */
+static void note_wrong(tn_verify_row *row, size_t at, double got, double expected)
 {
-    const tn_stored *stored = tn_verify_input(verify, "%s", name);
-    if (stored == NULL)
-        return;
-    float *expected = stored->elements == count ? tn_verify_floats(verify, stored) : NULL;
-    if (expected == NULL) {
-        tn_verify_fail(verify, name);
-        return;
+    if (row->passed) {
+        row->at = at;
+        row->got = got;
+        row->expected = expected;
     }
-    double largest = largest_of(expected, count), scale = count > 1 ? largest : fmax(1, largest);
-    tn_verify_row row = { .name = stored->name, .bound = TN_VERIFY_BOUND * scale, .passed = true };
-    for (size_t i = 0; i < count; i++) {
-        double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b);
-        if (a == b) /* also true for equal infinities */
-            continue;
-        row.absolute = fmax(row.absolute, absolute);
-        row.relative = row.absolute / scale;
-        if (!(absolute <= row.bound) && row.passed) {
-            row.passed = false;
-            row.at = i;
-            row.got = a;
-            row.expected = b;
-        }
-    }
-    add_row(verify, row);
-    free(expected);
+    row->passed = false;
 }
 
-void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound,
-                                const bool *leave_out)
+/* bound < 0: TN_VERIFY_BOUND of the largest expected magnitude. */
+static void compare(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound, const bool *leave_out)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", name);
     if (stored == NULL)
@@ -185,28 +167,37 @@ void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_re
         tn_verify_fail(verify, name);
         return;
     }
-    tn_verify_row row = { .name = stored->name, .bound = bound, .passed = true };
-    double largest = 0;
+    bool relative = bound < 0;
+    double largest = largest_of(expected, count), scale = relative && count == 1 ? fmax(1, largest) : largest;
+    tn_verify_row row = { .name = stored->name, .bound = relative ? TN_VERIFY_BOUND * scale : bound, .passed = true };
     size_t left_out = 0;
     for (size_t i = 0; i < count; i++) {
         double a = (double)got[i], b = (double)expected[i], absolute = fabs(a - b);
-        largest = fmax(largest, fabs(b));
+        if (relative && a == b) /* covers equal infinities */
+            continue;
         if (leave_out != NULL && leave_out[i]) {
             left_out++;
             continue;
         }
         row.absolute = fmax(row.absolute, absolute);
-        if (!(absolute <= bound) && row.passed) {
-            row.passed = false;
-            row.at = i;
-            row.got = a;
-            row.expected = b;
-        }
+        if (!(absolute <= row.bound))
+            note_wrong(&row, i, a, b);
     }
-    row.relative = largest > 0 ? row.absolute / largest : 0;
+    row.relative = row.absolute > 0 ? row.absolute / scale : 0;
     row.passed = row.passed && 2 * left_out <= count;
     add_row(verify, row);
     free(expected);
+}
+
+void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count)
+{
+    compare(verify, name, got, count, -1, NULL);
+}
+
+void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound,
+                                const bool *leave_out)
+{
+    compare(verify, name, got, count, bound, leave_out);
 }
 
 void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count)
@@ -220,17 +211,11 @@ void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64
         return;
     }
     tn_verify_row row = { .name = stored->name, .exact = true, .passed = true };
-    for (size_t i = 0; i < count; i++) {
-        if (got[i] == expected[i])
-            continue;
-        row.absolute++;
-        if (row.passed) {
-            row.passed = false;
-            row.at = i;
-            row.got = (double)got[i];
-            row.expected = (double)expected[i];
+    for (size_t i = 0; i < count; i++)
+        if (got[i] != expected[i]) {
+            row.absolute++;
+            note_wrong(&row, i, (double)got[i], (double)expected[i]);
         }
-    }
     add_row(verify, row);
     free(expected);
 }

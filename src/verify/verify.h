@@ -20,6 +20,7 @@ typedef struct tn_verify {
     tn_store *golden;
     tn_model *model;     /* NULL if the case requires none */
     tn_session *session;
+    tn_arena wide;       /* memory of the model's matrices as F32 */
     bool *handled;       /* one per tensor of the case */
     tn_verify_row *rows;
     size_t row_count;
