@@ -83,6 +83,27 @@ json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error)
     return value;
 }
 
+tenebra_code tn_json_read_object(const char *directory, const char *name, size_t limit, bool required, json_t **object,
+                                 tenebra_error *error)
+{
+    tenebra_error problem = { 0 };
+    char *path = tn_path_join(directory, name);
+    *object = NULL;
+    if (path == NULL)
+        tn_fail(&problem, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    else if (required || tn_path_is_file(path))
+        *object = tn_json_read(path, limit, &problem);
+    if (*object != NULL && !json_is_object(*object)) {
+        tn_fail(&problem, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
+        json_decref(*object);
+        *object = NULL;
+    }
+    free(path);
+    if (problem.code != TENEBRA_OK && error != NULL)
+        *error = problem;
+    return problem.code;
+}
+
 tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error)
 {
     char *text = value != NULL ? json_dumps(value, flags) : NULL;

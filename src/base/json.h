@@ -14,6 +14,11 @@ json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra
 /* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT. */
 json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error);
 
+/* The object that the file `name` of a directory holds, in *object. Where there is none, *object is NULL, and the file was
+ * `required` or it is no failure. Errors: IO, LIMIT, FORMAT, MEMORY. */
+tenebra_code tn_json_read_object(const char *directory, const char *name, size_t limit, bool required, json_t **object,
+                                 tenebra_error *error);
+
 /* Writes a value to a file and replaces an older one (tn_output_put); `flags` are those of json_dumps. A NULL value
  * counts as a failed allocation. Errors: IO, MEMORY. */
 tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_LIMIT = 16 << 20 };
-
 /* Settings of generate(). Only the end tokens are used: hidden defaults would move results. What changes the greedy answer
  * is noted; an entry with a value is the setting that does nothing. The last line is about speed and output alone. */
 #define GENERATION_KEYS                                                                                                  \
@@ -46,27 +44,6 @@ const char *const tn_config_keys[] = {
     NULL
 };
 
-json_t *tn_model_read_json(const char *directory, const char *name, bool required, tenebra_code *code, tenebra_error *error)
-{
-    tenebra_error problem = { 0 };
-    char *path = tn_path_join(directory, name);
-    json_t *json = NULL;
-    if (path == NULL)
-        tn_fail(&problem, TENEBRA_ERROR_MEMORY, name, "no memory");
-    else if (required || tn_path_is_file(path))
-        json = tn_json_read(path, CONFIG_LIMIT, &problem);
-    if (json != NULL && !json_is_object(json)) {
-        tn_fail(&problem, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
-        json_decref(json);
-        json = NULL;
-    }
-    free(path);
-    *code = problem.code;
-    if (problem.code != TENEBRA_OK && error != NULL)
-        *error = problem;
-    return json;
-}
-
 /* "eos_token_id": a number or a list. `json` may be no object: it has none, then. */
 static tenebra_code read_eos(const json_t *json, const char *file, tn_model_config *config,
                              tenebra_error *error)
@@ -97,11 +74,11 @@ static bool is_greedy(const json_t *json)
 static tenebra_code read_generation(const char *directory, tn_model_config *config, tn_notes *notes, tenebra_error *error)
 {
     static const char FILE_NAME[] = "generation_config.json";
-    tenebra_code code;
-    json_t *json = tn_model_read_json(directory, FILE_NAME, false, &code, error);
+    json_t *json;
+    TN_TRY(tn_json_read_object(directory, FILE_NAME, TN_MODEL_JSON_LIMIT, false, &json, error));
     if (json == NULL)
-        return code;
-    code = read_eos(json, FILE_NAME, config, error);
+        return TENEBRA_OK;
+    tenebra_code code = read_eos(json, FILE_NAME, config, error);
     bool greedy = is_greedy(json);
     for (const char *const *key = sampling_keys; *key != NULL && greedy; key++)
         json_object_del(json, *key);
@@ -153,11 +130,11 @@ static tenebra_code check_quantization_files(const char *directory, tenebra_erro
         const char *name, *method;
     } files[] = { { "quantize_config.json", "gptq" }, { "quant_config.json", "awq" } };
     for (size_t i = 0; i < 2; i++) {
-        tenebra_code code;
-        json_t *json = tn_model_read_json(directory, files[i].name, false, &code, error);
+        json_t *json;
+        TN_TRY(tn_json_read_object(directory, files[i].name, TN_MODEL_JSON_LIMIT, false, &json, error));
         const char *method = json_string_value(json_object_get(json, "quant_method"));
-        if (json != NULL)
-            code = refuse_quantization(files[i].name, "it", method != NULL ? method : files[i].method, error);
+        tenebra_code code = json == NULL ? TENEBRA_OK : refuse_quantization(files[i].name, "it", method != NULL ? method : files[i].method,
+                                                                            error);
         json_decref(json);
         TN_TRY(code);
     }
@@ -246,12 +223,11 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
 
 tenebra_code tn_model_config_json(const char *directory, const tn_store *store, json_t **json, tenebra_error *error)
 {
-    tenebra_code code;
     const json_t *stored = store != NULL ? tn_store_config(store) : NULL;
-    *json = tn_model_read_json(directory, "config.json", stored == NULL, &code, error);
-    if (*json == NULL && code == TENEBRA_OK && (*json = json_deep_copy(stored)) == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for its configuration");
-    return code;
+    TN_TRY(tn_json_read_object(directory, "config.json", TN_MODEL_JSON_LIMIT, stored == NULL, json, error));
+    if (*json == NULL && (*json = json_deep_copy(stored)) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for its configuration");
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_model_read_config(const char *directory, const tn_store *store, const tn_backbone **backbone,

@@ -12,6 +12,7 @@
 typedef struct tenebra_model tn_model;
 
 enum { TN_MODEL_UNUSED = TN_NOTES_TEXT + 64 /* bytes of tn_model_say_unused */ };
+enum { TN_MODEL_JSON_LIMIT = 16 << 20 /* bytes of a JSON file of a model directory, the tokenizer's aside */ };
 
 struct tenebra_model {
     const tn_backbone *backbone;
@@ -82,10 +83,6 @@ tenebra_code tn_model_open_store(const char *directory, tn_store **store, const 
  * preprocessor_config.json, else what the backbone says. Errors: as tn_patch_config_read, MISMATCH (with config.json). */
 tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config,
                                      tn_patch_config *patches, tn_notes *notes, tenebra_error *error);
-
-/* The one JSON object that a file of a model directory holds, or NULL: *code is TENEBRA_OK where the file is absent, but
- * for required ones. The caller owns it. Errors: IO, FORMAT, LIMIT, MEMORY. */
-json_t *tn_model_read_json(const char *directory, const char *name, bool required, tenebra_code *code, tenebra_error *error);
 
 /* ------------------------------------------------- memory, one number -- */
 

@@ -64,18 +64,17 @@ static tenebra_code read_default(const tn_backbone *backbone, tn_patch_config *p
 tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config,
                                      tn_patch_config *patches, tn_notes *notes, tenebra_error *error)
 {
-    tenebra_code code;
     bool found = false;
-    json_t *json = tn_model_read_json(directory, NEW_FILE, false, &code, error);
-    if (json != NULL)
-        code = read_new(json, patches, &found, notes, error);
+    json_t *json;
+    TN_TRY(tn_json_read_object(directory, NEW_FILE, TN_MODEL_JSON_LIMIT, false, &json, error));
+    tenebra_code code = json != NULL ? read_new(json, patches, &found, notes, error) : TENEBRA_OK;
     json_decref(json);
     TN_TRY(code);
     const char *file = found ? NEW_FILE : OLD_FILE;
-    json = tn_model_read_json(directory, OLD_FILE, false, &code, error);
+    TN_TRY(tn_json_read_object(directory, OLD_FILE, TN_MODEL_JSON_LIMIT, false, &json, error));
     if (json != NULL)
         code = read_old(json, found ? patches : NULL, patches, notes, error);
-    else if (code == TENEBRA_OK && !found)
+    else if (!found)
         code = read_default(backbone, patches, error);
     json_decref(json);
     TN_TRY(code);

@@ -193,16 +193,13 @@ static tenebra_code open_indexed(tn_store *store, const char *directory, const c
 {
     /* The keys of Hugging Face's writers; their metadata has sums that nothing depends on. */
     static const char *const known[] = { "weight_map", "metadata", NULL };
+    json_t *index;
+    TN_TRY(tn_json_read_object(directory, name, INDEX_BYTES_MAX, true, &index, error));
+    json_t *map = json_object_get(index, "weight_map");
     char *path = tn_path_join(directory, name);
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY, .sentence = "no memory for a path" };
-    json_t *index = path != NULL ? tn_json_read(path, INDEX_BYTES_MAX, &problem) : NULL, *map = json_object_get(index, "weight_map");
-    tenebra_code code = TENEBRA_OK;
-    if (index == NULL)
-        code = tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-    else if (!json_is_object(map))
-        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no object \"weight_map\"");
-    if (code == TENEBRA_OK)
-        code = open_shards(store, directory, map, path, error);
+    tenebra_code code = path == NULL           ? tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path")
+                        : !json_is_object(map) ? tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no object \"weight_map\"")
+                                               : open_shards(store, directory, map, path, error);
     if (code == TENEBRA_OK)
         code = compare_with_index(store, map, path, error);
     tn_notes_unknown(&store->notes, index, known, name, NULL);

@@ -16,38 +16,19 @@ typedef struct sources {
     char *merges_path;
 } sources;
 
-/* Reads `name` in the directory into *value; a missing file leaves NULL. */
-static tenebra_code read_optional(const char *directory, const char *name, json_t **value, tenebra_error *error)
-{
-    char *path = tn_path_join(directory, name);
-    tenebra_code code = TENEBRA_OK;
-    if (path == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    else if (tn_path_is_file(path)) {
-        tenebra_error problem = { 0 };
-        *value = tn_json_read(path, TN_TOKENIZER_FILE_LIMIT, &problem);
-        if (*value == NULL)
-            code = tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
-        else if (!json_is_object(*value))
-            code = tn_fail(error, TENEBRA_ERROR_FORMAT, path, "is not a JSON object");
-    }
-    free(path);
-    return code;
-}
-
 static tenebra_code read_sources(sources *s, tenebra_error *error)
 {
     s->merges_path = tn_path_join(s->directory, "merges.txt");
     if (s->merges_path == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, s->directory, "no memory for a path");
-    TN_TRY(read_optional(s->directory, "vocab.json", &s->vocab, error));
+    TN_TRY(tn_json_read_object(s->directory, "vocab.json", TN_TOKENIZER_FILE_LIMIT, false, &s->vocab, error));
     if (s->vocab == NULL || !tn_path_is_file(s->merges_path))
         return tn_fail(error, TENEBRA_ERROR_IO, s->directory,
                        "has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt");
     TN_TRY(tn_file_read(&s->merges, s->merges_path, TN_TOKENIZER_FILE_LIMIT, error));
     TN_TRY(tn_lfs_check(s->merges.data, s->merges.size, s->merges_path, error));
-    TN_TRY(read_optional(s->directory, "added_tokens.json", &s->added, error));
-    return read_optional(s->directory, "tokenizer_config.json", &s->config, error);
+    TN_TRY(tn_json_read_object(s->directory, "added_tokens.json", TN_TOKENIZER_FILE_LIMIT, false, &s->added, error));
+    return tn_json_read_object(s->directory, "tokenizer_config.json", TN_TOKENIZER_FILE_LIMIT, false, &s->config, error);
 }
 
 static void free_sources(sources *s)

@@ -77,17 +77,15 @@ static bool set_pixels(json_t *part, size_t least, size_t greatest)
 }
 
 /* What preprocessor_config.json says from now on: the copied one, or for versions that read no other file the part of the newer
- * one, or the backbone's own. In fresh memory; NULL on failure. */
-static json_t *old_processor(const tn_trainer *trainer, const char *directory, const json_t *newer, tenebra_code *code,
-                             tenebra_error *error)
+ * one, or the backbone's own. In fresh memory. */
+static tenebra_code old_processor(const tn_trainer *trainer, const char *directory, const json_t *newer, json_t **json,
+                                  tenebra_error *error)
 {
     const char *published = trainer->model->backbone->preprocessor;
-    json_t *json = tn_model_read_json(directory, OLD_FILE, false, code, error);
-    if (json != NULL || *code != TENEBRA_OK)
-        return json;
-    json = newer != NULL ? json_deep_copy(newer) : tn_json_parse(published, strlen(published), OLD_FILE, error);
-    *code = json != NULL ? TENEBRA_OK : no_memory(directory, error);
-    return json;
+    TN_TRY(tn_json_read_object(directory, OLD_FILE, TN_MODEL_JSON_LIMIT, false, json, error));
+    if (*json == NULL)
+        *json = newer != NULL ? json_deep_copy(newer) : tn_json_parse(published, strlen(published), OLD_FILE, NULL);
+    return *json != NULL ? TENEBRA_OK : no_memory(directory, error);
 }
 
 static tenebra_code change_processors(const tn_trainer *trainer, const char *directory, tenebra_error *error)
@@ -97,12 +95,11 @@ static tenebra_code change_processors(const tn_trainer *trainer, const char *dir
     size_t least = config->image.min_pixels > 0 ? config->image.min_pixels : trainer->model->patches.min_pixels;
     size_t greatest = config->image.max_pixels > 0 ? config->image.max_pixels : trainer->model->patches.max_pixels;
     least = least < greatest ? least : greatest;
-    tenebra_code code;
-    json_t *newer = tn_model_read_json(directory, NEW_FILE, false, &code, error), *older = NULL;
+    json_t *newer, *older = NULL;
+    TN_TRY(tn_json_read_object(directory, NEW_FILE, TN_MODEL_JSON_LIMIT, false, &newer, error));
     json_t *part = json_object_get(newer, IMAGE_PART);
     part = json_is_object(part) ? part : NULL;
-    if (code == TENEBRA_OK)
-        older = old_processor(trainer, directory, part, &code, error);
+    tenebra_code code = old_processor(trainer, directory, part, &older, error);
     /* The old file always names the rule: transformers 4 does not look for it in "size". */
     if (code == TENEBRA_OK && (!set_pixels(older, least, greatest) || (ruled && part != NULL && !set_pixels(part, least, greatest))))
         code = no_memory(directory, error);

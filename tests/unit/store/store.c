@@ -119,7 +119,7 @@ typedef struct bad_index {
 
 static const bad_index bad_indices[] = {
     { "", TENEBRA_ERROR_FORMAT, "index.json", "not valid JSON" },
-    { "[]", TENEBRA_ERROR_FORMAT, "index.json", "no object \"weight_map\"" },
+    { "[]", TENEBRA_ERROR_FORMAT, "index.json", "must hold one JSON object" },
     { "{}", TENEBRA_ERROR_FORMAT, "index.json", "no object \"weight_map\"" },
     { "{\"weight_map\":[\"a\"]}", TENEBRA_ERROR_FORMAT, "index.json", "no object \"weight_map\"" },
     { MAP "\"a\":7}}", TENEBRA_ERROR_FORMAT, "index.json", "\"a\" is not mapped" },
