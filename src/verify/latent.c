@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 16, PICKS_MAX = 1024, CALLS_MAX = 256, TOKENS_MAX = 512 };
+enum { STEPS_MAX = TN_VERIFY_STEPS, PICKS_MAX = 1024, CALLS_MAX = 256, TOKENS_MAX = 512 };
 
 /* The results of one run of the loop, with the names of a golden case. */
 typedef struct loop_run {
@@ -223,11 +223,18 @@ static int64_t *grow_labels(const loop_run *run, const int64_t *labels, size_t c
     return grown;
 }
 
-static void check_calls(tn_verify *verify, const char *prefix, const char *name, const int64_t *calls, size_t count)
+static void check_integers(tn_verify *verify, const char *prefix, const char *name, const int64_t *got, size_t count)
 {
     char full[128];
     snprintf(full, sizeof full, "%s.%s", prefix, name);
-    tn_verify_compare_integers(verify, full, calls, count);
+    tn_verify_compare_integers(verify, full, got, count);
+}
+
+static void check_numbers(tn_verify *verify, const char *prefix, const char *name, const tn_real *got, size_t count)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s", prefix, name);
+    tn_verify_compare(verify, full, got, count);
 }
 
 /* `prompt`: the ids of the run, with its latents. */
@@ -252,30 +259,24 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
     tn_real *normed = ids && labels ? run_rest(verify, run, ids + run->prompt + run->steps, rest, &total) : NULL;
     int64_t *grown = normed ? grow_labels(run, labels, train->elements, total) : NULL;
     tn_real *logits = tn_verify_take(verify, (rest + 1) * vocabulary, sizeof *logits);
-    char name[128];
     if (grown != NULL && logits != NULL) {
         tn_real loss = (tn_real)tn_verify_loss(verify, normed, grown, total, logits, &labelled);
-        snprintf(name, sizeof name, "%s.loss", prefix);
-        tn_verify_compare(verify, name, &loss, 1);
-        snprintf(name, sizeof name, "%s.label_logits", prefix);
-        tn_verify_compare(verify, name, logits, labelled * vocabulary);
-        if (tn_session_logits(session, &verify->failure) == TENEBRA_OK) {
-            snprintf(name, sizeof name, "%s.train_last_logits", prefix);
-            tn_verify_compare(verify, name, session->logits.data, vocabulary);
-        }
-        snprintf(name, sizeof name, "%s.final_inputs_embeds", prefix);
+        check_numbers(verify, prefix, "loss", &loss, 1);
+        check_numbers(verify, prefix, "label_logits", logits, labelled * vocabulary);
+        if (tn_session_logits(session, &verify->failure) == TENEBRA_OK)
+            check_numbers(verify, prefix, "train_last_logits", session->logits.data, vocabulary);
         for (size_t i = 0; i < rest; i++)
             run->reasoner.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
         tn_tensor input = tn_rows_input(&session->engine.ops, &verify->model->decoder, run->reasoner.rows, total);
         if (input.data != NULL)
-            tn_verify_compare(verify, name, input.data, input.rows * input.cols);
+            check_numbers(verify, prefix, "final_inputs_embeds", input.data, input.rows * input.cols);
         tn_ops_release(&session->engine.ops, 0);
         /* The reference's last pass runs the last block and the text together. */
         int64_t calls[STEPS_MAX + 1];
         for (size_t i = 0; i < run->steps; i++)
             calls[i] = run->calls[i];
         calls[run->steps] = (int64_t)total;
-        check_calls(verify, prefix, "train_calls", calls, run->steps + 1);
+        check_integers(verify, prefix, "train_calls", calls, run->steps + 1);
     }
     free(ids);
     free(labels);
@@ -295,18 +296,13 @@ static void compare_tokens(tn_verify *verify, const char *name, const loop_run *
 static void compare_generation(tn_verify *verify, const char *prefix, const loop_run *run)
 {
     char name[128];
-    const tn_session *session = verify->session;
     snprintf(name, sizeof name, "%s.generated", prefix);
     compare_tokens(verify, name, run);
-    snprintf(name, sizeof name, "%s.gen_first_logits", prefix);
-    tn_verify_compare(verify, name, run->first, session->logits.cols);
-    check_calls(verify, prefix, "gen_calls", run->calls, run->call_count);
-    snprintf(name, sizeof name, "%s.selected", prefix);
-    tn_verify_compare_integers(verify, name, run->selected, run->steps * run->picks);
-    snprintf(name, sizeof name, "%s.scores", prefix);
-    tn_verify_compare(verify, name, run->scores, run->steps * run->reasoner.candidate_count);
-    snprintf(name, sizeof name, "%s.latent_hidden", prefix);
-    tn_verify_compare(verify, name, run->hidden, run->steps * verify->model->config.decoder.hidden_size);
+    check_numbers(verify, prefix, "gen_first_logits", run->first, verify->session->logits.cols);
+    check_integers(verify, prefix, "gen_calls", run->calls, run->call_count);
+    check_integers(verify, prefix, "selected", run->selected, run->steps * run->picks);
+    check_numbers(verify, prefix, "scores", run->scores, run->steps * run->reasoner.candidate_count);
+    check_numbers(verify, prefix, "latent_hidden", run->hidden, run->steps * verify->model->config.decoder.hidden_size);
 }
 
 /* True if the last `steps` of the ids are the case's latent token, and no other id is. */
@@ -423,12 +419,8 @@ void tn_verify_latent(tn_verify *verify)
     free(picture.rows.embeds.data);
 }
 
-/* ---------------------------------------------------------------- batch -- */
-
-/* One row of the padded batch, computed by itself. Returns its loss and its number of labels. */
-static double check_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids,
-                           const int64_t *mask, const int64_t *labels, size_t width, int64_t latent, int64_t *selected,
-                           size_t sample_stride, size_t *labelled)
+double tn_verify_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids, const int64_t *mask,
+                        const int64_t *labels, size_t width, int64_t latent, int64_t *selected, size_t sample_stride, size_t *labelled)
 {
     size_t begin = 0, end = width, prompt, steps = 0, total = 0;
     while (begin < width && mask[begin] == 0)
@@ -458,60 +450,4 @@ static double check_sample(tn_verify *verify, const tn_verify_picture *picture, 
     free(logits);
     close_run(run);
     return loss;
-}
-
-/* Positions of a padded row: 0 at pads, 0, 1, 2, ... inside. */
-static void check_positions(tn_verify *verify, const int64_t *mask, size_t samples, size_t width)
-{
-    int64_t *positions = tn_verify_take(verify, samples * width, sizeof *positions);
-    for (size_t s = 0; positions != NULL && s < samples; s++) {
-        int64_t next = 0;
-        for (size_t i = 0; i < width; i++)
-            if (mask[s * width + i] != 0)
-                positions[s * width + i] = next++;
-    }
-    if (positions != NULL)
-        tn_verify_compare_integers(verify, "batch2.position_ids", positions, samples * width);
-    free(positions);
-}
-
-void tn_verify_batch(tn_verify *verify)
-{
-    const tn_stored *stored = tn_verify_input(verify, "batch2.input_ids");
-    const tn_stored *masks = tn_verify_input(verify, "batch2.attention_mask");
-    const tn_stored *marks = tn_verify_input(verify, "batch2.labels"), *latents = tn_verify_input(verify, "latent_token_id");
-    const tn_stored *chosen = tn_store_find(verify->golden, "batch2.selected"); /* marked when it is compared */
-    tn_verify_picture picture;
-    if (stored == NULL || masks == NULL || marks == NULL || latents == NULL || chosen == NULL || stored->rank != 2 ||
-        stored->shape[0] > 64 || masks->elements != stored->elements || marks->elements != stored->elements ||
-        chosen->rank != 3 || chosen->shape[1] != stored->shape[0] || latents->elements != 1 ||
-        !tn_verify_open_picture(verify, &picture))
-        return;
-    size_t samples = stored->shape[0], width = stored->shape[1], picks = chosen->shape[2], all = 0;
-    int64_t *ids = tn_verify_ids(verify, stored), *mask = tn_verify_integers(verify, masks);
-    int64_t *labels = tn_verify_integers(verify, marks), *latent = tn_verify_integers(verify, latents);
-    int64_t *selected = tn_verify_take(verify, (STEPS_MAX + chosen->shape[0]) * samples * picks + 1, sizeof *selected);
-    tn_real single[64];
-    double sum = 0;
-    for (size_t s = 0; selected && ids && mask && labels && latent && s < samples; s++) {
-        size_t labelled = 0;
-        double loss = check_sample(verify, &picture, picks, ids + s * width, mask + s * width, labels + s * width, width,
-                                   latent[0], selected + s * picks, samples * picks, &labelled);
-        single[s] = (tn_real)loss;
-        sum += loss * (double)labelled;
-        all += labelled;
-    }
-    if (all > 0) {
-        tn_real loss = (tn_real)(sum / (double)all);
-        tn_verify_compare_integers(verify, "batch2.selected", selected, chosen->elements);
-        tn_verify_compare(verify, "batch2.single_losses", single, samples);
-        tn_verify_compare(verify, "batch2.loss", &loss, 1);
-        check_positions(verify, mask, samples, width);
-    }
-    free(ids);
-    free(mask);
-    free(labels);
-    free(latent);
-    free(selected);
-    free(picture.rows.embeds.data);
 }

@@ -78,4 +78,13 @@ bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, 
 double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *labels, size_t count,
                       tn_real *label_logits, size_t *labelled);
 
+/* One sample of a padded batch [width], computed by itself: its loss, and its number of labels. Its picks go to selected [at most
+ * TN_VERIFY_STEPS of sample_stride values]. */
+enum { TN_VERIFY_STEPS = 16 };
+double tn_verify_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids, const int64_t *mask,
+                        const int64_t *labels, size_t width, int64_t latent, int64_t *selected, size_t sample_stride, size_t *labelled);
+
+/* Compares the positions of a padded batch [samples, width] with the tensor `name`: 0, 1, 2, ... inside, 0 at pads. */
+void tn_verify_positions(tn_verify *verify, const char *name, const int64_t *mask, size_t samples, size_t width);
+
 #endif

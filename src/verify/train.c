@@ -301,20 +301,6 @@ static bool check_stage(trainer *t, size_t stage)
 
 /* ------------------------------------------------------------- sequence -- */
 
-/* Positions of the padded rows: from 0 at the first real token, 0 in the padding. */
-static void compare_positions(trainer *t, size_t step, const int64_t *mask, size_t samples, size_t width)
-{
-    char name[64];
-    int64_t *positions = tn_verify_take(t->verify, samples * width + 1, sizeof *positions);
-    snprintf(name, sizeof name, "seq.%zu.position_ids", step);
-    for (size_t s = 0; positions != NULL && s < samples; s++)
-        for (size_t i = 0, next = 0; i < width; i++)
-            positions[s * width + i] = mask[s * width + i] ? (int64_t)next++ : 0;
-    if (positions != NULL)
-        tn_verify_compare_integers(t->verify, name, positions, samples * width);
-    free(positions);
-}
-
 /* The samples of a padded batch, without their padding. */
 static size_t unpad(trainer *t, const int64_t *ids, const int64_t *mask, const int64_t *labels, size_t samples, size_t width,
                     tn_verify_lesson *sequences)
@@ -347,7 +333,9 @@ static double learn_step(trainer *t, size_t step, size_t from)
     double loss = (double)NAN;
     if (ids != NULL && labels != NULL && mask != NULL) {
         loss = learn(t, sequences, unpad(t, ids, mask, labels, own->shape[0], own->shape[1], sequences));
-        compare_positions(t, step, mask, own->shape[0], own->shape[1]);
+        char name[64];
+        snprintf(name, sizeof name, "seq.%zu.position_ids", step);
+        tn_verify_positions(t->verify, name, mask, own->shape[0], own->shape[1]);
     } else if (ids != NULL && labels != NULL && own == NULL) {
         sequences[0] = cut(t, ids, labels, stored->elements);
         loss = learn(t, sequences, 1);
