@@ -184,6 +184,8 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
     TN_TRY(tn_model_open_store(directory, &seen->store, &seen->backbone, &seen->config, &seen->notes, error));
     TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->patches, &seen->notes, error));
     read_text(seen, directory);
+    if (seen->text.code == TENEBRA_ERROR_MEMORY)
+        return tn_fail(error, seen->text.code, seen->text.where, "%s", seen->text.sentence);
     TN_TRY(tn_networks_open(&seen->networks, seen->backbone, &seen->config, &seen->decoder, error));
     return tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error);
 }
