@@ -118,8 +118,8 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     options.user = &p;
     tn_app_catch_interrupts();
     *summary = NULL;
-    tn_eval *eval = tn_eval_open(&settings->plan, &options, &error);
-    if (eval == NULL)
+    tn_eval *eval;
+    if (tn_eval_open(&eval, &settings->plan, &options, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
     tn_app_tell_notes(tn_eval_model(eval));
     print_notes(settings);

@@ -13,9 +13,8 @@ static tenebra_code report_file(const tn_eval_settings *settings, json_t **repor
     tenebra_code code = tn_results_add(&results, settings->run.output, error);
     if (code == TENEBRA_OK)
         code = tn_eval_rescore(&results, settings->scorer, &settings->plan.data, 1, error);
-    *report = code == TENEBRA_OK ? tn_probe_report(&results, &settings->plan, error) : NULL;
-    if (code == TENEBRA_OK && *report == NULL)
-        code = error->code;
+    if (code == TENEBRA_OK)
+        code = tn_probe_report(report, &results, &settings->plan, error);
     tn_results_free(&results);
     return code;
 }

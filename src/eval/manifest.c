@@ -259,30 +259,38 @@ static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_q
     return TENEBRA_OK;
 }
 
-json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
-                         tenebra_error *error)
+static tenebra_code describe_all(json_t **manifest, const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
+                                 json_t *adapters, tenebra_error *error)
 {
     char weights[DIGEST_TEXT];
-    json_t *adapters = json_array(), *data = NULL, *manifest = NULL;
-    if (digest_directory(plan->model, weights, error) == TENEBRA_OK && describe_adapters(plan, adapters, error) == TENEBRA_OK &&
-        describe_data(plan, questions, &data, error) == TENEBRA_OK) {
-        manifest = json_pack("{s:i, s:s, s:s, s:s, s:{s:s, s:s}, s:O, s:o?, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "tenebra_eval", 1,
-                             "version", tenebra_version(), "kernels", kernels, "cache_type",
-                             plan->session.cache_type ? plan->session.cache_type : "f32", "model", "directory", plan->model,
-                             "digest", weights,
-                             "adapters", adapters, "data", data, "methods", describe_entries(plan), "positions",
-                             text_or_null(plan->request.positions), "chat_template", text_or_null(plan->model_options.chat_template),
-                             "sampling", describe_sampling(plan), "images", describe_images(plan), "context",
-                             (json_int_t)plan->session.context, "lens", (json_int_t)plan->request.lens);
-        if (manifest == NULL)
-            tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the description of the run (texts must be UTF-8)");
-        else if (describe_additions(plan, questions, manifest, error) != TENEBRA_OK) {
-            json_decref(manifest);
-            manifest = NULL;
-        }
-    }
+    json_t *data = NULL;
+    TN_TRY(digest_directory(plan->model, weights, error));
+    TN_TRY(describe_adapters(plan, adapters, error));
+    TN_TRY(describe_data(plan, questions, &data, error));
+    *manifest = json_pack("{s:i, s:s, s:s, s:s, s:{s:s, s:s}, s:O, s:o?, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "tenebra_eval", 1, "version",
+                          tenebra_version(), "kernels", kernels, "cache_type",
+                          plan->session.cache_type ? plan->session.cache_type : "f32", "model", "directory", plan->model, "digest", weights,
+                          "adapters", adapters, "data", data, "methods", describe_entries(plan), "positions",
+                          text_or_null(plan->request.positions), "chat_template", text_or_null(plan->model_options.chat_template),
+                          "sampling", describe_sampling(plan), "images", describe_images(plan), "context",
+                          (json_int_t)plan->session.context, "lens", (json_int_t)plan->request.lens);
+    if (*manifest == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the description of the run (texts must be UTF-8)");
+    return describe_additions(plan, questions, *manifest, error);
+}
+
+tenebra_code tn_eval_manifest(json_t **manifest, const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
+                              tenebra_error *error)
+{
+    json_t *adapters = json_array();
+    *manifest = NULL;
+    tenebra_code code = describe_all(manifest, plan, questions, kernels, adapters, error);
     json_decref(adapters);
-    return manifest;
+    if (code != TENEBRA_OK) {
+        json_decref(*manifest);
+        *manifest = NULL;
+    }
+    return code;
 }
 
 /* -------------------------------------------------------------- compare -- */

@@ -71,10 +71,10 @@ void tn_eval_questions_close(tn_eval_questions *questions);
 /* -------------------------------------------------------------- manifest -- */
 
 /* Everything that decides about the answers: digests of weights, configuration and adapters, of questions and their
- * wording, settings of all methods, sampling, kernels, version. `kernels`: the set in use. The caller owns the result.
- * Errors: IO, MEMORY (NULL). */
-json_t *tn_eval_manifest(const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
-                         tenebra_error *error);
+ * wording, settings of all methods, sampling, kernels, version. `kernels`: the set in use. The caller owns *manifest,
+ * which is NULL after a failure. Errors: IO, MEMORY. */
+tenebra_code tn_eval_manifest(json_t **manifest, const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
+                              tenebra_error *error);
 
 /* Compares what decides about the answers; where directories lie does not. Errors: MISMATCH that names each value that
  * changed. */

@@ -344,24 +344,19 @@ static json_t *make_table(const tn_result_set *base, const comparison *list, siz
     return tn_table_finish(&maker);
 }
 
-json_t *tn_probe_report(const tn_results *results, const tn_eval_plan *plan, tenebra_error *error)
+tenebra_code tn_probe_report(json_t **report, const tn_results *results, const tn_eval_plan *plan, tenebra_error *error)
 {
     const tn_result_set *base = find_set(results, plan->entries[0].label);
     comparison list[COUNT];
     size_t count;
-    if (base == NULL || base->count == 0) {
-        tn_fail(error, TENEBRA_ERROR_FORMAT, plan->entries[0].label, "has no answers");
-        return NULL;
-    }
-    if (compare_all(results, plan, base, list, &count, error) != TENEBRA_OK)
-        return NULL;
+    *report = NULL;
+    if (base == NULL || base->count == 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, plan->entries[0].label, "has no answers");
+    TN_TRY(compare_all(results, plan, base, list, &count, error));
     json_t *table = make_table(base, list, count), *words = say_all(base, list, count);
-    json_t *report = NULL;
     if (table != NULL && words != NULL)
-        report = json_pack("{s:[O], s:O, s:[], s:s}", "tables", table, "words", words, "notes", "scorer", base->scorer);
+        *report = json_pack("{s:[O], s:O, s:[], s:s}", "tables", table, "words", words, "notes", "scorer", base->scorer);
     json_decref(table);
     json_decref(words);
-    if (report == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory for the table");
-    return report;
+    return *report != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory for the table");
 }

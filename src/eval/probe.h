@@ -14,8 +14,8 @@ tenebra_code tn_probe_plan(tn_eval_plan *plan, tenebra_error *error);
 /* The table and what it says, as {"tables": [one table], "words": [sentences], "notes": []}, from the answers of such a plan
  * in one file. `plan` as tn_probe_plan left it. Differences are in points of accuracy to the method as it is, with 95 %
  * intervals over questions (Newcombe's); p is McNemar's exact one times the number of comparisons (Bonferroni). No dependence is
- * stated where most of the lost answers name no option, or where most of the method's own do. The caller owns the result.
- * Errors: FORMAT (answers are missing), MEMORY (NULL). */
-json_t *tn_probe_report(const tn_results *results, const tn_eval_plan *plan, tenebra_error *error);
+ * stated where most of the lost answers name no option, or where most of the method's own do. The caller owns *report,
+ * which is NULL after a failure. Errors: FORMAT (answers are missing), MEMORY. */
+tenebra_code tn_probe_report(json_t **report, const tn_results *results, const tn_eval_plan *plan, tenebra_error *error);
 
 #endif

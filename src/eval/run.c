@@ -140,9 +140,7 @@ static tenebra_code open_parts(tn_eval *eval, tenebra_error *error)
     TN_TRY(tenebra_model_open(&eval->model, eval->plan->model, &eval->plan->model_options, error));
     if (eval->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, eval->plan->model, "has no tokenizer, so it cannot be asked in words");
-    eval->manifest = tn_eval_manifest(eval->plan, &eval->questions, eval->model->kernels->name, error);
-    if (eval->manifest == NULL)
-        return error->code;
+    TN_TRY(tn_eval_manifest(&eval->manifest, eval->plan, &eval->questions, eval->model->kernels->name, error));
     return tn_journal_open(&eval->journal, eval->options.output, eval->manifest, eval->options.anew, take_old, fit_old, eval, error);
 }
 
@@ -157,23 +155,21 @@ void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sent
     }
 }
 
-tn_eval *tn_eval_open(const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error)
+tenebra_code tn_eval_open(tn_eval **eval, const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
-    tn_eval *eval = calloc(1, sizeof *eval);
-    if (eval == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory");
-        return NULL;
-    }
-    eval->plan = plan;
-    eval->options = *options;
-    eval->journal.file = -1;
-    if (open_parts(eval, error) != TENEBRA_OK) {
-        tn_eval_close(eval);
-        return NULL;
-    }
-    return eval;
+    tn_eval *opened = calloc(1, sizeof *opened);
+    *eval = NULL;
+    if (opened == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory");
+    opened->plan = plan;
+    opened->options = *options;
+    opened->journal.file = -1;
+    tenebra_code code = open_parts(opened, error);
+    if (code == TENEBRA_OK)
+        *eval = opened;
+    else
+        tn_eval_close(opened);
+    return code;
 }
 
 void tn_eval_close(tn_eval *eval)

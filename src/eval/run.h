@@ -1,6 +1,6 @@
 /* A run of an evaluation: every question with every entry of a plan, written line by line, in several processes.
  *
- *     tn_eval *eval = tn_eval_open(&plan, &options, &error);
+ *     tn_eval_open(&eval, &plan, &options, &error);
  *     code = tn_eval_run(eval, &error);      (once; to continue a stopped run, open it again)
  *     json_t *summary = tn_eval_summary(eval);
  *     tn_eval_close(eval); */
@@ -39,9 +39,9 @@ typedef struct tn_eval_options {
     void *user;
 } tn_eval_options;
 
-/* Opens questions, model and file, whose older records count. Plan and options must outlive it. Errors: those of the
- * plan, the model and the journal. */
-tn_eval *tn_eval_open(const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error);
+/* Opens questions, model and file, whose older records count. Plan and options must outlive it. *eval is NULL after
+ * a failure. Errors: those of the plan, the model and the journal. */
+tenebra_code tn_eval_open(tn_eval **eval, const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error);
 
 /* Notes about the run before it starts, each a sentence: fields of data rows and of the example that are not read. */
 void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sentence), void *user);

@@ -386,7 +386,8 @@ static json_t *probe(const tn_eval_plan *plan)
     tn_results results = { 0 };
     tenebra_error error = { 0 };
     load(&results, "probe.jsonl");
-    json_t *report = tn_probe_report(&results, plan, &error);
+    json_t *report;
+    assert_int_equal(tn_probe_report(&report, &results, plan, &error), TENEBRA_OK);
     assert_non_null(report);
     tn_results_free(&results);
     return report;
