@@ -1,6 +1,6 @@
 /* A reasoning method: one file of reason/methods/, found by the build (cmake/registry.cmake).
  *
- * A method decides what the next span is, nothing else. The reasoner (reason/reasoner.h) runs the loop:
+ * A method decides what the next span is, nothing else. The loop (reason/loop.h) calls it:
  *
  *     open -> { arrange -> prefill -> { next -> run the action } ... } -> end
  *

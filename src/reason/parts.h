@@ -11,6 +11,15 @@ tenebra_code tn_fail_session_full(tenebra_error *error);
 /* Pointers and texts of the request, before anything is done with them. Errors: ARGUMENT. */
 tenebra_code tn_request_check(const tenebra_request *request, tenebra_error *error);
 
+/* Room for the tokens and the text of one more pass. Those of earlier passes stay. Errors: LIMIT. */
+tenebra_code tn_reasoner_take_answer(tn_reasoner *reasoner, tenebra_error *error);
+
+static inline void tn_reasoner_end_answer(tn_reasoner *reasoner, tenebra_finish finish)
+{
+    reasoner->ended = true;
+    reasoner->trace.finish = finish;
+}
+
 /* Values of the method's options in effect, checked and echoed in the trace. Errors: ARGUMENT. */
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
 /* Between these two, layers of networks are told to a request that wants it (reason/work.c). `layers`: how many will run. */

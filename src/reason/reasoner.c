@@ -45,8 +45,7 @@ tenebra_code tn_fail_session_full(tenebra_error *error)
 
 /* ------------------------------------------------------------- opening -- */
 
-/* Room for the tokens and the text of one more pass. Those of earlier passes stay. */
-static tenebra_code take_answer(tn_reasoner *reasoner, tenebra_error *error)
+tenebra_code tn_reasoner_take_answer(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_arena *kept = &reasoner->session->kept;
     int32_t *tokens = tn_arena_take(kept, reasoner->token_count + reasoner->max_tokens, sizeof *tokens);
@@ -86,7 +85,7 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
     if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->steps == NULL)
         return tn_fail_session_full(error);
-    return take_answer(reasoner, error);
+    return tn_reasoner_take_answer(reasoner, error);
 }
 
 static void start_trace(tn_reasoner *reasoner)
@@ -123,7 +122,7 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->sampler.sampling = reasoner->trace.sampling;
     reasoner->sampler.rng = tn_rng_seed(request->sampling.seed);
     reasoner->rng = tn_rng_seed(request->sampling.seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
-    reasoner->test_first_token = true;
+    reasoner->test_first_token = reasoner->goes_on = true;
     reasoner->pass_prompt = "";
     tn_session_set_pass(reasoner->session, reasoner->prompts = 1);
     return reasoner->method->open ? reasoner->method->open(reasoner, error) : TENEBRA_OK;
@@ -189,50 +188,6 @@ tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, s
     return TENEBRA_OK;
 }
 
-/* The mean of rows after the final norm, updated row by row. */
-static tenebra_code average(tn_reasoner *reasoner, tn_row_ref rows, size_t count, size_t mark, tenebra_error *error)
-{
-    tn_engine *engine = &reasoner->session->engine;
-    const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
-    const tn_tensor normed = tn_decoder_norm(&engine->ops, &engine->model->decoder, raw);
-    tn_tensor *mean = &reasoner->mean;
-    *mean = tn_session_keep_row(reasoner->session, NULL, error);
-    for (size_t row = 0; mean->data != NULL && normed.data != NULL && row < count; row++)
-        for (size_t i = 0; i < mean->cols; i++) {
-            tn_real value = normed.data[row * mean->cols + i];
-            mean->data[i] = row == 0 ? value : mean->data[i] + (value - mean->data[i]) * ((tn_real)1 / (tn_real)(row + 1));
-        }
-    TN_TRY(tn_engine_finish(engine, mark, error));
-    return mean->data != NULL ? TENEBRA_OK : TENEBRA_ERROR_LIMIT;
-}
-
-/* Runs the span and empties it. */
-static tenebra_code run_span(tn_reasoner *reasoner, bool tap, double *spent, tenebra_error *error)
-{
-    TN_TRY(tn_reasoner_encode_pictures(reasoner, error));
-    double start = tn_clock_ms();
-    tn_engine *engine = &reasoner->session->engine;
-    tn_sequence *sequence = &reasoner->session->sequence;
-    size_t end = sequence->length + reasoner->span_count, mark = tn_ops_mark(&engine->ops);
-    if (reasoner->recompute)
-        tn_sequence_truncate(sequence, 0);
-    size_t count = end - sequence->length;
-    const tn_span_tap request = { .query = count - 1,
-                                  .keys = reasoner->tap_keys,
-                                  .count = reasoner->candidate_count + reasoner->extra_count,
-                                  .mean = reasoner->scores };
-    tn_span span = { .sequence = sequence, .rows = reasoner->rows + sequence->length, .count = count,
-                     .tap = tap && request.count > 0 ? &request : NULL, .wants_rows = reasoner->want_mean };
-    tenebra_code code = tn_engine_run(engine, &span, 1, error);
-    if (code == TENEBRA_OK && reasoner->want_mean)
-        code = average(reasoner, span.out, count, mark, error);
-    reasoner->span_count = 0;
-    reasoner->last_ms = tn_clock_ms() - start;
-    reasoner->trace.positions_computed += code == TENEBRA_OK ? count : 0;
-    *spent += reasoner->last_ms;
-    return code;
-}
-
 /* --------------------------------------------------------------- prompt -- */
 
 static size_t picture_of(const tn_reasoner *reasoner, const tn_image_rows *rows)
@@ -271,109 +226,7 @@ tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t co
     return TENEBRA_OK;
 }
 
-/* Runs the prompt. Rows that the cache already holds from an earlier pass or question are kept; the last
- * is always run, since its hidden state is wanted. */
-static tenebra_code prefill(tn_reasoner *reasoner, tenebra_error *error)
-{
-    tn_session *session = reasoner->session;
-    size_t count = reasoner->prompt_count;
-    if (count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "is empty");
-    tn_sequence_truncate(&session->sequence, 0);
-    reasoner->span_count = reasoner->candidate_count = 0;
-    reasoner->next_position = 0;
-    reasoner->unrun = -1;
-    TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->prompt, count, error));
-    bool all = reasoner->want_mean || session->engine.ops.watch != NULL; /* somebody looks at every row */
-    size_t shared = reasoner->pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->rows, count - 1);
-    reasoner->span_count -= shared;
-    if (reasoner->pass == 0)
-        reasoner->trace.prompt_reused = shared;
-    bool tap = reasoner->method->tap_prompt || reasoner->request->scores;
-    TN_TRY(tn_reasoner_encode_pictures(reasoner, error));
-    tn_reasoner_start_work(reasoner, "prompt", session->model->decoder.config.num_hidden_layers * tn_engine_rounds(count - shared));
-    tenebra_code code = run_span(reasoner, tap, &reasoner->trace.prefill_ms, error);
-    tn_reasoner_end_work(reasoner);
-    TN_TRY(code);
-    reasoner->trace.prompt_tokens = count;
-    reasoner->trace.image_tokens = reasoner->candidate_count;
-    reasoner->want_mean = false;
-    return tn_reasoner_keep_prompt_scores(reasoner, error);
-}
-
-/* ----------------------------------------------------------- generation -- */
-
-static bool ends_answer(const tn_reasoner *reasoner, int32_t token)
-{
-    const tn_model_config *config = &reasoner->session->model->config;
-    for (size_t i = 0; i < config->eos_count; i++)
-        if (config->eos_tokens[i] == token)
-            return true;
-    return false;
-}
-
-static void end_answer(tn_reasoner *reasoner, tenebra_finish finish)
-{
-    reasoner->ended = true;
-    reasoner->trace.finish = finish;
-}
-
-/* The next token: one that the request forces, or a sampled one. */
-static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_error *error)
-{
-    tn_session *session = reasoner->session;
-    const tenebra_request *request = reasoner->request;
-    if (reasoner->token_count < request->forced_count) {
-        *token = request->forced[reasoner->token_count];
-        if (*token < 0 || (size_t)*token >= tn_min(session->logits.cols, tn_model_vocabulary(session->model)))
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "forced", "token %zu is %d, which the model does not have",
-                           reasoner->token_count + 1, (int)*token);
-        return TENEBRA_OK;
-    }
-    TN_TRY(tn_session_logits(session, error));
-    *token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
-    return TENEBRA_OK;
-}
-
-static tenebra_code decode(tn_reasoner *reasoner, bool tap, tenebra_error *error)
-{
-    tn_session *session = reasoner->session;
-    double start = tn_clock_ms();
-    if (reasoner->pass_tokens == reasoner->pass_limit)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
-                       reasoner->pass_limit);
-    int32_t token;
-    TN_TRY(choose_token(reasoner, &token, error));
-    reasoner->tokens[reasoner->token_count++] = token;
-    reasoner->trace.token_count = reasoner->token_count;
-    bool first = ++reasoner->pass_tokens == 1;
-    if (ends_answer(reasoner, token) && (!first || reasoner->test_first_token)) {
-        end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
-    } else {
-        TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
-        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->pass_limit || session->sequence.length == session->sequence.capacity))
-            end_answer(reasoner, TENEBRA_FINISH_LENGTH);
-    }
-    reasoner->trace.generation_ms += tn_clock_ms() - start;
-    if (reasoner->ended) {
-        reasoner->unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
-        return tn_stream_end(reasoner, error);
-    }
-    tn_span_add(reasoner, tn_row_of_token(token), NULL);
-    TN_TRY(run_span(reasoner, tap, &reasoner->trace.generation_ms, error));
-    reasoner->recompute = false; /* the reference, too, uses its cache from the second token on */
-    return TENEBRA_OK;
-}
-
-static tenebra_code run_action(tn_reasoner *reasoner, const tn_action *action, tenebra_error *error)
-{
-    if (action->kind == TN_ACT_DECODE)
-        return decode(reasoner, action->tap, error);
-    if (action->latent)
-        reasoner->trace.latent_steps++;
-    return run_span(reasoner, action->tap,
-                    action->latent ? &reasoner->trace.latent_ms : &reasoner->trace.generation_ms, error);
-}
+/* ---------------------------------------------------------- for methods -- */
 
 void tn_act_answer(const tn_reasoner *reasoner, tn_action *action)
 {
@@ -390,93 +243,5 @@ void tn_reasoner_cut_answer(tn_reasoner *reasoner, size_t length)
     reasoner->text_length = tn_min(length, reasoner->text_length);
     reasoner->text_shown = tn_min(reasoner->text_shown, reasoner->text_length);
     reasoner->text[reasoner->text_length] = '\0';
-    end_answer(reasoner, TENEBRA_FINISH_STOP_TEXT);
-}
-
-static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
-{
-    tenebra_event event = { .kind = TENEBRA_EVENT_PROMPT, .trace = &reasoner->trace };
-    const tenebra_request *request = reasoner->request;
-    if (request->on_event != NULL && !request->on_event(request->user, &event))
-        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
-    return TENEBRA_OK;
-}
-
-static tenebra_code run_turn(tn_reasoner *reasoner, tenebra_error *error)
-{
-    TN_TRY(tn_reasoner_lay_turn(reasoner, error));
-    reasoner->pass_rows = reasoner->span_count;
-    return run_span(reasoner, reasoner->method->tap_prompt, &reasoner->trace.prefill_ms, error);
-}
-
-/* One pass, of which the prompt is there: actions until one asks for another pass, which it says, or the end. */
-static tenebra_code run_actions(tn_reasoner *reasoner, tn_action_kind *way, tenebra_error *error)
-{
-    TN_TRY(tell_prompt(reasoner, error));
-    for (;;) {
-        tn_action action;
-        tn_act_answer(reasoner, &action);
-        if (!reasoner->answering)
-            TN_TRY(reasoner->method->next(reasoner, &action, error));
-        *way = action.kind;
-        if (action.kind != TN_ACT_APPEND && action.kind != TN_ACT_DECODE)
-            return reasoner->ended ? TENEBRA_OK : tn_stream_end(reasoner, error);
-        TN_TRY(run_action(reasoner, &action, error));
-    }
-}
-
-/* Before another prompt: weights of its own may have to be put on. */
-static tenebra_code start_prompt(tn_reasoner *reasoner, size_t given, tenebra_error *error)
-{
-    if (reasoner->pass > 0 && tn_session_set_pass(reasoner->session, ++reasoner->prompts)) {
-        if (reasoner->picture_count != given)
-            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter", "the vision tower changes from pass to pass, but the "
-                           "method has added pictures");
-        reasoner->picture_count = 0;
-        TN_TRY(tn_reasoner_load_pictures(reasoner, error));
-    }
-    if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference knows nothing of earlier prompts */
-        tn_session_forget(reasoner->session, false);
-        reasoner->recompute = true;
-    }
-    TN_TRY(tn_reasoner_render(reasoner, error));
-    return prefill(reasoner, error);
-}
-
-tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
-{
-    double start = tn_clock_ms();
-    tn_action_kind way = TN_ACT_PASS;
-    TN_TRY(tn_reasoner_load_pictures(reasoner, error));
-    size_t given = reasoner->picture_count;
-    for (reasoner->pass = 0; way != TN_ACT_FINISH; reasoner->pass++) {
-        bool turn = way == TN_ACT_TURN;
-        if (reasoner->pass > 0)
-            TN_TRY(take_answer(reasoner, error));
-        TN_TRY(turn ? run_turn(reasoner, error) : start_prompt(reasoner, given, error));
-        TN_TRY(run_actions(reasoner, &way, error));
-        if (way == TN_ACT_FINISH && reasoner->request->answer_turn != NULL && !reasoner->answering) {
-            reasoner->answering = true;
-            way = TN_ACT_TURN;
-        }
-        if (way == TN_ACT_FINISH)
-            TN_TRY(tn_stream_release(reasoner, error));
-        TN_TRY(tn_reasoner_file_pass(reasoner, turn, error));
-    }
-    reasoner->trace.crops = reasoner->picture_count - given;
-    reasoner->trace.total_ms = tn_clock_ms() - start;
-    return tn_reasoner_tell_pictures(reasoner, error);
-}
-
-tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
-{
-    double start = tn_clock_ms();
-    tn_action_kind way;
-    reasoner->prompt = rows;
-    reasoner->prompt_count = count;
-    TN_TRY(prefill(reasoner, error));
-    TN_TRY(run_actions(reasoner, &way, error));
-    TN_TRY(tn_reasoner_file_pass(reasoner, false, error));
-    reasoner->trace.total_ms = tn_clock_ms() - start;
-    return TENEBRA_OK;
+    tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_STOP_TEXT);
 }

@@ -27,6 +27,11 @@ typedef struct tn_candidate_row {
 
 enum { TN_PICTURES_MAX = 64, TN_LENS_MAX = 32 };
 
+/* What the loop waits for. */
+typedef enum tn_phase {
+    TN_PHASE_START, TN_PHASE_PROMPT, TN_PHASE_TURN, TN_PHASE_LATENT, TN_PHASE_ROWS, TN_PHASE_TOKEN, TN_PHASE_LOGITS, TN_PHASE_DONE
+} tn_phase;
+
 struct tn_reasoner {
     tn_session *session;
     const tenebra_request *request;
@@ -63,7 +68,18 @@ struct tn_reasoner {
     size_t *tap_keys;
     size_t extra_count;
     tn_real *scores, *extra_scores;
-    double last_ms; /* time of the last action */
+    double last_ms; /* time of the last rows */
+
+    /* Where the loop is (reason/loop.c). */
+    tn_phase phase;
+    bool handed_out;         /* a span that has not come back               */
+    bool tap;                /* of the span under construction              */
+    tn_span_tap request_tap; /* of the span that was handed out             */
+    bool has_logits;         /* of the last row, in the session             */
+    bool goes_on;            /* a token follows the token that ran last     */
+    bool turn;               /* this pass is a further turn                 */
+    size_t given;            /* pictures before the method added any        */
+    double started, asked;   /* clock, ms                                   */
 
     /* Generation. */
     tn_sampler sampler;

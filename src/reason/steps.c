@@ -133,7 +133,6 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, const tenebra_lens **lens, 
     tenebra_lens *rows = tn_reasoner_take(reasoner, wanted, sizeof *rows);
     if (rows == NULL)
         return tn_fail_session_full(error);
-    TN_TRY(tn_session_logits(session, error));
     read_top(&session->logits, rows, wanted);
     for (size_t i = 0; i < wanted; i++)
         TN_TRY(name_token(reasoner, &rows[i], error));

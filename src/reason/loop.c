@@ -1,0 +1,321 @@
+/* The loop of a generation, which can be asked what it needs next: pictures encoded, or rows run. */
+#include "reason/loop.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+/* --------------------------------------------------------------- prompts -- */
+
+static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tenebra_event event = { .kind = TENEBRA_EVENT_PROMPT, .trace = &reasoner->trace };
+    const tenebra_request *request = reasoner->request;
+    if (request->on_event != NULL && !request->on_event(request->user, &event))
+        return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+    return TENEBRA_OK;
+}
+
+/* Lays the prompt. Rows that the cache already holds from an earlier pass or question are kept; the last
+ * is always run, since its hidden state is wanted. */
+static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    size_t count = reasoner->prompt_count;
+    if (count == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "is empty");
+    tn_sequence_truncate(&session->sequence, 0);
+    reasoner->span_count = reasoner->candidate_count = 0;
+    reasoner->next_position = 0;
+    reasoner->unrun = -1;
+    TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->prompt, count, error));
+    bool all = reasoner->want_mean || session->engine.ops.watch != NULL; /* somebody looks at every row */
+    size_t shared = reasoner->pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->rows, count - 1);
+    reasoner->span_count -= shared;
+    if (reasoner->pass == 0)
+        reasoner->trace.prompt_reused = shared;
+    reasoner->tap = reasoner->method->tap_prompt || reasoner->request->scores;
+    reasoner->phase = TN_PHASE_PROMPT;
+    return TENEBRA_OK;
+}
+
+/* Before another prompt: weights of its own may have to be put on. */
+static tenebra_code start_prompt(tn_reasoner *reasoner, tenebra_error *error)
+{
+    if (reasoner->pass > 0 && tn_session_set_pass(reasoner->session, ++reasoner->prompts)) {
+        if (reasoner->picture_count != reasoner->given)
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter", "the vision tower changes from pass to pass, but the "
+                           "method has added pictures");
+        reasoner->picture_count = 0;
+        TN_TRY(tn_reasoner_load_pictures(reasoner, error));
+    }
+    if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference knows nothing of earlier prompts */
+        tn_session_forget(reasoner->session, false);
+        reasoner->recompute = true;
+    }
+    TN_TRY(tn_reasoner_render(reasoner, error));
+    return lay_prompt(reasoner, error);
+}
+
+static tenebra_code start_turn(tn_reasoner *reasoner, tenebra_error *error)
+{
+    TN_TRY(tn_reasoner_lay_turn(reasoner, error));
+    reasoner->pass_rows = reasoner->span_count;
+    reasoner->tap = reasoner->method->tap_prompt;
+    reasoner->phase = TN_PHASE_TURN;
+    return TENEBRA_OK;
+}
+
+/* The first prompt: that of the request, unless rows were given. */
+static tenebra_code start(tn_reasoner *reasoner, tenebra_error *error)
+{
+    reasoner->started = tn_clock_ms();
+    bool given = reasoner->prompt != NULL;
+    if (!given)
+        TN_TRY(tn_reasoner_load_pictures(reasoner, error));
+    reasoner->given = reasoner->picture_count;
+    return given ? lay_prompt(reasoner, error) : start_prompt(reasoner, error);
+}
+
+/* What an action asked for: a further pass or turn, or the end. */
+static tenebra_code end_pass(tn_reasoner *reasoner, tn_action_kind way, tenebra_error *error)
+{
+    if (!reasoner->ended)
+        TN_TRY(tn_stream_end(reasoner, error));
+    if (way == TN_ACT_FINISH && reasoner->request->answer_turn != NULL && !reasoner->answering) {
+        reasoner->answering = true;
+        way = TN_ACT_TURN;
+    }
+    if (way == TN_ACT_FINISH)
+        TN_TRY(tn_stream_release(reasoner, error));
+    TN_TRY(tn_reasoner_file_pass(reasoner, reasoner->turn, error));
+    reasoner->pass++;
+    if (way != TN_ACT_FINISH) {
+        TN_TRY(tn_reasoner_take_answer(reasoner, error));
+        reasoner->turn = way == TN_ACT_TURN;
+        return reasoner->turn ? start_turn(reasoner, error) : start_prompt(reasoner, error);
+    }
+    reasoner->phase = TN_PHASE_DONE;
+    reasoner->trace.crops = reasoner->picture_count - reasoner->given;
+    reasoner->trace.total_ms = tn_clock_ms() - reasoner->started;
+    return tn_reasoner_tell_pictures(reasoner, error);
+}
+
+/* --------------------------------------------------------------- decoding -- */
+
+static bool ends_answer(const tn_reasoner *reasoner, int32_t token)
+{
+    const tn_model_config *config = &reasoner->session->model->config;
+    for (size_t i = 0; i < config->eos_count; i++)
+        if (config->eos_tokens[i] == token)
+            return true;
+    return false;
+}
+
+/* Whether the next token is one that the request forces. */
+static bool is_forced(const tn_reasoner *reasoner)
+{
+    return reasoner->token_count < reasoner->request->forced_count;
+}
+
+/* The next token: one that the request forces, or a sampled one. */
+static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_error *error)
+{
+    tn_session *session = reasoner->session;
+    if (!is_forced(reasoner)) {
+        *token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
+        return TENEBRA_OK;
+    }
+    *token = reasoner->request->forced[reasoner->token_count];
+    if (*token < 0 || (size_t)*token >= tn_min(session->logits.cols, tn_model_vocabulary(session->model)))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "forced", "token %zu is %d, which the model does not have",
+                       reasoner->token_count + 1, (int)*token);
+    return TENEBRA_OK;
+}
+
+/* Takes the next token, and lays it unless it ends the answer. */
+static tenebra_code decode(tn_reasoner *reasoner, tenebra_error *error)
+{
+    double begin = tn_clock_ms();
+    int32_t token;
+    TN_TRY(choose_token(reasoner, &token, error));
+    reasoner->tokens[reasoner->token_count++] = token;
+    reasoner->trace.token_count = reasoner->token_count;
+    bool first = ++reasoner->pass_tokens == 1;
+    const tn_sequence *sequence = &reasoner->session->sequence;
+    if (ends_answer(reasoner, token) && (!first || reasoner->test_first_token)) {
+        tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
+    } else {
+        TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
+        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->pass_limit || sequence->length == sequence->capacity))
+            tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_LENGTH);
+    }
+    reasoner->trace.generation_ms += tn_clock_ms() - begin;
+    if (reasoner->ended) {
+        reasoner->unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
+        return tn_stream_end(reasoner, error);
+    }
+    tn_span_add(reasoner, tn_row_of_token(token), NULL);
+    reasoner->phase = TN_PHASE_TOKEN;
+    return TENEBRA_OK;
+}
+
+/* ---------------------------------------------------------------- actions -- */
+
+/* Actions of the method until one needs rows, or the logits of the last one; or until the end. `sample`: the logits are there. */
+static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error)
+{
+    for (;;) {
+        tn_action action = { .kind = TN_ACT_DECODE, .tap = reasoner->tap };
+        if (!sample) {
+            tn_act_answer(reasoner, &action);
+            if (!reasoner->answering)
+                TN_TRY(reasoner->method->next(reasoner, &action, error));
+        }
+        reasoner->tap = action.tap;
+        if (reasoner->phase == TN_PHASE_TOKEN)
+            reasoner->goes_on = action.kind == TN_ACT_DECODE;
+        if (action.kind == TN_ACT_APPEND) {
+            reasoner->trace.latent_steps += action.latent;
+            reasoner->phase = action.latent ? TN_PHASE_LATENT : TN_PHASE_ROWS;
+            return TENEBRA_OK;
+        }
+        if (action.kind != TN_ACT_DECODE)
+            return end_pass(reasoner, action.kind, error);
+        if (reasoner->pass_tokens == reasoner->pass_limit)
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
+                           reasoner->pass_limit);
+        if (!is_forced(reasoner) && !reasoner->has_logits) {
+            reasoner->phase = TN_PHASE_LOGITS;
+            return TENEBRA_OK;
+        }
+        TN_TRY(decode(reasoner, error));
+        if (!reasoner->ended)
+            return TENEBRA_OK;
+        sample = false;
+    }
+}
+
+/* The mean of rows after the final norm, updated row by row. */
+static tenebra_code average(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error)
+{
+    tn_engine *engine = &reasoner->session->engine;
+    size_t mark = tn_ops_mark(&engine->ops);
+    const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
+    const tn_tensor normed = tn_decoder_norm(&engine->ops, &engine->model->decoder, raw);
+    tn_tensor *mean = &reasoner->mean;
+    *mean = tn_session_keep_row(reasoner->session, NULL, error);
+    for (size_t row = 0; mean->data != NULL && normed.data != NULL && row < count; row++)
+        for (size_t i = 0; i < mean->cols; i++) {
+            tn_real value = normed.data[row * mean->cols + i];
+            mean->data[i] = row == 0 ? value : mean->data[i] + (value - mean->data[i]) * ((tn_real)1 / (tn_real)(row + 1));
+        }
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    return mean->data != NULL ? TENEBRA_OK : TENEBRA_ERROR_LIMIT;
+}
+
+/* What ran. */
+static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tenebra_error *error)
+{
+    tenebra_trace *trace = &reasoner->trace;
+    double spent = tn_clock_ms() - reasoner->asked;
+    bool prompt = reasoner->phase == TN_PHASE_PROMPT;
+    reasoner->has_logits = span->logits != NULL;
+    trace->positions_computed += span->count;
+    *(prompt || reasoner->phase == TN_PHASE_TURN  ? &trace->prefill_ms
+      : reasoner->phase == TN_PHASE_LATENT        ? &trace->latent_ms
+                                                  : &trace->generation_ms) += spent;
+    if (span->count > 0)
+        reasoner->last_ms = spent;
+    if (reasoner->phase == TN_PHASE_TOKEN)
+        reasoner->recompute = false; /* the reference, too, uses its cache from the second token on */
+    if (!prompt)
+        return TENEBRA_OK;
+    tn_reasoner_end_work(reasoner);
+    if (reasoner->want_mean)
+        TN_TRY(average(reasoner, span->out, span->count, error));
+    reasoner->want_mean = false; /* the mean is that of the prompt */
+    trace->prompt_tokens = reasoner->prompt_count;
+    trace->image_tokens = reasoner->candidate_count;
+    return tn_reasoner_keep_prompt_scores(reasoner, error);
+}
+
+/* Consumes what ran, and lays the next span. */
+static tenebra_code go_on(tn_reasoner *reasoner, const tn_span *span, tenebra_error *error)
+{
+    TN_TRY(take_result(reasoner, span, error));
+    if (reasoner->phase == TN_PHASE_PROMPT || reasoner->phase == TN_PHASE_TURN)
+        TN_TRY(tell_prompt(reasoner, error));
+    return act(reasoner, reasoner->phase == TN_PHASE_LOGITS, error);
+}
+
+/* The span that was laid. Logits of a token's row are asked for with it when the last one was followed by a token, too. */
+static void hand_out(tn_reasoner *reasoner, tn_span *span)
+{
+    tn_session *session = reasoner->session;
+    tn_sequence *sequence = &session->sequence;
+    size_t end = sequence->length + reasoner->span_count;
+    bool lens = reasoner->request->lens > 0, token = reasoner->phase == TN_PHASE_TOKEN && reasoner->goes_on && !is_forced(reasoner);
+    reasoner->asked = tn_clock_ms();
+    *span = (tn_span){ .sequence = sequence, .logits = session->logits.data };
+    if (reasoner->phase == TN_PHASE_LOGITS)
+        return;
+    if (reasoner->recompute)
+        tn_sequence_truncate(sequence, 0);
+    span->rows = reasoner->rows + sequence->length;
+    span->count = end - sequence->length;
+    span->logits = lens || token ? span->logits : NULL;
+    span->wants_rows = reasoner->want_mean;
+    reasoner->request_tap = (tn_span_tap){ .query = span->count - 1, .keys = reasoner->tap_keys,
+                                           .count = reasoner->candidate_count + reasoner->extra_count, .mean = reasoner->scores };
+    span->tap = reasoner->tap && reasoner->request_tap.count > 0 ? &reasoner->request_tap : NULL;
+    reasoner->span_count = 0;
+    if (reasoner->phase == TN_PHASE_PROMPT)
+        tn_reasoner_start_work(reasoner, "prompt", session->model->decoder.config.num_hidden_layers * tn_engine_rounds(span->count));
+}
+
+tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *span, tenebra_error *error)
+{
+    bool started = reasoner->phase != TN_PHASE_START;
+    if (!started || reasoner->handed_out)
+        TN_TRY(started ? go_on(reasoner, span, error) : start(reasoner, error));
+    reasoner->handed_out = false;
+    *need = reasoner->phase == TN_PHASE_DONE ? TN_NEED_NOTHING : TN_NEED_SPAN;
+    for (size_t p = 0; p < reasoner->picture_count && *need == TN_NEED_SPAN; p++)
+        if (reasoner->pictures[p].rows.embeds.data == NULL)
+            *need = TN_NEED_PICTURES;
+    if (*need == TN_NEED_SPAN) {
+        reasoner->handed_out = true;
+        hand_out(reasoner, span);
+    }
+    return TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------------ alone -- */
+
+tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_engine *engine = &reasoner->session->engine;
+    size_t mark = tn_ops_mark(&engine->ops);
+    tn_need need = TN_NEED_SPAN;
+    tn_span span = { 0 };
+    tenebra_code code = TENEBRA_OK;
+    while (code == TENEBRA_OK && need != TN_NEED_NOTHING) {
+        code = tn_reasoner_advance(reasoner, &need, &span, error);
+        tn_ops_release(&engine->ops, mark);
+        if (code == TENEBRA_OK && need == TN_NEED_PICTURES)
+            code = tn_reasoner_encode_pictures(reasoner, error);
+        if (code == TENEBRA_OK && need == TN_NEED_SPAN)
+            code = tn_engine_run(engine, &span, 1, error);
+    }
+    tn_reasoner_end_work(reasoner);
+    return code;
+}
+
+tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
+{
+    reasoner->prompt = rows;
+    reasoner->prompt_count = count;
+    return tn_reasoner_answer(reasoner, error);
+}

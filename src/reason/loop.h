@@ -1,0 +1,20 @@
+/* A generation in progress can be asked what it needs next. Whoever asks gathers the needs of one question, or of many:
+ *
+ *     while (tn_reasoner_advance(reasoner, &need, &span, &error) == TENEBRA_OK && need != TN_NEED_NOTHING)
+ *         need == TN_NEED_PICTURES ? tn_reasoner_encode_pictures(reasoner, &error) : tn_engine_run(engine, &span, 1, &error); */
+#ifndef TN_REASON_LOOP_H
+#define TN_REASON_LOOP_H
+
+#include "reason/parts.h"
+
+typedef enum tn_need {
+    TN_NEED_PICTURES, /* tn_reasoner_encode_pictures */
+    TN_NEED_SPAN,     /* tn_engine_run of *span      */
+    TN_NEED_NOTHING   /* the answer is complete      */
+} tn_need;
+
+/* Goes on until something has to be computed. It consumes the results of the span that it handed out before; span->out must
+ * still be there. After an error the generation is of no more use. */
+tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *span, tenebra_error *error);
+
+#endif
