@@ -22,21 +22,21 @@ static tenebra_code report_file(const tn_eval_settings *settings, json_t **repor
 static tenebra_code print_report(const tn_eval_settings *settings, tenebra_error *error)
 {
     json_t *report;
+    char *text = NULL;
     TN_TRY(report_file(settings, &report, error));
+    tenebra_code code = settings->json ? TENEBRA_OK : tn_table_write(&text, report, TN_TABLE_TEXT, NULL, error);
     if (settings->json) {
         tn_app_print_json(report, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
         putchar('\n');
-    } else {
-        char *text = tn_table_write(report, TN_TABLE_TEXT, NULL, error);
+    } else if (code == TENEBRA_OK) {
         const json_t *words = json_object_get(report, "words");
-        if (text != NULL)
-            tn_app_print_text(text);
+        tn_app_print_text(text);
         for (size_t i = 0; i < json_array_size(words); i++)
             tn_app_print("%s\n", json_string_value(json_array_get(words, i)));
         free(text);
     }
     json_decref(report);
-    return TENEBRA_OK;
+    return code;
 }
 
 /* Of a model that answers in words any word is an answer, also one that is no option. */

@@ -26,9 +26,8 @@ static tenebra_code print(const table_options *options, const json_t *report, te
     }
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (strcmp(forms[i].name, options->form) == 0) {
-            char *text = tn_table_write(report, forms[i].form, options->only, error);
-            if (text == NULL)
-                return error->code;
+            char *text;
+            TN_TRY(tn_table_write(&text, report, forms[i].form, options->only, error));
             tn_app_print_text(text);
             free(text);
         }
@@ -68,10 +67,12 @@ static int run_command(int argc, char **argv)
                                                 (size_t)(argc - first), &error);
         if (code == TENEBRA_OK)
             code = tn_eval_rescore(&results, options.scorer, options.places.items, options.places.count, &error);
-        json_t *report = code == TENEBRA_OK ? tn_table_report(&groups, &error) : NULL;
-        if (report != NULL)
+        json_t *report = NULL;
+        if (code == TENEBRA_OK)
+            code = tn_table_report(&report, &groups, &error);
+        if (code == TENEBRA_OK)
             code = print(&options, report, &error);
-        exit_code = report != NULL && code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
+        exit_code = code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
         json_decref(report);
         tn_table_groups_free(&groups);
         tn_results_free(&results);

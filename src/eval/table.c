@@ -335,11 +335,12 @@ static bool add_table(json_t *tables, json_t *table)
     return fits;
 }
 
-json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error)
+tenebra_code tn_table_report(json_t **report, const tn_table_groups *groups, tenebra_error *error)
 {
     enum { SILENCE = 2000 };
     char note[SILENCE];
-    json_t *tables = json_array(), *notes = make_notes(groups), *report = NULL;
+    json_t *tables = json_array(), *notes = make_notes(groups);
+    *report = NULL;
     tn_table_silence(groups, note, sizeof note);
     bool fits = tables != NULL && notes != NULL && add_table(tables, methods_table(groups, note)) &&
                 add_table(tables, tn_table_subjects(groups, TN_BY_DOMAIN, "domains", "Accuracy by domain", note)) &&
@@ -348,11 +349,9 @@ json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error)
                 add_table(tables, tn_table_latents(groups)) && add_table(tables, tn_table_calls(groups)) &&
                 add_table(tables, pairs_table(groups, note));
     if (fits)
-        report = json_pack("{s:O, s:O, s:s}", "tables", tables, "notes", notes, "scorer",
-                           groups->count > 0 ? groups->items[0].sets[0]->scorer : "");
+        *report = json_pack("{s:O, s:O, s:s}", "tables", tables, "notes", notes, "scorer",
+                            groups->count > 0 ? groups->items[0].sets[0]->scorer : "");
     json_decref(tables);
     json_decref(notes);
-    if (report == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory for the tables");
-    return report;
+    return *report != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory for the tables");
 }

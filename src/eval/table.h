@@ -44,8 +44,9 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
  *   pairs    two methods on the same questions: who is right where the other is not
  * Accuracies of one run have Wilson intervals, differences Newcombe's (statistics.h); of several runs, the mean with Student's
  * interval over the runs, as far as it is possible. Answers that failed count as wrong. Below each table of accuracies stands
- * how many answers name no option. Work is linear in answers and steps. The caller owns the result; NULL: no memory. */
-json_t *tn_table_report(const tn_table_groups *groups, tenebra_error *error);
+ * how many answers name no option. Work is linear in answers and steps. The caller owns *report, which is NULL after a failure.
+ * Errors: MEMORY. */
+tenebra_code tn_table_report(json_t **report, const tn_table_groups *groups, tenebra_error *error);
 
 /* What the row's manifest says of an option with that role, and the option's name (`name` may be NULL). NULL: nothing. */
 const char *tn_table_setting(const tn_table_group *group, tn_option_role role, const char **name);
@@ -70,8 +71,8 @@ bool tn_table_is_hidden(const json_t *table, size_t column);
 
 typedef enum tn_table_form { TN_TABLE_TEXT, TN_TABLE_MARKDOWN, TN_TABLE_CSV, TN_TABLE_LATEX } tn_table_form;
 
-/* The tables of a report in a form, in fresh memory; `only` NULL: all, else the one of that name. Errors: ARGUMENT (no such
- * table), MEMORY (NULL). */
-char *tn_table_write(const json_t *report, tn_table_form form, const char *only, tenebra_error *error);
+/* The tables of a report in a form, in fresh memory (*text, NULL after a failure); `only` NULL: all, else the one of that name.
+ * Errors: ARGUMENT (no such table), MEMORY. */
+tenebra_code tn_table_write(char **text, const json_t *report, tn_table_form form, const char *only, tenebra_error *error);
 
 #endif

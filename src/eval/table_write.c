@@ -335,7 +335,7 @@ static void write_latex(text *out, const json_t *table)
     put(out, "\\end{table}\n\n");
 }
 
-char *tn_table_write(const json_t *report, tn_table_form form, const char *only, tenebra_error *error)
+tenebra_code tn_table_write(char **written, const json_t *report, tn_table_form form, const char *only, tenebra_error *error)
 {
     static void (*const writers[])(text *, const json_t *) = {
         [TN_TABLE_TEXT] = write_text, [TN_TABLE_MARKDOWN] = write_markdown, [TN_TABLE_CSV] = write_csv,
@@ -352,12 +352,10 @@ char *tn_table_write(const json_t *report, tn_table_form form, const char *only,
         found = true;
         writers[form](&out, table);
     }
-    if (!found)
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "table", "these results make no table '%.100s'", only);
-    else if (out.full)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
-    if (found && !out.full)
-        return out.bytes;
+    *written = found && !out.full ? out.bytes : NULL;
+    if (*written != NULL)
+        return TENEBRA_OK;
     free(out.bytes);
-    return NULL;
+    return found ? tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory")
+                 : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "table", "these results make no table '%.100s'", only);
 }

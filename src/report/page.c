@@ -231,8 +231,10 @@ char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, c
     tenebra_error own = { 0 };
     error = error != NULL ? error : &own;
     tn_browser browser = { 0 };
-    json_t *report = tn_table_report(groups, error);
-    char *page = report != NULL ? make_eval(&browser, results, groups, report, options, account, error) : NULL;
+    json_t *report;
+    char *page = NULL;
+    if (tn_table_report(&report, groups, error) == TENEBRA_OK)
+        page = make_eval(&browser, results, groups, report, options, account, error);
     tn_browser_free(&browser);
     json_decref(report);
     return page;

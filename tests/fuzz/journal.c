@@ -65,11 +65,11 @@ static void check_table(const char *path)
     tn_table_groups groups = { 0 };
     if (tn_results_add(&results, path, NULL) == TENEBRA_OK) {
         require(tn_table_group_sets(&groups, &results, 0, results.count, NULL, NULL) == TENEBRA_OK);
-        json_t *report = tn_table_report(&groups, NULL);
-        require(report != NULL);
+        json_t *report;
+        require(tn_table_report(&report, &groups, NULL) == TENEBRA_OK);
         for (tn_table_form form = TN_TABLE_TEXT; form <= TN_TABLE_LATEX; form++) {
-            char *text = tn_table_write(report, form, NULL, NULL);
-            require(text != NULL);
+            char *text;
+            require(tn_table_write(&text, report, form, NULL, NULL) == TENEBRA_OK);
             free(text);
         }
         json_decref(report);

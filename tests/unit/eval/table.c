@@ -108,8 +108,8 @@ static json_t *report_of(tn_results *results, const char *group)
     tn_table_groups groups = { 0 };
     tenebra_error error = { 0 };
     assert_int_equal(tn_table_group_sets(&groups, results, 0, results->count, group, &error), TENEBRA_OK);
-    json_t *report = tn_table_report(&groups, &error);
-    assert_non_null(report);
+    json_t *report;
+    assert_int_equal(tn_table_report(&report, &groups, &error), TENEBRA_OK);
     tn_table_groups_free(&groups);
     return report;
 }
@@ -210,8 +210,8 @@ static void test_formulas(void **state)
         fclose(out);
         load(&results, "formula.jsonl");
         json_t *report = report_of(&results, NULL);
-        char *text = tn_table_write(report, TN_TABLE_CSV, "methods", NULL);
-        assert_non_null(text);
+        char *text;
+        assert_int_equal(tn_table_write(&text, report, TN_TABLE_CSV, "methods", NULL), TENEBRA_OK);
         if (strstr(text, cells[i].cell) == NULL)
             fail_msg("%s does not hold %s", text, cells[i].cell);
         free(text);
@@ -243,7 +243,8 @@ static void test_silence(void **state)
         assert_string_equal(json_string_value(json_array_get(notes, 0)),
                             "Answers that name no option (scorer 'strict'; they count as wrong): a 3 of 4, others none.");
         for (tn_table_form form = TN_TABLE_TEXT; form <= TN_TABLE_LATEX; form++) {
-            char *text = tn_table_write(report, form, names[i], NULL);
+            char *text;
+            assert_int_equal(tn_table_write(&text, report, form, names[i], NULL), TENEBRA_OK);
             assert_true(form == TN_TABLE_CSV || strstr(text, "a 3 of 4") != NULL);
             assert_true(i > 0 || strstr(text, "no answer") != NULL);
             free(text);
@@ -270,7 +271,8 @@ static void test_possible_differences(void **state)
     }
     assert_int_equal(tn_table_group_sets(&groups, &results, 0, 2, "a", NULL), TENEBRA_OK);
     assert_int_equal(tn_table_group_sets(&groups, &results, 2, 4, "b", NULL), TENEBRA_OK);
-    json_t *report = tn_table_report(&groups, NULL);
+    json_t *report;
+    assert_int_equal(tn_table_report(&report, &groups, NULL), TENEBRA_OK);
     const json_t *pairs = find_table(report, "pairs");
     assert_true(near(part(pairs, 0, "difference", "value"), 85));
     assert_true(part(pairs, 0, "difference", "high") == 100 && part(pairs, 0, "difference", "low") < 0); /* 85 -+ 12.7 * 15 */
@@ -302,8 +304,8 @@ static void test_large_files(void **state)
     assert_int_equal(json_array_size(json_object_get(find_table(report, "latents"), "rows")), MANY);
     assert_int_equal(json_array_size(json_object_get(find_table(report, "topics"), "rows")), MANY + 1);
     assert_true(number_at(find_table(report, "pairs"), 0, "questions") == MANY);
-    char *text = tn_table_write(report, TN_TABLE_TEXT, NULL, NULL);
-    assert_non_null(text);
+    char *text;
+    assert_int_equal(tn_table_write(&text, report, TN_TABLE_TEXT, NULL, NULL), TENEBRA_OK);
     free(text);
     json_decref(report);
     tn_results_free(&results);
@@ -323,14 +325,16 @@ static void test_forms(void **state)
     json_t *report = report_of(&results, NULL);
     static const char *const found[] = { "x|y_1,z%", "x\\|y\\_1,z%", "\"x|y_1,z%\"", "x|y\\_1,z\\%" };
     for (size_t form = TN_TABLE_TEXT; form <= TN_TABLE_LATEX; form++) {
-        char *text = tn_table_write(report, (tn_table_form)form, "methods", &error);
-        assert_non_null(text);
+        char *text;
+        assert_int_equal(tn_table_write(&text, report, (tn_table_form)form, "methods", &error), TENEBRA_OK);
         assert_non_null(strstr(text, found[form]));
         assert_non_null(strstr(text, "33.3"));
         free(text);
     }
     assert_true(notes_say(report, "1 answers of x|y_1,z% failed") && notes_say(report, "without digests") && !notes_say(report, directory));
-    assert_null(tn_table_write(report, TN_TABLE_TEXT, "nothing", &error));
+    char *nothing;
+    assert_int_equal(tn_table_write(&nothing, report, TN_TABLE_TEXT, "nothing", &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(nothing);
     json_decref(report);
     tn_results_free(&results);
 }
