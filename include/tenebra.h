@@ -297,7 +297,8 @@ typedef struct tenebra_step {
     double milliseconds;
 } tenebra_step;
 
-/* An image as the model reads it: its original size (after its orientation), and its embeddings in a grid, row by row. */
+/* An image as the model reads it: its original size (after its orientation, without a frame that was removed), and its embeddings
+ * in a grid, row by row. */
 typedef struct tenebra_image {
     size_t width, height;
     size_t rows, columns;

@@ -4,7 +4,8 @@
     tools/typed.py HOPS_DIRECTORY OUTPUT_DIRECTORY
 
 HOPS_DIRECTORY is a set of `tenebra data make hops --families arrows`; its test questions are taken. Ask them with `tenebra eval
---preset verbatim`, those whose name begins with "choice" with `--preset brief`. Needs Pillow, for JPEG. The table in
+--preset verbatim`, those whose name begins with "choice" with `--preset brief`. The answer to "where do I end up" is the object, of
+which the rows have the colour alone. Needs Pillow, for JPEG. The table in
 docs/default-model.md comes from 240 questions of each way."""
 import argparse
 import json
@@ -55,8 +56,11 @@ WORDINGS = {
     "color, gray": (american, None),
     "digits": (worded("Follow {d} arrow{s} from the {c} {f}. Which colour is there?"), None),
     "new: go along": (worded("Go along {n} arrow{s} from the {c} {f}. Which colour is there?"), None),
-    "new: where do I end up": (worded("Where do I end up if I follow {d} arrow{s} starting at the {c} {f}?"), None),
-    "new: terse": (worded("{c} {f}, {d} arrow{s}, colour?"), None),
+    "where do I end up": (worded("Where do I end up if I follow {d} arrow{s} starting at the {c} {f}?"), None),
+    "terse": (worded("{c} {f}, {d} arrow{s}, colour?"), None),
+    "terser": (worded("{d} arrow{s} from {c} {f}?"), None),
+    "new: verbless": (worded("{n} arrow{s}, beginning: {c} {f}. Colour?"), None),
+    "new: arrow signs": (worded("{c} {f} -> {d} arrow{s} -> colour"), None),
     "new: polite": (worded("Hi there! Could you please tell me which colour I reach when I follow {n} arrow{s} beginning at the {c} {f}? "
                            "Thank you!"), None),
     "new: hops away": (worded("What colour is {n} hop{s} away from the {c} {f}?"), None),

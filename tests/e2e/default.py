@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zlib
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
@@ -92,6 +93,41 @@ class Transcripts(Case):
             self.assertGreaterEqual(sum(changed), 3, method)
 
 
+def read_png(path):
+    """Width, height, and rows of an RGB picture of 8 bits that is not interlaced."""
+    data, at, packed = path.read_bytes(), 8, b""
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + length]
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", body[:8])
+        packed += body if kind == b"IDAT" else b""
+        at += length + 12
+    raw, rows, above = zlib.decompress(packed), [], bytes(3 * width)
+    for y in range(height):
+        kind, line = raw[y * (3 * width + 1)], bytearray(raw[y * (3 * width + 1) + 1:(y + 1) * (3 * width + 1)])
+        for x in range(3 * width):
+            left, corner = (line[x - 3], above[x - 3]) if x >= 3 else (0, 0)
+            guess = sorted((left, above[x], corner), key=lambda value: abs(left + above[x] - corner - value))[0]
+            line[x] = (line[x] + (0, left, above[x], (left + above[x]) // 2, guess)[kind]) % 256
+        rows.append(bytes(line))
+        above = line
+    return width, height, rows
+
+
+def framed(picture, left, top, colour):
+    """The picture in a frame that is as wide at the right as at the left, and below as above."""
+    width, height, rows = read_png(FOLDER / picture)
+    line, side = bytes(colour) * (width + 2 * left), bytes(colour) * left
+    pixels = [line] * top + [side + row + side for row in rows] + [line] * top
+    path = WORK / f"framed-{left}-{top}-{picture}"
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width + 2 * left, height + 2 * top, 8, 2, 0, 0, 0)),
+              (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in pixels))), (b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(body)) + kind + body +
+                                                     struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks))
+    return path
+
+
 def right_as_people_ask(name, wordings, *more):
     """Answers that are right to the letter, of 120 chains asked in many ways."""
     place = WORK / f"asked-{wordings}"
@@ -116,6 +152,29 @@ class People(Case):
             self.assertEqual(done.stdout.strip(), case["right"])
             self.assertNotIn("none of the words", done.stderr)
 
+    def test_in_capitals(self):
+        for case in CASES:
+            done = run("run", "--image", FOLDER / case["picture"], "-p", case["question"].upper())
+            self.assertEqual(done.stdout.strip(), case["right"])
+
+    def test_frames_are_taken_away(self):
+        """The same answers, and picks where they are in the whole picture; a model that sees the frame answers otherwise."""
+        blind = WORK / "frames"
+        shutil.copytree(DEFAULT, blind)
+        settings = json.loads((blind / "preprocessor_config.json").read_text(encoding="utf-8"))
+        self.assertTrue(settings.pop("trim_frame"))
+        (blind / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        changed = 0
+        for case, left, top, colour in zip(CASES, (12, 12, 4, 20, 0, 9), (12, 20, 4, 3, 16, 7), ((255, 255, 255), (0, 0, 0), (128, 128, 128)) * 2):
+            picture = framed(case["picture"], left, top, colour)
+            trace, plain = ask({**case, "picture": picture}), ask(case)
+            self.assertEqual(trace["answer"], plain["answer"])
+            for step, other in zip(trace["steps"], plain["steps"]):
+                self.assertEqual([[pick["rectangle"][0] - left, pick["rectangle"][1] - top] for pick in step["picks"]],
+                                 [pick["rectangle"][:2] for pick in other["picks"]])
+            changed += ask({**case, "picture": picture}, "-m", blind)["answer"] != plain["answer"]
+        self.assertGreaterEqual(changed, 3)
+
     def test_wordings_of_training(self):
         self.assertGreaterEqual(right_as_people_ask("seen", "seen"), 0.87)
 
@@ -128,6 +187,26 @@ class People(Case):
     def test_what_it_does_not_know_it_says(self):
         done = run("run", "--image", FOLDER / CASES[0]["picture"], "-p", "What is the dog doing?")
         self.assertIn("note: the question has none of the words that this model was made for; it answers where arrows lead", done.stderr)
+
+    def test_what_it_did_not_learn_it_says(self):
+        for question, what in (("How many red objects are there?", "to count objects"), ("IS THERE A BLUE STAR?", "to tell whether an object is"),
+                               ("Which colour is the star?", "to find an object by its shape alone"),
+                               ("Which way does the red star point?", None), ("What shape is the blue object?", None)):
+            done = run("run", "--image", FOLDER / CASES[0]["picture"], "-p", question)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            if what is None:
+                self.assertNotIn("did not learn", done.stderr)
+            else:
+                self.assertIn(f"note: this model did not learn {what}", done.stderr)
+
+    def test_the_size_is_told_where_pictures_have_another(self):
+        question = ("-p", CASES[0]["question"])
+        self.assertNotIn("pictures are seen", run("run", "--image", FOLDER / CASES[0]["picture"], *question).stderr)
+        larger = framed(CASES[0]["picture"], 12, 12, (0, 0, 0))
+        self.assertIn("pictures are seen at 112x112", run("run", "--image", larger, *question).stderr)
+        self.assertNotIn("pictures are seen", run("run", "--image", larger, *question, "--image-size", "112x112").stderr)
+        done = run("eval", "-d", hops(), "-n", 12, "--limit", 2, "-o", WORK / "sizes.jsonl")
+        self.assertNotIn("pictures are seen", done.stderr)
 
 
 class Model(Case):
@@ -164,6 +243,14 @@ class Model(Case):
 
     def test_without_its_latents_it_guesses(self):
         self.assertLess(accuracy("noise", "--latent-text", "noise"), 0.4)  # a guess: 0.25, of 120 questions +-0.04
+
+    def test_a_probe_tells_that_answers_depend_on_latents(self):
+        """Any word is an answer to it, so those that are no option do not make it say nothing."""
+        call = ("eval", "probe", "-d", hops(), "--limit", 24, "-n", 12, "-o", WORK / "probe.jsonl", "--json")
+        report = json.loads(run(*call).stdout)
+        self.assertEqual(report["scorer"], "last_named:ending")
+        self.assertIn("The answers depend on the latent text", report["words"][0])
+        self.assertIn("Nothing can be said of the latent text", json.loads(run(*call, "--scorer", "strict").stdout)["words"][0])
 
     def test_damaged_weights_are_noticed(self):
         model = WORK / "damaged"
