@@ -169,6 +169,20 @@ tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user
     return TENEBRA_OK;
 }
 
+void tn_place_read(const tn_place *place, tn_real *values)
+{
+    const tn_weight *weights = place->slot;
+    const tn_vector *vectors = place->slot;
+    bool matrix = tn_place_is_matrix(place);
+    size_t share = place->rows * place->cols / place->row->parts;
+    for (size_t part = 0; part < place->row->parts; part++, values += share) {
+        if (!matrix)
+            memcpy(values, vectors[part].data, share * sizeof *values);
+        for (size_t row = 0; matrix && row < weights[part].matrix.rows; row++)
+            tn_matrix_unpack(&weights[part].matrix, row, 0, place->cols, values + row * place->cols);
+    }
+}
+
 /* ------------------------------------------------------------- training -- */
 
 static bool is_trained(const tn_layout_row *row, const void *slot)

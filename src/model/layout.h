@@ -55,6 +55,10 @@ typedef struct tn_layout_row {
     size_t pooled;                 /* size: rows of the network's input that make one row here; NONE: one    */
 } tn_layout_row;
 
+/* The members of a row beside its names: role, group, offset, parts, sizes. */
+#define TN_LAYOUT_ROW(role_, group_, offset_, parts_, ...) \
+    .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
+
 /* An array of equal structs, such as the layers. */
 typedef struct tn_layout_group {
     size_t pointer; /* offset of the array's pointer in the network's struct */
@@ -110,6 +114,9 @@ bool tn_place_name(const tn_place *place, size_t which, char name[TN_PLACE_NAME]
 /* `name` [length] is name number *from (may be NULL) of a tensor of this layout, or of the module that holds it, which lacks the last
  * part (".weight"): its name number `to` in the same form. False if it is no such name, or there is none of that number. */
 bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, size_t to, char other[TN_PLACE_NAME], size_t *from);
+
+/* The values [rows * cols] that the slots hold, which must be filled. */
+void tn_place_read(const tn_place *place, tn_real *values);
 
 static inline bool tn_place_is_matrix(const tn_place *place) { return tn_role_is_matrix(place->row->role); }
 

@@ -171,35 +171,21 @@ typedef struct writing {
     bool values; /* else: what there will be */
 } writing;
 
-static tenebra_code write_rows(tn_writer *writer, const tn_place *place, tn_real *row, tenebra_error *error)
-{
-    for (size_t part = 0; part < place->row->parts; part++) {
-        const tn_matrix *matrix = &((const tn_weight *)place->slot)[part].matrix;
-        for (size_t r = 0; r < matrix->rows; r++) {
-            tn_matrix_unpack(matrix, r, 0, matrix->cols, row);
-            TN_TRY(tn_writer_write(writer, row, matrix->cols * sizeof *row, error));
-        }
-    }
-    return TENEBRA_OK;
-}
-
 static tenebra_code write_place(void *user, const tn_place *place, tenebra_error *error)
 {
     const writing *w = user;
     const tn_parameter *trained = tn_parameters_find(w->parameters, place->name);
-    const tn_vector *vectors = place->slot;
+    size_t count = place->rows * place->cols;
     if (!w->values)
         return tn_writer_declare(w->writer, place->name, TN_STORE_F32, place->rank, place->shape, error);
     if (trained != NULL)
-        return tn_writer_write(w->writer, trained->values, trained->count * sizeof(tn_real), error);
-    for (size_t part = 0; part < place->row->parts && !tn_place_is_matrix(place); part++)
-        TN_TRY(tn_writer_write(w->writer, vectors[part].data, vectors[part].size * sizeof(tn_real), error));
-    if (!tn_place_is_matrix(place))
-        return TENEBRA_OK;
-    tn_real *row = malloc(place->cols * sizeof *row);
-    tenebra_code code = row != NULL ? write_rows(w->writer, place, row, error)
-                                    : tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory for a row");
-    free(row);
+        return tn_writer_write(w->writer, trained->values, count * sizeof(tn_real), error);
+    tn_real *values = calloc(count, sizeof *values);
+    if (values == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory for %zu values", count);
+    tn_place_read(place, values);
+    tenebra_code code = tn_writer_write(w->writer, values, count * sizeof *values, error);
+    free(values);
     return code;
 }
 

@@ -159,19 +159,6 @@ static void describe(tn_parameter *item, const tn_place *place)
     item->owned = true;
 }
 
-static void unpack(tn_parameter *item, const tn_place *place)
-{
-    size_t share = item->count / place->row->parts;
-    for (size_t part = 0; part < place->row->parts; part++) {
-        const tn_matrix *matrix = item->matrix ? &((const tn_weight *)place->slot)[part].matrix : NULL;
-        tn_real *values = item->values + part * share;
-        if (matrix == NULL)
-            memcpy(values, ((const tn_vector *)place->slot)[part].data, share * sizeof *values);
-        for (size_t row = 0; matrix != NULL && row < matrix->rows; row++)
-            tn_matrix_unpack(matrix, row, 0, matrix->cols, values + row * matrix->cols);
-    }
-}
-
 static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error *error)
 {
     adding *job = user;
@@ -191,7 +178,7 @@ static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error 
         (item->matrix && job->filter->compute == TN_BF16 && item->rounded == NULL))
         return tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory for %zu values and their gradients",
                        item->count);
-    unpack(item, place);
+    tn_place_read(place, item->values);
     if (item->rounded != NULL)
         tn_dtype_of(TN_BF16)->pack(item->values, item->count, item->rounded);
     job->parameters->elements += item->count;

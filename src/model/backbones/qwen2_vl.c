@@ -9,9 +9,8 @@
 
 extern const tn_image_encoder tn_image_encoder_qwen2_vl; /* encoders/ */
 
-/* Rows of the table: name, role, slot, parts, dimensions. transformers >= 4.52 may save the names that it uses in memory. */
-#define ROW_(role_, group_, offset_, parts_, ...) \
-    .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
+/* transformers >= 4.52 may save the names that it uses in memory. */
+#define ROW_(...) TN_LAYOUT_ROW(__VA_ARGS__)
 #define ROW(name_, ...) .name = name_, ROW_(__VA_ARGS__)
 #define TEXT(rest_, ...) .name = "model." rest_, .others = { "model.language_model." rest_ }, ROW_(__VA_ARGS__)
 #define ONCE(member) 0, offsetof(tn_decoder, member), 1

@@ -32,10 +32,8 @@ typedef struct vision_tower {
 /* --------------------------------------------------------------- tensors -- */
 
 /* transformers >= 4.52 may save the names that it uses internally. */
-#define ROW_(name_, role_, group_, offset_, parts_, ...) \
-    .name = name_, .others = { "model." name_ }, .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, \
-    .dims = { __VA_ARGS__ }
-#define ROW(...) ROW_(__VA_ARGS__)
+#define ROW_(...) TN_LAYOUT_ROW(__VA_ARGS__)
+#define ROW(name_, ...) .name = name_, .others = { "model." name_ }, ROW_(__VA_ARGS__)
 #define TOWER(member) 0, offsetof(vision_tower, member), 1
 #define BLOCK(member) TN_ENCODER_BLOCK, offsetof(vision_block, member), 1
 #define BLOCK_QKV(member) TN_ENCODER_BLOCK, offsetof(vision_block, member), 3

@@ -22,16 +22,15 @@ typedef struct toy {
     layer *layers;
 } toy;
 
-#define ROW(name_, role_, group_, offset_, ...) \
-    .name = name_, .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .dims = { __VA_ARGS__ }
+#define ROW(name_, role_, group_, offset_, parts_, ...) .name = name_, TN_LAYOUT_ROW(role_, group_, offset_, parts_, __VA_ARGS__)
 
 static const tn_layout_row rows[] = {
-    { ROW("embed", EMBEDDING, 0, offsetof(toy, embed), TN_SIZE_FREE, WIDTH), .parts = 1 },
-    { ROW("head", HEAD, 0, offsetof(toy, head), TN_SIZE_FREE, WIDTH), .parts = 1, .last = true },
-    { ROW("layers.%zu.norm", SCALE, 1, offsetof(layer, norm), WIDTH), .parts = 1 },
-    { ROW("layers.%zu.up", LINEAR, 1, offsetof(layer, up), INNER, WIDTH), .parts = 2 },
-    { ROW("layers.%zu.down", LINEAR, 1, offsetof(layer, down), WIDTH, INNER), .parts = 1, .residual = true },
-    { ROW("layers.%zu.down.bias", BIAS, 1, offsetof(layer, bias), WIDTH), .parts = 1 },
+    { ROW("embed", EMBEDDING, 0, offsetof(toy, embed), 1, TN_SIZE_FREE, WIDTH) },
+    { ROW("head", HEAD, 0, offsetof(toy, head), 1, TN_SIZE_FREE, WIDTH), .last = true },
+    { ROW("layers.%zu.norm", SCALE, 1, offsetof(layer, norm), 1, WIDTH) },
+    { ROW("layers.%zu.up", LINEAR, 1, offsetof(layer, up), 2, INNER, WIDTH) },
+    { ROW("layers.%zu.down", LINEAR, 1, offsetof(layer, down), 1, WIDTH, INNER), .residual = true },
+    { ROW("layers.%zu.down.bias", BIAS, 1, offsetof(layer, bias), 1, WIDTH) },
     { .name = NULL }
 };
 

@@ -31,8 +31,7 @@ typedef struct toy_module {
 } toy_module;
 
 #define BLOCK(name_, role_, member, ...) \
-    .name = "module.blocks.%zu." name_, .role = TN_ROLE_##role_, .group = 1, .offset = offsetof(toy_block, member), .parts = 1, \
-    .dims = { __VA_ARGS__ }
+    .name = "module.blocks.%zu." name_, TN_LAYOUT_ROW(role_, 1, offsetof(toy_block, member), 1, __VA_ARGS__)
 
 static const tn_layout_row rows[] = {
     { BLOCK("norm.weight", SCALE, norm, HIDDEN) },
