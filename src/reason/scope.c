@@ -20,7 +20,8 @@ static bool is_text(const json_t *value, bool phrase)
     size_t length = text != NULL ? strlen(text) : 0;
     for (size_t i = 0; i < length; i++) {
         bool between = phrase && i > 0 && is_letter(text[i - 1]) && is_letter(text[i + 1]);
-        if (!is_letter(text[i]) && !(between && (text[i] == ' ' || text[i] == '|')))
+        bool start = phrase && i == 0 && text[0] == '^' && is_letter(text[1]);
+        if (!is_letter(text[i]) && !start && !(between && (text[i] == ' ' || text[i] == '|')))
             return false;
     }
     return length > 0 && length == json_string_length(value);
@@ -157,6 +158,8 @@ static bool begins_with(const char *text, const char *phrase)
 
 static bool holds(const char *text, const char *phrase)
 {
+    if (phrase[0] == '^')
+        return begins_with(text, phrase + 1);
     for (size_t length; *text != '\0'; text += length > 0 ? length : 1) {
         length = word_length(text);
         if (length > 0 && begins_with(text, phrase))

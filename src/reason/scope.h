@@ -4,7 +4,7 @@
  *       "unlearned": [{ "what": "to count", "phrases": ["how many", "number of red|blue"] }] }
  *
  * A question with none of the words is one that the model was not made for. One that holds a phrase is of a kind that it did not learn:
- * words with blanks between, a word or another between strokes. */
+ * words with blanks between, a word or another between strokes; behind ^ where the question begins with it. */
 #ifndef TN_REASON_SCOPE_H
 #define TN_REASON_SCOPE_H
 

@@ -191,7 +191,8 @@ class People(Case):
     def test_what_it_did_not_learn_it_says(self):
         for question, what in (("How many red objects are there?", "to count objects"), ("IS THERE A BLUE STAR?", "to tell whether an object is"),
                                ("Which colour is the star?", "to find an object by its shape alone"),
-                               ("Which way does the red star point?", None), ("What shape is the blue object?", None)):
+                               ("Red circle, 3 arrows, colour?", "to find the object that a question begins with"),
+                               ("The red circle, 3 arrows, colour?", None), ("Which way does the red star point?", None), ("What shape is the blue object?", None)):
             done = run("run", "--image", FOLDER / CASES[0]["picture"], "-p", question)
             self.assertEqual(done.returncode, 0, done.stderr)
             if what is None:

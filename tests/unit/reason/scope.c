@@ -64,7 +64,7 @@ static void test_kinds_that_were_not_learned(void **state)
     tn_scope scope;
     tenebra_error error;
     assert_int_equal(read_text("{\"words\": [\"red\"], \"unlearned\": [{\"what\": \"to count\", \"phrases\": [\"how many\", "
-                               "\"number of red|blue things\"]}, {\"what\": \"to see stars\", \"phrases\": [\"Star|stars\"]}]}",
+                               "\"number of red|blue things\"]}, {\"what\": \"to see stars\", \"phrases\": [\"Star|stars\", \"^red|green dots\"]}]}",
                                &scope, &error), TENEBRA_OK);
     static const struct {
         const char *text, *what;
@@ -77,6 +77,7 @@ static void test_kinds_that_were_not_learned(void **state)
         { "number of red things?", "to count" },
         { "Is it a (STAR)?", "to see stars" },
         { "stars", "to see stars" },
+        { "Green dots", "to see stars" },
         { "", NULL },
         { "how, many", NULL },
         { "how-many", NULL },
@@ -87,6 +88,9 @@ static void test_kinds_that_were_not_learned(void **state)
         { "number of red blue things", NULL },
         { "number of red", NULL },
         { "a starry night", NULL },
+        { " green dots", NULL },
+        { "the green dots", NULL },
+        { "green", NULL },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *what = tn_scope_unlearned(&scope, cases[i].text);
@@ -120,6 +124,8 @@ static void test_refusals(void **state)
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x |y\"]}]}", "phrase 1" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x|\"]}]}", "phrase 1" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\" x\"]}]}", "phrase 1" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x ^y\"]}]}", "phrase 1" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"^\"]}]}", "phrase 1" },
         { "{\"words\": [", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
