@@ -3,7 +3,7 @@
  * Texts are read in plain form (eval/score_plain.h): $B$, \(B\), \text{B}, **B** and full-width letters are "B".
  *
  * Statements: "the answer is X", "answer: X", "Ans: X", "correct option: X" and similar; "X is correct", "X is the
- * answer"; "I choose X"; [[X]], <answer>X</answer>, \boxed{X}; and a last line that is only an option (also after
+ * answer"; "I choose X"; "I think it's X"; "therefore, X" and "it must be X" at a line's end; "answer - X"; [[X]], <answer>X</answer>, \boxed{X}; and a last line that is only an option (also after
  * "So,"), unless the line before is one, too (a list). X is an option's letter, also as "option B", its text, or its
  * index if labels are indices. A statement that names several options, or says that none is correct, cancels those
  * before it; a box with any other content states nothing. The text of an option after its letter states nothing ("(A)
@@ -94,11 +94,91 @@ static tenebra_code read_payload(strict_reading *reading, size_t at, tenebra_err
     return TENEBRA_OK;
 }
 
+/* Whether only stops and emphasis follow on the line. */
+static bool ends_line(tn_slice text, size_t at)
+{
+    while (at < text.length && text.bytes[at] != '\0' && strchr(" .!*", text.bytes[at]) != NULL)
+        at++;
+    return at == text.length || text.bytes[at] == '\n';
+}
+
+/* Whether a clause ends: the line, a sentence (no small letter follows), or before a comma or a reason. */
+static bool ends_clause(tn_slice text, size_t at)
+{
+    static const char *const reasons[] = { "because", "since", "as", "given", NULL };
+    size_t next = tn_skip_spaces(text, at), after;
+    char c = next < text.length ? text.bytes[next] : '.';
+    if (ends_line(text, at) || c == ',' || tn_match_one(text, next, reasons) > 0)
+        return true;
+    int32_t first = tn_slice_char(text, tn_skip_spaces(text, next + 1), &after);
+    return (c == '.' || c == '!' || c == ';') && !(first >= 'a' && first <= 'z');
+}
+
+/* What follows "I think it's" (`clause`), or "therefore": a letter, perhaps with its option's text, that ends a clause or the line.
+ * Small letters count in brackets only; `words`: the text of an option alone counts, too. */
+static tenebra_code read_ending(strict_reading *reading, size_t at, bool clause, bool words, tenebra_error *error)
+{
+    tn_slice text = reading->text;
+    size_t kind = tn_content_kind(text, tn_skip_spaces(text, at)), end, behind, length;
+    bool hedged;
+    long named, choice;
+    at = tn_skip_spaces(text, kind > 0 ? kind : at);
+    choice = tn_content_letter(reading->content, text, at, &end);
+    int32_t first = tn_slice_char(text, tn_skip_marks(text, at), NULL);
+    bool small = first >= 'a' && first <= 'z' && at < text.length && text.bytes[at] != '(' && text.bytes[at] != '[';
+    if (choice != TN_NO_CHOICE && !small) {
+        TN_TRY(tn_content_skip_text(reading->content, text, end, choice, &behind, error));
+        TN_TRY(is_hedged(reading, choice, end, &hedged, error));
+        if (!hedged && (clause ? ends_clause(text, behind) : ends_line(text, behind)))
+            state(reading, choice);
+        return TENEBRA_OK;
+    }
+    TN_TRY(tn_content_start(reading->content, tn_slice_part(text, at, text.length), &named, &length, error));
+    if (words && named != TN_NO_CHOICE && length >= TEXT_MIN && ends_clause(text, at + length))
+        state(reading, named);
+    return TENEBRA_OK;
+}
+
+/* Whether a sentence begins at `at`. */
+static bool begins_sentence(tn_slice text, size_t at)
+{
+    while (at > 0 && strchr(" *\"'(", text.bytes[at - 1]) != NULL && text.bytes[at - 1] != '\0')
+        at--;
+    return at == 0 || (text.bytes[at - 1] != '\0' && strchr(".!?:;\n", text.bytes[at - 1]) != NULL);
+}
+
+/* "I think it's B", "It must be B.", "Therefore, B.". */
+static tenebra_code read_opinion(strict_reading *reading, size_t at, tenebra_error *error)
+{
+    static const char *const opinions[] = { "i think", "i believe", "i guess", "i suspect", "i would say", "i'd say", "i\xE2\x80\x99" "d say",
+                                            "i would guess", "i'd guess", "i\xE2\x80\x99" "d guess", "i'm sure", "i\xE2\x80\x99m sure",
+                                            "i am sure", "i'm confident", "i\xE2\x80\x99m confident", "i am confident", "my guess is",
+                                            "my guess would be", NULL };
+    static const char *const it[] = { "it's", "it\xE2\x80\x99s", "it is", "it must be", "it should be", "it would be", "it has to be",
+                                      "it can only be", "it will be", "that is", "that's", "this is", NULL };
+    static const char *const therefore[] = { "therefore", "thus", "hence", "so", "in conclusion", "finally", "consequently",
+                                             "accordingly", NULL };
+    static const char *const that[] = { "that", NULL };
+    tn_slice text = reading->text;
+    size_t opinion = tn_match_one(text, at, opinions), conclusion = tn_match_one(text, at, therefore), next;
+    if (opinion > 0) {
+        next = tn_match_one(text, tn_skip_spaces(text, opinion), that);
+        opinion = next > 0 ? next : opinion;
+        next = tn_match_one(text, tn_skip_spaces(text, opinion), it);
+        return read_ending(reading, skip_fillers(text, next > 0 ? next : opinion), true, next > 0, error);
+    }
+    size_t start = conclusion > 0 ? skip_fillers(text, conclusion) : at;
+    next = tn_match_one(text, tn_skip_spaces(text, start), it);
+    if (conclusion == 0 && (next == 0 || !begins_sentence(text, at)))
+        return TENEBRA_OK;
+    return read_ending(reading, next > 0 ? skip_fillers(text, next) : start, false, false, error);
+}
+
 /* Reads the text after "I choose", or "answer" without a verb; `loose`: also a letter inside a sentence. */
 static tenebra_code read_named_letter(strict_reading *reading, size_t at, bool loose, tenebra_error *error)
 {
     tn_slice text = reading->text;
-    size_t start = tn_skip_marks(text, at), kind = tn_content_kind(text, start), end, line;
+    size_t start = tn_skip_marks(text, at), kind = tn_content_kind(text, start), end;
     bool hedged;
     if (kind > 0 && !loose)
         return TENEBRA_OK; /* "answer choice B ..." states nothing about B */
@@ -106,11 +186,8 @@ static tenebra_code read_named_letter(strict_reading *reading, size_t at, bool l
     long choice = tn_content_letter(reading->content, text, at, &end);
     if (choice == TN_NO_CHOICE)
         return TENEBRA_OK;
-    for (line = end; line < text.length && strchr(" .!*", text.bytes[line]) != NULL && text.bytes[line] != '\0';)
-        line++;
-    bool ends = line == text.length || text.bytes[line] == '\n';
     TN_TRY(is_hedged(reading, choice, end, &hedged, error));
-    if (!hedged && (loose || ends))
+    if (!hedged && (loose || ends_line(text, end)))
         state(reading, choice);
     return TENEBRA_OK;
 }
@@ -132,6 +209,19 @@ static size_t match_noun(tn_slice text, size_t at, bool *alone)
     return tn_match_one(text, praise > 0 ? tn_skip_spaces(text, praise) : at, kinds);
 }
 
+/* A dash or an arrow between white space, "answer - B", "answer -> B": where it ends. 0: none. */
+static size_t match_dash(tn_slice text, size_t at)
+{
+    static const char *const dashes[] = { "->", "=>", "--", "-", "\xE2\x80\x93", "\xE2\x80\x94", "\xE2\x86\x92", "\xE2\x87\x92", NULL };
+    size_t start = tn_skip_spaces(text, at);
+    for (const char *const *dash = dashes; *dash != NULL && start > at; dash++) {
+        size_t end = start + strlen(*dash);
+        if (end <= text.length && memcmp(text.bytes + start, *dash, end - start) == 0)
+            return tn_skip_spaces(text, end) > end ? end : 0;
+    }
+    return 0;
+}
+
 /* The kind of start of a statement at the word at `at`; *end is set to the place of its option. */
 static lead match_lead(tn_slice text, size_t at, size_t *end)
 {
@@ -151,13 +241,13 @@ static lead match_lead(tn_slice text, size_t at, size_t *end)
     size_t denied = tn_match_one(text, next, refusals), verb = tn_match_one(text, next, verbs);
     if (denied > 0)
         return DENIAL_LEAD;
-    size_t mark = tn_skip_marks(text, verb > 0 ? verb : noun);
+    size_t mark = tn_skip_marks(text, verb > 0 ? verb : noun), dash = verb == 0 && !alone ? match_dash(text, noun) : 0;
     bool colon = mark < text.length && (text.bytes[mark] == ':' || (verb == 0 && text.bytes[mark] == '='));
     bool stop = mark < text.length && text.bytes[mark] == '.' && noun - at == 3; /* "Ans." */
     *end = colon || stop ? mark + 1 : verb;
     if (alone ? verb > 0 : *end > 0)
         return PLAIN_LEAD;
-    *end = noun;
+    *end = dash > 0 ? dash : noun;
     return alone ? NO_LEAD : BARE_LEAD;
 }
 
@@ -274,6 +364,8 @@ static tenebra_code read_statements(strict_reading *reading, tenebra_error *erro
         bool found = false;
         if (!inside && is_letter(c))
             TN_TRY(read_lead(reading, at, &found, error));
+        if (!inside && !found && is_letter(c))
+            TN_TRY(read_opinion(reading, at, error));
         if (!inside && !found && tn_python_is_word(c))
             TN_TRY(read_praise(reading, at, error));
         if (c == '[')

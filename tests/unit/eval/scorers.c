@@ -245,6 +245,29 @@ static void test_strict_statements(void **state)
     assert_false(judge("strict", &index, "The answer is option 2.").correct);
 }
 
+/* Opinions, dashes, and conclusions in the middle of a line; and what looks like them. */
+static void test_strict_opinions(void **state)
+{
+    (void)state;
+    EXPECT("strict", fruits,
+           { "I think it's B", 'B' }, { "I think it\xE2\x80\x99s (b).", 'B' }, { "I believe that it is option B because it grows.", 'B' },
+           { "I'd say B, since it grows.", 'B' }, { "My guess is B.", 'B' }, { "I think it must be B. Apples are red.", 'B' },
+           { "I guess it's probably B", 'B' }, { "I think it's a pear.", 'B' }, { "I am sure it is (B) a pear.", 'B' },
+           { "I think B", 'B' }, { "It must be B.", 'B' }, { "It's B", 'B' }, { "It grows. It is B.", 'B' },
+           { "Answer - B", 'B' }, { "Answer \xE2\x80\x93 (B)", 'B' }, { "Answer -> B", 'B' }, { "Correct option - B.", 'B' },
+           { "Final answer => B", 'B' }, { "ans - B", 'B' }, { "Answer \xE2\x86\x92 B", 'B' },
+           { "So A. is false. Therefore, B.", 'B' }, { "A is too small. Hence (B).", 'B' }, { "They are red, so B.", 'B' },
+           { "It grows, and therefore it is B.", 'B' }, { "Thus, it must be option B!", 'B' }, { "C is red. So, B. a pear", 'B' });
+    EXPECT("strict", fruits,
+           { "I think A dog runs", '-' }, { "I think it's A good choice", '-' }, { "I think it's A or B", '-' }, { "I think B is wrong", '-' },
+           { "I don't think it's B", '-' }, { "I think it's not B", '-' }, { "If it is B, it grows", '-' }, { "Suppose it's B.", '-' },
+           { "Is it B? Choose one.", '-' }, { "It is A fruit.", '-' }, { "It's a pear.", '-' }, { "I think it's a pear tree.", '-' },
+           { "I think it's E", '-' }, { "The answer - which is B - grows", '-' }, { "Answer - A dog", '-' }, { "re-answer-B", '-' },
+           { "So A. is false.", '-' }, { "So A. Smith wrote", '-' }, { "Therefore, A, B and C.", '-' }, { "Therefore, A or B.", '-' },
+           { "so a\npear", '-' }, { "therefore A fruit", '-' }, { "Therefore, B is false.", '-' }, { "So B, C and D are wrong.", '-' },
+           { "It is B, C", '-' });
+}
+
 /* Open questions: accepted answers, and what counts as the same. */
 static void test_open_answers(void **state)
 {
@@ -360,7 +383,7 @@ int main(void)
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_last), cmocka_unit_test(test_strict),
         cmocka_unit_test(test_strict_dressed),
-        cmocka_unit_test(test_strict_statements),
+        cmocka_unit_test(test_strict_statements), cmocka_unit_test(test_strict_opinions),
         cmocka_unit_test(test_open_answers),
         cmocka_unit_test(test_strict_indices_and_words),
         cmocka_unit_test(test_gold_and_random),
