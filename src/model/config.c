@@ -166,14 +166,59 @@ static void note_part(tn_notes *notes, const json_t *part, const char *const *ke
     }
 }
 
-static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t *json)
+/* rope_theta and mrope_section of `object` where others are used: `sections` may be NULL. */
+static void note_rope(tn_notes *notes, const json_t *object, double theta, const size_t *sections, const char *path)
 {
-    const json_t *text = json_object_get(json, "text_config");
+    const json_t *value = json_object_get(object, "rope_theta"), *parts = json_object_get(object, "mrope_section");
+    char key[80];
+    snprintf(key, sizeof key, "%srope_theta", path);
+    if (json_is_number(value) && json_number_value(value) != theta)
+        tn_notes_add(notes, "config.json", key);
+    bool same = true;
+    for (size_t i = 0; i < json_array_size(parts) && sections != NULL; i++)
+        same = same && i < 3 && json_integer_value(json_array_get(parts, i)) == (json_int_t)sections[i];
+    snprintf(key, sizeof key, "%smrope_section", path);
+    if (!same)
+        tn_notes_add(notes, "config.json", key);
+}
+
+/* What says another rotary embedding than the one in use, beside it or on the other level. */
+static void note_ropes(tn_notes *notes, const json_t *part, double theta, const size_t *sections, const char *prefix)
+{
+    char path[64];
+    note_rope(notes, part, theta, NULL, prefix);
+    snprintf(path, sizeof path, "%srope_scaling.", prefix);
+    note_rope(notes, json_object_get(part, "rope_scaling"), theta, sections, path);
+    snprintf(path, sizeof path, "%srope_parameters.", prefix);
+    note_rope(notes, json_object_get(part, "rope_parameters"), theta, sections, path);
+}
+
+/* Keys that both levels say differently: the top level's are used. */
+static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
+{
+    static const char *const keys[] = { "tie_word_embeddings", "image_token_id", "vision_start_token_id", "vision_end_token_id",
+                                        "eos_token_id" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *upper = json_object_get(json, keys[i]), *lower = json_object_get(text, keys[i]);
+        char key[80];
+        snprintf(key, sizeof key, "text_config.%s", keys[i]);
+        if (upper != NULL && lower != NULL && !json_is_null(upper) && !json_is_null(lower) && !json_equal(upper, lower))
+            tn_notes_add(notes, "config.json", key);
+    }
+}
+
+static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t *json, const tn_model_config *config)
+{
+    const json_t *text = json_object_get(json, "text_config"), *vision = json_object_get(json, "vision_config");
     text = json_is_object(text) ? text : NULL;
+    note_ropes(notes, json, config->decoder.rope_theta, config->decoder.mrope_section, "");
+    note_ropes(notes, text, config->decoder.rope_theta, config->decoder.mrope_section, "text_config.");
+    note_ropes(notes, vision, config->vision.rope_theta, NULL, "vision_config.");
+    note_lower(notes, json, text);
     note_part(notes, json, backbone->top_keys, backbone->text_keys, text, NULL);
     if (text != NULL)
         note_part(notes, text, backbone->text_keys, NULL, NULL, "text_config");
-    note_part(notes, json_object_get(json, "vision_config"), backbone->encoder->keys, NULL, NULL, "vision_config");
+    note_part(notes, vision, backbone->encoder->keys, NULL, NULL, "vision_config");
 }
 
 /* --------------------------------------------------------------- reading -- */
@@ -217,7 +262,7 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
     TN_TRY(read_eos(text, "config.json", config, error));
     TN_TRY(read_eos(json, "config.json", config, error));
     read_version(json, config);
-    note_keys(notes, *backbone, json);
+    note_keys(notes, *backbone, json, config);
     return read_generation(directory, config, notes, error);
 }
 

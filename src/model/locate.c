@@ -24,18 +24,31 @@ static bool is_hub_name(const char *text, size_t *length)
     return second > 0 && text[*length + (text[*length] == '/')] == '\0';
 }
 
-tenebra_code tn_model_missing(const char *path, tenebra_error *error)
+/* `noun` with its article, what its directory `holds`, and the option that names it. */
+static tenebra_code missing(const char *path, const char *noun, const char *holds, const char *option, tenebra_error *error)
 {
+    const char *hint = tn_path_hint(path), *name = strchr(path, '/');
+    if (hint != NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", hint);
     if (tn_path_is_file(path))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file; a model is a directory with config.json and the weights");
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file; %s is a directory with %s", noun, holds);
     size_t length;
     if (!is_hub_name(path, &length))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: there is no such directory. A model is a "
-                       "directory with config.json and the weights, as Hugging Face publishes it");
-    const char *name = strchr(path, '/') + 1;
-    int shown = (int)tn_min(length, 120), last = (int)tn_min(length - (size_t)(name - path), 100);
-    return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory here. If it is a model of the Hugging Face hub, fetch it "
-                   "with 'hf download %.*s --local-dir %.*s', then use -m %.*s", shown, path, last, name, last, name);
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not %s directory: there is no such directory. It would hold %s", noun,
+                       holds);
+    int shown = (int)tn_min(length, 120), last = (int)tn_min(length - (size_t)(++name - path), 100);
+    return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory here. If it is %s of the Hugging Face hub, fetch it with "
+                   "'hf download %.*s --local-dir %.*s', then use %s %.*s", noun, shown, path, last, name, option, last, name);
+}
+
+tenebra_code tn_model_missing(const char *path, tenebra_error *error)
+{
+    return missing(path, "a model", "config.json and the weights, as Hugging Face publishes it", "-m", error);
+}
+
+tenebra_code tn_adapter_missing(const char *path, tenebra_error *error)
+{
+    return missing(path, "an adapter", "adapter_config.json and adapter_model.safetensors", "--lora", error);
 }
 
 /* The first line of a small file, without white space at its end; false if it is no plain name. */

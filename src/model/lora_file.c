@@ -389,6 +389,8 @@ static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, ten
 static tenebra_code read_all(reading *r, const char *directory, tenebra_error *error)
 {
     tn_adapter *adapter = r->adapter;
+    if (!tn_path_is_directory(directory))
+        return tn_adapter_missing(directory, error);
     char *path = tn_path_join(directory, "adapter_config.json");
     tenebra_code code = path != NULL ? tn_lora_config_read(&r->config, path, adapter, error)
                                      : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");

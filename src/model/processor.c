@@ -22,25 +22,48 @@ static bool same_rule(const tn_patch_config *a, const tn_patch_config *b)
     return same;
 }
 
-static tenebra_code read_new(const json_t *json, tn_patch_config *patches, bool *found, tn_notes *notes, tenebra_error *error)
+/* A part that names the class of another image processor asks for pictures that are prepared otherwise. transformers 4.57 has a
+ * class and one with "Fast" at its end, 5.24 one with "Pil", too. */
+static tenebra_code check_class(const tn_backbone *backbone, const json_t *part, const char *file, tenebra_error *error)
+{
+    static const char *const ends[] = { "", "Fast", "Pil" };
+    const char *class = NULL;
+    TN_TRY(tn_json_string(part, "image_processor_type", &class, file, error));
+    if (class == NULL || class[0] == '\0')
+        return TENEBRA_OK;
+    size_t length = strlen(backbone->image_processor);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strncmp(class, backbone->image_processor, length) == 0 && strcmp(class + length, ends[i]) == 0)
+            return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"image_processor_type\" is \"%.80s\"; models of this type are read with %s "
+                   "only. If the file is of another model, take the right one", class, backbone->image_processor);
+}
+
+static tenebra_code read_new(const tn_backbone *backbone, const json_t *json, tn_patch_config *patches, bool *found, tn_notes *notes,
+                             tenebra_error *error)
 {
     const json_t *part = json_object_get(json, IMAGE_PART);
+    const char *token = json_string_value(json_object_get(json, "image_token"));
     *found = part != NULL && !json_is_null(part);
     tn_notes_unknown(notes, json, processor_keys, NEW_FILE, NULL);
+    if (token != NULL && strcmp(token, backbone->image_token_text) != 0) /* not used by transformers either */
+        tn_notes_add(notes, NEW_FILE, "image_token");
     if (!*found)
         return TENEBRA_OK;
+    TN_TRY(check_class(backbone, part, NEW_FILE, error));
     TN_TRY(tn_patch_config_read(part, NEW_FILE, patches, error));
     tn_patch_config_note(part, NEW_FILE, IMAGE_PART, notes);
     return TENEBRA_OK;
 }
 
 /* `first`: what the newer file says already, or NULL. Then this one is only compared. */
-static tenebra_code read_old(const json_t *json, const tn_patch_config *first, tn_patch_config *patches, tn_notes *notes,
+static tenebra_code read_old(const tn_backbone *backbone, const json_t *json, const tn_patch_config *first, tn_patch_config *patches, tn_notes *notes,
                              tenebra_error *error)
 {
     const json_t *part = json_object_get(json, IMAGE_PART);
     part = json_is_object(part) ? part : json;
     if (first == NULL) {
+        TN_TRY(check_class(backbone, part, OLD_FILE, error));
         TN_TRY(tn_patch_config_read(part, OLD_FILE, patches, error));
         tn_patch_config_note(part, OLD_FILE, part != json ? IMAGE_PART : NULL, notes);
         return TENEBRA_OK;
@@ -67,13 +90,13 @@ tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *b
     bool found = false;
     json_t *json;
     TN_TRY(tn_json_read_object(directory, NEW_FILE, TN_MODEL_JSON_LIMIT, false, &json, error));
-    tenebra_code code = json != NULL ? read_new(json, patches, &found, notes, error) : TENEBRA_OK;
+    tenebra_code code = json != NULL ? read_new(backbone, json, patches, &found, notes, error) : TENEBRA_OK;
     json_decref(json);
     TN_TRY(code);
     const char *file = found ? NEW_FILE : OLD_FILE;
     TN_TRY(tn_json_read_object(directory, OLD_FILE, TN_MODEL_JSON_LIMIT, false, &json, error));
     if (json != NULL)
-        code = read_old(json, found ? patches : NULL, patches, notes, error);
+        code = read_old(backbone, json, found ? patches : NULL, patches, notes, error);
     else if (!found)
         code = read_default(backbone, patches, error);
     json_decref(json);

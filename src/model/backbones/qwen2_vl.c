@@ -46,9 +46,11 @@ static const tn_layout decoder_layout = {
 };
 
 /* "layer_types": one word a layer. */
-static tenebra_code check_layers(const json_t *json, const char *file, tenebra_error *error)
+static tenebra_code check_layers(const json_t *json, const char *file, size_t layers, tenebra_error *error)
 {
     const json_t *types = json_object_get(json, "layer_types");
+    if (types != NULL && !json_is_null(types) && (!json_is_array(types) || json_array_size(types) != layers))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"layer_types\" must be a list of %zu words, one for each layer", layers);
     for (size_t i = 0; i < json_array_size(types); i++) {
         const char *type = json_string_value(json_array_get(types, i));
         if (type == NULL || strcmp(type, "full_attention") != 0)
@@ -88,7 +90,7 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
                        activation);
     if (window)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"use_sliding_window\" is not supported");
-    TN_TRY(check_layers(json, file, error));
+    TN_TRY(check_layers(json, file, decoder->num_hidden_layers, error));
     if (decoder->num_attention_heads % decoder->num_key_value_heads != 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "%zu attention heads cannot share %zu key heads",
                        decoder->num_attention_heads, decoder->num_key_value_heads);
@@ -217,6 +219,8 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .decoder = &decoder_layout,
     .encoder = &tn_image_encoder_qwen2_vl,
     .preprocessor = preprocessor,
+    .image_processor = "Qwen2VLImageProcessor",
+    .image_token_text = "<|image_pad|>",
     .top_keys = top_keys,
     .text_keys = text_keys,
     .read_config = read_config,
