@@ -54,9 +54,17 @@ static json_t *restore_integers(json_t *value)
     return NULL;
 }
 
+size_t tn_json_mark(const void *text, size_t length)
+{
+    return length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error)
 {
     json_error_t problem;
+    const size_t mark = tn_json_mark(text, length);
+    text = length > 0 ? (const char *)text + mark : text;
+    length -= mark;
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_t *value = json_loadb(length ? text : "", length, flags, &problem);
     /* tokenizer_config.json has a "model_max_length" of 10^30 if there is no limit. */

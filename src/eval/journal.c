@@ -100,11 +100,12 @@ static tenebra_code read_line(reading *r, const char *line, size_t length, teneb
 
 static tenebra_code read_lines(reading *r, const char *bytes, size_t size, tenebra_error *error)
 {
-    const char *end = size > 0 ? bytes + size : bytes, *at = bytes, *newline;
+    const char *end = size > 0 ? bytes + size : bytes, *at = size > 0 ? bytes + tn_json_mark(bytes, size) : bytes, *newline;
     tenebra_code code = TENEBRA_OK;
     for (; code == TENEBRA_OK && (newline = line_end(at, end)) != NULL; at = newline + 1) {
+        size_t length = (size_t)(newline - at);
         r->number++;
-        code = read_line(r, at, (size_t)(newline - at), error);
+        code = read_line(r, at, length - (length > 0 && at[length - 1] == '\r'), error); /* line ends of Windows change nothing */
     }
     r->whole = (size_t)(at - bytes);
     return code;
@@ -300,8 +301,11 @@ static tenebra_code go_on(tn_journal *journal, const json_t *manifest, tn_journa
         code = take_up(journal, &r, file.size, manifest, fit, user, error);
     else if (code == TENEBRA_OK && !is_torn_start(&file))
         code = tn_fail(error, TENEBRA_ERROR_FORMAT, journal->path, "is not a result file of 'tenebra eval'; choose another name");
-    else if (code == TENEBRA_OK && (code = cut(journal, 0, error)) == TENEBRA_OK)
+    else if (code == TENEBRA_OK && (code = cut(journal, 0, error)) == TENEBRA_OK) {
         code = write_manifest(journal, manifest, error);
+        if (code != TENEBRA_OK && is_still_there(journal)) /* nothing of use is in it, and the next run would find it */
+            unlink(journal->path);
+    }
     json_decref(r.manifest);
     free((void *)(uintptr_t)file.data);
     return code;
