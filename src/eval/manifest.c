@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "image/image.h"
 #include "reason/method.h"
 #include "store/store.h"
@@ -308,13 +309,36 @@ static bool is_free(const char *path)
            (strncmp(path, "adapters.", 9) == 0 && strstr(path, ".directory") != NULL);
 }
 
+/* What is different where a digest is: nobody reads digests. NULL: the path is of something else. */
+static const char *digest_words(const char *path)
+{
+    static const struct {
+        const char *path, *words;
+    } rows[] = { { "model.digest", "the files of the model have changed" },
+                 { "data.digest", "the questions are others" },
+                 { "data.prompt_digest", "the questions are worded otherwise" },
+                 { "example.digest", "the solved example has changed" } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].path, path) == 0)
+            return rows[i].words;
+    bool adapter = strncmp(path, "adapters.", 9) == 0 && strstr(path, ".digest") != NULL;
+    return adapter ? "the files of an adapter have changed" : NULL;
+}
+
+/* A value in words; for free(). */
+static char *show(const json_t *value)
+{
+    return value == NULL ? strdup("not there") : json_is_object(value) ? strdup("there") : tn_json_show(value);
+}
+
 static void note_change(difference *found, const char *path, const json_t *saved, const json_t *now)
 {
-    char *before = saved ? json_dumps(saved, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *after = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *before = show(saved), *after = show(now);
+    const char *words = saved != NULL && now != NULL ? digest_words(path) : NULL;
     size_t used = strlen(found->text), room = sizeof found->text - used;
-    int length = snprintf(found->text + used, room, "%s%s was %.60s, now %.60s", used ? "; " : "", path,
-                          before ? before : "not there", after ? after : "not there");
+    int length = words != NULL ? snprintf(found->text + used, room, "%s%s", used ? "; " : "", words)
+                               : snprintf(found->text + used, room, "%s%s was %.60s, now %.60s", used ? "; " : "", path,
+                                          before ? before : "?", after ? after : "?");
     if (length < 0 || (size_t)length >= room)
         found->text[used] = '\0';
     else
@@ -329,6 +353,18 @@ typedef struct pair {
     char path[128];
     const json_t *saved, *now;
 } pair;
+
+/* The item of `list` that goes with one of another list: of the same label, or, without labels, at the same place. */
+static const json_t *find_item(const json_t *list, const json_t *item, size_t index)
+{
+    const json_t *label = json_object_get(item, "label");
+    if (label == NULL)
+        return json_array_get(list, index);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_equal(label, json_object_get(json_array_get(list, i), "label")))
+            return json_array_get(list, i);
+    return NULL;
+}
 
 /* Name of an item of a list: its label where it has one, else its number. */
 static void name_item(char *path, size_t size, const char *above, const json_t *item, size_t index)
@@ -374,13 +410,16 @@ static bool push_members(pair *waiting, size_t *count, size_t room, const pair *
 static bool push_items(pair *waiting, size_t *count, size_t room, const pair *p)
 {
     char path[sizeof p->path];
-    size_t before = json_array_size(p->saved), after = json_array_size(p->now);
+    const json_t *lists[2] = { p->saved, p->now };
     bool fits = true;
-    for (size_t i = 0; i < (before > after ? before : after) && fits; i++) {
-        const json_t *saved = json_array_get(p->saved, i), *now = json_array_get(p->now, i);
-        name_item(path, sizeof path, p->path, now ? now : saved, i);
-        fits = push(waiting, count, room, path, saved, now);
-    }
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < json_array_size(lists[side]) && fits; i++) {
+            const json_t *item = json_array_get(lists[side], i), *other = find_item(lists[1 - side], item, i);
+            if (side == 1 && other != NULL)
+                continue; /* the pair is there already */
+            name_item(path, sizeof path, p->path, item, i);
+            fits = push(waiting, count, room, path, side == 0 ? item : other, side == 0 ? other : item);
+        }
     return fits;
 }
 
@@ -425,12 +464,29 @@ static json_t *shorten(const tn_eval_plan *plan, const tn_eval_questions *questi
     return copy;
 }
 
+/* Fewer questions than the file has answers to: anything else that differs is told first. */
+static tenebra_code refuse_fewer(const json_t *now, const json_t *saved, size_t asked, size_t count, const char *where, tenebra_error *error)
+{
+    static const char *const keys[] = { "questions", "partial", "digest", "prompt_digest" };
+    json_t *copy = json_deep_copy(now), *data = json_object_get(copy, "data");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        json_object_set(data, keys[i], json_object_get(json_object_get(saved, "data"), keys[i]));
+    tenebra_code code = copy != NULL ? tn_eval_manifest_compare(copy, saved, where, error)
+                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
+    json_decref(copy);
+    TN_TRY(code);
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "holds a run of %zu questions, and this one asks %zu: leave --limit out or raise "
+                   "it, choose another file, or begin anew with --force-new", asked, count);
+}
+
 tenebra_code tn_eval_manifest_fit(const tn_eval_plan *plan, const tn_eval_questions *questions, const json_t *now, const json_t *saved,
                                   const char *where, bool *more, tenebra_error *error)
 {
     size_t asked = 0;
     TN_TRY(tn_json_size(json_object_get(saved, "data"), "questions", 0, SIZE_MAX >> 12, &asked, where, error));
     *more = asked > 0 && asked < questions->count;
+    if (asked > questions->count)
+        return refuse_fewer(now, saved, asked, questions->count, where, error);
     if (!*more)
         return tn_eval_manifest_compare(now, saved, where, error);
     json_t *then = shorten(plan, questions, asked, now, error);
