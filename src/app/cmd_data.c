@@ -24,13 +24,19 @@ void tn_data_print_note(const tn_data *data)
 
 /* ----------------------------------------------------------------- list -- */
 
+/* Of a split that shares its rows with another only the sum is known here: how many it gets follows from a hash and a fraction. */
+static bool is_part(const tn_dataset_split *split)
+{
+    return split->part == TN_PART_KEPT || split->part == TN_PART_HELD;
+}
+
 static json_t *sets_as_json(void)
 {
     json_t *sets = json_array(), *presets = json_array();
     for (const tn_dataset *const *set = tn_datasets; *set != NULL; set++) {
         json_t *splits = json_array();
         for (const tn_dataset_split *split = (*set)->splits; split->name != NULL; split++)
-            json_array_append_new(splits, json_pack("{s:s, s:I}", "name", split->name, "rows",
+            json_array_append_new(splits, json_pack("{s:s, s:I}", "name", split->name, is_part(split) ? "part_of" : "rows",
                                                     (json_int_t)split->rows[0]));
         json_array_append_new(sets, json_pack("{s:s, s:s, s:b, s:o}", "name", (*set)->name, "summary",
                                               (*set)->summary, "can_be_made", (*set)->make != NULL, "splits", splits));
@@ -48,7 +54,7 @@ static void print_sets(void)
         for (const tn_dataset_split *split = (*set)->splits; split->name != NULL; split++) {
             tn_app_print(" %s", split->name);
             if (split->rows[0] > 0)
-                tn_app_print(" (%zu)", split->rows[0]);
+                tn_app_print(is_part(split) ? " (part of %zu)" : " (%zu)", split->rows[0]);
         }
         tn_app_print("\n");
     }

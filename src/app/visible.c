@@ -4,6 +4,7 @@
 #include "app/app.h"
 
 #include "text/utf8.h"
+#include "text/visible.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,32 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* True if a terminal may act on the character instead of showing it. Line ends and tabs are allowed. */
-static bool is_active(int32_t c)
-{
-    bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0);
-    return control || (c >= 0x200E && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-}
-
-/* Code points in JSON's notation, stray bytes in C's. */
-static void put_escaped(FILE *stream, int32_t c, const char *bytes, size_t size)
-{
-    if (c >= 0)
-        fprintf(stream, "\\u%04x", (unsigned)c);
-    for (size_t i = 0; c < 0 && i < size; i++)
-        fprintf(stream, "\\x%02x", (unsigned)(unsigned char)bytes[i]);
-}
-
 void tn_app_put(FILE *stream, const char *text, size_t length)
 {
     size_t plain = 0; /* start of the run that can be written unchanged */
     for (size_t i = 0, size; i < length; i += size) {
         int32_t c;
+        char escape[TN_VISIBLE_ESCAPE];
         size = tn_utf8_read(text + i, length - i, &c);
-        if (c >= 0 && !is_active(c))
+        if (c >= 0 && !tn_visible_is_active(c))
             continue;
         fwrite(text + plain, 1, i - plain, stream);
-        put_escaped(stream, c, text + i, size);
+        fputs(tn_visible_escape(c, text + i, size, escape), stream);
         plain = i + size;
     }
     fwrite(text + plain, 1, length - plain, stream);

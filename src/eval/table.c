@@ -1,5 +1,6 @@
 #include "eval/table_make.h"
 
+#include "eval/score.h"
 #include "eval/statistics.h"
 
 #include <stdarg.h>
@@ -30,10 +31,28 @@ static void add_words(char *text, size_t size, const char *format, ...)
     va_end(arguments);
 }
 
+/* Whether no question has options. */
+static bool are_open(const tn_table_groups *groups)
+{
+    size_t count = 0;
+    for (size_t g = 0; g < groups->count; g++)
+        for (size_t s = 0; s < groups->items[g].count; s++)
+            for (size_t i = 0; i < groups->items[g].sets[s]->count; i++, count++)
+                if (groups->items[g].sets[s]->items[i].options > 0)
+                    return false;
+    return count > 0;
+}
+
 void tn_table_silence(const tn_table_groups *groups, char *text, size_t size)
 {
     const char *scorer = groups->count > 0 ? groups->items[0].sets[0]->scorer : "";
     bool any = false, others = false;
+    if (are_open(groups)) { /* the standard scorer has no name there: options and letters are what it is about */
+        bool standard = strcmp(scorer, tn_scorer_standard()->name) == 0;
+        snprintf(text, size, "The questions are open: an answer counts if it gives a right answer in words%s%s%s.",
+                 standard ? "" : " (scorer '", standard ? "" : scorer, standard ? "" : "')");
+        return;
+    }
     snprintf(text, size, "Answers that name no option (scorer '%s'; they count as wrong): ", scorer);
     for (size_t g = 0; g < groups->count; g++) {
         size_t questions, silent, failed;

@@ -1,6 +1,8 @@
 /* Tables as text, Markdown, CSV and LaTeX. */
 #include "eval/table.h"
 
+#include "text/visible.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,15 +45,6 @@ static void put_spaces(text *out, size_t count)
 }
 
 /* ---------------------------------------------------------------- cells -- */
-
-/* Characters on a screen, one for each code point. */
-static size_t width_of(const char *string)
-{
-    size_t width = 0;
-    for (; *string != '\0'; string++)
-        width += ((unsigned char)*string & 0xC0) != 0x80;
-    return width;
-}
 
 static void print_number(char *cell, const char *kind, double value)
 {
@@ -118,13 +111,21 @@ static size_t row_count(const json_t *table)
 
 /* ---------------------------------------------------------------- forms -- */
 
+/* A cell of a table of columns: on one line, and as wide as it will be shown. */
+static void visible_cell(char *cell, const json_t *table, size_t row, size_t column)
+{
+    char text[TN_TABLE_CELL];
+    cell_text(text, table, row, column);
+    tn_visible_line(text, cell, TN_TABLE_CELL);
+}
+
 static size_t column_width(const json_t *table, size_t column)
 {
     char cell[TN_TABLE_CELL];
     size_t widest = 0;
     for (size_t row = 0; row <= row_count(table); row++) {
-        cell_text(cell, table, row, column);
-        size_t width = width_of(cell);
+        visible_cell(cell, table, row, column);
+        size_t width = tn_visible_width(cell);
         widest = width > widest ? width : widest;
     }
     return widest;
@@ -149,8 +150,8 @@ static void write_text_row(text *out, const json_t *table, size_t row, const siz
     for (size_t column = 0; column < column_count(table); column++) {
         if (tn_table_is_hidden(table, column))
             continue;
-        cell_text(cell, table, row, column);
-        size_t blank = widths[column] - width_of(cell);
+        visible_cell(cell, table, row, column);
+        size_t blank = widths[column] - tn_visible_width(cell);
         put_spaces(out, owed + (first ? 0 : 2) + (is_text(table, column) ? 0 : blank));
         put(out, cell);
         owed = is_text(table, column) ? blank : 0;
