@@ -157,7 +157,7 @@ static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_en
         request.inputs = &input;
         request.input_count = entry->other;
         if (examinee->plan->answer_turn) {
-            tn_answer_turn_write(turn, sample->option_count);
+            tn_answer_turn_write(turn, asked.letters);
             request.answer_turn = turn;
         }
         code = tenebra_session_ask(examinee->session, &request, &trace, error);

@@ -465,7 +465,8 @@ static json_t *shorten(const tn_eval_plan *plan, const tn_eval_questions *questi
 }
 
 /* Fewer questions than the file has answers to: anything else that differs is told first. */
-static tenebra_code refuse_fewer(const json_t *now, const json_t *saved, size_t asked, size_t count, const char *where, tenebra_error *error)
+static tenebra_code refuse_fewer(const json_t *now, const json_t *saved, size_t asked, size_t count, const char *where,
+                                 tenebra_error *error)
 {
     static const char *const keys[] = { "questions", "partial", "digest", "prompt_digest" };
     json_t *copy = json_deep_copy(now), *data = json_object_get(copy, "data");

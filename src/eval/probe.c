@@ -85,12 +85,22 @@ static tenebra_code add_intervention(tn_eval_plan *plan, const intervention *i, 
     return tn_eval_entry_set(entry, option->name, i->value, error);
 }
 
+/* Whether some intervention other than another number of picks applies. */
+static bool has_steps(const tn_eval_entry *base)
+{
+    bool found = false;
+    for (size_t i = 0; i < COUNT; i++)
+        found = found || (interventions[i].kind != SWEEP && applies(base, &interventions[i]));
+    return found;
+}
+
 tenebra_code tn_probe_plan(tn_eval_plan *plan, tenebra_error *error)
 {
     if (plan->entry_count != 1)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "one method is probed at a time, not %zu", plan->entry_count);
-    if (tn_method_option_of_role(plan->entries[0].method, TN_ROLE_LATENT_STEPS) == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "%s has no latent steps to intervene on", plan->entries[0].method);
+    if (!has_steps(&plan->entries[0]))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "%s has no latent steps and picks nothing, so there is nothing to "
+                       "intervene on", plan->entries[0].method);
     if (strcmp(plan->entries[0].label, plan->entries[0].method) == 0) { /* so that entries can be added under the plain name */
         char *label = malloc(strlen(plan->entries[0].label) + sizeof ":as-it-is");
         if (label == NULL)

@@ -196,7 +196,7 @@ static void note_ropes(tn_notes *notes, const json_t *part, double theta, const 
 /* Keys that both levels say differently: the top level's are used. */
 static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
 {
-    static const char *const keys[] = { "tie_word_embeddings", "image_token_id", "vision_start_token_id", "vision_end_token_id",
+    static const char *const keys[] = { "image_token_id", "vision_start_token_id", "vision_end_token_id",
                                         "eos_token_id" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const json_t *upper = json_object_get(json, keys[i]), *lower = json_object_get(text, keys[i]);
@@ -205,6 +205,9 @@ static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
         if (upper != NULL && lower != NULL && !json_is_null(upper) && !json_is_null(lower) && !json_equal(upper, lower))
             tn_notes_add(notes, "config.json", key);
     }
+    const json_t *upper = json_object_get(json, "tie_word_embeddings"), *lower = json_object_get(text, "tie_word_embeddings");
+    if (json_is_boolean(upper) && json_is_boolean(lower) && !json_equal(upper, lower)) /* true is used, wherever it is said */
+        tn_notes_add(notes, "config.json", json_is_true(upper) ? "text_config.tie_word_embeddings" : "tie_word_embeddings");
 }
 
 static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t *json, const tn_model_config *config)

@@ -57,8 +57,8 @@ static tenebra_code read_new(const tn_backbone *backbone, const json_t *json, tn
 }
 
 /* `first`: what the newer file says already, or NULL. Then this one is only compared. */
-static tenebra_code read_old(const tn_backbone *backbone, const json_t *json, const tn_patch_config *first, tn_patch_config *patches, tn_notes *notes,
-                             tenebra_error *error)
+static tenebra_code read_old(const tn_backbone *backbone, const json_t *json, const tn_patch_config *first, tn_patch_config *patches,
+                             tn_notes *notes, tenebra_error *error)
 {
     const json_t *part = json_object_get(json, IMAGE_PART);
     part = json_is_object(part) ? part : json;

@@ -21,6 +21,7 @@ tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, con
         asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = asked->prompt.text + front,
                                                 .length = asked->prompt.length - front };
     asked->message = (tenebra_message){ "user", asked->parts, count };
+    asked->letters = preset->options != NULL ? sample->option_count : 0;
     return TENEBRA_OK;
 }
 

@@ -9,6 +9,7 @@ typedef struct tn_asked {
     tn_prompt prompt;
     tenebra_part *parts;
     tenebra_message message;
+    size_t letters; /* options that the text shows with letters */
 } tn_asked;
 
 /* Writes the conversation; its texts live as long as the sample's set and *asked. Errors: MEMORY; *asked is empty

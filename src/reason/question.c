@@ -1,6 +1,7 @@
 #include "reason/question.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static tenebra_code check(const tenebra_question *question, tenebra_error *error)
 {
@@ -15,7 +16,7 @@ static tenebra_code check(const tenebra_question *question, tenebra_error *error
         if (question->images[i] == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "picture %zu has no path", i + 1);
     for (size_t i = 0; i < question->choice_count; i++)
-        if (question->choices[i] == NULL)
+        if (question->choices[i] == NULL || question->choices[i][strspn(question->choices[i], " \t\r\n")] == '\0')
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "choice %zu has no text", i + 1);
     return TENEBRA_OK;
 }

@@ -240,6 +240,7 @@ class Writers(Case):
         done = ask_set(WORK / "large.jsonl", preexec_fn=limit)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("File too large", done.stderr)
+        self.assertFalse((WORK / "large.jsonl").exists())  # nothing of use would be in it
 
     def test_what_killed_commands_left_is_taken_away(self):
         dead, alive = dead_process(), os.getpid()

@@ -2,9 +2,10 @@
  *
  * Texts are read in plain form (eval/score_plain.h): $B$, \(B\), \text{B}, **B** and full-width letters are "B".
  *
- * Statements: "the answer is X", "answer: X", "Ans: X", "correct option: X" and similar; "X is correct", "X is the
- * answer"; "I choose X"; "I think it's X"; "therefore, X" and "it must be X" at a line's end; "answer - X"; [[X]], <answer>X</answer>, \boxed{X}; and a last line that is only an option (also after
- * "So,"), unless the line before is one, too (a list). X is an option's letter, also as "option B", its text, or its
+ * Statements: "the answer is X", "answer: X", "answer - X", "Ans: X", "correct option: X" and similar; "X is correct",
+ * "X is the answer"; "I choose X"; "I think it's X"; "therefore, X" and "it must be X" at a line's end; [[X]],
+ * <answer>X</answer>, \boxed{X}; and a last line that is only an option (also after "So,"), unless the line before is
+ * one, too (a list). X is an option's letter, also as "option B", its text, or its
  * index if labels are indices. A statement that names several options, or says that none is correct, cancels those
  * before it; a box with any other content states nothing. The text of an option after its letter states nothing ("(A)
  * the answer is B"). Without any statement: the first line if it is an option and does not start a list, or the letters
@@ -121,9 +122,8 @@ static tenebra_code read_ending(strict_reading *reading, size_t at, bool clause,
     tn_slice text = reading->text;
     size_t kind = tn_content_kind(text, tn_skip_spaces(text, at)), end, behind, length;
     bool hedged;
-    long named, choice;
     at = tn_skip_spaces(text, kind > 0 ? kind : at);
-    choice = tn_content_letter(reading->content, text, at, &end);
+    long named, choice = tn_content_letter(reading->content, text, at, &end);
     int32_t first = tn_slice_char(text, tn_skip_marks(text, at), NULL);
     bool small = first >= 'a' && first <= 'z' && at < text.length && text.bytes[at] != '(' && text.bytes[at] != '[';
     if (choice != TN_NO_CHOICE && !small) {
@@ -150,14 +150,10 @@ static bool begins_sentence(tn_slice text, size_t at)
 /* "I think it's B", "It must be B.", "Therefore, B.". */
 static tenebra_code read_opinion(strict_reading *reading, size_t at, tenebra_error *error)
 {
-    static const char *const opinions[] = { "i think", "i believe", "i guess", "i suspect", "i would say", "i'd say", "i\xE2\x80\x99" "d say",
-                                            "i would guess", "i'd guess", "i\xE2\x80\x99" "d guess", "i'm sure", "i\xE2\x80\x99m sure",
-                                            "i am sure", "i'm confident", "i\xE2\x80\x99m confident", "i am confident", "my guess is",
-                                            "my guess would be", NULL };
-    static const char *const it[] = { "it's", "it\xE2\x80\x99s", "it is", "it must be", "it should be", "it would be", "it has to be",
-                                      "it can only be", "it will be", "that is", "that's", "this is", NULL };
-    static const char *const therefore[] = { "therefore", "thus", "hence", "so", "in conclusion", "finally", "consequently",
-                                             "accordingly", NULL };
+    static const char *const opinions[] = { "i think", "i believe", "i guess", "i suspect", "i would say", "i'd say", "i would guess",
+                                            "i'm sure", "i am sure", "i'm confident", "i am confident", "my guess is", NULL };
+    static const char *const it[] = { "it's", "it\xE2\x80\x99s", "it is", "it must be", "it should be", "it would be", NULL };
+    static const char *const therefore[] = { "therefore", "thus", "hence", "so", "in conclusion", "finally", NULL };
     static const char *const that[] = { "that", NULL };
     tn_slice text = reading->text;
     size_t opinion = tn_match_one(text, at, opinions), conclusion = tn_match_one(text, at, therefore), next;

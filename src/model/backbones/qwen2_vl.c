@@ -162,8 +162,10 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     TN_TRY(read_token(json, text, "image_token_id", file, &config->image_token, error));
     TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->vision_start_token, error));
     TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->vision_end_token, error));
-    TN_TRY(tn_json_bool(text, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
+    bool tied = false; /* on either level, as transformers 5.24 takes it */
+    TN_TRY(tn_json_bool(text, "tie_word_embeddings", &tied, file, error));
     TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
+    config->tie_word_embeddings = config->tie_word_embeddings || tied;
     if (config->image_token < 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"image_token_id\" is missing");
     return TENEBRA_OK;

@@ -12,7 +12,8 @@ static const tn_option options[] = {
     [GRAPH_CUE] = TN_SETTING_CHOICE("graph-cue", "on|off", "on", "end the first prompt with 'Scene Graph:'"),
     [GRAPH_OPTIONS] = TN_SETTING_CHOICE("graph-options", "keep|cut", "keep", "cut: the first prompt ends behind the first question mark"),
     [CLOSE_JSON] = TN_SETTING_CHOICE("close-json", "on|off", "off", "end the scene graph where its outermost bracket closes"),
-    [LETTER_CUE] = TN_SETTING_TEXT("letter-cue", "\nAnswer with the letter of the right option alone.", "end of the second prompt"),
+    [LETTER_CUE] = TN_SETTING_TEXT("letter-cue", "\nAnswer with the letter of the right option alone.",
+                                   "end of the second prompt; the default only where options with letters are shown"),
     TN_OPTIONS_END
 };
 
@@ -64,6 +65,29 @@ static const char *context(tn_reasoner *reasoner, const char *graph)
     return texts[1] != NULL ? tn_reasoner_join(reasoner, texts) : NULL;
 }
 
+/* Whether a letter stands in the text as options do: "A)", "(A)", "A.", "A:". */
+static bool shows_letter(const char *text, size_t length, char letter)
+{
+    for (size_t i = 0; i + 1 < length; i++)
+        if (text[i] == letter && (i == 0 || strchr(" \n\t(*-", text[i - 1]) != NULL) && strchr(").:", text[i + 1]) != NULL &&
+            text[i + 1] != '\0')
+            return true;
+    return false;
+}
+
+/* Whether the question has options that a letter could answer. */
+static bool shows_letters(const tenebra_request *request)
+{
+    const tenebra_message *last = &request->messages[request->message_count - 1];
+    for (size_t i = 0; i < last->part_count; i++) {
+        const tenebra_part *part = &last->parts[i];
+        size_t length = part->kind != TENEBRA_PART_TEXT ? 0 : part->length > 0 ? part->length : strlen(part->text);
+        if (shows_letter(part->text, length, 'A') && shows_letter(part->text, length, 'B'))
+            return true;
+    }
+    return false;
+}
+
 static tenebra_code arrange_answer(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     const tenebra_example *example = reasoner->request->example;
@@ -74,7 +98,9 @@ static tenebra_code arrange_answer(tn_reasoner *reasoner, tn_script *script, ten
     if (example != NULL)
         tn_script_reply(script, example->label ? example->label : example->answer);
     TN_TRY(tn_script_add_before(script, own, shown, error));
-    return tn_script_add_cue(script, tn_setting_text(reasoner, LETTER_CUE), error);
+    const char *cue = tn_setting_text(reasoner, LETTER_CUE);
+    bool asks = strcmp(cue, options[LETTER_CUE].value) != 0 || shows_letters(reasoner->request);
+    return asks ? tn_script_add_cue(script, cue, error) : TENEBRA_OK;
 }
 
 static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)

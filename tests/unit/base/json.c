@@ -44,6 +44,21 @@ static void any_value_is_read_to_the_last_byte(void **state)
     json_decref(text);
 }
 
+/* RFC 8259, section 8.1: a reader may ignore a byte order mark. Only one, only at the start. */
+static void a_byte_order_mark_is_skipped(void **state)
+{
+    (void)state;
+    static const struct { const char *text; bool good; } cases[] = {
+        { "\xEF\xBB\xBF{\"a\": 1}", true }, { "\xEF\xBB\xBF\xEF\xBB\xBF{}", false }, { "{}\xEF\xBB\xBF", false },
+        { "\xEF\xBB\xBF", false }, { "\xEF\xBB{}", false }, { "\xFF\xFE{\0}\0", false },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *value = tn_json_parse(cases[i].text, strlen(cases[i].text), "x", NULL);
+        assert_int_equal(value != NULL, cases[i].good);
+        json_decref(value);
+    }
+}
+
 static void nesting_is_bounded(void **state)
 {
     (void)state;
@@ -143,7 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_json_is_told_with_its_place),
         cmocka_unit_test(any_value_is_read_to_the_last_byte),
-        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(a_byte_order_mark_is_skipped), cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(members_have_types_and_ranges),
         cmocka_unit_test(numbers_beyond_integers_are_real),
     };

@@ -38,6 +38,34 @@ static void test_missing(void **state)
     }
 }
 
+/* What is said of an adapter, and of addresses in place of paths. */
+static void test_missing_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *words;
+    } cases[] = {
+        { "user/adapter", "hf download user/adapter --local-dir adapter', then use --lora adapter" },
+        { "./user/adapter", "is not an adapter directory" },
+        { TIED "/config.json", "is a file; an adapter is a directory with adapter_config.json" },
+        { "https://huggingface.co/user/adapter", "nothing is fetched from a network" },
+        { "HTTP://x/y", "nothing is fetched from a network" },
+        { "file:///x", "without file://" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tenebra_error error = { 0 };
+        tn_file file;
+        tn_adapter_missing(cases[i].path, &error);
+        assert_error(&error, TENEBRA_ERROR_IO, cases[i].path, cases[i].words);
+        if (i > 2) {
+            error = (tenebra_error){ 0 };
+            assert_int_equal(tn_file_read(&file, cases[i].path, 100, &error), TENEBRA_ERROR_IO);
+            assert_error(&error, TENEBRA_ERROR_IO, cases[i].path, cases[i].words);
+        }
+    }
+    assert_null(tn_path_hint("httpd/x.png"));
+}
+
 /* models--ORG--NAME with two snapshots of symbolic links into blobs/, as the hub's library lays them. */
 static void test_cache(void **state)
 {
@@ -111,7 +139,7 @@ static void test_pointers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_missing), cmocka_unit_test(test_cache),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_missing), cmocka_unit_test(test_missing_others), cmocka_unit_test(test_cache),
                                         cmocka_unit_test(test_pointers) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

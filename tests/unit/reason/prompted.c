@@ -121,6 +121,28 @@ static void test_scene_graph_variants(void **state)
     talk_end(t);
 }
 
+/* A question without lettered options: nobody asks for a letter, unless the option says so. */
+static void test_no_letters(void **state)
+{
+    const tiny *here = *state;
+    static const struct { const char *text, *cue; bool letter, other; } cases[] = {
+        { "What is green?", NULL, false, false },         { "What is green? A dog: B", NULL, false, false },
+        { "Plan A) or C)?", NULL, false, false },         { "What is green?\n(A).{a hat}\n(B).{a cup}", NULL, true, false },
+        { "Green?\nA.{x}\nB.{y}", NULL, true, false },    { "What is green?", "\nA letter, please.", false, true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        talk *t = talk_new("ccot");
+        t->q.parts[1].text = cases[i].text;
+        if (cases[i].cue != NULL)
+            ask_set(&t->q, "letter-cue", cases[i].cue);
+        talk_fill(t, 40);
+        talk_run(t, here->model);
+        assert_int_equal(strstr(t->trace->pass[1].prompt, LETTER) != NULL, cases[i].letter);
+        assert_int_equal(strstr(t->trace->pass[1].prompt, "A letter, please.") != NULL, cases[i].other);
+        talk_end(t);
+    }
+}
+
 /* The published cap without being asked: 256 tokens, however many the answer may have. */
 static void test_cap_of_the_scene_graph(void **state)
 {
@@ -255,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_one_pass),
         cmocka_unit_test(test_scene_graph_then_answer),
         cmocka_unit_test(test_scene_graph_variants),
+        cmocka_unit_test(test_no_letters),
         cmocka_unit_test(test_cap_of_the_scene_graph),
         cmocka_unit_test(test_json_close),
         cmocka_unit_test(test_dots_behind_the_picture),
