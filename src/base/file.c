@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include "base/address.h"
 #include "base/checked.h"
 
 #include <errno.h>
@@ -7,27 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NETWORK "it is an address, and nothing is fetched from a network; download it and give the path of the file"
-
 enum { READ_MAX = 1 << 30 /* bytes per system call: Linux accepts less than 2 GiB */ };
-
-const char *tn_path_hint(const char *path)
-{
-    static const struct {
-        const char *front, *hint;
-    } rows[] = { { "http://", NETWORK }, { "https://", NETWORK }, { "ftp://", NETWORK }, { "s3://", NETWORK }, { "hf://", NETWORK },
-                 { "file://", "it is an address; give the path without file://" },
-                 { "data:", "it is data, not the path of a file" } };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strncasecmp(path, rows[i].front, strlen(rows[i].front)) == 0)
-            return rows[i].hint;
-    return NULL;
-}
 
 /* Opens a regular file and returns its size. O_NONBLOCK: opening a pipe without a writer must not block. */
 static tenebra_code open_regular(const char *path, size_t limit, int *descriptor, struct stat *info, tenebra_error *error)
@@ -35,7 +20,7 @@ static tenebra_code open_regular(const char *path, size_t limit, int *descriptor
     *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*descriptor < 0) {
         int reason = errno;
-        const char *hint = tn_path_hint(path);
+        const char *hint = tn_address_hint(path);
         return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", hint != NULL ? hint : strerror(reason));
     }
     tenebra_code code = TENEBRA_OK;

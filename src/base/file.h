@@ -40,9 +40,6 @@ tenebra_code tn_lfs_check(const void *bytes, size_t size, const char *name, tene
 /* "directory/name"; the caller frees it. NULL without memory. */
 char *tn_path_join(const char *directory, const char *name);
 
-/* What to do where a path that cannot be opened is an address, such as https://...; NULL: it is none. */
-const char *tn_path_hint(const char *path);
-
 bool tn_path_is_file(const char *path);
 bool tn_path_is_directory(const char *path);
 

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/mark.h"
 #include "base/number.h"
 #include "base/output.h"
 
@@ -54,15 +55,10 @@ static json_t *restore_integers(json_t *value)
     return NULL;
 }
 
-size_t tn_json_mark(const void *text, size_t length)
-{
-    return length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-}
-
 json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error)
 {
     json_error_t problem;
-    const size_t mark = tn_json_mark(text, length);
+    const size_t mark = tn_mark_length(text, length);
     text = length > 0 ? (const char *)text + mark : text;
     length -= mark;
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;

@@ -7,11 +7,7 @@
 
 #include <jansson.h>
 
-/* Skips a byte order mark (U+FEFF in UTF-8) at the start of a text, as RFC 8259, section 8.1, lets a reader do. Returns its bytes, 0 or
- * 3. Threads: any. */
-size_t tn_json_mark(const void *text, size_t length);
-
-/* Parses one JSON value, after a byte order mark if there is one; duplicate keys, trailing text and invalid UTF-8 are errors, which name `name`. The caller owns
+/* Parses one JSON value; duplicate keys, trailing text and invalid UTF-8 are errors, which name `name`. The caller owns
  * the result (json_decref). Errors: FORMAT with line and column, MEMORY. Threads: any. */
 json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error);
 

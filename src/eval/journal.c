@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mark.h"
 #include "base/output.h"
 #include "eval/seal.h"
 
@@ -100,7 +101,7 @@ static tenebra_code read_line(reading *r, const char *line, size_t length, teneb
 
 static tenebra_code read_lines(reading *r, const char *bytes, size_t size, tenebra_error *error)
 {
-    const char *end = size > 0 ? bytes + size : bytes, *at = size > 0 ? bytes + tn_json_mark(bytes, size) : bytes, *newline;
+    const char *end = size > 0 ? bytes + size : bytes, *at = size > 0 ? bytes + tn_mark_length(bytes, size) : bytes, *newline;
     tenebra_code code = TENEBRA_OK;
     for (; code == TENEBRA_OK && (newline = line_end(at, end)) != NULL; at = newline + 1) {
         size_t length = (size_t)(newline - at);

@@ -1,7 +1,7 @@
 /* Rows of result files and keys: JSON as Python reads it, and the fields that describe the question. */
 #include "eval/outputs.h"
 
-#include "base/json.h"
+#include "base/mark.h"
 #include "text/utf8.h"
 
 #include <ctype.h>
@@ -66,7 +66,7 @@ static size_t copy_plain(const char *text, size_t length, size_t at, tn_text *ou
 static json_t *load(const char *text, size_t length)
 {
     json_error_t problem;
-    size_t mark = tn_json_mark(text, length);
+    size_t mark = tn_mark_length(text, length);
     return json_loadb(length > mark ? text + mark : "", length - mark, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
 }
 

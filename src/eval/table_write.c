@@ -114,9 +114,9 @@ static size_t row_count(const json_t *table)
 /* A cell of a table of columns: on one line, and as wide as it will be shown. */
 static void visible_cell(char *cell, const json_t *table, size_t row, size_t column)
 {
-    char text[TN_TABLE_CELL];
-    cell_text(text, table, row, column);
-    tn_visible_line(text, cell, TN_TABLE_CELL);
+    char whole[TN_TABLE_CELL];
+    cell_text(whole, table, row, column);
+    tn_visible_line(whole, cell, TN_TABLE_CELL);
 }
 
 static size_t column_width(const json_t *table, size_t column)

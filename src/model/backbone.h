@@ -32,8 +32,6 @@ typedef struct tn_backbone {
     const tn_layout *decoder;        /* tensors of the decoder                     */
     const tn_image_encoder *encoder;
     const char *preprocessor;        /* JSON used where the directory has no processor file */
-    const char *image_processor;     /* its class in transformers, without "Fast" or "Pil"   */
-    const char *image_token_text;    /* the token that processors put in place of a picture  */
     /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */
     const char *const *top_keys, *const *text_keys;
 

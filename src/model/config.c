@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "model/rotary.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,15 @@ static void note_ropes(tn_notes *notes, const json_t *part, double theta, const 
     note_rope(notes, json_object_get(part, "rope_parameters"), theta, sections, path);
 }
 
+/* The theta that tn_rope_read takes from a part; NaN if it leaves the default. */
+static double theta_of(const json_t *part)
+{
+    const json_t *scaling = json_object_get(part, "rope_scaling"), *parameters = json_object_get(part, "rope_parameters");
+    const json_t *inner = json_object_get(json_object_size(scaling) > 0 ? scaling : parameters, "rope_theta");
+    const json_t *value = json_is_number(inner) ? inner : json_object_get(part, "rope_theta");
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
 /* Keys that both levels say differently: the top level's are used. */
 static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
 {
@@ -216,7 +226,7 @@ static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t
     text = json_is_object(text) ? text : NULL;
     note_ropes(notes, json, config->decoder.rope_theta, config->decoder.mrope_section, "");
     note_ropes(notes, text, config->decoder.rope_theta, config->decoder.mrope_section, "text_config.");
-    note_ropes(notes, vision, config->vision.rope_theta, NULL, "vision_config.");
+    note_ropes(notes, vision, theta_of(vision), NULL, "vision_config.");
     note_lower(notes, json, text);
     note_part(notes, json, backbone->top_keys, backbone->text_keys, text, NULL);
     if (text != NULL)

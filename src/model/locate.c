@@ -2,8 +2,10 @@
  * models--ORG--NAME/refs/main names one of models--ORG--NAME/snapshots/. */
 #include "model/model.h"
 
+#include "base/address.h"
 #include "base/checked.h"
 #include "base/file.h"
+#include "model/lora_parts.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -27,7 +29,7 @@ static bool is_hub_name(const char *text, size_t *length)
 /* `noun` with its article, what its directory `holds`, and the option that names it. */
 static tenebra_code missing(const char *path, const char *noun, const char *holds, const char *option, tenebra_error *error)
 {
-    const char *hint = tn_path_hint(path), *name = strchr(path, '/');
+    const char *hint = tn_address_hint(path), *name = strchr(path, '/');
     if (hint != NULL)
         return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", hint);
     if (tn_path_is_file(path))
@@ -48,7 +50,7 @@ tenebra_code tn_model_missing(const char *path, tenebra_error *error)
 
 tenebra_code tn_adapter_missing(const char *path, tenebra_error *error)
 {
-    return missing(path, "an adapter", "adapter_config.json and adapter_model.safetensors", "--lora", error);
+    return missing(path, "an adapter", "adapter_config.json and its weights, as PEFT saves it", "--lora", error);
 }
 
 /* The first line of a small file, without white space at its end; false if it is no plain name. */

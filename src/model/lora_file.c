@@ -386,6 +386,20 @@ static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, ten
     return code;
 }
 
+/* PEFT 0.21 answers "ensure_weight_tying" with one adapter in both where embeddings and head are one matrix. */
+static tenebra_code check_tying(const reading *r, tenebra_error *error)
+{
+    static const char *const shared[] = { "lm_head", "embed_tokens" };
+    const tn_lora_list *targets = &r->config.options.targets;
+    for (size_t i = 0; i < targets->count && r->config.tied && r->adapter->model->networks.tied; i++)
+        for (size_t k = 0; k < 2; k++)
+            if (tn_lora_is_end(shared[k], targets->items[i]))
+                return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter_config.json", "\"ensure_weight_tying\" with \"%.60s\" among the "
+                               "targets asks for one adapter in embeddings and head alike, which is not supported; train with "
+                               "ensure_weight_tying=False, or save these modules whole (modules_to_save)", targets->items[i]);
+    return TENEBRA_OK;
+}
+
 static tenebra_code read_all(reading *r, const char *directory, tenebra_error *error)
 {
     tn_adapter *adapter = r->adapter;
@@ -396,6 +410,7 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
                                      : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
     free(path);
     TN_TRY(code);
+    TN_TRY(check_tying(r, error));
     TN_TRY(open_tensors(adapter, directory, error));
     TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small: all of one is read anyhow */
     TN_TRY(list_entries(r, error));

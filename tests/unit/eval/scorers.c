@@ -263,7 +263,7 @@ static void test_strict_opinions(void **state)
            { "I don't think it's B", '-' }, { "I think it's not B", '-' }, { "If it is B, it grows", '-' }, { "Suppose it's B.", '-' },
            { "Is it B? Choose one.", '-' }, { "It is A fruit.", '-' }, { "It's a pear.", '-' }, { "I think it's a pear tree.", '-' },
            { "I think it's E", '-' }, { "The answer - which is B - grows", '-' }, { "Answer - A dog", '-' }, { "re-answer-B", '-' },
-           { "So A. is false.", '-' }, { "So A. Smith wrote", '-' }, { "Therefore, A, B and C.", '-' }, { "Therefore, A or B.", '-' },
+           { "So A. is false.", '-' }, { "They say so. So A. Smith wrote", '-' }, { "Therefore, A, B and C.", '-' }, { "Therefore, A or B.", '-' },
            { "so a\npear", '-' }, { "therefore A fruit", '-' }, { "Therefore, B is false.", '-' }, { "So B, C and D are wrong.", '-' },
            { "It is B, C", '-' });
 }

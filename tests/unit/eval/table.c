@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "eval/probe.h"
-#include "text/visible.h"
 #include "unit/store/files.h"
 
 #include <math.h>
@@ -453,54 +452,12 @@ static void test_probe(void **state)
     tn_eval_plan_free(&plan);
 }
 
-/* Labels with escapes, line ends and wide characters: every line of the table of columns is as wide as the others, up to the numbers. */
-static void test_columns(void **state)
-{
-    (void)state;
-    static const char *const labels[] = { "a", "b\\u001b[31mred", "line\\nend", "\xE6\xBC\xA2\xE5\xAD\x97" };
-    FILE *out = start_file("columns.jsonl", 1);
-    for (size_t i = 0; i < 4; i++)
-        write_row(out, 0, labels[i], true, 7);
-    fclose(out);
-    tn_results results = { 0 };
-    load(&results, "columns.jsonl");
-    json_t *report = report_of(&results, NULL);
-    char *text = tn_table_write(report, TN_TABLE_TEXT, "methods", NULL);
-    assert_non_null(text);
-    size_t widths[6], count = 0;
-    for (char *line = strtok(text, "\n"); line != NULL && count < 6; line = strtok(NULL, "\n"))
-        widths[count++] = tn_visible_width(line);
-    for (size_t i = 2; i < 6; i++) /* 0: the title */
-        assert_int_equal(widths[i], widths[1]);
-    free(text);
-    json_decref(report);
-    tn_results_free(&results);
-}
-
-/* Open questions have no options that an answer could name. */
-static void test_open_questions(void **state)
-{
-    (void)state;
-    FILE *out = start_file("open.jsonl", 2);
-    for (int n = 0; n < 2; n++)
-        fprintf(out, "{\"n\":%d,\"id\":\"q%d\",\"method\":\"a\",\"options\":0,\"choice\":null,\"correct\":true}\n", n, n);
-    fclose(out);
-    tn_results results = { 0 };
-    load(&results, "open.jsonl");
-    json_t *report = report_of(&results, NULL);
-    char *text = tn_table_write(report, TN_TABLE_TEXT, "methods", NULL);
-    assert_true(strstr(text, "The questions are open") != NULL && strstr(text, "strict") == NULL);
-    free(text);
-    json_decref(report);
-    tn_results_free(&results);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),    cmocka_unit_test(test_seeds), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_formulas),  cmocka_unit_test(test_silence), cmocka_unit_test(test_possible_differences),
-        cmocka_unit_test(test_large_files), cmocka_unit_test(test_columns), cmocka_unit_test(test_open_questions),
+        cmocka_unit_test(test_large_files),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_mean),  cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -369,8 +369,8 @@ static void test_processor(void **state)
         { "{\"image_processor\": 3}", "{}", 0, "" },
         { "[]", "{}", 0, "" },
         /* Another class prepares pictures otherwise: refused. Those of one family are the same rule. */
-        { "{\"image_processor\": {\"image_processor_type\": \"Qwen2VLImageProcessorFast\"}}", NULL, 12845056, "" },
-        { "{\"image_processor\": {\"image_processor_type\": \"Qwen2VLImageProcessorPil\"}}", NULL, 12845056, "" },
+        { "{\"image_processor\": {\"image_processor_type\": \"Qwen2VLImageProcessorFast\"}}", NULL, 1003520, "" },
+        { "{\"image_processor\": {\"image_processor_type\": \"Qwen2VLImageProcessorPil\"}}", NULL, 1003520, "" },
         { "{\"image_processor\": {\"image_processor_type\": \"CLIPImageProcessor\"}}", NULL, 0, "" },
         { NULL, "{\"image_processor_type\": \"Qwen2VLImageProcessorX\"}", 0, "" },
         { NULL, "{\"image_processor_type\": \"SiglipImageProcessor\"}", 0, "" },

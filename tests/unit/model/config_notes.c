@@ -55,7 +55,8 @@ static void test_twice(void **state)
                                "\"num_key_value_heads\": 1, \"intermediate_size\": 80, \"rope_scaling\": {\"type\": \"mrope\", "
                                "\"mrope_section\": [4, 2, 2]}";
     static const char rest[] = ", \"vocab_size\": \"-\", \"max_position_embeddings\": \"-\", \"rms_norm_eps\": \"-\", "
-                               "\"hidden_act\": \"-\", \"use_sliding_window\": \"-\", \"max_window_layers\": \"-\", \"sliding_window\": \"-\"}";
+                               "\"hidden_act\": \"-\", \"use_sliding_window\": \"-\", \"max_window_layers\": \"-\", "
+                               "\"sliding_window\": \"-\"}";
     static const struct { const char *changes, *more, *expected; } cases[] = {
         { "{\"rope_parameters\": {\"rope_theta\": 9000}}", NULL, "config.json: rope_parameters.rope_theta" },
         { "{\"rope_parameters\": {\"rope_theta\": 1000000.0, \"mrope_section\": [4, 2, 2]}}", NULL, "" },

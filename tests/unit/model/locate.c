@@ -7,6 +7,9 @@
 #include <cmocka.h>
 
 #include "image/decode.h"
+#include "base/address.h"
+#include "base/file.h"
+#include "model/lora_parts.h"
 #include "unit/model/models.h"
 
 #include <sys/stat.h>
@@ -63,7 +66,7 @@ static void test_missing_others(void **state)
             assert_error(&error, TENEBRA_ERROR_IO, cases[i].path, cases[i].words);
         }
     }
-    assert_null(tn_path_hint("httpd/x.png"));
+    assert_null(tn_address_hint("httpd/x.png"));
 }
 
 /* models--ORG--NAME with two snapshots of symbolic links into blobs/, as the hub's library lays them. */

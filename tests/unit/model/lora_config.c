@@ -164,6 +164,22 @@ static void what_cannot_be_scaled_or_stacked(void **state)
     tn_model_close(model);
 }
 
+/* One adapter for two names of one matrix; without the key, or with a head of its own, the same adapter is read. */
+static void adapter_in_tied_head_and_embeddings(void **state)
+{
+    (void)state;
+    char *directory = edited_copy(KINDS "head", NULL, "{\"ensure_weight_tying\": true}");
+    const tenebra_adapter list[] = { { directory, 1, 0 } };
+    tenebra_error error = { 0 };
+    assert_null(tn_model_open(TIED, &(tn_model_options){ .adapters = list, .adapter_count = 1 }, &error));
+    assert_int_equal(error.code, TENEBRA_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(error.sentence, "\"ensure_weight_tying\" with \"lm_head\""));
+    remove_directory(directory);
+    tn_model *model = open_model(TIED, "reference");
+    tn_adapter_close(open_adapter(model, KINDS "head", 1));
+    tn_model_close(model);
+}
+
 static void one_row_more(void *user, copied *tensor)
 {
     (void)user;
@@ -340,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_kinds_are_refused),          cmocka_unit_test(other_keys_are_known),
         cmocka_unit_test(what_fits_nothing_is_noted),       cmocka_unit_test(patterns_follow_the_file),
+        cmocka_unit_test(adapter_in_tied_head_and_embeddings),
         cmocka_unit_test(what_cannot_be_scaled_or_stacked), cmocka_unit_test(damaged_kinds_are_refused),
         cmocka_unit_test(names_are_those_of_the_base),      cmocka_unit_test(targets_are_those_trained),
         cmocka_unit_test(the_writer_says_why),
