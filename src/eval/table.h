@@ -71,8 +71,8 @@ bool tn_table_is_hidden(const json_t *table, size_t column);
 
 typedef enum tn_table_form { TN_TABLE_TEXT, TN_TABLE_MARKDOWN, TN_TABLE_CSV, TN_TABLE_LATEX } tn_table_form;
 
-/* The tables of a report in a form, in fresh memory (*text, NULL after a failure); `only` NULL: all, else the one of that name.
+/* The tables of a report in a form, in fresh memory (*written, NULL after a failure); `only` NULL: all, else the one of that name.
  * Errors: ARGUMENT (no such table), MEMORY. */
-tenebra_code tn_table_write(char **text, const json_t *report, tn_table_form form, const char *only, tenebra_error *error);
+tenebra_code tn_table_write(char **written, const json_t *report, tn_table_form form, const char *only, tenebra_error *error);
 
 #endif

@@ -1,6 +1,5 @@
 /* The public functions of include/tenebra.h. */
 #include "reason/modules.h"
-#include "reason/modules.h"
 #include "reason/question.h"
 #include "reason/reasoner.h"
 #include "reason/trained.h"

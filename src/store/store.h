@@ -39,9 +39,9 @@ bool tn_store_is_file(const char *name);
 /* Opens `path`: a file, or the directory of a model, with the files that its format names, or else an index (format.h)
  * and its shards; of several formats, the first counts. With an index, every tensor must be in exactly one shard, in
  * the one that the index names, and in the index. Shards are in the directory itself: their names may not contain '/'.
- * *store is NULL on failure. Errors: IO, FORMAT, UNSUPPORTED, MISMATCH (index against shards), LIMIT, MEMORY. Close
+ * *opened is NULL on failure. Errors: IO, FORMAT, UNSUPPORTED, MISMATCH (index against shards), LIMIT, MEMORY. Close
  * with tn_store_close. Threads: any. */
-tenebra_code tn_store_open(const char *path, tn_store **store, tenebra_error *error);
+tenebra_code tn_store_open(const char *path, tn_store **opened, tenebra_error *error);
 
 /* NULL is allowed. Everything borrowed from the store becomes invalid. */
 void tn_store_close(tn_store *store);

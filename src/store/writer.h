@@ -22,9 +22,9 @@ enum { TN_WRITER_HEADER_MAX = 100000000 /* bytes of JSON, as the reference reade
 
 typedef struct tn_writer tn_writer;
 
-/* *writer is NULL on failure. No file is made yet. Close with tn_writer_close. Errors: as tn_output_open. Threads: a writer
+/* *opened is NULL on failure. No file is made yet. Close with tn_writer_close. Errors: as tn_output_open. Threads: a writer
  * belongs to one at a time. */
-tenebra_code tn_writer_open(const char *path, tn_writer **writer, tenebra_error *error);
+tenebra_code tn_writer_open(const char *path, tn_writer **opened, tenebra_error *error);
 
 /* The same for the file `name` of a directory. */
 tenebra_code tn_writer_open_in(const char *directory, const char *name, tn_writer **writer, tenebra_error *error);

@@ -7,9 +7,9 @@
 /* Counts the pieces of texts, then merges. */
 typedef struct tn_bpe_trainer tn_bpe_trainer;
 
-/* Pieces are those of TN_PATTERN_QWEN2; `lower`: of text in lower case. *trainer must be closed also on failure, when
+/* Pieces are those of TN_PATTERN_QWEN2; `lower`: of text in lower case. *opened must be closed also on failure, when
  * it may be NULL. Errors: MEMORY. */
-tenebra_code tn_bpe_trainer_open(bool lower, tn_bpe_trainer **trainer, tenebra_error *error);
+tenebra_code tn_bpe_trainer_open(bool lower, tn_bpe_trainer **opened, tenebra_error *error);
 void tn_bpe_trainer_close(tn_bpe_trainer *trainer);
 
 /* Counts the pieces of a text, in normalisation form C and with U+FFFD for ill-formed parts, as in encoding. Texts are

@@ -23,10 +23,10 @@ typedef struct tn_split_options {
     bool drop_gaps;  /* text between matches is dropped; otherwise it forms pieces, too */
 } tn_split_options;
 
-/* `name` appears in errors. options may be NULL. *splitter is NULL on failure. Errors: FORMAT (not a pattern), UNSUPPORTED,
+/* `name` appears in errors. options may be NULL. *opened is NULL on failure. Errors: FORMAT (not a pattern), UNSUPPORTED,
  * MEMORY. */
 tenebra_code tn_splitter_open(const char *pattern, size_t length, const tn_split_options *options, const char *name,
-                              tn_splitter **splitter, tenebra_error *error);
+                              tn_splitter **opened, tenebra_error *error);
 void tn_splitter_close(tn_splitter *splitter);
 
 /* Called with each piece, never empty, in order. */

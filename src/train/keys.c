@@ -3,16 +3,16 @@
 
 #define TN_RECORD tn_train_config
 #define TEXT(key, other, field, standard, may_change, text) \
-    TN_TEXT(0, key, field, "TEXT", standard, text, .aliases = other, .free = may_change)
+    TN_TEXT(0, key, field, "TEXT", standard, text, .aliases = (other), .free = (may_change))
 #define SIZE(key, other, field, standard, low, high, may_change, text) \
-    TN_SIZE(0, key, field, "N", standard, low, high, text, .aliases = other, .free = may_change)
+    TN_SIZE(0, key, field, "N", standard, low, high, text, .aliases = (other), .free = (may_change))
 #define NUMBER(key, other, field, standard, low, high, may_change, text) \
-    TN_NUMBER(0, key, field, "X", standard, low, high, text, .aliases = other, .free = may_change)
+    TN_NUMBER(0, key, field, "X", standard, low, high, text, .aliases = (other), .free = (may_change))
 #define BOOL(key, other, field, standard, may_change, text) \
-    TN_OPTION_ROW(0, key, TN_OPTION_SWITCH, offsetof(tn_train_config, field), NULL, standard, 0, 0, text, .aliases = other, \
-                  .free = may_change)
+    TN_OPTION_ROW(0, key, TN_OPTION_SWITCH, offsetof(tn_train_config, field), NULL, standard, 0, 0, text, .aliases = (other), \
+                  .free = (may_change))
 #define CHOICE(key, other, field, standard, list, may_change, text) \
-    TN_CHOICE(0, key, field, list, standard, text, .aliases = other, .free = may_change)
+    TN_CHOICE(0, key, field, list, standard, text, .aliases = (other), .free = (may_change))
 
 const tn_option tn_train_keys[] = {
     TEXT("model", " model_id model_name_or_path ", model, NULL, true, "model directory to start from"),

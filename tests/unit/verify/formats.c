@@ -232,7 +232,7 @@ static char *answer_of(const char *directory)
     const tenebra_part part = { .kind = TENEBRA_PART_TEXT, .text = "Which colour has the circle?" };
     const tenebra_message message = { .role = "user", .parts = &part, .part_count = 1 };
     const tenebra_request request = { .size = sizeof request, .messages = &message, .message_count = 1, .max_tokens = 12 };
-    const tenebra_trace *trace;
+    const tenebra_trace *trace = NULL;
     if (session == NULL || tenebra_session_ask(session, &request, &trace, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     char *answer = strdup(trace->text);
