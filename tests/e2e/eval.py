@@ -221,7 +221,7 @@ class Eval(Case):
         data = bytearray(weights.read_bytes())
         data[-1] ^= 1
         weights.write_bytes(data)
-        self.assert_fails(run(*call), 1, "model.digest")
+        self.assert_fails(run(*call), 1, "the files of the model have changed")
 
     def test_a_failing_question(self):
         broken, target = WORK / "broken", WORK / "broken.jsonl"
