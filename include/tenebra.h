@@ -40,7 +40,7 @@ typedef enum tenebra_code {
     TENEBRA_ERROR_ARGUMENT,    /* the caller requested something impossible        */
     TENEBRA_ERROR_IO,          /* the system could not open, read or write         */
     TENEBRA_ERROR_FORMAT,      /* a file or message is not what it claims to be    */
-    TENEBRA_ERROR_UNSUPPORTED, /* valid, but not implemented                       */
+    TENEBRA_ERROR_UNSUPPORTED, /* valid, but not supported here                    */
     TENEBRA_ERROR_MISMATCH,    /* parts do not fit: tensors and config, ids and vocabulary */
     TENEBRA_ERROR_LIMIT,       /* beyond a limit: pixels, context, bytes           */
     TENEBRA_ERROR_MEMORY,      /* an allocation failed                             */

@@ -51,7 +51,7 @@ tenebra_code tn_vocabulary_merge_names(tn_vocabulary *vocabulary, const char *le
     return tn_vocabulary_merge(vocabulary, scratch->data, middle, scratch->length, name, error);
 }
 
-/* Flags of an added token that change where it matches and are not implemented. */
+/* Flags of an added token that change where it matches and are not supported. */
 static tenebra_code check_flags(const json_t *token, const char *content, const char *name,
                                 tenebra_error *error)
 {
