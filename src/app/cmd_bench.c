@@ -104,8 +104,8 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
     size_t events = 0, method = 0;
     tenebra_setting settings[2];
     while (tn_methods[method] != NULL && /* the first with steps and picks */
-           !(tn_setting_of_role(tn_methods[method]->name, TN_ROLE_LATENT_STEPS, bench->options->latents, latents, &settings[0]) &&
-             tn_setting_of_role(tn_methods[method]->name, TN_ROLE_PICKS, bench->options->picks, picks, &settings[1])))
+           !(tn_setting_that_means(tn_methods[method]->name, TN_MEANS_LATENT_STEPS, bench->options->latents, latents, &settings[0]) &&
+             tn_setting_that_means(tn_methods[method]->name, TN_MEANS_PICKS, bench->options->picks, picks, &settings[1])))
         method++;
     tenebra_request request = { .method = tn_methods[method] != NULL ? tn_methods[method]->name : NULL, .settings = settings,
                                 .setting_count = 2, .max_tokens = way.tokens, .recompute = way.recompute, .no_reuse = !way.warm,

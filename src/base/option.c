@@ -203,10 +203,10 @@ const tn_option *tn_option_find(const tn_option *options, const char *name)
     return NULL;
 }
 
-const tn_option *tn_option_of_role(const tn_option *options, tn_option_role role)
+const tn_option *tn_option_that_means(const tn_option *options, tn_option_meaning means)
 {
     for (const tn_option *option = options; option->name != NULL; option++)
-        if (option->role == role)
+        if (option->means == means)
             return option;
     return NULL;
 }

@@ -35,15 +35,15 @@ typedef struct tn_option_list {
     size_t count;
 } tn_option_list;
 
-/* What an option means to the house, whatever its method calls it. */
-typedef enum tn_option_role {
-    TN_ROLE_NONE,
-    TN_ROLE_LATENT_STEPS, /* SIZE: how many latent steps an answer has           */
-    TN_ROLE_PICKS,        /* SIZE: how many image embeddings a step picks        */
-    TN_ROLE_LATENT_TEXT,  /* CHOICE: an intervention on the hidden state of a step */
-    TN_ROLE_LATENT_PICKS, /* CHOICE: an intervention on its picks                */
-    TN_ROLE_CUE           /* TEXT: what asks for a rationale; "": nothing does   */
-} tn_option_role;
+/* What an option means to the rest of the program, whatever its method calls it. */
+typedef enum tn_option_meaning {
+    TN_MEANS_NOTHING,
+    TN_MEANS_LATENT_STEPS, /* SIZE: how many latent steps an answer has           */
+    TN_MEANS_PICKS,        /* SIZE: how many image embeddings a step picks        */
+    TN_MEANS_LATENT_TEXT,  /* CHOICE: an intervention on the hidden state of a step */
+    TN_MEANS_LATENT_PICKS, /* CHOICE: an intervention on its picks                */
+    TN_MEANS_CUE           /* TEXT: what asks for a rationale; "": nothing does   */
+} tn_option_meaning;
 
 /* Words by index, NULL after the last. */
 typedef const char *tn_option_names(size_t index);
@@ -52,7 +52,7 @@ typedef struct tn_option {
     const char *name; /* '-' and '_' are alike                                    */
     char letter;      /* short form; 0: none                                      */
     tn_option_kind kind;
-    tn_option_role role;
+    tn_option_meaning means;
     size_t offset;         /* of the value in the record                          */
     size_t given;          /* offset of a bool that the command line sets; 0: none */
     const char *argument;  /* what help shows for the value; words as "a|b|c"     */
@@ -110,8 +110,8 @@ tenebra_code tn_options_set_defaults(const tn_option *options, void *record, ten
 /* The row of that name or alias; NULL: there is none. `options` may be NULL. */
 const tn_option *tn_option_find(const tn_option *options, const char *name);
 
-/* The first row with that role; NULL: there is none. */
-const tn_option *tn_option_of_role(const tn_option *options, tn_option_role role);
+/* The first row with that meaning; NULL: there is none. */
+const tn_option *tn_option_that_means(const tn_option *options, tn_option_meaning means);
 
 /* Whether two names are the same but for '-' and '_'. */
 bool tn_option_is_same_name(const char *a, const char *b);

@@ -125,7 +125,7 @@ static tenebra_code ask_other(tn_examinee *examinee, size_t question, const tn_e
     fill_request(examinee, entry, &request);
     memcpy(settings, entry->settings, sizeof entry->settings);
     for (size_t i = 0; i < entry->setting_count; i++)
-        if (tn_method_option(entry->method, settings[i].name)->role == TN_ROLE_LATENT_TEXT)
+        if (tn_method_option(entry->method, settings[i].name)->means == TN_MEANS_LATENT_TEXT)
             settings[i].value = TN_LATENT_TEXT_KEEP;
     request.settings = settings;
     request.sampling.seed = tn_eval_seed(examinee->plan->request.sampling.seed, sample->id);

@@ -37,7 +37,7 @@ tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const c
     char *copy = strdup(value);
     if (copy == NULL)
         return no_memory(error);
-    if (row->role == TN_ROLE_LATENT_TEXT)
+    if (row->means == TN_MEANS_LATENT_TEXT)
         entry->other = strcmp(value, TN_LATENT_TEXT_GIVEN) == 0;
     tenebra_setting *setting = find_setting(entry, option);
     if (setting != NULL) {

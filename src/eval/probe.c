@@ -12,44 +12,44 @@
 typedef enum kind { TEXT, PICKS, ALL, SWEEP } kind;
 
 typedef struct intervention {
-    tn_option_role role;
+    tn_option_meaning means;
     const char *value, *name;
     kind kind;
     bool destroys; /* nothing of the question is left in what it puts there */
 } intervention;
 
 static const intervention interventions[] = {
-    { TN_ROLE_LATENT_TEXT, "zero", "latent text: zeros", TEXT, true },
-    { TN_ROLE_LATENT_TEXT, "noise", "latent text: noise of the same norm", TEXT, true },
-    { TN_ROLE_LATENT_TEXT, "shuffle", "latent text: its entries shuffled", TEXT, true },
-    { TN_ROLE_LATENT_TEXT, TN_LATENT_TEXT_GIVEN, "latent text: another question's", TEXT, true },
-    { TN_ROLE_LATENT_TEXT, "mean", "latent text: mean of the prompt", TEXT, false },
-    { TN_ROLE_LATENT_TEXT, "frozen", "latent text: that of step one", TEXT, false },
-    { TN_ROLE_LATENT_TEXT, "drop", "latent text: none", TEXT, true },
-    { TN_ROLE_LATENT_PICKS, "random", "picks: random", PICKS, true },
-    { TN_ROLE_LATENT_PICKS, "lowest", "picks: the least attended", PICKS, true },
-    { TN_ROLE_LATENT_PICKS, "repeat", "picks: the same at every step", PICKS, false },
-    { TN_ROLE_LATENT_PICKS, "none", "picks: none", PICKS, true },
-    { TN_ROLE_LATENT_STEPS, "0", "no latent steps", ALL, true },
-    { TN_ROLE_LATENT_STEPS, "1", "1 latent step", SWEEP, false },
-    { TN_ROLE_LATENT_STEPS, "2", "2 latent steps", SWEEP, false },
-    { TN_ROLE_LATENT_STEPS, "3", "3 latent steps", SWEEP, false },
-    { TN_ROLE_LATENT_STEPS, "4", "4 latent steps", SWEEP, false },
-    { TN_ROLE_LATENT_STEPS, "6", "6 latent steps", SWEEP, false },
-    { TN_ROLE_PICKS, "1", "1 pick a step", SWEEP, false },
-    { TN_ROLE_PICKS, "4", "4 picks a step", SWEEP, false },
-    { TN_ROLE_PICKS, "8", "8 picks a step", SWEEP, false },
-    { TN_ROLE_PICKS, "16", "16 picks a step", SWEEP, false },
-    { TN_ROLE_PICKS, "32", "32 picks a step", SWEEP, false },
-    { TN_ROLE_PICKS, "64", "64 picks a step", SWEEP, false },
+    { TN_MEANS_LATENT_TEXT, "zero", "latent text: zeros", TEXT, true },
+    { TN_MEANS_LATENT_TEXT, "noise", "latent text: noise of the same norm", TEXT, true },
+    { TN_MEANS_LATENT_TEXT, "shuffle", "latent text: its entries shuffled", TEXT, true },
+    { TN_MEANS_LATENT_TEXT, TN_LATENT_TEXT_GIVEN, "latent text: another question's", TEXT, true },
+    { TN_MEANS_LATENT_TEXT, "mean", "latent text: mean of the prompt", TEXT, false },
+    { TN_MEANS_LATENT_TEXT, "frozen", "latent text: that of step one", TEXT, false },
+    { TN_MEANS_LATENT_TEXT, "drop", "latent text: none", TEXT, true },
+    { TN_MEANS_LATENT_PICKS, "random", "picks: random", PICKS, true },
+    { TN_MEANS_LATENT_PICKS, "lowest", "picks: the least attended", PICKS, true },
+    { TN_MEANS_LATENT_PICKS, "repeat", "picks: the same at every step", PICKS, false },
+    { TN_MEANS_LATENT_PICKS, "none", "picks: none", PICKS, true },
+    { TN_MEANS_LATENT_STEPS, "0", "no latent steps", ALL, true },
+    { TN_MEANS_LATENT_STEPS, "1", "1 latent step", SWEEP, false },
+    { TN_MEANS_LATENT_STEPS, "2", "2 latent steps", SWEEP, false },
+    { TN_MEANS_LATENT_STEPS, "3", "3 latent steps", SWEEP, false },
+    { TN_MEANS_LATENT_STEPS, "4", "4 latent steps", SWEEP, false },
+    { TN_MEANS_LATENT_STEPS, "6", "6 latent steps", SWEEP, false },
+    { TN_MEANS_PICKS, "1", "1 pick a step", SWEEP, false },
+    { TN_MEANS_PICKS, "4", "4 picks a step", SWEEP, false },
+    { TN_MEANS_PICKS, "8", "8 picks a step", SWEEP, false },
+    { TN_MEANS_PICKS, "16", "16 picks a step", SWEEP, false },
+    { TN_MEANS_PICKS, "32", "32 picks a step", SWEEP, false },
+    { TN_MEANS_PICKS, "64", "64 picks a step", SWEEP, false },
 };
 
 enum { COUNT = sizeof interventions / sizeof *interventions };
 
-/* "LABEL:OPTION=VALUE", for free(). *option is NULL where the method has none with that role. */
+/* "LABEL:OPTION=VALUE", for free(). *option is NULL where the method has none with that meaning. */
 static char *label_of(const tn_eval_entry *base, const intervention *i, const tn_option **option)
 {
-    *option = tn_method_option_of_role(base->method, i->role);
+    *option = tn_method_option_that_means(base->method, i->means);
     const char *name = *option != NULL ? (*option)->name : "";
     char *label = malloc(strlen(base->label) + strlen(name) + strlen(i->value) + 3);
     if (label != NULL)
@@ -60,7 +60,7 @@ static char *label_of(const tn_eval_entry *base, const intervention *i, const tn
 /* Whether the method has the option, takes the value, and does not have it already. */
 static bool applies(const tn_eval_entry *base, const intervention *i)
 {
-    const tn_option *option = tn_method_option_of_role(base->method, i->role);
+    const tn_option *option = tn_method_option_that_means(base->method, i->means);
     return option != NULL && strcmp(tn_eval_entry_value(base, option->name), i->value) != 0 &&
            tn_option_check(option, i->value, NULL) == TENEBRA_OK;
 }

@@ -68,12 +68,12 @@ void tn_table_silence(const tn_table_groups *groups, char *text, size_t size)
 
 /* --------------------------------------------------------------- methods -- */
 
-const char *tn_table_setting(const tn_table_group *group, tn_option_role role, const char **name)
+const char *tn_table_setting(const tn_table_group *group, tn_option_meaning means, const char **name)
 {
     const json_t *settings = json_object_get(group->sets[0]->entry, "settings");
     const char *value = NULL;
     for (size_t m = 0; tn_methods[m] != NULL && value == NULL; m++) { /* the file's method may be none of them */
-        const tn_option *option = tn_option_of_role(tn_methods[m]->options, role);
+        const tn_option *option = tn_option_that_means(tn_methods[m]->options, means);
         value = option != NULL ? json_string_value(json_object_get(settings, option->name)) : NULL;
         if (value != NULL && name != NULL)
             *name = option->name;
@@ -81,9 +81,9 @@ const char *tn_table_setting(const tn_table_group *group, tn_option_role role, c
     return value;
 }
 
-static double setting_of(const tn_table_group *group, tn_option_role role)
+static double setting_of(const tn_table_group *group, tn_option_meaning means)
 {
-    const char *value = tn_table_setting(group, role, NULL);
+    const char *value = tn_table_setting(group, means, NULL);
     return value != NULL ? strtod(value, NULL) : (double)NAN;
 }
 
@@ -139,7 +139,7 @@ static method_row describe_method(const tn_table_group *group)
     double sampled = TN_TABLE_MEAN(group, sampled), latent = TN_TABLE_MEAN(group, latent), injected = TN_TABLE_MEAN(group, injected);
     method_row row = { .name = group->name, .runs = group->count, .accuracy = accuracy_cell(group), .steps = sampled + latent,
                        .with_injected = sampled + latent + injected, .sampled = sampled, .latent = latent,
-                       .latent_steps = setting_of(group, TN_ROLE_LATENT_STEPS), .picks = setting_of(group, TN_ROLE_PICKS),
+                       .latent_steps = setting_of(group, TN_MEANS_LATENT_STEPS), .picks = setting_of(group, TN_MEANS_PICKS),
                        .positions = TN_TABLE_MEAN(group, positions), .seconds = TN_TABLE_MEAN(group, ms) / 1e3,
                        .vision = TN_TABLE_MEAN(group, vision_ms) / 1e3, .prefill = TN_TABLE_MEAN(group, prefill_ms) / 1e3,
                        .latents = TN_TABLE_MEAN(group, latent_ms) / 1e3, .decoding = TN_TABLE_MEAN(group, decode_ms) / 1e3 };

@@ -92,12 +92,11 @@ tn_region tn_frame_inside(const tn_image *image)
     const tn_region whole = { 0, 0, image->width, image->height };
     size_t depth[SIDES];
     paint frames[SIDES];
-    tn_region inside = whole;
     if (image->width < 8 || image->height < 8)
         return whole;
     for (int side = 0; side < SIDES; side++)
         depth[side] = measure(image, &whole, side, &frames[side]);
-    inside = cut(image, depth);
+    const tn_region inside = cut(image, depth);
     for (int side = 0; side < SIDES; side++) { /* what follows, or the line after it where an edge is soft */
         line first = line_of(image, &inside, side, depth[side]), second = line_of(image, &inside, side, depth[side] + 1);
         if (depth[side] < LEAST)

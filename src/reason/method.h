@@ -93,7 +93,7 @@ const tn_method *tn_method_choose(const char *name, tenebra_error *error);
 /* Says that the method has no such option, with the nearest of those it has. Returns ARGUMENT. */
 tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error);
 
-/* The words of an option with TN_ROLE_LATENT_TEXT that leave the hidden state alone, and that take rows of the request. */
+/* The words of an option with TN_MEANS_LATENT_TEXT that leave the hidden state alone, and that take rows of the request. */
 #define TN_LATENT_TEXT_KEEP  "keep"
 #define TN_LATENT_TEXT_GIVEN "given"
 
@@ -103,14 +103,15 @@ tenebra_code tn_method_lacks_option(const tn_method *method, const char *option,
 /* Options of all methods together, at most. */
 enum { TN_METHOD_OPTIONS_MAX = 64 };
 
-/* The option of that name, or with that role, of the method of that name; NULL: there is no such method (`method` may be NULL), or it
+/* The option of that name, or with that meaning, of the method of that name; NULL: there is no such method (`method` may be NULL), or it
  * has none. */
 const tn_option *tn_method_option(const char *method, const char *name);
-const tn_option *tn_method_option_of_role(const char *method, tn_option_role role);
+const tn_option *tn_method_option_that_means(const char *method, tn_option_meaning means);
 
-/* Writes the setting of a SIZE option with that role, whose text is kept in `text`. False: the method has no such option. */
+/* Writes the setting of a SIZE option with that meaning, whose text is kept in `text`. False: the method has no such option. */
 enum { TN_SETTING_TEXT_SIZE = 24 };
-bool tn_setting_of_role(const char *method, tn_option_role role, size_t value, char text[TN_SETTING_TEXT_SIZE], tenebra_setting *setting);
+bool tn_setting_that_means(const char *method, tn_option_meaning means, size_t value, char text[TN_SETTING_TEXT_SIZE],
+                           tenebra_setting *setting);
 
 /* Whether the method has the option and it takes that value. Errors: ARGUMENT. */
 tenebra_code tn_method_check_setting(const tn_method *method, const char *name, const char *value, tenebra_error *error);

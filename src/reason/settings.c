@@ -59,15 +59,16 @@ const tn_option *tn_method_option(const char *method, const char *name)
     return found != NULL ? find_option(found, name) : NULL;
 }
 
-const tn_option *tn_method_option_of_role(const char *method, tn_option_role role)
+const tn_option *tn_method_option_that_means(const char *method, tn_option_meaning means)
 {
     const tn_method *found = method != NULL ? tn_method_find(method) : NULL;
-    return found != NULL ? tn_option_of_role(found->options, role) : NULL;
+    return found != NULL ? tn_option_that_means(found->options, means) : NULL;
 }
 
-bool tn_setting_of_role(const char *method, tn_option_role role, size_t value, char text[TN_SETTING_TEXT_SIZE], tenebra_setting *setting)
+bool tn_setting_that_means(const char *method, tn_option_meaning means, size_t value, char text[TN_SETTING_TEXT_SIZE],
+                           tenebra_setting *setting)
 {
-    const tn_option *option = tn_method_option_of_role(method, role);
+    const tn_option *option = tn_method_option_that_means(method, means);
     if (option == NULL)
         return false;
     snprintf(text, TN_SETTING_TEXT_SIZE, "%zu", value);

@@ -34,7 +34,7 @@ const char *tn_trained_setting(const tn_trained *trained, const char *method, co
         if (strcmp(trained->settings[i].name, name) == 0)
             return trained->settings[i].value;
     const tn_option *option = trained->without_cue ? tn_method_option(method, name) : NULL;
-    return option != NULL && option->role == TN_ROLE_CUE ? "" : NULL;
+    return option != NULL && option->means == TN_MEANS_CUE ? "" : NULL;
 }
 
 const tn_prompt_preset *tn_trained_wording(const tn_trained *trained)
@@ -59,7 +59,7 @@ static tenebra_code read_latents(tn_trained *trained, const json_t *config, tene
     TN_TRY(tn_json_bool(config, "latents_off", &off, file_name, error));
     tenebra_setting latents;
     size_t steps = off ? 0 : (stage < stages ? stage : stages) * thoughts;
-    if (tn_setting_of_role(trained->method, TN_ROLE_LATENT_STEPS, steps, trained->latents, &latents) &&
+    if (tn_setting_that_means(trained->method, TN_MEANS_LATENT_STEPS, steps, trained->latents, &latents) &&
         json_object_get(json_object_get(config, "settings"), latents.name) == NULL)
         add_setting(trained, latents.name, latents.value);
     return TENEBRA_OK;
@@ -81,7 +81,7 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
         add_setting(trained, name, json_string_value(value));
     }
     /* A lesson of any method but those that reply with the answer alone has the rationale, and nothing asks for it. */
-    const tn_option *cue = tn_method_option_of_role(trained->method, TN_ROLE_CUE);
+    const tn_option *cue = tn_method_option_that_means(trained->method, TN_MEANS_CUE);
     const char *given = cue != NULL ? tn_trained_setting(trained, trained->method, cue->name) : NULL;
     trained->without_cue = tn_method_find(trained->method)->reply != TN_REPLY_ANSWER && (given == NULL || given[0] == '\0');
     if (trained->without_cue && given == NULL && cue != NULL)

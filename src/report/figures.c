@@ -156,7 +156,7 @@ static void draw_looks(figures *f, const json_t *looks)
 
 /* A row's description without one setting: rows with equal descriptions are one series. The caller frees it; NULL if
  * the row has no such setting. */
-static char *sweep_key(const tn_table_group *group, tn_option_role setting, bool with_model)
+static char *sweep_key(const tn_table_group *group, tn_option_meaning setting, bool with_model)
 {
     const json_t *entry = group->sets[0]->entry, *settings = json_object_get(entry, "settings");
     const char *name;
@@ -173,17 +173,17 @@ static char *sweep_key(const tn_table_group *group, tn_option_role setting, bool
     return text;
 }
 
-static double setting_of(const tn_table_group *group, tn_option_role setting)
+static double setting_of(const tn_table_group *group, tn_option_meaning setting)
 {
     const char *text = tn_table_setting(group, setting, NULL);
     return text != NULL ? strtod(text, NULL) : (double)NAN;
 }
 
 /* Whether "OPTION=..." names the setting, as any method calls it. */
-static bool is_setting(const char *text, tn_option_role setting)
+static bool is_setting(const char *text, tn_option_meaning setting)
 {
     for (size_t m = 0; tn_methods[m] != NULL; m++) {
-        const tn_option *option = tn_option_of_role(tn_methods[m]->options, setting);
+        const tn_option *option = tn_option_that_means(tn_methods[m]->options, setting);
         size_t length = option != NULL ? strlen(option->name) : 0;
         if (length > 0 && strncmp(text, option->name, length) == 0 && text[length] == '=')
             return true;
@@ -192,7 +192,7 @@ static bool is_setting(const char *text, tn_option_role setting)
 }
 
 /* The name of a row without ":SETTING=...", which the axis shows; other names are not changed. */
-static char *name_without(const char *name, tn_option_role setting)
+static char *name_without(const char *name, tn_option_meaning setting)
 {
     char *rest = strdup(name);
     for (char *at = rest != NULL ? strchr(rest, ':') : NULL; at != NULL; at = strchr(at + 1, ':'))
@@ -211,7 +211,7 @@ static int compare_points(const void *a, const void *b)
 }
 
 /* Groups the rows into series; returns the number of series with two points or more, which come first. */
-static size_t collect_sweep(figures *f, const json_t *methods, tn_option_role setting, bool with_model)
+static size_t collect_sweep(figures *f, const json_t *methods, tn_option_meaning setting, bool with_model)
 {
     size_t count = f->groups->count, found = 0;
     char **keys = calloc(count + 1, sizeof *keys);
@@ -246,7 +246,7 @@ static size_t collect_sweep(figures *f, const json_t *methods, tn_option_role se
     return found;
 }
 
-static void draw_sweep(figures *f, const json_t *methods, tn_option_role setting, const char *title, const char *x_name)
+static void draw_sweep(figures *f, const json_t *methods, tn_option_meaning setting, const char *title, const char *x_name)
 {
     tn_chart_head head = { title, "Lines join rows that differ in this alone.", "Accuracy for each value of the setting." };
     size_t found = collect_sweep(f, methods, setting, true);
@@ -406,8 +406,8 @@ void tn_figures_write(tn_markup *out, const tn_table_groups *groups, const json_
         draw_accuracy(&f, methods);
         draw_trade(&f, methods);
         draw_looks(&f, find_table(report, "looks"));
-        draw_sweep(&f, methods, TN_ROLE_PICKS, "Accuracy, % against K", "embeddings picked at each step (K)");
-        draw_sweep(&f, methods, TN_ROLE_LATENT_STEPS, "Accuracy, % against latent steps", "latent steps (N)");
+        draw_sweep(&f, methods, TN_MEANS_PICKS, "Accuracy, % against K", "embeddings picked at each step (K)");
+        draw_sweep(&f, methods, TN_MEANS_LATENT_STEPS, "Accuracy, % against latent steps", "latent steps (N)");
         draw_distributions(&f, methods);
         draw_latents(&f, find_table(report, "latents"));
     } else {

@@ -297,7 +297,7 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
 /* A model that is trained on rationales needs no words that ask for them: their cue is empty unless given. */
 static void add_empty_cue(tn_train_config *config, const tn_method *method)
 {
-    const tn_option *cue = tn_option_of_role(method->options, TN_ROLE_CUE);
+    const tn_option *cue = tn_option_that_means(method->options, TN_MEANS_CUE);
     for (size_t i = 0; i < config->setting_count && cue != NULL; i++)
         if (strcmp(config->settings[i].name, cue->name) == 0)
             return;

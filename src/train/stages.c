@@ -22,7 +22,7 @@ uint64_t tn_seed_mix(uint64_t seed, uint64_t a, uint64_t b)
 
 bool tn_train_is_staged(const tn_train_config *config)
 {
-    return tn_method_option_of_role(config->method, TN_ROLE_LATENT_STEPS) != NULL;
+    return tn_method_option_that_means(config->method, TN_MEANS_LATENT_STEPS) != NULL;
 }
 
 size_t tn_stage_of_epoch(const tn_train_config *config, size_t epoch)

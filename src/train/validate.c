@@ -140,8 +140,8 @@ tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accu
     exam e = { .trainer = trainer, .count = tn_data_count(trainer->validation), .setting_count = config->setting_count };
     memcpy(e.settings, config->settings, config->setting_count * sizeof *config->settings);
     char latents[TN_SETTING_TEXT_SIZE];
-    e.setting_count += tn_setting_of_role(config->method, TN_ROLE_LATENT_STEPS, tn_stage_apply(config, stage, config->step_groups).latents,
-                                          latents, &e.settings[e.setting_count]);
+    size_t steps = tn_stage_apply(config, stage, config->step_groups).latents;
+    e.setting_count += tn_setting_that_means(config->method, TN_MEANS_LATENT_STEPS, steps, latents, &e.settings[e.setting_count]);
     tn_pool *pool = NULL;
     tenebra_error problem = { 0 };
     tenebra_code code = open_exam(&e, &pool, &problem);

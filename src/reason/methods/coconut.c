@@ -5,10 +5,10 @@
 enum { N_LATENT, HIDDEN, LATENT_TEXT };
 
 static const tn_option options[] = {
-    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .role = TN_ROLE_LATENT_STEPS),
+    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .means = TN_MEANS_LATENT_STEPS),
     [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm"),
     [LATENT_TEXT] = TN_SETTING_CHOICE("latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
-                                      "intervention: what stands in for the hidden state", .role = TN_ROLE_LATENT_TEXT),
+                                      "intervention: what stands in for the hidden state", .means = TN_MEANS_LATENT_TEXT),
     TN_OPTIONS_END
 };
 

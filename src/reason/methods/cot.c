@@ -6,7 +6,7 @@ enum { CUE };
 
 static const tn_option options[] = {
     [CUE] = TN_SETTING_TEXT("cue", "\nLet's think step by step.",
-                            "text added to the question; empty for a model trained on rationales", .role = TN_ROLE_CUE),
+                            "text added to the question; empty for a model trained on rationales", .means = TN_MEANS_CUE),
     TN_OPTIONS_END
 };
 

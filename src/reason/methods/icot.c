@@ -11,7 +11,7 @@ enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, M
        FEED };
 
 static const tn_option options[] = {
-    [CUE] = TN_SETTING_TEXT("cue", "\nLet's think step by step.", "text added to the question", .role = TN_ROLE_CUE),
+    [CUE] = TN_SETTING_TEXT("cue", "\nLet's think step by step.", "text added to the question", .means = TN_MEANS_CUE),
     [MARK] = TN_SETTING_TEXT("mark", "\n", "what ends a step: a line break, or this text of a token"),
     [TRIGGER] = TN_SETTING_CHOICE("trigger", "strict|any", "strict", "a break is the token that is the mark alone, or any that holds it"),
     [EVERY] = TN_SETTING_SIZE("every", "K", "2", 1, 1024, "insert at every K-th break"),

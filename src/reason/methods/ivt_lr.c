@@ -5,8 +5,8 @@
 enum { N_LATENT, K_SELECT, ORDER, PICK_ORDER, HIDDEN, EXHAUSTED, LATENT_TEXT, LATENT_PICKS };
 
 static const tn_option options[] = {
-    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .role = TN_ROLE_LATENT_STEPS),
-    [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked in each step", .role = TN_ROLE_PICKS),
+    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .means = TN_MEANS_LATENT_STEPS),
+    [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked in each step", .means = TN_MEANS_PICKS),
     [ORDER] = TN_SETTING_CHOICE("order", "vision-first|text-first", "vision-first",
                                 "inside a step: the authors' code, or the paper's text"),
     [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions"),
@@ -14,9 +14,9 @@ static const tn_option options[] = {
     [EXHAUSTED] = TN_SETTING_CHOICE("exhausted", "take|repick", "take",
                                     "fewer than K left: take them, or fill up with used ones as the reference"),
     [LATENT_TEXT] = TN_SETTING_CHOICE("latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
-                                      "intervention: what stands in for the hidden state", .role = TN_ROLE_LATENT_TEXT),
+                                      "intervention: what stands in for the hidden state", .means = TN_MEANS_LATENT_TEXT),
     [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
-                                         "intervention: which embeddings are picked", .role = TN_ROLE_LATENT_PICKS),
+                                         "intervention: which embeddings are picked", .means = TN_MEANS_LATENT_PICKS),
     TN_OPTIONS_END
 };
 

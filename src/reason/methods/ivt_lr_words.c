@@ -11,12 +11,12 @@
 enum { K_SELECT, PICK_ORDER, EXHAUSTED, LATENT_PICKS };
 
 static const tn_option options[] = {
-    [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked after each step", .role = TN_ROLE_PICKS),
+    [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked after each step", .means = TN_MEANS_PICKS),
     [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions"),
     [EXHAUSTED] = TN_SETTING_CHOICE("exhausted", "take|repick", "take",
                                     "fewer than K left: take them, or fill up with used ones as the reference"),
     [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
-                                         "intervention: which embeddings are picked", .role = TN_ROLE_LATENT_PICKS),
+                                         "intervention: which embeddings are picked", .means = TN_MEANS_LATENT_PICKS),
     TN_OPTIONS_END
 };
 

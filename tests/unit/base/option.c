@@ -29,7 +29,7 @@ static const tn_option options[] = {
     TN_SWITCH(0, "on", on, "a switch"),
     TN_TEXT('t', "some-text", text, "TEXT", "nothing", "a text", .aliases = " words other_words "),
     TN_WORD(0, "word", word, "COLOUR", NULL, "a word", .names = colour),
-    TN_CHOICE(0, "choice", choice, "one|two|three", "two", "a choice", .role = TN_ROLE_CUE),
+    TN_CHOICE(0, "choice", choice, "one|two|three", "two", "a choice", .means = TN_MEANS_CUE),
     TN_SIZE(0, "size", size, "N", "7", 2, 9, "a size", .hint = "take a smaller one"),
     TN_SEED('s', "seed", seed, "0", "a seed"),
     TN_NUMBER(0, "number", number, "X", "0.5", -1, 1, "a number"),
@@ -141,8 +141,8 @@ static void test_finding(void **state)
     assert_null(tn_option_find(options, "other"));
     assert_null(tn_option_find(options, ""));
     assert_null(tn_option_find(NULL, "size"));
-    assert_ptr_equal(tn_option_of_role(options, TN_ROLE_CUE), &options[3]);
-    assert_null(tn_option_of_role(options, TN_ROLE_PICKS));
+    assert_ptr_equal(tn_option_that_means(options, TN_MEANS_CUE), &options[3]);
+    assert_null(tn_option_that_means(options, TN_MEANS_PICKS));
 }
 
 static void test_words(void **state)

@@ -87,7 +87,7 @@ static tenebra_code latent_step(tn_choice *choice, const tn_latent_view *view, t
 }
 
 static const tn_option options[] = {
-    TN_SETTING_SIZE("n-latent", "N", "2", 0, 16, "latent steps", .role = TN_ROLE_LATENT_STEPS),
+    TN_SETTING_SIZE("n-latent", "N", "2", 0, 16, "latent steps", .means = TN_MEANS_LATENT_STEPS),
     TN_SETTING_SIZE("k-select", "K", "0", 0, 16, "not used"),
     TN_OPTIONS_END
 };
