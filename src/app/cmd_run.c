@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/output.h"
 #include "reason/example.h"
-#include "reason/scope.h"
 #include "reason/trained.h"
 #include "text/utf8.h"
 
@@ -22,6 +21,7 @@ enum { PICKS_SHOWN = 4 };
 typedef struct run_options {
     tn_ask ask;
     tn_run_question question;
+    tn_scope scope; /* of the model; zeroed with adapters */
     double image_cache; /* MB */
     char turn[TN_ANSWER_TURN_SIZE];
     tn_example solved;
@@ -327,7 +327,7 @@ static int ask(run_options *options)
     tn_app_interrupt_session(session);
     if (session != NULL && options->jsonl) {
         const tn_run_batch batch = { .base = &options->ask.request, .methods = &options->ask.methods, .trained = &options->ask.trained,
-                                     .preset = options->question.preset, .system = options->question.system,
+                                     .scope = &options->scope, .preset = options->question.preset, .system = options->question.system,
                                      .whole = options->json };
         exit_code = tn_run_batch_answer(&batch, session);
     } else if (session != NULL && tenebra_session_ask(session, &options->ask.request, &trace, &error) == TENEBRA_OK) {
@@ -357,37 +357,14 @@ static tenebra_code read_example(run_options *options, const char *standard, ten
     return TENEBRA_OK;
 }
 
-/* A note where no turn has a word that the model was made for, or one asks what it did not learn; what adapters taught it is not
- * known. */
-static tenebra_code tell_scope(const run_options *options, tenebra_error *error)
-{
-    tn_scope scope;
-    bool fits = options->ask.model.adapter_count > 0, taught = fits;
-    const char *unlearned = NULL;
-    TN_TRY(tn_scope_read(&scope, options->ask.directory, error));
-    for (size_t t = 0; t < options->question.turn_count; t++)
-        for (size_t p = 0; p < options->question.turns[t].part_count && !taught; p++) {
-            const tenebra_part *part = &options->question.turns[t].parts[p];
-            if (part->kind != TENEBRA_PART_TEXT)
-                continue;
-            fits |= tn_scope_fits(&scope, part->text);
-            unlearned = unlearned != NULL ? unlearned : tn_scope_unlearned(&scope, part->text);
-        }
-    if (!fits)
-        tn_app_tell("note: the question has none of the words that this model was made for%s%s\n",
-                scope.about != NULL ? "; it answers " : "", scope.about != NULL ? scope.about : "");
-    else if (unlearned != NULL)
-        tn_app_tell("note: this model did not learn %s; the answer is a guess\n", unlearned);
-    tn_scope_free(&scope);
-    return TENEBRA_OK;
-}
-
 /* What is read before the model. */
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
     if (options->report != NULL)
         TN_TRY(tn_output_check(options->report, options->force, error));
     TN_TRY(tn_ask_read_trained(&options->ask, error));
+    if (options->ask.model.adapter_count == 0) /* what adapters taught the model is not known */
+        TN_TRY(tn_scope_read(&options->scope, options->ask.directory, error));
     const tn_prompt_preset *wording = tn_trained_wording(&options->ask.trained);
     if (options->jsonl) {
         choose_pictures(options);
@@ -395,7 +372,7 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
     }
     TN_TRY(choose_method(options, error));
     TN_TRY(tn_run_question_open(&options->question, wording, error));
-    TN_TRY(tell_scope(options, error));
+    tn_run_question_note_scope(&options->scope, options->question.turns, options->question.turn_count, "note: ");
     choose_pictures(options);
     if (options->ask.example != NULL)
         TN_TRY(read_example(options, wording->name, error));
@@ -418,6 +395,7 @@ static int run_command(int argc, char **argv)
         }
     }
     tn_run_question_free(&options.question);
+    tn_scope_free(&options.scope);
     tn_ask_free(&options.ask);
     free(options.forced);
     tn_example_free(&options.solved);

@@ -104,6 +104,25 @@ static size_t count_beginnings(const tn_bound_option *options, size_t count, con
     return found;
 }
 
+/* The option whose long name an argument gives after a single dash, alone or before '='; NULL: none. */
+static const char *one_dash(const tn_bound_option *options, size_t count, const char *argument)
+{
+    if (argument == NULL || argument[0] != '-' || argument[1] == '-')
+        return NULL;
+    size_t length = strcspn(argument + 1, "=");
+    for (size_t i = 0; i < count; i++)
+        if (length > 1 && strlen(options[i].row->name) == length && strncmp(options[i].row->name, argument + 1, length) == 0)
+            return options[i].row->name;
+    return NULL;
+}
+
+static int explain_one_dash(const tn_command *command, const char *name)
+{
+    tn_app_tell("tenebra %s: -%s is not an option; did you mean '--%s'? ('tenebra %s --help' lists the options)\n", command->name, name,
+                name, command->name);
+    return TN_EXIT_USAGE;
+}
+
 /* What getopt_long did not understand, in the words of the other messages. */
 static int explain_mistake(const tn_command *command, const tn_bound_option *options, size_t count, const char *argument,
                            bool lacks_value)
@@ -163,6 +182,14 @@ static int read_command_line(const tn_command *command, const tn_bound_option *o
         for (size_t i = 0; i < count && index == count; i++)
             if (options[i].row->letter != 0 && options[i].row->letter == found)
                 index = i;
+        /* Letters are taken from argv[optind] until it is used up; a value is in the same argument as its letter, or comes next. */
+        const char *last = argv[optind - 1], *name = one_dash(options, count, found == '?' ? argv[optind] : NULL);
+        if (name == NULL && (found == '?' || (found < LONG_ONLY && optarg == last + 2)))
+            name = one_dash(options, count, last);
+        if (name != NULL) {
+            *exit_code = explain_one_dash(command, name);
+            return -1;
+        }
         if (index == count) {
             *exit_code = explain_mistake(command, options, count, argv[optind - 1], found == ':');
             return -1;

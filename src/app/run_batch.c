@@ -2,7 +2,7 @@
 
 #include "app/app.h"
 #include "app/jsonl.h"
-#include "app/messages.h"
+#include "app/run_question.h"
 #include "base/nearest.h"
 #include "reason/question.h"
 
@@ -250,8 +250,12 @@ static tenebra_code answer_line(const tn_run_batch *batch, tenebra_session *sess
         l.request.positions = batch->trained->positions;
     tenebra_code code = read_line(&l, batch, text, length, error);
     json_t *id = json_object_get(l.json, "id");
-    if (code == TENEBRA_OK)
+    char where[48];
+    snprintf(where, sizeof where, "note: line %zu: ", number);
+    if (code == TENEBRA_OK) {
+        tn_run_question_note_scope(batch->scope, l.request.messages, l.request.message_count, where);
         code = tenebra_session_ask(session, &l.request, &trace, error);
+    }
     json_object_set_new(answer, "line", json_integer((json_int_t)number));
     if (id != NULL)
         json_object_set(answer, "id", id);

@@ -3,11 +3,13 @@
 #define TN_APP_RUN_BATCH_H
 
 #include "app/method_table.h"
+#include "reason/scope.h"
 
 typedef struct tn_run_batch {
     const tenebra_request *base; /* defaults for the lines, from the command line; method NULL: as trained */
     const tn_method_table *methods;
     const tn_trained *trained;
+    const tn_scope *scope; /* what the model can answer */
     const char *preset, *system;
     bool whole; /* answers with the complete trace */
 } tn_run_batch;

@@ -108,6 +108,25 @@ tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_pre
     return question->messages != NULL ? open_messages(question, error) : open_simple(question, standard, error);
 }
 
+void tn_run_question_note_scope(const tn_scope *scope, const tenebra_message *turns, size_t turn_count, const char *where)
+{
+    bool fits = false;
+    const char *unlearned = NULL, *about = scope->about != NULL ? scope->about : "";
+    for (size_t t = 0; t < turn_count; t++)
+        for (size_t p = 0; p < turns[t].part_count; p++) {
+            const tenebra_part *part = &turns[t].parts[p];
+            if (part->kind != TENEBRA_PART_TEXT)
+                continue;
+            fits |= tn_scope_fits(scope, part->text);
+            unlearned = unlearned != NULL ? unlearned : tn_scope_unlearned(scope, part->text);
+        }
+    if (!fits)
+        tn_app_tell("%sthe question has none of the words that this model was made for%s%s\n", where,
+                    about[0] != '\0' ? "; it answers " : "", about);
+    else if (unlearned != NULL)
+        tn_app_tell("%sthis model did not learn %s; the answer is a guess\n", where, unlearned);
+}
+
 void tn_run_question_free(tn_run_question *question)
 {
     tn_messages_free(&question->given);

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/messages.h"
 #include "reason/question.h"
+#include "reason/scope.h"
 
 typedef struct tn_run_question {
     const char *prompt, *system; /* NULL: stdin; none */
@@ -29,6 +30,11 @@ const char *tn_run_question_mistake(const tn_run_question *question);
 /* Makes the turns. `standard` is the wording of questions with choices. Errors: ARGUMENT, IO, FORMAT, LIMIT, MEMORY.
  * Must always be freed. */
 tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_preset *standard, tenebra_error *error);
+
+/* Writes a note to stderr if no turn has a word that the model was made for, or if one asks for what it did not learn. `where` is the
+ * beginning of the note, e.g. "note: ". */
+void tn_run_question_note_scope(const tn_scope *scope, const tenebra_message *turns, size_t turn_count, const char *where);
+
 void tn_run_question_free(tn_run_question *question);
 
 #endif

@@ -200,6 +200,15 @@ class People(Case):
             else:
                 self.assertIn(f"note: this model did not learn {what}", done.stderr)
 
+    def test_it_says_so_for_each_line(self):
+        questions = ("What is the dog doing?", "Which shape is the red object?", "How many red objects are there?")
+        lines = "".join(json.dumps({"prompt": question, "images": [str(FOLDER / CASES[0]["picture"])]}) + "\n" for question in questions)
+        done = run("run", "--jsonl", stdin=lines)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("note: line 1: the question has none of the words", done.stderr)
+        self.assertNotIn("line 2", done.stderr)
+        self.assertIn("note: line 3: this model did not learn to count objects", done.stderr)
+
     def test_the_size_is_told_where_pictures_have_another(self):
         question = ("-p", CASES[0]["question"])
         self.assertNotIn("pictures are seen", run("run", "--image", FOLDER / CASES[0]["picture"], *question).stderr)

@@ -69,6 +69,13 @@ class Usage(Case):
         self.assertEqual(ask("--pro", "hi").returncode, 0)
         self.assert_fails(ask("--image-m", "3", "-p", "hi"), 2, "--image-m", "several")
 
+    def test_one_dash(self):
+        """A long name after a single dash is not taken for letters, nor for a letter with its value."""
+        for arguments, name in ((("-image", "a.png"), "image"), (("-model", "x"), "model"), (("-temp=0.5", "-p", "hi"), "temp")):
+            self.assert_fails(run("run", *arguments), 2, f"-{name} is not an option", f"did you mean '--{name}'?")
+        self.assertNotIn("did you mean", run("run", "-t", "-temp").stderr)
+        self.assertNotIn("is not an option", run("run", "-mmodel-that-is-not-there", "-p", "hi").stderr)
+
     def test_nearest_names(self):
         """A misspelt name is answered with the one that was probably meant, whatever it names; another word with none."""
         ask_hops = ("eval", "--data", "hops:x")
