@@ -300,10 +300,11 @@ typedef struct tenebra_step {
 /* An image as the model reads it: its original size (after its orientation, without a frame that was removed), and its embeddings
  * in a grid, row by row. */
 typedef struct tenebra_image {
-    size_t width, height;
+    size_t width, height; /* pixels of the part that was read                                */
     size_t rows, columns;
     size_t source; /* index of the request's image that this is, or is drawn on; SIZE_MAX: an image of the example, or
                     * one that the method made */
+    size_t x, y;    /* where that part begins in the original image: not 0 if a frame was removed there */
 } tenebra_image;
 
 typedef enum tenebra_call_outcome {

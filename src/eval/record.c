@@ -132,9 +132,10 @@ static json_t *describe_pictures(const tenebra_trace *trace)
     json_t *list = json_array();
     for (size_t i = 0; i < trace->image_count; i++) {
         const tenebra_image *picture = &trace->images[i];
-        json_array_append_new(list, json_pack("[o, o, o, o, o]", count(picture->width), count(picture->height), count(picture->rows),
+        json_array_append_new(list, json_pack("[o, o, o, o, o, o, o]", count(picture->width), count(picture->height), count(picture->rows),
                                               count(picture->columns),
-                                              picture->source != SIZE_MAX ? count(picture->source) : json_null()));
+                                              picture->source != SIZE_MAX ? count(picture->source) : json_null(),
+                                              count(picture->x), count(picture->y)));
     }
     return list;
 }

@@ -53,7 +53,7 @@ tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *err
     for (size_t i = 0; i < reasoner->picture_count; i++) {
         const tn_picture *picture = &reasoner->pictures[i];
         rows[i] = (tenebra_image){ picture->width, picture->height, picture->rows.frames * picture->rows.grid_rows,
-                                   picture->rows.grid_columns, picture->source };
+                                   picture->rows.grid_columns, picture->source, picture->x, picture->y };
     }
     reasoner->trace.images = rows;
     reasoner->trace.image_count = reasoner->picture_count;

@@ -43,10 +43,11 @@ static json_t *pictures_json(const tenebra_trace *trace)
     json_t *list = json_array();
     for (size_t i = 0; i < trace->image_count; i++) {
         const tenebra_image *picture = &trace->images[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "width", count(picture->width), "height",
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "width", count(picture->width), "height",
                                               count(picture->height), "rows", count(picture->rows), "columns",
                                               count(picture->columns), "source",
-                                              picture->source != SIZE_MAX ? count(picture->source) : json_null()));
+                                              picture->source != SIZE_MAX ? count(picture->source) : json_null(), "x",
+                                              count(picture->x), "y", count(picture->y)));
     }
     return list;
 }

@@ -193,6 +193,21 @@ static json_t *step_json(const json_t *step, const json_t *neutral, grids *g)
     return row;
 }
 
+/* [rows, columns] of embeddings, then the part of the original image that they cover: x, y, width, height in pixels. Records of older
+ * versions do not say where that part begins. */
+static json_t *grid_json(const json_t *picture)
+{
+    static const size_t order[] = { 2, 3, 5, 6, 0, 1 };
+    json_t *grid = json_array();
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        const json_t *value = json_array_get(picture, order[i]);
+        if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > INT32_MAX)
+            break;
+        json_array_append(grid, (json_t *)(uintptr_t)value);
+    }
+    return grid;
+}
+
 /* Errors: false without memory. */
 static bool add_steps(json_t *answer, const json_t *record)
 {
@@ -203,7 +218,7 @@ static bool add_steps(json_t *answer, const json_t *record)
     for (size_t i = 0; i < json_array_size(steps) && i < STEPS_MOST; i++)
         json_array_append_new(list, step_json(json_array_get(steps, i), neutral, &g));
     for (size_t i = 0; i < g.count; i++) {
-        json_array_append_new(grid_list, json_pack("[I, I]", (json_int_t)g.rows[i], (json_int_t)g.columns[i]));
+        json_array_append_new(grid_list, grid_json(json_array_get(json_object_get(record, "pictures"), i)));
         json_array_append_new(sources, g.source[i] < PICTURES_MOST ? json_integer((json_int_t)g.source[i]) : json_null());
     }
     json_object_set_new(answer, "steps", list);

@@ -6,7 +6,7 @@
 
 /* The part of a record that the page shows (docs/evaluation.md): verdict, text, counts, and the latent steps with
  * picks, numbers, lens and, if the record has scores, maps:
- *     "grids": [[rows, columns], ...] of the images
+ *     "grids": [[rows, columns, x, y, width, height], ...] of the images, the last four of the part that was read
  *     "maps" of the prompt and of each step: for each image [raw, border-masked, relative], each as tn_heat_json
  *     "sources": the index of the question's image that each one shows, null for the method's own
  *     "turns": texts of the passes before the answer; "regions": [x0, y0, x1, y1] of the regions shown on request

@@ -48,6 +48,13 @@
     return cells(map).map((v) => (span > 0 ? Math.max(0, (v - low) / span) : v > 0 && kind !== "relative" ? 1 : 0));
   }
 
+  // Lays an element over the part of a picture [width, height] that the grid covers: all of it, unless a frame was removed.
+  function cover(element, grid, size) {
+    const [x, y, width, height] = grid.length === 6 && size ? grid.slice(2) : [0, 0, 1, 1], [w, h] = grid.length === 6 && size ? size : [1, 1];
+    Object.assign(element.style, { left: 100 * x / w + "%", top: 100 * y / h + "%", width: 100 * width / w + "%", height: 100 * height / h + "%" });
+    return element;
+  }
+
   function heat(grid, map, kind) {
     const canvas = make("canvas", { width: grid[1], height: grid[0], "aria-hidden": "true" });
     const context = canvas.getContext("2d"), image = context.createImageData(grid[1], grid[0]);
@@ -99,14 +106,14 @@
       blank.style.aspectRatio = size[0] + " / " + size[1];
       box.append(blank);
     }
-    if (map && grid) box.append(heat(grid, map, kind));
+    if (map && grid) box.append(cover(heat(grid, map, kind), grid, picture));
     if (picks.length && picture) {
       const over = draw("svg", { viewBox: "0 0 " + size[0] + " " + size[1], preserveAspectRatio: "none", "aria-hidden": "true" });
       const path = outline(picks);
       over.append(draw("path", { class: "pick", d: path }), draw("path", { class: "pick top", d: path }));
       box.append(over);
     }
-    if (map && grid) box.append(hottest(grid, map, kind));
+    if (map && grid) box.append(cover(hottest(grid, map, kind), grid, picture));
     return { box, map };
   }
 

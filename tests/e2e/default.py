@@ -167,13 +167,24 @@ class People(Case):
         changed = 0
         for case, left, top, colour in zip(CASES, (12, 12, 4, 20, 0, 9), (12, 20, 4, 3, 16, 7), ((255, 255, 255), (0, 0, 0), (128, 128, 128)) * 2):
             picture = framed(case["picture"], left, top, colour)
-            trace, plain = ask({**case, "picture": picture}), ask(case)
+            trace, plain = ask({**case, "picture": picture}, "--scores"), ask(case, "--scores")
             self.assertEqual(trace["answer"], plain["answer"])
             for step, other in zip(trace["steps"], plain["steps"]):
                 self.assertEqual([[pick["rectangle"][0] - left, pick["rectangle"][1] - top] for pick in step["picks"]],
                                  [pick["rectangle"][:2] for pick in other["picks"]])
+            image, whole = trace["pictures"][0], plain["pictures"][0]
+            self.assertEqual([image[key] for key in ("x", "y", "width", "height")], [left, top, whole["width"], whole["height"]])
+            self.assertEqual([whole["x"], whole["y"]], [0, 0])
             changed += ask({**case, "picture": picture}, "-m", blind)["answer"] != plain["answer"]
         self.assertGreaterEqual(changed, 3)
+
+    def test_maps_lie_over_what_was_read(self):
+        """In a report a map covers the part inside of the frame."""
+        path = WORK / "framed.html"
+        done = run("run", "--image", framed(CASES[0]["picture"], 12, 20, (0, 0, 0)), "-p", CASES[0]["question"], "--report", path, "--force")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        whole = ask(CASES[0], "--scores")["pictures"][0]
+        self.assertIn(f'"grids":[[4,4,12,20,{whole["width"]},{whole["height"]}]]', path.read_text(encoding="utf-8").replace(" ", ""))
 
     def test_wordings_of_training(self):
         self.assertGreaterEqual(right_as_people_ask("seen", "seen"), 0.87)

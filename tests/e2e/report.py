@@ -76,7 +76,7 @@ class Report(Case):
         question = data["questions"][0]
         answer = question["answers"][1]
         row = self.records[question["id"], data["ways"][1]["name"]]
-        self.assertEqual(answer["grids"], [[4, 4]])
+        self.assertEqual(answer["grids"], [[4, 4, 0, 0, *row["pictures"][0][:2]]])
         self.assertEqual(pictures[question["pictures"][0]][:2], row["pictures"][0][:2])
         for shown, step in zip(answer["steps"], row["steps"]):
             (raw, masked, relative), scores, neutral = shown["maps"][0], step["scores"], row["neutral"]
