@@ -6,8 +6,8 @@
 
 Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method, chat template or format
 of files outside of its own file; printing or ending the process below app; a mutable variable with static storage
-below app; app printing on stderr past tn_app_tell; a type name in _t; a source file of more than 520 lines; an example that includes more than the
-public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
+below app; app printing on stderr past tn_app_tell; memory of a tensor, vector or weight followed above ops; a type name in _t; a
+source file of more than 520 lines; an example that includes more than the public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
 import re
 import sys
@@ -54,6 +54,12 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 TYPE_T = re.compile(r"\btypedef\b[^;{}]*?\b(\w+_t)\s*;|\}\s*(\w+_t)\s*;")
 # A command line in a help text may show any name.
 EXAMPLE = re.compile(r"\btenebra \w+ ")
+# Memory that only operations follow: members of these types.
+DEVICE_TYPE = re.compile(r"\btn_(?:tensor|vector|weight)\s+(?!\*\s*\))([^;{}]*)")
+DEVICE_MEMBER = re.compile(r"(\.|->)?\b(\w+)(?:\[[^\]]*\])?\s*(?:\.|->)\s*(?:data|grad)\b")
+DEVICE_RESULT = re.compile(r"\)\s*(?:\.|->)\s*(?:data|grad)\b")
+DEVICE_MADE = re.compile(r"(?:\(tn_tensor\)|\btn_tensor\s+\w+\s*=)\s*\{(?!\s*0?\s*\})")
+STRUCT = re.compile(r"\bstruct\s*\w*\s*\{([^{}]*)\}")
 LEXEME = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
 
@@ -112,6 +118,17 @@ def declarations(code):
     return found, functions
 
 
+def device_names(text):
+    """Names that are declared in `text` with a type whose memory only operations follow."""
+    names = set()
+    for match in DEVICE_TYPE.finditer(text):
+        for part in re.sub(r"=[^,;]*", "", match.group(1)).split(","):
+            found = re.match(r"[\s*]*(?:const\s+)?(\w+)", part)
+            if found:
+                names.add(found.group(1))
+    return names
+
+
 def is_mutable_variable(text):
     """Whether a declaration at file scope makes or names an object that can change."""
     text = re.sub(r"__attribute__\s*\(\(.*?\)\)|_Alignas\s*\([^)]*\)", " ", text).strip()
@@ -141,6 +158,9 @@ class Checker:
         self.names = self.plugin_names()
         self.options = {name for path in (self.root / "src/reason/methods").glob("*.c")
                         for name in METHOD_OPTION.findall(path.read_text(encoding="utf-8"))}
+        self.members = {name for path in (self.root / "src").rglob("*.[ch]") if path.name == "ops.h" or path.parent.name != "ops"
+                        for body in STRUCT.findall(split_source(path.read_text(encoding="utf-8"))[0])
+                        for name in device_names(body)}
 
     def plugin_names(self):
         """{pattern by name: files in which it may stand}"""
@@ -187,6 +207,8 @@ class Checker:
         for first, last, _ in functions:
             if last - first + 1 > FUNCTION_LINES:
                 self.warn(shown, first, f"a function of {last - first + 1} lines")
+        if LEVELS[layer] > LEVELS["ops"]:
+            self.check_device(shown, code, functions)
         for match in TYPE_T.finditer(plain):
             self.error(shown, plain.count("\n", 0, match.start()) + 1,
                        f"names in _t belong to the system: {match.group(1) or match.group(2)}")
@@ -253,6 +275,17 @@ class Checker:
             if shown not in ("src/app/visible.c", "src/app/progress.c"):
                 self.error(shown, code.count("\n", 0, match.start()) + 1, "app prints on stderr through tn_app_tell()")
 
+    def check_device(self, shown, code, functions):
+        """Operations read and write what tensors hold; a device may have it elsewhere."""
+        lines = code.split("\n")
+        for first, last, _ in functions:
+            text = "\n".join(lines[first - 1:last])
+            names = device_names(text)
+            hits = [match for match in DEVICE_MEMBER.finditer(text) if match.group(2) in (self.members if match.group(1) else names)]
+            hits += list(DEVICE_RESULT.finditer(text)) + list(DEVICE_MADE.finditer(text))
+            for line in sorted({first + text.count("\n", 0, match.start()) for match in hits}):
+                self.error(shown, line, "memory of a tensor, vector or weight; read and write it with operations (ops/ops.h)")
+
     def check_variables(self, shown, found, functions):
         for line, text in found:
             if is_mutable_variable(text):
@@ -286,6 +319,12 @@ WRONG = [
     ("src/base/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "use stderr"),
     ("src/base/a.c", 'void f(void)\n{\n    fputs("x", stdout);\n}\n', "use stdout"),
     ("src/app/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "through tn_app_tell"),
+    ("src/model/a.c", "float f(tn_tensor x, int n)\n{\n    return x.data[n];\n}\n", "with operations"),
+    ("src/model/a.c", "bool f(void)\n{\n    tn_tensor x = g(1, 2), y = { 0 };\n    return y.grad != NULL;\n}\n", "with operations"),
+    ("src/reason/a.c", "bool f(const tn_vector *bias)\n{\n    return bias->data;\n}\n", "with operations"),
+    ("src/eval/a.c", "struct a {\n    tn_weight w[2];\n};\nbool f(struct a *a)\n{\n    return a->w[1].grad;\n}\n", "with operations"),
+    ("src/app/a.c", "float f(void)\n{\n    return tn_op_new(1, 2).data[0];\n}\n", "with operations"),
+    ("src/train/a.c", "tn_tensor f(float *values)\n{\n    return (tn_tensor){ 1, 2, values, 0 };\n}\n", "with operations"),
     ("src/base/a.c", "static int counter;\n", "file scope"),
     ("src/base/a.c", "int counter = 3;\n", "file scope"),
     ("src/base/a.c", "extern int counter;\n", "file scope"),
@@ -313,6 +352,9 @@ RIGHT = [
                      "    struct pair p = { 1, 2 };\n    snprintf(text, 3, \"x\");\n    back(step);\n    return p.a;\n}\n"
                      "_Static_assert(sizeof(int) >= 4, \"size\");\n"
                      "#define MANY(x) \\\n    static int x\n"),
+    ("src/ops/a.c", "float f(tn_tensor x)\n{\n    return x.data[0];\n}\n"),
+    ("src/model/a.c", "struct b {\n    tn_tensor x;\n    tn_file file;\n};\nint f(struct b *b, tn_file x, tn_matrix m)\n{\n"
+                      "    tn_tensor y = { 0 };\n    return b->file.data + x.data + m.data + y.rows + g((tn_tensor){ 0 });\n}\n"),
     ("src/app/cmd_bench.c", 'static const char *const name = "some-steps";\n'),
     ("src/app/a.c", 'static const char *const help = "  tenebra run -m some-net --method some-way";\n'),
     ("examples/a.c", "#include <tenebra.h>\n"),

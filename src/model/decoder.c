@@ -7,15 +7,13 @@
 
 #include <string.h>
 
-/* cos and sin [T, D/2]. Frequency i turns with the axis that its section names; the angle is a float
- * product, as in the reference, so that far positions round alike. */
-static tn_rope rope_of_span(tn_ops *ops, const tn_decoder_config *config, const tn_position *positions,
-                            size_t count)
+/* Frequency i turns with the axis that its section names. */
+static tn_rope rope_of_span(tn_ops *ops, const tn_decoder_config *config, const tn_position *positions, size_t count)
 {
     size_t half = config->head_dim / 2;
-    tn_real *cosines = tn_arena_take(ops->arena, count * half, sizeof *cosines);
-    tn_real *sines = tn_arena_take(ops->arena, count * half, sizeof *sines);
-    if (cosines == NULL || sines == NULL) {
+    float *places = tn_arena_take(ops->arena, 3 * count, sizeof *places);
+    tn_turn *turns = tn_arena_take(ops->arena, half, sizeof *turns);
+    if (places == NULL || turns == NULL) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "rope", "the working memory is full");
         return (tn_rope){ 0 };
     }
@@ -23,29 +21,28 @@ static tn_rope rope_of_span(tn_ops *ops, const tn_decoder_config *config, const 
         size_t axis = i < config->mrope_section[0] ? 0
                       : i < config->mrope_section[0] + config->mrope_section[1] ? 1 : 2;
         float exponent = (float)(2 * i) / (float)config->head_dim;
-        float inverse = 1.0f / powf((float)config->rope_theta, exponent);
-        for (size_t t = 0; t < count; t++) {
-            tn_real angle = (float)positions[t].axis[axis] * inverse;
-            cosines[t * half + i] = cos(angle);
-            sines[t * half + i] = sin(angle);
-        }
+        turns[i] = (tn_turn){ axis, 1.0f / powf((float)config->rope_theta, exponent) };
     }
-    return (tn_rope){ half, cosines, sines };
+    for (size_t t = 0; t < count; t++)
+        for (size_t axis = 0; axis < 3; axis++)
+            places[3 * t + axis] = (float)positions[t].axis[axis];
+    return tn_op_angles(ops, places, count, 3, turns, half);
 }
 
+/* A tap while its span runs. */
+typedef struct tapping {
+    tn_tensor rows; /* [H, keys] of the layer that runs              */
+    tn_tensor mean; /* [1, keys] over the layers and heads so far    */
+    tn_tap tap;
+} tapping;
+
 /* Adds this layer's share to the mean over layers and heads. */
-static void collect_tap(const tn_decoder_config *config, const tn_span_tap *tap, const tn_real *rows,
-                        size_t layer)
+static void collect_tap(tn_ops *ops, const tn_decoder_config *config, const tn_span_tap *tap, const tapping *t, size_t layer)
 {
-    size_t heads = config->num_attention_heads;
-    tn_real share = (tn_real)1 / (tn_real)(heads * config->num_hidden_layers);
-    for (size_t key = 0; key < tap->count; key++) {
-        tn_real sum = 0;
-        for (size_t head = 0; head < heads; head++)
-            sum += rows[head * tap->count + key];
-        tap->mean[key] += sum * share;
-    }
-    if (tap->each != NULL)
+    tn_real share = (tn_real)1 / (tn_real)(config->num_attention_heads * config->num_hidden_layers);
+    tn_op_add_heads(ops, t->mean, t->rows, share);
+    const tn_real *rows = tap->each != NULL ? tn_op_view(ops, t->rows) : NULL;
+    if (rows != NULL)
         tap->each(tap->user, layer, rows);
 }
 
@@ -55,7 +52,7 @@ typedef struct run_state {
     tn_rope rope;
     const tn_decoder_part *sequences;
     size_t count;
-    tn_real *tap_rows; /* [H, keys] of each tap in turn */
+    tapping *taps; /* [count] of those that are tapped */
 } run_state;
 
 typedef struct layer_job {
@@ -64,28 +61,21 @@ typedef struct layer_job {
 } layer_job;
 
 /* Stores the sequences' rows in their caches and says what each of them asks. */
-static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor v, bool again, tn_attention_part *parts,
-                      tn_tap *taps)
+static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor v, bool again, tn_attention_part *parts)
 {
     const run_state *run = job->run;
     const tn_decoder_config *config = &run->decoder->config;
-    tn_real *rows = run->tap_rows;
     size_t row = 0;
     for (size_t s = 0; s < run->count && ops->failure.code == TENEBRA_OK; s++) {
         const tn_decoder_part *sequence = &run->sequences[s];
-        const tn_span_tap *tap = again ? NULL : sequence->tap;
-        parts[s] = (tn_attention_part){ sequence->count, &sequence->cache[job->layer],
+        parts[s] = (tn_attention_part){ sequence->count, sequence->cache[job->layer],
                                         { .heads = config->num_attention_heads,
                                           .kv_heads = config->num_key_value_heads,
                                           .head_dim = config->head_dim,
                                           .causal = true,
-                                          .start = sequence->start } };
-        if (tap != NULL) {
-            taps[s] = (tn_tap){ tap->query, tap->keys, tap->count, rows };
-            parts[s].shape.tap = &taps[s];
-            rows += config->num_attention_heads * tap->count;
-        }
-        tn_op_store(ops, parts[s].keys, sequence->start, tn_op_rows(ops, k, row, sequence->count),
+                                          .start = sequence->start,
+                                          .tap = sequence->tap && !again ? &run->taps[s].tap : NULL } };
+        tn_op_store(ops, &parts[s].keys, sequence->start, tn_op_rows(ops, k, row, sequence->count),
                     tn_op_rows(ops, v, row, sequence->count));
         row += sequence->count;
     }
@@ -102,16 +92,15 @@ static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool aga
     q = tn_op_rope(ops, q, &run->rope, config->num_attention_heads);
     k = tn_op_rope(ops, k, &run->rope, config->num_key_value_heads);
     tn_attention_part *parts = tn_arena_take(ops->arena, run->count, sizeof *parts);
-    tn_tap *taps = tn_arena_take(ops->arena, run->count, sizeof *taps);
-    if (parts == NULL || taps == NULL) {
+    if (parts == NULL) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "attention", "the working memory is full");
         return (tn_tensor){ 0 };
     }
-    lay_parts(ops, job, k, v, again, parts, taps);
+    lay_parts(ops, job, k, v, again, parts);
     tn_tensor mixed = tn_op_attention_parts(ops, q, parts, run->count);
-    for (size_t s = 0; s < run->count && mixed.data != NULL; s++)
+    for (size_t s = 0; s < run->count && !tn_tensor_is_empty(mixed); s++)
         if (parts[s].shape.tap != NULL)
-            collect_tap(config, run->sequences[s].tap, taps[s].rows, job->layer);
+            collect_tap(ops, config, run->sequences[s].tap, &run->taps[s], job->layer);
     return tn_piece_linear(ops, mixed, &layer->o, NULL);
 }
 
@@ -138,28 +127,31 @@ static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, c
                           const tn_decoder_part *sequences, size_t count)
 {
     const tn_decoder_config *config = &decoder->config;
-    size_t rows = 0, keys = 0;
-    for (size_t s = 0; s < count; s++) {
+    size_t rows = 0;
+    for (size_t s = 0; s < count; s++)
         rows += sequences[s].count;
-        keys += sequences[s].tap ? sequences[s].tap->count : 0;
-    }
-    if (ops->failure.code == TENEBRA_OK && (x.data == NULL || rows != x.rows))
+    if (ops->failure.code == TENEBRA_OK && (tn_tensor_is_empty(x) || rows != x.rows))
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "decoder", "%zu sequences have %zu rows, x has %zu", count, rows, x.rows);
     if (ops->failure.code != TENEBRA_OK)
         return NULL;
     run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
     tn_decoder_part *copy = tn_arena_take(ops->arena, count, sizeof *copy);
     layer_job *jobs = tn_arena_take(ops->arena, config->num_hidden_layers, sizeof *jobs);
-    tn_real *tap_rows = tn_arena_take(ops->arena, config->num_attention_heads * keys, sizeof *tap_rows);
-    if (run == NULL || copy == NULL || jobs == NULL || tap_rows == NULL) {
+    tapping *taps = tn_arena_take(ops->arena, count, sizeof *taps);
+    if (run == NULL || copy == NULL || jobs == NULL || taps == NULL) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "decoder", "the working memory is full");
         return NULL;
     }
     memcpy(copy, sequences, count * sizeof *copy);
-    *run = (run_state){ decoder, rope_of_span(ops, config, positions, x.rows), copy, count, tap_rows };
-    for (size_t s = 0; s < count; s++)
-        if (sequences[s].tap != NULL)
-            memset(sequences[s].tap->mean, 0, sequences[s].tap->count * sizeof *sequences[s].tap->mean);
+    *run = (run_state){ decoder, rope_of_span(ops, config, positions, x.rows), copy, count, taps };
+    for (size_t s = 0; s < count; s++) {
+        const tn_span_tap *tap = sequences[s].tap;
+        if (tap == NULL)
+            continue;
+        taps[s].rows = tn_op_constant(ops, config->num_attention_heads, tap->count, NULL);
+        taps[s].mean = tn_op_constant(ops, 1, tap->count, NULL);
+        taps[s].tap = (tn_tap){ tap->query, tap->keys, tap->count, taps[s].rows };
+    }
     for (size_t l = 0; l < config->num_hidden_layers; l++)
         jobs[l] = (layer_job){ run, l };
     return jobs;
@@ -176,6 +168,9 @@ tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, co
                              ops->checkpoint && tn_network_is_trained(&decoder->network, TN_DECODER_LAYER, l));
         tn_ops_release(ops, mark);
     }
+    for (size_t s = 0; s < count && ops->failure.code == TENEBRA_OK; s++)
+        if (sequences[s].tap != NULL)
+            tn_op_read(ops, jobs[0].run->taps[s].mean, sequences[s].tap->mean);
     return ops->failure.code == TENEBRA_OK ? x : (tn_tensor){ 0 };
 }
 

@@ -145,19 +145,18 @@ static void keep_rows(tn_ops *ops, const batch *r, tn_tensor x)
         if (span->wants_rows && ops->tape != NULL)
             span->out = (tn_row_ref){ x, r->pieces[i].begin };
         else if (span->wants_rows)
-            memcpy(span->out.source.data + r->pieces[i].at * x.cols, x.data + r->pieces[i].begin * x.cols,
-                   r->pieces[i].count * x.cols * sizeof(tn_real));
+            tn_op_copy(ops, tn_op_rows(ops, span->out.source, r->pieces[i].at, r->pieces[i].count),
+                       tn_op_rows(ops, x, r->pieces[i].begin, r->pieces[i].count));
     }
 }
 
 /* Copies a row into memory of the sequence, unless it is recorded. */
-static tn_row_ref keep_last(const tn_ops *ops, tn_row_ref row, tn_real *memory)
+static tn_row_ref keep_last(tn_ops *ops, tn_row_ref row, tn_tensor memory)
 {
-    size_t cols = row.source.cols;
     if (ops->tape != NULL)
         return row;
-    memcpy(memory, row.source.data + row.row * cols, cols * sizeof *memory);
-    return (tn_row_ref){ { 1, cols, memory, NULL }, 0 };
+    tn_op_copy(ops, memory, tn_op_rows(ops, row.source, row.row, 1));
+    return (tn_row_ref){ memory, 0 };
 }
 
 /* The last rows of the spans that end in this round, before and after the final norm. */
@@ -177,20 +176,20 @@ static void keep_last_rows(tn_ops *ops, const tn_decoder *decoder, const batch *
         tn_sequence *sequence = r->pieces[i].span->sequence;
         if (!ends_span(&r->pieces[i]) || (ops->tape != NULL && !r->pieces[i].span->wants_hidden))
             continue;
-        sequence->raw = keep_last(ops, (tn_row_ref){ raw, seen }, sequence->last);
-        sequence->hidden = keep_last(ops, (tn_row_ref){ hidden, seen }, sequence->last + x.cols);
+        sequence->raw = keep_last(ops, (tn_row_ref){ raw, seen }, sequence->last[0]);
+        sequence->hidden = keep_last(ops, (tn_row_ref){ hidden, seen }, sequence->last[1]);
         seen++;
     }
 }
 
 /* The first piece whose last row, before or after the norm, is not finite. What is wrong in an earlier row and counts reaches the
  * last one by attention. */
-static const piece *find_bad(const tn_ops *ops, const batch *r, tn_tensor x)
+static const piece *find_bad(tn_ops *ops, const batch *r, tn_tensor x)
 {
     for (size_t i = 0; ops->tape == NULL && i < r->count; i++) {
         const piece *p = &r->pieces[i];
-        if (!tn_all_finite(x.data + (p->begin + p->count - 1) * x.cols, x.cols) ||
-            (ends_span(p) && !tn_all_finite(p->span->sequence->last + x.cols, x.cols)))
+        if (!tn_op_is_finite(ops, tn_op_rows(ops, x, p->begin + p->count - 1, 1)) ||
+            (ends_span(p) && !tn_op_is_finite(ops, p->span->sequence->last[1])))
             return p;
     }
     return NULL;
@@ -203,7 +202,7 @@ static tenebra_code run_round(tn_engine *engine, tn_span *spans, size_t count, s
     batch r = compose_round(ops, spans, count, span, at);
     tn_tensor x = r.count > 0 ? run_layers(engine, &r) : (tn_tensor){ 0 };
     piece bad = { 0 };
-    if (x.data != NULL) {
+    if (!tn_tensor_is_empty(x)) {
         keep_rows(ops, &r, x);
         keep_last_rows(ops, &engine->model->decoder, &r, x);
         const piece *found = ops->failure.code == TENEBRA_OK ? find_bad(ops, &r, x) : NULL;
@@ -218,37 +217,43 @@ static tenebra_code run_round(tn_engine *engine, tn_span *spans, size_t count, s
 
 /* ---------------------------------------------------------------- logits -- */
 
-tenebra_code tn_engine_logits(tn_engine *engine, tn_tensor normed, tn_real *logits, tenebra_error *error)
+/* Logits of each row into logits[row] [V]. Releases the memory since `mark`. */
+static tenebra_code read_logits(tn_engine *engine, size_t mark, tn_tensor normed, tn_real *const *logits, tenebra_error *error)
 {
     tn_ops *ops = &engine->ops;
-    size_t mark = tn_ops_mark(ops), vocabulary = engine->model->decoder.head.matrix.rows;
-    tn_tensor found = tn_decoder_logits(ops, &engine->model->decoder, normed);
-    if (found.data != NULL)
-        memcpy(logits, found.data, found.rows * found.cols * sizeof *logits);
+    const tn_tensor found = tn_decoder_logits(ops, &engine->model->decoder, normed);
+    tenebra_error problem = { .code = TENEBRA_OK };
+    for (size_t row = 0; row < found.rows; row++) {
+        tn_op_read(ops, tn_op_rows(ops, found, row, 1), logits[row]);
+        if (ops->failure.code == TENEBRA_OK && problem.code == TENEBRA_OK && !tn_all_finite(logits[row], found.cols))
+            tn_fail_logits(engine->model, tn_op_view(ops, tn_op_rows(ops, normed, row, 1)), logits[row], &problem);
+    }
     TN_TRY(tn_engine_finish(engine, mark, error));
-    for (size_t row = 0; row < normed.rows; row++)
-        if (!tn_all_finite(logits + row * vocabulary, vocabulary))
-            return tn_fail_logits(engine->model, normed.data + row * normed.cols, logits + row * vocabulary, error);
-    return TENEBRA_OK;
+    return problem.code == TENEBRA_OK ? TENEBRA_OK : tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+}
+
+tenebra_code tn_engine_logits(tn_engine *engine, tn_tensor normed, tn_real *logits, tenebra_error *error)
+{
+    size_t mark = tn_ops_mark(&engine->ops);
+    tn_real **rows = take(&engine->ops, normed.rows, sizeof *rows);
+    for (size_t row = 0; rows != NULL && row < normed.rows; row++)
+        rows[row] = logits + row * engine->model->decoder.head.matrix.rows;
+    return read_logits(engine, mark, normed, rows, error);
 }
 
 /* Logits of the last rows of all spans that want them, in one product. */
 static tenebra_code run_head(tn_engine *engine, const tn_span *spans, size_t count, tenebra_error *error)
 {
     tn_ops *ops = &engine->ops;
-    size_t mark = tn_ops_mark(ops), wanted = 0, vocabulary = engine->model->decoder.head.matrix.rows;
+    size_t mark = tn_ops_mark(ops), wanted = 0;
     tn_row_ref *refs = take(ops, count, sizeof *refs);
-    for (size_t i = 0; refs != NULL && i < count; i++)
-        if (spans[i].logits != NULL)
-            refs[wanted++] = spans[i].sequence->hidden;
-    tn_tensor normed = wanted > 0 ? tn_op_compose(ops, refs, wanted, engine->model->config.decoder.hidden_size) : (tn_tensor){ 0 };
-    tn_real *logits = normed.data ? take(ops, wanted * vocabulary, sizeof *logits) : NULL;
-    tenebra_code code = logits != NULL ? tn_engine_logits(engine, normed, logits, error) : TENEBRA_OK;
-    for (size_t i = 0, row = 0; logits != NULL && i < count; i++)
-        if (spans[i].logits != NULL)
-            memcpy(spans[i].logits, logits + row++ * vocabulary, vocabulary * sizeof *logits);
-    tenebra_code end = tn_engine_finish(engine, mark, code == TENEBRA_OK ? error : NULL);
-    return code != TENEBRA_OK ? code : end;
+    tn_real **rows = take(ops, count, sizeof *rows);
+    for (size_t i = 0; refs != NULL && rows != NULL && i < count; i++)
+        if (spans[i].logits != NULL) {
+            refs[wanted] = spans[i].sequence->hidden;
+            rows[wanted++] = spans[i].logits;
+        }
+    return read_logits(engine, mark, tn_op_compose(ops, refs, wanted, engine->model->config.decoder.hidden_size), rows, error);
 }
 
 /* ------------------------------------------------------------------- run -- */
@@ -271,7 +276,7 @@ static void take_outs(tn_ops *ops, tn_span *spans, size_t count, size_t cols)
 {
     for (size_t i = 0; ops->tape == NULL && i < count; i++)
         if (spans[i].wants_rows)
-            spans[i].out = (tn_row_ref){ { spans[i].count, cols, take(ops, spans[i].count * cols, sizeof(tn_real)), NULL }, 0 };
+            spans[i].out = (tn_row_ref){ tn_op_new(ops, spans[i].count, cols), 0 };
 }
 
 tenebra_code tn_engine_run(tn_engine *engine, tn_span *spans, size_t count, tenebra_error *error)
@@ -305,24 +310,21 @@ tenebra_code tn_engine_run(tn_engine *engine, tn_span *spans, size_t count, tene
 
 /* -------------------------------------------------------------- pictures -- */
 
-/* All patches in one tensor. Those of one picture are only read; the tensor type has no const variant. */
-static tn_tensor join_patches(tn_ops *ops, const tn_patches *const *patches, size_t count, size_t columns)
+/* All patches in one tensor. */
+static tn_tensor join_patches(tn_ops *ops, const tn_patches *const *patches, size_t count)
 {
-    size_t rows = 0, at = 0;
-    for (size_t i = 0; i < count; i++)
-        rows += patches[i]->count;
-    tn_tensor all = { rows, columns, count == 1 ? patches[0]->values : take(ops, rows * columns, sizeof(tn_real)), NULL };
-    for (size_t i = 0; count != 1 && all.data != NULL && i < count; i++) {
-        memcpy(all.data + at * columns, patches[i]->values, patches[i]->count * columns * sizeof(tn_real));
-        at += patches[i]->count;
-    }
-    return all;
+    tn_tensor *parts = take(ops, count, sizeof *parts);
+    for (size_t i = 0; parts != NULL && i < count; i++)
+        parts[i] = tn_op_import(ops, patches[i]->count, patches[i]->columns, patches[i]->values);
+    if (count == 0) /* refused by the encoder */
+        return tn_op_constant(ops, 0, 1, NULL);
+    return parts != NULL ? tn_op_join(ops, parts, count) : (tn_tensor){ 0 };
 }
 
 /* The embeddings [sum J, C], cut up by pictures. */
 static void hand_out(tn_ops *ops, tn_tensor embeds, tn_image_rows *const *pictures, size_t count)
 {
-    for (size_t i = 0, at = 0; i < count; i++) {
+    for (size_t i = 0, at = 0; i < count && ops->failure.code == TENEBRA_OK; i++) {
         pictures[i]->embeds = tn_op_rows(ops, embeds, at, pictures[i]->rows);
         at += pictures[i]->rows;
     }
@@ -340,23 +342,23 @@ tenebra_code tn_engine_encode(tn_engine *engine, const tn_patches *const *patche
             return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vision", "picture %zu has patches of %zu values, not of %zu", i + 1,
                            patches[i]->columns, vision->patch_values);
     }
-    bool recording = ops->tape != NULL, full = false;
-    tn_tensor own = { rows, cols, recording ? NULL : tn_arena_take(kept, rows * cols, sizeof(tn_real)), NULL };
-    if (!recording && own.data == NULL)
+    bool recording = ops->tape != NULL;
+    const tn_tensor own = recording ? (tn_tensor){ 0 } : tn_tensor_take(kept, rows, cols);
+    if (!recording && tn_tensor_is_empty(own))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
     size_t mark = tn_ops_mark(ops);
     tn_grid *grids = take(ops, count, sizeof *grids);
     for (size_t i = 0; grids != NULL && i < count; i++)
         grids[i] = (tn_grid){ patches[i]->grid_t, patches[i]->grid_h, patches[i]->grid_w };
-    tn_tensor input = join_patches(ops, patches, count, vision->patch_values);
-    tn_tensor embeds = grids && input.data ? tn_networks_encode(ops, &engine->model->networks, input, grids, count) : (tn_tensor){ 0 };
-    full = embeds.data != NULL && embeds.rows != rows;
-    if (embeds.data != NULL && !full && !recording)
-        memcpy(own.data, embeds.data, rows * cols * sizeof *own.data);
-    if (embeds.data != NULL && !full)
-        hand_out(ops, recording ? embeds : own, pictures, count);
+    const tn_tensor input = join_patches(ops, patches, count);
+    const tn_tensor embeds = grids && !tn_tensor_is_empty(input) ? tn_networks_encode(ops, &engine->model->networks, input, grids, count)
+                                                                 : (tn_tensor){ 0 };
+    if (!tn_tensor_is_empty(embeds) && embeds.rows != rows)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the pictures have %zu rows, the tower gave %zu", rows, embeds.rows);
+    if (!tn_tensor_is_empty(embeds) && !recording)
+        tn_op_copy(ops, own, embeds);
+    hand_out(ops, recording ? embeds : own, pictures, count);
+    bool finite = recording || ops->failure.code != TENEBRA_OK || tn_op_is_finite(ops, own);
     TN_TRY(tn_engine_finish(engine, mark, error));
-    if (full)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vision", "the pictures have %zu rows, the tower gave %zu", rows, embeds.rows);
-    return recording || tn_all_finite(own.data, rows * cols) ? TENEBRA_OK : tn_fail_pictures(engine, patches, count, error);
+    return finite ? TENEBRA_OK : tn_fail_pictures(engine, patches, count, error);
 }

@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool tn_all_finite(const tn_real *values, size_t count)
-{
-    int bad = 0;
-    for (size_t i = 0; i < count; i++)
-        bad |= !(values[i] - values[i] == 0); /* NaN for NaN and infinities; without a branch, so that it runs in vectors */
-    return bad == 0;
-}
-
 bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col)
 {
     const tn_form *form = &stored->form;
@@ -98,6 +90,7 @@ static tenebra_code blame(const tn_model *model, tn_network_kind kind, size_t gr
 enum { NOWHERE = -1 };
 
 typedef struct search {
+    tn_ops *ops;
     const char *first, *each; /* names of watched values: once at the start, and of each layer */
     long found;               /* index of the first of `each` that is not finite; or NOWHERE   */
     bool at_first;            /* the value `first` was not                                      */
@@ -106,7 +99,7 @@ typedef struct search {
 static void look(void *user, const char *name, size_t index, const tn_tensor *value)
 {
     search *s = user;
-    if (s->found != NOWHERE || s->at_first || tn_all_finite(value->data, value->rows * value->cols))
+    if (s->found != NOWHERE || s->at_first || tn_op_is_finite(s->ops, *value))
         return;
     if (s->first != NULL && strcmp(name, s->first) == 0)
         s->at_first = true;
@@ -140,7 +133,7 @@ tenebra_code tn_fail_rows(tn_engine *engine, const tn_sequence *sequence, const 
     tn_ops *ops = &engine->ops;
     size_t mark = tn_ops_mark(ops);
     tn_ops before = *ops;
-    search s = { NULL, "decoder.layer", NOWHERE, false };
+    search s = { ops, NULL, "decoder.layer", NOWHERE, false };
     char place[64];
     ops->watch = look;
     ops->watch_user = &s;
@@ -151,7 +144,7 @@ tenebra_code tn_fail_rows(tn_engine *engine, const tn_sequence *sequence, const 
     if (positions != NULL)
         x = tn_decoder_forward(ops, &model->decoder, tn_rows_input(ops, &model->decoder, rows, count), positions, sequence->cache,
                                sequence->length, NULL);
-    bool left = x.data != NULL && !tn_all_finite(x.data, x.rows * x.cols);
+    bool left = !tn_op_is_finite(ops, x);
     *ops = before;
     tn_ops_release(ops, mark);
     if (s.found == 0)
@@ -168,15 +161,15 @@ tenebra_code tn_fail_pictures(tn_engine *engine, const tn_patches *const *patche
     const tn_model *model = engine->model;
     tn_ops *ops = &engine->ops;
     tn_ops before = *ops;
-    search s = { "vision.patch_embed", "vision.block", NOWHERE, false };
+    search s = { ops, "vision.patch_embed", "vision.block", NOWHERE, false };
     size_t mark = tn_ops_mark(ops);
     char place[64];
     ops->watch = look;
     ops->watch_user = &s;
     for (size_t i = 0; i < count && s.found == NOWHERE && !s.at_first; i++) {
-        const tn_tensor input = { patches[i]->count, patches[i]->columns, patches[i]->values, NULL };
+        const tn_tensor input = tn_op_import(ops, patches[i]->count, patches[i]->columns, patches[i]->values);
         const tn_grid grid = { patches[i]->grid_t, patches[i]->grid_h, patches[i]->grid_w };
-        if (!tn_all_finite(input.data, input.rows * input.cols)) {
+        if (!tn_op_is_finite(ops, input)) {
             *ops = before;
             return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite once scaled as the processor file "
                            "says");

@@ -4,8 +4,6 @@
 
 #include "model/engine.h"
 
-bool tn_all_finite(const tn_real *values, size_t count);
-
 /* False with the place of the first value that is NaN or infinite. Reads the whole tensor. Threads: any. */
 bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col);
 

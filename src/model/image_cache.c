@@ -7,13 +7,13 @@
 
 static size_t bytes_of(const tn_image_entry *entry)
 {
-    return entry->embeds.rows * entry->embeds.cols * sizeof(tn_real);
+    return entry->rows * entry->cols * sizeof(tn_real);
 }
 
 static void drop(tn_image_cache *cache, tn_image_entry *entry)
 {
     cache->used -= bytes_of(entry);
-    free(entry->embeds.data);
+    free(entry->embeds);
     memset(entry, 0, sizeof *entry);
 }
 
@@ -40,7 +40,7 @@ static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_
     *oldest = NULL;
     for (size_t i = 0; i < TN_IMAGE_CACHE_PICTURES; i++) {
         tn_image_entry *entry = &cache->entries[i];
-        if (entry->embeds.data == NULL)
+        if (entry->embeds == NULL)
             place = entry;
         else if (*oldest == NULL || entry->asked < (*oldest)->asked)
             *oldest = entry;
@@ -48,7 +48,7 @@ static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_
     return bytes <= cache->limit - cache->used ? place : NULL;
 }
 
-void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_tensor embeds)
+void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_ops *ops, tn_tensor embeds)
 {
     static const tn_digest unknown = { { 0 } };
     size_t bytes;
@@ -59,16 +59,17 @@ void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_tens
     while ((place = free_place(cache, bytes, &oldest)) == NULL)
         drop(cache, oldest);
     tn_real *data = malloc(bytes);
-    if (data == NULL)
+    if (data == NULL || !tn_op_read(ops, embeds, data)) {
+        free(data);
         return;
-    memcpy(data, embeds.data, bytes);
-    *place = (tn_image_entry){ *content, { embeds.rows, embeds.cols, data, NULL }, ++cache->clock };
+    }
+    *place = (tn_image_entry){ *content, embeds.rows, embeds.cols, data, ++cache->clock };
     cache->used += bytes;
 }
 
 void tn_image_cache_clear(tn_image_cache *cache)
 {
     for (size_t i = 0; i < TN_IMAGE_CACHE_PICTURES; i++)
-        if (cache->entries[i].embeds.data != NULL)
+        if (cache->entries[i].embeds != NULL)
             drop(cache, &cache->entries[i]);
 }

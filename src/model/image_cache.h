@@ -11,8 +11,9 @@
 enum { TN_IMAGE_CACHE_PICTURES = 256 };
 
 typedef struct tn_image_entry {
-    tn_digest content; /* zero: the place is free */
-    tn_tensor embeds;  /* [J, C], owned */
+    tn_digest content;
+    size_t rows, cols;
+    tn_real *embeds;   /* [rows, cols] J, C; owned; NULL: the place is free */
     uint64_t asked;    /* when, by the cache's clock */
 } tn_image_entry;
 
@@ -27,7 +28,7 @@ const tn_image_entry *tn_image_cache_find(tn_image_cache *cache, const tn_digest
 
 /* Keeps a copy, and drops others for it. What is larger than the whole cache, of unknown content, or finds no
  * memory is not kept, which is no error. */
-void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_tensor embeds);
+void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_ops *ops, tn_tensor embeds);
 
 /* Forgets everything. A zeroed cache may be cleared. */
 void tn_image_cache_clear(tn_image_cache *cache);

@@ -177,7 +177,7 @@ void tn_place_read(const tn_place *place, tn_real *values)
     size_t share = place->rows * place->cols / place->row->parts;
     for (size_t part = 0; part < place->row->parts; part++, values += share) {
         if (!matrix)
-            memcpy(values, vectors[part].data, share * sizeof *values);
+            memcpy(values, tn_vector_values(&vectors[part]), share * sizeof *values);
         for (size_t row = 0; matrix && row < weights[part].matrix.rows; row++)
             tn_matrix_unpack(&weights[part].matrix, row, 0, place->cols, values + row * place->cols);
     }
@@ -192,12 +192,12 @@ static bool is_trained(const tn_layout_row *row, const void *slot)
     bool trained = false;
     for (size_t part = 0; part < row->parts && !trained; part++) {
         if (!tn_role_is_matrix(row->role)) {
-            trained = vectors[part].grad != NULL;
+            trained = tn_vector_has_grad(&vectors[part]);
             continue;
         }
-        trained = weights[part].grad != NULL;
+        trained = tn_weight_has_grad(&weights[part]);
         for (const tn_lora *lora = weights[part].lora; lora != NULL && !trained; lora = lora->next)
-            trained = lora->a.grad != NULL || lora->b.grad != NULL;
+            trained = tn_weight_has_grad(&lora->a) || tn_weight_has_grad(&lora->b);
     }
     return trained;
 }

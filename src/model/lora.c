@@ -78,10 +78,10 @@ void tn_adapter_refresh(tn_adapter *adapter)
         for (size_t part = 0; part < m->parts; part++) {
             size_t offset = part * share * m->rank;
             tn_lora *lora = &m->loras[part];
-            lora->a.matrix = (tn_matrix){ .type = type, .rows = m->rank, .cols = m->inputs, .data = m->a };
-            lora->b.matrix = (tn_matrix){ .type = type, .rows = share, .cols = m->rank, .data = m->b + offset };
-            lora->a.grad = m->a_grad;
-            lora->b.grad = m->b_grad ? m->b_grad + offset : NULL;
+            const tn_matrix a = { .type = type, .rows = m->rank, .cols = m->inputs, .data = m->a };
+            const tn_matrix b = { .type = type, .rows = share, .cols = m->rank, .data = m->b + offset };
+            tn_weight_bind(&lora->a, a, m->a_grad);
+            tn_weight_bind(&lora->b, b, m->b_grad ? m->b_grad + offset : NULL);
             lora->scale = (tn_real)m->scale;
             lora->dropout = adapter->dropout;
             lora->pass = adapter->pass;

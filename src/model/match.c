@@ -94,11 +94,12 @@ static void fill(matcher *m, const tn_place *place, const tn_stored *stored, siz
         tn_matrix matrix = first;
         matrix.data = (const unsigned char *)stored->data + part * bytes;
         if (tn_place_is_matrix(place)) {
-            ((tn_weight *)place->slot)[part].matrix = matrix;
+            tn_weight_bind((tn_weight *)place->slot + part, matrix, NULL);
             continue;
         }
         tn_dtype_of(matrix.type)->unpack(matrix.data, size, m->vector_end);
-        ((tn_vector *)place->slot)[part] = (tn_vector){ size, m->vector_end, NULL };
+        ((tn_vector *)place->slot)[part].size = size;
+        tn_vector_bind((tn_vector *)place->slot + part, m->vector_end, NULL);
         m->vector_end += size;
     }
 }

@@ -109,10 +109,10 @@ static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *i
     parameters->slot_count++;
     slot->weight = weight;
     slot->old_weight = *weight;
-    weight->matrix = (tn_matrix){ .type = item->rounded ? TN_BF16 : sizeof(tn_real) == 8 ? TN_F64 : TN_F32,
-                                  .rows = slot->old_weight.matrix.rows, .cols = slot->old_weight.matrix.cols };
-    weight->matrix.data = item->rounded ? (const void *)(item->rounded + offset) : (const void *)(item->values + offset);
-    weight->grad = item->grad + offset;
+    const tn_matrix matrix = { .type = item->rounded ? TN_BF16 : sizeof(tn_real) == 8 ? TN_F64 : TN_F32,
+                               .rows = weight->matrix.rows, .cols = weight->matrix.cols,
+                               .data = item->rounded ? (const void *)(item->rounded + offset) : (const void *)(item->values + offset) };
+    tn_weight_bind(weight, matrix, item->grad + offset);
     return TENEBRA_OK;
 }
 
@@ -125,8 +125,7 @@ static tenebra_code lead_vector(tn_parameters *parameters, const tn_parameter *i
     parameters->slot_count++;
     slot->vector = vector;
     slot->old_vector = *vector;
-    vector->data = item->values + offset;
-    vector->grad = item->grad + offset;
+    tn_vector_bind(vector, item->values + offset, item->grad + offset);
     return TENEBRA_OK;
 }
 
@@ -266,9 +265,10 @@ static void put_back(tn_parameters *parameters)
 {
     for (size_t i = parameters->slot_count; i > 0; i--) {
         const tn_parameter_slot *slot = &parameters->slots[i - 1];
+        tn_lora *lora = slot->weight != NULL ? slot->weight->lora : NULL; /* adapters stay */
         if (slot->weight != NULL) {
-            slot->weight->matrix = slot->old_weight.matrix;
-            slot->weight->grad = slot->old_weight.grad;
+            *slot->weight = slot->old_weight;
+            slot->weight->lora = lora;
         } else {
             *slot->vector = slot->old_vector;
         }

@@ -9,7 +9,7 @@ tn_tensor tn_piece_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn
 
 tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v, size_t heads, const size_t *borders, size_t segments)
 {
-    tn_keys keys = { .capacity = k.rows, .stride = k.cols, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
+    tn_keys keys = tn_keys_of(k, v);
     tn_attention shape = { .heads = heads, .kv_heads = heads, .head_dim = k.cols / heads, .segments = borders,
                            .segment_count = segments };
     return tn_op_attention(ops, q, &keys, &shape);
@@ -40,29 +40,25 @@ tn_rope tn_piece_grid_rope(tn_ops *ops, const tn_grid *grids, size_t count, size
     size_t half = head_dim / 2, quarter = half / 2, patches = 0;
     for (size_t g = 0; g < count; g++)
         patches += tn_grid_patches(grids[g]);
-    tn_real *cosines = tn_arena_take(ops->arena, patches * half, sizeof *cosines);
-    tn_real *sines = tn_arena_take(ops->arena, patches * half, sizeof *sines);
-    if (cosines == NULL || sines == NULL) {
+    float *places = tn_arena_take(ops->arena, 2 * patches, sizeof *places), *place = places;
+    tn_turn *turns = tn_arena_take(ops->arena, half, sizeof *turns);
+    if (places == NULL || turns == NULL) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
         return (tn_rope){ 0 };
     }
-    size_t row = 0;
+    for (size_t i = 0; i < half; i++) {
+        float exponent = (float)(2 * (i % quarter)) / (float)half;
+        turns[i] = (tn_turn){ i / quarter, 1.0f / powf((float)theta, exponent) };
+    }
     for (size_t g = 0; g < count; g++) {
         size_t cells = grids[g].w / merge, area = merge * merge;
-        for (size_t p = 0; p < tn_grid_patches(grids[g]); p++, row++) {
+        for (size_t p = 0; p < tn_grid_patches(grids[g]); p++) {
             size_t in_frame = p % (grids[g].h * grids[g].w), cell = in_frame / area, inner = in_frame % area;
-            float place[2] = { (float)(cell / cells * merge + inner / merge),
-                               (float)(cell % cells * merge + inner % merge) };
-            for (size_t i = 0; i < half; i++) {
-                float exponent = (float)(2 * (i % quarter)) / (float)half;
-                float inverse = 1.0f / powf((float)theta, exponent);
-                tn_real angle = place[i / quarter] * inverse;
-                cosines[row * half + i] = cos(angle);
-                sines[row * half + i] = sin(angle);
-            }
+            *place++ = (float)(cell / cells * merge + inner / merge);
+            *place++ = (float)(cell % cells * merge + inner % merge);
         }
     }
-    return (tn_rope){ half, cosines, sines };
+    return tn_op_angles(ops, places, patches, 2, turns, half);
 }
 
 size_t *tn_piece_frames(tn_ops *ops, const tn_grid *grids, size_t count, size_t *segments)

@@ -12,35 +12,17 @@ static bool count_numbers(const tn_decoder_config *config, size_t capacity, size
 
 static bool take_all(tn_sequence *sequence, const tn_decoder_config *config, bool gradients, tn_arena *arena)
 {
-    size_t layers = config->num_hidden_layers, cols = config->hidden_size, count, all;
-    if (!count_numbers(config, sequence->capacity, &count) || !tn_size_mul(count, gradients ? 4 : 2, &all))
-        return false;
+    size_t layers = config->num_hidden_layers, stride = config->num_key_value_heads * config->head_dim;
     sequence->cache = tn_arena_take(arena, layers, sizeof *sequence->cache);
     sequence->keys = tn_arena_take(arena, sequence->capacity, sizeof *sequence->keys);
-    sequence->last = tn_arena_take(arena, 2 * cols, sizeof *sequence->last);
-    for (size_t l = 0; sequence->cache != NULL && l < layers; l++) {
-        tn_keys *keys = &sequence->cache[l];
-        *keys = (tn_keys){ .capacity = sequence->capacity, .stride = count / sequence->capacity };
-        if (sequence->type == TN_BF16) {
-            uint16_t *narrow = tn_arena_take(arena, all, sizeof *narrow);
-            keys->k_bf16 = narrow;
-            keys->v_bf16 = narrow ? narrow + count : NULL;
-            continue;
-        }
-        tn_real *memory = tn_arena_take(arena, all, sizeof *memory);
-        if (memory == NULL)
-            return false;
-        if (gradients)
-            memset(memory + 2 * count, 0, 2 * count * sizeof *memory);
-        keys->k = memory;
-        keys->v = memory + count;
-        keys->dk = gradients ? memory + 2 * count : NULL;
-        keys->dv = gradients ? memory + 3 * count : NULL;
-    }
-    tn_real *last = sequence->last;
-    sequence->raw = (tn_row_ref){ { 1, cols, last, NULL }, 0 };
-    sequence->hidden = (tn_row_ref){ { 1, cols, last ? last + cols : NULL, NULL }, 0 };
-    return sequence->cache != NULL && sequence->keys != NULL && last != NULL;
+    bool taken = sequence->cache != NULL && sequence->keys != NULL;
+    for (size_t l = 0; taken && l < layers; l++)
+        taken = tn_keys_take(&sequence->cache[l], arena, sequence->capacity, stride, sequence->type, gradients);
+    for (size_t i = 0; i < 2; i++)
+        sequence->last[i] = tn_tensor_take(arena, 1, config->hidden_size);
+    sequence->raw = (tn_row_ref){ sequence->last[0], 0 };
+    sequence->hidden = (tn_row_ref){ sequence->last[1], 0 };
+    return taken && !tn_tensor_is_empty(sequence->last[0]) && !tn_tensor_is_empty(sequence->last[1]);
 }
 
 bool tn_sequence_take(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, bool gradients, tn_arena *arena)

@@ -13,7 +13,7 @@ typedef struct tn_sequence {
     tn_row_ref raw, hidden; /* the last row before and after the final norm; in memory of the sequence, or recorded */
     tn_keys *cache;   /* [L] */
     tn_row_key *keys; /* [capacity] what each row was made of */
-    tn_real *last;    /* [2, C] memory of `raw` and `hidden` */
+    tn_tensor last[2]; /* [1, C] memory of `raw` and `hidden` outside of a record */
     tn_arena memory;  /* of tn_sequence_open */
 } tn_sequence;
 

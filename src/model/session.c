@@ -22,7 +22,8 @@ static tenebra_code open_parts(tn_session *session, const tn_session_options *op
     TN_TRY(tn_sequence_open(&session->sequence, config, context, options->cache_type, error));
     TN_TRY(tn_engine_open(&session->engine, session->model, options->threads, error));
     TN_TRY(tn_arena_reserve(&session->kept, KEPT_RESERVE, error));
-    session->logits = (tn_tensor){ 1, vocabulary, malloc(vocabulary * sizeof(tn_real)), NULL };
+    session->logits.cols = vocabulary;
+    session->logits.data = malloc(vocabulary * sizeof(tn_real));
     return session->logits.data ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
 }
 
@@ -91,28 +92,32 @@ tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tene
     const tn_image_entry *entry = session->engine.ops.watch ? NULL : tn_image_cache_find(&session->images, &picture->content);
     if (entry == NULL)
         return TENEBRA_OK;
-    size_t count = entry->embeds.rows * entry->embeds.cols;
-    tn_real *data = tn_arena_take(&session->kept, count, sizeof *data);
-    if (data == NULL)
+    const tn_tensor embeds = tn_tensor_take(&session->kept, entry->rows, entry->cols);
+    if (tn_tensor_is_empty(embeds))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
-    memcpy(data, entry->embeds.data, count * sizeof *data);
-    picture->embeds = (tn_tensor){ entry->embeds.rows, entry->embeds.cols, data, NULL };
+    tn_op_write(&session->engine.ops, embeds, entry->embeds);
+    picture->embeds = embeds;
     return TENEBRA_OK;
 }
 
 void tn_session_remember(tn_session *session, const tn_image_rows *picture)
 {
-    tn_image_cache_add(&session->images, &picture->content, picture->embeds);
+    tn_image_cache_add(&session->images, &picture->content, &session->engine.ops, picture->embeds);
 }
 
-tn_tensor tn_session_keep_row(tn_session *session, const tn_real *values, tenebra_error *error)
+tn_tensor tn_session_take_row(tn_session *session, tenebra_error *error)
 {
-    size_t cols = session->model->config.decoder.hidden_size;
-    tn_tensor row = { 1, cols, tn_arena_take(&session->kept, cols, sizeof(tn_real)), NULL };
-    if (row.data == NULL)
+    tn_tensor row = tn_tensor_take(&session->kept, 1, session->model->config.decoder.hidden_size);
+    if (tn_tensor_is_empty(row))
         tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
-    else if (values != NULL)
-        memcpy(row.data, values, row.cols * sizeof *values);
+    return row;
+}
+
+tn_tensor tn_session_keep_row(tn_session *session, tn_tensor from, tenebra_error *error)
+{
+    tn_tensor row = tn_session_take_row(session, error);
+    if (!tn_tensor_is_empty(row))
+        tn_op_copy(&session->engine.ops, row, from);
     return row;
 }
 
@@ -125,9 +130,7 @@ tenebra_code tn_session_append(tn_session *session, const tn_row *rows, size_t c
     TN_TRY(tn_engine_run(engine, &span, 1, error));
     if (normed == NULL)
         return TENEBRA_OK;
-    tn_tensor all = tn_decoder_norm(&engine->ops, &engine->model->decoder, span.out.source);
-    if (all.data != NULL)
-        memcpy(normed, all.data, all.rows * all.cols * sizeof *normed);
+    tn_op_read(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, span.out.source), normed);
     return tn_engine_finish(engine, mark, error);
 }
 

@@ -5,13 +5,19 @@
 #include "model/engine.h"
 #include "model/image_cache.h"
 
+/* Logits of one row, on the host. */
+typedef struct tn_logits {
+    size_t cols; /* V */
+    tn_real *data;
+} tn_logits;
+
 typedef struct tn_session {
     const tn_model *model;
     tn_engine engine;
     tn_sequence sequence;
     tn_image_cache images;
     tn_arena kept;    /* one question: image embeddings, prompt */
-    tn_tensor logits; /* [1, V] for whoever asks for them       */
+    tn_logits logits; /* for whoever asks for them              */
 } tn_session;
 
 typedef struct tn_session_options {
@@ -45,8 +51,9 @@ tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tene
 /* Keeps them for later. */
 void tn_session_remember(tn_session *session, const tn_image_rows *picture);
 
-/* A row that lives until the reset: data copied from `values` [C], or undefined if NULL. */
-tn_tensor tn_session_keep_row(tn_session *session, const tn_real *values, tenebra_error *error);
+/* A row [1, C] that lives until the reset, undefined or a copy. Empty when the memory of the question is full. */
+tn_tensor tn_session_take_row(tn_session *session, tenebra_error *error);
+tn_tensor tn_session_keep_row(tn_session *session, tn_tensor from, tenebra_error *error);
 
 /* The last row of the sequence, before and after the final norm [1, C]. */
 static inline tn_tensor tn_session_raw(const tn_session *session) { return session->sequence.raw.source; }

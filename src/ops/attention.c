@@ -210,80 +210,13 @@ void tn_attend_tap_chunk(void *argument, size_t kv_head, size_t worker)
         score_keys(a, a->group, &s, s.rows, d, count);
         for (size_t g = 0; g < a->group; g++) {
             size_t head = kv_head * a->group + g;
-            tn_real *scores = s.scores + g * TN_KEY_BLOCK, *to = tap->rows + head * tap->count + begin;
+            tn_real *scores = s.scores + g * TN_KEY_BLOCK, *to = tap->rows.data + head * tap->count + begin;
             tn_real inverse = 1 / a->tap_total[head];
             a->kernels->exp_sum(scores, count, a->tap_peak[head]);
             for (size_t j = 0; j < count; j++)
                 to[j] = scores[j] * inverse;
         }
     }
-}
-
-/* --------------------------------------------------------------- checks -- */
-
-static bool heads_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
-{
-    size_t width, stride;
-    bool grouped = shape->kv_heads > 0 && shape->heads > 0 && shape->head_dim > 0 &&
-                   shape->heads % shape->kv_heads == 0;
-    if (!grouped || !tn_size_mul(shape->heads, shape->head_dim, &width) || width != q.cols ||
-        !tn_size_mul(shape->kv_heads, shape->head_dim, &stride) || stride != keys->stride ||
-        !tn_cache_is_whole(keys))
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "q [%zu, %zu] and keys of %zu numbers do not "
-                "fit %zu heads, %zu key heads of %zu", q.rows, q.cols, keys->stride, shape->heads,
-                shape->kv_heads, shape->head_dim);
-    return ops->failure.code == TENEBRA_OK;
-}
-
-static bool keys_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
-{
-    size_t start = shape->causal ? shape->start : 0, end;
-    if (!tn_size_add(start, q.rows, &end) || end > keys->capacity) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "%zu queries after %zu rows do not fit %zu "
-                "rows of keys", q.rows, start, keys->capacity);
-        return false;
-    }
-    if (shape->causal)
-        return true;
-    bool rising = shape->segments != NULL && shape->segments[0] == 0 &&
-                  shape->segments[shape->segment_count] == q.rows;
-    for (size_t i = 0; rising && i < shape->segment_count; i++)
-        rising = shape->segments[i] <= shape->segments[i + 1];
-    if (!rising)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the borders of %zu segments do not rise from 0 "
-                "to %zu rows", shape->segment_count, q.rows);
-    return rising;
-}
-
-/* First key row that query row `query` sees, and the row after the last. */
-static void visible_keys(const tn_attention *shape, size_t query, size_t *begin, size_t *end)
-{
-    *begin = 0;
-    *end = shape->start + query + 1;
-    for (size_t i = 0; !shape->causal && i < shape->segment_count; i++)
-        if (query >= shape->segments[i] && query < shape->segments[i + 1]) {
-            *begin = shape->segments[i];
-            *end = shape->segments[i + 1];
-        }
-}
-
-static bool tap_fits(tn_ops *ops, tn_tensor q, const tn_attention *shape)
-{
-    const tn_tap *tap = shape->tap;
-    if (tap == NULL)
-        return true;
-    if (tap->query >= q.rows) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "the tapped row %zu is not among %zu", tap->query,
-                q.rows);
-        return false;
-    }
-    size_t begin, end;
-    visible_keys(shape, tap->query, &begin, &end);
-    for (size_t i = 0; i < tap->count && ops->failure.code == TENEBRA_OK; i++)
-        if (tap->keys[i] < begin || tap->keys[i] >= end)
-            tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "the tapped row %zu sees keys %zu to %zu, not "
-                    "key %zu", tap->query, begin, end - 1, tap->keys[i]);
-    return ops->failure.code == TENEBRA_OK;
 }
 
 /* -------------------------------------------------------------- opening -- */
@@ -308,17 +241,11 @@ void tn_attend_cut(tn_ops *ops, tn_attend *a, const tn_attention *shape)
     a->row_limit = most * a->group;
 }
 
-bool tn_attend_open(tn_ops *ops, tn_attend *a, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
+void tn_attend_open(const tn_ops *ops, tn_attend *a, tn_tensor q, const tn_attention_part *part)
 {
-    if (!tn_ops_usable(ops, "attention", q) || !heads_fit(ops, q, keys, shape) || !keys_fit(ops, q, keys, shape) ||
-        !tap_fits(ops, q, shape))
-        return false;
-    *a = (tn_attend){ .q = q, .keys = *keys, .heads = shape->heads, .kv_heads = shape->kv_heads,
+    const tn_attention *shape = &part->shape;
+    *a = (tn_attend){ .q = q, .keys = part->keys, .heads = shape->heads, .kv_heads = shape->kv_heads,
                       .group = shape->heads / shape->kv_heads, .head_dim = shape->head_dim,
                       .causal = shape->causal, .scale = (tn_real)(1 / sqrt((double)shape->head_dim)),
                       .tap = shape->tap, .kernels = ops->kernels };
-    if (ops->tape != NULL && tn_attend_is_trained(a) && keys->k == NULL)
-        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "attention", "there are no gradients through a cache of "
-                "bfloat16; train with one of f32");
-    return ops->failure.code == TENEBRA_OK;
 }

@@ -1,12 +1,6 @@
 /* Attention of one or several sequences, with the work of all of them in one list of chunks. */
 #include "ops/internal.h"
 
-typedef struct group_node {
-    tn_node node;
-    tn_attend *parts;
-    size_t count;
-} group_node;
-
 /* Chunks of all parts, one after the other: those of part p end at ends[p]. */
 typedef struct chunk_list {
     tn_attend *parts;
@@ -91,116 +85,200 @@ static double work_of(const tn_attend *parts, size_t count)
     return work;
 }
 
-static void group_backward(tn_ops *ops, tn_node *node)
+/* Opens all parts over their rows of q and of the result; NULL on failure. */
+static tn_attend *open_parts(tn_ops *ops, const tn_attention_node *node)
 {
-    group_node *g = (group_node *)node;
+    size_t row = 0, at = 0;
+    tn_attend *all = tn_ops_take(ops, "attention", node->count, sizeof *all);
+    for (size_t p = 0; p < node->count && all != NULL; p++) {
+        const tn_attention_part *part = &node->parts[p];
+        tn_attend_open(ops, &all[p], tn_op_rows(ops, node->q, row, part->rows), part);
+        all[p].out = tn_op_rows(ops, node->out, row, part->rows);
+        all[p].peak = node->peak != NULL ? node->peak + at : NULL;
+        all[p].total = node->peak != NULL ? node->total + at : NULL;
+        tn_attend_cut(ops, &all[p], &part->shape);
+        row += part->rows;
+        at += part->shape.heads * part->rows;
+    }
+    return ops->failure.code == TENEBRA_OK ? all : NULL;
+}
+
+static void attention_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_attention_node *n = (const tn_attention_node *)node;
     size_t mark = tn_arena_mark(ops->arena);
-    double work = work_of(g->parts, g->count), reals = 0;
-    for (size_t p = 0; p < g->count; p++) {
-        tn_attend *a = &g->parts[p];
-        tn_attend_cut_keys(ops, a);
-        a->dots = tn_ops_take(ops, "attention", a->heads * a->q.rows, sizeof *a->dots);
-        reals += (double)a->out.rows * (double)a->out.cols;
-    }
-    if (ops->failure.code != TENEBRA_OK || !share_scratch(ops, g->parts, g->count, tn_attend_back_scratch))
-        return;
-    run_list(ops, g->parts, g->count, dots_chunks, reals, tn_attend_dots_chunk);
-    run_list(ops, g->parts, g->count, dq_chunks, 2 * work, tn_attend_dq_chunk);
-    run_list(ops, g->parts, g->count, dkv_chunks, 2 * work, tn_attend_dkv_chunk);
-    tn_arena_release(ops->arena, mark);
-}
-
-/* ------------------------------------------------------------ operation -- */
-
-/* Opens all parts over their rows of q. NULL on failure. */
-static tn_attend *open_parts(tn_ops *ops, tn_tensor q, const tn_attention_part *parts, size_t count, bool *wanted)
-{
-    size_t row = 0;
-    tn_attend *all = tn_ops_take(ops, "attention", count, sizeof *all);
-    *wanted = false;
-    for (size_t p = 0; p < count && all != NULL; p++) {
-        if (!tn_attend_open(ops, &all[p], tn_op_rows(ops, q, row, parts[p].rows), parts[p].keys, &parts[p].shape))
-            return NULL;
-        *wanted = *wanted || tn_attend_is_trained(&all[p]);
-        row += parts[p].rows;
-    }
-    if (all != NULL && row != q.rows) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the parts have %zu rows, q has %zu", row, q.rows);
-        return NULL;
-    }
-    return all;
-}
-
-/* Memory of the parts: blocks, and while recording the peaks and totals of all rows. */
-static void prepare(tn_ops *ops, tn_attend *a, const tn_attention *shape, tn_tensor out, bool recorded)
-{
-    a->out = out;
-    if (recorded) {
-        a->peak = tn_ops_take(ops, "attention", a->heads * a->q.rows, sizeof *a->peak);
-        a->total = tn_ops_take(ops, "attention", a->heads * a->q.rows, sizeof *a->total);
-    }
-    tn_attend_cut(ops, a, shape);
-}
-
-static void run_forward(tn_ops *ops, tn_attend *parts, size_t count)
-{
     double tapped = 0;
-    for (size_t p = 0; p < count; p++) {
-        tn_attend *a = &parts[p];
+    tn_attend *all = open_parts(ops, n);
+    for (size_t p = 0; p < n->count && all != NULL; p++) {
+        tn_attend *a = &all[p];
         if (a->tap == NULL)
             continue;
         a->tap_peak = tn_ops_take(ops, "attention", a->heads, sizeof *a->tap_peak);
         a->tap_total = tn_ops_take(ops, "attention", a->heads, sizeof *a->tap_total);
         tapped += (double)a->tap->count * (double)(a->heads * a->head_dim);
     }
-    if (ops->failure.code != TENEBRA_OK || !share_scratch(ops, parts, count, tn_attend_scratch))
+    if (ops->failure.code != TENEBRA_OK || !share_scratch(ops, all, n->count, tn_attend_scratch))
         return;
-    run_list(ops, parts, count, forward_chunks, work_of(parts, count), tn_attend_chunk);
+    run_list(ops, all, n->count, forward_chunks, work_of(all, n->count), tn_attend_chunk);
     if (tapped > 0)
-        run_list(ops, parts, count, tap_chunks, tapped, tn_attend_tap_chunk);
-    for (size_t p = 0; p < count; p++)
-        parts[p].tap = NULL;
+        run_list(ops, all, n->count, tap_chunks, tapped, tn_attend_tap_chunk);
+    tn_arena_release(ops->arena, mark);
+}
+
+static void attention_backward(tn_ops *ops, tn_node *node)
+{
+    const tn_attention_node *n = (const tn_attention_node *)node;
+    size_t mark = tn_arena_mark(ops->arena);
+    double reals = 0;
+    tn_attend *all = open_parts(ops, n);
+    for (size_t p = 0; p < n->count && all != NULL; p++) {
+        tn_attend *a = &all[p];
+        tn_attend_cut_keys(ops, a);
+        a->dots = tn_ops_take(ops, "attention", a->heads * a->q.rows, sizeof *a->dots);
+        reals += (double)a->out.rows * (double)a->out.cols;
+    }
+    if (ops->failure.code != TENEBRA_OK || !share_scratch(ops, all, n->count, tn_attend_back_scratch))
+        return;
+    double work = work_of(all, n->count);
+    run_list(ops, all, n->count, dots_chunks, reals, tn_attend_dots_chunk);
+    run_list(ops, all, n->count, dq_chunks, 2 * work, tn_attend_dq_chunk);
+    run_list(ops, all, n->count, dkv_chunks, 2 * work, tn_attend_dkv_chunk);
+    tn_arena_release(ops->arena, mark);
+}
+
+const tn_device_op tn_cpu_attention = { attention_forward, attention_backward };
+
+/* --------------------------------------------------------------- checks -- */
+
+static bool heads_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
+{
+    size_t width, stride;
+    bool grouped = shape->kv_heads > 0 && shape->heads > 0 && shape->head_dim > 0 &&
+                   shape->heads % shape->kv_heads == 0;
+    if (!grouped || !tn_size_mul(shape->heads, shape->head_dim, &width) || width != q.cols ||
+        !tn_size_mul(shape->kv_heads, shape->head_dim, &stride) || stride != keys->stride ||
+        !tn_cache_is_whole(keys))
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "q [%zu, %zu] and keys of %zu numbers do not "
+                "fit %zu heads, %zu key heads of %zu", q.rows, q.cols, keys->stride, shape->heads,
+                shape->kv_heads, shape->head_dim);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+static bool keys_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
+{
+    size_t start = shape->causal ? shape->start : 0, end;
+    if (!tn_size_add(start, q.rows, &end) || end > keys->capacity) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "%zu queries after %zu rows do not fit %zu "
+                "rows of keys", q.rows, start, keys->capacity);
+        return false;
+    }
+    if (shape->causal)
+        return true;
+    bool rising = shape->segments != NULL && shape->segments[0] == 0 &&
+                  shape->segments[shape->segment_count] == q.rows;
+    for (size_t i = 0; rising && i < shape->segment_count; i++)
+        rising = shape->segments[i] <= shape->segments[i + 1];
+    if (!rising)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the borders of %zu segments do not rise from 0 "
+                "to %zu rows", shape->segment_count, q.rows);
+    return rising;
+}
+
+/* First key row that query row `query` sees, and the row after the last. */
+static void visible_keys(const tn_attention *shape, size_t query, size_t *begin, size_t *end)
+{
+    *begin = 0;
+    *end = shape->start + query + 1;
+    for (size_t i = 0; !shape->causal && i < shape->segment_count; i++)
+        if (query >= shape->segments[i] && query < shape->segments[i + 1]) {
+            *begin = shape->segments[i];
+            *end = shape->segments[i + 1];
+        }
+}
+
+static bool tap_fits(tn_ops *ops, tn_tensor q, const tn_attention *shape)
+{
+    const tn_tap *tap = shape->tap;
+    if (tap == NULL)
+        return true;
+    if (tap->query >= q.rows) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "the tapped row %zu is not among %zu", tap->query,
+                q.rows);
+        return false;
+    }
+    size_t begin, end;
+    visible_keys(shape, tap->query, &begin, &end);
+    if (tap->count > 0 && (tap->rows.rows != shape->heads || tap->rows.cols != tap->count))
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "[%zu, %zu] does not hold %zu keys of %zu heads",
+                tap->rows.rows, tap->rows.cols, tap->count, shape->heads);
+    for (size_t i = 0; i < tap->count && ops->failure.code == TENEBRA_OK; i++)
+        if (tap->keys[i] < begin || tap->keys[i] >= end)
+            tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "the tapped row %zu sees keys %zu to %zu, not "
+                    "key %zu", tap->query, begin, end - 1, tap->keys[i]);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+static bool is_trained(tn_tensor q, const tn_keys *keys)
+{
+    return q.grad != NULL || keys->dk != NULL || keys->dv != NULL;
+}
+
+static bool part_fits(tn_ops *ops, tn_tensor q, const tn_attention_part *part)
+{
+    const tn_keys *keys = &part->keys;
+    if (!tn_ops_usable(ops, "attention", q) || !heads_fit(ops, q, keys, &part->shape) || !keys_fit(ops, q, keys, &part->shape) ||
+        !tap_fits(ops, q, &part->shape))
+        return false;
+    if (ops->tape != NULL && is_trained(q, keys) && keys->k == NULL)
+        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "attention", "there are no gradients through a cache of "
+                "bfloat16; train with one of f32");
+    return ops->failure.code == TENEBRA_OK;
+}
+
+/* ------------------------------------------------------------ operation -- */
+
+/* For the tape: the parts with their segments and without taps, and memory of what the backward requires. */
+static void keep_parts(tn_ops *ops, tn_attention_node *n, size_t results)
+{
+    tn_attention_part *parts = tn_ops_copy_list(ops, "attention", n->parts, n->count, sizeof *parts);
+    n->peak = tn_ops_take(ops, "attention", results, sizeof *n->peak);
+    n->total = tn_ops_take(ops, "attention", results, sizeof *n->total);
+    for (size_t p = 0; p < n->count && parts != NULL; p++)
+        if (!parts[p].shape.causal)
+            parts[p].shape.segments = tn_ops_copy_list(ops, "attention", parts[p].shape.segments, parts[p].shape.segment_count + 1,
+                                                       sizeof *parts[p].shape.segments);
+    n->parts = parts;
 }
 
 tn_tensor tn_op_attention_parts(tn_ops *ops, tn_tensor q, const tn_attention_part *parts, size_t count)
 {
-    bool wanted;
+    size_t row = 0, results = 0;
+    bool wanted = false;
     if (ops->failure.code == TENEBRA_OK && count == 0)
         tn_fail(&ops->failure, TENEBRA_ERROR_ARGUMENT, "attention", "there are no parts");
     if (!tn_ops_usable(ops, "attention", q))
         return (tn_tensor){ 0 };
-    size_t before = tn_arena_mark(ops->arena);
-    tn_attend *all = open_parts(ops, q, parts, count, &wanted);
-    if (all == NULL)
-        return (tn_tensor){ 0 };
-    bool recorded = wanted && ops->tape != NULL;
-    if (!recorded) /* allocated before the mark, so it stays when the rest is released */
-        tn_arena_release(ops->arena, before);
-    tn_tensor out = tn_ops_result(ops, "attention", q.rows, q.cols, wanted);
-    size_t mark = tn_arena_mark(ops->arena);
-    if (!recorded)
-        all = open_parts(ops, q, parts, count, &wanted);
-    group_node *node = recorded ? tn_ops_record(ops, "attention", sizeof *node, group_backward) : NULL;
-    size_t row = 0;
-    for (size_t p = 0; p < count && ops->failure.code == TENEBRA_OK; p++) {
-        prepare(ops, &all[p], &parts[p].shape, tn_op_rows(ops, out, row, parts[p].rows), recorded);
+    for (size_t p = 0; p < count; p++) {
+        const tn_tensor mine = tn_op_rows(ops, q, row, parts[p].rows);
+        if (!part_fits(ops, mine, &parts[p]))
+            return (tn_tensor){ 0 };
+        wanted = wanted || is_trained(mine, &parts[p].keys);
         row += parts[p].rows;
+        results += parts[p].shape.heads * parts[p].rows;
     }
-    size_t keep = tn_arena_mark(ops->arena);
-    if (ops->failure.code == TENEBRA_OK)
-        run_forward(ops, all, count);
-    if (ops->failure.code != TENEBRA_OK)
+    if (row != q.rows) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the parts have %zu rows, q has %zu", row, q.rows);
         return (tn_tensor){ 0 };
-    tn_arena_release(ops->arena, recorded ? keep : mark);
-    if (node != NULL) {
-        node->parts = all;
-        node->count = count;
     }
-    return out;
+    tn_attention_node n = { .q = q, .parts = parts, .count = count };
+    n.out = tn_ops_result(ops, "attention", q.rows, q.cols, wanted);
+    if (n.out.grad != NULL)
+        keep_parts(ops, &n, results);
+    return tn_ops_make(ops, TN_OP_ATTENTION, &n, sizeof n, n.out);
 }
 
 tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
 {
-    const tn_attention_part whole = { q.rows, keys, *shape };
+    const tn_attention_part whole = { q.rows, *keys, *shape };
     return tn_op_attention_parts(ops, q, &whole, 1);
 }

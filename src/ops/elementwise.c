@@ -8,57 +8,35 @@
 static const tn_real half_root = (tn_real)0.70710678118654752440;
 static const tn_real normal_peak = (tn_real)0.39894228040143267794;
 
-typedef struct element_node {
-    tn_node node;
-    tn_tensor x, y, result; /* y: second input, may be absent */
+typedef void part_fn(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end);
+
+typedef struct element_job {
     const tn_kernels *kernels;
-    void (*forward)(const struct element_node *e, size_t begin, size_t end);
-    void (*derive)(const struct element_node *e, size_t begin, size_t end);
-} element_node;
+    const tn_element_node *e;
+    part_fn *run;
+} element_job;
 
-static void forward_chunk(void *argument, size_t chunk, size_t worker)
+static void element_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const element_node *e = argument;
+    const element_job *job = argument;
     size_t begin = chunk * TN_OPS_BLOCK;
     (void)worker;
-    e->forward(e, begin, tn_min(begin + TN_OPS_BLOCK, e->result.rows * e->result.cols));
+    job->run(job->kernels, job->e, begin, tn_min(begin + TN_OPS_BLOCK, job->e->y.rows * job->e->y.cols));
 }
 
-static void derive_chunk(void *argument, size_t chunk, size_t worker)
+static void run_elements(tn_ops *ops, const tn_element_node *e, part_fn *run)
 {
-    const element_node *e = argument;
-    size_t begin = chunk * TN_OPS_BLOCK;
-    (void)worker;
-    e->derive(e, begin, tn_min(begin + TN_OPS_BLOCK, e->result.rows * e->result.cols));
+    size_t count = e->y.rows * e->y.cols;
+    element_job job = { ops->kernels, e, run };
+    tn_ops_run(ops, tn_pieces(count, TN_OPS_BLOCK), 2 * (double)count, element_chunk, &job);
 }
 
-static void run_elements(tn_ops *ops, const element_node *e, tn_chunk_fn *run)
+/* x is consumed. */
+static tn_tensor apply(tn_ops *ops, const char *operation, tn_op_code code, tn_tensor x, tn_tensor other)
 {
-    size_t count = e->result.rows * e->result.cols;
-    element_node job = *e;
-    tn_ops_run(ops, tn_pieces(count, TN_OPS_BLOCK), 2 * (double)count, run, &job);
-}
-
-static void element_backward(tn_ops *ops, tn_node *node)
-{
-    run_elements(ops, (element_node *)node, derive_chunk);
-}
-
-/* Runs e.forward over e.x (consumed) and e.y, and records e.derive. */
-static tn_tensor apply(tn_ops *ops, const char *operation, element_node e)
-{
-    e.kernels = ops->kernels;
-    e.result = tn_ops_consume(ops, operation, e.x, e.x.grad != NULL || e.y.grad != NULL);
-    if (e.result.grad != NULL) {
-        element_node *node = tn_ops_record(ops, operation, sizeof *node, element_backward);
-        if (node == NULL)
-            return (tn_tensor){ 0 };
-        e.node = node->node;
-        *node = e;
-    }
-    if (e.result.data != NULL)
-        run_elements(ops, &e, forward_chunk);
-    return e.result;
+    tn_element_node e = { .x = x, .other = other };
+    e.y = tn_ops_consume(ops, operation, x, x.grad != NULL || other.grad != NULL);
+    return tn_ops_make(ops, code, &e, sizeof e, e.y);
 }
 
 static bool same_shape(tn_ops *ops, const char *operation, tn_tensor x, tn_tensor y)
@@ -79,43 +57,46 @@ static tn_real sigmoid(tn_real x)
 
 /* ------------------------------------------------------------------ add -- */
 
-static void add_forward(const element_node *e, size_t begin, size_t end)
+static void add_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
+    (void)kernels;
     for (size_t i = begin; i < end; i++)
-        e->result.data[i] += e->y.data[i];
+        e->y.data[i] += e->other.data[i];
 }
 
-static void add_derive(const element_node *e, size_t begin, size_t end)
+static void add_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
+    (void)kernels;
     for (size_t i = begin; i < end && e->x.grad != NULL; i++)
-        e->x.grad[i] += e->result.grad[i];
-    for (size_t i = begin; i < end && e->y.grad != NULL; i++)
-        e->y.grad[i] += e->result.grad[i];
+        e->x.grad[i] += e->y.grad[i];
+    for (size_t i = begin; i < end && e->other.grad != NULL; i++)
+        e->other.grad[i] += e->y.grad[i];
 }
 
 tn_tensor tn_op_add(tn_ops *ops, tn_tensor x, tn_tensor y)
 {
     if (!same_shape(ops, "add", x, y))
         return (tn_tensor){ 0 };
-    return apply(ops, "add", (element_node){ .x = x, .y = y, .forward = add_forward, .derive = add_derive });
+    return apply(ops, "add", TN_OP_ADD, x, y);
 }
 
 /* --------------------------------------------------------------- swiglu -- */
 
-static void swiglu_forward(const element_node *e, size_t begin, size_t end)
+static void swiglu_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
-    e->kernels->silu_mul(e->result.data + begin, e->y.data + begin, end - begin);
+    kernels->silu_mul(e->y.data + begin, e->other.data + begin, end - begin);
 }
 
 /* With s the sigmoid of the gate g: d silu(g) = s (1 + g (1 - s)). */
-static void swiglu_derive(const element_node *e, size_t begin, size_t end)
+static void swiglu_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
+    (void)kernels;
     for (size_t i = begin; i < end; i++) {
-        tn_real g = e->x.data[i], s = sigmoid(g), d = e->result.grad[i];
+        tn_real g = e->x.data[i], s = sigmoid(g), d = e->y.grad[i];
         if (e->x.grad != NULL)
-            e->x.grad[i] += d * e->y.data[i] * s * (1 + g * (1 - s));
-        if (e->y.grad != NULL)
-            e->y.grad[i] += d * g * s;
+            e->x.grad[i] += d * e->other.data[i] * s * (1 + g * (1 - s));
+        if (e->other.grad != NULL)
+            e->other.grad[i] += d * g * s;
     }
 }
 
@@ -123,52 +104,72 @@ tn_tensor tn_op_swiglu(tn_ops *ops, tn_tensor gate, tn_tensor up)
 {
     if (!same_shape(ops, "swiglu", gate, up))
         return (tn_tensor){ 0 };
-    return apply(ops, "swiglu",
-                 (element_node){ .x = gate, .y = up, .forward = swiglu_forward, .derive = swiglu_derive });
+    return apply(ops, "swiglu", TN_OP_SWIGLU, gate, up);
 }
 
 /* ----------------------------------------------------------------- gelu -- */
 
-static void quick_gelu_forward(const element_node *e, size_t begin, size_t end)
+static void quick_gelu_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
-    e->kernels->quick_gelu(e->result.data + begin, end - begin);
+    kernels->quick_gelu(e->y.data + begin, end - begin);
 }
 
-static void quick_gelu_derive(const element_node *e, size_t begin, size_t end)
+static void quick_gelu_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
+    (void)kernels;
     for (size_t i = begin; i < end; i++) {
         tn_real u = (tn_real)1.702 * e->x.data[i], s = sigmoid(u);
-        e->x.grad[i] += e->result.grad[i] * s * (1 + u * (1 - s));
+        e->x.grad[i] += e->y.grad[i] * s * (1 + u * (1 - s));
     }
 }
 
-tn_tensor tn_op_quick_gelu(tn_ops *ops, tn_tensor x)
+static void gelu_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
-    if (!tn_ops_usable(ops, "quick_gelu", x))
-        return (tn_tensor){ 0 };
-    return apply(ops, "quick_gelu",
-                 (element_node){ .x = x, .forward = quick_gelu_forward, .derive = quick_gelu_derive });
-}
-
-static void gelu_forward(const element_node *e, size_t begin, size_t end)
-{
-    tn_real *x = e->result.data;
+    (void)kernels;
+    tn_real *x = e->y.data;
     for (size_t i = begin; i < end; i++)
         x[i] = x[i] * (tn_real)0.5 * (1 + erf(x[i] * half_root));
 }
 
 /* d (x Phi(x)) = Phi(x) + x phi(x). */
-static void gelu_derive(const element_node *e, size_t begin, size_t end)
+static void gelu_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
 {
+    (void)kernels;
     for (size_t i = begin; i < end; i++) {
         tn_real x = e->x.data[i], phi = normal_peak * exp(x * x * (tn_real)-0.5);
-        e->x.grad[i] += e->result.grad[i] * ((tn_real)0.5 * (1 + erf(x * half_root)) + x * phi);
+        e->x.grad[i] += e->y.grad[i] * ((tn_real)0.5 * (1 + erf(x * half_root)) + x * phi);
     }
+}
+
+tn_tensor tn_op_quick_gelu(tn_ops *ops, tn_tensor x)
+{
+    return tn_ops_usable(ops, "quick_gelu", x) ? apply(ops, "quick_gelu", TN_OP_QUICK_GELU, x, (tn_tensor){ 0 }) : (tn_tensor){ 0 };
 }
 
 tn_tensor tn_op_gelu(tn_ops *ops, tn_tensor x)
 {
-    if (!tn_ops_usable(ops, "gelu", x))
-        return (tn_tensor){ 0 };
-    return apply(ops, "gelu", (element_node){ .x = x, .forward = gelu_forward, .derive = gelu_derive });
+    return tn_ops_usable(ops, "gelu", x) ? apply(ops, "gelu", TN_OP_GELU, x, (tn_tensor){ 0 }) : (tn_tensor){ 0 };
 }
+
+/* ------------------------------------------------------------------ CPU -- */
+
+static const struct {
+    part_fn *forward, *derive;
+} parts[TN_OP_CODES] = {
+    [TN_OP_ADD] = { add_forward, add_derive },
+    [TN_OP_SWIGLU] = { swiglu_forward, swiglu_derive },
+    [TN_OP_QUICK_GELU] = { quick_gelu_forward, quick_gelu_derive },
+    [TN_OP_GELU] = { gelu_forward, gelu_derive },
+};
+
+static void element_forward(tn_ops *ops, tn_node *node)
+{
+    run_elements(ops, (const tn_element_node *)node, parts[node->code].forward);
+}
+
+static void element_backward(tn_ops *ops, tn_node *node)
+{
+    run_elements(ops, (const tn_element_node *)node, parts[node->code].derive);
+}
+
+const tn_device_op tn_cpu_element = { element_forward, element_backward };

@@ -1,20 +1,68 @@
-/* Internals of the operations: the tape, sticky failure, memory and parallel work. */
+/* Internals of the operations: what a device carries out, the tape, sticky failure, memory and parallel work.
+ *
+ * An operation of ops.h checks its arguments, takes the memory of its result, and lets the device carry it out
+ * (tn_ops_apply). Its arguments are a node, which is also what the tape keeps: a code and values, no function of a
+ * device. */
 #ifndef TN_OPS_INTERNAL_H
 #define TN_OPS_INTERNAL_H
 
 #include "base/checked.h"
 #include "ops/ops.h"
 
-/* One recorded operation. Each operation extends it (as its first member) with the data that its backward requires. It
- * is allocated in the arena. */
+typedef enum tn_op_code {
+    TN_OP_LINEAR, TN_OP_LORA, TN_OP_GATHER, TN_OP_COMPOSE, TN_OP_JOIN, TN_OP_CHECKPOINT, TN_OP_ADD, TN_OP_SWIGLU,
+    TN_OP_QUICK_GELU, TN_OP_GELU, TN_OP_NORM, TN_OP_ROPE, TN_OP_STORE, TN_OP_ATTENTION, TN_OP_CROSS_ENTROPY,
+    TN_OP_CODES
+} tn_op_code;
+
+/* The arguments of one operation, and its results. Each operation extends it (as its first member). On the tape, it is
+ * in the arena, and so are the lists that it points to. */
 typedef struct tn_node {
-    void (*backward)(tn_ops *ops, struct tn_node *node);
-    struct tn_node *previous;
+    tn_op_code code;
+    struct tn_node *previous; /* on the tape */
 } tn_node;
 
 struct tn_tape {
     tn_node *last;
 };
+
+/* How a device carries out one operation. The backward adds to the gradients of the arguments. */
+typedef struct tn_device_op {
+    void (*forward)(tn_ops *ops, tn_node *node);
+    void (*backward)(tn_ops *ops, tn_node *node);
+} tn_device_op;
+
+/* What carries out operations. The numbers of tensors (data and grad), angles, and caches are addresses in arenas. Only
+ * the device follows them: the CPU where they lie, another device at the same offset of memory of its own. Weights and
+ * vectors are memory of the host, which a device copies once. All other arguments are values of the host. */
+struct tn_device {
+    const char *name;
+    const tn_device_op *operations[TN_OP_CODES];
+    void (*copy)(tn_ops *ops, tn_real *to, const tn_real *from, size_t count); /* from NULL: zeros */
+    void (*add)(tn_ops *ops, tn_real *to, const tn_real *from, size_t count);  /* to += from */
+    void (*read)(tn_ops *ops, tn_real *host, const tn_real *from, size_t count);
+    void (*write)(tn_ops *ops, tn_real *to, const tn_real *host, size_t count);
+    /* A tensor of host values that outlive it, and values of a tensor for the host, as long as ops->arena keeps them. */
+    tn_real *(*import)(tn_ops *ops, const tn_real *host, size_t count);
+    const tn_real *(*view)(tn_ops *ops, const tn_real *from, size_t count);
+    /* See ops.h. */
+    bool (*is_finite)(tn_ops *ops, tn_tensor x);
+    void (*argmax)(tn_ops *ops, tn_tensor x, size_t *places);
+    void (*mean_rows)(tn_ops *ops, tn_tensor mean, tn_tensor x);
+    void (*add_heads)(tn_ops *ops, tn_tensor sum, tn_tensor rows, tn_real share);
+    void (*angles)(tn_ops *ops, const float *places, size_t count, size_t axes, const tn_turn *turns, size_t half,
+                   tn_real *cosines, tn_real *sines);
+};
+
+extern const tn_device tn_device_cpu;
+extern const tn_device_op tn_cpu_linear, tn_cpu_lora, tn_cpu_gather, tn_cpu_compose, tn_cpu_element, tn_cpu_norm,
+    tn_cpu_rope, tn_cpu_store, tn_cpu_attention, tn_cpu_loss;
+extern const tn_device_op tn_shared_join, tn_shared_checkpoint; /* made of other operations: the same on every device */
+
+static inline const tn_device *tn_device_of(const tn_ops *ops)
+{
+    return ops->device != NULL ? ops->device : &tn_device_cpu;
+}
 
 /* True if an operation may continue: nothing has failed so far and x is not empty. An empty x without an earlier
  * failure becomes a failure. */
@@ -35,9 +83,18 @@ tn_tensor tn_ops_result(tn_ops *ops, const char *operation, size_t rows, size_t 
  * recording. */
 tn_tensor tn_ops_consume(tn_ops *ops, const char *operation, tn_tensor x, bool wanted);
 
-/* Puts a node of `size` bytes on the tape; NULL on failure. Only while recording. */
-void *tn_ops_record(tn_ops *ops, const char *operation, size_t size,
-                    void (*backward)(tn_ops *ops, tn_node *node));
+/* Carries out the operation whose arguments are the `size` bytes of `node`; with `record` (only while recording), a copy
+ * of them is put on the tape first. False on failure, also an earlier one. */
+bool tn_ops_apply(tn_ops *ops, tn_op_code code, void *node, size_t size, bool record);
+
+/* The same for an operation with one result, which is recorded if it has a gradient; empty on failure. */
+tn_tensor tn_ops_make(tn_ops *ops, tn_op_code code, void *node, size_t size, tn_tensor result);
+
+/* A copy of a list in the arena; NULL on failure. */
+void *tn_ops_copy_list(tn_ops *ops, const char *operation, const void *list, size_t count, size_t size);
+
+/* Walks the nodes from the last one back. */
+void tn_tape_walk(tn_ops *ops, const tn_tape *tape);
 
 /* Runs chunks on the pool, or in the caller if the work is too small to wake a thread. `work`: rough number of
  * vectorised steps of all chunks together (about a nanosecond each). */
@@ -53,6 +110,103 @@ static inline size_t tn_ops_row_block(size_t cols)
 
 /* Columns in one chunk of a sum over rows: a few cache lines. */
 enum { TN_OPS_COLUMNS = 64 };
+
+/* ---------------------------------------------------------- arguments -- */
+
+typedef struct tn_linear_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_weight w;
+    tn_vector bias; /* may be absent */
+} tn_linear_node;
+
+typedef struct tn_lora_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_lora lora;
+    tn_tensor inner; /* [T, r] result: scale * A dropout(x) */
+    uint64_t seed;   /* of the dropout */
+    double dropout;  /* 0: none */
+    tn_vector bias;  /* with a magnitude; may be absent */
+} tn_lora_node;
+
+typedef struct tn_gather_node {
+    tn_node node;
+    tn_tensor y;
+    tn_weight table;
+    const int32_t *ids; /* [T] */
+} tn_gather_node;
+
+typedef struct tn_compose_node {
+    tn_node node;
+    tn_tensor y;
+    const tn_row_ref *refs; /* [T] */
+} tn_compose_node;
+
+typedef struct tn_join_node {
+    tn_node node;
+    tn_tensor y;
+    const tn_tensor *parts;
+    size_t count;
+} tn_join_node;
+
+typedef struct tn_checkpoint_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_replay_fn *run;
+    const void *argument;
+    tn_rng dropout; /* as it was in the first run */
+} tn_checkpoint_node;
+
+/* Elementwise: x has been copied to y already. */
+typedef struct tn_element_node {
+    tn_node node;
+    tn_tensor x, other, y; /* other: second argument, may be empty */
+} tn_element_node;
+
+typedef struct tn_norm_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_vector w, b; /* b absent in RMS norm */
+    bool centred;   /* layer norm */
+    double eps;
+    tn_real *mean, *inverse; /* [T] results for the backward, NULL: not wanted; mean 0 in RMS norm, inverse of the
+                              * deviation */
+} tn_norm_node;
+
+/* x has been copied to y already. */
+typedef struct tn_rope_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_rope rope;
+    size_t heads;
+} tn_rope_node;
+
+typedef struct tn_store_node {
+    tn_node node;
+    tn_keys keys;
+    size_t start;
+    tn_tensor k, v;
+} tn_store_node;
+
+typedef struct tn_attention_node {
+    tn_node node;
+    tn_tensor q, out;
+    const tn_attention_part *parts; /* taps only in the forward */
+    size_t count;
+    tn_real *peak, *total; /* [sum of heads * T over parts] results for the backward: largest score of a row and head,
+                            * sum of exp(score - peak); NULL: not wanted */
+} tn_attention_node;
+
+typedef struct tn_loss_node {
+    tn_node node;
+    tn_tensor logits, loss;
+    const int32_t *labels; /* [T], negative: left out */
+    double scale;
+    tn_real *peak;  /* [T] result: largest logit                      */
+    double *total;  /* [T] result: sum of exp(logit - peak)           */
+    double *losses; /* [T] scratch: loss of the row, 0 without label  */
+} tn_loss_node;
 
 /* ---------------------------------------------------------- attention -- */
 
@@ -129,13 +283,8 @@ void tn_gather_heads(const tn_attend *a, const tn_query_block *block, size_t kv_
 /* Multiply-adds of the forward. */
 double tn_attend_work(const tn_attend *a);
 
-static inline bool tn_attend_is_trained(const tn_attend *a)
-{
-    return a->q.grad != NULL || a->keys.dk != NULL || a->keys.dv != NULL;
-}
-
-/* Checks q, keys and shape, and fills *a except its memory. */
-bool tn_attend_open(tn_ops *ops, tn_attend *a, tn_tensor q, const tn_keys *keys, const tn_attention *shape);
+/* Fills *a except its memory. */
+void tn_attend_open(const tn_ops *ops, tn_attend *a, tn_tensor q, const tn_attention_part *part);
 
 /* Divides the queries into blocks that do not cross a segment (a->blocks, a->row_limit), and the keys likewise. */
 void tn_attend_cut(tn_ops *ops, tn_attend *a, const tn_attention *shape);

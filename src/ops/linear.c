@@ -3,16 +3,9 @@
 
 #include <string.h>
 
-typedef struct linear_node {
-    tn_node node;
-    tn_tensor x, y;
-    tn_weight w;
-    tn_vector bias;
-} linear_node;
-
 typedef struct linear_job {
     const tn_kernels *kernels;
-    const linear_node *l;
+    const tn_linear_node *l;
     tn_backward back;
     void *input; /* x in the form that the kernels read; NULL: unchanged */
     tn_real *scratch;
@@ -23,7 +16,7 @@ typedef struct linear_job {
 static void linear_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
-    const linear_node *l = job->l;
+    const tn_linear_node *l = job->l;
     size_t begin = chunk * job->kernels->linear_chunk;
     size_t end = tn_min(l->y.cols, begin + job->kernels->linear_chunk);
     job->kernels->linear(&l->w.matrix, begin, end, l->x.data, l->x.cols, job->input, l->x.rows, l->y.data,
@@ -41,7 +34,7 @@ static void linear_chunk(void *argument, size_t chunk, size_t worker)
 static void linear_input_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
-    const linear_node *l = job->l;
+    const tn_linear_node *l = job->l;
     size_t rows = tn_ops_row_block(l->x.cols), begin = chunk * rows;
     (void)worker;
     job->kernels->input(&l->w.matrix, l->x.data, l->x.cols, begin, tn_min(begin + rows, l->x.rows), l->x.rows,
@@ -51,7 +44,7 @@ static void linear_input_chunk(void *argument, size_t chunk, size_t worker)
 static void linear_dx_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
-    const linear_node *l = job->l;
+    const tn_linear_node *l = job->l;
     size_t begin = chunk * job->kernels->linear_chunk;
     size_t end = tn_min(l->x.cols, begin + job->kernels->linear_chunk);
     job->kernels->linear_dx(&l->w.matrix, begin, end, l->y.grad, l->y.cols, l->x.rows, l->x.grad,
@@ -61,7 +54,7 @@ static void linear_dx_chunk(void *argument, size_t chunk, size_t worker)
 static void linear_dw_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
-    const linear_node *l = job->l;
+    const tn_linear_node *l = job->l;
     size_t begin = chunk * job->kernels->linear_chunk;
     size_t end = tn_min(l->y.cols, begin + job->kernels->linear_chunk);
     job->kernels->linear_dw(l->w.grad, l->x.cols, begin, end, l->y.grad, l->y.cols, l->x.data, l->x.cols,
@@ -71,7 +64,7 @@ static void linear_dw_chunk(void *argument, size_t chunk, size_t worker)
 /* db[n] += sum over rows of dy[row, n]. */
 static void linear_db_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const linear_node *l = ((const linear_job *)argument)->l;
+    const tn_linear_node *l = ((const linear_job *)argument)->l;
     size_t begin = chunk * TN_OPS_COLUMNS, end = tn_min(l->y.cols, begin + TN_OPS_COLUMNS);
     (void)worker;
     for (size_t row = 0; row < l->y.rows; row++) {
@@ -86,7 +79,7 @@ static void linear_db_chunk(void *argument, size_t chunk, size_t worker)
 static void narrow_input_chunk(void *argument, size_t chunk, size_t worker)
 {
     const linear_job *job = argument;
-    const linear_node *l = job->l;
+    const tn_linear_node *l = job->l;
     size_t begin = chunk * TN_UNIT;
     (void)worker;
     job->kernels->narrow->input(&job->back, l->y.grad, l->y.cols, l->x.data, l->x.cols, begin,
@@ -112,7 +105,7 @@ static void narrow_dw_chunk(void *argument, size_t chunk, size_t worker)
 /* Rounds dy and x once for both gradients. */
 static void narrow_input(tn_ops *ops, linear_job *job)
 {
-    const linear_node *l = job->l;
+    const tn_linear_node *l = job->l;
     job->back = (tn_backward){ &l->w.matrix, l->x.rows, l->x.grad != NULL, l->w.grad != NULL, NULL };
     job->back.input = tn_ops_take(ops, "linear", job->kernels->narrow->bytes(&job->back), 1);
     if (job->back.input != NULL)
@@ -120,14 +113,14 @@ static void narrow_input(tn_ops *ops, linear_job *job)
                    narrow_input_chunk, job);
 }
 
-static double linear_work(const linear_node *l)
+static double linear_work(const tn_linear_node *l)
 {
     return (double)l->x.rows * (double)l->x.cols * (double)l->y.cols / 8;
 }
 
 static void linear_backward(tn_ops *ops, tn_node *node)
 {
-    linear_node *l = (linear_node *)node;
+    const tn_linear_node *l = (const tn_linear_node *)node;
     linear_job job = { .kernels = ops->kernels, .l = l };
     if (l->x.rows == 0)
         return;
@@ -149,6 +142,26 @@ static void linear_backward(tn_ops *ops, tn_node *node)
     tn_arena_release(ops->arena, mark);
 }
 
+static void linear_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_linear_node *l = (const tn_linear_node *)node;
+    linear_job job = { .kernels = ops->kernels, .l = l };
+    if (l->x.rows == 0)
+        return;
+    size_t mark = tn_arena_mark(ops->arena), input_bytes = ops->kernels->input_bytes(&l->w.matrix, l->x.rows);
+    job.scratch = tn_ops_scratch(ops, "linear", ops->kernels->linear_scratch(&l->w.matrix, l->x.rows), &job.slice);
+    job.input = input_bytes > 0 ? tn_ops_take(ops, "linear", input_bytes, 1) : NULL;
+    if (ops->failure.code != TENEBRA_OK)
+        return;
+    if (input_bytes > 0)
+        tn_ops_run(ops, tn_pieces(l->x.rows, tn_ops_row_block(l->x.cols)), (double)l->x.rows * (double)l->x.cols / 8,
+                   linear_input_chunk, &job);
+    tn_ops_run(ops, tn_pieces(l->y.cols, ops->kernels->linear_chunk), linear_work(l), linear_chunk, &job);
+    tn_arena_release(ops->arena, mark);
+}
+
+const tn_device_op tn_cpu_linear = { linear_forward, linear_backward };
+
 static bool linear_fits(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
     if (!tn_ops_usable(ops, "linear", x))
@@ -165,63 +178,45 @@ static bool linear_fits(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_v
 
 tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_vector *bias)
 {
-    linear_node l = { .x = x, .w = *w, .bias = bias && bias->data ? *bias : (tn_vector){ 0 } };
+    tn_linear_node l = { .x = x, .w = *w, .bias = bias && bias->data ? *bias : (tn_vector){ 0 } };
     if (!linear_fits(ops, x, w, &l.bias))
         return (tn_tensor){ 0 };
-    bool wanted = x.grad != NULL || w->grad != NULL || l.bias.grad != NULL;
-    l.y = tn_ops_result(ops, "linear", x.rows, w->matrix.rows, wanted);
-    if (l.y.grad != NULL) {
-        linear_node *node = tn_ops_record(ops, "linear", sizeof *node, linear_backward);
-        if (node == NULL)
-            return (tn_tensor){ 0 };
-        l.node = node->node;
-        *node = l;
-    }
-    if (l.y.data == NULL || x.rows == 0)
-        return l.y;
-    linear_job job = { .kernels = ops->kernels, .l = &l };
-    size_t mark = tn_arena_mark(ops->arena), input_bytes = ops->kernels->input_bytes(&w->matrix, x.rows);
-    job.scratch = tn_ops_scratch(ops, "linear", ops->kernels->linear_scratch(&w->matrix, x.rows), &job.slice);
-    job.input = input_bytes > 0 ? tn_ops_take(ops, "linear", input_bytes, 1) : NULL;
-    if (job.scratch == NULL || (input_bytes > 0 && job.input == NULL))
-        return (tn_tensor){ 0 };
-    if (input_bytes > 0)
-        tn_ops_run(ops, tn_pieces(x.rows, tn_ops_row_block(x.cols)), (double)x.rows * (double)x.cols / 8,
-                   linear_input_chunk, &job);
-    tn_ops_run(ops, tn_pieces(l.y.cols, ops->kernels->linear_chunk), linear_work(&l), linear_chunk, &job);
-    tn_arena_release(ops->arena, mark);
-    return l.y;
+    l.y = tn_ops_result(ops, "linear", x.rows, w->matrix.rows, x.grad != NULL || w->grad != NULL || l.bias.grad != NULL);
+    return tn_ops_make(ops, TN_OP_LINEAR, &l, sizeof l, l.y);
 }
 
 /* --------------------------------------------------------------- gather -- */
 
-typedef struct gather_node {
-    tn_node node;
-    tn_tensor y;
-    tn_real *grad; /* of the table */
-    int32_t *ids;
-} gather_node;
-
 /* Rows in ascending order, so that a repeated id is summed in the same way with any number of threads. */
 static void gather_back_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const gather_node *g = argument;
+    const tn_gather_node *g = argument;
     size_t cols = g->y.cols, begin = chunk * TN_OPS_COLUMNS, end = tn_min(cols, begin + TN_OPS_COLUMNS);
     (void)worker;
     for (size_t row = 0; row < g->y.rows; row++) {
-        tn_real *to = g->grad + (size_t)g->ids[row] * cols;
+        tn_real *to = g->table.grad + (size_t)g->ids[row] * cols;
         const tn_real *from = g->y.grad + row * cols;
         for (size_t c = begin; c < end; c++)
             to[c] += from[c];
     }
 }
 
+static void gather_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_gather_node *g = (const tn_gather_node *)node;
+    size_t cols = g->y.cols;
+    (void)ops;
+    for (size_t i = 0; i < g->y.rows; i++)
+        tn_matrix_unpack(&g->table.matrix, (size_t)g->ids[i], 0, cols, g->y.data + i * cols);
+}
+
 static void gather_backward(tn_ops *ops, tn_node *node)
 {
-    gather_node *g = (gather_node *)node;
-    tn_ops_run(ops, tn_pieces(g->y.cols, TN_OPS_COLUMNS), (double)g->y.rows * (double)g->y.cols,
-               gather_back_chunk, g);
+    const tn_gather_node *g = (const tn_gather_node *)node;
+    tn_ops_run(ops, tn_pieces(g->y.cols, TN_OPS_COLUMNS), (double)g->y.rows * (double)g->y.cols, gather_back_chunk, node);
 }
+
+const tn_device_op tn_cpu_gather = { gather_forward, gather_backward };
 
 static bool gather_fits(tn_ops *ops, const tn_matrix *table, const int32_t *ids, size_t count)
 {
@@ -239,37 +234,20 @@ static bool gather_fits(tn_ops *ops, const tn_matrix *table, const int32_t *ids,
 
 tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, size_t count)
 {
-    const tn_matrix *matrix = &table->matrix;
-    if (!gather_fits(ops, matrix, ids, count))
+    if (!gather_fits(ops, &table->matrix, ids, count))
         return (tn_tensor){ 0 };
-    tn_tensor y = tn_ops_result(ops, "gather", count, matrix->cols, table->grad != NULL);
-    if (y.grad != NULL) {
-        gather_node *node = tn_ops_record(ops, "gather", sizeof *node, gather_backward);
-        int32_t *copy = tn_ops_take(ops, "gather", count, sizeof *copy);
-        if (node == NULL || copy == NULL)
-            return (tn_tensor){ 0 };
-        for (size_t i = 0; i < count; i++)
-            copy[i] = ids[i];
-        node->y = y;
-        node->grad = table->grad;
-        node->ids = copy;
-    }
-    for (size_t i = 0; i < count && y.data != NULL; i++)
-        tn_matrix_unpack(matrix, (size_t)ids[i], 0, matrix->cols, y.data + i * matrix->cols);
-    return y;
+    tn_gather_node g = { .table = *table, .ids = ids };
+    g.y = tn_ops_result(ops, "gather", count, table->matrix.cols, table->grad != NULL);
+    if (g.y.grad != NULL)
+        g.ids = tn_ops_copy_list(ops, "gather", ids, count, sizeof *ids);
+    return tn_ops_make(ops, TN_OP_GATHER, &g, sizeof g, g.y);
 }
 
 /* -------------------------------------------------------------- compose -- */
 
-typedef struct compose_node {
-    tn_node node;
-    tn_tensor y;
-    tn_row_ref *refs;
-} compose_node;
-
 static void compose_back_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const compose_node *c = argument;
+    const tn_compose_node *c = argument;
     size_t cols = c->y.cols, begin = chunk * TN_OPS_COLUMNS, end = tn_min(cols, begin + TN_OPS_COLUMNS);
     (void)worker;
     for (size_t row = 0; row < c->y.rows; row++) {
@@ -282,12 +260,22 @@ static void compose_back_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
+static void compose_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_compose_node *c = (const tn_compose_node *)node;
+    size_t cols = c->y.cols;
+    (void)ops;
+    for (size_t i = 0; i < c->y.rows; i++)
+        memcpy(c->y.data + i * cols, c->refs[i].source.data + c->refs[i].row * cols, cols * sizeof(tn_real));
+}
+
 static void compose_backward(tn_ops *ops, tn_node *node)
 {
-    compose_node *c = (compose_node *)node;
-    tn_ops_run(ops, tn_pieces(c->y.cols, TN_OPS_COLUMNS), (double)c->y.rows * (double)c->y.cols,
-               compose_back_chunk, c);
+    const tn_compose_node *c = (const tn_compose_node *)node;
+    tn_ops_run(ops, tn_pieces(c->y.cols, TN_OPS_COLUMNS), (double)c->y.rows * (double)c->y.cols, compose_back_chunk, node);
 }
+
+const tn_device_op tn_cpu_compose = { compose_forward, compose_backward };
 
 tn_tensor tn_op_compose(tn_ops *ops, const tn_row_ref *refs, size_t count, size_t cols)
 {
@@ -303,18 +291,8 @@ tn_tensor tn_op_compose(tn_ops *ops, const tn_row_ref *refs, size_t count, size_
         }
         wanted = wanted || source.grad != NULL;
     }
-    tn_tensor y = tn_ops_result(ops, "compose", count, cols, wanted);
-    if (y.grad != NULL) {
-        compose_node *node = tn_ops_record(ops, "compose", sizeof *node, compose_backward);
-        tn_row_ref *copy = tn_ops_take(ops, "compose", count, sizeof *copy);
-        if (node == NULL || copy == NULL)
-            return (tn_tensor){ 0 };
-        for (size_t i = 0; i < count; i++)
-            copy[i] = refs[i];
-        node->y = y;
-        node->refs = copy;
-    }
-    for (size_t i = 0; i < count && y.data != NULL; i++)
-        memcpy(y.data + i * cols, refs[i].source.data + refs[i].row * cols, cols * sizeof(tn_real));
-    return y;
+    tn_compose_node c = { .y = tn_ops_result(ops, "compose", count, cols, wanted), .refs = refs };
+    if (c.y.grad != NULL)
+        c.refs = tn_ops_copy_list(ops, "compose", refs, count, sizeof *refs);
+    return tn_ops_make(ops, TN_OP_COMPOSE, &c, sizeof c, c.y);
 }

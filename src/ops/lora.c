@@ -1,17 +1,6 @@
 /* Low-rank additions to a linear layer. Source: arXiv:2106.09685, section 4.1; dropout of the input as in PEFT. */
 #include "ops/internal.h"
 
-#include <string.h>
-
-typedef struct lora_node {
-    tn_node node;
-    tn_tensor x, y;
-    tn_lora lora;
-    tn_tensor inner; /* [T, r] scale * A dropout(x) */
-    uint64_t seed;   /* of the dropout */
-    double dropout;  /* 0: none */
-} lora_node;
-
 /* -------------------------------------------------------------- dropout -- */
 
 /* The dropout factor of number `index`: 0 or 1 / (1 - p). It depends only on seed and index, so that the backward draws
@@ -43,14 +32,14 @@ static void drop_chunk(void *argument, size_t chunk, size_t worker)
 }
 
 /* to = dropout(from), or to += dropout(from). */
-static void drop(tn_ops *ops, const lora_node *l, const tn_real *from, tn_real *to, bool add)
+static void drop(tn_ops *ops, const tn_lora_node *l, const tn_real *from, tn_real *to, bool add)
 {
     drop_job job = { from, to, l->x.rows * l->x.cols, l->seed, l->dropout, add };
     tn_ops_run(ops, tn_pieces(job.count, TN_OPS_BLOCK), (double)job.count * 4, drop_chunk, &job);
 }
 
 /* The input of A: x, or a copy with some numbers dropped. */
-static const tn_real *dropped_input(tn_ops *ops, const lora_node *l)
+static const tn_real *dropped_input(tn_ops *ops, const tn_lora_node *l)
 {
     if (!(l->dropout > 0))
         return l->x.data;
@@ -109,13 +98,13 @@ static tn_real *zeros(tn_ops *ops, size_t count)
 {
     tn_real *values = tn_ops_take(ops, "lora", count, sizeof *values);
     if (values != NULL)
-        memset(values, 0, count * sizeof *values);
+        tn_device_of(ops)->copy(ops, values, NULL, count);
     return values;
 }
 
 static void lora_backward(tn_ops *ops, tn_node *node)
 {
-    lora_node *l = (lora_node *)node;
+    const tn_lora_node *l = (const tn_lora_node *)node;
     size_t mark = tn_arena_mark(ops->arena), rows = l->x.rows, rank = l->inner.cols;
     tn_real *inner = zeros(ops, rows * rank);
     const tn_real *input = dropped_input(ops, l);
@@ -138,6 +127,42 @@ static void lora_backward(tn_ops *ops, tn_node *node)
 
 /* -------------------------------------------------------------- forward -- */
 
+/* y = b + magnitude (y - b) */
+static void scale_rows(const tn_lora_node *l)
+{
+    for (size_t row = 0; row < l->y.rows; row++)
+        for (size_t i = 0; i < l->y.cols; i++) {
+            tn_real *value = &l->y.data[row * l->y.cols + i], shift = l->bias.data != NULL ? l->bias.data[i] : 0;
+            *value = shift + l->lora.magnitude[i] * (*value - shift);
+        }
+}
+
+/* y += B inner, where inner = scale * A dropout(x) is kept for the backward. The products inside are not recorded. */
+static void lora_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_lora_node *l = (const tn_lora_node *)node;
+    size_t mark = tn_arena_mark(ops->arena);
+    tn_tape *tape = ops->tape;
+    ops->tape = NULL;
+    tn_tensor input = { l->x.rows, l->x.cols, NULL, NULL };
+    /* Only read; the tensor type has no const variant. */
+    input.data = (tn_real *)(uintptr_t)dropped_input(ops, l);
+    tn_tensor product = tn_op_linear(ops, input, &l->lora.a, NULL);
+    for (size_t i = 0; product.data != NULL && i < product.rows * product.cols; i++)
+        l->inner.data[i] = product.data[i] * l->lora.scale;
+    tn_tensor sum = tn_op_linear(ops, l->inner, &l->lora.b, NULL);
+    if (sum.data != NULL)
+        tn_device_of(ops)->add(ops, l->y.data, sum.data, sum.rows * sum.cols);
+    if (l->lora.magnitude != NULL && ops->failure.code == TENEBRA_OK)
+        scale_rows(l);
+    ops->tape = tape;
+    tn_arena_release(ops->arena, mark);
+}
+
+const tn_device_op tn_cpu_lora = { lora_forward, lora_backward };
+
+/* ------------------------------------------------------------ operation -- */
+
 static bool lora_fits(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora)
 {
     const tn_matrix *a = &lora->a.matrix, *b = &lora->b.matrix;
@@ -148,44 +173,16 @@ static bool lora_fits(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora
     return ops->failure.code == TENEBRA_OK;
 }
 
-typedef struct add_job {
-    tn_real *y;
-    const tn_real *z;
-    size_t count;
-} add_job;
-
-static void add_chunk(void *argument, size_t chunk, size_t worker)
-{
-    const add_job *job = argument;
-    size_t begin = chunk * TN_OPS_BLOCK, end = tn_min(job->count, begin + TN_OPS_BLOCK);
-    (void)worker;
-    for (size_t i = begin; i < end; i++)
-        job->y[i] += job->z[i];
-}
-
-/* y += B inner, where inner = scale * A dropout(x) is kept for the backward. */
-static void add_product(tn_ops *ops, lora_node *l)
-{
-    size_t mark = tn_arena_mark(ops->arena);
-    tn_tensor input = { l->x.rows, l->x.cols, NULL, NULL };
-    /* Only read; the tensor type has no const variant. */
-    input.data = (tn_real *)(uintptr_t)dropped_input(ops, l);
-    tn_tensor product = tn_op_linear(ops, input, &l->lora.a, NULL);
-    for (size_t i = 0; product.data != NULL && i < product.rows * product.cols; i++)
-        l->inner.data[i] = product.data[i] * l->lora.scale;
-    tn_tensor sum = tn_op_linear(ops, l->inner, &l->lora.b, NULL);
-    add_job job = { l->y.data, sum.data, sum.rows * sum.cols };
-    if (sum.data != NULL)
-        tn_ops_run(ops, tn_pieces(job.count, TN_OPS_BLOCK), (double)job.count / 4, add_chunk, &job);
-    tn_arena_release(ops->arena, mark);
-}
-
-static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora)
+static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora, const tn_vector *bias)
 {
     if (!lora_fits(ops, y, x, lora))
         return (tn_tensor){ 0 };
-    size_t mark = tn_arena_mark(ops->arena), count = x.rows * lora->a.matrix.rows;
-    lora_node l = { .x = x, .y = y, .lora = *lora };
+    if (ops->tape != NULL && lora->magnitude != NULL) {
+        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "lora", "an adapter with magnitudes (DoRA) cannot be trained through");
+        return (tn_tensor){ 0 };
+    }
+    size_t mark = tn_arena_mark(ops->arena);
+    tn_lora_node l = { .x = x, .y = y, .lora = *lora, .bias = bias != NULL ? *bias : (tn_vector){ 0 } };
     bool wanted = ops->tape != NULL && (x.grad != NULL || y.grad != NULL || lora->a.grad != NULL || lora->b.grad != NULL);
     if (wanted && y.grad == NULL)
         l.y.grad = zeros(ops, y.rows * y.cols);
@@ -193,39 +190,11 @@ static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *l
         l.seed = tn_rng_next(ops->dropout);
         l.dropout = lora->dropout;
     }
-    lora_node *node = wanted ? tn_ops_record(ops, "lora", sizeof *node, lora_backward) : NULL;
-    l.inner = (tn_tensor){ x.rows, lora->a.matrix.rows, tn_ops_take(ops, "lora", count, sizeof(tn_real)), NULL };
-    if (ops->failure.code != TENEBRA_OK)
-        return (tn_tensor){ 0 };
-    tn_tape *tape = ops->tape; /* lora has its own backward, so the products inside are not recorded */
-    ops->tape = NULL;
-    add_product(ops, &l);
-    ops->tape = tape;
-    if (node != NULL) {
-        l.node = node->node;
-        *node = l;
-    } else {
+    l.inner = tn_ops_result(ops, "lora", x.rows, lora->a.matrix.rows, false);
+    bool done = tn_ops_apply(ops, TN_OP_LORA, &l, sizeof l, wanted);
+    if (!wanted)
         tn_arena_release(ops->arena, mark);
-    }
-    return ops->failure.code == TENEBRA_OK ? l.y : (tn_tensor){ 0 };
-}
-
-/* y = b + magnitude (y - b) */
-static tn_tensor scale_rows(tn_ops *ops, tn_tensor y, const tn_real *magnitude, const tn_vector *bias)
-{
-    if (y.data == NULL)
-        return y;
-    if (ops->tape != NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "lora", "an adapter with magnitudes (DoRA) cannot be trained through");
-        return (tn_tensor){ 0 };
-    }
-    const tn_real *b = bias != NULL ? bias->data : NULL;
-    for (size_t row = 0; row < y.rows; row++)
-        for (size_t i = 0; i < y.cols; i++) {
-            tn_real *value = &y.data[row * y.cols + i], shift = b != NULL ? b[i] : 0;
-            *value = shift + magnitude[i] * (*value - shift);
-        }
-    return y;
+    return done ? l.y : (tn_tensor){ 0 };
 }
 
 tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w, const tn_vector *bias)
@@ -235,10 +204,7 @@ tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w, 
     if (!tn_ops_usable(ops, "lora", y) || !tn_ops_usable(ops, "lora", x))
         return (tn_tensor){ 0 };
     for (const tn_lora *lora = w->lora; lora != NULL && y.data != NULL; lora = lora->next)
-        if (lora->pass == 0 || lora->pass == ops->pass) {
-            y = add_one(ops, y, x, lora);
-            if (lora->magnitude != NULL)
-                y = scale_rows(ops, y, lora->magnitude, bias);
-        }
+        if (lora->pass == 0 || lora->pass == ops->pass)
+            y = add_one(ops, y, x, lora, bias);
     return y;
 }

@@ -6,28 +6,23 @@
 
 enum { PIECE = 2048 };
 
-typedef struct loss_node {
-    tn_node node;
-    tn_tensor logits, loss;
-    int32_t *labels;        /* [T], negative: left out */
-    tn_real *peak;          /* [T] largest logit */
-    double *total, *losses; /* [T] sum of exp(logit - peak); loss of the row, 0 without label */
-    double scale;
+typedef struct loss_job {
     const tn_kernels *kernels;
+    const tn_loss_node *l;
     tn_real *scratch; /* PIECE numbers per worker */
     size_t slice;
-} loss_node;
+} loss_job;
 
-static void loss_row(loss_node *l, size_t row, tn_real *piece)
+static void loss_row(const tn_kernels *kernels, const tn_loss_node *l, size_t row, tn_real *piece)
 {
     size_t n = l->logits.cols;
     const tn_real *x = l->logits.data + row * n;
-    tn_real peak = l->kernels->max(x, n);
+    tn_real peak = kernels->max(x, n);
     double total = 0;
     for (size_t begin = 0; begin < n; begin += PIECE) {
         size_t count = tn_min(PIECE, n - begin);
         memcpy(piece, x + begin, count * sizeof *piece);
-        total += (double)l->kernels->exp_sum(piece, count, peak);
+        total += (double)kernels->exp_sum(piece, count, peak);
     }
     l->peak[row] = peak;
     l->total[row] = total;
@@ -36,45 +31,59 @@ static void loss_row(loss_node *l, size_t row, tn_real *piece)
 
 static void loss_chunk(void *argument, size_t row, size_t worker)
 {
-    loss_node *l = argument;
-    l->losses[row] = 0;
-    if (l->labels[row] >= 0)
-        loss_row(l, row, l->scratch + worker * l->slice);
+    const loss_job *job = argument;
+    job->l->losses[row] = 0;
+    if (job->l->labels[row] >= 0)
+        loss_row(job->kernels, job->l, row, job->scratch + worker * job->slice);
 }
 
 /* d logits = (softmax - one at the label) times scale and the gradient of the loss. */
 static void loss_back_chunk(void *argument, size_t row, size_t worker)
 {
-    loss_node *l = argument;
+    const loss_job *job = argument;
+    const tn_loss_node *l = job->l;
     if (l->labels[row] < 0)
         return;
     size_t n = l->logits.cols;
     const tn_real *x = l->logits.data + row * n;
-    tn_real *dx = l->logits.grad + row * n, *piece = l->scratch + worker * l->slice;
+    tn_real *dx = l->logits.grad + row * n, *piece = job->scratch + worker * job->slice;
     double factor = l->scale * (double)l->loss.grad[0];
     tn_real share = (tn_real)(factor / l->total[row]);
     for (size_t begin = 0; begin < n; begin += PIECE) {
         size_t count = tn_min(PIECE, n - begin);
         memcpy(piece, x + begin, count * sizeof *piece);
-        l->kernels->exp_sum(piece, count, l->peak[row]);
-        l->kernels->axpy(dx + begin, share, piece, count);
+        job->kernels->exp_sum(piece, count, l->peak[row]);
+        job->kernels->axpy(dx + begin, share, piece, count);
     }
     dx[l->labels[row]] -= (tn_real)factor;
 }
 
-static void run_loss(tn_ops *ops, loss_node *l, tn_chunk_fn *run)
+static void run_loss(tn_ops *ops, const tn_loss_node *l, tn_chunk_fn *run)
 {
     size_t mark = tn_arena_mark(ops->arena);
-    l->scratch = tn_ops_scratch(ops, "cross_entropy", PIECE, &l->slice);
-    if (l->scratch != NULL)
-        tn_ops_run(ops, l->logits.rows, 2 * (double)l->logits.rows * (double)l->logits.cols, run, l);
+    loss_job job = { .kernels = ops->kernels, .l = l };
+    job.scratch = tn_ops_scratch(ops, "cross_entropy", PIECE, &job.slice);
+    if (job.scratch != NULL)
+        tn_ops_run(ops, l->logits.rows, 2 * (double)l->logits.rows * (double)l->logits.cols, run, &job);
     tn_arena_release(ops->arena, mark);
+}
+
+static void loss_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_loss_node *l = (const tn_loss_node *)node;
+    double sum = 0;
+    run_loss(ops, l, loss_chunk);
+    for (size_t row = 0; row < l->logits.rows && ops->failure.code == TENEBRA_OK; row++)
+        sum += l->losses[row];
+    l->loss.data[0] = (tn_real)(l->scale * sum);
 }
 
 static void loss_backward(tn_ops *ops, tn_node *node)
 {
-    run_loss(ops, (loss_node *)node, loss_back_chunk);
+    run_loss(ops, (const tn_loss_node *)node, loss_back_chunk);
 }
+
+const tn_device_op tn_cpu_loss = { loss_forward, loss_backward };
 
 static bool loss_fits(tn_ops *ops, tn_tensor logits, const int32_t *labels)
 {
@@ -93,30 +102,16 @@ tn_tensor tn_op_cross_entropy(tn_ops *ops, tn_tensor logits, const int32_t *labe
     if (!loss_fits(ops, logits, labels))
         return (tn_tensor){ 0 };
     size_t rows = logits.rows;
-    loss_node l = { .logits = logits, .scale = scale, .kernels = ops->kernels };
+    tn_loss_node l = { .logits = logits, .labels = labels, .scale = scale };
     l.loss = tn_ops_result(ops, name, 1, 1, logits.grad != NULL);
     size_t mark = tn_arena_mark(ops->arena);
-    loss_node *node = l.loss.grad ? tn_ops_record(ops, name, sizeof *node, loss_backward) : NULL;
-    l.labels = tn_ops_take(ops, name, rows, sizeof *l.labels);
+    if (l.loss.grad != NULL)
+        l.labels = tn_ops_copy_list(ops, name, labels, rows, sizeof *labels);
     l.peak = tn_ops_take(ops, name, rows, sizeof *l.peak);
     l.total = tn_ops_take(ops, name, rows, sizeof *l.total);
     l.losses = tn_ops_take(ops, name, rows, sizeof *l.losses);
-    if (ops->failure.code != TENEBRA_OK)
-        return (tn_tensor){ 0 };
-    for (size_t row = 0; row < rows; row++)
-        l.labels[row] = labels[row];
-    run_loss(ops, &l, loss_chunk);
-    if (ops->failure.code != TENEBRA_OK)
-        return (tn_tensor){ 0 };
-    double sum = 0;
-    for (size_t row = 0; row < rows; row++)
-        sum += l.losses[row];
-    l.loss.data[0] = (tn_real)(scale * sum);
-    if (node == NULL) {
+    tn_tensor loss = tn_ops_make(ops, TN_OP_CROSS_ENTROPY, &l, sizeof l, l.loss);
+    if (loss.grad == NULL)
         tn_arena_release(ops->arena, mark);
-        return l.loss;
-    }
-    l.node = node->node;
-    *node = l;
-    return l.loss;
+    return loss;
 }

@@ -5,15 +5,6 @@
 
 enum { LANES = 8 };
 
-typedef struct norm_node {
-    tn_node node;
-    tn_tensor x, y;
-    tn_vector w, b;     /* b absent in RMS norm */
-    bool centred;       /* layer norm */
-    double eps;
-    tn_real *mean, *inverse; /* [T]; mean 0 in RMS norm; inverse of the deviation */
-} norm_node;
-
 static double sum_lanes(const double *lanes)
 {
     return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
@@ -48,7 +39,7 @@ static double sum_squares(const tn_real *x, size_t n, double mean)
     return sum_lanes(lanes);
 }
 
-static void norm_row(const norm_node *norm, size_t row)
+static void norm_row(const tn_norm_node *norm, size_t row)
 {
     size_t n = norm->x.cols;
     const tn_real *x = norm->x.data + row * n, *w = norm->w.data, *b = norm->b.data;
@@ -70,7 +61,7 @@ static void norm_row(const norm_node *norm, size_t row)
 
 static void norm_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const norm_node *norm = argument;
+    const tn_norm_node *norm = argument;
     size_t block = tn_ops_row_block(norm->x.cols), begin = chunk * block;
     (void)worker;
     for (size_t row = begin; row < tn_min(norm->x.rows, begin + block); row++)
@@ -78,7 +69,7 @@ static void norm_chunk(void *argument, size_t chunk, size_t worker)
 }
 
 /* With z = (x - mean) inverse and g = dy w:  dx = inverse (g - mean(g) - z mean(g z)), where RMS norm has no mean(g). */
-static void norm_dx_row(const norm_node *norm, size_t row)
+static void norm_dx_row(const tn_norm_node *norm, size_t row)
 {
     size_t n = norm->x.cols;
     const tn_real *x = norm->x.data + row * n, *dy = norm->y.grad + row * n, *w = norm->w.data;
@@ -97,7 +88,7 @@ static void norm_dx_row(const norm_node *norm, size_t row)
 
 static void norm_dx_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const norm_node *norm = argument;
+    const tn_norm_node *norm = argument;
     size_t block = tn_ops_row_block(norm->x.cols), begin = chunk * block;
     (void)worker;
     for (size_t row = begin; row < tn_min(norm->x.rows, begin + block); row++)
@@ -107,7 +98,7 @@ static void norm_dx_chunk(void *argument, size_t chunk, size_t worker)
 /* dw[c] += sum over rows of dy z, db[c] += sum over rows of dy. */
 static void norm_dw_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const norm_node *norm = argument;
+    const tn_norm_node *norm = argument;
     size_t n = norm->x.cols, begin = chunk * TN_OPS_COLUMNS, end = tn_min(n, begin + TN_OPS_COLUMNS);
     (void)worker;
     for (size_t row = 0; row < norm->x.rows; row++) {
@@ -120,15 +111,24 @@ static void norm_dw_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
+static void norm_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_norm_node *norm = (const tn_norm_node *)node;
+    tn_ops_run(ops, tn_pieces(norm->x.rows, tn_ops_row_block(norm->x.cols)), 2 * (double)norm->x.rows * (double)norm->x.cols,
+               norm_chunk, node);
+}
+
 static void norm_backward(tn_ops *ops, tn_node *node)
 {
-    norm_node *norm = (norm_node *)node;
+    const tn_norm_node *norm = (const tn_norm_node *)node;
     double work = 2 * (double)norm->x.rows * (double)norm->x.cols;
     if (norm->x.grad != NULL)
-        tn_ops_run(ops, tn_pieces(norm->x.rows, tn_ops_row_block(norm->x.cols)), work, norm_dx_chunk, norm);
+        tn_ops_run(ops, tn_pieces(norm->x.rows, tn_ops_row_block(norm->x.cols)), work, norm_dx_chunk, node);
     if (norm->w.grad != NULL || norm->b.grad != NULL)
-        tn_ops_run(ops, tn_pieces(norm->x.cols, TN_OPS_COLUMNS), work, norm_dw_chunk, norm);
+        tn_ops_run(ops, tn_pieces(norm->x.cols, TN_OPS_COLUMNS), work, norm_dw_chunk, node);
 }
+
+const tn_device_op tn_cpu_norm = { norm_forward, norm_backward };
 
 static bool norm_fits(tn_ops *ops, const char *operation, tn_tensor x, const tn_vector *w, const tn_vector *b)
 {
@@ -141,7 +141,7 @@ static bool norm_fits(tn_ops *ops, const char *operation, tn_tensor x, const tn_
     return ops->failure.code == TENEBRA_OK;
 }
 
-static tn_tensor run_norm(tn_ops *ops, const char *operation, norm_node norm)
+static tn_tensor run_norm(tn_ops *ops, const char *operation, tn_norm_node norm)
 {
     tn_tensor x = norm.x;
     if (!norm_fits(ops, operation, x, &norm.w, &norm.b))
@@ -149,28 +149,19 @@ static tn_tensor run_norm(tn_ops *ops, const char *operation, norm_node norm)
     bool wanted = x.grad != NULL || norm.w.grad != NULL || norm.b.grad != NULL;
     norm.y = tn_ops_result(ops, operation, x.rows, x.cols, wanted);
     if (norm.y.grad != NULL) {
-        norm_node *node = tn_ops_record(ops, operation, sizeof *node, norm_backward);
         norm.mean = tn_ops_take(ops, operation, x.rows, sizeof *norm.mean);
         norm.inverse = tn_ops_take(ops, operation, x.rows, sizeof *norm.inverse);
-        if (node == NULL || norm.mean == NULL || norm.inverse == NULL)
-            return (tn_tensor){ 0 };
-        norm.node = node->node;
-        *node = norm;
     }
-    if (norm.y.data != NULL)
-        tn_ops_run(ops, tn_pieces(x.rows, tn_ops_row_block(x.cols)), 2 * (double)x.rows * (double)x.cols,
-                   norm_chunk, &norm);
-    return norm.y;
+    return tn_ops_make(ops, TN_OP_NORM, &norm, sizeof norm, norm.y);
 }
 
 tn_tensor tn_op_rms_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, double eps)
 {
-    return run_norm(ops, "rms_norm", (norm_node){ .x = x, .w = *w, .eps = eps });
+    return run_norm(ops, "rms_norm", (tn_norm_node){ .x = x, .w = *w, .eps = eps });
 }
 
 tn_tensor tn_op_layer_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, const tn_vector *b, double eps)
 {
     tn_vector shift = b && b->data ? *b : (tn_vector){ 0 };
-    return run_norm(ops, "layer_norm",
-                    (norm_node){ .x = x, .w = *w, .b = shift, .centred = true, .eps = eps });
+    return run_norm(ops, "layer_norm", (tn_norm_node){ .x = x, .w = *w, .b = shift, .centred = true, .eps = eps });
 }

@@ -19,12 +19,17 @@
 #include <stdint.h>
 
 /* Dense row-major activations. `grad` has the same shape; it is NULL if no gradient is needed: always in inference, and
- * for constants while recording. Passed by value; views share memory. */
+ * for constants while recording. Passed by value; views share memory. Empty (data NULL) after a failure.
+ *
+ * `data` and `grad` are addresses that only operations follow (a device may have memory of its own). Code above ops
+ * reads with tn_op_read, writes with tn_op_write, and asks tn_tensor_is_empty. */
 typedef struct tn_tensor {
     size_t rows, cols;
     tn_real *data;
     tn_real *grad;
 } tn_tensor;
+
+static inline bool tn_tensor_is_empty(tn_tensor x) { return x.data == NULL; }
 
 /* A trainable matrix, mapped in its own type; grad [rows, cols] or NULL (frozen). */
 typedef struct tn_weight {
@@ -50,12 +55,35 @@ typedef struct tn_vector {
     tn_real *grad;
 } tn_vector;
 
+/* Whether the backward adds to a gradient of this weight (without its additions) or vector. */
+static inline bool tn_weight_has_grad(const tn_weight *w) { return w->grad != NULL; }
+static inline bool tn_vector_has_grad(const tn_vector *v) { return v->grad != NULL; }
+
+/* The values of a vector, on the host. */
+static inline const tn_real *tn_vector_values(const tn_vector *v) { return v->data; }
+
+/* Make a weight or vector read other memory, with another gradient (NULL: none); both stay the caller's. Weights are
+ * always bound in these two, so that a device can copy what it has not seen. */
+static inline void tn_weight_bind(tn_weight *w, tn_matrix matrix, tn_real *grad)
+{
+    w->matrix = matrix;
+    w->grad = grad;
+}
+
+static inline void tn_vector_bind(tn_vector *v, tn_real *values, tn_real *grad)
+{
+    v->data = values;
+    v->grad = grad;
+}
+
 typedef struct tn_tape tn_tape;
+typedef struct tn_device tn_device;
 
 /* Called with intermediate values and the names that a network gives them, e.g. ("hidden", layer). */
 typedef void tn_watch_fn(void *user, const char *name, size_t index, const tn_tensor *value);
 
 typedef struct tn_ops {
+    const tn_device *device; /* carries out the operations; NULL: the CPU (the only one) */
     const tn_kernels *kernels;
     tn_pool *pool;   /* NULL: caller's thread only                     */
     tn_arena *arena; /* every result and all scratch                   */
@@ -100,6 +128,40 @@ void tn_ops_release(tn_ops *ops, size_t mark);
 /* A new tensor, data undefined; while recording with a zeroed gradient. */
 tn_tensor tn_op_new(tn_ops *ops, size_t rows, size_t cols);
 
+/* ------------------------------------------- values from and for the host -- */
+
+/* A new tensor without a gradient: a copy of `values`, or zeros if NULL. */
+tn_tensor tn_op_constant(tn_ops *ops, size_t rows, size_t cols, const tn_real *values);
+
+/* The same without a copy where that is possible (CPU): `values` must stay as long as the tensor is used. */
+tn_tensor tn_op_import(tn_ops *ops, size_t rows, size_t cols, const tn_real *values);
+
+/* A tensor without a gradient in another arena, such as that of a question; data undefined. Empty if it is full. */
+tn_tensor tn_tensor_take(tn_arena *arena, size_t rows, size_t cols);
+
+/* All values of x; overwrites all values; copies those of a tensor of the same shape. Not recorded. Reading waits until
+ * a device has computed them. The first is false, with `values` unchanged, on failure. */
+bool tn_op_read(tn_ops *ops, tn_tensor x, tn_real *values);
+void tn_op_write(tn_ops *ops, tn_tensor x, const tn_real *values);
+void tn_op_copy(tn_ops *ops, tn_tensor to, tn_tensor from);
+
+/* The values of x for reading: in place (CPU), else a copy in ops->arena; NULL on failure. */
+const tn_real *tn_op_view(tn_ops *ops, tn_tensor x);
+
+/* False if a value is NaN or infinite; an empty tensor is finite. */
+bool tn_op_is_finite(tn_ops *ops, tn_tensor x);
+
+/* tn_argmax of each row. False on failure. */
+bool tn_op_argmax(tn_ops *ops, tn_tensor x, size_t *places);
+
+/* The place of the largest of `count` values of the host, the first of equal ones; NaN is less than any number. */
+size_t tn_argmax(const tn_real *values, size_t count);
+
+/* True if no value is NaN or infinite; of values of the host. */
+bool tn_all_finite(const tn_real *values, size_t count);
+
+/* ------------------------------------------------------- views and joining -- */
+
 /* A view of rows begin .. begin+count-1, or of another shape. No copy. */
 tn_tensor tn_op_rows(tn_ops *ops, tn_tensor x, size_t begin, size_t count);
 tn_tensor tn_op_reshape(tn_ops *ops, tn_tensor x, size_t rows, size_t cols);
@@ -143,6 +205,12 @@ typedef struct tn_row_ref {
  * have one. */
 tn_tensor tn_op_compose(tn_ops *ops, const tn_row_ref *refs, size_t count, size_t cols);
 
+/* The mean of all rows -> [1, cols], updated row by row. Has no backward. */
+tn_tensor tn_op_mean_rows(tn_ops *ops, tn_tensor x);
+
+/* sum [1, cols] += share * the sum of all rows. Has no backward. */
+void tn_op_add_heads(tn_ops *ops, tn_tensor sum, tn_tensor rows, tn_real share);
+
 /* ---------------------------------------------------------- elementwise -- */
 /* "Consumes x": in inference the result is written over x, while recording into new memory. x itself must not be used
  * afterwards. */
@@ -170,6 +238,16 @@ typedef struct tn_rope {
     const tn_real *cos, *sin;
 } tn_rope;
 
+/* How the angle of a frequency follows from the place of a row: places[axis] * speed, as a float product, so that far
+ * places round as in the reference. */
+typedef struct tn_turn {
+    size_t axis;
+    float speed; /* radians per step */
+} tn_turn;
+
+/* The angles of rows at places [count, axes], for turns [half]. Empty on failure. */
+tn_rope tn_op_angles(tn_ops *ops, const float *places, size_t count, size_t axes, const tn_turn *turns, size_t half);
+
 /* Rotary position embedding of x [T, H*D], pairs i with i + D/2. Consumes x.
  * Source: arXiv:2104.09864, section 3.2; pairing as in HF `rotate_half`. */
 tn_tensor tn_op_rope(tn_ops *ops, tn_tensor x, const tn_rope *rope, size_t heads);
@@ -185,6 +263,16 @@ typedef struct tn_keys {
     uint16_t *k_bf16, *v_bf16;
 } tn_keys;
 
+/* Memory of a cache of TN_F32 or TN_BF16 in an arena; with gradients (TN_F32 only), which are zeroed. Contents undefined.
+ * False if the arena is full. */
+bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride, tn_dtype type, bool gradients);
+
+/* Keys and values that are not stored: all rows of k and v, with their gradients. */
+static inline tn_keys tn_keys_of(tn_tensor k, tn_tensor v)
+{
+    return (tn_keys){ .capacity = k.rows, .stride = k.cols, .k = k.data, .v = v.data, .dk = k.grad, .dv = v.grad };
+}
+
 /* Copies k and v [T, stride] into rows start .. start+T-1, rounded to nearest even (relative error 2^-8) if the cache
  * is bfloat16. Its backward moves the gradients that later attention left in dk, dv to k and v; those rows of dk, dv
  * are zero afterwards. The owner of the cache zeroes dk and dv once, before the first recording. */
@@ -196,7 +284,7 @@ typedef struct tn_tap {
     size_t query;           /* row of q                                               */
     const size_t *keys;     /* [count] key rows, each visible to the query            */
     size_t count;
-    tn_real *rows;          /* [heads, count] probabilities out                       */
+    tn_tensor rows;         /* [heads, count] probabilities out                       */
 } tn_tap;
 
 typedef struct tn_attention {
@@ -220,7 +308,7 @@ tn_tensor tn_op_attention(tn_ops *ops, tn_tensor q, const tn_keys *keys, const t
  * keys. */
 typedef struct tn_attention_part {
     size_t rows; /* of q */
-    const tn_keys *keys;
+    tn_keys keys;
     tn_attention shape; /* its row numbers start at the part's first row */
 } tn_attention_part;
 

@@ -2,17 +2,10 @@
  * arXiv:2104.09864, section 3.2; pairs are i and i + D/2. */
 #include "ops/internal.h"
 
-typedef struct rope_node {
-    tn_node node;
-    tn_tensor x, y;
-    tn_rope rope;
-    size_t heads;
-} rope_node;
-
 /* x [T, H, D] in place. */
 static void rope_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const rope_node *r = argument;
+    const tn_rope_node *r = argument;
     size_t half = r->rope.half, block = tn_ops_row_block(r->y.cols), begin = chunk * block;
     (void)worker;
     for (size_t row = begin; row < tn_min(r->y.rows, begin + block); row++) {
@@ -31,7 +24,7 @@ static void rope_chunk(void *argument, size_t chunk, size_t worker)
 /* The gradient rotates back. */
 static void rope_back_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const rope_node *r = argument;
+    const tn_rope_node *r = argument;
     size_t half = r->rope.half, block = tn_ops_row_block(r->y.cols), begin = chunk * block;
     (void)worker;
     for (size_t row = begin; row < tn_min(r->y.rows, begin + block); row++) {
@@ -48,16 +41,23 @@ static void rope_back_chunk(void *argument, size_t chunk, size_t worker)
     }
 }
 
-static void run_rope(tn_ops *ops, rope_node *r, tn_chunk_fn *run)
+static void run_rope(tn_ops *ops, tn_node *node, tn_chunk_fn *run)
 {
-    tn_ops_run(ops, tn_pieces(r->y.rows, tn_ops_row_block(r->y.cols)), (double)r->y.rows * (double)r->y.cols,
-               run, r);
+    const tn_rope_node *r = (const tn_rope_node *)node;
+    tn_ops_run(ops, tn_pieces(r->y.rows, tn_ops_row_block(r->y.cols)), (double)r->y.rows * (double)r->y.cols, run, node);
+}
+
+static void rope_forward(tn_ops *ops, tn_node *node)
+{
+    run_rope(ops, node, rope_chunk);
 }
 
 static void rope_backward(tn_ops *ops, tn_node *node)
 {
-    run_rope(ops, (rope_node *)node, rope_back_chunk);
+    run_rope(ops, node, rope_back_chunk);
 }
+
+const tn_device_op tn_cpu_rope = { rope_forward, rope_backward };
 
 tn_tensor tn_op_rope(tn_ops *ops, tn_tensor x, const tn_rope *rope, size_t heads)
 {
@@ -70,16 +70,7 @@ tn_tensor tn_op_rope(tn_ops *ops, tn_tensor x, const tn_rope *rope, size_t heads
                 "or there are no angles", x.cols, heads, rope->half);
         return (tn_tensor){ 0 };
     }
-    rope_node r = { .x = x, .rope = *rope, .heads = heads };
+    tn_rope_node r = { .x = x, .rope = *rope, .heads = heads };
     r.y = tn_ops_consume(ops, "rope", x, x.grad != NULL);
-    if (r.y.grad != NULL) {
-        rope_node *node = tn_ops_record(ops, "rope", sizeof *node, rope_backward);
-        if (node == NULL)
-            return (tn_tensor){ 0 };
-        r.node = node->node;
-        *node = r;
-    }
-    if (r.y.data != NULL)
-        run_rope(ops, &r, rope_chunk);
-    return r.y;
+    return tn_ops_make(ops, TN_OP_ROPE, &r, sizeof r, r.y);
 }

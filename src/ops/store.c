@@ -1,32 +1,7 @@
-/* Storing keys and values of a span in a cache. */
+/* Caches: their memory, and storing keys and values of a span. */
 #include "ops/internal.h"
 
 #include <string.h>
-
-typedef struct store_node {
-    tn_node node;
-    tn_keys keys;
-    size_t start;
-    tn_tensor k, v;
-} store_node;
-
-/* grad += from; from = 0, so that the next backward does not move it again. */
-static void move_gradient(tn_real *grad, tn_real *from, size_t count)
-{
-    for (size_t i = 0; grad != NULL && from != NULL && i < count; i++)
-        grad[i] += from[i];
-    if (from != NULL)
-        memset(from, 0, count * sizeof *from);
-}
-
-static void store_backward(tn_ops *ops, tn_node *node)
-{
-    store_node *s = (store_node *)node;
-    size_t offset = s->start * s->keys.stride, count = s->k.rows * s->keys.stride;
-    (void)ops;
-    move_gradient(s->k.grad, s->keys.dk ? s->keys.dk + offset : NULL, count);
-    move_gradient(s->v.grad, s->keys.dv ? s->keys.dv + offset : NULL, count);
-}
 
 static bool store_fits(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn_tensor v)
 {
@@ -45,13 +20,6 @@ static bool store_fits(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor
     return ops->failure.code == TENEBRA_OK;
 }
 
-/* Rows to copy; a chunk of work is a few rows. */
-typedef struct store_job {
-    const tn_keys *keys;
-    size_t start;
-    tn_tensor k, v;
-} store_job;
-
 static void copy_rows(tn_real *to, uint16_t *to_bf16, const tn_real *from, size_t at, size_t count)
 {
     if (to != NULL)
@@ -62,8 +30,8 @@ static void copy_rows(tn_real *to, uint16_t *to_bf16, const tn_real *from, size_
 
 static void store_chunk(void *argument, size_t chunk, size_t worker)
 {
-    const store_job *job = argument;
-    const tn_keys *keys = job->keys;
+    const tn_store_node *job = argument;
+    const tn_keys *keys = &job->keys;
     size_t block = tn_ops_row_block(keys->stride), begin = chunk * block, at = (job->start + begin) * keys->stride;
     size_t from = begin * keys->stride, count = tn_min(block, job->k.rows - begin) * keys->stride;
     (void)worker;
@@ -71,21 +39,60 @@ static void store_chunk(void *argument, size_t chunk, size_t worker)
     copy_rows(keys->v, keys->v_bf16, job->v.data + from, at, count);
 }
 
+static void store_forward(tn_ops *ops, tn_node *node)
+{
+    const tn_store_node *s = (const tn_store_node *)node;
+    /* Copying is cheap; rounding takes about ten steps per number. */
+    double work = (double)s->k.rows * (double)s->keys.stride * (s->keys.k != NULL ? 0.5 : 10);
+    tn_ops_run(ops, tn_pieces(s->k.rows, tn_ops_row_block(s->keys.stride)), work, store_chunk, node);
+}
+
+/* grad += from; from = 0, so that the next backward does not move it again. */
+static void move_gradient(tn_ops *ops, tn_real *grad, tn_real *from, size_t count)
+{
+    if (grad != NULL)
+        tn_device_of(ops)->add(ops, grad, from, count);
+    tn_device_of(ops)->copy(ops, from, NULL, count);
+}
+
+static void store_backward(tn_ops *ops, tn_node *node)
+{
+    const tn_store_node *s = (const tn_store_node *)node;
+    size_t offset = s->start * s->keys.stride, count = s->k.rows * s->keys.stride;
+    if (s->keys.dk != NULL)
+        move_gradient(ops, s->k.grad, s->keys.dk + offset, count);
+    if (s->keys.dv != NULL)
+        move_gradient(ops, s->v.grad, s->keys.dv + offset, count);
+}
+
+const tn_device_op tn_cpu_store = { store_forward, store_backward };
+
 void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn_tensor v)
 {
-    if (!store_fits(ops, keys, start, k, v))
-        return;
-    store_job job = { keys, start, k, v };
-    /* Copying is cheap; rounding takes about ten steps per number. */
-    double work = (double)k.rows * (double)keys->stride * (keys->k != NULL ? 0.5 : 10);
-    tn_ops_run(ops, tn_pieces(k.rows, tn_ops_row_block(keys->stride)), work, store_chunk, &job);
-    if (ops->tape == NULL || (keys->dk == NULL && keys->dv == NULL))
-        return;
-    store_node *node = tn_ops_record(ops, "store", sizeof *node, store_backward);
-    if (node == NULL)
-        return;
-    node->keys = *keys;
-    node->start = start;
-    node->k = k;
-    node->v = v;
+    tn_store_node s = { .keys = *keys, .start = start, .k = k, .v = v };
+    if (store_fits(ops, keys, start, k, v))
+        tn_ops_apply(ops, TN_OP_STORE, &s, sizeof s, ops->tape != NULL && (keys->dk != NULL || keys->dv != NULL));
+}
+
+bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride, tn_dtype type, bool gradients)
+{
+    size_t count, all;
+    *keys = (tn_keys){ .capacity = capacity, .stride = stride };
+    if (!tn_size_mul(capacity, stride, &count) || !tn_size_mul(count, gradients ? 4 : 2, &all))
+        return false;
+    if (type == TN_BF16) {
+        keys->k_bf16 = tn_arena_take(arena, all, sizeof *keys->k_bf16);
+        keys->v_bf16 = keys->k_bf16 != NULL ? keys->k_bf16 + count : NULL;
+        return keys->k_bf16 != NULL;
+    }
+    keys->k = tn_arena_take(arena, all, sizeof *keys->k);
+    if (keys->k == NULL)
+        return false;
+    keys->v = keys->k + count;
+    if (gradients) {
+        keys->dk = keys->k + 2 * count;
+        keys->dv = keys->k + 3 * count;
+        memset(keys->dk, 0, 2 * count * sizeof *keys->dk);
+    }
+    return true;
 }

@@ -10,7 +10,7 @@
 typedef struct latent_state {
     tn_choice choice;
     bool pending;          /* the last step is not filed yet              */
-    tn_tensor last_text;   /* the hidden state of the last step, as it was */
+    const tn_real *last_text; /* [C] the hidden state of the last step, as it was; NULL: none yet */
     size_t *watched;       /* cache rows: the step's picks, then all latent text so far */
     size_t *text_rows;     /* cache rows of latent text                   */
     size_t text_count;
@@ -45,12 +45,12 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
 
 /* ------------------------------------------------------------ one step -- */
 
-static double norm_of(tn_tensor row)
+static double product_of(const tn_real *a, const tn_real *b, size_t count)
 {
     double sum = 0;
-    for (size_t i = 0; i < row.cols; i++)
-        sum += (double)row.data[i] * (double)row.data[i];
-    return sqrt(sum);
+    for (size_t i = 0; i < count; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
 }
 
 /* How many embeddings there are is known since the prompt. */
@@ -84,8 +84,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
                             .module = tn_module_of(reasoner->session->model, reasoner->method->name), .hidden = { hidden, 0 },
                             .raw = { raw, 0 }, .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean,
                             .given = given->values, .given_steps = given->rows, .given_size = given->columns,
-                            .made = tn_session_keep_row(reasoner->session, NULL, error) };
-    if (view.made.data == NULL)
+                            .made = tn_session_take_row(reasoner->session, error) };
+    if (tn_tensor_is_empty(view.made))
         return TENEBRA_ERROR_LIMIT;
     TN_TRY(reasoner->method->latent_step(choice, &view, rows, &count, error));
     for (size_t i = 0; i < count; i++)
@@ -98,23 +98,20 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
     return TENEBRA_OK;
 }
 
-static double cosine_of(tn_tensor a, tn_tensor b)
-{
-    double sum = 0;
-    for (size_t i = 0; i < a.cols; i++)
-        sum += (double)a.data[i] * (double)b.data[i];
-    return sum / (norm_of(a) * norm_of(b));
-}
-
 /* What the trace tells of the step that goes by this hidden state. */
 static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tn_tensor hidden, const tenebra_pick *picks,
                              tenebra_error *error)
 {
-    tn_tensor before = state->last_text;
-    state->last_text = hidden;
-    state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = norm_of(hidden),
-                                  .hidden_cosine = before.data ? cosine_of(before, hidden) : (double)NAN,
-                                  .hidden = hidden.data, .hidden_size = hidden.cols };
+    const tn_real *before = state->last_text;
+    tn_real *now = tn_reasoner_take(reasoner, hidden.cols, sizeof *now);
+    if (now == NULL || !tn_op_read(&reasoner->session->engine.ops, hidden, now))
+        return tn_fail_session_full(error);
+    state->last_text = now;
+    double norm = sqrt(product_of(now, now, hidden.cols));
+    double cosine = before != NULL ? product_of(before, now, hidden.cols) / (sqrt(product_of(before, before, hidden.cols)) * norm)
+                                   : (double)NAN;
+    state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = norm,
+                                  .hidden_cosine = cosine, .hidden = now, .hidden_size = hidden.cols };
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     return tn_reasoner_lens(reasoner, &state->step.lens, &state->step.lens_count, error);
 }
@@ -137,9 +134,9 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
 {
     tn_session *session = reasoner->session;
     const tenebra_pick *picks;
-    tn_tensor hidden = tn_session_keep_row(session, tn_session_hidden(session).data, error);
-    tn_tensor raw = tn_session_keep_row(session, tn_session_raw(session).data, error);
-    if (hidden.data == NULL || raw.data == NULL)
+    tn_tensor hidden = tn_session_keep_row(session, tn_session_hidden(session), error);
+    tn_tensor raw = tn_session_keep_row(session, tn_session_raw(session), error);
+    if (tn_tensor_is_empty(hidden) || tn_tensor_is_empty(raw))
         return TENEBRA_ERROR_LIMIT;
     TN_TRY(tn_latent_lay(reasoner, &state->choice, hidden, raw, &picks, error));
     TN_TRY(describe(reasoner, state, state->choice.settings.raw_hidden ? raw : hidden, picks, error));

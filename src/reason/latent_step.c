@@ -53,27 +53,28 @@ static double norm_of(const tn_real *row, size_t count)
     return sqrt(sum);
 }
 
-static void shuffle(tn_tensor row, tn_rng *rng)
+static void shuffle(tn_real *row, size_t count, tn_rng *rng)
 {
-    for (size_t left = row.cols; left > 1; left--) {
+    for (size_t left = count; left > 1; left--) {
         size_t other = (size_t)tn_rng_below(rng, left);
-        tn_real value = row.data[left - 1];
-        row.data[left - 1] = row.data[other];
-        row.data[other] = value;
+        tn_real value = row[left - 1];
+        row[left - 1] = row[other];
+        row[other] = value;
     }
 }
 
-/* Gaussian with the norm of `like`. */
-static void fill_noise(tn_tensor row, const tn_real *like, tn_rng *rng)
+/* Gaussian with the norm that the row had. */
+static void fill_noise(tn_real *row, size_t count, tn_rng *rng)
 {
-    for (size_t i = 0; i < row.cols; i++)
-        row.data[i] = (tn_real)tn_rng_normal(rng);
-    double scale = norm_of(like, row.cols) / norm_of(row.data, row.cols);
-    for (size_t i = 0; i < row.cols; i++)
-        row.data[i] = (tn_real)((double)row.data[i] * scale);
+    double norm = norm_of(row, count);
+    for (size_t i = 0; i < count; i++)
+        row[i] = (tn_real)tn_rng_normal(rng);
+    double scale = norm / norm_of(row, count);
+    for (size_t i = 0; i < count; i++)
+        row[i] = (tn_real)((double)row[i] * scale);
 }
 
-static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *view, tenebra_error *error)
+static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *view, tn_real *row, tenebra_error *error)
 {
     size_t step = choice->done - 1, cols = view->made.cols;
     if (view->given == NULL || view->given_size != cols || step >= view->given_steps)
@@ -81,7 +82,7 @@ static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *vi
                        "request: %zu of %zu numbers are there, step %zu needs one of %zu", view->given_steps, view->given_size,
                        step + 1, cols);
     for (size_t i = 0; i < cols; i++)
-        view->made.data[i] = (tn_real)view->given[step * cols + i];
+        row[i] = (tn_real)view->given[step * cols + i];
     return TENEBRA_OK;
 }
 
@@ -90,7 +91,6 @@ static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_
 {
     tn_latent_text how = choice->settings.text;
     tn_row_ref hidden = choice->settings.raw_hidden ? view->raw : view->hidden;
-    const tn_real *values = hidden.source.data + hidden.row * hidden.source.cols;
     if (choice->done == 1)
         choice->frozen = hidden;
     if (how == TN_TEXT_FROZEN)
@@ -98,17 +98,23 @@ static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_
     *row = tn_row_of_vector(hidden.source, hidden.row);
     if (how == TN_TEXT_KEEP || how == TN_TEXT_FROZEN)
         return TENEBRA_OK;
-    const tn_tensor made = view->made;
-    *row = tn_row_of_vector(made, 0);
+    tn_ops *ops = view->ops;
+    size_t cols = view->made.cols;
+    tn_real *values = tn_arena_take(ops->arena, cols, sizeof *values);
+    if (values == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "latent-text", "the working memory is full");
     if (how == TN_TEXT_GIVEN)
-        return copy_given(choice, view, error);
-    memcpy(made.data, how == TN_TEXT_MEAN ? view->mean.data : values, made.cols * sizeof *made.data);
+        TN_TRY(copy_given(choice, view, values, error));
+    else
+        tn_op_read(ops, how == TN_TEXT_MEAN ? view->mean : tn_op_rows(ops, hidden.source, hidden.row, 1), values);
     if (how == TN_TEXT_ZERO)
-        memset(made.data, 0, made.cols * sizeof *made.data);
+        memset(values, 0, cols * sizeof *values);
     else if (how == TN_TEXT_NOISE)
-        fill_noise(made, values, view->rng);
+        fill_noise(values, cols, view->rng);
     else if (how == TN_TEXT_SHUFFLE)
-        shuffle(made, view->rng);
+        shuffle(values, cols, view->rng);
+    tn_op_write(ops, view->made, values);
+    *row = tn_row_of_vector(view->made, 0);
     return TENEBRA_OK;
 }
 

@@ -203,16 +203,10 @@ static tenebra_code average(tn_reasoner *reasoner, tn_row_ref rows, size_t count
     tn_engine *engine = &reasoner->session->engine;
     size_t mark = tn_ops_mark(&engine->ops);
     const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
-    const tn_tensor normed = tn_decoder_norm(&engine->ops, &engine->model->decoder, raw);
-    tn_tensor *mean = &reasoner->mean;
-    *mean = tn_session_keep_row(reasoner->session, NULL, error);
-    for (size_t row = 0; mean->data != NULL && normed.data != NULL && row < count; row++)
-        for (size_t i = 0; i < mean->cols; i++) {
-            tn_real value = normed.data[row * mean->cols + i];
-            mean->data[i] = row == 0 ? value : mean->data[i] + (value - mean->data[i]) * ((tn_real)1 / (tn_real)(row + 1));
-        }
+    const tn_tensor mean = tn_op_mean_rows(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, raw));
+    reasoner->mean = tn_session_keep_row(reasoner->session, mean, error);
     TN_TRY(tn_engine_finish(engine, mark, error));
-    return mean->data != NULL ? TENEBRA_OK : TENEBRA_ERROR_LIMIT;
+    return tn_tensor_is_empty(reasoner->mean) ? TENEBRA_ERROR_LIMIT : TENEBRA_OK;
 }
 
 /* What ran. */
@@ -283,7 +277,7 @@ tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *
     reasoner->handed_out = false;
     *need = reasoner->phase == TN_PHASE_DONE ? TN_NEED_NOTHING : TN_NEED_SPAN;
     for (size_t p = 0; p < reasoner->picture_count && *need == TN_NEED_SPAN; p++)
-        if (reasoner->pictures[p].rows.embeds.data == NULL)
+        if (tn_tensor_is_empty(reasoner->pictures[p].rows.embeds))
             *need = TN_NEED_PICTURES;
     if (*need == TN_NEED_SPAN) {
         reasoner->handed_out = true;

@@ -64,10 +64,10 @@ tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *e
 {
     for (size_t p = 0; p < reasoner->picture_count; p++) {
         tn_picture *picture = &reasoner->pictures[p];
-        if (picture->rows.embeds.data != NULL)
+        if (!tn_tensor_is_empty(picture->rows.embeds))
             continue;
         TN_TRY(tn_session_recall(reasoner->session, &picture->rows, error));
-        if (picture->rows.embeds.data != NULL)
+        if (!tn_tensor_is_empty(picture->rows.embeds))
             reasoner->trace.vision_cached++;
         else
             TN_TRY(encode(reasoner, picture, error));

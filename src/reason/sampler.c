@@ -1,14 +1,12 @@
 #include "reason/sampler.h"
 
+#include "ops/ops.h"
+
 #include <stdbool.h>
 
 int32_t tn_sample_greedy(const tn_real *logits, size_t count)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (logits[i] > logits[best] || (isnan(logits[best]) && !isnan(logits[i])))
-            best = i;
-    return (int32_t)best;
+    return (int32_t)tn_argmax(logits, count);
 }
 
 /* Larger weight first, then lower id, so that the order is total. */

@@ -89,7 +89,7 @@ tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *st
 }
 
 /* The `wanted` largest logits in falling order, as probabilities. */
-static void read_top(const tn_tensor *logits, tenebra_lens *lens, size_t wanted)
+static void read_top(const tn_logits *logits, tenebra_lens *lens, size_t wanted)
 {
     double total = 0, largest = (double)logits->data[tn_sample_greedy(logits->data, logits->cols)];
     for (size_t i = 0; i < logits->cols; i++)

@@ -278,7 +278,7 @@ static void note_labels(batch *b, const pupil *p, const tn_span *span)
     size_t first = p->next_row - span->count;
     for (size_t i = 0; i < span->count; i++) {
         int32_t label = p->lesson->labels[first + i];
-        if (label < 0 || (i == 0 && p->last.source.data == NULL))
+        if (label < 0 || (i == 0 && tn_tensor_is_empty(p->last.source)))
             continue;
         b->predictors[b->label_count] = i == 0 ? p->last : (tn_row_ref){ span->out.source, span->out.row + i - 1 };
         b->labels[b->label_count++] = label;
@@ -326,8 +326,9 @@ static bool all_done(const batch *b)
 /* How often the head's first choice is the label. */
 static void count_correct(batch *b, tn_tensor logits)
 {
-    for (size_t row = 0; row < logits.rows; row++)
-        b->result->correct += tn_sample_greedy(logits.data + row * logits.cols, logits.cols) == b->labels[row];
+    size_t *places = take(b, logits.rows, sizeof *places);
+    for (size_t row = 0; places != NULL && tn_op_argmax(b->ops, logits, places) && row < logits.rows; row++)
+        b->result->correct += (int32_t)places[row] == b->labels[row];
 }
 
 static tn_tensor loss_of(batch *b, double scale)
@@ -336,7 +337,7 @@ static tn_tensor loss_of(batch *b, double scale)
     tn_tensor rows = tn_op_compose(b->ops, b->predictors, b->label_count, decoder->config.hidden_size);
     tn_tensor logits = tn_decoder_logits(b->ops, decoder, tn_decoder_norm(b->ops, decoder, rows));
     tn_tensor loss = tn_op_cross_entropy(b->ops, logits, b->labels, scale);
-    if (loss.data != NULL)
+    if (!tn_tensor_is_empty(loss))
         count_correct(b, logits);
     return loss;
 }
@@ -373,10 +374,11 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
         run_round(&b);
     if (b.ops->failure.code == TENEBRA_OK) {
         tn_tensor loss = loss_of(&b, scale);
-        if (loss.data != NULL)
-            b.result->loss = (double)loss.data[0] / scale;
+        tn_real value;
+        if (tn_op_read(b.ops, loss, &value))
+            b.result->loss = (double)value / scale;
         b.result->labels = b.label_count;
-        if (learn && loss.data != NULL)
+        if (learn)
             tn_tape_backward(b.ops, loss);
     }
     return finish(&b, error);

@@ -29,7 +29,7 @@ static tenebra_code find_first(void *user, const tn_place *place, tenebra_error 
 static double of_product(const tn_weight *weight, bool input_gradient)
 {
     double size = (double)weight->matrix.rows * (double)weight->matrix.cols;
-    return size * (2 + (input_gradient ? 2 : 0) + (weight->grad != NULL ? 2 : 0));
+    return size * (2 + (input_gradient ? 2 : 0) + (tn_weight_has_grad(weight) ? 2 : 0));
 }
 
 /* Products with their low-rank additions; where the table says so also attention: scores and weighted values take 4 a pair and
@@ -49,7 +49,7 @@ static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *
     for (size_t part = 0; part < place->row->parts; part++) {
         sum += of_product(&weights[part], flows);
         for (const tn_lora *lora = weights[part].lora; lora != NULL; lora = lora->next)
-            sum += of_product(&lora->a, flows) + of_product(&lora->b, flows || lora->a.grad != NULL);
+            sum += of_product(&lora->a, flows) + of_product(&lora->b, flows || tn_weight_has_grad(&lora->a));
     }
     if (place->row->role == TN_ROLE_HEAD)
         w->head += sum;
@@ -101,9 +101,7 @@ double tn_trainer_peak(tn_trainer *trainer)
     tn_ops ops = { .kernels = trainer->model->kernels, .pool = tn_teacher_pool(trainer->teacher), .arena = &arena };
     tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* none is larger than the F32 of `values` */
     tn_weight weight = { .matrix = { .type = type, .rows = SIZE, .cols = SIZE, .data = values } };
-    tn_tensor x = tn_op_new(&ops, ROWS, SIZE);
-    if (x.data != NULL)
-        memset(x.data, 0, (size_t)ROWS * SIZE * sizeof *x.data);
+    const tn_tensor x = tn_op_constant(&ops, ROWS, SIZE, NULL);
     for (int i = 0; i < TRIES && ops.failure.code == TENEBRA_OK; i++) {
         size_t mark = tn_ops_mark(&ops);
         double start = tn_clock_ms();

@@ -52,5 +52,5 @@ void tn_verify_batch(tn_verify *verify)
     free(labels);
     free(latent);
     free(selected);
-    free(picture.rows.embeds.data);
+    free(picture.embeds);
 }

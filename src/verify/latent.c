@@ -48,11 +48,11 @@ static void count_call(void *user, const char *name, size_t index, const tn_tens
 /* Before step `step` (or the answer): the scores used for its choice and the hidden state that it feeds. */
 static void keep_state(loop_run *run, size_t step)
 {
-    const tn_session *session = run->verify->session;
+    tn_session *session = run->verify->session;
     const tn_tensor hidden = tn_session_hidden(session);
     size_t cols = hidden.cols, count = run->reasoner.candidate_count;
     if (step < run->steps) {
-        memcpy(run->hidden + step * cols, hidden.data, cols * sizeof *run->hidden);
+        tn_op_read(&session->engine.ops, hidden, run->hidden + step * cols);
         for (size_t j = 0; j < count; j++)
             run->scores[step * count + j] = run->used[j] ? -(tn_real)INFINITY : run->reasoner.scores[j];
     } else if (tn_session_logits(run->verify->session, &run->verify->failure) == TENEBRA_OK) {
@@ -198,15 +198,14 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
     for (size_t i = 1; i < count; i++) {
         if (labels[i] < 0 || (size_t)labels[i] >= vocabulary)
             continue;
-        /* Only read; the tensor type has no const variant. */
-        tn_tensor row = { 1, cols, (tn_real *)(uintptr_t)(normed + (i - 1) * cols), NULL };
+        tn_tensor row = tn_op_import(ops, 1, cols, normed + (i - 1) * cols);
         int32_t label = (int32_t)labels[i];
-        tn_tensor logits = { 1, vocabulary, label_logits + *labelled * vocabulary, NULL };
-        if (tn_engine_logits(&session->engine, row, logits.data, &verify->failure) != TENEBRA_OK)
+        tn_real *logits = label_logits + *labelled * vocabulary, loss = (tn_real)NAN;
+        if (tn_engine_logits(&session->engine, row, logits, &verify->failure) != TENEBRA_OK)
             return (double)NAN;
         size_t mark = tn_ops_mark(ops);
-        tn_tensor loss = tn_op_cross_entropy(ops, logits, &label, 1);
-        sum += loss.data ? (double)loss.data[0] : (double)NAN;
+        tn_op_read(ops, tn_op_cross_entropy(ops, tn_op_import(ops, 1, vocabulary, logits), &label, 1), &loss);
+        sum += (double)loss;
         tn_ops_release(ops, mark);
         ++*labelled;
     }
@@ -268,8 +267,9 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
         for (size_t i = 0; i < rest; i++)
             run->reasoner.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
         tn_tensor input = tn_rows_input(&session->engine.ops, &verify->model->decoder, run->reasoner.rows, total);
-        if (input.data != NULL)
-            check_numbers(verify, prefix, "final_inputs_embeds", input.data, input.rows * input.cols);
+        const tn_real *values = tn_op_view(&session->engine.ops, input);
+        if (values != NULL)
+            check_numbers(verify, prefix, "final_inputs_embeds", values, input.rows * input.cols);
         tn_ops_release(&session->engine.ops, 0);
         /* The reference's last pass runs the last block and the text together. */
         int64_t calls[STEPS_MAX + 1];
@@ -416,7 +416,7 @@ void tn_verify_latent(tn_verify *verify)
     check_all_cases(verify, &picture);
     check_end(verify, &picture, "first");
     check_end(verify, &picture, "later");
-    free(picture.rows.embeds.data);
+    free(picture.embeds);
 }
 
 double tn_verify_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids, const int64_t *mask,

@@ -93,6 +93,13 @@ void tn_verify_preprocess(tn_verify *verify)
 
 /* --------------------------------------------------------- vision tower -- */
 
+static void compare_tensor(tn_verify *verify, const char *name, tn_tensor value)
+{
+    const tn_real *values = tn_op_view(&verify->session->engine.ops, value);
+    if (values != NULL)
+        tn_verify_compare(verify, name, values, value.rows * value.cols);
+}
+
 static void watch_vision(void *user, const char *name, size_t index, const tn_tensor *value)
 {
     char full[64];
@@ -101,7 +108,7 @@ static void watch_vision(void *user, const char *name, size_t index, const tn_te
     else
         snprintf(full, sizeof full, "%s", name);
     if (strncmp(name, "vision.", 7) == 0)
-        tn_verify_compare(user, full, value->data, value->rows * value->cols);
+        compare_tensor(user, full, *value);
 }
 
 /* The grids of up to 64 pictures; 0 if they are none. */
@@ -175,12 +182,12 @@ void tn_verify_vision(tn_verify *verify)
     bool ok = encode(verify, "pixel_values", "image_grid_thw", &picture);
     verify->session->engine.ops.watch = NULL;
     if (ok)
-        tn_verify_compare(verify, "vision.embeds", picture.embeds.data, picture.embeds.rows * picture.embeds.cols);
+        compare_tensor(verify, "vision.embeds", picture.embeds);
     else
         tn_verify_fail(verify, "vision.embeds");
     if (tn_verify_has(verify, "multi.embeds")) {
         if (encode(verify, "multi.pixel_values", "multi.image_grid_thw", &picture))
-            tn_verify_compare(verify, "multi.embeds", picture.embeds.data, picture.embeds.rows * picture.embeds.cols);
+            compare_tensor(verify, "multi.embeds", picture.embeds);
         else
             tn_verify_fail(verify, "multi.embeds");
     }
@@ -194,10 +201,11 @@ bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
         return false;
     const tn_tensor embeds = picture->rows.embeds;
     size_t cell = verify->model->config.patch_size * verify->model->patches.merge_size;
-    picture->rows.embeds.data = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof(tn_real));
-    if (picture->rows.embeds.data == NULL)
+    tn_ops *ops = &verify->session->engine.ops;
+    picture->embeds = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof *picture->embeds);
+    if (picture->embeds == NULL || !tn_op_read(ops, embeds, picture->embeds))
         return false;
-    memcpy(picture->rows.embeds.data, embeds.data, embeds.rows * embeds.cols * sizeof(tn_real));
+    picture->rows.embeds = tn_op_import(ops, embeds.rows, embeds.cols, picture->embeds);
     picture->width = picture->rows.grid_columns * cell;
     picture->height = picture->rows.grid_rows * cell;
     return true;
@@ -211,7 +219,7 @@ static void watch_hidden(void *user, const char *name, size_t index, const tn_te
     if (strcmp(name, "decoder.layer") != 0)
         return;
     snprintf(full, sizeof full, "plain.arange.hidden.%zu", index);
-    tn_verify_compare(user, full, value->data, value->rows * value->cols);
+    compare_tensor(user, full, *value);
 }
 
 /* Logits of the last of `total` normed rows, as many as the case holds. */
@@ -228,8 +236,7 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
         tn_verify_fail(verify, name);
         return;
     }
-    /* Read only; the tensor type has no const variant. */
-    const tn_tensor last = { rows, cols, (tn_real *)(uintptr_t)(normed + (total - rows) * cols), NULL };
+    const tn_tensor last = tn_op_import(&session->engine.ops, rows, cols, normed + (total - rows) * cols);
     tn_engine_logits(&session->engine, last, logits, &verify->failure);
     tn_verify_compare(verify, name, logits, rows * vocabulary);
     free(logits);
@@ -311,5 +318,5 @@ void tn_verify_plain(tn_verify *verify)
         return;
     check_forward(verify, "plain.ids", "plain.mrope", true, &picture);
     check_forward(verify, "plain.ids", "plain.arange", false, &picture);
-    free(picture.rows.embeds.data);
+    free(picture.embeds);
 }

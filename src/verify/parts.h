@@ -57,7 +57,8 @@ void tn_verify_train(tn_verify *verify);      /* stage*.*, seq.*                
 
 /* The picture of the case (its expected embeddings are compared elsewhere). */
 typedef struct tn_verify_picture {
-    tn_image_rows rows; /* embeds.data is owned */
+    tn_image_rows rows;
+    tn_real *embeds;    /* memory of those of `rows`, owned */
     size_t width, height;
 } tn_verify_picture;
 

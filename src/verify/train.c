@@ -260,7 +260,7 @@ static void compare_answering(trainer *t, const char *name, const tn_verify_less
         tn_verify_compare(t->verify, name, logits, kept->logits.cols);
     t->verify->session = t->inputs->session = kept;
     tn_session_close(fresh);
-    free(picture.rows.embeds.data);
+    free(picture.embeds);
     free(logits);
 }
 
@@ -405,7 +405,7 @@ static void check_all(trainer *t)
                 stages[count++] = stage;
         check_sequence(t, stages, count);
     }
-    free(t->picture.rows.embeds.data);
+    free(t->picture.embeds);
     free(latent);
     free(patches);
 }

@@ -18,7 +18,8 @@ static tn_digest add(tn_image_cache *cache, uint64_t name, size_t rows)
     for (size_t i = 0; i < rows * COLS; i++)
         values[i] = (tn_real)name;
     const tn_digest content = { { 0, name, 0, 0 } };
-    tn_image_cache_add(cache, &content, (tn_tensor){ rows, COLS, values, NULL });
+    tn_ops ops = { 0 };
+    tn_image_cache_add(cache, &content, &ops, (tn_tensor){ rows, COLS, values, NULL });
     return content;
 }
 
@@ -27,8 +28,8 @@ static bool knows(tn_image_cache *cache, uint64_t name)
     const tn_digest content = { { 0, name, 0, 0 } };
     const tn_image_entry *entry = tn_image_cache_find(cache, &content);
     if (entry != NULL)
-        for (size_t i = 0; i < entry->embeds.rows * COLS; i++)
-            assert_true(entry->embeds.data[i] == (tn_real)name);
+        for (size_t i = 0; i < entry->rows * COLS; i++)
+            assert_true(entry->embeds[i] == (tn_real)name);
     return entry != NULL;
 }
 

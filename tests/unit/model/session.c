@@ -234,7 +234,7 @@ static void test_full_memory(void **state)
     session->kept.capacity = 4 * tn_session_hidden(session).cols * sizeof(tn_real) - 1;
     assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_LIMIT);
     session->kept.capacity = 0;
-    assert_null(tn_session_keep_row(session, patches, &error).data);
+    assert_null(tn_session_take_row(session, &error).data);
     session->kept.capacity = kept;
     append(session, slots, 40);
     hidden_is(session, expected);

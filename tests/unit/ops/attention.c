@@ -190,7 +190,7 @@ static void tap_gives_probabilities(void **state)
         for (size_t i = 0; i < count; i++)
             keys[i] = end - 1 - i; /* any order */
         tn_real *rows = malloc(p->heads * count * sizeof *rows);
-        tn_tap tap = { row, keys, count, rows };
+        tn_tap tap = { row, keys, count, { p->heads, count, rows, NULL } };
         tn_tensor plain = tn_op_attention(&f.ops, tensor(&f, p->rows, d.width, d.q), &d.keys, &d.shape);
         d.shape.tap = &tap;
         tn_tensor tapped = tn_op_attention(&f.ops, tensor(&f, p->rows, d.width, d.q), &d.keys, &d.shape);
@@ -210,7 +210,7 @@ static void tap_gives_probabilities(void **state)
         }
         /* Chosen keys alone: the same numbers, still out of all visible keys. */
         tn_real *some = malloc(p->heads * sizeof *some);
-        tn_tap one = { row, &keys[count / 2], 1, some };
+        tn_tap one = { row, &keys[count / 2], 1, { p->heads, 1, some, NULL } };
         d.shape.tap = &one;
         tn_op_attention(&f.ops, tensor(&f, p->rows, d.width, d.q), &d.keys, &d.shape);
         works(&f);

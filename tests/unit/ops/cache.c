@@ -107,7 +107,7 @@ static void equals_the_rounded_numbers(void **state)
         tn_real rows[2][H * S];
         for (size_t i = 0; i < S; i++)
             keys[i] = S - 1 - i;
-        const tn_tap taps[2] = { { T - 1, keys, S, rows[0] }, { T - 1, keys, S, rows[1] } };
+        const tn_tap taps[2] = { { T - 1, keys, S, { H, S, rows[0], NULL } }, { T - 1, keys, S, { H, S, rows[1], NULL } } };
         tn_tensor reals = attend(&f, &c, &c.rounded, 0, T, &taps[0]), narrow = attend(&f, &c, &c.narrow, 0, T, &taps[1]);
         assert_memory_equal(reals.data, narrow.data, T * WIDTH * sizeof(tn_real));
         assert_memory_equal(rows[0], rows[1], sizeof rows[0]);

@@ -168,7 +168,7 @@ static tn_tensor tap_unseen_key(tn_ops *ops, tn_tensor x, const tn_real *values)
     (void)values;
     static const size_t wanted[] = { 0, 2 };
     tn_real rows[4];
-    tn_tap tap = { 1, wanted, 2, rows };
+    tn_tap tap = { 1, wanted, 2, { 2, 2, rows, NULL } };
     tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .tap = &tap };
     return tn_op_attention(ops, x, &keys, &shape);
@@ -179,7 +179,7 @@ static tn_tensor tap_other_segment(tn_ops *ops, tn_tensor x, const tn_real *valu
     (void)values;
     static const size_t borders[] = { 0, 2, 4 }, wanted[] = { 2, 1 };
     tn_real rows[4];
-    tn_tap tap = { 3, wanted, 2, rows };
+    tn_tap tap = { 3, wanted, 2, { 2, 2, rows, NULL } };
     tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
     tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .segment_count = 2,
                            .tap = &tap };

@@ -129,7 +129,7 @@ static void rope_and_causal_attention(fixture *f, collection *c)
     tn_real *rows = zeros(f, H * START);
     for (size_t i = 0; i < START; i++)
         wanted[i] = 3 * i;
-    tn_tap tap = { T - 1, wanted, START, rows };
+    tn_tap tap = { T - 1, wanted, START, { H, START, rows, NULL } };
     tn_attention shape = { .heads = H, .kv_heads = KV, .head_dim = D, .causal = true, .start = START, .tap = &tap };
     tn_op_store(&f->ops, &keys, START, tn_op_rope(&f->ops, k, &rope, KV), v);
     tn_tensor y = tn_op_attention(&f->ops, tn_op_rope(&f->ops, q, &rope, H), &keys, &shape);
