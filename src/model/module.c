@@ -11,7 +11,7 @@
 
 static const char DESCRIPTION[] = "module.json";
 
-enum { DESCRIPTION_LIMIT = 1 << 20, SIZE_LIMIT = 1 << 20 };
+enum { DESCRIPTION_LIMIT = 1 << 20, SIZE_LIMIT = 1 << 20, MEMBERS_LIMIT = 4096 };
 
 static const char *const keys[] = { "method", "sizes", "numbers", TN_STORE_SEAL_KEY, NULL };
 
@@ -104,6 +104,18 @@ static tenebra_code read_shape(const json_t *json, tn_module_shape *shape, teneb
     return TENEBRA_OK;
 }
 
+/* So that a damaged size does not take minutes before tensors are found missing. */
+static tenebra_code check_groups(const tn_layout *layout, const tn_module_shape *shape, tenebra_error *error)
+{
+    for (size_t group = 1; group < TN_LAYOUT_GROUPS; group++) {
+        const tn_layout_group *g = &layout->groups[group];
+        if (g->bytes > 0 && shape->sizes[g->count] > MEMBERS_LIMIT)
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, DESCRIPTION, "\"sizes\" says %zu blocks; at most %d are read", shape->sizes[g->count],
+                           MEMBERS_LIMIT);
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code read_tensors(tn_model *model, const char *directory, tenebra_error *error)
 {
     tn_networks module = { .backbone = model->networks.backbone, .count = 1,
@@ -136,6 +148,7 @@ static tenebra_code read_described(tn_model *model, const json_t *json, const ch
     if (shape.sizes[TN_MODULE_HIDDEN] != hidden)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, DESCRIPTION, "is for rows of %zu numbers, the model has rows of %zu",
                        shape.sizes[TN_MODULE_HIDDEN], hidden);
+    TN_TRY(check_groups(layout, &shape, error));
     TN_TRY(add(model, method, layout, &shape, error));
     return read_tensors(model, directory, error);
 }

@@ -44,7 +44,8 @@ static bool is_sealed(const uint8_t *bytes, size_t size)
     return end != NULL && tn_seal_check((const char *)bytes, (size_t)(end - bytes), NULL, &digest) == TN_SEAL_GOOD;
 }
 
-/* A change in a line that ends is noticed wherever it is. */
+/* A change in a line that ends is noticed wherever it is; in the name of the first line's digest only by the lines after it, which have
+ * digests, too. */
 static void check_changes(const uint8_t *bytes, size_t size, size_t records)
 {
     uint8_t *copy = malloc(size);
@@ -54,7 +55,8 @@ static void check_changes(const uint8_t *bytes, size_t size, size_t records)
     copy[at] ^= (uint8_t)(1u << (bytes[0] % 8));
     json_t *manifest = NULL;
     if (tn_journal_parse(copy, size, "changed", &manifest, count_record, &read, NULL) == TENEBRA_OK)
-        require(bytes[at] == '\n' || copy[at] == '\n' || memchr(bytes + at, '\n', size - at) == NULL || read < records);
+        require(bytes[at] == '\n' || copy[at] == '\n' || memchr(bytes + at, '\n', size - at) == NULL || read < records ||
+                (records == 0 && !is_sealed(copy, size)));
     json_decref(manifest);
     free(copy);
 }
