@@ -40,9 +40,8 @@ ALLOWED_NAMES = [("verify/*", "ivt_lr"),
                  # Wordings of prompts are called after the paper; the made set has several files.
                  ("data/*", "ivt_lr"), ("data/hops*", "hops"), ("app/data_make.c", "hops")]
 
-# Options of methods outside of the methods' files: golden cases and the benchmark set them; the latent step that methods share
-# names the one whose value it cannot carry out.
-ALLOWED_OPTIONS = ("verify/*", "app/cmd_bench.c", "reason/latent_step.c", "reason/lesson.c")
+# Options of methods outside of the methods' files: golden cases set them, and the benchmark has options of the same names.
+ALLOWED_OPTIONS = ("verify/*", "app/cmd_bench.c")
 METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)+)"') # names of several words: others are ordinary words
 
 FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 140
@@ -156,8 +155,9 @@ class Checker:
         self.root = Path(root)
         self.errors, self.warnings = [], []
         self.names = self.plugin_names()
-        self.options = {name for path in (self.root / "src/reason/methods").glob("*.c")
-                        for name in METHOD_OPTION.findall(path.read_text(encoding="utf-8"))}
+        options = {name for path in (self.root / "src/reason/methods").glob("*.c")
+                   for name in METHOD_OPTION.findall(path.read_text(encoding="utf-8"))}
+        self.option = re.compile(r"(?<![\w-])(?:" + ("|".join(map(re.escape, sorted(options))) or "(?!)") + r")(?![\w-])")
         self.members = {name for path in (self.root / "src").rglob("*.[ch]") if path.name == "ops.h" or path.parent.name != "ops"
                         for body in STRUCT.findall(split_source(path.read_text(encoding="utf-8"))[0])
                         for name in device_names(body)}
@@ -179,6 +179,8 @@ class Checker:
     def run(self):
         for path in sorted((self.root / "src").rglob("*.[ch]")):
             self.check_file(path)
+        for path in sorted((self.root / "src").rglob("*.js")):
+            self.check_script(path)
         for path in sorted((self.root / "examples").rglob("*.[ch]")):
             self.check_example(path)
         return self
@@ -252,8 +254,14 @@ class Checker:
         if inside.startswith("reason/methods/") or any(fnmatch(inside, files) for files in ALLOWED_OPTIONS):
             return
         for line, text in strings:
-            if text in self.options:
+            if self.option.search(text) and not (inside.startswith("app/") and EXAMPLE.search(text)):
                 self.error(shown, line, f"names '{text}', an option of a method; tn_option_role says what it means")
+
+    def check_script(self, path):
+        """A page takes names of options from its data."""
+        for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            if self.option.search(text):
+                self.error(path.relative_to(self.root), number, "names an option of a method; its data may say what it is called")
 
     def check_size(self, shown, text):
         lines = text.split("\n")
@@ -304,6 +312,8 @@ WRONG = [
     ("src/text/a.c", '#include "image/image.h"\n', "sibling"),
     ("src/kern/a.c", '#include "status.h"\n', "written from src/"),
     ("src/eval/a.c", 'static const char *const name = "some-steps";\n', "an option of a method"),
+    ("src/app/a.c", 'static const char *const help = "as some-steps=3 does";\n', "an option of a method"),
+    ("src/report/a.js", 'if (way["some-steps"] === 0) return;\n', "an option of a method"),
     ("src/kern/a.c", '#include "base/../ops/ops.h"\n', "written from src/"),
     ("src/kern/a.c", '#include "base/absent.h"\n', "does not exist"),
     ("src/extra/a.c", "int f(void);\n", "no known layer"),
@@ -357,6 +367,7 @@ RIGHT = [
                       "    tn_tensor y = { 0 };\n    return b->file.data + x.data + m.data + y.rows + g((tn_tensor){ 0 });\n}\n"),
     ("src/app/cmd_bench.c", 'static const char *const name = "some-steps";\n'),
     ("src/app/a.c", 'static const char *const help = "  tenebra run -m some-net --method some-way";\n'),
+    ("src/report/a.js", "if (way.steps === 0) return some-steps-more;\n"),
     ("examples/a.c", "#include <tenebra.h>\n"),
 ]
 

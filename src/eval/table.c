@@ -68,9 +68,8 @@ void tn_table_silence(const tn_table_groups *groups, char *text, size_t size)
 
 /* --------------------------------------------------------------- methods -- */
 
-const char *tn_table_setting(const tn_table_group *group, tn_option_meaning means, const char **name)
+const char *tn_settings_meant(const json_t *settings, tn_option_meaning means, const char **name)
 {
-    const json_t *settings = json_object_get(group->sets[0]->entry, "settings");
     const char *value = NULL;
     for (size_t m = 0; tn_methods[m] != NULL && value == NULL; m++) { /* the file's method may be none of them */
         const tn_option *option = tn_option_that_means(tn_methods[m]->options, means);
@@ -79,6 +78,11 @@ const char *tn_table_setting(const tn_table_group *group, tn_option_meaning mean
             *name = option->name;
     }
     return value;
+}
+
+const char *tn_table_setting(const tn_table_group *group, tn_option_meaning means, const char **name)
+{
+    return tn_settings_meant(json_object_get(group->sets[0]->entry, "settings"), means, name);
 }
 
 static double setting_of(const tn_table_group *group, tn_option_meaning means)

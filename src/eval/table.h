@@ -48,7 +48,9 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
  * Errors: MEMORY. */
 tenebra_code tn_table_report(json_t **report, const tn_table_groups *groups, tenebra_error *error);
 
-/* What the row's manifest says of an option with that meaning, and the option's name (`name` may be NULL). NULL: nothing. */
+/* What settings, {name: value}, or those of a row say of an option with that meaning, and the option's name (`name` may be NULL).
+ * NULL: nothing. */
+const char *tn_settings_meant(const json_t *settings, tn_option_meaning means, const char **name);
 const char *tn_table_setting(const tn_table_group *group, tn_option_meaning means, const char **name);
 
 /* How many answers of each row name no option, as a sentence in `text` [size]. */

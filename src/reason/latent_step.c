@@ -78,7 +78,7 @@ static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *vi
 {
     size_t step = choice->done - 1, cols = view->made.cols;
     if (view->given == NULL || view->given_size != cols || step >= view->given_steps)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "latent-text", "'given' takes the rows of another question's steps from the "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "latents", "'given' takes the rows of another question's steps from the "
                        "request: %zu of %zu numbers are there, step %zu needs one of %zu", view->given_steps, view->given_size,
                        step + 1, cols);
     for (size_t i = 0; i < cols; i++)
@@ -102,7 +102,7 @@ static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_
     size_t cols = view->made.cols;
     tn_real *values = tn_arena_take(ops->arena, cols, sizeof *values);
     if (values == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "latent-text", "the working memory is full");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "latents", "the working memory is full");
     if (how == TN_TEXT_GIVEN)
         TN_TRY(copy_given(choice, view, values, error));
     else

@@ -86,7 +86,7 @@ tenebra_code tn_lesson_add_latents(tn_lesson *lesson, size_t steps, const tn_lat
     if (steps == 0)
         return TENEBRA_OK;
     if (settings->text != TN_TEXT_KEEP && settings->text != TN_TEXT_DROP)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "latent-text", "training keeps the hidden state or drops it; the "
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "latents", "training keeps the hidden state or drops it; the "
                        "others are interventions of answering");
     TN_TRY(add_part(lesson, 0, steps, error));
     lesson->latent = *settings;

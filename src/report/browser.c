@@ -270,6 +270,18 @@ static const tn_sample *find_sample(tn_browser *browser, source *from, const jso
 
 /* -------------------------------------------------------------- filling -- */
 
+static json_t *option_json(const json_t *settings, tn_option_meaning means)
+{
+    const char *name = NULL, *value = tn_settings_meant(settings, means, &name);
+    return value != NULL ? json_pack("[s, s]", name, value) : NULL;
+}
+
+json_t *tn_browser_way(const char *name, const char *style, const json_t *settings)
+{
+    return json_pack("{s:o, s:s, s:o*, s:o*}", "name", tn_markup_string(name), "style", style, "picks",
+                     option_json(settings, TN_MEANS_PICKS), "picked", option_json(settings, TN_MEANS_LATENT_PICKS));
+}
+
 /* The names of the rows, with the file's name if a row has several runs. */
 static tenebra_code list_ways(tn_browser *browser, const tn_table_groups *groups, way *ways, size_t *count, tenebra_error *error)
 {
@@ -282,9 +294,8 @@ static tenebra_code list_ways(tn_browser *browser, const tn_table_groups *groups
             tn_figure_style(groups, g, style);
             snprintf(name, sizeof name, groups->items[g].count > 1 ? "%.200s (%.180s)" : "%.200s", groups->items[g].name,
                      slash != NULL ? slash + 1 : file);
-            json_t *settings = json_object_get(groups->items[g].sets[i]->entry, "settings");
-            json_t *row = json_pack("{s:o, s:s, s:O?}", "name", tn_markup_string(name), "style", style, "settings", settings);
-            if (json_array_append_new(browser->ways, row) != 0)
+            const json_t *settings = json_object_get(groups->items[g].sets[i]->entry, "settings");
+            if (json_array_append_new(browser->ways, tn_browser_way(name, style, settings)) != 0)
                 return no_memory(error);
             ways[(*count)++].set = groups->items[g].sets[i];
         }

@@ -261,8 +261,10 @@ static tenebra_code add_answer(tn_browser *browser, const tn_report_answer *answ
     browser->budget = limit_of(options);
     browser->total = 1;
     browser->ways = json_array();
-    if (json_array_append_new(browser->ways, json_pack("{s:o, s:s, s:o}", "name", tn_markup_string(answer->method), "style",
-                                                       latent ? "a0" : "b0", "settings", settings_json(answer))) != 0 ||
+    json_t *settings = settings_json(answer);
+    int appended = json_array_append_new(browser->ways, tn_browser_way(answer->method, latent ? "a0" : "b0", settings));
+    json_decref(settings);
+    if (appended != 0 ||
         json_array_append_new(answers, tn_answer_json(answer->record, 0)) != 0) {
         json_decref(answers);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the answer");

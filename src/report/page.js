@@ -157,12 +157,12 @@
 
   // Why a step fed no part of a picture back.
   function whyNone(answer, at) {
-    const settings = data.ways[answer.way].settings || {};
+    const { picks, picked } = data.ways[answer.way]; // [option, value]
     const before = answer.steps.slice(0, at).reduce((sum, step) => sum + step.picks.length, 0);
-    if (!("k-select" in settings)) return "Nothing is picked: this method feeds no part of the picture back.";
+    if (!picks) return "Nothing is picked: this method feeds no part of the picture back.";
     if (answer.image_tokens === 0) return "Nothing is picked: the prompt has no picture.";
-    if (settings["k-select"] === "0") return "Nothing is picked: k-select is 0.";
-    if (settings["latent-picks"] === "none") return "Nothing is picked: latent-picks is none.";
+    if (picks[1] === "0") return "Nothing is picked: " + picks[0] + " is 0.";
+    if (picked && picked[1] === "none") return "Nothing is picked: " + picked[0] + " is none.";
     if (before > 0 && before >= answer.image_tokens) return "Nothing is picked: all " + plural(before, "embedding") + " were picked before.";
     return "Nothing is picked.";
   }

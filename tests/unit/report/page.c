@@ -297,8 +297,9 @@ static void test_one_answer(void **state)
     const json_t *question = json_array_get(json_object_get(data, "questions"), 0);
     assert_string_equal(json_string_value(json_object_get(question, "question")), "What? </script>\xEF\xBF\xBD");
     assert_true(json_is_true(json_object_get(data, "single")));
-    const json_t *settings = json_object_get(json_array_get(json_object_get(data, "ways"), 0), "settings");
-    assert_string_equal(json_string_value(json_object_get(settings, "k-select")), "2");
+    const json_t *picks = json_object_get(json_array_get(json_object_get(data, "ways"), 0), "picks");
+    assert_string_equal(json_string_value(json_array_get(picks, 0)), "k-select");
+    assert_string_equal(json_string_value(json_array_get(picks, 1)), "2");
     assert_non_null(strstr(page, "<title>What? &lt;/script&gt;"));
     json_decref(data);
     free(page);
