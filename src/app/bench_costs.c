@@ -1,5 +1,5 @@
-/* What looking costs. Differences of a hundredth need pairs: the two ways run in turn, the first of a pair changes from
- * pair to pair, and the median of the ratios counts. */
+/* What observation costs. Differences of 1 % require pairs: both variants run one after the other, their order changes from
+ * pair to pair, and the result is the median of the ratios. */
 #include "app/bench.h"
 
 #include "base/checked.h"
@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A latent step as the loop runs it: picked embeddings, then a hidden state. */
+/* Runs a latent step as the loop does: picked embeddings, then a hidden state. */
 typedef struct step {
     tn_row *rows;
-    size_t count, at; /* rows; the cache row where they go */
+    size_t count, at; /* rows of the step; the first row of the cache that they fill */
     size_t *keys;     /* of the image */
     tn_real *mean;
 } step;
@@ -26,7 +26,7 @@ static tenebra_code run_step(tn_bench *bench, const step *s, bool tapped, double
     return TENEBRA_OK;
 }
 
-/* The rows of the last question's picture and its hidden state. */
+/* The rows of the last question's image, and its hidden state. */
 static tenebra_code make_step(tn_bench *bench, step *s, tenebra_error *error)
 {
     tn_session *session = bench->session;
@@ -66,7 +66,7 @@ static tenebra_code tap_cost(tn_bench *bench, double *percent, tenebra_error *er
     return code;
 }
 
-/* Question after question, of which only latent steps and one token are new. */
+/* Asks question after question; only the latent steps and one token are computed anew. */
 static tenebra_code question_cost(tn_bench *bench, tn_bench_way plain, tn_bench_way looking, double *percent, double *plain_ms,
                                   tenebra_error *error)
 {

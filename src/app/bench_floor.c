@@ -1,6 +1,6 @@
-/* The floor beside each measurement: the least time in which this machine, as it is at this minute, could do the
- * products of a span. Every weight is read once from memory, every multiply-add done once at the rate of registers;
- * the longer of the two counts, matrix by matrix. Attention, norms and activations are taken for free. */
+/* The floor of each measurement: the least time in which this machine, at its present load, could compute the products of a
+ * span. Every weight is read from memory once, and every multiply-add is done once at the speed of registers. The longer of
+ * these two times counts, matrix by matrix. Attention, norms and activations are assumed to cost nothing. */
 #include "app/bench.h"
 
 #include "base/checked.h"
@@ -12,10 +12,10 @@
 
 enum { READ_BYTES = 512 << 20, READ_CHUNKS = 128, READ_TURNS = 6 };
 
-/* Enough chunks that a thread which wakes late, or on a processor that another one has, finds its share. */
+/* There are enough chunks for a thread that wakes late, or on a busy processor, to get a share. */
 enum { SPIN_TURNS = 100000, SPIN_CHUNKS = 32, SPIN_REPEATS = 12 };
 
-/* What the machine does in a millisecond; operations are measured for the types that occur. */
+/* Bytes read and operations done per millisecond; operations are measured for the weight types of the model. */
 typedef struct rates {
     tn_pool *pool;
     const tn_kernels *kernels;
@@ -50,7 +50,7 @@ static void read_chunk(void *argument, size_t chunk, size_t worker)
         r->sums[chunk] ^= sums[j];
 }
 
-/* Bytes a millisecond, the best of some turns. */
+/* Bytes per millisecond, the best of several attempts. */
 static double read_rate(tn_pool *pool)
 {
     unsigned char *memory = malloc(READ_BYTES);
@@ -72,7 +72,7 @@ static double read_rate(tn_pool *pool)
 typedef struct spinning {
     const tn_kernels *kernels;
     tn_dtype type;
-    double operations; /* of one chunk; every chunk writes the same */
+    double operations; /* of one chunk; all chunks write the same memory */
 } spinning;
 
 static void spin_chunk(void *argument, size_t chunk, size_t worker)
@@ -85,7 +85,7 @@ static void spin_chunk(void *argument, size_t chunk, size_t worker)
         s->operations = operations;
 }
 
-/* Operations a millisecond of products with weights of `type`, the best of some turns; 0: not known. */
+/* Operations per millisecond of products with weights of `type`, the best of several attempts; 0 if unknown. */
 static double spin_rate(rates *r, tn_dtype type)
 {
     spinning s = { r->kernels, type, 0 };
@@ -129,7 +129,7 @@ static tenebra_code add_floor(void *user, const tn_place *place, tenebra_error *
     return TENEBRA_OK;
 }
 
-/* Of a network without embedding and head. */
+/* The floor of a network, without its embedding and head. */
 static double floor_of_network(rates *r, const tn_model *model, tn_network_kind kind, size_t rows)
 {
     floor_job job = { r, kind, rows, 0 };

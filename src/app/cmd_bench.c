@@ -1,4 +1,4 @@
-/* tenebra bench: speed and memory of a model on this machine, and random models of true shapes. */
+/* tenebra bench: measures speed and memory of a model, and makes random models in the shapes of published ones. */
 #include "app/bench.h"
 
 #include "base/checked.h"
@@ -30,10 +30,10 @@ static int write_model(const tn_bench_options *options)
     tn_random_options random = { .shape = options->shape, .tokenizer = options->tokenizer, .seed = options->seed,
                                  .progress = show_progress, .user = &state };
     if (options->output == NULL) {
-        tn_app_tell("tenebra bench: --shape wants -o DIR to write to\n");
+        tn_app_tell("tenebra bench: --shape requires -o DIR, the directory to write\n");
         return TN_EXIT_USAGE;
     }
-    tn_dtype_by_name(options->type, &random.type); /* the options allow no other */
+    tn_dtype_by_name(options->type, &random.type); /* the option table allows no other words */
     bool panels = options->order != NULL ? strcmp(options->order, "panels") == 0 : tn_dtype_of(random.type)->block > 1;
     random.order = panels ? TN_PANELS : TN_ROWS;
     tn_app_catch_interrupts();
@@ -52,7 +52,7 @@ static int print_kernels(void)
 
 /* ---------------------------------------------------------- measuring -- */
 
-/* A picture of smooth noise: content does not matter to the time, size does. */
+/* An image of smooth noise. The time depends on its size, not on its content. */
 static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
 {
     size_t width = 280, height = 280;
@@ -66,7 +66,8 @@ static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Text around the question's picture, `prompt` rows in all (at least the picture and a few words). For free(). */
+/* Text that makes a prompt of `prompt` rows together with the image (at least the image and a few words). The caller frees it.
+ * */
 static tn_row *make_prompt(tn_bench *bench, const tn_image_rows *picture, tenebra_error *error)
 {
     bench->picture = picture;
@@ -103,7 +104,7 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
     char latents[TN_SETTING_TEXT_SIZE], picks[TN_SETTING_TEXT_SIZE];
     size_t events = 0, method = 0;
     tenebra_setting settings[2];
-    while (tn_methods[method] != NULL && /* the first with steps and picks */
+    while (tn_methods[method] != NULL && /* the first method with latent steps and picks */
            !(tn_setting_that_means(tn_methods[method]->name, TN_MEANS_LATENT_STEPS, bench->options->latents, latents, &settings[0]) &&
              tn_setting_that_means(tn_methods[method]->name, TN_MEANS_PICKS, bench->options->picks, picks, &settings[1])))
         method++;
@@ -141,7 +142,7 @@ double tn_bench_median(double *values, size_t count)
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-/* Median over the repetitions of one member of tn_measures. */
+/* The median of one member of tn_measures over the repetitions. */
 static double median_of(const tn_bench *bench, bool recompute, size_t offset)
 {
     double values[TN_BENCH_REPEATS];
@@ -199,7 +200,7 @@ static double real_of(const json_t *json, const char *key)
     return json_number_value(json_object_get(json, key));
 }
 
-/* A time, its part of what it could be at least, and a rate (0: none). */
+/* Prints a time, how close it is to its floor, and a rate (0: none). */
 static void print_part(const char *name, double ms, double floor_ms, double rate)
 {
     printf("%-12s %10.2f ms", name, ms);
@@ -216,7 +217,7 @@ static void print_text(const tn_bench *bench, const json_t *json)
     double token_ms = 1e3 / real_of(json, "decode_tokens_per_s");
     printf("model        %s, kernels %s, %zu threads\n", options->directory, bench->model->kernels->name,
            tn_pool_threads(bench->session->engine.pool));
-    printf("question     %zu rows (%zu of the picture), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
+    printf("question     %zu rows (%zu of the image), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
            bench->prompt_count, bench->picture->rows, options->latents, options->picks, options->tokens,
            real_of(json, "positions_computed"));
     printf("machine      reads %.1f GB/s", real_of(json, "read_gb_per_s"));
@@ -251,7 +252,7 @@ static tenebra_code open_bench(tn_bench *bench, tenebra_error *error)
         return error->code;
     bench->load_ms = tn_clock_ms() - start;
     tn_app_tell_notes(bench->model);
-    bench->model->config.eos_count = 0; /* random weights may end at once */
+    bench->model->config.eos_count = 0; /* a model with random weights may generate its end token at once */
     bench->session = tn_session_open(bench->model, &session, error);
     return bench->session ? make_picture(bench, error) : error->code;
 }
@@ -308,26 +309,27 @@ static int run_bench(const tn_bench_options *options)
 
 #define TN_RECORD tn_bench_options
 static const tn_option option_table[] = {
-    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory to measure"),
-    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "threads (all processors)"),
-    TN_SIZE(0, "prompt-tokens", prompt, "N", "400", 1, 1e7, "rows of the prompt, the picture included"),
-    TN_SIDES(0, "image-size", image_size, "size of the picture (280x280)"),
-    TN_SIZE(0, "n-latent", latents, "N", "3", 0, 1024, "latent steps"),
-    TN_SIZE(0, "k-select", picks, "K", "32", 0, 4096, "picked embeddings a step"),
-    TN_SIZE('n', "predict", tokens, "N", "8", 1, 1e6, "tokens to generate"),
-    TN_SIZE('r', "repetitions", repeats, "N", "3", 1, TN_BENCH_REPEATS, "counted runs after a warm-up"),
-    TN_SWITCH(0, "compare-recompute", compare, "in turn with the reference's way of running all rows again"),
-    TN_SWITCH(0, "costs", costs, "what attention scores and trace cost, by as many pairs of runs, and a question asked again"),
-    TN_WORD(0, "cache-type", cache_type, "f32|bf16", "f32", "number type of keys and values"),
-    TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (the best here)", .names = tn_names_of_kernels),
-    TN_SWITCH(0, "list-kernels", list_kernels, "name the kernel sets that this machine runs"),
-    TN_WORD(0, "shape", shape, NULL, NULL, "write a random model of this shape", .names = tn_names_of_shapes),
-    TN_TEXT('o', "output", output, "DIR", NULL, "where to write it"),
-    TN_TEXT(0, "tokenizer", tokenizer, "DIR", NULL, "copy the tokenizer of this directory into it"),
-    TN_WORD(0, "type", type, "F32|F16|BF16|Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256", "BF16", "type of its weights"),
-    TN_WORD(0, "order", order, "panels|rows", NULL, "as kernels read them, or row by row (panels where quantised)"),
-    TN_SEED('s', "seed", seed, "0", "seed of its weights"),
-    TN_SWITCH(0, "json", json, "one JSON object on stdout"),
+    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "number of threads (default: all processors)"),
+    TN_SIZE(0, "prompt-tokens", prompt, "N", "400", 1, 1e7, "rows of the prompt, image included"),
+    TN_SIDES(0, "image-size", image_size, "size of the image in pixels (default: 280x280)"),
+    TN_SIZE(0, "n-latent", latents, "N", "3", 0, 1024, "number of latent steps"),
+    TN_SIZE(0, "k-select", picks, "K", "32", 0, 4096, "image embeddings picked in each step"),
+    TN_SIZE('n', "predict", tokens, "N", "8", 1, 1e6, "number of tokens to generate"),
+    TN_SIZE('r', "repetitions", repeats, "N", "3", 1, TN_BENCH_REPEATS, "number of measured runs, after a warm-up"),
+    TN_SWITCH(0, "compare-recompute", compare, "alternate with runs that recompute all rows at every step, as the reference does"),
+    TN_SWITCH(0, "costs", costs, "also measure what attention scores and trace cost, and a question asked again"),
+    TN_WORD(0, "cache-type", cache_type, "f32|bf16", "f32", "number type of the KV cache"),
+    TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (default: the fastest that this machine runs)", .names = tn_names_of_kernels),
+    TN_SWITCH(0, "list-kernels", list_kernels, "list the kernel sets that this machine runs"),
+    TN_WORD(0, "shape", shape, NULL, NULL, "write a model with random weights of this shape instead", .names = tn_names_of_shapes),
+    TN_TEXT('o', "output", output, "DIR", NULL, "directory for the random model"),
+    TN_TEXT(0, "tokenizer", tokenizer, "DIR", NULL, "copy the tokenizer of this directory into the random model"),
+    TN_WORD(0, "type", type, "F32|F16|BF16|Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256", "BF16", "type of the random weights"),
+    TN_WORD(0, "order", order, "panels|rows", NULL,
+            "order of the weights: as the kernels read them, or by rows (default: panels if quantised)"),
+    TN_SEED('s', "seed", seed, "0", "seed of the random weights"),
+    TN_SWITCH(0, "json", json, "print one JSON object to stdout"),
     TN_OPTIONS_END
 };
 
@@ -347,7 +349,7 @@ static int run_command(int argc, char **argv)
     else
         options.directory = tn_app_model_directory(options.directory, &own);
     if (options.directory == NULL) {
-        tn_app_tell("tenebra bench: name a model directory with -m, or a random shape with --shape\n");
+        tn_app_tell("tenebra bench: requires a model directory (-m), or a shape for a random model (--shape)\n");
         return TN_EXIT_USAGE;
     }
     return run_bench(&options);
@@ -355,11 +357,11 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_bench = {
     .name = "bench",
-    .summary = "measure speed and memory; make random models of true shapes",
+    .summary = "measure speed and memory; make random models of published shapes",
     .arguments = "",
-    .about = "Measures one latent-reasoning question on a model: load, vision, prompt, latent steps, decoding, peak\n"
-             "memory; medians over repetitions. With --shape it writes a model of random weights instead, so that\n"
-             "speed can be measured without real ones.",
+    .about = "Measures a question with latent steps: loading, vision, prefill, latent steps, decoding and peak memory. The numbers\n"
+             "are medians over the repetitions. With --shape, it writes a model with random weights instead, so that speed can be\n"
+             "measured without real weights.",
     .example = "  tenebra bench --shape qwen2-vl-2b -o random-2b --type BF16\n"
                "  tenebra bench -m random-2b --prompt-tokens 400 --compare-recompute",
     .groups = TN_GROUP_OF(option_table),

@@ -1,4 +1,4 @@
-/* tenebra completion: scripts for shells, made of the tables of options. */
+/* tenebra completion: scripts that complete commands and options in a shell, made from the option tables. */
 #include "app/app.h"
 
 #include <stdio.h>
@@ -26,7 +26,8 @@ static void print_words(const tn_option *option, const char *between)
         printf("%s%.*s", i > 0 ? between : "", (int)length, word);
 }
 
-/* The text with a backslash before each of `special`, without quotes: all scripts put it between single quotes. */
+/* Prints the text with a backslash before each character of `special`, and without quotes, because all scripts put it between
+ * single quotes. */
 static void print_plain(const char *text, const char *special)
 {
     for (const char *c = text; *c != '\0'; c++)
@@ -160,7 +161,7 @@ static void print_zsh_command(const tn_command *command, void *user)
     printf("        _arguments -s \\\n");
     for (size_t i = 0; i < count; i++)
         print_zsh_option(&options[i]);
-    printf("            '(-h --help)'{-h,--help}'[show this text]' \\\n            '*:file:_files' ;;\n");
+    printf("            '(-h --help)'{-h,--help}'[show this help]' \\\n            '*:file:_files' ;;\n");
 }
 
 static void print_zsh(void)
@@ -253,18 +254,18 @@ static int run_command(int argc, char **argv)
             shells[i].print();
             return TN_EXIT_OK;
         }
-    return tn_command_mistake(&tn_command_completion, "name one shell: bash, zsh or fish");
+    return tn_command_mistake(&tn_command_completion, "requires one shell: bash, zsh or fish");
 }
 
 static const tn_option option_table[] = { TN_OPTIONS_END };
 
 const tn_command tn_command_completion = {
     .name = "completion",
-    .summary = "write a script with which a shell completes commands and options",
+    .summary = "write a completion script for a shell",
     .arguments = "bash|zsh|fish",
-    .about = "Writes a script for a shell to stdout. Installed packages bring these scripts; elsewhere, load the script of bash with\n"
-             "'source <(tenebra completion bash)', that of fish with 'tenebra completion fish | source', and put that of zsh into\n"
-             "a file _tenebra of a directory in $fpath.",
+    .about = "Writes a script to stdout with which the shell completes commands and options. The installation includes these scripts.\n"
+             "Without installation, load them with 'source <(tenebra completion bash)' or 'tenebra completion fish | source'; for zsh,\n"
+             "save the script as _tenebra in a directory of $fpath.",
     .example = "  source <(tenebra completion bash)",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

@@ -24,7 +24,7 @@ void tn_data_print_note(const tn_data *data)
 
 /* ----------------------------------------------------------------- list -- */
 
-/* Of a split that shares its rows with another only the sum is known here: how many it gets follows from a hash and a fraction. */
+/* If two splits share the same rows, only the sum is known here: the size of each part follows from a hash of every row. */
 static bool is_part(const tn_dataset_split *split)
 {
     return split->part == TN_PART_KEPT || split->part == TN_PART_HELD;
@@ -69,7 +69,7 @@ typedef struct list_options {
 
 #define TN_RECORD list_options
 static const tn_option option_table[] = {
-    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_SWITCH(0, "json", json, "print JSON to stdout"),
     TN_OPTIONS_END
 };
 
@@ -89,9 +89,9 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_data_list = {
     .name = "data list",
-    .summary = "data sets that can be read, and wordings of prompts",
+    .summary = "list the data sets that can be read, and the wordings of prompts",
     .arguments = "",
-    .about = "Lists the data sets that can be read, their splits with published sizes, and wordings of prompts.",
+    .about = "Lists the data sets that can be read, with their splits and published sizes, and the wordings of prompts.",
     .example = "  tenebra data list",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

@@ -1,4 +1,4 @@
-/* tenebra eval: asks data sets, and makes tables of the answers. */
+/* tenebra eval: asks the questions of data sets, and evaluates the answers. */
 #include "app/eval.h"
 
 #include "base/file.h"
@@ -10,7 +10,7 @@
 static const tn_command *const parts[] = { &tn_command_eval_score, &tn_command_eval_probe, &tn_command_eval_export,
                                            &tn_command_eval_report, &tn_command_eval_table, NULL };
 
-/* Whether the first word is meant as a part: it is neither an option nor a file, and looks like one of them. */
+/* Whether the first word is probably a misspelt part: it is neither an option nor a file, and similar to a part's name. */
 static bool is_misspelt(const char *name)
 {
     tn_nearest nearest = tn_nearest_of(name, strlen(name));
@@ -41,11 +41,11 @@ static const tn_option_group groups[] = { TN_EVAL_GROUPS, TN_GROUPS_END };
 
 const tn_command tn_command_eval = {
     .name = "eval",
-    .summary = "ask data sets, make tables of the answers, score them",
+    .summary = "ask the questions of a data set; score and compare the answers",
     .arguments = "[TASK.yaml]",
-    .about = "Asks a model the questions of a data set in one or several ways and writes one JSON line per answer to the result\n"
-             "file, as soon as it is known. Stopped at any moment and started again, it goes on where it stopped. A task file holds\n"
-             "options by their long names, 'name: value', and METHOD.OPTION: value. Result files go to 'tenebra eval table'.",
+    .about = "Asks a model the questions of a data set with one or more methods. Each answer is written to the result file at once,\n"
+             "as one line of JSON. If the run is stopped, the same command continues it. A task file holds options by their long\n"
+             "names ('name: value') and options of methods ('METHOD.OPTION: value'). 'tenebra eval table' shows the results.",
     .example = "  tenebra eval -m MODEL --data m3cot:DIR --method direct,ivt-lr,ivt-lr:k-select=8 --workers 2 -o out.jsonl",
     .groups = groups,
     .parts = parts,

@@ -1,4 +1,4 @@
-/* tenebra inspect: what a model directory holds, and whether it fits. */
+/* tenebra inspect: shows what a model directory contains, and whether the tensors match the configuration. */
 #include "app/inspect.h"
 
 #include "base/checked.h"
@@ -21,8 +21,8 @@ typedef struct inspection {
     size_t parameters, bytes; /* of matched tensors */
     bool all;                 /* list matched tensors, too */
     tn_patch_config patches;
-    tn_notes notes;           /* what the files say and nothing here uses */
-    tenebra_error text;       /* why the tokenizer cannot be read, if so  */
+    tn_notes notes;           /* settings in the files that tenebra does not use */
+    tenebra_error text;       /* the error of reading the tokenizer, if any */
 } inspection;
 
 static const char *const verdicts[] = { "matched", "missing", "unexpected", "misshapen" };
@@ -101,7 +101,7 @@ static void print_tensors(const inspection *seen)
     }
 }
 
-/* What the matched weights are, by type and order: "Q8_0 panels (3.9 MB), F32 rows (0.1 MB)". */
+/* Prints the matched weights by type and order: "Q8_0 panels (3.9 MB), F32 rows (0.1 MB)". */
 static void print_types(const inspection *seen)
 {
     double bytes[TN_DTYPE_COUNT][2] = { { 0 } };
@@ -135,7 +135,7 @@ static void print_text(const inspection *seen)
            decoder->head_dim, decoder->intermediate_size, decoder->rope_theta);
     tn_app_print("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,
            vision->num_heads, seen->config.patch_size, vision->spatial_merge_size, vision->spatial_merge_size);
-    tn_app_print("pictures   resized to %zu to %zu pixels\n", seen->patches.min_pixels, seen->patches.max_pixels);
+    tn_app_print("images     resized to %zu to %zu pixels\n", seen->patches.min_pixels, seen->patches.max_pixels);
     tn_app_print("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
     tn_app_print("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
            tn_store_file_count(seen->store), 8 * (double)seen->bytes / (double)tn_max(seen->parameters, 1));
@@ -168,7 +168,7 @@ static void print_json(inspection *seen)
     json_decref(all);
 }
 
-/* The notes of a tokenizer; a model without one is whole. */
+/* Reads the notes of the tokenizer. A model without a tokenizer is complete. */
 static void read_text(inspection *seen, const char *directory)
 {
     if (!tn_tokenizer_is_in(directory))
@@ -193,9 +193,9 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
 #define TN_RECORD inspection
 static const tn_option option_table[] = {
     TN_TEXT('m', "model", directory, "DIR", NULL, "model directory"),
-    TN_SWITCH('a', "all", all, "list matched tensors, too"),
-    TN_SWITCH(0, "check", check, "compare files with the digests that they carry"),
-    TN_SWITCH(0, "json", json, "one JSON object on stdout"),
+    TN_SWITCH('a', "all", all, "also list the tensors that match"),
+    TN_SWITCH(0, "check", check, "compare files with the digests in them"),
+    TN_SWITCH(0, "json", json, "print one JSON object to stdout"),
     TN_OPTIONS_END
 };
 
@@ -214,7 +214,7 @@ static int run_command(int argc, char **argv)
     else if (first >= 0)
         directory = tn_app_model_directory(directory, &own);
     if (first >= 0 && directory == NULL) {
-        tn_app_tell("tenebra inspect: name a model directory with -m\n");
+        tn_app_tell("tenebra inspect: requires a model directory (-m)\n");
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && seen.check) {
         exit_code = tn_inspect_check(directory, seen.json);
@@ -235,11 +235,11 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_inspect = {
     .name = "inspect",
-    .summary = "show a model's configuration and tensors, and whether they fit",
+    .summary = "show the configuration and tensors of a model, and whether they match",
     .arguments = "",
-    .about = "Shows a model's configuration and every tensor: matched, missing, misshapen or unexpected.\n"
-             "With --check, reads a file, or all tensor files in a directory and below (a model, an adapter, a run), and compares\n"
-             "each with the digest that it carries. Exit code 1 if anything does not fit.",
+    .about = "Shows the configuration of a model, and which tensors match, are missing, misshapen or unexpected. With --check, it\n"
+             "compares a file, or all tensor files in a directory and its subdirectories (a model, an adapter, a run), with the\n"
+             "digests in them. The exit code is 1 if anything does not match.",
     .example = "  tenebra inspect -m MODEL --json\n"
                "  tenebra inspect --check runs/one",
     .groups = TN_GROUP_OF(option_table),

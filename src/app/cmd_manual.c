@@ -1,4 +1,4 @@
-/* tenebra manual: man pages, made of the tables of options. */
+/* tenebra manual: man pages, made from the option tables. */
 #include "app/app.h"
 
 #include "base/output.h"
@@ -11,7 +11,7 @@
 #define TENEBRA_VERSION "unknown"
 #endif
 
-/* A text for troff: '-' is a minus, and a line does not begin with a request. */
+/* Prints a text for troff: '-' becomes a minus sign, and no line begins with a character that starts a request. */
 static void put_text(FILE *out, const char *text)
 {
     bool starts = true;
@@ -78,8 +78,8 @@ static void put_examples(FILE *out, const char *example)
 }
 
 static const char ending[] =
-    ".SH EXIT STATUS\n0: done; 1: failed; 2: wrong usage.\n"
-    ".SH ENVIRONMENT\nEvery option is also read from the environment as \\fBTENEBRA_\\fINAME\\fR; the command line wins.\n";
+    ".SH EXIT STATUS\n0: success; 1: failure; 2: wrong usage.\n"
+    ".SH ENVIRONMENT\nEvery option can also be set in the environment as \\fBTENEBRA_\\fINAME\\fR; the command line overrides it.\n";
 
 static void put_see_also(FILE *out, const tn_command *const *commands)
 {
@@ -142,7 +142,7 @@ static const tn_option option_table[] = {
     TN_OPTIONS_END
 };
 
-/* Writes one page: that of a command, or the overview (NULL). */
+/* Writes the page of a command, or the overview if `command` is NULL. */
 static tenebra_code write_page(const char *directory, const tn_command *command, tenebra_error *error)
 {
     char path[4096], *page = NULL;
@@ -196,7 +196,7 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (argc - first > 2 || (options.directory != NULL && first < argc))
-        return tn_command_mistake(&tn_command_manual, "name one command, with its part, or a directory with -o");
+        return tn_command_mistake(&tn_command_manual, "requires one command (with its part), or a directory (-o)");
     if (options.directory != NULL) {
         writing w = { .directory = options.directory };
         w.code = write_page(options.directory, NULL, &w.error);
@@ -223,7 +223,7 @@ const tn_command tn_command_manual = {
     .name = "manual",
     .summary = "write man pages",
     .arguments = "[COMMAND [PART]]",
-    .about = "Writes the man page of a command, or of the program, to stdout, for 'man -l -'. Installed packages bring the pages.",
+    .about = "Writes the man page of a command, or of the program, to stdout, for 'man -l -'. The installation includes the pages.",
     .example = "  tenebra manual eval table | man -l -",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

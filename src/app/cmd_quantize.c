@@ -1,4 +1,4 @@
-/* tenebra quantize: a model directory again with smaller weights, packed as the products read them. */
+/* tenebra quantize: writes a model directory again with smaller weights, in the order in which the kernels read them. */
 #include "app/app.h"
 
 #include "app/quantize_print.h"
@@ -34,7 +34,7 @@ typedef struct quantize_options {
 static void set_type(tn_dtype *type, const char *name)
 {
     if (name != NULL)
-        tn_dtype_by_name(name, type); /* the options allow no other */
+        tn_dtype_by_name(name, type); /* the option table allows no other words */
 }
 
 /* "PATTERN=TYPE"; the pattern is copied into `memory`. */
@@ -42,7 +42,8 @@ static tenebra_code read_rule(const char *text, tn_recipe_rule *rule, char **mem
 {
     const char *sign = strrchr(text, '=');
     if (sign == NULL || sign == text || !tn_dtype_by_name(sign + 1, &rule->type) || !tn_recipe_takes(rule->type))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "--tensor", "'%s' is not PATTERN=TYPE with one of %s", text, TYPES);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "--tensor", "'%s' is not of the form PATTERN=TYPE, where TYPE is one of "
+                                                                  "%s", text, TYPES);
     size_t length = (size_t)(sign - text);
     memcpy(*memory, text, length);
     (*memory)[length] = '\0';
@@ -51,7 +52,7 @@ static tenebra_code read_rule(const char *text, tn_recipe_rule *rule, char **mem
     return TENEBRA_OK;
 }
 
-/* Rules and the memory of their patterns in one block, for free(). */
+/* The rules and their patterns, in one block that the caller frees. */
 static tenebra_code read_rules(const quantize_options *options, tn_recipe *recipe, void **block, tenebra_error *error)
 {
     size_t count = options->tensors.count, bytes = count * sizeof(tn_recipe_rule) + 1;
@@ -87,10 +88,10 @@ static bool is_same(const char *a, const char *b)
     return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
 }
 
-/* Further chat templates of a model. */
+/* The subdirectory for further chat templates of a model. */
 static const char templates[] = "additional_chat_templates";
 
-/* Whether only files are in the directory, templates aside, and how many entries. */
+/* Whether the directory contains only files (apart from the templates), and how many entries it has. */
 static bool holds_files(const char *path, size_t *count)
 {
     DIR *list = opendir(path);
@@ -109,7 +110,7 @@ static bool holds_files(const char *path, size_t *count)
     return plain;
 }
 
-/* Whether the result may stand at `output`: nothing is there, or an empty directory, or, to be replaced, a model. */
+/* Whether the result may be written to `output`: it does not exist, is an empty directory, or, with --force, is a model. */
 static tenebra_code check_output(const quantize_options *options, tenebra_error *error)
 {
     const char *output = options->output;
@@ -122,7 +123,7 @@ static tenebra_code check_output(const quantize_options *options, tenebra_error 
     if (lstat(output, &info) != 0)
         return TENEBRA_OK;
     if (!holds_files(output, &count))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists, and is not a directory of files alone");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists and is not a directory that contains only files");
     if (count == 0)
         return TENEBRA_OK;
     if (!options->force)
@@ -130,10 +131,11 @@ static tenebra_code check_output(const quantize_options *options, tenebra_error 
     char *config = tn_path_join(output, "config.json");
     bool model = config != NULL && tn_path_is_file(config);
     free(config);
-    return model ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is not a model directory; --force replaces no other");
+    return model ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is not a model directory, and --force replaces only "
+                                                                               "models");
 }
 
-/* Configuration, tokenizer, templates and texts, but no weights and nothing that describes them. */
+/* Copies configuration, tokenizer, templates and texts, but no weights and no index of them. */
 static bool is_companion(const char *name)
 {
     static const char *const ends[] = { ".json", ".txt", ".jinja", ".model", ".md" };
@@ -179,11 +181,11 @@ static tenebra_code save_report(const tn_quantize_report *report, const char *ou
     return code;
 }
 
-/* The complete directory takes its place. */
+/* Moves the complete directory to `output`. */
 static tenebra_code put_in_place(const char *partial, const quantize_options *options, tenebra_error *error)
 {
     TN_TRY(tn_output_sync_directory(partial, error));
-    TN_TRY(check_output(options, error)); /* what stands there now */
+    TN_TRY(check_output(options, error)); /* the directory may have changed in the meantime */
     TN_TRY(tn_files_remove_directory(options->output, error));
     if (rename(partial, options->output) != 0)
         return tn_fail(error, TENEBRA_ERROR_IO, options->output, "cannot be put in place: %s", strerror(errno));
@@ -224,7 +226,7 @@ static tenebra_code fill_directory(const quantize_options *options, const tn_rec
     return code;
 }
 
-/* Beside the output under a name of this process, so that nothing half-made ever stands at `output`. */
+/* Writes into a directory beside `output`, whose name contains the process id, so that `output` is never incomplete. */
 static tenebra_code quantize(const quantize_options *options, const tn_recipe *recipe, tn_quantize_report *report,
                              tenebra_error *error)
 {
@@ -278,8 +280,8 @@ static int run_quantize(quantize_options *options, char *output)
 
 static int check_usage(const quantize_options *options)
 {
-    const char *missing = options->directory == NULL ? "name a model directory"
-                          : options->output == NULL  ? "name the directory to write with -o"
+    const char *missing = options->directory == NULL ? "requires a model directory"
+                          : options->output == NULL  ? "requires the directory to write (-o)"
                           : options->output[0] == '\0' ? "-o must not be empty"
                           : options->type == NULL    ? "choose a type with --type " TYPES
                                                      : NULL;
@@ -292,18 +294,18 @@ static int check_usage(const quantize_options *options)
 #define TN_RECORD quantize_options
 static const tn_option option_table[] = {
     TN_TEXT('m', "model", directory, "DIR", NULL, "model directory to read", .given = offsetof(TN_RECORD, named)),
-    TN_TEXT('o', "output", output, "OUT", NULL, "directory to write"),
-    TN_WORD(0, "type", type, TYPES, NULL, "type of the decoder's matrices"),
-    TN_WORD(0, "vision", vision, TYPES, NULL, "of the vision tower (Q8_0, or the plain type)"),
-    TN_WORD(0, "embeddings", embeddings, TYPES, NULL, "of the token embeddings (as --vision)"),
-    TN_WORD(0, "head", head, TYPES, NULL, "of a head that is not tied to them (as --vision)"),
-    TN_LIST(0, "tensor", tensors, "PATTERN=TYPE", "of matrices so named, * and ? allowed; the last one that fits counts"),
-    TN_WORD(0, "order", order, "panels|rows", "panels", "as the kernels read, or row by row"),
-    TN_NUMBER(0, "file-gb", file_gb, "N", NULL, 0, FILE_GB_MAX, "cut the weights into files of N GB (one file)"),
-    TN_SWITCH('f', "force", force, "replace the model in OUT"),
-    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "threads (all processors)"),
-    TN_SWITCH('a', "all", all, "a line for each tensor, not one for those of all layers"),
-    TN_SWITCH(0, "json", json, "the report as JSON on stdout"),
+    TN_TEXT('o', "output", output, "OUT", NULL, "directory for the result"),
+    TN_WORD(0, "type", type, TYPES, NULL, "type of the matrices of the decoder"),
+    TN_WORD(0, "vision", vision, TYPES, NULL, "type for the vision tower (default: Q8_0, or --type if that is not quantised)"),
+    TN_WORD(0, "embeddings", embeddings, TYPES, NULL, "type for the token embeddings (default: as --vision)"),
+    TN_WORD(0, "head", head, TYPES, NULL, "type for the head, if it is not tied to the embeddings (default: as --vision)"),
+    TN_LIST(0, "tensor", tensors, "PATTERN=TYPE", "type for tensors whose names match (* and ?); the last match counts; repeatable"),
+    TN_WORD(0, "order", order, "panels|rows", "panels", "order of the weights: as the kernels read them, or by rows"),
+    TN_NUMBER(0, "file-gb", file_gb, "N", NULL, 0, FILE_GB_MAX, "split the weights into files of at most N GB (default: one file)"),
+    TN_SWITCH('f', "force", force, "replace an existing model in OUT"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "number of threads (default: all processors)"),
+    TN_SWITCH('a', "all", all, "print a line for each tensor instead of one for the same tensor of all layers"),
+    TN_SWITCH(0, "json", json, "print the report as JSON to stdout"),
     TN_OPTIONS_END
 };
 
@@ -315,7 +317,7 @@ static int run_command(int argc, char **argv)
     if (first >= 0 && first < argc && !options.named)
         options.directory = argv[first++];
     if (first >= 0 && first < argc) {
-        tn_app_tell("tenebra quantize: '%s' is one argument too many\n", argv[first]);
+        tn_app_tell("tenebra quantize: unexpected argument '%s' after the model directory\n", argv[first]);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && (exit_code = check_usage(&options)) == TN_EXIT_OK) {
         options.directory = tn_app_model_directory(options.directory, &own);
@@ -330,12 +332,12 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_quantize = {
     .name = "quantize",
-    .summary = "write a model again with smaller weights, packed for the kernels",
+    .summary = "quantise a model",
     .arguments = "[DIR]",
-    .about = "Writes the model in DIR again with weights of another type, packed in the order in which the kernels read them,\n"
-             "and reports for each tensor what that lost. Norms and biases stay as they are. Where a tensor cannot have the type\n"
-             "that was asked for, it gets one with shorter blocks, or BF16, and the table says why. Q8_256 and Q4_256 are the\n"
-             "fastest, IQ4_NL has the least error of 4 bits. OUT/quantization.json keeps the report.",
+    .about = "Writes the model in DIR to OUT with weights of another type, in the order in which the kernels read them, and reports\n"
+             "the error of each tensor. Norms and biases are not changed. If a tensor cannot have the requested type, it gets one\n"
+             "with shorter blocks, or BF16, and the table gives the reason. Q8_256 and Q4_256 are the fastest types; of those with\n"
+             "4 bits, IQ4_NL has the least error. The report is also written to OUT/quantization.json.",
     .example = "  tenebra quantize qwen2-vl-7b -o qwen2-vl-7b-q4 --type Q4_256\n"
                "  tenebra quantize qwen2-vl-7b -o mixed --type Q4_0 --vision BF16 --tensor '*.down_proj.weight=Q8_0'",
     .groups = TN_GROUP_OF(option_table),

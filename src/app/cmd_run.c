@@ -30,33 +30,34 @@ typedef struct run_options {
     bool json, jsonl, trace, verbose, force;
     tn_waiting waiting;
     const char *replay;
-    int32_t *forced; /* what it holds */
+    int32_t *forced; /* the contents of `example` */
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
 } run_options;
 
 #define TN_RECORD run_options
 static const tn_option option_table[] = {
-    TN_LIST(0, "image", question.images, "FILE", "JPEG, PNG or WebP; - is stdin; repeatable"),
-    TN_TEXT('p', "prompt", question.prompt, "TEXT", NULL, "the question ('-' or none: read stdin)"),
-    TN_LIST(0, "choice", question.choices, "TEXT", "an answer to choose from; repeatable"),
+    TN_LIST(0, "image", question.images, "FILE", "image file (JPEG, PNG or WebP); - is stdin; repeatable"),
+    TN_TEXT('p', "prompt", question.prompt, "TEXT", NULL, "the question (default, or '-': read stdin)"),
+    TN_LIST(0, "choice", question.choices, "TEXT", "a choice, from which the model selects its answer; repeatable"),
     TN_TEXT(0, "system", question.system, "TEXT", NULL, "system message"),
-    TN_TEXT(0, "messages", question.messages, "FILE", NULL, "JSON list of turns instead of --image and -p"),
-    TN_WORD(0, "method", ask.request.method, NULL, NULL, "how to reason (as trained, if the model tells; else direct)",
+    TN_TEXT(0, "messages", question.messages, "FILE", NULL, "JSON file with a list of turns, instead of --image and -p"),
+    TN_WORD(0, "method", ask.request.method, NULL, NULL, "reasoning method (default: as in training, if recorded; else direct)",
             .names = tn_names_of_methods),
-    TN_SIZE('t', "threads", ask.session.threads, "N", NULL, 0, 1024, "threads (all processors)",
+    TN_SIZE('t', "threads", ask.session.threads, "N", NULL, 0, 1024, "number of threads (default: all processors)",
             .hint = "for the temperature use --temp"),
-    TN_LIST(0, "stop", stops, "TEXT", "end before this text; repeatable"),
-    TN_SWITCH(0, "no-exif", ask.request.ignore_orientation, "leave the EXIF orientation alone"),
-    TN_TEXT(0, "replay", replay, "FILE", NULL, "JSON: tokens instead of the first sampled ones"),
-    TN_SIZE(0, "lens", ask.request.lens, "N", NULL, 0, 32, "tokens to read from each latent (5 with --trace, --json, --report)"),
-    TN_SWITCH(0, "recompute", ask.request.recompute, "run all rows again at every step, as the reference"),
-    TN_NUMBER(0, "image-cache", image_cache, "MB", "256", 0, 1e6, "for pictures seen before, 0: none"),
-    TN_SWITCH(0, "trace", trace, "tell each step on stderr"),
-    TN_TEXT(0, "report", report, "FILE", NULL, "a page of HTML: the answer, and what each step saw"),
-    TN_SWITCH('f', "force", force, "with --report, replace a page that is there"),
-    TN_SWITCH(0, "jsonl", jsonl, "one request a line on stdin, one answer a line (docs/batch.md)"),
-    TN_SWITCH(0, "json", json, "one JSON object with answer and trace on stdout"),
-    TN_SWITCH('v', "verbose", verbose, "tell settings and times on stderr"),
+    TN_LIST(0, "stop", stops, "TEXT", "end the answer before this text; repeatable"),
+    TN_SWITCH(0, "no-exif", ask.request.ignore_orientation, "ignore the EXIF orientation of images"),
+    TN_TEXT(0, "replay", replay, "FILE", NULL, "JSON file with tokens that replace the first sampled ones"),
+    TN_SIZE(0, "lens", ask.request.lens, "N", NULL, 0, 32,
+            "show the N most likely tokens of each latent (default: 5 with --trace, --json, --report)"),
+    TN_SWITCH(0, "recompute", ask.request.recompute, "recompute all rows at every step, as the reference does"),
+    TN_NUMBER(0, "image-cache", image_cache, "MB", "256", 0, 1e6, "size of the cache of image embeddings; 0 disables it"),
+    TN_SWITCH(0, "trace", trace, "print each step to stderr"),
+    TN_TEXT(0, "report", report, "FILE", NULL, "write an HTML page with the answer and what each step saw"),
+    TN_SWITCH('f', "force", force, "with --report, replace an existing page"),
+    TN_SWITCH(0, "jsonl", jsonl, "read one request per line from stdin, write one answer per line (docs/batch.md)"),
+    TN_SWITCH(0, "json", json, "print answer and trace as one JSON object to stdout"),
+    TN_SWITCH('v', "verbose", verbose, "print settings and times to stderr"),
     TN_OPTIONS_END
 };
 
@@ -64,12 +65,12 @@ static int unexpected(const run_options *options, const char *argument)
 {
     char sentence[256];
     snprintf(sentence, sizeof sentence, "unexpected argument '%.120s'; %s", argument,
-             options->jsonl ? "requests are read from stdin" : "a picture is given with --image, the question with -p");
+             options->jsonl ? "requests are read from stdin" : "an image is given with --image, the question with -p");
     return tn_command_mistake(&tn_command_run, sentence);
 }
 
-/* What the command line leaves open is as the weights were trained. A setting of the environment is for the methods that have
- * it; on the command line it must fit. Errors: ARGUMENT. */
+/* Takes what the command line does not set from the model's training. A setting from the environment is ignored if the method
+ * does not have it; one from the command line is an error. Errors: ARGUMENT. */
 static tenebra_code choose_method(run_options *options, tenebra_error *error)
 {
     tenebra_request *request = &options->ask.request;
@@ -86,7 +87,7 @@ static tenebra_code choose_method(run_options *options, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Whether a picture is asked about; of a batch nothing is known yet. */
+/* Whether the question has an image; true for a batch, whose questions are not known yet. */
 static bool has_pictures(const run_options *options)
 {
     bool found = options->jsonl;
@@ -96,7 +97,7 @@ static bool has_pictures(const run_options *options)
     return found;
 }
 
-/* Sizes of pictures: those of an option, else those that the messages give, else those of training. */
+/* Chooses the sizes of images: those of the options, else those in the messages, else those of training. */
 static void choose_pictures(run_options *options)
 {
     tn_messages *given = &options->question.given;
@@ -113,10 +114,10 @@ static void choose_pictures(run_options *options)
         part->resized_width = part->resized_height = part->min_pixels = part->max_pixels = 0;
     }
     if (sized)
-        tn_app_tell("note       sizes of pictures are those of the options, not those in %s\n", options->question.messages);
+        tn_app_tell("note       sizes of images are those of the options, not those in %s\n", options->question.messages);
 }
 
-/* What cannot stand beside --jsonl; NULL: nothing. */
+/* A sentence about an option that contradicts --jsonl; NULL if there is none. */
 static const char *batch_mistake(const run_options *options)
 {
     const tn_run_question *question = &options->question;
@@ -124,7 +125,7 @@ static const char *batch_mistake(const run_options *options)
     if (asked)
         return "with --jsonl questions come from stdin, not from -p, --image, --choice or --messages";
     if (options->report != NULL || options->trace || options->replay != NULL || options->ask.example != NULL)
-        return "--report, --trace, --replay and --example do not go with --jsonl";
+        return "--report, --trace, --replay and --example cannot be combined with --jsonl";
     return NULL;
 }
 
@@ -150,8 +151,7 @@ static int complete(run_options *options)
 
 /* ------------------------------------------------------------ watching -- */
 
-/* The tokens that the head reads from the latent, escaped: they may be anything. Those without text show
- * their number. */
+/* Prints the tokens that the head reads from a latent, with control characters escaped; tokens without text as their id. */
 static void print_lens(const tenebra_step *step)
 {
     char shown[TN_SHOWN_SIZE];
@@ -167,13 +167,13 @@ static void print_lens(const tenebra_step *step)
         fputc('\n', stderr);
 }
 
-/* Whether pick a got more attention than pick b; of equals the earlier one counts. */
+/* Whether pick a got more attention than pick b; equal picks keep their order. */
 static bool is_seen_more(const tenebra_step *step, size_t a, size_t b)
 {
     return step->picks[a].score > step->picks[b].score || (step->picks[a].score == step->picks[b].score && a < b);
 }
 
-/* The picks that got most attention, falling. */
+/* Prints the picks with the most attention, in descending order. */
 static void print_picks(const tenebra_step *step)
 {
     size_t shown = step->pick_count < PICKS_SHOWN ? step->pick_count : PICKS_SHOWN, at = 0;
@@ -191,7 +191,7 @@ static void print_picks(const tenebra_step *step)
                 rank ? "           " : "  looks at ", pick->image + 1, pick->x0, pick->x1, pick->y0, pick->y1, pick->score);
     }
     if (shown < step->pick_count)
-        tn_app_tell("            and %zu more (--json tells all)\n", step->pick_count - shown);
+        tn_app_tell("                        and %zu more (--json lists all)\n", step->pick_count - shown);
 }
 
 static void print_step(const tenebra_step *step, size_t index)
@@ -229,16 +229,16 @@ static bool on_event(void *user, const tenebra_event *event)
         tn_app_print_text(event->text);
         fflush(stdout);
     }
-    return !tn_app_interrupted() && !ferror(stdout); /* nobody reads: no need to go on */
+    return !tn_app_interrupted() && !ferror(stdout); /* stdout was closed, so the answer is no longer needed */
 }
 
-/* What was generated on the way to the answer, and what each prompt cost. */
+/* Prints what was generated before the answer, and the rows of each pass. */
 static void print_passes(const tenebra_trace *trace)
 {
     char shown[TN_SHOWN_SIZE];
     for (size_t i = 0; i < trace->passes && trace->passes > 1; i++) {
         const tenebra_pass *pass = &trace->pass[i];
-        tn_app_tell("pass %-2zu    %zu rows, %zu of them known, %zu tokens", i + 1, pass->prompt_tokens, pass->reused,
+        tn_app_tell("pass %-2zu    %zu rows, %zu of them cached, %zu tokens", i + 1, pass->prompt_tokens, pass->reused,
                 pass->token_count);
         if (i + 1 < trace->passes)
             tn_app_tell(": '%s'", tn_text_show(pass->text, strlen(pass->text), shown));
@@ -260,16 +260,16 @@ static void print_account(const tenebra_trace *trace)
     else
         tn_app_tell("greedy");
     tn_app_tell(", kernels %s, %zu threads\n", trace->kernels, trace->threads);
-    tn_app_tell("rows       %zu prompt (%zu of pictures), %zu latent steps, %zu injected, %zu tokens; %zu computed, "
+    tn_app_tell("rows       %zu prompt (%zu of images), %zu latent steps, %zu injected, %zu tokens; %zu computed, "
             "%s cache\n",
             trace->prompt_tokens, trace->image_tokens, trace->latent_steps, trace->injected_tokens, trace->token_count,
             trace->positions_computed, trace->cache_type);
     size_t steps = trace->token_count + trace->latent_steps;
     tn_app_tell("steps      %zu autoregressive, %zu with injected rows\n", steps, steps + trace->injected_tokens);
     if (trace->call_count > 0)
-        tn_app_tell("calls      %zu for regions, %zu of them invalid; %zu pictures added\n", trace->call_count,
+        tn_app_tell("calls      %zu for regions, %zu of them invalid; %zu images added\n", trace->call_count,
                 trace->invalid_calls, trace->crops);
-    tn_app_tell("ms         %.1f pictures, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f in all\n",
+    tn_app_tell("ms         %.1f images, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f total\n",
             trace->decode_ms, trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
 }
 
@@ -336,7 +336,7 @@ static int ask(run_options *options)
             tn_run_report(options->report, options->ask.directory, session, &options->ask.request, options->question.text, trace,
                           &error) != TENEBRA_OK)
             exit_code = tn_app_fail(&error);
-    } else if (!ferror(stdout)) { /* which is told at the end */
+    } else if (!ferror(stdout)) { /* a failure is reported when stdout is closed */
         tn_app_end_waiting(&options->waiting);
         exit_code = tn_app_fail(&error);
     }
@@ -346,18 +346,18 @@ static int ask(run_options *options)
     return exit_code;
 }
 
-/* The example is worded as the question is: by a preset, or plainly where the question stands as it was written. */
+/* The example has the wording of the question: its preset, or plain if the question is used as it was written. */
 static tenebra_code read_example(run_options *options, const char *standard, tenebra_error *error)
 {
     const tn_run_question *question = &options->question;
     const char *preset = question->preset != NULL ? question->preset : question->choices.count > 0 ? standard : "plain";
     TN_TRY(tn_example_read(&options->solved, options->ask.example, tn_prompt_find(preset), error));
     if (options->solved.unknown[0] != '\0')
-        tn_app_tell("note: %s: members that are not read: %s\n", options->ask.example, options->solved.unknown);
+        tn_app_tell("note: %s: unused members: %s\n", options->ask.example, options->solved.unknown);
     return TENEBRA_OK;
 }
 
-/* What is read before the model. */
+/* Reads everything that is needed before the model. */
 static tenebra_code read_inputs(run_options *options, tenebra_error *error)
 {
     if (options->report != NULL)
@@ -390,7 +390,7 @@ static int run_command(int argc, char **argv)
         exit_code = rest < argc ? unexpected(&options, argv[rest]) : complete(&options);
         if (exit_code == TN_EXIT_OK) {
             tenebra_code code = read_inputs(&options, &error);
-            tn_app_catch_interrupts(); /* before that, while waiting for stdin, they simply end the program */
+            tn_app_catch_interrupts(); /* until here, while stdin is read, an interrupt ends the program at once */
             exit_code = code == TENEBRA_OK ? ask(&options) : tn_app_fail(&error);
         }
     }
@@ -409,8 +409,8 @@ const tn_command tn_command_run = {
     .name = "run",
     .summary = "ask a question about an image",
     .arguments = "",
-    .about = "Asks a vision-language model a question about images. The answer goes to stdout, everything else to\n"
-             "stderr. Greedy unless --temp is given; no hidden penalties or defaults of the model are applied.",
+    .about = "Asks a vision-language model a question about images. The answer goes to stdout, everything else to stderr. Decoding\n"
+             "is greedy unless --temp is given; penalties and sampling defaults of the model directory are not applied.",
     .example = "  tenebra run -m MODEL --image cat.jpg -p \"What is it looking at?\" --method ivt-lr --n-latent 3 --trace",
     .groups = groups,
     .run = run_command,

@@ -14,7 +14,7 @@ typedef struct tokenize_job {
     tn_tokenizer *tokenizer;
 } tokenize_job;
 
-/* Reads text as template authors and the reference library do: added tokens count, unless asked not. */
+/* Added tokens in the text are recognised, as in the reference library, unless --no-special is given. */
 static tenebra_code encode(const tokenize_job *job, const char *text, size_t length, tn_ids *ids,
                            tenebra_error *error)
 {
@@ -24,7 +24,7 @@ static tenebra_code encode(const tokenize_job *job, const char *text, size_t len
 
 /* ------------------------------------------------------------ for people -- */
 
-/* The bytes of a token on one line of a terminal: control characters and stray bytes as escapes. */
+/* Prints the bytes of a token on one line: control characters and invalid bytes as escapes. */
 static void print_piece(const char *bytes, size_t length)
 {
     for (size_t i = 0; i < length;) {
@@ -130,7 +130,7 @@ static tenebra_code answer_line(const tokenize_job *job, const char *line, size_
     char others[120];
     tenebra_code code = tn_json_bool(request, "skip_special", &skip_special, "request", error);
     if (code == TENEBRA_OK && tn_json_unknown(request, known, others, sizeof others) > 0)
-        code = tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "has members that are not known: %s", others);
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "has unknown members: %s", others);
     if (code == TENEBRA_OK) {
         if (json_is_string(text) && ids == NULL)
             code = encode_value(job, text, answer, error);
@@ -144,8 +144,7 @@ static tenebra_code answer_line(const tokenize_job *job, const char *line, size_
     return code;
 }
 
-/* One answer a line, in order; lines of nothing but white space are passed over. Written out at
- * once, so that a program can wait for each. */
+/* Writes one answer per line, in order, and skips blank lines. Each answer is flushed, so that a program can wait for it. */
 static int answer_lines(const tokenize_job *job)
 {
     char *line = NULL;
@@ -174,10 +173,10 @@ static int answer_lines(const tokenize_job *job)
 
 #define TN_RECORD tokenize_job
 static const tn_option option_table[] = {
-    TN_TEXT('m', "model", model, "DIR", NULL, "directory with tokenizer.json, or vocab.json and merges.txt"),
-    TN_TEXT('p', "prompt", prompt, "TEXT", NULL, "text to encode"),
-    TN_SWITCH(0, "jsonl", jsonl, "one JSON object a line, in and out"),
-    TN_SWITCH(0, "no-special", no_special, "read added tokens in the text as plain text"),
+    TN_TEXT('m', "model", model, "DIR", NULL, "directory with tokenizer.json, or with vocab.json and merges.txt"),
+    TN_TEXT('p', "prompt", prompt, "TEXT", NULL, "text to encode (default: stdin)"),
+    TN_SWITCH(0, "jsonl", jsonl, "read and write one JSON object per line"),
+    TN_SWITCH(0, "no-special", no_special, "treat added tokens in the text as plain text"),
     TN_OPTIONS_END
 };
 
@@ -188,7 +187,7 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (first < argc)
-        return tn_command_mistake(&tn_command_tokenize, "takes no arguments besides options; text goes behind -p");
+        return tn_command_mistake(&tn_command_tokenize, "takes no arguments besides options; the text follows -p");
     tn_app_path own;
     if (job.model == NULL)
         job.model = tn_app_default_model(&own);
@@ -216,9 +215,9 @@ const tn_command tn_command_tokenize = {
     .name = "tokenize",
     .summary = "turn text into token ids and back",
     .arguments = "",
-    .about = "Turns text into token ids and back. The text is -p TEXT or standard input.\n"
-             "With --jsonl each line is {\"text\": ...} or {\"ids\": [...], \"skip_special\": true|false}\n"
-             "and is answered by a line with the other, or with {\"error\": {...}}.",
+    .about = "Turns text into token ids and back. The text is -p TEXT or standard input. With --jsonl, each line of stdin is\n"
+             "{\"text\": ...} or {\"ids\": [...], \"skip_special\": true|false}, and the answer is a line with the other member, or\n"
+             "{\"error\": {...}}.",
     .example = "  tenebra tokenize -m MODEL -p 'What colour is the cube?'\n"
                "  echo '{\"text\": \"Hello\"}' | tenebra tokenize -m MODEL --jsonl",
     .groups = TN_GROUP_OF(option_table),

@@ -1,4 +1,4 @@
-/* tenebra train: a run from a configuration file, its plan, its progress. */
+/* tenebra train: trains as a recipe says, or prints the plan of the run. */
 #include "app/app.h"
 #include "app/train_print.h"
 
@@ -15,7 +15,7 @@ typedef struct train_options {
     bool plan, resume, overwrite, json, keys, threads_given;
 } train_options;
 
-/* The options that stand for keys, behind the --set ones so that they win. */
+/* Appends the options that are short for a key after those of --set, so that they override them. */
 static tenebra_code read_config(tn_train_config *config, const char *path, const train_options *options, tenebra_error *error)
 {
     const char *const names[] = { "model", "data", "output" }, *const values[] = { options->model, options->data, options->output };
@@ -43,7 +43,7 @@ static tenebra_code read_config(tn_train_config *config, const char *path, const
     return code;
 }
 
-/* A stopped run is no failure of the program, and still not a finished one. */
+/* A run that was stopped has not failed, but it has not finished either. */
 static int end_run(const tn_trainer *trainer, const train_options *options, tenebra_code code, const tenebra_error *error)
 {
     if (code == TENEBRA_ERROR_CANCELLED)
@@ -90,17 +90,19 @@ static int train(const tn_train_config *config, const train_options *options)
 
 #define TN_RECORD train_options
 static const tn_option option_table[] = {
-    TN_LIST('s', "set", set, "KEY=VALUE", "a key, in place of the file's (repeatable)"),
-    TN_TEXT('m', "model", model, "DIR", NULL, "the key model"),
-    TN_TEXT('d', "data", data, "NAME:DIR", NULL, "the key data"),
-    TN_TEXT('o', "output", output, "DIR", NULL, "the key output: the directory of the run"),
-    TN_SWITCH(0, "plan", plan, "say what the run would do and cost; write nothing"),
-    TN_SWITCH('r', "resume", resume, "go on from the newest checkpoint of the run, if there is one"),
-    TN_SWITCH(0, "overwrite", overwrite, "begin anew where the output holds a run already"),
-    TN_SIZE('t', "threads", threads, "N", NULL, 1, 1024, "threads (default: all processors)", .given = offsetof(TN_RECORD, threads_given)),
-    TN_WORD(0, "kernels", kernels, "NAME", NULL, "kernel set (tenebra bench --list-kernels)", .names = tn_names_of_kernels),
-    TN_SWITCH(0, "json", json, "the summary, or the plan, as JSON on stdout"),
-    TN_SWITCH(0, "keys", keys, "list the keys of a configuration"),
+    TN_LIST('s', "set", set, "KEY=VALUE", "set a key, which overrides the file; repeatable"),
+    TN_TEXT('m', "model", model, "DIR", NULL, "set the key model"),
+    TN_TEXT('d', "data", data, "NAME:DIR", NULL, "set the key data"),
+    TN_TEXT('o', "output", output, "DIR", NULL, "set the key output, the directory of the run"),
+    TN_SWITCH(0, "plan", plan, "show what the run would do and cost, and write nothing"),
+    TN_SWITCH('r', "resume", resume, "continue from the newest checkpoint of the run, if there is one"),
+    TN_SWITCH(0, "overwrite", overwrite, "start again if the output directory already holds a run"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 1, 1024,
+            "number of threads (default: all processors)", .given = offsetof(TN_RECORD, threads_given)),
+    TN_WORD(0, "kernels", kernels, "NAME", NULL,
+            "kernel set (default: the fastest that this machine runs)", .names = tn_names_of_kernels),
+    TN_SWITCH(0, "json", json, "print the summary, or the plan, as JSON to stdout"),
+    TN_SWITCH(0, "keys", keys, "list the keys of a recipe"),
     TN_OPTIONS_END
 };
 
@@ -112,7 +114,7 @@ static int run_command(int argc, char **argv)
         tn_train_print_keys();
         exit_code = TN_EXIT_OK;
     } else if (first >= 0 && argc - first > 1) {
-        tn_app_tell("tenebra train: one configuration, not %d; further keys go with --set KEY=VALUE\n", argc - first);
+        tn_app_tell("tenebra train: expects one recipe, not %d; further keys are set with --set KEY=VALUE\n", argc - first);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0) {
         tn_train_config config;
@@ -131,10 +133,10 @@ static int run_command(int argc, char **argv)
 const tn_command tn_command_train = {
     .name = "train",
     .summary = "train a model or an adapter on a data set",
-    .arguments = "[CONFIG.yaml]",
-    .about = "Trains an adapter (LoRA) or all weights of a model on a data set, in progressive stages: from stage to stage more\n"
-             "steps of the rationale become latent. CONFIG.yaml holds flat 'key: value' lines; --keys lists them. Files of\n"
-             "other trainers (the authors', LLaMA-Factory) are read as they are. Ctrl-C finishes the update and writes a checkpoint.",
+    .arguments = "[RECIPE.yaml]",
+    .about = "Trains an adapter (LoRA) or all weights of a model on a data set, in stages: from stage to stage, more steps of the\n"
+             "rationale become latent. RECIPE.yaml holds flat 'key: value' lines; --keys lists the keys. Files of the methods'\n"
+             "authors and of LLaMA-Factory can be used without changes. Ctrl-C finishes the update and writes a checkpoint.",
     .example = "  tenebra train recipe.yaml --set output=runs/one --plan\n"
                "  tenebra train recipe.yaml --set output=runs/one\n"
                "  tenebra train recipe.yaml --set output=runs/one --resume",

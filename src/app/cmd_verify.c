@@ -1,4 +1,4 @@
-/* tenebra verify: recompute what a golden case holds, and compare. */
+/* tenebra verify: recomputes what a golden case contains, and compares. */
 #include "app/app.h"
 #include "verify/verify.h"
 
@@ -13,7 +13,7 @@ typedef struct verify_options {
     bool json, strict, quiet;
 } verify_options;
 
-/* Such weights are others than those that the case was made with, and the bounds do not allow for it. */
+/* Quantised weights differ from those that the case was made with, and the bounds do not allow for that. */
 static void note_quantised(const tn_model *model)
 {
     tn_dtype type = model->decoder.layers[0].q.matrix.type;
@@ -139,7 +139,8 @@ static int verify_file(const verify_options *options, const char *path)
         tn_verify_run(&verify);
     else
         exit_code = tn_app_fail(&error);
-    /* What a model of an unknown family would have to give is listed, too. */
+    /* If nothing was recognised, the tensors are listed as not covered, because they show what a new backbone would have to
+     * compute. */
     if (code == TENEBRA_OK || (code == TENEBRA_ERROR_UNSUPPORTED && verify.golden != NULL))
         exit_code = report(&verify, options, path);
     tn_verify_close(&verify);
@@ -148,12 +149,12 @@ static int verify_file(const verify_options *options, const char *path)
 
 #define TN_RECORD verify_options
 static const tn_option option_table[] = {
-    TN_TEXT('m', "model", model, "DIR", NULL, "model directory (default: 'model' beside the case)"),
-    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "threads (default: all processors)"),
-    TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (default: the best here)", .names = tn_names_of_kernels),
-    TN_SWITCH(0, "json", json, "one JSON object on stdout"),
-    TN_SWITCH(0, "strict", strict, "fail on quantities that are not covered yet"),
-    TN_SWITCH('q', "quiet", quiet, "print failures and the total only"),
+    TN_TEXT('m', "model", model, "DIR", NULL, "model directory (default: 'model' in the directory of the case)"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "number of threads (default: all processors)"),
+    TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (default: the fastest that this machine runs)", .names = tn_names_of_kernels),
+    TN_SWITCH(0, "json", json, "print one JSON object to stdout"),
+    TN_SWITCH(0, "strict", strict, "fail if a quantity is not covered yet"),
+    TN_SWITCH('q', "quiet", quiet, "print only failures and the total"),
     TN_OPTIONS_END
 };
 
@@ -164,7 +165,7 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (first == argc) {
-        tn_app_tell("tenebra verify: name a CASE; 'tenebra verify --help' explains\n");
+        tn_app_tell("tenebra verify: requires a CASE; 'tenebra verify --help' explains\n");
         return TN_EXIT_USAGE;
     }
     for (int i = first; i < argc; i++) {
@@ -180,9 +181,9 @@ const tn_command tn_command_verify = {
     .name = "verify",
     .summary = "recompute a golden case and compare",
     .arguments = "CASE ...",
-    .about = "Recomputes every quantity that a golden case, a file of tensors, holds, with the model beside it, and compares.\n"
-             "A case of training steps takes its picture from the file called case and its adapter from adapter/, both beside it.\n"
-             "Exit code 1 if anything differs, or if nothing was recognised.",
+    .about = "A golden case is a file of tensors. Every quantity in it is recomputed with the model in the same directory, and\n"
+             "compared. A case of training steps uses the image of the file case.safetensors and the adapter in adapter/ there.\n"
+             "The exit code is 1 if anything differs, or if nothing was recognised.",
     .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

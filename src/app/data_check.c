@@ -1,4 +1,4 @@
-/* tenebra data check: counts, splits, pictures. */
+/* tenebra data check: counts, splits, images. */
 #include "app/data.h"
 
 #include "base/clock.h"
@@ -19,12 +19,12 @@ typedef struct check_job {
     const char *place;
     const char *split; /* NULL: all */
     bool subset, no_images, json;
-    json_t *made;      /* what the set says of itself, or NULL */
-    json_t *report;    /* one object a split                   */
+    json_t *made;      /* data/made.json of a generated set, or NULL */
+    json_t *report;    /* one object per split                 */
     bool failed;
 } check_job;
 
-/* Reads every picture; counts those that cannot be, and says why for the first. */
+/* Reads every image. Counts those that cannot be read, and prints the reason for the first. */
 static size_t count_bad_pictures(const tn_data *data, const char *split)
 {
     size_t bad = 0;
@@ -45,7 +45,7 @@ static size_t count_bad_pictures(const tn_data *data, const char *split)
     return bad;
 }
 
-/* Rows that a whole split has: as made, or as published; 0 where nobody says. */
+/* The number of rows of a complete split, as generated or as published; 0 if it is not known. */
 static size_t expected_rows(const check_job *job, const tn_dataset_split *split, size_t rows)
 {
     const json_t *made = json_object_get(json_object_get(job->made, "splits"), split->name);
@@ -70,12 +70,12 @@ static void report(check_job *job, const tn_dataset_split *split, const tn_data 
                                     "bad_images", (json_int_t)bad, "complete", counted, "ok", good));
     if (job->json)
         return;
-    tn_app_print("%-10s %7zu rows  %7zu with a picture  %5zu bad pictures  ", split->name, rows,
+    tn_app_print("%-10s %7zu rows  %7zu with an image  %5zu unreadable images  ", split->name, rows,
            tn_data_rows_with_image(data), bad);
     if (counted)
-        tn_app_print(expected > 0 ? "complete\n" : "no number is published\n");
+        tn_app_print(expected > 0 ? "complete\n" : "no published number\n");
     else
-        tn_app_print("%s: a whole split has %zu%s\n", job->subset ? "a part" : "WRONG", expected,
+        tn_app_print("%s: a complete split has %zu%s\n", job->subset ? "a part" : "WRONG", expected,
                job->subset ? "" : " (--subset accepts parts)");
 }
 
@@ -101,7 +101,7 @@ static void check_split(check_job *job, const tn_dataset_split *split)
     tn_data_close(data);
 }
 
-/* Numbers of rows are compared; what else `data make` writes says how the set was made. Other keys are noted. */
+/* Only the numbers of rows are compared. The other keys of `data make` say how the set was made; unknown keys are noted. */
 static tenebra_code check_made(const check_job *job, const char *path, tenebra_error *error)
 {
     static const char *const known[] = { "set", "seed", "size", "hints", "brief", "wordings", "varied", "families", "looks", "splits",
@@ -129,7 +129,7 @@ static tenebra_code check_made(const check_job *job, const char *path, tenebra_e
     return TENEBRA_OK;
 }
 
-/* job->made stays NULL where the directory has no such file. */
+/* job->made stays NULL if the directory has no such file. */
 static tenebra_code read_made(check_job *job, const char *directory, tenebra_error *error)
 {
     char *path = tn_path_join(directory, TN_MADE_FILE);
@@ -155,7 +155,7 @@ static int check_all(check_job *job, const char *directory)
     for (const tn_dataset_split *split = job->set->splits; split->name != NULL; split++) {
         const json_t *splits = json_object_get(job->made, "splits");
         bool made_without = job->made != NULL && json_object_get(splits, split->name) == NULL;
-        bool is_part = split->of != NULL; /* of rows that are checked already */
+        bool is_part = split->of != NULL; /* the last row of the set that was checked */
         if (job->split != NULL ? split == tn_dataset_split_find(job->set, job->split) : !made_without && !is_part)
             check_split(job, split);
     }
@@ -170,10 +170,10 @@ static int check_all(check_job *job, const char *directory)
 
 #define TN_RECORD check_job
 static const tn_option option_table[] = {
-    TN_TEXT(0, "split", split, "NAME", NULL, "only this split (all)"),
-    TN_SWITCH(0, "subset", subset, "splits may lack rows, or be missing"),
-    TN_SWITCH(0, "no-images", no_images, "do not read the pictures"),
-    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_TEXT(0, "split", split, "NAME", NULL, "check only this split (default: all)"),
+    TN_SWITCH(0, "subset", subset, "accept splits that are incomplete or missing"),
+    TN_SWITCH(0, "no-images", no_images, "do not read the images"),
+    TN_SWITCH(0, "json", json, "print JSON to stdout"),
     TN_OPTIONS_END
 };
 
@@ -184,24 +184,24 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (argc - first != 1)
-        return tn_command_mistake(&tn_command_data_check, "wants one NAME:DIR");
+        return tn_command_mistake(&tn_command_data_check, "requires one NAME:DIR");
     job.place = argv[first];
     const char *colon = strchr(job.place, ':');
     job.set = colon != NULL ? tn_dataset_find(job.place, (size_t)(colon - job.place)) : NULL;
     if (job.set == NULL)
-        return tn_command_mistake(&tn_command_data_check, "wants one NAME:DIR; 'tenebra data list' has the names");
+        return tn_command_mistake(&tn_command_data_check, "requires one NAME:DIR; 'tenebra data list' lists the names");
     if (job.split != NULL && tn_dataset_split_find(job.set, job.split) == NULL)
-        return tn_command_mistake(&tn_command_data_check, "the set has no such split; 'tenebra data list' has the names");
+        return tn_command_mistake(&tn_command_data_check, "the set has no such split; 'tenebra data list' lists the names");
     tn_app_catch_interrupts();
     return check_all(&job, colon + 1);
 }
 
 const tn_command tn_command_data_check = {
     .name = "data check",
-    .summary = "whether counts are the published ones and pictures can be read",
+    .summary = "compare a data set with its published size, and read its images",
     .arguments = "NAME:DIR",
-    .about = "Reads every split and every picture, and compares the numbers of rows with those published (of a\n"
-             "made set: with what was made). A split that lacks rows fails: scores on it compare with nothing.",
+    .about = "Reads every split and every image, and compares the numbers of rows with the published ones (for a generated set: with\n"
+             "those that were generated). An incomplete split is a failure, because scores on it cannot be compared with others.",
     .example = "  tenebra data check scienceqa:/data/ScienceQA --split test",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

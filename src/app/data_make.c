@@ -1,4 +1,4 @@
-/* tenebra data make: a generated set, written as rows of JSON and PNG files. */
+/* tenebra data make: writes a generated data set as rows of JSON and PNG files. */
 #include "app/data.h"
 
 #include "base/clock.h"
@@ -20,11 +20,11 @@ typedef struct make_job {
     const char *directory;
     tn_make make;
     const char *hops;
-    size_t worded; /* tn_wordings */
+    size_t worded; /* a tn_wordings */
     size_t threads;
     size_t counts[SPLITS];   /* train, dev, test */
-    uint64_t hashes[SPLITS]; /* of rows and pixels */
-    size_t size;             /* of the pictures made */
+    uint64_t hashes[SPLITS]; /* [SPLITS] hash of rows and pixels */
+    size_t size;             /* of the images */
     bool json;
     tn_pool *pool;
 } make_job;
@@ -55,10 +55,10 @@ static tenebra_code path_in(const make_job *job, char *path, size_t size, const 
     return TENEBRA_OK;
 }
 
-/* Lies in the directory while a set is being made there: what a killed process left may be made again. */
+/* This file exists in the directory while a set is being made there; a directory that still has it may be overwritten. */
 static const char UNFINISHED[] = "data/unfinished";
 
-/* The directories; a set that lies there already is left alone, one that was never finished is begun anew. */
+/* Makes the directories. An existing set is refused; one that was never finished is started again. */
 static tenebra_code prepare(const make_job *job, tenebra_error *error)
 {
     char path[4096], mark[4096];
@@ -83,7 +83,7 @@ static tenebra_code prepare(const make_job *job, tenebra_error *error)
     return make_directory(path, error);
 }
 
-/* Samples made at once, each by one thread; rows and hashes then follow in order. */
+/* Samples made in parallel, each by one thread; rows and hashes are then written in order. */
 enum { BATCH = 64 };
 
 typedef struct made_row {
@@ -161,7 +161,7 @@ static tenebra_code write_rows(make_job *job, size_t split, FILE *rows, const ch
     return code;
 }
 
-/* The rows are called by their name only when all of them are there. */
+/* The file of rows gets its name only when it is complete. */
 static tenebra_code make_split(make_job *job, size_t split, tenebra_error *error)
 {
     char path[4096], part[4096], name[64];
@@ -183,7 +183,7 @@ static tenebra_code make_split(make_job *job, size_t split, tenebra_error *error
     return code;
 }
 
-/* What was made, for readers and for `data check`. */
+/* Writes data/made.json: how the set was made, for readers and for `data check`. */
 static json_t *describe(const make_job *job)
 {
     json_t *splits = json_object();
@@ -241,22 +241,22 @@ static bool read_range(const char *text, size_t *first, size_t *last)
 
 #define TN_RECORD make_job
 static const tn_option option_table[] = {
-    TN_SIZE(0, "train", counts[0], "N", "1000", 0, 1e7, "samples for training"),
-    TN_SIZE(0, "dev", counts[1], "N", "100", 0, 1e7, "samples for validation"),
-    TN_SIZE(0, "test", counts[2], "N", "100", 0, 1e7, "samples for the test"),
-    TN_SEED(0, "seed", make.seed, "1", "another number, another set"),
-    TN_SIZE(0, "size", make.size, "PIXELS", NULL, 56, 1120, "side of a picture, a multiple of 28 (112)"),
-    TN_SIZE(0, "grid", make.grid, "N", NULL, 2, 4, "objects a side (4)"),
-    TN_NUMBER(0, "hints", make.hints, "P", "0", 0, 1, "share of objects on a ground in the colour of what they point to, for a start"),
-    TN_SWITCH(0, "brief", make.brief, "steps of arrows are the colours passed, a word each and equally many"),
+    TN_SIZE(0, "train", counts[0], "N", "1000", 0, 1e7, "number of samples in the split train"),
+    TN_SIZE(0, "dev", counts[1], "N", "100", 0, 1e7, "number of samples in the split dev"),
+    TN_SIZE(0, "test", counts[2], "N", "100", 0, 1e7, "number of samples in the split test"),
+    TN_SEED(0, "seed", make.seed, "1", "seed of the random numbers"),
+    TN_SIZE(0, "size", make.size, "PIXELS", NULL, 56, 1120, "side of an image, a multiple of 28 (default: 112)"),
+    TN_SIZE(0, "grid", make.grid, "N", NULL, 2, 4, "the image shows N x N objects (default: 4)"),
+    TN_NUMBER(0, "hints", make.hints, "P", "0", 0, 1, "share of objects on a ground in the colour of the object that they point to"),
+    TN_SWITCH(0, "brief", make.brief, "write each step of arrows as one word, the next colour, and equally many in all samples"),
     TN_TEXT(0, "families", make.families, "LIST", NULL,
-            "kinds of questions with commas between (arrows,nearest,count); sight and list on demand"),
+            "kinds of questions, separated by commas (default: arrows,nearest,count; others: sight, list)"),
     TN_CHOICE(0, "wordings", worded, "one|seen|unseen|wide", "one",
-              "say arrows and sight in many ways, those for training, those for tests, more for training"),
-    TN_SWITCH(0, "varied", make.varied, "pictures of many sizes, with borders, noise and traces of JPEG"),
-    TN_TEXT(0, "hops", hops, "A-B", NULL, "looks that a question needs (arrows 1-6, nearest 1-3, count 1-3)"),
-    TN_SIZE('t', "threads", threads, "N", NULL, 1, 256, "threads (all processors); the set is the same"),
-    TN_SWITCH(0, "json", json, "print what was made as JSON"),
+              "wording of arrows and sight: fixed, as in training (seen, wide), or for tests (unseen)"),
+    TN_SWITCH(0, "varied", make.varied, "images of many sizes, with borders, noise and JPEG artefacts"),
+    TN_TEXT(0, "hops", hops, "A-B", NULL, "number of looks that a question requires (default: arrows 1-6, nearest 1-3, count 1-3)"),
+    TN_SIZE('t', "threads", threads, "N", NULL, 1, 256, "number of threads, which does not affect the set (default: all processors)"),
+    TN_SWITCH(0, "json", json, "print a summary as JSON to stdout"),
     TN_OPTIONS_END
 };
 
@@ -267,12 +267,12 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (argc - first != 2)
-        return tn_command_mistake(&tn_command_data_make, "wants the name of a set and a directory");
+        return tn_command_mistake(&tn_command_data_make, "requires the name of a data set and a directory");
     if (job.hops != NULL && !read_range(job.hops, &job.make.steps_min, &job.make.steps_max))
-        return tn_command_mistake(&tn_command_data_make, "--hops wants a number or a range, such as 1-6");
+        return tn_command_mistake(&tn_command_data_make, "--hops requires a number or a range, such as 1-6");
     job.set = tn_dataset_find(argv[first], strlen(argv[first]));
     if (job.set == NULL || job.set->make == NULL)
-        return tn_command_mistake(&tn_command_data_make, "no set of this name can be made; 'tenebra data list' tells which can");
+        return tn_command_mistake(&tn_command_data_make, "no set of this name can be generated; 'tenebra data list' says which can");
     job.directory = argv[first + 1];
     job.make.wordings = (tn_wordings)job.worded;
     tn_app_catch_interrupts();
@@ -289,10 +289,10 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_data_make = {
     .name = "data make",
-    .summary = "a generated benchmark of questions that need several looks",
+    .summary = "generate a benchmark of questions that require several looks at an image",
     .arguments = "NAME DIR",
-    .about = "Makes the set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, pictures in DIR/data/images.\n"
-             "The same options give the same set everywhere; no scene is in two splits.",
+    .about = "Generates the data set NAME (hops) in DIR: rows in DIR/data/<split>.jsonl, images in DIR/data/images. The same options\n"
+             "give the same set on every machine, and no scene is in two splits.",
     .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

@@ -1,4 +1,4 @@
-/* tenebra data show: samples as a model gets them. */
+/* tenebra data show: prints samples as a model gets them. */
 #include "app/data.h"
 
 #include <stdio.h>
@@ -9,12 +9,12 @@ typedef struct show_job {
     const char *split, *ids, *wording;
     size_t limit;
     tn_data_options data_options;
-    const tn_prompt_preset *preset; /* that of `wording` */
+    const tn_prompt_preset *preset; /* the preset named `wording` */
     size_t groups;
     bool json;
 } show_job;
 
-/* One sample with everything that is made of it. */
+/* A sample with its prompt, steps and answer. */
 typedef struct view {
     const tn_sample *sample;
     tn_prompt prompt;
@@ -127,14 +127,14 @@ static int show_samples(const show_job *job, const tn_data *data, const char *id
 
 #define TN_RECORD show_job
 static const tn_option option_table[] = {
-    TN_TEXT(0, "split", split, "NAME", "train", "train, dev, test or what the set has"),
-    TN_TEXT(0, "ids", ids, "LIST", NULL, "only these ids, with commas between"),
-    TN_SIZE(0, "limit", limit, "N", "3", 0, 1e9, "samples to show where no ids are given"),
-    TN_WORD(0, "preset", wording, "NAME", NULL, "wording of the prompt (the first that 'tenebra data list' has)",
+    TN_TEXT(0, "split", split, "NAME", "train", "split of the data set"),
+    TN_TEXT(0, "ids", ids, "LIST", NULL, "show only the samples with these ids, separated by commas"),
+    TN_SIZE(0, "limit", limit, "N", "3", 0, 1e9, "number of samples to show if no ids are given"),
+    TN_WORD(0, "preset", wording, "NAME", NULL, "wording of the prompt (default: the first in 'tenebra data list')",
             .names = tn_names_of_presets),
-    TN_SIZE(0, "groups", groups, "N", "3", 0, 1e9, "steps that a rationale is merged into; 0 for as many as there are"),
-    TN_SWITCH(0, "without-images", data_options.without_images, "samples that have no picture, too"),
-    TN_SWITCH(0, "json", json, "one JSON object a line"),
+    TN_SIZE(0, "groups", groups, "N", "3", 0, 1e9, "merge a rationale into at most N steps; 0: no limit"),
+    TN_SWITCH(0, "without-images", data_options.without_images, "also show samples without an image"),
+    TN_SWITCH(0, "json", json, "print one JSON object per line"),
     TN_OPTIONS_END
 };
 
@@ -145,7 +145,7 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (argc - first != 1)
-        return tn_command_mistake(&tn_command_data_show, "wants one NAME:DIR");
+        return tn_command_mistake(&tn_command_data_show, "requires one NAME:DIR");
     job.preset = tn_prompt_find(job.wording != NULL ? job.wording : tn_prompt_presets[0].name);
     tenebra_error error;
     tn_data *data = tn_data_open(argv[first], job.split, &job.data_options, &error);
@@ -159,9 +159,9 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_data_show = {
     .name = "data show",
-    .summary = "samples: prompt, steps, answer",
+    .summary = "show samples: prompt, steps, answer",
     .arguments = "NAME:DIR",
-    .about = "Prints samples as a model gets them: the prompt, the steps it is trained on, the answer.",
+    .about = "Prints samples as a model gets them: the prompt, the steps that it is trained on, and the answer.",
     .example = "  tenebra data show hops:/tmp/looks --split test --limit 2 --preset ivtlr-infer",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

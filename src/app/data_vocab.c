@@ -1,4 +1,4 @@
-/* tenebra data vocab: a tokenizer trained on the texts that a model of these data sets will see. */
+/* tenebra data vocab: trains a tokenizer on the texts of data sets. */
 #include "app/data.h"
 
 #include "base/file.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Behind the template's tokens; the latent ones are no special tokens, as in the published checkpoints. */
+/* The latent tokens follow those of the template. They are not special tokens, as in the published checkpoints. */
 static const char *const latent_tokens[] = { "<|start-latent|>", "<|end-latent|>", "<|latent|>" };
 enum { LATENT_TOKENS = 3, TOKENS_MAX = 64 };
 
@@ -36,7 +36,7 @@ static bool is_token(const vocab_job *job, const char *text, size_t length, size
     return false;
 }
 
-/* Counts what lies between control tokens. */
+/* Counts the texts between control tokens. */
 static tenebra_code add_between_tokens(vocab_job *job, const char *text, size_t length, tenebra_error *error)
 {
     size_t start = 0, token = 0;
@@ -70,8 +70,7 @@ static tenebra_code add_prompt(vocab_job *job, const tn_sample *sample, const tn
     return code;
 }
 
-/* The prompt of training and that of the test (the first two presets), the steps, each with its line end, and the
- * answer. */
+/* Counts the prompts of training and test (the first two presets), the steps, each with its line end, and the answer. */
 static tenebra_code add_sample(vocab_job *job, const tn_sample *sample, tenebra_error *error)
 {
     tn_steps steps;
@@ -115,7 +114,7 @@ static tenebra_code add_set(vocab_job *job, const char *place, tenebra_error *er
 
 /* --------------------------------------------------------------- writing -- */
 
-/* Writes and releases; NULL is a lack of memory. */
+/* Writes `json` and releases it; NULL means that memory ran out when it was made. */
 static tenebra_code write_json(json_t *value, const char *directory, const char *name, tenebra_error *error)
 {
     char *path = tn_path_join(directory, name);
@@ -126,7 +125,7 @@ static tenebra_code write_json(json_t *value, const char *directory, const char 
     return code;
 }
 
-/* What transformers wants to know beside tokenizer.json. */
+/* What Hugging Face transformers requires besides tokenizer.json. */
 static json_t *describe_config(const vocab_job *job)
 {
     json_t *decoder = json_object(), *additional = json_array();
@@ -156,12 +155,12 @@ static bool is_in(const char *directory, const char *name)
     return there;
 }
 
-/* A tokenizer is replaced only where that is asked for, and that of a model not at all: its weights go with it. */
+/* A tokenizer is replaced only with --force, and that of a model never, because its weights depend on it. */
 static tenebra_code check_output(const vocab_job *job, tenebra_error *error)
 {
     static const char *const files[] = { "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt" };
     if (is_in(job->output, "config.json"))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, job->output, "holds a model, whose tokenizer goes with its weights; choose another "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, job->output, "holds a model, whose weights depend on its tokenizer; choose another "
                        "directory");
     for (size_t i = 0; i < sizeof files / sizeof *files && !job->force; i++)
         if (is_in(job->output, files[i]))
@@ -179,7 +178,7 @@ static tenebra_code write_directory(const vocab_job *job, tenebra_error *error)
 
 /* ------------------------------------------------------------------ part -- */
 
-/* The first template that brings its text and its tokens. */
+/* The first template whose text and control tokens are known. */
 static bool choose_style(vocab_job *job)
 {
     for (const tn_chat_template *const *style = tn_chat_templates; *style != NULL && job->style == NULL; style++)
@@ -207,13 +206,13 @@ static tenebra_code train(vocab_job *job, char **places, tenebra_error *error)
 
 #define TN_RECORD vocab_job
 static const tn_option option_table[] = {
-    TN_TEXT('o', "output", output, "DIR", NULL, "where to write tokenizer.json and tokenizer_config.json"),
-    TN_SIZE(0, "size", size, "N", "1024", 256, 1e6, "tokens in all, fewer where the texts do not have as many"),
-    TN_SIZE(0, "least", least, "N", "2", 1, 1e9, "merge only pairs that occur as often"),
-    TN_SWITCH(0, "lowercase", lower, "text is read in small letters"),
-    TN_TEXT(0, "split", split, "NAME", "train", "of every set"),
-    TN_SWITCH('f', "force", force, "replace a tokenizer in DIR"),
-    TN_SWITCH(0, "json", json, "print JSON"),
+    TN_TEXT('o', "output", output, "DIR", NULL, "directory for tokenizer.json and tokenizer_config.json"),
+    TN_SIZE(0, "size", size, "N", "1024", 256, 1e6, "size of the vocabulary; less if the texts do not have enough words"),
+    TN_SIZE(0, "least", least, "N", "2", 1, 1e9, "merge only pairs that occur at least N times"),
+    TN_SWITCH(0, "lowercase", lower, "convert text to lower case"),
+    TN_TEXT(0, "split", split, "NAME", "train", "split of each data set"),
+    TN_SWITCH('f', "force", force, "replace an existing tokenizer in DIR"),
+    TN_SWITCH(0, "json", json, "print JSON to stdout"),
     TN_OPTIONS_END
 };
 
@@ -224,11 +223,11 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (first == argc)
-        return tn_command_mistake(&tn_command_data_vocab, "wants at least one NAME:DIR");
+        return tn_command_mistake(&tn_command_data_vocab, "requires at least one NAME:DIR");
     if (job.output == NULL)
         return tn_command_mistake(&tn_command_data_vocab, "-o DIR is missing");
     if (!choose_style(&job))
-        return tn_command_mistake(&tn_command_data_vocab, "no chat template is known with its control tokens");
+        return tn_command_mistake(&tn_command_data_vocab, "no chat template with known control tokens");
     tenebra_error error;
     tenebra_code code = check_output(&job, &error);
     if (code == TENEBRA_OK)
@@ -248,8 +247,8 @@ const tn_command tn_command_data_vocab = {
     .name = "data vocab",
     .summary = "train a tokenizer on the texts of data sets",
     .arguments = "NAME:DIR ...",
-    .about = "Trains a byte-level BPE vocabulary on the prompts, steps and answers of data sets, and writes a\n"
-             "tokenizer directory with control tokens, latent tokens and the chat template.",
+    .about = "Trains a byte-level BPE vocabulary on the prompts, steps and answers of data sets, and writes a tokenizer directory\n"
+             "with control tokens, latent tokens and the chat template.",
     .example = "  tenebra data vocab hops:/tmp/looks -o /tmp/looks-tokenizer --size 600",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

@@ -1,4 +1,4 @@
-/* Finds the model: that of -m, or the default model. */
+/* Finds the model directory: that of -m, or the default model. */
 #include "app/app.h"
 
 #include "base/file.h"

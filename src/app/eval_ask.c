@@ -1,4 +1,4 @@
-/* tenebra eval: asks every question in every way, with progress on stderr. */
+/* tenebra eval: asks every question with every method, with progress on stderr. */
 #include "app/eval.h"
 
 #include "base/clock.h"
@@ -24,7 +24,7 @@ static void end_line(progress *p)
     p->line_open = false;
 }
 
-/* The method and its share of right answers, for each of the first methods. */
+/* The share of correct answers of each of the first methods. */
 static size_t describe_methods(const tn_eval_event *event, char texts[METHODS_SHOWN][48], const char *pieces[METHODS_SHOWN])
 {
     size_t count = 0;
@@ -65,7 +65,7 @@ static void on_event(void *user, const tn_eval_event *event)
         end_line(p);
         tn_app_tell("question %s (%s) failed: %s%s%s%s\n", event->id, event->label, event->where, event->where[0] ? ": " : "",
                 event->failure,
-                p->failures == FAILURES_SHOWN ? "; further ones are only recorded" : "");
+                p->failures == FAILURES_SHOWN ? "; further failures are only recorded" : "");
     }
     if (tn_clock_ms() - p->drawn > (p->terminal ? DRAW_MS : QUIET_MS) || event->done == event->total)
         draw(p, event);
@@ -88,7 +88,7 @@ static void print_summary(const json_t *summary)
     }
 }
 
-/* What methods want of the model that nobody can see from its files; once each. */
+/* Prints, once for each method, what it requires of the model and cannot be checked in its files. */
 static void print_notes(const tn_eval_settings *settings)
 {
     const tn_eval_plan *plan = &settings->plan;
@@ -131,11 +131,11 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     int exit_code = failed > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
     if (code != TENEBRA_OK) {
         exit_code = tn_app_fail(&error);
-        tn_app_tell("%s holds what was answered; the same command goes on from there\n", options.output);
+        tn_app_tell("%s holds the answers so far; the same command continues from there\n", options.output);
     } else {
         *summary = tn_eval_summary(eval);
         if (failed > 0)
-            tn_app_tell("tenebra: eval: %zu answers failed and count as wrong; %s says why, --retry asks again\n", failed,
+            tn_app_tell("tenebra: eval: %zu answers failed and count as wrong; %s has the reasons, --retry asks again\n", failed,
                     options.output);
     }
     tn_eval_close(eval);

@@ -1,4 +1,4 @@
-/* tenebra eval export: results for the benchmarks' own programs. */
+/* tenebra eval export: writes results in the formats of the benchmarks' own programs. */
 #include "app/eval.h"
 
 #include "base/output.h"
@@ -29,11 +29,11 @@ static tenebra_code write_file(const char *path, const char *text, tenebra_error
 
 #define TN_RECORD export_options
 static const tn_option option_table[] = {
-    TN_WORD('f', "form", form, "messages|indices", NULL, "what is written"),
-    TN_TEXT(0, "rows", label, "METHOD", NULL, "whose answers, where there are several"),
-    TN_TEXT('d', "data", place, "NAME:DIR", NULL, "the data set (where the file says)"),
-    TN_TEXT('o', "output", output, "FILE", NULL, "instead of stdout"),
-    TN_SWITCH(0, "force", force, "replace a file that is there"),
+    TN_WORD('f', "form", form, "messages|indices", NULL, "format of the output"),
+    TN_TEXT(0, "rows", label, "METHOD", NULL, "the method whose answers are written, if there are several"),
+    TN_TEXT('d', "data", place, "NAME:DIR", NULL, "data set (default: the one that the file names)"),
+    TN_TEXT('o', "output", output, "FILE", NULL, "write to this file (default: stdout)"),
+    TN_SWITCH(0, "force", force, "replace an existing file"),
     TN_OPTIONS_END
 };
 
@@ -44,9 +44,9 @@ static int run_command(int argc, char **argv)
     if (first < 0)
         return exit_code;
     if (argc - first != 1)
-        return tn_command_mistake(&tn_command_eval_export, "name one result file");
+        return tn_command_mistake(&tn_command_eval_export, "requires one result file");
     if (options.form == NULL)
-        return tn_command_mistake(&tn_command_eval_export, "say what to write with --form messages or --form indices");
+        return tn_command_mistake(&tn_command_eval_export, "requires --form messages or --form indices");
     tenebra_error error = { 0 };
     if (options.output != NULL && (tn_output_check(options.output, options.force, &error) != TENEBRA_OK ||
                                    tn_output_check_sources(options.output, argv + first, 1, &error) != TENEBRA_OK))
@@ -59,18 +59,18 @@ static int run_command(int argc, char **argv)
     if (options.output != NULL)
         code = write_file(options.output, text, &error);
     else
-        puts(text); /* failures are told at the end */
+        puts(text); /* a failed write is reported when stdout is closed */
     free(text);
     return code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
 }
 
 const tn_command tn_command_eval_export = {
     .name = "eval export",
-    .summary = "result files in the forms that official programs read",
+    .summary = "write results in the formats that official programs read",
     .arguments = "FILE",
-    .about = "Writes the answers of a result file as the benchmarks' own programs read them: 'messages', a line each with id,\n"
-             "choices, answer, domain, topic and messages (the benchmark's custom form), or 'indices', {\"results\": {id: index}}\n"
-             "(that of the science one). The data set is read again; it has to lie where the file says, or where --data says.",
+    .about = "Writes the answers of a result file in a format that the benchmarks' own programs read: 'messages' (M3CoT's custom\n"
+             "format, one line per answer with id, choices, answer, domain, topic and messages) or 'indices' (ScienceQA's format,\n"
+             "{\"results\": {id: index}}). The data set is read again, from the directory that the file names or --data gives.",
     .example = "  tenebra eval export out.jsonl --form messages --rows ivt-lr -o custom.jsonl",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

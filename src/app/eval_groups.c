@@ -1,10 +1,10 @@
-/* Result files as rows of tables: those of --group NAME=FILE,FILE,... together, the others each for itself. */
+/* Result files as rows of tables: the files of --group NAME=FILE,FILE,... make one row per method, other files a row each. */
 #include "app/eval.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* "NAME=FILE,FILE,...": loads the files; returns the name in fresh memory. */
+/* Loads the files of "NAME=FILE,FILE,..."; returns the name, which the caller frees. */
 static tenebra_code load_group(tn_results *results, const char *text, char **name, tenebra_error *error)
 {
     char *copy = strdup(text), *equals = copy ? strchr(copy, '=') : NULL;
@@ -28,7 +28,7 @@ static tenebra_code load_group(tn_results *results, const char *text, char **nam
     return code;
 }
 
-/* All files first: groups point into the results. */
+/* All files are read first, because groups point into the results. */
 tenebra_code tn_eval_load_groups(tn_results *results, tn_table_groups *groups, const tn_option_list *named, const char *rows,
                                  char **files, size_t file_count, tenebra_error *error)
 {

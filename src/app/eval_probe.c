@@ -1,4 +1,4 @@
-/* tenebra eval probe: do answers depend on the latents? */
+/* tenebra eval probe: tests whether answers depend on the latents. */
 #include "app/eval.h"
 
 #include "eval/probe.h"
@@ -39,7 +39,7 @@ static tenebra_code print_report(const tn_eval_settings *settings, tenebra_error
     return code;
 }
 
-/* Of a model that answers in words any word is an answer, also one that is no option. */
+/* If a model answers in words, any word is an answer, even if it is none of the options. */
 static const char *usual_scorer(const tn_eval_plan *plan)
 {
     const tn_prompt_preset *preset = plan->preset != NULL ? tn_prompt_find(plan->preset) : NULL;
@@ -72,7 +72,7 @@ static int run_command(int argc, char **argv)
 
 #define TN_RECORD tn_eval_settings
 static const tn_option scorer_option[] = {
-    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "who judges the answers (tenebra eval score --list)"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "scorer of the answers (tenebra eval score --list)"),
     TN_OPTIONS_END
 };
 
@@ -80,13 +80,13 @@ static const tn_option_group groups[] = { { scorer_option, 0 }, TN_EVAL_GROUPS, 
 
 const tn_command tn_command_eval_probe = {
     .name = "eval probe",
-    .summary = "whether answers depend on the latents: the table of interventions",
+    .summary = "test whether answers depend on the latents, by interventions",
     .arguments = "[TASK.yaml]",
-    .about = "Asks every question as the method does, and again with each intervention on its latent steps: latent text zeroed, noise,\n"
-             "shuffled, another question's, the mean, frozen, dropped; picks random, lowest, the same at every step, none; no latent\n"
-             "steps; other numbers of steps and picks. Prints the table with intervals, and says in words whether the answers\n"
-             "depend on the latents; nothing is said where most lost answers only name no option. It is a run like 'tenebra eval': it\n"
-             "can be stopped and goes on, and asked again with another --scorer.",
+    .about = "Asks every question with the unchanged method and with each intervention on its latent steps: latent text replaced by\n"
+             "zeros, noise, shuffled entries, that of another question, the mean or the first one, or dropped; picks that are random,\n"
+             "least attended, the same at every step, or none; no latent steps; other numbers of steps and picks. Prints a table\n"
+             "with intervals, and sentences that say whether the answers depend on the latents, if this can be concluded. The run\n"
+             "can be stopped and continued like one of 'tenebra eval', and evaluated again with another --scorer.",
     .example = "  tenebra eval probe -m MODEL --data hops:DIR --method ivt-lr --limit 300 -o probe.jsonl",
     .groups = groups,
     .run = run_command,

@@ -1,4 +1,4 @@
-/* tenebra eval report: a page of result files. */
+/* tenebra eval report: makes an HTML page of result files. */
 #include "app/eval.h"
 #include "app/report_write.h"
 
@@ -36,7 +36,7 @@ static int make(report_options *options, char **files, size_t count)
         code = page != NULL ? tn_output_put(options->output, page, strlen(page), &error) : error.code;
     }
     if (code == TENEBRA_OK)
-        tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu pictures\n", options->output, (double)account.bytes / 1048576,
+        tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu images\n", options->output, (double)account.bytes / 1048576,
                 account.shown, account.questions, account.pictures);
     free(page);
     tn_table_groups_free(&groups);
@@ -47,14 +47,14 @@ static int make(report_options *options, char **files, size_t count)
 #define TN_RECORD report_options
 static const tn_option option_table[] = {
     TN_TEXT('o', "output", output, "FILE", NULL, "the page"),
-    TN_SWITCH('f', "force", force, "replace a page that is there"),
-    TN_LIST('d', "data", places, "NAME:DIR", "where a data set lies (where the files say); repeatable"),
-    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "judge the answers again (eval score --list; as recorded)"),
-    TN_TEXT(0, "rows", rows, "A,B,...", NULL, "only these methods, in this order"),
-    TN_LIST('g', "group", groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable"),
-    TN_SIZE(0, "limit", report.limit, "N", "200", 1, 1e9, "questions shown one by one, spread evenly"),
-    TN_TEXT(0, "ids", report.ids, "A,B,...", NULL, "only these questions one by one"),
-    TN_NUMBER(0, "max-size", megabytes, "MB", "24", 0.1, 2000, "most megabytes of the page"),
+    TN_SWITCH('f', "force", force, "replace an existing page"),
+    TN_LIST('d', "data", places, "NAME:DIR", "directory of a data set (default: as in the files); repeatable"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "score the answers again (tenebra eval score --list; default: keep the scores)"),
+    TN_TEXT(0, "rows", rows, "A,B,...", NULL, "show only these methods, in this order"),
+    TN_LIST('g', "group", groups, "NAME=FILE,...", "combine runs with several seeds into one row; repeatable"),
+    TN_SIZE(0, "limit", report.limit, "N", "200", 1, 1e9, "show N questions one by one, spread evenly over the run"),
+    TN_TEXT(0, "ids", report.ids, "A,B,...", NULL, "show these questions one by one instead"),
+    TN_NUMBER(0, "max-size", megabytes, "MB", "24", 0.1, 2000, "maximum size of the page in megabytes"),
     TN_OPTIONS_END
 };
 
@@ -65,7 +65,7 @@ static int run_command(int argc, char **argv)
     int exit_code, first = tn_options_parse(&tn_command_eval_report, &options, argc, argv, &exit_code);
     if (first >= 0 && ((first == argc && options.groups.count == 0) || options.output == NULL)) {
         exit_code = tn_command_mistake(&tn_command_eval_report,
-                                       options.output == NULL ? "name the page with -o FILE.html" : "name result files");
+                                       options.output == NULL ? "requires the page to write (-o FILE.html)" : "requires result files");
     } else if (first >= 0) {
         options.report.places = options.places.items;
         options.report.place_count = options.places.count;
@@ -80,11 +80,11 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_eval_report = {
     .name = "eval report",
-    .summary = "one page of HTML: charts, tables, and every question with what each step saw",
+    .summary = "make an HTML page with charts, tables, and what each step saw",
     .arguments = "[FILE ...]",
-    .about = "Makes one page of HTML of result files, with everything in it: what was run, charts, the tables of 'tenebra eval table',\n"
-             "and a browser of questions with pictures, answers, and the picks of each latent step. Runs with --scores have maps of\n"
-             "attention, too. The page asks no network.",
+    .about = "Makes one self-contained HTML page of result files: what was run, charts, the tables of 'tenebra eval table', and the\n"
+             "questions one by one with images, answers and the picks of each latent step. For runs with --scores, it also has maps\n"
+             "of attention. The page loads nothing from the network.",
     .example = "  tenebra eval -m MODEL --data hops:DIR --method ivt-lr --scores --lens 5 -o out.jsonl\n"
                "  tenebra eval report out.jsonl -o out.html",
     .groups = TN_GROUP_OF(option_table),

@@ -1,4 +1,4 @@
-/* tenebra eval score: result files scored again, without running anything. */
+/* tenebra eval score: scores result files without running a model. */
 #include "app/eval.h"
 
 #include "base/json.h"
@@ -18,8 +18,8 @@ typedef struct score_job {
     const char *split;
     bool json, list;
     tn_key *key;
-    tn_key *set; /* of the file at hand, where that names its questions */
-    char *names[SCORERS_MAX]; /* as asked for, fresh memory */
+    tn_key *set; /* the data set of the current file, if the file names it */
+    char *names[SCORERS_MAX]; /* as requested; owned */
     tn_tally tallies[SCORERS_MAX];
     size_t count;
     json_t *files;
@@ -36,7 +36,7 @@ static void print_scorers(void)
     }
 }
 
-/* Rows that do not count, on stderr. */
+/* Prints the numbers of rows that do not count to stderr. */
 static void tell_losses(const score_job *job, const char *path, const tn_outputs *outputs)
 {
     const struct {
@@ -46,7 +46,7 @@ static void tell_losses(const score_job *job, const char *path, const tn_outputs
         { outputs->unreadable, "rows cannot be read and are left out" },
         { outputs->repeated, "rows repeat an earlier id and are left out" },
         { outputs->unknown, "rows are not in the key and are left out" },
-        { outputs->unkeyed, "rows have no right answer and are left out" },
+        { outputs->unkeyed, "rows have no correct answer and are left out" },
         { outputs->fallible, "questions failed; they count as wrong" },
     };
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
@@ -54,7 +54,7 @@ static void tell_losses(const score_job *job, const char *path, const tn_outputs
             tn_app_tell("%s: %zu %s\n", path, losses[i].count, losses[i].what);
     size_t whole = job->key != NULL ? tn_key_count(job->key) : 0;
     if (job->tallies[0].all.total < whole)
-        tn_app_tell("%s: answers %zu of the key's %zu questions; a score of a part compares with nothing\n", path,
+        tn_app_tell("%s: answers %zu of the key's %zu questions; the score of a part cannot be compared with others\n", path,
                 job->tallies[0].all.total, whole);
 }
 
@@ -74,13 +74,13 @@ static void print_row(const score_job *job, const char *name, const tn_group *fi
     tn_app_print("%-36.36s %6zu", name, first->total);
     for (size_t i = 0; i < job->count; i++) {
         const tn_tally *tally = &job->tallies[i];
-        /* Groups that belong to the questions come last and are the same for all. */
+        /* Prints the groups of the questions (domains, topics), which are the same for all scorers. */
         print_cell(place == 0 ? &tally->all : &tally->groups[tally->count - place]);
     }
     tn_app_print("\n");
 }
 
-/* Groups behind those of a scorer's variants. */
+/* The index of the first group after those of the scorer's variants. */
 static size_t common_groups(const tn_tally *tally)
 {
     size_t variants = 0;
@@ -112,7 +112,7 @@ static void print_tallies(const score_job *job, const char *path, const char *me
     }
     for (size_t i = 0; i < job->count; i++) {
         const tn_tally *tally = &job->tallies[i];
-        tn_app_print("  %s: %zu right, %zu without any answer\n", job->names[i], tally->all.correct, tally->all.total - tally->found);
+        tn_app_print("  %s: %zu correct, %zu without an answer\n", job->names[i], tally->all.correct, tally->all.total - tally->found);
         print_variants(tally);
     }
     tn_app_print("\n");
@@ -159,7 +159,7 @@ static tenebra_code count_rows(score_job *job, const tn_outputs *outputs, const 
     return TENEBRA_OK;
 }
 
-/* Whether a row before `row` has the same method. */
+/* Whether an earlier row has the method of `row`. */
 static bool is_counted(const tn_outputs *outputs, size_t row)
 {
     for (size_t i = row; i > 0; i--)
@@ -168,7 +168,8 @@ static bool is_counted(const tn_outputs *outputs, size_t row)
     return false;
 }
 
-/* Our own files name the data set that was asked, which has the options; without it answers can only be letters. */
+/* Files of tenebra name the data set of the questions, which has the options. Without it, only letters are recognised as
+ * answers. */
 static void reread_with_set(score_job *job, tn_outputs *outputs, const char *path)
 {
     tenebra_error error;
@@ -183,7 +184,7 @@ static void reread_with_set(score_job *job, tn_outputs *outputs, const char *pat
         }
         tn_outputs_free(&again);
     }
-    tn_app_tell("%s: the questions asked are no longer found at '%s': answers by an option's text are not recognised "
+    tn_app_tell("%s: the data set of the questions is not at '%s' any more, so answers by an option's text are not recognised "
                     "(--key SET:DIR)\n", path, outputs->place);
     tn_key_close(key);
 }
@@ -280,12 +281,12 @@ static int run(score_job *job, int count, char **paths)
 
 #define TN_RECORD score_job
 static const tn_option option_table[] = {
-    TN_TEXT(0, "scorer", scorers, "NAME,...", NULL, "scorers, side by side; NAME:VARIANT for another variant (the default is ours)"),
+    TN_TEXT(0, "scorer", scorers, "NAME,...", NULL, "scorers, applied side by side; NAME:VARIANT selects a variant"),
     TN_LIST(0, "key", keys, "FILE|SET:DIR",
-            "right answers: lines {id, answer, ...}, a problems.json, or a data set; repeatable, later ones win"),
-    TN_TEXT(0, "split", split, "NAME", "test", "the key's split; 'all' takes every question"),
-    TN_SWITCH(0, "json", json, "print JSON"),
-    TN_SWITCH(0, "list", list, "list the scorers and end"),
+            "correct answers: lines {id, answer, ...}, a problems.json, or a data set; repeatable, later keys override"),
+    TN_TEXT(0, "split", split, "NAME", "test", "split of the key; 'all' selects every question"),
+    TN_SWITCH(0, "json", json, "print JSON to stdout"),
+    TN_SWITCH(0, "list", list, "list the scorers"),
     TN_OPTIONS_END
 };
 
@@ -297,7 +298,8 @@ static int run_command(int argc, char **argv)
         print_scorers();
         exit_code = TN_EXIT_OK;
     } else if (first >= 0) {
-        exit_code = first < argc ? run(&job, argc - first, argv + first) : tn_command_mistake(&tn_command_eval_score, "wants result files");
+        exit_code = first < argc ? run(&job, argc - first, argv + first) : tn_command_mistake(&tn_command_eval_score, "requires result "
+                                                                                                                      "files");
     }
     free(job.keys.items);
     return exit_code;
@@ -305,11 +307,11 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_eval_score = {
     .name = "eval score",
-    .summary = "judge result files again, also those of other programs",
+    .summary = "score result files, also those of other programs",
     .arguments = "FILE...",
-    .about = "Scores result files, our own and other people's, without running a model. Read are lines of {id, text},\n"
-             "lines with \"messages\" (the last one counts), and one object with \"results\", indices by id.\n"
-             "Right answers are those of the rows, or of --key. Intervals are Wilson's, 95 %.",
+    .about = "Scores result files of tenebra and of other programs without running a model. The input can be lines {id, text}, lines\n"
+             "with \"messages\" (the last one counts), or one object with \"results\" (indices by id). The correct answers are those in\n"
+             "the file, or those of --key. Intervals are Wilson's 95 % intervals.",
     .example = "  tenebra eval score --scorer m3cot,strict --key test.jsonl results.jsonl\n"
                "  tenebra eval score --scorer sqa --key problems.json --json gpt3.json",
     .groups = TN_GROUP_OF(option_table),

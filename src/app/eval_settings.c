@@ -1,4 +1,4 @@
-/* Options of the parts of `tenebra eval` that ask: the command line, the environment, a task file. */
+/* Options of `tenebra eval` and `tenebra eval probe`: the command line, the environment, a task file. */
 #include "app/eval.h"
 #include "app/seen.h"
 
@@ -9,27 +9,28 @@
 
 #define TN_RECORD tn_eval_settings
 const tn_option tn_eval_options_table[] = {
-    TN_TEXT('d', "data", plan.data, "NAME:DIR", NULL, "data set (tenebra data list)"),
-    TN_TEXT(0, "method", methods, "A,B,...", NULL, "ways to answer, each METHOD[:OPTION=VALUE]... (as trained, if the model tells)"),
-    TN_LIST(0, "set", set, "METHOD.OPTION=VALUE", "an option of one method; repeatable"),
-    TN_TEXT('o', "output", run.output, "FILE", NULL, "result file (eval-SET-SPLIT.jsonl)"),
-    TN_TEXT(0, "split", plan.split, "NAME", "test", "split of the set"),
-    TN_NUMBER(0, "held-out", plan.held_out, "F", NULL, 0.001, 0.9, "only the share that val_fraction F holds out"),
-    TN_SIZE(0, "limit", plan.limit, "N", NULL, 1, 1e9, "only the first N questions"),
-    TN_TEXT(0, "ids", plan.ids, "A,B,...", NULL, "only these questions"),
-    TN_SWITCH(0, "without-images", plan.without_images, "also questions without a picture"),
-    TN_SIZE('w', "workers", run.workers, "N", "1", 1, 256, "processes that share the questions"),
-    TN_SIZE('t', "threads", run.threads, "N", NULL, 0, 1024, "threads of all of them together (all processors)"),
-    TN_SIZE(0, "lens", ask.request.lens, "N", "0", 0, 32, "tokens to read from each latent"),
-    TN_SWITCH(0, "force-new", run.anew, "begin anew; an older file gets another name"),
-    TN_SWITCH(0, "retry", run.retry, "ask questions again that failed before"),
-    TN_SWITCH(0, "json", json, "what came out as JSON on stdout"),
+    TN_TEXT('d', "data", plan.data, "NAME:DIR", NULL, "data set and its directory (tenebra data list)"),
+    TN_TEXT(0, "method", methods, "A,B,...", NULL, "methods, each METHOD[:OPTION=VALUE]... (default: as in training, if recorded)"),
+    TN_LIST(0, "set", set, "METHOD.OPTION=VALUE", "set an option of one method; repeatable"),
+    TN_TEXT('o', "output", run.output, "FILE", NULL, "result file (default: eval-SET-SPLIT.jsonl)"),
+    TN_TEXT(0, "split", plan.split, "NAME", "test", "split of the data set"),
+    TN_NUMBER(0, "held-out", plan.held_out, "F", NULL, 0.001, 0.9, "ask only the part that a recipe with val_fraction F holds out"),
+    TN_SIZE(0, "limit", plan.limit, "N", NULL, 1, 1e9, "ask only the first N questions"),
+    TN_TEXT(0, "ids", plan.ids, "A,B,...", NULL, "ask only the questions with these ids"),
+    TN_SWITCH(0, "without-images", plan.without_images, "also ask questions without an image"),
+    TN_SIZE('w', "workers", run.workers, "N", "1", 1, 256, "number of processes that share the questions"),
+    TN_SIZE('t', "threads", run.threads, "N", NULL, 0, 1024, "number of threads of all processes together (default: all processors)"),
+    TN_SIZE(0, "lens", ask.request.lens, "N", "0", 0, 32, "record the N most likely tokens of each latent"),
+    TN_SWITCH(0, "force-new", run.anew, "start again; rename an existing file to FILE.1"),
+    TN_SWITCH(0, "retry", run.retry, "ask failed questions again"),
+    TN_SWITCH(0, "json", json, "print a summary as JSON to stdout"),
     TN_OPTIONS_END
 };
 
 /* ------------------------------------------------------------ task file -- */
 
-/* A key of a task file is the long name of an option; "METHOD.OPTION" stands for --set. null leaves an option open. */
+/* A key of a task file is the long name of an option, or "METHOD.OPTION", which is the same as --set. null does not set an
+ * option. */
 static int set_from_task(const tn_command *command, void *record, void *user)
 {
     const tn_eval_settings *s = user;
@@ -44,7 +45,7 @@ static int set_from_task(const tn_command *command, void *record, void *user)
     return exit_code;
 }
 
-/* "eval-SET-SPLIT.jsonl" here. */
+/* The default result file: "eval-SET-SPLIT.jsonl" in the current directory. */
 static bool choose_output(tn_eval_settings *s)
 {
     const char *split = s->plan.split ? s->plan.split : "test";
@@ -73,7 +74,7 @@ static tenebra_code add_methods(tn_eval_settings *s, tenebra_error *error)
     return code;
 }
 
-/* "METHOD.OPTION" of a task or of --set. */
+/* Reads "METHOD.OPTION", from a task file or --set. */
 static tenebra_code set_option(tn_eval_plan *plan, const char *name, size_t length, const char *value, tenebra_error *error)
 {
     char *method = strndup(name, length), *dot = method != NULL ? strchr(method, '.') : NULL;
@@ -90,8 +91,8 @@ static tenebra_code set_option(tn_eval_plan *plan, const char *name, size_t leng
     return code;
 }
 
-/* --set METHOD.OPTION=VALUE, which goes before the same of the task, then options of methods by their own names, then what training
- * implies. */
+/* Collects the settings of methods: --set METHOD.OPTION=VALUE, which overrides the task file, then options of methods by their
+ * own names, then the settings of training. */
 static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
 {
     const tn_option *row;
@@ -105,7 +106,8 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
     for (size_t i = 0; (row = tn_method_table_at(i)) != NULL; i++) {
         bool fits = s->ask.methods.given[i];
         for (size_t e = 0; e < s->plan.entry_count && !fits && s->ask.methods.values[i] != NULL; e++)
-            fits = tn_method_option(s->plan.entries[e].method, row->name) != NULL; /* of the environment: where it fits */
+            fits = tn_method_option(s->plan.entries[e].method, row->name) != NULL; /* a value of the environment applies only to
+                                                                                    * methods that have the option */
         if (fits)
             TN_TRY(tn_eval_plan_set(&s->plan, NULL, row->name, s->ask.methods.values[i], error));
     }
@@ -118,7 +120,7 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* What the command line and the task leave open is as the weights were trained. */
+/* Takes what neither the command line nor the task file sets from the model's training. */
 static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
 {
     tn_ask *ask = &s->ask;
@@ -140,16 +142,16 @@ static tenebra_code choose_as_trained(tn_eval_settings *s, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* What follows from the options. Returns false with the exit code set. */
+/* Fills what follows from the options. If an option is wrong, returns false and sets the exit code. */
 static bool complete(tn_eval_settings *s, const tn_command *command, int *exit_code)
 {
     tenebra_error error = { 0 };
     const char *wrong = tn_ask_find_model(&s->ask);
     if (wrong == NULL && s->plan.data == NULL)
-        wrong = "name a data set with --data NAME:DIR";
+        wrong = "requires a data set (--data NAME:DIR)";
     tenebra_code code = wrong == NULL ? choose_as_trained(s, &error) : TENEBRA_OK;
     if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL)
-        wrong = "name what to ask with --method A,B,...";
+        wrong = "requires methods (--method A,B,...)";
     if (wrong != NULL) {
         *exit_code = tn_command_mistake(command, wrong);
         return false;
@@ -180,16 +182,16 @@ bool tn_eval_settings_read(tn_eval_settings *s, const tn_command *command, int a
     reset(s);
     int first = tn_options_parse(command, s, argc, argv, exit_code);
     if (first >= 0 && argc - first > 1)
-        *exit_code = tn_command_mistake(command, "one task file at most; options come before it");
+        *exit_code = tn_command_mistake(command, "expects at most one task file, after all options");
     if (first < 0 || argc - first > 1)
         return false;
-    if (first < argc) { /* once more, with the task between the environment and the command line */
+    if (first < argc) { /* parse again, with the task file between the environment and the command line */
         reset(s);
         s->task = argv[first];
         tenebra_code code = access(s->task, F_OK) == 0
                                 ? tn_yaml_read(&s->yaml, s->task, &error)
                                 : tn_fail(&error, TENEBRA_ERROR_IO, s->task,
-                                          "there is no such task file; a data set is named with --data NAME:DIR");
+                                          "the task file does not exist; a data set is given with --data NAME:DIR");
         if (code != TENEBRA_OK)
             *exit_code = tn_app_fail(&error);
         if (code != TENEBRA_OK || tn_options_parse_with(command, s, set_from_task, s, argc, argv, exit_code) < 0)

@@ -1,4 +1,4 @@
-/* tenebra eval table: what result files say, in numbers. */
+/* tenebra eval table: makes tables of result files. */
 #include "app/eval.h"
 
 #include "eval/table.h"
@@ -34,7 +34,7 @@ static tenebra_code print(const table_options *options, const json_t *report, te
     fflush(stdout);
     for (size_t i = 0; i < json_array_size(notes); i++)
         tn_app_tell("note: %s\n", json_string_value(json_array_get(notes, i)));
-    /* A file of numbers has no room for a sentence. */
+    /* CSV contains only numbers, so sentences go to stderr. */
     const json_t *below = json_object_get(json_array_get(json_object_get(report, "tables"), 0), "notes");
     if (strcmp(options->form, "csv") == 0 && json_array_size(below) > 0)
         tn_app_tell("note: %s\n", json_string_value(json_array_get(below, 0)));
@@ -43,12 +43,12 @@ static tenebra_code print(const table_options *options, const json_t *report, te
 
 #define TN_RECORD table_options
 static const tn_option option_table[] = {
-    TN_WORD('f', "form", form, "text|markdown|csv|latex|json", "text", "how tables are written"),
-    TN_TEXT(0, "table", only, "NAME", NULL, "only methods, domains, topics, looks, latents or pairs"),
-    TN_TEXT(0, "rows", rows, "A,B,...", NULL, "only these methods, in this order"),
-    TN_LIST('g', "group", groups, "NAME=FILE,...", "runs with several seeds as one row; repeatable"),
-    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "judge the answers again (eval score --list; as recorded)"),
-    TN_LIST('d', "data", places, "NAME:DIR", "where a set lies, for --scorer (where the files say)"),
+    TN_WORD('f', "form", form, "text|markdown|csv|latex|json", "text", "format of the tables"),
+    TN_TEXT(0, "table", only, "NAME", NULL, "print only this table: methods, domains, topics, looks, latents, calls or pairs"),
+    TN_TEXT(0, "rows", rows, "A,B,...", NULL, "show only these methods, in this order"),
+    TN_LIST('g', "group", groups, "NAME=FILE,...", "combine runs with several seeds into one row; repeatable"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "score the answers again (tenebra eval score --list; default: keep the scores)"),
+    TN_LIST('d', "data", places, "NAME:DIR", "directory of a data set, for --scorer (default: as in the files); repeatable"),
     TN_SWITCH(0, "json", json, "the same as --form json"),
     TN_OPTIONS_END
 };
@@ -58,7 +58,7 @@ static int run_command(int argc, char **argv)
     table_options options = { 0 };
     int exit_code, first = tn_options_parse(&tn_command_eval_table, &options, argc, argv, &exit_code);
     if (first >= 0 && first == argc && options.groups.count == 0) {
-        exit_code = tn_command_mistake(&tn_command_eval_table, "name result files");
+        exit_code = tn_command_mistake(&tn_command_eval_table, "requires result files");
     } else if (first >= 0) {
         tenebra_error error = { 0 };
         tn_results results = { 0 };
@@ -84,12 +84,12 @@ static int run_command(int argc, char **argv)
 
 const tn_command tn_command_eval_table = {
     .name = "eval table",
-    .summary = "accuracy, steps and times of result files; compares methods",
+    .summary = "make tables of accuracy, steps and times; compare methods",
     .arguments = "[FILE ...]",
-    .about = "Makes tables of result files: accuracy with 95% intervals (Wilson; over several runs Student's), answers that name no\n"
-             "option, autoregressive steps and times; accuracy by domain and topic; attention ratio and focus of latent steps;\n"
-             "methods in pairs on the same questions (McNemar). Runs that differ in their seed alone go\n"
-             "together as --group NAME=FILE,FILE,...",
+    .about = "Makes tables of result files: accuracy with 95 % intervals (Wilson's; Student's over several runs), answers that name\n"
+             "no option, autoregressive steps and times; accuracy by domain and topic; attention ratio and focus of latent steps;\n"
+             "paired comparisons of methods on the same questions (McNemar). Runs that differ only in their seed can be combined\n"
+             "with --group NAME=FILE,FILE,...",
     .example = "  tenebra eval table out.jsonl --form markdown\n"
                "  tenebra eval table --group ivt-lr=s1.jsonl,s2.jsonl,s3.jsonl --group cot=c1.jsonl,c2.jsonl,c3.jsonl",
     .groups = TN_GROUP_OF(option_table),

@@ -1,4 +1,4 @@
-/* What commands say of themselves: help, parts, and the line about each option that man pages and completion show, too. */
+/* Help of commands, lists of their parts, and the line about an option, which man pages and completion also use. */
 #include "app/app.h"
 #include "app/method_table.h"
 
@@ -38,7 +38,7 @@ char *tn_option_describe(const tn_bound_option *option, char line[TN_OPTION_LINE
 {
     const char *value = option->row->value;
     bool shown = value != NULL && strpbrk(value, " \n") == NULL;
-    size_t used = (size_t)snprintf(line, TN_OPTION_LINE, "%s%s%s%s", option->row->help, shown ? " (" : "", shown ? value : "",
+    size_t used = (size_t)snprintf(line, TN_OPTION_LINE, "%s%s%s%s", option->row->help, shown ? " (default: " : "", shown ? value : "",
                                    shown ? ")" : "");
     if (option->setting && used < TN_OPTION_LINE)
         tn_method_table_name_methods(option->row->name, line + used, TN_OPTION_LINE - used);
@@ -62,8 +62,8 @@ void tn_command_print_help(const tn_command *command)
            command->about);
     for (size_t i = 0; i < count; i++)
         print_option(&options[i]);
-    printf("  %-32s %s\n\n", "-h, --help", "show this text");
-    printf("Every option is also read from the environment as TENEBRA_<NAME>; the command line wins.\n");
+    printf("  %-32s %s\n\n", "-h, --help", "show this help");
+    printf("Every option can also be set in the environment as TENEBRA_<NAME>; the command line overrides it.\n");
     printf("\nexample:\n%s\n", command->example);
 }
 
@@ -83,7 +83,8 @@ void tn_command_print_parts(const tn_command *command, FILE *out)
     if (command->groups != NULL)
         fprintf(out, "%s\n\n", out == stdout ? "; without one:" : ".");
     else
-        fprintf(out, ". Every option is also read from the environment as\nTENEBRA_<NAME>; the command line wins.\n\nexample:\n%s\n",
+        fprintf(out, ". Every option can also be set in the environment as\nTENEBRA_<NAME>; the command line overrides "
+                     "it.\n\nexample:\n%s\n",
                 command->example);
 }
 

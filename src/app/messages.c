@@ -44,7 +44,7 @@ static const struct known_key {
     { "nframes", "videos are not read" },
     { "tool_calls", "calls of tools are not read; write them into the text" },
     { "tool_call_id", "calls of tools are not read; write them into the text" },
-    { "detail", "sizes of pictures are \"min_pixels\", \"max_pixels\", \"resized_height\" and \"resized_width\"" },
+    { "detail", "sizes of images are \"min_pixels\", \"max_pixels\", \"resized_height\" and \"resized_width\"" },
 };
 
 /* Refuses the first key that is not in `keys` (ends with NULL). */
@@ -113,19 +113,19 @@ static tenebra_code read_data(tn_messages *messages, tenebra_part *part, const c
     const char *comma = strchr(uri, ','), *mark = ";base64";
     size_t head = comma != NULL ? (size_t)(comma - uri) : 0, count;
     if (head < strlen(mark) || strncasecmp(comma - strlen(mark), mark, strlen(mark)) != 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s: a data: picture must be base64, data:image/...;base64,...",
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s: an image in the request must be base64, data:image/...;base64,...",
                        name_of(at).text);
     const char *text = comma + 1;
     size_t length = strlen(text), limit = tn_image_limits_default().max_bytes;
     if (length / 4 > limit / 3)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, at->file, "%s: its picture has more than %zu bytes", name_of(at).text, limit);
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, at->file, "%s: its image has more than %zu bytes", name_of(at).text, limit);
     unsigned char *bytes = malloc(length / 4 * 3 + 3);
     void **grown = realloc(messages->pictures, (messages->picture_count + 1) * sizeof *grown);
     if (grown != NULL)
         messages->pictures = grown;
     if (bytes == NULL || grown == NULL) {
         free(bytes);
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, at->file, "no memory for a picture");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, at->file, "no memory for an image");
     }
     messages->pictures[messages->picture_count++] = bytes;
     if (!decode_base64(text, length, bytes, &count))
@@ -155,7 +155,7 @@ static tenebra_code read_picture(tn_messages *messages, const json_t *json, tene
     static const char *const url_keys[] = { "url", "detail", NULL };
     const json_t *from = json_object_get(json, "image"), *url = json_object_get(json, "image_url");
     if (from != NULL && url != NULL)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s has both \"image\" and \"image_url\"; a part is one picture",
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s has both \"image\" and \"image_url\"; a part is one image",
                        name_of(at).text);
     from = from != NULL ? from : url;
     if (json_is_object(from)) {
@@ -166,7 +166,7 @@ static tenebra_code read_picture(tn_messages *messages, const json_t *json, tene
         from = json_object_get(from, "url");
     }
     if (!json_is_string(from) || json_string_length(from) != strlen(json_string_value(from)) || json_string_length(from) == 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s: a picture is a path, file://PATH, or data:image/...;base64,...",
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s: an image is a path, file://PATH, or data:image/...;base64,...",
                        name_of(at).text);
     TN_TRY(read_place(messages, part, json_string_value(from), at, error));
     const struct {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether a method before number `end` has an option of that name. */
+/* Whether one of the methods [0, end) has an option of that name. */
 static bool is_known(size_t end, const char *name)
 {
     for (size_t m = 0; m < end; m++)

@@ -1,4 +1,4 @@
-/* Names that options take, by index: what the registries hold. */
+/* Names that are values of options, by index, from the registries. */
 #include "app/app.h"
 
 #include "data/sample.h"

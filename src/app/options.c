@@ -1,4 +1,4 @@
-/* Values of a command's options: from the environment, a file and the command line into its record. */
+/* Reads the options of a command from the environment, a file and the command line into its record. */
 #include "app/app.h"
 #include "app/method_table.h"
 
@@ -31,7 +31,7 @@ size_t tn_command_options(const tn_command *command, void *record, tn_bound_opti
 
 /* ------------------------------------------------------------ one value -- */
 
-/* `source`: what stands before the value in a mistake. */
+/* `source`: the text before the value in a message. */
 static int store(const tn_command *command, const tn_bound_option *option, const char *value, const char *source)
 {
     tenebra_error error = { 0 };
@@ -63,7 +63,7 @@ static int start(const tn_command *command, const tn_bound_option *options, size
     return TN_EXIT_OK;
 }
 
-/* What the environment put into a list goes when something else fills it. */
+/* Values that the environment added to a list are dropped when the list is filled from a file or the command line. */
 static void clear_lists(const tn_bound_option *option, bool *cleared)
 {
     if (option->row->kind == TN_OPTION_LIST && !*cleared)
@@ -95,7 +95,7 @@ int tn_options_set(const tn_command *command, void *record, const char *name, co
 
 /* --------------------------------------------------------- command line -- */
 
-/* How many options begin as a long option on the command line does. */
+/* The number of options that begin with the given abbreviation. */
 static size_t count_beginnings(const tn_bound_option *options, size_t count, const char *argument)
 {
     size_t found = 0, length = strcspn(argument + 2, "=");
@@ -123,7 +123,7 @@ static int explain_one_dash(const tn_command *command, const char *name)
     return TN_EXIT_USAGE;
 }
 
-/* What getopt_long did not understand, in the words of the other messages. */
+/* Reports what getopt_long did not understand, with our own message. */
 static int explain_mistake(const tn_command *command, const tn_bound_option *options, size_t count, const char *argument,
                            bool lacks_value)
 {
@@ -146,11 +146,11 @@ static int explain_mistake(const tn_command *command, const tn_bound_option *opt
     return TN_EXIT_USAGE;
 }
 
-/* The tables of getopt_long: option i is found as its letter, or as LONG_ONLY + i. */
+/* The tables of getopt_long, which returns an option's letter, or LONG_ONLY + its index. */
 static void fill_getopt(const tn_bound_option *options, size_t count, struct option *rows, char *letters)
 {
     size_t end = 0;
-    letters[end++] = ':'; /* a missing value is told apart */
+    letters[end++] = ':'; /* a missing value is returned as ':' */
     letters[end++] = 'h';
     for (size_t i = 0; i < count; i++) {
         bool takes_value = options[i].row->kind != TN_OPTION_SWITCH;
@@ -215,7 +215,7 @@ int tn_options_parse_with(const tn_command *command, void *record, tn_options_se
     *exit_code = start(command, options, count);
     if (*exit_code == TN_EXIT_OK && set != NULL) {
         *exit_code = set(command, record, user);
-        memset(cleared, true, sizeof cleared); /* what the file says of a list and what the command line says add up */
+        memset(cleared, true, sizeof cleared); /* values of a list from the file and the command line are combined */
     }
     return *exit_code == TN_EXIT_OK ? read_command_line(command, options, count, argc, argv, cleared, exit_code) : -1;
 }
@@ -236,7 +236,7 @@ char *tn_option_variable(const char *option, char variable[TN_OPTION_VARIABLE_SI
     return variable;
 }
 
-/* Variables of the build and its tests. */
+/* Variables that the build and the tests use. */
 static const char *const others[] = { "TENEBRA_CMAKE_ARGS", "TENEBRA_EVAL_DATA", "TENEBRA_QWEN_TOKENIZER", NULL };
 
 typedef struct search {

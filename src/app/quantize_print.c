@@ -97,7 +97,7 @@ void tn_quantize_print(const tn_quantize_report *report, const char *output, boo
            report->elements, (double)report->bytes / 1e6, (double)report->from_bytes / 1e6, report->files,
            8 * (double)report->bytes / (double)report->elements, report->relative_rms);
     if (report->twice > 0)
-        tn_app_tell("tenebra quantize: %zu matrices were quantised already; what that lost comes on top of the errors shown\n",
+        tn_app_tell("tenebra quantize: %zu matrices were quantised already; the errors shown do not include those of that quantisation\n",
                 report->twice);
 }
 

@@ -205,7 +205,7 @@ static tenebra_code read_line(line *l, const tn_run_batch *batch, const char *te
 
 typedef struct watcher {
     const tn_trained *trained;
-    const char *noted; /* the method of which the note was told */
+    const char *noted; /* the method whose note was printed last */
 } watcher;
 
 static bool watch(void *user, const tenebra_event *event)
@@ -287,7 +287,7 @@ int tn_run_batch_answer(const tn_run_batch *batch, tenebra_session *session)
         json_decref(answer);
         if (code != TENEBRA_OK) {
             free(text);
-            return TN_EXIT_FAILED; /* which is told at the end */
+            return TN_EXIT_FAILED; /* a failed write is reported when stdout is closed */
         }
     }
     free(text);

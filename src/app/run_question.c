@@ -16,14 +16,14 @@ const char *tn_run_question_mistake(const tn_run_question *question)
     bool simple = question->prompt != NULL || question->images.count > 0 || question->system != NULL ||
                   question->choices.count > 0 || question->preset != NULL;
     if (question->messages != NULL && simple)
-        return "--messages stands instead of -p, --image, --choice, --preset and --system";
+        return "--messages replaces -p, --image, --choice, --preset and --system; do not combine them";
     if (question->choices.count > TN_CHOICES_MAX)
-        return "--choice may stand 26 times, once for each letter";
+        return "--choice can be given at most 26 times, once for each letter";
     size_t from_stdin = question->messages == NULL && (question->prompt == NULL || strcmp(question->prompt, "-") == 0);
     for (size_t i = 0; i < question->images.count; i++)
         from_stdin += strcmp(question->images.items[i], "-") == 0;
     if (from_stdin > 1)
-        return "stdin can be one picture (--image -) or the question (no -p, or -p -), not both";
+        return "stdin can be one image (--image -) or the question (no -p, or -p -), not both";
     return NULL;
 }
 
@@ -38,9 +38,9 @@ static tenebra_code read_stdin(char **text, tenebra_error *error)
     length -= length > 0 && (*text)[length - 1] == '\r';
     (*text)[length] = '\0';
     if (length == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "stdin", "holds no question; ask something with -p");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "stdin", "contains no question; ask something with -p");
     if (strlen(*text) < length)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "stdin", "is no text: it holds a zero byte");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "stdin", "is not text: it contains a zero byte");
     return TENEBRA_OK;
 }
 
@@ -61,7 +61,7 @@ static tenebra_code read_streams(tn_run_question *question, tenebra_error *error
         TN_TRY(tn_input_read(part->text, tn_image_limits_default().max_bytes, bytes, &part->length, error));
         question->stream_count++;
         if (part->length == 0)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "holds no picture: it is empty");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "contains no image: it is empty");
         part->kind = TENEBRA_PART_IMAGE_BYTES;
         part->bytes = *bytes;
         part->text = name;

@@ -28,7 +28,7 @@ static tenebra_code add_part(asked *a, const tenebra_part *part, tenebra_error *
         return add_words(a, part->text, part->length > 0 ? part->length : strlen(part->text), error);
     tenebra_part *grown = realloc(a->pictures, (a->picture_count + 1) * sizeof *grown);
     if (grown == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the pictures");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the images");
     a->pictures = grown;
     grown[a->picture_count++] = *part;
     return TENEBRA_OK;

@@ -7,10 +7,10 @@ static void tell(const tn_trained *trained)
 {
     char words[TN_TRAINED_PICTURES_SIZE];
     if (tn_trained_pictures(trained, words) != NULL)
-        tn_app_tell("note       pictures are seen %s, as in training; --image-size or --image-max-tokens changes that\n", words);
+        tn_app_tell("note       images are resized %s, as in training; --image-size or --image-max-tokens changes that\n", words);
 }
 
-/* Whether a picture has the one size of training, upright or not. */
+/* Whether an image has the size of training, in either orientation. */
 static bool has_size(const tn_trained *trained, const tenebra_part *part)
 {
     tn_image image = { 0 };

@@ -11,7 +11,7 @@ enum { NUMBERS = 7 };
 
 void tn_train_print_keys(void)
 {
-    tn_app_print("Keys of a configuration, one 'key: value' a line; options of the method (tenebra run --help) are keys, too.\n\n");
+    tn_app_print("Keys of a recipe, one 'key: value' per line. Options of the method (tenebra run --help) are keys, too.\n\n");
     for (const tn_option *key = tn_train_keys; key->name != NULL; key++) {
         tn_app_print("%-28s %s", key->name, key->help);
         if (key->kind == TN_OPTION_CHOICE)
@@ -25,7 +25,7 @@ void tn_train_print_keys(void)
         }
         putchar('\n');
     }
-    tn_app_print("\nAccepted from files of other trainers, without effect:\n\n");
+    tn_app_print("\nKeys of other trainers that are accepted without effect:\n\n");
     for (const tn_train_unused *unused = tn_train_unused_keys; unused->name != NULL; unused++)
         tn_app_print("%-28s %s%s%s%s\n", unused->name, unused->note, unused->values == NULL ? "" : " (refused unless ",
                      unused->values == NULL ? "" : unused->values[0] != '\0' ? unused->values : "null",
@@ -48,7 +48,7 @@ void tn_train_print_start(tn_train_progress *progress)
     tn_app_tell("%s: %zu samples, %zu an update, %zu updates in epochs %zu to %zu\n", progress->config->method, plan->samples,
             plan->update_samples, plan->updates, plan->first_epoch + 1, plan->epochs);
     if (made > 0)
-        tn_app_tell("going on after update %" PRIu64 "\n", made);
+        tn_app_tell("continuing after update %" PRIu64 "\n", made);
 }
 
 /* What is known of an update, the most important first. */
@@ -104,7 +104,7 @@ void tn_train_print_event(void *user, const tn_train_event *event)
         return;
     case TN_TRAIN_VALIDATION:
         tn_train_end_line(progress);
-        tn_app_tell("stage %zu: %.1f%% of %zu validation questions right (best of this stage: %.1f%%)\n", event->stage,
+        tn_app_tell("stage %zu: %.1f%% of %zu validation questions correct (best of this stage: %.1f%%)\n", event->stage,
                 100 * event->accuracy, event->total, 100 * event->best);
         return;
     case TN_TRAIN_SAVED:

@@ -122,11 +122,11 @@ const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED
 {
     size_t least = trained->image.min_pixels, most = trained->image.max_pixels;
     if (trained->image.width > 0)
-        snprintf(words, TN_TRAINED_PICTURES_SIZE, "at %zux%zu", trained->image.width, trained->image.height);
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "to %zux%zu", trained->image.width, trained->image.height);
     else if (trained->of_adapter && least > 0 && most > 0)
-        snprintf(words, TN_TRAINED_PICTURES_SIZE, "with %zu to %zu pixels", least, most);
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "to between %zu and %zu pixels", least, most);
     else if (trained->of_adapter && (least > 0 || most > 0))
-        snprintf(words, TN_TRAINED_PICTURES_SIZE, "with at %s %zu pixels", most > 0 ? "most" : "least", most > 0 ? most : least);
+        snprintf(words, TN_TRAINED_PICTURES_SIZE, "to at %s %zu pixels", most > 0 ? "most" : "least", most > 0 ? most : least);
     else
         return NULL;
     return words;

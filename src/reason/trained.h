@@ -34,8 +34,8 @@ tenebra_code tn_trained_read(tn_trained *trained, const char *model, const teneb
 tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size, tenebra_error *error);
 void tn_trained_free(tn_trained *trained);
 
-/* How pictures are seen by what was trained, in words that stand behind "pictures are seen"; NULL: as the model's directory has
- * it anyway. */
+/* The size of images in training, as the end of a sentence "images are resized ..."; NULL if it is the one that the model's
+ * directory says anyway. */
 enum { TN_TRAINED_PICTURES_SIZE = 96 };
 const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE]);
 

@@ -92,8 +92,8 @@ class Make(Case):
                 (("hops", WORK / "x", "--wordings", "all"), 2, "--wordings"),
                 (("hops", WORK / "x", "--wordings", "seen"), 2, "choose among arrows and sight"),
                 (("hops", WORK / "x", "--varied", "--hints", 0.5), 2, "--hints"),
-                (("hops",), 2, "wants the name of a set and a directory"),
-                (("m3cot", WORK / "x"), 2, "no set of this name can be made"),
+                (("hops",), 2, "requires the name of a data set and a directory"),
+                (("m3cot", WORK / "x"), 2, "no set of this name can be generated"),
                 (("hops", WORK / "x", "--hops", "4-2"), 2, "--hops"),
                 (("hops", WORK / "x", "--hops", "x"), 2, "--hops"),
                 (("hops", WORK / "x", "--families", "arows"), 2, "arows"),
@@ -122,7 +122,7 @@ class Check(Case):
         (place / "data/train.jsonl").write_text("".join(lines[:-1]))
         done = run("data", "check", f"hops:{place}")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("WRONG: a whole split has 30", done.stdout)
+        self.assertIn("WRONG: a complete split has 30", done.stdout)
         self.assertEqual(run("data", "check", f"hops:{place}", "--subset").returncode, 0)
         self.assertEqual(run("data", "check", f"hops:{place}", "--split", "dev").returncode, 0)
 
@@ -150,7 +150,7 @@ class Check(Case):
         (place / second["image"]).write_bytes((place / second["image"]).read_bytes()[:-20])
         done = run("data", "check", f"hops:{place}", "--subset")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("2 bad pictures", done.stdout)
+        self.assertIn("2 unreadable images", done.stdout)
         self.assertIn(first["image"], done.stderr)
         self.assertIn(second["image"], done.stderr)
         self.assertEqual(run("data", "check", f"hops:{place}", "--no-images").returncode, 0)

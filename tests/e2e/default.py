@@ -222,12 +222,12 @@ class People(Case):
 
     def test_the_size_is_told_where_pictures_have_another(self):
         question = ("-p", CASES[0]["question"])
-        self.assertNotIn("pictures are seen", run("run", "--image", FOLDER / CASES[0]["picture"], *question).stderr)
+        self.assertNotIn("images are resized", run("run", "--image", FOLDER / CASES[0]["picture"], *question).stderr)
         larger = framed(CASES[0]["picture"], 12, 12, (0, 0, 0))
-        self.assertIn("pictures are seen at 112x112", run("run", "--image", larger, *question).stderr)
-        self.assertNotIn("pictures are seen", run("run", "--image", larger, *question, "--image-size", "112x112").stderr)
+        self.assertIn("images are resized to 112x112", run("run", "--image", larger, *question).stderr)
+        self.assertNotIn("images are resized", run("run", "--image", larger, *question, "--image-size", "112x112").stderr)
         done = run("eval", "-d", hops(), "-n", 12, "--limit", 2, "-o", WORK / "sizes.jsonl")
-        self.assertNotIn("pictures are seen", done.stderr)
+        self.assertNotIn("images are resized", done.stderr)
 
 
 class Model(Case):

@@ -194,7 +194,7 @@ class Eval(Case):
         error = process.communicate()[1]
         if process.returncode != 0:  # else it was done before the signal came
             self.assertEqual(process.returncode, 1)
-            self.assertIn("goes on from there", error)
+            self.assertIn("continues from there", error)
         self.assertEqual(run(*arguments(target)).returncode, 0)
         self.assertEqual(records(target), records(self.whole))
 
@@ -295,7 +295,7 @@ class Eval(Case):
         results = json.loads(done.stdout)["results"]
         self.assertEqual(results, {rows[n, "direct"]["id"]: -1 if rows[n, "direct"]["choice"] is None else
                                    rows[n, "direct"]["choice"] for n in range(QUESTIONS)})
-        self.assert_fails(run("eval", "export", self.whole, "--form", "indices"), 2, "name one")
+        self.assert_fails(run("eval", "export", self.whole, "--form", "indices"), 2, "requires one")
 
     def test_probe(self):
         target = WORK / "probe.jsonl"

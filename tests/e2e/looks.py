@@ -72,7 +72,7 @@ class Looks(Case):
         done = ask("--image", PICTURE, "-p", "What?", "--method", "cof", "--replay", tokens, "-n", 300, "-v")
         self.assertEqual(done.stdout, "<answer>B</answer>\n")
         self.assertIn("trained", done.stderr)
-        self.assertIn("calls      1 for regions, 0 of them invalid; 1 pictures added", done.stderr)
+        self.assertIn("calls      1 for regions, 0 of them invalid; 1 images added", done.stderr)
         done = ask("--image", PICTURE, "-p", "What?", "--method", "cof", "--replay", tokens, "-n", 300, "--rounds", 1)
         self.assertEqual((done.returncode, done.stdout), (0, "\n"))
 

@@ -118,7 +118,7 @@ class Bench(Case):
     def test_text(self):
         done = run("bench", "-m", make_model("model"), *BENCH, "--compare-recompute")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for words in ("60 rows (16 of the picture)", "3 latent steps of 4 picks", "load", "vision", "tokens/s", "latent step",
+        for words in ("60 rows (16 of the image)", "3 latent steps of 4 picks", "load", "vision", "tokens/s", "latent step",
                       "times as long", "peak memory"):
             self.assertIn(words, done.stdout)
 

@@ -45,13 +45,13 @@ class Trained(Case):
     def test_the_control_has_the_size_of_the_model(self):
         seen, errors = see()
         self.assertEqual(seen, 6)
-        self.assertNotIn("pictures", errors)
+        self.assertNotIn("images", errors)
 
     def test_an_adapter_is_asked_at_the_size_of_its_training(self):
         adapter = train("fixed", "image_size=280x280") / "adapter"
         seen, errors = see("--lora", adapter)
         self.assertEqual(seen, 100)
-        self.assertRegex(errors, r"(?m)^note +pictures are seen at 280x280, as in training")
+        self.assertRegex(errors, r"(?m)^note +images are resized to 280x280, as in training")
         seen, errors = see("--lora", adapter, "--image-size", "112x112")
         self.assertEqual(seen, 16)
         self.assertNotIn("280", errors)
@@ -110,7 +110,7 @@ class Messages(Case):
         part = {"type": "image", "image": PICTURE, "resized_height": 140, "resized_width": 280}
         seen, errors = self.seen(part, "--image-size", "112x112")
         self.assertEqual(seen, 16)
-        self.assertRegex(errors, r"(?m)^note +sizes of pictures are those of the options")
+        self.assertRegex(errors, r"(?m)^note +sizes of images are those of the options")
         adapter = train("fixed", "image_size=280x280") / "adapter"
         self.assertEqual(self.seen(part, "--lora", adapter)[0], 50)
         self.assertEqual(self.seen({"type": "image", "image": PICTURE}, "--lora", adapter)[0], 100)

@@ -197,7 +197,7 @@ class Report(Case):
         self.assertIn("place.html", done.stderr)
 
     def test_mistakes(self):
-        self.assert_fails(run("eval", "report", "-o", WORK / "x.html"), 2, "name result files")
+        self.assert_fails(run("eval", "report", "-o", WORK / "x.html"), 2, "requires result files")
         self.assert_fails(run("eval", "report", self.results), 2, "-o")
         self.assert_fails(run("eval", "report", self.results, "-o", WORK / "x.html", "--ids", "nobody"), 2, "id")
         self.assert_fails(run("eval", "report", self.results, "-o", WORK / "x.html", "--rows", "nothing"), 2, "nothing")

@@ -270,7 +270,7 @@ class PipedPictures(Case):
         self.assertEqual(json.loads(piped.stdout)["tokens"], json.loads(wanted.stdout)["tokens"])
 
     def test_mistakes(self):
-        self.assertIn("stdin: holds no picture", self.picture("-", b"").stderr.decode())
+        self.assertIn("stdin: contains no image", self.picture("-", b"").stderr.decode())
         done = self.picture("-", b"\x89PNG\r\n\x1a\n")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn("stdin: ", done.stderr.decode())

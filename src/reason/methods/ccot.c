@@ -8,12 +8,12 @@
 enum { GRAPH_TOKENS, GRAPH_CUE, GRAPH_OPTIONS, CLOSE_JSON, LETTER_CUE };
 
 static const tn_option options[] = {
-    [GRAPH_TOKENS] = TN_SETTING_SIZE("graph-tokens", "N", "256", 1, 1e6, "most tokens of the scene graph"),
+    [GRAPH_TOKENS] = TN_SETTING_SIZE("graph-tokens", "N", "256", 1, 1e6, "the scene graph has at most N tokens"),
     [GRAPH_CUE] = TN_SETTING_CHOICE("graph-cue", "on|off", "on", "end the first prompt with 'Scene Graph:'"),
-    [GRAPH_OPTIONS] = TN_SETTING_CHOICE("graph-options", "keep|cut", "keep", "cut: the first prompt ends behind the first question mark"),
-    [CLOSE_JSON] = TN_SETTING_CHOICE("close-json", "on|off", "off", "end the scene graph where its outermost bracket closes"),
+    [GRAPH_OPTIONS] = TN_SETTING_CHOICE("graph-options", "keep|cut", "keep", "cut: the first prompt ends after the first question mark"),
+    [CLOSE_JSON] = TN_SETTING_CHOICE("close-json", "on|off", "off", "end the scene graph when its outermost bracket is closed"),
     [LETTER_CUE] = TN_SETTING_TEXT("letter-cue", "\nAnswer with the letter of the right option alone.",
-                                   "end of the second prompt; the default only where options with letters are shown"),
+                                   "end of the second prompt (default: asks for the letter, if options have letters)"),
     TN_OPTIONS_END
 };
 
@@ -146,7 +146,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 
 const tn_method tn_method_ccot = {
     .name = "ccot",
-    .summary = "write a scene graph, then answer with it as context",
+    .summary = "write a scene graph, then answer with the graph as context",
     .options = options,
     .reply = TN_REPLY_ANSWER,
     .open = open_method,

@@ -5,10 +5,10 @@
 enum { N_LATENT, HIDDEN, LATENT_TEXT };
 
 static const tn_option options[] = {
-    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .means = TN_MEANS_LATENT_STEPS),
-    [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm"),
+    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "number of latent steps", .means = TN_MEANS_LATENT_STEPS),
+    [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "feed back the hidden state after or before the final norm"),
     [LATENT_TEXT] = TN_SETTING_CHOICE("latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
-                                      "intervention: what stands in for the hidden state", .means = TN_MEANS_LATENT_TEXT),
+                                      "intervention: what replaces the hidden state", .means = TN_MEANS_LATENT_TEXT),
     TN_OPTIONS_END
 };
 
@@ -25,7 +25,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 
 const tn_method tn_method_coconut = {
     .name = "coconut",
-    .summary = "think in hidden states alone, then answer",
+    .summary = "reason in hidden states, then answer",
     .note = TN_LATENT_NOTE,
     .options = options,
     .sequential = true,

@@ -16,16 +16,16 @@
 enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS };
 
 static const tn_option options[] = {
-    [ROUNDS] = TN_SETTING_SIZE("rounds", "N", "6", 1, 64, "most replies; without an answer in the last one the answer is empty"),
-    [MAX_IMAGES] = TN_SETTING_SIZE("max-images", "N", "6", 1, TN_PICTURES_MAX, "most pictures in the dialogue"),
+    [ROUNDS] = TN_SETTING_SIZE("rounds", "N", "6", 1, 64, "at most N replies; if the last one has no answer, the answer is empty"),
+    [MAX_IMAGES] = TN_SETTING_SIZE("max-images", "N", "6", 1, TN_PICTURES_MAX, "at most N images in the dialogue"),
     [BAD_CALL] = TN_SETTING_CHOICE("bad-call", "whole|error", "whole",
-                                   "after a call without sense: show the whole picture, or tell what is wrong"),
+                                   "after an invalid call, show the whole image, or describe the error"),
     [TAG_STOP] = TN_SETTING_CHOICE("tag-stop", "no|yes", "no", "end a reply at the end of its first call"),
     [LEAD] = TN_SETTING_TEXT("lead", "Question: ", "text before the question"),
-    [ENLARGE] = TN_SETTING_SIZE("enlarge", "PERCENT", "150", 100, 1000, "size of the region cut, of the box asked for"),
-    [SCALE] = TN_SETTING_SIZE("scale", "N", "2", 1, 16, "how much larger it is shown"),
-    [MIN_PIXELS] = TN_SETTING_SIZE("crop-min-pixels", "N", "12544", 1, 1 << 28, "area shown at least"),
-    [MAX_PIXELS] = TN_SETTING_SIZE("crop-max-pixels", "N", "14745600", 1, 1 << 28, "area shown at most"),
+    [ENLARGE] = TN_SETTING_SIZE("enlarge", "PERCENT", "150", 100, 1000, "size of the region, relative to the requested box"),
+    [SCALE] = TN_SETTING_SIZE("scale", "N", "2", 1, 16, "factor by which the region is enlarged"),
+    [MIN_PIXELS] = TN_SETTING_SIZE("crop-min-pixels", "N", "12544", 1, 1 << 28, "minimum area of a region as shown, in pixels"),
+    [MAX_PIXELS] = TN_SETTING_SIZE("crop-max-pixels", "N", "14745600", 1, 1 << 28, "maximum area of a region as shown, in pixels"),
     TN_OPTIONS_END
 };
 
@@ -271,7 +271,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 
 const tn_method tn_method_cof = {
     .name = "cof",
-    .summary = "ask to see regions of the picture enlarged, then answer",
+    .summary = "request enlarged regions of the image, then answer",
     .options = options,
     .keep_pixels = true,
     .note = "published results need a model that was trained to call the tool; any other is only asked to",

@@ -31,7 +31,7 @@ static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, ten
 
 const tn_method tn_method_cot = {
     .name = "cot",
-    .summary = "reason in words, then answer",
+    .summary = "write the reasoning, then answer",
     .options = options,
     .reply = TN_REPLY_REASONED,
     .arrange = arrange,

@@ -19,7 +19,7 @@ static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, ten
 const tn_method tn_method_direct = {
     .name = "direct",
     .standard = true,
-    .summary = "answer at once",
+    .summary = "answer without reasoning",
     .options = options,
     .reply = TN_REPLY_ANSWER,
     .next = next,

@@ -12,21 +12,21 @@ enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, M
 
 static const tn_option options[] = {
     [CUE] = TN_SETTING_TEXT("cue", "\nLet's think step by step.", "text added to the question", .means = TN_MEANS_CUE),
-    [MARK] = TN_SETTING_TEXT("mark", "\n", "what ends a step: a line break, or this text of a token"),
-    [TRIGGER] = TN_SETTING_CHOICE("trigger", "strict|any", "strict", "a break is the token that is the mark alone, or any that holds it"),
-    [EVERY] = TN_SETTING_SIZE("every", "K", "2", 1, 1024, "insert at every K-th break"),
+    [MARK] = TN_SETTING_TEXT("mark", "\n", "text of the token that ends a step (default: a line break)"),
+    [TRIGGER] = TN_SETTING_CHOICE("trigger", "strict|any", "strict", "the mark must be a token of its own, or may be part of one"),
+    [EVERY] = TN_SETTING_SIZE("every", "K", "2", 1, 1024, "insert at every K-th mark"),
     [STICKY] = TN_SETTING_CHOICE("sticky", "yes|no", "yes",
-                                 "while the count of breaks stays there, every token inserts, as the released code; or the break alone"),
-    [INSERTIONS] = TN_SETTING_SIZE("insertions", "N", "3", 0, 1024, "most insertions in an answer"),
-    [PATCHES] = TN_SETTING_SIZE("patches", "N", "16", 1, 4096, "image embeddings of an insertion"),
-    [PICTURES] = TN_SETTING_CHOICE("pictures", "last|all", "last", "pictures to pick from"),
+                                 "yes: insert after every token until the next mark, as the released code; no: only at the mark"),
+    [INSERTIONS] = TN_SETTING_SIZE("insertions", "N", "3", 0, 1024, "at most N insertions in an answer"),
+    [PATCHES] = TN_SETTING_SIZE("patches", "N", "16", 1, 4096, "image embeddings in an insertion"),
+    [PICTURES] = TN_SETTING_CHOICE("pictures", "last|all", "last", "images to pick from"),
     [GRID] = TN_SETTING_CHOICE("grid", "square|true", "square",
-                               "positions of the picked: a square of their own, or their places in the picture"),
-    [MASK_USED] = TN_SETTING_CHOICE("mask-used", "no|yes", "no", "pick no embedding twice"),
+                               "positions of the picks: a separate square, or their places in the image"),
+    [MASK_USED] = TN_SETTING_CHOICE("mask-used", "no|yes", "no", "never pick an embedding twice"),
     [AT_START] = TN_SETTING_CHOICE("at-start", "no|yes", "no", "insert once before the first token"),
-    [MIN_FIRST] = TN_SETTING_SIZE("min-first", "N", "0", 0, 1e6, "tokens before the first insertion"),
-    [MIN_BETWEEN] = TN_SETTING_SIZE("min-between", "N", "0", 0, 1e6, "tokens between two insertions"),
-    [FEED] = TN_SETTING_CHOICE("feed", "yes|no", "yes", "or only tell what would be fed, and what the next token sees of it"),
+    [MIN_FIRST] = TN_SETTING_SIZE("min-first", "N", "0", 0, 1e6, "at least N tokens before the first insertion"),
+    [MIN_BETWEEN] = TN_SETTING_SIZE("min-between", "N", "0", 0, 1e6, "at least N tokens between two insertions"),
+    [FEED] = TN_SETTING_CHOICE("feed", "yes|no", "yes", "no: only report what would be inserted, and the attention to it"),
     TN_OPTIONS_END
 };
 
@@ -234,7 +234,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 
 const tn_method tn_method_icot = {
     .name = "icot",
-    .summary = "reason in words and look again at what the newest token attends to, at line breaks",
+    .summary = "write the reasoning, with image embeddings fed again at line breaks",
     .options = options,
     .tap_prompt = true,
     .reply = TN_REPLY_REASONED,

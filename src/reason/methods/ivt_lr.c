@@ -5,16 +5,16 @@
 enum { N_LATENT, K_SELECT, ORDER, PICK_ORDER, HIDDEN, EXHAUSTED, LATENT_TEXT, LATENT_PICKS };
 
 static const tn_option options[] = {
-    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "latent steps", .means = TN_MEANS_LATENT_STEPS),
+    [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "number of latent steps", .means = TN_MEANS_LATENT_STEPS),
     [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked in each step", .means = TN_MEANS_PICKS),
     [ORDER] = TN_SETTING_CHOICE("order", "vision-first|text-first", "vision-first",
-                                "inside a step: the authors' code, or the paper's text"),
-    [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions"),
-    [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "hidden state fed back: after or before the final norm"),
+                                "order within a step: as in the authors' code, or as in the paper"),
+    [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which determines their positions"),
+    [HIDDEN] = TN_SETTING_CHOICE("hidden", "normed|raw", "normed", "feed back the hidden state after or before the final norm"),
     [EXHAUSTED] = TN_SETTING_CHOICE("exhausted", "take|repick", "take",
-                                    "fewer than K left: take them, or fill up with used ones as the reference"),
+                                    "if fewer than K are left: take them, or also used ones"),
     [LATENT_TEXT] = TN_SETTING_CHOICE("latent-text", "keep|drop|zero|noise|mean|frozen|shuffle|given", "keep",
-                                      "intervention: what stands in for the hidden state", .means = TN_MEANS_LATENT_TEXT),
+                                      "intervention: what replaces the hidden state", .means = TN_MEANS_LATENT_TEXT),
     [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
                                          "intervention: which embeddings are picked", .means = TN_MEANS_LATENT_PICKS),
     TN_OPTIONS_END
@@ -37,7 +37,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 
 const tn_method tn_method_ivt_lr = {
     .name = "ivt-lr",
-    .summary = "think in hidden states and picked image embeddings, then answer",
+    .summary = "reason in hidden states and picked image embeddings, then answer",
     .note = TN_LATENT_NOTE,
     .options = options,
     .sequential = true,

@@ -12,9 +12,9 @@ enum { K_SELECT, PICK_ORDER, EXHAUSTED, LATENT_PICKS };
 
 static const tn_option options[] = {
     [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked after each step", .means = TN_MEANS_PICKS),
-    [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which decides their positions"),
+    [PICK_ORDER] = TN_SETTING_CHOICE("pick-order", "cuda|desc|asc", "cuda", "order of the picks, which determines their positions"),
     [EXHAUSTED] = TN_SETTING_CHOICE("exhausted", "take|repick", "take",
-                                    "fewer than K left: take them, or fill up with used ones as the reference"),
+                                    "if fewer than K are left: take them, or also used ones"),
     [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
                                          "intervention: which embeddings are picked", .means = TN_MEANS_LATENT_PICKS),
     TN_OPTIONS_END
@@ -142,7 +142,7 @@ static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, ten
 
 const tn_method tn_method_ivt_lr_words = {
     .name = "ivt-lr-words",
-    .summary = "write the steps and look again at picked image embeddings after each, then answer",
+    .summary = "write the steps, with image embeddings fed again after each, then answer",
     .note = "steps in words with image embeddings after each are of use to a model that was trained with them; any other runs, "
             "and its answers say little",
     .options = options,

@@ -6,9 +6,9 @@
 enum { PASSES, RATIONALE_TOKENS, ANSWER_TOKENS };
 
 static const tn_option options[] = {
-    [PASSES] = TN_SETTING_CHOICE("passes", "1|2", "2", "2: rationale, then answer; 1: both in one reply"),
-    [RATIONALE_TOKENS] = TN_SETTING_SIZE("rationale-tokens", "N", "512", 1, 1e6, "most tokens of the first pass"),
-    [ANSWER_TOKENS] = TN_SETTING_SIZE("answer-tokens", "N", "64", 1, 1e6, "most tokens of the second pass"),
+    [PASSES] = TN_SETTING_CHOICE("passes", "1|2", "2", "2: rationale and answer in separate passes; 1: both in one reply"),
+    [RATIONALE_TOKENS] = TN_SETTING_SIZE("rationale-tokens", "N", "512", 1, 1e6, "the first pass has at most N tokens"),
+    [ANSWER_TOKENS] = TN_SETTING_SIZE("answer-tokens", "N", "64", 1, 1e6, "the second pass has at most N tokens"),
     TN_OPTIONS_END
 };
 
@@ -88,7 +88,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 
 const tn_method tn_method_mmcot = {
     .name = "mmcot",
-    .summary = "write a rationale, then answer with it as input",
+    .summary = "write a rationale, then answer with the rationale as input",
     .options = options,
     .reply = TN_REPLY_REASONED,
     .open = open_method,

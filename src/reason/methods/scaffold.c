@@ -8,10 +8,10 @@
 enum { DOT_ROWS, DOT_COLUMNS, IMAGES };
 
 static const tn_option options[] = {
-    [DOT_ROWS] = TN_SETTING_SIZE("dot-rows", "N", "6", 1, TN_DOTS_MAX, "rows of dots on each picture"),
-    [DOT_COLUMNS] = TN_SETTING_SIZE("dot-columns", "N", "6", 1, TN_DOTS_MAX, "columns of dots"),
+    [DOT_ROWS] = TN_SETTING_SIZE("dot-rows", "N", "6", 1, TN_DOTS_MAX, "rows of dots on each image"),
+    [DOT_COLUMNS] = TN_SETTING_SIZE("dot-columns", "N", "6", 1, TN_DOTS_MAX, "columns of dots on each image"),
     [IMAGES] = TN_SETTING_CHOICE("images", "both|overlay", "both",
-                                 "what the model sees: each picture and, behind it, the one with dots; or that alone"),
+                                 "show each image followed by the one with dots, or only the latter"),
     TN_OPTIONS_END
 };
 
@@ -89,7 +89,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 
 const tn_method tn_method_scaffold = {
     .name = "scaffold",
-    .summary = "see the picture with a matrix of coordinates, reason by them, then answer",
+    .summary = "see the image with a matrix of coordinates, reason with them, then answer",
     .options = options,
     .reply = TN_REPLY_REASONED,
     .open = open_method,
