@@ -109,7 +109,7 @@ class Reading(Case):
         note = "note: the files of the model say what is not used here: "
         done = run("tokenize", "-m", directory, "-p", "a", "--jsonl", stdin='{"text": "a"}\n{"text": "a", "skip": 1}\n')
         self.assertEqual(done.stderr, note + "tokenizer_config.json: odd\n")
-        self.assertIn("not known: skip", json.loads(done.stdout.splitlines()[1])["error"]["sentence"])
+        self.assertIn("unknown members: skip", json.loads(done.stdout.splitlines()[1])["error"]["sentence"])
         few = ("--prompt-tokens", 40, "--image-size", "112x112", "--k-select", 2, "-n", 1, "-r", 1, "-t", 1, "--json")
         for name, command in (("bench", ("-m", directory, *few)), ("quantize", (directory, "-o", WORK / "told-small", "--type", "BF16"))):
             done = run(name, *command)

@@ -295,7 +295,7 @@ class Eval(Case):
         results = json.loads(done.stdout)["results"]
         self.assertEqual(results, {rows[n, "direct"]["id"]: -1 if rows[n, "direct"]["choice"] is None else
                                    rows[n, "direct"]["choice"] for n in range(QUESTIONS)})
-        self.assert_fails(run("eval", "export", self.whole, "--form", "indices"), 2, "requires one")
+        self.assert_fails(run("eval", "export", self.whole, "--form", "indices"), 2, "name one")
 
     def test_probe(self):
         target = WORK / "probe.jsonl"
