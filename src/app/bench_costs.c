@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Runs a latent step as the loop does: picked embeddings, then a hidden state. */
+/* A latent step as the loop runs it: picked embeddings, then a hidden state. */
 typedef struct step {
     tn_row *rows;
     size_t count, at; /* rows of the step; the first row of the cache that they fill */

@@ -42,8 +42,8 @@ static tenebra_code read_rule(const char *text, tn_recipe_rule *rule, char **mem
 {
     const char *sign = strrchr(text, '=');
     if (sign == NULL || sign == text || !tn_dtype_by_name(sign + 1, &rule->type) || !tn_recipe_takes(rule->type))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "--tensor", "'%s' is not of the form PATTERN=TYPE, where TYPE is one of "
-                                                                  "%s", text, TYPES);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "--tensor",
+                "'%s' is not of the form PATTERN=TYPE, where TYPE is one of %s", text, TYPES);
     size_t length = (size_t)(sign - text);
     memcpy(*memory, text, length);
     (*memory)[length] = '\0';
@@ -131,11 +131,11 @@ static tenebra_code check_output(const quantize_options *options, tenebra_error 
     char *config = tn_path_join(output, "config.json");
     bool model = config != NULL && tn_path_is_file(config);
     free(config);
-    return model ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is not a model directory, and --force replaces only "
-                                                                               "models");
+    return model ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output,
+            "is not a model directory, and --force replaces only models");
 }
 
-/* Copies configuration, tokenizer, templates and texts, but no weights and no index of them. */
+/* Whether a file is copied: configuration, tokenizer, templates and texts are, weights and their index are not. */
 static bool is_companion(const char *name)
 {
     static const char *const ends[] = { ".json", ".txt", ".jinja", ".model", ".md" };
@@ -296,7 +296,7 @@ static const tn_option option_table[] = {
     TN_TEXT('m', "model", directory, "DIR", NULL, "model directory to read", .given = offsetof(TN_RECORD, named)),
     TN_TEXT('o', "output", output, "OUT", NULL, "directory for the result"),
     TN_WORD(0, "type", type, TYPES, NULL, "type of the matrices of the decoder"),
-    TN_WORD(0, "vision", vision, TYPES, NULL, "type for the vision tower (default: Q8_0, or --type if that is not quantised)"),
+    TN_WORD(0, "vision", vision, TYPES, NULL, "type for the vision tower (default: 8 bits, or --type if that is not quantised)"),
     TN_WORD(0, "embeddings", embeddings, TYPES, NULL, "type for the token embeddings (default: as --vision)"),
     TN_WORD(0, "head", head, TYPES, NULL, "type for the head, if it is not tied to the embeddings (default: as --vision)"),
     TN_LIST(0, "tensor", tensors, "PATTERN=TYPE", "type for tensors whose names match (* and ?); the last match counts; repeatable"),

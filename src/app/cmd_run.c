@@ -30,7 +30,7 @@ typedef struct run_options {
     bool json, jsonl, trace, verbose, force;
     tn_waiting waiting;
     const char *replay;
-    int32_t *forced; /* the contents of `example` */
+    int32_t *forced; /* the tokens in `replay` */
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
 } run_options;
 

@@ -182,7 +182,7 @@ const tn_command tn_command_verify = {
     .summary = "recompute a golden case and compare",
     .arguments = "CASE ...",
     .about = "A golden case is a file of tensors. Every quantity in it is recomputed with the model in the same directory, and\n"
-             "compared. A case of training steps uses the image of the file case.safetensors and the adapter in adapter/ there.\n"
+             "compared. A case of training steps uses the image of the file 'case' and the adapter in adapter/ there.\n"
              "The exit code is 1 if anything differs, or if nothing was recognised.",
     .example = "  tenebra verify tests/data/golden/qwen2vl_tied/case.safetensors",
     .groups = TN_GROUP_OF(option_table),

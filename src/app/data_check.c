@@ -155,7 +155,7 @@ static int check_all(check_job *job, const char *directory)
     for (const tn_dataset_split *split = job->set->splits; split->name != NULL; split++) {
         const json_t *splits = json_object_get(job->made, "splits");
         bool made_without = job->made != NULL && json_object_get(splits, split->name) == NULL;
-        bool is_part = split->of != NULL; /* the last row of the set that was checked */
+        bool is_part = split->of != NULL; /* its rows belong to another split, which is checked */
         if (job->split != NULL ? split == tn_dataset_split_find(job->set, job->split) : !made_without && !is_part)
             check_split(job, split);
     }

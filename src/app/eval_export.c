@@ -68,9 +68,9 @@ const tn_command tn_command_eval_export = {
     .name = "eval export",
     .summary = "write results in the formats that official programs read",
     .arguments = "FILE",
-    .about = "Writes the answers of a result file in a format that the benchmarks' own programs read: 'messages' (M3CoT's custom\n"
-             "format, one line per answer with id, choices, answer, domain, topic and messages) or 'indices' (ScienceQA's format,\n"
-             "{\"results\": {id: index}}). The data set is read again, from the directory that the file names or --data gives.",
+    .about = "Writes the answers of a result file in a format that the benchmarks' own programs read: 'messages' (one line per\n"
+             "answer with id, choices, answer, domain, topic and messages) or 'indices' ({\"results\": {id: index}}). The data set\n"
+             "is read again, from the directory that the file names or --data gives.",
     .example = "  tenebra eval export out.jsonl --form messages --rows ivt-lr -o custom.jsonl",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

@@ -298,8 +298,8 @@ static int run_command(int argc, char **argv)
         print_scorers();
         exit_code = TN_EXIT_OK;
     } else if (first >= 0) {
-        exit_code = first < argc ? run(&job, argc - first, argv + first) : tn_command_mistake(&tn_command_eval_score, "requires result "
-                                                                                                                      "files");
+        exit_code = first < argc ? run(&job, argc - first, argv + first) : tn_command_mistake(&tn_command_eval_score,
+                "requires result files");
     }
     free(job.keys.items);
     return exit_code;

@@ -17,7 +17,7 @@ void tn_train_print_keys(void)
         if (key->kind == TN_OPTION_CHOICE)
             tn_app_print(" (%s)", key->argument);
         if (key->value != NULL)
-            tn_app_print(" [%s]", key->value);
+            tn_app_print(" (default: %s)", key->value);
         if (key->aliases != NULL) {
             tn_app_print("; also:");
             for (const char *at = key->aliases + 1; *at != '\0'; at += strcspn(at, " ") + 1)

@@ -1,5 +1,5 @@
-/* A digest of the model from which a run starts. A resumed run requires the same model, since an adapter, or weights
- * beside frozen ones, fit no other. */
+/* A digest of the model from which a run starts. A resumed run requires the same model, because an adapter, or trained weights
+ * next to frozen ones, are only valid with that model. */
 #include "train/parts.h"
 
 #include "base/digest.h"

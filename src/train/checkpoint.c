@@ -17,7 +17,7 @@
 #define BEHIND TN_WRITER_ENDING
 #define STATE_KEY "tenebra.train"
 
-/* The three tensors of a parameter. */
+/* The three tensors of a parameter: values and both moments. */
 static const char *const kinds[] = { "values", "first", "second" };
 
 static void tensor_name(const tn_parameter *parameter, size_t kind, char *name, size_t size)
@@ -78,7 +78,7 @@ tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const t
     return code;
 }
 
-/* A checkpoint whose bytes are those that were written. Every one of ours carries a digest. */
+/* Checks that a checkpoint has the bytes that were written. Every checkpoint of tenebra contains a digest. */
 static tenebra_code open_checkpoint(const char *path, tn_store **store, tenebra_error *error)
 {
     bool sealed = false;
@@ -102,7 +102,7 @@ tenebra_code tn_checkpoint_state(const char *path, json_t **state, tenebra_error
     tn_store_close(store);
     if (*state != NULL)
         return TENEBRA_OK;
-    return tn_fail(error, problem.code, problem.where, "%.400s. An older checkpoint is taken if this one is removed", problem.sentence);
+    return tn_fail(error, problem.code, problem.where, "%.400s. If you remove this checkpoint, an older one is used", problem.sentence);
 }
 
 tenebra_code tn_checkpoint_find(const char *directory, char **path, uint64_t *update, tenebra_error *error)
@@ -127,7 +127,7 @@ static tenebra_code read_tensors(const tn_store *store, const char *path, const 
 {
     char name[TN_STORED_NAME_MAX + 16];
     if (tn_store_count(store) != 3 * parameters->count)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "has %zu tensors, the run trains %zu, of three each",
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "has %zu tensors, but the run trains %zu parameters with three tensors each",
                        tn_store_count(store), parameters->count);
     for (size_t kind = 0; kind < 3; kind++) {
         size_t offset = 0;
@@ -148,7 +148,7 @@ tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_
     if (optimizer->total != parameters->elements)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "optimizer and parameters differ");
     tn_store *store;
-    TN_TRY(tn_store_open(path, &store, error)); /* its digest was checked when it was found */
+    TN_TRY(tn_store_open(path, &store, error)); /* the digest was checked when the checkpoint was found */
     tenebra_code code = read_tensors(store, path, parameters, optimizer, error);
     tn_store_close(store);
     if (code == TENEBRA_OK) {
@@ -158,7 +158,7 @@ tenebra_code tn_checkpoint_read(const char *path, tn_parameters *parameters, tn_
     return code;
 }
 
-/* The name of a checkpoint, or one with ".partial-..." behind it. */
+/* Whether `name` is that of a checkpoint, possibly followed by ".partial-...". */
 bool tn_checkpoint_is_own(const char *name)
 {
     size_t front = strlen(FRONT), digits = strncmp(name, FRONT, front) == 0 ? strspn(name + front, "0123456789") : 0;
@@ -169,7 +169,7 @@ bool tn_checkpoint_is_own(const char *name)
     return *end == '\0' || strncmp(end, ".partial", strlen(".partial")) == 0;
 }
 
-/* What killed writers left. */
+/* Removes incomplete files of writers that were killed. */
 static void remove_partial(const char *directory)
 {
     DIR *entries = opendir(directory);

@@ -43,7 +43,8 @@ static tenebra_code wrong_value(const char *where, const char *name, const char 
     return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: '%.100s' %s", name, value, sentence);
 }
 
-/* Whole numbers of other trainers' files may be written as 3.0 or 1e3: the same in digits, in `digits`; else the text as it is. */
+/* Other trainers' files may write whole numbers as 3.0 or 1e3. Returns such a number in decimal digits (in `digits`), and any
+ * other text unchanged. */
 static const char *as_digits(const char *text, char digits[32])
 {
     char *end;
@@ -54,7 +55,7 @@ static const char *as_digits(const char *text, char digits[32])
     return digits;
 }
 
-/* `name`: as the file calls it. */
+/* `name`: the key as the file writes it. */
 static tenebra_code set_value(void *record, const tn_option *key, const char *name, const char *text, const char *where,
                               tenebra_error *error)
 {
@@ -66,7 +67,7 @@ static tenebra_code set_value(void *record, const tn_option *key, const char *na
 
 /* ------------------------------------------------------------- reading -- */
 
-/* "file, line 3", or the override itself. */
+/* Where an entry comes from, for messages: "file, line 3", or the override itself. */
 static void name_place(const char *path, const tn_yaml_entry *entry, char *where, size_t size)
 {
     if (entry->line > 0)
@@ -77,22 +78,22 @@ static void name_place(const char *path, const tn_yaml_entry *entry, char *where
 
 static void add_note(tn_train_config *config, const char *key, const char *text)
 {
-    if (config->note_count < TN_TRAIN_NOTES_MAX) /* more than there are such keys */
+    if (config->note_count < TN_TRAIN_NOTES_MAX) /* more than the number of such keys */
         config->notes[config->note_count++] = (tn_train_note){ key, text };
 }
 
-/* All mistakes of a file in one error: the first as it is, more of them one behind the other with their lines. */
+/* Collects all mistakes of a file in one error. A single mistake is reported unchanged; several are listed with their lines. */
 typedef struct mistakes {
     tenebra_error first, all;
     size_t count, told;
 } mistakes;
 
-/* Returns the code where it is no mistake of the user's, which ends everything. */
+/* Returns the code if the error is not a mistake in the file, so that reading must end; otherwise OK. */
 static tenebra_code note_mistake(mistakes *m, const char *path, tenebra_code code, const tenebra_error *problem)
 {
     if (code != TENEBRA_ERROR_ARGUMENT)
         return code;
-    enum { ROOM = 40 }; /* for how many more there are */
+    enum { ROOM = 40 }; /* room for the number of further mistakes */
     size_t length = strlen(path), used = strlen(m->all.sentence);
     const char *place = strncmp(problem->where, path, length) == 0 && strncmp(problem->where + length, ", ", 2) == 0
                             ? problem->where + length + 2
@@ -123,7 +124,7 @@ static tenebra_code tell_mistakes(const mistakes *m, const char *path, tenebra_e
                    m->all.sentence, more);
 }
 
-/* A key that is a method's name, or one of the switches: true chooses. *taken tells whether it was one. */
+/* Reads a key that is the name of a method or a switch: the value true selects it. *taken: whether the key was one of these. */
 static tenebra_code take_switch(tn_train_config *config, const tn_yaml_entry *entry, const char *where, bool *taken,
                                 tenebra_error *error)
 {
@@ -149,7 +150,7 @@ static tenebra_code take_switch(tn_train_config *config, const tn_yaml_entry *en
     return TENEBRA_OK;
 }
 
-/* A key that does nothing here, unless its value asks for what is not offered. */
+/* Reads a key without effect, which is refused only if its value requests something that is not offered. */
 static tenebra_code take_unused(tn_train_config *config, const tn_train_unused *unused, const tn_yaml_entry *entry, const char *where,
                                 tenebra_error *error)
 {
@@ -158,20 +159,21 @@ static tenebra_code take_unused(tn_train_config *config, const tn_train_unused *
     bool fits = unused->values == NULL || entry->null || tn_option_check(&values, entry->value, NULL) == TENEBRA_OK ||
                 (tn_switch_read(entry->value, &on) && on == wanted && (wanted || strcmp(unused->values, "false") == 0));
     if (!fits)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s: %.100s' asks for what is not offered: %s", entry->key, entry->value,
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where,
+                "'%s: %.100s' requests something that is not offered: %s", entry->key, entry->value,
                        unused->note);
     add_note(config, unused->name, unused->note);
     return TENEBRA_OK;
 }
 
-/* Another trainer's name for a set, with a value that is a path or a name of its own. */
+/* Whether the key is another trainer's name for a data set, with a value that is not NAME:DIRECTORY. */
 static bool is_foreign_set(const tn_option *key, const tn_yaml_entry *entry)
 {
     bool set = key->offset == offsetof(tn_train_config, data) || key->offset == offsetof(tn_train_config, validation);
     return set && strcmp(key->name, entry->key) != 0 && strchr(entry->value, ':') == NULL;
 }
 
-/* One thing under two names in a file; --set goes before the file under any name. */
+/* Refuses a key that the file also sets under another name. --set overrides the file under any name. */
 static tenebra_code said_before(const tn_yaml_entry *entry, const tn_yaml_entry *earlier, const char *where, tenebra_error *error)
 {
     return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s' is another name of '%s' in line %zu: leave one of them out", entry->key,
@@ -223,7 +225,7 @@ static tenebra_code take_entry(tn_train_config *config, const tn_yaml_entry *ent
     return TENEBRA_OK;
 }
 
-/* The keys of the table and the switches first: they decide which options of methods are keys. */
+/* The keys of the table and the switches are read first, because they decide which options of methods are keys. */
 static tenebra_code take_entries(tn_train_config *config, const char *path, bool *left, mistakes *wrong, tenebra_error *error)
 {
     char where[200];
@@ -240,7 +242,7 @@ static tenebra_code take_entries(tn_train_config *config, const char *path, bool
     return TENEBRA_OK;
 }
 
-/* Whether the file says the key, under any of its names. */
+/* Whether the file sets the key, under any of its names. */
 static bool is_in_file(const tn_train_config *config, const char *name)
 {
     const tn_option *key = tn_option_find(tn_train_keys, name);
@@ -251,18 +253,18 @@ static bool is_in_file(const tn_train_config *config, const char *name)
     return false;
 }
 
-/* Of two keys in one file that decide the same, one has no effect. */
+/* Pairs of keys of which the first has no effect if the file also sets the second. */
 static void note_overruled(tn_train_config *config)
 {
     const struct {
         const char *key, *other, *note;
-        bool counts; /* the other one is on */
+        bool counts; /* the second key is in effect */
     } rows[] = {
-        { "image_min_pixels", "image_size", "image_size goes before it", config->image.width > 0 },
-        { "image_max_pixels", "image_size", "image_size goes before it", config->image.width > 0 },
-        { "warmup_ratio", "warmup_steps", "warmup_steps goes before it", config->warmup_updates > 0 },
-        { "model", "load_model_path", "load_model_path goes before it", config->load_model != NULL },
-        { "save_path", "output", "output goes before it", config->output != NULL },
+        { "image_min_pixels", "image_size", "image_size overrides it", config->image.width > 0 },
+        { "image_max_pixels", "image_size", "image_size overrides it", config->image.width > 0 },
+        { "warmup_ratio", "warmup_steps", "warmup_steps overrides it", config->warmup_updates > 0 },
+        { "model", "load_model_path", "load_model_path overrides it", config->load_model != NULL },
+        { "save_path", "output", "output overrides it", config->output != NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].counts && is_in_file(config, rows[i].key) && is_in_file(config, rows[i].other))
@@ -271,7 +273,7 @@ static void note_overruled(tn_train_config *config)
 
 static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
 {
-    if (config->schedule == TN_SCHEDULE_COSINE + 1) /* the other name of constant */
+    if (config->schedule == TN_SCHEDULE_COSINE + 1) /* constant_with_warmup is the same as constant */
         config->schedule = TN_SCHEDULE_CONSTANT;
     if (!config->tuning_given)
         config->tuning = config->shape != NULL ? TN_TUNE_FULL : TN_TUNE_LORA;
@@ -279,7 +281,8 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
         config->freeze_vision = config->shape == NULL;
     const char *useless = config->fresh != NULL ? "fresh" : config->trainable != NULL ? "trainable" : NULL;
     if (useless != NULL && config->tuning == TN_TUNE_LORA)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, useless, "means nothing to an adapter; add 'finetuning_type: full', or leave it out");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, useless,
+                "has no effect on an adapter; add 'finetuning_type: full', or leave it out");
     if (config->load_model != NULL)
         config->model = config->load_model;
     if (config->output != NULL || config->save_path == NULL)
@@ -294,7 +297,7 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* A model that is trained on rationales needs no words that ask for them: their cue is empty unless given. */
+/* A model that is trained on rationales does not need a cue that asks for them, so the cue is empty unless it is given. */
 static void add_empty_cue(tn_train_config *config, const tn_method *method)
 {
     const tn_option *cue = tn_option_that_means(method->options, TN_MEANS_CUE);
@@ -305,7 +308,7 @@ static void add_empty_cue(tn_train_config *config, const tn_method *method)
         config->settings[config->setting_count++] = (tenebra_setting){ cue->name, "" };
 }
 
-/* An unknown method, with the line that names it. */
+/* The error about an unknown method, with the line that names it. */
 static tenebra_code note_method(const tn_train_config *config, const char *path, mistakes *wrong, tenebra_error *error)
 {
     char where[200] = "method";
@@ -355,7 +358,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
     return find_defaults(config, error);
 }
 
-/* Takes what was read; config->yaml is its. */
+/* Takes ownership of what was read, as config->yaml. */
 static tenebra_code take_yaml(tn_train_config *config, const char *name, tenebra_code code, tenebra_error *error)
 {
     bool *left = calloc(config->yaml.count + 1, sizeof *left);

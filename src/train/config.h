@@ -1,8 +1,8 @@
-/* What a training run is told: the keys of its YAML file, as a structure.
+/* The configuration of a training run: the keys of its recipe, a YAML file, as a structure.
  *
- * The table of keys (keys.c) is all there is about them: reading, checking, help, comparing a checkpoint's
- * configuration with the present one. A key is known by its own name and by those that the authors of
- * arXiv:2510.12603 and arXiv:2412.06769 and LLaMA-Factory use. Options of the method may stand as keys, too. */
+ * One table (keys.c) defines the keys. Reading, checking, help, and comparing the configuration of a checkpoint with the
+ * present one follow from it. A key has its own name and those that the authors of arXiv:2510.12603 and arXiv:2412.06769 and
+ * LLaMA-Factory use. Options of the method are keys, too. */
 #ifndef TN_TRAIN_CONFIG_H
 #define TN_TRAIN_CONFIG_H
 
@@ -13,7 +13,7 @@
 
 enum { TN_TRAIN_SETTINGS_MAX = 32, TN_TRAIN_NOTES_MAX = 80 };
 
-/* A key without effect, and why. */
+/* A key without effect, and the reason. */
 typedef struct tn_train_note {
     const char *key, *text;
 } tn_train_note;
@@ -21,14 +21,14 @@ typedef struct tn_train_note {
 typedef enum tn_tuning { TN_TUNE_LORA, TN_TUNE_FULL } tn_tuning;
 
 typedef struct tn_train_config {
-    /* what is trained; texts may be NULL */
+    /* model and data; texts may be NULL */
     const char *model, *load_model, *shape, *tokenizer;
     const char *output, *save_path, *name;
     const char *data, *train_split, *validation, *validation_split;
     size_t train_limit, validation_limit;
     double validation_fraction;
-    const char *topics; /* of the training set; NULL: all */
-    /* the lesson */
+    const char *topics; /* topics of the samples, separated by commas; NULL: all */
+    /* what is taught: method, stages, gradients */
     const char *method, *positions;
     const char *prompt, *validation_prompt;
     size_t step_groups, thoughts, epochs_per_stage, max_latent_stage, first_epoch, cutoff;
@@ -52,63 +52,64 @@ typedef struct tn_train_config {
     size_t lora_names;     /* 0 as the model, 1 old, 2 new: tn_lora_names */
     size_t save_type;      /* 0 F32, 1 BF16    */
     double init_std;
-    const char *fresh; /* globs with commas between, or NULL */
-    /* pictures */
+    const char *fresh; /* globs separated by commas, or NULL */
+    /* sizes of images */
     tenebra_image_rule image;
     /* the run */
     size_t save_updates, keep, log_updates, threads, validation_tokens, validation_epochs;
     bool validate;
 
-    tenebra_setting settings[TN_TRAIN_SETTINGS_MAX]; /* of the method's options */
+    tenebra_setting settings[TN_TRAIN_SETTINGS_MAX]; /* options of the method */
     size_t setting_count;
-    tn_train_note notes[TN_TRAIN_NOTES_MAX]; /* about keys that have no effect here */
+    tn_train_note notes[TN_TRAIN_NOTES_MAX]; /* notes about keys without effect */
     size_t note_count;
     bool tuning_given, freeze_vision_given;
-    char *joined_output;   /* memory behind output, where it is save_path/name */
+    char *joined_output;   /* memory for `output`, if it is save_path/name */
     tn_yaml yaml;          /* owns all texts */
 } tn_train_config;
 
-/* Defaults, then the file, then `overrides` ("key=value"). `path` NULL: overrides alone. Errors: those of the
- * file, ARGUMENT (an unknown key: names the nearest one; a value of the wrong kind or out of range; the line where
- * it stands). All mistakes of this kind are told in one sentence. On failure *config is empty. */
+/* Reads the defaults, then the file, then `overrides` ("key=value"). `path` NULL: only the overrides. Errors: those of the
+ * file; ARGUMENT (an unknown key, with the nearest known one; a value of the wrong kind or out of range; each with its line).
+ * All mistakes of this kind are reported in one sentence. On failure *config is empty. */
 tenebra_code tn_train_config_read(tn_train_config *config, const char *path, const char *const *overrides,
                                   size_t override_count, tenebra_error *error);
-/* The same of a text in memory; `name` stands in errors. */
+/* The same for a text in memory; `name` appears in errors. */
 tenebra_code tn_train_config_parse(tn_train_config *config, const void *text, size_t length, const char *name, tenebra_error *error);
 void tn_train_config_free(tn_train_config *config);
 
-/* All keys with the values in effect, in fresh memory; NULL without. */
+/* All keys with the values in effect, as an object that the caller owns; NULL if memory runs out. */
 json_t *tn_train_config_json(const tn_train_config *config);
 
-/* Compares the values that decide the numbers of a run with those of a checkpoint (as tn_train_config_json wrote
- * them). Errors: MISMATCH, naming the first key that differs. */
+/* Compares the values that affect the numbers of a run with those of a checkpoint (written by tn_train_config_json). Errors:
+ * MISMATCH, with the first key that differs. */
 tenebra_code tn_train_config_compare(const tn_train_config *config, const json_t *saved, const char *where,
                                      tenebra_error *error);
 
 /* ---------------------------------------------------------------- keys -- */
 
-/* Ends with TN_OPTIONS_END; their record is tn_train_config. */
+/* The keys; they end with TN_OPTIONS_END, and their record is tn_train_config. */
 extern const tn_option tn_train_keys[];
 
-/* Keys of other trainers' files that are accepted and do nothing here, and why; ends with name == NULL. */
+/* Keys of other trainers' files that are accepted without effect, with the reasons; ends with name == NULL. */
 typedef struct tn_train_unused {
     const char *name;
-    const char *values; /* "a|b": with any other value the key asks for something that is not offered, and is refused; NULL: any */
+    const char *values; /* the accepted values "a|b"; any other one requests something that is not offered and is refused. NULL:
+                         * all are accepted */
     const char *note;
 } tn_train_unused;
 extern const tn_train_unused tn_train_unused_keys[];
 
-/* About a set of another trainer's file that is none of ours. */
+/* The note about a data set in another trainer's file that tenebra does not know. */
 extern const char *const tn_train_no_set;
 
-/* Keys that choose a method or its absence of latents by being true; ends with name == NULL. */
+/* Keys whose value true selects a method, or switches its latents off; ends with name == NULL. */
 typedef struct tn_train_switch {
     const char *name, *method;
     bool latents_off;
 } tn_train_switch;
 extern const tn_train_switch tn_train_switches[];
 
-/* Taught where a file names no method: what the authors' files, which name none, train. */
+/* The method if a file names none, which is the one that the authors' files train. */
 extern const char *const tn_train_default_method;
 
 #endif

@@ -53,7 +53,7 @@ static tenebra_code compare_value(const json_t *now, const json_t *saved, const 
     if (json_equal(json_object_get(now, name), json_object_get(saved, name)))
         return TENEBRA_OK;
     char *text = tn_json_show(json_object_get(saved, name));
-    tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with '%s: %.200s', which is not what the configuration says now; "
+    tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with '%s: %.200s', which differs from the recipe; "
             "put it back, or start another run", name, text ? text : "?");
     free(text);
     return TENEBRA_ERROR_MISMATCH;

@@ -1,4 +1,4 @@
-/* Floating-point operations: of the networks by counting, of the machine by measuring. */
+/* Floating-point operations: counted for the networks, measured for the machine. */
 #include "train/parts.h"
 
 #include "base/checked.h"
@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Operations of a network: products for one row of its input, those of the head apart, and attention for one pair of rows, all
- * layers together. A product's input has a gradient if something before it in the forward is trained. */
+/* Operations of a network: of products for one row of its input, of the head for one row, and of attention for one pair of
+ * rows, summed over all layers. The input of a product has a gradient if a tensor that the forward uses earlier is trained. */
 typedef struct walk {
     tn_network_kind kind;
-    size_t first; /* one above the order of the first tensor that is trained; 0: the network's input has a gradient */
+    size_t first; /* 1 + the order of the first tensor that is trained; 0: the network's input has a gradient */
     double row, head, pair;
 } walk;
 
@@ -25,19 +25,20 @@ static tenebra_code find_first(void *user, const tn_place *place, tenebra_error 
     return TENEBRA_OK;
 }
 
-/* One row with a matrix: forward 2, gradient of the input 2, of the matrix 2. */
+/* Operations of one row with a matrix, per element: 2 in the forward, 2 for the gradient of the input, 2 for that of the
+ * matrix. */
 static double of_product(const tn_weight *weight, bool input_gradient)
 {
     double size = (double)weight->matrix.rows * (double)weight->matrix.cols;
     return size * (2 + (input_gradient ? 2 : 0) + (tn_weight_has_grad(weight) ? 2 : 0));
 }
 
-/* Products with their low-rank additions; where the table says so also attention: scores and weighted values take 4 a pair and
- * channel forward, twice that backward. */
+/* Counts products with their low-rank additions and, if the layout says so, attention: scores and weighted values take 4
+ * operations per pair and channel in the forward, and twice as many in the backward. */
 static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *error)
 {
     walk *w = user;
-    const tn_layout_row *reader = place->row; /* the first that reads the same */
+    const tn_layout_row *reader = place->row; /* the first matrix that reads the same rows */
     const tn_weight *weights = place->slot;
     (void)error;
     if (place->network->layout->kind != w->kind || !tn_place_is_matrix(place) || place->row->role == TN_ROLE_EMBEDDING)
@@ -75,7 +76,7 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         double length = (double)lessons[i]->rows;
-        sum += length * rows.row + length * length / 2 * rows.pair; /* half of the pairs are visible */
+        sum += length * rows.row + length * length / 2 * rows.pair; /* causal attention: half of the pairs are visible */
         sum += (double)lessons[i]->label_count * rows.head + (double)tn_lesson_patches(lessons[i]) * tower.row;
         for (size_t p = 0; p < lessons[i]->picture_count; p++) {
             const tn_patches *patches = &lessons[i]->patches[p];
@@ -86,7 +87,8 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
     return sum;
 }
 
-/* One product of 512 rows with a 1024 x 1024 matrix of the type that the decoder reads, on all threads, the best of several. */
+/* The rate of a product of 512 rows with a 1024 x 1024 matrix of the decoder's weight type, on all threads, the best of several
+ * attempts. */
 double tn_trainer_peak(tn_trainer *trainer)
 {
     enum { ROWS = 512, SIZE = 1024, TRIES = 24 };
@@ -99,7 +101,8 @@ double tn_trainer_peak(tn_trainer *trainer)
         return 0;
     }
     tn_ops ops = { .kernels = trainer->model->kernels, .pool = tn_teacher_pool(trainer->teacher), .arena = &arena };
-    tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* none is larger than the F32 of `values` */
+    tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* no type takes more bytes than F32, which `values` has
+                                                                         * */
     tn_weight weight = { .matrix = { .type = type, .rows = SIZE, .cols = SIZE, .data = values } };
     const tn_tensor x = tn_op_constant(&ops, ROWS, SIZE, NULL);
     for (int i = 0; i < TRIES && ops.failure.code == TENEBRA_OK; i++) {

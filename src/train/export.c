@@ -1,4 +1,5 @@
-/* The result as others read it: a model directory as Hugging Face publishes it, or a PEFT adapter. */
+/* Writes the result in the formats that other programs read: a model directory in the layout of Hugging Face, or a PEFT
+ * adapter. */
 #include "train/parts.h"
 
 #include "base/checked.h"
@@ -14,7 +15,7 @@
 
 enum { PIECE = 1 << 16 };
 
-/* What stands beside the weights of a model; missing ones are left out. */
+/* Files that are copied with the weights of a model, if they exist. */
 static const char *const companions[] = {
     "config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json",
     "video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -22,7 +23,7 @@ static const char *const companions[] = {
     NULL
 };
 
-/* Further templates, NAME.jinja, as transformers writes them. */
+/* The directory of further chat templates, NAME.jinja, as transformers writes them. */
 static const char templates[] = "additional_chat_templates", template_end[] = ".jinja";
 
 static bool is_template(const char *name)
@@ -66,7 +67,7 @@ static tenebra_code copy_companions(const tn_trainer *trainer, const char *direc
     return code;
 }
 
-/* How the weights came to be, for people and for programs that check. */
+/* Writes training.json: how the weights were made, for readers and for programs that check it. */
 static tenebra_code write_description(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
     json_t *config = tn_train_config_json(trainer->config);

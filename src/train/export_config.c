@@ -1,5 +1,5 @@
-/* What the JSON files beside exported weights say of them, for this program and for transformers: their number type, and the sizes
- * of the pictures that they saw. */
+/* Writes into the JSON files of exported weights, for this program and for transformers, the number type of the weights and the
+ * sizes of the images in training. */
 #include "train/parts.h"
 
 
@@ -21,7 +21,7 @@ static tenebra_code write_json(const char *directory, const char *name, const js
 
 /* ----------------------------------------------------------- number type -- */
 
-/* The type to load the weights in: theirs, or float32 where there are several, of which none may lose. */
+/* The type in which the weights should be loaded: their own, or float32 if they have several, so that none loses precision. */
 static const char *type_of_weights(const tn_trainer *trainer, tn_dtype type)
 {
     const tn_store *store = trainer->model->store;
@@ -35,7 +35,7 @@ static const char *type_of_weights(const tn_trainer *trainer, tn_dtype type)
     return all_bf16 ? "bfloat16" : all_f16 ? "float16" : "float32";
 }
 
-/* transformers 4 writes "torch_dtype", later ones "dtype", also in the parts; both are read everywhere. */
+/* transformers 4 writes "torch_dtype", later versions "dtype", also in the sub-configurations; all versions read both. */
 static bool set_type(json_t *part, const char *type)
 {
     static const char *const keys[] = { "dtype", "torch_dtype" };
@@ -61,7 +61,8 @@ static tenebra_code change_config(const tn_trainer *trainer, const char *directo
 
 /* --------------------------------------------------------------- pictures -- */
 
-/* Puts the least and the greatest number of pixels into an image processor's object, wherever a reader looks for them. */
+/* Writes the minimum and maximum number of pixels into the object of an image processor, in all places where a reader looks for
+ * them. */
 static bool set_pixels(json_t *part, size_t least, size_t greatest)
 {
     json_t *size = json_object_get(part, "size");
@@ -76,8 +77,8 @@ static bool set_pixels(json_t *part, size_t least, size_t greatest)
     return fits;
 }
 
-/* What preprocessor_config.json says from now on: the copied one, or for versions that read no other file the part of the newer
- * one, or the backbone's own. In fresh memory. */
+/* The contents of the new preprocessor_config.json, which the caller owns: the copied file; or the image processor of
+ * processor_config.json, for versions that read only the old file; or the default of the backbone. */
 static tenebra_code old_processor(const tn_trainer *trainer, const char *directory, const json_t *newer, json_t **json,
                                   tenebra_error *error)
 {
@@ -100,7 +101,8 @@ static tenebra_code change_processors(const tn_trainer *trainer, const char *dir
     json_t *part = json_object_get(newer, IMAGE_PART);
     part = json_is_object(part) ? part : NULL;
     tenebra_code code = old_processor(trainer, directory, part, &older, error);
-    /* The old file always names the rule: transformers 4 does not look for it in "size". */
+    /* The old file always has the numbers of pixels as members of their own, because transformers 4 does not read them from
+     * "size". */
     if (code == TENEBRA_OK && (!set_pixels(older, least, greatest) || (ruled && part != NULL && !set_pixels(part, least, greatest))))
         code = no_memory(directory, error);
     if (code == TENEBRA_OK)

@@ -1,4 +1,4 @@
-/* What the files of the trainer share among themselves. */
+/* Internal to the trainer: shared by its files. */
 #ifndef TN_TRAIN_PARTS_H
 #define TN_TRAIN_PARTS_H
 
@@ -26,12 +26,12 @@ struct tn_trainer {
     tn_optimizer optimizer;
     size_t threads;
 
-    /* Place and memory of the run; what a checkpoint holds. */
+    /* The progress of a run, which a checkpoint contains. */
     uint64_t update;           /* updates made                                        */
-    uint64_t validated;        /* number of the update that was validated last        */
+    uint64_t validated;        /* number of the update at the last validation         */
     double best[TN_BEST_STAGES]; /* accuracy per stage; negative: none yet            */
     uint64_t best_update[TN_BEST_STAGES];
-    double train_ms;           /* of all runs                                         */
+    double train_ms;           /* rows that were trained, in all runs of this directory */
     uint64_t tokens;
 
     size_t *order, *lengths;   /* [plan.samples] */
@@ -41,43 +41,44 @@ struct tn_trainer {
     double peak;               /* 0: not measured       */
     tn_train_update last;
     int log;                   /* -1: none */
-    int lock;                  /* of the directory; -1: not held                    */
-    bool made_output;          /* the directory was not there before                */
+    int lock;                  /* descriptor of train.lock; -1: not held            */
+    bool made_output;          /* this run created the directory                    */
     char *log_path, *checkpoints;
-    json_t *saved;             /* state of the checkpoint to go on from; NULL: none */
+    json_t *saved;             /* state of the checkpoint to continue from; NULL: none */
     char *saved_path;
-    uint64_t saved_update;     /* in the name of its file                           */
+    uint64_t saved_update;     /* the update in its file name                       */
     char base_mark[65];        /* hexadecimal digest of the model that the run starts from */
 };
 
-/* Tells the user. */
+/* Sends an event to the caller. */
 void tn_trainer_note(const tn_trainer *trainer, tn_train_event_kind kind, const char *text);
 bool tn_trainer_is_stopped(const tn_trainer *trainer);
 
-/* "output/name" in fresh memory. Errors: MEMORY (returns NULL). */
+/* "output/name", which the caller frees. Errors: MEMORY (returns NULL). */
 char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error *error);
 
-/* Takes the directory of the run, and finds the checkpoint to go on from or refuses an earlier run (place.c). Errors: ARGUMENT
- * (another training is there, an earlier run), those of checkpoints. */
+/* Locks the directory of the run, and finds the checkpoint to continue from or refuses an earlier run (place.c). Errors:
+ * ARGUMENT (another training runs there, or there is an earlier run), those of checkpoints. */
 tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error);
-/* Gives the directory back; unless `keep`, takes one that was made for this run away again if it is empty. */
+/* Unlocks the directory. Unless `keep`, removes it if this run created it and it is empty. */
 void tn_trainer_unlock(tn_trainer *trainer, bool keep);
-/* Takes away what an earlier run left, and nothing else. Errors: ARGUMENT (this run starts from it), IO, MEMORY. */
+/* Removes the files of an earlier run, and no others. Errors: ARGUMENT (this run starts from one of them), IO, MEMORY. */
 tenebra_code tn_trainer_clear_old(const tn_trainer *trainer, tenebra_error *error);
 
-/* Fills base_mark from the weights as they are stored and config.json (base.c). Reads all of them. Errors: IO, LIMIT, MEMORY. */
+/* Computes base_mark from the stored weights, all of which are read, and config.json (base.c). Errors: IO, LIMIT, MEMORY. */
 tenebra_code tn_trainer_mark_base(tn_trainer *trainer, tenebra_error *error);
 
 /* Whether a directory that tn_trainer_export writes may hold a file of that name (export.c). */
 bool tn_export_is_own(const char *name);
 
-/* Opens model, adapter, parameters, teacher and optimizer (setup.c). */
+/* Opens the model, the adapter, the trained parameters and the optimizer (setup.c). */
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);
 
-/* Gives random values to the parameters whose names fit one of `globs` (ending with NULL), or to all if it is NULL
- * (initial.c). Matrices are normal: with a deviation, that one, and those that write into the residual stream smaller by
- * sqrt(2 L) of their tower (GPT-2's initialisation as written down in arXiv:1909.08053, section 3); with 0, 1 / sqrt(inputs).
- * Norms are 1, biases 0. Errors: ARGUMENT (nothing fits). */
+/* Gives random values to the parameters whose names match one of `globs` (ending with NULL), or to all if it is NULL
+ * (initial.c). Matrices have a normal distribution. Their standard deviation is `deviation`, divided by sqrt(2 L) of their
+ * network for those that write into the residual stream (GPT-2's initialisation as described in arXiv:1909.08053, section 3);
+ * if `deviation` is 0, it is 1 / sqrt(inputs).
+ * Norms are 1, biases 0. Errors: ARGUMENT (no name matches). */
 tenebra_code tn_initial_values(tn_parameters *parameters, const char *const *globs, double deviation,
                                uint64_t seed, tenebra_error *error);
 
@@ -89,19 +90,19 @@ tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *
 /* Floating-point operations of a forward and backward over such lessons (cost.c). */
 double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count);
 
-/* Greedy answers to the validation questions with the latents of `stage` (validate.c). *topics: an object with
- * [right, questions] of each topic; the caller owns it. Errors: CANCELLED when the run was stopped. */
+/* Answers the validation questions greedily, with the latents of `stage` (validate.c). *topics: an object with [correct,
+ * questions] for each topic, which the caller owns. Errors: CANCELLED if the run was stopped. */
 tenebra_code tn_trainer_validate(tn_trainer *trainer, size_t stage, double *accuracy, size_t *count, json_t **topics,
                                  tenebra_error *error);
 
-/* Writes the present weights as a model directory, or the adapter, to output/name (export.c). */
+/* Writes the current weights as a model directory, or the adapter, to output/name (export.c). */
 tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error);
 
-/* Makes config.json and the processor files in a directory of exported weights, trained ones of this type, say what is so
- * (export_config.c). */
+/* Corrects config.json and the processor files in a directory of exported weights: the type of the trained weights and the
+ * sizes of images (export_config.c). */
 tenebra_code tn_export_change(const tn_trainer *trainer, const char *directory, tn_dtype type, tenebra_error *error);
 
-/* The state around the weights, as JSON, and back (state.c). */
+/* Converts the state besides the weights to JSON and back (state.c). */
 json_t *tn_trainer_state(const tn_trainer *trainer);
 tenebra_code tn_trainer_read_state(tn_trainer *trainer, const json_t *state, const char *where, tenebra_error *error);
 

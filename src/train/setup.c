@@ -1,4 +1,4 @@
-/* Opening what a run needs: data, model, what is trained, the place on the disk. */
+/* Opens what a run requires: data, model, trained parameters, and the directory of the run. */
 #include "train/parts.h"
 
 #include "base/file.h"
@@ -15,7 +15,7 @@
 
 /* ---------------------------------------------------------------- lists -- */
 
-/* The words of "a,b c" as a NULL-terminated list in one block; free(). */
+/* The words of "a,b c" as a NULL-terminated list in one block, which the caller frees. */
 static const char **split_words(const char *text, size_t *count, tenebra_error *error)
 {
     size_t length = strlen(text), most = length / 2 + 2;
@@ -62,7 +62,7 @@ static tenebra_code make_initial(const tn_trainer *trainer, const char *path, te
     return code;
 }
 
-/* A plan leaves nothing behind: its random model goes when the trainer is closed. */
+/* A plan writes nothing that lasts: its random model is removed when the trainer is closed. */
 static tenebra_code make_passing(const tn_trainer *trainer, char **path, tenebra_error *error)
 {
     const char *place = getenv("TMPDIR");
@@ -77,7 +77,7 @@ static tenebra_code make_passing(const tn_trainer *trainer, char **path, tenebra
     return code;
 }
 
-/* The directory that the model is read from: the given one, or the random one of this run. */
+/* The directory from which the model is read: the given one, or that of the random model of this run. */
 static tenebra_code find_model(const tn_trainer *trainer, char **path, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
@@ -145,7 +145,7 @@ static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
                                     .include = count > 0 ? include : NULL, .compute = config->bf16 ? TN_BF16 : TN_F32 };
     tenebra_code code = tn_parameters_add_weights(trainer->parameters, trainer->model, &filter, error);
     free(include);
-    /* With a deviation of 0 the model made from the shape already has its values, frozen weights too. */
+    /* If the deviation is 0, the model made from the shape already has the right values, also in frozen weights. */
     if (code == TENEBRA_OK && config->shape != NULL && config->init_std > 0)
         code = tn_initial_values(trainer->parameters, NULL, config->init_std, config->seed, error);
     if (code == TENEBRA_OK && config->fresh != NULL)
@@ -232,7 +232,7 @@ static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
     if (config->model != NULL && config->shape != NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "and shape exclude each other");
     if (config->shape != NULL && config->tuning == TN_TUNE_LORA)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "finetuning_type", "an adapter over random weights learns nothing; take full");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "finetuning_type", "an adapter on random weights learns nothing; use full");
     trainer->prompt = tn_prompt_choose(config->prompt, error);
     trainer->validation_prompt = config->validation_prompt != NULL ? tn_prompt_choose(config->validation_prompt, error) : trainer->prompt;
     if (trainer->prompt == NULL || trainer->validation_prompt == NULL)
@@ -240,7 +240,7 @@ static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* FNV-1a over the texts of all samples: tells another set of the same size apart. */
+/* FNV-1a over the texts of all samples, which distinguishes data sets of the same size. */
 static void mark_data(tn_trainer *trainer)
 {
     uint64_t hash = 0xcbf29ce484222325u;
@@ -257,7 +257,7 @@ static void mark_data(tn_trainer *trainer)
     snprintf(trainer->data_mark, sizeof trainer->data_mark, "%016llx", (unsigned long long)hash);
 }
 
-/* Notes of a set once. */
+/* Sends the notes of a data set as events, each once. */
 static void note_data(const tn_trainer *trainer, const tn_data *data)
 {
     char note[TN_DATA_NOTE];
@@ -269,11 +269,11 @@ static tenebra_code check_topics(const tn_train_config *config, const tn_data *d
 {
     if (config->topics == NULL || tn_data_count(data) > 0)
         return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "topics", "no sample of the %s set has one of '%.200s'; 'tenebra data show' "
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "topics", "no sample of the %s set has one of the topics '%.200s'; 'tenebra data show' "
                    "tells topics", what, config->topics);
 }
 
-/* The held-out part of the training split, or a split of its own. */
+/* Opens the validation set: the held-out part of the training split, or another split. */
 static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
@@ -283,7 +283,7 @@ static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
     tn_data_options options = { .limit = config->validation_limit, .topics = config->topics };
     tenebra_error problem = { 0 };
     if (held && (config->validation != NULL || config->validation_split != NULL))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "val_fraction", "holds a part of the training split out, and %s: leave one of "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "val_fraction", "holds out a part of the training split, but %s: leave one of "
                        "them out", config->validation != NULL ? "val_data names another set" : "val_split names another split");
     if (held) {
         options.part = TN_PART_HELD;
@@ -291,18 +291,18 @@ static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
     }
     trainer->validation = tn_data_open(place, held ? config->train_split : split, &options, &problem);
     if (trainer->validation == NULL)
-        return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false goes without)",
+        return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false switches validation off)",
                        problem.sentence);
     if (!held && strcmp(split, "test") == 0)
-        tn_trainer_note(trainer, TN_TRAIN_NOTE, "val_split is the test split: what is kept as best has been chosen on it, so its "
-                        "accuracy there is no test any more");
+        tn_trainer_note(trainer, TN_TRAIN_NOTE,
+                "val_split is the test split: the best models are selected on it, so their accuracy on it is not a test any more");
     if (config->validation != NULL)
         note_data(trainer, trainer->validation);
     TN_TRY(check_topics(config, trainer->validation, "validation", error));
     return tn_data_count(trainer->validation) > 0
                ? TENEBRA_OK
                : tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "has no sample to validate on; raise val_fraction, name another val_split, "
-                         "or go without (validate: false)");
+                                                               "or switch validation off (validate: false)");
 }
 
 static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)

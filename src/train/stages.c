@@ -144,14 +144,14 @@ void tn_run_plan_warn(const tn_run_plan *plan, const tn_train_config *config, vo
     size_t last = (plan->updates - 1) / plan->updates_per_epoch + plan->first_epoch;
     size_t reached = tn_stage_of_epoch(config, last);
     if (tn_train_is_staged(config) && reached < config->max_latent_stage) {
-        snprintf(text, sizeof text, "stage %zu is the last one reached: stages %zu to %zu (max_latent_stage) would need %zu epochs, "
-                 "the run ends in number %zu", reached, reached + 1, config->max_latent_stage,
+        snprintf(text, sizeof text, "stage %zu is the last one reached: stages %zu to %zu (max_latent_stage) would require %zu epochs, but "
+                                    "the run ends after epoch %zu", reached, reached + 1, config->max_latent_stage,
                  (config->max_latent_stage + 1) * config->epochs_per_stage, last + 1);
         tell(user, text);
     }
     if (tn_train_is_staged(config) && config->step_groups > 0 && config->step_groups < config->max_latent_stage) {
-        snprintf(text, sizeof text, "rationales have at most %zu steps (step_groups): stages beyond %zu add latents that stand "
-                 "for no step", config->step_groups, config->step_groups);
+        snprintf(text, sizeof text, "rationales have at most %zu steps (step_groups): stages after %zu add latents that replace no "
+                                    "step", config->step_groups, config->step_groups);
         tell(user, text);
     }
     if (plan->schedule.warmup >= plan->updates && plan->schedule.warmup > 0)

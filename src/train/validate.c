@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Models below this size answer one question a thread; larger ones share the threads in each question. */
+/* Models below this size answer one question per thread; larger ones use all threads for each question. */
 enum { SMALL_MODEL = 256 << 20, ROUND = 4 };
 
 typedef struct exam {
@@ -22,7 +22,7 @@ typedef struct exam {
     tenebra_error *errors;      /* [workers]            */
 } exam;
 
-/* The answer is right when the text ends with what training would have written, white space aside. */
+/* An answer is correct if its text ends with what training would have written, apart from white space. */
 static bool ends_with(const char *text, const char *expected)
 {
     size_t length = strlen(text), size = strlen(expected);
@@ -33,7 +33,7 @@ static bool ends_with(const char *text, const char *expected)
     return size > 0 && length >= size && memcmp(text + length - size, expected, size) == 0;
 }
 
-/* An open question may have several right answers. */
+/* An open question may have several correct answers. */
 static tenebra_code judge(const tn_prompt_preset *prompt, const tn_sample *sample, const char *text, bool *right, tenebra_error *error)
 {
     *right = false;
@@ -116,7 +116,7 @@ static tenebra_code run_exam(exam *e, tn_pool *pool, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* [right, questions] by topic. */
+/* Counts [correct, questions] by topic. */
 static json_t *count_topics(const exam *e)
 {
     json_t *topics = json_object();

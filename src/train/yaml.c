@@ -130,9 +130,9 @@ static tenebra_code take_event(reading *r, const yaml_event_t *event, tenebra_er
         r->in_list = r->has_key = false;
         return TENEBRA_OK;
     case YAML_ALIAS_EVENT:
-        return structure_error(r, event, "aliases are not read", error);
+        return structure_error(r, event, "aliases are not supported", error);
     case YAML_DOCUMENT_START_EVENT:
-        return r->over ? structure_error(r, event, "a second document begins", error) : TENEBRA_OK;
+        return r->over ? structure_error(r, event, "the file contains a second document", error) : TENEBRA_OK;
     case YAML_DOCUMENT_END_EVENT:
         r->over = true;
         return TENEBRA_OK;

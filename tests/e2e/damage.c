@@ -503,7 +503,7 @@ static void test_unrecognised(void **state)
     ends(run("", "verify '%s/model.safetensors'", TIED), 1, "nothing in it was recognised");
     ends(run("", "verify '%sREADME.md'", GOLDEN), 1, "README.md");
     ends(run("", "verify /nonexistent.safetensors"), 1, "/nonexistent.safetensors");
-    ends(run("", "verify"), 2, "name a CASE");
+    ends(run("", "verify"), 2, "requires a CASE");
     ends(run("abacus", "verify '%s'", TIED_CASE), 2, "abacus");
     ends(run("", "verify -q '%s' '%s/model.safetensors'", TIED_CASE, TIED), 1, "162 passed, 0 failed");
     char *directory = make_directory();

@@ -102,7 +102,7 @@ class Run(Case):
         check_account(self, trace)
         done = ask(*arguments, "--trace")
         self.assertEqual(done.stdout, trace["answer"] + "\n")
-        for words in ("pass 1 ", "pass 2 ", "pass 3 ", "of them known"):
+        for words in ("pass 1 ", "pass 2 ", "pass 3 ", "of them cached"):
             self.assertIn(words, done.stderr)
         self.assertEqual(ask(*arguments).stderr, "")
 

@@ -30,7 +30,7 @@ class Streams(Case):
         for step in ("step 1", "step 2", "step 3"):
             self.assertIn(step, told.stderr)
             self.assertNotIn(step, verbose.stderr)
-        for word in ("k-select 4", "order vision-first", "sequential positions", "greedy", "in all"):
+        for word in ("k-select 4", "order vision-first", "sequential positions", "greedy", " total"):
             self.assertIn(word, told.stderr)
             self.assertIn(word, verbose.stderr)
         self.assertIn("attention ratio", told.stderr)

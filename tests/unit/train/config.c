@@ -149,7 +149,7 @@ static void test_all_mistakes_at_once(void **state)
     expect_mistake(four, "config", "4 mistakes. line 2: lr: 'fast' is not a number; line 1: there is no key 'batch_sise'; did you mean "
                    "'batch_size'?; line 4: ");
     expect_mistake(four, "config", "line 4: there is no key 'lora_rnak'; did you mean 'lora_rank'?");
-    expect_mistake(four, "config", "line 5: 'stage: dpo' asks for what is not offered");
+    expect_mistake(four, "config", "line 5: 'stage: dpo' requests something that is not offered");
     /* With an unknown method options of any method are left alone, other unknown keys are not. */
     static const char two[] = "k_select: 4\nmethod: ivtlr\nlearing_rate: 1\ncue: x\n";
     expect_mistake(two, "config", "2 mistakes. line 2: method: there is no method 'ivtlr'; did you mean 'ivt-lr'?");
