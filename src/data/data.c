@@ -201,7 +201,7 @@ const char *tn_data_note(const tn_data *data, char text[TN_DATA_NOTE])
     size_t used = strlen(text);
     if (used == 0)
         used = (size_t)snprintf(text, TN_DATA_NOTE, "%.120s: ", place);
-    snprintf(text + used, TN_DATA_NOTE - used, "fields of its rows that are not read: ");
+    snprintf(text + used, TN_DATA_NOTE - used, "unused fields in its rows: ");
     char *list = text + strlen(text);
     tn_json_unknown(data->unknown, (const char *const[]){ NULL }, list, (size_t)(text + TN_DATA_NOTE - list));
     return text;

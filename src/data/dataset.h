@@ -11,7 +11,8 @@
 
 /* ----------------------------------------------------------------- made -- */
 
-/* How questions are worded: in one way, or in many, those of training or those kept for tests; or in more than those of SEEN. */
+/* How questions are worded: ONE: in one way; SEEN: with many templates for training; UNSEEN: with templates kept for tests;
+ * WIDE: with more templates for training, in addition to those of SEEN. */
 typedef enum tn_wordings { TN_WORDINGS_ONE, TN_WORDINGS_SEEN, TN_WORDINGS_UNSEEN, TN_WORDINGS_WIDE } tn_wordings;
 
 /* What to generate. */
@@ -43,8 +44,8 @@ void tn_made_free(tn_made *made);
 typedef struct tn_dataset_split {
     const char *name;
     const char *aliases[3]; /* NULL: no further ones                                    */
-    size_t rows[2];         /* of the complete split; there may be two versions; 0: not published */
-    size_t with_image;      /* of the first version; 0: all, or not published           */
+    size_t rows[2];         /* rows of the complete split in up to two published versions; 0: not published */
+    size_t with_image;      /* rows with an image, in the first version; 0: all, or not published */
     const char *of;         /* the split whose rows are used; NULL: its own             */
     tn_data_part part;      /* of them; OF_SPLIT: all                                   */
 } tn_dataset_split;
@@ -84,18 +85,18 @@ struct tn_data {
     const tn_dataset *set;
     const tn_dataset_split *split;
     char *directory; /* where images are searched                 */
-    char *file;      /* of a data set that is one file; else NULL */
+    char *file;      /* if the data set is one file; else NULL */
     tn_data_options options;
     tn_strings strings;
     tn_sample *samples; /* [count] */
     size_t count, capacity;
     size_t rows, rows_with_image; /* before any were left out */
     size_t eligible;              /* before topics and limit */
-    const char *remark;           /* of the reader, for tn_data_note; NULL: none */
+    const char *remark;           /* the reader's note, for tn_data_note; NULL: none */
     json_t *unknown;              /* object: names of fields that are not read; NULL: none so far */
 };
 
-/* The largest file of a data set, and the most images and options of a sample. */
+/* The maximum size of a file in bytes, and the maximum numbers of images and options of a sample. */
 enum { TN_DATA_IMAGES_MAX = 16, TN_DATA_OPTIONS_MAX = 26 };
 #define TN_DATA_FILE_LIMIT ((size_t)1 << 30)
 

@@ -18,7 +18,7 @@ static tenebra_code copy_string(tn_data *data, const json_t *value, const char *
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"%s\" must be a text", key);
     size_t length = json_string_length(value);
     if (memchr(json_string_value(value), '\0', length) != NULL)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"%s\" holds a zero byte", key);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"%s\" contains a zero byte", key);
     *out = tn_strings_copy(&data->strings, json_string_value(value), length);
     return *out != NULL ? TENEBRA_OK : fail_memory(where, error);
 }
@@ -116,10 +116,10 @@ tenebra_code tn_data_picture(tn_data *data, const char *name, const char *const 
         *c = *c == '\\' ? '/' : *c;
     size_t length = strlen(plain);
     if (leads_out(plain) || length == 0 || plain[length - 1] == '/')
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the picture '%.80s' is not a file inside the data set", name);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the image '%.80s' is not a file inside the data set", name);
     TN_TRY(find_picture(data, plain, folders, &list[0], where, error));
     if (list[0] == NULL)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the picture '%.80s' is not a file inside the data set", name);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the image '%.80s' is not a file inside the data set", name);
     sample->images = list;
     sample->image_count = 1;
     return TENEBRA_OK;

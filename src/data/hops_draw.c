@@ -1,5 +1,5 @@
-/* Pictures of scenes: every pixel asks the object of its own cell how far it lies inside, in pixels, which also
- * smooths the edges. Each object stays inside of its cell. */
+/* Draws scenes. The colour of every pixel follows from its signed distance, in pixels, to the edge of the object in its cell,
+ * which also smooths the edges. Each object lies completely inside its cell. */
 #include "data/hops.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ static const unsigned char palette[TN_HOPS_COLOURS][3] = {
 };
 static const float black[3] = { 25, 25, 25 };
 
-/* An object as painted; lengths in pixels. */
+/* An object as it is painted; lengths are in pixels. */
 typedef struct painted {
     float x, y;       /* centre                               */
     float radius;
@@ -21,7 +21,7 @@ typedef struct painted {
     float along[2];   /* the arrow's direction                */
     size_t shape;
     float colour[3];
-    float ground[3];  /* behind it                            */
+    float ground[3];  /* colour of the background             */
 } painted;
 
 static float largest(float a, float b, float c)
@@ -29,8 +29,8 @@ static float largest(float a, float b, float c)
     return fmaxf(a, fmaxf(b, c));
 }
 
-/* Distances to the edge of each shape about (0, 0), negative inside; about as good as the true distance near it.
- * `r` is a radius; shapes are scaled to look equally large. */
+/* Distances to the edge of each shape around (0, 0), negative inside; near the edge they approximate the true distance. `r` is
+ * a radius; shapes are scaled to look equally large. */
 static float triangle_distance(float x, float y, float r)
 {
     /* Sides at 30 degrees to the vertical, base below: half planes at distance r / 2 from the centre. */
@@ -56,7 +56,7 @@ static float shape_distance(size_t shape, float x, float y, float r)
     }
 }
 
-/* A dark head between the shape and the border of the cell, pointing outwards. */
+/* The distance to the arrow head, which lies between the shape and the border of the cell and points outwards. */
 static float arrow_distance(const painted *figure, float x, float y)
 {
     float along = x * figure->along[0] + y * figure->along[1];
@@ -85,7 +85,8 @@ static painted place(tn_rng *rng, const tn_hops_scene *scene, size_t cell, float
     return figure;
 }
 
-/* The ground of some cells turns to the colour of what their arrow points to. Without any, nothing is drawn from `rng`. */
+/* Gives the background of some cells the colour of the object that their arrow points to. If hints is 0, nothing is drawn from
+ * `rng`. */
 static void give_hints(tn_rng *rng, const tn_hops_scene *scene, double share, painted *figures)
 {
     for (size_t cell = 0; cell < scene->cells && share > 0; cell++)
@@ -94,7 +95,7 @@ static void give_hints(tn_rng *rng, const tn_hops_scene *scene, double share, pa
                 figures[cell].ground[i] = 0.5f * (figures[cell].ground[i] + figures[scene->target[cell]].colour[i]);
 }
 
-/* How much of a pixel lies inside of an edge at that distance. */
+/* The share of a pixel that lies inside an edge at this distance. */
 static float cover(float distance)
 {
     return fminf(1, fmaxf(0, 0.5f - distance));
@@ -111,7 +112,7 @@ static void shade(const painted *figure, const float ink[3], float x, float y, u
     }
 }
 
-/* Between two cells or at the border. */
+/* Whether a pixel lies between two cells or at the border. */
 static void draw_lines(const tn_hops_scene *scene, const tn_hops_look *look, size_t size, unsigned char *pixels)
 {
     for (size_t y = 0; y < size; y++)

@@ -23,7 +23,7 @@ static void offer_numbers(tn_rng *rng, tn_hops_puzzle *puzzle, size_t first, siz
 
 /* --------------------------------------------------------------- arrows -- */
 
-/* The cell after `steps` arrows; scene->cells if one comes twice on the way. */
+/* The cell after `steps` arrows; scene->cells if a cell occurs twice on the way. */
 static size_t follow(const tn_hops_scene *scene, size_t cell, size_t steps)
 {
     uint64_t seen = (uint64_t)1 << cell;
@@ -72,15 +72,15 @@ static size_t gap(size_t a, size_t b)
     return a > b ? a - b : b - a;
 }
 
-/* Steps along the grid. */
+/* The distance in steps along the grid. */
 static size_t steps_between(const tn_hops_scene *scene, size_t a, size_t b)
 {
     return gap(a / scene->grid, b / scene->grid) + gap(a % scene->grid, b % scene->grid);
 }
 
-/* Where the answer lies must not be guessed from how far off it can be or mostly is. After one or two hops: two more
- * options are in reach. Later: of far answers only part is kept, as many as make the four options about equally likely
- * at every distance (fitted on the 4 x 4 grid). ends[0] is the answer. */
+/* The distance from start to answer must not give the answer away. At least two further options must be in reach. After three
+ * and more hops, only a part of the distant answers is kept, so that the four options are about equally likely at every
+ * distance (the shares were fitted on the 4 x 4 grid). ends[0] is the answer. */
 static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const unsigned char *ends, size_t steps)
 {
     static const double keep[TN_HOPS_STEPS_MAX + 1] = { 1, 1, 1, 0.8, 1, 0.6, 0.55, 0.9, 1 };
@@ -93,7 +93,7 @@ static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const 
     return in_reach >= TN_HOPS_OPTIONS - 1 && tn_rng_uniform(rng) < kept;
 }
 
-/* A step: what an object's arrow points to. */
+/* Adds a step: what an object's arrow points to. */
 static void tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
 {
     const tn_hops_scene *scene = &puzzle->scene;
@@ -101,11 +101,10 @@ static void tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
          tn_hops_colour_word(scene, scene->target[cell]));
 }
 
-/* Follow the arrows. Every option is where as many arrows lead from some object, and all stand on squares of one
- * colour of a chessboard, which a hop changes: so neither how often nor from how far an option is pointed at tells
- * anything. Then one of them is drawn as the answer, then one of its starts that is no option; all must have such a
- * start. Grids below 4 are too small for that;
- * there, any object may be a wrong option. */
+/* Follow the arrows. To every option, the same number of arrows leads from some object, and all options are on squares of one
+ * colour of a chessboard, which a hop changes. So neither the number of objects that point at an option nor their distance is a
+ * hint. One option is drawn as the answer, and then one of its starts that is not an option; every option must have such a
+ * start. Grids below 4 x 4 are too small for this; there, any object may be a wrong option. */
 static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     tn_hops_start(puzzle, grid);
@@ -150,7 +149,7 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
 
 /* -------------------------------------------------------------- nearest -- */
 
-/* In cells. */
+/* The squared distance, in cells. */
 static size_t square_distance(const tn_hops_scene *scene, size_t a, size_t b)
 {
     size_t rows = gap(a / scene->grid, b / scene->grid), columns = gap(a % scene->grid, b % scene->grid);
@@ -172,7 +171,7 @@ static size_t nearest(const tn_hops_scene *scene, size_t from, size_t property)
         } else if (distance < second)
             second = distance;
     }
-    /* Squares of distances: jitter cannot turn 10 : 13 around. */
+    /* squared distances: with a ratio of 10 : 13, jitter cannot change the order */
     return best < scene->cells && (second == SIZE_MAX || 10 * second >= 13 * first) ? best : scene->cells;
 }
 
@@ -184,7 +183,8 @@ static bool has_any(size_t kind, const unsigned char *properties, size_t count)
     return false;
 }
 
-/* Objects such that four or five have the last property and none of those before; `from` has none at all. */
+/* Draws objects such that four or five have the last property and none of the earlier ones; the object at `from` has none of
+ * them. */
 static bool draw_objects_with(tn_rng *rng, tn_hops_scene *scene, const unsigned char *properties, size_t count,
                               size_t from)
 {
@@ -213,7 +213,7 @@ static bool draw_objects_with(tn_rng *rng, tn_hops_scene *scene, const unsigned 
     return true;
 }
 
-/* `steps` properties without repeats, and an object that has none of them. */
+/* Draws `steps` different properties, and an object that has none of them. */
 static size_t draw_properties(tn_rng *rng, unsigned char *properties, size_t steps)
 {
     for (size_t i = 0; i < TN_HOPS_PROPERTIES; i++)
@@ -263,14 +263,14 @@ static bool draw_nearest(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
 
 /* ---------------------------------------------------------------- count -- */
 
-/* Counts an object, with a sentence that says so. */
+/* Counts an object and adds a sentence about it. */
 static void note(tn_hops_puzzle *puzzle, size_t cell, size_t *count)
 {
     STEP("there is a %s.", tn_hops_kind_name(puzzle->scene.kind[cell]).text);
     (*count)++;
 }
 
-/* How many have a property. */
+/* How many objects have a property. */
 static size_t count_property(tn_rng *words, tn_hops_puzzle *puzzle)
 {
     size_t property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES), count = 0;
@@ -281,7 +281,7 @@ static size_t count_property(tn_rng *words, tn_hops_puzzle *puzzle)
     return count;
 }
 
-/* How many with a property point in a direction. */
+/* How many objects with a property point in a direction. */
 static size_t count_pointing(tn_rng *words, tn_hops_puzzle *puzzle)
 {
     const tn_hops_scene *scene = &puzzle->scene;
@@ -295,7 +295,7 @@ static size_t count_pointing(tn_rng *words, tn_hops_puzzle *puzzle)
     return count;
 }
 
-/* How many others are like what an arrow points to; SIZE_MAX if the object named is not there. */
+/* How many other objects share a property with the one that an arrow points to; SIZE_MAX if the named object does not exist. */
 static size_t count_alike(tn_rng *words, tn_hops_puzzle *puzzle)
 {
     const tn_hops_scene *scene = &puzzle->scene;
@@ -314,7 +314,7 @@ static size_t count_alike(tn_rng *words, tn_hops_puzzle *puzzle)
     return count;
 }
 
-/* Count: after one filter, after two, after a hop. All four numbers come out equally often. */
+/* Count after one filter, after two filters, or after a hop and a filter. All four numbers are equally frequent. */
 static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     tn_hops_start(puzzle, grid);
@@ -343,7 +343,7 @@ static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
     return tn_hops_way_names[scene->arrow[cell]];
 }
 
-/* A word for each cell, row by row. */
+/* Writes a word for each cell, row by row. */
 typedef struct list_line {
     const char *what, *(*word)(const tn_hops_scene *scene, size_t cell);
     bool next; /* about what the cell's arrow points to */
@@ -369,8 +369,8 @@ static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
     tn_hops_say(puzzle->rationale, sizeof puzzle->rationale, ".");
 }
 
-/* In a sentence and in two words each: of every object in the order given what its arrow points to, its shape, its arrow;
- * of every colour and shape how many there are. */
+/* Writes, each as a sentence and as two words: for every object, in the given order, what its arrow points to, its shape or its
+ * direction; or for every colour and shape the number of objects. */
 enum { LIST_ARROWS = LIST_LINES + 1, LIST_SHAPES, LIST_WAYS, LIST_COUNTS, LIST_KINDS = LIST_COUNTS };
 
 static void list_objects(tn_hops_puzzle *puzzle, const unsigned char *order, size_t kind)
@@ -411,10 +411,10 @@ static void list_counts(tn_rng *rng, tn_hops_puzzle *puzzle)
     }
 }
 
-/* All there is to see, to learn seeing on before questions. Kinds 1 to 4: one property of all objects; prompts are equally
- * long, so that a word stands as far behind its cell's image token as any word of any list behind its own, which is what
- * attention learns first. Kinds 5 to 8: what arrows point to, shapes, directions, in any order, so that objects have to be found
- * by their colours; and numbers. */
+/* Lists of everything in an image, with which a model learns to see before it learns questions. Kinds 1 to 4 list one property
+ * of all objects. Their prompts are equally long, so the distance between a word and the image token of its cell is the same
+ * for all words of all lists, which is what attention learns first. Kinds 5 to 7 list what arrows point to, shapes and
+ * directions in random order, so that objects have to be found by their colours. Kind 8 lists numbers. */
 static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
 {
     (void)words;
@@ -458,7 +458,7 @@ const tn_hops_family tn_hops_families[] = {
 bool tn_hops_draw(tn_rng *rng, const tn_hops_family *family, size_t grid, size_t steps, const char *split,
                   tn_hops_puzzle *puzzle)
 {
-    enum { TRIES = 200000, TRIES_WITH_WORDS = 20000 }; /* some words may fit no scene of a small grid */
+    enum { TRIES = 200000, TRIES_WITH_WORDS = 20000 }; /* some words may not fit any scene of a small grid */
     tn_rng words = { 0 };
     for (size_t i = 0; i < TRIES; i++) {
         if (i % TRIES_WITH_WORDS == 0)

@@ -12,7 +12,7 @@ void tn_hops_shuffle(tn_rng *rng, unsigned char *items, size_t size, size_t coun
     }
 }
 
-/* The neighbour of a cell in a direction; scene->cells outside of the grid. */
+/* The neighbour of a cell in a direction; scene->cells if that is outside the grid. */
 static size_t neighbour(const tn_hops_scene *scene, size_t cell, size_t direction)
 {
     size_t row = cell / scene->grid, column = cell % scene->grid;
@@ -27,7 +27,7 @@ static size_t neighbour(const tn_hops_scene *scene, size_t cell, size_t directio
     }
 }
 
-/* One cell after the other; false when a cell has no direction left. */
+/* Draws arrows cell by cell; returns false if a cell has no possible direction left. */
 static bool try_arrows(tn_rng *rng, tn_hops_scene *scene)
 {
     memset(scene->target, 0xFF, sizeof scene->target);

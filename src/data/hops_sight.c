@@ -1,9 +1,9 @@
-/* The family `sight`: what can be seen at one look. */
+/* The family `sight`: questions that require one look. */
 #include "data/hops.h"
 
 #include <string.h>
 
-/* How many objects are of a kind, or have a colour or a shape; `cell` is the last of them. */
+/* The number of objects that are of a kind, or that have a colour or a shape; *cell is the last of them. */
 static size_t count(const tn_hops_puzzle *puzzle, bool whole, size_t *cell)
 {
     const tn_hops_scene *scene = &puzzle->scene;
@@ -20,7 +20,7 @@ static size_t count(const tn_hops_puzzle *puzzle, bool whole, size_t *cell)
     return found;
 }
 
-/* The one object of a shape. */
+/* Asks for the colour of the only object of a shape. */
 static bool draw_colour_of(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
 {
     size_t shape = (size_t)tn_rng_below(words, TN_HOPS_SHAPES);
@@ -32,7 +32,7 @@ static bool draw_colour_of(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
     return true;
 }
 
-/* An object by its colour, anywhere. */
+/* Asks about an object that is named by its colour. */
 static bool draw_named(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
 {
     puzzle->named = (size_t)tn_rng_below(words, TN_HOPS_KINDS);
@@ -41,7 +41,8 @@ static bool draw_named(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
     return true;
 }
 
-/* All numbers come equally often. Colours that come once, of which a question tells the number, are asked for in no scene. */
+/* Asks how many objects there are; all numbers are equally frequent. A colour is only asked about in scenes of common colours,
+ * because in other scenes every colour occurs at most once. */
 static bool draw_how_many(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
 {
     size_t property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES), cell;
@@ -56,7 +57,7 @@ static bool draw_how_many(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
     return puzzle->goal == wanted;
 }
 
-/* As often yes as no. */
+/* Asks whether there is an object; yes and no are equally frequent. */
 static bool draw_is_there(tn_rng *rng, tn_rng *words, tn_hops_puzzle *puzzle)
 {
     size_t cell, property = (size_t)tn_rng_below(words, TN_HOPS_PROPERTIES);

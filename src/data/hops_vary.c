@@ -1,5 +1,5 @@
-/* The same questions as people type them: many templates, spellings and ways to offer choices. Those marked as unseen are kept
- * for tests. Whoever takes the question up (the wording `verbatim`) shows it as it stands. */
+/* Words the same questions as people type them: with many templates, spellings and layouts of choices. Those that are marked as
+ * unseen are kept for tests. The wording `verbatim` uses such a question as it is. */
 #include "data/hops_say.h"
 #include "data/hops_wordings.h"
 
@@ -10,16 +10,17 @@
 
 /* ---------------------------------------------------------------- words -- */
 
-/* How one question is said. */
+/* The manner in which a question is worded. */
 typedef struct saying {
-    bool unseen;   /* templates of the test                                */
+    bool unseen;   /* with the templates that are kept for tests           */
     bool american; /* "color", "gray"                                      */
     bool digits;   /* "4 arrows"                                           */
     bool lower;    /* no capitals                                          */
     bool bare;     /* no full stop or question mark at the end             */
     size_t target;
     bool wide;     /* with the templates of tn_hops_wides                  */
-    const char *order; /* of words without a template: a permutation of "nfq" or of "fq"; NULL: there is a template */
+    const char *order; /* if there is no template: the order of number, object and question, a permutation of "nfq" or of "fq";
+                        * else NULL */
     const char *template; /* NULL: not chosen yet */
 } saying;
 
@@ -30,7 +31,7 @@ typedef struct writer {
 
 static void put(writer *out, const char *format, ...) TN_PRINTF(2, 3);
 
-/* What does not fit is cut; the longest question fits. */
+/* Appends to the text and cuts what does not fit; the longest question fits. */
 static void put(writer *out, const char *format, ...)
 {
     va_list arguments;
@@ -57,7 +58,7 @@ static const char *colour_word(const saying *manner)
     return manner->american ? "color" : "colour";
 }
 
-/* "blue star", or with half the words "blue object". */
+/* Writes the name of an object: "blue star", or in half of the questions "blue object". */
 static void put_named(writer *out, tn_rng *rng, const saying *manner, size_t kind, bool shape)
 {
     bool whole = shape || chance(rng, 0.75);
@@ -113,7 +114,7 @@ static void expand_one(writer *out, tn_rng *rng, const saying *manner, const tn_
     }
 }
 
-/* Up to the mark of an end; returns what follows it, or NULL after the last of the text. */
+/* Expands a template up to the mark %q; returns the text after it, or NULL if there is none. */
 static const char *expand_to_end(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, const char *text)
 {
     for (; *text != '\0'; text++)
@@ -126,7 +127,7 @@ static const char *expand_to_end(writer *out, tn_rng *rng, const saying *manner,
     return NULL;
 }
 
-/* An end holds no mark of an end. */
+/* Writes the question that replaces %q. It does not contain %q itself. */
 static void expand_end(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle)
 {
     const char *end = choose(rng, tn_hops_ends[manner->target], manner->unseen && chance(rng, 0.5), 0);
@@ -143,7 +144,7 @@ static void expand(writer *out, tn_rng *rng, const saying *manner, const tn_hops
         expand_end(out, rng, manner, puzzle);
 }
 
-/* Up to `most` of them. */
+/* Writes at most `most` idle words. */
 static void put_idle(writer *out, tn_rng *rng, size_t most)
 {
     size_t words = 0;
@@ -153,7 +154,7 @@ static void put_idle(writer *out, tn_rng *rng, size_t most)
         put(out, "%s ", tn_hops_idle[tn_rng_below(rng, words)]);
 }
 
-/* Number, object and what is asked in any order, with idle words between; what one look answers has no number. */
+/* Writes number, object and question in any order, with idle words between them; a question of one look has no number. */
 static void put_loose(writer *out, tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle)
 {
     static const char *const units[] = { "arrow%s ", "step%s ", "time%s ", "arrow%s " };
@@ -169,7 +170,7 @@ static void put_loose(writer *out, tn_rng *rng, const saying *manner, const tn_h
         }
     }
     put_idle(out, rng, 3);
-    out->text[--out->used] = '\0'; /* the blank */
+    out->text[--out->used] = '\0'; /* replaces the last blank */
     put(out, "?");
 }
 
@@ -191,8 +192,8 @@ static void put_question(writer *out, tn_rng *rng, saying *manner, const tn_hops
         out->text[--out->used] = '\0';
 }
 
-/* Of `wide`: a template, none (loose words) in a quarter of the questions. One that says what is asked of a chain says it only where
- * a step is left to name the colour first. */
+/* Chooses a template for `wide`; a quarter of the questions has none. A template that asks for something other than the colour
+ * is only used if `step_left`: then one brief step is left in which the colour can be named first. */
 static void choose_wide(tn_rng *rng, saying *manner, const tn_hops_puzzle *puzzle, bool step_left)
 {
     const tn_hops_wide *more = tn_hops_wides[puzzle->ask], *fit[32];
@@ -239,7 +240,7 @@ static void put_choices(writer *out, tn_rng *rng, const saying *manner, const tn
     put(out, "%s", style->end);
 }
 
-/* As the wording `brief` asks. */
+/* Writes the choices as the wording `brief` does. */
 static void put_wrapped(writer *out, const tn_hops_puzzle *puzzle, const char *question, bool choices)
 {
     put(out, "[Question]:{%s}", question);
@@ -257,7 +258,7 @@ typedef struct word_list {
 
 static void add_word(word_list *list, const char *right, const char *format, ...) TN_PRINTF(3, 4);
 
-/* Adds what is neither the right answer nor there already. */
+/* Adds a wrong answer if it differs from the correct one and from those that were added before. */
 static void add_word(word_list *list, const char *right, const char *format, ...)
 {
     char *word = list->words[list->count];
@@ -299,7 +300,8 @@ static void write_right(const saying *manner, const tn_hops_puzzle *puzzle, bool
         snprintf(right, TN_HOPS_NAME, "%s", text);
 }
 
-/* Wrong answers. Those that a chain had come first, in its order: they are as likely as the right one. */
+/* Collects wrong answers. Those of the chain's own options come first, in their order, because they are as likely as the
+ * correct one. */
 static void list_wrong(tn_rng *rng, const saying *manner, const tn_hops_puzzle *puzzle, bool digits, const char *right,
                        word_list *wrong)
 {
@@ -319,7 +321,7 @@ static void list_wrong(tn_rng *rng, const saying *manner, const tn_hops_puzzle *
     for (size_t i = 0; i < scene->cells && puzzle->ask != TN_HOPS_IS_THERE && puzzle->ask != TN_HOPS_HOW_MANY; i++) {
         size_t cell = order[i];
         if (puzzle->ask == TN_HOPS_FOLLOW && scene->kind[cell] == puzzle->named)
-            continue; /* where a chain starts it never ends */
+            continue; /* a chain never ends where it starts */
         if (puzzle->ask == TN_HOPS_WAY_OF)
             add_word(wrong, right, "%s", tn_hops_way_names[(scene->arrow[cell] + i) % 4]);
         else if (shapes)
@@ -341,7 +343,7 @@ static void list_wrong(tn_rng *rng, const saying *manner, const tn_hops_puzzle *
         add_word(wrong, right, "%s", right[0] == 'y' ? "no" : "yes");
 }
 
-/* Two to six choices, of which one is right. */
+/* Writes two to six choices, one of which is correct. */
 static void offer(tn_rng *rng, const saying *manner, tn_hops_puzzle *puzzle, bool digits)
 {
     char right[TN_HOPS_NAME];
@@ -355,7 +357,7 @@ static void offer(tn_rng *rng, const saying *manner, tn_hops_puzzle *puzzle, boo
         snprintf(puzzle->options[i], TN_HOPS_NAME, "%s", i == puzzle->answer ? right : wrong.words[next++]);
 }
 
-/* Steps in a word each, `most` of them: the colours passed, then the one at the goal until all are there. */
+/* Writes `most` steps of one word each: the colours on the way, then the colour at the goal, repeated. */
 static void tell_briefly(const saying *manner, tn_hops_puzzle *puzzle, size_t most)
 {
     const tn_hops_scene *scene = &puzzle->scene;
@@ -390,7 +392,7 @@ void tn_hops_vary(tn_rng *rng, tn_wordings wordings, size_t most, tn_hops_puzzle
     char question[TN_HOPS_LINE];
     writer inside = { question, sizeof question, 0 }, out = { puzzle->question, sizeof puzzle->question, 0 };
     double kind = tn_rng_uniform(rng);
-    if (puzzle->steps < most) /* with a step left to name the colour first */
+    if (puzzle->steps < most) /* a step is left in which the colour can be named first */
         manner.target = kind < 0.72 ? TN_HOPS_COLOUR_THERE : kind < 0.88 ? TN_HOPS_SHAPE_THERE : TN_HOPS_OBJECT_THERE;
     if (manner.wide)
         choose_wide(rng, &manner, puzzle, puzzle->steps < most);

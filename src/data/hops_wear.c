@@ -1,4 +1,4 @@
-/* Pictures as they come in: other grounds, borders, uneven light, blur, noise, and what JPEG leaves of them. Everything is
+/* Images as people might supply them: other grounds, borders, uneven light, blur, noise, and JPEG artefacts. All of this is
  * arithmetic that gives the same pixels on every machine. */
 #include "data/hops.h"
 
@@ -30,7 +30,7 @@ size_t tn_hops_varied_size(tn_rng *rng)
 
 /* --------------------------------------------------------------- ground -- */
 
-/* Near white; a light tint; a middle grey; dark, with light arrows. */
+/* Draws the ground: nearly white, a light tint, a medium grey, or dark with light arrows. */
 static tn_hops_look draw_look(tn_rng *rng)
 {
     tn_hops_look look = { .lines = chance(rng, 0.15) ? between(rng, 0.2f, 0.9f) : 0 };
@@ -47,13 +47,13 @@ static tn_hops_look draw_look(tn_rng *rng)
 
 /* --------------------------------------------------------------- border -- */
 
-/* The scene in a smaller square, up to a sixth smaller, and a border around it. */
+/* Shrinks the scene by up to a sixth and puts a border around it. */
 static void paint_framed(tn_rng *rng, const tn_hops_scene *scene, const tn_hops_look *look, size_t size, unsigned char *pixels)
 {
     unsigned char inner[3 * SIDE_MAX * SIDE_MAX], colour[3], grey = to_byte(chance(rng, 0.4) ? 255 : between(rng, 0, 255));
     size_t margin = 1 + (size_t)tn_rng_below(rng, size / 6), side = size - margin, left = margin / 2, top = margin / 2;
     bool tinted = chance(rng, 0.3);
-    if (chance(rng, 0.4)) { /* not in the middle */
+    if (chance(rng, 0.4)) { /* the scene is not in the middle */
         left = (size_t)tn_rng_below(rng, margin + 1);
         top = (size_t)tn_rng_below(rng, margin + 1);
         left = (left + margin / 2) / 2;
@@ -70,7 +70,7 @@ static void paint_framed(tn_rng *rng, const tn_hops_scene *scene, const tn_hops_
 
 /* ----------------------------------------------------------------- light -- */
 
-/* Contrast, brightness, and light that falls from one side. */
+/* Changes contrast and brightness, and adds light from one side. */
 static void shine(tn_rng *rng, size_t size, unsigned char *pixels)
 {
     float gain = between(rng, 0.8f, 1.1f), lift = between(rng, -12, 20), across = between(rng, -0.12f, 0.12f),
@@ -84,7 +84,7 @@ static void shine(tn_rng *rng, size_t size, unsigned char *pixels)
         }
 }
 
-/* The mean of the four neighbours takes the share `amount` of every pixel. */
+/* Blurs: mixes every pixel with the mean of its four neighbours, which has the share `amount`. */
 static void blur(size_t size, float amount, unsigned char *pixels)
 {
     static const size_t channels = 3;
@@ -98,7 +98,7 @@ static void blur(size_t size, float amount, unsigned char *pixels)
         }
 }
 
-/* The sum of three draws is near a normal one; its deviation is half of its reach. */
+/* Adds noise. The sum of three uniform numbers is nearly normal; its standard deviation is a third of its maximum. */
 static void add_noise(tn_rng *rng, size_t size, float deviation, unsigned char *pixels)
 {
     for (size_t i = 0; i < 3 * size * size; i++) {
@@ -132,7 +132,7 @@ static float wave(size_t k, size_t n)
     return angle > 8 ? -cosines[16 - angle] : cosines[angle];
 }
 
-/* to [k, x] = sum over n of wave(k, n) from [n, x], or with the transform's inverse; then both change places. */
+/* Computes to[k, x] = sum over n of wave(k, n) * from[n, x], or the inverse transform, and exchanges the two indices. */
 static void transform(float waves[BLOCK][BLOCK], bool inverse, const float *from, float *to)
 {
     for (size_t k = 0; k < BLOCK; k++)
@@ -144,7 +144,7 @@ static void transform(float waves[BLOCK][BLOCK], bool inverse, const float *from
         }
 }
 
-/* Rounds the waves of each block of a plane [side, side]; a block at the edge repeats it. */
+/* Rounds the coefficients of each block of a plane [side, side]; a block that extends over the edge repeats the last pixels. */
 static void coarsen(float *plane, size_t side, const unsigned char *steps, float scale)
 {
     float waves[BLOCK][BLOCK], block[BLOCK * BLOCK], half[BLOCK * BLOCK];
@@ -171,7 +171,7 @@ static void coarsen(float *plane, size_t side, const unsigned char *steps, float
         }
 }
 
-/* What is left after JPEG of a quality from 1 to 99: colours at half the size, waves rounded. `size` is even. */
+/* Applies the losses of JPEG with a quality from 1 to 99: colours at half the size, rounded coefficients. `size` is even. */
 static void compress(size_t size, float quality, unsigned char *pixels)
 {
     float light[SIDE_MAX * SIDE_MAX], blue[SIDE_MAX * SIDE_MAX / 4], red[SIDE_MAX * SIDE_MAX / 4];

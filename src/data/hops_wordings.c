@@ -1,4 +1,4 @@
-/* The tables of hops_wordings.h. What is marked as unseen stands in no set for training. */
+/* The tables of hops_wordings.h. Rows that are marked as unseen are in no data set for training. */
 #include "data/hops_wordings.h"
 
 static const tn_hops_wording follow[] = {

@@ -1,5 +1,5 @@
-/* Wordings of `--wordings wide` beside those of `seen`: short ones, without verbs, and more ways to say the same. None of them is
- * among those kept for tests. */
+/* Wordings of `--wordings wide` in addition to those of `seen`: short ones without verbs, and further paraphrases. None of them
+ * is among those that are kept for tests. */
 #include "data/hops_wordings.h"
 
 enum { ANY = TN_HOPS_ANY_THERE, COLOUR = TN_HOPS_COLOUR_THERE, OBJECT = TN_HOPS_OBJECT_THERE };

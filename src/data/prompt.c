@@ -15,16 +15,16 @@
  * of the image. At test time the wording depends on the data set, not on the backbone: the letters of options are bare
  * for one of their data sets, and in parentheses for the other (arXiv:2510.12603, published code). */
 const tn_prompt_preset tn_prompt_presets[] = {
-    { .name = "ivtlr-train", .summary = "what the IVT-LR authors train on, for backbones with a vision tower",
+    { .name = "ivtlr-train", .summary = "the IVT-LR authors' wording for training, for backbones with a vision tower",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:\n", .answer = THEREFORE },
-    { .name = "ivtlr-infer", .summary = "what they use at test time unless a data set defines another",
+    { .name = "ivtlr-infer", .summary = "the authors' wording at test time; the default unless a data set defines another",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",
       .option_join = "\n", .end = "\nAnswer:", .answer = THEREFORE },
-    { .name = "ivtlr-fused-train", .summary = "what they train on, for backbones that represent images as tokens",
+    { .name = "ivtlr-fused-train", .summary = "the authors' wording for training, for backbones that represent images as tokens",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "(", ").{" }, .option_end = "}",
       .option_join = "\n", .end = "", .answer = THEREFORE, .image_inside = true, .keep_left = true },
-    { .name = "ivtlr-infer-parens", .summary = "what they use at test time with letters in parentheses", IN_PARENTHESES },
+    { .name = "ivtlr-infer-parens", .summary = "the authors' wording at test time with letters in parentheses", IN_PARENTHESES },
     { .name = "ivtlr-fused-infer", .summary = "an older name of ivtlr-infer-parens", IN_PARENTHESES },
     { .name = "words", .summary = "as ivtlr-infer; the answer is an option's words, nothing else",
       .front = "[Question]:{", .behind = "}", .options = "\n[Options]:\n", .mark = { "", ".{" }, .option_end = "}",

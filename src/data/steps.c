@@ -51,7 +51,7 @@ tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t group
     *steps = (tn_steps){ 0 };
     size_t length = strlen(rationale);
     if (length > STEP_LIMIT)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "rationale", "has %zu bytes; at most 2^30 can be cut", length);
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "rationale", "has %zu bytes; at most 2^30 can be split", length);
     char *flat = malloc(length + 1);
     if (flat == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "rationale", "no memory for %zu bytes of steps", length);

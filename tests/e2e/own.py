@@ -38,7 +38,7 @@ class Own(Case):
         call = ("eval", "-m", make_model("model"), "--data", place, "--method", "direct", "--image-size", "56x56", "-n", 4, "-t", 1, "-o", target)
         done = run(*call)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("fields of its rows that are not read: mood", done.stderr)
+        self.assertIn("unused fields in its rows: mood", done.stderr)
         self.assertIn("no row names a split", done.stderr)
         manifest, *rows = map(json.loads, target.read_text().splitlines())
         self.assertEqual((manifest["data"]["set"], manifest["data"]["questions"], manifest["data"]["of"]), ("jsonl", 6, 6))

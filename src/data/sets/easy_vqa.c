@@ -44,7 +44,7 @@ static tenebra_code add_row(tn_data *data, const json_t *row, size_t number, con
     tn_sample sample = { .question = copy(data, json_array_get(row, 0)), .label = copy(data, json_array_get(row, 1)) };
     if (json_array_size(row) != 3 || sample.question == NULL || sample.label == NULL || sample.label[0] == '\0' ||
         !json_is_integer(image) || json_integer_value(image) < 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "must be [question, answer, number of the picture]");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "must be [question, answer, number of the image]");
     snprintf(text, sizeof text, "%s-%zu", tn_data_rows_of(data), number);
     sample.id = tn_strings_copy(&data->strings, text, strlen(text));
     if (sample.id == NULL)

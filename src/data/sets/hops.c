@@ -1,4 +1,4 @@
-/* hops: a made benchmark of questions that need a chain of looks (data/hops.h), in the layout of lettered rows.
+/* hops: a synthetic benchmark of questions that require a chain of looks (data/hops.h), in the layout of lettered rows.
  * Domains are the families of questions; topics are "<family>-<looks>". */
 #include "data/hops.h"
 
@@ -32,7 +32,8 @@ static tenebra_code check_families(const char *list, tenebra_error *error)
             family++;
         if (family->name == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "families",
-                           "'%.*s' is none; choose among arrows, nearest, count, list, sight", (int)(length < 40 ? length : 40), at);
+                           "there is no family '%.*s'; choose among arrows, nearest, count, list, "
+                           "sight", (int)(length < 40 ? length : 40), at);
     }
     return TENEBRA_OK;
 }
@@ -50,7 +51,7 @@ static tenebra_code list_kinds(const tn_make *make, hop_kind kinds[KINDS_MAX], s
                 kinds[(*count)++] = (hop_kind){ family, steps };
     }
     if (*count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "hops", "no chosen family has questions of %zu to %zu looks",
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "hops", "none of the chosen families has questions of %zu to %zu looks",
                        make->steps_min, make->steps_max);
     return TENEBRA_OK;
 }
@@ -62,12 +63,13 @@ static tenebra_code read_sizes(const tn_make *make, size_t *size, size_t *grid, 
     if (*size % SIDE_UNIT != 0 || *size > SIDE_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "size", "must be a multiple of %d up to %d", SIDE_UNIT, SIDE_MAX);
     if (*grid < TN_HOPS_GRID_MIN || *grid > TN_HOPS_GRID_MAX || *size / *grid < CELL_MIN)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "grid", "%zu objects a side do not go into %zu pixels; choose %d "
-                       "to %d, of %d pixels or more each", *grid, *size, TN_HOPS_GRID_MIN, TN_HOPS_GRID_MAX, CELL_MIN);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "grid",
+                       "%zu objects per side do not fit into %zu pixels; choose %d to %d, with at least %d pixels each", *grid, *size,
+                       TN_HOPS_GRID_MIN, TN_HOPS_GRID_MAX, CELL_MIN);
     return TENEBRA_OK;
 }
 
-/* A generator for one purpose. */
+/* A random number generator for one purpose. */
 static tn_rng stream(uint64_t seed, const char *split, uint64_t purpose, uint64_t index)
 {
     const uint64_t words[] = { seed, (unsigned char)split[0], purpose, index };
@@ -79,7 +81,7 @@ static tn_rng stream(uint64_t seed, const char *split, uint64_t purpose, uint64_
     return tn_rng_seed(state);
 }
 
-/* Every run of `count` samples holds each kind once, in a random order. */
+/* The kind of a sample. Every run of `count` samples contains each kind once, in random order. */
 static hop_kind choose_kind(const tn_make *make, const char *split, size_t index, const hop_kind *kinds, size_t count)
 {
     unsigned char order[KINDS_MAX];
@@ -90,19 +92,19 @@ static hop_kind choose_kind(const tn_make *make, const char *split, size_t index
     return kinds[order[index % count]];
 }
 
-/* Which questions can be said in many ways; and pictures that vary have no hints. */
+/* Refuses families with only one wording if there are many wordings, and hints in varied images. */
 static tenebra_code check_variety(const tn_make *make, const hop_kind *kinds, size_t count, tenebra_error *error)
 {
     for (size_t i = 0; i < count && make->wordings != TN_WORDINGS_ONE; i++)
         if (strcmp(kinds[i].family->name, "arrows") != 0 && strcmp(kinds[i].family->name, "sight") != 0)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "wordings", "questions of the family '%s' have one wording; choose "
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "wordings", "questions of the family '%s' have only one wording; choose "
                            "among arrows and sight with --families", kinds[i].family->name);
     if (make->varied && make->hints > 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "pictures that vary have no hints; leave out --hints");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "varied images cannot have hints; leave out --hints");
     return TENEBRA_OK;
 }
 
-/* The most looks that a question of the family needs in this set. */
+/* The maximum number of looks that a question of the family requires in this set. */
 static size_t most_steps(const tn_hops_family *family, const hop_kind *kinds, size_t count)
 {
     size_t most = 0;
@@ -112,14 +114,15 @@ static size_t most_steps(const tn_hops_family *family, const hop_kind *kinds, si
     return most;
 }
 
-/* As many as `arrows` needs, be it there or not. */
+/* The number of brief steps: as many as the longest question of `arrows`, even if the set does not have this family. */
 static size_t count_brief(const hop_kind *kinds, size_t count)
 {
     size_t most = most_steps(tn_hops_families, kinds, count);
     return most > 0 ? most : tn_hops_families[0].steps_default;
 }
 
-/* Brief steps are as many for every question: at the goal one stays. So as many latent steps can stand for them. */
+/* Every question has the same number of brief steps; the goal is repeated. So the same number of latent steps can replace them.
+ * */
 static void stay_at_goal(tn_hops_puzzle *puzzle, size_t steps)
 {
     for (size_t i = 0; i < steps; i++) {
@@ -182,7 +185,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
     tn_hops_puzzle puzzle;
     if (!tn_hops_draw(&rng, kind.family, grid, kind.steps, split, &puzzle))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, kind.family->name,
-                       "questions of %zu looks do not fit a grid of %zu x %zu objects; lower --hops or take a larger "
+                       "questions of %zu looks do not fit a grid of %zu x %zu objects; lower --hops or choose a larger "
                        "--grid", kind.steps, grid, grid);
     tn_rng tongue = stream(make->seed, split, 4, index);
     if (make->wordings != TN_WORDINGS_ONE)
@@ -194,7 +197,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
     made->pixels = malloc(3 * made->size * made->size);
     if (made->pixels == NULL || !fill(made, &puzzle, make->brief, &kind, split, index)) {
         tn_made_free(made);
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for a picture");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for an image");
     }
     if (make->varied)
         tn_hops_paint_varied(&brush, &puzzle.scene, made->size, made->pixels);
@@ -205,7 +208,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
 
 const tn_dataset tn_dataset_hops = {
     .name = "hops",
-    .summary = "made: chains of looks at coloured shapes with arrows; 'tenebra data make hops'",
+    .summary = "synthetic: chains of looks at coloured shapes with arrows; 'tenebra data make hops'",
     .splits = splits,
     .read = tn_rows_read,
     .parse = tn_rows_parse,

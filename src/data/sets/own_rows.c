@@ -78,7 +78,7 @@ static tenebra_code read_pictures(tn_data *data, const json_t *row, tn_sample *s
         return TENEBRA_OK;
     size_t count = json_is_array(given) ? json_array_size(given) : 1;
     if (count > TN_DATA_IMAGES_MAX)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "has %zu pictures; at most %d", count, TN_DATA_IMAGES_MAX);
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "has %zu images; at most %d are possible", count, TN_DATA_IMAGES_MAX);
     const char **images = tn_strings_take(&data->strings, (count + 1) * sizeof *images);
     if (images == NULL)
         return fail_memory(where, error);
@@ -302,7 +302,7 @@ static tenebra_code parse(tn_data *data, const void *bytes, size_t length, const
     if (!r.dev && (train || dev) && data->options.part == TN_PART_OF_SPLIT)
         data->options.part = train ? TN_PART_KEPT : TN_PART_HELD;
     if (!r.names && strcmp(data->split->name, "test") == 0)
-        data->remark = "no row names a split, so 'test' has all of them, also those that 'train' has";
+        data->remark = "no row names a split, so all of them are in 'test', also those that are in 'train'";
     return each_row(&r, bytes, length, read_row, error);
 }
 

@@ -58,7 +58,7 @@ static void test_rows(void **state)
     assert_string_equal(tn_data_sample(data, 4)->rationale, "E");
     tn_data_note(data, note);
     assert_non_null(strstr(note, "no row names a split"));
-    assert_non_null(strstr(note, "not read: mood"));
+    assert_non_null(strstr(note, "unused fields in its rows: mood"));
     tn_data_close(data);
     remove_tree(tree);
 }
