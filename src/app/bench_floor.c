@@ -152,7 +152,7 @@ void tn_bench_floors(tn_bench *bench, json_t *json)
     const tn_model *model = bench->model;
     const tn_bench_options *options = bench->options;
     size_t area = model->config.vision.spatial_merge_size * model->config.vision.spatial_merge_size;
-    rates r = { .pool = bench->session->engine.pool, .kernels = model->kernels, .bytes = read_rate(bench->session->engine.pool) };
+    rates r = { .pool = bench->session->engine->pool, .kernels = model->kernels, .bytes = read_rate(bench->session->engine->pool) };
     if (r.bytes <= 0)
         return;
     double vision = floor_of_network(&r, model, TN_NETWORK_IMAGES, bench->picture->rows * area);

@@ -175,7 +175,7 @@ static json_t *bench_json(const tn_bench *bench)
     double token = median_of(bench, false, offsetof(tn_measures, token));
     json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "model", options->directory, "kernels",
                              bench->model->kernels->name, "cache_type", options->cache_type, "threads",
-                             (json_int_t)tn_pool_threads(bench->session->engine.pool),
+                             (json_int_t)tn_pool_threads(bench->session->engine->pool),
                              "prompt_tokens", (json_int_t)bench->prompt_count, "image_tokens", (json_int_t)bench->picture->rows,
                              "n_latent", (json_int_t)options->latents, "k_select", (json_int_t)options->picks,
                              "generated_tokens", (json_int_t)options->tokens);
@@ -216,7 +216,7 @@ static void print_text(const tn_bench *bench, const json_t *json)
     const tn_bench_options *options = bench->options;
     double token_ms = 1e3 / real_of(json, "decode_tokens_per_s");
     printf("model        %s, kernels %s, %zu threads\n", options->directory, bench->model->kernels->name,
-           tn_pool_threads(bench->session->engine.pool));
+           tn_pool_threads(bench->session->engine->pool));
     printf("question     %zu rows (%zu of the image), %zu latent steps of %zu picks, %zu tokens; %.0f rows computed\n",
            bench->prompt_count, bench->picture->rows, options->latents, options->picks, options->tokens,
            real_of(json, "positions_computed"));

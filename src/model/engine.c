@@ -5,10 +5,6 @@
 
 #include <string.h>
 
-/* Rows that run through the layers together: bounds the working memory of long prompts, and is far more than it takes to be
- * limited by arithmetic instead of reading weights. While recording all run together: gradients of weights are sums over rows. */
-enum { ROUND_ROWS = 512 };
-
 /* Addresses reserved for the arena; memory is only what gets touched. */
 static const size_t WORK_RESERVE = (size_t)64 << 30;
 
@@ -48,7 +44,7 @@ tenebra_code tn_engine_finish(tn_engine *engine, size_t mark, tenebra_error *err
 
 size_t tn_engine_rounds(size_t rows)
 {
-    return (rows + ROUND_ROWS - 1) / ROUND_ROWS;
+    return (rows + TN_ENGINE_ROUND - 1) / TN_ENGINE_ROUND;
 }
 
 /* Memory of one round; NULL with the failure set. */
@@ -83,7 +79,7 @@ static bool ends_span(const piece *p)
 static batch compose_round(tn_ops *ops, tn_span *spans, size_t count, size_t *span, size_t *at)
 {
     batch r = { .pieces = take(ops, count - *span, sizeof *r.pieces) };
-    size_t limit = ops->tape != NULL ? SIZE_MAX : ROUND_ROWS;
+    size_t limit = ops->tape != NULL ? SIZE_MAX : TN_ENGINE_ROUND;
     while (r.pieces != NULL && *span < count && r.rows < limit) {
         tn_span *from = &spans[*span];
         size_t rows = tn_min(limit - r.rows, from->count - *at);

@@ -37,6 +37,10 @@ typedef struct tn_span {
  * MISMATCH, MEMORY, CANCELLED, FORMAT (numbers that are not finite, and where they came up), IO (the model's files changed). */
 tenebra_code tn_engine_run(tn_engine *engine, tn_span *spans, size_t count, tenebra_error *error);
 
+/* Rows that run through the layers together, at most: bounds the working memory of long prompts, and is far more than it takes to be
+ * limited by arithmetic instead of reading weights. While recording all run together: gradients of weights are sums over rows. */
+enum { TN_ENGINE_ROUND = 512 };
+
 /* How often the layers run for so many rows. */
 size_t tn_engine_rounds(size_t rows);
 

@@ -11,20 +11,41 @@ enum { DEFAULT_CONTEXT = 8192 };
 /* Addresses reserved for the arena; memory is only what gets touched. */
 static const size_t KEPT_RESERVE = (size_t)16 << 30;
 
-static tenebra_code open_parts(tn_session *session, const tn_session_options *options, tenebra_error *error)
+/* What a session shares with those beside it. */
+typedef struct shared {
+    tn_engine engine;
+    tn_image_cache images;
+} shared;
+
+static tenebra_code open_shared(tn_session *session, const tn_session_options *options, tenebra_error *error)
 {
-    const tn_decoder_config *config = &session->model->config.decoder;
-    size_t limit = config->max_position_embeddings, vocabulary = session->model->decoder.head.matrix.rows;
-    size_t context = options->context ? options->context : tn_min(DEFAULT_CONTEXT, limit);
-    if (context > limit)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are more than the model's %zu positions", context, limit);
-    session->images.limit = options->no_image_cache ? 0 : options->image_cache ? options->image_cache : TN_IMAGE_CACHE_BYTES;
-    TN_TRY(tn_sequence_open(&session->sequence, config, context, options->cache_type, error));
-    TN_TRY(tn_engine_open(&session->engine, session->model, options->threads, error));
+    shared *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
+    session->engine = &made->engine;
+    session->images = &made->images;
+    made->images.limit = options->no_image_cache ? 0 : options->image_cache ? options->image_cache : TN_IMAGE_CACHE_BYTES;
+    return tn_engine_open(session->engine, session->model, options->threads, error);
+}
+
+static tenebra_code open_own(tn_session *session, size_t context, tn_dtype type, tenebra_error *error)
+{
+    size_t vocabulary = session->model->decoder.head.matrix.rows;
+    TN_TRY(tn_sequence_open(&session->sequence, &session->model->config.decoder, context, type, error));
     TN_TRY(tn_arena_reserve(&session->kept, KEPT_RESERVE, error));
     session->logits.cols = vocabulary;
     session->logits.data = malloc(vocabulary * sizeof(tn_real));
     return session->logits.data ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
+}
+
+static tenebra_code open_parts(tn_session *session, const tn_session_options *options, tenebra_error *error)
+{
+    size_t limit = session->model->config.decoder.max_position_embeddings;
+    size_t context = options->context ? options->context : tn_min(DEFAULT_CONTEXT, limit);
+    if (context > limit)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are more than the model's %zu positions", context, limit);
+    TN_TRY(open_own(session, context, options->cache_type, error));
+    return open_shared(session, options, error);
 }
 
 tn_session *tn_session_open(const tn_model *model, const tn_session_options *options, tenebra_error *error)
@@ -43,12 +64,31 @@ tn_session *tn_session_open(const tn_model *model, const tn_session_options *opt
     return session;
 }
 
+tn_session *tn_session_open_beside(const tn_session *first, tenebra_error *error)
+{
+    tn_session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
+        return NULL;
+    }
+    *session = (tn_session){ .model = first->model, .engine = first->engine, .images = first->images, .shares = true };
+    if (open_own(session, first->sequence.capacity, first->sequence.type, error) != TENEBRA_OK) {
+        tn_session_close(session);
+        return NULL;
+    }
+    return session;
+}
+
 void tn_session_close(tn_session *session)
 {
     if (session == NULL)
         return;
-    tn_image_cache_clear(&session->images);
-    tn_engine_close(&session->engine);
+    if (!session->shares && session->engine != NULL) {
+        shared *own = (shared *)session->engine; /* its first member */
+        tn_image_cache_clear(&own->images);
+        tn_engine_close(&own->engine);
+        free(own);
+    }
     tn_sequence_close(&session->sequence);
     tn_arena_close(&session->kept);
     free(session->logits.data);
@@ -65,44 +105,70 @@ void tn_session_forget(tn_session *session, bool images)
 {
     tn_sequence_forget(&session->sequence);
     if (images)
-        tn_image_cache_clear(&session->images);
+        tn_image_cache_clear(session->images);
+}
+
+static bool has_vision(const tn_adapter *adapter)
+{
+    bool vision = false;
+    for (size_t m = 0; m < adapter->module_count; m++)
+        vision |= adapter->modules[m].vision;
+    return vision;
 }
 
 bool tn_session_set_pass(tn_session *session, size_t pass)
 {
-    size_t before = session->engine.ops.pass;
+    size_t before = session->pass, now = 0;
     bool changed = false, vision = false;
-    for (size_t i = 0; i < session->model->adapter_count && pass != before; i++) {
+    for (size_t i = 0; i < session->model->adapter_count; i++) {
         const tn_adapter *adapter = session->model->adapters[i];
-        if (adapter->pass == 0 || (adapter->pass != before && adapter->pass != pass))
+        now = adapter->pass == pass ? pass : now;
+        if (adapter->pass == 0 || pass == before || (adapter->pass != before && adapter->pass != pass))
             continue;
         changed = true;
-        for (size_t m = 0; m < adapter->module_count; m++)
-            vision |= adapter->modules[m].vision;
+        vision |= has_vision(adapter);
     }
-    session->engine.ops.pass = pass;
+    session->pass = now;
+    tn_session_enter(session);
     if (changed)
-        tn_session_forget(session, vision);
+        tn_session_forget(session, false);
     return vision;
+}
+
+/* What embeddings depend on: the picture, and the pass if the tower has adapters of it. */
+static tn_digest key_of(const tn_session *session, const tn_image_rows *picture)
+{
+    bool known = tn_digest_equal(&picture->content, &picture->content);
+    for (size_t i = 0; known && session->pass > 0 && i < session->model->adapter_count; i++)
+        if (session->model->adapters[i]->pass == session->pass && has_vision(session->model->adapters[i])) {
+            tn_hash hash;
+            tn_hash_start(&hash);
+            tn_hash_add(&hash, &picture->content, sizeof picture->content);
+            tn_hash_add(&hash, &session->pass, sizeof session->pass);
+            return tn_hash_finish(&hash);
+        }
+    return picture->content;
 }
 
 tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tenebra_error *error)
 {
     picture->embeds = (tn_tensor){ 0 };
-    const tn_image_entry *entry = session->engine.ops.watch ? NULL : tn_image_cache_find(&session->images, &picture->content);
+    const tn_digest key = key_of(session, picture);
+    const tn_image_entry *entry = session->engine->ops.watch ? NULL : tn_image_cache_find(session->images, &key);
     if (entry == NULL)
         return TENEBRA_OK;
     const tn_tensor embeds = tn_tensor_take(&session->kept, entry->rows, entry->cols);
     if (tn_tensor_is_empty(embeds))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
-    tn_op_write(&session->engine.ops, embeds, entry->embeds);
+    tn_op_write(&session->engine->ops, embeds, entry->embeds);
     picture->embeds = embeds;
     return TENEBRA_OK;
 }
 
 void tn_session_remember(tn_session *session, const tn_image_rows *picture)
 {
-    tn_image_cache_add(&session->images, &picture->content, &session->engine.ops, picture->embeds);
+    const tn_digest key = key_of(session, picture);
+    tn_image_cache_add(session->images, &key, &session->engine->ops, picture->embeds);
 }
 
 tn_tensor tn_session_take_row(tn_session *session, tenebra_error *error)
@@ -117,14 +183,15 @@ tn_tensor tn_session_keep_row(tn_session *session, tn_tensor from, tenebra_error
 {
     tn_tensor row = tn_session_take_row(session, error);
     if (!tn_tensor_is_empty(row))
-        tn_op_copy(&session->engine.ops, row, from);
+        tn_op_copy(&session->engine->ops, row, from);
     return row;
 }
 
 tenebra_code tn_session_append(tn_session *session, const tn_row *rows, size_t count, const tn_span_tap *tap, tn_real *normed,
                                tenebra_error *error)
 {
-    tn_engine *engine = &session->engine;
+    tn_engine *engine = session->engine;
+    tn_session_enter(session);
     tn_span span = { .sequence = &session->sequence, .rows = rows, .count = count, .tap = tap, .wants_rows = normed != NULL };
     size_t mark = tn_ops_mark(&engine->ops);
     TN_TRY(tn_engine_run(engine, &span, 1, error));
@@ -137,5 +204,6 @@ tenebra_code tn_session_append(tn_session *session, const tn_row *rows, size_t c
 tenebra_code tn_session_logits(tn_session *session, tenebra_error *error)
 {
     tn_span span = { .sequence = &session->sequence, .logits = session->logits.data };
-    return tn_engine_run(&session->engine, &span, 1, error);
+    tn_session_enter(session);
+    return tn_engine_run(session->engine, &span, 1, error);
 }

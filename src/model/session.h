@@ -1,4 +1,5 @@
-/* A session: an engine with one sequence, the pictures that it has seen, and the memory of one question. */
+/* A session: one sequence and the memory of one question, over an engine and the pictures that it has seen. Sessions may share
+ * these two; each then has the rows that it would have alone. */
 #ifndef TN_MODEL_SESSION_H
 #define TN_MODEL_SESSION_H
 
@@ -13,9 +14,11 @@ typedef struct tn_logits {
 
 typedef struct tn_session {
     const tn_model *model;
-    tn_engine engine;
+    tn_engine *engine;      /* one call at a time, whichever session it is for */
+    tn_image_cache *images;
+    bool shares;            /* both belong to another session */
     tn_sequence sequence;
-    tn_image_cache images;
+    size_t pass;            /* whose adapters are added beside those of every pass; 0: there are none */
     tn_arena kept;    /* one question: image embeddings, prompt */
     tn_logits logits; /* for whoever asks for them              */
 } tn_session;
@@ -32,6 +35,10 @@ enum { TN_IMAGE_CACHE_BYTES = 256000000 };
 
 /* The model must outlive the session. options may be NULL. Errors: ARGUMENT, LIMIT, MEMORY. */
 tn_session *tn_session_open(const tn_model *model, const tn_session_options *options, tenebra_error *error);
+
+/* A further session with the engine and the pictures of `first`, which must outlive it; context and type of the cache are the same.
+ * All of them are used by one thread at a time. Errors: MEMORY. */
+tn_session *tn_session_open_beside(const tn_session *first, tenebra_error *error);
 void tn_session_close(tn_session *session);
 
 /* Starts a question: no rows, and the memory of the last one is released. Pictures stay known, and rows can be taken up again by
@@ -39,11 +46,14 @@ void tn_session_close(tn_session *session);
 void tn_session_reset(tn_session *session);
 
 /* Chooses the pass, from 1: its adapters count from now on, beside those of every pass; 0: none of a pass. If that changes
- * weights, what the session computed is forgotten. Returns whether weights of the vision tower changed: embeddings that
+ * weights, the session's rows are forgotten. Returns whether weights of the vision tower changed: embeddings that
  * were taken before are then those of other weights. */
 bool tn_session_set_pass(tn_session *session, size_t pass);
 
-/* Makes the session forget what it computed: rows, and with `images` the pictures, too. Needed when weights changed. */
+/* Lets the engine compute for this session: with the adapters of its pass. Needed before the engine is used if sessions share it. */
+static inline void tn_session_enter(const tn_session *session) { session->engine->ops.pass = session->pass; }
+
+/* Makes the session forget what it computed: rows, and with `images` the shared pictures, too. Needed when weights changed. */
 void tn_session_forget(tn_session *session, bool images);
 
 /* Embeddings of a picture seen before, in the memory of the question: picture->embeds, or empty. Errors: LIMIT. */

@@ -80,7 +80,7 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
     tenebra_pick *told = tn_reasoner_take(reasoner, choice->settings.picks + 1, sizeof *told);
     if (rows == NULL || told == NULL)
         return tn_fail_session_full(error);
-    tn_latent_view view = { .ops = &reasoner->session->engine.ops,
+    tn_latent_view view = { .ops = &reasoner->session->engine->ops,
                             .module = tn_module_of(reasoner->session->model, reasoner->method->name), .hidden = { hidden, 0 },
                             .raw = { raw, 0 }, .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean,
                             .given = given->values, .given_steps = given->rows, .given_size = given->columns,
@@ -104,7 +104,7 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tn_tens
 {
     const tn_real *before = state->last_text;
     tn_real *now = tn_reasoner_take(reasoner, hidden.cols, sizeof *now);
-    if (now == NULL || !tn_op_read(&reasoner->session->engine.ops, hidden, now))
+    if (now == NULL || !tn_op_read(&reasoner->session->engine->ops, hidden, now))
         return tn_fail_session_full(error);
     state->last_text = now;
     double norm = sqrt(product_of(now, now, hidden.cols));

@@ -30,7 +30,7 @@ static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->next_position = 0;
     reasoner->unrun = -1;
     TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->prompt, count, error));
-    bool all = reasoner->want_mean || session->engine.ops.watch != NULL; /* somebody looks at every row */
+    bool all = reasoner->want_mean || session->engine->ops.watch != NULL; /* somebody looks at every row */
     size_t shared = reasoner->pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->rows, count - 1);
     reasoner->span_count -= shared;
     if (reasoner->pass == 0)
@@ -200,7 +200,7 @@ static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error
 /* The mean of rows after the final norm, updated row by row. */
 static tenebra_code average(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error)
 {
-    tn_engine *engine = &reasoner->session->engine;
+    tn_engine *engine = reasoner->session->engine;
     size_t mark = tn_ops_mark(&engine->ops);
     const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
     const tn_tensor mean = tn_op_mean_rows(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, raw));
@@ -284,32 +284,4 @@ tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *
         hand_out(reasoner, span);
     }
     return TENEBRA_OK;
-}
-
-/* ------------------------------------------------------------------ alone -- */
-
-tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
-{
-    tn_engine *engine = &reasoner->session->engine;
-    size_t mark = tn_ops_mark(&engine->ops);
-    tn_need need = TN_NEED_SPAN;
-    tn_span span = { 0 };
-    tenebra_code code = TENEBRA_OK;
-    while (code == TENEBRA_OK && need != TN_NEED_NOTHING) {
-        code = tn_reasoner_advance(reasoner, &need, &span, error);
-        tn_ops_release(&engine->ops, mark);
-        if (code == TENEBRA_OK && need == TN_NEED_PICTURES)
-            code = tn_reasoner_encode_pictures(reasoner, error);
-        if (code == TENEBRA_OK && need == TN_NEED_SPAN)
-            code = tn_engine_run(engine, &span, 1, error);
-    }
-    tn_reasoner_end_work(reasoner);
-    return code;
-}
-
-tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
-{
-    reasoner->prompt = rows;
-    reasoner->prompt_count = count;
-    return tn_reasoner_answer(reasoner, error);
 }

@@ -1,7 +1,4 @@
-/* A generation in progress can be asked what it needs next. Whoever asks gathers the needs of one question, or of many:
- *
- *     while (tn_reasoner_advance(reasoner, &need, &span, &error) == TENEBRA_OK && need != TN_NEED_NOTHING)
- *         need == TN_NEED_PICTURES ? tn_reasoner_encode_pictures(reasoner, &error) : tn_engine_run(engine, &span, 1, &error); */
+/* A generation in progress can be asked what it needs next; reason/rounds.c asks one, or many. */
 #ifndef TN_REASON_LOOP_H
 #define TN_REASON_LOOP_H
 

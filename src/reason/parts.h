@@ -22,9 +22,21 @@ static inline void tn_reasoner_end_answer(tn_reasoner *reasoner, tenebra_finish 
 
 /* Values of the method's options in effect, checked and echoed in the trace. Errors: ARGUMENT. */
 tenebra_code tn_reasoner_read_settings(tn_reasoner *reasoner, tenebra_error *error);
-/* Between these two, layers of networks are told to a request that wants it (reason/work.c). `layers`: how many will run. */
+
+/* Between these two, layers of networks that run for the generation are told to a request that wants it (reason/work.c). `layers`: how
+ * many will run. */
 void tn_reasoner_start_work(tn_reasoner *reasoner, const char *name, size_t layers);
 void tn_reasoner_end_work(tn_reasoner *reasoner);
+
+/* Around a call of the engine for these generations: its layers are told to them; one that has the call alone can end it early, the
+ * others are marked as cancelled. */
+typedef struct tn_work {
+    tn_engine *engine;
+    tn_reasoner *const *reasoners;
+    size_t count;
+} tn_work;
+void tn_work_begin(tn_work *work, tn_engine *engine, tn_reasoner *const *reasoners, size_t count);
+void tn_work_end(const tn_work *work);
 
 tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *error);
 

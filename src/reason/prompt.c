@@ -49,8 +49,11 @@ static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_e
     double cut = tn_clock_ms();
     const tn_patches *input = &patches;
     tn_image_rows *output = &picture->rows;
+    tn_work work;
     tn_reasoner_start_work(reasoner, "image", session->model->config.vision.depth);
-    tenebra_code code = tn_engine_encode(&session->engine, &input, &output, 1, &session->kept, error);
+    tn_work_begin(&work, session->engine, &reasoner, 1);
+    tenebra_code code = tn_engine_encode(session->engine, &input, &output, 1, &session->kept, error);
+    tn_work_end(&work);
     tn_reasoner_end_work(reasoner);
     tn_patches_free(&patches);
     reasoner->trace.decode_ms += cut - start;

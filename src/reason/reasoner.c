@@ -96,7 +96,7 @@ static void start_trace(tn_reasoner *reasoner)
     trace->positions = reasoner->sequential ? "sequential" : "mrope";
     trace->kernels = reasoner->session->model->kernels->name;
     trace->cache_type = reasoner->session->sequence.type == TN_F32 ? "f32" : "bf16";
-    trace->threads = tn_pool_threads(reasoner->session->engine.pool);
+    trace->threads = tn_pool_threads(reasoner->session->engine->pool);
     trace->sampling = request->sampling;
     trace->sampling.top_p = request->sampling.top_p > 0 ? request->sampling.top_p : 1;
     trace->steps = reasoner->steps;
@@ -144,7 +144,7 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
     reasoner->request = request;
     reasoner->method = method;
     tn_session_reset(session);
-    session->engine.ops.cancel = cancel;
+    reasoner->cancel = cancel;
     reasoner->recompute = request->recompute;
     if (request->recompute || request->no_reuse)
         tn_session_forget(session, false);

@@ -80,6 +80,8 @@ struct tn_reasoner {
     bool turn;               /* this pass is a further turn                 */
     size_t given;            /* pictures before the method added any        */
     double started, asked;   /* clock, ms                                   */
+    const atomic_bool *cancel; /* may be NULL; true ends the answer         */
+    bool cancelled;          /* so does an event that returned false        */
 
     /* Generation. */
     tn_sampler sampler;
@@ -117,7 +119,7 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
                                      const tn_method *method, const atomic_bool *cancel, tenebra_error *error);
 void tn_reasoner_close(tn_reasoner *reasoner);
 
-/* The whole: loads pictures, then passes until the method finishes. */
+/* The whole, alone (reason/rounds.c): loads pictures, then passes until the method finishes. */
 tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error);
 
 /* The same from the rows of a prompt, without positions; the pictures are in place. */

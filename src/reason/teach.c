@@ -82,12 +82,12 @@ void tn_teacher_close(tn_teacher *teacher)
 
 tn_pool *tn_teacher_pool(tn_teacher *teacher)
 {
-    return teacher->session->engine.pool;
+    return teacher->session->engine->pool;
 }
 
 void tn_teacher_watch_cancel(tn_teacher *teacher, const atomic_bool *cancel)
 {
-    teacher->session->engine.ops.cancel = cancel;
+    teacher->session->engine->ops.cancel = cancel;
 }
 
 void tn_teacher_seed(tn_teacher *teacher, uint64_t seed)

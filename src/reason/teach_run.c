@@ -355,7 +355,7 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
                             tn_teach_result *result, tenebra_error *error)
 {
     tn_teach_result unused;
-    tn_engine *engine = &teacher->session->engine;
+    tn_engine *engine = teacher->session->engine;
     batch b = { .teacher = teacher, .engine = engine, .ops = &engine->ops, .learn = learn, .count = count,
                 .result = result ? result : &unused };
     *b.result = (tn_teach_result){ 0 };

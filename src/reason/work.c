@@ -1,29 +1,56 @@
 /* Signs of life while a picture or a prompt is computed: an event before each layer, for requests that want it. */
 #include "reason/parts.h"
 
-static void tell_layer(void *user)
+#include "base/checked.h"
+
+static bool tell_layer(tn_reasoner *reasoner)
 {
-    tn_reasoner *reasoner = user;
     const tenebra_request *request = reasoner->request;
+    if (reasoner->work == NULL)
+        return true;
     tenebra_event event = { .kind = TENEBRA_EVENT_WORK, .trace = &reasoner->trace, .text = reasoner->work,
-                            .index = reasoner->work_done++, .count = reasoner->work_total };
-    if (!request->on_event(request->user, &event))
-        tn_fail(&reasoner->session->engine.ops.failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+                            .index = reasoner->work_done++ };
+    event.count = tn_max(reasoner->work_done, reasoner->work_total); /* more if others left a prompt less room in its rounds */
+    return request->on_event(request->user, &event);
+}
+
+static void tell_layers(void *user)
+{
+    const tn_work *work = user;
+    for (size_t i = 0; i < work->count; i++)
+        if (!tell_layer(work->reasoners[i])) {
+            work->reasoners[i]->cancelled = true;
+            if (work->count == 1) /* the layers of others go on */
+                tn_fail(&work->engine->ops.failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
+        }
+}
+
+void tn_work_begin(tn_work *work, tn_engine *engine, tn_reasoner *const *reasoners, size_t count)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < count; i++)
+        wanted |= reasoners[i]->work != NULL;
+    *work = (tn_work){ engine, reasoners, count };
+    engine->ops.cancel = count == 1 ? reasoners[0]->cancel : NULL;
+    engine->ops.on_layer = wanted ? tell_layers : NULL;
+    engine->ops.on_layer_user = work;
+}
+
+void tn_work_end(const tn_work *work)
+{
+    work->engine->ops.cancel = NULL;
+    work->engine->ops.on_layer = NULL;
 }
 
 void tn_reasoner_start_work(tn_reasoner *reasoner, const char *name, size_t layers)
 {
     const tenebra_request *request = reasoner->request;
-    tn_ops *ops = &reasoner->session->engine.ops;
-    bool wanted = request->work && request->on_event != NULL;
-    reasoner->work = name;
+    reasoner->work = request->work && request->on_event != NULL ? name : NULL;
     reasoner->work_done = 0;
     reasoner->work_total = layers;
-    ops->on_layer = wanted ? tell_layer : NULL;
-    ops->on_layer_user = reasoner;
 }
 
 void tn_reasoner_end_work(tn_reasoner *reasoner)
 {
-    reasoner->session->engine.ops.on_layer = NULL;
+    reasoner->work = NULL;
 }

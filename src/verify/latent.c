@@ -52,7 +52,7 @@ static void keep_state(loop_run *run, size_t step)
     const tn_tensor hidden = tn_session_hidden(session);
     size_t cols = hidden.cols, count = run->reasoner.candidate_count;
     if (step < run->steps) {
-        tn_op_read(&session->engine.ops, hidden, run->hidden + step * cols);
+        tn_op_read(&session->engine->ops, hidden, run->hidden + step * cols);
         for (size_t j = 0; j < count; j++)
             run->scores[step * count + j] = run->used[j] ? -(tn_real)INFINITY : run->reasoner.scores[j];
     } else if (tn_session_logits(run->verify->session, &run->verify->failure) == TENEBRA_OK) {
@@ -120,13 +120,13 @@ static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, c
         run->reasoner.pictures[0] = (tn_picture){ .rows = picture->rows, .width = picture->width, .height = picture->height };
         run->reasoner.picture_count = 1;
         run->reasoner.test_first_token = false;
-        verify->session->engine.ops.watch = count_call;
-        verify->session->engine.ops.watch_user = run;
+        verify->session->engine->ops.watch = count_call;
+        verify->session->engine->ops.watch_user = run;
         const tn_image_rows *pictures[] = { &run->reasoner.pictures[0].rows };
         code = tn_rows_of_ids(&verify->model->config, tokens, count, pictures, 1, rows, &verify->failure);
         if (code == TENEBRA_OK)
             code = tn_reasoner_answer_rows(&run->reasoner, rows, count, &verify->failure);
-        verify->session->engine.ops.watch = NULL;
+        verify->session->engine->ops.watch = NULL;
     }
     run->reasoner.request = NULL; /* ends with this function */
     free(tokens);
@@ -192,7 +192,7 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
 {
     tn_session *session = verify->session;
     size_t cols = verify->model->config.decoder.hidden_size, vocabulary = session->logits.cols;
-    tn_ops *ops = &session->engine.ops;
+    tn_ops *ops = &session->engine->ops;
     double sum = 0;
     *labelled = 0;
     for (size_t i = 1; i < count; i++) {
@@ -201,7 +201,7 @@ double tn_verify_loss(tn_verify *verify, const tn_real *normed, const int64_t *l
         tn_tensor row = tn_op_import(ops, 1, cols, normed + (i - 1) * cols);
         int32_t label = (int32_t)labels[i];
         tn_real *logits = label_logits + *labelled * vocabulary, loss = (tn_real)NAN;
-        if (tn_engine_logits(&session->engine, row, logits, &verify->failure) != TENEBRA_OK)
+        if (tn_engine_logits(session->engine, row, logits, &verify->failure) != TENEBRA_OK)
             return (double)NAN;
         size_t mark = tn_ops_mark(ops);
         tn_op_read(ops, tn_op_cross_entropy(ops, tn_op_import(ops, 1, vocabulary, logits), &label, 1), &loss);
@@ -266,11 +266,11 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
             check_numbers(verify, prefix, "train_last_logits", session->logits.data, vocabulary);
         for (size_t i = 0; i < rest; i++)
             run->reasoner.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
-        tn_tensor input = tn_rows_input(&session->engine.ops, &verify->model->decoder, run->reasoner.rows, total);
-        const tn_real *values = tn_op_view(&session->engine.ops, input);
+        tn_tensor input = tn_rows_input(&session->engine->ops, &verify->model->decoder, run->reasoner.rows, total);
+        const tn_real *values = tn_op_view(&session->engine->ops, input);
         if (values != NULL)
             check_numbers(verify, prefix, "final_inputs_embeds", values, input.rows * input.cols);
-        tn_ops_release(&session->engine.ops, 0);
+        tn_ops_release(&session->engine->ops, 0);
         /* The reference's last pass runs the last block and the text together. */
         int64_t calls[STEPS_MAX + 1];
         for (size_t i = 0; i < run->steps; i++)

@@ -95,7 +95,7 @@ void tn_verify_preprocess(tn_verify *verify)
 
 static void compare_tensor(tn_verify *verify, const char *name, tn_tensor value)
 {
-    const tn_real *values = tn_op_view(&verify->session->engine.ops, value);
+    const tn_real *values = tn_op_view(&verify->session->engine->ops, value);
     if (values != NULL)
         tn_verify_compare(verify, name, values, value.rows * value.cols);
 }
@@ -152,7 +152,7 @@ static bool encode(tn_verify *verify, const char *values, const char *sides, tn_
         to[i] = &pictures[i];
         at += rows * columns;
     }
-    bool ok = numbers != NULL && tn_engine_encode(&verify->session->engine, from, to, count, &verify->session->kept,
+    bool ok = numbers != NULL && tn_engine_encode(verify->session->engine, from, to, count, &verify->session->kept,
                                                   &verify->failure) == TENEBRA_OK;
     free(numbers);
     if (!ok)
@@ -177,10 +177,10 @@ void tn_verify_vision(tn_verify *verify)
     tn_image_free(&image);
 
     tn_session_reset(verify->session);
-    verify->session->engine.ops.watch = watch_vision;
-    verify->session->engine.ops.watch_user = verify;
+    verify->session->engine->ops.watch = watch_vision;
+    verify->session->engine->ops.watch_user = verify;
     bool ok = encode(verify, "pixel_values", "image_grid_thw", &picture);
-    verify->session->engine.ops.watch = NULL;
+    verify->session->engine->ops.watch = NULL;
     if (ok)
         compare_tensor(verify, "vision.embeds", picture.embeds);
     else
@@ -201,7 +201,7 @@ bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
         return false;
     const tn_tensor embeds = picture->rows.embeds;
     size_t cell = verify->model->config.patch_size * verify->model->patches.merge_size;
-    tn_ops *ops = &verify->session->engine.ops;
+    tn_ops *ops = &verify->session->engine->ops;
     picture->embeds = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof *picture->embeds);
     if (picture->embeds == NULL || !tn_op_read(ops, embeds, picture->embeds))
         return false;
@@ -236,8 +236,8 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
         tn_verify_fail(verify, name);
         return;
     }
-    const tn_tensor last = tn_op_import(&session->engine.ops, rows, cols, normed + (total - rows) * cols);
-    tn_engine_logits(&session->engine, last, logits, &verify->failure);
+    const tn_tensor last = tn_op_import(&session->engine->ops, rows, cols, normed + (total - rows) * cols);
+    tn_engine_logits(session->engine, last, logits, &verify->failure);
     tn_verify_compare(verify, name, logits, rows * vocabulary);
     free(logits);
 }
@@ -284,11 +284,11 @@ static void check_forward(tn_verify *verify, const char *ids_name, const char *p
     bool ok = rows != NULL && normed != NULL;
     if (ok) {
         tn_session_reset(session);
-        session->engine.ops.watch = strcmp(prefix, "plain.arange") == 0 ? watch_hidden : NULL;
-        session->engine.ops.watch_user = verify;
+        session->engine->ops.watch = strcmp(prefix, "plain.arange") == 0 ? watch_hidden : NULL;
+        session->engine->ops.watch_user = verify;
         ok = make_rows(verify, ids, count, picture, mrope, rows) &&
              tn_session_append(session, rows, count, NULL, normed, &verify->failure) == TENEBRA_OK;
-        session->engine.ops.watch = NULL;
+        session->engine->ops.watch = NULL;
     }
     static const char *const outputs[] = { "hidden_last", "logits_last24", "last_logits" };
     for (size_t i = 0; i < 3; i++) {

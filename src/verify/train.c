@@ -57,7 +57,7 @@ static bool open_teacher(trainer *t, tenebra_error *error)
     const tenebra_setting settings[] = { { "n-latent", "64" }, { "k-select", picks }, { "pick-order", "cuda" },
                                          { "exhausted", "repick" } };
     tn_teacher_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 4, .on_picks = note_picks,
-                                   .user = t, .threads = tn_pool_threads(t->verify->session->engine.pool) };
+                                   .user = t, .threads = tn_pool_threads(t->verify->session->engine->pool) };
     t->teacher = tn_teacher_open(t->verify->model, &options, error);
     return t->teacher != NULL;
 }
@@ -250,7 +250,7 @@ static void compare_weights(trainer *t, const char *prefix)
 static void compare_answering(trainer *t, const char *name, const tn_verify_lesson *sequence)
 {
     tn_session *kept = t->verify->session;
-    tn_session_options options = { .threads = tn_pool_threads(kept->engine.pool) };
+    tn_session_options options = { .threads = tn_pool_threads(kept->engine->pool) };
     tn_session *fresh = tn_session_open(t->verify->model, &options, &t->verify->failure);
     tn_real *logits = tn_verify_take(t->verify, kept->logits.cols, sizeof *logits);
     tn_verify_picture picture = { 0 };

@@ -95,7 +95,7 @@ static distances forward(const golden *set, const char *directory, const char *k
     free(ids);
     assert_int_equal(tn_session_append(session, slots, set->count, NULL, normed, NULL), TENEBRA_OK);
     const tn_tensor last = { set->rows, cols, normed + (set->count - set->rows) * cols, NULL };
-    assert_int_equal(tn_engine_logits(&session->engine, last, logits, NULL), TENEBRA_OK);
+    assert_int_equal(tn_engine_logits(session->engine, last, logits, NULL), TENEBRA_OK);
     found.logits = relative_distance(logits, set->logits, set->rows * vocabulary);
     free(slots), free(normed), free(logits);
     tn_session_close(session);

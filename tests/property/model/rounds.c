@@ -116,7 +116,7 @@ static void check_mix(const tn_model *model, size_t count, uint64_t seed)
     tn_rng rng = tn_rng_seed(seed);
     size_t cols = model->config.decoder.hidden_size, vocabulary = model->decoder.head.matrix.rows;
     tn_session *session = open_session(model, 64, 3);
-    tn_engine *engine = &session->engine;
+    tn_engine *engine = session->engine;
     tn_image_rows picture = encode(session, (tn_grid){ 1, 4, 6 }, seed);
     tn_real values[7 * 512];
     assert_true(cols <= 512);

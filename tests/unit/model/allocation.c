@@ -45,11 +45,11 @@ static void no_calls(const tn_model *model)
     assert_int_equal(tn_session_append(session, slots, PROMPT, NULL, NULL, NULL), TENEBRA_OK);
     for (size_t i = 0; i < WARM; i++)
         step(session, &slots[PROMPT + i], keys, mean);
-    size_t before = atomic_load(&calls), peak = session->engine.work.peak;
+    size_t before = atomic_load(&calls), peak = session->engine->work.peak;
     for (size_t i = 0; i < TOKENS; i++)
         step(session, &slots[PROMPT + WARM + i], keys, mean);
     assert_int_equal(atomic_load(&calls), before);
-    assert_int_equal(session->engine.work.peak, peak);
+    assert_int_equal(session->engine->work.peak, peak);
     assert_int_equal(session->kept.used, 0);
     assert_true(all_finite(session->logits.data, session->logits.cols));
     free(slots);

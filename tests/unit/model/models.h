@@ -309,7 +309,7 @@ static inline tenebra_code try_encode(tn_session *session, tn_real *patches, con
         to[i] = &pictures[i];
         patches += parts[i].count * columns;
     }
-    TN_TRY(tn_engine_encode(&session->engine, from, to, count, &session->kept, error));
+    TN_TRY(tn_engine_encode(session->engine, from, to, count, &session->kept, error));
     *embeds = pictures[0].embeds;
     embeds->rows = rows;
     return TENEBRA_OK;

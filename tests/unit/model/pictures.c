@@ -132,7 +132,7 @@ static void test_misfitting_grids(void **state)
     }
     assert_int_equal(try_encode(session, patches, wrong, 0, &embeds, &error), TENEBRA_ERROR_MISMATCH);
     assert_null(embeds.data);
-    assert_int_equal(session->engine.work.used, 0);
+    assert_int_equal(session->engine->work.used, 0);
     embeds = encode(session, (tn_grid){ 1, 2, 2 }, 1).embeds;
     assert_true(all_finite(embeds.data, embeds.cols));
     free(patches);
@@ -182,8 +182,8 @@ static double run_loud(double factor, tn_dtype type, const char *kernels)
     char *directory = edited_model(UNTIED, make_loud, &l, "{}");
     tn_model *model = open_model(directory, kernels);
     tn_session *session = open_session(model, 64, 1);
-    session->engine.ops.watch = keep_largest;
-    session->engine.ops.watch_user = &largest;
+    session->engine->ops.watch = keep_largest;
+    session->engine->ops.watch_user = &largest;
     outcome o = run_session(session, true, 3);
     assert_true(all_finite(o.values, o.count));
     free(o.values);

@@ -189,15 +189,15 @@ static void test_failures_leave_it_usable(void **state)
     assert_int_equal(tn_session_append(session, &wrong, 1, NULL, NULL, &error), TENEBRA_ERROR_MISMATCH);
 
     atomic_bool cancel = true;
-    session->engine.ops.cancel = &cancel;
+    session->engine->ops.cancel = &cancel;
     assert_int_equal(tn_session_append(session, slots + 20, 20, NULL, NULL, &error), TENEBRA_ERROR_CANCELLED);
     atomic_store(&cancel, false);
 
     assert_int_equal(session->sequence.length, 20);
-    assert_int_equal(session->engine.work.used, 0);
+    assert_int_equal(session->engine->work.used, 0);
     append(session, slots + 20, 20);
     hidden_is(session, expected);
-    session->engine.ops.cancel = NULL;
+    session->engine->ops.cancel = NULL;
     tn_session_close(session);
     free(expected);
     free(slots);
@@ -210,26 +210,26 @@ static void test_full_memory(void **state)
     tn_session *session = open_session(model, 64, 1);
     tn_row *slots = text_prompt(model, 40, 1);
     tn_real *expected = fresh_hidden(model, slots, 40), *patches = random_patches(model, 16, 1);
-    size_t work = session->engine.work.capacity, kept = session->kept.capacity, refused = 0;
+    size_t work = session->engine->work.capacity, kept = session->kept.capacity, refused = 0;
     const tn_grid grid = { 1, 4, 4 };
     tn_tensor embeds = { 0 };
     tenebra_error error;
     append(session, slots, 40);
     assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_OK);
-    size_t enough = session->engine.work.peak, granted = 0;
+    size_t enough = session->engine->work.peak, granted = 0;
     for (size_t bytes = 0; bytes < enough + enough / 20; bytes += enough / 150) {
         tn_session_reset(session);
-        session->engine.work.capacity = bytes;
+        session->engine->work.capacity = bytes;
         tenebra_code code = tn_session_append(session, slots, 40, NULL, NULL, &error);
         assert_true(code == TENEBRA_OK || (code == TENEBRA_ERROR_MEMORY && error.code == code));
         (code != TENEBRA_OK ? refused++ : granted++);
         code = try_encode(session, patches, &grid, 1, &embeds, &error);
         assert_true(code == TENEBRA_OK || (code == TENEBRA_ERROR_MEMORY && error.code == code));
         (code != TENEBRA_OK ? refused++ : granted++);
-        assert_int_equal(session->engine.work.used, 0);
+        assert_int_equal(session->engine->work.used, 0);
     }
     assert_true(refused > 100 && granted > 10);
-    session->engine.work.capacity = work;
+    session->engine->work.capacity = work;
     tn_session_reset(session);
     session->kept.capacity = 4 * tn_session_hidden(session).cols * sizeof(tn_real) - 1;
     assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, &error), TENEBRA_ERROR_LIMIT);
@@ -315,9 +315,9 @@ static void test_prompt_memory(void **state)
     size_t peaks[2];
     for (size_t i = 0; i < 2; i++) {
         tn_session_reset(session);
-        session->engine.work.peak = 0;
+        session->engine->work.peak = 0;
         append(session, slots, i == 0 ? ROWS / 2 : ROWS);
-        peaks[i] = session->engine.work.peak;
+        peaks[i] = session->engine->work.peak;
     }
     assert_int_equal(peaks[0], peaks[1]);
     assert_true(peaks[1] <= span_bytes(model, 512, THREADS));
@@ -345,10 +345,10 @@ static void test_decoding_memory(void **state)
     for (size_t i = 0; i < 2; i++) {
         size_t before = i == 0 ? 100 : 1400;
         append(session, slots + at, before - at);
-        session->engine.work.peak = 0;
+        session->engine->work.peak = 0;
         append(session, slots + before, 1);
         at = before + 1;
-        peaks[i] = session->engine.work.peak;
+        peaks[i] = session->engine->work.peak;
     }
     assert_int_equal(peaks[0], peaks[1]);
     assert_true(peaks[1] <= span_bytes(model, 1, 2));
