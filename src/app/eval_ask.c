@@ -88,6 +88,16 @@ static void print_summary(const json_t *summary)
     }
 }
 
+/* With several questions at once, only the whole run tells what one costs. */
+static void print_rate(const json_t *summary)
+{
+    json_int_t now = json_integer_value(json_object_get(summary, "answers_now"));
+    if (now > 0)
+        tn_app_tell("%" JSON_INTEGER_FORMAT " answers in %.1f s, %.3g per second\n", now,
+                    json_number_value(json_object_get(summary, "seconds")),
+                    json_number_value(json_object_get(summary, "answers_per_second")));
+}
+
 /* Prints, once for each method, what it requires of the model and cannot be checked in its files. */
 static void print_notes(const tn_eval_settings *settings)
 {
@@ -154,6 +164,7 @@ int tn_eval_ask(int argc, char **argv)
             putchar('\n');
         } else if (summary != NULL) {
             tn_app_tell("results: %s\n", settings.run.output);
+            print_rate(summary);
             print_summary(summary);
         }
         json_decref(summary);

@@ -79,6 +79,20 @@ static tenebra_code write_page(const char *path, const tn_report_answer *answer,
     return code;
 }
 
+/* The session's trace becomes invalid. */
+static tenebra_code ask_neutral(json_t *record, tenebra_session *session, const tenebra_request *request, const char *positions,
+                                tenebra_error *error)
+{
+    tn_neutral neutral;
+    const tenebra_trace *trace;
+    TN_TRY(tn_neutral_write(&neutral, request, positions, error));
+    tenebra_code code = neutral.parts != NULL ? tenebra_session_ask(session, &neutral.request, &trace, error) : TENEBRA_OK;
+    if (code == TENEBRA_OK && neutral.parts != NULL && !tn_record_add_neutral(record, trace))
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, "scores", "no memory for a record");
+    tn_neutral_free(&neutral);
+    return code;
+}
+
 tenebra_code tn_run_report(const char *path, const char *model, tenebra_session *session, const tenebra_request *request,
                            const char *title, const tenebra_trace *trace, tenebra_error *error)
 {
@@ -86,7 +100,7 @@ tenebra_code tn_run_report(const char *path, const char *model, tenebra_session 
     char sampling[160];
     json_t *record = json_object();
     tenebra_setting *settings = calloc(trace->setting_count + 1, sizeof *settings);
-    tenebra_code code = record != NULL && settings != NULL && tn_record_add_trace(record, trace)
+    tenebra_code code = record != NULL && settings != NULL && tn_record_add_trace(record, trace, 1)
                             ? read_request(&a, request, error)
                             : tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the answer");
     if (code == TENEBRA_OK) {
@@ -98,7 +112,7 @@ tenebra_code tn_run_report(const char *path, const char *model, tenebra_session 
                                     .picture_count = a.picture_count, .apply_exif = !request->ignore_orientation, .record = record,
                                     .settings = settings, .setting_count = trace->setting_count, .method = trace->method,
                                     .sampling = sampling, .kernels = trace->kernels };
-        code = tn_record_add_neutral(record, session, request, trace->positions, error);
+        code = ask_neutral(record, session, request, trace->positions, error);
         if (code == TENEBRA_OK)
             code = write_page(path, &answer, error);
     }

@@ -6,7 +6,7 @@
 
 /* Writes the page about the answer that the session has just given to the request, which had `scores`. Asks the session
  * once more, with a neutral prompt; `trace` is then invalid. `model`: its directory. `title`: the original question;
- * NULL: that of the last message. Errors: those of tn_record_add_neutral and tn_report_one, IO. */
+ * NULL: that of the last message. Errors: those of tenebra_session_ask and tn_report_one, IO. */
 tenebra_code tn_run_report(const char *path, const char *model, tenebra_session *session, const tenebra_request *request,
                            const char *title, const tenebra_trace *trace, tenebra_error *error);
 

@@ -9,23 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-tenebra_code tn_examinee_open(tn_examinee *examinee, const tenebra_model *model, const tn_eval_plan *plan,
-                              const tn_eval_questions *questions, size_t threads, tenebra_error *error)
-{
-    /* Nothing is kept from question to question: times and counts would depend on the order. */
-    tenebra_session_options options = plan->session;
-    options.threads = threads;
-    options.no_image_cache = true;
-    *examinee = (tn_examinee){ .plan = plan, .questions = questions };
-    return tenebra_session_open(&examinee->session, model, &options, error);
-}
-
-void tn_examinee_close(tn_examinee *examinee)
-{
-    tenebra_session_close(examinee->session);
-    examinee->session = NULL;
-}
-
 uint64_t tn_eval_seed(uint64_t seed, const char *id)
 {
     tn_hash hash;
@@ -80,110 +63,221 @@ static bool describe_verdict(json_t *record, const tn_verdict *verdict)
 
 /* --------------------------------------------------------------- asking -- */
 
-/* Latent text of another question. */
-typedef struct donor {
-    float *latents; /* [count, size] */
-    size_t count, size;
-} donor;
+/* The requests that a record may take, one after the other. */
+typedef enum stage {
+    OTHER,  /* the latents of the next question, for an entry that takes them */
+    ANSWER,
+    NEUTRAL /* a neutral prompt, to compare maps of attention with            */
+} stage;
 
-static void fill_request(const tn_examinee *examinee, const tn_eval_entry *entry, tenebra_request *request)
+/* A question in progress. */
+typedef struct asking {
+    bool busy;
+    size_t question, entry, job;
+    stage stage;
+    json_t *record;
+    tn_asked asked; /* the words of the request */
+    tenebra_request request;
+    tenebra_setting settings[TN_EVAL_SETTINGS_MAX + 1];
+    tenebra_input input;
+    float *latents; /* [count, size] of the other question */
+    char turn[TN_ANSWER_TURN_SIZE];
+    tn_neutral neutral;
+    tenebra_error error;
+    bool failed;
+} asking;
+
+struct tn_examinee {
+    const tn_eval_plan *plan;
+    const tn_eval_questions *questions;
+    tn_rounds *rounds;
+    asking *all; /* [places] */
+    size_t places;
+};
+
+tenebra_code tn_examinee_open(tn_examinee **examinee, const tenebra_model *model, const tn_eval_plan *plan,
+                              const tn_eval_questions *questions, size_t places, size_t threads, tenebra_error *error)
 {
-    const tenebra_request asked = *request;
-    *request = examinee->plan->request;
-    request->messages = asked.messages;
-    request->message_count = asked.message_count;
-    request->ignore_orientation = asked.ignore_orientation;
-    request->method = entry->method;
-    request->settings = entry->settings;
-    request->setting_count = entry->setting_count;
-    request->no_reuse = true;
-    if (examinee->questions->example.json != NULL && tn_method_find(entry->method)->reply != TN_REPLY_NONE)
-        request->example = &examinee->questions->example.example;
+    const tenebra_session_options *given = &plan->session;
+    /* Nothing is kept from question to question that would make times depend on the order; with several at once they do anyway. */
+    const tn_session_options options = { .context = given->context, .threads = threads, .no_image_cache = places == 1,
+                                         .image_cache = given->image_cache,
+                                         .cache_type = given->cache_type != NULL && strcmp(given->cache_type, "bf16") == 0 ? TN_BF16
+                                                                                                                          : TN_F32 };
+    tn_examinee *opened = calloc(1, sizeof *opened);
+    *examinee = NULL;
+    if (opened == NULL || (opened->all = calloc(places, sizeof *opened->all)) == NULL) {
+        free(opened);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory");
+    }
+    opened->plan = plan;
+    opened->questions = questions;
+    opened->places = places;
+    tenebra_code code = tn_rounds_open(&opened->rounds, model, &options, places, error);
+    if (code == TENEBRA_OK)
+        *examinee = opened;
+    else
+        tn_examinee_close(opened);
+    return code;
 }
 
-static tenebra_code keep_latents(donor *other, const tenebra_trace *trace, tenebra_error *error)
+static void forget(asking *a)
 {
-    other->count = trace->step_count;
-    other->size = other->count > 0 ? trace->steps[0].hidden_size : 0;
-    other->latents = calloc(other->count * other->size + 1, sizeof *other->latents);
-    if (other->latents == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for latents");
-    for (size_t s = 0; s < other->count; s++)
-        memcpy(other->latents + s * other->size, trace->steps[s].hidden, other->size * sizeof *other->latents);
+    tn_asked_free(&a->asked);
+    tn_neutral_free(&a->neutral);
+    free(a->latents);
+    json_decref(a->record);
+    *a = (asking){ .busy = false };
+}
+
+void tn_examinee_close(tn_examinee *examinee)
+{
+    if (examinee == NULL)
+        return;
+    tn_rounds_close(examinee->rounds);
+    for (size_t i = 0; i < examinee->places; i++)
+        forget(&examinee->all[i]);
+    free(examinee->all);
+    free(examinee);
+}
+
+/* The request of a question, with the words and settings of its entry. */
+static tenebra_code write_request(const tn_examinee *examinee, asking *a, const tn_sample *sample, tenebra_error *error)
+{
+    const tn_eval_entry *entry = &examinee->plan->entries[a->entry];
+    tn_asked_free(&a->asked);
+    TN_TRY(tn_asked_write(&a->asked, examinee->questions->preset, sample, error));
+    const tenebra_request asked = tn_asked_request(&a->asked);
+    a->request = examinee->plan->request;
+    a->request.messages = asked.messages;
+    a->request.message_count = asked.message_count;
+    a->request.ignore_orientation = asked.ignore_orientation;
+    a->request.method = entry->method;
+    a->request.settings = entry->settings;
+    a->request.setting_count = entry->setting_count;
+    a->request.no_reuse = true;
+    a->request.sampling.seed = tn_eval_seed(examinee->plan->request.sampling.seed, sample->id);
+    if (examinee->questions->example.json != NULL && tn_method_find(entry->method)->reply != TN_REPLY_NONE)
+        a->request.example = &examinee->questions->example.example;
     return TENEBRA_OK;
 }
 
-/* Asks the next question of the set for its latents; the last one's next is the first. */
-static tenebra_code ask_other(tn_examinee *examinee, size_t question, const tn_eval_entry *entry, donor *other,
-                              tenebra_error *error)
+/* The next question of the set is asked for its latents; the last one's next is the first. */
+static tenebra_code write_other(const tn_examinee *examinee, asking *a, tenebra_error *error)
 {
-    const tn_sample *sample = examinee->questions->samples[(question + 1) % examinee->questions->count];
-    tenebra_setting settings[TN_EVAL_SETTINGS_MAX + 1];
-    tn_asked asked;
-    TN_TRY(tn_asked_write(&asked, examinee->questions->preset, sample, error));
-    tenebra_request request = tn_asked_request(&asked);
-    fill_request(examinee, entry, &request);
-    memcpy(settings, entry->settings, sizeof entry->settings);
+    const tn_eval_entry *entry = &examinee->plan->entries[a->entry];
+    TN_TRY(write_request(examinee, a, examinee->questions->samples[(a->question + 1) % examinee->questions->count], error));
+    memcpy(a->settings, entry->settings, sizeof entry->settings);
     for (size_t i = 0; i < entry->setting_count; i++)
-        if (tn_method_option(entry->method, settings[i].name)->means == TN_MEANS_LATENT_TEXT)
-            settings[i].value = TN_LATENT_TEXT_KEEP;
-    request.settings = settings;
-    request.sampling.seed = tn_eval_seed(examinee->plan->request.sampling.seed, sample->id);
-    request.max_tokens = 1;
-    const tenebra_trace *trace;
-    tenebra_code code = tenebra_session_ask(examinee->session, &request, &trace, error);
-    if (code == TENEBRA_OK)
-        code = keep_latents(other, trace, error);
-    tn_asked_free(&asked);
-    return code;
+        if (tn_method_option(entry->method, a->settings[i].name)->means == TN_MEANS_LATENT_TEXT)
+            a->settings[i].value = TN_LATENT_TEXT_KEEP;
+    a->request.settings = a->settings;
+    a->request.max_tokens = 1;
+    return TENEBRA_OK;
 }
 
-static tenebra_code ask(tn_examinee *examinee, size_t question, const tn_eval_entry *entry, json_t *record, tenebra_error *error)
+static tenebra_code write_answer(const tn_examinee *examinee, asking *a, tenebra_error *error)
 {
-    const tn_sample *sample = examinee->questions->samples[question];
-    donor other = { .latents = NULL };
-    tn_asked asked;
-    const tenebra_trace *trace;
-    tn_verdict verdict;
-    char turn[TN_ANSWER_TURN_SIZE];
-    tenebra_code code = entry->other ? ask_other(examinee, question, entry, &other, error) : TENEBRA_OK;
-    if (code == TENEBRA_OK)
-        code = tn_asked_write(&asked, examinee->questions->preset, sample, error);
-    if (code == TENEBRA_OK) {
-        tenebra_request request = tn_asked_request(&asked);
-        fill_request(examinee, entry, &request);
-        request.sampling.seed = tn_eval_seed(examinee->plan->request.sampling.seed, sample->id);
-        const tenebra_input input = { TN_INPUT_LATENTS, other.latents, other.count, other.size };
-        request.inputs = &input;
-        request.input_count = entry->other;
-        if (examinee->plan->answer_turn) {
-            tn_answer_turn_write(turn, asked.letters);
-            request.answer_turn = turn;
-        }
-        code = tenebra_session_ask(examinee->session, &request, &trace, error);
-        if (code == TENEBRA_OK) {
-            tn_scored scored = { .sample = sample, .text = TN_SLICE(trace->text),
-                                 .prompt = { asked.prompt.text, asked.prompt.length } };
-            code = tn_scorer_standard()->judge(&verdict, &scored, 0, error);
-        }
-        if (code == TENEBRA_OK && (!tn_record_add_trace(record, trace) || !describe_verdict(record, &verdict)))
-            code = tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
-        if (code == TENEBRA_OK && request.scores)
-            code = tn_record_add_neutral(record, examinee->session, &request, trace->positions, error);
-        tn_asked_free(&asked);
+    TN_TRY(write_request(examinee, a, examinee->questions->samples[a->question], error));
+    a->request.inputs = &a->input;
+    a->request.input_count = examinee->plan->entries[a->entry].other;
+    if (examinee->plan->answer_turn) {
+        tn_answer_turn_write(a->turn, a->asked.letters);
+        a->request.answer_turn = a->turn;
     }
-    free(other.latents);
-    return code;
+    return TENEBRA_OK;
 }
 
-json_t *tn_examinee_answer(tn_examinee *examinee, size_t question, size_t entry)
+static tenebra_code keep_latents(asking *a, const tenebra_trace *trace, tenebra_error *error)
 {
-    tenebra_error error = { 0 };
-    json_t *record = describe_question(examinee->questions, examinee->plan, question, entry);
-    if (record == NULL)
-        return NULL;
-    if (ask(examinee, question, &examinee->plan->entries[entry], record, &error) == TENEBRA_OK)
-        return record;
-    json_decref(record);
-    return tn_eval_failure(examinee->questions, examinee->plan, question, entry, &error);
+    size_t count = trace->step_count, size = count > 0 ? trace->steps[0].hidden_size : 0;
+    a->latents = calloc(count * size + 1, sizeof *a->latents);
+    if (a->latents == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for latents");
+    for (size_t s = 0; s < count; s++)
+        memcpy(a->latents + s * size, trace->steps[s].hidden, size * sizeof *a->latents);
+    a->input = (tenebra_input){ TN_INPUT_LATENTS, a->latents, count, size };
+    return TENEBRA_OK;
+}
+
+static tenebra_code take_answer(const tn_examinee *examinee, asking *a, const tenebra_trace *trace, tenebra_error *error)
+{
+    tn_verdict verdict;
+    const tn_scored scored = { .sample = examinee->questions->samples[a->question], .text = TN_SLICE(trace->text),
+                               .prompt = { a->asked.prompt.text, a->asked.prompt.length } };
+    TN_TRY(tn_scorer_standard()->judge(&verdict, &scored, 0, error));
+    if (!tn_record_add_trace(a->record, trace, examinee->places) || !describe_verdict(a->record, &verdict))
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
+    return a->request.scores ? tn_neutral_write(&a->neutral, &a->request, trace->positions, error) : TENEBRA_OK;
+}
+
+/* What the request that is over gave, and the next one; *next false: the record is complete. */
+static tenebra_code take_end(const tn_examinee *examinee, asking *a, const tenebra_trace *trace, bool *next, tenebra_error *error)
+{
+    *next = a->stage == OTHER;
+    if (a->stage == OTHER) {
+        TN_TRY(keep_latents(a, trace, error));
+        a->stage = ANSWER;
+        return write_answer(examinee, a, error);
+    }
+    if (a->stage == NEUTRAL)
+        return tn_record_add_neutral(a->record, trace) ? TENEBRA_OK
+                                                       : tn_fail(error, TENEBRA_ERROR_MEMORY, "scores", "no memory for a record");
+    TN_TRY(take_answer(examinee, a, trace, error));
+    *next = a->neutral.parts != NULL;
+    a->stage = NEUTRAL;
+    return TENEBRA_OK;
+}
+
+/* Begins the request of the stage. */
+static tenebra_code begin_stage(const tn_examinee *examinee, asking *a, tenebra_error *error)
+{
+    return tn_rounds_begin(examinee->rounds, a->stage == NEUTRAL ? &a->neutral.request : &a->request, NULL, NULL, a, error);
+}
+
+bool tn_examinee_begin(tn_examinee *examinee, size_t question, size_t entry, size_t job)
+{
+    asking *a = examinee->all;
+    while (a->busy)
+        a++;
+    *a = (asking){ .busy = true, .question = question, .entry = entry, .job = job };
+    a->record = describe_question(examinee->questions, examinee->plan, question, entry);
+    a->stage = examinee->plan->entries[entry].other ? OTHER : ANSWER;
+    tenebra_code code = a->stage == OTHER ? write_other(examinee, a, &a->error) : write_answer(examinee, a, &a->error);
+    if (code == TENEBRA_OK)
+        code = begin_stage(examinee, a, &a->error);
+    a->failed = code != TENEBRA_OK;
+    return a->record != NULL;
+}
+
+/* The record of a question that is over; its place is free. */
+static bool hand_out(const tn_examinee *examinee, asking *a, size_t *job, json_t **record)
+{
+    *job = a->job;
+    *record = a->failed ? tn_eval_failure(examinee->questions, examinee->plan, a->question, a->entry, &a->error) : json_incref(a->record);
+    forget(a);
+    return *record != NULL;
+}
+
+bool tn_examinee_proceed(tn_examinee *examinee, size_t *job, json_t **record)
+{
+    tn_rounds_end ended;
+    *record = NULL;
+    for (size_t i = 0; i < examinee->places; i++)
+        if (examinee->all[i].busy && examinee->all[i].failed)
+            return hand_out(examinee, &examinee->all[i], job, record);
+    if (!tn_rounds_take(examinee->rounds, &ended)) {
+        tn_rounds_run(examinee->rounds);
+        return true;
+    }
+    asking *a = ended.user;
+    bool next = false;
+    tenebra_code code = ended.code;
+    a->error = ended.error;
+    if (code == TENEBRA_OK)
+        code = take_end(examinee, a, ended.trace, &next, &a->error);
+    if (code == TENEBRA_OK && next)
+        code = begin_stage(examinee, a, &a->error);
+    a->failed = code != TENEBRA_OK;
+    return a->failed || next || hand_out(examinee, a, job, record);
 }

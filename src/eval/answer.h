@@ -1,25 +1,26 @@
-/* One question answered with one entry of the plan, as a record. */
+/* Questions answered with entries of the plan, as records: one, or several at once in shared rounds. */
 #ifndef TN_EVAL_ANSWER_H
 #define TN_EVAL_ANSWER_H
 
 #include "eval/plan.h"
+#include "reason/rounds.h"
 
-/* The objects that a process requires to answer. */
-typedef struct tn_examinee {
-    const tn_eval_plan *plan;
-    const tn_eval_questions *questions;
-    tenebra_session *session;
-} tn_examinee;
+/* What a process requires to answer. */
+typedef struct tn_examinee tn_examinee;
 
-/* Opens a session with `threads` (0: all processors). Errors: LIMIT, MEMORY. */
-tenebra_code tn_examinee_open(tn_examinee *examinee, const tenebra_model *model, const tn_eval_plan *plan,
-                              const tn_eval_questions *questions, size_t threads, tenebra_error *error);
-void tn_examinee_close(tn_examinee *examinee);
+/* Answers up to `places` questions at once (1 to TN_ROUNDS_PLACES_MAX) with `threads` (0: all processors). Errors: ARGUMENT, LIMIT,
+ * MEMORY. */
+tenebra_code tn_examinee_open(tn_examinee **examinee, const tenebra_model *model, const tn_eval_plan *plan,
+                              const tn_eval_questions *questions, size_t places, size_t threads, tenebra_error *error);
+void tn_examinee_close(tn_examinee *examinee); /* NULL is allowed */
 
-/* Answers question `question` with entry `entry` of the plan. Apart from times, the record does not depend on earlier
- * questions. A question that cannot be answered gives a record that says so. The caller owns the record; NULL without
- * memory. */
-json_t *tn_examinee_answer(tn_examinee *examinee, size_t question, size_t entry);
+/* Begins to answer question `question` with entry `entry` of the plan, while fewer than `places` are in progress. `job` tells its record
+ * from the others. False without memory. */
+bool tn_examinee_begin(tn_examinee *examinee, size_t question, size_t entry, size_t job);
+
+/* Runs one round, unless an answer is complete already. *record is the caller's, and NULL if none is complete. Apart from times, a record
+ * does not depend on other questions. A question that cannot be answered gives a record that says so. False without memory. */
+bool tn_examinee_proceed(tn_examinee *examinee, size_t *job, json_t **record);
 
 /* The record of a question that could not be answered. */
 json_t *tn_eval_failure(const tn_eval_questions *questions, const tn_eval_plan *plan, size_t question, size_t entry,

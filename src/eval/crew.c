@@ -26,8 +26,8 @@ typedef struct header {
 typedef struct worker {
     pid_t process;   /* 0: none              */
     int jobs, lines; /* this side's ends; -1: closed */
-    bool busy;
-    size_t job;      /* the last one         */
+    size_t jobs_given[TN_CREW_JOBS_MAX], given; /* in progress */
+    bool alone;      /* takes the place of one that died: one job at a time until none is suspect */
     header head;
     size_t got;      /* bytes of header and text received so far */
     char *text;
@@ -38,6 +38,9 @@ typedef struct crew {
     void *user;
     const size_t *jobs;
     size_t count, next; /* jobs[next] is the next */
+    size_t at_once;
+    size_t *suspects;   /* [suspect_count] jobs that were in progress together when a worker died */
+    size_t suspect_count;
     worker *workers;
     size_t worker_count;
     size_t deaths;      /* one after the other */
@@ -82,16 +85,32 @@ static bool send_message(int file, message_kind kind, size_t job, const void *by
     return write_all(file, &head, sizeof head) && write_all(file, bytes, length);
 }
 
+/* Whether something can be read, or the other side is closed. */
+static bool is_waiting(int file)
+{
+    struct pollfd one = { .fd = file, .events = POLLIN };
+    return poll(&one, 1, 0) > 0;
+}
+
 static void work(const crew *c, int jobs, int lines)
 {
     tenebra_error error = { 0 };
     void *state = c->calls->open(c->user, &error);
-    bool alive = state != NULL || (send_message(lines, MESSAGE_FAILURE, 0, &error, sizeof error), false);
-    for (size_t job; alive && read_all(jobs, &job, sizeof job);) {
-        char *line = c->calls->run(state, job);
-        tn_fail(&error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
-        alive = line != NULL ? send_message(lines, MESSAGE_LINE, job, line, strlen(line))
-                             : (send_message(lines, MESSAGE_FAILURE, job, &error, sizeof error), false);
+    size_t busy = 0, job;
+    bool more = state != NULL || (send_message(lines, MESSAGE_FAILURE, 0, &error, sizeof error), false), fits = true;
+    tn_fail(&error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
+    while (more || busy > 0) {
+        while (fits && more && busy < c->at_once && (busy == 0 || is_waiting(jobs)) && (more = read_all(jobs, &job, sizeof job))) {
+            fits = c->calls->begin(state, job);
+            busy++;
+        }
+        char *line = NULL;
+        fits = fits && (busy == 0 || c->calls->proceed(state, &job, &line));
+        if (!fits)
+            send_message(lines, MESSAGE_FAILURE, 0, &error, sizeof error);
+        bool sent = fits && (line == NULL || send_message(lines, MESSAGE_LINE, job, line, strlen(line)));
+        more = more && sent;
+        busy = sent ? busy - (line != NULL) : 0;
         free(line);
     }
     if (state != NULL)
@@ -152,14 +171,16 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
                           : tn_fail(error, TENEBRA_ERROR_IO, "workers", "a process cannot be started: %s", strerror(errno));
 }
 
-/* Gives the worker its next job or, if there is none, tells it to end. */
+/* Gives the worker its next jobs or, if there are none, tells it to end. */
 static void hand_out(crew *c, worker *w)
 {
-    w->busy = c->next < c->count;
-    if (w->busy) {
-        w->job = c->jobs[c->next++];
-        (void)send(w->jobs, &w->job, sizeof w->job, MSG_NOSIGNAL); /* if this fails, the end of its lines will be seen */
-    } else {
+    w->alone = w->alone && (c->suspect_count > 0 || w->given > 0);
+    while (w->given < (w->alone ? 1 : c->at_once) && (w->alone ? c->suspect_count > 0 : c->next < c->count)) {
+        size_t job = w->alone ? c->suspects[--c->suspect_count] : c->jobs[c->next++];
+        w->jobs_given[w->given++] = job;
+        (void)send(w->jobs, &job, sizeof job, MSG_NOSIGNAL); /* if this fails, the end of its lines will be seen */
+    }
+    if (w->given == 0) {
         close(w->jobs);
         w->jobs = -1;
     }
@@ -188,24 +209,36 @@ static void dismiss(worker *w)
 /* The end of a worker's lines: it ended because nothing was left to do, or it died. */
 static tenebra_code bury(crew *c, worker *w, tenebra_error *error)
 {
-    bool busy = w->busy;
-    size_t job = w->job;
+    size_t given = w->given, job = w->jobs_given[0];
     dismiss(w);
     int status = await(w);
-    if (!busy)
+    if (given == 0)
         return TENEBRA_OK;
+    for (size_t i = given; given > 1 && i > 0; i--) /* they are taken from the end */
+        c->suspects[c->suspect_count++] = w->jobs_given[i - 1];
     char why[128];
     if (WIFSIGNALED(status))
         snprintf(why, sizeof why, "the process that answered it was ended by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else
         snprintf(why, sizeof why, "the process that answered it ended with code %d", WEXITSTATUS(status));
-    TN_TRY(c->calls->died(c->user, job, why, error));
+    if (given == 1)
+        TN_TRY(c->calls->died(c->user, job, why, error));
     if (++c->deaths >= DEATHS_MAX)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "workers", "%d processes died one after the other: %s", DEATHS_MAX, why);
     TN_TRY(hire(c, w, error));
+    w->alone = c->suspect_count > 0;
     hand_out(c, w);
     return TENEBRA_OK;
+}
+
+static void forget(worker *w, size_t job)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->given; i++)
+        if (w->jobs_given[i] != job)
+            w->jobs_given[kept++] = w->jobs_given[i];
+    w->given = kept;
 }
 
 static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
@@ -216,7 +249,7 @@ static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
         theirs.where[sizeof theirs.where - 1] = theirs.sentence[sizeof theirs.sentence - 1] = '\0';
         return tn_fail(error, theirs.code, theirs.where, "%s", theirs.sentence);
     }
-    w->busy = false;
+    forget(w, w->head.job);
     c->deaths = 0;
     tenebra_code code = c->calls->done(c->user, w->head.job, w->text, w->head.length, error);
     free(w->text);
@@ -270,17 +303,24 @@ static tenebra_code hear_all(crew *c, const atomic_bool *stop, tenebra_error *er
     }
 }
 
-tenebra_code tn_crew_run(size_t workers, const size_t *jobs, size_t count, const tn_crew_calls *calls, void *user,
+tenebra_code tn_crew_run(size_t workers, size_t at_once, const size_t *jobs, size_t count, const tn_crew_calls *calls, void *user,
                          const atomic_bool *stop, tenebra_error *error)
 {
     if (count == 0)
         return TENEBRA_OK;
     if (workers == 0 || workers > WORKERS_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "workers", "%zu is not a number from 1 to %d", workers, WORKERS_MAX);
+    if (at_once == 0 || at_once > TN_CREW_JOBS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parallel", "%zu is not a number from 1 to %d", at_once, TN_CREW_JOBS_MAX);
     crew c = { .calls = calls, .user = user, .jobs = jobs, .count = count, .worker_count = tn_min(workers, count) };
+    c.at_once = tn_min(at_once, (count - 1) / c.worker_count + 1); /* all get some */
     c.workers = calloc(c.worker_count, sizeof *c.workers);
-    if (c.workers == NULL)
+    c.suspects = calloc(c.worker_count * at_once, sizeof *c.suspects);
+    if (c.workers == NULL || c.suspects == NULL) {
+        free(c.workers);
+        free(c.suspects);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "workers", "no memory");
+    }
     for (size_t i = 0; i < c.worker_count; i++)
         c.workers[i].jobs = c.workers[i].lines = -1;
     tenebra_code code = TENEBRA_OK;
@@ -298,5 +338,6 @@ tenebra_code tn_crew_run(size_t workers, const size_t *jobs, size_t count, const
         dismiss(&c.workers[i]);
     }
     free(c.workers);
+    free(c.suspects);
     return code;
 }

@@ -75,12 +75,16 @@ static json_t *describe_steps(const tenebra_trace *trace)
     return steps;
 }
 
-/* Milliseconds. "vision" includes reading images and dividing them into patches. */
-static json_t *describe_times(const tenebra_trace *trace)
+/* Milliseconds. "vision" includes reading images and dividing them into patches. With "parallel", other answers were computed in the
+ * same time. */
+static json_t *describe_times(const tenebra_trace *trace, size_t parallel)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "vision", number(trace->decode_ms + trace->vision_ms), "prefill",
+    json_t *times = json_pack("{s:o, s:o, s:o, s:o, s:o}", "vision", number(trace->decode_ms + trace->vision_ms), "prefill",
                      number(trace->prefill_ms), "latent", number(trace->latent_ms), "decode", number(trace->generation_ms),
                      "total", number(trace->total_ms));
+    if (parallel > 1)
+        json_object_set_new(times, "parallel", count(parallel));
+    return times;
 }
 
 static const char *finish_name(tenebra_finish finish)
@@ -88,7 +92,7 @@ static const char *finish_name(tenebra_finish finish)
     return finish == TENEBRA_FINISH_END_TOKEN ? "end" : finish == TENEBRA_FINISH_STOP_TEXT ? "stop" : "length";
 }
 
-static json_t *describe_account(const tenebra_trace *trace)
+static json_t *describe_account(const tenebra_trace *trace, size_t parallel)
 {
     size_t steps = trace->token_count + trace->latent_steps;
     return json_pack("{s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
@@ -98,7 +102,7 @@ static json_t *describe_account(const tenebra_trace *trace)
                      "calls", count(trace->call_count), "invalid_calls", count(trace->invalid_calls),
                      "prompt_tokens", count(trace->prompt_tokens), "image_tokens", count(trace->image_tokens),
                      "positions_computed", count(trace->positions_computed), "finish", finish_name(trace->finish), "seed",
-                     json_integer((json_int_t)trace->sampling.seed), "ms", describe_times(trace), "steps", describe_steps(trace));
+                     json_integer((json_int_t)trace->sampling.seed), "ms", describe_times(trace, parallel), "steps", describe_steps(trace));
 }
 
 /* For a conversation in several passes: the texts before the answer, and the cost of each pass. */
@@ -140,9 +144,9 @@ static json_t *describe_pictures(const tenebra_trace *trace)
     return list;
 }
 
-bool tn_record_add_trace(json_t *record, const tenebra_trace *trace)
+bool tn_record_add_trace(json_t *record, const tenebra_trace *trace, size_t parallel)
 {
-    json_t *more = describe_account(trace);
+    json_t *more = describe_account(trace, parallel);
     bool fits = more != NULL && json_object_update(record, more) == 0;
     json_decref(more);
     if (fits && trace->passes > 1)
@@ -175,27 +179,32 @@ static tenebra_part *collect_pictures(const tenebra_request *request, size_t *pi
     return pictures;
 }
 
-tenebra_code tn_record_add_neutral(json_t *record, tenebra_session *session, const tenebra_request *request,
-                                   const char *positions, tenebra_error *error)
+tenebra_code tn_neutral_write(tn_neutral *neutral, const tenebra_request *request, const char *positions, tenebra_error *error)
 {
     size_t pictures;
-    tenebra_part *parts = collect_pictures(request, &pictures);
-    const tenebra_trace *trace;
-    tenebra_code code = TENEBRA_OK;
-    if (parts == NULL)
+    *neutral = (tn_neutral){ .parts = collect_pictures(request, &pictures) };
+    if (neutral->parts == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "scores", "no memory for a neutral prompt");
-    if (pictures > 0) {
-        parts[pictures] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = neutral_prompt };
-        tenebra_message message = { "user", parts, pictures + 1 };
-        tenebra_request neutral = { .size = sizeof neutral, .messages = &message, .message_count = 1, .positions = positions,
-                                    .max_tokens = 1,
-                                    .image = request->image, .ignore_orientation = request->ignore_orientation, .scores = true,
-                                    .no_reuse = request->no_reuse };
-        code = tenebra_session_ask(session, &neutral, &trace, error);
-        if (code == TENEBRA_OK &&
-            json_object_set_new(record, "neutral", describe_scores(trace->prompt_scores, trace->prompt_score_count)) != 0)
-            code = tn_fail(error, TENEBRA_ERROR_MEMORY, "scores", "no memory for a record");
+    if (pictures == 0) {
+        tn_neutral_free(neutral);
+        return TENEBRA_OK;
     }
-    free(parts);
-    return code;
+    neutral->parts[pictures] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = neutral_prompt };
+    neutral->message = (tenebra_message){ "user", neutral->parts, pictures + 1 };
+    neutral->request = (tenebra_request){ .size = sizeof neutral->request, .messages = &neutral->message, .message_count = 1,
+                                          .positions = positions, .max_tokens = 1, .image = request->image,
+                                          .ignore_orientation = request->ignore_orientation, .scores = true,
+                                          .no_reuse = request->no_reuse };
+    return TENEBRA_OK;
+}
+
+void tn_neutral_free(tn_neutral *neutral)
+{
+    free(neutral->parts);
+    *neutral = (tn_neutral){ .parts = NULL };
+}
+
+bool tn_record_add_neutral(json_t *record, const tenebra_trace *trace)
+{
+    return json_object_set_new(record, "neutral", describe_scores(trace->prompt_scores, trace->prompt_score_count)) == 0;
 }

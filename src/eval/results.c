@@ -85,6 +85,7 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
     item->prefill_ms = number_of(ms, "prefill");
     item->latent_ms = number_of(ms, "latent");
     item->decode_ms = number_of(ms, "decode");
+    TN_TRY(tn_json_size(ms, "parallel", 0, 1000000, &item->parallel, l->path, error));
     return read_steps(item, json_object_get(record, "steps"), l->path, error);
 }
 

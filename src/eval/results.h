@@ -20,6 +20,7 @@ typedef struct tn_result {
     double sampled, latent, injected, positions;       /* NaN when failed, here and below */
     double calls, invalid_calls, crops;                /* of a tool that shows regions; regions shown */
     double ms, vision_ms, prefill_ms, latent_ms, decode_ms;
+    size_t parallel; /* answers that shared this time, at most; 0: it ran alone, or nobody tells */
     tn_result_step *steps; /* [step_count] */
     size_t step_count;
 } tn_result;

@@ -1,6 +1,7 @@
 #include "eval/run.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/pool.h"
 #include "eval/answer.h"
 #include "eval/crew.h"
@@ -26,6 +27,7 @@ struct tn_eval {
     tn_eval_count *counts; /* [entries] */
     unsigned char *states; /* [questions * entries]: question-major, like the numbers of jobs */
     size_t total, done, now;
+    double seconds; /* that the run took */
 };
 
 static size_t entry_of(const tn_eval *eval, size_t job) { return job % eval->plan->entry_count; }
@@ -189,7 +191,7 @@ void tn_eval_close(tn_eval *eval)
 
 typedef struct worker {
     const tn_eval *eval;
-    tn_examinee examinee;
+    tn_examinee *examinee;
 } worker;
 
 static void *open_worker(void *user, tenebra_error *error)
@@ -202,27 +204,36 @@ static void *open_worker(void *user, tenebra_error *error)
         return NULL;
     }
     state->eval = eval;
-    if (tn_examinee_open(&state->examinee, eval->model, eval->plan, &eval->questions, tn_max(1, threads / workers), error) !=
-        TENEBRA_OK) {
+    if (tn_examinee_open(&state->examinee, eval->model, eval->plan, &eval->questions, tn_max(1, eval->options.parallel),
+                         tn_max(1, threads / workers), error) != TENEBRA_OK) {
         free(state);
         return NULL;
     }
     return state;
 }
 
-static char *run_job(void *user, size_t job)
+static bool begin_job(void *user, size_t job)
 {
-    worker *state = user;
-    json_t *record = tn_examinee_answer(&state->examinee, question_of(state->eval, job), entry_of(state->eval, job));
-    char *line = record != NULL ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    const worker *state = user;
+    return tn_examinee_begin(state->examinee, question_of(state->eval, job), entry_of(state->eval, job), job);
+}
+
+static bool proceed(void *user, size_t *job, char **line)
+{
+    const worker *state = user;
+    json_t *record;
+    if (!tn_examinee_proceed(state->examinee, job, &record))
+        return false;
+    *line = record != NULL ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    bool fits = record == NULL || *line != NULL;
     json_decref(record);
-    return line;
+    return fits;
 }
 
 static void close_worker(void *user)
 {
     worker *state = user;
-    tn_examinee_close(&state->examinee);
+    tn_examinee_close(state->examinee);
     free(state);
 }
 
@@ -268,9 +279,12 @@ tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error)
             eval->states[job] = OPEN;
             jobs[count++] = job;
         }
-    tn_crew_calls calls = { .open = open_worker, .run = run_job, .close = close_worker, .done = take_line, .died = take_death,
-                            .leave = eval->options.leave };
-    tenebra_code code = tn_crew_run(tn_max(1, eval->options.workers), jobs, count, &calls, eval, eval->options.stop, error);
+    tn_crew_calls calls = { .open = open_worker, .begin = begin_job, .proceed = proceed, .close = close_worker, .done = take_line,
+                            .died = take_death, .leave = eval->options.leave };
+    double begin = tn_clock_ms();
+    tenebra_code code = tn_crew_run(tn_max(1, eval->options.workers), tn_max(1, eval->options.parallel), jobs, count, &calls, eval,
+                                    eval->options.stop, error);
+    eval->seconds = (tn_clock_ms() - begin) / 1e3;
     free(jobs);
     tenebra_code closed = tn_journal_close(&eval->journal, code == TENEBRA_OK ? error : NULL);
     return code != TENEBRA_OK ? code : closed;
@@ -302,9 +316,10 @@ json_t *tn_eval_summary(const tn_eval *eval)
                                  "interval", 100 * interval.low, 100 * interval.high);
         fits = json_array_append_new(rows, line) == 0;
     }
-    json_t *summary = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "output", eval->options.output, "scorer", tn_scorer_standard()->name,
-                                "questions", (json_int_t)eval->questions.count, "answers", (json_int_t)eval->done, "answers_now",
-                                (json_int_t)eval->now, "methods", rows);
+    json_t *summary = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:o}", "output", eval->options.output, "scorer",
+                                tn_scorer_standard()->name, "questions", (json_int_t)eval->questions.count, "answers",
+                                (json_int_t)eval->done, "answers_now", (json_int_t)eval->now, "seconds", eval->seconds,
+                                "answers_per_second", eval->seconds > 0 ? (double)eval->now / eval->seconds : 0, "methods", rows);
     if (fits)
         return summary;
     json_decref(summary);

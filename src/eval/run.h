@@ -33,6 +33,7 @@ typedef struct tn_eval_options {
     bool anew;                /* rename an older file */
     bool retry;               /* ask questions again if they failed in an older run */
     size_t workers, threads;  /* processes (0: 1), and threads of all of them together (0: all processors) */
+    size_t parallel;          /* questions that each of them answers at once (0: 1) */
     void (*leave)(int code);  /* _exit */
     const atomic_bool *stop;  /* may be NULL */
     void (*on_event)(void *user, const tn_eval_event *event);

@@ -1,5 +1,6 @@
 #include "eval/table_make.h"
 
+#include "base/checked.h"
 #include "eval/score.h"
 #include "eval/statistics.h"
 
@@ -306,7 +307,7 @@ static bool note_set(json_t *notes, const tn_result_set *set, const json_t *firs
 {
     char text[600];
     const json_t *data = json_object_get(set->manifest, "data");
-    size_t questions = 0, of = 0, failed = tn_result_set_failed(set);
+    size_t questions = 0, of = 0, parallel = 0, failed = tn_result_set_failed(set);
     bool fits = true;
     tn_json_size(data, "questions", 0, SIZE_MAX >> 12, &questions, set->file, NULL);
     tn_json_size(data, "of", 0, SIZE_MAX >> 12, &of, set->file, NULL);
@@ -326,6 +327,13 @@ static bool note_set(json_t *notes, const tn_result_set *set, const json_t *firs
     }
     if (failed > 0) {
         snprintf(text, sizeof text, "%.300s: %zu answers of %.100s failed and count as wrong", name_of(set), failed, set->label);
+        fits &= add_note(notes, text);
+    }
+    for (size_t i = 0; i < set->count; i++)
+        parallel = tn_max(parallel, set->items[i].parallel);
+    if (parallel > 0) {
+        snprintf(text, sizeof text, "%.300s: up to %zu answers of %.100s were computed at once; each has the time in which all of them ran",
+                 name_of(set), parallel, set->label);
         fits &= add_note(notes, text);
     }
     return note_data(notes, set, first) && fits;

@@ -90,6 +90,33 @@ class Eval(Case):
         rows[0, "direct"]["text"] += "x"
         self.assertNotEqual(rows, records(self.whole))
 
+    def test_number_of_questions_at_once_changes_nothing(self):
+        methods = METHODS + ",ccot,mmcot,cof,ivt-lr:latent-text=given"  # passes, turns, and a question before the question
+        more = ("--limit", 5, "--scores", "--answer-turn")
+        alone = WORK / "alone.jsonl"
+        self.assertEqual(run(*arguments(alone, *more, methods=methods)).returncode, 0)
+        lines, expected = alone.read_text().splitlines(keepends=True), records(alone)
+        self.assertTrue(any(row["passes"] > 2 for row in expected.values()))
+        self.assertTrue(all(row["neutral"] for row in expected.values()))
+        half = lines[:1 + len(expected) // 2]
+        for count, workers, start in ((3, 1, []), (16, 1, []), (3, 2, []), (16, 1, half), (1, 1, half)):
+            target = WORK / "at-once.jsonl"
+            target.write_text("".join(start))
+            done = run(*arguments(target, *more, "--parallel", count, "--workers", workers, methods=methods))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("per second", done.stderr)
+            self.assertEqual(records(target), expected)
+            written = target.read_text().splitlines(keepends=True)
+            self.assertEqual(len(written), len(lines))
+            times = [json.loads(line)["ms"] for line in written[1 + len(start[1:]):]]
+            self.assertTrue(all(row.get("parallel", 1) == count for row in times))
+            notes = json.loads(run("eval", "table", target, "--json").stdout)["notes"]
+            self.assertEqual(any("at once" in note for note in notes), count > 1)
+        found = records(target)
+        found[2, "cof"]["text"] += "x"
+        self.assertNotEqual(found, expected)
+        self.assert_fails(run(*arguments(WORK / "none.jsonl", "--parallel", 65)), 2, "parallel")
+
     def test_killed_and_started_again(self):
         random.seed(11)
         target, seen = WORK / "killed.jsonl", set()
@@ -224,12 +251,18 @@ class Eval(Case):
         self.assert_fails(run(*call), 1, "the files of the model have changed")
 
     def test_a_failing_question(self):
-        broken, target = WORK / "broken", WORK / "broken.jsonl"
+        self.check_a_failing_question("broken")
+
+    def test_a_failing_question_among_others(self):
+        self.check_a_failing_question("broken-at-once", "--parallel", 5)
+
+    def check_a_failing_question(self, name, *more):
+        broken, target = WORK / name, WORK / f"{name}.jsonl"
         shutil.copytree(make_data(), broken)
         picture = next(broken.rglob("*-test-3.png"))
         good = picture.read_bytes()
         picture.write_bytes(good[:100])
-        done = run(*arguments(target, data=broken))
+        done = run(*arguments(target, *more, data=broken))
         self.assertEqual(done.returncode, 1)
         self.assertIn("--retry", done.stderr)
         rows, expected = records(target), records(self.whole)
@@ -239,8 +272,8 @@ class Eval(Case):
         self.assertTrue(all(rows[key] == expected[key] for key in rows if key not in failed))
         self.assertTrue(all("sentence" in rows[key]["error"] for key in failed))
         picture.write_bytes(good)
-        self.assertEqual(run(*arguments(target, data=broken)).returncode, 1)  # still recorded as failed
-        self.assertEqual(run(*arguments(target, "--retry", data=broken)).returncode, 0)
+        self.assertEqual(run(*arguments(target, *more, data=broken)).returncode, 1)  # still recorded as failed
+        self.assertEqual(run(*arguments(target, *more, "--retry", data=broken)).returncode, 0)
         self.assertEqual(records(target), expected)
 
     def test_somebody_elses_file(self):

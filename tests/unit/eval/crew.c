@@ -18,7 +18,10 @@
 enum { JOBS = 40, DEADLY = 7, LARGE = 300000 };
 
 typedef struct record {
-    bool cannot_open, all_deadly, none_deadly;
+    size_t at_once;                   /* 0: 1 */
+    size_t mine[JOBS], mine_count;    /* in progress, in the worker's memory */
+    size_t most;                      /* that were, when this one was */
+    bool cannot_open, all_deadly, none_deadly, turns;
     size_t seen[JOBS], dead[JOBS], lines, stop_after;
     atomic_bool stop;
     char why[256];
@@ -32,19 +35,30 @@ static void *open_state(void *user, tenebra_error *error)
     return r->cannot_open ? NULL : user;
 }
 
-/* Job 3 gives a line that no pipe holds at once. */
-static char *run_job(void *state, size_t job)
+static bool begin_job(void *state, size_t job)
 {
-    const record *r = state;
-    if (r->all_deadly || (job == DEADLY && !r->none_deadly))
+    record *r = state;
+    r->mine[r->mine_count++] = job;
+    return true;
+}
+
+/* Every other time nothing is complete, otherwise the job that began last. Job 3 gives a line that no pipe holds at once. */
+static bool proceed(void *state, size_t *job, char **line)
+{
+    record *r = state;
+    r->most = r->mine_count > r->most ? r->mine_count : r->most;
+    if ((r->turns = !r->turns))
+        return true;
+    *job = r->mine[--r->mine_count];
+    if (r->all_deadly || (*job == DEADLY && !r->none_deadly))
         raise(SIGKILL);
-    char *line = calloc(1, LARGE + 64);
-    if (line != NULL) {
-        int length = snprintf(line, 64, "job %zu ", job);
-        if (job == 3)
-            memset(line + length, 'x', LARGE);
+    *line = calloc(1, LARGE + 64);
+    if (*line != NULL) {
+        int length = snprintf(*line, 64, "job %zu of %03zu ", *job, r->most);
+        if (*job == 3)
+            memset(*line + length, 'x', LARGE);
     }
-    return line;
+    return *line != NULL;
 }
 
 static void close_state(void *state) { (void)state; }
@@ -54,9 +68,11 @@ static tenebra_code done(void *user, size_t job, const char *line, size_t length
     record *r = user;
     char expected[64];
     (void)error;
-    snprintf(expected, sizeof expected, "job %zu ", job);
-    assert_true(length == strlen(expected) + (job == 3 ? LARGE : 0));
+    snprintf(expected, sizeof expected, "job %zu of ", job);
+    assert_true(length == strlen(expected) + strlen("000 ") + (job == 3 ? LARGE : 0));
     assert_memory_equal(line, expected, strlen(expected));
+    size_t most = strtoul(line + strlen(expected), NULL, 10);
+    r->most = most > r->most ? most : r->most;
     r->seen[job]++;
     if (++r->lines == r->stop_after)
         atomic_store(&r->stop, true);
@@ -74,12 +90,12 @@ static tenebra_code died(void *user, size_t job, const char *why, tenebra_error 
 
 static tenebra_code run_crew(record *r, size_t workers, tenebra_error *error)
 {
-    const tn_crew_calls calls = { .open = open_state, .run = run_job, .close = close_state, .done = done, .died = died,
+    const tn_crew_calls calls = { .open = open_state, .begin = begin_job, .proceed = proceed, .close = close_state, .done = done, .died = died,
                                   .leave = _exit };
     size_t jobs[JOBS];
     for (size_t i = 0; i < JOBS; i++)
         jobs[i] = i;
-    tenebra_code code = tn_crew_run(workers, jobs, JOBS, &calls, r, &r->stop, error);
+    tenebra_code code = tn_crew_run(workers, r->at_once > 0 ? r->at_once : 1, jobs, JOBS, &calls, r, &r->stop, error);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left behind */
     return code;
 }
@@ -87,24 +103,27 @@ static tenebra_code run_crew(record *r, size_t workers, tenebra_error *error)
 static void test_every_job_once(void **state)
 {
     (void)state;
-    for (size_t workers = 1; workers <= 64; workers = workers * 3 + 1) {
-        record r = { .none_deadly = true };
-        assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);
-        for (size_t i = 0; i < JOBS; i++)
-            assert_true(r.seen[i] == 1 && r.dead[i] == 0);
-    }
+    for (size_t at_once = 1; at_once <= 16; at_once += 5)
+        for (size_t workers = 1; workers <= 64; workers = workers * 3 + 1) {
+            record r = { .none_deadly = true, .at_once = at_once };
+            assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);
+            for (size_t i = 0; i < JOBS; i++)
+                assert_true(r.seen[i] == 1 && r.dead[i] == 0);
+            assert_true(r.most <= at_once && (workers > 1 || at_once == 1 || r.most > 1));
+        }
 }
 
 static void test_a_death_costs_one_job(void **state)
 {
     (void)state;
-    for (size_t workers = 1; workers <= 3; workers++) {
-        record r = { .lines = 0 };
-        assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);
-        for (size_t i = 0; i < JOBS; i++)
-            assert_true(r.seen[i] == (i != DEADLY) && r.dead[i] == (i == DEADLY));
-        assert_non_null(strstr(r.why, "signal 9"));
-    }
+    for (size_t at_once = 1; at_once <= 16; at_once += 5) /* those in progress beside it are answered nevertheless */
+        for (size_t workers = 1; workers <= 3; workers++) {
+            record r = { .at_once = at_once };
+            assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);
+            for (size_t i = 0; i < JOBS; i++)
+                assert_true(r.seen[i] == (i != DEADLY) && r.dead[i] == (i == DEADLY));
+            assert_non_null(strstr(r.why, "signal 9"));
+        }
 }
 
 static void test_only_deaths(void **state)

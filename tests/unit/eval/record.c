@@ -22,7 +22,7 @@ static json_t *make_record(size_t call_count)
     const tenebra_trace trace = { .text = "B", .token_count = 7, .latent_steps = 2, .injected_tokens = 5, .crops = 1,
                                   .calls = calls, .call_count = call_count, .invalid_calls = 1 };
     json_t *record = json_object();
-    assert_true(tn_record_add_trace(record, &trace));
+    assert_true(tn_record_add_trace(record, &trace, 1));
     return record;
 }
 
