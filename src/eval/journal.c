@@ -62,7 +62,7 @@ static tenebra_code broken(const reading *r, const char *what, tenebra_error *er
 {
     char where[256];
     snprintf(where, sizeof where, "%.230s:%zu", r->path, r->number);
-    return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "%s; put the file back as it was, or begin anew with --force-new", what);
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "%s; restore the file, or start again with --force-new", what);
 }
 
 /* A line that was changed or is from another file does not count. */
@@ -282,8 +282,8 @@ static tenebra_code take_up(tn_journal *journal, const reading *r, size_t size, 
 {
     bool more = false;
     if (!r->sealed)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, journal->path, "was written by an older version, without digests; choose another "
-                       "name, or begin anew with --force-new");
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, journal->path,
+                "was written by an older version, without digests; choose another name, or start again with --force-new");
     TN_TRY(fit(user, r->manifest, &more, error));
     journal->digest = r->digest;
     if (r->whole < size)

@@ -1,4 +1,4 @@
-/* The first line of a result file: what decides about the answers, and how it is compared. */
+/* The first line of a result file: everything that affects the answers, and how it is compared. */
 #include "eval/plan.h"
 
 #include "base/digest.h"
@@ -24,13 +24,13 @@ static void print_digest(const tn_digest *digest, char text[DIGEST_TEXT])
         snprintf(text + 2 * i, 3, "%02x", (unsigned)(digest->words[i / 8] >> (8 * (i % 8)) & 0xFF));
 }
 
-/* With its zero, so that two texts in a row cannot be taken for two others. */
+/* Adds a text with its final zero, so that the division between two texts matters. */
 static void add_text(tn_hash *hash, const char *text)
 {
     tn_hash_add(hash, text, strlen(text) + 1);
 }
 
-/* Files that say what a model computes: weights, configuration, tokenizer, templates. */
+/* Whether a file affects what a model computes: weights, configuration, tokenizer, templates. */
 static bool is_model_file(const char *name)
 {
     static const char *const ends[] = { ".json", ".jinja", ".txt" };
@@ -48,7 +48,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Names of the model files of a directory, sorted; each and the list for free(). */
+/* The names of the model files of a directory, sorted; the caller frees each name and the list. */
 static tenebra_code list_files(const char *directory, char ***names, size_t *count, tenebra_error *error)
 {
     DIR *folder = opendir(directory);
@@ -131,7 +131,7 @@ static void digest_questions(const tn_eval_questions *questions, char text[DIGES
     print_digest(&digest, text);
 }
 
-/* Of all questions as they are asked. */
+/* The digest of all questions as they are asked. */
 static tenebra_code digest_prompts(const tn_eval_questions *questions, char text[DIGEST_TEXT], tenebra_error *error)
 {
     tn_hash hash;
@@ -154,7 +154,7 @@ static json_t *text_or_null(const char *text)
     return text != NULL ? json_string(text) : json_null();
 }
 
-/* Every option of the method as it takes effect, defaults included. */
+/* The value of every option of the method, including defaults. */
 static json_t *describe_entry(const tn_eval_entry *entry)
 {
     json_t *settings = json_object();
@@ -218,12 +218,12 @@ static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questi
                       plan->data, "split", split, "questions", (json_int_t)questions->count, "of", (json_int_t)of, "partial",
                       questions->count < of, "without_images", plan->without_images, "digest", digest, "preset", questions->preset->name,
                       "prompt_digest", prompts);
-    if (plan->held_out > 0) /* only there where it is on: runs without it go on as they began */
+    if (plan->held_out > 0) /* only present if it is set, so that files of runs without it can be continued */
         json_object_set_new(*data, "held_out", json_real(plan->held_out));
     return TENEBRA_OK;
 }
 
-/* Of the example as it is shown: its texts, and the files of its pictures. */
+/* The digest of the example as it is shown: its texts, and the files of its images. */
 static tenebra_code digest_example(const tn_example *example, char text[DIGEST_TEXT], tenebra_error *error)
 {
     const tenebra_example *shown = &example->example;
@@ -244,7 +244,7 @@ static tenebra_code digest_example(const tn_example *example, char text[DIGEST_T
     return TENEBRA_OK;
 }
 
-/* What stands there only where it is on: runs without it go on as they began. */
+/* Adds members that are only present if the feature is used, so that files of runs without it can be continued. */
 static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_questions *questions, json_t *manifest,
                                        tenebra_error *error)
 {
@@ -297,11 +297,11 @@ tenebra_code tn_eval_manifest(json_t **manifest, const tn_eval_plan *plan, const
 /* -------------------------------------------------------------- compare -- */
 
 typedef struct difference {
-    char text[400]; /* "a was 1, now 2; b was ...": the first ones, as many as fit */
+    char text[400]; /* "a was 1, now 2; b was ...": as many of the first differences as fit */
     size_t count, told;
 } difference;
 
-/* Where things lie decides nothing: their digests do. */
+/* Whether a member may differ: locations do not affect the answers, and the contents have digests. */
 static bool is_free(const char *path)
 {
     return strcmp(path, "digest") == 0 || strcmp(path, "model.directory") == 0 || strcmp(path, "data.place") == 0 ||
@@ -309,14 +309,14 @@ static bool is_free(const char *path)
            (strncmp(path, "adapters.", 9) == 0 && strstr(path, ".directory") != NULL);
 }
 
-/* What is different where a digest is: nobody reads digests. NULL: the path is of something else. */
+/* What a different digest means, in words; NULL if the path is not that of a digest. */
 static const char *digest_words(const char *path)
 {
     static const struct {
         const char *path, *words;
     } rows[] = { { "model.digest", "the files of the model have changed" },
-                 { "data.digest", "the questions are others" },
-                 { "data.prompt_digest", "the questions are worded otherwise" },
+                 { "data.digest", "the questions have changed" },
+                 { "data.prompt_digest", "the wording of the questions has changed" },
                  { "example.digest", "the solved example has changed" } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].path, path) == 0)
@@ -325,7 +325,7 @@ static const char *digest_words(const char *path)
     return adapter ? "the files of an adapter have changed" : NULL;
 }
 
-/* A value in words; for free(). */
+/* A value as text, which the caller frees. */
 static char *show(const json_t *value)
 {
     return value == NULL ? strdup("not there") : json_is_object(value) ? strdup("there") : tn_json_show(value);
@@ -348,13 +348,14 @@ static void note_change(difference *found, const char *path, const json_t *saved
     free(after);
 }
 
-/* One pair of values still to be compared. */
+/* A pair of values that is still to be compared. */
 typedef struct pair {
     char path[128];
     const json_t *saved, *now;
 } pair;
 
-/* The item of `list` that goes with one of another list: of the same label, or, without labels, at the same place. */
+/* The item of `list` that corresponds to an item of another list: that with the same label, or, without labels, at the same
+ * index. */
 static const json_t *find_item(const json_t *list, const json_t *item, size_t index)
 {
     const json_t *label = json_object_get(item, "label");
@@ -366,7 +367,7 @@ static const json_t *find_item(const json_t *list, const json_t *item, size_t in
     return NULL;
 }
 
-/* Name of an item of a list: its label where it has one, else its number. */
+/* The name of a list item: its label if it has one, else its index. */
 static void name_item(char *path, size_t size, const char *above, const json_t *item, size_t index)
 {
     const char *label = json_string_value(json_object_get(item, "label"));
@@ -416,7 +417,7 @@ static bool push_items(pair *waiting, size_t *count, size_t room, const pair *p)
         for (size_t i = 0; i < json_array_size(lists[side]) && fits; i++) {
             const json_t *item = json_array_get(lists[side], i), *other = find_item(lists[1 - side], item, i);
             if (side == 1 && other != NULL)
-                continue; /* the pair is there already */
+                continue; /* the pair is already in the list */
             name_item(path, sizeof path, p->path, item, i);
             fits = push(waiting, count, room, path, side == 0 ? item : other, side == 0 ? other : item);
         }
@@ -447,11 +448,11 @@ tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, co
     char more[40] = "";
     if (found.count > found.told)
         snprintf(more, sizeof more, "; and %zu more", found.count - found.told);
-    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "was made with other settings: %s%s. Put them back, choose another "
-                   "file, or begin anew with --force-new", found.text, more);
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where,
+            "was made with other settings: %s%s. Restore them, choose another file, or start again with --force-new", found.text, more);
 }
 
-/* The manifest of now as it would be with the first `count` questions alone. NULL without memory. */
+/* The manifest of this run if it had only the first `count` questions. NULL without memory. */
 static json_t *shorten(const tn_eval_plan *plan, const tn_eval_questions *questions, size_t count, const json_t *now, tenebra_error *error)
 {
     tn_eval_questions first = *questions;
@@ -464,7 +465,7 @@ static json_t *shorten(const tn_eval_plan *plan, const tn_eval_questions *questi
     return copy;
 }
 
-/* Fewer questions than the file has answers to: anything else that differs is told first. */
+/* Refuses fewer questions than the file has answers to. Any other difference is reported first. */
 static tenebra_code refuse_fewer(const json_t *now, const json_t *saved, size_t asked, size_t count, const char *where,
                                  tenebra_error *error)
 {
@@ -476,8 +477,8 @@ static tenebra_code refuse_fewer(const json_t *now, const json_t *saved, size_t 
                                      : tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
     json_decref(copy);
     TN_TRY(code);
-    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "holds a run of %zu questions, and this one asks %zu: leave --limit out or raise "
-                   "it, choose another file, or begin anew with --force-new", asked, count);
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, where, "contains a run of %zu questions, but this one asks %zu: leave --limit out or "
+                                                         "raise it, choose another file, or start again with --force-new", asked, count);
 }
 
 tenebra_code tn_eval_manifest_fit(const tn_eval_plan *plan, const tn_eval_questions *questions, const json_t *now, const json_t *saved,

@@ -336,7 +336,7 @@ tenebra_code tn_outputs_read(tn_outputs *outputs, const char *path, const tn_key
     tn_file_close(&file);
     if (code == TENEBRA_OK && outputs->count == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path,
-                       "gives nothing to score: %zu rows cannot be read, %zu have no right answer (--key names a file "
+                       "contains nothing to score: %zu rows cannot be read, %zu have no correct answer (--key names a file "
                        "with them), %zu are not in the key", outputs->unreadable, outputs->unkeyed, outputs->unknown);
     for (size_t i = 0; i < outputs->count; i++) {
         outputs->rows[i].scored.sample = &outputs->rows[i].sample;

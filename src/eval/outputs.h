@@ -17,7 +17,7 @@
 #include "data/strings.h"
 #include "eval/score.h"
 
-/* The largest file, and the most options of a row. */
+/* The maximum size of a file in bytes, and the maximum number of options of a row. */
 #define TN_OUTPUTS_LIMIT ((size_t)1 << 31)
 enum { TN_OUTPUTS_OPTIONS_MAX = 64 };
 
@@ -25,7 +25,7 @@ enum { TN_OUTPUTS_OPTIONS_MAX = 64 };
 
 typedef struct tn_key tn_key;
 
-/* An empty key for the questions of `split` ("test"; "all": of any). Rows that name no split belong to every split.
+/* Makes an empty key for the questions of `split` ("test"; "all": of any split). Rows that name no split belong to every split.
  * Errors: MEMORY. */
 tn_key *tn_key_open(const char *split, tenebra_error *error);
 void tn_key_close(tn_key *key); /* NULL is allowed */
@@ -42,7 +42,7 @@ tenebra_code tn_key_add(tn_key *key, const char *place, tenebra_error *error);
 const tn_sample *tn_key_find(const tn_key *key, const char *id);
 size_t tn_key_count(const tn_key *key);
 
-/* The n-th question that has an image, in the order of the key; NULL if there are not so many. */
+/* The n-th question with an image, in the order of the key; NULL if there are fewer. */
 const tn_sample *tn_key_pictured(const tn_key *key, size_t n);
 
 /* --------------------------------------------------------------- outputs -- */

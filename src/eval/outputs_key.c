@@ -208,6 +208,6 @@ tenebra_code tn_key_add(tn_key *key, const char *place, tenebra_error *error)
     tn_file_close(&file);
     if (code == TENEBRA_OK && state.answers == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, place,
-                       "holds no right answers: a key has lines with \"id\" (or \"pid\") and \"answer\", or is a problems.json");
+                       "contains no correct answers: a key has lines with \"id\" (or \"pid\") and \"answer\", or is a problems.json");
     return code;
 }

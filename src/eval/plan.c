@@ -66,7 +66,7 @@ static void free_entry(tn_eval_entry *entry)
     free(entry->method);
 }
 
-/* "OPTION=VALUE" parts, each behind a ':' in `text`; writes zeros into it. */
+/* Reads the parts ":OPTION=VALUE" of `text`, into which it writes zeros. */
 static tenebra_code read_settings(tn_eval_entry *entry, char *text, tenebra_error *error)
 {
     while (text != NULL) {
@@ -145,7 +145,7 @@ void tn_eval_plan_free(tn_eval_plan *plan)
 
 /* ------------------------------------------------------------- questions -- */
 
-/* Every id that was asked for has to be there. */
+/* Requires that every id in the list exists. */
 static tenebra_code check_ids(const tn_eval_questions *questions, const char *list, tenebra_error *error)
 {
     for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',') {
@@ -176,13 +176,13 @@ static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval
     if (plan->limit > 0 && questions->count > plan->limit)
         questions->count = plan->limit;
     if (questions->count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, plan->data, "the split '%s' has no question to ask%s",
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, plan->data, "the split '%s' has no questions%s",
                        plan->split != NULL ? plan->split : "test",
-                       plan->without_images ? "" : "; --without-images takes those without a picture, too");
+                       plan->without_images ? "" : "; --without-images also takes those without an image");
     return TENEBRA_OK;
 }
 
-/* An example that nobody looks at is a mistake. */
+/* An example that none of the methods shows is a mistake. */
 static tenebra_code open_example(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
 {
     bool wanted = false;

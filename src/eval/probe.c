@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an intervention takes away. */
+/* What an intervention removes or varies. */
 typedef enum kind { TEXT, PICKS, ALL, SWEEP } kind;
 
 typedef struct intervention {
     tn_option_meaning means;
     const char *value, *name;
     kind kind;
-    bool destroys; /* nothing of the question is left in what it puts there */
+    bool destroys; /* the replacement contains nothing of the question */
 } intervention;
 
 static const intervention interventions[] = {
@@ -24,7 +24,7 @@ static const intervention interventions[] = {
     { TN_MEANS_LATENT_TEXT, "shuffle", "latent text: its entries shuffled", TEXT, true },
     { TN_MEANS_LATENT_TEXT, TN_LATENT_TEXT_GIVEN, "latent text: another question's", TEXT, true },
     { TN_MEANS_LATENT_TEXT, "mean", "latent text: mean of the prompt", TEXT, false },
-    { TN_MEANS_LATENT_TEXT, "frozen", "latent text: that of step one", TEXT, false },
+    { TN_MEANS_LATENT_TEXT, "frozen", "latent text: that of the first step", TEXT, false },
     { TN_MEANS_LATENT_TEXT, "drop", "latent text: none", TEXT, true },
     { TN_MEANS_LATENT_PICKS, "random", "picks: random", PICKS, true },
     { TN_MEANS_LATENT_PICKS, "lowest", "picks: the least attended", PICKS, true },
@@ -36,17 +36,17 @@ static const intervention interventions[] = {
     { TN_MEANS_LATENT_STEPS, "3", "3 latent steps", SWEEP, false },
     { TN_MEANS_LATENT_STEPS, "4", "4 latent steps", SWEEP, false },
     { TN_MEANS_LATENT_STEPS, "6", "6 latent steps", SWEEP, false },
-    { TN_MEANS_PICKS, "1", "1 pick a step", SWEEP, false },
-    { TN_MEANS_PICKS, "4", "4 picks a step", SWEEP, false },
-    { TN_MEANS_PICKS, "8", "8 picks a step", SWEEP, false },
-    { TN_MEANS_PICKS, "16", "16 picks a step", SWEEP, false },
-    { TN_MEANS_PICKS, "32", "32 picks a step", SWEEP, false },
-    { TN_MEANS_PICKS, "64", "64 picks a step", SWEEP, false },
+    { TN_MEANS_PICKS, "1", "1 pick per step", SWEEP, false },
+    { TN_MEANS_PICKS, "4", "4 picks per step", SWEEP, false },
+    { TN_MEANS_PICKS, "8", "8 picks per step", SWEEP, false },
+    { TN_MEANS_PICKS, "16", "16 picks per step", SWEEP, false },
+    { TN_MEANS_PICKS, "32", "32 picks per step", SWEEP, false },
+    { TN_MEANS_PICKS, "64", "64 picks per step", SWEEP, false },
 };
 
 enum { COUNT = sizeof interventions / sizeof *interventions };
 
-/* "LABEL:OPTION=VALUE", for free(). *option is NULL where the method has none with that meaning. */
+/* The label "LABEL:OPTION=VALUE", which the caller frees. *option is NULL if the method has no option with this meaning. */
 static char *label_of(const tn_eval_entry *base, const intervention *i, const tn_option **option)
 {
     *option = tn_method_option_that_means(base->method, i->means);
@@ -57,7 +57,7 @@ static char *label_of(const tn_eval_entry *base, const intervention *i, const tn
     return label;
 }
 
-/* Whether the method has the option, takes the value, and does not have it already. */
+/* Whether the method has the option, accepts the value, and does not already have this value. */
 static bool applies(const tn_eval_entry *base, const intervention *i)
 {
     const tn_option *option = tn_method_option_that_means(base->method, i->means);
@@ -85,7 +85,7 @@ static tenebra_code add_intervention(tn_eval_plan *plan, const intervention *i, 
     return tn_eval_entry_set(entry, option->name, i->value, error);
 }
 
-/* Whether some intervention other than another number of picks applies. */
+/* Whether any intervention applies, apart from other numbers of picks. */
 static bool has_steps(const tn_eval_entry *base)
 {
     bool found = false;
@@ -101,7 +101,8 @@ tenebra_code tn_probe_plan(tn_eval_plan *plan, tenebra_error *error)
     if (!has_steps(&plan->entries[0]))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "%s has no latent steps and picks nothing, so there is nothing to "
                        "intervene on", plan->entries[0].method);
-    if (strcmp(plan->entries[0].label, plan->entries[0].method) == 0) { /* so that entries can be added under the plain name */
+    if (strcmp(plan->entries[0].label, plan->entries[0].method) == 0) { /* the label must be the plain name, to which options
+                                                                         * can be added */
         char *label = malloc(strlen(plan->entries[0].label) + sizeof ":as-it-is");
         if (label == NULL)
             return tn_fail(error, TENEBRA_ERROR_MEMORY, "probe", "no memory");
@@ -117,14 +118,15 @@ tenebra_code tn_probe_plan(tn_eval_plan *plan, tenebra_error *error)
 
 /* --------------------------------------------------------------- report -- */
 
-/* One intervention against the method as it is, in points. */
+/* One intervention compared with the unchanged method, in points. */
 typedef struct comparison {
     const intervention *what;
     const tn_result_set *set;
     tn_paired paired;
     size_t total, changed;
-    size_t silent; /* of the questions that only the method as it is answers rightly: the other answer names no option, or failed */
-    double difference, low, high, p; /* p as corrected */
+    size_t silent; /* of the answers that only the unchanged method gives correctly: those that name no option here, or failed
+                    * */
+    double difference, low, high, p; /* p after the correction */
 } comparison;
 
 static const tn_result_set *find_set(const tn_results *results, const char *label)
@@ -155,7 +157,7 @@ static void compare(comparison *c, const tn_result_set *base)
     c->p = tn_mcnemar_exact(&c->paired);
 }
 
-/* Whether most of what was lost was lost for want of an answer that the scorer reads. */
+/* Whether most of the lost answers name no option that the scorer reads. */
 static bool is_silent(const comparison *c)
 {
     return 2 * c->silent > c->paired.only_first;
@@ -176,7 +178,7 @@ static void start_table(tn_table_maker *maker)
         { "difference", "share" }, { "answers changed", "share" }, { "lost", "count" }, { "lost, no answer", "count" }, { "won", "count" },
         { "p (corrected)", "probability" },
     };
-    tn_table_start(maker, "probe", "Interventions on the latents, against the method as it is");
+    tn_table_start(maker, "probe", "Interventions on the latents, compared with the unchanged method");
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         tn_table_column(maker, columns[i].name, columns[i].kind);
 }
@@ -212,7 +214,7 @@ static bool say(json_t *words, const char *sentence)
     return json_array_append_new(words, json_string(sentence)) == 0;
 }
 
-/* Accuracy of guessing, over the questions that have options; NaN without any. */
+/* The accuracy of guessing, over the questions that have options; NaN if there are none. */
 static double chance_of(const tn_result_set *set)
 {
     double sum = 0;
@@ -224,12 +226,12 @@ static double chance_of(const tn_result_set *set)
     return sum / (double)set->count;
 }
 
-/* What destroying one part does. */
+/* The effects of interventions that destroy one part. */
 typedef struct findings {
     const comparison *worst;  /* the largest loss                                                        */
-    const comparison *surest; /* the largest that is more than chance, of answers that name an option     */
-    const comparison *silent; /* the largest where most of what was lost names none                       */
-    double hidden, changed;   /* points that stay hidden, and most answers that changed, in percent       */
+    const comparison *surest; /* the largest significant loss, of answers that name an option            */
+    const comparison *silent; /* the largest loss in which most of the lost answers name no option       */
+    double hidden, changed;   /* largest loss in points that may be undetected; largest share of changed answers in percent */
 } findings;
 
 static findings look_at(const comparison *list, size_t count, kind part)
@@ -258,39 +260,42 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
         return true;
     if (f.surest != NULL)
         snprintf(text, sizeof text, "The answers depend on the %s: with '%s' accuracy falls by %.1f points [%.1f, %.1f] (p = %.2g after "
-                 "correction), and it decides %zu of %zu questions; %zu of the %zu lost answers name no option.", name,
+                                    "correction), and %zu of %zu questions become correct or wrong; %zu of the %zu lost answers name no "
+                                    "option.", name,
                  f.surest->what->name, -f.surest->difference, -f.surest->high, -f.surest->low, f.surest->p,
                  f.surest->paired.only_first + f.surest->paired.only_second, f.surest->total, f.surest->silent,
                  f.surest->paired.only_first);
     else if (f.silent != NULL)
-        snprintf(text, sizeof text, "Nothing can be said of the %s: with '%s' %zu answers are lost, but %zu of them name no option "
-                 "that the scorer '%s' reads. The form of the answers changed; --scorer judges them by another rule.", name,
+        snprintf(text, sizeof text, "Nothing can be concluded about the %s: with '%s' %zu answers are lost, but %zu of them name no option "
+                                    "that the scorer '%s' reads. The form of the answers changed; --scorer selects another rule.", name,
                  f.silent->what->name, f.silent->paired.only_first, f.silent->silent, scorer);
     else {
-        char hidden[64] = "any loss stays hidden";
+        char hidden[64] = "any loss could be undetected";
         if (f.hidden < 100)
-            snprintf(hidden, sizeof hidden, "losses below about %.1f points stay hidden", f.hidden);
-        snprintf(text, sizeof text, "That the answers depend on the %s could not be shown: the largest loss is %.1f points [%.1f, %.1f] "
-                 "with '%s' (p = %.2g after correction); at this number of questions %s. Up to %.0f%% of the answers changed, right or "
-                 "wrong.", name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden,
-                 f.changed);
+            snprintf(hidden, sizeof hidden, "losses below about %.1f points could be undetected", f.hidden);
+        snprintf(text, sizeof text, "It could not be shown that the answers depend on the %s: the largest loss is %.1f points [%.1f, %.1f] "
+                                    "with '%s' (p = %.2g after correction); with this number of questions, %s. Up to %.0f%% of the answers "
+                                    "changed, whether correct or wrong.", name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low,
+                 f.worst->what->name, f.worst->p, hidden, f.changed);
     }
     return say(words, text);
 }
 
-/* What has to be said of the method as it is; false: nothing can be said of interventions. */
+/* Writes a sentence about the unchanged method. Returns false if nothing can be concluded from interventions. */
 static bool is_usable(const tn_result_set *base, char text[SENTENCE])
 {
     size_t right = count_right(base), silent = tn_result_set_silent(base), failed = tn_result_set_failed(base);
     double chance = chance_of(base);
     tn_interval interval = tn_wilson(right, base->count, TN_Z95);
     if (2 * (silent + failed) > base->count)
-        snprintf(text, SENTENCE, "As it is, %zu of %zu answers of the method name no option that the scorer '%s' reads, and %zu failed, so "
-                 "nothing can be said about what its answers depend on; --scorer judges them by another rule.", silent, base->count,
+        snprintf(text, SENTENCE, "Without intervention, %zu of %zu answers name no option that the scorer '%s' reads, and %zu failed, so "
+                                 "nothing can be concluded about what the answers depend on; --scorer selects another "
+                                 "rule.", silent, base->count,
                  base->scorer, failed);
     else if (isfinite(chance) && !(interval.low > chance))
-        snprintf(text, SENTENCE, "As it is, the method answers no better than guessing (%.1f%% [%.1f, %.1f] against %.1f%%; %zu of %zu "
-                 "answers name no option), so nothing can be said about what its answers depend on.",
+        snprintf(text, SENTENCE, "Without intervention, the method does not answer better than guessing (%.1f%% [%.1f, %.1f] compared with "
+                                 "%.1f%%; %zu of %zu answers name no option), so nothing can be concluded about what its answers depend "
+                                 "on.",
                  100 * (double)right / (double)base->count, 100 * interval.low, 100 * interval.high, 100 * chance, silent, base->count);
     else
         return true;
@@ -316,7 +321,7 @@ static json_t *say_all(const tn_result_set *base, const comparison *list, size_t
     return NULL;
 }
 
-/* The comparisons that the results have answers for; p is corrected for their number. */
+/* The comparisons for which the results have answers; p is corrected for their number. */
 static tenebra_code compare_all(const tn_results *results, const tn_eval_plan *plan, const tn_result_set *base, comparison *list,
                                 size_t *count, tenebra_error *error)
 {
@@ -343,13 +348,13 @@ static json_t *make_table(const tn_result_set *base, const comparison *list, siz
     tn_table_maker maker;
     char note[200];
     start_table(&maker);
-    put_set(&maker, "as it is", base, base->count);
+    put_set(&maker, "unchanged", base, base->count);
     for (size_t i = 0; i < 6; i++)
         tn_table_put(&maker, json_null());
     for (size_t i = 0; i < count; i++)
         if (list[i].total > 0)
             put_comparison(&maker, &list[i]);
-    snprintf(note, sizeof note, "'no answer': name no option (scorer '%.60s'); they count as wrong.", base->scorer);
+    snprintf(note, sizeof note, "'no answer': answers that name no option (scorer '%.60s'); they count as wrong.", base->scorer);
     tn_table_note(&maker, note);
     return tn_table_finish(&maker);
 }

@@ -1,25 +1,25 @@
-/* Result files judged again, by another scorer than the one that judged them while they were written. */
+/* Scores result files again, with another scorer than the one that was used when they were written. */
 #include "eval/journal.h"
 #include "eval/results.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* One file at work. */
+/* The current file. */
 typedef struct judging {
     tn_results *results;
     const tn_results_scoring *scoring;
     const json_t *manifest;
     const char *path;
     tn_data *data;
-    json_t *places; /* id: place in the data set    */
-    json_t *labels; /* label: place of the file's set */
+    json_t *places; /* id -> index in the data set  */
+    json_t *labels; /* label -> index of the file's set */
     const tn_prompt_preset *preset;
 } judging;
 
 static tenebra_code no_memory(const judging *j, tenebra_error *error)
 {
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, j->path, "no memory to judge the answers");
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, j->path, "no memory to score the answers");
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -28,7 +28,7 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
-/* Where the set of the file lies: as the options say, or as the file does. */
+/* The directory of the file's data set: from the options, or else from the file. */
 static const char *place_of(const judging *j, const json_t *data)
 {
     const char *set = text_of(data, "set");
@@ -50,7 +50,7 @@ static tenebra_code open_data(judging *j, tenebra_error *error)
     j->preset = tn_prompt_find(text_of(data, "preset"));
     j->data = tn_data_open(place_of(j, data), split[0] != '\0' ? split : "test", &all, &problem);
     if (j->data == NULL)
-        return tn_fail(error, problem.code, problem.where, "%.300s (%.100s is to be judged with its questions; --data NAME:DIR says where "
+        return tn_fail(error, problem.code, problem.where, "%.300s (scoring %.100s requires its questions; --data NAME:DIR says where "
                        "they are)", problem.sentence, j->path);
     j->places = json_object();
     for (size_t i = 0; i < tn_data_count(j->data); i++)
@@ -59,7 +59,7 @@ static tenebra_code open_data(judging *j, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* The item of a record; NULL: another record of the same answer stands for it. */
+/* The item of a record; NULL if another record of the same answer counts. */
 static tn_result *find_item(judging *j, const json_t *record)
 {
     const json_t *place = json_object_get(j->labels, text_of(record, "method"));
@@ -117,7 +117,7 @@ static tenebra_code take_record(void *user, const json_t *record, tenebra_error 
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, j->path, "question '%.80s' is not in the data set as it was asked; --data NAME:DIR "
                        "names another", text_of(record, "id"));
     if (!json_is_string(text))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, j->path, "the record of question '%.80s' has no \"text\" to judge",
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, j->path, "the record of question '%.80s' has no \"text\" to score",
                        text_of(record, "id"));
     return judge(j, item, sample, text, error);
 }

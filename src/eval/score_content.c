@@ -42,7 +42,7 @@ size_t tn_skip_marks(tn_slice text, size_t at)
     return at;
 }
 
-/* Without marks at either end, and without stops behind; what would then be empty is only stripped. */
+/* Removes marks from both ends and stops from the end; if nothing would be left, removes only white space. */
 static tn_slice trim(tn_slice text)
 {
     size_t begin = tn_skip_marks(text, 0), end = begin, next;
@@ -75,13 +75,14 @@ static tenebra_code add_option(tn_content *content, const char *option, size_t r
     return TENEBRA_OK;
 }
 
-/* An open question is answered in words. */
+/* an open question is answered in words */
 static bool is_open(const tn_sample *sample)
 {
     return sample->option_count == 0 && (sample->open || tn_label_index(sample->label) == TN_NO_CHOICE);
 }
 
-/* Options that letters can name: of rows that do not tell their number, all; of open questions none. */
+/* The number of options that letters can name: all letters for rows whose number of options is unknown, none for open
+ * questions. */
 static size_t letters_of(const tn_scored *answer)
 {
     size_t count = tn_option_count(answer);
@@ -133,7 +134,7 @@ static tn_slice part_of(const tn_text *texts, const size_t *ends, size_t index)
     return tn_slice_part(slice_of(texts), begin, ends[index]);
 }
 
-/* In the case in which it was published. */
+/* The text of an option in its published case. */
 static tn_slice exact_text(const tn_content *content, size_t index)
 {
     return part_of(&content->texts, content->ends, index);
@@ -161,7 +162,7 @@ static bool ends_line(tn_slice text, size_t at)
     return true;
 }
 
-/* Whether "A" before `at` reads as an article: a blank and a word follow, which is none of those that go on behind an answer. */
+/* Whether "A" before `at` is an article: a blank and a word follow, and the word is none of those that can follow an answer. */
 static bool is_article(tn_slice text, size_t at)
 {
     static const char *const others[] = { "is", "because", "since", "as", "and", "or", "for", "so", "but", "which", "due",
@@ -180,7 +181,7 @@ static bool is_article(tn_slice text, size_t at)
     return true;
 }
 
-/* Whether the letter before `at` goes on as a word: "B's", "A-frame". */
+/* Whether the letter before `at` is the beginning of a word: "B's", "A-frame". */
 static bool goes_on(tn_slice text, size_t at)
 {
     size_t next;
@@ -240,7 +241,7 @@ static bool has_indices(const tn_content *content)
     return !is_open(content->sample) && tn_label_is_index(content->sample->label);
 }
 
-/* An index in digits at the start. */
+/* Reads an index in digits at the start. */
 static long start_index(const tn_content *content, tn_slice text)
 {
     long value = 0;
@@ -259,7 +260,7 @@ tenebra_code tn_content_start(const tn_content *content, tn_slice text, long *ch
     *choice = TN_NO_CHOICE;
     *length = 0;
     text = tn_slice_part(text, marks, text.length);
-    /* Lower case is shorter than the text by a factor of three at most, and one character more shows the border. */
+    /* Text in lower case is at most three times shorter than the original; one character more is needed to see the border. */
     size_t wanted = 3 * content->longest + 4, end = 0;
     while (end < text.length && end < wanted)
         tn_slice_char(text, end, &end);
@@ -299,7 +300,7 @@ tenebra_code tn_content_skip_text(const tn_content *content, tn_slice text, size
     return TENEBRA_OK;
 }
 
-/* Whether behind an option with its text, which end at `at`, another one comes with its own: a list. */
+/* Whether an option with its text, which ends at `at`, is followed by another one with its text, so that this is a list. */
 static tenebra_code goes_on_as_list(const tn_content *content, tn_slice text, size_t at, long choice, bool *list, tenebra_error *error)
 {
     size_t next, end = at, behind;
@@ -317,8 +318,8 @@ static tenebra_code goes_on_as_list(const tn_content *content, tn_slice text, si
     return TENEBRA_OK;
 }
 
-/* The option whose letter begins `text`, if nothing but its text follows, or an end of the line or of a sentence, or brackets are
- * around it. */
+/* The option whose letter begins `text`, if it is followed only by the option's text or by the end of a line or sentence, or is
+ * in brackets. */
 static tenebra_code read_letter(const tn_content *content, tn_slice text, long *choice, tenebra_error *error)
 {
     size_t end = 0, behind = 0, start = tn_skip_marks(text, 0), next;
@@ -347,7 +348,7 @@ static tenebra_code read_letter(const tn_content *content, tn_slice text, long *
     return TENEBRA_OK;
 }
 
-/* The option whose text `words` is, of two that differ in case the exact one. */
+/* The option whose text is `words`; of two options that differ only in case, the exact one. */
 static tenebra_code read_words(const tn_content *content, tn_slice words, long *choice, tenebra_error *error)
 {
     tn_text low = { 0 };

@@ -48,9 +48,9 @@ void tn_table_silence(const tn_table_groups *groups, char *text, size_t size)
 {
     const char *scorer = groups->count > 0 ? groups->items[0].sets[0]->scorer : "";
     bool any = false, others = false;
-    if (are_open(groups)) { /* the standard scorer has no name there: options and letters are what it is about */
+    if (are_open(groups)) { /* the default scorer is not named here, because it is about options and letters */
         bool standard = strcmp(scorer, tn_scorer_standard()->name) == 0;
-        snprintf(text, size, "The questions are open: an answer counts if it gives a right answer in words%s%s%s.",
+        snprintf(text, size, "The questions are open: an answer counts if it gives a correct answer in words%s%s%s.",
                  standard ? "" : " (scorer '", standard ? "" : scorer, standard ? "" : "')");
         return;
     }
@@ -72,7 +72,7 @@ void tn_table_silence(const tn_table_groups *groups, char *text, size_t size)
 const char *tn_settings_meant(const json_t *settings, tn_option_meaning means, const char **name)
 {
     const char *value = NULL;
-    for (size_t m = 0; tn_methods[m] != NULL && value == NULL; m++) { /* the file's method may be none of them */
+    for (size_t m = 0; tn_methods[m] != NULL && value == NULL; m++) { /* the method may be unknown */
         const tn_option *option = tn_option_that_means(tn_methods[m]->options, means);
         value = option != NULL ? json_string_value(json_object_get(settings, option->name)) : NULL;
         if (value != NULL && name != NULL)
@@ -211,7 +211,7 @@ static json_t *difference_cell(const tn_table_group *a, const tn_table_group *b,
         tn_interval interval = tn_paired_difference(paired, TN_Z95); /* second minus first */
         return tn_cell_share(value, -100 * interval.high, -100 * interval.low, total_of(paired), SIZE_MAX);
     }
-    /* No difference lies outside of -100..100: what Student's interval has there can be left out. NaN stays. */
+    /* A difference is within -100..100, so the part of Student's interval outside can be cut off. NaN is kept. */
     double low = fmax(-100, value - half) + 0 * half, high = fmin(100, value + half) + 0 * half;
     return tn_cell_share(value, low, high, total_of(paired), SIZE_MAX);
 }
@@ -221,7 +221,7 @@ typedef struct pair_row {
     json_t *difference;
     tn_paired paired;
     size_t total;
-    double exact, chi2; /* p of one run each; NaN: of several */
+    double exact, chi2; /* p if both have one run; NaN for several */
 } pair_row;
 
 #define AT(field) offsetof(pair_row, field)
@@ -277,7 +277,7 @@ static bool add_note(json_t *notes, const char *text)
     return json_object_set_new(notes, text, json_null()) == 0;
 }
 
-/* Notes go into pages that are passed on: they name files, not where these lie. */
+/* Notes appear in pages that are passed on, so they contain names of files without their directories. */
 static const char *name_of(const tn_result_set *set)
 {
     const char *slash = strrchr(set->file, '/');
@@ -287,8 +287,8 @@ static const char *name_of(const tn_result_set *set)
 static bool note_data(json_t *notes, const tn_result_set *set, const json_t *first)
 {
     static const struct { const char *key, *words; } digests[] = {
-        { "digest", "asks other questions than the first file; only those in common are compared in pairs" },
-        { "prompt_digest", "asks in other words than the first file" },
+        { "digest", "has other questions than the first file; only common questions are compared in pairs" },
+        { "prompt_digest", "asks in another wording than the first file" },
     };
     const json_t *data = json_object_get(set->manifest, "data");
     bool fits = true;
@@ -316,7 +316,7 @@ static bool note_set(json_t *notes, const tn_result_set *set, const json_t *firs
         fits &= add_note(notes, text);
     }
     if (json_object_get(set->manifest, "digest") == NULL) {
-        snprintf(text, sizeof text, "%.300s: was written by an older version, without digests: whether it was changed cannot be seen",
+        snprintf(text, sizeof text, "%.300s: was written by an older version, without digests, so changes to the file cannot be detected",
                  name_of(set));
         fits &= add_note(notes, text);
     }
@@ -356,7 +356,7 @@ static json_t *make_notes(const tn_table_groups *groups)
     return NULL;
 }
 
-/* Takes the table; one without rows is left out. */
+/* Adds the table, which it takes ownership of, unless it has no rows. */
 static bool add_table(json_t *tables, json_t *table)
 {
     bool fits = table != NULL;

@@ -46,7 +46,7 @@ json_t *tn_table_finish(tn_table_maker *maker);
 
 /* ---------------------------------------------------------------- cells -- */
 
-/* null if the value is NaN. */
+/* A number; null if the value is NaN. */
 json_t *tn_cell_number(double value);
 json_t *tn_cell_count(size_t value);
 
@@ -69,7 +69,8 @@ double tn_table_field_mean(const tn_table_group *group, size_t offset);
 
 #define TN_TABLE_MEAN(group, field) tn_table_field_mean(group, offsetof(tn_result, field))
 
-/* Accuracy over runs: `right` and `total` [runs] of each; null if no run has a question. */
+/* Accuracy over runs, whose numbers of correct answers and questions are `right` and `total` [runs]; null if no run has a
+ * question. */
 json_t *tn_cell_accuracy(const size_t *right, const size_t *total, size_t runs);
 
 #endif

@@ -196,7 +196,7 @@ static void sum_steps(const tn_table_group *group, step_sums *sums)
 
 json_t *tn_table_latents(const tn_table_groups *groups)
 {
-    static const char *const fields[FIELDS] = { "attention ratio", "attention focus", "norm", "cosine to the last" };
+    static const char *const fields[FIELDS] = { "attention ratio", "attention focus", "norm", "cosine to the previous" };
     tn_table_maker maker;
     tn_table_start(&maker, "latents", "Steps, latent or in words: attention ratio and focus (figure 5 of the paper), hidden states");
     tn_table_column(&maker, "method", "text");
@@ -235,7 +235,7 @@ static size_t whole(double value)
 json_t *tn_table_calls(const tn_table_groups *groups)
 {
     tn_table_maker maker;
-    tn_table_start(&maker, "calls", "Regions asked for");
+    tn_table_start(&maker, "calls", "Requested regions");
     tn_table_column(&maker, "method", "text");
     tn_table_column(&maker, "answers with a call", "share");
     tn_table_column(&maker, "calls", "count");

@@ -146,7 +146,7 @@ static json_t *collect_questions(const tn_table_groups *groups, const char *ids)
     return all;
 }
 
-/* Every n-th question, `limit` in total: an object of empty objects, for records by index of the way. */
+/* Every n-th question, `limit` in total, as an object of empty objects, which will hold records by index of the entry. */
 static json_t *choose_questions(const json_t *all, size_t limit)
 {
     size_t count = json_object_size(all), at = 0, taken = 0;
@@ -166,7 +166,7 @@ static json_t *choose_questions(const json_t *all, size_t limit)
 
 /* -------------------------------------------------------------- records -- */
 
-/* One way of answering: a method with its options, a set of the results. */
+/* An entry: a method with its settings, which is a set of the results. */
 typedef struct way {
     const tn_result_set *set;
 } way;
@@ -244,7 +244,7 @@ static tenebra_code open_source(tn_browser *browser, source *from, const tn_repo
         return error->code;
     if (from->data == NULL)
         tn_browser_note(browser, "Texts and images of questions are not shown, because the data set is not where the result file says; "
-                                 "--data NAME:DIR names its location.");
+                                 "--data NAME:DIR gives its location.");
     return TENEBRA_OK;
 }
 
@@ -302,7 +302,7 @@ static tenebra_code list_ways(tn_browser *browser, const tn_table_groups *groups
     return TENEBRA_OK;
 }
 
-/* One chosen question: its records in the order of the ways. */
+/* One chosen question, with its records in the order of the entries. */
 static tenebra_code add_chosen(tn_browser *browser, source *sources, size_t source_count, const way *ways, size_t count,
                                const json_t *records, bool *fits, tenebra_error *error)
 {

@@ -25,8 +25,8 @@ typedef struct tn_browser {
 tenebra_code tn_browser_fill(tn_browser *browser, const tn_results *results, const tn_table_groups *groups,
                              const tn_report_options *options, tenebra_error *error);
 
-/* A way of answering for the page: its name, its style and [option, value] of what it picks, from settings {name: value}. NULL
- * without memory. */
+/* An entry for the page: its name, its style, and the options of its picks as [option, value], from settings {name: value}.
+ * NULL without memory. */
 json_t *tn_browser_way(const char *name, const char *style, const json_t *settings);
 
 /* Adds one question with its answers (a list of tn_answer_json; takes ownership). If sample is NULL, only `record`

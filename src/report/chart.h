@@ -36,7 +36,7 @@ void tn_axis_draw_y(tn_markup *out, const tn_axis *axis, double left, double rig
 /* Draws the mark of a style at a point: circle, square, diamond, triangle, in turn. */
 void tn_chart_mark(tn_markup *out, const char *style, double x, double y);
 
-/* A text of at most `most` characters, truncated with an ellipsis and complete in a <title>. */
+/* A text of at most `most` characters. A longer one is truncated with an ellipsis, and a <title> has the complete text. */
 void tn_chart_label(tn_markup *out, const char *css, double x, double y, const char *text, size_t most);
 
 /* ----------------------------------------------------------------- rows -- */

@@ -105,10 +105,10 @@ static double guessing(const tn_table_groups *groups)
 
 static void draw_accuracy(figures *f, const json_t *methods)
 {
-    char note[2200] = "Marks: share of right answers. Lines: 95% intervals. ";
+    char note[2200] = "Marks: share of correct answers. Lines: 95% intervals. ";
     tn_table_silence(f->groups, note + strlen(note), sizeof note - strlen(note));
     const tn_chart_head head = { "Accuracy, %", note,
-                                 "For each method the share of right answers with its interval. The table has the numbers." };
+                                 "For each method the share of correct answers with its interval. The table has the numbers." };
     for (size_t g = 0; g < f->groups->count; g++) {
         const json_t *share = cell_of(methods, g, "accuracy");
         f->rows[g] = (tn_chart_row){ .name = f->groups->items[g].name, .style = f->styles[g],
@@ -128,7 +128,7 @@ static tn_chart_point share_point(double x, const json_t *share)
 static void draw_trade(figures *f, const json_t *methods)
 {
     static const tn_chart_head head = { "Accuracy, % against autoregressive steps", NULL,
-                                        "Each method by the mean number of sampled tokens and latent steps, and its accuracy." };
+                                        "For each method the mean number of sampled tokens and latent steps, and the accuracy." };
     reset_series(f);
     for (size_t g = 0; g < f->groups->count; g++)
         f->series[g].points[f->series[g].count++] =
@@ -141,7 +141,7 @@ static void draw_looks(figures *f, const json_t *looks)
 {
     size_t shown = f->groups->count < SERIES_MAX ? f->groups->count : SERIES_MAX;
     tn_chart_head head = { "Accuracy, % by number of looks", f->groups->count > shown ? "The first eight methods." : NULL,
-                           "For each method the accuracy at each number of looks that a question needs. The table has the numbers." };
+                           "For each method the accuracy by the number of looks that a question requires. The table has the numbers." };
     if (row_count(looks) < 2)
         return;
     reset_series(f);
@@ -248,9 +248,9 @@ static size_t collect_sweep(figures *f, const json_t *methods, tn_option_meaning
 
 static void draw_sweep(figures *f, const json_t *methods, tn_option_meaning setting, const char *title, const char *x_name)
 {
-    tn_chart_head head = { title, "Lines join rows that differ in this alone.", "Accuracy for each value of the setting." };
+    tn_chart_head head = { title, "Lines join rows that differ only in this.", "Accuracy for each value of the setting." };
     size_t found = collect_sweep(f, methods, setting, true);
-    if (found == 0) { /* perhaps one checkpoint for each number of latent steps */
+    if (found == 0) { /* there may be one model for each number of latent steps */
         found = collect_sweep(f, methods, setting, false);
         head.note = "Lines join rows that differ in this and in the model.";
     }
@@ -353,8 +353,8 @@ static void draw_latents(figures *f, const json_t *latents)
         { "attention focus", { "Attention focus by step", "One over the entropy of the attention among the picks.",
                                "For each method the mean attention focus of each step." } },
         { "norm", { "Norm of the latent by step", NULL, "For each method the mean norm of the hidden state of each latent step." } },
-        { "cosine to the last", { "Cosine to the last latent by step", NULL,
-                                  "For each method the mean cosine between the hidden states of a step and the one before." } },
+        { "cosine to the previous", { "Cosine to the previous latent by step", NULL,
+                                  "For each method the mean cosine between the hidden states of a step and the previous one." } },
     };
     for (size_t c = 0; c < sizeof charts / sizeof *charts; c++) {
         size_t shown = 0;

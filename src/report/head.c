@@ -33,7 +33,7 @@ static double number_of(const json_t *object, const char *key)
     return json_is_number(value) ? json_number_value(value) : 0;
 }
 
-/* One line of the description: its name, then the caller's markup, then close_line. */
+/* Opens a line of the description with its name. The caller's markup and close_line follow. */
 static void open_line(tn_markup *out, const char *name)
 {
     tn_markup_put(out, "<div><dt>");
@@ -46,7 +46,7 @@ static void close_line(tn_markup *out)
     tn_markup_put(out, "</dd></div>\n");
 }
 
-/* The first digits of a digest; all of them when the pointer is over it. */
+/* The first digits of a digest; all digits appear when the pointer is over it. */
 static void put_digest(tn_markup *out, const char *digest)
 {
     if (digest[0] == '\0')
@@ -108,9 +108,9 @@ static void put_sampling(tn_markup *out, const json_t *manifest)
     if (number_of(sampling, "temperature") > 0) {
         tn_markup_format(out, "sampled at temperature %g", number_of(sampling, "temperature"));
         if (number_of(sampling, "top_k") > 0)
-            tn_markup_format(out, ", of the %.0f likeliest", number_of(sampling, "top_k"));
+            tn_markup_format(out, ", from the %.0f most likely tokens", number_of(sampling, "top_k"));
         if (number_of(sampling, "top_p") > 0)
-            tn_markup_format(out, ", of a total of %g", number_of(sampling, "top_p"));
+            tn_markup_format(out, ", up to a total probability of %g", number_of(sampling, "top_p"));
     } else {
         tn_markup_put(out, "greedy");
     }
@@ -137,7 +137,7 @@ static void put_machine(tn_markup *out, const json_t *manifest)
     tn_markup_text(out, text_of(manifest, "version"));
     tn_markup_put(out, ", kernels ");
     tn_markup_text(out, text_of(manifest, "kernels"));
-    tn_markup_put(out, ", keys and values in ");
+    tn_markup_put(out, ", KV cache in ");
     tn_markup_text(out, text_of(manifest, "cache_type"));
     close_line(out);
 }
@@ -259,7 +259,7 @@ void tn_head_write_facts(tn_markup *out, const tn_table_groups *groups, const js
         return;
     tn_markup_put(out, "<div class=\"facts\">\n");
     snprintf(value, sizeof value, "%.0f", answers);
-    snprintf(about, sizeof about, groups->count == 1 ? "in one way" : "in %zu ways", groups->count);
+    snprintf(about, sizeof about, groups->count == 1 ? "with one method" : "with %zu methods", groups->count);
     put_fact(out, "Answers", value, about);
     const json_t *share = cell_of(methods, best_row, "accuracy");
     snprintf(value, sizeof value, "%.1f %%", best);

@@ -5,7 +5,7 @@
 #include "report/markup.h"
 #include "report/report.h"
 
-/* Model, questions, sampling, pictures and machine of each file, from its manifest, and the settings of each method. */
+/* Model, questions, sampling, images and machine of each file, from its manifest, and the settings of each method. */
 void tn_head_write_runs(tn_markup *out, const tn_results *results);
 
 /* The same for a single answer. */

@@ -89,7 +89,7 @@ static void put_notes(tn_markup *out, const json_t *notes, const json_t *more)
     tn_markup_put(out, "</ul></aside>\n");
 }
 
-/* The place of the questions; page.js fills it. */
+/* The section of the questions, which page.js fills. */
 static void put_browser(tn_markup *out, const tn_browser *browser, bool single)
 {
     json_t *data = json_pack("{s:b, s:O, s:O}", "single", single, "ways", browser->ways, "questions", browser->questions);
@@ -159,8 +159,8 @@ static void write_lead(char *lead, size_t size, const tn_results *results, const
     char files[64] = "";
     if (results->file_count > 1)
         snprintf(files, sizeof files, ", from %zu result files", results->file_count);
-    snprintf(lead, size, "%zu %s answered in %zu %s%s.", browser->total, browser->total == 1 ? "question" : "questions", groups->count,
-             groups->count == 1 ? "way" : "ways", files);
+    snprintf(lead, size, "%zu %s answered with %zu %s%s.", browser->total, browser->total == 1 ? "question" : "questions", groups->count,
+             groups->count == 1 ? "method" : "methods", files);
 }
 
 static void note_left_out(tn_browser *browser, const tn_report_options *options)
@@ -170,11 +170,13 @@ static void note_left_out(tn_browser *browser, const tn_report_options *options)
     if (shown == browser->total)
         return;
     if (shown < (limit < browser->total ? limit : browser->total))
-        snprintf(sentence, sizeof sentence, "%zu of %zu questions are shown one by one; more would make the page larger than %.1f MB "
-                 "(--max-size). Tables and charts are of all.", shown, browser->total, (double)limit_of(options) / 1048576);
+        snprintf(sentence, sizeof sentence,
+                 "%zu of %zu questions are shown one by one; more would make the page larger than %.1f MB (--max-size). Tables and "
+                 "charts include all questions.", shown, browser->total, (double)limit_of(options) / 1048576);
     else
-        snprintf(sentence, sizeof sentence, "%zu of %zu questions, spread evenly, are shown one by one (--limit). Tables and charts are "
-                 "of all.", shown, browser->total);
+        snprintf(sentence, sizeof sentence,
+                 "%zu of %zu questions, spread evenly, are shown one by one (--limit). Tables and charts include all questions.",
+                 shown, browser->total);
     tn_browser_note(browser, sentence);
 }
 

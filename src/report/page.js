@@ -8,7 +8,7 @@
   const MAPS = [
     ["picks", "Picks", "Outlined: the embeddings that the step fed back."],
     ["raw", "Raw", "Attention of the row before the step to each image embedding, mean over layers and heads; no colour for the weakest, full colour for the strongest."],
-    ["masked", "Without border", "The same without the outer ring, which draws attention whatever is asked."],
+    ["masked", "Without border", "The same without the outer ring, which attracts attention whatever the question is."],
     ["relative", "Against neutral", "How many times the attention under the prompt \u201cDescribe the picture.\u201d Colour starts above 1."],
   ];
   const HEAT_MOST = 120; // opacity of the strongest place, of 255: what lies under it must be seen
@@ -147,7 +147,7 @@
     return imagesOf(step, answer, question).map((image, place) => {
       const picks = step.picks.filter((pick) => pick[0] === image), grid = answer.grids[image];
       const given = (question.pictures || []).length, source = sourceOf(answer, image), own = source >= 0 && source < given;
-      const which = own ? ", picture " + (source + 1) : ", a picture that is not the question's";
+      const which = own ? ", image " + (source + 1) : ", an image that is not the question's";
       const about = name + which + (picks.length ? ", " + plural(picks.length, "region") + " picked" : "");
       const { box, map } = stage(question, source, grid, step.maps ? step.maps[image] : null, picks, about);
       const title = make("b", null, name + (given > 1 || !own ? which : ""));
@@ -155,12 +155,12 @@
     });
   }
 
-  // Why a step fed no part of a picture back.
+  // The reason why a step fed no part of an image back.
   function whyNone(answer, at) {
     const { picks, picked } = data.ways[answer.way]; // [option, value]
     const before = answer.steps.slice(0, at).reduce((sum, step) => sum + step.picks.length, 0);
-    if (!picks) return "Nothing is picked: this method feeds no part of the picture back.";
-    if (answer.image_tokens === 0) return "Nothing is picked: the prompt has no picture.";
+    if (!picks) return "Nothing is picked: this method feeds no part of the image back.";
+    if (answer.image_tokens === 0) return "Nothing is picked: the prompt has no image.";
     if (picks[1] === "0") return "Nothing is picked: " + picks[0] + " is 0.";
     if (picked && picked[1] === "none") return "Nothing is picked: " + picked[0] + " is none.";
     if (before > 0 && before >= answer.image_tokens) return "Nothing is picked: all " + plural(before, "embedding") + " were picked before.";
@@ -204,11 +204,11 @@
       const times = ["vision", "prefill", "latent", "decode"].filter((name) => answer.ms[name] > 0).map((name) => name + " " + digits(answer.ms[name] / 1000, 3));
       parts.push(digits(answer.ms.total / 1000, 3) + " s" + (times.length ? " (" + times.join(", ") + ")" : ""));
     }
-    if (answer.finish === "length") parts.push("cut off at the most tokens");
+    if (answer.finish === "length") parts.push("cut off at the maximum number of tokens");
     return parts.join(" \u00b7 ");
   }
 
-  // What the model said on the way, and the regions that it asked to see.
+  // What the model wrote before the answer, and the regions that it requested.
   function turns(answer) {
     if (!answer.turns) return null;
     return make("details", { class: "turns" }, make("summary", null, plural(answer.turns.length, "turn") + " before the answer"),
@@ -218,7 +218,7 @@
     if (!answer.regions) return null;
     const row = make("div", { class: "steps" });
     answer.regions.forEach((region, i) => {
-      const { box } = stage(question, 0, null, null, [[0, ...region]], "Region " + (i + 1) + " that was asked for");
+      const { box } = stage(question, 0, null, null, [[0, ...region]], "Region " + (i + 1) + ", as requested");
       row.append(make("figure", { class: "step" }, box, make("figcaption", null, make("b", null, "Region " + (i + 1)))));
     });
     return row;
@@ -235,21 +235,24 @@
   }
 
   function optionList(question) {
-    if (!question.options || !question.options.length) return question.gold ? make("p", { class: "meta" }, "Right answer: " + question.gold) : null;
+    if (!question.options || !question.options.length) return question.gold ? make("p", { class: "meta" }, "Correct answer: "
+                                                                                                           "" + question.gold) : null;
     const list = make("ul", { class: "options" });
     question.options.forEach((text, i) => {
       const by = question.answers.filter((answer) => answer.choice === i).map((answer) => data.ways[answer.way].name);
       list.append(make("li", i === question.answer ? { class: "gold" } : null, make("span", { class: "letter" }, letter(i)), make("span", { class: "what" }, text),
-        i === question.answer ? make("span", { class: "tag" }, "right") : null, by.length ? make("span", { class: "tag" }, "chosen by " + by.join(", ")) : null));
+        i === question.answer ? make("span", { class: "tag" }, "correct") : null, by.length ? make("span", { class: "tag" }, "chosen by " + by.join(", ")) : null));
     });
     return list;
   }
 
   function mapButtons(question) {
     const any = question.answers.some((answer) => answer.maps || answer.steps.some((step) => step.maps));
-    const bar = make("div", { class: "maps", role: "group", "aria-label": "What is drawn over the picture" });
+    const bar = make("div", { class: "maps", role: "group", "aria-label": "What is drawn over the image" });
     if (!any) {
-      if (question.answers.some((answer) => answer.steps.some((step) => step.picks.length))) bar.append("Outlined: picked regions. Maps of attention are there for runs with --scores.");
+      if (question.answers.some((answer) => answer.steps.some((step) => step.picks.length))) bar.append("Outlined: picked regions. Maps of "
+                                                                                                        "attention require a run with "
+                                                                                                        "--scores.");
       return bar.childNodes.length ? bar : null;
     }
     MAPS.forEach(([, name, explain], i) => {
@@ -267,10 +270,11 @@
     count.textContent = question ? state.at + 1 + " of " + state.shown.length : "none";
     for (const button of list.querySelectorAll("button")) button.setAttribute("aria-current", String(Number(button.dataset.at) === state.at));
     if (!question) {
-      detail.append(make("p", { class: "meta" }, data.questions.length ? "No question fits." : "No questions are in this page."));
+      detail.append(make("p", { class: "meta" }, data.questions.length ? "No question matches." : "This page contains no questions."));
       return;
     }
-    const media = make("div", null, (question.pictures || []).map((place, i) => (typeof place === "number" ? make("img", { src: pictures[place][2], width: pictures[place][0], height: pictures[place][1], alt: "Picture " + (i + 1) + " of the question" }) : null)));
+    const media = make("div", null, (question.pictures || []).map((place, i) => (typeof place === "number" ? make("img", { src: pictures[place][2], width: pictures[place][0], height: pictures[place][1], alt:
+    "Image " + (i + 1) + " of the question" }) : null)));
     const meta = [question.set, question.domain, question.topic !== question.domain ? question.topic : "", question.id].filter((text) => text);
     detail.append(make("div", { class: media.childNodes.length ? "ask" : "ask plain" }, media.childNodes.length ? media : null, make("div", null,
       meta.length ? make("p", { class: "meta" }, meta.join(" \u00b7 ")) : null, question.context ? make("p", { class: "context" }, question.context) : null,

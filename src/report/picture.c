@@ -17,7 +17,7 @@ enum { KEPT_BYTES = 160 << 10, KEPT_PIXELS = 4000000, SIDE = 768, KEY_SIZE = 2 *
 
 static tenebra_code no_memory(const char *path, tenebra_error *error)
 {
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a picture of the page");
+    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for an image of the page");
 }
 
 /* The MIME type of a file; NULL if it cannot be included unchanged. */

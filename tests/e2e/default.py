@@ -271,7 +271,7 @@ class Model(Case):
         report = json.loads(run(*call).stdout)
         self.assertEqual(report["scorer"], "last_named:ending")
         self.assertIn("The answers depend on the latent text", report["words"][0])
-        self.assertIn("Nothing can be said of the latent text", json.loads(run(*call, "--scorer", "strict").stdout)["words"][0])
+        self.assertIn("Nothing can be concluded about the latent text", json.loads(run(*call, "--scorer", "strict").stdout)["words"][0])
 
     def test_damaged_weights_are_noticed(self):
         model = WORK / "damaged"

@@ -293,7 +293,7 @@ class Eval(Case):
             self.assert_fails(run(*arguments(target, *more, methods=methods)), 2, word)
         self.assertFalse(target.exists())
         done = run("run", "-m", make_model("model"), "-p", "?", "--method", "coconut", "--latent-text", "given")
-        self.assert_fails(done, 2, "latent-text")
+        self.assert_fails(done, 2, "'given'")
 
     def test_task_file(self):
         task, target = WORK / "task.yaml", WORK / "task.jsonl"
@@ -338,9 +338,9 @@ class Eval(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
         names = [row[0] for row in report["tables"][0]["rows"]]
-        for name in ("as it is", "latent text: zeros", "latent text: another question's", "picks: random", "no latent steps"):
+        for name in ("unchanged", "latent text: zeros", "latent text: another question's", "picks: random", "no latent steps"):
             self.assertIn(name, names)
-        self.assertIn("4 of 4 answers of the method name no option that the scorer 'strict' reads", report["words"][0])
+        self.assertIn("4 of 4 answers name no option that the scorer 'strict' reads", report["words"][0])
         self.assertEqual(report["scorer"], "strict")
         before = target.read_bytes()
         again = json.loads(run(*call, "--scorer", "m3cot").stdout)

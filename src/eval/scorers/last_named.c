@@ -1,13 +1,13 @@
-/* Ours, lenient: the option that the answer names last, by text or letter (or index, where labels are), whatever it says of it. For
- * answers that end with the option behind reasoning on the same line, which state nothing in the sense of `strict`. The variant
- * "ending" is for models that answer in words: what the answer ends with is what it says, an option or, if that is none, another
- * answer, which is wrong. */
+/* Ours, lenient: the option that the answer names last, by text or letter (or index, if labels are indices), whatever it says
+ * about it. For answers that end with the option after reasoning on the same line, which `strict` does not accept as a
+ * statement. The variant "ending" is for models that answer in words: the end of the answer is an option, or any other words,
+ * which count as a wrong answer. */
 #include "eval/score_content.h"
 
 static const char *const variants[] = { "named", "ending", NULL };
 enum { ENDING = 1 };
 
-/* *behind: whether words follow it. */
+/* *behind: whether words follow the option. */
 static tenebra_code find_last(const tn_content *content, tn_slice text, long *last, bool *behind, tenebra_error *error)
 {
     bool inside = false; /* of a word */

@@ -45,9 +45,9 @@ static void test_words(void **state)
 {
     (void)state;
     static const struct { const char *part, *with, *words, *not; } cases[] = {
-        { "\"digest\": \"0\"", "\"digest\": \"x\"", "settings: the files of the model have changed. Put", "digest" },
-        { "\"digest\": \"1\"", "\"digest\": \"x\"", "settings: the questions are others. Put", "digest" },
-        { "\"prompt_digest\": \"2\"", "\"prompt_digest\": \"x\"", "the questions are worded otherwise", "digest" },
+        { "\"digest\": \"0\"", "\"digest\": \"x\"", "settings: the files of the model have changed. Restore", "digest" },
+        { "\"digest\": \"1\"", "\"digest\": \"x\"", "settings: the questions have changed. Restore", "digest" },
+        { "\"prompt_digest\": \"2\"", "\"prompt_digest\": \"x\"", "the wording of the questions has changed", "digest" },
         { "\"directory\": \"m\"", "\"directory\": \"n\"", "", "model" },
         { "0.1", "0.25", "sampling.top_p was 0.1, now 0.25", "0000" },
         { METHOD("b", "5"), METHOD("b", "6"), "methods.b.settings.k-select was \"5\", now \"6\"", "methods.a" },

@@ -148,7 +148,7 @@ static void test_counts(void **state)
     assert_true(near(part(domains, 0, "a", "value"), 80) && near(part(domains, 1, "a", "value"), 60));
     assert_true(near(part(find_table(report, "looks"), 1, "a", "value"), 60));
     const json_t *latents = find_table(report, "latents");
-    assert_true(near(number_at(latents, 0, "attention ratio"), 2) && json_is_null(cell(latents, 0, "cosine to the last")));
+    assert_true(near(number_at(latents, 0, "attention ratio"), 2) && json_is_null(cell(latents, 0, "cosine to the previous")));
     assert_true(number_at(latents, 0, "norm") == 3 && json_is_null(cell(latents, 1, "norm")));
     assert_true(number_at(latents, 1, "answers") == 10 && near(number_at(latents, 1, "attention ratio"), 2));
     const json_t *pairs = find_table(report, "pairs");
@@ -425,7 +425,7 @@ static void test_probe(void **state)
     json_decref(report);
     write_probe(&plan, 2, 2, 0, 0); /* too few for any */
     report = probe(&plan);
-    assert_true(says(report, 2, "any loss stays hidden") && !says(report, 2, "points stay hidden"));
+    assert_true(says(report, 2, "any loss could be undetected") && !says(report, 2, "points could be undetected"));
     json_decref(report);
     write_probe(&plan, 200, 160, 0, 40);
     report = probe(&plan);
@@ -433,7 +433,7 @@ static void test_probe(void **state)
     json_decref(report);
     write_probe(&plan, 200, 55, 40, 40); /* 27.5 % of 25 % */
     report = probe(&plan);
-    assert_true(says(report, 0, "no better than guessing") && !says(report, 0, "depend on the latent text"));
+    assert_true(says(report, 0, "not answer better than guessing") && !says(report, 0, "depend on the latent text"));
     json_decref(report);
     silent_choice = "null"; /* the same losses, but the answers name no option */
     write_probe(&plan, 200, 160, 40, 0);
@@ -441,12 +441,12 @@ static void test_probe(void **state)
     table = find_table(report, "probe");
     assert_true(near(part(table, 1, "difference", "value"), -20) && number_at(table, 1, "lost, no answer") == 40);
     assert_true(number_at(table, 0, "no answer") == 40 && number_at(table, 1, "no answer") == 80);
-    assert_true(says(report, 0, "Nothing can be said of the latent text") && says(report, 0, "40 answers are lost, but 40"));
+    assert_true(says(report, 0, "Nothing can be concluded about the latent text") && says(report, 0, "40 answers are lost, but 40"));
     assert_true(says(report, 0, "--scorer") && !says(report, 0, "depend"));
     json_decref(report);
     write_probe(&plan, 200, 60, 40, 0); /* most answers of the method itself */
     report = probe(&plan);
-    assert_true(says(report, 0, "As it is, 140 of 200 answers of the method name no option") && !says(report, 1, ""));
+    assert_true(says(report, 0, "Without intervention, 140 of 200 answers name no option") && !says(report, 1, ""));
     json_decref(report);
     silent_choice = "2";
     tn_eval_plan_free(&plan);
