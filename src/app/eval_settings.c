@@ -19,7 +19,7 @@ const tn_option tn_eval_options_table[] = {
     TN_TEXT(0, "ids", plan.ids, "A,B,...", NULL, "ask only the questions with these ids"),
     TN_SWITCH(0, "without-images", plan.without_images, "also ask questions without an image"),
     TN_SIZE('w', "workers", run.workers, "N", "1", 1, 256, "number of processes that share the questions"),
-    TN_SIZE(0, "parallel", run.parallel, "N", "1", 1, 64, "number of questions in one batch of a process; each needs a KV cache of -c rows"),
+    TN_SIZE(0, "parallel", run.parallel, "N", "1", 1, 64, "questions in one batch of a process; each needs a KV cache of -c rows"),
     TN_SIZE('t', "threads", run.threads, "N", NULL, 0, 1024, "number of threads of all processes together (default: all processors)"),
     TN_SIZE(0, "lens", ask.request.lens, "N", "0", 0, 32, "record the N most likely tokens of each latent"),
     TN_SWITCH(0, "force-new", run.anew, "start again; rename an existing file to FILE.1"),
