@@ -181,6 +181,9 @@ void tn_app_guard_json(void);
  * way. For app only; the layers below return MEMORY. */
 void *tn_app_take(size_t count, size_t size);
 
+/* Ends the program where there is no memory for its output. */
+_Noreturn void tn_app_end_without_memory(void);
+
 /* ------------------------------------------------------------- printing -- */
 
 /* Writes external text. Control characters other than line ends and tabs, overrides of the writing direction and invalid bytes

@@ -40,3 +40,11 @@ void *tn_app_take(size_t count, size_t size)
         end_program(count * size);
     return memory;
 }
+
+_Noreturn void tn_app_end_without_memory(void)
+{
+    static const char sentence[] = "tenebra: no memory for the output\n";
+    ssize_t written = write(STDERR_FILENO, sentence, sizeof sentence - 1);
+    (void)written;
+    _exit(TN_EXIT_FAILED);
+}

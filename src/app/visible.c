@@ -28,20 +28,21 @@ void tn_app_put(FILE *stream, const char *text, size_t length)
     fwrite(text + plain, 1, length - plain, stream);
 }
 
-/* The formatted text, in `room` or in allocated memory, which *fresh then holds and the caller frees. NULL without
- * memory. */
+/* Makes the formatted text in `room`, or in *fresh if it is longer, which the caller frees. False without memory: `room` then holds
+ * its beginning. */
 TN_PRINTF(4, 0)
-static const char *format_text(char *room, size_t size, char **fresh, const char *format, va_list arguments)
+static bool format_text(char *room, size_t size, char **fresh, const char *format, va_list arguments)
 {
     va_list again;
     va_copy(again, arguments);
+    room[0] = '\0';
     int length = vsnprintf(room, size, format, arguments);
     *fresh = length >= 0 && (size_t)length >= size ? malloc((size_t)length + 1) : NULL;
-    const char *text = length < 0 ? NULL : (size_t)length < size ? room : *fresh;
+    bool whole = length >= 0 && ((size_t)length < size || *fresh != NULL);
     if (*fresh != NULL)
         vsnprintf(*fresh, (size_t)length + 1, format, again);
     va_end(again);
-    return text;
+    return whole;
 }
 
 void tn_app_tell(const char *format, ...)
@@ -49,22 +50,23 @@ void tn_app_tell(const char *format, ...)
     char room[1024], *fresh;
     va_list arguments;
     va_start(arguments, format);
-    const char *text = format_text(room, sizeof room, &fresh, format, arguments);
+    format_text(room, sizeof room, &fresh, format, arguments);
     va_end(arguments);
-    if (text != NULL)
-        tn_app_put(stderr, text, strlen(text));
+    const char *text = fresh != NULL ? fresh : room;
+    tn_app_put(stderr, text, strlen(text));
     free(fresh);
 }
 
+/* Output that is cut off would be taken for the whole. */
 void tn_app_print(const char *format, ...)
 {
     char room[1024], *fresh;
     va_list arguments;
     va_start(arguments, format);
-    const char *text = format_text(room, sizeof room, &fresh, format, arguments);
+    if (!format_text(room, sizeof room, &fresh, format, arguments))
+        tn_app_end_without_memory();
     va_end(arguments);
-    if (text != NULL)
-        tn_app_print_text(text);
+    tn_app_print_text(fresh != NULL ? fresh : room);
     free(fresh);
 }
 

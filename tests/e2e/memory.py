@@ -3,8 +3,8 @@ or does what it does otherwise. It never crashes, and never gives another result
 
     E2E_MEMORY=LIBRARY memory.py PROGRAM DATA [TEST ...]      LIBRARY: tests/e2e/support/memory.c, built
 
-Each command runs with E2E_POINTS (12) of its requests refused, at even distances, and again with all that follow them; with
-E2E_POINTS=all every request takes its turn.
+Each command runs with E2E_POINTS (12) of its requests refused, at even distances, and again with all that follow them, and
+each of the last ones; with E2E_POINTS=all every request takes its turn.
 """
 import concurrent.futures
 import json
@@ -26,6 +26,7 @@ TRUE_SENTENCE = re.compile("memory|starts no more than|thread", re.I)
 VARYING = re.compile(rb'"(ms|[a-z_]*_ms|seconds|mfu|tokens_per_second|output|(tenebra\.)?digest)": ?(\{[^}]*\}|[-0-9.e+]+|"[^"]*")'
                      rb'|nonce[-="]+[0-9a-f]{32}')
 PACE = re.compile(r"\d+ tokens/s, [\d:]+")  # at the end of a training
+LAST = 5  # requests of which each is refused
 MOST = 12  # failures that are shown of a command
 
 
@@ -92,6 +93,7 @@ class Memory(Case):
         whole_output = output
         step = 1 if POINTS == "all" else max(1, count // int(POINTS))
         jobs = [(n, False) for n in range(1, count + 1, step)] + [(n, True) for n in range(1 + step // 2, count + 1, step)]
+        jobs += [(n, False) for n in range(count - LAST, count + 1) if (n, False) not in jobs]  # those of the output
         problems, refused = [], 0
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             for (number, onwards), problem, done in pool.map(attempt, jobs):
