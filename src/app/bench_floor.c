@@ -129,6 +129,15 @@ static tenebra_code add_floor(void *user, const tn_place *place, tenebra_error *
     return TENEBRA_OK;
 }
 
+static tenebra_code find_pool(void *user, const tn_place *place, tenebra_error *error)
+{
+    size_t *pool = user;
+    (void)error;
+    if (place->network->layout->kind == TN_NETWORK_IMAGES)
+        *pool = tn_max(*pool, tn_place_pool(place));
+    return TENEBRA_OK;
+}
+
 /* The floor of a network, without its embedding and head. */
 static double floor_of_network(rates *r, const tn_model *model, tn_network_kind kind, size_t rows)
 {
@@ -151,11 +160,12 @@ void tn_bench_floors(tn_bench *bench, json_t *json)
 {
     const tn_model *model = bench->model;
     const tn_bench_options *options = bench->options;
-    size_t area = model->config.vision.spatial_merge_size * model->config.vision.spatial_merge_size;
+    size_t pool = 1; /* rows that the tower reads for one that it gives */
+    tn_networks_each(&model->networks, find_pool, &pool, NULL);
     rates r = { .pool = bench->session->engine->pool, .kernels = model->kernels, .bytes = read_rate(bench->session->engine->pool) };
     if (r.bytes <= 0)
         return;
-    double vision = floor_of_network(&r, model, TN_NETWORK_IMAGES, bench->picture->rows * area);
+    double vision = floor_of_network(&r, model, TN_NETWORK_IMAGES, bench->picture->rows * pool);
     double prompt = floor_of_network(&r, model, TN_NETWORK_DECODER, bench->prompt_count);
     double step = floor_of_network(&r, model, TN_NETWORK_DECODER, tn_min(options->picks, bench->picture->rows) + 1);
     double head = floor_of(&r, &model->decoder.head, 1), token = floor_of_network(&r, model, TN_NETWORK_DECODER, 1) + head;

@@ -20,7 +20,8 @@ typedef struct inspection {
     size_t counts[TN_MATCH_COUNT];
     size_t parameters, bytes; /* of matched tensors */
     bool all;                 /* list matched tensors, too */
-    tn_patch_config patches;
+    void *rule;               /* of the image encoder, owned */
+    bool trims_frames;
     tn_notes notes;           /* settings in the files that tenebra does not use */
     tenebra_error text;       /* the error of reading the tokenizer, if any */
 } inspection;
@@ -63,7 +64,6 @@ static json_t *size_json(size_t value)
 static json_t *config_json(const inspection *seen)
 {
     const tn_decoder_config *decoder = &seen->config.decoder;
-    const tn_vision_config *vision = &seen->config.vision;
     json_t *eos = json_array();
     for (size_t i = 0; i < seen->config.eos_count; i++)
         json_array_append_new(eos, json_integer(seen->config.eos_tokens[i]));
@@ -74,14 +74,15 @@ static json_t *config_json(const inspection *seen)
                              "intermediate_size", size_json(decoder->intermediate_size), "rope_theta", decoder->rope_theta,
                              "rms_norm_eps", decoder->rms_norm_eps, "max_position_embeddings",
                              size_json(decoder->max_position_embeddings));
-    json_t *tower = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "depth", size_json(vision->depth), "embed_dim",
-                              size_json(vision->embed_dim), "num_heads", size_json(vision->num_heads), "mlp_dim",
-                              size_json(vision->mlp_dim), "patch_size", size_json(seen->config.patch_size),
-                              "spatial_merge_size", size_json(vision->spatial_merge_size));
+    json_t *tower = json_object();
+    for (const tn_size_name *each = seen->backbone->encoder->names; each->name != NULL; each++)
+        json_object_set_new(tower, each->name, size_json(seen->config.vision.sizes[each->size]));
+    size_t least, most;
+    seen->backbone->encoder->bounds(seen->rule, &least, &most);
     return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "backbone", seen->backbone->name, "decoder", text, "vision",
                      tower, "tie_word_embeddings", seen->config.tie_word_embeddings, "image_token_id",
-                     (int)seen->config.image_token, "eos_token_ids", eos, "min_pixels", size_json(seen->patches.min_pixels),
-                     "max_pixels", size_json(seen->patches.max_pixels));
+                     (int)seen->config.picture_token, "eos_token_ids", eos, "min_pixels", size_json(least), "max_pixels",
+                     size_json(most));
 }
 
 static void print_tensors(const inspection *seen)
@@ -127,15 +128,18 @@ static void print_types(const inspection *seen)
 static void print_text(const inspection *seen)
 {
     const tn_decoder_config *decoder = &seen->config.decoder;
-    const tn_vision_config *vision = &seen->config.vision;
+    const tn_image_encoder *encoder = seen->backbone->encoder;
+    size_t least, most;
     char keys[TN_NOTES_TEXT];
     tn_app_print("backbone   %s\n", seen->backbone->name);
     tn_app_print("decoder    %zu layers, hidden %zu, %zu heads (%zu key heads) of %zu, intermediate %zu, rope theta %.15g\n",
            decoder->num_hidden_layers, decoder->hidden_size, decoder->num_attention_heads, decoder->num_key_value_heads,
            decoder->head_dim, decoder->intermediate_size, decoder->rope_theta);
-    tn_app_print("vision     %zu blocks, width %zu, %zu heads, patches of %zu, merged %zux%zu\n", vision->depth, vision->embed_dim,
-           vision->num_heads, seen->config.patch_size, vision->spatial_merge_size, vision->spatial_merge_size);
-    tn_app_print("images     resized to %zu to %zu pixels\n", seen->patches.min_pixels, seen->patches.max_pixels);
+    tn_app_print("vision     ");
+    for (const tn_size_name *each = encoder->names; each->name != NULL; each++)
+        tn_app_print("%s%s %zu", each == encoder->names ? "" : ", ", each->name, seen->config.vision.sizes[each->size]);
+    encoder->bounds(seen->rule, &least, &most);
+    tn_app_print("\nimages     resized to %zu to %zu pixels\n", least, most);
     tn_app_print("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
     tn_app_print("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
            tn_store_file_count(seen->store), 8 * (double)seen->bytes / (double)tn_max(seen->parameters, 1));
@@ -182,7 +186,8 @@ static void read_text(inspection *seen, const char *directory)
 static tenebra_code inspect(inspection *seen, const char *directory, size_t *mismatches, tenebra_error *error)
 {
     TN_TRY(tn_model_open_store(directory, &seen->store, &seen->backbone, &seen->config, &seen->notes, error));
-    TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->patches, &seen->notes, error));
+    TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->rule, &seen->trims_frames, &seen->notes,
+                                   error));
     read_text(seen, directory);
     if (seen->text.code == TENEBRA_ERROR_MEMORY)
         return tn_fail(error, seen->text.code, seen->text.where, "%s", seen->text.sentence);
@@ -228,6 +233,8 @@ static int run_command(int argc, char **argv)
         exit_code = mismatches > 0 ? TN_EXIT_FAILED : TN_EXIT_OK;
     }
     tn_networks_close(&seen.networks);
+    tn_model_config_free(&seen.config);
+    free(seen.rule);
     tn_store_close(seen.store);
     json_decref(seen.tensors);
     return exit_code;

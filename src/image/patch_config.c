@@ -116,7 +116,6 @@ tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "asks for at least %zu and at most %zu pixels",
                        config->min_pixels, config->max_pixels);
     TN_TRY(tn_json_bool(json, "do_resize", &config->resize, name, error));
-    TN_TRY(tn_json_bool(json, "trim_frame", &config->trim_frame, name, error));
     TN_TRY(read_resample(json, name, &config->resample, error));
     return read_arithmetic(json, name, config, error);
 }

@@ -96,18 +96,3 @@ void tn_patches_free(tn_patches *patches)
     free(patches->values);
     memset(patches, 0, sizeof *patches);
 }
-
-tenebra_code tn_token_rectangle(size_t token, size_t grid_t, size_t grid_h, size_t grid_w, size_t merge_size,
-                                size_t width, size_t height, tn_rectangle *rectangle, tenebra_error *error)
-{
-    size_t m = merge_size, cells, tokens;
-    if (m == 0 || grid_h == 0 || grid_w == 0 || grid_h % m || grid_w % m ||
-        !tn_size_mul(grid_h / m, grid_w / m, &cells) || !tn_size_mul(cells, grid_t, &tokens) || token >= tokens)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "token", "image token %zu is not in a grid of %zu x %zu x %zu "
-                       "patches, merged by %zu", token, grid_t, grid_h, grid_w, merge_size);
-    size_t down = grid_h / m, across = grid_w / m, row = token % cells / across, column = token % across;
-    double cell_width = (double)width / (double)across, cell_height = (double)height / (double)down;
-    *rectangle = (tn_rectangle){ (double)column * cell_width, (double)row * cell_height,
-                                 (double)(column + 1) * cell_width, (double)(row + 1) * cell_height };
-    return TENEBRA_OK;
-}

@@ -1,4 +1,4 @@
-/* From an image to the rows that the vision tower reads, and from its embeddings back to the image. Source:
+/* From an image to the rows that a vision tower of patches reads. Source:
  * arXiv:2409.12191 section 2.1; Hugging Face's image processor of that model for all arithmetic. */
 #ifndef TN_IMAGE_PATCHES_H
 #define TN_IMAGE_PATCHES_H
@@ -20,7 +20,6 @@ typedef struct tn_patch_config {
     double mean[3], std[3];     /* of R, G, B after rescaling; 0 and 1 when off     */
     tn_resample resample;
     bool resize;                /* false: sides must already fit                    */
-    bool trim_frame;            /* a plain frame is removed first (image/frame.h); tenebra's own key */
 } tn_patch_config;
 
 /* 14, 2, 2, 56*56 to 28*28*1280 pixels, 1/255, CLIP's mean and std, bicubic, resizing on. */
@@ -72,19 +71,5 @@ tenebra_code tn_patches_make(const tn_patch_config *config, const tn_image *imag
 
 /* A zeroed record may be freed. */
 void tn_patches_free(tn_patches *patches);
-
-/* --------------------------------------------------------- way back -- */
-
-/* Pixels from the upper left corner; x1 and y1 are exclusive. */
-typedef struct tn_rectangle {
-    double x0, y0, x1, y1;
-} tn_rectangle;
-
-/* The rectangle that image embedding `token` covers in an image of width x height pixels. Embeddings are row-major over
- * merged cells: cell (token / (grid_w / m), token % (grid_w / m)) of each frame. The size is that of the decoded image,
- * before resizing; if decoding rotated it by its EXIF orientation, the rectangle is in the rotated image. Errors:
- * ARGUMENT (a token outside the grid, a grid that merge_size does not divide). */
-tenebra_code tn_token_rectangle(size_t token, size_t grid_t, size_t grid_h, size_t grid_w, size_t merge_size,
-                                size_t width, size_t height, tn_rectangle *rectangle, tenebra_error *error);
 
 #endif

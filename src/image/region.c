@@ -1,6 +1,7 @@
 #include "image/region.h"
 
-#include "image/patches.h"
+#include "base/checked.h"
+#include "image/resize.h"
 
 #include <string.h>
 
@@ -30,17 +31,6 @@ bool tn_region_around(const double box[4], double factor, size_t width, size_t h
     return true;
 }
 
-tenebra_code tn_region_size(const tn_region *region, size_t scale, size_t cell, size_t min_pixels, size_t max_pixels,
-                            size_t *width, size_t *height, tenebra_error *error)
-{
-    if (scale == 0 || scale > TN_IMAGE_SIDE_MAX || region->width > TN_IMAGE_SIDE_MAX / scale ||
-        region->height > TN_IMAGE_SIDE_MAX / scale)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "region", "%zu x %zu pixels cannot be shown %zu times as large",
-                       region->width, region->height, scale);
-    return tn_smart_resize(region->height * scale, region->width * scale, cell, min_pixels, max_pixels, height, width,
-                           error);
-}
-
 tenebra_code tn_region_show(const tn_image *image, const tn_region *region, size_t width, size_t height, tn_image *out,
                             tenebra_error *error)
 {
@@ -51,4 +41,18 @@ tenebra_code tn_region_show(const tn_image *image, const tn_region *region, size
     tenebra_code code = tn_image_resize(&cut, width, height, TN_RESAMPLE_LANCZOS, out, error);
     tn_image_free(&cut);
     return code;
+}
+
+tenebra_code tn_cell_rectangle(size_t cell, size_t frames, size_t rows, size_t columns, size_t width, size_t height,
+                               tn_rectangle *rectangle, tenebra_error *error)
+{
+    size_t cells, all;
+    if (!tn_size_mul(rows, columns, &cells) || !tn_size_mul(cells, frames, &all) || cell >= all)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "cell", "number %zu is not in a grid of %zu x %zu x %zu cells", cell, frames, rows,
+                       columns);
+    size_t row = cell % cells / columns, column = cell % columns;
+    double cell_width = (double)width / (double)columns, cell_height = (double)height / (double)rows;
+    *rectangle = (tn_rectangle){ (double)column * cell_width, (double)row * cell_height,
+                                 (double)(column + 1) * cell_width, (double)(row + 1) * cell_height };
+    return TENEBRA_OK;
 }

@@ -1,4 +1,4 @@
-/* A part of an image, enlarged. */
+/* Parts of an image: a region, enlarged; and a cell of a grid over it. */
 #ifndef TN_IMAGE_REGION_H
 #define TN_IMAGE_REGION_H
 
@@ -15,14 +15,19 @@ typedef struct tn_region {
  * Threads: any. */
 bool tn_region_around(const double box[4], double factor, size_t width, size_t height, tn_region *region);
 
-/* The size in which a region is shown: `scale` times its own, then by the rule of tn_smart_resize: sides are multiples
- * of `cell`, min_pixels to max_pixels in total. Errors: as tn_smart_resize (a ratio over 200). */
-tenebra_code tn_region_size(const tn_region *region, size_t scale, size_t cell, size_t min_pixels, size_t max_pixels,
-                            size_t *width, size_t *height, tenebra_error *error);
-
 /* Crops the region and resizes it to width x height pixels with Pillow's Lanczos filter, into a new image. Errors:
  * ARGUMENT (the region is not inside), MEMORY; *out is then empty. Threads: any. */
 tenebra_code tn_region_show(const tn_image *image, const tn_region *region, size_t width, size_t height, tn_image *out,
                             tenebra_error *error);
+
+/* Pixels from the upper left corner; x1 and y1 are exclusive. */
+typedef struct tn_rectangle {
+    double x0, y0, x1, y1;
+} tn_rectangle;
+
+/* The rectangle of cell number `cell`, in reading order, of a grid of frames x rows x columns over an image of width x height pixels.
+ * Errors: ARGUMENT (a cell outside of the grid). */
+tenebra_code tn_cell_rectangle(size_t cell, size_t frames, size_t rows, size_t columns, size_t width, size_t height,
+                               tn_rectangle *rectangle, tenebra_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* A backbone: what is particular to one family of models, in one file of model/backbones/.
  *
- * It reads config.json into sizes and flags, lists the tensors with their names and shapes, and knows the
- * positions of a prompt with images. Networks, loading and the session are shared. The list of
+ * It reads config.json into sizes and flags, lists the tensors with their names and shapes, names its image encoder, and knows
+ * the positions of a prompt with images. Networks, loading and the session are shared. The list of
  * backbones is made by the build from the files present (cmake/registry.cmake). */
 #ifndef TN_MODEL_BACKBONE_H
 #define TN_MODEL_BACKBONE_H
@@ -14,11 +14,11 @@ typedef struct tn_row tn_row; /* model/row.h */
 
 struct tn_model_config {
     tn_decoder_config decoder;
-    tn_vision_config vision;
-    size_t patch_size, temporal_patch_size, channels;
+    tn_encoder_config vision;
     bool tie_word_embeddings;
     size_t vocab_size;             /* as config.json says; tensors decide */
-    int32_t image_token, vision_start_token, vision_end_token; /* -1: none */
+    /* Tokens, -1: none. The first stands for each row of a picture where a prompt is a list of ids; the others go around pictures. */
+    int32_t picture_token, picture_begin, picture_end;
     size_t transformers[2];        /* version of the library that wrote config.json: major, minor; 0, 0: not known */
     int32_t eos_tokens[8];
     size_t eos_count;
@@ -31,11 +31,13 @@ typedef struct tn_backbone {
     size_t renamed_since[2];         /* the library uses the first of the other names in memory since this version */
     const tn_layout *decoder;        /* tensors of the decoder                     */
     const tn_image_encoder *encoder;
+    const char *encoder_part;        /* key of the encoder's part of config.json    */
     const char *preprocessor;        /* JSON used where the directory has no processor file */
     /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */
     const char *const *top_keys, *const *text_keys;
 
-    /* Fills *config from config.json, everything checked. Errors: FORMAT, UNSUPPORTED. */
+    /* Fills *config from config.json, everything checked. To be freed by tn_model_config_free, also on failure. Errors: FORMAT,
+     * UNSUPPORTED, MEMORY. */
     tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,
                                 tenebra_error *error);
 
@@ -43,6 +45,9 @@ typedef struct tn_backbone {
      * position that follows. */
     int32_t (*positions)(tn_row *rows, size_t count, int32_t first);
 } tn_backbone;
+
+/* Gives back what a configuration owns. A zeroed one may be freed. */
+void tn_model_config_free(tn_model_config *config);
 
 /* All backbones, NULL-terminated. */
 extern const tn_backbone *const tn_backbones[];

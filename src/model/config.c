@@ -222,16 +222,18 @@ static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
 
 static void note_keys(tn_notes *notes, const tn_backbone *backbone, const json_t *json, const tn_model_config *config)
 {
-    const json_t *text = json_object_get(json, "text_config"), *vision = json_object_get(json, "vision_config");
+    const json_t *text = json_object_get(json, "text_config"), *vision = json_object_get(json, backbone->encoder_part);
     text = json_is_object(text) ? text : NULL;
     note_ropes(notes, json, config->decoder.rope_theta, config->decoder.mrope_section, "");
     note_ropes(notes, text, config->decoder.rope_theta, config->decoder.mrope_section, "text_config.");
-    note_ropes(notes, vision, theta_of(vision), NULL, "vision_config.");
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%.60s.", backbone->encoder_part);
+    note_ropes(notes, vision, theta_of(vision), NULL, prefix);
     note_lower(notes, json, text);
     note_part(notes, json, backbone->top_keys, backbone->text_keys, text, NULL);
     if (text != NULL)
         note_part(notes, text, backbone->text_keys, NULL, NULL, "text_config");
-    note_part(notes, vision, backbone->encoder->keys, NULL, NULL, "vision_config");
+    note_part(notes, vision, backbone->encoder->keys, NULL, NULL, backbone->encoder_part);
 }
 
 /* --------------------------------------------------------------- reading -- */

@@ -158,7 +158,7 @@ static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, c
 }
 
 tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
-                         const tn_decoder_part *sequences, size_t count)
+                         const tn_decoder_part *sequences, size_t count, const tn_decoder_added *added)
 {
     layer_job *jobs = prepare(ops, decoder, x, positions, sequences, count);
     for (size_t l = 0; l < decoder->config.num_hidden_layers && tn_ops_proceed(ops); l++) {
@@ -166,6 +166,8 @@ tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, co
         tn_op_watch(ops, "decoder.layer", l, x);
         x = tn_op_checkpoint(ops, x, run_layer, &jobs[l],
                              ops->checkpoint && tn_network_is_trained(&decoder->network, TN_DECODER_LAYER, l));
+        if (added != NULL && l < added->layers)
+            x = tn_op_add_rows(ops, x, added->rows, added->from + l * added->count, added->count);
         tn_ops_release(ops, mark);
     }
     for (size_t s = 0; s < count && ops->failure.code == TENEBRA_OK; s++)
@@ -179,7 +181,7 @@ tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x
                              const tn_span_tap *tap)
 {
     tn_decoder_part alone = { x.rows, start, cache, tap };
-    return tn_decoder_run(ops, decoder, x, positions, &alone, 1);
+    return tn_decoder_run(ops, decoder, x, positions, &alone, 1, NULL);
 }
 
 tn_tensor tn_decoder_norm(tn_ops *ops, const tn_decoder *decoder, tn_tensor x)
@@ -189,5 +191,6 @@ tn_tensor tn_decoder_norm(tn_ops *ops, const tn_decoder *decoder, tn_tensor x)
 
 tn_tensor tn_decoder_logits(tn_ops *ops, const tn_decoder *decoder, tn_tensor normed)
 {
-    return tn_piece_linear(ops, normed, &decoder->head, NULL);
+    tn_tensor logits = tn_piece_linear(ops, normed, &decoder->head, NULL);
+    return decoder->never_count > 0 ? tn_op_rule_out(ops, logits, decoder->never, decoder->never_count) : logits;
 }

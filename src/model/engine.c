@@ -111,26 +111,21 @@ static const tn_span_tap *tap_of(const piece *p)
 static tn_tensor run_layers(tn_engine *engine, const batch *r)
 {
     tn_ops *ops = &engine->ops;
-    const tn_decoder *decoder = &engine->model->decoder;
-    tn_position *positions = take(ops, r->rows, sizeof *positions);
     tn_decoder_part *parts = take(ops, r->count, sizeof *parts);
     tn_row *joined = r->count > 1 ? take(ops, r->rows, sizeof *joined) : NULL;
-    if (positions == NULL || parts == NULL || (joined == NULL && r->count > 1))
+    if (parts == NULL || (joined == NULL && r->count > 1))
         return (tn_tensor){ 0 };
     for (size_t i = 0; i < r->count; i++) {
         const piece *p = &r->pieces[i];
         tn_sequence *sequence = p->span->sequence;
         const tn_row *rows = p->span->rows + p->at;
         parts[i] = (tn_decoder_part){ p->count, sequence->length, sequence->cache, tap_of(p) };
-        for (size_t row = 0; row < p->count; row++) {
-            positions[p->begin + row] = rows[row].position;
+        for (size_t row = 0; row < p->count; row++)
             sequence->keys[sequence->length + row] = tn_row_key_of(&rows[row]);
-        }
         if (joined != NULL)
             memcpy(joined + p->begin, rows, p->count * sizeof *rows);
     }
-    tn_tensor x = tn_rows_input(ops, decoder, joined ? joined : r->pieces[0].span->rows + r->pieces[0].at, r->rows);
-    return tn_decoder_run(ops, decoder, x, positions, parts, r->count);
+    return tn_rows_run(ops, &engine->model->decoder, joined ? joined : r->pieces[0].span->rows + r->pieces[0].at, r->rows, parts, r->count);
 }
 
 /* Leaves the rows that are wanted: `out` got its memory before the round, or is part of the record. */
@@ -306,55 +301,106 @@ tenebra_code tn_engine_run(tn_engine *engine, tn_span *spans, size_t count, tene
 
 /* -------------------------------------------------------------- pictures -- */
 
-/* All patches in one tensor. */
-static tn_tensor join_patches(tn_ops *ops, const tn_patches *const *patches, size_t count)
+/* Memory of all pictures of a call: that of the record, or `kept`. */
+typedef struct made {
+    tn_encoded tensors; /* of `rows` rows; without codes */
+    int32_t *ids;       /* [rows] where pictures are tokens */
+} made;
+
+static bool take_made(const tn_encoder_config *config, size_t rows, size_t cols, tn_arena *kept, made *m)
 {
-    tn_tensor *parts = take(ops, count, sizeof *parts);
-    for (size_t i = 0; parts != NULL && i < count; i++)
-        parts[i] = tn_op_import(ops, patches[i]->count, patches[i]->columns, patches[i]->values);
-    if (count == 0) /* refused by the encoder */
-        return tn_op_constant(ops, 0, 1, NULL);
-    return parts != NULL ? tn_op_join(ops, parts, count) : (tn_tensor){ 0 };
+    bool tokens = config->code_count > 0;
+    m->ids = tokens ? tn_arena_take(kept, rows, sizeof *m->ids) : NULL;
+    if (!tokens)
+        m->tensors.embeds = tn_tensor_take(kept, rows, cols);
+    bool fits = tokens ? m->ids != NULL : !tn_tensor_is_empty(m->tensors.embeds);
+    for (size_t d = 0; d < config->deep; d++) {
+        m->tensors.deep[d] = tn_tensor_take(kept, rows, cols);
+        fits = fits && !tn_tensor_is_empty(m->tensors.deep[d]);
+    }
+    return fits;
 }
 
-/* The embeddings [sum J, C], cut up by pictures. */
-static void hand_out(tn_ops *ops, tn_tensor embeds, tn_image_rows *const *pictures, size_t count)
+/* The tokens of codes. */
+static void find_ids(tn_ops *ops, const tn_encoder_config *config, const int32_t *codes, size_t count, int32_t *ids)
 {
-    for (size_t i = 0, at = 0; i < count && ops->failure.code == TENEBRA_OK; i++) {
-        pictures[i]->embeds = tn_op_rows(ops, embeds, at, pictures[i]->rows);
-        at += pictures[i]->rows;
+    for (size_t i = 0; ids != NULL && i < count && ops->failure.code == TENEBRA_OK; i++) {
+        if (codes[i] >= 0 && (size_t)codes[i] < config->code_count)
+            ids[i] = config->ids[codes[i]];
+        else
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the image encoder gave code %d of %zu", (int)codes[i],
+                    config->code_count);
     }
 }
 
-tenebra_code tn_engine_encode(tn_engine *engine, const tn_patches *const *patches, tn_image_rows *const *pictures, size_t count,
+/* What was computed, cut up by pictures. */
+static void hand_out(tn_ops *ops, const tn_encoder_config *config, const made *m, tn_image_rows *const *pictures, size_t count)
+{
+    for (size_t i = 0, at = 0; i < count && ops->failure.code == TENEBRA_OK; i++) {
+        tn_image_rows *picture = pictures[i];
+        picture->ids = m->ids != NULL ? m->ids + at : NULL;
+        picture->embeds = m->ids != NULL ? (tn_tensor){ 0 } : tn_op_rows(ops, m->tensors.embeds, at, picture->rows);
+        picture->deep_count = config->deep;
+        for (size_t d = 0; d < config->deep; d++)
+            picture->deep[d] = tn_op_rows(ops, m->tensors.deep[d], at, picture->rows);
+        at += picture->rows;
+    }
+}
+
+/* Whether the encoder gave what its configuration says, for so many rows; else the failure is set. */
+static bool has_all(tn_ops *ops, const tn_encoder_config *config, const tn_encoded *all, size_t rows, size_t cols)
+{
+    bool fits = config->code_count > 0 ? all->codes != NULL : all->embeds.rows == rows && all->embeds.cols == cols;
+    for (size_t d = 0; d < config->deep; d++)
+        fits = fits && all->deep[d].rows == rows && all->deep[d].cols == cols;
+    if (ops->failure.code == TENEBRA_OK && !fits)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the pictures have %zu rows of %zu, the image encoder gave %zu of %zu",
+                rows, cols, all->embeds.rows, all->embeds.cols);
+    return ops->failure.code == TENEBRA_OK;
+}
+
+static bool is_finite(tn_ops *ops, const tn_encoder_config *config, const tn_encoded *tensors)
+{
+    bool finite = tn_op_is_finite(ops, tensors->embeds);
+    for (size_t d = 0; d < config->deep; d++)
+        finite = finite && tn_op_is_finite(ops, tensors->deep[d]);
+    return finite;
+}
+
+/* Copies what the encoder gave to memory that outlives the call. */
+static void keep(tn_ops *ops, const tn_encoder_config *config, const tn_encoded *all, made *m)
+{
+    if (config->code_count == 0)
+        tn_op_copy(ops, m->tensors.embeds, all->embeds);
+    for (size_t d = 0; d < config->deep; d++)
+        tn_op_copy(ops, m->tensors.deep[d], all->deep[d]);
+}
+
+tenebra_code tn_engine_encode(tn_engine *engine, const tn_prepared *const *prepared, tn_image_rows *const *pictures, size_t count,
                               tn_arena *kept, tenebra_error *error)
 {
     tn_ops *ops = &engine->ops;
-    const tn_vision_config *vision = &engine->model->config.vision;
-    size_t rows = 0, cols = vision->hidden_size;
-    for (size_t i = 0; i < count; i++) {
+    const tn_encoder_config *config = &engine->model->config.vision;
+    size_t rows = 0, cols = engine->model->config.decoder.hidden_size;
+    made m = { 0 };
+    for (size_t i = 0; i < count; i++)
         rows += pictures[i]->rows;
-        if (patches[i]->columns != vision->patch_values)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "vision", "picture %zu has patches of %zu values, not of %zu", i + 1,
-                           patches[i]->columns, vision->patch_values);
-    }
     bool recording = ops->tape != NULL;
-    const tn_tensor own = recording ? (tn_tensor){ 0 } : tn_tensor_take(kept, rows, cols);
-    if (!recording && tn_tensor_is_empty(own))
+    if (recording && config->code_count > 0)
+        m.ids = take(ops, rows, sizeof *m.ids);
+    else if (!recording && !take_made(config, rows, cols, kept, &m))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
     size_t mark = tn_ops_mark(ops);
-    tn_grid *grids = take(ops, count, sizeof *grids);
-    for (size_t i = 0; grids != NULL && i < count; i++)
-        grids[i] = (tn_grid){ patches[i]->grid_t, patches[i]->grid_h, patches[i]->grid_w };
-    const tn_tensor input = join_patches(ops, patches, count);
-    const tn_tensor embeds = grids && !tn_tensor_is_empty(input) ? tn_networks_encode(ops, &engine->model->networks, input, grids, count)
-                                                                 : (tn_tensor){ 0 };
-    if (!tn_tensor_is_empty(embeds) && embeds.rows != rows)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the pictures have %zu rows, the tower gave %zu", rows, embeds.rows);
-    if (!tn_tensor_is_empty(embeds) && !recording)
-        tn_op_copy(ops, own, embeds);
-    hand_out(ops, recording ? embeds : own, pictures, count);
-    bool finite = recording || ops->failure.code != TENEBRA_OK || tn_op_is_finite(ops, own);
+    const tn_encoded all = tn_networks_encode(ops, &engine->model->networks, prepared, count);
+    if (has_all(ops, config, &all, rows, cols)) {
+        find_ids(ops, config, all.codes, rows, m.ids);
+        if (recording)
+            m.tensors = all;
+        else
+            keep(ops, config, &all, &m);
+        hand_out(ops, config, &m, pictures, count);
+    }
+    bool finite = recording || ops->failure.code != TENEBRA_OK || is_finite(ops, config, &m.tensors);
     TN_TRY(tn_engine_finish(engine, mark, error));
-    return finite ? TENEBRA_OK : tn_fail_pictures(engine, patches, count, error);
+    return finite ? TENEBRA_OK : tn_fail_pictures(engine, prepared, count, error);
 }

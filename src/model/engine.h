@@ -44,9 +44,10 @@ enum { TN_ENGINE_ROUND = 512 };
 /* How often the layers run for so many rows. */
 size_t tn_engine_rounds(size_t rows);
 
-/* Runs pictures through the vision tower. pictures[i]->embeds [J, C] go to `kept`; while recording they are part of the record,
- * and kept may be NULL. Errors: MISMATCH (patches of another size), LIMIT (kept is full), and those of tn_engine_run. */
-tenebra_code tn_engine_encode(tn_engine *engine, const tn_patches *const *patches, tn_image_rows *const *pictures, size_t count,
+/* Runs pictures, whose rows were measured, through the image encoder. What it makes of them goes to `kept`; while recording it is part
+ * of the record, and kept may be NULL. Errors: MISMATCH (other input, or another number of rows, than the encoder takes), LIMIT (kept
+ * is full), and those of tn_engine_run. */
+tenebra_code tn_engine_encode(tn_engine *engine, const tn_prepared *const *prepared, tn_image_rows *const *pictures, size_t count,
                               tn_arena *kept, tenebra_error *error);
 
 /* Logits [rows, V] of rows after the final norm. Errors: FORMAT, MEMORY, CANCELLED, IO. */

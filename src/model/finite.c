@@ -113,15 +113,16 @@ static tenebra_code blame_input(const tn_model *model, const tn_row *rows, size_
     const tn_matrix *embed = &model->decoder.embed.matrix;
     tn_real *values = malloc(embed->cols * sizeof *values);
     for (size_t i = 0; values != NULL && i < count; i++) {
-        if (rows[i].kind != TN_ROW_TOKEN)
+        int32_t token = tn_row_token(&rows[i]);
+        if (token < 0)
             continue;
-        tn_matrix_unpack(embed, (size_t)rows[i].token, 0, embed->cols, values);
+        tn_matrix_unpack(embed, (size_t)token, 0, embed->cols, values);
         bool finite = tn_all_finite(values, embed->cols);
         if (finite)
             continue;
         free(values);
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "the row of token %d holds a value that is NaN or infinite; get the "
-                       "weights again", (int)rows[i].token);
+                       "weights again", (int)token);
     }
     free(values);
     return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "a row of input is NaN or infinite");
@@ -137,13 +138,8 @@ tenebra_code tn_fail_rows(tn_engine *engine, const tn_sequence *sequence, const 
     char place[64];
     ops->watch = look;
     ops->watch_user = &s;
-    tn_position *positions = tn_arena_take(ops->arena, count, sizeof *positions);
-    for (size_t i = 0; positions != NULL && i < count; i++)
-        positions[i] = rows[i].position;
-    tn_tensor x = { 0 };
-    if (positions != NULL)
-        x = tn_decoder_forward(ops, &model->decoder, tn_rows_input(ops, &model->decoder, rows, count), positions, sequence->cache,
-                               sequence->length, NULL);
+    const tn_decoder_part alone = { count, sequence->length, sequence->cache, NULL };
+    const tn_tensor x = tn_rows_run(ops, &model->decoder, rows, count, &alone, 1);
     bool left = !tn_op_is_finite(ops, x);
     *ops = before;
     tn_ops_release(ops, mark);
@@ -156,7 +152,7 @@ tenebra_code tn_fail_rows(tn_engine *engine, const tn_sequence *sequence, const 
     return blame(model, TN_NETWORK_DECODER, TN_DECODER_LAYER, layer, place, error);
 }
 
-tenebra_code tn_fail_pictures(tn_engine *engine, const tn_patches *const *patches, size_t count, tenebra_error *error)
+tenebra_code tn_fail_pictures(tn_engine *engine, const tn_prepared *const *pictures, size_t count, tenebra_error *error)
 {
     const tn_model *model = engine->model;
     tn_ops *ops = &engine->ops;
@@ -167,19 +163,18 @@ tenebra_code tn_fail_pictures(tn_engine *engine, const tn_patches *const *patche
     ops->watch = look;
     ops->watch_user = &s;
     for (size_t i = 0; i < count && s.found == NOWHERE && !s.at_first; i++) {
-        const tn_tensor input = tn_op_import(ops, patches[i]->count, patches[i]->columns, patches[i]->values);
-        const tn_grid grid = { patches[i]->grid_t, patches[i]->grid_h, patches[i]->grid_w };
-        if (!tn_op_is_finite(ops, input)) {
+        if (!tn_all_finite(pictures[i]->values, pictures[i]->rows * pictures[i]->columns)) {
             *ops = before;
             return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite once scaled as the processor file "
                            "says");
         }
-        tn_networks_encode(ops, &model->networks, input, &grid, 1);
+        tn_networks_encode(ops, &model->networks, &pictures[i], 1);
         tn_ops_release(ops, mark);
     }
     *ops = before;
     if (s.found == NOWHERE)
-        return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "the patch embedding" : "the merger of the vision tower", error);
+        return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "what enters the blocks of the vision tower"
+                                                                : "what follows the blocks of the vision tower", error);
     snprintf(place, sizeof place, "vision block %ld", s.found);
     return blame(model, TN_NETWORK_IMAGES, TN_ENCODER_BLOCK, (size_t)s.found, place, error);
 }

@@ -1,19 +1,13 @@
 #include "model/image_cache.h"
 
-#include "base/checked.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-static size_t bytes_of(const tn_image_entry *entry)
-{
-    return entry->rows * entry->cols * sizeof(tn_real);
-}
-
 static void drop(tn_image_cache *cache, tn_image_entry *entry)
 {
-    cache->used -= bytes_of(entry);
-    free(entry->embeds);
+    cache->used -= entry->bytes;
+    free(entry->values);
+    free(entry->ids);
     memset(entry, 0, sizeof *entry);
 }
 
@@ -40,7 +34,7 @@ static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_
     *oldest = NULL;
     for (size_t i = 0; i < TN_IMAGE_CACHE_PICTURES; i++) {
         tn_image_entry *entry = &cache->entries[i];
-        if (entry->embeds == NULL)
+        if (entry->bytes == 0)
             place = entry;
         else if (*oldest == NULL || entry->asked < (*oldest)->asked)
             *oldest = entry;
@@ -48,28 +42,49 @@ static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_
     return bytes <= cache->limit - cache->used ? place : NULL;
 }
 
-void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_ops *ops, tn_tensor embeds)
+/* Reads what was made of the picture into memory of the entry. */
+static bool fill(tn_image_entry *entry, tn_ops *ops, const tn_image_rows *picture)
+{
+    size_t each = entry->rows * entry->cols, tensors = entry->embedded + entry->deep;
+    entry->values = tensors > 0 ? malloc(tensors * each * sizeof *entry->values) : NULL;
+    entry->ids = picture->ids != NULL ? malloc(entry->rows * sizeof *entry->ids) : NULL;
+    if ((tensors > 0 && entry->values == NULL) || (picture->ids != NULL && entry->ids == NULL))
+        return false;
+    if (entry->ids != NULL)
+        memcpy(entry->ids, picture->ids, entry->rows * sizeof *entry->ids);
+    bool read = !entry->embedded || tn_op_read(ops, picture->embeds, entry->values);
+    for (size_t d = 0; d < entry->deep; d++)
+        read = read && tn_op_read(ops, picture->deep[d], entry->values + (entry->embedded + d) * each);
+    return read;
+}
+
+void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_ops *ops, const tn_image_rows *picture)
 {
     static const tn_digest unknown = { { 0 } };
-    size_t bytes;
-    if (!tn_size_mul(embeds.rows, embeds.cols, &bytes) || !tn_size_mul(bytes, sizeof(tn_real), &bytes) || bytes == 0 ||
-        bytes > cache->limit || memcmp(content, &unknown, sizeof unknown) == 0 || find(cache, content) != NULL)
+    tn_image_entry entry = { .content = *content, .rows = picture->rows, .embedded = !tn_tensor_is_empty(picture->embeds),
+                             .deep = picture->deep_count };
+    entry.cols = entry.embedded ? picture->embeds.cols : entry.deep > 0 ? picture->deep[0].cols : 0;
+    entry.bytes = (entry.embedded + entry.deep) * entry.rows * entry.cols * sizeof(tn_real) +
+                  (picture->ids != NULL ? entry.rows * sizeof *entry.ids : 0);
+    if (entry.bytes == 0 || entry.bytes > cache->limit || memcmp(&entry.content, &unknown, sizeof unknown) == 0 ||
+        find(cache, &entry.content) != NULL)
         return;
     tn_image_entry *oldest, *place;
-    while ((place = free_place(cache, bytes, &oldest)) == NULL)
+    while ((place = free_place(cache, entry.bytes, &oldest)) == NULL)
         drop(cache, oldest);
-    tn_real *data = malloc(bytes);
-    if (data == NULL || !tn_op_read(ops, embeds, data)) {
-        free(data);
+    if (!fill(&entry, ops, picture)) {
+        free(entry.values);
+        free(entry.ids);
         return;
     }
-    *place = (tn_image_entry){ *content, embeds.rows, embeds.cols, data, ++cache->clock };
-    cache->used += bytes;
+    entry.asked = ++cache->clock;
+    *place = entry;
+    cache->used += entry.bytes;
 }
 
 void tn_image_cache_clear(tn_image_cache *cache)
 {
     for (size_t i = 0; i < TN_IMAGE_CACHE_PICTURES; i++)
-        if (cache->entries[i].embeds != NULL)
+        if (cache->entries[i].bytes > 0)
             drop(cache, &cache->entries[i]);
 }

@@ -1,4 +1,4 @@
-/* Embeddings of pictures seen before, by content: the same pixels need the vision tower once.
+/* What the image encoder made of pictures seen before, by content: the same pixels need the vision tower once.
  *
  * Belongs to a session, not to the model, which is read-only and shared by threads. Bounded in bytes; the picture
  * that was not asked for longest goes first. */
@@ -6,19 +6,23 @@
 #define TN_MODEL_IMAGE_CACHE_H
 
 #include "base/digest.h"
-#include "model/encoder.h"
+#include "model/picture.h"
 
 enum { TN_IMAGE_CACHE_PICTURES = 256 };
 
 typedef struct tn_image_entry {
     tn_digest content;
-    size_t rows, cols;
-    tn_real *embeds;   /* [rows, cols] J, C; owned; NULL: the place is free */
-    uint64_t asked;    /* when, by the cache's clock */
+    size_t rows, cols; /* J, C */
+    bool embedded;     /* has embeddings; otherwise the picture is tokens */
+    size_t deep;       /* tensors that are added after layers             */
+    tn_real *values;   /* [embedded + deep, rows, cols], owned            */
+    int32_t *ids;      /* [rows] or NULL, owned                           */
+    size_t bytes;      /* of both; 0: the place is free                   */
+    uint64_t asked;    /* when, by the cache's clock                      */
 } tn_image_entry;
 
 typedef struct tn_image_cache {
-    size_t limit, used; /* bytes of embeddings; limit 0: keeps nothing */
+    size_t limit, used; /* bytes; limit 0: keeps nothing */
     uint64_t clock;
     tn_image_entry entries[TN_IMAGE_CACHE_PICTURES];
 } tn_image_cache;
@@ -26,9 +30,9 @@ typedef struct tn_image_cache {
 /* The entry of this content, or NULL; valid until the next add or clear. */
 const tn_image_entry *tn_image_cache_find(tn_image_cache *cache, const tn_digest *content);
 
-/* Keeps a copy, and drops others for it. What is larger than the whole cache, of unknown content, or finds no
+/* Keeps a copy of an encoded picture, and drops others for it. What is larger than the whole cache, of unknown content, or finds no
  * memory is not kept, which is no error. */
-void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_ops *ops, tn_tensor embeds);
+void tn_image_cache_add(tn_image_cache *cache, const tn_digest *content, tn_ops *ops, const tn_image_rows *picture);
 
 /* Forgets everything. A zeroed cache may be cleared. */
 void tn_image_cache_clear(tn_image_cache *cache);

@@ -21,9 +21,13 @@ static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
     size_t rows = tn_model_vocabulary(model), head = model->decoder.head.matrix.rows;
     if (head > rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "lm_head.weight", "has %zu rows, the embedding only %zu", head, rows);
-    if (config->image_token >= 0 && (size_t)config->image_token >= rows)
+    if (config->picture_token >= 0 && (size_t)config->picture_token >= rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json",
-                       "image token %d is outside of the %zu rows of the embedding", config->image_token, rows);
+                       "image token %d is outside of the %zu rows of the embedding", config->picture_token, rows);
+    for (size_t i = 0; i < config->vision.code_count; i++)
+        if (config->vision.ids[i] < 0 || (size_t)config->vision.ids[i] >= head)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "token %d, which pictures are made of, is outside of the %zu rows "
+                           "of the head", config->vision.ids[i], head);
     for (size_t i = 0; i < config->eos_count; i++)
         if ((size_t)config->eos_tokens[i] >= rows)
             return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json",
@@ -55,9 +59,9 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
     TN_TRY(tn_chat_template_find(model->directory, options ? options->chat_template : NULL,
                                  model->backbone->chat_template, &model->chat_template, error));
     int32_t image = tn_tokenizer_find(model->tokenizer, model->chat_template->image);
-    if (image != model->config.image_token)
+    if (image != model->config.picture_token)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
-                       "\"image_token_id\" is %d, but the tokenizer knows %s as %d", model->config.image_token,
+                       "\"image_token_id\" is %d, but the tokenizer knows %s as %d", model->config.picture_token,
                        model->chat_template->image, image);
     if (tn_tokenizer_size(model->tokenizer) > tn_model_vocabulary(model))
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
@@ -126,7 +130,8 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     if (model->kernels == NULL)
         return error ? error->code : TENEBRA_ERROR_ARGUMENT;
     TN_TRY(open_weights(model, error));
-    TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->patches, &model->notes, error));
+    TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->rule, &model->trims_frames, &model->notes,
+                                   error));
     TN_TRY(open_adapters(model, options, error));
     TN_TRY(open_text(model, options, error));
     tn_model_say_unused(&model->notes, model->note);
@@ -165,6 +170,8 @@ void tn_model_close(tn_model *model)
     tn_tokenizer_close(model->tokenizer);
     tn_store_close(model->store);
     tn_networks_close(&model->networks);
+    tn_model_config_free(&model->config);
+    free(model->rule);
     tn_store_close(model->module_store);
     free(model->module_method);
     free(model->directory);

@@ -4,7 +4,6 @@
 #define TN_MODEL_MODEL_H
 
 #include "base/notes.h"
-#include "image/patches.h"
 #include "model/networks.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
@@ -23,7 +22,8 @@ struct tenebra_model {
     tn_store *store;
     tn_tokenizer *tokenizer;             /* NULL: the directory has none */
     const tn_chat_template *chat_template;
-    tn_patch_config patches;
+    void *rule;                          /* how pictures are prepared: of backbone->encoder->rule_bytes; owned */
+    bool trims_frames;                   /* a plain frame is taken away from pictures first (image/frame.h)    */
     char *directory;
     tn_notes notes;                      /* what its files say and nothing here uses */
     char note[TN_MODEL_UNUSED + 1024];   /* the same and the adapters' notes as a sentence, or "" */
@@ -80,11 +80,18 @@ tenebra_code tn_model_open_store(const char *directory, tn_store **store, const 
                                  tn_notes *notes, tenebra_error *error);
 
 /* Reads how pictures are prepared: the object "image_processor" of processor_config.json, as transformers 5 writes it, else
- * preprocessor_config.json, else what the backbone says. Errors: as tn_patch_config_read, MISMATCH (with config.json). */
-tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config,
-                                     tn_patch_config *patches, tn_notes *notes, tenebra_error *error);
+ * preprocessor_config.json, else what the backbone says. *rule, NULL before, is the encoder's (rule_bytes), to be freed also on failure;
+ * *trims: the file has "trim_frame", tenebra's own key. Errors: as read_rule of the encoder, IO, MEMORY. */
+tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config, void **rule,
+                                     bool *trims, tn_notes *notes, tenebra_error *error);
 
 /* ------------------------------------------------- memory, one number -- */
+
+/* The rows of a picture in a size in which it is shown; pixels. */
+static inline tn_image_rows tn_model_measure(const tn_model *model, size_t width, size_t height)
+{
+    return model->backbone->encoder->measure(model->rule, width, height);
+}
 
 /* Logical rows of the vocabulary: of the embedding, and of the head (at most as many). */
 static inline size_t tn_model_vocabulary(const tn_model *model) { return model->decoder.embed.matrix.rows; }

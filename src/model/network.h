@@ -43,6 +43,8 @@ typedef struct tn_decoder {
     tn_decoder_layer *layers; /* [L]    */
     tn_vector norm;           /* [C]    */
     tn_weight head;           /* [V, C]; the same matrix as embed when tied */
+    const int32_t *never;     /* [never_count] tokens whose logit is the lowest number; owned by the configuration */
+    size_t never_count;
 } tn_decoder;
 
 /* Position of a row: temporal, height, width. Plain positions repeat one number. */
@@ -68,12 +70,19 @@ typedef struct tn_decoder_part {
     const tn_span_tap *tap; /* or NULL; the query counts in this sequence      */
 } tn_decoder_part;
 
+/* Rows that are added to `count` rows of x after each of the first layers. */
+typedef struct tn_decoder_added {
+    size_t layers, count;
+    const size_t *rows;     /* [count] of x          */
+    const tn_row_ref *from; /* [layers, count]       */
+} tn_decoder_added;
+
 /* Runs rows x [T, C], the sequences' rows behind each other, through all layers, appending to their caches.
  * positions [T]. Returns [T, C] BEFORE the final norm. Everything but attention runs over all rows at once; a row's
- * result does not depend on the other sequences. With ops->checkpoint a record keeps the inputs of layers only.
+ * result does not depend on the other sequences. `added` may be NULL. With ops->checkpoint a record keeps the inputs of layers only.
  * Watched: ("decoder.layer", l, input of layer l). */
 tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
-                         const tn_decoder_part *sequences, size_t count);
+                         const tn_decoder_part *sequences, size_t count, const tn_decoder_added *added);
 
 /* The same for one sequence that `start` rows of `cache` [L] go before. tap may be NULL. */
 tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x,

@@ -16,7 +16,8 @@ tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone
                               tenebra_error *error)
 {
     *networks = (tn_networks){ .backbone = backbone, .tied = config->tie_word_embeddings, .list = { &decoder->network }, .count = 1 };
-    *decoder = (tn_decoder){ .network.layout = backbone->decoder, .config = config->decoder };
+    *decoder = (tn_decoder){ .network.layout = backbone->decoder, .config = config->decoder, .never = config->vision.ids,
+                             .never_count = config->vision.code_count };
     tn_decoder_sizes(&config->decoder, decoder->network.sizes);
     TN_TRY(tn_network_open(&decoder->network, error));
     return tn_networks_add(networks, backbone->encoder->layout, config->vision.sizes, config->vision.numbers, error);
@@ -53,9 +54,18 @@ tn_network *tn_networks_find(const tn_networks *networks, tn_network_kind kind)
     return NULL;
 }
 
-tn_tensor tn_networks_encode(tn_ops *ops, const tn_networks *networks, tn_tensor patches, const tn_grid *grids, size_t count)
+tn_encoded tn_networks_encode(tn_ops *ops, const tn_networks *networks, const tn_prepared *const *pictures, size_t count)
 {
-    return networks->backbone->encoder->encode(ops, tn_networks_find(networks, TN_NETWORK_IMAGES), patches, grids, count);
+    return networks->backbone->encoder->encode(ops, tn_networks_find(networks, TN_NETWORK_IMAGES), pictures, count);
+}
+
+size_t tn_encoder_size(const tn_image_encoder *encoder, const tn_encoder_config *config, const char *name)
+{
+    size_t size = 0;
+    for (const tn_size_name *each = encoder->names; each->name != NULL; each++)
+        if (strcmp(each->name, name) == 0)
+            size = config->sizes[each->size];
+    return size;
 }
 
 tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, void *user, tenebra_error *error)

@@ -18,8 +18,8 @@ typedef struct tn_networks {
 /* The sizes that a decoder's layout counts in. */
 void tn_decoder_sizes(const tn_decoder_config *config, size_t sizes[TN_LAYOUT_SIZES]);
 
-/* Makes decoder and image encoder as the backbone and the configuration describe them, with empty slots. The decoder lies with the
- * caller. Errors: MEMORY; close them also then. */
+/* Makes decoder and image encoder as the backbone and the configuration, which must outlive them, describe them, with empty slots. The
+ * decoder lies with the caller. Errors: MEMORY; close them also then. */
 tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone, const tn_model_config *config, tn_decoder *decoder,
                               tenebra_error *error);
 void tn_networks_close(tn_networks *networks);
@@ -32,7 +32,7 @@ tenebra_code tn_networks_add(tn_networks *networks, const tn_layout *layout, con
 tn_network *tn_networks_find(const tn_networks *networks, tn_network_kind kind);
 
 /* tn_image_encoder.encode of the encoder among them. */
-tn_tensor tn_networks_encode(tn_ops *ops, const tn_networks *networks, tn_tensor patches, const tn_grid *grids, size_t count);
+tn_encoded tn_networks_encode(tn_ops *ops, const tn_networks *networks, const tn_prepared *const *pictures, size_t count);
 
 /* tn_network_each of all networks. */
 tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, void *user, tenebra_error *error);

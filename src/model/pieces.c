@@ -15,7 +15,35 @@ tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v,
     return tn_op_attention(ops, q, &keys, &shape);
 }
 
+static void *take(tn_ops *ops, size_t count, size_t size)
+{
+    void *memory = tn_arena_take(ops->arena, count, size);
+    if (memory == NULL && ops->failure.code == TENEBRA_OK)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+    return memory;
+}
+
+tn_tensor tn_piece_join(tn_ops *ops, const tn_prepared *const *pictures, size_t count, size_t columns)
+{
+    tn_tensor *parts = take(ops, count, sizeof *parts);
+    for (size_t i = 0; parts != NULL && i < count; i++) {
+        if (pictures[i]->columns != columns)
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "picture %zu has rows of %zu values, not of %zu", i + 1,
+                    pictures[i]->columns, columns);
+        parts[i] = tn_op_import(ops, pictures[i]->rows, pictures[i]->columns, pictures[i]->values);
+    }
+    return count > 0 && parts != NULL ? tn_op_join(ops, parts, count) : tn_op_constant(ops, 0, columns, NULL);
+}
+
 /* ------------------------------------------------- patches in cell order -- */
+
+tn_grid *tn_piece_grids(tn_ops *ops, const tn_prepared *const *pictures, size_t count)
+{
+    tn_grid *grids = take(ops, count, sizeof *grids);
+    for (size_t i = 0; grids != NULL && i < count; i++)
+        grids[i] = (tn_grid){ pictures[i]->sides[0], pictures[i]->sides[1], pictures[i]->sides[2] };
+    return grids;
+}
 
 bool tn_piece_grids_fit(tn_ops *ops, size_t patches, const tn_grid *grids, size_t count, size_t merge)
 {

@@ -92,6 +92,7 @@ tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenize
 void tn_plan_close(tn_plan *plan)
 {
     tn_networks_close(&plan->networks);
+    tn_model_config_free(&plan->sizes);
     json_decref(plan->config);
     memset(plan, 0, sizeof *plan);
 }

@@ -5,6 +5,7 @@
 
 #include "text/chat.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char NEW_FILE[] = "processor_config.json", OLD_FILE[] = "preprocessor_config.json";
@@ -14,16 +15,6 @@ static const char IMAGE_PART[] = "image_processor";
 /* Parts for what is no still picture, and words for other programs; the chat template is read with the text. */
 static const char *const processor_keys[] = { IMAGE_PART, "video_processor", "feature_extractor", "processor_class", "tokenizer",
                                               "chat_template", "auto_map", "image_token", "video_token", NULL };
-
-static bool same_rule(const tn_patch_config *a, const tn_patch_config *b)
-{
-    bool same = a->patch_size == b->patch_size && a->merge_size == b->merge_size && a->min_pixels == b->min_pixels &&
-                a->temporal_patch_size == b->temporal_patch_size && a->max_pixels == b->max_pixels && a->rescale == b->rescale &&
-                a->resample == b->resample && a->resize == b->resize;
-    for (size_t c = 0; c < 3; c++)
-        same = same && a->mean[c] == b->mean[c] && a->std[c] == b->std[c];
-    return same;
-}
 
 /* A part that names the class of another image processor asks for pictures that are prepared otherwise. transformers 4.57 has
  * a class and one with "Fast" at its end, 5.24 one with "Pil", too. The backbone's own file names the first. */
@@ -57,70 +48,88 @@ static const char *image_text(const tn_backbone *backbone)
     return "";
 }
 
-static tenebra_code read_new(const tn_backbone *backbone, const json_t *json, tn_patch_config *patches, bool *found, tn_notes *notes,
-                             tenebra_error *error)
+/* What is read of a directory. */
+typedef struct reading {
+    const tn_backbone *backbone;
+    const tn_encoder_config *config;
+    void *rule;
+    bool trims;
+    tn_notes *notes;
+} reading;
+
+static tenebra_code read_part(reading *r, const json_t *part, const char *file, const char *prefix, tenebra_error *error)
+{
+    const tn_image_encoder *encoder = r->backbone->encoder;
+    TN_TRY(check_class(r->backbone, part, file, error));
+    TN_TRY(encoder->read_rule(part, file, r->config, r->rule, error));
+    TN_TRY(tn_json_bool(part, "trim_frame", &r->trims, file, error)); /* tenebra's own key, for any encoder */
+    encoder->note_rule(part, file, prefix, r->notes);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_new(reading *r, const json_t *json, bool *found, tenebra_error *error)
 {
     const json_t *part = json_object_get(json, IMAGE_PART);
     const char *token = json_string_value(json_object_get(json, "image_token"));
     *found = part != NULL && !json_is_null(part);
-    tn_notes_unknown(notes, json, processor_keys, NEW_FILE, NULL);
-    if (token != NULL && strcmp(token, image_text(backbone)) != 0) /* not used by transformers either */
-        tn_notes_add(notes, NEW_FILE, "image_token");
-    if (!*found)
-        return TENEBRA_OK;
-    TN_TRY(check_class(backbone, part, NEW_FILE, error));
-    TN_TRY(tn_patch_config_read(part, NEW_FILE, patches, error));
-    tn_patch_config_note(part, NEW_FILE, IMAGE_PART, notes);
-    return TENEBRA_OK;
+    tn_notes_unknown(r->notes, json, processor_keys, NEW_FILE, NULL);
+    if (token != NULL && strcmp(token, image_text(r->backbone)) != 0) /* not used by transformers either */
+        tn_notes_add(r->notes, NEW_FILE, "image_token");
+    return *found ? read_part(r, part, NEW_FILE, IMAGE_PART, error) : TENEBRA_OK;
 }
 
-/* `first`: what the newer file says already, or NULL. Then this one is only compared. */
-static tenebra_code read_old(const tn_backbone *backbone, const json_t *json, const tn_patch_config *first, tn_patch_config *patches,
-                             tn_notes *notes, tenebra_error *error)
+/* `found`: the newer file has given the rule already, and this one is only compared. */
+static tenebra_code read_old(reading *r, const json_t *json, bool found, tenebra_error *error)
 {
+    const tn_image_encoder *encoder = r->backbone->encoder;
     const json_t *part = json_object_get(json, IMAGE_PART);
     part = json_is_object(part) ? part : json;
-    if (first == NULL) {
-        TN_TRY(check_class(backbone, part, OLD_FILE, error));
-        TN_TRY(tn_patch_config_read(part, OLD_FILE, patches, error));
-        tn_patch_config_note(part, OLD_FILE, part != json ? IMAGE_PART : NULL, notes);
-        return TENEBRA_OK;
-    }
-    tn_patch_config other;
-    if (tn_patch_config_read(part, OLD_FILE, &other, NULL) != TENEBRA_OK || !same_rule(first, &other))
-        tn_notes_add(notes, OLD_FILE, "all of it (processor_config.json goes before it and says something else)");
+    if (!found)
+        return read_part(r, part, OLD_FILE, part != json ? IMAGE_PART : NULL, error);
+    void *other = calloc(1, encoder->rule_bytes);
+    if (other == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, OLD_FILE, "no memory to read it");
+    if (encoder->read_rule(part, OLD_FILE, r->config, other, NULL) != TENEBRA_OK || !encoder->same_rule(r->rule, other))
+        tn_notes_add(r->notes, OLD_FILE, "all of it (processor_config.json goes before it and says something else)");
+    free(other);
     return TENEBRA_OK;
 }
 
-static tenebra_code read_default(const tn_backbone *backbone, tn_patch_config *patches, tenebra_error *error)
+static tenebra_code read_default(reading *r, tenebra_error *error)
 {
-    json_t *json = tn_json_parse(backbone->preprocessor, strlen(backbone->preprocessor), OLD_FILE, error);
+    json_t *json = tn_json_parse(r->backbone->preprocessor, strlen(r->backbone->preprocessor), OLD_FILE, error);
     if (json == NULL)
         return TENEBRA_ERROR_MEMORY; /* the text is part of the program */
-    tenebra_code code = tn_patch_config_read(json, OLD_FILE, patches, error);
+    tenebra_code code = r->backbone->encoder->read_rule(json, OLD_FILE, r->config, r->rule, error);
     json_decref(json);
     return code;
 }
 
-tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config,
-                                     tn_patch_config *patches, tn_notes *notes, tenebra_error *error)
+static tenebra_code read_files(reading *r, const char *directory, tenebra_error *error)
 {
     bool found = false;
     json_t *json;
     TN_TRY(tn_json_read_object(directory, NEW_FILE, TN_MODEL_JSON_LIMIT, false, &json, error));
-    tenebra_code code = json != NULL ? read_new(backbone, json, patches, &found, notes, error) : TENEBRA_OK;
+    tenebra_code code = json != NULL ? read_new(r, json, &found, error) : TENEBRA_OK;
     json_decref(json);
     TN_TRY(code);
-    const char *file = found ? NEW_FILE : OLD_FILE;
     TN_TRY(tn_json_read_object(directory, OLD_FILE, TN_MODEL_JSON_LIMIT, false, &json, error));
     if (json != NULL)
-        code = read_old(backbone, json, found ? patches : NULL, patches, notes, error);
+        code = read_old(r, json, found, error);
     else if (!found)
-        code = read_default(backbone, patches, error);
+        code = read_default(r, error);
     json_decref(json);
-    TN_TRY(code);
-    if (patches->patch_size != config->patch_size || patches->merge_size != config->vision.spatial_merge_size ||
-        patches->temporal_patch_size != config->temporal_patch_size)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, file, "patch, merge or temporal size differs from config.json");
-    return TENEBRA_OK;
+    return code;
+}
+
+tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config, void **rule,
+                                     bool *trims, tn_notes *notes, tenebra_error *error)
+{
+    reading r = { backbone, &config->vision, calloc(1, backbone->encoder->rule_bytes), false, notes };
+    if (r.rule == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory to say how pictures are prepared");
+    tenebra_code code = read_files(&r, directory, error);
+    *rule = r.rule;
+    *trims = r.trims;
+    return code;
 }

@@ -314,6 +314,7 @@ tenebra_code tn_quantize_weights(const char *directory, const char *output, cons
     if (code == TENEBRA_OK && (code = fill_report(&q, report, error)) != TENEBRA_OK)
         remove_weights(&q, q.files);
     tn_networks_close(&q.networks);
+    tn_model_config_free(&q.config);
     tn_store_close(q.store);
     free(q.list);
     free(q.uses);

@@ -145,18 +145,14 @@ static const char *torch_name(tn_dtype type)
 /* The backbone's published preprocessor with the sizes of this shape. */
 static tenebra_code save_preprocessor(const tn_plan *plan, const char *directory, tenebra_error *error)
 {
-    static const char *const sizes[][2] = {
-        { "patch_size", "patch_size" }, { "merge_size", "spatial_merge_size" }, { "temporal_patch_size", "temporal_patch_size" }
-    };
+    const tn_image_encoder *encoder = plan->backbone->encoder;
     const char *text = plan->backbone->preprocessor;
     json_t *preprocessor = tn_json_parse(text, strlen(text), PREPROCESSOR, error);
     if (preprocessor == NULL)
         return error->code;
-    const json_t *vision = json_object_get(plan->config, "vision_config");
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        json_t *size = json_object_get(vision, sizes[i][1]);
-        if (size != NULL)
-            json_object_set(preprocessor, sizes[i][0], size);
+    if (encoder->write_rule != NULL && !encoder->write_rule(preprocessor, &plan->sizes.vision, NULL, NULL)) {
+        json_decref(preprocessor);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, PREPROCESSOR, "no memory for JSON");
     }
     tenebra_code code = tn_json_write_in(directory, PREPROCESSOR, preprocessor, JSON_INDENT(2), error);
     json_decref(preprocessor);

@@ -2,28 +2,27 @@
 
 #include <string.h>
 
-tn_image_rows tn_picture_measure(const tn_patch_config *config, size_t width, size_t height)
+/* Memory of the operations; NULL with the failure set. */
+static void *take(tn_ops *ops, size_t count, size_t size)
 {
-    size_t cell = config->patch_size * config->merge_size;
-    tn_image_rows rows = { .frames = 1, .grid_rows = height / cell, .grid_columns = width / cell };
-    rows.rows = rows.grid_rows * rows.grid_columns;
-    return rows;
+    void *memory = tn_arena_take(ops->arena, count, size);
+    if (memory == NULL && ops->failure.code == TENEBRA_OK)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
+    return memory;
 }
 
 tn_tensor tn_rows_input(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count)
 {
     size_t tokens = 0, seen = 0;
     for (size_t i = 0; i < count; i++)
-        tokens += rows[i].kind == TN_ROW_TOKEN;
-    int32_t *ids = tn_arena_take(ops->arena, tokens, sizeof *ids);
-    tn_row_ref *refs = tn_arena_take(ops->arena, count, sizeof *refs);
-    if (ids == NULL || refs == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
+        tokens += tn_row_token(&rows[i]) >= 0;
+    int32_t *ids = take(ops, tokens, sizeof *ids);
+    tn_row_ref *refs = take(ops, count, sizeof *refs);
+    if (ids == NULL || refs == NULL)
         return (tn_tensor){ 0 };
-    }
     for (size_t i = 0; i < count; i++)
-        if (rows[i].kind == TN_ROW_TOKEN)
-            ids[seen++] = rows[i].token;
+        if (tn_row_token(&rows[i]) >= 0)
+            ids[seen++] = tn_row_token(&rows[i]);
     tn_tensor embedded = { 0 };
     if (tokens > 0)
         embedded = tn_op_gather(ops, &decoder->embed, ids, tokens);
@@ -31,10 +30,47 @@ tn_tensor tn_rows_input(tn_ops *ops, const tn_decoder *decoder, const tn_row *ro
         return embedded;
     seen = 0;
     for (size_t i = 0; i < count; i++)
-        refs[i] = rows[i].kind == TN_ROW_TOKEN  ? (tn_row_ref){ embedded, seen++ }
+        refs[i] = tn_row_token(&rows[i]) >= 0 ? (tn_row_ref){ embedded, seen++ }
                   : rows[i].kind == TN_ROW_CELL ? (tn_row_ref){ rows[i].picture->embeds, rows[i].cell }
                                                 : rows[i].vector;
     return tn_op_compose(ops, refs, count, decoder->config.hidden_size);
+}
+
+/* What pictures add to their cells after layers; none: layers 0. */
+static tn_decoder_added find_added(tn_ops *ops, const tn_row *rows, size_t count)
+{
+    tn_decoder_added added = { 0 };
+    for (size_t i = 0; i < count; i++) {
+        size_t deep = rows[i].kind == TN_ROW_CELL ? rows[i].picture->deep_count : 0;
+        added.count += deep > 0;
+        added.layers = deep > added.layers ? deep : added.layers;
+    }
+    size_t *places = added.count > 0 ? take(ops, added.count, sizeof *places) : NULL;
+    tn_row_ref *from = added.count > 0 ? take(ops, added.layers * added.count, sizeof *from) : NULL;
+    if (places == NULL || from == NULL)
+        return (tn_decoder_added){ 0 };
+    for (size_t i = 0, seen = 0; i < count; i++) {
+        if (rows[i].kind != TN_ROW_CELL || rows[i].picture->deep_count == 0)
+            continue;
+        for (size_t layer = 0; layer < added.layers; layer++)
+            from[layer * added.count + seen] = (tn_row_ref){ rows[i].picture->deep[layer], rows[i].cell };
+        places[seen++] = i;
+    }
+    added.rows = places;
+    added.from = from;
+    return added;
+}
+
+tn_tensor tn_rows_run(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count, const tn_decoder_part *sequences,
+                      size_t sequence_count)
+{
+    tn_position *positions = take(ops, count, sizeof *positions);
+    for (size_t i = 0; positions != NULL && i < count; i++)
+        positions[i] = rows[i].position;
+    const tn_decoder_added added = find_added(ops, rows, count);
+    tn_tensor x = tn_rows_input(ops, decoder, rows, count);
+    return ops->failure.code == TENEBRA_OK ? tn_decoder_run(ops, decoder, x, positions, sequences, sequence_count, &added)
+                                           : (tn_tensor){ 0 };
 }
 
 tenebra_code tn_rows_of_ids(const tn_model_config *config, const int32_t *ids, size_t count, const tn_image_rows *const *pictures,
@@ -42,7 +78,7 @@ tenebra_code tn_rows_of_ids(const tn_model_config *config, const int32_t *ids, s
 {
     size_t picture = 0;
     for (size_t i = 0; i < count;) {
-        if (ids[i] != config->image_token) {
+        if (ids[i] != config->picture_token) {
             rows[i] = tn_row_of_token(ids[i]);
             i++;
             continue;
@@ -50,7 +86,7 @@ tenebra_code tn_rows_of_ids(const tn_model_config *config, const int32_t *ids, s
         if (picture == picture_count)
             return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "holds image tokens for more than %zu images", picture_count);
         size_t cells = pictures[picture]->rows, cell = 0;
-        for (; cell < cells && i < count && ids[i] == config->image_token; cell++, i++)
+        for (; cell < cells && i < count && ids[i] == config->picture_token; cell++, i++)
             rows[i] = tn_row_of_cell(pictures[picture], cell);
         if (cell < cells)
             return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "image %zu needs %zu image tokens, has %zu", picture + 1, cells,

@@ -32,11 +32,22 @@ static inline tn_row tn_row_of_vector(tn_tensor source, size_t row)
     return (tn_row){ .kind = TN_ROW_VECTOR, .token = -1, .vector = { source, row } };
 }
 
+/* The token that gives a row its vector: its own, or that of a cell of a picture that is tokens; else -1. */
+static inline int32_t tn_row_token(const tn_row *row)
+{
+    return row->kind == TN_ROW_CELL && row->picture->ids != NULL ? row->picture->ids[row->cell] : row->token;
+}
+
 /* The vectors of some rows [count, C], in the operations' memory; recordable. */
 tn_tensor tn_rows_input(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count);
 
-/* Rows [count] of token ids that come from outside, in which the cells of the pictures are runs of the image token. Positions
- * are not set. Errors: MISMATCH (the runs are not those of the pictures). */
+/* Runs rows [count], those of the sequences one after another, through all layers: tn_decoder_run of their vectors, positions, and
+ * what pictures add after layers. */
+tn_tensor tn_rows_run(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count, const tn_decoder_part *sequences,
+                      size_t sequence_count);
+
+/* Rows [count] of token ids that come from outside, in which the cells of the pictures are runs of the token that stands for them.
+ * Positions are not set. Errors: MISMATCH (the runs are not those of the pictures). */
 tenebra_code tn_rows_of_ids(const tn_model_config *config, const int32_t *ids, size_t count, const tn_image_rows *const *pictures,
                             size_t picture_count, tn_row *rows, tenebra_error *error);
 

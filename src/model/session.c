@@ -150,25 +150,47 @@ static tn_digest key_of(const tn_session *session, const tn_image_rows *picture)
     return picture->content;
 }
 
+/* A tensor of a question with these values; empty where the memory is full. */
+static tn_tensor recall_tensor(tn_session *session, const tn_image_entry *entry, size_t number)
+{
+    const tn_tensor x = tn_tensor_take(&session->kept, entry->rows, entry->cols);
+    if (!tn_tensor_is_empty(x))
+        tn_op_write(&session->engine->ops, x, entry->values + number * entry->rows * entry->cols);
+    return x;
+}
+
 tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tenebra_error *error)
 {
     picture->embeds = (tn_tensor){ 0 };
+    picture->ids = NULL;
+    picture->deep_count = 0;
     const tn_digest key = key_of(session, picture);
     const tn_image_entry *entry = session->engine->ops.watch ? NULL : tn_image_cache_find(session->images, &key);
     if (entry == NULL)
         return TENEBRA_OK;
-    const tn_tensor embeds = tn_tensor_take(&session->kept, entry->rows, entry->cols);
-    if (tn_tensor_is_empty(embeds))
+    tn_image_rows known = *picture;
+    int32_t *ids = entry->ids != NULL ? tn_arena_take(&session->kept, entry->rows, sizeof *ids) : NULL;
+    bool full = entry->ids != NULL && ids == NULL;
+    if (ids != NULL)
+        memcpy(ids, entry->ids, entry->rows * sizeof *ids);
+    known.ids = ids;
+    if (entry->embedded)
+        known.embeds = recall_tensor(session, entry, 0);
+    full = full || (entry->embedded && tn_tensor_is_empty(known.embeds));
+    for (known.deep_count = 0; known.deep_count < entry->deep && !full; known.deep_count++) {
+        known.deep[known.deep_count] = recall_tensor(session, entry, entry->embedded + known.deep_count);
+        full = tn_tensor_is_empty(known.deep[known.deep_count]);
+    }
+    if (full)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
-    tn_op_write(&session->engine->ops, embeds, entry->embeds);
-    picture->embeds = embeds;
+    *picture = known;
     return TENEBRA_OK;
 }
 
 void tn_session_remember(tn_session *session, const tn_image_rows *picture)
 {
     const tn_digest key = key_of(session, picture);
-    tn_image_cache_add(session->images, &key, &session->engine->ops, picture->embeds);
+    tn_image_cache_add(session->images, &key, &session->engine->ops, picture);
 }
 
 tn_tensor tn_session_take_row(tn_session *session, tenebra_error *error)

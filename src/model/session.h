@@ -56,9 +56,10 @@ static inline void tn_session_enter(const tn_session *session) { session->engine
 /* Makes the session forget what it computed: rows, and with `images` the shared pictures, too. Needed when weights changed. */
 void tn_session_forget(tn_session *session, bool images);
 
-/* Embeddings of a picture seen before, in the memory of the question: picture->embeds, or empty. Errors: LIMIT. */
+/* Takes what was made of a picture that was seen before, if the session knows it, to the memory of the question; else the picture is
+ * not encoded after the call. Errors: LIMIT. */
 tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tenebra_error *error);
-/* Keeps them for later. */
+/* Keeps an encoded one for later. */
 void tn_session_remember(tn_session *session, const tn_image_rows *picture);
 
 /* A row [1, C] that lives until the reset, undefined or a copy. Empty when the memory of the question is full. */

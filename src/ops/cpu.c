@@ -135,6 +135,8 @@ const tn_device tn_device_cpu = {
         [TN_OP_STORE] = &tn_cpu_store,
         [TN_OP_ATTENTION] = &tn_cpu_attention,
         [TN_OP_CROSS_ENTROPY] = &tn_cpu_loss,
+        [TN_OP_ADD_ROWS] = &tn_cpu_add_rows,
+        [TN_OP_RULE_OUT] = &tn_cpu_rule_out,
     },
     .copy = copy,
     .add = add,

@@ -11,7 +11,8 @@
 
 typedef enum tn_op_code {
     TN_OP_LINEAR, TN_OP_LORA, TN_OP_GATHER, TN_OP_COMPOSE, TN_OP_JOIN, TN_OP_CHECKPOINT, TN_OP_ADD, TN_OP_SWIGLU,
-    TN_OP_QUICK_GELU, TN_OP_GELU, TN_OP_NORM, TN_OP_ROPE, TN_OP_STORE, TN_OP_ATTENTION, TN_OP_CROSS_ENTROPY,
+    TN_OP_QUICK_GELU, TN_OP_GELU, TN_OP_NORM, TN_OP_ROPE, TN_OP_STORE, TN_OP_ATTENTION, TN_OP_CROSS_ENTROPY, TN_OP_ADD_ROWS,
+    TN_OP_RULE_OUT,
     TN_OP_CODES
 } tn_op_code;
 
@@ -56,7 +57,7 @@ struct tn_device {
 
 extern const tn_device tn_device_cpu;
 extern const tn_device_op tn_cpu_linear, tn_cpu_lora, tn_cpu_gather, tn_cpu_compose, tn_cpu_element, tn_cpu_norm,
-    tn_cpu_rope, tn_cpu_store, tn_cpu_attention, tn_cpu_loss;
+    tn_cpu_rope, tn_cpu_store, tn_cpu_attention, tn_cpu_loss, tn_cpu_add_rows, tn_cpu_rule_out;
 extern const tn_device_op tn_shared_join, tn_shared_checkpoint; /* made of other operations: the same on every device */
 
 static inline const tn_device *tn_device_of(const tn_ops *ops)
@@ -142,6 +143,23 @@ typedef struct tn_compose_node {
     tn_tensor y;
     const tn_row_ref *refs; /* [T] */
 } tn_compose_node;
+
+/* x has been copied to y already. */
+typedef struct tn_add_rows_node {
+    tn_node node;
+    tn_tensor x, y;
+    size_t count;
+    const size_t *rows;     /* [count] of y */
+    const tn_row_ref *refs; /* [count]      */
+} tn_add_rows_node;
+
+/* x has been copied to y already. */
+typedef struct tn_rule_out_node {
+    tn_node node;
+    tn_tensor x, y;
+    const int32_t *columns; /* [count] */
+    size_t count;
+} tn_rule_out_node;
 
 typedef struct tn_join_node {
     tn_node node;

@@ -211,6 +211,9 @@ tn_tensor tn_op_mean_rows(tn_ops *ops, tn_tensor x);
 /* sum [1, cols] += share * the sum of all rows. Has no backward. */
 void tn_op_add_heads(tn_ops *ops, tn_tensor sum, tn_tensor rows, tn_real share);
 
+/* x [T, C] with row refs[i] added to its row rows[i], i < count; a row may get several. Consumes x (see below). */
+tn_tensor tn_op_add_rows(tn_ops *ops, tn_tensor x, const size_t *rows, const tn_row_ref *refs, size_t count);
+
 /* ---------------------------------------------------------- elementwise -- */
 /* "Consumes x": in inference the result is written over x, while recording into new memory. x itself must not be used
  * afterwards. */
@@ -315,6 +318,10 @@ typedef struct tn_attention_part {
 tn_tensor tn_op_attention_parts(tn_ops *ops, tn_tensor q, const tn_attention_part *parts, size_t count);
 
 /* ----------------------------------------------------------------- loss -- */
+
+/* Logits x [T, V] with the lowest finite number in these columns, which are never chosen. Consumes x. The list must live until the
+ * backward. */
+tn_tensor tn_op_rule_out(tn_ops *ops, tn_tensor x, const int32_t *columns, size_t count);
 
 /* scale * sum over rows with label >= 0 of -log softmax(logits)[label] -> [1, 1]. logits [T, V], labels [T]; rows with
  * a negative label are left out. */

@@ -148,10 +148,10 @@ tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error)
 static void free_pictures(tn_lesson *lesson)
 {
     for (size_t i = 0; i < lesson->picture_count; i++)
-        tn_patches_free(&lesson->patches[i]);
-    free(lesson->patches);
+        tn_prepared_free(&lesson->prepared[i]);
+    free(lesson->prepared);
     free(lesson->pictures);
-    lesson->patches = NULL;
+    lesson->prepared = NULL;
     lesson->pictures = NULL;
     lesson->picture_count = 0;
 }
@@ -159,19 +159,19 @@ static void free_pictures(tn_lesson *lesson)
 tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, size_t count, tenebra_error *error)
 {
     free_pictures(lesson);
-    lesson->patches = calloc(count + 1, sizeof *lesson->patches);
+    lesson->prepared = calloc(count + 1, sizeof *lesson->prepared);
     lesson->pictures = calloc(count + 1, sizeof *lesson->pictures);
-    if (lesson->patches == NULL || lesson->pictures == NULL)
+    if (lesson->prepared == NULL || lesson->pictures == NULL)
         return no_memory(error);
     lesson->picture_count = count;
     return TENEBRA_OK;
 }
 
-size_t tn_lesson_patches(const tn_lesson *lesson)
+size_t tn_lesson_prepared(const tn_lesson *lesson)
 {
     size_t count = 0;
     for (size_t i = 0; i < lesson->picture_count; i++)
-        count += lesson->patches[i].count;
+        count += lesson->prepared[i].rows;
     return count;
 }
 

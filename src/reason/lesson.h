@@ -37,7 +37,7 @@ struct tn_lesson {
     size_t prompt;      /* rows of the prompt: pictures stand only here */
     tn_latent_settings latent; /* of the latent parts */
     tn_image_rows *pictures; /* [picture_count] measured, not encoded */
-    tn_patches *patches;     /* of each                               */
+    tn_prepared *prepared;   /* what the encoder reads of each        */
     size_t picture_count;
     /* Sums that a trainer plans with. */
     size_t label_count; /* tokens that bear loss                          */
@@ -64,15 +64,16 @@ tenebra_code tn_lesson_add_answer(tn_lesson *lesson, tenebra_error *error);
 /* The building stones, also for those who have rows already. labels may be NULL: none. Cells are those of lesson->pictures.
  * Errors: MEMORY. */
 tenebra_code tn_lesson_add_rows(tn_lesson *lesson, const tn_row *rows, const int32_t *labels, size_t count, tenebra_error *error);
-/* The same from token ids; in those that begin the lesson, runs of the image token are its pictures. Errors: MEMORY, MISMATCH. */
+/* The same from token ids; in those that begin the lesson, runs of the token that stands for pictures are its pictures. Errors: MEMORY,
+ * MISMATCH. */
 tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const tn_model_config *config, const int32_t *ids, const int32_t *labels,
                                size_t count, tenebra_error *error);
-/* Places for that many pictures, zeroed, before rows refer to them; the caller fills pictures and patches, which are the
+/* Places for that many pictures, zeroed, before rows refer to them; the caller fills pictures and prepared, which are the
  * lesson's from then on. Errors: MEMORY. */
 tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, size_t count, tenebra_error *error);
 
-/* Patches of all its pictures. */
-size_t tn_lesson_patches(const tn_lesson *lesson);
+/* Rows of input that the image encoder reads of all its pictures. */
+size_t tn_lesson_prepared(const tn_lesson *lesson);
 
 /* Gives the memory back and leaves an empty lesson. A zeroed one may be freed. */
 void tn_lesson_free(tn_lesson *lesson);

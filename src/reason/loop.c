@@ -277,7 +277,7 @@ tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *
     reasoner->handed_out = false;
     *need = reasoner->phase == TN_PHASE_DONE ? TN_NEED_NOTHING : TN_NEED_SPAN;
     for (size_t p = 0; p < reasoner->picture_count && *need == TN_NEED_SPAN; p++)
-        if (tn_tensor_is_empty(reasoner->pictures[p].rows.embeds))
+        if (!tn_picture_is_encoded(&reasoner->pictures[p].rows))
             *need = TN_NEED_PICTURES;
     if (*need == TN_NEED_SPAN) {
         reasoner->handed_out = true;

@@ -44,19 +44,17 @@ tenebra_code tn_reasoner_read_positions(tn_reasoner *reasoner, tenebra_error *er
  * take minutes. Errors: LIMIT. */
 tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error);
 
-/* What the model sees of a picture: all of it, or what a frame leaves where its processor takes frames away. */
-tn_region tn_reasoner_seen(const tn_reasoner *reasoner, const tn_image *image);
-
-/* That in the size in which the model sees it, in a fresh one: by its part's own rule and then the model's, as
- * qwen_vl_utils and the reference's processor do; where the part has none (or is NULL) by the request's, else the model's.
- * Errors: ARGUMENT, LIMIT (context), MEMORY; *resized is empty then. */
+/* A picture as the model sees it, in a fresh one: without a plain frame where its processor takes frames away; in the size of its part's
+ * own rule and then the model's, as qwen_vl_utils and the reference's processor do; where the part has none (or is NULL) by the request's,
+ * else the model's. *seen (may be NULL): the part of the picture that is seen. Errors: ARGUMENT, UNSUPPORTED (the model takes no sizes of
+ * parts), LIMIT (context), MEMORY; *resized is empty then. */
 tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
-                                tenebra_error *error);
+                                tn_region *seen, tenebra_error *error);
 
 /* Decodes, resizes and measures the request's pictures in order. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
 
-/* Encodes the pictures that have no embeddings yet, unless the session knows them. Errors: ARGUMENT (sides that are not of whole
+/* Encodes the pictures that are not encoded yet, unless the session knows them. Errors: ARGUMENT (sides that are not of whole
  * cells), LIMIT, FORMAT. */
 tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error);
 

@@ -12,7 +12,7 @@
 
 tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
 {
-    size_t rows = tn_picture_measure(&reasoner->session->model->patches, width, height).rows;
+    size_t rows = tn_model_measure(reasoner->session->model, width, height).rows;
     for (size_t p = 0; p < reasoner->picture_count; p++)
         rows += reasoner->pictures[p].rows.rows;
     if (rows <= reasoner->session->sequence.capacity)
@@ -28,7 +28,7 @@ static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *err
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
 }
 
-/* What the tower's output depends on: size and pixels. The way from there to patches is the model's. */
+/* What the tower's output depends on: size and pixels. The way from there to its input is the model's. */
 static tn_digest content_of(const tn_image *image)
 {
     const uint64_t size[3] = { image->width, image->height, image->channels };
@@ -43,21 +43,22 @@ static tn_digest content_of(const tn_image *image)
 static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
-    tn_patches patches = { 0 };
+    const tn_model *model = session->model;
+    tn_prepared prepared;
     double start = tn_clock_ms();
-    TN_TRY(tn_patches_cut(&session->model->patches, &picture->pixels, &patches, error));
-    double cut = tn_clock_ms();
-    const tn_patches *input = &patches;
+    TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &prepared, error));
+    double made = tn_clock_ms();
+    const tn_prepared *input = &prepared;
     tn_image_rows *output = &picture->rows;
     tn_work work;
-    tn_reasoner_start_work(reasoner, "image", session->model->config.vision.depth);
+    tn_reasoner_start_work(reasoner, "image", tn_network_members(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ENCODER_BLOCK));
     tn_work_begin(&work, session->engine, &reasoner, 1);
     tenebra_code code = tn_engine_encode(session->engine, &input, &output, 1, &session->kept, error);
     tn_work_end(&work);
     tn_reasoner_end_work(reasoner);
-    tn_patches_free(&patches);
-    reasoner->trace.decode_ms += cut - start;
-    reasoner->trace.vision_ms += tn_clock_ms() - cut;
+    tn_prepared_free(&prepared);
+    reasoner->trace.decode_ms += made - start;
+    reasoner->trace.vision_ms += tn_clock_ms() - made;
     if (code == TENEBRA_OK)
         tn_session_remember(session, &picture->rows);
     return code;
@@ -67,10 +68,10 @@ tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *e
 {
     for (size_t p = 0; p < reasoner->picture_count; p++) {
         tn_picture *picture = &reasoner->pictures[p];
-        if (!tn_tensor_is_empty(picture->rows.embeds))
+        if (tn_picture_is_encoded(&picture->rows))
             continue;
         TN_TRY(tn_session_recall(reasoner->session, &picture->rows, error));
-        if (!tn_tensor_is_empty(picture->rows.embeds))
+        if (tn_picture_is_encoded(&picture->rows))
             reasoner->trace.vision_cached++;
         else
             TN_TRY(encode(reasoner, picture, error));
@@ -88,7 +89,7 @@ static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_
     TN_TRY(tn_reasoner_check_room(reasoner, resized->width, resized->height, error));
     tn_picture *picture = &reasoner->pictures[reasoner->picture_count++];
     tn_image_free(&picture->pixels);
-    *picture = (tn_picture){ .rows = tn_picture_measure(&reasoner->session->model->patches, resized->width, resized->height),
+    *picture = (tn_picture){ .rows = tn_model_measure(reasoner->session->model, resized->width, resized->height),
                              .width = width, .height = height, .source = SIZE_MAX, .pixels = *resized };
     picture->rows.content = content_of(resized);
     *resized = (tn_image){ 0 };
@@ -112,9 +113,9 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
     double start = tn_clock_ms();
     tn_image resized = { 0 };
     TN_TRY(check_number(reasoner, error));
-    TN_TRY(tn_reasoner_resize(reasoner, part, image, &resized, error));
+    tn_region seen;
+    TN_TRY(tn_reasoner_resize(reasoner, part, image, &resized, &seen, error));
     reasoner->trace.decode_ms += tn_clock_ms() - start;
-    tn_region seen = tn_reasoner_seen(reasoner, image);
     tenebra_code code = take_resized(reasoner, &resized, seen.width, seen.height, error);
     if (code == TENEBRA_OK) {
         tn_picture *picture = &reasoner->pictures[reasoner->picture_count - 1];

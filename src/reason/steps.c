@@ -10,8 +10,8 @@ tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
     const tn_candidate_row *row = &reasoner->candidates[candidate];
     const tn_picture *picture = &reasoner->pictures[row->picture];
     tn_rectangle place = { 0 };
-    tn_token_rectangle(row->index, picture->rows.frames, picture->rows.grid_rows, picture->rows.grid_columns, 1, picture->width,
-                       picture->height, &place, NULL);
+    tn_cell_rectangle(row->index, picture->rows.frames, picture->rows.grid_rows, picture->rows.grid_columns, picture->width,
+                      picture->height, &place, NULL);
     double x = (double)picture->x, y = (double)picture->y;
     return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
                            x + place.x0, y + place.y0, x + place.x1, y + place.y1 };

@@ -98,15 +98,16 @@ void tn_teacher_seed(tn_teacher *teacher, uint64_t seed)
 
 /* ------------------------------------------------------------ preparing -- */
 
-/* The pictures of the conversation become the lesson's, cut into patches, and the prompt's cells refer to those. */
+/* The pictures of the conversation become the lesson's, prepared for the encoder, and the prompt's cells refer to those. */
 static tenebra_code take_pictures(tn_teacher *teacher, tn_lesson *lesson, tenebra_error *error)
 {
     tn_reasoner *reasoner = &teacher->reasoner;
+    const tn_model *model = teacher->model;
     TN_TRY(tn_lesson_set_pictures(lesson, reasoner->picture_count, error));
     for (size_t p = 0; p < reasoner->picture_count; p++) {
         tn_picture *picture = &reasoner->pictures[p];
         lesson->pictures[p] = picture->rows;
-        TN_TRY(tn_patches_cut(&teacher->model->patches, &picture->pixels, &lesson->patches[p], error));
+        TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &lesson->prepared[p], error));
         for (size_t i = 0; i < reasoner->prompt_count; i++)
             if (reasoner->prompt[i].kind == TN_ROW_CELL && reasoner->prompt[i].picture == &picture->rows)
                 reasoner->prompt[i].picture = &lesson->pictures[p];

@@ -40,7 +40,7 @@ typedef struct tn_teach_result {
     size_t labels;      /* over so many tokens                            */
     size_t correct;     /* of them the head's first choice                */
     size_t rows;        /* rows that ran through the decoder              */
-    size_t patches;     /* patches that ran through the tower             */
+    size_t prepared;    /* rows of input that ran through the tower       */
     size_t latent_steps;
     size_t peak_bytes;  /* working memory in use at most                  */
 } tn_teach_result;

@@ -70,6 +70,23 @@ static void note(batch *b, tenebra_code code, const tenebra_error *problem)
         b->ops->failure = *problem;
 }
 
+/* The same picture without gradients. Where it is tokens, it becomes the vectors that the table has for them now. */
+static tn_image_rows detach(batch *b, const tn_image_rows *picture)
+{
+    tn_image_rows constant = *picture;
+    constant.embeds = tn_op_detach(picture->embeds);
+    for (size_t d = 0; d < picture->deep_count; d++)
+        constant.deep[d] = tn_op_detach(picture->deep[d]);
+    if (picture->ids != NULL) {
+        tn_tape *tape = b->ops->tape;
+        b->ops->tape = NULL;
+        constant.embeds = tn_op_gather(b->ops, &b->teacher->model->decoder.embed, picture->ids, picture->rows);
+        constant.ids = NULL;
+        b->ops->tape = tape;
+    }
+    return constant;
+}
+
 /* Each lesson's pictures with their embeddings; and once more, as latent steps feed them: without gradient, unless it flows
  * through picks. A frozen tower leaves nothing behind but its result. */
 static void see(batch *b)
@@ -77,16 +94,16 @@ static void see(batch *b)
     size_t count = 0, at = 0;
     for (size_t i = 0; i < b->count; i++) {
         count += b->pupils[i].lesson->picture_count;
-        b->result->patches += tn_lesson_patches(b->pupils[i].lesson);
+        b->result->prepared += tn_lesson_prepared(b->pupils[i].lesson);
     }
-    const tn_patches **patches = take(b, count, sizeof *patches);
+    const tn_prepared **prepared = take(b, count, sizeof *prepared);
     tn_image_rows **pictures = take(b, count, sizeof *pictures), *memory = take(b, 2 * count, sizeof *memory);
     for (size_t i = 0; memory != NULL && i < b->count; i++) {
         pupil *p = &b->pupils[i];
         p->pictures = memory + at;
         p->picked = memory + count + at;
         for (size_t k = 0; k < p->lesson->picture_count; k++, at++) {
-            patches[at] = &p->lesson->patches[k];
+            prepared[at] = &p->lesson->prepared[k];
             pictures[at] = &memory[at];
             memory[at] = p->lesson->pictures[k];
         }
@@ -97,13 +114,10 @@ static void see(batch *b)
     tn_tape *tape = b->ops->tape;
     if (!b->learn || !tn_network_is_trained(tn_networks_find(&b->teacher->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
         b->ops->tape = NULL;
-    note(b, tn_engine_encode(b->engine, patches, pictures, count, b->ops->arena, &problem), &problem);
+    note(b, tn_engine_encode(b->engine, prepared, pictures, count, b->ops->arena, &problem), &problem);
     b->ops->tape = tape;
-    for (size_t i = 0; i < count; i++) {
-        memory[count + i] = memory[i];
-        if (!b->teacher->options.through_picks)
-            memory[count + i].embeds = tn_op_detach(memory[i].embeds);
-    }
+    for (size_t i = 0; i < count; i++)
+        memory[count + i] = b->teacher->options.through_picks ? memory[i] : detach(b, &memory[i]);
 }
 
 /* -------------------------------------------------------------- opening -- */
@@ -386,16 +400,29 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
 
 /* ------------------------------------------------------------- estimate -- */
 
+/* Numbers that a recorded forward keeps of one row of the input of a network: what its matrices read and give, and its norms. */
+static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *error)
+{
+    double *kept = user;
+    (void)error;
+    if (place->network->layout->kind == TN_NETWORK_IMAGES && tn_place_is_matrix(place))
+        *kept += (double)(place->rows + place->cols) / (double)tn_place_pool(place);
+    else if (place->network->layout->kind == TN_NETWORK_IMAGES && place->row->role == TN_ROLE_SCALE)
+        *kept += (double)place->cols;
+    return TENEBRA_OK;
+}
+
 size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lessons, size_t count)
 {
     const tn_model *model = teacher->model;
     const tn_decoder_config *d = &model->config.decoder;
-    const tn_vision_config *v = &model->config.vision;
-    double rows = 0, labels = 0, patches = 0;
+    double rows = 0, labels = 0, input = 0, values = 0, tower = 0;
     for (size_t i = 0; i < count; i++) {
         rows += (double)lessons[i]->rows;
         labels += (double)lessons[i]->label_count;
-        patches += (double)tn_lesson_patches(lessons[i]);
+        input += (double)tn_lesson_prepared(lessons[i]);
+        for (size_t p = 0; p < lessons[i]->picture_count; p++)
+            values += (double)lessons[i]->prepared[p].rows * (double)lessons[i]->prepared[p].columns;
     }
     double query = (double)(d->num_attention_heads * d->head_dim), key = (double)(d->num_key_value_heads * d->head_dim);
     double hidden = (double)d->hidden_size, inner = (double)d->intermediate_size;
@@ -404,9 +431,8 @@ size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lesson
     double layer = 2 * (6 * hidden + 4 * query + 3 * key + 3 * inner), cache = 4 * key;
     double layers = (double)d->num_hidden_layers;
     double kept = teacher->options.checkpoint ? layers * (2 * hidden + cache) + layer : layers * (layer + cache);
-    double tower = 2 * (double)v->depth * (12.0 * (double)v->embed_dim + 2.0 * (double)v->mlp_dim);
-    if (!tn_network_is_trained(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
-        tower = 0;
+    if (tn_network_is_trained(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
+        tn_networks_each(&model->networks, add_place, &tower, NULL);
     double head = 2 * labels * ((double)model->decoder.head.matrix.rows + 2 * hidden);
-    return (size_t)(sizeof(tn_real) * (rows * kept + patches * (tower + (double)v->patch_values) + head));
+    return (size_t)(sizeof(tn_real) * (rows * kept + 2 * input * tower + values + head));
 }

@@ -77,12 +77,9 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
     for (size_t i = 0; i < count; i++) {
         double length = (double)lessons[i]->rows;
         sum += length * rows.row + length * length / 2 * rows.pair; /* causal attention: half of the pairs are visible */
-        sum += (double)lessons[i]->label_count * rows.head + (double)tn_lesson_patches(lessons[i]) * tower.row;
-        for (size_t p = 0; p < lessons[i]->picture_count; p++) {
-            const tn_patches *patches = &lessons[i]->patches[p];
-            double frame = (double)patches->grid_h * (double)patches->grid_w;
-            sum += (double)patches->grid_t * frame * frame * tower.pair;
-        }
+        sum += (double)lessons[i]->label_count * rows.head + (double)tn_lesson_prepared(lessons[i]) * tower.row;
+        for (size_t p = 0; p < lessons[i]->picture_count; p++)
+            sum += lessons[i]->prepared[p].pairs * tower.pair;
     }
     return sum;
 }

@@ -61,22 +61,6 @@ static tenebra_code change_config(const tn_trainer *trainer, const char *directo
 
 /* --------------------------------------------------------------- pictures -- */
 
-/* Writes the minimum and maximum number of pixels into the object of an image processor, in all places where a reader looks for
- * them. */
-static bool set_pixels(json_t *part, size_t least, size_t greatest)
-{
-    json_t *size = json_object_get(part, "size");
-    bool fits = json_object_set_new(part, "min_pixels", json_integer((json_int_t)least)) == 0 &&
-                json_object_set_new(part, "max_pixels", json_integer((json_int_t)greatest)) == 0;
-    if (json_is_object(size)) {
-        json_object_del(size, "min_pixels");
-        json_object_del(size, "max_pixels");
-        fits = fits && json_object_set_new(size, "shortest_edge", json_integer((json_int_t)least)) == 0 &&
-               json_object_set_new(size, "longest_edge", json_integer((json_int_t)greatest)) == 0;
-    }
-    return fits;
-}
-
 /* The contents of the new preprocessor_config.json, which the caller owns: the copied file; or the image processor of
  * processor_config.json, for versions that read only the old file; or the default of the backbone. */
 static tenebra_code old_processor(const tn_trainer *trainer, const char *directory, const json_t *newer, json_t **json,
@@ -93,17 +77,17 @@ static tenebra_code change_processors(const tn_trainer *trainer, const char *dir
 {
     const tn_train_config *config = trainer->config;
     bool ruled = config->image.min_pixels > 0 || config->image.max_pixels > 0;
-    size_t least = config->image.min_pixels > 0 ? config->image.min_pixels : trainer->model->patches.min_pixels;
-    size_t greatest = config->image.max_pixels > 0 ? config->image.max_pixels : trainer->model->patches.max_pixels;
-    least = least < greatest ? least : greatest;
+    const tn_image_encoder *encoder = trainer->model->backbone->encoder;
+    const void *rule = trainer->model->rule;
+    if (encoder->write_rule == NULL)
+        return TENEBRA_OK;
     json_t *newer, *older = NULL;
     TN_TRY(tn_json_read_object(directory, NEW_FILE, TN_MODEL_JSON_LIMIT, false, &newer, error));
     json_t *part = json_object_get(newer, IMAGE_PART);
     part = json_is_object(part) ? part : NULL;
     tenebra_code code = old_processor(trainer, directory, part, &older, error);
-    /* The old file always has the numbers of pixels as members of their own, because transformers 4 does not read them from
-     * "size". */
-    if (code == TENEBRA_OK && (!set_pixels(older, least, greatest) || (ruled && part != NULL && !set_pixels(part, least, greatest))))
+    if (code == TENEBRA_OK && (!encoder->write_rule(older, NULL, rule, &config->image) ||
+                               (ruled && part != NULL && !encoder->write_rule(part, NULL, rule, &config->image))))
         code = no_memory(directory, error);
     if (code == TENEBRA_OK)
         code = write_json(directory, OLD_FILE, older, error);

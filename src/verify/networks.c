@@ -2,6 +2,7 @@
 #include "verify/parts.h"
 
 #include "image/patches.h"
+#include "model/pieces.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,13 +59,6 @@ static void check_smart_resize(tn_verify *verify)
     free(rows);
 }
 
-static void compare_patches(tn_verify *verify, const char *values, const char *grid, const tn_patches *patches)
-{
-    int64_t sides[3] = { (int64_t)patches->grid_t, (int64_t)patches->grid_h, (int64_t)patches->grid_w };
-    tn_verify_compare(verify, values, patches->values, patches->count * patches->columns);
-    tn_verify_compare_integers(verify, grid, sides, 3);
-}
-
 /* The case states its own limits: min_pixels 784, max_pixels 1568 (README of the preprocess set). */
 static void check_full(tn_verify *verify)
 {
@@ -75,10 +69,13 @@ static void check_full(tn_verify *verify)
     tn_patches patches = { 0 };
     config.min_pixels = 784;
     config.max_pixels = 1568;
-    if (tn_patches_make(&config, &source, &patches, &verify->failure) == TENEBRA_OK)
-        compare_patches(verify, "qwen_full.pixel_values", "qwen_full.grid_thw", &patches);
-    else
+    if (tn_patches_make(&config, &source, &patches, &verify->failure) == TENEBRA_OK) {
+        int64_t sides[3] = { (int64_t)patches.grid_t, (int64_t)patches.grid_h, (int64_t)patches.grid_w };
+        tn_verify_compare(verify, "qwen_full.pixel_values", patches.values, patches.count * patches.columns);
+        tn_verify_compare_integers(verify, "qwen_full.grid_thw", sides, 3);
+    } else {
         tn_verify_fail(verify, "qwen_full.pixel_values");
+    }
     tn_patches_free(&patches);
     tn_image_free(&source);
 }
@@ -111,6 +108,11 @@ static void watch_vision(void *user, const char *name, size_t index, const tn_te
         compare_tensor(user, full, *value);
 }
 
+size_t tn_verify_side(const tn_model *model, const char *name)
+{
+    return tn_encoder_size(model->backbone->encoder, &model->config.vision, name);
+}
+
 /* The grids of up to 64 pictures; 0 if they are none. */
 static size_t read_grids(tn_verify *verify, const tn_stored *sides, tn_grid grids[64], size_t *patches)
 {
@@ -133,11 +135,12 @@ static size_t read_grids(tn_verify *verify, const tn_stored *sides, tn_grid grid
 static bool encode(tn_verify *verify, const char *values, const char *sides, tn_image_rows *all)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", values);
-    size_t columns = verify->model->config.vision.patch_values, merge = verify->model->patches.merge_size, needed = 0;
+    const tn_model *model = verify->model;
+    size_t columns = tn_verify_side(model, "patch_values"), side = tn_verify_side(model, "patch_size"), needed = 0;
     tn_grid grids[64];
-    tn_patches patches[64];
+    tn_prepared prepared[64];
     tn_image_rows pictures[64];
-    const tn_patches *from[64];
+    const tn_prepared *from[64];
     tn_image_rows *to[64];
     size_t count = read_grids(verify, tn_verify_input(verify, "%s", sides), grids, &needed);
     float *numbers = count > 0 && stored != NULL && stored->rank == 2 && stored->shape[1] == columns && stored->shape[0] == needed
@@ -145,12 +148,13 @@ static bool encode(tn_verify *verify, const char *values, const char *sides, tn_
     tn_real *at = numbers;
     *all = (tn_image_rows){ 0 };
     for (size_t i = 0; numbers != NULL && i < count; i++) {
-        size_t h = grids[i].h / merge, w = grids[i].w / merge, rows = tn_grid_patches(grids[i]);
-        patches[i] = (tn_patches){ rows, columns, grids[i].t, grids[i].h, grids[i].w, at };
-        pictures[i] = (tn_image_rows){ grids[i].t * h * w, grids[i].t, h, w, .embeds = { 0 } };
-        from[i] = &patches[i];
+        prepared[i] = (tn_prepared){ tn_grid_patches(grids[i]), columns, { grids[i].t, grids[i].h, grids[i].w }, 0, at };
+        pictures[i] = tn_model_measure(model, grids[i].w * side, grids[i].h * side);
+        pictures[i].frames = grids[i].t;
+        pictures[i].rows *= grids[i].t;
+        from[i] = &prepared[i];
         to[i] = &pictures[i];
-        at += rows * columns;
+        at += prepared[i].rows * columns;
     }
     bool ok = numbers != NULL && tn_engine_encode(verify->session->engine, from, to, count, &verify->session->kept,
                                                   &verify->failure) == TENEBRA_OK;
@@ -167,13 +171,17 @@ static bool encode(tn_verify *verify, const char *values, const char *sides, tn_
 void tn_verify_vision(tn_verify *verify)
 {
     tn_image image = picture_of(verify, tn_verify_input(verify, "image_u8"));
-    tn_patches patches = { 0 };
+    tn_prepared prepared = { 0 };
     tn_image_rows picture;
-    if (image.pixels != NULL && tn_patches_cut(&verify->model->patches, &image, &patches, &verify->failure) == TENEBRA_OK)
-        compare_patches(verify, "pixel_values", "image_grid_thw", &patches);
-    else if (tn_verify_has(verify, "image_u8"))
+    const tn_model *model = verify->model;
+    if (image.pixels != NULL && model->backbone->encoder->prepare(model->rule, &image, &prepared, &verify->failure) == TENEBRA_OK) {
+        int64_t sides[3] = { (int64_t)prepared.sides[0], (int64_t)prepared.sides[1], (int64_t)prepared.sides[2] };
+        tn_verify_compare(verify, "pixel_values", prepared.values, prepared.rows * prepared.columns);
+        tn_verify_compare_integers(verify, "image_grid_thw", sides, 3);
+    } else if (tn_verify_has(verify, "image_u8")) {
         tn_verify_fail(verify, "pixel_values");
-    tn_patches_free(&patches);
+    }
+    tn_prepared_free(&prepared);
     tn_image_free(&image);
 
     tn_session_reset(verify->session);
@@ -200,7 +208,7 @@ bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
     if (!encode(verify, "pixel_values", "image_grid_thw", &picture->rows))
         return false;
     const tn_tensor embeds = picture->rows.embeds;
-    size_t cell = verify->model->config.patch_size * verify->model->patches.merge_size;
+    size_t cell = tn_verify_side(verify->model, "patch_size") * tn_verify_side(verify->model, "spatial_merge_size");
     tn_ops *ops = &verify->session->engine->ops;
     picture->embeds = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof *picture->embeds);
     if (picture->embeds == NULL || !tn_op_read(ops, embeds, picture->embeds))

@@ -15,6 +15,9 @@ bool tn_verify_has(const tn_verify *verify, const char *name, ...) TN_PRINTF(2, 
 /* `count` zeroed items of `size` bytes, which the caller frees; NULL and an entry in `failure` without memory. */
 void *tn_verify_take(tn_verify *verify, size_t count, size_t size);
 
+/* A size of the image encoder, by the name under which the cases' programs know it. */
+size_t tn_verify_side(const tn_model *model, const char *name);
+
 /* The path of `name` in the directory of the case, which the caller frees; NULL and an entry in `failure` without
  * memory. */
 char *tn_verify_beside(tn_verify *verify, const char *name);

@@ -139,9 +139,9 @@ static bool add_text(const trainer *t, tn_lesson *to, const tn_verify_lesson *fr
 /* The case's picture, cut into patches by its own. */
 static bool add_picture(const trainer *t, tn_lesson *to)
 {
-    size_t columns = t->verify->model->config.vision.patch_values;
-    tn_grid grid = tn_picture_grid(&t->picture.rows, t->verify->model->patches.merge_size);
-    size_t count = tn_grid_patches(grid);
+    const tn_image_rows *rows = &t->picture.rows;
+    size_t columns = tn_verify_side(t->verify->model, "patch_values"), merge = tn_verify_side(t->verify->model, "spatial_merge_size");
+    size_t count = rows->rows * merge * merge;
     tn_real *values = tn_verify_take(t->verify, count * columns, sizeof *values);
     if (values == NULL || tn_lesson_set_pictures(to, 1, &t->verify->failure) != TENEBRA_OK) {
         free(values);
@@ -149,7 +149,7 @@ static bool add_picture(const trainer *t, tn_lesson *to)
     }
     memcpy(values, t->patches, count * columns * sizeof *values);
     to->pictures[0] = t->picture.rows;
-    to->patches[0] = (tn_patches){ count, columns, grid.t, grid.h, grid.w, values };
+    to->prepared[0] = (tn_prepared){ count, columns, { rows->frames, rows->grid_rows * merge, rows->grid_columns * merge }, 0, values };
     return true;
 }
 
@@ -382,7 +382,7 @@ static int64_t first_image(tn_verify *inputs)
 {
     const tn_stored *stored = tn_verify_input(inputs, "prompt_ids");
     int64_t *ids = stored ? tn_verify_ids(inputs, stored) : NULL, at = 0;
-    while (ids != NULL && at < (int64_t)stored->elements && ids[at] != inputs->model->config.image_token)
+    while (ids != NULL && at < (int64_t)stored->elements && ids[at] != inputs->model->config.picture_token)
         at++;
     free(ids);
     return at;
@@ -394,9 +394,9 @@ static void check_all(trainer *t)
     const tn_stored *pixels = tn_verify_input(t->inputs, "pixel_values"), *latents = tn_verify_input(t->inputs, "latent_token_id");
     int64_t *latent = latents && latents->elements == 1 ? tn_verify_ids(t->inputs, latents) : NULL;
     float *patches = pixels ? tn_verify_floats(t->inputs, pixels) : NULL;
-    size_t values = t->verify->model->config.vision.patch_values;
+    size_t values = tn_verify_side(t->verify->model, "patch_values"), merge = tn_verify_side(t->verify->model, "spatial_merge_size");
     if (latent != NULL && patches != NULL && tn_verify_open_picture(t->inputs, &t->picture) &&
-        pixels->elements == tn_grid_patches(tn_picture_grid(&t->picture.rows, t->verify->model->patches.merge_size)) * values) {
+        pixels->elements == t->picture.rows.rows * merge * merge * values) {
         t->patches = patches;
         t->latent = latent[0];
         t->offset = first_image(t->inputs);

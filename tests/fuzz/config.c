@@ -33,15 +33,16 @@ static void check_decoder(const tn_decoder_config *decoder)
     require(decoder->rms_norm_eps >= 0 && decoder->rope_theta >= 1);
 }
 
-static void check_vision(const tn_model_config *config)
+static void check_vision(const tn_backbone *backbone, const tn_model_config *config)
 {
-    const tn_vision_config *vision = &config->vision;
-    require(vision->num_heads > 0 && vision->embed_dim % vision->num_heads == 0);
-    require(vision->embed_dim / vision->num_heads % 4 == 0); /* two axes of pairs */
-    require(vision->depth > 0 && vision->mlp_dim > 0 && vision->spatial_merge_size > 0);
-    require(vision->hidden_size == config->decoder.hidden_size);
-    require(vision->patch_values == config->channels * config->temporal_patch_size * config->patch_size *
-                                        config->patch_size);
+    const tn_encoder_config *vision = &config->vision;
+    const tn_image_encoder *encoder = backbone->encoder;
+    size_t heads = tn_encoder_size(encoder, vision, "num_heads"), width = tn_encoder_size(encoder, vision, "embed_dim"),
+           side = tn_encoder_size(encoder, vision, "patch_size");
+    require(heads > 0 && width % heads == 0 && width / heads % 4 == 0); /* two axes of pairs */
+    for (const tn_size_name *each = encoder->names; each->name != NULL; each++)
+        require(vision->sizes[each->size] > 0);
+    require(tn_encoder_size(encoder, vision, "patch_values") == 3 * tn_encoder_size(encoder, vision, "temporal_patch_size") * side * side);
 }
 
 /* No shape is without values, or has more than can be counted. */
@@ -71,11 +72,14 @@ static void read_as_config(const json_t *json)
         tenebra_error error = { 0 };
         tenebra_code code = (*backbone)->read_config(json, "input", &config, &error);
         require(code == error.code);
-        if (code != TENEBRA_OK)
+        if (code != TENEBRA_OK) {
+            tn_model_config_free(&config);
             continue;
+        }
         check_decoder(&config.decoder);
-        check_vision(&config);
+        check_vision(*backbone, &config);
         check_tensors(*backbone, &config);
+        tn_model_config_free(&config);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Gradients of the networks as they are: the vision tower (model/encoders/qwen2_vl.c), two spans through the decoder
- * (model/decoder.c) over one cache with a latent between them, the head, the loss. Every weight is moved
- * here and there and the loss watched. */
+ * (model/decoder.c) over one cache with a latent between them, rows added after the first layer, the head, the loss. Every weight
+ * is moved here and there and the loss watched. */
 #include "check.h"
 
 #include "model/backbone.h"
@@ -124,13 +124,13 @@ static tenebra_code fill_place(void *user, const tn_place *place, tenebra_error 
     return TENEBRA_OK;
 }
 
-/* Parameter 0 is the patches, 1 the embedding. */
+/* Parameter 0 is what the pictures add after the first layer, 1 the embedding. */
 static void fill(gradient_case *c, networks *n)
 {
     networks unused = { 0 }, *to = n ? n : &unused;
     filler f = { c, n, 1 };
     if (n == NULL)
-        add(c, PATCHES, PATCH, 0, 1);
+        add(c, EMBEDS, HIDDEN, 0, 1);
     matrix(&f, &to->decoder.embed, VOCABULARY, HIDDEN, 1);
     scale(&f, &to->decoder.norm, HIDDEN);
     if (c->variant & 4) /* tied */
@@ -152,9 +152,15 @@ static void fill(gradient_case *c, networks *n)
 /* Two pictures, of two cells and of one. */
 static tn_tensor see(gradient_case *c, networks *n)
 {
-    static const tn_grid grids[] = { { 1, 2, 4 }, { 1, 2, 2 } };
+    tn_real *values = tn_arena_take(&c->work, PATCHES * PATCH, sizeof *values);
+    tn_rng rng = tn_rng_seed(7);
     (void)n;
-    return tn_image_encoder_qwen2_vl.encode(&c->ops, tower, input(c, 0), grids, 2);
+    assert_non_null(values);
+    for (size_t i = 0; i < PATCHES * PATCH; i++)
+        values[i] = tn_rng_normal(&rng);
+    const tn_prepared two = { 8, PATCH, { 1, 2, 4 }, 0, values }, one = { 4, PATCH, { 1, 2, 2 }, 0, values + 8 * PATCH };
+    const tn_prepared *const pictures[] = { &two, &one };
+    return tn_image_encoder_qwen2_vl.encode(&c->ops, tower, pictures, 2).embeds;
 }
 
 /* The row of the latent as the variant wants it. */
@@ -199,11 +205,15 @@ static tn_tensor build(gradient_case *c)
     tn_tensor picture = see(c, n);
     tn_tensor text = tn_op_gather(ops, &n->decoder.embed, prompt, 3), more = tn_op_gather(ops, &n->decoder.embed, next, 2);
     const tn_row_ref first[FIRST] = { { text, 0 }, { picture, 0 }, { picture, 1 }, { picture, 2 }, { text, 1 }, { text, 2 } };
-    tn_tensor x = tn_decoder_forward(ops, &n->decoder, tn_op_compose(ops, first, FIRST, HIDDEN), places, keys, 0, NULL);
+    static const size_t cells[] = { 1, 2, 3 }, again[] = { 0 };
+    const tn_tensor deep = input(c, 0);
+    const tn_row_ref from[] = { { deep, 0 }, { deep, 1 }, { deep, 2 } }, picked[] = { { deep, 1 } };
+    const tn_decoder_added added = { 1, 3, cells, from }, added_again = { 1, 1, again, picked };
+    const tn_decoder_part one = { FIRST, 0, keys, NULL }, two = { SECOND, FIRST, keys, NULL };
+    tn_tensor x = tn_decoder_run(ops, &n->decoder, tn_op_compose(ops, first, FIRST, HIDDEN), places, &one, 1, &added);
     tn_tensor latent = latent_of(c, n, x);
     const tn_row_ref second[SECOND] = { { picture, 1 }, { latent, 0 }, { more, 0 }, { more, 1 } };
-    tn_tensor y = tn_decoder_forward(ops, &n->decoder, tn_op_compose(ops, second, SECOND, HIDDEN), places + FIRST, keys,
-                                     FIRST, NULL);
+    tn_tensor y = tn_decoder_run(ops, &n->decoder, tn_op_compose(ops, second, SECOND, HIDDEN), places + FIRST, &two, 1, &added_again);
     tn_row_ref all[ROWS];
     for (size_t i = 0; i < ROWS; i++)
         all[i] = i < FIRST ? (tn_row_ref){ x, i } : (tn_row_ref){ y, i - FIRST };

@@ -56,6 +56,65 @@ static void gather_is_right(void **state)
     }
 }
 
+/* Rows added to others: one gets two, one source goes to two, one source is a constant. */
+static tn_tensor build_add_rows(gradient_case *c)
+{
+    static const size_t rows[] = { 0, 3, 0, 2, 1 };
+    tn_tensor x = input(c, 0), y = input(c, 1);
+    const tn_row_ref refs[] = { { y, 1 }, { y, 1 }, { y, 0 }, { tn_op_detach(y), 0 }, { x, 4 } };
+    return project(c, tn_op_quick_gelu(&c->ops, tn_op_add_rows(&c->ops, tn_op_quick_gelu(&c->ops, x), rows, refs, c->variant)));
+}
+
+static void add_rows_is_right(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        gradient_case c;
+        case_open(&c, seed);
+        c.variant = 3;
+        add(&c, 5, 66, 0, 1);
+        add(&c, 2, 66, 0, 1);
+        check(&c, build_add_rows);
+        double kept[2 * 66];
+        memcpy(kept, c.parameters[1].grad, sizeof kept);
+        c.variant = 4; /* the constant moves the loss, not the gradient of its source through that row */
+        double before = loss_of(&c, build_add_rows);
+        c.variant = 3;
+        assert_true(before != loss_of(&c, build_add_rows));
+        c.variant = 0;
+        record(&c, build_add_rows);
+        for (size_t i = 0; i < 2 * 66; i++)
+            assert_true(c.parameters[1].grad[i] == 0 && kept[i] != 0);
+        case_close(&c);
+    }
+}
+
+/* Logits of which two are ruled out: nothing flows to them, and no label is among them. */
+static tn_tensor build_rule_out(gradient_case *c)
+{
+    static const int32_t never[] = { 4, 1 }, labels[] = { 0, -1, 6 };
+    tn_tensor logits = input(c, 0);
+    return tn_op_cross_entropy(&c->ops, c->variant ? logits : tn_op_rule_out(&c->ops, logits, never, 2), labels, 0.5);
+}
+
+static void rule_out_is_right(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        gradient_case c;
+        case_open(&c, seed);
+        add(&c, 3, 7, 0, 1);
+        c.variant = 1;
+        record(&c, build_rule_out);
+        assert_true(c.parameters[0].grad[4] != 0 && c.parameters[0].grad[2 * 7 + 1] != 0);
+        c.variant = 0;
+        check(&c, build_rule_out);
+        for (size_t row = 0; row < 3; row++)
+            assert_true(c.parameters[0].grad[row * 7 + 4] == 0 && c.parameters[0].grad[row * 7 + 1] == 0);
+        case_close(&c);
+    }
+}
+
 /* Rows of a plain tensor, of a view of it, of a result and of a constant, some of them twice. */
 static tn_tensor build_compose(gradient_case *c)
 {
@@ -250,6 +309,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right),        cmocka_unit_test(gather_is_right),
+        cmocka_unit_test(add_rows_is_right),
+        cmocka_unit_test(rule_out_is_right),
         cmocka_unit_test(compose_is_right),       cmocka_unit_test(elementwise_is_right),
         cmocka_unit_test(norms_are_right),        cmocka_unit_test(rope_is_right),
         cmocka_unit_test(cross_entropy_is_right), cmocka_unit_test(views_are_right),

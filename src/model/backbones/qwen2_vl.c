@@ -159,14 +159,14 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     if (!json_is_object(vision))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vision_config\" is missing");
     TN_TRY(tn_image_encoder_qwen2_vl.read_config(vision, file, config, error));
-    TN_TRY(read_token(json, text, "image_token_id", file, &config->image_token, error));
-    TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->vision_start_token, error));
-    TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->vision_end_token, error));
+    TN_TRY(read_token(json, text, "image_token_id", file, &config->picture_token, error));
+    TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->picture_begin, error));
+    TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->picture_end, error));
     bool tied = false; /* on either level, as transformers 5.24 takes it */
     TN_TRY(tn_json_bool(text, "tie_word_embeddings", &tied, file, error));
     TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
     config->tie_word_embeddings = config->tie_word_embeddings || tied;
-    if (config->image_token < 0)
+    if (config->picture_token < 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"image_token_id\" is missing");
     return TENEBRA_OK;
 }
@@ -220,6 +220,7 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .renamed_since = { 4, 52 },
     .decoder = &decoder_layout,
     .encoder = &tn_image_encoder_qwen2_vl,
+    .encoder_part = "vision_config",
     .preprocessor = preprocessor,
     .top_keys = top_keys,
     .text_keys = text_keys,

@@ -1,13 +1,17 @@
 /* The vision tower of Qwen2-VL: linear patch embedding, 2-D rotary positions, full attention inside each frame, and a
  * merger that converts m x m patches to one embedding of the decoder's width. Source: arXiv:2409.12191, section 2.1,
  * and the layout of the published checkpoints. */
+#include "image/patches.h"
 #include "model/backbone.h"
 #include "model/pieces.h"
 #include "model/rotary.h"
 
+#include "base/checked.h"
+
 #include <string.h>
 
-enum { WIDTH = TN_SIZE_OWN, MLP, HEADS, CHANNELS, FRAMES, SIDE, MERGE, AREA /* m^2 */, MERGED /* m^2 E */, HIDDEN, DEPTH };
+enum { WIDTH = TN_SIZE_OWN, MLP, HEADS, CHANNELS, FRAMES, SIDE, MERGE, AREA /* m^2 */, MERGED /* m^2 E */, HIDDEN, DEPTH,
+       VALUES /* of a patch */ };
 enum { THETA };
 
 static const double EPS = 1e-6;
@@ -71,73 +75,184 @@ static const tn_layout layout = {
 
 /* --------------------------------------------------------- configuration -- */
 
-static void fill_sizes(const tn_model_config *config, size_t *sizes)
-{
-    const tn_vision_config *from = &config->vision;
-    sizes[WIDTH] = from->embed_dim;
-    sizes[MLP] = from->mlp_dim;
-    sizes[HEADS] = from->num_heads;
-    sizes[CHANNELS] = config->channels;
-    sizes[FRAMES] = config->temporal_patch_size;
-    sizes[SIDE] = config->patch_size;
-    sizes[MERGE] = from->spatial_merge_size;
-    sizes[AREA] = sizes[MERGE] * sizes[MERGE];
-    sizes[MERGED] = sizes[WIDTH] * sizes[AREA];
-    sizes[HIDDEN] = from->hidden_size;
-    sizes[DEPTH] = from->depth;
-}
-
 static tenebra_code read_config(const json_t *json, const char *file, tn_model_config *config, tenebra_error *error)
 {
-    tn_vision_config *vision = &config->vision;
+    tn_encoder_config *vision = &config->vision;
     double ratio = 4;
-    size_t width = config->decoder.hidden_size;
     const char *activation = "quick_gelu";
     static const char *const types[] = { "default", "axial", NULL };
     const json_t *unused;
-    config->patch_size = 14;
-    config->temporal_patch_size = 2;
-    config->channels = 3;
-    *vision = (tn_vision_config){ .embed_dim = 1280, .depth = 32, .num_heads = 16, .spatial_merge_size = 2,
-                                  .numbers = { [THETA] = 10000 } };
-    TN_TRY(tn_json_size(json, "depth", 1, 4096, &vision->depth, file, error));
-    TN_TRY(tn_json_size(json, "embed_dim", 4, 1u << 20, &vision->embed_dim, file, error));
-    TN_TRY(tn_json_size(json, "num_heads", 1, 4096, &vision->num_heads, file, error));
+    *vision = (tn_encoder_config){ .sizes = { [WIDTH] = 1280, [DEPTH] = 32, [HEADS] = 16, [MERGE] = 2, [SIDE] = 14, [FRAMES] = 2,
+                                              [CHANNELS] = 3, [HIDDEN] = config->decoder.hidden_size },
+                                   .numbers = { [THETA] = 10000 } };
+    size_t *sizes = vision->sizes;
+    TN_TRY(tn_json_size(json, "depth", 1, 4096, &sizes[DEPTH], file, error));
+    TN_TRY(tn_json_size(json, "embed_dim", 4, 1u << 20, &sizes[WIDTH], file, error));
+    TN_TRY(tn_json_size(json, "num_heads", 1, 4096, &sizes[HEADS], file, error));
     TN_TRY(tn_json_number(json, "mlp_ratio", 0.01, 1000, &ratio, file, error));
-    TN_TRY(tn_json_size(json, "patch_size", 1, 1024, &config->patch_size, file, error));
-    TN_TRY(tn_json_size(json, "temporal_patch_size", 1, 16, &config->temporal_patch_size, file, error));
-    TN_TRY(tn_json_size(json, "spatial_merge_size", 1, 16, &vision->spatial_merge_size, file, error));
-    TN_TRY(tn_json_size(json, "in_chans", 1, 16, &config->channels, file, error));
-    TN_TRY(tn_json_size(json, "in_channels", 1, 16, &config->channels, file, error));
-    TN_TRY(tn_json_size(json, "hidden_size", 1, 1u << 20, &width, file, error));
+    TN_TRY(tn_json_size(json, "patch_size", 1, 1024, &sizes[SIDE], file, error));
+    TN_TRY(tn_json_size(json, "temporal_patch_size", 1, 16, &sizes[FRAMES], file, error));
+    TN_TRY(tn_json_size(json, "spatial_merge_size", 1, 16, &sizes[MERGE], file, error));
+    TN_TRY(tn_json_size(json, "in_chans", 1, 16, &sizes[CHANNELS], file, error));
+    TN_TRY(tn_json_size(json, "in_channels", 1, 16, &sizes[CHANNELS], file, error));
+    TN_TRY(tn_json_size(json, "hidden_size", 1, 1u << 20, &sizes[HIDDEN], file, error));
     TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
     TN_TRY(tn_rope_read(json, file, "vision_config.", types, &unused, &vision->numbers[THETA], error));
     if (strcmp(activation, "quick_gelu") != 0)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "the vision activation \"%s\" is not supported",
                        activation);
-    if (width != config->decoder.hidden_size)
+    if (sizes[HIDDEN] != config->decoder.hidden_size)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "the vision tower gives rows of %zu, the decoder takes %zu",
-                       width, config->decoder.hidden_size);
-    if (vision->embed_dim % vision->num_heads != 0 || vision->embed_dim / vision->num_heads % 4 != 0)
+                       sizes[HIDDEN], config->decoder.hidden_size);
+    if (sizes[WIDTH] % sizes[HEADS] != 0 || sizes[WIDTH] / sizes[HEADS] % 4 != 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "%zu vision heads do not divide %zu into multiples of 4",
-                       vision->num_heads, vision->embed_dim);
-    if (config->channels != 3)
+                       sizes[HEADS], sizes[WIDTH]);
+    if (sizes[CHANNELS] != TN_IMAGE_CHANNELS)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "pictures of %zu channels are not supported",
-                       config->channels);
-    vision->mlp_dim = (size_t)((double)vision->embed_dim * ratio);
-    if (vision->mlp_dim == 0)
+                       sizes[CHANNELS]);
+    sizes[MLP] = (size_t)((double)sizes[WIDTH] * ratio);
+    if (sizes[MLP] == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mlp_ratio\" %g of %zu leaves no MLP in the vision blocks",
-                       ratio, vision->embed_dim);
-    vision->hidden_size = width;
-    vision->patch_values = config->channels * config->temporal_patch_size * config->patch_size * config->patch_size;
-    fill_sizes(config, vision->sizes);
+                       ratio, sizes[WIDTH]);
+    sizes[AREA] = sizes[MERGE] * sizes[MERGE];
+    sizes[MERGED] = sizes[WIDTH] * sizes[AREA];
+    sizes[VALUES] = sizes[CHANNELS] * sizes[FRAMES] * sizes[SIDE] * sizes[SIDE];
     return TENEBRA_OK;
 }
+
+static const tn_size_name names[] = {
+    { "depth", DEPTH }, { "embed_dim", WIDTH }, { "num_heads", HEADS }, { "mlp_dim", MLP }, { "patch_size", SIDE },
+    { "temporal_patch_size", FRAMES }, { "spatial_merge_size", MERGE }, { "patch_values", VALUES }, { NULL, 0 }
+};
 
 static const char *const keys[] = {
     "depth", "embed_dim", "num_heads", "mlp_ratio", "patch_size", "temporal_patch_size", "spatial_merge_size", "in_chans",
     "in_channels", "hidden_size", "hidden_act", "spatial_patch_size", NULL
 };
+
+/* -------------------------------------------------------------- pictures -- */
+
+/* qwen_vl_utils.fetch_image (0.0.14): the bounds that it has where a part names none, in cells. */
+enum { FETCH_MIN_CELLS = 4, FETCH_MAX_CELLS = 16384 };
+
+static tenebra_code read_rule(const json_t *part, const char *file, const tn_encoder_config *config, void *rule, tenebra_error *error)
+{
+    tn_patch_config *patches = rule;
+    TN_TRY(tn_patch_config_read(part, file, patches, error));
+    if (patches->patch_size != config->sizes[SIDE] || patches->merge_size != config->sizes[MERGE] ||
+        patches->temporal_patch_size != config->sizes[FRAMES])
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, file, "patch, merge or temporal size differs from config.json");
+    return TENEBRA_OK;
+}
+
+static bool same_rule(const void *one, const void *other)
+{
+    const tn_patch_config *a = one, *b = other;
+    bool same = a->patch_size == b->patch_size && a->merge_size == b->merge_size && a->min_pixels == b->min_pixels &&
+                a->temporal_patch_size == b->temporal_patch_size && a->max_pixels == b->max_pixels && a->rescale == b->rescale &&
+                a->resample == b->resample && a->resize == b->resize;
+    for (size_t c = 0; c < TN_IMAGE_CHANNELS; c++)
+        same = same && a->mean[c] == b->mean[c] && a->std[c] == b->std[c];
+    return same;
+}
+
+static void bounds(const void *rule, size_t *least, size_t *most)
+{
+    const tn_patch_config *patches = rule;
+    *least = patches->min_pixels;
+    *most = patches->max_pixels;
+}
+
+static bool put(json_t *part, const char *key, size_t value)
+{
+    return json_object_set_new(part, key, json_integer((json_int_t)value)) == 0;
+}
+
+/* The bounds go wherever a reader looks for them: transformers 4 does not look into "size". */
+static bool write_rule(json_t *part, const tn_encoder_config *config, const void *rule, const tenebra_image_rule *asked)
+{
+    json_t *size = json_object_get(part, "size");
+    bool fits = config == NULL || (put(part, "patch_size", config->sizes[SIDE]) && put(part, "merge_size", config->sizes[MERGE]) &&
+                                   put(part, "temporal_patch_size", config->sizes[FRAMES]));
+    if (rule == NULL)
+        return fits;
+    const tn_patch_config *patches = rule;
+    size_t least = asked->min_pixels > 0 ? asked->min_pixels : patches->min_pixels;
+    size_t most = asked->max_pixels > 0 ? asked->max_pixels : patches->max_pixels;
+    least = least < most ? least : most;
+    fits = fits && put(part, "min_pixels", least) && put(part, "max_pixels", most);
+    if (!json_is_object(size))
+        return fits;
+    json_object_del(size, "min_pixels");
+    json_object_del(size, "max_pixels");
+    return fits && put(size, "shortest_edge", least) && put(size, "longest_edge", most);
+}
+
+static size_t side_of_cell(const tn_patch_config *patches)
+{
+    return patches->patch_size * patches->merge_size;
+}
+
+/* A fixed size, or the rule within bounds. */
+static tenebra_code fit(const void *rule, size_t width, size_t height, const tenebra_image_rule *asked, tn_fit *to, tenebra_error *error)
+{
+    const tn_patch_config *patches = rule;
+    size_t cell = side_of_cell(patches), least = patches->min_pixels, most = patches->max_pixels, w, h;
+    bool fixed;
+    TN_TRY(tn_picture_fixed(asked, cell, &fixed, &w, &h, error));
+    if (!fixed && patches->resize) {
+        TN_TRY(tn_picture_bounds(asked, cell * cell, &least, &most, error));
+        TN_TRY(tn_smart_resize(height, width, cell, least, most, &h, &w, error));
+    }
+    *to = fixed || patches->resize ? tn_fit_whole(w, h, patches->resample) : tn_fit_whole(width, height, patches->resample);
+    return TENEBRA_OK;
+}
+
+static tenebra_code fit_part(const void *rule, size_t width, size_t height, const tenebra_part *part, tn_fit *to, tenebra_error *error)
+{
+    size_t cell = side_of_cell(rule), area, w, h;
+    size_t smallest = FETCH_MIN_CELLS * cell * cell, largest = FETCH_MAX_CELLS * cell * cell;
+    if (part->resized_width > 0) {
+        height = part->resized_height;
+        width = part->resized_width;
+    } else {
+        smallest = part->min_pixels ? part->min_pixels : smallest;
+        largest = part->max_pixels ? part->max_pixels : largest;
+    }
+    if (smallest > largest)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "min_pixels %zu and max_pixels %zu of a part leave nothing", smallest,
+                       largest);
+    TN_TRY(tn_smart_resize(height, width, cell, smallest, largest, &h, &w, error));
+    if (!tn_size_mul(w, h, &area) || area > tn_image_limits_default().max_pixels)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "a part asks for %zu x %zu pixels; the limit is %zu in all", w, h,
+                       tn_image_limits_default().max_pixels);
+    *to = tn_fit_whole(w, h, TN_RESAMPLE_BICUBIC);
+    return TENEBRA_OK;
+}
+
+/* Sides that do not fill whole cells are cut off. */
+static tn_image_rows measure(const void *rule, size_t width, size_t height)
+{
+    size_t cell = side_of_cell(rule);
+    return (tn_image_rows){ .rows = (height / cell) * (width / cell), .frames = 1, .grid_rows = height / cell,
+                            .grid_columns = width / cell };
+}
+
+static size_t area(const void *rule)
+{
+    return side_of_cell(rule) * side_of_cell(rule);
+}
+
+static tenebra_code prepare(const void *rule, const tn_image *image, tn_prepared *prepared, tenebra_error *error)
+{
+    tn_patches cut;
+    *prepared = (tn_prepared){ 0 };
+    TN_TRY(tn_patches_cut(rule, image, &cut, error));
+    double frame = (double)cut.grid_h * (double)cut.grid_w;
+    *prepared = (tn_prepared){ cut.count, cut.columns, { cut.grid_t, cut.grid_h, cut.grid_w }, (double)cut.grid_t * frame * frame,
+                               cut.values };
+    return TENEBRA_OK;
+}
 
 /* --------------------------------------------------------------- forward -- */
 
@@ -187,23 +302,25 @@ static tn_tensor merge(tn_ops *ops, const vision_tower *tower, tn_tensor x)
     return tn_piece_linear(ops, inner, &tower->merge2, &tower->merge2_bias);
 }
 
-static tn_tensor encode(tn_ops *ops, const tn_network *network, tn_tensor patches, const tn_grid *grids, size_t count)
+static tn_encoded encode(tn_ops *ops, const tn_network *network, const tn_prepared *const *pictures, size_t count)
 {
     const vision_tower *tower = (const vision_tower *)network;
     const size_t *sizes = network->sizes;
     size_t segments = 0;
-    if (!tn_piece_grids_fit(ops, patches.rows, grids, count, sizes[MERGE]))
-        return (tn_tensor){ 0 };
+    tn_grid *grids = tn_piece_grids(ops, pictures, count);
+    tn_tensor x = tn_piece_join(ops, pictures, count, sizes[VALUES]);
+    if (grids == NULL || tn_tensor_is_empty(x) || !tn_piece_grids_fit(ops, x.rows, grids, count, sizes[MERGE]))
+        return (tn_encoded){ 0 };
     run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
     block_job *jobs = tn_arena_take(ops->arena, sizes[DEPTH], sizeof *jobs);
     if (run == NULL || jobs == NULL) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
-        return (tn_tensor){ 0 };
+        return (tn_encoded){ 0 };
     }
     size_t *borders = tn_piece_frames(ops, grids, count, &segments);
     tn_rope rope = tn_piece_grid_rope(ops, grids, count, sizes[MERGE], sizes[WIDTH] / sizes[HEADS], network->numbers[THETA]);
     *run = (run_state){ tower, rope, borders, segments };
-    tn_tensor x = tn_op_linear(ops, patches, &tower->patch_embed, NULL);
+    x = tn_op_linear(ops, x, &tower->patch_embed, NULL);
     tn_op_watch(ops, "vision.patch_embed", 0, x);
     for (size_t b = 0; b < sizes[DEPTH] && tn_ops_proceed(ops); b++) {
         size_t mark = tn_ops_mark(ops);
@@ -212,13 +329,24 @@ static tn_tensor encode(tn_ops *ops, const tn_network *network, tn_tensor patche
         tn_op_watch(ops, "vision.block", b, x);
         tn_ops_release(ops, mark);
     }
-    tn_tensor merged = merge(ops, tower, x);
-    return ops->failure.code == TENEBRA_OK ? merged : (tn_tensor){ 0 };
+    return (tn_encoded){ .embeds = merge(ops, tower, x) };
 }
 
 const tn_image_encoder tn_image_encoder_qwen2_vl = {
     .layout = &layout,
     .keys = keys,
+    .names = names,
     .read_config = read_config,
+    .rule_bytes = sizeof(tn_patch_config),
+    .read_rule = read_rule,
+    .note_rule = tn_patch_config_note,
+    .same_rule = same_rule,
+    .bounds = bounds,
+    .write_rule = write_rule,
+    .fit = fit,
+    .fit_part = fit_part,
+    .measure = measure,
+    .area = area,
+    .prepare = prepare,
     .encode = encode,
 };

@@ -148,32 +148,30 @@ static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region 
     return wrong != NULL ? wrong : "bbox_2d must lie inside of the picture.";
 }
 
-/* The size in which a region is shown: that which the request fixes for all pictures, or its own rule within the request's
- * bounds. */
-static tenebra_code shown_size(const tn_reasoner *reasoner, const tn_region *region, size_t *width, size_t *height)
+/* How a region is shown: in the size that the request fixes for all pictures, or enlarged, by the method's own bounds within the
+ * request's. */
+static tenebra_code fit_region(const tn_reasoner *reasoner, const tn_region *region, tn_fit *fit)
 {
-    const tenebra_request *request = reasoner->request;
-    const tn_patch_config *config = &reasoner->session->model->patches;
-    size_t cell = config->patch_size * config->merge_size;
-    size_t least = tn_setting_size(reasoner, MIN_PIXELS),
-           most = tn_setting_size(reasoner, MAX_PIXELS);
-    *width = request->image.width;
-    *height = request->image.height;
-    if (*width > 0)
-        return TENEBRA_OK;
-    if (request->image.max_tokens > 0)
-        most = tn_max(1, tn_min(most / (cell * cell), request->image.max_tokens)) * cell * cell;
-    if (request->image.max_pixels > 0)
-        most = tn_min(most, request->image.max_pixels);
-    return tn_region_size(region, tn_setting_size(reasoner, SCALE), cell, tn_min(least, most), most, width,
-                          height, NULL);
+    const tn_model *model = reasoner->session->model;
+    const tn_image_encoder *encoder = model->backbone->encoder;
+    const tenebra_image_rule *rule = &reasoner->request->image;
+    size_t least = tn_setting_size(reasoner, MIN_PIXELS), most = tn_setting_size(reasoner, MAX_PIXELS), area = encoder->area(model->rule);
+    if (rule->width > 0)
+        return encoder->fit(model->rule, region->width, region->height, rule, fit, NULL);
+    if (rule->max_tokens > 0)
+        most = tn_max(1, tn_min(most / area, rule->max_tokens)) * area;
+    if (rule->max_pixels > 0)
+        most = tn_min(most, rule->max_pixels);
+    const tenebra_image_rule own = { .min_pixels = tn_min(least, most), .max_pixels = most };
+    size_t scale = tn_setting_size(reasoner, SCALE);
+    return encoder->fit(model->rule, scale * region->width, scale * region->height, &own, fit, NULL);
 }
 
 /* Whether another picture of that size may come into the dialogue. */
 static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
 {
     const tn_session *session = reasoner->session;
-    size_t rows = tn_picture_measure(&session->model->patches, width, height).rows, all = 0;
+    size_t rows = tn_model_measure(session->model, width, height).rows, all = 0;
     for (size_t p = 0; p < reasoner->picture_count; p++)
         all += reasoner->pictures[p].rows.rows;
     return reasoner->picture_count < tn_setting_size(reasoner, MAX_IMAGES) &&
@@ -187,14 +185,17 @@ static void refuse(cof_state *state, tenebra_call *call)
 }
 
 /* Cuts the region, shows it in the coming turn, and says where it lies in the picture as given. */
-static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, size_t width, size_t height,
-                         tenebra_call *call, tenebra_error *error)
+static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, const tn_fit *fit, tenebra_call *call,
+                         tenebra_error *error)
 {
     const tn_picture *from = &reasoner->pictures[0];
     double x = (double)from->width / (double)from->pixels.width, y = (double)from->height / (double)from->pixels.height;
-    tn_image shown;
-    TN_TRY(tn_region_show(&from->pixels, region, width, height, &shown, error));
-    tenebra_code code = tn_reasoner_add_resized(reasoner, &shown, region->width, region->height, error);
+    tn_image large, shown = { 0 };
+    TN_TRY(tn_region_show(&from->pixels, region, fit->width, fit->height, &large, error));
+    tenebra_code code = tn_image_crop(&large, fit->left, fit->top, fit->seen_width, fit->seen_height, &shown, error);
+    tn_image_free(&large);
+    TN_TRY(code);
+    code = tn_reasoner_add_resized(reasoner, &shown, region->width, region->height, error);
     tn_image_free(&shown);
     *call = (tenebra_call){ call->pass,
                             TENEBRA_CALL_SHOWN,
@@ -226,16 +227,16 @@ static tenebra_code carry_out(tn_reasoner *reasoner, const char *text, bool last
     cof_state *state = reasoner->state;
     tenebra_call call = { reasoner->pass, TENEBRA_CALL_INVALID, 0, nowhere, nowhere, nowhere, nowhere };
     tn_region region;
-    size_t width, height;
+    tn_fit fit;
     state->picture = false;
     state->notice = NULL;
     const char *wrong = read_call(reasoner, text, &region);
-    if (wrong == NULL && shown_size(reasoner, &region, &width, &height) != TENEBRA_OK)
+    if (wrong == NULL && fit_region(reasoner, &region, &fit) != TENEBRA_OK)
         wrong = "The region is too long for its width.";
-    if (wrong == NULL && (last || !is_room(reasoner, width, height)))
+    if (wrong == NULL && (last || !is_room(reasoner, fit.seen_width, fit.seen_height)))
         refuse(state, &call);
     else if (wrong == NULL)
-        TN_TRY(show(reasoner, state, &region, width, height, &call, error));
+        TN_TRY(show(reasoner, state, &region, &fit, &call, error));
     else if (!last)
         TN_TRY(answer_nonsense(reasoner, state, wrong, error));
     return tn_reasoner_file_call(reasoner, &call, error);

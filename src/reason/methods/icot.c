@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PATCHES, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN,
+enum { CUE, MARK, TRIGGER, EVERY, STICKY, INSERTIONS, PICKS, PICTURES, GRID, MASK_USED, AT_START, MIN_FIRST, MIN_BETWEEN,
        FEED };
 
 static const tn_option options[] = {
@@ -18,7 +18,7 @@ static const tn_option options[] = {
     [STICKY] = TN_SETTING_CHOICE("sticky", "yes|no", "yes",
                                  "yes: insert after every token until the next mark, as the released code; no: only at the mark"),
     [INSERTIONS] = TN_SETTING_SIZE("insertions", "N", "3", 0, 1024, "at most N insertions in an answer"),
-    [PATCHES] = TN_SETTING_SIZE("patches", "N", "16", 1, 4096, "image embeddings in an insertion"),
+    [PICKS] = TN_SETTING_SIZE("patches", "N", "16", 1, 4096, "image embeddings in an insertion"),
     [PICTURES] = TN_SETTING_CHOICE("pictures", "last|all", "last", "images to pick from"),
     [GRID] = TN_SETTING_CHOICE("grid", "square|true", "square",
                                "positions of the picks: a separate square, or their places in the image"),
@@ -38,7 +38,7 @@ typedef struct icot_state {
     size_t inserted_at; /* tokens there were at the last insertion */
     bool *used;         /* [candidates] */
     bool *available;    /* [candidates] of one insertion */
-    size_t *picks;      /* [PATCHES]    */
+    size_t *picks;      /* [PICKS]    */
     size_t *watched;    /* cache rows: the step's picks, then the words since the last insertion */
     size_t words;       /* of these */
     bool pending;       /* the last insertion is not filed yet */
@@ -53,7 +53,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
         return tn_fail_session_full(error);
     state->used = tn_reasoner_take(reasoner, capacity, sizeof *state->used);
     state->available = tn_reasoner_take(reasoner, capacity, sizeof *state->available);
-    state->picks = tn_reasoner_take(reasoner, tn_setting_size(reasoner, PATCHES), sizeof *state->picks);
+    state->picks = tn_reasoner_take(reasoner, tn_setting_size(reasoner, PICKS), sizeof *state->picks);
     state->watched = tn_reasoner_take(reasoner, capacity, sizeof *state->watched);
     if (state->used == NULL || state->available == NULL || state->picks == NULL || state->watched == NULL)
         return tn_fail_session_full(error);
@@ -114,46 +114,65 @@ static size_t pick(const tn_reasoner *reasoner, icot_state *state)
     for (size_t i = 0; i < count; i++)
         state->available[i] = (all || reasoner->candidates[i].picture == last) && !(mask && state->used[i]);
     size_t picked = tn_select_top(reasoner->scores, state->available, count,
-                                  tn_setting_size(reasoner, PATCHES), TN_PICK_ASC, false, state->picks);
+                                  tn_setting_size(reasoner, PICKS), TN_PICK_ASC, false, state->picks);
     for (size_t i = 0; i < picked; i++)
         state->used[state->picks[i]] = true;
     return picked;
 }
 
-/* Place of pick number `number` in a grid from `base` on, and one more than the largest axis of the whole grid. */
-static tn_position place(const tn_reasoner *reasoner, const icot_state *state, size_t number, size_t count,
-                         int32_t base, int32_t *end)
+/* Positions of all cells of a picture that begins at `base`, by the backbone; *end becomes what follows, if that is more. */
+static void place_cells(const tn_reasoner *reasoner, const tn_image_rows *picture, int32_t base, tn_row *cells, int32_t *end)
 {
-    const tn_candidate_row *candidate = &reasoner->candidates[state->picks[number]];
-    const tn_image_rows *picture = &reasoner->pictures[candidate->picture].rows;
-    size_t columns = picture->grid_columns, rows = picture->grid_rows, frames = picture->frames, cell = candidate->index;
-    if (tn_setting_choice(reasoner, GRID) == 0) {
-        for (columns = 1; columns * columns < count;)
-            columns++;
-        rows = columns;
-        frames = 1;
-        cell = number;
-    }
-    int32_t next = base + (int32_t)tn_max(frames, tn_max(rows, columns));
+    for (size_t cell = 0; cell < picture->rows; cell++)
+        cells[cell] = tn_row_of_cell(picture, cell);
+    int32_t next = reasoner->session->model->backbone->positions(cells, picture->rows, base);
     *end = next > *end ? next : *end;
-    return (tn_position){ { base + (int32_t)(cell / (rows * columns)), base + (int32_t)(cell / columns % rows),
-                            base + (int32_t)(cell % columns) } };
+}
+
+/* Adds the picked rows, with positions from `base` on: those of the first cells of a square of their own, or of their places in their
+ * pictures. *end: the position that follows. */
+static tenebra_code lay_placed(tn_reasoner *reasoner, const icot_state *state, size_t count, int32_t base, int32_t *end,
+                               tenebra_error *error)
+{
+    tn_image_rows square = { .frames = 1 };
+    while (square.grid_rows * square.grid_rows < count)
+        square.grid_rows++;
+    square.grid_columns = square.grid_rows;
+    square.rows = square.grid_rows * square.grid_columns;
+    bool own = tn_setting_choice(reasoner, GRID) == 0;
+    size_t most = square.rows, mark = tn_arena_mark(&reasoner->session->kept);
+    for (size_t p = 0; p < reasoner->picture_count; p++)
+        most = tn_max(most, reasoner->pictures[p].rows.rows);
+    tn_row *cells = tn_reasoner_take(reasoner, most, sizeof *cells);
+    const tn_image_rows *placed = NULL;
+    *end = base;
+    for (size_t i = 0; cells != NULL && i < count; i++) {
+        const tn_candidate_row *candidate = &reasoner->candidates[state->picks[i]];
+        const tn_image_rows *picture = own ? &square : &reasoner->pictures[candidate->picture].rows;
+        if (picture != placed)
+            place_cells(reasoner, picture, base, cells, end);
+        placed = picture;
+        tn_span_add(reasoner, reasoner->rows[candidate->row], &cells[own ? i : candidate->index].position);
+    }
+    tn_arena_release(&reasoner->session->kept, mark);
+    return cells != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
 /* The picked embeddings between the borders of a picture. */
-static void lay(tn_reasoner *reasoner, const icot_state *state, size_t count)
+static tenebra_code lay(tn_reasoner *reasoner, const icot_state *state, size_t count, tenebra_error *error)
 {
     const tn_model_config *config = &reasoner->session->model->config;
-    if (config->vision_start_token >= 0)
-        tn_span_add(reasoner, tn_row_of_token(config->vision_start_token), NULL);
-    int32_t base = reasoner->next_position, end = base;
-    for (size_t i = 0; i < count; i++) {
-        tn_position position = place(reasoner, state, i, count, base, &end);
-        tn_span_add(reasoner, reasoner->rows[reasoner->candidates[state->picks[i]].row], reasoner->sequential ? NULL : &position);
-    }
+    if (config->picture_begin >= 0)
+        tn_span_add(reasoner, tn_row_of_token(config->picture_begin), NULL);
+    int32_t end = 0;
+    if (!reasoner->sequential)
+        TN_TRY(lay_placed(reasoner, state, count, reasoner->next_position, &end, error));
+    for (size_t i = 0; reasoner->sequential && i < count; i++)
+        tn_span_add(reasoner, reasoner->rows[reasoner->candidates[state->picks[i]].row], NULL);
     const tn_position border = { { end, end, end } };
-    if (config->vision_end_token >= 0)
-        tn_span_add(reasoner, tn_row_of_token(config->vision_end_token), reasoner->sequential ? NULL : &border);
+    if (config->picture_end >= 0)
+        tn_span_add(reasoner, tn_row_of_token(config->picture_end), reasoner->sequential ? NULL : &border);
+    return TENEBRA_OK;
 }
 
 static bool feeds(const tn_reasoner *reasoner)
@@ -165,7 +184,7 @@ static bool feeds(const tn_reasoner *reasoner)
  * picked are those of the prompt and the row is that of the next token. */
 static tenebra_code watch(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
 {
-    size_t length = reasoner->session->sequence.length, border = reasoner->session->model->config.vision_start_token >= 0;
+    size_t length = reasoner->session->sequence.length, border = reasoner->session->model->config.picture_begin >= 0;
     state->words = reasoner->pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
         state->watched[i] = feeds(reasoner) ? length + border + i : reasoner->candidates[state->picks[i]].row;
@@ -188,7 +207,7 @@ static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t coun
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     TN_TRY(watch(reasoner, state, count, error));
     if (feeds(reasoner)) {
-        lay(reasoner, state, count);
+        TN_TRY(lay(reasoner, state, count, error));
         reasoner->trace.injected_tokens += reasoner->span_count;
     }
     state->insertions++;
@@ -210,14 +229,14 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 {
     icot_state *state = reasoner->state;
     size_t most = tn_setting_size(reasoner, INSERTIONS),
-           patches = tn_setting_size(reasoner, PATCHES);
+           picks = tn_setting_size(reasoner, PICKS);
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
     if (state->pass != reasoner->pass) {
         state->pass = reasoner->pass;
         state->seen = state->breaks = state->inserted_at = 0;
     }
-    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > patches + 2; /* and a token behind it */
+    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > picks + 2; /* and a token behind it */
     if (is_due(reasoner, state) && state->insertions < most && room) {
         size_t count = pick(reasoner, state);
         *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };

@@ -45,7 +45,7 @@ static void run(const tn_model *model, const sample *s, tn_real *logits)
     const tn_grid grid = { (size_t)s->grid[0], (size_t)s->grid[1], (size_t)s->grid[2] };
     tn_session *session = open_session(model, 128, 1);
     tn_real *pixels = malloc(s->pixels->bytes);
-    size_t merge = model->patches.merge_size;
+    size_t merge = patch_config(model)->merge_size;
     tn_image_rows picture = { grid.t * grid.h * grid.w / merge / merge, grid.t, grid.h / merge, grid.w / merge, .embeds = { 0 } };
     const tn_image_rows *pictures[] = { &picture };
     assert_non_null(pixels);

@@ -81,7 +81,7 @@ static distances forward(const golden *set, const char *directory, const char *k
     size_t cols = tn_session_hidden(session).cols, vocabulary = session->logits.cols;
     tn_row *slots = calloc(set->count, sizeof *slots);
     tn_real *normed = calloc(set->count * cols, sizeof *normed), *logits = calloc(set->rows * vocabulary, sizeof *logits);
-    size_t merge = model->patches.merge_size;
+    size_t merge = patch_config(model)->merge_size;
     tn_image_rows picture = { grid.t * grid.h * grid.w / merge / merge, grid.t, grid.h / merge, grid.w / merge, .embeds = { 0 } };
     const tn_image_rows *pictures[] = { &picture };
     int32_t *ids = calloc(set->count, sizeof *ids);

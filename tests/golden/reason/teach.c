@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "image/patches.h"
 #include "model/parameters.h"
 #include "reason/teach.h"
 
@@ -50,13 +51,14 @@ static void open_inputs(inputs *in, const tn_model *model)
         prompt++;
     const tn_stored *pixels = tn_store_find(in->case_store, "pixel_values");
     assert_non_null(pixels);
-    size_t side = model->patches.patch_size, columns = model->config.vision.patch_values;
+    const tn_patch_config *patches = model->rule;
+    size_t side = patches->patch_size, columns = tn_encoder_size(model->backbone->encoder, &model->config.vision, "patch_values");
     assert_int_equal(tn_lesson_set_pictures(&in->lesson, 1, NULL), TENEBRA_OK);
-    in->lesson.pictures[0] = tn_picture_measure(&model->patches, (size_t)grid[2] * side, (size_t)grid[1] * side);
-    in->lesson.patches[0] = (tn_patches){ pixels->elements / columns, columns, (size_t)grid[0], (size_t)grid[1], (size_t)grid[2],
-                                          malloc(pixels->bytes) };
-    assert_non_null(in->lesson.patches[0].values);
-    memcpy(in->lesson.patches[0].values, pixels->data, pixels->bytes);
+    in->lesson.pictures[0] = tn_model_measure(model, (size_t)grid[2] * side, (size_t)grid[1] * side);
+    in->lesson.prepared[0] = (tn_prepared){ pixels->elements / columns, columns, { (size_t)grid[0], (size_t)grid[1], (size_t)grid[2] }, 0,
+                                            malloc(pixels->bytes) };
+    assert_non_null(in->lesson.prepared[0].values);
+    memcpy(in->lesson.prepared[0].values, pixels->data, pixels->bytes);
     tn_latent_settings settings = { .steps = LATENTS, .picks = PICKS, .order = TN_PICK_CUDA };
     add_ids(&in->lesson, model, ids, labels, 0, prompt);
     assert_int_equal(tn_lesson_add_latents(&in->lesson, LATENTS, &settings, NULL), TENEBRA_OK);

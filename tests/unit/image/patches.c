@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "image/patches.h"
+#include "image/region.h"
 
 #include <math.h>
 #include <string.h>
@@ -64,10 +65,7 @@ static void test_config_forms(void **state)
     assert_int_equal(config.resample, TN_RESAMPLE_LANCZOS);
     assert_int_equal(read_config("{\"image_mean\":0.5,\"rescale_factor\":0.0078}", &config, NULL), TENEBRA_OK);
     assert_true(config.mean[0] == 0.5 && config.mean[2] == 0.5 && config.rescale == 0.0078);
-    assert_int_equal(read_config("{\"trim_frame\":true}", &config, NULL), TENEBRA_OK);
-    assert_true(config.trim_frame);
     assert_int_equal(read_config("{}", &config, NULL), TENEBRA_OK);
-    assert_false(config.trim_frame);
     assert_int_equal(config.max_pixels, 1003520);
 }
 
@@ -99,7 +97,6 @@ static void test_config_refusals(void **state)
         { "{\"image_mean\":{}}", "image_mean", TENEBRA_ERROR_FORMAT },
         { "{\"rescale_factor\":0}", "rescale_factor", TENEBRA_ERROR_FORMAT },
         { "{\"do_resize\":1}", "do_resize", TENEBRA_ERROR_FORMAT },
-        { "{\"trim_frame\":1}", "trim_frame", TENEBRA_ERROR_FORMAT },
         { "{\"resample\":0}", "nearest", TENEBRA_ERROR_UNSUPPORTED },
         { "{\"resample\":5}", "Hamming", TENEBRA_ERROR_UNSUPPORTED },
         { "{\"resample\":6}", "resample", TENEBRA_ERROR_FORMAT },
@@ -242,7 +239,7 @@ static void test_rectangle_of_each_token(void **state)
         for (size_t i = 0; i < patches.count * patches.columns; i++)
             assert_true(patches.values[i] == (i / patches.columns / 4 == token ? 1 : 0));
         tn_rectangle r;
-        assert_int_equal(tn_token_rectangle(token, 1, 4, 6, 2, 600, 200, &r, NULL), TENEBRA_OK);
+        assert_int_equal(tn_cell_rectangle(token, 1, 2, 3, 600, 200, &r, NULL), TENEBRA_OK);
         assert_true(r.x0 == (double)cell_x * 50 && r.x1 == r.x0 + 200);
         assert_true(r.y0 == (double)cell_y * 25 && r.y1 == r.y0 + 100);
         tn_patches_free(&patches);
@@ -254,13 +251,11 @@ static void test_rectangle_bounds(void **state)
 {
     (void)state;
     tn_rectangle r;
-    assert_int_equal(tn_token_rectangle(8, 2, 4, 6, 2, 60, 40, &r, NULL), TENEBRA_OK); /* second frame */
+    assert_int_equal(tn_cell_rectangle(8, 2, 2, 3, 60, 40, &r, NULL), TENEBRA_OK); /* second frame */
     assert_true(r.x0 == 40 && r.y0 == 0 && r.x1 == 60 && r.y1 == 20);
-    assert_int_equal(tn_token_rectangle(6, 1, 4, 6, 2, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
-    assert_int_equal(tn_token_rectangle(0, 1, 4, 5, 2, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
-    assert_int_equal(tn_token_rectangle(0, 1, 4, 6, 0, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
-    assert_int_equal(tn_token_rectangle(0, 1, 0, 6, 2, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
-    assert_int_equal(tn_token_rectangle(0, 0, 4, 6, 2, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_cell_rectangle(6, 1, 2, 3, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_cell_rectangle(0, 1, 0, 3, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_cell_rectangle(0, 0, 2, 3, 60, 40, &r, NULL), TENEBRA_ERROR_ARGUMENT);
 }
 
 int main(void)

@@ -172,6 +172,12 @@ static void test_no_config(void **state)
 
 /* ------------------------------------------------------------ what is read -- */
 
+/* A size of the image encoder. */
+static size_t size_of(const tn_model_config *config, const char *name)
+{
+    return tn_encoder_size(tn_backbone_find("qwen2_vl")->encoder, &config->vision, name);
+}
+
 static void read_ok(const char *directory, tn_model_config *config)
 {
     const tn_backbone *backbone;
@@ -200,13 +206,13 @@ static void test_values(void **state)
     assert_int_equal(d->mrope_section[0], 2);
     assert_int_equal(d->mrope_section[1], 3);
     assert_int_equal(d->mrope_section[2], 3);
-    assert_int_equal(config.vision.embed_dim, 32);
-    assert_int_equal(config.vision.depth, 2);
-    assert_int_equal(config.vision.mlp_dim, 128);
-    assert_int_equal(config.vision.patch_values, 3 * 2 * 14 * 14);
-    assert_int_equal(config.image_token, 412);
-    assert_int_equal(config.vision_start_token, 410);
-    assert_int_equal(config.vision_end_token, 411);
+    assert_int_equal(size_of(&config, "embed_dim"), 32);
+    assert_int_equal(size_of(&config, "depth"), 2);
+    assert_int_equal(size_of(&config, "mlp_dim"), 128);
+    assert_int_equal(size_of(&config, "patch_values"), 3 * 2 * 14 * 14);
+    assert_int_equal(config.picture_token, 412);
+    assert_int_equal(config.picture_begin, 410);
+    assert_int_equal(config.picture_end, 411);
     assert_int_equal(config.eos_count, 1);
     assert_int_equal(config.eos_tokens[0], 414);
     assert_false(config.tie_word_embeddings);
@@ -331,11 +337,19 @@ static void test_preprocessor(void **state)
     refuses(with_preprocessor("{\"merge_size\": 1}"), TENEBRA_ERROR_MISMATCH, "preprocessor_config.json", "differs");
     refuses(with_preprocessor("{\"temporal_patch_size\": 1}"), TENEBRA_ERROR_MISMATCH, "preprocessor_config.json",
             "differs");
+    refuses(with_preprocessor("{\"trim_frame\": 1}"), TENEBRA_ERROR_FORMAT, "preprocessor_config.json", "trim_frame");
+    char *framed = with_preprocessor("{\"trim_frame\": true}"), *plain = with_preprocessor("{}");
+    tn_model *trims = open_model(framed, NULL), *leaves = open_model(plain, NULL);
+    assert_true(trims->trims_frames && !leaves->trims_frames && trims->notes.count == leaves->notes.count);
+    tn_model_close(trims);
+    tn_model_close(leaves);
+    remove_directory(framed);
+    remove_directory(plain);
     refuses(with_preprocessor("{\"patch_size\": 0}"), TENEBRA_ERROR_FORMAT, "preprocessor_config.json", "patch_size");
     refuses(with_preprocessor("no json"), TENEBRA_ERROR_FORMAT, "preprocessor_config.json", "");
     char *directory = with_preprocessor("{\"min_pixels\": 784, \"max_pixels\": 1568}");
     tn_model *model = open_model(directory, NULL);
-    assert_int_equal(model->patches.max_pixels, 1568);
+    assert_int_equal(patch_config(model)->max_pixels, 1568);
     tn_model_close(model);
     remove_directory(directory);
 }
@@ -382,22 +396,24 @@ static void test_processor(void **state)
     assert_int_equal(tn_model_read_config(TIED, NULL, &backbone, &config, NULL, NULL), TENEBRA_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *directory = make_directory(), text[TN_NOTES_TEXT];
-        tn_patch_config patches;
+        tn_patch_config *patches = NULL;
+        bool trims;
         tn_notes notes = { 0 };
         if (cases[i].processor != NULL)
             write_file(directory, "processor_config.json", cases[i].processor, strlen(cases[i].processor));
         if (cases[i].preprocessor != NULL)
             write_file(directory, "preprocessor_config.json", cases[i].preprocessor, strlen(cases[i].preprocessor));
-        tenebra_code code = tn_model_read_processor(directory, backbone, &config, &patches, &notes, NULL);
+        tenebra_code code = tn_model_read_processor(directory, backbone, &config, (void **)&patches, &trims, &notes, NULL);
         assert_int_equal(code == TENEBRA_OK, cases[i].pixels > 0);
         if (code == TENEBRA_OK) {
             size_t height, width;
-            assert_int_equal(patches.max_pixels, cases[i].pixels);
+            assert_int_equal(patches->max_pixels, cases[i].pixels);
             assert_int_equal(strncmp(tn_notes_print(&notes, text), cases[i].note, tn_max(1, strlen(cases[i].note))), 0);
-            assert_int_equal(tn_smart_resize(1000, 1000, 28, patches.min_pixels, patches.max_pixels, &height, &width, NULL), TENEBRA_OK);
+            assert_int_equal(tn_smart_resize(1000, 1000, 28, patches->min_pixels, patches->max_pixels, &height, &width, NULL), TENEBRA_OK);
             if (cases[i].pixels == 200704)
                 assert_int_equal(height / 28 * (width / 28), 256);
         }
+        free(patches);
         remove_directory(directory);
     }
 }
@@ -420,8 +436,8 @@ static void test_bare_directory(void **state)
     (void)state;
     tn_model *model = open_model(TIED, NULL);
     assert_null(model->tokenizer);
-    assert_int_equal(model->patches.min_pixels, 3136);
-    assert_int_equal(model->patches.max_pixels, 12845056);
+    assert_int_equal(patch_config(model)->min_pixels, 3136);
+    assert_int_equal(patch_config(model)->max_pixels, 12845056);
     outcome o = run_model(model);
     assert_true(all_finite(o.values, o.count));
     free(o.values);

@@ -19,7 +19,7 @@ static tn_digest add(tn_image_cache *cache, uint64_t name, size_t rows)
         values[i] = (tn_real)name;
     const tn_digest content = { { 0, name, 0, 0 } };
     tn_ops ops = { 0 };
-    tn_image_cache_add(cache, &content, &ops, (tn_tensor){ rows, COLS, values, NULL });
+    tn_image_cache_add(cache, &content, &ops, &(tn_image_rows){ .rows = rows, .embeds = { rows, COLS, values, NULL } });
     return content;
 }
 
@@ -29,7 +29,7 @@ static bool knows(tn_image_cache *cache, uint64_t name)
     const tn_image_entry *entry = tn_image_cache_find(cache, &content);
     if (entry != NULL)
         for (size_t i = 0; i < entry->rows * COLS; i++)
-            assert_true(entry->embeds[i] == (tn_real)name);
+            assert_true(entry->values[i] == (tn_real)name);
     return entry != NULL;
 }
 

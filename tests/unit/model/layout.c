@@ -169,7 +169,7 @@ static void test_roles(void **state)
     size_t count = 0;
     tn_model *model = open_model(UNTIED, NULL);
     assert_int_equal(tn_networks_each(&model->networks, check_role, &count, NULL), TENEBRA_OK);
-    assert_int_equal(count, 3 + 12 * model->config.decoder.num_hidden_layers + 7 + 12 * model->config.vision.depth);
+    assert_int_equal(count, 3 + 12 * model->config.decoder.num_hidden_layers + 7 + 12 * encoder_size(model, "depth"));
     tn_model_close(model);
 }
 

@@ -5,6 +5,8 @@
 
 #include "base/checked.h"
 #include "base/rng.h"
+#include "image/patches.h"
+#include "model/pieces.h"
 #include "model/session.h"
 #include "store/writer.h"
 #include "unit/store/files.h"
@@ -278,10 +280,21 @@ static inline tn_session *open_session(const tn_model *model, size_t context, si
     return session;
 }
 
+/* A size of the image encoder by its name, and how it prepares pictures. */
+static inline size_t encoder_size(const tn_model *model, const char *name)
+{
+    return tn_encoder_size(model->backbone->encoder, &model->config.vision, name);
+}
+
+static inline tn_patch_config *patch_config(const tn_model *model)
+{
+    return model->rule;
+}
+
 /* Random patches for a grid, in the range of real ones. For free(). */
 static inline tn_real *random_patches(const tn_model *model, size_t count, uint64_t seed)
 {
-    size_t reals = count * model->config.vision.patch_values;
+    size_t reals = count * encoder_size(model, "patch_values");
     tn_real *patches = malloc(reals * sizeof *patches);
     tn_rng rng = tn_rng_seed(seed);
     assert_non_null(patches);
@@ -295,19 +308,19 @@ static inline tenebra_code try_encode(tn_session *session, tn_real *patches, con
                                       tenebra_error *error)
 {
     enum { MOST = 8 };
-    size_t columns = session->model->config.vision.patch_values, merge = session->model->patches.merge_size, rows = 0;
-    tn_patches parts[MOST];
+    size_t columns = encoder_size(session->model, "patch_values"), merge = patch_config(session->model)->merge_size, rows = 0;
+    tn_prepared parts[MOST];
     tn_image_rows pictures[MOST] = { { 0 } };
-    const tn_patches *from[MOST];
+    const tn_prepared *from[MOST];
     tn_image_rows *to[MOST];
     assert_true(count <= MOST);
     for (size_t i = 0; i < count; i++) {
-        parts[i] = (tn_patches){ tn_grid_patches(grids[i]), columns, grids[i].t, grids[i].h, grids[i].w, patches };
+        parts[i] = (tn_prepared){ tn_grid_patches(grids[i]), columns, { grids[i].t, grids[i].h, grids[i].w }, 0, patches };
         pictures[i] = (tn_image_rows){ .frames = grids[i].t, .grid_rows = grids[i].h / merge, .grid_columns = grids[i].w / merge };
         rows += pictures[i].rows = grids[i].t * pictures[i].grid_rows * pictures[i].grid_columns;
         from[i] = &parts[i];
         to[i] = &pictures[i];
-        patches += parts[i].count * columns;
+        patches += parts[i].rows * columns;
     }
     TN_TRY(tn_engine_encode(session->engine, from, to, count, &session->kept, error));
     *embeds = pictures[0].embeds;
@@ -318,7 +331,7 @@ static inline tenebra_code try_encode(tn_session *session, tn_real *patches, con
 static inline tn_image_rows encode(tn_session *session, tn_grid grid, uint64_t seed)
 {
     tn_real *patches = random_patches(session->model, tn_grid_patches(grid), seed);
-    size_t merge = session->model->patches.merge_size;
+    size_t merge = patch_config(session->model)->merge_size;
     tn_image_rows picture = { .frames = grid.t, .grid_rows = grid.h / merge, .grid_columns = grid.w / merge };
     assert_int_equal(try_encode(session, patches, &grid, 1, &picture.embeds, NULL), TENEBRA_OK);
     picture.rows = picture.embeds.rows;

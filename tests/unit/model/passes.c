@@ -135,7 +135,7 @@ static void tower_changes_are_told(void **state)
 
     tn_session *session = session_of(model);
     tn_real values[2] = { 0 };
-    tn_image_rows picture = { .content = { { 1, 2, 3, 4 } }, .embeds = { 1, 2, values, NULL } };
+    tn_image_rows picture = { .rows = 1, .content = { { 1, 2, 3, 4 } }, .embeds = { 1, 2, values, NULL } };
     tn_session_remember(session, &picture);
     assert_int_equal(tn_session_recall(session, &picture, NULL), TENEBRA_OK);
     assert_non_null(picture.embeds.data);

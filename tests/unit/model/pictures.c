@@ -83,7 +83,7 @@ static void pictures_are_apart(const tn_model *model)
     static const tn_grid frames[] = { { 1, 4, 6 }, { 1, 2, 2 }, { 1, 6, 2 }, { 1, 6, 2 } };
     enum { PATCHES = 24 + 4 + 24, CELLS = PATCHES / 4 };
     tn_session *session = open_session(model, 8, 2);
-    size_t values = model->config.vision.patch_values, cols = tn_session_hidden(session).cols;
+    size_t values = encoder_size(model, "patch_values"), cols = tn_session_hidden(session).cols;
     tn_real *patches = random_patches(model, PATCHES, 9);
     tn_tensor all, cut;
     assert_int_equal(try_encode(session, patches, grids, 3, &all, NULL), TENEBRA_OK);
@@ -223,7 +223,7 @@ static void test_large_patches(void **state)
     tn_real *patches = random_patches(model, 16, 1);
     tn_tensor embeds = { 0 };
     for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < 16 * model->config.vision.patch_values; i++)
+        for (size_t i = 0; i < 16 * encoder_size(model, "patch_values"); i++)
             patches[i] *= 1e4f;
         tn_session_reset(session);
         assert_int_equal(try_encode(session, patches, &grid, 1, &embeds, NULL), TENEBRA_OK);

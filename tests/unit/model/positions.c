@@ -18,7 +18,7 @@ static tn_model_config config;
 static int open_config(void **state)
 {
     (void)state;
-    return tn_model_read_config(TIED, NULL, &backbone, &config, NULL, NULL) != TENEBRA_OK || config.image_token != IMG;
+    return tn_model_read_config(TIED, NULL, &backbone, &config, NULL, NULL) != TENEBRA_OK || config.picture_token != IMG;
 }
 
 typedef struct table {

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "image/patches.h"
 #include "model/model.h"
 #include "model/random.h"
 #include "unit/store/files.h"
@@ -146,9 +147,10 @@ static void test_other_patches(void **state)
     tn_model *model = tn_model_open(here->model, NULL, &error);
     if (model == NULL)
         fail_msg("%s", error.sentence);
-    assert_int_equal(model->patches.patch_size, 28);
-    assert_int_equal(model->patches.merge_size, 1);
-    assert_int_equal(model->patches.temporal_patch_size, 1);
+    const tn_patch_config *patches = model->rule;
+    assert_int_equal(patches->patch_size, 28);
+    assert_int_equal(patches->merge_size, 1);
+    assert_int_equal(patches->temporal_patch_size, 1);
     tn_model_close(model);
 }
 
@@ -256,7 +258,7 @@ static void test_with_tokenizer(void **state)
     tn_model *model = tn_model_open(here->model, NULL, &error);
     assert_non_null(model);
     assert_non_null(model->tokenizer);
-    assert_int_equal(model->config.image_token, tn_tokenizer_find(model->tokenizer, "<|image_pad|>"));
+    assert_int_equal(model->config.picture_token, tn_tokenizer_find(model->tokenizer, "<|image_pad|>"));
     assert_int_equal(model->config.eos_tokens[0], tn_tokenizer_find(model->tokenizer, "<|im_end|>"));
     assert_true(tn_tokenizer_size(model->tokenizer) <= tn_model_vocabulary(model));
     tn_model_close(model);

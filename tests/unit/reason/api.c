@@ -132,7 +132,7 @@ static void test_work(void **state)
     q.request.on_event = count_layers;
     q.request.user = &seen;
     answer(session, &q);
-    assert_int_equal(seen.picture, here->model->config.vision.depth);
+    assert_int_equal(seen.picture, tn_encoder_size(here->model->backbone->encoder, &here->model->config.vision, "depth"));
     assert_int_equal(seen.prompt, here->model->decoder.config.num_hidden_layers);
     size_t all = seen.picture + seen.prompt;
     tenebra_session_close(session);
@@ -166,7 +166,7 @@ static void test_context_comes_first(void **state)
     assert_int_equal(seen.picture, 0);
     q.parts[1].text = "a";
     answer(session, &q);
-    assert_int_equal(seen.picture, here->model->config.vision.depth);
+    assert_int_equal(seen.picture, tn_encoder_size(here->model->backbone->encoder, &here->model->config.vision, "depth"));
     tenebra_session_close(session);
 }
 

@@ -30,7 +30,7 @@ static bool prompt_equals(const run *made, const tn_ids *ids)
     const tn_picture *picture = made->reasoner.pictures;
     bool same = true;
     for (size_t i = 0; i < ids->count && same; i++) {
-        bool image = ids->ids[i] == made->session->model->config.image_token;
+        bool image = ids->ids[i] == made->session->model->config.picture_token;
         for (size_t cell = 0; cell < (image ? IMAGE_ROWS : 1) && same; cell++, row++)
             same = row < end && (image ? row->kind == TN_ROW_CELL && row->picture == &picture->rows && row->cell == cell
                                        : row->kind == TN_ROW_TOKEN && row->token == ids->ids[i]);

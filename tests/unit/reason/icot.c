@@ -55,8 +55,8 @@ static const char *shape(const run *made, char *text)
         size_t length = 0;
         const char *bytes = token >= 0 ? tn_tokenizer_bytes(model->tokenizer, token, &length) : NULL;
         text[count++] = token < 0                                   ? '#'
-                        : token == model->config.vision_start_token ? '<'
-                        : token == model->config.vision_end_token   ? '>'
+                        : token == model->config.picture_begin ? '<'
+                        : token == model->config.picture_end   ? '>'
                         : token == find(model, "\n")                ? '/'
                         : token == find(model, ":\n")               ? ':'
                         : length == 1                               ? bytes[0]
@@ -180,8 +180,8 @@ static void check_rows(const run *made, size_t row, const tenebra_step *step)
 {
     const tn_row *rows = made->reasoner.rows + row + 1;
     const tn_model_config *config = &made->session->model->config;
-    assert_int_equal(rows[0].token, config->vision_start_token);
-    assert_int_equal(rows[ROWS - 1].token, config->vision_end_token);
+    assert_int_equal(rows[0].token, config->picture_begin);
+    assert_int_equal(rows[ROWS - 1].token, config->picture_end);
     for (size_t i = 0; i < PICKED; i++) {
         tn_tensor embeds = made->reasoner.pictures[step->picks[i].image].rows.embeds;
         assert_memory_equal(row_values(&rows[1 + i]), embeds.data + step->picks[i].index * embeds.cols,
@@ -196,7 +196,7 @@ static size_t row_of_token(const run *made, size_t number)
     for (;; row++) {
         int32_t token = made->reasoner.rows[row].token;
         const tn_model_config *config = &made->session->model->config;
-        bool generated = token >= 0 && token != config->vision_start_token && token != config->vision_end_token;
+        bool generated = token >= 0 && token != config->picture_begin && token != config->picture_end;
         if (generated && number-- == 0)
             return row;
     }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "image/patches.h"
 #include "unit/image/pictures.h"
 #include "unit/reason/tiny.h"
 
@@ -45,17 +46,17 @@ static void parts_are_resized_as_the_reference_does(void **state)
     q.request.image.width = q.request.image.height = 0;
     tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
     assert_int_equal(tn_reasoner_open(reasoner, session, &q.request, NULL, NULL), TENEBRA_OK);
-    const tn_patch_config usual = here->model->patches;
+    tn_patch_config *rule = here->model->rule, usual = *rule;
     FILE *file = fopen(TENEBRA_TEST_DATA "/image/part-sizes.csv", "r");
     size_row row;
     size_t rows = 0, twice = 0;
     assert_non_null(file);
     for (; read_row(file, &row); rows++) {
         tn_image image, resized;
-        here->model->patches.min_pixels = row.least;
-        here->model->patches.max_pixels = row.most;
+        rule->min_pixels = row.least;
+        rule->max_pixels = row.most;
         read_picture(row.name, &image);
-        assert_int_equal(tn_reasoner_resize(reasoner, &row.part, &image, &resized, NULL), TENEBRA_OK);
+        assert_int_equal(tn_reasoner_resize(reasoner, &row.part, &image, &resized, NULL, NULL), TENEBRA_OK);
         if (resized.width != row.width || resized.height != row.height || crc32_of_image(&resized) != row.crc)
             fail_msg("row %zu: %zu x %zu, not %zu x %zu, or other pixels", rows, resized.width, resized.height, row.width, row.height);
         bool plain = row.part.resized_width + row.part.min_pixels + row.part.max_pixels == 0;
@@ -69,7 +70,7 @@ static void parts_are_resized_as_the_reference_does(void **state)
         tn_image_free(&image);
     }
     fclose(file);
-    here->model->patches = usual;
+    *rule = usual;
     assert_int_equal(rows, 48);
     assert_true(twice >= 8);
     tn_reasoner_close(reasoner);

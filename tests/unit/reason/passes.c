@@ -235,10 +235,10 @@ static tenebra_code next_cropping(tn_reasoner *reasoner, tn_action *action, tene
     tn_image_free(&crop);
     TN_TRY(code);
     const tn_model_config *config = &reasoner->session->model->config;
-    tn_span_add(reasoner, tn_row_of_token(config->vision_start_token), NULL);
+    tn_span_add(reasoner, tn_row_of_token(config->picture_begin), NULL);
     for (size_t i = 0; i < reasoner->pictures[1].rows.rows; i++)
         tn_span_add(reasoner, tn_row_of_cell(&reasoner->pictures[1].rows, i), NULL);
-    tn_span_add(reasoner, tn_row_of_token(config->vision_end_token), NULL);
+    tn_span_add(reasoner, tn_row_of_token(config->picture_end), NULL);
     *action = (tn_action){ .kind = TN_ACT_APPEND };
     return TENEBRA_OK;
 }

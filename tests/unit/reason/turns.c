@@ -76,7 +76,7 @@ static size_t read_cache(const run *made, int32_t *ids)
 {
     const tn_session *session = made->session;
     for (size_t i = 0; i < session->sequence.length; i++)
-        ids[i] = made->reasoner.rows[i].token >= 0 ? made->reasoner.rows[i].token : session->model->config.image_token;
+        ids[i] = made->reasoner.rows[i].token >= 0 ? made->reasoner.rows[i].token : session->model->config.picture_token;
     return session->sequence.length;
 }
 
@@ -98,7 +98,7 @@ static void expect_turn(const tn_model *model, tn_ids *ids)
                                    { "<|im_end|>\n<|im_start|>assistant\n", 33, true } };
     assert_int_equal(tn_tokenizer_encode(model->tokenizer, spans, 1, ids, NULL), TENEBRA_OK);
     for (size_t i = 0; i < 16; i++) /* 112 x 112, as the request says */
-        assert_int_equal(tn_ids_push(ids, model->config.image_token, NULL), TENEBRA_OK);
+        assert_int_equal(tn_ids_push(ids, model->config.picture_token, NULL), TENEBRA_OK);
     assert_int_equal(tn_tokenizer_encode(model->tokenizer, spans + 2, 3, ids, NULL), TENEBRA_OK);
 }
 

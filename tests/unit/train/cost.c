@@ -17,6 +17,11 @@ typedef struct costs {
     double embed, blocks, merge;
 } costs;
 
+static size_t vision_size(const tn_trainer *trainer, const char *name)
+{
+    return tn_encoder_size(trainer->model->backbone->encoder, &trainer->model->config.vision, name);
+}
+
 static costs costs_of(const place *p, const char *const *lines, size_t count, const char *base, costs *sizes)
 {
     tn_train_config config;
@@ -27,9 +32,9 @@ static costs costs_of(const place *p, const char *const *lines, size_t count, co
     }
     tn_trainer *trainer = open_trainer(&config, &(tn_trainer_options){ .plan_only = true });
     /* n pictures of one patch: n patch + n pair; one of n patches in one frame: n patch + n^2 pair */
-    tn_patches one = { .count = 1, .grid_t = 1, .grid_h = 1, .grid_w = 1 }, two = { .count = 2, .grid_t = 1, .grid_h = 1, .grid_w = 2 };
-    const tn_lesson row = { .rows = 1 }, rows = { .rows = 2 }, picture = { .picture_count = 1, .patches = &one },
-                    wide = { .picture_count = 1, .patches = &two };
+    tn_prepared one = { .rows = 1, .pairs = 1 }, two = { .rows = 2, .pairs = 4 };
+    const tn_lesson row = { .rows = 1 }, rows = { .rows = 2 }, picture = { .picture_count = 1, .prepared = &one },
+                    wide = { .picture_count = 1, .prepared = &two };
     const tn_lesson *const all[] = { &row, &rows, &picture, &wide };
     double flops[4];
     for (size_t i = 0; i < 4; i++)
@@ -38,17 +43,16 @@ static costs costs_of(const place *p, const char *const *lines, size_t count, co
     const costs found = { .row = 2 * flops[0] - flops[1] / 2, .pair = flops[1] - 2 * flops[0], .patch = 2 * flops[2] - flops[3] / 2,
                           .patch_pair = flops[3] / 2 - flops[2] };
     const tn_decoder *d = &trainer->model->decoder;
-    const tn_vision_config *v = &trainer->model->config.vision;
-    double h = (double)d->config.hidden_size, f = (double)d->config.intermediate_size, e = (double)v->embed_dim;
+    double h = (double)d->config.hidden_size, f = (double)d->config.intermediate_size, e = (double)vision_size(trainer, "embed_dim");
     double q = (double)(d->config.num_attention_heads * d->config.head_dim),
            k = (double)(d->config.num_key_value_heads * d->config.head_dim);
-    double m = (double)(v->spatial_merge_size * v->spatial_merge_size);
+    double m = (double)(vision_size(trainer, "spatial_merge_size") * vision_size(trainer, "spatial_merge_size"));
     *sizes = (costs){ .row = (double)d->config.num_hidden_layers * (h * (2 * q + 2 * k) + 3 * h * f),
                       .pair = (double)d->config.num_hidden_layers * q,
-                      .patch_pair = (double)v->depth * e,
-                      .embed = e * (double)v->patch_values,
-                      .blocks = (double)v->depth * (4 * e * e + 2 * e * (double)v->mlp_dim),
-                      .merge = m * e * e + e * (double)v->hidden_size };
+                      .patch_pair = (double)vision_size(trainer, "depth") * e,
+                      .embed = e * (double)vision_size(trainer, "patch_values"),
+                      .blocks = (double)vision_size(trainer, "depth") * (4 * e * e + 2 * e * (double)vision_size(trainer, "mlp_dim")),
+                      .merge = m * e * e + e * (double)d->config.hidden_size };
     sizes->patch = sizes->embed + sizes->blocks + sizes->merge;
     tn_trainer_close(trainer);
     tn_train_config_free(&config);
