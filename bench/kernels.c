@@ -1,11 +1,11 @@
-/* Speed of the kernel sets on the matrix shapes of Qwen2-VL, beside what the machine can do.
+/* Speed of the kernel sets on the matrix shapes of Qwen2-VL, compared with the peak of the machine.
  *
  *     bench_kernels [--set NAME] [--type NAME] [--shape NAME] [--rows M,M,...] [--gradients] [--panels]
  *                   [--seconds S]
  *
  * For each set, type and shape: GFLOP/s (2 m n k operations) and GB/s (bytes of weights read), with one
- * thread and with all processors; best of the runs that fit into S seconds (0.4). Weights are taken in
- * turn from one large buffer, so that they come from memory as they do in a model. --panels: weights in the
+ * thread and with all processors; best of the runs that fit into S seconds (0.4). Weights are taken one after another from one
+ * large buffer, so that they come from memory as they do in a model. --panels: weights in the
  * packed order. */
 #include "base/clock.h"
 #include "base/pool.h"
@@ -34,14 +34,14 @@ typedef struct tn_bench {
     const tn_kernels *kernels;
     unsigned char *weights;
     float *x, *y, *scratch, *dw;
-    void *input;  /* x in the form that linear reads */
-    size_t slice; /* reals of scratch of one thread */
+    void *input;  /* x in the form that `linear` reads */
+    size_t slice; /* size of the scratch memory of one thread, in reals */
     double seconds;
-    const char *set, *type, *shape, *rows; /* what to measure; set, type, shape: NULL is all */
+    const char *set, *type, *shape, *rows; /* what is measured; set, type, shape: NULL for all */
     bool gradients, panels;
 } tn_bench;
 
-/* One timed thing: `run` does it once. */
+/* One measured operation; `run` executes it once. */
 typedef struct tn_job {
     const tn_bench *bench;
     tn_matrix w;
@@ -49,7 +49,7 @@ typedef struct tn_job {
     tn_chunk_fn *run;
 } tn_job;
 
-/* --------------------------------------------------- what can be reached -- */
+/* --------------------------------------------------- peaks of the machine -- */
 
 typedef struct tn_spin {
     const tn_kernels *kernels;
@@ -66,7 +66,7 @@ static void spin_chunk(void *argument, size_t chunk, size_t worker)
         spin->operations = operations;
 }
 
-/* GFLOP/s of registers in F32; 0 where it is not known how to ask. */
+/* GFLOP/s of multiply-adds in registers, in F32; 0 if it cannot be measured on this machine. */
 static double peak_flops(tn_pool *pool)
 {
     size_t threads = tn_pool_threads(pool);
@@ -160,7 +160,7 @@ static void run_job(tn_job *job)
     tn_pool_run(b->pool, job->chunks, job->run, job);
 }
 
-/* Least milliseconds of one run; every run takes the next matrix of the buffer. */
+/* The least milliseconds of one run; every run uses the next matrix of the buffer. */
 static double best_ms(tn_job *job)
 {
     size_t bytes = tn_matrix_bytes(&job->w);
@@ -227,8 +227,8 @@ static void run_set(tn_bench *bench)
                 run_shape(bench, types[t], &shapes[s]);
 }
 
-/* Weights that are ordinary numbers in all three types: 16-bit words 0x3000 .. 0x33FF, either sign. Memory is
- * aligned as an arena's is. */
+/* Weights that are ordinary numbers in all three types: 16-bit words 0x3000 .. 0x33FF with either sign. Memory is aligned like
+ * that of an arena. */
 static bool open_bench(tn_bench *bench)
 {
     size_t threads = tn_cpu_count();

@@ -1,6 +1,6 @@
 /* Asks a question about an image as `tenebra run` does, and prints the latent steps:
  *
- *     ask MODEL PICTURE QUESTION [CHOICE ...]
+ *     ask MODEL IMAGE QUESTION [CHOICE ...]
  *     ask models/default docs/hops.png "Follow four arrows from the orange square. Which colour is there?" red grey blue cyan
  */
 #include <stdio.h>
@@ -15,7 +15,7 @@ static bool show(void *user, const tenebra_event *event)
     if (event->kind == TENEBRA_EVENT_TEXT)
         printf("%s", event->text);
     fflush(stdout);
-    return true; /* returning false would cancel */
+    return true; /* false would cancel the question */
 }
 
 int main(int argc, char **argv)
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
         tenebra_session_open(&session, model, NULL, &error) == TENEBRA_OK &&
         tenebra_prompt_make(&prompt, model, &question, &error) == TENEBRA_OK) {
         tenebra_request request = TENEBRA_INIT(tenebra_request);
-        tenebra_model_defaults(model, &request); /* method and settings from the model's training */
+        tenebra_model_defaults(model, &request); /* use method and settings from the model's training */
         request.messages = tenebra_prompt_messages(prompt, &request.message_count);
         request.on_event = show;
         if (tenebra_session_ask(session, &request, &trace, &error) == TENEBRA_OK)

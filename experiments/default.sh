@@ -27,34 +27,35 @@ make wide --families arrows,sight --brief --wordings wide --varied --train 31000
 make rested --families arrows,sight --brief --wordings wide --train 44000 --dev 0 --test 0 --seed 25
 make words --train 4000 --dev 0 --test 0 --seed 1
 make words-of-lists --families list --hops 1-5 --train 2000 --dev 0 --test 0 --seed 2
-# Of the sets, and of the words that people use: so those that no question of training has are whole, too.
+# The vocabulary of the data sets and of common words, so that words that occur in no training question are whole tokens, too.
 [ -d tokenizer ] ||
     "$program" data vocab hops:data/words hops:data/words-of-lists "hops:$recipes/words" -o tokenizer --size 4000
 
 train see see -d hops:data/shapes --set tokenizer=tokenizer
 train own lists -m see/model -d hops:data/own
-# Where the ground of a cell tells what its arrow points to, then where most cells do not: the tower alone has to find it.
+# First the background of every cell shows what its arrow points to, then most cells do not show it, and only the tower is
+# trained.
 train hint lists -m own/model -d hops:data/hinted
 train tower lists -m hint/model -d hops:data/looks --set 'trainable=visual.*'
-# A new decoder finds objects by their colours; then all that an object shows, in pictures as they come in; then it goes on from what
-# it found.
+# A new decoder learns to find objects by their colours, then everything that an object shows, in varied images, then to
+# continue from the object it found.
 train pairs chains -m tower/model -d hops:data/pairs --set 'fresh=model.*' --set init_std=0
 train wear chains -m pairs/model -d hops:data/worn --set freeze_vision_tower=false --set lr=8e-4 --set lr_scheduler_type=cosine --set image_size=112x112
 train follow chains -m wear/model -d hops:data/chains --set max_samples=8000 --set lr_scheduler_type=cosine --set seed=2
-# As people ask: in words, then with latent steps; at last the decoder alone, on plain pictures, at a small rate.
+# Natural wordings: in words, then with latent steps; finally only the decoder, on plain images, at a small learning rate.
 ask=(--set prompt=verbatim --set val_prompt=brief --set image_size=112x112 --set num_epochs=7 --set uniform_prob=0.7)
 learned=arrows-1,arrows-2,arrows-3,arrows-4,arrows-5,arrows-6,sight-2,sight-3
 train speak speak -m follow/model -d hops:data/asked
 train think think -m speak/model -d hops:data/thought "${ask[@]}" --set freeze_vision_tower=false --set lr=5e-4 --set max_updates=1400 --set seed=4
 train settle think -m think/model -d hops:data/settled "${ask[@]}" --set "topics=$learned" --set lr=1e-4 --set warmup_steps=100 --set seed=6
 train polish think -m settle/model -d hops:data/settled "${ask[@]}" --set "topics=$learned" --set lr=1e-4 --set warmup_steps=60 --set seed=7
-# From here on capitals are read as small letters, and plain frames around pictures are taken away.
+# From here on text is converted to lower case, and plain frames around images are removed.
 if ! grep -q trim_frame polish/model/preprocessor_config.json; then
     sed -i 's/"type": "NFC"/"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]/' polish/model/tokenizer.json
     sed -i '1s/{/{\n  "trim_frame": true,/' polish/model/preprocessor_config.json
 fi
-# More wordings, then the same on plain pictures. The shipped weights were made with the kernels avx2 in these two runs; other kernels
-# give other bits.
+# More wordings, then the same on plain images. In these two runs, the published weights were made with the kernels avx2; other
+# kernels give other bits.
 last=("${ask[@]}" --set "topics=$learned")
 ! grep -qx avx2 <<<"$("$program" bench --list-kernels)" || last+=(--kernels avx2)
 train widen think -m polish/model -d hops:data/wide "${last[@]}" --set uniform_prob=0.6 --set freeze_vision_tower=false --set lr=1.5e-4 --set warmup_steps=50 --set max_updates=700 --set seed=8

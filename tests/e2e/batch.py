@@ -97,7 +97,7 @@ class Answers(Case):
 
 class Mistakes(Case):
     def test_bad_lines(self):
-        """Each gets an error with its number; the rest goes on; the exit code tells."""
+        """Each gets an error with its number; the other lines are answered; the exit code reports the failure."""
         bad = [
             ("nonsense", "JSON"), ("[1]", "object"), ({}, "prompt"), ({"prompt": "a", "messages": []}, "either"),
             ({"prompt": "a", "imagse": "x"}, "did you mean 'images'?"), ({"prompt": 3}, "prompt"), ({"prompt": "a", "images": [3]}, "images"),

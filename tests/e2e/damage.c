@@ -71,7 +71,7 @@ static size_t count_of(const char *text, const char *words)
     return strtoul(at, NULL, 10);
 }
 
-/* Exit code 0, and at least as many quantities as the set is known to hold. */
+/* Exit code 0, and at least as many quantities as the set is known to have. */
 static void passes(const char *kernels, const char *path, size_t least, size_t uncovered)
 {
     result r = run(kernels, "verify --quiet '%s'", path);
@@ -126,7 +126,7 @@ static void spoil(void *user, copied *tensor)
     memcpy(tensor->data + 4 * d->element, &value, 4);
 }
 
-/* verify must find the damage, and say where it shows first. */
+/* verify must find the damage, and name the first quantity that differs. */
 static void damage_is_found(const char *model, const char *path, const damage *d)
 {
     damage copy_of = *d;
@@ -325,7 +325,7 @@ static void test_bound_follows_the_range(void **state)
     }
 }
 
-/* Renames tensors: `from` becomes `to` wherever it stands in a name. */
+/* Renames tensors: replaces `from` by `to` in every name. */
 typedef struct renaming {
     const char *from, *to;
     bool both_ways;
@@ -389,7 +389,7 @@ static void test_swapped_picks(void **state)
     case_fails(UNTIED, UNTIED_CASE, swap_picks, (char[]){ "batch2.selected" }, "first divergence: batch2.selected");
 }
 
-/* Ids beyond 32 bits are no ids, even where their low half is right. */
+/* Ids beyond 32 bits are not ids, even if their low half is right. */
 static void widen_ids(void *user, copied *tensor)
 {
     if (strcmp(tensor->name, user) == 0)
@@ -445,7 +445,7 @@ static void test_misshapen_inputs(void **state)
         }
 }
 
-/* Grids that no picture has. */
+/* Grids that no image can have. */
 typedef struct grid_change {
     int64_t values[3];
 } grid_change;

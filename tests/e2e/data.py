@@ -13,7 +13,7 @@ from program import PICTURE, WORK, Case, main, run  # noqa: E402
 
 # Of 30 training samples with seed 5, on every machine; it changes only when the set is meant to change.
 HASH = "3b215f91e591f5e4"
-# The same of questions and pictures that vary.
+# The same for varied questions and images.
 HASH_VARIED = "ed5a3310e7769496"
 
 

@@ -44,7 +44,7 @@ def answers(name, *more):
 
 
 def accuracy(name, *more):
-    """Of the 120 questions that the model was once trained on alone."""
+    """Of the 120 questions in the only wording that the first model was trained on."""
     rows = answers(name, *more)
     return sum(row["correct"] for row in rows) / len(rows)
 
@@ -94,7 +94,7 @@ class Transcripts(Case):
 
 
 def read_png(path):
-    """Width, height, and rows of an RGB picture of 8 bits that is not interlaced."""
+    """Width, height, and rows of an RGB image of 8 bits that is not interlaced."""
     data, at, packed = path.read_bytes(), 8, b""
     while at < len(data):
         length, kind = struct.unpack(">I4s", data[at:at + 8])
@@ -116,7 +116,7 @@ def read_png(path):
 
 
 def framed(picture, left, top, colour):
-    """The picture in a frame that is as wide at the right as at the left, and below as above."""
+    """The image in a frame with the same width left and right, and the same at top and bottom."""
     width, height, rows = read_png(FOLDER / picture)
     line, side = bytes(colour) * (width + 2 * left), bytes(colour) * left
     pixels = [line] * top + [side + row + side for row in rows] + [line] * top
@@ -158,7 +158,8 @@ class People(Case):
             self.assertEqual(done.stdout.strip(), case["right"])
 
     def test_frames_are_taken_away(self):
-        """The same answers, and picks where they are in the whole picture; a model that sees the frame answers otherwise."""
+        """The same answers, and picks at their places in the complete image; a model that sees the frame gives other
+        answers."""
         blind = WORK / "frames"
         shutil.copytree(DEFAULT, blind)
         settings = json.loads((blind / "preprocessor_config.json").read_text(encoding="utf-8"))
@@ -266,7 +267,7 @@ class Model(Case):
         self.assertLess(accuracy("noise", "--latent-text", "noise"), 0.4)  # a guess: 0.25, of 120 questions +-0.04
 
     def test_a_probe_tells_that_answers_depend_on_latents(self):
-        """Any word is an answer to it, so those that are no option do not make it say nothing."""
+        """Any word is an answer, so answers that are not an option do not prevent a conclusion."""
         call = ("eval", "probe", "-d", hops(), "--limit", 24, "-n", 12, "-o", WORK / "probe.jsonl", "--json")
         report = json.loads(run(*call).stdout)
         self.assertEqual(report["scorer"], "last_named:ending")

@@ -88,7 +88,7 @@ class Reading(Case):
         self.assertEqual(run("run", "-m", make_model("model"), *QUESTION).stderr, "")
 
     def test_an_index_of_weights(self):
-        """One shard, and an index whose other keys are named; beside model.safetensors it says nothing."""
+        """One shard, and an index whose other keys are noted; if there is a model.safetensors, the index is ignored."""
         header = read_header(Path(make_model("model")) / "model.safetensors")
         index = {"metadata": {"total_size": 1}, "weight_map": {name: "model-1.safetensors" for name in header if name != "__metadata__"}}
         directory = copy_model("shards", model__safetensors__index__json=index)
@@ -208,7 +208,7 @@ class Reading(Case):
 
 
 class Adapters(Case):
-    """A tokenizer beside an adapter, as PEFT saves it when tokens were added."""
+    """A tokenizer in the directory of an adapter, as PEFT saves it if tokens were added."""
 
     def test_its_tokenizer(self):
         data, model = WORK / "adapter-data", Path(make_model("model"))
@@ -285,7 +285,7 @@ class NoNumbers(Case):
 
 
 class Writing(Case):
-    """What full training leaves beside the weights, for this program and for transformers old and new."""
+    """The files that full training writes with the weights, for this program and for old and new versions of transformers."""
 
     def train(self, source, name, *changes, options=()):
         data = WORK / "export-data"
@@ -349,7 +349,7 @@ class Writing(Case):
     def test_number_types(self):
         source = copy_model("types")
         self.assertEqual(read(self.train(source, "f32") / "config.json")["torch_dtype"], "float32")
-        # frozen weights stay F32 beside trained ones in BF16
+        # frozen weights stay F32, trained ones are BF16
         mixed = self.train(source, "mixed", "save_dtype=bf16", "trainable=model.layers.*")
         self.assertEqual(read(mixed / "config.json")["torch_dtype"], "float32")
         whole = self.train(source, "bf16", "save_dtype=bf16", "freeze_vision_tower=false")

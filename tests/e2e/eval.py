@@ -348,7 +348,7 @@ class Eval(Case):
         self.assert_fails(run(*call, "--scorer", "nobody"), 2, "nobody")
         rows = records(target)
         given = "ivt-lr:as-it-is:latent-text=given"
-        # What is told of step one is the question's own hidden state; the next steps follow from what was put there.
+        # The trace of step one has the question's own hidden state; the next steps follow from the replacement.
         own, other = rows[0, "ivt-lr:as-it-is"], rows[0, given]
         self.assertEqual(own["steps"][0]["hidden_norm"], other["steps"][0]["hidden_norm"])
         self.assertNotEqual(own["steps"][1]["hidden_norm"], other["steps"][1]["hidden_norm"])
@@ -365,7 +365,7 @@ class Eval(Case):
         self.assertEqual(tables["methods"]["rows"][0][4], silent)
         self.assertIn("name no option (scorer 'strict'", run("eval", "table", self.whole, "--table", "domains").stdout)
         self.assertIn("name no option (scorer 'strict'", run("eval", "table", self.whole, "--form", "csv").stderr)
-        # Another scorer, from the file alone and its data set; the same figures as those of eval score.
+        # Another scorer, with only the file and its data set; the same numbers as those of eval score.
         again = json.loads(run("eval", "table", self.whole, "--scorer", "m3cot", "--json").stdout)
         scores = json.loads(run("eval", "score", self.whole, "--scorer", "m3cot", "--json").stdout)["files"]
         self.assertEqual(again["scorer"], "m3cot")

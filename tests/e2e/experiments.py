@@ -89,7 +89,7 @@ class Experiments(Case):
             shutil.copy(PICTURE, data / split / "images/0.png")
             rows = [["what shape is in the image?", "circle", 0], ["what color is the shape?", "red", 0],
                     ["is there a circle?", "yes", 0], ["is there a red shape?", "yes", 0]]
-            # Of the training split, questions on picture 50 are held out for validation.
+            # Of the training split, questions about image 50 are held out for validation.
             shutil.copy(PICTURE, data / split / "images/50.png")
             held = [[question, answer, 50] for question, answer, _ in rows]
             (data / split / "questions.json").write_text(json.dumps(rows * 20 + held), encoding="utf-8")

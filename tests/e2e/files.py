@@ -80,7 +80,7 @@ class Weights(Case):
         self.end(process, WEIGHTS, "in use")
 
     def test_replaced_by_renaming_while_answering(self):
-        """The way in which files are to be replaced: the program goes on with the old one."""
+        """Files replaced by renaming, as they should be: the program continues with the old one."""
         directory = copy_model("new-run")
         (directory / "other").write_bytes(b"something else")
         process = start("run", "-m", directory, *QUESTION, "-n", 300, "-t", 2)
@@ -122,7 +122,7 @@ def make_results():
 
 
 def writers(output):
-    """Commands that write one file where they are told to."""
+    """Commands that write one file at a given path."""
     return {"run": ("run", "-m", make_model("model"), *QUESTION, "-n", 2, "-t", 1, "--report", output),
             "eval report": ("eval", "report", make_results(), "-o", output),
             "eval export": ("eval", "export", make_results(), "--form", "indices", "-o", output)}

@@ -158,7 +158,7 @@ class Kills(Case):
             self.assert_same(expected[-1], expected[0])
 
         def look(folder):
-            """Rows are there only once all of their pictures are; what describes the set comes last."""
+            """The file of rows exists only if all of its images do; the description of the set is written last."""
             for path in (folder / "set").glob("data/*"):
                 name = str(path.relative_to(folder / "set"))
                 if name in expected[0]:

@@ -1,4 +1,4 @@
-"""Methods that look again: pictures fed again at line breaks, regions asked for. Replies come from --replay."""
+"""Methods that look again: embeddings fed again at line breaks, and requested regions. Replies come from --replay."""
 import json
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def ids_of(text):
 
 
 def replay(name, *texts):
-    """A file with the tokens of the texts one behind the other; tokens do not run across their borders."""
+    """A file with the tokens of the texts one after another; tokens do not extend across their borders."""
     path = WORK / f"{name}.json"
     path.write_text(json.dumps(sum(map(ids_of, texts), [])))
     return str(path)
@@ -59,7 +59,7 @@ class Looks(Case):
         self.assertEqual(counts["injected"], sum(turn["prompt_tokens"] for turn in out["passes"][1:]))
         self.assertEqual(counts["positions_computed"], counts["prompt"] + counts["injected"] + counts["generated"] - 3)
         self.assertEqual([call["outcome"] for call in out["calls"]], ["shown", "invalid"])
-        # 0..72 of 224 columns are those of a picture of 21, 12..57 of 224 rows of 13.
+        # 0..72 of 224 columns of an image of 21 columns, 12..57 of 224 rows of 13 rows.
         for seen, expected in zip(out["calls"][0]["rectangle"], (0, 12 * 13 / 224, 72 * 21 / 224, 57 * 13 / 224)):
             self.assertAlmostEqual(seen, expected, places=6)
         self.assertIsNone(out["calls"][1]["rectangle"][0])

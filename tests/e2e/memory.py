@@ -63,7 +63,7 @@ class Memory(Case):
         return None
 
     def sweep(self, *arguments, writes=False, only=""):
-        """OUTPUT among the arguments stands for a path that the command writes, a new one each time; `only` says with what
+        """OUTPUT among the arguments is replaced by a path that the command writes, a new one each time; `only` says with what
         the names of the files begin that are the same each time."""
         name = self.id().rsplit(".", 1)[-1]
 

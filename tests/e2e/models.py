@@ -1,4 +1,4 @@
-"""tenebra inspect and bench: what they tell of good and broken models, and models that bench makes.
+"""tenebra inspect and bench: their output about valid and broken models, and models that bench makes.
 
     models.py PROGRAM DATA [TEST ...]
 """
@@ -130,7 +130,7 @@ class Bench(Case):
             self.assertEqual(told["kernels"], name)
 
     def test_making_a_model(self):
-        """The same seed gives the same bytes, another one others; a directory in use is left alone."""
+        """The same seed gives the same bytes, another seed gives others; an existing directory is not changed."""
         first, same, other = (Path(make_model(name, seed)) / "model.safetensors"
                               for name, seed in (("model", 7), ("twin", 7), ("other", 8)))
         self.assertEqual(first.read_bytes(), same.read_bytes())

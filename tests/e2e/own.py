@@ -9,7 +9,7 @@ from program import DATA, WORK, Case, main, make_model, run  # noqa: E402
 
 
 def make_set(name="own", rows=40, **more):
-    """Rows by turns open and with choices, on topics a and b, each on a picture of its own."""
+    """Rows alternately open and with choices, on topics a and b, each with a separate image."""
     folder = WORK / name
     folder.mkdir(exist_ok=True)
     lines = []

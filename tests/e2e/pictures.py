@@ -1,4 +1,4 @@
-"""Sizes of pictures: those of training hold when asking, an option or a part of --messages goes before them.
+"""Sizes of images: those of training apply to questions, and an option or a part of --messages overrides them.
 
     pictures.py PROGRAM DATA [TEST ...]
 """
@@ -35,7 +35,7 @@ def train(name, *settings):
 
 
 def see(*arguments, model=None):
-    """How many embeddings a picture becomes, and what stood on stderr."""
+    """The number of embeddings of an image, and the contents of stderr."""
     done = run("run", "-m", model or make_model("model"), "--image", PICTURE, *QUESTION, "-n", 2, "-t", 1, "--json", *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["counts"]["image"], done.stderr
@@ -58,7 +58,7 @@ class Trained(Case):
         self.assertEqual(see("--lora", adapter, "--image-max-tokens", 4)[0], 6)
         done = run("run", "-m", make_model("model"), "--lora", adapter, *QUESTION, "-n", 2, "-t", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertNotIn("280", done.stderr)  # there is no picture
+        self.assertNotIn("280", done.stderr)  # there is no image
 
     def test_bounds_of_an_adapter_hold_to_the_pixel(self):
         seen, errors = see("--lora", train("bounded", "image_min_pixels=50000") / "adapter")

@@ -25,7 +25,7 @@ QUESTIONS = 3
 
 
 def write_example(name="example.json", **changes):
-    """The solved question in a file; its picture lies beside it."""
+    """The solved question in a file, with its image in the same folder."""
     folder = WORK / "examples"
     folder.mkdir(exist_ok=True)
     picture = folder / SOLVED["image"]
@@ -260,7 +260,7 @@ class Eval(Case):
         self.assertTrue(manifest["answer_turn"])
         self.assertEqual(len(manifest["example"]["digest"]), 64)
         self.assertEqual([rows[0, method]["passes"] for method in ("direct", "mmcot", "coconut")], [2, 3, 2])
-        # The example's picture stands in the prompts of those that show one; a latent method takes none.
+        # The example's image is in the prompts of methods that show one; a latent method accepts none.
         self.assertEqual([rows[0, method]["image_tokens"] for method in ("direct", "mmcot", "coconut")], [32, 32, 16])
         self.assertEqual(evaluate(output, *more, methods="direct,mmcot,coconut").returncode, 0)
         for changed in (("--example", write_example("other.json", rationale="Other."), "--answer-turn"), more[:2], more[2:]):

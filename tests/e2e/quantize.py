@@ -1,4 +1,4 @@
-"""tenebra quantize from outside: what it writes runs, what it says is true, and mistakes leave nothing behind.
+"""tenebra quantize from outside: the results can be run, its report is true, and failures leave no files.
 
     quantize.py PROGRAM DATA [TEST ...]
 """
@@ -85,7 +85,7 @@ class Quantize(Case):
         self.assertIn("IQ4_NL panels", run("inspect", "-m", directory).stdout)
 
     def test_blocks_of_256(self):
-        """Where inputs come in blocks of 256 (down_proj here), and blocks of 32 elsewhere; the report says so."""
+        """Blocks of 256 if the inputs are multiples of 256 (down_proj here), else blocks of 32, as the report says."""
         for kind, wide, narrow, error in (("q4-256", "Q4_256", "IQ4_NL", (0.06, 0.1)), ("q8-256", "Q8_256", "Q8_0", (0.004, 0.009))):
             directory, done = self.make(kind, "--type", wide)
             self.assertIn("not whole blocks of 256", done.stdout)

@@ -74,7 +74,7 @@ class Browser(Case):
         self.assertLessEqual(seen["wide"], 0)  # nothing is wider than a phone
 
     def test_one_answer(self):
-        """Its title is the question; the strongest place lets the picture through; steps without picks say why."""
+        """Its title is the question; the place with the most attention is transparent; steps without picks give the reason."""
         path = WORK / "answer.html"
         for more, why in (((), "all 16 embeddings were picked before"), (("--k-select", 0), "k-select is 0"),
                           (("--latent-picks", "none"), "latent-picks is none"), (("--method", "coconut"), "this method feeds no part")):

@@ -239,7 +239,7 @@ class Asking(Case):
 
 
 class PipedPictures(Case):
-    """A picture that comes through stdin or a pipe is the same picture."""
+    """An image from stdin or a pipe gives the same results as one from a file."""
 
     def picture(self, path, stdin=None, command=None):
         arguments = [PROGRAM, "run", "-m", make_model("model"), "-n", "6", "--image-size", "112x112", "-t", "1", "--json", *QUESTION]

@@ -50,7 +50,7 @@ class Score(Case):
         self.assertEqual(groups["biology"], {"total": 0, "correct": 0, "acc": -1})
 
     def test_own_file(self):
-        """The standard scorer finds again what the run has recorded, by options that only the data set tells."""
+        """The default scorer reproduces what the run recorded, with options that only the data set has."""
         looks, output = WORK / "looks", WORK / "own.jsonl"
         done = run("data", "make", "hops", looks, "--train", 2, "--dev", 2, "--test", 8, "--seed", 5)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -151,7 +151,7 @@ class Manual(Case):
                 self.assertIn("DESCRIPTION" if page.name != "tenebra.1" else "COMMANDS", re.sub(".\b", "", done.stdout))
 
     def test_a_damaged_page_is_seen(self):
-        """The check above can tell: an unknown request is a warning."""
+        """Negative control of the check above: an unknown request is a warning."""
         if shutil.which("groff") is None:
             self.skipTest("there is no groff here")
         done = subprocess.run(["groff", "-man", "-ww", "-Tutf8"], input=".TH X 1\n.SH NAME\nx\n.nonsense\n", capture_output=True, text=True,

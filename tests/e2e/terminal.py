@@ -25,7 +25,7 @@ def hops():
 
 class Progress(Case):
     def bars(self, output, columns):
-        """The lines with progress, none of them as wide as the terminal."""
+        """The lines with progress, all narrower than the terminal."""
         lines = [line for line in drawn_lines(output) if re.search(r"(^|[ \]])\d+/\d+( |$)", line)]
         self.assertTrue(lines, output)
         for line in lines:

@@ -165,7 +165,7 @@ def count_lines(log):
 
 
 def wait_for_lines(process, log, count):
-    """Until the log holds `count` lines or the process is over."""
+    """Waits until the log has `count` lines or the process has ended."""
     while process.poll() is None and count_lines(log) < count:
         time.sleep(0.001)
 
@@ -262,7 +262,8 @@ def tensors(path):
 
 
 def check_fresh(config, straight, data, folder):
-    """What `fresh` names is drawn anew, everything else stays; with init_std 0 a run starts from its shape's own values."""
+    """The weights that `fresh` names get random values, the others are kept; with init_std 0, a run starts from the values of
+    its shape."""
     changes = ["-m", straight / "model", "-d", f"hops:{data}", "--set", "finetuning_type=full", "--set", "method=cot",
                "--set", "lr=0", "--set", "max_updates=1", "--set", "validate=false", "--set", "freeze_vision_tower=false"]
     run("train", *changes, "-o", folder / "same")

@@ -128,7 +128,7 @@ def largest_at(path, name):
 
 
 def training_copy(work, number):
-    """The case of training steps with everything beside it, to be changed."""
+    """A copy of the case of training steps with all its files, to be changed."""
     source, folder = GOLDEN / "qwen2vl_untied", Path(work) / f"training-{number}"
     for part in ("adapter", "model"):
         (folder / part).mkdir(parents=True)

@@ -2,7 +2,7 @@
  *
  * An input that starts with '{' is adapter_config.json, a zero byte, and adapter_model.safetensors. Any other changes a
  * sound adapter: its first byte names one of tests/data/adapters, and three bytes each change a key of the configuration,
- * or the name or shape of a tensor. Such inputs reach what lies after the first checks. What is read must be usable, and
+ * or the name or shape of a tensor. Such inputs reach the code after the first checks. What is read must be usable, and
  * the model must be as it was once the adapter is off again. */
 #include "base/file.h"
 #include "model/lora.h"
@@ -112,7 +112,7 @@ static const char *const names[] = {
     "base_model.model.lm_head.modules_to_save.default.weight", "base_model.model.visual.merger.mlp.0.bias",
 };
 
-/* The header's tensor number `which` gets another name, or its dimensions the other way round. */
+/* Gives tensor number `which` of the header another name, or reverses its dimensions. */
 static void change_tensor(json_t *header, size_t which, uint8_t how)
 {
     const char *key;

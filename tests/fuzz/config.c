@@ -1,9 +1,9 @@
 /* Fuzz target: config.json and preprocessor_config.json.
  *
  * The input is given to every backbone and to the reader of picture settings. What a backbone accepts must be
- * usable: sizes that divide as the networks need, and tensor shapes whose products fit. An input that does not
- * start with '{' names a sound shape by its first byte and changes it, two bytes each (which key, which
- * value): so odd values in sound surroundings, where the mistakes are, come up often. */
+ * usable: sizes that divide as the networks need, and tensor shapes whose products fit. An input that does not start with '{'
+ * selects a valid shape by its first byte and changes it, by two bytes each (which key, which value). So unusual values among
+ * valid ones, which cause most mistakes, are frequent. */
 #include "base/checked.h"
 #include "image/patches.h"
 #include "model/networks.h"

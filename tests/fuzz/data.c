@@ -1,7 +1,7 @@
-/* Fuzz target: the files of data sets, and what is made of their samples.
+/* Fuzz target: the files of data sets, and the prompts made from their samples.
  *
  * The first byte chooses the set, the second its split; the rest is the set's main file. What a reader accepts must be
- * usable: answers among the options, texts that are there, and prompts and steps that can be written. */
+ * usable: answers among the options, texts that are not NULL, and prompts and steps that can be written. */
 #include "data/dataset.h"
 
 #include <stdint.h>

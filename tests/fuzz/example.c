@@ -1,5 +1,5 @@
-/* Fuzz target: a solved example. What is accepted must be ready for a request: parts that are there, one text behind the
- * pictures, an answer that names its label, letters among the options. */
+/* Fuzz target: a solved example. What is accepted must be ready for a request: parts that exist, one text after the images, an
+ * answer that names its label, letters among the options. */
 #include "data/strings.h"
 #include "reason/example.h"
 
@@ -14,7 +14,7 @@ static void require(bool truth)
         abort();
 }
 
-/* The words that the answer has to hold: of the option whose letter the file names, or the label. */
+/* The words that the answer must contain: those of the option whose letter the file names, or the label. */
 static const char *expected(const tn_example *example, const tn_prompt_preset *preset, size_t *length)
 {
     const json_t *options = json_object_get(example->json, "options");

@@ -1,7 +1,7 @@
-/* Fuzz target: picture files on hostile bytes, and everything a picture goes through afterwards.
+/* Fuzz target: image files with hostile bytes, and everything that is done with an image afterwards.
  *
  * Decodes with small caps, as stored and upright; resizes the result to 56 x 56; cuts patches. The EXIF
- * readers also see the bytes directly, since few inputs get that far inside of a container. */
+ * readers also get the bytes directly, because few inputs reach them inside a container. */
 #include "image/decode.h"
 #include "image/exif.h"
 #include "image/orientation.h"
@@ -44,7 +44,7 @@ static void check_picture(const tn_image *image)
         check_patches(&config, &square);
         tn_image_free(&square);
     }
-    check_patches(&config, image); /* refused where the picture is too long and narrow */
+    check_patches(&config, image); /* refused if the image is too long and narrow */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -1,7 +1,8 @@
-/* Fuzz target: result files, as a run that goes on and the tables read them.
+/* Fuzz target: result files, as a continued run and the tables read them.
  *
  * What is read gives records that are objects; a sealed file of which one bit is changed is refused, or that line is not read;
- * what a table is made of is whole. A run goes on only in a file that reads, and then the file reads again with one record more. */
+ * what a table is made of is whole. A run continues only in a file that can be read, and afterwards the file can be read again
+ * and has one more record. */
 #include "eval/journal.h"
 #include "eval/seal.h"
 #include "eval/table.h"

@@ -1,5 +1,5 @@
 /* Fuzz target: conversations as `tenebra run --messages` reads them. What is accepted must be a request that can be asked: turns
- * with roles and parts, pictures with a place or bytes, sizes in pairs; what is not must say why. */
+ * with roles and parts, images with a path or bytes, sizes in pairs. What is not accepted must have an error sentence. */
 #include "app/messages.h"
 
 #include <stdint.h>

@@ -1,7 +1,7 @@
-/* Fuzz target: result files, keys, and every scorer on what they hold.
+/* Fuzz target: result files, keys, and every scorer on their contents.
  *
  * The first byte says how many of the next bytes (times 16) are the key; the rest is the result file. What is read must be
- * usable: texts that are there, verdicts that do not depend on what was judged before, counts that add up. */
+ * usable: texts that are not NULL, verdicts that do not depend on what was scored before, counts that add up. */
 #include "eval/outputs.h"
 #include "eval/score_table.h"
 

@@ -1,5 +1,5 @@
-/* Fuzz target: a recipe of a training run. What is accepted must lie within the ranges of its keys, be written as JSON and agree with
- * itself when it is read back as the configuration of a checkpoint. */
+/* Fuzz target: a recipe of a training run. What is accepted must be within the ranges of its keys, can be written as JSON, and
+ * is equal to itself when it is read back as the configuration of a checkpoint. */
 #include "train/config.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Fuzz target: the page of a result file.
  *
- * Whatever a file holds, if it is a result file at all, the page must be whole: three scripts of ours and no other, no
- * comment that could swallow them, data that parses, and no more bytes than it may have. */
+ * Whatever a result file contains, the page must be complete: our three scripts and no other, no comment that could hide them,
+ * data that parses, and no more bytes than allowed. */
 #include "report/report.h"
 
 #include <stdio.h>

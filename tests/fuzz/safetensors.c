@@ -1,8 +1,8 @@
-/* Fuzz target: the safetensors reader on hostile bytes.
+/* Fuzz target: the safetensors reader with hostile bytes.
  *
  * Each input is read twice: as a whole file, and as a header whose length is right (the last byte says
- * how many bytes of data follow), so that the checks behind the length are reached often. Whatever is
- * accepted must lie in the file and add up; all of it is read, so that ASan sees a byte too far. */
+ * how many bytes of data follow), so that the checks after that of the length are reached often. Everything that is accepted
+ * must be inside the file and consistent; all of it is read, so that ASan detects a byte beyond the end. */
 #include "store/format.h"
 
 #include <stdlib.h>

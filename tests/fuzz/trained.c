@@ -1,5 +1,5 @@
-/* Fuzz target: training.json beside weights. What is accepted names a method, a wording, positions and settings that exist, and the
- * same object with the digest of our writer is accepted, too, and says the same. */
+/* Fuzz target: training.json beside weights. What is accepted names a method, a wording, positions and settings that exist. The
+ * same object with the digest of our writer is also accepted and has the same contents. */
 #include "reason/trained.h"
 #include "store/seal.h"
 

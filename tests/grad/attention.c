@@ -88,7 +88,7 @@ static void segments_are_right(void **state)
     }
 }
 
-/* Constants: the queries, or the keys of the first span, want no gradient; the rest stays right. */
+/* Constants: if the queries, or the keys of the first span, have no gradient, the other gradients stay correct. */
 static tn_tensor build_partly_constant(gradient_case *c)
 {
     tn_ops *ops = &c->ops;
@@ -132,7 +132,7 @@ static void constants_are_skipped(void **state)
     }
 }
 
-/* Keys, values and queries that something after the attention reads as well: gradients add up. */
+/* If another operation after the attention also reads keys, values and queries, gradients add up. */
 static tn_tensor build_used_again(gradient_case *c)
 {
     tn_ops *ops = &c->ops;

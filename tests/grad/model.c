@@ -149,7 +149,7 @@ static void fill(gradient_case *c, networks *n)
 
 /* -------------------------------------------------------------- the graph -- */
 
-/* Two pictures, of two cells and of one. */
+/* Two images, with two cells and one cell. */
 static tn_tensor see(gradient_case *c, networks *n)
 {
     tn_real *values = tn_arena_take(&c->work, PATCHES * PATCH, sizeof *values);
@@ -163,7 +163,7 @@ static tn_tensor see(gradient_case *c, networks *n)
     return tn_image_encoder_qwen2_vl.encode(&c->ops, tower, pictures, 2).embeds;
 }
 
-/* The row of the latent as the variant wants it. */
+/* The row of the latent of this variant. */
 static tn_tensor latent_of(gradient_case *c, networks *n, tn_tensor x)
 {
     tn_tensor last = tn_decoder_norm(&c->ops, &n->decoder, tn_op_rows(&c->ops, x, FIRST - 1, 1));
@@ -186,8 +186,8 @@ static void open_cache(gradient_case *c, tn_keys *keys)
         keys[l] = cache(c, ROWS, KV_HEADS * DIM);
 }
 
-/* Text and both pictures; then the latent, an image embedding again (as a selected patch is), and text.
- * The loss over rows of both spans. */
+/* The first span has text and both images; the second has the latent, an image embedding fed again (like a pick), and text. The
+ * loss covers rows of both spans. */
 static tn_tensor build(gradient_case *c)
 {
     static const int32_t prompt[] = { 1, 5, 5 }, next[] = { 7, 2 };
@@ -285,8 +285,8 @@ static void gradient_is_right(void **state)
         }
 }
 
-/* The values of the latent stand still while weights move: what IVT-LR trains. The cache still carries gradients
- * from the second span into the first. */
+/* The values of the latent are constant while weights change, as in IVT-LR's training. The cache still carries gradients from
+ * the second span into the first. */
 static void detached_gradient_is_right(void **state)
 {
     (void)state;

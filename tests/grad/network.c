@@ -71,8 +71,8 @@ static tn_tensor layer(gradient_case *c, tn_tensor x, const tn_keys *keys, size_
     return x;
 }
 
-/* A prompt of tokens and two picture rows; then a span of a latent (the last hidden state), a row of
- * the picture again and a token; the loss over both, with a head tied to the embedding. */
+/* A prompt of tokens and two image rows; then a span of a latent (the last hidden state), an image row fed again and a token.
+ * The loss covers both spans, and the head is tied to the embedding. */
 static tn_tensor build_decoder(gradient_case *c)
 {
     static const int32_t prompt[] = { 1, 5, 5 }, next[] = { 7 };

@@ -47,7 +47,7 @@ static void gather_is_right(void **state)
         case_open(&c, seed);
         add(&c, 7, 65, 0, 1);
         record(&c, build_gather);
-        double unused = 0; /* rows 2, 4 and 5 are not asked for */
+        double unused = 0; /* rows 2, 4 and 5 are not used */
         for (size_t i = 0; i < 65; i++)
             unused += fabs(c.parameters[0].grad[2 * 65 + i]) + fabs(c.parameters[0].grad[4 * 65 + i]);
         assert_true(unused == 0);

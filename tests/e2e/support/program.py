@@ -61,7 +61,7 @@ def ask_json(*arguments, **more):
 
 class Case(unittest.TestCase):
     def assert_fails(self, done, code, *words):
-        """Exit code, nothing on stdout, and a message of one or two lines that holds the words."""
+        """Checks the exit code, an empty stdout, and a message of one or two lines that contains the words."""
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertEqual(done.stdout or "", "")
         for word in words:

@@ -40,6 +40,6 @@ def run_in_terminal(*arguments, columns=80, stdout_too=True, env=None):
 
 
 def drawn_lines(output):
-    """What stood on the terminal's lines, one after the other, each drawing for itself."""
+    """The contents of the terminal's lines, one after another, with each drawing separate."""
     text = output.decode("utf-8").replace("\x1b[K", "")
     return [line for part in text.split("\n") for line in part.split("\r")]

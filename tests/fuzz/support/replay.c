@@ -1,6 +1,5 @@
-/* Stands in for libFuzzer where it is not built in: runs a fuzz target over the files of the given
- * directories, once each. So the seeds, and inputs that once failed, are part of the ordinary tests
- * with any compiler. A directory without files is a failure. */
+/* Replaces libFuzzer in ordinary builds: runs a fuzz target once on each file of the given directories. So the seeds, and
+ * inputs that once failed, are part of the tests with any compiler. A directory without files is a failure. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -96,7 +96,7 @@ static void check_kind(const char *golden, const char *name)
     assert_int_equal(tn_store_read_f32(expected, "logits", theirs, vocabulary, NULL), TENEBRA_OK);
 
     run(model, &s, ours);
-    assert_false(distance(ours, theirs, vocabulary) < 0.1); /* the base model alone */
+    assert_false(distance(ours, theirs, vocabulary) < 0.1); /* only the base model */
     snprintf(path, sizeof path, ADAPTERS "%s", name);
     tn_adapter *adapter = tn_adapter_open(model, path, 1, &error);
     if (adapter == NULL)
@@ -130,7 +130,7 @@ static void patterns(void **state)
     check_kind("untied", "patterns-old");
 }
 
-/* Rows of the embedding, which the head shares where it is tied; rows of both. */
+/* Rows of the embedding, which a tied head shares; rows of both. */
 static void tokens(void **state)
 {
     (void)state;
@@ -139,7 +139,7 @@ static void tokens(void **state)
     check_kind("untied", "tokens-both");
 }
 
-/* modules_to_save: a head, norms, a module with modules in it; a copy of a tied embedding, alone and with its head. */
+/* modules_to_save: a head, norms, a module that contains modules; a copy of a tied embedding, by itself and with its head. */
 static void whole_modules(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Picture preparation against the golden set tests/data/golden/preprocess (its README says what made it).
+/* Preparation of images, compared with the golden set tests/data/golden/preprocess (its README says how it was made).
  *
  * All comparisons are exact: u8 outputs to the level, pixel values to the bit. Each has a negative
  * control: another filter, another order, another configuration must be noticed. */
@@ -52,7 +52,7 @@ static const tn_stored *find(const golden *set, const char *name, tn_store_type 
     return NULL;
 }
 
-/* A copy of a picture [H, W, channels]. */
+/* A copy of an image [H, W, channels]. */
 static tn_image picture(const golden *set, const char *name, size_t channels)
 {
     const tn_stored *tensor = find(set, name, TN_STORE_U8, 3);
@@ -95,7 +95,7 @@ static void test_bicubic(void **state)
     }
 }
 
-/* Rows of the table that come out otherwise, with `spare` more pixels allowed. */
+/* The number of rows of the table that differ if `spare` more pixels are allowed. */
 static size_t wrong_sizes(const tn_stored *table, size_t spare)
 {
     size_t wrong = 0;
@@ -166,7 +166,7 @@ static void test_full_pipeline(void **state)
 }
 
 /* Largest distance of (u8 * 0.0078 - 1) from the golden values [3, 24, 24], after the shortest edge is
- * resized to 24 and the middle cut out; NaN and infinity come out as infinity. */
+ * resized to 24 and the middle cropped; NaN and infinity give infinity. */
 static double centre_distance(const tn_image *source, const tn_stored *expected, tn_resample filter)
 {
     size_t shortest = source->width < source->height ? source->width : source->height;

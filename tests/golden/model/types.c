@@ -12,7 +12,7 @@
 
 #define CASE TENEBRA_TEST_DATA "/golden/qwen2vl_untied/case.safetensors"
 
-/* What the set expects of one forward, beside what it starts from. */
+/* The inputs of one forward pass and its expected results. */
 typedef struct golden {
     tn_store *store;
     float *patches, *embeds, *logits;
@@ -68,7 +68,7 @@ static int close_golden(void **state)
     return 0;
 }
 
-/* How far embeddings of the picture and logits of the text behind it are from what the reference computed. */
+/* The differences of image embeddings, and of the logits of the following text, from those of the reference. */
 typedef struct distances {
     double embeds, logits;
 } distances;

@@ -285,8 +285,7 @@ static bool expands_as(const tn_tokenizer *tokenizer, const tn_ids *ids, const j
     return same && seen == json_array_size(grids);
 }
 
-/* control_text: as the reference has it. Without it, the same ids wherever no message holds a
- * control token. */
+/* control_text: as in the reference. Without it, the same ids for all messages that contain no control token. */
 static bool check_chat_as(const tn_tokenizer *tokenizer, const json_t *record, bool control_text)
 {
     conversation talk;

@@ -1,5 +1,5 @@
-/* The made set: nothing but the picture tells the answer, the picture shows what the question is about, splits share
- * no scene, and the same seed gives the same set. */
+/* The synthetic data set: only the image gives the answer, the image shows what the question is about, splits share no scene,
+ * and the same seed gives the same set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,8 +79,8 @@ static text_row read_row(word_list *words, word_list *wholes, const tn_sample *s
     return row;
 }
 
-/* What guessing by words learns: how often a pair of a question's and an option's word goes with a right option, and
- * with any; how often an option and a letter are right. */
+/* What guessing by words learns: how often a pair of a question's and an option's word occurs with a correct option, and with
+ * any option; how often an option and a letter are correct. */
 typedef struct guess_table {
     double right[WORDS][WORDS], any[WORDS][WORDS], whole_right[WORDS], whole_any[WORDS], letters[OPTIONS];
 } guess_table;
@@ -161,7 +161,7 @@ static double score(const guess_table *guesser, const text_row *row, size_t opti
     }
 }
 
-/* The expected number of right answers: of options that score alike, one is taken at random. */
+/* The expected number of correct answers; of options with equal scores, one is chosen at random. */
 static double judge(const guess_table *guesser, const text_row *row, size_t rule)
 {
     double scores[OPTIONS], best = -INFINITY;
@@ -187,7 +187,7 @@ static text_row make_row(word_list *words, word_list *wholes, const char *split,
     return row;
 }
 
-/* Shares of right answers by rule, of all families (0) and of each (1, 2, 3). */
+/* Shares of correct answers by rule, for all families together (0) and for each (1, 2, 3). */
 typedef struct share_table {
     double right[4][RULES], count[4];
 } share_table;
@@ -246,7 +246,7 @@ static void test_words_do_not_tell(void **state)
     free(guesser);
 }
 
-/* ------------------------------------------------ answers from the picture -- */
+/* ------------------------------------------------ answers from the image ---- */
 
 /* The object that a text names, by colour and shape or by its colour alone. */
 static size_t cell_of_words(const tn_hops_scene *scene, const char *text, bool shapes)
@@ -284,7 +284,7 @@ static void test_arrows_lead_to_the_answer(void **state)
                 cell = (size_t)(4 * row + column);
             }
             for (size_t k = 0; k < OPTIONS; k++) {
-                assert_true(cell_of_words(scene, puzzle.options[k], false) < scene->cells); /* all are in the picture */
+                assert_true(cell_of_words(scene, puzzle.options[k], false) < scene->cells); /* all are in the image */
                 assert_int_equal(cell_of_words(scene, puzzle.options[k], false) == cell, k == puzzle.answer);
             }
             size_t sentences = 1;
@@ -420,7 +420,8 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
-/* A list tells one property of every cell, or of what its arrow points to. Lists are made only where they are named. */
+/* A list has one property of every cell, or of the object that its arrow points to. Lists are only made if the family is named.
+ * */
 static void test_lists_are_true(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Questions and pictures as people send them: each is true of its scene, words alone do not tell the answer, wordings kept for
- * tests are none of training, and the same seed gives the same. */
+/* Questions and images as people might supply them: each answer is true for its scene, words alone do not give the answer away,
+ * wordings kept for tests do not occur in training, and the same seed gives the same samples. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,7 +120,7 @@ static void test_answers_are_true(void **state)
     assert_true(elsewhere * 2 < cells); /* not everything fits everywhere */
 }
 
-/* What the question must say stands in it, and it keeps to one spelling. */
+/* The question contains everything that it must say, in one spelling. */
 static void test_questions_say_what_they_ask(void **state)
 {
     (void)state;
@@ -235,7 +235,7 @@ static void test_unseen_wordings_are_unseen(void **state)
 
 /* ------------------------------------------------------ answers from words -- */
 
-/* Guesses that see the choices alone, compared with one choice at random. */
+/* Guesses from the choices only, compared with a random choice. */
 static void test_choices_do_not_tell(void **state)
 {
     (void)state;
@@ -277,7 +277,7 @@ static void test_choices_do_not_tell(void **state)
     assert_true(hits[3] > bound);
 }
 
-/* ---------------------------------------------------------------- pictures -- */
+/* ---------------------------------------------------------------- images ---- */
 
 static double difference(const unsigned char *a, const unsigned char *b, size_t count)
 {

@@ -1,5 +1,5 @@
-/* Damaged files: with pixels cut anywhere or with a gap, they are errors; with changed bytes, errors in the pixels of a PNG, and
- * in the kinds without checksums errors or whole pictures. What is damaged behind the pixels of a PNG changes nothing. */
+/* Damaged files. If pixels are cut off anywhere or have a gap, this is an error. Changed bytes are an error in the pixels of a
+ * PNG; in formats without checksums they give an error or a complete image. Damage after the pixels of a PNG has no effect. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,7 +76,7 @@ static void test_cut_files_are_errors(void **state)
     assert_true(for_each_picture(cut) > 0);
 }
 
-/* Files whose middle is missing although both ends are whole: a decoder that goes on paints the rest grey. */
+/* Files whose middle is missing although both ends are complete: a decoder that continues would paint the rest grey. */
 static void test_files_with_a_gap_are_errors(void **state)
 {
     (void)state;
@@ -137,7 +137,7 @@ static void test_invalid_arithmetic_codes_are_found(void **state)
         start++;
     for (size_t i = start + 16; i + 2 < size; i++) {
         unsigned char kept = bytes[i];
-        if (kept == 0xFF || bytes[i - 1] == 0xFF) /* leave markers and stuffing alone */
+        if (kept == 0xFF || bytes[i - 1] == 0xFF) /* do not change markers and stuffing */
             continue;
         bytes[i] = 0xFE;
         tn_image image;

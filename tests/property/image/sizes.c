@@ -1,4 +1,4 @@
-/* Sizes that must hold for every picture: smart_resize, and patches of any shape. */
+/* Properties of sizes for every image: smart_resize, and patches of any shape. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +15,8 @@
 
 enum { FACTOR = 28 };
 
-/* Sides are positive multiples of the factor; pixels are in bounds, above unless a side is down to the
- * factor, below where the bounds leave room for a multiple. */
+/* Sides are positive multiples of the factor. The number of pixels is within the bounds: at most the maximum, unless a side is
+ * as small as the factor; at least the minimum, if the bounds leave room for a multiple. */
 static void check_size(size_t height, size_t width, size_t least, size_t most)
 {
     size_t h, w;
@@ -32,7 +32,7 @@ static void check_size(size_t height, size_t width, size_t least, size_t most)
     assert_true(h % FACTOR == 0 && w % FACTOR == 0);
     if (tn_min(h, w) > FACTOR)
         assert_true(h * w <= most);
-    if (least <= most / 4) /* else no multiple of the factor may lie between them */
+    if (least <= most / 4) /* otherwise there may be no multiple of the factor between them */
         assert_true(h * w >= least);
 }
 
@@ -54,7 +54,7 @@ static void test_smart_resize(void **state)
     }
 }
 
-/* The pictures of the reports behind this: a budget too small for the shape, and tiny sides. */
+/* The images of two published bug reports: a budget too small for the shape, and tiny sides. */
 static void test_reported_sizes(void **state)
 {
     (void)state;
@@ -102,7 +102,7 @@ static void fill(tn_image *image, tn_rng *rng)
         image->pixels[i] = (unsigned char)tn_rng_next(rng);
 }
 
-/* Any shape of picture, one pixel wide ones too, gives a grid that fits and finite values in range. */
+/* An image of any shape, also one pixel wide, gives a grid that fits and finite values in range. */
 static void test_patches_of_odd_pictures(void **state)
 {
     (void)state;

@@ -60,7 +60,7 @@ static void test_bf16(void **state)
     check_type(TN_BF16, has_tiles, expected_tiles);
 }
 
-/* A row of x that holds a NaN or an infinity gives no number anywhere; a row of zeros gives zeros. */
+/* A row of x with a NaN or an infinity gives only NaN; a row of zeros gives zeros. */
 static void test_not_finite(void **state)
 {
     const float values[] = { NAN, INFINITY, -INFINITY, NAN, INFINITY, -INFINITY };
@@ -98,7 +98,7 @@ static void run_chunk(void *argument, size_t chunk, size_t worker)
                          job->scratch + worker * job->kernels->linear_scratch(job->w, s->m));
 }
 
-/* Threads of a pool compute what one thread does: also where a thread must set up its registers (AMX). */
+/* The threads of a pool compute the same as one thread, also if a thread must set up its registers (AMX). */
 static void test_threads(void **state)
 {
     const tn_dtype types[] = { TN_Q8_0, TN_IQ4_NL, TN_BF16, TN_Q4_256 };

@@ -1,4 +1,4 @@
-/* What the tests of the kernel sets share: every set that this machine runs, and exact bounds.
+/* Shared by the tests of the kernel sets: every set that this machine runs, and exact bounds.
  *
  * A sum of k products in any order, fused or not, is off by at most gamma(k) = k u / (1 - k u) times
  * the sum of the absolute products, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms,
@@ -54,7 +54,7 @@ static inline float *random_floats(tn_rng *rng, size_t count, double scale)
     return values;
 }
 
-/* A matrix in memory of exactly its size that starts at an odd address, and what it holds. */
+/* A matrix in memory of exactly its size that starts at an odd address, and its values. */
 typedef struct tn_test_matrix {
     tn_matrix w;
     unsigned char *memory;

@@ -196,7 +196,7 @@ static void test_wrong_operand_is_seen(void **state)
     }
 }
 
-/* Both forms that attention uses: a as it lies, and transposed. */
+/* Both forms that attention uses: a as it is stored, and transposed. */
 static void test_multiply(void **state)
 {
     (void)state;
@@ -212,7 +212,8 @@ static void test_multiply(void **state)
             kernels->multiply(a, row, column, b, n + 1, m, n, depth, c, n + 2);
             const tn_sum sum = { m, n, depth, n + 2, 0, n, false, a, b, row, column, n + 1, 1 };
             assert_int_equal(count_wrong(&sum, before, c), 0);
-            /* The last row alone, in two steps along the depth and without the first column, has the same bits. */
+            /* The last row has the same bits if it is computed separately, in two steps along the depth and without the first
+             * column. */
             float *last = copy_of(before + (m - 1) * (n + 2), n + 2), *from = a + (m - 1) * row;
             size_t half = depth / 2;
             kernels->multiply(from, 0, column, b + 1, n + 1, 1, n - 1, half, last + 1, n);

@@ -71,7 +71,7 @@ static double input_error(const tn_case *c, const float *x, size_t k)
     return largest / 253;
 }
 
-/* How many values of y are wrong: outputs begin .. end-1 beyond their bound, others not left alone. */
+/* The number of wrong values of y: outputs begin .. end-1 beyond their bound, and others that were changed. */
 static size_t count_wrong(const tn_case *c, size_t begin, size_t end)
 {
     size_t wrong = 0, k = c->t.w.cols;

@@ -58,7 +58,7 @@ static void test_max(void **state)
                 assert_true(kernels->max(x, n) == -1);
                 x[at] = INFINITY;
                 assert_true(kernels->max(x, n) == INFINITY);
-                x[(at + n / 2) % n] = NAN; /* beside an infinity, before or after it */
+                x[(at + n / 2) % n] = NAN; /* next to an infinity, before or after it */
                 assert_true(isnan(kernels->max(x, n)));
                 for (size_t i = 0; i < n; i++)
                     x[i] = -INFINITY;

@@ -1,5 +1,5 @@
-/* Rounds of many sequences: whatever runs together (pieces of prompts, decoded tokens, latent blocks, injected rows) and in whatever
- * pieces, every row, every tap and every logit has the bits that it has alone, with every kernel set. */
+/* Rounds of many sequences: whatever runs together (pieces of prompts, decoded tokens, latent blocks, injected rows), and in
+ * whatever pieces, every row, tap and logit has the same bits as if its sequence ran alone, with every kernel set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 enum { SEQUENCES_MAX = 32, ROWS_MAX = 48, BLOCK = 5, MIXES = 12 };
 
-/* One sequence: its rows, what they gave alone, and where it is in the mix. */
+/* One sequence: its rows, their results when it runs alone, and its position in the mix. */
 typedef struct line {
     tn_sequence sequence;
     tn_row rows[ROWS_MAX];
@@ -22,7 +22,7 @@ typedef struct line {
     size_t keys[ROWS_MAX];
 } line;
 
-/* Tokens, cells of a picture in a run, and vectors, as a latent block feeds them. */
+/* Tokens, a run of cells of an image, and vectors, as in a latent block. */
 static void make_rows(line *l, const tn_image_rows *picture, tn_tensor vectors, tn_rng *rng)
 {
     l->count = 2 + (size_t)tn_rng_below(rng, ROWS_MAX - 1);
@@ -58,7 +58,7 @@ static size_t next_piece(const line *l, tn_rng *rng)
     return tn_min(wanted, l->count - l->sequence.length);
 }
 
-/* One round of some of the sequences. Returns how many rows were not those of the sequence alone. */
+/* Runs one round of some of the sequences. Returns the number of rows that differ from those of the sequence alone. */
 static size_t run_mixed(line *lines, size_t count, tn_engine *engine, tn_rng *rng, tn_real *logits)
 {
     size_t cols = engine->model->config.decoder.hidden_size, vocabulary = engine->model->decoder.head.matrix.rows;

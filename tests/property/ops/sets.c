@@ -94,7 +94,7 @@ static void run_linear(fixture *f, const sizes *s, double size, outcome *o)
     offer(o, db, n, product_bound(t, 1, 1));
 }
 
-/* exp errs by (2 + |x|) eps of the result, which sigmoid passes on at most; three more roundings. The
+/* exp has an error of (2 + |x|) eps of the result, which sigmoid does not increase; three more roundings. The
  * derivatives of swiglu and GELU are up to 1.1 times the numbers. */
 static void run_elementwise(fixture *f, const sizes *s, double size, outcome *o)
 {

@@ -1,5 +1,5 @@
-/* Mapped files that another program cuts or writes to: they are noticed, and a touch behind the end ends the process only where
- * it is not caught. */
+/* Mapped files that another program truncates or writes to: the change is noticed, and an access after the end terminates the
+ * process only if the fault is not caught. */
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -79,13 +79,13 @@ static void a_mapped_file_that_is_cut_or_written_to_is_noticed(void **state)
     write_file(BYTES);
     assert_int_equal(tn_file_map(&file, path, &error), TENEBRA_OK);
     assert_int_equal(unlink(path), 0);
-    write_file(5); /* another file in its place is no concern of the mapping */
+    write_file(5); /* another file at the same path does not affect the mapping */
     assert_int_equal(tn_file_check(&file, path, &error), TENEBRA_OK);
     assert_int_equal(file.data[BYTES - 1], byte_at(BYTES - 1));
     tn_file_close(&file);
 }
 
-/* Reads a mapped file behind its new end in another process. Returns its status. */
+/* Reads a mapped file after its new end in another process. Returns the exit status. */
 static int touch_cut_file(bool caught)
 {
     pid_t child = fork();

@@ -1,4 +1,4 @@
-/* Files and paths: contents, limits, what is no file, and a mapped file that changes. */
+/* Files and paths: contents, limits, paths that are not files, and a mapped file that changes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +104,7 @@ static tenebra_code read_small(tn_file *file, const char *path, tenebra_error *e
     return tn_file_read(file, path, 100, error);
 }
 
-/* Nobody writes into the pipe: a reader that waited for it would never come back. */
+/* Nothing writes into the pipe, so a reader that waited for data would never return. */
 static void a_pipe_is_not_waited_for(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Arenas and size arithmetic: what is handed out lies apart, aligned and inside; what is too much is refused. */
+/* Arenas and size arithmetic: allocations do not overlap, are aligned and lie inside the arena; too large ones are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Keys without use: which are noted, once, and how many at most. */
+/* Unused keys: which are noted, that each is noted once, and the maximum number. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

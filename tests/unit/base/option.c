@@ -55,7 +55,7 @@ static record take(const char *name, const char *text)
     return read_one(name, text, TENEBRA_OK, &error);
 }
 
-/* The record keeps its default; the sentence holds the text in quotes and `says`. */
+/* The record keeps its default; the error sentence contains the text in quotes and `says`. */
 static void refuse(const char *name, const char *text, const char *says)
 {
     tenebra_error error;

@@ -88,7 +88,7 @@ static void bytes_are_written_over_and_room_is_asked_for(void **state)
     assert_int_equal(tn_output_reserve(&output, 4, NULL), TENEBRA_OK);
     assert_int_equal(tn_output_write(&output, "a--d", 4, NULL), TENEBRA_OK);
     assert_int_equal(tn_output_rewrite(&output, 1, "bc", 2, NULL), TENEBRA_OK);
-    assert_int_equal(tn_output_write(&output, "e", 1, NULL), TENEBRA_OK); /* goes on behind what was there */
+    assert_int_equal(tn_output_write(&output, "e", 1, NULL), TENEBRA_OK); /* appends to the existing contents */
     assert_int_equal(tn_output_finish(&output, NULL), TENEBRA_OK);
     expect("page", "abcde");
     assert_int_equal(tn_output_finish(&output, &error), TENEBRA_ERROR_ARGUMENT);
@@ -193,7 +193,7 @@ static void leftovers_of_the_dead_go_and_all_else_stays(void **state)
     }
 }
 
-/* The owner's number says nothing on another machine: a lock does. */
+/* A process id means nothing on another machine, but a lock does. */
 static void a_locked_leftover_stays(void **state)
 {
     (void)state;

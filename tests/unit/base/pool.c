@@ -1,4 +1,4 @@
-/* The pool of threads: every chunk runs once, whoever runs it, and a pool may be run again at once. */
+/* The pool of threads: every chunk runs once, on whichever thread, and a pool may be run again immediately. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>

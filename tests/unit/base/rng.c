@@ -1,4 +1,4 @@
-/* The generator against its published sequence, and the shapes of what is made of it. */
+/* The generator compared with its published sequence, and the distributions of numbers made from it. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ static void draws_below_a_bound_are_even(void **state)
     for (size_t i = 0; i < BOUND; i++)
         chi2 += ((double)counts[i] - expected) * ((double)counts[i] - expected) / expected;
     assert_true(chi2 < 22.46); /* six degrees of freedom, 0.001 */
-    assert_true(chi2 > 0.38);  /* nor too even: the same at the other end */
+    assert_true(chi2 > 0.38);  /* a distribution that is too even would also be wrong: the other tail */
     assert_true(tn_rng_below(&rng, 1) == 0);
     assert_true(tn_rng_below(&rng, UINT64_MAX) < UINT64_MAX);
 }

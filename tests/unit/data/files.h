@@ -74,7 +74,7 @@ static inline tn_data *open_set(const char *name, const char *tree, const char *
     return data;
 }
 
-/* Opening must fail with `code` and a record that holds `part`. */
+/* Opening must fail with `code` and a sentence that contains `part`. */
 static inline void refuse_set(const char *name, const char *tree, const char *split, tenebra_code code,
                               const char *part)
 {

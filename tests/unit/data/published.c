@@ -18,7 +18,7 @@ static const char *root(void)
     return path != NULL && path[0] != '\0' ? path : NULL;
 }
 
-/* The prompt of a preset with `image` where the pictures stand. For free(). */
+/* The prompt of a preset with `image` in the place of the images. The caller frees it. */
 static char *prompt_of(const char *preset, const tn_sample *sample, const char *image)
 {
     tn_prompt prompt;

@@ -28,7 +28,7 @@ static void test_rows(void **state)
     assert_string_equal(tn_data_note(data, note), "");
     assert_int_equal(tn_data_rows(data), 4);
     assert_int_equal(tn_data_rows_with_image(data), 3);
-    assert_int_equal(tn_data_count(data), 3); /* b has no picture */
+    assert_int_equal(tn_data_count(data), 3); /* b has no image */
     const tn_sample *sample = tn_data_sample(data, 0);
     char path[600];
     snprintf(path, sizeof path, "%s/data/images/a.png", tree);
@@ -41,7 +41,7 @@ static void test_rows(void **state)
     assert_string_equal(sample->lecture, "");
     snprintf(path, sizeof path, "%s/data/images/c.png", tree);
     assert_string_equal(tn_data_sample(data, 1)->images[0], path);
-    snprintf(path, sizeof path, "%s/images/e.png", tree); /* nowhere: the first place where it might be */
+    snprintf(path, sizeof path, "%s/images/e.png", tree); /* not found: the first possible path */
     assert_string_equal(tn_data_sample(data, 2)->images[0], path);
     tn_data_close(data);
 
@@ -62,7 +62,7 @@ static void test_rows(void **state)
     remove_tree(tree);
 }
 
-/* Fields that nothing reads are told once, by name. */
+/* Unused fields are noted once, by name. */
 static void test_unknown_fields(void **state)
 {
     (void)state;
@@ -110,7 +110,7 @@ static void test_names_of_splits(void **state)
     refuse_set("m3cot", "/nowhere/at/all", "test", TENEBRA_ERROR_IO, "/nowhere/at/all");
 }
 
-/* What stands in line 2, and what the error must say. */
+/* The contents of line 2, and a part of the expected error. */
 static void test_bad_rows(void **state)
 {
     (void)state;
@@ -201,8 +201,8 @@ static void test_problems(void **state)
     remove_tree(tree);
 }
 
-/* The held-out part of a split is the same for ever: these pictures of 400 (Python: hashlib.blake2b of b"held out\0images/N.png", 256
- * bits, the first 53 below 0.05). Questions on one picture stay together. */
+/* The held-out part of a split never changes: these images of 400 (Python: hashlib.blake2b of b"held out\0images/N.png", 256
+ * bits, the first 53 below 0.05). Questions about one image stay together. */
 static void test_held_out(void **state)
 {
     (void)state;
@@ -231,7 +231,7 @@ static void test_held_out(void **state)
         }
         tn_data_close(data);
     }
-    /* Any share of any split: the parts share nothing, and a larger share holds the smaller one. */
+    /* For any share of any split, the parts are disjoint, and a larger share contains the smaller one. */
     size_t before = 0;
     for (double share = 0.1; share < 0.9; share += 0.2) {
         tenebra_error error;

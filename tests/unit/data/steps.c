@@ -71,7 +71,7 @@ static void test_strip_is_that_of_python(void **state)
     static const struct {
         const char *text, *expected;
     } rows[] = {
-        { " \t\n\v\f\r\x1C\x1D\x1E\x1F x \x85", "x \x85" }, /* a stray byte is no white space */
+        { " \t\n\v\f\r\x1C\x1D\x1E\x1F x \x85", "x \x85" }, /* an invalid byte is not white space */
         { "\xC2\x85\xC2\xA0\xE1\x9A\x80\xE2\x80\x80\xE2\x80\x8A\xE2\x80\xA8y\xE2\x80\xA9\xE2\x80\xAF\xE2\x81\x9F\xE3\x80\x80", "y" },
         { "\xE2\x80\x8Bz\xEF\xBB\xBF", "\xE2\x80\x8Bz\xEF\xBB\xBF" }, /* zero width: no white space there */
         { "\xC2\xA0", "" },

@@ -42,7 +42,8 @@ static bool begin_job(void *state, size_t job)
     return true;
 }
 
-/* Every other time nothing is complete, otherwise the job that began last. Job 3 gives a line that no pipe holds at once. */
+/* In every second call nothing is complete, otherwise the job that began last is. Job 3 gives a line that does not fit into a
+ * pipe at once. */
 static bool proceed(void *state, size_t *job, char **line)
 {
     record *r = state;
@@ -96,7 +97,7 @@ static tenebra_code run_crew(record *r, size_t workers, tenebra_error *error)
     for (size_t i = 0; i < JOBS; i++)
         jobs[i] = i;
     tenebra_code code = tn_crew_run(workers, r->at_once > 0 ? r->at_once : 1, jobs, JOBS, &calls, r, &r->stop, error);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left behind */
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no process is left */
     return code;
 }
 
@@ -116,7 +117,7 @@ static void test_every_job_once(void **state)
 static void test_a_death_costs_one_job(void **state)
 {
     (void)state;
-    for (size_t at_once = 1; at_once <= 16; at_once += 5) /* those in progress beside it are answered nevertheless */
+    for (size_t at_once = 1; at_once <= 16; at_once += 5) /* the others that were in progress are answered nevertheless */
         for (size_t workers = 1; workers <= 3; workers++) {
             record r = { .at_once = at_once };
             assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);

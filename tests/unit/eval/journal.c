@@ -20,7 +20,7 @@ static tenebra_code count_record(void *user, const json_t *record, tenebra_error
     return TENEBRA_OK;
 }
 
-/* A manifest and two records, sealed, with `end` behind each line. */
+/* A manifest and two records, sealed, with `end` after each line. */
 static void write_file(char text[1024], const char *front, const char *end)
 {
     static const char *const lines[] = { "{\"tenebra_eval\":1}", "{\"n\":0}", "{\"n\":1}" };

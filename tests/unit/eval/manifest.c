@@ -1,4 +1,4 @@
-/* Plans: what is said where a run goes on with other settings than its file has, and what a probe asks. */
+/* Plans: the error if a run is continued with other settings than those of its file, and the entries of a probe. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +67,7 @@ static void test_words(void **state)
     }
 }
 
-/* What applies of the interventions: those on picks where a method has no latent steps; none where it has neither. */
+/* The interventions that apply: only those on picks if a method has no latent steps; none if it has neither. */
 static void test_probe_plans(void **state)
 {
     (void)state;

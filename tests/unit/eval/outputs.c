@@ -134,14 +134,14 @@ static void test_results_by_id(void **state)
     const json_t *none = json_object_get(json_object_get(json_object_get(scores, "groups"), "biology"), "acc");
     assert_true(json_real_value(none) == -1);
     json_decref(scores);
-    scores = score("ivtlr-sqa", &outputs); /* reads the texts where there are some */
+    scores = score("ivtlr-sqa", &outputs); /* reads the texts if there are any */
     expect_group(scores, NULL, 3, 2);
     json_decref(scores);
     tn_outputs_free(&outputs);
     tn_key_close(key);
 }
 
-/* Ids that count the questions with pictures. */
+/* Ids that count the questions with images. */
 static void test_results_by_place(void **state)
 {
     (void)state;

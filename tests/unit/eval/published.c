@@ -257,14 +257,14 @@ static void test_ivtlr_totals(void **state)
     expect_total("ivtlr-m3cot", "ivtlr", "qwen_m3cot_cases.jsonl", NULL, 450, 9);
     expect_total("ivtlr-m3cot:headers_dropped", "ivtlr", "qwen_m3cot_cases.jsonl", NULL, 450, 63);
     expect_total("ivtlr-sqa", "ivtlr", "chameleon_sqa_gpt3.jsonl", NULL, 2017, 1332);
-    /* Prompts made of the options: 0.09 % and 30.80 %. */
+    /* Prompts that consist of the options: 0.09 % and 30.80 %. */
     tn_key *key = read_key("m3cot", "test_key.jsonl", NULL);
     expect_total("ivtlr-m3cot", "m3cot/results", "llava-13b_ccot.jsonl", key, 2318, 2);
     expect_total("ivtlr-m3cot:headers_dropped", "m3cot/results", "llava-13b_ccot.jsonl", key, 2318, 714);
     tn_key_close(key);
 }
 
-/* The trained form scores all questions with the right letter and none with a wrong one (P50). */
+/* In the form of training, all answers with the correct letter count as correct, and none with a wrong letter (P50). */
 static void test_gold_on_published_questions(void **state)
 {
     (void)state;

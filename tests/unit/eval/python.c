@@ -43,7 +43,7 @@ static void check_strings(const json_t *row, tn_slice text)
     tn_text_free(&low);
 }
 
-/* The index that Python finds, -1 where it finds none. */
+/* The index that Python finds, -1 if it finds none. */
 static long expected_index(const json_t *row, const char *key)
 {
     const json_t *value = json_object_get(row, key);
@@ -104,7 +104,8 @@ static void test_negative_control(void **state)
     tn_sample sample = { .id = "x", .question = "", .options = options, .option_count = 5, .label = "B" };
     assert_int_equal(judge("ivtlr-m3cot", &sample, TN_SLICE("the an\xC5\xBFwer \xC4\xB0s\xC2\xA0(B)"), 0).letters, 0);
     assert_int_equal(judge("ivtlr-m3cot", &sample, TN_SLICE("the an\xC5\xBFwer \xC4\xB0s\xC2\xA0" "B"), 0).letters, 2);
-    assert_int_equal(judge("ivtlr-m3cot", &sample, TN_SLICE("the answer\xE2\x80\x8B is B"), 0).letters, 0); /* U+200B is no space */
+    assert_int_equal(judge("ivtlr-m3cot", &sample, TN_SLICE("the answer\xE2\x80\x8B is B"), 0).letters, 0); /* U+200B is not a
+                                                                                                             * space */
     assert_int_equal(judge("ivtlr-sqa", &sample, TN_SLICE("answer is:\xE3\x80\x80\xD9\xA3"), 0).choice, 3);
     assert_int_equal(judge("ivtlr-sqa", &sample, TN_SLICE("answer is:\xE3\x80\x80\xC2\xB2"), 0).choice, TN_NO_CHOICE); /* no decimal */
 }

@@ -1,4 +1,4 @@
-/* What a record tells of a trace with regions and turns. */
+/* The record of a trace with regions and turns. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

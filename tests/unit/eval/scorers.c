@@ -1,4 +1,4 @@
-/* Each scorer on texts of our own: every branch, right and wrong answers, and what must not be taken for an answer. */
+/* Each scorer on texts of our own: every branch, correct and wrong answers, and texts that must not count as answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,14 +72,14 @@ static void test_m3cot(void **state)
            { "(A) [Answer] cherry", 'D' },                            /* nothing before it counts        */
            { "An APPLE, or rather a cherry pie, or an apple", 'D' },  /* the last in order of options    */
            { "pineapples", 'A' },                                     /* inside of words                 */
-           { "It is B, or A!", 'B' },                                 /* letters alone                   */
+           { "It is B, or A!", 'B' },                                 /* separate letters                */
            { "**B** C: D)", '-' },                                    /* other marks do not separate     */
            { "this is a test", 'A' },                                 /* the article                     */
            { "B\tc", '-' },                                           /* tabs do not separate            */
            { "x\nb?", 'B' },
            { "E", '-' },                                              /* no such option                  */
            { "", '-' });
-    /* The official program stops with an error here; ours goes on with G. */
+    /* The official program stops with an error here; ours continues with G. */
     EXPECT("m3cot", seven, { "It is seven.", 'G' }, { "G", 'G' }, { "g!", 'G' }, { "(g)", 'G' }, { "two or seven", 'G' });
 }
 
@@ -200,12 +200,12 @@ static void test_strict_dressed(void **state)
            { "Answer\xEF\xBC\x9A\xEF\xBC\x88\x42\xEF\xBC\x89", 'B' }, { "\xE3\x80\x90" "B" "\xE3\x80\x91", 'B' },
            { "The answer is \xE2\x92\xB7", 'B' }, { "The answer is \xF0\x9D\x90\x81.", 'B' }, { "The answer is \xF0\x9F\x84\x91", 'B' },
            { "\xEF\xBB\xBF" "B", 'B' }, { "the answer is \xE2\x80\x9C" "B\xE2\x80\x9D.", 'B' });
-    /* What is no option, or several, in a box. */
+    /* A box whose content is not an option, or several options. */
     EXPECT("strict", fruits,
            { "The answer is B. So \\boxed{42}", 'B' }, { "The answer is B.\n\\boxed{\\frac{1}{2}}", 'B' }, { "\\boxed{42}", '-' },
            { "\\boxed{B} and \\boxed{x}", 'B' }, { "The answer is B. [[E]]", 'B' }, { "The answer is B. \\boxed{A, C}", '-' },
            { "The answer is B. <answer>none of them</answer>", '-' }, { "\\boxed{\\text{E}}", '-' }, { "$5 or $6: \\boxed{C}", 'C' });
-    /* Money is no formula, and the text of an option may be one. */
+    /* An amount of money is not a formula, but the text of an option may be one. */
     static const char *const prices[] = { "$5", "$6", "$x^2$", "\\frac{1}{2}" };
     EXPECT("strict", prices, { "The answer is $6.", 'B' }, { "$5", 'A' }, { "x^2", 'C' }, { "The answer is $\\frac{1}{2}$", 'D' },
            { "\\boxed{\\frac{1}{2}}", 'D' }, { "$5 and $6", '-' });
@@ -304,7 +304,7 @@ static void test_open_answers(void **state)
         if (judge("match", &one, forms[i].two).correct != forms[i].same)
             fail_msg("'%s' and '%s'", forms[i].one, forms[i].two);
     }
-    /* A label that could be a letter or an index is words where the question is known to be open. */
+    /* If a question is known to be open, a label that could be a letter or an index is text. */
     tn_sample number = { .id = "x", .question = "?", .context = "", .label = "42", .open = true };
     assert_true(judge("strict", &number, "The answer is 42.").correct && !judge("strict", &number, "The answer is 41.").correct);
     EXPECT("exact", fruits, { "B", 'B' }, { "a pear", 'B' }, { "A pear", '-' }, { " Cherry ", 'D' }, { "B.", '-' });

@@ -74,8 +74,8 @@ static void test_difference(void **state)
     }
 }
 
-/* Whatever is counted, the interval is possible, and holds the difference. The normal interval of paired shares does not lie within
- * what is possible. */
+/* For all counts, the interval is within the possible range and contains the difference. The normal interval of paired shares
+ * would leave the range. */
 static void test_difference_is_possible(void **state)
 {
     (void)state;

@@ -114,7 +114,8 @@ static json_t *report_of(tn_results *results, const char *group)
     return report;
 }
 
-/* Lines out of order, one answered twice: the last counts. `a` has 7 of 10 right, `b` 4; 5 only a, 2 only b. */
+/* Lines out of order, and one question answered twice, of which the last counts. `a` has 7 of 10 correct, `b` 4; 5 only a, 2
+ * only b. */
 static void write_two(const char *name)
 {
     FILE *out = start_file(name, 10);
@@ -220,7 +221,7 @@ static void test_formulas(void **state)
     }
 }
 
-/* Answers that name no option: told beside the accuracy, and below each table of accuracies. */
+/* Answers that name no option are counted next to the accuracy, and in a sentence below each table of accuracies. */
 static void test_silence(void **state)
 {
     (void)state;
@@ -254,7 +255,7 @@ static void test_silence(void **state)
     tn_results_free(&results);
 }
 
-/* Differences of several runs lie within what is possible, too. */
+/* Differences of several runs are also within the possible range. */
 static void test_possible_differences(void **state)
 {
     (void)state;
@@ -372,7 +373,8 @@ static void test_mean(void **state)
 
 /* ----------------------------------------------------------------- probe -- */
 
-/* `total` questions, the first `right` of them right as they are; an intervention keeps all right answers but `lost`. */
+/* `total` questions, of which the unchanged method answers the first `right` correctly; an intervention keeps all correct
+ * answers except `lost`. */
 static void write_probe(const tn_eval_plan *plan, size_t total, size_t right, size_t lost_text, size_t lost_picks)
 {
     FILE *out = start_file("probe.jsonl", total);

@@ -1,4 +1,4 @@
-/* Tables as text: columns in line whatever labels hold, and what is said below where questions are open. */
+/* Tables as text: columns are aligned whatever labels contain, and the sentence below if questions are open. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Decoders: every kind of picture against Pillow's pixels, limits, other kinds of files. */
+/* Decoders: every kind of image compared with Pillow's pixels, limits, other kinds of files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,7 +115,7 @@ static void put_big_endian(unsigned char *at, uint32_t value)
         at[i] = (unsigned char)(value >> (24 - 8 * i));
 }
 
-/* A PNG that ends behind its header: only a check of the header itself can call it too large. */
+/* A PNG that ends after its header: only a check of the header itself can find that it is too large. */
 static tenebra_code decode_png_header(uint32_t width, uint32_t height, const tn_image_limits *limits,
                                       tenebra_error *error)
 {
@@ -239,7 +239,7 @@ static void test_webp_size_is_checked_first(void **state)
     free(bytes);
 }
 
-/* Position behind the marker segments and scan data that follow `at`: the next marker that is no restart. */
+/* The position after the marker segments and scan data that follow `at`: the next marker that is not a restart. */
 static size_t end_of_scan(const unsigned char *bytes, size_t size, size_t at)
 {
     at += 2 + (size_t)bytes[at + 2] * 256 + bytes[at + 3];
@@ -285,7 +285,7 @@ static void test_jpeg_scans_of_large_pictures_are_limited_further(void **state)
     (void)state;
     tenebra_error error = { 0 };
     tn_image_limits limits = tn_image_limits_default();
-    limits.max_scan_pixels = 45 * 35 * 40; /* the picture has 45 x 35 pixels, and 10 scans of its own */
+    limits.max_scan_pixels = 45 * 35 * 40; /* the image has 45 x 35 pixels, and already has 10 scans */
     assert_int_equal(decode_repeated_scan(30, &limits, &error), TENEBRA_OK);
     assert_int_equal(decode_repeated_scan(31, &limits, &error), TENEBRA_ERROR_LIMIT);
     assert_non_null(strstr(error.sentence, "45 x 35 pixels in more than 40 scans"));

@@ -82,11 +82,11 @@ static void test_cut_and_bent(void **state)
     for (size_t size = 0; size < sizeof little; size++)
         assert_int_equal(orientation_of(little, size), size >= end_of_value ? 6 : 0);
     unsigned char tiff[sizeof little];
-    for (unsigned offset = 0; offset < 64; offset++) { /* the directory anywhere, in and behind the bytes */
+    for (unsigned offset = 0; offset < 64; offset++) { /* the directory at any place, inside and after the bytes */
         memcpy(tiff, little, sizeof little);
         tiff[4] = (unsigned char)offset;
         unsigned orientation = orientation_of(tiff, sizeof tiff - 1);
-        assert_int_equal(orientation, offset == 8 || offset == 20 ? 6 : 0); /* the entry stands at 22 */
+        assert_int_equal(orientation, offset == 8 || offset == 20 ? 6 : 0); /* the entry is at byte 22 */
     }
     memcpy(tiff, little, sizeof little);
     memset(tiff + 4, 0xFF, 4);

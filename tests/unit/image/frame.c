@@ -1,4 +1,5 @@
-/* Frames around pictures: found where they are plain and end sharply, on any side; a ground with objects on it is none. */
+/* Frames around images: they are found if they are plain and end sharply, on any side; a ground with objects on it is not a
+ * frame. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +74,7 @@ static void a_ground_is_no_frame(void **state)
     expect(&image, whole);
 }
 
-/* A gradient along the edge, an object that touches it, a picture of a few pixels. */
+/* A gradient along the edge, an object that touches it, an image of a few pixels. */
 static void other_edges(void **state)
 {
     (void)state;
@@ -83,7 +84,8 @@ static void other_edges(void **state)
             image.pixels[3 * (y * WIDTH + x)] = (unsigned char)(x + y);
     expect(&image, whole);
     image = scene(&(tn_region){ 10, 10, WIDTH - 20, HEIGHT - 20 }, red);
-    fill(&image, 40, 0, 12, 12, ground); /* with a gap at the top, what is left and right of the picture begins with the frame, too */
+    fill(&image, 40, 0, 12, 12, ground); /* with a gap at the top, the lines to the left and right of the image also begin with
+                                          * the frame */
     expect(&image, (tn_region){ 0, 0, WIDTH, HEIGHT - 10 });
     assert_int_equal(tn_image_new(&image, 5, 5, 3, NULL), TENEBRA_OK);
     memset(image.pixels, 7, 75);
@@ -93,7 +95,7 @@ static void other_edges(void **state)
     expect(&image, (tn_region){ 0, 0, 64, 64 });
 }
 
-/* Noise is no hindrance where frame and ground differ by more; a soft edge goes with the frame. */
+/* Noise has no effect if frame and ground differ by more; a soft edge is removed with the frame. */
 static void noise_and_soft_edges(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Whole pictures: making, cutting, turning, blending. */
+/* Complete images: creating, cropping, rotating, blending. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A picture whose pixels say where they are: (x, y, 7). */
+/* An image whose pixels contain their position: (x, y, 7). */
 static tn_image located(size_t width, size_t height)
 {
     tn_image image;
@@ -61,8 +61,8 @@ static void test_crop(void **state)
     tn_image_free(&image);
 }
 
-/* Where the pixel that ends up at (x, y) stood in a W x H picture, written out from the words of the
- * standard: row 0 and column 0 of the file are the visual top, right side, and so on. */
+/* The position in a W x H image of the pixel that is moved to (x, y), written out from the text of the standard: row 0 and
+ * column 0 of the file are the visual top, right side, and so on. */
 static void stood_at(unsigned orientation, size_t W, size_t H, size_t x, size_t y, size_t *column, size_t *row)
 {
     switch (orientation) {

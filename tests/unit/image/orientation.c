@@ -60,10 +60,10 @@ static void the_newest_version_is_followed(void **state)
     }
     fclose(file);
     assert_int_equal(rows, 112);
-    assert_true(turned > 50 && older >= 8); /* the table can tell: not all upright, and versions differ */
+    assert_true(turned > 50 && older >= 8); /* the table is meaningful: not all are upright, and versions differ */
 }
 
-/* The pixels are turned by it where they are asked to be, and nothing else. */
+/* The orientation rotates the pixels if this is requested, and has no other effect. */
 static void pictures_are_turned_by_it(void **state)
 {
     (void)state;

@@ -83,7 +83,7 @@ static void check_small(unsigned char paper, unsigned char ink)
     assert_false(looks(&out, 124, 80, label_23, ink, paper));
     assert_true(count_grey(&out, ink) > 36 * (9 + 30));
     assert_int_equal(count_grey(&out, ink) + count_grey(&out, paper), 280 * 280);
-    assert_int_equal(count_grey(&image, paper), 280 * 280); /* the original is left alone */
+    assert_int_equal(count_grey(&image, paper), 280 * 280); /* the original is not changed */
     tn_image_free(&image);
     tn_image_free(&out);
 }
@@ -148,7 +148,7 @@ static void test_large_pictures(void **state)
     }
 }
 
-/* "(7,1,1)" begins as "(7,1)" does and goes on. */
+/* "(7,1,1)" begins like "(7,1)" and continues. */
 static void test_sequence(void **state)
 {
     (void)state;
@@ -165,7 +165,7 @@ static void test_sequence(void **state)
     tn_image_free(&fourth);
 }
 
-/* Everything that does not fit is cut off; the pixel under each centre is drawn in any picture. */
+/* Everything that does not fit is cut off; the pixel under each centre is drawn in any image. */
 static void test_tiny_pictures(void **state)
 {
     (void)state;

@@ -189,7 +189,7 @@ static void test_arithmetic(void **state)
     tn_patches patches;
     assert_int_equal(tn_patches_cut(&config, &image, &patches, NULL), TENEBRA_OK);
     assert_int_equal(patches.columns, 1176);
-    for (size_t c = 0; c < 3; c++) /* the first line of the first patch holds levels 0..13 */
+    for (size_t c = 0; c < 3; c++) /* the first line of the first patch has levels 0..13 */
         for (size_t x = 0; x < 14; x++) {
             double exact = ((double)x / 255.0 - config.mean[c]) / config.std[c];
             double value = (double)patches.values[c * 392 + x];
@@ -210,7 +210,7 @@ static void test_cut_refuses(void **state)
     assert_int_equal(tn_patches_cut(&config, &image, &patches, &error), TENEBRA_ERROR_ARGUMENT);
     assert_null(patches.values);
     assert_non_null(strstr(error.sentence, "12 x 6"));
-    config.resize = false; /* nobody makes it fit */
+    config.resize = false; /* the size is not changed to one that fits */
     assert_int_equal(tn_patches_make(&config, &image, &patches, &error), TENEBRA_ERROR_ARGUMENT);
     config.patch_size = 0;
     assert_int_equal(tn_patches_cut(&config, &image, &patches, &error), TENEBRA_ERROR_ARGUMENT);
@@ -222,8 +222,7 @@ static void test_cut_refuses(void **state)
 
 /* ----------------------------------------------------------- rectangles -- */
 
-/* One bright cell in the resized picture: the only rows that see it belong to the token whose rectangle
- * is that cell. */
+/* One bright cell in the resized image: only the rows of the token whose rectangle is this cell contain it. */
 static void test_rectangle_of_each_token(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The picture files of tests/data/image and their table. Include after cmocka.h. */
+/* The image files of tests/data/image and their table. Include after cmocka.h. */
 #ifndef TN_TESTS_IMAGE_PICTURES_H
 #define TN_TESTS_IMAGE_PICTURES_H
 
@@ -44,7 +44,7 @@ static inline unsigned char *picture_bytes(const char *name, size_t *size)
     return bytes;
 }
 
-/* A row of pictures.csv: what Pillow sees, as stored and turned by the EXIF orientation. */
+/* A row of pictures.csv: what Pillow reads, as stored and rotated by the EXIF orientation. */
 typedef struct picture_row {
     char name[64];
     size_t width, height, upright_width, upright_height;

@@ -1,4 +1,4 @@
-/* Pictures written and read again. */
+/* Images are written and read again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

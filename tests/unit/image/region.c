@@ -86,7 +86,7 @@ static void test_equals_pillow(void **state)
         assert_int_equal(width, row.new_width);
         assert_int_equal(height, row.new_height);
         assert_true(shows(&row, &region));
-        if (region.width + region.x < row.width) { /* negative control: a pixel to the right it is another picture */
+        if (region.width + region.x < row.width) { /* negative control: one pixel to the right, the region is different */
             region.x++;
             assert_false(shows(&row, &region));
         }

@@ -1,4 +1,4 @@
-/* Quantised blocks: layout to the byte, rounding, error; and panels, which hold the same values. */
+/* Quantised blocks: layout to the byte, rounding, error; and panels, which have the same values. */
 #include "base/rng.h"
 #include "kern/panel.h"
 
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-/* Values that each type holds exactly, and their bytes by the published layouts. */
+/* Values that each type represents exactly, and their bytes in the published layouts. */
 static void test_layout(void **state)
 {
     float values[32], back[32];
@@ -95,7 +95,7 @@ static void test_special_blocks(void **state)
         traits->unpack(packed, 256, back);
         for (int i = 0; i < 256; i++)
             assert_true(back[i] == 0);
-        values[7] = -3e38f; /* beyond what a scale of F16 can hold: cut, not infinite */
+        values[7] = -3e38f; /* beyond the range of a scale in F16: limited, not infinite */
         traits->pack(values, 256, packed);
         traits->unpack(packed, 256, back);
         assert_true(isfinite(back[7]) && back[7] < -4e5f);
@@ -146,7 +146,7 @@ static void test_error(void **state)
     assert_true(iq4_nl < 0.95 * q4_0 && iq4_nl > 0.05);
 }
 
-/* Whatever the bytes, a panel holds the values of the rows that it was made of. */
+/* For any bytes, a panel has the values of the rows from which it was made. */
 static void test_panels(void **state)
 {
     const size_t sizes[][2] = { { 1, 32 }, { 16, 64 }, { 17, 96 }, { 47, 160 }, { 17, 512 }, { 33, 256 } };

@@ -38,7 +38,7 @@ static void test_unknown_names_are_refused(void **state)
     }
 }
 
-/* A set that is built but does not run here is told apart from one that does not exist. */
+/* A set that is built but does not run here is distinguished from one that does not exist. */
 static void test_sets_of_other_processors(void **state)
 {
     const char *names[] = { "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" };

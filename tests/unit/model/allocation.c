@@ -1,5 +1,5 @@
-/* The token loop asks neither the C library nor the system for memory. The linker sends every call of
- * the allocating functions in this program through the counters below (tests/CMakeLists.txt). */
+/* The token loop requests no memory from the C library or the system. The linker redirects every call of the allocating
+ * functions in this program to the counters below (tests/CMakeLists.txt). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +66,7 @@ static void test_token_loop(void **state)
     }
 }
 
-/* Nor does what the session knows: a picture seen before, rows of the last question. */
+/* Cached images and reused rows of the last question need no memory either. */
 static void test_known_again(void **state)
 {
     (void)state;

@@ -240,7 +240,7 @@ static void test_nested(void **state)
         json_object_set(newer ? scaling : text, "rope_theta", theta);
         json_object_del(config, "rope_scaling");
         json_object_del(config, "rope_theta");
-        /* What stands outside is not the text part's. */
+        /* Keys outside text_config do not belong to the text part. */
         json_object_set_new(config, "hidden_size", json_integer(7));
         json_object_set_new(config, "text_config", text);
         char *directory = make_directory(), *written = json_dumps(config, 0);
@@ -254,7 +254,8 @@ static void test_nested(void **state)
     }
 }
 
-/* rope_theta: in the object, else beside it, else the default. Of both objects rope_scaling counts, unless it is empty. */
+/* rope_theta is read from the object, else from the same level, else it has the default. Of both objects, rope_scaling is used
+ * unless it is empty. */
 static void test_theta(void **state)
 {
     (void)state;
@@ -321,7 +322,7 @@ static void test_end_tokens(void **state)
     refuses(directory, TENEBRA_ERROR_FORMAT, "generation_config.json", "object");
 }
 
-/* -------------------------------------------------------------- pictures -- */
+/* -------------------------------------------------------------- images -- */
 
 static char *with_preprocessor(const char *text)
 {
@@ -382,7 +383,7 @@ static void test_processor(void **state)
         { "{\"image_processor\": {\"patch_size\": 16}}", "{}", 0, "" },
         { "{\"image_processor\": 3}", "{}", 0, "" },
         { "[]", "{}", 0, "" },
-        /* Another class prepares pictures otherwise: refused. Those of one family are the same rule. */
+        /* Another class prepares images in another way and is refused. Classes of one family follow the same rule. */
         { "{\"image_processor\": {\"image_processor_type\": \"Qwen2VLImageProcessorFast\"}}", NULL, 1003520, "" },
         { "{\"image_processor\": {\"image_processor_type\": \"Qwen2VLImageProcessorPil\"}}", NULL, 1003520, "" },
         { "{\"image_processor\": {\"image_processor_type\": \"CLIPImageProcessor\"}}", NULL, 0, "" },

@@ -45,7 +45,8 @@ static void test_notes(void **state)
                 "generation_config.json: repetition_penalty, num_beams, x");
 }
 
-/* What is said twice, and differently: the note names what is not used. Which one is used is transformers' choice (5.24):
+/* Settings that occur twice with different values: the note names the one that is not
+ * used. Which one is used is transformers' choice (5.24):
  * rope_scaling before rope_parameters, theta within them before theta beside them, text_config before the top level, and tied embeddings
  * if either level says so (models/qwen2_vl/configuration_qwen2_vl.py). */
 static void test_twice(void **state)
@@ -80,7 +81,7 @@ static void test_twice(void **state)
     }
 }
 
-/* A text part goes before the top level, whose other values are not used. */
+/* A text part overrides the top level, whose other values are not used. */
 static void test_shadowed(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Numbers that are none: the error names where they came up first. */
+/* NaN and infinities: the error names the place where they first occurred. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static void set_value(void *user, copied *tensor)
             values[i] = c->value;
 }
 
-/* A picture and a prompt, and the logits after it. Where something fails, *error says so. */
+/* Runs an image and a prompt, and computes the logits. If anything fails, *error is filled. */
 static tenebra_code compute(const tn_model *model, tenebra_error *error)
 {
     const tn_grid grid = { 1, 4, 4 };

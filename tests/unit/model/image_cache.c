@@ -1,4 +1,4 @@
-/* The cache of pictures: bounded, by content, oldest first; and the session's use of it. */
+/* The cache of image embeddings: it is bounded, indexed by content, and drops the oldest first; and its use by the session. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 enum { COLS = 4, ROW = COLS * sizeof(tn_real) };
 
-/* A picture of `rows` embeddings that all hold its name. */
+/* An image of `rows` embeddings whose values are all its name. */
 static tn_digest add(tn_image_cache *cache, uint64_t name, size_t rows)
 {
     tn_real values[64 * COLS];

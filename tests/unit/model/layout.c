@@ -141,7 +141,7 @@ static void test_trained(void **state)
     tn_network_close(&t.network);
 }
 
-/* Roles of a real table, told by names that only a test may look at. */
+/* Roles in a real table, checked by names, which only a test may look at. */
 static tenebra_code check_role(void *user, const tn_place *place, tenebra_error *error)
 {
     static const char *const residual[] = { "o_proj.weight", "down_proj.weight", "attn.proj.weight", "fc2.weight" };

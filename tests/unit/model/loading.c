@@ -185,7 +185,7 @@ static void test_names_of_both_generations(void **state)
     }
 }
 
-/* Both names of one tensor at once: nobody can say which is meant. */
+/* Both names of one tensor at once: it is not known which is meant. */
 static void test_both_names_at_once(void **state)
 {
     (void)state;
@@ -285,7 +285,7 @@ static void test_untied_head_must_be_stored(void **state)
     (void)state;
     refuses(edited_model(UNTIED, drop_named, (char[]){ "lm_head.weight" }, "{}"), TENEBRA_ERROR_MISMATCH,
             "lm_head.weight", "missing");
-    /* A configuration that says nothing about tying does not tie. */
+    /* Without a setting about tying, the head is not tied. */
     refuses(edited_model(TIED, NULL, NULL, "{\"tie_word_embeddings\": \"-\"}"), TENEBRA_ERROR_MISMATCH,
             "lm_head.weight", "missing");
 }

@@ -1,4 +1,4 @@
-/* Which directory -m means, and what is said where there is none. */
+/* The directory that -m means, and the error if there is none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void test_missing(void **state)
     }
 }
 
-/* What is said of an adapter, and of addresses in place of paths. */
+/* The errors about adapters, and about addresses instead of paths. */
 static void test_missing_others(void **state)
 {
     (void)state;

@@ -110,7 +110,7 @@ static void what_fits_nothing_is_noted(void **state)
     tn_model_close(model);
 }
 
-/* Patterns count in the names of the file alone: under other names PEFT would not have applied them either. */
+/* Patterns are only matched against the names in the file, because PEFT would not have applied them to other names either. */
 static void patterns_follow_the_file(void **state)
 {
     (void)state;
@@ -164,7 +164,7 @@ static void what_cannot_be_scaled_or_stacked(void **state)
     tn_model_close(model);
 }
 
-/* One adapter for two names of one matrix; without the key, or with a head of its own, the same adapter is read. */
+/* One adapter for two names of one matrix; without the key, or with an untied head, the same adapter is read. */
 static void adapter_in_tied_head_and_embeddings(void **state)
 {
     (void)state;
@@ -281,7 +281,7 @@ static void with_new_names(void *user, copied *tensor)
     memcpy(tensor->name, name, sizeof name);
 }
 
-/* transformers 4.57 and 5 write the old names of tensors and keep the new ones in memory: their version tells. */
+/* transformers 4.57 and 5 write the old names of tensors but have the new ones in memory, so the version decides. */
 static void names_are_those_of_the_base(void **state)
 {
     (void)state;
@@ -301,7 +301,8 @@ static void names_are_those_of_the_base(void **state)
     }
 }
 
-/* PEFT makes modules of all that "target_modules" means: where that is more than was trained, all names stand there. */
+/* PEFT makes modules of everything that matches "target_modules"; if this would be more than was trained, all names are listed.
+ * */
 static void targets_are_those_trained(void **state)
 {
     (void)state;

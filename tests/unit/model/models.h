@@ -303,7 +303,7 @@ static inline tn_real *random_patches(const tn_model *model, size_t count, uint6
     return patches;
 }
 
-/* Encodes pictures whose patches lie one after the other; *embeds are those of all. */
+/* Encodes images whose patches are stored one after another; *embeds are those of all images. */
 static inline tenebra_code try_encode(tn_session *session, tn_real *patches, const tn_grid *grids, size_t count, tn_tensor *embeds,
                                       tenebra_error *error)
 {
@@ -339,8 +339,8 @@ static inline tn_image_rows encode(tn_session *session, tn_grid grid, uint64_t s
     return picture;
 }
 
-/* `count` rows of random text with the picture, if not NULL, after the first three tokens; positions by the
- * backbone (mrope) or 0, 1, 2, ... For free(). */
+/* `count` rows of random text with the image, if not NULL, after the first three tokens; positions of the backbone (mrope) or
+ * 0, 1, 2, ... The caller frees them. */
 static inline tn_row *random_prompt(const tn_model *model, size_t count, const tn_image_rows *picture, bool mrope, uint64_t seed)
 {
     tn_row *rows = calloc(count, sizeof *rows);
@@ -373,7 +373,7 @@ static inline void offer(outcome *o, const tn_real *values, size_t count)
 
 enum { RUN_ROWS = 40 };
 
-/* A picture of 2 x 3 cells and a prompt of RUN_ROWS with it, through `session`. */
+/* Runs an image of 2 x 3 cells and a prompt of RUN_ROWS with it in `session`. */
 static inline outcome run_session(tn_session *session, bool mrope, uint64_t seed)
 {
     const tn_grid grid = { 1, 4, 6 };

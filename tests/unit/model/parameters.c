@@ -19,7 +19,7 @@ static tn_parameters *open_list(tn_model *model, const tn_parameters_filter *fil
     return list;
 }
 
-/* Everything: the tensors of the file, each once, with their values; a tied head is no item. */
+/* All parameters: the tensors of the file, each once, with their values; a tied head is not a separate item. */
 static void everything_is_in_the_list(const char *directory)
 {
     tn_model *model = open_model(directory, "reference");

@@ -1,4 +1,4 @@
-/* Adapters that count in one pass only: the pass belongs to the session, the model stays as it is. */
+/* Adapters that apply in one pass only: the pass belongs to the session, and the model is not changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,8 +50,8 @@ static bool same_hidden(const tn_session *a, const tn_session *b)
     return memcmp(tn_session_hidden(a).data, tn_session_hidden(b).data, tn_session_hidden(a).cols * sizeof *tn_session_hidden(a).data) == 0;
 }
 
-/* In its pass the model is the one with the adapter, in every other the one without, to the last bit, and nothing that
- * other weights computed is taken up. Two sessions of one model are in passes of their own. */
+/* In its pass the model gives the bits of a model with the adapter, in every other pass those of one without, and nothing that
+ * was computed with other weights is reused. Two sessions of one model can be in different passes. */
 static void pass_chooses_weights(void **state)
 {
     (void)state;
@@ -115,7 +115,7 @@ static void adapters_take_turns(void **state)
         tn_model_close(models[i]);
 }
 
-/* An adapter of the tower: embeddings must be taken anew, and pictures are forgotten. */
+/* An adapter of the tower: embeddings must be computed again, and cached images are dropped. */
 static void tower_changes_are_told(void **state)
 {
     (void)state;

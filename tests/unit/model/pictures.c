@@ -1,5 +1,5 @@
-/* The vision tower: any shape of picture, several in one call, misfitting grids, and activations far
- * beyond the range of half precision (P4, P10). */
+/* The vision tower: images of any shape, several in one call, invalid grids, and activations far beyond the range of half
+ * precision (P4, P10). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +59,7 @@ static void test_shapes(void **state)
     for_each_set(shapes_are_finite);
 }
 
-/* The same patches in another shape are another picture: rows and columns matter. */
+/* The same patches in another shape are another image: rows and columns matter. */
 static void test_shape_matters(void **state)
 {
     (void)state;
@@ -76,7 +76,7 @@ static void test_shape_matters(void **state)
 
 /* --------------------------------------------------------------- several -- */
 
-/* Pictures in one call, and frames of one picture, see only themselves. */
+/* Images in one call, and frames of one image, do not affect each other. */
 static void pictures_are_apart(const tn_model *model)
 {
     static const tn_grid grids[] = { { 1, 4, 6 }, { 1, 2, 2 }, { 2, 6, 2 } };
@@ -93,7 +93,7 @@ static void pictures_are_apart(const tn_model *model)
         assert_int_equal(try_encode(session, patches + at * values, &frames[i], 1, &one, NULL), TENEBRA_OK);
         same_rows(model, one.data, all.data + at / 4 * cols, one.rows * cols);
     }
-    /* Negative control: one picture of 4 x 13 patches is something else. */
+    /* Negative control: one image of 4 x 13 patches gives other embeddings. */
     assert_int_equal(try_encode(session, patches, &(tn_grid){ 1, 2, 26 }, 1, &cut, NULL), TENEBRA_OK);
     assert_true(largest_distance(cut.data, all.data, CELLS * cols) > 30 * bound);
     /* A change in the last frame reaches no other row. */
@@ -147,8 +147,8 @@ typedef struct loudness {
     tn_dtype type;
 } loudness;
 
-/* Makes the tower loud: its patch embedding and what its blocks add. Norms stay, so that the decoder gets
- * ordinary rows if, and only if, everything in between stays finite. */
+/* Increases the activations of the tower: its patch embedding and the outputs of its blocks. Norms are not changed, so the
+ * decoder gets ordinary rows if, and only if, everything in between stays finite. */
 static void make_loud(void *user, copied *tensor)
 {
     const loudness *l = user;
@@ -213,7 +213,7 @@ static void test_large_activations(void **state)
     assert_true(run_loud(1, TN_F32, "reference") < 1e3);
 }
 
-/* Pictures brighter than any real one, through the ordinary tower. */
+/* Images brighter than any real one, with the unchanged tower. */
 static void test_large_patches(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* Position tables of prompts with images (M-RoPE), against tables written by hand from the rule of
- * arXiv:2409.12191, section 2.1: text counts on, an image fills a block from the next free position, text
- * goes on after the largest used. */
+ * arXiv:2409.12191, section 2.1: text continues the count, an image fills a block from the next free position, and text
+ * continues after the largest position used. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +35,7 @@ static const table tables[] = {
       .t = { 0, 1, 2, 3 }, .h = { 0, 1, 2, 3 }, .w = { 0, 1, 2, 3 } },
     { .name = "text that goes on", .count = 2, .first = 17, .next = 19, .ids = { 5, 6 },
       .t = { 17, 18 }, .h = { 17, 18 }, .w = { 17, 18 } },
-    /* 2 x 3 cells from position 2; text goes on at 2 + 3 */
+    /* 2 x 3 cells from position 2; text continues at 2 + 3 */
     { .name = "one image", .count = 10, .grid_count = 1, .next = 7, .grids = { { 1, 4, 6 } },
       .ids = { 5, 6, IMG, IMG, IMG, IMG, IMG, IMG, 7, 8 },
       .t = { 0, 1, 2, 2, 2, 2, 2, 2, 5, 6 },
@@ -74,7 +74,7 @@ static const table tables[] = {
       .ids = { IMG, IMG, IMG, IMG, 6 }, .t = { 0, 1, 2, 3, 4 }, .h = { 0, 0, 0, 0, 4 }, .w = { 0, 0, 0, 0, 4 } },
 };
 
-/* Rows of ids with pictures of these grids of patches. */
+/* Rows of ids with images of these grids of patches. */
 typedef struct prompt {
     tn_image_rows pictures[3];
     tn_row rows[ROWS_MAX];
@@ -121,7 +121,7 @@ static void test_tables(void **state)
     }
 }
 
-/* A second turn goes on at *next, and gets what one long prompt would. */
+/* A second turn continues at *next, with the positions of one long prompt. */
 static void test_turns(void **state)
 {
     (void)state;

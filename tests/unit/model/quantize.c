@@ -1,5 +1,5 @@
-/* Models with quantised and packed weights: they hold what their report says, give the same numbers in either order,
- * and stay near to what they were made from; nothing remains of what fails. */
+/* Models with quantised and packed weights: their values match the report, give the same numbers in either order, and are close
+ * to the original ones; nothing remains after a failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,8 +78,7 @@ enum { QUANTISED = sizeof quantised / sizeof *quantised, OF_8_BITS = 2 };
 
 /* ---------------------------------------------------------------- values -- */
 
-/* In the plain set a packed model computes with exactly the values that it holds: written out as F32 they give the
- * same bits. */
+/* With the reference set, a packed model computes with exactly its values: written as F32, they give the same bits. */
 static void test_values_are_exact(void **state)
 {
     const fixture *f = *state;
@@ -283,7 +282,7 @@ static void test_threads_and_ways_back(void **state)
         assert_true(same_files(one, back));
         assert_true(report.relative_rms <= 0 && report.twice == 0);
         tn_quantize_report_free(&report);
-        /* another type is another loss, and said to be one */
+        /* another type has another error, which the report contains */
         const tn_quantize_options other = usual(quantised[(i + 1) % QUANTISED], TN_PANELS);
         char *twice = converted(one, &other, &report);
         assert_true(report.twice > 0);
@@ -292,7 +291,7 @@ static void test_threads_and_ways_back(void **state)
     }
 }
 
-/* Widths of 48 are no whole blocks, and parts of 24 rows no whole panels: both are said and still run. */
+/* Widths of 48 are not whole blocks, and parts of 24 rows are not whole panels; both are reported and still work. */
 static void test_fallbacks(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Life of a session: used again, cut back, overflown, cancelled, beside another one; and its memory. */
+/* The life of a session: used again, truncated, overfull, cancelled, together with another one; and its memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +81,7 @@ static void test_rows_are_taken_up(void **state)
     append(session, others + SHARED, ROWS - SHARED);
     assert_int_equal(session->sequence.length, ROWS);
     hidden_is(session, expected);
-    /* What differs is not taken: another position, another token at the front; and never more than asked for. */
+    /* Rows that differ are not reused: another position, another first token; and never more rows than requested. */
     others[3].position.axis[1]++;
     assert_int_equal(tn_sequence_reuse(&session->sequence, others, ROWS - 1), 3);
     others[0].token++;
@@ -96,7 +96,7 @@ static void test_rows_are_taken_up(void **state)
     free(others);
 }
 
-/* Cut back to any length, the session goes on as if the rest had never been. */
+/* Truncated to any length, the session continues as if the other rows had never existed. */
 static void test_truncate(void **state)
 {
     enum { ROWS = 60 };
@@ -167,7 +167,7 @@ static void test_context_of_the_model(void **state)
     remove_directory(directory);
 }
 
-/* Whatever fails in the middle leaves a session that goes on where it was. */
+/* After any failure in the middle, the session can continue from its earlier state. */
 static void test_failures_leave_it_usable(void **state)
 {
     const tn_model *model = *state;
@@ -321,9 +321,9 @@ static void test_prompt_memory(void **state)
     }
     assert_int_equal(peaks[0], peaks[1]);
     assert_true(peaks[1] <= span_bytes(model, 512, THREADS));
-    assert_false(peaks[1] <= span_bytes(model, 512, THREADS) / 3); /* the bound is no empty one */
+    assert_false(peaks[1] <= span_bytes(model, 512, THREADS) / 3); /* the bound is meaningful */
 
-    /* The cache: keys and values, what each row was made of, and some rows. */
+    /* The cache: keys and values, what each row was made from, and some rows. */
     const tn_decoder_config *c = &model->config.decoder;
     size_t cached = ROWS * (2 * c->num_hidden_layers * c->num_key_value_heads * c->head_dim * sizeof(tn_real) +
                             sizeof(tn_row_key));
@@ -335,7 +335,7 @@ static void test_prompt_memory(void **state)
     free(slots);
 }
 
-/* A decoded row needs little more than its own row, whatever lies before it. */
+/* A decoded row needs little more memory than its own, whatever the number of rows before it. */
 static void test_decoding_memory(void **state)
 {
     const tn_model *model = *state;

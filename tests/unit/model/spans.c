@@ -1,5 +1,5 @@
-/* One prompt, cut in any way: all at once, in spans, row by row, recomputed; any number of threads; any
- * kernel set. Rows and attention must come out the same. */
+/* One prompt, divided in any way: all at once, in spans, row by row, recomputed; with any number of threads and any kernel set.
+ * Rows and attention must be the same. */
 #include <float.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@ typedef struct cut {
     bool sequential;
 } cut;
 
-/* Runs `count` rows of the prompt with a picture of 3 x 4 cells, with a tap on the last row over all rows. */
+/* Runs `count` rows of the prompt with an image of 3 x 4 cells, with a tap on the attention of the last row to all rows. */
 static run run_cut(tn_session *session, size_t count, cut how)
 {
     const tn_grid grid = { 1, 6, 8 };

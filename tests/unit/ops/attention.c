@@ -14,7 +14,7 @@ static const problem problems[] = {
     { .rows = 37, .start = 5, .heads = 4, .kv_heads = 4, .head_dim = 7, .size = 1 },
     { .rows = 150, .start = 0, .heads = 7, .kv_heads = 1, .head_dim = 24, .size = 1.5 },
     { .rows = 150, .start = 120, .heads = 4, .kv_heads = 2, .head_dim = 10, .size = 3 },
-    /* The scores of a row alone and of a block are computed in different ways here, with the same bits. */
+    /* The scores of a single row and of a block are computed in different ways here, with the same bits. */
     { .rows = 45, .start = 200, .heads = 6, .kv_heads = 2, .head_dim = 40, .size = 1 },
     { .rows = 3, .start = 126, .heads = 70, .kv_heads = 1, .head_dim = 2, .size = 1 },
     { .rows = 200, .heads = 2, .kv_heads = 2, .head_dim = 20, .segment_count = 4,
@@ -125,7 +125,7 @@ static void equals_a_softmax(void **state)
     }
 }
 
-/* Decoding equals prefill bit for bit: each row alone, and in spans of any length. */
+/* Decoding equals prefill bit for bit: row by row, and in spans of any length. */
 static void rows_do_not_depend_on_their_block(void **state)
 {
     (void)state;
@@ -154,8 +154,7 @@ static void rows_do_not_depend_on_their_block(void **state)
         }
 }
 
-/* Rows that no query of the span sees may hold anything; those that only later queries see must not
- * reach earlier ones. */
+/* Rows that no query of the span can see may have any values; rows that only later queries see must not affect earlier ones. */
 static void later_keys_do_not_reach_earlier_rows(void **state)
 {
     (void)state;
@@ -208,7 +207,7 @@ static void tap_gives_probabilities(void **state)
             assert_within(rows + head * count, reversed, bound, count);
             assert_true(fabs(sum - 1) <= ((double)count + 8) * FLT_EPSILON);
         }
-        /* Chosen keys alone: the same numbers, still out of all visible keys. */
+        /* A tap on chosen keys: the same numbers, still as shares of all visible keys. */
         tn_real *some = malloc(p->heads * sizeof *some);
         tn_tap one = { row, &keys[count / 2], 1, { p->heads, 1, some, NULL } };
         d.shape.tap = &one;

@@ -74,7 +74,7 @@ static void stores_the_nearest(void **state)
     fixture_close(&f);
 }
 
-/* Any number is off by at most half a step: 2^-9 of its binade's upper end, 2^-8 of itself at most. */
+/* The error of a number is at most half a step: 2^-9 of its binade's upper end, so at most 2^-8 of the number. */
 static void rounding_is_bounded(void **state)
 {
     (void)state;
@@ -146,8 +146,8 @@ static double softmax(const caches *c, size_t row, size_t head, double p[S])
     return size;
 }
 
-/* With u = 2^-8, the most that rounding moves a number in relation to it: scores move by at most s = u size, so
- * probabilities by the factor exp(2 s), and values by 1 + u. What f32 adds is far below (4 digits). */
+/* With u = 2^-8, the largest relative change by rounding, scores change by at most s = u size, probabilities by the factor
+ * exp(2 s), and values by 1 + u. The errors of f32 are far smaller (4 digits). */
 static void stays_near_the_exact_numbers(void **state)
 {
     (void)state;
@@ -173,7 +173,7 @@ static void stays_near_the_exact_numbers(void **state)
             }
             assert_within(out.data + row * WIDTH + head * D, wanted, bound, D);
         }
-    assert_true(largest > u / 16); /* rounding is what the bound is for */
+    assert_true(largest > u / 16); /* the bound allows only for rounding */
     fixture_close(&f);
 }
 

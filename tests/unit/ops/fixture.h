@@ -78,7 +78,7 @@ static inline bool all_within(const tn_real *x, const double *wanted, const doub
     return true;
 }
 
-/* All within, and not if one wanted number were off by more than its bound allows. */
+/* All numbers are within their bounds, and a negative control: a change of one number by more than its bound is noticed. */
 static inline void assert_within(const tn_real *x, double *wanted, const double *bound, size_t n)
 {
     assert_true(all_within(x, wanted, bound, n));

@@ -330,7 +330,7 @@ static void no_rows_is_no_failure(void **state)
     }
 }
 
-/* Inference leaves nothing behind but its results; while recording nothing is released. */
+/* After inference, only the results occupy memory; while recording, nothing is released. */
 static void marks_and_releases(void **state)
 {
     (void)state;
@@ -442,7 +442,7 @@ static void watching_sees_values(void **state)
     fixture_open(&f, tn_kernels_reference(), 1, 1);
     seen s = { 0 };
     tn_tensor x = tn_op_new(&f.ops, 2, 2);
-    tn_op_watch(&f.ops, "hidden", 7, x); /* nobody watches */
+    tn_op_watch(&f.ops, "hidden", 7, x); /* no tap */
     f.ops.watch = see;
     f.ops.watch_user = &s;
     tn_op_watch(&f.ops, "hidden", 7, x);
@@ -480,7 +480,7 @@ static void constants_get_no_gradient(void **state)
         total += fabs((double)x.grad[i]);
     assert_true(total > 0);
 
-    /* The same loss over the detached result alone changes nothing in x. */
+    /* A loss of only the detached result gives no gradient for x. */
     memset(x.grad, 0, 16 * sizeof *x.grad);
     tn_real grad[64] = { 0 };
     tn_weight trained = weight_of(values, 8, 8, grad);

@@ -39,7 +39,7 @@ static void linear_is_a_product(void **state)
     fixture_close(&f);
 }
 
-/* Rows come out as they are, in the table's own type. */
+/* Rows are copied unchanged, in the type of the table. */
 static void rows_are_copied(void **state)
 {
     enum { V = 6, C = 5 };
@@ -171,8 +171,8 @@ static void rope_turns_pairs(void **state)
     fixture_close(&f);
 }
 
-/* Loss and gradient at a vocabulary longer than a piece, with huge logits: nothing overflows. Each
- * exponential errs by (2 + |x - peak|) eps at most, the differences are below 60 here. */
+/* Loss and gradient at a vocabulary longer than a piece, with huge logits: nothing overflows. Each exponential has an error of
+ * at most (2 + |x - peak|) eps, the differences are below 60 here. */
 static void cross_entropy_is_stable(void **state)
 {
     enum { T = 4, V = 5003 };
@@ -209,7 +209,7 @@ static void cross_entropy_is_stable(void **state)
     fixture_close(&f);
 }
 
-/* A NaN reaches the result of its own row and of no other. */
+/* A NaN affects only the result of its own row. */
 static void nan_stays_visible(void **state)
 {
     enum { T = 3, C = 40 };

@@ -37,7 +37,7 @@ static void test_relative(void **state)
     assert_true(fabs(out[0] - 0.25) <= 1e-12 && fabs(out[1] - 0.5) <= 1e-12 && fabs(out[3] - 4) <= 1e-12);
     const double nothing[4] = { 0, 1, 1, 2 };
     assert_true(tn_heat_relative(out, raw, nothing, 4));
-    assert_true(fabs(out[0] - 0.125 / 2.5e-4) <= 1e-9); /* a thousandth of the mean stands for none */
+    assert_true(fabs(out[0] - 0.125 / 2.5e-4) <= 1e-9); /* a thousandth of the mean replaces zero */
     const double bad[3][4] = { { 1, (double)NAN, 1, 1 }, { 1, -1, 1, 1 }, { 0, 0, 0, 0 } };
     for (size_t i = 0; i < 3; i++) {
         assert_false(tn_heat_relative(out, raw, bad[i], 4));
@@ -99,7 +99,8 @@ static void test_answer(void **state)
     json_decref(record);
 }
 
-/* With a solved example in front, and a picture of the method's own behind: the neutral prompt is about the question's alone. */
+/* With a solved example before the question's images and an image of the method after them: the neutral prompt has only those
+ * of the question. */
 static void test_sources(void **state)
 {
     (void)state;
@@ -141,7 +142,7 @@ static void test_turns_and_regions(void **state)
     json_decref(record);
 }
 
-/* Records of any form give an answer, and maps only where the numbers are there. */
+/* Records of any form give an answer, and maps only if the numbers are present. */
 static void test_broken_records(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Text of others in a page: escaped, whatever it holds; JSON in a script that stays JSON and stays inside. */
+/* External text in a page is escaped, whatever it contains; JSON in a script stays valid and cannot end the script. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +40,7 @@ static void test_text_by_hand(void **state)
     tn_markup_text(&out, "<b>&\"'\xFFz\x02");
     assert_string_equal(out.text.data, "&lt;b&gt;&amp;&quot;&#39;" TN_REPLACEMENT "z" TN_REPLACEMENT);
     tn_markup_free(&out);
-    tn_markup_text_bytes(&out, "a\0b", 3); /* a zero is no end */
+    tn_markup_text_bytes(&out, "a\0b", 3); /* a zero byte does not end the text */
     assert_string_equal(out.text.data, "a" TN_REPLACEMENT "b");
     tn_markup_free(&out);
     tn_markup_text(&out, NULL);
@@ -50,7 +50,7 @@ static void test_text_by_hand(void **state)
     tn_markup_free(&out);
 }
 
-/* The script's text parses to what went in, and holds nothing that could end the script. */
+/* The script's text parses to the input, and contains nothing that could end the script. */
 static void test_json_comes_back(void **state)
 {
     (void)state;

@@ -129,7 +129,7 @@ static void test_questions_are_there(void **state)
     free(page);
 }
 
-/* Of scripts there are ours, whatever the texts hold; and these are in the page, so that it could have gone wrong. */
+/* The page has only our scripts, whatever the texts contain; and the hostile texts are in the page, so the test could fail. */
 static void test_hostile_texts(void **state)
 {
     char *page = make_page(*state, &(tn_report_options){ .date = "<script>" }, NULL);
@@ -205,7 +205,7 @@ static void test_ids(void **state)
     assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
 }
 
-/* A page never is larger than it may be; it says what it leaves out, and is refused where nothing can be left out. */
+/* A page is never larger than its limit. It says what it leaves out, and is an error if nothing can be left out. */
 static void test_size(void **state)
 {
     made *m = *state;
@@ -234,7 +234,7 @@ static void test_named_data_set_is_missed(void **state)
     const char *const places[] = { "nowhere:/elsewhere" };
     assert_null(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .places = places, .place_count = 1 }, NULL, &error));
     assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
-    const char *const others[] = { "somewhere:/elsewhere" }; /* is nobody's */
+    const char *const others[] = { "somewhere:/elsewhere" }; /* is not an id */
     free(make_page(m, &(tn_report_options){ .places = others, .place_count = 1 }, NULL));
 }
 
@@ -335,7 +335,7 @@ static void test_titles(void **state)
     json_decref(record);
 }
 
-/* All runs have a model/ and an adapter/: the run tells them apart. */
+/* All runs have a model/ and an adapter/, so the name of the run distinguishes them. */
 static void test_names(void **state)
 {
     (void)state;

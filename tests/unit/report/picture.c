@@ -1,4 +1,4 @@
-/* Pictures of a page: each once, bytes kept where they may be, turned and made smaller where they must be. */
+/* Images of a page: each once, unchanged if possible, rotated and reduced if necessary. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ static void test_each_once(void **state)
     assert_int_equal(album.items[0].uri.length + album.items[1].uri.length, bytes);
     tn_album_cut(&album, 1);
     assert_int_equal(album.bytes, album.items[0].uri.length);
-    assert_int_equal(add(&album, PHOTO), 1); /* gone, so it comes anew */
+    assert_int_equal(add(&album, PHOTO), 1); /* removed, so it is added again */
     assert_int_equal(album.bytes, bytes);
     tn_album_free(&album);
 }
@@ -89,7 +89,8 @@ static void test_bytes_are_kept(void **state)
     }
 }
 
-/* A browser turns a picture by its EXIF orientation; the model may have seen it unturned. So such files go in as pixels. */
+/* A browser rotates an image by its EXIF orientation, but the model may have read it without rotation. So such files are
+ * included as pixels. */
 static void test_orientation(void **state)
 {
     (void)state;
@@ -130,7 +131,7 @@ static void test_large_ones_shrink(void **state)
     tn_album album = { 0 };
     size_t length;
     add(&album, path);
-    assert_int_equal(album.items[0].width, 3000); /* picks are in pixels of the picture as given */
+    assert_int_equal(album.items[0].width, 3000); /* picks are in pixels of the original image */
     unsigned char *bytes = decode_uri(&album.items[0].uri, "data:image/png;", &length);
     assert_int_equal(tn_image_decode(&back, bytes, length, NULL, false, NULL, NULL), TENEBRA_OK);
     assert_int_equal(back.width, 768);

@@ -25,7 +25,7 @@ static inline unsigned char *make_file(const char *header, size_t data_size, siz
     return file;
 }
 
-/* Bytes behind the header of such a file. */
+/* Bytes after the header of such a file. */
 static inline size_t data_bytes(const unsigned char *file, size_t size)
 {
     size_t length = 0;

@@ -1,4 +1,4 @@
-/* Forms of packed weights: their text, what files may say about tensors, and each lie refused. */
+/* Forms of packed weights: their text, what files may say about tensors, and every false statement is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +84,7 @@ static void test_file(void **state)
     assert_int_equal(w->form.shape[0], 5);
     tn_contents_close(&file);
     free(bytes);
-    /* the same bytes without the text are no weights; a plain tensor speaks for itself */
+    /* the same bytes without the text are not weights; a plain tensor needs no text */
     bytes = make_file(FILE_OF("other", "Q4_0 panels 5 64", "U8", "[1,576]", "576"), 576, &size);
     assert_int_equal(tn_contents_open(&file, bytes, size, "x.safetensors", &error), TENEBRA_OK);
     assert_false(file.tensors[0].form.is_weight);

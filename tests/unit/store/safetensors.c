@@ -313,7 +313,7 @@ static void test_cut_anywhere(void **state)
     free(bytes);
 }
 
-/* Whatever comes out of a damaged file lies inside of it and adds up. */
+/* Everything that is read from a damaged file lies inside the file and is consistent. */
 static void check_consistent(const tn_contents *file, const unsigned char *bytes, size_t size)
 {
     size_t total = 0;

@@ -75,7 +75,7 @@ static void test_sound_file(void **state)
     tn_store_close(store);
 }
 
-/* A flipped bit in any byte: the file is refused, or is no file of ours any more and says so. */
+/* A flipped bit in any byte: the file is refused, or is recognised as not written by tenebra. */
 static void test_every_byte(void **state)
 {
     const place *here = *state;

@@ -80,7 +80,7 @@ static void test_shards(void **state)
     remove_directory(directory);
 }
 
-/* model.safetensors goes before an index, as in the reference loader. */
+/* model.safetensors takes precedence over an index, as in the reference loader. */
 static void test_single_before_index(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The writer: what it writes reads back, nothing half-written ever stands under the name. */
+/* The writer: what it writes can be read back, and there is never an incomplete file with the final name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

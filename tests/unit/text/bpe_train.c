@@ -1,4 +1,4 @@
-/* Training of vocabularies: merges worked out by hand, and what comes out is loaded and used. */
+/* Training of vocabularies: merges computed by hand, and the result is loaded and used. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,7 +170,7 @@ static void test_nothing_and_bad_text(void **state)
     tn_bpe_trainer_close(trainer);
 }
 
-/* "Aa" twice as often as "aa": in small letters they are one word, and the tokenizer reads both alike. */
+/* "Aa" is twice as frequent as "aa"; in lower case they are one word, and the tokenizer reads both equally. */
 static void test_small_letters(void **state)
 {
     (void)state;

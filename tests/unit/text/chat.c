@@ -78,7 +78,7 @@ static void pictures_and_videos_are_numbered_apart(void **state)
     tn_chat_text_free(&rendered);
 }
 
-/* P20 through the whole way: only the picture of the message gets rows. */
+/* P20 from end to end: only the image of the message gets rows. */
 static void messages_cannot_write_control_tokens(void **state)
 {
     (void)state;
@@ -97,7 +97,8 @@ static void messages_cannot_write_control_tokens(void **state)
         for (size_t i = 0; i < ids.count; i++)
             images += ids.ids[i] == image;
         assert_int_equal(images, control ? 2 : 1);
-        assert_int_equal(ids.picture_count, control ? 0 : 1); /* a picture is what the template wrote, not what a user did */
+        assert_int_equal(ids.picture_count, control ? 0 : 1); /* only the template's token is an image, not one in the user's
+                                                               * text */
         if (!control)
             assert_int_equal(ids.ids[ids.pictures[0]], image);
         tn_ids_free(&ids);
@@ -300,7 +301,7 @@ static void further_templates_lie_in_a_folder(void **state)
     tenebra_error error;
     snprintf(folder, sizeof folder, "%s/additional_chat_templates", directory);
     assert_int_equal(mkdir(folder, 0777), 0);
-    assert_int_equal(find(directory, NULL, "qwen2-vl", NULL), TENEBRA_OK); /* an empty one says nothing */
+    assert_int_equal(find(directory, NULL, "qwen2-vl", NULL), TENEBRA_OK); /* an empty one has no effect */
     write_file(folder, "tool_use.jinja", "{{ x }}", 7);
     assert_int_equal(find(directory, NULL, "qwen2-vl", &error), TENEBRA_ERROR_UNSUPPORTED);
     assert_non_null(strstr(error.sentence, "called tool_use"));

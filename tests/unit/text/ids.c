@@ -13,7 +13,7 @@ static void grows(void **state)
     assert_null(list.ids);
 }
 
-/* Pictures are where they were pushed, among any number of other ids. */
+/* Images keep the positions at which they were added, among any number of other ids. */
 static void places_of_pictures(void **state)
 {
     (void)state;

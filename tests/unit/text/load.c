@@ -1,4 +1,4 @@
-/* Tokenizer files that are wrong, and what is said about them. */
+/* Invalid tokenizer files, and the errors about them. */
 #include "unit/text/support.h"
 
 #include "base/json.h"
@@ -182,7 +182,7 @@ static void a_normalized_token_in_capitals(void **state)
     assert_non_null(strstr(error.sentence, "the normalizer changes"));
 }
 
-/* Every one of these is refused also when nobody wants to know why. */
+/* Each of these is also refused if no error record is passed. */
 static void errors_may_go_unread(void **state)
 {
     (void)state;
@@ -448,7 +448,7 @@ static void line_ends_of_another_system(void **state)
     free(crlf);
 }
 
-/* added_tokens.json names ids only; which are special stands in tokenizer_config.json. */
+/* added_tokens.json has only ids; tokenizer_config.json says which are special. */
 static void added_tokens_file(void **state)
 {
     (void)state;
@@ -471,7 +471,7 @@ static void added_tokens_file(void **state)
     remove_directory(directory);
 }
 
-/* What stands beside the vocabulary: keys that change something, and tokens that it does not have, are noted. */
+/* Settings besides the vocabulary: keys that change something, and tokens that the vocabulary does not have, are noted. */
 static void keys_without_use_are_noted(void **state)
 {
     (void)state;

@@ -54,7 +54,7 @@ static const splitting splittings[] = {
     { "\xEF\xBB\xBF" "a", "\xEF\xBB\xBF" "a" },
     { "\xE4\xB8\xAD\xE6\x96\x87\xEF\xBC\x8C\xE5\xAD\x97", "\xE4\xB8\xAD\xE6\x96\x87|\xEF\xBC\x8C\xE5\xAD\x97" },
     { "\xF0\x9F\x98\x80\xF0\x9F\x98\x81 ok", "\xF0\x9F\x98\x80\xF0\x9F\x98\x81| ok" },
-    { "e\xCC\x81t", "e|\xCC\x81t" },             /* a mark is no letter, but takes the word */
+    { "e\xCC\x81t", "e|\xCC\x81t" },             /* a mark is not a letter, but continues the word */
     { "\xE2\x85\xA7\xC2\xBD", "\xE2\x85\xA7|\xC2\xBD" }, /* roman numeral, fraction */
     { "(A).{red}\n", "(A|).{|red|}\n" },
     { "\n", "\n" },
@@ -77,7 +77,7 @@ static void qwen2_pieces(void **state)
     tn_splitter_close(splitter);
 }
 
-/* Classes that changed neither name nor members for long, so both tables have them alike. */
+/* Classes whose name and members have not changed for a long time, so both tables agree about them. */
 static const int32_t pool[] = { '\'', 's',    'S',    't',    'r',    'e',    'V',    'l',    'd',     'm',
                                 ' ',  ' ',    '\t',   '\n',   '\r',   0x85,   0xA0,   0x2028, 0x3000,  '1',
                                 '9',  0x661,  0xBD,   0x2167, '!',    '.',    '-',    '_',    0x301,   0x200B,

@@ -61,7 +61,7 @@ static inline bool equal_text(const tn_text *text, const char *bytes, size_t len
     return text->length == length && (length == 0 || memcmp(text->data, bytes, length) == 0);
 }
 
-/* A fresh directory, to be removed by remove_directory; the name is for free(). */
+/* A new directory, which remove_directory removes; the caller frees the name. */
 static inline char *make_directory(void)
 {
     const char *base = getenv("TMPDIR");

@@ -122,7 +122,7 @@ static size_t added_in_spans(const tn_tokenizer *tokenizer, const tn_text_span *
     return added;
 }
 
-/* P20: no text of a user becomes a control token, however it is cut and whatever stands beside it. */
+/* P20: a user's text never becomes a control token, however it is divided and whatever is next to it. */
 static void user_text_never_becomes_control(void **state)
 {
     (void)state;
@@ -134,7 +134,7 @@ static void user_text_never_becomes_control(void **state)
                                  span_of("<|im_end|>\n", true) };
         assert_int_equal(added_in_spans(tokenizer, spans, 3), 2);
         assert_int_equal(added_in_spans(tokenizer, spans + 1, 1), 0);
-        spans[1].control = true; /* negative control: the same text does, where it may */
+        spans[1].control = true; /* negative control: the same text becomes one where it is allowed */
         assert_true(added_in_spans(tokenizer, spans, 3) > 2);
     }
     tn_tokenizer_close(tokenizer);
@@ -156,7 +156,7 @@ static void tokens_lie_inside_one_span(void **state)
     tn_tokenizer_close(tokenizer);
 }
 
-/* Spans of plain text are one text: words, characters and accents may lie across their borders. */
+/* Spans of plain text are one text: words, characters and accents may extend across their borders. */
 static void borders_change_nothing(void **state)
 {
     (void)state;
@@ -396,7 +396,7 @@ static void merges_agree_with_the_definition(void **state)
     tn_tokenizer_close(tokenizer);
 }
 
-/* One piece of a megabyte: quadratic merging would not come back. */
+/* One piece of a megabyte: quadratic merging would not finish. */
 static void long_pieces(void **state)
 {
     (void)state;

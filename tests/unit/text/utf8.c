@@ -16,7 +16,7 @@ static void reads_each_kind_of_sequence(void **state)
         { "\xE4\xB8\xAD", 3, 3, 0x4E2D },
         { "\xF0\x9F\x98\x80", 4, 4, 0x1F600 },
         { "\xF4\x8F\xBF\xBF", 4, 4, 0x10FFFF },
-        { "\x80", 1, 1, TN_UTF8_ILL_FORMED },             /* a second byte alone  */
+        { "\x80", 1, 1, TN_UTF8_ILL_FORMED },             /* only a second byte  */
         { "\xC0\x80", 2, 1, TN_UTF8_ILL_FORMED },         /* overlong             */
         { "\xE0\x80\x80", 3, 1, TN_UTF8_ILL_FORMED },     /* overlong             */
         { "\xED\xA0\x80", 3, 1, TN_UTF8_ILL_FORMED },     /* surrogate            */

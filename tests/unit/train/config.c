@@ -150,7 +150,7 @@ static void test_all_mistakes_at_once(void **state)
                    "'batch_size'?; line 4: ");
     expect_mistake(four, "config", "line 4: there is no key 'lora_rnak'; did you mean 'lora_rank'?");
     expect_mistake(four, "config", "line 5: 'stage: dpo' requests something that is not offered");
-    /* With an unknown method options of any method are left alone, other unknown keys are not. */
+    /* With an unknown method, options of any method are not reported, but other unknown keys are. */
     static const char two[] = "k_select: 4\nmethod: ivtlr\nlearing_rate: 1\ncue: x\n";
     expect_mistake(two, "config", "2 mistakes. line 2: method: there is no method 'ivtlr'; did you mean 'ivt-lr'?");
     expect_mistake(two, "config", "line 3: there is no key 'learing_rate'; did you mean 'learning_rate'?");
@@ -160,7 +160,7 @@ static void test_all_mistakes_at_once(void **state)
         snprintf(many + strlen(many), sizeof many - strlen(many), "nonsense%d: 1\n", i);
     expect_mistake(many, "config", "40 mistakes. line 1: ");
     expect_mistake(many, "config", " more");
-    expect_mistake("batch_sise: 3\n", "line 1", "tenebra train --keys"); /* one alone is told in full */
+    expect_mistake("batch_sise: 3\n", "line 1", "tenebra train --keys"); /* a single mistake is reported unchanged */
 }
 
 static void test_own_keys_and_overrides(void **state)
@@ -260,7 +260,7 @@ static void test_comparison(void **state)
     tn_train_config_free(&one);
 }
 
-/* Each key of a recipe is known where training.json is read beside the weights; another one is noted. */
+/* Every key of a recipe is known to the reader of training.json; others are noted. */
 static void test_keys_are_known_to_readers(void **state)
 {
     (void)state;

@@ -31,7 +31,7 @@ static costs costs_of(const place *p, const char *const *lines, size_t count, co
         config.model = base;
     }
     tn_trainer *trainer = open_trainer(&config, &(tn_trainer_options){ .plan_only = true });
-    /* n pictures of one patch: n patch + n pair; one of n patches in one frame: n patch + n^2 pair */
+    /* n images of one patch: n patch + n pair; one image of n patches in one frame: n patch + n^2 pair */
     tn_prepared one = { .rows = 1, .pairs = 1 }, two = { .rows = 2, .pairs = 4 };
     const tn_lesson row = { .rows = 1 }, rows = { .rows = 2 }, picture = { .picture_count = 1, .prepared = &one },
                     wide = { .picture_count = 1, .prepared = &two };
@@ -79,7 +79,7 @@ static void test_frozen_tower(void **state)
     assert_true(near(c.row, 6 * n.row) && near(c.patch, 2 * n.patch) && near(c.patch_pair, 4 * n.patch_pair));
 }
 
-/* Blocks of the tower alone: the decoder above them passes gradients on and has none of its own. */
+/* Only blocks of the tower are trained: the decoder after them passes gradients on, but its weights have none. */
 static void test_blocks_of_the_tower(void **state)
 {
     static const char *const lines[] = { "freeze_vision_tower=false", "trainable=visual.blocks.*" };
@@ -111,7 +111,7 @@ static void test_adapters(void **state)
     double first = 2 * h * (q + 2 * k) + 2 * h * q + 2 * 2 * q; /* below the first adapter nothing has a gradient */
     assert_true(near(c.row, 4 * n.row + 6 * added - first));
     assert_true(near(c.patch, 2 * n.patch) && near(c.patch_pair, 4 * n.patch_pair));
-    assert_true(near(c.pair, 12 * n.pair - 8 * q)); /* the first layer's attention lies below it, too */
+    assert_true(near(c.pair, 12 * n.pair - 8 * q)); /* the first layer's attention is also before it */
     lines[1] = "lora_rank=4";
     other = costs_of(p, lines, 4, base, &n);
     assert_true(other.row > c.row);

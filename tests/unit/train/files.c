@@ -1,4 +1,4 @@
-/* Files of a run: checkpoints that come back bit for bit, logs that are cut where a checkpoint was, curves. */
+/* Files of a run: checkpoints that are read back bit for bit, logs that are truncated at a checkpoint, curves. */
 #include "base/file.h"
 #include "base/output.h"
 #include "base/rng.h"

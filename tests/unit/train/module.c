@@ -1,8 +1,8 @@
-/* A method with a module of its own that exists in this file alone: trained, saved, resumed, asked, on a model and beside an
- * adapter.
- *
- * It thinks in hidden states as Coconut does, and sends each through its module first: blocks of a norm and an MLP, with
- * residuals. */
+/* A method with its own module, which exists only in this file: trained, saved, resumed and used for answers, with a full model
+ * and with an adapter.
+ * 
+ * It feeds back hidden states like Coconut, but first passes each through its module: blocks of a norm and an MLP, with
+ * residual connections. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -271,7 +271,7 @@ static void test_asked(void **state)
     tn_train_config_free(&config);
 }
 
-/* The module lies beside the adapter; the model that it was trained on has none. */
+/* The module is stored with the adapter; the base model has none. */
 static void test_beside_an_adapter(void **state)
 {
     const place *p = *state;

@@ -107,7 +107,7 @@ static void test_follows_the_formula(void **state)
         assert_true(distance(&s, start, end, i, false, 0.1, 0.999) <= bound);
     for (size_t i = 0; i < SMALL; i++)
         assert_true(distance(&s, small_start, small_end, i, true, 0, 0.999) <= bound);
-    /* Controls: another beta2, decay where there is none, and none where there is. */
+    /* Negative controls: another beta2, decay where there should be none, and no decay where there should be. */
     assert_false(distance(&s, start, end, 0, false, 0.1, 0.99) <= bound);
     assert_false(distance(&s, start, end, 0, false, 0, 0.999) <= bound);
     assert_false(distance(&s, small_start, small_end, 0, true, 0.1, 0.999) <= bound);

@@ -1,4 +1,4 @@
-/* The directory of a run: one training at a time, what --overwrite takes away, and which checkpoints a run goes on from. */
+/* The directory of a run: one training at a time, what --overwrite removes, and from which checkpoints a run continues. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,7 +111,7 @@ static void test_overwrite_takes_its_own(void **state)
     assert_true(has(p, "checkpoints/update-00000002.safetensors"));
     assert_true(has(p, "notes.txt") && has(p, "stage-0/notes.txt") && has(p, "model/README.md"));
     assert_true(has(p, "checkpoints/update-1.safetensors.mine"));
-    train_to(&config, true, 0); /* results come beside what was there */
+    train_to(&config, true, 0); /* results are added to the existing files */
     assert_true(has(p, "model/model.safetensors") && has(p, "model/README.md"));
     assert_true(has(p, "stage-0/model.safetensors") && has(p, "stage-0/notes.txt"));
     assert_false(has(p, "model.old") || has(p, "stage-0.old"));
@@ -132,7 +132,7 @@ static void test_result_without_checkpoints(void **state)
     tn_train_config_free(&config);
 }
 
-/* A run cannot begin anew from what it would take away first. */
+/* A run cannot start from a model that it would first remove. */
 static void test_overwrite_keeps_its_base(void **state)
 {
     const place *p = *state;
@@ -236,7 +236,7 @@ static void test_flipped_bits(void **state)
     tn_train_config_free(&config);
 }
 
-/* --------------------------------------------------------------- going on -- */
+/* --------------------------------------------------------------- continuing -- */
 
 static void read_with(tn_train_config *config, const place *p, const char *one, const char *two)
 {

@@ -84,7 +84,7 @@ static inline int close_place(void **state)
     return result;
 }
 
-/* The recipe of these tests, with more lines behind it. */
+/* The recipe of these tests, followed by further lines. */
 static inline void read_recipe(tn_train_config *config, const place *p, const char *const *more, size_t count)
 {
     char data[128], output[128];

@@ -1,4 +1,4 @@
-/* The trainer through its interface: what it starts from, what a probe leaves, stopping and going on. */
+/* The trainer through its interface: what it starts from, the effects of a probe, stopping and continuing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,7 +108,7 @@ static void test_stop_and_go_on(void **state)
     assert_int_equal(w.updates, 6);
     assert_int_equal(w.validations, 2);
     assert_true(w.saved >= 2);
-    /* Stopped in the middle of an epoch, and where a validation is due. */
+    /* Stopped in the middle of an epoch, and when a validation is due. */
     static const uint64_t stops[] = { 2, 3 };
     for (size_t i = 0; i < 2; i++) {
         tn_trainer_options none = { .plan_only = true };
@@ -129,7 +129,7 @@ static void test_stop_and_go_on(void **state)
     tn_train_config_free(&config);
 }
 
-/* Another set of the same size is no set to go on with. */
+/* A run cannot continue with another data set of the same size. */
 static void test_other_data(void **state)
 {
     const place *p = *state;

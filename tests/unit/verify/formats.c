@@ -1,4 +1,5 @@
-/* A format of tensor files that exists in this file alone: a model in it is opened, asked, verified and quantised like any other.
+/* A format of tensor files that exists only in this file: a model in this format is opened, answers questions, is verified and
+ * quantised like any other.
  *
  * A model is a directory of *.toy files, two of them here, and no config.json: each file says a part of it. A file begins with
  * lines of text: "toy 1", "config OBJECT" in JSON, "tensor OFFSET TYPE RANK DIMENSION ... NAME" with offsets in the file, "end". */
@@ -282,7 +283,7 @@ static void test_it_is_quantised(void **state)
     assert_memory_equal(one.data, other.data, one.size);
     tn_file_close(&one);
     tn_file_close(&other);
-    assert_int_equal(count_files(theirs), 1); /* the caller copies config.json, where there is one */
+    assert_int_equal(count_files(theirs), 1); /* the caller copies config.json, if there is one */
     assert_int_equal(count_files(mine), 2);
     tn_model *model = tn_model_open(mine, NULL, NULL);
     assert_non_null(model);
