@@ -2,6 +2,7 @@
 #ifndef TN_APP_APP_H
 #define TN_APP_APP_H
 
+#include "base/file.h"
 #include "base/notes.h"
 #include "base/option.h"
 #include "base/status.h"
@@ -117,17 +118,13 @@ tn_option_names tn_names_of_methods, tn_names_of_presets, tn_names_of_templates,
 
 /* ------------------------------------------------------- default model -- */
 
-typedef struct tn_app_path {
-    char text[4096];
-} tn_app_path;
-
 /* The directory of the model that comes with the program, for commands without -m, stored in *path; NULL if it is neither
  * installed nor in the build directory of the running program. */
-const char *tn_app_default_model(tn_app_path *path);
+const char *tn_app_default_model(tn_path *path);
 
 /* The directory that -m means. For a model in the cache of the Hugging Face hub this is the snapshot, stored in *path.
  * Otherwise it is `given`, even if there is no such directory; opening it then fails. NULL gives NULL. */
-const char *tn_app_model_directory(const char *given, tn_app_path *path);
+const char *tn_app_model_directory(const char *given, tn_path *path);
 
 /* Prints one line to stderr about settings in the model's files that tenebra does not use, if there are any. */
 void tn_app_tell_notes(const tenebra_model *model);

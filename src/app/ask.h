@@ -6,7 +6,7 @@
 
 typedef struct tn_ask {
     const char *directory; /* -m; replaced by the default model if it is not given */
-    tn_app_path own;       /* memory for `directory` */
+    tn_path own;           /* memory for `directory` */
     tenebra_model_options model;
     tn_option_list adapters, pass_adapters; /* --lora and --lora-pass as text */
     tenebra_session_options session;

@@ -343,7 +343,7 @@ static int run_command(int argc, char **argv)
         return print_kernels();
     if (options.shape != NULL)
         return write_model(&options);
-    tn_app_path own;
+    tn_path own;
     if (options.directory == NULL)
         options.directory = tn_app_default_model(&own);
     else

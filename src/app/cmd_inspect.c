@@ -213,7 +213,7 @@ static int run_command(int argc, char **argv)
     const char *directory = seen.directory;
     if (first >= 0 && directory == NULL && first < argc)
         directory = argv[first];
-    tn_app_path own;
+    tn_path own;
     if (first >= 0 && directory == NULL)
         directory = tn_app_default_model(&own);
     else if (first >= 0)

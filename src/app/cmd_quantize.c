@@ -128,10 +128,9 @@ static tenebra_code check_output(const quantize_options *options, tenebra_error 
         return TENEBRA_OK;
     if (!options->force)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists; --force replaces it");
-    char *config = tn_path_join(output, "config.json");
-    bool model = config != NULL && tn_path_is_file(config);
-    free(config);
-    return model ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output,
+    tn_path config;
+    TN_TRY(tn_path_print(&config, error, "%s/config.json", output));
+    return tn_path_is_file(config.text) ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output,
             "is not a model directory, and --force replaces only models");
 }
 
@@ -152,12 +151,10 @@ static bool is_companion(const char *name)
 
 static tenebra_code copy_templates(const char *directory, const char *output, tenebra_error *error)
 {
-    char *from = tn_path_join(directory, templates), *to = tn_path_join(output, templates);
-    tenebra_code code = from != NULL && to != NULL ? tn_files_copy_directory(from, to, ".jinja", error)
-                                                   : tn_fail(error, TENEBRA_ERROR_MEMORY, templates, "no memory for a path");
-    free(from);
-    free(to);
-    return code;
+    tn_path from, to;
+    TN_TRY(tn_path_print(&from, error, "%s/%s", directory, templates));
+    TN_TRY(tn_path_print(&to, error, "%s/%s", output, templates));
+    return tn_files_copy_directory(from.text, to.text, ".jinja", error);
 }
 
 static tenebra_code copy_companions(const char *directory, const char *output, tenebra_error *error)
@@ -230,13 +227,11 @@ static tenebra_code fill_directory(const quantize_options *options, const tn_rec
 static tenebra_code quantize(const quantize_options *options, const tn_recipe *recipe, tn_quantize_report *report,
                              tenebra_error *error)
 {
-    char name[32];
+    tn_path path;
     tenebra_error ignored;
     TN_TRY(check_output(options, error));
-    snprintf(name, sizeof name, ".partial-%ld", (long)getpid());
-    char *partial = tn_files_join(options->output, name);
-    if (partial == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, options->output, "no memory for a path");
+    TN_TRY(tn_path_print(&path, error, "%s.partial-%ld", options->output, (long)getpid()));
+    const char *partial = path.text;
     tenebra_code code = TENEBRA_OK;
     tn_output_sweep(options->output);
     if (mkdir(partial, 0777) != 0) {
@@ -251,7 +246,6 @@ static tenebra_code quantize(const quantize_options *options, const tn_recipe *r
         if (held >= 0)
             close(held);
     }
-    free(partial);
     return code;
 }
 
@@ -312,7 +306,7 @@ static const tn_option option_table[] = {
 static int run_command(int argc, char **argv)
 {
     quantize_options options = { 0 };
-    tn_app_path own;
+    tn_path own;
     int exit_code, first = tn_options_parse(&tn_command_quantize, &options, argc, argv, &exit_code);
     if (first >= 0 && first < argc && !options.named)
         options.directory = argv[first++];

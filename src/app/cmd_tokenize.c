@@ -121,9 +121,8 @@ static tenebra_code decode_value(const tokenize_job *job, const json_t *list, bo
 static tenebra_code answer_line(const tokenize_job *job, const char *line, size_t length, json_t *answer,
                                 tenebra_error *error)
 {
-    json_t *request = tn_json_parse(line, length, "request", error);
-    if (request == NULL)
-        return error->code;
+    json_t *request;
+    TN_TRY(tn_json_parse(line, length, "request", &request, error));
     const json_t *text = json_object_get(request, "text"), *ids = json_object_get(request, "ids");
     static const char *const known[] = { "text", "ids", "skip_special", NULL };
     bool skip_special = false;
@@ -188,7 +187,7 @@ static int run_command(int argc, char **argv)
         return exit_code;
     if (first < argc)
         return tn_command_mistake(&tn_command_tokenize, "takes no arguments besides options; the text follows -p");
-    tn_app_path own;
+    tn_path own;
     if (job.model == NULL)
         job.model = tn_app_default_model(&own);
     else

@@ -132,16 +132,12 @@ static tenebra_code check_made(const check_job *job, const char *path, tenebra_e
 /* job->made stays NULL if the directory has no such file. */
 static tenebra_code read_made(check_job *job, const char *directory, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, TN_MADE_FILE);
-    tenebra_code code = TENEBRA_OK;
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, TN_MADE_FILE, "no memory for its path");
-    if (tn_path_is_file(path)) {
-        job->made = tn_json_read(path, 1 << 20, error);
-        code = job->made != NULL ? check_made(job, path, error) : error->code;
-    }
-    free(path);
-    return code;
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, TN_MADE_FILE));
+    if (!tn_path_is_file(path.text))
+        return TENEBRA_OK;
+    TN_TRY(tn_json_read(path.text, 1 << 20, &job->made, error));
+    return check_made(job, path.text, error);
 }
 
 static int check_all(check_job *job, const char *directory)

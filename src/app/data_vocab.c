@@ -117,11 +117,8 @@ static tenebra_code add_set(vocab_job *job, const char *place, tenebra_error *er
 /* Writes `json` and releases it; NULL means that memory ran out when it was made. */
 static tenebra_code write_json(json_t *value, const char *directory, const char *name, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, name);
-    tenebra_code code = path != NULL ? tn_json_write(path, value, JSON_INDENT(1), error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory to write it");
+    tenebra_code code = tn_json_write_in(directory, name, value, JSON_INDENT(1), error);
     json_decref(value);
-    free(path);
     return code;
 }
 
@@ -149,10 +146,8 @@ static json_t *describe_config(const vocab_job *job)
 
 static bool is_in(const char *directory, const char *name)
 {
-    char *path = tn_path_join(directory, name);
-    bool there = path != NULL && tn_path_is_file(path);
-    free(path);
-    return there;
+    tn_path path;
+    return tn_path_print(&path, NULL, "%s/%s", directory, name) == TENEBRA_OK && tn_path_is_file(path.text);
 }
 
 /* A tokenizer is replaced only with --force, and that of a model never, because its weights depend on it. */

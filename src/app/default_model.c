@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *tn_app_default_model(tn_app_path *path)
+const char *tn_app_default_model(tn_path *path)
 {
     /* An installed program is in bin, beside share; in a build directory, share is beside the program. */
     static const char *const places[] = { "../share/tenebra/models/default", "share/tenebra/models/default" };
@@ -23,19 +23,18 @@ const char *tn_app_default_model(tn_app_path *path)
         return NULL;
     *slash = '\0';
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        int size = snprintf(path->text, sizeof path->text, "%s/%s", program, places[i]);
-        if (size > 0 && (size_t)size < sizeof path->text && tn_path_is_directory(path->text))
+        if (tn_path_print(path, NULL, "%s/%s", program, places[i]) == TENEBRA_OK && tn_path_is_directory(path->text))
             return path->text;
     }
     return NULL;
 }
 
-const char *tn_app_model_directory(const char *given, tn_app_path *path)
+const char *tn_app_model_directory(const char *given, tn_path *path)
 {
     char *found = given != NULL && tn_path_is_directory(given) ? tn_model_locate(given, NULL) : NULL;
-    int size = found != NULL ? snprintf(path->text, sizeof path->text, "%s", found) : -1;
+    bool fits = found != NULL && tn_path_print(path, NULL, "%s", found) == TENEBRA_OK;
     free(found);
-    return size > 0 && (size_t)size < sizeof path->text ? path->text : given;
+    return fits ? path->text : given;
 }
 
 void tn_app_tell_unused(const tn_notes *notes)

@@ -50,8 +50,10 @@ static tenebra_code check_description(const char *path, bool *sealed, tenebra_er
 {
     tn_file file;
     TN_TRY(tn_file_read(&file, path, DESCRIPTION_LIMIT, error));
-    json_t *object = tn_json_parse(file.data, file.size, path, error);
-    tenebra_code code = object != NULL ? tn_store_seal_check_object(file.data, file.size, object, sealed, path, error) : error->code;
+    json_t *object;
+    tenebra_code code = tn_json_parse(file.data, file.size, path, &object, error);
+    if (code == TENEBRA_OK)
+        code = tn_store_seal_check_object(file.data, file.size, object, sealed, path, error);
     json_decref(object);
     tn_file_close(&file);
     return code;
@@ -86,12 +88,10 @@ static int keep_visible(const struct dirent *entry)
 /* Takes `path`. */
 static tenebra_code add_folder(checking *all, char *path, size_t depth, tenebra_error *error)
 {
-    folder *grown = path != NULL ? realloc(all->folders, (all->folder_count + 1) * sizeof *grown) : NULL;
-    if (grown == NULL) {
+    if (path == NULL || TN_GROW(all->folders, all->folder_count, NULL, NULL) != TENEBRA_OK) {
         free(path);
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "--check", "no memory for a path");
+        return tn_fail_memory(error, "--check");
     }
-    all->folders = grown;
     all->folders[all->folder_count++] = (folder){ path, depth };
     return TENEBRA_OK;
 }

@@ -119,14 +119,10 @@ static tenebra_code read_data(tn_messages *messages, tenebra_part *part, const c
     size_t length = strlen(text), limit = tn_image_limits_default().max_bytes;
     if (length / 4 > limit / 3)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, at->file, "%s: its image has more than %zu bytes", name_of(at).text, limit);
+    TN_TRY(TN_GROW(messages->pictures, messages->picture_count, at->file, error));
     unsigned char *bytes = malloc(length / 4 * 3 + 3);
-    void **grown = realloc(messages->pictures, (messages->picture_count + 1) * sizeof *grown);
-    if (grown != NULL)
-        messages->pictures = grown;
-    if (bytes == NULL || grown == NULL) {
-        free(bytes);
+    if (bytes == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, at->file, "no memory for an image");
-    }
     messages->pictures[messages->picture_count++] = bytes;
     if (!decode_base64(text, length, bytes, &count))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, at->file, "%s: what follows \"base64,\" is not base64", name_of(at).text);

@@ -30,9 +30,8 @@ static tenebra_code copy_tokens(const json_t *list, const char *path, int32_t **
 
 tenebra_code tn_app_read_tokens(const char *path, int32_t **tokens, size_t *count, tenebra_error *error)
 {
-    json_t *json = tn_json_read(path, FILE_LIMIT, error);
-    if (json == NULL)
-        return error->code;
+    json_t *json;
+    TN_TRY(tn_json_read(path, FILE_LIMIT, &json, error));
     tenebra_code code = copy_tokens(json_is_object(json) ? json_object_get(json, "tokens") : json, path, tokens, count, error);
     json_decref(json);
     return code;

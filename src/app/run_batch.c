@@ -182,9 +182,7 @@ static tenebra_code read_line(line *l, const tn_run_batch *batch, const char *te
     bool turn = batch->base->answer_turn != NULL;
     if (length > LINE_LIMIT)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "request", "has more than %d bytes", LINE_LIMIT);
-    l->json = tn_json_parse(text, length, "request", error);
-    if (l->json == NULL)
-        return error->code;
+    TN_TRY(tn_json_parse(text, length, "request", &l->json, error));
     TN_TRY(check_keys(l->json, error));
     TN_TRY(read_sampling(l, error));
     TN_TRY(read_sizes(l, error));
@@ -223,7 +221,9 @@ static bool watch(void *user, const tenebra_event *event)
 static tenebra_code describe(json_t *answer, const tenebra_trace *trace, bool whole, tenebra_error *error)
 {
     char *text = tenebra_trace_json(trace);
-    json_t *all = text != NULL ? tn_json_parse(text, strlen(text), "trace", error) : NULL;
+    json_t *all = NULL;
+    if (text != NULL)
+        tn_json_parse(text, strlen(text), "trace", &all, error);
     static const char *const shown[] = { "answer", "finish", "method", NULL };
     free(text);
     if (all == NULL)

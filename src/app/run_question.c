@@ -92,9 +92,7 @@ static tenebra_code open_simple(tn_run_question *question, const tn_prompt_prese
 
 static tenebra_code open_messages(tn_run_question *question, tenebra_error *error)
 {
-    question->json = tn_json_read(question->messages, 64 << 20, error);
-    if (question->json == NULL)
-        return error->code;
+    TN_TRY(tn_json_read(question->messages, 64 << 20, &question->json, error));
     tenebra_code code = tn_messages_read(&question->given, question->json, question->messages, error);
     question->turns = question->given.turns;
     question->turn_count = question->given.turn_count;

@@ -26,11 +26,8 @@ static tenebra_code add_part(asked *a, const tenebra_part *part, tenebra_error *
 {
     if (part->kind == TENEBRA_PART_TEXT)
         return add_words(a, part->text, part->length > 0 ? part->length : strlen(part->text), error);
-    tenebra_part *grown = realloc(a->pictures, (a->picture_count + 1) * sizeof *grown);
-    if (grown == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the images");
-    a->pictures = grown;
-    grown[a->picture_count++] = *part;
+    TN_TRY(TN_GROW(a->pictures, a->picture_count, "report", error));
+    a->pictures[a->picture_count++] = *part;
     return TENEBRA_OK;
 }
 

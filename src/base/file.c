@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,17 @@ tenebra_code tn_lfs_check(const void *bytes, size_t size, const char *name, tene
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is a Git LFS pointer, not the file itself; fetch the file with "
                    "'git lfs pull' where it was cloned");
+}
+
+tenebra_code tn_path_print(tn_path *path, tenebra_error *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(path->text, sizeof path->text, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof path->text)
+        return tn_fail(error, TENEBRA_ERROR_IO, path->text, "a path of more than %zu bytes cannot be opened", sizeof path->text - 1);
+    return TENEBRA_OK;
 }
 
 char *tn_path_join(const char *directory, const char *name)

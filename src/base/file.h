@@ -37,6 +37,14 @@ void tn_file_close(tn_file *file);
  * error names `name`. */
 tenebra_code tn_lfs_check(const void *bytes, size_t size, const char *name, tenebra_error *error);
 
+/* A path in memory of its own, of at most as many bytes as the system takes. */
+typedef struct tn_path {
+    char text[4096];
+} tn_path;
+
+/* Prints a path, e.g. "%s/%s". Errors: IO (too long). */
+tenebra_code tn_path_print(tn_path *path, tenebra_error *error, const char *format, ...) TN_PRINTF(3, 4);
+
 /* "directory/name"; the caller frees it. NULL without memory. */
 char *tn_path_join(const char *directory, const char *name);
 

@@ -55,57 +55,53 @@ static json_t *restore_integers(json_t *value)
     return NULL;
 }
 
-json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error)
+tenebra_code tn_json_parse(const void *text, size_t length, const char *name, json_t **value, tenebra_error *error)
 {
     json_error_t problem;
     const size_t mark = tn_mark_length(text, length);
     text = length > 0 ? (const char *)text + mark : text;
     length -= mark;
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
-    json_t *value = json_loadb(length ? text : "", length, flags, &problem);
+    *value = json_loadb(length ? text : "", length, flags, &problem);
     /* tokenizer_config.json has a "model_max_length" of 10^30 if there is no limit. */
-    if (value == NULL && json_error_code(&problem) == json_error_numeric_overflow) {
-        value = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &problem);
-        if (value != NULL && (value = restore_integers(value)) == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length), NULL;
+    if (*value == NULL && json_error_code(&problem) == json_error_numeric_overflow) {
+        *value = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &problem);
+        if (*value != NULL && (*value = restore_integers(*value)) == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length);
     }
-    if (value == NULL && json_error_code(&problem) == json_error_out_of_memory)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length);
-    else if (value == NULL && tn_lfs_check(text, length, name, error) == TENEBRA_OK)
-        tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (line %d, column %d)",
-                problem.text, problem.line, problem.column);
-    return value;
+    if (*value != NULL)
+        return TENEBRA_OK;
+    if (json_error_code(&problem) == json_error_out_of_memory)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length);
+    TN_TRY(tn_lfs_check(text, length, name, error));
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (line %d, column %d)", problem.text, problem.line,
+                   problem.column);
 }
 
-json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error)
+tenebra_code tn_json_read(const char *path, size_t limit, json_t **value, tenebra_error *error)
 {
     tn_file file;
-    if (tn_file_read(&file, path, limit, error) != TENEBRA_OK)
-        return NULL;
-    json_t *value = tn_json_parse(file.data, file.size, path, error);
+    *value = NULL;
+    TN_TRY(tn_file_read(&file, path, limit, error));
+    tenebra_code code = tn_json_parse(file.data, file.size, path, value, error);
     tn_file_close(&file);
-    return value;
+    return code;
 }
 
 tenebra_code tn_json_read_object(const char *directory, const char *name, size_t limit, bool required, json_t **object,
                                  tenebra_error *error)
 {
-    tenebra_error problem = { 0 };
-    char *path = tn_path_join(directory, name);
+    tn_path path;
     *object = NULL;
-    if (path == NULL)
-        tn_fail(&problem, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    else if (required || tn_path_is_file(path))
-        *object = tn_json_read(path, limit, &problem);
-    if (*object != NULL && !json_is_object(*object)) {
-        tn_fail(&problem, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
-        json_decref(*object);
-        *object = NULL;
-    }
-    free(path);
-    if (problem.code != TENEBRA_OK && error != NULL)
-        *error = problem;
-    return problem.code;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, name));
+    if (!required && !tn_path_is_file(path.text))
+        return TENEBRA_OK;
+    TN_TRY(tn_json_read(path.text, limit, object, error));
+    if (json_is_object(*object))
+        return TENEBRA_OK;
+    json_decref(*object);
+    *object = NULL;
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, path.text, "must hold one JSON object");
 }
 
 tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error)
@@ -120,11 +116,9 @@ tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, 
 
 tenebra_code tn_json_write_in(const char *directory, const char *name, const json_t *value, size_t flags, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, name);
-    tenebra_code code = path != NULL ? tn_json_write(path, value, flags, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    free(path);
-    return code;
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, name));
+    return tn_json_write(path.text, value, flags, error);
 }
 
 static const json_t *member(const json_t *object, const char *key)

@@ -8,11 +8,11 @@
 #include <jansson.h>
 
 /* Parses one JSON value; duplicate keys, trailing text and invalid UTF-8 are errors, which name `name`. The caller owns
- * the result (json_decref). Errors: FORMAT with line and column, MEMORY. Threads: any. */
-json_t *tn_json_parse(const void *text, size_t length, const char *name, tenebra_error *error);
+ * *value (json_decref), which is NULL on failure. Errors: FORMAT with line and column, MEMORY. Threads: any. */
+tenebra_code tn_json_parse(const void *text, size_t length, const char *name, json_t **value, tenebra_error *error);
 
-/* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT. */
-json_t *tn_json_read(const char *path, size_t limit, tenebra_error *error);
+/* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT, MEMORY. */
+tenebra_code tn_json_read(const char *path, size_t limit, json_t **value, tenebra_error *error);
 
 /* The object that the file `name` of a directory holds, in *object. Where there is none, *object is NULL, and the file was
  * `required` or it is no failure. Errors: IO, LIMIT, FORMAT, MEMORY. */

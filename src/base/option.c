@@ -142,10 +142,7 @@ static tenebra_code read_value(const tn_option *option, const char *text, value 
 
 static tenebra_code add_item(const tn_option *option, const char *text, tn_option_list *list, tenebra_error *error)
 {
-    const char **items = realloc(list->items, (list->count + 1) * sizeof *items);
-    if (items == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, option->name, "no memory for %zu values", list->count + 1);
-    list->items = items;
+    TN_TRY(TN_GROW(list->items, list->count, option->name, error));
     list->items[list->count++] = text;
     return TENEBRA_OK;
 }

@@ -312,23 +312,20 @@ tenebra_code tn_output_put(const char *path, const void *bytes, size_t length, t
 
 tenebra_code tn_output_put_in(const char *directory, const char *name, const void *bytes, size_t length, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, name);
-    tenebra_code code = path != NULL ? tn_output_put(path, bytes, length, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    free(path);
-    return code;
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, name));
+    return tn_output_put(path.text, bytes, length, error);
 }
 
 tenebra_code tn_output_copy(const char *from, const char *to, const char *name, tenebra_error *error)
 {
-    char *path = tn_path_join(from, name);
-    tn_file file = { 0 };
-    tenebra_code code = TENEBRA_OK;
-    if (path == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, from, "no memory for a path");
-    else if (tn_path_is_file(path) && (code = tn_file_read(&file, path, COPY_MAX, error)) == TENEBRA_OK)
-        code = tn_output_put_in(to, name, file.data, file.size, error);
+    tn_path path;
+    tn_file file;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", from, name));
+    if (!tn_path_is_file(path.text))
+        return TENEBRA_OK;
+    TN_TRY(tn_file_read(&file, path.text, COPY_MAX, error));
+    tenebra_code code = tn_output_put_in(to, name, file.data, file.size, error);
     tn_file_close(&file);
-    free(path);
     return code;
 }

@@ -19,6 +19,14 @@
 tenebra_code tn_fail(tenebra_error *error, tenebra_code code, const char *where,
                      const char *sentence, ...) TN_PRINTF(4, 5);
 
+/* The same for a failed allocation. */
+tenebra_code tn_fail_memory(tenebra_error *error, const char *where);
+
+/* Makes room in a list, `TYPE *list`, for one more than `count` items, which must have grown by this alone: its capacity is the
+ * next power of two. The list stays as it is on failure. Errors: MEMORY. */
+#define TN_GROW(list, count, where, error) tn_grow(&(list), count, sizeof *(list), where, error)
+tenebra_code tn_grow(void *list, size_t count, size_t size, const char *where, tenebra_error *error);
+
 /* Returns the code of `call` to the caller if it failed. */
 #define TN_TRY(call)                      \
     do {                                  \

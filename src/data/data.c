@@ -275,14 +275,7 @@ tenebra_code tn_data_add(tn_data *data, const tn_sample *sample, const char *whe
         return TENEBRA_OK;
     if (data->options.limit > 0 && data->count >= data->options.limit)
         return TENEBRA_OK;
-    if (data->count == data->capacity) {
-        size_t capacity = data->capacity > 0 ? 2 * data->capacity : 256, bytes;
-        tn_sample *samples = tn_size_mul(capacity, sizeof *samples, &bytes) ? realloc(data->samples, bytes) : NULL;
-        if (samples == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory for %zu samples", capacity);
-        data->samples = samples;
-        data->capacity = capacity;
-    }
+    TN_TRY(TN_GROW(data->samples, data->count, where, error));
     data->samples[data->count] = *sample;
     data->samples[data->count].split = data->split->name;
     fill_empty(&data->samples[data->count++]);

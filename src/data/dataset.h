@@ -89,7 +89,7 @@ struct tn_data {
     tn_data_options options;
     tn_strings strings;
     tn_sample *samples; /* [count] */
-    size_t count, capacity;
+    size_t count;
     size_t rows, rows_with_image; /* before any were left out */
     size_t eligible;              /* before topics and limit */
     const char *remark;           /* the reader's note, for tn_data_note; NULL: none */

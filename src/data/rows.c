@@ -77,9 +77,8 @@ static tenebra_code parse_line(tn_data *data, const char *line, size_t length, c
     size_t shown = strlen(name);
     snprintf(where, sizeof where, "%s%s:%zu", shown > 200 ? "..." : "", shown > 200 ? name + shown - 200 : name,
              number);
-    json_t *row = tn_json_parse(line, length, where, error);
-    if (row == NULL)
-        return error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+    json_t *row;
+    TN_TRY(tn_json_parse(line, length, where, &row, error));
     tenebra_code code = read_row(data, row, where, error);
     json_decref(row);
     return code;

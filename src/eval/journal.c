@@ -16,11 +16,6 @@
 #define JOURNAL_LIMIT ((size_t)8 << 30)
 enum { SYNC_MS = 2000, LINE_MAX_BYTES = 64 << 20 };
 
-static tenebra_code no_memory(const char *path, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the results");
-}
-
 /* -------------------------------------------------------------- reading -- */
 
 /* The end of the next complete line; NULL if there is none. */
@@ -29,21 +24,17 @@ static const char *line_end(const char *at, const char *end)
     return at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
 }
 
-static json_t *parse_line(const char *line, size_t length, size_t number, const char *path, tenebra_error *error)
+static tenebra_code parse_line(const char *line, size_t length, size_t number, const char *path, json_t **value, tenebra_error *error)
 {
     char where[256];
     snprintf(where, sizeof where, "%.230s:%zu", path, number);
-    if (length > LINE_MAX_BYTES) {
-        tn_fail(error, TENEBRA_ERROR_LIMIT, where, "the line has more than %d bytes", LINE_MAX_BYTES);
-        return NULL;
-    }
-    json_t *value = tn_json_parse(line, length, where, error);
-    if (value != NULL && !json_is_object(value)) {
-        tn_fail(error, TENEBRA_ERROR_FORMAT, where, "is not a JSON object");
-        json_decref(value);
-        return NULL;
-    }
-    return value;
+    if (length > LINE_MAX_BYTES)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, where, "the line has more than %d bytes", LINE_MAX_BYTES);
+    TN_TRY(tn_json_parse(line, length, where, value, error));
+    if (json_is_object(*value))
+        return TENEBRA_OK;
+    json_decref(*value);
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "is not a JSON object");
 }
 
 /* A file while it is read. */
@@ -82,9 +73,8 @@ static tenebra_code check_seal(reading *r, const char *line, size_t length, bool
 
 static tenebra_code read_line(reading *r, const char *line, size_t length, tenebra_error *error)
 {
-    json_t *value = parse_line(line, length, r->number, r->path, error);
-    if (value == NULL)
-        return error->code;
+    json_t *value;
+    TN_TRY(parse_line(line, length, r->number, r->path, &value, error));
     bool manifest = json_is_integer(json_object_get(value, "tenebra_eval"));
     tenebra_code code = r->manifest == NULL && !manifest
                             ? tn_fail(error, TENEBRA_ERROR_FORMAT, r->path, "is not a result file of 'tenebra eval'")
@@ -153,7 +143,7 @@ static tenebra_code rename_aside(const char *path, tenebra_error *error)
 {
     char *name = malloc(strlen(path) + 24);
     if (name == NULL)
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     tenebra_code code = TENEBRA_OK;
     struct stat info;
     for (unsigned number = 1; code == TENEBRA_OK; number++) {
@@ -204,7 +194,7 @@ static tenebra_code load(const tn_journal *journal, tn_file *file, tenebra_error
     size_t size = (size_t)info.st_size;
     unsigned char *bytes = malloc(size + 1);
     if (bytes == NULL)
-        return no_memory(journal->path, error);
+        return tn_fail_memory(error, journal->path);
     for (size_t got = 0; got < size;) {
         ssize_t count = pread(journal->file, bytes + got, size - got, (off_t)got);
         if (count < 0 && errno == EINTR)
@@ -234,7 +224,7 @@ static tenebra_code append(tn_journal *journal, const char *line, size_t length,
     size_t sealed;
     char *whole = tn_seal_line(line, length, before, &sealed, digest);
     if (whole == NULL)
-        return no_memory(journal->path, error);
+        return tn_fail_memory(error, journal->path);
     whole[sealed++] = '\n'; /* replaces the final zero */
     size_t done = 0;
     int reason = 0;
@@ -254,7 +244,7 @@ static tenebra_code write_manifest(tn_journal *journal, const json_t *manifest, 
 {
     char *text = json_dumps(manifest, JSON_COMPACT);
     if (text == NULL)
-        return no_memory(journal->path, error);
+        return tn_fail_memory(error, journal->path);
     journal->synced = -1e18;
     tenebra_code code = append(journal, text, strlen(text), NULL, &journal->digest, error);
     free(text);
@@ -335,7 +325,7 @@ tenebra_code tn_journal_open(tn_journal *journal, const char *path, const json_t
     error = error != NULL ? error : &own;
     *journal = (tn_journal){ .path = strdup(path), .file = -1 };
     if (journal->path == NULL)
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     tenebra_code code = anew ? put_aside(path, error) : TENEBRA_OK;
     if (code == TENEBRA_OK)
         code = open_file(journal, error);

@@ -60,10 +60,8 @@ static tenebra_code list_files(const char *directory, char ***names, size_t *cou
     for (struct dirent *entry; fits && (entry = readdir(folder)) != NULL;) {
         if (!is_model_file(entry->d_name))
             continue;
-        char **grown = *count < FILES_MAX ? realloc(*names, (*count + 1) * sizeof *grown) : NULL;
-        if (grown != NULL)
-            *names = grown;
-        fits = grown != NULL && (grown[*count] = strdup(entry->d_name)) != NULL;
+        fits = *count < FILES_MAX && TN_GROW(*names, *count, NULL, NULL) == TENEBRA_OK &&
+               ((*names)[*count] = strdup(entry->d_name)) != NULL;
         *count += fits;
     }
     closedir(folder);
@@ -74,22 +72,19 @@ static tenebra_code list_files(const char *directory, char ***names, size_t *cou
 
 static tenebra_code add_file(tn_hash *hash, const char *directory, const char *name, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, name);
+    tn_path path;
     tn_file file;
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    bool there = tn_path_is_file(path);
-    tenebra_code code = there ? tn_file_map(&file, path, error) : TENEBRA_OK;
-    if (code == TENEBRA_OK && there) {
-        uint64_t size = file.size;
-        add_text(hash, name);
-        tn_hash_add(hash, &size, sizeof size);
-        if (file.size > 0)
-            tn_hash_add(hash, file.data, file.size);
-        code = tn_file_check(&file, path, error);
-        tn_file_close(&file);
-    }
-    free(path);
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, name));
+    if (!tn_path_is_file(path.text))
+        return TENEBRA_OK;
+    TN_TRY(tn_file_map(&file, path.text, error));
+    uint64_t size = file.size;
+    add_text(hash, name);
+    tn_hash_add(hash, &size, sizeof size);
+    if (file.size > 0)
+        tn_hash_add(hash, file.data, file.size);
+    tenebra_code code = tn_file_check(&file, path.text, error);
+    tn_file_close(&file);
     return code;
 }
 

@@ -17,11 +17,6 @@ typedef struct output_reader {
     bool sealed;
 } output_reader;
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "outputs", "no memory for an answer");
-}
-
 /* ------------------------------------------------------------------ rows -- */
 
 /* Answer and groups of the key replace those of the row; options and question only if the row has none. False if the
@@ -57,14 +52,7 @@ static json_t *ids_like(tn_outputs *outputs, const tn_output *row)
 
 static tenebra_code append_row(tn_outputs *outputs, const tn_output *row, tenebra_error *error)
 {
-    if (outputs->count == outputs->capacity) {
-        size_t capacity = outputs->capacity > 0 ? 2 * outputs->capacity : 1024;
-        tn_output *rows = capacity < SIZE_MAX / sizeof *rows ? realloc(outputs->rows, capacity * sizeof *rows) : NULL;
-        if (rows == NULL)
-            return no_memory(error);
-        outputs->rows = rows;
-        outputs->capacity = capacity;
-    }
+    TN_TRY(TN_GROW(outputs->rows, outputs->count, "outputs", error));
     outputs->rows[outputs->count++] = *row;
     return TENEBRA_OK;
 }
@@ -98,7 +86,7 @@ static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_e
     }
     json_int_t end = scored ? (json_int_t)outputs->count : -1;
     if (ids == NULL || json_object_set_new(ids, id, json_integer(end)) != 0)
-        return no_memory(error);
+        return tn_fail_memory(error, "outputs");
     return scored ? append_row(outputs, row, error) : TENEBRA_OK;
 }
 
@@ -108,7 +96,7 @@ static tenebra_code copy_slice(tn_strings *strings, const json_t *string, tn_sli
 {
     out->length = json_string_length(string);
     out->bytes = tn_strings_copy(strings, json_string_value(string), out->length);
-    return out->bytes != NULL ? TENEBRA_OK : no_memory(error);
+    return out->bytes != NULL ? TENEBRA_OK : tn_fail_memory(error, "outputs");
 }
 
 /* The text of a message: the message itself, its "content", or the "text" of the last part of that. NULL: none. */
@@ -148,7 +136,7 @@ static tenebra_code find_prompt(tn_strings *strings, const json_t *row, tn_slice
     size_t length = json_string_length(before);
     char *text = tn_strings_take(strings, length + sizeof end);
     if (text == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "outputs");
     memcpy(text, json_string_value(before), length);
     memcpy(text + length, end, sizeof end);
     *prompt = (tn_slice){ text, length + strlen(end) };
@@ -183,7 +171,7 @@ static tenebra_code copy_name(tn_strings *strings, const json_t *row, const char
     if (!json_is_string(name))
         return TENEBRA_OK;
     *out = tn_strings_copy(strings, json_string_value(name), json_string_length(name));
-    return *out != NULL ? TENEBRA_OK : no_memory(error);
+    return *out != NULL ? TENEBRA_OK : tn_fail_memory(error, "outputs");
 }
 
 /* Our own records have the number of options instead of the options. */
@@ -297,7 +285,7 @@ static tenebra_code add_results(output_reader *reading, json_t *results, json_t 
         output.scored.chosen = read_index(value, &output.scored.choice);
         const char *copy = tn_strings_copy(&outputs->strings, name, strlen(name));
         if (copy == NULL)
-            return no_memory(error);
+            return tn_fail_memory(error, "outputs");
         TN_TRY(tn_row_sample(&outputs->strings, NULL, copy, &output.sample, &readable, error));
         if (json_is_string(text))
             TN_TRY(copy_slice(&outputs->strings, text, &output.scored.text, error));
@@ -330,7 +318,7 @@ tenebra_code tn_outputs_read(tn_outputs *outputs, const char *path, const tn_key
     output_reader reading = { .outputs = outputs, .key = key, .path = path };
     *outputs = (tn_outputs){ .seen = json_object() };
     if (outputs->seen == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "outputs");
     TN_TRY(tn_file_read(&file, path, TN_OUTPUTS_LIMIT, error));
     tenebra_code code = file.size > 0 ? add_bytes(&reading, (const char *)file.data, file.size, error) : TENEBRA_OK;
     tn_file_close(&file);

@@ -57,7 +57,7 @@ typedef struct tn_output {
 
 typedef struct tn_outputs {
     tn_output *rows; /* [count] in the order of the file                               */
-    size_t count, capacity;
+    size_t count;
     size_t unreadable; /* lines                                                          */
     size_t repeated;   /* rows with the id, method and source of another row: left out   */
     size_t unknown;    /* rows whose id is not in the key: left out                 */

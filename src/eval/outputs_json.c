@@ -110,11 +110,6 @@ tenebra_code tn_each_line(const char *bytes, size_t length, tn_line_fn *each, vo
 
 /* ---------------------------------------------------------------- fields -- */
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "outputs", "no memory for a row");
-}
-
 static bool holds_zero(const json_t *string)
 {
     return memchr(json_string_value(string), '\0', json_string_length(string)) != NULL;
@@ -145,7 +140,7 @@ static tenebra_code copy_text(tn_strings *strings, const json_t *row, const char
         return TENEBRA_OK;
     *readable = *readable && !holds_zero(value);
     *out = tn_strings_copy(strings, json_string_value(value), json_string_length(value));
-    return *out != NULL ? TENEBRA_OK : no_memory(error);
+    return *out != NULL ? TENEBRA_OK : tn_fail_memory(error, "outputs");
 }
 
 static tenebra_code copy_options(tn_strings *strings, const json_t *row, tn_sample *sample, bool *readable, tenebra_error *error)
@@ -159,13 +154,13 @@ static tenebra_code copy_options(tn_strings *strings, const json_t *row, tn_samp
     *readable = *readable && count <= TN_OUTPUTS_OPTIONS_MAX;
     const char **options = *readable ? tn_strings_take(strings, count * sizeof *options) : NULL;
     if (*readable && options == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "outputs");
     for (size_t i = 0; i < count && *readable; i++) {
         const json_t *option = json_array_get(list, i);
         *readable = json_is_string(option) && !holds_zero(option);
         options[i] = *readable ? tn_strings_copy(strings, json_string_value(option), json_string_length(option)) : "";
         if (options[i] == NULL)
-            return no_memory(error);
+            return tn_fail_memory(error, "outputs");
     }
     sample->options = options;
     sample->option_count = *readable ? count : 0;
@@ -187,7 +182,7 @@ static tenebra_code copy_label(tn_strings *strings, const json_t *row, tn_sample
         } else {
             continue;
         }
-        return sample->label != NULL ? TENEBRA_OK : no_memory(error);
+        return sample->label != NULL ? TENEBRA_OK : tn_fail_memory(error, "outputs");
     }
     return TENEBRA_OK;
 }

@@ -10,7 +10,7 @@
 struct tn_key {
     const char *split;
     tn_sample *samples; /* [count] */
-    size_t count, capacity;
+    size_t count;
     json_t *index;      /* id: index in samples */
     tn_strings strings;
     tn_data **sets;     /* [set_count] the data sets of samples */
@@ -68,11 +68,6 @@ const tn_sample *tn_key_pictured(const tn_key *key, size_t n)
     return NULL;
 }
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "key", "no memory for a question");
-}
-
 static tenebra_code put(tn_key *key, const tn_sample *sample, tenebra_error *error)
 {
     tn_sample *known = find(key, sample->id);
@@ -80,16 +75,9 @@ static tenebra_code put(tn_key *key, const tn_sample *sample, tenebra_error *err
         *known = *sample;
         return TENEBRA_OK;
     }
-    if (key->count == key->capacity) {
-        size_t capacity = key->capacity > 0 ? 2 * key->capacity : 1024;
-        tn_sample *samples = capacity < SIZE_MAX / sizeof *samples ? realloc(key->samples, capacity * sizeof *samples) : NULL;
-        if (samples == NULL)
-            return no_memory(error);
-        key->samples = samples;
-        key->capacity = capacity;
-    }
+    TN_TRY(TN_GROW(key->samples, key->count, "key", error));
     if (json_object_set_new(key->index, sample->id, json_integer((json_int_t)key->count)) != 0)
-        return no_memory(error);
+        return tn_fail_memory(error, "key");
     key->samples[key->count++] = *sample;
     return TENEBRA_OK;
 }
@@ -125,7 +113,7 @@ static tenebra_code change(key_file *file, const char *id, const json_t *label, 
     if (known == NULL)
         return TENEBRA_OK;
     if (row == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "key");
     tenebra_code code = tn_row_sample(&file->key->strings, row, known->id, &other, &readable, error);
     json_decref(row);
     if (code == TENEBRA_OK && readable && other.label != NULL) {
@@ -148,7 +136,7 @@ static tenebra_code add_members(key_file *file, json_t *members, tenebra_error *
         }
         const char *copy = tn_strings_copy(&file->key->strings, id, strlen(id));
         if (copy == NULL)
-            return no_memory(error);
+            return tn_fail_memory(error, "key");
         TN_TRY(add_row(file, member, copy, error));
     }
     return TENEBRA_OK;
@@ -183,10 +171,7 @@ static tenebra_code add_bytes(key_file *file, const char *bytes, size_t length, 
 static tenebra_code add_set(tn_key *key, const char *place, tenebra_error *error)
 {
     const tn_data_options options = { .without_images = true, .part = TN_PART_ALL };
-    tn_data **sets = realloc(key->sets, (key->set_count + 1) * sizeof *sets);
-    if (sets == NULL)
-        return no_memory(error);
-    key->sets = sets;
+    TN_TRY(TN_GROW(key->sets, key->set_count, "key", error));
     tn_data *data = tn_data_open(place, key->split, &options, error);
     if (data == NULL)
         return error != NULL ? error->code : TENEBRA_ERROR_IO;

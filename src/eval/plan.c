@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for the plan");
-}
-
 static tenebra_setting *find_setting(tn_eval_entry *entry, const char *option)
 {
     for (size_t i = 0; i < entry->setting_count; i++)
@@ -36,7 +31,7 @@ tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const c
     TN_TRY(tn_option_check(row, value, error));
     char *copy = strdup(value);
     if (copy == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "eval");
     if (row->means == TN_MEANS_LATENT_TEXT)
         entry->other = strcmp(value, TN_LATENT_TEXT_GIVEN) == 0;
     tenebra_setting *setting = find_setting(entry, option);
@@ -49,7 +44,7 @@ tenebra_code tn_eval_entry_set(tn_eval_entry *entry, const char *option, const c
     if (name == NULL || entry->setting_count == TN_EVAL_SETTINGS_MAX) {
         free(name);
         free(copy);
-        return name == NULL ? no_memory(error)
+        return name == NULL ? tn_fail_memory(error, "eval")
                             : tn_fail(error, TENEBRA_ERROR_LIMIT, entry->label, "has more than %d settings", TN_EVAL_SETTINGS_MAX);
     }
     entry->settings[entry->setting_count++] = (tenebra_setting){ name, copy };
@@ -88,7 +83,7 @@ static tenebra_code read_entry(tn_eval_entry *entry, const char *text, tenebra_e
     entry->label = strdup(text);
     entry->method = strdup(text);
     if (entry->label == NULL || entry->method == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "eval");
     char *settings = strchr(entry->method, ':');
     if (settings != NULL)
         *settings++ = '\0';
@@ -104,11 +99,8 @@ tenebra_code tn_eval_plan_add(tn_eval_plan *plan, const char *text, tenebra_erro
     for (size_t i = 0; i < plan->entry_count; i++)
         if (strcmp(plan->entries[i].label, text) == 0)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "'%s' occurs twice", text);
-    tn_eval_entry *grown = realloc(plan->entries, (plan->entry_count + 1) * sizeof *grown);
-    if (grown == NULL)
-        return no_memory(error);
-    plan->entries = grown;
-    tn_eval_entry *entry = &grown[plan->entry_count];
+    TN_TRY(TN_GROW(plan->entries, plan->entry_count, "eval", error));
+    tn_eval_entry *entry = &plan->entries[plan->entry_count];
     *entry = (tn_eval_entry){ 0 };
     tenebra_code code = read_entry(entry, text, error);
     if (code == TENEBRA_OK)
@@ -165,7 +157,7 @@ static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval
     size_t count = tn_data_count(questions->data);
     questions->samples = calloc(count + 1, sizeof *questions->samples);
     if (questions->samples == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "eval");
     for (size_t i = 0; i < count; i++) {
         const tn_sample *sample = tn_data_sample(questions->data, i);
         if (tn_is_listed(plan->ids, sample->id))

@@ -17,11 +17,6 @@ typedef struct judging {
     const tn_prompt_preset *preset;
 } judging;
 
-static tenebra_code no_memory(const judging *j, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, j->path, "no memory to score the answers");
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -55,7 +50,7 @@ static tenebra_code open_data(judging *j, tenebra_error *error)
     j->places = json_object();
     for (size_t i = 0; i < tn_data_count(j->data); i++)
         if (json_object_set_new(j->places, tn_data_sample(j->data, i)->id, json_integer((json_int_t)i)) != 0)
-            return no_memory(j, error);
+            return tn_fail_memory(error, j->path);
     return TENEBRA_OK;
 }
 
@@ -84,7 +79,7 @@ static tenebra_code list_labels(judging *j, tenebra_error *error)
     for (size_t s = 0; s < j->results->count; s++)
         if (j->results->sets[s].manifest == j->manifest &&
             json_object_set_new(j->labels, j->results->sets[s].label, json_integer((json_int_t)s)) != 0)
-            return no_memory(j, error);
+            return tn_fail_memory(error, j->path);
     return TENEBRA_OK;
 }
 

@@ -13,11 +13,6 @@ typedef struct loading {
     size_t line;  /* records so far */
 } loading;
 
-static tenebra_code no_memory(const char *path, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for the results");
-}
-
 /* Keeps one copy of each text, owned by the results. */
 static const char *keep_text(tn_results *results, const char *text)
 {
@@ -42,7 +37,7 @@ static tenebra_code read_steps(tn_result *item, const json_t *steps, const char 
         return TENEBRA_OK;
     item->steps = calloc(count, sizeof *item->steps);
     if (item->steps == NULL)
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     item->step_count = count;
     for (size_t i = 0; i < count; i++) {
         const json_t *step = json_array_get(steps, i);
@@ -66,7 +61,7 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
     item->domain = keep_text(l->results, json_string_value(json_object_get(record, "domain")));
     item->topic = keep_text(l->results, json_string_value(json_object_get(record, "topic")));
     if (item->id == NULL || item->domain == NULL || item->topic == NULL)
-        return no_memory(l->path, error);
+        return tn_fail_memory(error, l->path);
     item->failed = json_is_true(json_object_get(record, "failed"));
     item->correct = !item->failed && json_is_true(json_object_get(record, "correct"));
     const json_t *choice = json_object_get(record, "choice");
@@ -96,14 +91,12 @@ static tn_result_set *find_set(loading *l, const char *label)
     const json_t *known = json_object_get(results->labels, label);
     if (known != NULL)
         return &results->sets[json_integer_value(known)];
-    tn_result_set *grown = realloc(results->sets, (results->count + 1) * sizeof *grown);
     const char *kept = keep_text(results, label);
-    if (grown != NULL)
-        results->sets = grown;
-    if (grown == NULL || kept == NULL || json_object_set_new(results->labels, label, json_integer((json_int_t)results->count)) != 0)
+    if (kept == NULL || TN_GROW(results->sets, results->count, NULL, NULL) != TENEBRA_OK ||
+        json_object_set_new(results->labels, label, json_integer((json_int_t)results->count)) != 0)
         return NULL;
-    grown[results->count] = (tn_result_set){ .label = kept, .scorer = tn_scorer_standard()->name };
-    return &grown[results->count++];
+    results->sets[results->count] = (tn_result_set){ .label = kept, .scorer = tn_scorer_standard()->name };
+    return &results->sets[results->count++];
 }
 
 static tenebra_code take_record(void *user, const json_t *record, tenebra_error *error)
@@ -115,15 +108,8 @@ static tenebra_code take_record(void *user, const json_t *record, tenebra_error 
         return tn_fail(error, TENEBRA_ERROR_FORMAT, l->path, "record %zu has no \"method\"", l->line);
     tn_result_set *set = find_set(l, label);
     if (set == NULL)
-        return no_memory(l->path, error);
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? 2 * set->capacity : 256;
-        tn_result *grown = realloc(set->items, capacity * sizeof *grown);
-        if (grown == NULL)
-            return no_memory(l->path, error);
-        set->items = grown;
-        set->capacity = capacity;
-    }
+        return tn_fail_memory(error, l->path);
+    TN_TRY(TN_GROW(set->items, set->count, l->path, error));
     /* Counted before it is read, so that its memory is freed with the rest after a failure. */
     return read_item(l, &set->items[set->count++], record, error);
 }
@@ -161,7 +147,6 @@ static bool sort_items(tn_result_set *set)
             to[kept++] = from[i];
     }
     set->count = kept;
-    set->capacity = kept;
     set->items = to;
     free(from);
     return true;
@@ -210,20 +195,15 @@ static const json_t *find_entry(const json_t *manifest, const char *label)
 
 static tenebra_code add_file(tn_results *results, const char *path, json_t *manifest, tenebra_error *error)
 {
-    json_t **manifests = realloc(results->manifests, (results->file_count + 1) * sizeof *manifests);
-    if (manifests != NULL)
-        results->manifests = manifests;
-    char **files = realloc(results->files, (results->file_count + 1) * sizeof *files);
-    if (files != NULL)
-        results->files = files;
     char *name = strdup(path);
-    if (manifests == NULL || files == NULL || name == NULL) {
+    if (name == NULL || TN_GROW(results->manifests, results->file_count, NULL, NULL) != TENEBRA_OK ||
+        TN_GROW(results->files, results->file_count, NULL, NULL) != TENEBRA_OK) {
         free(name);
         json_decref(manifest);
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     }
-    manifests[results->file_count] = manifest;
-    files[results->file_count++] = name;
+    results->manifests[results->file_count] = manifest;
+    results->files[results->file_count++] = name;
     return TENEBRA_OK;
 }
 
@@ -235,7 +215,7 @@ tenebra_code tn_results_add(tn_results *results, const char *path, tenebra_error
     if (results->labels == NULL)
         results->labels = json_object();
     if (results->texts == NULL || results->labels == NULL)
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     json_object_clear(results->labels);
     loading l = { .results = results, .path = path, .first = results->count };
     TN_TRY(tn_journal_read(path, &manifest, take_record, &l, error));
@@ -243,7 +223,7 @@ tenebra_code tn_results_add(tn_results *results, const char *path, tenebra_error
     for (size_t i = l.first; i < results->count; i++) {
         tn_result_set *set = &results->sets[i];
         if (!sort_items(set) || !sort_ids(set))
-            return no_memory(path, error);
+            return tn_fail_memory(error, path);
         set->file = results->files[results->file_count - 1];
         set->manifest = manifest;
         set->entry = find_entry(manifest, set->label);

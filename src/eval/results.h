@@ -32,7 +32,7 @@ typedef struct tn_result_set {
     const char *scorer;             /* the scorer of the answers            */
     tn_result *items;               /* [count] ascending n, one per question */
     size_t *by_id;                  /* [count] indices of items, ascending id */
-    size_t count, capacity;
+    size_t count;
 } tn_result_set;
 
 typedef struct tn_results {

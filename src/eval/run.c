@@ -242,9 +242,8 @@ static tenebra_code take_line(void *user, size_t job, const char *line, size_t l
     tn_eval *eval = user;
     TN_TRY(tn_store_check(eval->model->store, error)); /* every later answer would fail, and this one may be wrong */
     TN_TRY(tn_journal_append(&eval->journal, line, length, error));
-    json_t *record = tn_json_parse(line, length, "record", error);
-    if (record == NULL)
-        return error->code;
+    json_t *record;
+    TN_TRY(tn_json_parse(line, length, "record", &record, error));
     eval->now++;
     count_record(eval, job, record);
     tell(eval, job, record);

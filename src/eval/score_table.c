@@ -14,11 +14,6 @@ enum {
 
 /* ---------------------------------------------------------------- groups -- */
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "score", "no memory for groups");
-}
-
 /* The identity of a group as one text, in `text` or, if that is too small, in allocated memory; NULL without memory. */
 static char *group_key(const tn_group *group, char *text, size_t size)
 {
@@ -32,16 +27,9 @@ static char *group_key(const tn_group *group, char *text, size_t size)
 
 static tenebra_code add_group(tn_tally *tally, const tn_group *wanted, const char *key, tenebra_error *error)
 {
-    if (tally->count == tally->capacity) {
-        size_t capacity = tally->capacity > 0 ? 2 * tally->capacity : 64;
-        tn_group *groups = realloc(tally->groups, capacity * sizeof *groups);
-        if (groups == NULL)
-            return no_memory(error);
-        tally->groups = groups;
-        tally->capacity = capacity;
-    }
+    TN_TRY(TN_GROW(tally->groups, tally->count, "score", error));
     if (json_object_set_new(tally->places, key, json_integer((json_int_t)tally->count)) != 0)
-        return no_memory(error);
+        return tn_fail_memory(error, "score");
     tally->groups[tally->count++] = *wanted;
     return TENEBRA_OK;
 }
@@ -52,7 +40,7 @@ static tenebra_code find_group(tn_tally *tally, const tn_group *wanted, tn_group
     if (tally->places == NULL)
         tally->places = json_object();
     if (key == NULL || tally->places == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "score");
     const json_t *place = json_object_get(tally->places, key);
     tenebra_code code = place == NULL ? add_group(tally, wanted, key, error) : TENEBRA_OK;
     if (code == TENEBRA_OK)
@@ -236,7 +224,7 @@ void tn_tally_free(tn_tally *tally)
     tally->places = NULL;
     free(tally->groups);
     tally->groups = NULL;
-    tally->count = tally->capacity = 0;
+    tally->count = 0;
 }
 
 /* ------------------------------------------------------------------ JSON -- */

@@ -21,7 +21,7 @@ typedef struct tn_tally {
     tn_group all;
     size_t found; /* texts in which an answer was found */
     tn_group *groups; /* [count] */
-    size_t count, capacity;
+    size_t count;
     json_t *places; /* rank, domain and name: index of the group */
 } tn_tally;
 

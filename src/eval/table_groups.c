@@ -8,25 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval table", "no memory");
-}
-
 /* Takes ownership of `name`. */
 static tenebra_code add_group(tn_table_groups *groups, char *name, const tn_result_set **sets, size_t count, tenebra_error *error)
 {
-    tn_table_group *grown = realloc(groups->items, (groups->count + 1) * sizeof *grown);
     const tn_result_set **kept = malloc((count + 1) * sizeof *kept);
-    if (grown != NULL)
-        groups->items = grown;
-    if (grown == NULL || kept == NULL || name == NULL) {
+    if (kept == NULL || name == NULL || TN_GROW(groups->items, groups->count, NULL, NULL) != TENEBRA_OK) {
         free(kept);
         free(name);
-        return no_memory(error);
+        return tn_fail_memory(error, "eval table");
     }
     memcpy(kept, sets, count * sizeof *kept);
-    grown[groups->count++] = (tn_table_group){ name, kept, count };
+    groups->items[groups->count++] = (tn_table_group){ name, kept, count };
     return TENEBRA_OK;
 }
 
@@ -58,7 +50,7 @@ static tenebra_code add_named(tn_table_groups *groups, const tn_results *results
 {
     const tn_result_set **sets = malloc((end - first + 1) * sizeof *sets);
     if (sets == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "eval table");
     tenebra_code code = TENEBRA_OK;
     bool several = false;
     for (size_t i = first + 1; i < end; i++)

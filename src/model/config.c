@@ -306,11 +306,9 @@ tenebra_code tn_model_read_config(const char *directory, const tn_store *store, 
 tenebra_code tn_model_open_store(const char *directory, tn_store **store, const tn_backbone **backbone, tn_model_config *config,
                                  tn_notes *notes, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, "config.json");
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    bool first = tn_path_is_file(path) || !tn_path_is_directory(directory); /* it says best what is wrong with a directory */
-    free(path);
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/config.json", directory));
+    bool first = tn_path_is_file(path.text) || !tn_path_is_directory(directory); /* it says best what is wrong with a directory */
     if (first)
         TN_TRY(tn_model_read_config(directory, NULL, backbone, config, notes, error));
     tenebra_code code = tn_store_open(directory, store, error);

@@ -81,24 +81,24 @@ static bool find_only(const char *path, char name[REVISION_LIMIT])
 
 static bool holds(const char *directory, const char *name)
 {
-    char *path = tn_path_join(directory, name);
-    bool there = path != NULL && tn_path_is_file(path);
-    free(path);
-    return there;
+    tn_path path;
+    return tn_path_print(&path, NULL, "%s/%s", directory, name) == TENEBRA_OK && tn_path_is_file(path.text);
 }
 
 char *tn_model_locate(const char *path, tenebra_error *error)
 {
     char revision[REVISION_LIMIT];
-    char *snapshots = tn_path_join(path, "snapshots"), *main_branch = tn_path_join(path, "refs/main"), *found = NULL;
-    if (snapshots == NULL || main_branch == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-    else if (!tn_path_is_directory(path))
+    char *found = NULL;
+    tn_path snapshots, main_branch;
+    if (tn_path_print(&snapshots, error, "%s/snapshots", path) != TENEBRA_OK ||
+        tn_path_print(&main_branch, error, "%s/refs/main", path) != TENEBRA_OK)
+        return NULL;
+    if (!tn_path_is_directory(path))
         tn_model_missing(path, error);
-    else if (holds(path, "config.json") || !tn_path_is_directory(snapshots))
+    else if (holds(path, "config.json") || !tn_path_is_directory(snapshots.text))
         found = strdup(path); /* what is missing there is told by its reader */
-    else if (read_revision(main_branch, revision) || find_only(snapshots, revision))
-        found = tn_path_join(snapshots, revision);
+    else if (read_revision(main_branch.text, revision) || find_only(snapshots.text, revision))
+        found = tn_path_join(snapshots.text, revision);
     else
         tn_fail(error, TENEBRA_ERROR_IO, path, "is a cache of the Hugging Face hub without refs/main; name one of its snapshots/");
     if (found != NULL && !tn_path_is_directory(found)) {
@@ -106,7 +106,5 @@ char *tn_model_locate(const char *path, tenebra_error *error)
         free(found);
         found = NULL;
     }
-    free(snapshots);
-    free(main_branch);
     return found;
 }

@@ -50,11 +50,8 @@ tenebra_code tn_adapter_add_module(tn_adapter *adapter, const tn_place *place, c
                        "supported");
     if (rank < 1 || rank > RANK_MAX || !isfinite(alpha))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "a rank of %zu and an alpha of %g are not possible", rank, alpha);
-    tn_adapter_module *modules = realloc(adapter->modules, (adapter->module_count + 1) * sizeof *modules);
-    if (modules == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory");
-    adapter->modules = modules;
-    tn_adapter_module *module = &modules[adapter->module_count];
+    TN_TRY(TN_GROW(adapter->modules, adapter->module_count, name, error));
+    tn_adapter_module *module = &adapter->modules[adapter->module_count];
     double divisor = adapter->rslora ? sqrt((double)rank) : (double)rank;
     *module = (tn_adapter_module){ .name = strdup(name), .rank = rank, .inputs = place->cols, .outputs = place->rows,
                                    .alpha = alpha, .scale = adapter->strength * alpha / divisor,

@@ -10,8 +10,6 @@
 enum { CONFIG_LIMIT = 1 << 20 };
 static const char file[] = "adapter_config.json";
 
-static tenebra_code no_memory(tenebra_error *error) { return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory"); }
-
 /* ----------------------------------------------------------------- keys -- */
 
 static const char *const used[] = {
@@ -119,7 +117,7 @@ static tenebra_code read_patterns(tn_lora_config *config, const char *key, const
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must be an object", key);
     tn_lora_pattern *list = take(config, json_object_size(object), sizeof *list);
     if (list == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, file);
     *patterns = list;
     json_object_foreach(object, name, value) {
         if (!json_is_number(value) || strlen(name) > TN_LORA_NAME_SIZE)
@@ -142,7 +140,7 @@ static tenebra_code read_list(tn_lora_config *config, const char *key, bool patt
     size_t count = json_is_array(value) ? json_array_size(value) : 1;
     const char **items = take(config, count, sizeof *items);
     if (items == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, file);
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         if (!json_is_string(item) || json_string_length(item) == 0 || json_string_length(item) > TN_LORA_NAME_SIZE)
@@ -166,7 +164,7 @@ static tenebra_code read_layers(tn_lora_config *config, tenebra_error *error)
     size_t count = json_is_array(value) ? json_array_size(value) : 1;
     long *layers = take(config, count, sizeof *layers);
     if (layers == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, file);
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         if (!is_index(item))
@@ -186,7 +184,7 @@ static tenebra_code read_ids(tn_lora_config *config, const char *module, const j
                        "for the embedding and the head");
     size_t *ids = take(config, count, sizeof *ids);
     if (ids == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, file);
     for (size_t i = 0; i < count; i++) {
         if (!is_index(json_array_get(list, i)))
             return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"trainable_token_indices\" must hold token ids");
@@ -238,15 +236,12 @@ static tenebra_code read_all(tn_lora_config *config, tn_adapter *adapter, tenebr
     adapter->dropout = options->dropout;
     adapter->rslora = options->rslora;
     adapter->targets = is_set(targets) ? json_dumps(targets, JSON_ENCODE_ANY | JSON_COMPACT) : strdup("[]");
-    return adapter->targets ? TENEBRA_OK : no_memory(error);
+    return adapter->targets ? TENEBRA_OK : tn_fail_memory(error, file);
 }
 
 tenebra_code tn_lora_config_read(tn_lora_config *config, const char *path, tn_adapter *adapter, tenebra_error *error)
 {
-    tenebra_error problem = { 0 };
-    config->json = tn_json_read(path, CONFIG_LIMIT, &problem);
-    if (config->json == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_json_read(path, CONFIG_LIMIT, &config->json, error));
     return read_all(config, adapter, error);
 }
 

@@ -372,18 +372,13 @@ static tenebra_code list_entries(reading *r, tenebra_error *error)
 
 static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, TN_WRITER_ADAPTER), *old = tn_path_join(directory, "adapter_model.bin");
-    tenebra_code code;
-    if (path == NULL || old == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    else if (!tn_path_is_file(path) && tn_path_is_file(old))
-        code = tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, old, "is a pickle, which is not read; PEFT's "
+    tn_path path, old;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, TN_WRITER_ADAPTER));
+    TN_TRY(tn_path_print(&old, error, "%s/adapter_model.bin", directory));
+    if (!tn_path_is_file(path.text) && tn_path_is_file(old.text))
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, old.text, "is a pickle, which is not read; PEFT's "
                        "save_pretrained(..., safe_serialization=True) writes " TN_WRITER_ADAPTER);
-    else
-        code = tn_store_open(path, &adapter->store, error);
-    free(path);
-    free(old);
-    return code;
+    return tn_store_open(path.text, &adapter->store, error);
 }
 
 /* PEFT 0.21 answers "ensure_weight_tying" with one adapter in both where embeddings and head are one matrix. */
@@ -405,11 +400,9 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
     tn_adapter *adapter = r->adapter;
     if (!tn_path_is_directory(directory))
         return tn_adapter_missing(directory, error);
-    char *path = tn_path_join(directory, "adapter_config.json");
-    tenebra_code code = path != NULL ? tn_lora_config_read(&r->config, path, adapter, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    free(path);
-    TN_TRY(code);
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/adapter_config.json", directory));
+    TN_TRY(tn_lora_config_read(&r->config, path.text, adapter, error));
     TN_TRY(check_tying(r, error));
     TN_TRY(open_tensors(adapter, directory, error));
     TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small: all of one is read anyhow */

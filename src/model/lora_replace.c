@@ -12,19 +12,12 @@ static const tn_dtype real_type = sizeof(tn_real) == 8 ? TN_F64 : TN_F32;
 
 /* --------------------------------------------------------- replacements -- */
 
-static tenebra_code no_memory(const char *name, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory");
-}
-
 static tn_replacement *add(tn_adapter *adapter)
 {
-    tn_replacement *list = realloc(adapter->replacements, (adapter->replacement_count + 1) * sizeof *list);
-    if (list == NULL)
+    if (TN_GROW(adapter->replacements, adapter->replacement_count, NULL, NULL) != TENEBRA_OK)
         return NULL;
-    adapter->replacements = list;
-    list[adapter->replacement_count] = (tn_replacement){ 0 };
-    return &list[adapter->replacement_count++];
+    adapter->replacements[adapter->replacement_count] = (tn_replacement){ 0 };
+    return &adapter->replacements[adapter->replacement_count++];
 }
 
 static tn_replacement *find(const tn_adapter *adapter, const tn_weight *weight)
@@ -59,7 +52,7 @@ static tenebra_code replace_matrix(tn_adapter *adapter, const tn_place *place, c
     for (size_t part = 0; part < parts; part++) {
         tn_replacement *new = add(adapter);
         if (new == NULL)
-            return no_memory(stored->name, error);
+            return tn_fail_memory(error, stored->name);
         new->weight = (tn_weight *)place->slot + part;
         new->matrix = whole;
         new->matrix.rows = whole.rows / parts;
@@ -78,7 +71,7 @@ static tenebra_code replace_vector(tn_adapter *adapter, const tn_place *place, c
         tn_real *values = calloc(size, sizeof *values);
         if (new == NULL || values == NULL) {
             free(values);
-            return no_memory(stored->name, error);
+            return tn_fail_memory(error, stored->name);
         }
         const tn_matrix row = { stored->form.type, 1, place->cols, stored->data, TN_ROWS };
         tn_matrix_unpack(&row, 0, part * size, size, values);
@@ -124,7 +117,7 @@ tenebra_code tn_adapter_replace_rows(tn_adapter *adapter, const tn_place *place,
     unsigned char *memory = values != NULL ? copy_rows(&base, &matrix) : NULL;
     if (memory != NULL && new == NULL && (new = add(adapter)) != NULL)
         new->weight = weight;
-    tenebra_code code = memory != NULL && new != NULL ? TENEBRA_OK : no_memory(stored->name, error);
+    tenebra_code code = memory != NULL && new != NULL ? TENEBRA_OK : tn_fail_memory(error, stored->name);
     for (size_t i = 0; i < count && code == TENEBRA_OK; i++) {
         if (ids[i] >= base.rows) {
             code = tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "is for token %zu, the vocabulary of the model has %zu rows",
@@ -210,7 +203,7 @@ static tenebra_code measure(const tn_adapter_module *module, double *lengths, te
         tn_pool_run(pool, tn_pieces(module->outputs, ROWS), length_chunk, &job);
     tn_pool_close(pool);
     free(job.rows);
-    return job.rows != NULL ? TENEBRA_OK : no_memory(module->name, error);
+    return job.rows != NULL ? TENEBRA_OK : tn_fail_memory(error, module->name);
 }
 
 tenebra_code tn_adapter_add_magnitude(tn_adapter *adapter, tn_adapter_module *module, const tn_stored *stored,
@@ -221,7 +214,7 @@ tenebra_code tn_adapter_add_magnitude(tn_adapter *adapter, tn_adapter_module *mo
                        module->outputs);
     double *lengths = calloc(module->outputs, sizeof *lengths);
     module->magnitude = calloc(module->outputs, sizeof *module->magnitude);
-    tenebra_code code = lengths != NULL && module->magnitude != NULL ? TENEBRA_OK : no_memory(stored->name, error);
+    tenebra_code code = lengths != NULL && module->magnitude != NULL ? TENEBRA_OK : tn_fail_memory(error, stored->name);
     tn_adapter_swap(adapter, true);
     if (code == TENEBRA_OK)
         code = measure(module, lengths, error);

@@ -122,11 +122,9 @@ static tenebra_code read_tensors(tn_model *model, const char *directory, tenebra
                            .list = { tn_networks_find(&model->networks, TN_NETWORK_MODULE) } };
     tenebra_error first = { 0 };
     size_t mismatches;
-    char *path = tn_path_join(directory, TN_WRITER_MODULE);
-    tenebra_code code = path != NULL ? tn_store_open(path, &model->module_store, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    free(path);
-    TN_TRY(code);
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, TN_WRITER_MODULE));
+    TN_TRY(tn_store_open(path.text, &model->module_store, error));
     TN_TRY(tn_store_verify(model->module_store, error));
     TN_TRY(tn_networks_match(&module, model->module_store, tn_match_keep_first, &first, &mismatches, error));
     return mismatches == 0 ? TENEBRA_OK : tn_fail(error, first.code, first.where, "%s", first.sentence);
@@ -155,20 +153,17 @@ static tenebra_code read_described(tn_model *model, const json_t *json, const ch
 
 tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_layout_fn *layout_of, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, DESCRIPTION);
-    tn_file file = { 0 };
+    tn_path path;
+    tn_file file;
+    json_t *json;
     bool sealed;
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    bool there = tn_path_is_file(path);
-    tenebra_code code = there ? tn_file_read(&file, path, DESCRIPTION_LIMIT, error) : TENEBRA_OK;
-    free(path);
-    if (!there || code != TENEBRA_OK)
-        return code;
-    tenebra_error problem = { 0 };
-    json_t *json = tn_json_parse(file.data, file.size, DESCRIPTION, &problem);
-    code = json != NULL ? tn_store_seal_check_object(file.data, file.size, json, &sealed, DESCRIPTION, error)
-                        : tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, DESCRIPTION));
+    if (!tn_path_is_file(path.text))
+        return TENEBRA_OK;
+    TN_TRY(tn_file_read(&file, path.text, DESCRIPTION_LIMIT, error));
+    tenebra_code code = tn_json_parse(file.data, file.size, DESCRIPTION, &json, error);
+    if (code == TENEBRA_OK)
+        code = tn_store_seal_check_object(file.data, file.size, json, &sealed, DESCRIPTION, error);
     if (code == TENEBRA_OK)
         code = read_described(model, json, directory, layout_of, error);
     json_decref(json);

@@ -22,16 +22,6 @@ tn_parameters *tn_parameters_open(tenebra_error *error)
     return parameters;
 }
 
-/* Room for one more at the end of a list, zeroed; NULL without memory. */
-static void *grow(void **list, size_t count, size_t size)
-{
-    void *larger = count + 1 > SIZE_MAX / size ? NULL : realloc(*list, (count + 1) * size);
-    if (larger == NULL)
-        return NULL;
-    *list = larger;
-    return memset((unsigned char *)larger + count * size, 0, size);
-}
-
 /* ------------------------------------------------------------ filtering -- */
 
 bool tn_name_fits(const char *name, const char *const *patterns)
@@ -90,25 +80,23 @@ typedef struct adding {
     size_t added;
 } adding;
 
-static tn_parameter *add_item(tn_parameters *parameters, const char *name)
+static tenebra_code add_item(tn_parameters *parameters, const char *name, tn_parameter **added, tenebra_error *error)
 {
-    tn_parameter *item = grow((void **)&parameters->items, parameters->count, sizeof *item);
-    if (item == NULL || (item->name = strdup(name)) == NULL)
-        return NULL;
+    TN_TRY(TN_GROW(parameters->items, parameters->count, name, error));
+    tn_parameter *item = *added = &parameters->items[parameters->count];
+    *item = (tn_parameter){ .name = strdup(name) };
+    if (item->name == NULL)
+        return tn_fail_memory(error, name);
     parameters->count++;
-    return item;
+    return TENEBRA_OK;
 }
 
 /* Points one slot at `offset` of the item's values, and notes what was there. */
 static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *item, tn_weight *weight, size_t offset,
                                 tenebra_error *error)
 {
-    tn_parameter_slot *slot = grow((void **)&parameters->slots, parameters->slot_count, sizeof *slot);
-    if (slot == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, item->name, "no memory");
-    parameters->slot_count++;
-    slot->weight = weight;
-    slot->old_weight = *weight;
+    TN_TRY(TN_GROW(parameters->slots, parameters->slot_count, item->name, error));
+    parameters->slots[parameters->slot_count++] = (tn_parameter_slot){ .weight = weight, .old_weight = *weight };
     const tn_matrix matrix = { .type = item->rounded ? TN_BF16 : sizeof(tn_real) == 8 ? TN_F64 : TN_F32,
                                .rows = weight->matrix.rows, .cols = weight->matrix.cols,
                                .data = item->rounded ? (const void *)(item->rounded + offset) : (const void *)(item->values + offset) };
@@ -119,12 +107,8 @@ static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *i
 static tenebra_code lead_vector(tn_parameters *parameters, const tn_parameter *item, tn_vector *vector, size_t offset,
                                 tenebra_error *error)
 {
-    tn_parameter_slot *slot = grow((void **)&parameters->slots, parameters->slot_count, sizeof *slot);
-    if (slot == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, item->name, "no memory");
-    parameters->slot_count++;
-    slot->vector = vector;
-    slot->old_vector = *vector;
+    TN_TRY(TN_GROW(parameters->slots, parameters->slot_count, item->name, error));
+    parameters->slots[parameters->slot_count++] = (tn_parameter_slot){ .vector = vector, .old_vector = *vector };
     tn_vector_bind(vector, item->values + offset, item->grad + offset);
     return TENEBRA_OK;
 }
@@ -165,9 +149,8 @@ static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error 
         return TENEBRA_OK;
     if (tn_parameters_find(job->parameters, place->name) != NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "is trained already");
-    tn_parameter *item = add_item(job->parameters, place->name);
-    if (item == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, place->name, "no memory");
+    tn_parameter *item;
+    TN_TRY(add_item(job->parameters, place->name, &item, error));
     describe(item, place);
     item->values = calloc(item->count, sizeof *item->values);
     item->grad = calloc(item->count, sizeof *item->grad);
@@ -206,9 +189,8 @@ static tenebra_code add_matrix(tn_parameters *parameters, const tn_adapter_modul
     char name[TN_STORED_NAME_MAX + 32];
     bool is_a = letter == 'A';
     snprintf(name, sizeof name, "%s.lora_%c.weight", module->name, letter);
-    tn_parameter *item = add_item(parameters, name);
-    if (item == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory");
+    tn_parameter *item;
+    TN_TRY(add_item(parameters, name, &item, error));
     item->rank = 2;
     item->rows = item->shape[0] = is_a ? module->rank : module->outputs;
     item->cols = item->shape[1] = is_a ? module->inputs : module->rank;
@@ -222,11 +204,8 @@ static tenebra_code add_matrix(tn_parameters *parameters, const tn_adapter_modul
 
 tenebra_code tn_parameters_add_adapter(tn_parameters *parameters, tn_adapter *adapter, tenebra_error *error)
 {
-    tn_adapter **last = grow((void **)&parameters->adapters, parameters->adapter_count, sizeof *last);
-    if (last == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "parameters", "no memory");
-    *last = adapter;
-    parameters->adapter_count++;
+    TN_TRY(TN_GROW(parameters->adapters, parameters->adapter_count, "parameters", error));
+    parameters->adapters[parameters->adapter_count++] = adapter;
     for (size_t i = 0; i < adapter->module_count; i++) {
         tn_adapter_module *module = &adapter->modules[i];
         TN_TRY(add_matrix(parameters, module, 'A', &module->a_grad, error));

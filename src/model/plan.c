@@ -8,19 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static const tn_shape *find_shape(const char *name, tenebra_error *error)
+static tenebra_code find_shape(const char *name, const tn_shape **found, tenebra_error *error)
 {
     char names[256] = "";
     tn_nearest nearest = tn_nearest_of(name, strlen(name));
     for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
         if (strcmp(shape->name, name) == 0)
-            return shape;
+            return *found = shape, TENEBRA_OK;
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", shape->name);
         tn_nearest_try(&nearest, shape->name);
     }
-    tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "is not a shape; there are: %s%s", names, tn_nearest_hint(&nearest));
-    return NULL;
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "is not a shape; there are: %s%s", names, tn_nearest_hint(&nearest));
 }
 
 static tenebra_code set_integer(json_t *object, const char *key, size_t value, tenebra_error *error)
@@ -72,11 +71,10 @@ static tenebra_code read_sizes(tn_plan *plan, const char *file, tenebra_error *e
 tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenizer, tenebra_error *error)
 {
     memset(plan, 0, sizeof *plan);
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    const tn_shape *found = find_shape(shape, &problem);
-    json_t *json = found != NULL ? tn_json_parse(found->text, found->length, shape, &problem) : NULL;
-    if (json == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    const tn_shape *found;
+    json_t *json;
+    TN_TRY(find_shape(shape, &found, error));
+    TN_TRY(tn_json_parse(found->text, found->length, shape, &json, error));
     plan->config = json_incref(json_object_get(json, "config"));
     tenebra_code code = TENEBRA_OK;
     if (tokenizer != NULL)

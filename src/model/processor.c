@@ -25,16 +25,16 @@ static tenebra_code check_class(const tn_backbone *backbone, const json_t *part,
     TN_TRY(tn_json_string(part, KEY, &class, file, error));
     if (class == NULL || class[0] == '\0')
         return TENEBRA_OK;
-    json_t *standard = tn_json_parse(backbone->preprocessor, strlen(backbone->preprocessor), OLD_FILE, error);
+    json_t *standard;
+    TN_TRY(tn_json_parse(backbone->preprocessor, strlen(backbone->preprocessor), OLD_FILE, &standard, error));
     const char *own = json_string_value(json_object_get(standard, KEY));
     size_t length = own != NULL ? strlen(own) : 0;
     bool known = false;
     for (size_t i = 0; i < sizeof ends / sizeof *ends && own != NULL; i++)
         known = known || (strncmp(class, own, length) == 0 && strcmp(class + length, ends[i]) == 0);
-    tenebra_code code = standard == NULL ? error->code
-                        : known ? TENEBRA_OK
-                                : tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"" KEY "\" is \"%.80s\"; models of this type are read "
-                                          "with %.80s only. If the file is of another model, take the right one", class, own);
+    tenebra_code code = known ? TENEBRA_OK
+                              : tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"" KEY "\" is \"%.80s\"; models of this type are read "
+                                        "with %.80s only. If the file is of another model, take the right one", class, own);
     json_decref(standard);
     return code;
 }
@@ -97,9 +97,8 @@ static tenebra_code read_old(reading *r, const json_t *json, bool found, tenebra
 
 static tenebra_code read_default(reading *r, tenebra_error *error)
 {
-    json_t *json = tn_json_parse(r->backbone->preprocessor, strlen(r->backbone->preprocessor), OLD_FILE, error);
-    if (json == NULL)
-        return TENEBRA_ERROR_MEMORY; /* the text is part of the program */
+    json_t *json;
+    TN_TRY(tn_json_parse(r->backbone->preprocessor, strlen(r->backbone->preprocessor), OLD_FILE, &json, error));
     tenebra_code code = r->backbone->encoder->read_rule(json, OLD_FILE, r->config, r->rule, error);
     json_decref(json);
     return code;

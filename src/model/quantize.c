@@ -215,10 +215,9 @@ static void remove_weights(const quantizer *q, size_t files)
     for (size_t file = 0; file <= files; file++) {
         char name[FILE_NAME];
         file_name(q, file, name);
-        char *path = tn_path_join(q->output, file < files ? name : TN_WRITER_INDEX);
-        if (path != NULL)
-            unlink(path);
-        free(path);
+        tn_path path;
+        if (tn_path_print(&path, NULL, "%s/%s", q->output, file < files ? name : TN_WRITER_INDEX) == TENEBRA_OK)
+            unlink(path.text);
     }
 }
 

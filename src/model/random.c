@@ -147,9 +147,8 @@ static tenebra_code save_preprocessor(const tn_plan *plan, const char *directory
 {
     const tn_image_encoder *encoder = plan->backbone->encoder;
     const char *text = plan->backbone->preprocessor;
-    json_t *preprocessor = tn_json_parse(text, strlen(text), PREPROCESSOR, error);
-    if (preprocessor == NULL)
-        return error->code;
+    json_t *preprocessor;
+    TN_TRY(tn_json_parse(text, strlen(text), PREPROCESSOR, &preprocessor, error));
     if (encoder->write_rule != NULL && !encoder->write_rule(preprocessor, &plan->sizes.vision, NULL, NULL)) {
         json_decref(preprocessor);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, PREPROCESSOR, "no memory for JSON");

@@ -21,11 +21,6 @@ static const tn_prompt_preset verbatim = { .name = "",
 
 /* -------------------------------------------------------------- members -- */
 
-static tenebra_code no_memory(const char *path, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for an example");
-}
-
 /* Relative to the folder of `file`; for free(). */
 static char *beside(const char *file, const char *name)
 {
@@ -43,7 +38,7 @@ static tenebra_code add_image(tn_example *example, const json_t *name, const cha
     if (!json_is_string(name) || strlen(json_string_value(name)) != json_string_length(name))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"image\" must be a path, or a list of paths");
     if ((example->images[example->image_count] = beside(path, json_string_value(name))) == NULL)
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     example->image_count++;
     return TENEBRA_OK;
 }
@@ -60,7 +55,7 @@ static tenebra_code read_images(tn_example *example, const char *path, tenebra_e
         return tn_fail(error, TENEBRA_ERROR_LIMIT, path, "\"image\" holds more than %d", IMAGES_MAX);
     example->images = calloc(count + 1, sizeof *example->images);
     if (example->images == NULL)
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     for (size_t i = 0; i < count; i++)
         TN_TRY(add_image(example, json_is_array(image) ? json_array_get(image, i) : image, path, error));
     return TENEBRA_OK;
@@ -111,7 +106,7 @@ static tenebra_code read_graph(tn_example *example, const char *path, tenebra_er
         return TENEBRA_OK;
     example->graph = json_dumps(graph, JSON_ENCODE_ANY);
     example->example.scene_graph = example->graph;
-    return example->graph != NULL ? TENEBRA_OK : no_memory(path, error);
+    return example->graph != NULL ? TENEBRA_OK : tn_fail_memory(error, path);
 }
 
 /* The second line: what rows of sets hold besides, and nobody is shown. */
@@ -158,12 +153,12 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     return TENEBRA_OK;
 }
 
-/* Takes over the JSON, which may be NULL with the error filled. */
+/* Takes over the JSON. */
 static tenebra_code open_json(tn_example *example, json_t *json, const char *path, const tn_prompt_preset *preset,
                               tenebra_error *error)
 {
     *example = (tn_example){ .json = json };
-    tenebra_code code = json != NULL ? read_all(example, path, preset, error) : error->code;
+    tenebra_code code = read_all(example, path, preset, error);
     if (code != TENEBRA_OK)
         tn_example_free(example);
     return code;
@@ -172,17 +167,19 @@ static tenebra_code open_json(tn_example *example, json_t *json, const char *pat
 tenebra_code tn_example_read(tn_example *example, const char *path, const tn_prompt_preset *preset,
                              tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
-    return open_json(example, tn_json_read(path, FILE_LIMIT, error), path, preset, error);
+    json_t *json;
+    *example = (tn_example){ 0 };
+    TN_TRY(tn_json_read(path, FILE_LIMIT, &json, error));
+    return open_json(example, json, path, preset, error);
 }
 
 tenebra_code tn_example_parse(tn_example *example, const void *bytes, size_t length, const char *path,
                               const tn_prompt_preset *preset, tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
-    return open_json(example, tn_json_parse(bytes, length, path, error), path, preset, error);
+    json_t *json;
+    *example = (tn_example){ 0 };
+    TN_TRY(tn_json_parse(bytes, length, path, &json, error));
+    return open_json(example, json, path, preset, error);
 }
 
 void tn_example_free(tn_example *example)

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "lesson", "no memory");
-}
-
 /* Room for `more` items behind `count`. */
 static bool reserve(void **items, size_t *capacity, size_t count, size_t more, size_t size)
 {
@@ -38,7 +33,7 @@ static tenebra_code add_part(tn_lesson *lesson, size_t rows, size_t latents, ten
         return TENEBRA_OK;
     }
     if (!reserve((void **)&lesson->parts, &lesson->part_capacity, lesson->part_count, 1, sizeof *lesson->parts))
-        return no_memory(error);
+        return tn_fail_memory(error, "lesson");
     lesson->parts[lesson->part_count++] = (tn_lesson_part){ rows, latents };
     return TENEBRA_OK;
 }
@@ -50,7 +45,7 @@ tenebra_code tn_lesson_add_rows(tn_lesson *lesson, const tn_row *rows, const int
     size_t capacity = lesson->capacity;
     if (!reserve((void **)&lesson->text, &capacity, lesson->count, count, sizeof *lesson->text) ||
         !reserve((void **)&lesson->labels, &lesson->capacity, lesson->count, count, sizeof *lesson->labels))
-        return no_memory(error);
+        return tn_fail_memory(error, "lesson");
     for (size_t i = 0; i < count; i++) {
         bool first = lesson->count == 0; /* nothing goes before it that could predict it */
         int32_t label = labels && !first && labels[i] >= 0 ? labels[i] : -1;
@@ -68,7 +63,7 @@ tenebra_code tn_lesson_add_ids(tn_lesson *lesson, const tn_model_config *config,
     size_t pictures = lesson->count == 0 ? lesson->picture_count : 0;
     tn_row *rows = calloc(count + 1, sizeof *rows);
     const tn_image_rows **shown = calloc(pictures + 1, sizeof *shown);
-    tenebra_code code = rows != NULL && shown != NULL ? TENEBRA_OK : no_memory(error);
+    tenebra_code code = rows != NULL && shown != NULL ? TENEBRA_OK : tn_fail_memory(error, "lesson");
     for (size_t p = 0; code == TENEBRA_OK && p < pictures; p++)
         shown[p] = &lesson->pictures[p];
     if (code == TENEBRA_OK)
@@ -162,7 +157,7 @@ tenebra_code tn_lesson_set_pictures(tn_lesson *lesson, size_t count, tenebra_err
     lesson->prepared = calloc(count + 1, sizeof *lesson->prepared);
     lesson->pictures = calloc(count + 1, sizeof *lesson->pictures);
     if (lesson->prepared == NULL || lesson->pictures == NULL)
-        return no_memory(error);
+        return tn_fail_memory(error, "lesson");
     lesson->picture_count = count;
     return TENEBRA_OK;
 }

@@ -70,19 +70,15 @@ static tenebra_code check(const tn_scope *scope, const char *path, tenebra_error
 tenebra_code tn_scope_read(tn_scope *scope, const char *directory, tenebra_error *error)
 {
     *scope = (tn_scope){ 0 };
-    char *path = tn_path_join(directory, TN_SCOPE_FILE);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    tenebra_error local = { 0 };
-    tenebra_code code = TENEBRA_OK;
-    error = error != NULL ? error : &local;
-    if (tn_path_is_file(path)) {
-        scope->json = tn_json_read(path, FILE_LIMIT, error);
-        code = scope->json != NULL ? check(scope, path, error) : error->code;
-        if (code == TENEBRA_OK)
-            code = tn_json_string(scope->json, "about", &scope->about, path, error);
-    }
-    free(path);
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, TN_SCOPE_FILE));
+    if (!tn_path_is_file(path.text))
+        return TENEBRA_OK;
+    tenebra_code code = tn_json_read(path.text, FILE_LIMIT, &scope->json, error);
+    if (code == TENEBRA_OK)
+        code = check(scope, path.text, error);
+    if (code == TENEBRA_OK)
+        code = tn_json_string(scope->json, "about", &scope->about, path.text, error);
     if (code != TENEBRA_OK)
         tn_scope_free(scope);
     return code;

@@ -163,10 +163,8 @@ static const char *find_result(const char *directory)
 {
     static const char *const names[] = { "adapter", "model" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = tn_path_join(directory, names[i]);
-        bool found = path != NULL && tn_path_is_directory(path);
-        free(path);
-        if (found)
+        tn_path path;
+        if (tn_path_print(&path, NULL, "%s/%s", directory, names[i]) == TENEBRA_OK && tn_path_is_directory(path.text))
             return names[i];
     }
     return NULL;
@@ -181,9 +179,7 @@ static void note_unknown(tn_trained *trained)
 tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size, tenebra_error *error)
 {
     bool sealed;
-    trained->about = tn_json_parse(text, size, file_name, error);
-    if (trained->about == NULL)
-        return error->code;
+    TN_TRY(tn_json_parse(text, size, file_name, &trained->about, error));
     if (!json_is_object(trained->about))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "must hold one JSON object");
     TN_TRY(tn_store_seal_check_object(text, size, trained->about, &sealed, file_name, error));
@@ -207,11 +203,9 @@ static tenebra_code read_file(tn_trained *trained, const char *path, tenebra_err
 static tenebra_code read_from(tn_trained *trained, const char *directory, tenebra_error *error)
 {
     tenebra_error reason = { 0 };
-    char *path = tn_path_join(directory, file_name);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    tenebra_code code = read_file(trained, path, &reason);
-    free(path);
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, file_name));
+    tenebra_code code = read_file(trained, path.text, &reason);
     if (code == TENEBRA_OK)
         return TENEBRA_OK;
     if (trained->about == NULL && strcmp(reason.where, file_name) != 0)

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tenebra_code no_memory(tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for its questions");
-}
-
 void tn_browser_note(tn_browser *browser, const char *sentence)
 {
     for (size_t i = 0; i < json_array_size(browser->notes); i++)
@@ -90,7 +85,7 @@ tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *
         browser->questions = json_array();
     if (question == NULL || answers == NULL || browser->questions == NULL) {
         json_decref(question);
-        return no_memory(error);
+        return tn_fail_memory(error, "report");
     }
     bool complete = put_text(question, "set", set);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -105,7 +100,7 @@ tenebra_code tn_browser_add(tn_browser *browser, const char *set, const json_t *
     else if (json_array_append(browser->questions, question) == 0)
         browser->bytes += bytes;
     json_decref(question);
-    return bytes > 0 ? TENEBRA_OK : no_memory(error);
+    return bytes > 0 ? TENEBRA_OK : tn_fail_memory(error, "report");
 }
 
 /* ------------------------------------------------------- which questions -- */
@@ -195,7 +190,7 @@ static tenebra_code take_record(void *user, const json_t *record, tenebra_error 
             continue;
         snprintf(number, sizeof number, "%zu", w);
         if (json_object_set(records, number, (json_t *)(uintptr_t)record) != 0)
-            return no_memory(error);
+            return tn_fail_memory(error, "report");
     }
     return TENEBRA_OK;
 }
@@ -296,7 +291,7 @@ static tenebra_code list_ways(tn_browser *browser, const tn_table_groups *groups
                      slash != NULL ? slash + 1 : file);
             const json_t *settings = json_object_get(groups->items[g].sets[i]->entry, "settings");
             if (json_array_append_new(browser->ways, tn_browser_way(name, style, settings)) != 0)
-                return no_memory(error);
+                return tn_fail_memory(error, "report");
             ways[(*count)++].set = groups->items[g].sets[i];
         }
     return TENEBRA_OK;
@@ -317,7 +312,7 @@ static tenebra_code add_chosen(tn_browser *browser, source *sources, size_t sour
             continue;
         if (json_array_append_new(answers, tn_answer_json(record, w)) != 0) {
             json_decref(answers);
-            return no_memory(error);
+            return tn_fail_memory(error, "report");
         }
         if (first == NULL) {
             first = record;
@@ -374,7 +369,7 @@ tenebra_code tn_browser_fill(tn_browser *browser, const tn_results *results, con
     json_t *chosen = all != NULL ? choose_questions(all, options->limit > 0 ? options->limit : TN_REPORT_QUESTIONS) : NULL;
     browser->total = json_object_size(all);
     browser->questions = json_array();
-    tenebra_code code = sources != NULL && ways != NULL && chosen != NULL ? TENEBRA_OK : no_memory(error);
+    tenebra_code code = sources != NULL && ways != NULL && chosen != NULL ? TENEBRA_OK : tn_fail_memory(error, "report");
     if (code == TENEBRA_OK && options->ids != NULL && browser->total == 0)
         code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, "ids", "no question of the result files has such an id");
     if (code == TENEBRA_OK)

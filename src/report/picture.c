@@ -15,11 +15,6 @@
 /* Bytes and pixels up to which a file is included unchanged; pixels to which a longer side is reduced. */
 enum { KEPT_BYTES = 160 << 10, KEPT_PIXELS = 4000000, SIDE = 768, KEY_SIZE = 2 * 32 + 3 };
 
-static tenebra_code no_memory(const char *path, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for an image of the page");
-}
-
 /* The MIME type of a file; NULL if it cannot be included unchanged. */
 static const char *mime_of(const tn_file *file)
 {
@@ -51,7 +46,7 @@ static tenebra_code write_uri(tn_text *uri, const char *mime, const void *bytes,
     tn_markup_base64(&out, bytes, length);
     if (out.full) {
         tn_markup_free(&out);
-        return no_memory(path, error);
+        return tn_fail_memory(error, path);
     }
     *uri = out.text;
     return TENEBRA_OK;
@@ -93,16 +88,15 @@ static tenebra_code make_picture(tn_album_picture *picture, const tn_file *file,
 static tenebra_code keep_picture(tn_album *album, const tn_file *file, const char *key, const char *path, bool apply_exif,
                                  tenebra_error *error)
 {
-    tn_album_picture *grown = realloc(album->items, (album->count + 1) * sizeof *grown);
-    if (grown == NULL)
-        return no_memory(path, error);
-    album->items = grown;
-    TN_TRY(make_picture(&grown[album->count], file, path, apply_exif, error));
+    TN_TRY(TN_GROW(album->items, album->count, path, error));
+    tn_album_picture *last = &album->items[album->count];
+    TN_TRY(make_picture(last, file, path, apply_exif, error));
     if (json_object_set_new(album->places, key, json_integer((json_int_t)album->count)) != 0) {
-        tn_text_free(&grown[album->count].uri);
-        return no_memory(path, error);
+        tn_text_free(&last->uri);
+        return tn_fail_memory(error, path);
     }
-    album->bytes += grown[album->count++].uri.length;
+    album->bytes += last->uri.length;
+    album->count++;
     return TENEBRA_OK;
 }
 
@@ -113,7 +107,7 @@ tenebra_code tn_album_add(tn_album *album, const tenebra_part *picture, bool app
     const char *name = picture->text != NULL ? picture->text : "picture";
     tn_file file = { .data = picture->bytes, .size = picture->length };
     if (album->places == NULL && (album->places = json_object()) == NULL)
-        return no_memory(name, error);
+        return tn_fail_memory(error, name);
     if (!in_memory)
         TN_TRY(tn_file_read(&file, name, tn_image_limits_default().max_bytes, error));
     make_key(key, &file, apply_exif);

@@ -196,15 +196,16 @@ static tenebra_code open_indexed(tn_store *store, const char *directory, const c
     json_t *index;
     TN_TRY(tn_json_read_object(directory, name, INDEX_BYTES_MAX, true, &index, error));
     json_t *map = json_object_get(index, "weight_map");
-    char *path = tn_path_join(directory, name);
-    tenebra_code code = path == NULL           ? tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path")
-                        : !json_is_object(map) ? tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no object \"weight_map\"")
-                                               : open_shards(store, directory, map, path, error);
+    tn_path path = { "" };
+    tenebra_code code = tn_path_print(&path, error, "%s/%s", directory, name);
+    if (code == TENEBRA_OK && !json_is_object(map))
+        code = tn_fail(error, TENEBRA_ERROR_FORMAT, path.text, "has no object \"weight_map\"");
     if (code == TENEBRA_OK)
-        code = compare_with_index(store, map, path, error);
+        code = open_shards(store, directory, map, path.text, error);
+    if (code == TENEBRA_OK)
+        code = compare_with_index(store, map, path.text, error);
     tn_notes_unknown(&store->notes, index, known, name, NULL);
     json_decref(index);
-    free(path);
     return code;
 }
 
@@ -244,14 +245,10 @@ static tenebra_code find_files(const char *directory, const char *pattern, name_
             code = tn_fail(error, TENEBRA_ERROR_LIMIT, directory, "holds more than %d files called %s", FILES_MAX, pattern);
             break;
         }
-        char **grown = realloc(list->items, (list->count + 1) * sizeof *grown), *name = strdup(entry->d_name);
-        list->items = grown != NULL ? grown : list->items;
-        if (grown != NULL && name != NULL)
-            grown[list->count++] = name;
-        else {
-            free(name);
-            code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for %zu names", list->count + 1);
-        }
+        code = TN_GROW(list->items, list->count, directory, error);
+        if (code == TENEBRA_OK && (list->items[list->count] = strdup(entry->d_name)) == NULL)
+            code = tn_fail_memory(error, directory);
+        list->count += code == TENEBRA_OK;
     }
     closedir(entries);
     if (list->count > 0)

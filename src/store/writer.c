@@ -44,12 +44,10 @@ tenebra_code tn_writer_open(const char *path, tn_writer **opened, tenebra_error 
 
 tenebra_code tn_writer_open_in(const char *directory, const char *name, tn_writer **writer, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, name);
+    tn_path path;
     *writer = NULL;
-    tenebra_code code = path != NULL ? tn_writer_open(path, writer, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    free(path);
-    return code;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, name));
+    return tn_writer_open(path.text, writer, error);
 }
 
 /* ---------------------------------------------------------- declaration -- */

@@ -22,16 +22,10 @@ tenebra_code tn_vocabulary_mark_added(tn_vocabulary *vocabulary, int32_t id, boo
                                       tenebra_error *error)
 {
     tn_token *token = &vocabulary->tokens[id];
-    size_t count = vocabulary->added_count;
-    /* Grows if the count is a power of two (or 0); limited by TN_VOCABULARY_LIMIT. */
-    if (!token->added && (count & (count - 1)) == 0) {
-        int32_t *grown = realloc(vocabulary->added, tn_max(2 * count, 1) * sizeof *grown);
-        if (grown == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, "added tokens", "no memory for %zu", count + 1);
-        vocabulary->added = grown;
-    }
-    if (!token->added)
+    if (!token->added) {
+        TN_TRY(TN_GROW(vocabulary->added, vocabulary->added_count, "added tokens", error));
         vocabulary->added[vocabulary->added_count++] = id;
+    }
     token->added = true;
     token->special = special;
     token->normalized = normalized;

@@ -5,23 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more span. */
-static tenebra_code reserve(tn_chat_text *rendered, tenebra_error *error)
-{
-    if (rendered->span_count < rendered->span_capacity)
-        return TENEBRA_OK;
-    size_t capacity, bytes;
-    if (!tn_size_mul(tn_max(rendered->span_capacity, 8), 2, &capacity) ||
-        !tn_size_mul(capacity, sizeof *rendered->spans, &bytes))
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "prompt", "has too many parts");
-    tn_text_span *spans = realloc(rendered->spans, bytes);
-    if (spans == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory for %zu parts", capacity);
-    rendered->spans = spans;
-    rendered->span_capacity = capacity;
-    return TENEBRA_OK;
-}
-
 /* Points the spans to the text after it has moved. */
 static void point_spans(tn_chat_text *rendered)
 {
@@ -38,7 +21,7 @@ tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_
     if (length == 0)
         return TENEBRA_OK;
     size_t capacity = rendered->text.capacity;
-    TN_TRY(reserve(rendered, error));
+    TN_TRY(TN_GROW(rendered->spans, rendered->span_count, "prompt", error));
     TN_TRY(tn_text_append(&rendered->text, text, length, error));
     if (rendered->single && rendered->span_count > 0)
         rendered->spans[0].length += length;

@@ -22,7 +22,7 @@
 typedef struct tn_chat_text {
     tn_text text;
     tn_text_span *spans;
-    size_t span_count, span_capacity;
+    size_t span_count;
     size_t image_count, video_count; /* placeholders that the template wrote */
     bool single;                     /* everything goes into one control span */
 } tn_chat_text;

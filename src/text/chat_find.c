@@ -166,10 +166,8 @@ static tenebra_code template_in(const json_t *root, const char *path, const json
 
 static tenebra_code find_in_json(const char *path, const tn_chat_template **found, tenebra_error *error)
 {
-    tenebra_error problem = { 0 };
-    json_t *root = tn_json_read(path, FILE_LIMIT, &problem);
-    if (root == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    json_t *root;
+    TN_TRY(tn_json_read(path, FILE_LIMIT, &root, error));
     const json_t *text = NULL;
     tenebra_code code = template_in(root, path, &text, error);
     if (code == TENEBRA_OK && text != NULL)
@@ -205,14 +203,11 @@ static tenebra_code find_in_folder(const char *path, const tn_chat_template **fo
     }
     if (list != NULL)
         closedir(list);
-    char *file = tn_path_join(path, "default.jinja");
-    if (file == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-    tenebra_code code = tn_path_is_file(file) ? find_in_text(file, found, error)
-                        : names[0] != '\0'     ? no_default(path, names, error)
-                                               : TENEBRA_OK;
-    free(file);
-    return code;
+    tn_path file;
+    TN_TRY(tn_path_print(&file, error, "%s/default.jinja", path));
+    return tn_path_is_file(file.text) ? find_in_text(file.text, found, error)
+           : names[0] != '\0'        ? no_default(path, names, error)
+                                     : TENEBRA_OK;
 }
 
 /* The first place that contains a template decides, in the order of transformers' ProcessorMixin (5.24), which prefers
@@ -229,13 +224,10 @@ static tenebra_code find_in_directory(const char *directory, const tn_chat_templ
                    { "additional_chat_templates", find_in_folder },
                    { "tokenizer_config.json", find_in_json } };
     for (size_t i = 0; i < sizeof places / sizeof places[0] && *found == NULL; i++) {
-        char *path = tn_path_join(directory, places[i].name);
-        if (path == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-        bool there = places[i].find == find_in_folder ? tn_path_is_directory(path) : tn_path_is_file(path);
-        tenebra_code code = there ? places[i].find(path, found, error) : TENEBRA_OK;
-        free(path);
-        TN_TRY(code);
+        tn_path path;
+        TN_TRY(tn_path_print(&path, error, "%s/%s", directory, places[i].name));
+        if (places[i].find == find_in_folder ? tn_path_is_directory(path.text) : tn_path_is_file(path.text))
+            TN_TRY(places[i].find(path.text, found, error));
     }
     return TENEBRA_OK;
 }

@@ -13,20 +13,18 @@ typedef struct sources {
     const char *directory;
     json_t *vocab, *added, *config;
     tn_file merges;
-    char *merges_path;
+    tn_path merges_path;
 } sources;
 
 static tenebra_code read_sources(sources *s, tenebra_error *error)
 {
-    s->merges_path = tn_path_join(s->directory, "merges.txt");
-    if (s->merges_path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, s->directory, "no memory for a path");
+    TN_TRY(tn_path_print(&s->merges_path, error, "%s/merges.txt", s->directory));
     TN_TRY(tn_json_read_object(s->directory, "vocab.json", TN_TOKENIZER_FILE_LIMIT, false, &s->vocab, error));
-    if (s->vocab == NULL || !tn_path_is_file(s->merges_path))
+    if (s->vocab == NULL || !tn_path_is_file(s->merges_path.text))
         return tn_fail(error, TENEBRA_ERROR_IO, s->directory,
                        "has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt");
-    TN_TRY(tn_file_read(&s->merges, s->merges_path, TN_TOKENIZER_FILE_LIMIT, error));
-    TN_TRY(tn_lfs_check(s->merges.data, s->merges.size, s->merges_path, error));
+    TN_TRY(tn_file_read(&s->merges, s->merges_path.text, TN_TOKENIZER_FILE_LIMIT, error));
+    TN_TRY(tn_lfs_check(s->merges.data, s->merges.size, s->merges_path.text, error));
     TN_TRY(tn_json_read_object(s->directory, "added_tokens.json", TN_TOKENIZER_FILE_LIMIT, false, &s->added, error));
     return tn_json_read_object(s->directory, "tokenizer_config.json", TN_TOKENIZER_FILE_LIMIT, false, &s->config, error);
 }
@@ -37,7 +35,6 @@ static void free_sources(sources *s)
     json_decref(s->added);
     json_decref(s->config);
     tn_file_close(&s->merges);
-    free(s->merges_path);
 }
 
 /* -------------------------------------------------------- added tokens -- */
@@ -155,10 +152,10 @@ static tenebra_code put_merge_lines(tn_vocabulary *vocabulary, const sources *s,
             continue;
         const char *space = memchr(line, ' ', length), *end = line + length;
         if (space == NULL || memchr(space + 1, ' ', (size_t)(end - space - 1)) != NULL)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, s->merges_path,
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, s->merges_path.text,
                            "merge %zu is not two tokens with one space between", vocabulary->merge_count);
         TN_TRY(tn_vocabulary_merge_names(vocabulary, line, (size_t)(space - line), space + 1,
-                                         (size_t)(end - space - 1), scratch, s->merges_path, error));
+                                         (size_t)(end - space - 1), scratch, s->merges_path.text, error));
     }
     return TENEBRA_OK;
 }

@@ -102,20 +102,15 @@ tenebra_code tn_tokenizer_note(const tn_tokenizer *tokenizer, const char *direct
                   { "added_tokens.json", note_added } };
     tn_notes_append(notes, &tokenizer->notes);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        tenebra_error problem = { 0 };
-        char *path = tn_path_join(directory, files[i].name);
-        json_t *root = NULL;
-        if (path == NULL)
-            tn_fail(&problem, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-        else if (tn_path_is_file(path))
-            root = tn_json_read(path, TN_TOKENIZER_FILE_LIMIT, &problem);
+        tn_path path;
+        json_t *root;
+        TN_TRY(tn_path_print(&path, error, "%s/%s", directory, files[i].name));
+        if (!tn_path_is_file(path.text))
+            continue;
+        TN_TRY(tn_json_read(path.text, TN_TOKENIZER_FILE_LIMIT, &root, error));
         const noting n = { tokenizer, files[i].name, notes };
-        if (root != NULL)
-            files[i].note(&n, root);
+        files[i].note(&n, root);
         json_decref(root);
-        free(path);
-        if (problem.code != TENEBRA_OK)
-            return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
     }
     return TENEBRA_OK;
 }

@@ -36,11 +36,9 @@ static tenebra_code load_files(tn_tokenizer *tokenizer, const void *unused, cons
 
 tenebra_code tn_tokenizer_read(const void *json, size_t length, const char *name, tn_tokenizer **tokenizer, tenebra_error *error)
 {
-    tenebra_error problem;
-    json_t *root = tn_json_parse(json, length, name, &problem);
+    json_t *root;
     *tokenizer = NULL;
-    if (root == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_json_parse(json, length, name, &root, error));
     tenebra_code code = open_with(load_json, root, name, tokenizer, error);
     json_decref(root);
     return code;
@@ -51,28 +49,23 @@ bool tn_tokenizer_is_in(const char *directory)
     static const char *const names[] = { "tokenizer.json", "vocab.json" };
     bool found = false;
     for (size_t i = 0; i < 2 && !found; i++) {
-        char *path = tn_path_join(directory, names[i]);
-        found = path == NULL || tn_path_is_file(path); /* without memory for the path, opening says so */
-        free(path);
+        tn_path path;
+        found = tn_path_print(&path, NULL, "%s/%s", directory, names[i]) != TENEBRA_OK || tn_path_is_file(path.text); /* opening says more */
     }
     return found;
 }
 
 tenebra_code tn_tokenizer_open(const char *directory, tn_tokenizer **tokenizer, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, "tokenizer.json");
+    tn_path path;
     tn_file file;
-    tenebra_code code;
     *tokenizer = NULL;
-    if (path == NULL)
-        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    else if (!tn_path_is_file(path))
-        code = open_with(load_files, NULL, directory, tokenizer, error);
-    else if ((code = tn_file_read(&file, path, TN_TOKENIZER_FILE_LIMIT, error)) == TENEBRA_OK) {
-        code = tn_tokenizer_read(file.data, file.size, path, tokenizer, error);
-        tn_file_close(&file);
-    }
-    free(path);
+    TN_TRY(tn_path_print(&path, error, "%s/tokenizer.json", directory));
+    if (!tn_path_is_file(path.text))
+        return open_with(load_files, NULL, directory, tokenizer, error);
+    TN_TRY(tn_file_read(&file, path.text, TN_TOKENIZER_FILE_LIMIT, error));
+    tenebra_code code = tn_tokenizer_read(file.data, file.size, path.text, tokenizer, error);
+    tn_file_close(&file);
     return code;
 }
 

@@ -39,15 +39,13 @@ static void mark_tensor(void *argument, size_t chunk, size_t worker)
 
 static tenebra_code add_config(tn_hash *hash, const char *directory, tenebra_error *error)
 {
-    char *path = tn_path_join(directory, "config.json");
-    tn_file file = { 0 };
-    tenebra_code code = path != NULL ? tn_file_read(&file, path, CONFIG_MAX, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    if (code == TENEBRA_OK)
-        tn_hash_add(hash, file.data, file.size);
+    tn_path path;
+    tn_file file;
+    TN_TRY(tn_path_print(&path, error, "%s/config.json", directory));
+    TN_TRY(tn_file_read(&file, path.text, CONFIG_MAX, error));
+    tn_hash_add(hash, file.data, file.size);
     tn_file_close(&file);
-    free(path);
-    return code;
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_trainer_mark_base(tn_trainer *trainer, tenebra_error *error)

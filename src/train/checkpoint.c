@@ -53,28 +53,24 @@ static tenebra_code write_data(tn_writer *writer, const tn_parameters *parameter
     return tn_writer_finish(writer, error);
 }
 
-static char *checkpoint_path(const char *directory, uint64_t update)
+static tenebra_code print_path(tn_path *path, const char *directory, uint64_t update, tenebra_error *error)
 {
-    char name[64];
-    snprintf(name, sizeof name, FRONT "%08" PRIu64 BEHIND, update);
-    return tn_path_join(directory, name);
+    return tn_path_print(path, error, "%s/" FRONT "%08" PRIu64 BEHIND, directory, update);
 }
 
 tenebra_code tn_checkpoint_write(const char *directory, uint64_t update, const tn_parameters *parameters,
                                  const tn_optimizer *optimizer, const json_t *state, tenebra_error *error)
 {
     TN_TRY(tn_files_make_directory(directory, error));
-    char *path = checkpoint_path(directory, update);
-    if (path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
+    tn_path path;
     tn_writer *writer;
-    tenebra_code code = tn_writer_open(path, &writer, error);
+    TN_TRY(print_path(&path, directory, update, error));
+    tenebra_code code = tn_writer_open(path.text, &writer, error);
     if (code == TENEBRA_OK)
         code = declare_all(writer, parameters, state, error);
     if (code == TENEBRA_OK)
         code = write_data(writer, parameters, optimizer, error);
     tn_writer_close(writer);
-    free(path);
     return code;
 }
 
@@ -92,15 +88,15 @@ static tenebra_code open_checkpoint(const char *path, tn_store **store, tenebra_
 
 tenebra_code tn_checkpoint_state(const char *path, json_t **state, tenebra_error *error)
 {
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
+    tenebra_error problem;
     *state = NULL;
     tn_store *store = NULL;
-    if (open_checkpoint(path, &store, &problem) == TENEBRA_OK) {
-        const char *text = tn_store_metadata(store, 0, STATE_KEY);
-        *state = tn_json_parse(text, strlen(text), path, &problem);
-    }
+    tenebra_code code = open_checkpoint(path, &store, &problem);
+    const char *text = code == TENEBRA_OK ? tn_store_metadata(store, 0, STATE_KEY) : NULL;
+    if (text != NULL)
+        code = tn_json_parse(text, strlen(text), path, state, &problem);
     tn_store_close(store);
-    if (*state != NULL)
+    if (code == TENEBRA_OK)
         return TENEBRA_OK;
     return tn_fail(error, problem.code, problem.where, "%.400s. If you remove this checkpoint, an older one is used", problem.sentence);
 }
@@ -112,14 +108,12 @@ tenebra_code tn_checkpoint_find(const char *directory, char **path, uint64_t *up
     *path = NULL;
     *update = 0;
     TN_TRY(tn_files_numbers(directory, FRONT, BEHIND, &numbers, &count, error));
-    if (count > 0) {
-        *update = numbers[0];
-        *path = checkpoint_path(directory, numbers[0]);
-        if (*path == NULL)
-            tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    }
+    tn_path newest;
+    tenebra_code code = count > 0 ? print_path(&newest, directory, *update = numbers[0], error) : TENEBRA_OK;
+    if (count > 0 && code == TENEBRA_OK && (*path = strdup(newest.text)) == NULL)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
     free(numbers);
-    return count > 0 && *path == NULL ? TENEBRA_ERROR_MEMORY : TENEBRA_OK;
+    return code;
 }
 
 static tenebra_code read_tensors(const tn_store *store, const char *path, const tn_parameters *parameters,
@@ -189,12 +183,10 @@ tenebra_code tn_checkpoint_prune(const char *directory, size_t keep, tenebra_err
     TN_TRY(tn_files_numbers(directory, FRONT, BEHIND, &numbers, &count, error));
     tenebra_code code = TENEBRA_OK;
     for (size_t i = keep; i < count && code == TENEBRA_OK; i++) {
-        char *path = checkpoint_path(directory, numbers[i]);
-        if (path == NULL)
-            code = tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-        else if (unlink(path) != 0)
-            code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be removed");
-        free(path);
+        tn_path path;
+        code = print_path(&path, directory, numbers[i], error);
+        if (code == TENEBRA_OK && unlink(path.text) != 0)
+            code = tn_fail(error, TENEBRA_ERROR_IO, path.text, "cannot be removed");
     }
     free(numbers);
     return code;

@@ -27,12 +27,7 @@ typedef struct log_table {
 
 static tenebra_code add_row(log_table *table, const json_t *line, const char *path, tenebra_error *error)
 {
-    if ((table->count & (table->count + 1)) == 0) { /* capacity: the next power of two */
-        log_row *grown = realloc(table->rows, (2 * table->count + 2) * sizeof *grown);
-        if (grown == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for %zu lines", table->count);
-        table->rows = grown;
-    }
+    TN_TRY(TN_GROW(table->rows, table->count, path, error));
     log_row *row = &table->rows[table->count++];
     for (size_t i = 0; i < COLUMNS; i++) {
         const json_t *value = json_object_get(line, columns[i]);

@@ -51,12 +51,10 @@ bool tn_export_is_own(const char *name)
 
 static tenebra_code copy_templates(const tn_trainer *trainer, const char *directory, tenebra_error *error)
 {
-    char *from = tn_path_join(trainer->model->directory, templates), *to = tn_path_join(directory, templates);
-    tenebra_code code = from != NULL && to != NULL ? tn_files_copy_directory(from, to, template_end, error)
-                                                   : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a path");
-    free(from);
-    free(to);
-    return code;
+    tn_path from, to;
+    TN_TRY(tn_path_print(&from, error, "%s/%s", trainer->model->directory, templates));
+    TN_TRY(tn_path_print(&to, error, "%s/%s", directory, templates));
+    return tn_files_copy_directory(from.text, to.text, template_end, error);
 }
 
 static tenebra_code copy_companions(const tn_trainer *trainer, const char *directory, tenebra_error *error)
@@ -150,19 +148,18 @@ static tenebra_code write_directory(const tn_trainer *trainer, const char *direc
 
 tenebra_code tn_trainer_export(tn_trainer *trainer, const char *name, tenebra_error *error)
 {
-    tenebra_error problem = { 0 }, ignored;
-    char *path = tn_trainer_path(trainer, name, &problem), *partial = path != NULL ? tn_files_join(path, ".partial") : NULL;
-    tenebra_code code = partial != NULL ? tn_files_remove_directory(partial, &problem)
-                                        : tn_fail(&problem, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
+    tenebra_error ignored;
+    tn_path path, partial;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", trainer->config->output, name));
+    TN_TRY(tn_path_print(&partial, error, "%s.partial", path.text));
+    tenebra_code code = tn_files_remove_directory(partial.text, error);
     if (code == TENEBRA_OK)
-        code = write_directory(trainer, partial, &problem);
+        code = write_directory(trainer, partial.text, error);
     if (code == TENEBRA_OK)
-        code = tn_files_swap_directory(partial, path, tn_export_is_own, &problem);
+        code = tn_files_swap_directory(partial.text, path.text, tn_export_is_own, error);
     if (code == TENEBRA_OK)
-        tn_trainer_note(trainer, TN_TRAIN_SAVED, path);
-    else if (partial != NULL)
-        tn_files_remove_directory(partial, &ignored);
-    free(path);
-    free(partial);
-    return code == TENEBRA_OK ? code : tn_fail(error, code, problem.where, "%s", problem.sentence);
+        tn_trainer_note(trainer, TN_TRAIN_SAVED, path.text);
+    else
+        tn_files_remove_directory(partial.text, &ignored);
+    return code;
 }

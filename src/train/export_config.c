@@ -9,11 +9,6 @@
 static const char NEW_FILE[] = "processor_config.json", OLD_FILE[] = "preprocessor_config.json";
 static const char IMAGE_PART[] = "image_processor";
 
-static tenebra_code no_memory(const char *directory, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for its configuration");
-}
-
 static tenebra_code write_json(const char *directory, const char *name, const json_t *json, tenebra_error *error)
 {
     return tn_json_write_in(directory, name, json, JSON_INDENT(2) | JSON_REAL_PRECISION(15), error);
@@ -54,7 +49,7 @@ static tenebra_code change_config(const tn_trainer *trainer, const char *directo
     bool named = json_object_get(json, "dtype") != NULL || json_object_get(json, "torch_dtype") != NULL;
     bool fits = (named || json_object_set_new(json, "torch_dtype", json_null()) == 0) && set_type(json, type) &&
                 set_type(json_object_get(json, "text_config"), type) && set_type(json_object_get(json, "vision_config"), type);
-    tenebra_code code = fits ? write_json(directory, "config.json", json, error) : no_memory(directory, error);
+    tenebra_code code = fits ? write_json(directory, "config.json", json, error) : tn_fail_memory(error, directory);
     json_decref(json);
     return code;
 }
@@ -68,9 +63,11 @@ static tenebra_code old_processor(const tn_trainer *trainer, const char *directo
 {
     const char *published = trainer->model->backbone->preprocessor;
     TN_TRY(tn_json_read_object(directory, OLD_FILE, TN_MODEL_JSON_LIMIT, false, json, error));
+    if (*json == NULL && newer == NULL)
+        return tn_json_parse(published, strlen(published), OLD_FILE, json, error);
     if (*json == NULL)
-        *json = newer != NULL ? json_deep_copy(newer) : tn_json_parse(published, strlen(published), OLD_FILE, NULL);
-    return *json != NULL ? TENEBRA_OK : no_memory(directory, error);
+        *json = json_deep_copy(newer);
+    return *json != NULL ? TENEBRA_OK : tn_fail_memory(error, directory);
 }
 
 static tenebra_code change_processors(const tn_trainer *trainer, const char *directory, tenebra_error *error)
@@ -88,7 +85,7 @@ static tenebra_code change_processors(const tn_trainer *trainer, const char *dir
     tenebra_code code = old_processor(trainer, directory, part, &older, error);
     if (code == TENEBRA_OK && (!encoder->write_rule(older, NULL, rule, &config->image) ||
                                (ruled && part != NULL && !encoder->write_rule(part, NULL, rule, &config->image))))
-        code = no_memory(directory, error);
+        code = tn_fail_memory(error, directory);
     if (code == TENEBRA_OK)
         code = write_json(directory, OLD_FILE, older, error);
     if (code == TENEBRA_OK && part != NULL)

@@ -19,25 +19,11 @@ static tenebra_code fail_system(const char *path, const char *what, tenebra_erro
     return tn_output_fail(path, what, errno, error);
 }
 
-static tenebra_code no_memory(const char *path, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-}
-
-char *tn_files_join(const char *front, const char *behind)
-{
-    size_t size = strlen(front) + strlen(behind) + 1;
-    char *joined = malloc(size);
-    if (joined != NULL)
-        snprintf(joined, size, "%s%s", front, behind);
-    return joined;
-}
-
 tenebra_code tn_files_make_directory(const char *path, tenebra_error *error)
 {
-    char *part = strdup(path);
-    if (part == NULL)
-        return no_memory(path, error);
+    tn_path copy;
+    char *part = copy.text;
+    TN_TRY(tn_path_print(&copy, error, "%s", path));
     tenebra_code code = TENEBRA_OK;
     for (char *at = part + 1; code == TENEBRA_OK && part[0] != '\0'; at++) {
         char old = *at;
@@ -50,7 +36,6 @@ tenebra_code tn_files_make_directory(const char *path, tenebra_error *error)
         if (old == '\0')
             break;
     }
-    free(part);
     if (code == TENEBRA_OK && !tn_path_is_directory(path))
         code = tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory");
     return code;
@@ -133,12 +118,12 @@ static tenebra_code take_own(DIR *directory, const char *path, tn_files_own_fn *
             return fail_system(path, "emptied", error);
         if (remove_inner(dirfd(directory), name, own))
             continue;
-        char *target = to != NULL ? tn_path_join(to, name) : NULL;
-        if (to != NULL && target == NULL)
-            return no_memory(path, error);
-        if (target != NULL && access(target, F_OK) != 0)
-            renameat(dirfd(directory), name, AT_FDCWD, target); /* if this fails, it stays */
-        free(target);
+        tn_path target;
+        if (to == NULL)
+            continue;
+        TN_TRY(tn_path_print(&target, error, "%s/%s", to, name));
+        if (access(target.text, F_OK) != 0)
+            renameat(dirfd(directory), name, AT_FDCWD, target.text); /* if this fails, it stays */
     }
     return TENEBRA_OK;
 }
@@ -176,10 +161,10 @@ static tenebra_code end_old_swap(const char *old, const char *path, tn_files_own
 
 tenebra_code tn_files_swap_directory(const char *directory, const char *path, tn_files_own_fn *own, tenebra_error *error)
 {
-    char *old = tn_files_join(path, ".old");
-    if (old == NULL)
-        return no_memory(path, error);
+    tn_path aside;
+    const char *old = aside.text;
     bool left;
+    TN_TRY(tn_path_print(&aside, error, "%s.old", path));
     tenebra_code code = end_old_swap(old, path, own, error);
     bool had = tn_path_is_directory(path);
     if (code == TENEBRA_OK && had && rename(path, old) != 0)
@@ -188,7 +173,6 @@ tenebra_code tn_files_swap_directory(const char *directory, const char *path, tn
         code = fail_system(path, "put in place", error);
     if (code == TENEBRA_OK && had)
         code = remove_own(old, own, path, &left, error);
-    free(old);
     return code;
 }
 
@@ -223,13 +207,9 @@ tenebra_code tn_files_numbers(const char *path, const char *front, const char *b
     for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(directory)) != NULL;) {
         if (!read_number(entry->d_name, front, behind, &number))
             continue;
-        uint64_t *grown = realloc(*numbers, (*count + 1) * sizeof *grown);
-        if (grown == NULL) {
-            code = no_memory(path, error);
-            break;
-        }
-        *numbers = grown;
-        grown[(*count)++] = number;
+        code = TN_GROW(*numbers, *count, path, error);
+        if (code == TENEBRA_OK)
+            (*numbers)[(*count)++] = number;
     }
     closedir(directory);
     if (*count > 0)

@@ -33,7 +33,4 @@ tenebra_code tn_files_remove_directory(const char *path, tenebra_error *error);
 tenebra_code tn_files_numbers(const char *path, const char *front, const char *behind, uint64_t **numbers,
                               size_t *count, tenebra_error *error);
 
-/* "front" + "behind"; the caller frees it. NULL without memory. */
-char *tn_files_join(const char *front, const char *behind);
-
 #endif

@@ -73,13 +73,12 @@ int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_e
 /* One system call per line, so that a reader sees complete lines. */
 tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_error *error)
 {
-    char *text = line != NULL ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *whole = line != NULL ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(line);
-    char *whole = text != NULL ? tn_files_join(text, "\n") : NULL;
-    free(text);
     if (whole == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a line of the log");
-    size_t length = strlen(whole);
+    size_t length = strlen(whole) + 1;
+    whole[length - 1] = '\n'; /* in place of the end */
     size_t done = 0;
     int reason = 0;
     while (done < length && reason == 0) { /* unless the disk is full, in one call; then the second call gives the

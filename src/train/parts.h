@@ -2,6 +2,7 @@
 #ifndef TN_TRAIN_PARTS_H
 #define TN_TRAIN_PARTS_H
 
+#include "base/file.h"
 #include "data/sample.h"
 #include "model/parameters.h"
 #include "reason/asked.h"
@@ -43,7 +44,7 @@ struct tn_trainer {
     int log;                   /* -1: none */
     int lock;                  /* descriptor of train.lock; -1: not held            */
     bool made_output;          /* this run created the directory                    */
-    char *log_path, *checkpoints;
+    tn_path log_path, checkpoints;
     json_t *saved;             /* state of the checkpoint to continue from; NULL: none */
     char *saved_path;
     uint64_t saved_update;     /* the update in its file name                       */
@@ -53,9 +54,6 @@ struct tn_trainer {
 /* Sends an event to the caller. */
 void tn_trainer_note(const tn_trainer *trainer, tn_train_event_kind kind, const char *text);
 bool tn_trainer_is_stopped(const tn_trainer *trainer);
-
-/* "output/name", which the caller frees. Errors: MEMORY (returns NULL). */
-char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error *error);
 
 /* Locks the directory of the run, and finds the checkpoint to continue from or refuses an earlier run (place.c). Errors:
  * ARGUMENT (another training runs there, or there is an earlier run), those of checkpoints. */

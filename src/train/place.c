@@ -22,18 +22,15 @@ static tenebra_code lock(tn_trainer *trainer, tenebra_error *error)
 {
     trainer->made_output = !tn_path_is_directory(trainer->config->output);
     TN_TRY(tn_files_make_directory(trainer->config->output, error));
-    char *path = tn_trainer_path(trainer, LOCK_NAME, error);
-    if (path == NULL)
-        return error->code;
-    tenebra_code code = TENEBRA_OK;
-    trainer->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/%s", trainer->config->output, LOCK_NAME));
+    trainer->lock = open(path.text, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (trainer->lock < 0)
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
-    else if (flock(trainer->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "another training is running there; wait until it ends, "
-                       "or name another output");
-    free(path); /* without locks in the file system there is no protection */
-    return code;
+        return tn_fail(error, TENEBRA_ERROR_IO, path.text, "cannot be opened: %s", strerror(errno));
+    if (flock(trainer->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, trainer->config->output, "another training is running there; wait until it "
+                       "ends, or name another output");
+    return TENEBRA_OK; /* without locks in the file system there is no protection */
 }
 
 void tn_trainer_unlock(tn_trainer *trainer, bool keep)
@@ -41,10 +38,10 @@ void tn_trainer_unlock(tn_trainer *trainer, bool keep)
     if (trainer->lock < 0)
         return;
     /* A failed start removes a directory that it created. */
-    char *path = trainer->made_output && !keep ? tn_path_join(trainer->config->output, LOCK_NAME) : NULL;
-    if (path != NULL && unlink(path) == 0)
+    tn_path path;
+    if (trainer->made_output && !keep && tn_path_print(&path, NULL, "%s/%s", trainer->config->output, LOCK_NAME) == TENEBRA_OK &&
+        unlink(path.text) == 0)
         rmdir(trainer->config->output); /* fails if it is not empty */
-    free(path);
     close(trainer->lock);
     trainer->lock = -1;
 }
@@ -66,11 +63,9 @@ static tenebra_code has_result(const tn_trainer *trainer, bool *found, tenebra_e
     char name[32];
     *found = false;
     for (size_t i = 0; name_result(i, name, sizeof name) && !*found; i++) {
-        char *path = tn_trainer_path(trainer, name, error);
-        if (path == NULL)
-            return error->code;
-        *found = tn_path_is_directory(path);
-        free(path);
+        tn_path path;
+        TN_TRY(tn_path_print(&path, error, "%s/%s", trainer->config->output, name));
+        *found = tn_path_is_directory(path.text);
     }
     return TENEBRA_OK;
 }
@@ -78,15 +73,13 @@ static tenebra_code has_result(const tn_trainer *trainer, bool *found, tenebra_e
 tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error)
 {
     const char *output = trainer->config->output;
-    trainer->checkpoints = tn_trainer_path(trainer, "checkpoints", error);
-    if (trainer->checkpoints == NULL)
-        return error->code;
+    TN_TRY(tn_path_print(&trainer->checkpoints, error, "%s/checkpoints", output));
     if (trainer->options.plan_only)
         return TENEBRA_OK;
     TN_TRY(lock(trainer, error));
     bool result;
     TN_TRY(has_result(trainer, &result, error));
-    TN_TRY(tn_checkpoint_find(trainer->checkpoints, &trainer->saved_path, &trainer->saved_update, error));
+    TN_TRY(tn_checkpoint_find(trainer->checkpoints.text, &trainer->saved_path, &trainer->saved_update, error));
     if (trainer->options.overwrite && trainer->options.resume)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "overwrite", "and resume exclude each other");
     if (trainer->options.overwrite) {
@@ -114,35 +107,32 @@ static bool is_same(const struct stat *a, const struct stat *b)
 static bool is_inside(const char *path, const char *above)
 {
     struct stat target, now, parent;
-    char *up = strdup(path);
-    bool inside = false, climbs = up != NULL && stat(above, &target) == 0 && stat(up, &now) == 0;
+    tn_path up;
+    bool inside = false, climbs = stat(above, &target) == 0 && stat(path, &now) == 0 &&
+                                  tn_path_print(&up, NULL, "%s", path) == TENEBRA_OK;
     while (climbs && !inside) {
+        const tn_path here = up;
         inside = is_same(&now, &target);
-        char *next = tn_files_join(up, "/..");
-        free(up);
-        up = next;
-        climbs = up != NULL && stat(up, &parent) == 0 && !is_same(&parent, &now); /* the root is its own parent */
+        climbs = tn_path_print(&up, NULL, "%s/..", here.text) == TENEBRA_OK && stat(up.text, &parent) == 0 &&
+                 !is_same(&parent, &now); /* the root is its own parent */
         now = parent;
     }
-    free(up);
     return inside;
 }
 
 /* Removes the program's files from a directory, and the directory unless it contains other files. */
 static tenebra_code clear(const tn_trainer *trainer, const char *name, const char *end, tn_files_own_fn *own, tenebra_error *error)
 {
-    char *front = tn_trainer_path(trainer, name, error), *path = front != NULL ? tn_files_join(front, end) : NULL;
+    tn_path path;
     bool left = false;
-    tenebra_code code = path != NULL ? tn_files_remove_own(path, own, &left, error)
-                                     : tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    if (code == TENEBRA_OK && left) {
+    TN_TRY(tn_path_print(&path, error, "%s/%s%s", trainer->config->output, name, end));
+    TN_TRY(tn_files_remove_own(path.text, own, &left, error));
+    if (left) {
         char note[512];
-        snprintf(note, sizeof note, "%.400s contains files that do not belong to a run; they are kept", path);
+        snprintf(note, sizeof note, "%.400s contains files that do not belong to a run; they are kept", path.text);
         tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
     }
-    free(path);
-    free(front);
-    return code;
+    return TENEBRA_OK;
 }
 
 static bool is_of_run(const char *name)

@@ -50,49 +50,38 @@ static tenebra_code write_random(const tn_trainer *trainer, const char *director
 
 static tenebra_code make_initial(const tn_trainer *trainer, const char *path, tenebra_error *error)
 {
-    char *partial = tn_files_join(path, ".partial");
-    if (partial == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
-    tenebra_code code = tn_files_remove_directory(partial, error);
-    if (code == TENEBRA_OK)
-        code = write_random(trainer, partial, error);
-    if (code == TENEBRA_OK)
-        code = tn_files_swap_directory(partial, path, tn_export_is_own, error);
-    free(partial);
-    return code;
+    tn_path partial;
+    TN_TRY(tn_path_print(&partial, error, "%s.partial", path));
+    TN_TRY(tn_files_remove_directory(partial.text, error));
+    TN_TRY(write_random(trainer, partial.text, error));
+    return tn_files_swap_directory(partial.text, path, tn_export_is_own, error);
 }
 
 /* A plan writes nothing that lasts: its random model is removed when the trainer is closed. */
-static tenebra_code make_passing(const tn_trainer *trainer, char **path, tenebra_error *error)
+static tenebra_code make_passing(const tn_trainer *trainer, tn_path *path, tenebra_error *error)
 {
     const char *place = getenv("TMPDIR");
-    *path = tn_files_join(place != NULL && place[0] != '\0' ? place : "/tmp", "/tenebra-plan-XXXXXX");
-    if (*path == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "plan", "no memory for a path");
-    if (mkdtemp(*path) == NULL)
-        return tn_fail(error, TENEBRA_ERROR_IO, *path, "cannot be made for the plan's random model");
-    tenebra_code code = write_random(trainer, *path, error);
+    TN_TRY(tn_path_print(path, error, "%s/tenebra-plan-XXXXXX", place != NULL && place[0] != '\0' ? place : "/tmp"));
+    if (mkdtemp(path->text) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_IO, path->text, "cannot be made for the plan's random model");
+    tenebra_code code = write_random(trainer, path->text, error);
     if (code != TENEBRA_OK)
-        rmdir(*path);
+        rmdir(path->text);
     return code;
 }
 
 /* The directory from which the model is read: the given one, or that of the random model of this run. */
-static tenebra_code find_model(const tn_trainer *trainer, char **path, tenebra_error *error)
+static tenebra_code find_model(const tn_trainer *trainer, tn_path *path, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
-    if (config->shape == NULL) {
-        *path = strdup(config->model);
-        return *path != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
-    }
+    if (config->shape == NULL)
+        return tn_path_print(path, error, "%s", config->model);
     if (trainer->options.plan_only)
         return make_passing(trainer, path, error);
-    *path = tn_trainer_path(trainer, "initial", error);
-    if (*path == NULL)
-        return error->code;
-    if (trainer->saved != NULL && tn_path_is_directory(*path))
+    TN_TRY(tn_path_print(path, error, "%s/initial", config->output));
+    if (trainer->saved != NULL && tn_path_is_directory(path->text))
         return TENEBRA_OK;
-    return make_initial(trainer, *path, error);
+    return make_initial(trainer, path->text, error);
 }
 
 static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
@@ -195,15 +184,12 @@ static tenebra_code open_module(tn_trainer *trainer, tenebra_error *error)
 
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
 {
-    char *path = NULL;
-    tenebra_code code = find_model(trainer, &path, error);
+    tn_path path;
     tn_model_options options = { .kernels = trainer->options.kernels };
-    if (code == TENEBRA_OK) {
-        trainer->model = tn_model_open(path, &options, error);
-        code = trainer->model != NULL ? TENEBRA_OK : error->code;
-    }
-    free(path);
-    TN_TRY(code);
+    TN_TRY(find_model(trainer, &path, error));
+    trainer->model = tn_model_open(path.text, &options, error);
+    if (trainer->model == NULL)
+        return error->code;
     if (trainer->model->note[0] != '\0')
         tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->model->note);
     if (trainer->model->tokenizer == NULL)
@@ -349,12 +335,11 @@ static tenebra_code open_log(tn_trainer *trainer, tenebra_error *error)
         return TENEBRA_OK;
     if (trainer->options.overwrite)
         TN_TRY(tn_trainer_clear_old(trainer, error));
-    trainer->log_path = tn_trainer_path(trainer, "log.jsonl", error);
-    if (trainer->log_path == NULL)
-        return error->code;
-    if (trainer->saved == NULL && unlink(trainer->log_path) != 0 && tn_path_is_file(trainer->log_path))
-        return tn_fail(error, TENEBRA_ERROR_IO, trainer->log_path, "cannot be removed");
-    trainer->log = tn_log_open(trainer->log_path, trainer->update, trainer->validated, error);
+    const char *path = trainer->log_path.text;
+    TN_TRY(tn_path_print(&trainer->log_path, error, "%s/log.jsonl", trainer->config->output));
+    if (trainer->saved == NULL && unlink(path) != 0 && tn_path_is_file(path))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be removed");
+    trainer->log = tn_log_open(path, trainer->update, trainer->validated, error);
     return trainer->log >= 0 ? TENEBRA_OK : error->code;
 }
 
@@ -423,8 +408,6 @@ void tn_trainer_close(tn_trainer *trainer)
     tn_trainer_unlock(trainer, trainer->log >= 0);
     json_decref(trainer->saved);
     free(trainer->saved_path);
-    free(trainer->log_path);
-    free(trainer->checkpoints);
     free(trainer->order);
     free(trainer->lengths);
     free(trainer->lessons);

@@ -33,14 +33,6 @@ bool tn_trainer_is_stopped(const tn_trainer *trainer)
     return trainer->options.stop != NULL && atomic_load(trainer->options.stop);
 }
 
-char *tn_trainer_path(const tn_trainer *trainer, const char *name, tenebra_error *error)
-{
-    char *path = tn_path_join(trainer->config->output, name);
-    if (path == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for a path");
-    return path;
-}
-
 static size_t epoch_of(const tn_trainer *trainer, uint64_t update)
 {
     return trainer->plan.first_epoch + (size_t)(update / trainer->plan.updates_per_epoch);
@@ -105,7 +97,7 @@ static tenebra_code log_update(tn_trainer *trainer, tenebra_error *error)
                              "epoch", (json_int_t)u->epoch, "stage", (json_int_t)u->stage, "loss", u->loss, "lr", u->lr,
                              "grad_norm", u->grad_norm, "token_accuracy", u->token_accuracy, "labels", (json_int_t)u->labels,
                              "tokens", (json_int_t)u->tokens, "tokens_per_second", u->tokens_per_second, "mfu", u->mfu);
-    return tn_log_append(trainer->log, trainer->log_path, line, error);
+    return tn_log_append(trainer->log, trainer->log_path.text, line, error);
 }
 
 static tenebra_code check_finite(const tn_trainer *trainer, double loss, double norm, tenebra_error *error)
@@ -175,11 +167,11 @@ static tenebra_code save(tn_trainer *trainer, tenebra_error *error)
     json_t *state = tn_trainer_state(trainer);
     if (state == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "checkpoint", "no memory for the state");
-    tenebra_code code = tn_checkpoint_write(trainer->checkpoints, trainer->update, trainer->parameters, &trainer->optimizer,
+    tenebra_code code = tn_checkpoint_write(trainer->checkpoints.text, trainer->update, trainer->parameters, &trainer->optimizer,
                                             state, error);
     json_decref(state);
     TN_TRY(code);
-    return tn_checkpoint_prune(trainer->checkpoints, trainer->config->keep, error);
+    return tn_checkpoint_prune(trainer->checkpoints.text, trainer->config->keep, error);
 }
 
 static tenebra_code draw_curves(const tn_trainer *trainer, tenebra_error *error)
@@ -187,7 +179,7 @@ static tenebra_code draw_curves(const tn_trainer *trainer, tenebra_error *error)
     char title[300];
     snprintf(title, sizeof title, "%.200s: %.60s", trainer->config->name ? trainer->config->name : trainer->config->output,
              trainer->config->method);
-    return tn_curves_write(trainer->log_path, trainer->config->output, title, error);
+    return tn_curves_write(trainer->log_path.text, trainer->config->output, title, error);
 }
 
 /* Takes ownership of `topics`. */
@@ -197,7 +189,7 @@ static tenebra_code log_validation(tn_trainer *trainer, size_t epoch, size_t sta
     json_t *line = json_pack("{s:I, s:I, s:I, s:f, s:I, s:o}", "update", (json_int_t)trainer->update, "epoch",
                              (json_int_t)epoch, "stage", (json_int_t)stage, "validation_accuracy", accuracy,
                              "validation_count", (json_int_t)count, "topics", topics);
-    TN_TRY(tn_log_append(trainer->log, trainer->log_path, line, error));
+    TN_TRY(tn_log_append(trainer->log, trainer->log_path.text, line, error));
     tn_train_event event = { .kind = TN_TRAIN_VALIDATION, .total = count, .stage = stage, .accuracy = accuracy,
                              .best = trainer->best[stage] };
     if (trainer->options.on_event != NULL)

@@ -19,11 +19,6 @@ typedef struct reading {
     bool list_begun;
 } reading;
 
-static tenebra_code no_memory(const char *name, tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for the configuration");
-}
-
 static bool is_null(const char *text)
 {
     return text[0] == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 ||
@@ -41,18 +36,16 @@ static tn_yaml_entry *find(const tn_yaml *yaml, const char *key)
 /* A new entry without a value; takes no ownership. */
 static tn_yaml_entry *add(tn_yaml *yaml, const char *key, size_t length)
 {
-    tn_yaml_entry *grown = realloc(yaml->entries, (yaml->count + 1) * sizeof *grown);
-    if (grown == NULL)
+    if (TN_GROW(yaml->entries, yaml->count, NULL, NULL) != TENEBRA_OK)
         return NULL;
-    yaml->entries = grown;
     tn_yaml_entry entry = { .key = strndup(key, length), .value = strdup("") };
     if (entry.key == NULL || entry.value == NULL) {
         free(entry.key);
         free(entry.value);
         return NULL;
     }
-    grown[yaml->count] = entry;
-    return &grown[yaml->count++];
+    yaml->entries[yaml->count] = entry;
+    return &yaml->entries[yaml->count++];
 }
 
 static tenebra_code take_key(reading *r, const yaml_event_t *event, tenebra_error *error)
@@ -69,7 +62,7 @@ static tenebra_code take_key(reading *r, const yaml_event_t *event, tenebra_erro
         return tn_fail(error, TENEBRA_ERROR_LIMIT, r->name, "line %zu: more than %d keys", line, ENTRIES_MAX);
     tn_yaml_entry *entry = add(r->yaml, key, length);
     if (entry == NULL)
-        return no_memory(r->name, error);
+        return tn_fail_memory(error, r->name);
     entry->line = line;
     r->has_key = true;
     return TENEBRA_OK;
@@ -85,7 +78,7 @@ static tenebra_code take_value(reading *r, const yaml_event_t *event, tenebra_er
                        entry->line, entry->key);
     char *joined = malloc(old + length + 2);
     if (joined == NULL)
-        return no_memory(r->name, error);
+        return tn_fail_memory(error, r->name);
     size_t comma = r->in_list && r->list_begun;
     memcpy(joined, entry->value, old);
     joined[old] = ',';
@@ -147,7 +140,7 @@ static tenebra_code read_events(reading *r, tenebra_error *error)
         yaml_event_t event;
         if (!yaml_parser_parse(&r->parser, &event)) {
             if (r->parser.error == YAML_MEMORY_ERROR)
-                return no_memory(r->name, error);
+                return tn_fail_memory(error, r->name);
             return tn_fail(error, TENEBRA_ERROR_FORMAT, r->name, "line %zu: is not YAML: %s",
                            r->parser.problem_mark.line + 1, r->parser.problem ? r->parser.problem : "unknown problem");
         }
@@ -166,7 +159,7 @@ tenebra_code tn_yaml_parse(tn_yaml *yaml, const void *text, size_t length, const
     if (length > FILE_MAX)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, name, "has more than %d bytes", FILE_MAX);
     if (!yaml_parser_initialize(&r.parser))
-        return no_memory(name, error);
+        return tn_fail_memory(error, name);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(length ? text : ""), length);
     tenebra_code code = read_events(&r, error);
@@ -199,7 +192,7 @@ tenebra_code tn_yaml_set(tn_yaml *yaml, const char *assignment, tenebra_error *e
     char *value = strdup(equals + 1);
     if (entry == NULL || value == NULL) {
         free(value);
-        return no_memory(key, error);
+        return tn_fail_memory(error, key);
     }
     free(entry->value);
     entry->value = value;

@@ -111,13 +111,8 @@ bool tn_verify_is_result(const char *name, bool *needs_model)
 
 static void add_row(tn_verify *verify, tn_verify_row row)
 {
-    tn_verify_row *rows = realloc(verify->rows, (verify->row_count + 1) * sizeof *rows);
-    if (rows == NULL) { /* otherwise a difference could be lost */
-        tn_fail(&verify->failure, TENEBRA_ERROR_MEMORY, row.name, "no memory for another result");
-        return;
-    }
-    verify->rows = rows;
-    verify->rows[verify->row_count++] = row;
+    if (TN_GROW(verify->rows, verify->row_count, row.name, &verify->failure) == TENEBRA_OK) /* else a difference could be lost */
+        verify->rows[verify->row_count++] = row;
 }
 
 void tn_verify_count(tn_verify *verify, const char *name, size_t differing)

@@ -153,7 +153,8 @@ static void read_changed(const uint8_t *bytes, size_t size)
     while (tn_shapes[shapes].name != NULL)
         shapes++;
     const tn_shape *shape = &tn_shapes[bytes[0] % shapes];
-    json_t *json = tn_json_parse(shape->text, shape->length, shape->name, NULL);
+    json_t *json;
+    tn_json_parse(shape->text, shape->length, shape->name, &json, NULL);
     json_t *config = json_object_get(json, "config");
     require(config != NULL);
     for (size_t i = 1; i + 1 < size && i < 16 && count_keys(config) > 0; i += 2) {
@@ -170,7 +171,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         read_changed(bytes, size);
         return 0;
     }
-    json_t *json = tn_json_parse(bytes, size, "input", NULL);
+    json_t *json;
+    tn_json_parse(bytes, size, "input", &json, NULL);
     read_both(json);
     json_decref(json);
     return 0;

@@ -27,7 +27,8 @@ static void check_part(const tenebra_part *part)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    json_t *json = tn_json_parse(bytes, size, "input", NULL);
+    json_t *json;
+    tn_json_parse(bytes, size, "input", &json, NULL);
     if (json == NULL)
         return 0;
     tn_messages messages;

@@ -68,9 +68,8 @@ static tenebra_code add_rows(tn_data *data, const json_t *list, const char *name
 
 static tenebra_code parse(tn_data *data, const void *bytes, size_t length, const char *name, tenebra_error *error)
 {
-    json_t *list = tn_json_parse(bytes, length, name, error);
-    if (list == NULL)
-        return error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+    json_t *list;
+    TN_TRY(tn_json_parse(bytes, length, name, &list, error));
     tenebra_code code = add_rows(data, list, name, error);
     json_decref(list);
     return code;

@@ -280,12 +280,11 @@ static tenebra_code each_row(reader *r, const char *bytes, size_t length, row_fn
         snprintf(where, sizeof where, "%.200s:%zu", r->name, number);
         if (size == 1 && (line[0] == '[' || line[0] == '{'))
             return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "a row is one JSON object on one line, not JSON over several lines");
-        json_t *row = tn_json_parse(line, size, where, error);
-        tenebra_code code = row == NULL ? error->code : TENEBRA_OK;
-        if (row != NULL && !json_is_object(row))
-            code = tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not one JSON object on one line");
-        else if (row != NULL)
-            code = each(r, row, number, where, error);
+        json_t *row;
+        TN_TRY(tn_json_parse(line, size, where, &row, error));
+        tenebra_code code = json_is_object(row) ? each(r, row, number, where, error)
+                                                : tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the row is not one JSON object on one "
+                                                          "line");
         json_decref(row);
         TN_TRY(code);
     }

@@ -146,9 +146,8 @@ static tenebra_code add_named(tn_data *data, json_t *problems, const char *name,
 
 static tenebra_code parse(tn_data *data, const void *bytes, size_t length, const char *name, tenebra_error *error)
 {
-    json_t *problems = tn_json_parse(bytes, length, name, error);
-    if (problems == NULL)
-        return error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+    json_t *problems;
+    TN_TRY(tn_json_parse(bytes, length, name, &problems, error));
     tenebra_code code = add_named(data, problems, name, error);
     json_decref(problems);
     return code;
@@ -161,10 +160,11 @@ static tenebra_code read(tn_data *data, tenebra_error *error)
     const char *problem_path, *list_path;
     TN_TRY(tn_data_locate(data, problem_paths, &problem_path, error));
     TN_TRY(tn_data_locate(data, list_paths, &list_path, error));
-    json_t *problems = tn_json_read(problem_path, TN_DATA_FILE_LIMIT, error);
-    json_t *lists = problems != NULL ? tn_json_read(list_path, TN_DATA_FILE_LIMIT, error) : NULL;
-    tenebra_code code = lists != NULL ? add_listed(data, problems, lists, problem_path, error)
-                        : error != NULL ? error->code : TENEBRA_ERROR_FORMAT;
+    json_t *problems, *lists;
+    TN_TRY(tn_json_read(problem_path, TN_DATA_FILE_LIMIT, &problems, error));
+    tenebra_code code = tn_json_read(list_path, TN_DATA_FILE_LIMIT, &lists, error);
+    if (code == TENEBRA_OK)
+        code = add_listed(data, problems, lists, problem_path, error);
     json_decref(lists);
     json_decref(problems);
     return code;

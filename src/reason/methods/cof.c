@@ -134,7 +134,8 @@ static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region 
 {
     const char *end = strstr(text, CALL_END);
     double box[4] = { 0 };
-    json_t *call = tn_json_parse(text, end != NULL ? (size_t)(end - text) : strlen(text), "call", NULL);
+    json_t *call;
+    tn_json_parse(text, end != NULL ? (size_t)(end - text) : strlen(text), "call", &call, NULL);
     const char *wrong = read_box(call, box);
     json_decref(call);
     if (wrong != NULL)

@@ -272,10 +272,12 @@ static tenebra_code open_file(tn_contents *contents, const char *name, tenebra_e
 {
     size_t length = 0;
     TN_TRY(find_header(contents->bytes, contents->size, name, &length, error));
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    json_t *header = contents->own = tn_json_parse(contents->bytes + PREFIX, length, name, &problem);
-    if (header == NULL)
-        return tn_fail(error, problem.code, name, "header: %s", problem.sentence);
+    tenebra_error problem;
+    json_t *header;
+    tenebra_code code = tn_json_parse(contents->bytes + PREFIX, length, name, &header, &problem);
+    contents->own = header;
+    if (code != TENEBRA_OK)
+        return tn_fail(error, code, name, "header: %s", problem.sentence);
     contents->tensors = calloc(json_object_size(header) + 1, sizeof *contents->tensors);
     if (contents->tensors == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu tensors", json_object_size(header));

@@ -36,7 +36,8 @@ static tn_tokenizer *open_real(void)
 static tn_tokenizer *open_qwen2_vl(void)
 {
     char *path = tn_path_join(getenv("TENEBRA_QWEN_TOKENIZER"), "tokenizer.json");
-    json_t *root = tn_json_read(path, SIZE_MAX, &problem);
+    json_t *root;
+    tn_json_read(path, SIZE_MAX, &root, &problem);
     assert_non_null(root);
     json_t *added = json_object_get(root, "added_tokens");
     for (size_t i = json_array_size(added); i-- > 0;)
@@ -70,7 +71,8 @@ static void each_record(const char *name, const tn_tokenizer *tokenizer, record_
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t length = stop != NULL ? (size_t)(stop - at) : (size_t)(end - at);
-        json_t *record = tn_json_parse(at, length, name, &problem);
+        json_t *record;
+        tn_json_parse(at, length, name, &record, &problem);
         assert_non_null(record);
         ++*count;
         if (!check(tokenizer, record)) {

@@ -81,7 +81,8 @@ static size_t each_line(const char *name, void (*check)(const json_t *row, void 
     char *line = NULL;
     size_t capacity = 0, count = 0;
     for (ssize_t length; (length = getline(&line, &capacity, file)) > 0; count++) {
-        json_t *row = tn_json_parse(line, (size_t)length, path, NULL);
+        json_t *row;
+        tn_json_parse(line, (size_t)length, path, &row, NULL);
         assert_non_null(row);
         check(row, user);
         json_decref(row);
@@ -119,7 +120,8 @@ static void test_row_with_rationale(void **state)
     (void)state;
     char path[600], *tree = make_tree();
     snprintf(path, sizeof path, "%s/samples/m3cot/train_row_no_image.json", root());
-    json_t *file = tn_json_read(path, 1 << 20, NULL);
+    json_t *file;
+    tn_json_read(path, 1 << 20, &file, NULL);
     assert_non_null(file);
     char *line = json_dumps(json_object_get(file, "row"), 0);
     put_file(tree, "train.jsonl", line);

@@ -31,7 +31,8 @@ static const char *place(char path[512], const char *folder, const char *name)
 static json_t *read_json(const char *folder, const char *name)
 {
     char path[512];
-    json_t *value = tn_json_read(place(path, folder, name), 1 << 26, NULL);
+    json_t *value;
+    tn_json_read(place(path, folder, name), 1 << 26, &value, NULL);
     assert_non_null(value);
     return value;
 }

@@ -16,7 +16,8 @@
 
 static tenebra_code read_config(const char *text, tn_patch_config *config, tenebra_error *error)
 {
-    json_t *json = tn_json_parse(text, strlen(text), "test", NULL);
+    json_t *json;
+    tn_json_parse(text, strlen(text), "test", &json, NULL);
     assert_non_null(json);
     tenebra_code code = tn_patch_config_read(json, "preprocessor_config.json", config, error);
     json_decref(json);

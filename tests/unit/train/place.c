@@ -162,7 +162,7 @@ static void expect_counter(const tn_train_config *config, uint64_t update, uint6
     trainer->validated = validated;
     trainer->tokens = tokens;
     json_t *about = tn_trainer_state(trainer);
-    assert_int_equal(tn_checkpoint_write(trainer->checkpoints, update > old ? update : old, trainer->parameters,
+    assert_int_equal(tn_checkpoint_write(trainer->checkpoints.text, update > old ? update : old, trainer->parameters,
                                          &trainer->optimizer, about, NULL), TENEBRA_OK);
     json_decref(about);
     tn_trainer_close(trainer);
@@ -318,9 +318,11 @@ static void test_finished_run(void **state)
     read_recipe(&config, p, NULL, 0);
     train_to(&config, false, 0);
     char *about = inside(p->output, "model/training.json");
-    json_t *before = tn_json_read(about, 1 << 20, NULL);
+    json_t *before;
+    tn_json_read(about, 1 << 20, &before, NULL);
     train_to(&config, true, 0);
-    json_t *after = tn_json_read(about, 1 << 20, NULL);
+    json_t *after;
+    tn_json_read(about, 1 << 20, &after, NULL);
     assert_int_equal(json_integer_value(json_object_get(before, "stage")), 1);
     assert_true(json_equal(before, after));
     tn_trainer *trainer = open_trainer(&config, &(tn_trainer_options){ .resume = true });
