@@ -259,7 +259,7 @@ static void run_all(tn_bench *bench)
 {
     size_t counts[2] = { 1, tn_cpu_count() };
     for (size_t c = 0; c < (counts[1] > 1 ? 2u : 1u); c++) {
-        bench->pool = tn_pool_open(counts[c], NULL);
+        tn_pool_open(counts[c], &bench->pool, NULL);
         if (bench->pool == NULL)
             return;
         double flops = peak_flops(bench->pool), read = peak_read(bench);

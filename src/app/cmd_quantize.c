@@ -208,10 +208,7 @@ static tenebra_code fill_directory(const quantize_options *options, const tn_rec
     progress state = { tn_clock_ms() };
     tn_quantize_options quantize = { .recipe = *recipe, .file_bytes = (size_t)(options->file_gb * 1e9),
                                      .progress = show_progress, .user = &state };
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
-    quantize.pool = tn_pool_open(options->threads > 0 ? options->threads : tn_cpu_count(), &problem);
-    if (quantize.pool == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_pool_open(options->threads > 0 ? options->threads : tn_cpu_count(), &quantize.pool, error));
     tenebra_code code = tn_quantize_weights(options->directory, partial, &quantize, report, error);
     tn_pool_close(quantize.pool);
     if (code == TENEBRA_OK)

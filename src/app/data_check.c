@@ -83,8 +83,8 @@ static void check_split(check_job *job, const tn_dataset_split *split)
 {
     const tn_data_options keep_all = { .without_images = true };
     tenebra_error error;
-    tn_data *data = tn_data_open(job->place, split->name, &keep_all, &error);
-    if (data == NULL) {
+    tn_data *data;
+    if (tn_data_open(job->place, split->name, &keep_all, &data, &error) != TENEBRA_OK) {
         bool absent = error.code == TENEBRA_ERROR_IO && job->subset && job->split == NULL;
         if (!absent)
             tn_app_print_error(&error);

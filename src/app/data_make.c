@@ -278,8 +278,8 @@ static int run_command(int argc, char **argv)
     tn_app_catch_interrupts();
     tenebra_error error;
     tenebra_code code = prepare(&job, &error);
-    if (code == TENEBRA_OK && (job.pool = tn_pool_open(job.threads > 0 ? job.threads : tn_cpu_count(), &error)) == NULL)
-        code = error.code;
+    if (code == TENEBRA_OK)
+        code = tn_pool_open(job.threads > 0 ? job.threads : tn_cpu_count(), &job.pool, &error);
     for (size_t i = 0; i < SPLITS && code == TENEBRA_OK; i++)
         if (job.counts[i] > 0)
             code = make_split(&job, i, &error);

@@ -148,8 +148,8 @@ static int run_command(int argc, char **argv)
         return tn_command_mistake(&tn_command_data_show, "requires one NAME:DIR");
     job.preset = tn_prompt_find(job.wording != NULL ? job.wording : tn_prompt_presets[0].name);
     tenebra_error error;
-    tn_data *data = tn_data_open(argv[first], job.split, &job.data_options, &error);
-    if (data == NULL)
+    tn_data *data;
+    if (tn_data_open(argv[first], job.split, &job.data_options, &data, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
     exit_code = show_samples(&job, data, job.ids, job.limit);
     tn_data_print_note(data);

@@ -101,9 +101,8 @@ static tenebra_code add_sample(vocab_job *job, const tn_sample *sample, tenebra_
 static tenebra_code add_set(vocab_job *job, const char *place, tenebra_error *error)
 {
     const tn_data_options keep_all = { .without_images = true };
-    tn_data *data = tn_data_open(place, job->split, &keep_all, error);
-    if (data == NULL)
-        return error->code;
+    tn_data *data;
+    TN_TRY(tn_data_open(place, job->split, &keep_all, &data, error));
     tenebra_code code = TENEBRA_OK;
     for (size_t i = 0; i < tn_data_count(data) && code == TENEBRA_OK; i++)
         code = add_sample(job, tn_data_sample(data, i), error);

@@ -52,8 +52,8 @@ static int run_command(int argc, char **argv)
                                    tn_output_check_sources(options.output, argv + first, 1, &error) != TENEBRA_OK))
         return tn_app_fail(&error);
     tn_export_form form = options.form[0] == 'm' ? TN_EXPORT_MESSAGES : TN_EXPORT_INDICES;
-    char *text = tn_eval_export_file(argv[first], options.label, options.place, form, &error);
-    if (text == NULL)
+    char *text;
+    if (tn_eval_export_file(argv[first], options.label, options.place, form, &text, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
     tenebra_code code = TENEBRA_OK;
     if (options.output != NULL)

@@ -31,10 +31,10 @@ static int make(report_options *options, char **files, size_t count)
         code = tn_eval_load_groups(&results, &groups, &options->groups, options->rows, files, count, &error);
     if (code == TENEBRA_OK)
         code = tn_eval_rescore(&results, options->scorer, options->report.places, options->report.place_count, &error);
-    if (code == TENEBRA_OK) {
-        page = tn_report_eval(&results, &groups, &options->report, &account, &error);
-        code = page != NULL ? tn_output_put(options->output, page, strlen(page), &error) : error.code;
-    }
+    if (code == TENEBRA_OK)
+        code = tn_report_eval(&results, &groups, &options->report, &account, &page, &error);
+    if (code == TENEBRA_OK)
+        code = tn_output_put(options->output, page, strlen(page), &error);
     if (code == TENEBRA_OK)
         tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu images\n", options->output, (double)account.bytes / 1048576,
                 account.shown, account.questions, account.pictures);

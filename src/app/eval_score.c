@@ -174,8 +174,8 @@ static void reread_with_set(score_job *job, tn_outputs *outputs, const char *pat
 {
     tenebra_error error;
     tn_outputs again;
-    tn_key *key = tn_key_open(outputs->split, NULL);
-    if (key != NULL && tn_key_add(key, outputs->place, &error) == TENEBRA_OK) {
+    tn_key *key;
+    if (tn_key_open(outputs->split, &key, NULL) == TENEBRA_OK && tn_key_add(key, outputs->place, &error) == TENEBRA_OK) {
         if (tn_outputs_read(&again, path, key, &error) == TENEBRA_OK && again.unknown == 0) {
             tn_outputs_free(outputs);
             *outputs = again;
@@ -256,9 +256,7 @@ static tenebra_code read_keys(score_job *job, tenebra_error *error)
 {
     if (job->keys.count == 0)
         return TENEBRA_OK;
-    job->key = tn_key_open(job->split, error);
-    if (job->key == NULL)
-        return error->code;
+    TN_TRY(tn_key_open(job->split, &job->key, error));
     for (size_t i = 0; i < job->keys.count; i++)
         TN_TRY(tn_key_add(job->key, job->keys.items[i], error));
     if (tn_key_count(job->key) > 0)

@@ -70,8 +70,9 @@ static tenebra_code write_page(const char *path, const tn_report_answer *answer,
 {
     char date[TN_APP_DATE_SIZE];
     tn_report_options options = { .date = tn_app_date(date) };
-    char *page = tn_report_one(answer, &options, NULL, error);
-    tenebra_code code = page != NULL ? tn_output_put(path, page, strlen(page), error) : error->code;
+    char *page;
+    TN_TRY(tn_report_one(answer, &options, NULL, &page, error));
+    tenebra_code code = tn_output_put(path, page, strlen(page), error);
     free(page);
     return code;
 }

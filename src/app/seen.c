@@ -36,8 +36,9 @@ void tn_app_tell_size(const tn_trained *trained, const tenebra_message *turns, s
 void tn_app_tell_plan_size(const tn_trained *trained, const tn_eval_plan *plan)
 {
     const tn_data_options options = { .limit = plan->limit, .without_images = plan->without_images };
-    tenebra_error error;
-    tn_data *data = trained->image.width > 0 ? tn_data_open(plan->data, plan->split ? plan->split : "test", &options, &error) : NULL;
+    tn_data *data = NULL;
+    if (trained->image.width > 0)
+        tn_data_open(plan->data, plan->split ? plan->split : "test", &options, &data, NULL);
     bool same = data != NULL;
     for (size_t i = 0; same && i < tn_data_count(data); i++) {
         const tn_sample *sample = tn_data_sample(data, i);

@@ -94,13 +94,11 @@ static void publish(tn_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
-tn_pool *tn_pool_open(size_t threads, tenebra_error *error)
+tenebra_code tn_pool_open(size_t threads, tn_pool **opened, tenebra_error *error)
 {
-    if (threads < 1 || threads > MAX_THREADS) {
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "threads", "%zu is not a number of threads between 1 and %d",
-                threads, MAX_THREADS);
-        return NULL;
-    }
+    *opened = NULL;
+    if (threads < 1 || threads > MAX_THREADS)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "threads", "%zu is not a number of threads between 1 and %d", threads, MAX_THREADS);
     tn_pool *pool = calloc(1, sizeof *pool);
     struct worker *workers = aligned_alloc(_Alignof(struct worker), threads * sizeof *workers);
     pthread_t *handles = calloc(threads, sizeof *handles);
@@ -108,8 +106,7 @@ tn_pool *tn_pool_open(size_t threads, tenebra_error *error)
         free(pool);
         free(workers);
         free(handles);
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "threads", "no memory for %zu threads", threads);
-        return NULL;
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "threads", "no memory for %zu threads", threads);
     }
     for (size_t i = 0; i < threads; i++) {
         workers[i].pool = pool;
@@ -124,13 +121,14 @@ tn_pool *tn_pool_open(size_t threads, tenebra_error *error)
     pthread_cond_init(&pool->done, NULL);
     for (pool->threads = 1; pool->threads < threads; pool->threads++) {
         if (pthread_create(&handles[pool->threads - 1], NULL, work, &workers[pool->threads]) != 0) {
-            tn_fail(error, TENEBRA_ERROR_MEMORY, "threads", "the system starts no more than %zu of %zu threads",
-                    pool->threads, threads);
+            size_t started = pool->threads;
             tn_pool_close(pool);
-            return NULL;
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "threads", "the system starts no more than %zu of %zu threads", started,
+                           threads);
         }
     }
-    return pool;
+    *opened = pool;
+    return TENEBRA_OK;
 }
 
 /* floor(chunks * part / parts) without a product that could overflow. */

@@ -58,27 +58,26 @@ static void list_names(char *text, size_t size, const tn_dataset *set)
 
 /* ----------------------------------------------------- opening, closing -- */
 
-tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *split,
-                     const tn_data_options *options, tenebra_error *error)
+tenebra_code tn_data_new(const tn_dataset *set, const char *directory, const char *split, const tn_data_options *options,
+                         tn_data **made, tenebra_error *error)
 {
     const tn_dataset_split *found = tn_dataset_split_find(set, split);
+    *made = NULL;
     if (found == NULL) {
         char names[160];
         tn_nearest nearest = tn_nearest_of(split, strlen(split));
         list_names(names, sizeof names, set);
         for (size_t i = 0; set->splits[i].name != NULL; i++)
             tn_nearest_try(&nearest, set->splits[i].name);
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, set->name, "has no split '%.40s'; choose one of %s%s", split, names,
-                tn_nearest_hint(&nearest));
-        return NULL;
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, set->name, "has no split '%.40s'; choose one of %s%s", split, names,
+                       tn_nearest_hint(&nearest));
     }
     tn_data *data = calloc(1, sizeof *data);
     if (data != NULL)
         data->directory = strdup(directory);
     if (data == NULL || data->directory == NULL) {
         tn_data_close(data);
-        tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a data set");
-        return NULL;
+        return tn_fail_memory(error, directory);
     }
     data->set = set;
     data->split = found;
@@ -88,55 +87,49 @@ tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *s
         data->options.part = found->part;
         data->options.held_out = TN_DATA_HELD_OUT;
     }
-    return data;
+    *made = data;
+    return TENEBRA_OK;
 }
 
-/* The data set's directory is the file's. */
-static tn_data *new_from_file(const tn_dataset *set, const char *file, const char *split, const tn_data_options *options,
-                              tenebra_error *error)
+static tenebra_code read_set(tn_data *data, const char *file, tenebra_error *error)
 {
-    const char *slash = strrchr(file, '/');
-    char *directory = slash == NULL ? strdup(".") : strndup(file, slash == file ? 1 : (size_t)(slash - file));
-    tn_data *data = directory != NULL ? tn_data_new(set, directory, split, options, error) : NULL;
-    free(directory);
-    if (data != NULL && (data->file = strdup(file)) != NULL)
-        return data;
-    if (data != NULL || directory == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory for a data set");
-    tn_data_close(data);
-    return NULL;
+    if (data->set->in_file && (data->file = strdup(file)) == NULL)
+        return tn_fail_memory(error, file);
+    TN_TRY(data->set->read(data, error));
+    return tn_data_seal(data, error);
 }
 
-tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error)
+tenebra_code tn_data_open(const char *place, const char *split, const tn_data_options *options, tn_data **data, tenebra_error *error)
 {
     const char *colon = strchr(place, ':');
     const tn_dataset *set = colon != NULL ? tn_dataset_find(place, (size_t)(colon - place)) : NULL;
+    tn_path directory;
+    *data = NULL;
     if (set == NULL || colon[1] == '\0') {
         char names[160];
         tn_nearest nearest = tn_nearest_of(place, strcspn(place, ":"));
         list_names(names, sizeof names, NULL);
         for (size_t i = 0; tn_datasets[i] != NULL; i++)
             tn_nearest_try(&nearest, tn_datasets[i]->name);
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s%s", names,
-                tn_nearest_hint(&nearest));
-        return NULL;
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s%s", names,
+                       tn_nearest_hint(&nearest));
     }
-    if (!(set->in_file ? tn_path_is_file(colon + 1) : tn_path_is_directory(colon + 1))) {
-        tn_fail(error, TENEBRA_ERROR_IO, colon + 1, set->in_file ? "is not a file" : "is not a directory");
-        return NULL;
-    }
-    tn_data *data = set->in_file ? new_from_file(set, colon + 1, split, options, error)
-                                 : tn_data_new(set, colon + 1, split, options, error);
-    if (data == NULL)
-        return NULL;
-    tenebra_code code = set->read(data, error);
-    if (code == TENEBRA_OK)
-        code = tn_data_seal(data, error);
+    const char *target = colon + 1, *slash = strrchr(target, '/');
+    if (!(set->in_file ? tn_path_is_file(target) : tn_path_is_directory(target)))
+        return tn_fail(error, TENEBRA_ERROR_IO, target, set->in_file ? "is not a file" : "is not a directory");
+    if (!set->in_file)
+        TN_TRY(tn_path_print(&directory, error, "%s", target));
+    else if (slash == NULL) /* that of the file */
+        TN_TRY(tn_path_print(&directory, error, "."));
+    else
+        TN_TRY(tn_path_print(&directory, error, "%.*s", (int)(slash == target ? 1 : slash - target), target));
+    TN_TRY(tn_data_new(set, directory.text, split, options, data, error));
+    tenebra_code code = read_set(*data, target, error);
     if (code != TENEBRA_OK) {
-        tn_data_close(data);
-        return NULL;
+        tn_data_close(*data);
+        *data = NULL;
     }
-    return data;
+    return code;
 }
 
 void tn_data_close(tn_data *data)

@@ -101,8 +101,8 @@ enum { TN_DATA_IMAGES_MAX = 16, TN_DATA_OPTIONS_MAX = 26 };
 #define TN_DATA_FILE_LIMIT ((size_t)1 << 30)
 
 /* An empty split for rows from memory. Errors: ARGUMENT (no such split), MEMORY. */
-tn_data *tn_data_new(const tn_dataset *set, const char *directory, const char *split,
-                     const tn_data_options *options, tenebra_error *error);
+tenebra_code tn_data_new(const tn_dataset *set, const char *directory, const char *split, const tn_data_options *options,
+                         tn_data **made, tenebra_error *error);
 
 /* Adds a row, whose texts are in data->strings; texts that are NULL become "". `where` names its file and line. Errors:
  * FORMAT (no id, no question, an answer that is not an option), LIMIT, MEMORY. */

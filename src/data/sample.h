@@ -1,6 +1,7 @@
 /* A question with its images, and data sets of questions.
  *
- *     tn_data *data = tn_data_open("NAME:DIRECTORY", "train", NULL, &error);
+ *     tn_data *data;
+ *     tn_data_open("NAME:DIRECTORY", "train", NULL, &data, &error);
  *     for (size_t i = 0; i < tn_data_count(data); i++) {
  *         const tn_sample *sample = tn_data_sample(data, i);
  *         tn_steps steps;
@@ -140,7 +141,7 @@ typedef struct tn_data_options {
  * publishes no dev split, "train" and "dev" are parts of its train split. options may be NULL. An invalid row is FORMAT
  * with file and line. Errors: ARGUMENT (no such data set or split), IO, FORMAT, LIMIT, MEMORY. Close with
  * tn_data_close. */
-tn_data *tn_data_open(const char *place, const char *split, const tn_data_options *options, tenebra_error *error);
+tenebra_code tn_data_open(const char *place, const char *split, const tn_data_options *options, tn_data **data, tenebra_error *error);
 void tn_data_close(tn_data *data); /* NULL is allowed */
 
 size_t tn_data_count(const tn_data *data);

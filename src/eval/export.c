@@ -1,6 +1,7 @@
 #include "eval/export.h"
 
 #include "eval/journal.h"
+#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,37 +72,26 @@ static tenebra_code add_index(json_t *results, const tn_sample *sample, const js
 }
 
 /* One value per line, or the single object. */
-static char *print(json_t *answers, tn_export_form form, tenebra_error *error)
+static tenebra_code print(json_t *answers, tn_export_form form, char **text, tenebra_error *error)
 {
-    char *text = NULL;
-    if (form == TN_EXPORT_INDICES) {
-        json_t *whole = json_pack("{s:O}", "results", answers);
-        text = whole != NULL ? json_dumps(whole, JSON_INDENT(2)) : NULL;
-        json_decref(whole);
-    } else {
-        size_t length = 0;
-        for (size_t i = 0; i < json_array_size(answers); i++) {
-            char *line = json_dumps(json_array_get(answers, i), JSON_COMPACT);
-            char *grown = line != NULL ? realloc(text, length + strlen(line) + 2) : NULL;
-            if (grown != NULL) {
-                text = grown;
-                length += (size_t)sprintf(text + length, "%s%s", i > 0 ? "\n" : "", line);
-            }
-            free(line);
-            if (grown == NULL) {
-                free(text);
-                text = NULL;
-                break;
-            }
-        }
+    tn_text lines = { 0 };
+    tenebra_code code = TENEBRA_OK;
+    json_t *whole = form == TN_EXPORT_INDICES ? json_pack("{s:O}", "results", answers) : json_incref(answers);
+    size_t count = form == TN_EXPORT_INDICES ? 1 : json_array_size(answers);
+    for (size_t i = 0; i < count && code == TENEBRA_OK; i++) {
+        char *line = form == TN_EXPORT_INDICES ? json_dumps(whole, JSON_INDENT(2)) : json_dumps(json_array_get(whole, i), JSON_COMPACT);
+        code = line == NULL ? tn_fail_memory(error, "eval export") : tn_text_append(&lines, "\n", i > 0 ? 1 : 0, error);
+        if (code == TENEBRA_OK)
+            code = tn_text_append(&lines, line, strlen(line), error);
+        free(line);
     }
-    if (text == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval export", "no memory");
-    return text;
+    json_decref(whole);
+    *text = lines.data;
+    return code;
 }
 
-static char *export_records(const collection *c, const tn_data *data, const tn_prompt_preset *preset, tn_export_form form,
-                            tenebra_error *error)
+static tenebra_code export_records(const collection *c, const tn_data *data, const tn_prompt_preset *preset, tn_export_form form,
+                                   char **text, tenebra_error *error)
 {
     json_t *answers = form == TN_EXPORT_INDICES ? json_object() : json_array();
     tenebra_code code = TENEBRA_OK;
@@ -118,46 +108,46 @@ static char *export_records(const collection *c, const tn_data *data, const tn_p
     if (code == TENEBRA_OK && found != json_object_size(c->records))
         code = tn_fail(error, TENEBRA_ERROR_MISMATCH, c->path, "%zu of its %zu questions are not in the data set",
                        json_object_size(c->records) - found, json_object_size(c->records));
-    char *text = code == TENEBRA_OK ? print(answers, form, error) : NULL;
+    if (code == TENEBRA_OK)
+        code = print(answers, form, text, error);
     json_decref(answers);
-    return text;
+    return code;
 }
 
-static char *export_collection(const collection *c, const json_t *manifest, const char *place, tn_export_form form,
-                               tenebra_error *error)
+static tenebra_code export_collection(const collection *c, const json_t *manifest, const char *place, tn_export_form form,
+                                      char **text, tenebra_error *error)
 {
     const json_t *about = json_object_get(manifest, "data");
     const char *split = json_string_value(json_object_get(about, "split"));
     const char *preset = json_string_value(json_object_get(about, "preset"));
     place = place != NULL ? place : json_string_value(json_object_get(about, "place"));
-    if (place == NULL || split == NULL || preset == NULL || tn_prompt_find(preset) == NULL) {
-        tn_fail(error, TENEBRA_ERROR_FORMAT, c->path, "does not say what was asked: data.place, data.split or data.preset");
-        return NULL;
-    }
-    if (json_object_size(c->records) == 0) {
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, c->path, "holds no answer of '%.200s'", c->label ? c->label : "any method");
-        return NULL;
-    }
+    if (place == NULL || split == NULL || preset == NULL || tn_prompt_find(preset) == NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, c->path, "does not say what was asked: data.place, data.split or data.preset");
+    if (json_object_size(c->records) == 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, c->path, "holds no answer of '%.200s'", c->label ? c->label : "any method");
     tn_data_options options = { .without_images = json_is_true(json_object_get(about, "without_images")), .part = TN_PART_ALL };
-    tn_data *data = tn_data_open(place, split, &options, error);
-    char *text = data != NULL ? export_records(c, data, tn_prompt_find(preset), form, error) : NULL;
+    tn_data *data;
+    TN_TRY(tn_data_open(place, split, &options, &data, error));
+    tenebra_code code = export_records(c, data, tn_prompt_find(preset), form, text, error);
     tn_data_close(data);
-    return text;
+    return code;
 }
 
-char *tn_eval_export_file(const char *path, const char *label, const char *place, tn_export_form form, tenebra_error *error)
+tenebra_code tn_eval_export_file(const char *path, const char *label, const char *place, tn_export_form form, char **text,
+                                 tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
     collection c = { .label = label, .path = path, .records = json_object() };
     json_t *manifest = NULL;
-    char *text = NULL;
-    if (c.records == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory");
-    else if (tn_journal_read(path, &manifest, collect, &c, error) == TENEBRA_OK)
-        text = export_collection(&c, manifest, place, form, error);
+    *text = NULL;
+    tenebra_code code = c.records != NULL ? tn_journal_read(path, &manifest, collect, &c, error) : tn_fail_memory(error, path);
+    if (code == TENEBRA_OK)
+        code = export_collection(&c, manifest, place, form, text, error);
     json_decref(manifest);
     json_decref(c.records);
     free(c.only);
-    return text;
+    if (code != TENEBRA_OK) {
+        free(*text);
+        *text = NULL;
+    }
+    return code;
 }

@@ -10,8 +10,9 @@ typedef enum tn_export_form {
 } tn_export_form;
 
 /* The answers of one method (`label` NULL: the only one) in the file at `path`; the caller frees the result. `place`
- * (NULL: as the file says) is their data set. A question that failed has an empty answer. NULL with an error: ARGUMENT
+ * (NULL: as the file says) is their data set. A question that failed has an empty answer. Errors: ARGUMENT
  * (no such label, or several and none named), MISMATCH (the data set does not have the questions), those of reading. */
-char *tn_eval_export_file(const char *path, const char *label, const char *place, tn_export_form form, tenebra_error *error);
+tenebra_code tn_eval_export_file(const char *path, const char *label, const char *place, tn_export_form form, char **text,
+                                 tenebra_error *error);
 
 #endif

@@ -17,18 +17,18 @@ struct tn_key {
     size_t set_count;
 };
 
-tn_key *tn_key_open(const char *split, tenebra_error *error)
+tenebra_code tn_key_open(const char *split, tn_key **opened, tenebra_error *error)
 {
-    tn_key *key = calloc(1, sizeof *key);
+    tn_key *key = *opened = calloc(1, sizeof *key);
     if (key != NULL) {
         key->split = tn_strings_copy(&key->strings, split, strlen(split));
         key->index = json_object();
     }
     if (key != NULL && key->split != NULL && key->index != NULL)
-        return key;
-    tn_fail(error, TENEBRA_ERROR_MEMORY, "key", "no memory for a key");
+        return TENEBRA_OK;
     tn_key_close(key);
-    return NULL;
+    *opened = NULL;
+    return tn_fail_memory(error, "key");
 }
 
 void tn_key_close(tn_key *key)
@@ -172,9 +172,8 @@ static tenebra_code add_set(tn_key *key, const char *place, tenebra_error *error
 {
     const tn_data_options options = { .without_images = true, .part = TN_PART_ALL };
     TN_TRY(TN_GROW(key->sets, key->set_count, "key", error));
-    tn_data *data = tn_data_open(place, key->split, &options, error);
-    if (data == NULL)
-        return error != NULL ? error->code : TENEBRA_ERROR_IO;
+    tn_data *data;
+    TN_TRY(tn_data_open(place, key->split, &options, &data, error));
     key->sets[key->set_count++] = data;
     for (size_t i = 0; i < tn_data_count(data); i++)
         TN_TRY(put(key, tn_data_sample(data, i), error));

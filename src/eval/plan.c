@@ -194,9 +194,7 @@ tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_
         return TENEBRA_ERROR_ARGUMENT;
     tn_data_options options = { .without_images = plan->without_images, .held_out = plan->held_out,
                                 .part = plan->held_out > 0 ? TN_PART_HELD : TN_PART_OF_SPLIT };
-    questions->data = tn_data_open(plan->data, plan->split ? plan->split : "test", &options, error);
-    if (questions->data == NULL)
-        return error->code;
+    TN_TRY(tn_data_open(plan->data, plan->split ? plan->split : "test", &options, &questions->data, error));
     if (questions->preset == NULL)
         questions->preset = tn_data_prompt(questions->data);
     tenebra_code code = select_questions(questions, plan, error);

@@ -43,8 +43,7 @@ static tenebra_code open_data(judging *j, tenebra_error *error)
     tn_data_options all = { .without_images = true, .part = TN_PART_ALL };
     tenebra_error problem = { 0 };
     j->preset = tn_prompt_find(text_of(data, "preset"));
-    j->data = tn_data_open(place_of(j, data), split[0] != '\0' ? split : "test", &all, &problem);
-    if (j->data == NULL)
+    if (tn_data_open(place_of(j, data), split[0] != '\0' ? split : "test", &all, &j->data, &problem) != TENEBRA_OK)
         return tn_fail(error, problem.code, problem.where, "%.300s (scoring %.100s requires its questions; --data NAME:DIR says where "
                        "they are)", problem.sentence, j->path);
     j->places = json_object();

@@ -10,11 +10,8 @@ static const size_t WORK_RESERVE = (size_t)64 << 30;
 
 tenebra_code tn_engine_open(tn_engine *engine, const tn_model *model, size_t threads, tenebra_error *error)
 {
-    tenebra_error problem = { .code = TENEBRA_ERROR_MEMORY };
     *engine = (tn_engine){ .model = model };
-    engine->pool = tn_pool_open(threads > 0 ? threads : tn_cpu_count(), &problem);
-    if (engine->pool == NULL)
-        return tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
+    TN_TRY(tn_pool_open(threads > 0 ? threads : tn_cpu_count(), &engine->pool, error));
     TN_TRY(tn_arena_reserve(&engine->work, WORK_RESERVE, error));
     engine->ops = (tn_ops){ .kernels = model->kernels, .pool = engine->pool, .arena = &engine->work };
     return TENEBRA_OK;

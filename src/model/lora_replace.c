@@ -197,7 +197,8 @@ static void length_chunk(void *argument, size_t chunk, size_t worker)
 
 static tenebra_code measure(const tn_adapter_module *module, double *lengths, tenebra_error *error)
 {
-    tn_pool *pool = tn_pool_open(tn_cpu_count(), NULL); /* without a pool, this thread does the work */
+    tn_pool *pool;
+    tn_pool_open(tn_cpu_count(), &pool, NULL); /* without a pool, this thread does the work */
     lengths_job job = { module, calloc(tn_pool_threads(pool) * module->inputs, sizeof(tn_real)), lengths };
     if (job.rows != NULL)
         tn_pool_run(pool, tn_pieces(module->outputs, ROWS), length_chunk, &job);

@@ -233,10 +233,11 @@ static tenebra_code open_source(tn_browser *browser, source *from, const tn_repo
     const char *named = set != NULL ? place_of(options, set) : NULL;
     const char *place = named != NULL ? named : json_string_value(json_object_get(data, "place"));
     tn_data_options all = { .without_images = json_is_true(json_object_get(data, "without_images")), .part = TN_PART_ALL };
-    tenebra_error own = { 0 };
-    from->data = place != NULL ? tn_data_open(place, split != NULL ? split : "test", &all, named != NULL ? error : &own) : NULL;
-    if (from->data == NULL && named != NULL)
-        return error->code;
+    tenebra_code code = TENEBRA_OK;
+    if (place != NULL)
+        code = tn_data_open(place, split != NULL ? split : "test", &all, &from->data, error);
+    if (named != NULL)
+        TN_TRY(code);
     if (from->data == NULL)
         tn_browser_note(browser, "Texts and images of questions are not shown, because the data set is not where the result file says; "
                                  "--data NAME:DIR gives its location.");

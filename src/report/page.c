@@ -104,8 +104,8 @@ static void put_browser(tn_markup *out, const tn_browser *browser, bool single)
 }
 
 /* Assembles the parts. `body` is the part between the header and the images. */
-static char *finish(const char *title, const tn_markup *top, const tn_markup *body, const tn_browser *browser, size_t most,
-                    tn_report_account *account, tenebra_error *error)
+static tenebra_code finish(const char *title, const tn_markup *top, const tn_markup *body, const tn_browser *browser, size_t most,
+                           tn_report_account *account, char **made, tenebra_error *error)
 {
     char nonce[NONCE_SIZE];
     tn_markup page = { 0 };
@@ -118,19 +118,19 @@ static char *finish(const char *title, const tn_markup *top, const tn_markup *bo
     tn_markup_format(&page, "</script>\n<script nonce=\"%s\">\n", nonce);
     put_asset(&page, &tn_asset_page_js);
     tn_markup_put(&page, "</script>\n</body>\n</html>\n");
-    if (page.full || top->full || body->full) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the page");
+    tenebra_code code = TENEBRA_OK;
+    if (page.full || top->full || body->full)
+        code = tn_fail(error, TENEBRA_ERROR_MEMORY, "report", "no memory for the page");
+    else if (page.text.length > most)
+        code = tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "has %zu bytes, %zu were allowed; raise --max-size", page.text.length, most);
+    if (code != TENEBRA_OK) {
         tn_markup_free(&page);
-        return NULL;
-    }
-    if (page.text.length > most) {
-        tn_fail(error, TENEBRA_ERROR_LIMIT, "report", "has %zu bytes, %zu were allowed; raise --max-size", page.text.length, most);
-        tn_markup_free(&page);
-        return NULL;
+        return code;
     }
     if (account != NULL)
         *account = (tn_report_account){ page.text.length, browser->total, json_array_size(browser->questions), browser->album.count };
-    return page.text.data;
+    *made = page.text.data;
+    return TENEBRA_OK;
 }
 
 /* ------------------------------------------------------------ evaluation -- */
@@ -190,19 +190,19 @@ static void put_parts(tn_markup *body, const tn_table_groups *groups, const json
     tn_markup_put(body, "</section>\n");
 }
 
-static char *make_eval(tn_browser *browser, const tn_results *results, const tn_table_groups *groups, const json_t *report,
-                       const tn_report_options *options, tn_report_account *account, tenebra_error *error)
+static tenebra_code make_eval(tn_browser *browser, const tn_results *results, const tn_table_groups *groups, const json_t *report,
+                              const tn_report_options *options, tn_report_account *account, char **page, tenebra_error *error)
 {
     char title[512], lead[256];
     tn_markup top = { 0 }, parts = { 0 }, body = { 0 };
-    char *page = NULL;
     put_parts(&parts, groups, report);
     tn_markup runs = { 0 };
     tn_head_write_runs(&runs, results);
     size_t fixed = parts.text.length + runs.text.length + tn_asset_page_css.length + tn_asset_page_js.length + AROUND;
     size_t most = limit_of(options);
     browser->budget = most > fixed ? most - fixed : 0;
-    if (tn_browser_fill(browser, results, groups, options, error) == TENEBRA_OK) {
+    tenebra_code code = tn_browser_fill(browser, results, groups, options, error);
+    if (code == TENEBRA_OK) {
         note_left_out(browser, options);
         write_title(title, sizeof title, results);
         write_lead(lead, sizeof lead, results, groups, browser);
@@ -218,28 +218,26 @@ static char *make_eval(tn_browser *browser, const tn_results *results, const tn_
         put_browser(&body, browser, false);
         tn_markup_put(&body, "</main>\n");
         body.full |= runs.full || parts.full;
-        page = finish(title, &top, &body, browser, most, account, error);
+        code = finish(title, &top, &body, browser, most, account, page, error);
     }
     tn_markup_free(&runs);
     tn_markup_free(&parts);
     tn_markup_free(&top);
     tn_markup_free(&body);
-    return page;
+    return code;
 }
 
-char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, const tn_report_options *options,
-                     tn_report_account *account, tenebra_error *error)
+tenebra_code tn_report_eval(const tn_results *results, const tn_table_groups *groups, const tn_report_options *options,
+                            tn_report_account *account, char **page, tenebra_error *error)
 {
-    tenebra_error own = { 0 };
-    error = error != NULL ? error : &own;
     tn_browser browser = { 0 };
     json_t *report;
-    char *page = NULL;
-    if (tn_table_report(&report, groups, error) == TENEBRA_OK)
-        page = make_eval(&browser, results, groups, report, options, account, error);
+    *page = NULL;
+    TN_TRY(tn_table_report(&report, groups, error));
+    tenebra_code code = make_eval(&browser, results, groups, report, options, account, page, error);
     tn_browser_free(&browser);
     json_decref(report);
-    return page;
+    return code;
 }
 
 /* ------------------------------------------------------------ one answer -- */
@@ -299,15 +297,15 @@ static void shorten_title(char *title, size_t size, const char *question)
     snprintf(title + used, size - used, "%s", at < length ? dots : "");
 }
 
-char *tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
-                    tenebra_error *error)
+tenebra_code tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
+                           char **page, tenebra_error *error)
 {
-    tenebra_error own = { 0 };
-    error = error != NULL ? error : &own;
     tn_browser browser = { 0 };
     tn_markup top = { 0 }, body = { 0 };
-    char *page = NULL, title[TITLE_SIZE];
-    if (add_answer(&browser, answer, options, error) == TENEBRA_OK) {
+    char title[TITLE_SIZE];
+    *page = NULL;
+    tenebra_code code = add_answer(&browser, answer, options, error);
+    if (code == TENEBRA_OK) {
         shorten_title(title, sizeof title, answer->title != NULL ? answer->title : answer->question);
         put_top(&top, title, tn_head_name(answer->model), options);
         tn_markup_put(&body, "<main>\n");
@@ -316,10 +314,10 @@ char *tn_report_one(const tn_report_answer *answer, const tn_report_options *opt
         tn_markup_put(&body, "<section id=\"run\"><h2>What was run</h2>\n");
         tn_head_write_answer(&body, answer);
         tn_markup_put(&body, "</section>\n</main>\n");
-        page = finish(title, &top, &body, &browser, limit_of(options), account, error);
+        code = finish(title, &top, &body, &browser, limit_of(options), account, page, error);
     }
     tn_markup_free(&top);
     tn_markup_free(&body);
     tn_browser_free(&browser);
-    return page;
+    return code;
 }

@@ -22,11 +22,11 @@ typedef struct tn_report_account {
 } tn_report_account;
 
 /* The report of an evaluation: description of the run, charts, tables, questions. The page is zero-terminated and the
- * caller frees it. NULL with an error: those of tn_results_add, LIMIT (tables and charts alone exceed max_bytes),
+ * caller frees it. Errors: those of tn_results_add, LIMIT (tables and charts alone exceed max_bytes),
  * ARGUMENT (no question has such an id), MEMORY, and those of a data set that `places` names. `account` may be NULL.
  * Threads: any. */
-char *tn_report_eval(const tn_results *results, const tn_table_groups *groups, const tn_report_options *options,
-                     tn_report_account *account, tenebra_error *error);
+tenebra_code tn_report_eval(const tn_results *results, const tn_table_groups *groups, const tn_report_options *options,
+                            tn_report_account *account, char **page, tenebra_error *error);
 
 /* One question, answered once. */
 typedef struct tn_report_answer {
@@ -42,8 +42,8 @@ typedef struct tn_report_answer {
     const char *method, *sampling, *kernels; /* in words */
 } tn_report_answer;
 
-/* The same page for one answer. Errors: those of the images, LIMIT, MEMORY (NULL). */
-char *tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
-                    tenebra_error *error);
+/* The same page for one answer. Errors: those of the images, LIMIT, MEMORY. */
+tenebra_code tn_report_one(const tn_report_answer *answer, const tn_report_options *options, tn_report_account *account,
+                           char **page, tenebra_error *error);
 
 #endif

@@ -275,8 +275,7 @@ static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
         options.part = TN_PART_HELD;
         options.held_out = config->validation_fraction;
     }
-    trainer->validation = tn_data_open(place, held ? config->train_split : split, &options, &problem);
-    if (trainer->validation == NULL)
+    if (tn_data_open(place, held ? config->train_split : split, &options, &trainer->validation, &problem) != TENEBRA_OK)
         return tn_fail(error, problem.code, problem.where, "%.400s (the validation set; validate: false switches validation off)",
                        problem.sentence);
     if (!held && strcmp(split, "test") == 0)
@@ -299,9 +298,7 @@ static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
         options.part = TN_PART_KEPT;
         options.held_out = config->validation_fraction;
     }
-    trainer->data = tn_data_open(config->data, config->train_split, &options, error);
-    if (trainer->data == NULL)
-        return error->code;
+    TN_TRY(tn_data_open(config->data, config->train_split, &options, &trainer->data, error));
     TN_TRY(check_topics(config, trainer->data, "training", error));
     note_data(trainer, trainer->data);
     mark_data(trainer);

@@ -93,8 +93,7 @@ static tenebra_code open_exam(exam *e, tn_pool **pool, tenebra_error *error)
     const tenebra_session_options options = { .size = sizeof options, .threads = small ? 1 : trainer->threads };
     for (size_t i = 0; i < e->workers; i++)
         TN_TRY(tenebra_session_open(&e->sessions[i], trainer->model, &options, error));
-    *pool = tn_pool_open(e->workers, error);
-    return *pool != NULL ? TENEBRA_OK : error->code;
+    return tn_pool_open(e->workers, pool, error);
 }
 
 static tenebra_code run_exam(exam *e, tn_pool *pool, tenebra_error *error)

@@ -71,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         splits++;
     tn_data_options options = { .without_images = (bytes[1] & 0x80) != 0 };
     tenebra_error error = { 0 };
-    tn_data *data = tn_data_new(set, "/set", set->splits[bytes[1] % 0x80 % splits].name, &options, &error);
+    tn_data *data;
+    tn_data_new(set, "/set", set->splits[bytes[1] % 0x80 % splits].name, &options, &data, &error);
     require(data != NULL);
     tenebra_code code = set->parse(data, bytes + 2, size - 2, "input", &error);
     if (code == TENEBRA_OK)

@@ -71,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     write_file(key_path, bytes + 1, key_size);
     write_file(path, bytes + 1 + key_size, size - 1 - key_size);
     tenebra_error error = { 0 };
-    tn_key *key = tn_key_open("test", &error);
+    tn_key *key;
+    tn_key_open("test", &key, &error);
     bool keyed = tn_key_add(key, key_path, &error) == TENEBRA_OK;
     tn_outputs outputs;
     if (tn_outputs_read(&outputs, path, keyed ? key : NULL, &error) == TENEBRA_OK) {

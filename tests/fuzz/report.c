@@ -57,8 +57,9 @@ static void make_page(const char *path)
         code = tn_table_group_sets(&groups, &results, 0, results.count, NULL, &error);
     if (code == TENEBRA_OK) {
         tn_report_options options = { .limit = 4, .max_bytes = PAGE_MOST };
-        char *page = tn_report_eval(&results, &groups, &options, &account, &error);
-        require(page != NULL || error.code == TENEBRA_ERROR_LIMIT);
+        char *page;
+        code = tn_report_eval(&results, &groups, &options, &account, &page, &error);
+        require(code == TENEBRA_OK ? page != NULL : code == TENEBRA_ERROR_LIMIT);
         if (page != NULL)
             check_page(page, account.bytes);
         free(page);

@@ -106,7 +106,8 @@ static void test_threads(void **state)
     TN_EACH_SET(kernels)
         for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
             tn_setup s = open_setup(types[t], 35, 1000, types[t] == TN_Q4_256 ? 512 : 160, 1);
-            tn_pool *pool = tn_pool_open(3, NULL);
+            tn_pool *pool;
+            tn_pool_open(3, &pool, NULL);
             assert_non_null(pool);
             float *one = run(kernels, &s.panels.w, &s);
             tn_threads_job job = { kernels, &s.panels.w, &s, input_of(kernels, &s.panels.w, s.x, s.ldx, s.m),

@@ -241,7 +241,8 @@ static void test_any_thread_count_gives_the_same_bits(void **state)
             for (size_t threads = 1; threads <= 3; threads++) {
                 tn_case c = open_case(kernels, TN_F16, m, 517, 331, 1, 9);
                 c.input = input_of(kernels, &c.t.w, c.x, c.ldx, m);
-                tn_pool *pool = tn_pool_open(threads, NULL);
+                tn_pool *pool;
+                tn_pool_open(threads, &pool, NULL);
                 assert_non_null(pool);
                 free(c.scratch);
                 c.scratch = take(3 * c.kernels->linear_scratch(&c.t.w, m), sizeof *c.scratch);

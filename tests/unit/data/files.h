@@ -69,7 +69,8 @@ static inline tn_data *open_set(const char *name, const char *tree, const char *
     char *place = malloc(size);
     assert_non_null(place);
     snprintf(place, size, "%s:%s", name, tree);
-    tn_data *data = tn_data_open(place, split, options, error);
+    tn_data *data;
+    tn_data_open(place, split, options, &data, error);
     free(place);
     return data;
 }

@@ -11,7 +11,9 @@ static tn_data *open_file(const char *tree, const char *split, const tn_data_opt
 {
     char place[600];
     snprintf(place, sizeof place, "jsonl:%s/own/questions.jsonl", tree);
-    return tn_data_open(place, split, options, error);
+    tn_data *data;
+    tn_data_open(place, split, options, &data, error);
+    return data;
 }
 
 static void test_rows(void **state)
@@ -144,7 +146,9 @@ static void test_mistakes(void **state)
     tenebra_error error = { 0 };
     char place[600];
     snprintf(place, sizeof place, "jsonl:%s/own", tree);
-    assert_null(tn_data_open(place, "test", NULL, &error));
+    tn_data *data;
+    assert_int_equal(tn_data_open(place, "test", NULL, &data, &error), TENEBRA_ERROR_IO);
+    assert_null(data);
     assert_non_null(strstr(error.sentence, "is not a file"));
     remove_tree(tree);
 }

@@ -17,7 +17,8 @@
 
 static tn_key *read_key(const char *split, const char *path)
 {
-    tn_key *key = tn_key_open(split, NULL);
+    tn_key *key;
+    tn_key_open(split, &key, NULL);
     assert_int_equal(tn_key_add(key, path, NULL), TENEBRA_OK);
     return key;
 }
@@ -248,7 +249,8 @@ static void test_errors(void **state)
     char path[64];
     tn_outputs outputs;
     tenebra_error error;
-    tn_key *key = tn_key_open("test", NULL);
+    tn_key *key;
+    tn_key_open("test", &key, NULL);
     assert_int_equal(tn_outputs_read(&outputs, "/nowhere/at/all", NULL, &error), TENEBRA_ERROR_IO);
     tn_outputs_free(&outputs);
     const char *const useless[] = { "", "\n\n", "x\ny\n", "{\"id\": \"a\", \"text\": \"B\"}\n", "{\"text\": \"B\", \"answer\": \"A\"}",

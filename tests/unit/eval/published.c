@@ -40,7 +40,8 @@ static json_t *read_json(const char *folder, const char *name)
 static tn_key *read_key(const char *folder, const char *name, const char *change)
 {
     char path[512];
-    tn_key *key = tn_key_open("test", NULL);
+    tn_key *key;
+    tn_key_open("test", &key, NULL);
     assert_int_equal(tn_key_add(key, place(path, folder, name), NULL), TENEBRA_OK);
     if (change != NULL)
         assert_int_equal(tn_key_add(key, place(path, folder, change), NULL), TENEBRA_OK);

@@ -269,7 +269,7 @@ static void test_threads_and_ways_back(void **state)
     const fixture *f = *state;
     for (size_t i = 0; i < QUANTISED; i++) {
         tn_quantize_options threaded = usual(quantised[i], TN_PANELS);
-        threaded.pool = tn_pool_open(3, NULL);
+        tn_pool_open(3, &threaded.pool, NULL);
         tn_quantize_report report;
         char *one = converted_to(f->source, quantised[i], TN_PANELS), *three = converted(f->source, &threaded, &report);
         tn_pool_close(threaded.pool);

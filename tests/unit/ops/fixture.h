@@ -30,7 +30,7 @@ static inline void fixture_open(fixture *f, const tn_kernels *kernels, size_t th
     f->rng = tn_rng_seed(seed);
     f->ops.kernels = kernels;
     f->ops.arena = &f->work;
-    f->ops.pool = tn_pool_open(threads, NULL);
+    tn_pool_open(threads, &f->ops.pool, NULL);
     assert_non_null(f->ops.pool);
 }
 

@@ -77,8 +77,8 @@ static int tear_down(void **state)
 static char *make_page(const made *m, const tn_report_options *options, tn_report_account *account)
 {
     tenebra_error error = { 0 };
-    char *page = tn_report_eval(&m->results, &m->groups, options, account, &error);
-    if (page == NULL)
+    char *page;
+    if (tn_report_eval(&m->results, &m->groups, options, account, &page, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return page;
 }
@@ -201,8 +201,9 @@ static void test_ids(void **state)
     free(make_page(m, &(tn_report_options){ .ids = "q7,q12,unknown" }, &account));
     assert_int_equal(account.shown, 2);
     tenebra_error error = { 0 };
-    assert_null(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .ids = "unknown" }, NULL, &error));
-    assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
+    char *page;
+    assert_int_equal(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .ids = "unknown" }, NULL, &page, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(page);
 }
 
 /* A page is never larger than its limit. It says what it leaves out, and is an error if nothing can be left out. */
@@ -222,9 +223,8 @@ static void test_size(void **state)
     assert_null(strstr(page, "--max-size"));
     free(page);
     tenebra_error error = { 0 };
-    assert_null(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .max_bytes = 10000 }, NULL, &error));
-    assert_int_equal(error.code, TENEBRA_ERROR_LIMIT);
-    assert_null(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .max_bytes = 10000 }, NULL, NULL));
+    assert_int_equal(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .max_bytes = 10000 }, NULL, &page, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .max_bytes = 10000 }, NULL, &page, NULL), TENEBRA_ERROR_LIMIT);
 }
 
 static void test_named_data_set_is_missed(void **state)
@@ -232,8 +232,9 @@ static void test_named_data_set_is_missed(void **state)
     made *m = *state;
     tenebra_error error = { 0 };
     const char *const places[] = { "nowhere:/elsewhere" };
-    assert_null(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .places = places, .place_count = 1 }, NULL, &error));
-    assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
+    char *page;
+    assert_int_equal(tn_report_eval(&m->results, &m->groups, &(tn_report_options){ .places = places, .place_count = 1 }, NULL, &page, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(page);
     const char *const others[] = { "somewhere:/elsewhere" }; /* is not an id */
     free(make_page(m, &(tn_report_options){ .places = others, .place_count = 1 }, NULL));
 }
@@ -288,8 +289,8 @@ static void test_one_answer(void **state)
                                 .settings = &(tenebra_setting){ "k-select", "2" }, .setting_count = 1 };
     tn_report_account account;
     tenebra_error error = { 0 };
-    char *page = tn_report_one(&answer, &(tn_report_options){ 0 }, &account, &error);
-    if (page == NULL)
+    char *page;
+    if (tn_report_one(&answer, &(tn_report_options){ 0 }, &account, &page, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     assert_int_equal(account.pictures, 1);
     assert_int_equal(count_of(page, "</script"), 3);
@@ -303,8 +304,8 @@ static void test_one_answer(void **state)
     assert_non_null(strstr(page, "<title>What? &lt;/script&gt;"));
     json_decref(data);
     free(page);
-    assert_null(tn_report_one(&answer, &(tn_report_options){ .max_bytes = 100 }, NULL, &error));
-    assert_int_equal(error.code, TENEBRA_ERROR_LIMIT);
+    assert_int_equal(tn_report_one(&answer, &(tn_report_options){ .max_bytes = 100 }, NULL, &page, &error), TENEBRA_ERROR_LIMIT);
+    assert_null(page);
     json_decref(record);
 }
 
@@ -322,8 +323,8 @@ static void test_titles(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tn_report_answer answer = { .model = "m", .title = cases[i].question, .question = "Not this.", .record = record, .method = "say",
                                     .sampling = "greedy", .kernels = "reference" };
-        char *page = tn_report_one(&answer, &(tn_report_options){ 0 }, NULL, NULL);
-        assert_non_null(page);
+        char *page;
+        assert_int_equal(tn_report_one(&answer, &(tn_report_options){ 0 }, NULL, &page, NULL), TENEBRA_OK);
         const char *title = strstr(page, "<title>"), *end = strstr(title, "</title>");
         assert_true(end - title < 170);
         if (i < 2)

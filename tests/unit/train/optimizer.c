@@ -38,7 +38,7 @@ static void setup_open(setup *s, size_t threads, const tn_adamw *settings)
         s->values[i] = (float)tn_rng_normal(&rng);
     for (size_t i = 0; i < SMALL; i++)
         s->small[i] = (float)tn_rng_normal(&rng);
-    s->pool = tn_pool_open(threads, NULL);
+    tn_pool_open(threads, &s->pool, NULL);
     const tn_optimized items[] = { { s->values, s->grad, s->rounded, COUNT, true },
                                    { s->small, s->small_grad, NULL, SMALL, false } };
     assert_int_equal(tn_optimizer_open(&s->optimizer, items, 2, settings, s->pool, NULL), TENEBRA_OK);
