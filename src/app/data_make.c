@@ -3,15 +3,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "base/pool.h"
 #include "image/png_write.h"
+#include "train/files.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { SPLITS = 3 };
 
@@ -40,47 +40,25 @@ static uint64_t add_hash(uint64_t hash, const void *bytes, size_t length)
     return hash;
 }
 
-static tenebra_code make_directory(const char *path, tenebra_error *error)
-{
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && tn_path_is_directory(path)))
-        return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be made: %s", strerror(errno));
-}
-
-static tenebra_code path_in(const make_job *job, char *path, size_t size, const char *name, tenebra_error *error)
-{
-    int length = snprintf(path, size, "%s/%s", job->directory, name);
-    if (length < 0 || (size_t)length >= size)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, job->directory, "is too long a path");
-    return TENEBRA_OK;
-}
-
 /* This file exists in the directory while a set is being made there; a directory that still has it may be overwritten. */
 static const char UNFINISHED[] = "data/unfinished";
 
 /* Makes the directories. An existing set is refused; one that was never finished is started again. */
 static tenebra_code prepare(const make_job *job, tenebra_error *error)
 {
-    char path[4096], mark[4096];
-    TN_TRY(path_in(job, mark, sizeof mark, UNFINISHED, error));
-    bool again = tn_path_is_file(mark);
+    tn_path path, mark;
+    TN_TRY(tn_path_print(&mark, error, "%s/%s", job->directory, UNFINISHED));
+    bool again = tn_path_is_file(mark.text);
     for (size_t i = 0; i < SPLITS; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "data/%s.jsonl", split_names[i]);
-        TN_TRY(path_in(job, path, sizeof path, name, error));
-        if (tn_path_is_file(path) && !again)
-            return tn_fail(error, TENEBRA_ERROR_IO, path, "exists; choose a new directory");
+        TN_TRY(tn_path_print(&path, error, "%s/data/%s.jsonl", job->directory, split_names[i]));
+        if (tn_path_is_file(path.text) && !again)
+            return tn_fail(error, TENEBRA_ERROR_IO, path.text, "exists; choose a new directory");
         if (again)
-            remove(path);
+            remove(path.text);
     }
-    TN_TRY(make_directory(job->directory, error));
-    TN_TRY(path_in(job, path, sizeof path, "data", error));
-    TN_TRY(make_directory(path, error));
-    FILE *file = fopen(mark, "wb");
-    if (file == NULL || fclose(file) != 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, mark, "cannot be written: %s", strerror(errno));
-    TN_TRY(path_in(job, path, sizeof path, "data/images", error));
-    return make_directory(path, error);
+    TN_TRY(tn_path_print(&path, error, "%s/data/images", job->directory));
+    TN_TRY(tn_files_make_directory(path.text, error));
+    return tn_output_put(mark.text, "", 0, error);
 }
 
 /* Samples made in parallel, each by one thread; rows and hashes are then written in order. */
@@ -101,13 +79,13 @@ typedef struct make_batch {
 static tenebra_code make_row(const make_batch *batch, size_t place, made_row *row)
 {
     const make_job *job = batch->job;
-    char path[4096];
+    tn_path path;
     tenebra_error *error = &row->error;
     TN_TRY(job->set->make(&job->make, split_names[batch->split], batch->first + place, &row->made, error));
     const tn_made *made = &row->made;
-    TN_TRY(path_in(job, path, sizeof path, made->sample.images[0], error));
+    TN_TRY(tn_path_print(&path, error, "%s/%s", job->directory, made->sample.images[0]));
     tn_image image = { .width = made->size, .height = made->size, .channels = 3, .pixels = made->pixels };
-    TN_TRY(tn_png_write(&image, path, error));
+    TN_TRY(tn_png_write(&image, path.text, error));
     json_t *fields = tn_rows_write(&made->sample);
     row->line = fields != NULL ? json_dumps(fields, JSON_ENSURE_ASCII) : NULL;
     json_decref(fields);
@@ -124,8 +102,7 @@ static void make_chunk(void *argument, size_t chunk, size_t worker)
     make_row(batch, chunk, row);
 }
 
-static tenebra_code write_row(make_job *job, size_t split, const made_row *row, FILE *rows, const char *rows_path,
-                              tenebra_error *error)
+static tenebra_code write_row(make_job *job, size_t split, const made_row *row, tn_output *rows, tenebra_error *error)
 {
     if (row->error.code != TENEBRA_OK) {
         *error = row->error;
@@ -135,11 +112,11 @@ static tenebra_code write_row(make_job *job, size_t split, const made_row *row, 
     job->size = row->made.size;
     job->hashes[split] = add_hash(job->hashes[split], row->line, length);
     job->hashes[split] = add_hash(job->hashes[split], row->made.pixels, 3 * row->made.size * row->made.size);
-    bool written = fwrite(row->line, 1, length, rows) == length && fputc('\n', rows) != EOF;
-    return written ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_IO, rows_path, "cannot be written: %s", strerror(errno));
+    TN_TRY(tn_output_write(rows, row->line, length, error));
+    return tn_output_write(rows, "\n", 1, error);
 }
 
-static tenebra_code write_rows(make_job *job, size_t split, FILE *rows, const char *path, tenebra_error *error)
+static tenebra_code write_rows(make_job *job, size_t split, tn_output *rows, const char *path, tenebra_error *error)
 {
     double started = tn_clock_ms();
     make_batch batch = { .job = job, .split = split };
@@ -152,7 +129,7 @@ static tenebra_code write_rows(make_job *job, size_t split, FILE *rows, const ch
         tn_pool_run(job->pool, count, make_chunk, &batch);
         for (size_t i = 0; i < count; i++) {
             if (code == TENEBRA_OK)
-                code = write_row(job, split, &batch.rows[i], rows, path, error);
+                code = write_row(job, split, &batch.rows[i], rows, error);
             free(batch.rows[i].line);
             tn_made_free(&batch.rows[i].made);
         }
@@ -161,25 +138,18 @@ static tenebra_code write_rows(make_job *job, size_t split, FILE *rows, const ch
     return code;
 }
 
-/* The file of rows gets its name only when it is complete. */
 static tenebra_code make_split(make_job *job, size_t split, tenebra_error *error)
 {
-    char path[4096], part[4096], name[64];
-    snprintf(name, sizeof name, "data/%s.jsonl", split_names[split]);
-    TN_TRY(path_in(job, path, sizeof path, name, error));
-    snprintf(name, sizeof name, "data/%s.jsonl.part", split_names[split]);
-    TN_TRY(path_in(job, part, sizeof part, name, error));
-    FILE *rows = fopen(part, "wb");
-    if (rows == NULL)
-        return tn_fail(error, TENEBRA_ERROR_IO, part, "cannot be written: %s", strerror(errno));
+    tn_path path;
+    tn_output rows;
+    TN_TRY(tn_path_print(&path, error, "%s/data/%s.jsonl", job->directory, split_names[split]));
     job->hashes[split] = 0xCBF29CE484222325u;
-    tenebra_code code = write_rows(job, split, rows, part, error);
-    if (fclose(rows) != 0 && code == TENEBRA_OK)
-        code = tn_fail(error, TENEBRA_ERROR_IO, part, "cannot be written: %s", strerror(errno));
-    if (code == TENEBRA_OK && rename(part, path) != 0)
-        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be written: %s", strerror(errno));
-    if (code != TENEBRA_OK)
-        remove(part);
+    tenebra_code code = tn_output_open(&rows, path.text, error);
+    if (code == TENEBRA_OK)
+        code = write_rows(job, split, &rows, path.text, error);
+    if (code == TENEBRA_OK)
+        code = tn_output_finish(&rows, error);
+    tn_output_close(&rows);
     return code;
 }
 
@@ -205,17 +175,17 @@ static json_t *describe(const make_job *job)
 
 static int finish(const make_job *job)
 {
-    char path[4096];
+    tn_path mark;
     tenebra_error error;
-    if (path_in(job, path, sizeof path, TN_MADE_FILE, &error) != TENEBRA_OK)
-        return tn_app_fail(&error);
     json_t *made = describe(job);
-    if (tn_json_write(path, made, JSON_INDENT(1), &error) != TENEBRA_OK) {
+    tenebra_code code = tn_json_write_in(job->directory, TN_MADE_FILE, made, JSON_INDENT(1), &error);
+    if (code == TENEBRA_OK)
+        code = tn_path_print(&mark, &error, "%s/%s", job->directory, UNFINISHED);
+    if (code != TENEBRA_OK) {
         json_decref(made);
         return tn_app_fail(&error);
     }
-    if (path_in(job, path, sizeof path, UNFINISHED, &error) == TENEBRA_OK)
-        remove(path);
+    remove(mark.text);
     if (job->json)
         return tn_data_print(made);
     for (size_t i = 0; i < SPLITS; i++)

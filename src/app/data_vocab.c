@@ -4,12 +4,11 @@
 #include "base/file.h"
 #include "text/bpe_train.h"
 #include "text/chat.h"
+#include "train/files.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* The latent tokens follow those of the template. They are not special tokens, as in the published checkpoints. */
 static const char *const latent_tokens[] = { "<|start-latent|>", "<|end-latent|>", "<|latent|>" };
@@ -164,8 +163,7 @@ static tenebra_code check_output(const vocab_job *job, tenebra_error *error)
 
 static tenebra_code write_directory(const vocab_job *job, tenebra_error *error)
 {
-    if (mkdir(job->output, 0777) != 0 && !(errno == EEXIST && tn_path_is_directory(job->output)))
-        return tn_fail(error, TENEBRA_ERROR_IO, job->output, "cannot be made: %s", strerror(errno));
+    TN_TRY(tn_files_make_directory(job->output, error));
     TN_TRY(write_json(tn_bpe_trainer_json(job->trainer), job->output, "tokenizer.json", error));
     return write_json(describe_config(job), job->output, "tokenizer_config.json", error);
 }

@@ -1,12 +1,14 @@
 #include "app/run_batch.h"
 
 #include "app/app.h"
+#include "app/ask.h"
 #include "app/jsonl.h"
 #include "app/run_question.h"
 #include "base/nearest.h"
 #include "reason/question.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,18 +101,25 @@ static tenebra_code read_sizes(line *l, tenebra_error *error)
         r->image = (tenebra_image_rule){ .width = sides[0], .height = sides[1] };
     else if (bounds)
         r->image = (tenebra_image_rule){ .min_tokens = r->image.min_tokens, .max_tokens = r->image.max_tokens };
-    TN_TRY(tn_json_size(l->json, "image_min_tokens", 0, 1000000, &r->image.min_tokens, "request", error));
-    return tn_json_size(l->json, "image_max_tokens", 0, 1000000, &r->image.max_tokens, "request", error);
+    return TENEBRA_OK;
 }
 
-static tenebra_code read_sampling(line *l, tenebra_error *error)
+/* Numbers of the request, with the ranges of the options that set them. */
+static tenebra_code read_numbers(line *l, tenebra_error *error)
 {
+    static const char *const names[][2] = { { "max_tokens", "predict" }, { "temperature", "temp" }, { "top_k", "top-k" },
+                                            { "top_p", "top-p" }, { "image_min_tokens", "image-min-tokens" },
+                                            { "image_max_tokens", "image-max-tokens" } };
     tenebra_request *r = &l->request;
     size_t seed = (size_t)r->sampling.seed;
-    TN_TRY(tn_json_size(l->json, "max_tokens", 1, 10000000, &r->max_tokens, "request", error));
-    TN_TRY(tn_json_number(l->json, "temperature", 0, 100, &r->sampling.temperature, "request", error));
-    TN_TRY(tn_json_size(l->json, "top_k", 0, 1000000000, &r->sampling.top_k, "request", error));
-    TN_TRY(tn_json_number(l->json, "top_p", 0, 1, &r->sampling.top_p, "request", error));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const tn_option *row = tn_option_find(tn_ask_options, names[i][1]);
+        void *target = (char *)r + (row->offset - offsetof(tn_ask, request));
+        if (row->kind == TN_OPTION_NUMBER)
+            TN_TRY(tn_json_number(l->json, names[i][0], row->minimum, row->maximum, target, "request", error));
+        else
+            TN_TRY(tn_json_size(l->json, names[i][0], (size_t)row->minimum, (size_t)row->maximum, target, "request", error));
+    }
     TN_TRY(tn_json_size(l->json, "seed", 0, INT64_MAX, &seed, "request", error));
     TN_TRY(tn_json_size(l->json, "lens", 0, 32, &r->lens, "request", error));
     TN_TRY(tn_json_bool(l->json, "scores", &r->scores, "request", error));
@@ -184,8 +193,8 @@ static tenebra_code read_line(line *l, const tn_run_batch *batch, const char *te
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "request", "has more than %d bytes", LINE_LIMIT);
     TN_TRY(tn_json_parse(text, length, "request", &l->json, error));
     TN_TRY(check_keys(l->json, error));
-    TN_TRY(read_sampling(l, error));
     TN_TRY(read_sizes(l, error));
+    TN_TRY(read_numbers(l, error));
     TN_TRY(read_settings(l, batch, error));
     TN_TRY(read_question(l, batch, error));
     TN_TRY(read_texts(l->json, "stop", &l->stops, error));

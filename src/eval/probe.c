@@ -4,6 +4,7 @@
 #include "reason/method.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,37 +172,42 @@ static size_t count_right(const tn_result_set *set)
     return right;
 }
 
-static void start_table(tn_table_maker *maker)
-{
-    static const struct { const char *name, *kind; } columns[] = {
-        { "intervention", "text" }, { "questions", "count" }, { "accuracy", "share" }, { "no answer", "count" }, { "failed", "count" },
-        { "difference", "share" }, { "answers changed", "share" }, { "lost", "count" }, { "lost, no answer", "count" }, { "won", "count" },
-        { "p (corrected)", "probability" },
-    };
-    tn_table_start(maker, "probe", "Interventions on the latents, compared with the unchanged method");
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        tn_table_column(maker, columns[i].name, columns[i].kind);
-}
+typedef struct probe_row {
+    const char *name;
+    size_t questions, silent, failed;
+    json_t *accuracy, *difference, *changed, *lost, *lost_silent, *won, *p; /* null for the unchanged method, from difference on */
+} probe_row;
 
-static void put_set(tn_table_maker *maker, const char *name, const tn_result_set *set, size_t total)
-{
-    tn_table_row(maker);
-    tn_table_put(maker, json_string(name));
-    tn_table_put(maker, tn_cell_count(total));
-    tn_table_put(maker, tn_cell_rate(count_right(set), set->count));
-    tn_table_put(maker, tn_cell_count(tn_result_set_silent(set)));
-    tn_table_put(maker, tn_cell_count(tn_result_set_failed(set)));
-}
+#define AT(field) offsetof(probe_row, field)
+static const tn_table_field fields[] = {
+    { "intervention", "text", TN_FIELD_TEXT, AT(name) },
+    { "questions", "count", TN_FIELD_COUNT, AT(questions) },
+    { "accuracy", "share", TN_FIELD_CELL, AT(accuracy) },
+    { "no answer", "count", TN_FIELD_COUNT, AT(silent) },
+    { "failed", "count", TN_FIELD_COUNT, AT(failed) },
+    { "difference", "share", TN_FIELD_CELL, AT(difference) },
+    { "answers changed", "share", TN_FIELD_CELL, AT(changed) },
+    { "lost", "count", TN_FIELD_CELL, AT(lost) },
+    { "lost, no answer", "count", TN_FIELD_CELL, AT(lost_silent) },
+    { "won", "count", TN_FIELD_CELL, AT(won) },
+    { "p (corrected)", "probability", TN_FIELD_CELL, AT(p) },
+    { NULL, NULL, TN_FIELD_TEXT, 0 }
+};
+#undef AT
 
-static void put_comparison(tn_table_maker *maker, const comparison *c)
+/* A comparison, or with c == NULL the unchanged method. */
+static void add_row(tn_table_maker *maker, const comparison *c, const tn_result_set *set)
 {
-    put_set(maker, c->what->name, c->set, c->total);
-    tn_table_put(maker, tn_cell_share(c->difference, c->low, c->high, c->total, SIZE_MAX));
-    tn_table_put(maker, tn_cell_rate(c->changed, c->total));
-    tn_table_put(maker, tn_cell_count(c->paired.only_first));
-    tn_table_put(maker, tn_cell_count(c->silent));
-    tn_table_put(maker, tn_cell_count(c->paired.only_second));
-    tn_table_put(maker, tn_cell_number(c->p));
+    probe_row row = { .name = c != NULL ? c->what->name : "unchanged", .questions = c != NULL ? c->total : set->count,
+                      .silent = tn_result_set_silent(set), .failed = tn_result_set_failed(set),
+                      .accuracy = tn_cell_rate(count_right(set), set->count) };
+    row.difference = c != NULL ? tn_cell_share(c->difference, c->low, c->high, c->total, SIZE_MAX) : json_null();
+    row.changed = c != NULL ? tn_cell_rate(c->changed, c->total) : json_null();
+    row.lost = c != NULL ? tn_cell_count(c->paired.only_first) : json_null();
+    row.lost_silent = c != NULL ? tn_cell_count(c->silent) : json_null();
+    row.won = c != NULL ? tn_cell_count(c->paired.only_second) : json_null();
+    row.p = c != NULL ? tn_cell_number(c->p) : json_null();
+    tn_table_add(maker, fields, &row);
 }
 
 /* ---------------------------------------------------------------- words -- */
@@ -347,13 +353,12 @@ static json_t *make_table(const tn_result_set *base, const comparison *list, siz
 {
     tn_table_maker maker;
     char note[200];
-    start_table(&maker);
-    put_set(&maker, "unchanged", base, base->count);
-    for (size_t i = 0; i < 6; i++)
-        tn_table_put(&maker, json_null());
+    tn_table_start(&maker, "probe", "Interventions on the latents, compared with the unchanged method");
+    tn_table_columns(&maker, fields);
+    add_row(&maker, NULL, base);
     for (size_t i = 0; i < count; i++)
         if (list[i].total > 0)
-            put_comparison(&maker, &list[i]);
+            add_row(&maker, &list[i], list[i].set);
     snprintf(note, sizeof note, "'no answer': answers that name no option (scorer '%.60s'); they count as wrong.", base->scorer);
     tn_table_note(&maker, note);
     return tn_table_finish(&maker);

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,31 +135,53 @@ static json_t *calls_json(const tenebra_trace *trace)
     return list;
 }
 
+typedef enum field_kind { COUNT, SPENT, STEPS, STEPS_INJECTED } field_kind;
+
+typedef struct field {
+    const char *name; /* NULL: the end */
+    field_kind kind;
+    size_t offset; /* in the trace: of a size_t (COUNT), of milliseconds (SPENT) */
+} field;
+
+#define AT(member) offsetof(tenebra_trace, member)
+static const field counts[] = {
+    { "prompt", COUNT, AT(prompt_tokens) }, { "image", COUNT, AT(image_tokens) }, { "latent", COUNT, AT(latent_steps) },
+    { "injected", COUNT, AT(injected_tokens) }, { "generated", COUNT, AT(token_count) }, { "ar_steps", STEPS, 0 },
+    { "ar_steps_injected", STEPS_INJECTED, 0 }, { "calls", COUNT, AT(call_count) }, { "invalid_calls", COUNT, AT(invalid_calls) },
+    { "positions_computed", COUNT, AT(positions_computed) }, { "prompt_reused", COUNT, AT(prompt_reused) },
+    { "vision_cached", COUNT, AT(vision_cached) }, { "passes", COUNT, AT(passes) }, { "crops", COUNT, AT(crops) }, { NULL, COUNT, 0 }
+};
+static const field times[] = {
+    { "decode", SPENT, AT(decode_ms) }, { "vision", SPENT, AT(vision_ms) }, { "prefill", SPENT, AT(prefill_ms) },
+    { "latent", SPENT, AT(latent_ms) }, { "generation", SPENT, AT(generation_ms) }, { "total", SPENT, AT(total_ms) }, { NULL, SPENT, 0 }
+};
+#undef AT
+
+static json_t *fields_json(const tenebra_trace *trace, const field *fields)
+{
+    json_t *json = json_object();
+    size_t steps = trace->token_count + trace->latent_steps;
+    for (const field *f = fields; f->name != NULL; f++) {
+        const void *at = (const char *)trace + f->offset;
+        json_object_set_new(json, f->name, f->kind == SPENT          ? number(*(const double *)at)
+                                           : f->kind == COUNT        ? count(*(const size_t *)at)
+                                           : f->kind == STEPS        ? count(steps)
+                                                                     : count(steps + trace->injected_tokens));
+    }
+    return json;
+}
+
 static json_t *trace_json(const tenebra_trace *trace)
 {
     json_t *steps = json_array();
     for (size_t i = 0; i < trace->step_count; i++)
         json_array_append_new(steps, step_json(&trace->steps[i]));
-    size_t steps_taken = trace->token_count + trace->latent_steps;
-    json_t *counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt",
-                               count(trace->prompt_tokens), "image", count(trace->image_tokens), "latent",
-                               count(trace->latent_steps), "injected", count(trace->injected_tokens), "generated",
-                               count(trace->token_count),
-                               "ar_steps", count(steps_taken), "ar_steps_injected",
-                               count(steps_taken + trace->injected_tokens), "calls",
-                               count(trace->call_count), "invalid_calls", count(trace->invalid_calls), "positions_computed",
-                               count(trace->positions_computed), "prompt_reused", count(trace->prompt_reused),
-                               "vision_cached", count(trace->vision_cached), "passes", count(trace->passes), "crops", count(trace->crops));
-    json_t *times = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "decode", number(trace->decode_ms), "vision",
-                              number(trace->vision_ms), "prefill", number(trace->prefill_ms), "latent",
-                              number(trace->latent_ms), "generation", number(trace->generation_ms), "total",
-                              number(trace->total_ms));
     return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
                      trace->method, "settings", settings_json(trace), "positions", trace->positions, "sampling",
                      sampling_json(trace), "kernels", trace->kernels, "cache_type", trace->cache_type, "threads",
                      count(trace->threads), "finish",
-                     finish_name(trace->finish), "tokens", tokens_json(trace), "steps", steps, "counts", counts, "ms",
-                     times, "passes", passes_json(trace));
+                     finish_name(trace->finish), "tokens", tokens_json(trace), "steps", steps, "counts",
+                     fields_json(trace, counts), "ms", fields_json(trace, times), "passes", passes_json(trace));
 }
 
 char *tenebra_trace_json(const tenebra_trace *trace)
