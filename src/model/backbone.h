@@ -16,10 +16,11 @@ struct tn_model_config {
     tn_decoder_config decoder;
     tn_encoder_config vision;
     bool tie_word_embeddings;
-    size_t vocab_size;             /* as config.json says; tensors decide */
-    /* Tokens, -1: none. The first stands for each row of a picture where a prompt is a list of ids; the others go around pictures. */
+    size_t vocab_size;             /* as in config.json; the tensors decide */
+    /* Token ids, -1: none. If a prompt is a list of ids, the first one marks each row of an image; the others are before and
+     * after images. */
     int32_t picture_token, picture_begin, picture_end;
-    size_t transformers[2];        /* version of the library that wrote config.json: major, minor; 0, 0: not known */
+    size_t transformers[2];        /* version of the library that wrote config.json: major, minor; 0, 0: unknown */
     int32_t eos_tokens[8];
     size_t eos_count;
 };
@@ -27,33 +28,34 @@ struct tn_model_config {
 typedef struct tn_backbone {
     const char *name;
     const char *const *model_types;  /* values of "model_type", NULL-terminated   */
-    const char *chat_template;       /* used where the directory brings none      */
-    size_t renamed_since[2];         /* the library uses the first of the other names in memory since this version */
+    const char *chat_template;       /* used if the directory has no template      */
+    size_t renamed_since[2];         /* since this version, the library uses the first of the other names in memory */
     const tn_layout *decoder;        /* tensors of the decoder                     */
     const tn_image_encoder *encoder;
     const char *encoder_part;        /* key of the encoder's part of config.json    */
-    const char *preprocessor;        /* JSON used where the directory has no processor file */
-    /* Known keys of config.json, of its text part and of its vision part, as tn_notes_unknown takes them. */
+    const char *preprocessor;        /* JSON that is used if the directory has no processor file */
+    /* Known keys of config.json, of its text part and of its vision part, in the form of tn_notes_unknown. */
     const char *const *top_keys, *const *text_keys;
 
-    /* Fills *config from config.json, everything checked. To be freed by tn_model_config_free, also on failure. Errors: FORMAT,
+    /* Fills *config from config.json and checks everything. Must be freed with tn_model_config_free, also after a
+     * failure. Errors: FORMAT,
      * UNSUPPORTED, MEMORY. */
     tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,
                                 tenebra_error *error);
 
-    /* Sets the position of each of `count` rows of a prompt, tokens and whole pictures, starting at `first`. Returns the
-     * position that follows. */
+    /* Sets the position of each of `count` rows of a prompt, which are tokens and complete images, starting at `first`. Returns
+     * the position that follows. */
     int32_t (*positions)(tn_row *rows, size_t count, int32_t first);
 } tn_backbone;
 
-/* Gives back what a configuration owns. A zeroed one may be freed. */
+/* Frees what a configuration owns. A zeroed one may be freed. */
 void tn_model_config_free(tn_model_config *config);
 
 /* All backbones, NULL-terminated. */
 extern const tn_backbone *const tn_backbones[];
 
-/* Keys of config.json that any part may have: what transformers' PretrainedConfig writes and changes no answer, and what
- * is read for every backbone. */
+/* Keys of config.json that any part may have: those of transformers' PretrainedConfig that change no answer, and those that are
+ * read for every backbone. */
 extern const char *const tn_config_keys[];
 
 /* The backbone that reads this "model_type" of config.json, or NULL. Threads: any. */

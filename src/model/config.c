@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Settings of generate(). Only the end tokens are used: hidden defaults would move results. What changes the greedy answer
- * is noted; an entry with a value is the setting that does nothing. The last line is about speed and output alone. */
+/* Settings of generate(). Only the end tokens are used, because hidden defaults would change results. A setting that would
+ * change the greedy answer is noted, unless it has the value in its row, with which it has no effect. The last line affects
+ * only speed and output. */
 #define GENERATION_KEYS                                                                                                  \
     "eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id",                     \
     "do_sample=false", "num_beams=1", "num_beam_groups=1", "num_return_sequences=1", "early_stopping", "max_length=20",  \
@@ -28,13 +29,13 @@ static const char *const generation_keys[] = {
     "typical_p=1", "epsilon_cutoff=0", "eta_cutoff=0", NULL
 };
 
-/* Keys that count only where tokens are drawn. */
+/* Keys that only matter if tokens are sampled. */
 static const char *const sampling_keys[] = { "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
                                              "epsilon_cutoff", "eta_cutoff", NULL };
 
 const char *const tn_config_keys[] = {
     GENERATION_KEYS, "model_type", "tie_word_embeddings", "rope_theta", "rope_scaling", "rope_parameters",
-    "quantization_config", "compression_config", /* refused where they say something */
+    "quantization_config", "compression_config", /* refused if they are set */
     "architectures", "transformers_version", "torch_dtype", "dtype", "use_bfloat16", "_name_or_path", "name_or_path",
     "_commit_hash", "initializer_range", "attention_dropout", "_attn_implementation", "attn_implementation",
     "_attn_implementation_autoset", "gradient_checkpointing", "output_attentions", "return_dict", "use_return_dict",
@@ -45,7 +46,7 @@ const char *const tn_config_keys[] = {
     NULL
 };
 
-/* "eos_token_id": a number or a list. `json` may be no object: it has none, then. */
+/* Reads "eos_token_id", a number or a list. If `json` is not an object, there are none. */
 static tenebra_code read_eos(const json_t *json, const char *file, tn_model_config *config,
                              tenebra_error *error)
 {
@@ -88,16 +89,17 @@ static tenebra_code read_generation(const char *directory, tn_model_config *conf
     return code;
 }
 
-/* ---------------------------------------------- weights of others' making -- */
+/* ---------------------------------------------- weights quantised elsewhere -- */
 
 static tenebra_code refuse_quantization(const char *where, const char *key, const char *method, tenebra_error *error)
 {
-    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, where, "%s says that the weights are quantized with %.60s, which is not "
-                   "supported; take the model with F32, F16 or BF16 weights and, to make it smaller, quantize it with "
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, where, "%s says that the weights are quantized with %.60s, which is not supported; "
+                                                            "use the model with F32, F16 or BF16 weights and, to make it smaller, quantize "
+                                                            "it with "
                    "'tenebra quantize'", key, method);
 }
 
-/* "quant_method" where it is said; old files of bitsandbytes and torchao say it otherwise. */
+/* "quant_method" if it is present; old files of bitsandbytes and torchao use other keys. */
 static const char *method_of(const json_t *object)
 {
     static const struct {
@@ -124,7 +126,7 @@ static tenebra_code check_quantization(const json_t *part, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Files that stood beside config.json before "quantization_config": those of AutoGPTQ and AutoAWQ. */
+/* Files of AutoGPTQ and AutoAWQ, which were used before "quantization_config" in config.json. */
 static tenebra_code check_quantization_files(const char *directory, tenebra_error *error)
 {
     static const struct {
@@ -144,8 +146,8 @@ static tenebra_code check_quantization_files(const char *directory, tenebra_erro
 
 /* ------------------------------------------------------------ known keys -- */
 
-/* Members of `part` that neither list has. Of the top level, `below` is the text part, whose keys may stand there again
- * with the same value. */
+/* Notes members of `part` that are in neither list. For the top level, `below` is the text part, whose keys may be repeated
+ * there with the same value. */
 static void note_part(tn_notes *notes, const json_t *part, const char *const *keys, const char *const *below_keys,
                       const json_t *below, const char *prefix)
 {
@@ -167,7 +169,7 @@ static void note_part(tn_notes *notes, const json_t *part, const char *const *ke
     }
 }
 
-/* rope_theta and mrope_section of `object` where others are used: `sections` may be NULL. */
+/* Notes rope_theta and mrope_section of `object` if other values are used. `sections` may be NULL. */
 static void note_rope(tn_notes *notes, const json_t *object, double theta, const size_t *sections, const char *path)
 {
     const json_t *value = json_object_get(object, "rope_theta"), *parts = json_object_get(object, "mrope_section");
@@ -183,7 +185,7 @@ static void note_rope(tn_notes *notes, const json_t *object, double theta, const
         tn_notes_add(notes, "config.json", key);
 }
 
-/* What says another rotary embedding than the one in use, beside it or on the other level. */
+/* Notes settings of another rotary embedding than the one in use, on the same or the other level. */
 static void note_ropes(tn_notes *notes, const json_t *part, double theta, const size_t *sections, const char *prefix)
 {
     char path[64];
@@ -194,7 +196,7 @@ static void note_ropes(tn_notes *notes, const json_t *part, double theta, const 
     note_rope(notes, json_object_get(part, "rope_parameters"), theta, sections, path);
 }
 
-/* The theta that tn_rope_read takes from a part; NaN if it leaves the default. */
+/* The theta that tn_rope_read reads from a part; NaN if it keeps the default. */
 static double theta_of(const json_t *part)
 {
     const json_t *scaling = json_object_get(part, "rope_scaling"), *parameters = json_object_get(part, "rope_parameters");
@@ -203,7 +205,7 @@ static double theta_of(const json_t *part)
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
-/* Keys that both levels say differently: the top level's are used. */
+/* Notes keys with different values on both levels, of which the top level's are used. */
 static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
 {
     static const char *const keys[] = { "image_token_id", "vision_start_token_id", "vision_end_token_id",
@@ -216,7 +218,7 @@ static void note_lower(tn_notes *notes, const json_t *json, const json_t *text)
             tn_notes_add(notes, "config.json", key);
     }
     const json_t *upper = json_object_get(json, "tie_word_embeddings"), *lower = json_object_get(text, "tie_word_embeddings");
-    if (json_is_boolean(upper) && json_is_boolean(lower) && !json_equal(upper, lower)) /* true is used, wherever it is said */
+    if (json_is_boolean(upper) && json_is_boolean(lower) && !json_equal(upper, lower)) /* true on either level is used */
         tn_notes_add(notes, "config.json", json_is_true(upper) ? "text_config.tie_word_embeddings" : "tie_word_embeddings");
 }
 
@@ -255,7 +257,7 @@ static tenebra_code find_backbone(const json_t *json, const char *directory, con
                    "program reads: %s", type, known);
 }
 
-/* "transformers_version": "4.52.3"; anything else is not known. */
+/* Reads "transformers_version": "4.52.3"; anything else is unknown. */
 static void read_version(const json_t *json, tn_model_config *config)
 {
     const char *text = json_string_value(json_object_get(json, "transformers_version"));
@@ -273,7 +275,7 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
     TN_TRY(check_quantization(text, error));
     TN_TRY(check_quantization_files(directory, error));
     TN_TRY((*backbone)->read_config(json, "config.json", config, error));
-    /* Where the text part is nested, its end tokens may be, too; those of the top level go before. */
+    /* If the text part is nested, it may also have the end tokens; those of the top level take precedence. */
     TN_TRY(read_eos(text, "config.json", config, error));
     TN_TRY(read_eos(json, "config.json", config, error));
     read_version(json, config);
@@ -308,12 +310,12 @@ tenebra_code tn_model_open_store(const char *directory, tn_store **store, const 
 {
     tn_path path;
     TN_TRY(tn_path_print(&path, error, "%s/config.json", directory));
-    bool first = tn_path_is_file(path.text) || !tn_path_is_directory(directory); /* it says best what is wrong with a directory */
+    bool first = tn_path_is_file(path.text) || !tn_path_is_directory(directory); /* its error is the best one for a directory */
     if (first)
         TN_TRY(tn_model_read_config(directory, NULL, backbone, config, notes, error));
     tenebra_code code = tn_store_open(directory, store, error);
     if (code == TENEBRA_ERROR_IO && !first)
-        return tn_model_read_config(directory, NULL, backbone, config, notes, error); /* neither is there */
+        return tn_model_read_config(directory, NULL, backbone, config, notes, error); /* neither exists */
     TN_TRY(code);
     tn_notes_append(notes, tn_store_notes(*store));
     return first ? TENEBRA_OK : tn_model_read_config(directory, *store, backbone, config, notes, error);

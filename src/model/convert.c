@@ -13,7 +13,7 @@ enum { PIECE_VALUES = 1 << 22, CHUNKS_MIN = 8 };
 typedef struct chunk_result {
     double errors, squares, made, product, largest;
     size_t row, col; /* of the first value that cannot be converted; row SIZE_MAX: none */
-    bool input;      /* it was not finite before                                   */
+    bool input;      /* the original value was already not finite                  */
 } chunk_result;
 
 typedef struct convert_job {
@@ -21,7 +21,7 @@ typedef struct convert_job {
     size_t begin;           /* first chunk of the piece                      */
     size_t chunk_bytes;     /* of 16 rows in the new form                    */
     size_t slice;           /* bytes of scratch of one worker                */
-    size_t packed_bytes;    /* of it, for 16 packed rows                     */
+    size_t packed_bytes;    /* offset in the scratch, for 16 packed rows     */
     unsigned char *out;     /* [chunks of a piece, chunk_bytes]              */
     unsigned char *scratch; /* [workers, slice]                              */
     chunk_result *results;  /* [chunks of a piece]                           */
@@ -47,7 +47,7 @@ static void keep_row(const tn_matrix *from, size_t row, void *packed)
         memcpy(packed, data + row * row_bytes, row_bytes);
 }
 
-/* Adds the errors of a row. False if a value is not finite, before or after; *result says where. */
+/* Adds the errors of a row. False if a value is not finite before or after the conversion; *result has its place. */
 static bool compare_rows(const tn_real *values, const tn_real *made, size_t row, size_t cols, chunk_result *result)
 {
     for (size_t k = 0; k < cols; k++) {
@@ -93,17 +93,17 @@ static void convert_chunk(void *argument, size_t chunk, size_t worker)
         tn_panel_pack(job->to.type, packed, row_bytes, count, cols, out);
 }
 
-/* In the order of the chunks, so that sums do not depend on the threads. */
+/* Adds in the order of the chunks, so that sums do not depend on the threads. */
 static tenebra_code gather_results(const tn_stored *stored, const convert_job *job, size_t chunks, chunk_result *total,
                                    tenebra_error *error)
 {
     for (size_t i = 0; i < chunks; i++) {
         const chunk_result *part = &job->results[i];
         if (part->row != SIZE_MAX && part->input)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "holds a value that is not finite, in row %zu, column %zu",
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "contains a value that is not finite, in row %zu, column %zu",
                            part->row, part->col);
         if (part->row != SIZE_MAX)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "holds a value too large for %s, in row %zu, column %zu",
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "contains a value too large for %s, in row %zu, column %zu",
                            tn_dtype_of(job->to.type)->name, part->row, part->col);
         total->errors += part->errors;
         total->squares += part->squares;
@@ -131,7 +131,7 @@ static tenebra_code reserve(convert_job *job, const char *name, size_t chunks, s
     return TENEBRA_OK;
 }
 
-/* Piece by piece. The last chunk may have fewer rows, but its panel is complete. */
+/* Converts piece by piece. The last chunk may have fewer rows, but its panel is complete. */
 static tenebra_code run(convert_job *job, const tn_stored *stored, size_t piece, tn_writer *writer, tn_pool *pool,
                         tn_convert_fn *advance, void *user, chunk_result *total, tenebra_error *error)
 {
@@ -144,7 +144,7 @@ static tenebra_code run(convert_job *job, const tn_stored *stored, size_t piece,
         TN_TRY(tn_writer_write(writer, job->out, bytes, error));
         size_t done = (size_t)((double)stored->bytes * ((double)end / (double)job->to.rows));
         if (advance != NULL && !advance(user, done - told))
-            return tn_fail(error, TENEBRA_ERROR_CANCELLED, stored->name, "converting was stopped");
+            return tn_fail(error, TENEBRA_ERROR_CANCELLED, stored->name, "the conversion was stopped");
         told = done;
     }
     return TENEBRA_OK;

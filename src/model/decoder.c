@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* Frequency i turns with the axis that its section names. */
+/* Frequency i rotates with the position on the axis of its section. */
 static tn_rope rope_of_span(tn_ops *ops, const tn_decoder_config *config, const tn_position *positions, size_t count)
 {
     size_t half = config->head_dim / 2;
@@ -29,9 +29,9 @@ static tn_rope rope_of_span(tn_ops *ops, const tn_decoder_config *config, const 
     return tn_op_angles(ops, places, count, 3, turns, half);
 }
 
-/* A tap while its span runs. */
+/* The state of a tap while its span runs. */
 typedef struct tapping {
-    tn_tensor rows; /* [H, keys] of the layer that runs              */
+    tn_tensor rows; /* [H, keys] of the current layer                */
     tn_tensor mean; /* [1, keys] over the layers and heads so far    */
     tn_tap tap;
 } tapping;
@@ -46,7 +46,7 @@ static void collect_tap(tn_ops *ops, const tn_decoder_config *config, const tn_s
         tap->each(tap->user, layer, rows);
 }
 
-/* What all layers of one forward share. While recording it lives in the arena: the backward may ask again. */
+/* Shared by all layers of one forward. While recording, it is in the arena, because the backward may use it again. */
 typedef struct run_state {
     const tn_decoder *decoder;
     tn_rope rope;
@@ -60,7 +60,7 @@ typedef struct layer_job {
     size_t layer;
 } layer_job;
 
-/* Stores the sequences' rows in their caches and says what each of them asks. */
+/* Stores the sequences' rows in their caches and fills the arguments of attention for each. */
 static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor v, bool again, tn_attention_part *parts)
 {
     const run_state *run = job->run;
@@ -122,7 +122,7 @@ static tn_tensor run_layer(tn_ops *ops, tn_tensor x, const void *argument, bool 
     return tn_op_add(ops, x, feed_forward(ops, layer, normed));
 }
 
-/* The state and its jobs, one a layer, in the arena; NULL on failure. */
+/* Allocates the state and its jobs, one per layer, in the arena; NULL on failure. */
 static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
                           const tn_decoder_part *sequences, size_t count)
 {

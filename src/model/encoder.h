@@ -1,6 +1,6 @@
 /* An image encoder: converts images to rows of input for the decoder. One file of model/encoders/ with its own struct,
  * tensor table, reader of the processor file and forward, built from shared pieces (model/pieces.h, model/picture.h); a backbone
- * names the one that it uses. Nothing else knows what it reads of a picture. */
+ * names the one that it uses. Only the encoder knows what it reads from an image (patches, or pixels). */
 #ifndef TN_MODEL_ENCODER_H
 #define TN_MODEL_ENCODER_H
 
@@ -8,74 +8,79 @@
 #include "base/notes.h"
 #include "model/picture.h"
 
-/* An encoder's part of config.json. It numbers `sizes` and `numbers` itself. */
+/* An encoder's part of config.json. The encoder defines the meaning of `sizes` and `numbers`. */
 typedef struct tn_encoder_config {
     size_t sizes[TN_LAYOUT_SIZES];
     double numbers[TN_LAYOUT_NUMBERS];
-    size_t deep;        /* tensors that it gives for rows after decoder layers, at most TN_DEEP_MAX */
-    int32_t *ids;       /* [code_count] the token of each of its codes, where pictures are tokens; owned, malloc. These tokens
-                         * are never generated */
-    size_t code_count;  /* 0: pictures are vectors */
+    size_t deep;        /* number of tensors that are added after decoder layers, at most TN_DEEP_MAX */
+    int32_t *ids;       /* [code_count] the token of each code, if images are tokens; owned, from malloc. These tokens are never
+                         * generated */
+    size_t code_count;  /* 0: images are vectors */
 } tn_encoder_config;
 
-/* The group of the blocks in every encoder's layout that has blocks; each begins with tn_ops_proceed. */
+/* The group of the blocks in the layout of an encoder with blocks. The forward of each block begins with tn_ops_proceed. */
 enum { TN_ENCODER_BLOCK = 1 };
 
 typedef struct tn_model_config tn_model_config;
 
-/* A size with the name that people are shown. */
+/* A size with the name under which it is shown to users. */
 typedef struct tn_size_name {
-    const char *name; /* NULL ends a list */
+    const char *name; /* NULL at the end of a list */
     size_t size;
 } tn_size_name;
 
-/* What an encoder computed of several pictures, one after another. */
+/* The output of an encoder for several images, one after another. */
 typedef struct tn_encoded {
-    tn_tensor embeds;            /* [sum J, C], or without data where codes are given */
-    const int32_t *codes;        /* [sum J] places in tn_encoder_config.ids           */
+    tn_tensor embeds;            /* [sum J, C]; without data if there are codes */
+    const int32_t *codes;        /* [sum J] indices of tn_encoder_config.ids          */
     tn_tensor deep[TN_DEEP_MAX]; /* [config.deep] of [sum J, C]                       */
 } tn_encoded;
 
 typedef struct tn_image_encoder {
     const tn_layout *layout;
-    const char *const *keys; /* known keys of its part of config.json, for tn_notes_unknown */
+    const char *const *keys; /* known keys of the encoder's part of config.json, for tn_notes_unknown */
     const tn_size_name *names;
 
-    /* Reads its part of config.json into config->vision; the decoder's part has already been read. Errors: FORMAT, UNSUPPORTED,
+    /* Reads the encoder's part of config.json into config->vision. The decoder's part has already been
+     * read. Errors: FORMAT, UNSUPPORTED,
      * MEMORY. */
     tenebra_code (*read_config)(const json_t *part, const char *file, tn_model_config *config, tenebra_error *error);
 
-    /* ------ its rule: how pictures are prepared, a struct of its own that a processor file fills; zeroed before */
+    /* ------ the rule: how images are prepared; a struct that belongs to the encoder, zeroed and then filled from a processor
+     * file */
     size_t rule_bytes;
-    /* Errors: FORMAT, UNSUPPORTED, MISMATCH (sizes that differ from the configuration's). */
+    /* Reads the object of a processor file. Errors: FORMAT, UNSUPPORTED, MISMATCH (sizes that differ from those of the
+     * configuration). */
     tenebra_code (*read_rule)(const json_t *part, const char *file, const tn_encoder_config *config, void *rule, tenebra_error *error);
     /* Adds keys without effect to the notes, as members of `prefix` (NULL: none). */
     void (*note_rule)(const json_t *part, const char *file, const char *prefix, tn_notes *notes);
     bool (*same_rule)(const void *one, const void *other);
-    /* Least and greatest number of pixels of a picture as it is shown. */
+    /* The minimum and maximum number of pixels of an image after resizing. */
     void (*bounds)(const void *rule, size_t *least, size_t *most);
-    /* Puts into a processor's object what such a file has to say: the sizes of a configuration (not NULL), the bounds of a rule (not
-     * NULL) narrowed by what was asked for. False without memory. NULL: nothing depends on them. */
+    /* Writes the members of a processor file into an object: the sizes of a configuration (if not NULL), and the bounds of a
+     * rule (if not NULL) narrowed by the request. False without memory. NULL: such a file has no members that depend on them.
+     * */
     bool (*write_rule)(json_t *part, const tn_encoder_config *config, const void *rule, const tenebra_image_rule *asked);
 
     /* ------ from the size alone, without pixels */
-    /* The size in which a picture of width x height pixels is shown, by the rule and what is asked for. Errors: ARGUMENT. */
+    /* The size to which an image of width x height pixels is resized, by the rule and the request. Errors: ARGUMENT. */
     tenebra_code (*fit)(const void *rule, size_t width, size_t height, const tenebra_image_rule *asked, tn_fit *fit,
                         tenebra_error *error);
-    /* The same for a part of a message that names sizes of its own: what the family's library makes of the picture before `fit`.
-     * NULL: parts cannot name sizes. Errors: ARGUMENT, LIMIT. */
+    /* The same for a part of a message with its own sizes: the size that the family's library chooses before `fit`. NULL: parts
+     * cannot have sizes. Errors: ARGUMENT, LIMIT. */
     tenebra_code (*fit_part)(const void *rule, size_t width, size_t height, const tenebra_part *part, tn_fit *fit,
                              tenebra_error *error);
-    /* The rows of a picture in a size in which it is shown. */
+    /* The number of rows of a resized image. */
     tn_image_rows (*measure)(const void *rule, size_t width, size_t height);
-    /* The pixels that become one row, about. */
+    /* The approximate number of pixels that become one row. */
     size_t (*area)(const void *rule);
 
-    /* ------ with pixels, in a size in which they are shown */
-    /* Errors: ARGUMENT (a size in which none is shown), MEMORY; *prepared is empty then. */
+    /* ------ with the pixels of a resized image */
+    /* Makes the encoder's input from an image. Errors: ARGUMENT (a size that `fit` never gives), MEMORY; *prepared is then
+     * empty. */
     tenebra_code (*prepare)(const void *rule, const tn_image *image, tn_prepared *prepared, tenebra_error *error);
-    /* Recordable. Observed: ("vision.patch_embed", 0, what enters the blocks), ("vision.block", i, output of block i). On failure
-     * ops->failure is set. */
+    /* Encodes images; can be recorded. Watched values: ("vision.patch_embed", 0, input of the blocks), ("vision.block", i,
+     * output of block i). On failure, ops->failure is set. */
     tn_encoded (*encode)(tn_ops *ops, const tn_network *network, const tn_prepared *const *pictures, size_t count);
 } tn_image_encoder;
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Addresses reserved for the arena; memory is only what gets touched. */
+/* Addresses reserved for the arena; only pages that are used take memory. */
 static const size_t WORK_RESERVE = (size_t)64 << 30;
 
 tenebra_code tn_engine_open(tn_engine *engine, const tn_model *model, size_t threads, tenebra_error *error)
@@ -28,7 +28,7 @@ tenebra_code tn_engine_finish(tn_engine *engine, size_t mark, tenebra_error *err
 {
     tn_ops *ops = &engine->ops;
     tn_ops_release(ops, mark);
-    /* First: a file that was cut gives zeros for weights, with which anything may go wrong. */
+    /* This check is first, because a truncated file gives zeros as weights, which may cause any other error. */
     tenebra_code code = tn_model_check(engine->model, error), failed = ops->failure.code;
     if (code == TENEBRA_OK && failed != TENEBRA_OK) {
         code = failed;
@@ -44,7 +44,7 @@ size_t tn_engine_rounds(size_t rows)
     return (rows + TN_ENGINE_ROUND - 1) / TN_ENGINE_ROUND;
 }
 
-/* Memory of one round; NULL with the failure set. */
+/* Memory of one round; NULL with ops->failure set. */
 static void *take(tn_ops *ops, size_t count, size_t size)
 {
     void *memory = tn_arena_take(ops->arena, count, size);
@@ -55,7 +55,7 @@ static void *take(tn_ops *ops, size_t count, size_t size)
 
 /* --------------------------------------------------------------- rounds -- */
 
-/* Rows at .. at+count-1 of a span, which run in one round from row `begin` of it on. */
+/* Rows at .. at+count-1 of a span, which are rows begin .. of a round. */
 typedef struct piece {
     tn_span *span;
     size_t at, count, begin;
@@ -72,7 +72,7 @@ static bool ends_span(const piece *p)
     return p->at + p->count == p->span->count;
 }
 
-/* Takes the next rows of the spans: *span is the first that has some left, from row *at on. */
+/* Takes the next rows of the spans. *span is the first span with rows left, from row *at on. */
 static batch compose_round(tn_ops *ops, tn_span *spans, size_t count, size_t *span, size_t *at)
 {
     batch r = { .pieces = take(ops, count - *span, sizeof *r.pieces) };
@@ -125,7 +125,7 @@ static tn_tensor run_layers(tn_engine *engine, const batch *r)
     return tn_rows_run(ops, &engine->model->decoder, joined ? joined : r->pieces[0].span->rows + r->pieces[0].at, r->rows, parts, r->count);
 }
 
-/* Leaves the rows that are wanted: `out` got its memory before the round, or is part of the record. */
+/* Stores the rows that callers require in `out`, which got its memory before the round or is part of the record. */
 static void keep_rows(tn_ops *ops, const batch *r, tn_tensor x)
 {
     for (size_t i = 0; i < r->count; i++) {
@@ -170,8 +170,8 @@ static void keep_last_rows(tn_ops *ops, const tn_decoder *decoder, const batch *
     }
 }
 
-/* The first piece whose last row, before or after the norm, is not finite. What is wrong in an earlier row and counts reaches the
- * last one by attention. */
+/* The first piece whose last row, before or after the norm, is not finite. A NaN in an earlier row that affects the result
+ * reaches the last row by attention. */
 static const piece *find_bad(tn_ops *ops, const batch *r, tn_tensor x)
 {
     for (size_t i = 0; ops->tape == NULL && i < r->count; i++) {
@@ -229,7 +229,7 @@ tenebra_code tn_engine_logits(tn_engine *engine, tn_tensor normed, tn_real *logi
     return read_logits(engine, mark, normed, rows, error);
 }
 
-/* Logits of the last rows of all spans that want them, in one product. */
+/* Logits of the last rows of all spans that require them, in one product. */
 static tenebra_code run_head(tn_engine *engine, const tn_span *spans, size_t count, tenebra_error *error)
 {
     tn_ops *ops = &engine->ops;
@@ -259,7 +259,7 @@ static tenebra_code check_spans(const tn_span *spans, size_t count, tenebra_erro
     return count > 0 ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "span", "there is none");
 }
 
-/* Memory of the rows that callers want, which outlives the rounds. */
+/* Memory of the rows that callers require, which outlives the rounds. */
 static void take_outs(tn_ops *ops, tn_span *spans, size_t count, size_t cols)
 {
     for (size_t i = 0; ops->tape == NULL && i < count; i++)
@@ -296,12 +296,12 @@ tenebra_code tn_engine_run(tn_engine *engine, tn_span *spans, size_t count, tene
     return code;
 }
 
-/* -------------------------------------------------------------- pictures -- */
+/* -------------------------------------------------------------- images -- */
 
-/* Memory of all pictures of a call: that of the record, or `kept`. */
+/* Memory for all images of a call: in the record, or in `kept`. */
 typedef struct made {
-    tn_encoded tensors; /* of `rows` rows; without codes */
-    int32_t *ids;       /* [rows] where pictures are tokens */
+    tn_encoded tensors; /* embeds and deep of `rows` rows, without codes */
+    int32_t *ids;       /* [rows] if images are tokens */
 } made;
 
 static bool take_made(const tn_encoder_config *config, size_t rows, size_t cols, tn_arena *kept, made *m)
@@ -318,7 +318,7 @@ static bool take_made(const tn_encoder_config *config, size_t rows, size_t cols,
     return fits;
 }
 
-/* The tokens of codes. */
+/* Converts codes to tokens. */
 static void find_ids(tn_ops *ops, const tn_encoder_config *config, const int32_t *codes, size_t count, int32_t *ids)
 {
     for (size_t i = 0; ids != NULL && i < count && ops->failure.code == TENEBRA_OK; i++) {
@@ -330,7 +330,7 @@ static void find_ids(tn_ops *ops, const tn_encoder_config *config, const int32_t
     }
 }
 
-/* What was computed, cut up by pictures. */
+/* Divides the results among the images. */
 static void hand_out(tn_ops *ops, const tn_encoder_config *config, const made *m, tn_image_rows *const *pictures, size_t count)
 {
     for (size_t i = 0, at = 0; i < count && ops->failure.code == TENEBRA_OK; i++) {
@@ -344,14 +344,14 @@ static void hand_out(tn_ops *ops, const tn_encoder_config *config, const made *m
     }
 }
 
-/* Whether the encoder gave what its configuration says, for so many rows; else the failure is set. */
+/* Whether the encoder's results match its configuration and this number of rows; otherwise sets ops->failure. */
 static bool has_all(tn_ops *ops, const tn_encoder_config *config, const tn_encoded *all, size_t rows, size_t cols)
 {
     bool fits = config->code_count > 0 ? all->codes != NULL : all->embeds.rows == rows && all->embeds.cols == cols;
     for (size_t d = 0; d < config->deep; d++)
         fits = fits && all->deep[d].rows == rows && all->deep[d].cols == cols;
     if (ops->failure.code == TENEBRA_OK && !fits)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the pictures have %zu rows of %zu, the image encoder gave %zu of %zu",
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the images have %zu rows of %zu, the image encoder gave %zu of %zu",
                 rows, cols, all->embeds.rows, all->embeds.cols);
     return ops->failure.code == TENEBRA_OK;
 }
@@ -364,7 +364,7 @@ static bool is_finite(tn_ops *ops, const tn_encoder_config *config, const tn_enc
     return finite;
 }
 
-/* Copies what the encoder gave to memory that outlives the call. */
+/* Copies the encoder's results to memory that outlives the call. */
 static void keep(tn_ops *ops, const tn_encoder_config *config, const tn_encoded *all, made *m)
 {
     if (config->code_count == 0)

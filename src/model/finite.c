@@ -26,19 +26,19 @@ bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col)
 
 /* --------------------------------------------------------------- weights -- */
 
-/* Fails if the stored tensor holds such a value. */
+/* Fails if the stored tensor contains such a value. */
 static bool blame_tensor(const tn_model *model, const tn_place *of, const char *place, tenebra_error *error)
 {
     const tn_stored *stored = tn_place_stored(of, model->store, NULL);
     size_t row, col;
     if (stored == NULL || tn_stored_is_finite(stored, &row, &col))
         return false;
-    tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "holds a value that is NaN or infinite (row %zu, column %zu), so nothing can "
-            "be computed with %s; get the weights again", row, col, place);
+    tn_fail(error, TENEBRA_ERROR_FORMAT, stored->name, "contains a value that is NaN or infinite (row %zu, column %zu), so nothing can be "
+                                                       "computed with %s; get the weights again", row, col, place);
     return true;
 }
 
-/* The same for the adapters on it. */
+/* The same for the adapters on this tensor. */
 static bool blame_adapter(const tn_model *model, const char *canonical, const char *place, tenebra_error *error)
 {
     for (size_t i = 0; i < model->adapter_count; i++)
@@ -49,8 +49,8 @@ static bool blame_adapter(const tn_model *model, const char *canonical, const ch
                 (tn_all_finite(module->a, module->rank * module->inputs) &&
                  tn_all_finite(module->b, module->outputs * module->rank)))
                 continue;
-            tn_fail(error, TENEBRA_ERROR_FORMAT, module->name, "adapter %zu holds a value here that is NaN or infinite, so nothing "
-                    "can be computed with %s", i + 1, place);
+            tn_fail(error, TENEBRA_ERROR_FORMAT, module->name,
+                    "adapter %zu contains a value here that is NaN or infinite, so nothing can be computed with %s", i + 1, place);
             return true;
         }
     return false;
@@ -60,7 +60,7 @@ typedef struct suspicion {
     const tn_model *model;
     tn_network_kind kind;
     size_t group, number;
-    const char *place; /* in words, for people */
+    const char *place; /* as text, for messages */
 } suspicion;
 
 static tenebra_code blame_place(void *user, const tn_place *place, tenebra_error *error)
@@ -74,8 +74,8 @@ static tenebra_code blame_place(void *user, const tn_place *place, tenebra_error
     return TENEBRA_OK;
 }
 
-/* Looks through the weights of one layer or block, or of what a network has once but for the vocabulary; then says that the
- * numbers grew. */
+/* Searches the weights of one layer or block, or those that a network has only once (except embedding and head). If they are
+ * all finite, the error says that the numbers grew too large. */
 static tenebra_code blame(const tn_model *model, tn_network_kind kind, size_t group, size_t number, const char *place,
                           tenebra_error *error)
 {
@@ -91,9 +91,9 @@ enum { NOWHERE = -1 };
 
 typedef struct search {
     tn_ops *ops;
-    const char *first, *each; /* names of watched values: once at the start, and of each layer */
-    long found;               /* index of the first of `each` that is not finite; or NOWHERE   */
-    bool at_first;            /* the value `first` was not                                      */
+    const char *first, *each; /* names of watched values: one at the start, and one for each layer */
+    long found;               /* index of the first layer value that is not finite, or NOWHERE  */
+    bool at_first;            /* the first watched value was not finite                         */
 } search;
 
 static void look(void *user, const char *name, size_t index, const tn_tensor *value)
@@ -107,7 +107,7 @@ static void look(void *user, const char *name, size_t index, const tn_tensor *va
         s->found = (long)index;
 }
 
-/* The input of the decoder is not finite: which row of it. */
+/* Finds the row of the decoder's input that is not finite. */
 static tenebra_code blame_input(const tn_model *model, const tn_row *rows, size_t count, tenebra_error *error)
 {
     const tn_matrix *embed = &model->decoder.embed.matrix;
@@ -121,7 +121,7 @@ static tenebra_code blame_input(const tn_model *model, const tn_row *rows, size_
         if (finite)
             continue;
         free(values);
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "the row of token %d holds a value that is NaN or infinite; get the "
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "embedding", "the row of token %d contains a value that is NaN or infinite; get the "
                        "weights again", (int)token);
     }
     free(values);
@@ -165,7 +165,7 @@ tenebra_code tn_fail_pictures(tn_engine *engine, const tn_prepared *const *pictu
     for (size_t i = 0; i < count && s.found == NOWHERE && !s.at_first; i++) {
         if (!tn_all_finite(pictures[i]->values, pictures[i]->rows * pictures[i]->columns)) {
             *ops = before;
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite once scaled as the processor file "
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, "image", "its values are NaN or infinite after scaling as the processor file "
                            "says");
         }
         tn_networks_encode(ops, &model->networks, &pictures[i], 1);
@@ -173,8 +173,8 @@ tenebra_code tn_fail_pictures(tn_engine *engine, const tn_prepared *const *pictu
     }
     *ops = before;
     if (s.found == NOWHERE)
-        return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "what enters the blocks of the vision tower"
-                                                                : "what follows the blocks of the vision tower", error);
+        return blame(model, TN_NETWORK_IMAGES, 0, 0, s.at_first ? "the input of the blocks of the vision tower"
+                                                                : "the layers after the blocks of the vision tower", error);
     snprintf(place, sizeof place, "vision block %ld", s.found);
     return blame(model, TN_NETWORK_IMAGES, TN_ENCODER_BLOCK, (size_t)s.found, place, error);
 }
@@ -184,7 +184,7 @@ tenebra_code tn_fail_logits(const tn_model *model, const tn_real *normed, const 
     const tn_matrix *head = &model->decoder.head.matrix;
     size_t row = 0;
     if (!tn_all_finite(normed, head->cols))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, "head", "what it reads is NaN or infinite");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "head", "its input is NaN or infinite");
     while (row + 1 < head->rows && tn_all_finite(logits + row, 1))
         row++;
     tn_real *values = malloc(head->cols * sizeof *values);
@@ -195,6 +195,6 @@ tenebra_code tn_fail_logits(const tn_model *model, const tn_real *normed, const 
     }
     free(values);
     return tn_fail(error, TENEBRA_ERROR_FORMAT, "head", weights ? "the logit of token %zu is NaN or infinite, although its weights are "
-                   "not: numbers grew too large" : "the row of token %zu holds a value that is NaN or infinite; get the weights "
+                   "not: numbers grew too large" : "the row of token %zu contains a value that is NaN or infinite; get the weights "
                    "again", row);
 }

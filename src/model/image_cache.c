@@ -27,7 +27,7 @@ const tn_image_entry *tn_image_cache_find(tn_image_cache *cache, const tn_digest
     return entry;
 }
 
-/* A free place if `bytes` more fit, else NULL; *oldest is the entry to drop then. */
+/* A free entry if `bytes` more fit; otherwise NULL, and *oldest is the entry to drop. */
 static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_entry **oldest)
 {
     tn_image_entry *place = NULL;
@@ -42,7 +42,7 @@ static tn_image_entry *free_place(tn_image_cache *cache, size_t bytes, tn_image_
     return bytes <= cache->limit - cache->used ? place : NULL;
 }
 
-/* Reads what was made of the picture into memory of the entry. */
+/* Copies the encoded image into memory of the entry. */
 static bool fill(tn_image_entry *entry, tn_ops *ops, const tn_image_rows *picture)
 {
     size_t each = entry->rows * entry->cols, tensors = entry->embedded + entry->deep;

@@ -12,7 +12,7 @@ size_t tn_network_members(const tn_network *network, size_t group)
     return group == 0 ? 1 : network->sizes[network->layout->groups[group].count];
 }
 
-/* Where the pointer to the members of a group lies. */
+/* The pointer to the members of a group in the network's struct. */
 static void **array_of(const tn_network *network, size_t group)
 {
     return (void **)((uintptr_t)network + network->layout->groups[group].pointer);
@@ -28,7 +28,7 @@ static void *slot_of(const tn_network *network, const tn_layout_row *row, size_t
 
 /* --------------------------------------------------------------- memory -- */
 
-/* Values that all vectors of the network take together. */
+/* The number of values of all vectors of the network. */
 static bool count_vectors(const tn_network *network, size_t *total)
 {
     *total = 1;
@@ -92,7 +92,7 @@ bool tn_place_name(const tn_place *place, size_t which, char name[TN_PLACE_NAME]
     return print_name(place->row, which, place->number, name);
 }
 
-/* Whether the name is the pattern with a number in its hole, or (*module) that up to its last '.'. */
+/* Whether the name matches the pattern, with a number in place of %zu, or (*module) the pattern up to its last '.'. */
 static bool fits(const char *pattern, const char *name, size_t length, size_t *number, bool *module)
 {
     const char *hole = strstr(pattern, "%zu"), *rest = hole != NULL ? hole + strlen("%zu") : pattern;
@@ -128,7 +128,8 @@ bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, 
     return false;
 }
 
-/* The shape that the sizes say. Where they leave the rows open, the slot knows them once it is filled. */
+/* The shape from the sizes. If the number of rows is not fixed (the vocabulary), it is taken from the slot once that is filled.
+ * */
 static void measure(tn_place *place)
 {
     const tn_layout_row *row = place->row;
@@ -150,7 +151,7 @@ enum { LAST = 1 << 30 };
 tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user, tenebra_error *error)
 {
     const tn_layout_row *rows = network->layout->rows;
-    size_t begin = 0, end, order = 0; /* of a run of rows of one group: its members follow each other in the forward */
+    size_t begin = 0, end, order = 0; /* consecutive rows of one group: in the forward, its members follow each other */
     for (; rows[begin].name != NULL; begin = end) {
         size_t members = tn_network_members(network, rows[begin].group);
         for (end = begin; rows[end].name != NULL && rows[end].group == rows[begin].group;)

@@ -1,4 +1,4 @@
-/* From what -m says to the directory that holds config.json: also within the cache of the Hugging Face hub, where
+/* Finds the directory with config.json from the value of -m, also in the cache of the Hugging Face hub, where
  * models--ORG--NAME/refs/main names one of models--ORG--NAME/snapshots/. */
 #include "model/model.h"
 
@@ -14,7 +14,8 @@
 
 enum { REVISION_LIMIT = 256 };
 
-/* ORG/NAME as the hub has it: two words of letters, digits, '-', '_' and '.'; a '/' may follow. *length: without that. */
+/* Whether a text is ORG/NAME as on the hub: two words of letters, digits, '-', '_' and '.'; a '/' may follow, which *length
+ * does not include. */
 static bool is_hub_name(const char *text, size_t *length)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
@@ -26,7 +27,7 @@ static bool is_hub_name(const char *text, size_t *length)
     return second > 0 && text[*length + (text[*length] == '/')] == '\0';
 }
 
-/* `noun` with its article, what its directory `holds`, and the option that names it. */
+/* A noun with its article, the contents of such a directory, and the option that names it. */
 static tenebra_code missing(const char *path, const char *noun, const char *holds, const char *option, tenebra_error *error)
 {
     const char *hint = tn_address_hint(path), *name = strchr(path, '/');
@@ -36,7 +37,7 @@ static tenebra_code missing(const char *path, const char *noun, const char *hold
         return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file; %s is a directory with %s", noun, holds);
     size_t length;
     if (!is_hub_name(path, &length))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not %s directory: there is no such directory. It would hold %s", noun,
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not %s directory: there is no such directory. It would contain %s", noun,
                        holds);
     int shown = (int)tn_min(length, 120), last = (int)tn_min(length - (size_t)(++name - path), 100);
     return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a directory here. If it is %s of the Hugging Face hub, fetch it with "
@@ -53,7 +54,7 @@ tenebra_code tn_adapter_missing(const char *path, tenebra_error *error)
     return missing(path, "an adapter", "adapter_config.json and its weights, as PEFT saves it", "--lora", error);
 }
 
-/* The first line of a small file, without white space at its end; false if it is no plain name. */
+/* Reads the first line of a small file, without white space at its end; false if it is not a plain name. */
 static bool read_revision(const char *path, char revision[REVISION_LIMIT])
 {
     FILE *file = fopen(path, "re");
@@ -96,7 +97,7 @@ char *tn_model_locate(const char *path, tenebra_error *error)
     if (!tn_path_is_directory(path))
         tn_model_missing(path, error);
     else if (holds(path, "config.json") || !tn_path_is_directory(snapshots.text))
-        found = strdup(path); /* what is missing there is told by its reader */
+        found = strdup(path); /* missing files are reported when they are read */
     else if (read_revision(main_branch.text, revision) || find_only(snapshots.text, revision))
         found = tn_path_join(snapshots.text, revision);
     else

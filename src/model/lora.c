@@ -23,7 +23,7 @@ void tn_adapter_note(tn_adapter *adapter, const char *sentence, ...)
     va_start(arguments, sentence);
     vsnprintf(adapter->note + length + front, room - (size_t)front, sentence, arguments);
     va_end(arguments);
-    for (unsigned char *at = (unsigned char *)adapter->note; *at != '\0'; at++) /* names of hostile files */
+    for (unsigned char *at = (unsigned char *)adapter->note; *at != '\0'; at++) /* names may come from hostile files */
         if (*at < 0x20 || *at == 0x7f)
             *at = '?';
         else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) /* C1 controls */
@@ -96,7 +96,7 @@ typedef struct making {
     bool *used; /* one per target */
 } making;
 
-/* The value of the first pattern that matches any of the module's names. */
+/* The value of the first pattern that matches one of the module's names. */
 static tenebra_code exception_of(const tn_networks *networks, const tn_lora_pattern *patterns, size_t count, const char *name,
                                  double otherwise, double *value, tenebra_error *error)
 {
@@ -167,12 +167,12 @@ static tenebra_code make_modules(making *job, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
     TN_TRY(tn_networks_each(&adapter->model->networks, make_module, job, error));
     if (adapter->module_count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s fits no module of the model", adapter->targets);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s matches no module of the model", adapter->targets);
     for (size_t i = 0; i < targets->count; i++)
         if (!job->used[i])
             tn_lora_list_add(unused, sizeof unused, &count, targets->items[i]);
     if (count > 0)
-        tn_adapter_note(adapter, "target_modules fits nothing: %s", unused);
+        tn_adapter_note(adapter, "target_modules matches nothing: %s", unused);
     return TENEBRA_OK;
 }
 

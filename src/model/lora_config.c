@@ -86,13 +86,13 @@ static tenebra_code check_kind(json_t *json, tn_adapter *adapter, tenebra_error 
 {
     const char *type = "LORA", *bias = "none";
     if (!json_is_object(json))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "must hold one JSON object");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "must contain one JSON object");
     TN_TRY(tn_json_string(json, "peft_type", &type, file, error));
     TN_TRY(tn_json_string(json, "bias", &bias, file, error));
     if (strcmp(type, "LORA") != 0)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"peft_type\" is \"%s\"; adapters here are of type LORA", type);
     if (strcmp(bias, "none") != 0)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"bias\" is \"%s\"; adapters here train no bias", bias);
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"bias\" is \"%s\"; adapters with a bias are not supported", bias);
     TN_TRY(check_start(json_object_get(json, "init_lora_weights"), error));
     return check_keys(json, adapter, error);
 }
@@ -121,7 +121,7 @@ static tenebra_code read_patterns(tn_lora_config *config, const char *key, const
     *patterns = list;
     json_object_foreach(object, name, value) {
         if (!json_is_number(value) || strlen(name) > TN_LORA_NAME_SIZE)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must give names numbers", key);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must map names to numbers", key);
         list[(*count)++] = (tn_lora_pattern){ name, json_number_value(value) };
     }
     return TENEBRA_OK;
@@ -144,7 +144,7 @@ static tenebra_code read_list(tn_lora_config *config, const char *key, bool patt
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         if (!json_is_string(item) || json_string_length(item) == 0 || json_string_length(item) > TN_LORA_NAME_SIZE)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must hold names", key);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must contain names", key);
         items[i] = json_string_value(item);
     }
     list->items = items;
@@ -168,7 +168,7 @@ static tenebra_code read_layers(tn_lora_config *config, tenebra_error *error)
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         if (!is_index(item))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"layers_to_transform\" must hold numbers of layers");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"layers_to_transform\" must contain numbers of layers");
         layers[i] = (long)json_integer_value(item);
     }
     config->options.layers = layers;
@@ -187,7 +187,7 @@ static tenebra_code read_ids(tn_lora_config *config, const char *module, const j
         return tn_fail_memory(error, file);
     for (size_t i = 0; i < count; i++) {
         if (!is_index(json_array_get(list, i)))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"trainable_token_indices\" must hold token ids");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"trainable_token_indices\" must contain token ids");
         ids[i] = (size_t)json_integer_value(json_array_get(list, i));
     }
     config->tokens[config->token_count++] = (tn_lora_tokens){ module, ids, count };

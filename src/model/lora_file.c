@@ -1,4 +1,4 @@
-/* Adapters as PEFT keeps them: adapter_config.json and a file of tensors. */
+/* Reads adapters in PEFT's format: adapter_config.json and a file of tensors. */
 #include "base/checked.h"
 #include "base/file.h"
 #include "model/lora_parts.h"
@@ -13,7 +13,7 @@
 
 typedef enum entry_kind { MATRIX_A, MATRIX_B, MAGNITUDE, TOKENS, WHOLE, EMBEDDING } entry_kind;
 
-/* A tensor of the file: what it is, and of which module. */
+/* A tensor of the file: its kind and its module. */
 typedef struct entry {
     const tn_stored *stored;
     entry_kind kind;
@@ -31,12 +31,12 @@ typedef struct reading {
     size_t count;
     bool renamed;           /* the file uses other names than the canonical ones   */
     char embedding[TN_LORA_NAME_SIZE], head[TN_LORA_NAME_SIZE]; /* their modules   */
-    bool *rank_used, *alpha_used, *target_used, *saved_used;    /* one a pattern   */
+    bool *rank_used, *alpha_used, *target_used, *saved_used;    /* one per pattern */
     size_t missing;         /* targets without tensors                             */
     char example[TN_LORA_NAME_SIZE];
 } reading;
 
-/* Names in files begin with what the training program wrapped the model in. */
+/* Names in files begin with the wrappers that the training program put around the model. */
 static const char *without_wrapping(const char *name)
 {
     static const char *const wrappings[] = { "module.", "base_causallm.", "base_model.model.", NULL };
@@ -56,7 +56,7 @@ static bool is_weight_of(const char *rest)
     return strcmp(rest, "weight") == 0 || (dot != NULL && dot > rest && strcmp(dot, ".weight") == 0);
 }
 
-/* A tensor of the model itself: "MODULE.leaf", perhaps with what PEFT put between the two. */
+/* A tensor of the model itself: "MODULE.leaf", possibly with names that PEFT inserts between the two. */
 static entry whole_of(const tn_stored *stored, const char *name)
 {
     static const char base[] = ".base_layer", saved[] = ".modules_to_save.";
@@ -87,7 +87,7 @@ static entry entry_of(const tn_stored *stored)
     return whole_of(stored, name);
 }
 
-/* The entry of this kind, which then counts as used; *found NULL without one. Errors: MISMATCH (two of them). */
+/* Finds the entry of this kind and marks it as used; *found is NULL if there is none. Errors: MISMATCH (there are two). */
 static tenebra_code find_entry(const reading *r, const char *module, entry_kind kind, const char *leaf, entry **found,
                                tenebra_error *error)
 {
@@ -97,7 +97,7 @@ static tenebra_code find_entry(const reading *r, const char *module, entry_kind 
         if (e->kind != kind || (kind == WHOLE && strcmp(e->leaf, leaf) != 0) || strcmp(e->canonical, module) != 0)
             continue;
         if (*found != NULL)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "stands there twice, also as %s",
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "is in the file twice, also as %s",
                            (*found)->stored->name);
         *found = e;
         e->used = true;
@@ -108,7 +108,7 @@ static tenebra_code find_entry(const reading *r, const char *module, entry_kind 
 /* The module's name as the file spells it. */
 static void own_name(const entry *e, char *name) { snprintf(name, TN_LORA_NAME_SIZE, "%.*s", (int)e->length, e->module); }
 
-/* The name that the file would use for a module of which it has nothing. */
+/* The name that the file would use for a module that it does not contain. */
 static void name_in_file(const reading *r, const char *canonical, char *name)
 {
     if (!r->renamed || !tn_lora_other_name(&r->adapter->model->networks, canonical, 0, name))
@@ -131,7 +131,7 @@ static tenebra_code fill_module(const reading *r, const tn_place *place, const c
     char own[TN_LORA_NAME_SIZE];
     if (a->rank != 2 || b->rank != 2 || !is_plain(a) || !is_plain(b) || a->shape[1] != place->cols ||
         b->shape[0] != place->rows || a->shape[0] != b->shape[1] || a->shape[0] == 0)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a->name, "A [%zu, %zu] and B [%zu, %zu] do not fit the matrix [%zu, %zu]",
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a->name, "A [%zu, %zu] and B [%zu, %zu] do not match the matrix [%zu, %zu]",
                        a->rank == 2 ? a->shape[0] : 0, a->rank == 2 ? a->shape[1] : 0, b->rank == 2 ? b->shape[0] : 0,
                        b->rank == 2 ? b->shape[1] : 0, place->rows, place->cols);
     own_name(of_a, own);
@@ -146,7 +146,7 @@ static tenebra_code fill_module(const reading *r, const tn_place *place, const c
     return TENEBRA_OK;
 }
 
-/* What the configuration says about a module that the file has, or has not, a pair for. */
+/* Compares a module with the configuration: whether the file should have a pair for it. */
 static tenebra_code check_target(reading *r, const tn_place *place, const char *name, const entry *pair, tenebra_error *error)
 {
     const tn_lora_options *options = &r->config.options;
@@ -162,8 +162,9 @@ static tenebra_code check_target(reading *r, const tn_place *place, const char *
     if (pair != NULL && !target)
         TN_TRY(tn_lora_is_target_by_any(&r->adapter->model->networks, options, place, name, &target, error));
     if (pair != NULL && !target && (options->targets.count > 0 || options->targets.pattern != NULL))
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, pair->stored->name, "is in the file, but by target_modules, "
-                       "exclude_modules, layers_to_transform and modules_to_save the module has no adapter");
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, pair->stored->name,
+                "is in the file, but according to target_modules, exclude_modules, layers_to_transform and modules_to_save the "
+                "module has no adapter");
     if (pair == NULL && target && r->missing++ == 0)
         snprintf(r->example, sizeof r->example, "%s", own);
     return TENEBRA_OK;
@@ -178,14 +179,14 @@ static tenebra_code read_pair(reading *r, const tn_place *place, const char *nam
     if (a == NULL && b == NULL)
         return TENEBRA_OK;
     if (a == NULL || b == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a ? a->stored->name : b->stored->name, "stands alone: %s is missing",
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, a ? a->stored->name : b->stored->name, "has no counterpart: %s is missing",
                        a ? "lora_B" : "lora_A");
     return fill_module(r, place, name, a, b, error);
 }
 
 /* --------------------------------------------------------- whole tensors -- */
 
-/* modules_to_save fit as PEFT tests them: by the end of the name of the module, or of one that it lies in. */
+/* Whether modules_to_save match, as in PEFT: by the end of the name of the module, or of a module that contains it. */
 static bool is_saved(const reading *r, const entry *e)
 {
     const tn_lora_list *saved = &r->config.options.saved;
@@ -207,7 +208,7 @@ static bool is_vocabulary(const tn_place *place)
     return place->row->role == TN_ROLE_EMBEDDING || place->row->role == TN_ROLE_HEAD;
 }
 
-/* The other one of embedding and head where both are one matrix, else NULL. */
+/* If embedding and head are one matrix, the other one of the two, else NULL. */
 static const char *twin_of(const reading *r, const tn_place *place)
 {
     if (!is_vocabulary(place) || !r->adapter->model->networks.tied)
@@ -215,8 +216,8 @@ static const char *twin_of(const reading *r, const tn_place *place)
     return place->row->role == TN_ROLE_EMBEDDING ? r->head : r->embedding;
 }
 
-/* A whole tensor for the place. Copies of modules_to_save stand for their module only; what is there without being
- * named, as PEFT saves embeddings, is written over the model's own, and so into both of tied ones. */
+/* Reads a complete tensor for the place. Copies of modules_to_save replace only their module. A tensor that is not named there
+ * (PEFT saves embeddings in this way) overwrites the model's own, and therefore both of two tied ones. */
 static tenebra_code read_whole(reading *r, const tn_place *place, const char *module, const char *leaf, tenebra_error *error)
 {
     entry *e;
@@ -300,10 +301,11 @@ static tenebra_code check_used(const reading *r, tenebra_error *error)
     for (size_t i = 0; i < r->count; i++) {
         const entry *e = &r->entries[i];
         if (!e->used && e->kind == EMBEDDING)
-            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, e->stored->name, "is low-rank for an embedding, which is not "
-                           "supported; modules_to_save and trainable_token_indices are");
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, e->stored->name,
+                    "is a low-rank adapter of an embedding, which is not supported; modules_to_save and trainable_token_indices "
+                    "are");
         if (!e->used)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "belongs to no matrix of the model %s%s",
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "does not belong to a matrix of the model %s%s",
                            adapter->model->directory, e->kind == MAGNITUDE && !r->config.dora ? ": \"use_dora\" is not set" : "");
     }
     if (adapter->module_count == 0 && adapter->replacement_count == 0)
@@ -329,7 +331,7 @@ static void note_unused(const reading *r, const char *key, const bool *used, con
         if (!used[i])
             tn_lora_list_add(text, sizeof text, &unused, patterns != NULL ? patterns[i].name : names[i]);
     if (unused > 0)
-        tn_adapter_note(r->adapter, "%s fits nothing: %s", key, text);
+        tn_adapter_note(r->adapter, "%s matches nothing: %s", key, text);
 }
 
 static void note_all(const reading *r)
@@ -340,7 +342,7 @@ static void note_all(const reading *r)
     note_unused(r, "rank_pattern", r->rank_used, options->rank_patterns, NULL, options->rank_pattern_count);
     note_unused(r, "alpha_pattern", r->alpha_used, options->alpha_patterns, NULL, options->alpha_pattern_count);
     if (r->missing > 0)
-        tn_adapter_note(r->adapter, "target_modules means %zu modules that the file has nothing for, such as %s: they stay as they "
+        tn_adapter_note(r->adapter, "target_modules matches %zu modules that the file does not contain, such as %s: they stay as they "
                         "are", r->missing, r->example);
 }
 
@@ -390,8 +392,8 @@ static tenebra_code check_tying(const reading *r, tenebra_error *error)
         for (size_t k = 0; k < 2; k++)
             if (tn_lora_is_end(shared[k], targets->items[i]))
                 return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter_config.json", "\"ensure_weight_tying\" with \"%.60s\" among the "
-                               "targets asks for one adapter in embeddings and head alike, which is not supported; train with "
-                               "ensure_weight_tying=False, or save these modules whole (modules_to_save)", targets->items[i]);
+                               "targets requests one adapter for both embeddings and head, which is not supported; train with "
+                               "ensure_weight_tying=False, or save these modules completely (modules_to_save)", targets->items[i]);
     return TENEBRA_OK;
 }
 
@@ -405,7 +407,7 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
     TN_TRY(tn_lora_config_read(&r->config, path.text, adapter, error));
     TN_TRY(check_tying(r, error));
     TN_TRY(open_tensors(adapter, directory, error));
-    TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small: all of one is read anyhow */
+    TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small and read completely in any case */
     TN_TRY(list_entries(r, error));
     TN_TRY(tn_networks_each(&adapter->model->networks, find_ends, r, error));
     TN_TRY(tn_networks_each(&adapter->model->networks, read_place, r, error));

@@ -1,4 +1,4 @@
-/* Which modules an adapter means: names, patterns and the rules for targets, as PEFT applies them.
+/* The modules of an adapter: names, patterns and the rules for targets, as PEFT applies them.
  * Source: check_target_module_exists and get_pattern_key of PEFT 0.15.2 and 0.21.2, which agree on the modules here. */
 #include "model/lora_parts.h"
 
@@ -48,7 +48,7 @@ static tenebra_code fits(const char *pattern, bool whole, const char *name, bool
     pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
     int found = PCRE2_ERROR_NOMEMORY;
     if (context != NULL && data != NULL) {
-        pcre2_set_match_limit(context, 1000000); /* an expression that runs away ends */
+        pcre2_set_match_limit(context, 1000000); /* ends an expression that takes too long */
         found = pcre2_match(code, (PCRE2_SPTR)name, strlen(name), 0, 0, data, context);
     }
     *fit = found >= 0;
@@ -66,7 +66,7 @@ static tenebra_code fits(const char *pattern, bool whole, const char *name, bool
                    name);
 }
 
-/* As re.match of a pattern inside of another one. */
+/* The same as re.match of a pattern inside a longer one. */
 static tenebra_code fits_within(const char *front, const char *pattern, const char *end, const char *name, bool *fit,
                                 long *number, tenebra_error *error)
 {
@@ -95,7 +95,7 @@ tenebra_code tn_lora_exception(const tn_lora_pattern *patterns, size_t count, co
 
 /* -------------------------------------------------------------- targets -- */
 
-/* The whole name, or an end of it that starts after a '.'. */
+/* Whether the target is the complete name, or an end of it that starts after a '.'. */
 bool tn_lora_is_end(const char *target, const char *name)
 {
     size_t wanted = strlen(target), length = strlen(name);
@@ -113,7 +113,7 @@ static tenebra_code fits_list(const tn_lora_list *list, const char *name, bool *
     return TENEBRA_OK;
 }
 
-/* Whether the module, or one that it lies in, is saved as a whole: such a one is never a target. */
+/* Whether the module, or one that contains it, is saved completely; then it is never a target. */
 static tenebra_code lies_in_saved(const tn_lora_options *options, const char *name, bool *saved, tenebra_error *error)
 {
     *saved = false;
@@ -122,8 +122,8 @@ static tenebra_code lies_in_saved(const tn_lora_options *options, const char *na
     return TENEBRA_OK;
 }
 
-/* layers_to_transform: the number after "layers_pattern.", or after any name; it counts only where targets are a list, and not
- * for a target that is the whole name. */
+/* layers_to_transform compares the number after "layers_pattern.", or after any name. It only applies if targets are a list,
+ * and not to a target that is the complete name. */
 static tenebra_code in_layers(const tn_lora_options *options, const char *name, bool *inside, tenebra_error *error)
 {
     long number = -1;

@@ -39,7 +39,7 @@ static tenebra_code misfit(const tn_place *place, const tn_stored *stored, teneb
     if (place->row->dims[0] == TN_SIZE_FREE && rows != place->rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has %zu rows, the vocabulary of the model %zu: it was resized "
                        "when the adapter was trained; resize and save the base model first", rows, place->rows);
-    return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has type %s and %zu values, [%zu, %zu] of a floating-point type "
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has type %s and %zu values; [%zu, %zu] of a floating-point type "
                    "expected", tn_store_type_of(stored->type)->name, stored->elements, place->rows, place->cols);
 }
 
@@ -108,7 +108,7 @@ tenebra_code tn_adapter_replace_rows(tn_adapter *adapter, const tn_place *place,
 {
     tn_weight *weight = place->slot;
     if (!is_plain(stored) || stored->rank != 2 || stored->shape[0] != count || stored->shape[1] != place->cols)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "is not of the shape [%zu, %zu] that the list of tokens asks "
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "is not of the shape [%zu, %zu] that the list of tokens requires "
                        "for", count, place->cols);
     tn_replacement *new = find(adapter, weight);
     const tn_matrix base = new != NULL ? new->matrix : weight->matrix, rows = tn_form_matrix(&stored->form, stored->data);
@@ -120,7 +120,7 @@ tenebra_code tn_adapter_replace_rows(tn_adapter *adapter, const tn_place *place,
     tenebra_code code = memory != NULL && new != NULL ? TENEBRA_OK : tn_fail_memory(error, stored->name);
     for (size_t i = 0; i < count && code == TENEBRA_OK; i++) {
         if (ids[i] >= base.rows) {
-            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "is for token %zu, the vocabulary of the model has %zu rows",
+            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "is for token %zu, but the vocabulary of the model has %zu rows",
                            ids[i], base.rows);
             break;
         }
@@ -174,7 +174,7 @@ typedef struct lengths_job {
 
 enum { ROWS = 16 };
 
-/* |W + scale B A| of some rows. */
+/* Computes |W + scale B A| of some rows. */
 static void length_chunk(void *argument, size_t chunk, size_t worker)
 {
     const lengths_job *job = argument;
@@ -211,7 +211,7 @@ tenebra_code tn_adapter_add_magnitude(tn_adapter *adapter, tn_adapter_module *mo
                                       tenebra_error *error)
 {
     if (!is_plain(stored) || stored->rank != 1 || stored->elements != module->outputs)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has %zu values, the matrix %zu rows", stored->elements,
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "has %zu values, but the matrix has %zu rows", stored->elements,
                        module->outputs);
     double *lengths = calloc(module->outputs, sizeof *lengths);
     module->magnitude = calloc(module->outputs, sizeof *module->magnitude);
@@ -224,7 +224,7 @@ tenebra_code tn_adapter_add_magnitude(tn_adapter *adapter, tn_adapter_module *mo
         tn_dtype_of(stored->form.type)->unpack(stored->data, module->outputs, module->magnitude);
     for (size_t row = 0; row < module->outputs && code == TENEBRA_OK; row++) {
         if (!(lengths[row] > 0))
-            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "row %zu of the matrix has no length to scale", row);
+            code = tn_fail(error, TENEBRA_ERROR_MISMATCH, stored->name, "row %zu of the matrix has length 0 and cannot be scaled", row);
         module->magnitude[row] = (tn_real)((double)module->magnitude[row] / lengths[row]);
     }
     free(lengths);

@@ -1,4 +1,4 @@
-/* The tokenizer that PEFT saves beside an adapter if tokens were added. The model's own tokenizer is used; this file
+/* The tokenizer that PEFT saves with an adapter if tokens were added. The model's own tokenizer is used; this file
  * compares the two, so that a user notices tokens that the adapter was not trained on. */
 #include "model/lora_parts.h"
 
@@ -49,7 +49,7 @@ tenebra_code tn_adapter_check_tokenizer(tn_adapter *adapter, const char *directo
     if (code == TENEBRA_ERROR_MEMORY)
         return tn_fail(error, code, problem.where, "%s", problem.sentence);
     if (code != TENEBRA_OK) { /* an unknown kind is not an error, because the model's own is used */
-        tn_adapter_note(adapter, "its tokenizer is not used, nor compared: %s", problem.sentence);
+        tn_adapter_note(adapter, "its tokenizer is neither used nor compared: %s", problem.sentence);
         return TENEBRA_OK;
     }
     code = compare(adapter, theirs, directory, error);

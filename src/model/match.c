@@ -1,4 +1,4 @@
-/* Fitting stored tensors to the slots of the networks, by their layouts. */
+/* Matches stored tensors with the slots of the networks, by their layouts. */
 #include "model/networks.h"
 
 #include <stdint.h>
@@ -11,7 +11,7 @@ typedef struct matcher {
     const tn_store *store;
     tn_match_fn *each;
     void *user;
-    bool *used;                 /* one a stored tensor                  */
+    bool *used;                 /* one per stored tensor                */
     const tn_network *network;  /* whose vectors are being filled ...   */
     tn_real *vector_end;        /* ... and where the next one goes      */
     size_t mismatches;
@@ -63,8 +63,8 @@ const tn_stored *tn_place_stored(const tn_place *place, const tn_store *store, s
     return found;
 }
 
-/* Whether stored weights are those of the place, where trailing dimensions count as one (a convolution kernel is a matrix) and 0
- * rows take any number; *rows is that of the tensor. Parts of panels must be whole panels. */
+/* Whether stored weights have the shape of the place. Trailing dimensions count as one (a convolution kernel is a matrix), and
+ * 0 rows match any number; *rows is the tensor's number of rows. Parts of panels must be whole panels. */
 static bool fits(const tn_form *form, const tn_place *place, size_t *rows)
 {
     size_t parts = place->row->parts;
@@ -81,7 +81,7 @@ static bool fits(const tn_form *form, const tn_place *place, size_t *rows)
     return matrix.rows == *rows && matrix.cols == place->cols && *rows > 0 && cut;
 }
 
-/* Points the slots at the tensor; vectors are unpacked, since they are small and read often. */
+/* Points the slots to the tensor; vectors are unpacked, because they are small and read often. */
 static void fill(matcher *m, const tn_place *place, const tn_stored *stored, size_t rows)
 {
     size_t parts = place->row->parts, size = place->cols / parts;

@@ -20,13 +20,13 @@ static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
     const tn_model_config *config = &model->config;
     size_t rows = tn_model_vocabulary(model), head = model->decoder.head.matrix.rows;
     if (head > rows)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "lm_head.weight", "has %zu rows, the embedding only %zu", head, rows);
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "lm_head.weight", "has %zu rows, but the embedding has only %zu", head, rows);
     if (config->picture_token >= 0 && (size_t)config->picture_token >= rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json",
                        "image token %d is outside of the %zu rows of the embedding", config->picture_token, rows);
     for (size_t i = 0; i < config->vision.code_count; i++)
         if (config->vision.ids[i] < 0 || (size_t)config->vision.ids[i] >= head)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "token %d, which pictures are made of, is outside of the %zu rows "
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "token %d, which is used for images, is outside of the %zu rows "
                            "of the head", config->vision.ids[i], head);
     for (size_t i = 0; i < config->eos_count; i++)
         if ((size_t)config->eos_tokens[i] >= rows)
@@ -44,7 +44,7 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     TN_TRY(tn_networks_match(&model->networks, model->store, tn_match_keep_first, &first, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,
-                       "%s (%zu tensors do not fit; 'tenebra inspect -m %s' lists them)", first.sentence,
+                       "%s (%zu tensors do not match; 'tenebra inspect -m %s' lists them)", first.sentence,
                        mismatches, model->directory);
     if (model->networks.tied)
         model->decoder.head = model->decoder.embed;
@@ -61,11 +61,11 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
     int32_t image = tn_tokenizer_find(model->tokenizer, model->chat_template->image);
     if (image != model->config.picture_token)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
-                       "\"image_token_id\" is %d, but the tokenizer knows %s as %d", model->config.picture_token,
+                       "\"image_token_id\" is %d, but in the tokenizer %s is %d", model->config.picture_token,
                        model->chat_template->image, image);
     if (tn_tokenizer_size(model->tokenizer) > tn_model_vocabulary(model))
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
-                       "the tokenizer knows %zu tokens, the embedding has %zu rows",
+                       "the tokenizer has %zu tokens, but the embedding has only %zu rows",
                        tn_tokenizer_size(model->tokenizer), tn_model_vocabulary(model));
     for (size_t i = 0; i < model->adapter_count; i++)
         TN_TRY(tn_adapter_check_tokenizer(model->adapters[i], options->adapters[i].directory, error));
@@ -82,7 +82,7 @@ static tenebra_code open_adapters(tn_model *model, const tn_model_options *optio
     for (size_t i = 0; i < count; i++) {
         const tenebra_adapter *from = &options->adapters[i];
         if (from->directory == NULL)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "adapter", "number %zu names no directory", i + 1);
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "adapter", "number %zu has no directory", i + 1);
         tn_adapter *adapter = tn_adapter_open(model, from->directory, from->strength, error);
         if (adapter == NULL)
             return error ? error->code : TENEBRA_ERROR_FORMAT;
@@ -111,7 +111,7 @@ tenebra_code tn_model_check(const tn_model *model, tenebra_error *error)
 const char *tn_model_say_unused(const tn_notes *notes, char text[TN_MODEL_UNUSED])
 {
     char keys[TN_NOTES_TEXT];
-    snprintf(text, TN_MODEL_UNUSED, "%s%s", notes->count > 0 ? "the files of the model say what is not used here: " : "",
+    snprintf(text, TN_MODEL_UNUSED, "%s%s", notes->count > 0 ? "settings in the files of the model that are not used: " : "",
              tn_notes_print(notes, keys));
     return text;
 }

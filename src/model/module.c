@@ -104,7 +104,7 @@ static tenebra_code read_shape(const json_t *json, tn_module_shape *shape, teneb
     return TENEBRA_OK;
 }
 
-/* So that a damaged size does not take minutes before tensors are found missing. */
+/* A damaged size must not cost minutes before missing tensors are noticed. */
 static tenebra_code check_groups(const tn_layout *layout, const tn_module_shape *shape, tenebra_error *error)
 {
     for (size_t group = 1; group < TN_LAYOUT_GROUPS; group++) {
@@ -141,10 +141,11 @@ static tenebra_code read_described(tn_model *model, const json_t *json, const ch
     tn_notes_unknown(&model->notes, json, keys, DESCRIPTION, NULL);
     const tn_layout *layout = layout_of(method);
     if (layout == NULL)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, DESCRIPTION, "is of the method '%.60s', which has no module in this program; "
-                       "move both files of the module away to ask without it", method);
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, DESCRIPTION, "is of the method '%.60s', which has no module in this program; move "
+                                                                      "both files of the module away to use the model without "
+                                                                      "it", method);
     if (shape.sizes[TN_MODULE_HIDDEN] != hidden)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, DESCRIPTION, "is for rows of %zu numbers, the model has rows of %zu",
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, DESCRIPTION, "is for rows of %zu numbers, but the model has rows of %zu",
                        shape.sizes[TN_MODULE_HIDDEN], hidden);
     TN_TRY(check_groups(layout, &shape, error));
     TN_TRY(add(model, method, layout, &shape, error));
@@ -176,7 +177,7 @@ tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_la
 typedef struct writing {
     const tn_parameters *parameters;
     tn_writer *writer;
-    bool values; /* else: what there will be */
+    bool values; /* true: write the values; false: declare the tensors */
 } writing;
 
 static tenebra_code write_place(void *user, const tn_place *place, tenebra_error *error)

@@ -1,10 +1,10 @@
-/* A method's module: a network of its own beside those of the model, in the directory of a model or of an adapter.
- *
- * The file TN_WRITER_MODULE holds its tensors. module.json says whose it is, and its sizes and other numbers in the order of its
- * layout, the sizes from TN_MODULE_HIDDEN on: { "method": NAME, "sizes": [...], "numbers": [...] }.
- *
- * Names of its tensors begin with "module.", so that those of no model are among them. Once it is in the model's list of networks,
- * training, checkpoints and digests treat it like the others. */
+/* A method's module: a network that belongs to a method, stored in the directory of a model or of an adapter.
+ * 
+ * The file TN_WRITER_MODULE has its tensors. module.json has the method, and the sizes and other numbers of the network in the
+ * order of its layout, the sizes from TN_MODULE_HIDDEN on: { "method": NAME, "sizes": [...], "numbers": [...] }.
+ * 
+ * The names of its tensors begin with "module.", so they differ from those of every model. Once it is in the model's list of
+ * networks, training, checkpoints and digests treat it like the others. */
 #ifndef TN_MODEL_MODULE_H
 #define TN_MODEL_MODULE_H
 
@@ -26,11 +26,11 @@ tenebra_code tn_module_make(tn_model *model, const char *method, const tn_layout
 /* The layout of the module of a method, or NULL. */
 typedef const tn_layout *tn_module_layout_fn(const char *method);
 
-/* Adds the module of a directory; does nothing where there is none. Errors: IO, FORMAT (damaged), UNSUPPORTED (a method that is
- * not known), MISMATCH (made for another model; tensors), MEMORY. */
+/* Adds the module of a directory; does nothing if there is none. Errors: IO, FORMAT (damaged), UNSUPPORTED (an unknown method),
+ * MISMATCH (made for another model; tensors), MEMORY. */
 tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_layout_fn *layout_of, tenebra_error *error);
 
-/* Writes the files, with the values of `parameters` where they are trained. Errors: IO, MEMORY. */
+/* Writes the files; trained tensors have the values of `parameters`. Errors: IO, MEMORY. */
 tenebra_code tn_module_write(const tn_model *model, const tn_parameters *parameters, const char *directory, tenebra_error *error);
 
 /* The module of this method, or NULL. */

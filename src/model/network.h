@@ -1,7 +1,7 @@
-/* The decoder, as weights and as functions of operations.
+/* The decoder: its weights, and its forward as functions of operations.
  *
- * It knows flags and sizes, never model names: a backbone (model/backbone.h) fills them in. It runs in inference and under a
- * tape; there is no other copy of it.
+ * It knows flags and sizes, never model names: a backbone (model/backbone.h) fills them in. The same code runs in inference and
+ * under a tape.
  * Shape letters: T rows, C hidden_size, H heads, D head_dim, F intermediate_size, V vocabulary,
  * L layers, J image embeddings. */
 #ifndef TN_MODEL_NETWORK_H
@@ -26,7 +26,7 @@ typedef struct tn_decoder_layer {
     tn_weight gate, up, down;                     /* [F, C] twice, [C, F] */
 } tn_decoder_layer;
 
-/* Its sizes and its group in a layout; TN_SIZE_FREE is V. */
+/* The decoder's sizes and its group in a layout; TN_SIZE_FREE is V. */
 enum {
     TN_DECODER_HIDDEN = TN_SIZE_OWN,
     TN_DECODER_QUERY, /* H * D   */
@@ -52,8 +52,9 @@ typedef struct tn_position {
     int32_t axis[3];
 } tn_position;
 
-/* Attention of one row of a span, while the span runs. `mean` [count] receives the probability of each
- * key averaged over all layers and heads; `each`, if set, sees the rows [H, count] of every layer. */
+/* A tap: the attention of one row of a span to chosen keys, collected while the span runs. `mean` [count] receives the
+ * probability of each key, averaged over all layers and heads; `each`, if set, is called with the rows [H, count] of every
+ * layer. */
 typedef struct tn_span_tap {
     size_t query;       /* row of the span                                   */
     const size_t *keys; /* [count] cache rows, at or before the query's      */
@@ -63,11 +64,11 @@ typedef struct tn_span_tap {
     void *user;
 } tn_span_tap;
 
-/* One of several sequences whose rows run together: its `count` rows follow `start` rows of its own cache. */
+/* One of several sequences whose rows run together: its `count` rows follow the `start` rows of its cache. */
 typedef struct tn_decoder_part {
     size_t count, start;
-    tn_keys *cache;         /* [L]; no two sequences share rows of one         */
-    const tn_span_tap *tap; /* or NULL; the query counts in this sequence      */
+    tn_keys *cache;         /* [L] caches; no two sequences share rows         */
+    const tn_span_tap *tap; /* or NULL; the query is a row of this sequence    */
 } tn_decoder_part;
 
 /* Rows that are added to `count` rows of x after each of the first layers. */
@@ -77,14 +78,14 @@ typedef struct tn_decoder_added {
     const tn_row_ref *from; /* [layers, count]       */
 } tn_decoder_added;
 
-/* Runs rows x [T, C], the sequences' rows behind each other, through all layers, appending to their caches.
- * positions [T]. Returns [T, C] BEFORE the final norm. Everything but attention runs over all rows at once; a row's
- * result does not depend on the other sequences. `added` may be NULL. With ops->checkpoint a record keeps the inputs of layers only.
- * Watched: ("decoder.layer", l, input of layer l). */
+/* Runs rows x [T, C], the rows of the sequences one after another, through all layers and appends to their caches. positions
+ * [T]. Returns [T, C] BEFORE the final norm. Everything except attention runs over all rows at once; a row's result does not
+ * depend on the other sequences. `added` may be NULL. With ops->checkpoint, a record keeps only the inputs of layers. Watched
+ * values: ("decoder.layer", l, input of layer l). */
 tn_tensor tn_decoder_run(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, const tn_position *positions,
                          const tn_decoder_part *sequences, size_t count, const tn_decoder_added *added);
 
-/* The same for one sequence that `start` rows of `cache` [L] go before. tap may be NULL. */
+/* The same for one sequence, whose rows follow `start` rows of `cache` [L]. tap may be NULL. */
 tn_tensor tn_decoder_forward(tn_ops *ops, const tn_decoder *decoder, tn_tensor x,
                              const tn_position *positions, tn_keys *cache, size_t start,
                              const tn_span_tap *tap);

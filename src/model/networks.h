@@ -11,20 +11,20 @@ typedef struct tn_networks {
     const tn_backbone *backbone;
     tn_network *list[TN_NETWORKS_MAX]; /* [count] */
     size_t count;
-    bool tied;                         /* the head is the embedding: files may lack it, and once matched they do */
-    bool renamed;                      /* once matched: the files use the first of the other names               */
+    bool tied;                         /* the head is the embedding: files may lack it; after matching, whether they do */
+    bool renamed;                      /* after matching: the files use the first of the other names             */
 } tn_networks;
 
-/* The sizes that a decoder's layout counts in. */
+/* Fills the sizes of a decoder's layout. */
 void tn_decoder_sizes(const tn_decoder_config *config, size_t sizes[TN_LAYOUT_SIZES]);
 
-/* Makes decoder and image encoder as the backbone and the configuration, which must outlive them, describe them, with empty slots. The
- * decoder lies with the caller. Errors: MEMORY; close them also then. */
+/* Makes decoder and image encoder with empty slots, as the backbone and the configuration, which must outlive them, describe
+ * them. The caller provides the decoder's struct. Errors: MEMORY; they must also be closed then. */
 tenebra_code tn_networks_open(tn_networks *networks, const tn_backbone *backbone, const tn_model_config *config, tn_decoder *decoder,
                               tenebra_error *error);
 void tn_networks_close(tn_networks *networks);
 
-/* One more network, with empty slots; sizes [TN_LAYOUT_SIZES], numbers [TN_LAYOUT_NUMBERS]. Errors: MEMORY. */
+/* Adds a network with empty slots; sizes [TN_LAYOUT_SIZES], numbers [TN_LAYOUT_NUMBERS]. Errors: MEMORY. */
 tenebra_code tn_networks_add(tn_networks *networks, const tn_layout *layout, const size_t *sizes, const double *numbers,
                              tenebra_error *error);
 
@@ -45,15 +45,15 @@ const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT]);
 
 typedef enum tn_match { TN_MATCHED, TN_MISSING, TN_UNEXPECTED, TN_MISSHAPEN, TN_MATCH_COUNT } tn_match;
 
-/* One line of the report: `name` as expected, or as stored when unexpected; `stored` may be NULL. */
+/* One line of the report: `name` as expected, or, for an unexpected tensor, as stored; `stored` may be NULL. */
 typedef void tn_match_fn(void *user, tn_match match, const char *name, const tn_stored *stored,
                          size_t rows, size_t cols);
 
-/* Keeps the first that does not match as an error, MISMATCH. user: a tenebra_error without a code. */
+/* Keeps the first tensor that does not match as an error, MISMATCH. user: a tenebra_error without a code. */
 void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols);
 
-/* Points the slots of the networks at the tensors of `store`, which must outlive them, and calls `each` for every tensor. Returns
- * how many do not match. Errors: MEMORY. */
+/* Points the slots of the networks to the tensors of `store`, which must outlive them, and calls `each` for every tensor.
+ * *mismatches is set to the number of tensors that do not match. Errors: MEMORY. */
 tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_match_fn *each, void *user, size_t *mismatches,
                                tenebra_error *error);
 

@@ -38,7 +38,7 @@ void tn_noise_close(tn_noise *noise)
     memset(noise, 0, sizeof *noise);
 }
 
-/* out[i] = mean + deviation * noise, from the offset on; count <= NOISE. */
+/* out[i] = mean + deviation * noise, starting at the offset; count <= NOISE. */
 static void scale(const tn_noise *noise, size_t offset, double mean, double deviation, size_t count, tn_real *out)
 {
     for (size_t i = 0; i < count; i++)

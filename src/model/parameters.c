@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a slot of the model held before it was trained. */
+/* The contents of a slot of the model before it was trained. */
 typedef struct tn_parameter_slot {
     tn_weight *weight, old_weight; /* or: */
     tn_vector *vector, old_vector;
@@ -91,7 +91,7 @@ static tenebra_code add_item(tn_parameters *parameters, const char *name, tn_par
     return TENEBRA_OK;
 }
 
-/* Points one slot at `offset` of the item's values, and notes what was there. */
+/* Points one slot to `offset` of the item's values, and keeps its old contents. */
 static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *item, tn_weight *weight, size_t offset,
                                 tenebra_error *error)
 {
@@ -148,7 +148,7 @@ static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error 
     if (!is_wanted(job->model, place, job->filter))
         return TENEBRA_OK;
     if (tn_parameters_find(job->parameters, place->name) != NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "is trained already");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "is already trained");
     tn_parameter *item;
     TN_TRY(add_item(job->parameters, place->name, &item, error));
     describe(item, place);
@@ -177,7 +177,7 @@ tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *mode
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "compute", "training computes in F32 or BF16");
     TN_TRY(tn_networks_each(&model->networks, add_weight, &job, error));
     if (job.added == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parameters", "no tensor of the model fits the patterns");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parameters", "no tensor of the model matches the patterns");
     return TENEBRA_OK;
 }
 
@@ -239,12 +239,12 @@ void tn_parameters_round(tn_parameters *parameters)
                                        parameters->items[i].rounded);
 }
 
-/* The model as it was: the last slot that was changed is put back first. Adapters stay where they are. */
+/* Restores the model; the slot that was changed last is restored first. Adapters stay attached. */
 static void put_back(tn_parameters *parameters)
 {
     for (size_t i = parameters->slot_count; i > 0; i--) {
         const tn_parameter_slot *slot = &parameters->slots[i - 1];
-        tn_lora *lora = slot->weight != NULL ? slot->weight->lora : NULL; /* adapters stay */
+        tn_lora *lora = slot->weight != NULL ? slot->weight->lora : NULL; /* adapters stay attached */
         if (slot->weight != NULL) {
             *slot->weight = slot->old_weight;
             slot->weight->lora = lora;

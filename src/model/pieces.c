@@ -28,7 +28,7 @@ tn_tensor tn_piece_join(tn_ops *ops, const tn_prepared *const *pictures, size_t 
     tn_tensor *parts = take(ops, count, sizeof *parts);
     for (size_t i = 0; parts != NULL && i < count; i++) {
         if (pictures[i]->columns != columns)
-            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "picture %zu has rows of %zu values, not of %zu", i + 1,
+            tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "image %zu has rows of %zu values, not of %zu", i + 1,
                     pictures[i]->columns, columns);
         parts[i] = tn_op_import(ops, pictures[i]->rows, pictures[i]->columns, pictures[i]->values);
     }
@@ -51,7 +51,7 @@ bool tn_piece_grids_fit(tn_ops *ops, size_t patches, const tn_grid *grids, size_
     for (size_t g = 0; g < count; g++) {
         if (grids[g].t == 0 || grids[g].h == 0 || grids[g].w == 0 || grids[g].h % merge != 0 || grids[g].w % merge != 0) {
             tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision",
-                    "picture %zu has a grid of %zu x %zu x %zu patches, not of whole cells of %zu x %zu", g + 1,
+                    "image %zu has a grid of %zu x %zu x %zu patches, which are not whole cells of %zu x %zu", g + 1,
                     grids[g].t, grids[g].h, grids[g].w, merge, merge);
             return false;
         }

@@ -1,4 +1,4 @@
-/* Building blocks of networks above the operations. All can be recorded. */
+/* Building blocks of networks, made from operations. All can be recorded. */
 #ifndef TN_MODEL_PIECES_H
 #define TN_MODEL_PIECES_H
 
@@ -10,8 +10,8 @@ tn_tensor tn_piece_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn
 /* Full attention between the rows of each segment: q, k, v [N, heads * D] -> [N, heads * D]. borders [segments + 1]. */
 tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v, size_t heads, const size_t *borders, size_t segments);
 
-/* The values of several prepared pictures, one after another [N, columns]; those of one are only read. On failure, or where they have other
- * columns, ops->failure is set. */
+/* The values of several prepared images, one after another [N, columns]; those of a single image are not copied. On failure, or
+ * if they have another number of columns, ops->failure is set. */
 tn_tensor tn_piece_join(tn_ops *ops, const tn_prepared *const *pictures, size_t count, size_t columns);
 
 /* -------------------------------------------- patches in cell order -- */
@@ -23,7 +23,7 @@ typedef struct tn_grid {
 
 static inline size_t tn_grid_patches(tn_grid grid) { return grid.t * grid.h * grid.w; }
 
-/* The sides of prepared pictures. NULL: ops->failure is set. */
+/* The grids of prepared images. NULL: ops->failure is set. */
 tn_grid *tn_piece_grids(tn_ops *ops, const tn_prepared *const *pictures, size_t count);
 
 /* Checks that the number of patches is that of the grids, and that the grids consist of whole cells of merge x merge;

@@ -1,6 +1,6 @@
-/* How a model directory wants pictures prepared. transformers 5 writes processor_config.json with an object "image_processor";
- * 4 writes preprocessor_config.json, and beside it sometimes a processor_config.json without that object. Where both are
- * there, 5 takes the former (ImageProcessingMixin.get_image_processor_dict), 4 the latter. */
+/* How images are prepared, from a model directory. transformers 5 writes processor_config.json with an object
+ * "image_processor"; 4 writes preprocessor_config.json, and sometimes also a processor_config.json without that object. If both
+ * files exist, 5 reads the former (ImageProcessingMixin.get_image_processor_dict), 4 the latter. */
 #include "model/model.h"
 
 #include "text/chat.h"
@@ -12,12 +12,12 @@ static const char NEW_FILE[] = "processor_config.json", OLD_FILE[] = "preprocess
 static const char IMAGE_PART[] = "image_processor";
 #define KEY "image_processor_type"
 
-/* Parts for what is no still picture, and words for other programs; the chat template is read with the text. */
+/* Parts for inputs other than images, and members for other programs; the chat template is read with the text. */
 static const char *const processor_keys[] = { IMAGE_PART, "video_processor", "feature_extractor", "processor_class", "tokenizer",
                                               "chat_template", "auto_map", "image_token", "video_token", NULL };
 
-/* A part that names the class of another image processor asks for pictures that are prepared otherwise. transformers 4.57 has
- * a class and one with "Fast" at its end, 5.24 one with "Pil", too. The backbone's own file names the first. */
+/* A part that names the class of another image processor is for images that are prepared in another way. transformers 4.57 has
+ * a class and one with the ending "Fast", 5.24 also one with "Pil". The backbone's default file names the first. */
 static tenebra_code check_class(const tn_backbone *backbone, const json_t *part, const char *file, tenebra_error *error)
 {
     static const char *const ends[] = { "", "Fast", "Pil" };
@@ -33,13 +33,13 @@ static tenebra_code check_class(const tn_backbone *backbone, const json_t *part,
     for (size_t i = 0; i < sizeof ends / sizeof *ends && own != NULL; i++)
         known = known || (strncmp(class, own, length) == 0 && strcmp(class + length, ends[i]) == 0);
     tenebra_code code = known ? TENEBRA_OK
-                              : tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"" KEY "\" is \"%.80s\"; models of this type are read "
-                                        "with %.80s only. If the file is of another model, take the right one", class, own);
+                              : tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"" KEY "\" is \"%.80s\"; models of this type are only "
+                                        "read with %.80s. If the file belongs to another model, use the right one", class, own);
     json_decref(standard);
     return code;
 }
 
-/* The text that stands for a picture in the backbone's conversations; "" if nothing does. */
+/* The text that marks an image in the backbone's conversations; "" if there is none. */
 static const char *image_text(const tn_backbone *backbone)
 {
     for (const tn_chat_template *const *each = tn_chat_templates; *each != NULL; each++)
@@ -48,7 +48,7 @@ static const char *image_text(const tn_backbone *backbone)
     return "";
 }
 
-/* What is read of a directory. */
+/* What is read from a directory. */
 typedef struct reading {
     const tn_backbone *backbone;
     const tn_encoder_config *config;
@@ -78,7 +78,7 @@ static tenebra_code read_new(reading *r, const json_t *json, bool *found, tenebr
     return *found ? read_part(r, part, NEW_FILE, IMAGE_PART, error) : TENEBRA_OK;
 }
 
-/* `found`: the newer file has given the rule already, and this one is only compared. */
+/* `found`: the rule was already read from the newer file, and this one is only compared with it. */
 static tenebra_code read_old(reading *r, const json_t *json, bool found, tenebra_error *error)
 {
     const tn_image_encoder *encoder = r->backbone->encoder;
@@ -90,7 +90,7 @@ static tenebra_code read_old(reading *r, const json_t *json, bool found, tenebra
     if (other == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, OLD_FILE, "no memory to read it");
     if (encoder->read_rule(part, OLD_FILE, r->config, other, NULL) != TENEBRA_OK || !encoder->same_rule(r->rule, other))
-        tn_notes_add(r->notes, OLD_FILE, "all of it (processor_config.json goes before it and says something else)");
+        tn_notes_add(r->notes, OLD_FILE, "all of it (processor_config.json overrides it and differs)");
     free(other);
     return TENEBRA_OK;
 }
@@ -126,7 +126,7 @@ tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *b
 {
     reading r = { backbone, &config->vision, calloc(1, backbone->encoder->rule_bytes), false, notes };
     if (r.rule == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory to say how pictures are prepared");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for the description of how images are prepared");
     tenebra_code code = read_files(&r, directory, error);
     *rule = r.rule;
     *trims = r.trims;

@@ -18,9 +18,10 @@ enum { FILE_NAME = 64 };
 typedef struct planned {
     const tn_stored *stored;
     tn_quantized tensor;
-    size_t group;  /* panels come first, then plain types, then rows of blocks: all aligned that can be */
-    bool repeated; /* one of each layer or block: after what there is once */
-    size_t network, order; /* as the forwards use them */
+    size_t group;  /* order in the file: panels, then plain types, then rows of blocks, so that as many as possible are aligned
+                    * */
+    bool repeated; /* one for each layer or block; these come after tensors that exist once */
+    size_t network, order; /* in the order in which the forward uses them */
     size_t file;
 } planned;
 
@@ -33,7 +34,7 @@ typedef struct quantizer {
     tn_networks networks;
     tn_store *store;
     planned *list;
-    size_t *uses; /* matrices that each rule of the recipe fits */
+    size_t *uses; /* number of matrices that each rule of the recipe matches */
     size_t count, files, done;
     tenebra_error misfit; /* the first one */
     tn_notes notes;
@@ -45,7 +46,7 @@ static tenebra_code open_model(quantizer *q, const char *directory, tenebra_erro
 {
     size_t mismatches = 0;
     TN_TRY(tn_model_open_store(directory, &q->store, &q->backbone, &q->config, &q->notes, error));
-    TN_TRY(tn_store_verify(q->store, error)); /* what is damaged would be packed, and sealed, as if it were sound */
+    TN_TRY(tn_store_verify(q->store, error)); /* damaged weights would be packed, and sealed, as if they were valid */
     TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, error));
     TN_TRY(tn_networks_match(&q->networks, q->store, tn_match_keep_first, &q->misfit, &mismatches, error));
     if (mismatches > 0)
@@ -92,7 +93,7 @@ static int compare_sizes(size_t a, size_t b)
     return (a > b) - (a < b);
 }
 
-/* What there is once, then layer by layer, as they are read. */
+/* Sorts: tensors that exist once, then layer by layer, in the order in which they are read. */
 static int compare_places(const void *a, const void *b)
 {
     const planned *left = a, *right = b;
@@ -113,12 +114,12 @@ static tenebra_code plan_tensors(quantizer *q, tenebra_error *error)
     for (size_t i = 0; i < recipe->rule_count; i++)
         if (q->uses[i] == 0)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, recipe->rules[i].pattern,
-                           "fits no matrix of the model; 'tenebra inspect --all' lists their names");
+                           "matches no matrix of the model; 'tenebra inspect --all' lists their names");
     qsort(q->list, q->count, sizeof *q->list, compare_places);
     return TENEBRA_OK;
 }
 
-/* Fills one file after the other. */
+/* Assigns tensors to files, one file after another. */
 static void plan_files(quantizer *q)
 {
     size_t used = 0;
@@ -202,14 +203,14 @@ static tenebra_code write_index(const quantizer *q, tenebra_error *error)
     return code;
 }
 
-/* What the files of the model say instead of a config.json, the new files do not. */
+/* If the model's files replace config.json, the new files need one. */
 static tenebra_code write_config(const quantizer *q, tenebra_error *error)
 {
     const json_t *config = tn_store_config(q->store);
     return config == NULL ? TENEBRA_OK : tn_json_write_in(q->output, "config.json", config, JSON_INDENT(2), error);
 }
 
-/* The writers take the file away that they could not finish. */
+/* A writer removes a file that it could not finish. */
 static void remove_weights(const quantizer *q, size_t files)
 {
     for (size_t file = 0; file <= files; file++) {

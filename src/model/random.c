@@ -21,7 +21,7 @@ typedef struct job {
     tn_writer *writer;
     tn_noise noise;
     size_t total;    /* bytes of weights                       */
-    bool packed;     /* the tensors of this turn, or the others */
+    bool packed;     /* whether packed tensors are written now, or the others */
     size_t elements; /* counted so far                          */
 } job;
 
@@ -85,7 +85,7 @@ static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *
     TN_TRY(tn_writer_open_in(directory, TN_WRITER_WEIGHTS, &work.writer, error));
     tenebra_code code = tn_noise_open(&work.noise, options->seed, error);
     if (code == TENEBRA_OK)
-        code = tn_writer_metadata(work.writer, "format", "pt", error); /* required by HF loaders */
+        code = tn_writer_metadata(work.writer, "format", "pt", error); /* required by loaders of Hugging Face */
     if (code == TENEBRA_OK)
         code = each_tensor(plan, declare, &work, error);
     work.total = tn_writer_missing(work.writer);
@@ -105,7 +105,7 @@ static tenebra_code add_size(void *user, const tn_place *place, tenebra_error *e
     const tn_matrix matrix = tn_form_matrix(&form, NULL);
     if (!tn_matrix_fits(&matrix) || !tn_size_add(work->elements, form.elements, &work->elements) ||
         !tn_size_add(work->total, tn_matrix_bytes(&matrix), &work->total) || work->elements > SIZE_MAX / sizeof(double))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "a model of this size does not exist");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place->name, "a model of this size is not possible");
     return TENEBRA_OK;
 }
 
@@ -138,7 +138,7 @@ static const char *torch_name(tn_dtype type)
     case TN_BF16: return "bfloat16";
     case TN_F64: return "float64";
     case TN_F32: return "float32";
-    default: return "bfloat16"; /* the type in which other programs would load it, unpacked */
+    default: return "bfloat16"; /* the type in which other programs would load it after unpacking */
     }
 }
 
@@ -201,7 +201,7 @@ static tenebra_code claim_directory(const char *directory, bool *made, tenebra_e
         empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
     closedir(list);
     if (!empty)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory, "is not empty; a new model needs a directory of its own");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory, "is not empty; a new model requires an empty directory");
     return TENEBRA_OK;
 }
 

@@ -36,7 +36,7 @@ tn_tensor tn_rows_input(tn_ops *ops, const tn_decoder *decoder, const tn_row *ro
     return tn_op_compose(ops, refs, count, decoder->config.hidden_size);
 }
 
-/* What pictures add to their cells after layers; none: layers 0. */
+/* What images add to their cells after layers; layers 0: nothing. */
 static tn_decoder_added find_added(tn_ops *ops, const tn_row *rows, size_t count)
 {
     tn_decoder_added added = { 0 };
@@ -84,17 +84,18 @@ tenebra_code tn_rows_of_ids(const tn_model_config *config, const int32_t *ids, s
             continue;
         }
         if (picture == picture_count)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "holds image tokens for more than %zu images", picture_count);
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "contains image tokens for more than %zu images", picture_count);
         size_t cells = pictures[picture]->rows, cell = 0;
         for (; cell < cells && i < count && ids[i] == config->picture_token; cell++, i++)
             rows[i] = tn_row_of_cell(pictures[picture], cell);
         if (cell < cells)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "image %zu needs %zu image tokens, has %zu", picture + 1, cells,
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt",
+                    "image %zu requires %zu image tokens, but has %zu", picture + 1, cells,
                            cell);
         picture++;
     }
     if (picture != picture_count)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "%zu images were given, the prompt has room for %zu",
+        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "%zu images were given, but the prompt has room for %zu",
                        picture_count, picture);
     return TENEBRA_OK;
 }

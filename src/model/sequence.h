@@ -1,5 +1,5 @@
-/* A sequence: rows that are in a cache. It belongs to a session or to a training example; the engine (model/engine.h) appends to
- * it. Where its keys and values lie is its own business: one piece of memory today. */
+/* A sequence: rows that are in a cache. It belongs to a session or to a training example; the engine (model/engine.h) appends
+ * to it. How keys and values are stored is internal to it; at present they are one block of memory. */
 #ifndef TN_MODEL_SEQUENCE_H
 #define TN_MODEL_SEQUENCE_H
 
@@ -9,30 +9,30 @@ typedef struct tn_sequence {
     tn_dtype type;    /* of keys and values: TN_F32 or TN_BF16 */
     size_t capacity;  /* rows of context */
     size_t length;    /* rows in the cache */
-    size_t reusable;  /* rows that are still there, at least `length` */
-    tn_row_ref raw, hidden; /* the last row before and after the final norm; in memory of the sequence, or recorded */
+    size_t reusable;  /* rows whose keys and values still exist, at least `length` */
+    tn_row_ref raw, hidden; /* the last row before and after the final norm; in the sequence's memory, or in the record */
     tn_keys *cache;   /* [L] */
-    tn_row_key *keys; /* [capacity] what each row was made of */
+    tn_row_key *keys; /* [capacity] the contents of each row */
     tn_tensor last[2]; /* [1, C] memory of `raw` and `hidden` outside of a record */
-    tn_arena memory;  /* of tn_sequence_open */
+    tn_arena memory;  /* memory from tn_sequence_open */
 } tn_sequence;
 
-/* A sequence with memory of its own. Errors: ARGUMENT (type), LIMIT (capacity), MEMORY. */
+/* Opens a sequence that owns its memory. Errors: ARGUMENT (type), LIMIT (capacity), MEMORY. */
 tenebra_code tn_sequence_open(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, tn_dtype type,
                               tenebra_error *error);
 void tn_sequence_close(tn_sequence *sequence);
 
-/* The same, F32, in an arena; with gradients of keys and values, zeroed, for recorded rows. False when the arena is full. */
+/* The same in an arena, in F32, with zeroed gradients of keys and values for recorded rows. False if the arena is full. */
 bool tn_sequence_take(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, bool gradients, tn_arena *arena);
 
-/* Takes rows from `length` on out of the sequence; tn_sequence_reuse can take them up again. */
+/* Truncates the sequence to `length` rows. tn_sequence_reuse can restore the others. */
 void tn_sequence_truncate(tn_sequence *sequence, size_t length);
 
-/* Takes up rows that are still in the cache: those that begin `rows`, tokens or cells of pictures of the same content at the same
- * positions, `count` of them at most. The sequence then has that many rows, which are returned. */
+/* Reuses rows that are still in the cache: the longest beginning of `rows` with equal contents and positions, at most `count`
+ * rows. The sequence then consists of these rows, whose number is returned. */
 size_t tn_sequence_reuse(tn_sequence *sequence, const tn_row *rows, size_t count);
 
-/* Forgets all rows for good, e.g. when weights changed. */
+/* Drops all rows permanently, e.g. after weights changed. */
 void tn_sequence_forget(tn_sequence *sequence);
 
 #endif

@@ -8,10 +8,10 @@
 
 enum { DEFAULT_CONTEXT = 8192 };
 
-/* Addresses reserved for the arena; memory is only what gets touched. */
+/* Addresses reserved for the arena; only pages that are used take memory. */
 static const size_t KEPT_RESERVE = (size_t)16 << 30;
 
-/* What a session shares with those beside it. */
+/* What sessions share. */
 typedef struct shared {
     tn_engine engine;
     tn_image_cache images;
@@ -84,7 +84,7 @@ void tn_session_close(tn_session *session)
     if (session == NULL)
         return;
     if (!session->shares && session->engine != NULL) {
-        shared *own = (shared *)session->engine; /* its first member */
+        shared *own = (shared *)session->engine; /* the engine is the first member */
         tn_image_cache_clear(&own->images);
         tn_engine_close(&own->engine);
         free(own);
@@ -135,7 +135,7 @@ bool tn_session_set_pass(tn_session *session, size_t pass)
     return vision;
 }
 
-/* What embeddings depend on: the picture, and the pass if the tower has adapters of it. */
+/* The key of embeddings: the image, and the pass if the tower has adapters of this pass. */
 static tn_digest key_of(const tn_session *session, const tn_image_rows *picture)
 {
     bool known = tn_digest_equal(&picture->content, &picture->content);
@@ -150,7 +150,7 @@ static tn_digest key_of(const tn_session *session, const tn_image_rows *picture)
     return picture->content;
 }
 
-/* A tensor of a question with these values; empty where the memory is full. */
+/* Copies values to a tensor in the memory of the question; empty if that memory is full. */
 static tn_tensor recall_tensor(tn_session *session, const tn_image_entry *entry, size_t number)
 {
     const tn_tensor x = tn_tensor_take(&session->kept, entry->rows, entry->cols);

@@ -79,7 +79,7 @@ class Reading(Case):
         change_config(directory, logit_scale=2)
         done = run("run", "-m", directory, *QUESTION)
         self.assertEqual(done.returncode, 0)
-        self.assertEqual(done.stderr, "note: the files of the model say what is not used here: config.json: logit_scale; "
+        self.assertEqual(done.stderr, "note: settings in the files of the model that are not used: config.json: logit_scale; "
                                       "generation_config.json: repetition_penalty\n")
         told = run("inspect", "-m", directory)
         self.assertIn("not used   config.json: logit_scale; generation_config.json: repetition_penalty", told.stdout)
@@ -106,7 +106,7 @@ class Reading(Case):
         config = read(Path(make_model("model")) / "tokenizer_config.json")
         directory = copy_model("told", tokenizer_config__json={**config, "odd": 1})
         change_config(directory, logit_scale=2)
-        note = "note: the files of the model say what is not used here: "
+        note = "note: settings in the files of the model that are not used: "
         done = run("tokenize", "-m", directory, "-p", "a", "--jsonl", stdin='{"text": "a"}\n{"text": "a", "skip": 1}\n')
         self.assertEqual(done.stderr, note + "tokenizer_config.json: odd\n")
         self.assertIn("unknown members: skip", json.loads(done.stdout.splitlines()[1])["error"]["sentence"])
@@ -241,7 +241,7 @@ class Adapters(Case):
         (adapter / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}', encoding="utf-8")
         done = run("run", "-m", model, "--lora", adapter, *QUESTION)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("its tokenizer is not used, nor compared: ", done.stderr)
+        self.assertIn("its tokenizer is neither used nor compared: ", done.stderr)
 
 
 class NoNumbers(Case):
@@ -251,7 +251,7 @@ class NoNumbers(Case):
         for more in ((), ("--method", "ivt-lr", "--image", PICTURE)):
             done = run("run", "-m", directory, *QUESTION, *more)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
-            self.assertIn("model.layers.2.mlp.down_proj.weight: holds a value that is NaN or infinite (row 0, column 0), so nothing can "
+            self.assertIn("model.layers.2.mlp.down_proj.weight: contains a value that is NaN or infinite (row 0, column 0), so nothing can "
                           "be computed with decoder layer 2", done.stderr)
 
     def test_a_picture(self):

@@ -129,7 +129,7 @@ class Quantize(Case):
         self.assert_fails(run("quantize", model, "-o", WORK / "no/where", "--type", "Q8_0"), 1, "cannot be made")
         for rule in ("x", "=Q8_0", "x=Q9", "x=F64"):
             self.assert_fails(run("quantize", model, "-o", WORK / "wrong", "--type", "Q8_0", "--tensor", rule), 2, "PATTERN=TYPE")
-        self.assert_fails(run("quantize", model, "-o", WORK / "wrong", "--type", "Q8_0", "--tensor", "nothing*=F32"), 2, "fits no matrix")
+        self.assert_fails(run("quantize", model, "-o", WORK / "wrong", "--type", "Q8_0", "--tensor", "nothing*=F32"), 2, "matches no matrix")
         self.assertEqual(leftovers("wrong"), [])
 
     def test_the_command_line_wins_over_the_environment(self):

@@ -45,7 +45,7 @@ static const tn_layout decoder_layout = {
     .rows = decoder_rows,
 };
 
-/* "layer_types": one word a layer. */
+/* "layer_types": one word per layer. */
 static tenebra_code check_layers(const json_t *json, const char *file, size_t layers, tenebra_error *error)
 {
     const json_t *types = json_object_get(json, "layer_types");
@@ -60,7 +60,7 @@ static tenebra_code check_layers(const json_t *json, const char *file, size_t la
     return TENEBRA_OK;
 }
 
-/* The text part stands at the top level, or in text_config (transformers >= 4.52). */
+/* The text part is at the top level, or in text_config (transformers >= 4.52). */
 static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_config *config,
                                  tenebra_error *error)
 {
@@ -99,11 +99,11 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
     if (decoder->head_dim < 2 || decoder->head_dim % 2 != 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "a head dimension of %zu is not even", decoder->head_dim);
     decoder->rms_norm_eps = eps;
-    decoder->rope_theta = 1000000.0; /* until the sections are read */
+    decoder->rope_theta = 1000000.0; /* replaced when the sections are read */
     return TENEBRA_OK;
 }
 
-/* Sections of a part's rotary embedding; rope_theta is read with them. */
+/* Reads the sections of a part's rotary embedding, and rope_theta with them. */
 static tenebra_code read_sections(const json_t *json, const char *file, const char *path, tn_decoder_config *decoder,
                                   tenebra_error *error)
 {
@@ -150,7 +150,7 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     text = nested ? text : json;
     TN_TRY(read_decoder(text, file, config, error));
     TN_TRY(read_sections(text, file, nested ? "text_config." : "", &config->decoder, error));
-    if (nested) { /* what the top level says is not used, but may not ask for another embedding */
+    if (nested) { /* the top level is not used, but must not request another rotary embedding */
         static const char *const types[] = { "default", "mrope", NULL };
         const json_t *unused;
         TN_TRY(tn_rope_read(json, file, "", types, &unused, &outer, error));
@@ -162,7 +162,7 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     TN_TRY(read_token(json, text, "image_token_id", file, &config->picture_token, error));
     TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->picture_begin, error));
     TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->picture_end, error));
-    bool tied = false; /* on either level, as transformers 5.24 takes it */
+    bool tied = false; /* on either level, as in transformers 5.24 */
     TN_TRY(tn_json_bool(text, "tie_word_embeddings", &tied, file, error));
     TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
     config->tie_word_embeddings = config->tie_word_embeddings || tied;
@@ -171,8 +171,8 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     return TENEBRA_OK;
 }
 
-/* Text rows count on; an image of t x h x w merged cells occupies a block whose axes run from the next
- * position p: (p + frame, p + row, p + column); text goes on after the largest used.
+/* Text rows continue the count. An image of t x h x w merged cells occupies a block whose axes start at the next position p: (p
+ * + frame, p + row, p + column). Text continues after the largest position used.
  * Source: arXiv:2409.12191, section 2.1, figure 3. */
 static int32_t positions(tn_row *rows, size_t count, int32_t first)
 {
@@ -196,14 +196,14 @@ static int32_t positions(tn_row *rows, size_t count, int32_t first)
 
 static const char *const model_types[] = { "qwen2_vl", NULL };
 
-/* Keys that are read, and those whose values change no answer; beside tn_config_keys. */
+/* Keys that are read, and those whose values change no answer, in addition to tn_config_keys. */
 static const char *const top_keys[] = { "text_config", "vision_config", "image_token_id", "video_token_id",
                                         "vision_start_token_id", "vision_end_token_id", "vision_token_id", NULL };
 static const char *const text_keys[] = {
     "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
     "max_position_embeddings", "vocab_size", "rms_norm_eps", "hidden_act", "use_sliding_window", "head_dim", "layer_types",
     "image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id", "vision_token_id",
-    "sliding_window", "max_window_layers", /* used with use_sliding_window, which is refused */
+    "sliding_window", "max_window_layers", /* only used with use_sliding_window, which is refused */
     NULL
 };
 /* The published preprocessor_config.json, for directories that lack one. */

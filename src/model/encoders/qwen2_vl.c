@@ -130,9 +130,9 @@ static const char *const keys[] = {
     "in_channels", "hidden_size", "hidden_act", "spatial_patch_size", NULL
 };
 
-/* -------------------------------------------------------------- pictures -- */
+/* -------------------------------------------------------------- images -- */
 
-/* qwen_vl_utils.fetch_image (0.0.14): the bounds that it has where a part names none, in cells. */
+/* The bounds of qwen_vl_utils.fetch_image (0.0.14) if a part has none, in cells. */
 enum { FETCH_MIN_CELLS = 4, FETCH_MAX_CELLS = 16384 };
 
 static tenebra_code read_rule(const json_t *part, const char *file, const tn_encoder_config *config, void *rule, tenebra_error *error)
@@ -168,7 +168,7 @@ static bool put(json_t *part, const char *key, size_t value)
     return json_object_set_new(part, key, json_integer((json_int_t)value)) == 0;
 }
 
-/* The bounds go wherever a reader looks for them: transformers 4 does not look into "size". */
+/* The bounds are written in all places where a reader looks for them; transformers 4 does not look into "size". */
 static bool write_rule(json_t *part, const tn_encoder_config *config, const void *rule, const tenebra_image_rule *asked)
 {
     json_t *size = json_object_get(part, "size");

@@ -72,10 +72,10 @@ static void test_places(void **state)
         { "model.layers.1.mlp.up_proj.weight", "decoder layer 1" },
         { "model.layers.1.input_layernorm.weight", "decoder layer 1" },
         { "model.norm.weight", "the final norm" },
-        { "visual.patch_embed.proj.weight", "what enters the blocks" },
+        { "visual.patch_embed.proj.weight", "the input of the blocks" },
         { "visual.blocks.0.attn.qkv.weight", "vision block 0" },
         { "visual.blocks.0.norm2.bias", "vision block 0" },
-        { "visual.merger.mlp.2.weight", "what follows the blocks" },
+        { "visual.merger.mlp.2.weight", "the layers after the blocks" },
     };
     for (size_t k = 0; tn_kernels_at(k) != NULL; k++)
         for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {

@@ -132,7 +132,7 @@ static void test_all_are_counted(void **state)
 {
     (void)state;
     refuses(edited_model(UNTIED, drop_norms, NULL, "{}"), TENEBRA_ERROR_MISMATCH,
-            "model.layers.0.post_attention_layernorm.weight", "3 tensors do not fit");
+            "model.layers.0.post_attention_layernorm.weight", "3 tensors do not match");
 }
 
 /* ------------------------------------------------------ the same bits -- */

@@ -246,11 +246,11 @@ static void bad_adapters_are_refused(void **state)
     (void)state;
     tn_model *model = open_model(UNTIED, "reference");
     tenebra_error error = { 0 };
-    adapter_refused(model, one_name_is_unknown, "{}", TENEBRA_ERROR_MISMATCH, "belongs to no matrix");
-    adapter_refused(model, all_names_are_unknown, "{}", TENEBRA_ERROR_MISMATCH, "belongs to no matrix");
-    adapter_refused(model, b_is_missing, "{}", TENEBRA_ERROR_MISMATCH, "stands alone");
-    adapter_refused(model, a_is_narrow, "{}", TENEBRA_ERROR_MISMATCH, "do not fit the matrix");
-    adapter_refused(model, one_is_twice, "{}", TENEBRA_ERROR_MISMATCH, "stands there twice");
+    adapter_refused(model, one_name_is_unknown, "{}", TENEBRA_ERROR_MISMATCH, "does not belong to a matrix");
+    adapter_refused(model, all_names_are_unknown, "{}", TENEBRA_ERROR_MISMATCH, "does not belong to a matrix");
+    adapter_refused(model, b_is_missing, "{}", TENEBRA_ERROR_MISMATCH, "has no counterpart");
+    adapter_refused(model, a_is_narrow, "{}", TENEBRA_ERROR_MISMATCH, "do not match the matrix");
+    adapter_refused(model, one_is_twice, "{}", TENEBRA_ERROR_MISMATCH, "is in the file twice");
     adapter_refused(model, everything_is_dropped, "{}", TENEBRA_ERROR_MISMATCH, "changes no module");
     adapter_refused(model, NULL, "{\"r\": 8}", TENEBRA_ERROR_MISMATCH, "has rank 4");
     adapter_refused(model, NULL, "{\"lora_alpha\": \"much\"}", TENEBRA_ERROR_FORMAT, "lora_alpha");

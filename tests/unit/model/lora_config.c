@@ -92,20 +92,20 @@ static void what_fits_nothing_is_noted(void **state)
 {
     (void)state;
     tn_model *model = open_model(UNTIED, "reference");
-    expect_note(model, "{\"alpha_pattern\": {\"qproj\": 3}}", "alpha_pattern fits nothing: qproj");
-    expect_note(model, "{\"rank_pattern\": {\"language_model.layers.1\": 3}}", "rank_pattern fits nothing: language_model.layers.1");
+    expect_note(model, "{\"alpha_pattern\": {\"qproj\": 3}}", "alpha_pattern matches nothing: qproj");
+    expect_note(model, "{\"rank_pattern\": {\"language_model.layers.1\": 3}}", "rank_pattern matches nothing: language_model.layers.1");
     expect_note(model, "{\"target_modules\": [\"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", \"gate_proj\", \"up_proj\", "
-                       "\"down_proj\", \"dwon_proj\"]}", "target_modules fits nothing: dwon_proj");
-    expect_note(model, "{\"modules_to_save\": [\"classifier\", \"score\"]}", "modules_to_save fits nothing: classifier, score");
+                       "\"down_proj\", \"dwon_proj\"]}", "target_modules matches nothing: dwon_proj");
+    expect_note(model, "{\"modules_to_save\": [\"classifier\", \"score\"]}", "modules_to_save matches nothing: classifier, score");
     expect_note(model, "{\"target_modules\": \"all-linear\"}",
-                "target_modules means 10 modules that the file has nothing for, such as visual.blocks.0.attn.qkv");
+                "target_modules matches 10 modules that the file does not contain, such as visual.blocks.0.attn.qkv");
     tn_rng rng = tn_rng_seed(1);
     static const char *const names[] = { "q_proj", "qproj", "model.language_model.layers.1.self_attn.k_proj" };
     tn_lora_options options = { .rank = 1, .alpha = 1, .targets = { names, 3, NULL } };
     tn_adapter *made = tn_adapter_make(model, &options, &rng, NULL);
     assert_non_null(made);
     assert_int_equal(made->module_count, 4);
-    assert_string_equal(made->note, "target_modules fits nothing: qproj");
+    assert_string_equal(made->note, "target_modules matches nothing: qproj");
     tn_adapter_close(made);
     tn_model_close(model);
 }
@@ -212,7 +212,7 @@ static void damaged_kinds_are_refused(void **state)
 {
     (void)state;
     refuse_kind(UNTIED, "saved", one_row_more, "{}", "431 rows");
-    refuse_kind(UNTIED, "saved", NULL, "{\"modules_to_save\": [\"lm_head\"]}", "belongs to no matrix");
+    refuse_kind(UNTIED, "saved", NULL, "{\"modules_to_save\": [\"lm_head\"]}", "does not belong to a matrix");
     refuse_kind(TIED, "tokens", row_is_too_short, "{}", "not of the shape [3, 48]");
     refuse_kind(TIED, "tokens", NULL, "{\"trainable_token_indices\": [1, 2]}", "not of the shape [2, 48]");
     refuse_kind(TIED, "tokens", NULL, "{\"trainable_token_indices\": [1, 2, 290]}", "token 290");

@@ -126,9 +126,9 @@ static void test_misfitting_grids(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const tn_grid pair[] = { { 1, 2, 2 }, wrong[i] };
         assert_int_equal(try_encode(session, patches, &wrong[i], 1, &embeds, &error), TENEBRA_ERROR_MISMATCH);
-        assert_error(&error, TENEBRA_ERROR_MISMATCH, "vision", "picture 1");
+        assert_error(&error, TENEBRA_ERROR_MISMATCH, "vision", "image 1");
         assert_int_equal(try_encode(session, patches, pair, 2, &embeds, &error), TENEBRA_ERROR_MISMATCH);
-        assert_error(&error, TENEBRA_ERROR_MISMATCH, "vision", "picture 2");
+        assert_error(&error, TENEBRA_ERROR_MISMATCH, "vision", "image 2");
     }
     assert_int_equal(try_encode(session, patches, wrong, 0, &embeds, &error), TENEBRA_ERROR_MISMATCH);
     assert_null(embeds.data);

@@ -151,12 +151,12 @@ typedef struct misfit {
 static const misfit misfits[] = {
     { 4, 0, { { 0 } }, { 5, IMG, IMG, 6 }, "more than 0 images" },                  /* tokens without an image */
     { 3, 1, { { 1, 2, 4 } }, { 5, 6, 7 }, "1 images were given" },              /* an image without tokens */
-    { 4, 1, { { 1, 2, 6 } }, { 5, IMG, IMG, 6 }, "needs 3 image tokens, has 2" },   /* too few                */
-    { 3, 1, { { 1, 2, 6 } }, { 5, IMG, IMG }, "needs 3 image tokens, has 2" },                  /* cut at the end         */
+    { 4, 1, { { 1, 2, 6 } }, { 5, IMG, IMG, 6 }, "requires 3 image tokens, but has 2" },   /* too few                */
+    { 3, 1, { { 1, 2, 6 } }, { 5, IMG, IMG }, "requires 3 image tokens, but has 2" },                  /* cut at the end         */
     { 5, 1, { { 1, 2, 4 } }, { 5, IMG, IMG, IMG, 6 }, "more than 1 images" },         /* too many               */
-    { 6, 1, { { 1, 4, 4 } }, { IMG, IMG, 5, IMG, IMG, 6 }, "needs 4 image tokens, has 2" }, /* a gap in the run   */
-    { 5, 2, { { 1, 2, 4 }, { 1, 2, 4 } }, { IMG, IMG, 5, IMG, 6 }, "image 2 needs 2 image tokens, has 1" },
-    { 4, 2, { { 1, 2, 4 }, { 1, 2, 4 } }, { 5, IMG, IMG, 6 }, "2 images were given, the prompt has room for 1" },
+    { 6, 1, { { 1, 4, 4 } }, { IMG, IMG, 5, IMG, IMG, 6 }, "requires 4 image tokens, but has 2" }, /* a gap in the run   */
+    { 5, 2, { { 1, 2, 4 }, { 1, 2, 4 } }, { IMG, IMG, 5, IMG, 6 }, "image 2 requires 2 image tokens, but has 1" },
+    { 4, 2, { { 1, 2, 4 }, { 1, 2, 4 } }, { 5, IMG, IMG, 6 }, "2 images were given, but the prompt has room for 1" },
 };
 
 static void test_misfits(void **state)

@@ -392,7 +392,7 @@ static void test_stopped_and_misled(void **state)
     tn_quantize_options ruled = usual(TN_Q8_0, TN_PANELS);
     ruled.recipe.rules = &rule;
     ruled.recipe.rule_count = 1;
-    fails(f->source, &ruled, TENEBRA_ERROR_ARGUMENT, "layers.9", "fits no matrix");
+    fails(f->source, &ruled, TENEBRA_ERROR_ARGUMENT, "layers.9", "matches no matrix");
     fails("/nonexistent", &ruled, TENEBRA_ERROR_IO, "/nonexistent", "not a model directory");
 }
 

@@ -404,7 +404,7 @@ static const mistake mistakes[] = {
     { TENEBRA_ERROR_ARGUMENT, "messages", "none", make_no_messages },
     { TENEBRA_ERROR_ARGUMENT, "image-size", "113x112", make_odd_size },
     { TENEBRA_ERROR_ARGUMENT, "image-size", "112x0", make_half_size },
-    { TENEBRA_ERROR_ARGUMENT, "image-min-tokens", "leave nothing", make_no_room_for_rule },
+    { TENEBRA_ERROR_ARGUMENT, "image-min-tokens", "is larger than the maximum", make_no_room_for_rule },
     { TENEBRA_ERROR_IO, "none.png", "", make_missing_picture },
     { TENEBRA_ERROR_IO, "image", "", make_directory_picture },
     { TENEBRA_ERROR_UNSUPPORTED, "pictures.csv", "", make_text_picture },
