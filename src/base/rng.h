@@ -30,6 +30,9 @@ static inline double tn_rng_uniform(tn_rng *rng)
     return (double)(tn_rng_next(rng) >> 11) * 0x1p-53;
 }
 
+/* A seed made of another and two numbers, e.g. of a row and a column: equal ones of equal numbers, unrelated ones of others. */
+uint64_t tn_seed_mix(uint64_t seed, uint64_t a, uint64_t b);
+
 /* Uniform in 0 .. bound - 1 without bias; bound > 0. */
 uint64_t tn_rng_below(tn_rng *rng, uint64_t bound);
 

@@ -126,7 +126,7 @@ typedef struct tn_lora_node {
     tn_tensor x, y;
     tn_lora lora;
     tn_tensor inner; /* [T, r] result: scale * A dropout(x) */
-    uint64_t seed;   /* of the dropout */
+    tn_dropout from; /* of the dropout, as this operation draws from it */
     double dropout;  /* 0: none */
     tn_vector bias;  /* with a magnitude; may be absent */
 } tn_lora_node;
@@ -173,7 +173,7 @@ typedef struct tn_checkpoint_node {
     tn_tensor x, y;
     tn_replay_fn *run;
     const void *argument;
-    tn_rng dropout; /* as it was in the first run */
+    tn_dropout dropout; /* as it was in the first run */
 } tn_checkpoint_node;
 
 /* Elementwise: x has been copied to y already. */

@@ -3,19 +3,19 @@
 
 /* -------------------------------------------------------------- dropout -- */
 
-/* The dropout factor of number `index`: 0 or 1 / (1 - p). It depends only on seed and index, so that the backward draws
+/* The dropout factor of column `col`: 0 or 1 / (1 - p). It depends only on the row's seed and the column, so that the backward draws
  * the same factors again, in any thread. */
-static tn_real keep_factor(uint64_t seed, size_t index, double p)
+static tn_real keep_factor(uint64_t seed, size_t col, double p)
 {
-    tn_rng rng = tn_rng_seed(seed + (uint64_t)index * 0x9E3779B97F4A7C15u);
+    tn_rng rng = tn_rng_seed(seed + (uint64_t)col * 0x9E3779B97F4A7C15u);
     return tn_rng_uniform(&rng) < p ? 0 : (tn_real)(1 / (1 - p));
 }
 
 typedef struct drop_job {
     const tn_real *from;
     tn_real *to;
-    size_t count;
-    uint64_t seed;
+    size_t rows, cols;
+    const tn_dropout *dropout;
     double p;
     bool add;
 } drop_job;
@@ -23,19 +23,22 @@ typedef struct drop_job {
 static void drop_chunk(void *argument, size_t chunk, size_t worker)
 {
     const drop_job *job = argument;
-    size_t begin = chunk * TN_OPS_BLOCK, end = tn_min(job->count, begin + TN_OPS_BLOCK);
+    const size_t seeds = job->dropout->rows, each = tn_max(1, seeds / job->rows), rows = tn_max(1, job->rows / seeds);
+    const uint64_t seed = tn_seed_mix(job->dropout->seeds[chunk / rows * each], job->dropout->drawn, chunk % rows);
+    const tn_real *from = job->from + chunk * job->cols;
+    tn_real *to = job->to + chunk * job->cols;
     (void)worker;
-    for (size_t i = begin; i < end; i++) {
-        tn_real value = job->from[i] * keep_factor(job->seed, i, job->p);
-        job->to[i] = job->add ? job->to[i] + value : value;
+    for (size_t i = 0; i < job->cols; i++) {
+        tn_real value = from[i] * keep_factor(seed, i, job->p);
+        to[i] = job->add ? to[i] + value : value;
     }
 }
 
 /* to = dropout(from), or to += dropout(from). */
 static void drop(tn_ops *ops, const tn_lora_node *l, const tn_real *from, tn_real *to, bool add)
 {
-    drop_job job = { from, to, l->x.rows * l->x.cols, l->seed, l->dropout, add };
-    tn_ops_run(ops, tn_pieces(job.count, TN_OPS_BLOCK), (double)job.count * 4, drop_chunk, &job);
+    drop_job job = { from, to, l->x.rows, l->x.cols, &l->from, l->dropout, add };
+    tn_ops_run(ops, job.rows, (double)(job.rows * job.cols) * 4, drop_chunk, &job);
 }
 
 /* The input of A: x, or a copy with some numbers dropped. */
@@ -173,6 +176,15 @@ static bool lora_fits(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora
     return ops->failure.code == TENEBRA_OK;
 }
 
+static bool dropout_fits(tn_ops *ops, size_t rows)
+{
+    size_t seeds = ops->dropout->rows;
+    if (seeds == 0 || rows == 0 || (rows % seeds != 0 && seeds % rows != 0))
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "lora", "dropout has %zu seeds for %zu rows, neither a multiple of the other", seeds,
+                rows);
+    return ops->failure.code == TENEBRA_OK;
+}
+
 static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *lora, const tn_vector *bias)
 {
     if (!lora_fits(ops, y, x, lora))
@@ -187,7 +199,10 @@ static tn_tensor add_one(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_lora *l
     if (wanted && y.grad == NULL)
         l.y.grad = zeros(ops, y.rows * y.cols);
     if (ops->dropout != NULL && lora->dropout > 0) {
-        l.seed = tn_rng_next(ops->dropout);
+        if (!dropout_fits(ops, x.rows))
+            return (tn_tensor){ 0 };
+        ops->dropout->drawn++;
+        l.from = *ops->dropout;
         l.dropout = lora->dropout;
     }
     l.inner = tn_ops_result(ops, "lora", x.rows, lora->a.matrix.rows, false);

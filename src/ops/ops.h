@@ -82,6 +82,14 @@ typedef struct tn_device tn_device;
 /* Called with intermediate values and the names that a network gives them, e.g. ("hidden", layer). */
 typedef void tn_watch_fn(void *user, const char *name, size_t index, const tn_tensor *value);
 
+/* What dropout is drawn from: a seed for each row that is computed, so that the draws of a row depend on no other row. An operation
+ * may have n rows for each of these, or one for every n of them. */
+typedef struct tn_dropout {
+    const uint64_t *seeds; /* [rows] while recording, they must live until the backward */
+    size_t rows;
+    uint64_t drawn; /* operations that have drawn from these seeds */
+} tn_dropout;
+
 typedef struct tn_ops {
     const tn_device *device; /* carries out the operations; NULL: the CPU (the only one) */
     const tn_kernels *kernels;
@@ -92,7 +100,7 @@ typedef struct tn_ops {
     void *watch_user;
     bool checkpoint; /* gradient checkpointing: the tape keeps only the inputs of layers, and the backward runs the
                       * layers again */
-    tn_rng *dropout; /* draws the seed of each dropout; NULL: no dropout (inference) */
+    tn_dropout *dropout; /* NULL: no dropout (inference) */
     const atomic_bool *cancel; /* may be NULL; another thread sets it to stop a network early */
     void (*on_layer)(void *user); /* called before each layer of a network; may be NULL */
     void *on_layer_user;

@@ -10,9 +10,9 @@ static void replay_backward(tn_ops *ops, tn_node *node)
     const tn_checkpoint_node *r = (const tn_checkpoint_node *)node;
     size_t mark = tn_arena_mark(ops->arena);
     tn_tape tape = { NULL };
-    tn_rng dropout = r->dropout, *kept = ops->dropout;
+    tn_dropout dropout = r->dropout, *kept = ops->dropout;
     ops->tape = &tape;
-    ops->dropout = kept ? &dropout : NULL;
+    ops->dropout = dropout.rows > 0 ? &dropout : NULL;
     tn_tensor y = r->run(ops, r->x, r->argument, true);
     ops->tape = NULL;
     ops->dropout = kept;

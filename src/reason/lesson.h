@@ -39,6 +39,7 @@ struct tn_lesson {
     tn_image_rows *pictures; /* [picture_count] measured, not encoded */
     tn_prepared *prepared;   /* what the encoder reads of each        */
     size_t picture_count;
+    uint64_t number;         /* of the example in its data: its random draws depend on nothing else but the seed */
     /* Sums that a trainer plans with. */
     size_t label_count; /* tokens that bear loss                          */
     size_t latent_steps;

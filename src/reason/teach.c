@@ -92,8 +92,7 @@ void tn_teacher_watch_cancel(tn_teacher *teacher, const atomic_bool *cancel)
 
 void tn_teacher_seed(tn_teacher *teacher, uint64_t seed)
 {
-    teacher->dropout = tn_rng_seed(seed ^ 0x64726F706F7574u);
-    teacher->reasoner.rng = tn_rng_seed(seed ^ 0x6C6174656E74u); /* as in answering: apart from other draws */
+    teacher->seed = seed;
 }
 
 /* ------------------------------------------------------------ preparing -- */

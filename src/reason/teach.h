@@ -56,8 +56,8 @@ void tn_teacher_close(tn_teacher *teacher); /* NULL is allowed */
 tn_pool *tn_teacher_pool(tn_teacher *teacher);
 void tn_teacher_watch_cancel(tn_teacher *teacher, const atomic_bool *cancel);
 
-/* Starts the random numbers of dropout and random picks anew, e.g. from (seed, number of the update): then a
- * resumed run draws what an uninterrupted one draws. */
+/* The seed of dropout and random picks, e.g. of (seed, number of the update): then a resumed run draws what an uninterrupted one
+ * draws. What an example draws depends on this seed and its number only (tn_lesson.number), not on the batch. */
 void tn_teacher_seed(tn_teacher *teacher, uint64_t seed);
 
 /* Reads the pictures, renders the conversation and lets the method arrange the lesson. On failure *lesson is empty.

@@ -12,7 +12,7 @@ struct tn_teacher {
     tn_reasoner reasoner;     /* method and settings                       */
     tenebra_request request;
     tenebra_setting *settings; /* own copies */
-    tn_rng dropout;
+    uint64_t seed;             /* of random draws, with the number of each example */
 };
 
 /* One batch: forward, and backward if `learn`. */

@@ -22,7 +22,13 @@ typedef struct pupil {
     tn_row_ref last;       /* the last row that ran, before the final norm    */
     size_t steps;          /* latent steps done in all parts                  */
     tn_span_tap tap;
+    uint64_t seed;         /* of its random draws                             */
+    tn_rng rng;            /* for latent steps                                */
+    size_t rows;           /* that were laid                                  */
 } pupil;
+
+/* What the seeds of a row's dropout are mixed from, beside the example's. */
+enum { DRAW_LATENTS, DRAW_PICTURE, DRAW_ROW, DRAW_LABEL };
 
 typedef struct batch {
     tn_teacher *teacher;
@@ -38,6 +44,8 @@ typedef struct batch {
     tn_row_ref *predictors;   /* rows that predict a labelled token */
     int32_t *labels;
     size_t label_count;
+    uint64_t *row_seeds, *label_seeds; /* of dropout: of all rows of all rounds; of the predictors */
+    tn_dropout dropout;
     tn_teach_result *result;
 } batch;
 
@@ -61,7 +69,24 @@ static bool refuse(batch *b, size_t index, const char *sentence)
     return false;
 }
 
+/* What runs next draws its dropout from these seeds. */
+static void draw_from(batch *b, const uint64_t *seeds, size_t rows)
+{
+    b->dropout = (tn_dropout){ .seeds = seeds, .rows = rows };
+    b->ops->dropout = b->learn && rows > 0 ? &b->dropout : NULL;
+}
+
 /* ------------------------------------------------------------- pictures -- */
+
+/* The seeds of all rows of prepared pictures, in their order. */
+static const uint64_t *seed_pictures(batch *b)
+{
+    uint64_t *seeds = take(b, b->result->prepared, sizeof *seeds);
+    for (size_t i = 0, at = 0; seeds != NULL && i < b->count; i++)
+        for (size_t k = 0, count = tn_lesson_prepared(b->pupils[i].lesson); k < count; k++)
+            seeds[at++] = tn_seed_mix(b->pupils[i].seed, DRAW_PICTURE, k);
+    return seeds;
+}
 
 /* Takes over what failed. */
 static void note(batch *b, tenebra_code code, const tenebra_error *problem)
@@ -114,6 +139,7 @@ static void see(batch *b)
     tn_tape *tape = b->ops->tape;
     if (!b->learn || !tn_network_is_trained(tn_networks_find(&b->teacher->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
         b->ops->tape = NULL;
+    draw_from(b, seed_pictures(b), b->result->prepared);
     note(b, tn_engine_encode(b->engine, prepared, pictures, count, b->ops->arena, &problem), &problem);
     b->ops->tape = tape;
     for (size_t i = 0; i < count; i++)
@@ -182,6 +208,8 @@ static void open_batch(batch *b)
     b->active = take(b, b->count, sizeof *b->active);
     b->predictors = take(b, labels, sizeof *b->predictors);
     b->labels = take(b, labels, sizeof *b->labels);
+    b->row_seeds = take(b, rows, sizeof *b->row_seeds);
+    b->label_seeds = take(b, labels, sizeof *b->label_seeds);
     if (b->ops->failure.code == TENEBRA_OK && labels == 0)
         tn_fail(&b->ops->failure, TENEBRA_ERROR_MISMATCH, "lesson", "no token of the batch bears loss");
 }
@@ -217,6 +245,7 @@ static void lay(batch *b, pupil *p, tn_row row, bool placed)
     for (size_t axis = 0; axis < 3; axis++)
         if (row.position.axis[axis] >= p->next_position)
             p->next_position = row.position.axis[axis] + 1;
+    b->row_seeds[b->result->rows + b->row_count] = tn_seed_mix(p->seed, DRAW_ROW, p->rows++);
     b->rows[b->row_count++] = row;
 }
 
@@ -242,7 +271,7 @@ static void lay_latent(batch *b, pupil *p, size_t index)
     const tn_teacher_options *options = &b->teacher->options;
     const tn_method *method = b->teacher->reasoner.method;
     const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->teacher->model, method->name), .hidden = p->hidden,
-                                  .raw = p->raw, .scores = p->scores, .rng = &b->teacher->reasoner.rng };
+                                  .raw = p->raw, .scores = p->scores, .rng = &p->rng };
     tn_row *rows = take(b, p->choice.settings.picks + 1, sizeof *rows);
     tenebra_error problem;
     size_t count = 0;
@@ -281,6 +310,7 @@ static void lay_round(batch *b)
                                                .wants_rows = true };
         b->active[b->active_count++] = p;
     }
+    draw_from(b, b->row_seeds + b->result->rows, b->row_count);
     b->result->rows += b->row_count;
 }
 
@@ -295,6 +325,7 @@ static void note_labels(batch *b, const pupil *p, const tn_span *span)
         if (label < 0 || (i == 0 && tn_tensor_is_empty(p->last.source)))
             continue;
         b->predictors[b->label_count] = i == 0 ? p->last : (tn_row_ref){ span->out.source, span->out.row + i - 1 };
+        b->label_seeds[b->label_count] = tn_seed_mix(p->seed, DRAW_LABEL, first + i);
         b->labels[b->label_count++] = label;
     }
 }
@@ -348,6 +379,7 @@ static void count_correct(batch *b, tn_tensor logits)
 static tn_tensor loss_of(batch *b, double scale)
 {
     const tn_decoder *decoder = &b->teacher->model->decoder;
+    draw_from(b, b->label_seeds, b->label_count);
     tn_tensor rows = tn_op_compose(b->ops, b->predictors, b->label_count, decoder->config.hidden_size);
     tn_tensor logits = tn_decoder_logits(b->ops, decoder, tn_decoder_norm(b->ops, decoder, rows));
     tn_tensor loss = tn_op_cross_entropy(b->ops, logits, b->labels, scale);
@@ -377,11 +409,14 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lesson", "a batch needs lessons and a scale above 0");
     if (learn)
         tn_tape_start(b.ops);
-    b.ops->dropout = learn ? &teacher->dropout : NULL;
     b.ops->checkpoint = learn && teacher->options.checkpoint;
     b.pupils = take(&b, count, sizeof *b.pupils);
-    for (size_t i = 0; i < count && b.pupils != NULL; i++)
+    for (size_t i = 0; i < count && b.pupils != NULL; i++) {
+        uint64_t seed = tn_seed_mix(teacher->seed, lessons[i]->number, 0);
         b.pupils[i].lesson = lessons[i];
+        b.pupils[i].seed = seed;
+        b.pupils[i].rng = tn_rng_seed(tn_seed_mix(seed, DRAW_LATENTS, 0));
+    }
     if (b.pupils != NULL)
         open_batch(&b);
     while (b.ops->failure.code == TENEBRA_OK && !all_done(&b))

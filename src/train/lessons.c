@@ -14,9 +14,10 @@ tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *
     return TENEBRA_OK;
 }
 
-static tenebra_code prepare(tn_trainer *trainer, const tn_sample *sample, size_t stage, const tn_steps *steps,
-                            tn_lesson *lesson, tenebra_error *error)
+static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, const tn_steps *steps, tn_lesson *lesson,
+                            tenebra_error *error)
 {
+    const tn_sample *sample = tn_data_sample(trainer->data, number);
     tn_asked asked;
     char *answer = tn_prompt_answer(trainer->prompt, sample, error);
     if (answer == NULL)
@@ -30,6 +31,7 @@ static tenebra_code prepare(tn_trainer *trainer, const tn_sample *sample, size_t
             .skip = effect.skip < steps->count ? effect.skip : steps->count, .limit = trainer->config->cutoff,
         };
         code = tn_teacher_prepare(trainer->teacher, &source, lesson, error);
+        lesson->number = number;
         tn_asked_free(&asked);
     }
     free(answer);
@@ -43,7 +45,7 @@ tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample_index, size_t
     tn_steps steps;
     tenebra_code code = tn_steps_split(&steps, sample->rationale, trainer->config->step_groups, &problem);
     if (code == TENEBRA_OK) {
-        code = prepare(trainer, sample, stage, &steps, lesson, &problem);
+        code = prepare(trainer, sample_index, stage, &steps, lesson, &problem);
         tn_steps_free(&steps);
     }
     if (code != TENEBRA_OK)

@@ -1,7 +1,6 @@
 #include "train/stages.h"
 
 #include "base/checked.h"
-#include "base/rng.h"
 #include "reason/method.h"
 
 #include <math.h>
@@ -11,14 +10,6 @@
 
 /* Windows of this many batches are sorted by length: similar inside of a batch, random beyond. */
 enum { SORT_BATCHES = 50 };
-
-uint64_t tn_seed_mix(uint64_t seed, uint64_t a, uint64_t b)
-{
-    tn_rng rng = tn_rng_seed(seed);
-    rng.state = tn_rng_next(&rng) ^ (a * 0x9E3779B97F4A7C15u);
-    rng.state = tn_rng_next(&rng) ^ (b * 0xC2B2AE3D27D4EB4Fu);
-    return tn_rng_next(&rng);
-}
 
 bool tn_train_is_staged(const tn_train_config *config)
 {

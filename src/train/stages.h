@@ -6,6 +6,7 @@
 #ifndef TN_TRAIN_STAGES_H
 #define TN_TRAIN_STAGES_H
 
+#include "base/rng.h"
 #include "train/config.h"
 
 /* Number of steps to leave out if a stage leaves out all. */
@@ -35,9 +36,6 @@ size_t tn_stage_draw(const tn_train_config *config, size_t epoch, size_t sample,
  * neighbours in runs of `batch` have similar lengths, and the runs are in random order. Errors: MEMORY. */
 tenebra_code tn_order_fill(size_t *order, size_t count, uint64_t seed, size_t epoch, const size_t *lengths, size_t batch,
                            tenebra_error *error);
-
-/* A seed made from others, for independent streams of random numbers. */
-uint64_t tn_seed_mix(uint64_t seed, uint64_t a, uint64_t b);
 
 /* ------------------------------------------------------------ schedule -- */
 

@@ -4,12 +4,15 @@
 enum { T = 5, IN = 6, OUT = 7, RANK = 3, X = 0, W, A1, B1, A2, B2 };
 
 /* Dropout draws the same numbers at every evaluation. */
-static void seed_dropout(gradient_case *c, double p)
+static void seed_dropout(gradient_case *c, double p, size_t rows)
 {
-    tn_rng *rng = tn_arena_take(&c->work, 1, sizeof *rng);
-    assert_non_null(rng);
-    *rng = tn_rng_seed(17);
-    c->ops.dropout = p > 0 ? rng : NULL;
+    tn_dropout *dropout = tn_arena_take(&c->work, 1, sizeof *dropout);
+    uint64_t *seeds = tn_arena_take(&c->work, rows, sizeof *seeds);
+    assert_true(dropout != NULL && seeds != NULL);
+    for (size_t i = 0; i < rows; i++)
+        seeds[i] = 17 * i;
+    *dropout = (tn_dropout){ seeds, rows, 0 };
+    c->ops.dropout = p > 0 ? dropout : NULL;
 }
 
 static tn_lora *lora_of(gradient_case *c, size_t a, size_t b, double scale, double dropout, tn_lora *next)
@@ -24,7 +27,7 @@ static tn_lora *lora_of(gradient_case *c, size_t a, size_t b, double scale, doub
 static tn_tensor build_lora(gradient_case *c)
 {
     double p = c->variant & 4 ? 0.4 : 0;
-    seed_dropout(c, p);
+    seed_dropout(c, p, T);
     tn_tensor x = input(c, X);
     if (c->variant & 1)
         x = tn_op_detach(x);
@@ -98,14 +101,17 @@ static void dropout_drops(void **state)
     tn_lora lora = { .a = { { .type = TN_F64, .rows = 1, .cols = 1, .data = &one }, NULL, NULL },
                      .b = { { .type = TN_F64, .rows = 1, .cols = 1, .data = &one }, NULL, NULL }, .scale = 1, .dropout = 0.25 };
     tn_weight w = { .lora = &lora };
-    tn_rng rng = tn_rng_seed(4);
+    uint64_t seeds[2 * N];
+    for (size_t i = 0; i < 2 * N; i++)
+        seeds[i] = i;
+    tn_dropout dropout = { seeds, 2 * N, 0 }; /* every second one */
     for (int on = 0; on < 2; on++) {
         size_t dropped = 0;
         for (size_t i = 0; i < N; i++) {
             x.data[i] = 3;
             y.data[i] = 0;
         }
-        c.ops.dropout = on ? &rng : NULL;
+        c.ops.dropout = on ? &dropout : NULL;
         tn_op_lora(&c.ops, y, x, &w, NULL);
         for (size_t i = 0; i < N; i++) {
             assert_true(y.data[i] == 0 || fabs(y.data[i] - (on ? 4 : 3)) < 1e-12);
@@ -133,13 +139,15 @@ static tn_tensor build_parts(gradient_case *c)
     tn_weight *w = tn_arena_take(&c->work, 1, sizeof *w);
     assert_non_null(w);
     c->ops.checkpoint = c->variant & 1;
-    seed_dropout(c, 0.3);
+    seed_dropout(c, 0.3, (T - 2) * 2 + 2); /* first for T - 2 rows, then for all of them */
+    c->ops.dropout->rows = T - 2;
     tn_tensor x = input(c, X), first = tn_op_rows(&c->ops, x, 0, 2), rest = tn_op_rows(&c->ops, x, 2, T - 2);
     *w = weight(c, W);
     w->lora = lora_of(c, A1, B1, 0.5, 0.3, NULL);
     for (size_t i = 0; i < 3; i++)
         rest = tn_op_checkpoint(&c->ops, rest, part, w, true);
     const tn_tensor all[] = { rest, first, rest };
+    c->ops.dropout->rows = (T - 2) * 2 + 2;
     return project(c, tn_op_checkpoint(&c->ops, tn_op_join(&c->ops, all, 3), part, w, true));
 }
 

@@ -25,6 +25,7 @@ typedef struct course {
     const tn_lesson *pointers[LESSONS];
     size_t count, labels;
     uint64_t picked; /* a sum over what was picked, in order */
+    uint64_t each[LESSONS]; /* the same of one place of the batch */
 } course;
 
 static const char *const words[] = { "the cat sits left", "it looks at a ball", "the ball is green" };
@@ -34,6 +35,8 @@ static void note_picks(void *user, size_t lesson, size_t step, const size_t *pic
     course *c = user;
     for (size_t i = 0; i < count; i++)
         c->picked = c->picked * 1099511628211u + (lesson * 64 + step) * 4096 + picks[i];
+    for (size_t i = 0; i < count; i++)
+        c->each[lesson] = c->each[lesson] * 1099511628211u + step * 4096 + picks[i];
 }
 
 static void open_course(course *c, tiny *here, const tn_teacher_options *options)
@@ -472,6 +475,74 @@ static void dropout_follows_the_seed(void **state)
     close_course(&c);
 }
 
+/* All lessons in this order in one batch, or each in a batch of its own: sum of the losses, what each picked, gradients for free(). */
+static double teach_in_order(course *c, const size_t *order, bool together, uint64_t *picked, tn_real **sums)
+{
+    double loss = 0;
+    const tn_lesson *kept[LESSONS];
+    memcpy(kept, c->pointers, sizeof kept);
+    for (size_t i = 0; i < c->count; i++)
+        c->pointers[i] = &c->lessons[order[i]];
+    tn_parameters_clear(c->parameters);
+    tn_teacher_seed(c->teacher, 5);
+    for (size_t i = 0; i < c->count; i += together ? c->count : 1) {
+        memset(c->each, 0, sizeof c->each);
+        loss += teach(c, i, together ? c->count : 1).loss;
+        for (size_t k = 0; k < (together ? c->count : 1); k++)
+            picked[order[i + k]] = c->each[k];
+    }
+    *sums = gradients(c);
+    memcpy(c->pointers, kept, sizeof kept);
+    return loss;
+}
+
+/* Dropout in tower and decoder, and random picks, are those of the example's number, whatever the batch is. */
+static void draws_belong_to_the_example(void **state)
+{
+    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" }, { "latent-picks", "random" } };
+    static const size_t orders[3][4] = { { 0, 1, 2, 3 }, { 3, 1, 0, 2 }, { 2, 3, 1, 0 } };
+    const tn_lora_options lora = { .rank = 2, .alpha = 8, .dropout = 0.3, .targets = { .pattern = "all-linear" } };
+    tn_teacher_options options = usual();
+    options.settings = settings;
+    options.setting_count = 3;
+    for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+        tn_rng rng = tn_rng_seed(3);
+        course c;
+        options.checkpoint = checkpoint;
+        open_course(&c, *state, &options);
+        tn_adapter *adapter = tn_adapter_make(c.model, &lora, &rng, NULL);
+        assert_non_null(adapter);
+        tn_adapter_attach(adapter);
+        for (size_t i = 0; i < adapter->module_count; i++)
+            for (size_t k = 0; k < adapter->modules[i].outputs * 2; k++)
+                adapter->modules[i].b[k] = (tn_real)tn_rng_normal(&rng) / 4;
+        c.parameters = tn_parameters_open(NULL);
+        assert_int_equal(tn_parameters_add_adapter(c.parameters, adapter, NULL), TENEBRA_OK);
+        add_lessons(&c);
+        for (size_t i = 0; i < c.count; i++)
+            c.lessons[i].number = 100 + i;
+        uint64_t alone[LESSONS] = { 0 }, picked[LESSONS] = { 0 };
+        tn_real *expected, *found;
+        double loss = teach_in_order(&c, orders[0], false, alone, &expected);
+        for (size_t k = 0; k < 3; k++) {
+            assert_true(within(teach_in_order(&c, orders[k], true, picked, &found), loss, ORDER_BOUND * loss));
+            assert_memory_equal(picked, alone, sizeof alone);
+            assert_true(distance(found, expected, c.parameters->elements) <= ORDER_BOUND);
+            free(found);
+        }
+        c.lessons[0].number = 99;
+        assert_false(within(teach_in_order(&c, orders[0], true, picked, &found), loss, ORDER_BOUND * loss));
+        assert_true(picked[0] != alone[0] && picked[1] == alone[1]);
+        assert_false(distance(found, expected, c.parameters->elements) <= 100 * ORDER_BOUND);
+        free(found);
+        free(expected);
+        tn_parameters_close(c.parameters);
+        c.parameters = NULL;
+        tn_adapter_close(adapter);
+        close_course(&c);
+    }
+}
+
 /* ---------------------------------------------------------------- errors -- */
 
 static void mistakes_are_told(void **state)
@@ -531,6 +602,7 @@ int main(void)
         cmocka_unit_test(cut_gradients_are_not),
         cmocka_unit_test(detached_latents_leave_the_norm_alone),
         cmocka_unit_test(dropout_follows_the_seed),
+        cmocka_unit_test(draws_belong_to_the_example),
         cmocka_unit_test(mistakes_are_told),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
