@@ -31,10 +31,8 @@ const char *tn_app_default_model(tn_path *path)
 
 const char *tn_app_model_directory(const char *given, tn_path *path)
 {
-    char *found = given != NULL && tn_path_is_directory(given) ? tn_model_locate(given, NULL) : NULL;
-    bool fits = found != NULL && tn_path_print(path, NULL, "%s", found) == TENEBRA_OK;
-    free(found);
-    return fits ? path->text : given;
+    bool found = given != NULL && tn_path_is_directory(given) && tn_model_locate(given, path, NULL) == TENEBRA_OK;
+    return found ? path->text : given;
 }
 
 void tn_app_tell_unused(const tn_notes *notes)

@@ -86,26 +86,21 @@ static bool holds(const char *directory, const char *name)
     return tn_path_print(&path, NULL, "%s/%s", directory, name) == TENEBRA_OK && tn_path_is_file(path.text);
 }
 
-char *tn_model_locate(const char *path, tenebra_error *error)
+tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *error)
 {
     char revision[REVISION_LIMIT];
-    char *found = NULL;
     tn_path snapshots, main_branch;
-    if (tn_path_print(&snapshots, error, "%s/snapshots", path) != TENEBRA_OK ||
-        tn_path_print(&main_branch, error, "%s/refs/main", path) != TENEBRA_OK)
-        return NULL;
+    TN_TRY(tn_path_print(&snapshots, error, "%s/snapshots", path));
+    TN_TRY(tn_path_print(&main_branch, error, "%s/refs/main", path));
     if (!tn_path_is_directory(path))
-        tn_model_missing(path, error);
-    else if (holds(path, "config.json") || !tn_path_is_directory(snapshots.text))
-        found = strdup(path); /* missing files are reported when they are read */
-    else if (read_revision(main_branch.text, revision) || find_only(snapshots.text, revision))
-        found = tn_path_join(snapshots.text, revision);
-    else
-        tn_fail(error, TENEBRA_ERROR_IO, path, "is a cache of the Hugging Face hub without refs/main; name one of its snapshots/");
-    if (found != NULL && !tn_path_is_directory(found)) {
-        tn_fail(error, TENEBRA_ERROR_IO, found, "is missing, although refs/main of this cache names it; fetch the model again");
-        free(found);
-        found = NULL;
-    }
-    return found;
+        return tn_model_missing(path, error);
+    if (holds(path, "config.json") || !tn_path_is_directory(snapshots.text))
+        return tn_path_print(found, error, "%s", path); /* missing files are reported when they are read */
+    if (!read_revision(main_branch.text, revision) && !find_only(snapshots.text, revision))
+        return tn_fail(error, TENEBRA_ERROR_IO, path,
+                       "is a cache of the Hugging Face hub without refs/main; name one of its snapshots/");
+    TN_TRY(tn_path_print(found, error, "%s/%s", snapshots.text, revision));
+    return tn_path_is_directory(found->text)
+               ? TENEBRA_OK
+               : tn_fail(error, TENEBRA_ERROR_IO, found->text, "is missing, although refs/main of this cache names it; fetch the model again");
 }

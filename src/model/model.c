@@ -1,6 +1,5 @@
 #include "model/model.h"
 
-#include "base/file.h"
 #include "model/lora.h"
 
 #include <stdio.h>
@@ -144,20 +143,16 @@ tn_model *tn_model_open(const char *directory, const tn_model_options *options, 
 {
     tenebra_error local;
     error = error ? error : &local;
+    tn_path found;
+    if (tn_model_locate(directory, &found, error) != TENEBRA_OK)
+        return NULL;
     tn_model *model = calloc(1, sizeof *model);
-    if (model == NULL)
+    if (model == NULL || (model->directory = strdup(found.text)) == NULL)
         tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    else
-        model->directory = tn_model_locate(directory, error);
-    if (model == NULL || model->directory == NULL) {
-        free(model);
-        return NULL;
-    }
-    if (open_all(model, options, error) != TENEBRA_OK) {
-        tn_model_close(model);
-        return NULL;
-    }
-    return model;
+    else if (open_all(model, options, error) == TENEBRA_OK)
+        return model;
+    tn_model_close(model);
+    return NULL;
 }
 
 void tn_model_close(tn_model *model)

@@ -3,6 +3,7 @@
 #ifndef TN_MODEL_MODEL_H
 #define TN_MODEL_MODEL_H
 
+#include "base/file.h"
 #include "base/notes.h"
 #include "model/networks.h"
 #include "text/chat.h"
@@ -45,9 +46,9 @@ typedef struct tn_model_options {
 /* Writes a sentence about settings in the model's files that are not used, or "". Returns text. */
 const char *tn_model_say_unused(const tn_notes *notes, char text[TN_MODEL_UNUSED]);
 
-/* The directory of the model called `path`, which the caller frees: `path` itself, or the snapshot that refs/main names if it
- * is a model's directory in the cache of the Hugging Face hub. NULL on failure. Errors: IO (with advice), MEMORY. */
-char *tn_model_locate(const char *path, tenebra_error *error);
+/* The directory of the model called `path`: `path` itself, or the snapshot that refs/main names if it is a model's directory in the
+ * cache of the Hugging Face hub. Errors: IO (with advice). */
+tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *error);
 
 /* Fails with IO: there is no such directory. The sentence says how to get a model of that name. */
 tenebra_code tn_model_missing(const char *path, tenebra_error *error);

@@ -36,7 +36,8 @@ static void test_missing(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tenebra_error error = { 0 };
-        assert_null(tn_model_locate(cases[i].path, &error));
+        tn_path found;
+        assert_int_equal(tn_model_locate(cases[i].path, &found, &error), TENEBRA_ERROR_IO);
         assert_error(&error, TENEBRA_ERROR_IO, cases[i].path, cases[i].words);
     }
 }
@@ -88,27 +89,26 @@ static void test_cache(void **state)
         assert_int_equal(symlink(target, path), 0);
     }
     tenebra_error error = { 0 };
-    assert_null(tn_model_locate(directory, &error)); /* which of two? */
+    tn_path found;
+    assert_int_equal(tn_model_locate(directory, &found, &error), TENEBRA_ERROR_IO); /* which of two? */
     assert_error(&error, TENEBRA_ERROR_IO, directory, "refs/main");
     snprintf(path, sizeof path, "%s/refs", directory);
     write_file(path, "main", "2c3d\n", 5);
     tn_model *model = open_model(directory, NULL);
     assert_non_null(strstr(model->directory, "/snapshots/2c3d"));
-    char *snapshot = tn_model_locate(model->directory, NULL); /* itself */
-    assert_string_equal(snapshot, model->directory);
-    free(snapshot);
+    assert_int_equal(tn_model_locate(model->directory, &found, NULL), TENEBRA_OK); /* itself */
+    assert_string_equal(found.text, model->directory);
     tn_model_close(model);
     write_file(path, "main", "ffff", 4);
-    assert_null(tn_model_locate(directory, &error));
+    assert_int_equal(tn_model_locate(directory, &found, &error), TENEBRA_ERROR_IO);
     assert_error(&error, TENEBRA_ERROR_IO, "ffff", "refs/main");
     write_file(path, "main", "../refs", 7);
-    assert_null(tn_model_locate(directory, &error));
+    assert_int_equal(tn_model_locate(directory, &found, &error), TENEBRA_ERROR_IO);
     assert_error(&error, TENEBRA_ERROR_IO, directory, "refs/main");
     snprintf(path, sizeof path, "%s/snapshots/0a1b", directory);
     assert_int_equal(rmdir(path), 0);
-    char *only = tn_model_locate(directory, NULL);
-    assert_non_null(strstr(only, "2c3d"));
-    free(only);
+    assert_int_equal(tn_model_locate(directory, &found, NULL), TENEBRA_OK);
+    assert_non_null(strstr(found.text, "2c3d"));
     snprintf(path, sizeof path, "%s/refs/main", directory);
     unlink(path);
     static const char *const left[] = { "snapshots/2c3d", "blobs" };
