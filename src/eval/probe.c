@@ -281,8 +281,8 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
             snprintf(hidden, sizeof hidden, "losses below about %.1f points could be undetected", f.hidden);
         snprintf(text, sizeof text, "It could not be shown that the answers depend on the %s: the largest loss is %.1f points [%.1f, %.1f] "
                                     "with '%s' (p = %.2g after correction); with this number of questions, %s. Up to %.0f%% of the answers "
-                                    "changed, whether correct or wrong.", name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low,
-                 f.worst->what->name, f.worst->p, hidden, f.changed);
+                                    "changed, whether correct or wrong.",
+                 name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden, f.changed);
     }
     return say(words, text);
 }

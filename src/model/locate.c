@@ -102,5 +102,6 @@ tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *er
     TN_TRY(tn_path_print(found, error, "%s/%s", snapshots.text, revision));
     return tn_path_is_directory(found->text)
                ? TENEBRA_OK
-               : tn_fail(error, TENEBRA_ERROR_IO, found->text, "is missing, although refs/main of this cache names it; fetch the model again");
+               : tn_fail(error, TENEBRA_ERROR_IO, found->text,
+                         "is missing, although refs/main of this cache names it; fetch the model again");
 }

@@ -110,8 +110,8 @@ static tenebra_code check_groups(const tn_layout *layout, const tn_module_shape 
     for (size_t group = 1; group < TN_LAYOUT_GROUPS; group++) {
         const tn_layout_group *g = &layout->groups[group];
         if (g->bytes > 0 && shape->sizes[g->count] > MEMBERS_LIMIT)
-            return tn_fail(error, TENEBRA_ERROR_LIMIT, DESCRIPTION, "\"sizes\" says %zu blocks; at most %d are read", shape->sizes[g->count],
-                           MEMBERS_LIMIT);
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, DESCRIPTION, "\"sizes\" says %zu blocks; at most %d are read",
+                           shape->sizes[g->count], MEMBERS_LIMIT);
     }
     return TENEBRA_OK;
 }

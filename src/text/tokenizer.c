@@ -50,7 +50,8 @@ bool tn_tokenizer_is_in(const char *directory)
     bool found = false;
     for (size_t i = 0; i < 2 && !found; i++) {
         tn_path path;
-        found = tn_path_print(&path, NULL, "%s/%s", directory, names[i]) != TENEBRA_OK || tn_path_is_file(path.text); /* opening says more */
+        bool printed = tn_path_print(&path, NULL, "%s/%s", directory, names[i]) == TENEBRA_OK;
+        found = !printed || tn_path_is_file(path.text); /* opening says more */
     }
     return found;
 }
