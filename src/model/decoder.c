@@ -11,12 +11,10 @@
 static tn_rope rope_of_span(tn_ops *ops, const tn_decoder_config *config, const tn_position *positions, size_t count)
 {
     size_t half = config->head_dim / 2;
-    float *places = tn_arena_take(ops->arena, 3 * count, sizeof *places);
-    tn_turn *turns = tn_arena_take(ops->arena, half, sizeof *turns);
-    if (places == NULL || turns == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "rope", "the working memory is full");
+    float *places = tn_ops_take(ops, "rope", 3 * count, sizeof *places);
+    tn_turn *turns = tn_ops_take(ops, "rope", half, sizeof *turns);
+    if (turns == NULL)
         return (tn_rope){ 0 };
-    }
     for (size_t i = 0; i < half; i++) {
         size_t axis = i < config->mrope_section[0] ? 0
                       : i < config->mrope_section[0] + config->mrope_section[1] ? 1 : 2;
@@ -91,11 +89,9 @@ static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool aga
     tn_tensor v = tn_piece_linear(ops, x, &layer->v, &layer->v_bias);
     q = tn_op_rope(ops, q, &run->rope, config->num_attention_heads);
     k = tn_op_rope(ops, k, &run->rope, config->num_key_value_heads);
-    tn_attention_part *parts = tn_arena_take(ops->arena, run->count, sizeof *parts);
-    if (parts == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "attention", "the working memory is full");
+    tn_attention_part *parts = tn_ops_take(ops, "attention", run->count, sizeof *parts);
+    if (parts == NULL)
         return (tn_tensor){ 0 };
-    }
     lay_parts(ops, job, k, v, again, parts);
     tn_tensor mixed = tn_op_attention_parts(ops, q, parts, run->count);
     for (size_t s = 0; s < run->count && !tn_tensor_is_empty(mixed); s++)
@@ -134,14 +130,12 @@ static layer_job *prepare(tn_ops *ops, const tn_decoder *decoder, tn_tensor x, c
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "decoder", "%zu sequences have %zu rows, x has %zu", count, rows, x.rows);
     if (ops->failure.code != TENEBRA_OK)
         return NULL;
-    run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
-    tn_decoder_part *copy = tn_arena_take(ops->arena, count, sizeof *copy);
-    layer_job *jobs = tn_arena_take(ops->arena, config->num_hidden_layers, sizeof *jobs);
-    tapping *taps = tn_arena_take(ops->arena, count, sizeof *taps);
-    if (run == NULL || copy == NULL || jobs == NULL || taps == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "decoder", "the working memory is full");
+    run_state *run = tn_ops_take(ops, "decoder", 1, sizeof *run);
+    tn_decoder_part *copy = tn_ops_take(ops, "decoder", count, sizeof *copy);
+    layer_job *jobs = tn_ops_take(ops, "decoder", config->num_hidden_layers, sizeof *jobs);
+    tapping *taps = tn_ops_take(ops, "decoder", count, sizeof *taps);
+    if (taps == NULL)
         return NULL;
-    }
     memcpy(copy, sequences, count * sizeof *copy);
     *run = (run_state){ decoder, rope_of_span(ops, config, positions, x.rows), copy, count, taps };
     for (size_t s = 0; s < count; s++) {

@@ -44,15 +44,6 @@ size_t tn_engine_rounds(size_t rows)
     return (rows + TN_ENGINE_ROUND - 1) / TN_ENGINE_ROUND;
 }
 
-/* Memory of one round; NULL with ops->failure set. */
-static void *take(tn_ops *ops, size_t count, size_t size)
-{
-    void *memory = tn_arena_take(ops->arena, count, size);
-    if (memory == NULL && ops->failure.code == TENEBRA_OK)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
-    return memory;
-}
-
 /* --------------------------------------------------------------- rounds -- */
 
 /* Rows at .. at+count-1 of a span, which are rows begin .. of a round. */
@@ -75,7 +66,7 @@ static bool ends_span(const piece *p)
 /* Takes the next rows of the spans. *span is the first span with rows left, from row *at on. */
 static batch compose_round(tn_ops *ops, tn_span *spans, size_t count, size_t *span, size_t *at)
 {
-    batch r = { .pieces = take(ops, count - *span, sizeof *r.pieces) };
+    batch r = { .pieces = tn_ops_take(ops, "span", count - *span, sizeof *r.pieces) };
     size_t limit = ops->tape != NULL ? SIZE_MAX : TN_ENGINE_ROUND;
     while (r.pieces != NULL && *span < count && r.rows < limit) {
         tn_span *from = &spans[*span];
@@ -108,8 +99,8 @@ static const tn_span_tap *tap_of(const piece *p)
 static tn_tensor run_layers(tn_engine *engine, const batch *r)
 {
     tn_ops *ops = &engine->ops;
-    tn_decoder_part *parts = take(ops, r->count, sizeof *parts);
-    tn_row *joined = r->count > 1 ? take(ops, r->rows, sizeof *joined) : NULL;
+    tn_decoder_part *parts = tn_ops_take(ops, "span", r->count, sizeof *parts);
+    tn_row *joined = r->count > 1 ? tn_ops_take(ops, "span", r->rows, sizeof *joined) : NULL;
     if (parts == NULL || (joined == NULL && r->count > 1))
         return (tn_tensor){ 0 };
     for (size_t i = 0; i < r->count; i++) {
@@ -150,7 +141,7 @@ static tn_row_ref keep_last(tn_ops *ops, tn_row_ref row, tn_tensor memory)
 /* The last rows of the spans that end in this round, before and after the final norm. */
 static void keep_last_rows(tn_ops *ops, const tn_decoder *decoder, const batch *r, tn_tensor x)
 {
-    tn_row_ref *refs = take(ops, r->count, sizeof *refs);
+    tn_row_ref *refs = tn_ops_take(ops, "span", r->count, sizeof *refs);
     size_t count = 0;
     for (size_t i = 0; refs != NULL && i < r->count; i++)
         if (ends_span(&r->pieces[i]) && (ops->tape == NULL || r->pieces[i].span->wants_hidden))
@@ -223,7 +214,7 @@ static tenebra_code read_logits(tn_engine *engine, size_t mark, tn_tensor normed
 tenebra_code tn_engine_logits(tn_engine *engine, tn_tensor normed, tn_real *logits, tenebra_error *error)
 {
     size_t mark = tn_ops_mark(&engine->ops);
-    tn_real **rows = take(&engine->ops, normed.rows, sizeof *rows);
+    tn_real **rows = tn_ops_take(&engine->ops, "span", normed.rows, sizeof *rows);
     for (size_t row = 0; rows != NULL && row < normed.rows; row++)
         rows[row] = logits + row * engine->model->decoder.head.matrix.rows;
     return read_logits(engine, mark, normed, rows, error);
@@ -234,8 +225,8 @@ static tenebra_code run_head(tn_engine *engine, const tn_span *spans, size_t cou
 {
     tn_ops *ops = &engine->ops;
     size_t mark = tn_ops_mark(ops), wanted = 0;
-    tn_row_ref *refs = take(ops, count, sizeof *refs);
-    tn_real **rows = take(ops, count, sizeof *rows);
+    tn_row_ref *refs = tn_ops_take(ops, "span", count, sizeof *refs);
+    tn_real **rows = tn_ops_take(ops, "span", count, sizeof *rows);
     for (size_t i = 0; refs != NULL && rows != NULL && i < count; i++)
         if (spans[i].logits != NULL) {
             refs[wanted] = spans[i].sequence->hidden;
@@ -384,7 +375,7 @@ tenebra_code tn_engine_encode(tn_engine *engine, const tn_prepared *const *prepa
         rows += pictures[i]->rows;
     bool recording = ops->tape != NULL;
     if (recording && config->code_count > 0)
-        m.ids = take(ops, rows, sizeof *m.ids);
+        m.ids = tn_ops_take(ops, "span", rows, sizeof *m.ids);
     else if (!recording && !take_made(config, rows, cols, kept, &m))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
     size_t mark = tn_ops_mark(ops);

@@ -92,7 +92,7 @@ static tenebra_code add_item(tn_parameters *parameters, const char *name, tn_par
 }
 
 /* Points one slot to `offset` of the item's values, and keeps its old contents. */
-static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *item, tn_weight *weight, size_t offset,
+static tenebra_code bind_weight(tn_parameters *parameters, const tn_parameter *item, tn_weight *weight, size_t offset,
                                 tenebra_error *error)
 {
     TN_TRY(TN_GROW(parameters->slots, parameters->slot_count, item->name, error));
@@ -104,7 +104,7 @@ static tenebra_code lead_weight(tn_parameters *parameters, const tn_parameter *i
     return TENEBRA_OK;
 }
 
-static tenebra_code lead_vector(tn_parameters *parameters, const tn_parameter *item, tn_vector *vector, size_t offset,
+static tenebra_code bind_vector(tn_parameters *parameters, const tn_parameter *item, tn_vector *vector, size_t offset,
                                 tenebra_error *error)
 {
     TN_TRY(TN_GROW(parameters->slots, parameters->slot_count, item->name, error));
@@ -113,19 +113,19 @@ static tenebra_code lead_vector(tn_parameters *parameters, const tn_parameter *i
     return TENEBRA_OK;
 }
 
-static tenebra_code lead_slots(adding *job, const tn_parameter *item, const tn_place *place, tenebra_error *error)
+static tenebra_code bind_slots(adding *job, const tn_parameter *item, const tn_place *place, tenebra_error *error)
 {
     size_t share = item->count / place->row->parts;
     tn_decoder *decoder = &job->model->decoder;
     bool tied = place->row->role == TN_ROLE_EMBEDDING && decoder->head.matrix.data == decoder->embed.matrix.data;
     for (size_t part = 0; part < place->row->parts; part++) {
         if (item->matrix)
-            TN_TRY(lead_weight(job->parameters, item, (tn_weight *)place->slot + part, part * share, error));
+            TN_TRY(bind_weight(job->parameters, item, (tn_weight *)place->slot + part, part * share, error));
         else
-            TN_TRY(lead_vector(job->parameters, item, (tn_vector *)place->slot + part, part * share, error));
+            TN_TRY(bind_vector(job->parameters, item, (tn_vector *)place->slot + part, part * share, error));
     }
     if (tied)
-        TN_TRY(lead_weight(job->parameters, item, &decoder->head, 0, error));
+        TN_TRY(bind_weight(job->parameters, item, &decoder->head, 0, error));
     return TENEBRA_OK;
 }
 
@@ -165,7 +165,7 @@ static tenebra_code add_weight(void *user, const tn_place *place, tenebra_error 
         tn_dtype_of(TN_BF16)->pack(item->values, item->count, item->rounded);
     job->parameters->elements += item->count;
     job->added++;
-    return lead_slots(job, item, place, error);
+    return bind_slots(job, item, place, error);
 }
 
 tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *model, const tn_parameters_filter *filter,

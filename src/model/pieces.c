@@ -15,17 +15,9 @@ tn_tensor tn_piece_attention(tn_ops *ops, tn_tensor q, tn_tensor k, tn_tensor v,
     return tn_op_attention(ops, q, &keys, &shape);
 }
 
-static void *take(tn_ops *ops, size_t count, size_t size)
-{
-    void *memory = tn_arena_take(ops->arena, count, size);
-    if (memory == NULL && ops->failure.code == TENEBRA_OK)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
-    return memory;
-}
-
 tn_tensor tn_piece_join(tn_ops *ops, const tn_prepared *const *pictures, size_t count, size_t columns)
 {
-    tn_tensor *parts = take(ops, count, sizeof *parts);
+    tn_tensor *parts = tn_ops_take(ops, "vision", count, sizeof *parts);
     for (size_t i = 0; parts != NULL && i < count; i++) {
         if (pictures[i]->columns != columns)
             tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "image %zu has rows of %zu values, not of %zu", i + 1,
@@ -39,7 +31,7 @@ tn_tensor tn_piece_join(tn_ops *ops, const tn_prepared *const *pictures, size_t 
 
 tn_grid *tn_piece_grids(tn_ops *ops, const tn_prepared *const *pictures, size_t count)
 {
-    tn_grid *grids = take(ops, count, sizeof *grids);
+    tn_grid *grids = tn_ops_take(ops, "vision", count, sizeof *grids);
     for (size_t i = 0; grids != NULL && i < count; i++)
         grids[i] = (tn_grid){ pictures[i]->sides[0], pictures[i]->sides[1], pictures[i]->sides[2] };
     return grids;
@@ -68,12 +60,10 @@ tn_rope tn_piece_grid_rope(tn_ops *ops, const tn_grid *grids, size_t count, size
     size_t half = head_dim / 2, quarter = half / 2, patches = 0;
     for (size_t g = 0; g < count; g++)
         patches += tn_grid_patches(grids[g]);
-    float *places = tn_arena_take(ops->arena, 2 * patches, sizeof *places), *place = places;
-    tn_turn *turns = tn_arena_take(ops->arena, half, sizeof *turns);
-    if (places == NULL || turns == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+    float *places = tn_ops_take(ops, "vision", 2 * patches, sizeof *places), *place = places;
+    tn_turn *turns = tn_ops_take(ops, "vision", half, sizeof *turns);
+    if (turns == NULL)
         return (tn_rope){ 0 };
-    }
     for (size_t i = 0; i < half; i++) {
         float exponent = (float)(2 * (i % quarter)) / (float)half;
         turns[i] = (tn_turn){ i / quarter, 1.0f / powf((float)theta, exponent) };
@@ -94,11 +84,9 @@ size_t *tn_piece_frames(tn_ops *ops, const tn_grid *grids, size_t count, size_t 
     size_t frames = 0;
     for (size_t g = 0; g < count; g++)
         frames += grids[g].t;
-    size_t *borders = tn_arena_take(ops->arena, frames + 1, sizeof *borders);
-    if (borders == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+    size_t *borders = tn_ops_take(ops, "vision", frames + 1, sizeof *borders);
+    if (borders == NULL)
         return NULL;
-    }
     size_t at = 0;
     borders[0] = 0;
     for (size_t g = 0; g < count; g++)

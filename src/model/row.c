@@ -2,22 +2,13 @@
 
 #include <string.h>
 
-/* Memory of the operations; NULL with the failure set. */
-static void *take(tn_ops *ops, size_t count, size_t size)
-{
-    void *memory = tn_arena_take(ops->arena, count, size);
-    if (memory == NULL && ops->failure.code == TENEBRA_OK)
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "span", "the working memory is full");
-    return memory;
-}
-
 tn_tensor tn_rows_input(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count)
 {
     size_t tokens = 0, seen = 0;
     for (size_t i = 0; i < count; i++)
         tokens += tn_row_token(&rows[i]) >= 0;
-    int32_t *ids = take(ops, tokens, sizeof *ids);
-    tn_row_ref *refs = take(ops, count, sizeof *refs);
+    int32_t *ids = tn_ops_take(ops, "span", tokens, sizeof *ids);
+    tn_row_ref *refs = tn_ops_take(ops, "span", count, sizeof *refs);
     if (ids == NULL || refs == NULL)
         return (tn_tensor){ 0 };
     for (size_t i = 0; i < count; i++)
@@ -45,8 +36,8 @@ static tn_decoder_added find_added(tn_ops *ops, const tn_row *rows, size_t count
         added.count += deep > 0;
         added.layers = deep > added.layers ? deep : added.layers;
     }
-    size_t *places = added.count > 0 ? take(ops, added.count, sizeof *places) : NULL;
-    tn_row_ref *from = added.count > 0 ? take(ops, added.layers * added.count, sizeof *from) : NULL;
+    size_t *places = added.count > 0 ? tn_ops_take(ops, "span", added.count, sizeof *places) : NULL;
+    tn_row_ref *from = added.count > 0 ? tn_ops_take(ops, "span", added.layers * added.count, sizeof *from) : NULL;
     if (places == NULL || from == NULL)
         return (tn_decoder_added){ 0 };
     for (size_t i = 0, seen = 0; i < count; i++) {
@@ -64,7 +55,7 @@ static tn_decoder_added find_added(tn_ops *ops, const tn_row *rows, size_t count
 tn_tensor tn_rows_run(tn_ops *ops, const tn_decoder *decoder, const tn_row *rows, size_t count, const tn_decoder_part *sequences,
                       size_t sequence_count)
 {
-    tn_position *positions = take(ops, count, sizeof *positions);
+    tn_position *positions = tn_ops_take(ops, "span", count, sizeof *positions);
     for (size_t i = 0; positions != NULL && i < count; i++)
         positions[i] = rows[i].position;
     const tn_decoder_added added = find_added(ops, rows, count);

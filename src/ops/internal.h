@@ -69,9 +69,6 @@ static inline const tn_device *tn_device_of(const tn_ops *ops)
  * failure becomes a failure. */
 bool tn_ops_usable(tn_ops *ops, const char *operation, tn_tensor x);
 
-/* `count` items from the arena; NULL and a failure if it is full. */
-void *tn_ops_take(tn_ops *ops, const char *operation, size_t count, size_t size);
-
 /* Scratch of `reals` numbers for each worker of the pool; *slice is the distance between two workers' parts. The caller
  * marks the arena before and releases it after. */
 tn_real *tn_ops_scratch(tn_ops *ops, const char *operation, size_t reals, size_t *slice);

@@ -114,7 +114,7 @@ static tn_image_rows detach(batch *b, const tn_image_rows *picture)
 
 /* Each lesson's pictures with their embeddings; and once more, as latent steps feed them: without gradient, unless it flows
  * through picks. A frozen tower leaves nothing behind but its result. */
-static void see(batch *b)
+static void encode_pictures(batch *b)
 {
     size_t count = 0, at = 0;
     for (size_t i = 0; i < b->count; i++) {
@@ -197,7 +197,7 @@ static void open_pupil(batch *b, size_t index)
 static void open_batch(batch *b)
 {
     size_t rows = 0, labels = 0;
-    see(b);
+    encode_pictures(b);
     for (size_t i = 0; i < b->count && b->ops->failure.code == TENEBRA_OK; i++) {
         open_pupil(b, i);
         rows += b->pupils[i].lesson->rows;

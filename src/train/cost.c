@@ -72,12 +72,15 @@ static walk walk_network(const tn_model *model, tn_network_kind kind, size_t fir
 double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count)
 {
     walk tower = walk_network(trainer->model, TN_NETWORK_IMAGES, SIZE_MAX);
-    walk rows = walk_network(trainer->model, TN_NETWORK_DECODER, tower.first < SIZE_MAX ? 0 : SIZE_MAX);
+    walk module = walk_network(trainer->model, TN_NETWORK_MODULE, SIZE_MAX);
+    bool before = tower.first < SIZE_MAX || module.first < SIZE_MAX; /* rows of the decoder have gradients */
+    walk rows = walk_network(trainer->model, TN_NETWORK_DECODER, before ? 0 : SIZE_MAX);
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         double length = (double)lessons[i]->rows;
         sum += length * rows.row + length * length / 2 * rows.pair; /* causal attention: half of the pairs are visible */
         sum += (double)lessons[i]->label_count * rows.head + (double)tn_lesson_prepared(lessons[i]) * tower.row;
+        sum += (double)lessons[i]->latent_steps * module.row; /* a method's module: one row per latent step */
         for (size_t p = 0; p < lessons[i]->picture_count; p++)
             sum += lessons[i]->prepared[p].pairs * tower.pair;
     }

@@ -311,10 +311,9 @@ static tn_encoded encode(tn_ops *ops, const tn_network *network, const tn_prepar
     tn_tensor x = tn_piece_join(ops, pictures, count, sizes[VALUES]);
     if (grids == NULL || tn_tensor_is_empty(x) || !tn_piece_grids_fit(ops, x.rows, grids, count, sizes[MERGE]))
         return (tn_encoded){ 0 };
-    run_state *run = tn_arena_take(ops->arena, 1, sizeof *run);
-    block_job *jobs = tn_arena_take(ops->arena, sizes[DEPTH], sizeof *jobs);
-    if (run == NULL || jobs == NULL) {
-        tn_fail(&ops->failure, TENEBRA_ERROR_MEMORY, "vision", "the working memory is full");
+    run_state *run = tn_ops_take(ops, "vision", 1, sizeof *run);
+    block_job *jobs = tn_ops_take(ops, "vision", sizes[DEPTH], sizeof *jobs);
+    if (jobs == NULL) {
         return (tn_encoded){ 0 };
     }
     size_t *borders = tn_piece_frames(ops, grids, count, &segments);

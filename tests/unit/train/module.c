@@ -75,10 +75,10 @@ static tenebra_code latent_step(tn_choice *choice, const tn_latent_view *view, t
     TN_TRY(tn_latent_step(choice, view, fed, count, error));
     size_t mark = tn_ops_mark(view->ops);
     tn_tensor refined = refine(view->ops, view->module, tn_op_compose(view->ops, &fed[0].vector, 1, view->module->sizes[HIDDEN]));
-    if (refined.data == NULL)
+    if (tn_tensor_is_empty(refined))
         return tn_fail(error, view->ops->failure.code, "module", "%s", view->ops->failure.sentence);
-    if (view->made.data != NULL) {
-        memcpy(view->made.data, refined.data, refined.cols * sizeof *refined.data);
+    if (!tn_tensor_is_empty(view->made)) {
+        tn_op_copy(view->ops, view->made, refined);
         refined = view->made;
     }
     tn_ops_release(view->ops, mark);
@@ -213,6 +213,9 @@ static void test_trained_and_resumed(void **state)
     assert_true(tn_network_is_trained(module, TN_ANY, 0));
     assert_int_equal(module->sizes[HIDDEN], WIDTH);
     assert_null(tn_module_of(fresh->model, "direct"));
+    /* Two blocks of two matrices: forward, the gradient of the input, and that of the matrix take 2 operations a value each. */
+    const tn_lesson without = { .rows = 1 }, with = { .rows = 1, .latent_steps = 3 }, *const lessons[] = { &without, &with };
+    assert_true(tn_trainer_flops(fresh, &lessons[1], 1) - tn_trainer_flops(fresh, &lessons[0], 1) == 3.0 * 2 * (2 * 24 * WIDTH) * 6);
     tn_trainer_close(fresh);
     tn_real *part = train(&config, false, 4, &same);
     tn_real *rest = train(&config, true, 0, &count);
