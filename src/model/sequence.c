@@ -10,7 +10,7 @@ static bool count_numbers(const tn_decoder_config *config, size_t capacity, size
     return tn_size_mul(capacity, config->num_key_value_heads * config->head_dim, count);
 }
 
-static bool take_all(tn_sequence *sequence, const tn_decoder_config *config, bool gradients, tn_arena *arena)
+static bool take_all(tn_sequence *sequence, const tn_decoder_config *config, tn_ops *gradients, tn_arena *arena)
 {
     size_t layers = config->num_hidden_layers, stride = config->num_key_value_heads * config->head_dim;
     sequence->cache = tn_arena_take(arena, layers, sizeof *sequence->cache);
@@ -25,7 +25,7 @@ static bool take_all(tn_sequence *sequence, const tn_decoder_config *config, boo
     return taken && !tn_tensor_is_empty(sequence->last[0]) && !tn_tensor_is_empty(sequence->last[1]);
 }
 
-bool tn_sequence_take(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, bool gradients, tn_arena *arena)
+bool tn_sequence_take(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, tn_ops *gradients, tn_arena *arena)
 {
     *sequence = (tn_sequence){ .type = TN_F32, .capacity = capacity };
     return take_all(sequence, config, gradients, arena);
@@ -47,7 +47,7 @@ tenebra_code tn_sequence_open(tn_sequence *sequence, const tn_decoder_config *co
     if (!fits)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "a context of %zu rows is too large", capacity);
     TN_TRY(tn_arena_open(&sequence->memory, bytes, error));
-    return take_all(sequence, config, false, &sequence->memory)
+    return take_all(sequence, config, NULL, &sequence->memory)
                ? TENEBRA_OK
                : tn_fail(error, TENEBRA_ERROR_MEMORY, "context", "the cache does not fit");
 }

@@ -23,7 +23,7 @@ tenebra_code tn_sequence_open(tn_sequence *sequence, const tn_decoder_config *co
 void tn_sequence_close(tn_sequence *sequence);
 
 /* The same in an arena, in F32, with zeroed gradients of keys and values for recorded rows. False if the arena is full. */
-bool tn_sequence_take(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, bool gradients, tn_arena *arena);
+bool tn_sequence_take(tn_sequence *sequence, const tn_decoder_config *config, size_t capacity, tn_ops *gradients, tn_arena *arena);
 
 /* Truncates the sequence to `length` rows. tn_sequence_reuse can restore the others. */
 void tn_sequence_truncate(tn_sequence *sequence, size_t length);

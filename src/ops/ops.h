@@ -277,9 +277,9 @@ typedef struct tn_keys {
     uint16_t *k_bf16, *v_bf16;
 } tn_keys;
 
-/* Memory of a cache of TN_F32 or TN_BF16 in an arena; with gradients (TN_F32 only), which are zeroed. Contents undefined.
- * False if the arena is full. */
-bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride, tn_dtype type, bool gradients);
+/* Memory of a cache of TN_F32 or TN_BF16 in an arena, contents undefined; with gradients (TN_F32 only), which `gradients`
+ * zeroes; NULL: without. False if the arena is full. */
+bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride, tn_dtype type, tn_ops *gradients);
 
 /* Keys and values that are not stored: all rows of k and v, with their gradients. */
 static inline tn_keys tn_keys_of(tn_tensor k, tn_tensor v)

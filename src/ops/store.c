@@ -74,11 +74,11 @@ void tn_op_store(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor k, tn
         tn_ops_apply(ops, TN_OP_STORE, &s, sizeof s, ops->tape != NULL && (keys->dk != NULL || keys->dv != NULL));
 }
 
-bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride, tn_dtype type, bool gradients)
+bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride, tn_dtype type, tn_ops *gradients)
 {
     size_t count, all;
     *keys = (tn_keys){ .capacity = capacity, .stride = stride };
-    if (!tn_size_mul(capacity, stride, &count) || !tn_size_mul(count, gradients ? 4 : 2, &all))
+    if (!tn_size_mul(capacity, stride, &count) || !tn_size_mul(count, gradients != NULL ? 4 : 2, &all))
         return false;
     if (type == TN_BF16) {
         keys->k_bf16 = tn_arena_take(arena, all, sizeof *keys->k_bf16);
@@ -89,10 +89,10 @@ bool tn_keys_take(tn_keys *keys, tn_arena *arena, size_t capacity, size_t stride
     if (keys->k == NULL)
         return false;
     keys->v = keys->k + count;
-    if (gradients) {
+    if (gradients != NULL) {
         keys->dk = keys->k + 2 * count;
         keys->dv = keys->k + 3 * count;
-        memset(keys->dk, 0, 2 * count * sizeof *keys->dk);
+        tn_device_of(gradients)->copy(gradients, keys->dk, NULL, 2 * count);
     }
     return true;
 }

@@ -169,7 +169,7 @@ static void open_pupil(batch *b, size_t index)
     const tn_lesson *lesson = p->lesson;
     if (!lesson_fits(b, index))
         return;
-    if (!tn_sequence_take(&p->sequence, &b->teacher->model->config.decoder, lesson->rows, b->learn, b->ops->arena))
+    if (!tn_sequence_take(&p->sequence, &b->teacher->model->config.decoder, lesson->rows, b->learn ? b->ops : NULL, b->ops->arena))
         fail_full(b);
     for (size_t i = 0; i < lesson->count; i++)
         p->candidate_count += lesson->text[i].kind == TN_ROW_CELL;

@@ -1,0 +1,417 @@
+/* A second device, which exists only in this file: its memory is not that of the host. An address in an arena stands for the
+ * same offset of a memory of its own, where the operations of the CPU run; the arena's own bytes are never the numbers of a
+ * tensor. Whatever above the operations follows an address, or keeps numbers past them, changes the answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ops/internal.h"
+#include "reason/teach_parts.h"
+#include "unit/reason/tiny.h"
+
+/* ---------------------------------------------------------------- memory -- */
+
+enum { ARENAS = 3 };
+
+static struct {
+    const tn_arena *arena;
+    tn_arena memory; /* as large */
+} far[ARENAS];
+
+static void *there(const void *address)
+{
+    const unsigned char *at = address;
+    for (size_t i = 0; i < ARENAS; i++)
+        if (far[i].arena != NULL && at >= far[i].arena->base && at < far[i].arena->base + far[i].arena->capacity)
+            return far[i].memory.base + (at - far[i].arena->base);
+    return (void *)(uintptr_t)address; /* weights and values of the host */
+}
+
+static void open_memory(size_t number, const tn_arena *arena)
+{
+    far[number].arena = arena;
+    assert_int_equal(tn_arena_open(&far[number].memory, arena->capacity, NULL), TENEBRA_OK);
+}
+
+static void close_memory(void)
+{
+    for (size_t i = 0; i < ARENAS; i++)
+        tn_arena_close(&far[i].memory);
+    memset(far, 0, sizeof far);
+}
+
+static tn_tensor moved(tn_tensor x)
+{
+    x.data = x.data != NULL ? there(x.data) : NULL;
+    x.grad = x.grad != NULL ? there(x.grad) : NULL;
+    return x;
+}
+
+static tn_real *moved_reals(const tn_real *reals)
+{
+    return reals != NULL ? there(reals) : NULL;
+}
+
+static tn_keys moved_keys(tn_keys keys)
+{
+    keys.k = moved_reals(keys.k);
+    keys.v = moved_reals(keys.v);
+    keys.dk = moved_reals(keys.dk);
+    keys.dv = moved_reals(keys.dv);
+    keys.k_bf16 = keys.k_bf16 != NULL ? there(keys.k_bf16) : NULL;
+    keys.v_bf16 = keys.v_bf16 != NULL ? there(keys.v_bf16) : NULL;
+    return keys;
+}
+
+static tn_row_ref *moved_refs(const tn_row_ref *refs, size_t count)
+{
+    tn_row_ref *list = malloc((count + 1) * sizeof *list);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (tn_row_ref){ moved(refs[i].source), refs[i].row };
+    return list;
+}
+
+/* ------------------------------------------------------------ operations -- */
+
+static size_t carried_out;
+
+static const tn_device far_device;
+
+/* Carries out a copy of the node whose addresses are those of the device's memory. */
+static void carry_out(tn_ops *ops, tn_node *node, bool back)
+{
+    union {
+        tn_node node;
+        tn_linear_node linear;
+        tn_lora_node lora;
+        tn_gather_node gather;
+        tn_compose_node compose;
+        tn_element_node element;
+        tn_norm_node norm;
+        tn_rope_node rope;
+        tn_store_node store;
+        tn_attention_node attention;
+        tn_loss_node loss;
+        tn_add_rows_node add_rows;
+        tn_rule_out_node rule_out;
+    } n;
+    void *list = NULL;
+    tn_tap *taps = NULL;
+    carried_out++;
+    switch (node->code) {
+    case TN_OP_LINEAR:
+        n.linear = *(tn_linear_node *)node;
+        n.linear.x = moved(n.linear.x);
+        n.linear.y = moved(n.linear.y);
+        break;
+    case TN_OP_LORA:
+        n.lora = *(tn_lora_node *)node;
+        n.lora.x = moved(n.lora.x);
+        n.lora.y = moved(n.lora.y);
+        n.lora.inner = moved(n.lora.inner);
+        break;
+    case TN_OP_GATHER:
+        n.gather = *(tn_gather_node *)node;
+        n.gather.y = moved(n.gather.y);
+        break;
+    case TN_OP_COMPOSE:
+        n.compose = *(tn_compose_node *)node;
+        n.compose.refs = list = moved_refs(n.compose.refs, n.compose.y.rows);
+        n.compose.y = moved(n.compose.y);
+        break;
+    case TN_OP_NORM:
+        n.norm = *(tn_norm_node *)node;
+        n.norm.x = moved(n.norm.x);
+        n.norm.y = moved(n.norm.y);
+        n.norm.mean = moved_reals(n.norm.mean);
+        n.norm.inverse = moved_reals(n.norm.inverse);
+        break;
+    case TN_OP_ROPE:
+        n.rope = *(tn_rope_node *)node;
+        n.rope.x = moved(n.rope.x);
+        n.rope.y = moved(n.rope.y);
+        n.rope.rope.cos = moved_reals(n.rope.rope.cos);
+        n.rope.rope.sin = moved_reals(n.rope.rope.sin);
+        break;
+    case TN_OP_STORE:
+        n.store = *(tn_store_node *)node;
+        n.store.keys = moved_keys(n.store.keys);
+        n.store.k = moved(n.store.k);
+        n.store.v = moved(n.store.v);
+        break;
+    case TN_OP_ATTENTION: {
+        n.attention = *(tn_attention_node *)node;
+        tn_attention_part *parts = list = malloc((n.attention.count + 1) * sizeof *parts);
+        taps = malloc((n.attention.count + 1) * sizeof *taps);
+        for (size_t p = 0; p < n.attention.count; p++) {
+            parts[p] = n.attention.parts[p];
+            parts[p].keys = moved_keys(parts[p].keys);
+            if (back || parts[p].shape.tap == NULL) /* a tap is only for the forward */
+                continue;
+            taps[p] = *parts[p].shape.tap;
+            taps[p].rows = moved(taps[p].rows);
+            parts[p].shape.tap = &taps[p];
+        }
+        n.attention.parts = parts;
+        n.attention.q = moved(n.attention.q);
+        n.attention.out = moved(n.attention.out);
+        n.attention.peak = moved_reals(n.attention.peak);
+        n.attention.total = moved_reals(n.attention.total);
+        break;
+    }
+    case TN_OP_CROSS_ENTROPY:
+        n.loss = *(tn_loss_node *)node;
+        n.loss.logits = moved(n.loss.logits);
+        n.loss.loss = moved(n.loss.loss);
+        n.loss.peak = moved_reals(n.loss.peak);
+        n.loss.total = there(n.loss.total);
+        n.loss.losses = there(n.loss.losses);
+        break;
+    case TN_OP_ADD_ROWS:
+        n.add_rows = *(tn_add_rows_node *)node;
+        n.add_rows.refs = list = moved_refs(n.add_rows.refs, n.add_rows.count);
+        n.add_rows.x = moved(n.add_rows.x);
+        n.add_rows.y = moved(n.add_rows.y);
+        break;
+    case TN_OP_RULE_OUT:
+        n.rule_out = *(tn_rule_out_node *)node;
+        n.rule_out.x = moved(n.rule_out.x);
+        n.rule_out.y = moved(n.rule_out.y);
+        break;
+    default: /* elementwise */
+        n.element = *(tn_element_node *)node;
+        n.element.x = moved(n.element.x);
+        n.element.other = moved(n.element.other);
+        n.element.y = moved(n.element.y);
+        break;
+    }
+    const tn_device_op *operation = tn_device_cpu.operations[node->code];
+    ops->device = &tn_device_cpu;
+    (back ? operation->backward : operation->forward)(ops, &n.node);
+    ops->device = &far_device;
+    free(list);
+    free(taps);
+}
+
+static void forward(tn_ops *ops, tn_node *node)
+{
+    carry_out(ops, node, false);
+}
+
+static void backward(tn_ops *ops, tn_node *node)
+{
+    carry_out(ops, node, true);
+}
+
+static void copy(tn_ops *ops, tn_real *to, const tn_real *from, size_t count)
+{
+    tn_device_cpu.copy(ops, there(to), moved_reals(from), count);
+}
+
+static void add(tn_ops *ops, tn_real *to, const tn_real *from, size_t count)
+{
+    tn_device_cpu.add(ops, there(to), there(from), count);
+}
+
+static void read_values(tn_ops *ops, tn_real *host, const tn_real *from, size_t count)
+{
+    (void)ops;
+    memcpy(host, there(from), count * sizeof *host);
+}
+
+static void write_values(tn_ops *ops, tn_real *to, const tn_real *host, size_t count)
+{
+    (void)ops;
+    memcpy(there(to), host, count * sizeof *host);
+}
+
+static tn_real *import(tn_ops *ops, const tn_real *host, size_t count)
+{
+    tn_real *at = tn_arena_take(ops->arena, count, sizeof *at);
+    assert_non_null(at);
+    return memcpy(there(at), host, count * sizeof *host), at;
+}
+
+static const tn_real *view(tn_ops *ops, const tn_real *from, size_t count)
+{
+    tn_real *host = tn_arena_take(ops->arena, count, sizeof *host);
+    assert_non_null(host);
+    return memcpy(host, there(from), count * sizeof *host);
+}
+
+static bool is_finite(tn_ops *ops, tn_tensor x)
+{
+    return tn_device_cpu.is_finite(ops, moved(x));
+}
+
+static void argmax(tn_ops *ops, tn_tensor x, size_t *places)
+{
+    tn_device_cpu.argmax(ops, moved(x), places);
+}
+
+static void mean_rows(tn_ops *ops, tn_tensor mean, tn_tensor x)
+{
+    tn_device_cpu.mean_rows(ops, moved(mean), moved(x));
+}
+
+static void add_heads(tn_ops *ops, tn_tensor sum, tn_tensor rows, tn_real share)
+{
+    tn_device_cpu.add_heads(ops, moved(sum), moved(rows), share);
+}
+
+static void angles(tn_ops *ops, const float *places, size_t count, size_t axes, const tn_turn *turns, size_t half, tn_real *cosines,
+                   tn_real *sines)
+{
+    tn_device_cpu.angles(ops, places, count, axes, turns, half, there(cosines), there(sines));
+}
+
+static const tn_device_op operation = { forward, backward };
+
+static const tn_device far_device = {
+    .name = "far",
+    .operations = { [TN_OP_LINEAR] = &operation, [TN_OP_LORA] = &operation, [TN_OP_GATHER] = &operation, [TN_OP_COMPOSE] = &operation,
+                    [TN_OP_JOIN] = &tn_shared_join, [TN_OP_CHECKPOINT] = &tn_shared_checkpoint, [TN_OP_ADD] = &operation,
+                    [TN_OP_SWIGLU] = &operation, [TN_OP_QUICK_GELU] = &operation, [TN_OP_GELU] = &operation, [TN_OP_NORM] = &operation,
+                    [TN_OP_ROPE] = &operation, [TN_OP_STORE] = &operation, [TN_OP_ATTENTION] = &operation,
+                    [TN_OP_CROSS_ENTROPY] = &operation, [TN_OP_ADD_ROWS] = &operation, [TN_OP_RULE_OUT] = &operation },
+    .copy = copy,
+    .add = add,
+    .read = read_values,
+    .write = write_values,
+    .import = import,
+    .view = view,
+    .is_finite = is_finite,
+    .argmax = argmax,
+    .mean_rows = mean_rows,
+    .add_heads = add_heads,
+    .angles = angles,
+};
+
+/* Moves a session to the device before its first question. */
+static void move_away(tn_session *session)
+{
+    open_memory(0, &session->engine->work);
+    open_memory(1, &session->kept);
+    open_memory(2, &session->sequence.memory);
+    session->engine->ops.device = &far_device;
+    carried_out = 0;
+}
+
+/* ---------------------------------------------------------------- answers -- */
+
+static run *ask_far(const tn_model *model, const question *q)
+{
+    tenebra_error error = { 0 };
+    run *made = calloc(1, sizeof *made);
+    made->session = tiny_session(model, 1);
+    move_away(made->session);
+    tenebra_code code = tn_reasoner_open_method(&made->reasoner, made->session, &q->request, NULL, NULL, &error);
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_answer(&made->reasoner, &error);
+    if (code != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+    made->trace = &made->reasoner.trace;
+    return made;
+}
+
+static void test_answers(void **state)
+{
+    const tiny *here = *state;
+    static const char *const texts[] = { "keep", "noise", "mean", "shuffle" };
+    for (size_t i = 0; i < 5; i++) {
+        question q;
+        ask_latent(&q, PICTURE, i == 1 ? OTHER_PICTURE : NULL);
+        if (i < 4)
+            ask_set(&q, "latent-text", texts[i]);
+        else
+            ask_about(&q, "icot", PICTURE, NULL, "What is small and green?");
+        q.request.scores = true;
+        q.request.lens = 3;
+        run *near = run_question(here->model, &q), *made = ask_far(here->model, &q);
+        size_t cols = tn_session_hidden(near->session).cols;
+        tn_real *hidden = malloc(cols * sizeof *hidden);
+        assert_true(tn_op_read(&made->session->engine->ops, tn_session_hidden(made->session), hidden));
+        assert_memory_equal(hidden, tn_session_hidden(near->session).data, cols * sizeof *hidden);
+        /* Negative control: the host's bytes are not the numbers. */
+        assert_memory_not_equal(hidden, tn_session_hidden(made->session).data, cols * sizeof *hidden);
+        assert_true(same_tokens(near->trace, made->trace));
+        assert_true(same_steps(near->trace, made->trace));
+        assert_true(carried_out > 100);
+        free(hidden);
+        run_free(near);
+        run_free(made);
+        close_memory();
+    }
+}
+
+/* --------------------------------------------------------------- training -- */
+
+/* Loss and gradients [elements] of two examples, for free(). */
+static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss, size_t *count)
+{
+    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" } };
+    static const char *const words[] = { "the cat sits left", "it looks at a ball", "the ball is green" };
+    const tn_teacher_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
+                                         .image.width = 112, .image.height = 112, .checkpoint = checkpoint, .through_hidden = true };
+    tenebra_error error = { 0 };
+    tn_model *model = tiny_open_model(here, "reference");
+    tn_teacher *teacher = tn_teacher_open(model, &options, &error);
+    tn_parameters *parameters = tn_parameters_open(&error);
+    assert_int_equal(tn_parameters_add_weights(parameters, model, NULL, &error), TENEBRA_OK);
+    if (away)
+        move_away(teacher->session);
+    tn_lesson lessons[2] = { { 0 } };
+    const tn_lesson *pointers[] = { &lessons[0], &lessons[1] };
+    for (size_t i = 0; i < 2; i++) {
+        tenebra_part parts[] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = i == 0 ? PICTURE : OTHER_PICTURE },
+                                 { .kind = TENEBRA_PART_TEXT, .text = "What is left of the ball?" } };
+        const tenebra_message message = { "user", parts, 2 };
+        const tn_lesson_source source = { .messages = &message, .message_count = 1, .steps = words, .step_count = 3,
+                                          .answer = "Therefore, the answer is B", .latents = i + 1, .skip = i + 1 };
+        assert_int_equal(tn_teacher_prepare(teacher, &source, &lessons[i], &error), TENEBRA_OK);
+    }
+    tn_teach_result result;
+    carried_out = 0;
+    if (tn_teacher_teach(teacher, pointers, 2, 0.125, &result, &error) != TENEBRA_OK)
+        fail_msg("%s: %s", error.where, error.sentence);
+    assert_true((carried_out > 100) == away);
+    tn_real *all = malloc(parameters->elements * sizeof *all);
+    *loss = result.loss;
+    *count = 0;
+    for (size_t i = 0; i < parameters->count; *count += parameters->items[i++].count)
+        memcpy(all + *count, parameters->items[i].grad, parameters->items[i].count * sizeof *all);
+    for (size_t i = 0; i < 2; i++)
+        tn_lesson_free(&lessons[i]);
+    tn_teacher_close(teacher);
+    tn_parameters_close(parameters);
+    tn_model_close(model);
+    close_memory();
+    return all;
+}
+
+static void test_gradients(void **state)
+{
+    for (size_t i = 0; i < 2; i++) {
+        double loss[2];
+        size_t count[2];
+        tn_real *near = train(*state, false, i == 1, &loss[0], &count[0]), *made = train(*state, true, i == 1, &loss[1], &count[1]);
+        assert_true(loss[0] > 0 && loss[0] == loss[1]);
+        assert_int_equal(count[0], count[1]);
+        assert_memory_equal(near, made, count[0] * sizeof *near);
+        assert_true(norm_of_row(near, count[0]) > 0);
+        free(near);
+        free(made);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_answers, tiny_set_up, tiny_tear_down),
+        cmocka_unit_test_setup_teardown(test_gradients, tiny_set_up, tiny_tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
