@@ -304,7 +304,7 @@ typedef struct tenebra_image {
     size_t rows, columns;
     size_t source; /* index of the request's image that this is, or is drawn on; SIZE_MAX: an image of the example, or
                     * one that the method made */
-    size_t x, y;    /* where that part begins in the original image: not 0 if a frame was removed there */
+    size_t x, y;    /* where that part begins in the original image: not 0 if a frame was removed there, or the model sees a middle part */
 } tenebra_image;
 
 typedef enum tenebra_call_outcome {

@@ -37,8 +37,9 @@ static bool is_wanted(const tn_model *model, const tn_place *place, const tn_par
     bool all = filter->include == NULL || *filter->include == NULL, head = place->row->role == TN_ROLE_HEAD;
     if (head && model->networks.tied) /* trained with the embedding */
         return false;
+    /* No gradient goes through the choice of a code: an encoder that gives tokens stays as it is. */
     return !(filter->module_only && place->network->layout->kind != TN_NETWORK_MODULE) &&
-           !(filter->without_vision && place->network->layout->kind == TN_NETWORK_IMAGES) &&
+           !((filter->without_vision || model->config.vision.code_count > 0) && place->network->layout->kind == TN_NETWORK_IMAGES) &&
            !(filter->without_embeddings && (place->row->role == TN_ROLE_EMBEDDING || head)) &&
            (all || tn_name_fits(place->name, filter->include)) && !tn_name_fits(place->name, filter->exclude);
 }

@@ -14,6 +14,7 @@ typedef struct latent_state {
     size_t *watched;       /* cache rows: the step's picks, then all latent text so far */
     size_t *text_rows;     /* cache rows of latent text                   */
     size_t text_count;
+    size_t watched_picks;  /* rows of the step that are picks: a method may pick, and lay something else */
     tenebra_step step;
 } latent_state;
 
@@ -81,7 +82,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
     if (rows == NULL || told == NULL)
         return tn_fail_session_full(error);
     tn_latent_view view = { .ops = &reasoner->session->engine->ops,
-                            .module = tn_module_of(reasoner->session->model, reasoner->method->name), .hidden = { hidden, 0 },
+                            .module = tn_module_of(reasoner->session->model, reasoner->method->name),
+                            .decoder = &reasoner->session->model->decoder, .hidden = { hidden, 0 },
                             .raw = { raw, 0 }, .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean,
                             .given = given->values, .given_steps = given->rows, .given_size = given->columns,
                             .made = tn_session_take_row(reasoner->session, error) };
@@ -126,6 +128,7 @@ static tenebra_code watch_step(tn_reasoner *reasoner, latent_state *state, teneb
         else
             state->watched[count++] = first + row;
     }
+    state->watched_picks = count;
     memcpy(state->watched + count, state->text_rows, state->text_count * sizeof *state->watched);
     return tn_reasoner_watch_rows(reasoner, state->watched, count + state->text_count, error);
 }
@@ -149,7 +152,7 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
 /* The step that just ran. */
 static tenebra_code file_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
-    tn_step_weigh(&state->step, reasoner->extra_scores, state->choice.pick_count, state->text_count);
+    tn_step_weigh(&state->step, reasoner->extra_scores, state->watched_picks, state->text_count);
     state->step.milliseconds = reasoner->last_ms;
     state->pending = false;
     return tn_reasoner_file_step(reasoner, &state->step, error);

@@ -63,6 +63,7 @@ bool tn_choice_needs_scores(const tn_choice *choice);
 typedef struct tn_latent_view {
     tn_ops *ops;
     const tn_network *module; /* the method's (tn_method.module), or NULL */
+    const tn_decoder *decoder; /* for the vectors of cells: tn_rows_input */
     tn_row_ref hidden, raw;  /* the last row after and before the final norm; with a gradient where it may flow */
     const tn_real *scores;   /* [choice->candidates] attention of the last row to them, where tn_choice_needs_scores says so */
     tn_rng *rng;
@@ -72,6 +73,14 @@ typedef struct tn_latent_view {
     const float *given;      /* [given_steps, given_size] rows of the request */
     size_t given_steps, given_size;
 } tn_latent_view;
+
+/* What the latent steps of one training example laid, for a loss of the method (tn_method.batch_loss). */
+typedef struct tn_latent_rows {
+    const tn_row *rows; /* [count] of all steps, in order; with gradients */
+    size_t count;
+    const tn_image_rows *pictures; /* [picture_count] of the example */
+    size_t picture_count;
+} tn_latent_rows;
 
 /* Writes the rows of the next step to `rows` [settings.picks + 1], without positions, and how many there are; choice->picks
  * are those that were chosen. Errors: ARGUMENT (no given row). */

@@ -23,6 +23,7 @@ typedef struct tn_script tn_script;
 typedef struct tn_lesson tn_lesson;
 struct tn_choice;
 struct tn_latent_view;
+struct tn_latent_rows;
 struct tn_row;
 
 typedef enum tn_action_kind {
@@ -76,6 +77,9 @@ typedef struct tn_method {
 
     /* A network of the method's own, trained with the model or beside it; NULL: none. */
     const tn_layout *module;
+    /* A loss besides that of the tokens, of a batch of training examples: `scale` times its mean over the examples [1, 1], recordable.
+     * A mean over tokens and this one weigh the same. NULL: none. */
+    tn_tensor (*batch_loss)(tn_ops *ops, const tn_network *module, const struct tn_latent_rows *examples, size_t count, double scale);
     /* Sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
 } tn_method;

@@ -38,6 +38,7 @@ typedef struct tn_teacher_options {
 typedef struct tn_teach_result {
     double loss;        /* sum of the cross entropies, not scaled         */
     size_t labels;      /* over so many tokens                            */
+    double auxiliary;   /* the method's own loss, mean over the training examples; NaN: it has none */
     size_t correct;     /* of them the head's first choice                */
     size_t rows;        /* rows that ran through the decoder              */
     size_t prepared;    /* rows of input that ran through the tower       */

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A lesson on its way through the decoder. */
@@ -18,6 +19,8 @@ typedef struct pupil {
     tn_real *scores;       /* [candidate_count] attention of the last row that was tapped */
     int32_t next_position;
     tn_choice choice;
+    tn_row *laid;          /* [laid_count] rows of all latent steps           */
+    size_t laid_count;
     tn_row_ref hidden, raw; /* the last row after and before the final norm, as the next latent step sees it */
     tn_row_ref last;       /* the last row that ran, before the final norm    */
     size_t steps;          /* latent steps done in all parts                  */
@@ -182,6 +185,7 @@ static void open_pupil(batch *b, size_t index)
     p->choice.cells = take(b, p->candidate_count, sizeof *p->choice.cells);
     p->choice.picks = take(b, lesson->latent.picks + 1, sizeof *p->choice.picks);
     p->choice.first = take(b, lesson->latent.picks + 1, sizeof *p->choice.first);
+    p->laid = take(b, lesson->latent_steps * (lesson->latent.picks + 1), sizeof *p->laid);
     if (b->ops->failure.code != TENEBRA_OK)
         return;
     memset(p->choice.available, true, p->candidate_count);
@@ -270,8 +274,9 @@ static void lay_latent(batch *b, pupil *p, size_t index)
 {
     const tn_teacher_options *options = &b->teacher->options;
     const tn_method *method = b->teacher->reasoner.method;
-    const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->teacher->model, method->name), .hidden = p->hidden,
-                                  .raw = p->raw, .scores = p->scores, .rng = &p->rng };
+    const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->teacher->model, method->name),
+                                  .decoder = &b->teacher->model->decoder, .hidden = p->hidden, .raw = p->raw, .scores = p->scores,
+                                  .rng = &p->rng };
     tn_row *rows = take(b, p->choice.settings.picks + 1, sizeof *rows);
     tenebra_error problem;
     size_t count = 0;
@@ -279,8 +284,10 @@ static void lay_latent(batch *b, pupil *p, size_t index)
         note(b, method->latent_step(&p->choice, &view, rows, &count, &problem), &problem);
     if (options->on_picks != NULL)
         options->on_picks(options->user, index, p->steps, p->choice.picks, p->choice.pick_count);
-    for (size_t row = 0; row < count; row++)
+    for (size_t row = 0; row < count; row++) {
         lay(b, p, rows[row], false);
+        p->laid[p->laid_count++] = rows[row];
+    }
     p->steps++;
     p->steps_left--;
     b->result->latent_steps++;
@@ -388,6 +395,25 @@ static tn_tensor loss_of(batch *b, double scale)
     return loss;
 }
 
+/* Adds the loss of the method to that of the tokens. */
+static tn_tensor add_auxiliary(batch *b, tn_tensor loss, double scale)
+{
+    const tn_method *method = b->teacher->reasoner.method;
+    double weight = scale * (double)b->label_count;
+    tn_latent_rows *examples = take(b, b->count, sizeof *examples);
+    tn_real value;
+    for (size_t i = 0; examples != NULL && i < b->count; i++)
+        examples[i] = (tn_latent_rows){ b->pupils[i].laid, b->pupils[i].laid_count, b->pupils[i].pictures,
+                                        b->pupils[i].lesson->picture_count };
+    const tn_tensor own = examples == NULL ? (tn_tensor){ 0 }
+                                           : method->batch_loss(b->ops, tn_module_of(b->teacher->model, method->name), examples,
+                                                                b->count, weight);
+    if (!tn_op_read(b->ops, own, &value))
+        return (tn_tensor){ 0 };
+    b->result->auxiliary = (double)value / weight;
+    return tn_op_add(b->ops, loss, own);
+}
+
 static tenebra_code finish(batch *b, tenebra_error *error)
 {
     b->ops->tape = NULL;
@@ -404,7 +430,7 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
     tn_engine *engine = teacher->session->engine;
     batch b = { .teacher = teacher, .engine = engine, .ops = &engine->ops, .learn = learn, .count = count,
                 .result = result ? result : &unused };
-    *b.result = (tn_teach_result){ 0 };
+    *b.result = (tn_teach_result){ .auxiliary = (double)NAN };
     if (count == 0 || !(scale > 0))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lesson", "a batch needs lessons and a scale above 0");
     if (learn)
@@ -427,6 +453,8 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
         if (tn_op_read(b.ops, loss, &value))
             b.result->loss = (double)value / scale;
         b.result->labels = b.label_count;
+        if (b.teacher->reasoner.method->batch_loss != NULL)
+            loss = add_auxiliary(&b, loss, scale);
         if (learn)
             tn_tape_backward(b.ops, loss);
     }

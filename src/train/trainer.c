@@ -63,7 +63,7 @@ static tenebra_code prepare_lessons(tn_trainer *trainer, size_t epoch, size_t fi
 }
 
 typedef struct tally {
-    double loss, flops;
+    double loss, auxiliary, flops;
     size_t labels, correct, rows;
 } tally;
 
@@ -82,6 +82,7 @@ static tenebra_code teach_lessons(tn_trainer *trainer, size_t count, tally *sum,
             trainer->batch[i] = &trainer->lessons[begin + i];
         TN_TRY(tn_teacher_teach(trainer->teacher, trainer->batch, size, 1.0 / (double)labels, &result, error));
         sum->loss += result.loss;
+        sum->auxiliary += result.auxiliary * (double)result.labels;
         sum->labels += result.labels;
         sum->correct += result.correct;
         sum->rows += result.rows;
@@ -97,6 +98,8 @@ static tenebra_code log_update(tn_trainer *trainer, tenebra_error *error)
                              "epoch", (json_int_t)u->epoch, "stage", (json_int_t)u->stage, "loss", u->loss, "lr", u->lr,
                              "grad_norm", u->grad_norm, "token_accuracy", u->token_accuracy, "labels", (json_int_t)u->labels,
                              "tokens", (json_int_t)u->tokens, "tokens_per_second", u->tokens_per_second, "mfu", u->mfu);
+    if (!isnan(u->auxiliary))
+        json_object_set_new(line, "auxiliary", json_real(u->auxiliary));
     return tn_log_append(trainer->log, trainer->log_path.text, line, error);
 }
 
@@ -148,7 +151,8 @@ static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
     trainer->train_ms += ms;
     trainer->tokens += sum.rows;
     trainer->last = (tn_train_update){
-        .update = trainer->update, .epoch = epoch, .stage = tn_stage_of_epoch(config, epoch), .loss = loss, .lr = lr,
+        .update = trainer->update, .epoch = epoch, .stage = tn_stage_of_epoch(config, epoch), .loss = loss,
+        .auxiliary = sum.auxiliary / (double)sum.labels, .lr = lr,
         .grad_norm = norm, .token_accuracy = (double)sum.correct / (double)sum.labels, .samples = count, .labels = sum.labels,
         .tokens = sum.rows, .ms = ms, .tokens_per_second = (double)sum.rows / seconds,
         .mfu = trainer->peak > 0 ? sum.flops / seconds / trainer->peak : 0,

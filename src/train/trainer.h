@@ -30,6 +30,7 @@ typedef struct tn_train_update {
     uint64_t update;  /* from 1 */
     size_t epoch, stage;
     double loss;      /* mean over the labelled tokens */
+    double auxiliary; /* the method's own loss, mean over the samples; NaN: it has none */
     double lr, grad_norm, token_accuracy;
     size_t samples, labels, tokens; /* tokens: rows that ran through the decoder */
     double ms, tokens_per_second;

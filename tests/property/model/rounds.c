@@ -1,5 +1,6 @@
-/* Rounds of many sequences: whatever runs together (pieces of prompts, decoded tokens, latent blocks, injected rows), and in
- * whatever pieces, every row, tap and logit has the same bits as if its sequence ran alone, with every kernel set. */
+/* Rounds of many sequences, with models of the program and with the toys, whose pictures are tokens or add rows after layers: whatever
+ * runs together (pieces of prompts, decoded tokens, latent blocks, injected rows), and in whatever pieces, every row, tap and logit has
+ * the same bits as if its sequence ran alone, with every kernel set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,19 @@
 
 #include <cmocka.h>
 
+#include "model/random.h"
+#include "toys/codes.h"
+#include "toys/deep.h"
 #include "unit/model/models.h"
+
+/* In the place of the lists that the build makes. */
+extern const tn_backbone tn_backbone_qwen2_vl;
+const tn_backbone *const tn_backbones[] = { &tn_backbone_qwen2_vl, &codes_backbone, &deep_backbone, NULL };
+const tn_shape tn_shapes[] = {
+    { "toy-codes", (const unsigned char *)codes_shape, sizeof codes_shape - 1 },
+    { "toy-deep", (const unsigned char *)deep_shape, sizeof deep_shape - 1 },
+    { NULL, NULL, 0 },
+};
 
 enum { SEQUENCES_MAX = 32, ROWS_MAX = 48, BLOCK = 5, MIXES = 12 };
 
@@ -111,13 +124,40 @@ static size_t run_all(line *lines, size_t count, tn_engine *engine, tn_rng *rng,
     return wrong;
 }
 
+/* A picture of random pixels, encoded. */
+static tn_image_rows show(tn_session *session, uint64_t seed)
+{
+    const tn_model *model = session->model;
+    const tn_image_encoder *encoder = model->backbone->encoder;
+    static const tenebra_image_rule nothing = { 0 };
+    tn_rng rng = tn_rng_seed(seed);
+    tn_image image, seen;
+    tn_fit fit;
+    tn_prepared prepared;
+    assert_int_equal(tn_image_new(&image, 160, 110, 3, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < 160 * 110 * 3; i++)
+        image.pixels[i] = (unsigned char)tn_rng_below(&rng, 256);
+    assert_int_equal(encoder->fit(model->rule, 160, 110, &nothing, &fit, NULL), TENEBRA_OK);
+    assert_int_equal(tn_fit_apply(&fit, &image, &seen, NULL), TENEBRA_OK);
+    tn_image_rows picture = tn_model_measure(model, seen.width, seen.height);
+    assert_int_equal(encoder->prepare(model->rule, &seen, &prepared, NULL), TENEBRA_OK);
+    const tn_prepared *from = &prepared;
+    tn_image_rows *to = &picture;
+    assert_int_equal(tn_engine_encode(session->engine, &from, &to, 1, &session->kept, NULL), TENEBRA_OK);
+    assert_true(tn_picture_is_encoded(&picture) && picture.rows > 5);
+    tn_prepared_free(&prepared);
+    tn_image_free(&image);
+    tn_image_free(&seen);
+    return picture;
+}
+
 static void check_mix(const tn_model *model, size_t count, uint64_t seed)
 {
     tn_rng rng = tn_rng_seed(seed);
     size_t cols = model->config.decoder.hidden_size, vocabulary = model->decoder.head.matrix.rows;
     tn_session *session = open_session(model, 64, 3);
     tn_engine *engine = session->engine;
-    tn_image_rows picture = encode(session, (tn_grid){ 1, 4, 6 }, seed);
+    tn_image_rows picture = show(session, seed);
     tn_real values[7 * 512];
     assert_true(cols <= 512);
     for (size_t i = 0; i < 7 * cols; i++)
@@ -166,8 +206,29 @@ static void test_rounds(void **state)
     }
 }
 
+static void test_rounds_of_toys(void **state)
+{
+    (void)state;
+    for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
+        char *directory = make_directory(), path[1024];
+        snprintf(path, sizeof path, "%s/model", directory);
+        const tn_random_options options = { .shape = shape->name, .seed = 5, .type = TN_F32 };
+        assert_int_equal(tn_random_model_write(path, &options, NULL), TENEBRA_OK);
+        for (size_t i = 0; tn_kernels_at(i) != NULL; i++) {
+            if (!is_steady(tn_kernels_at(i)))
+                continue;
+            tn_model *model = open_model(path, tn_kernels_at(i)->name);
+            for (size_t mix = 0; mix < MIXES; mix += 3)
+                check_mix(model, 1 + mix * (SEQUENCES_MAX - 1) / (MIXES - 1), 1000 + 100 * i + mix);
+            tn_model_close(model);
+        }
+        remove_directory(strdup(path));
+        remove_directory(directory);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_rounds) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_rounds), cmocka_unit_test(test_rounds_of_toys) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

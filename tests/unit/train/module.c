@@ -1,8 +1,5 @@
-/* A method with its own module, which exists only in this file: trained, saved, resumed and used for answers, with a full model
- * and with an adapter.
- * 
- * It feeds back hidden states like Coconut, but first passes each through its module: blocks of a norm and an MLP, with
- * residual connections. */
+/* A method with its own module, which exists only in the tests (toys/refine.h): trained, saved, resumed and used for answers, with a full
+ * model and with an adapter. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,110 +7,13 @@
 
 #include <cmocka.h>
 
-#include "model/pieces.h"
-#include "reason/latent.h"
 #include "reason/modules.h"
+#include "toys/refine.h"
 #include "unit/train/run.h"
-
-/* ------------------------------------------------------------ the method -- */
-
-enum { HIDDEN = TN_MODULE_HIDDEN, INNER, BLOCKS }; /* sizes */
-enum { EPS };                                      /* numbers */
-
-typedef struct toy_block {
-    tn_vector norm, bias;
-    tn_weight up, down;
-} toy_block;
-
-typedef struct toy_module {
-    tn_network network;
-    toy_block *blocks;
-} toy_module;
-
-#define BLOCK(name_, role_, member, ...) \
-    .name = "module.blocks.%zu." name_, TN_LAYOUT_ROW(role_, 1, offsetof(toy_block, member), 1, __VA_ARGS__)
-
-static const tn_layout_row rows[] = {
-    { BLOCK("norm.weight", SCALE, norm, HIDDEN) },
-    { BLOCK("up.weight", LINEAR, up, INNER, HIDDEN) },
-    { BLOCK("up.bias", BIAS, bias, INNER) },
-    { BLOCK("down.weight", LINEAR, down, HIDDEN, INNER), .residual = true },
-    { .name = NULL }
-};
-
-static const tn_layout layout = {
-    .kind = TN_NETWORK_MODULE,
-    .bytes = sizeof(toy_module),
-    .groups = { [1] = { offsetof(toy_module, blocks), sizeof(toy_block), BLOCKS } },
-    .rows = rows,
-};
-
-static tenebra_code shape_module(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error)
-{
-    (void)settings, (void)count, (void)error;
-    shape->sizes[INNER] = 24;
-    shape->sizes[BLOCKS] = 2;
-    shape->numbers[EPS] = 1e-6;
-    return TENEBRA_OK;
-}
-
-static tn_tensor refine(tn_ops *ops, const tn_network *network, tn_tensor x)
-{
-    const toy_module *toy = (const toy_module *)network;
-    for (size_t i = 0; i < network->sizes[BLOCKS]; i++) {
-        const toy_block *block = &toy->blocks[i];
-        tn_tensor normed = tn_op_rms_norm(ops, x, &block->norm, network->numbers[EPS]);
-        tn_tensor inner = tn_op_gelu(ops, tn_piece_linear(ops, normed, &block->up, &block->bias));
-        x = tn_op_add(ops, tn_piece_linear(ops, inner, &block->down, NULL), x);
-    }
-    return x;
-}
-
-/* Coconut's step, its row refined. In answering the row stays in memory of the step, while recording it carries a gradient. */
-static tenebra_code latent_step(tn_choice *choice, const tn_latent_view *view, tn_row *fed, size_t *count, tenebra_error *error)
-{
-    TN_TRY(tn_latent_step(choice, view, fed, count, error));
-    size_t mark = tn_ops_mark(view->ops);
-    tn_tensor refined = refine(view->ops, view->module, tn_op_compose(view->ops, &fed[0].vector, 1, view->module->sizes[HIDDEN]));
-    if (tn_tensor_is_empty(refined))
-        return tn_fail(error, view->ops->failure.code, "module", "%s", view->ops->failure.sentence);
-    if (!tn_tensor_is_empty(view->made)) {
-        tn_op_copy(view->ops, view->made, refined);
-        refined = view->made;
-    }
-    tn_ops_release(view->ops, mark);
-    fed[0] = tn_row_of_vector(refined, 0);
-    return TENEBRA_OK;
-}
-
-static const tn_option options[] = {
-    TN_SETTING_SIZE("n-latent", "N", "2", 0, 16, "latent steps", .means = TN_MEANS_LATENT_STEPS),
-    TN_SETTING_SIZE("k-select", "K", "0", 0, 16, "not used"),
-    TN_OPTIONS_END
-};
-
-static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
-{
-    tn_latent_settings settings = { .steps = tn_setting_size(reasoner, 0), .source = TN_PICKS_NONE };
-    return tn_latent_open(reasoner, &settings, error);
-}
-
-static const tn_method toy = {
-    .name = "toy",
-    .summary = "think in hidden states that a module refines",
-    .options = options,
-    .sequential = true,
-    .open = open_method,
-    .latent_step = latent_step,
-    .next = tn_latent_next,
-    .arrange_lesson = tn_latent_lesson,
-    .module = &layout,
-    .shape_module = shape_module,
-};
 
 /* In the place of the list that the build makes. */
 extern const tn_method tn_method_direct;
-const tn_method *const tn_methods[] = { &toy, &tn_method_direct, NULL };
+const tn_method *const tn_methods[] = { &refine_method, &tn_method_direct, NULL };
 
 /* --------------------------------------------------------------- helpers -- */
 
@@ -149,7 +49,7 @@ static tenebra_model *open_asked(const char *directory, const tenebra_adapter *a
     return model;
 }
 
-enum { WIDTH = 128 };
+enum { WIDTH = 128, NUMBERS = 2 * (WIDTH + 24 * WIDTH + 24 + WIDTH * 24) + WIDTH * WIDTH + 4 * WIDTH };
 
 /* The hidden state after a first latent step was fed. */
 static void ask(const tenebra_model *model, const char *method, tn_real hidden[WIDTH])
@@ -211,15 +111,16 @@ static void test_trained_and_resumed(void **state)
     const tn_network *module = tn_module_of(fresh->model, "toy");
     assert_non_null(module);
     assert_true(tn_network_is_trained(module, TN_ANY, 0));
-    assert_int_equal(module->sizes[HIDDEN], WIDTH);
+    assert_int_equal(module->sizes[REFINE_HIDDEN], WIDTH);
     assert_null(tn_module_of(fresh->model, "direct"));
-    /* Two blocks of two matrices: forward, the gradient of the input, and that of the matrix take 2 operations a value each. */
+    /* Two blocks of two matrices, and two more: forward, the gradient of the input, and that of the matrix take 2 operations a value each. */
     const tn_lesson without = { .rows = 1 }, with = { .rows = 1, .latent_steps = 3 }, *const lessons[] = { &without, &with };
-    assert_true(tn_trainer_flops(fresh, &lessons[1], 1) - tn_trainer_flops(fresh, &lessons[0], 1) == 3.0 * 2 * (2 * 24 * WIDTH) * 6);
+    assert_true(tn_trainer_flops(fresh, &lessons[1], 1) - tn_trainer_flops(fresh, &lessons[0], 1) ==
+                3.0 * (2 * (2 * 24 * WIDTH) + WIDTH * WIDTH + 4 * WIDTH) * 6);
     tn_trainer_close(fresh);
     tn_real *part = train(&config, false, 4, &same);
     tn_real *rest = train(&config, true, 0, &count);
-    assert_int_equal(count, 2 * (WIDTH + 24 * WIDTH + 24 + WIDTH * 24));
+    assert_int_equal(count, NUMBERS);
     assert_int_equal(same, count);
     assert_memory_not_equal(part, rest, count * sizeof *rest);
     tn_real *whole = train(&config, false, 0, &same);
@@ -244,7 +145,7 @@ static void test_asked(void **state)
     char *directory = inside(p->output, "model"), *initial = inside(p->output, "initial");
     tenebra_model *model = open_asked(directory, NULL, &error);
     assert_non_null(model);
-    toy_module *module = (toy_module *)tn_networks_find(&model->networks, TN_NETWORK_MODULE);
+    refine_module *module = (refine_module *)tn_networks_find(&model->networks, TN_NETWORK_MODULE);
     assert_memory_equal(module->blocks[0].norm.data, values, WIDTH * sizeof *values);
     assert_memory_equal(module->blocks[1].up.matrix.data, values + 2 * WIDTH + 24 * WIDTH, 24 * WIDTH * sizeof *values);
     ask(model, "toy", with);
@@ -257,7 +158,7 @@ static void test_asked(void **state)
     model = open_asked(initial, NULL, &error);
     assert_non_null(model);
     ask(model, "direct", without);
-    assert_int_equal(tn_modules_check(model, &toy, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_modules_check(model, &refine_method, &error), TENEBRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.sentence, "train it first"));
     tenebra_model_close(model);
     /* Damage. */
@@ -295,7 +196,7 @@ static void test_beside_an_adapter(void **state)
     read_recipe(&config, p, lora, 5);
     config.shape = NULL;
     tn_real *values = train(&config, false, 0, &count);
-    assert_int_equal(count, 2 * (WIDTH + 24 * WIDTH + 24 + WIDTH * 24));
+    assert_int_equal(count, NUMBERS);
     const tenebra_adapter adapter = { .directory = adapter_path, .strength = 1 };
     tenebra_model *model = open_asked(path, &adapter, &error);
     assert_non_null(model);
@@ -305,7 +206,7 @@ static void test_beside_an_adapter(void **state)
     tenebra_model_close(model);
     model = open_asked(path, NULL, &error);
     assert_non_null(model);
-    assert_int_equal(tn_modules_check(model, &toy, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_modules_check(model, &refine_method, &error), TENEBRA_ERROR_ARGUMENT);
     tenebra_model_close(model);
     tn_files_remove_directory(path, &error);
     tn_files_remove_directory(adapter_path, &error);
