@@ -112,7 +112,7 @@ static tenebra_code check_made(const check_job *job, const char *path, tenebra_e
     char keys[TN_NOTES_TEXT];
     json_t *splits = json_object_get(job->made, "splits"), *split;
     if (!json_is_object(job->made) || !json_is_object(splits))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold an object with an object \"splits\"");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must contain an object with an object \"splits\"");
     TN_TRY(tn_json_string(job->made, "set", &set, path, error));
     if (strcmp(set, job->set->name) != 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, path, "is of the set '%.60s', not of '%s'", set, job->set->name);

@@ -245,7 +245,7 @@ tenebra_code tn_messages_read(tn_messages *messages, const json_t *json, const c
     *messages = (tn_messages){ 0 };
     size_t turns = json_array_size(json), parts = 0;
     if (!json_is_array(json) || turns == 0 || turns > TURNS_MAX)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "must hold a list of 1 to %d turns", TURNS_MAX);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "must contain a list of 1 to %d turns", TURNS_MAX);
     for (size_t i = 0; i < turns; i++) {
         const json_t *content = json_object_get(json_array_get(json, i), "content");
         parts += json_is_array(content) ? json_array_size(content) : 1;

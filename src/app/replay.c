@@ -11,7 +11,7 @@ static tenebra_code copy_tokens(const json_t *list, const char *path, int32_t **
 {
     size_t size = json_array_size(list);
     if (!json_is_array(list) || size == 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold a list of token ids, or an object with one as \"tokens\"");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must contain a list of token ids, or an object with one as \"tokens\"");
     int32_t *ids = calloc(size, sizeof *ids);
     if (ids == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for %zu tokens", size);

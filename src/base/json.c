@@ -101,7 +101,7 @@ tenebra_code tn_json_read_object(const char *directory, const char *name, size_t
         return TENEBRA_OK;
     json_decref(*object);
     *object = NULL;
-    return tn_fail(error, TENEBRA_ERROR_FORMAT, path.text, "must hold one JSON object");
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, path.text, "must contain one JSON object");
 }
 
 tenebra_code tn_json_write(const char *path, const json_t *value, size_t flags, tenebra_error *error)
@@ -180,7 +180,7 @@ tenebra_code tn_json_string(const json_t *object, const char *key, const char **
     if (!json_is_string(value))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must be a string", key);
     if (strlen(json_string_value(value)) != json_string_length(value))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" holds the character U+0000", key);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" contains the character U+0000", key);
     *out = json_string_value(value);
     return TENEBRA_OK;
 }

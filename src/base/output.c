@@ -28,7 +28,7 @@ tenebra_code tn_output_fail(const char *path, const char *what, int reason, tene
 {
     const char *advice = reason == ENOSPC || reason == EDQUOT ? "; free space and try again"
                          : reason == EFBIG                    ? "; the size of files is limited here (ulimit -f)"
-                         : reason == ENXIO                    ? "; it is a pipe that nobody reads"
+                         : reason == ENXIO                    ? "; it is a pipe whose reader has closed it"
                                                               : "";
     return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be %s: %s%s", what, strerror(reason), advice);
 }

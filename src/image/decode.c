@@ -60,7 +60,7 @@ static tenebra_code refuse(const tn_source *source, tenebra_error *error)
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (begins(source, foreign[i].offset, foreign[i].magic, foreign[i].length))
             return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, source->name,
-                           "looks like %s; JPEG, PNG and WebP pictures can be read", foreign[i].kind);
+                           "looks like %s; JPEG, PNG and WebP images can be read", foreign[i].kind);
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, source->name,
                    "is not a known type of image; JPEG, PNG and WebP can be read");
 }
@@ -70,7 +70,7 @@ tenebra_code tn_source_check_size(const tn_source *source, size_t width, size_t 
     const tn_image_limits *limits = source->limits;
     size_t side = tn_min(limits->max_side, TN_IMAGE_SIDE_MAX), pixels;
     if (width == 0 || height == 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, source->name, "declares a picture of %zu x %zu pixels", width,
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, source->name, "declares an image of %zu x %zu pixels", width,
                        height);
     if (width > side || height > side)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, source->name,

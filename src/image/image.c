@@ -10,12 +10,12 @@ tenebra_code tn_image_new(tn_image *image, size_t width, size_t height, size_t c
 {
     memset(image, 0, sizeof *image);
     if (width == 0 || height == 0 || width > TN_IMAGE_SIDE_MAX || height > TN_IMAGE_SIDE_MAX)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "a picture of %zu x %zu pixels is not possible; "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "an image of %zu x %zu pixels is not possible; "
                        "sides go from 1 to %d", width, height, TN_IMAGE_SIDE_MAX);
     size_t bytes;
     if (!tn_size_mul(width, height, &bytes) || !tn_size_mul(bytes, channels, &bytes) ||
         bytes > PTRDIFF_MAX || (image->pixels = malloc(bytes)) == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for a picture of %zu x %zu pixels",
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for an image of %zu x %zu pixels",
                        width, height);
     image->width = width;
     image->height = height;
@@ -33,7 +33,7 @@ tenebra_code tn_image_check(const tn_image *image, tenebra_error *error)
 {
     if (image->pixels == NULL || image->channels != TN_IMAGE_CHANNELS || image->width == 0 ||
         image->height == 0 || image->width > TN_IMAGE_SIDE_MAX || image->height > TN_IMAGE_SIDE_MAX)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "a picture of %zu x %zu pixels with %zu channels "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "an image of %zu x %zu pixels with %zu channels "
                        "cannot be used; RGB with sides from 1 to %d is needed",
                        image->width, image->height, image->channels, TN_IMAGE_SIDE_MAX);
     return TENEBRA_OK;
@@ -47,7 +47,7 @@ tenebra_code tn_image_crop(const tn_image *image, size_t x, size_t y, size_t wid
     if (width == 0 || height == 0 || x >= image->width || y >= image->height || width > image->width - x ||
         height > image->height - y)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "crop", "%zu x %zu pixels at (%zu, %zu) do not lie inside "
-                       "a picture of %zu x %zu", width, height, x, y, image->width, image->height);
+                       "an image of %zu x %zu", width, height, x, y, image->width, image->height);
     TN_TRY(tn_image_new(out, width, height, TN_IMAGE_CHANNELS, error));
     const unsigned char *from = image->pixels + (y * image->width + x) * TN_IMAGE_CHANNELS;
     for (size_t row = 0; row < height; row++)

@@ -54,7 +54,7 @@ static tenebra_code join(piece *whole, const unsigned char *bytes, size_t length
     if (whole->memory == NULL) {
         whole->memory = malloc(room);
         if (whole->memory == NULL)
-            return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for the EXIF data of the picture");
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for the EXIF data of the image");
         memcpy(whole->memory, whole->bytes, whole->length);
         whole->bytes = whole->memory;
     }
@@ -187,7 +187,7 @@ static tenebra_code unpack(piece *text, tenebra_error *error)
     *text = (piece){ .bytes = NULL };
     if (memory == NULL || inflateInit(&stream) != Z_OK) {
         free(memory);
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for a text of the picture");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for a text of the image");
     }
     stream.next_out = memory;
     stream.avail_out = TEXT_MAX;
@@ -226,7 +226,7 @@ static tenebra_code read_profile(metadata *found, tenebra_error *error)
     size_t count = 0;
     unsigned char *bytes = malloc((size_t)(end - at) / 2 + 1);
     if (bytes == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for a profile of the picture");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "image", "no memory for a profile of the image");
     while (at < end) {
         if (is_space(*at)) {
             at++;

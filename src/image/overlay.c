@@ -122,7 +122,7 @@ tenebra_code tn_overlay_dots(const tn_image *image, size_t rows, size_t columns,
     TN_TRY(tn_image_check(image, error));
     if (rows < 1 || rows > TN_DOTS_MAX || columns < 1 || columns > TN_DOTS_MAX || sequence > TN_DOTS_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "overlay",
-                       "%zu x %zu dots on picture %zu: each must be from 1 to %d", rows, columns, sequence,
+                       "%zu x %zu dots on image %zu: each must be from 1 to %d", rows, columns, sequence,
                        TN_DOTS_MAX);
     TN_TRY(tn_image_new(out, image->width, image->height, TN_IMAGE_CHANNELS, error));
     memcpy(out->pixels, image->pixels, image->width * image->height * TN_IMAGE_CHANNELS);

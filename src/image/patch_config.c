@@ -63,7 +63,7 @@ static tenebra_code read_channels(const json_t *json, const char *key, double mi
         const json_t *item = one ? list : json_array_get(list, c);
         double value = json_number_value(item);
         if (!json_is_number(item) || !(value >= minimum && value <= maximum))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must hold numbers from %g to %g", key, minimum,
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"%s\" must contain numbers from %g to %g", key, minimum,
                            maximum);
         values[c] = value;
     }
@@ -141,11 +141,11 @@ static tenebra_code check_request(size_t height, size_t width, size_t factor, si
                                   size_t max_pixels, tenebra_error *error)
 {
     if (height == 0 || width == 0 || height > TN_IMAGE_SIDE_MAX || width > TN_IMAGE_SIDE_MAX)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "a picture of %zu x %zu pixels is not possible; "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "an image of %zu x %zu pixels is not possible; "
                        "sides go from 1 to %d", width, height, TN_IMAGE_SIDE_MAX);
     if (tn_max(height, width) > MAX_RATIO * tn_min(height, width))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "%zu x %zu pixels are too long and narrow: one side "
-                       "is more than %d times the other; crop the picture", width, height, MAX_RATIO);
+                       "is more than %d times the other; crop the image", width, height, MAX_RATIO);
     if (factor == 0 || factor > MAX_FACTOR || max_pixels == 0 || max_pixels > MAX_PIXELS ||
         min_pixels > max_pixels)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "no size is a multiple of %zu and has %zu to %zu "

@@ -223,7 +223,7 @@ tenebra_code tn_image_resize(const tn_image *image, size_t width, size_t height,
     if (!find_kernel(filter, &kernel))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "resize", "there is no resampling filter %d", (int)filter);
     if (width == 0 || height == 0 || width > TN_IMAGE_SIDE_MAX || height > TN_IMAGE_SIDE_MAX)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "resize", "a picture of %zu x %zu pixels is not possible; "
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "resize", "an image of %zu x %zu pixels is not possible; "
                        "sides go from 1 to %d", width, height, TN_IMAGE_SIDE_MAX);
     if (width == image->width && height == image->height)
         return tn_image_crop(image, 0, 0, width, height, out, error);

@@ -33,7 +33,7 @@ tenebra_code tn_webp_decode(tn_image *image, const tn_source *source, tenebra_er
         return explain(status, source, error);
     if (config.input.has_animation)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, source->name,
-                       "is an animated WebP; give a still picture, such as one of its frames");
+                       "is an animated WebP; give a still image, such as one of its frames");
     size_t width = (size_t)config.input.width, height = (size_t)config.input.height;
     size_t channels = config.input.has_alpha ? 4 : 3;
     TN_TRY(tn_source_check_size(source, width, height, error));

@@ -58,7 +58,7 @@ static tenebra_code read_eos(const json_t *json, const char *file, tn_model_conf
     for (size_t i = 0; i < count; i++) {
         const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"eos_token_id\" must hold token ids");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"eos_token_id\" must contain token ids");
         config->eos_tokens[i] = (int32_t)json_integer_value(id);
     }
     if (count > 0)

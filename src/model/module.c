@@ -88,17 +88,17 @@ static tenebra_code read_shape(const json_t *json, tn_module_shape *shape, teneb
     const json_t *sizes = json_object_get(json, "sizes"), *numbers = json_object_get(json, "numbers");
     if (!json_is_array(sizes) || json_array_size(sizes) != TN_LAYOUT_SIZES - TN_MODULE_HIDDEN || !json_is_array(numbers) ||
         json_array_size(numbers) != TN_LAYOUT_NUMBERS)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, DESCRIPTION, "\"sizes\" must hold %d numbers and \"numbers\" %d",
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, DESCRIPTION, "\"sizes\" must contain %d numbers and \"numbers\" %d",
                        TN_LAYOUT_SIZES - TN_MODULE_HIDDEN, TN_LAYOUT_NUMBERS);
     for (size_t i = TN_MODULE_HIDDEN; i < TN_LAYOUT_SIZES; i++) {
         const json_t *size = json_array_get(sizes, i - TN_MODULE_HIDDEN);
         if (!json_is_integer(size) || json_integer_value(size) < 0 || json_integer_value(size) > SIZE_LIMIT)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, DESCRIPTION, "\"sizes\" must hold whole numbers from 0 to %d", SIZE_LIMIT);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, DESCRIPTION, "\"sizes\" must contain whole numbers from 0 to %d", SIZE_LIMIT);
         shape->sizes[i] = (size_t)json_integer_value(size);
     }
     for (size_t i = 0; i < TN_LAYOUT_NUMBERS; i++) {
         if (!json_is_number(json_array_get(numbers, i)))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, DESCRIPTION, "\"numbers\" must hold numbers");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, DESCRIPTION, "\"numbers\" must contain numbers");
         shape->numbers[i] = json_number_value(json_array_get(numbers, i));
     }
     return TENEBRA_OK;

@@ -15,7 +15,7 @@ static bool store_fits(tn_ops *ops, const tn_keys *keys, size_t start, tn_tensor
         tn_fail(&ops->failure, TENEBRA_ERROR_LIMIT, "store", "%zu rows after row %zu do not fit a cache of %zu rows",
                 k.rows, start, keys->capacity);
     else if (keys->k == NULL && (k.grad != NULL || v.grad != NULL || keys->dk != NULL || keys->dv != NULL))
-        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "store", "a cache of bfloat16 holds no gradients; train with "
+        tn_fail(&ops->failure, TENEBRA_ERROR_UNSUPPORTED, "store", "a cache of bfloat16 cannot have gradients; train with "
                 "one of f32");
     return ops->failure.code == TENEBRA_OK;
 }

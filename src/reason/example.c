@@ -52,7 +52,7 @@ static tenebra_code read_images(tn_example *example, const char *path, tenebra_e
     if (image == NULL || json_is_null(image))
         return TENEBRA_OK;
     if (count > IMAGES_MAX)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, path, "\"image\" holds more than %d", IMAGES_MAX);
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, path, "\"image\" contains more than %d", IMAGES_MAX);
     example->images = calloc(count + 1, sizeof *example->images);
     if (example->images == NULL)
         return tn_fail_memory(error, path);
@@ -76,7 +76,7 @@ static tenebra_code read_options(const json_t *json, const char **options, size_
     for (; *count < json_array_size(list); (*count)++) {
         options[*count] = json_string_value(json_array_get(list, *count));
         if (options[*count] == NULL)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"options\" must hold texts");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"options\" must contain texts");
     }
     return TENEBRA_OK;
 }
@@ -123,7 +123,7 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     const char *options[OPTIONS_MAX] = { 0 }, *prompt = NULL;
     tn_sample sample = { .id = path, .question = "", .context = "", .options = options, .label = "" };
     if (!json_is_object(example->json))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold one JSON object");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must contain one JSON object");
     TN_TRY(tn_json_string(example->json, "question", &sample.question, path, error));
     TN_TRY(tn_json_string(example->json, "context", &sample.context, path, error));
     TN_TRY(tn_json_string(example->json, "prompt", &prompt, path, error));
@@ -133,7 +133,7 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     TN_TRY(read_images(example, path, error));
     TN_TRY(read_answer(example->json, &sample, path, error));
     if (sample.question[0] == '\0' && prompt == NULL)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has no \"question\", and no \"prompt\" either");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has neither \"question\" nor \"prompt\"");
     sample.images = (const char *const *)example->images;
     sample.image_count = example->image_count;
     example->answer = tn_prompt_answer(preset, &sample, error);

@@ -10,7 +10,7 @@
 
 /* What latent steps want of a model, for the methods' notes. */
 #define TN_LATENT_NOTE \
-    "latent steps are of use to a model that was trained with them; any other runs, and its answers say little"
+    "a model that was not trained for latent steps does not give meaningful answers with them"
 
 /* Takes the loop's state. Call from a method's open. Errors: LIMIT. */
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error);

@@ -46,7 +46,7 @@ static tenebra_code start_prompt(tn_reasoner *reasoner, tenebra_error *error)
     if (reasoner->pass > 0 && tn_session_set_pass(reasoner->session, ++reasoner->prompts)) {
         if (reasoner->picture_count != reasoner->given)
             return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter", "the vision tower changes from pass to pass, but the "
-                           "method has added pictures");
+                           "method has added images");
         reasoner->picture_count = 0;
         TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     }
@@ -184,7 +184,7 @@ static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error
         if (action.kind != TN_ACT_DECODE)
             return end_pass(reasoner, action.kind, error);
         if (reasoner->pass_tokens == reasoner->pass_limit)
-            return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the most that were asked for",
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the maximum that was requested",
                            reasoner->pass_limit);
         if (!is_forced(reasoner) && !reasoner->has_logits) {
             reasoner->phase = TN_PHASE_LOGITS;

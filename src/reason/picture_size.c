@@ -27,7 +27,7 @@ static tenebra_code resize_part(const tn_reasoner *reasoner, const tenebra_part 
     tn_fit first;
     tn_image fetched = { 0 };
     if (encoder->fit_part == NULL)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "image", "models of type %s take no sizes of single pictures",
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "image", "models of type %s do not accept sizes of single images",
                        model->backbone->name);
     TN_TRY(encoder->fit_part(model->rule, image->width, image->height, part, &first, error));
     TN_TRY(encoder->fit(model->rule, first.width, first.height, &nothing, fit, error));

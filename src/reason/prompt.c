@@ -17,7 +17,7 @@ tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, s
         rows += reasoner->pictures[p].rows.rows;
     if (rows <= reasoner->session->sequence.capacity)
         return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the pictures take %zu rows, the context has %zu; raise -c "
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the images take %zu rows, but the context has %zu; raise -c "
                    "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->sequence.capacity);
 }
 
@@ -25,7 +25,7 @@ static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *err
 {
     if (reasoner->picture_count < TN_PICTURES_MAX)
         return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d pictures in one conversation", TN_PICTURES_MAX);
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d images in one conversation", TN_PICTURES_MAX);
 }
 
 /* What the tower's output depends on: size and pixels. The way from there to its input is the model's. */
@@ -211,7 +211,7 @@ tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *err
     size_t front = tn_request_system_count(request), index = 0, count = 0;
     if (model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
-                       "has no tokenizer.json, which a question in words needs");
+                       "has no tokenizer.json, which a question in words requires");
     if (request->message_count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "messages", "there are none");
     for (size_t m = 0; m < request->message_count; m++)
@@ -235,7 +235,7 @@ tenebra_code tn_reasoner_lay_text(tn_reasoner *reasoner, const tn_text_span *spa
     *count = 0;
     tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, span_count, &ids, error);
     if (code == TENEBRA_OK && ids.picture_count != reasoner->picture_count - first_picture)
-        code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "the chat template '%s' has places for %zu pictures (%s), of "
+        code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "the chat template '%s' has places for %zu images (%s), of "
                        "which there are %zu", model->chat_template->name, ids.picture_count,
                        model->chat_template->image ? model->chat_template->image : "it shows none",
                        reasoner->picture_count - first_picture);

@@ -8,13 +8,13 @@ static tenebra_code check(const tenebra_question *question, tenebra_error *error
     if (question->text == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "has no text");
     if ((question->image_count > 0 && question->images == NULL) || (question->choice_count > 0 && question->choices == NULL))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "its pictures or choices are missing");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "its images or choices are missing");
     if (question->choice_count > TN_CHOICES_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "choices", "there are %zu; at most %d have a letter", question->choice_count,
                        TN_CHOICES_MAX);
     for (size_t i = 0; i < question->image_count; i++)
         if (question->images[i] == NULL)
-            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "picture %zu has no path", i + 1);
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "image %zu has no path", i + 1);
     for (size_t i = 0; i < question->choice_count; i++)
         if (question->choices[i] == NULL || question->choices[i][strspn(question->choices[i], " \t\r\n")] == '\0')
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "question", "choice %zu has no text", i + 1);

@@ -204,7 +204,7 @@ tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t co
     size_t first = session->sequence.length + reasoner->span_count;
     if (count > session->sequence.capacity - first)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are in use and %zu more do not fit into %zu; raise -c "
-                       "or make the pictures smaller", first, count, session->sequence.capacity);
+                       "or make the images smaller", first, count, session->sequence.capacity);
     int32_t next = reasoner->next_position;
     if (reasoner->sequential)
         for (size_t i = 0; i < count; i++, next++)

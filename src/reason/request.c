@@ -19,7 +19,7 @@ static tenebra_code check_part(const tenebra_part *part, tenebra_error *error)
 {
     bool sized = part->resized_width > 0 || part->resized_height > 0, bounded = part->min_pixels > 0 || part->max_pixels > 0;
     if (part->kind == TENEBRA_PART_TEXT && (sized || bounded))
-        return mistake(error, "message", "a text part has sizes of a picture");
+        return mistake(error, "message", "a text part has sizes of an image");
     if (sized && (part->resized_width == 0 || part->resized_height == 0 || bounded))
         return mistake(error, "image", "a part requires resized_width and resized_height together, without min_pixels or max_pixels");
     switch (part->kind) {
@@ -69,7 +69,7 @@ static tenebra_code check_example(const tenebra_example *example, tenebra_error 
     const char *const texts[] = { example->answer, example->label, example->rationale, example->scene_graph };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i] != NULL && !is_text(texts[i]))
-            return mistake(error, "example", "holds a text that is not UTF-8");
+            return mistake(error, "example", "contains a text that is not UTF-8");
     return example->answer != NULL ? TENEBRA_OK : mistake(error, "example", "has no answer");
 }
 

@@ -270,7 +270,7 @@ tenebra_code tn_rounds_begin(tn_rounds *rounds, const tenebra_request *request, 
 {
     place *p = free_place(rounds);
     if (p == NULL)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "parallel", "%zu answers are in progress, which are all that were asked for",
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "parallel", "%zu answers are in progress, which is the maximum that was requested",
                        rounds->count);
     tn_session *session = rounds->sessions[p - rounds->places];
     TN_TRY(tn_reasoner_open_method(p->reasoner, session, request, method, cancel, error));

@@ -37,7 +37,7 @@ static tenebra_code check_kind(const json_t *kind, size_t number, const char *pa
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"unlearned\": number %zu must be an object with \"what\", a text, and a list "
                        "of \"phrases\"", number);
     if (tn_json_unknown(kind, known, names, sizeof names) > 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"unlearned\": number %zu has members that are not known: %s", number,
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"unlearned\": number %zu has unknown members: %s", number,
                        names);
     for (size_t i = 0; i < json_array_size(phrases); i++)
         if (!is_text(json_array_get(phrases, i), true))
@@ -52,9 +52,9 @@ static tenebra_code check(const tn_scope *scope, const char *path, tenebra_error
     const json_t *words = json_object_get(scope->json, "words"), *kinds = json_object_get(scope->json, "unlearned");
     char names[200] = "";
     if (!json_is_object(scope->json))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must hold an object with \"about\" and \"words\"");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "must contain an object with \"about\" and \"words\"");
     if (tn_json_unknown(scope->json, known, names, sizeof names) > 0)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has members that are not known: %s", names);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has unknown members: %s", names);
     if (!json_is_array(words))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "\"words\" must be a list of words");
     for (size_t i = 0; i < json_array_size(words); i++)

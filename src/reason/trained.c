@@ -181,7 +181,7 @@ tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size
     bool sealed;
     TN_TRY(tn_json_parse(text, size, file_name, &trained->about, error));
     if (!json_is_object(trained->about))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "must hold one JSON object");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "must contain one JSON object");
     TN_TRY(tn_store_seal_check_object(text, size, trained->about, &sealed, file_name, error));
     note_unknown(trained);
     return read_config(trained, error);

@@ -39,7 +39,7 @@ static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, 
     if (code == TENEBRA_OK &&
         (all.text.length <= old.text.length || memcmp(all.text.data, old.text.data, old.text.length) != 0))
         code = tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "chat-template",
-                       "'%s' writes earlier turns anew when a turn is added; "
+                       "'%s' changes earlier turns when a turn is added; "
                        "methods with several turns need one that does not",
                        reasoner->session->model->chat_template->name);
     if (code == TENEBRA_OK) {
@@ -89,7 +89,7 @@ tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->dialogue = after.messages;
     reasoner->dialogue_count = after.message_count;
     if (reasoner->unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->unrun), NULL))
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit behind %zu rows; raise -c",
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit after %zu rows; raise -c",
                        reasoner->session->sequence.length);
     reasoner->unrun = -1;
     reasoner->turn_rows = count;

@@ -67,7 +67,7 @@ tenebra_code tn_store_seal_check(const void *bytes, size_t size, size_t header_e
     if (strcmp(found, text) == 0)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is damaged: its bytes do not have the digest that was written with them "
-                   "(\"" TN_STORE_SEAL_KEY "\"). Take a copy that is whole; if another program changed the file on "
+                   "(\"" TN_STORE_SEAL_KEY "\"). Use an undamaged copy; if another program changed the file on "
                    "purpose, it must drop that entry");
 }
 

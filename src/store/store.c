@@ -242,7 +242,7 @@ static tenebra_code find_files(const char *directory, const char *pattern, name_
         if (fnmatch(pattern, entry->d_name, 0) != 0 || fstatat(dirfd(entries), entry->d_name, &info, 0) != 0 || !S_ISREG(info.st_mode))
             continue;
         if (list->count == FILES_MAX) {
-            code = tn_fail(error, TENEBRA_ERROR_LIMIT, directory, "holds more than %d files called %s", FILES_MAX, pattern);
+            code = tn_fail(error, TENEBRA_ERROR_LIMIT, directory, "contains more than %d files called %s", FILES_MAX, pattern);
             break;
         }
         code = TN_GROW(list->items, list->count, directory, error);
@@ -293,7 +293,8 @@ static tenebra_code open_directory(tn_store *store, const char *directory, teneb
                  (*each)->index != NULL ? ", " : "", (*each)->index != NULL ? (*each)->index : "");
     }
     return store->members != NULL ? TENEBRA_OK
-                                  : tn_fail(error, TENEBRA_ERROR_IO, directory, "holds no weights; it would be one of %s", wanted);
+                                  : tn_fail(error, TENEBRA_ERROR_IO, directory, "contains no weights; they would be in one of "
+                                                                                "%s", wanted);
 }
 
 /* Merges the configurations of several files of one model; for a repeated key the first file counts. */

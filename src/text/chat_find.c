@@ -121,7 +121,7 @@ static tenebra_code find_text(const char *text, size_t length, const char *path,
     char names[200];
     list_names(names, sizeof names);
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path,
-                   "the chat template (hash %016llx) is not known here; pass --chat-template NAME to use one of: %s",
+                   "the chat template (hash %016llx) is not supported; pass --chat-template NAME to use one of: %s",
                    (unsigned long long)hash, names);
 }
 
@@ -134,7 +134,7 @@ static void add_name(char *list, size_t size, const char *name)
 
 static tenebra_code no_default(const char *path, const char *names, tenebra_error *error)
 {
-    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path, "holds chat templates called %s, and none is \"default\"; pass "
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path, "contains chat templates called %s, and none is \"default\"; pass "
                    "--chat-template NAME to choose one of this program's", names);
 }
 

@@ -198,7 +198,7 @@ class Writers(Case):
         for name, command in writers(pipe).items():
             done = run(*command)
             self.assertEqual(done.returncode, 1, name)
-            self.assertIn("nobody reads", done.stderr)
+            self.assertIn("reader has closed it", done.stderr)
         done = ask_set(pipe)
         self.assertEqual(done.returncode, 1)
         self.assertIn("is not a regular file", done.stderr)
@@ -213,7 +213,7 @@ class Writers(Case):
             done = None
             for _ in range(1000):  # until the reader has opened it
                 done = run(*command)
-                if "nobody reads" not in done.stderr:
+                if "reader has closed it" not in done.stderr:
                     break
             reader.join(HANG)
             self.assertEqual(done.returncode, 0, done.stderr)

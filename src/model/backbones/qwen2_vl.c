@@ -119,7 +119,7 @@ static tenebra_code read_sections(const json_t *json, const char *file, const ch
         const json_t *value = json_array_get(sections, i);
         json_int_t size = json_integer_value(value);
         if (!json_is_integer(value) || size < 0 || size > 65536)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mrope_section\" must hold whole numbers");
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"mrope_section\" must contain whole numbers");
         decoder->mrope_section[i] = (size_t)size;
         sum += (size_t)size;
     }

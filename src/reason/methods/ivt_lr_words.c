@@ -125,7 +125,7 @@ static tenebra_code check_step(const tn_reasoner *reasoner, const tn_lesson *les
     if (whole)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "prompt", "step %zu is not one line with a line break at its end, where this "
-                   "method feeds image embeddings; take another wording", step + 1);
+                   "method feeds image embeddings; use another wording", step + 1);
 }
 
 static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
@@ -143,8 +143,7 @@ static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, ten
 const tn_method tn_method_ivt_lr_words = {
     .name = "ivt-lr-words",
     .summary = "write the steps, with image embeddings fed again after each, then answer",
-    .note = "steps in words with image embeddings after each are of use to a model that was trained with them; any other runs, "
-            "and its answers say little",
+    .note = "a model that was not trained to write steps with image embeddings after each does not give meaningful answers",
     .options = options,
     .sequential = true,
     .open = open_method,

@@ -84,7 +84,7 @@ static tenebra_code read_shape(const context *at, const json_t *info, tn_stored 
                            tensor->name, i);
     if (!tn_stored_measure(tensor))
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
-                       "tensor \"%s\": no whole number of bytes that fits in memory has its shape",
+                       "tensor \"%s\": its shape is not a whole number of bytes, or does not fit into memory",
                        tensor->name);
     return TENEBRA_OK;
 }
@@ -100,7 +100,7 @@ static tenebra_code read_offsets(const context *at, const json_t *info, tn_store
                        tensor->name);
     if (begin > end || end > at->data_bytes)
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
-                       "tensor \"%s\" lies at bytes %zu to %zu of %zu bytes of data; is the file whole?",
+                       "tensor \"%s\" is at bytes %zu to %zu of %zu bytes of data; is the file complete?",
                        tensor->name, begin, end, at->data_bytes);
     if (end - begin != tensor->bytes)
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
@@ -115,7 +115,7 @@ static tenebra_code read_tensor(const context *at, const char *name, const json_
 {
     if (!tn_stored_name_is_valid(name))
         return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
-                       "a tensor's name is empty, longer than %d bytes or holds control characters",
+                       "a tensor's name is empty, longer than %d bytes or contains control characters",
                        TN_STORED_NAME_MAX);
     tensor->name = name;
     if (!json_is_object(info))
@@ -141,7 +141,7 @@ static tenebra_code check_metadata(const context *at, json_t *metadata)
     json_object_foreach(metadata, key, value) {
         if (read_text(value) == NULL)
             return tn_fail(at->error, TENEBRA_ERROR_FORMAT, at->file,
-                           "\"" TN_WRITER_METADATA "\" holds something that is not a string");
+                           "\"" TN_WRITER_METADATA "\" contains something that is not a string");
     }
     return TENEBRA_OK;
 }
@@ -252,7 +252,7 @@ static tenebra_code find_header(const unsigned char *bytes, size_t size, const c
     uint64_t header = read_u64(bytes);
     if (header > size - PREFIX)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
-                       "claims a header of %llu bytes but has %zu bytes in all; is it a whole safetensors file?",
+                       "claims a header of %llu bytes but has only %zu bytes; is it a complete safetensors file?",
                        (unsigned long long)header, size);
     if (header > TN_WRITER_HEADER_MAX)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, name, "has a header of %llu bytes, more than %d",

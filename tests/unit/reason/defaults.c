@@ -139,7 +139,7 @@ static void test_mistakes(void **state)
                   { { .text = "x", .choice_count = 1 }, "missing" },
                   { { .text = "x", .choices = many, .choice_count = TN_CHOICES_MAX + 1 }, "26" },
                   { { .text = "x", .choices = hole, .choice_count = 2 }, "choice 2" },
-                  { { .text = "x", .images = hole, .image_count = 2 }, "picture 2" },
+                  { { .text = "x", .images = hole, .image_count = 2 }, "image 2" },
                   { { .text = "x", .preset = "wrods" }, "did you mean 'words'" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tenebra_error error = { 0 };

@@ -119,7 +119,7 @@ static void test_refusals(void **state)
         { "{\"words\": [\"a\"], \"unlearned\": [3]}", "number 1 must be an object" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": []}]}", "number 1 must be an object" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"phrases\": [\"x\"]}]}", "\"what\"" },
-        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x\"], \"word\": 1}]}", "not known: word" },
+        { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x\"], \"word\": 1}]}", "unknown members: word" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x\", \"x  y\"]}]}", "phrase 2" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x |y\"]}]}", "phrase 1" },
         { "{\"words\": [\"a\"], \"unlearned\": [{\"what\": \"x\", \"phrases\": [\"x|\"]}]}", "phrase 1" },

@@ -119,7 +119,7 @@ typedef struct bad_index {
 
 static const bad_index bad_indices[] = {
     { "", TENEBRA_ERROR_FORMAT, "index.json", "not valid JSON" },
-    { "[]", TENEBRA_ERROR_FORMAT, "index.json", "must hold one JSON object" },
+    { "[]", TENEBRA_ERROR_FORMAT, "index.json", "must contain one JSON object" },
     { "{}", TENEBRA_ERROR_FORMAT, "index.json", "no object \"weight_map\"" },
     { "{\"weight_map\":[\"a\"]}", TENEBRA_ERROR_FORMAT, "index.json", "no object \"weight_map\"" },
     { MAP "\"a\":7}}", TENEBRA_ERROR_FORMAT, "index.json", "\"a\" is not mapped" },
@@ -188,7 +188,7 @@ static void test_not_there(void **state)
 {
     (void)state;
     char *directory = make_directory(), path[1024];
-    assert_refused(directory, TENEBRA_ERROR_IO, directory, "holds no weights; it would be one of model.safetensors, model.safetensors.index.json");
+    assert_refused(directory, TENEBRA_ERROR_IO, directory, "contains no weights; they would be in one of model.safetensors, model.safetensors.index.json");
     snprintf(path, sizeof path, "%s/absent.safetensors", directory);
     assert_refused(path, TENEBRA_ERROR_IO, "absent.safetensors", "cannot be opened");
     write_file(directory, "model.safetensors", "", 0);
