@@ -6,7 +6,7 @@
 
 Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method, chat template or format
 of files outside of its own file; printing or ending the process below app; a mutable variable with static storage
-below app; app printing on stderr past tn_app_tell; memory of a tensor, vector or weight followed above ops; a type name in _t; a
+below app; app printing on stderr past tn_app_tell; above model, what an image encoder reads and the tokens around pictures; memory of a tensor, vector or weight followed above ops; a type name in _t; a
 source file of more than 520 lines; an example that includes more than the public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
 import re
@@ -43,6 +43,13 @@ ALLOWED_NAMES = [("verify/*", "ivt_lr"),
 # Options of methods outside of the methods' files: golden cases set them, and the benchmark has options of the same names.
 ALLOWED_OPTIONS = ("verify/*", "app/cmd_bench.c")
 METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)+)"') # names of several words: others are ordinary words
+
+# What an image encoder reads of a picture, and the tokens that stand for pictures: the encoder, the backbone and the template know them.
+PICTURE_WORD = re.compile(r"(?<![A-Za-z0-9])_?(?:image_token(?:_id)?|vision_(?:start|end)(?:_token(?:_id)?)?|(?:tn_|[a-z]+_)?patch(?:es)?"
+                          r"(?:_[a-z]+)*|merge_size|spatial_merge(?:_size)?|grid_thw|mrope_section|tn_grid(?:_[a-z]+)*)(?![A-Za-z0-9_])"
+                          r"|<\|(?:image|video|vision)_")
+# Golden cases call their quantities so; a scorer repeats a program that cuts decoded prompts; keys that users know.
+ALLOWED_PICTURE_WORDS = ("verify/*", "eval/scorers/ivtlr_*", "app/cmd_inspect.c", "reason/methods/icot.c")
 
 FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 140
 
@@ -203,6 +210,7 @@ class Checker:
         self.check_includes(shown, layer, text)
         self.check_names(shown, inside, code, comments, strings)
         self.check_options(shown, inside, strings)
+        self.check_picture_words(shown, inside, layer, code, strings)
         self.check_size(shown, text)
         plain = without_directives(code)
         found, functions = declarations(plain)
@@ -256,6 +264,14 @@ class Checker:
         for line, text in strings:
             if self.option.search(text) and not (inside.startswith("app/") and EXAMPLE.search(text)):
                 self.error(shown, line, f"names '{text}', an option of a method; tn_option_role says what it means")
+
+    def check_picture_words(self, shown, inside, layer, code, strings):
+        if LEVELS[layer] <= LEVELS["model"] or any(fnmatch(inside, files) for files in ALLOWED_PICTURE_WORDS):
+            return
+        hits = [code.count("\n", 0, match.start()) + 1 for match in PICTURE_WORD.finditer(code)]
+        hits += [line for line, text in strings if PICTURE_WORD.search(text)]
+        for line in sorted(set(hits)):
+            self.error(shown, line, "says what an image encoder reads, or which token stands for a picture: only model knows that")
 
     def check_script(self, path):
         """A page takes names of options from its data."""
@@ -313,6 +329,10 @@ WRONG = [
     ("src/kern/a.c", '#include "status.h"\n', "written from src/"),
     ("src/eval/a.c", 'static const char *const name = "some-steps";\n', "an option of a method"),
     ("src/app/a.c", 'static const char *const help = "as some-steps=3 does";\n', "an option of a method"),
+    ("src/reason/a.c", "int f(const struct a *a)\n{\n    return a->image_token;\n}\n", "only model knows"),
+    ("src/train/a.c", "int f(const struct a *a)\n{\n    return a->config.patch_size * a->merge_size;\n}\n", "only model knows"),
+    ("src/eval/a.c", 'static const char *const x = "<|vision_start|>";\n', "only model knows"),
+    ("src/reason/a.c", "int f(const tn_patches *p);\n", "only model knows"),
     ("src/report/a.js", 'if (way["some-steps"] === 0) return;\n', "an option of a method"),
     ("src/kern/a.c", '#include "base/../ops/ops.h"\n', "written from src/"),
     ("src/kern/a.c", '#include "base/absent.h"\n', "does not exist"),
@@ -366,6 +386,8 @@ RIGHT = [
     ("src/model/a.c", "struct b {\n    tn_tensor x;\n    tn_file file;\n};\nint f(struct b *b, tn_file x, tn_matrix m)\n{\n"
                       "    tn_tensor y = { 0 };\n    return b->file.data + x.data + m.data + y.rows + g((tn_tensor){ 0 });\n}\n"),
     ("src/app/cmd_bench.c", 'static const char *const name = "some-steps";\n'),
+    ("src/reason/a.c", "/* patches of the tower */\nint image_tokens(int dispatch, int merge);\n"),
+    ("src/model/a.c", "int f(const struct a *a)\n{\n    return a->patch_size;\n}\n"),
     ("src/app/a.c", 'static const char *const help = "  tenebra run -m some-net --method some-way";\n'),
     ("src/report/a.js", "if (way.steps === 0) return some-steps-more;\n"),
     ("examples/a.c", "#include <tenebra.h>\n"),

@@ -75,7 +75,7 @@ static json_t *describe_steps(const tenebra_trace *trace)
     return steps;
 }
 
-/* Milliseconds. "vision" includes reading images and dividing them into patches. With "parallel", other answers were computed in the
+/* Milliseconds. "vision" includes reading and resizing images. With "parallel", other answers were computed in the
  * same time. */
 static json_t *describe_times(const tenebra_trace *trace, size_t parallel)
 {

@@ -94,7 +94,9 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
     bool all = count == 1 && (strcmp(targets[0], "all") == 0 || strcmp(targets[0], "all-linear") == 0);
     tn_lora_options options = {
         .rank = config->lora_rank, .alpha = config->lora_alpha, .dropout = config->lora_dropout, .rslora = config->lora_rslora,
-        .targets = { all ? NULL : targets, all ? 0 : count, all ? "all-linear" : NULL }, .without_vision = config->freeze_vision || trainer->model->config.vision.code_count > 0, /* no gradient through codes */
+        .targets = { all ? NULL : targets, all ? 0 : count, all ? "all-linear" : NULL },
+        /* No gradient goes through the choice of codes. */
+        .without_vision = config->freeze_vision || trainer->model->config.vision.code_count > 0,
     };
     tn_rng rng = tn_rng_seed(tn_seed_mix(config->seed, 0x6c6f7261, 0));
     trainer->adapter = tn_adapter_make(trainer->model, &options, &rng, error);
