@@ -35,8 +35,7 @@ static tenebra_code prepare(const show_job *job, const tn_sample *sample, view *
     shown->sample = sample;
     TN_TRY(tn_prompt_write(&shown->prompt, job->preset, sample, error));
     TN_TRY(tn_steps_split(&shown->steps, sample->rationale, job->groups, error));
-    shown->answer = tn_prompt_answer(job->preset, sample, error);
-    return shown->answer != NULL ? TENEBRA_OK : TENEBRA_ERROR_MEMORY;
+    return tn_prompt_answer(job->preset, sample, &shown->answer, error);
 }
 
 static json_t *as_list(const char *const *texts, size_t count)

@@ -90,9 +90,11 @@ static tenebra_code add_sample(vocab_job *job, const tn_sample *sample, tenebra_
         free(line);
     }
     tn_steps_free(&steps);
-    char *answer = code == TENEBRA_OK ? tn_prompt_answer(&tn_prompt_presets[0], sample, error) : NULL;
+    char *answer = NULL;
     if (code == TENEBRA_OK)
-        code = answer != NULL ? tn_bpe_trainer_add(job->trainer, answer, strlen(answer), error) : TENEBRA_ERROR_MEMORY;
+        code = tn_prompt_answer(&tn_prompt_presets[0], sample, &answer, error);
+    if (code == TENEBRA_OK)
+        code = tn_bpe_trainer_add(job->trainer, answer, strlen(answer), error);
     free(answer);
     return code;
 }

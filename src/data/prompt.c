@@ -151,16 +151,14 @@ static void put_answer(writer *out, const tn_prompt_preset *preset, const tn_sam
     put(out, preset->answer[1]);
 }
 
-char *tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error)
+tenebra_code tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, char **answer, tenebra_error *error)
 {
     writer size = { 0 };
     put_answer(&size, preset, sample);
-    writer out = { .to = malloc(size.length + 1) };
-    if (out.to == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for an answer of %zu bytes", size.length);
-        return NULL;
-    }
+    writer out = { .to = *answer = malloc(size.length + 1) };
+    if (out.to == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, sample->id, "no memory for an answer of %zu bytes", size.length);
     put_answer(&out, preset, sample);
     out.to[out.length] = '\0';
-    return out.to;
+    return TENEBRA_OK;
 }

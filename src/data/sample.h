@@ -113,9 +113,9 @@ tenebra_code tn_prompt_write(tn_prompt *prompt, const tn_prompt_preset *preset, 
                              tenebra_error *error);
 void tn_prompt_free(tn_prompt *prompt);
 
-/* The answer used for training, e.g. "Therefore, the answer is B" (no end token); the caller frees it. NULL without
- * memory. */
-char *tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error);
+/* The answer used for training, e.g. "Therefore, the answer is B" (no end token); the caller frees it.
+ * Errors: MEMORY (*answer is NULL). */
+tenebra_code tn_prompt_answer(const tn_prompt_preset *preset, const tn_sample *sample, char **answer, tenebra_error *error);
 
 /* ---------------------------------------------------------------- sets -- */
 

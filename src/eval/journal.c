@@ -105,8 +105,6 @@ static tenebra_code read_lines(reading *r, const char *bytes, size_t size, teneb
 tenebra_code tn_journal_parse(const void *bytes, size_t length, const char *path, json_t **manifest, tn_journal_fn *each, void *user,
                               tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
     reading r = { .path = path, .each = each, .user = user };
     tenebra_code code = read_lines(&r, bytes, length, error);
     if (code == TENEBRA_OK && r.manifest == NULL)
@@ -321,8 +319,6 @@ static tenebra_code open_file(tn_journal *journal, tenebra_error *error)
 tenebra_code tn_journal_open(tn_journal *journal, const char *path, const json_t *manifest, bool anew, tn_journal_fn *each,
                              tn_journal_fit_fn *fit, void *user, tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
     *journal = (tn_journal){ .path = strdup(path), .file = -1 };
     if (journal->path == NULL)
         return tn_fail_memory(error, path);

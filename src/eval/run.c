@@ -267,8 +267,6 @@ static tenebra_code take_death(void *user, size_t job, const char *why, tenebra_
 
 tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error)
 {
-    tenebra_error own;
-    error = error != NULL ? error : &own;
     size_t *jobs = calloc(eval->total, sizeof *jobs), count = 0;
     if (jobs == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for %zu questions", eval->total);

@@ -136,9 +136,7 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
         return tn_fail(error, TENEBRA_ERROR_FORMAT, path, "has neither \"question\" nor \"prompt\"");
     sample.images = (const char *const *)example->images;
     sample.image_count = example->image_count;
-    example->answer = tn_prompt_answer(preset, &sample, error);
-    if (example->answer == NULL)
-        return error->code;
+    TN_TRY(tn_prompt_answer(preset, &sample, &example->answer, error));
     if (prompt != NULL) {
         sample.question = prompt;
         sample.option_count = 0;

@@ -19,9 +19,8 @@ static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, co
 {
     const tn_sample *sample = tn_data_sample(trainer->data, number);
     tn_asked asked;
-    char *answer = tn_prompt_answer(trainer->prompt, sample, error);
-    if (answer == NULL)
-        return error->code;
+    char *answer;
+    TN_TRY(tn_prompt_answer(trainer->prompt, sample, &answer, error));
     tenebra_code code = tn_asked_write(&asked, trainer->prompt, sample, error);
     if (code == TENEBRA_OK) {
         tn_stage_effect effect = tn_stage_apply(trainer->config, stage, steps->count);

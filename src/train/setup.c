@@ -16,15 +16,13 @@
 /* ---------------------------------------------------------------- lists -- */
 
 /* The words of "a,b c" as a NULL-terminated list in one block, which the caller frees. */
-static const char **split_words(const char *text, size_t *count, tenebra_error *error)
+static tenebra_code split_words(const char *text, const char ***words, size_t *count, tenebra_error *error)
 {
     size_t length = strlen(text), most = length / 2 + 2;
-    const char **list = calloc(1, most * sizeof *list + length + 1);
+    const char **list = *words = calloc(1, most * sizeof *list + length + 1);
     *count = 0;
-    if (list == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "configuration", "no memory for a list");
-        return NULL;
-    }
+    if (list == NULL)
+        return tn_fail_memory(error, "configuration");
     char *copy = (char *)(list + most);
     memcpy(copy, text, length + 1);
     for (char *at = copy; *at != '\0';) {
@@ -36,7 +34,7 @@ static const char **split_words(const char *text, size_t *count, tenebra_error *
         if (*at != '\0')
             *at++ = '\0';
     }
-    return list;
+    return TENEBRA_OK;
 }
 
 /* ---------------------------------------------------------------- model -- */
@@ -88,9 +86,8 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
     size_t count;
-    const char **targets = split_words(config->lora_target, &count, error);
-    if (targets == NULL)
-        return error->code;
+    const char **targets;
+    TN_TRY(split_words(config->lora_target, &targets, &count, error));
     bool all = count == 1 && (strcmp(targets[0], "all") == 0 || strcmp(targets[0], "all-linear") == 0);
     tn_lora_options options = {
         .rank = config->lora_rank, .alpha = config->lora_alpha, .dropout = config->lora_dropout, .rslora = config->lora_rslora,
@@ -116,9 +113,8 @@ static tenebra_code start_afresh(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
     size_t count;
-    const char **globs = split_words(config->fresh, &count, error);
-    if (globs == NULL)
-        return error->code;
+    const char **globs;
+    TN_TRY(split_words(config->fresh, &globs, &count, error));
     tenebra_code code =
         tn_initial_values(trainer->parameters, globs, config->init_std, config->seed, error);
     free(globs);
@@ -129,9 +125,9 @@ static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
     size_t count = 0;
-    const char **include = config->trainable != NULL ? split_words(config->trainable, &count, error) : NULL;
-    if (config->trainable != NULL && include == NULL)
-        return error->code;
+    const char **include = NULL;
+    if (config->trainable != NULL)
+        TN_TRY(split_words(config->trainable, &include, &count, error));
     tn_parameters_filter filter = { .without_vision = config->freeze_vision, .without_embeddings = config->freeze_head,
                                     .include = count > 0 ? include : NULL, .compute = config->bf16 ? TN_BF16 : TN_F32 };
     tenebra_code code = tn_parameters_add_weights(trainer->parameters, trainer->model, &filter, error);

@@ -41,9 +41,8 @@ static tenebra_code judge(const tn_prompt_preset *prompt, const tn_sample *sampl
         tn_sample one = *sample;
         if (i > 0)
             one.label = sample->answers[i - 1];
-        char *expected = tn_prompt_answer(prompt, &one, error);
-        if (expected == NULL)
-            return error->code;
+        char *expected;
+        TN_TRY(tn_prompt_answer(prompt, &one, &expected, error));
         *right = ends_with(text, expected);
         free(expected);
     }

@@ -23,7 +23,8 @@ static void write_prompts(const tn_sample *sample)
         require(tn_prompt_write(&prompt, preset, sample, NULL) == TENEBRA_OK);
         require(strlen(prompt.text) == prompt.length && prompt.image_at <= prompt.length);
         tn_prompt_free(&prompt);
-        char *answer = tn_prompt_answer(preset, sample, NULL);
+        char *answer;
+        tn_prompt_answer(preset, sample, &answer, NULL);
         require(answer != NULL && (preset->in_words || strstr(answer, sample->label) != NULL));
         free(answer);
     }

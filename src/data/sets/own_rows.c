@@ -293,9 +293,7 @@ static tenebra_code each_row(reader *r, const char *bytes, size_t length, row_fn
 
 static tenebra_code parse(tn_data *data, const void *bytes, size_t length, const char *name, tenebra_error *error)
 {
-    tenebra_error own;
     reader r = { .data = data, .name = name };
-    error = error != NULL ? error : &own;
     TN_TRY(each_row(&r, bytes, length, see_split, error));
     bool train = strcmp(data->split->name, "train") == 0, dev = strcmp(data->split->name, "dev") == 0;
     if (!r.dev && (train || dev) && data->options.part == TN_PART_OF_SPLIT)

@@ -60,11 +60,12 @@ static void test_answers(void **state)
     (void)state;
     tn_sample row = sample();
     for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++) {
-        char *answer = tn_prompt_answer(preset, &row, NULL);
+        char *answer;
+        tn_prompt_answer(preset, &row, &answer, NULL);
         assert_string_equal(answer, preset->in_words ? " blue" : "Therefore, the answer is B");
         free(answer);
         row.option_count = 0; /* an open question: what the row says */
-        answer = tn_prompt_answer(preset, &row, NULL);
+        tn_prompt_answer(preset, &row, &answer, NULL);
         assert_string_equal(answer, preset->in_words ? " B" : "Therefore, the answer is B");
         free(answer);
         row.option_count = 2;

@@ -57,7 +57,8 @@ static void expect_steps(const tn_sample *sample, const json_t *expected)
 
 static void expect_answer(const tn_sample *sample, const json_t *expected)
 {
-    char *answer = tn_prompt_answer(tn_prompt_find("ivtlr-train"), sample, NULL);
+    char *answer;
+    tn_prompt_answer(tn_prompt_find("ivtlr-train"), sample, &answer, NULL);
     assert_string_equal(answer, json_string_value(expected));
     free(answer);
 }
