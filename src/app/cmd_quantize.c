@@ -178,15 +178,19 @@ static tenebra_code save_report(const tn_quantize_report *report, const char *ou
     return code;
 }
 
+/* Every file of an older model is. */
+static bool is_replaced(const char *name)
+{
+    (void)name;
+    return true;
+}
+
 /* Moves the complete directory to `output`. */
 static tenebra_code put_in_place(const char *partial, const quantize_options *options, tenebra_error *error)
 {
     TN_TRY(tn_output_sync_directory(partial, error));
     TN_TRY(check_output(options, error)); /* the directory may have changed in the meantime */
-    TN_TRY(tn_files_remove_directory(options->output, error));
-    if (rename(partial, options->output) != 0)
-        return tn_fail(error, TENEBRA_ERROR_IO, options->output, "cannot be put in place: %s", strerror(errno));
-    return TENEBRA_OK;
+    return tn_files_swap_directory(partial, options->output, is_replaced, error);
 }
 
 /* ------------------------------------------------------------- running -- */

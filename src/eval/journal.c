@@ -18,12 +18,6 @@ enum { SYNC_MS = 2000, LINE_MAX_BYTES = 64 << 20 };
 
 /* -------------------------------------------------------------- reading -- */
 
-/* The end of the next complete line; NULL if there is none. */
-static const char *line_end(const char *at, const char *end)
-{
-    return at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
-}
-
 static tenebra_code parse_line(const char *line, size_t length, size_t number, const char *path, json_t **value, tenebra_error *error)
 {
     char where[256];
@@ -93,7 +87,7 @@ static tenebra_code read_lines(reading *r, const char *bytes, size_t size, teneb
 {
     const char *end = size > 0 ? bytes + size : bytes, *at = size > 0 ? bytes + tn_mark_length(bytes, size) : bytes, *newline;
     tenebra_code code = TENEBRA_OK;
-    for (; code == TENEBRA_OK && (newline = line_end(at, end)) != NULL; at = newline + 1) {
+    for (; code == TENEBRA_OK && (newline = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL) != NULL; at = newline + 1) {
         size_t length = (size_t)(newline - at);
         r->number++;
         code = read_line(r, at, length - (length > 0 && at[length - 1] == '\r'), error); /* line ends of Windows change nothing */

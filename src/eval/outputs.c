@@ -44,12 +44,6 @@ static json_t *member_object(json_t *object, const char *key)
     return member;
 }
 
-/* Indices of rows by id, for the method (and source) of a row; NULL without memory. */
-static json_t *ids_like(tn_outputs *outputs, const tn_output *row)
-{
-    return member_object(member_object(outputs->seen, row->source), row->method);
-}
-
 static tenebra_code append_row(tn_outputs *outputs, const tn_output *row, tenebra_error *error)
 {
     TN_TRY(TN_GROW(outputs->rows, outputs->count, "outputs", error));
@@ -71,7 +65,7 @@ static bool is_scored(output_reader *reading, tn_output *row)
 static tenebra_code add_output(output_reader *reading, tn_output *row, tenebra_error *error)
 {
     tn_outputs *outputs = reading->outputs;
-    json_t *ids = ids_like(outputs, row);
+    json_t *ids = member_object(member_object(outputs->seen, row->source), row->method);
     const json_t *known = json_object_get(ids, row->sample.id);
     const char *id = row->sample.id; /* apply_key changes it to an equal one */
     json_int_t place = json_integer_value(known);

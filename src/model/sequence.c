@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-/* Numbers of keys, or of values, in one layer. */
-static bool count_numbers(const tn_decoder_config *config, size_t capacity, size_t *count)
-{
-    return tn_size_mul(capacity, config->num_key_value_heads * config->head_dim, count);
-}
-
 static bool take_all(tn_sequence *sequence, const tn_decoder_config *config, tn_ops *gradients, tn_arena *arena)
 {
     size_t layers = config->num_hidden_layers, stride = config->num_key_value_heads * config->head_dim;
@@ -41,7 +35,7 @@ tenebra_code tn_sequence_open(tn_sequence *sequence, const tn_decoder_config *co
                        tn_dtype_of(type)->name);
     size_t others = 2 * config->hidden_size * sizeof(tn_real) + layers * sizeof(tn_keys) +
                     (2 * layers + 4) * 2 * TN_ARENA_ALIGNMENT;
-    bool fits = count_numbers(config, capacity, &count) && tn_size_mul(count, 2 * layers, &values) &&
+    bool fits = tn_size_mul(capacity, config->num_key_value_heads * config->head_dim, &count) && tn_size_mul(count, 2 * layers, &values) &&
                 tn_size_mul(values, type == TN_BF16 ? sizeof(uint16_t) : sizeof(tn_real), &bytes) &&
                 tn_size_add(bytes, others, &bytes) && tn_size_add(bytes, capacity * sizeof(tn_row_key), &bytes);
     if (!fits)

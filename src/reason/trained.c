@@ -170,12 +170,6 @@ static const char *find_result(const char *directory)
     return NULL;
 }
 
-static void note_unknown(tn_trained *trained)
-{
-    tn_notes_unknown(&trained->notes, trained->about, top_keys, file_name, NULL);
-    tn_notes_unknown(&trained->notes, json_object_get(trained->about, "config"), config_keys, file_name, "config");
-}
-
 tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size, tenebra_error *error)
 {
     bool sealed;
@@ -183,7 +177,8 @@ tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size
     if (!json_is_object(trained->about))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "must contain one JSON object");
     TN_TRY(tn_store_seal_check_object(text, size, trained->about, &sealed, file_name, error));
-    note_unknown(trained);
+    tn_notes_unknown(&trained->notes, trained->about, top_keys, file_name, NULL);
+    tn_notes_unknown(&trained->notes, json_object_get(trained->about, "config"), config_keys, file_name, "config");
     return read_config(trained, error);
 }
 

@@ -135,18 +135,11 @@ static tenebra_code append_points(tn_marked *out, const utf8proc_int32_t *points
     return TENEBRA_OK;
 }
 
-/* Characters in the decomposition of `length` bytes: at most 4 for each that is not ASCII, so of two
- * bytes or more (UAX 15, section 9). */
-static bool decomposed_room(size_t length, size_t *room)
-{
-    return tn_size_mul(length, 2, room) && tn_size_add(*room, 1, room);
-}
-
 static tenebra_code compose_chunk(tn_marked *out, const char *bytes, const char *marks, size_t length,
                                   tenebra_error *error)
 {
     size_t room, size;
-    if (!decomposed_room(length, &room) || !tn_size_mul(room, 2 * sizeof(utf8proc_int32_t), &size))
+    if (!tn_size_mul(length, 2, &room) || !tn_size_add(room, 1, &room) || !tn_size_mul(room, 2 * sizeof(utf8proc_int32_t), &size))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "text", "is too long to normalise");
     utf8proc_int32_t *points = malloc(size);
     if (points == NULL)

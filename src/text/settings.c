@@ -25,12 +25,6 @@ static const char *const role_keys[] = { "bos_token", "eos_token", "pad_token", 
 static const char *const map_keys[] = { "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token",
                                         "image_token", "video_token", "additional_special_tokens", "extra_special_tokens", NULL };
 
-/* A text, or an object with "content". */
-static const char *content_of(const json_t *token)
-{
-    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
-}
-
 typedef struct noting {
     const tn_tokenizer *tokenizer;
     const char *file;
@@ -40,7 +34,7 @@ typedef struct noting {
 /* A token that the reference would add and that the vocabulary does not have (or has under another id; id < 0: any). */
 static void note_token(const noting *n, const char *role, const json_t *token, int32_t id)
 {
-    const char *content = content_of(token);
+    const char *content = json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
     int32_t found = content != NULL && content[0] != '\0' ? tn_tokenizer_find(n->tokenizer, content) : 0;
     if (content == NULL || content[0] == '\0' || (found >= 0 && (id < 0 || found == id)))
         return;

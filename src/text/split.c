@@ -89,12 +89,6 @@ static bool matcher_open(matcher *m, const pcre2_code *code)
     return true;
 }
 
-static void matcher_close(matcher *m)
-{
-    pcre2_match_data_free(m->data);
-    pcre2_match_context_free(m->context);
-}
-
 /* The next match at or after `from` in *begin and *end; begin == end == length if there is none. */
 static tenebra_code next_match(const tn_splitter *splitter, matcher *m, const char *text, size_t length,
                                size_t from, size_t *begin, size_t *end, tenebra_error *error)
@@ -156,6 +150,7 @@ tenebra_code tn_split(const tn_splitter *splitter, const char *text, size_t leng
         code = split_general(splitter, &m, text, length, each, user, error);
     else
         code = tn_fail(error, TENEBRA_ERROR_MEMORY, "split pattern", "no memory to match");
-    matcher_close(&m);
+    pcre2_match_data_free(m.data);
+    pcre2_match_context_free(m.context);
     return code;
 }

@@ -35,14 +35,6 @@ static tenebra_code unknown_key(const tn_yaml_entry *entry, const tn_method *met
     return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "there is no key '%s'%s" KEYS_HINT, entry->key, tn_nearest_hint(&nearest));
 }
 
-/* -------------------------------------------------------------- values -- */
-
-static tenebra_code wrong_value(const char *where, const char *name, const char *value, const char *sentence,
-                                tenebra_error *error)
-{
-    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: '%.100s' %s", name, value, sentence);
-}
-
 /* Other trainers' files may write whole numbers as 3.0 or 1e3. Returns such a number in decimal digits (in `digits`), and any
  * other text unchanged. */
 static const char *as_digits(const char *text, char digits[32])
@@ -137,7 +129,7 @@ static tenebra_code take_switch(tn_train_config *config, const tn_yaml_entry *en
     if (!*taken)
         return TENEBRA_OK;
     if (!tn_switch_read(entry->value, &on))
-        return wrong_value(where, entry->key, entry->value, "is neither true nor false", error);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: '%.100s' is neither true nor false", entry->key, entry->value);
     if (!on)
         return TENEBRA_OK;
     config->latents_off |= row->name != NULL && row->latents_off;
