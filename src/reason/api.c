@@ -15,7 +15,7 @@ enum { TAKE_MAX = 1 << 16 /* bytes of a structure */ };
 
 struct tenebra_session {
     tn_session *inner;
-    tenebra_request request; /* the last one, as this version has it */
+    tenebra_request request; /* the last request, with the structure of this version */
     tn_reasoner reasoner;
     atomic_bool cancel;
 };
@@ -25,7 +25,7 @@ const char *tenebra_version(void)
     return TENEBRA_VERSION;
 }
 
-/* Structures of callers may be shorter, or longer, than this version has them. Writes it to *own, which is zeroed, [own_size]. */
+/* Structures of callers may be shorter or longer than in this version. Copies one to *own [own_size], which is zeroed. */
 static tenebra_code take(void *own, size_t own_size, const void *given, const char *name, tenebra_error *error)
 {
     const unsigned char *bytes = given;
@@ -46,7 +46,7 @@ static void close_trained(tn_trained *trained)
     free(trained);
 }
 
-/* Joins the keys that nothing knows in what training left to the model's note. */
+/* Adds unknown keys of training.json to the model's note. */
 static void add_note(tn_model *model, const tn_notes *notes)
 {
     char text[TN_MODEL_UNUSED];
@@ -102,7 +102,7 @@ void tenebra_model_close(tenebra_model *model)
     tn_model_close(model);
 }
 
-/* Fills a structure of the caller as far as its size goes. */
+/* Fills a structure of the caller up to its size. */
 static void give(void *given, const void *own, size_t own_size)
 {
     size_t size;

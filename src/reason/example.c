@@ -7,7 +7,7 @@
 
 enum { FILE_LIMIT = 16 << 20, IMAGES_MAX = 16, OPTIONS_MAX = 26 };
 
-/* A text that is complete as it stands. */
+/* A text that is used unchanged. */
 static const tn_prompt_preset verbatim = { .name = "",
                                            .summary = "",
                                            .front = "",
@@ -21,7 +21,7 @@ static const tn_prompt_preset verbatim = { .name = "",
 
 /* -------------------------------------------------------------- members -- */
 
-/* Relative to the folder of `file`; for free(). */
+/* A path relative to the folder of `file`; the caller frees it. */
 static char *beside(const char *file, const char *name)
 {
     const char *slash = strrchr(file, '/');
@@ -61,7 +61,7 @@ static tenebra_code read_images(tn_example *example, const char *path, tenebra_e
     return TENEBRA_OK;
 }
 
-/* "options" or "choices" into `options` [OPTIONS_MAX]. */
+/* Reads "options" or "choices" into `options` [OPTIONS_MAX]. */
 static tenebra_code read_options(const json_t *json, const char **options, size_t *count, const char *path,
                                  tenebra_error *error)
 {
@@ -95,7 +95,7 @@ static tenebra_code read_answer(const json_t *json, tn_sample *sample, const cha
     return TENEBRA_OK;
 }
 
-/* A graph that is no text is written as JSON, on one line. */
+/* A scene graph that is not a text is written as JSON on one line. */
 static tenebra_code read_graph(tn_example *example, const char *path, tenebra_error *error)
 {
     const json_t *graph = json_object_get(example->json, "scene_graph");
@@ -109,7 +109,7 @@ static tenebra_code read_graph(tn_example *example, const char *path, tenebra_er
     return example->graph != NULL ? TENEBRA_OK : tn_fail_memory(error, path);
 }
 
-/* The second line: what rows of sets hold besides, and nobody is shown. */
+/* The second line has members of rows of data sets that are never shown. */
 static const char *const known_members[] = {
     "image", "image_path", "question", "options", "choices", "context", "prompt", "answer", "rationale", "scene_graph",
     "id", "category", "domain", "topic", "split", "image_id", NULL,
@@ -151,7 +151,7 @@ static tenebra_code read_all(tn_example *example, const char *path, const tn_pro
     return TENEBRA_OK;
 }
 
-/* Takes over the JSON. */
+/* Takes ownership of the JSON. */
 static tenebra_code open_json(tn_example *example, json_t *json, const char *path, const tn_prompt_preset *preset,
                               tenebra_error *error)
 {

@@ -1,4 +1,4 @@
-/* A solved question from a file, to stand before the one asked. */
+/* A solved example from a file, which is shown before the question. */
 #ifndef TN_REASON_EXAMPLE_H
 #define TN_REASON_EXAMPLE_H
 
@@ -14,18 +14,18 @@ typedef struct tn_example {
     char *answer, *graph;
     char **images; /* [image_count] paths */
     size_t image_count;
-    char unknown[160]; /* names of members that nothing reads, with commas between */
+    char unknown[160]; /* names of unused members, separated by commas */
 } tn_example;
 
 /* Reads a JSON object:
- *   image        path, or a list of them (or image_path); relative ones start at the file's folder
+ *   image        path, or a list of paths (or image_path); relative ones start at the file's folder
  *   question     text; options (or choices): a list of texts; context: text
- *   prompt       instead of these: the user's text as it is to stand there
- *   answer       with options the letter of one, else a text
- *   rationale    text; scene_graph: text, or JSON of any kind; both may be missing, where the method shows none
- * The question is worded by `preset`, and so is the answer. A row of a published set may serve: its id, category, domain,
- * topic, split and image_id say nothing here; names of other members go to `unknown`.
- * Errors: IO, FORMAT (with the member's name), LIMIT, MEMORY; *example is empty then. Threads: any. */
+ *   prompt       instead of these: the user's complete text
+ *   answer       with options the letter of one of them, else a text
+ *   rationale    text; scene_graph: text, or any JSON; both may be missing if the method does not show them
+ * Question and answer have the wording `preset`. A row of a published data set can be used: its id, category, domain, topic,
+ * split and image_id have no effect here; the names of other members are added to `unknown`. Errors: IO, FORMAT (with the
+ * member's name), LIMIT, MEMORY; *example is then empty. Threads: any. */
 tenebra_code tn_example_read(tn_example *example, const char *path, const tn_prompt_preset *preset,
                              tenebra_error *error);
 

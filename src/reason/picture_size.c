@@ -1,4 +1,4 @@
-/* In which size a picture is shown to the model. */
+/* The size to which an image is resized. */
 #include "reason/parts.h"
 
 #include "image/frame.h"
@@ -10,14 +10,14 @@ static bool has_rule(const tenebra_part *part)
     return part != NULL && (part->resized_width > 0 || part->min_pixels > 0 || part->max_pixels > 0);
 }
 
-/* Refuses what does not fit into the context before anything is resized. */
+/* Refuses an image that does not fit into the context before it is resized. */
 static tenebra_code apply(const tn_reasoner *reasoner, const tn_fit *fit, const tn_image *image, tn_image *resized, tenebra_error *error)
 {
     TN_TRY(tn_reasoner_check_room(reasoner, fit->seen_width, fit->seen_height, error));
     return tn_fit_apply(fit, image, resized, error);
 }
 
-/* By the part's own rule, and then by the model's. */
+/* Resizes by the part's own rule, and then by the model's. */
 static tenebra_code resize_part(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
                                 tn_fit *fit, tenebra_error *error)
 {
@@ -52,7 +52,7 @@ static tenebra_code resize(const tn_reasoner *reasoner, const tenebra_part *part
     return apply(reasoner, fit, image, resized, error);
 }
 
-/* The part of a region of the picture that is left when its resized form is cut. */
+/* The part of a region of the image that remains after the resized image was cropped. */
 static tn_region cut_region(const tn_region *region, const tn_fit *fit)
 {
     return (tn_region){ region->x + fit->left * region->width / fit->width, region->y + fit->top * region->height / fit->height,

@@ -21,7 +21,7 @@ static tenebra_code check(const tenebra_question *question, tenebra_error *error
     return TENEBRA_OK;
 }
 
-/* Pictures, then the text as it is. */
+/* Images, then the unchanged text. */
 static tenebra_code write_plain(tn_question *written, const tenebra_question *question, tenebra_error *error)
 {
     written->parts = calloc(question->image_count + 1, sizeof *written->parts);

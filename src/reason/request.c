@@ -1,4 +1,4 @@
-/* A request as the caller wrote it: every pointer and text is checked before anything is done with it. */
+/* Checks a request: every pointer and text is checked before it is used. */
 #include "reason/parts.h"
 
 #include "text/utf8.h"
@@ -87,7 +87,7 @@ static tenebra_code check_inputs(const tenebra_request *request, tenebra_error *
     return TENEBRA_OK;
 }
 
-/* A stop text that is no whole UTF-8 could cut a character of the answer in two. */
+/* A stop text that is not complete UTF-8 could split a character of the answer. */
 static tenebra_code check_stops(const tenebra_request *request, tenebra_error *error)
 {
     if (request->stop_count > 0 && request->stops == NULL)

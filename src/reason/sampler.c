@@ -9,13 +9,13 @@ int32_t tn_sample_greedy(const tn_real *logits, size_t count)
     return (int32_t)tn_argmax(logits, count);
 }
 
-/* Larger weight first, then lower id, so that the order is total. */
+/* Whether a comes before b: larger weight first, then lower id, so that the order is total. */
 static bool goes_before(const tn_candidate *a, const tn_candidate *b)
 {
     return a->weight != b->weight ? a->weight > b->weight : a->token < b->token;
 }
 
-/* Lets the candidate at `at` sink until it goes before its children, in a heap of `count`. */
+/* Moves the candidate at `at` down until it comes before its children, in a heap of `count`. */
 static void sink(tn_candidate *heap, size_t count, size_t at)
 {
     tn_candidate moving = heap[at];
@@ -28,8 +28,8 @@ static void sink(tn_candidate *heap, size_t count, size_t at)
     heap[at] = moving;
 }
 
-/* Candidates in falling order, taken out of the heap only as far as they are asked for: number i then
- * stands at place count - 1 - i, behind the heap. */
+/* Takes candidates from the heap in descending order, only as many as required; number i is then at index count - 1 - i, after
+ * the heap. */
 typedef struct ranking {
     tn_candidate *places;
     size_t count, taken;
@@ -47,7 +47,7 @@ static const tn_candidate *ranked(ranking *list, size_t number)
     return &list->places[list->count - 1 - number];
 }
 
-/* exp of the scaled distance to the largest logit: in 0 .. 1, and 0 for what is not a number. */
+/* exp of the scaled distance to the largest logit: in 0 .. 1, and 0 for NaN. */
 static void weigh(const tn_sampler *sampler, const tn_real *logits, size_t count, int32_t best)
 {
     for (size_t i = 0; i < count; i++) {
@@ -56,11 +56,11 @@ static void weigh(const tn_sampler *sampler, const tn_real *logits, size_t count
     }
 }
 
-/* Weight of the candidates among which to draw: the first *kept, of which top-p may leave fewer. */
+/* The total weight of the candidates from which the token is drawn: the first *kept, whose number top-p may reduce. */
 static double weight_of_kept(const tn_sampler *sampler, ranking *list, size_t *kept)
 {
     double total = 0, reached = 0;
-    for (size_t i = 0; i < *kept; i++) /* with all of them kept, the order does not matter */
+    for (size_t i = 0; i < *kept; i++) /* if all are kept, the order does not matter */
         total += *kept == list->count ? list->places[i].weight : ranked(list, i)->weight;
     if (sampler->sampling.top_p >= 1)
         return total;

@@ -1,4 +1,4 @@
-/* From logits to a token. Greedy unless a temperature is given; no hidden penalties. */
+/* Chooses a token from logits: greedily unless a temperature is given, without hidden penalties. */
 #ifndef TN_REASON_SAMPLER_H
 #define TN_REASON_SAMPLER_H
 
@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 typedef struct tn_sampler {
-    tenebra_sampling sampling; /* top_p in (0, 1]; its seed is not read: `rng` was made of it */
+    tenebra_sampling sampling; /* top_p in (0, 1]; the seed is not used, because `rng` was made from it */
     tn_rng rng;
-    struct tn_candidate *candidates; /* scratch [V], used when not greedy, for the largest V */
+    struct tn_candidate *candidates; /* scratch [V] for the largest V, used if not greedy */
 } tn_sampler;
 
 typedef struct tn_candidate {
@@ -20,10 +20,10 @@ typedef struct tn_candidate {
     double weight;
 } tn_candidate;
 
-/* The largest logit, ties to the lower id; what is not a number never wins against what is. */
+/* The id of the largest logit, of equal ones the lowest id; NaN is less than any number. */
 int32_t tn_sample_greedy(const tn_real *logits, size_t count);
 
-/* Temperature, then top-k, then top-p (at least one token stays), as Hugging Face orders them. */
+/* Temperature, then top-k, then top-p (at least one token is kept), in the order of Hugging Face. */
 int32_t tn_sample_token(tn_sampler *sampler, const tn_real *logits, size_t count);
 
 #endif

@@ -13,7 +13,7 @@ static bool is_letter(char c)
     return isalpha((unsigned char)c) != 0;
 }
 
-/* Words of letters a to z; with `phrase` single blanks or strokes may stand between them. */
+/* Whether a text consists of letters a to z; with `phrase`, single blanks or strokes may separate words. */
 static bool is_text(const json_t *value, bool phrase)
 {
     const char *text = json_string_value(value);
@@ -27,7 +27,7 @@ static bool is_text(const json_t *value, bool phrase)
     return length > 0 && length == json_string_length(value);
 }
 
-/* One kind of questions. */
+/* Reads one kind of questions. */
 static tenebra_code check_kind(const json_t *kind, size_t number, const char *path, tenebra_error *error)
 {
     static const char *const known[] = { "what", "phrases", NULL };

@@ -63,7 +63,7 @@ size_t tn_select_top(const tn_real *scores, bool *available, size_t count, size_
     if (order == TN_PICK_ASC) {
         sort_rising(picks, taken);
     } else if (order == TN_PICK_CUDA && taken > 0) {
-        /* Picks stand in falling score: find where the score of the last begins. Used ones tie. */
+        /* Picks are in descending score: find the first with the score of the last one. Used ones have equal scores. */
         size_t tied = taken > fresh ? fresh : taken - 1;
         while (taken == fresh && tied > 0 && !(scores[picks[tied - 1]] > scores[picks[taken - 1]]))
             tied--;

@@ -1,4 +1,4 @@
-/* Settings: what a request asks of a method, checked against the method's options. */
+/* Settings: values of a method's options in a request, checked against the method's option table. */
 #include "reason/parts.h"
 
 #include "base/nearest.h"
@@ -46,7 +46,7 @@ const tenebra_input *tn_reasoner_input(const tn_reasoner *reasoner, const char *
     return NULL;
 }
 
-/* Unlike tn_option_find: a setting is named as its option is, to the letter. */
+/* Unlike tn_option_find, this requires the exact name of the option. */
 static const tn_option *find_option(const tn_method *method, const char *name)
 {
     const tn_option *option = tn_option_find(method->options, name);

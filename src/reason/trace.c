@@ -17,7 +17,7 @@ static json_t *count(size_t value)
     return json_integer((json_int_t)value);
 }
 
-/* A question may hold bytes that are no UTF-8: null. */
+/* A question may contain bytes that are not UTF-8; it is then null. */
 static json_t *text_json(const char *value)
 {
     json_t *string = json_string(value);
@@ -103,7 +103,7 @@ static const char *finish_name(tenebra_finish finish)
 static json_t *sampling_json(const tenebra_trace *trace)
 {
     const tenebra_sampling *how = &trace->sampling;
-    if (!(how->temperature > 0)) /* interventions draw from the seed, too */
+    if (!(how->temperature > 0)) /* interventions also use the seed */
         return json_pack("{s:s, s:o}", "mode", "greedy", "seed", json_integer((json_int_t)how->seed));
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", "mode", "sampled", "temperature", number(how->temperature), "top_k",
                      count(how->top_k), "top_p", number(how->top_p), "seed", json_integer((json_int_t)how->seed));
@@ -121,7 +121,7 @@ static json_t *passes_json(const tenebra_trace *trace)
     return list;
 }
 
-/* Numbers that are not there are null. */
+/* Missing numbers are null. */
 static json_t *calls_json(const tenebra_trace *trace)
 {
     static const char *const outcomes[] = { "shown", "invalid", "refused" };
@@ -138,9 +138,9 @@ static json_t *calls_json(const tenebra_trace *trace)
 typedef enum field_kind { COUNT, SPENT, STEPS, STEPS_INJECTED } field_kind;
 
 typedef struct field {
-    const char *name; /* NULL: the end */
+    const char *name; /* NULL after the last */
     field_kind kind;
-    size_t offset; /* in the trace: of a size_t (COUNT), of milliseconds (SPENT) */
+    size_t offset; /* offset in the trace of a size_t (COUNT) or of milliseconds (SPENT) */
 } field;
 
 #define AT(member) offsetof(tenebra_trace, member)

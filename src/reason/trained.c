@@ -13,7 +13,8 @@ enum { DESCRIPTION_LIMIT = 16 << 20, STAGES_MAX = 1024 };
 
 static const char file_name[] = "training.json";
 
-/* What an exported training.json says; keys without effect on an answer are among them. Those of "config" are the keys of a recipe. */
+/* The members of an exported training.json, including those without effect on an answer. Those of "config" are the keys of a
+ * recipe. */
 static const char *const top_keys[] = { "updates", "epoch", "stage", "config", TN_STORE_SEAL_KEY, NULL };
 static const char *const config_keys[] = {
     "model", "load_model_path", "shape", "tokenizer", "output", "save_path", "name", "data", "train_split", "val_data", "val_split",
@@ -48,7 +49,7 @@ static void add_setting(tn_trained *trained, const char *name, const char *value
         trained->settings[trained->setting_count++] = (tenebra_setting){ name, value };
 }
 
-/* As many latent steps as the last stage had, where the file tells. */
+/* The number of latent steps is that of the last stage, if the file has it. */
 static tenebra_code read_latents(tn_trained *trained, const json_t *config, tenebra_error *error)
 {
     size_t stage = 0, stages = 0, thoughts = 0;
@@ -80,7 +81,7 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
             return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "the setting \"%.60s\": %s", name, reason.sentence);
         add_setting(trained, name, json_string_value(value));
     }
-    /* A lesson of any method but those that reply with the answer alone has the rationale, and nothing asks for it. */
+    /* Training examples contain the rationale without a cue, except for methods that reply only with the answer. */
     const tn_option *cue = tn_method_option_that_means(trained->method, TN_MEANS_CUE);
     const char *given = cue != NULL ? tn_trained_setting(trained, trained->method, cue->name) : NULL;
     trained->without_cue = tn_method_find(trained->method)->reply != TN_REPLY_ANSWER && (given == NULL || given[0] == '\0');
@@ -89,7 +90,7 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
     return TENEBRA_OK;
 }
 
-/* The wording is that of validation where it differs from that of training. */
+/* The wording is that of validation if it differs from that of training. */
 static tenebra_code read_wording(tn_trained *trained, const json_t *config, tenebra_error *error)
 {
     tenebra_error reason = { 0 };
@@ -102,7 +103,7 @@ static tenebra_code read_wording(tn_trained *trained, const json_t *config, tene
     return TENEBRA_OK;
 }
 
-/* Sizes of pictures, as the recipe had them. */
+/* Sizes of images, as in the recipe. */
 static tenebra_code read_pictures(tn_trained *trained, const json_t *config, tenebra_error *error)
 {
     const char *size = NULL;
@@ -114,7 +115,8 @@ static tenebra_code read_pictures(tn_trained *trained, const json_t *config, ten
     size_t sides[2];
     if (!tn_option_read_sides(size, sides))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"image_size\" is not WIDTHxHEIGHT");
-    trained->image = (tenebra_image_rule){ .width = sides[0], .height = sides[1] }; /* the size goes before bounds in training, too */
+    trained->image = (tenebra_image_rule){ .width = sides[0], .height = sides[1] }; /* a fixed size overrides bounds, as in
+                                                                                     * training */
     return TENEBRA_OK;
 }
 
@@ -158,7 +160,7 @@ static void fill_request(tn_trained *trained)
                                           .image = trained->image };
 }
 
-/* The directory of a training run has a training.json, too, and its result below: the name of that, or NULL. */
+/* The directory of a training run also has a training.json, and its result is in a subdirectory: the name of that, or NULL. */
 static const char *find_result(const char *directory)
 {
     static const char *const names[] = { "adapter", "model" };
@@ -182,7 +184,7 @@ tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size
     return read_config(trained, error);
 }
 
-/* trained->about stays NULL where there is no such file. */
+/* trained->about stays NULL if there is no such file. */
 static tenebra_code read_file(tn_trained *trained, const char *path, tenebra_error *error)
 {
     tn_file file;

@@ -1,4 +1,4 @@
-/* What training left beside a model or an adapter (training.json): how its weights are asked as they were trained. */
+/* The settings that training recorded for a model or an adapter (training.json), so that questions are asked as in training. */
 #ifndef TN_REASON_TRAINED_H
 #define TN_REASON_TRAINED_H
 
@@ -9,28 +9,29 @@
 #include <jansson.h>
 
 typedef struct tn_trained {
-    const char *preset;    /* the wording; NULL: nothing is known of it    */
+    const char *preset;    /* the wording; NULL: unknown                    */
     const char *positions; /* NULL: as the method defines                  */
-    const char *method;    /* that was taught; NULL: nothing is known      */
-    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* of that method, among them those that training implies */
+    const char *method;    /* the method of the training; NULL: unknown     */
+    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* settings of that method, including those that follow from the training
+                                                      * */
     size_t setting_count;
-    bool without_cue;      /* rationales were taught without words that ask for them, so none ask for them under any method */
-    char latents[TN_SETTING_TEXT_SIZE]; /* text of the number of latent steps           */
-    tenebra_image_rule image; /* of pictures; zeroed: nothing is known */
-    bool of_adapter;       /* an adapter tells it, whose model may have another rule for pictures */
-    tn_notes notes;        /* keys that this program does not know       */
+    bool without_cue;      /* rationales were trained without a cue, so no method uses one */
+    char latents[TN_SETTING_TEXT_SIZE]; /* the number of latent steps as text            */
+    tenebra_image_rule image; /* sizes of images; zeroed: unknown */
+    bool of_adapter;       /* the sizes are those of an adapter, whose model may have another rule for images */
+    tn_notes notes;        /* unknown keys                               */
     json_t *about;         /* owns the other texts                         */
-    tenebra_request request; /* all of it as a request without messages    */
+    tenebra_request request; /* all settings as a request without messages */
 } tn_trained;
 
-/* Reads the file of the last adapter that has one, else that of the model. Without a file nothing is known. Errors: FORMAT (a
- * file that is damaged, or names a method, a wording or positions that do not exist here; it says which), IO, LIMIT, MEMORY;
- * *trained is empty then. Free with tn_trained_free. The record must not move after it was read. */
+/* Reads the file of the last adapter that has one, else that of the model. Without a file, nothing is known. Errors: FORMAT
+ * (the file is damaged, or names a method, wording or positions that do not exist, which the sentence names), IO, LIMIT,
+ * MEMORY; *trained is then empty. Free it with tn_trained_free. The record must not be moved after it was read. */
 tenebra_code tn_trained_read(tn_trained *trained, const char *model, const tenebra_adapter *adapters, size_t adapter_count,
                              tenebra_error *error);
 
-/* What a text of `size` bytes says, added to an empty *trained; "training.json" stands in errors. A digest in it must fit. Free it
- * also after an error. */
+/* Reads a text of `size` bytes into an empty *trained; errors name "training.json". If the text has a digest, it must match.
+ * *trained must also be freed after an error. */
 tenebra_code tn_trained_parse(tn_trained *trained, const void *text, size_t size, tenebra_error *error);
 void tn_trained_free(tn_trained *trained);
 
@@ -39,11 +40,11 @@ void tn_trained_free(tn_trained *trained);
 enum { TN_TRAINED_PICTURES_SIZE = 96 };
 const char *tn_trained_pictures(const tn_trained *trained, char words[TN_TRAINED_PICTURES_SIZE]);
 
-/* The value that training had for an option of the method that was taught; NULL: it says nothing, or `method` is another, which
- * has its own defaults. Only how rationales are asked for (its cue) belongs to the model's wording, and to all methods. */
+/* The value of an option in training. NULL: there is none, or `method` is not the method of the training and has its own
+ * defaults. Only the cue belongs to the model's wording and therefore applies to all methods. */
 const char *tn_trained_setting(const tn_trained *trained, const char *method, const char *name);
 
-/* The wording of questions with choices: that of training, else the standard one. `trained` may be NULL. */
+/* The wording of questions with choices: that of training, else the default. `trained` may be NULL. */
 const tn_prompt_preset *tn_trained_wording(const tn_trained *trained);
 
 #endif
