@@ -25,7 +25,7 @@ static json_t *count(size_t value)
     return json_integer((json_int_t)value);
 }
 
-/* Text that may be no UTF-8 (a published file promises nothing) becomes null. */
+/* Text that is not UTF-8, which is possible in published files, becomes null. */
 static json_t *text(const char *value)
 {
     json_t *string = json_string(value);
@@ -63,9 +63,9 @@ static bool describe_verdict(json_t *record, const tn_verdict *verdict)
 
 /* --------------------------------------------------------------- asking -- */
 
-/* The requests that a record may take, one after the other. */
+/* The requests for one record, one after another. */
 typedef enum stage {
-    OTHER,  /* the latents of the next question, for an entry that takes them */
+    OTHER,  /* the latents of the next question, for an entry that uses them */
     ANSWER,
     NEUTRAL /* a neutral prompt, to compare maps of attention with            */
 } stage;
@@ -76,7 +76,7 @@ typedef struct asking {
     size_t question, entry, job;
     stage stage;
     json_t *record;
-    tn_asked asked; /* the words of the request */
+    tn_asked asked; /* the texts of the request */
     tenebra_request request;
     tenebra_setting settings[TN_EVAL_SETTINGS_MAX + 1];
     tenebra_input input;
@@ -99,7 +99,8 @@ tenebra_code tn_examinee_open(tn_examinee **examinee, const tenebra_model *model
                               const tn_eval_questions *questions, size_t places, size_t threads, tenebra_error *error)
 {
     const tenebra_session_options *given = &plan->session;
-    /* Nothing is kept from question to question that would make times depend on the order; with several at once they do anyway. */
+    /* Nothing is kept between questions, so that times do not depend on the order; with several questions at once they do in
+     * any case. */
     const tn_session_options options = { .context = given->context, .threads = threads, .no_image_cache = places == 1,
                                          .image_cache = given->image_cache,
                                          .cache_type = given->cache_type != NULL && strcmp(given->cache_type, "bf16") == 0 ? TN_BF16
@@ -162,7 +163,7 @@ static tenebra_code write_request(const tn_examinee *examinee, asking *a, const 
     return TENEBRA_OK;
 }
 
-/* The next question of the set is asked for its latents; the last one's next is the first. */
+/* The next question of the data set is answered for its latents; the one after the last is the first. */
 static tenebra_code write_other(const tn_examinee *examinee, asking *a, tenebra_error *error)
 {
     const tn_eval_entry *entry = &examinee->plan->entries[a->entry];
@@ -211,7 +212,7 @@ static tenebra_code take_answer(const tn_examinee *examinee, asking *a, const te
     return a->request.scores ? tn_neutral_write(&a->neutral, &a->request, trace->positions, error) : TENEBRA_OK;
 }
 
-/* What the request that is over gave, and the next one; *next false: the record is complete. */
+/* Takes the result of the finished request and prepares the next one; *next is false if the record is complete. */
 static tenebra_code take_end(const tn_examinee *examinee, asking *a, const tenebra_trace *trace, bool *next, tenebra_error *error)
 {
     *next = a->stage == OTHER;
@@ -250,7 +251,7 @@ bool tn_examinee_begin(tn_examinee *examinee, size_t question, size_t entry, siz
     return a->record != NULL;
 }
 
-/* The record of a question that is over; its place is free. */
+/* Returns the record of a finished question and frees its place. */
 static bool hand_out(const tn_examinee *examinee, asking *a, size_t *job, json_t **record)
 {
     *job = a->job;

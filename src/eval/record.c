@@ -37,7 +37,7 @@ static json_t *describe_picks(const tenebra_step *step)
     return picks;
 }
 
-/* Four digits each: maps are only looked at, and a file has thousands of these numbers. */
+/* Four digits each, because maps are only looked at, and a file has thousands of these numbers. */
 static json_t *describe_scores(const float *scores, size_t score_count)
 {
     json_t *list = json_array();

@@ -13,7 +13,7 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace, size_t para
 /* A request with the same images and a neutral prompt. Maps of attention are compared with that of its last row, since some places
  * attract attention whatever the question is. */
 typedef struct tn_neutral {
-    tenebra_part *parts; /* NULL: the request has no image, and there is nothing to ask */
+    tenebra_part *parts; /* NULL: the request has no image, so there is no neutral request */
     tenebra_message message;
     tenebra_request request; /* points into this struct */
 } tn_neutral;
@@ -22,7 +22,7 @@ typedef struct tn_neutral {
 tenebra_code tn_neutral_write(tn_neutral *neutral, const tenebra_request *request, const char *positions, tenebra_error *error);
 void tn_neutral_free(tn_neutral *neutral); /* a zeroed one is allowed */
 
-/* Adds what its answer tells as `neutral`. False without memory. */
+/* Adds the attention of its answer as `neutral`. False without memory. */
 bool tn_record_add_neutral(json_t *record, const tenebra_trace *trace);
 
 #endif

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "eval/answer.h"
-#include "eval/crew.h"
+#include "eval/workers.h"
 #include "eval/journal.h"
 #include "eval/score.h"
 #include "eval/statistics.h"
@@ -27,7 +27,7 @@ struct tn_eval {
     tn_eval_count *counts; /* [entries] */
     unsigned char *states; /* [questions * entries]: question-major, like the numbers of jobs */
     size_t total, done, now;
-    double seconds; /* that the run took */
+    double seconds; /* time of the run */
 };
 
 static size_t entry_of(const tn_eval *eval, size_t job) { return job % eval->plan->entry_count; }
@@ -152,7 +152,7 @@ void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sent
     if (tn_data_note(eval->questions.data, text)[0] != '\0')
         say(user, text);
     if (eval->questions.example.unknown[0] != '\0') {
-        snprintf(text, sizeof text, "%.160s: members that are not read: %s", eval->plan->example, eval->questions.example.unknown);
+        snprintf(text, sizeof text, "%.160s: unused members: %s", eval->plan->example, eval->questions.example.unknown);
         say(user, text);
     }
 }
@@ -276,10 +276,10 @@ tenebra_code tn_eval_run(tn_eval *eval, tenebra_error *error)
             eval->states[job] = OPEN;
             jobs[count++] = job;
         }
-    tn_crew_calls calls = { .open = open_worker, .begin = begin_job, .proceed = proceed, .close = close_worker, .done = take_line,
+    tn_workers_calls calls = { .open = open_worker, .begin = begin_job, .proceed = proceed, .close = close_worker, .done = take_line,
                             .died = take_death, .leave = eval->options.leave };
     double begin = tn_clock_ms();
-    tenebra_code code = tn_crew_run(tn_max(1, eval->options.workers), tn_max(1, eval->options.parallel), jobs, count, &calls, eval,
+    tenebra_code code = tn_workers_run(tn_max(1, eval->options.workers), tn_max(1, eval->options.parallel), jobs, count, &calls, eval,
                                     eval->options.stop, error);
     eval->seconds = (tn_clock_ms() - begin) / 1e3;
     free(jobs);

@@ -17,7 +17,7 @@ typedef struct tn_eval tn_eval;
 typedef struct tn_eval_count {
     const char *label;
     size_t done, right, failed;
-    size_t silent; /* of questions with options: the answer names none (by the standard scorer) */
+    size_t silent; /* of questions with options: the answer names none (by the default scorer) */
 } tn_eval_count;
 
 typedef struct tn_eval_event {
@@ -44,7 +44,7 @@ typedef struct tn_eval_options {
  * a failure. Errors: those of the plan, the model and the journal. */
 tenebra_code tn_eval_open(tn_eval **eval, const tn_eval_plan *plan, const tn_eval_options *options, tenebra_error *error);
 
-/* Notes about the run before it starts, each a sentence: fields of data rows and of the example that are not read. */
+/* Notes about the run before it starts, each a sentence: unused fields of data rows and of the example. */
 void tn_eval_notes(const tn_eval *eval, void (*say)(void *user, const char *sentence), void *user);
 
 /* Asks the remaining questions. Questions that fail are recorded and do not end the run. Errors: CANCELLED (stopped),

@@ -1,4 +1,4 @@
-#include "eval/crew.h"
+#include "eval/workers.h"
 
 #include "base/checked.h"
 
@@ -26,25 +26,25 @@ typedef struct header {
 typedef struct worker {
     pid_t process;   /* 0: none              */
     int jobs, lines; /* this side's ends; -1: closed */
-    size_t jobs_given[TN_CREW_JOBS_MAX], given; /* in progress */
-    bool alone;      /* takes the place of one that died: one job at a time until none is suspect */
+    size_t jobs_given[TN_WORKERS_JOBS_MAX], given; /* in progress */
+    bool alone;      /* replaces one that died: one job at a time until there are no suspects */
     header head;
     size_t got;      /* bytes of header and text received so far */
     char *text;
 } worker;
 
-typedef struct crew {
-    const tn_crew_calls *calls;
+typedef struct job_run {
+    const tn_workers_calls *calls;
     void *user;
     const size_t *jobs;
-    size_t count, next; /* jobs[next] is the next */
+    size_t count, next; /* jobs[next] is assigned next */
     size_t at_once;
     size_t *suspects;   /* [suspect_count] jobs that were in progress together when a worker died */
     size_t suspect_count;
     worker *workers;
     size_t worker_count;
-    size_t deaths;      /* one after the other */
-} crew;
+    size_t deaths;      /* consecutive deaths of workers */
+} job_run;
 
 /* Transfers all bytes, or returns false. */
 static bool write_all(int file, const void *bytes, size_t length)
@@ -92,7 +92,7 @@ static bool is_waiting(int file)
     return poll(&one, 1, 0) > 0;
 }
 
-static void work(const crew *c, int jobs, int lines)
+static void work(const job_run *c, int jobs, int lines)
 {
     tenebra_error error = { 0 };
     void *state = c->calls->open(c->user, &error);
@@ -129,8 +129,8 @@ static void calm_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* Closes the pipes of the other workers: as long as one process keeps them open, nobody sees their end. */
-static void close_others(const crew *c)
+/* Closes the pipes of the other workers, because as long as one process keeps a pipe open, its end is not noticed. */
+static void close_others(const job_run *c)
 {
     for (size_t i = 0; i < c->worker_count; i++) {
         if (c->workers[i].jobs >= 0)
@@ -142,7 +142,7 @@ static void close_others(const crew *c)
 
 /* -------------------------------------------------- in the first process -- */
 
-static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
+static tenebra_code start_worker(job_run *c, worker *w, tenebra_error *error)
 {
     int jobs[2], lines[2];
     *w = (worker){ .jobs = -1, .lines = -1 };
@@ -172,13 +172,13 @@ static tenebra_code hire(crew *c, worker *w, tenebra_error *error)
 }
 
 /* Gives the worker its next jobs or, if there are none, tells it to end. */
-static void hand_out(crew *c, worker *w)
+static void assign(job_run *c, worker *w)
 {
     w->alone = w->alone && (c->suspect_count > 0 || w->given > 0);
     while (w->given < (w->alone ? 1 : c->at_once) && (w->alone ? c->suspect_count > 0 : c->next < c->count)) {
         size_t job = w->alone ? c->suspects[--c->suspect_count] : c->jobs[c->next++];
         w->jobs_given[w->given++] = job;
-        (void)send(w->jobs, &job, sizeof job, MSG_NOSIGNAL); /* if this fails, the end of its lines will be seen */
+        (void)send(w->jobs, &job, sizeof job, MSG_NOSIGNAL); /* if this fails, the end of its lines will be noticed */
     }
     if (w->given == 0) {
         close(w->jobs);
@@ -206,15 +206,15 @@ static void dismiss(worker *w)
     w->text = NULL;
 }
 
-/* The end of a worker's lines: it ended because nothing was left to do, or it died. */
-static tenebra_code bury(crew *c, worker *w, tenebra_error *error)
+/* Handles the end of a worker's lines: it ended because there were no more jobs, or it died. */
+static tenebra_code end_worker(job_run *c, worker *w, tenebra_error *error)
 {
     size_t given = w->given, job = w->jobs_given[0];
     dismiss(w);
     int status = await(w);
     if (given == 0)
         return TENEBRA_OK;
-    for (size_t i = given; given > 1 && i > 0; i--) /* they are taken from the end */
+    for (size_t i = given; given > 1 && i > 0; i--) /* suspects are assigned from the end of the list */
         c->suspects[c->suspect_count++] = w->jobs_given[i - 1];
     char why[128];
     if (WIFSIGNALED(status))
@@ -226,9 +226,9 @@ static tenebra_code bury(crew *c, worker *w, tenebra_error *error)
         TN_TRY(c->calls->died(c->user, job, why, error));
     if (++c->deaths >= DEATHS_MAX)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "workers", "%d processes died one after the other: %s", DEATHS_MAX, why);
-    TN_TRY(hire(c, w, error));
+    TN_TRY(start_worker(c, w, error));
     w->alone = c->suspect_count > 0;
-    hand_out(c, w);
+    assign(c, w);
     return TENEBRA_OK;
 }
 
@@ -241,7 +241,7 @@ static void forget(worker *w, size_t job)
     w->given = kept;
 }
 
-static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
+static tenebra_code take_message(job_run *c, worker *w, tenebra_error *error)
 {
     if (w->head.kind == MESSAGE_FAILURE) {
         tenebra_error theirs = { 0 };
@@ -256,12 +256,12 @@ static tenebra_code take_message(crew *c, worker *w, tenebra_error *error)
     w->text = NULL;
     w->got = 0;
     if (code == TENEBRA_OK)
-        hand_out(c, w);
+        assign(c, w);
     return code;
 }
 
 /* Reads what a worker has written so far. */
-static tenebra_code hear(crew *c, worker *w, tenebra_error *error)
+static tenebra_code read_worker(job_run *c, worker *w, tenebra_error *error)
 {
     bool in_header = w->got < sizeof w->head;
     char *to = in_header ? (char *)&w->head + w->got : w->text + (w->got - sizeof w->head);
@@ -270,7 +270,7 @@ static tenebra_code hear(crew *c, worker *w, tenebra_error *error)
     if (count < 0 && errno == EINTR)
         return TENEBRA_OK;
     if (count <= 0)
-        return bury(c, w, error);
+        return end_worker(c, w, error);
     w->got += (size_t)count;
     if (in_header && w->got == sizeof w->head) {
         w->text = w->head.length < MESSAGE_MAX ? malloc(w->head.length + 1) : NULL;
@@ -280,7 +280,7 @@ static tenebra_code hear(crew *c, worker *w, tenebra_error *error)
     return w->got == sizeof w->head + w->head.length ? take_message(c, w, error) : TENEBRA_OK;
 }
 
-static tenebra_code hear_all(crew *c, const atomic_bool *stop, tenebra_error *error)
+static tenebra_code watch_workers(job_run *c, const atomic_bool *stop, tenebra_error *error)
 {
     struct pollfd files[WORKERS_MAX];
     for (;;) {
@@ -297,23 +297,23 @@ static tenebra_code hear_all(crew *c, const atomic_bool *stop, tenebra_error *er
             return tn_fail(error, TENEBRA_ERROR_CANCELLED, "eval", "was stopped");
         for (size_t i = 0; i < c->worker_count; i++)
             if (files[i].fd >= 0 && (files[i].revents & (POLLIN | POLLHUP | POLLERR)))
-                TN_TRY(hear(c, &c->workers[i], error));
+                TN_TRY(read_worker(c, &c->workers[i], error));
         if (c->calls->tick != NULL)
             c->calls->tick(c->user);
     }
 }
 
-tenebra_code tn_crew_run(size_t workers, size_t at_once, const size_t *jobs, size_t count, const tn_crew_calls *calls, void *user,
+tenebra_code tn_workers_run(size_t workers, size_t at_once, const size_t *jobs, size_t count, const tn_workers_calls *calls, void *user,
                          const atomic_bool *stop, tenebra_error *error)
 {
     if (count == 0)
         return TENEBRA_OK;
     if (workers == 0 || workers > WORKERS_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "workers", "%zu is not a number from 1 to %d", workers, WORKERS_MAX);
-    if (at_once == 0 || at_once > TN_CREW_JOBS_MAX)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parallel", "%zu is not a number from 1 to %d", at_once, TN_CREW_JOBS_MAX);
-    crew c = { .calls = calls, .user = user, .jobs = jobs, .count = count, .worker_count = tn_min(workers, count) };
-    c.at_once = tn_min(at_once, (count - 1) / c.worker_count + 1); /* all get some */
+    if (at_once == 0 || at_once > TN_WORKERS_JOBS_MAX)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parallel", "%zu is not a number from 1 to %d", at_once, TN_WORKERS_JOBS_MAX);
+    job_run c = { .calls = calls, .user = user, .jobs = jobs, .count = count, .worker_count = tn_min(workers, count) };
+    c.at_once = tn_min(at_once, (count - 1) / c.worker_count + 1); /* every worker gets some jobs */
     c.workers = calloc(c.worker_count, sizeof *c.workers);
     c.suspects = calloc(c.worker_count * at_once, sizeof *c.suspects);
     if (c.workers == NULL || c.suspects == NULL) {
@@ -325,12 +325,12 @@ tenebra_code tn_crew_run(size_t workers, size_t at_once, const size_t *jobs, siz
         c.workers[i].jobs = c.workers[i].lines = -1;
     tenebra_code code = TENEBRA_OK;
     for (size_t i = 0; i < c.worker_count && code == TENEBRA_OK; i++) {
-        code = hire(&c, &c.workers[i], error);
+        code = start_worker(&c, &c.workers[i], error);
         if (code == TENEBRA_OK)
-            hand_out(&c, &c.workers[i]);
+            assign(&c, &c.workers[i]);
     }
     if (code == TENEBRA_OK)
-        code = hear_all(&c, stop, error);
+        code = watch_workers(&c, stop, error);
     for (size_t i = 0; i < c.worker_count; i++) {
         if (c.workers[i].process > 0)
             kill(c.workers[i].process, SIGKILL);

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "eval/crew.h"
+#include "eval/workers.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -89,14 +89,14 @@ static tenebra_code died(void *user, size_t job, const char *why, tenebra_error 
     return TENEBRA_OK;
 }
 
-static tenebra_code run_crew(record *r, size_t workers, tenebra_error *error)
+static tenebra_code run_workers(record *r, size_t workers, tenebra_error *error)
 {
-    const tn_crew_calls calls = { .open = open_state, .begin = begin_job, .proceed = proceed, .close = close_state, .done = done, .died = died,
+    const tn_workers_calls calls = { .open = open_state, .begin = begin_job, .proceed = proceed, .close = close_state, .done = done, .died = died,
                                   .leave = _exit };
     size_t jobs[JOBS];
     for (size_t i = 0; i < JOBS; i++)
         jobs[i] = i;
-    tenebra_code code = tn_crew_run(workers, r->at_once > 0 ? r->at_once : 1, jobs, JOBS, &calls, r, &r->stop, error);
+    tenebra_code code = tn_workers_run(workers, r->at_once > 0 ? r->at_once : 1, jobs, JOBS, &calls, r, &r->stop, error);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no process is left */
     return code;
 }
@@ -107,7 +107,7 @@ static void test_every_job_once(void **state)
     for (size_t at_once = 1; at_once <= 16; at_once += 5)
         for (size_t workers = 1; workers <= 64; workers = workers * 3 + 1) {
             record r = { .none_deadly = true, .at_once = at_once };
-            assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);
+            assert_int_equal(run_workers(&r, workers, NULL), TENEBRA_OK);
             for (size_t i = 0; i < JOBS; i++)
                 assert_true(r.seen[i] == 1 && r.dead[i] == 0);
             assert_true(r.most <= at_once && (workers > 1 || at_once == 1 || r.most > 1));
@@ -120,7 +120,7 @@ static void test_a_death_costs_one_job(void **state)
     for (size_t at_once = 1; at_once <= 16; at_once += 5) /* the others that were in progress are answered nevertheless */
         for (size_t workers = 1; workers <= 3; workers++) {
             record r = { .at_once = at_once };
-            assert_int_equal(run_crew(&r, workers, NULL), TENEBRA_OK);
+            assert_int_equal(run_workers(&r, workers, NULL), TENEBRA_OK);
             for (size_t i = 0; i < JOBS; i++)
                 assert_true(r.seen[i] == (i != DEADLY) && r.dead[i] == (i == DEADLY));
             assert_non_null(strstr(r.why, "signal 9"));
@@ -132,7 +132,7 @@ static void test_only_deaths(void **state)
     (void)state;
     record r = { .all_deadly = true };
     tenebra_error error = { 0 };
-    assert_int_equal(run_crew(&r, 2, &error), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(run_workers(&r, 2, &error), TENEBRA_ERROR_FORMAT);
     assert_non_null(strstr(error.sentence, "died"));
 }
 
@@ -141,7 +141,7 @@ static void test_a_worker_that_cannot_open(void **state)
     (void)state;
     record r = { .cannot_open = true };
     tenebra_error error = { 0 };
-    assert_int_equal(run_crew(&r, 2, &error), TENEBRA_ERROR_LIMIT);
+    assert_int_equal(run_workers(&r, 2, &error), TENEBRA_ERROR_LIMIT);
     assert_string_equal(error.where, "here");
     assert_string_equal(error.sentence, "the door is locked");
 }
@@ -151,7 +151,7 @@ static void test_stopping(void **state)
     (void)state;
     record r = { .none_deadly = true, .stop_after = 5 };
     tenebra_error error = { 0 };
-    assert_int_equal(run_crew(&r, 2, &error), TENEBRA_ERROR_CANCELLED);
+    assert_int_equal(run_workers(&r, 2, &error), TENEBRA_ERROR_CANCELLED);
     assert_true(r.lines >= 5 && r.lines < JOBS);
 }
 
@@ -160,8 +160,8 @@ static void test_numbers_of_workers(void **state)
     (void)state;
     record r = { .none_deadly = true };
     tenebra_error error = { 0 };
-    assert_int_equal(run_crew(&r, 0, &error), TENEBRA_ERROR_ARGUMENT);
-    assert_int_equal(run_crew(&r, 100000, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(run_workers(&r, 0, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(run_workers(&r, 100000, &error), TENEBRA_ERROR_ARGUMENT);
 }
 
 int main(void)
