@@ -79,6 +79,18 @@ static void lay_parts(tn_ops *ops, const layer_job *job, tn_tensor k, tn_tensor 
     }
 }
 
+/* Norms each head of q or k [T, H*D], if the layer has such a norm. */
+static tn_tensor norm_heads(tn_ops *ops, const tn_decoder_config *config, tn_tensor x, const tn_vector *scale, const tn_vector *shift)
+{
+    if (tn_vector_values(scale) == NULL)
+        return x;
+    size_t rows = x.rows, cols = x.cols;
+    tn_tensor heads = tn_op_reshape(ops, x, rows * (cols / config->head_dim), config->head_dim);
+    heads = config->head_norm_centred ? tn_op_layer_norm(ops, heads, scale, shift, config->head_norm_eps)
+                                      : tn_op_rms_norm(ops, heads, scale, config->head_norm_eps);
+    return tn_op_reshape(ops, heads, rows, cols);
+}
+
 static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool again)
 {
     const run_state *run = job->run;
@@ -87,6 +99,8 @@ static tn_tensor attend(tn_ops *ops, const layer_job *job, tn_tensor x, bool aga
     tn_tensor q = tn_piece_linear(ops, x, &layer->q, &layer->q_bias);
     tn_tensor k = tn_piece_linear(ops, x, &layer->k, &layer->k_bias);
     tn_tensor v = tn_piece_linear(ops, x, &layer->v, &layer->v_bias);
+    q = norm_heads(ops, config, q, &layer->q_norm, &layer->q_norm_bias);
+    k = norm_heads(ops, config, k, &layer->k_norm, &layer->k_norm_bias);
     q = tn_op_rope(ops, q, &run->rope, config->num_attention_heads);
     k = tn_op_rope(ops, k, &run->rope, config->num_key_value_heads);
     tn_attention_part *parts = tn_ops_take(ops, "attention", run->count, sizeof *parts);
@@ -112,9 +126,14 @@ static tn_tensor run_layer(tn_ops *ops, tn_tensor x, const void *argument, bool 
     const layer_job *job = argument;
     const tn_decoder *decoder = job->run->decoder;
     const tn_decoder_layer *layer = &decoder->layers[job->layer];
-    tn_tensor normed = tn_op_rms_norm(ops, x, &layer->input_norm, decoder->config.rms_norm_eps);
+    double eps = decoder->config.rms_norm_eps;
+    if (decoder->config.norm_after) {
+        x = tn_op_add(ops, x, tn_op_rms_norm(ops, attend(ops, job, x, again), &layer->input_norm, eps));
+        return tn_op_add(ops, x, tn_op_rms_norm(ops, feed_forward(ops, layer, x), &layer->post_attention_norm, eps));
+    }
+    tn_tensor normed = tn_op_rms_norm(ops, x, &layer->input_norm, eps);
     x = tn_op_add(ops, x, attend(ops, job, normed, again));
-    normed = tn_op_rms_norm(ops, x, &layer->post_attention_norm, decoder->config.rms_norm_eps);
+    normed = tn_op_rms_norm(ops, x, &layer->post_attention_norm, eps);
     return tn_op_add(ops, x, feed_forward(ops, layer, normed));
 }
 

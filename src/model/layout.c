@@ -34,9 +34,12 @@ static bool count_vectors(const tn_network *network, size_t *total)
     *total = 1;
     for (const tn_layout_row *row = network->layout->rows; row->name != NULL; row++) {
         size_t size;
-        if (!tn_role_is_matrix(row->role) &&
-            (!tn_size_mul(network->sizes[row->dims[0]] * row->parts, tn_network_members(network, row->group), &size) ||
-             !tn_size_add(*total, size, total)))
+        bool fits = tn_size_mul(row->parts, tn_network_members(network, row->group), &size);
+        if (tn_role_is_matrix(row->role))
+            continue;
+        for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++)
+            fits = fits && tn_size_mul(size, network->sizes[row->dims[i]], &size);
+        if (!fits || !tn_size_add(*total, size, total))
             return false;
     }
     return true;

@@ -70,8 +70,12 @@ static bool fits(const tn_form *form, const tn_place *place, size_t *rows)
     size_t parts = place->row->parts;
     if (!form->is_weight || form->rank < 1)
         return false;
-    if (!tn_place_is_matrix(place))
-        return form->rank == 1 && form->shape[0] == place->cols;
+    if (!tn_place_is_matrix(place)) {
+        bool same = form->rank == place->rank;
+        for (size_t i = 0; same && i < place->rank; i++)
+            same = form->shape[i] == place->shape[i];
+        return same;
+    }
     if (form->rank < 2)
         return false;
     const tn_matrix matrix = tn_form_matrix(form, NULL);

@@ -14,6 +14,9 @@ typedef struct tn_decoder_config {
     size_t intermediate_size;
     size_t max_position_embeddings;
     double rms_norm_eps, rope_theta;
+    double head_norm_eps;   /* of the norms of q and k, if layers have them */
+    bool head_norm_centred; /* these are layer norms; else RMS norms        */
+    bool norm_after;        /* a layer norms what attention and MLP give, not what they read */
     /* Frequencies that follow the temporal, height and width index; they add up to D/2.
      * {D/2, 0, 0} is plain rotary embedding. */
     size_t mrope_section[3];
@@ -23,6 +26,8 @@ typedef struct tn_decoder_layer {
     tn_vector input_norm, post_attention_norm;    /* [C] */
     tn_weight q, k, v, o;                         /* [H*D, C], [Hkv*D, C] twice, [C, H*D] */
     tn_vector q_bias, k_bias, v_bias;             /* may be absent */
+    tn_vector q_norm, q_norm_bias;                /* of each head before rotary: [D] for all, or [H*D]; may be absent */
+    tn_vector k_norm, k_norm_bias;                /* likewise [D] or [Hkv*D] */
     tn_weight gate, up, down;                     /* [F, C] twice, [C, F] */
 } tn_decoder_layer;
 
@@ -31,6 +36,9 @@ enum {
     TN_DECODER_HIDDEN = TN_SIZE_OWN,
     TN_DECODER_QUERY, /* H * D   */
     TN_DECODER_KEY,   /* Hkv * D */
+    TN_DECODER_HEADS,     /* H   */
+    TN_DECODER_KEY_HEADS, /* Hkv */
+    TN_DECODER_HEAD,      /* D   */
     TN_DECODER_INTERMEDIATE,
     TN_DECODER_LAYERS,
     TN_DECODER_LAYER = 1

@@ -8,6 +8,9 @@ void tn_decoder_sizes(const tn_decoder_config *config, size_t sizes[TN_LAYOUT_SI
     sizes[TN_DECODER_HIDDEN] = config->hidden_size;
     sizes[TN_DECODER_QUERY] = config->num_attention_heads * config->head_dim;
     sizes[TN_DECODER_KEY] = config->num_key_value_heads * config->head_dim;
+    sizes[TN_DECODER_HEADS] = config->num_attention_heads;
+    sizes[TN_DECODER_KEY_HEADS] = config->num_key_value_heads;
+    sizes[TN_DECODER_HEAD] = config->head_dim;
     sizes[TN_DECODER_INTERMEDIATE] = config->intermediate_size;
     sizes[TN_DECODER_LAYERS] = config->num_hidden_layers;
 }

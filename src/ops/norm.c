@@ -39,10 +39,16 @@ static double sum_squares(const tn_real *x, size_t n, double mean)
     return sum_lanes(lanes);
 }
 
+/* Where the scales of a row begin: rows take those of w in turn. */
+static size_t turn_of(const tn_norm_node *norm, size_t row)
+{
+    return row % (norm->w.size / norm->x.cols) * norm->x.cols;
+}
+
 static void norm_row(const tn_norm_node *norm, size_t row)
 {
-    size_t n = norm->x.cols;
-    const tn_real *x = norm->x.data + row * n, *w = norm->w.data, *b = norm->b.data;
+    size_t n = norm->x.cols, turn = turn_of(norm, row);
+    const tn_real *x = norm->x.data + row * n, *w = norm->w.data + turn, *b = norm->b.data != NULL ? norm->b.data + turn : NULL;
     tn_real *y = norm->y.data + row * n;
     double mean = norm->centred ? sum_row(x, n) / (double)n : 0;
     tn_real inverse = (tn_real)(1 / sqrt(sum_squares(x, n, mean) / (double)n + norm->eps));
@@ -72,7 +78,7 @@ static void norm_chunk(void *argument, size_t chunk, size_t worker)
 static void norm_dx_row(const tn_norm_node *norm, size_t row)
 {
     size_t n = norm->x.cols;
-    const tn_real *x = norm->x.data + row * n, *dy = norm->y.grad + row * n, *w = norm->w.data;
+    const tn_real *x = norm->x.data + row * n, *dy = norm->y.grad + row * n, *w = norm->w.data + turn_of(norm, row);
     tn_real *dx = norm->x.grad + row * n, inverse = norm->inverse[row], shift = norm->mean[row];
     double sum_g = 0, sum_gz = 0;
     for (size_t i = 0; i < n; i++) {
@@ -104,10 +110,11 @@ static void norm_dw_chunk(void *argument, size_t chunk, size_t worker)
     for (size_t row = 0; row < norm->x.rows; row++) {
         const tn_real *x = norm->x.data + row * n, *dy = norm->y.grad + row * n;
         tn_real inverse = norm->inverse[row], shift = norm->mean[row];
+        size_t turn = turn_of(norm, row);
         for (size_t i = begin; i < end && norm->w.grad != NULL; i++)
-            norm->w.grad[i] += dy[i] * ((x[i] - shift) * inverse);
+            norm->w.grad[turn + i] += dy[i] * ((x[i] - shift) * inverse);
         for (size_t i = begin; i < end && norm->b.grad != NULL; i++)
-            norm->b.grad[i] += dy[i];
+            norm->b.grad[turn + i] += dy[i];
     }
 }
 
@@ -134,8 +141,8 @@ static bool norm_fits(tn_ops *ops, const char *operation, tn_tensor x, const tn_
 {
     if (!tn_ops_usable(ops, operation, x))
         return false;
-    bool scaled = w->data != NULL && w->size == x.cols;
-    if (x.cols == 0 || !scaled || (b->data != NULL && b->size != x.cols))
+    bool scaled = w->data != NULL && x.cols > 0 && w->size > 0 && w->size % x.cols == 0 && x.rows % (w->size / x.cols) == 0;
+    if (!scaled || (b->data != NULL && b->size != w->size))
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, operation, "rows of %zu columns do not fit a scale of %zu "
                 "and a shift of %zu numbers", x.cols, w->data ? w->size : 0, b->data ? b->size : 0);
     return ops->failure.code == TENEBRA_OK;

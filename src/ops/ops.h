@@ -238,6 +238,7 @@ tn_tensor tn_op_quick_gelu(tn_ops *ops, tn_tensor x);
 tn_tensor tn_op_gelu(tn_ops *ops, tn_tensor x);
 
 /* ----------------------------------------------------------------- norm -- */
+/* w and b have the columns of x, or several times as many: then rows take their scales and shifts in turn, as heads do. */
 
 /* x / sqrt(mean(x^2) + eps) * w, per row; new memory. Statistics in f32, as HF. */
 tn_tensor tn_op_rms_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, double eps);

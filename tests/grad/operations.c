@@ -198,6 +198,27 @@ static tn_tensor build_layer_norm(gradient_case *c)
     return project(c, tn_op_layer_norm(&c->ops, input(c, 0), &w, c->variant ? NULL : &b, 1e-6));
 }
 
+/* Rows that take three scales and shifts in turn, as heads do; another order is another result. */
+static void norms_take_turns(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        gradient_case c;
+        case_open(&c, seed);
+        add(&c, 6, 7, 0, 1);
+        add(&c, 1, 3 * 7, 1, 0.3);
+        check(&c, build_rms);
+        add(&c, 1, 3 * 7, 0, 1);
+        check(&c, build_layer_norm);
+        double before = loss_of(&c, build_layer_norm), kept[7], *scales = c.parameters[1].values;
+        memcpy(kept, scales, sizeof kept);
+        memcpy(scales, scales + 7, sizeof kept);
+        memcpy(scales + 7, kept, sizeof kept);
+        assert_true(before != loss_of(&c, build_layer_norm));
+        case_close(&c);
+    }
+}
+
 static void norms_are_right(void **state)
 {
     static const size_t widths[] = { 2, 8, 19, 66 };
@@ -309,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right),        cmocka_unit_test(gather_is_right),
+        cmocka_unit_test(norms_take_turns),
         cmocka_unit_test(add_rows_is_right),
         cmocka_unit_test(rule_out_is_right),
         cmocka_unit_test(compose_is_right),       cmocka_unit_test(elementwise_is_right),

@@ -5,7 +5,7 @@
 #include "toys/codes.h"
 #include "toys/deep.h"
 
-enum { HIDDEN = 8, HEADS = 2, DIM = 4, INNER = 5, LAYERS = 3, VOCABULARY = 11, ROWS = 12, CELLS = 3 };
+enum { HIDDEN = 12, HEADS = 2, DIM = 6, INNER = 5, LAYERS = 3, VOCABULARY = 11, ROWS = 12, CELLS = 3 };
 
 /* The tower of a toy; its slots lead to parameters, or to constants. */
 static tn_network *tower;
@@ -68,9 +68,9 @@ static double *constant(constants *all, size_t count, double mean, double deviat
     return values;
 }
 
-static tn_weight fixed(constants *all, size_t rows, size_t cols)
+static tn_weight fixed(constants *all, size_t rows, size_t cols, double size)
 {
-    return (tn_weight){ { TN_F64, rows, cols, constant(all, rows * cols, 0, 0.3), TN_ROWS }, NULL, NULL };
+    return (tn_weight){ { TN_F64, rows, cols, constant(all, rows * cols, 0, size), TN_ROWS }, NULL, NULL };
 }
 
 static tn_vector scale(constants *all, size_t size)
@@ -82,7 +82,7 @@ static tenebra_code fill_fixed(void *user, const tn_place *place, tenebra_error 
 {
     (void)error;
     assert_true(tn_place_is_matrix(place));
-    *(tn_weight *)place->slot = fixed(user, place->rows, place->cols);
+    *(tn_weight *)place->slot = fixed(user, place->rows, place->cols, 0.3);
     return TENEBRA_OK;
 }
 
@@ -109,7 +109,7 @@ static tenebra_code fill_parameter(void *user, const tn_place *place, tenebra_er
 /* ------------------------------------------------------------- the graph -- */
 
 /* A decoder of constants whose head is the table, parameter 0. */
-static void make_decoder(gradient_case *c, constants *all, tn_decoder *decoder)
+static void make_decoder(gradient_case *c, constants *all, bool deep, tn_decoder *decoder)
 {
     tn_decoder_layer *layers = tn_arena_take(&c->work, LAYERS, sizeof *layers);
     assert_non_null(layers);
@@ -118,15 +118,21 @@ static void make_decoder(gradient_case *c, constants *all, tn_decoder *decoder)
     decoder->config = (tn_decoder_config){ .hidden_size = HIDDEN, .num_hidden_layers = LAYERS, .num_attention_heads = HEADS,
                                            .num_key_value_heads = HEADS, .head_dim = DIM, .intermediate_size = INNER,
                                            .max_position_embeddings = 64, .rms_norm_eps = 1e-6, .rope_theta = 100,
+                                           .head_norm_eps = 1e-6, .head_norm_centred = !deep, .norm_after = !deep,
                                            .mrope_section = { DIM / 2, 0, 0 } };
     decoder->network = (tn_network){ .layout = &deep_layout,
                                      .sizes = { [TN_SIZE_FREE] = VOCABULARY, [TN_DECODER_HIDDEN] = HIDDEN, [TN_DECODER_QUERY] = HIDDEN,
-                                                [TN_DECODER_KEY] = HIDDEN, [TN_DECODER_INTERMEDIATE] = INNER, [TN_DECODER_LAYERS] = LAYERS } };
+                                                [TN_DECODER_KEY] = HIDDEN, [TN_DECODER_HEADS] = HEADS, [TN_DECODER_KEY_HEADS] = HEADS,
+                                                [TN_DECODER_HEAD] = DIM, [TN_DECODER_INTERMEDIATE] = INNER, [TN_DECODER_LAYERS] = LAYERS } };
     for (size_t l = 0; l < LAYERS; l++)
         layers[l] = (tn_decoder_layer){ .input_norm = scale(all, HIDDEN), .post_attention_norm = scale(all, HIDDEN),
-                                        .q = fixed(all, HIDDEN, HIDDEN), .k = fixed(all, HIDDEN, HIDDEN), .v = fixed(all, HIDDEN, HIDDEN),
-                                        .o = fixed(all, HIDDEN, HIDDEN), .gate = fixed(all, INNER, HIDDEN), .up = fixed(all, INNER, HIDDEN),
-                                        .down = fixed(all, HIDDEN, INNER) };
+                                        .q = fixed(all, HIDDEN, HIDDEN, 1), .k = fixed(all, HIDDEN, HIDDEN, 1),
+                                        .v = fixed(all, HIDDEN, HIDDEN, 0.3),
+                                        .o = fixed(all, HIDDEN, HIDDEN, 0.3), .gate = fixed(all, INNER, HIDDEN, 0.3),
+                                        .up = fixed(all, INNER, HIDDEN, 0.3),
+                                        .down = fixed(all, HIDDEN, INNER, 0.3), .q_norm = scale(all, deep ? DIM : HIDDEN),
+                                        .k_norm = scale(all, deep ? DIM : HIDDEN),
+                                        .q_norm_bias = deep ? (tn_vector){ 0 } : scale(all, HIDDEN) };
 }
 
 /* Two pictures, of two cells and of one. */
@@ -156,12 +162,12 @@ static void see(gradient_case *c, constants *all, const tn_image_encoder *encode
 static tn_tensor build(gradient_case *c, const tn_image_encoder *encoder)
 {
     static const int32_t labels[ROWS] = { -1, 5, -1, -1, 3, -1, 8, -1, 0, 3, -1, 6 };
-    constants all = { tn_rng_seed(11), c };
+    constants all = { tn_rng_seed(13), c };
     tn_image_rows *pictures = tn_arena_take(&c->work, 2, sizeof *pictures);
     tn_decoder *decoder = tn_arena_take(&c->work, 1, sizeof *decoder);
     tn_keys *keys = tn_arena_take(&c->work, LAYERS, sizeof *keys);
     assert_true(pictures != NULL && decoder != NULL && keys != NULL);
-    make_decoder(c, &all, decoder);
+    make_decoder(c, &all, encoder == &deep_encoder, decoder);
     if (encoder == &deep_encoder)
         tn_network_each(tower, fill_parameter, &(filler){ c, 1, false }, NULL);
     else

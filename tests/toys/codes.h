@@ -1,5 +1,6 @@
 /* A backbone whose pictures are tokens, which exists in this file alone: each square of pixels becomes the nearest of some vectors, and
- * each of these is a token of the vocabulary. Positions are 0, 1, 2, ..., and names of tensors and keys are its own. */
+ * each of these is a token of the vocabulary. Layers norm what they give, and each head of
+ * queries and keys by its own scales. Positions are 0, 1, 2, ..., and names of tensors and keys are its own. */
 #ifndef TN_TESTS_TOYS_CODES_H
 #define TN_TESTS_TOYS_CODES_H
 
@@ -184,6 +185,10 @@ static const tn_layout_row codes_rows[] = {
     { CODES_ROW("layer.%zu.q", LINEAR, CODES_LAYER(q), TN_DECODER_QUERY, TN_DECODER_HIDDEN) },
     { CODES_ROW("layer.%zu.k", LINEAR, CODES_LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
     { CODES_ROW("layer.%zu.v", LINEAR, CODES_LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { CODES_ROW("layer.%zu.q.scale", SCALE, CODES_LAYER(q_norm), TN_DECODER_HEADS, TN_DECODER_HEAD) },
+    { CODES_ROW("layer.%zu.q.shift", SHIFT, CODES_LAYER(q_norm_bias), TN_DECODER_HEADS, TN_DECODER_HEAD) },
+    { CODES_ROW("layer.%zu.k.scale", SCALE, CODES_LAYER(k_norm), TN_DECODER_KEY_HEADS, TN_DECODER_HEAD) },
+    { CODES_ROW("layer.%zu.k.shift", SHIFT, CODES_LAYER(k_norm_bias), TN_DECODER_KEY_HEADS, TN_DECODER_HEAD) },
     { CODES_ROW("layer.%zu.o", LINEAR, CODES_LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY), .reads = TN_READS_ATTENTION,
       .residual = true },
     { CODES_ROW("layer.%zu.between", SCALE, CODES_LAYER(post_attention_norm), TN_DECODER_HIDDEN) },
@@ -216,7 +221,8 @@ static tenebra_code codes_read_config(const json_t *json, const char *file, tn_m
 {
     tn_decoder_config *d = &config->decoder;
     size_t token = 0;
-    *config = (tn_model_config){ .decoder = { .rms_norm_eps = 1e-5, .rope_theta = 10000 }, .picture_begin = -1, .picture_end = -1 };
+    *config = (tn_model_config){ .decoder = { .rms_norm_eps = 1e-5, .rope_theta = 10000, .head_norm_eps = 1e-5,
+                                              .head_norm_centred = true, .norm_after = true }, .picture_begin = -1, .picture_end = -1 };
     TN_TRY(tn_json_size(json, "width", 2, 4096, &d->hidden_size, file, error));
     TN_TRY(tn_json_size(json, "layers", 1, 64, &d->num_hidden_layers, file, error));
     TN_TRY(tn_json_size(json, "heads", 1, 64, &d->num_attention_heads, file, error));

@@ -208,6 +208,8 @@ static const tn_layout_row deep_rows[] = {
     { DEEP_ROW("text.%zu.query.bias", BIAS, DEEP_LAYER(q_bias), TN_DECODER_QUERY) },
     { DEEP_ROW("text.%zu.key.weight", LINEAR, DEEP_LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
     { DEEP_ROW("text.%zu.value.weight", LINEAR, DEEP_LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { DEEP_ROW("text.%zu.query.norm", SCALE, DEEP_LAYER(q_norm), TN_DECODER_HEAD) },
+    { DEEP_ROW("text.%zu.key.norm", SCALE, DEEP_LAYER(k_norm), TN_DECODER_HEAD) },
     { DEEP_ROW("text.%zu.mix.weight", LINEAR, DEEP_LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY), .reads = TN_READS_ATTENTION,
       .residual = true },
     { DEEP_ROW("text.%zu.norm2", SCALE, DEEP_LAYER(post_attention_norm), TN_DECODER_HIDDEN) },
@@ -228,7 +230,7 @@ static tenebra_code deep_read_config(const json_t *json, const char *file, tn_mo
 {
     tn_decoder_config *d = &config->decoder;
     size_t token = 0;
-    *config = (tn_model_config){ .decoder = { .rms_norm_eps = 1e-6, .rope_theta = 500, .num_key_value_heads = 2, .head_dim = 8,
+    *config = (tn_model_config){ .decoder = { .rms_norm_eps = 1e-6, .head_norm_eps = 1e-6, .rope_theta = 500, .num_key_value_heads = 2, .head_dim = 8,
                                               .mrope_section = { 1, 2, 1 } },
                                  .picture_begin = -1, .picture_end = -1, .tie_word_embeddings = true };
     TN_TRY(tn_json_size(json, "channels", 2, 4096, &d->hidden_size, file, error));

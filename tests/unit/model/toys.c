@@ -153,8 +153,54 @@ static void test_pictures_as_tokens(void **state)
     free(p);
 }
 
+typedef struct changing {
+    place *p;
+    const tn_row *rows;
+    size_t count;
+} changing;
+
+/* A change of a norm's scale or shift, or of a bias, changes what the last layer reads. */
+static tenebra_code change(void *user, const tn_place *at, tenebra_error *error)
+{
+    changing *c = user;
+    static tn_real before[ROWS * C];
+    (void)error;
+    if (tn_place_is_matrix(at) || at->network->layout->kind != TN_NETWORK_DECODER || at->row->last || at->number + 1 == LAYERS)
+        return TENEBRA_OK;
+    tn_real *values = (tn_real *)(uintptr_t)tn_vector_values(at->slot);
+    run(c->p, c->rows);
+    memcpy(before, c->p->inputs[LAYERS - 1], sizeof before);
+    for (size_t i = 0; i < at->cols; i += 5) { /* of every head */
+        values[i] += 1;
+        run(c->p, c->rows);
+        if (memcmp(before, c->p->inputs[LAYERS - 1], sizeof before) == 0)
+            fail_msg("value %zu of %s does not count", i, at->name);
+        values[i] -= 1;
+        c->count++;
+    }
+    return TENEBRA_OK;
+}
+
+static void test_every_vector_counts(void **state)
+{
+    (void)state;
+    for (const tn_shape *shape = tn_shapes; shape->name != NULL; shape++) {
+        place *p = calloc(1, sizeof *p);
+        tn_row rows[ROWS];
+        size_t cells[ROWS];
+        open_place(p, shape->name);
+        make_prompt(p, rows, cells);
+        changing c = { p, rows, 0 };
+        assert_int_equal(tn_networks_each(&p->model->networks, change, &c, NULL), TENEBRA_OK);
+        assert_true(c.count > 2 * 2 * (LAYERS - 1));
+        close_place(p);
+        free(p);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows_after_layers), cmocka_unit_test(test_pictures_as_tokens) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows_after_layers), cmocka_unit_test(test_pictures_as_tokens),
+                                         cmocka_unit_test(test_every_vector_counts) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
