@@ -1,4 +1,4 @@
-/* A digest of bytes: BLAKE2b with 256 bits. Equal digests mean equal contents, even if somebody tries to make two
+/* A digest of bytes: BLAKE2b with 256 bits. Equal digests mean equal contents, even against deliberate attempts to make two
  * contents with the same digest. Source: RFC 7693. */
 #ifndef TN_BASE_DIGEST_H
 #define TN_BASE_DIGEST_H

@@ -14,8 +14,8 @@ tenebra_code tn_json_parse(const void *text, size_t length, const char *name, js
 /* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT, MEMORY. */
 tenebra_code tn_json_read(const char *path, size_t limit, json_t **value, tenebra_error *error);
 
-/* The object that the file `name` of a directory holds, in *object. Where there is none, *object is NULL, and the file was
- * `required` or it is no failure. Errors: IO, LIMIT, FORMAT, MEMORY. */
+/* Reads the object in the file `name` of a directory into *object. If the file does not exist, *object is NULL; this is an
+ * error only if the file is `required`. Errors: IO, LIMIT, FORMAT, MEMORY. */
 tenebra_code tn_json_read_object(const char *directory, const char *name, size_t limit, bool required, json_t **object,
                                  tenebra_error *error);
 

@@ -182,7 +182,7 @@ bool tn_option_is_same_name(const char *a, const char *b)
     return *a == *b;
 }
 
-/* Whether `word` stands in " word word ". */
+/* Whether `word` occurs in " word word ". */
 static bool is_listed(const char *list, const char *word)
 {
     size_t length = strlen(word);

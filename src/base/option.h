@@ -49,7 +49,7 @@ typedef enum tn_option_meaning {
 typedef const char *tn_option_names(size_t index);
 
 typedef struct tn_option {
-    const char *name; /* '-' and '_' are alike                                    */
+    const char *name; /* '-' and '_' are equal                                    */
     char letter;      /* short form; 0: none                                      */
     tn_option_kind kind;
     tn_option_meaning means;

@@ -51,7 +51,7 @@ static size_t count_others(const line *at, const paint *frame)
 
 enum { TOP, BOTTOM, LEFT, RIGHT, SIDES };
 
-/* Line number `depth` from a side, as far as it lies in the region. */
+/* Line number `depth` from a side, as far as it is inside the region. */
 static line line_of(const tn_image *image, const tn_region *inside, int side, size_t depth)
 {
     bool row = side == TOP || side == BOTTOM;

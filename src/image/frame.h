@@ -1,13 +1,13 @@
-/* A plain frame around a picture, as screenshots and scans have one. */
+/* A plain frame around an image, as in screenshots and scans. */
 #ifndef TN_IMAGE_FRAME_H
 #define TN_IMAGE_FRAME_H
 
 #include "image/region.h"
 
-/* What a frame leaves of a picture: on each side the lines of one colour from the edge on are taken away, at most a third of the side
- * and at least two pixels, if what follows differs from them along almost its whole length. So a ground on which objects stand is no
- * frame; one that is as coloured as the ground behind it is not seen either. Without a frame the whole picture. `image` is RGB.
- * Threads: any. */
+/* The region of an image inside a plain frame. On each side, lines of one colour starting at the edge are removed, at least two
+ * pixels and at most a third of the side, if the next line differs from them along almost its whole length. So a ground with
+ * objects on it is not a frame, and a frame in the colour of the ground is not found. Without a frame, the region is the
+ * complete image. `image` is RGB. Threads: any. */
 tn_region tn_frame_inside(const tn_image *image);
 
 #endif

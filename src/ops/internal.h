@@ -33,8 +33,8 @@ typedef struct tn_device_op {
     void (*backward)(tn_ops *ops, tn_node *node);
 } tn_device_op;
 
-/* What carries out operations. The numbers of tensors (data and grad), angles, and caches are addresses in arenas. Only
- * the device follows them: the CPU where they lie, another device at the same offset of memory of its own. Weights and
+/* A device executes operations. The numbers of tensors (data and grad), angles, and caches are addresses in arenas. Only the
+ * device follows them: the CPU directly, another device at the same offset of its own memory. Weights and
  * vectors are memory of the host, which a device copies once. All other arguments are values of the host. */
 struct tn_device {
     const char *name;

@@ -1,4 +1,4 @@
-/* Operations: each forward is written once, with its backward beside it.
+/* Operations: each forward is written once, next to its backward.
  *
  * A network is a C function that calls operations in order. If `tape` is NULL, this is inference. With a tape, the same
  * calls also record the data for their backward, and tn_tape_backward walks the tape from the end. There is no other

@@ -15,15 +15,15 @@
 
 enum { TN_STORE_SEAL_DIGITS = 64, TN_STORE_SEAL_TEXT = sizeof TN_STORE_SEAL_FRONT + TN_STORE_SEAL_DIGITS };
 
-/* The text of a digest; NULL: the one with zeros that stands in its place until it is known. */
+/* The text of a digest; NULL: the text with zeros that is used until the digest is known. */
 void tn_store_seal_print(const tn_digest *digest, char text[TN_STORE_SEAL_TEXT]);
 
-/* Where the digits of the text stand in the JSON of a header; NULL if they do not, as our writer puts them. Within strings of
- * JSON quotation marks are escaped, so nothing else looks like the entry. */
+/* The digits of the text in the JSON of a header; NULL if they are not there in the form of our writer. In strings of JSON,
+ * quotation marks are escaped, so nothing else can look like this entry. */
 const char *tn_store_seal_find(const char *header, size_t length, const char *text);
 
-/* Whether the `size` bytes of a file, which begin with a header of `header_end` bytes, are those that `text` stands for. `name`
- * stands in errors. Errors: FORMAT (damaged, or a text of another form). */
+/* Checks that the `size` bytes of a file, which begin with a header of `header_end` bytes, match the digest `text`. `name`
+ * appears in errors. Errors: FORMAT (damaged, or a text of another form). */
 tenebra_code tn_store_seal_check(const void *bytes, size_t size, size_t header_end, const char *text, const char *name,
                            tenebra_error *error);
 

@@ -1,4 +1,4 @@
-/* Writes a safetensors file as a stream: first what will come, then the data in that order.
+/* Writes a safetensors file as a stream: first all tensors are declared, then their data are written in this order.
  *
  * The file appears under its name only when it is complete and on the disk; until then the bytes go
  * to "<path>.partial-<process>-<number>" beside it, and an older file at `path` stays as it is. The

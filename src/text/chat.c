@@ -49,7 +49,7 @@ void tn_chat_text_free(tn_chat_text *rendered)
     memset(rendered, 0, sizeof *rendered);
 }
 
-/* A role stands beside control tokens, so it may hold nothing but a word. */
+/* A role is next to control tokens, so it must be a single word. */
 static bool is_word(const char *role)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";

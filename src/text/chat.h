@@ -1,8 +1,8 @@
 /* Chat templates: from messages to the text of a prompt, as the published templates render them.
  *
  * Each template is a C function in templates/, recognised by a hash of the published text. An
- * unknown text is an error, never an approximation. The rendered text remembers which of it came
- * from the template and which from the messages, so that no message can write control tokens:
+ * unknown text is an error, never an approximation. The rendered text records which parts came from the template and which from
+ * the messages, so that no message can write control tokens:
  *
  *     tn_chat_text rendered = { 0 };
  *     tn_chat_render(style, messages, count, &options, &rendered, &error);
@@ -17,8 +17,7 @@
 
 /* ------------------------------------------------------- rendered text -- */
 
-/* Zeroed is empty. The spans lie in `text` one behind the other and are ready for
- * tn_tokenizer_encode; all is owned. */
+/* Zeroed is empty. The spans follow each other in `text` and are ready for tn_tokenizer_encode; everything is owned. */
 typedef struct tn_chat_text {
     tn_text text;
     tn_text_span *spans;
@@ -31,7 +30,7 @@ typedef struct tn_chat_text {
 tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_t length, bool control,
                                  tenebra_error *error);
 
-/* Appends the token that stands for the next picture. */
+/* Appends the token that marks the next image. */
 tenebra_code tn_chat_text_append_picture(tn_chat_text *rendered, const char *token, tenebra_error *error);
 
 /* Frees and empties. A zeroed text may be freed. */
@@ -39,10 +38,10 @@ void tn_chat_text_free(tn_chat_text *rendered);
 
 /* ------------------------------------------------------------ messages -- */
 
-/* A picture, a video, or else text. */
+/* An image, a video, or text. */
 typedef struct tn_chat_part {
     bool is_image, is_video;
-    const char *text; /* borrowed, any bytes; not read for pictures and videos */
+    const char *text; /* borrowed, any bytes; not read for images and videos */
     size_t length;
 } tn_chat_part;
 
@@ -54,7 +53,7 @@ typedef struct tn_chat_message {
 
 typedef struct tn_chat_options {
     bool add_generation_prompt; /* end with the start of the assistant's turn                    */
-    bool add_vision_id;         /* number pictures and videos in the text                        */
+    bool add_vision_id;         /* number images and videos in the text                          */
     bool control_text;          /* message text may hold control tokens, as the reference
                                  * libraries have it; only for text that the caller wrote itself */
 } tn_chat_options;
@@ -64,7 +63,7 @@ typedef struct tn_chat_options {
 typedef struct tn_chat_template {
     const char *name;          /* as --chat-template takes it                                */
     const uint64_t *hashes;    /* of published texts (tn_chat_template_hash), 0-terminated   */
-    const char *image, *video; /* placeholder tokens, NULL where it has none                 */
+    const char *image, *video; /* placeholder tokens, NULL if it has none                    */
     const char *end_of_turn;   /* token that ends a message                                  */
     const char *published;     /* the published text, for new tokenizer directories; or NULL */
     const char *const *tokens; /* control tokens of its models in the order of their ids, NULL
@@ -90,7 +89,7 @@ tenebra_code tn_chat_template_find(const char *directory, const char *name, cons
 uint64_t tn_chat_template_hash(const char *text, size_t length);
 
 /* Renders messages into *out, which must be empty. On failure *out is freed.
- * Errors: ARGUMENT (a role that is no word), MEMORY, LIMIT. Threads: any. */
+ * Errors: ARGUMENT (a role that is not a word), MEMORY, LIMIT. Threads: any. */
 tenebra_code tn_chat_render(const tn_chat_template *style, const tn_chat_message *messages, size_t count,
                             const tn_chat_options *options, tn_chat_text *out, tenebra_error *error);
 

@@ -188,7 +188,7 @@ static tenebra_code find_in_text(const char *path, const tn_chat_template **foun
     return code;
 }
 
-/* A directory of further templates, NAME.jinja. If there is no chat_template.jinja beside it, one of them must be the
+/* A directory of further templates, NAME.jinja. If the model directory has no chat_template.jinja, one of them must be the
  * default. */
 static tenebra_code find_in_folder(const char *path, const tn_chat_template **found, tenebra_error *error)
 {

@@ -1,4 +1,4 @@
-/* Spans -> one marked text -> added tokens and what lies between -> normal forms -> pieces -> ids. */
+/* Spans -> one marked text -> added tokens and the text between them -> normal forms -> pieces -> ids. */
 #include "text/bpe.h"
 #include "text/normalize.h"
 #include "text/tokenizer_parts.h"
@@ -20,7 +20,7 @@ typedef struct encoder {
 
 /* ------------------------------------------------------------ one text -- */
 
-/* Marks of control spans: 1 and 2 in turn, so that neighbours differ; PICTURE more where one stands for a picture. */
+/* Marks of control spans: alternately 1 and 2, so that neighbours differ; plus PICTURE if the span marks an image. */
 enum { PICTURE = 2 };
 
 /* Spans in a row. */
@@ -138,7 +138,7 @@ static tenebra_code find_added(encoder *e, const char *bytes, const char *marks,
     return TENEBRA_OK;
 }
 
-/* Takes added tokens of one kind, leftmost and longest, and hands what lies between them to `between`. */
+/* Takes added tokens of one kind, leftmost and longest, and passes the text between them to `between`. */
 static tenebra_code each_part(encoder *e, const char *bytes, const char *marks, size_t length,
                               bool normalized, part_fn *between, tenebra_error *error)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for `extra` more items behind `count`. */
+/* Makes room for `extra` more items after `count`. */
 static tenebra_code reserve(void **items, size_t *room, size_t count, size_t extra, size_t size, tenebra_error *error)
 {
     size_t needed, doubled, bytes;

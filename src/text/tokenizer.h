@@ -24,7 +24,7 @@ bool tn_tokenizer_is_in(const char *directory);
  * implemented is named, never guessed), LIMIT, MEMORY. *tokenizer is NULL on failure. Close with tn_tokenizer_close. */
 tenebra_code tn_tokenizer_open(const char *directory, tn_tokenizer **tokenizer, tenebra_error *error);
 
-/* The same from a tokenizer.json in memory; `name` stands in errors. */
+/* The same from a tokenizer.json in memory; `name` appears in errors. */
 tenebra_code tn_tokenizer_read(const void *json, size_t length, const char *name, tn_tokenizer **tokenizer, tenebra_error *error);
 
 /* Adds what the tokenizer's files in `directory` say and nothing here uses: keys of tokenizer.json, tokenizer_config.json and
@@ -38,7 +38,7 @@ void tn_tokenizer_close(tn_tokenizer *tokenizer);
 /* ------------------------------------------------------------- encoding -- */
 
 /* Whether added tokens are recognised in a stretch of text: not in text of users, so it can never become a control token. A
- * stretch may be the one token that stands for a picture; the ids then say where (tn_ids.pictures). */
+ * stretch may be the token that marks an image; the ids then record its position (tn_ids.pictures). */
 typedef enum tn_text_control { TN_CONTROL_NONE, TN_CONTROL_TOKENS, TN_CONTROL_PICTURE } tn_text_control;
 
 /* A stretch of text from one source. */
@@ -49,9 +49,9 @@ typedef struct tn_text_span {
 } tn_text_span;
 
 /* Appends the ids of the spans, read as ONE text: normalising, splitting and merging run across
- * their borders as if it were one string. An added token is recognised only where it lies wholly
- * inside one control span. Ill-formed UTF-8 is read as U+FFFD for each maximal ill-formed part.
- * Text of users that holds no added token thus gets the ids of the reference library. On failure
+ * their borders as if it were one string. An added token is recognised only if it is completely inside one control
+ * span. Ill-formed UTF-8 is read as U+FFFD for each maximal ill-formed part.
+ * Text of users without added tokens therefore gets the ids of the reference library. On failure
  * *out is as before. Errors: LIMIT (64 MiB of text), MEMORY. Threads: any. */
 tenebra_code tn_tokenizer_encode(const tn_tokenizer *tokenizer, const tn_text_span *spans, size_t span_count,
                                  tn_ids *out, tenebra_error *error);
@@ -85,16 +85,16 @@ size_t tn_tokenizer_size(const tn_tokenizer *tokenizer);
 /* The id of the token whose text is `text`, e.g. "<|image_pad|>"; -1 if there is none. */
 int32_t tn_tokenizer_find(const tn_tokenizer *tokenizer, const char *text);
 
-/* The bytes of a token, not zero-terminated, not always valid UTF-8; owned by the tokenizer. NULL
- * and *length = 0 when there is no such id. */
+/* The bytes of a token, not zero-terminated and not always valid UTF-8; owned by the tokenizer. NULL and *length = 0 if there
+ * is no such id. */
 const char *tn_tokenizer_bytes(const tn_tokenizer *tokenizer, int32_t id, size_t *length);
 
 /* Whether the id is an added token / one that skip_special leaves out. */
 bool tn_tokenizer_is_added(const tn_tokenizer *tokenizer, int32_t id);
 bool tn_tokenizer_is_special(const tn_tokenizer *tokenizer, int32_t id);
 
-/* Adds a token behind the last one and returns its id: for models that were trained with tokens
- * their directory does not list. Call it before the tokenizer is shared; at most about 1000 times.
+/* Adds a token after the last one and returns its id, for models that were trained with tokens that their directory does not
+ * list. Call it before the tokenizer is shared; at most about 1000 times.
  * Errors: ARGUMENT (empty, not UTF-8), MISMATCH (exists), LIMIT, MEMORY. */
 tenebra_code tn_tokenizer_add(tn_tokenizer *tokenizer, const char *text, bool special, int32_t *id,
                               tenebra_error *error);

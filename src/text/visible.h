@@ -13,7 +13,7 @@ bool tn_visible_is_active(int32_t code_point);
 /* The longest escape, with its zero. */
 enum { TN_VISIBLE_ESCAPE = 20 };
 
-/* The escape of `size` bytes of a text that stand for a code point, "\\u001b", or, if it is negative, are none, "\\xff". */
+/* The escape of `size` bytes of a text: "\\u001b" for a code point, or "\\xff" for invalid bytes (a negative code point). */
 const char *tn_visible_escape(int32_t code_point, const char *bytes, size_t size, char escape[TN_VISIBLE_ESCAPE]);
 
 /* A text on one line: active code points, line ends, tabs and stray bytes as escapes, as much as fits into `line` [room > 0]. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------- pictures -- */
+/* ------------------------------------------------------------- images -- */
 
 /* A stored u8 image [h, w, 3]; pixels are NULL if it is not one. */
 static tn_image picture_of(tn_verify *verify, const tn_stored *stored)
@@ -113,7 +113,7 @@ size_t tn_verify_side(const tn_model *model, const char *name)
     return tn_encoder_size(model->backbone->encoder, &model->config.vision, name);
 }
 
-/* The grids of up to 64 pictures; 0 if they are none. */
+/* The grids of up to 64 images; 0 if the tensor does not contain grids. */
 static size_t read_grids(tn_verify *verify, const tn_stored *sides, tn_grid grids[64], size_t *patches)
 {
     bool fits = sides != NULL && sides->rank == 2 && sides->shape[1] == 3 && sides->shape[0] >= 1 && sides->shape[0] <= 64;
@@ -130,8 +130,8 @@ static size_t read_grids(tn_verify *verify, const tn_stored *sides, tn_grid grid
     return ok ? sides->shape[0] : 0;
 }
 
-/* Encodes the patches called `values` with the grids called `sides`: the embeddings of all pictures, in the session, as those of one
- * picture, with the grid of the first. */
+/* Encodes the patches called `values` with the grids called `sides`. The embeddings of all images are stored in the session
+ * like those of one image, with the grid of the first. */
 static bool encode(tn_verify *verify, const char *values, const char *sides, tn_image_rows *all)
 {
     const tn_stored *stored = tn_verify_input(verify, "%s", values);

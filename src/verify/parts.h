@@ -58,7 +58,7 @@ void tn_verify_train(tn_verify *verify);      /* stage*.*, seq.*                
 
 /* ------------------------------------------ shared by the latent parts -- */
 
-/* The picture of the case (its expected embeddings are compared elsewhere). */
+/* The image of the case (its expected embeddings are compared elsewhere). */
 typedef struct tn_verify_picture {
     tn_image_rows rows;
     tn_real *embeds;    /* memory of those of `rows`, owned */

@@ -136,7 +136,7 @@ static bool add_text(const trainer *t, tn_lesson *to, const tn_verify_lesson *fr
     return good;
 }
 
-/* The case's picture, cut into patches by its own. */
+/* Adds the image of the case with its patches. */
 static bool add_picture(const trainer *t, tn_lesson *to)
 {
     const tn_image_rows *rows = &t->picture.rows;

@@ -1,7 +1,6 @@
 /* The template of Qwen2-VL. Source: chat_template.json of Qwen2-VL-7B-Instruct. Turns are
  * <|im_start|>role, a line end, the parts, <|im_end|>, a line end; a conversation that does not begin
- * with a system turn gets one. Pictures and videos are numbered through the whole conversation, each
- * kind for itself. */
+ * with a system turn gets one. Images and videos are numbered through the whole conversation, each kind separately. */
 #include "text/chat.h"
 
 #include <stdio.h>
@@ -15,7 +14,7 @@ static tenebra_code put(tn_chat_text *out, const char *text, tenebra_error *erro
     return tn_chat_text_append(out, text, strlen(text), true, error);
 }
 
-/* A picture or a video between its borders, after "Picture 1: " and so on where asked for. */
+/* An image or a video between its border tokens, after "Picture 1: " etc. if this is requested. */
 static tenebra_code put_vision(tn_chat_text *out, bool picture, size_t number, bool numbered, tenebra_error *error)
 {
     char text[48];
