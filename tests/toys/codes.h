@@ -22,8 +22,8 @@ typedef struct codes_tower {
 } codes_tower;
 
 static const tn_layout_row codes_tower_rows[] = {
-    { .name = "quantiser.project", TN_LAYOUT_ROW(PATCHES, 0, offsetof(codes_tower, project), 1, CODES_WIDTH, CODES_VALUES) },
-    { .name = "quantiser.book", TN_LAYOUT_ROW(LINEAR, 0, offsetof(codes_tower, book), 1, CODES_COUNT, CODES_WIDTH) },
+    { .name = "quantiser.project.weight", TN_LAYOUT_ROW(PATCHES, 0, offsetof(codes_tower, project), 1, CODES_WIDTH, CODES_VALUES) },
+    { .name = "quantiser.book.weight", TN_LAYOUT_ROW(LINEAR, 0, offsetof(codes_tower, book), 1, CODES_COUNT, CODES_WIDTH) },
     { .name = NULL }
 };
 
@@ -178,23 +178,23 @@ static const tn_image_encoder codes_encoder = {
 #define CODES_ROW(name_, ...) .name = name_, TN_LAYOUT_ROW(__VA_ARGS__)
 
 static const tn_layout_row codes_rows[] = {
-    { CODES_ROW("words", EMBEDDING, CODES_ONCE(embed), TN_SIZE_FREE, TN_DECODER_HIDDEN) },
+    { CODES_ROW("words.weight", EMBEDDING, CODES_ONCE(embed), TN_SIZE_FREE, TN_DECODER_HIDDEN) },
     { CODES_ROW("end.scale", SCALE, CODES_ONCE(norm), TN_DECODER_HIDDEN), .last = true },
-    { CODES_ROW("end.words", HEAD, CODES_ONCE(head), TN_SIZE_FREE, TN_DECODER_HIDDEN), .last = true },
+    { CODES_ROW("end.words.weight", HEAD, CODES_ONCE(head), TN_SIZE_FREE, TN_DECODER_HIDDEN), .last = true },
     { CODES_ROW("layer.%zu.before", SCALE, CODES_LAYER(input_norm), TN_DECODER_HIDDEN) },
-    { CODES_ROW("layer.%zu.q", LINEAR, CODES_LAYER(q), TN_DECODER_QUERY, TN_DECODER_HIDDEN) },
-    { CODES_ROW("layer.%zu.k", LINEAR, CODES_LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
-    { CODES_ROW("layer.%zu.v", LINEAR, CODES_LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { CODES_ROW("layer.%zu.q.weight", LINEAR, CODES_LAYER(q), TN_DECODER_QUERY, TN_DECODER_HIDDEN) },
+    { CODES_ROW("layer.%zu.k.weight", LINEAR, CODES_LAYER(k), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { CODES_ROW("layer.%zu.v.weight", LINEAR, CODES_LAYER(v), TN_DECODER_KEY, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
     { CODES_ROW("layer.%zu.q.scale", SCALE, CODES_LAYER(q_norm), TN_DECODER_HEADS, TN_DECODER_HEAD) },
     { CODES_ROW("layer.%zu.q.shift", SHIFT, CODES_LAYER(q_norm_bias), TN_DECODER_HEADS, TN_DECODER_HEAD) },
     { CODES_ROW("layer.%zu.k.scale", SCALE, CODES_LAYER(k_norm), TN_DECODER_KEY_HEADS, TN_DECODER_HEAD) },
     { CODES_ROW("layer.%zu.k.shift", SHIFT, CODES_LAYER(k_norm_bias), TN_DECODER_KEY_HEADS, TN_DECODER_HEAD) },
-    { CODES_ROW("layer.%zu.o", LINEAR, CODES_LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY), .reads = TN_READS_ATTENTION,
+    { CODES_ROW("layer.%zu.o.weight", LINEAR, CODES_LAYER(o), TN_DECODER_HIDDEN, TN_DECODER_QUERY), .reads = TN_READS_ATTENTION,
       .residual = true },
     { CODES_ROW("layer.%zu.between", SCALE, CODES_LAYER(post_attention_norm), TN_DECODER_HIDDEN) },
-    { CODES_ROW("layer.%zu.gate", LINEAR, CODES_LAYER(gate), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN) },
-    { CODES_ROW("layer.%zu.up", LINEAR, CODES_LAYER(up), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
-    { CODES_ROW("layer.%zu.down", LINEAR, CODES_LAYER(down), TN_DECODER_HIDDEN, TN_DECODER_INTERMEDIATE), .residual = true },
+    { CODES_ROW("layer.%zu.gate.weight", LINEAR, CODES_LAYER(gate), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN) },
+    { CODES_ROW("layer.%zu.up.weight", LINEAR, CODES_LAYER(up), TN_DECODER_INTERMEDIATE, TN_DECODER_HIDDEN), .reads = TN_READS_SAME },
+    { CODES_ROW("layer.%zu.down.weight", LINEAR, CODES_LAYER(down), TN_DECODER_HIDDEN, TN_DECODER_INTERMEDIATE), .residual = true },
     { .name = NULL }
 };
 

@@ -51,7 +51,7 @@ static values train(const tn_train_config *config, bool resume, uint64_t stop_af
     if (code != (stop_after > 0 ? TENEBRA_ERROR_CANCELLED : TENEBRA_OK))
         fail_msg("%s: %s", error.where, error.sentence);
     assert_int_equal(isnan(trainer->last.auxiliary), strcmp(config->method, "toy") != 0);
-    assert_true(isnan(trainer->last.auxiliary) || (trainer->last.auxiliary > 0 && trainer->last.auxiliary < 20));
+    assert_true(isnan(trainer->last.auxiliary) || (trainer->last.auxiliary >= 0 && trainer->last.auxiliary < 20));
     values v = { 0, malloc(trainer->parameters->elements * sizeof *v.all) };
     assert_non_null(v.all);
     for (size_t i = 0; i < trainer->parameters->count; i++) {
@@ -126,7 +126,7 @@ static void test_gradient_into_the_table(void **state)
     for (size_t through = 0; through < 2; through++) {
         tn_trainer *trainer = learn(&config, through, &lesson);
         const tn_encoder_config *vision = &trainer->model->config.vision;
-        const tn_parameter *table = tn_parameters_find(trainer->parameters, "words");
+        const tn_parameter *table = tn_parameters_find(trainer->parameters, "words.weight");
         assert_non_null(table);
         size_t cols = trainer->model->config.decoder.hidden_size, with = 0;
         for (size_t c = 0; c < vision->code_count; c++) {
@@ -266,6 +266,32 @@ static void check_answers(tenebra_model *model)
     }
 }
 
+/* Interventions on the latent text and on the choice of cells: answers with the cache are those without, and each changes something. */
+static void check_interventions(const tenebra_model *model)
+{
+    static const char *const ways[][2] = { { "latent-text", "keep" }, { "latent-text", "zero" }, { "latent-text", "noise" },
+                                           { "latent-text", "mean" }, { "latent-text", "frozen" }, { "latent-text", "shuffle" },
+                                           { "latent-text", "drop" }, { "latent-picks", "random" }, { "latent-picks", "lowest" },
+                                           { "latent-picks", "none" } };
+    answer kept[sizeof ways / sizeof *ways];
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        answer anew;
+        question q;
+        const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "2" }, { ways[w][0], ways[w][1] } };
+        for (size_t recompute = 0; recompute < 2; recompute++) {
+            tenebra_session *session = open_session(model);
+            ask_about(&q, "ivt-lr", OTHER_PICTURE, NULL, "What is it?");
+            q.request.settings = settings;
+            q.request.setting_count = 3;
+            q.request.recompute = recompute;
+            keep_answer(recompute ? &anew : &kept[w], ask(session, &q));
+            tenebra_session_close(session);
+        }
+        assert_true(same(&kept[w], &anew));
+        assert_true(w == 0 || !same(&kept[0], &kept[w]));
+    }
+}
+
 /* Many of them at once, over one engine. */
 static void check_rounds(const tenebra_model *model)
 {
@@ -376,12 +402,64 @@ static void test_asked(void **state)
             fail_msg("%s: %s", error.where, error.sentence);
         assert_string_equal(model->note, "");
         check_answers(model);
+        check_interventions(model);
         check_rounds(model);
         check_rectangles(model, s == 1);
         if (s == 0)
             check_never_generated(model);
         tenebra_model_close(model);
         free(directory);
+    }
+}
+
+/* Adapters, also on the tower where it can be trained, and the module beside them; the model alone answers otherwise. */
+static void test_adapters(void **state)
+{
+    const place *p = *state;
+    for (size_t s = 0; s < 2; s++) {
+        char base[128], *path = inside(p->root, "base"), *made = inside(p->output, "initial"), *adapter = inside(p->output, "adapter");
+        const char *full[] = { shapes[s], "method=toy", "max_updates=1", "validate=false" };
+        const char *lora[] = { "method=toy", "finetuning_type=lora", "lora_rank=2", "lora_target=all", "freeze_vision_tower=false",
+                               "max_updates=6", "validate=false", base };
+        tenebra_error error = { 0 };
+        tn_train_config config;
+        question q;
+        answer with, again, bare;
+        read_recipe(&config, p, full, 4);
+        free(train(&config, false, 0).all);
+        tn_train_config_free(&config);
+        assert_int_equal(rename(made, path), 0);
+        snprintf(base, sizeof base, "model=%s", path);
+        read_recipe(&config, p, lora, 8);
+        config.shape = NULL;
+        values part = train(&config, false, 3), rest = train(&config, true, 0), whole = train(&config, false, 0);
+        assert_true(rest.count == whole.count && part.count == whole.count);
+        assert_memory_equal(rest.all, whole.all, whole.count * sizeof *whole.all);
+        assert_memory_not_equal(part.all, whole.all, whole.count * sizeof *whole.all);
+        for (size_t on = 0; on < 2; on++) {
+            const tenebra_adapter one = { .directory = adapter, .strength = 1 };
+            const tenebra_model_options options = { .size = sizeof options, .kernels = "reference", .adapters = &one, .adapter_count = on };
+            tenebra_model *model;
+            if (tenebra_model_open(&model, path, &options, &error) != TENEBRA_OK)
+                fail_msg("%s: %s", error.where, error.sentence);
+            tenebra_session *session = open_session(model);
+            ask_about(&q, "ivt-lr", OTHER_PICTURE, NULL, "What is it?");
+            keep_answer(on ? &with : &bare, ask(session, &q));
+            keep_answer(&again, ask(session, &q));
+            assert_true(same(on ? &with : &bare, &again));
+            tenebra_session_close(session);
+            tenebra_model_close(model);
+        }
+        assert_false(same(&with, &bare));
+        free(part.all);
+        free(rest.all);
+        free(whole.all);
+        tn_train_config_free(&config);
+        tn_files_remove_directory(path, &error);
+        tn_files_remove_directory(adapter, &error);
+        free(path);
+        free(made);
+        free(adapter);
     }
 }
 
@@ -435,6 +513,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gradient_into_the_table, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_gradient_into_the_tower, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_asked, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_adapters, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_measured_without_pixels, open_place, close_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
