@@ -121,7 +121,7 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
     tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, tn_app_interrupt_flag(), error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_add_picture(reasoner, &bench->image, error);
-    tn_row *rows = code == TENEBRA_OK ? make_prompt(bench, &reasoner->pictures[0].rows, error) : NULL;
+    tn_row *rows = code == TENEBRA_OK ? make_prompt(bench, &reasoner->conversation.pictures[0].rows, error) : NULL;
     if (code == TENEBRA_OK)
         code = rows != NULL ? tn_reasoner_answer_rows(reasoner, rows, bench->prompt_count, error) : TENEBRA_ERROR_MEMORY;
     read_measures(&reasoner->trace, tn_clock_ms() - start, out);

@@ -14,6 +14,7 @@ typedef struct latent_state {
     size_t *watched;       /* cache rows: the step's picks, then all latent text so far */
     size_t *text_rows;     /* cache rows of latent text                   */
     size_t text_count;
+    tn_tensor mean;        /* [1, C] of the prompt's rows after the final norm, if the latent text is that */
     size_t watched_picks;  /* rows of the step that are picks: a method may pick, and lay something else */
     tenebra_step step;
 } latent_state;
@@ -29,9 +30,21 @@ tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, con
     return choice->picks != NULL && choice->first != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
+static tenebra_code keep_mean(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error)
+{
+    latent_state *state = reasoner->state;
+    tn_engine *engine = reasoner->session->engine;
+    size_t mark = tn_ops_mark(&engine->ops);
+    const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
+    const tn_tensor mean = tn_op_mean_rows(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, raw));
+    state->mean = tn_session_keep_row(reasoner->session, mean, error);
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    return tn_tensor_is_empty(state->mean) ? TENEBRA_ERROR_LIMIT : TENEBRA_OK;
+}
+
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error)
 {
-    latent_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
+    latent_state *state = tn_reasoner_take_state(reasoner, sizeof *state);
     if (state == NULL)
         return tn_fail_session_full(error);
     TN_TRY(tn_latent_open_choice(reasoner, &state->choice, settings, error));
@@ -39,8 +52,8 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
         return tn_fail_session_full(error);
-    reasoner->want_mean = settings->text == TN_TEXT_MEAN;
-    reasoner->state = state;
+    if (settings->text == TN_TEXT_MEAN)
+        tn_reasoner_see_prompt(reasoner, keep_mean);
     return TENEBRA_OK;
 }
 
@@ -57,18 +70,18 @@ static double product_of(const tn_real *a, const tn_real *b, size_t count)
 /* How many embeddings there are is known since the prompt. */
 static tenebra_code open_candidates(tn_reasoner *reasoner, tn_choice *choice, tenebra_error *error)
 {
-    choice->candidates = reasoner->candidate_count;
+    choice->candidates = reasoner->conversation.candidate_count;
     choice->available = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->available);
     choice->cells = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->cells);
     if (choice->available == NULL || choice->cells == NULL)
         return tn_fail_session_full(error);
     memset(choice->available, true, choice->candidates);
     for (size_t i = 0; i < choice->candidates; i++)
-        choice->cells[i] = reasoner->rows[reasoner->candidates[i].row];
+        choice->cells[i] = reasoner->span.rows[reasoner->conversation.candidates[i].row];
     return TENEBRA_OK;
 }
 
-tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor hidden, tn_tensor raw, const tenebra_pick **picks,
+tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_known *known, const tenebra_pick **picks,
                            tenebra_error *error)
 {
     static const tenebra_input nothing = { 0 };
@@ -83,8 +96,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
         return tn_fail_session_full(error);
     tn_latent_view view = { .ops = &reasoner->session->engine->ops,
                             .module = tn_module_of(reasoner->session->model, reasoner->method->name),
-                            .decoder = &reasoner->session->model->decoder, .hidden = { hidden, 0 },
-                            .raw = { raw, 0 }, .scores = reasoner->scores, .rng = &reasoner->rng, .mean = reasoner->mean,
+                            .decoder = &reasoner->session->model->decoder, .hidden = { known->hidden, 0 },
+                            .raw = { known->raw, 0 }, .scores = reasoner->span.scores, .rng = &reasoner->rng, .mean = known->mean,
                             .given = given->values, .given_steps = given->rows, .given_size = given->columns,
                             .made = tn_session_take_row(reasoner->session, error) };
     if (tn_tensor_is_empty(view.made))
@@ -95,7 +108,7 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor h
             return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "a latent step does not fit; raise -c");
     for (size_t i = 0; i < choice->pick_count; i++)
         told[i] = tn_reasoner_pick(reasoner, choice->picks[i]);
-    reasoner->trace.injected_tokens += choice->pick_count;
+    tn_reasoner_count_injected(reasoner, choice->pick_count);
     *picks = told;
     return TENEBRA_OK;
 }
@@ -122,8 +135,8 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tn_tens
 static tenebra_code watch_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
     size_t first = reasoner->session->sequence.length, count = 0;
-    for (size_t row = 0; row < reasoner->span_count; row++) {
-        if (reasoner->rows[first + row].kind == TN_ROW_VECTOR)
+    for (size_t row = 0; row < reasoner->span.count; row++) {
+        if (reasoner->span.rows[first + row].kind == TN_ROW_VECTOR)
             state->text_rows[state->text_count++] = first + row;
         else
             state->watched[count++] = first + row;
@@ -137,12 +150,12 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
 {
     tn_session *session = reasoner->session;
     const tenebra_pick *picks;
-    tn_tensor hidden = tn_session_keep_row(session, tn_session_hidden(session), error);
-    tn_tensor raw = tn_session_keep_row(session, tn_session_raw(session), error);
-    if (tn_tensor_is_empty(hidden) || tn_tensor_is_empty(raw))
+    const tn_latent_known known = { .hidden = tn_session_keep_row(session, tn_session_hidden(session), error),
+                                   .raw = tn_session_keep_row(session, tn_session_raw(session), error), .mean = state->mean };
+    if (tn_tensor_is_empty(known.hidden) || tn_tensor_is_empty(known.raw))
         return TENEBRA_ERROR_LIMIT;
-    TN_TRY(tn_latent_lay(reasoner, &state->choice, hidden, raw, &picks, error));
-    TN_TRY(describe(reasoner, state, state->choice.settings.raw_hidden ? raw : hidden, picks, error));
+    TN_TRY(tn_latent_lay(reasoner, &state->choice, &known, &picks, error));
+    TN_TRY(describe(reasoner, state, state->choice.settings.raw_hidden ? known.raw : known.hidden, picks, error));
     TN_TRY(watch_step(reasoner, state, error));
     *action = (tn_action){ .kind = TN_ACT_APPEND, .latent = true, .tap = true };
     state->pending = true;
@@ -152,8 +165,8 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
 /* The step that just ran. */
 static tenebra_code file_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
-    tn_step_weigh(&state->step, reasoner->extra_scores, state->watched_picks, state->text_count);
-    state->step.milliseconds = reasoner->last_ms;
+    tn_step_weigh(&state->step, reasoner->span.extra_scores, state->watched_picks, state->text_count);
+    state->step.milliseconds = reasoner->span.last_ms;
     state->pending = false;
     return tn_reasoner_file_step(reasoner, &state->step, error);
 }
@@ -164,7 +177,7 @@ tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_er
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
     if (state->choice.available == NULL)
-        state->choice.candidates = reasoner->candidate_count;
+        state->choice.candidates = reasoner->conversation.candidate_count;
     if (tn_choice_goes_on(&state->choice))
         return lay_block(reasoner, state, action, error);
     tn_act_answer(reasoner, action);

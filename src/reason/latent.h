@@ -20,7 +20,11 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
  * `raw` [1, C] are the last row after and before the final norm, in memory of the question. Errors: LIMIT, ARGUMENT. */
 tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_settings *settings,
                                    tenebra_error *error);
-tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, tn_tensor hidden, tn_tensor raw, const tenebra_pick **picks,
+typedef struct tn_latent_known {
+    tn_tensor hidden, raw; /* [1, C] */
+    tn_tensor mean;        /* [1, C] of the prompt's rows, for TN_TEXT_MEAN */
+} tn_latent_known;
+tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_known *known, const tenebra_pick **picks,
                            tenebra_error *error);
 
 /* A method's `next`: N latent passes, then the answer. */

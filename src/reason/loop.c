@@ -22,21 +22,21 @@ static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
-    size_t count = reasoner->prompt_count;
+    size_t count = reasoner->conversation.prompt_count;
     if (count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "prompt", "is empty");
     tn_sequence_truncate(&session->sequence, 0);
-    reasoner->span_count = reasoner->candidate_count = 0;
-    reasoner->next_position = 0;
-    reasoner->unrun = -1;
-    TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->prompt, count, error));
-    bool all = reasoner->want_mean || session->engine->ops.watch != NULL; /* somebody looks at every row */
-    size_t shared = reasoner->pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->rows, count - 1);
-    reasoner->span_count -= shared;
+    reasoner->span.count = reasoner->conversation.candidate_count = 0;
+    reasoner->conversation.next_position = 0;
+    reasoner->answer.unrun = -1;
+    TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->conversation.prompt, count, error));
+    bool all = reasoner->span.see_prompt != NULL || session->engine->ops.watch != NULL; /* somebody looks at every row */
+    size_t shared = reasoner->account.pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->span.rows, count - 1);
+    reasoner->span.count -= shared;
     if (reasoner->pass == 0)
         reasoner->trace.prompt_reused = shared;
-    reasoner->tap = reasoner->method->tap_prompt || reasoner->request->scores;
-    reasoner->phase = TN_PHASE_PROMPT;
+    reasoner->loop.tap = reasoner->method->tap_prompt || reasoner->request->scores;
+    reasoner->loop.phase = TN_PHASE_PROMPT;
     return TENEBRA_OK;
 }
 
@@ -44,15 +44,15 @@ static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code start_prompt(tn_reasoner *reasoner, tenebra_error *error)
 {
     if (reasoner->pass > 0 && tn_session_set_pass(reasoner->session, ++reasoner->prompts)) {
-        if (reasoner->picture_count != reasoner->given)
+        if (reasoner->conversation.picture_count != reasoner->conversation.given)
             return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter", "the vision tower changes from pass to pass, but the "
                            "method has added images");
-        reasoner->picture_count = 0;
+        reasoner->conversation.picture_count = 0;
         TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     }
     if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference knows nothing of earlier prompts */
         tn_session_forget(reasoner->session, false);
-        reasoner->recompute = true;
+        reasoner->loop.recompute = true;
     }
     TN_TRY(tn_reasoner_render(reasoner, error));
     return lay_prompt(reasoner, error);
@@ -61,27 +61,27 @@ static tenebra_code start_prompt(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code start_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
     TN_TRY(tn_reasoner_lay_turn(reasoner, error));
-    reasoner->pass_rows = reasoner->span_count;
-    reasoner->tap = reasoner->method->tap_prompt;
-    reasoner->phase = TN_PHASE_TURN;
+    reasoner->account.pass_rows = reasoner->span.count;
+    reasoner->loop.tap = reasoner->method->tap_prompt;
+    reasoner->loop.phase = TN_PHASE_TURN;
     return TENEBRA_OK;
 }
 
 /* The first prompt: that of the request, unless rows were given. */
 static tenebra_code start(tn_reasoner *reasoner, tenebra_error *error)
 {
-    reasoner->started = tn_clock_ms();
-    bool given = reasoner->prompt != NULL;
+    reasoner->loop.started = tn_clock_ms();
+    bool given = reasoner->conversation.prompt != NULL;
     if (!given)
         TN_TRY(tn_reasoner_load_pictures(reasoner, error));
-    reasoner->given = reasoner->picture_count;
+    reasoner->conversation.given = reasoner->conversation.picture_count;
     return given ? lay_prompt(reasoner, error) : start_prompt(reasoner, error);
 }
 
 /* What an action asked for: a further pass or turn, or the end. */
 static tenebra_code end_pass(tn_reasoner *reasoner, tn_action_kind way, tenebra_error *error)
 {
-    if (!reasoner->ended)
+    if (!reasoner->answer.ended)
         TN_TRY(tn_stream_end(reasoner, error));
     if (way == TN_ACT_FINISH && reasoner->request->answer_turn != NULL && !reasoner->answering) {
         reasoner->answering = true;
@@ -89,16 +89,16 @@ static tenebra_code end_pass(tn_reasoner *reasoner, tn_action_kind way, tenebra_
     }
     if (way == TN_ACT_FINISH)
         TN_TRY(tn_stream_release(reasoner, error));
-    TN_TRY(tn_reasoner_file_pass(reasoner, reasoner->turn, error));
+    TN_TRY(tn_reasoner_file_pass(reasoner, reasoner->loop.turn, error));
     reasoner->pass++;
     if (way != TN_ACT_FINISH) {
         TN_TRY(tn_reasoner_take_answer(reasoner, error));
-        reasoner->turn = way == TN_ACT_TURN;
-        return reasoner->turn ? start_turn(reasoner, error) : start_prompt(reasoner, error);
+        reasoner->loop.turn = way == TN_ACT_TURN;
+        return reasoner->loop.turn ? start_turn(reasoner, error) : start_prompt(reasoner, error);
     }
-    reasoner->phase = TN_PHASE_DONE;
-    reasoner->trace.crops = reasoner->picture_count - reasoner->given;
-    reasoner->trace.total_ms = tn_clock_ms() - reasoner->started;
+    reasoner->loop.phase = TN_PHASE_DONE;
+    reasoner->trace.crops = reasoner->conversation.picture_count - reasoner->conversation.given;
+    reasoner->trace.total_ms = tn_clock_ms() - reasoner->loop.started;
     return tn_reasoner_tell_pictures(reasoner, error);
 }
 
@@ -116,7 +116,7 @@ static bool ends_answer(const tn_reasoner *reasoner, int32_t token)
 /* Whether the next token is one that the request forces. */
 static bool is_forced(const tn_reasoner *reasoner)
 {
-    return reasoner->token_count < reasoner->request->forced_count;
+    return reasoner->answer.token_count < reasoner->request->forced_count;
 }
 
 /* The next token: one that the request forces, or a sampled one. */
@@ -124,13 +124,13 @@ static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_
 {
     tn_session *session = reasoner->session;
     if (!is_forced(reasoner)) {
-        *token = tn_sample_token(&reasoner->sampler, session->logits.data, session->logits.cols);
+        *token = tn_sample_token(&reasoner->answer.sampler, session->logits.data, session->logits.cols);
         return TENEBRA_OK;
     }
-    *token = reasoner->request->forced[reasoner->token_count];
+    *token = reasoner->request->forced[reasoner->answer.token_count];
     if (*token < 0 || (size_t)*token >= tn_min(session->logits.cols, tn_model_vocabulary(session->model)))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "forced", "token %zu is %d, which the model does not have",
-                       reasoner->token_count + 1, (int)*token);
+                       reasoner->answer.token_count + 1, (int)*token);
     return TENEBRA_OK;
 }
 
@@ -140,24 +140,25 @@ static tenebra_code decode(tn_reasoner *reasoner, tenebra_error *error)
     double begin = tn_clock_ms();
     int32_t token;
     TN_TRY(choose_token(reasoner, &token, error));
-    reasoner->tokens[reasoner->token_count++] = token;
-    reasoner->trace.token_count = reasoner->token_count;
-    bool first = ++reasoner->pass_tokens == 1;
+    reasoner->answer.tokens[reasoner->answer.token_count++] = token;
+    reasoner->trace.token_count = reasoner->answer.token_count;
+    bool first = ++reasoner->answer.pass_tokens == 1;
     const tn_sequence *sequence = &reasoner->session->sequence;
-    if (ends_answer(reasoner, token) && (!first || reasoner->test_first_token)) {
+    if (ends_answer(reasoner, token) && (!first || reasoner->answer.test_first_token)) {
         tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
     } else {
         TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
-        if (!reasoner->ended && (reasoner->pass_tokens == reasoner->pass_limit || sequence->length == sequence->capacity))
+        bool full = sequence->length == sequence->capacity || reasoner->answer.pass_tokens == reasoner->answer.pass_limit;
+        if (!reasoner->answer.ended && full)
             tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_LENGTH);
     }
     reasoner->trace.generation_ms += tn_clock_ms() - begin;
-    if (reasoner->ended) {
-        reasoner->unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
+    if (reasoner->answer.ended) {
+        reasoner->answer.unrun = reasoner->trace.finish == TENEBRA_FINISH_END_TOKEN ? -1 : token;
         return tn_stream_end(reasoner, error);
     }
     tn_span_add(reasoner, tn_row_of_token(token), NULL);
-    reasoner->phase = TN_PHASE_TOKEN;
+    reasoner->loop.phase = TN_PHASE_TOKEN;
     return TENEBRA_OK;
 }
 
@@ -167,71 +168,59 @@ static tenebra_code decode(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error)
 {
     for (;;) {
-        tn_action action = { .kind = TN_ACT_DECODE, .tap = reasoner->tap };
+        tn_action action = { .kind = TN_ACT_DECODE, .tap = reasoner->loop.tap };
         if (!sample) {
             tn_act_answer(reasoner, &action);
             if (!reasoner->answering)
                 TN_TRY(reasoner->method->next(reasoner, &action, error));
         }
-        reasoner->tap = action.tap;
-        if (reasoner->phase == TN_PHASE_TOKEN)
-            reasoner->goes_on = action.kind == TN_ACT_DECODE;
+        reasoner->loop.tap = action.tap;
+        if (reasoner->loop.phase == TN_PHASE_TOKEN)
+            reasoner->loop.goes_on = action.kind == TN_ACT_DECODE;
         if (action.kind == TN_ACT_APPEND) {
             reasoner->trace.latent_steps += action.latent;
-            reasoner->phase = action.latent ? TN_PHASE_LATENT : TN_PHASE_ROWS;
+            reasoner->loop.phase = action.latent ? TN_PHASE_LATENT : TN_PHASE_ROWS;
             return TENEBRA_OK;
         }
         if (action.kind != TN_ACT_DECODE)
             return end_pass(reasoner, action.kind, error);
-        if (reasoner->pass_tokens == reasoner->pass_limit)
+        if (reasoner->answer.pass_tokens == reasoner->answer.pass_limit)
             return tn_fail(error, TENEBRA_ERROR_LIMIT, "answer", "has %zu tokens, the maximum that was requested",
-                           reasoner->pass_limit);
-        if (!is_forced(reasoner) && !reasoner->has_logits) {
-            reasoner->phase = TN_PHASE_LOGITS;
+                           reasoner->answer.pass_limit);
+        if (!is_forced(reasoner) && !reasoner->loop.has_logits) {
+            reasoner->loop.phase = TN_PHASE_LOGITS;
             return TENEBRA_OK;
         }
         TN_TRY(decode(reasoner, error));
-        if (!reasoner->ended)
+        if (!reasoner->answer.ended)
             return TENEBRA_OK;
         sample = false;
     }
-}
-
-/* The mean of rows after the final norm, updated row by row. */
-static tenebra_code average(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error)
-{
-    tn_engine *engine = reasoner->session->engine;
-    size_t mark = tn_ops_mark(&engine->ops);
-    const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
-    const tn_tensor mean = tn_op_mean_rows(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, raw));
-    reasoner->mean = tn_session_keep_row(reasoner->session, mean, error);
-    TN_TRY(tn_engine_finish(engine, mark, error));
-    return tn_tensor_is_empty(reasoner->mean) ? TENEBRA_ERROR_LIMIT : TENEBRA_OK;
 }
 
 /* What ran. */
 static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tenebra_error *error)
 {
     tenebra_trace *trace = &reasoner->trace;
-    double spent = tn_clock_ms() - reasoner->asked;
-    bool prompt = reasoner->phase == TN_PHASE_PROMPT;
-    reasoner->has_logits = span->logits != NULL;
+    double spent = tn_clock_ms() - reasoner->loop.asked;
+    bool prompt = reasoner->loop.phase == TN_PHASE_PROMPT;
+    reasoner->loop.has_logits = span->logits != NULL;
     trace->positions_computed += span->count;
-    *(prompt || reasoner->phase == TN_PHASE_TURN  ? &trace->prefill_ms
-      : reasoner->phase == TN_PHASE_LATENT        ? &trace->latent_ms
+    *(prompt || reasoner->loop.phase == TN_PHASE_TURN  ? &trace->prefill_ms
+      : reasoner->loop.phase == TN_PHASE_LATENT        ? &trace->latent_ms
                                                   : &trace->generation_ms) += spent;
     if (span->count > 0)
-        reasoner->last_ms = spent;
-    if (reasoner->phase == TN_PHASE_TOKEN)
-        reasoner->recompute = false; /* the reference, too, uses its cache from the second token on */
+        reasoner->span.last_ms = spent;
+    if (reasoner->loop.phase == TN_PHASE_TOKEN)
+        reasoner->loop.recompute = false; /* the reference, too, uses its cache from the second token on */
     if (!prompt)
         return TENEBRA_OK;
     tn_reasoner_end_work(reasoner);
-    if (reasoner->want_mean)
-        TN_TRY(average(reasoner, span->out, span->count, error));
-    reasoner->want_mean = false; /* the mean is that of the prompt */
-    trace->prompt_tokens = reasoner->prompt_count;
-    trace->image_tokens = reasoner->candidate_count;
+    if (reasoner->span.see_prompt != NULL)
+        TN_TRY(reasoner->span.see_prompt(reasoner, span->out, span->count, error));
+    reasoner->span.see_prompt = NULL;
+    trace->prompt_tokens = reasoner->conversation.prompt_count;
+    trace->image_tokens = reasoner->conversation.candidate_count;
     return tn_reasoner_keep_prompt_scores(reasoner, error);
 }
 
@@ -239,9 +228,9 @@ static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tene
 static tenebra_code go_on(tn_reasoner *reasoner, const tn_span *span, tenebra_error *error)
 {
     TN_TRY(take_result(reasoner, span, error));
-    if (reasoner->phase == TN_PHASE_PROMPT || reasoner->phase == TN_PHASE_TURN)
+    if (reasoner->loop.phase == TN_PHASE_PROMPT || reasoner->loop.phase == TN_PHASE_TURN)
         TN_TRY(tell_prompt(reasoner, error));
-    return act(reasoner, reasoner->phase == TN_PHASE_LOGITS, error);
+    return act(reasoner, reasoner->loop.phase == TN_PHASE_LOGITS, error);
 }
 
 /* The span that was laid. Logits of a token's row are asked for with it when the last one was followed by a token, too. */
@@ -249,38 +238,39 @@ static void hand_out(tn_reasoner *reasoner, tn_span *span)
 {
     tn_session *session = reasoner->session;
     tn_sequence *sequence = &session->sequence;
-    size_t end = sequence->length + reasoner->span_count;
-    bool lens = reasoner->request->lens > 0, token = reasoner->phase == TN_PHASE_TOKEN && reasoner->goes_on && !is_forced(reasoner);
-    reasoner->asked = tn_clock_ms();
+    size_t end = sequence->length + reasoner->span.count;
+    bool lens = reasoner->request->lens > 0;
+    bool token = reasoner->loop.phase == TN_PHASE_TOKEN && reasoner->loop.goes_on && !is_forced(reasoner);
+    reasoner->loop.asked = tn_clock_ms();
     *span = (tn_span){ .sequence = sequence, .logits = session->logits.data };
-    if (reasoner->phase == TN_PHASE_LOGITS)
+    if (reasoner->loop.phase == TN_PHASE_LOGITS)
         return;
-    if (reasoner->recompute)
+    if (reasoner->loop.recompute)
         tn_sequence_truncate(sequence, 0);
-    span->rows = reasoner->rows + sequence->length;
+    span->rows = reasoner->span.rows + sequence->length;
     span->count = end - sequence->length;
     span->logits = lens || token ? span->logits : NULL;
-    span->wants_rows = reasoner->want_mean;
-    reasoner->request_tap = (tn_span_tap){ .query = span->count - 1, .keys = reasoner->tap_keys,
-                                           .count = reasoner->candidate_count + reasoner->extra_count, .mean = reasoner->scores };
-    span->tap = reasoner->tap && reasoner->request_tap.count > 0 ? &reasoner->request_tap : NULL;
-    reasoner->span_count = 0;
-    if (reasoner->phase == TN_PHASE_PROMPT)
+    span->wants_rows = reasoner->span.see_prompt != NULL;
+    reasoner->loop.request_tap = (tn_span_tap){ .query = span->count - 1, .keys = reasoner->span.keys, .mean = reasoner->span.scores,
+                                                .count = reasoner->conversation.candidate_count + reasoner->span.extra_count };
+    span->tap = reasoner->loop.tap && reasoner->loop.request_tap.count > 0 ? &reasoner->loop.request_tap : NULL;
+    reasoner->span.count = 0;
+    if (reasoner->loop.phase == TN_PHASE_PROMPT)
         tn_reasoner_start_work(reasoner, "prompt", session->model->decoder.config.num_hidden_layers * tn_engine_rounds(span->count));
 }
 
 tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *span, tenebra_error *error)
 {
-    bool started = reasoner->phase != TN_PHASE_START;
-    if (!started || reasoner->handed_out)
+    bool started = reasoner->loop.phase != TN_PHASE_START;
+    if (!started || reasoner->loop.handed_out)
         TN_TRY(started ? go_on(reasoner, span, error) : start(reasoner, error));
-    reasoner->handed_out = false;
-    *need = reasoner->phase == TN_PHASE_DONE ? TN_NEED_NOTHING : TN_NEED_SPAN;
-    for (size_t p = 0; p < reasoner->picture_count && *need == TN_NEED_SPAN; p++)
-        if (!tn_picture_is_encoded(&reasoner->pictures[p].rows))
+    reasoner->loop.handed_out = false;
+    *need = reasoner->loop.phase == TN_PHASE_DONE ? TN_NEED_NOTHING : TN_NEED_SPAN;
+    for (size_t p = 0; p < reasoner->conversation.picture_count && *need == TN_NEED_SPAN; p++)
+        if (!tn_picture_is_encoded(&reasoner->conversation.pictures[p].rows))
             *need = TN_NEED_PICTURES;
     if (*need == TN_NEED_SPAN) {
-        reasoner->handed_out = true;
+        reasoner->loop.handed_out = true;
         hand_out(reasoner, span);
     }
     return TENEBRA_OK;

@@ -37,7 +37,7 @@ typedef enum tn_action_kind {
 typedef struct tn_action {
     tn_action_kind kind;
     bool latent; /* APPEND: a latent pass                                                      */
-    bool tap;    /* APPEND, DECODE: collect attention scores of the last row (reasoner->scores) */
+    bool tap;    /* APPEND, DECODE: collect attention scores of the last row (reasoner->span.scores) */
 } tn_action;
 
 /* What the reply of a solved example shows (tenebra_example). */
@@ -52,7 +52,6 @@ typedef struct tn_method {
     const tn_option *options; /* ends with TN_OPTIONS_END; reasoner->values follow its order   */
     bool standard;     /* it answers requests that name no method                               */
     bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
-    bool keep_pixels;  /* keep the pictures' pixels as the tower sees them (tn_picture.pixels)   */
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
     const char *note;  /* for the trace: what it wants of the model; NULL: any model will do      */
     tn_reply reply;    /* in an example, unless arrange writes another (tn_script_reply)        */
@@ -66,11 +65,12 @@ typedef struct tn_method {
     tenebra_code (*latent_step)(struct tn_choice *choice, const struct tn_latent_view *view, struct tn_row *rows, size_t *count,
                                 tenebra_error *error);
     tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
-    /* Draws what the model sees in place of a picture of the conversation, or behind it (reasoner->keep_original), into
-     * *drawn, before it is resized. It is picture `index` of the `count` that the question has, or the example. NULL:
-     * pictures stay as they are. */
+    /* Draws what the model sees in place of a picture of the conversation, or after it (shows_both), into *drawn, before it is
+     * resized. It is picture `index` of the `count` that the question has, or the example. NULL: pictures stay as they are. */
     tenebra_code (*redraw)(tn_reasoner *reasoner, const tn_image *image, size_t index, size_t count, tn_image *drawn,
                            tenebra_error *error);
+    /* Whether the picture itself is seen before what redraw draws; NULL: it is not. */
+    bool (*shows_both)(const tn_reasoner *reasoner);
     /* Training: says what follows the prompt in a lesson (reason/lesson.h), from lesson->source. NULL: the method
      * cannot be trained. */
     tenebra_code (*arrange_lesson)(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);

@@ -16,7 +16,7 @@ tenebra_code tn_reasoner_take_answer(tn_reasoner *reasoner, tenebra_error *error
 
 static inline void tn_reasoner_end_answer(tn_reasoner *reasoner, tenebra_finish finish)
 {
-    reasoner->ended = true;
+    reasoner->answer.ended = true;
     reasoner->trace.finish = finish;
 }
 
@@ -58,6 +58,9 @@ tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *err
  * cells), LIMIT, FORMAT. */
 tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error);
 
+/* Whether a picture that the method redraws is seen itself, before the drawn one. */
+bool tn_reasoner_shows_both(const tn_reasoner *reasoner);
+
 /* The script of a pass: the request's messages with the example, before method->arrange. Errors: LIMIT. */
 tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_error *error);
 
@@ -97,7 +100,7 @@ tenebra_code tn_stream_release(tn_reasoner *reasoner, tenebra_error *error);
 /* Files a pass that is over. Errors: LIMIT. */
 tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_error *error);
 
-/* A copy of a text that lives until the reset, as reasoner->pass_prompt. Errors: LIMIT. */
+/* A copy of a text that lives until the reset, as reasoner->account.pass_prompt. Errors: LIMIT. */
 tenebra_code tn_reasoner_keep_prompt(tn_reasoner *reasoner, const char *text, size_t length, tenebra_error *error);
 
 #endif

@@ -13,8 +13,8 @@
 tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
 {
     size_t rows = tn_model_measure(reasoner->session->model, width, height).rows;
-    for (size_t p = 0; p < reasoner->picture_count; p++)
-        rows += reasoner->pictures[p].rows.rows;
+    for (size_t p = 0; p < reasoner->conversation.picture_count; p++)
+        rows += reasoner->conversation.pictures[p].rows.rows;
     if (rows <= reasoner->session->sequence.capacity)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the images take %zu rows, but the context has %zu; raise -c "
@@ -23,7 +23,7 @@ tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, s
 
 static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *error)
 {
-    if (reasoner->picture_count < TN_PICTURES_MAX)
+    if (reasoner->conversation.picture_count < TN_PICTURES_MAX)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d images in one conversation", TN_PICTURES_MAX);
 }
@@ -66,8 +66,8 @@ static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_e
 
 tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
-    for (size_t p = 0; p < reasoner->picture_count; p++) {
-        tn_picture *picture = &reasoner->pictures[p];
+    for (size_t p = 0; p < reasoner->conversation.picture_count; p++) {
+        tn_picture *picture = &reasoner->conversation.pictures[p];
         if (tn_picture_is_encoded(&picture->rows))
             continue;
         TN_TRY(tn_session_recall(reasoner->session, &picture->rows, error));
@@ -75,8 +75,6 @@ tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *e
             reasoner->trace.vision_cached++;
         else
             TN_TRY(encode(reasoner, picture, error));
-        if (!reasoner->method->keep_pixels)
-            tn_image_free(&picture->pixels);
     }
     return TENEBRA_OK;
 }
@@ -87,7 +85,7 @@ static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_
     double start = tn_clock_ms();
     TN_TRY(check_number(reasoner, error));
     TN_TRY(tn_reasoner_check_room(reasoner, resized->width, resized->height, error));
-    tn_picture *picture = &reasoner->pictures[reasoner->picture_count++];
+    tn_picture *picture = &reasoner->conversation.pictures[reasoner->conversation.picture_count++];
     tn_image_free(&picture->pixels);
     *picture = (tn_picture){ .rows = tn_model_measure(reasoner->session->model, resized->width, resized->height),
                              .width = width, .height = height, .source = SIZE_MAX, .pixels = *resized };
@@ -118,7 +116,7 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     tenebra_code code = take_resized(reasoner, &resized, seen.width, seen.height, error);
     if (code == TENEBRA_OK) {
-        tn_picture *picture = &reasoner->pictures[reasoner->picture_count - 1];
+        tn_picture *picture = &reasoner->conversation.pictures[reasoner->conversation.picture_count - 1];
         picture->x = seen.x;
         picture->y = seen.y;
     }
@@ -150,7 +148,7 @@ static tenebra_code add_redrawn(tn_reasoner *reasoner, const tenebra_part *part,
     double start = tn_clock_ms();
     TN_TRY(reasoner->method->redraw(reasoner, image, index, count, &drawn, error));
     reasoner->trace.decode_ms += tn_clock_ms() - start;
-    tenebra_code code = reasoner->keep_original ? add_picture(reasoner, part, image, error) : TENEBRA_OK;
+    tenebra_code code = tn_reasoner_shows_both(reasoner) ? add_picture(reasoner, part, image, error) : TENEBRA_OK;
     if (code == TENEBRA_OK)
         code = add_picture(reasoner, part, &drawn, error);
     tn_image_free(&drawn);
@@ -181,12 +179,12 @@ static tenebra_code add_parts(tn_reasoner *reasoner, const tenebra_part *parts, 
                               tenebra_error *error)
 {
     for (size_t p = 0; p < part_count; p++) {
-        size_t first = reasoner->picture_count;
+        size_t first = reasoner->conversation.picture_count;
         if (parts[p].kind == TENEBRA_PART_TEXT)
             continue;
         TN_TRY(add_part(reasoner, &parts[p], *index, count, error));
-        for (size_t added = first; added < reasoner->picture_count; added++)
-            reasoner->pictures[added].source = *index;
+        for (size_t added = first; added < reasoner->conversation.picture_count; added++)
+            reasoner->conversation.pictures[added].source = *index;
         ++*index;
     }
     return TENEBRA_OK;
@@ -195,10 +193,10 @@ static tenebra_code add_parts(tn_reasoner *reasoner, const tenebra_part *parts, 
 static tenebra_code add_example(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_example *example = reasoner->request->example;
-    size_t index = 0, first = reasoner->picture_count, count = count_pictures(example->parts, example->part_count);
+    size_t index = 0, first = reasoner->conversation.picture_count, count = count_pictures(example->parts, example->part_count);
     TN_TRY(add_parts(reasoner, example->parts, example->part_count, &index, count, error));
-    for (size_t added = first; added < reasoner->picture_count; added++)
-        reasoner->pictures[added].source = SIZE_MAX;
+    for (size_t added = first; added < reasoner->conversation.picture_count; added++)
+        reasoner->conversation.pictures[added].source = SIZE_MAX;
     return TENEBRA_OK;
 }
 
@@ -234,19 +232,19 @@ tenebra_code tn_reasoner_lay_text(tn_reasoner *reasoner, const tn_text_span *spa
     tn_ids ids = { 0 };
     *count = 0;
     tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, span_count, &ids, error);
-    if (code == TENEBRA_OK && ids.picture_count != reasoner->picture_count - first_picture)
+    if (code == TENEBRA_OK && ids.picture_count != reasoner->conversation.picture_count - first_picture)
         code = tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "the chat template '%s' has places for %zu images (%s), of "
                        "which there are %zu", model->chat_template->name, ids.picture_count,
                        model->chat_template->image ? model->chat_template->image : "it shows none",
-                       reasoner->picture_count - first_picture);
-    for (size_t p = first_picture; p < reasoner->picture_count; p++)
-        total += reasoner->pictures[p].rows.rows;
+                       reasoner->conversation.picture_count - first_picture);
+    for (size_t p = first_picture; p < reasoner->conversation.picture_count; p++)
+        total += reasoner->conversation.pictures[p].rows.rows;
     *rows = code == TENEBRA_OK ? tn_reasoner_take(reasoner, ids.count + total + 1, sizeof **rows) : NULL;
     if (code == TENEBRA_OK && *rows == NULL)
         code = tn_fail_session_full(error);
     for (size_t i = 0; code == TENEBRA_OK && i < ids.count; i++) {
         if (picture - first_picture < ids.picture_count && ids.pictures[picture - first_picture] == i) {
-            const tn_image_rows *cells = &reasoner->pictures[picture++].rows;
+            const tn_image_rows *cells = &reasoner->conversation.pictures[picture++].rows;
             for (size_t cell = 0; cell < cells->rows; cell++)
                 (*rows)[(*count)++] = tn_row_of_cell(cells, cell);
         } else if ((size_t)ids.ids[i] >= tn_model_vocabulary(model)) {
@@ -266,8 +264,8 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_script_open(&script, reasoner, error));
     if (reasoner->method->arrange != NULL)
         TN_TRY(reasoner->method->arrange(reasoner, &script, error));
-    reasoner->dialogue = script.messages;
-    reasoner->dialogue_count = script.message_count;
+    reasoner->conversation.dialogue = script.messages;
+    reasoner->conversation.dialogue_count = script.message_count;
     tn_chat_text rendered = { 0 };
     tn_chat_options options = { .add_generation_prompt = true };
     tenebra_code code = tn_chat_render(reasoner->session->model->chat_template, script.messages, script.message_count, &options,
@@ -275,8 +273,8 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
     if (code == TENEBRA_OK)
         code = tn_reasoner_keep_prompt(reasoner, rendered.text.data, rendered.text.length, error);
     if (code == TENEBRA_OK)
-        code = tn_reasoner_lay_text(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->prompt, &reasoner->prompt_count,
-                                    error);
+        code = tn_reasoner_lay_text(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->conversation.prompt,
+                                    &reasoner->conversation.prompt_count, error);
     tn_chat_text_free(&rendered);
     return code;
 }

@@ -48,21 +48,21 @@ tenebra_code tn_fail_session_full(tenebra_error *error)
 tenebra_code tn_reasoner_take_answer(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_arena *kept = &reasoner->session->kept;
-    int32_t *tokens = tn_arena_take(kept, reasoner->token_count + reasoner->max_tokens, sizeof *tokens);
-    reasoner->text = tn_arena_take(kept, reasoner->text_capacity, 1);
-    if (tokens == NULL || reasoner->text == NULL)
+    int32_t *tokens = tn_arena_take(kept, reasoner->answer.token_count + reasoner->answer.max_tokens, sizeof *tokens);
+    reasoner->answer.text = tn_arena_take(kept, reasoner->answer.text_capacity, 1);
+    if (tokens == NULL || reasoner->answer.text == NULL)
         return tn_fail_session_full(error);
-    if (reasoner->token_count > 0)
-        memcpy(tokens, reasoner->tokens, reasoner->token_count * sizeof *tokens);
-    reasoner->tokens = tokens;
-    reasoner->pass_tokens = reasoner->text_length = reasoner->text_shown = 0;
-    reasoner->pass_limit = reasoner->max_tokens;
-    reasoner->draft = reasoner->request->answer_turn != NULL && !reasoner->answering;
-    reasoner->text[0] = '\0';
-    reasoner->ended = false;
-    reasoner->stream = (tn_text_stream){ .tokenizer = reasoner->session->model->tokenizer, .skip_special = true };
-    reasoner->trace.text = reasoner->text;
-    reasoner->trace.tokens = reasoner->tokens;
+    if (reasoner->answer.token_count > 0)
+        memcpy(tokens, reasoner->answer.tokens, reasoner->answer.token_count * sizeof *tokens);
+    reasoner->answer.tokens = tokens;
+    reasoner->answer.pass_tokens = reasoner->answer.text_length = reasoner->answer.text_shown = 0;
+    reasoner->answer.pass_limit = reasoner->answer.max_tokens;
+    reasoner->answer.draft = reasoner->request->answer_turn != NULL && !reasoner->answering;
+    reasoner->answer.text[0] = '\0';
+    reasoner->answer.ended = false;
+    reasoner->answer.stream = (tn_text_stream){ .tokenizer = reasoner->session->model->tokenizer, .skip_special = true };
+    reasoner->trace.text = reasoner->answer.text;
+    reasoner->trace.tokens = reasoner->answer.tokens;
     reasoner->trace.finish = TENEBRA_FINISH_END_TOKEN;
     return TENEBRA_OK;
 }
@@ -71,19 +71,19 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
     size_t vocabulary = session->logits.cols;
-    reasoner->max_tokens = tn_min(reasoner->request->max_tokens ? reasoner->request->max_tokens : DEFAULT_MAX_TOKENS,
+    reasoner->answer.max_tokens = tn_min(reasoner->request->max_tokens ? reasoner->request->max_tokens : DEFAULT_MAX_TOKENS,
                                   session->sequence.capacity);
-    reasoner->text_capacity = (reasoner->max_tokens + 1) * TEXT_BYTES_A_TOKEN;
-    reasoner->step_capacity = STEPS_MAX;
+    reasoner->answer.text_capacity = (reasoner->answer.max_tokens + 1) * TEXT_BYTES_A_TOKEN;
+    reasoner->account.step_capacity = STEPS_MAX;
     /* Reserved, not touched: what a question does not use costs addresses only. */
     tn_arena *kept = &session->kept;
-    reasoner->rows = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->rows);
-    reasoner->steps = tn_arena_take(kept, reasoner->step_capacity, sizeof *reasoner->steps);
-    reasoner->candidates = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->candidates);
-    reasoner->tap_keys = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->tap_keys);
-    reasoner->scores = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->scores);
-    reasoner->sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->sampler.candidates);
-    if (reasoner->sampler.candidates == NULL || reasoner->scores == NULL || reasoner->steps == NULL)
+    reasoner->span.rows = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->span.rows);
+    reasoner->account.steps = tn_arena_take(kept, reasoner->account.step_capacity, sizeof *reasoner->account.steps);
+    reasoner->conversation.candidates = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->conversation.candidates);
+    reasoner->span.keys = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->span.keys);
+    reasoner->span.scores = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->span.scores);
+    reasoner->answer.sampler.candidates = tn_arena_take(kept, vocabulary, sizeof *reasoner->answer.sampler.candidates);
+    if (reasoner->answer.sampler.candidates == NULL || reasoner->span.scores == NULL || reasoner->account.steps == NULL)
         return tn_fail_session_full(error);
     return tn_reasoner_take_answer(reasoner, error);
 }
@@ -99,7 +99,7 @@ static void start_trace(tn_reasoner *reasoner)
     trace->threads = tn_pool_threads(reasoner->session->engine->pool);
     trace->sampling = request->sampling;
     trace->sampling.top_p = request->sampling.top_p > 0 ? request->sampling.top_p : 1;
-    trace->steps = reasoner->steps;
+    trace->steps = reasoner->account.steps;
     trace->note = reasoner->method->note;
 }
 
@@ -119,11 +119,11 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));
     start_trace(reasoner);
-    reasoner->sampler.sampling = reasoner->trace.sampling;
-    reasoner->sampler.rng = tn_rng_seed(request->sampling.seed);
+    reasoner->answer.sampler.sampling = reasoner->trace.sampling;
+    reasoner->answer.sampler.rng = tn_rng_seed(request->sampling.seed);
     reasoner->rng = tn_rng_seed(request->sampling.seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
-    reasoner->test_first_token = reasoner->goes_on = true;
-    reasoner->pass_prompt = "";
+    reasoner->answer.test_first_token = reasoner->loop.goes_on = true;
+    reasoner->account.pass_prompt = "";
     tn_session_set_pass(reasoner->session, reasoner->prompts = 1);
     return reasoner->method->open ? reasoner->method->open(reasoner, error) : TENEBRA_OK;
 }
@@ -144,8 +144,8 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
     reasoner->request = request;
     reasoner->method = method;
     tn_session_reset(session);
-    reasoner->cancel = cancel;
-    reasoner->recompute = request->recompute;
+    reasoner->loop.cancel = cancel;
+    reasoner->loop.recompute = request->recompute;
     if (request->recompute || request->no_reuse)
         tn_session_forget(session, false);
     tenebra_code code = open_parts(reasoner, error);
@@ -156,35 +156,35 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
 
 void tn_reasoner_close(tn_reasoner *reasoner)
 {
-    tn_text_free(&reasoner->piece);
+    tn_text_free(&reasoner->answer.piece);
     for (size_t p = 0; p < TN_PICTURES_MAX; p++)
-        tn_image_free(&reasoner->pictures[p].pixels);
+        tn_image_free(&reasoner->conversation.pictures[p].pixels);
 }
 
 /* ---------------------------------------------------------------- spans -- */
 
 bool tn_span_add(tn_reasoner *reasoner, tn_row row, const tn_position *position)
 {
-    size_t at = reasoner->session->sequence.length + reasoner->span_count;
+    size_t at = reasoner->session->sequence.length + reasoner->span.count;
     if (at == reasoner->session->sequence.capacity)
         return false;
-    int32_t next = reasoner->next_position;
+    int32_t next = reasoner->conversation.next_position;
     row.position = position ? *position : (tn_position){ { next, next, next } };
     for (size_t axis = 0; axis < 3; axis++)
-        if (row.position.axis[axis] >= reasoner->next_position)
-            reasoner->next_position = row.position.axis[axis] + 1;
-    reasoner->rows[at] = row;
-    reasoner->span_count++;
+        if (row.position.axis[axis] >= reasoner->conversation.next_position)
+            reasoner->conversation.next_position = row.position.axis[axis] + 1;
+    reasoner->span.rows[at] = row;
+    reasoner->span.count++;
     return true;
 }
 
 tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count, tenebra_error *error)
 {
-    if (count > reasoner->session->sequence.capacity - reasoner->candidate_count)
+    if (count > reasoner->session->sequence.capacity - reasoner->conversation.candidate_count)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "attention", "%zu rows to watch are more than the context", count);
-    memcpy(reasoner->tap_keys + reasoner->candidate_count, rows, count * sizeof *rows);
-    reasoner->extra_count = count;
-    reasoner->extra_scores = reasoner->scores + reasoner->candidate_count;
+    memcpy(reasoner->span.keys + reasoner->conversation.candidate_count, rows, count * sizeof *rows);
+    reasoner->span.extra_count = count;
+    reasoner->span.extra_scores = reasoner->span.scores + reasoner->conversation.candidate_count;
     return TENEBRA_OK;
 }
 
@@ -193,7 +193,7 @@ tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, s
 static size_t picture_of(const tn_reasoner *reasoner, const tn_image_rows *rows)
 {
     size_t picture = 0;
-    while (&reasoner->pictures[picture].rows != rows)
+    while (&reasoner->conversation.pictures[picture].rows != rows)
         picture++;
     return picture;
 }
@@ -201,28 +201,28 @@ static size_t picture_of(const tn_reasoner *reasoner, const tn_image_rows *rows)
 tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
-    size_t first = session->sequence.length + reasoner->span_count;
+    size_t first = session->sequence.length + reasoner->span.count;
     if (count > session->sequence.capacity - first)
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are in use and %zu more do not fit into %zu; raise -c "
                        "or make the images smaller", first, count, session->sequence.capacity);
-    int32_t next = reasoner->next_position;
+    int32_t next = reasoner->conversation.next_position;
     if (reasoner->sequential)
         for (size_t i = 0; i < count; i++, next++)
             rows[i].position = (tn_position){ { next, next, next } };
     else
         next = session->model->backbone->positions(rows, count, next);
     for (size_t i = 0; i < count; i++) {
-        reasoner->rows[first + i] = rows[i];
+        reasoner->span.rows[first + i] = rows[i];
         if (rows[i].kind != TN_ROW_CELL)
             continue;
-        size_t at = reasoner->candidate_count++;
-        reasoner->candidates[at] = (tn_candidate_row){ first + i, picture_of(reasoner, rows[i].picture), rows[i].cell };
-        reasoner->tap_keys[at] = first + i;
+        size_t at = reasoner->conversation.candidate_count++;
+        reasoner->conversation.candidates[at] = (tn_candidate_row){ first + i, picture_of(reasoner, rows[i].picture), rows[i].cell };
+        reasoner->span.keys[at] = first + i;
     }
-    reasoner->span_count += count;
-    reasoner->next_position = next;
-    reasoner->extra_count = 0; /* their keys came after those of the candidates */
-    reasoner->pictures_shown = reasoner->picture_count;
+    reasoner->span.count += count;
+    reasoner->conversation.next_position = next;
+    reasoner->span.extra_count = 0; /* their keys came after those of the candidates */
+    reasoner->conversation.shown = reasoner->conversation.picture_count;
     return TENEBRA_OK;
 }
 
@@ -230,18 +230,56 @@ tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t co
 
 void tn_act_answer(const tn_reasoner *reasoner, tn_action *action)
 {
-    *action = (tn_action){ .kind = reasoner->ended ? TN_ACT_FINISH : TN_ACT_DECODE };
+    *action = (tn_action){ .kind = reasoner->answer.ended ? TN_ACT_FINISH : TN_ACT_DECODE };
+}
+
+void *tn_reasoner_take_state(tn_reasoner *reasoner, size_t size)
+{
+    return reasoner->state = tn_reasoner_take(reasoner, 1, size);
+}
+
+void tn_reasoner_see_prompt(tn_reasoner *reasoner, tn_prompt_seen_fn *see)
+{
+    reasoner->span.see_prompt = see;
+}
+
+void tn_reasoner_watch_none(tn_reasoner *reasoner)
+{
+    reasoner->span.extra_count = 0;
+}
+
+void tn_reasoner_count_injected(tn_reasoner *reasoner, size_t rows)
+{
+    reasoner->trace.injected_tokens += rows;
+}
+
+void tn_reasoner_draft(tn_reasoner *reasoner)
+{
+    reasoner->answer.draft = true;
+}
+
+void tn_reasoner_give_up(tn_reasoner *reasoner)
+{
+    reasoner->answer.draft = false;
+    reasoner->trace.text = "";
+    reasoner->trace.finish = TENEBRA_FINISH_LENGTH;
+}
+
+bool tn_reasoner_shows_both(const tn_reasoner *reasoner)
+{
+    const tn_method *method = reasoner->method;
+    return method->redraw != NULL && method->shows_both != NULL && method->shows_both(reasoner);
 }
 
 void tn_reasoner_limit_pass(tn_reasoner *reasoner, size_t limit)
 {
-    reasoner->pass_limit = tn_max(1, tn_min(limit, reasoner->max_tokens));
+    reasoner->answer.pass_limit = tn_max(1, tn_min(limit, reasoner->answer.max_tokens));
 }
 
 void tn_reasoner_cut_answer(tn_reasoner *reasoner, size_t length)
 {
-    reasoner->text_length = tn_min(length, reasoner->text_length);
-    reasoner->text_shown = tn_min(reasoner->text_shown, reasoner->text_length);
-    reasoner->text[reasoner->text_length] = '\0';
+    reasoner->answer.text_length = tn_min(length, reasoner->answer.text_length);
+    reasoner->answer.text_shown = tn_min(reasoner->answer.text_shown, reasoner->answer.text_length);
+    reasoner->answer.text[reasoner->answer.text_length] = '\0';
     tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_STOP_TEXT);
 }

@@ -1,4 +1,4 @@
-/* The loop that all methods share: prompt, spans, decoding, and the account of it all. */
+/* A generation, and what methods may do to it. The loop over it is in loop.c, that over many of them in rounds.c. */
 #ifndef TN_REASON_REASONER_H
 #define TN_REASON_REASONER_H
 
@@ -15,7 +15,7 @@ typedef struct tn_picture {
     size_t width, height;   /* of the picture as given, after its orientation, without a frame that was taken away */
     size_t x, y;            /* where that begins in it                        */
     size_t source;          /* of the request's pictures, which this is or is drawn over; SIZE_MAX: none of them */
-    tn_image pixels;        /* as the tower sees them, until they are encoded; with method->keep_pixels until the close */
+    tn_image pixels;        /* as the tower sees them */
 } tn_picture;
 
 /* An image embedding in the prompt, that a method may pick. */
@@ -27,11 +27,92 @@ typedef struct tn_candidate_row {
 
 enum { TN_PICTURES_MAX = 64, TN_LENS_MAX = 32 };
 
+/* All rows [count, C] of the first prompt, before the final norm; they are gone afterwards. */
+typedef tenebra_code tn_prompt_seen_fn(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error);
+
+/* The conversation so far: its pictures, and the rows of the current pass's prompt (prompt.c, turn.c). */
+typedef struct tn_conversation {
+    tn_picture pictures[TN_PICTURES_MAX];
+    size_t picture_count;
+    size_t given;           /* pictures before the method added any         */
+    size_t shown;           /* pictures that have rows in the cache         */
+    tn_row *prompt;         /* [prompt_count]                               */
+    size_t prompt_count;
+    tn_candidate_row *candidates;
+    size_t candidate_count;
+    int32_t next_position;  /* of a plain row that follows                  */
+    tn_chat_message *dialogue; /* messages so far; replies stand there without their text */
+    size_t dialogue_count;
+    size_t turn_rows;       /* of the last further turn: rows of its messages and borders */
+} tn_conversation;
+
+/* The rows of the conversation [context]: those in the cache, then the span under construction; and the attention of the last row
+ * that ran with a tap: scores [candidate_count], then extra_scores [extra_count] for the cache rows that are watched (reasoner.c). */
+typedef struct tn_span_ahead {
+    tn_row *rows;
+    size_t count;           /* of the span                                  */
+    size_t *keys;           /* cache rows of the candidates, then those that are watched */
+    size_t extra_count;
+    tn_real *scores, *extra_scores;
+    tn_prompt_seen_fn *see_prompt; /* NULL: nobody wants the prompt's rows  */
+    double last_ms;         /* time of the last rows                        */
+} tn_span_ahead;
+
 /* What the loop waits for. */
 typedef enum tn_phase {
     TN_PHASE_START, TN_PHASE_PROMPT, TN_PHASE_TURN, TN_PHASE_LATENT, TN_PHASE_ROWS, TN_PHASE_TOKEN, TN_PHASE_LOGITS, TN_PHASE_DONE
 } tn_phase;
 
+/* Where the loop is (loop.c). */
+typedef struct tn_loop {
+    tn_phase phase;
+    bool handed_out;        /* a span that has not come back                */
+    bool tap;               /* of the span under construction               */
+    tn_span_tap request_tap; /* of the span that was handed out             */
+    bool has_logits;        /* of the last row, in the session              */
+    bool goes_on;           /* a token follows the token that ran last      */
+    bool turn;              /* this pass is a further turn                  */
+    bool recompute;         /* runs all rows again with every span, as the reference does */
+    double started, asked;  /* clock, ms                                    */
+    const atomic_bool *cancel; /* may be NULL; true ends the answer         */
+    bool cancelled;         /* so does an event that returned false         */
+} tn_loop;
+
+/* What was sampled, and its text (stream.c). */
+typedef struct tn_answer {
+    tn_sampler sampler;
+    bool test_first_token;  /* false: the first token never ends the answer, as in the reference */
+    bool ended;
+    int32_t unrun;          /* last sampled token, part of the answer but not yet in the cache; -1: none */
+    int32_t *tokens;        /* of all passes                                */
+    size_t token_count, max_tokens; /* max_tokens: of one pass              */
+    size_t pass_tokens;     /* tokens of the current pass                   */
+    size_t pass_limit;      /* at most so many of them                      */
+    bool draft;             /* what is being generated is not the answer, unless this pass turns out to be the last */
+    char *text;             /* of the current pass: whole UTF-8, zero-terminated; lives until the close */
+    size_t text_length, text_shown, text_capacity;
+    tn_text_stream stream;  /* tokenizer NULL: the model has none           */
+    tn_text piece;          /* what the last token completed                */
+} tn_answer;
+
+/* What goes into the trace at the end of steps and passes (steps.c). */
+typedef struct tn_account {
+    tenebra_step *steps;
+    size_t step_count, step_capacity;
+    tenebra_pass *passes;   /* those that are over                          */
+    const char *pass_prompt; /* text of the prompt or turn                  */
+    size_t pass_reused;     /* rows of the prompt that were known           */
+    size_t pass_rows;       /* rows of the turn, with the token of the reply before that had not run */
+} tn_account;
+
+/* What is being computed, for TENEBRA_EVENT_WORK (work.c). */
+typedef struct tn_work_done {
+    const char *name;       /* NULL: nobody wants to know                   */
+    size_t done, total;     /* layers                                       */
+} tn_work_done;
+
+/* A generation: one question on its way to an answer. It is data, which the files named above change; methods read it, and change it
+ * by the functions below. */
 struct tn_reasoner {
     tn_session *session;
     const tenebra_request *request;
@@ -42,71 +123,13 @@ struct tn_reasoner {
     size_t pass;           /* from 0             */
     size_t prompts;        /* passes that were no turns: which adapters count (tn_session_set_pass) */
     bool answering;        /* in the turn that the request adds after the method's end */
-    bool keep_original;    /* pictures that the method redraws are seen before the drawn ones, too  */
-
-    tn_picture pictures[TN_PICTURES_MAX];
-    size_t picture_count;
-
-    /* The prompt of the current pass. */
-    tn_row *prompt;
-    size_t prompt_count;
-    tn_candidate_row *candidates;
-    size_t candidate_count;
-    int32_t next_position;  /* of a plain row that follows */
-    tn_chat_message *dialogue; /* messages so far; replies stand there without their text */
-    size_t dialogue_count;
-    size_t pictures_shown;  /* that have rows in the cache */
-    size_t turn_rows;       /* of the last further turn: rows of its messages and borders */
-
-    /* The rows of the conversation [context]: those in the cache, then the span under construction; and the attention of the
-     * last row that ran with a tap: scores [candidate_count], then extra_scores [extra_count] for the cache rows in `extra`. */
-    tn_row *rows;
-    size_t span_count;
-    bool recompute;         /* runs all rows again with every span, as the reference does */
-    bool want_mean;         /* of the prompt's rows after the final norm: `mean` [1, C] */
-    tn_tensor mean;
-    size_t *tap_keys;
-    size_t extra_count;
-    tn_real *scores, *extra_scores;
-    double last_ms; /* time of the last rows */
-
-    /* Where the loop is (reason/loop.c). */
-    tn_phase phase;
-    bool handed_out;         /* a span that has not come back               */
-    bool tap;                /* of the span under construction              */
-    tn_span_tap request_tap; /* of the span that was handed out             */
-    bool has_logits;         /* of the last row, in the session             */
-    bool goes_on;            /* a token follows the token that ran last     */
-    bool turn;               /* this pass is a further turn                 */
-    size_t given;            /* pictures before the method added any        */
-    double started, asked;   /* clock, ms                                   */
-    const atomic_bool *cancel; /* may be NULL; true ends the answer         */
-    bool cancelled;          /* so does an event that returned false        */
-
-    /* Generation. */
-    tn_sampler sampler;
-    tn_rng rng;             /* for interventions */
-    bool test_first_token;  /* false: the first token never ends the answer, as in the reference */
-    bool ended;
-    int32_t unrun;          /* token that ended the answer, belongs to it and did not run; -1: none */
-    int32_t *tokens;        /* of all passes                */
-    size_t token_count, max_tokens; /* max_tokens: of one pass */
-    size_t pass_tokens;     /* tokens of the current pass   */
-    size_t pass_limit;      /* at most so many of them      */
-    bool draft;             /* what is being generated is not the answer, unless this pass turns out to be the last */
-    const char *pass_prompt; /* text of the prompt or turn  */
-    size_t pass_reused;     /* rows of the prompt that were known */
-    size_t pass_rows;       /* rows of the turn, with the token of the reply before that had not run */
-    tenebra_pass *passes;   /* those that are over          */
-    char *text;             /* of the current pass: whole UTF-8, zero-terminated; lives until the close */
-    size_t text_length, text_shown, text_capacity;
-    const char *work; /* what is being computed, for TENEBRA_EVENT_WORK */
-    size_t work_done, work_total;
-    tn_text_stream stream;  /* tokenizer NULL: the model has none     */
-    tn_text piece;          /* what the last token completed          */
-
-    tenebra_step *steps;
-    size_t step_count, step_capacity;
+    tn_rng rng;            /* for interventions  */
+    tn_conversation conversation;
+    tn_span_ahead span;
+    tn_loop loop;
+    tn_answer answer;
+    tn_account account;
+    tn_work_done work;
     tenebra_trace trace;
 };
 
@@ -138,13 +161,16 @@ const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);
 /* The request's input of that name; NULL: there is none. */
 const tenebra_input *tn_reasoner_input(const tn_reasoner *reasoner, const char *name);
 
-/* Adds a row to the span, e.g. one of reasoner->rows once more; position NULL: the next plain one. False when the context is
+/* Adds a row to the span, e.g. one of reasoner->span.rows once more; position NULL: the next plain one. False when the context is
  * full. */
 bool tn_span_add(tn_reasoner *reasoner, tn_row row, const tn_position *position);
 
 /* Cache rows whose attention the next taps report beside the candidates: replaces the list. */
 tenebra_code tn_reasoner_watch_rows(tn_reasoner *reasoner, const size_t *rows, size_t count,
                                     tenebra_error *error);
+
+/* No rows are watched any more. */
+void tn_reasoner_watch_none(tn_reasoner *reasoner);
 
 /* Adds a picture in the size that the request or the model gives it. It is encoded before the next rows run. */
 tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error);
@@ -170,6 +196,22 @@ tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *st
 
 /* Files a call of a tool. Errors: LIMIT. */
 tenebra_code tn_reasoner_file_call(tn_reasoner *reasoner, const tenebra_call *call, tenebra_error *error);
+
+/* Zeroed memory for the method's state, reasoner->state; NULL without. */
+void *tn_reasoner_take_state(tn_reasoner *reasoner, size_t size);
+
+/* Calls `see` with all rows of the first prompt, none of which is then taken from an earlier question. Call from open. */
+void tn_reasoner_see_prompt(tn_reasoner *reasoner, tn_prompt_seen_fn *see);
+
+/* Counts rows that the method fed after the prompt. */
+void tn_reasoner_count_injected(tn_reasoner *reasoner, size_t rows);
+
+/* What the current pass generates is told as a draft: it is not the answer, unless the pass turns out to be the last. Call from
+ * arrange. */
+void tn_reasoner_draft(tn_reasoner *reasoner);
+
+/* There is no answer: it is empty, as if a limit had ended it. Call before TN_ACT_FINISH. */
+void tn_reasoner_give_up(tn_reasoner *reasoner);
 
 /* The current pass generates at most `limit` tokens. Call from arrange. */
 void tn_reasoner_limit_pass(tn_reasoner *reasoner, size_t limit);

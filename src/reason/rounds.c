@@ -49,7 +49,7 @@ static void end(place *p, tenebra_code code)
 
 static bool is_cancelled(const tn_reasoner *reasoner)
 {
-    return reasoner->cancelled || (reasoner->cancel != NULL && atomic_load(reasoner->cancel));
+    return reasoner->loop.cancelled || (reasoner->loop.cancel != NULL && atomic_load(reasoner->loop.cancel));
 }
 
 /* Goes on until rows have to run, or the answer is over. */
@@ -185,8 +185,8 @@ tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
 
 tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error)
 {
-    reasoner->prompt = rows;
-    reasoner->prompt_count = count;
+    reasoner->conversation.prompt = rows;
+    reasoner->conversation.prompt_count = count;
     return tn_reasoner_answer(reasoner, error);
 }
 
@@ -309,7 +309,7 @@ static void drop_ended(tn_rounds *rounds)
 void tn_rounds_run(tn_rounds *rounds)
 {
     for (size_t i = 0; i < rounds->running_count; i++)
-        if (rounds->running[i]->reasoner->phase == TN_PHASE_START)
+        if (rounds->running[i]->reasoner->loop.phase == TN_PHASE_START)
             advance(rounds->running[i]);
     drop_ended(rounds);
     if (rounds->running_count > 0)

@@ -17,7 +17,7 @@ size_t tn_request_system_count(const tenebra_request *request)
 static tenebra_code copy_message(tn_reasoner *reasoner, const char *role, const tenebra_part *from, size_t count,
                                  tn_chat_message *to, tenebra_error *error)
 {
-    bool twice = reasoner->method->redraw != NULL && reasoner->keep_original;
+    bool twice = tn_reasoner_shows_both(reasoner);
     tn_chat_part *parts = tn_reasoner_take(reasoner, 2 * count + 1, sizeof *parts);
     size_t made = 0;
     if (parts == NULL)

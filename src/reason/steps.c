@@ -7,13 +7,13 @@
 
 tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
 {
-    const tn_candidate_row *row = &reasoner->candidates[candidate];
-    const tn_picture *picture = &reasoner->pictures[row->picture];
+    const tn_candidate_row *row = &reasoner->conversation.candidates[candidate];
+    const tn_picture *picture = &reasoner->conversation.pictures[row->picture];
     tn_rectangle place = { 0 };
     tn_cell_rectangle(row->index, picture->rows.frames, picture->rows.grid_rows, picture->rows.grid_columns, picture->width,
                       picture->height, &place, NULL);
     double x = (double)picture->x, y = (double)picture->y;
-    return (tenebra_pick){ row->picture, row->index, (double)reasoner->scores[candidate],
+    return (tenebra_pick){ row->picture, row->index, (double)reasoner->span.scores[candidate],
                            x + place.x0, y + place.y0, x + place.x1, y + place.y1 };
 }
 
@@ -22,15 +22,15 @@ static tenebra_code keep_scores(tn_reasoner *reasoner, const float **scores, siz
 {
     *scores = NULL;
     *count = 0;
-    if (!reasoner->request->scores || reasoner->candidate_count == 0)
+    if (!reasoner->request->scores || reasoner->conversation.candidate_count == 0)
         return TENEBRA_OK;
-    float *kept = tn_reasoner_take(reasoner, reasoner->candidate_count, sizeof *kept);
+    float *kept = tn_reasoner_take(reasoner, reasoner->conversation.candidate_count, sizeof *kept);
     if (kept == NULL)
         return tn_fail_session_full(error);
-    for (size_t i = 0; i < reasoner->candidate_count; i++)
-        kept[i] = (float)reasoner->scores[i];
+    for (size_t i = 0; i < reasoner->conversation.candidate_count; i++)
+        kept[i] = (float)reasoner->span.scores[i];
     *scores = kept;
-    *count = reasoner->candidate_count;
+    *count = reasoner->conversation.candidate_count;
     return TENEBRA_OK;
 }
 
@@ -47,16 +47,16 @@ tenebra_code tn_reasoner_keep_prompt_scores(tn_reasoner *reasoner, tenebra_error
 
 tenebra_code tn_reasoner_tell_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
-    tenebra_image *rows = tn_reasoner_take(reasoner, reasoner->picture_count + 1, sizeof *rows);
+    tenebra_image *rows = tn_reasoner_take(reasoner, reasoner->conversation.picture_count + 1, sizeof *rows);
     if (rows == NULL)
         return tn_fail_session_full(error);
-    for (size_t i = 0; i < reasoner->picture_count; i++) {
-        const tn_picture *picture = &reasoner->pictures[i];
+    for (size_t i = 0; i < reasoner->conversation.picture_count; i++) {
+        const tn_picture *picture = &reasoner->conversation.pictures[i];
         rows[i] = (tenebra_image){ picture->width, picture->height, picture->rows.frames * picture->rows.grid_rows,
                                    picture->rows.grid_columns, picture->source, picture->x, picture->y };
     }
     reasoner->trace.images = rows;
-    reasoner->trace.image_count = reasoner->picture_count;
+    reasoner->trace.image_count = reasoner->conversation.picture_count;
     return TENEBRA_OK;
 }
 
@@ -77,11 +77,12 @@ void tn_step_weigh(tenebra_step *step, const tn_real *scores, size_t picks, size
 
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error)
 {
-    if (reasoner->step_count == reasoner->step_capacity)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "steps", "more than %zu latent steps", reasoner->step_capacity);
-    reasoner->steps[reasoner->step_count++] = *step;
-    reasoner->trace.step_count = reasoner->step_count;
-    tenebra_event event = { .kind = TENEBRA_EVENT_STEP, .trace = &reasoner->trace, .step = step, .index = reasoner->step_count - 1 };
+    if (reasoner->account.step_count == reasoner->account.step_capacity)
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "steps", "more than %zu latent steps", reasoner->account.step_capacity);
+    reasoner->account.steps[reasoner->account.step_count++] = *step;
+    reasoner->trace.step_count = reasoner->account.step_count;
+    tenebra_event event = { .kind = TENEBRA_EVENT_STEP, .trace = &reasoner->trace, .step = step,
+                            .index = reasoner->account.step_count - 1 };
     const tenebra_request *request = reasoner->request;
     if (request->on_event != NULL && !request->on_event(request->user, &event))
         return tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
@@ -164,7 +165,7 @@ tenebra_code tn_reasoner_keep_prompt(tn_reasoner *reasoner, const char *text, si
         return tn_fail_session_full(error);
     if (length > 0)
         memcpy(kept, text, length);
-    reasoner->pass_prompt = kept;
+    reasoner->account.pass_prompt = kept;
     return TENEBRA_OK;
 }
 
@@ -175,15 +176,15 @@ tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_err
     if (passes == NULL)
         return tn_fail_session_full(error);
     if (trace->passes > 0)
-        memcpy(passes, reasoner->passes, trace->passes * sizeof *passes);
+        memcpy(passes, reasoner->account.passes, trace->passes * sizeof *passes);
     passes[trace->passes++] = (tenebra_pass){
-        .prompt = reasoner->pass_prompt,
-        .text = reasoner->text,
-        .prompt_tokens = turn ? reasoner->pass_rows : reasoner->prompt_count,
-        .reused = turn ? 0 : reasoner->pass_reused,
-        .token_count = reasoner->pass_tokens,
+        .prompt = reasoner->account.pass_prompt,
+        .text = reasoner->answer.text,
+        .prompt_tokens = turn ? reasoner->account.pass_rows : reasoner->conversation.prompt_count,
+        .reused = turn ? 0 : reasoner->account.pass_reused,
+        .token_count = reasoner->answer.pass_tokens,
         .finish = trace->finish,
     };
-    trace->pass = reasoner->passes = passes;
+    trace->pass = reasoner->account.passes = passes;
     return TENEBRA_OK;
 }

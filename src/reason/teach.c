@@ -102,14 +102,14 @@ static tenebra_code take_pictures(tn_teacher *teacher, tn_lesson *lesson, tenebr
 {
     tn_reasoner *reasoner = &teacher->reasoner;
     const tn_model *model = teacher->model;
-    TN_TRY(tn_lesson_set_pictures(lesson, reasoner->picture_count, error));
-    for (size_t p = 0; p < reasoner->picture_count; p++) {
-        tn_picture *picture = &reasoner->pictures[p];
+    TN_TRY(tn_lesson_set_pictures(lesson, reasoner->conversation.picture_count, error));
+    for (size_t p = 0; p < reasoner->conversation.picture_count; p++) {
+        tn_picture *picture = &reasoner->conversation.pictures[p];
         lesson->pictures[p] = picture->rows;
         TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &lesson->prepared[p], error));
-        for (size_t i = 0; i < reasoner->prompt_count; i++)
-            if (reasoner->prompt[i].kind == TN_ROW_CELL && reasoner->prompt[i].picture == &picture->rows)
-                reasoner->prompt[i].picture = &lesson->pictures[p];
+        for (size_t i = 0; i < reasoner->conversation.prompt_count; i++)
+            if (reasoner->conversation.prompt[i].kind == TN_ROW_CELL && reasoner->conversation.prompt[i].picture == &picture->rows)
+                reasoner->conversation.prompt[i].picture = &lesson->pictures[p];
     }
     return TENEBRA_OK;
 }
@@ -123,7 +123,7 @@ static tenebra_code arrange(tn_teacher *teacher, tn_lesson *lesson, size_t steps
     const tn_lesson_source *whole = lesson->source;
     lesson->source = &part;
     lesson->count = lesson->part_count = lesson->label_count = lesson->latent_steps = lesson->rows = 0;
-    tenebra_code code = tn_lesson_add_rows(lesson, reasoner->prompt, NULL, reasoner->prompt_count, error);
+    tenebra_code code = tn_lesson_add_rows(lesson, reasoner->conversation.prompt, NULL, reasoner->conversation.prompt_count, error);
     lesson->prompt = lesson->count;
     if (code == TENEBRA_OK)
         code = reasoner->method->arrange_lesson(reasoner, lesson, error);
@@ -172,8 +172,8 @@ tenebra_code tn_teacher_prepare(tn_teacher *teacher, const tn_lesson_source *sou
     tn_arena_release(&teacher->session->kept, mark);
     teacher->request.messages = NULL;
     teacher->request.message_count = 0;
-    teacher->reasoner.prompt = NULL;
-    teacher->reasoner.picture_count = 0;
+    teacher->reasoner.conversation.prompt = NULL;
+    teacher->reasoner.conversation.picture_count = 0;
     lesson->source = NULL;
     lesson->reasoner = NULL;
     if (code != TENEBRA_OK)

@@ -47,7 +47,7 @@ static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, 
         code = tn_reasoner_keep_prompt(reasoner, all.text.data + old.text.length, all.text.length - old.text.length, error);
     }
     if (code == TENEBRA_OK)
-        code = tn_reasoner_lay_text(reasoner, all.spans, all.span_count, reasoner->pictures_shown, rows, count, error);
+        code = tn_reasoner_lay_text(reasoner, all.spans, all.span_count, reasoner->conversation.shown, rows, count, error);
     tn_chat_text_free(&old);
     tn_chat_text_free(&all);
     return code;
@@ -80,18 +80,19 @@ static tenebra_code extend(tn_reasoner *reasoner, tn_script *script, tenebra_err
 
 tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
 {
-    const tn_script before = { .reasoner = reasoner, .messages = reasoner->dialogue, .message_count = reasoner->dialogue_count };
+    const tn_script before = { .reasoner = reasoner, .messages = reasoner->conversation.dialogue,
+                               .message_count = reasoner->conversation.dialogue_count };
     tn_script after = before;
     tn_row *rows;
     size_t count;
     TN_TRY(extend(reasoner, &after, error));
     TN_TRY(encode_turn(reasoner, &before, &after, &rows, &count, error));
-    reasoner->dialogue = after.messages;
-    reasoner->dialogue_count = after.message_count;
-    if (reasoner->unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->unrun), NULL))
+    reasoner->conversation.dialogue = after.messages;
+    reasoner->conversation.dialogue_count = after.message_count;
+    if (reasoner->answer.unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->answer.unrun), NULL))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit after %zu rows; raise -c",
                        reasoner->session->sequence.length);
-    reasoner->unrun = -1;
-    reasoner->turn_rows = count;
+    reasoner->answer.unrun = -1;
+    reasoner->conversation.turn_rows = count;
     return tn_reasoner_add_rows(reasoner, rows, count, error);
 }

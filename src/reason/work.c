@@ -6,11 +6,11 @@
 static bool tell_layer(tn_reasoner *reasoner)
 {
     const tenebra_request *request = reasoner->request;
-    if (reasoner->work == NULL)
+    if (reasoner->work.name == NULL)
         return true;
-    tenebra_event event = { .kind = TENEBRA_EVENT_WORK, .trace = &reasoner->trace, .text = reasoner->work,
-                            .index = reasoner->work_done++ };
-    event.count = tn_max(reasoner->work_done, reasoner->work_total); /* more if others left a prompt less room in its rounds */
+    tenebra_event event = { .kind = TENEBRA_EVENT_WORK, .trace = &reasoner->trace, .text = reasoner->work.name,
+                            .index = reasoner->work.done++ };
+    event.count = tn_max(reasoner->work.done, reasoner->work.total); /* more if others left a prompt less room in its rounds */
     return request->on_event(request->user, &event);
 }
 
@@ -19,7 +19,7 @@ static void tell_layers(void *user)
     const tn_work *work = user;
     for (size_t i = 0; i < work->count; i++)
         if (!tell_layer(work->reasoners[i])) {
-            work->reasoners[i]->cancelled = true;
+            work->reasoners[i]->loop.cancelled = true;
             if (work->count == 1) /* the layers of others go on */
                 tn_fail(&work->engine->ops.failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
         }
@@ -29,9 +29,9 @@ void tn_work_begin(tn_work *work, tn_engine *engine, tn_reasoner *const *reasone
 {
     bool wanted = false;
     for (size_t i = 0; i < count; i++)
-        wanted |= reasoners[i]->work != NULL;
+        wanted |= reasoners[i]->work.name != NULL;
     *work = (tn_work){ engine, reasoners, count };
-    engine->ops.cancel = count == 1 ? reasoners[0]->cancel : NULL;
+    engine->ops.cancel = count == 1 ? reasoners[0]->loop.cancel : NULL;
     engine->ops.on_layer = wanted ? tell_layers : NULL;
     engine->ops.on_layer_user = work;
 }
@@ -45,12 +45,12 @@ void tn_work_end(const tn_work *work)
 void tn_reasoner_start_work(tn_reasoner *reasoner, const char *name, size_t layers)
 {
     const tenebra_request *request = reasoner->request;
-    reasoner->work = request->work && request->on_event != NULL ? name : NULL;
-    reasoner->work_done = 0;
-    reasoner->work_total = layers;
+    reasoner->work.name = request->work && request->on_event != NULL ? name : NULL;
+    reasoner->work.done = 0;
+    reasoner->work.total = layers;
 }
 
 void tn_reasoner_end_work(tn_reasoner *reasoner)
 {
-    reasoner->work = NULL;
+    reasoner->work.name = NULL;
 }

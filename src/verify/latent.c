@@ -50,11 +50,11 @@ static void keep_state(loop_run *run, size_t step)
 {
     tn_session *session = run->verify->session;
     const tn_tensor hidden = tn_session_hidden(session);
-    size_t cols = hidden.cols, count = run->reasoner.candidate_count;
+    size_t cols = hidden.cols, count = run->reasoner.conversation.candidate_count;
     if (step < run->steps) {
         tn_op_read(&session->engine->ops, hidden, run->hidden + step * cols);
         for (size_t j = 0; j < count; j++)
-            run->scores[step * count + j] = run->used[j] ? -(tn_real)INFINITY : run->reasoner.scores[j];
+            run->scores[step * count + j] = run->used[j] ? -(tn_real)INFINITY : run->reasoner.span.scores[j];
     } else if (tn_session_logits(run->verify->session, &run->verify->failure) == TENEBRA_OK) {
         memcpy(run->first, session->logits.data, session->logits.cols * sizeof *run->first);
     }
@@ -69,7 +69,7 @@ static bool on_event(void *user, const tenebra_event *event)
         return true;
     for (size_t i = 0; i < event->step->pick_count && i < run->picks; i++) {
         size_t index = event->step->picks[i].index;
-        run->selected[event->index * run->picks + i] = (int64_t)run->reasoner.candidates[index].row;
+        run->selected[event->index * run->picks + i] = (int64_t)run->reasoner.conversation.candidates[index].row;
         run->used[index] = true;
         run->pick_rows++;
     }
@@ -117,12 +117,12 @@ static loop_run *run_loop(tn_verify *verify, const tn_verify_picture *picture, c
                                 .on_event = on_event, .user = run };
     tenebra_code code = tn_reasoner_open(&run->reasoner, verify->session, &request, NULL, &verify->failure);
     if (code == TENEBRA_OK) {
-        run->reasoner.pictures[0] = (tn_picture){ .rows = picture->rows, .width = picture->width, .height = picture->height };
-        run->reasoner.picture_count = 1;
-        run->reasoner.test_first_token = false;
+        run->reasoner.conversation.pictures[0] = (tn_picture){ .rows = picture->rows, .width = picture->width, .height = picture->height };
+        run->reasoner.conversation.picture_count = 1;
+        run->reasoner.answer.test_first_token = false;
         verify->session->engine->ops.watch = count_call;
         verify->session->engine->ops.watch_user = run;
-        const tn_image_rows *pictures[] = { &run->reasoner.pictures[0].rows };
+        const tn_image_rows *pictures[] = { &run->reasoner.conversation.pictures[0].rows };
         code = tn_rows_of_ids(&verify->model->config, tokens, count, pictures, 1, rows, &verify->failure);
         if (code == TENEBRA_OK)
             code = tn_reasoner_answer_rows(&run->reasoner, rows, count, &verify->failure);
@@ -155,7 +155,7 @@ static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *
     bool ok = rows != NULL && normed != NULL && start > 0;
     if (ok) {
         tn_sequence_truncate(&session->sequence, start - 1);
-        rows[0] = run->reasoner.rows[start - 1]; /* which predicts the first token of the text */
+        rows[0] = run->reasoner.span.rows[start - 1]; /* which predicts the first token of the text */
     }
     for (size_t i = 0; ok && i < count; i++) {
         int32_t position = (int32_t)(start + i);
@@ -265,8 +265,8 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
         if (tn_session_logits(session, &verify->failure) == TENEBRA_OK)
             check_numbers(verify, prefix, "train_last_logits", session->logits.data, vocabulary);
         for (size_t i = 0; i < rest; i++)
-            run->reasoner.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
-        tn_tensor input = tn_rows_input(&session->engine->ops, &verify->model->decoder, run->reasoner.rows, total);
+            run->reasoner.span.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
+        tn_tensor input = tn_rows_input(&session->engine->ops, &verify->model->decoder, run->reasoner.span.rows, total);
         const tn_real *values = tn_op_view(&session->engine->ops, input);
         if (values != NULL)
             check_numbers(verify, prefix, "final_inputs_embeds", values, input.rows * input.cols);
@@ -288,9 +288,9 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
 static void compare_tokens(tn_verify *verify, const char *name, const loop_run *run)
 {
     int64_t tokens[TOKENS_MAX];
-    for (size_t i = 0; i < run->reasoner.token_count; i++)
-        tokens[i] = run->reasoner.tokens[i];
-    tn_verify_compare_integers(verify, name, tokens, run->reasoner.token_count);
+    for (size_t i = 0; i < run->reasoner.answer.token_count; i++)
+        tokens[i] = run->reasoner.answer.tokens[i];
+    tn_verify_compare_integers(verify, name, tokens, run->reasoner.answer.token_count);
 }
 
 static void compare_generation(tn_verify *verify, const char *prefix, const loop_run *run)
@@ -301,7 +301,7 @@ static void compare_generation(tn_verify *verify, const char *prefix, const loop
     check_numbers(verify, prefix, "gen_first_logits", run->first, verify->session->logits.cols);
     check_integers(verify, prefix, "gen_calls", run->calls, run->call_count);
     check_integers(verify, prefix, "selected", run->selected, run->steps * run->picks);
-    check_numbers(verify, prefix, "scores", run->scores, run->steps * run->reasoner.candidate_count);
+    check_numbers(verify, prefix, "scores", run->scores, run->steps * run->reasoner.conversation.candidate_count);
     check_numbers(verify, prefix, "latent_hidden", run->hidden, run->steps * verify->model->config.decoder.hidden_size);
 }
 

@@ -32,8 +32,7 @@ typedef struct plan {
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_example *example = reasoner->request->example;
-    reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(plan));
-    if (reasoner->state == NULL)
+    if (tn_reasoner_take_state(reasoner, sizeof(plan)) == NULL)
         return tn_fail_session_full(error);
     if (example != NULL && example->scene_graph == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "has no scene graph, which this method shows");
@@ -48,7 +47,7 @@ static size_t cut_behind_question_mark(const char *text, size_t length)
 
 static tenebra_code arrange_graph(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
-    reasoner->draft = true;
+    tn_reasoner_draft(reasoner);
     tn_reasoner_limit_pass(reasoner, tn_setting_size(reasoner, GRAPH_TOKENS));
     if (tn_setting_choice(reasoner, GRAPH_OPTIONS) == 1)
         TN_TRY(tn_script_cut(script, cut_behind_question_mark, error));
@@ -134,12 +133,12 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     plan *state = reasoner->state;
     (void)error;
     if (reasoner->pass == 0 && tn_setting_choice(reasoner, CLOSE_JSON) == 0 &&
-        is_closed(state, reasoner->text, reasoner->text_length))
+        is_closed(state, reasoner->answer.text, reasoner->answer.text_length))
         tn_reasoner_cut_answer(reasoner, state->seen);
     tn_act_answer(reasoner, action);
     if (action->kind != TN_ACT_FINISH || reasoner->pass > 0)
         return TENEBRA_OK;
-    state->graph = reasoner->text;
+    state->graph = reasoner->answer.text;
     action->kind = TN_ACT_PASS;
     return TENEBRA_OK;
 }

@@ -39,8 +39,7 @@ typedef struct cof_state {
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
-    reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(cof_state));
-    return reasoner->state != NULL ? TENEBRA_OK : tn_fail_session_full(error);
+    return tn_reasoner_take_state(reasoner, sizeof(cof_state)) != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
 /* ---------------------------------------------------------------- words -- */
@@ -69,7 +68,7 @@ static const char system_back[] =
 /* Two texts around the size of the picture that boxes refer to. NULL when the memory is full. */
 static const char *around_size(tn_reasoner *reasoner, const char *front, const char *back)
 {
-    const tn_image *pixels = &reasoner->pictures[0].pixels;
+    const tn_image *pixels = &reasoner->conversation.pictures[0].pixels;
     char size[96];
     snprintf(size, sizeof size, "%zu pixels wide and %zu high", pixels->width, pixels->height);
     return tn_reasoner_join(reasoner, (const char *const[]){ front, size, back, NULL });
@@ -77,7 +76,7 @@ static const char *around_size(tn_reasoner *reasoner, const char *front, const c
 
 static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
-    if (reasoner->picture_count > 0) { /* else there is nothing to show */
+    if (reasoner->conversation.picture_count > 0) { /* else there is nothing to show */
         const char *text = around_size(reasoner, system_front, system_back);
         if (text == NULL)
             return tn_fail_session_full(error);
@@ -91,7 +90,7 @@ static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_erro
 static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     const cof_state *state = reasoner->state;
-    reasoner->draft = true; /* until it turns out that the reply is the last one */
+    tn_reasoner_draft(reasoner);
     if (reasoner->pass == 0)
         return begin(reasoner, script, error);
     size_t count = 0;
@@ -140,9 +139,9 @@ static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region 
     json_decref(call);
     if (wrong != NULL)
         return wrong;
-    if (reasoner->picture_count == 0)
+    if (reasoner->conversation.picture_count == 0)
         return "There is no picture.";
-    const tn_image *pixels = &reasoner->pictures[0].pixels;
+    const tn_image *pixels = &reasoner->conversation.pictures[0].pixels;
     if (tn_region_around(box, (double)tn_setting_size(reasoner, ENLARGE) / 100, pixels->width, pixels->height, region))
         return NULL;
     wrong = around_size(reasoner, "bbox_2d must lie inside of the picture, which is ", ", and hold a pixel.");
@@ -173,9 +172,9 @@ static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
 {
     const tn_session *session = reasoner->session;
     size_t rows = tn_model_measure(session->model, width, height).rows, all = 0;
-    for (size_t p = 0; p < reasoner->picture_count; p++)
-        all += reasoner->pictures[p].rows.rows;
-    return reasoner->picture_count < tn_setting_size(reasoner, MAX_IMAGES) &&
+    for (size_t p = 0; p < reasoner->conversation.picture_count; p++)
+        all += reasoner->conversation.pictures[p].rows.rows;
+    return reasoner->conversation.picture_count < tn_setting_size(reasoner, MAX_IMAGES) &&
            all + rows <= session->sequence.capacity && rows + ROOM_FOR_WORDS < session->sequence.capacity - session->sequence.length;
 }
 
@@ -189,7 +188,7 @@ static void refuse(cof_state *state, tenebra_call *call)
 static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, const tn_fit *fit, tenebra_call *call,
                          tenebra_error *error)
 {
-    const tn_picture *from = &reasoner->pictures[0];
+    const tn_picture *from = &reasoner->conversation.pictures[0];
     double x = (double)from->width / (double)from->pixels.width, y = (double)from->height / (double)from->pixels.height;
     tn_image large, shown = { 0 };
     TN_TRY(tn_region_show(&from->pixels, region, fit->width, fit->height, &large, error));
@@ -212,8 +211,8 @@ static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_regio
 /* What follows a call without sense. */
 static tenebra_code answer_nonsense(tn_reasoner *reasoner, cof_state *state, const char *wrong, tenebra_error *error)
 {
-    const tn_picture *from = &reasoner->pictures[0];
-    if (tn_setting_choice(reasoner, BAD_CALL) == 0 && reasoner->picture_count > 0 &&
+    const tn_picture *from = &reasoner->conversation.pictures[0];
+    if (tn_setting_choice(reasoner, BAD_CALL) == 0 && reasoner->conversation.picture_count > 0 &&
         is_room(reasoner, from->pixels.width, from->pixels.height)) {
         state->picture = true;
         return tn_reasoner_add_resized(reasoner, &from->pixels, from->width, from->height, error);
@@ -243,31 +242,23 @@ static tenebra_code carry_out(tn_reasoner *reasoner, const char *text, bool last
     return tn_reasoner_file_call(reasoner, &call, error);
 }
 
-/* The last reply asks for more: there is no answer. */
-static void give_up(tn_reasoner *reasoner)
-{
-    reasoner->draft = false;
-    reasoner->trace.text = "";
-    reasoner->trace.finish = TENEBRA_FINISH_LENGTH;
-}
-
 static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     cof_state *state = reasoner->state;
     if (state->pass != reasoner->pass) {
         state->pass = reasoner->pass;
-        reasoner->trace.injected_tokens += reasoner->turn_rows;
+        tn_reasoner_count_injected(reasoner, reasoner->conversation.turn_rows);
     }
     tn_act_answer(reasoner, action);
-    const char *call = strstr(reasoner->text, CALL_BEGIN);
+    const char *call = strstr(reasoner->answer.text, CALL_BEGIN);
     bool cut = call != NULL && tn_setting_choice(reasoner, TAG_STOP) == 1 && strstr(call, CALL_END) != NULL;
-    if (call == NULL || !(reasoner->ended || cut))
+    if (call == NULL || !(reasoner->answer.ended || cut))
         return TENEBRA_OK;
     bool last = reasoner->pass + 1 == tn_setting_size(reasoner, ROUNDS);
     TN_TRY(carry_out(reasoner, call + strlen(CALL_BEGIN), last, error));
     action->kind = last ? TN_ACT_FINISH : TN_ACT_TURN;
-    if (last)
-        give_up(reasoner);
+    if (last) /* it requests more, so there is no answer */
+        tn_reasoner_give_up(reasoner);
     return TENEBRA_OK;
 }
 
@@ -275,7 +266,6 @@ const tn_method tn_method_cof = {
     .name = "cof",
     .summary = "request enlarged regions of the image, then answer",
     .options = options,
-    .keep_pixels = true,
     .note = "published results require a model that was trained to call the tool; other models are only asked to",
     .open = open_method,
     .arrange = arrange,

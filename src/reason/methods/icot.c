@@ -47,7 +47,7 @@ typedef struct icot_state {
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
-    icot_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
+    icot_state *state = tn_reasoner_take_state(reasoner, sizeof *state);
     size_t capacity = reasoner->session->sequence.capacity;
     if (state == NULL)
         return tn_fail_session_full(error);
@@ -57,7 +57,6 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     state->watched = tn_reasoner_take(reasoner, capacity, sizeof *state->watched);
     if (state->used == NULL || state->available == NULL || state->picks == NULL || state->watched == NULL)
         return tn_fail_session_full(error);
-    reasoner->state = state;
     return TENEBRA_OK;
 }
 
@@ -89,12 +88,12 @@ static bool is_break(const tn_reasoner *reasoner, int32_t token)
  * of breaks so far at every token, not whether this one is a break. */
 static bool is_due(const tn_reasoner *reasoner, icot_state *state)
 {
-    if (reasoner->pass_tokens == 0)
+    if (reasoner->answer.pass_tokens == 0)
         return state->insertions == 0 && tn_setting_choice(reasoner, AT_START) == 1;
-    if (reasoner->pass_tokens == state->seen || reasoner->ended)
+    if (reasoner->answer.pass_tokens == state->seen || reasoner->answer.ended)
         return false;
-    bool now = is_break(reasoner, reasoner->tokens[reasoner->token_count - 1]);
-    state->seen = reasoner->pass_tokens;
+    bool now = is_break(reasoner, reasoner->answer.tokens[reasoner->answer.token_count - 1]);
+    state->seen = reasoner->answer.pass_tokens;
     state->breaks += now;
     if (state->breaks == 0 || state->breaks % tn_setting_size(reasoner, EVERY) != 0)
         return false;
@@ -110,10 +109,10 @@ static bool is_due(const tn_reasoner *reasoner, icot_state *state)
 static size_t pick(const tn_reasoner *reasoner, icot_state *state)
 {
     bool all = tn_setting_choice(reasoner, PICTURES) == 1, mask = tn_setting_choice(reasoner, MASK_USED) == 1;
-    size_t count = reasoner->candidate_count, last = count > 0 ? reasoner->candidates[count - 1].picture : 0;
+    size_t count = reasoner->conversation.candidate_count, last = count > 0 ? reasoner->conversation.candidates[count - 1].picture : 0;
     for (size_t i = 0; i < count; i++)
-        state->available[i] = (all || reasoner->candidates[i].picture == last) && !(mask && state->used[i]);
-    size_t picked = tn_select_top(reasoner->scores, state->available, count,
+        state->available[i] = (all || reasoner->conversation.candidates[i].picture == last) && !(mask && state->used[i]);
+    size_t picked = tn_select_top(reasoner->span.scores, state->available, count,
                                   tn_setting_size(reasoner, PICKS), TN_PICK_ASC, false, state->picks);
     for (size_t i = 0; i < picked; i++)
         state->used[state->picks[i]] = true;
@@ -141,18 +140,18 @@ static tenebra_code lay_placed(tn_reasoner *reasoner, const icot_state *state, s
     square.rows = square.grid_rows * square.grid_columns;
     bool own = tn_setting_choice(reasoner, GRID) == 0;
     size_t most = square.rows, mark = tn_arena_mark(&reasoner->session->kept);
-    for (size_t p = 0; p < reasoner->picture_count; p++)
-        most = tn_max(most, reasoner->pictures[p].rows.rows);
+    for (size_t p = 0; p < reasoner->conversation.picture_count; p++)
+        most = tn_max(most, reasoner->conversation.pictures[p].rows.rows);
     tn_row *cells = tn_reasoner_take(reasoner, most, sizeof *cells);
     const tn_image_rows *placed = NULL;
     *end = base;
     for (size_t i = 0; cells != NULL && i < count; i++) {
-        const tn_candidate_row *candidate = &reasoner->candidates[state->picks[i]];
-        const tn_image_rows *picture = own ? &square : &reasoner->pictures[candidate->picture].rows;
+        const tn_candidate_row *candidate = &reasoner->conversation.candidates[state->picks[i]];
+        const tn_image_rows *picture = own ? &square : &reasoner->conversation.pictures[candidate->picture].rows;
         if (picture != placed)
             place_cells(reasoner, picture, base, cells, end);
         placed = picture;
-        tn_span_add(reasoner, reasoner->rows[candidate->row], &cells[own ? i : candidate->index].position);
+        tn_span_add(reasoner, reasoner->span.rows[candidate->row], &cells[own ? i : candidate->index].position);
     }
     tn_arena_release(&reasoner->session->kept, mark);
     return cells != NULL ? TENEBRA_OK : tn_fail_session_full(error);
@@ -166,9 +165,9 @@ static tenebra_code lay(tn_reasoner *reasoner, const icot_state *state, size_t c
         tn_span_add(reasoner, tn_row_of_token(config->picture_begin), NULL);
     int32_t end = 0;
     if (!reasoner->sequential)
-        TN_TRY(lay_placed(reasoner, state, count, reasoner->next_position, &end, error));
+        TN_TRY(lay_placed(reasoner, state, count, reasoner->conversation.next_position, &end, error));
     for (size_t i = 0; reasoner->sequential && i < count; i++)
-        tn_span_add(reasoner, reasoner->rows[reasoner->candidates[state->picks[i]].row], NULL);
+        tn_span_add(reasoner, reasoner->span.rows[reasoner->conversation.candidates[state->picks[i]].row], NULL);
     const tn_position border = { { end, end, end } };
     if (config->picture_end >= 0)
         tn_span_add(reasoner, tn_row_of_token(config->picture_end), reasoner->sequential ? NULL : &border);
@@ -185,9 +184,9 @@ static bool feeds(const tn_reasoner *reasoner)
 static tenebra_code watch(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
 {
     size_t length = reasoner->session->sequence.length, border = reasoner->session->model->config.picture_begin >= 0;
-    state->words = reasoner->pass_tokens - state->inserted_at;
+    state->words = reasoner->answer.pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
-        state->watched[i] = feeds(reasoner) ? length + border + i : reasoner->candidates[state->picks[i]].row;
+        state->watched[i] = feeds(reasoner) ? length + border + i : reasoner->conversation.candidates[state->picks[i]].row;
     for (size_t i = 0; i < state->words; i++)
         state->watched[count + i] = length - state->words + i;
     return tn_reasoner_watch_rows(reasoner, state->watched, count + state->words, error);
@@ -208,20 +207,20 @@ static tenebra_code insert(tn_reasoner *reasoner, icot_state *state, size_t coun
     TN_TRY(watch(reasoner, state, count, error));
     if (feeds(reasoner)) {
         TN_TRY(lay(reasoner, state, count, error));
-        reasoner->trace.injected_tokens += reasoner->span_count;
+        tn_reasoner_count_injected(reasoner, reasoner->span.count);
     }
     state->insertions++;
-    state->inserted_at = reasoner->pass_tokens;
+    state->inserted_at = reasoner->answer.pass_tokens;
     state->pending = true;
     return TENEBRA_OK;
 }
 
 static tenebra_code file_step(tn_reasoner *reasoner, icot_state *state, tenebra_error *error)
 {
-    tn_step_weigh(&state->step, reasoner->extra_scores, state->step.pick_count, state->words);
-    reasoner->extra_count = 0; /* tokens that follow need none of it */
+    tn_step_weigh(&state->step, reasoner->span.extra_scores, state->step.pick_count, state->words);
+    tn_reasoner_watch_none(reasoner); /* tokens that follow do not need it */
     state->pending = false;
-    state->step.milliseconds = reasoner->last_ms;
+    state->step.milliseconds = reasoner->span.last_ms;
     return tn_reasoner_file_step(reasoner, &state->step, error);
 }
 

@@ -39,14 +39,13 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
         .text = TN_TEXT_DROP,
         .source = (tn_latent_picks)tn_setting_choice(reasoner, LATENT_PICKS),
     };
-    words_state *state = tn_reasoner_take(reasoner, 1, sizeof *state);
+    words_state *state = tn_reasoner_take_state(reasoner, sizeof *state);
     if (state == NULL)
         return tn_fail_session_full(error);
     TN_TRY(tn_latent_open_choice(reasoner, &state->choice, &settings, error));
     state->watched = tn_reasoner_take(reasoner, reasoner->session->sequence.capacity, sizeof *state->watched);
     if (state->watched == NULL)
         return tn_fail_session_full(error);
-    reasoner->state = state;
     return TENEBRA_OK;
 }
 
@@ -62,8 +61,8 @@ static bool ends_line(const tn_reasoner *reasoner, int32_t token)
 /* Whether the newest token ends a step after which embeddings come. */
 static bool is_due(const tn_reasoner *reasoner, const words_state *state)
 {
-    return !reasoner->ended && reasoner->pass_tokens > state->inserted_at &&
-           ends_line(reasoner, reasoner->tokens[reasoner->token_count - 1]) && tn_choice_goes_on(&state->choice) &&
+    return !reasoner->answer.ended && reasoner->answer.pass_tokens > state->inserted_at &&
+           ends_line(reasoner, reasoner->answer.tokens[reasoner->answer.token_count - 1]) && tn_choice_goes_on(&state->choice) &&
            reasoner->session->sequence.capacity - reasoner->session->sequence.length > state->choice.settings.picks + 1;
 }
 
@@ -71,7 +70,7 @@ static bool is_due(const tn_reasoner *reasoner, const words_state *state)
 static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
 {
     size_t length = reasoner->session->sequence.length, count = state->choice.pick_count;
-    state->words = reasoner->pass_tokens - state->inserted_at;
+    state->words = reasoner->answer.pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
         state->watched[i] = length + i;
     for (size_t i = 0; i < state->words; i++)
@@ -82,12 +81,12 @@ static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_err
 static tenebra_code insert(tn_reasoner *reasoner, words_state *state, tn_action *action, tenebra_error *error)
 {
     const tenebra_pick *picks;
-    TN_TRY(tn_latent_lay(reasoner, &state->choice, (tn_tensor){ 0 }, (tn_tensor){ 0 }, &picks, error));
+    TN_TRY(tn_latent_lay(reasoner, &state->choice, &(tn_latent_known){ 0 }, &picks, error));
     state->step = (tenebra_step){ .picks = picks, .pick_count = state->choice.pick_count, .hidden_norm = (double)NAN,
                                   .hidden_cosine = (double)NAN };
     TN_TRY(tn_reasoner_tell_scores(reasoner, &state->step, error));
     TN_TRY(watch(reasoner, state, error));
-    state->inserted_at = reasoner->pass_tokens;
+    state->inserted_at = reasoner->answer.pass_tokens;
     state->pending = true;
     *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };
     return TENEBRA_OK;
@@ -95,9 +94,9 @@ static tenebra_code insert(tn_reasoner *reasoner, words_state *state, tn_action 
 
 static tenebra_code file_step(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
 {
-    tn_step_weigh(&state->step, reasoner->extra_scores, state->step.pick_count, state->words);
-    reasoner->extra_count = 0; /* the tokens that follow need none of it */
-    state->step.milliseconds = reasoner->last_ms;
+    tn_step_weigh(&state->step, reasoner->span.extra_scores, state->step.pick_count, state->words);
+    tn_reasoner_watch_none(reasoner); /* tokens that follow do not need it */
+    state->step.milliseconds = reasoner->span.last_ms;
     state->pending = false;
     return tn_reasoner_file_step(reasoner, &state->step, error);
 }
@@ -108,7 +107,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
     if (state->choice.available == NULL)
-        state->choice.candidates = reasoner->candidate_count;
+        state->choice.candidates = reasoner->conversation.candidate_count;
     if (is_due(reasoner, state))
         return insert(reasoner, state, action, error);
     tn_act_answer(reasoner, action);

@@ -28,8 +28,7 @@ static bool has_two(const tn_reasoner *reasoner)
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_example *example = reasoner->request->example;
-    reasoner->state = tn_reasoner_take(reasoner, 1, sizeof(plan));
-    if (reasoner->state == NULL)
+    if (tn_reasoner_take_state(reasoner, sizeof(plan)) == NULL)
         return tn_fail_session_full(error);
     if (example != NULL && example->rationale == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "has no rationale, which this method shows");
@@ -39,7 +38,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 static tenebra_code arrange_rationale(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     if (has_two(reasoner)) {
-        reasoner->draft = true;
+        tn_reasoner_draft(reasoner);
         tn_reasoner_limit_pass(reasoner, tn_setting_size(reasoner, RATIONALE_TOKENS));
         if (reasoner->request->example != NULL)
             tn_script_reply(script, reasoner->request->example->rationale);
@@ -81,7 +80,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     tn_act_answer(reasoner, action);
     if (action->kind != TN_ACT_FINISH || reasoner->pass > 0 || !has_two(reasoner))
         return TENEBRA_OK;
-    state->rationale = reasoner->text;
+    state->rationale = reasoner->answer.text;
     action->kind = TN_ACT_PASS;
     return TENEBRA_OK;
 }

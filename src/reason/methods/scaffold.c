@@ -26,10 +26,15 @@ static size_t count_pictures(const tenebra_request *request)
     return count;
 }
 
+static bool shows_both(const tn_reasoner *reasoner)
+{
+    return tn_setting_choice(reasoner, IMAGES) == 0;
+}
+
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
-    char *guide = tn_reasoner_take(reasoner, GUIDE_SIZE, 1);
-    bool both = tn_setting_choice(reasoner, IMAGES) == 0, several = count_pictures(reasoner->request) > 1;
+    char *guide = tn_reasoner_take_state(reasoner, GUIDE_SIZE);
+    bool both = shows_both(reasoner), several = count_pictures(reasoner->request) > 1;
     if (guide == NULL)
         return tn_fail_session_full(error);
     snprintf(guide, GUIDE_SIZE,
@@ -42,8 +47,6 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
              both ? "Each picture comes twice: as it is, and then drawn over with" : "Each picture is drawn over with",
              tn_setting_size(reasoner, DOT_ROWS), tn_setting_size(reasoner, DOT_COLUMNS), several ? "(t,x,y)" : "(x,y)",
              several ? " t is the number of the picture." : "");
-    reasoner->state = guide;
-    reasoner->keep_original = both;
     return TENEBRA_OK;
 }
 
@@ -95,5 +98,6 @@ const tn_method tn_method_scaffold = {
     .open = open_method,
     .arrange = arrange,
     .redraw = redraw,
+    .shows_both = shows_both,
     .next = next,
 };

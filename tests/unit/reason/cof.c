@@ -108,9 +108,9 @@ static talk *hold(const tiny *here, const char *const *replies)
 /* Whether picture `index` is the region of the first one, in that size. */
 static bool is_cut(const talk *t, size_t index, tn_region region, size_t width, size_t height)
 {
-    const tn_image *pixels = &t->reasoner.pictures[index].pixels;
+    const tn_image *pixels = &t->reasoner.conversation.pictures[index].pixels;
     tn_image expected;
-    assert_int_equal(tn_region_show(&t->reasoner.pictures[0].pixels, &region, width, height, &expected, NULL),
+    assert_int_equal(tn_region_show(&t->reasoner.conversation.pictures[0].pixels, &region, width, height, &expected, NULL),
                      TENEBRA_OK);
     bool same = pixels->width == width && pixels->height == height &&
                 memcmp(pixels->pixels, expected.pixels, width * height * 3) == 0;
@@ -130,9 +130,9 @@ static void test_region(void **state)
     const tiny *here = *state;
     talk *t = hold(here, two_replies);
     const tn_region region = { 0, 12, 72, 45 };
-    assert_int_equal(t->reasoner.pictures[0].pixels.width, WIDTH);
-    assert_int_equal(t->reasoner.pictures[0].pixels.height, HEIGHT);
-    assert_int_equal(t->reasoner.picture_count, 2);
+    assert_int_equal(t->reasoner.conversation.pictures[0].pixels.width, WIDTH);
+    assert_int_equal(t->reasoner.conversation.pictures[0].pixels.height, HEIGHT);
+    assert_int_equal(t->reasoner.conversation.picture_count, 2);
     assert_true(is_cut(t, 1, region, 168, 112));
     assert_false(is_cut(t, 1, (tn_region){ 0, 12, 72, 44 }, 168, 112)); /* negative control */
     assert_int_equal(t->trace->call_count, 1);
@@ -215,7 +215,7 @@ static void test_as_one_prompt(void **state)
     plain.model = tiny_open_model(best, "reference");
     talk *t = hold(here, two_replies);
     tn_session *whole = tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, NULL);
-    assert_int_equal(tn_session_append(whole, t->reasoner.rows, t->session->sequence.length, NULL, NULL, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(whole, t->reasoner.span.rows, t->session->sequence.length, NULL, NULL, NULL), TENEBRA_OK);
     assert_memory_equal(tn_session_hidden(whole).data, tn_session_hidden(t->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
     talk_free(t);
@@ -338,8 +338,8 @@ static void check_nonsense(const tiny *here, tn_session *session, const char *re
     const char *said = strstr(trace->pass[1].prompt, "The call was not carried out. ");
     assert_true((said == NULL) == whole);
     if (whole)
-        assert_memory_equal(t->reasoner.pictures[1].rows.embeds.data, t->reasoner.pictures[0].rows.embeds.data,
-                            PROMPT_ROWS * t->reasoner.pictures[0].rows.embeds.cols * sizeof(tn_real));
+        assert_memory_equal(t->reasoner.conversation.pictures[1].rows.embeds.data, t->reasoner.conversation.pictures[0].rows.embeds.data,
+                            PROMPT_ROWS * t->reasoner.conversation.pictures[0].rows.embeds.cols * sizeof(tn_real));
     talk_free(t);
 }
 
@@ -486,7 +486,7 @@ static void test_sizes(void **state)
     t->q.request.image.max_tokens = 64;
     ask_set(&t->q, "scale", "16");
     run_well(here, t);
-    assert_int_equal(t->reasoner.pictures[1].rows.embeds.rows, 60); /* 280 x 168: at most 64 cells */
+    assert_int_equal(t->reasoner.conversation.pictures[1].rows.embeds.rows, 60); /* 280 x 168: at most 64 cells */
     talk_free(t);
     t = prepare(here, PICTURE, two_replies);
     ask_set(&t->q, "enlarge", "100");

@@ -26,8 +26,8 @@ static tn_ids expected_ids(const tn_model *model, const char *text)
 /* Whether the rows of the prompt are these tokens, and the cells of the next picture where there is an image token. */
 static bool prompt_equals(const run *made, const tn_ids *ids)
 {
-    const tn_row *row = made->reasoner.prompt, *end = row + made->reasoner.prompt_count;
-    const tn_picture *picture = made->reasoner.pictures;
+    const tn_row *row = made->reasoner.conversation.prompt, *end = row + made->reasoner.conversation.prompt_count;
+    const tn_picture *picture = made->reasoner.conversation.pictures;
     bool same = true;
     for (size_t i = 0; i < ids->count && same; i++) {
         bool image = ids->ids[i] == made->session->model->config.picture_token;
@@ -84,15 +84,15 @@ static void test_several_turns_and_pictures(void **state)
     assert_true(prompt_equals(made, &ids));
     tn_ids_free(&ids);
     assert_int_equal(made->trace->image_tokens, 3 * IMAGE_ROWS);
-    for (size_t i = 0; i < made->reasoner.candidate_count; i++) {
-        const tn_candidate_row *candidate = &made->reasoner.candidates[i];
-        const tn_row *row = &made->reasoner.rows[candidate->row];
+    for (size_t i = 0; i < made->reasoner.conversation.candidate_count; i++) {
+        const tn_candidate_row *candidate = &made->reasoner.conversation.candidates[i];
+        const tn_row *row = &made->reasoner.span.rows[candidate->row];
         assert_int_equal(candidate->picture, i / IMAGE_ROWS);
         assert_int_equal(candidate->index, i % IMAGE_ROWS);
-        assert_ptr_equal(row->picture, &made->reasoner.pictures[candidate->picture].rows);
+        assert_ptr_equal(row->picture, &made->reasoner.conversation.pictures[candidate->picture].rows);
         assert_int_equal(row->cell, candidate->index);
     }
-    const tn_picture *pictures = made->reasoner.pictures;
+    const tn_picture *pictures = made->reasoner.conversation.pictures;
     size_t bytes = IMAGE_ROWS * pictures[0].rows.embeds.cols * sizeof(tn_real);
     assert_memory_equal(pictures[0].rows.embeds.data, pictures[2].rows.embeds.data, bytes); /* the same file */
     assert_memory_not_equal(pictures[0].rows.embeds.data, pictures[1].rows.embeds.data, bytes);
@@ -124,8 +124,8 @@ static void test_picture_from_memory(void **state)
 static size_t count_control(const run *made)
 {
     size_t count = 0;
-    for (size_t i = 0; i < made->reasoner.prompt_count; i++)
-        count += tn_tokenizer_is_added(made->session->model->tokenizer, made->reasoner.prompt[i].token);
+    for (size_t i = 0; i < made->reasoner.conversation.prompt_count; i++)
+        count += tn_tokenizer_is_added(made->session->model->tokenizer, made->reasoner.conversation.prompt[i].token);
     return count;
 }
 
@@ -153,12 +153,12 @@ static void test_control_tokens_in_text(void **state)
         assert_int_equal(count_control(hostile), count_control(plain));
         assert_int_equal(hostile->trace->image_tokens, IMAGE_ROWS);
         assert_int_equal(hostile->trace->latent_steps, 3);
-        for (size_t i = 0; i < hostile->reasoner.prompt_count; i++)
-            assert_int_not_equal(hostile->reasoner.prompt[i].token, latent);
+        for (size_t i = 0; i < hostile->reasoner.conversation.prompt_count; i++)
+            assert_int_not_equal(hostile->reasoner.conversation.prompt[i].token, latent);
         tn_text text = { 0 }; /* it is all there, as text */
-        for (size_t i = 0; i < hostile->reasoner.prompt_count; i++)
-            if (hostile->reasoner.prompt[i].kind == TN_ROW_TOKEN)
-                assert_int_equal(tn_tokenizer_decode(model->tokenizer, &hostile->reasoner.prompt[i].token, 1, true, &text, NULL),
+        for (size_t i = 0; i < hostile->reasoner.conversation.prompt_count; i++)
+            if (hostile->reasoner.conversation.prompt[i].kind == TN_ROW_TOKEN)
+                assert_int_equal(tn_tokenizer_decode(model->tokenizer, &hostile->reasoner.conversation.prompt[i].token, 1, true, &text, NULL),
                                  TENEBRA_OK);
         assert_non_null(strstr(text.data, HOSTILE));
         tn_text_free(&text);

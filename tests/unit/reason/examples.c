@@ -233,7 +233,7 @@ static void check_adapter(const tiny *here, bool vision)
     assert_string_not_equal(t->trace->pass[1].text, plain->trace->pass[1].text);
     assert_true(plain->trace->pass[1].reused > 0);
     assert_int_equal(t->trace->pass[1].reused, 0);
-    assert_int_equal(t->reasoner->picture_count, 1);
+    assert_int_equal(t->reasoner->conversation.picture_count, 1);
     const char *begin = strstr(t->trace->pass[1].prompt, QUESTION);
     const char *end = strstr(t->trace->pass[1].prompt, "Answer:<|im_end|>");
     assert_true(begin != NULL && end != NULL);

@@ -50,8 +50,8 @@ static const char *shape(const run *made, char *text)
     const tn_session *session = made->session;
     const tn_model *model = session->model;
     size_t count = 0;
-    for (size_t row = made->reasoner.prompt_count; row < session->sequence.length; row++) {
-        int32_t token = made->reasoner.rows[row].token;
+    for (size_t row = made->reasoner.conversation.prompt_count; row < session->sequence.length; row++) {
+        int32_t token = made->reasoner.span.rows[row].token;
         size_t length = 0;
         const char *bytes = token >= 0 ? tn_tokenizer_bytes(model->tokenizer, token, &length) : NULL;
         text[count++] = token < 0                                   ? '#'
@@ -151,10 +151,10 @@ static void test_break_at_the_end(void **state)
  * and a search of its own. */
 static void expect_picks(const run *made, size_t query, size_t picture, bool taken[2 * J], size_t expected[PICKED])
 {
-    size_t keys[2 * J], count = made->reasoner.candidate_count, found = 0;
+    size_t keys[2 * J], count = made->reasoner.conversation.candidate_count, found = 0;
     tn_real scores[2 * J];
     for (size_t i = 0; i < count; i++)
-        keys[i] = made->reasoner.candidates[i].row;
+        keys[i] = made->reasoner.conversation.candidates[i].row;
     const tn_span_tap tap = { .query = query, .keys = keys, .count = count, .mean = scores };
     tn_session_close(replay(made, query + 1, &tap));
     for (size_t i = picture * J; i < picture * J + J; i++) {
@@ -178,12 +178,12 @@ static bool are_picks(const tenebra_step *step, const size_t expected[PICKED])
 /* What stands in the cache behind row `row`: borders around the embeddings of the step's picks. */
 static void check_rows(const run *made, size_t row, const tenebra_step *step)
 {
-    const tn_row *rows = made->reasoner.rows + row + 1;
+    const tn_row *rows = made->reasoner.span.rows + row + 1;
     const tn_model_config *config = &made->session->model->config;
     assert_int_equal(rows[0].token, config->picture_begin);
     assert_int_equal(rows[ROWS - 1].token, config->picture_end);
     for (size_t i = 0; i < PICKED; i++) {
-        tn_tensor embeds = made->reasoner.pictures[step->picks[i].image].rows.embeds;
+        tn_tensor embeds = made->reasoner.conversation.pictures[step->picks[i].image].rows.embeds;
         assert_memory_equal(row_values(&rows[1 + i]), embeds.data + step->picks[i].index * embeds.cols,
                             embeds.cols * sizeof(tn_real));
     }
@@ -192,9 +192,9 @@ static void check_rows(const run *made, size_t row, const tenebra_step *step)
 /* Row of generated token `number` from 0. */
 static size_t row_of_token(const run *made, size_t number)
 {
-    size_t row = made->reasoner.prompt_count;
+    size_t row = made->reasoner.conversation.prompt_count;
     for (;; row++) {
-        int32_t token = made->reasoner.rows[row].token;
+        int32_t token = made->reasoner.span.rows[row].token;
         const tn_model_config *config = &made->session->model->config;
         bool generated = token >= 0 && token != config->picture_begin && token != config->picture_end;
         if (generated && number-- == 0)
@@ -209,7 +209,7 @@ static void expect_weights(const run *made, const tenebra_step *step, size_t row
     tn_real scores[PICKED + FORCED_MAX];
     bool fed = made->trace->injected_tokens > 0; /* or the picks are watched where they stand in the prompt */
     for (size_t i = 0; i < PICKED; i++)
-        keys[i] = fed ? row + 2 + i : made->reasoner.candidates[step->picks[i].image * J + step->picks[i].index].row;
+        keys[i] = fed ? row + 2 + i : made->reasoner.conversation.candidates[step->picks[i].image * J + step->picks[i].index].row;
     for (size_t i = 0; i < words; i++)
         keys[PICKED + i] = row - i;
     size_t query = row + (fed ? ROWS : 1);
@@ -320,7 +320,7 @@ static void test_pictures_and_mask(void **state)
 
 static void expect_position(const run *made, size_t row, int32_t t, int32_t h, int32_t w)
 {
-    const int32_t *axis = made->reasoner.rows[row].position.axis;
+    const int32_t *axis = made->reasoner.span.rows[row].position.axis;
     if (axis[0] != t || axis[1] != h || axis[2] != w)
         fail_msg("row %zu stands at (%d, %d, %d), not at (%d, %d, %d)", row, axis[0], axis[1], axis[2], t, h, w);
 }
@@ -332,8 +332,8 @@ static void test_positions_of_the_square(void **state)
     asked a;
     ask(here, &a, NULL, "a/i/ta", 7);
     run *made = run_question(here->model, &a.q);
-    size_t prompt = made->reasoner.prompt_count, row = prompt + 4;
-    int32_t p = made->reasoner.rows[prompt + 3].position.axis[0] + 1;
+    size_t prompt = made->reasoner.conversation.prompt_count, row = prompt + 4;
+    int32_t p = made->reasoner.span.rows[prompt + 3].position.axis[0] + 1;
     for (size_t time = 0; time < 2; time++, row += ROWS + 1, p += 7) {
         expect_position(made, row, p, p, p);
         for (int32_t i = 0; i < PICKED; i++)
@@ -351,8 +351,8 @@ static void test_true_positions(void **state)
     ask(here, &a, NULL, "a/i/ta", 7);
     ask_set(&a.q, "grid", "true");
     run *made = run_question(here->model, &a.q);
-    size_t prompt = made->reasoner.prompt_count, row = prompt + 4, apart = 0;
-    int32_t p = made->reasoner.rows[prompt + 3].position.axis[0] + 1;
+    size_t prompt = made->reasoner.conversation.prompt_count, row = prompt + 4, apart = 0;
+    int32_t p = made->reasoner.span.rows[prompt + 3].position.axis[0] + 1;
     for (size_t i = 0; i < PICKED; i++) {
         int32_t index = (int32_t)made->trace->steps[0].picks[i].index;
         expect_position(made, row + 1 + i, p + 1, p + 1 + index / SIDE, p + 1 + index % SIDE);
@@ -372,8 +372,8 @@ static void test_other_numbers_of_patches(void **state)
     ask(here, &a, NULL, "a/i/t", 6);
     ask_set(&a.q, "patches", "6");
     run *made = run_question(here->model, &a.q);
-    size_t row = made->reasoner.prompt_count + 4;
-    int32_t p = made->reasoner.rows[row - 1].position.axis[0] + 1;
+    size_t row = made->reasoner.conversation.prompt_count + 4;
+    int32_t p = made->reasoner.span.rows[row - 1].position.axis[0] + 1;
     for (int32_t i = 0; i < 6; i++)
         expect_position(made, row + 1 + (size_t)i, p + 1, p + 1 + i / 3, p + 1 + i % 3);
     expect_position(made, row + 7, p + 4, p + 4, p + 4);
@@ -409,7 +409,7 @@ static void test_next_token(void **state)
     asked a;
     ask(here, &a, NULL, "a/i/", 6);
     run *made = run_question(here->model, &a.q);
-    tn_session *session = replay(made, made->reasoner.prompt_count + 4 + ROWS, NULL);
+    tn_session *session = replay(made, made->reasoner.conversation.prompt_count + 4 + ROWS, NULL);
     assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
     assert_int_equal(made->trace->tokens[4], tn_sample_greedy(session->logits.data, session->logits.cols));
     tn_session_close(session);
@@ -445,7 +445,7 @@ static void test_full_context(void **state)
     asked a;
     ask(here, &a, NULL, "a/i/t", 6);
     run *made = run_question(here->model, &a.q);
-    size_t rows = made->reasoner.prompt_count + 4 + ROWS + 1;
+    size_t rows = made->reasoner.conversation.prompt_count + 4 + ROWS + 1;
     run_free(made);
     for (size_t missing = 0; missing < 2; missing++) {
         tn_session *session =
@@ -470,11 +470,11 @@ static void test_rows_that_are_tokens(void **state)
     ask(here, &a, NULL, "a", 3);
     run *made = run_question(here->model, &a.q);
     const tn_position position = { { 900, 901, 902 } };
-    size_t row = made->reasoner.prompt_count;
-    made->reasoner.span_count = 0;
-    assert_true(tn_span_add(&made->reasoner, made->reasoner.rows[row], &position));
-    assert_true(tn_span_add(&made->reasoner, made->reasoner.rows[made->reasoner.candidates[3].row], NULL));
-    const tn_row *span = made->reasoner.rows + made->session->sequence.length;
+    size_t row = made->reasoner.conversation.prompt_count;
+    made->reasoner.span.count = 0;
+    assert_true(tn_span_add(&made->reasoner, made->reasoner.span.rows[row], &position));
+    assert_true(tn_span_add(&made->reasoner, made->reasoner.span.rows[made->reasoner.conversation.candidates[3].row], NULL));
+    const tn_row *span = made->reasoner.span.rows + made->session->sequence.length;
     assert_int_equal(span[0].token, find(here->model, "a"));
     assert_memory_equal(&span[0].position, &position, sizeof position);
     assert_true(span[1].kind == TN_ROW_CELL && span[1].cell == 3);

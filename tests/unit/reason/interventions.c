@@ -23,12 +23,12 @@ static run *intervene(const tiny *here, const char *option, const char *value, u
 /* The row fed as latent text in step s; vision first. */
 static const tn_real *text_row(const run *made, size_t s)
 {
-    return row_values(&made->reasoner.rows[made->trace->prompt_tokens + s * BLOCK + PICKS]);
+    return row_values(&made->reasoner.span.rows[made->trace->prompt_tokens + s * BLOCK + PICKS]);
 }
 
 static const tn_real *vision_row(const run *made, size_t s, size_t pick)
 {
-    return row_values(&made->reasoner.rows[made->trace->prompt_tokens + s * BLOCK + pick]);
+    return row_values(&made->reasoner.span.rows[made->trace->prompt_tokens + s * BLOCK + pick]);
 }
 
 /* Shape, prompt and the picks of step one are those of the plain loop; vision rows are the tower's. */
@@ -44,7 +44,7 @@ static void assert_only_text_changed(const run *made, const run *plain)
         assert_memory_equal(vision_row(made, 0, p), vision_row(plain, 0, p), width * sizeof(tn_real));
     for (size_t s = 0; s < STEPS; s++)
         for (size_t p = 0; p < PICKS; p++)
-            assert_ptr_equal(vision_row(made, s, p), made->reasoner.pictures[0].rows.embeds.data +
+            assert_ptr_equal(vision_row(made, s, p), made->reasoner.conversation.pictures[0].rows.embeds.data +
                                                          made->trace->steps[s].picks[p].index * width);
     assert_false(same_hidden(made, plain)); /* and it has an effect */
 }
@@ -95,7 +95,7 @@ static void test_mean(void **state)
 
     tn_session *session = tiny_session(here->model, 1);
     tn_real *rows = calloc(prompt * width, sizeof *rows), *mean = calloc(width, sizeof *mean);
-    assert_int_equal(tn_session_append(session, plain->reasoner.rows, prompt, NULL, rows, NULL), TENEBRA_OK);
+    assert_int_equal(tn_session_append(session, plain->reasoner.span.rows, prompt, NULL, rows, NULL), TENEBRA_OK);
     for (size_t i = 0; i < width; i++) {
         double sum = 0;
         for (size_t row = 0; row < prompt; row++)
@@ -230,9 +230,9 @@ static void test_frozen_raw(void **state)
 static void scores_before(const run *made, size_t s, tn_real scores[MOST])
 {
     size_t keys[MOST], rows = made->trace->prompt_tokens + s * BLOCK;
-    assert_int_equal(made->reasoner.candidate_count, MOST);
+    assert_int_equal(made->reasoner.conversation.candidate_count, MOST);
     for (size_t i = 0; i < MOST; i++)
-        keys[i] = made->reasoner.candidates[i].row;
+        keys[i] = made->reasoner.conversation.candidates[i].row;
     const tn_span_tap tap = { .query = rows - 1, .keys = keys, .count = MOST, .mean = scores };
     tn_session_close(replay(made, rows, &tap));
 }

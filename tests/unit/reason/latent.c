@@ -106,8 +106,8 @@ static void test_without_text(void **state)
     run *made = run_question(here->model, &q);
     assert_counts(made, 3, four, 0);
     for (size_t i = 0; i < 12; i++)
-        assert_ptr_equal(made->reasoner.rows[made->trace->prompt_tokens + i].picture->embeds.data,
-                         made->reasoner.pictures[0].rows.embeds.data);
+        assert_ptr_equal(made->reasoner.span.rows[made->trace->prompt_tokens + i].picture->embeds.data,
+                         made->reasoner.conversation.pictures[0].rows.embeds.data);
     assert_true(isnan(made->trace->steps[0].attention_ratio) && made->trace->steps[0].attention_focus > 0);
     run_free(made);
 
@@ -134,14 +134,14 @@ static void check_blocks(const run *made, bool text_first, bool raw)
         size_t text = text_first ? at : at + step->pick_count;
         tn_session *before = replay(made, at, NULL);
         tn_tensor wanted = raw ? tn_session_raw(before) : tn_session_hidden(before), other = raw ? tn_session_hidden(before) : tn_session_raw(before);
-        const tn_real *fed = row_values(&made->reasoner.rows[text]);
+        const tn_real *fed = row_values(&made->reasoner.span.rows[text]);
         assert_true(rows_within(fed, wanted.data, width, 1e-4));
         assert_false(rows_within(fed, other.data, width, 1e-4));
         assert_true(within(step->hidden_norm, norm_of_row(fed, width), 1e-4));
         tn_session_close(before);
         for (size_t p = 0; p < step->pick_count; p++) {
-            const tn_row *row = &made->reasoner.rows[at + p + text_first];
-            const tn_picture *picture = &made->reasoner.pictures[step->picks[p].image];
+            const tn_row *row = &made->reasoner.span.rows[at + p + text_first];
+            const tn_picture *picture = &made->reasoner.conversation.pictures[step->picks[p].image];
             assert_ptr_equal(row->picture, &picture->rows);
             assert_int_equal(row->cell, step->picks[p].index);
         }
@@ -149,7 +149,7 @@ static void check_blocks(const run *made, bool text_first, bool raw)
     }
     for (size_t row = 0; row < made->session->sequence.length; row++)
         for (size_t axis = 0; axis < 3; axis++)
-            assert_int_equal(made->reasoner.rows[row].position.axis[axis], row);
+            assert_int_equal(made->reasoner.span.rows[row].position.axis[axis], row);
 }
 
 static void test_rows_of_the_blocks(void **state)
@@ -212,7 +212,7 @@ static void test_no_picture(void **state)
 /* The place of an embedding in its picture: cells row by row, scaled to the picture as given. */
 static void assert_place(const run *made, const tenebra_pick *pick)
 {
-    const tn_picture *picture = &made->reasoner.pictures[pick->image];
+    const tn_picture *picture = &made->reasoner.conversation.pictures[pick->image];
     size_t columns = picture->rows.grid_columns, rows = picture->rows.grid_rows;
     double width = (double)picture->width / (double)columns, height = (double)picture->height / (double)rows;
     assert_true(pick->index < columns * rows);
@@ -230,8 +230,8 @@ static void test_two_pictures(void **state)
     q.request.image.width = 140; /* 5 x 4 cells: columns and rows differ */
     run *made = run_question(here->model, &q);
     assert_int_equal(made->trace->image_tokens, 40);
-    assert_true(made->reasoner.pictures[0].width != made->reasoner.pictures[1].width ||
-                made->reasoner.pictures[0].height != made->reasoner.pictures[1].height);
+    assert_true(made->reasoner.conversation.pictures[0].width != made->reasoner.conversation.pictures[1].width ||
+                made->reasoner.conversation.pictures[0].height != made->reasoner.conversation.pictures[1].height);
     check_blocks(made, false, false);
     size_t of_image[2] = { 0 };
     bool seen[2][20] = { { false } };

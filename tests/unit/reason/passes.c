@@ -27,7 +27,7 @@ static tenebra_code next_of_two(tn_reasoner *reasoner, tn_action *action, tenebr
 {
     (void)error;
     tn_act_answer(reasoner, action);
-    if (reasoner->pass == 0 && (reasoner->ended || reasoner->pass_tokens == FIRST_TOKENS))
+    if (reasoner->pass == 0 && (reasoner->answer.ended || reasoner->answer.pass_tokens == FIRST_TOKENS))
         action->kind = TN_ACT_PASS;
     return TENEBRA_OK;
 }
@@ -38,9 +38,9 @@ static const tn_method two_passes = { .name = "two-passes", .options = no_option
 /* Rows at the beginning of both runs' caches that are made of the same tokens or pictures. */
 static size_t shared_prompt(const run *made, const run *first)
 {
-    size_t shared = 0, limit = tn_min(made->reasoner.prompt_count, first->session->sequence.length);
-    while (shared < limit && made->reasoner.rows[shared].token == first->reasoner.rows[shared].token &&
-           memcmp(&made->reasoner.rows[shared].position, &first->reasoner.rows[shared].position, sizeof(tn_position)) == 0)
+    size_t shared = 0, limit = tn_min(made->reasoner.conversation.prompt_count, first->session->sequence.length);
+    while (shared < limit && made->reasoner.span.rows[shared].token == first->reasoner.span.rows[shared].token &&
+           memcmp(&made->reasoner.span.rows[shared].position, &first->reasoner.span.rows[shared].position, sizeof(tn_position)) == 0)
         shared++;
     return shared;
 }
@@ -59,7 +59,7 @@ static void check_two_passes(const tiny *here, const char *positions)
     run *before = run_question(here->model, &first);
     run *alone = run_question(here->model, &fresh);
 
-    size_t tokens = made->reasoner.pass_tokens;
+    size_t tokens = made->reasoner.answer.pass_tokens;
     assert_int_equal(tokens, alone->trace->token_count);
     assert_memory_equal(made->trace->tokens + made->trace->token_count - tokens, alone->trace->tokens,
                         tokens * sizeof *alone->trace->tokens);
@@ -95,7 +95,7 @@ static void test_second_pass_of_the_same_prompt(void **state)
     assert_string_equal(made->trace->text, alone->trace->text);
     assert_true(same_hidden(made, alone));
     assert_int_equal(made->trace->positions_computed,
-                     made->trace->prompt_tokens + FIRST_TOKENS + 1 + made->reasoner.pass_tokens - 1);
+                     made->trace->prompt_tokens + FIRST_TOKENS + 1 + made->reasoner.answer.pass_tokens - 1);
     run_free(made);
     run_free(alone);
 }
@@ -152,10 +152,10 @@ static tenebra_code next_injecting(tn_reasoner *reasoner, tn_action *action, ten
     (void)error;
     tn_act_answer(reasoner, action);
     bool injected = reasoner->state != NULL;
-    if (reasoner->token_count == BEFORE && !injected) {
-        reasoner->state = reasoner;
+    if (reasoner->answer.token_count == BEFORE && !injected) {
+        assert_non_null(tn_reasoner_take_state(reasoner, 1));
         for (size_t i = 0; i < INJECTED; i++)
-            assert_true(tn_span_add(reasoner, tn_row_of_vector(reasoner->pictures[0].rows.embeds, 3 + 2 * i), &triples[i]));
+            assert_true(tn_span_add(reasoner, tn_row_of_vector(reasoner->conversation.pictures[0].rows.embeds, 3 + 2 * i), &triples[i]));
         *action = (tn_action){ .kind = TN_ACT_APPEND };
     }
     return TENEBRA_OK;
@@ -171,9 +171,9 @@ static void test_injected_rows(void **state)
     ask_about(&q, "direct", PICTURE, NULL, "What is green?");
     run *made = run_method(here->model, 1, &q, &injecting);
     size_t at = made->trace->prompt_tokens + BEFORE;
-    const tn_row *rows = made->reasoner.rows;
+    const tn_row *rows = made->reasoner.span.rows;
     for (size_t i = 0; i < INJECTED; i++) {
-        assert_ptr_equal(rows[at + i].vector.source.data, made->reasoner.pictures[0].rows.embeds.data);
+        assert_ptr_equal(rows[at + i].vector.source.data, made->reasoner.conversation.pictures[0].rows.embeds.data);
         assert_int_equal(rows[at + i].vector.row, 3 + 2 * i);
         assert_memory_equal(&rows[at + i].position, &triples[i], sizeof triples[i]);
     }
@@ -188,7 +188,7 @@ static void test_injected_rows(void **state)
     size_t width = tn_session_hidden(again).cols;
     assert_true(rows_within(tn_session_hidden(again).data, tn_session_hidden(made->session).data, width, 1e-4));
     tn_session_close(again);
-    made->reasoner.rows[at].position.axis[0] += 3; /* and the positions matter */
+    made->reasoner.span.rows[at].position.axis[0] += 3; /* and the positions matter */
     again = replay(made, made->session->sequence.length, NULL);
     assert_false(rows_within(tn_session_hidden(again).data, tn_session_hidden(made->session).data, width, 1e-4));
     tn_session_close(again);
@@ -202,11 +202,11 @@ static void test_full_span(void **state)
     question q;
     ask_about(&q, "direct", PICTURE, NULL, "What is green?");
     run *made = run_question(here->model, &q);
-    made->reasoner.span_count = 0;
+    made->reasoner.span.count = 0;
     for (size_t i = made->session->sequence.length; i < TINY_CONTEXT; i++)
         assert_true(tn_span_add(&made->reasoner, tn_row_of_token(1), NULL));
     assert_false(tn_span_add(&made->reasoner, tn_row_of_token(1), NULL));
-    assert_false(tn_span_add(&made->reasoner, tn_row_of_vector(made->reasoner.pictures[0].rows.embeds, 0), NULL));
+    assert_false(tn_span_add(&made->reasoner, tn_row_of_vector(made->reasoner.conversation.pictures[0].rows.embeds, 0), NULL));
     size_t many[TINY_CONTEXT + 1] = { 0 };
     tenebra_error error = { 0 };
     assert_int_equal(tn_reasoner_watch_rows(&made->reasoner, many, TINY_CONTEXT, &error), TENEBRA_ERROR_LIMIT);
@@ -227,7 +227,7 @@ static void make_crop(tn_image *crop)
 static tenebra_code next_cropping(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     tn_act_answer(reasoner, action);
-    if (reasoner->token_count != 2 || reasoner->picture_count != 1)
+    if (reasoner->answer.token_count != 2 || reasoner->conversation.picture_count != 1)
         return TENEBRA_OK;
     tn_image crop = { 0 };
     make_crop(&crop);
@@ -236,8 +236,8 @@ static tenebra_code next_cropping(tn_reasoner *reasoner, tn_action *action, tene
     TN_TRY(code);
     const tn_model_config *config = &reasoner->session->model->config;
     tn_span_add(reasoner, tn_row_of_token(config->picture_begin), NULL);
-    for (size_t i = 0; i < reasoner->pictures[1].rows.rows; i++)
-        tn_span_add(reasoner, tn_row_of_cell(&reasoner->pictures[1].rows, i), NULL);
+    for (size_t i = 0; i < reasoner->conversation.pictures[1].rows.rows; i++)
+        tn_span_add(reasoner, tn_row_of_cell(&reasoner->conversation.pictures[1].rows, i), NULL);
     tn_span_add(reasoner, tn_row_of_token(config->picture_end), NULL);
     *action = (tn_action){ .kind = TN_ACT_APPEND };
     return TENEBRA_OK;
@@ -251,8 +251,8 @@ static void test_crop_in_the_middle(void **state)
     question q;
     ask_about(&q, "direct", PICTURE, NULL, "What is green?");
     run *made = run_method(here->model, 1, &q, &cropping);
-    const tn_picture *crop = &made->reasoner.pictures[1];
-    assert_int_equal(made->reasoner.picture_count, 2);
+    const tn_picture *crop = &made->reasoner.conversation.pictures[1];
+    assert_int_equal(made->reasoner.conversation.picture_count, 2);
     assert_true(crop->width == 70 && crop->height == 56);
     assert_int_equal(made->trace->image_tokens, 16); /* of the prompt */
 
@@ -265,10 +265,10 @@ static void test_crop_in_the_middle(void **state)
     assert_int_equal(tn_reasoner_add_picture(fresh, &pixels, NULL), TENEBRA_OK);
     tn_image_free(&pixels);
     assert_int_equal(tn_reasoner_encode_pictures(fresh, NULL), TENEBRA_OK);
-    assert_int_equal(fresh->pictures[0].rows.embeds.rows, crop->rows.embeds.rows);
-    assert_memory_equal(fresh->pictures[0].rows.embeds.data, crop->rows.embeds.data,
+    assert_int_equal(fresh->conversation.pictures[0].rows.embeds.rows, crop->rows.embeds.rows);
+    assert_memory_equal(fresh->conversation.pictures[0].rows.embeds.data, crop->rows.embeds.data,
                         crop->rows.embeds.rows * crop->rows.embeds.cols * sizeof *crop->rows.embeds.data);
-    assert_memory_not_equal(made->reasoner.pictures[0].rows.embeds.data, crop->rows.embeds.data,
+    assert_memory_not_equal(made->reasoner.conversation.pictures[0].rows.embeds.data, crop->rows.embeds.data,
                             crop->rows.embeds.cols * sizeof *crop->rows.embeds.data);
     tn_reasoner_close(fresh);
     free(fresh);
@@ -276,7 +276,7 @@ static void test_crop_in_the_middle(void **state)
 
     size_t at = made->trace->prompt_tokens + 2;
     for (size_t i = 0; i < crop->rows.embeds.rows; i++)
-        assert_memory_equal(row_values(&made->reasoner.rows[at + 1 + i]), crop->rows.embeds.data + i * crop->rows.embeds.cols,
+        assert_memory_equal(row_values(&made->reasoner.span.rows[at + 1 + i]), crop->rows.embeds.data + i * crop->rows.embeds.cols,
                             crop->rows.embeds.cols * sizeof *crop->rows.embeds.data);
     assert_int_equal(made->trace->positions_computed,
                      made->trace->prompt_tokens + crop->rows.embeds.rows + 2 + made->trace->token_count - 1);
@@ -296,17 +296,17 @@ typedef struct taps {
 static tenebra_code next_tapping(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     taps *seen = reasoner->request->user;
-    size_t total = reasoner->candidate_count + reasoner->extra_count;
-    if (reasoner->token_count > 0 && seen->count < TAPPED && !reasoner->ended) {
+    size_t total = reasoner->conversation.candidate_count + reasoner->span.extra_count;
+    if (reasoner->answer.token_count > 0 && seen->count < TAPPED && !reasoner->answer.ended) {
         seen->rows[seen->count] = total;
         for (size_t i = 0; i < total; i++)
-            *(i < reasoner->candidate_count ? &seen->image[seen->count] : &seen->sums[seen->count]) += reasoner->scores[i];
+            *(i < reasoner->conversation.candidate_count ? &seen->image[seen->count] : &seen->sums[seen->count]) += reasoner->span.scores[i];
         seen->sums[seen->count] += seen->image[seen->count];
         seen->count++;
     }
     size_t rows[TINY_CONTEXT], count = 0;
     for (size_t row = 0, candidate = 0; row <= reasoner->session->sequence.length; row++) {
-        if (candidate < reasoner->candidate_count && reasoner->candidates[candidate].row == row)
+        if (candidate < reasoner->conversation.candidate_count && reasoner->conversation.candidates[candidate].row == row)
             candidate++;
         else
             rows[count++] = row;

@@ -199,7 +199,7 @@ static void test_dots_behind_the_picture(void **state)
     talk *t = talk_new("scaffold");
     talk_run(t, here->model);
     check_prompt(t, 0, "<|im_start|>system\n" GUIDE_BOTH "<|im_end|>\n" USER VIEW VIEW QUESTION REPLY);
-    assert_int_equal(t->reasoner->picture_count, 2);
+    assert_int_equal(t->reasoner->conversation.picture_count, 2);
     assert_int_equal(t->trace->image_tokens, 32);
     assert_true(is_drawn(t, 0, PICTURE, 0, 0, 0));
     assert_true(is_drawn(t, 1, PICTURE, 6, 6, 0));
@@ -226,7 +226,7 @@ static void test_dots_alone(void **state)
                  "<|im_start|>system\nBe brief.\n\nEach picture is drawn over with a matrix of 2 x 3 dots. Beside each "
                  "dot stand "
                  "its coordinates, (x,y). " RULES "<|im_end|>\n" USER VIEW QUESTION REPLY);
-    assert_int_equal(t->reasoner->picture_count, 1);
+    assert_int_equal(t->reasoner->conversation.picture_count, 1);
     assert_true(is_drawn(t, 0, PICTURE, 2, 3, 0));
     talk_end(t);
 }

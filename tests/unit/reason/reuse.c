@@ -64,8 +64,8 @@ static void check(tn_session *session, const question *q, size_t *rows, size_t *
 static void picture_rows(const tn_model *model, const question *q, size_t *first, size_t *end)
 {
     run *made = run_question(model, q);
-    *first = made->reasoner.candidates[0].row;
-    *end = made->reasoner.candidates[made->reasoner.candidate_count - 1].row + 1;
+    *first = made->reasoner.conversation.candidates[0].row;
+    *end = made->reasoner.conversation.candidates[made->reasoner.conversation.candidate_count - 1].row + 1;
     run_free(made);
 }
 

@@ -13,8 +13,8 @@ static void assert_scores(const run *made, size_t rows, const float *scores, siz
 {
     tn_real again[64];
     size_t keys[64], found = 0;
-    for (size_t i = 0; i < made->reasoner.candidate_count; i++)
-        keys[found++] = made->reasoner.candidates[i].row;
+    for (size_t i = 0; i < made->reasoner.conversation.candidate_count; i++)
+        keys[found++] = made->reasoner.conversation.candidates[i].row;
     assert_int_equal(found, count);
     tn_span_tap tap = { .query = rows - 1, .keys = keys, .count = found, .mean = again };
     tn_session_close(replay(made, rows, &tap));
@@ -82,7 +82,7 @@ static void test_grids(void **state)
     assert_int_equal(made->trace->image_count, 1);
     assert_int_equal(made->trace->images[0].rows, 4);
     assert_int_equal(made->trace->images[0].columns, 5);
-    assert_int_equal(made->trace->images[0].width, made->reasoner.pictures[0].width);
+    assert_int_equal(made->trace->images[0].width, made->reasoner.conversation.pictures[0].width);
     run_free(made);
     ask_about(&q, "ivt-lr", NULL, NULL, "What is small and green?");
     q.request.scores = true;

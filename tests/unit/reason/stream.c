@@ -49,7 +49,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     bench *b = *state;
-    tn_text_free(&b->reasoner.piece);
+    tn_text_free(&b->reasoner.answer.piece);
     tn_tokenizer_close(b->tokenizer);
     free(b);
     return 0;
@@ -58,13 +58,13 @@ static int tear_down(void **state)
 /* A fresh answer, ended by the given texts (NULL: none). */
 static void start(bench *b, const char *first, const char *second)
 {
-    tn_text_free(&b->reasoner.piece);
+    tn_text_free(&b->reasoner.answer.piece);
     b->stops[0] = first;
     b->stops[1] = second;
     b->request = (tenebra_request){ .stops = b->stops, .stop_count = (size_t)(first != NULL) + (second != NULL),
                                     .on_event = collect, .user = b };
-    b->reasoner = (tn_reasoner){ .request = &b->request, .text = b->text, .text_capacity = CAPACITY,
-                                 .stream = { .tokenizer = b->tokenizer, .skip_special = true } };
+    b->reasoner = (tn_reasoner){ .request = &b->request, .answer.text = b->text, .answer.text_capacity = CAPACITY,
+                                 .answer.stream = { .tokenizer = b->tokenizer, .skip_special = true } };
     b->text[0] = b->shown[0] = '\0';
     b->events = b->cancel_at = 0;
 }
@@ -92,7 +92,7 @@ static int32_t token_of(const bench *b, const char *text)
 /* One token a byte, until the answer ends. */
 static void feed_bytes(bench *b, const char *text, size_t length)
 {
-    for (size_t i = 0; i < length && !b->reasoner.ended; i++)
+    for (size_t i = 0; i < length && !b->reasoner.answer.ended; i++)
         assert_int_equal(tn_stream_token(&b->reasoner, byte_token(b, text[i]), NULL), TENEBRA_OK);
 }
 
@@ -100,7 +100,7 @@ static void feed_bytes(bench *b, const char *text, size_t length)
 static void assert_answer(bench *b, const char *text, const char *expected, bool stopped)
 {
     feed_bytes(b, text, strlen(text));
-    assert_int_equal(b->reasoner.ended, stopped);
+    assert_int_equal(b->reasoner.answer.ended, stopped);
     assert_int_equal(tn_stream_end(&b->reasoner, NULL), TENEBRA_OK);
     assert_string_equal(b->text, expected);
     assert_string_equal(b->shown, expected);
@@ -155,7 +155,7 @@ static void test_stops_inside_a_token(void **state)
     int32_t small = token_of(b, " small");
     start(b, "al", "ma");
     assert_int_equal(tn_stream_token(&b->reasoner, small, NULL), TENEBRA_OK);
-    assert_true(b->reasoner.ended);
+    assert_true(b->reasoner.answer.ended);
     assert_int_equal(tn_stream_end(&b->reasoner, NULL), TENEBRA_OK);
     assert_string_equal(b->text, " s");
     assert_string_equal(b->shown, " s");
@@ -212,7 +212,7 @@ static void test_tokens_without_text(void **state)
     assert_int_equal(tn_stream_token(&b->reasoner, (int32_t)tn_tokenizer_size(b->tokenizer) + 5, NULL), TENEBRA_OK);
     feed_bytes(b, "b", 1);
     assert_string_equal(b->shown, "ab");
-    b->reasoner.stream.tokenizer = NULL; /* a model without one */
+    b->reasoner.answer.stream.tokenizer = NULL; /* a model without one */
     assert_int_equal(tn_stream_token(&b->reasoner, 3, NULL), TENEBRA_OK);
     assert_int_equal(tn_stream_end(&b->reasoner, NULL), TENEBRA_OK);
     assert_string_equal(b->text, "ab");
@@ -228,7 +228,7 @@ static void test_cancelling_and_limits(void **state)
     assert_int_equal(tn_stream_token(&b->reasoner, byte_token(b, 'b'), &error), TENEBRA_ERROR_CANCELLED);
     assert_int_equal(error.code, TENEBRA_ERROR_CANCELLED);
     start(b, NULL, NULL);
-    b->reasoner.text_capacity = 8;
+    b->reasoner.answer.text_capacity = 8;
     feed_bytes(b, "ab", 2);
     tenebra_code code = TENEBRA_OK;
     for (size_t i = 0; i < 8 && code == TENEBRA_OK; i++)

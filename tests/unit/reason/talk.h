@@ -181,13 +181,13 @@ static inline bool is_drawn(const talk *t, size_t picture, const char *file, siz
     assert_int_equal(tn_image_read(&image, file, NULL, true, NULL), TENEBRA_OK);
     if (rows > 0)
         assert_int_equal(tn_overlay_dots(&image, rows, columns, sequence, &drawn, NULL), TENEBRA_OK);
-    size_t before = t->reasoner->picture_count;
+    size_t before = t->reasoner->conversation.picture_count;
     assert_int_equal(tn_reasoner_add_picture(t->reasoner, rows > 0 ? &drawn : &image, NULL), TENEBRA_OK);
     tn_image_free(&image);
     tn_image_free(&drawn);
     assert_true(picture < before);
-    t->reasoner->picture_count = before;
-    return tn_digest_equal(&t->reasoner->pictures[picture].rows.content, &t->reasoner->pictures[before].rows.content);
+    t->reasoner->conversation.picture_count = before;
+    return tn_digest_equal(&t->reasoner->conversation.pictures[picture].rows.content, &t->reasoner->conversation.pictures[before].rows.content);
 }
 
 #endif

@@ -159,7 +159,7 @@ static inline tn_session *replay(const run *made, size_t count, const tn_span_ta
 {
     tenebra_error error = { 0 };
     tn_session *session = tiny_session(made->session->model, 1);
-    if (tn_session_append(session, made->reasoner.rows, count, tap, NULL, &error) != TENEBRA_OK)
+    if (tn_session_append(session, made->reasoner.span.rows, count, tap, NULL, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return session;
 }

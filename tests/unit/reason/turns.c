@@ -76,7 +76,7 @@ static size_t read_cache(const run *made, int32_t *ids)
 {
     const tn_session *session = made->session;
     for (size_t i = 0; i < session->sequence.length; i++)
-        ids[i] = made->reasoner.rows[i].token >= 0 ? made->reasoner.rows[i].token : session->model->config.picture_token;
+        ids[i] = made->reasoner.span.rows[i].token >= 0 ? made->reasoner.span.rows[i].token : session->model->config.picture_token;
     return session->sequence.length;
 }
 
@@ -110,14 +110,14 @@ static void test_rows_of_a_dialogue(void **state)
     force(here->model, forced);
     run *made = talk(here, &q, forced, "mrope");
     tn_ids expected = { 0 };
-    assert_true(read_cache(made, cached) > made->reasoner.prompt_count);
-    assert_int_equal(tn_ids_append(&expected, cached, made->reasoner.prompt_count, NULL), TENEBRA_OK);
+    assert_true(read_cache(made, cached) > made->reasoner.conversation.prompt_count);
+    assert_int_equal(tn_ids_append(&expected, cached, made->reasoner.conversation.prompt_count, NULL), TENEBRA_OK);
     assert_int_equal(tn_ids_append(&expected, forced, 3, NULL), TENEBRA_OK); /* the end is the template's */
     expect_turn(here->model, &expected);
     assert_int_equal(tn_ids_append(&expected, forced + 4, 6, NULL), TENEBRA_OK); /* the last one, too */
     expect_turn(here->model, &expected);
-    assert_int_equal(made->trace->token_count, 10 + made->reasoner.pass_tokens);
-    size_t last = made->reasoner.pass_tokens - 1; /* of the third reply: the one that ends it does not run */
+    assert_int_equal(made->trace->token_count, 10 + made->reasoner.answer.pass_tokens);
+    size_t last = made->reasoner.answer.pass_tokens - 1; /* of the third reply: the one that ends it does not run */
     assert_int_equal(tn_ids_append(&expected, made->trace->tokens + 10, last, NULL), TENEBRA_OK);
     assert_int_equal(read_cache(made, cached), expected.count);
     assert_memory_equal(cached, expected.ids, expected.count * sizeof *cached);
@@ -137,18 +137,18 @@ static void check_one_prompt(const tiny *here, const char *way)
     run *made = talk(here, &q, forced, way);
     tn_row rows[TINY_CONTEXT];
     size_t count = made->session->sequence.length;
-    memcpy(rows, made->reasoner.rows, count * sizeof *rows);
+    memcpy(rows, made->reasoner.span.rows, count * sizeof *rows);
     here->model->backbone->positions(rows, count, 0);
     bool sequential = way[0] == 's';
     for (size_t i = 0; i < count; i++) {
         const tn_position plain = { { (int32_t)i, (int32_t)i, (int32_t)i } };
-        assert_memory_equal(&made->reasoner.rows[i].position, sequential ? &plain : &rows[i].position, sizeof plain);
+        assert_memory_equal(&made->reasoner.span.rows[i].position, sequential ? &plain : &rows[i].position, sizeof plain);
     }
     tn_session *whole = replay(made, count, NULL);
     assert_memory_equal(tn_session_hidden(whole).data, tn_session_hidden(made->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
     /* Negative control: another token in the reply gives another row. */
-    made->reasoner.rows[made->reasoner.prompt_count].token = find(here->model, "a");
+    made->reasoner.span.rows[made->reasoner.conversation.prompt_count].token = find(here->model, "a");
     whole = replay(made, count, NULL);
     assert_memory_not_equal(tn_session_hidden(whole).data, tn_session_hidden(made->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
@@ -170,13 +170,13 @@ static void test_candidates_of_later_pictures(void **state)
     force(here->model, forced);
     run *made = talk(here, &q, forced, "mrope");
     const tn_reasoner *reasoner = &made->reasoner;
-    assert_int_equal(reasoner->candidate_count, 48);
+    assert_int_equal(reasoner->conversation.candidate_count, 48);
     for (size_t i = 0; i < 48; i++) {
-        const tn_candidate_row *candidate = &reasoner->candidates[i];
-        const tn_picture *picture = &reasoner->pictures[candidate->picture];
+        const tn_candidate_row *candidate = &reasoner->conversation.candidates[i];
+        const tn_picture *picture = &reasoner->conversation.pictures[candidate->picture];
         assert_int_equal(candidate->picture, i / 16);
         assert_int_equal(candidate->index, i % 16);
-        assert_memory_equal(row_values(&made->reasoner.rows[candidate->row]),
+        assert_memory_equal(row_values(&made->reasoner.span.rows[candidate->row]),
                             picture->rows.embeds.data + candidate->index * picture->rows.embeds.cols,
                             picture->rows.embeds.cols * sizeof(tn_real));
     }
@@ -266,7 +266,7 @@ static void test_a_turn_that_does_not_fit(void **state)
     q.request.forced = forced;
     q.request.forced_count = 10;
     run *made = talk(here, &q, forced, "mrope");
-    size_t rows = made->reasoner.prompt_count + 3 + made->reasoner.turn_rows;
+    size_t rows = made->reasoner.conversation.prompt_count + 3 + made->reasoner.conversation.turn_rows;
     run_free(made);
     for (size_t missing = 0; missing < 2; missing++) {
         tn_session *session =

@@ -136,7 +136,7 @@ static double loss_of_rows(const run *made, const taught *t)
     double loss = 0;
     size_t id = t->lesson.prompt, row = t->lesson.prompt;
     for (; id < t->lesson.count; id++, row++) {
-        while (row < made->session->sequence.length && made->reasoner.rows[row].token < 0)
+        while (row < made->session->sequence.length && made->reasoner.span.rows[row].token < 0)
             row++; /* picks */
         tn_session *session = replay(made, row, NULL);
         assert_int_equal(tn_session_logits(session, NULL), TENEBRA_OK);
