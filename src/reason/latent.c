@@ -9,13 +9,13 @@
 
 typedef struct latent_state {
     tn_choice choice;
-    bool pending;          /* the last step is not filed yet              */
-    const tn_real *last_text; /* [C] the hidden state of the last step, as it was; NULL: none yet */
+    bool pending;          /* the last step is not in the trace yet       */
+    const tn_real *last_text; /* [C] the hidden state of the last step before an intervention; NULL: none yet */
     size_t *watched;       /* cache rows: the step's picks, then all latent text so far */
     size_t *text_rows;     /* cache rows of latent text                   */
     size_t text_count;
-    tn_tensor mean;        /* [1, C] of the prompt's rows after the final norm, if the latent text is that */
-    size_t watched_picks;  /* rows of the step that are picks: a method may pick, and lay something else */
+    tn_tensor mean;        /* [1, C] mean of the prompt's rows after the final norm, for TN_TEXT_MEAN */
+    size_t watched_picks;  /* rows of the step that are picks; a method may pick and add other rows */
     tenebra_step step;
 } latent_state;
 
@@ -67,7 +67,7 @@ static double product_of(const tn_real *a, const tn_real *b, size_t count)
     return sum;
 }
 
-/* How many embeddings there are is known since the prompt. */
+/* The number of embeddings is known after the prompt. */
 static tenebra_code open_candidates(tn_reasoner *reasoner, tn_choice *choice, tenebra_error *error)
 {
     choice->candidates = reasoner->conversation.candidate_count;
@@ -113,7 +113,7 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
     return TENEBRA_OK;
 }
 
-/* What the trace tells of the step that goes by this hidden state. */
+/* Fills the trace of the step that is made from this hidden state. */
 static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tn_tensor hidden, const tenebra_pick *picks,
                              tenebra_error *error)
 {
@@ -131,7 +131,7 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tn_tens
     return tn_reasoner_lens(reasoner, &state->step.lens, &state->step.lens_count, error);
 }
 
-/* Watches the rows that this step adds and all latent text, for ratio and focus. */
+/* Watches the rows of this step and all latent text, for ratio and focus. */
 static tenebra_code watch_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
     size_t first = reasoner->session->sequence.length, count = 0;
@@ -162,7 +162,7 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
     return TENEBRA_OK;
 }
 
-/* The step that just ran. */
+/* Adds the step that just ran to the trace. */
 static tenebra_code file_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
     tn_step_weigh(&state->step, reasoner->span.extra_scores, state->watched_picks, state->text_count);

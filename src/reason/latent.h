@@ -1,22 +1,23 @@
 /* The latent loop: hidden states and picked image embeddings fed back as input, N times.
  *
- * Shared by the methods that differ only in their options. Source: arXiv:2510.12603, section 3;
- * without vision it is Coconut, arXiv:2412.06769. */
+ * Shared by methods that differ only in their options. Source: arXiv:2510.12603, section 3; without vision this is Coconut,
+ * arXiv:2412.06769. */
 #ifndef TN_REASON_LATENT_H
 #define TN_REASON_LATENT_H
 
 #include "reason/latent_step.h"
 #include "reason/reasoner.h"
 
-/* What latent steps want of a model, for the methods' notes. */
+/* What latent steps require of a model, for the notes of methods. */
 #define TN_LATENT_NOTE \
     "a model that was not trained for latent steps does not give meaningful answers with them"
 
-/* Takes the loop's state. Call from a method's open. Errors: LIMIT. */
+/* Allocates the state of the loop. Call from a method's open. Errors: LIMIT. */
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error);
 
-/* For methods that take latent steps in another loop: the memory of a choice; and the next step, which goes by the scores of the
- * row that ran last: its rows are added to the span, and *picks [choice->pick_count] is what the trace tells of it. `hidden` and
+/* For methods that take latent steps in another loop. The first allocates the memory of a choice. The second adds the rows of
+ * the next step, which is chosen by the scores of the row that ran last, to the span; *picks [choice->pick_count] are its picks
+ * for the trace. `hidden` and
  * `raw` [1, C] are the last row after and before the final norm, in memory of the question. Errors: LIMIT, ARGUMENT. */
 tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_settings *settings,
                                    tenebra_error *error);
@@ -30,8 +31,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
 /* A method's `next`: N latent passes, then the answer. */
 tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
 
-/* A method's `arrange_lesson`: the source's number of latent steps (none with N = 0; else N is that of answering) in
- * place of the steps of the rationale that it skips; then the other steps and the answer. */
+/* A method's `arrange_lesson`: the source's number of latent steps (none if N = 0; otherwise N applies only to answering)
+ * replaces the steps of the rationale that it skips; then come the other steps and the answer. */
 tenebra_code tn_latent_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
 
 #endif

@@ -9,7 +9,7 @@ bool tn_choice_goes_on(const tn_choice *choice)
     size_t left = choice->candidates;
     for (size_t i = 0; choice->available != NULL && i < choice->candidates; i++)
         left -= !choice->available[i];
-    /* Used embeddings are fed again by repeating, and by refilling, which only the top choice does. */
+    /* Whether used embeddings may be fed again: by `repeat`, or by refilling, which only `top` does. */
     bool again = settings->source == TN_PICKS_REPEAT || (settings->source == TN_PICKS_TOP && settings->repick);
     bool vision = settings->picks > 0 && (left > 0 || (choice->candidates > 0 && again));
     return choice->done < settings->steps && (settings->text != TN_TEXT_DROP || vision);
@@ -63,7 +63,7 @@ static void shuffle(tn_real *row, size_t count, tn_rng *rng)
     }
 }
 
-/* Gaussian with the norm that the row had. */
+/* Replaces a row by Gaussian noise of the same norm. */
 static void fill_noise(tn_real *row, size_t count, tn_rng *rng)
 {
     double norm = norm_of(row, count);
@@ -86,7 +86,7 @@ static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *vi
     return TENEBRA_OK;
 }
 
-/* The row that is fed as latent text: the hidden state, or what an intervention puts in its place. */
+/* The row that is fed as latent text: the hidden state, or its replacement by an intervention. */
 static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_row *row, tenebra_error *error)
 {
     tn_latent_text how = choice->settings.text;

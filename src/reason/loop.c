@@ -1,4 +1,4 @@
-/* The loop of a generation, which can be asked what it needs next: pictures encoded, or rows run. */
+/* The loop of a generation, which can be asked what it needs next: encoded images, or a span to run. */
 #include "reason/loop.h"
 
 #include "base/checked.h"
@@ -17,8 +17,8 @@ static tenebra_code tell_prompt(tn_reasoner *reasoner, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Lays the prompt. Rows that the cache already holds from an earlier pass or question are kept; the last
- * is always run, since its hidden state is wanted. */
+/* Adds the prompt to the span. Rows that the cache has from an earlier pass or question are reused; the last row always runs,
+ * because its hidden state is needed. */
 static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
@@ -30,7 +30,7 @@ static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->conversation.next_position = 0;
     reasoner->answer.unrun = -1;
     TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->conversation.prompt, count, error));
-    bool all = reasoner->span.see_prompt != NULL || session->engine->ops.watch != NULL; /* somebody looks at every row */
+    bool all = reasoner->span.see_prompt != NULL || session->engine->ops.watch != NULL; /* all rows are needed */
     size_t shared = reasoner->account.pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->span.rows, count - 1);
     reasoner->span.count -= shared;
     if (reasoner->pass == 0)
@@ -40,7 +40,7 @@ static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Before another prompt: weights of its own may have to be put on. */
+/* Before another prompt: its pass may have other adapters. */
 static tenebra_code start_prompt(tn_reasoner *reasoner, tenebra_error *error)
 {
     if (reasoner->pass > 0 && tn_session_set_pass(reasoner->session, ++reasoner->prompts)) {
@@ -50,7 +50,7 @@ static tenebra_code start_prompt(tn_reasoner *reasoner, tenebra_error *error)
         reasoner->conversation.picture_count = 0;
         TN_TRY(tn_reasoner_load_pictures(reasoner, error));
     }
-    if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference knows nothing of earlier prompts */
+    if (reasoner->pass > 0 && reasoner->request->recompute) { /* the reference does not reuse earlier prompts */
         tn_session_forget(reasoner->session, false);
         reasoner->loop.recompute = true;
     }
@@ -67,7 +67,7 @@ static tenebra_code start_turn(tn_reasoner *reasoner, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* The first prompt: that of the request, unless rows were given. */
+/* Starts with the first prompt: that of the request, unless rows were given. */
 static tenebra_code start(tn_reasoner *reasoner, tenebra_error *error)
 {
     reasoner->loop.started = tn_clock_ms();
@@ -78,7 +78,7 @@ static tenebra_code start(tn_reasoner *reasoner, tenebra_error *error)
     return given ? lay_prompt(reasoner, error) : start_prompt(reasoner, error);
 }
 
-/* What an action asked for: a further pass or turn, or the end. */
+/* Executes the request of an action: a further pass or turn, or the end. */
 static tenebra_code end_pass(tn_reasoner *reasoner, tn_action_kind way, tenebra_error *error)
 {
     if (!reasoner->answer.ended)
@@ -113,13 +113,13 @@ static bool ends_answer(const tn_reasoner *reasoner, int32_t token)
     return false;
 }
 
-/* Whether the next token is one that the request forces. */
+/* Whether the request determines the next token. */
 static bool is_forced(const tn_reasoner *reasoner)
 {
     return reasoner->answer.token_count < reasoner->request->forced_count;
 }
 
-/* The next token: one that the request forces, or a sampled one. */
+/* The next token: determined by the request, or sampled. */
 static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
@@ -134,7 +134,7 @@ static tenebra_code choose_token(tn_reasoner *reasoner, int32_t *token, tenebra_
     return TENEBRA_OK;
 }
 
-/* Takes the next token, and lays it unless it ends the answer. */
+/* Takes the next token, and adds it to the span unless it ends the answer. */
 static tenebra_code decode(tn_reasoner *reasoner, tenebra_error *error)
 {
     double begin = tn_clock_ms();
@@ -147,7 +147,7 @@ static tenebra_code decode(tn_reasoner *reasoner, tenebra_error *error)
     if (ends_answer(reasoner, token) && (!first || reasoner->answer.test_first_token)) {
         tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_END_TOKEN);
     } else {
-        TN_TRY(tn_stream_token(reasoner, token, error)); /* may end at a stop text */
+        TN_TRY(tn_stream_token(reasoner, token, error)); /* may find a stop text and end the answer */
         bool full = sequence->length == sequence->capacity || reasoner->answer.pass_tokens == reasoner->answer.pass_limit;
         if (!reasoner->answer.ended && full)
             tn_reasoner_end_answer(reasoner, TENEBRA_FINISH_LENGTH);
@@ -164,7 +164,8 @@ static tenebra_code decode(tn_reasoner *reasoner, tenebra_error *error)
 
 /* ---------------------------------------------------------------- actions -- */
 
-/* Actions of the method until one needs rows, or the logits of the last one; or until the end. `sample`: the logits are there. */
+/* Executes actions of the method until one requires rows to run, or the logits of the last row, or until the end. `sample`: the
+ * logits are available. */
 static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error)
 {
     for (;;) {
@@ -198,7 +199,7 @@ static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error
     }
 }
 
-/* What ran. */
+/* Accounts for the span that ran. */
 static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tenebra_error *error)
 {
     tenebra_trace *trace = &reasoner->trace;
@@ -212,7 +213,7 @@ static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tene
     if (span->count > 0)
         reasoner->span.last_ms = spent;
     if (reasoner->loop.phase == TN_PHASE_TOKEN)
-        reasoner->loop.recompute = false; /* the reference, too, uses its cache from the second token on */
+        reasoner->loop.recompute = false; /* the reference also uses its cache from the second token on */
     if (!prompt)
         return TENEBRA_OK;
     tn_reasoner_end_work(reasoner);
@@ -224,7 +225,7 @@ static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tene
     return tn_reasoner_keep_prompt_scores(reasoner, error);
 }
 
-/* Consumes what ran, and lays the next span. */
+/* Uses the results of the span that ran, and prepares the next span. */
 static tenebra_code go_on(tn_reasoner *reasoner, const tn_span *span, tenebra_error *error)
 {
     TN_TRY(take_result(reasoner, span, error));
@@ -233,7 +234,8 @@ static tenebra_code go_on(tn_reasoner *reasoner, const tn_span *span, tenebra_er
     return act(reasoner, reasoner->loop.phase == TN_PHASE_LOGITS, error);
 }
 
-/* The span that was laid. Logits of a token's row are asked for with it when the last one was followed by a token, too. */
+/* The prepared span. The logits of a token's row are requested together with it if the last token was also followed by a token.
+ * */
 static void hand_out(tn_reasoner *reasoner, tn_span *span)
 {
     tn_session *session = reasoner->session;

@@ -1,16 +1,14 @@
 /* A reasoning method: one file of reason/methods/, found by the build (cmake/registry.cmake).
  *
- * A method decides what the next span is, nothing else. The loop (reason/loop.h) calls it:
+ * A method decides what the next span is, and nothing else. The loop (reason/loop.h) calls it:
  *
  *     open -> { arrange -> prefill -> { next -> run the action } ... } -> end
  *
- * `arrange` writes the conversation of a pass; two-pass methods ask for another pass with TN_ACT_PASS
- * and see what the earlier ones generated; rows that the passes share are computed once. A dialogue goes on with
- * TN_ACT_TURN: `arrange` then gets an empty script for the new messages, and only their rows run, behind everything that
- * is in the cache. `next` looks at the
- * reasoner (hidden state, attention scores, tokens and text so far) and either lays rows into the span
- * (latents, picked or new image embeddings, tokens, with positions of its choice), or asks for a decoded
- * token, or ends. */
+ * `arrange` writes the conversation of a pass. Methods with several passes request another one with TN_ACT_PASS and see what
+ * the earlier ones generated; rows that the passes share are computed once. A dialogue continues with TN_ACT_TURN: `arrange`
+ * then gets an empty script for the new messages, and only their rows run, after everything in the cache. `next` looks at the
+ * reasoner (hidden state, attention scores, tokens and text so far) and either adds rows to the span (latents, picked or new
+ * image embeddings, tokens, at positions of its choice), or requests a decoded token, or ends. */
 #ifndef TN_REASON_METHOD_H
 #define TN_REASON_METHOD_H
 
@@ -29,14 +27,14 @@ struct tn_row;
 typedef enum tn_action_kind {
     TN_ACT_APPEND, /* run the rows of the span, count them as latent, injected or plain */
     TN_ACT_DECODE, /* sample a token; unless it ends the answer, run it                 */
-    TN_ACT_PASS,   /* arrange and prefill another conversation, generate afresh         */
-    TN_ACT_TURN,   /* close the reply, arrange and append further messages, generate on */
+    TN_ACT_PASS,   /* arrange and prefill another conversation, then generate           */
+    TN_ACT_TURN,   /* close the reply, arrange and append further messages, then generate */
     TN_ACT_FINISH
 } tn_action_kind;
 
 typedef struct tn_action {
     tn_action_kind kind;
-    bool latent; /* APPEND: a latent pass                                                      */
+    bool latent; /* APPEND: the rows are a latent step                                         */
     bool tap;    /* APPEND, DECODE: collect attention scores of the last row (reasoner->span.scores) */
 } tn_action;
 
@@ -50,77 +48,80 @@ typedef enum tn_reply {
 typedef struct tn_method {
     const char *name, *summary;
     const tn_option *options; /* ends with TN_OPTIONS_END; reasoner->values follow its order   */
-    bool standard;     /* it answers requests that name no method                               */
+    bool standard;     /* the default for requests that name no method                          */
     bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
-    const char *note;  /* for the trace: what it wants of the model; NULL: any model will do      */
-    tn_reply reply;    /* in an example, unless arrange writes another (tn_script_reply)        */
+    const char *note;  /* for the trace: what it requires of the model; NULL: any model is suitable */
+    tn_reply reply;    /* the reply in an example, unless arrange writes it (tn_script_reply)   */
 
     /* Reads the settings and takes its state (tn_reasoner_take). May be NULL. */
     tenebra_code (*open)(tn_reasoner *reasoner, tenebra_error *error);
-    /* Changes the script, which holds the request's messages, for pass number reasoner->pass.
-     * NULL: leaves them as they are. */
+    /* Changes the script, which contains the request's messages, for pass number reasoner->pass. NULL: the messages are not
+     * changed. */
     tenebra_code (*arrange)(tn_reasoner *reasoner, tn_script *script, tenebra_error *error);
-    /* The rows of a latent step (reason/latent_step.h), in answering and in training; NULL: it takes none. */
+    /* Makes the rows of a latent step (reason/latent_step.h), in answering and in training; NULL: the method has no latent
+     * steps. */
     tenebra_code (*latent_step)(struct tn_choice *choice, const struct tn_latent_view *view, struct tn_row *rows, size_t *count,
                                 tenebra_error *error);
     tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
-    /* Draws what the model sees in place of a picture of the conversation, or after it (shows_both), into *drawn, before it is
-     * resized. It is picture `index` of the `count` that the question has, or the example. NULL: pictures stay as they are. */
+    /* Draws what the model sees instead of an image of the conversation, or after it (shows_both), into *drawn, before it is
+     * resized. It is image `index` of `count` of the question, or of the example. NULL: images are not changed. */
     tenebra_code (*redraw)(tn_reasoner *reasoner, const tn_image *image, size_t index, size_t count, tn_image *drawn,
                            tenebra_error *error);
-    /* Whether the picture itself is seen before what redraw draws; NULL: it is not. */
+    /* Whether the model also sees the original image before the drawn one; NULL: it does not. */
     bool (*shows_both)(const tn_reasoner *reasoner);
-    /* Training: says what follows the prompt in a lesson (reason/lesson.h), from lesson->source. NULL: the method
+    /* Training: adds what follows the prompt to a training example (reason/lesson.h), from lesson->source. NULL: the method
      * cannot be trained. */
     tenebra_code (*arrange_lesson)(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
 
-    /* A network of the method's own, trained with the model or beside it; NULL: none. */
+    /* A network that belongs to the method and is trained with the model or with an adapter; NULL: none. */
     const tn_layout *module;
-    /* A loss besides that of the tokens, of a batch of training examples: `scale` times its mean over the examples [1, 1], recordable.
-     * A mean over tokens and this one weigh the same. NULL: none. */
+    /* A loss in addition to that of the tokens, for a batch of training examples: `scale` times its mean over the examples [1,
+     * 1], recorded. It has the same weight as the mean over tokens. NULL: none. */
     tn_tensor (*batch_loss)(tn_ops *ops, const tn_network *module, const struct tn_latent_rows *examples, size_t count, double scale);
-    /* Sizes and numbers of a new module. Errors: ARGUMENT (settings). */
+    /* Sets sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
 } tn_method;
 
-/* The name of the method of requests that name none. */
+/* The name of the default method. */
 const char *tn_method_default(void);
 
 /* All methods, NULL-terminated, and one by name (NULL if there is none). */
 extern const tn_method *const tn_methods[];
 const tn_method *tn_method_find(const char *name);
 
-/* The same for a name that somebody wrote: NULL fills the error (ARGUMENT), with the nearest name. */
+/* The same for a name from a user; on failure it returns NULL and fills the error (ARGUMENT), which suggests the nearest name.
+ * */
 const tn_method *tn_method_choose(const char *name, tenebra_error *error);
 
-/* Says that the method has no such option, with the nearest of those it has. Returns ARGUMENT. */
+/* Fills the error: the method has no such option; suggests the nearest one. Returns ARGUMENT. */
 tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error);
 
-/* The words of an option with TN_MEANS_LATENT_TEXT that leave the hidden state alone, and that take rows of the request. */
+/* The words of an option with TN_MEANS_LATENT_TEXT that keep the hidden state, and that use rows of the request. */
 #define TN_LATENT_TEXT_KEEP  "keep"
 #define TN_LATENT_TEXT_GIVEN "given"
 
-/* The input that holds those rows: [steps, hidden_size], what stands in for the hidden state of each step. */
+/* The name of the input with those rows [steps, hidden_size], which replace the hidden state of each step. */
 #define TN_INPUT_LATENTS "latents"
 
-/* Options of all methods together, at most. */
+/* The maximum number of options of all methods together. */
 enum { TN_METHOD_OPTIONS_MAX = 64 };
 
-/* The option of that name, or with that meaning, of the method of that name; NULL: there is no such method (`method` may be NULL), or it
- * has none. */
+/* The option of that name, or with that meaning, of the method of that name; NULL if there is no such method (`method` may be
+ * NULL) or no such option. */
 const tn_option *tn_method_option(const char *method, const char *name);
 const tn_option *tn_method_option_that_means(const char *method, tn_option_meaning means);
 
-/* Writes the setting of a SIZE option with that meaning, whose text is kept in `text`. False: the method has no such option. */
+/* Writes the setting of a SIZE option with that meaning; its text is stored in `text`. False if the method has no such option.
+ * */
 enum { TN_SETTING_TEXT_SIZE = 24 };
 bool tn_setting_that_means(const char *method, tn_option_meaning means, size_t value, char text[TN_SETTING_TEXT_SIZE],
                            tenebra_setting *setting);
 
-/* Whether the method has the option and it takes that value. Errors: ARGUMENT. */
+/* Checks that the method has the option and that the value is valid. Errors: ARGUMENT. */
 tenebra_code tn_method_check_setting(const tn_method *method, const char *name, const char *value, tenebra_error *error);
 
-/* Whether a text names positions, "sequential" or "mrope". Errors: ARGUMENT. */
+/* Checks that a text is "sequential" or "mrope". Errors: ARGUMENT. */
 tenebra_code tn_positions_check(const char *word, tenebra_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* From a request to rows: pictures are measured, messages go through the chat template, and pictures through the tower. */
+/* From a request to rows: images are measured, messages are rendered by the chat template, and images are encoded. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------- pictures -- */
+/* ------------------------------------------------------------- images -- */
 
 tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, size_t height, tenebra_error *error)
 {
@@ -28,7 +28,7 @@ static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *err
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d images in one conversation", TN_PICTURES_MAX);
 }
 
-/* What the tower's output depends on: size and pixels. The way from there to its input is the model's. */
+/* The digest of everything that an encoded image depends on: size and pixels (the rest belongs to the model). */
 static tn_digest content_of(const tn_image *image)
 {
     const uint64_t size[3] = { image->width, image->height, image->channels };
@@ -39,7 +39,7 @@ static tn_digest content_of(const tn_image *image)
     return tn_hash_finish(&hash);
 }
 
-/* Runs a picture through the tower. */
+/* Runs an image through the encoder. */
 static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
@@ -79,7 +79,7 @@ tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *e
     return TENEBRA_OK;
 }
 
-/* Adds a picture of its final size and takes it over. */
+/* Adds an image of its final size and takes ownership of it. */
 static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_t width, size_t height, tenebra_error *error)
 {
     double start = tn_clock_ms();
@@ -105,7 +105,7 @@ tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resi
     return code;
 }
 
-/* Adds a picture in the size that its part, the request or the model gives it. */
+/* Adds an image in the size that its part, the request or the model determines. */
 static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tenebra_error *error)
 {
     double start = tn_clock_ms();
@@ -140,7 +140,7 @@ static tenebra_code read_picture(tn_reasoner *reasoner, const tenebra_part *part
     return code;
 }
 
-/* The picture as the method draws it, behind the picture itself where that is kept. */
+/* Adds the image as the method draws it, after the original if that is also shown. */
 static tenebra_code add_redrawn(tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, size_t index, size_t count,
                                 tenebra_error *error)
 {
@@ -174,7 +174,7 @@ static size_t count_pictures(const tenebra_part *parts, size_t part_count)
     return count;
 }
 
-/* Adds the pictures among the parts; `*index` of `count` is the first of them. */
+/* Adds the images among the parts; `*index` of `count` is the first of them. */
 static tenebra_code add_parts(tn_reasoner *reasoner, const tenebra_part *parts, size_t part_count, size_t *index, size_t count,
                               tenebra_error *error)
 {
@@ -200,8 +200,8 @@ static tenebra_code add_example(tn_reasoner *reasoner, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* What would make the answer impossible is found before the pictures take their time. Pictures stand in the order of
- * the conversation, those of the example where it comes. */
+/* Errors that make an answer impossible are found before images are encoded, which takes time. Images are in the order of the
+ * conversation, those of the example at its place. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;

@@ -75,7 +75,7 @@ static tenebra_code take_memory(tn_reasoner *reasoner, tenebra_error *error)
                                   session->sequence.capacity);
     reasoner->answer.text_capacity = (reasoner->answer.max_tokens + 1) * TEXT_BYTES_A_TOKEN;
     reasoner->account.step_capacity = STEPS_MAX;
-    /* Reserved, not touched: what a question does not use costs addresses only. */
+    /* Memory is only reserved: unused parts cost addresses, not pages. */
     tn_arena *kept = &session->kept;
     reasoner->span.rows = tn_arena_take(kept, session->sequence.capacity, sizeof *reasoner->span.rows);
     reasoner->account.steps = tn_arena_take(kept, reasoner->account.step_capacity, sizeof *reasoner->account.steps);
@@ -121,7 +121,7 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     start_trace(reasoner);
     reasoner->answer.sampler.sampling = reasoner->trace.sampling;
     reasoner->answer.sampler.rng = tn_rng_seed(request->sampling.seed);
-    reasoner->rng = tn_rng_seed(request->sampling.seed ^ 0x6C6174656E74u); /* apart from the sampler's draws */
+    reasoner->rng = tn_rng_seed(request->sampling.seed ^ 0x6C6174656E74u); /* independent of the sampler's random numbers */
     reasoner->answer.test_first_token = reasoner->loop.goes_on = true;
     reasoner->account.pass_prompt = "";
     tn_session_set_pass(reasoner->session, reasoner->prompts = 1);
@@ -221,7 +221,7 @@ tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t co
     }
     reasoner->span.count += count;
     reasoner->conversation.next_position = next;
-    reasoner->span.extra_count = 0; /* their keys came after those of the candidates */
+    reasoner->span.extra_count = 0; /* their keys follow those of the candidates */
     reasoner->conversation.shown = reasoner->conversation.picture_count;
     return TENEBRA_OK;
 }

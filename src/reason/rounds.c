@@ -7,23 +7,23 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Spans up to this length, tokens and latent steps, go before pieces of prompts, for which a round has no fixed time. */
+/* Spans up to this length (tokens and latent steps) take precedence over pieces of prompts. */
 enum { SHORT_ROWS = 64 };
 
 /* A generation in progress. */
 typedef struct place {
     tn_reasoner *reasoner;
     tn_span span;    /* what the loop waits for */
-    size_t done;     /* rows of it that ran */
-    tn_span_tap tap; /* of the piece that runs */
+    size_t done;     /* rows of the span that ran */
+    tn_span_tap tap; /* tap of the current piece */
     bool over;
     tenebra_code code;
     tenebra_error error;
     void *user;
-    bool taken; /* or free from the beginning */
+    bool taken; /* the result was taken, or the place was never used */
 } place;
 
-/* A piece of a place's span, for one round. */
+/* A piece of a place's span for one round. */
 typedef struct piece {
     tn_span span;
     place *of;
@@ -52,7 +52,7 @@ static bool is_cancelled(const tn_reasoner *reasoner)
     return reasoner->loop.cancelled || (reasoner->loop.cancel != NULL && atomic_load(reasoner->loop.cancel));
 }
 
-/* Goes on until rows have to run, or the answer is over. */
+/* Continues until rows have to run, or the answer has ended. */
 static void advance(place *p)
 {
     tn_reasoner *reasoner = p->reasoner;
@@ -70,7 +70,7 @@ static void advance(place *p)
         end(p, code);
 }
 
-/* The next rows of a place's span, at most `room` of them unless all are wanted at once. */
+/* Takes the next rows of a place's span, at most `room` of them unless all are required at once. */
 static tn_span cut(place *p, size_t room)
 {
     tn_span span = p->span;
@@ -88,7 +88,8 @@ static tn_span cut(place *p, size_t room)
     return span;
 }
 
-/* Short spans first, then as much of the others as there is room for, the oldest first. A place alone gets all its rows. */
+/* Takes short spans first, then as much of the others as fits, the oldest first. If there is only one place, it gets all its
+ * rows. */
 static size_t compose(place *const *places, size_t count, piece *pieces)
 {
     size_t found = 0, rows = 0, limit = count > 1 ? TN_ENGINE_ROUND : SIZE_MAX;
@@ -115,8 +116,8 @@ static void run_alone(tn_engine *engine, piece *one)
         end(one->of, code);
 }
 
-/* Runs pieces with one set of weights. If that fails, each alone, so that the error reaches the answer that it belongs to; the others
- * get the bits that they would have got. */
+/* Runs pieces with the same adapters. If this fails, runs each piece separately, so that the error reaches only the answer that
+ * it belongs to; the others get the bits that they would have got. */
 static void run_together(tn_engine *engine, piece *pieces, size_t count)
 {
     tn_span spans[TN_ROUNDS_PLACES_MAX];
@@ -140,7 +141,7 @@ static void run_together(tn_engine *engine, piece *pieces, size_t count)
             run_alone(engine, &pieces[i]);
 }
 
-/* Moves the pieces of the first one's pass to the front; returns how many there are. */
+/* Moves the pieces with the pass of the first one to the front; returns their number. */
 static size_t gather_pass(piece *pieces, size_t count)
 {
     size_t same = 1;
@@ -153,7 +154,7 @@ static size_t gather_pass(piece *pieces, size_t count)
     return same;
 }
 
-/* All places have a span. Afterwards each has its next one, or is over. */
+/* Runs a round. Before it, all places have a span; after it, each has its next span or has ended. */
 static void run_round(tn_engine *engine, place *const *places, size_t count)
 {
     piece pieces[TN_ROUNDS_PLACES_MAX];
@@ -170,7 +171,7 @@ static void run_round(tn_engine *engine, place *const *places, size_t count)
     tn_ops_release(&engine->ops, mark);
 }
 
-/* ------------------------------------------------------------------- alone -- */
+/* ------------------------------------------------------------------- one -- */
 
 tenebra_code tn_reasoner_answer(tn_reasoner *reasoner, tenebra_error *error)
 {
@@ -192,7 +193,7 @@ tenebra_code tn_reasoner_answer_rows(tn_reasoner *reasoner, tn_row *rows, size_t
 
 /* -------------------------------------------------------------------- many -- */
 
-/* Keys and values are touched as far as sequences grow, so what is refused is what could never fit. */
+/* Memory of keys and values is used only as far as sequences grow, so only a number that could never fit is refused. */
 static tenebra_code check_memory(const tn_session *session, size_t places, tenebra_error *error)
 {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -249,7 +250,7 @@ void tn_rounds_close(tn_rounds *rounds)
         return;
     for (size_t i = 0; i < rounds->running_count; i++)
         tn_reasoner_close(rounds->running[i]->reasoner);
-    for (size_t i = rounds->count; i > 0; i--) /* the first has what they share */
+    for (size_t i = rounds->count; i > 0; i--) /* the first session owns what they share */
         tn_session_close(rounds->sessions[i - 1]);
     free(rounds->sessions);
     free(rounds->reasoners);
@@ -292,7 +293,7 @@ size_t tn_rounds_busy(const tn_rounds *rounds)
     return busy;
 }
 
-/* Keeps those that are not over, in their order. */
+/* Keeps the places that have not ended, in their order. */
 static void drop_ended(tn_rounds *rounds)
 {
     size_t kept = 0;

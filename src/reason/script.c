@@ -1,4 +1,4 @@
-/* The conversation of a pass: the request's messages, a solved example before them, and what methods add to both. */
+/* The conversation of a pass: the request's messages, possibly after a solved example, with the additions of methods. */
 #include "reason/parts.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ size_t tn_request_system_count(const tenebra_request *request)
     return count;
 }
 
-/* A message of the request's parts; a picture stands twice where the method shows it drawn over, too. */
+/* A message from the request's parts; an image occurs twice if the method shows both the original and the drawn one. */
 static tenebra_code copy_message(tn_reasoner *reasoner, const char *role, const tenebra_part *from, size_t count,
                                  tn_chat_message *to, tenebra_error *error)
 {
@@ -36,7 +36,7 @@ static tenebra_code copy_message(tn_reasoner *reasoner, const char *role, const 
     return TENEBRA_OK;
 }
 
-/* The reply that the method's kind of example has. */
+/* Writes the reply of the example as the method requires. */
 static const char *usual_reply(tn_reasoner *reasoner)
 {
     const tenebra_example *example = reasoner->request->example;
@@ -145,7 +145,7 @@ tenebra_code tn_script_add_message(tn_script *script, const tn_chat_message *mes
     return TENEBRA_OK;
 }
 
-/* Puts text into a message as part number `at`. */
+/* Inserts text into a message as part number `at`. */
 static tenebra_code insert_text(tn_script *script, tn_chat_message *message, size_t at, const char *text,
                                 tenebra_error *error)
 {
@@ -160,7 +160,7 @@ static tenebra_code insert_text(tn_script *script, tn_chat_message *message, siz
     return TENEBRA_OK;
 }
 
-/* The last message of the user. NULL with the error where there is none. */
+/* The user's last message. If there is none, returns NULL and fills the error. */
 static tn_chat_message *find_question(tn_script *script, tenebra_error *error)
 {
     size_t last = script->message_count;
@@ -189,7 +189,7 @@ tenebra_code tn_script_add_cue(tn_script *script, const char *text, tenebra_erro
     return tn_script_add(script, text, text, error);
 }
 
-/* The first part that is text; all of them if none is. */
+/* The index of the first part that is text; the number of parts if there is none. */
 static size_t first_text(const tn_chat_message *message)
 {
     size_t at = 0;
@@ -258,7 +258,7 @@ void tn_script_reply(tn_script *script, const char *text)
 {
     if (!script->has_example)
         return;
-    /* One part, taken for this script. */
+    /* Allocates one part for this script. */
     tn_chat_part *reply = (tn_chat_part *)(uintptr_t)script->messages[script->example + 1].parts;
     *reply = (tn_chat_part){ .text = text, .length = strlen(text) };
 }

@@ -1,4 +1,4 @@
-/* What the trace tells of a latent step: picks, and what the head reads from a hidden state; and of a pass. */
+/* The trace of a latent step (picks, and what the head reads from a hidden state) and of a pass. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -17,7 +17,7 @@ tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate)
                            x + place.x0, y + place.y0, x + place.x1, y + place.y1 };
 }
 
-/* A copy of the scores of all candidates; NULL with *count 0 where there are none. */
+/* A copy of the scores of all candidates; NULL with *count 0 if there are none. */
 static tenebra_code keep_scores(tn_reasoner *reasoner, const float **scores, size_t *count, tenebra_error *error)
 {
     *scores = NULL;
@@ -89,7 +89,7 @@ tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *st
     return TENEBRA_OK;
 }
 
-/* The `wanted` largest logits in falling order, as probabilities. */
+/* The `wanted` largest logits in descending order, as probabilities. */
 static void read_top(const tn_logits *logits, tenebra_lens *lens, size_t wanted)
 {
     double total = 0, largest = (double)logits->data[tn_sample_greedy(logits->data, logits->cols)];
@@ -108,7 +108,7 @@ static void read_top(const tn_logits *logits, tenebra_lens *lens, size_t wanted)
     }
 }
 
-/* The token's text; a spare row of the head has none. */
+/* The token's text; unused rows of the head have none. */
 static tenebra_code name_token(tn_reasoner *reasoner, tenebra_lens *lens, tenebra_error *error)
 {
     const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;

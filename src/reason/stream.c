@@ -1,11 +1,11 @@
-/* The answer's text as it grows: whole characters only, and nothing that may still become a stop text. */
+/* Sends the answer's text while it is generated: only complete characters, and nothing that may still become a stop text. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
 
 #include <string.h>
 
-/* Hands everything up to `end` to the caller. */
+/* Sends everything up to `end` to the caller. */
 static tenebra_code show(tn_reasoner *reasoner, size_t end, tenebra_error *error)
 {
     const tenebra_request *request = reasoner->request;
@@ -21,7 +21,7 @@ static tenebra_code show(tn_reasoner *reasoner, size_t end, tenebra_error *error
     return go_on ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
 }
 
-/* Earliest place at or after `from` where a stop text begins; text_length if none does. */
+/* The first position from `from` on where a stop text begins; text_length if there is none. */
 static size_t find_stop(const tn_reasoner *reasoner, size_t from)
 {
     const tenebra_request *request = reasoner->request;
@@ -34,7 +34,7 @@ static size_t find_stop(const tn_reasoner *reasoner, size_t from)
     return best;
 }
 
-/* Length of the text's end that is the beginning of a stop text. */
+/* The length of the end of the text that is the beginning of a stop text. */
 static size_t unfinished_stop(const tn_reasoner *reasoner)
 {
     const tenebra_request *request = reasoner->request;
@@ -48,8 +48,8 @@ static size_t unfinished_stop(const tn_reasoner *reasoner)
     return longest;
 }
 
-/* A model may well generate the byte 0, which would end the text for everyone who reads it: it becomes
- * U+FFFD, as in CommonMark, section 2.3. */
+/* A model may generate the byte 0, which would end a zero-terminated text, so it becomes U+FFFD, as in CommonMark, section 2.3.
+ * */
 static tenebra_code append_piece(tn_reasoner *reasoner, tenebra_error *error)
 {
     static const size_t longest = sizeof TN_REPLACEMENT - 1;
@@ -71,7 +71,7 @@ tenebra_code tn_stream_token(tn_reasoner *reasoner, int32_t token, tenebra_error
     if (reasoner->answer.stream.tokenizer == NULL)
         return TENEBRA_OK;
     reasoner->answer.piece.length = 0;
-    if ((size_t)token < tn_tokenizer_size(reasoner->answer.stream.tokenizer)) /* spare rows of the head have no text */
+    if ((size_t)token < tn_tokenizer_size(reasoner->answer.stream.tokenizer)) /* unused rows of the head have no text */
         TN_TRY(tn_text_stream_push(&reasoner->answer.stream, token, &reasoner->answer.piece, error));
     size_t before = reasoner->answer.text_shown;
     TN_TRY(append_piece(reasoner, error));

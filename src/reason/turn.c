@@ -1,5 +1,5 @@
-/* A further turn of a dialogue: its rows come behind all that is in the cache, whatever that is made of: the reply
- * keeps the tokens that were generated, and rows that a method laid between them stay where they are. */
+/* A further turn of a dialogue. Its rows follow everything in the cache. So the reply keeps the tokens that were generated, and
+ * rows that a method added between them stay where they are. */
 #include "reason/parts.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@ static tenebra_code render(const tn_reasoner *reasoner, const tn_script *script,
                           text, error);
 }
 
-/* Lets the spans begin behind the first `length` bytes of the text. Returns how many spans are left. */
+/* Removes the first `length` bytes of the text from the spans. Returns the number of remaining spans. */
 static size_t cut_front(tn_chat_text *text, size_t length)
 {
     size_t kept = 0;
@@ -28,7 +28,7 @@ static size_t cut_front(tn_chat_text *text, size_t length)
     return kept;
 }
 
-/* What the template writes between the reply and the next one. It must leave alone what it wrote before. */
+/* The text that the template writes between this reply and the next one. The template must not change what it wrote before. */
 static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, const tn_script *after,
                                 tn_row **rows, size_t *count, tenebra_error *error)
 {
@@ -53,7 +53,7 @@ static tenebra_code encode_turn(tn_reasoner *reasoner, const tn_script *before, 
     return code;
 }
 
-/* The turn that the request asks for when the method is done. */
+/* The turn that the request adds after the method has finished. */
 static tenebra_code add_answer_turn(tn_script *script, tenebra_error *error)
 {
     const char *text = script->reasoner->request->answer_turn;
@@ -64,7 +64,7 @@ static tenebra_code add_answer_turn(tn_script *script, tenebra_error *error)
     return tn_script_add_message(script, &(tn_chat_message){ .role = "user", .parts = part, .part_count = 1 }, error);
 }
 
-/* The dialogue with an empty reply and the messages of the turn. */
+/* The dialogue followed by an empty reply and the messages of the turn. */
 static tenebra_code extend(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     tn_script added = { .reasoner = reasoner };

@@ -1,4 +1,4 @@
-/* Signs of life while a picture or a prompt is computed: an event before each layer, for requests that want it. */
+/* Progress while an image or a prompt is computed: an event before each layer, for requests that ask for it. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -10,7 +10,8 @@ static bool tell_layer(tn_reasoner *reasoner)
         return true;
     tenebra_event event = { .kind = TENEBRA_EVENT_WORK, .trace = &reasoner->trace, .text = reasoner->work.name,
                             .index = reasoner->work.done++ };
-    event.count = tn_max(reasoner->work.done, reasoner->work.total); /* more if others left a prompt less room in its rounds */
+    event.count = tn_max(reasoner->work.done, reasoner->work.total); /* more rounds if other answers left less room for the
+                                                                      * prompt */
     return request->on_event(request->user, &event);
 }
 
@@ -20,7 +21,7 @@ static void tell_layers(void *user)
     for (size_t i = 0; i < work->count; i++)
         if (!tell_layer(work->reasoners[i])) {
             work->reasoners[i]->loop.cancelled = true;
-            if (work->count == 1) /* the layers of others go on */
+            if (work->count == 1) /* the computation of others continues */
                 tn_fail(&work->engine->ops.failure, TENEBRA_ERROR_CANCELLED, "ask", "was cancelled");
         }
 }

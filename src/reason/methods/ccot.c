@@ -1,6 +1,6 @@
-/* Compositional chain of thought (arXiv:2311.17076): a scene graph of the picture in JSON, then the answer with the graph
- * as context; the picture is seen both times. The graph is used as it was written, right or wrong. Prompts are in our words;
- * variants are those of the published scripts. */
+/* Compositional chain of thought (arXiv:2311.17076): a scene graph of the image in JSON, then the answer with the graph as
+ * context; both prompts contain the image. The graph is used as it was written. Prompts are in our words; variants are those of
+ * the published scripts. */
 #include "reason/parts.h"
 
 #include <string.h>
@@ -23,8 +23,8 @@ static const tn_option options[] = {
     "\n(1) the objects\n(2) the attributes of the objects\n(3) the relationships between the objects"
 
 typedef struct plan {
-    const char *graph; /* of the first pass */
-    /* How far the reply was looked at, and what is open there. */
+    const char *graph; /* text of the first pass */
+    /* The position up to which the reply was scanned, and the brackets and string that are open there. */
     size_t seen, depth;
     bool in_string, escaped;
 } plan;
@@ -64,7 +64,7 @@ static const char *context(tn_reasoner *reasoner, const char *graph)
     return texts[1] != NULL ? tn_reasoner_join(reasoner, texts) : NULL;
 }
 
-/* Whether a letter stands in the text as options do: "A)", "(A)", "A.", "A:". */
+/* Whether the text contains a letter in the form of an option: "A)", "(A)", "A.", "A:". */
 static bool shows_letter(const char *text, size_t length, char letter)
 {
     for (size_t i = 0; i + 1 < length; i++)
@@ -74,7 +74,7 @@ static bool shows_letter(const char *text, size_t length, char letter)
     return false;
 }
 
-/* Whether the question has options that a letter could answer. */
+/* Whether the question has options with letters. */
 static bool shows_letters(const tenebra_request *request)
 {
     const tenebra_message *last = &request->messages[request->message_count - 1];
@@ -108,7 +108,7 @@ static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_er
     return reasoner->pass == 0 ? arrange_graph(reasoner, script, error) : arrange_answer(reasoner, script, error);
 }
 
-/* Reads on in the reply. True when its outermost object or list has closed, behind state->seen bytes; brackets inside of
+/* Continues to scan the reply. True if its outermost object or list has been closed, after state->seen bytes; brackets inside
  * strings do not count (RFC 8259, section 7). */
 static bool is_closed(plan *state, const char *text, size_t length)
 {
@@ -118,7 +118,7 @@ static bool is_closed(plan *state, const char *text, size_t length)
             state->in_string = c != '"' || state->escaped;
             state->escaped = c == '\\' && !state->escaped;
         } else if (c == '"') {
-            state->in_string = state->depth > 0; /* words before the object may hold quotes */
+            state->in_string = state->depth > 0; /* words before the object may contain quotes */
         } else if (c == '{' || c == '[') {
             state->depth++;
         } else if ((c == '}' || c == ']') && state->depth > 0 && --state->depth == 0) {

@@ -1,5 +1,5 @@
-/* Coconut: latent text alone (arXiv:2412.06769). The same loop as with vision, without picks; the start and
- * end markers of the original are left out, as in its multimodal successor. */
+/* Coconut: only latent text (arXiv:2412.06769). The same loop as with vision, without picks. The start and end markers of the
+ * original are left out, as in its multimodal successor. */
 #include "reason/latent.h"
 
 enum { N_LATENT, HIDDEN, LATENT_TEXT };

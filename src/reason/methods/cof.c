@@ -1,5 +1,5 @@
-/* Chain-of-Focus (arXiv:2505.15436): a dialogue in which the model may call a tool that shows it a region of the picture
- * enlarged. Format, limits and sizes are those of the published code; the words around them are ours. */
+/* Chain-of-Focus (arXiv:2505.15436): a dialogue in which the model may call a tool that shows it an enlarged region of the
+ * image. Format, limits and sizes are those of the published code; the words around them are ours. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -29,12 +29,12 @@ static const tn_option options[] = {
     TN_OPTIONS_END
 };
 
-enum { ROOM_FOR_WORDS = 224 /* rows of a turn besides its picture, about */ };
+enum { ROOM_FOR_WORDS = 224 /* approximate rows of a turn besides its image */ };
 
 typedef struct cof_state {
-    size_t pass;        /* whose rows are counted         */
-    bool picture;       /* the coming turn shows one      */
-    const char *notice; /* what it says first, or NULL    */
+    size_t pass;        /* images whose rows are counted  */
+    bool picture;       /* the next turn shows an image   */
+    const char *notice; /* its first text, or NULL        */
 } cof_state;
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
@@ -50,7 +50,7 @@ static const char instruction[] =
     "are "
     "options, else a word or a short phrase.";
 
-/* Between these stands the size of the picture. */
+/* The size of the image is inserted between these. */
 static const char system_front[] =
     "A function shows you a region of the first picture enlarged. Its description stands between <tools> and "
     "</tools>:\n"
@@ -65,7 +65,7 @@ static const char system_back[] =
     "To call it, write a JSON object with its name and the arguments between " CALL_BEGIN " and " CALL_END
     ":\n" CALL_BEGIN "\n{\"name\": \"" TOOL "\", \"arguments\": {\"bbox_2d\": [x1, y1, x2, y2]}}\n" CALL_END;
 
-/* Two texts around the size of the picture that boxes refer to. NULL when the memory is full. */
+/* Two texts around the size of the image to which boxes refer. NULL if the memory is full. */
 static const char *around_size(tn_reasoner *reasoner, const char *front, const char *back)
 {
     const tn_image *pixels = &reasoner->conversation.pictures[0].pixels;
@@ -76,7 +76,7 @@ static const char *around_size(tn_reasoner *reasoner, const char *front, const c
 
 static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
-    if (reasoner->conversation.picture_count > 0) { /* else there is nothing to show */
+    if (reasoner->conversation.picture_count > 0) { /* otherwise there is nothing to show */
         const char *text = around_size(reasoner, system_front, system_back);
         if (text == NULL)
             return tn_fail_session_full(error);
@@ -108,7 +108,7 @@ static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_er
 
 /* ---------------------------------------------------------------- calls -- */
 
-/* Reads the box of a call. Returns what is wrong with it, or NULL. */
+/* Reads the box of a call. Returns a sentence about an error, or NULL. */
 static const char *read_box(const json_t *call, double box[4])
 {
     const char *name = json_string_value(json_object_get(call, "name"));
@@ -127,8 +127,8 @@ static const char *read_box(const json_t *call, double box[4])
     return NULL;
 }
 
-/* Reads the first call of a reply, from behind its tag on, into a region of the first picture. Returns what is wrong, or
- * NULL. */
+/* Reads the first call of a reply, which starts after its tag, into a region of the first image. Returns a sentence about an
+ * error, or NULL. */
 static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region *region)
 {
     const char *end = strstr(text, CALL_END);
@@ -148,8 +148,8 @@ static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region 
     return wrong != NULL ? wrong : "bbox_2d must lie inside of the picture.";
 }
 
-/* How a region is shown: in the size that the request fixes for all pictures, or enlarged, by the method's own bounds within the
- * request's. */
+/* The size in which a region is shown: the size that the request fixes for all images, or enlarged within the bounds of the
+ * method and the request. */
 static tenebra_code fit_region(const tn_reasoner *reasoner, const tn_region *region, tn_fit *fit)
 {
     const tn_model *model = reasoner->session->model;
@@ -167,7 +167,7 @@ static tenebra_code fit_region(const tn_reasoner *reasoner, const tn_region *reg
     return encoder->fit(model->rule, scale * region->width, scale * region->height, &own, fit, NULL);
 }
 
-/* Whether another picture of that size may come into the dialogue. */
+/* Whether another image of that size may be added to the dialogue. */
 static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
 {
     const tn_session *session = reasoner->session;
@@ -184,7 +184,7 @@ static void refuse(cof_state *state, tenebra_call *call)
     state->notice = "No more regions can be shown. Answer with what you have seen.";
 }
 
-/* Cuts the region, shows it in the coming turn, and says where it lies in the picture as given. */
+/* Crops the region, shows it in the next turn, and records its place in the original image. */
 static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, const tn_fit *fit, tenebra_call *call,
                          tenebra_error *error)
 {
@@ -208,7 +208,7 @@ static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_regio
     return code;
 }
 
-/* What follows a call without sense. */
+/* The reaction to an invalid call. */
 static tenebra_code answer_nonsense(tn_reasoner *reasoner, cof_state *state, const char *wrong, tenebra_error *error)
 {
     const tn_picture *from = &reasoner->conversation.pictures[0];

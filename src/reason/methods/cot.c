@@ -1,5 +1,5 @@
-/* Chain of thought: the question ends with a cue to reason in words (arXiv:2205.11916); a model that
- * was trained on rationales needs none ("cue" empty). */
+/* Chain of thought: the question ends with a cue to write the reasoning (arXiv:2205.11916). A model that was trained on
+ * rationales needs no cue (an empty "cue"). */
 #include "reason/lesson.h"
 
 enum { CUE };

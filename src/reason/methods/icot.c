@@ -1,5 +1,5 @@
-/* ICoT (arXiv:2411.19488): steps in words; at line breaks the image embeddings that the newest token looks at most are fed
- * once more. Needs no training. Defaults are those of the released code for models of 28-pixel cells. */
+/* ICoT (arXiv:2411.19488): steps in words; at line breaks, the image embeddings that the newest token attends to most are fed
+ * again. It requires no training. Defaults are those of the released code for models with cells of 28 pixels. */
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -31,17 +31,17 @@ static const tn_option options[] = {
 };
 
 typedef struct icot_state {
-    size_t pass;   /* that the counts below are of        */
-    size_t seen;   /* tokens of the pass looked at so far */
-    size_t breaks; /* among them                          */
+    size_t pass;   /* the pass of the counts below        */
+    size_t seen;   /* scanned tokens of the pass          */
+    size_t breaks; /* marks among them                    */
     size_t insertions;
-    size_t inserted_at; /* tokens there were at the last insertion */
+    size_t inserted_at; /* number of tokens at the last insertion */
     bool *used;         /* [candidates] */
     bool *available;    /* [candidates] of one insertion */
     size_t *picks;      /* [PICKS]    */
     size_t *watched;    /* cache rows: the step's picks, then the words since the last insertion */
-    size_t words;       /* of these */
-    bool pending;       /* the last insertion is not filed yet */
+    size_t words;       /* number of these words */
+    bool pending;       /* the last insertion is not in the trace yet */
     tenebra_step step;
 } icot_state;
 
@@ -84,8 +84,8 @@ static bool is_break(const tn_reasoner *reasoner, int32_t token)
     return false;
 }
 
-/* Counts the newest token, and says whether it inserts. Source for the count that stays: the released code tests the number
- * of breaks so far at every token, not whether this one is a break. */
+/* Counts the newest token, and returns whether it inserts. With `sticky`, the released code is followed, which tests the number
+ * of breaks so far at every token, and not whether this token is a break. */
 static bool is_due(const tn_reasoner *reasoner, icot_state *state)
 {
     if (reasoner->answer.pass_tokens == 0)
@@ -105,7 +105,7 @@ static bool is_due(const tn_reasoner *reasoner, icot_state *state)
 
 /* -------------------------------------------------------------- what -- */
 
-/* Picks into state->picks, rising; how many. */
+/* Writes the picks to state->picks in ascending order; returns their number. */
 static size_t pick(const tn_reasoner *reasoner, icot_state *state)
 {
     bool all = tn_setting_choice(reasoner, PICTURES) == 1, mask = tn_setting_choice(reasoner, MASK_USED) == 1;
@@ -119,7 +119,7 @@ static size_t pick(const tn_reasoner *reasoner, icot_state *state)
     return picked;
 }
 
-/* Positions of all cells of a picture that begins at `base`, by the backbone; *end becomes what follows, if that is more. */
+/* The backbone's positions of all cells of an image that begins at `base`; *end is increased to the position that follows. */
 static void place_cells(const tn_reasoner *reasoner, const tn_image_rows *picture, int32_t base, tn_row *cells, int32_t *end)
 {
     for (size_t cell = 0; cell < picture->rows; cell++)
@@ -128,8 +128,8 @@ static void place_cells(const tn_reasoner *reasoner, const tn_image_rows *pictur
     *end = next > *end ? next : *end;
 }
 
-/* Adds the picked rows, with positions from `base` on: those of the first cells of a square of their own, or of their places in their
- * pictures. *end: the position that follows. */
+/* Adds the picked rows with positions from `base` on: those of the first cells of a separate square, or of their places in
+ * their images. *end: the position that follows. */
 static tenebra_code lay_placed(tn_reasoner *reasoner, const icot_state *state, size_t count, int32_t base, int32_t *end,
                                tenebra_error *error)
 {
@@ -157,7 +157,7 @@ static tenebra_code lay_placed(tn_reasoner *reasoner, const icot_state *state, s
     return cells != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
-/* The picked embeddings between the borders of a picture. */
+/* Adds the picked embeddings between the border tokens of an image. */
 static tenebra_code lay(tn_reasoner *reasoner, const icot_state *state, size_t count, tenebra_error *error)
 {
     const tn_model_config *config = &reasoner->session->model->config;
@@ -179,8 +179,8 @@ static bool feeds(const tn_reasoner *reasoner)
     return tn_setting_choice(reasoner, FEED) == 0;
 }
 
-/* Watches what the step's last row sees of the picked and of the step's words, for ratio and focus. Where nothing is fed, the
- * picked are those of the prompt and the row is that of the next token. */
+/* Watches the attention of the step's last row to the picks and to the step's words, for ratio and focus. If nothing is fed,
+ * the picks are rows of the prompt, and the attending row is that of the next token. */
 static tenebra_code watch(tn_reasoner *reasoner, icot_state *state, size_t count, tenebra_error *error)
 {
     size_t length = reasoner->session->sequence.length, border = reasoner->session->model->config.picture_begin >= 0;
@@ -235,7 +235,8 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
         state->pass = reasoner->pass;
         state->seen = state->breaks = state->inserted_at = 0;
     }
-    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > picks + 2; /* and a token behind it */
+    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > picks + 2; /* and a token after it
+                                                                                                        * */
     if (is_due(reasoner, state) && state->insertions < most && room) {
         size_t count = pick(reasoner, state);
         *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };

@@ -1,6 +1,7 @@
 /* Explicit steps with latent vision: the steps are written in words, and after each the image embeddings that its last token
  * attends to most are fed again, with no hidden state. The row "without latent text" of arXiv:2510.12603, table 2, as the
- * authors describe it (issue 4 of their repository); a model has to be trained for it. Picks follow the rule of the latent steps. */
+ * authors describe it (issue 4 of their repository); it requires a model that was trained for it. Picks follow the rule of the
+ * latent steps. */
 #include "reason/latent.h"
 
 #include "reason/lesson.h"
@@ -23,16 +24,16 @@ static const tn_option options[] = {
 typedef struct words_state {
     tn_choice choice;
     size_t *watched;    /* cache rows: the picks, then the words of the step      */
-    size_t words;       /* of these                                               */
+    size_t words;       /* number of these words                                  */
     size_t inserted_at; /* tokens that the answer had at the last insertion       */
-    bool pending;       /* the last insertion ran, and its step is not filed yet  */
+    bool pending;       /* the last insertion ran, but is not in the trace yet    */
     tenebra_step step;
 } words_state;
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
     const tn_latent_settings settings = {
-        .steps = SIZE_MAX, /* as many as are written */
+        .steps = SIZE_MAX, /* as many steps as the model writes */
         .picks = tn_setting_size(reasoner, K_SELECT),
         .order = (tn_pick_order)tn_setting_choice(reasoner, PICK_ORDER),
         .repick = tn_setting_choice(reasoner, EXHAUSTED) == 1,
@@ -49,7 +50,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Steps are lines. */
+/* A step is a line. */
 static bool ends_line(const tn_reasoner *reasoner, int32_t token)
 {
     const tn_tokenizer *tokenizer = reasoner->session->model->tokenizer;
@@ -66,7 +67,7 @@ static bool is_due(const tn_reasoner *reasoner, const words_state *state)
            reasoner->session->sequence.capacity - reasoner->session->sequence.length > state->choice.settings.picks + 1;
 }
 
-/* Watches what the last pick sees of the picks and of the step's words, for ratio and focus. */
+/* Watches the attention of the last pick to the picks and to the step's words, for ratio and focus. */
 static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
 {
     size_t length = reasoner->session->sequence.length, count = state->choice.pick_count;
@@ -115,7 +116,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     return TENEBRA_OK;
 }
 
-/* The picks come after the token that ends a line, here as in answering: no step may have another. */
+/* As in answering, the picks follow the token that ends a line, so a step must not contain another such token. */
 static tenebra_code check_step(const tn_reasoner *reasoner, const tn_lesson *lesson, size_t first, size_t step, tenebra_error *error)
 {
     bool whole = lesson->count > first && ends_line(reasoner, lesson->text[lesson->count - 1].token);

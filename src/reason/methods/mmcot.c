@@ -1,6 +1,6 @@
-/* Multimodal-CoT (arXiv:2302.00923): a rationale first, then the answer with the rationale as input; pictures are seen both
- * times. The original trains two models; here one model does both, with an adapter for each pass where one is given.
- * Cues and the place of the rationale are those of the published code (format QCM-E, then QCMG-A). */
+/* Multimodal-CoT (arXiv:2302.00923): a rationale, then the answer with the rationale as input; both prompts contain the images.
+ * The original trains two models; here one model does both, possibly with an adapter for each pass. Cues and the place of the
+ * rationale are those of the published code (format QCM-E, then QCMG-A). */
 #include "reason/parts.h"
 
 enum { PASSES, RATIONALE_TOKENS, ANSWER_TOKENS };
@@ -15,7 +15,7 @@ static const tn_option options[] = {
 #define RATIONALE_CUE "\nSolution:"
 #define ANSWER_CUE    "\nAnswer:"
 
-/* The rationale of the first pass, as the second is given it. */
+/* The rationale of the first pass in the form that the second pass contains. */
 typedef struct plan {
     const char *rationale;
 } plan;
@@ -46,7 +46,7 @@ static tenebra_code arrange_rationale(tn_reasoner *reasoner, tn_script *script, 
     return tn_script_add_cue(script, RATIONALE_CUE, error);
 }
 
-/* "Solution: ... Answer:" with white space as the published code leaves it: single blanks. */
+/* "Solution: ... Answer:" with single blanks, as in the published code. */
 static const char *solution(tn_reasoner *reasoner, const char *rationale)
 {
     const char *const texts[] = { RATIONALE_CUE " ", tn_reasoner_one_line(reasoner, rationale), ANSWER_CUE, NULL };

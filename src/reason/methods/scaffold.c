@@ -1,5 +1,5 @@
-/* SCAFFOLD (arXiv:2402.12058): a matrix of dots with coordinates is drawn on the picture, and the system message says how
- * to speak of places by them. The rules are those of the paper, section 3.2, in our words. */
+/* SCAFFOLD (arXiv:2402.12058): a matrix of dots with coordinates is drawn on the image, and the system message says how to
+ * refer to places with them. The rules are those of the paper, section 3.2, in our words. */
 #include "image/overlay.h"
 #include "reason/parts.h"
 
@@ -57,7 +57,7 @@ static tenebra_code redraw(tn_reasoner *reasoner, const tn_image *image, size_t 
                            tn_setting_size(reasoner, DOT_COLUMNS), count > 1 ? index + 1 : 0, drawn, error);
 }
 
-/* The rationale of the example, then its answer as the fourth rule wants it. */
+/* The rationale of the example, then its answer in the form of the fourth rule. */
 static tenebra_code show_reply(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
     const tenebra_example *example = reasoner->request->example;
