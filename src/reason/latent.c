@@ -1,6 +1,6 @@
 #include "reason/latent.h"
 
-#include "reason/lesson.h"
+#include "reason/train_example.h"
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -184,11 +184,11 @@ tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_er
     return TENEBRA_OK;
 }
 
-tenebra_code tn_latent_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+tenebra_code tn_latent_example(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error)
 {
     const latent_state *state = reasoner->state;
     const tn_latent_settings *settings = &state->choice.settings;
-    TN_TRY(tn_lesson_add_latents(lesson, settings->steps > 0 ? lesson->source->latents : 0, settings, error));
-    TN_TRY(tn_lesson_add_steps(lesson, lesson->source->skip, error));
-    return tn_lesson_add_answer(lesson, error);
+    TN_TRY(tn_train_example_add_latents(example, settings->steps > 0 ? example->source->latents : 0, settings, error));
+    TN_TRY(tn_train_example_add_steps(example, example->source->skip, error));
+    return tn_train_example_add_answer(example, error);
 }

@@ -31,8 +31,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
 /* A method's `next`: N latent passes, then the answer. */
 tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
 
-/* A method's `arrange_lesson`: the source's number of latent steps (none if N = 0; otherwise N applies only to answering)
+/* A method's `arrange_training`: the source's number of latent steps (none if N = 0; otherwise N applies only to answering)
  * replaces the steps of the rationale that it skips; then come the other steps and the answer. */
-tenebra_code tn_latent_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
+tenebra_code tn_latent_example(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error);
 
 #endif

@@ -1,5 +1,5 @@
 /* The latent step: the rows that are fed next, computed from the state of a sequence. It is written once, in operations;
- * answering (reason/latent.c) and training (reason/teach_run.c) call the same function, and in training its rows may carry
+ * answering (reason/latent.c) and training (reason/training_run.c) call the same function, and in training its rows may carry
  * gradients.
  *
  * A method's step is tn_method.latent_step. The step in this file is that of IVT-LR (arXiv:2510.12603, section 3): picked image

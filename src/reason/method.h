@@ -18,7 +18,7 @@
 typedef struct tn_image tn_image;
 typedef struct tn_reasoner tn_reasoner;
 typedef struct tn_script tn_script;
-typedef struct tn_lesson tn_lesson;
+typedef struct tn_train_example tn_train_example;
 struct tn_choice;
 struct tn_latent_view;
 struct tn_latent_rows;
@@ -70,9 +70,9 @@ typedef struct tn_method {
                            tenebra_error *error);
     /* Whether the model also sees the original image before the drawn one; NULL: it does not. */
     bool (*shows_both)(const tn_reasoner *reasoner);
-    /* Training: adds what follows the prompt to a training example (reason/lesson.h), from lesson->source. NULL: the method
+    /* Training: adds what follows the prompt to a training example (reason/train_example.h), from example->source. NULL: the method
      * cannot be trained. */
-    tenebra_code (*arrange_lesson)(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error);
+    tenebra_code (*arrange_training)(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error);
 
     /* A network that belongs to the method and is trained with the model or with an adapter; NULL: none. */
     const tn_layout *module;

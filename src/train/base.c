@@ -63,7 +63,7 @@ tenebra_code tn_trainer_mark_base(tn_trainer *trainer, tenebra_error *error)
         for (size_t i = 0; i < m.count; i++)
             m.tensors[i] = i < own ? tn_store_at(model->store, i) : tn_store_at(model->module_store, i - own);
         qsort(m.tensors, m.count, sizeof *m.tensors, by_name);
-        tn_pool_run(tn_teacher_pool(trainer->teacher), m.count, mark_tensor, &m);
+        tn_pool_run(tn_training_pool(trainer->training), m.count, mark_tensor, &m);
         tn_hash_add(&hash, m.digests, m.count * sizeof *m.digests);
         code = add_config(&hash, model->directory, error);
     }

@@ -69,7 +69,7 @@ static walk walk_network(const tn_model *model, tn_network_kind kind, size_t fir
     return w;
 }
 
-double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count)
+double tn_trainer_flops(const tn_trainer *trainer, const tn_train_example *const *examples, size_t count)
 {
     walk tower = walk_network(trainer->model, TN_NETWORK_IMAGES, SIZE_MAX);
     walk module = walk_network(trainer->model, TN_NETWORK_MODULE, SIZE_MAX);
@@ -77,12 +77,12 @@ double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lesso
     walk rows = walk_network(trainer->model, TN_NETWORK_DECODER, before ? 0 : SIZE_MAX);
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
-        double length = (double)lessons[i]->rows;
+        double length = (double)examples[i]->rows;
         sum += length * rows.row + length * length / 2 * rows.pair; /* causal attention: half of the pairs are visible */
-        sum += (double)lessons[i]->label_count * rows.head + (double)tn_lesson_prepared(lessons[i]) * tower.row;
-        sum += (double)lessons[i]->latent_steps * module.row; /* a method's module: one row per latent step */
-        for (size_t p = 0; p < lessons[i]->picture_count; p++)
-            sum += lessons[i]->prepared[p].pairs * tower.pair;
+        sum += (double)examples[i]->label_count * rows.head + (double)tn_train_example_prepared(examples[i]) * tower.row;
+        sum += (double)examples[i]->latent_steps * module.row; /* a method's module: one row per latent step */
+        for (size_t p = 0; p < examples[i]->picture_count; p++)
+            sum += examples[i]->prepared[p].pairs * tower.pair;
     }
     return sum;
 }
@@ -100,7 +100,7 @@ double tn_trainer_peak(tn_trainer *trainer)
         free(values);
         return 0;
     }
-    tn_ops ops = { .kernels = trainer->model->kernels, .pool = tn_teacher_pool(trainer->teacher), .arena = &arena };
+    tn_ops ops = { .kernels = trainer->model->kernels, .pool = tn_training_pool(trainer->training), .arena = &arena };
     tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* no type takes more bytes than F32, which `values` has
                                                                          * */
     tn_weight weight = { .matrix = { .type = type, .rows = SIZE, .cols = SIZE, .data = values } };

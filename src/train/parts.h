@@ -6,7 +6,7 @@
 #include "data/sample.h"
 #include "model/parameters.h"
 #include "reason/asked.h"
-#include "reason/teach.h"
+#include "reason/training.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
@@ -23,7 +23,7 @@ struct tn_trainer {
     tn_model *model;
     tn_adapter *adapter;       /* LoRA only */
     tn_parameters *parameters;
-    tn_teacher *teacher;
+    tn_training *training;
     tn_optimizer optimizer;
     size_t threads;
 
@@ -37,8 +37,8 @@ struct tn_trainer {
 
     size_t *order, *lengths;   /* [plan.samples] */
     size_t order_epoch;        /* SIZE_MAX: not filled */
-    tn_lesson *lessons;        /* [plan.update_samples] */
-    const tn_lesson **batch;   /* [config.batch_size]   */
+    tn_train_example *examples;        /* [plan.update_samples] */
+    const tn_train_example **batch;   /* [config.batch_size]   */
     double peak;               /* 0: not measured       */
     tn_train_update last;
     int log;                   /* -1: none */
@@ -80,13 +80,13 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);
 tenebra_code tn_initial_values(tn_parameters *parameters, const char *const *globs, double deviation,
                                uint64_t seed, tenebra_error *error);
 
-/* Sample number `sample` at `stage` as a lesson (lessons.c). Errors name the sample. */
-tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample, size_t stage, tn_lesson *lesson, tenebra_error *error);
+/* Makes the training example of sample number `sample` at `stage` (examples.c). Errors name the sample. */
+tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample, size_t stage, tn_train_example *example, tenebra_error *error);
 /* Its number of steps. */
 tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *sample, size_t *count, tenebra_error *error);
 
-/* Floating-point operations of a forward and backward over such lessons (cost.c). */
-double tn_trainer_flops(const tn_trainer *trainer, const tn_lesson *const *lessons, size_t count);
+/* Floating-point operations of a forward and backward of these examples (cost.c). */
+double tn_trainer_flops(const tn_trainer *trainer, const tn_train_example *const *examples, size_t count);
 
 /* Answers the validation questions greedily, with the latents of `stage` (validate.c). *topics: an object with [correct,
  * questions] for each topic, which the caller owns. Errors: CANCELLED if the run was stopped. */

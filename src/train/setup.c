@@ -153,22 +153,22 @@ static tenebra_code open_optimizer(tn_trainer *trainer, tenebra_error *error)
         items[i] = (tn_optimized){ parameter->values, parameter->grad, parameter->rounded, parameter->count, parameter->decay };
     }
     tenebra_code code = tn_optimizer_open(&trainer->optimizer, items, parameters->count, &settings,
-                                          tn_teacher_pool(trainer->teacher), error);
+                                          tn_training_pool(trainer->training), error);
     free(items);
     return code;
 }
 
-static tenebra_code open_teacher(tn_trainer *trainer, tenebra_error *error)
+static tenebra_code open_training(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
-    tn_teacher_options options = {
+    tn_training_options options = {
         .method = config->method, .settings = config->settings, .setting_count = config->setting_count,
         .positions = config->positions, .threads = trainer->threads, .through_hidden = config->full_latent_grad,
         .through_picks = config->full_picks_grad, .checkpoint = config->checkpointing,
         .seed = config->seed, .image = config->image, .ignore_orientation = true,
     };
-    trainer->teacher = tn_teacher_open(trainer->model, &options, error);
-    return trainer->teacher != NULL ? TENEBRA_OK : error->code;
+    trainer->training = tn_training_open(trainer->model, &options, error);
+    return trainer->training != NULL ? TENEBRA_OK : error->code;
 }
 
 static tenebra_code open_module(tn_trainer *trainer, tenebra_error *error)
@@ -198,7 +198,7 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
     if (trainer->parameters == NULL)
         return error->code;
     TN_TRY(trainer->config->tuning == TN_TUNE_LORA ? add_adapter(trainer, error) : add_weights(trainer, error));
-    TN_TRY(open_teacher(trainer, error));
+    TN_TRY(open_training(trainer, error));
     return open_optimizer(trainer, error);
 }
 
@@ -308,11 +308,11 @@ static tenebra_code open_lists(tn_trainer *trainer, tenebra_error *error)
 {
     size_t samples = trainer->plan.samples;
     trainer->order = calloc(samples, sizeof *trainer->order);
-    trainer->lessons = calloc(trainer->plan.update_samples, sizeof *trainer->lessons);
+    trainer->examples = calloc(trainer->plan.update_samples, sizeof *trainer->examples);
     trainer->batch = calloc(trainer->config->batch_size, sizeof *trainer->batch);
     if (trainer->config->group_by_length)
         trainer->lengths = calloc(samples, sizeof *trainer->lengths);
-    if (trainer->order == NULL || trainer->lessons == NULL || trainer->batch == NULL ||
+    if (trainer->order == NULL || trainer->examples == NULL || trainer->batch == NULL ||
         (trainer->config->group_by_length && trainer->lengths == NULL))
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "data", "no memory for the order of %zu samples", samples);
     for (size_t i = 0; trainer->lengths != NULL && i < samples; i++) {
@@ -387,10 +387,10 @@ void tn_trainer_close(tn_trainer *trainer)
     if (trainer == NULL)
         return;
     tenebra_error ignored;
-    for (size_t i = 0; trainer->lessons != NULL && i < trainer->plan.update_samples; i++)
-        tn_lesson_free(&trainer->lessons[i]);
+    for (size_t i = 0; trainer->examples != NULL && i < trainer->plan.update_samples; i++)
+        tn_train_example_free(&trainer->examples[i]);
     tn_optimizer_close(&trainer->optimizer);
-    tn_teacher_close(trainer->teacher);
+    tn_training_close(trainer->training);
     tn_parameters_close(trainer->parameters);
     tn_adapter_close(trainer->adapter);
     if (trainer->options.plan_only && trainer->config->shape != NULL && trainer->model != NULL)
@@ -405,7 +405,7 @@ void tn_trainer_close(tn_trainer *trainer)
     free(trainer->saved_path);
     free(trainer->order);
     free(trainer->lengths);
-    free(trainer->lessons);
+    free(trainer->examples);
     free(trainer->batch);
     free(trainer);
 }

@@ -50,14 +50,14 @@ static tenebra_code order_epoch(tn_trainer *trainer, size_t epoch, tenebra_error
 }
 
 /* The training examples for samples first .. first+count-1 of the epoch's order. */
-static tenebra_code prepare_lessons(tn_trainer *trainer, size_t epoch, size_t first, size_t count, tenebra_error *error)
+static tenebra_code prepare_examples(tn_trainer *trainer, size_t epoch, size_t first, size_t count, tenebra_error *error)
 {
     for (size_t i = 0; i < count; i++) {
         size_t sample = trainer->order[first + i], steps = 0;
-        tn_lesson_free(&trainer->lessons[i]);
+        tn_train_example_free(&trainer->examples[i]);
         TN_TRY(tn_trainer_count_steps(trainer, tn_data_sample(trainer->data, sample), &steps, error));
         size_t stage = tn_stage_draw(trainer->config, epoch, sample, steps);
-        TN_TRY(tn_trainer_prepare(trainer, sample, stage, &trainer->lessons[i], error));
+        TN_TRY(tn_trainer_prepare(trainer, sample, stage, &trainer->examples[i], error));
     }
     return TENEBRA_OK;
 }
@@ -68,19 +68,19 @@ typedef struct tally {
 } tally;
 
 /* Runs training examples 0 .. count-1 in micro-batches; gradients are of the mean over all their labelled tokens. */
-static tenebra_code teach_lessons(tn_trainer *trainer, size_t count, tally *sum, tenebra_error *error)
+static tenebra_code learn_examples(tn_trainer *trainer, size_t count, tally *sum, tenebra_error *error)
 {
     size_t labels = 0;
     for (size_t i = 0; i < count; i++)
-        labels += trainer->lessons[i].label_count;
+        labels += trainer->examples[i].label_count;
     if (labels == 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "data", "no token of an update has a loss");
     for (size_t begin = 0; begin < count; begin += trainer->config->batch_size) {
         size_t size = tn_min(trainer->config->batch_size, count - begin);
-        tn_teach_result result = { 0 };
+        tn_training_result result = { 0 };
         for (size_t i = 0; i < size; i++)
-            trainer->batch[i] = &trainer->lessons[begin + i];
-        TN_TRY(tn_teacher_teach(trainer->teacher, trainer->batch, size, 1.0 / (double)labels, &result, error));
+            trainer->batch[i] = &trainer->examples[begin + i];
+        TN_TRY(tn_training_learn(trainer->training, trainer->batch, size, 1.0 / (double)labels, &result, error));
         sum->loss += result.loss;
         sum->auxiliary += result.auxiliary * (double)result.labels;
         sum->labels += result.labels;
@@ -138,10 +138,10 @@ static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
         tn_optimizer_reset(&trainer->optimizer);
         tn_trainer_note(trainer, TN_TRAIN_NOTE, "a new stage: the optimizer's moments are reset (reset_optimizer)");
     }
-    TN_TRY(prepare_lessons(trainer, epoch, first, count, error));
-    tn_teacher_seed(trainer->teacher, tn_seed_mix(config->seed, 0x74656163, trainer->update));
+    TN_TRY(prepare_examples(trainer, epoch, first, count, error));
+    tn_training_seed(trainer->training, tn_seed_mix(config->seed, 0x74656163, trainer->update));
     tn_optimizer_clear(&trainer->optimizer);
-    TN_TRY(teach_lessons(trainer, count, &sum, error));
+    TN_TRY(learn_examples(trainer, count, &sum, error));
     double norm = tn_optimizer_norm(&trainer->optimizer), loss = sum.loss / (double)sum.labels;
     TN_TRY(check_finite(trainer, loss, norm, error));
     double lr = config->lr * tn_schedule_factor(&plan->schedule, trainer->update);
@@ -305,7 +305,7 @@ static tenebra_code measure_batch(tn_trainer *trainer, size_t count, double *ms,
     for (int turn = 0; turn < 2; turn++) { /* the first one makes the system allocate the memory */
         tally sum = { 0 };
         double start = tn_clock_ms();
-        TN_TRY(teach_lessons(trainer, count, &sum, error));
+        TN_TRY(learn_examples(trainer, count, &sum, error));
         *ms = tn_clock_ms() - start;
     }
     tn_optimizer_clear(&trainer->optimizer);
@@ -322,19 +322,19 @@ tenebra_code tn_trainer_probe(tn_trainer *trainer, size_t stage, bool measure, t
     *cost = (tn_stage_cost){ .stage = stage, .latents = effect.latents, .skip = effect.skip };
     double start = tn_clock_ms();
     for (size_t i = 0; i < count; i++) {
-        tn_lesson_free(&trainer->lessons[i]);
-        tenebra_code code = tn_trainer_prepare(trainer, i * (trainer->plan.samples / count), stage, &trainer->lessons[i], &problem);
+        tn_train_example_free(&trainer->examples[i]);
+        tenebra_code code = tn_trainer_prepare(trainer, i * (trainer->plan.samples / count), stage, &trainer->examples[i], &problem);
         if (code != TENEBRA_OK)
             return tn_fail(error, code, problem.where, "%s", problem.sentence);
-        trainer->batch[i] = &trainer->lessons[i];
-        cost->rows += (double)trainer->lessons[i].rows / (double)count;
-        cost->labels += (double)trainer->lessons[i].label_count / (double)count;
+        trainer->batch[i] = &trainer->examples[i];
+        cost->rows += (double)trainer->examples[i].rows / (double)count;
+        cost->labels += (double)trainer->examples[i].label_count / (double)count;
     }
     double prepared = tn_clock_ms() - start, ms = 0;
     cost->sample_flops = tn_trainer_flops(trainer, trainer->batch, count) / (double)count;
     *memory = (tn_train_memory){
         .elements = trainer->parameters->elements, .moments = 2 * trainer->parameters->elements * sizeof(tn_real),
-        .activations = tn_teacher_cost(trainer->teacher, trainer->batch, count), .mapped = tn_store_bytes(trainer->model->store),
+        .activations = tn_training_cost(trainer->training, trainer->batch, count), .mapped = tn_store_bytes(trainer->model->store),
     };
     for (size_t i = 0; i < trainer->parameters->count; i++)
         memory->parameters += trainer->parameters->items[i].count *

@@ -171,14 +171,14 @@ static tn_real *run_rest(tn_verify *verify, const loop_run *run, const int64_t *
     return NULL;
 }
 
-bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_lesson *lesson, tn_real *logits)
+bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_example *example, tn_real *logits)
 {
-    run_options options = { lesson->latents, lesson->picks, 1, "cuda", false };
-    loop_run *run = run_loop(verify, picture, lesson->ids, lesson->prompt, &options);
+    run_options options = { example->latents, example->picks, 1, "cuda", false };
+    loop_run *run = run_loop(verify, picture, example->ids, example->prompt, &options);
     size_t total;
     tn_session *session = verify->session;
-    tn_real *normed = run ? run_rest(verify, run, lesson->ids + lesson->prompt + lesson->latents,
-                                     lesson->count - lesson->prompt - lesson->latents, &total) : NULL;
+    tn_real *normed = run ? run_rest(verify, run, example->ids + example->prompt + example->latents,
+                                     example->count - example->prompt - example->latents, &total) : NULL;
     bool good = normed != NULL && tn_session_logits(session, &verify->failure) == TENEBRA_OK;
     if (good)
         memcpy(logits, session->logits.data, session->logits.cols * sizeof *logits);

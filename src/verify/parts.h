@@ -68,13 +68,13 @@ typedef struct tn_verify_picture {
 bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture);
 
 /* A training sequence: a prompt, latent tokens, text. */
-typedef struct tn_verify_lesson {
+typedef struct tn_verify_example {
     const int64_t *ids, *labels; /* [count] */
     size_t count, prompt, latents, picks;
-} tn_verify_lesson;
+} tn_verify_example;
 
 /* The logits [V] after its last token, computed by answering: the loop of inference, then the text. */
-bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_lesson *lesson,
+bool tn_verify_last_logits(tn_verify *verify, const tn_verify_picture *picture, const tn_verify_example *example,
                            tn_real *logits);
 
 /* Mean cross entropy of the labelled rows, and their logits. `labels` [count] as the case stores them, negative if

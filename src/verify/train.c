@@ -4,7 +4,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "model/parameters.h"
-#include "reason/teach.h"
+#include "reason/training.h"
 #include "store/writer.h"
 #include "train/optimizer.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STAGES = 16, LESSONS = 64, PICKED_MAX = 4096 };
+enum { STAGES = 16, EXAMPLES = 64, PICKED_MAX = 4096 };
 
 /* The settings of the reference's training, from the README of the golden sets. */
 static const double LEARNING_RATE = 4e-5, CLIP = 0.7;
@@ -30,7 +30,7 @@ typedef struct trainer {
     const tn_real *patches;
     tn_adapter *adapter;
     tn_parameters *parameters;
-    tn_teacher *teacher;
+    tn_training *training;
     tn_optimizer optimizer;
     bool *doubtful;          /* [parameters->elements] the gradient was small in some step */
     size_t picks;            /* K */
@@ -40,26 +40,26 @@ typedef struct trainer {
     int64_t offset;          /* row of the first image token */
 } trainer;
 
-static void note_picks(void *user, size_t lesson, size_t step, const size_t *picks, size_t count)
+static void note_picks(void *user, size_t example, size_t step, const size_t *picks, size_t count)
 {
     trainer *t = user;
     (void)step;
-    for (size_t i = 0; i < count && lesson == 0 && t->picked_count < PICKED_MAX; i++)
+    for (size_t i = 0; i < count && example == 0 && t->picked_count < PICKED_MAX; i++)
         t->picked[t->picked_count++] = t->offset + (int64_t)picks[i];
 }
 
 /* ------------------------------------------------------------- opening -- */
 
-static bool open_teacher(trainer *t, tenebra_error *error)
+static bool open_training(trainer *t, tenebra_error *error)
 {
     char picks[24];
     snprintf(picks, sizeof picks, "%zu", t->picks);
     const tenebra_setting settings[] = { { "n-latent", "64" }, { "k-select", picks }, { "pick-order", "cuda" },
                                          { "exhausted", "repick" } };
-    tn_teacher_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 4, .on_picks = note_picks,
+    tn_training_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 4, .on_picks = note_picks,
                                    .user = t, .threads = tn_pool_threads(t->verify->session->engine->pool) };
-    t->teacher = tn_teacher_open(t->verify->model, &options, error);
-    return t->teacher != NULL;
+    t->training = tn_training_open(t->verify->model, &options, error);
+    return t->training != NULL;
 }
 
 static bool open_optimizer(trainer *t, tenebra_error *error)
@@ -71,7 +71,7 @@ static bool open_optimizer(trainer *t, tenebra_error *error)
         items[i] = (tn_optimized){ p->values, p->grad, p->rounded, p->count, p->decay };
     }
     bool good = items != NULL && tn_optimizer_open(&t->optimizer, items, t->parameters->count, &settings,
-                                                   tn_teacher_pool(t->teacher), error) == TENEBRA_OK;
+                                                   tn_training_pool(t->training), error) == TENEBRA_OK;
     free(items);
     return good;
 }
@@ -90,60 +90,60 @@ static bool open_step(trainer *t)
     if (t->parameters == NULL || tn_parameters_add_adapter(t->parameters, t->adapter, error) != TENEBRA_OK)
         return false;
     t->doubtful = tn_verify_take(t->verify, t->parameters->elements + 1, sizeof *t->doubtful);
-    return t->doubtful != NULL && open_teacher(t, error) && open_optimizer(t, error);
+    return t->doubtful != NULL && open_training(t, error) && open_optimizer(t, error);
 }
 
 static void close_step(trainer *t)
 {
     tn_optimizer_close(&t->optimizer);
     memset(&t->optimizer, 0, sizeof t->optimizer);
-    tn_teacher_close(t->teacher);
+    tn_training_close(t->training);
     tn_parameters_close(t->parameters);
     tn_adapter_close(t->adapter);
     free(t->doubtful);
-    t->teacher = NULL;
+    t->training = NULL;
     t->parameters = NULL;
     t->adapter = NULL;
     t->doubtful = NULL;
 }
 
-/* -------------------------------------------------------------- lessons -- */
+/* -------------------------------------------------------------- examples -- */
 
 /* The starts of prompt, latents and text of an unpadded sequence. */
-static tn_verify_lesson cut(const trainer *t, const int64_t *ids, const int64_t *labels, size_t count)
+static tn_verify_example cut(const trainer *t, const int64_t *ids, const int64_t *labels, size_t count)
 {
-    tn_verify_lesson lesson = { .ids = ids, .labels = labels, .count = count, .picks = t->picks };
-    while (lesson.prompt < count && ids[lesson.prompt] != t->latent)
-        lesson.prompt++;
-    while (lesson.prompt + lesson.latents < count && ids[lesson.prompt + lesson.latents] == t->latent)
-        lesson.latents++;
-    if (lesson.latents == 0) /* the labels start after the prompt */
-        for (lesson.prompt = 0; lesson.prompt < count && labels[lesson.prompt] < 0; lesson.prompt++)
+    tn_verify_example example = { .ids = ids, .labels = labels, .count = count, .picks = t->picks };
+    while (example.prompt < count && ids[example.prompt] != t->latent)
+        example.prompt++;
+    while (example.prompt + example.latents < count && ids[example.prompt + example.latents] == t->latent)
+        example.latents++;
+    if (example.latents == 0) /* the labels start after the prompt */
+        for (example.prompt = 0; example.prompt < count && labels[example.prompt] < 0; example.prompt++)
             ;
-    return lesson;
+    return example;
 }
 
-static bool add_text(const trainer *t, tn_lesson *to, const tn_verify_lesson *from, size_t begin, size_t end)
+static bool add_text(const trainer *t, tn_train_example *to, const tn_verify_example *from, size_t begin, size_t end)
 {
     int32_t *ids = tn_verify_take(t->verify, 2 * (end - begin) + 1, sizeof *ids), *labels = ids + (end - begin);
     for (size_t i = begin; ids != NULL && i < end; i++) {
         ids[i - begin] = (int32_t)from->ids[i];
         labels[i - begin] = from->labels[i] < 0 ? -1 : (int32_t)from->labels[i];
     }
-    bool good = ids != NULL && tn_lesson_add_ids(to, &t->verify->model->config, ids, labels, end - begin,
+    bool good = ids != NULL && tn_train_example_add_ids(to, &t->verify->model->config, ids, labels, end - begin,
                                                  &t->verify->failure) == TENEBRA_OK;
     free(ids);
     return good;
 }
 
 /* Adds the image of the case with its patches. */
-static bool add_picture(const trainer *t, tn_lesson *to)
+static bool add_picture(const trainer *t, tn_train_example *to)
 {
     const tn_image_rows *rows = &t->picture.rows;
     size_t columns = tn_verify_side(t->verify->model, "patch_values"), merge = tn_verify_side(t->verify->model, "spatial_merge_size");
     size_t count = rows->rows * merge * merge;
     tn_real *values = tn_verify_take(t->verify, count * columns, sizeof *values);
-    if (values == NULL || tn_lesson_set_pictures(to, 1, &t->verify->failure) != TENEBRA_OK) {
+    if (values == NULL || tn_train_example_set_pictures(to, 1, &t->verify->failure) != TENEBRA_OK) {
         free(values);
         return false;
     }
@@ -153,37 +153,37 @@ static bool add_picture(const trainer *t, tn_lesson *to)
     return true;
 }
 
-static bool make_lesson(trainer *t, const tn_verify_lesson *from, tn_lesson *to)
+static bool make_example(trainer *t, const tn_verify_example *from, tn_train_example *to)
 {
     tn_latent_settings latent = { .steps = from->latents, .picks = from->picks, .repick = true, .order = TN_PICK_CUDA };
     memset(to, 0, sizeof *to);
     return add_picture(t, to) && add_text(t, to, from, 0, from->prompt) &&
-           tn_lesson_add_latents(to, from->latents, &latent, &t->verify->failure) == TENEBRA_OK &&
+           tn_train_example_add_latents(to, from->latents, &latent, &t->verify->failure) == TENEBRA_OK &&
            add_text(t, to, from, from->prompt + from->latents, from->count);
 }
 
 /* ---------------------------------------------------------------- steps -- */
 
 /* Forward and backward of some sequences together; the mean loss over their labels, NaN on failure. */
-static double learn(trainer *t, const tn_verify_lesson *sequences, size_t count)
+static double learn(trainer *t, const tn_verify_example *sequences, size_t count)
 {
-    tn_lesson lessons[LESSONS];
-    const tn_lesson *pointers[LESSONS];
+    tn_train_example examples[EXAMPLES];
+    const tn_train_example *pointers[EXAMPLES];
     size_t made = 0, labels = 0;
     double loss = (double)NAN;
     tn_optimizer_clear(&t->optimizer);
     t->picked_count = 0;
-    while (made < count && make_lesson(t, &sequences[made], &lessons[made])) {
-        labels += lessons[made].label_count;
-        pointers[made] = &lessons[made];
+    while (made < count && make_example(t, &sequences[made], &examples[made])) {
+        labels += examples[made].label_count;
+        pointers[made] = &examples[made];
         made++;
     }
-    tn_teach_result result;
+    tn_training_result result;
     if (made == count && labels > 0 &&
-        tn_teacher_teach(t->teacher, pointers, count, 1 / (double)labels, &result, &t->verify->failure) == TENEBRA_OK)
+        tn_training_learn(t->training, pointers, count, 1 / (double)labels, &result, &t->verify->failure) == TENEBRA_OK)
         loss = result.loss / (double)labels;
     for (size_t i = 0; i < made; i++)
-        tn_lesson_free(&lessons[i]);
+        tn_train_example_free(&examples[i]);
     return loss;
 }
 
@@ -247,7 +247,7 @@ static void compare_weights(trainer *t, const char *prefix)
 }
 
 /* The last logits, computed by answering in a session that has not used the model without the adapter. */
-static void compare_answering(trainer *t, const char *name, const tn_verify_lesson *sequence)
+static void compare_answering(trainer *t, const char *name, const tn_verify_example *sequence)
 {
     tn_session *kept = t->verify->session;
     tn_session_options options = { .threads = tn_pool_threads(kept->engine->pool) };
@@ -264,7 +264,7 @@ static void compare_answering(trainer *t, const char *name, const tn_verify_less
     free(logits);
 }
 
-static void compare_forward(trainer *t, const char *prefix, const tn_verify_lesson *sequence)
+static void compare_forward(trainer *t, const char *prefix, const tn_verify_example *sequence)
 {
     char name[128];
     snprintf(name, sizeof name, "%s.selected", prefix);
@@ -286,7 +286,7 @@ static bool check_stage(trainer *t, size_t stage)
     snprintf(prefix, sizeof prefix, "stage%zu", stage);
     int64_t *ids = tn_verify_ids(t->verify, stored), *labels = tn_verify_integers(t->verify, marks);
     if (ids != NULL && labels != NULL && open_step(t)) {
-        tn_verify_lesson sequence = cut(t, ids, labels, stored->elements);
+        tn_verify_example sequence = cut(t, ids, labels, stored->elements);
         compare_number(t, prefix, "loss", learn(t, &sequence, 1));
         compare_gradients(t, prefix);
         compare_forward(t, prefix, &sequence);
@@ -303,7 +303,7 @@ static bool check_stage(trainer *t, size_t stage)
 
 /* The samples of a padded batch, without their padding. */
 static size_t unpad(trainer *t, const int64_t *ids, const int64_t *mask, const int64_t *labels, size_t samples, size_t width,
-                    tn_verify_lesson *sequences)
+                    tn_verify_example *sequences)
 {
     for (size_t s = 0; s < samples; s++) {
         size_t begin = s * width, end = begin + width;
@@ -325,11 +325,11 @@ static double learn_step(trainer *t, size_t step, size_t from)
                                  : tn_verify_input(t->verify, "stage%zu.labels", from);
     const tn_stored *masks = own ? tn_verify_input(t->verify, "seq.%zu.attention_mask", step) : NULL;
     if (stored == NULL || marks == NULL || stored->elements != marks->elements ||
-        (own != NULL && (masks == NULL || own->rank != 2 || own->shape[0] > LESSONS || masks->elements != own->elements)))
+        (own != NULL && (masks == NULL || own->rank != 2 || own->shape[0] > EXAMPLES || masks->elements != own->elements)))
         return (double)NAN;
     int64_t *ids = tn_verify_ids(t->verify, stored), *labels = tn_verify_integers(t->verify, marks);
     int64_t *mask = masks ? tn_verify_integers(t->verify, masks) : NULL;
-    tn_verify_lesson sequences[LESSONS];
+    tn_verify_example sequences[EXAMPLES];
     double loss = (double)NAN;
     if (ids != NULL && labels != NULL && mask != NULL) {
         loss = learn(t, sequences, unpad(t, ids, mask, labels, own->shape[0], own->shape[1], sequences));

@@ -60,7 +60,7 @@ def quantised(kind):
 
 def trained_adapter(model):
     """One update of an adapter on top of `model`: its loss, and the values of every B, of which Adam's first step leaves the sign."""
-    name, data = WORK / f"adapter-of-{os.path.basename(model)}", WORK / "lessons"
+    name, data = WORK / f"adapter-of-{os.path.basename(model)}", WORK / "examples"
     if not data.exists():
         # questions that it does not answer, so that there is something to learn
         run("data", "make", "hops", data, "--families", "nearest", "--train", 16, "--dev", 0, "--test", 0, "--seed", 5)

@@ -1,6 +1,6 @@
-/* A backbone whose pictures are tokens, which exists in this file alone: each square of pixels becomes the nearest of some vectors, and
- * each of these is a token of the vocabulary. Layers norm what they give, and each head of
- * queries and keys by its own scales. Positions are 0, 1, 2, ..., and names of tensors and keys are its own. */
+/* A backbone whose images are tokens, which exists only in this file. Each square of pixels is replaced by the nearest of some
+ * vectors, and each of these is a token of the vocabulary. The results of attention and MLP are normed, and so is each head of
+ * queries and keys, with separate scales. Positions are 0, 1, 2, ...; tensors and keys have names of their own. */
 #ifndef TN_TESTS_TOYS_CODES_H
 #define TN_TESTS_TOYS_CODES_H
 
@@ -29,7 +29,7 @@ static const tn_layout_row codes_tower_rows[] = {
 
 static const tn_layout codes_tower_layout = { .kind = TN_NETWORK_IMAGES, .bytes = sizeof(codes_tower), .rows = codes_tower_rows };
 
-/* Sides in squares. */
+/* Sides of the grid, in squares. */
 enum { CODES_SHORTEST = 2, CODES_LONGEST = 4 };
 
 typedef struct codes_rule {
@@ -264,7 +264,7 @@ static const tn_backbone codes_backbone = {
     .positions = codes_positions,
 };
 
-/* A random model of it: the tokens of codes are not in their order, and lie behind those of any tokenizer here. */
+/* A random model: the tokens of codes are not in order, and follow those of all tokenizers of the tests. */
 static const char codes_shape[] =
     "{\"tokens\": {\"picture_token\": \"<|image_pad|>\", \"eos_token_id\": \"<|im_end|>\"}, \"config\": {\"model_type\": \"toy_codes\", "
     "\"width\": 32, \"layers\": 3, \"heads\": 4, \"inner\": 48, \"positions\": 4096, \"vocab_size\": 1040, \"picture_token\": 1012, "

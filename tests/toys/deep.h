@@ -1,7 +1,7 @@
-/* A backbone with a tower of another structure, which exists in this file alone. A picture is resized until its shorter side fits and cut
- * to a square; the tower has no attention: blocks of a norm and an MLP over small squares of pixels, four of which become one row. The
- * first two blocks also give vectors that are added to the rows after the first two layers of the decoder. Positions, names of tensors
- * and keys are its own. */
+/* A backbone with a tower of another structure, which exists only in this file. An image is resized so that its shorter side
+ * fits, and cropped to a square. The tower has no attention: it consists of blocks of a norm and an MLP for small squares of
+ * pixels, four of which become one row. The first two blocks also give vectors that are added to the rows after the first two
+ * layers of the decoder. Positions, tensors and keys are different from those of other backbones. */
 #ifndef TN_TESTS_TOYS_DEEP_H
 #define TN_TESTS_TOYS_DEEP_H
 
@@ -82,7 +82,8 @@ static tenebra_code deep_read_rule(const json_t *part, const char *file, const t
     TN_TRY(tn_json_size(part, "shown", 1, 512, &shown, file, error));
     *(deep_rule *)rule = (deep_rule){ config->sizes[DEEP_PIECE], shown };
     return shown % (2 * config->sizes[DEEP_PIECE]) == 0 ? TENEBRA_OK
-                                                        : tn_fail(error, TENEBRA_ERROR_MISMATCH, file, "%zu pixels are no cells", shown);
+                                                        : tn_fail(error, TENEBRA_ERROR_MISMATCH, file, "%zu pixels are not whole "
+                                                                                                       "cells", shown);
 }
 
 static void deep_note_rule(const json_t *part, const char *file, const char *prefix, tn_notes *notes)
@@ -109,7 +110,7 @@ static bool deep_write_rule(json_t *part, const tn_encoder_config *config, const
     return json_object_set_new(part, "shown", json_integer((json_int_t)shown)) == 0;
 }
 
-/* One size, whatever is asked for. */
+/* One size for all requests. */
 static tenebra_code deep_fit(const void *rule, size_t width, size_t height, const tenebra_image_rule *asked, tn_fit *fit,
                              tenebra_error *error)
 {
@@ -244,7 +245,7 @@ static tenebra_code deep_read_config(const json_t *json, const char *file, tn_mo
     return deep_encoder.read_config(json_object_get(json, "eye"), file, config, error);
 }
 
-/* A picture has one time, and its rows and columns; what follows comes after the sum of both. */
+/* The cells of an image have one time, and their rows and columns; what follows is placed after the sum of both. */
 static int32_t deep_positions(tn_row *rows, size_t count, int32_t first)
 {
     for (size_t i = 0; i < count; i++) {

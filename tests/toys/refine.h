@@ -1,7 +1,7 @@
-/* A method with a module of its own, a loss of its own and one vector a step, which exists in this file alone. It thinks in hidden states
- * as Coconut does, and sends each through its module first: blocks of a norm and an MLP, with residuals, and what the picked cell of the
- * picture says, as a vector or as the embedding of its token. Nothing but the result is fed. In training it is also to be seen from a row
- * which step it was. */
+/* A method with its own module, its own loss and one vector per step, which exists only in this file. It feeds back hidden
+ * states like Coconut, but first passes each through its module: blocks of a norm and an MLP with residual connections, and the
+ * picked cell of the image, as a vector or as the embedding of its token. Only the result is fed. A loss in training makes the
+ * row tell the number of its step. */
 #ifndef TN_TESTS_TOYS_REFINE_H
 #define TN_TESTS_TOYS_REFINE_H
 
@@ -21,7 +21,7 @@ typedef struct refine_block {
 
 typedef struct refine_module {
     tn_network network;
-    tn_weight look, number; /* [C, C] of the cell; [STEPS, C] which step it is */
+    tn_weight look, number; /* [C, C] for the cell; [STEPS, C] predicts the number of the step */
     refine_block *blocks;
 } refine_module;
 
@@ -68,7 +68,7 @@ static tn_tensor refine_run(tn_ops *ops, const tn_network *network, tn_tensor x)
     return x;
 }
 
-/* Coconut's step, its row refined. In answering the row stays in memory of the step, while recording it carries a gradient. */
+/* Coconut's step with a refined row. In answering, the row is in memory of the step; while recording, it carries a gradient. */
 static tenebra_code refine_step(tn_choice *choice, const tn_latent_view *view, tn_row *fed, size_t *count, tenebra_error *error)
 {
     TN_TRY(tn_latent_step(choice, view, fed, count, error));
@@ -90,7 +90,7 @@ static tenebra_code refine_step(tn_choice *choice, const tn_latent_view *view, t
     return TENEBRA_OK;
 }
 
-/* The cross entropy of the number of each step, from its row. */
+/* The cross entropy of the number of each step, predicted from its row. */
 static tn_tensor refine_loss(tn_ops *ops, const tn_network *network, const tn_latent_rows *examples, size_t count, double scale)
 {
     const refine_module *module = (const refine_module *)network;
@@ -112,7 +112,7 @@ static tn_tensor refine_loss(tn_ops *ops, const tn_network *network, const tn_la
 
 static const tn_option refine_options[] = {
     TN_SETTING_SIZE("n-latent", "N", "2", 0, 16, "latent steps", .means = TN_MEANS_LATENT_STEPS),
-    TN_SETTING_SIZE("k-select", "K", "1", 0, 1, "cells of a picture that a step looks at", .means = TN_MEANS_PICKS),
+    TN_SETTING_SIZE("k-select", "K", "1", 0, 1, "cells of an image that a step picks", .means = TN_MEANS_PICKS),
     TN_OPTIONS_END
 };
 
@@ -124,14 +124,14 @@ static tenebra_code refine_open(tn_reasoner *reasoner, tenebra_error *error)
 
 static const tn_method refine_method = {
     .name = "toy",
-    .summary = "think in hidden states that a module refines",
+    .summary = "reason in hidden states that a module refines",
     .options = refine_options,
     .sequential = true,
     .tap_prompt = true,
     .open = refine_open,
     .latent_step = refine_step,
     .next = tn_latent_next,
-    .arrange_lesson = tn_latent_lesson,
+    .arrange_training = tn_latent_example,
     .module = &refine_layout,
     .batch_loss = refine_loss,
     .shape_module = refine_shape,

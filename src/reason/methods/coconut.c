@@ -32,5 +32,5 @@ const tn_method tn_method_coconut = {
     .open = open_method,
     .latent_step = tn_latent_step,
     .next = tn_latent_next,
-    .arrange_lesson = tn_latent_lesson,
+    .arrange_training = tn_latent_example,
 };

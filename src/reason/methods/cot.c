@@ -1,6 +1,6 @@
 /* Chain of thought: the question ends with a cue to write the reasoning (arXiv:2205.11916). A model that was trained on
  * rationales needs no cue (an empty "cue"). */
-#include "reason/lesson.h"
+#include "reason/train_example.h"
 
 enum { CUE };
 
@@ -22,11 +22,11 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     return TENEBRA_OK;
 }
 
-static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+static tenebra_code arrange_training(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error)
 {
     (void)reasoner;
-    TN_TRY(tn_lesson_add_steps(lesson, 0, error));
-    return tn_lesson_add_answer(lesson, error);
+    TN_TRY(tn_train_example_add_steps(example, 0, error));
+    return tn_train_example_add_answer(example, error);
 }
 
 const tn_method tn_method_cot = {
@@ -36,5 +36,5 @@ const tn_method tn_method_cot = {
     .reply = TN_REPLY_REASONED,
     .arrange = arrange,
     .next = next,
-    .arrange_lesson = arrange_lesson,
+    .arrange_training = arrange_training,
 };

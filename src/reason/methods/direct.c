@@ -1,5 +1,5 @@
 /* Direct answer (No-CoT): one prompt, then decoding. */
-#include "reason/lesson.h"
+#include "reason/train_example.h"
 
 static const tn_option options[] = { TN_OPTIONS_END };
 
@@ -10,10 +10,10 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     return TENEBRA_OK;
 }
 
-static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+static tenebra_code arrange_training(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error)
 {
     (void)reasoner;
-    return tn_lesson_add_answer(lesson, error);
+    return tn_train_example_add_answer(example, error);
 }
 
 const tn_method tn_method_direct = {
@@ -23,5 +23,5 @@ const tn_method tn_method_direct = {
     .options = options,
     .reply = TN_REPLY_ANSWER,
     .next = next,
-    .arrange_lesson = arrange_lesson,
+    .arrange_training = arrange_training,
 };

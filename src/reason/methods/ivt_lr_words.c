@@ -4,7 +4,7 @@
  * latent steps. */
 #include "reason/latent.h"
 
-#include "reason/lesson.h"
+#include "reason/train_example.h"
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -117,27 +117,28 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
 }
 
 /* As in answering, the picks follow the token that ends a line, so a step must not contain another such token. */
-static tenebra_code check_step(const tn_reasoner *reasoner, const tn_lesson *lesson, size_t first, size_t step, tenebra_error *error)
+static tenebra_code check_step(const tn_reasoner *reasoner, const tn_train_example *example, size_t first, size_t step,
+                               tenebra_error *error)
 {
-    bool whole = lesson->count > first && ends_line(reasoner, lesson->text[lesson->count - 1].token);
-    for (size_t i = first; i + 1 < lesson->count && whole; i++)
-        whole = !ends_line(reasoner, lesson->text[i].token);
+    bool whole = example->count > first && ends_line(reasoner, example->text[example->count - 1].token);
+    for (size_t i = first; i + 1 < example->count && whole; i++)
+        whole = !ends_line(reasoner, example->text[i].token);
     if (whole)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "prompt", "step %zu is not one line with a line break at its end, where this "
                    "method feeds image embeddings; use another wording", step + 1);
 }
 
-static tenebra_code arrange_lesson(tn_reasoner *reasoner, tn_lesson *lesson, tenebra_error *error)
+static tenebra_code arrange_training(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error)
 {
     const words_state *state = reasoner->state;
-    for (size_t i = 0; i < lesson->source->step_count; i++) {
-        size_t first = lesson->count;
-        TN_TRY(tn_lesson_add_step(lesson, i, error));
-        TN_TRY(check_step(reasoner, lesson, first, i, error));
-        TN_TRY(tn_lesson_add_latents(lesson, 1, &state->choice.settings, error));
+    for (size_t i = 0; i < example->source->step_count; i++) {
+        size_t first = example->count;
+        TN_TRY(tn_train_example_add_step(example, i, error));
+        TN_TRY(check_step(reasoner, example, first, i, error));
+        TN_TRY(tn_train_example_add_latents(example, 1, &state->choice.settings, error));
     }
-    return tn_lesson_add_answer(lesson, error);
+    return tn_train_example_add_answer(example, error);
 }
 
 const tn_method tn_method_ivt_lr_words = {
@@ -149,5 +150,5 @@ const tn_method tn_method_ivt_lr_words = {
     .open = open_method,
     .latent_step = tn_latent_step,
     .next = next,
-    .arrange_lesson = arrange_lesson,
+    .arrange_training = arrange_training,
 };

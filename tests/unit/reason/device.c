@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "ops/internal.h"
-#include "reason/teach_parts.h"
+#include "reason/training_parts.h"
 #include "unit/reason/tiny.h"
 
 /* ---------------------------------------------------------------- memory -- */
@@ -354,28 +354,28 @@ static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss
 {
     static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" } };
     static const char *const words[] = { "the cat sits left", "it looks at a ball", "the ball is green" };
-    const tn_teacher_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
+    const tn_training_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
                                          .image.width = 112, .image.height = 112, .checkpoint = checkpoint, .through_hidden = true };
     tenebra_error error = { 0 };
     tn_model *model = tiny_open_model(here, "reference");
-    tn_teacher *teacher = tn_teacher_open(model, &options, &error);
+    tn_training *training = tn_training_open(model, &options, &error);
     tn_parameters *parameters = tn_parameters_open(&error);
     assert_int_equal(tn_parameters_add_weights(parameters, model, NULL, &error), TENEBRA_OK);
     if (away)
-        move_away(teacher->session);
-    tn_lesson lessons[2] = { { 0 } };
-    const tn_lesson *pointers[] = { &lessons[0], &lessons[1] };
+        move_away(training->session);
+    tn_train_example examples[2] = { { 0 } };
+    const tn_train_example *pointers[] = { &examples[0], &examples[1] };
     for (size_t i = 0; i < 2; i++) {
         tenebra_part parts[] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = i == 0 ? PICTURE : OTHER_PICTURE },
                                  { .kind = TENEBRA_PART_TEXT, .text = "What is left of the ball?" } };
         const tenebra_message message = { "user", parts, 2 };
-        const tn_lesson_source source = { .messages = &message, .message_count = 1, .steps = words, .step_count = 3,
+        const tn_train_example_source source = { .messages = &message, .message_count = 1, .steps = words, .step_count = 3,
                                           .answer = "Therefore, the answer is B", .latents = i + 1, .skip = i + 1 };
-        assert_int_equal(tn_teacher_prepare(teacher, &source, &lessons[i], &error), TENEBRA_OK);
+        assert_int_equal(tn_training_prepare(training, &source, &examples[i], &error), TENEBRA_OK);
     }
-    tn_teach_result result;
+    tn_training_result result;
     carried_out = 0;
-    if (tn_teacher_teach(teacher, pointers, 2, 0.125, &result, &error) != TENEBRA_OK)
+    if (tn_training_learn(training, pointers, 2, 0.125, &result, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     assert_true((carried_out > 100) == away);
     tn_real *all = malloc(parameters->elements * sizeof *all);
@@ -384,8 +384,8 @@ static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss
     for (size_t i = 0; i < parameters->count; *count += parameters->items[i++].count)
         memcpy(all + *count, parameters->items[i].grad, parameters->items[i].count * sizeof *all);
     for (size_t i = 0; i < 2; i++)
-        tn_lesson_free(&lessons[i]);
-    tn_teacher_close(teacher);
+        tn_train_example_free(&examples[i]);
+    tn_training_close(training);
     tn_parameters_close(parameters);
     tn_model_close(model);
     close_memory();

@@ -33,9 +33,9 @@ static costs costs_of(const place *p, const char *const *lines, size_t count, co
     tn_trainer *trainer = open_trainer(&config, &(tn_trainer_options){ .plan_only = true });
     /* n images of one patch: n patch + n pair; one image of n patches in one frame: n patch + n^2 pair */
     tn_prepared one = { .rows = 1, .pairs = 1 }, two = { .rows = 2, .pairs = 4 };
-    const tn_lesson row = { .rows = 1 }, rows = { .rows = 2 }, picture = { .picture_count = 1, .prepared = &one },
+    const tn_train_example row = { .rows = 1 }, rows = { .rows = 2 }, picture = { .picture_count = 1, .prepared = &one },
                     wide = { .picture_count = 1, .prepared = &two };
-    const tn_lesson *const all[] = { &row, &rows, &picture, &wide };
+    const tn_train_example *const all[] = { &row, &rows, &picture, &wide };
     double flops[4];
     for (size_t i = 0; i < 4; i++)
         flops[i] = tn_trainer_flops(trainer, &all[i], 1);

@@ -114,8 +114,8 @@ static void test_trained_and_resumed(void **state)
     assert_int_equal(module->sizes[REFINE_HIDDEN], WIDTH);
     assert_null(tn_module_of(fresh->model, "direct"));
     /* Two blocks of two matrices, and two more: forward, the gradient of the input, and that of the matrix take 2 operations a value each. */
-    const tn_lesson without = { .rows = 1 }, with = { .rows = 1, .latent_steps = 3 }, *const lessons[] = { &without, &with };
-    assert_true(tn_trainer_flops(fresh, &lessons[1], 1) - tn_trainer_flops(fresh, &lessons[0], 1) ==
+    const tn_train_example without = { .rows = 1 }, with = { .rows = 1, .latent_steps = 3 }, *const examples[] = { &without, &with };
+    assert_true(tn_trainer_flops(fresh, &examples[1], 1) - tn_trainer_flops(fresh, &examples[0], 1) ==
                 3.0 * (2 * (2 * 24 * WIDTH) + WIDTH * WIDTH + 4 * WIDTH) * 6);
     tn_trainer_close(fresh);
     tn_real *part = train(&config, false, 4, &same);

@@ -93,25 +93,25 @@ static double size_of_grad(const tn_real *grad, size_t count)
 }
 
 /* The gradients of one training example. */
-static tn_trainer *learn(const tn_train_config *config, bool through_picks, tn_lesson *lesson)
+static tn_trainer *learn(const tn_train_config *config, bool through_picks, tn_train_example *example)
 {
     static const tenebra_part parts[] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = PICTURE }, { .text = "What is it?" } };
     static const tenebra_message message = { .role = "user", .parts = parts, .part_count = 2 };
     tenebra_error error = { 0 };
     tn_trainer *trainer = open_trainer(config, &(tn_trainer_options){ .plan_only = true });
-    const tn_teacher_options options = { .method = config->method, .threads = 1, .through_picks = through_picks,
+    const tn_training_options options = { .method = config->method, .threads = 1, .through_picks = through_picks,
                                          .checkpoint = config->checkpointing };
-    tn_teacher *teacher = tn_teacher_open(trainer->model, &options, &error);
-    if (teacher == NULL)
+    tn_training *training = tn_training_open(trainer->model, &options, &error);
+    if (training == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
-    const tn_lesson_source source = { .messages = &message, .message_count = 1, .answer = "A", .latents = 2 };
-    if (tn_teacher_prepare(teacher, &source, lesson, &error) != TENEBRA_OK)
+    const tn_train_example_source source = { .messages = &message, .message_count = 1, .answer = "A", .latents = 2 };
+    if (tn_training_prepare(training, &source, example, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
-    const tn_lesson *const lessons[] = { lesson };
-    tn_teach_result result;
-    if (tn_teacher_teach(teacher, lessons, 1, 1, &result, &error) != TENEBRA_OK)
+    const tn_train_example *const examples[] = { example };
+    tn_training_result result;
+    if (tn_training_learn(training, examples, 1, 1, &result, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
-    tn_teacher_close(teacher);
+    tn_training_close(training);
     return trainer;
 }
 
@@ -119,12 +119,12 @@ static tn_trainer *learn(const tn_train_config *config, bool through_picks, tn_l
 static void test_gradient_into_the_table(void **state)
 {
     tn_train_config config;
-    tn_lesson lesson;
+    tn_train_example example;
     const char *lines[] = { shapes[0], "method=ivt-lr" };
     read_recipe(&config, *state, lines, 2);
     double seen[2] = { 0 };
     for (size_t through = 0; through < 2; through++) {
-        tn_trainer *trainer = learn(&config, through, &lesson);
+        tn_trainer *trainer = learn(&config, through, &example);
         const tn_encoder_config *vision = &trainer->model->config.vision;
         const tn_parameter *table = tn_parameters_find(trainer->parameters, "words.weight");
         assert_non_null(table);
@@ -135,7 +135,7 @@ static void test_gradient_into_the_table(void **state)
             seen[through] += size;
         }
         assert_true(with > 0 && with < vision->code_count);
-        tn_lesson_free(&lesson);
+        tn_train_example_free(&example);
         tn_trainer_close(trainer);
     }
     assert_true(seen[0] != seen[1]); /* picked rows are constants, or not */
@@ -146,10 +146,10 @@ static void test_gradient_into_the_table(void **state)
 static void test_gradient_into_the_tower(void **state)
 {
     tn_train_config config;
-    tn_lesson lesson;
+    tn_train_example example;
     const char *lines[] = { shapes[1], "method=toy", "gradient_checkpointing=true" };
     read_recipe(&config, *state, lines, 3);
-    tn_trainer *trainer = learn(&config, true, &lesson);
+    tn_trainer *trainer = learn(&config, true, &example);
     size_t tensors = 0;
     for (size_t i = 0; i < trainer->parameters->count; i++) {
         const tn_parameter *item = &trainer->parameters->items[i];
@@ -159,7 +159,7 @@ static void test_gradient_into_the_tower(void **state)
             fail_msg("%s has no gradient", item->name);
     }
     assert_int_equal(tensors, 4 + 2 * 6);
-    tn_lesson_free(&lesson);
+    tn_train_example_free(&example);
     tn_trainer_close(trainer);
     tn_train_config_free(&config);
 }

@@ -1,20 +1,20 @@
-/* One batch of lessons: spans side by side, then the loss, then back. */
-#include "reason/teach_parts.h"
+/* Runs one batch of training examples: their spans side by side, then the loss, then the backward. */
+#include "reason/training_parts.h"
 
 #include "base/checked.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A lesson on its way through the decoder. */
-typedef struct pupil {
-    const tn_lesson *lesson;
+/* The progress of an example through the decoder. */
+typedef struct example_run {
+    const tn_train_example *example;
     tn_sequence sequence;
-    size_t part;           /* of the lesson                                   */
-    size_t steps_left;     /* latent steps of the part                        */
-    size_t next_row;       /* text rows that ran                              */
-    tn_image_rows *pictures, *picked; /* of the lesson, encoded; `picked` without gradient unless it flows through picks */
-    size_t *candidates;    /* [candidate_count] rows of the prompt that are cells of pictures */
+    size_t part;           /* current part of the example                      */
+    size_t steps_left;     /* remaining latent steps of the part              */
+    size_t next_row;       /* number of text rows that ran                    */
+    tn_image_rows *pictures, *picked; /* encoded images of the example; `picked`: without gradient, unless through_picks */
+    size_t *candidates;    /* [candidate_count] rows of the prompt that are cells of images */
     size_t candidate_count;
     tn_real *scores;       /* [candidate_count] attention of the last row that was tapped */
     int32_t next_position;
@@ -25,37 +25,37 @@ typedef struct pupil {
     tn_row_ref last;       /* the last row that ran, before the final norm    */
     size_t steps;          /* latent steps done in all parts                  */
     tn_span_tap tap;
-    uint64_t seed;         /* of its random draws                             */
+    uint64_t seed;         /* seed of its random numbers                      */
     tn_rng rng;            /* for latent steps                                */
     size_t rows;           /* that were laid                                  */
-} pupil;
+} example_run;
 
-/* What the seeds of a row's dropout are mixed from, beside the example's. */
+/* Constants from which, with the example's seed, the seeds of a row's dropout are made. */
 enum { DRAW_LATENTS, DRAW_PICTURE, DRAW_ROW, DRAW_LABEL };
 
 typedef struct batch {
-    tn_teacher *teacher;
+    tn_training *training;
     tn_engine *engine;
     tn_ops *ops;              /* the engine's */
     bool learn;
-    pupil *pupils;
+    example_run *runs;
     size_t count;
     tn_row *rows;             /* [row_count] of the round         */
     tn_span *spans;           /* [active_count] of the round      */
-    pupil **active;
+    example_run **active;
     size_t active_count, row_count;
     tn_row_ref *predictors;   /* rows that predict a labelled token */
     int32_t *labels;
     size_t label_count;
-    uint64_t *row_seeds, *label_seeds; /* of dropout: of all rows of all rounds; of the predictors */
+    uint64_t *row_seeds, *label_seeds; /* seeds of dropout: of all rows of all rounds, and of the predictors */
     tn_dropout dropout;
-    tn_teach_result *result;
+    tn_training_result *result;
 } batch;
 
 static void *fail_full(batch *b)
 {
     if (b->ops->failure.code == TENEBRA_OK)
-        tn_fail(&b->ops->failure, TENEBRA_ERROR_MEMORY, "lesson", "the working memory is full; use smaller batches");
+        tn_fail(&b->ops->failure, TENEBRA_ERROR_MEMORY, "example", "the working memory is full; use smaller batches");
     return NULL;
 }
 
@@ -68,37 +68,37 @@ static void *take(batch *b, size_t count, size_t size)
 static bool refuse(batch *b, size_t index, const char *sentence)
 {
     if (b->ops->failure.code == TENEBRA_OK)
-        tn_fail(&b->ops->failure, TENEBRA_ERROR_MISMATCH, "lesson", "number %zu of the batch %s", index + 1, sentence);
+        tn_fail(&b->ops->failure, TENEBRA_ERROR_MISMATCH, "example", "number %zu of the batch %s", index + 1, sentence);
     return false;
 }
 
-/* What runs next draws its dropout from these seeds. */
+/* Sets the seeds of dropout for the rows that run next. */
 static void draw_from(batch *b, const uint64_t *seeds, size_t rows)
 {
     b->dropout = (tn_dropout){ .seeds = seeds, .rows = rows };
     b->ops->dropout = b->learn && rows > 0 ? &b->dropout : NULL;
 }
 
-/* ------------------------------------------------------------- pictures -- */
+/* ------------------------------------------------------------- images -- */
 
-/* The seeds of all rows of prepared pictures, in their order. */
+/* The seeds of all rows of prepared images, in their order. */
 static const uint64_t *seed_pictures(batch *b)
 {
     uint64_t *seeds = take(b, b->result->prepared, sizeof *seeds);
     for (size_t i = 0, at = 0; seeds != NULL && i < b->count; i++)
-        for (size_t k = 0, count = tn_lesson_prepared(b->pupils[i].lesson); k < count; k++)
-            seeds[at++] = tn_seed_mix(b->pupils[i].seed, DRAW_PICTURE, k);
+        for (size_t k = 0, count = tn_train_example_prepared(b->runs[i].example); k < count; k++)
+            seeds[at++] = tn_seed_mix(b->runs[i].seed, DRAW_PICTURE, k);
     return seeds;
 }
 
-/* Takes over what failed. */
+/* Keeps the first error in ops->failure. */
 static void note(batch *b, tenebra_code code, const tenebra_error *problem)
 {
     if (code != TENEBRA_OK && b->ops->failure.code == TENEBRA_OK)
         b->ops->failure = *problem;
 }
 
-/* The same picture without gradients. Where it is tokens, it becomes the vectors that the table has for them now. */
+/* The same image without gradients. If it is tokens, they are replaced by their current embeddings. */
 static tn_image_rows detach(batch *b, const tn_image_rows *picture)
 {
     tn_image_rows constant = *picture;
@@ -108,92 +108,92 @@ static tn_image_rows detach(batch *b, const tn_image_rows *picture)
     if (picture->ids != NULL) {
         tn_tape *tape = b->ops->tape;
         b->ops->tape = NULL;
-        constant.embeds = tn_op_gather(b->ops, &b->teacher->model->decoder.embed, picture->ids, picture->rows);
+        constant.embeds = tn_op_gather(b->ops, &b->training->model->decoder.embed, picture->ids, picture->rows);
         constant.ids = NULL;
         b->ops->tape = tape;
     }
     return constant;
 }
 
-/* Each lesson's pictures with their embeddings; and once more, as latent steps feed them: without gradient, unless it flows
- * through picks. A frozen tower leaves nothing behind but its result. */
+/* Encodes the images of all examples. A second copy is for latent steps: without gradient, unless through_picks. A frozen tower
+ * records nothing. */
 static void encode_pictures(batch *b)
 {
     size_t count = 0, at = 0;
     for (size_t i = 0; i < b->count; i++) {
-        count += b->pupils[i].lesson->picture_count;
-        b->result->prepared += tn_lesson_prepared(b->pupils[i].lesson);
+        count += b->runs[i].example->picture_count;
+        b->result->prepared += tn_train_example_prepared(b->runs[i].example);
     }
     const tn_prepared **prepared = take(b, count, sizeof *prepared);
     tn_image_rows **pictures = take(b, count, sizeof *pictures), *memory = take(b, 2 * count, sizeof *memory);
     for (size_t i = 0; memory != NULL && i < b->count; i++) {
-        pupil *p = &b->pupils[i];
+        example_run *p = &b->runs[i];
         p->pictures = memory + at;
         p->picked = memory + count + at;
-        for (size_t k = 0; k < p->lesson->picture_count; k++, at++) {
-            prepared[at] = &p->lesson->prepared[k];
+        for (size_t k = 0; k < p->example->picture_count; k++, at++) {
+            prepared[at] = &p->example->prepared[k];
             pictures[at] = &memory[at];
-            memory[at] = p->lesson->pictures[k];
+            memory[at] = p->example->pictures[k];
         }
     }
     if (count == 0 || memory == NULL)
         return;
     tenebra_error problem;
     tn_tape *tape = b->ops->tape;
-    if (!b->learn || !tn_network_is_trained(tn_networks_find(&b->teacher->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
+    if (!b->learn || !tn_network_is_trained(tn_networks_find(&b->training->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
         b->ops->tape = NULL;
     draw_from(b, seed_pictures(b), b->result->prepared);
     note(b, tn_engine_encode(b->engine, prepared, pictures, count, b->ops->arena, &problem), &problem);
     b->ops->tape = tape;
     for (size_t i = 0; i < count; i++)
-        memory[count + i] = b->teacher->options.through_picks ? memory[i] : detach(b, &memory[i]);
+        memory[count + i] = b->training->options.through_picks ? memory[i] : detach(b, &memory[i]);
 }
 
 /* -------------------------------------------------------------- opening -- */
 
-static bool lesson_fits(batch *b, size_t index)
+static bool example_fits(batch *b, size_t index)
 {
-    const tn_lesson *lesson = b->pupils[index].lesson;
+    const tn_train_example *example = b->runs[index].example;
     size_t rows = 0;
-    if (lesson->count == 0 || lesson->part_count == 0 || lesson->parts[0].rows == 0)
+    if (example->count == 0 || example->part_count == 0 || example->parts[0].rows == 0)
         return refuse(b, index, "does not begin with text");
-    for (size_t p = 0; p < lesson->part_count; p++)
-        rows += lesson->parts[p].rows;
-    if (rows != lesson->count)
-        return refuse(b, index, "has other numbers of rows in its parts and in all");
-    if (lesson->rows > b->teacher->model->config.decoder.max_position_embeddings)
+    for (size_t p = 0; p < example->part_count; p++)
+        rows += example->parts[p].rows;
+    if (rows != example->count)
+        return refuse(b, index, "has parts whose rows do not add up to its number of rows");
+    if (example->rows > b->training->model->config.decoder.max_position_embeddings)
         return refuse(b, index, "has more rows than the model has positions");
     return true;
 }
 
-static void open_pupil(batch *b, size_t index)
+static void open_run(batch *b, size_t index)
 {
-    pupil *p = &b->pupils[index];
-    const tn_lesson *lesson = p->lesson;
-    if (!lesson_fits(b, index))
+    example_run *p = &b->runs[index];
+    const tn_train_example *example = p->example;
+    if (!example_fits(b, index))
         return;
-    if (!tn_sequence_take(&p->sequence, &b->teacher->model->config.decoder, lesson->rows, b->learn ? b->ops : NULL, b->ops->arena))
+    if (!tn_sequence_take(&p->sequence, &b->training->model->config.decoder, example->rows, b->learn ? b->ops : NULL, b->ops->arena))
         fail_full(b);
-    for (size_t i = 0; i < lesson->count; i++)
-        p->candidate_count += lesson->text[i].kind == TN_ROW_CELL;
+    for (size_t i = 0; i < example->count; i++)
+        p->candidate_count += example->text[i].kind == TN_ROW_CELL;
     p->candidates = take(b, p->candidate_count, sizeof *p->candidates);
     p->scores = take(b, p->candidate_count, sizeof *p->scores);
-    p->choice.settings = lesson->latent;
-    p->choice.settings.steps = lesson->latent_steps;
+    p->choice.settings = example->latent;
+    p->choice.settings.steps = example->latent_steps;
     p->choice.candidates = p->candidate_count;
     p->choice.available = take(b, p->candidate_count, sizeof *p->choice.available);
     p->choice.cells = take(b, p->candidate_count, sizeof *p->choice.cells);
-    p->choice.picks = take(b, lesson->latent.picks + 1, sizeof *p->choice.picks);
-    p->choice.first = take(b, lesson->latent.picks + 1, sizeof *p->choice.first);
-    p->laid = take(b, lesson->latent_steps * (lesson->latent.picks + 1), sizeof *p->laid);
+    p->choice.picks = take(b, example->latent.picks + 1, sizeof *p->choice.picks);
+    p->choice.first = take(b, example->latent.picks + 1, sizeof *p->choice.first);
+    p->laid = take(b, example->latent_steps * (example->latent.picks + 1), sizeof *p->laid);
     if (b->ops->failure.code != TENEBRA_OK)
         return;
     memset(p->choice.available, true, p->candidate_count);
-    for (size_t i = 0, seen = 0; i < lesson->count; i++) {
-        const tn_row *row = &lesson->text[i];
+    for (size_t i = 0, seen = 0; i < example->count; i++) {
+        const tn_row *row = &example->text[i];
         if (row->kind != TN_ROW_CELL)
             continue;
-        p->choice.cells[seen] = tn_row_of_cell(&p->picked[row->picture - lesson->pictures], row->cell);
+        p->choice.cells[seen] = tn_row_of_cell(&p->picked[row->picture - example->pictures], row->cell);
         p->candidates[seen++] = i;
     }
 }
@@ -203,9 +203,9 @@ static void open_batch(batch *b)
     size_t rows = 0, labels = 0;
     encode_pictures(b);
     for (size_t i = 0; i < b->count && b->ops->failure.code == TENEBRA_OK; i++) {
-        open_pupil(b, i);
-        rows += b->pupils[i].lesson->rows;
-        labels += b->pupils[i].lesson->label_count;
+        open_run(b, i);
+        rows += b->runs[i].example->rows;
+        labels += b->runs[i].example->label_count;
     }
     b->rows = take(b, rows, sizeof *b->rows);
     b->spans = take(b, b->count, sizeof *b->spans);
@@ -215,34 +215,34 @@ static void open_batch(batch *b)
     b->row_seeds = take(b, rows, sizeof *b->row_seeds);
     b->label_seeds = take(b, labels, sizeof *b->label_seeds);
     if (b->ops->failure.code == TENEBRA_OK && labels == 0)
-        tn_fail(&b->ops->failure, TENEBRA_ERROR_MISMATCH, "lesson", "no token of the batch bears loss");
+        tn_fail(&b->ops->failure, TENEBRA_ERROR_MISMATCH, "example", "no token of the batch has a loss");
 }
 
 /* ---------------------------------------------------------------- spans -- */
 
-static bool is_done(const pupil *p)
+static bool is_done(const example_run *p)
 {
-    return p->part == p->lesson->part_count;
+    return p->part == p->example->part_count;
 }
 
-static bool is_latent(const pupil *p)
+static bool is_latent(const example_run *p)
 {
-    return !is_done(p) && p->lesson->parts[p->part].latents > 0;
+    return !is_done(p) && p->example->parts[p->part].latents > 0;
 }
 
-/* After a span: goes on to the next part that has something to run. */
-static void advance(pupil *p)
+/* After a span: moves to the next part that has rows to run. */
+static void advance(example_run *p)
 {
     if (is_latent(p) && p->steps_left > 0 && tn_choice_goes_on(&p->choice))
         return;
     do {
         p->part++;
-        p->steps_left = is_done(p) ? 0 : p->lesson->parts[p->part].latents;
+        p->steps_left = is_done(p) ? 0 : p->example->parts[p->part].latents;
     } while (is_latent(p) && !tn_choice_goes_on(&p->choice));
 }
 
-/* `placed`: the row has its position. */
-static void lay(batch *b, pupil *p, tn_row row, bool placed)
+/* Adds a row to the round. `placed`: the row already has its position. */
+static void lay(batch *b, example_run *p, tn_row row, bool placed)
 {
     if (!placed)
         row.position = (tn_position){ { p->next_position, p->next_position, p->next_position } };
@@ -253,29 +253,29 @@ static void lay(batch *b, pupil *p, tn_row row, bool placed)
     b->rows[b->row_count++] = row;
 }
 
-static void lay_text(batch *b, pupil *p)
+static void lay_text(batch *b, example_run *p)
 {
-    size_t count = p->lesson->parts[p->part].rows;
-    bool placed = p->part == 0 && !b->teacher->reasoner.sequential;
+    size_t count = p->example->parts[p->part].rows;
+    bool placed = p->part == 0 && !b->training->reasoner.sequential;
     tn_row *first = b->rows + b->row_count;
-    memcpy(first, p->lesson->text + p->next_row, count * sizeof *first);
+    memcpy(first, p->example->text + p->next_row, count * sizeof *first);
     if (placed)
-        b->teacher->model->backbone->positions(first, count, 0);
+        b->training->model->backbone->positions(first, count, 0);
     for (size_t i = 0; i < count; i++) {
         tn_row row = first[i];
         if (row.kind == TN_ROW_CELL)
-            row.picture = &p->pictures[row.picture - p->lesson->pictures];
+            row.picture = &p->pictures[row.picture - p->example->pictures];
         lay(b, p, row, placed);
     }
     p->next_row += count;
 }
 
-static void lay_latent(batch *b, pupil *p, size_t index)
+static void lay_latent(batch *b, example_run *p, size_t index)
 {
-    const tn_teacher_options *options = &b->teacher->options;
-    const tn_method *method = b->teacher->reasoner.method;
-    const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->teacher->model, method->name),
-                                  .decoder = &b->teacher->model->decoder, .hidden = p->hidden, .raw = p->raw, .scores = p->scores,
+    const tn_training_options *options = &b->training->options;
+    const tn_method *method = b->training->reasoner.method;
+    const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->training->model, method->name),
+                                  .decoder = &b->training->model->decoder, .hidden = p->hidden, .raw = p->raw, .scores = p->scores,
                                   .rng = &p->rng };
     tn_row *rows = take(b, p->choice.settings.picks + 1, sizeof *rows);
     tenebra_error problem;
@@ -293,12 +293,12 @@ static void lay_latent(batch *b, pupil *p, size_t index)
     b->result->latent_steps++;
 }
 
-/* Lays the next span of every lesson that has one. */
+/* Makes the next span of every example that has one. */
 static void lay_round(batch *b)
 {
     b->row_count = b->active_count = 0;
     for (size_t i = 0; i < b->count; i++) {
-        pupil *p = &b->pupils[i];
+        example_run *p = &b->runs[i];
         if (is_done(p))
             continue;
         size_t begin = b->row_count;
@@ -306,7 +306,7 @@ static void lay_round(batch *b)
             lay_latent(b, p, i);
         else
             lay_text(b, p);
-        pupil after = *p;
+        example_run after = *p;
         advance(&after);
         bool latent = is_latent(&after);
         p->tap = (tn_span_tap){ .query = b->row_count - begin - 1, .keys = p->candidates, .count = p->candidate_count,
@@ -323,12 +323,12 @@ static void lay_round(batch *b)
 
 /* ---------------------------------------------------------------- after -- */
 
-/* The rows that predict the labelled tokens of a text span: each token by the row before it. */
-static void note_labels(batch *b, const pupil *p, const tn_span *span)
+/* Notes the rows that predict the labelled tokens of a text span: the row before each token. */
+static void note_labels(batch *b, const example_run *p, const tn_span *span)
 {
     size_t first = p->next_row - span->count;
     for (size_t i = 0; i < span->count; i++) {
-        int32_t label = p->lesson->labels[first + i];
+        int32_t label = p->example->labels[first + i];
         if (label < 0 || (i == 0 && tn_tensor_is_empty(p->last.source)))
             continue;
         b->predictors[b->label_count] = i == 0 ? p->last : (tn_row_ref){ span->out.source, span->out.row + i - 1 };
@@ -337,18 +337,19 @@ static void note_labels(batch *b, const pupil *p, const tn_span *span)
     }
 }
 
-/* The last row as the next latent step sees it. The scale of the final norm may be trained, so the gradient is cut after it. */
-static void keep_hidden(const batch *b, pupil *p)
+/* Keeps the last row for the next latent step. The scale of the final norm may be trained, so the gradient is cut after the
+ * norm. */
+static void keep_hidden(const batch *b, example_run *p)
 {
     p->hidden = p->sequence.hidden;
     p->raw = p->sequence.raw;
-    if (!b->teacher->options.through_hidden) {
+    if (!b->training->options.through_hidden) {
         p->hidden.source = tn_op_detach(p->hidden.source);
         p->raw.source = tn_op_detach(p->raw.source);
     }
 }
 
-/* Runs one span of each lesson. */
+/* Runs one span of each example. */
 static void run_round(batch *b)
 {
     tenebra_error problem;
@@ -356,9 +357,9 @@ static void run_round(batch *b)
     if (b->ops->failure.code == TENEBRA_OK)
         note(b, tn_engine_run(b->engine, b->spans, b->active_count, &problem), &problem);
     for (size_t i = 0; b->ops->failure.code == TENEBRA_OK && i < b->active_count; i++) {
-        pupil *p = b->active[i];
+        example_run *p = b->active[i];
         const tn_span *span = &b->spans[i];
-        if (p->lesson->parts[p->part].latents == 0)
+        if (p->example->parts[p->part].latents == 0)
             note_labels(b, p, span);
         p->last = (tn_row_ref){ span->out.source, span->out.row + span->count - 1 };
         advance(p);
@@ -371,11 +372,11 @@ static bool all_done(const batch *b)
 {
     bool done = true;
     for (size_t i = 0; i < b->count && done; i++)
-        done = is_done(&b->pupils[i]);
+        done = is_done(&b->runs[i]);
     return done;
 }
 
-/* How often the head's first choice is the label. */
+/* Counts how often the head's first choice is the label. */
 static void count_correct(batch *b, tn_tensor logits)
 {
     size_t *places = take(b, logits.rows, sizeof *places);
@@ -385,7 +386,7 @@ static void count_correct(batch *b, tn_tensor logits)
 
 static tn_tensor loss_of(batch *b, double scale)
 {
-    const tn_decoder *decoder = &b->teacher->model->decoder;
+    const tn_decoder *decoder = &b->training->model->decoder;
     draw_from(b, b->label_seeds, b->label_count);
     tn_tensor rows = tn_op_compose(b->ops, b->predictors, b->label_count, decoder->config.hidden_size);
     tn_tensor logits = tn_decoder_logits(b->ops, decoder, tn_decoder_norm(b->ops, decoder, rows));
@@ -398,15 +399,15 @@ static tn_tensor loss_of(batch *b, double scale)
 /* Adds the loss of the method to that of the tokens. */
 static tn_tensor add_auxiliary(batch *b, tn_tensor loss, double scale)
 {
-    const tn_method *method = b->teacher->reasoner.method;
+    const tn_method *method = b->training->reasoner.method;
     double weight = scale * (double)b->label_count;
     tn_latent_rows *examples = take(b, b->count, sizeof *examples);
     tn_real value;
     for (size_t i = 0; examples != NULL && i < b->count; i++)
-        examples[i] = (tn_latent_rows){ b->pupils[i].laid, b->pupils[i].laid_count, b->pupils[i].pictures,
-                                        b->pupils[i].lesson->picture_count };
+        examples[i] = (tn_latent_rows){ b->runs[i].laid, b->runs[i].laid_count, b->runs[i].pictures,
+                                        b->runs[i].example->picture_count };
     const tn_tensor own = examples == NULL ? (tn_tensor){ 0 }
-                                           : method->batch_loss(b->ops, tn_module_of(b->teacher->model, method->name), examples,
+                                           : method->batch_loss(b->ops, tn_module_of(b->training->model, method->name), examples,
                                                                 b->count, weight);
     if (!tn_op_read(b->ops, own, &value))
         return (tn_tensor){ 0 };
@@ -423,27 +424,27 @@ static tenebra_code finish(batch *b, tenebra_error *error)
     return tn_engine_finish(b->engine, 0, error);
 }
 
-tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons, size_t count, bool learn, double scale,
-                            tn_teach_result *result, tenebra_error *error)
+tenebra_code tn_training_run(tn_training *training, const tn_train_example *const *examples, size_t count, bool learn, double scale,
+                            tn_training_result *result, tenebra_error *error)
 {
-    tn_teach_result unused;
-    tn_engine *engine = teacher->session->engine;
-    batch b = { .teacher = teacher, .engine = engine, .ops = &engine->ops, .learn = learn, .count = count,
+    tn_training_result unused;
+    tn_engine *engine = training->session->engine;
+    batch b = { .training = training, .engine = engine, .ops = &engine->ops, .learn = learn, .count = count,
                 .result = result ? result : &unused };
-    *b.result = (tn_teach_result){ .auxiliary = (double)NAN };
+    *b.result = (tn_training_result){ .auxiliary = (double)NAN };
     if (count == 0 || !(scale > 0))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lesson", "a batch needs lessons and a scale above 0");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "a batch requires examples and a scale above 0");
     if (learn)
         tn_tape_start(b.ops);
-    b.ops->checkpoint = learn && teacher->options.checkpoint;
-    b.pupils = take(&b, count, sizeof *b.pupils);
-    for (size_t i = 0; i < count && b.pupils != NULL; i++) {
-        uint64_t seed = tn_seed_mix(teacher->seed, lessons[i]->number, 0);
-        b.pupils[i].lesson = lessons[i];
-        b.pupils[i].seed = seed;
-        b.pupils[i].rng = tn_rng_seed(tn_seed_mix(seed, DRAW_LATENTS, 0));
+    b.ops->checkpoint = learn && training->options.checkpoint;
+    b.runs = take(&b, count, sizeof *b.runs);
+    for (size_t i = 0; i < count && b.runs != NULL; i++) {
+        uint64_t seed = tn_seed_mix(training->seed, examples[i]->number, 0);
+        b.runs[i].example = examples[i];
+        b.runs[i].seed = seed;
+        b.runs[i].rng = tn_rng_seed(tn_seed_mix(seed, DRAW_LATENTS, 0));
     }
-    if (b.pupils != NULL)
+    if (b.runs != NULL)
         open_batch(&b);
     while (b.ops->failure.code == TENEBRA_OK && !all_done(&b))
         run_round(&b);
@@ -453,7 +454,7 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
         if (tn_op_read(b.ops, loss, &value))
             b.result->loss = (double)value / scale;
         b.result->labels = b.label_count;
-        if (b.teacher->reasoner.method->batch_loss != NULL)
+        if (b.training->reasoner.method->batch_loss != NULL)
             loss = add_auxiliary(&b, loss, scale);
         if (learn)
             tn_tape_backward(b.ops, loss);
@@ -463,7 +464,8 @@ tenebra_code tn_teacher_run(tn_teacher *teacher, const tn_lesson *const *lessons
 
 /* ------------------------------------------------------------- estimate -- */
 
-/* Numbers that a recorded forward keeps of one row of the input of a network: what its matrices read and give, and its norms. */
+/* The numbers that a recorded forward keeps for one row of the input of a network: inputs and results of its matrices, and of
+ * its norms. */
 static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *error)
 {
     double *kept = user;
@@ -475,17 +477,17 @@ static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *
     return TENEBRA_OK;
 }
 
-size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lessons, size_t count)
+size_t tn_training_cost(const tn_training *training, const tn_train_example *const *examples, size_t count)
 {
-    const tn_model *model = teacher->model;
+    const tn_model *model = training->model;
     const tn_decoder_config *d = &model->config.decoder;
     double rows = 0, labels = 0, input = 0, values = 0, tower = 0;
     for (size_t i = 0; i < count; i++) {
-        rows += (double)lessons[i]->rows;
-        labels += (double)lessons[i]->label_count;
-        input += (double)tn_lesson_prepared(lessons[i]);
-        for (size_t p = 0; p < lessons[i]->picture_count; p++)
-            values += (double)lessons[i]->prepared[p].rows * (double)lessons[i]->prepared[p].columns;
+        rows += (double)examples[i]->rows;
+        labels += (double)examples[i]->label_count;
+        input += (double)tn_train_example_prepared(examples[i]);
+        for (size_t p = 0; p < examples[i]->picture_count; p++)
+            values += (double)examples[i]->prepared[p].rows * (double)examples[i]->prepared[p].columns;
     }
     double query = (double)(d->num_attention_heads * d->head_dim), key = (double)(d->num_key_value_heads * d->head_dim);
     double hidden = (double)d->hidden_size, inner = (double)d->intermediate_size;
@@ -493,7 +495,7 @@ size_t tn_teacher_cost(const tn_teacher *teacher, const tn_lesson *const *lesson
      * the mixed heads twice (alone and joined); the output; gate, its product, up, down. */
     double layer = 2 * (6 * hidden + 4 * query + 3 * key + 3 * inner), cache = 4 * key;
     double layers = (double)d->num_hidden_layers;
-    double kept = teacher->options.checkpoint ? layers * (2 * hidden + cache) + layer : layers * (layer + cache);
+    double kept = training->options.checkpoint ? layers * (2 * hidden + cache) + layer : layers * (layer + cache);
     if (tn_network_is_trained(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
         tn_networks_each(&model->networks, add_place, &tower, NULL);
     double head = 2 * labels * ((double)model->decoder.head.matrix.rows + 2 * hidden);

@@ -14,7 +14,7 @@ tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *
     return TENEBRA_OK;
 }
 
-static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, const tn_steps *steps, tn_lesson *lesson,
+static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, const tn_steps *steps, tn_train_example *example,
                             tenebra_error *error)
 {
     const tn_sample *sample = tn_data_sample(trainer->data, number);
@@ -24,27 +24,27 @@ static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, co
     tenebra_code code = tn_asked_write(&asked, trainer->prompt, sample, error);
     if (code == TENEBRA_OK) {
         tn_stage_effect effect = tn_stage_apply(trainer->config, stage, steps->count);
-        tn_lesson_source source = {
+        tn_train_example_source source = {
             .messages = &asked.message, .message_count = 1, .steps = steps->items, .step_count = steps->count,
             .step = { trainer->prompt->step[0], trainer->prompt->step[1] }, .answer = answer, .latents = effect.latents,
             .skip = effect.skip < steps->count ? effect.skip : steps->count, .limit = trainer->config->cutoff,
         };
-        code = tn_teacher_prepare(trainer->teacher, &source, lesson, error);
-        lesson->number = number;
+        code = tn_training_prepare(trainer->training, &source, example, error);
+        example->number = number;
         tn_asked_free(&asked);
     }
     free(answer);
     return code;
 }
 
-tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample_index, size_t stage, tn_lesson *lesson, tenebra_error *error)
+tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample_index, size_t stage, tn_train_example *example, tenebra_error *error)
 {
     const tn_sample *sample = tn_data_sample(trainer->data, sample_index);
     tenebra_error problem = { 0 };
     tn_steps steps;
     tenebra_code code = tn_steps_split(&steps, sample->rationale, trainer->config->step_groups, &problem);
     if (code == TENEBRA_OK) {
-        code = prepare(trainer, sample_index, stage, &steps, lesson, &problem);
+        code = prepare(trainer, sample_index, stage, &steps, example, &problem);
         tn_steps_free(&steps);
     }
     if (code != TENEBRA_OK)

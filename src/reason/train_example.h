@@ -1,0 +1,84 @@
+/* A training example: a sample as the sequence that is trained on, with labels for the tokens that have a loss.
+ * 
+ * An example is a list of parts: text (rows of input, some of whose tokens are labelled) and latent steps. The prompt with its
+ * images is the first text. A method's `arrange_training` (reason/method.h) adds what follows it; a method has no training
+ * loop. Source of the sequence of the latent methods: arXiv:2510.12603, section 3.3. */
+#ifndef TN_REASON_TRAIN_EXAMPLE_H
+#define TN_REASON_TRAIN_EXAMPLE_H
+
+#include "model/session.h"
+#include "reason/latent.h"
+
+/* The source of an example. Borrowed during tn_training_prepare. */
+typedef struct tn_train_example_source {
+    const tenebra_message *messages; /* messages up to the question, as in a request */
+    size_t message_count;
+    const char *const *steps;        /* [step_count] steps of the rationale, without the texts around them */
+    size_t step_count;
+    const char *step[2];             /* the texts before and after each step; NULL: nothing, and a newline */
+    const char *answer;              /* the answer without the end token */
+    size_t latents;                  /* number of latent steps of this stage                */
+    size_t skip;                     /* number of steps of the rationale that they replace  */
+    size_t limit;                    /* maximum rows; complete steps are dropped from the end until the example fits; 0: no
+                                      * limit */
+} tn_train_example_source;
+
+typedef struct tn_train_example_part {
+    size_t rows;    /* rows of text, the next ones of tn_train_example.text; 0: latent steps */
+    size_t latents; /* number of latent steps                                      */
+} tn_train_example_part;
+
+struct tn_train_example {
+    tn_row *text;       /* [count] rows of all text parts, without positions                             */
+    int32_t *labels;    /* [count] the token if it has a loss, else -1. labels[0] is -1           */
+    size_t count;
+    size_t capacity;
+    tn_train_example_part *parts;
+    size_t part_count, part_capacity;
+    size_t prompt;      /* rows of the prompt, the only part with images */
+    tn_latent_settings latent; /* settings of the latent parts */
+    tn_image_rows *pictures; /* [picture_count] measured, not encoded */
+    tn_prepared *prepared;   /* the input of the encoder for each     */
+    size_t picture_count;
+    uint64_t number;         /* number in the data set; random numbers depend only on it and the seed */
+    /* Totals for planning. */
+    size_t label_count; /* tokens with a loss                             */
+    size_t latent_steps;
+    size_t rows;        /* maximum rows that the decoder runs             */
+    size_t steps_dropped; /* steps that were dropped because of the limit */
+    const tn_train_example_source *source; /* while it is being arranged */
+    tn_reasoner *reasoner;
+};
+
+/* For methods, in arrange_training: add what follows the prompt. */
+
+/* Adds `steps` latent steps; 0 adds nothing. All latent parts of an example have the settings of the last one. Errors: MEMORY,
+ * UNSUPPORTED (a latent text that is only an intervention in answering). */
+tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t steps, const tn_latent_settings *settings,
+                                   tenebra_error *error);
+/* Adds text, which is tokenised separately; `labelled`: its tokens have a loss. Errors: MEMORY, those of the tokenizer. */
+tenebra_code tn_train_example_add_text(tn_train_example *example, const char *text, bool labelled, tenebra_error *error);
+/* Add a step of the source with the texts around it; all steps from `first` on; the answer and the end token. All are labelled.
+ * */
+tenebra_code tn_train_example_add_step(tn_train_example *example, size_t step, tenebra_error *error);
+tenebra_code tn_train_example_add_steps(tn_train_example *example, size_t first, tenebra_error *error);
+tenebra_code tn_train_example_add_answer(tn_train_example *example, tenebra_error *error);
+
+/* Adds rows. labels may be NULL: none. Cells must be those of example->pictures. Errors: MEMORY. */
+tenebra_code tn_train_example_add_rows(tn_train_example *example, const tn_row *rows, const int32_t *labels, size_t count,
+                                        tenebra_error *error);
+/* The same from token ids. In the ids that begin the example, runs of the image token are its images. Errors: MEMORY,
+ * MISMATCH. */
+tenebra_code tn_train_example_add_ids(tn_train_example *example, const tn_model_config *config, const int32_t *ids, const int32_t *labels,
+                               size_t count, tenebra_error *error);
+/* Makes room for this number of images, zeroed, before rows refer to them. The caller fills pictures and prepared, which then
+ * belong to the example. Errors: MEMORY. */
+tenebra_code tn_train_example_set_pictures(tn_train_example *example, size_t count, tenebra_error *error);
+
+/* The number of input rows of the image encoder for all its images. */
+size_t tn_train_example_prepared(const tn_train_example *example);
+
+/* Frees the memory and leaves an empty example. A zeroed one may be freed. */
+void tn_train_example_free(tn_train_example *example);
+
+#endif

@@ -1,0 +1,196 @@
+/* Opens and closes a training, and makes training examples from conversations. */
+#include "reason/training_parts.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------- opening -- */
+
+static tenebra_code copy_settings(tn_training *training, const tn_training_options *options, tenebra_error *error)
+{
+    training->settings = calloc(options->setting_count + 1, sizeof *training->settings);
+    if (training->settings == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "training", "no memory");
+    for (size_t i = 0; i < options->setting_count; i++) {
+        const tenebra_setting *from = &options->settings[i];
+        if (from->name == NULL || from->value == NULL)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "settings", "number %zu has no name or no value", i + 1);
+        training->settings[i] = (tenebra_setting){ strdup(from->name), strdup(from->value) };
+        if (training->settings[i].name == NULL || training->settings[i].value == NULL)
+            return tn_fail(error, TENEBRA_ERROR_MEMORY, "training", "no memory");
+    }
+    return TENEBRA_OK;
+}
+
+static tenebra_code open_parts(tn_training *training, const tn_training_options *options, tenebra_error *error)
+{
+    tn_session_options session = { .threads = options->threads };
+    TN_TRY(copy_settings(training, options, error));
+    training->session = tn_session_open(training->model, &session, error);
+    if (training->session == NULL)
+        return error ? error->code : TENEBRA_ERROR_MEMORY;
+    training->request = (tenebra_request){ .method = options->method,
+                                          .settings = training->settings,
+                                          .setting_count = options->setting_count,
+                                          .positions = options->positions,
+                                          .sampling.seed = options->seed,
+                                          .max_tokens = 1,
+                                          .image = options->image,
+                                          .ignore_orientation = options->ignore_orientation };
+    TN_TRY(tn_reasoner_open(&training->reasoner, training->session, &training->request, NULL, error));
+    if (training->reasoner.method->arrange_training == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "the method '%s' cannot be trained",
+                       training->reasoner.method->name);
+    tn_training_seed(training, options->seed);
+    return TENEBRA_OK;
+}
+
+tn_training *tn_training_open(const tn_model *model, const tn_training_options *options, tenebra_error *error)
+{
+    static const tn_training_options defaults = { 0 };
+    tenebra_error local;
+    error = error ? error : &local;
+    tn_training *training = calloc(1, sizeof *training);
+    if (training == NULL) {
+        tn_fail(error, TENEBRA_ERROR_MEMORY, "training", "no memory");
+        return NULL;
+    }
+    training->model = model;
+    training->options = options ? *options : defaults;
+    if (open_parts(training, &training->options, error) != TENEBRA_OK) {
+        tn_training_close(training);
+        return NULL;
+    }
+    return training;
+}
+
+void tn_training_close(tn_training *training)
+{
+    if (training == NULL)
+        return;
+    tn_reasoner_close(&training->reasoner);
+    tn_session_close(training->session);
+    for (size_t i = 0; training->settings != NULL && i < training->options.setting_count; i++) {
+        free((void *)(uintptr_t)training->settings[i].name);
+        free((void *)(uintptr_t)training->settings[i].value);
+    }
+    free(training->settings);
+    free(training);
+}
+
+tn_pool *tn_training_pool(tn_training *training)
+{
+    return training->session->engine->pool;
+}
+
+void tn_training_watch_cancel(tn_training *training, const atomic_bool *cancel)
+{
+    training->session->engine->ops.cancel = cancel;
+}
+
+void tn_training_seed(tn_training *training, uint64_t seed)
+{
+    training->seed = seed;
+}
+
+/* ------------------------------------------------------------ preparing -- */
+
+/* Moves the images of the conversation to the example, prepared for the encoder; the prompt's cells then refer to those. */
+static tenebra_code take_pictures(tn_training *training, tn_train_example *example, tenebra_error *error)
+{
+    tn_reasoner *reasoner = &training->reasoner;
+    const tn_model *model = training->model;
+    TN_TRY(tn_train_example_set_pictures(example, reasoner->conversation.picture_count, error));
+    for (size_t p = 0; p < reasoner->conversation.picture_count; p++) {
+        tn_picture *picture = &reasoner->conversation.pictures[p];
+        example->pictures[p] = picture->rows;
+        TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &example->prepared[p], error));
+        for (size_t i = 0; i < reasoner->conversation.prompt_count; i++)
+            if (reasoner->conversation.prompt[i].kind == TN_ROW_CELL && reasoner->conversation.prompt[i].picture == &picture->rows)
+                reasoner->conversation.prompt[i].picture = &example->pictures[p];
+    }
+    return TENEBRA_OK;
+}
+
+/* Adds the parts after the prompt, with the first `steps` steps of the source. */
+static tenebra_code arrange(tn_training *training, tn_train_example *example, size_t steps, tenebra_error *error)
+{
+    tn_reasoner *reasoner = &training->reasoner;
+    tn_train_example_source part = *example->source;
+    part.step_count = steps;
+    const tn_train_example_source *whole = example->source;
+    example->source = &part;
+    example->count = example->part_count = example->label_count = example->latent_steps = example->rows = 0;
+    tenebra_code code = tn_train_example_add_rows(example, reasoner->conversation.prompt, NULL, reasoner->conversation.prompt_count, error);
+    example->prompt = example->count;
+    if (code == TENEBRA_OK)
+        code = reasoner->method->arrange_training(reasoner, example, error);
+    example->source = whole;
+    return code;
+}
+
+/* Drops complete steps from the end until the example fits; those that latent steps replace are dropped last. */
+static tenebra_code arrange_within(tn_training *training, tn_train_example *example, tenebra_error *error)
+{
+    const tn_train_example_source *source = example->source;
+    size_t limit = source->limit ? source->limit : training->model->config.decoder.max_position_embeddings;
+    for (size_t steps = source->step_count;; steps--) {
+        TN_TRY(arrange(training, example, steps, error));
+        example->steps_dropped = source->step_count - steps;
+        if (example->rows <= limit)
+            return TENEBRA_OK;
+        if (steps == 0)
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "example", "has %zu rows without any step of its rationale; %zu are "
+                           "the limit", example->rows, limit);
+    }
+}
+
+static tenebra_code prepare(tn_training *training, tn_train_example *example, tenebra_error *error)
+{
+    const tn_train_example_source *source = example->source;
+    if (source->message_count == 0 || source->answer == NULL || (source->step_count > 0 && source->steps == NULL))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "has no messages, no answer or no steps");
+    training->request.messages = source->messages;
+    training->request.message_count = source->message_count;
+    TN_TRY(tn_request_check(&training->request, error));
+    TN_TRY(tn_reasoner_load_pictures(&training->reasoner, error));
+    TN_TRY(tn_reasoner_render(&training->reasoner, error));
+    TN_TRY(take_pictures(training, example, error));
+    return arrange_within(training, example, error);
+}
+
+tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_source *source, tn_train_example *example,
+                                tenebra_error *error)
+{
+    memset(example, 0, sizeof *example);
+    example->source = source;
+    example->reasoner = &training->reasoner;
+    size_t mark = tn_arena_mark(&training->session->kept);
+    tenebra_code code = prepare(training, example, error);
+    tn_arena_release(&training->session->kept, mark);
+    training->request.messages = NULL;
+    training->request.message_count = 0;
+    training->reasoner.conversation.prompt = NULL;
+    training->reasoner.conversation.picture_count = 0;
+    example->source = NULL;
+    example->reasoner = NULL;
+    if (code != TENEBRA_OK)
+        tn_train_example_free(example);
+    return code;
+}
+
+/* ----------------------------------------------------- forward, backward -- */
+
+tenebra_code tn_training_learn(tn_training *training, const tn_train_example *const *examples, size_t count, double scale,
+                              tn_training_result *result, tenebra_error *error)
+{
+    return tn_training_run(training, examples, count, true, scale, result, error);
+}
+
+tenebra_code tn_training_measure(tn_training *training, const tn_train_example *const *examples, size_t count,
+                                tn_training_result *result, tenebra_error *error)
+{
+    return tn_training_run(training, examples, count, false, 1, result, error);
+}
