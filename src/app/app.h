@@ -93,8 +93,7 @@ char *tn_option_argument(const tn_option *option, char shown[TN_OPTION_LINE]);
 enum { TN_OPTION_VARIABLE_SIZE = 72 };
 char *tn_option_variable(const char *option, char variable[TN_OPTION_VARIABLE_SIZE]);
 
-/* Prints a note to stderr for each variable TENEBRA_... of the environment that no command reads, with the nearest known name.
- * */
+/* Prints a note to stderr for each variable TENEBRA_... of the environment that no command reads, with the nearest known name. */
 void tn_options_note_unknown_variables(void);
 
 /* Calls `visit` for every command and part. */

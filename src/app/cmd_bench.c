@@ -66,8 +66,7 @@ static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-/* Text that makes a prompt of `prompt` rows together with the image (at least the image and a few words). The caller frees it.
- * */
+/* Text that makes a prompt of `prompt` rows together with the image (at least the image and a few words). The caller frees it. */
 static tn_row *make_prompt(tn_bench *bench, const tn_image_rows *picture, tenebra_error *error)
 {
     bench->picture = picture;

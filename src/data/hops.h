@@ -62,8 +62,7 @@ void tn_hops_draw_common_objects(tn_rng *rng, tn_hops_scene *scene);
 /* The cell with an object of this kind; scene->cells if there is none. */
 size_t tn_hops_find(const tn_hops_scene *scene, size_t kind);
 
-/* The split to which a scene belongs, by a hash of its contents modulo ten: 0 is test, 1 is dev. So no scene is in two splits.
- * */
+/* The split to which a scene belongs, by a hash of its contents modulo ten: 0 is test, 1 is dev. So no scene is in two splits. */
 const char *tn_hops_split_of(const tn_hops_scene *scene);
 
 /* -------------------------------------------------------------- picture -- */

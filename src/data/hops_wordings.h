@@ -36,8 +36,7 @@ extern const tn_hops_wide *const tn_hops_wides[];
 enum { TN_HOPS_LOOSE = 4 };
 extern const char *const tn_hops_loose[][2][TN_HOPS_LOOSE];
 
-/* Idle words, which carry no meaning and may be anywhere, so that a model learns to find the words that matter. Ends with NULL.
- * */
+/* Idle words, which carry no meaning and may be anywhere, so that a model learns to find the words that matter. Ends with NULL. */
 extern const char *const tn_hops_idle[];
 
 /* Sentences before and after a question: [0] seen, [1] unseen. */

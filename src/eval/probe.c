@@ -125,8 +125,7 @@ typedef struct comparison {
     const tn_result_set *set;
     tn_paired paired;
     size_t total, changed;
-    size_t silent; /* of the answers that only the unchanged method gives correctly: those that name no option here, or failed
-                    * */
+    size_t silent; /* of the answers that only the unchanged method gives correctly: those that name no option here, or failed */
     double difference, low, high, p; /* p after the correction */
 } comparison;
 

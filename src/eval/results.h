@@ -46,8 +46,7 @@ typedef struct tn_results {
 } tn_results;
 
 /* Adds the answers of a file; of several records of the same answer the last one counts. Errors: those of
- * tn_journal_read; FORMAT (a record that lacks a required member, with its line). *results must also be freed after a failure.
- * */
+ * tn_journal_read; FORMAT (a record that lacks a required member, with its line). *results must also be freed after a failure. */
 tenebra_code tn_results_add(tn_results *results, const char *path, tenebra_error *error);
 void tn_results_free(tn_results *results);
 

@@ -58,8 +58,7 @@ typedef struct tn_image_encoder {
     /* The minimum and maximum number of pixels of an image after resizing. */
     void (*bounds)(const void *rule, size_t *least, size_t *most);
     /* Writes the members of a processor file into an object: the sizes of a configuration (if not NULL), and the bounds of a
-     * rule (if not NULL) narrowed by the request. False without memory. NULL: such a file has no members that depend on them.
-     * */
+     * rule (if not NULL) narrowed by the request. False without memory. NULL: such a file has no members that depend on them. */
     bool (*write_rule)(json_t *part, const tn_encoder_config *config, const void *rule, const tenebra_image_rule *asked);
 
     /* ------ from the size alone, without pixels */

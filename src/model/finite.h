@@ -1,12 +1,10 @@
-/* NaN and infinity: they are noticed when results leave the engine, and traced back to the layer in which they first occurred.
- * */
+/* NaN and infinity: they are noticed when results leave the engine, and traced back to the layer in which they first occurred. */
 #ifndef TN_MODEL_FINITE_H
 #define TN_MODEL_FINITE_H
 
 #include "model/engine.h"
 
-/* Whether all values are finite; if not, sets the place of the first one that is not. Reads the complete tensor. Threads: any.
- * */
+/* Whether all values are finite; if not, sets the place of the first one that is not. Reads the complete tensor. Threads: any. */
 bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col);
 
 /* Each of these fails with FORMAT. They repeat the computation with watched values and name the first layer with such a number,

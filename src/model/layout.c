@@ -131,8 +131,7 @@ bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, 
     return false;
 }
 
-/* The shape from the sizes. If the number of rows is not fixed (the vocabulary), it is taken from the slot once that is filled.
- * */
+/* The shape from the sizes. If the number of rows is not fixed (the vocabulary), it is taken from the slot once that is filled. */
 static void measure(tn_place *place)
 {
     const tn_layout_row *row = place->row;

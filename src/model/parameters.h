@@ -62,15 +62,13 @@ tn_parameters *tn_parameters_open(tenebra_error *error);
 tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *model, const tn_parameters_filter *filter,
                                        tenebra_error *error);
 
-/* Adds A and B of every module of an attached adapter. The adapter owns the values and must outlive the list. Errors: MEMORY.
- * */
+/* Adds A and B of every module of an attached adapter. The adapter owns the values and must outlive the list. Errors: MEMORY. */
 tenebra_code tn_parameters_add_adapter(tn_parameters *parameters, tn_adapter *adapter, tenebra_error *error);
 
 /* The item called `name`, or NULL. */
 tn_parameter *tn_parameters_find(const tn_parameters *parameters, const char *name);
 
-/* The first sets all gradients to zero; the second updates the rounded copies from the values. (The optimizer also does both.)
- * */
+/* The first sets all gradients to zero; the second updates the rounded copies from the values. (The optimizer also does both.) */
 void tn_parameters_clear(tn_parameters *parameters);
 void tn_parameters_round(tn_parameters *parameters);
 

@@ -55,8 +55,7 @@ void tn_prepared_free(tn_prepared *prepared);
 
 /* ------------------------------------------------- pieces of encoders -- */
 
-/* The size that a request fixes for all images, in multiples of `unit` pixels. *fixed: whether there is one. Errors: ARGUMENT.
- * */
+/* The size that a request fixes for all images, in multiples of `unit` pixels. *fixed: whether there is one. Errors: ARGUMENT. */
 tenebra_code tn_picture_fixed(const tenebra_image_rule *asked, size_t unit, bool *fixed, size_t *width, size_t *height,
                               tenebra_error *error);
 

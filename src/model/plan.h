@@ -18,8 +18,7 @@ typedef struct tn_plan {
 tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenizer, tenebra_error *error);
 void tn_plan_close(tn_plan *plan);
 
-/* Calls `visit` for each tensor in the order of the file, until one call fails. Errors: ARGUMENT (a tensor that is too large).
- * */
+/* Calls `visit` for each tensor in the order of the file, until one call fails. Errors: ARGUMENT (a tensor that is too large). */
 tenebra_code tn_plan_each(const tn_plan *plan, tn_place_fn *visit, void *user, tenebra_error *error);
 
 #endif

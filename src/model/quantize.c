@@ -18,8 +18,7 @@ enum { FILE_NAME = 64 };
 typedef struct planned {
     const tn_stored *stored;
     tn_quantized tensor;
-    size_t group;  /* order in the file: panels, then plain types, then rows of blocks, so that as many as possible are aligned
-                    * */
+    size_t group;  /* order in the file: panels, then plain types, then rows of blocks, so that as many as possible are aligned */
     bool repeated; /* one for each layer or block; these come after tensors that exist once */
     size_t network, order; /* in the order in which the forward uses them */
     size_t file;

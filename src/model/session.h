@@ -71,8 +71,7 @@ tn_tensor tn_session_keep_row(tn_session *session, tn_tensor from, tenebra_error
 static inline tn_tensor tn_session_raw(const tn_session *session) { return session->sequence.raw.source; }
 static inline tn_tensor tn_session_hidden(const tn_session *session) { return session->sequence.hidden.source; }
 
-/* Runs one span. `normed` [count, C] (may be NULL) receives all its rows after the final norm. Errors: those of tn_engine_run.
- * */
+/* Runs one span. `normed` [count, C] (may be NULL) receives all its rows after the final norm. Errors: those of tn_engine_run. */
 tenebra_code tn_session_append(tn_session *session, const tn_row *rows, size_t count, const tn_span_tap *tap, tn_real *normed,
                                tenebra_error *error);
 

@@ -22,8 +22,7 @@ void tn_asked_free(tn_asked *asked);
 enum { TN_ANSWER_TURN_SIZE = 320 };
 void tn_answer_turn_write(char text[TN_ANSWER_TURN_SIZE], size_t options);
 
-/* A request with this one message. EXIF orientation of images is ignored, as in the scripts of data sets. Borrows from *asked.
- * */
+/* A request with this one message. EXIF orientation of images is ignored, as in the scripts of data sets. Borrows from *asked. */
 tenebra_request tn_asked_request(const tn_asked *asked);
 
 #endif

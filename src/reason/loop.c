@@ -234,8 +234,7 @@ static tenebra_code go_on(tn_reasoner *reasoner, const tn_span *span, tenebra_er
     return act(reasoner, reasoner->loop.phase == TN_PHASE_LOGITS, error);
 }
 
-/* The prepared span. The logits of a token's row are requested together with it if the last token was also followed by a token.
- * */
+/* The prepared span. The logits of a token's row are requested together with it if the last token was also followed by a token. */
 static void hand_out(tn_reasoner *reasoner, tn_span *span)
 {
     tn_session *session = reasoner->session;

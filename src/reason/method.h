@@ -90,8 +90,7 @@ const char *tn_method_default(void);
 extern const tn_method *const tn_methods[];
 const tn_method *tn_method_find(const char *name);
 
-/* The same for a name from a user; on failure it returns NULL and fills the error (ARGUMENT), which suggests the nearest name.
- * */
+/* The same for a name from a user; on failure it returns NULL and fills the error (ARGUMENT), which suggests the nearest name. */
 const tn_method *tn_method_choose(const char *name, tenebra_error *error);
 
 /* Fills the error: the method has no such option; suggests the nearest one. Returns ARGUMENT. */
@@ -112,8 +111,7 @@ enum { TN_METHOD_OPTIONS_MAX = 64 };
 const tn_option *tn_method_option(const char *method, const char *name);
 const tn_option *tn_method_option_that_means(const char *method, tn_option_meaning means);
 
-/* Writes the setting of a SIZE option with that meaning; its text is stored in `text`. False if the method has no such option.
- * */
+/* Writes the setting of a SIZE option with that meaning; its text is stored in `text`. False if the method has no such option. */
 enum { TN_SETTING_TEXT_SIZE = 24 };
 bool tn_setting_that_means(const char *method, tn_option_meaning means, size_t value, char text[TN_SETTING_TEXT_SIZE],
                            tenebra_setting *setting);

@@ -48,8 +48,7 @@ static size_t unfinished_stop(const tn_reasoner *reasoner)
     return longest;
 }
 
-/* A model may generate the byte 0, which would end a zero-terminated text, so it becomes U+FFFD, as in CommonMark, section 2.3.
- * */
+/* A model may generate the byte 0, which would end a zero-terminated text, so it becomes U+FFFD, as in CommonMark, section 2.3. */
 static tenebra_code append_piece(tn_reasoner *reasoner, tenebra_error *error)
 {
     static const size_t longest = sizeof TN_REPLACEMENT - 1;

@@ -58,8 +58,7 @@ tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t step
                                    tenebra_error *error);
 /* Adds text, which is tokenised separately; `labelled`: its tokens have a loss. Errors: MEMORY, those of the tokenizer. */
 tenebra_code tn_train_example_add_text(tn_train_example *example, const char *text, bool labelled, tenebra_error *error);
-/* Add a step of the source with the texts around it; all steps from `first` on; the answer and the end token. All are labelled.
- * */
+/* Add a step of the source with the texts around it; all steps from `first` on; the answer and the end token. All are labelled. */
 tenebra_code tn_train_example_add_step(tn_train_example *example, size_t step, tenebra_error *error);
 tenebra_code tn_train_example_add_steps(tn_train_example *example, size_t first, tenebra_error *error);
 tenebra_code tn_train_example_add_answer(tn_train_example *example, tenebra_error *error);

@@ -12,8 +12,7 @@ typedef struct tn_trained {
     const char *preset;    /* the wording; NULL: unknown                    */
     const char *positions; /* NULL: as the method defines                  */
     const char *method;    /* the method of the training; NULL: unknown     */
-    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* settings of that method, including those that follow from the training
-                                                      * */
+    tenebra_setting settings[TN_METHOD_OPTIONS_MAX]; /* settings of that method, including those that follow from the training */
     size_t setting_count;
     bool without_cue;      /* rationales were trained without a cue, so no method uses one */
     char latents[TN_SETTING_TEXT_SIZE]; /* the number of latent steps as text            */

@@ -101,8 +101,7 @@ double tn_trainer_peak(tn_trainer *trainer)
         return 0;
     }
     tn_ops ops = { .kernels = trainer->model->kernels, .pool = tn_training_pool(trainer->training), .arena = &arena };
-    tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* no type takes more bytes than F32, which `values` has
-                                                                         * */
+    tn_dtype type = trainer->model->decoder.layers[0].gate.matrix.type; /* no type takes more bytes than F32, which `values` has */
     tn_weight weight = { .matrix = { .type = type, .rows = SIZE, .cols = SIZE, .data = values } };
     const tn_tensor x = tn_op_constant(&ops, ROWS, SIZE, NULL);
     for (int i = 0; i < TRIES && ops.failure.code == TENEBRA_OK; i++) {

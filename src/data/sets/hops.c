@@ -121,8 +121,7 @@ static size_t count_brief(const hop_kind *kinds, size_t count)
     return most > 0 ? most : tn_hops_families[0].steps_default;
 }
 
-/* Every question has the same number of brief steps; the goal is repeated. So the same number of latent steps can replace them.
- * */
+/* Every question has the same number of brief steps; the goal is repeated. So the same number of latent steps can replace them. */
 static void stay_at_goal(tn_hops_puzzle *puzzle, size_t steps)
 {
     for (size_t i = 0; i < steps; i++) {

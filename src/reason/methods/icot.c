@@ -235,8 +235,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
         state->pass = reasoner->pass;
         state->seen = state->breaks = state->inserted_at = 0;
     }
-    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > picks + 2; /* and a token after it
-                                                                                                        * */
+    bool room = reasoner->session->sequence.capacity - reasoner->session->sequence.length > picks + 2; /* and a token after it */
     if (is_due(reasoner, state) && state->insertions < most && room) {
         size_t count = pick(reasoner, state);
         *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = true };

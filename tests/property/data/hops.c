@@ -420,8 +420,7 @@ static void test_kinds_come_equally_often(void **state)
         assert_int_equal(counts[k], 10);
 }
 
-/* A list has one property of every cell, or of the object that its arrow points to. Lists are only made if the family is named.
- * */
+/* A list has one property of every cell, or of the object that its arrow points to. Lists are only made if the family is named. */
 static void test_lists_are_true(void **state)
 {
     (void)state;

@@ -301,8 +301,7 @@ static void names_are_those_of_the_base(void **state)
     }
 }
 
-/* PEFT makes modules of everything that matches "target_modules"; if this would be more than was trained, all names are listed.
- * */
+/* PEFT makes modules of everything that matches "target_modules"; if this would be more than was trained, all names are listed. */
 static void targets_are_those_trained(void **state)
 {
     (void)state;
