@@ -380,7 +380,8 @@ static bool all_done(const batch *b)
 static void count_correct(batch *b, tn_tensor logits)
 {
     size_t *places = take(b, logits.rows, sizeof *places);
-    for (size_t row = 0; places != NULL && tn_op_argmax(b->ops, logits, places) && row < logits.rows; row++)
+    bool found = places != NULL && tn_op_argmax(b->ops, logits, places);
+    for (size_t row = 0; found && row < logits.rows; row++)
         b->result->correct += (int32_t)places[row] == b->labels[row];
 }
 
