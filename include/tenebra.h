@@ -307,19 +307,29 @@ typedef struct tenebra_image {
     size_t x, y;    /* where that part begins in the original image: not 0 if a frame was removed there, or the model sees a middle part */
 } tenebra_image;
 
-typedef enum tenebra_call_outcome {
-    TENEBRA_CALL_SHOWN,   /* the region was shown                                                 */
-    TENEBRA_CALL_INVALID, /* not a valid call of the tool, or a region outside the image */
-    TENEBRA_CALL_REFUSED  /* no rounds, images or rows were left                                  */
-} tenebra_call_outcome;
+typedef enum tenebra_outcome {
+    TENEBRA_OUTCOME_SHOWN,   /* the region was shown                                                 */
+    TENEBRA_OUTCOME_INVALID, /* not a valid request, or a region outside the image                   */
+    TENEBRA_OUTCOME_REFUSED  /* no rounds, images or rows were left                                  */
+} tenebra_outcome;
 
-/* A reply that requests a region of an image. */
-typedef struct tenebra_call {
+/* A region of an image that a reply requested. */
+typedef struct tenebra_region {
     size_t pass; /* of the reply, from 0 */
-    tenebra_call_outcome outcome;
+    tenebra_outcome outcome;
     size_t image;          /* SHOWN: the image from which it was cut...                            */
     double x0, y0, x1, y1; /* ...and the rectangle, in pixels of that original image; otherwise NaN */
-} tenebra_call;
+} tenebra_region;
+
+typedef enum tenebra_note_kind { TENEBRA_NOTE_COUNT, TENEBRA_NOTE_REGIONS } tenebra_note_kind;
+
+/* Something that only some methods record about an answer, under a name (docs/methods.md). */
+typedef struct tenebra_note {
+    const char *name;
+    tenebra_note_kind kind;
+    size_t count;                  /* the number itself, or the number of regions */
+    const tenebra_region *regions; /* [count] of REGIONS                          */
+} tenebra_note;
 
 typedef enum tenebra_finish {
     TENEBRA_FINISH_END_TOKEN, /* the model ended its answer */
@@ -366,9 +376,9 @@ typedef struct tenebra_trace {
     size_t positions_computed; /* rows that went through the decoder              */
     size_t passes;             /* prompts and turns that were run                 */
     const tenebra_pass *pass;  /* [passes] each of them; the last one's text is the answer */
-    size_t crops;              /* images that the method added                    */
-    const tenebra_call *calls; /* [call_count] requests for regions               */
-    size_t call_count, invalid_calls;
+    size_t images_added;       /* images that the method added                    */
+    const tenebra_note *notes; /* [note_count] what the method recorded besides   */
+    size_t note_count;
     const char *note;          /* what the method requires of the model, e.g. training; NULL: nothing */
     const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
     double decode_ms;          /* reading and resizing images, making patches     */
@@ -424,6 +434,9 @@ TENEBRA_API void tenebra_session_cancel(tenebra_session *session);
 
 /* NULL is allowed. */
 TENEBRA_API void tenebra_session_close(tenebra_session *session);
+
+/* The note of that name; NULL if there is none. */
+TENEBRA_API const tenebra_note *tenebra_trace_note(const tenebra_trace *trace, const char *name);
 
 /* The trace as one JSON object, which the caller frees. NULL without memory. */
 TENEBRA_API char *tenebra_trace_json(const tenebra_trace *trace);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/output.h"
 #include "reason/example.h"
+#include "reason/method.h"
 #include "reason/trained.h"
 #include "text/utf8.h"
 
@@ -266,9 +267,9 @@ static void print_account(const tenebra_trace *trace)
             trace->positions_computed, trace->cache_type);
     size_t steps = trace->token_count + trace->latent_steps;
     tn_app_tell("steps      %zu autoregressive, %zu with injected rows\n", steps, steps + trace->injected_tokens);
-    if (trace->call_count > 0)
-        tn_app_tell("calls      %zu for regions, %zu of them invalid; %zu images added\n", trace->call_count,
-                trace->invalid_calls, trace->crops);
+    if (tenebra_trace_note(trace, "calls") != NULL)
+        tn_app_tell("calls      %zu for regions, %zu of them invalid; %zu images added\n", tn_trace_noted(trace, "calls"),
+                tn_trace_noted(trace, "invalid_calls"), trace->images_added);
     tn_app_tell("ms         %.1f images, %.1f vision, %.1f prompt, %.1f latent, %.1f answer; %.1f total\n",
             trace->decode_ms, trace->vision_ms, trace->prefill_ms, trace->latent_ms, trace->generation_ms, trace->total_ms);
 }

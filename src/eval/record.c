@@ -1,5 +1,7 @@
 #include "eval/record.h"
 
+#include "reason/method.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,8 +100,8 @@ static json_t *describe_account(const tenebra_trace *trace, size_t parallel)
     return json_pack("{s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "text",
                      text(trace->text), "tokens", "sampled", count(trace->token_count), "latent", count(trace->latent_steps),
                      "injected", count(trace->injected_tokens), "ar_steps", count(steps), "ar_steps_injected",
-                     count(steps + trace->injected_tokens), "passes", count(trace->passes), "crops", count(trace->crops),
-                     "calls", count(trace->call_count), "invalid_calls", count(trace->invalid_calls),
+                     count(steps + trace->injected_tokens), "passes", count(trace->passes), "crops", count(trace->images_added),
+                     "calls", count(tn_trace_noted(trace, "calls")), "invalid_calls", count(tn_trace_noted(trace, "invalid_calls")),
                      "prompt_tokens", count(trace->prompt_tokens), "image_tokens", count(trace->image_tokens),
                      "positions_computed", count(trace->positions_computed), "finish", finish_name(trace->finish), "seed",
                      json_integer((json_int_t)trace->sampling.seed), "ms", describe_times(trace, parallel), "steps", describe_steps(trace));
@@ -119,12 +121,12 @@ static json_t *describe_passes(const tenebra_trace *trace)
 }
 
 /* [pass, outcome, x0, y0, x1, y1] of each region requested; null if none was shown. */
-static json_t *describe_regions(const tenebra_trace *trace)
+static json_t *describe_regions(const tenebra_note *requested)
 {
     static const char *const outcomes[] = { "shown", "invalid", "refused" };
     json_t *list = json_array();
-    for (size_t i = 0; i < trace->call_count; i++) {
-        const tenebra_call *call = &trace->calls[i];
+    for (size_t i = 0; i < requested->count; i++) {
+        const tenebra_region *call = &requested->regions[i];
         json_array_append_new(list, json_pack("[o, s, o, o, o, o]", count(call->pass), outcomes[call->outcome], number(call->x0),
                                               number(call->y0), number(call->x1), number(call->y1)));
     }
@@ -151,8 +153,9 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace, size_t para
     json_decref(more);
     if (fits && trace->passes > 1)
         fits = json_object_set_new(record, "turns", describe_passes(trace)) == 0;
-    if (fits && trace->call_count > 0)
-        fits = json_object_set_new(record, "regions", describe_regions(trace)) == 0;
+    const tenebra_note *requested = tenebra_trace_note(trace, "calls");
+    if (fits && requested != NULL)
+        fits = json_object_set_new(record, "regions", describe_regions(requested)) == 0;
     if (fits && trace->image_count > 0 && (trace->step_count > 0 || trace->prompt_score_count > 0))
         fits = json_object_set_new(record, "pictures", describe_pictures(trace)) == 0;
     if (fits && trace->prompt_score_count > 0)

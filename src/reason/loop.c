@@ -97,7 +97,7 @@ static tenebra_code end_pass(tn_reasoner *reasoner, tn_action_kind way, tenebra_
         return reasoner->loop.turn ? start_turn(reasoner, error) : start_prompt(reasoner, error);
     }
     reasoner->loop.phase = TN_PHASE_DONE;
-    reasoner->trace.crops = reasoner->conversation.picture_count - reasoner->conversation.given;
+    reasoner->trace.images_added = reasoner->conversation.picture_count - reasoner->conversation.given;
     reasoner->trace.total_ms = tn_clock_ms() - reasoner->loop.started;
     return tn_reasoner_tell_pictures(reasoner, error);
 }

@@ -119,6 +119,9 @@ bool tn_setting_that_means(const char *method, tn_option_meaning means, size_t v
 /* Checks that the method has the option and that the value is valid. Errors: ARGUMENT. */
 tenebra_code tn_method_check_setting(const tn_method *method, const char *name, const char *value, tenebra_error *error);
 
+/* The count of a note in a trace (tenebra_note), 0 without one of that name. */
+size_t tn_trace_noted(const tenebra_trace *trace, const char *name);
+
 /* Checks that a text is "sequential" or "mrope". Errors: ARGUMENT. */
 tenebra_code tn_positions_check(const char *word, tenebra_error *error);
 

@@ -100,6 +100,7 @@ typedef struct tn_answer {
 typedef struct tn_account {
     tenebra_step *steps;
     size_t step_count, step_capacity;
+    tenebra_note *notes;
     tenebra_pass *passes;   /* finished passes                              */
     const char *pass_prompt; /* text of the current prompt or turn          */
     size_t pass_reused;     /* reused rows of the prompt                    */
@@ -195,8 +196,10 @@ void tn_step_weigh(tenebra_step *step, const tn_real *scores, size_t picks, size
 /* Adds a finished step to the trace and sends it to the caller. Errors: CANCELLED, LIMIT. */
 tenebra_code tn_reasoner_file_step(tn_reasoner *reasoner, const tenebra_step *step, tenebra_error *error);
 
-/* Adds a call of a tool to the trace. Errors: LIMIT. */
-tenebra_code tn_reasoner_file_call(tn_reasoner *reasoner, const tenebra_call *call, tenebra_error *error);
+/* Records something besides what every answer has (tenebra_note): adds to a count, or a region to a list. The name must be a constant.
+ * Errors: LIMIT. */
+tenebra_code tn_reasoner_note_count(tn_reasoner *reasoner, const char *name, size_t count, tenebra_error *error);
+tenebra_code tn_reasoner_note_region(tn_reasoner *reasoner, const char *name, const tenebra_region *region, tenebra_error *error);
 
 /* Zeroed memory for the method's state, reasoner->state; NULL if it is full. */
 void *tn_reasoner_take_state(tn_reasoner *reasoner, size_t size);

@@ -142,17 +142,43 @@ tenebra_code tn_reasoner_lens(tn_reasoner *reasoner, const tenebra_lens **lens, 
     return TENEBRA_OK;
 }
 
-tenebra_code tn_reasoner_file_call(tn_reasoner *reasoner, const tenebra_call *call, tenebra_error *error)
+/* The note of that name, which is added if there is none; NULL without memory. */
+static tenebra_note *note_of(tn_reasoner *reasoner, const char *name, tenebra_note_kind kind)
 {
     tenebra_trace *trace = &reasoner->trace;
-    tenebra_call *calls = tn_reasoner_take(reasoner, trace->call_count + 1, sizeof *calls);
-    if (calls == NULL)
+    tenebra_note *notes = reasoner->account.notes;
+    for (size_t i = 0; i < trace->note_count; i++)
+        if (strcmp(notes[i].name, name) == 0)
+            return &notes[i];
+    notes = tn_reasoner_take(reasoner, trace->note_count + 1, sizeof *notes);
+    if (notes == NULL)
+        return NULL;
+    if (trace->note_count > 0)
+        memcpy(notes, trace->notes, trace->note_count * sizeof *notes);
+    notes[trace->note_count] = (tenebra_note){ .name = name, .kind = kind };
+    trace->notes = reasoner->account.notes = notes;
+    return &notes[trace->note_count++];
+}
+
+tenebra_code tn_reasoner_note_count(tn_reasoner *reasoner, const char *name, size_t count, tenebra_error *error)
+{
+    tenebra_note *note = note_of(reasoner, name, TENEBRA_NOTE_COUNT);
+    if (note == NULL)
         return tn_fail_session_full(error);
-    if (trace->call_count > 0)
-        memcpy(calls, trace->calls, trace->call_count * sizeof *calls);
-    calls[trace->call_count++] = *call;
-    trace->calls = calls;
-    trace->invalid_calls += call->outcome == TENEBRA_CALL_INVALID;
+    note->count += count;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_note_region(tn_reasoner *reasoner, const char *name, const tenebra_region *region, tenebra_error *error)
+{
+    tenebra_note *note = note_of(reasoner, name, TENEBRA_NOTE_REGIONS);
+    tenebra_region *regions = note != NULL ? tn_reasoner_take(reasoner, note->count + 1, sizeof *regions) : NULL;
+    if (regions == NULL)
+        return tn_fail_session_full(error);
+    if (note->count > 0)
+        memcpy(regions, note->regions, note->count * sizeof *regions);
+    regions[note->count++] = *region;
+    note->regions = regions;
     return TENEBRA_OK;
 }
 

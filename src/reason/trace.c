@@ -122,34 +122,48 @@ static json_t *passes_json(const tenebra_trace *trace)
 }
 
 /* Missing numbers are null. */
-static json_t *calls_json(const tenebra_trace *trace)
+static json_t *regions_json(const tenebra_note *note)
 {
     static const char *const outcomes[] = { "shown", "invalid", "refused" };
     json_t *list = json_array();
-    for (size_t i = 0; i < trace->call_count; i++) {
-        const tenebra_call *call = &trace->calls[i];
-        json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:[o, o, o, o]}", "pass", count(call->pass), "outcome",
-                                              outcomes[call->outcome], "image", count(call->image), "rectangle",
-                                              number(call->x0), number(call->y0), number(call->x1), number(call->y1)));
+    for (size_t i = 0; i < note->count; i++) {
+        const tenebra_region *region = &note->regions[i];
+        json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:[o, o, o, o]}", "pass", count(region->pass), "outcome",
+                                              outcomes[region->outcome], "image", count(region->image), "rectangle",
+                                              number(region->x0), number(region->y0), number(region->x1), number(region->y1)));
     }
     return list;
 }
 
-typedef enum field_kind { COUNT, SPENT, STEPS, STEPS_INJECTED } field_kind;
+const tenebra_note *tenebra_trace_note(const tenebra_trace *trace, const char *name)
+{
+    for (size_t i = 0; i < trace->note_count; i++)
+        if (strcmp(trace->notes[i].name, name) == 0)
+            return &trace->notes[i];
+    return NULL;
+}
+
+size_t tn_trace_noted(const tenebra_trace *trace, const char *name)
+{
+    const tenebra_note *note = tenebra_trace_note(trace, name);
+    return note != NULL ? note->count : 0;
+}
+
+typedef enum field_kind { COUNT, NOTED, SPENT, STEPS, STEPS_INJECTED } field_kind;
 
 typedef struct field {
     const char *name; /* NULL after the last */
     field_kind kind;
-    size_t offset; /* offset in the trace of a size_t (COUNT) or of milliseconds (SPENT) */
+    size_t offset; /* offset in the trace of a size_t (COUNT) or of milliseconds (SPENT); NOTED: the note of that name, or 0 */
 } field;
 
 #define AT(member) offsetof(tenebra_trace, member)
 static const field counts[] = {
     { "prompt", COUNT, AT(prompt_tokens) }, { "image", COUNT, AT(image_tokens) }, { "latent", COUNT, AT(latent_steps) },
     { "injected", COUNT, AT(injected_tokens) }, { "generated", COUNT, AT(token_count) }, { "ar_steps", STEPS, 0 },
-    { "ar_steps_injected", STEPS_INJECTED, 0 }, { "calls", COUNT, AT(call_count) }, { "invalid_calls", COUNT, AT(invalid_calls) },
+    { "ar_steps_injected", STEPS_INJECTED, 0 }, { "calls", NOTED, 0 }, { "invalid_calls", NOTED, 0 },
     { "positions_computed", COUNT, AT(positions_computed) }, { "prompt_reused", COUNT, AT(prompt_reused) },
-    { "vision_cached", COUNT, AT(vision_cached) }, { "passes", COUNT, AT(passes) }, { "crops", COUNT, AT(crops) }, { NULL, COUNT, 0 }
+    { "vision_cached", COUNT, AT(vision_cached) }, { "passes", COUNT, AT(passes) }, { "crops", COUNT, AT(images_added) }, { NULL, COUNT, 0 }
 };
 static const field times[] = {
     { "decode", SPENT, AT(decode_ms) }, { "vision", SPENT, AT(vision_ms) }, { "prefill", SPENT, AT(prefill_ms) },
@@ -165,6 +179,7 @@ static json_t *fields_json(const tenebra_trace *trace, const field *fields)
         const void *at = (const char *)trace + f->offset;
         json_object_set_new(json, f->name, f->kind == SPENT          ? number(*(const double *)at)
                                            : f->kind == COUNT        ? count(*(const size_t *)at)
+                                           : f->kind == NOTED        ? count(tn_trace_noted(trace, f->name))
                                            : f->kind == STEPS        ? count(steps)
                                                                      : count(steps + trace->injected_tokens));
     }
@@ -193,8 +208,9 @@ char *tenebra_trace_json(const tenebra_trace *trace)
         json_object_set_new(json, "pictures", pictures_json(trace));
         json_object_set_new(json, "prompt_scores", scores_json(trace->prompt_scores, trace->prompt_score_count));
     }
-    if (trace->call_count > 0)
-        json_object_set_new(json, "calls", calls_json(trace));
+    for (size_t i = 0; i < trace->note_count; i++)
+        if (trace->notes[i].kind == TENEBRA_NOTE_REGIONS)
+            json_object_set_new(json, trace->notes[i].name, regions_json(&trace->notes[i]));
     if (trace->note != NULL)
         json_object_set_new(json, "note", json_string(trace->note));
     char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -121,7 +121,7 @@ class Eval(Case):
         random.seed(11)
         target, seen = WORK / "killed.jsonl", set()
         for attempt in range(40):
-            process = subprocess.Popen([PROGRAM, *map(str, arguments(target, "--workers", 1 + attempt % 3))], env=environment(),
+            process = subprocess.Popen([PROGRAM, *map(str, arguments(target, "--workers", 1 + attempt % 3, "--parallel", 1 + attempt % 4))], env=environment(),
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             before = target.stat().st_size if target.exists() else 0
             goal, deadline = before + random.randrange(1, 12000), time.monotonic() + 60
@@ -213,7 +213,7 @@ class Eval(Case):
 
     def test_interrupted(self):
         target = WORK / "interrupted.jsonl"
-        process = subprocess.Popen([PROGRAM, *map(str, arguments(target, "--workers", 2))], env=environment(),
+        process = subprocess.Popen([PROGRAM, *map(str, arguments(target, "--workers", 2, "--parallel", 3))], env=environment(),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while process.poll() is None and not (target.exists() and target.read_bytes().count(b"\n") > 2):
             time.sleep(0.001)

@@ -178,14 +178,14 @@ static bool is_room(const tn_reasoner *reasoner, size_t width, size_t height)
            all + rows <= session->sequence.capacity && rows + ROOM_FOR_WORDS < session->sequence.capacity - session->sequence.length;
 }
 
-static void refuse(cof_state *state, tenebra_call *call)
+static void refuse(cof_state *state, tenebra_region *call)
 {
-    call->outcome = TENEBRA_CALL_REFUSED;
+    call->outcome = TENEBRA_OUTCOME_REFUSED;
     state->notice = "No more regions can be shown. Answer with what you have seen.";
 }
 
 /* Crops the region, shows it in the next turn, and records its place in the original image. */
-static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, const tn_fit *fit, tenebra_call *call,
+static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, const tn_fit *fit, tenebra_region *call,
                          tenebra_error *error)
 {
     const tn_picture *from = &reasoner->conversation.pictures[0];
@@ -197,8 +197,8 @@ static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_regio
     TN_TRY(code);
     code = tn_reasoner_add_resized(reasoner, &shown, region->width, region->height, error);
     tn_image_free(&shown);
-    *call = (tenebra_call){ call->pass,
-                            TENEBRA_CALL_SHOWN,
+    *call = (tenebra_region){ call->pass,
+                            TENEBRA_OUTCOME_SHOWN,
                             0,
                             (double)region->x * x,
                             (double)region->y * y,
@@ -225,7 +225,7 @@ static tenebra_code carry_out(tn_reasoner *reasoner, const char *text, bool last
 {
     const double nowhere = (double)NAN;
     cof_state *state = reasoner->state;
-    tenebra_call call = { reasoner->pass, TENEBRA_CALL_INVALID, 0, nowhere, nowhere, nowhere, nowhere };
+    tenebra_region call = { reasoner->pass, TENEBRA_OUTCOME_INVALID, 0, nowhere, nowhere, nowhere, nowhere };
     tn_region region;
     tn_fit fit;
     state->picture = false;
@@ -239,7 +239,8 @@ static tenebra_code carry_out(tn_reasoner *reasoner, const char *text, bool last
         TN_TRY(show(reasoner, state, &region, &fit, &call, error));
     else if (!last)
         TN_TRY(answer_nonsense(reasoner, state, wrong, error));
-    return tn_reasoner_file_call(reasoner, &call, error);
+    TN_TRY(tn_reasoner_note_count(reasoner, "invalid_calls", call.outcome == TENEBRA_OUTCOME_INVALID, error));
+    return tn_reasoner_note_region(reasoner, "calls", &call, error);
 }
 
 static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)

@@ -11,16 +11,17 @@
 
 static const double nowhere = (double)NAN;
 
-static const tenebra_call calls[] = {
-    { 0, TENEBRA_CALL_SHOWN, 0, 1.5, 2, 30, 40 },
-    { 2, TENEBRA_CALL_INVALID, 0, nowhere, nowhere, nowhere, nowhere },
-    { 3, TENEBRA_CALL_REFUSED, 0, nowhere, nowhere, nowhere, nowhere },
+static const tenebra_region calls[] = {
+    { 0, TENEBRA_OUTCOME_SHOWN, 0, 1.5, 2, 30, 40 },
+    { 2, TENEBRA_OUTCOME_INVALID, 0, nowhere, nowhere, nowhere, nowhere },
+    { 3, TENEBRA_OUTCOME_REFUSED, 0, nowhere, nowhere, nowhere, nowhere },
 };
 
 static json_t *make_record(size_t call_count)
 {
-    const tenebra_trace trace = { .text = "B", .token_count = 7, .latent_steps = 2, .injected_tokens = 5, .crops = 1,
-                                  .calls = calls, .call_count = call_count, .invalid_calls = 1 };
+    const tenebra_note notes[] = { { "calls", TENEBRA_NOTE_REGIONS, call_count, calls }, { "invalid_calls", TENEBRA_NOTE_COUNT, 1, NULL } };
+    const tenebra_trace trace = { .text = "B", .token_count = 7, .latent_steps = 2, .injected_tokens = 5, .images_added = 1,
+                                  .notes = notes, .note_count = call_count > 0 ? 2 : 0 };
     json_t *record = json_object();
     assert_true(tn_record_add_trace(record, &trace, 1));
     return record;

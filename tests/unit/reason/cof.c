@@ -135,9 +135,9 @@ static void test_region(void **state)
     assert_int_equal(t->reasoner.conversation.picture_count, 2);
     assert_true(is_cut(t, 1, region, 168, 112));
     assert_false(is_cut(t, 1, (tn_region){ 0, 12, 72, 44 }, 168, 112)); /* negative control */
-    assert_int_equal(t->trace->call_count, 1);
-    const tenebra_call *call = t->trace->calls;
-    assert_int_equal(call->outcome, TENEBRA_CALL_SHOWN);
+    assert_int_equal(tn_trace_noted(t->trace, "calls"), 1);
+    const tenebra_region *call = tenebra_trace_note(t->trace, "calls")->regions;
+    assert_int_equal(call->outcome, TENEBRA_OUTCOME_SHOWN);
     assert_int_equal(call->pass, 0);
     assert_int_equal(call->image, 0);
     assert_true(within(call->x0, 0, 1e-9) && within(call->x1, 72 * 21.0 / WIDTH, 1e-9));
@@ -151,8 +151,8 @@ static void test_account(void **state)
     talk *t = hold(here, two_replies);
     const tenebra_trace *trace = t->trace;
     assert_int_equal(trace->passes, 2);
-    assert_int_equal(trace->crops, 1);
-    assert_int_equal(trace->invalid_calls, 0);
+    assert_int_equal(trace->images_added, 1);
+    assert_int_equal(tn_trace_noted(trace, "invalid_calls"), 0);
     assert_int_equal(trace->latent_steps, 0);
     assert_int_equal(trace->image_tokens, PROMPT_ROWS);
     assert_int_equal(trace->token_count, t->q.request.forced_count);
@@ -229,7 +229,7 @@ static void test_answer_at_once(void **state)
     const tiny *here = *state;
     talk *t = hold(here, (const char *const[]){ "<answer>A</answer>", NULL });
     assert_int_equal(t->trace->passes, 1);
-    assert_int_equal(t->trace->call_count, 0);
+    assert_int_equal(tn_trace_noted(t->trace, "calls"), 0);
     assert_int_equal(t->trace->injected_tokens, 0);
     assert_string_equal(t->trace->text, "<answer>A</answer>");
     assert_string_equal(t->answer, "<answer>A</answer>");
@@ -245,8 +245,8 @@ static void test_first_call(void **state)
                                           "<tool_call>{\"name\": \"image_zoom_in_tool\", \"arguments\": "
                                           "{\"label\": \"x\", \"bbox_2d\": [100.5, 100, 200.0, 150]}}",
                                           "<answer>B</answer>", NULL });
-    assert_int_equal(t->trace->call_count, 2);
-    assert_int_equal(t->trace->invalid_calls, 0);
+    assert_int_equal(tn_trace_noted(t->trace, "calls"), 2);
+    assert_int_equal(tn_trace_noted(t->trace, "invalid_calls"), 0);
     assert_true(is_cut(t, 1, (tn_region){ 0, 12, 72, 45 }, 168, 112));
     /* 99.5 x 50 around (150.25, 125), half as much more: from 75.625, 87.5 to 224.875, 162.5. Cut from the first picture, not
      * from what was shown. 2 x 149 x 75 in whole cells. */
@@ -329,10 +329,10 @@ static void check_nonsense(const tiny *here, tn_session *session, const char *re
     run_well(here, t);
     const tenebra_trace *trace = t->trace;
     bool whole = strcmp(way, "whole") == 0;
-    if (trace->call_count != 1 || trace->calls[0].outcome != TENEBRA_CALL_INVALID || trace->invalid_calls != 1)
+    if (tn_trace_noted(trace, "calls") != 1 || tenebra_trace_note(trace, "calls")->regions[0].outcome != TENEBRA_OUTCOME_INVALID || tn_trace_noted(trace, "invalid_calls") != 1)
         fail_msg("%s was taken for a call", reply);
-    assert_true(isnan(trace->calls[0].x0));
-    assert_int_equal(trace->crops, whole);
+    assert_true(isnan(tenebra_trace_note(trace, "calls")->regions[0].x0));
+    assert_int_equal(trace->images_added, whole);
     assert_int_equal(trace->passes, 2);
     assert_string_equal(trace->text, "<answer>B</answer>");
     const char *said = strstr(trace->pass[1].prompt, "The call was not carried out. ");
@@ -362,9 +362,9 @@ static void test_borders(void **state)
 {
     const tiny *here = *state;
     talk *t = hold(here, (const char *const[]){ CALL("[0, 0, 308, 196]"), "<answer>B</answer>", NULL });
-    assert_int_equal(t->trace->calls[0].outcome, TENEBRA_CALL_SHOWN);
+    assert_int_equal(tenebra_trace_note(t->trace, "calls")->regions[0].outcome, TENEBRA_OUTCOME_SHOWN);
     assert_true(is_cut(t, 1, (tn_region){ 0, 0, WIDTH, HEIGHT }, 2 * WIDTH, 2 * HEIGHT));
-    assert_true(within(t->trace->calls[0].x1, 21, 1e-9) && within(t->trace->calls[0].y1, 13, 1e-9));
+    assert_true(within(tenebra_trace_note(t->trace, "calls")->regions[0].x1, 21, 1e-9) && within(tenebra_trace_note(t->trace, "calls")->regions[0].y1, 13, 1e-9));
     talk_free(t);
 }
 
@@ -376,8 +376,8 @@ static void test_without_picture(void **state)
     run_well(here, t);
     assert_null(strstr(t->trace->pass[0].prompt, "<tools>"));
     assert_non_null(strstr(t->trace->pass[1].prompt, "There is no picture."));
-    assert_int_equal(t->trace->invalid_calls, 1);
-    assert_int_equal(t->trace->crops, 0);
+    assert_int_equal(tn_trace_noted(t->trace, "invalid_calls"), 1);
+    assert_int_equal(t->trace->images_added, 0);
     talk_free(t);
 }
 
@@ -391,11 +391,11 @@ static void test_rounds(void **state)
     ask_set(&t->q, "rounds", "2");
     run_well(here, t);
     assert_int_equal(t->trace->passes, 2);
-    assert_int_equal(t->trace->call_count, 2);
-    assert_int_equal(t->trace->calls[0].outcome, TENEBRA_CALL_SHOWN);
-    assert_int_equal(t->trace->calls[1].outcome, TENEBRA_CALL_REFUSED);
-    assert_int_equal(t->trace->calls[1].pass, 1);
-    assert_int_equal(t->trace->crops, 1);
+    assert_int_equal(tn_trace_noted(t->trace, "calls"), 2);
+    assert_int_equal(tenebra_trace_note(t->trace, "calls")->regions[0].outcome, TENEBRA_OUTCOME_SHOWN);
+    assert_int_equal(tenebra_trace_note(t->trace, "calls")->regions[1].outcome, TENEBRA_OUTCOME_REFUSED);
+    assert_int_equal(tenebra_trace_note(t->trace, "calls")->regions[1].pass, 1);
+    assert_int_equal(t->trace->images_added, 1);
     assert_string_equal(t->trace->text, "");
     assert_string_equal(t->answer, "");
     assert_string_equal(t->trace->pass[1].text, CALL("[0, 0, 50, 50]"));
@@ -412,7 +412,7 @@ static void test_default_rounds(void **state)
     ask_set(&t->q, "bad-call", "error");
     run_well(here, t);
     assert_int_equal(t->trace->passes, 6);
-    assert_int_equal(t->trace->invalid_calls, 6);
+    assert_int_equal(tn_trace_noted(t->trace, "invalid_calls"), 6);
     assert_string_equal(t->trace->text, "");
     talk_free(t);
 }
@@ -425,8 +425,8 @@ static void test_pictures(void **state)
                 (const char *const[]){ CALL("[10, 20, 60, 50]"), CALL("[0, 0, 50, 50]"), "<answer>B</answer>", NULL });
     ask_set(&t->q, "max-images", "2");
     run_well(here, t);
-    assert_int_equal(t->trace->crops, 1);
-    assert_int_equal(t->trace->calls[1].outcome, TENEBRA_CALL_REFUSED);
+    assert_int_equal(t->trace->images_added, 1);
+    assert_int_equal(tenebra_trace_note(t->trace, "calls")->regions[1].outcome, TENEBRA_OUTCOME_REFUSED);
     assert_non_null(strstr(t->trace->pass[2].prompt, "No more regions can be shown."));
     assert_null(strstr(t->trace->pass[2].prompt, "<|image_pad|>"));
     assert_string_equal(t->trace->text, "<answer>B</answer>");
@@ -440,13 +440,13 @@ static void test_context(void **state)
     talk *t = prepare(here, PICTURE, (const char *const[]){ CALL("[0, 0, 308, 196]"), "<answer>B</answer>", NULL });
     run_well(here, t);
     size_t rows = t->session->sequence.length;
-    assert_int_equal(t->trace->crops, 1);
+    assert_int_equal(t->trace->images_added, 1);
     tn_reasoner_close(&t->reasoner);
     tn_session_close(t->session);
     run_talk(here, t, rows - 100);
     assert_int_equal(t->code, TENEBRA_OK);
-    assert_int_equal(t->trace->calls[0].outcome, TENEBRA_CALL_REFUSED);
-    assert_int_equal(t->trace->crops, 0);
+    assert_int_equal(tenebra_trace_note(t->trace, "calls")->regions[0].outcome, TENEBRA_OUTCOME_REFUSED);
+    assert_int_equal(t->trace->images_added, 0);
     assert_string_equal(t->trace->text, "<answer>B</answer>");
     talk_free(t);
 }

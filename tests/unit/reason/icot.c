@@ -132,7 +132,7 @@ static void test_defaults(void **state)
     assert_int_equal(made->trace->latent_steps, 0);
     assert_int_equal(made->trace->token_count, 11);
     assert_int_equal(made->trace->passes, 1);
-    assert_int_equal(made->trace->crops, 0);
+    assert_int_equal(made->trace->images_added, 0);
     assert_int_equal(made->trace->positions_computed, made->trace->prompt_tokens + 10 + 3 * ROWS);
     assert_string_equal(made->trace->positions, "mrope");
     run_free(made);

@@ -190,7 +190,7 @@ static void test_what_the_trace_tells(void **state)
     product /= norm_of_row(text_row(plain, 0), width) * norm_of_row(text_row(plain, 1), width);
     assert_true(fabs(product - steps[1].hidden_cosine) < 1e-9 && fabs(product) < 1);
     assert_int_equal(plain->trace->passes, 1);
-    assert_int_equal(plain->trace->crops, 0);
+    assert_int_equal(plain->trace->images_added, 0);
     run_free(plain);
 }
 

@@ -135,7 +135,7 @@ static inline void check_account(const talk *t)
     }
     assert_int_equal(t->trace->positions_computed, rows);
     assert_int_equal(t->trace->token_count, tokens);
-    assert_true(t->trace->latent_steps == 0 && t->trace->injected_tokens == 0 && t->trace->crops == 0);
+    assert_true(t->trace->latent_steps == 0 && t->trace->injected_tokens == 0 && t->trace->images_added == 0);
     assert_string_equal(t->trace->text, t->trace->pass[t->trace->passes - 1].text);
     assert_string_equal(t->text, t->trace->text);
 }

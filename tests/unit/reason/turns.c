@@ -122,7 +122,7 @@ static void test_rows_of_a_dialogue(void **state)
     assert_int_equal(read_cache(made, cached), expected.count);
     assert_memory_equal(cached, expected.ids, expected.count * sizeof *cached);
     assert_int_equal(made->trace->passes, 3);
-    assert_int_equal(made->trace->crops, 2);
+    assert_int_equal(made->trace->images_added, 2);
     assert_int_equal(made->trace->positions_computed, expected.count); /* every row once */
     tn_ids_free(&expected);
     run_free(made);
