@@ -62,7 +62,8 @@ typedef struct tn_image_encoder {
     bool (*write_rule)(json_t *part, const tn_encoder_config *config, const void *rule, const tenebra_image_rule *asked);
 
     /* ------ from the size alone, without pixels */
-    /* The size to which an image of width x height pixels is resized, by the rule and the request. Errors: ARGUMENT. */
+    /* The size to which an image of width x height pixels is resized, by the rule and the request. Errors: ARGUMENT (also a
+     * request that it cannot follow). */
     tenebra_code (*fit)(const void *rule, size_t width, size_t height, const tenebra_image_rule *asked, tn_fit *fit,
                         tenebra_error *error);
     /* The same for a part of a message with its own sizes: the size that the family's library chooses before `fit`. NULL: parts

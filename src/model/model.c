@@ -20,6 +20,10 @@ static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
     size_t rows = tn_model_vocabulary(model), head = model->decoder.head.matrix.rows;
     if (head > rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "lm_head.weight", "has %zu rows, but the embedding has only %zu", head, rows);
+    size_t most = config->decoder.num_hidden_layers < TN_DEEP_MAX ? config->decoder.num_hidden_layers : TN_DEEP_MAX;
+    if (config->vision.deep > most)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "config.json", "the image encoder adds vectors after %zu decoder layers; at most "
+                       "%zu are supported", config->vision.deep, most);
     if (config->picture_token >= 0 && (size_t)config->picture_token >= rows)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json",
                        "image token %d is outside of the %zu rows of the embedding", config->picture_token, rows);

@@ -39,10 +39,10 @@ static void check_vision(const tn_backbone *backbone, const tn_model_config *con
     const tn_image_encoder *encoder = backbone->encoder;
     size_t heads = tn_encoder_size(encoder, vision, "num_heads"), width = tn_encoder_size(encoder, vision, "embed_dim"),
            side = tn_encoder_size(encoder, vision, "patch_size");
-    require(heads > 0 && width % heads == 0 && width / heads % 4 == 0); /* two axes of pairs */
+    require(heads == 0 || (width % heads == 0 && width / heads % 4 == 0)); /* two axes of pairs; 0: the encoder has none */
     for (const tn_size_name *each = encoder->names; each->name != NULL; each++)
         require(vision->sizes[each->size] > 0);
-    require(tn_encoder_size(encoder, vision, "patch_values") == 3 * tn_encoder_size(encoder, vision, "temporal_patch_size") * side * side);
+    require(heads == 0 || tn_encoder_size(encoder, vision, "patch_values") == 3 * tn_encoder_size(encoder, vision, "temporal_patch_size") * side * side);
 }
 
 /* No shape is without values, or has more than can be counted. */

@@ -110,12 +110,13 @@ static bool deep_write_rule(json_t *part, const tn_encoder_config *config, const
     return json_object_set_new(part, "shown", json_integer((json_int_t)shown)) == 0;
 }
 
-/* One size for all requests. */
+/* One size. */
 static tenebra_code deep_fit(const void *rule, size_t width, size_t height, const tenebra_image_rule *asked, tn_fit *fit,
                              tenebra_error *error)
 {
     size_t shown = ((const deep_rule *)rule)->shown, least = tn_min(width, height);
-    (void)asked, (void)error;
+    if (asked->width + asked->height + asked->min_pixels + asked->max_pixels + asked->min_tokens + asked->max_tokens > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "models of this type see all images in one size");
     *fit = tn_fit_whole(tn_max(shown, shown * width / least), tn_max(shown, shown * height / least), TN_RESAMPLE_BILINEAR);
     fit->left = (fit->width - shown) / 2;
     fit->top = (fit->height - shown) / 2;

@@ -164,7 +164,10 @@ static tenebra_code fit_region(const tn_reasoner *reasoner, const tn_region *reg
         most = tn_min(most, rule->max_pixels);
     const tenebra_image_rule own = { .min_pixels = tn_min(least, most), .max_pixels = most };
     size_t scale = tn_setting_size(reasoner, SCALE);
-    return encoder->fit(model->rule, scale * region->width, scale * region->height, &own, fit, NULL);
+    if (encoder->fit(model->rule, scale * region->width, scale * region->height, &own, fit, NULL) == TENEBRA_OK)
+        return TENEBRA_OK;
+    static const tenebra_image_rule nothing = { 0 }; /* an encoder of one size cannot follow bounds */
+    return encoder->fit(model->rule, scale * region->width, scale * region->height, &nothing, fit, NULL);
 }
 
 /* Whether another image of that size may be added to the dialogue. */
