@@ -1,4 +1,4 @@
-"""`tenebra data`: a made set from its making to a vocabulary, and what is refused.
+"""`tenebra data`: a generated data set from its making to a vocabulary, and what is refused.
 
     data.py PROGRAM DATA [TEST ...]
 """
@@ -18,7 +18,7 @@ HASH_VARIED = "ed5a3310e7769496"
 
 
 def made(name="looks", *options):
-    """A small made set, made once a name."""
+    """A small generated data set, made once for each name."""
     directory = WORK / name
     if not directory.exists():
         done = run("data", "make", "hops", directory, "--train", 30, "--dev", 12, "--test", 0, "--seed", 5, *options)

@@ -201,8 +201,8 @@ class People(Case):
         self.assertIn("note: the question has none of the words that this model was made for; it answers where arrows lead", done.stderr)
 
     def test_what_it_did_not_learn_it_says(self):
-        for question, what in (("How many red objects are there?", "to count objects"), ("IS THERE A BLUE STAR?", "to tell whether an object is"),
-                               ("Which colour is the star?", "to find an object by its shape alone"),
+        for question, what in (("How many red objects are there?", "to count objects"), ("IS THERE A BLUE STAR?", "to say whether there is an object"),
+                               ("Which colour is the star?", "to find an object only by its shape"),
                                ("Red circle, 3 arrows, colour?", "to find the object that a question begins with"),
                                ("The red circle, 3 arrows, colour?", None), ("Which way does the red star point?", None), ("What shape is the blue object?", None)):
             done = run("run", "--image", FOLDER / CASES[0]["picture"], "-p", question)

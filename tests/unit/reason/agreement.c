@@ -1,5 +1,5 @@
-/* One question, several ways to compute it: recomputing every row, any number of threads, every kernel set;
- * and attention ratio and focus by the formula of the paper from attention seen anew. */
+/* One question, computed in several ways: recomputing every row, with any number of threads, with every kernel set; and
+ * attention ratio and focus by the formula of the paper from attention that is computed again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 enum { STEPS = 3, PICKS = 4 };
 
-/* Whether the second run picked the same with scores, norms, ratios within the bounds, and answers alike. */
+/* Whether the second run has the same picks and the same answer, and scores, norms and ratios within the bounds. */
 static bool agree(const run *a, const run *b, double bound)
 {
     bool same = same_tokens(a->trace, b->trace) && a->trace->step_count == b->trace->step_count;

@@ -1,4 +1,4 @@
-/* The loop of a question: latent steps and tokens ask neither the C library nor the system for memory. */
+/* The loop of a question: latent steps and tokens request no memory from the C library or the system. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +67,7 @@ static void test_latent_loop(void **state)
     }
 }
 
-/* Counted is what the library does: the prompt's text and picture ask for memory. */
+/* Negative control: the prompt's text and image request memory, which is counted. */
 static void test_counters(void **state)
 {
     const tiny *here = *state;

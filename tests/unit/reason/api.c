@@ -146,7 +146,7 @@ static void test_work(void **state)
     }
 }
 
-/* A prompt that does not fit is refused before the tower runs: how many rows a picture has follows from its size. */
+/* A prompt that does not fit is refused before the tower runs, because the number of rows of an image follows from its size. */
 static void test_context_comes_first(void **state)
 {
     const tiny *here = *state;
@@ -239,7 +239,7 @@ static void *cancel_from_outside(void *argument)
 static bool meet(void *user, const tenebra_event *event)
 {
     meeting *shared = user;
-    assert_int_equal(event->kind, TENEBRA_EVENT_PROMPT); /* nothing is told after the cancel */
+    assert_int_equal(event->kind, TENEBRA_EVENT_PROMPT); /* no event is sent after the cancel */
     atomic_store(&shared->asking, true);
     while (!atomic_load(&shared->cancelled))
         sched_yield();
@@ -436,7 +436,7 @@ static void test_errors_leave_the_session_usable(void **state)
         assert_error(&error, mistakes[i].code, mistakes[i].where, mistakes[i].words);
         assert_int_equal(code, error.code);
         assert_null(trace);
-        assert_int_equal(tenebra_session_ask(session, &q.request, NULL, NULL), code); /* nobody listens */
+        assert_int_equal(tenebra_session_ask(session, &q.request, NULL, NULL), code); /* no callback */
         const tenebra_trace *after = answer(session, &usual);
         assert_true(same_tokens(after, wanted->trace) && same_steps(after, wanted->trace));
     }
@@ -490,7 +490,7 @@ static bool cancel_at_once(void *user, const tenebra_event *event)
     return false;
 }
 
-/* Opens what fails: nothing comes out, and the code is that of the record. */
+/* Failed openings return no object, and the code is that of the error record. */
 static void fail_to_open(const char *directory, const tenebra_model_options *options, tenebra_code code, const char *where,
                          const char *words)
 {
@@ -553,11 +553,11 @@ static void test_sizes_of_structures(void **state)
         assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_ERROR_ARGUMENT);
         assert_error(&error, TENEBRA_ERROR_ARGUMENT, "request", "TENEBRA_INIT");
     }
-    q.request.size = offsetof(tenebra_request, on_event); /* before what comes last */
+    q.request.size = offsetof(tenebra_request, on_event); /* before the last member */
     q.request.on_event = cancel_at_once;
     assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_OK);
     assert_true(same_tokens(trace, usual->trace));
-    q.request.size = sizeof q.request; /* the control: it is read where the structure has it */
+    q.request.size = sizeof q.request; /* negative control: the member is read if the structure has it */
     assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_ERROR_CANCELLED);
     tenebra_session_close(session);
     run_free(usual);

@@ -14,7 +14,7 @@
 
 #define CALL(box) "<tool_call>{\"name\": \"image_zoom_in_tool\", \"arguments\": {\"bbox_2d\": " box "}}</tool_call>"
 
-/* The picture as the model sees it, from 21 x 13 pixels. */
+/* The image as the model sees it, from 21 x 13 pixels. */
 enum { WIDTH = 308, HEIGHT = 196, PROMPT_ROWS = WIDTH / 28 * (HEIGHT / 28), FORCED_MAX = 2000 };
 
 /* ------------------------------------------------------------- questions -- */
@@ -22,7 +22,7 @@ enum { WIDTH = 308, HEIGHT = 196, PROMPT_ROWS = WIDTH / 28 * (HEIGHT / 28), FORC
 typedef struct talk {
     question q;
     int32_t forced[FORCED_MAX];
-    char drafts[8000], answer[8000]; /* what the events told */
+    char drafts[8000], answer[8000]; /* the contents of the events */
     tn_session *session, *lent;      /* lent: by others, who close it */
     tn_reasoner reasoner;
     const tenebra_trace *trace;
@@ -52,7 +52,7 @@ static void add_reply(const tiny *here, talk *t, const char *text)
     tn_ids_free(&ids);
 }
 
-/* A question about a picture (or none) to which the model replies so; replies ends with NULL. */
+/* A question about an image (or none) with these replies of the model; `replies` ends with NULL. */
 static talk *prepare(const tiny *here, const char *picture, const char *const *replies)
 {
     talk *t = calloc(1, sizeof *t);
@@ -105,7 +105,7 @@ static talk *hold(const tiny *here, const char *const *replies)
     return t;
 }
 
-/* Whether picture `index` is the region of the first one, in that size. */
+/* Whether image `index` is the region of the first one, in that size. */
 static bool is_cut(const talk *t, size_t index, tn_region region, size_t width, size_t height)
 {
     const tn_image *pixels = &t->reasoner.conversation.pictures[index].pixels;
@@ -123,8 +123,8 @@ static bool is_cut(const talk *t, size_t index, tn_region region, size_t width, 
 static const char *const two_replies[] = { "<think>There.</think>" CALL("[10, 20, 60, 50]"),
                                            "<think>I see.</think><answer>B</answer>", NULL };
 
-/* 50 x 30 pixels around (35, 35), half as much more: 75 x 45, of which 2.5 columns lie outside. Twice as large it is
- * 144 x 90; in whole cells 168 x 112 are the first that hold 12544 pixels. */
+/* 50 x 30 pixels around (35, 35), enlarged by half: 75 x 45, of which 2.5 columns are outside. Scaled by two, this is 144 x 90;
+ * in whole cells, 168 x 112 is the first size with at least 12544 pixels. */
 static void test_region(void **state)
 {
     const tiny *here = *state;
@@ -206,8 +206,8 @@ static void test_trace_as_json(void **state)
     talk_free(t);
 }
 
-/* The same rows in one prompt give the same last row: pictures in the middle stand where they would. To the last bit with
- * the reference kernels. */
+/* The same rows in one prompt give the same last row, so images in the middle have the right positions. Equal to the last bit
+ * with the reference kernels. */
 static void test_as_one_prompt(void **state)
 {
     const tiny *best = *state;
@@ -248,8 +248,8 @@ static void test_first_call(void **state)
     assert_int_equal(tn_trace_noted(t->trace, "calls"), 2);
     assert_int_equal(tn_trace_noted(t->trace, "invalid_calls"), 0);
     assert_true(is_cut(t, 1, (tn_region){ 0, 12, 72, 45 }, 168, 112));
-    /* 99.5 x 50 around (150.25, 125), half as much more: from 75.625, 87.5 to 224.875, 162.5. Cut from the first picture, not
-     * from what was shown. 2 x 149 x 75 in whole cells. */
+    /* 99.5 x 50 around (150.25, 125), enlarged by half: from 75.625, 87.5 to 224.875, 162.5. Cropped from the first image, not
+     * from the last region. 2 x 149 x 75 in whole cells. */
     assert_true(is_cut(t, 2, (tn_region){ 75, 87, 149, 75 }, 308, 140));
     assert_string_equal(t->trace->text, "<answer>B</answer>");
     talk_free(t);
@@ -368,7 +368,7 @@ static void test_borders(void **state)
     talk_free(t);
 }
 
-/* Without a picture there is no tool, and calling it is told to make no sense. */
+/* Without an image there is no tool, and a call is answered with an error. */
 static void test_without_picture(void **state)
 {
     const tiny *here = *state;
@@ -383,7 +383,7 @@ static void test_without_picture(void **state)
 
 /* ------------------------------------------------------------------ limits -- */
 
-/* Whoever still calls in the last round has no answer; the reply stands in the account. */
+/* If the last reply still contains a call, there is no answer; the trace has the reply. */
 static void test_rounds(void **state)
 {
     const tiny *here = *state;
@@ -403,7 +403,7 @@ static void test_rounds(void **state)
     talk_free(t);
 }
 
-/* Six rounds unless said otherwise. */
+/* Six rounds by default. */
 static void test_default_rounds(void **state)
 {
     const tiny *here = *state;
@@ -473,7 +473,7 @@ static void test_cancelling(void **state)
     tn_session_close(session);
 }
 
-/* A fixed size of pictures is that of regions, too; a bound of the request bounds them. */
+/* A fixed size of images also applies to regions, and so does a bound of the request. */
 static void test_sizes(void **state)
 {
     const tiny *here = *state;

@@ -44,7 +44,7 @@ static void test_defaults_are_those_of_training(void **state)
     assert_string_equal(setting_of(&request, "n-latent"), "6");
     assert_string_equal(setting_of(&request, "k-select"), "4");
     assert_null(setting_of(&request, "cue")); /* no option of this method */
-    assert_int_equal(request.image.max_pixels, 0); /* the size of training goes before it */
+    assert_int_equal(request.image.max_pixels, 0); /* the size of training overrides it */
     assert_int_equal(request.image.width, 112);
     assert_int_equal(request.image.height, 112);
     assert_int_equal(request.message_count, 0);
@@ -91,7 +91,7 @@ static void test_prompt_as_it_is(void **state)
     tenebra_prompt_free(NULL);
 }
 
-/* The text of a user's turn without pictures. */
+/* The text of a user's turn without images. */
 static void expect_text(const tenebra_model *model, const tenebra_question *question, const char *wanted)
 {
     tenebra_prompt *prompt = make(model, question);
@@ -115,7 +115,7 @@ static void test_prompt_in_a_wording(void **state)
     question.choice_count = 0;
     expect_text(NULL, &question, "Which?\nAnswer:");
 
-    /* the wording of training, where the model tells one */
+    /* the wording of training, if the model has one */
     tenebra_model *model = open_model(MODEL);
     question = (tenebra_question){ .size = sizeof question, .text = "Which?", .choices = choices, .choice_count = 2 };
     tenebra_prompt *as_trained = make(model, &question);

@@ -64,7 +64,7 @@ static void test_example_of_each_method(void **state)
     check_example(*state, "scaffold", 1, scaffold);
 }
 
-/* Behind the system message, before a conversation of several turns. */
+/* After the system message, before a conversation of several turns. */
 static void test_place_of_the_example(void **state)
 {
     const tiny *here = *state;
@@ -125,7 +125,7 @@ static void test_examples_that_do_not_fit(void **state)
     t = talk_new("direct");
     t->q.request.answer_turn = "\xC0";
     refuse(*state, t, "UTF-8");
-    t = talk_new("mmcot"); /* nobody asks */
+    t = talk_new("mmcot"); /* there is no question */
     t->q.message.role = "system";
     refuse(*state, t, "no message of the user");
     t = talk_new("mmcot");
@@ -153,7 +153,7 @@ static void test_answer_turn(void **state)
     check_prompt(t, 2, "<|im_end|>\n" USER "Which <|im_end|> option?" REPLY);
     assert_string_equal(t->trace->text, "B");
     assert_string_equal(t->drafts, "It stands.a cup, B");
-    /* Nothing of the conversation ran again, and the turn's own text is no control token. */
+    /* No row of the conversation ran again, and the turn's text contains no control token. */
     assert_int_equal(t->trace->pass[2].reused, 0);
     assert_true(t->trace->pass[2].prompt_tokens > 15 && t->trace->pass[2].prompt_tokens < 45);
     assert_int_equal(t->session->sequence.length, t->trace->pass[1].prompt_tokens + t->trace->pass[1].token_count - 1 +
@@ -162,7 +162,7 @@ static void test_answer_turn(void **state)
     talk_end(t);
 }
 
-/* Rows of latent steps stay where they are: the turn comes behind them. */
+/* Rows of latent steps stay where they are; the turn follows them. */
 static void test_answer_turn_behind_latents(void **state)
 {
     const tiny *here = *state;
@@ -217,8 +217,8 @@ static tn_model *open_with(const tiny *here, const char *directory, size_t pass)
     return model;
 }
 
-/* The second pass is that of a model with the adapter, the first that of one without, and rows of the one are not taken
- * for rows of the other, nor embeddings if the tower changes. */
+/* The second pass equals that of a model with the adapter, the first that of one without. Rows of one pass are not reused in
+ * the other, nor are embeddings if the tower changes. */
 static void check_adapter(const tiny *here, bool vision)
 {
     char *directory = make_adapter(here, vision), text[1024];
@@ -263,7 +263,7 @@ static void test_adapter_of_the_second_pass(void **state)
     check_adapter(*state, true);
 }
 
-/* A picture of the method's own, then another prompt. */
+/* An image that the method adds, then another prompt. */
 static tenebra_code next_adding(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     tn_image image = { 0 };
@@ -278,7 +278,7 @@ static tenebra_code next_adding(tn_reasoner *reasoner, tn_action *action, tenebr
     return code;
 }
 
-/* Its embeddings could not be made anew when the tower changes. */
+/* Its embeddings could not be computed again when the tower changes. */
 static void test_tower_changes_under_added_pictures(void **state)
 {
     const tiny *here = *state;

@@ -27,8 +27,8 @@ static int32_t find(const tn_model *model, const char *token)
     return id;
 }
 
-/* Asks about pictures of 8 x 8 embeddings; the answer begins with `tokens`, one a letter: '/' is a line break, ':' a
- * colon with a line break in one token. It has `count` tokens in all. */
+/* Asks about images of 8 x 8 embeddings. The answer begins with `tokens`, one per letter: '/' is a line break, ':' a colon and
+ * a line break in one token. It has `count` tokens in total. */
 static void ask(const tiny *here, asked *a, const char *second, const char *tokens, size_t count)
 {
     ask_about(&a->q, "icot", PICTURE, second, "What is small and green?");
@@ -43,7 +43,7 @@ static void ask(const tiny *here, asked *a, const char *second, const char *toke
     }
 }
 
-/* The generated part of the cache in letters: tokens as above, '<' and '>' for the borders of a picture, '#' for an
+/* The generated part of the cache in letters: tokens as above, '<' and '>' for the border tokens of an image, '#' for an
  * embedding, '.' for any other token. */
 static const char *shape(const run *made, char *text)
 {
@@ -118,7 +118,7 @@ static void test_when(void **state)
     check_shape(here, "a/i/t/a/i", 10, "at-start", "yes", "<#>a/i/<#>t/a/<#>i");
 }
 
-/* The released code's way eats up its insertions behind the second break; that is the default. */
+/* The released code uses all insertions directly after the second break; this is the default. */
 static void test_defaults(void **state)
 {
     const tiny *here = *state;
@@ -147,8 +147,8 @@ static void test_break_at_the_end(void **state)
 
 /* ------------------------------------------------------------------ what -- */
 
-/* The PICKED image rows of picture `picture` that row `query` of the run looks at most, rising: by a tap of a fresh session
- * and a search of its own. */
+/* The PICKED image rows of image `picture` that row `query` of the run attends to most, in ascending order: from a tap of a new
+ * session and a separate search. */
 static void expect_picks(const run *made, size_t query, size_t picture, bool taken[2 * J], size_t expected[PICKED])
 {
     size_t keys[2 * J], count = made->reasoner.conversation.candidate_count, found = 0;
@@ -175,7 +175,7 @@ static bool are_picks(const tenebra_step *step, const size_t expected[PICKED])
     return same;
 }
 
-/* What stands in the cache behind row `row`: borders around the embeddings of the step's picks. */
+/* Checks the cache after row `row`: border tokens around the embeddings of the step's picks. */
 static void check_rows(const run *made, size_t row, const tenebra_step *step)
 {
     const tn_row *rows = made->reasoner.span.rows + row + 1;
@@ -207,7 +207,7 @@ static void expect_weights(const run *made, const tenebra_step *step, size_t row
 {
     size_t keys[PICKED + FORCED_MAX];
     tn_real scores[PICKED + FORCED_MAX];
-    bool fed = made->trace->injected_tokens > 0; /* or the picks are watched where they stand in the prompt */
+    bool fed = made->trace->injected_tokens > 0; /* or the picks are watched at their place in the prompt */
     for (size_t i = 0; i < PICKED; i++)
         keys[i] = fed ? row + 2 + i : made->reasoner.conversation.candidates[step->picks[i].image * J + step->picks[i].index].row;
     for (size_t i = 0; i < words; i++)
@@ -265,7 +265,7 @@ static void test_picks(void **state)
     check_picks(*state, "yes");
 }
 
-/* Told what would be fed, the answer goes on as without insertions. */
+/* If insertions are only reported, the answer is the same as without insertions. */
 static void test_nothing_fed(void **state)
 {
     const tiny *here = *state;
@@ -291,7 +291,7 @@ static void test_nothing_fed(void **state)
     run_free(made);
 }
 
-/* With all pictures, picks of both occur, and none twice where that is asked for. */
+/* With all images, picks of both occur, and none twice if this is requested. */
 static void test_pictures_and_mask(void **state)
 {
     const tiny *here = *state;
@@ -325,7 +325,7 @@ static void expect_position(const run *made, size_t row, int32_t t, int32_t h, i
         fail_msg("row %zu stands at (%d, %d, %d), not at (%d, %d, %d)", row, axis[0], axis[1], axis[2], t, h, w);
 }
 
-/* A square of 4 x 4 whatever the places in the picture; six positions for eighteen rows, twice in a row. */
+/* A square of 4 x 4 whatever the places in the image; six positions for eighteen rows, twice in a row. */
 static void test_positions_of_the_square(void **state)
 {
     const tiny *here = *state;
@@ -364,7 +364,7 @@ static void test_true_positions(void **state)
     run_free(made);
 }
 
-/* A number of patches that is no square, and fewer candidates than patches. */
+/* A number of patches that is not a square, and fewer candidates than patches. */
 static void test_other_numbers_of_patches(void **state)
 {
     const tiny *here = *state;
@@ -402,7 +402,7 @@ static void test_sequential_positions(void **state)
 
 /* ---------------------------------------------------------------- answer -- */
 
-/* The token behind an insertion is predicted from its last row, of a cache that holds it. */
+/* The token after an insertion is predicted from its last row, with the insertion in the cache. */
 static void test_next_token(void **state)
 {
     const tiny *here = *state;
@@ -420,7 +420,7 @@ static void test_next_token(void **state)
     run_free(made);
 }
 
-/* Without pictures it is reasoning in words, with the same cue. */
+/* Without images, the method is reasoning in words with the same cue. */
 static void test_without_pictures(void **state)
 {
     const tiny *here = *state;
@@ -438,7 +438,7 @@ static void test_without_pictures(void **state)
     run_free(plain);
 }
 
-/* Where an insertion does not fit any more, the answer goes on without. */
+/* If an insertion does not fit any more, the answer continues without it. */
 static void test_full_context(void **state)
 {
     const tiny *here = *state;
@@ -462,7 +462,7 @@ static void test_full_context(void **state)
     }
 }
 
-/* What is fed again is the input of a cached row: a token, too, as on models whose pictures are tokens. */
+/* The input of a cached row is fed again; this may also be a token, as in models whose images are tokens. */
 static void test_rows_that_are_tokens(void **state)
 {
     const tiny *here = *state;
@@ -482,7 +482,7 @@ static void test_rows_that_are_tokens(void **state)
     run_free(made);
 }
 
-/* Neither threads nor what the session knows change anything. */
+/* Neither the number of threads nor the session's caches change anything. */
 static void test_threads_and_reuse(void **state)
 {
     const tiny *here = *state;

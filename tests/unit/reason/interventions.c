@@ -56,7 +56,7 @@ static void test_zero(void **state)
     assert_only_text_changed(made, plain);
     for (size_t s = 0; s < STEPS; s++) {
         assert_true(norm_of_row(text_row(made, s), tn_session_hidden(made->session).cols) == 0);
-        assert_true(made->trace->steps[s].hidden_norm > 1); /* told is the state itself */
+        assert_true(made->trace->steps[s].hidden_norm > 1); /* the trace has the state itself */
     }
     assert_true(norm_of_row(text_row(plain, 0), tn_session_hidden(plain->session).cols) > 1);
     run_free(made);
@@ -142,7 +142,7 @@ static void test_shuffle(void **state)
     run_free(plain);
 }
 
-/* Rows of the request stand in; those of the question's own trace change nothing. */
+/* Rows of the request replace the hidden states; those of the question's own trace change nothing. */
 static void test_given(void **state)
 {
     const tiny *here = *state;
@@ -172,7 +172,7 @@ static void test_given(void **state)
     free(latents);
 }
 
-/* The trace tells the hidden state of each step, and its cosine to the one before. */
+/* The trace has the hidden state of each step, and its cosine to the previous one. */
 static void test_what_the_trace_tells(void **state)
 {
     const tiny *here = *state;
@@ -226,7 +226,7 @@ static void test_frozen_raw(void **state)
 
 /* ---------------------------------------------------------------- picks -- */
 
-/* Scores of all image embeddings from the row before step s, computed anew from the rows fed so far. */
+/* Scores of all image embeddings from the row before step s, computed again from the rows fed so far. */
 static void scores_before(const run *made, size_t s, tn_real scores[MOST])
 {
     size_t keys[MOST], rows = made->trace->prompt_tokens + s * BLOCK;
@@ -237,7 +237,7 @@ static void scores_before(const run *made, size_t s, tn_real scores[MOST])
     tn_session_close(replay(made, rows, &tap));
 }
 
-/* Text rows are those of the plain loop in step one; every pick tells the score it had. */
+/* Text rows are those of the plain loop in step one; every pick has its score. */
 static void assert_only_picks_changed(const run *made, const run *plain)
 {
     assert_int_equal(made->trace->latent_steps, STEPS);
@@ -327,7 +327,7 @@ static void test_repeat(void **state)
     run_free(plain);
 }
 
-/* The orders change where the picks stand, not which of them there are in step one. */
+/* The orders change the positions of the picks, not which embeddings are picked in step one. */
 static void test_pick_orders(void **state)
 {
     const tiny *here = *state;
@@ -353,8 +353,8 @@ static void test_pick_orders(void **state)
         run_free(by[o]);
 }
 
-/* Without latent text a step that has nothing to pick must not be taken: all 16 embeddings go in step one. Used
- * ones come back only where that is the intervention (repeat) or the refilled top choice. */
+/* Without latent text, a step that has nothing to pick must not be taken: all 16 embeddings are used in step one. Used ones are
+ * fed again only by the intervention `repeat`, or by the refilled `top` choice. */
 static void test_nothing_left(void **state)
 {
     static const struct { const char *picks; size_t steps; } cases[] = {

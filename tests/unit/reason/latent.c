@@ -1,4 +1,4 @@
-/* The latent loop, row by row: how many passes ran, what they were fed, and what the trace tells of them. */
+/* The latent loop, row by row: the number of passes, their inputs, and their trace. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -187,7 +187,7 @@ static void test_norm_snapshot(void **state)
             fail_msg("norms %g and %g", norms[0], norms[1]);
 }
 
-/* ------------------------------------------------------------- pictures -- */
+/* ------------------------------------------------------------- images -- */
 
 static void test_no_picture(void **state)
 {
@@ -209,7 +209,7 @@ static void test_no_picture(void **state)
     run_free(made);
 }
 
-/* The place of an embedding in its picture: cells row by row, scaled to the picture as given. */
+/* The place of an embedding in its image: cells row by row, scaled to the original image. */
 static void assert_place(const run *made, const tenebra_pick *pick)
 {
     const tn_picture *picture = &made->reasoner.conversation.pictures[pick->image];
@@ -282,7 +282,7 @@ static void test_more_steps_than_embeddings(void **state)
     made = run_question(here->model, &q);
     const size_t threes[] = { 3, 3, 3, 3, 3, 3 };
     assert_counts(made, 6, threes, 1);
-    for (size_t p = 0; p < 3; p++) /* all used: the lowest come first */
+    for (size_t p = 0; p < 3; p++) /* all are used, so the lowest come first */
         assert_int_equal(made->trace->steps[3].picks[p].index, p);
     run_free(made);
     ask_set(&q, "exhausted", "take");

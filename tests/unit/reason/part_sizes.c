@@ -1,4 +1,4 @@
-/* Sizes of pictures that a part, the request or the model's rule gives. */
+/* Sizes of images from a part, the request or the model's rule. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,7 +78,7 @@ static void parts_are_resized_as_the_reference_does(void **state)
     tn_session_close(session);
 }
 
-/* The grid in which a question's picture is seen, or the error. */
+/* The grid of a question's image, or the error. */
 static tenebra_code see(const tiny *here, const question *q, size_t *rows, size_t *columns, tenebra_error *error)
 {
     tenebra_session_options options = { .size = sizeof options, .threads = 1 };

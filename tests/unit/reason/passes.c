@@ -1,5 +1,5 @@
-/* What methods beyond the latent loop need: several passes that share rows, image rows and new pictures in the
- * middle of an answer, attention while decoding. The methods of this file exist here alone. */
+/* Requirements of methods without latent loop: several passes that share rows, image rows and new images in the middle of an
+ * answer, attention while decoding. The methods in this file exist only here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +35,7 @@ static tenebra_code next_of_two(tn_reasoner *reasoner, tn_action *action, tenebr
 static const tn_method two_passes = { .name = "two-passes", .options = no_options, .arrange = arrange_second,
                                       .next = next_of_two };
 
-/* Rows at the beginning of both runs' caches that are made of the same tokens or pictures. */
+/* The number of rows at the beginning of both runs' caches with the same tokens or images. */
 static size_t shared_prompt(const run *made, const run *first)
 {
     size_t shared = 0, limit = tn_min(made->reasoner.conversation.prompt_count, first->session->sequence.length);
@@ -69,7 +69,7 @@ static void check_two_passes(const tiny *here, const char *positions)
     assert_int_equal(made->trace->token_count, FIRST_TOKENS + tokens);
 
     size_t shared = shared_prompt(made, before);
-    assert_true(shared > 16); /* all of the picture */
+    assert_true(shared > 16); /* the complete image */
     assert_true(shared < made->trace->prompt_tokens);
     assert_int_equal(made->trace->positions_computed,
                      before->trace->prompt_tokens + FIRST_TOKENS + alone->trace->positions_computed - shared);
@@ -100,7 +100,7 @@ static void test_second_pass_of_the_same_prompt(void **state)
     run_free(alone);
 }
 
-/* The token limit holds for each pass by itself; tokens of all passes are told. */
+/* The token limit applies to each pass separately; the trace has the tokens of all passes. */
 static void test_each_pass_has_its_limit(void **state)
 {
     const tiny *here = *state;
@@ -146,7 +146,7 @@ enum { BEFORE = 3, INJECTED = 2 };
 
 static const tn_position triples[INJECTED] = { { { 40, 41, 42 } }, { { 40, 43, 41 } } };
 
-/* Three tokens, two image rows at positions of their own, then the rest of the answer. */
+/* Three tokens, two image rows at chosen positions, then the rest of the answer. */
 static tenebra_code next_injecting(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     (void)error;
@@ -179,7 +179,7 @@ static void test_injected_rows(void **state)
     }
     assert_int_equal(rows[at - 1].token, made->trace->tokens[BEFORE - 1]);
     assert_int_equal(rows[at + INJECTED].token, made->trace->tokens[BEFORE]);
-    int32_t wanted = (int32_t)tn_max(at, 44); /* one behind all that came before */
+    int32_t wanted = (int32_t)tn_max(at, 44); /* one after all previous rows */
     for (size_t axis = 0; axis < 3; axis++)
         assert_int_equal(rows[at + INJECTED].position.axis[axis], wanted);
 
@@ -195,7 +195,7 @@ static void test_injected_rows(void **state)
     run_free(made);
 }
 
-/* A row more than the span holds is refused, not written. */
+/* A row that does not fit into the span is refused and not written. */
 static void test_full_span(void **state)
 {
     const tiny *here = *state;
@@ -292,7 +292,7 @@ typedef struct taps {
     size_t rows[TAPPED], count;
 } taps;
 
-/* Watches every row that is no candidate, the coming one included, so that all attention is seen. */
+/* Watches every row that is not a candidate, including the next one, so that all attention is seen. */
 static tenebra_code next_tapping(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     taps *seen = reasoner->request->user;

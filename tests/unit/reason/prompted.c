@@ -1,5 +1,5 @@
-/* Methods that reason in words over one or two prompts: their prompts as text, shared rows, caps, pictures drawn
- * over. Forced tokens make replies known. */
+/* Methods that reason in words with one or two prompts: their prompts as text, shared rows, limits, drawn images. Forced tokens
+ * determine the replies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@ static void test_caps_of_both_passes(void **state)
     talk_fill(t, 3 + 40);
     talk_run(t, here->model);
     assert_int_equal(t->trace->pass[0].token_count, 3);
-    assert_int_equal(t->trace->pass[1].token_count, 40); /* 64, and no more than the request wants */
+    assert_int_equal(t->trace->pass[1].token_count, 40); /* 64, and no more than the request allows */
     check_account(t);
     talk_end(t);
 }
@@ -96,7 +96,7 @@ static void test_scene_graph_then_answer(void **state)
     check_prompt(t, 0, SYSTEM USER VIEW QUESTION GRAPH_REQUEST "\nScene Graph:" REPLY);
     check_prompt(t, 1, SYSTEM USER VIEW GRAPH_CONTEXT("{\"a\": 1} so") QUESTION LETTER REPLY);
     assert_string_equal(t->drafts, replies[0]);
-    assert_true(t->trace->pass[1].reused >= 16 + 8); /* the system message and the picture */
+    assert_true(t->trace->pass[1].reused >= 16 + 8); /* the system message and the image */
     check_account(t);
     check_last_pass(t, here->model, GRAPH_CONTEXT("{\"a\": 1} so") QUESTION LETTER, 40);
     talk_end(t);
@@ -121,7 +121,7 @@ static void test_scene_graph_variants(void **state)
     talk_end(t);
 }
 
-/* A question without lettered options: nobody asks for a letter, unless the option says so. */
+/* A question without lettered options: the prompt asks for no letter, unless the option says so. */
 static void test_no_letters(void **state)
 {
     const tiny *here = *state;
@@ -157,7 +157,7 @@ static void test_cap_of_the_scene_graph(void **state)
     talk_end(t);
 }
 
-/* The graph ends where its outermost bracket closes; brackets in strings and behind backslashes do not count. */
+/* The graph ends when its outermost bracket is closed; brackets in strings and after backslashes do not count. */
 static void test_json_close(void **state)
 {
     const tiny *here = *state;
@@ -231,7 +231,7 @@ static void test_dots_alone(void **state)
     talk_end(t);
 }
 
-/* Several pictures are numbered. */
+/* Several images are numbered. */
 static void test_dots_on_two_pictures(void **state)
 {
     const tiny *here = *state;

@@ -1,4 +1,4 @@
-/* What a session knows from earlier questions: the rows that prompts share, and pictures. Answers are the same with and
+/* What a session reuses from earlier questions: rows that prompts share, and encoded images. Answers are the same with and
  * without, to the last bit. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ static bool equal_runs(const run *a, const run *b)
     return same;
 }
 
-/* Asks q in the session and in a fresh one, and tells how many rows and pictures were known. */
+/* Asks q in the session and in a new one, and returns the numbers of reused rows and images. */
 static void check(tn_session *session, const question *q, size_t *rows, size_t *pictures)
 {
     run *made = ask_in(session, q), *fresh = run_method(session->model, 2, q, NULL);
@@ -60,7 +60,7 @@ static void check(tn_session *session, const question *q, size_t *rows, size_t *
     run_free(fresh);
 }
 
-/* Row of the first image embedding, and the one behind the last. */
+/* The row of the first image embedding, and the one after the last. */
 static void picture_rows(const tn_model *model, const question *q, size_t *first, size_t *end)
 {
     run *made = run_question(model, q);
@@ -124,7 +124,7 @@ static void test_same_question(void **state)
     tn_session_close(session);
 }
 
-/* Another picture of the same size, the same one at another place, other positions: rows are the same only before. */
+/* Another image of the same size, the same image at another place, other positions: only the rows before are the same. */
 static void test_what_differs_is_computed(void **state)
 {
     const tiny *here = *state;
@@ -195,7 +195,7 @@ static void test_interventions(void **state)
     tn_session_close(session);
 }
 
-/* A question that fails, before or while its rows run, leaves nothing wrong behind. */
+/* A question that fails, before or while its rows run, leaves a valid session. */
 static void test_after_failures(void **state)
 {
     const tiny *here = *state;
@@ -221,7 +221,7 @@ static void test_after_failures(void **state)
     tn_session_close(session);
 }
 
-/* ------------------------------------------------------------- pictures -- */
+/* ------------------------------------------------------------- images -- */
 
 static void test_without_the_image_cache(void **state)
 {
@@ -241,7 +241,7 @@ static void test_without_the_image_cache(void **state)
     }
 }
 
-/* The same file in another size is another picture. */
+/* The same file in another size is another image. */
 static void test_size_matters(void **state)
 {
     const tiny *here = *state;

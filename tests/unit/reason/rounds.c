@@ -1,4 +1,4 @@
-/* Many answers at once: each has the bits that it has alone, whatever runs beside it, and an error ends only its own. */
+/* Many answers at once: each has the same bits as by itself, whatever else runs, and an error ends only its own answer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,13 +13,13 @@
 
 enum { QUESTIONS = 20, LONG_WORDS = 40 };
 
-/* Questions in many ways: with none to two pictures, short and with hundreds of rows, and what a session has alone in other programs:
- * recomputation, the mean of the prompt, noise, sampling, watched layers, a turn for the answer. */
+/* Questions of many kinds: with no to two images, short ones and ones with hundreds of rows, with recomputation, the mean of
+ * the prompt, noise, sampling, watched layers, and a turn for the answer. */
 typedef struct questions {
     question q[QUESTIONS];
     size_t count;
     char words[LONG_WORDS * 32];
-    size_t layers; /* that were told */
+    size_t layers; /* in events */
     bool stop;     /* the next of them ends the answer */
 } questions;
 
@@ -179,7 +179,8 @@ static void answers_are_those_alone(void **state)
         answer *together = answer_together(here->model, all, places[k], SIZE_MAX, &count);
         for (size_t i = 0; i < all->count; i++)
             assert_true(same(&alone[i], &together[i]));
-        assert_true(all->layers >= here->model->config.decoder.num_hidden_layers); /* those of the tower, if nobody had the picture */
+        assert_true(all->layers >= here->model->config.decoder.num_hidden_layers); /* layers of the tower, if the image was not
+                                                                                    * cached */
         most = count > most ? count : most;
         least = count < least ? count : least;
         free(together);
@@ -190,7 +191,7 @@ static void answers_are_those_alone(void **state)
     free(all);
 }
 
-/* A missing picture, an option's value, a context that is too small, NaN in the engine, cancelled by flag and by an event. */
+/* A missing image, an option's value, a context that is too small, NaN in the engine, cancelled by flag and by an event. */
 static void errors_end_their_own_answer(void **state)
 {
     const tiny *here = *state;
@@ -235,7 +236,7 @@ static void errors_end_their_own_answer(void **state)
     free(all);
 }
 
-/* Adapters of the second pass are added to answers in that pass only, though others run beside them in the first. */
+/* Adapters of the second pass apply to answers in that pass only, although others run in the first at the same time. */
 static void passes_have_their_own_weights(void **state)
 {
     const tiny *here = *state;

@@ -127,7 +127,7 @@ static void test_distributions(void **state)
     }
 }
 
-/* The statistic can tell: each setting's draws do not fit a slightly other temperature, nor no top-k or top-p. */
+/* Negative control of the statistic: each setting's draws do not fit a slightly different temperature, or no top-k or top-p. */
 static void test_statistic_can_fail(void **state)
 {
     (void)state;
@@ -180,7 +180,7 @@ static void test_seed_is_used(void **state)
     assert_memory_not_equal(drawn[0], drawn[2], sizeof *drawn);
 }
 
-/* A whole vocabulary, where sorting by hand is the reference: the k-th place holds the k-th largest. */
+/* A complete vocabulary, with a simple sort as reference: index k has the k-th largest. */
 static void test_large_vocabulary(void **state)
 {
     (void)state;

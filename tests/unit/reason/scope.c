@@ -1,4 +1,4 @@
-/* What a model's directory tells about questions that it can answer. */
+/* scope.json: the questions that a model can answer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

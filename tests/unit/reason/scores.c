@@ -86,7 +86,7 @@ static void test_grids(void **state)
     run_free(made);
     ask_about(&q, "ivt-lr", NULL, NULL, "What is small and green?");
     q.request.scores = true;
-    made = run_question(here->model, &q); /* without a picture there is nothing to tell */
+    made = run_question(here->model, &q); /* without an image there are no scores */
     assert_int_equal(made->trace->image_count, 0);
     assert_int_equal(made->trace->prompt_score_count, 0);
     assert_null(made->trace->prompt_scores);

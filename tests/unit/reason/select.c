@@ -31,7 +31,7 @@ static draw make_draw(tn_rng *rng)
     return made;
 }
 
-/* Whether index a goes before b by score; ties to the lower. */
+/* Whether index a comes before b by score; of equal scores, the lower index comes first. */
 static bool precedes(const draw *from, size_t a, size_t b, bool lowest)
 {
     if (from->scores[a] != from->scores[b])
@@ -39,7 +39,7 @@ static bool precedes(const draw *from, size_t a, size_t b, bool lowest)
     return a < b;
 }
 
-/* The rank of an available index: how many available ones go before it. */
+/* The rank of an available index: the number of available ones that come before it. */
 static size_t rank_of(const draw *from, size_t index, bool lowest)
 {
     size_t rank = 0;
@@ -82,7 +82,7 @@ static void brute_order(const draw *from, const size_t *ranked, size_t fresh, si
             if (contains(ranked, taken, i))
                 picks[at++] = i;
     } else {
-        /* Used ones stand for a score below all others: the last place then holds one of them. */
+        /* Used ones have a score below all others, so the last index is then one of them. */
         bool by_use = taken > fresh;
         for (int last = 0; last < 2; last++)
             for (size_t i = 0; i < from->count; i++) {
@@ -129,8 +129,8 @@ static void test_top_against_brute_force(void **state)
         orders_differ += memcmp(by_order[TN_PICK_CUDA], by_order[TN_PICK_DESC], sizeof *by_order) != 0 &&
                          memcmp(by_order[TN_PICK_CUDA], by_order[TN_PICK_ASC], sizeof *by_order) != 0;
     }
-    assert_true(exhausted > TRIALS / 10);     /* the trials hold such cases */
-    assert_true(orders_differ > TRIALS / 10); /* and the comparison can tell the orders apart */
+    assert_true(exhausted > TRIALS / 10);     /* the trials contain such cases */
+    assert_true(orders_differ > TRIALS / 10); /* and the comparison can distinguish the orders */
 }
 
 static void test_lowest_against_brute_force(void **state)

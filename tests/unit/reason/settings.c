@@ -1,4 +1,4 @@
-/* Settings and requests: wrong ones are refused by name, right ones take effect and are told completely. */
+/* Settings and requests: wrong ones are refused by name, valid ones take effect and are all in the trace. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +128,7 @@ static void test_every_option(void **state)
     assert_false(tenebra_method_option(0, 1000, &option));
 }
 
-/* A caller that was compiled with a shorter structure gets what it has room for. */
+/* A caller that was compiled with a shorter structure gets the members that fit. */
 static void test_option_of_a_shorter_structure(void **state)
 {
     (void)state;
@@ -152,7 +152,7 @@ static const char *echoed(const tenebra_trace *trace, const char *name)
     return "(missing)";
 }
 
-/* Defaults and given values alike; the last of two counts. */
+/* Both defaults and given values; the last of two counts. */
 static void test_effective_settings_are_told(void **state)
 {
     const tiny *here = *state;

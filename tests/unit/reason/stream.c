@@ -148,7 +148,7 @@ static void test_stop_at_the_start(void **state)
     assert_int_equal(b->events, 0);
 }
 
-/* Two stop texts inside one token: the earlier one decides, and nothing behind it gets out. */
+/* Two stop texts inside one token: the earlier one counts, and nothing after it is sent. */
 static void test_stops_inside_a_token(void **state)
 {
     bench *b = *state;
@@ -181,7 +181,7 @@ static void test_characters_are_whole(void **state)
     bench *b = *state;
     start(b, NULL, NULL);
     assert_answer(b, "na\xC3\xAFve \xF0\x9F\x98\x80!", "na\xC3\xAFve \xF0\x9F\x98\x80!", false);
-    start(b, "\xC3\xAF", NULL); /* the stop text itself comes in two tokens */
+    start(b, "\xC3\xAF", NULL); /* the stop text itself consists of two tokens */
     assert_answer(b, "na\xC3\xAFve", "na", true);
     start(b, NULL, NULL);
     feed_bytes(b, "a\xF0\x9F", 3);
@@ -189,7 +189,7 @@ static void test_characters_are_whole(void **state)
     assert_int_equal(tn_stream_end(&b->reasoner, NULL), TENEBRA_OK); /* never completed */
     assert_string_equal(b->text, "a" TN_REPLACEMENT);
     assert_string_equal(b->shown, b->text);
-    start(b, "b", NULL); /* cut off by a stop text behind it: the broken character stays before the stop */
+    start(b, "b", NULL); /* cut off by a stop text after it: the invalid character stays before the stop */
     assert_answer(b, "a\xF0\x9F" "b", "a" TN_REPLACEMENT, true);
 }
 
@@ -237,7 +237,7 @@ static void test_cancelling_and_limits(void **state)
     assert_true(strlen(b->text) < 8);
 }
 
-/* The definition: the text up to the earliest stop text of the shortest prefix that holds one. */
+/* The definition: the text up to the first stop text of the shortest prefix that contains one. */
 static void define_answer(const char *text, const char *const *stops, size_t stop_count, char *answer)
 {
     for (size_t length = 1; length <= strlen(text); length++) {

@@ -27,7 +27,7 @@ typedef struct talk {
     tn_session *session;
     tn_reasoner *reasoner;
     const tenebra_trace *trace;
-    char drafts[4096], text[4096]; /* as they were told */
+    char drafts[4096], text[4096]; /* as in the events */
 } talk;
 
 static inline bool listen(void *user, const tenebra_event *event)
@@ -52,7 +52,7 @@ static inline talk *talk_new(const char *method)
     return t;
 }
 
-/* A solved question about the other picture. */
+/* A solved example about the other image. */
 static inline void talk_example(talk *t)
 {
     t->example_parts[0] = (tenebra_part){ .kind = TENEBRA_PART_IMAGE_FILE, .text = OTHER_PICTURE };
@@ -174,7 +174,7 @@ static inline void check_last_pass(const talk *t, const tn_model *model, const c
     "Each picture comes twice: as it is, and then drawn over with a matrix of 6 x 6 dots. Beside each dot stand its "  \
     "coordinates, (x,y). " RULES
 
-/* Whether the picture is `file` with dots (rows 0: without) as number `sequence`. */
+/* Whether the image is `file` with dots (rows 0: without) as number `sequence`. */
 static inline bool is_drawn(const talk *t, size_t picture, const char *file, size_t rows, size_t columns, size_t sequence)
 {
     tn_image image = { 0 }, drawn = { 0 };

@@ -1,4 +1,4 @@
-/* A small random model with a tokenizer, questions to it, and what a run leaves behind. Include after cmocka.h. */
+/* A small random model with a tokenizer, questions to it, and the results of a run. Include after cmocka.h. */
 #ifndef TN_TESTS_REASON_TINY_H
 #define TN_TESTS_REASON_TINY_H
 
@@ -14,7 +14,7 @@ enum { TINY_SETTINGS = 16, TINY_PARTS = 8, TINY_CONTEXT = 512 };
 /* ---------------------------------------------------------------- model -- */
 
 typedef struct tiny {
-    char *directory; /* holds "model" */
+    char *directory; /* contains "model" */
     char path[1024];
     tn_model *model; /* reference kernels */
 } tiny;
@@ -75,7 +75,7 @@ static inline void ask_set(question *q, const char *name, const char *value)
     q->settings[q->request.setting_count++] = (tenebra_setting){ name, value };
 }
 
-/* A question of one turn: pictures (NULL: none), then text. Pictures become 112 x 112, 16 embeddings. */
+/* A question of one turn: images (NULL: none), then text. Images are resized to 112 x 112, 16 embeddings. */
 static inline void ask_about(question *q, const char *method, const char *picture, const char *second, const char *text)
 {
     memset(q, 0, sizeof *q);
@@ -101,7 +101,7 @@ static inline void ask_latent(question *q, const char *picture, const char *seco
 
 /* ------------------------------------------------------------------ run -- */
 
-/* An answered question with everything that it left: the cache's rows, hidden states, pictures. */
+/* An answered question with its results: the cache's rows, hidden states, images. */
 typedef struct run {
     tn_session *session;
     tn_reasoner reasoner;
@@ -146,7 +146,7 @@ static inline void run_free(run *made)
     free(made);
 }
 
-/* Values of an input row that is no token. */
+/* Values of an input row that is not a token. */
 static inline const tn_real *row_values(const tn_row *row)
 {
     assert_true(row->kind != TN_ROW_TOKEN);

@@ -1,4 +1,4 @@
-/* training.json beside weights: damage is noticed where it carries a digest, and keys that nothing knows are noted. */
+/* training.json: damage is noticed if the file has a digest, and unknown keys are noted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

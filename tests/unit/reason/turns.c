@@ -1,5 +1,5 @@
-/* Dialogues: a further turn is appended behind the reply as it was generated, with new pictures, at the positions that
- * the whole conversation would have; nothing runs twice. Forced tokens make the reply known. */
+/* Dialogues: a further turn is appended after the reply as it was generated, with new images, at the positions of the complete
+ * conversation; nothing runs twice. Forced tokens determine the reply. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static tenebra_code arrange_turn(tn_reasoner *reasoner, tn_script *script, teneb
     return tn_script_add_message(script, &(tn_chat_message){ .role = "user", .parts = parts, .part_count = 2 }, error);
 }
 
-/* A picture of 56 x 84 pixels that differs from turn to turn. */
+/* An image of 56 x 84 pixels that differs from turn to turn. */
 static tenebra_code add_view(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_image image = { 0 };
@@ -71,7 +71,7 @@ static void force(const tn_model *model, int32_t *ids)
         ids[i] = find(model, words[i]);
 }
 
-/* The tokens of the cache in a row, image tokens where there are embeddings. */
+/* The tokens of the cache in order, with image tokens for embeddings. */
 static size_t read_cache(const run *made, int32_t *ids)
 {
     const tn_session *session = made->session;
@@ -161,7 +161,7 @@ static void test_as_one_prompt(void **state)
     check_one_prompt(*state, "sequential");
 }
 
-/* Candidates of later pictures stand behind those of the first, each with its row. */
+/* Candidates of later images follow those of the first, each with its row. */
 static void test_candidates_of_later_pictures(void **state)
 {
     const tiny *here = *state;
@@ -183,7 +183,7 @@ static void test_candidates_of_later_pictures(void **state)
     run_free(made);
 }
 
-/* A dialogue leaves rows behind that the next question may take up. */
+/* The rows of a dialogue may be reused by the next question. */
 static void test_rows_stay_reusable(void **state)
 {
     const tiny *here = *state;
