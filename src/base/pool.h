@@ -15,7 +15,7 @@ typedef struct tn_pool tn_pool;
 typedef void tn_chunk_fn(void *argument, size_t chunk, size_t worker);
 
 /* threads >= 1, including the caller's own thread. Errors: ARGUMENT, MEMORY. */
-tenebra_code tn_pool_open(size_t threads, tn_pool **pool, tenebra_error *error);
+tenebra_code tn_pool_open(size_t threads, tn_pool **opened, tenebra_error *error);
 
 /* Runs all chunks and returns when the last is done. The calling thread takes part. With a NULL pool, the caller runs
  * everything. Not reentrant: a chunk must not call it on the same pool, and only one caller may use a pool at a time. */

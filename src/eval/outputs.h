@@ -27,7 +27,7 @@ typedef struct tn_key tn_key;
 
 /* Makes an empty key for the questions of `split` ("test"; "all": of any split). Rows that name no split belong to every split.
  * Errors: MEMORY. */
-tenebra_code tn_key_open(const char *split, tn_key **key, tenebra_error *error);
+tenebra_code tn_key_open(const char *split, tn_key **opened, tenebra_error *error);
 void tn_key_close(tn_key *key); /* NULL is allowed */
 
 /* Adds the questions of a file: rows as above without texts, problems by id (the format of

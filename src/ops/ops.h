@@ -134,7 +134,7 @@ size_t tn_ops_mark(const tn_ops *ops);
 void tn_ops_release(tn_ops *ops, size_t mark);
 
 /* `count` items for the host in ops->arena; NULL after a failure, also if it is full. */
-void *tn_ops_take(tn_ops *ops, const char *where, size_t count, size_t size);
+void *tn_ops_take(tn_ops *ops, const char *operation, size_t count, size_t size);
 
 /* A new tensor, data undefined; while recording with a zeroed gradient. */
 tn_tensor tn_op_new(tn_ops *ops, size_t rows, size_t cols);
