@@ -253,6 +253,7 @@ static void passes_have_their_own_weights(void **state)
     adapter->pass = 2;
     tn_adapter_refresh(adapter);
     tn_adapter_attach(adapter);
+    free(model->adapters); /* the list without any */
     model->adapters = calloc(1, sizeof *model->adapters);
     assert_non_null(model->adapters);
     model->adapters[0] = adapter;
