@@ -304,17 +304,9 @@ static void move_away(tn_session *session)
 
 static run *ask_far(const tn_model *model, const question *q)
 {
-    tenebra_error error = { 0 };
-    run *made = calloc(1, sizeof *made);
-    made->session = tiny_session(model, 1);
-    move_away(made->session);
-    tenebra_code code = tn_reasoner_open_method(&made->reasoner, made->session, &q->request, NULL, NULL, &error);
-    if (code == TENEBRA_OK)
-        code = tn_reasoner_answer(&made->reasoner, &error);
-    if (code != TENEBRA_OK)
-        fail_msg("%s: %s", error.where, error.sentence);
-    made->trace = &made->reasoner.trace;
-    return made;
+    tn_session *session = tiny_session(model, 1);
+    move_away(session);
+    return run_in(session, q, NULL);
 }
 
 static void test_answers(void **state)

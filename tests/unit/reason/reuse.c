@@ -10,22 +10,6 @@
 #include "base/checked.h"
 #include "unit/reason/tiny.h"
 
-/* Asks in a session that may know something. */
-static run *ask_in(tn_session *session, const question *q)
-{
-    tenebra_error error = { 0 };
-    run *made = calloc(1, sizeof *made);
-    assert_non_null(made);
-    made->session = session;
-    tenebra_code code = tn_reasoner_open(&made->reasoner, session, &q->request, NULL, &error);
-    if (code == TENEBRA_OK)
-        code = tn_reasoner_answer(&made->reasoner, &error);
-    if (code != TENEBRA_OK)
-        fail_msg("%s: %s", error.where, error.sentence);
-    made->trace = &made->reasoner.trace;
-    return made;
-}
-
 static void forget_run(run *made)
 {
     tn_reasoner_close(&made->reasoner);
@@ -48,7 +32,7 @@ static bool equal_runs(const run *a, const run *b)
 /* Asks q in the session and in a new one, and returns the numbers of reused rows and images. */
 static void check(tn_session *session, const question *q, size_t *rows, size_t *pictures)
 {
-    run *made = ask_in(session, q), *fresh = run_method(session->model, 2, q, NULL);
+    run *made = run_in(session, q, NULL), *fresh = run_method(session->model, 2, q, NULL);
     assert_true(equal_runs(made, fresh));
     assert_int_equal(fresh->trace->prompt_reused, 0);
     assert_int_equal(fresh->trace->vision_cached, 0);
@@ -106,7 +90,7 @@ static void test_same_question(void **state)
     ask_latent(&q, PICTURE, OTHER_PICTURE);
     check(session, &q, &rows, &pictures);
     for (size_t i = 0; i < 3; i++) {
-        run *made = ask_in(session, &q);
+        run *made = run_in(session, &q, NULL);
         assert_int_equal(made->trace->prompt_reused, made->trace->prompt_tokens - 1);
         assert_int_equal(made->trace->vision_cached, 2);
         assert_true(made->trace->vision_ms == 0);
@@ -118,7 +102,7 @@ static void test_same_question(void **state)
     assert_true(rows == 0 && pictures == 2);
     q.request.no_reuse = false;
     q.request.recompute = true;
-    run *made = ask_in(session, &q);
+    run *made = run_in(session, &q, NULL);
     assert_int_equal(made->trace->prompt_reused, 0);
     forget_run(made);
     tn_session_close(session);
@@ -156,15 +140,15 @@ static void test_rows_are_read(void **state)
     tn_session *session = tiny_session(here->model, 1);
     question q;
     ask_latent(&q, PICTURE, NULL);
-    run *fresh = run_question(here->model, &q), *made = ask_in(session, &q);
+    run *fresh = run_question(here->model, &q), *made = run_in(session, &q, NULL);
     assert_true(equal_runs(made, fresh));
     forget_run(made);
     session->sequence.cache[0].v[2 * session->sequence.cache[0].stride] += 1;
-    made = ask_in(session, &q);
+    made = run_in(session, &q, NULL);
     assert_false(equal_runs(made, fresh));
     forget_run(made);
     tn_session_forget(session, true);
-    made = ask_in(session, &q);
+    made = run_in(session, &q, NULL);
     assert_true(equal_runs(made, fresh));
     assert_int_equal(made->trace->vision_cached, 0);
     forget_run(made);

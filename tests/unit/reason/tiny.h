@@ -118,20 +118,25 @@ static inline tn_session *tiny_session(const tn_model *model, size_t threads)
     return session;
 }
 
-/* method NULL: the one that the question names. */
-static inline run *run_method(const tn_model *model, size_t threads, const question *q, const tn_method *method)
+/* Asks in a session that may know something. method NULL: the one that the question names. */
+static inline run *run_in(tn_session *session, const question *q, const tn_method *method)
 {
     tenebra_error error = { 0 };
     run *made = calloc(1, sizeof *made);
     assert_non_null(made);
-    made->session = tiny_session(model, threads);
-    tenebra_code code = tn_reasoner_open_method(&made->reasoner, made->session, &q->request, method, NULL, &error);
+    made->session = session;
+    tenebra_code code = tn_reasoner_open_method(&made->reasoner, session, &q->request, method, NULL, &error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_answer(&made->reasoner, &error);
     if (code != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     made->trace = &made->reasoner.trace;
     return made;
+}
+
+static inline run *run_method(const tn_model *model, size_t threads, const question *q, const tn_method *method)
+{
+    return run_in(tiny_session(model, threads), q, method);
 }
 
 static inline run *run_question(const tn_model *model, const question *q)

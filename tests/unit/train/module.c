@@ -19,13 +19,8 @@ const tn_method *const tn_methods[] = { &refine_method, &tn_method_direct, NULL 
 
 static tn_real *train(const tn_train_config *config, bool resume, uint64_t stop_after, size_t *count)
 {
-    tenebra_error error = { 0 };
     watcher w = { .stop_after = stop_after };
-    tn_trainer_options all = { .resume = resume, .overwrite = !resume, .stop = &w.stop, .on_event = watch, .user = &w };
-    tn_trainer *trainer = open_trainer(config, &all);
-    tenebra_code code = tn_trainer_run(trainer, &error);
-    if (code != (stop_after > 0 ? TENEBRA_ERROR_CANCELLED : TENEBRA_OK))
-        fail_msg("%s: %s", error.where, error.sentence);
+    tn_trainer *trainer = run_trainer(config, resume, &w);
     *count = 0;
     tn_real *values = malloc(trainer->parameters->elements * sizeof *values);
     assert_non_null(values);

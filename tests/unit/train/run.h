@@ -127,4 +127,16 @@ static inline void watch(void *user, const tn_train_event *event)
         atomic_store(&w->stop, true);
 }
 
+/* Trains to the end, or to w->stop_after. The caller closes the trainer, and keeps *w until then. */
+static inline tn_trainer *run_trainer(const tn_train_config *config, bool resume, watcher *w)
+{
+    tenebra_error error = { 0 };
+    tn_trainer_options all = { .resume = resume, .overwrite = !resume, .stop = &w->stop, .on_event = watch, .user = w };
+    tn_trainer *trainer = open_trainer(config, &all);
+    tenebra_code code = tn_trainer_run(trainer, &error);
+    if (code != (w->stop_after > 0 ? TENEBRA_ERROR_CANCELLED : TENEBRA_OK))
+        fail_msg("%s: %s", error.where, error.sentence);
+    return trainer;
+}
+
 #endif

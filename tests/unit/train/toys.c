@@ -44,13 +44,8 @@ typedef struct values {
 /* All trained values, and the auxiliary losses of the first and the last update. */
 static values train(const tn_train_config *config, bool resume, uint64_t stop_after)
 {
-    tenebra_error error = { 0 };
     watcher w = { .stop_after = stop_after };
-    tn_trainer_options all = { .resume = resume, .overwrite = !resume, .stop = &w.stop, .on_event = watch, .user = &w };
-    tn_trainer *trainer = open_trainer(config, &all);
-    tenebra_code code = tn_trainer_run(trainer, &error);
-    if (code != (stop_after > 0 ? TENEBRA_ERROR_CANCELLED : TENEBRA_OK))
-        fail_msg("%s: %s", error.where, error.sentence);
+    tn_trainer *trainer = run_trainer(config, resume, &w);
     assert_int_equal(isnan(trainer->last.auxiliary), strcmp(config->method, "toy") != 0);
     assert_true(isnan(trainer->last.auxiliary) || (trainer->last.auxiliary >= 0 && trainer->last.auxiliary < 20));
     values v = { 0, malloc(trainer->parameters->elements * sizeof *v.all) };
