@@ -7,7 +7,7 @@
 Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method, chat template or format
 of files outside of its own file; printing or ending the process below app; a mutable variable with static storage
 below app; app printing on stderr past tn_app_tell; above model, what an image encoder reads and the tokens around pictures; memory of a tensor, vector or weight followed above ops; a type name in _t; a
-source file of more than 520 lines; an example that includes more than the public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
+source file of more than 500 lines; an example that includes more than the public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
 import re
 import sys
@@ -51,7 +51,7 @@ PICTURE_WORD = re.compile(r"(?<![A-Za-z0-9])_?(?:image_token(?:_id)?|vision_(?:s
 # Golden cases call their quantities so; a scorer repeats a program that cuts decoded prompts; keys that users know.
 ALLOWED_PICTURE_WORDS = ("verify/*", "eval/scorers/ivtlr_*", "app/cmd_inspect.c", "reason/methods/icot.c")
 
-FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 520, 70, 140
+FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 500, 70, 140
 
 FORBIDDEN_CALL = re.compile(
     r"(?<![\w.>])(exit|_exit|_Exit|quick_exit|abort|assert|printf|vprintf|puts|putchar|perror|err|errx|warn|warnx)\s*\(")
