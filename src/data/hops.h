@@ -137,6 +137,10 @@ extern const tn_hops_family tn_hops_families[]; /* ends with name == NULL */
 bool tn_hops_draw_sight(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
 enum { TN_HOPS_SIGHTS = 5 };
 
+/* Lists of what an image shows, of kind `steps`, 1 .. TN_HOPS_LISTS. */
+bool tn_hops_draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
+enum { TN_HOPS_LISTS = 10 };
+
 /* The first words an `arrows` or `sight` puzzle again, with random choices and spelling and the templates of `wordings` (not
  * ONE); it has `most` brief steps. The second words a `sight` puzzle in the single wording of ONE. */
 void tn_hops_vary(tn_rng *rng, tn_wordings wordings, size_t most, tn_hops_puzzle *puzzle);

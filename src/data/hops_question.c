@@ -93,14 +93,6 @@ static bool is_fair(tn_rng *rng, const tn_hops_scene *scene, size_t from, const 
     return in_reach >= TN_HOPS_OPTIONS - 1 && tn_rng_uniform(rng) < kept;
 }
 
-/* Adds a step: what an object's arrow points to. */
-static void tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
-{
-    const tn_hops_scene *scene = &puzzle->scene;
-    STEP("the arrow of the %s object points to the %s object.", tn_hops_colour_word(scene, cell),
-         tn_hops_colour_word(scene, scene->target[cell]));
-}
-
 /* Follow the arrows. To every option, the same number of arrows leads from some object, and all options are on squares of one
  * colour of a chessboard, which a hop changes. So neither the number of objects that point at an option nor their distance is a
  * hint. One option is drawn as the answer, and then one of its starts that is not an option; every option must have such a
@@ -141,7 +133,7 @@ static bool draw_arrows(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn
     ASK("Follow %s arrow%s from the %s. Which colour is there?", tn_hops_numbers[steps], steps > 1 ? "s" : "",
         tn_hops_kind_name(scene->kind[from]).text);
     for (size_t i = 0, cell = from; i < steps; i++, cell = scene->target[cell]) {
-        tell_arrow(puzzle, cell);
+        tn_hops_tell_arrow(puzzle, cell);
         BRIEFLY("%s", tn_hops_colour_word(scene, cell));
     }
     return true;
@@ -331,126 +323,13 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
     return true;
 }
 
-/* ----------------------------------------------------------------- list -- */
-
-static const char *shape_word(const tn_hops_scene *scene, size_t cell)
-{
-    return tn_hops_shape_names[tn_hops_shape(scene->kind[cell])];
-}
-
-static const char *arrow_word(const tn_hops_scene *scene, size_t cell)
-{
-    return tn_hops_way_names[scene->arrow[cell]];
-}
-
-/* Writes a word for each cell, row by row. */
-typedef struct list_line {
-    const char *what, *(*word)(const tn_hops_scene *scene, size_t cell);
-    bool next; /* about what the cell's arrow points to */
-} list_line;
-
-enum { LIST_LINES = 4 };
-
-static const list_line list_lines[LIST_LINES] = {
-    { "own shapes", shape_word, false },
-    { "own arrows", arrow_word, false },
-    { "own colours", tn_hops_colour_word, false },
-    { "next colours", tn_hops_colour_word, true },
-};
-
-static void list_words(tn_hops_puzzle *puzzle, const list_line *line)
-{
-    const tn_hops_scene *scene = &puzzle->scene;
-    ASK("List the %s. What is the last object?", line->what);
-    STEP("%s", line->what);
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        tn_hops_say(puzzle->rationale, sizeof puzzle->rationale, " %s",
-            line->word(scene, line->next ? scene->target[cell] : cell));
-    tn_hops_say(puzzle->rationale, sizeof puzzle->rationale, ".");
-}
-
-/* Writes, each as a sentence and as two words: for every object, in the given order, what its arrow points to, its shape or its
- * direction; or for every colour and shape the number of objects. */
-enum { LIST_ARROWS = LIST_LINES + 1, LIST_SHAPES, LIST_WAYS, LIST_COUNTS, LIST_KINDS = LIST_COUNTS };
-
-static void list_objects(tn_hops_puzzle *puzzle, const unsigned char *order, size_t kind)
-{
-    const tn_hops_scene *scene = &puzzle->scene;
-    ASK("%s of all objects. Which %s is there last?", kind == LIST_ARROWS   ? "Follow the arrows"
-                                                       : kind == LIST_SHAPES ? "Tell the shapes"
-                                                                             : "Tell the directions",
-        kind == LIST_ARROWS ? "colour" : "object");
-    for (size_t i = 0; i < scene->cells; i++) {
-        size_t cell = order[i];
-        const char *said = kind == LIST_ARROWS   ? tn_hops_colour_word(scene, scene->target[cell])
-                           : kind == LIST_SHAPES ? shape_word(scene, cell)
-                                                 : arrow_word(scene, cell);
-        if (kind == LIST_ARROWS)
-            tell_arrow(puzzle, cell);
-        else
-            STEP("the %s object %s %s.", tn_hops_colour_word(scene, cell), kind == LIST_SHAPES ? "is a" : "points", said);
-        BRIEFLY("%s %s", tn_hops_colour_word(scene, cell), said);
-    }
-}
-
-static void list_counts(tn_rng *rng, tn_hops_puzzle *puzzle)
-{
-    const tn_hops_scene *scene = &puzzle->scene;
-    unsigned char order[TN_HOPS_PROPERTIES];
-    for (size_t i = 0; i < TN_HOPS_PROPERTIES; i++)
-        order[i] = (unsigned char)i;
-    tn_hops_shuffle(rng, order, TN_HOPS_PROPERTIES, TN_HOPS_PROPERTIES);
-    ASK("Count all colours and shapes. Which object is there last?");
-    for (size_t i = 0; i < TN_HOPS_PROPERTIES; i++) {
-        size_t property = order[i], count = 0;
-        for (size_t cell = 0; cell < scene->cells; cell++)
-            count += tn_hops_has(scene->kind[cell], property);
-        STEP("the number of %s is %s.", tn_hops_property_name(property, true).text, tn_hops_numbers[count]);
-        BRIEFLY("%s %s", property < TN_HOPS_COMMON ? tn_hops_colour_names[property] : tn_hops_shape_names[property - TN_HOPS_COMMON],
-                tn_hops_numbers[count]);
-    }
-}
-
-/* Lists of everything in an image, with which a model learns to see before it learns questions. Kinds 1 to 4 list one property
- * of all objects. Their prompts are equally long, so the distance between a word and the image token of its cell is the same
- * for all words of all lists, which is what attention learns first. Kinds 5 to 7 list what arrows point to, shapes and
- * directions in random order, so that objects have to be found by their colours. Kind 8 lists numbers. */
-static bool draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle)
-{
-    (void)words;
-    tn_hops_start(puzzle, grid);
-    const tn_hops_scene *scene = &puzzle->scene;
-    unsigned char order[TN_HOPS_CELLS_MAX];
-    if (steps == LIST_COUNTS)
-        tn_hops_draw_common_objects(rng, &puzzle->scene);
-    else
-        tn_hops_draw_objects(rng, &puzzle->scene);
-    tn_hops_draw_arrows(rng, &puzzle->scene);
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        order[cell] = (unsigned char)cell;
-    if (steps <= LIST_LINES) {
-        list_words(puzzle, &list_lines[steps - 1]);
-    } else if (steps == LIST_COUNTS) {
-        list_counts(rng, puzzle);
-    } else {
-        tn_hops_shuffle(rng, order, scene->cells, scene->cells);
-        list_objects(puzzle, order, steps);
-    }
-    size_t last = order[scene->cells - 1], answer = steps == LIST_ARROWS ? scene->target[last] : last, count = 0;
-    for (size_t cell = 0; cell < scene->cells; cell++)
-        if (cell != answer)
-            order[count++] = (unsigned char)cell;
-    tn_hops_offer(rng, puzzle, answer, order, count, steps == LIST_ARROWS);
-    return true;
-}
-
 /* ------------------------------------------------------------- families -- */
 
 const tn_hops_family tn_hops_families[] = {
     { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
     { "nearest", 3, 3, draw_nearest },
     { "count", 3, 3, draw_count },
-    { "list", LIST_KINDS, 0, draw_list },
+    { "list", TN_HOPS_LISTS, 0, tn_hops_draw_list },
     { "sight", TN_HOPS_SIGHTS, 0, tn_hops_draw_sight },
     { 0 },
 };

@@ -55,6 +55,13 @@ void tn_hops_end_line(char *text, const char *end)
         tn_hops_say(text, TN_HOPS_TEXT, "%s", end);
 }
 
+void tn_hops_tell_arrow(tn_hops_puzzle *puzzle, size_t cell)
+{
+    const tn_hops_scene *scene = &puzzle->scene;
+    STEP("the arrow of the %s object points to the %s object.", tn_hops_colour_word(scene, cell),
+         tn_hops_colour_word(scene, scene->target[cell]));
+}
+
 void tn_hops_start(tn_hops_puzzle *puzzle, size_t grid)
 {
     *puzzle = (tn_hops_puzzle){ .scene = { .grid = grid, .cells = grid * grid } };

@@ -30,6 +30,9 @@ void tn_hops_end_line(char *text, const char *end);
 #define STEP(...) (tn_hops_end_line(puzzle->rationale, "\n"), tn_hops_say(puzzle->rationale, TN_HOPS_TEXT, __VA_ARGS__))
 #define BRIEFLY(...) (tn_hops_end_line(puzzle->brief, ".\n"), tn_hops_say(puzzle->brief, TN_HOPS_TEXT, __VA_ARGS__))
 
+/* Adds a step: what an object's arrow points to. */
+void tn_hops_tell_arrow(tn_hops_puzzle *puzzle, size_t cell);
+
 /* Sets the options: the cell of the answer and random ones of `others`, in random order, by their names or only by their
  * colours. */
 void tn_hops_offer(tn_rng *rng, tn_hops_puzzle *puzzle, size_t answer, unsigned char *others, size_t count, bool colours);

@@ -500,6 +500,60 @@ static void test_arrows_of_all_are_true(void **state)
     check_arrows_of_all(&puzzle, true);
 }
 
+/* Cuts off and returns the last step of a text of steps that are separated by `gap`. */
+static char *take_last(char *text, const char *gap)
+{
+    char *at = NULL;
+    for (char *next = text; (next = strstr(next, gap)) != NULL; next += strlen(gap))
+        at = next;
+    if (at == NULL)
+        return text;
+    *at = '\0';
+    return at + strlen(gap);
+}
+
+/* A list of colours has every object once, its shape first. A list of presence says "yes" of objects that are there and "no" of
+ * others; the last one is there and is the answer. */
+static void test_colours_and_presence_are_true(void **state)
+{
+    (void)state;
+    const tn_hops_family *list = tn_hops_families;
+    while (strcmp(list->name, "list") != 0)
+        list++;
+    size_t there = 0, absent = 0;
+    for (size_t seed = 0; seed < 20; seed++) {
+        tn_rng rng = tn_rng_seed(40 + seed);
+        tn_hops_puzzle puzzle;
+        assert_true(tn_hops_draw(&rng, list, 4, 9, "train", &puzzle));
+        for (size_t cell = 0; cell < puzzle.scene.cells; cell++) {
+            char step[64];
+            snprintf(step, sizeof step, "%s %s", tn_hops_shape_names[tn_hops_shape(puzzle.scene.kind[cell])],
+                     word_of(&puzzle.scene, cell));
+            assert_non_null(strstr(puzzle.brief, step));
+        }
+        assert_true(tn_hops_draw(&rng, list, 4, 10, "train", &puzzle));
+        for (size_t i = 0; i < puzzle.scene.cells; i++) {
+            char *step = take_last(puzzle.brief, ".\n"), *word = strrchr(step, ' ');
+            *word++ = '\0';
+            size_t kind = 0;
+            char name[64];
+            do {
+                assert_true(kind < TN_HOPS_KINDS);
+                snprintf(name, sizeof name, "%s %s", tn_hops_colour_names[tn_hops_colour(kind)],
+                         tn_hops_shape_names[tn_hops_shape(kind)]);
+                kind++;
+            } while (strcmp(name, step) != 0);
+            bool found = tn_hops_find(&puzzle.scene, kind - 1) < puzzle.scene.cells;
+            assert_string_equal(word, found ? "yes" : "no");
+            if (i == 0)
+                assert_string_equal(step, puzzle.options[puzzle.answer]);
+            there += found;
+            absent += !found;
+        }
+    }
+    assert_true(there > 120 && absent > 120);
+}
+
 /* With `brief`, steps of arrows are the colours passed, then the goal until there are six; the rest is the same. */
 static void test_brief_steps(void **state)
 {
@@ -618,6 +672,7 @@ int main(void)
         cmocka_unit_test(test_pictures_show_scenes),  cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_splits_share_no_scene), cmocka_unit_test(test_kinds_come_equally_often),
         cmocka_unit_test(test_lists_are_true),        cmocka_unit_test(test_arrows_of_all_are_true),
+        cmocka_unit_test(test_colours_and_presence_are_true),
         cmocka_unit_test(test_brief_steps),
         cmocka_unit_test(test_colours_come_once),     cmocka_unit_test(test_hints),
         cmocka_unit_test(test_impossible_wishes),
