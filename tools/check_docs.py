@@ -3,7 +3,7 @@
 
     tools/check_docs.py PROGRAM      README.md, CONTRIBUTING.md and docs/*.md of the repository, against the program `tenebra`
 
-Errors (exit code 1): a link to a file that does not exist; a test (`unit/a/b.c`) or another path of the repository that does not
+Errors (exit code 1): a link to a file that does not exist; a test (`unit/a/b.c`, `unit.a.b`) or another path of the repository that does not
 exist; an option of a `tenebra COMMAND` in a code block that the command's --help does not list.
 """
 import re
@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 TEST = re.compile(r"`((?:unit|golden|property|grad|fuzz|e2e|package)/[\w/]+\.(?:c|py|sh))`")
+CTEST = re.compile(r"`((?:unit|golden|property|grad|fuzz|e2e)\.[a-z0-9_]+(?:\.[a-z0-9_]+)?)`")
 SOURCE = re.compile(r"`((?:src|tests|tools|docs|bench|examples|experiments|include)/[\w./-]+\.\w+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 COMMAND = re.compile(r"^(?:\$ )?(?:\S+/)?tenebra ([a-z]+(?: [a-z]+)?)")
@@ -46,6 +47,9 @@ def check(path, program):
             yield f"links to {target}, which does not exist"
     for name in TEST.findall(text):
         if not (ROOT / "tests" / name).exists():
+            yield f"names the test {name}, which does not exist"
+    for name in CTEST.findall(text):
+        if not list((ROOT / "tests").glob(name.replace(".", "/") + ".*")):
             yield f"names the test {name}, which does not exist"
     for name in SOURCE.findall(text):
         if "*" not in name and not (ROOT / name).exists():
