@@ -15,7 +15,8 @@ static tenebra_code check_type(const json_t *object, const char *key, const char
     if (*known != NULL)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"%s%s.%s\" is \"%.60s\": this rotary embedding is not "
-                   "supported, only %s and %s", path, name, key, type, types[0], types[1]);
+                   "supported, only %s%s%s", path, name, key, type, types[0], types[1] != NULL ? " and " : "",
+                   types[1] != NULL ? types[1] : "");
 }
 
 tenebra_code tn_rope_read(const json_t *part, const char *file, const char *path, const char *const *types,

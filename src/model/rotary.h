@@ -7,7 +7,7 @@
 /* Reads the objects "rope_scaling" and "rope_parameters" of one part of config.json, called `path` ("",
  * "text_config."). *parameters is the one in effect, NULL if there is none: "rope_scaling" unless it is empty, as in
  * transformers 5. *theta is "rope_theta" in it, or else beside it, or else unchanged. "rope_type" (or "type", its old
- * name) must be one of `types`, NULL-terminated, wherever it is: if both exist, transformers 4 follows "type", 5
+ * name) must be one of `types`, one or two, NULL-terminated, wherever it is: if both exist, transformers 4 follows "type", 5
  * "rope_type". Errors: FORMAT, UNSUPPORTED (another type; the sentence names the key). */
 tenebra_code tn_rope_read(const json_t *part, const char *file, const char *path, const char *const *types,
                           const json_t **parameters, double *theta, tenebra_error *error);

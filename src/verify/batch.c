@@ -52,5 +52,5 @@ void tn_verify_batch(tn_verify *verify)
     free(labels);
     free(latent);
     free(selected);
-    free(picture.embeds);
+    tn_verify_close_picture(&picture);
 }

@@ -38,10 +38,16 @@ static void close_run(loop_run *run)
     free(run);
 }
 
+/* The rows of each call of the engine, which divides a long span into rounds. */
 static void count_call(void *user, const char *name, size_t index, const tn_tensor *value)
 {
     loop_run *run = user;
-    if (strcmp(name, "decoder.layer") == 0 && index == 0 && run->call_count < CALLS_MAX)
+    const tn_sequence *sequence = &run->verify->session->sequence;
+    if (strcmp(name, "decoder.layer") != 0 || index != 0)
+        return;
+    if (run->call_count > 0 && sequence->length > sequence->reusable) /* the round continues a call */
+        run->calls[run->call_count - 1] += (int64_t)value->rows;
+    else if (run->call_count < CALLS_MAX)
         run->calls[run->call_count++] = (int64_t)value->rows;
 }
 
@@ -236,27 +242,14 @@ static void check_numbers(tn_verify *verify, const char *prefix, const char *nam
     tn_verify_compare(verify, full, got, count);
 }
 
-/* `prompt`: the ids of the run, with its latents. */
-static void check_training(tn_verify *verify, const char *prefix, const loop_run *run, const int64_t *prompt)
+/* The results of a training sequence [count], whose prompt and latents have run. */
+static void compare_training(tn_verify *verify, const char *prefix, const loop_run *run, const int64_t *ids, const int64_t *labels,
+                             size_t count)
 {
-    const tn_stored *train = tn_verify_input(verify, "ids.N%zu.train", run->steps);
-    const tn_stored *marks = tn_verify_input(verify, "ids.N%zu.labels", run->steps);
-    if (train == NULL || marks == NULL || train->elements != marks->elements ||
-        train->elements < run->prompt + run->steps)
-        return;
-    int64_t *ids = tn_verify_ids(verify, train), *labels = tn_verify_integers(verify, marks);
-    if (ids == NULL || memcmp(ids, prompt, (run->prompt + run->steps) * sizeof *ids) != 0) {
-        if (ids != NULL)
-            tn_fail(&verify->failure, TENEBRA_ERROR_MISMATCH, train->name, "does not begin with the prompt and the latents "
-                    "of ids.N%zu.gen", run->steps);
-        free(ids);
-        free(labels);
-        return;
-    }
     tn_session *session = verify->session;
-    size_t vocabulary = session->logits.cols, rest = train->elements - run->prompt - run->steps, total = 0, labelled = 0;
-    tn_real *normed = ids && labels ? run_rest(verify, run, ids + run->prompt + run->steps, rest, &total) : NULL;
-    int64_t *grown = normed ? grow_labels(run, labels, train->elements, total) : NULL;
+    size_t vocabulary = session->logits.cols, rest = count - run->prompt - run->steps, total = 0, labelled = 0;
+    tn_real *normed = run_rest(verify, run, ids + run->prompt + run->steps, rest, &total);
+    int64_t *grown = normed ? grow_labels(run, labels, count, total) : NULL;
     tn_real *logits = tn_verify_take(verify, (rest + 1) * vocabulary, sizeof *logits);
     if (grown != NULL && logits != NULL) {
         tn_real loss = (tn_real)tn_verify_loss(verify, normed, grown, total, logits, &labelled);
@@ -265,7 +258,7 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
         if (tn_session_logits(session, &verify->failure) == TENEBRA_OK)
             check_numbers(verify, prefix, "train_last_logits", session->logits.data, vocabulary);
         for (size_t i = 0; i < rest; i++)
-            run->reasoner.span.rows[total - rest + i] = tn_row_of_token((int32_t)ids[train->elements - rest + i]);
+            run->reasoner.span.rows[total - rest + i] = tn_row_of_token((int32_t)ids[count - rest + i]);
         tn_tensor input = tn_rows_input(&session->engine->ops, &verify->model->decoder, run->reasoner.span.rows, total);
         const tn_real *values = tn_op_view(&session->engine->ops, input);
         if (values != NULL)
@@ -278,11 +271,27 @@ static void check_training(tn_verify *verify, const char *prefix, const loop_run
         calls[run->steps] = (int64_t)total;
         check_integers(verify, prefix, "train_calls", calls, run->steps + 1);
     }
-    free(ids);
-    free(labels);
     free(normed);
     free(grown);
     free(logits);
+}
+
+/* `prompt`: the ids of the run, with its latents. */
+static void check_training(tn_verify *verify, const char *prefix, const loop_run *run, const int64_t *prompt)
+{
+    size_t count = 0, marked = 0, begin = run->prompt + run->steps;
+    int64_t *ids = tn_verify_sequence(verify, run->steps, "train", &count);
+    int64_t *labels = tn_verify_sequence(verify, run->steps, "labels", &marked);
+    bool fits = ids != NULL && labels != NULL && marked == count && count >= begin;
+    if (fits && memcmp(ids, prompt, begin * sizeof *ids) != 0) {
+        tn_fail(&verify->failure, TENEBRA_ERROR_MISMATCH, prefix, "ids.N%zu.train does not begin with the prompt and the latents of "
+                "ids.N%zu.gen", run->steps, run->steps);
+        fits = false;
+    }
+    if (fits)
+        compare_training(verify, prefix, run, ids, labels, count);
+    free(ids);
+    free(labels);
 }
 
 static void compare_tokens(tn_verify *verify, const char *name, const loop_run *run)
@@ -305,30 +314,11 @@ static void compare_generation(tn_verify *verify, const char *prefix, const loop
     check_numbers(verify, prefix, "latent_hidden", run->hidden, run->steps * verify->model->config.decoder.hidden_size);
 }
 
-/* True if the last `steps` of the ids are the case's latent token, and no other id is. */
-static bool ends_in_latents(tn_verify *verify, const int64_t *ids, size_t count, size_t steps)
-{
-    const tn_stored *stored = tn_verify_input(verify, "latent_token_id");
-    int64_t *latent = stored && stored->elements == 1 ? tn_verify_ids(verify, stored) : NULL;
-    bool right = latent != NULL;
-    for (size_t i = 0; right && i < count; i++)
-        right = (ids[i] == latent[0]) == (i + steps >= count);
-    free(latent);
-    return right;
-}
-
-/* ids.N<n>.gen: a prompt of *count ids, and n latents. */
+/* The prompt of a run of `steps` latents: *count ids, followed by the latents. */
 static int64_t *prompt_of(tn_verify *verify, size_t steps, size_t *count)
 {
-    const tn_stored *stored = tn_verify_input(verify, "ids.N%zu.gen", steps);
-    int64_t *ids = stored && stored->elements > steps ? tn_verify_ids(verify, stored) : NULL;
-    if (ids != NULL && !ends_in_latents(verify, ids, stored->elements, steps)) {
-        if (verify->failure.code == TENEBRA_OK) /* the latent token may have been unreadable */
-            tn_fail(&verify->failure, TENEBRA_ERROR_MISMATCH, stored->name, "does not end in %zu of the latent token", steps);
-        free(ids);
-        ids = NULL;
-    }
-    *count = ids ? stored->elements - steps : 0;
+    int64_t *ids = tn_verify_sequence(verify, steps, "gen", count);
+    *count = ids != NULL ? *count - steps : 0;
     return ids;
 }
 
@@ -416,7 +406,7 @@ void tn_verify_latent(tn_verify *verify)
     check_all_cases(verify, &picture);
     check_end(verify, &picture, "first");
     check_end(verify, &picture, "later");
-    free(picture.embeds);
+    tn_verify_close_picture(&picture);
 }
 
 double tn_verify_sample(tn_verify *verify, const tn_verify_picture *picture, size_t picks, const int64_t *ids, const int64_t *mask,

@@ -1,4 +1,4 @@
-/* Verifies preprocessing, the vision tower, and plain forward passes against a golden case. */
+/* Verifies preprocessing and plain forward passes against a golden case. */
 #include "verify/parts.h"
 
 #include "image/patches.h"
@@ -10,22 +10,12 @@
 
 /* ------------------------------------------------------------- images -- */
 
-/* A stored u8 image [h, w, 3]; pixels are NULL if it is not one. */
-static tn_image picture_of(tn_verify *verify, const tn_stored *stored)
-{
-    tn_image image = { 0 };
-    if (stored != NULL && stored->type == TN_STORE_U8 && stored->rank == 3 && stored->shape[2] == 3 &&
-        tn_image_new(&image, stored->shape[1], stored->shape[0], 3, &verify->failure) == TENEBRA_OK)
-        memcpy(image.pixels, stored->data, stored->bytes);
-    return image;
-}
-
 static void check_resize(tn_verify *verify, size_t number)
 {
     char name[64];
     snprintf(name, sizeof name, "bicubic.%zu.out", number);
     const tn_stored *out = tn_verify_input(verify, "%s", name);
-    tn_image source = picture_of(verify, tn_verify_input(verify, "bicubic.%zu.src", number)), got = { 0 };
+    tn_image source = tn_verify_image(verify, tn_verify_input(verify, "bicubic.%zu.src", number)), got = { 0 };
     size_t differing = 0;
     if (out != NULL && out->type == TN_STORE_U8 && out->rank == 3 && out->shape[2] == 3 && source.pixels != NULL &&
         tn_image_resize(&source, out->shape[1], out->shape[0], TN_RESAMPLE_BICUBIC, &got, &verify->failure) == TENEBRA_OK) {
@@ -62,7 +52,7 @@ static void check_smart_resize(tn_verify *verify)
 /* The case states its own limits: min_pixels 784, max_pixels 1568 (README of the preprocess set). */
 static void check_full(tn_verify *verify)
 {
-    tn_image source = picture_of(verify, tn_verify_input(verify, "qwen_full.src"));
+    tn_image source = tn_verify_image(verify, tn_verify_input(verify, "qwen_full.src"));
     if (source.pixels == NULL)
         return;
     tn_patch_config config = tn_patch_config_default();
@@ -88,146 +78,22 @@ void tn_verify_preprocess(tn_verify *verify)
     check_full(verify);
 }
 
-/* --------------------------------------------------------- vision tower -- */
-
-static void compare_tensor(tn_verify *verify, const char *name, tn_tensor value)
-{
-    const tn_real *values = tn_op_view(&verify->session->engine->ops, value);
-    if (values != NULL)
-        tn_verify_compare(verify, name, values, value.rows * value.cols);
-}
-
-static void watch_vision(void *user, const char *name, size_t index, const tn_tensor *value)
-{
-    char full[64];
-    if (strcmp(name, "vision.block") == 0)
-        snprintf(full, sizeof full, "%s.%zu", name, index);
-    else
-        snprintf(full, sizeof full, "%s", name);
-    if (strncmp(name, "vision.", 7) == 0)
-        compare_tensor(user, full, *value);
-}
-
-size_t tn_verify_side(const tn_model *model, const char *name)
-{
-    return tn_encoder_size(model->backbone->encoder, &model->config.vision, name);
-}
-
-/* The grids of up to 64 images; 0 if the tensor does not contain grids. */
-static size_t read_grids(tn_verify *verify, const tn_stored *sides, tn_grid grids[64], size_t *patches)
-{
-    bool fits = sides != NULL && sides->rank == 2 && sides->shape[1] == 3 && sides->shape[0] >= 1 && sides->shape[0] <= 64;
-    int64_t *numbers = fits ? tn_verify_integers(verify, sides) : NULL;
-    bool ok = numbers != NULL;
-    *patches = 0;
-    for (size_t i = 0; ok && i < sides->shape[0]; i++) {
-        for (size_t axis = 0; axis < 3; axis++)
-            ok = ok && numbers[3 * i + axis] > 0 && numbers[3 * i + axis] < 65536;
-        grids[i] = (tn_grid){ (size_t)numbers[3 * i], (size_t)numbers[3 * i + 1], (size_t)numbers[3 * i + 2] };
-        *patches += tn_grid_patches(grids[i]);
-    }
-    free(numbers);
-    return ok ? sides->shape[0] : 0;
-}
-
-/* Encodes the patches called `values` with the grids called `sides`. The embeddings of all images are stored in the session
- * like those of one image, with the grid of the first. */
-static bool encode(tn_verify *verify, const char *values, const char *sides, tn_image_rows *all)
-{
-    const tn_stored *stored = tn_verify_input(verify, "%s", values);
-    const tn_model *model = verify->model;
-    size_t columns = tn_verify_side(model, "patch_values"), side = tn_verify_side(model, "patch_size"), needed = 0;
-    tn_grid grids[64];
-    tn_prepared prepared[64];
-    tn_image_rows pictures[64];
-    const tn_prepared *from[64];
-    tn_image_rows *to[64];
-    size_t count = read_grids(verify, tn_verify_input(verify, "%s", sides), grids, &needed);
-    float *numbers = count > 0 && stored != NULL && stored->rank == 2 && stored->shape[1] == columns && stored->shape[0] == needed
-                         ? tn_verify_floats(verify, stored) : NULL;
-    tn_real *at = numbers;
-    *all = (tn_image_rows){ 0 };
-    for (size_t i = 0; numbers != NULL && i < count; i++) {
-        prepared[i] = (tn_prepared){ tn_grid_patches(grids[i]), columns, { grids[i].t, grids[i].h, grids[i].w }, 0, at };
-        pictures[i] = tn_model_measure(model, grids[i].w * side, grids[i].h * side);
-        pictures[i].frames = grids[i].t;
-        pictures[i].rows *= grids[i].t;
-        from[i] = &prepared[i];
-        to[i] = &pictures[i];
-        at += prepared[i].rows * columns;
-    }
-    bool ok = numbers != NULL && tn_engine_encode(verify->session->engine, from, to, count, &verify->session->kept,
-                                                  &verify->failure) == TENEBRA_OK;
-    free(numbers);
-    if (!ok)
-        return false;
-    *all = pictures[0]; /* the others' lie after them */
-    for (size_t i = 1; i < count; i++)
-        all->rows += pictures[i].rows;
-    all->embeds.rows = all->rows;
-    return true;
-}
-
-void tn_verify_vision(tn_verify *verify)
-{
-    tn_image image = picture_of(verify, tn_verify_input(verify, "image_u8"));
-    tn_prepared prepared = { 0 };
-    tn_image_rows picture;
-    const tn_model *model = verify->model;
-    if (image.pixels != NULL && model->backbone->encoder->prepare(model->rule, &image, &prepared, &verify->failure) == TENEBRA_OK) {
-        int64_t sides[3] = { (int64_t)prepared.sides[0], (int64_t)prepared.sides[1], (int64_t)prepared.sides[2] };
-        tn_verify_compare(verify, "pixel_values", prepared.values, prepared.rows * prepared.columns);
-        tn_verify_compare_integers(verify, "image_grid_thw", sides, 3);
-    } else if (tn_verify_has(verify, "image_u8")) {
-        tn_verify_fail(verify, "pixel_values");
-    }
-    tn_prepared_free(&prepared);
-    tn_image_free(&image);
-
-    tn_session_reset(verify->session);
-    verify->session->engine->ops.watch = watch_vision;
-    verify->session->engine->ops.watch_user = verify;
-    bool ok = encode(verify, "pixel_values", "image_grid_thw", &picture);
-    verify->session->engine->ops.watch = NULL;
-    if (ok)
-        compare_tensor(verify, "vision.embeds", picture.embeds);
-    else
-        tn_verify_fail(verify, "vision.embeds");
-    if (tn_verify_has(verify, "multi.embeds")) {
-        if (encode(verify, "multi.pixel_values", "multi.image_grid_thw", &picture))
-            compare_tensor(verify, "multi.embeds", picture.embeds);
-        else
-            tn_verify_fail(verify, "multi.embeds");
-    }
-}
-
-bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
-{
-    memset(picture, 0, sizeof *picture);
-    tn_session_reset(verify->session);
-    if (!encode(verify, "pixel_values", "image_grid_thw", &picture->rows))
-        return false;
-    const tn_tensor embeds = picture->rows.embeds;
-    size_t cell = tn_verify_side(verify->model, "patch_size") * tn_verify_side(verify->model, "spatial_merge_size");
-    tn_ops *ops = &verify->session->engine->ops;
-    picture->embeds = tn_verify_take(verify, embeds.rows * embeds.cols, sizeof *picture->embeds);
-    if (picture->embeds == NULL || !tn_op_read(ops, embeds, picture->embeds))
-        return false;
-    picture->rows.embeds = tn_op_import(ops, embeds.rows, embeds.cols, picture->embeds);
-    picture->width = picture->rows.grid_columns * cell;
-    picture->height = picture->rows.grid_rows * cell;
-    return true;
-}
-
 /* -------------------------------------------------------- plain forwards -- */
+
+/* A plain forward that is being watched. */
+typedef struct watching {
+    tn_verify *verify;
+    const char *prefix;
+} watching;
 
 static void watch_hidden(void *user, const char *name, size_t index, const tn_tensor *value)
 {
+    const watching *w = user;
     char full[64];
     if (strcmp(name, "decoder.layer") != 0)
         return;
-    snprintf(full, sizeof full, "plain.arange.hidden.%zu", index);
-    compare_tensor(user, full, *value);
+    snprintf(full, sizeof full, "%s.hidden.%zu", w->prefix, index);
+    tn_verify_compare_tensor(w->verify, full, *value);
 }
 
 /* Logits of the last of `total` normed rows, as many as the case holds. */
@@ -250,8 +116,9 @@ static void compare_last_logits(tn_verify *verify, const char *name, const tn_re
     free(logits);
 }
 
-/* The rows of a prompt, with positions. */
-static bool make_rows(tn_verify *verify, const int64_t *ids, size_t count, const tn_verify_picture *picture, bool mrope, tn_row *rows)
+/* The rows of a prompt, with the positions of the backbone, or 0, 1, 2, ... */
+static bool make_rows(tn_verify *verify, const int64_t *ids, size_t count, const tn_verify_picture *picture, bool own_positions,
+                      tn_row *rows)
 {
     const tn_model *model = verify->model;
     const tn_image_rows *pictures[] = { &picture->rows };
@@ -263,7 +130,7 @@ static bool make_rows(tn_verify *verify, const int64_t *ids, size_t count, const
     free(tokens);
     for (size_t i = 0; good && i < count; i++)
         rows[i].position = (tn_position){ { (int32_t)i, (int32_t)i, (int32_t)i } };
-    if (!good || !mrope)
+    if (!good || !own_positions)
         return good;
     int64_t delta = (int64_t)model->backbone->positions(rows, count, 0) - (int64_t)count;
     int64_t *axes = tn_verify_take(verify, 3 * count, sizeof *axes);
@@ -276,43 +143,61 @@ static bool make_rows(tn_verify *verify, const int64_t *ids, size_t count, const
     return true;
 }
 
-/* One forward pass of the ids named `ids_name`; compares the tensors whose names start with `prefix`. */
-static void check_forward(tn_verify *verify, const char *ids_name, const char *prefix, bool mrope,
+/* Whether the case has results whose names start with `prefix`. */
+static bool has_outputs(const tn_verify *verify, const char *prefix)
+{
+    return tn_verify_has(verify, "%s.hidden.0", prefix) || tn_verify_has(verify, "%s.hidden_last", prefix) ||
+           tn_verify_has(verify, "%s.last_logits", prefix) || tn_verify_has(verify, "%s.logits_last24", prefix) ||
+           tn_verify_has(verify, "%s.logits_last32", prefix);
+}
+
+/* Compares the results of a forward with the tensors whose names start with `prefix`; normed [count, cols] is NULL if it
+ * failed. */
+static void compare_outputs(tn_verify *verify, const char *prefix, const tn_real *normed, size_t count)
+{
+    static const char *const logits[] = { "last_logits", "logits_last24", "logits_last32" };
+    const tn_decoder_config *config = &verify->model->config.decoder;
+    const char *const hidden[] = { "hidden_last", "hidden" };
+    char name[96];
+    for (size_t i = 0; i < sizeof logits / sizeof *logits; i++) {
+        snprintf(name, sizeof name, "%s.%s", prefix, logits[i]);
+        if (normed != NULL)
+            compare_last_logits(verify, name, normed, count);
+        else
+            tn_verify_fail(verify, name);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, i == 0 ? "%s.%s" : "%s.%s.%zu", prefix, hidden[i], config->num_hidden_layers);
+        if (normed != NULL)
+            tn_verify_compare(verify, name, normed, count * config->hidden_size);
+        else
+            tn_verify_fail(verify, name);
+    }
+}
+
+/* One forward pass of the ids named `ids_name`, if the case has results with `prefix`. */
+static void check_forward(tn_verify *verify, const char *ids_name, const char *prefix, bool own_positions,
                           const tn_verify_picture *picture)
 {
-    const tn_stored *stored = tn_verify_input(verify, "%s", ids_name);
+    const tn_stored *stored = has_outputs(verify, prefix) ? tn_verify_input(verify, "%s", ids_name) : NULL;
     int64_t *ids = stored ? tn_verify_ids(verify, stored) : NULL;
     if (ids == NULL)
         return;
     tn_session *session = verify->session;
-    const tn_decoder_config *config = &verify->model->config.decoder;
-    size_t count = stored->elements, cols = config->hidden_size, layers = config->num_hidden_layers;
+    size_t count = stored->elements;
+    watching w = { verify, prefix };
     tn_row *rows = tn_verify_take(verify, count, sizeof *rows);
-    tn_real *normed = tn_verify_take(verify, count * cols, sizeof *normed);
+    tn_real *normed = tn_verify_take(verify, count * verify->model->config.decoder.hidden_size, sizeof *normed);
     bool ok = rows != NULL && normed != NULL;
     if (ok) {
         tn_session_reset(session);
-        session->engine->ops.watch = strcmp(prefix, "plain.arange") == 0 ? watch_hidden : NULL;
-        session->engine->ops.watch_user = verify;
-        ok = make_rows(verify, ids, count, picture, mrope, rows) &&
+        session->engine->ops.watch = watch_hidden;
+        session->engine->ops.watch_user = &w;
+        ok = make_rows(verify, ids, count, picture, own_positions, rows) &&
              tn_session_append(session, rows, count, NULL, normed, &verify->failure) == TENEBRA_OK;
         session->engine->ops.watch = NULL;
     }
-    static const char *const outputs[] = { "hidden_last", "logits_last24", "last_logits" };
-    for (size_t i = 0; i < 3; i++) {
-        char name[96];
-        snprintf(name, sizeof name, "%s.%s", prefix, outputs[i]);
-        if (!ok)
-            tn_verify_fail(verify, name);
-        else if (i == 0)
-            tn_verify_compare(verify, name, normed, count * cols);
-        else
-            compare_last_logits(verify, name, normed, count);
-    }
-    char last[64];
-    snprintf(last, sizeof last, "%s.hidden.%zu", prefix, layers);
-    if (ok)
-        tn_verify_compare(verify, last, normed, count * cols);
+    compare_outputs(verify, prefix, ok ? normed : NULL, count);
     free(ids);
     free(rows);
     free(normed);
@@ -326,5 +211,6 @@ void tn_verify_plain(tn_verify *verify)
         return;
     check_forward(verify, "plain.ids", "plain.mrope", true, &picture);
     check_forward(verify, "plain.ids", "plain.arange", false, &picture);
-    free(picture.embeds);
+    check_forward(verify, "plain.ids", "plain", true, &picture);
+    tn_verify_close_picture(&picture);
 }

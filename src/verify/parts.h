@@ -18,6 +18,9 @@ void *tn_verify_take(tn_verify *verify, size_t count, size_t size);
 /* A size of the image encoder, by the name under which the cases' programs know it. */
 size_t tn_verify_side(const tn_model *model, const char *name);
 
+/* A stored u8 image [h, w, 3]; pixels are NULL if it is not one. Must be freed. */
+tn_image tn_verify_image(tn_verify *verify, const tn_stored *stored);
+
 /* The path of `name` in the directory of the case, which the caller frees; NULL and an entry in `failure` without
  * memory. */
 char *tn_verify_beside(tn_verify *verify, const char *name);
@@ -37,6 +40,9 @@ bool tn_verify_is_result(const char *name, bool *needs_model);
 void tn_verify_compare(tn_verify *verify, const char *name, const tn_real *got, size_t count);
 void tn_verify_compare_integers(tn_verify *verify, const char *name, const int64_t *got, size_t count);
 
+/* The same for rows of channels, which the case may hold as a map [1, channels, height, width]. */
+void tn_verify_compare_tensor(tn_verify *verify, const char *name, tn_tensor value);
+
 /* The same with one bound for the absolute difference of all elements. Elements with `leave_out` set ([count], may be
  * NULL) are not compared; it is a failure if these are more than half. */
 void tn_verify_compare_absolute(tn_verify *verify, const char *name, const tn_real *got, size_t count, double bound,
@@ -50,7 +56,7 @@ void tn_verify_fail(tn_verify *verify, const char *name);
 
 /* The parts, each for the names that it knows. */
 void tn_verify_preprocess(tn_verify *verify); /* bicubic.*, smart_resize.*, qwen_full.* */
-void tn_verify_vision(tn_verify *verify);     /* image_u8, vision.*, multi.*            */
+void tn_verify_vision(tn_verify *verify);     /* image_u8, vision.*, vq.*, multi.*      */
 void tn_verify_plain(tn_verify *verify);      /* plain.*, textonly.*                    */
 void tn_verify_latent(tn_verify *verify);     /* ivtlr.*, eos.*                         */
 void tn_verify_batch(tn_verify *verify);      /* batch2.*                               */
@@ -58,14 +64,22 @@ void tn_verify_train(tn_verify *verify);      /* stage*.*, seq.*                
 
 /* ------------------------------------------ shared by the latent parts -- */
 
-/* The image of the case (its expected embeddings are compared elsewhere). */
+/* The image of the case; what its encoder gives is compared elsewhere. */
 typedef struct tn_verify_picture {
     tn_image_rows rows;
-    tn_real *embeds;    /* memory of those of `rows`, owned */
+    tn_prepared prepared; /* the input of the encoder, owned               */
+    tn_real *embeds;      /* memory of those of `rows`, owned, or NULL ... */
+    int32_t *ids;         /* ... if it is tokens; likewise owned           */
     size_t width, height;
 } tn_verify_picture;
 
+/* False if the case has none, or its encoder fails; *picture is then empty. */
 bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture);
+void tn_verify_close_picture(tn_verify_picture *picture);
+
+/* Ids of the sequence of `steps` latents that the case calls ids.N<steps>.<part> ("gen", "train", "labels"), or whose end it
+ * calls ids.N<steps>.<part>_tail. The caller frees them; NULL if the case has no such sequence. */
+int64_t *tn_verify_sequence(tn_verify *verify, size_t steps, const char *part, size_t *count);
 
 /* A training sequence: a prompt, latent tokens, text. */
 typedef struct tn_verify_example {

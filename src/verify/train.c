@@ -27,7 +27,6 @@ typedef struct trainer {
     tn_verify *verify;       /* the case of training steps                     */
     tn_verify *inputs;       /* the case of answers beside it, over the same model */
     tn_verify_picture picture;
-    const tn_real *patches;
     tn_adapter *adapter;
     tn_parameters *parameters;
     tn_training *training;
@@ -136,20 +135,18 @@ static bool add_text(const trainer *t, tn_train_example *to, const tn_verify_exa
     return good;
 }
 
-/* Adds the image of the case with its patches. */
+/* Adds the image of the case. */
 static bool add_picture(const trainer *t, tn_train_example *to)
 {
-    const tn_image_rows *rows = &t->picture.rows;
-    size_t columns = tn_verify_side(t->verify->model, "patch_values"), merge = tn_verify_side(t->verify->model, "spatial_merge_size");
-    size_t count = rows->rows * merge * merge;
-    tn_real *values = tn_verify_take(t->verify, count * columns, sizeof *values);
-    if (values == NULL || tn_train_example_set_pictures(to, 1, &t->verify->failure) != TENEBRA_OK) {
-        free(values);
+    tn_prepared prepared = t->picture.prepared;
+    prepared.values = tn_verify_take(t->verify, prepared.rows * prepared.columns, sizeof *prepared.values);
+    if (prepared.values == NULL || tn_train_example_set_pictures(to, 1, &t->verify->failure) != TENEBRA_OK) {
+        free(prepared.values);
         return false;
     }
-    memcpy(values, t->patches, count * columns * sizeof *values);
+    memcpy(prepared.values, t->picture.prepared.values, prepared.rows * prepared.columns * sizeof *prepared.values);
     to->pictures[0] = t->picture.rows;
-    to->prepared[0] = (tn_prepared){ count, columns, { rows->frames, rows->grid_rows * merge, rows->grid_columns * merge }, 0, values };
+    to->prepared[0] = prepared;
     return true;
 }
 
@@ -260,7 +257,7 @@ static void compare_answering(trainer *t, const char *name, const tn_verify_exam
         tn_verify_compare(t->verify, name, logits, kept->logits.cols);
     t->verify->session = t->inputs->session = kept;
     tn_session_close(fresh);
-    free(picture.embeds);
+    tn_verify_close_picture(&picture);
     free(logits);
 }
 
@@ -391,13 +388,9 @@ static int64_t first_image(tn_verify *inputs)
 static void check_all(trainer *t)
 {
     size_t stages[STAGES], count = 0;
-    const tn_stored *pixels = tn_verify_input(t->inputs, "pixel_values"), *latents = tn_verify_input(t->inputs, "latent_token_id");
+    const tn_stored *latents = tn_verify_input(t->inputs, "latent_token_id");
     int64_t *latent = latents && latents->elements == 1 ? tn_verify_ids(t->inputs, latents) : NULL;
-    float *patches = pixels ? tn_verify_floats(t->inputs, pixels) : NULL;
-    size_t values = tn_verify_side(t->verify->model, "patch_values"), merge = tn_verify_side(t->verify->model, "spatial_merge_size");
-    if (latent != NULL && patches != NULL && tn_verify_open_picture(t->inputs, &t->picture) &&
-        pixels->elements == t->picture.rows.rows * merge * merge * values) {
-        t->patches = patches;
+    if (latent != NULL && tn_verify_open_picture(t->inputs, &t->picture)) {
         t->latent = latent[0];
         t->offset = first_image(t->inputs);
         for (size_t stage = 0; stage < STAGES; stage++)
@@ -405,9 +398,8 @@ static void check_all(trainer *t)
                 stages[count++] = stage;
         check_sequence(t, stages, count);
     }
-    free(t->picture.embeds);
+    tn_verify_close_picture(&t->picture);
     free(latent);
-    free(patches);
 }
 
 static bool has_stage(const tn_verify *verify)
