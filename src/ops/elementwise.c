@@ -107,6 +107,32 @@ tn_tensor tn_op_swiglu(tn_ops *ops, tn_tensor gate, tn_tensor up)
     return apply(ops, "swiglu", TN_OP_SWIGLU, gate, up);
 }
 
+/* ----------------------------------------------------------------- silu -- */
+
+static void silu_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    enum { ONES = 64 };
+    tn_real ones[ONES];
+    for (size_t i = 0; i < ONES; i++)
+        ones[i] = 1;
+    for (; begin < end; begin += ONES)
+        kernels->silu_mul(e->y.data + begin, ones, tn_min(ONES, end - begin));
+}
+
+static void silu_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    (void)kernels;
+    for (size_t i = begin; i < end; i++) {
+        tn_real x = e->x.data[i], s = sigmoid(x);
+        e->x.grad[i] += e->y.grad[i] * s * (1 + x * (1 - s));
+    }
+}
+
+tn_tensor tn_op_silu(tn_ops *ops, tn_tensor x)
+{
+    return tn_ops_usable(ops, "silu", x) ? apply(ops, "silu", TN_OP_SILU, x, (tn_tensor){ 0 }) : (tn_tensor){ 0 };
+}
+
 /* ----------------------------------------------------------------- gelu -- */
 
 static void quick_gelu_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
@@ -158,6 +184,7 @@ static const struct {
 } parts[TN_OP_CODES] = {
     [TN_OP_ADD] = { add_forward, add_derive },
     [TN_OP_SWIGLU] = { swiglu_forward, swiglu_derive },
+    [TN_OP_SILU] = { silu_forward, silu_derive },
     [TN_OP_QUICK_GELU] = { quick_gelu_forward, quick_gelu_derive },
     [TN_OP_GELU] = { gelu_forward, gelu_derive },
 };

@@ -12,7 +12,7 @@
 typedef enum tn_op_code {
     TN_OP_LINEAR, TN_OP_LORA, TN_OP_GATHER, TN_OP_COMPOSE, TN_OP_JOIN, TN_OP_CHECKPOINT, TN_OP_ADD, TN_OP_SWIGLU,
     TN_OP_QUICK_GELU, TN_OP_GELU, TN_OP_NORM, TN_OP_ROPE, TN_OP_STORE, TN_OP_ATTENTION, TN_OP_CROSS_ENTROPY, TN_OP_ADD_ROWS,
-    TN_OP_RULE_OUT,
+    TN_OP_RULE_OUT, TN_OP_SILU, TN_OP_GROUP_NORM, TN_OP_CONV,
     TN_OP_CODES
 } tn_op_code;
 
@@ -49,6 +49,7 @@ struct tn_device {
     /* See ops.h. */
     bool (*is_finite)(tn_ops *ops, tn_tensor x);
     void (*argmax)(tn_ops *ops, tn_tensor x, size_t *places);
+    void (*nearest)(tn_ops *ops, tn_tensor x, const tn_weight *book, int32_t *codes, tn_real *distances);
     void (*mean_rows)(tn_ops *ops, tn_tensor mean, tn_tensor x);
     void (*add_heads)(tn_ops *ops, tn_tensor sum, tn_tensor rows, tn_real share);
     void (*angles)(tn_ops *ops, const float *places, size_t count, size_t axes, const tn_turn *turns, size_t half,
@@ -57,7 +58,8 @@ struct tn_device {
 
 extern const tn_device tn_device_cpu;
 extern const tn_device_op tn_cpu_linear, tn_cpu_lora, tn_cpu_gather, tn_cpu_compose, tn_cpu_element, tn_cpu_norm,
-    tn_cpu_rope, tn_cpu_store, tn_cpu_attention, tn_cpu_loss, tn_cpu_add_rows, tn_cpu_rule_out;
+    tn_cpu_rope, tn_cpu_store, tn_cpu_attention, tn_cpu_loss, tn_cpu_add_rows, tn_cpu_rule_out,
+    tn_cpu_group_norm, tn_cpu_conv;
 extern const tn_device_op tn_shared_join, tn_shared_checkpoint; /* made of other operations: the same on every device */
 
 static inline const tn_device *tn_device_of(const tn_ops *ops)
@@ -97,6 +99,9 @@ void tn_tape_walk(tn_ops *ops, const tn_tape *tape);
 /* Runs chunks on the pool, or in the caller if the work is too small to wake a thread. `work`: rough number of
  * vectorised steps of all chunks together (about a nanosecond each). */
 void tn_ops_run(tn_ops *ops, size_t chunks, double work, tn_chunk_fn *run, void *argument);
+
+/* tn_op_nearest of the CPU. */
+void tn_cpu_nearest(tn_ops *ops, tn_tensor x, const tn_weight *book, int32_t *codes, tn_real *distances);
 
 /* Numbers in one chunk of an elementwise operation, and rows of `cols` columns in one chunk of a row-wise operation:
  * they depend only on the shape. */
@@ -188,6 +193,24 @@ typedef struct tn_norm_node {
     tn_real *mean, *inverse; /* [T] results for the backward, NULL: not wanted; mean 0 in RMS norm, inverse of the
                               * deviation */
 } tn_norm_node;
+
+typedef struct tn_group_norm_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_vector w, b; /* [columns] */
+    size_t groups;
+    double eps;
+    tn_real *mean, *inverse; /* [groups] results: mean and inverse of the deviation */
+} tn_group_norm_node;
+
+typedef struct tn_conv_node {
+    tn_node node;
+    tn_tensor x, y;
+    tn_weight w;
+    tn_vector bias; /* may be absent */
+    tn_conv shape;
+    size_t columns; /* of the resulting image */
+} tn_conv_node;
 
 /* x has been copied to y already. */
 typedef struct tn_rope_node {

@@ -165,6 +165,12 @@ bool tn_op_is_finite(tn_ops *ops, tn_tensor x);
 /* tn_argmax of each row. False on failure. */
 bool tn_op_argmax(tn_ops *ops, tn_tensor x, size_t *places);
 
+/* The number of the row of `book` [N, C] that is nearest to each row z of x [T, C]: the least |z|^2 + |e|^2 - 2 z e, the first of equal
+ * ones. codes [T]; distances [T] receives these values, or is NULL. Computed from x and book in the type of activations, without
+ * rounding x to the narrower numbers of a kernel set, because neighbours may be as near as that. A row of which no distance is finite
+ * gets -1. Has no backward: a choice has no gradient. False on failure. */
+bool tn_op_nearest(tn_ops *ops, tn_tensor x, const tn_weight *book, int32_t *codes, tn_real *distances);
+
 /* The place of the largest of `count` values of the host, the first of equal ones; NaN is less than any number. */
 size_t tn_argmax(const tn_real *values, size_t count);
 
@@ -203,6 +209,22 @@ tn_tensor tn_op_linear(tn_ops *ops, tn_tensor x, const tn_weight *w, const tn_ve
  * - p. With a magnitude, the sum z becomes b + magnitude (z - b), which has no backward (arXiv:2402.09353, as in PEFT). */
 tn_tensor tn_op_lora(tn_ops *ops, tn_tensor y, tn_tensor x, const tn_weight *w, const tn_vector *bias);
 
+/* A convolution over one image of height x width pixels, which lie row by row; a square kernel. Rows and columns of zeros surround
+ * the image, as many as top, left, bottom, right say. */
+typedef struct tn_conv {
+    size_t height, width;
+    size_t kernel, stride;
+    size_t top, left, bottom, right;
+} tn_conv;
+
+/* Sides of the resulting image; 0 if the kernel has no place in it. */
+size_t tn_conv_rows(const tn_conv *shape);
+size_t tn_conv_columns(const tn_conv *shape);
+
+/* x [height * width, channels] -> [rows * columns, outputs], with a weight [outputs, channels, kernel, kernel] (as PyTorch's
+ * Conv2d); bias may be NULL or absent. A cross-correlation, as in all such libraries. */
+tn_tensor tn_op_conv(tn_ops *ops, tn_tensor x, const tn_conv *shape, const tn_weight *w, const tn_vector *bias);
+
 /* Rows `ids` of a table [V, C] -> [count, C]. Ids out of range are a failure. */
 tn_tensor tn_op_gather(tn_ops *ops, const tn_weight *table, const int32_t *ids, size_t count);
 
@@ -233,6 +255,8 @@ tn_tensor tn_op_add_rows(tn_ops *ops, tn_tensor x, const size_t *rows, const tn_
 tn_tensor tn_op_add(tn_ops *ops, tn_tensor x, tn_tensor y);
 /* silu(gate) * up, same shape. Consumes gate. */
 tn_tensor tn_op_swiglu(tn_ops *ops, tn_tensor gate, tn_tensor up);
+/* x sigmoid(x) (swish). Consumes x. */
+tn_tensor tn_op_silu(tn_ops *ops, tn_tensor x);
 /* x sigmoid(1.702 x), and x Phi(x) with the exact error function. Consume x. */
 tn_tensor tn_op_quick_gelu(tn_ops *ops, tn_tensor x);
 tn_tensor tn_op_gelu(tn_ops *ops, tn_tensor x);
@@ -244,6 +268,11 @@ tn_tensor tn_op_gelu(tn_ops *ops, tn_tensor x);
 tn_tensor tn_op_rms_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, double eps);
 /* (x - mean) / sqrt(var + eps) * w + b, biased variance, per row; new memory. */
 tn_tensor tn_op_layer_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, const tn_vector *b, double eps);
+
+/* Group norm of one image [pixels, C]: the columns are divided into `groups` of equal size, and (x - mean) / sqrt(var + eps), biased
+ * variance, over all pixels and columns of a group, is multiplied by w [C] and b [C] is added; new memory. Source:
+ * arXiv:1803.08494. */
+tn_tensor tn_op_group_norm(tn_ops *ops, tn_tensor x, const tn_vector *w, const tn_vector *b, size_t groups, double eps);
 
 /* ------------------------------------------------------------ attention -- */
 

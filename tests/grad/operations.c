@@ -163,6 +163,11 @@ static tn_tensor build_swiglu(gradient_case *c)
     return project(c, tn_op_swiglu(&c->ops, input(c, 0), input(c, 1)));
 }
 
+static tn_tensor build_silu(gradient_case *c)
+{
+    return project(c, tn_op_add(&c->ops, tn_op_silu(&c->ops, input(c, 0)), tn_op_gelu(&c->ops, input(c, 1))));
+}
+
 static tn_tensor build_gelus(gradient_case *c)
 {
     tn_tensor both[2] = { tn_op_quick_gelu(&c->ops, input(c, 0)), tn_op_gelu(&c->ops, input(c, 1)) };
@@ -171,7 +176,7 @@ static tn_tensor build_gelus(gradient_case *c)
 
 static void elementwise_is_right(void **state)
 {
-    static build_fn *const builders[] = { build_add, build_add_self, build_swiglu, build_gelus };
+    static build_fn *const builders[] = { build_add, build_add_self, build_swiglu, build_silu, build_gelus };
     (void)state;
     for (size_t i = 0; i < sizeof builders / sizeof *builders; i++)
         for (uint64_t seed = 0; seed < SEEDS; seed++) {

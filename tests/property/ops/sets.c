@@ -197,7 +197,43 @@ static void run_loss(fixture *f, const sizes *s, double size, outcome *o)
     offer(o, logits.grad, t * v, 2 * eps * (2 * 120 + (double)v)); /* exp(-120) is 0 in f32 */
 }
 
-static operation_fn *const operations[] = { run_linear, run_elementwise, run_norms, run_attention, run_loss };
+/* Convolution: the products of linear, over patches. */
+static void run_conv(fixture *f, const sizes *s, double size, outcome *o)
+{
+    size_t height = 1 + s->rows % 9, width = 1 + s->rows % 11, k = s->cols, n = s->outputs, pixels = height * width;
+    const tn_conv shape = { .height = height, .width = width, .kernel = 3, .stride = 1 + s->rows % 2, .top = 1, .left = 1, .bottom = 1,
+                            .right = 1 };
+    tn_real *w = numbers(f, 9 * n * k, 0, 1), *b = numbers(f, n, 0, size), *dw = numbers(f, 9 * n * k, 0, 0), *db = numbers(f, n, 0, 0);
+    tn_weight matrix = weight_of(w, n, 9 * k, dw);
+    tn_vector bias = { n, b, db };
+    tn_tape_start(&f->ops);
+    tn_tensor x = drawn(f, pixels, k, size), y = tn_op_conv(&f->ops, x, &shape, &matrix, &bias);
+    sum_up(f, y);
+    double most_x = largest(x.data, pixels * k), most_w = largest(w, 9 * n * k);
+    offer(o, y.data, y.rows * n, product_bound(9 * k + 1, most_x, most_w) + eps * largest(b, n));
+    offer(o, x.grad, pixels * k, product_bound(9 * n, 1, most_w));
+    offer(o, dw, 9 * n * k, product_bound(y.rows, 1, most_x));
+    offer(o, db, n, product_bound(y.rows, 1, 1));
+}
+
+/* No kernel takes part in group norms; silu errs as swiglu does. */
+static void run_images(fixture *f, const sizes *s, double size, outcome *o)
+{
+    size_t t = s->rows + 1, k = 4 * s->cols;
+    tn_vector scale = { k, numbers(f, k, 1, 0.2), numbers(f, k, 0, 0) }, shift = { k, numbers(f, k, 0, 1), numbers(f, k, 0, 0) };
+    tn_tape_start(&f->ops);
+    tn_tensor x = drawn(f, t, k, size), z = drawn(f, t, k, size);
+    tn_tensor a = tn_op_group_norm(&f->ops, x, &scale, &shift, 4, 1e-6), b = tn_op_silu(&f->ops, z);
+    sum_up(f, tn_op_add(&f->ops, a, b));
+    double most = 1 + largest(z.data, t * k);
+    offer(o, b.data, t * k, 2 * eps * most * 12);
+    offer(o, z.grad, t * k, 2 * eps * 12);
+    offer(o, x.grad, t * k, 0);
+    offer(o, scale.grad, k, 0);
+    offer(o, shift.grad, k, 0);
+}
+
+static operation_fn *const operations[] = { run_linear, run_elementwise, run_norms, run_attention, run_loss, run_conv, run_images };
 enum { OPERATIONS = sizeof operations / sizeof *operations };
 
 static outcome run(operation_fn *operation, const tn_kernels *kernels, uint64_t seed, double size)

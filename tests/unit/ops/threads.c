@@ -183,8 +183,39 @@ static void loss_of_rows(fixture *f, collection *c)
     keep(c, logits.grad, T * V);
 }
 
+static void images(fixture *f, collection *c)
+{
+    enum { SIDE = 40, C = 32, N = 24, BOOK = 700 };
+    static const tn_conv shape = { .height = SIDE, .width = SIDE, .kernel = 3, .stride = 2, .bottom = 1, .right = 1 };
+    bool recording = f->ops.tape != NULL;
+    tn_real *dw = zeros(f, N * 9 * C), *db = zeros(f, N), *ds = zeros(f, C), *dt = zeros(f, C);
+    tn_weight w = weight_of(numbers(f, N * 9 * C, 0, 0.1), N, 9 * C, dw), book = weight_of(numbers(f, BOOK * N, 0, 1), BOOK, N, NULL);
+    tn_vector b = { N, numbers(f, N, 0, 1), db }, scale = { C, numbers(f, C, 1, 0.1), ds }, shift = { C, numbers(f, C, 0, 1), dt };
+    tn_tensor x = tensor(f, SIDE * SIDE, C, numbers(f, SIDE * SIDE * C, 0, 1));
+    tn_tensor a = tn_op_silu(&f->ops, tn_op_group_norm(&f->ops, x, &scale, &shift, 8, 1e-6));
+    tn_tensor y = tn_op_conv(&f->ops, a, &shape, &w, &b);
+    keep(c, a.data, SIDE * SIDE * C);
+    keep(c, y.data, y.rows * N);
+    int32_t codes[SIDE * SIDE / 4];
+    tn_real distances[SIDE * SIDE / 4];
+    assert_int_equal(y.rows, SIDE * SIDE / 4);
+    assert_true(tn_op_nearest(&f->ops, y, &book, codes, distances));
+    keep(c, distances, y.rows);
+    for (size_t i = 0; i < y.rows; i++)
+        distances[i] = (tn_real)codes[i];
+    keep(c, distances, y.rows);
+    finish(f, c, y);
+    if (!recording)
+        return;
+    keep(c, x.grad, SIDE * SIDE * C);
+    keep(c, dw, N * 9 * C);
+    keep(c, db, N);
+    keep(c, ds, C);
+    keep(c, dt, C);
+}
+
 static scenario_fn *const scenarios[] = { linear_and_norms, elementwise_rope_and_rows, rope_and_causal_attention,
-                                          segments, loss_of_rows };
+                                          segments, loss_of_rows, images };
 
 static collection run(scenario_fn *scenario, const tn_kernels *kernels, size_t threads, bool recording, uint64_t seed)
 {

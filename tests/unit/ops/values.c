@@ -80,9 +80,9 @@ static void elementwise_formulas(void **state)
     tn_tensor sum = tn_op_add(&f.ops, tensor(&f, 3, 1001, x), tensor(&f, 3, 1001, y));
     tn_tensor swiglu = tn_op_swiglu(&f.ops, tensor(&f, 3, 1001, x), tensor(&f, 3, 1001, y));
     tn_tensor quick = tn_op_quick_gelu(&f.ops, tensor(&f, 3, 1001, x));
-    tn_tensor gelu = tn_op_gelu(&f.ops, tensor(&f, 3, 1001, x));
+    tn_tensor gelu = tn_op_gelu(&f.ops, tensor(&f, 3, 1001, x)), silu = tn_op_silu(&f.ops, tensor(&f, 3, 1001, x));
     works(&f);
-    double wanted[4][N], bound[4][N];
+    double wanted[5][N], bound[5][N];
     for (size_t i = 0; i < N; i++) {
         double a = (double)x[i], b = (double)y[i];
         wanted[0][i] = a + b;
@@ -95,11 +95,14 @@ static void elementwise_formulas(void **state)
         bound[1][i] = (8 + fabs(a)) * eps * fabs(wanted[1][i]) + fabs(b) * FLT_MIN;
         bound[2][i] = (8 + 2 * fabs(a)) * eps * fabs(wanted[2][i]) + fabs(a) * FLT_MIN;
         bound[3][i] = 4 * eps * fabs(a) + FLT_MIN;
+        wanted[4][i] = a / (1 + exp(-a));
+        bound[4][i] = (8 + fabs(a)) * eps * fabs(wanted[4][i]) + FLT_MIN;
     }
     assert_within(sum.data, wanted[0], bound[0], N);
     assert_within(swiglu.data, wanted[1], bound[1], N);
     assert_within(quick.data, wanted[2], bound[2], N);
     assert_within(gelu.data, wanted[3], bound[3], N);
+    assert_within(silu.data, wanted[4], bound[4], N);
     fixture_close(&f);
 }
 

@@ -97,6 +97,8 @@ static void carry_out(tn_ops *ops, tn_node *node, bool back)
         tn_loss_node loss;
         tn_add_rows_node add_rows;
         tn_rule_out_node rule_out;
+        tn_group_norm_node group_norm;
+        tn_conv_node conv;
     } n;
     void *list = NULL;
     tn_tap *taps = NULL;
@@ -181,6 +183,18 @@ static void carry_out(tn_ops *ops, tn_node *node, bool back)
         n.rule_out.x = moved(n.rule_out.x);
         n.rule_out.y = moved(n.rule_out.y);
         break;
+    case TN_OP_GROUP_NORM:
+        n.group_norm = *(tn_group_norm_node *)node;
+        n.group_norm.x = moved(n.group_norm.x);
+        n.group_norm.y = moved(n.group_norm.y);
+        n.group_norm.mean = moved_reals(n.group_norm.mean);
+        n.group_norm.inverse = moved_reals(n.group_norm.inverse);
+        break;
+    case TN_OP_CONV:
+        n.conv = *(tn_conv_node *)node;
+        n.conv.x = moved(n.conv.x);
+        n.conv.y = moved(n.conv.y);
+        break;
     default: /* elementwise */
         n.element = *(tn_element_node *)node;
         n.element.x = moved(n.element.x);
@@ -252,6 +266,11 @@ static void argmax(tn_ops *ops, tn_tensor x, size_t *places)
     tn_device_cpu.argmax(ops, moved(x), places);
 }
 
+static void nearest(tn_ops *ops, tn_tensor x, const tn_weight *book, int32_t *codes, tn_real *distances)
+{
+    tn_device_cpu.nearest(ops, moved(x), book, codes, distances);
+}
+
 static void mean_rows(tn_ops *ops, tn_tensor mean, tn_tensor x)
 {
     tn_device_cpu.mean_rows(ops, moved(mean), moved(x));
@@ -276,7 +295,8 @@ static const tn_device far_device = {
                     [TN_OP_JOIN] = &tn_shared_join, [TN_OP_CHECKPOINT] = &tn_shared_checkpoint, [TN_OP_ADD] = &operation,
                     [TN_OP_SWIGLU] = &operation, [TN_OP_QUICK_GELU] = &operation, [TN_OP_GELU] = &operation, [TN_OP_NORM] = &operation,
                     [TN_OP_ROPE] = &operation, [TN_OP_STORE] = &operation, [TN_OP_ATTENTION] = &operation,
-                    [TN_OP_CROSS_ENTROPY] = &operation, [TN_OP_ADD_ROWS] = &operation, [TN_OP_RULE_OUT] = &operation },
+                    [TN_OP_CROSS_ENTROPY] = &operation, [TN_OP_ADD_ROWS] = &operation, [TN_OP_RULE_OUT] = &operation,
+                    [TN_OP_SILU] = &operation, [TN_OP_GROUP_NORM] = &operation, [TN_OP_CONV] = &operation },
     .copy = copy,
     .add = add,
     .read = read_values,
@@ -285,6 +305,7 @@ static const tn_device far_device = {
     .view = view,
     .is_finite = is_finite,
     .argmax = argmax,
+    .nearest = nearest,
     .mean_rows = mean_rows,
     .add_heads = add_heads,
     .angles = angles,
