@@ -32,7 +32,7 @@ typedef struct tn_size_name {
 /* The output of an encoder for several images, one after another. */
 typedef struct tn_encoded {
     tn_tensor embeds;            /* [sum J, C]; without data if there are codes */
-    const int32_t *codes;        /* [sum J] indices of tn_encoder_config.ids          */
+    const int32_t *codes;        /* [sum J] indices of tn_encoder_config.ids; -1 if numbers are not finite */
     tn_tensor deep[TN_DEEP_MAX]; /* [config.deep] of [sum J, C]                       */
 } tn_encoded;
 
@@ -45,6 +45,9 @@ typedef struct tn_image_encoder {
      * read. Errors: FORMAT, UNSUPPORTED,
      * MEMORY. */
     tenebra_code (*read_config)(const json_t *part, const char *file, tn_model_config *config, tenebra_error *error);
+    /* Reads which token each code is, from the backbone's list of tokens (names with ids), after read_config: fills `ids` and
+     * `code_count`. NULL: images are vectors, or the backbone fills these in. Errors: FORMAT, MEMORY. */
+    tenebra_code (*read_ids)(const json_t *tokens, const char *file, tn_encoder_config *vision, tenebra_error *error);
 
     /* ------ the rule: how images are prepared; a struct that belongs to the encoder, zeroed and then filled from a processor
      * file */

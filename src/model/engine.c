@@ -309,16 +309,19 @@ static bool take_made(const tn_encoder_config *config, size_t rows, size_t cols,
     return fits;
 }
 
-/* Converts codes to tokens. */
-static void find_ids(tn_ops *ops, const tn_encoder_config *config, const int32_t *codes, size_t count, int32_t *ids)
+/* Converts codes to tokens; false if one could not be chosen among numbers that are not finite. */
+static bool find_ids(tn_ops *ops, const tn_encoder_config *config, const int32_t *codes, size_t count, int32_t *ids)
 {
     for (size_t i = 0; ids != NULL && i < count && ops->failure.code == TENEBRA_OK; i++) {
-        if (codes[i] >= 0 && (size_t)codes[i] < config->code_count)
+        if (codes[i] < 0)
+            return false;
+        if ((size_t)codes[i] < config->code_count)
             ids[i] = config->ids[codes[i]];
         else
             tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "vision", "the image encoder gave code %d of %zu", (int)codes[i],
                     config->code_count);
     }
+    return true;
 }
 
 /* Divides the results among the images. */
@@ -380,15 +383,16 @@ tenebra_code tn_engine_encode(tn_engine *engine, const tn_prepared *const *prepa
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "the memory for image embeddings is full");
     size_t mark = tn_ops_mark(ops);
     const tn_encoded all = tn_networks_encode(ops, &engine->model->networks, prepared, count);
+    bool chosen = true;
     if (has_all(ops, config, &all, rows, cols)) {
-        find_ids(ops, config, all.codes, rows, m.ids);
+        chosen = find_ids(ops, config, all.codes, rows, m.ids);
         if (recording)
             m.tensors = all;
         else
             keep(ops, config, &all, &m);
         hand_out(ops, config, &m, pictures, count);
     }
-    bool finite = recording || ops->failure.code != TENEBRA_OK || is_finite(ops, config, &m.tensors);
+    bool finite = ops->failure.code != TENEBRA_OK || (chosen && (recording || is_finite(ops, config, &m.tensors)));
     TN_TRY(tn_engine_finish(engine, mark, error));
     return finite ? TENEBRA_OK : tn_fail_pictures(engine, prepared, count, error);
 }

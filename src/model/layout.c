@@ -12,6 +12,20 @@ size_t tn_network_members(const tn_network *network, size_t group)
     return group == 0 ? 1 : network->sizes[network->layout->groups[group].count];
 }
 
+size_t tn_network_size(const tn_network *network, size_t group, size_t number, size_t size)
+{
+    return size < TN_SIZE_MEMBER ? network->sizes[size] : network->layout->groups[group].size(network, number, size);
+}
+
+/* Whether a member has the tensor of a row. */
+static bool has_tensor(const tn_network *network, const tn_layout_row *row, size_t number)
+{
+    for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++)
+        if (row->dims[i] >= TN_SIZE_MEMBER && tn_network_size(network, row->group, number, row->dims[i]) == 0)
+            return false;
+    return true;
+}
+
 /* The pointer to the members of a group in the network's struct. */
 static void **array_of(const tn_network *network, size_t group)
 {
@@ -28,20 +42,24 @@ static void *slot_of(const tn_network *network, const tn_layout_row *row, size_t
 
 /* --------------------------------------------------------------- memory -- */
 
+/* Adds the number of values of a vector of one member. */
+static bool count_vector(const tn_network *network, const tn_layout_row *row, size_t number, size_t *total)
+{
+    size_t size = row->parts;
+    bool fits = true;
+    for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++)
+        fits = fits && tn_size_mul(size, tn_network_size(network, row->group, number, row->dims[i]), &size);
+    return fits && tn_size_add(*total, size, total);
+}
+
 /* The number of values of all vectors of the network. */
 static bool count_vectors(const tn_network *network, size_t *total)
 {
     *total = 1;
-    for (const tn_layout_row *row = network->layout->rows; row->name != NULL; row++) {
-        size_t size;
-        bool fits = tn_size_mul(row->parts, tn_network_members(network, row->group), &size);
-        if (tn_role_is_matrix(row->role))
-            continue;
-        for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++)
-            fits = fits && tn_size_mul(size, network->sizes[row->dims[i]], &size);
-        if (!fits || !tn_size_add(*total, size, total))
-            return false;
-    }
+    for (const tn_layout_row *row = network->layout->rows; row->name != NULL; row++)
+        for (size_t number = 0; !tn_role_is_matrix(row->role) && number < tn_network_members(network, row->group); number++)
+            if (!count_vector(network, row, number, total))
+                return false;
     return true;
 }
 
@@ -80,33 +98,60 @@ static const char *pattern_of(const tn_layout_row *row, size_t which)
     return which == 0 ? row->name : which <= TN_LAYOUT_OTHERS ? row->others[which - 1] : NULL;
 }
 
-static bool print_name(const tn_layout_row *row, size_t which, size_t number, char name[TN_PLACE_NAME])
+/* The numbers in a name, as many as its pattern has holes. */
+enum { HOLES = 2 };
+
+static bool print_name(const tn_layout_row *row, size_t which, const size_t numbers[HOLES], char name[TN_PLACE_NAME])
 {
-    const char *pattern = pattern_of(row, which), *hole = pattern != NULL ? strstr(pattern, "%zu") : NULL;
-    if (hole == NULL)
-        snprintf(name, TN_PLACE_NAME, "%s", pattern != NULL ? pattern : "");
-    else
-        snprintf(name, TN_PLACE_NAME, "%.*s%zu%s", (int)(hole - pattern), pattern, number, hole + strlen("%zu"));
+    const char *pattern = pattern_of(row, which), *hole;
+    size_t at = 0;
+    name[0] = '\0';
+    for (size_t i = 0; i < HOLES && pattern != NULL && (hole = strstr(pattern, "%zu")) != NULL; i++) {
+        at += (size_t)snprintf(name + at, TN_PLACE_NAME - at, "%.*s%zu", (int)(hole - pattern), pattern, numbers[i]);
+        pattern = hole + strlen("%zu");
+    }
+    if (pattern != NULL)
+        snprintf(name + at, TN_PLACE_NAME - at, "%s", pattern);
     return pattern != NULL;
+}
+
+/* The numbers in the names of a member. */
+static bool print_member(const tn_network *network, const tn_layout_row *row, size_t which, size_t number, char name[TN_PLACE_NAME])
+{
+    size_t size = network->layout->groups[row->group].inner;
+    size_t inner = row->group > 0 && size != TN_SIZE_NONE ? network->sizes[size] : 0;
+    return print_name(row, which, inner > 0 ? (size_t[HOLES]){ number / inner, number % inner } : (size_t[HOLES]){ number }, name);
 }
 
 bool tn_place_name(const tn_place *place, size_t which, char name[TN_PLACE_NAME])
 {
-    return print_name(place->row, which, place->number, name);
+    return print_member(place->network, place->row, which, place->number, name);
 }
 
-/* Whether the name matches the pattern, with a number in place of %zu, or (*module) the pattern up to its last '.'. */
-static bool fits(const char *pattern, const char *name, size_t length, size_t *number, bool *module)
+/* Reads a number of a name, without leading zeros; false if there is none. */
+static bool read_number(const char *name, size_t length, size_t *at, size_t *number)
 {
-    const char *hole = strstr(pattern, "%zu"), *rest = hole != NULL ? hole + strlen("%zu") : pattern;
-    size_t front = hole != NULL ? (size_t)(hole - pattern) : 0, at = front;
+    size_t front = *at;
     *number = 0;
-    if (length < front || memcmp(name, pattern, front) != 0)
-        return false;
-    for (; hole != NULL && at < length && at - front < 9 && name[at] >= '0' && name[at] <= '9'; at++)
-        *number = 10 * *number + (size_t)(name[at] - '0');
-    if (hole != NULL && (at == front || (name[front] == '0' && at - front > 1)))
-        return false;
+    for (; *at < length && *at - front < 9 && name[*at] >= '0' && name[*at] <= '9'; ++*at)
+        *number = 10 * *number + (size_t)(name[*at] - '0');
+    return *at > front && (name[front] != '0' || *at - front == 1);
+}
+
+/* Whether the name matches the pattern, with numbers in place of %zu, or (*module) the pattern up to its last '.'. */
+static bool fits(const char *pattern, const char *name, size_t length, size_t numbers[HOLES], bool *module)
+{
+    const char *rest = pattern, *hole;
+    size_t at = 0;
+    for (size_t i = 0; i < HOLES && (hole = strstr(rest, "%zu")) != NULL; i++) {
+        size_t front = (size_t)(hole - rest);
+        if (length - at < front || memcmp(name + at, rest, front) != 0)
+            return false;
+        at += front;
+        if (!read_number(name, length, &at, &numbers[i]))
+            return false;
+        rest = hole + strlen("%zu");
+    }
     size_t left = length - at;
     const char *dot = strrchr(rest, '.');
     *module = left != strlen(rest);
@@ -117,13 +162,13 @@ bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, 
 {
     for (const tn_layout_row *row = layout->rows; row->name != NULL; row++)
         for (size_t which = 0; pattern_of(row, which) != NULL; which++) {
-            size_t number;
+            size_t numbers[HOLES] = { 0 };
             bool module;
-            if (!fits(pattern_of(row, which), name, length, &number, &module))
+            if (!fits(pattern_of(row, which), name, length, numbers, &module))
                 continue;
             if (from != NULL)
                 *from = which;
-            bool found = print_name(row, to, number, other);
+            bool found = print_name(row, to, numbers, other);
             if (found && module)
                 *strrchr(other, '.') = '\0';
             return found;
@@ -135,10 +180,9 @@ bool tn_layout_rename(const tn_layout *layout, const char *name, size_t length, 
 static void measure(tn_place *place)
 {
     const tn_layout_row *row = place->row;
-    const size_t *sizes = place->network->sizes;
     bool matrix = tn_role_is_matrix(row->role);
     for (place->rank = 0; place->rank < TN_LAYOUT_RANK && row->dims[place->rank] != TN_SIZE_NONE; place->rank++)
-        place->shape[place->rank] = sizes[row->dims[place->rank]];
+        place->shape[place->rank] = tn_network_size(place->network, row->group, place->number, row->dims[place->rank]);
     if (matrix && place->shape[0] == 0)
         place->shape[0] = ((const tn_weight *)place->slot)->matrix.rows;
     place->shape[0] *= row->parts;
@@ -163,13 +207,21 @@ tenebra_code tn_network_each(tn_network *network, tn_place_fn *visit, void *user
                 tn_place place = { .network = network, .row = &rows[r], .number = number,
                                    .slot = slot_of(network, &rows[r], number),
                                    .order = rows[r].last ? LAST + r : order + number * (end - begin) + (r - begin) };
-                print_name(&rows[r], 0, number, place.name);
+                if (!has_tensor(network, &rows[r], number))
+                    continue;
+                print_member(network, &rows[r], 0, number, place.name);
                 measure(&place);
                 TN_TRY(visit(user, &place, error));
             }
         order += members * (end - begin);
     }
     return TENEBRA_OK;
+}
+
+size_t tn_place_pool(const tn_place *place)
+{
+    size_t size = place->row->pooled;
+    return size == TN_SIZE_NONE ? 1 : tn_network_size(place->network, place->row->group, place->number, size);
 }
 
 void tn_place_read(const tn_place *place, tn_real *values)

@@ -14,7 +14,7 @@ typedef enum tn_role {
     TN_ROLE_LINEAR,    /* matrix: y = W x                                                                     */
     TN_ROLE_EMBEDDING, /* matrix: one row per token                                                           */
     TN_ROLE_HEAD,      /* matrix: one logit per row; files may lack it if the embedding is also the head      */
-    TN_ROLE_PATCHES,   /* matrix: y = W x of pixels; a convolution in other programs, so adapters do not apply */
+    TN_ROLE_PATCHES,   /* matrix: y = W x of a convolution or a codebook, in other programs no linear layer, so adapters do not apply */
     TN_ROLE_BIAS,      /* vector: added to the result of the matrix above it in the table                     */
     TN_ROLE_SCALE,     /* vector: of a norm                                                                   */
     TN_ROLE_SHIFT      /* vector: of the norm above it                                                        */
@@ -33,17 +33,19 @@ enum {
     TN_LAYOUT_OTHERS = 2, TN_LAYOUT_RANK = 5, TN_LAYOUT_SIZES = 24, TN_LAYOUT_NUMBERS = 4, TN_LAYOUT_GROUPS = 8, TN_PLACE_NAME = 256
 };
 
-/* Each network numbers its own sizes from TN_SIZE_OWN on. */
+/* Each network numbers its own sizes from TN_SIZE_OWN on, and those that differ between the members of a group from TN_SIZE_MEMBER on
+ * (tn_layout_group.size). */
 enum {
     TN_SIZE_NONE, /* ends a list of dimensions                                                     */
     TN_SIZE_FREE, /* size of the vocabulary: that of the tensor in the file; 0 until it is known   */
-    TN_SIZE_OWN
+    TN_SIZE_OWN,
+    TN_SIZE_MEMBER = 64
 };
 
 /* One tensor, or one for each member of a group. Rows are in the order in which the forward uses them, except those with
  * `last`. */
 typedef struct tn_layout_row {
-    const char *name;              /* %zu is the member's number                                             */
+    const char *name;              /* %zu is the member's number, or its numbers                             */
     const char *others[TN_LAYOUT_OTHERS]; /* other names in files; NULL after the last                       */
     tn_role role;
     tn_reads reads;
@@ -61,10 +63,15 @@ typedef struct tn_layout_row {
     .role = TN_ROLE_##role_, .group = group_, .offset = offset_, .parts = parts_, .dims = { __VA_ARGS__ }
 
 /* An array of equal structs, such as the layers. */
+typedef struct tn_network tn_network;
+
 typedef struct tn_layout_group {
     size_t pointer; /* offset of the array's pointer in the network's struct */
     size_t bytes;   /* of a member                                           */
     size_t count;   /* size: the number of members                           */
+    size_t inner;   /* size: if names have two numbers, members for each first one; NONE: names have one number */
+    /* The sizes from TN_SIZE_MEMBER on of a member, if they differ between members; 0: that member does not have the tensor. */
+    size_t (*size)(const tn_network *network, size_t number, size_t which);
 } tn_layout_group;
 
 typedef enum tn_network_kind { TN_NETWORK_DECODER, TN_NETWORK_IMAGES, TN_NETWORK_MODULE } tn_network_kind;
@@ -77,13 +84,13 @@ typedef struct tn_layout {
 } tn_layout;
 
 /* The first member of every network's struct. */
-typedef struct tn_network {
+struct tn_network {
     const tn_layout *layout;
     size_t sizes[TN_LAYOUT_SIZES];
     double numbers[TN_LAYOUT_NUMBERS]; /* other numbers of its configuration, also numbered by the network */
     tn_real *vectors;  /* memory of all its vectors, or NULL                    */
     tn_real *matrices; /* memory of its matrices if they are not in a file, or NULL */
-} tn_network;
+};
 
 /* Allocates, and frees, the memory for the groups and vectors of a network whose layout and sizes are set and whose slots are
  * zero. Errors: MEMORY. */
@@ -92,6 +99,9 @@ void tn_network_close(tn_network *network);
 
 /* Members of a group; 1 of group 0. */
 size_t tn_network_members(const tn_network *network, size_t group);
+
+/* A size of a member of a group, one of all members, or of that member. */
+size_t tn_network_size(const tn_network *network, size_t group, size_t number, size_t size);
 
 /* One tensor of a network. */
 typedef struct tn_place {
@@ -129,10 +139,7 @@ static inline bool tn_place_is_linear(const tn_place *place)
 }
 
 /* The number of rows of the network's input for one row of the matrix's input. */
-static inline size_t tn_place_pool(const tn_place *place)
-{
-    return place->row->pooled == TN_SIZE_NONE ? 1 : place->network->sizes[place->row->pooled];
-}
+size_t tn_place_pool(const tn_place *place);
 
 /* Whether the tensor, or an adapter on it, is trained; the same for any tensor of a member of a group, or, with group TN_ANY,
  * of the network. */

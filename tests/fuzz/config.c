@@ -48,13 +48,17 @@ static void check_vision(const tn_backbone *backbone, const tn_model_config *con
 /* No shape is without values, or has more than can be counted. */
 static void check_layout(const tn_layout *layout, const size_t *sizes)
 {
-    for (const tn_layout_row *row = layout->rows; row->name != NULL; row++) {
-        size_t values = 8 * row->parts;
-        for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++) {
-            require(sizes[row->dims[i]] > 0 || row->dims[i] == TN_SIZE_FREE);
-            require(tn_size_mul(values, sizes[row->dims[i]], &values));
+    tn_network network = { .layout = layout };
+    memcpy(network.sizes, sizes, sizeof network.sizes);
+    for (const tn_layout_row *row = layout->rows; row->name != NULL; row++)
+        for (size_t number = 0; number < tn_network_members(&network, row->group); number++) {
+            size_t values = 8 * row->parts;
+            for (size_t i = 0; i < TN_LAYOUT_RANK && row->dims[i] != TN_SIZE_NONE; i++) {
+                size_t size = tn_network_size(&network, row->group, number, row->dims[i]);
+                require(size > 0 || row->dims[i] == TN_SIZE_FREE || row->dims[i] >= TN_SIZE_MEMBER);
+                require(tn_size_mul(values, size, &values));
+            }
         }
-    }
 }
 
 static void check_tensors(const tn_backbone *backbone, const tn_model_config *config)
