@@ -70,8 +70,7 @@ static tenebra_code read_channels(const json_t *json, const char *key, double mi
     return TENEBRA_OK;
 }
 
-static tenebra_code read_resample(const json_t *json, const char *name, tn_resample *resample,
-                                  tenebra_error *error)
+tenebra_code tn_resample_read(const json_t *json, const char *name, tn_resample *resample, tenebra_error *error)
 {
     size_t filter = *resample;
     TN_TRY(tn_json_size(json, "resample", 0, 5, &filter, name, error));
@@ -82,8 +81,7 @@ static tenebra_code read_resample(const json_t *json, const char *name, tn_resam
     return TENEBRA_OK;
 }
 
-static tenebra_code read_arithmetic(const json_t *json, const char *name, tn_patch_config *config,
-                                    tenebra_error *error)
+tenebra_code tn_pixels_read(const json_t *json, const char *name, tn_patch_config *config, tenebra_error *error)
 {
     bool rescale = true, normalize = true;
     TN_TRY(tn_json_bool(json, "do_rescale", &rescale, name, error));
@@ -116,8 +114,8 @@ tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "asks for at least %zu and at most %zu pixels",
                        config->min_pixels, config->max_pixels);
     TN_TRY(tn_json_bool(json, "do_resize", &config->resize, name, error));
-    TN_TRY(read_resample(json, name, &config->resample, error));
-    return read_arithmetic(json, name, config, error);
+    TN_TRY(tn_resample_read(json, name, &config->resample, error));
+    return tn_pixels_read(json, name, config, error);
 }
 
 void tn_patch_config_note(const json_t *json, const char *name, const char *prefix, tn_notes *notes)

@@ -33,6 +33,11 @@ tn_patch_config tn_patch_config_default(void);
 tenebra_code tn_patch_config_read(const json_t *json, const char *name, tn_patch_config *config,
                                   tenebra_error *error);
 
+/* Parts of this that encoders without patches use, too: "resample", and what becomes of the numbers of a pixel (do_rescale,
+ * rescale_factor, do_normalize, image_mean, image_std, which may have one number for all channels). Errors: as above. */
+tenebra_code tn_resample_read(const json_t *json, const char *name, tn_resample *resample, tenebra_error *error);
+tenebra_code tn_pixels_read(const json_t *json, const char *name, tn_patch_config *config, tenebra_error *error);
+
 /* Adds the keys of such an object that have no effect here to the notes, as members of `prefix` (NULL: none). */
 void tn_patch_config_note(const json_t *json, const char *name, const char *prefix, tn_notes *notes);
 
