@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "model/encoder.h"
 #include "model/network.h"
+#include "text/tokenizer.h"
 
 typedef struct tn_row tn_row; /* model/row.h */
 
@@ -42,6 +43,11 @@ typedef struct tn_backbone {
      * UNSUPPORTED, MEMORY. */
     tenebra_code (*read_config)(const json_t *json, const char *file, tn_model_config *config,
                                 tenebra_error *error);
+
+    /* Adds to the configuration of a shape (model/random.h) what depends on the tokens of its vocabulary, and grows "vocab_size" if
+     * necessary. tokenizer: that of `directory`; NULL if the model gets none. NULL: nothing does. Errors: MISMATCH (the tokenizer
+     * lacks a token), MEMORY. */
+    tenebra_code (*set_vocabulary)(json_t *config, const tn_tokenizer *tokenizer, const char *directory, tenebra_error *error);
 
     /* Sets the position of each of `count` rows of a prompt, which are tokens and complete images, starting at `first`. Returns
      * the position that follows. */

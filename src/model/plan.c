@@ -46,22 +46,33 @@ static tenebra_code fit_tokens(json_t *config, json_t *tokens, const tn_tokenize
     return set_integer(config, "vocab_size", tn_max(rows, tn_tokenizer_size(tokenizer)), error);
 }
 
-static tenebra_code read_tokens(json_t *config, json_t *tokens, const char *directory, tenebra_error *error)
+/* What depends on the tokenizer in `directory`, which may be NULL. */
+static tenebra_code read_tokens(tn_plan *plan, json_t *tokens, const char *directory, tenebra_error *error)
 {
-    tn_tokenizer *tokenizer;
-    TN_TRY(tn_tokenizer_open(directory, &tokenizer, error));
-    tenebra_code code = fit_tokens(config, tokens, tokenizer, directory, error);
+    tn_tokenizer *tokenizer = NULL;
+    tenebra_code code = TENEBRA_OK;
+    if (directory != NULL)
+        TN_TRY(tn_tokenizer_open(directory, &tokenizer, error));
+    if (tokenizer != NULL)
+        code = fit_tokens(plan->config, tokens, tokenizer, directory, error);
+    if (code == TENEBRA_OK && plan->backbone->set_vocabulary != NULL)
+        code = plan->backbone->set_vocabulary(plan->config, tokenizer, directory, error);
     tn_tokenizer_close(tokenizer);
     return code;
 }
 
-static tenebra_code read_sizes(tn_plan *plan, const char *file, tenebra_error *error)
+static tenebra_code find_backbone(tn_plan *plan, const char *file, tenebra_error *error)
 {
     const char *type = "";
     TN_TRY(tn_json_string(plan->config, "model_type", &type, file, error));
     plan->backbone = tn_backbone_find(type);
     if (plan->backbone == NULL)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "no backbone reads model_type \"%s\"", type);
+    return TENEBRA_OK;
+}
+
+static tenebra_code read_sizes(tn_plan *plan, const char *file, tenebra_error *error)
+{
     TN_TRY(plan->backbone->read_config(plan->config, file, &plan->sizes, error));
     TN_TRY(tn_networks_open(&plan->networks, plan->backbone, &plan->sizes, &plan->decoder, error));
     plan->decoder.network.sizes[TN_SIZE_FREE] = plan->sizes.vocab_size;
@@ -76,9 +87,9 @@ tenebra_code tn_plan_open(tn_plan *plan, const char *shape, const char *tokenize
     TN_TRY(find_shape(shape, &found, error));
     TN_TRY(tn_json_parse(found->text, found->length, shape, &json, error));
     plan->config = json_incref(json_object_get(json, "config"));
-    tenebra_code code = TENEBRA_OK;
-    if (tokenizer != NULL)
-        code = read_tokens(plan->config, json_object_get(json, "tokens"), tokenizer, error);
+    tenebra_code code = find_backbone(plan, shape, error);
+    if (code == TENEBRA_OK)
+        code = read_tokens(plan, json_object_get(json, "tokens"), tokenizer, error);
     if (code == TENEBRA_OK)
         code = read_sizes(plan, shape, error);
     json_decref(json);

@@ -174,10 +174,14 @@ static bool encode(tn_verify *verify, const char *values, const char *sides, con
 
 /* ------------------------------------------------------------ comparing -- */
 
-/* Values inside the encoder, under their names or, of a block, with its number. */
+/* Values inside the encoder, under their names or, of a block, with its number. Two have other names in cases. */
 static void watch_vision(void *user, const char *name, size_t index, const tn_tensor *value)
 {
     char full[64];
+    if (strcmp(name, "vision.vectors") == 0)
+        name = "vq.prequant";
+    if (strcmp(name, "vision.attention") == 0)
+        name = "vq.mid.attn";
     if (strcmp(name, "vision.block") == 0)
         snprintf(full, sizeof full, "%s.%zu", name, index);
     else

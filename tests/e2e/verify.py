@@ -60,7 +60,8 @@ def passes_with_every_kernel_set():
     check("reference" in names, f"kernel sets: {names}")
     for name in names:
         for case, least in (("preprocess/case", 5), ("qwen2vl_tied/case", 150), ("qwen2vl_untied/case", 150),
-                            ("other_shape/case", 100), ("qwen2vl_untied/lora", 220), ("other_shape/lora", 250)):
+                            ("other_shape/case", 100), ("qwen2vl_untied/lora", 220), ("other_shape/lora", 250),
+                            ("chameleon_64/case", 162), ("chameleon_1024/case", 82), ("chameleon_64/lora", 61)):
             result = run("verify", "--json", "--strict", GOLDEN / f"{case}.safetensors", environment={"TENEBRA_KERNELS": name})
             report = json.loads(result.stdout)
             wrong = [row["name"] for row in report["rows"] if row["verdict"] != "ok"]
@@ -74,16 +75,25 @@ def threads_change_nothing():
     check(len(outputs) == 1 and "" not in outputs, "the report depends on the number of threads")
 
 
-def changed_expectations_are_noticed(work):
+CHANGED = {
+    "qwen2vl_untied": ["vision.embeds", "vision.block.1", "multi.embeds", "plain.mrope.position_ids", "plain.mrope.logits_last24",
+                       "plain.arange.hidden.2", "textonly.last_logits", "ivtlr.K5.N2.cuda.selected", "ivtlr.K5.N2.cuda.scores",
+                       "ivtlr.K5.N2.desc.latent_hidden", "ivtlr.K5.N4.asc.generated", "ivtlr.K5.N3.cuda.loss",
+                       "ivtlr.K8.N4.cuda.label_logits", "ivtlr.K5.N2.cuda.gen_calls", "eos.later.generated", "batch2.selected"],
+    "chameleon_64": ["vq.codes", "vq.token_ids", "vq.prequant", "vq.mid.attn", "plain.hidden.1", "plain.logits_last32", "plain.hidden.2",
+                     "ivtlr.K12.N2.cuda.selected", "ivtlr.K16.N4.desc.scores", "ivtlr.K21.N3.desc.generated",
+                     "ivtlr.K12.N4.cuda.latent_hidden", "ivtlr.K12.N2.asc.loss", "ivtlr.K12.N2.cuda.label_logits"],
+    "chameleon_1024": ["ivtlr.K64.N1.cuda.train_last_logits", "ivtlr.K64.N2.cuda.selected", "ivtlr.K64.N3.asc.loss",
+                       "ivtlr.K64.N4.cuda.gen_calls", "ivtlr.K64.N0.any.train_calls"],
+}
+
+
+def changed_expectations_are_noticed(work, folder):
     """One element of one quantity of every kind; verify must name just that one."""
-    case = GOLDEN / "qwen2vl_untied/case.safetensors"
+    case = GOLDEN / folder / "case.safetensors"
     header, _ = load(case)
-    chosen = ["vision.embeds", "vision.block.1", "multi.embeds", "plain.mrope.position_ids", "plain.mrope.logits_last24",
-              "plain.arange.hidden.2", "textonly.last_logits", "ivtlr.K5.N2.cuda.selected", "ivtlr.K5.N2.cuda.scores",
-              "ivtlr.K5.N2.desc.latent_hidden", "ivtlr.K5.N4.asc.generated", "ivtlr.K5.N3.cuda.loss",
-              "ivtlr.K8.N4.cuda.label_logits", "ivtlr.K5.N2.cuda.gen_calls", "eos.later.generated", "batch2.selected"]
     broken = Path(work) / "broken.safetensors"
-    for number, name in enumerate(chosen):
+    for number, name in enumerate(CHANGED[folder]):
         if name not in header:
             check(False, f"the case has no {name}")
             continue
@@ -99,12 +109,46 @@ def changed_expectations_are_noticed(work):
             check(result.returncode == 1 and wrong == [name], f"{name} {word}: exit {result.returncode}, failed {wrong}")
 
 
-def changed_weights_are_noticed(work):
-    case = GOLDEN / "qwen2vl_tied/case.safetensors"
-    model = Path(work) / "model"
+def tokens_never_generated_are_exact(work):
+    """The logits of codes are the lowest float. Those of chameleon_64 are ids 200 to 247."""
+    case = GOLDEN / "chameleon_64/case.safetensors"
+    broken = Path(work) / "broken.safetensors"
+    for word, how in (("higher", lambda old: -1e30), ("minus infinity", lambda old: -math.inf)):
+        header, body = load(case)
+        change(header, body, "textonly.last_logits", how, 210)
+        save(broken, header, body)
+        result = run("verify", "--json", "-m", case.parent / "model", broken)
+        wrong = [row["name"] for row in json.loads(result.stdout)["rows"] if row["verdict"] != "ok"]
+        check(result.returncode == 1 and wrong == ["textonly.last_logits"], f"a code's logit {word}: failed {wrong}")
+
+
+def ends_of_sequences_must_fit(work):
+    """A case that holds only the ends of its sequences: they must be those of prompt_ids."""
+    case = GOLDEN / "chameleon_1024/case.safetensors"
+    broken = Path(work) / "broken.safetensors"
+    for name, at in (("ids.N2.gen_tail", 0), ("ids.N3.gen_tail", 9), ("ids.N1.train_tail", 3), ("prompt_ids", 3)):
+        header, body = load(case)
+        change(header, body, name, lambda old: old + 1, at)
+        save(broken, header, body)
+        result = run("verify", "--json", "-m", case.parent / "model", broken)
+        report = json.loads(result.stdout)
+        wrong = [row["name"] for row in report["rows"] if row["verdict"] != "ok"]
+        check(result.returncode == 1 and wrong, f"{name} changed: exit {result.returncode}, failed {wrong}")
+
+
+WEIGHTS = {
+    "qwen2vl_tied": ["visual.blocks.0.attn.qkv.bias", "model.layers.1.self_attn.k_proj.bias", "model.norm.weight"],
+    "chameleon_64": ["model.layers.0.self_attn.q_norm.weight", "model.layers.1.self_attn.k_norm.bias", "lm_head.weight",
+                     "model.vqmodel.encoder.down.1.block.0.nin_shortcut.bias", "model.vqmodel.quant_conv.bias"],
+}
+
+
+def changed_weights_are_noticed(work, folder):
+    case = GOLDEN / folder / "case.safetensors"
+    model = Path(work) / f"model-{folder}"
     model.mkdir()
     (model / "config.json").write_bytes((case.parent / "model/config.json").read_bytes())
-    for name in ("visual.blocks.0.attn.qkv.bias", "model.layers.1.self_attn.k_proj.bias", "model.norm.weight"):
+    for name in WEIGHTS[folder]:
         header, body = load(case.parent / "model/model.safetensors")
         for at in range(4):
             change(header, body, name, lambda old: old + 0.25, at)
@@ -113,9 +157,29 @@ def changed_weights_are_noticed(work):
         check(result.returncode == 1 and "first divergence:" in result.stdout, f"a changed {name} passed")
 
 
-TRAINED = ["stage2.loss", "stage0.last_logits", "stage2.selected", "stage2.grad_norm", "seq.1.loss", "seq.2.grad_norm",
-           "seq.2.position_ids", "stage0.grad.model.layers.1.mlp.up_proj.lora_B.weight",
-           "stage2.after.model.layers.0.self_attn.v_proj.lora_A.weight", "seq.2.after.model.layers.2.mlp.down_proj.lora_A.weight"]
+def changed_configurations_are_noticed(work):
+    """Norms after attention and MLP, another base of the rotary embedding, two codes with each other's tokens."""
+    case = GOLDEN / "chameleon_64/case.safetensors"
+    model = Path(work) / "model-configured"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes((case.parent / "model/model.safetensors").read_bytes())
+    original = json.loads((case.parent / "model/config.json").read_text())
+    tokens = dict(original["vocabulary_map"])
+    tokens["IMGIMGCFZ"], tokens["IMGIMGEBZ"] = tokens["IMGIMGEBZ"], tokens["IMGIMGCFZ"]
+    for changes in ({"swin_norm": True}, {"rope_theta": 20000.0}, {"vocabulary_map": tokens}, {"num_key_value_heads": 4}, {}):
+        (model / "config.json").write_text(json.dumps(dict(original, **changes)))
+        result = run("verify", "-q", "-m", model, case)
+        check(result.returncode == (1 if changes else 0), f"{list(changes)} changed: exit {result.returncode}")
+
+
+TRAINED = {
+    "qwen2vl_untied": ["stage2.loss", "stage0.last_logits", "stage2.selected", "stage2.grad_norm", "seq.1.loss", "seq.2.grad_norm",
+                       "seq.2.position_ids", "stage0.grad.model.layers.1.mlp.up_proj.lora_B.weight",
+                       "stage2.after.model.layers.0.self_attn.v_proj.lora_A.weight",
+                       "seq.2.after.model.layers.2.mlp.down_proj.lora_A.weight"],
+    "chameleon_64": ["stage0.loss", "stage2.selected", "stage2.grad_norm", "stage0.grad.model.layers.1.self_attn.q_proj.lora_A.weight",
+                     "stage2.grad.model.layers.0.self_attn.k_proj.lora_B.weight"],
+}
 
 
 def largest_at(path, name):
@@ -127,9 +191,9 @@ def largest_at(path, name):
     return max(range(len(values)), key=lambda i: abs(values[i]))
 
 
-def training_copy(work, number):
-    """A copy of the case of training steps with all its files, to be changed."""
-    source, folder = GOLDEN / "qwen2vl_untied", Path(work) / f"training-{number}"
+def training_copy(work, number, name="qwen2vl_untied"):
+    """A copy of a case of training steps with all its files, to be changed."""
+    source, folder = GOLDEN / name, Path(work) / f"training-{name}-{number}"
     for part in ("adapter", "model"):
         (folder / part).mkdir(parents=True)
         for file in (source / part).iterdir():
@@ -139,13 +203,13 @@ def training_copy(work, number):
     return folder
 
 
-def changed_training_is_noticed(work):
-    folder = training_copy(work, 0)
-    case = folder / "lora.safetensors"
-    for name in TRAINED:
-        header, body = load(GOLDEN / "qwen2vl_untied/lora.safetensors")
+def changed_training_is_noticed(work, source):
+    original = GOLDEN / source / "lora.safetensors"
+    case = training_copy(work, 0, source) / "lora.safetensors"
+    for name in TRAINED[source]:
+        header, body = load(original)
         # A weight moves by about 4e-5 in a step; gradients by more than a thousandth of the largest.
-        at, least = (largest_at(GOLDEN / "qwen2vl_untied/lora.safetensors", name), 4e-7) if ".after." in name or ".grad." in name \
+        at, least = (largest_at(original, name), 4e-7) if ".after." in name or ".grad." in name \
             else (0, 1e-2)
         change(header, body, name, lambda old: old + (1 if isinstance(old, int) else max(least, 1e-3 * abs(old))), at)
         save(case, header, body)
@@ -209,9 +273,15 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         passes_with_every_kernel_set()
         threads_change_nothing()
-        changed_expectations_are_noticed(work)
-        changed_weights_are_noticed(work)
-        changed_training_is_noticed(work)
+        for folder in CHANGED:
+            changed_expectations_are_noticed(work, folder)
+        tokens_never_generated_are_exact(work)
+        ends_of_sequences_must_fit(work)
+        for folder in WEIGHTS:
+            changed_weights_are_noticed(work, folder)
+        changed_configurations_are_noticed(work)
+        for source in TRAINED:
+            changed_training_is_noticed(work, source)
         changed_adapters_are_noticed(work)
         refusals(work)
     return 1 if failures else 0

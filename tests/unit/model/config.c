@@ -124,7 +124,7 @@ static const hostile all_hostile[] = {
     UNSUPPORTED("{\"vision_config\": {\"in_chans\": 1}}", "channels"),
     UNSUPPORTED("{\"vision_config\": {\"hidden_act\": \"silu\"}}", "silu"),
     UNSUPPORTED("{\"model_type\": \"llama\"}", "llama"),
-    UNSUPPORTED("{\"model_type\": \"qwen3_vl\"}", "this program reads: qwen2_vl"),
+    UNSUPPORTED("{\"model_type\": \"qwen3_vl\"}", "this program reads: chameleon, qwen2_vl"),
     UNSUPPORTED("{\"model_type\": \"-\"}", "model_type"),
     FORMAT("{\"model_type\": 2}", "model_type"),
 };

@@ -46,16 +46,18 @@ static int tear_down(void **state)
 
 static const struct {
     const char *shape;
-    size_t weights; /* of the published checkpoints */
+    size_t weights; /* of the published checkpoints (Chameleon: by their sizes) */
 } published[] = {
     { "qwen2-vl-2b", 2208985600 },
     { "qwen2-vl-7b", 8291375616 },
+    { "chameleon-7b", 7043090432 },
+    { "chameleon-30b", 34323732480 },
 };
 
 static void test_published_sizes(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
         const tn_random_options options = { .shape = published[i].shape, .type = TN_BF16 };
         size_t bytes = 0, count = 0;
         assert_int_equal(tn_random_model_size(&options, &bytes, &count, NULL), TENEBRA_OK);
@@ -75,7 +77,7 @@ static void test_every_shape_is_sound(void **state)
         assert_int_equal(tn_random_model_size(&options, NULL, &count, &error), TENEBRA_OK);
         assert_true(count > 0);
     }
-    assert_int_equal(shapes, 6);
+    assert_int_equal(shapes, 9);
 }
 
 static void test_unknown_shape(void **state)

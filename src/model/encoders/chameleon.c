@@ -475,7 +475,7 @@ static tn_encoded encode(tn_ops *ops, const tn_network *network, const tn_prepar
     return (tn_encoded){ .codes = ops->failure.code == TENEBRA_OK ? codes : NULL };
 }
 
-const tn_image_encoder tn_image_encoder_chameleon_vq = {
+const tn_image_encoder tn_image_encoder_chameleon = {
     .layout = &layout,
     .keys = keys,
     .names = names,
