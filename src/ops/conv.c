@@ -1,20 +1,27 @@
 /* Convolution of one image: patches of the image as rows of a matrix (im2col), and the products of linear layers, so that every
- * kernel set and every type of weights serves it. A tile of patches lives in a worker's scratch only while it is multiplied: those
- * of a whole image of 512 x 512 pixels and 128 channels would take 1.2 GB. */
+ * kernel set and every type of weights serves it.
+ *
+ * Of a large image, patches exist only one tile at a time, in a worker's scratch: all those of 512 x 512 pixels with 128 channels would
+ * take 1.2 GB. Of a small image, all are laid out first, and the work is divided over outputs, as in a linear layer.
+ *
+ * Files store the weights of an output as (channel, ky, kx). Patches in this order are slow to write: neighbours in the image are far
+ * apart in the patch. So the forward uses a copy of the weights in the order (ky, kx, channel), whose patches are copies of pixels;
+ * except with weights in blocks, whose inputs cannot change places. */
 #include "ops/internal.h"
 
 #include <string.h>
 
-/* Numbers of one tile, about as many as a second-level cache holds, and bounds of its rows: enough to use a weight that was read, and
- * whole tiles of the kernels. */
-enum { TILE_NUMBERS = 1 << 17, TILE_LEAST = 64, TILE_MOST = 1024, TILE_UNIT = 32 };
+/* Rows of a tile, and of an image that is not divided into tiles. */
+enum { TILE = 256, WHOLE = 4096, LINES = 32 };
 
 typedef struct conv_job {
     const tn_kernels *kernels;
     const tn_conv_node *c;
-    size_t tile;            /* rows                                        */
-    size_t begin, count;    /* backward: rows of the present tile          */
-    tn_real *patches;       /* backward: [tile, inputs]                    */
+    tn_matrix w;            /* the weights, possibly a copy                */
+    bool pixels;            /* inputs are in the order (ky, kx, channel)   */
+    unsigned char *copy;    /* memory of the copy                          */
+    size_t begin, count;    /* rows whose patches are in `patches`         */
+    tn_real *patches;       /* [count, inputs]                             */
     tn_real *scratch;
     size_t slice;
     size_t input_bytes;     /* of x in the form that the kernels read; 0: unchanged */
@@ -26,12 +33,6 @@ static size_t lines_of(size_t bytes)
     return tn_pieces(bytes, TN_ARENA_ALIGNMENT) * (TN_ARENA_ALIGNMENT / sizeof(tn_real));
 }
 
-static size_t tile_rows(const tn_conv_node *c)
-{
-    size_t rows = TILE_NUMBERS / tn_max(1, c->w.matrix.cols) / TILE_UNIT * TILE_UNIT;
-    return tn_min(tn_max(rows, TILE_LEAST), TILE_MOST);
-}
-
 /* The pixel that kernel position (ky, kx) of output `row` reads; SIZE_MAX: outside of the image, where all is zero. */
 static size_t pixel_of(const tn_conv_node *c, size_t row, size_t ky, size_t kx)
 {
@@ -41,22 +42,69 @@ static size_t pixel_of(const tn_conv_node *c, size_t row, size_t ky, size_t kx)
     return inside ? (y - s->top) * s->width + (x - s->left) : SIZE_MAX;
 }
 
-/* Writes the patch of an output row: inputs in the order of the weight, (channel, ky, kx). */
-static void lay_patch(const tn_conv_node *c, size_t row, tn_real *patch)
+/* Writes the patch of an output row: inputs in the order of the weights. */
+static void lay_patch(const conv_job *job, size_t row, tn_real *patch)
 {
+    const tn_conv_node *c = job->c;
     size_t channels = c->x.cols, side = c->shape.kernel, area = side * side;
-    for (size_t k = 0; k < area; k++) {
+    size_t step = job->pixels ? 1 : area, next = job->pixels ? channels : 1;
+    for (size_t k = 0; k < area; k++, patch += next) {
         size_t pixel = pixel_of(c, row, k / side, k % side);
-        tn_real *to = patch + k;
-        if (pixel == SIZE_MAX) {
+        const tn_real *from = pixel != SIZE_MAX ? c->x.data + pixel * channels : NULL;
+        if (from != NULL && job->pixels)
+            memcpy(patch, from, channels * sizeof *patch);
+        else
             for (size_t i = 0; i < channels; i++)
-                to[i * area] = 0;
-            continue;
-        }
-        const tn_real *from = c->x.data + pixel * channels;
-        for (size_t i = 0; i < channels; i++)
-            to[i * area] = from[i];
+                patch[i * step] = from != NULL ? from[i] : 0;
     }
+}
+
+static void patches_chunk(void *argument, size_t chunk, size_t worker)
+{
+    const conv_job *job = argument;
+    (void)worker;
+    for (size_t row = chunk * LINES; row < tn_min(job->count, (chunk + 1) * LINES); row++)
+        lay_patch(job, job->begin + row, job->patches + row * job->w.cols);
+}
+
+static void lay_patches(tn_ops *ops, conv_job *job)
+{
+    tn_ops_run(ops, tn_pieces(job->count, LINES), (double)job->count * (double)job->w.cols / 4, patches_chunk, job);
+}
+
+/* -------------------------------------------------------------- weights -- */
+
+/* One row of the copy. Plain types are widened and rounded back, which changes nothing. */
+static void copy_row(void *argument, size_t row, size_t worker)
+{
+    const conv_job *job = argument;
+    const tn_matrix *w = &job->c->w.matrix;
+    size_t channels = job->c->x.cols, area = w->cols / channels;
+    tn_real *from = job->scratch + worker * job->slice, *to = from + w->cols;
+    tn_matrix_unpack(w, row, 0, w->cols, from);
+    for (size_t k = 0; k < area; k++)
+        for (size_t i = 0; i < channels; i++)
+            to[k * channels + i] = from[i * area + k];
+    tn_dtype_of(w->type)->pack(to, w->cols, job->copy + row * tn_dtype_row_bytes(w->type, w->cols));
+}
+
+/* Makes the copy, if the type allows one and the order matters. */
+static void copy_weights(tn_ops *ops, conv_job *job)
+{
+    const tn_matrix *w = &job->c->w.matrix;
+    job->w = *w;
+    job->pixels = job->c->shape.kernel == 1;
+    if (job->pixels || tn_dtype_of(w->type)->block > 1)
+        return;
+    job->copy = tn_ops_take(ops, "conv", w->rows, tn_dtype_row_bytes(w->type, w->cols));
+    size_t mark = tn_arena_mark(ops->arena);
+    job->scratch = tn_ops_scratch(ops, "conv", 2 * w->cols, &job->slice);
+    if (job->scratch == NULL)
+        return;
+    tn_ops_run(ops, w->rows, (double)w->rows * (double)w->cols, copy_row, job);
+    tn_arena_release(ops->arena, mark);
+    job->w = (tn_matrix){ w->type, w->rows, w->cols, job->copy, TN_ROWS };
+    job->pixels = true;
 }
 
 /* -------------------------------------------------------------- forward -- */
@@ -65,16 +113,15 @@ static void conv_chunk(void *argument, size_t chunk, size_t worker)
 {
     const conv_job *job = argument;
     const tn_conv_node *c = job->c;
-    const tn_matrix *w = &c->w.matrix;
-    size_t begin = chunk * job->tile, count = tn_min(job->tile, c->y.rows - begin), outputs = c->y.cols;
+    size_t begin = chunk * TILE, count = tn_min(TILE, c->y.rows - begin), outputs = c->y.cols, inputs = job->w.cols;
     tn_real *patches = job->scratch + worker * job->slice, *y = c->y.data + begin * outputs;
-    tn_real *input = patches + lines_of(job->tile * w->cols * sizeof *patches), *rest = input + lines_of(job->input_bytes);
+    tn_real *input = patches + lines_of(TILE * inputs * sizeof *patches), *rest = input + lines_of(job->input_bytes);
     for (size_t row = 0; row < count; row++)
-        lay_patch(c, begin + row, patches + row * w->cols);
+        lay_patch(job, begin + row, patches + row * inputs);
     if (job->input_bytes > 0)
-        job->kernels->input(w, patches, w->cols, 0, count, count, input);
+        job->kernels->input(&job->w, patches, inputs, 0, count, count, input);
     for (size_t n = 0; n < outputs; n += job->kernels->linear_chunk)
-        job->kernels->linear(w, n, tn_min(outputs, n + job->kernels->linear_chunk), patches, w->cols,
+        job->kernels->linear(&job->w, n, tn_min(outputs, n + job->kernels->linear_chunk), patches, inputs,
                              job->input_bytes > 0 ? input : NULL, count, y, outputs, rest);
     for (size_t row = 0; row < count && c->bias.data != NULL; row++)
         for (size_t n = 0; n < outputs; n++)
@@ -86,29 +133,41 @@ static double conv_work(const tn_conv_node *c, size_t rows)
     return (double)rows * (double)c->w.matrix.cols * (double)c->y.cols / 8;
 }
 
+static void run_tiles(tn_ops *ops, conv_job *job)
+{
+    job->input_bytes = ops->kernels->input_bytes(&job->w, TILE);
+    size_t patches = lines_of(TILE * job->w.cols * sizeof(tn_real));
+    size_t reals = patches + lines_of(job->input_bytes) + ops->kernels->linear_scratch(&job->w, TILE);
+    job->scratch = tn_ops_scratch(ops, "conv", reals, &job->slice);
+    if (job->scratch != NULL)
+        tn_ops_run(ops, tn_pieces(job->c->y.rows, TILE), conv_work(job->c, job->c->y.rows), conv_chunk, job);
+}
+
+static void run_whole(tn_ops *ops, conv_job *job)
+{
+    const tn_conv_node *c = job->c;
+    tn_linear_node l = { .x = { c->y.rows, job->w.cols, NULL, NULL }, .y = c->y, .w = { .matrix = job->w }, .bias = c->bias };
+    job->count = c->y.rows;
+    job->patches = l.x.data = tn_ops_take(ops, "conv", job->count * job->w.cols, sizeof *job->patches);
+    if (job->patches == NULL)
+        return;
+    lay_patches(ops, job);
+    tn_cpu_linear.forward(ops, &l.node);
+}
+
 static void conv_forward(tn_ops *ops, tn_node *node)
 {
     const tn_conv_node *c = (const tn_conv_node *)node;
-    const tn_matrix *w = &c->w.matrix;
     size_t mark = tn_arena_mark(ops->arena);
-    conv_job job = { .kernels = ops->kernels, .c = c, .tile = tile_rows(c) };
-    job.input_bytes = ops->kernels->input_bytes(w, job.tile);
-    size_t reals = lines_of(job.tile * w->cols * sizeof(tn_real)) + lines_of(job.input_bytes) + ops->kernels->linear_scratch(w, job.tile);
-    job.scratch = tn_ops_scratch(ops, "conv", reals, &job.slice);
-    if (job.scratch != NULL)
-        tn_ops_run(ops, tn_pieces(c->y.rows, job.tile), conv_work(c, c->y.rows), conv_chunk, &job);
+    conv_job job = { .kernels = ops->kernels, .c = c };
+    copy_weights(ops, &job);
+    if (ops->failure.code == TENEBRA_OK)
+        (c->y.rows > WHOLE ? run_tiles : run_whole)(ops, &job);
     tn_arena_release(ops->arena, mark);
 }
 
 /* ------------------------------------------------------------- backward -- */
-
-static void patches_chunk(void *argument, size_t chunk, size_t worker)
-{
-    const conv_job *job = argument;
-    (void)worker;
-    for (size_t row = chunk * TILE_UNIT; row < tn_min(job->count, (chunk + 1) * TILE_UNIT); row++)
-        lay_patch(job->c, job->begin + row, job->patches + row * job->c->w.matrix.cols);
-}
+/* With the weights, and the gradients, in their own order. */
 
 /* dW += dy^T patches, one tile after another. */
 static void dw_chunk(void *argument, size_t chunk, size_t worker)
@@ -165,7 +224,7 @@ static void back_tile(tn_ops *ops, conv_job *job)
     size_t chunk = job->kernels->linear_chunk, inputs = c->w.matrix.cols;
     double work = conv_work(c, job->count);
     if (c->w.grad != NULL) {
-        tn_ops_run(ops, tn_pieces(job->count, TILE_UNIT), (double)job->count * (double)inputs, patches_chunk, job);
+        lay_patches(ops, job);
         tn_ops_run(ops, tn_pieces(c->y.cols, chunk), work, dw_chunk, job);
     }
     if (c->x.grad != NULL) {
@@ -179,11 +238,11 @@ static void conv_backward(tn_ops *ops, tn_node *node)
 {
     const tn_conv_node *c = (const tn_conv_node *)node;
     size_t mark = tn_arena_mark(ops->arena);
-    conv_job job = { .kernels = ops->kernels, .c = c, .tile = tile_rows(c) };
-    job.patches = tn_ops_take(ops, "conv", job.tile * c->w.matrix.cols, sizeof *job.patches);
-    job.scratch = tn_ops_scratch(ops, "conv", ops->kernels->linear_scratch(&c->w.matrix, job.tile), &job.slice);
-    for (; ops->failure.code == TENEBRA_OK && job.begin < c->y.rows; job.begin += job.tile) {
-        job.count = tn_min(job.tile, c->y.rows - job.begin);
+    conv_job job = { .kernels = ops->kernels, .c = c, .w = c->w.matrix };
+    job.patches = tn_ops_take(ops, "conv", TILE * c->w.matrix.cols, sizeof *job.patches);
+    job.scratch = tn_ops_scratch(ops, "conv", ops->kernels->linear_scratch(&c->w.matrix, TILE), &job.slice);
+    for (; ops->failure.code == TENEBRA_OK && job.begin < c->y.rows; job.begin += TILE) {
+        job.count = tn_min(TILE, c->y.rows - job.begin);
         back_tile(ops, &job);
     }
     if (ops->failure.code == TENEBRA_OK && c->bias.grad != NULL)

@@ -9,6 +9,8 @@ typedef struct sums_job {
     const tn_group_norm_node *norm;
     double *partial; /* [blocks, 2, C] */
     double *total;   /* [2, groups]    */
+    double *mean;    /* [C] of the group of each column: mean ...                     */
+    tn_real *shift, *inverse; /* [C] ... the same rounded, and inverse of the deviation */
 } sums_job;
 
 static size_t group_of(const tn_group_norm_node *norm, size_t column)
@@ -34,7 +36,10 @@ static bool open_sums(tn_ops *ops, sums_job *job, const tn_group_norm_node *norm
     *job = (sums_job){ .norm = norm };
     job->partial = tn_ops_take(ops, "group_norm", 2 * blocks * norm->x.cols, sizeof *job->partial);
     job->total = tn_ops_take(ops, "group_norm", 2 * norm->groups, sizeof *job->total);
-    return job->total != NULL;
+    job->mean = tn_ops_take(ops, "group_norm", norm->x.cols, sizeof *job->mean);
+    job->shift = tn_ops_take(ops, "group_norm", norm->x.cols, sizeof *job->shift);
+    job->inverse = tn_ops_take(ops, "group_norm", norm->x.cols, sizeof *job->inverse);
+    return job->inverse != NULL;
 }
 
 /* -------------------------------------------------------------- forward -- */
@@ -57,33 +62,29 @@ static void squares_chunk(void *argument, size_t block, size_t worker)
 {
     const sums_job *job = argument;
     const tn_tensor x = job->norm->x;
-    size_t wide = x.cols / job->norm->groups;
     double *sum = job->partial + 2 * block * x.cols;
     (void)worker;
     for (size_t c = 0; c < 2 * x.cols; c++)
         sum[c] = 0;
     for (size_t row = block * BLOCK_ROWS; row < tn_min(x.rows, (block + 1) * BLOCK_ROWS); row++)
-        for (size_t group = 0; group < job->norm->groups; group++) {
-            const tn_real *from = x.data + row * x.cols + group * wide;
-            double *to = sum + group * wide, mean = job->total[group];
-            for (size_t c = 0; c < wide; c++)
-                to[c] += ((double)from[c] - mean) * ((double)from[c] - mean);
+        for (size_t c = 0; c < x.cols; c++) {
+            double d = (double)x.data[row * x.cols + c] - job->mean[c];
+            sum[c] += d * d;
         }
 }
 
 static void norm_chunk(void *argument, size_t block, size_t worker)
 {
-    const tn_group_norm_node *norm = argument;
-    size_t cols = norm->x.cols, wide = cols / norm->groups;
+    const sums_job *job = argument;
+    const tn_group_norm_node *norm = job->norm;
+    size_t cols = norm->x.cols;
     (void)worker;
-    for (size_t row = block * BLOCK_ROWS; row < tn_min(norm->x.rows, (block + 1) * BLOCK_ROWS); row++)
-        for (size_t group = 0; group < norm->groups; group++) {
-            size_t first = group * wide;
-            const tn_real *x = norm->x.data + row * cols + first, *w = norm->w.data + first, *b = norm->b.data + first;
-            tn_real *y = norm->y.data + row * cols + first, shift = norm->mean[group], inverse = norm->inverse[group];
-            for (size_t c = 0; c < wide; c++)
-                y[c] = (x[c] - shift) * inverse * w[c] + b[c];
-        }
+    for (size_t row = block * BLOCK_ROWS; row < tn_min(norm->x.rows, (block + 1) * BLOCK_ROWS); row++) {
+        const tn_real *x = norm->x.data + row * cols;
+        tn_real *y = norm->y.data + row * cols;
+        for (size_t c = 0; c < cols; c++)
+            y[c] = (x[c] - job->shift[c]) * job->inverse[c] * norm->w.data[c] + norm->b.data[c];
+    }
 }
 
 static void norm_forward(tn_ops *ops, tn_node *node)
@@ -96,15 +97,16 @@ static void norm_forward(tn_ops *ops, tn_node *node)
         return;
     tn_ops_run(ops, blocks, work, mean_chunk, &job);
     total_up(&job);
-    for (size_t group = 0; group < norm->groups; group++)
-        job.total[group] /= count;
-    for (size_t group = 0; group < norm->groups; group++)
-        norm->mean[group] = (tn_real)job.total[group];
+    for (size_t c = 0; c < norm->x.cols; c++)
+        job.mean[c] = job.total[group_of(norm, c)] / count;
     tn_ops_run(ops, blocks, work, squares_chunk, &job);
     total_up(&job);
-    for (size_t group = 0; group < norm->groups; group++)
-        norm->inverse[group] = (tn_real)(1 / sqrt(job.total[group] / count + norm->eps));
-    tn_ops_run(ops, blocks, work, norm_chunk, norm);
+    for (size_t c = 0; c < norm->x.cols; c++) {
+        size_t group = group_of(norm, c);
+        norm->mean[group] = job.shift[c] = (tn_real)job.mean[c];
+        norm->inverse[group] = job.inverse[c] = (tn_real)(1 / sqrt(job.total[group] / count + norm->eps));
+    }
+    tn_ops_run(ops, blocks, work, norm_chunk, &job);
     tn_arena_release(ops->arena, mark);
 }
 

@@ -39,7 +39,7 @@ static void convolutions_are_right(void **state)
         }
 }
 
-/* More rows than one tile has (64 or more): the gradient of the weight is a sum over tiles. */
+/* More rows than one tile has, 256: the gradient of the weight is a sum over tiles. */
 static void convolutions_have_tiles(void **state)
 {
     static const tn_conv wide = { .height = 42, .width = 30, .kernel = 1, .stride = 1 };

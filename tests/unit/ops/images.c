@@ -35,7 +35,7 @@ static const tn_conv shapes[] = {
     { .height = 7, .width = 9, .kernel = 3, .stride = 2, .bottom = 1, .right = 1 },
     { .height = 5, .width = 6, .kernel = 1, .stride = 1 },
     { .height = 6, .width = 5, .kernel = 1, .stride = 2 },
-    { .height = 40, .width = 33, .kernel = 3, .stride = 1, .top = 1, .left = 1, .bottom = 1, .right = 1 }, /* several tiles */
+    { .height = 70, .width = 66, .kernel = 3, .stride = 1, .top = 1, .left = 1, .bottom = 1, .right = 1 }, /* divided into tiles */
     { .height = 2, .width = 2, .kernel = 3, .stride = 1, .top = 2, .left = 1, .bottom = 0, .right = 1 },
 };
 

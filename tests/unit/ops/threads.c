@@ -183,32 +183,37 @@ static void loss_of_rows(fixture *f, collection *c)
     keep(c, logits.grad, T * V);
 }
 
+/* A convolution that is divided into tiles, and one that is not. */
 static void images(fixture *f, collection *c)
 {
-    enum { SIDE = 40, C = 32, N = 24, BOOK = 700 };
+    enum { SIDE = 132, C = 32, N = 24, BOOK = 300, ROWS = SIDE * SIDE / 4 };
     static const tn_conv shape = { .height = SIDE, .width = SIDE, .kernel = 3, .stride = 2, .bottom = 1, .right = 1 };
+    static const tn_conv second = { .height = SIDE / 2, .width = SIDE / 2, .kernel = 3, .stride = 2, .bottom = 1, .right = 1 };
     bool recording = f->ops.tape != NULL;
-    tn_real *dw = zeros(f, N * 9 * C), *db = zeros(f, N), *ds = zeros(f, C), *dt = zeros(f, C);
-    tn_weight w = weight_of(numbers(f, N * 9 * C, 0, 0.1), N, 9 * C, dw), book = weight_of(numbers(f, BOOK * N, 0, 1), BOOK, N, NULL);
+    tn_real *dw = zeros(f, N * 9 * C), *db = zeros(f, N), *ds = zeros(f, C), *dt = zeros(f, C), *dv = zeros(f, N * 9 * N);
+    tn_weight w = weight_of(numbers(f, N * 9 * C, 0, 0.1), N, 9 * C, dw), v = weight_of(numbers(f, N * 9 * N, 0, 0.1), N, 9 * N, dv);
+    tn_weight book = weight_of(numbers(f, BOOK * N, 0, 1), BOOK, N, NULL);
     tn_vector b = { N, numbers(f, N, 0, 1), db }, scale = { C, numbers(f, C, 1, 0.1), ds }, shift = { C, numbers(f, C, 0, 1), dt };
     tn_tensor x = tensor(f, SIDE * SIDE, C, numbers(f, SIDE * SIDE * C, 0, 1));
     tn_tensor a = tn_op_silu(&f->ops, tn_op_group_norm(&f->ops, x, &scale, &shift, 8, 1e-6));
-    tn_tensor y = tn_op_conv(&f->ops, a, &shape, &w, &b);
+    tn_tensor y = tn_op_conv(&f->ops, a, &shape, &w, &b), z = tn_op_conv(&f->ops, y, &second, &v, NULL);
     keep(c, a.data, SIDE * SIDE * C);
-    keep(c, y.data, y.rows * N);
-    int32_t codes[SIDE * SIDE / 4];
-    tn_real distances[SIDE * SIDE / 4];
-    assert_int_equal(y.rows, SIDE * SIDE / 4);
+    keep(c, y.data, ROWS * N);
+    keep(c, z.data, ROWS / 4 * N);
+    int32_t codes[ROWS];
+    tn_real *distances = zeros(f, ROWS);
+    assert_int_equal(y.rows, ROWS);
     assert_true(tn_op_nearest(&f->ops, y, &book, codes, distances));
-    keep(c, distances, y.rows);
-    for (size_t i = 0; i < y.rows; i++)
+    keep(c, distances, ROWS);
+    for (size_t i = 0; i < ROWS; i++)
         distances[i] = (tn_real)codes[i];
-    keep(c, distances, y.rows);
-    finish(f, c, y);
+    keep(c, distances, ROWS);
+    finish(f, c, z);
     if (!recording)
         return;
     keep(c, x.grad, SIDE * SIDE * C);
     keep(c, dw, N * 9 * C);
+    keep(c, dv, N * 9 * N);
     keep(c, db, N);
     keep(c, ds, C);
     keep(c, dt, C);
