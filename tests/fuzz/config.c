@@ -104,12 +104,54 @@ static void read_as_preprocessor(const json_t *json)
         require((unsigned char)*at >= 0x20);
 }
 
+/* Whether the part that an encoder crops lies in the resized image, and consists of the rows that it measures. */
+static void check_fit(const tn_image_encoder *encoder, const void *rule, size_t width, size_t height)
+{
+    static const tenebra_image_rule nothing = { 0 };
+    tenebra_error error = { 0 };
+    tn_fit fit;
+    tenebra_code code = encoder->fit(rule, width, height, &nothing, &fit, &error);
+    require(code == error.code);
+    if (code != TENEBRA_OK)
+        return;
+    require(fit.seen_width > 0 && fit.seen_height > 0 && fit.width <= TN_IMAGE_SIDE_MAX && fit.height <= TN_IMAGE_SIDE_MAX);
+    require(fit.left <= fit.width - fit.seen_width && fit.seen_width <= fit.width);
+    require(fit.top <= fit.height - fit.seen_height && fit.seen_height <= fit.height);
+    const tn_image_rows rows = encoder->measure(rule, fit.seen_width, fit.seen_height);
+    require(rows.rows == rows.frames * rows.grid_rows * rows.grid_columns);
+}
+
+/* As the processor file of each encoder, with its default sizes. */
+static void read_as_rule(const json_t *json)
+{
+    for (const tn_backbone *const *backbone = tn_backbones; *backbone != NULL; backbone++) {
+        const tn_image_encoder *encoder = (*backbone)->encoder;
+        tn_model_config config = { 0 };
+        tenebra_error error = { 0 };
+        void *rule = calloc(1, encoder->rule_bytes);
+        require(rule != NULL && encoder->read_config(NULL, "config.json", &config, NULL) == TENEBRA_OK);
+        tenebra_code code = encoder->read_rule(json, "input", &config.vision, rule, &error);
+        require(code == error.code);
+        if (code == TENEBRA_OK) {
+            check_fit(encoder, rule, 640, 480);
+            check_fit(encoder, rule, 1, 30000);
+        }
+        char text[TN_NOTES_TEXT];
+        tn_notes notes = { 0 };
+        encoder->note_rule(json, "input", "part", &notes);
+        require(strlen(tn_notes_print(&notes, text)) < TN_NOTES_TEXT);
+        tn_model_config_free(&config);
+        free(rule);
+    }
+}
+
 static void read_both(const json_t *json)
 {
     if (!json_is_object(json))
         return;
     read_as_config(json);
     read_as_preprocessor(json);
+    read_as_rule(json);
 }
 
 /* -------------------------------------------------- changes to a sound file -- */
