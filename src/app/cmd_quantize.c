@@ -75,6 +75,7 @@ static tn_recipe recipe_of(const quantize_options *options)
     set_type(&type, options->type);
     tn_recipe recipe = tn_recipe_of(type, strcmp(options->order, "rows") == 0 ? TN_ROWS : TN_PANELS);
     set_type(&recipe.vision, options->vision);
+    set_type(&recipe.discrete, options->vision);
     set_type(&recipe.embeddings, options->embeddings);
     set_type(&recipe.head, options->head);
     return recipe;
@@ -291,7 +292,8 @@ static const tn_option option_table[] = {
     TN_TEXT('m', "model", directory, "DIR", NULL, "model directory to read", .given = offsetof(TN_RECORD, named)),
     TN_TEXT('o', "output", output, "OUT", NULL, "directory for the result"),
     TN_WORD(0, "type", type, TYPES, NULL, "type of the matrices of the decoder"),
-    TN_WORD(0, "vision", vision, TYPES, NULL, "type for the vision tower (default: 8 bits, or --type if that is not quantised)"),
+    TN_WORD(0, "vision", vision, TYPES, NULL, "type for the vision tower (default: 8 bits, or F16 if images are tokens; "
+            "--type if that is not quantised)"),
     TN_WORD(0, "embeddings", embeddings, TYPES, NULL, "type for the token embeddings (default: as --vision)"),
     TN_WORD(0, "head", head, TYPES, NULL, "type for the head, if it is not tied to the embeddings (default: as --vision)"),
     TN_LIST(0, "tensor", tensors, "PATTERN=TYPE", "type for tensors whose names match (* and ?); the last match counts; repeatable"),

@@ -79,6 +79,7 @@ typedef enum tn_network_kind { TN_NETWORK_DECODER, TN_NETWORK_IMAGES, TN_NETWORK
 typedef struct tn_layout {
     tn_network_kind kind;
     size_t bytes;                             /* of the network's struct        */
+    bool discrete;                            /* its results are numbers of entries, which small errors of weights can change */
     tn_layout_group groups[TN_LAYOUT_GROUPS]; /* by number; 0 is not used */
     const tn_layout_row *rows;                /* ends with name == NULL         */
 } tn_layout;

@@ -10,14 +10,15 @@ bool tn_recipe_takes(tn_dtype type)
 tn_recipe tn_recipe_of(tn_dtype type, tn_order order)
 {
     tn_dtype others = tn_dtype_of(type)->block > 1 ? tn_dtype_of(type)->eight : type;
-    return (tn_recipe){ .type = type, .vision = others, .embeddings = others, .head = others, .order = order };
+    tn_dtype discrete = tn_dtype_of(type)->block > 1 ? TN_F16 : type;
+    return (tn_recipe){ .type = type, .vision = others, .discrete = discrete, .embeddings = others, .head = others, .order = order };
 }
 
 static tn_dtype wanted(const tn_recipe *recipe, const tn_place *place)
 {
     tn_dtype type = recipe->type;
     if (place->network->layout->kind == TN_NETWORK_IMAGES)
-        type = recipe->vision;
+        type = place->network->layout->discrete ? recipe->discrete : recipe->vision;
     else if (place->row->role == TN_ROLE_EMBEDDING)
         type = recipe->embeddings;
     else if (place->row->role == TN_ROLE_HEAD)

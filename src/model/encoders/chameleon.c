@@ -118,6 +118,7 @@ static size_t block_size(const tn_network *network, size_t number, size_t which)
 static const tn_layout layout = {
     .kind = TN_NETWORK_IMAGES,
     .bytes = sizeof(vq_tower),
+    .discrete = true,
     .groups = { [TN_ENCODER_BLOCK] = { offsetof(vq_tower, blocks), sizeof(vq_block), BLOCKS, INNER, block_size } },
     .rows = rows,
 };
