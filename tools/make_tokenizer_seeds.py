@@ -46,6 +46,35 @@ def variants():
     yield "removed", removed
 
 
+def kinds():
+    """Each kind of a normalizer and of a pre_tokenizer."""
+    rules = [{"type": form} for form in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase")]
+    rules += [{"type": "Prepend", "prepend": "x "}, {"type": "Strip", "strip_left": True, "strip_right": False},
+              {"type": "Replace", "pattern": {"String": "1"}, "content": "<x>"}, {"type": "Replace", "pattern": {"Regex": "[a-c]+\\s"}, "content": "\u00e9"}]
+    for rule in rules:
+        value = tokenizer()
+        value["normalizer"] = rule
+        yield "rule-" + rule["type"].lower() + ("-regex" if "Regex" in str(rule) else ""), value
+    value = tokenizer()
+    value["normalizer"] = {"type": "Sequence", "normalizers": rules}
+    yield "rules", value
+    steps = [{"type": "Digits", "individual_digits": True}, {"type": "Digits", "individual_digits": False}, {"type": "Punctuation", "behavior": "Contiguous"}]
+    for behavior in ("Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"):
+        steps.append({"type": "Split", "pattern": {"Regex": "(?=[e-t])|<[0-9]*>"}, "behavior": behavior, "invert": behavior < "N"})
+        steps.append({"type": "Split", "pattern": {"String": "e"}, "behavior": behavior, "invert": False})
+    space = {**BYTE_LEVEL, "add_prefix_space": True, "use_regex": True}
+    for number, step in enumerate(steps):
+        value = tokenizer()
+        value["pre_tokenizer"]["pretokenizers"] = [step, space if number % 2 else BYTE_LEVEL]
+        yield f"step-{number}", value
+    value = tokenizer()
+    value["pre_tokenizer"]["pretokenizers"] = steps + [space]
+    value["post_processor"] = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<x>", "type_id": 0}}, {"Sequence": {"id": "A"}}],
+                               "pair": [], "special_tokens": {"<x>": {"id": "<x>", "ids": [259], "tokens": ["<x>"]}}}
+    value["decoder"] = {"type": "Sequence", "decoders": [BYTE_LEVEL, {"type": "Fuse"}]}
+    yield "steps", value
+
+
 TEXTS = {
     "text-plain": b"\x00\x05\x03Therefore, the answer is A.\r\n 12 circles",
     "text-control": b"\x07\x04\x09<|im_start|>user\nred<|im_end|>\n",
@@ -61,7 +90,7 @@ TEXTS = {
 def main():
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
-    for name, value in variants():
+    for name, value in (*variants(), *kinds()):
         with open(os.path.join(directory, f"{name}.json"), "w", encoding="ascii") as out:
             json.dump(value, out, separators=(",", ":"))
     for name, data in TEXTS.items():

@@ -25,7 +25,7 @@ typedef struct tn_bpe {
 
 void tn_bpe_free(tn_bpe *bpe);
 
-/* Appends the ids of `piece` (any bytes): starts with one token per byte and applies the merge of the lowest rank,
+/* Appends the ids of `piece` (valid UTF-8): starts with one token per byte and applies the merge of the lowest rank,
  * leftmost first, until none is left; O(n log n). Source: Sennrich, Haddow, Birch, arXiv:1508.07909; order as in
  * Hugging Face tokenizers. Errors: LIMIT (a piece of 1 GiB), MEMORY. */
 tenebra_code tn_bpe_encode(const tn_vocabulary *vocabulary, tn_bpe *bpe, const char *piece, size_t length,

@@ -43,7 +43,7 @@ tenebra_code tn_bpe_trainer_open(bool lower, tn_bpe_trainer **opened, tenebra_er
     trainer->token_capacity = 256;
     trainer->lower = lower;
     TN_TRY(add_bytes(trainer, error));
-    return tn_splitter_open(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, "pattern", &trainer->splitter, error);
+    return tn_splitter_open_pattern(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, "pattern", &trainer->splitter, error);
 }
 
 void tn_bpe_trainer_close(tn_bpe_trainer *trainer)

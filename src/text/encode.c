@@ -1,4 +1,4 @@
-/* Spans -> one marked text -> added tokens and the text between them -> normal forms -> pieces -> ids. */
+/* Spans -> one marked text -> added tokens and the text between them -> the tokenizer's rules -> pieces -> ids. */
 #include "text/bpe.h"
 #include "text/normalize.h"
 #include "text/tokenizer_parts.h"
@@ -61,15 +61,18 @@ tenebra_code tn_tokenizer_normalize(const tn_tokenizer *tokenizer, tn_marked *ou
 {
     tn_marked last = { 0 };
     tenebra_code code = TENEBRA_OK;
-    for (size_t i = 0; i < tokenizer->form_count && code == TENEBRA_OK; i++) {
-        bool to_out = i + 1 == tokenizer->form_count;
+    size_t given = length, before = out->text.length;
+    for (size_t i = 0; i < tokenizer->rule_count && code == TENEBRA_OK; i++) {
+        bool to_out = i + 1 == tokenizer->rule_count;
         tn_marked next = { 0 };
-        code = tokenizer->forms[i](to_out ? out : &next, bytes, marks, length, error);
+        code = tn_rule_apply(&tokenizer->rules[i], to_out ? out : &next, bytes, marks, length, error);
         tn_marked_free(&last);
         last = next;
         bytes = last.text.data;
         marks = last.marks.data;
         length = last.text.length;
+        if (code == TENEBRA_OK)
+            code = tn_rule_check_growth(given, to_out ? out->text.length - before : length, error);
     }
     tn_marked_free(&last);
     return code;
@@ -81,7 +84,7 @@ static tenebra_code encode_piece(void *user, const char *piece, size_t length, t
     const tn_vocabulary *vocabulary = &e->tokenizer->vocabulary;
     if (e->tokenizer->ignore_merges) {
         int32_t id = tn_vocabulary_find(vocabulary, piece, length);
-        if (id >= 0)
+        if (id >= 0 && !vocabulary->tokens[id].added) /* text of users is never an added token */
             return tn_ids_push(e->out, id, error);
     }
     return tn_bpe_encode(vocabulary, &e->bpe, piece, length, e->out, error);
@@ -165,7 +168,7 @@ static tenebra_code each_part(encoder *e, const char *bytes, const char *marks, 
 static tenebra_code encode_normal(encoder *e, const char *bytes, const char *marks, size_t length,
                                   tenebra_error *error)
 {
-    if (e->tokenizer->form_count == 0)
+    if (e->tokenizer->rule_count == 0)
         return each_part(e, bytes, marks, length, true, encode_plain, error);
     e->normal.text.length = e->normal.marks.length = 0;
     TN_TRY(tn_tokenizer_normalize(e->tokenizer, &e->normal, bytes, marks, length, error));

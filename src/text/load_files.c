@@ -194,6 +194,6 @@ tenebra_code tn_tokenizer_load_files(tn_tokenizer *tokenizer, const char *direct
         code = build(tokenizer, &s, error);
     free_sources(&s);
     TN_TRY(code);
-    tokenizer->forms[tokenizer->form_count++] = tn_normalize_nfc;
-    return tn_splitter_open(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, directory, &tokenizer->splitter, error);
+    tokenizer->rules[tokenizer->rule_count++] = (tn_rule){ .kind = TN_RULE_UNICODE, .form = { .composed = true } };
+    return tn_splitter_open_pattern(TN_PATTERN_QWEN2, strlen(TN_PATTERN_QWEN2), NULL, directory, &tokenizer->splitter, error);
 }

@@ -14,8 +14,7 @@ tenebra_code tn_marked_append(tn_marked *marked, const char *bytes, size_t lengt
     return tn_text_fill(&marked->marks, mark, length, error);
 }
 
-static tenebra_code append_both(tn_marked *out, const char *bytes, const char *marks, size_t length,
-                                tenebra_error *error)
+tenebra_code tn_marked_append_all(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error)
 {
     TN_TRY(tn_text_append(&out->text, bytes, length, error));
     return tn_text_append(&out->marks, marks, length, error);
@@ -27,8 +26,7 @@ void tn_marked_free(tn_marked *marked)
     tn_text_free(&marked->marks);
 }
 
-/* The mark that all of `marks` have, or 0. */
-static char common_mark(const char *marks, size_t length)
+char tn_marked_common(const char *marks, size_t length)
 {
     for (size_t i = 1; i < length; i++)
         if (marks[i] != marks[0])
@@ -45,13 +43,13 @@ tenebra_code tn_marked_append_lossy(tn_marked *out, const char *bytes, const cha
         if (code_point < 0)
             TN_TRY(tn_marked_append(out, TN_REPLACEMENT, 3, 0, error));
         else
-            TN_TRY(tn_marked_append(out, bytes + i, size, common_mark(marks + i, size), error));
+            TN_TRY(tn_marked_append(out, bytes + i, size, tn_marked_common(marks + i, size), error));
         i += size;
     }
     return TENEBRA_OK;
 }
 
-/* ------------------------------------------------------------------ NFC -- */
+/* -------------------------------------------------- normalisation forms -- */
 
 /* True if normalisation does not change `c` and nothing before `c` depends on it: class 0, no decomposition, not the
  * second half of a pair. Text may be split before such a character. First halves are excluded, too, except ASCII, which
@@ -104,15 +102,23 @@ static void order_marks(utf8proc_int32_t *points, size_t count, utf8proc_int32_t
     }
 }
 
-/* Canonical decomposition of `bytes` into `points`, which has room; returns their number. */
-static size_t decompose(const char *bytes, size_t length, utf8proc_int32_t *points, size_t room)
+/* The largest number of characters that a byte of UTF-8 decomposes into: two bytes of U+0344 become two, three bytes of U+FDFA
+ * eighteen compatible ones. */
+static size_t growth_of(tn_unicode_form form)
 {
+    return form.compatible ? 6 : 2;
+}
+
+/* The decomposition of `bytes` into `points`, which has room; returns their number. */
+static size_t decompose(tn_unicode_form form, const char *bytes, size_t length, utf8proc_int32_t *points, size_t room)
+{
+    int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (form.compatible ? UTF8PROC_COMPAT : 0);
     size_t count = 0;
     for (size_t at = 0; at < length;) {
         int32_t c;
         at += tn_utf8_read(bytes + at, length - at, &c);
         utf8proc_ssize_t added = utf8proc_decompose_char(c, points + count, (utf8proc_ssize_t)(room - count),
-                                                         UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);
+                                                         (utf8proc_option_t)options, NULL);
         if (added > 0 && (size_t)added <= room - count)
             count += (size_t)added;
         else
@@ -135,30 +141,32 @@ static tenebra_code append_points(tn_marked *out, const utf8proc_int32_t *points
     return TENEBRA_OK;
 }
 
-static tenebra_code compose_chunk(tn_marked *out, const char *bytes, const char *marks, size_t length,
+static tenebra_code rewrite_chunk(tn_marked *out, tn_unicode_form form, const char *bytes, const char *marks, size_t length,
                                   tenebra_error *error)
 {
     size_t room, size;
-    if (!tn_size_mul(length, 2, &room) || !tn_size_add(room, 1, &room) || !tn_size_mul(room, 2 * sizeof(utf8proc_int32_t), &size))
+    if (!tn_size_mul(length, growth_of(form), &room) || !tn_size_add(room, 1, &room) ||
+        !tn_size_mul(room, 2 * sizeof(utf8proc_int32_t), &size))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "text", "is too long to normalise");
     utf8proc_int32_t *points = malloc(size);
     if (points == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "text", "no memory to normalise %zu bytes", length);
-    size_t count = decompose(bytes, length, points, room);
+    size_t count = decompose(form, bytes, length, points, room);
     order_marks(points, count, points + room);
-    utf8proc_ssize_t left = utf8proc_normalize_utf32(points, (utf8proc_ssize_t)count,
-                                                     UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    utf8proc_ssize_t left = (utf8proc_ssize_t)count;
+    if (form.composed)
+        left = utf8proc_normalize_utf32(points, left, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     int32_t first;
     size_t head = tn_utf8_read(bytes, length, &first);
-    char mark = common_mark(marks, length);
+    char mark = tn_marked_common(marks, length);
     tenebra_code code = append_points(out, points, left < 0 ? 0 : (size_t)left, first,
-                                      common_mark(marks, head), mark, error);
+                                      tn_marked_common(marks, head), mark, error);
     free(points);
     return code;
 }
 
-tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *marks, size_t length,
-                              tenebra_error *error)
+tenebra_code tn_normalize_unicode(tn_marked *out, tn_unicode_form form, const char *bytes, const char *marks, size_t length,
+                                  tenebra_error *error)
 {
     if (length == 0)
         return TENEBRA_OK;
@@ -168,13 +176,18 @@ tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *mar
         size_t size = tn_utf8_read(bytes + at, length - at, &c);
         size_t chunk = chunk_length(bytes + at, length - at);
         if (chunk > size || !is_stable(c)) {
-            TN_TRY(append_both(out, bytes + same, marks + same, at - same, error));
-            TN_TRY(compose_chunk(out, bytes + at, marks + at, chunk, error));
+            TN_TRY(tn_marked_append_all(out, bytes + same, marks + same, at - same, error));
+            TN_TRY(rewrite_chunk(out, form, bytes + at, marks + at, chunk, error));
             same = at + chunk;
         }
         at += chunk;
     }
-    return append_both(out, bytes + same, marks + same, length - same, error);
+    return tn_marked_append_all(out, bytes + same, marks + same, length - same, error);
+}
+
+tenebra_code tn_normalize_nfc(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error)
+{
+    return tn_normalize_unicode(out, (tn_unicode_form){ .composed = true }, bytes, marks, length, error);
 }
 
 /* ------------------------------------------------------------ lower case -- */
@@ -186,15 +199,15 @@ tenebra_code tn_normalize_lower(tn_marked *out, const char *bytes, const char *m
         int32_t c, lower;
         size_t size = tn_utf8_read(bytes + at, length - at, &c);
         if ((lower = tn_unicode_lower(c)) != c) {
-            char small[8], mark = common_mark(marks + at, size);
+            char small[8], mark = tn_marked_common(marks + at, size);
             size_t written = tn_utf8_write(lower, small);
             if (c == TN_DOTTED_CAPITAL_I)
                 written += tn_utf8_write(TN_DOT_ABOVE, small + written);
-            TN_TRY(append_both(out, bytes + same, marks + same, at - same, error));
+            TN_TRY(tn_marked_append_all(out, bytes + same, marks + same, at - same, error));
             TN_TRY(tn_marked_append(out, small, written, mark, error));
             same = at + size;
         }
         at += size;
     }
-    return append_both(out, bytes + same, marks + same, length - same, error);
+    return tn_marked_append_all(out, bytes + same, marks + same, length - same, error);
 }

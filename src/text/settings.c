@@ -16,14 +16,16 @@ static const char *const config_keys[] = {
     "use_fast", "legacy", "tokenizer_file", "name_or_path", "special_tokens_map_file", "model_input_names", "max_length",
     "stride", "truncation_strategy", "pad_to_multiple_of", "pad_token_type_id", "padding", "truncation", "backend", "is_local",
     "local_files_only",
-    "add_prefix_space=false", "split_special_tokens=false", "clean_up_tokenization_spaces=false", "add_bos_token=false",
-    "add_eos_token=false", "model_specific_special_tokens", "vision_bos_token", "vision_eos_token", NULL
+    "add_prefix_space=false", "split_special_tokens=false", "clean_up_tokenization_spaces=false", "add_bos_token", /* checked below */
+    "add_eos_token=false", "spaces_between_special_tokens=false", "use_default_system_prompt=false", "model_specific_special_tokens",
+    "vision_bos_token", "vision_eos_token", "boi_token", "eoi_token", NULL
 };
 static const char *const role_keys[] = { "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token",
                                          "mask_token", "image_token", "video_token", "vision_bos_token", "vision_eos_token",
-                                         NULL };
+                                         "boi_token", "eoi_token", NULL };
 static const char *const map_keys[] = { "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token",
-                                        "image_token", "video_token", "additional_special_tokens", "extra_special_tokens", NULL };
+                                        "image_token", "video_token", "boi_token", "eoi_token", "additional_special_tokens",
+                                        "extra_special_tokens", NULL };
 
 typedef struct noting {
     const tn_tokenizer *tokenizer;
@@ -59,12 +61,22 @@ static void note_roles(const noting *n, const json_t *root)
     }
 }
 
+/* Whether a token comes before a prompt is what the post-processor of tokenizer.json says. */
+static void note_front(const noting *n, const json_t *root)
+{
+    const json_t *asked = json_object_get(root, "add_bos_token");
+    bool there = tn_tokenizer_front(n->tokenizer)->count > 0;
+    if (asked != NULL && !json_is_null(asked) && json_is_true(asked) != there)
+        tn_notes_add(n->notes, n->file, "add_bos_token");
+}
+
 static void note_config(const noting *n, json_t *root)
 {
     const char *key;
     json_t *value;
     tn_notes_unknown(n->notes, root, config_keys, n->file, NULL);
     note_roles(n, root);
+    note_front(n, root);
     json_object_foreach(json_object_get(root, "added_tokens_decoder"), key, value)
         note_token(n, "added_tokens_decoder", value, (int32_t)strtol(key, NULL, 10));
 }

@@ -1,55 +1,10 @@
 /* The pattern TN_PATTERN_QWEN2 as code. Its alternatives are tried in order, as in a regular expression; each function
  * returns the number of bytes that its alternative matches, 0 for none. */
-#include "text/split.h"
-#include "text/unicode.h"
-#include "text/utf8.h"
-
-typedef struct subject {
-    const char *text;
-    size_t length;
-} subject;
-
-typedef struct character {
-    int32_t code_point; /* -1 at the end */
-    size_t size;
-    tn_char_class kind;
-} character;
-
-static tn_char_class class_of(int32_t c)
-{
-    if (c >= 0x80)
-        return tn_unicode_class(c);
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        return TN_LETTER;
-    if (c >= '0' && c <= '9')
-        return TN_NUMBER;
-    return c == ' ' || (c >= '\t' && c <= '\r') ? TN_SPACE : TN_OTHER;
-}
-
-static character peek(const subject *in, size_t at)
-{
-    character c = { -1, 0, TN_OTHER };
-    if (at >= in->length)
-        return c;
-    c.size = tn_utf8_read(in->text + at, in->length - at, &c.code_point);
-    c.kind = class_of(c.code_point);
-    return c;
-}
+#include "text/split_parts.h"
 
 static bool is_line_end(int32_t code_point)
 {
     return code_point == '\n' || code_point == '\r';
-}
-
-/* End of the run of characters of one class that starts at `at`. */
-static size_t run_end(const subject *in, size_t at, tn_char_class kind)
-{
-    for (;;) {
-        character c = peek(in, at);
-        if (c.size == 0 || c.kind != kind)
-            return at;
-        at += c.size;
-    }
 }
 
 /* Lower-cases an ASCII letter; U+017F (long s) folds to s. Other characters are not changed. */
@@ -61,11 +16,11 @@ static int32_t fold(int32_t c)
 }
 
 /* (?i:'s|'t|'re|'ve|'m|'ll|'d) */
-static size_t contraction(const subject *in)
+static size_t contraction(const tn_subject *in)
 {
     if (in->text[0] != '\'')
         return 0;
-    character first = peek(in, 1), second = peek(in, 1 + first.size);
+    tn_character first = tn_peek(in, 1), second = tn_peek(in, 1 + first.size);
     int32_t a = fold(first.code_point), b = fold(second.code_point);
     if (a == 's' || a == 't' || a == 'm' || a == 'd')
         return 1 + first.size;
@@ -75,21 +30,21 @@ static size_t contraction(const subject *in)
 }
 
 /* [^\r\n\p{L}\p{N}]?\p{L}+ */
-static size_t word(const subject *in, character first)
+static size_t word(const tn_subject *in, tn_character first)
 {
     if (first.kind == TN_LETTER)
-        return run_end(in, first.size, TN_LETTER);
+        return tn_run_end(in, first.size, TN_LETTER);
     if (first.kind == TN_NUMBER || is_line_end(first.code_point))
         return 0;
-    size_t end = run_end(in, first.size, TN_LETTER);
+    size_t end = tn_run_end(in, first.size, TN_LETTER);
     return end > first.size ? end : 0;
 }
 
 /*  ?[^\s\p{L}\p{N}]+[\r\n]* */
-static size_t symbols(const subject *in, character first)
+static size_t symbols(const tn_subject *in, tn_character first)
 {
     size_t begin = first.code_point == ' ' ? 1 : 0;
-    size_t end = run_end(in, begin, TN_OTHER);
+    size_t end = tn_run_end(in, begin, TN_OTHER);
     if (end == begin)
         return 0;
     while (end < in->length && is_line_end(in->text[end]))
@@ -99,11 +54,11 @@ static size_t symbols(const subject *in, character first)
 
 /* \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last line end of the run of spaces; without one, the complete run at the end of
  * the text, otherwise all but the last space, which belongs to the next piece. */
-static size_t spaces(const subject *in)
+static size_t spaces(const tn_subject *in)
 {
     size_t at = 0, last = 0, after_line_end = 0;
     for (;;) {
-        character c = peek(in, at);
+        tn_character c = tn_peek(in, at);
         if (c.size == 0 || c.kind != TN_SPACE)
             break;
         last = at;
@@ -118,11 +73,11 @@ static size_t spaces(const subject *in)
 
 size_t tn_split_qwen2(const char *text, size_t length)
 {
-    subject in = { text, length };
+    tn_subject in = { text, length };
     size_t end = contraction(&in);
     if (end > 0)
         return end;
-    character first = peek(&in, 0);
+    tn_character first = tn_peek(&in, 0);
     end = word(&in, first);
     if (end > 0)
         return end;

@@ -76,7 +76,15 @@ void tn_tokenizer_close(tn_tokenizer *tokenizer)
         return;
     tn_vocabulary_close(&tokenizer->vocabulary);
     tn_splitter_close(tokenizer->splitter);
+    for (size_t i = 0; i < tokenizer->rule_count; i++)
+        tn_rule_free(&tokenizer->rules[i]);
+    tn_ids_free(&tokenizer->front);
     free(tokenizer);
+}
+
+const tn_ids *tn_tokenizer_front(const tn_tokenizer *tokenizer)
+{
+    return &tokenizer->front;
 }
 
 /* ------------------------------------------------------------ vocabulary -- */

@@ -56,6 +56,10 @@ typedef struct tn_text_span {
 tenebra_code tn_tokenizer_encode(const tn_tokenizer *tokenizer, const tn_text_span *spans, size_t span_count,
                                  tn_ids *out, tenebra_error *error);
 
+/* The ids that the tokenizer puts before a whole prompt, such as a token for its beginning: those of the post-processor's template
+ * for one text. tn_tokenizer_encode does not add them. Borrowed; often empty. */
+const tn_ids *tn_tokenizer_front(const tn_tokenizer *tokenizer);
+
 /* ------------------------------------------------------------- decoding -- */
 
 /* Appends the text of `ids`: their bytes in a row, U+FFFD for each maximal ill-formed part.

@@ -12,13 +12,14 @@
 struct tn_tokenizer {
     tn_vocabulary vocabulary;
     tn_splitter *splitter;
-    tn_normal_form forms[TN_NORMAL_FORMS_MAX]; /* one after the other            */
-    size_t form_count;
+    tn_rule rules[TN_RULES_MAX]; /* changes of the text before it is split, one after the other */
+    size_t rule_count;
     bool ignore_merges; /* a piece that is a token is not split                 */
+    tn_ids front;       /* ids before a whole prompt                            */
     tn_notes notes;     /* contents of tokenizer.json that are not used         */
 };
 
-/* Appends the text, valid UTF-8, after all forms of the tokenizer. Errors: MEMORY, LIMIT. */
+/* Appends the text, valid UTF-8, after all rules of the tokenizer. Errors: MEMORY, LIMIT, UNSUPPORTED. */
 tenebra_code tn_tokenizer_normalize(const tn_tokenizer *tokenizer, tn_marked *out, const char *bytes, const char *marks,
                                     size_t length, tenebra_error *error);
 
@@ -30,6 +31,44 @@ tenebra_code tn_tokenizer_load_files(tn_tokenizer *tokenizer, const char *direct
 /* Fills `tokenizer` from the value of a tokenizer.json. */
 tenebra_code tn_tokenizer_load_json(tn_tokenizer *tokenizer, const json_t *root, const char *name,
                                     tenebra_error *error);
+
+/* ----------------------------------------------- parts of tokenizer.json -- */
+
+/* A tokenizer.json that is being read. */
+typedef struct tn_loader {
+    tn_tokenizer *tokenizer;
+    const json_t *root;
+    const char *name; /* for errors */
+    tenebra_error *error;
+} tn_loader;
+
+/* One kind of a part: its "type", the keys that are read, NULL at the end, and what reads them. */
+typedef struct tn_loader_kind {
+    const char *type;
+    const char *const *keys;
+    tenebra_code (*read)(const tn_loader *loader, const json_t *part);
+} tn_loader_kind;
+
+/* Reads a part, or each member (of the list `members`) of a "Sequence" of parts, by the kind of its type; `what` names the part
+ * in errors. Keys that the kind does not read are noted. `kinds` ends with a NULL type. Errors: those of the kind; FORMAT,
+ * UNSUPPORTED (another type). */
+tenebra_code tn_loader_each(const tn_loader *loader, const json_t *part, const char *what, const char *members,
+                            const tn_loader_kind *kinds);
+
+/* root[key]; NULL if there is none, or null. */
+const json_t *tn_loader_part(const tn_loader *loader, const char *key);
+
+/* Fills the error: `part` "what" is not supported. Returns UNSUPPORTED. */
+tenebra_code tn_loader_refuse(const tn_loader *loader, const char *part, const char *what);
+
+/* A pattern of a part: {"String": ...} or {"Regex": ...}, borrowed. Errors: FORMAT. */
+tenebra_code tn_loader_pattern(const tn_loader *loader, const json_t *part, const char **text, size_t *length, bool *literal);
+
+/* Read "normalizer", "pre_tokenizer", "post_processor" (after the vocabulary) and "decoder". */
+tenebra_code tn_loader_normalizer(const tn_loader *loader);
+tenebra_code tn_loader_pre_tokenizer(const tn_loader *loader);
+tenebra_code tn_loader_post_processor(const tn_loader *loader);
+tenebra_code tn_loader_decoder(const tn_loader *loader);
 
 /* Adds every "token": id of `vocab`, written in the byte alphabet. */
 tenebra_code tn_vocabulary_put_all(tn_vocabulary *vocabulary, const json_t *vocab, const char *name,

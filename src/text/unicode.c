@@ -16,6 +16,22 @@ tn_char_class tn_unicode_class(int32_t code_point)
     return TN_OTHER;
 }
 
+bool tn_unicode_is_punctuation(int32_t code_point)
+{
+    size_t low = 0, high = tn_unicode_punctuation_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const tn_point_range *range = &tn_unicode_punctuation[middle];
+        if (code_point < range->begin)
+            high = middle;
+        else if (code_point > range->end)
+            low = middle + 1;
+        else
+            return true;
+    }
+    return false;
+}
+
 int32_t tn_unicode_lower(int32_t code_point)
 {
     size_t low = 0, high = tn_unicode_capital_count;

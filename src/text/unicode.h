@@ -3,6 +3,7 @@
 #ifndef TN_TEXT_UNICODE_H
 #define TN_TEXT_UNICODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,19 @@ extern const size_t tn_unicode_range_count;
 
 /* Threads: any. */
 tn_char_class tn_unicode_class(int32_t code_point);
+
+/* Both included. */
+typedef struct tn_point_range {
+    int32_t begin, end;
+} tn_point_range;
+
+/* Punctuation as the pre-tokenizer of that name has it: the punctuation and the symbols of ASCII, and the categories P* of an older
+ * Unicode. Ascending, disjoint. Made by tools/make_unicode_punctuation.py. */
+extern const tn_point_range tn_unicode_punctuation[];
+extern const size_t tn_unicode_punctuation_count;
+
+/* Threads: any. */
+bool tn_unicode_is_punctuation(int32_t code_point);
 
 /* Capitals: the lower case of every `step`th code point from `begin` to `end`, both included, is `offset` further. */
 typedef struct tn_case_range {

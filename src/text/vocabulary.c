@@ -165,6 +165,12 @@ tenebra_code tn_vocabulary_merge(tn_vocabulary *vocabulary, const char *sum, siz
     return TENEBRA_OK;
 }
 
+/* Whether well-formed UTF-8 contains the byte: text always is. */
+static bool occurs(int value)
+{
+    return value != 0xC0 && value != 0xC1 && value < 0xF5;
+}
+
 tenebra_code tn_vocabulary_seal(tn_vocabulary *vocabulary, const char *name, tenebra_error *error)
 {
     for (size_t id = 0; id < vocabulary->count; id++)
@@ -175,9 +181,10 @@ tenebra_code tn_vocabulary_seal(tn_vocabulary *vocabulary, const char *name, ten
     for (int value = 0; value < 256; value++) {
         char byte = (char)value;
         vocabulary->byte_ids[value] = tn_vocabulary_find(vocabulary, &byte, 1);
-        if (vocabulary->byte_ids[value] < 0)
+        if (vocabulary->byte_ids[value] < 0 && occurs(value))
             return tn_fail(error, TENEBRA_ERROR_FORMAT, name,
-                           "no token represents the byte 0x%02X; a byte-level vocabulary has all 256", (unsigned)value);
+                           "no token represents the byte 0x%02X; a byte-level vocabulary has every byte that occurs in text",
+                           (unsigned)value);
     }
     return TENEBRA_OK;
 }

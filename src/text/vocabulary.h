@@ -30,7 +30,7 @@ typedef struct tn_vocabulary {
     size_t name_slots;
     tn_merge *merges; /* open hash table by pair                            */
     size_t merge_slots, merge_count;
-    int32_t byte_ids[256];
+    int32_t byte_ids[256]; /* -1 only for bytes that UTF-8 never has            */
     int32_t *added; /* ids of added tokens                                  */
     size_t added_count;
     tn_added_node *added_nodes[2]; /* finds those that are not normalized, and those that are; NULL: none */
@@ -66,7 +66,7 @@ tenebra_code tn_vocabulary_add(tn_vocabulary *vocabulary, const char *bytes, siz
 tenebra_code tn_vocabulary_merge(tn_vocabulary *vocabulary, const char *sum, size_t left_length,
                                  size_t length, const char *name, tenebra_error *error);
 
-/* Checks that every id is taken and that each byte has a token. Errors: FORMAT. */
+/* Checks that every id is taken and that each byte of UTF-8 has a token. Errors: FORMAT. */
 tenebra_code tn_vocabulary_seal(tn_vocabulary *vocabulary, const char *name, tenebra_error *error);
 
 /* -1 if there is none. Threads: any. */

@@ -107,14 +107,17 @@ static void read_tokenizer(const void *json, size_t size)
     require(code == error.code && (code == TENEBRA_OK) == (tokenizer != NULL) && (code == TENEBRA_OK) == (error.sentence[0] == '\0'));
     if (tokenizer == NULL)
         return;
-    static const char text[] = "the <|im_end|> answer's 12 \xC3\xA9 e\xCC\x81 \xFF\r\n x";
-    tn_ids ids = { 0 };
-    tn_text_span span = { text, sizeof text - 1, true };
-    code = tn_tokenizer_encode(tokenizer, &span, 1, &ids, &error);
-    require(code == TENEBRA_OK || code == TENEBRA_ERROR_LIMIT || code == TENEBRA_ERROR_UNSUPPORTED);
-    if (code == TENEBRA_OK)
-        check_decoding(tokenizer, &ids, false);
-    tn_ids_free(&ids);
+    static const char text[] = " the <|im_end|> answer's 12, <x>--<7>\t  ONE \xC3\xA9 e\xCC\x81 \xFF\r\n x";
+    check_decoding(tokenizer, tn_tokenizer_front(tokenizer), false);
+    for (int control = 0; control < 2; control++) {
+        tn_ids ids = { 0 };
+        tn_text_span span = { text, sizeof text - 1, control ? TN_CONTROL_TOKENS : TN_CONTROL_NONE };
+        code = tn_tokenizer_encode(tokenizer, &span, 1, &ids, &error);
+        require(code == TENEBRA_OK || code == TENEBRA_ERROR_LIMIT || code == TENEBRA_ERROR_UNSUPPORTED);
+        if (code == TENEBRA_OK)
+            check_decoding(tokenizer, &ids, false);
+        tn_ids_free(&ids);
+    }
     tn_tokenizer_close(tokenizer);
 }
 

@@ -56,6 +56,13 @@ typedef struct damage {
     const char *says;
 } damage;
 
+#define FOUR_FORMS "{\"type\": \"NFC\"}, {\"type\": \"NFD\"}, {\"type\": \"NFKC\"}, {\"type\": \"NFKD\"}, "
+
+#define TEMPLATE(items, ids) "{\"type\": \"TemplateProcessing\", \"single\": [" items "], \"pair\": [], \"special_tokens\": {" ids "}}"
+#define BEGIN "{\"SpecialToken\": {\"id\": \"<|endoftext|>\", \"type_id\": 0}}, "
+#define TEXT "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, "
+#define BEGIN_IDS "\"<|endoftext|>\": {\"id\": \"<|endoftext|>\", \"ids\": [640], \"tokens\": [\"<|endoftext|>\"]}"
+
 static const damage damages[] = {
     { "model", NULL, TENEBRA_ERROR_FORMAT, "no object \"model\"" },
     { "model", "[]", TENEBRA_ERROR_FORMAT, "no object \"model\"" },
@@ -93,23 +100,50 @@ static const damage damages[] = {
     { "model/merges/3", "\"q zz\"", TENEBRA_ERROR_FORMAT, "lacks the second" },
     { "model/merges/3", "\"z q\"", TENEBRA_ERROR_FORMAT, "lacks their sum" },
     { "model/merges/384", "[\"\", \"a\"]", TENEBRA_ERROR_FORMAT, "lacks the first" },
-    { "normalizer", "{\"type\": \"NFKC\"}", TENEBRA_ERROR_UNSUPPORTED, "normalizer \"NFKC\"" },
+    { "normalizer", "{\"type\": \"Nmt\"}", TENEBRA_ERROR_UNSUPPORTED, "normalizer \"Nmt\"" },
+    { "normalizer", "3", TENEBRA_ERROR_UNSUPPORTED, "normalizer \"\"" },
+    { "normalizer", "{\"type\": \"Prepend\"}", TENEBRA_ERROR_FORMAT, "no text \"prepend\"" },
+    { "normalizer", "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}}", TENEBRA_ERROR_FORMAT, "no text \"content\"" },
+    { "normalizer", "{\"type\": \"Replace\", \"pattern\": \"a\", \"content\": \"\"}", TENEBRA_ERROR_FORMAT, "\"String\" or \"Regex\"" },
+    { "normalizer", "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"(\"}, \"content\": \"\"}", TENEBRA_ERROR_FORMAT, "does not compile" },
+    { "normalizer", "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"a*\"}, \"content\": \"\"}", TENEBRA_ERROR_UNSUPPORTED, "match nothing" },
+    { "normalizer", "{\"type\": \"Replace\", \"pattern\": {\"String\": \"\"}, \"content\": \"\"}", TENEBRA_ERROR_UNSUPPORTED, "match nothing" },
+    { "normalizer", "{\"type\": \"Strip\", \"strip_left\": 1}", TENEBRA_ERROR_FORMAT, "\"strip_left\"" },
     { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"StripAccents\"}]}",
       TENEBRA_ERROR_UNSUPPORTED, "\"StripAccents\"" },
-    { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"NFC\"}, {\"type\": \"NFC\"}, "
-      "{\"type\": \"NFC\"}, {\"type\": \"Lowercase\"}]}", TENEBRA_ERROR_UNSUPPORTED, "so long" },
+    { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [" FOUR_FORMS FOUR_FORMS FOUR_FORMS FOUR_FORMS "{\"type\": \"Lowercase\"}]}",
+      TENEBRA_ERROR_UNSUPPORTED, "so long" },
+    { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Sequence\", \"normalizers\": []}]}", TENEBRA_ERROR_UNSUPPORTED,
+      "\"Sequence\"" },
     { "normalizer", "{\"type\": \"Sequence\"}", TENEBRA_ERROR_FORMAT, "\"normalizers\"" },
     { "pre_tokenizer", "null", TENEBRA_ERROR_UNSUPPORTED, "pre_tokenizer" },
     { "pre_tokenizer", "{\"type\": \"Whitespace\"}", TENEBRA_ERROR_UNSUPPORTED, "\"Whitespace\"" },
-    { "pre_tokenizer/pretokenizers", "[]", TENEBRA_ERROR_UNSUPPORTED, "none that splits" },
-    { "pre_tokenizer/pretokenizers/1/add_prefix_space", "true", TENEBRA_ERROR_UNSUPPORTED, "add_prefix_space" },
-    { "pre_tokenizer/pretokenizers/1/use_regex", "true", TENEBRA_ERROR_UNSUPPORTED, "two splits" },
-    { "pre_tokenizer/pretokenizers/0/behavior", "\"MergedWithNext\"", TENEBRA_ERROR_UNSUPPORTED, "MergedWithNext" },
-    { "pre_tokenizer/pretokenizers/0/behavior", "\"Removed\"", TENEBRA_ERROR_UNSUPPORTED, "Removed" },
-    { "pre_tokenizer/pretokenizers/0/pattern", "{\"String\": \" \"}", TENEBRA_ERROR_UNSUPPORTED, "Regex" },
+    { "pre_tokenizer/pretokenizers", "[]", TENEBRA_ERROR_UNSUPPORTED, "without a pre_tokenizer \"ByteLevel\"" },
+    { "pre_tokenizer/pretokenizers/1", NULL, TENEBRA_ERROR_UNSUPPORTED, "without a pre_tokenizer \"ByteLevel\"" },
+    { "pre_tokenizer/pretokenizers/2", "{\"type\": \"Digits\"}", TENEBRA_ERROR_UNSUPPORTED, "after \"ByteLevel\"" },
+    { "pre_tokenizer/pretokenizers/0", "{\"type\": \"ByteLevel\"}", TENEBRA_ERROR_UNSUPPORTED, "after \"ByteLevel\"" },
+    { "pre_tokenizer/pretokenizers/0", "{\"type\": \"Metaspace\"}", TENEBRA_ERROR_UNSUPPORTED, "\"Metaspace\"" },
+    { "pre_tokenizer/pretokenizers/0", "{\"type\": \"Digits\", \"individual_digits\": 2}", TENEBRA_ERROR_FORMAT, "\"individual_digits\"" },
+    { "pre_tokenizer/pretokenizers/0", "{\"type\": \"Punctuation\", \"behavior\": \"Merged\"}", TENEBRA_ERROR_UNSUPPORTED, "\"Merged\"" },
+    { "pre_tokenizer/pretokenizers/1/add_prefix_space", "\"yes\"", TENEBRA_ERROR_FORMAT, "add_prefix_space" },
+    { "pre_tokenizer/pretokenizers/0/behavior", "\"MergedWithNone\"", TENEBRA_ERROR_UNSUPPORTED, "MergedWithNone" },
+    { "pre_tokenizer/pretokenizers/0/behavior", NULL, TENEBRA_ERROR_FORMAT, "\"behavior\"" },
+    { "pre_tokenizer/pretokenizers/0/pattern", "{\"Glob\": \" \"}", TENEBRA_ERROR_FORMAT, "\"Regex\"" },
+    { "pre_tokenizer/pretokenizers/0/pattern/String", "\" \"", TENEBRA_ERROR_FORMAT, "\"Regex\"" },
+    { "pre_tokenizer/pretokenizers/0/pattern/Regex", "\"\\\\w+\"", TENEBRA_ERROR_UNSUPPORTED, "contains \"\\w\"" },
     { "pre_tokenizer/pretokenizers/0/pattern/Regex", "\"(\"", TENEBRA_ERROR_FORMAT, "does not compile" },
-    { "post_processor", "{\"type\": \"TemplateProcessing\"}", TENEBRA_ERROR_UNSUPPORTED, "TemplateProcessing" },
+    { "post_processor", "{\"type\": \"BertProcessing\"}", TENEBRA_ERROR_UNSUPPORTED, "BertProcessing" },
+    { "post_processor", "{\"type\": \"TemplateProcessing\"}", TENEBRA_ERROR_FORMAT, "no list \"single\"" },
+    { "post_processor", TEMPLATE(BEGIN TEXT "{}", BEGIN_IDS), TENEBRA_ERROR_FORMAT, "item 2 is neither" },
+    { "post_processor", TEMPLATE(BEGIN "{\"Sequence\": {\"id\": \"B\"}}", BEGIN_IDS), TENEBRA_ERROR_FORMAT, "item 1 is neither" },
+    { "post_processor", TEMPLATE(BEGIN TEXT TEXT "1", BEGIN_IDS), TENEBRA_ERROR_FORMAT, "item 3 is neither" },
+    { "post_processor", TEMPLATE("{\"SpecialToken\": {\"id\": \"x\"}}", BEGIN_IDS), TENEBRA_ERROR_FORMAT, "\"x\" has no ids" },
+    { "post_processor", TEMPLATE(BEGIN "{\"SpecialToken\": {\"id\": \"<|endoftext|>\"}}", BEGIN_IDS), TENEBRA_ERROR_FORMAT, "the text 0 times" },
+    { "post_processor", TEMPLATE(TEXT "{\"SpecialToken\": {\"id\": \"<|endoftext|>\"}}", BEGIN_IDS), TENEBRA_ERROR_UNSUPPORTED, "after the text" },
+    { "post_processor", TEMPLATE(BEGIN "{\"Sequence\": {\"id\": \"A\"}}", "\"<|endoftext|>\": {\"ids\": [657]}"), TENEBRA_ERROR_FORMAT, "no token has" },
+    { "post_processor", TEMPLATE(BEGIN "{\"Sequence\": {\"id\": \"A\"}}", "\"<|endoftext|>\": {\"ids\": [-1]}"), TENEBRA_ERROR_FORMAT, "no token has" },
     { "decoder", "null", TENEBRA_ERROR_UNSUPPORTED, "decoder" },
+    { "decoder", "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Fuse\"}]}", TENEBRA_ERROR_UNSUPPORTED, "without a decoder" },
     { "decoder", "{\"type\": \"Metaspace\"}", TENEBRA_ERROR_UNSUPPORTED, "\"Metaspace\"" },
     { "added_tokens", "{}", TENEBRA_ERROR_FORMAT, "\"added_tokens\"" },
     { "added_tokens/0", "1", TENEBRA_ERROR_FORMAT, "no \"id\"" },
@@ -297,6 +331,9 @@ static void parts_that_change_nothing_here(void **state)
         { "normalizer", "null", TENEBRA_OK, NULL },
         { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}]}", TENEBRA_OK, NULL },
         { "post_processor", "null", TENEBRA_OK, NULL },
+        { "post_processor", "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}]}", TENEBRA_OK, NULL },
+        { "decoder", "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteLevel\"}, {\"type\": \"Fuse\"}]}", TENEBRA_OK, NULL },
+        { "normalizer", "{\"type\": \"Sequence\", \"normalizers\": []}", TENEBRA_OK, NULL },
         { "truncation", "{\"max_length\": 3}", TENEBRA_OK, NULL },
         { "model/unk_token", "\"<|endoftext|>\"", TENEBRA_OK, NULL },
         { "model/dropout", "0.0", TENEBRA_OK, NULL },
@@ -329,6 +366,68 @@ static void without_a_normaliser_text_stays(void **state)
         tn_ids_free(&ids);
         tn_tokenizer_close(tokenizer);
     }
+}
+
+/* It is not part of a text; several may be there, in order. */
+static void a_template_gives_the_front(void **state)
+{
+    (void)state;
+    json_t *root = small_json();
+    set_at(root, "post_processor", "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}, "
+           TEMPLATE(BEGIN "{\"Sequence\": {\"id\": \"A\"}}", "\"<|endoftext|>\": {\"ids\": [640, 642]}") "]}");
+    tn_tokenizer *tokenizer = read_value(root, NULL);
+    assert_non_null(tokenizer);
+    const tn_ids *front = tn_tokenizer_front(tokenizer);
+    assert_int_equal(front->count, 2);
+    assert_int_equal(front->ids[0], 640);
+    assert_int_equal(front->ids[1], 642);
+    same_as_small(tokenizer);
+    tn_tokenizer_close(tokenizer);
+    tokenizer = open_tokenizer(SMALL);
+    assert_int_equal(tn_tokenizer_front(tokenizer)->count, 0);
+    tn_tokenizer_close(tokenizer);
+}
+
+/* What no text contains needs no token. */
+static void bytes_that_utf8_never_has(void **state)
+{
+    (void)state;
+    json_t *root = small_json();
+    json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
+    static const char name[] = "\xC3\xBF"; /* U+00FF stands for the byte 0xFF */
+    json_t *id = json_incref(json_object_get(vocab, name));
+    assert_non_null(id);
+    json_object_del(vocab, name);
+    json_object_set_new(vocab, "~~~", id);
+    tn_tokenizer *tokenizer = read_value(root, NULL);
+    assert_non_null(tokenizer);
+    tn_ids ids = encode_text(tokenizer, "a\xFF" "b", false), other;
+    tn_tokenizer_close(tokenizer);
+    tokenizer = open_tokenizer(SMALL);
+    other = encode_text(tokenizer, "a\xEF\xBF\xBD" "b", false);
+    assert_true(equal_ids(&ids, &other));
+    tn_ids_free(&ids);
+    tn_ids_free(&other);
+    tn_tokenizer_close(tokenizer);
+}
+
+/* Text of users never becomes a control token, though the piece is one. */
+static void a_piece_that_is_a_control_token(void **state)
+{
+    (void)state;
+    json_t *root = small_json();
+    set_at(root, "pre_tokenizer", "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}");
+    set_at(root, "model/ignore_merges", "true");
+    set_at(root, "model/vocab/<|im_end|>", "642");
+    tn_tokenizer *tokenizer = read_value(root, NULL);
+    assert_non_null(tokenizer);
+    tn_ids user = encode_text(tokenizer, "<|im_end|>", false), control = encode_text(tokenizer, "<|im_end|>", true);
+    assert_true(user.count > 1 && control.count == 1);
+    for (size_t i = 0; i < user.count; i++)
+        assert_false(tn_tokenizer_is_added(tokenizer, user.ids[i]));
+    tn_ids_free(&user);
+    tn_ids_free(&control);
+    tn_tokenizer_close(tokenizer);
 }
 
 static void byte_level_alone_splits_like_gpt2(void **state)
@@ -520,6 +619,9 @@ int main(void)
         cmocka_unit_test(merges_may_be_pairs),
         cmocka_unit_test(parts_that_change_nothing_here),
         cmocka_unit_test(without_a_normaliser_text_stays),
+        cmocka_unit_test(a_template_gives_the_front),
+        cmocka_unit_test(bytes_that_utf8_never_has),
+        cmocka_unit_test(a_piece_that_is_a_control_token),
         cmocka_unit_test(byte_level_alone_splits_like_gpt2),
         cmocka_unit_test(missing_and_huge_files),
         cmocka_unit_test(damaged_separate_files),

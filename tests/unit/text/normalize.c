@@ -1,5 +1,6 @@
 #include "text/normalize.h"
 #include "base/rng.h"
+#include "text/pattern.h"
 #include "unit/text/support.h"
 
 #include <utf8proc.h>
@@ -194,6 +195,101 @@ static void small_letters_of_texts(void **state)
     }
 }
 
+/* --------------------------------------------------------------- rules -- */
+
+typedef struct ruling {
+    tn_rule_kind kind;
+    tn_unicode_form form;
+    const char *pattern, *text; /* of REPLACE and PREPEND */
+    bool left, right;
+    const char *before, *after;
+} ruling;
+
+/* By the normalizers of Hugging Face tokenizers 0.23.3. */
+static const ruling rulings[] = {
+    { .kind = TN_RULE_UNICODE, .form = { false, false }, .before = "\xC3\xA9\xED\x95\x9C\xEF\xAC\x81", .after = "e\xCC\x81\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB\xEF\xAC\x81" },
+    { .kind = TN_RULE_UNICODE, .form = { false, true }, .before = "e\xCC\x81\xE2\x84\xAB\xEF\xAC\x81", .after = "\xC3\xA9\xC3\x85\xEF\xAC\x81" },
+    { .kind = TN_RULE_UNICODE, .form = { true, false }, .before = "\xC3\xA9\xE1\xBA\x9B\xCC\xA3\xE2\x85\xA7", .after = "e\xCC\x81s\xCC\xA3\xCC\x87VIII" },
+    { .kind = TN_RULE_UNICODE, .form = { true, true }, .before = "e\xCC\x81\xE1\xBA\x9B\xCC\xA3\xEF\xAC\x81\xC2\xBD", .after = "\xC3\xA9\xE1\xB9\xA9" "fi1\xE2\x81\x84" "2" },
+    { .kind = TN_RULE_UNICODE, .form = { true, true }, .before = "\xEF\xB7\xBA", /* eighteen characters */
+      .after = "\xD8\xB5\xD9\x84\xD9\x89 \xD8\xA7\xD9\x84\xD9\x84\xD9\x87 \xD8\xB9\xD9\x84\xD9\x8A\xD9\x87 \xD9\x88\xD8\xB3\xD9\x84\xD9\x85" },
+    { .kind = TN_RULE_LOWER, .before = "ABC \xCE\xA3", .after = "abc \xCF\x83" },
+    { .kind = TN_RULE_PREPEND, .text = "_", .before = "ab", .after = "_ab" },
+    { .kind = TN_RULE_PREPEND, .text = "_", .before = "", .after = "" },
+    { .kind = TN_RULE_REPLACE, .pattern = "a+", .text = "", .before = "ab aaa", .after = "b " },
+    { .kind = TN_RULE_REPLACE, .pattern = "\\s+", .text = "\xC3\xA9", .before = " \xC2\xA0" "ab \xE2\x80\x8B", .after = "\xC3\xA9" "ab\xC3\xA9\xE2\x80\x8B" },
+    { .kind = TN_RULE_STRIP, .left = true, .right = true, .before = " \xC2\xA0" "ab \xE2\x80\x8B \n", .after = "ab \xE2\x80\x8B" },
+    { .kind = TN_RULE_STRIP, .left = true, .before = "\t a ", .after = "a " },
+    { .kind = TN_RULE_STRIP, .right = true, .before = "\t a ", .after = "\t a" },
+    { .kind = TN_RULE_STRIP, .left = true, .right = true, .before = " \n ", .after = "" },
+};
+
+/* The text after a rule; every byte has the mark 1. */
+static tn_marked apply_rule(const ruling *at, tenebra_code *code)
+{
+    char text[8] = "", marks[64];
+    snprintf(text, sizeof text, "%s", at->text != NULL ? at->text : "");
+    memset(marks, 1, sizeof marks);
+    tn_rule rule = { .kind = at->kind, .form = at->form, .text = text, .length = strlen(text), .left = at->left, .right = at->right };
+    if (at->pattern != NULL)
+        assert_int_equal(tn_pattern_open(at->pattern, strlen(at->pattern), false, "test", &rule.pattern, NULL), TENEBRA_OK);
+    tn_marked out = { 0 };
+    *code = tn_rule_apply(&rule, &out, at->before, marks, strlen(at->before), NULL);
+    rule.text = NULL;
+    tn_rule_free(&rule);
+    return out;
+}
+
+static void rules_change_text(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rulings / sizeof rulings[0]; i++) {
+        tenebra_code code;
+        tn_marked out = apply_rule(&rulings[i], &code);
+        if (code != TENEBRA_OK || !equal_text(&out.text, rulings[i].after, strlen(rulings[i].after)))
+            fail_msg("case %zu: %.*s", i, (int)out.text.length, out.text.data ? out.text.data : "");
+        assert_int_equal(out.marks.length, out.text.length);
+        for (size_t m = 0; m < out.marks.length; m++) /* only what a rule adds of its own has none */
+            assert_int_equal(out.marks.data[m], rulings[i].kind == TN_RULE_PREPEND && m == 0 ? 0 : 1);
+        tn_marked_free(&out);
+    }
+}
+
+/* A control token is never made of text of both kinds. */
+static void replaced_text_has_a_mark_only_inside_one_span(void **state)
+{
+    (void)state;
+    tn_rule rule = { .kind = TN_RULE_REPLACE };
+    char text[] = "<x>";
+    rule.text = text;
+    rule.length = 3;
+    assert_int_equal(tn_pattern_open("ab", 2, true, "test", &rule.pattern, NULL), TENEBRA_OK);
+    tn_marked out = { 0 };
+    assert_int_equal(tn_rule_apply(&rule, &out, "ababab", "\1\1\0\0\1\2", 6, NULL), TENEBRA_OK);
+    assert_true(equal_text(&out.text, "<x><x><x>", 9));
+    assert_memory_equal(out.marks.data, "\1\1\1\0\0\0\0\0\0", 9);
+    rule.text = NULL;
+    tn_rule_free(&rule);
+    tn_marked_free(&out);
+}
+
+static void growth_has_a_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(tn_rule_check_growth(0, TN_RULE_ROOM, NULL), TENEBRA_OK);
+    assert_int_equal(tn_rule_check_growth(1000, TN_RULE_ROOM + 64000, NULL), TENEBRA_OK);
+    assert_int_equal(tn_rule_check_growth(1000, TN_RULE_ROOM + 65000, NULL), TENEBRA_ERROR_LIMIT);
+    char *longer = malloc(5000), marks[64] = { 0 };
+    memset(longer, 'x', 5000);
+    tn_rule rule = { .kind = TN_RULE_REPLACE, .text = longer, .length = 5000 };
+    assert_int_equal(tn_pattern_open("a", 1, true, "test", &rule.pattern, NULL), TENEBRA_OK);
+    tn_marked out = { 0 };
+    assert_int_equal(tn_rule_apply(&rule, &out, "aaaaaaaaaa", marks, 10, NULL), TENEBRA_OK);
+    assert_int_equal(tn_rule_apply(&rule, &out, "aaaaaaaaaaaaaaaaaaaa", marks, 20, NULL), TENEBRA_ERROR_LIMIT);
+    tn_rule_free(&rule);
+    tn_marked_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +301,9 @@ int main(void)
         cmocka_unit_test(damaged_bytes_carry_no_mark),
         cmocka_unit_test(all_capitals_as_the_library_has_them),
         cmocka_unit_test(small_letters_of_texts),
+        cmocka_unit_test(rules_change_text),
+        cmocka_unit_test(replaced_text_has_a_mark_only_inside_one_span),
+        cmocka_unit_test(growth_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

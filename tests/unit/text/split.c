@@ -25,7 +25,7 @@ static tn_splitter *open_pattern(const char *pattern, bool general)
 {
     tn_split_options options = { .general = general };
     tn_splitter *splitter;
-    assert_int_equal(tn_splitter_open(pattern, strlen(pattern), &options, "test", &splitter, NULL), TENEBRA_OK);
+    assert_int_equal(tn_splitter_open_pattern(pattern, strlen(pattern), &options, "test", &splitter, NULL), TENEBRA_OK);
     return splitter;
 }
 
@@ -91,10 +91,10 @@ static size_t random_text(tn_rng *rng, char *text, size_t characters)
     return length;
 }
 
-/* Times that the splitter of our own and PCRE2 with `pattern` disagree on random texts. */
-static size_t disagreements(const char *pattern)
+/* Times that the code for `known` and PCRE2 with `pattern` disagree on random texts. */
+static size_t disagreements(const char *known, const char *pattern)
 {
-    tn_splitter *own = open_pattern(TN_PATTERN_QWEN2, false), *general = open_pattern(pattern, true);
+    tn_splitter *own = open_pattern(known, false), *general = open_pattern(pattern, true);
     tn_rng rng = tn_rng_seed(5);
     size_t different = 0;
     for (int round = 0; round < 20000; round++) {
@@ -113,17 +113,19 @@ static size_t disagreements(const char *pattern)
 static void agrees_with_the_regular_expression(void **state)
 {
     (void)state;
-    assert_int_equal(disagreements(TN_PATTERN_QWEN2), 0);
+    assert_int_equal(disagreements(TN_PATTERN_QWEN2, TN_PATTERN_QWEN2), 0);
+    assert_int_equal(disagreements(TN_PATTERN_GPT2, TN_PATTERN_GPT2), 0);
 }
 
 /* Negative control: other patterns (P18), among them the one of Qwen2 without its case folding. */
 static void other_patterns_are_told_apart(void **state)
 {
     (void)state;
-    assert_true(disagreements(TN_PATTERN_GPT2) > 0);
+    assert_true(disagreements(TN_PATTERN_QWEN2, TN_PATTERN_GPT2) > 0);
+    assert_true(disagreements(TN_PATTERN_GPT2, TN_PATTERN_QWEN2) > 0);
     const char *strict = strchr(TN_PATTERN_QWEN2, ')') + 1; /* no contractions at all */
     assert_int_equal(*strict, '|');
-    assert_true(disagreements(strict + 1) > 0);
+    assert_true(disagreements(TN_PATTERN_QWEN2, strict + 1) > 0);
 }
 
 static void classes_are_those_of_unicode_16(void **state)
@@ -147,19 +149,118 @@ static void classes_are_those_of_unicode_16(void **state)
         assert_true(tn_unicode_ranges[i].begin > tn_unicode_ranges[i - 1].end);
 }
 
-static void gaps_are_kept_or_dropped(void **state)
+/* --------------------------------------------------------- behaviours -- */
+
+typedef struct behaving {
+    const char *pattern, *text;
+    bool literal;
+    const char *pieces[5][2]; /* by behaviour; as it is, and inverted */
+} behaving;
+
+/* By pre_tokenizers.Split of Hugging Face tokenizers 0.23.3. */
+static const behaving behavings[] = {
+    { "\\d*", "ab12cXxY\xC3\xA9""3", false, /* also matches nothing, which also ends a piece */
+      { { "a|b|12|c|X|x|Y|\xC3\xA9|3", "a|b|12|c|X|x|Y|\xC3\xA9|3" },
+        { "a|b|c|X|x|Y|\xC3\xA9", "12|3" },
+        { "a|b12|c|X|x|Y|\xC3\xA9""3", "a|b|12c|X|x|Y|\xC3\xA9|3" },
+        { "a|b|12c|X|x|Y|\xC3\xA9|3", "a|b12|c|X|x|Y|\xC3\xA9""3" },
+        { "a|b|12|c|X|x|Y|\xC3\xA9|3", "a|b|12|c|X|x|Y|\xC3\xA9|3" } } },
+    { "x|(?=[A-Z])", "ab12cXxY\xC3\xA9""3", false,
+      { { "ab12c|X|x|Y\xC3\xA9""3", "ab12c|X|x|Y\xC3\xA9""3" },
+        { "ab12c|X|Y\xC3\xA9""3", "x" },
+        { "ab12c|Xx|Y\xC3\xA9""3", "ab12c|X|xY\xC3\xA9""3" },
+        { "ab12c|X|xY\xC3\xA9""3", "ab12c|Xx|Y\xC3\xA9""3" },
+        { "ab12c|X|x|Y\xC3\xA9""3", "ab12c|X|x|Y\xC3\xA9""3" } } },
+    { "", "aB1", true,
+      { { "a|B|1", "a|B|1" }, { "a|B|1", "" }, { "a|B|1", "a|B|1" }, { "a|B|1", "a|B|1" }, { "a|B|1", "a|B|1" } } },
+    { "-", "the-final--countdown-", true,
+      { { "the|-|final|-|-|countdown|-", "the|-|final|-|-|countdown|-" },
+        { "the|final|countdown", "-|-|-|-" },
+        { "the-|final-|-|countdown-", "the|-final|-|-countdown|-" },
+        { "the|-final|-|-countdown|-", "the-|final-|-|countdown-" },
+        { "the|-|final|--|countdown|-", "the|-|final|--|countdown|-" } } },
+    { "\\s+$|^a", "a b \na\n x\xE1\xA0\x8E \n", false, /* lines; U+180E is no white space */
+      { { "a| b| |\n|a|\n x\xE1\xA0\x8E| \n", "a| b| |\n|a|\n x\xE1\xA0\x8E| \n" },
+        { " b|\n|\n x\xE1\xA0\x8E", "a| |a| \n" }, { NULL, NULL }, { NULL, NULL }, { NULL, NULL } } },
+    { "[^\\S\n]|(?i)B|(?<=a)c", "a b\nac \xC2\xA0" "Bb", false,
+      { { "a| |b|\na|c| |\xC2\xA0|B|b", "a| |b|\na|c| |\xC2\xA0|B|b" },
+        { "a|\na", " |b|c| |\xC2\xA0|B|b" }, { NULL, NULL }, { NULL, NULL }, { NULL, NULL } } },
+    { ".", "a.b", true,
+      { { "a|.|b", "a|.|b" }, { "a|b", "." }, { "a.|b", "a|.b" }, { "a|.b", "a.|b" }, { "a|.|b", "a|.|b" } } },
+};
+
+static void pieces_follow_the_behavior(void **state)
 {
     (void)state;
-    for (int drop = 0; drop < 2; drop++) {
-        tn_split_options options = { .drop_gaps = drop };
-        tn_splitter *splitter; /* also matches nothing */
-        assert_int_equal(tn_splitter_open("\\d*", 3, &options, "test", &splitter, NULL), TENEBRA_OK);
-        tn_text pieces = split_with(splitter, "ab12c\xC3\xA9""3", 8);
-        const char *expected = drop ? "12|3" : "ab|12|c\xC3\xA9|3";
-        assert_true(equal_text(&pieces, expected, strlen(expected)));
+    for (size_t i = 0; i < sizeof behavings / sizeof behavings[0]; i++)
+        for (size_t b = 0; b < 10; b++) {
+            const behaving *at = &behavings[i];
+            tn_split_options options = { .behavior = (tn_split_behavior)(b / 2), .invert = b % 2, .literal = at->literal };
+            const char *expected = at->pieces[b / 2][b % 2];
+            if (expected == NULL)
+                continue;
+            tn_splitter *splitter;
+            assert_int_equal(tn_splitter_open_pattern(at->pattern, strlen(at->pattern), &options, "test", &splitter, NULL), TENEBRA_OK);
+            tn_text pieces = split_with(splitter, at->text, strlen(at->text));
+            if (!equal_text(&pieces, expected, strlen(expected)))
+                fail_msg("\"%s\", behaviour %zu, inverted %zu: \"%.*s\"", at->pattern, b / 2, b % 2, (int)pieces.length, pieces.data);
+            tn_text_free(&pieces);
+            tn_splitter_close(splitter);
+        }
+}
+
+/* By Digits and Punctuation of the same version. */
+static void characters_of_a_kind(void **state)
+{
+    (void)state;
+    static const char numbers[] = "a12\xC2\xB2\xC2\xBD \xE2\x85\xA7\xE4\xB8\x80x", stops[] = "a,.b$+ \xC2\xAB" "c\xC2\xBB\xE2\x80\xA6x";
+    static const struct {
+        tn_split_kind kind;
+        tn_split_behavior behavior;
+        const char *text, *pieces;
+    } cases[] = {
+        { TN_SPLIT_NUMBERS, TN_SPLIT_ISOLATED, numbers, "a|1|2|\xC2\xB2|\xC2\xBD| |\xE2\x85\xA7|\xE4\xB8\x80x" },
+        { TN_SPLIT_NUMBERS, TN_SPLIT_CONTIGUOUS, numbers, "a|12\xC2\xB2\xC2\xBD| |\xE2\x85\xA7|\xE4\xB8\x80x" },
+        { TN_SPLIT_PUNCTUATION, TN_SPLIT_ISOLATED, stops, "a|,|.|b|$|+| |\xC2\xAB|c|\xC2\xBB|\xE2\x80\xA6|x" },
+        { TN_SPLIT_PUNCTUATION, TN_SPLIT_REMOVED, stops, "a|b| |c|x" },
+        { TN_SPLIT_PUNCTUATION, TN_SPLIT_MERGED_WITH_PREVIOUS, stops, "a,|.|b$|+| \xC2\xAB|c\xC2\xBB|\xE2\x80\xA6|x" },
+        { TN_SPLIT_PUNCTUATION, TN_SPLIT_MERGED_WITH_NEXT, stops, "a|,|.b|$|+ |\xC2\xAB" "c|\xC2\xBB|\xE2\x80\xA6x" },
+        { TN_SPLIT_PUNCTUATION, TN_SPLIT_CONTIGUOUS, stops, "a|,.|b|$+| |\xC2\xAB|c|\xC2\xBB\xE2\x80\xA6|x" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tn_splitter *splitter;
+        assert_int_equal(tn_splitter_open(&splitter, NULL), TENEBRA_OK);
+        assert_int_equal(tn_splitter_add_kind(splitter, cases[i].kind, cases[i].behavior, "test", NULL), TENEBRA_OK);
+        tn_text pieces = split_with(splitter, cases[i].text, strlen(cases[i].text));
+        if (!equal_text(&pieces, cases[i].pieces, strlen(cases[i].pieces)))
+            fail_msg("case %zu: \"%.*s\"", i, (int)pieces.length, pieces.data);
         tn_text_free(&pieces);
         tn_splitter_close(splitter);
     }
+}
+
+/* Each step splits the pieces of the one before it. By the same version. */
+static void steps_follow_each_other(void **state)
+{
+    (void)state;
+    tn_split_options literal = { .literal = true };
+    tn_splitter *splitter;
+    assert_int_equal(tn_splitter_open(&splitter, NULL), TENEBRA_OK);
+    tn_text pieces = split_with(splitter, "hello  world", 12);
+    assert_true(equal_text(&pieces, "hello  world", 12));
+    tn_text_free(&pieces);
+    assert_int_equal(tn_splitter_add_pattern(splitter, " ", 1, &literal, "test", NULL), TENEBRA_OK);
+    assert_int_equal(tn_splitter_add_space(splitter, "test", NULL), TENEBRA_OK);
+    assert_int_equal(tn_splitter_add_pattern(splitter, TN_PATTERN_GPT2, strlen(TN_PATTERN_GPT2), NULL, "test", NULL), TENEBRA_OK);
+    pieces = split_with(splitter, "hello  world\n x", 15);
+    assert_true(equal_text(&pieces, " hello| | | world|\n| | x", 24));
+    tn_text_free(&pieces);
+    tenebra_error error;
+    for (size_t i = 3; i < 16; i++)
+        assert_int_equal(tn_splitter_add_space(splitter, "test", &error), TENEBRA_OK);
+    assert_int_equal(tn_splitter_add_space(splitter, "test", &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_int_equal(tn_splitter_add_pattern(splitter, "a", 1, NULL, "test", &error), TENEBRA_ERROR_UNSUPPORTED);
+    tn_splitter_close(splitter);
 }
 
 static void refuses_bad_patterns(void **state)
@@ -167,13 +268,18 @@ static void refuses_bad_patterns(void **state)
     (void)state;
     tenebra_error error;
     tn_splitter *none;
-    assert_int_equal(tn_splitter_open("a(", 2, NULL, "test", &none, &error), TENEBRA_ERROR_FORMAT);
+    assert_int_equal(tn_splitter_open_pattern("a(", 2, NULL, "test", &none, &error), TENEBRA_ERROR_FORMAT);
     assert_true(none == NULL && error.code == TENEBRA_ERROR_FORMAT);
-    assert_int_equal(tn_splitter_open("\\C", 2, NULL, "test", &none, &error), TENEBRA_ERROR_FORMAT); /* would cut characters */
-    assert_true(none == NULL && error.code == TENEBRA_ERROR_FORMAT);
+    static const char *const others[] = { "\\C", "a\\w+", "[^\\W]", "x\\b", "\\h", "\\K", "\\1", "[[:punct:]]", "[a-z&&b]", "[a[b]]", "(?m:.)", "(?s).",
+                                          "(?x)a", "(?<name>a)", "(?#c)" };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(tn_splitter_open_pattern(others[i], strlen(others[i]), NULL, "test", &none, &error), TENEBRA_ERROR_UNSUPPORTED);
+        assert_true(none == NULL);
+        assert_non_null(strstr(error.sentence, "the pattern contains"));
+    }
     char *endless = malloc(70000);
     memset(endless, 'a', 70000);
-    assert_int_equal(tn_splitter_open(endless, 70000, NULL, "test", &none, &error), TENEBRA_ERROR_UNSUPPORTED);
+    assert_int_equal(tn_splitter_open_pattern(endless, 70000, NULL, "test", &none, &error), TENEBRA_ERROR_UNSUPPORTED);
     assert_true(none == NULL && error.code == TENEBRA_ERROR_UNSUPPORTED);
     free(endless);
 }
@@ -216,7 +322,9 @@ int main(void)
         cmocka_unit_test(agrees_with_the_regular_expression),
         cmocka_unit_test(other_patterns_are_told_apart),
         cmocka_unit_test(classes_are_those_of_unicode_16),
-        cmocka_unit_test(gaps_are_kept_or_dropped),
+        cmocka_unit_test(pieces_follow_the_behavior),
+        cmocka_unit_test(characters_of_a_kind),
+        cmocka_unit_test(steps_follow_each_other),
         cmocka_unit_test(refuses_bad_patterns),
         cmocka_unit_test(gives_up_on_endless_backtracking),
         cmocka_unit_test(errors_of_the_receiver_pass),
