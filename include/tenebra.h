@@ -137,7 +137,8 @@ typedef struct tenebra_part {
 } tenebra_part;
 
 typedef struct tenebra_message {
-    const char *role; /* "system", "user" or "assistant" */
+    const char *role; /* "system", "user" or "assistant"; or "bare", for a single message that becomes the prompt without
+                       * a chat template: its texts and images, and no other token */
     const tenebra_part *parts;
     size_t part_count;
 } tenebra_message;

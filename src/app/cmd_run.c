@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/output.h"
+#include "reason/asked.h"
 #include "reason/example.h"
 #include "reason/method.h"
 #include "reason/trained.h"
@@ -33,6 +34,7 @@ typedef struct run_options {
     const char *replay;
     int32_t *forced; /* the tokens in `replay` */
     tenebra_setting settings[TN_METHOD_OPTIONS_MAX];
+    char picks[TN_SETTING_TEXT_SIZE]; /* memory for a value that the wording brings with it */
 } run_options;
 
 #define TN_RECORD run_options
@@ -80,6 +82,10 @@ static tenebra_code choose_method(run_options *options, tenebra_error *error)
     request->setting_count =
         tn_method_table_choose(&options->ask.methods, &options->ask.trained, request->method, true, options->settings);
     request->settings = options->settings;
+    const tn_prompt_preset *wording = options->question.preset != NULL ? tn_prompt_find(options->question.preset) : NULL;
+    if (request->setting_count < TN_METHOD_OPTIONS_MAX)
+        request->setting_count += tn_wording_setting(wording, request->method, request->settings, request->setting_count, options->picks,
+                                                     &options->settings[request->setting_count]);
     const tn_method *method = tn_method_choose(request->method != NULL ? request->method : tn_method_default(), error);
     if (method == NULL)
         return TENEBRA_ERROR_ARGUMENT;

@@ -1,6 +1,7 @@
 /* Options of `tenebra eval` and `tenebra eval probe`: the command line, the environment, a task file. */
 #include "app/eval.h"
 #include "app/seen.h"
+#include "reason/asked.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static tenebra_code set_option(tn_eval_plan *plan, const char *name, size_t leng
 }
 
 /* Collects the settings of methods: --set METHOD.OPTION=VALUE, which overrides the task file, then options of methods by their
- * own names, then the settings of training. */
+ * own names, then the settings of training, then those of the wording. */
 static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
 {
     const tn_option *row;
@@ -118,6 +119,13 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
             if (value != NULL && tn_method_option(method, row->name) != NULL)
                 TN_TRY(tn_eval_plan_set(&s->plan, method, row->name, value, error));
         }
+    const tn_prompt_preset *wording = s->plan.preset != NULL ? tn_prompt_find(s->plan.preset) : NULL;
+    for (size_t e = 0; e < s->plan.entry_count; e++) {
+        char text[TN_SETTING_TEXT_SIZE];
+        tenebra_setting setting;
+        if (tn_wording_setting(wording, s->plan.entries[e].method, NULL, 0, text, &setting))
+            TN_TRY(tn_eval_plan_set(&s->plan, s->plan.entries[e].method, setting.name, setting.value, error));
+    }
     return TENEBRA_OK;
 }
 

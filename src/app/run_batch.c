@@ -5,6 +5,7 @@
 #include "app/jsonl.h"
 #include "app/run_question.h"
 #include "base/nearest.h"
+#include "reason/asked.h"
 #include "reason/question.h"
 
 #include <math.h>
@@ -31,7 +32,8 @@ typedef struct line {
     size_t number;
     json_t *json, *numbers; /* `numbers`: settings that are numbers, as texts */
     tenebra_request request;
-    tenebra_setting settings[2 * TN_METHOD_OPTIONS_MAX];
+    tenebra_setting settings[2 * TN_METHOD_OPTIONS_MAX + 1];
+    char picks[TN_SETTING_TEXT_SIZE];
     texts images, choices, stops;
     tn_question written;
     tn_messages given;
@@ -181,6 +183,9 @@ static tenebra_code read_question(line *l, const tn_run_batch *batch, tenebra_er
     question.choices = l->choices.items;
     question.choice_count = l->choices.count;
     TN_TRY(tn_question_write(&l->written, &question, tn_trained_wording(batch->trained), error));
+    l->request.setting_count += tn_wording_setting(question.preset != NULL ? tn_prompt_find(question.preset) : NULL, l->request.method,
+                                                   l->settings, l->request.setting_count, l->picks,
+                                                   &l->settings[l->request.setting_count]);
     l->request.messages = l->written.turns;
     l->request.message_count = l->written.turn_count;
     return TENEBRA_OK;

@@ -81,12 +81,15 @@ typedef struct tn_prompt_preset {
     bool keep_left;          /* white space before the question is kept (it follows image tokens) */
     bool in_words;           /* the answer is the text of the correct option, not its letter         */
     bool with_context;       /* the context goes before the question, on a line of its own        */
+    bool bare;               /* the chat template writes nothing around it (the message's role is "bare") */
+    size_t picks;            /* image embeddings that a latent step picks unless a setting says otherwise; 0: as the method says */
 } tn_prompt_preset;
 
 /* All presets, ending with name == NULL:
  *   ivtlr-train, ivtlr-fused-train        the authors' for training, with backbones that have a vision tower, and with those
  *                                         that represent images as tokens
- *   ivtlr-infer, ivtlr-infer-parens       the authors' at test time, by data set; ivtlr-fused-infer is an older name of the second
+ *   ivtlr-infer, ivtlr-infer-parens       the authors' at test time, by data set
+ *   ivtlr-fused-infer                     the second, with the number of picks of backbones that represent images as tokens
  *   words, brief                          the authors' at test time; answers are an option's text (the default model)
  *   plain                                 question, options and "Answer:" on separate lines
  * and one by name, NULL if there is none. */

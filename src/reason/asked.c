@@ -1,7 +1,10 @@
 #include "reason/asked.h"
 
+#include "text/chat.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error)
 {
@@ -20,7 +23,7 @@ tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, con
     if (asked->prompt.length > front)
         asked->parts[count++] = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = asked->prompt.text + front,
                                                 .length = asked->prompt.length - front };
-    asked->message = (tenebra_message){ "user", asked->parts, count };
+    asked->message = (tenebra_message){ preset->bare ? TN_ROLE_BARE : "user", asked->parts, count };
     asked->letters = preset->options != NULL ? sample->option_count : 0;
     return TENEBRA_OK;
 }
@@ -30,6 +33,17 @@ void tn_asked_free(tn_asked *asked)
     tn_prompt_free(&asked->prompt);
     free(asked->parts);
     *asked = (tn_asked){ 0 };
+}
+
+bool tn_wording_setting(const tn_prompt_preset *wording, const char *method, const tenebra_setting *settings, size_t count,
+                        char text[TN_SETTING_TEXT_SIZE], tenebra_setting *setting)
+{
+    if (wording == NULL || wording->picks == 0 || !tn_setting_that_means(method, TN_MEANS_PICKS, wording->picks, text, setting))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(settings[i].name, setting->name) == 0)
+            return false;
+    return true;
 }
 
 tenebra_request tn_asked_request(const tn_asked *asked)

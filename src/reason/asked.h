@@ -3,6 +3,7 @@
 #define TN_REASON_ASKED_H
 
 #include "data/sample.h"
+#include "reason/method.h"
 
 /* Images are before the text or inside it, as the wording says. */
 typedef struct tn_asked {
@@ -15,6 +16,11 @@ typedef struct tn_asked {
 /* Writes the conversation; its texts live as long as the sample's data set and *asked. Errors: MEMORY; *asked is then empty.
  * Threads: any. */
 tenebra_code tn_asked_write(tn_asked *asked, const tn_prompt_preset *preset, const tn_sample *sample, tenebra_error *error);
+/* The setting of `method` that a wording brings with it, unless one of `settings` [count] is of the same option: *setting, whose value
+ * is stored in `text`. False if there is none. `wording` may be NULL. */
+bool tn_wording_setting(const tn_prompt_preset *wording, const char *method, const tenebra_setting *settings, size_t count,
+                        char text[TN_SETTING_TEXT_SIZE], tenebra_setting *setting);
+
 void tn_asked_free(tn_asked *asked);
 
 /* The turn that asks for one of the options after an answer in words. It names their letters; without options (0: there are

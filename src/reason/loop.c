@@ -30,6 +30,10 @@ static tenebra_code lay_prompt(tn_reasoner *reasoner, tenebra_error *error)
     reasoner->conversation.next_position = 0;
     reasoner->answer.unrun = -1;
     TN_TRY(tn_reasoner_add_rows(reasoner, reasoner->conversation.prompt, count, error));
+    if (reasoner->method->latent_step == NULL && reasoner->conversation.tail_ahead) { /* no steps come between: one span */
+        TN_TRY(tn_reasoner_add_tail(reasoner, error));
+        count += reasoner->conversation.tail_count;
+    }
     bool all = reasoner->span.see_prompt != NULL || session->engine->ops.watch != NULL; /* all rows are needed */
     size_t shared = reasoner->account.pass_reused = all ? 0 : tn_sequence_reuse(&session->sequence, reasoner->span.rows, count - 1);
     reasoner->span.count -= shared;
@@ -183,6 +187,11 @@ static tenebra_code act(tn_reasoner *reasoner, bool sample, tenebra_error *error
             reasoner->loop.phase = action.latent ? TN_PHASE_LATENT : TN_PHASE_ROWS;
             return TENEBRA_OK;
         }
+        if (action.kind == TN_ACT_DECODE && reasoner->conversation.tail_ahead) { /* latent steps are over */
+            TN_TRY(tn_reasoner_add_tail(reasoner, error));
+            reasoner->loop.phase = TN_PHASE_ROWS;
+            return TENEBRA_OK;
+        }
         if (action.kind != TN_ACT_DECODE)
             return end_pass(reasoner, action.kind, error);
         if (reasoner->answer.pass_tokens == reasoner->answer.pass_limit)
@@ -220,7 +229,7 @@ static tenebra_code take_result(tn_reasoner *reasoner, const tn_span *span, tene
     if (reasoner->span.see_prompt != NULL)
         TN_TRY(reasoner->span.see_prompt(reasoner, span->out, span->count, error));
     reasoner->span.see_prompt = NULL;
-    trace->prompt_tokens = reasoner->conversation.prompt_count;
+    trace->prompt_tokens = reasoner->conversation.prompt_count + reasoner->conversation.tail_count;
     trace->image_tokens = reasoner->conversation.candidate_count;
     return tn_reasoner_keep_prompt_scores(reasoner, error);
 }

@@ -67,13 +67,16 @@ tenebra_code tn_script_open(tn_script *script, tn_reasoner *reasoner, tenebra_er
 /* The number of system messages at the beginning; the example follows them. */
 size_t tn_request_system_count(const tenebra_request *request);
 
-/* Renders the messages (after method->arrange) to the rows of the prompt. */
+/* Renders the messages (after method->arrange) to the rows of the prompt and of its tail. */
 tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error);
 
 /* Makes the rows of rendered text, which shows the images from `first_picture` on, without positions. They live until the
  * reset. Errors: MISMATCH, LIMIT, MEMORY. */
 tenebra_code tn_reasoner_lay_text(tn_reasoner *reasoner, const tn_text_span *spans, size_t span_count, size_t first_picture,
                                   tn_row **rows, size_t *count, tenebra_error *error);
+
+/* Adds the rows of the prompt's tail to the span, if they are ahead. Errors: LIMIT. */
+tenebra_code tn_reasoner_add_tail(tn_reasoner *reasoner, tenebra_error *error);
 
 /* Adds rows of a prompt or a turn to the span. They get the next positions, and their cells can be picked. Errors: LIMIT. */
 tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error);

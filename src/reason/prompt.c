@@ -258,6 +258,44 @@ tenebra_code tn_reasoner_lay_text(tn_reasoner *reasoner, const tn_text_span *spa
     return code;
 }
 
+/* The tokens that the tokenizer puts before a prompt. */
+static tenebra_code lay_front(tn_reasoner *reasoner, tn_row **rows, size_t *count, tenebra_error *error)
+{
+    const tn_model *model = reasoner->session->model;
+    const tn_ids *front = tn_tokenizer_front(model->tokenizer);
+    size_t vocabulary = tn_model_vocabulary(model);
+    if (front->count == 0)
+        return TENEBRA_OK;
+    tn_row *all = tn_reasoner_take(reasoner, front->count + *count + 1, sizeof *all);
+    if (all == NULL)
+        return tn_fail_session_full(error);
+    for (size_t i = 0; i < front->count; i++) {
+        if ((size_t)front->ids[i] >= vocabulary)
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, "prompt", "token %d is outside of the embedding's %zu rows", front->ids[i],
+                           vocabulary);
+        all[i] = tn_row_of_token(front->ids[i]);
+    }
+    memcpy(all + front->count, *rows, *count * sizeof **rows);
+    *rows = all;
+    *count += front->count;
+    return TENEBRA_OK;
+}
+
+/* The rows of the prompt, and those of its tail. All images come before that. */
+static tenebra_code lay_rendered(tn_reasoner *reasoner, const tn_chat_text *rendered, tenebra_error *error)
+{
+    tn_conversation *c = &reasoner->conversation;
+    size_t head = rendered->span_count - rendered->tail;
+    c->tail_count = 0;
+    TN_TRY(tn_reasoner_lay_text(reasoner, rendered->spans, head, 0, &c->prompt, &c->prompt_count, error));
+    if (!rendered->bare)
+        TN_TRY(lay_front(reasoner, &c->prompt, &c->prompt_count, error));
+    if (rendered->tail > 0)
+        TN_TRY(tn_reasoner_lay_text(reasoner, rendered->spans + head, rendered->tail, c->picture_count, &c->tail, &c->tail_count, error));
+    c->tail_ahead = c->tail_count > 0;
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
 {
     tn_script script;
@@ -273,8 +311,7 @@ tenebra_code tn_reasoner_render(tn_reasoner *reasoner, tenebra_error *error)
     if (code == TENEBRA_OK)
         code = tn_reasoner_keep_prompt(reasoner, rendered.text.data, rendered.text.length, error);
     if (code == TENEBRA_OK)
-        code = tn_reasoner_lay_text(reasoner, rendered.spans, rendered.span_count, 0, &reasoner->conversation.prompt,
-                                    &reasoner->conversation.prompt_count, error);
+        code = lay_rendered(reasoner, &rendered, error);
     tn_chat_text_free(&rendered);
     return code;
 }

@@ -226,6 +226,16 @@ tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t co
     return TENEBRA_OK;
 }
 
+tenebra_code tn_reasoner_add_tail(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_conversation *c = &reasoner->conversation;
+    for (size_t i = 0; i < c->tail_count && c->tail_ahead; i++)
+        if (!tn_span_add(reasoner, c->tail[i], NULL))
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the end of the prompt does not fit; raise -c");
+    c->tail_ahead = false;
+    return TENEBRA_OK;
+}
+
 /* ---------------------------------------------------------- for methods -- */
 
 void tn_act_answer(const tn_reasoner *reasoner, tn_action *action)

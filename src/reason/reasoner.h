@@ -38,6 +38,9 @@ typedef struct tn_conversation {
     size_t shown;           /* images that have rows in the cache           */
     tn_row *prompt;         /* [prompt_count]                               */
     size_t prompt_count;
+    tn_row *tail;           /* [tail_count] rows of the prompt that come after latent steps, before the answer */
+    size_t tail_count;
+    bool tail_ahead;        /* they are not in the span or the cache yet    */
     tn_candidate_row *candidates;
     size_t candidate_count;
     int32_t next_position;  /* position of the next plain row               */

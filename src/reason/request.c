@@ -37,8 +37,8 @@ static tenebra_code check_part(const tenebra_part *part, tenebra_error *error)
 static tenebra_code check_message(const tenebra_message *message, tenebra_error *error)
 {
     const char *role = message->role ? message->role : "";
-    if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "role", "'%s' is not one of system, user, assistant", role);
+    if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0 && strcmp(role, TN_ROLE_BARE) != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "role", "'%s' is not one of system, user, assistant, bare", role);
     if (message->part_count > 0 && message->parts == NULL)
         return mistake(error, "message", "its parts are missing");
     for (size_t p = 0; p < message->part_count; p++)

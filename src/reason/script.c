@@ -164,7 +164,7 @@ static tenebra_code insert_text(tn_script *script, tn_chat_message *message, siz
 static tn_chat_message *find_question(tn_script *script, tenebra_error *error)
 {
     size_t last = script->message_count;
-    while (last > 0 && strcmp(script->messages[last - 1].role, "user") != 0)
+    while (last > 0 && strcmp(script->messages[last - 1].role, "user") != 0 && strcmp(script->messages[last - 1].role, TN_ROLE_BARE) != 0)
         last--;
     if (last > 0 && !(script->has_example && last - 1 == script->example))
         return &script->messages[last - 1];

@@ -206,7 +206,8 @@ tenebra_code tn_reasoner_file_pass(tn_reasoner *reasoner, bool turn, tenebra_err
     passes[trace->passes++] = (tenebra_pass){
         .prompt = reasoner->account.pass_prompt,
         .text = reasoner->answer.text,
-        .prompt_tokens = turn ? reasoner->account.pass_rows : reasoner->conversation.prompt_count,
+        .prompt_tokens = turn ? reasoner->account.pass_rows
+                              : reasoner->conversation.prompt_count + reasoner->conversation.tail_count,
         .reused = turn ? 0 : reasoner->account.pass_reused,
         .token_count = reasoner->answer.pass_tokens,
         .finish = trace->finish,

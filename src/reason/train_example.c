@@ -93,9 +93,19 @@ tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t step
 
 /* ----------------------------------------------------------------- text -- */
 
+/* As in answering, the tail comes after latent steps that follow the prompt, and before everything else. */
+static tenebra_code add_tail(tn_train_example *example, tenebra_error *error)
+{
+    const tn_conversation *c = &example->reasoner->conversation;
+    bool ahead = example->tail_ahead;
+    example->tail_ahead = false;
+    return ahead ? tn_train_example_add_rows(example, c->tail, NULL, c->tail_count, error) : TENEBRA_OK;
+}
+
 static tenebra_code add_spans(tn_train_example *example, const tn_text_span *spans, size_t count, bool labelled,
                               tenebra_error *error)
 {
+    TN_TRY(add_tail(example, error));
     const tn_model *model = example->reasoner->session->model;
     tn_ids ids = { 0 };
     tenebra_code code = tn_tokenizer_encode(model->tokenizer, spans, count, &ids, error);

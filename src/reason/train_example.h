@@ -48,6 +48,7 @@ struct tn_train_example {
     size_t steps_dropped; /* steps that were dropped because of the limit */
     const tn_train_example_source *source; /* while it is being arranged */
     tn_reasoner *reasoner;
+    bool tail_ahead;      /* the tail of the prompt comes before the next text */
 };
 
 /* For methods, in arrange_training: add what follows the prompt. */
@@ -56,7 +57,8 @@ struct tn_train_example {
  * UNSUPPORTED (a latent text that is only an intervention in answering). */
 tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t steps, const tn_latent_settings *settings,
                                    tenebra_error *error);
-/* Adds text, which is tokenised separately; `labelled`: its tokens have a loss. Errors: MEMORY, those of the tokenizer. */
+/* Adds text, which is tokenised separately, after the tail of the prompt if it is the first; `labelled`: its tokens have a
+ * loss. Errors: MEMORY, those of the tokenizer. */
 tenebra_code tn_train_example_add_text(tn_train_example *example, const char *text, bool labelled, tenebra_error *error);
 /* Add a step of the source with the texts around it; all steps from `first` on; the answer and the end token. All are labelled. */
 tenebra_code tn_train_example_add_step(tn_train_example *example, size_t step, tenebra_error *error);

@@ -125,6 +125,7 @@ static tenebra_code arrange(tn_training *training, tn_train_example *example, si
     example->count = example->part_count = example->label_count = example->latent_steps = example->rows = 0;
     tenebra_code code = tn_train_example_add_rows(example, reasoner->conversation.prompt, NULL, reasoner->conversation.prompt_count, error);
     example->prompt = example->count;
+    example->tail_ahead = reasoner->conversation.tail_count > 0;
     if (code == TENEBRA_OK)
         code = reasoner->method->arrange_training(reasoner, example, error);
     example->source = whole;
@@ -172,7 +173,8 @@ tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_s
     tn_arena_release(&training->session->kept, mark);
     training->request.messages = NULL;
     training->request.message_count = 0;
-    training->reasoner.conversation.prompt = NULL;
+    training->reasoner.conversation.prompt = training->reasoner.conversation.tail = NULL;
+    training->reasoner.conversation.prompt_count = training->reasoner.conversation.tail_count = 0;
     training->reasoner.conversation.picture_count = 0;
     example->source = NULL;
     example->reasoner = NULL;

@@ -89,6 +89,7 @@ tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(encode_turn(reasoner, &before, &after, &rows, &count, error));
     reasoner->conversation.dialogue = after.messages;
     reasoner->conversation.dialogue_count = after.message_count;
+    TN_TRY(tn_reasoner_add_tail(reasoner, error)); /* a pass without an answer has not come to it */
     if (reasoner->answer.unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->answer.unrun), NULL))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit after %zu rows; raise -c",
                        reasoner->session->sequence.length);

@@ -23,6 +23,9 @@ typedef struct tn_chat_text {
     tn_text_span *spans;
     size_t span_count;
     size_t image_count, video_count; /* placeholders that the template wrote */
+    size_t tail;                     /* number of the spans at the end that come after latent steps (tn_chat_text_mark_tail) */
+    bool marked;                     /* what is appended belongs to the tail */
+    bool bare;                       /* a bare message: no token of the tokenizer comes before it either */
     bool single;                     /* everything goes into one control span */
 } tn_chat_text;
 
@@ -32,6 +35,10 @@ tenebra_code tn_chat_text_append(tn_chat_text *rendered, const char *text, size_
 
 /* Appends the token that marks the next image. */
 tenebra_code tn_chat_text_append_picture(tn_chat_text *rendered, const char *token, tenebra_error *error);
+
+/* What is appended from now on comes after the latent steps of a method that has some before its answer, as a separator between the
+ * question and the answer. It must begin with a control token. */
+void tn_chat_text_mark_tail(tn_chat_text *rendered);
 
 /* Frees and empties. A zeroed text may be freed. */
 void tn_chat_text_free(tn_chat_text *rendered);
@@ -50,6 +57,9 @@ typedef struct tn_chat_message {
     const tn_chat_part *parts;
     size_t part_count;
 } tn_chat_message;
+
+/* The role of a message that is rendered without a template: its texts, and the token of each image. It must be the only message. */
+#define TN_ROLE_BARE "bare"
 
 typedef struct tn_chat_options {
     bool add_generation_prompt; /* end with the start of the assistant's turn                    */
@@ -89,7 +99,8 @@ tenebra_code tn_chat_template_find(const char *directory, const char *name, cons
 uint64_t tn_chat_template_hash(const char *text, size_t length);
 
 /* Renders messages into *out, which must be empty. On failure *out is freed.
- * Errors: ARGUMENT (a role that is not a word), MEMORY, LIMIT. Threads: any. */
+ * Errors: ARGUMENT (a role that is not a word; a bare message beside others; an image, which the
+ * template does not show), MEMORY, LIMIT. Threads: any. */
 tenebra_code tn_chat_render(const tn_chat_template *style, const tn_chat_message *messages, size_t count,
                             const tn_chat_options *options, tn_chat_text *out, tenebra_error *error);
 

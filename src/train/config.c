@@ -2,6 +2,7 @@
 
 #include "base/nearest.h"
 #include "base/number.h"
+#include "reason/asked.h"
 #include "reason/method.h"
 
 #include <math.h>
@@ -300,6 +301,14 @@ static void add_empty_cue(tn_train_config *config, const tn_method *method)
         config->settings[config->setting_count++] = (tenebra_setting){ cue->name, "" };
 }
 
+/* The wording may say how many embeddings a latent step picks. */
+static void add_wording_setting(tn_train_config *config)
+{
+    if (config->setting_count < TN_TRAIN_SETTINGS_MAX)
+        config->setting_count += tn_wording_setting(tn_prompt_find(config->prompt), config->method, config->settings, config->setting_count,
+                                                    config->picks, &config->settings[config->setting_count]);
+}
+
 /* The error about an unknown method, with the line that names it. */
 static tenebra_code note_method(const tn_train_config *config, const char *path, mistakes *wrong, tenebra_error *error)
 {
@@ -346,6 +355,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
     }
     TN_TRY(tell_mistakes(&wrong, path, error));
     add_empty_cue(config, method);
+    add_wording_setting(config);
     note_overruled(config);
     return find_defaults(config, error);
 }

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/option.h"
+#include "reason/method.h"
 #include "train/optimizer.h"
 #include "train/yaml.h"
 
@@ -60,6 +61,7 @@ typedef struct tn_train_config {
     bool validate;
 
     tenebra_setting settings[TN_TRAIN_SETTINGS_MAX]; /* options of the method */
+    char picks[TN_SETTING_TEXT_SIZE];  /* memory for a value that the wording brings with it */
     size_t setting_count;
     tn_train_note notes[TN_TRAIN_NOTES_MAX]; /* notes about keys without effect */
     size_t note_count;

@@ -329,6 +329,104 @@ static void names_that_do_not_exist(void **state)
     assert_int_equal(find(SMALL, "", NULL, NULL), TENEBRA_OK); /* empty: as none given */
 }
 
+/* ------------------------------------------- separators and bare prompts -- */
+
+#define CHAMELEON TENEBRA_TEST_DATA "/tokenizer-chameleon"
+
+static const tn_chat_template *chameleon(void)
+{
+    const tn_chat_template *style;
+    assert_int_equal(tn_chat_template_find(".", "chameleon", NULL, &style, NULL), TENEBRA_OK);
+    return style;
+}
+
+/* The text, with '|' before the tail. */
+static char *render_marked(const tn_chat_template *style, const tn_chat_message *messages, size_t count, tn_chat_options options)
+{
+    tn_chat_text rendered = { 0 };
+    tenebra_error error;
+    if (tn_chat_render(style, messages, count, &options, &rendered, &error) != TENEBRA_OK)
+        fail_msg("%s", error.sentence);
+    char *marked = calloc(1, rendered.text.length + 2);
+    assert_non_null(marked);
+    for (size_t i = 0; i < rendered.span_count; i++) {
+        if (i == rendered.span_count - rendered.tail)
+            strcat(marked, "|");
+        strncat(marked, rendered.spans[i].text, rendered.spans[i].length);
+    }
+    tn_chat_text_free(&rendered);
+    return marked;
+}
+
+static void expect_marked(const tn_chat_template *style, const tn_chat_message *messages, size_t count, tn_chat_options options,
+                          const char *expected)
+{
+    char *marked = render_marked(style, messages, count, options);
+    assert_string_equal(marked, expected);
+    free(marked);
+}
+
+/* As transformers' ChameleonProcessor writes them; its 1,024 placeholders are one here. */
+static void a_separator_at_the_end(void **state)
+{
+    (void)state;
+    tn_chat_part first[] = { text_part("What is "), picture, text_part("this?") }, second[] = { text_part("A cube.") };
+    tn_chat_message messages[] = { { "user", first, 3 }, { "assistant", second, 1 }, { "user", first + 1, 1 } };
+    tn_chat_options prompt = { .add_generation_prompt = true };
+    expect_marked(chameleon(), messages, 1, prompt, "What is <racm3:break><image><eoss>this?|<reserved08706>");
+    expect_marked(chameleon(), messages, 1, (tn_chat_options){ 0 }, "What is <racm3:break><image><eoss>this?<reserved08706>");
+    expect_marked(chameleon(), messages, 3, prompt,
+                  "What is <racm3:break><image><eoss>this?<reserved08706>A cube.<reserved08706><racm3:break><image><eoss>|<reserved08706>");
+    tn_chat_part film[] = { video };
+    tn_chat_message moving = { "user", film, 1 };
+    tn_chat_text none = { 0 };
+    tenebra_error error = { 0 };
+    assert_int_equal(tn_chat_render(chameleon(), &moving, 1, &prompt, &none, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.sentence, "no videos"));
+}
+
+static void bare_messages(void **state)
+{
+    (void)state;
+    tn_chat_part parts[] = { text_part("[Question]:{"), picture, text_part("red?}") };
+    tn_chat_message messages[] = { { TN_ROLE_BARE, parts, 3 }, { "user", parts, 1 } };
+    tn_chat_options prompt = { .add_generation_prompt = true };
+    expect_marked(chameleon(), messages, 1, prompt, "[Question]:{<image>red?}");
+    expect_marked(qwen2_vl(), messages, 1, prompt, "[Question]:{<|image_pad|>red?}");
+    for (size_t first = 0; first < 2; first++) {
+        tn_chat_message two[] = { messages[first], messages[1 - first] };
+        tn_chat_text none = { 0 };
+        tenebra_error error = { 0 };
+        assert_int_equal(tn_chat_render(chameleon(), two, 2, &prompt, &none, &error), TENEBRA_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.sentence, "must be the only one"));
+        assert_null(none.text.data);
+    }
+}
+
+/* From end to end: places of images, control tokens of the template only, the ids of the tokenizer. */
+static void ids_with_a_separator(void **state)
+{
+    (void)state;
+    tn_tokenizer *tokenizer = open_tokenizer(CHAMELEON);
+    tn_chat_part parts[] = { picture, text_part("<image><reserved08706>") };
+    tn_chat_message message = { "user", parts, 2 };
+    tn_chat_text rendered = { 0 };
+    assert_int_equal(tn_chat_render(chameleon(), &message, 1, &(tn_chat_options){ .add_generation_prompt = true }, &rendered, NULL),
+                     TENEBRA_OK);
+    tn_ids ids = encode_spans(tokenizer, rendered.spans, rendered.span_count);
+    assert_int_equal(ids.picture_count, 1);
+    assert_int_equal(ids.pictures[0], 1);
+    const char *const ends[] = { "<racm3:break>", "<image>", "<eoss>" };
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(ids.ids[i], tn_tokenizer_find(tokenizer, ends[i]));
+    assert_int_equal(ids.ids[ids.count - 1], tn_tokenizer_find(tokenizer, "<reserved08706>"));
+    for (size_t i = 3; i + 1 < ids.count; i++)
+        assert_false(tn_tokenizer_is_added(tokenizer, ids.ids[i]));
+    tn_ids_free(&ids);
+    tn_chat_text_free(&rendered);
+    tn_tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +441,9 @@ int main(void)
         cmocka_unit_test(lists_of_templates_have_a_default),
         cmocka_unit_test(further_templates_lie_in_a_folder),
         cmocka_unit_test(names_that_do_not_exist),
+        cmocka_unit_test(a_separator_at_the_end),
+        cmocka_unit_test(bare_messages),
+        cmocka_unit_test(ids_with_a_separator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
