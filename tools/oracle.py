@@ -13,6 +13,7 @@ run on top of it in the plain implementation of tools/hf/latent.py. Groups:
     names     the same model under new tensor names, and with a vocab_size that the tensors do not have
     latent    IVT-LR and Coconut: picks, scores, norms, lens, attention ratio and focus, answers
     adapters  what PEFT writes is read here, what is trained here is read by PEFT: answers and filled matrices
+    chameleon the same answers, latent steps and ids of texts for Chameleon, and mistakes of its own
     controls  deliberate mistakes, each of which must be found
 
 Needs, in a virtual environment: torch, torchvision, transformers, qwen-vl-utils, safetensors, accelerate, "pillow<12.2"
@@ -42,7 +43,7 @@ from hf.latent import Settings
 from hf.sides import Program, Reference
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = ("load", "inputs", "answers", "names", "latent", "adapters", "controls")
+GROUPS = ("load", "inputs", "answers", "names", "latent", "adapters", "chameleon", "controls")
 ANSWER = 24  # tokens of an answer
 
 
@@ -257,6 +258,62 @@ class Oracle:
             if whole:
                 self.compare_adapted(verdict, theirs, directory, self.conversation(1), where)
 
+    # -------------------------------------------------------- chameleon --
+
+    def chameleon(self, verdict):
+        from hf import chameleon
+        tokenizer = os.path.join(ROOT, "tests/data/tokenizer-chameleon")
+        for place, (name, spec) in enumerate(chameleon.SPECS.items()):
+            directory = os.path.join(self.folder, name)
+            chameleon.save_random(directory, spec, tokenizer, self.seed + 100 + place)
+            reference = chameleon.ChameleonReference(directory)
+            verdict.equal("loading report", reference.report, {}, name)
+            for number in range(self.count):
+                kind = ("text", "image", "images", "turns")[number % 4]
+                turns = [turn for turn in cases.conversation(self.chance, self.pictures, kind) if turn["role"] != "system"]
+                self.compare_answers(verdict, reference, directory, turns, f"{name} {number}")
+            for number in range(2 * self.count):
+                kind = ("image", "image", "images", "turns", "text")[number % 5]
+                turns = [turn for turn in cases.conversation(self.chance, self.pictures, kind) if turn["role"] != "system"]
+                self.compare_fused(verdict, reference, turns, number, name)
+        chameleon.same_ids(verdict, self.program, directory, reference.tokenizer, [cases.sentence(self.chance) for _ in range(200)])
+        self.fused_controls(verdict, reference)
+
+    @guarded
+    def compare_fused(self, verdict, reference, turns, number, name):
+        inputs = reference.inputs(turns)
+        settings = self.settings(number, sum(reference.pieces(inputs)))
+        where = f"{name} {number} {' '.join(settings.options())}"
+        theirs = reference.think(inputs, settings, ANSWER)
+        ours = self.program.ask(reference.directory, turns, ANSWER, settings.options())
+        compare_thought(verdict, ours, theirs, settings, inputs, where, reference.pieces(inputs))
+
+    def fused_controls(self, verdict, reference):
+        """The separator before the latents, a picture's codes in another order, and codes that may be generated."""
+        turns = [cases.turn("user", cases.image(self.pictures.make(150, 130)), cases.text("Which colour is it?"))]
+        inputs, settings = reference.inputs(turns), Settings(k_select=4)
+        ours = self.program.ask(reference.directory, turns, ANSWER, settings.options())
+        pieces = reference.pieces(inputs)
+
+        def against(inner, **how):
+            compare_thought(inner, ours, reference.think(inputs, settings, ANSWER, **how), settings, inputs, "control", pieces)
+
+        self.must_pass(verdict, "no mistake", against)
+        self.must_fail(verdict, "separator before the latents", lambda inner: against(inner, tail=0))
+        codes = reference.codes
+        reference.codes = lambda inputs: codes(inputs).flip(0)
+        self.must_fail(verdict, "codes in another order", against)
+        reference.codes = codes
+        mapping = reference.model.model.vocabulary_mapping
+        kept, mapping.__dict__["image_tokens"] = mapping.image_tokens, []
+        head = reference.model.lm_head.weight.data
+        rows = head[kept].clone()
+        head[kept] = 3 * rows
+        self.must_fail(verdict, "codes may be generated", against)
+        mapping.__dict__["image_tokens"] = kept
+        self.must_pass(verdict, "heads of codes have no effect", against)
+        head[kept] = rows
+
     # --------------------------------------------------------- controls --
 
     def controls(self, verdict):
@@ -323,14 +380,14 @@ def distance(ours, theirs):
     return float((ours - theirs).abs().max()) if ours.shape == theirs.shape else float("inf")
 
 
-def compare_thought(verdict, ours, theirs, settings, inputs, where):
-    """A whole trace."""
+def compare_thought(verdict, ours, theirs, settings, inputs, where, cells=None):
+    """A whole trace. `cells`: the number of embeddings of each picture."""
     verdict.cases += 1
     counts = ours["counts"]
     verdict.equal("prompt tokens", counts["prompt"], inputs["input_ids"].shape[1], where)
     verdict.equal("latent steps", counts["latent"], len(theirs.steps), where)
     verdict.equal("injected", counts["injected"], sum(len(step.picks) for step in theirs.steps), where)
-    cells = [int(t * h * w) // 4 for t, h, w in inputs.get("image_grid_thw", [])]
+    cells = [int(t * h * w) // 4 for t, h, w in inputs.get("image_grid_thw", [])] if cells is None else cells
     for number, (mine, step) in enumerate(zip(ours["steps"], theirs.steps)):
         for pick in mine["picks"]:
             pick["candidate"] = sum(cells[:pick["image"]]) + pick["index"]

@@ -64,7 +64,7 @@ def forward(model, embeds, positions):
     seen = []
     decoder = versions.decoder(model)
     handle = decoder.norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    out = decoder(inputs_embeds=embeds[None], position_ids=positions[:, None, :], use_cache=False,
+    out = decoder(inputs_embeds=embeds[None], position_ids=versions.position_ids(model, positions), use_cache=False,
                       output_attentions=True)
     handle.remove()
     attention = torch.stack([layer[0] for layer in out.attentions]).double().mean((0, 1))
@@ -108,9 +108,10 @@ def measure(step, attention, pick_rows, text_rows):
 
 
 @torch.no_grad()
-def think(model, embeds, positions, image_rows, settings, max_tokens, ends, test_first=True):
+def think(model, embeds, positions, image_rows, settings, max_tokens, ends, test_first=True, tail=None):
     """embeds [P, C] of the prompt, positions [3, P], image_rows: rows of the prompt that may be picked.
-    `ends`: tokens that end the answer; the first is not tested against them unless test_first."""
+    `ends`: tokens that end the answer; the first is not tested against them unless test_first. `tail` [T, C]: rows between
+    the latent steps and the answer."""
     thought = Thought()
     source, used, first_picks, first_text, text_rows, mean = embeds, set(), None, None, [], None
     watched = None
@@ -126,7 +127,7 @@ def think(model, embeds, positions, image_rows, settings, max_tokens, ends, test
         if settings.latent_text == "drop" and not picks:
             watched = None
             break
-        thought.steps.append(Step(picks, scores, set(used), hidden, model.lm_head(normed[-1]).softmax(-1)))
+        thought.steps.append(Step(picks, scores, set(used), hidden, versions.head(model, normed[-1]).softmax(-1)))
         first_text = hidden if first_text is None else first_text
         first_picks = picks if first_picks is None else first_picks
         used |= set(picks)
@@ -140,6 +141,11 @@ def think(model, embeds, positions, image_rows, settings, max_tokens, ends, test
             text_rows.append(len(embeds) + (0 if settings.order == "text-first" else len(visions)))
         watched = (range(begin, begin + len(picks)), list(text_rows))
         embeds, positions = extend(embeds, positions, torch.stack(block))
+    if tail is not None and len(tail):
+        if watched:
+            measure(thought.steps[-1], forward(model, embeds, positions)[2][-1], *watched)
+            watched = None
+        embeds, positions = extend(embeds, positions, tail)
     thought.embeds, thought.positions = embeds, positions
     answer(model, thought, watched, max_tokens, ends, test_first)
     return thought
@@ -159,7 +165,7 @@ def answer(model, thought, watched, max_tokens, ends, test_first):
         if watched:
             measure(thought.steps[-1], attention[-1], *watched)
             watched = None
-        logits = model.lm_head(normed[-1])
+        logits = versions.head(model, normed[-1])
         if thought.first_logits is None:
             thought.first_logits = logits
             thought.lengths.append(len(embeds))

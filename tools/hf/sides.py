@@ -21,8 +21,9 @@ class Program:
         self.path, self.inputs_path = path, inputs
         self.environment = {**os.environ, **({"TENEBRA_KERNELS": kernels} if kernels else {})}
 
-    def call(self, words):
-        done = subprocess.run(words, capture_output=True, env=self.environment, check=False, timeout=600)
+    def call(self, words, text=None):
+        done = subprocess.run(words, capture_output=True, env=self.environment, check=False, timeout=600,
+                              input=None if text is None else text.encode())
         if done.returncode != 0:
             raise RuntimeError(" ".join(words) + ": " + done.stderr.decode(errors="replace"))
         return done.stdout
@@ -83,6 +84,10 @@ class Reference:
         pictures = [self.open_picture(part["image"], utils) for turn in turns for part in turn["content"]
                     if part["type"] == "image"]
         return self.processor(text=[text], images=pictures or None, return_tensors="pt")
+
+    def pieces(self, inputs):
+        """How many embeddings each picture has."""
+        return [int(t * h * w) // 4 for t, h, w in inputs.get("image_grid_thw", [])]
 
     @torch.no_grad()
     def embed(self, inputs):

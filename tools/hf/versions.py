@@ -42,7 +42,20 @@ def pixel_limits(image_processor):
 
 
 def decoder(model):
-    return model.model.language_model if NEW else model.model
+    return getattr(model.model, "language_model", model.model)
+
+
+def position_ids(model, positions):
+    """[3, S] as the decoder takes them: one axis where images are tokens."""
+    return positions[:1] if hasattr(model.model, "vocabulary_mapping") else positions[:, None, :]
+
+
+def head(model, rows):
+    """Logits; tokens that stand for images are never generated."""
+    logits = model.lm_head(rows)
+    if hasattr(model.model, "vocabulary_mapping"):
+        logits[..., model.model.vocabulary_mapping.image_tokens] = torch.finfo(logits.dtype).min
+    return logits
 
 
 def tower(model):
