@@ -188,10 +188,10 @@ class People(Case):
         self.assertIn(f'"grids":[[4,4,12,20,{whole["width"]},{whole["height"]}]]', path.read_text(encoding="utf-8").replace(" ", ""))
 
     def test_wordings_of_training(self):
-        self.assertGreaterEqual(right_as_people_ask("seen", "seen"), 0.87)
+        self.assertGreaterEqual(right_as_people_ask("seen", "seen"), 0.97)
 
     def test_wordings_that_training_had_not(self):
-        self.assertGreaterEqual(right_as_people_ask("unseen", "unseen"), 0.82)
+        self.assertGreaterEqual(right_as_people_ask("unseen", "unseen"), 0.9)
 
     def test_without_its_latents_it_guesses(self):
         self.assertLess(right_as_people_ask("blind", "seen", "--latent-text", "noise"), 0.4)
@@ -203,8 +203,7 @@ class People(Case):
     def test_what_it_did_not_learn_it_says(self):
         for question, what in (("How many red objects are there?", "to count objects"), ("IS THERE A BLUE STAR?", "to say whether there is an object"),
                                ("Which colour is the star?", "to find an object only by its shape"),
-                               ("Red circle, 3 arrows, colour?", "to find the object that a question begins with"),
-                               ("The red circle, 3 arrows, colour?", None), ("Which way does the red star point?", None), ("What shape is the blue object?", None)):
+                               ("Red circle, 3 arrows, colour?", None), ("Which way does the red star point?", None), ("What shape is the blue object?", None)):
             done = run("run", "--image", FOLDER / CASES[0]["picture"], "-p", question)
             self.assertEqual(done.returncode, 0, done.stderr)
             if what is None:
@@ -280,11 +279,11 @@ class Model(Case):
         path = model / "model.safetensors"
         data = bytearray(path.read_bytes())
         length = int.from_bytes(data[:8], "little")
-        tensor = json.loads(data[8:8 + length])["model.layers.1.self_attn.k_proj.weight"]
+        tensor = json.loads(data[8:8 + length])["model.layers.3.self_attn.k_proj.weight"]
         begin, end = (8 + length + at for at in tensor["data_offsets"])
         data[begin:end] = bytes(end - begin)
         path.write_bytes(data)
-        self.assertLess(accuracy("damaged", "-m", model), 0.9)
+        self.assertLess(accuracy("damaged", "-m", model), 0.5)
 
     def test_in_eight_bits_it_says_the_same(self):
         """Of 1,500 questions 1,498 have the same text; of these at most one may differ, four bits may change more."""
