@@ -1,19 +1,25 @@
 #!/usr/bin/env python3
-"""Chameleon from outside: its layers are computed again in plain Python, with norms before and after attention and MLP, and
-quantising does not change what it sees.
+"""Chameleon from outside: a random model is written, inspected, quantised, measured, asked, traced, trained and resumed, and its
+layers are computed again in plain Python, with norms before and after attention and MLP.
 
     chameleon.py PROGRAM DATA [TEST ...]
 """
+import hashlib
 import json
 import math
+import random
+import re
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
-from program import DATA, WORK, Case, main, run  # noqa: E402
+from program import DATA, PICTURE, WORK, Case, main, run  # noqa: E402
 
 GOLDEN = DATA / "golden/chameleon_64"
+TOKENIZER = DATA / "tokenizer-chameleon"
+CELLS = 64  # of an image of shape chameleon-tiny
 
 
 def read_tensors(path):
@@ -155,7 +161,129 @@ class Layers(Case):
         self.assertFalse(self.check(True, wrong=True))
 
 
-class Quantised(Case):
+# --------------------------------------------------------------- a random model --
+
+CODES = range(4, 68)  # the tokens of images in this tokenizer
+
+
+def make_chameleon(name="model", seed=7):
+    directory = WORK / name
+    if not directory.exists():
+        done = run("bench", "--shape", "chameleon-tiny", "--type", "F32", "--seed", seed, "--tokenizer", TOKENIZER, "-o", directory)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+    return directory
+
+
+def ask(*arguments, model=None, **more):
+    return run("run", "-m", model or make_chameleon(), "-n", 6, "-t", 1, *arguments, **more)
+
+
+def ask_json(*arguments, **more):
+    done = ask("--json", *arguments, **more)
+    if done.returncode != 0:
+        raise AssertionError(f"exit code {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def write_png(path, width, height, seed=1):
+    """Squares of random colours."""
+    dice = random.Random(seed)
+    colours = [[bytes(dice.randrange(256) for _ in range(3)) for _ in range(width // 8 + 1)] for _ in range(height // 8 + 1)]
+    raw = b"".join(b"\0" + b"".join(colours[y // 8][x // 8] for x in range(width)) for y in range(height))
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                           chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+    return path
+
+
+class Asked(Case):
+    def test_inspect(self):
+        seen = json.loads(run("inspect", "-m", make_chameleon(), "--json").stdout)
+        self.assertEqual(seen["config"]["backbone"], "chameleon")
+        self.assertEqual({name: count for name, count in seen["counts"].items() if count > 0}, {"matched": 98})
+
+    def test_bench(self):
+        done = run("bench", "-m", make_chameleon(), "-t", 1, "--compare-recompute", "-r", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"({CELLS} of the image)", done.stdout)
+
+    def test_every_method_answers(self):
+        names = re.search(r"--method ([a-z|-]+)", run("run", "--help").stdout).group(1).split("|")
+        self.assertIn("ivt-lr", names)
+        for name in names:
+            done = ask("--image", PICTURE, "-p", "What is it?", "--method", name)
+            self.assertEqual(done.returncode, 0, f"{name}: {done.stderr}")
+
+    def test_rows_of_an_image(self):
+        out = ask_json("--image", PICTURE, "-p", "What is it?")
+        self.assertEqual(out["counts"]["image"], CELLS)
+        text = ask_json("-p", "What is it?")
+        self.assertEqual(out["counts"]["prompt"], text["counts"]["prompt"] + CELLS + 2)  # with the tokens around it
+
+    def test_images_matter(self):
+        """Latent steps and the first words depend on the image, whose codes differ."""
+        pictures = [write_png(WORK / f"noise-{seed}.png", 64, 64, seed) for seed in (1, 2)]
+        out = [ask_json("--image", picture, "-p", "What?", "--method", "ivt-lr", "--n-latent", 1, "--k-select", 4) for picture in pictures]
+        self.assertNotEqual(out[0]["steps"][0]["hidden_norm"], out[1]["steps"][0]["hidden_norm"])
+
+    def test_rectangles(self):
+        """64 x 32 pixels: the middle square of 32 is seen, in 8 x 8 cells of 4 pixels. 96 x 128: resized to 32 x 42 first."""
+        for width, height, side, left, top in ((64, 32, 4, 16, 0), (32, 64, 4, 0, 16), (96, 128, 12, 0, 15)):
+            picture = write_png(WORK / f"{width}x{height}.png", width, height)
+            out = ask_json("--image", picture, "-p", "What?", "--method", "ivt-lr", "--n-latent", 2, "--k-select", 5)
+            picks = [pick for step in out["steps"] for pick in step["picks"]]
+            self.assertEqual(len({pick["index"] for pick in picks}), 10)
+            for pick in picks:
+                row, column = divmod(pick["index"], 8)
+                expected = (left + side * column, top + side * row, left + side * (column + 1), top + side * (row + 1))
+                for got, wanted in zip(pick["rectangle"], expected):
+                    self.assertLess(abs(got - wanted), 0.03 * max(width, height), (width, height, pick))
+                    if width < 96:
+                        self.assertEqual(got, wanted)
+
+    def test_interventions(self):
+        usual = ["--image", PICTURE, "-p", "What?", "--method", "ivt-lr", "--n-latent", 2, "--k-select", 4]
+        plain = ask_json(*usual)
+        for change in (["--latent-text", "noise"], ["--latent-text", "zero"], ["--latent-picks", "random"], ["--latent-picks", "lowest"]):
+            out = ask_json(*usual, *change)
+            self.assertNotEqual((out["steps"][1]["hidden_norm"], out["steps"][1]["picks"]),
+                                (plain["steps"][1]["hidden_norm"], plain["steps"][1]["picks"]), change)
+        again = ask_json(*usual, "--recompute")
+        self.assertEqual(again["tokens"], plain["tokens"])
+        self.assertEqual([s["picks"] for s in again["steps"]][0][0]["index"], plain["steps"][0]["picks"][0]["index"])
+
+    def test_codes_are_never_generated(self):
+        """Not even by sampling at a temperature at which all other tokens are about as likely."""
+        tokens = []
+        for seed in range(3):
+            tokens += ask_json("--image", PICTURE, "-p", "What?", "--temp", 100, "--seed", seed, "-n", 400)["tokens"]
+        others = range(100, 100 + len(CODES))
+        self.assertGreater(sum(token in others for token in tokens), 20)  # the control: as many tokens that may be generated
+        self.assertEqual(sum(token in CODES for token in tokens), 0)
+
+    def test_an_image_is_encoded_once(self):
+        lines = [{"prompt": text, "images": [PICTURE]} for text in ("What?", "What?", "Where?")]
+        done = run("run", "-m", make_chameleon(), "-n", 3, "--jsonl", "--json", stdin="".join(json.dumps(line) + "\n" for line in lines))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        counts = [json.loads(line)["counts"] for line in done.stdout.splitlines()]
+        self.assertEqual([count["vision_cached"] for count in counts], [0, 1, 1])
+        self.assertGreaterEqual(counts[2]["prompt_reused"], CELLS)
+
+    def test_quantised(self):
+        for name in ("Q8_0", "Q4_256", "IQ4_NL"):
+            directory = WORK / f"quantised-{name}"
+            done = run("quantize", make_chameleon(), "-o", directory, "--type", name)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            seen = json.loads(run("inspect", "-m", directory, "--json").stdout)
+            self.assertEqual({kind: count for kind, count in seen["counts"].items() if count > 0}, {"matched": 98})
+            tower = {line["type"] for line in seen["tensors"] if line["name"].endswith("conv1.weight")}
+            self.assertEqual(tower, {"F16"}, "errors of 8 bits would change codes")
+            out = ask_json("--image", PICTURE, "-p", "What?", "--method", "ivt-lr", "--n-latent", 1, "--k-select", 4, model=directory)
+            self.assertEqual(len(out["steps"][0]["picks"]), 4)
+
     def test_codes_of_a_quantised_model(self):
         """With the default types, at most 1 % of the codes of a golden case change; with 8 bits in the image encoder, more do."""
         changed = {}
@@ -167,6 +295,90 @@ class Quantised(Case):
             changed[name] = next(row for row in json.loads(done.stdout)["rows"] if row["name"] == "vq.codes")["max_abs"]
         self.assertLessEqual(changed["default"], 10)
         self.assertGreater(changed["all"], 10)
+
+    def test_evaluated(self):
+        results, page = WORK / "results.jsonl", WORK / "results.html"
+        done = run("eval", "-m", make_chameleon(), "--data", f"hops:{make_data()}", "--method", "direct,ivt-lr:k-select=3", "-n", 4, "-t", 1,
+                   "--scores", "-o", results)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(run("eval", "report", results, "-o", page).returncode, 0)
+        self.assertEqual(len(results.read_text().splitlines()), 1 + 2 * 2)
+
+
+# -------------------------------------------------------------------- training --
+
+def make_data():
+    directory = WORK / "hops"
+    if not directory.exists():
+        done = run("data", "make", "hops", directory, "--train", 12, "--dev", 2, "--test", 2, "--seed", 5)
+        assert done.returncode == 0, done.stderr
+    return directory
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def contents(path):
+    header, body = read_tensors(path)
+    return {name: body[slice(*entry["data_offsets"])] for name, entry in header.items() if name != "__metadata__"}
+
+
+class Trained(Case):
+    SETTINGS = {"method": "ivt-lr", "k_select": 3, "epochs_per_stage": 1, "max_latent_stage": 1, "num_epochs": 2, "batch_size": 2,
+                "gradient_accumulation_steps": 1, "validate": "false", "save_steps": 1, "lr": "1e-3", "max_samples": 8}
+
+    def train(self, name, expect=0, resume=False, **settings):
+        changes = [f"--set={key}={value}" for key, value in {**self.SETTINGS, **settings}.items()]
+        done = run("train", "-m", make_chameleon(), "-d", f"hops:{make_data()}", "-o", WORK / name, "-t", 1, *changes,
+                   *(["--resume"] if resume else []))
+        self.assertEqual(done.returncode, expect, done.stderr)
+        return WORK / name
+
+    def losses(self, folder):
+        rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [row["loss"] for row in rows if "loss" in row]
+
+    def check_resumed(self, kind, weights, **settings):
+        whole = self.train(f"{kind}-whole", **settings)
+        self.train(f"{kind}-cut", max_updates=3, **settings)
+        cut = self.train(f"{kind}-cut", resume=True, **settings)
+        self.assertEqual(digest(whole / weights), digest(cut / weights), "a resumed run gives other weights")
+        losses = self.losses(whole)
+        self.assertEqual(len(losses), 8)
+        self.assertTrue(all(0 < loss < 20 for loss in losses), losses)  # a label that is a code would add 3e38
+        return whole
+
+    def test_adapter(self):
+        whole = self.check_resumed("lora", "adapter/adapter_model.safetensors", lora_rank=4)
+        names = set(contents(whole / "adapter/adapter_model.safetensors"))
+        self.assertIn("base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight", names)
+        self.assertFalse([name for name in names if "vqmodel" in name or "norm" in name], "what is no linear layer has an adapter")
+        usual = ["--image", PICTURE, "-p", "What?", "-n", 12]
+        adapted = ask_json(*usual, "--lora", whole / "adapter")
+        self.assertEqual(adapted["counts"]["image"], CELLS)
+        self.assertNotEqual(adapted["tokens"], ask_json(*usual)["tokens"])
+
+    def test_full(self):
+        whole = self.check_resumed("full", "model/model.safetensors", finetuning_type="full")
+        losses = self.losses(whole)
+        self.assertLess(sum(losses[2:4]), sum(losses[:2]))
+        before, after = (contents(folder / "model.safetensors") for folder in (make_chameleon(), whole / "model"))
+        self.assertEqual(set(before), set(after))
+        same = {name for name in before if before[name] == after[name]}
+        self.assertEqual(same, {name for name in before if ".vqmodel." in name}, "the image encoder is frozen, all else is trained")
+        self.assertEqual(json.loads((whole / "model/config.json").read_text())["vocabulary_map"],
+                         json.loads((make_chameleon() / "config.json").read_text())["vocabulary_map"])
+        self.assertEqual(ask_json("--image", PICTURE, "-p", "What?", model=whole / "model")["counts"]["image"], CELLS)
+
+    def test_heads_of_codes_are_not_trained(self):
+        """Their logits are replaced, so only weight decay could move their rows of the head; here there is none."""
+        folder = self.train("decay", finetuning_type="full", weight_decay=0, max_updates=2)
+        before, after = (contents(place / "model.safetensors")["lm_head.weight"] for place in (make_chameleon(), folder / "model"))
+        width = 4 * 64
+        moved = [i for i in range(len(before) // width) if before[i * width:(i + 1) * width] != after[i * width:(i + 1) * width]]
+        self.assertFalse(set(moved) & set(CODES))
+        self.assertEqual(len(moved), len(before) // width - len(CODES))
 
 
 if __name__ == "__main__":
