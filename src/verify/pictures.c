@@ -102,7 +102,7 @@ static bool read_patches(tn_verify *verify, const tn_stored *stored, const tn_st
     size_t columns = tn_verify_side(model, "patch_values"), side = tn_verify_side(model, "patch_size"), needed = 0;
     tn_grid grids[PICTURES];
     size_t count = read_grids(verify, sides, grids, &needed);
-    bool good = count > 0 && stored != NULL && stored->rank == 2 && stored->shape[1] == columns && stored->shape[0] == needed;
+    bool good = count > 0 && columns > 0 && stored->rank == 2 && stored->shape[1] == columns && stored->shape[0] == needed;
     float *numbers = good ? tn_verify_floats(verify, stored) : NULL;
     const float *at = numbers;
     good = numbers != NULL;
@@ -282,7 +282,7 @@ bool tn_verify_open_picture(tn_verify *verify, tn_verify_picture *picture)
     memset(picture, 0, sizeof *picture);
     tn_session_reset(verify->session);
     bool good = encode(verify, "pixel_values", "image_grid_thw", "image_u8", &in, &picture->rows) && in.count == 1 &&
-                keep_rows(verify, picture);
+                (cell > 0 || image != NULL) && keep_rows(verify, picture);
     if (good) {
         picture->prepared = in.prepared[0];
         in.prepared[0] = (tn_prepared){ 0 };

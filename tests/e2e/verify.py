@@ -262,6 +262,14 @@ def refusals(work):
     save(unknown, {"nobody.knows.this": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))
     result = run("verify", "-m", tied / "model", unknown)
     check(result.returncode == 1, f"nothing recognised: exit {result.returncode}")
+    header, body = load(GOLDEN / "chameleon_64/case.safetensors")
+    header["pixel_values"]["shape"] = [64, 48]
+    header["image_grid_thw"] = {"dtype": "I64", "shape": [1, 3], "data_offsets": [len(body), len(body) + 24]}
+    body += struct.pack("<3q", 1, 8, 8)
+    save(unknown, header, body)
+    result = run("verify", "--json", "-m", GOLDEN / "chameleon_64/model", unknown)
+    check(result.returncode == 1 and "vq.codes" in [row["name"] for row in json.loads(result.stdout)["rows"] if row["verdict"] != "ok"],
+          f"patches for an encoder that reads pixels: exit {result.returncode}")
     covered = run("verify", "--strict", "-q", tied / "case.safetensors")
     partly = run("verify", "--strict", "-q", GOLDEN / "preprocess/case.safetensors")
     check(covered.returncode == 0 and partly.returncode == 1, "--strict is about what is not covered")
