@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "model/plan.h"
+#include "model/recipe.h"
 #include "unit/model/models.h"
 
 static const tn_image_encoder *encoder_here(void)
@@ -135,6 +136,12 @@ static tenebra_code list(void *user, const tn_place *place, tenebra_error *error
     return TENEBRA_OK;
 }
 
+static size_t block_values(size_t from, size_t to)
+{
+    size_t values = 2 * from + to * from * 9 + to + 2 * to + to * to * 9 + to;
+    return from != to ? values + to * from + to : values;
+}
+
 /* The tensors of the published models. Counted by hand: two levels of 128 channels, one from 128 to 256, one of 256, one from 256 to 512,
  * four halvings, the middle, and what is before and after. */
 static void test_tensors(void **state)
@@ -144,9 +151,8 @@ static void test_tensors(void **state)
     (void)state;
     assert_int_equal(tn_plan_open(&plan, "chameleon-7b", NULL, NULL), TENEBRA_OK);
     assert_int_equal(tn_networks_each(&plan.networks, list, &all, NULL), TENEBRA_OK);
-    size_t same = 2 * (2 * 128 + 128 * 128 * 9 + 128), wider = 2 * 128 + 256 * 128 * 9 + 256 + 2 * 256 + 256 * 256 * 9 + 256 + 256 * 128 + 256;
-    size_t twice = 2 * (2 * 256 + 256 * 256 * 9 + 256), widest = 2 * 256 + 512 * 256 * 9 + 512 + 2 * 512 + 512 * 512 * 9 + 512 + 512 * 256 + 512;
-    size_t top = 2 * (2 * 512 + 512 * 512 * 9 + 512), halves = 2 * (128 * 128 * 9 + 128) + 2 * (256 * 256 * 9 + 256);
+    size_t same = block_values(128, 128), wider = block_values(128, 256), twice = block_values(256, 256), widest = block_values(256, 512);
+    size_t top = block_values(512, 512), halves = 2 * (128 * 128 * 9 + 128) + 2 * (256 * 256 * 9 + 256);
     size_t blocks = 4 * same + wider + 3 * twice + widest + top + halves, middle = 2 * top + 2 * 512 + 4 * (512 * 512 + 512);
     size_t ends = 128 * 27 + 128 + 2 * 512 + 256 * 512 * 9 + 256 + 2 * (256 * 256 + 256) + 8192 * 256;
     assert_int_equal(all.values, blocks + middle + ends);
@@ -154,6 +160,49 @@ static void test_tensors(void **state)
     assert_int_equal(all.halves, 4);
     assert_int_equal(all.tensors, 11 * 1000 + 2 + 10 * 8 + 2 * 2 + 4 * 2 + 2 * 8 + 2 + 8 + 2 + 2 + 2 + 1 + 2);
     assert_true(all.operations > 5.5e11 && all.operations < 5.6e11);
+    tn_plan_close(&plan);
+}
+
+typedef struct forms {
+    const tn_recipe *recipe;
+    size_t blocks[2], plain[2], half; /* of the decoder, of the encoder */
+} forms;
+
+static tenebra_code look_at_form(void *user, const tn_place *place, tenebra_error *error)
+{
+    forms *all = user;
+    tn_form form = { .rank = place->rank, .elements = place->rows * place->cols };
+    bool images = place->network->layout->kind == TN_NETWORK_IMAGES;
+    (void)error;
+    if (!tn_place_is_matrix(place))
+        return TENEBRA_OK;
+    memcpy(form.shape, place->shape, sizeof form.shape);
+    tn_recipe_apply(all->recipe, place, place->rows, &form);
+    ++*(tn_dtype_of(form.type)->block > 1 ? &all->blocks[images] : &all->plain[images]);
+    all->half += images && form.type == TN_F16;
+    return TENEBRA_OK;
+}
+
+/* Quantised models have the encoder in F16, unless a rule says otherwise. */
+static void test_recipe(void **state)
+{
+    static const tn_dtype types[] = { TN_Q8_0, TN_Q4_0, TN_Q8_256 };
+    (void)state;
+    tn_plan plan;
+    assert_int_equal(tn_plan_open(&plan, "chameleon-7b", NULL, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        tn_recipe recipe = tn_recipe_of(types[i], TN_PANELS);
+        forms all = { .recipe = &recipe };
+        assert_int_equal(tn_networks_each(&plan.networks, look_at_form, &all, NULL), TENEBRA_OK);
+        assert_true(all.blocks[0] > 0 && all.blocks[1] == 0 && all.plain[1] > 0 && all.half == all.plain[1]);
+        const tn_recipe_rule rule = { "model.vqmodel.encoder.mid.*", types[i] };
+        recipe.rules = &rule;
+        recipe.rule_count = 1;
+        forms ruled = { .recipe = &recipe };
+        assert_int_equal(tn_networks_each(&plan.networks, look_at_form, &ruled, NULL), TENEBRA_OK);
+        assert_int_equal(ruled.blocks[1], 8);
+        assert_int_equal(ruled.half + 8, all.half);
+    }
     tn_plan_close(&plan);
 }
 
@@ -267,7 +316,8 @@ static void test_fit(void **state)
 static void test_rules(void **state)
 {
     static const char *const same[] = { "{\"size\": 512, \"crop_size\": 512}", "{\"size\": {\"shortest_edge\": 512}}",
-                                        "{\"crop_size\": {\"height\": 512, \"width\": 512}, \"do_convert_rgb\": true}", "{\"image_mean\": 1}" };
+                                        "{\"crop_size\": {\"height\": 512, \"width\": 512}, \"do_convert_rgb\": true}",
+                                        "{\"image_mean\": 1}" };
     static const char *const others[] = { "{\"size\": 528}", "{\"crop_size\": 496}", "{\"crop_size\": {\"height\": 512, \"width\": 496}}",
                                           "{\"resample\": 3}", "{\"rescale_factor\": 0.004}", "{\"image_mean\": [1, 1, 0.5]}",
                                           "{\"do_normalize\": false}", "{\"image_std\": 0.5}" };
@@ -378,9 +428,9 @@ static void test_odd_images(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused), cmocka_unit_test(test_tensors), cmocka_unit_test(test_other_files),
-        cmocka_unit_test(test_fit),      cmocka_unit_test(test_rules),   cmocka_unit_test(test_written), cmocka_unit_test(test_notes),
-        cmocka_unit_test(test_odd_images),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_refused), cmocka_unit_test(test_tensors), cmocka_unit_test(test_recipe),
+        cmocka_unit_test(test_other_files), cmocka_unit_test(test_fit),     cmocka_unit_test(test_rules),   cmocka_unit_test(test_written),
+        cmocka_unit_test(test_notes),       cmocka_unit_test(test_odd_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

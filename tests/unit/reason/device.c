@@ -360,6 +360,71 @@ static void test_answers(void **state)
     }
 }
 
+/* --------------------------------------------------------- images as tokens -- */
+
+/* The vectors of which codes are the nearest rows of a codebook. */
+typedef struct vectors {
+    tn_ops *ops;
+    size_t count;
+    tn_real *values, *bytes; /* as the device reads them, and the host's bytes at the same address */
+} vectors;
+
+static void keep_vectors(void *user, const char *name, size_t index, const tn_tensor *value)
+{
+    vectors *v = user;
+    (void)index;
+    if (strcmp(name, "vq.prequant") != 0)
+        return;
+    v->count = value->rows * value->cols;
+    v->values = malloc(v->count * sizeof *v->values);
+    v->bytes = malloc(v->count * sizeof *v->bytes);
+    memcpy(v->bytes, value->data, v->count * sizeof *v->bytes);
+    assert_true(tn_op_read(v->ops, *value, v->values));
+}
+
+/* Convolutions, group norms and the choice of codes: the same tokens. */
+static void test_codes(void **state)
+{
+    enum { SIDE = 32 };
+    (void)state;
+    tn_model *model = tn_model_open(TENEBRA_TEST_DATA "/golden/chameleon_64/model", &(tn_model_options){ .kernels = "reference" }, NULL);
+    assert_non_null(model);
+    tn_rng rng = tn_rng_seed(3);
+    tn_image image;
+    tn_prepared prepared;
+    int32_t ids[2][SIDE * SIDE / 16];
+    vectors seen[2] = { { NULL } };
+    assert_int_equal(tn_image_new(&image, SIDE, SIDE, 3, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < SIDE * SIDE * 3; i++)
+        image.pixels[i] = (unsigned char)tn_rng_below(&rng, 256);
+    assert_int_equal(model->backbone->encoder->prepare(model->rule, &image, &prepared, NULL), TENEBRA_OK);
+    for (size_t away = 0; away < 2; away++) {
+        tn_session *session = tiny_session(model, 1);
+        tn_image_rows rows = tn_model_measure(model, SIDE, SIDE), *to = &rows;
+        const tn_prepared *from = &prepared;
+        if (away)
+            move_away(session);
+        seen[away].ops = &session->engine->ops;
+        session->engine->ops.watch = keep_vectors;
+        session->engine->ops.watch_user = &seen[away];
+        assert_int_equal(tn_engine_encode(session->engine, &from, &to, 1, &session->kept, NULL), TENEBRA_OK);
+        assert_int_equal(rows.rows, SIDE * SIDE / 16);
+        memcpy(ids[away], rows.ids, sizeof ids[away]);
+        tn_session_close(session);
+        close_memory();
+    }
+    assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+    assert_memory_equal(seen[0].values, seen[1].values, seen[0].count * sizeof *seen[0].values);
+    assert_memory_not_equal(seen[1].values, seen[1].bytes, seen[1].count * sizeof *seen[1].values);
+    for (size_t away = 0; away < 2; away++) {
+        free(seen[away].values);
+        free(seen[away].bytes);
+    }
+    tn_prepared_free(&prepared);
+    tn_image_free(&image);
+    tn_model_close(model);
+}
+
 /* --------------------------------------------------------------- training -- */
 
 /* Loss and gradients [elements] of two examples, for free(). */
@@ -424,6 +489,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, tiny_set_up, tiny_tear_down),
+        cmocka_unit_test(test_codes),
         cmocka_unit_test_setup_teardown(test_gradients, tiny_set_up, tiny_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
