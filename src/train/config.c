@@ -187,6 +187,9 @@ static tenebra_code take_setting(tn_train_config *config, const tn_method *metho
     for (const tn_yaml_entry *earlier = config->yaml.entries; earlier < entry && entry->line > 0; earlier++)
         if (!earlier->null && tn_option_is_same_name(earlier->key, option->name))
             return said_before(entry, earlier, where, error);
+    if (option->means == TN_MEANS_LATENT_STEPS)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "'%s' is for asking; in training the stages decide how many latent steps "
+                       "there are (max_latent_stage, c_thought)", entry->key);
     tenebra_error reason = { 0 };
     if (tn_option_check(option, entry->value, &reason) != TENEBRA_OK)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, where, "%s: %.400s", entry->key, reason.sentence);
@@ -235,12 +238,12 @@ static tenebra_code take_entries(tn_train_config *config, const char *path, bool
     return TENEBRA_OK;
 }
 
-/* Whether the file sets the key, under any of its names. */
-static bool is_in_file(const tn_train_config *config, const char *name)
+/* Whether the file sets the key, under any of its names; with `options`, also whether --set does. */
+static bool is_set(const tn_train_config *config, const char *name, bool options)
 {
     const tn_option *key = tn_option_find(tn_train_keys, name);
     for (size_t i = 0; i < config->yaml.count; i++)
-        if (config->yaml.entries[i].line > 0 && !config->yaml.entries[i].null &&
+        if ((options || config->yaml.entries[i].line > 0) && !config->yaml.entries[i].null &&
             tn_option_find(tn_train_keys, config->yaml.entries[i].key) == key)
             return true;
     return false;
@@ -260,7 +263,41 @@ static void note_overruled(tn_train_config *config)
         { "save_path", "output", "output overrides it", config->output != NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].counts && is_in_file(config, rows[i].key) && is_in_file(config, rows[i].other))
+        if (rows[i].counts && is_set(config, rows[i].key, false) && is_set(config, rows[i].other, false))
+            add_note(config, rows[i].key, rows[i].note);
+}
+
+/* Keys that other choices of the recipe leave without effect. A value that asks for what happens anyway is not noted. */
+static void note_pointless(tn_train_config *config)
+{
+    static const char all[] = "all weights are trained (finetuning_type: full)",
+                      adapter[] = "an adapter is trained, and lora_target says in which modules",
+                      unstaged[] = "the method has no latent steps, and so the training no stages",
+                      given[] = "the weights are those of a model directory";
+    bool full = config->tuning == TN_TUNE_FULL, staged = tn_method_option_that_means(config->method, TN_MEANS_LATENT_STEPS) != NULL;
+    const struct {
+        const char *key, *note;
+        bool counts;
+    } rows[] = {
+        { "lora_rank", all, full },
+        { "lora_alpha", all, full },
+        { "lora_dropout", all, full },
+        { "use_rslora", all, full },
+        { "lora_target", all, full },
+        { "lora_names", all, full },
+        { "freeze_vision_tower", adapter, !full && !config->freeze_vision },
+        { "save_dtype", "adapters are written in f32", !full && config->save_type != 0 },
+        { "c_thought", unstaged, !staged },
+        { "epochs_per_stage", unstaged, !staged },
+        { "max_latent_stage", unstaged, !staged },
+        { "pad_latent_to_max", unstaged, !staged },
+        { "uniform_prob", unstaged, !staged },
+        { "init_std", given, config->shape == NULL && config->fresh == NULL },
+        { "tokenizer", "the model directory has its own", config->shape == NULL },
+        { "name", "it names a directory in save_path", config->save_path == NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].counts && is_set(config, rows[i].key, true))
             add_note(config, rows[i].key, rows[i].note);
 }
 
@@ -276,6 +313,7 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
     if (useless != NULL && config->tuning == TN_TUNE_LORA)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, useless,
                 "has no effect on an adapter; add 'finetuning_type: full', or leave it out");
+    note_pointless(config);
     if (config->load_model != NULL)
         config->model = config->load_model;
     if (config->output != NULL || config->save_path == NULL)

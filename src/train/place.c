@@ -70,9 +70,26 @@ static tenebra_code has_result(const tn_trainer *trainer, bool *found, tenebra_e
     return TENEBRA_OK;
 }
 
+/* A run writes training.json, which a model and an adapter have, too: theirs says how they are asked. */
+static tenebra_code refuse_model(const char *output, tenebra_error *error)
+{
+    static const struct {
+        const char *name, *what;
+    } signs[] = { { "config.json", "a model" }, { "adapter_config.json", "an adapter" } };
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        tn_path path;
+        TN_TRY(tn_path_print(&path, error, "%s/%s", output, signs[i].name));
+        if (tn_path_is_file(path.text))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "holds %s (%s), whose training.json a run would replace; name another "
+                           "output", signs[i].what, signs[i].name);
+    }
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_trainer_look_back(tn_trainer *trainer, tenebra_error *error)
 {
     const char *output = trainer->config->output;
+    TN_TRY(refuse_model(output, error));
     TN_TRY(tn_path_print(&trainer->checkpoints, error, "%s/checkpoints", output));
     if (trainer->options.plan_only)
         return TENEBRA_OK;

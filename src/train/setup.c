@@ -1,6 +1,7 @@
 /* Opens what a run requires: data, model, trained parameters, and the directory of the run. */
 #include "train/parts.h"
 
+#include "base/checked.h"
 #include "base/file.h"
 #include "model/random.h"
 #include "reason/modules.h"
@@ -249,6 +250,23 @@ static void note_data(const tn_trainer *trainer, const tn_data *data)
         tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
 }
 
+/* Notes topics of the recipe that no training sample has: probably misspelt. */
+static void note_topics(const tn_trainer *trainer, const char *topics)
+{
+    for (const char *at = topics, *next; at != NULL; at = next) {
+        size_t length = strcspn(at, ","), count = 0;
+        next = at[length] == ',' ? at + length + 1 : NULL;
+        for (size_t i = 0; i < tn_data_count(trainer->data); i++) {
+            const char *topic = tn_data_sample(trainer->data, i)->topic;
+            count += strlen(topic) == length && memcmp(topic, at, length) == 0;
+        }
+        char note[160];
+        snprintf(note, sizeof note, "topics: no training sample has the topic '%.*s'", (int)tn_min(length, 80), at);
+        if (count == 0)
+            tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
+    }
+}
+
 static tenebra_code check_topics(const tn_train_config *config, const tn_data *data, const char *what, tenebra_error *error)
 {
     if (config->topics == NULL || tn_data_count(data) > 0)
@@ -298,6 +316,7 @@ static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
     }
     TN_TRY(tn_data_open(config->data, config->train_split, &options, &trainer->data, error));
     TN_TRY(check_topics(config, trainer->data, "training", error));
+    note_topics(trainer, config->topics);
     note_data(trainer, trainer->data);
     mark_data(trainer);
     TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));

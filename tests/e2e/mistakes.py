@@ -105,7 +105,7 @@ class Usage(Case):
             for value in ("x", "-1", "1.5", "1025"):
                 self.assert_fails(run(*command, *nowhere, "--n-latent", value), 2, "--n-latent", value, "1024")
         self.assert_fails(run("eval", *nowhere, "-d", "hops:x", "--method", "ivt-lr:n-latent=x"), 2, "n-latent", "1024")
-        self.assert_fails(run("train", *nowhere, "-d", "hops:x", "-o", WORK / "t", "--set", "n-latent=x"), 2, "n-latent", "1024")
+        self.assert_fails(run("train", *nowhere, "-d", "hops:x", "-o", WORK / "t", "--set", "k-select=x"), 2, "k-select", "whole number")
 
     def test_a_case_is_needed(self):
         self.assert_fails(run("verify"), 2, "tenebra")

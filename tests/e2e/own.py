@@ -114,6 +114,10 @@ class Own(Case):
     def test_mistakes_and_notes(self):
         place, other = make_set("mistakes"), make_set("other", 8)
         self.assert_fails(run("train", recipe("both", place, val_fraction=0.1, val_data=other), "-o", WORK / "never", "--plan"), 2, "val_fraction")
+        done = run("train", recipe("some", place, topics="a,c"), "-o", WORK / "never", "--plan")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no training sample has the topic 'c'", done.stderr)
+        self.assertNotIn("topic 'a'", done.stderr)
         self.assert_fails(run("train", recipe("none", place, topics="c"), "-o", WORK / "never", "--plan"), 2, "topics")
         _, notes = self.plan(recipe("test", place, val_split="test"))
         self.assertIn("val_split is the test split", notes)

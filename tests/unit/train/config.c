@@ -139,6 +139,8 @@ static void test_not_offered(void **state)
     expect_mistake("freeze_multi_modal_projector: false\n", "line 1", "not offered");
     expect_mistake("optim: muon\n", "line 1", "only AdamW");
     expect_mistake("adapter_name_or_path: x\n", "line 1", "--resume");
+    expect_mistake("n-latent: 3\n", "line 1", "max_latent_stage"); /* the stages decide; asking would use another number than training */
+    expect_mistake("method: coconut\nn_latent: 3\n", "line 2", "max_latent_stage");
     expect_mistake("data: a_set\nbatch_size: none\n", "line 2", "not a whole number"); /* the control: own keys are never foreign */
 }
 
@@ -295,7 +297,18 @@ static void test_overruled_keys(void **state)
                  { "warmup_steps: 0\nwarmup_ratio: 0.1\n", NULL, NULL },
                  { "model_id: a\nload_model_path: b\n", NULL, "model" },
                  { "model_id: a\nload_model_path: None\n", NULL, NULL },
-                 { "output_dir: a\nsave_path: b\n", NULL, "save_path" } };
+                 { "output_dir: a\nsave_path: b\n", NULL, "save_path" },
+                 { "finetuning_type: full\nlora_r: 4\n", NULL, "lora_rank" },
+                 { "finetuning_type: full\nfreeze_vision_tower: false\n", NULL, NULL },
+                 { "lora_r: 4\nfreeze_vision_tower: true\n", NULL, NULL },
+                 { "lora_r: 4\n", "freeze_vision_tower=false", "freeze_vision_tower" },
+                 { "lora_r: 4\nsave_dtype: bf16\n", NULL, "save_dtype" },
+                 { "method: cot\nc_thought: 2\n", NULL, "c_thought" },
+                 { "method: coconut\nc_thought: 2\n", NULL, NULL },
+                 { "model: a\ninit_std: 0.1\n", NULL, "init_std" },
+                 { "shape: a\ninit_std: 0.1\n", NULL, NULL },
+                 { "model: a\ntokenizer: b\n", NULL, "tokenizer" },
+                 { "name: a\noutput: b\n", NULL, "name" } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         tn_train_config config;
         assert_int_equal(read_text(&config, rows[i].text, &rows[i].override, rows[i].override != NULL, NULL), TENEBRA_OK);

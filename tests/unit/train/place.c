@@ -10,6 +10,7 @@
 #include "train/log.h"
 #include "unit/train/run.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Runs until `stop_after` updates are made (0: to the end). */
@@ -52,6 +53,36 @@ static void drop(const place *p, const char *name)
     char *path = inside(p->output, name);
     assert_int_equal(unlink(path), 0);
     free(path);
+}
+
+/* --------------------------------------------------------------- models -- */
+
+/* training.json of a model or an adapter says how it is asked; a run would replace it. */
+static void test_no_run_in_a_model(void **state)
+{
+    const place *p = *state;
+    tn_train_config config;
+    read_recipe(&config, p, NULL, 0);
+    static const char *const signs[] = { "config.json", "adapter_config.json" };
+    assert_int_equal(mkdir(p->output, 0777), 0);
+    for (size_t i = 0; i < 2; i++) {
+        put(p, signs[i], "{}");
+        put(p, "training.json", "mine");
+        for (int way = 0; way < 4; way++)
+            expect_no_start(&config, &(tn_trainer_options){ .resume = way == 1, .overwrite = way == 2, .plan_only = way == 3 },
+                            TENEBRA_ERROR_ARGUMENT, "name another output");
+        assert_false(has(p, "train.lock"));
+        char *path = inside(p->output, "training.json");
+        tn_file file;
+        assert_int_equal(tn_file_read(&file, path, 100, NULL), TENEBRA_OK);
+        assert_true(file.size == 4 && memcmp(file.data, "mine", 4) == 0);
+        tn_file_close(&file);
+        free(path);
+        drop(p, "training.json");
+        drop(p, signs[i]);
+    }
+    tn_trainer_close(open_trainer(&config, &(tn_trainer_options){ 0 })); /* without them it starts */
+    tn_train_config_free(&config);
 }
 
 /* ---------------------------------------------------------------- lock -- */
@@ -359,6 +390,7 @@ static void test_log_of_validations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_no_run_in_a_model, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_one_training_a_directory, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_failed_start_leaves_nothing, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_overwrite_takes_its_own, open_place, close_place),
