@@ -292,8 +292,8 @@ tenebra_code tn_data_seal(tn_data *data, tenebra_error *error)
     tenebra_code code = TENEBRA_OK;
     for (size_t i = 1; i < data->count && code == TENEBRA_OK; i++)
         if (strcmp(ids[i - 1], ids[i]) == 0)
-            code = tn_fail(error, TENEBRA_ERROR_FORMAT, data->directory, "the id '%.80s' occurs twice in split %s",
-                           ids[i], data->split->name);
+            code = tn_fail(error, TENEBRA_ERROR_FORMAT, data->file != NULL ? data->file : data->directory,
+                           "the id '%.80s' occurs twice in split %s", ids[i], data->split->name);
     free(ids);
     return code;
 }

@@ -38,7 +38,10 @@ tenebra_code tn_data_choices(tn_data *data, const json_t *row, const char *key, 
 {
     const json_t *list = json_object_get(row, key);
     size_t count = json_array_size(list);
-    if (!json_is_array(list) || count < 1 || count > TN_DATA_OPTIONS_MAX)
+    bool texts = true;
+    for (size_t i = 0; i < count; i++)
+        texts = texts && json_is_string(json_array_get(list, i));
+    if (!json_is_array(list) || count < 1 || count > TN_DATA_OPTIONS_MAX || !texts)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"%s\" must be a list of 1 to %d texts", key,
                        TN_DATA_OPTIONS_MAX);
     const char **options = tn_strings_take(&data->strings, count * sizeof *options);

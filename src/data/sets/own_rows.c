@@ -144,24 +144,26 @@ static tenebra_code choose_option(tn_sample *sample, const json_t *answer, const
                          "choices", count);
 }
 
-/* The first correct answer is the label, the others are further answers. */
+/* The first correct answer is the label, the others are further answers: those of "answer", a value or a list, then those of
+ * the list "answers". */
 static tenebra_code read_open(tn_data *data, const json_t *row, tn_sample *sample, const char *where, tenebra_error *error)
 {
     const json_t *one = json_object_get(row, "answer"), *list = json_object_get(row, "answers");
-    list = json_is_array(one) ? one : list;
-    bool alone = one != NULL && !json_is_null(one) && !json_is_array(one);
-    size_t count = json_array_size(list) + alone, used = 0;
-    if (count == 0 || (list != NULL && !json_is_null(list) && !json_is_array(list)))
+    bool alone = has(row, "answer") && !json_is_array(one);
+    size_t first = alone ? 1 : json_array_size(one), count = first + json_array_size(list);
+    if (has(row, "answers") && !json_is_array(list))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answers\" must be a list");
+    if (count == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "has no \"answer\", and no list \"answers\"");
     const char **answers = tn_strings_take(&data->strings, count * sizeof *answers);
     if (answers == NULL)
         return fail_memory(where, error);
-    if (alone)
-        TN_TRY(read_words(data, one, &answers[used++], where, error));
-    for (size_t i = 0; i < json_array_size(list); i++)
-        TN_TRY(read_words(data, json_array_get(list, i), &answers[used++], where, error));
-    if (answers[0][0] == '\0')
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the answer is empty");
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = i >= first ? json_array_get(list, i - first) : alone ? one : json_array_get(one, i);
+        TN_TRY(read_words(data, value, &answers[i], where, error));
+        if (answers[i][0] == '\0')
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "the answer is empty");
+    }
     sample->open = true;
     sample->label = answers[0];
     sample->answers = answers + 1;

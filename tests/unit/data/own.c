@@ -25,7 +25,7 @@ static void test_rows(void **state)
              "{\"question\":\"Which?\",\"image_path\":\"../b.png\",\"options\":[\"red\",\"blue\"],\"answer\":\" red\",\"rationale\":\"So.\"}\n"
              "{\"question\":\"Which?\",\"images\":[\"a.png\",\"/c.png\"],\"choices\":[\"x\",\"y\",\"z\"],\"answer\":2,\"mood\":1}\n"
              "{\"question\":\"How many?\",\"image\":[\"a.png\"],\"answer\":7,\"answers\":[\"seven\",7.5],\"hint\":\"Count.\"}\n"
-             "{\"question\":\"What?\",\"answer\":[\"B\",\"b\"],\"explanation\":\"E\",\"mood\":2}\n"
+             "{\"question\":\"What?\",\"answer\":[\"B\",\"b\"],\"answers\":[\"c\"],\"explanation\":\"E\",\"mood\":2}\n"
              "{\"question\":\"What?\",\"choices\":[],\"answers\":[\"dog\"]}\n"
              "{\"question\":\"How many?\",\"choices\":[\"3\",\"4\",\"5\"],\"answer\":4,\"images\":null,\"image\":\"a.png\"}");
     tenebra_error error;
@@ -36,7 +36,7 @@ static void test_rows(void **state)
     assert_string_equal(tn_data_name(data), "jsonl");
     static const struct { const char *id, *label; size_t options, answer, images, answers; } rows[] = {
         { "7", "B", 2, 1, 1, 0 }, { "line-3", "A", 2, 0, 1, 0 }, { "line-4", "C", 3, 2, 2, 0 },
-        { "line-5", "7", 0, 0, 1, 2 }, { "line-6", "B", 0, 0, 0, 1 }, { "line-7", "dog", 0, 0, 0, 0 },
+        { "line-5", "7", 0, 0, 1, 2 }, { "line-6", "B", 0, 0, 0, 2 }, { "line-7", "dog", 0, 0, 0, 0 },
         { "line-8", "B", 3, 1, 1, 0 },
     };
     for (size_t i = 0; i < 7; i++) {
@@ -57,6 +57,8 @@ static void test_rows(void **state)
     assert_string_equal(tn_data_sample(data, 3)->answers[0], "seven");
     assert_string_equal(tn_data_sample(data, 3)->answers[1], "7.5");
     assert_string_equal(tn_data_sample(data, 3)->context, "Count.");
+    assert_string_equal(tn_data_sample(data, 4)->answers[0], "b");
+    assert_string_equal(tn_data_sample(data, 4)->answers[1], "c");
     assert_string_equal(tn_data_sample(data, 4)->rationale, "E");
     tn_data_note(data, note);
     assert_non_null(strstr(note, "no row names a split"));
@@ -130,6 +132,10 @@ static void test_mistakes(void **state)
         { "{\"question\":\"Q\",\"answer\":\"x\",\"images\":[\"\"]}", "\"image\"" },
         { "{\"question\":\"Q\",\"answer\":{}}", "text or a number" },
         { "{\"question\":\"Q\",\"answer\":\"\"}", "empty" },
+        { "{\"question\":\"Q\",\"answer\":[\"x\",\"\"]}", "empty" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"answers\":[\"\"]}", "empty" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"answers\":\"y\"}", "must be a list" },
+        { "{\"question\":\"Q\",\"choices\":[1,2],\"answer\":0}", "a list of 1 to" },
         { "{\"answer\":\"x\"}", "\"question\"" },
         { "[]", "JSON object" },
         { "{", "one line" },
