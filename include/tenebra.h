@@ -114,7 +114,7 @@ typedef struct tenebra_option {
     double minimum, maximum;
 } tenebra_option;
 
-/* Fills *option with an option of a method; both indices are from 0. False past the last. Threads: any. */
+/* Fills *option with an option of a method; both indices are from 0. False past the last, or without a size. Threads: any. */
 TENEBRA_API bool tenebra_method_option(size_t method, size_t index, tenebra_option *option);
 
 /* ----------------------------------------------------------- request -- */
@@ -168,7 +168,7 @@ typedef struct tenebra_input {
 
 struct tenebra_event;
 
-/* Called during an answer by the thread that asked. Returning false cancels. */
+/* Called during an answer by the thread that asked. Returning false cancels. It must not close the session. */
 typedef bool tenebra_event_fn(void *user, const struct tenebra_event *event);
 
 /* How tokens are sampled. Zeroed: greedily. */
@@ -424,9 +424,9 @@ TENEBRA_API tenebra_code tenebra_session_open(tenebra_session **session, const t
 
 /* Answers a request. The session does not compute again what it still has: embeddings of images with the same pixels,
  * and rows with which the last question's prompt and answer also began. The answer does not depend on this. On success
- * *trace describes the answer (`trace` may be NULL). Errors: ARGUMENT (unknown method, option or role), IO, FORMAT,
- * UNSUPPORTED and LIMIT (images, context), MISMATCH (no tokenizer), CANCELLED. The session stays usable after every
- * error. */
+ * *trace describes the answer (`trace` may be NULL). Errors: ARGUMENT (unknown method, option or role; the session is
+ * already answering a request, also the one whose callback asks), IO, FORMAT, UNSUPPORTED and LIMIT (images, context),
+ * MISMATCH (no tokenizer), CANCELLED. The session stays usable after every error. */
 TENEBRA_API tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
                                              const tenebra_trace **trace, tenebra_error *error);
 

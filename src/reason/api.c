@@ -17,7 +17,7 @@ struct tenebra_session {
     tn_session *inner;
     tenebra_request request; /* the last request, with the structure of this version */
     tn_reasoner reasoner;
-    atomic_bool cancel;
+    atomic_bool busy, cancel;
 };
 
 const char *tenebra_version(void)
@@ -30,6 +30,8 @@ static tenebra_code take(void *own, size_t own_size, const void *given, const ch
 {
     const unsigned char *bytes = given;
     size_t size;
+    if (given == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "is missing");
     memcpy(&size, given, sizeof size);
     if (size < sizeof size || size > TAKE_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "has the size %zu; start it with TENEBRA_INIT", size);
@@ -66,6 +68,8 @@ tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, co
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "no directory was given");
     if (options != NULL)
         TN_TRY(take(&given, sizeof given, options, "options of a model", error));
+    if (given.adapters == NULL && given.adapter_count > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "adapters", "are missing");
     const tn_model_options inner = { .kernels = given.kernels != NULL ? given.kernels : getenv("TENEBRA_KERNELS"),
                                      .chat_template = given.chat_template, .adapters = given.adapters,
                                      .adapter_count = given.adapter_count };
@@ -185,11 +189,13 @@ bool tenebra_method_option(size_t method, size_t index, tenebra_option *option)
 {
     const tn_method *found = method_at(method);
     const tn_option *row = found != NULL ? found->options : NULL;
+    size_t size;
+    memcpy(&size, option, sizeof size);
     while (row != NULL && row->name != NULL && index > 0) {
         row++;
         index--;
     }
-    if (row == NULL || row->name == NULL)
+    if (row == NULL || row->name == NULL || size < sizeof size)
         return false;
     const tenebra_option own = { .name = row->name, .argument = row->argument, .value = row->value,
                                  .help = row->help, .is_number = row->kind == TN_OPTION_SIZE, .minimum = row->minimum,
@@ -205,6 +211,8 @@ tenebra_code tenebra_session_open(tenebra_session **session, const tenebra_model
     tenebra_session_options given = { 0 };
     *session = NULL;
     error = error != NULL ? error : &local;
+    if (model == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "session", "no model was given");
     if (options != NULL)
         TN_TRY(take(&given, sizeof given, options, "options of a session", error));
     const char *type = given.cache_type != NULL ? given.cache_type : "f32";
@@ -225,8 +233,7 @@ tenebra_code tenebra_session_open(tenebra_session **session, const tenebra_model
     return TENEBRA_OK;
 }
 
-tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
-                                 const tenebra_trace **trace, tenebra_error *error)
+static tenebra_code answer(tenebra_session *session, const tenebra_request *request, const tenebra_trace **trace, tenebra_error *error)
 {
     atomic_store(&session->cancel, false);
     tn_reasoner *reasoner = &session->reasoner;
@@ -237,6 +244,19 @@ tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request
     tn_reasoner_close(reasoner);
     if (code == TENEBRA_OK && trace != NULL)
         *trace = &reasoner->trace;
+    return code;
+}
+
+tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request *request,
+                                 const tenebra_trace **trace, tenebra_error *error)
+{
+    if (session == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "session", "no session was given");
+    if (atomic_exchange(&session->busy, true)) /* by another thread, or by a callback of this request */
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "session", "is answering another request; wait until it ends, or open another "
+                       "session");
+    tenebra_code code = answer(session, request, trace, error);
+    atomic_store(&session->busy, false);
     return code;
 }
 

@@ -24,7 +24,10 @@ static tenebra_code check_part(const tenebra_part *part, tenebra_error *error)
         return mistake(error, "image", "a part requires resized_width and resized_height together, without min_pixels or max_pixels");
     switch (part->kind) {
     case TENEBRA_PART_TEXT:
-        return part->text ? TENEBRA_OK : mistake(error, "message", "a text part has no text");
+        if (part->text == NULL)
+            return mistake(error, "message", "a text part has no text");
+        return tn_utf8_valid(part->text, part->length > 0 ? part->length : strlen(part->text))
+                   ? TENEBRA_OK : mistake(error, "message", "contains a text that is not UTF-8");
     case TENEBRA_PART_IMAGE_FILE:
         return part->text ? TENEBRA_OK : mistake(error, "image", "an image part names no file");
     case TENEBRA_PART_IMAGE_BYTES:

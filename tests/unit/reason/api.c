@@ -398,7 +398,13 @@ static void make_too_many_steps(question *q)
     ask_set(q, "exhausted", "repick");
 }
 
+static void make_latin_text(question *q)
+{
+    q->parts[1].text = "caf\xE9";
+}
+
 static const mistake mistakes[] = {
+    { TENEBRA_ERROR_ARGUMENT, "message", "UTF-8", make_latin_text },
     { TENEBRA_ERROR_ARGUMENT, "method", "telepathy", make_unknown_method },
     { TENEBRA_ERROR_ARGUMENT, "depth", "no such option", make_unknown_setting },
     { TENEBRA_ERROR_ARGUMENT, "messages", "none", make_no_messages },
@@ -507,21 +513,63 @@ static void test_opening(void **state)
     const tiny *here = *state;
     tenebra_error error = { 0 };
     tenebra_session *session;
-    tenebra_model_options kernels = TENEBRA_INIT(tenebra_model_options), style = kernels;
+    tenebra_model_options kernels = TENEBRA_INIT(tenebra_model_options), style = kernels, bare = kernels;
     tenebra_session_options large = TENEBRA_INIT(tenebra_session_options);
     kernels.kernels = "abacus";
     style.chat_template = "none";
+    bare.adapter_count = 1; /* and no list of them */
     large.context = 1u << 20;
     fail_to_open(NULL, NULL, TENEBRA_ERROR_ARGUMENT, "model", "directory");
     fail_to_open("/nowhere/at/all", NULL, TENEBRA_ERROR_IO, "/nowhere/at/all", "");
     fail_to_open(here->path, &kernels, TENEBRA_ERROR_ARGUMENT, "abacus", "reference");
     fail_to_open(here->path, &style, TENEBRA_ERROR_ARGUMENT, "chat template", "none");
+    fail_to_open(here->path, &bare, TENEBRA_ERROR_ARGUMENT, "adapters", "missing");
+    assert_int_equal(tenebra_session_open(&session, NULL, NULL, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_error(&error, TENEBRA_ERROR_ARGUMENT, "session", "model");
+    assert_int_equal(tenebra_session_ask(NULL, NULL, NULL, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_error(&error, TENEBRA_ERROR_ARGUMENT, "session", "no session");
     assert_int_equal(tenebra_session_open(&session, here->model, &large, &error), TENEBRA_ERROR_LIMIT);
     assert_null(session);
     assert_error(&error, TENEBRA_ERROR_LIMIT, "context", "positions");
     tenebra_model_close(NULL);
     tenebra_session_close(NULL);
     assert_true(tenebra_version()[0] != '\0');
+}
+
+typedef struct nested {
+    tenebra_session *session;
+    tenebra_request request; /* what the callback asks */
+    size_t asked, refused;
+} nested;
+
+static bool ask_again(void *user, const tenebra_event *event)
+{
+    nested *n = user;
+    (void)event;
+    tenebra_error error = { 0 };
+    n->asked++;
+    n->refused += tenebra_session_ask(n->session, &n->request, NULL, &error) == TENEBRA_ERROR_ARGUMENT &&
+                  strstr(error.sentence, "another request") != NULL;
+    return true;
+}
+
+/* The answer would otherwise go on with the memory of the question that the callback asks. */
+static void test_a_callback_cannot_ask(void **state)
+{
+    const tiny *here = *state;
+    question q, other;
+    ask_latent(&q, PICTURE, NULL);
+    ask_latent(&other, PICTURE, NULL);
+    run *usual = run_question(here->model, &q);
+    nested n = { .session = open_session(here->model, 300), .request = other.request };
+    q.request.on_event = ask_again;
+    q.request.user = &n;
+    const tenebra_trace *trace = answer(n.session, &q);
+    assert_true(n.asked > 0 && n.refused == n.asked);
+    assert_true(same_tokens(trace, usual->trace) && same_steps(trace, usual->trace));
+    assert_true(same_tokens(answer(n.session, &other), usual->trace)); /* afterwards it can be asked */
+    tenebra_session_close(n.session);
+    run_free(usual);
 }
 
 /* A request as a later version has it. */
@@ -553,6 +601,11 @@ static void test_sizes_of_structures(void **state)
         assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_ERROR_ARGUMENT);
         assert_error(&error, TENEBRA_ERROR_ARGUMENT, "request", "TENEBRA_INIT");
     }
+    assert_int_equal(tenebra_session_ask(session, NULL, &trace, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_error(&error, TENEBRA_ERROR_ARGUMENT, "request", "missing");
+    tenebra_option option = TENEBRA_INIT(tenebra_option), sizeless = { 0 };
+    assert_true(tenebra_method_option(0, 0, &option) && option.name != NULL);
+    assert_false(tenebra_method_option(0, 0, &sizeless)); /* nothing could be filled */
     q.request.size = offsetof(tenebra_request, on_event); /* before the last member */
     q.request.on_event = cancel_at_once;
     assert_int_equal(tenebra_session_ask(session, &q.request, &trace, &error), TENEBRA_OK);
@@ -577,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_errors_leave_the_session_usable),
         cmocka_unit_test(test_model_without_tokenizer),
         cmocka_unit_test(test_context_ends_the_answer),
+        cmocka_unit_test(test_a_callback_cannot_ask),
         cmocka_unit_test(test_opening),
         cmocka_unit_test(test_sizes_of_structures),
     };
