@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FAILURES_SHOWN = 10, QUIET_MS = 15000, DRAW_MS = 100, METHODS_SHOWN = 4 };
+enum { FAILURES_SHOWN = 10, QUIET_MS = 15000, DRAW_MS = 100, METHODS_SHOWN = 4, LABEL = 24 };
 
 typedef struct progress {
     double started, drawn;
@@ -24,6 +24,17 @@ static void end_line(progress *p)
     p->line_open = false;
 }
 
+/* At most LABEL bytes of a label, in whole characters: its beginning and its end, which is where the labels of interventions differ. */
+static void shorten(const char *label, char text[LABEL + 1])
+{
+    size_t length = strlen(label), head = length <= LABEL ? length : 8, tail = length <= LABEL ? length : length - (LABEL - 10);
+    while (head > 0 && head < length && ((unsigned char)label[head] & 0xC0) == 0x80)
+        head--;
+    while (((unsigned char)label[tail] & 0xC0) == 0x80)
+        tail++;
+    snprintf(text, LABEL + 1, "%.*s%s%s", (int)head, label, length <= LABEL ? "" : "..", label + tail);
+}
+
 /* The share of correct answers of each of the first methods. */
 static size_t describe_methods(const tn_eval_event *event, char texts[METHODS_SHOWN][48], const char *pieces[METHODS_SHOWN])
 {
@@ -31,7 +42,9 @@ static size_t describe_methods(const tn_eval_event *event, char texts[METHODS_SH
     for (; count < event->entries && count < METHODS_SHOWN; count++) {
         const tn_eval_count *entry = &event->counts[count];
         double share = entry->done > 0 ? 100 * (double)entry->right / (double)entry->done : 0;
-        snprintf(texts[count], sizeof texts[count], "%.24s %.1f%%", entry->label, share);
+        char label[LABEL + 1];
+        shorten(entry->label, label);
+        snprintf(texts[count], sizeof texts[count], "%s %.1f%%", label, share);
         pieces[count] = texts[count];
     }
     return count;

@@ -100,7 +100,11 @@ static tenebra_code set_options(tn_eval_settings *s, tenebra_error *error)
     const tn_option *row;
     for (size_t i = 0; i < s->set.count; i++) {
         const char *text = s->set.items[i], *equals = strchr(text, '=');
-        TN_TRY(set_option(&s->plan, text, strcspn(text, "="), equals != NULL ? equals + 1 : NULL, error));
+        size_t length = strcspn(text, "=");
+        for (size_t k = 0; k < i; k++)
+            if (strcspn(s->set.items[k], "=") == length && strncmp(s->set.items[k], text, length) == 0)
+                return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "set", "sets %.*s twice", (int)length, text);
+        TN_TRY(set_option(&s->plan, text, length, equals != NULL ? equals + 1 : NULL, error));
     }
     for (size_t i = 0; i < s->yaml.count; i++)
         if (!s->yaml.entries[i].null && strchr(s->yaml.entries[i].key, '.') != NULL)

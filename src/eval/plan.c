@@ -72,6 +72,8 @@ static tenebra_code read_settings(tn_eval_entry *entry, char *text, tenebra_erro
         if (equals == NULL || equals == text)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, entry->label, "'%s' is not of the form OPTION=VALUE", text);
         *equals = '\0';
+        if (find_setting(entry, text) != NULL)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, entry->label, "sets '%s' twice", text);
         TN_TRY(tn_eval_entry_set(entry, text, equals + 1, error));
         text = next;
     }
@@ -122,8 +124,17 @@ tenebra_code tn_eval_plan_set(tn_eval_plan *plan, const char *method, const char
         if (find_setting(entry, option) == NULL)
             TN_TRY(tn_eval_entry_set(entry, option, value, error));
     }
-    return found ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is not an option of %s; 'tenebra run --help' lists them",
-                                        method != NULL ? method : "the methods asked for");
+    if (found)
+        return TENEBRA_OK;
+    if (method == NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is not an option of the methods asked for; 'tenebra run --help' lists them");
+    const tn_method *known = tn_method_choose(method, error);
+    if (known == NULL)
+        return TENEBRA_ERROR_ARGUMENT;
+    if (tn_method_option(method, option) == NULL)
+        return tn_method_lacks_option(known, option, error);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is set for the method %s, which is not among those asked for (--method)",
+                   method);
 }
 
 void tn_eval_plan_free(tn_eval_plan *plan)
@@ -169,8 +180,8 @@ static tenebra_code select_questions(tn_eval_questions *questions, const tn_eval
         questions->count = plan->limit;
     if (questions->count == 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, plan->data, "the split '%s' has no questions%s",
-                       plan->split != NULL ? plan->split : "test",
-                       plan->without_images ? "" : "; --without-images also takes those without an image");
+                       plan->split != NULL ? plan->split : "test", tn_data_rows(questions->data) > tn_data_rows_with_image(questions->data)
+                           ? "; --without-images also takes those without an image" : "; --split names another one ('tenebra data list')");
     return TENEBRA_OK;
 }
 

@@ -289,11 +289,26 @@ class Eval(Case):
         for more, methods, word in (((), "nothing", "no method"), ((), "direct:k-select=3", "k-select"),
                                     ((), "ivt-lr:k-select=many", "whole number"), ((), "direct,direct", "twice"),
                                     (("--k-select", 3), "direct", "k-select"), (("--set", "direct"), "direct", "METHOD.OPTION"),
+                                    ((), "ivt-lr:k-select=3:k-select=4", "sets 'k-select' twice"),
+                                    (("--set", "cot.cue=a"), "direct", "not among those asked for"),
+                                    (("--set", "cot.clue=a"), "direct", "did you mean 'cue'"),
+                                    (("--set", "thought.cue=a"), "direct", "no method 'thought'"),
+                                    (("--set", "cot.cue=a", "--set", "cot.cue=b"), "cot", "cot.cue twice"),
                                     (("--ids", "nobody"), "direct", "nobody"), (("--preset", "x"), "direct", "verbatim")):
             self.assert_fails(run(*arguments(target, *more, methods=methods)), 2, word)
         self.assertFalse(target.exists())
         done = run("run", "-m", make_model("model"), "-p", "?", "--method", "coconut", "--latent-text", "given")
         self.assert_fails(done, 2, "'given'")
+
+    def test_labels_in_the_progress_are_different(self):
+        """Labels are shortened in whole characters, and those that differ only at the end stay different."""
+        target = WORK / "labels.jsonl"
+        methods = "ivt-lr:n-latent=2:latent-text=noise,ivt-lr:n-latent=2:latent-text=zero,cot:cue=" + 12 * "\u65e5"
+        done = run(*arguments(target, "--limit", 1, methods=methods))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        line = [line for line in done.stderr.splitlines() if line.startswith("3/3")][-1]
+        for label in ("ivt-lr:n..ent-text=noise ", "ivt-lr:n..tent-text=zero ", "cot:cue=..\u65e5\u65e5\u65e5\u65e5 "):
+            self.assertIn(label, line)
 
     def test_task_file(self):
         task, target = WORK / "task.yaml", WORK / "task.jsonl"
