@@ -46,7 +46,7 @@ METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)+)"') # names of
 
 # What an image encoder reads of a picture, and the tokens that stand for pictures: the encoder, the backbone and the template know them.
 PICTURE_WORD = re.compile(r"(?<![A-Za-z0-9])_?(?:image_token(?:_id)?|vision_(?:start|end)(?:_token(?:_id)?)?|(?:tn_|[a-z]+_)?patch(?:es)?"
-                          r"(?:_[a-z]+)*|merge_size|spatial_merge(?:_size)?|grid_thw|mrope_section|tn_grid(?:_[a-z]+)*)(?![A-Za-z0-9_])"
+                          r"(?:_[a-z]+)*|picture_(?:token|begin|end)|merge_size|spatial_merge(?:_size)?|grid_thw|mrope_section|tn_grid(?:_[a-z]+)*)(?![A-Za-z0-9_])"
                           r"|<\|(?:image|video|vision)_")
 # Golden cases call their quantities so; a scorer repeats a program that cuts decoded prompts; keys that users know.
 ALLOWED_PICTURE_WORDS = ("verify/*", "eval/scorers/ivtlr_*", "app/cmd_inspect.c", "reason/methods/icot.c")
@@ -54,7 +54,13 @@ ALLOWED_PICTURE_WORDS = ("verify/*", "eval/scorers/ivtlr_*", "app/cmd_inspect.c"
 FILE_LINES, FUNCTION_LINES, LINE_LENGTH = 500, 70, 140
 
 FORBIDDEN_CALL = re.compile(
-    r"(?<![\w.>])(exit|_exit|_Exit|quick_exit|abort|assert|printf|vprintf|puts|putchar|perror|err|errx|warn|warnx)\s*\(")
+    r"(?<![\w.>])(exit|_exit|_Exit|quick_exit|abort|assert|raise|__builtin_trap|__builtin_abort|printf|vprintf|puts|putchar|perror|dprintf"
+    r"|vdprintf|psignal|syslog|err|errx|warn|warnx)\s*\(")
+# What writes to stderr without naming it.
+STDERR_CALL = re.compile(r"(?<![\w.>])(?:v?dprintf|perror|psignal|warnx?|errx?)\s*\(")
+# The arguments before stderr: a constant (as split_source leaves it), or a function that writes the program's own tables.
+CONSTANT_ON_STDERR = re.compile(r'\bfput[cs]\s*\(\s*(?:\w+\s*\?\s*)?(?:""|0)(?:\s*:\s*"")?\s*,\s*$|\bprint_overview\s*\(\s*$'
+                                r"|\btn_command_print_parts\s*\([^,]*,[^,]*$")
 FORBIDDEN_STREAM = re.compile(r"\b(stdout|stderr)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 TYPE_T = re.compile(r"\btypedef\b[^;{}]*?\b(\w+_t)\s*;|\}\s*(\w+_t)\s*;")
@@ -62,7 +68,8 @@ TYPE_T = re.compile(r"\btypedef\b[^;{}]*?\b(\w+_t)\s*;|\}\s*(\w+_t)\s*;")
 EXAMPLE = re.compile(r"\btenebra \w+ ")
 # Memory that only operations follow: members of these types.
 DEVICE_TYPE = re.compile(r"\btn_(?:tensor|vector|weight)\s+(?!\*\s*\))([^;{}]*)")
-DEVICE_MEMBER = re.compile(r"(\.|->)?\b(\w+)(?:\[[^\]]*\])?\s*(?:\.|->)\s*(?:data|grad)\b")
+DEVICE_MEMBER = re.compile(r"(\.|->)?\b(\w+)(?:\[(?:[^][]|\[(?:[^][]|\[[^][]*\])*\])*\])?\s*(?:\.|->)\s*(?:data|grad)\b")
+DEVICE_MACRO = re.compile(r"^[ \t]*#[ \t]*define\b(?:[^\n]*\\\n)*[^\n]*(?:\.|->)\s*(?:data|grad)\b", re.M)
 DEVICE_RESULT = re.compile(r"\)\s*(?:\.|->)\s*(?:data|grad)\b")
 DEVICE_MADE = re.compile(r"(?:\(tn_tensor\)|\btn_tensor\s+\w+\s*=)\s*\{(?!\s*0?\s*\})")
 STRUCT = re.compile(r"\bstruct\s*\w*\s*\{([^{}]*)\}")
@@ -263,7 +270,7 @@ class Checker:
             return
         for line, text in strings:
             if self.option.search(text) and not (inside.startswith("app/") and EXAMPLE.search(text)):
-                self.error(shown, line, f"names '{text}', an option of a method; tn_option_role says what it means")
+                self.error(shown, line, f"names '{text}', an option of a method; tn_option_that_means() finds it by its meaning")
 
     def check_picture_words(self, shown, inside, layer, code, strings):
         if LEVELS[layer] <= LEVELS["model"] or any(fnmatch(inside, files) for files in ALLOWED_PICTURE_WORDS):
@@ -281,27 +288,37 @@ class Checker:
 
     def check_size(self, shown, text):
         lines = text.split("\n")
-        if shown.endswith(".c") and len(lines) - 1 > FILE_LINES and "_tables" not in shown:
+        if len(lines) - 1 > FILE_LINES and "_tables" not in shown:
             self.error(shown, 1, f"{len(lines) - 1} lines; at most {FILE_LINES}, so this is two files")
         for number, line in enumerate(lines, 1):
             if len(line) > LINE_LENGTH:
                 self.warn(shown, number, f"{len(line)} characters")
 
     def check_quiet(self, shown, code):
+        for match in re.finditer(r"[=:?]\s*&?\s*(exit|_exit|abort|printf|puts|perror)\s*[;,):}]", code):
+            self.error(shown, code.count("\n", 0, match.start()) + 1, f"takes the address of {match.group(1)}, which only app may call")
         for match in FORBIDDEN_CALL.finditer(code):
             self.error(shown, code.count("\n", 0, match.start()) + 1, f"only app may call {match.group(1)}()")
         for match in FORBIDDEN_STREAM.finditer(code):
             self.error(shown, code.count("\n", 0, match.start()) + 1, f"only app may use {match.group(1)}")
 
     def check_shown(self, shown, code):
-        """What may hold text of others goes to stderr through tn_app_tell, which escapes it."""
-        for match in re.finditer(r"\bfprintf\s*\(\s*stderr\b", code):
-            if shown not in ("src/app/visible.c", "src/app/progress.c"):
-                self.error(shown, code.count("\n", 0, match.start()) + 1, "app prints on stderr through tn_app_tell()")
+        """What may hold text of others goes to stderr through tn_app_tell, which escapes it. Constants may be written to it."""
+        if shown in ("src/app/visible.c", "src/app/progress.c"):
+            return
+        hits = [match.start() for match in STDERR_CALL.finditer(code)]
+        for match in re.finditer(r"\bstderr\b", code):
+            before = re.split(r"[;{}]", code[:match.start()])[-1]
+            if not CONSTANT_ON_STDERR.search(before):
+                hits.append(match.start())
+        for line in sorted({code.count("\n", 0, hit) + 1 for hit in hits}):
+            self.error(shown, line, "app prints on stderr through tn_app_tell()")
 
     def check_device(self, shown, code, functions):
         """Operations read and write what tensors hold; a device may have it elsewhere."""
         lines = code.split("\n")
+        for match in DEVICE_MACRO.finditer(code):
+            self.error(shown, code.count("\n", 0, match.start()) + 1, "a macro that follows memory; read and write it with operations (ops/ops.h)")
         for first, last, _ in functions:
             text = "\n".join(lines[first - 1:last])
             names = device_names(text)
@@ -330,6 +347,7 @@ WRONG = [
     ("src/eval/a.c", 'static const char *const name = "some-steps";\n', "an option of a method"),
     ("src/app/a.c", 'static const char *const help = "as some-steps=3 does";\n', "an option of a method"),
     ("src/reason/a.c", "int f(const struct a *a)\n{\n    return a->image_token;\n}\n", "only model knows"),
+    ("src/reason/a.c", "int f(const struct a *a)\n{\n    return a->config.picture_token;\n}\n", "only model knows"),
     ("src/train/a.c", "int f(const struct a *a)\n{\n    return a->config.patch_size * a->merge_size;\n}\n", "only model knows"),
     ("src/eval/a.c", 'static const char *const x = "<|vision_start|>";\n', "only model knows"),
     ("src/reason/a.c", "int f(const tn_patches *p);\n", "only model knows"),
@@ -349,12 +367,25 @@ WRONG = [
     ("src/base/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "use stderr"),
     ("src/base/a.c", 'void f(void)\n{\n    fputs("x", stdout);\n}\n', "use stdout"),
     ("src/app/a.c", 'void f(void)\n{\n    fprintf(stderr, "x");\n}\n', "through tn_app_tell"),
+    ("src/app/a.c", "void f(const char *t)\n{\n    fputs(t, stderr);\n}\n", "through tn_app_tell"),
+    ("src/app/a.c", 'void f(const char *t)\n{\n    fputs(t ? t : "", stderr);\n}\n', "through tn_app_tell"),
+    ("src/app/a.c", "void f(int c)\n{\n    fputc(c, stderr);\n}\n", "through tn_app_tell"),
+    ("src/app/a.c", "void f(const char *t)\n{\n    FILE *out = stderr;\n    fputs(t, out);\n}\n", "through tn_app_tell"),
+    ("src/app/a.c", "void f(const char *t, va_list list)\n{\n    vfprintf(stderr, t, list);\n}\n", "through tn_app_tell"),
+    ("src/app/a.c", "void f(const char *t)\n{\n    perror(t);\n}\n", "through tn_app_tell"),
+    ("src/app/a.c", 'void f(const char *t)\n{\n    dprintf(2, "%s", t);\n}\n', "through tn_app_tell"),
+    ("src/base/a.c", "void f(void)\n{\n    raise(6);\n}\n", "call raise()"),
+    ("src/base/a.c", "void f(void)\n{\n    __builtin_trap();\n}\n", "call __builtin_trap()"),
+    ("src/base/a.c", 'void f(void)\n{\n    dprintf(2, "x");\n}\n', "call dprintf()"),
+    ("src/base/a.c", "void f(void)\n{\n    void (*end)(int) = exit;\n    end(1);\n}\n", "takes the address of exit"),
     ("src/model/a.c", "float f(tn_tensor x, int n)\n{\n    return x.data[n];\n}\n", "with operations"),
     ("src/model/a.c", "bool f(void)\n{\n    tn_tensor x = g(1, 2), y = { 0 };\n    return y.grad != NULL;\n}\n", "with operations"),
     ("src/reason/a.c", "bool f(const tn_vector *bias)\n{\n    return bias->data;\n}\n", "with operations"),
     ("src/eval/a.c", "struct a {\n    tn_weight w[2];\n};\nbool f(struct a *a)\n{\n    return a->w[1].grad;\n}\n", "with operations"),
     ("src/app/a.c", "float f(void)\n{\n    return tn_op_new(1, 2).data[0];\n}\n", "with operations"),
     ("src/train/a.c", "tn_tensor f(float *values)\n{\n    return (tn_tensor){ 1, 2, values, 0 };\n}\n", "with operations"),
+    ("src/reason/a.c", "float f(tn_tensor *x, int (*g)[3])\n{\n    return x[g[1][2]].data[0];\n}\n", "with operations"),
+    ("src/reason/a.c", "#define VALUES(t) (t)->data\n", "with operations"),
     ("src/base/a.c", "static int counter;\n", "file scope"),
     ("src/base/a.c", "int counter = 3;\n", "file scope"),
     ("src/base/a.c", "extern int counter;\n", "file scope"),
@@ -371,6 +402,8 @@ WRONG = [
 
 RIGHT = [
     ("src/kern/a.c", '#include "base/status.h"\n#include "kern/kernels.h"\n#include "tenebra.h"\n#include <stdio.h>\n'),
+    ("src/app/a.c", 'void f(int n)\n{\n    fputc(0, stderr);\n    fputs("x", stderr);\n    fputs(n ? " " : "x", stderr);\n'
+                    "    print_overview(stderr);\n}\n"),
     ("src/app/a.c", '#include "ops/ops.h"\nstatic int seen;\nint f(void)\n{\n    printf("direct answer");\n    return seen;\n}\n'),
     ("src/model/a.c", "/* Source: arXiv:2409.12191 (Some-Net). A direct way. */\nint tn_direct(void);\n"),
     ("src/model/backbones/some_net.c", '/* SOME-NET */\nstatic const char *const name = "some-net";\n'),
