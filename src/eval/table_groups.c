@@ -45,9 +45,33 @@ static bool is_label_elsewhere(const tn_results *results, const tn_result_set *s
     return false;
 }
 
+/* Whether two sets are the same run: the same settings, seed included, and the same answers. */
+static bool is_same_run(const tn_result_set *a, const tn_result_set *b)
+{
+    bool same = a->label == b->label && a->count == b->count && a->count > 0 && json_equal(a->manifest, b->manifest);
+    for (size_t i = 0; i < a->count && same; i++) {
+        const tn_result *x = &a->items[i], *y = &b->items[i];
+        same = x->n == y->n && x->choice == y->choice && x->correct == y->correct && x->found == y->found && x->failed == y->failed &&
+               (x->sampled == y->sampled || (isnan(x->sampled) && isnan(y->sampled)));
+    }
+    return same;
+}
+
+/* A run that counts twice would make the interval of several runs too narrow. */
+static tenebra_code check_runs(const tn_results *results, size_t first, size_t end, const char *name, tenebra_error *error)
+{
+    for (size_t i = first; i < end; i++)
+        for (size_t k = first; k < i; k++)
+            if (is_same_run(&results->sets[k], &results->sets[i]))
+                return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "group", "%.80s contains the same run twice (%.80s and %.80s); runs of a "
+                               "group differ in their seed", name, results->sets[k].file, results->sets[i].file);
+    return TENEBRA_OK;
+}
+
 static tenebra_code add_named(tn_table_groups *groups, const tn_results *results, size_t first, size_t end, const char *name,
                               tenebra_error *error)
 {
+    TN_TRY(check_runs(results, first, end, name, error));
     const tn_result_set **sets = malloc((end - first + 1) * sizeof *sets);
     if (sets == NULL)
         return tn_fail_memory(error, "eval table");

@@ -283,6 +283,28 @@ static void test_possible_differences(void **state)
     tn_results_free(&results);
 }
 
+/* The same run twice would have no spread; with one other answer it is another run. */
+static void test_the_same_run_twice(void **state)
+{
+    (void)state;
+    for (int other = 0; other < 2; other++) {
+        tn_results results = { 0 };
+        tn_table_groups groups = { 0 };
+        tenebra_error error = { 0 };
+        for (int run = 0; run < 2; run++) {
+            FILE *out = start_file(run ? "again.jsonl" : "once.jsonl", 3);
+            for (size_t n = 0; n < 3; n++)
+                write_row(out, n, "a", n == 0 || (other && run == 1), 5);
+            fclose(out);
+            load(&results, run ? "again.jsonl" : "once.jsonl");
+        }
+        assert_int_equal(tn_table_group_sets(&groups, &results, 0, 2, "a", &error), other ? TENEBRA_OK : TENEBRA_ERROR_ARGUMENT);
+        assert_true(other || strstr(error.sentence, "the same run twice") != NULL);
+        tn_table_groups_free(&groups);
+        tn_results_free(&results);
+    }
+}
+
 /* Many steps, topics, labels and answers in another order: work that grows with their square would take for ever. */
 static void test_large_files(void **state)
 {
@@ -458,7 +480,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),    cmocka_unit_test(test_seeds), cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_formulas),  cmocka_unit_test(test_silence), cmocka_unit_test(test_possible_differences),
+        cmocka_unit_test(test_formulas),  cmocka_unit_test(test_silence), cmocka_unit_test(test_the_same_run_twice),
+        cmocka_unit_test(test_possible_differences),
         cmocka_unit_test(test_large_files),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_mean),  cmocka_unit_test(test_probe),
     };
