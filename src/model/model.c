@@ -38,6 +38,16 @@ static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
     return TENEBRA_OK;
 }
 
+/* The tensors decide; another number in config.json is noted. */
+static void note_vocabulary(tn_model *model)
+{
+    size_t rows = tn_model_vocabulary(model), told = model->config.vocab_size;
+    char key[80];
+    snprintf(key, sizeof key, "vocab_size (%zu, but the embedding has %zu rows)", told, rows);
+    if (told > 0 && told != rows)
+        tn_notes_add(&model->notes, "config.json", key);
+}
+
 static tenebra_code open_weights(tn_model *model, tenebra_error *error)
 {
     tenebra_error first = { 0 };
@@ -133,6 +143,7 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     if (model->kernels == NULL)
         return error ? error->code : TENEBRA_ERROR_ARGUMENT;
     TN_TRY(open_weights(model, error));
+    note_vocabulary(model);
     TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->rule, &model->trims_frames, &model->notes,
                                    error));
     TN_TRY(open_adapters(model, options, error));

@@ -336,6 +336,20 @@ static void test_rows_come_from_tensors(void **state)
     refuses(edited_model(TIED, set_rows, &without_end, "{}"), TENEBRA_ERROR_MISMATCH, "config.json", "end token 280");
 }
 
+static void test_another_vocabulary_is_noted(void **state)
+{
+    (void)state;
+    static const struct { const char *changes, *part; } cases[] = { { "{\"vocab_size\": 300}", "vocab_size (300, but" },
+                                                                    { "{\"vocab_size\": 290}", NULL } };
+    for (size_t i = 0; i < 2; i++) {
+        char *directory = edited_model(TIED, NULL, NULL, cases[i].changes);
+        tn_model *model = open_model(directory, NULL);
+        assert_true(cases[i].part != NULL ? strstr(model->note, cases[i].part) != NULL : model->note[0] == '\0');
+        tn_model_close(model);
+        remove_directory(directory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_tied_head_may_be_stored),
         cmocka_unit_test(test_untied_head_must_be_stored),
         cmocka_unit_test(test_rows_come_from_tensors),
+        cmocka_unit_test(test_another_vocabulary_is_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
