@@ -11,7 +11,8 @@
 #define TENEBRA_VERSION "unknown"
 #endif
 
-/* Prints a text for troff: '-' becomes a minus sign, and no line begins with a character that starts a request. */
+/* Prints a text for troff: '-' becomes a minus sign, a line may end after '|', and none begins with a character that starts a
+ * request. */
 static void put_text(FILE *out, const char *text)
 {
     bool starts = true;
@@ -22,6 +23,8 @@ static void put_text(FILE *out, const char *text)
             fputs("\\e", out);
         else if (*c == '-')
             fputs("\\-", out);
+        else if (*c == '|')
+            fputs("|\\:", out);
         else
             fputc(*c, out);
         starts = *c == '\n';

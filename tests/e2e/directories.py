@@ -125,7 +125,7 @@ class Reading(Case):
                                special_tokens_map__json={"eos_token": "<|nowhere|>"})
         done = run("run", "-m", directory, *QUESTION)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("tokenizer_config.json: add_bos_token, odd; special_tokens_map.json: eos_token (\"<|nowhere|>\" is not in the "
+        self.assertIn("tokenizer_config.json: odd, add_bos_token; special_tokens_map.json: eos_token (\"<|nowhere|>\" is not in the "
                       "vocabulary)", done.stderr)
 
     def test_rotary_scaling(self):

@@ -51,7 +51,7 @@ class Progress(Case):
             self.assertEqual(code, 0, output)
             last = self.bars(output, columns)[-1]
             self.assertIn("8/8", last)
-            shown = sum(f"{name} " in last for name in ("direct", "cot", "coconut:n-latent=1", "ivt-lr:n-latent=1:k-sele"))
+            shown = sum(f"{name} " in last for name in ("direct", "cot", "coconut:n-latent=1", "ivt-lr:n..t=1:k-select=2"))
             self.assertEqual(shown, {20: 0, 60: 2, 80: 3, 100: 3, 200: 4}[columns], last)
 
     def test_train(self):
