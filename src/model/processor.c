@@ -14,7 +14,8 @@ static const char IMAGE_PART[] = "image_processor";
 
 /* Parts for inputs other than images, and members for other programs; the chat template is read with the text. */
 static const char *const processor_keys[] = { IMAGE_PART, "video_processor", "feature_extractor", "processor_class", "tokenizer",
-                                              "chat_template", "auto_map", "image_token", "video_token", NULL };
+                                              "chat_template", "auto_map", "image_token", "video_token",
+                                              "image_seq_length", /* checked below */ NULL };
 
 /* A part that names the class of another image processor is for images that are prepared in another way. transformers 4.57 has
  * a class and one with the ending "Fast", 5.24 also one with "Pil". The backbone's default file names the first. */
@@ -55,6 +56,7 @@ typedef struct reading {
     void *rule;
     bool trims;
     tn_notes *notes;
+    size_t rows; /* of every image, as the file states; 0: it does not */
 } reading;
 
 static tenebra_code read_part(reading *r, const json_t *part, const char *file, const char *prefix, tenebra_error *error)
@@ -73,6 +75,7 @@ static tenebra_code read_new(reading *r, const json_t *json, bool *found, tenebr
     const char *token = json_string_value(json_object_get(json, "image_token"));
     *found = part != NULL && !json_is_null(part);
     tn_notes_unknown(r->notes, json, processor_keys, NEW_FILE, NULL);
+    TN_TRY(tn_json_size(json, "image_seq_length", 1, TN_MODEL_JSON_LIMIT, &r->rows, NEW_FILE, error));
     if (token != NULL && strcmp(token, image_text(r->backbone)) != 0) /* not used by transformers either */
         tn_notes_add(r->notes, NEW_FILE, "image_token");
     return *found ? read_part(r, part, NEW_FILE, IMAGE_PART, error) : TENEBRA_OK;
@@ -104,6 +107,28 @@ static tenebra_code read_default(reading *r, tenebra_error *error)
     return code;
 }
 
+/* The rows of an image of this size; 0 if it cannot be shown. */
+static size_t rows_of(const reading *r, size_t width, size_t height)
+{
+    static const tenebra_image_rule nothing;
+    tn_fit fit;
+    if (r->backbone->encoder->fit(r->rule, width, height, &nothing, &fit, NULL) != TENEBRA_OK)
+        return 0;
+    return r->backbone->encoder->measure(r->rule, fit.seen_width, fit.seen_height).rows;
+}
+
+/* transformers writes as many placeholders as the file states. If all images have the same number of rows here, it must be that. */
+static tenebra_code check_rows(const reading *r, tenebra_error *error)
+{
+    size_t wide = r->rows > 0 ? rows_of(r, 640, 320) : 0, square = wide > 0 ? rows_of(r, 1600, 1600) : 0;
+    if (r->rows > 0 && (wide != square || wide == 0))
+        tn_notes_add(r->notes, NEW_FILE, "image_seq_length");
+    if (r->rows == 0 || wide != square || wide == r->rows || wide == 0)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_MISMATCH, NEW_FILE, "\"image_seq_length\" is %zu, but images of the size that the file states have "
+                   "%zu embeddings", r->rows, wide);
+}
+
 static tenebra_code read_files(reading *r, const char *directory, tenebra_error *error)
 {
     bool found = false;
@@ -118,13 +143,13 @@ static tenebra_code read_files(reading *r, const char *directory, tenebra_error 
     else if (!found)
         code = read_default(r, error);
     json_decref(json);
-    return code;
+    return code == TENEBRA_OK ? check_rows(r, error) : code;
 }
 
 tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config, void **rule,
                                      bool *trims, tn_notes *notes, tenebra_error *error)
 {
-    reading r = { backbone, &config->vision, calloc(1, backbone->encoder->rule_bytes), false, notes };
+    reading r = { backbone, &config->vision, calloc(1, backbone->encoder->rule_bytes), false, notes, 0 };
     if (r.rule == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for the description of how images are prepared");
     tenebra_code code = read_files(&r, directory, error);

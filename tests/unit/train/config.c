@@ -190,6 +190,29 @@ static void test_own_keys_and_overrides(void **state)
     tn_train_config_free(&config);
 }
 
+/* The authors' wording for backbones that represent images as tokens brings their number of picks, unless the recipe has one. */
+static void test_settings_of_a_wording(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    assert_int_equal(read_text(&config, "prompt: ivtlr-fused-train\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_int_equal(config.setting_count, 1);
+    assert_string_equal(config.settings[0].name, "k-select");
+    assert_string_equal(config.settings[0].value, "64");
+    tn_train_config_free(&config);
+    assert_int_equal(read_text(&config, "prompt: ivtlr-fused-train\nk_select: 8\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_int_equal(config.setting_count, 1);
+    assert_string_equal(config.settings[0].value, "8");
+    tn_train_config_free(&config);
+    assert_int_equal(read_text(&config, "prompt: ivtlr-fused-train\nmethod: coconut\n", NULL, 0, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < config.setting_count; i++)
+        assert_string_not_equal(config.settings[i].name, "k-select");
+    tn_train_config_free(&config);
+    assert_int_equal(read_text(&config, "prompt: ivtlr-train\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_int_equal(config.setting_count, 0);
+    tn_train_config_free(&config);
+}
+
 static void test_switches(void **state)
 {
     (void)state;
@@ -324,7 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_authors_file), cmocka_unit_test(test_latent_text_file), cmocka_unit_test(test_factory_file),
         cmocka_unit_test(test_not_offered),  cmocka_unit_test(test_all_mistakes_at_once),
-        cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_settings_of_a_wording),
+        cmocka_unit_test(test_switches),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comparison),
         cmocka_unit_test(test_keys_are_known_to_readers), cmocka_unit_test(test_overruled_keys),
     };
