@@ -1,6 +1,7 @@
 /* --lora DIR[=STRENGTH], --lora-pass N:DIR[=STRENGTH]: adapters on the command line. */
 #include "app/app.h"
 
+#include "base/file.h"
 #include "model/lora.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 enum { PASSES_MAX = 1000 };
 
 /* "DIR" or "DIR=STRENGTH"; a directory may have '=' in its name if no number follows the last one. */
-static bool read_one(const char *text, tenebra_adapter *adapter)
+static tenebra_code read_one(const char *text, tenebra_adapter *adapter, tenebra_error *error)
 {
     char *directory = strdup(text), *equals = directory ? strrchr(directory, '=') : NULL, *end;
     adapter->directory = directory;
@@ -23,7 +24,16 @@ static bool read_one(const char *text, tenebra_adapter *adapter)
             *equals = '\0';
         }
     }
-    return directory != NULL;
+    if (directory == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
+    if (adapter->strength == 1 && equals != NULL && *equals != '\0' && !tn_path_is_directory(directory)) {
+        *equals = '\0';
+        bool meant = tn_path_is_directory(directory);
+        *equals = '=';
+        if (meant)
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lora", "the strength '%.100s' of %.200s is not a number", equals + 1, text);
+    }
+    return TENEBRA_OK;
 }
 
 /* Reads "N:" before an adapter. */
@@ -39,21 +49,22 @@ tenebra_code tn_app_read_adapters(const tn_option_list *list, const tn_option_li
                                   tenebra_error *error)
 {
     tenebra_adapter *adapters = calloc(list->count + of_passes->count + 1, sizeof *adapters);
-    bool good = adapters != NULL;
     model->adapters = adapters;
     model->adapter_count = 0;
-    for (size_t i = 0; good && i < list->count; i++)
-        good = read_one(list->items[i], &adapters[model->adapter_count++]);
-    for (size_t i = 0; good && i < of_passes->count; i++) {
+    if (adapters == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
+    for (size_t i = 0; i < list->count; i++)
+        TN_TRY(read_one(list->items[i], &adapters[model->adapter_count++], error));
+    for (size_t i = 0; i < of_passes->count; i++) {
         tenebra_adapter *adapter = &adapters[model->adapter_count];
         const char *rest = read_pass(of_passes->items[i], &adapter->pass);
         if (rest == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lora-pass", "'%s' is not of the form N:DIR, N a pass from 1 to %d",
                            of_passes->items[i], PASSES_MAX);
-        good = read_one(rest, adapter);
         model->adapter_count++;
+        TN_TRY(read_one(rest, adapter, error));
     }
-    return good ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
+    return TENEBRA_OK;
 }
 
 void tn_app_free_adapters(tenebra_model_options *model)

@@ -121,6 +121,9 @@ tn_option_names tn_names_of_methods, tn_names_of_presets, tn_names_of_templates,
  * installed nor in the build directory of the running program. */
 const char *tn_app_default_model(tn_path *path);
 
+/* What such a command reports if there is none. */
+#define TN_APP_NO_MODEL "requires a model directory (-m), because the default model is not beside this program"
+
 /* The directory that -m means. For a model in the cache of the Hugging Face hub this is the snapshot, stored in *path.
  * Otherwise it is `given`, even if there is no such directory; opening it then fails. NULL gives NULL. */
 const char *tn_app_model_directory(const char *given, tn_path *path);

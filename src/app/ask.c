@@ -37,7 +37,7 @@ const tn_option tn_ask_options[] = {
 const char *tn_ask_find_model(tn_ask *ask)
 {
     ask->directory = ask->directory == NULL ? tn_app_default_model(&ask->own) : tn_app_model_directory(ask->directory, &ask->own);
-    return ask->directory != NULL ? NULL : "requires a model directory (-m)";
+    return ask->directory != NULL ? NULL : TN_APP_NO_MODEL;
 }
 
 tenebra_code tn_ask_read_trained(tn_ask *ask, tenebra_error *error)

@@ -348,7 +348,7 @@ static int run_command(int argc, char **argv)
     else
         options.directory = tn_app_model_directory(options.directory, &own);
     if (options.directory == NULL) {
-        tn_app_tell("tenebra bench: requires a model directory (-m), or a shape for a random model (--shape)\n");
+        tn_app_tell("tenebra bench: %s; --shape makes a random model\n", TN_APP_NO_MODEL);
         return TN_EXIT_USAGE;
     }
     return run_bench(&options);

@@ -219,7 +219,7 @@ static int run_command(int argc, char **argv)
     else if (first >= 0)
         directory = tn_app_model_directory(directory, &own);
     if (first >= 0 && directory == NULL) {
-        tn_app_tell("tenebra inspect: requires a model directory (-m)\n");
+        tn_app_tell("tenebra inspect: %s\n", TN_APP_NO_MODEL);
         exit_code = TN_EXIT_USAGE;
     } else if (first >= 0 && seen.check) {
         exit_code = tn_inspect_check(directory, seen.json);

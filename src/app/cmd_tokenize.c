@@ -193,7 +193,7 @@ static int run_command(int argc, char **argv)
     else
         job.model = tn_app_model_directory(job.model, &own);
     if (job.model == NULL)
-        return tn_command_mistake(&tn_command_tokenize, "-m DIR is missing");
+        return tn_command_mistake(&tn_command_tokenize, TN_APP_NO_MODEL);
     tenebra_error error;
     tn_notes notes = { 0 };
     if (tn_tokenizer_open(job.model, &job.tokenizer, &error) != TENEBRA_OK ||

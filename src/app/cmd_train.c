@@ -116,6 +116,8 @@ static int run_command(int argc, char **argv)
     } else if (first >= 0 && argc - first > 1) {
         tn_app_tell("tenebra train: expects one recipe, not %d; further keys are set with --set KEY=VALUE\n", argc - first);
         exit_code = TN_EXIT_USAGE;
+    } else if (first == argc && options.set.count == 0 && options.model == NULL && options.data == NULL && options.output == NULL) {
+        exit_code = tn_command_mistake(&tn_command_train, "requires a recipe, a file of lines 'key: value' (--keys lists the keys)");
     } else if (first >= 0) {
         tn_train_config config;
         tenebra_error error;

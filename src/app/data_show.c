@@ -121,6 +121,8 @@ static int show_samples(const show_job *job, const tn_data *data, const char *id
         tn_app_tell("tenebra data show: no sample of the split is called '%s'\n", ids);
         return TN_EXIT_FAILED;
     }
+    if (tn_data_count(data) == 0)
+        tn_app_tell("note: this split has no samples; --split names another\n");
     return exit_code;
 }
 

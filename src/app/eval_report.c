@@ -36,8 +36,8 @@ static int make(report_options *options, char **files, size_t count)
     if (code == TENEBRA_OK)
         code = tn_output_put(options->output, page, strlen(page), &error);
     if (code == TENEBRA_OK)
-        tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu images\n", options->output, (double)account.bytes / 1048576,
-                account.shown, account.questions, account.pictures);
+        tn_app_tell("%s: %.1f MB, %zu of %zu questions, %zu image%s\n", options->output, (double)account.bytes / 1048576,
+                account.shown, account.questions, account.pictures, account.pictures == 1 ? "" : "s");
     free(page);
     tn_table_groups_free(&groups);
     tn_results_free(&results);

@@ -1,6 +1,8 @@
 /* Options of `tenebra eval` and `tenebra eval probe`: the command line, the environment, a task file. */
 #include "app/eval.h"
 #include "app/seen.h"
+#include "base/file.h"
+#include "model/model.h"
 #include "reason/asked.h"
 
 #include <stdio.h>
@@ -163,7 +165,9 @@ static bool complete(tn_eval_settings *s, const tn_command *command, int *exit_c
     if (wrong == NULL && s->plan.data == NULL)
         wrong = "requires a data set (--data NAME:DIR)";
     tenebra_code code = wrong == NULL ? choose_as_trained(s, &error) : TENEBRA_OK;
-    if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL)
+    if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL && !tn_path_is_directory(s->ask.directory))
+        code = tn_model_missing(s->ask.directory, &error);
+    else if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL)
         wrong = "requires methods (--method A,B,...)";
     if (wrong != NULL) {
         *exit_code = tn_command_mistake(command, wrong);

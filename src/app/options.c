@@ -13,7 +13,7 @@
 
 extern char **environ;
 
-enum { LONG_ONLY = 1000, PREFIX = sizeof "TENEBRA_" - 1 };
+enum { LONG_ONLY = 1000, PREFIX = sizeof "TENEBRA_" - 1, LIST_SIZE = 400 };
 
 size_t tn_command_options(const tn_command *command, void *record, tn_bound_option bound[TN_BOUND_OPTIONS_MAX])
 {
@@ -95,12 +95,19 @@ int tn_options_set(const tn_command *command, void *record, const char *name, co
 
 /* --------------------------------------------------------- command line -- */
 
-/* The number of options that begin with the given abbreviation. */
-static size_t count_beginnings(const tn_bound_option *options, size_t count, const char *argument)
+/* The number of options that begin with the given abbreviation. Their names are written to `list`, as many as fit. */
+static size_t find_beginnings(const tn_bound_option *options, size_t count, const char *argument, char list[LIST_SIZE])
 {
-    size_t found = 0, length = strcspn(argument + 2, "=");
-    for (size_t i = 0; i < count; i++)
-        found += strncmp(options[i].row->name, argument + 2, length) == 0;
+    size_t found = 0, used = 0, length = strcspn(argument + 2, "=");
+    list[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        const char *name = options[i].row->name, *before = found > 0 ? ", --" : "--";
+        if (strncmp(name, argument + 2, length) != 0)
+            continue;
+        if (strlen(before) + strlen(name) < LIST_SIZE - used)
+            used += (size_t)snprintf(list + used, LIST_SIZE - used, "%s%s", before, name);
+        found++;
+    }
     return found;
 }
 
@@ -128,15 +135,17 @@ static int explain_mistake(const tn_command *command, const tn_bound_option *opt
                            bool lacks_value)
 {
     bool long_name = strncmp(argument, "--", 2) == 0;
-    char letter[] = { '-', (char)optopt, '\0' }, hint[TN_OPTION_VARIABLE_SIZE] = "";
+    char letter[] = { '-', (char)optopt, '\0' }, hint[LIST_SIZE + 2] = "", list[LIST_SIZE];
     bool value_given = long_name && optopt != 0 && strchr(argument, '=') != NULL;
-    bool several = long_name && !value_given && count_beginnings(options, count, argument) > 1;
+    bool several = long_name && !value_given && find_beginnings(options, count, argument, list) > 1;
     const char *shown = long_name || optopt == 0 || optopt >= LONG_ONLY ? argument : letter;
     tn_nearest nearest = tn_nearest_of(argument + long_name + 1, strcspn(argument + long_name + 1, "="));
     for (size_t i = 0; i < count; i++)
         tn_nearest_try(&nearest, options[i].row->name);
     if (long_name && !lacks_value && !value_given && !several && nearest.name[0] != '\0')
         snprintf(hint, sizeof hint, "; did you mean '--%s'?", nearest.name);
+    if (several)
+        snprintf(hint, sizeof hint, ": %s", list);
     tn_app_tell("tenebra %s: %s %s%s ('tenebra %s --help' lists the options)\n", command->name, shown,
             lacks_value   ? "requires a value"
             : value_given ? "takes no value"

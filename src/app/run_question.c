@@ -108,11 +108,12 @@ tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_pre
 
 void tn_run_question_note_scope(const tn_scope *scope, const tenebra_message *turns, size_t turn_count, const char *where)
 {
-    bool fits = false;
+    bool fits = false, pictured = false;
     const char *unlearned = NULL, *about = scope->about != NULL ? scope->about : "";
     for (size_t t = 0; t < turn_count; t++)
         for (size_t p = 0; p < turns[t].part_count; p++) {
             const tenebra_part *part = &turns[t].parts[p];
+            pictured |= part->kind != TENEBRA_PART_TEXT;
             if (part->kind != TENEBRA_PART_TEXT)
                 continue;
             fits |= tn_scope_fits(scope, part->text);
@@ -123,6 +124,8 @@ void tn_run_question_note_scope(const tn_scope *scope, const tenebra_message *tu
                     about[0] != '\0' ? "; it answers " : "", about);
     else if (unlearned != NULL)
         tn_app_tell("%sthis model did not learn %s; the answer is a guess\n", where, unlearned);
+    else if (!pictured && scope->json != NULL)
+        tn_app_tell("%sthe question has no image; the answer is a guess\n", where);
 }
 
 void tn_run_question_free(tn_run_question *question)

@@ -31,8 +31,8 @@ const char *tn_run_question_mistake(const tn_run_question *question);
  * Must always be freed. */
 tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_preset *standard, tenebra_error *error);
 
-/* Writes a note to stderr if no turn has a word that the model was made for, or if one asks for what it did not learn. `where` is the
- * beginning of the note, e.g. "note: ". */
+/* Writes a note to stderr if no turn has a word that the model was made for, if one asks for what it did not learn, or if
+ * none has an image. `where` is the beginning of the note, e.g. "note: ". Without a scope there is no note. */
 void tn_run_question_note_scope(const tn_scope *scope, const tenebra_message *turns, size_t turn_count, const char *where);
 
 void tn_run_question_free(tn_run_question *question);

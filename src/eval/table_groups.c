@@ -1,6 +1,7 @@
 /* Rows of the tables: which answers belong together, and means over runs. */
 #include "eval/table.h"
 
+#include "base/nearest.h"
 #include "eval/statistics.h"
 
 #include <math.h>
@@ -123,10 +124,14 @@ tenebra_code tn_table_choose(tn_table_groups *groups, const char *names, tenebra
     tenebra_code code = TENEBRA_OK;
     for (const char *at = names; *at != '\0' && code == TENEBRA_OK; at += strcspn(at, ","), at += *at == ',') {
         size_t length = strcspn(at, ","), i = 0;
+        tn_nearest nearest = tn_nearest_of(at, length);
+        for (size_t j = 0; j < groups->count; j++)
+            tn_nearest_try(&nearest, groups->items[j].name);
         while (i < groups->count && (strlen(groups->items[i].name) != length || strncmp(groups->items[i].name, at, length) != 0))
             i++;
         if (i == groups->count)
-            code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, "rows", "there is no row '%.*s'", (int)(length < 200 ? length : 200), at);
+            code = tn_fail(error, TENEBRA_ERROR_ARGUMENT, "rows", "there is no row '%.*s'%s", (int)(length < 200 ? length : 200), at,
+                           tn_nearest_hint(&nearest));
         else
             code = add_group(&chosen, strdup(groups->items[i].name), groups->items[i].sets, groups->items[i].count, error);
     }

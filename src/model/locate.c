@@ -94,8 +94,12 @@ tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *er
     TN_TRY(tn_path_print(&main_branch, error, "%s/refs/main", path));
     if (!tn_path_is_directory(path))
         return tn_model_missing(path, error);
-    if (holds(path, "config.json") || !tn_path_is_directory(snapshots.text))
-        return tn_path_print(found, error, "%s", path); /* missing files are reported when they are read */
+    if (holds(path, "config.json"))
+        return tn_path_print(found, error, "%s", path); /* other missing files are reported when they are read */
+    if (holds(path, "adapter_config.json"))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is an adapter; --lora applies it to the model that -m names");
+    if (!tn_path_is_directory(snapshots.text))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: it has no config.json");
     if (!read_revision(main_branch.text, revision) && !find_only(snapshots.text, revision))
         return tn_fail(error, TENEBRA_ERROR_IO, path,
                        "is a cache of the Hugging Face hub without refs/main; name one of its snapshots/");

@@ -79,8 +79,8 @@ static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *vi
     size_t step = choice->done - 1, cols = view->made.cols;
     if (view->given == NULL || view->given_size != cols || step >= view->given_steps)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "latents", "'given' takes the rows of another question's steps from the "
-                       "request: %zu of %zu numbers are there, step %zu needs one of %zu", view->given_steps, view->given_size,
-                       step + 1, cols);
+                       "request, as 'tenebra eval' does: step %zu requires a row of %zu numbers; the request has %zu rows of %zu",
+                       step + 1, cols, view->given_steps, view->given_size);
     for (size_t i = 0; i < cols; i++)
         row[i] = (tn_real)view->given[step * cols + i];
     return TENEBRA_OK;

@@ -111,11 +111,11 @@ tenebra_code tn_run_plan_make(tn_run_plan *plan, const tn_train_config *config, 
 {
     *plan = (tn_run_plan){ .samples = samples, .first_epoch = config->first_epoch, .epochs = config->epochs };
     if (samples == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "data", "the split '%s' of the training set has no samples",
-                       config->train_split != NULL ? config->train_split : "train");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "data", "the split '%s' of the training set has no samples; "
+                       "train_split names another", config->train_split != NULL ? config->train_split : "train");
     if (config->epochs <= config->first_epoch)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "num_epochs", "no epochs are left: %zu in all, and the run starts with "
-                       "number %zu", config->epochs, config->first_epoch);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "num_epochs", "no epochs are left: %zu in all, and 'resume' skips the first "
+                       "%zu", config->epochs, config->first_epoch);
     plan->update_samples = config->batch_size * config->accumulation * config->devices; /* each at most 65536 */
     plan->updates_per_epoch = tn_pieces(samples, plan->update_samples);
     if (!tn_size_mul(plan->updates_per_epoch, config->epochs - config->first_epoch, &plan->updates))

@@ -193,6 +193,11 @@ class Show(Case):
         self.assertEqual(done.stdout.count("== "), 2)
         self.assertIn("\nA.{", done.stdout)
         self.assertEqual(run("data", "show", f"hops:{made()}", "--ids", "x").returncode, 1)
+        only_test = WORK / "only-test.jsonl"
+        only_test.write_text('{"question": "a", "answer": "b", "split": "test"}\n')
+        for split, empty in (("train", True), ("test", False)):
+            done = run("data", "show", f"jsonl:{only_test}", "--split", split)
+            self.assertEqual((done.returncode, "has no samples" in done.stderr), (0, empty), done.stderr)
 
     def test_list(self):
         listed = json.loads(run("data", "list", "--json").stdout)

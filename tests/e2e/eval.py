@@ -298,7 +298,7 @@ class Eval(Case):
             self.assert_fails(run(*arguments(target, *more, methods=methods)), 2, word)
         self.assertFalse(target.exists())
         done = run("run", "-m", make_model("model"), "-p", "?", "--method", "coconut", "--latent-text", "given")
-        self.assert_fails(done, 2, "'given'")
+        self.assert_fails(done, 2, "'given'", "'tenebra eval'")
 
     def test_labels_in_the_progress_are_different(self):
         """Labels are shortened in whole characters, and those that differ only at the end stay different."""

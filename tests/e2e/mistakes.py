@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
-from program import DATA, PICTURE, WORK, Case, ask, main, make_model, run  # noqa: E402
+from program import DATA, PICTURE, PROGRAM, WORK, Case, ask, environment, main, make_model, run  # noqa: E402
 
 COMMANDS = ("run", "inspect", "quantize", "tokenize", "verify", "bench")
 METHODS = ("direct", "cot", "coconut", "ivt-lr")
@@ -67,7 +68,8 @@ class Usage(Case):
 
     def test_abbreviations(self):
         self.assertEqual(ask("--pro", "hi").returncode, 0)
-        self.assert_fails(ask("--image-m", "3", "-p", "hi"), 2, "--image-m", "several")
+        self.assert_fails(ask("--image-m", "3", "-p", "hi"), 2, "--image-m", "several options: --image-min-tokens, --image-max-tokens (")
+        self.assertNotIn("several", ask("--image-x", "3", "-p", "hi").stderr)
 
     def test_one_dash(self):
         """A long name after a single dash is not taken for letters, nor for a letter with its value."""
@@ -120,6 +122,10 @@ class Usage(Case):
                                      ("-s", "9223372036854775808", "to 9223372036854775807")):
             self.assert_fails(ask("-p", "hi", option, value), 2, words)
 
+    def test_a_recipe_is_needed(self):
+        self.assert_fails(run("train"), 2, "tenebra train: requires a recipe", "--keys")
+        self.assertNotIn("requires a recipe", run("train", "-o", WORK / "t").stderr)
+
     def test_words(self):
         self.assert_fails(ask("-p", "hi", "--method", "telepathy"), 2, "telepathy", *METHODS)
         self.assert_fails(ask("-p", "hi", "--positions", "spiral"), 2, "spiral", "sequential|mrope")
@@ -149,6 +155,8 @@ class Files(Case):
         for directory in (WORK / "nowhere", PICTURE, DATA / "image"):
             for command in (("run", "-p", "hi"), ("inspect",), ("bench",)):
                 self.assert_fails(run(*command, "-m", directory), 1, str(directory))
+        self.assert_fails(run("eval", "-m", WORK / "nowhere", "-d", "hops:x"), 1, f"{WORK / 'nowhere'}: is not a model directory")
+        self.assert_fails(run("eval", "-m", model, "-d", "hops:x"), 2, "requires methods")
         broken = WORK / "broken"
         for name, content, word in (("config.json", b"{", "config.json"), ("model.safetensors", b"12", "safetensors"),
                                     ("tokenizer.json", b"[]", "tokenizer.json"),
@@ -163,6 +171,26 @@ class Files(Case):
             rest.unlink()
         self.assert_fails(ask("-p", "hi", model=broken), 1, "tokenizer")
         shutil.rmtree(broken)
+
+    def test_directories_that_are_no_models(self):
+        model, folder = make_model("model"), WORK / "adapter"
+        folder.mkdir()
+        self.assert_fails(ask("-p", "hi", model=folder), 1, str(folder), "is not a model directory: it has no config.json")
+        (folder / "adapter_config.json").write_text("{}")
+        self.assert_fails(ask("-p", "hi", model=folder), 1, str(folder), "is an adapter; --lora")
+        done = ask("-p", "hi", "--lora", f"{folder}=half", model=model)
+        self.assert_fails(done, 2, f"the strength 'half' of {folder}=half is not a number")
+        self.assertNotIn("strength", ask("-p", "hi", "--lora", f"{folder}=0.5", model=model).stderr)
+        self.assertIn("no such directory", ask("-p", "hi", "--lora", f"{folder}/x=half", model=model).stderr)
+        shutil.rmtree(folder)
+
+    def test_a_program_without_its_model(self):
+        """A program that was copied away from its model says which model it misses."""
+        alone = shutil.copy(PROGRAM, WORK / "alone")
+        for command in (("run", "-p", "hi"), ("inspect",), ("tokenize", "-p", "hi"), ("bench",)):
+            done = subprocess.run([alone, *command], capture_output=True, text=True, input="", env=environment(), check=False)
+            self.assert_fails(done, 2, f"tenebra {command[0]}: requires a model directory (-m), because the default model is not beside")
+        os.remove(alone)
 
     def test_pictures(self):
         cut = WORK / "cut.png"

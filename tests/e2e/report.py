@@ -201,6 +201,8 @@ class Report(Case):
         self.assert_fails(run("eval", "report", self.results), 2, "-o")
         self.assert_fails(run("eval", "report", self.results, "-o", WORK / "x.html", "--ids", "nobody"), 2, "id")
         self.assert_fails(run("eval", "report", self.results, "-o", WORK / "x.html", "--rows", "nothing"), 2, "nothing")
+        done = run("eval", "report", self.results, "-o", WORK / "x.html", "--rows", "drect")
+        self.assert_fails(done, 2, "there is no row 'drect'; did you mean 'direct'?")
         self.assert_fails(run("eval", "report", PICTURE, "-o", WORK / "x.html"), 1, "rgb8.png")
         self.assertFalse((WORK / "x.html").exists())
         self.assertEqual(list(WORK.glob("*.part")), [])

@@ -358,6 +358,8 @@ class Choices(Case):
         for question, told in (("Where is the Cat?", ""), ("Where is the dog?", note), ("concatenate", note)):
             done = ask("--image", PICTURE, "-p", question, model=str(model))
             self.assertEqual((done.returncode, done.stderr), (0, told), question)
+        self.assertEqual(ask("-p", "Where is the cat?", model=str(model)).stderr, "note: the question has no image; the answer is a guess\n")
+        self.assertEqual(ask("-p", "Where is the cat?").stderr, "")  # a model without a scope
         (model / "scope.json").write_text(json.dumps({"words": ["cat", "cats"], "unlearned": [{"what": "to count cats",
                                                                                                "phrases": ["how many"]}]}), encoding="utf-8")
         note = "note: this model did not learn to count cats; the answer is a guess\n"

@@ -138,10 +138,13 @@ static tenebra_code choose_option(tn_sample *sample, const json_t *answer, const
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is the %s of one choice and the text of another; give "
                        "the %s", text, text == number ? "index" : "letter", text == number ? "letter" : "index, from 0");
     letter[0] = (char)('A' + (found < count ? found : index));
-    return tn_sample_set_letter(sample, letter)
-               ? TENEBRA_OK
-               : tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" must be the letter, the text, or the index from 0, of one of %zu "
-                         "choices", count);
+    if (tn_sample_set_letter(sample, letter))
+        return TENEBRA_OK;
+    if (text == NULL)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, answer == NULL ? "has no \"answer\"" : "\"answer\" must be the letter, the "
+                       "text, or the index from 0, of one of the choices");
+    return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"answer\" '%.60s' is not the letter, the text, or the index from 0, of one of "
+                   "the %zu choices", text, count);
 }
 
 /* The first correct answer is the label, the others are further answers: those of "answer", a value or a list, then those of

@@ -113,10 +113,11 @@ static void test_mistakes(void **state)
     (void)state;
     static const struct { const char *row, *part; } rows[] = {
         { "{\"question\":\"Q\"}", "\"answer\"" },
-        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":\"C\"}", "one of 2 choices" },
-        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":2}", "one of 2 choices" },
-        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":-1}", "one of 2 choices" },
-        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"]}", "one of 2 choices" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":\"C\"}", "'C' is not the letter" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":2}", "'2' is not the letter, the text, or the index" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":-1}", "'-1' is not the letter" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"]}", "has no \"answer\"" },
+        { "{\"question\":\"Q\",\"choices\":[\"a\",\"b\"],\"answer\":[0]}", "must be the letter" },
         { "{\"question\":\"Q\",\"choices\":[\"B\",\"A\"],\"answer\":\"A\"}", "give the index" },
         { "{\"question\":\"Q\",\"choices\":[\"x\",\"x\"],\"answer\":\"x\"}", "two choices" },
         { "{\"question\":\"Q\",\"choices\":[\"1\",\"2\",\"3\"],\"answer\":1}", "give the letter" },
