@@ -286,6 +286,10 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
 tenebra_code tn_model_config_json(const char *directory, const tn_store *store, json_t **json, tenebra_error *error)
 {
     const json_t *stored = store != NULL ? tn_store_config(store) : NULL;
+    tn_path path;
+    TN_TRY(tn_path_print(&path, error, "%s/config.json", directory));
+    if (stored == NULL && !tn_path_is_file(path.text) && !tn_path_is_directory(path.text))
+        return tn_model_missing(directory, error);
     TN_TRY(tn_json_read_object(directory, "config.json", TN_MODEL_JSON_LIMIT, stored == NULL, json, error));
     if (*json == NULL && (*json = json_deep_copy(stored)) == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for its configuration");

@@ -44,11 +44,6 @@ static tenebra_code missing(const char *path, const char *noun, const char *hold
                    "'hf download %.*s --local-dir %.*s', then use %s %.*s", noun, shown, path, last, name, option, last, name);
 }
 
-tenebra_code tn_model_missing(const char *path, tenebra_error *error)
-{
-    return missing(path, "a model", "config.json and the weights, as Hugging Face publishes it", "-m", error);
-}
-
 tenebra_code tn_adapter_missing(const char *path, tenebra_error *error)
 {
     return missing(path, "an adapter", "adapter_config.json and its weights, as PEFT saves it", "--lora", error);
@@ -86,6 +81,15 @@ static bool holds(const char *directory, const char *name)
     return tn_path_print(&path, NULL, "%s/%s", directory, name) == TENEBRA_OK && tn_path_is_file(path.text);
 }
 
+tenebra_code tn_model_missing(const char *path, tenebra_error *error)
+{
+    if (holds(path, "adapter_config.json"))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is an adapter; --lora applies it to the model that -m names");
+    if (tn_path_is_directory(path))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: it has no config.json");
+    return missing(path, "a model", "config.json and the weights, as Hugging Face publishes it", "-m", error);
+}
+
 tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *error)
 {
     char revision[REVISION_LIMIT];
@@ -94,12 +98,8 @@ tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *er
     TN_TRY(tn_path_print(&main_branch, error, "%s/refs/main", path));
     if (!tn_path_is_directory(path))
         return tn_model_missing(path, error);
-    if (holds(path, "config.json"))
-        return tn_path_print(found, error, "%s", path); /* other missing files are reported when they are read */
-    if (holds(path, "adapter_config.json"))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is an adapter; --lora applies it to the model that -m names");
-    if (!tn_path_is_directory(snapshots.text))
-        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: it has no config.json");
+    if (holds(path, "config.json") || !tn_path_is_directory(snapshots.text))
+        return tn_path_print(found, error, "%s", path); /* missing files are reported when they are read */
     if (!read_revision(main_branch.text, revision) && !find_only(snapshots.text, revision))
         return tn_fail(error, TENEBRA_ERROR_IO, path,
                        "is a cache of the Hugging Face hub without refs/main; name one of its snapshots/");

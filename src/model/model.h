@@ -50,7 +50,8 @@ const char *tn_model_say_unused(const tn_notes *notes, char text[TN_MODEL_UNUSED
  * cache of the Hugging Face hub. Errors: IO (with advice). */
 tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *error);
 
-/* Fails with IO: there is no such directory. The sentence says how to get a model of that name. */
+/* Fails with IO: there is no such directory, or it has no config.json. The sentence says how to get a model of that name, or what the
+ * directory is. */
 tenebra_code tn_model_missing(const char *path, tenebra_error *error);
 
 /* Opens a Hugging Face model directory, or one that tn_model_locate finds. Weights are mapped, not read. Any missing, spare or

@@ -160,7 +160,7 @@ static void test_no_config(void **state)
         write_file(directory, "config.json", texts[i], strlen(texts[i]));
         refuses(directory, TENEBRA_ERROR_FORMAT, "config.json", "");
     }
-    refuses(make_directory(), TENEBRA_ERROR_IO, "config.json", "");
+    refuses(make_directory(), TENEBRA_ERROR_IO, "", "is not a model directory: it has no config.json");
     tenebra_error error = { 0 };
     assert_null(tn_model_open("/nonexistent/model", NULL, &error));
     assert_error(&error, TENEBRA_ERROR_IO, "/nonexistent/model", "not a model directory");
