@@ -286,6 +286,7 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
 tenebra_code tn_model_config_json(const char *directory, const tn_store *store, json_t **json, tenebra_error *error)
 {
     const json_t *stored = store != NULL ? tn_store_config(store) : NULL;
+    *json = NULL;
     tn_path path;
     TN_TRY(tn_path_print(&path, error, "%s/config.json", directory));
     if (stored == NULL && !tn_path_is_file(path.text) && !tn_path_is_directory(path.text))
