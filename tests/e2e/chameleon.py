@@ -9,6 +9,7 @@ import json
 import math
 import random
 import re
+import shutil
 import struct
 import sys
 import zlib
@@ -222,6 +223,16 @@ class Asked(Case):
         self.assertEqual(out["counts"]["image"], CELLS)
         text = ask_json("-p", "What is it?")
         self.assertEqual(out["counts"]["prompt"], text["counts"]["prompt"] + CELLS + 2)  # with the tokens around it
+
+    def test_without_a_processor_file(self):
+        """Images then have the size of the encoder, "resolution"."""
+        bare = WORK / "bare"
+        shutil.copytree(make_chameleon(), bare)
+        for name in ("preprocessor_config.json", "processor_config.json"):
+            (bare / name).unlink(missing_ok=True)
+        out = [ask_json("--image", PICTURE, "-p", "What is it?", model=model) for model in (None, bare)]
+        self.assertEqual(out[1]["counts"]["image"], CELLS)
+        self.assertEqual(out[0]["answer"], out[1]["answer"])
 
     def test_images_matter(self):
         """Latent steps and the first words depend on the image, whose codes differ."""

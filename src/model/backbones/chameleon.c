@@ -234,10 +234,11 @@ static const char *const top_keys[] = {
 };
 static const char *const text_keys[] = { NULL };
 
-/* The published preprocessor_config.json, for directories that lack one. */
+/* The published preprocessor_config.json, for directories that lack one. It leaves out the sizes, which are then those of the
+ * encoder, "resolution". */
 static const char preprocessor[] =
     "{\"image_processor_type\": \"ChameleonImageProcessor\", \"do_convert_rgb\": true, \"do_resize\": true, "
-    "\"size\": {\"shortest_edge\": 512}, \"resample\": 1, \"do_center_crop\": true, \"crop_size\": {\"height\": 512, \"width\": 512}, "
+    "\"resample\": 1, \"do_center_crop\": true, "
     "\"do_rescale\": true, \"rescale_factor\": 0.0078, \"do_normalize\": true, \"image_mean\": [1.0, 1.0, 1.0], "
     "\"image_std\": [1.0, 1.0, 1.0]}";
 
