@@ -70,6 +70,25 @@ static void note_front(const noting *n, const json_t *root)
         tn_notes_add(n->notes, n->file, "add_bos_token");
 }
 
+/* How tokenizer_config.json wants an added token to be read, where the vocabulary has it otherwise. */
+static void note_flags(const noting *n, const json_t *token, int32_t id)
+{
+    static const char *const flags[] = { "special", "normalized", "lstrip", "rstrip", "single_word" };
+    const char *content = json_string_value(json_object_get(token, "content"));
+    if (content == NULL || content[0] == '\0' || tn_tokenizer_find(n->tokenizer, content) != id)
+        return;
+    const tn_token *known = &n->tokenizer->vocabulary.tokens[id];
+    const bool there[] = { known->special, known->normalized, false, false, false }; /* the last three are refused elsewhere */
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++) {
+        const json_t *flag = json_object_get(token, flags[i]);
+        char key[80];
+        if (!json_is_boolean(flag) || json_is_true(flag) == there[i])
+            continue;
+        snprintf(key, sizeof key, "added_tokens_decoder (%s of \"%.40s\")", flags[i], content);
+        tn_notes_add(n->notes, n->file, key);
+    }
+}
+
 static void note_config(const noting *n, json_t *root)
 {
     const char *key;
@@ -77,8 +96,11 @@ static void note_config(const noting *n, json_t *root)
     tn_notes_unknown(n->notes, root, config_keys, n->file, NULL);
     note_roles(n, root);
     note_front(n, root);
-    json_object_foreach(json_object_get(root, "added_tokens_decoder"), key, value)
-        note_token(n, "added_tokens_decoder", value, (int32_t)strtol(key, NULL, 10));
+    json_object_foreach(json_object_get(root, "added_tokens_decoder"), key, value) {
+        int32_t id = (int32_t)strtol(key, NULL, 10);
+        note_token(n, "added_tokens_decoder", value, id);
+        note_flags(n, value, id);
+    }
 }
 
 static void note_map(const noting *n, json_t *root)
@@ -108,12 +130,10 @@ tenebra_code tn_tokenizer_note(const tn_tokenizer *tokenizer, const char *direct
                   { "added_tokens.json", note_added } };
     tn_notes_append(notes, &tokenizer->notes);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        tn_path path;
         json_t *root;
-        TN_TRY(tn_path_print(&path, error, "%s/%s", directory, files[i].name));
-        if (!tn_path_is_file(path.text))
+        TN_TRY(tn_json_read_object(directory, files[i].name, TN_TOKENIZER_FILE_LIMIT, false, &root, error));
+        if (root == NULL)
             continue;
-        TN_TRY(tn_json_read(path.text, TN_TOKENIZER_FILE_LIMIT, &root, error));
         const noting n = { tokenizer, files[i].name, notes };
         files[i].note(&n, root);
         json_decref(root);

@@ -584,6 +584,10 @@ static void keys_without_use_are_noted(void **state)
           "tokenizer_config.json: clean_up_tokenization_spaces, odd" },
         { "tokenizer_config.json", "{\"added_tokens_decoder\": {\"7\": {\"content\": \"<|im_end|>\"}}}",
           "tokenizer_config.json: added_tokens_decoder (\"<|im_end|>\" is not in the vocabulary)" },
+        { "tokenizer_config.json", "{\"added_tokens_decoder\": {\"642\": {\"content\": \"<|im_end|>\", \"special\": true, \"normalized\": false, "
+          "\"lstrip\": false}}}", "" },
+        { "tokenizer_config.json", "{\"added_tokens_decoder\": {\"642\": {\"content\": \"<|im_end|>\", \"special\": false, \"lstrip\": true}}}",
+          "tokenizer_config.json: added_tokens_decoder (special of \"<|im_end|>\"), added_tokens_decoder (lstrip of \"<|im_end|>\")" },
         { "special_tokens_map.json", "{\"additional_special_tokens\": [\"<|im_start|>\", \"<|x|>\"]}",
           "special_tokens_map.json: additional_special_tokens (\"<|x|>\" is not in the vocabulary)" },
         { "added_tokens.json", "{\"<|y|>\": 640}", "added_tokens.json: token (\"<|y|>\" is not in the vocabulary)" },
@@ -595,10 +599,12 @@ static void keys_without_use_are_noted(void **state)
         write_file(directory, cases[i].name, cases[i].text, strlen(cases[i].text));
         assert_int_equal(tn_tokenizer_note(tokenizer, directory, &notes, NULL), TENEBRA_OK);
         assert_string_equal(tn_notes_print(&notes, text), cases[i].note);
-        write_file(directory, cases[i].name, "{", 1);
-        tenebra_error error;
-        assert_int_equal(tn_tokenizer_note(tokenizer, directory, &notes, &error), TENEBRA_ERROR_FORMAT);
-        assert_non_null(strstr(error.where, cases[i].name));
+        for (size_t bad = 0; bad < 2; bad++) {
+            tenebra_error error;
+            write_file(directory, cases[i].name, bad == 0 ? "{" : "[7]", bad == 0 ? 1 : 3);
+            assert_int_equal(tn_tokenizer_note(tokenizer, directory, &notes, &error), TENEBRA_ERROR_FORMAT);
+            assert_non_null(strstr(error.where, cases[i].name));
+        }
         remove_directory(directory);
     }
     tn_tokenizer_close(tokenizer);
