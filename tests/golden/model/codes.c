@@ -67,7 +67,9 @@ static void watch(void *user, const char *name, size_t index, const tn_tensor *v
         return;
     tn_real *values = malloc(value->rows * value->cols * sizeof *values);
     memcpy(values, value->data, value->rows * value->cols * sizeof *values);
-    *(vectors ? &e->vectors : &e->attention) = values;
+    tn_real **kept = vectors ? &e->vectors : &e->attention;
+    free(*kept); /* of an earlier image */
+    *kept = values;
     *(vectors ? &e->vector_columns : &e->attention_columns) = value->cols;
 }
 
