@@ -50,7 +50,7 @@ static const tn_layout_row rows[] = {
 static const tn_layout layout = {
     .kind = TN_NETWORK_MODULE,
     .bytes = sizeof(blocks),
-    .groups = { [1] = { offsetof(blocks, list), sizeof(block), BLOCKS } },
+    .groups = { [1] = { offsetof(blocks, list), sizeof(block), BLOCKS, 0, NULL } },
     .rows = rows,
 };
 

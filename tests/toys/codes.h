@@ -201,7 +201,7 @@ static const tn_layout_row codes_rows[] = {
 static const tn_layout codes_layout = {
     .kind = TN_NETWORK_DECODER,
     .bytes = sizeof(tn_decoder),
-    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS } },
+    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS, 0, NULL } },
     .rows = codes_rows,
 };
 

@@ -53,7 +53,7 @@ static const tn_layout_row deep_tower_rows[] = {
 static const tn_layout deep_tower_layout = {
     .kind = TN_NETWORK_IMAGES,
     .bytes = sizeof(deep_tower),
-    .groups = { [TN_ENCODER_BLOCK] = { offsetof(deep_tower, blocks), sizeof(deep_block), DEEP_BLOCKS } },
+    .groups = { [TN_ENCODER_BLOCK] = { offsetof(deep_tower, blocks), sizeof(deep_block), DEEP_BLOCKS, 0, NULL } },
     .rows = deep_tower_rows,
 };
 
@@ -224,7 +224,7 @@ static const tn_layout_row deep_rows[] = {
 static const tn_layout deep_layout = {
     .kind = TN_NETWORK_DECODER,
     .bytes = sizeof(tn_decoder),
-    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS } },
+    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS, 0, NULL } },
     .rows = deep_rows,
 };
 

@@ -42,7 +42,7 @@ static const tn_layout_row refine_rows[] = {
 static const tn_layout refine_layout = {
     .kind = TN_NETWORK_MODULE,
     .bytes = sizeof(refine_module),
-    .groups = { [1] = { offsetof(refine_module, blocks), sizeof(refine_block), REFINE_BLOCKS } },
+    .groups = { [1] = { offsetof(refine_module, blocks), sizeof(refine_block), REFINE_BLOCKS, 0, NULL } },
     .rows = refine_rows,
 };
 

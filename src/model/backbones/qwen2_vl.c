@@ -41,7 +41,7 @@ static const tn_layout_row decoder_rows[] = {
 static const tn_layout decoder_layout = {
     .kind = TN_NETWORK_DECODER,
     .bytes = sizeof(tn_decoder),
-    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS } },
+    .groups = { [TN_DECODER_LAYER] = { offsetof(tn_decoder, layers), sizeof(tn_decoder_layer), TN_DECODER_LAYERS, 0, NULL } },
     .rows = decoder_rows,
 };
 

@@ -69,7 +69,7 @@ static const tn_layout_row rows[] = {
 static const tn_layout layout = {
     .kind = TN_NETWORK_IMAGES,
     .bytes = sizeof(vision_tower),
-    .groups = { [TN_ENCODER_BLOCK] = { offsetof(vision_tower, blocks), sizeof(vision_block), DEPTH } },
+    .groups = { [TN_ENCODER_BLOCK] = { offsetof(vision_tower, blocks), sizeof(vision_block), DEPTH, 0, NULL } },
     .rows = rows,
 };
 

@@ -37,7 +37,7 @@ static const tn_layout_row rows[] = {
 static const tn_layout layout = {
     .kind = TN_NETWORK_DECODER,
     .bytes = sizeof(toy),
-    .groups = { [1] = { offsetof(toy, layers), sizeof(layer), LAYERS } },
+    .groups = { [1] = { offsetof(toy, layers), sizeof(layer), LAYERS, 0, NULL } },
     .rows = rows,
 };
 

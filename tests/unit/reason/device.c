@@ -393,7 +393,7 @@ static void test_codes(void **state)
     tn_image image;
     tn_prepared prepared;
     int32_t ids[2][SIDE * SIDE / 16];
-    vectors seen[2] = { { NULL } };
+    vectors seen[2] = { 0 };
     assert_int_equal(tn_image_new(&image, SIDE, SIDE, 3, NULL), TENEBRA_OK);
     for (size_t i = 0; i < SIDE * SIDE * 3; i++)
         image.pixels[i] = (unsigned char)tn_rng_below(&rng, 256);
