@@ -14,7 +14,7 @@ typedef struct tn_marked {
 tenebra_code tn_marked_append(tn_marked *marked, const char *bytes, size_t length, char mark,
                               tenebra_error *error);
 /* The same with a mark for each byte. */
-tenebra_code tn_marked_append_all(tn_marked *marked, const char *bytes, const char *marks, size_t length, tenebra_error *error);
+tenebra_code tn_marked_append_all(tn_marked *out, const char *bytes, const char *marks, size_t length, tenebra_error *error);
 /* The mark that all of `marks` have, or 0. */
 char tn_marked_common(const char *marks, size_t length);
 void tn_marked_free(tn_marked *marked);

@@ -109,6 +109,9 @@ typedef struct splitting {
 
 static tenebra_code split_from(splitting *s, size_t number, const char *text, size_t length, tenebra_error *error);
 
+/* The recursion is as deep as the list of steps, at most STEPS_MAX.
+ * NOLINTBEGIN(misc-no-recursion) */
+
 /* A piece of step `number` for the step after it. */
 static tenebra_code pass_on(splitting *s, size_t number, const char *text, size_t length, tenebra_error *error)
 {
@@ -247,6 +250,7 @@ static tenebra_code split_from(splitting *s, size_t number, const char *text, si
         return split_kind(&j, length, error);
     }
 }
+/* NOLINTEND(misc-no-recursion) */
 
 tenebra_code tn_split(const tn_splitter *splitter, const char *text, size_t length, tn_piece_fn *each,
                       void *user, tenebra_error *error)

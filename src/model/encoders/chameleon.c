@@ -58,6 +58,8 @@ typedef struct vq_tower {
 #define TOWER(member) 0, offsetof(vq_tower, member), 1
 #define BLOCK(member) TN_ENCODER_BLOCK, offsetof(vq_block, member), 1
 
+/* Names are joined to strings, and members follow a dot, so they are without parentheses.
+ * NOLINTBEGIN(bugprone-macro-parentheses) */
 #define NORM(name, at, member, size)                                     \
     { ROW(name ".weight", SCALE, at(member.scale), size) },              \
     { ROW(name ".bias", SHIFT, at(member.shift), size) }
@@ -69,6 +71,7 @@ typedef struct vq_tower {
     CONV("encoder.mid." name ".conv1", TOWER, member.conv1, TOP, TOP, KERNEL, AREA), \
     NORM("encoder.mid." name ".norm2", TOWER, member.norm2, TOP),                 \
     CONV("encoder.mid." name ".conv2", TOWER, member.conv2, TOP, TOP, KERNEL, AREA)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const tn_layout_row rows[] = {
     CONV("encoder.conv_in", TOWER, in, BASE, COLOURS, KERNEL, ONE),
