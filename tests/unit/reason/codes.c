@@ -13,18 +13,7 @@
 
 static int set_up(void **state)
 {
-    tiny *here = calloc(1, sizeof *here);
-    assert_non_null(here);
-    here->directory = make_directory();
-    snprintf(here->path, sizeof here->path, "%s/model", here->directory);
-    const tn_random_options options = { .shape = "chameleon-tiny", .tokenizer = TENEBRA_TEST_DATA "/tokenizer-chameleon", .seed = 5,
-                                        .type = TN_F32 };
-    tenebra_error error = { 0 };
-    if (tn_random_model_write(here->path, &options, &error) != TENEBRA_OK)
-        fail_msg("%s: %s", error.where, error.sentence);
-    here->model = tiny_open_model(here, "reference");
-    *state = here;
-    return 0;
+    return tiny_set_up_as(state, "chameleon-tiny", TENEBRA_TEST_DATA "/tokenizer-chameleon", 5);
 }
 
 /* As ask_latent, in the size that the model has. */

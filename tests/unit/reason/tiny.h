@@ -28,20 +28,25 @@ static inline tn_model *tiny_open_model(const tiny *here, const char *kernels)
     return model;
 }
 
-static inline int tiny_set_up(void **state)
+/* Writes a random model of a shape with the vocabulary of a tokenizer directory, and opens it. */
+static inline int tiny_set_up_as(void **state, const char *shape, const char *tokenizer, uint64_t seed)
 {
     tiny *here = calloc(1, sizeof *here);
     assert_non_null(here);
     here->directory = make_directory();
     snprintf(here->path, sizeof here->path, "%s/model", here->directory);
-    const tn_random_options options = { .shape = "tiny", .tokenizer = TENEBRA_TEST_DATA "/tokenizer-small", .seed = 7,
-                                        .type = TN_F32 };
+    const tn_random_options options = { .shape = shape, .tokenizer = tokenizer, .seed = seed, .type = TN_F32 };
     tenebra_error error = { 0 };
     if (tn_random_model_write(here->path, &options, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     here->model = tiny_open_model(here, "reference");
     *state = here;
     return 0;
+}
+
+static inline int tiny_set_up(void **state)
+{
+    return tiny_set_up_as(state, "tiny", TENEBRA_TEST_DATA "/tokenizer-small", 7);
 }
 
 static inline int tiny_tear_down(void **state)
