@@ -11,6 +11,7 @@ typedef struct sums_job {
     double *total;   /* [2, groups]    */
     double *mean;    /* [C] of the group of each column: mean ...                     */
     tn_real *shift, *inverse; /* [C] ... the same rounded, and inverse of the deviation */
+    bool squares;    /* of the forward sums */
 } sums_job;
 
 static size_t group_of(const tn_group_norm_node *norm, size_t column)
@@ -44,21 +45,8 @@ static bool open_sums(tn_ops *ops, sums_job *job, const tn_group_norm_node *norm
 
 /* -------------------------------------------------------------- forward -- */
 
-/* Sums of x, and of (x - mean)^2. */
-static void mean_chunk(void *argument, size_t block, size_t worker)
-{
-    const sums_job *job = argument;
-    const tn_tensor x = job->norm->x;
-    double *sum = job->partial + 2 * block * x.cols;
-    (void)worker;
-    for (size_t c = 0; c < 2 * x.cols; c++)
-        sum[c] = 0;
-    for (size_t row = block * BLOCK_ROWS; row < tn_min(x.rows, (block + 1) * BLOCK_ROWS); row++)
-        for (size_t c = 0; c < x.cols; c++)
-            sum[c] += (double)x.data[row * x.cols + c];
-}
-
-static void squares_chunk(void *argument, size_t block, size_t worker)
+/* Sums of x, or, if `squares`, of (x - mean)^2. */
+static void moments_chunk(void *argument, size_t block, size_t worker)
 {
     const sums_job *job = argument;
     const tn_tensor x = job->norm->x;
@@ -68,8 +56,8 @@ static void squares_chunk(void *argument, size_t block, size_t worker)
         sum[c] = 0;
     for (size_t row = block * BLOCK_ROWS; row < tn_min(x.rows, (block + 1) * BLOCK_ROWS); row++)
         for (size_t c = 0; c < x.cols; c++) {
-            double d = (double)x.data[row * x.cols + c] - job->mean[c];
-            sum[c] += d * d;
+            double value = (double)x.data[row * x.cols + c], d = job->squares ? value - job->mean[c] : 0;
+            sum[c] += job->squares ? d * d : value;
         }
 }
 
@@ -95,11 +83,12 @@ static void norm_forward(tn_ops *ops, tn_node *node)
     sums_job job;
     if (!open_sums(ops, &job, norm))
         return;
-    tn_ops_run(ops, blocks, work, mean_chunk, &job);
+    tn_ops_run(ops, blocks, work, moments_chunk, &job);
     total_up(&job);
     for (size_t c = 0; c < norm->x.cols; c++)
         job.mean[c] = job.total[group_of(norm, c)] / count;
-    tn_ops_run(ops, blocks, work, squares_chunk, &job);
+    job.squares = true;
+    tn_ops_run(ops, blocks, work, moments_chunk, &job);
     total_up(&job);
     for (size_t c = 0; c < norm->x.cols; c++) {
         size_t group = group_of(norm, c);
