@@ -64,6 +64,26 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     return check_tokens(model, error);
 }
 
+/* The tokens of images in prompts are the template's; those of config.json must be the same. One that config.json lacks is not
+ * compared. */
+static tenebra_code check_template(const tn_model *model, tenebra_error *error)
+{
+    const tn_model_config *config = &model->config;
+    const tn_chat_template *style = model->chat_template;
+    const int32_t ids[] = { config->picture_token, config->picture_begin, config->picture_end };
+    const char *const tokens[] = { style->image, style->image_begin, style->image_end };
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        int32_t id = ids[i] >= 0 && tokens[i] != NULL ? tn_tokenizer_find(model->tokenizer, tokens[i]) : ids[i];
+        if (id < 0 && id != ids[i])
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory, "\"%s\" of config.json is %d, but the tokenizer has no %s",
+                           model->backbone->picture_keys[i], ids[i], tokens[i]);
+        if (id != ids[i])
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory, "\"%s\" of config.json is %d, but in the tokenizer %s is %d",
+                           model->backbone->picture_keys[i], ids[i], tokens[i], id);
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code open_text(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
     if ((options != NULL && options->no_text) || !tn_tokenizer_is_in(model->directory))
@@ -71,11 +91,7 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
     TN_TRY(tn_tokenizer_open(model->directory, &model->tokenizer, error));
     TN_TRY(tn_chat_template_find(model->directory, options ? options->chat_template : NULL,
                                  model->backbone->chat_template, &model->chat_template, error));
-    int32_t image = tn_tokenizer_find(model->tokenizer, model->chat_template->image);
-    if (image != model->config.picture_token)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
-                       "\"image_token_id\" is %d, but in the tokenizer %s is %d", model->config.picture_token,
-                       model->chat_template->image, image);
+    TN_TRY(check_template(model, error));
     if (tn_tokenizer_size(model->tokenizer) > tn_model_vocabulary(model))
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
                        "the tokenizer has %zu tokens, but the embedding has only %zu rows",

@@ -74,6 +74,7 @@ typedef struct tn_chat_template {
     const char *name;          /* as --chat-template takes it                                */
     const uint64_t *hashes;    /* of published texts (tn_chat_template_hash), 0-terminated   */
     const char *image, *video; /* placeholder tokens, NULL if it has none                    */
+    const char *image_begin, *image_end; /* tokens before and after that of an image; NULL if it has none */
     const char *end_of_turn;   /* token that ends a message                                  */
     const char *published;     /* the published text, for new tokenizer directories; or NULL */
     const char *const *tokens; /* control tokens of its models in the order of their ids, NULL

@@ -128,6 +128,21 @@ class Reading(Case):
         self.assertIn("tokenizer_config.json: odd, add_bos_token; special_tokens_map.json: eos_token (\"<|nowhere|>\" is not in the "
                       "vocabulary)", done.stderr)
 
+    def test_tokens_of_images_are_those_of_the_prompt(self):
+        for name, token in (("image_token_id", "<|image_pad|>"), ("vision_start_token_id", "<|vision_start|>"),
+                            ("vision_end_token_id", "<|vision_end|>")):
+            directory = copy_model(name)
+            real = read(directory / "config.json")[name]
+            change_config(directory, **{name: real - 3})
+            self.assert_fails(run("run", "-m", directory, *QUESTION), 1,
+                              f'"{name}" of config.json is {real - 3}, but in the tokenizer {token} is {real}')
+        change_config(directory, vision_end_token_id=None)  # nothing is stated
+        self.assertEqual(run("run", "-m", directory, *QUESTION).returncode, 0)
+        tokenizer = (directory / "tokenizer.json").read_text(encoding="utf-8")
+        self.assertIn("<|vision_start|>", tokenizer)
+        (directory / "tokenizer.json").write_text(tokenizer.replace("<|vision_start|>", "<|another|>"), encoding="utf-8")
+        self.assert_fails(run("run", "-m", directory, *QUESTION), 1, "vision_start_token_id", "the tokenizer has no <|vision_start|>")
+
     def test_rotary_scaling(self):
         directory = copy_model("yarn")
         config = read(directory / "config.json")

@@ -252,6 +252,7 @@ static const char *const codes_keys[] = { "width", "layers", "heads", "inner", "
 static const tn_backbone codes_backbone = {
     .name = "toy-codes",
     .model_types = codes_types,
+    .picture_keys = { "picture_token", NULL, NULL },
     .chat_template = "qwen2-vl",
     .renamed_since = { 99, 0 },
     .decoder = &codes_layout,

@@ -270,6 +270,7 @@ static const char *const deep_keys[] = { "channels", "depth", "heads", "inner", 
 static const tn_backbone deep_backbone = {
     .name = "toy-deep",
     .model_types = deep_types,
+    .picture_keys = { "picture", NULL, NULL },
     .chat_template = "qwen2-vl",
     .renamed_since = { 99, 0 },
     .decoder = &deep_layout,

@@ -222,6 +222,7 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .encoder = &tn_image_encoder_qwen2_vl,
     .encoder_part = "vision_config",
     .preprocessor = preprocessor,
+    .picture_keys = { "image_token_id", "vision_start_token_id", "vision_end_token_id" },
     .top_keys = top_keys,
     .text_keys = text_keys,
     .read_config = read_config,

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define IMAGE "<image>"
+#define BEGIN "<racm3:break>"
+#define END "<eoss>"
 #define SEPARATOR "<reserved08706>"
 
 static tenebra_code put(tn_chat_text *out, const char *text, tenebra_error *error)
@@ -23,9 +25,9 @@ static tenebra_code put_part(tn_chat_text *out, const tn_chat_part *part, tenebr
     if (!part->is_image)
         return tn_chat_text_append(out, part->text, part->length, false, error);
     out->image_count++;
-    TN_TRY(put(out, "<racm3:break>", error));
+    TN_TRY(put(out, BEGIN, error));
     TN_TRY(tn_chat_text_append_picture(out, IMAGE, error));
-    return put(out, "<eoss>", error);
+    return put(out, END, error);
 }
 
 static tenebra_code render(const tn_chat_message *messages, size_t count, const tn_chat_options *options,
@@ -47,6 +49,8 @@ const tn_chat_template tn_chat_template_chameleon = {
     .name = "chameleon",
     .hashes = hashes,
     .image = IMAGE,
+    .image_begin = BEGIN,
+    .image_end = END,
     .end_of_turn = SEPARATOR,
     .render = render,
 };

@@ -8,6 +8,8 @@
 
 #define IMAGE "<|image_pad|>"
 #define VIDEO "<|video_pad|>"
+#define BEGIN "<|vision_start|>"
+#define END "<|vision_end|>"
 
 static tenebra_code put(tn_chat_text *out, const char *text, tenebra_error *error)
 {
@@ -22,9 +24,9 @@ static tenebra_code put_vision(tn_chat_text *out, bool picture, size_t number, b
         snprintf(text, sizeof text, "%s %zu: ", picture ? "Picture" : "Video", number);
         TN_TRY(put(out, text, error));
     }
-    TN_TRY(put(out, "<|vision_start|>", error));
+    TN_TRY(put(out, BEGIN, error));
     TN_TRY(picture ? tn_chat_text_append_picture(out, IMAGE, error) : put(out, VIDEO, error));
-    return put(out, "<|vision_end|>", error);
+    return put(out, END, error);
 }
 
 static tenebra_code put_part(tn_chat_text *out, const tn_chat_part *part, bool numbered, tenebra_error *error)
@@ -78,7 +80,7 @@ static const char published[] =
 
 static const char *const tokens[] = {
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
-    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", IMAGE, VIDEO,
+    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", BEGIN, END, "<|vision_pad|>", IMAGE, VIDEO,
     NULL
 };
 
@@ -89,6 +91,8 @@ const tn_chat_template tn_chat_template_qwen2_vl = {
     .hashes = hashes,
     .image = IMAGE,
     .video = VIDEO,
+    .image_begin = BEGIN,
+    .image_end = END,
     .end_of_turn = "<|im_end|>",
     .published = published,
     .tokens = tokens,
