@@ -190,7 +190,7 @@ static tenebra_code read_ids(tn_lora_config *config, const char *module, const j
             return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"trainable_token_indices\" must contain token ids");
         ids[i] = (size_t)json_integer_value(json_array_get(list, i));
     }
-    config->tokens[config->token_count++] = (tn_lora_tokens){ module, ids, count };
+    config->tokens[config->token_count++] = (tn_lora_tokens){ module, ids, count, false };
     return TENEBRA_OK;
 }
 

@@ -239,7 +239,7 @@ static tenebra_code read_tokens(reading *r, const tn_place *place, const char *m
 {
     entry *e;
     const char *owner = module;
-    const tn_lora_tokens *tokens = NULL;
+    tn_lora_tokens *tokens = NULL;
     TN_TRY(find_entry(r, module, TOKENS, NULL, &e, error));
     if (e == NULL && place->row->role == TN_ROLE_HEAD && r->adapter->model->networks.tied) {
         owner = r->embedding;
@@ -248,12 +248,13 @@ static tenebra_code read_tokens(reading *r, const tn_place *place, const char *m
     if (e == NULL)
         return TENEBRA_OK;
     for (size_t i = 0; i < r->config.token_count; i++) {
-        const tn_lora_tokens *each = &r->config.tokens[i];
+        tn_lora_tokens *each = &r->config.tokens[i];
         if (each->module != NULL ? tn_lora_is_end(each->module, owner) : owner == r->embedding || place->row->role == TN_ROLE_EMBEDDING)
             tokens = each;
     }
     if (tokens == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, e->stored->name, "\"trainable_token_indices\" does not say of which tokens");
+    tokens->used = true;
     return tn_adapter_replace_rows(r->adapter, place, e->stored, tokens->ids, tokens->count, error);
 }
 
@@ -334,6 +335,27 @@ static void note_unused(const reading *r, const char *key, const bool *used, con
         tn_adapter_note(r->adapter, "%s matches nothing: %s", key, text);
 }
 
+/* Whether another list, whose rows the file has, names the same tokens: PEFT saves rows of a tied head once. */
+static bool is_shared(const reading *r, const tn_lora_tokens *tokens)
+{
+    for (size_t i = 0; i < r->config.token_count && r->adapter->model->networks.tied; i++) {
+        const tn_lora_tokens *other = &r->config.tokens[i];
+        if (other->used && other->count == tokens->count && memcmp(other->ids, tokens->ids, tokens->count * sizeof *tokens->ids) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void note_tokens(const reading *r)
+{
+    for (size_t i = 0; i < r->config.token_count; i++) {
+        const tn_lora_tokens *tokens = &r->config.tokens[i];
+        if (!tokens->used && tokens->count > 0 && !is_shared(r, tokens))
+            tn_adapter_note(r->adapter, "trainable_token_indices lists %zu token%s of %.60s, whose rows the file does not contain: they "
+                            "stay as they are", tokens->count, tokens->count == 1 ? "" : "s", tokens->module != NULL ? tokens->module : r->embedding);
+    }
+}
+
 static void note_all(const reading *r)
 {
     const tn_lora_options *options = &r->config.options;
@@ -344,6 +366,7 @@ static void note_all(const reading *r)
     if (r->missing > 0)
         tn_adapter_note(r->adapter, "target_modules matches %zu modules that the file does not contain, such as %s: they stay as they "
                         "are", r->missing, r->example);
+    note_tokens(r);
 }
 
 /* -------------------------------------------------------------- opening -- */

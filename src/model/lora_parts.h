@@ -52,6 +52,7 @@ typedef struct tn_lora_tokens {
     const char *module; /* the end of its name; NULL: the embedding */
     size_t *ids;        /* [count] */
     size_t count;
+    bool used; /* the file has these rows */
 } tn_lora_tokens;
 
 /* An adapter_config.json. */

@@ -97,6 +97,10 @@ static void what_fits_nothing_is_noted(void **state)
     expect_note(model, "{\"target_modules\": [\"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", \"gate_proj\", \"up_proj\", "
                        "\"down_proj\", \"dwon_proj\"]}", "target_modules matches nothing: dwon_proj");
     expect_note(model, "{\"modules_to_save\": [\"classifier\", \"score\"]}", "modules_to_save matches nothing: classifier, score");
+    expect_note(model, "{\"trainable_token_indices\": [3, 17]}", "trainable_token_indices lists 2 tokens of model.embed_tokens, whose rows "
+                       "the file does not contain");
+    expect_note(model, "{\"trainable_token_indices\": {\"lm_head\": [3]}}", "trainable_token_indices lists 1 token of lm_head");
+    expect_note(model, "{\"trainable_token_indices\": []}", NULL);
     expect_note(model, "{\"target_modules\": \"all-linear\"}",
                 "target_modules matches 10 modules that the file does not contain, such as visual.blocks.0.attn.qkv");
     tn_rng rng = tn_rng_seed(1);
@@ -218,6 +222,27 @@ static void damaged_kinds_are_refused(void **state)
     refuse_kind(TIED, "tokens", NULL, "{\"trainable_token_indices\": [1, 2, 290]}", "token 290");
     refuse_kind(TIED, "tokens", NULL, "{\"trainable_token_indices\": null}", "of which tokens");
     refuse_kind(UNTIED, "dora", NULL, "{\"use_dora\": false}", "\"use_dora\" is not set");
+}
+
+/* A tied head has the rows of the embedding, if both lists are the same. */
+static void rows_of_a_tied_head_are_saved_once(void **state)
+{
+    (void)state;
+    static const struct { const char *changes, *note; } cases[] = {
+        { "{}", NULL },
+        { "{\"trainable_token_indices\": {\"embed_tokens\": [3, 17, 200], \"lm_head\": [3, 17, 200]}}", NULL },
+        { "{\"trainable_token_indices\": {\"embed_tokens\": [3, 17, 200], \"lm_head\": [3, 17, 201]}}", "lists 3 tokens of lm_head" },
+    };
+    tn_model *model = open_model(TIED, "reference");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *directory = edited_copy(KINDS "tokens", NULL, cases[i].changes);
+        tn_adapter *adapter = open_adapter(model, directory, 1);
+        if (cases[i].note == NULL ? adapter->note[0] != '\0' : strstr(adapter->note, cases[i].note) == NULL)
+            fail_msg("%s: the note is '%s'", cases[i].changes, adapter->note);
+        tn_adapter_close(adapter);
+        remove_directory(directory);
+    }
+    tn_model_close(model);
 }
 
 /* -------------------------------------------------------------- writing -- */
@@ -359,7 +384,7 @@ int main(void)
         cmocka_unit_test(adapter_in_tied_head_and_embeddings),
         cmocka_unit_test(what_cannot_be_scaled_or_stacked), cmocka_unit_test(damaged_kinds_are_refused),
         cmocka_unit_test(names_are_those_of_the_base),      cmocka_unit_test(targets_are_those_trained),
-        cmocka_unit_test(the_writer_says_why),
+        cmocka_unit_test(the_writer_says_why),              cmocka_unit_test(rows_of_a_tied_head_are_saved_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
