@@ -352,7 +352,8 @@ static void note_tokens(const reading *r)
         const tn_lora_tokens *tokens = &r->config.tokens[i];
         if (!tokens->used && tokens->count > 0 && !is_shared(r, tokens))
             tn_adapter_note(r->adapter, "trainable_token_indices lists %zu token%s of %.60s, whose rows the file does not contain: they "
-                            "stay as they are", tokens->count, tokens->count == 1 ? "" : "s", tokens->module != NULL ? tokens->module : r->embedding);
+                            "stay as they are", tokens->count, tokens->count == 1 ? "" : "s",
+                            tokens->module != NULL ? tokens->module : r->embedding);
     }
 }
 
