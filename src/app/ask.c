@@ -1,6 +1,10 @@
 #include "app/ask.h"
 
+#include "reason/method.h"
+
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TN_RECORD tn_ask
 const tn_option tn_ask_options[] = {
@@ -53,6 +57,32 @@ bool tn_ask_has_sizes(const tn_ask *ask)
 {
     const tenebra_image_rule *image = &ask->request.image;
     return image->width > 0 || image->min_tokens > 0 || image->max_tokens > 0;
+}
+
+bool tn_ask_intervenes(const char *method, const tenebra_setting *settings, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const tn_option *row = tn_method_option(method, settings[i].name);
+        if (row != NULL && (row->means == TN_MEANS_LATENT_TEXT || row->means == TN_MEANS_LATENT_PICKS))
+            return true;
+    }
+    return false;
+}
+
+void tn_ask_tell_greedy(const char *prefix, const tenebra_sampling *sampling, bool seeded)
+{
+    const struct {
+        bool set;
+        const char *name;
+    } rows[] = { { sampling->top_k > 0, "--top-k" },
+                 { sampling->top_p > 0 && sampling->top_p < 1, "--top-p" },
+                 { sampling->seed != 0 && !seeded, "--seed" } };
+    char list[40] = "";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && sampling->temperature == 0; i++)
+        if (rows[i].set)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] != '\0' ? ", " : "", rows[i].name);
+    if (list[0] != '\0')
+        tn_app_tell("%snot used, because decoding is greedy (--temp is 0): %s\n", prefix, list);
 }
 
 void tn_ask_free(tn_ask *ask)

@@ -37,6 +37,13 @@ tenebra_code tn_ask_read_trained(tn_ask *ask, tenebra_error *error);
 /* Whether any option sets the size of images. */
 bool tn_ask_has_sizes(const tn_ask *ask);
 
+/* Whether one of the settings is an intervention of the method, some of which use the seed. */
+bool tn_ask_intervenes(const char *method, const tenebra_setting *settings, size_t count);
+
+/* Prints the note "PREFIXnot used, because decoding is greedy: ..." to stderr if the temperature is 0 and other options of sampling are
+ * set. `seeded`: something else uses the seed. */
+void tn_ask_tell_greedy(const char *prefix, const tenebra_sampling *sampling, bool seeded);
+
 void tn_ask_free(tn_ask *ask);
 
 #endif

@@ -44,7 +44,7 @@ static const tn_option option_table[] = {
     TN_LIST(0, "choice", question.choices, "TEXT", "a choice, from which the model selects its answer; repeatable"),
     TN_TEXT(0, "system", question.system, "TEXT", NULL, "system message"),
     TN_TEXT(0, "messages", question.messages, "FILE", NULL,
-            "JSON file with a list of turns {\"role\", \"content\"}, instead of --image and -p"),
+            "JSON file with a list of turns {\"role\", \"content\"}, instead of --image and -p; - is stdin"),
     TN_WORD(0, "method", ask.request.method, NULL, NULL, "reasoning method (default: as in training, if recorded; else direct)",
             .names = tn_names_of_methods),
     TN_SIZE('t', "threads", ask.session.threads, "N", NULL, 0, 1024, "number of threads (default: all processors)",
@@ -379,6 +379,8 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
         return TENEBRA_OK;
     }
     TN_TRY(choose_method(options, error));
+    const tenebra_request *request = &options->ask.request;
+    tn_ask_tell_greedy("note: ", &request->sampling, tn_ask_intervenes(request->method, request->settings, request->setting_count));
     TN_TRY(tn_run_question_open(&options->question, wording, error));
     tn_run_question_note_scope(&options->scope, options->question.turns, options->question.turn_count, "note: ");
     choose_pictures(options);

@@ -155,7 +155,8 @@ static int answer_lines(const tokenize_job *job)
             continue;
         tenebra_error error = { 0 };
         json_t *answer = json_object();
-        if (answer_line(job, line, (size_t)length, answer, &error) != TENEBRA_OK) {
+        if (answer_line(job, line, tn_jsonl_length(line, (size_t)length), answer, &error) != TENEBRA_OK) {
+            json_object_clear(answer);
             tn_jsonl_put_error(answer, number, &error);
             failed = true;
         }

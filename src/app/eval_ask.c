@@ -111,11 +111,15 @@ static void print_rate(const json_t *summary)
                     json_number_value(json_object_get(summary, "answers_per_second")));
 }
 
-/* Prints, once for each method, what it requires of the model and cannot be checked in its files. */
+/* Prints, once for each method, what it requires of the model and cannot be checked in its files, and options that are not used. */
 static void print_notes(const tn_eval_settings *settings)
 {
     const tn_eval_plan *plan = &settings->plan;
     const char *taught = settings->ask.trained.method;
+    bool seeded = false;
+    for (size_t e = 0; e < plan->entry_count; e++)
+        seeded |= tn_ask_intervenes(plan->entries[e].method, plan->entries[e].settings, plan->entries[e].setting_count);
+    tn_ask_tell_greedy("note: ", &plan->request.sampling, seeded);
     for (size_t e = 0; e < plan->entry_count; e++) {
         const char *note = tn_method_find(plan->entries[e].method)->note;
         bool told = false;

@@ -63,7 +63,7 @@ void tn_command_print_help(const tn_command *command)
     for (size_t i = 0; i < count; i++)
         print_option(&options[i]);
     printf("  %-32s %s\n\n", "-h, --help", "show this help");
-    printf("Every option can also be set in the environment as TENEBRA_<NAME>; the command line overrides it.\n");
+    printf("Every option can also be set in the environment as TENEBRA_<NAME> (switches: 1 or 0); the command line overrides it.\n");
     printf("\nexample:\n%s\n", command->example);
 }
 

@@ -23,10 +23,16 @@ static json_t *sound_string(const char *bytes)
     return value;
 }
 
+size_t tn_jsonl_length(const char *line, size_t length)
+{
+    while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+        length--;
+    return length;
+}
+
 void tn_jsonl_put_error(json_t *answer, size_t line, const tenebra_error *error)
 {
     json_t *record = json_object();
-    json_object_clear(answer);
     json_object_set_new(record, "line", json_integer((json_int_t)line));
     json_object_set_new(record, "code", json_string(code_name(error->code)));
     json_object_set_new(record, "where", sound_string(error->where));

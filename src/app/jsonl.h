@@ -4,7 +4,10 @@
 
 #include "base/json.h"
 
-/* Makes the answer {"error": {"line", "code", "where", "sentence"}}. `line`: of the request, from 1. */
+/* The length of a line without its end, so that messages about it name no further line. */
+size_t tn_jsonl_length(const char *line, size_t length);
+
+/* Adds "error": {"line", "code", "where", "sentence"} to the answer. `line`: of the request, from 1. */
 void tn_jsonl_put_error(json_t *answer, size_t line, const tenebra_error *error);
 
 /* Writes the answer and a line end to stdout at once, so that a program can wait for each. Errors: IO. */

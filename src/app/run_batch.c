@@ -249,7 +249,25 @@ static tenebra_code describe(json_t *answer, const tenebra_trace *trace, bool wh
     return result == 0 ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, "answer", "no memory");
 }
 
-/* Fills the answer, or an error in its place, with the line's id in either. */
+static void name_line(json_t *answer, size_t number, json_t *id)
+{
+    json_object_set_new(answer, "line", json_integer((json_int_t)number));
+    if (id != NULL)
+        json_object_set(answer, "id", id);
+}
+
+/* Options of the command line are for all lines, some of which may set a temperature; so only keys of the line itself are noted. */
+static void note_greedy(const line *l, const char *where)
+{
+    const tenebra_sampling *all = &l->request.sampling;
+    const tenebra_sampling own = { .temperature = all->temperature,
+                                   .top_k = json_object_get(l->json, "top_k") != NULL ? all->top_k : 0,
+                                   .top_p = json_object_get(l->json, "top_p") != NULL ? all->top_p : 0,
+                                   .seed = json_object_get(l->json, "seed") != NULL ? all->seed : 0 };
+    tn_ask_tell_greedy(where, &own, tn_ask_intervenes(l->request.method, l->request.settings, l->request.setting_count));
+}
+
+/* Fills the answer, or an error in its place, with the number and the id of the line in either. */
 static tenebra_code answer_line(const tn_run_batch *batch, tenebra_session *session, watcher *w, size_t number, const char *text,
                                 size_t length, json_t *answer, tenebra_error *error)
 {
@@ -267,18 +285,18 @@ static tenebra_code answer_line(const tn_run_batch *batch, tenebra_session *sess
     char where[48];
     snprintf(where, sizeof where, "note: line %zu: ", number);
     if (code == TENEBRA_OK) {
+        note_greedy(&l, where);
         tn_run_question_note_scope(batch->scope, l.request.messages, l.request.message_count, where);
         code = tenebra_session_ask(session, &l.request, &trace, error);
     }
-    json_object_set_new(answer, "line", json_integer((json_int_t)number));
-    if (id != NULL)
-        json_object_set(answer, "id", id);
+    name_line(answer, number, id);
     if (code == TENEBRA_OK)
         code = describe(answer, trace, batch->whole, error);
-    if (code != TENEBRA_OK)
+    if (code != TENEBRA_OK) {
+        json_object_clear(answer);
+        name_line(answer, number, id);
         tn_jsonl_put_error(answer, number, error);
-    if (code != TENEBRA_OK && id != NULL)
-        json_object_set(answer, "id", id);
+    }
     free_line(&l);
     return code;
 }
@@ -295,7 +313,7 @@ int tn_run_batch_answer(const tn_run_batch *batch, tenebra_session *session)
             continue;
         tenebra_error error = { 0 };
         json_t *answer = json_object();
-        if (answer_line(batch, session, &w, number, text, (size_t)length, answer, &error) != TENEBRA_OK)
+        if (answer_line(batch, session, &w, number, text, tn_jsonl_length(text, (size_t)length), answer, &error) != TENEBRA_OK)
             exit_code = TN_EXIT_FAILED;
         tenebra_code code = tn_app_interrupted() ? TENEBRA_OK : tn_jsonl_write(answer, &error);
         json_decref(answer);

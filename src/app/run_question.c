@@ -92,8 +92,15 @@ static tenebra_code open_simple(tn_run_question *question, const tn_prompt_prese
 
 static tenebra_code open_messages(tn_run_question *question, tenebra_error *error)
 {
-    TN_TRY(tn_json_read(question->messages, 64 << 20, &question->json, error));
-    tenebra_code code = tn_messages_read(&question->given, question->json, question->messages, error);
+    const char *name = strcmp(question->messages, "-") == 0 ? "stdin" : question->messages;
+    if (tn_input_is_stream(question->messages)) {
+        size_t length;
+        TN_TRY(tn_input_read(question->messages, PROMPT_LIMIT, &question->input, &length, error));
+        TN_TRY(tn_json_parse(question->input, length, name, &question->json, error));
+    } else {
+        TN_TRY(tn_json_read(question->messages, PROMPT_LIMIT, &question->json, error));
+    }
+    tenebra_code code = tn_messages_read(&question->given, question->json, name, error);
     question->turns = question->given.turns;
     question->turn_count = question->given.turn_count;
     return code;

@@ -74,6 +74,8 @@ tenebra_code tn_json_parse(const void *text, size_t length, const char *name, js
     if (json_error_code(&problem) == json_error_out_of_memory)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, name, "no memory for %zu bytes of JSON", length);
     TN_TRY(tn_lfs_check(text, length, name, error));
+    if (length == 0 || memchr(text, '\n', length) == NULL) /* one line, which may itself be one of several */
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (column %d)", problem.text, problem.column);
     return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "is not valid JSON: %s (line %d, column %d)", problem.text, problem.line,
                    problem.column);
 }

@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 /* Parses one JSON value; duplicate keys, trailing text and invalid UTF-8 are errors, which name `name`. The caller owns
- * *value (json_decref), which is NULL on failure. Errors: FORMAT with line and column, MEMORY. Threads: any. */
+ * *value (json_decref), which is NULL on failure. Errors: FORMAT with line (if there are several) and column, MEMORY. Threads: any. */
 tenebra_code tn_json_parse(const void *text, size_t length, const char *name, json_t **value, tenebra_error *error);
 
 /* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT, MEMORY. */

@@ -82,7 +82,9 @@ class Answers(Case):
         self.assertEqual([answer["settings"].get("n-latent") for answer in answers], [3, None, 1, 3])
         self.assertEqual([answer["sampling"]["seed"] for answer in answers], [4, 5, 4, 4])
         self.assertTrue(all(answer["counts"]["generated"] <= most for answer, most in zip(answers, (3, 2, 3, 3))))
-        self.assertEqual(done.stderr.count("note"), 1)
+        notes = [line for line in done.stderr.splitlines() if line.startswith("note")]
+        self.assertEqual(notes[1:], ["note: line 2: not used, because decoding is greedy (--temp is 0): --seed"])
+        self.assertEqual(len(notes), 2)  # the other is that of the method, which is printed once
 
     def test_each_line_is_answered_at_once(self):
         with subprocess.Popen([PROGRAM, *map(str, COMMAND), "-m", make_model("model")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -118,9 +120,10 @@ class Mistakes(Case):
         self.assertEqual(done.returncode, 1)
         self.assertEqual(len(answers), len(bad) + 1)
         for number, ((line, word), answer) in enumerate(zip(bad, answers)):
-            self.assertEqual(answer["error"]["line"], number + 2, (line, answer))
+            self.assertEqual((answer["line"], answer["error"]["line"]), (number + 2, number + 2), (line, answer))
             self.assertIn(word, answer["error"]["where"] + answer["error"]["sentence"], (line, answer))
             self.assertNotIn("answer", answer)
+        self.assertIn("(column ", answers[0]["error"]["sentence"])  # not another number of a line
         self.assertEqual(answers[-4]["id"], 8)
         self.assertEqual((answers[-1]["id"], answers[-1]["line"]), ("good", len(bad) + 2))
         self.assertTrue(answers[-1]["finish"])

@@ -233,9 +233,16 @@ class Eval(Case):
             before = target.read_bytes()
             self.assert_fails(run(*arguments(target, *more)), 1, "changed.jsonl", word, "--force-new")
             self.assertEqual(target.read_bytes(), before)
-        self.assertEqual(run(*arguments(target, "--seed", 3, "--force-new")).returncode, 0)
+        done = run(*arguments(target, "--seed", 3, "--force-new"))
+        self.assertEqual(done.returncode, 0)
+        self.assertNotIn("greedy", done.stderr)  # the interventions among the methods use the seed
         self.assertEqual(records(WORK / "changed.jsonl.1"), records(self.whole))
         self.assertNotEqual(records(target), records(self.whole))
+
+    def test_what_greedy_decoding_does_not_use(self):
+        done = run(*arguments(WORK / "greedy.jsonl", "--seed", 3, "--top-k", 4, "--limit", 1, methods="direct,coconut"))
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("note: not used, because decoding is greedy (--temp is 0): --top-k, --seed\n", done.stderr)
 
     def test_changed_weights_are_refused_and_moved_ones_are_not(self):
         target, moved = WORK / "moved.jsonl", WORK / "moved-model"

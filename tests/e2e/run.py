@@ -188,6 +188,8 @@ class Asking(Case):
         path.write_text(json.dumps([{"role": "user", "content": QUESTION[1]}]), encoding="utf-8")
         self.assertEqual(ask_json("--messages", path)["tokens"], ask_json(*QUESTION)["tokens"])
         self.assert_fails(ask("--messages", path, *QUESTION), 2, "--messages")
+        piped = ask_json("--messages", "-", stdin=path.read_text(encoding="utf-8"))
+        self.assertEqual(piped["tokens"], ask_json(*QUESTION)["tokens"])
 
     def test_broken_messages(self):
         path = WORK / "broken.json"
@@ -199,6 +201,8 @@ class Asking(Case):
         path.write_text('[{"role": "oracle", "content": "a"}]', encoding="utf-8")
         self.assert_fails(ask("--messages", path), 2, "oracle")
         self.assert_fails(ask("--messages", WORK / "none.json"), 1, "none.json")
+        for text, word in (("", "JSON"), ("[", "JSON"), ("{}", "list")):
+            self.assert_fails(ask("--messages", "-", stdin=text), 1, "stdin: ", word)
 
     def test_control_tokens_in_the_question(self):
         plain = ask_json("--image", PICTURE, "-p", "x")
@@ -212,6 +216,16 @@ class Asking(Case):
         self.assertEqual(first, same)
         self.assertNotEqual(first, other)
         self.assertEqual(ask_json(*QUESTION, "--seed", "1")["tokens"], ask_json(*QUESTION, "--seed", "2")["tokens"])
+
+    def test_what_greedy_decoding_does_not_use(self):
+        note = "not used, because decoding is greedy (--temp is 0): "
+        for options, names in ((("--top-k", 3), "--top-k"), (("--top-p", 0.5, "--seed", 4), "--top-p, --seed"),
+                               (("--method", "coconut", "--seed", 4), "--seed"),
+                               (("--method", "coconut", "--latent-text", "noise", "--seed", 4, "--top-k", 2), "--top-k")):
+            self.assertIn(f"note: {note}{names}\n", ask(*QUESTION, *options).stderr)
+        for options in (("--temp", 1, "--top-k", 3, "--top-p", 0.5, "--seed", 4), ("--top-p", 1), ("--seed", 0),
+                        ("--method", "coconut", "--latent-text", "noise", "--seed", 4)):
+            self.assertNotIn(note, ask(*QUESTION, *options).stderr, options)
 
     def test_large_seeds_are_exact(self):
         """2^53 and 2^53 + 1 are one number to a double."""

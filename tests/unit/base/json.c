@@ -13,9 +13,9 @@ static void what_is_no_json_is_told_with_its_place(void **state)
 {
     (void)state;
     static const struct { const char *text, *words; } cases[] = {
-        { "", "line 1" },           { "{\"a\": 1,\n \"a\": 2}", "line 2" }, { "[1, 2", "line 1" },   { "{} {}", "line 1" },
-        { "[1e999]", "line 1" },    { "\"\\ud800\"", "line 1" },            { "[01]", "line 1" },    { "\"a\xFF\"", "line 1" },
-        { "{\"a\" 1}", "line 1" }, { "[1,]", "line 1" },                   { "nul", "line 1" },
+        { "", "(column " },           { "{\"a\": 1,\n \"a\": 2}", "line 2" }, { "[1, 2", "(column " },   { "{} {}", "(column " },
+        { "[1e999]", "(column " },    { "\"\\ud800\"", "(column " },            { "[01]", "(column " },    { "\"a\xFF\"", "(column " },
+        { "{\"a\" 1}", "(column " }, { "[1,]", "(column " },                   { "nul", "(column " },
         { "\n\n[tru]", "line 3" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
