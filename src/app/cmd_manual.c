@@ -82,7 +82,8 @@ static void put_examples(FILE *out, const char *example)
 
 static const char ending[] =
     ".SH EXIT STATUS\n0: success; 1: failure; 2: wrong usage.\n"
-    ".SH ENVIRONMENT\nEvery option can also be set in the environment as \\fBTENEBRA_\\fINAME\\fR (switches: 1 or 0); the command line overrides it.\n";
+    ".SH ENVIRONMENT\nEvery option can also be set in the environment as \\fBTENEBRA_\\fINAME\\fR (switches: 1 or 0); the command "
+    "line overrides it.\n";
 
 static void put_see_also(FILE *out, const tn_command *const *commands)
 {

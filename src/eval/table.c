@@ -186,11 +186,20 @@ static size_t total_of(const tn_paired *paired)
     return paired->both + paired->only_first + paired->only_second + paired->neither;
 }
 
-/* First minus second in points with its interval: over runs, or over questions. *paired: of all runs together. */
+/* Newcombe's interval, for the first minus the second. */
+static json_t *paired_cell(double value, const tn_paired *paired, size_t total)
+{
+    tn_interval interval = tn_paired_difference(paired, TN_Z95); /* second minus first */
+    return tn_cell_share(value, -100 * interval.high, -100 * interval.low, total, SIZE_MAX);
+}
+
+/* First minus second in points with its interval: over runs, or over the questions of one run, if there is one or the difference is
+ * the same in all. *paired: of all runs together. */
 static json_t *difference_cell(const tn_table_group *a, const tn_table_group *b, tn_paired *paired)
 {
     size_t runs = a->count < b->count ? a->count : b->count, used = 0;
     double *values = calloc(runs + 1, sizeof *values), half;
+    tn_paired first = { 0 };
     *paired = (tn_paired){ 0 };
     if (values == NULL)
         return NULL;
@@ -198,6 +207,8 @@ static json_t *difference_cell(const tn_table_group *a, const tn_table_group *b,
         tn_paired one = { 0 };
         tn_table_pair(a->sets[i], b->sets[i], &one);
         size_t total = total_of(&one);
+        if (total > 0 && used == 0)
+            first = one;
         if (total > 0)
             values[used++] = 100 * ((double)one.only_first - (double)one.only_second) / (double)total;
         paired->both += one.both;
@@ -207,10 +218,8 @@ static json_t *difference_cell(const tn_table_group *a, const tn_table_group *b,
     }
     double value = tn_table_mean(values, used, &half);
     free(values);
-    if (runs == 1) {
-        tn_interval interval = tn_paired_difference(paired, TN_Z95); /* second minus first */
-        return tn_cell_share(value, -100 * interval.high, -100 * interval.low, total_of(paired), SIZE_MAX);
-    }
+    if (runs == 1 || half == 0)
+        return paired_cell(value, &first, total_of(paired));
     /* A difference is within -100..100, so the part of Student's interval outside can be cut off. NaN is kept. */
     double low = fmax(-100, value - half) + 0 * half, high = fmin(100, value + half) + 0 * half;
     return tn_cell_share(value, low, high, total_of(paired), SIZE_MAX);
@@ -339,11 +348,37 @@ static bool note_set(json_t *notes, const tn_result_set *set, const json_t *firs
     return note_data(notes, set, first) && fits;
 }
 
+/* Whether all runs of a group have the same accuracy. */
+static bool is_constant(const tn_table_group *group)
+{
+    double first = (double)NAN;
+    bool equal = true;
+    for (size_t i = 0; i < group->count; i++) {
+        size_t right = 0, total = group->sets[i]->count;
+        for (size_t k = 0; k < total; k++)
+            right += group->sets[i]->items[k].correct;
+        double accuracy = (double)right / (double)total;
+        equal &= i == 0 || accuracy == first;
+        first = accuracy;
+    }
+    return group->count > 1 && equal;
+}
+
+static bool note_group(json_t *notes, const tn_table_group *group)
+{
+    char text[400];
+    snprintf(text, sizeof text, "all %zu runs of %.200s have the same accuracy; its interval is that of one run, over its questions",
+             group->count, group->name);
+    return !is_constant(group) || add_note(notes, text);
+}
+
 /* The notes as a list; NULL without memory. */
 static json_t *make_notes(const tn_table_groups *groups)
 {
     json_t *notes = json_object(), *list = json_array();
     bool fits = notes != NULL && list != NULL;
+    for (size_t g = 0; g < groups->count && fits; g++)
+        fits = note_group(notes, &groups->items[g]);
     for (size_t g = 0; g < groups->count && fits; g++)
         for (size_t i = 0; i < groups->items[g].count; i++)
             fits &= note_set(notes, groups->items[g].sets[i], json_object_get(groups->items[0].sets[0]->manifest, "data"));

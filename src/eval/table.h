@@ -60,7 +60,8 @@ void tn_table_silence(const tn_table_groups *groups, char *text, size_t size);
 /* Adds the questions that both sets answered to `paired`. */
 void tn_table_pair(const tn_result_set *first, const tn_result_set *second, tn_paired *paired);
 
-/* The mean of `count` values, and half the width of Student's 95 % interval (NaN for fewer than two values). */
+/* The mean of `count` values, and half the width of Student's 95 % interval: NaN for fewer than two values, exactly 0 if all are equal,
+ * which says nothing about how far others would be, so that the interval must then come from elsewhere. */
 double tn_table_mean(const double *values, size_t count, double *half);
 
 /* ---------------------------------------------------------------- forms -- */

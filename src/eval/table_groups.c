@@ -159,9 +159,12 @@ static double student(size_t freedom)
 double tn_table_mean(const double *values, size_t count, double *half)
 {
     double sum = 0, squares = 0;
-    for (size_t i = 0; i < count; i++)
+    bool equal = true;
+    for (size_t i = 0; i < count; i++) {
         sum += values[i];
-    double mean = count > 0 ? sum / (double)count : (double)NAN;
+        equal &= values[i] == values[0];
+    }
+    double mean = count == 0 ? (double)NAN : equal ? values[0] : sum / (double)count; /* the sum may be rounded */
     for (size_t i = 0; i < count; i++)
         squares += (values[i] - mean) * (values[i] - mean);
     *half = count > 1 ? student(count - 1) * sqrt(squares / (double)(count - 1) / (double)count) : (double)NAN;

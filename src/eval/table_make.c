@@ -139,6 +139,11 @@ json_t *tn_cell_accuracy(const size_t *right, const size_t *total, size_t runs)
     free(means);
     if (runs == 1 || all == 0)
         return tn_cell_rate(correct, all);
+    if (half == 0) { /* the runs have the same questions, so all together they are no larger sample of questions than one */
+        size_t questions = all / used;
+        tn_interval one = tn_wilson((size_t)lround(value * (double)questions), questions, TN_Z95);
+        return tn_cell_share(100 * value, 100 * one.low, 100 * one.high, all, correct);
+    }
     /* An accuracy is within 0..1, so the part of Student's interval outside can be cut off. NaN is kept. */
     double low = fmax(0, value - half) + 0 * half, high = fmin(1, value + half) + 0 * half;
     return tn_cell_share(100 * value, 100 * low, 100 * high, all, correct);

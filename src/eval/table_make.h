@@ -69,8 +69,8 @@ double tn_table_field_mean(const tn_table_group *group, size_t offset);
 
 #define TN_TABLE_MEAN(group, field) tn_table_field_mean(group, offsetof(tn_result, field))
 
-/* Accuracy over runs, whose numbers of correct answers and questions are `right` and `total` [runs]; null if no run has a
- * question. */
+/* Accuracy over runs, whose numbers of correct answers and questions are `right` and `total` [runs], with Student's interval over the
+ * runs, or with Wilson's over the questions of one run if there is one or all have the same accuracy; null if no run has a question. */
 json_t *tn_cell_accuracy(const size_t *right, const size_t *total, size_t runs);
 
 #endif

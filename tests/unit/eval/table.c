@@ -283,6 +283,49 @@ static void test_possible_differences(void **state)
     tn_results_free(&results);
 }
 
+/* Runs with the same accuracy, each with other correct answers: Student's interval would be a point. As a control, the last run of "a"
+ * may have another accuracy. */
+static void test_equal_runs(void **state)
+{
+    (void)state;
+    enum { QUESTIONS = 10 };
+    for (size_t other = 0; other < 2; other++) {
+        tn_results results = { 0 };
+        tn_table_groups groups = { 0 };
+        for (size_t run = 0; run < 6; run++) { /* a: 6 of 10; b: 3 of 10, all of them also correct in a */
+            char name[16];
+            snprintf(name, sizeof name, "e%zu.jsonl", run);
+            FILE *out = start_file(name, QUESTIONS);
+            for (size_t n = 0; n < QUESTIONS; n++) {
+                size_t place = (n + QUESTIONS - run % 3) % QUESTIONS;
+                write_row(out, n, run < 3 ? "a" : "b", place < (run < 3 ? 6 + (run == 2 ? other : 0) : 3), 5);
+            }
+            fclose(out);
+            load(&results, name);
+        }
+        assert_int_equal(tn_table_group_sets(&groups, &results, 0, 3, "a", NULL), TENEBRA_OK);
+        assert_int_equal(tn_table_group_sets(&groups, &results, 3, 6, "b", NULL), TENEBRA_OK);
+        json_t *report;
+        assert_int_equal(tn_table_report(&report, &groups, NULL), TENEBRA_OK);
+        const json_t *methods = find_table(report, "methods"), *pairs = find_table(report, "pairs");
+        tn_interval one = tn_wilson(3, QUESTIONS, TN_Z95);
+        assert_true(near(part(methods, 1, "accuracy", "low"), 100 * one.low) && near(part(methods, 1, "accuracy", "high"), 100 * one.high));
+        assert_true(notes_say(report, "all 3 runs of b have the same accuracy"));
+        assert_int_equal(notes_say(report, "all 3 runs of a"), !other);
+        double low = part(methods, 0, "accuracy", "low"), spread = 4.3027 * 10 / 3; /* of 60, 60, 70: deviation 10 / sqrt(3) */
+        one = tn_wilson(6, QUESTIONS, TN_Z95);
+        assert_true(near(low, other ? 190.0 / 3 - spread : 100 * one.low));
+        tn_paired first = { .both = 3, .only_first = 3, .only_second = 0, .neither = 4 };
+        tn_interval difference = tn_paired_difference(&first, TN_Z95);
+        low = part(pairs, 0, "difference", "low");
+        assert_true(near(low, other ? 100.0 / 3 - spread : -100 * difference.high));
+        assert_true(other || near(part(pairs, 0, "difference", "high"), -100 * difference.low));
+        json_decref(report);
+        tn_table_groups_free(&groups);
+        tn_results_free(&results);
+    }
+}
+
 /* The same run twice would have no spread; with one other answer it is another run. */
 static void test_the_same_run_twice(void **state)
 {
@@ -391,6 +434,8 @@ static void test_mean(void **state)
     assert_true(near(tn_table_mean(values, 4, &half), 2.5));
     assert_true(near(half, 3.1824 * 1.290994 / 2));
     assert_true(near(tn_table_mean(values, 1, &half), 1) && isnan(half));
+    static const double equal[] = { 0.1, 0.1, 0.1 };
+    assert_true(tn_table_mean(equal, 3, &half) == 0.1 && half == 0); /* their sum is not 0.3 */
 }
 
 /* ----------------------------------------------------------------- probe -- */
@@ -481,7 +526,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),    cmocka_unit_test(test_seeds), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_formulas),  cmocka_unit_test(test_silence), cmocka_unit_test(test_the_same_run_twice),
-        cmocka_unit_test(test_possible_differences),
+        cmocka_unit_test(test_possible_differences), cmocka_unit_test(test_equal_runs),
         cmocka_unit_test(test_large_files),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_mean),  cmocka_unit_test(test_probe),
     };
