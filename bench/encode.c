@@ -220,8 +220,7 @@ int main(int count, char **arguments)
     tn_arena arena;
     read_arguments(&b, count, arguments);
     b.rng = tn_rng_seed(1);
-    b.ops.kernels = tn_kernels_choose(b.set, &error);
-    if (b.ops.kernels == NULL || tn_plan_open(&b.plan, b.shape, NULL, &error) != TENEBRA_OK ||
+    if (tn_kernels_choose(b.set, &b.ops.kernels, &error) != TENEBRA_OK || tn_plan_open(&b.plan, b.shape, NULL, &error) != TENEBRA_OK ||
         tn_pool_open(b.threads > 0 ? b.threads : tn_cpu_count(), &b.ops.pool, &error) != TENEBRA_OK ||
         tn_arena_reserve(&arena, (size_t)64 << 30, &error) != TENEBRA_OK)
         stop("start", &error);

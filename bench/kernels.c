@@ -70,8 +70,8 @@ static void spin_chunk(void *argument, size_t chunk, size_t worker)
 static double peak_flops(tn_pool *pool)
 {
     size_t threads = tn_pool_threads(pool);
-    tn_spin spin = { tn_kernels_choose(NULL, NULL), 0 };
-    if (spin.kernels->spin == NULL)
+    tn_spin spin = { NULL, 0 };
+    if (tn_kernels_choose(NULL, &spin.kernels, NULL) != TENEBRA_OK || spin.kernels->spin == NULL)
         return 0;
     double best = 1e30;
     for (int turn = 0; turn < 200; turn++) {

@@ -7,7 +7,7 @@
 Errors (exit code 1): an include that goes up or sideways; the name of a backbone, method, chat template or format
 of files outside of its own file; printing or ending the process below app; a mutable variable with static storage
 below app; app printing on stderr past tn_app_tell; above model, what an image encoder reads and the tokens around pictures; memory of a tensor, vector or weight followed above ops; a type name in _t; a
-source file of more than 500 lines; an example that includes more than the public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
+source file of more than 500 lines; a function of a header that fills an error and does not return its code; an example that includes more than the public header. Warnings: a function of more than 70 lines, a line of more than 140 characters.
 """
 import re
 import sys
@@ -72,6 +72,8 @@ DEVICE_MEMBER = re.compile(r"(\.|->)?\b(\w+)(?:\[(?:[^][]|\[(?:[^][]|\[[^][]*\])
 DEVICE_MACRO = re.compile(r"^[ \t]*#[ \t]*define\b(?:[^\n]*\\\n)*[^\n]*(?:\.|->)\s*(?:data|grad)\b", re.M)
 DEVICE_RESULT = re.compile(r"\)\s*(?:\.|->)\s*(?:data|grad)\b")
 DEVICE_MADE = re.compile(r"(?:\(tn_tensor\)|\btn_tensor\s+\w+\s*=)\s*\{(?!\s*0?\s*\})")
+# A function that fills an error returns its code, and hands out what it makes through a parameter.
+FAILING = re.compile(r"\b(\w+) ?\([^()]*(?<!const )\btenebra_error ?\*[^,]*\)(?: TN_PRINTF\([^()]*\))?$")
 STRUCT = re.compile(r"\bstruct\s*\w*\s*\{([^{}]*)\}")
 LEXEME = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
@@ -229,6 +231,8 @@ class Checker:
         for match in TYPE_T.finditer(plain):
             self.error(shown, plain.count("\n", 0, match.start()) + 1,
                        f"names in _t belong to the system: {match.group(1) or match.group(2)}")
+        if inside.endswith(".h"):
+            self.check_failing(shown, found)
         if layer != "app":
             self.check_quiet(shown, code)
             self.check_variables(shown, found, functions)
@@ -327,6 +331,12 @@ class Checker:
             for line in sorted({first + text.count("\n", 0, match.start()) for match in hits}):
                 self.error(shown, line, "memory of a tensor, vector or weight; read and write it with operations (ops/ops.h)")
 
+    def check_failing(self, shown, found):
+        for line, text in found:
+            match = FAILING.search(text)
+            if match and not text.startswith(("typedef", "tenebra_code ", "TENEBRA_API tenebra_code ")):
+                self.error(shown, line, f"{match.group(1)} takes a tenebra_error, so it returns a tenebra_code")
+
     def check_variables(self, shown, found, functions):
         for line, text in found:
             if is_mutable_variable(text):
@@ -397,6 +407,8 @@ WRONG = [
     ("src/base/a.c", "typedef unsigned long word_t;\n", "belong to the system"),
     ("src/base/a.c", "typedef struct { int a; } pair_t;\n", "belong to the system"),
     ("src/base/a.c", "int f(void);\n" * 521, "so this is two files"),
+    ("src/model/a.h", "typedef struct a a;\na *tn_a_open(const char *path, tenebra_error *error);\n", "returns a tenebra_code"),
+    ("src/model/a.h", "int tn_a_open(const char *path,\n              tenebra_error *error);\n", "returns a tenebra_code"),
     ("examples/a.c", '#include "base/status.h"\n', "public header alone"),
 ]
 
@@ -415,6 +427,8 @@ RIGHT = [
                      "    struct pair p = { 1, 2 };\n    snprintf(text, 3, \"x\");\n    back(step);\n    return p.a;\n}\n"
                      "_Static_assert(sizeof(int) >= 4, \"size\");\n"
                      "#define MANY(x) \\\n    static int x\n"),
+    ("src/model/a.h", "tenebra_code tn_a_open(const char *path, int *opened, tenebra_error *error);\nint tn_a_tell(const tenebra_error *error);\n"
+                      "typedef bool tn_a_fn(void *user, tenebra_error *error);\n"),
     ("src/ops/a.c", "float f(tn_tensor x)\n{\n    return x.data[0];\n}\n"),
     ("src/model/a.c", "struct b {\n    tn_tensor x;\n    tn_file file;\n};\nint f(struct b *b, tn_file x, tn_matrix m)\n{\n"
                       "    tn_tensor y = { 0 };\n    return b->file.data + x.data + m.data + y.rows + g((tn_tensor){ 0 });\n}\n"),

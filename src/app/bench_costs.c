@@ -40,11 +40,13 @@ static tenebra_code make_step(tn_bench *bench, step *s, tenebra_error *error)
         s->keys[i] = TN_BENCH_IMAGE_AT + i;
     for (size_t i = 0; i < picks; i++)
         s->rows[i] = tn_row_of_cell(bench->picture, i);
-    s->rows[picks] = tn_row_of_vector(tn_session_keep_row(session, tn_session_hidden(session), error), 0);
+    tn_tensor hidden;
+    TN_TRY(tn_session_keep_row(session, tn_session_hidden(session), &hidden, error));
+    s->rows[picks] = tn_row_of_vector(hidden, 0);
     for (size_t i = 0; i <= picks; i++)
         for (size_t axis = 0; axis < 3; axis++)
             s->rows[i].position.axis[axis] = (int32_t)(s->at + i);
-    return tn_tensor_is_empty(s->rows[picks].vector.source) ? TENEBRA_ERROR_LIMIT : TENEBRA_OK;
+    return TENEBRA_OK;
 }
 
 static tenebra_code tap_cost(tn_bench *bench, double *percent, tenebra_error *error)

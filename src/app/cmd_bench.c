@@ -67,20 +67,20 @@ static tenebra_code make_picture(tn_bench *bench, tenebra_error *error)
 }
 
 /* Text that makes a prompt of `prompt` rows together with the image (at least the image and a few words). The caller frees it. */
-static tn_row *make_prompt(tn_bench *bench, const tn_image_rows *picture, tenebra_error *error)
+static tenebra_code make_prompt(tn_bench *bench, const tn_image_rows *picture, tn_row **made, tenebra_error *error)
 {
     bench->picture = picture;
     bench->prompt_count = tn_max(bench->options->prompt, picture->rows + 2 * TN_BENCH_IMAGE_AT);
-    tn_row *rows = calloc(bench->prompt_count, sizeof *rows);
+    tn_row *rows = *made = calloc(bench->prompt_count, sizeof *rows);
     if (rows == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
+        return tn_fail_memory(error, "prompt");
     tn_rng rng = tn_rng_seed(1);
-    for (size_t i = 0; rows != NULL && i < bench->prompt_count; i++) {
+    for (size_t i = 0; i < bench->prompt_count; i++) {
         int32_t token = (int32_t)tn_rng_below(&rng, tn_model_vocabulary(bench->model));
         bool cell = i >= TN_BENCH_IMAGE_AT && i < TN_BENCH_IMAGE_AT + picture->rows;
         rows[i] = cell ? tn_row_of_cell(picture, i - TN_BENCH_IMAGE_AT) : tn_row_of_token(token);
     }
-    return rows;
+    return TENEBRA_OK;
 }
 
 static bool note_event(void *user, const tenebra_event *event)
@@ -116,13 +116,15 @@ tenebra_code tn_bench_ask(tn_bench *bench, tn_bench_way way, tn_measures *out, t
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "bench", "no memory");
     if (!way.warm)
         tn_session_forget(bench->session, true);
+    tn_row *rows = NULL;
     double start = tn_clock_ms();
     tenebra_code code = tn_reasoner_open(reasoner, bench->session, &request, tn_app_interrupt_flag(), error);
     if (code == TENEBRA_OK)
         code = tn_reasoner_add_picture(reasoner, &bench->image, error);
-    tn_row *rows = code == TENEBRA_OK ? make_prompt(bench, &reasoner->conversation.pictures[0].rows, error) : NULL;
     if (code == TENEBRA_OK)
-        code = rows != NULL ? tn_reasoner_answer_rows(reasoner, rows, bench->prompt_count, error) : TENEBRA_ERROR_MEMORY;
+        code = make_prompt(bench, &reasoner->conversation.pictures[0].rows, &rows, error);
+    if (code == TENEBRA_OK)
+        code = tn_reasoner_answer_rows(reasoner, rows, bench->prompt_count, error);
     read_measures(&reasoner->trace, tn_clock_ms() - start, out);
     tn_reasoner_close(reasoner);
     free(rows);
@@ -246,14 +248,12 @@ static tenebra_code open_bench(tn_bench *bench, tenebra_error *error)
     tn_session_options session = { .threads = options->threads,
                                    .cache_type = strcmp(options->cache_type, "bf16") == 0 ? TN_BF16 : TN_F32 };
     double start = tn_clock_ms();
-    bench->model = tn_model_open(options->directory, &model, error);
-    if (bench->model == NULL)
-        return error->code;
+    TN_TRY(tn_model_open(options->directory, &model, &bench->model, error));
     bench->load_ms = tn_clock_ms() - start;
     tn_app_tell_notes(bench->model);
     bench->model->config.eos_count = 0; /* a model with random weights may generate its end token at once */
-    bench->session = tn_session_open(bench->model, &session, error);
-    return bench->session ? make_picture(bench, error) : error->code;
+    TN_TRY(tn_session_open(bench->model, &session, &bench->session, error));
+    return make_picture(bench, error);
 }
 
 static tenebra_code measure(tn_bench *bench, tenebra_error *error)

@@ -87,9 +87,8 @@ static tenebra_code choose_method(run_options *options, tenebra_error *error)
     if (request->setting_count < TN_METHOD_OPTIONS_MAX)
         request->setting_count += tn_wording_setting(wording, request->method, request->settings, request->setting_count, options->picks,
                                                      &options->settings[request->setting_count]);
-    const tn_method *method = tn_method_choose(request->method != NULL ? request->method : tn_method_default(), error);
-    if (method == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    const tn_method *method;
+    TN_TRY(tn_method_choose(request->method != NULL ? request->method : tn_method_default(), &method, error));
     for (size_t i = 0; i < request->setting_count; i++)
         TN_TRY(tn_method_check_setting(method, request->settings[i].name, request->settings[i].value, error));
     return TENEBRA_OK;

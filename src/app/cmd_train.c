@@ -70,8 +70,8 @@ static int train(const tn_train_config *config, const train_options *options)
                                 .kernels = options->kernels, .stop = tn_app_interrupt_flag(),
                                 .on_event = tn_train_print_event, .user = &progress };
     tn_app_catch_interrupts();
-    tn_trainer *trainer = tn_trainer_open(config, &open, &error);
-    if (trainer == NULL)
+    tn_trainer *trainer;
+    if (tn_trainer_open(config, &open, &trainer, &error) != TENEBRA_OK)
         return tn_app_fail(&error);
     int exit_code;
     progress.trainer = trainer;

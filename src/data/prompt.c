@@ -51,16 +51,16 @@ const tn_prompt_preset *tn_prompt_find(const char *name)
     return NULL;
 }
 
-const tn_prompt_preset *tn_prompt_choose(const char *name, tenebra_error *error)
+tenebra_code tn_prompt_choose(const char *name, const tn_prompt_preset **preset, tenebra_error *error)
 {
-    const tn_prompt_preset *found = tn_prompt_find(name);
+    *preset = tn_prompt_find(name);
+    if (*preset != NULL)
+        return TENEBRA_OK;
     tn_nearest nearest = tn_nearest_of(name, strlen(name));
-    for (const tn_prompt_preset *preset = tn_prompt_presets; preset->name != NULL; preset++)
-        tn_nearest_try(&nearest, preset->name);
-    if (found == NULL)
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "preset", "there is no wording '%s'%s ('tenebra data list' lists them)", name,
-                tn_nearest_hint(&nearest));
-    return found;
+    for (const tn_prompt_preset *known = tn_prompt_presets; known->name != NULL; known++)
+        tn_nearest_try(&nearest, known->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "preset", "there is no wording '%s'%s ('tenebra data list' lists them)", name,
+                   tn_nearest_hint(&nearest));
 }
 
 const tn_prompt_preset *tn_prompt_standard(void)

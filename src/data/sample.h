@@ -96,9 +96,8 @@ typedef struct tn_prompt_preset {
 extern const tn_prompt_preset tn_prompt_presets[];
 const tn_prompt_preset *tn_prompt_find(const char *name);
 
-/* The same for a name from a user; on failure it returns NULL and fills the error (ARGUMENT), which suggests the
- * nearest name. */
-const tn_prompt_preset *tn_prompt_choose(const char *name, tenebra_error *error);
+/* The same for a name from a user. *preset is NULL on failure. Errors: ARGUMENT (suggests the nearest name). */
+tenebra_code tn_prompt_choose(const char *name, const tn_prompt_preset **preset, tenebra_error *error);
 
 /* The default wording if nothing is known about the model: the authors' at test time. A data set may define another
  * (tn_data_prompt). */

@@ -447,17 +447,22 @@ tenebra_code tn_eval_manifest_compare(const json_t *now, const json_t *saved, co
             "was made with other settings: %s%s. Restore them, choose another file, or start again with --force-new", found.text, more);
 }
 
-/* The manifest of this run if it had only the first `count` questions. NULL without memory. */
-static json_t *shorten(const tn_eval_plan *plan, const tn_eval_questions *questions, size_t count, const json_t *now, tenebra_error *error)
+/* The manifest of this run if it had only the first `count` questions. */
+static tenebra_code shorten(const tn_eval_plan *plan, const tn_eval_questions *questions, size_t count, const json_t *now,
+                            const char *where, json_t **shortened, tenebra_error *error)
 {
     tn_eval_questions first = *questions;
-    json_t *data = NULL, *copy = json_copy((json_t *)(uintptr_t)now);
+    json_t *data, *copy;
+    *shortened = NULL;
     first.count = count;
-    if (copy == NULL || describe_data(plan, &first, &data, error) != TENEBRA_OK || json_object_set_new(copy, "data", data) != 0) {
+    TN_TRY(describe_data(plan, &first, &data, error));
+    copy = json_copy((json_t *)(uintptr_t)now);
+    if (json_object_set_new(copy, "data", data) != 0) { /* also without a copy */
         json_decref(copy);
-        return NULL;
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
     }
-    return copy;
+    *shortened = copy;
+    return TENEBRA_OK;
 }
 
 /* Refuses fewer questions than the file has answers to. Any other difference is reported first. */
@@ -486,9 +491,8 @@ tenebra_code tn_eval_manifest_fit(const tn_eval_plan *plan, const tn_eval_questi
         return refuse_fewer(now, saved, asked, questions->count, where, error);
     if (!*more)
         return tn_eval_manifest_compare(now, saved, where, error);
-    json_t *then = shorten(plan, questions, asked, now, error);
-    if (then == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, where, "no memory to compare what the run was made with");
+    json_t *then;
+    TN_TRY(shorten(plan, questions, asked, now, where, &then, error));
     tenebra_code code = tn_eval_manifest_compare(then, saved, where, error);
     json_decref(then);
     return code;

@@ -82,6 +82,7 @@ static tenebra_code read_settings(tn_eval_entry *entry, char *text, tenebra_erro
 
 static tenebra_code read_entry(tn_eval_entry *entry, const char *text, tenebra_error *error)
 {
+    const tn_method *method;
     entry->label = strdup(text);
     entry->method = strdup(text);
     if (entry->label == NULL || entry->method == NULL)
@@ -89,8 +90,7 @@ static tenebra_code read_entry(tn_eval_entry *entry, const char *text, tenebra_e
     char *settings = strchr(entry->method, ':');
     if (settings != NULL)
         *settings++ = '\0';
-    if (tn_method_choose(entry->method, error) == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    TN_TRY(tn_method_choose(entry->method, &method, error));
     return read_settings(entry, settings, error);
 }
 
@@ -128,9 +128,8 @@ tenebra_code tn_eval_plan_set(tn_eval_plan *plan, const char *method, const char
         return TENEBRA_OK;
     if (method == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is not an option of the methods asked for; 'tenebra run --help' lists them");
-    const tn_method *known = tn_method_choose(method, error);
-    if (known == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    const tn_method *known;
+    TN_TRY(tn_method_choose(method, &known, error));
     if (tn_method_option(method, option) == NULL)
         return tn_method_lacks_option(known, option, error);
     return tn_fail(error, TENEBRA_ERROR_ARGUMENT, option, "is set for the method %s, which is not among those asked for (--method)",
@@ -200,9 +199,9 @@ static tenebra_code open_example(tn_eval_questions *questions, const tn_eval_pla
 
 tenebra_code tn_eval_questions_open(tn_eval_questions *questions, const tn_eval_plan *plan, tenebra_error *error)
 {
-    *questions = (tn_eval_questions){ .preset = plan->preset != NULL ? tn_prompt_choose(plan->preset, error) : NULL };
-    if (plan->preset != NULL && questions->preset == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    *questions = (tn_eval_questions){ 0 };
+    if (plan->preset != NULL)
+        TN_TRY(tn_prompt_choose(plan->preset, &questions->preset, error));
     tn_data_options options = { .without_images = plan->without_images, .held_out = plan->held_out,
                                 .part = plan->held_out > 0 ? TN_PART_HELD : TN_PART_OF_SPLIT };
     TN_TRY(tn_data_open(plan->data, plan->split ? plan->split : "test", &options, &questions->data, error));

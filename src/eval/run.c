@@ -194,22 +194,21 @@ typedef struct worker {
     tn_examinee *examinee;
 } worker;
 
-static void *open_worker(void *user, tenebra_error *error)
+static tenebra_code open_worker(void *user, void **opened, tenebra_error *error)
 {
     const tn_eval *eval = user;
     size_t workers = tn_max(1, eval->options.workers), threads = eval->options.threads ? eval->options.threads : tn_cpu_count();
     worker *state = calloc(1, sizeof *state);
-    if (state == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory");
-        return NULL;
-    }
+    if (state == NULL)
+        return tn_fail_memory(error, "eval");
     state->eval = eval;
-    if (tn_examinee_open(&state->examinee, eval->model, eval->plan, &eval->questions, tn_max(1, eval->options.parallel),
-                         tn_max(1, threads / workers), error) != TENEBRA_OK) {
+    tenebra_code code = tn_examinee_open(&state->examinee, eval->model, eval->plan, &eval->questions, tn_max(1, eval->options.parallel),
+                                         tn_max(1, threads / workers), error);
+    if (code == TENEBRA_OK)
+        *opened = state;
+    else
         free(state);
-        return NULL;
-    }
-    return state;
+    return code;
 }
 
 static bool begin_job(void *user, size_t job)

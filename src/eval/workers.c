@@ -95,9 +95,11 @@ static bool is_waiting(int file)
 static void work(const job_run *c, int jobs, int lines)
 {
     tenebra_error error = { 0 };
-    void *state = c->calls->open(c->user, &error);
+    void *state = NULL;
     size_t busy = 0, job;
-    bool more = state != NULL || (send_message(lines, MESSAGE_FAILURE, 0, &error, sizeof error), false), fits = true;
+    bool more = c->calls->open(c->user, &state, &error) == TENEBRA_OK, fits = true;
+    if (!more)
+        send_message(lines, MESSAGE_FAILURE, 0, &error, sizeof error);
     tn_fail(&error, TENEBRA_ERROR_MEMORY, "eval", "no memory for a record");
     while (more || busy > 0) {
         while (fits && more && busy < c->at_once && (busy == 0 || is_waiting(jobs)) && (more = read_all(jobs, &job, sizeof job))) {

@@ -10,9 +10,9 @@
 #include <stdatomic.h>
 
 typedef struct tn_workers_calls {
-    /* These four are called in the new process. `open` returns the argument of the others; if it is NULL, the whole run fails
+    /* These four are called in the new process. `open` makes the argument of the others; if it fails, the whole run fails
      * with this error. */
-    void *(*open)(void *user, tenebra_error *error);
+    tenebra_code (*open)(void *user, void **state, tenebra_error *error);
     /* Begins a job. False without memory. */
     bool (*begin)(void *state, size_t job);
     /* Continues the jobs in progress. *line is the line of a job that is complete, which the caller frees; NULL if none is

@@ -90,9 +90,10 @@ typedef struct tn_kernels {
                      size_t m, size_t n, size_t k, tn_real *c, size_t ldc);
 } tn_kernels;
 
-/* The set called `name`, or the best one that this processor and system run if name is NULL or "". Errors: ARGUMENT
- * (unknown; the sentence lists the sets), UNSUPPORTED (known, but not on this machine). Threads: any. */
-const tn_kernels *tn_kernels_choose(const char *name, tenebra_error *error);
+/* The set called `name`, or the best one that this processor and system run if name is NULL or "". *chosen is
+ * NULL on failure. Errors: ARGUMENT (unknown; the sentence lists the sets), UNSUPPORTED (known, but not on this machine).
+ * Threads: any. */
+tenebra_code tn_kernels_choose(const char *name, const tn_kernels **chosen, tenebra_error *error);
 
 /* The plain set, which runs everywhere. Threads: any. */
 const tn_kernels *tn_kernels_reference(void);

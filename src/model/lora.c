@@ -176,19 +176,16 @@ static tenebra_code make_modules(making *job, tenebra_error *error)
     return TENEBRA_OK;
 }
 
-tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tenebra_error *error)
+tenebra_code tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tn_adapter **made, tenebra_error *error)
 {
+    *made = NULL;
     if (options->rank < 1 || options->rank > RANK_MAX || !(options->dropout >= 0 && options->dropout < 1) ||
-        !isfinite(options->alpha)) {
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lora", "a rank of %zu, an alpha of %g and a dropout of %g are not possible",
-                options->rank, options->alpha, options->dropout);
-        return NULL;
-    }
+        !isfinite(options->alpha))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lora", "a rank of %zu, an alpha of %g and a dropout of %g are not possible",
+                       options->rank, options->alpha, options->dropout);
     tn_adapter *adapter = calloc(1, sizeof *adapter);
-    if (adapter == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
-        return NULL;
-    }
+    if (adapter == NULL)
+        return tn_fail_memory(error, "lora");
     *adapter = (tn_adapter){ .model = model, .dropout = options->dropout, .strength = 1, .rslora = options->rslora,
                              .rank = options->rank, .alpha = options->alpha };
     making job = { adapter, options, rng, calloc(options->targets.count + 1, sizeof *job.used) };
@@ -196,10 +193,11 @@ tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_
     free(job.used);
     if (code != TENEBRA_OK) {
         tn_adapter_close(adapter);
-        return NULL;
+        return code;
     }
     tn_adapter_refresh(adapter);
-    return adapter;
+    *made = adapter;
+    return TENEBRA_OK;
 }
 
 /* ------------------------------------------------------------ attaching -- */

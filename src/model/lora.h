@@ -80,15 +80,15 @@ typedef struct tn_adapter {
 } tn_adapter;
 
 /* A new adapter: A uniform in +-1/sqrt(inputs) (Kaiming with a = sqrt(5), as PEFT), B zero, so that the model's output
- * does not change. Not attached yet. Errors: ARGUMENT (settings; no module matches), UNSUPPORTED (a target that is not
- * a linear layer), MEMORY. */
-tn_adapter *tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tenebra_error *error);
+ * does not change. Not attached yet. *made is NULL on failure. Errors: ARGUMENT (settings; no module matches), UNSUPPORTED
+ * (a target that is not a linear layer), MEMORY. */
+tenebra_code tn_adapter_make(tn_model *model, const tn_lora_options *options, tn_rng *rng, tn_adapter **made, tenebra_error *error);
 
 /* Reads a PEFT directory. `strength` multiplies the scale of every module (1: as trained); with magnitudes or replaced
  * tensors it must be 1. Every tensor of the file must match a module: one that does not, and an adapter without effect,
- * are errors that name it. The note lists parts without effect. Errors: IO, FORMAT, MISMATCH, UNSUPPORTED (other kinds
- * of adapters, by name), ARGUMENT (strength), MEMORY. */
-tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double strength, tenebra_error *error);
+ * are errors that name it. The note lists parts without effect. *opened is NULL on failure. Errors: IO, FORMAT, MISMATCH,
+ * UNSUPPORTED (other kinds of adapters, by name), ARGUMENT (strength), MEMORY. */
+tenebra_code tn_adapter_open(tn_model *model, const char *directory, double strength, tn_adapter **opened, tenebra_error *error);
 
 /* Compares a tokenizer in the adapter's directory, which PEFT saves if tokens were added, with the model's, which is
  * used: the note names tokens that differ. Does nothing if either has none. Errors: MISMATCH (more tokens than the

@@ -442,15 +442,14 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
     return TENEBRA_OK;
 }
 
-tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double strength, tenebra_error *error)
+tenebra_code tn_adapter_open(tn_model *model, const char *directory, double strength, tn_adapter **opened, tenebra_error *error)
 {
+    *opened = NULL;
+    if (!isfinite(strength))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory, "the strength of an adapter must be a number");
     tn_adapter *adapter = calloc(1, sizeof *adapter);
-    if (adapter == NULL || !isfinite(strength)) {
-        tn_fail(error, adapter ? TENEBRA_ERROR_ARGUMENT : TENEBRA_ERROR_MEMORY, directory,
-                adapter ? "the strength of an adapter must be a number" : "no memory");
-        free(adapter);
-        return NULL;
-    }
+    if (adapter == NULL)
+        return tn_fail_memory(error, directory);
     adapter->model = model;
     adapter->strength = strength;
     reading r = { .adapter = adapter };
@@ -460,12 +459,13 @@ tn_adapter *tn_adapter_open(tn_model *model, const char *directory, double stren
     free(r.rank_used);
     if (code != TENEBRA_OK) {
         tn_adapter_close(adapter);
-        return NULL;
+        return code;
     }
     if (adapter->replacement_count == 0) {
         tn_store_close(adapter->store);
         adapter->store = NULL;
     }
     tn_adapter_refresh(adapter);
-    return adapter;
+    *opened = adapter;
+    return TENEBRA_OK;
 }

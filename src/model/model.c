@@ -112,9 +112,8 @@ static tenebra_code open_adapters(tn_model *model, const tn_model_options *optio
         const tenebra_adapter *from = &options->adapters[i];
         if (from->directory == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "adapter", "number %zu has no directory", i + 1);
-        tn_adapter *adapter = tn_adapter_open(model, from->directory, from->strength, error);
-        if (adapter == NULL)
-            return error ? error->code : TENEBRA_ERROR_FORMAT;
+        tn_adapter *adapter;
+        TN_TRY(tn_adapter_open(model, from->directory, from->strength, &adapter, error));
         model->adapters[model->adapter_count++] = adapter;
         if (from->pass > 0 && adapter->replacement_count > 0)
             return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, from->directory, "replaces whole tensors or rows, which cannot be "
@@ -155,9 +154,7 @@ static void note_adapter(tn_model *model, const char *directory, const char *not
 
 static tenebra_code open_all(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
-    model->kernels = tn_kernels_choose(options ? options->kernels : NULL, error);
-    if (model->kernels == NULL)
-        return error ? error->code : TENEBRA_ERROR_ARGUMENT;
+    TN_TRY(tn_kernels_choose(options ? options->kernels : NULL, &model->kernels, error));
     TN_TRY(open_weights(model, error));
     note_vocabulary(model);
     TN_TRY(tn_model_read_processor(model->directory, model->backbone, &model->config, &model->rule, &model->trims_frames, &model->notes,
@@ -170,20 +167,24 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     return tn_store_check(model->store, error);
 }
 
-tn_model *tn_model_open(const char *directory, const tn_model_options *options, tenebra_error *error)
+tenebra_code tn_model_open(const char *directory, const tn_model_options *options, tn_model **opened, tenebra_error *error)
 {
     tenebra_error local;
     error = error ? error : &local;
     tn_path found;
-    if (tn_model_locate(directory, &found, error) != TENEBRA_OK)
-        return NULL;
+    *opened = NULL;
+    TN_TRY(tn_model_locate(directory, &found, error));
     tn_model *model = calloc(1, sizeof *model);
-    if (model == NULL || (model->directory = strdup(found.text)) == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory");
-    else if (open_all(model, options, error) == TENEBRA_OK)
-        return model;
-    tn_model_close(model);
-    return NULL;
+    if (model == NULL || (model->directory = strdup(found.text)) == NULL) {
+        tn_model_close(model);
+        return tn_fail_memory(error, directory);
+    }
+    tenebra_code code = open_all(model, options, error);
+    if (code == TENEBRA_OK)
+        *opened = model;
+    else
+        tn_model_close(model);
+    return code;
 }
 
 void tn_model_close(tn_model *model)

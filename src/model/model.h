@@ -55,9 +55,9 @@ tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *er
 tenebra_code tn_model_missing(const char *path, tenebra_error *error);
 
 /* Opens a Hugging Face model directory, or one that tn_model_locate finds. Weights are mapped, not read. Any missing, spare or
- * misshapen tensor is an error that names it. The tokenizer may be absent. options may be NULL.
+ * misshapen tensor is an error that names it. The tokenizer may be absent. options may be NULL. *opened is NULL on failure.
  * Errors: IO, FORMAT, MISMATCH, UNSUPPORTED, LIMIT, MEMORY. */
-tn_model *tn_model_open(const char *directory, const tn_model_options *options, tenebra_error *error);
+tenebra_code tn_model_open(const char *directory, const tn_model_options *options, tn_model **opened, tenebra_error *error);
 void tn_model_close(tn_model *model);
 
 /* Checks that the mapped files are unchanged since they were opened (tn_store_check). Threads: any. */

@@ -14,12 +14,10 @@ typedef struct tn_parameter_slot {
     tn_vector *vector, old_vector;
 } tn_parameter_slot;
 
-tn_parameters *tn_parameters_open(tenebra_error *error)
+tenebra_code tn_parameters_open(tn_parameters **opened, tenebra_error *error)
 {
-    tn_parameters *parameters = calloc(1, sizeof *parameters);
-    if (parameters == NULL)
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "parameters", "no memory");
-    return parameters;
+    *opened = calloc(1, sizeof **opened);
+    return *opened != NULL ? TENEBRA_OK : tn_fail_memory(error, "parameters");
 }
 
 /* ------------------------------------------------------------ filtering -- */

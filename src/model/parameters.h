@@ -1,6 +1,6 @@
 /* The trained parameters: a list of tensors of a model with master values in f32 and gradients.
  *
- *     tn_parameters *parameters = tn_parameters_open(&error);
+ *     tn_parameters_open(&parameters, &error);
  *     tn_parameters_add_weights(parameters, model, &filter, &error);     full training, or
  *     tn_parameters_add_adapter(parameters, adapter, &error);            LoRA (model/lora.h), or both
  *     ... parameters->items[i].values, .grad, .rounded go to an optimizer ...
@@ -54,8 +54,8 @@ typedef struct tn_parameters_filter {
 /* Whether one of the globs (ending with NULL; NULL: none) matches the complete name. */
 bool tn_name_fits(const char *name, const char *const *patterns);
 
-/* An empty list; NULL without memory. */
-tn_parameters *tn_parameters_open(tenebra_error *error);
+/* An empty list. *opened is NULL on failure. Errors: MEMORY. */
+tenebra_code tn_parameters_open(tn_parameters **opened, tenebra_error *error);
 
 /* Adds weights of the model, with their values converted to f32. A tied head is not a separate item. filter NULL: all weights,
  * in f32. Errors: ARGUMENT (no weight matches the filter; `compute` is another type; weights are already trained), MEMORY. */

@@ -48,35 +48,35 @@ static tenebra_code open_parts(tn_session *session, const tn_session_options *op
     return open_shared(session, options, error);
 }
 
-tn_session *tn_session_open(const tn_model *model, const tn_session_options *options, tenebra_error *error)
+/* Hands a session out, or closes it if it could not be opened. Returns the code. */
+static tenebra_code hand_out(tn_session *session, tenebra_code code, tn_session **opened)
+{
+    if (code == TENEBRA_OK)
+        *opened = session;
+    else
+        tn_session_close(session);
+    return code;
+}
+
+tenebra_code tn_session_open(const tn_model *model, const tn_session_options *options, tn_session **opened, tenebra_error *error)
 {
     static const tn_session_options defaults = { 0 };
     tn_session *session = calloc(1, sizeof *session);
-    if (session == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
-        return NULL;
-    }
+    *opened = NULL;
+    if (session == NULL)
+        return tn_fail_memory(error, "session");
     session->model = model;
-    if (open_parts(session, options ? options : &defaults, error) != TENEBRA_OK) {
-        tn_session_close(session);
-        return NULL;
-    }
-    return session;
+    return hand_out(session, open_parts(session, options ? options : &defaults, error), opened);
 }
 
-tn_session *tn_session_open_beside(const tn_session *first, tenebra_error *error)
+tenebra_code tn_session_open_beside(const tn_session *first, tn_session **opened, tenebra_error *error)
 {
     tn_session *session = calloc(1, sizeof *session);
-    if (session == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
-        return NULL;
-    }
+    *opened = NULL;
+    if (session == NULL)
+        return tn_fail_memory(error, "session");
     *session = (tn_session){ .model = first->model, .engine = first->engine, .images = first->images, .shares = true };
-    if (open_own(session, first->sequence.capacity, first->sequence.type, error) != TENEBRA_OK) {
-        tn_session_close(session);
-        return NULL;
-    }
-    return session;
+    return hand_out(session, open_own(session, first->sequence.capacity, first->sequence.type, error), opened);
 }
 
 void tn_session_close(tn_session *session)
@@ -193,20 +193,17 @@ void tn_session_remember(tn_session *session, const tn_image_rows *picture)
     tn_image_cache_add(session->images, &key, &session->engine->ops, picture);
 }
 
-tn_tensor tn_session_take_row(tn_session *session, tenebra_error *error)
+tenebra_code tn_session_take_row(tn_session *session, tn_tensor *row, tenebra_error *error)
 {
-    tn_tensor row = tn_tensor_take(&session->kept, 1, session->model->config.decoder.hidden_size);
-    if (tn_tensor_is_empty(row))
-        tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
-    return row;
+    *row = tn_tensor_take(&session->kept, 1, session->model->config.decoder.hidden_size);
+    return tn_tensor_is_empty(*row) ? tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full") : TENEBRA_OK;
 }
 
-tn_tensor tn_session_keep_row(tn_session *session, tn_tensor from, tenebra_error *error)
+tenebra_code tn_session_keep_row(tn_session *session, tn_tensor from, tn_tensor *row, tenebra_error *error)
 {
-    tn_tensor row = tn_session_take_row(session, error);
-    if (!tn_tensor_is_empty(row))
-        tn_op_copy(&session->engine->ops, row, from);
-    return row;
+    TN_TRY(tn_session_take_row(session, row, error));
+    tn_op_copy(&session->engine->ops, *row, from);
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_session_append(tn_session *session, const tn_row *rows, size_t count, const tn_span_tap *tap, tn_real *normed,

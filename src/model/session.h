@@ -33,12 +33,12 @@ typedef struct tn_session_options {
 
 enum { TN_IMAGE_CACHE_BYTES = 256000000 };
 
-/* The model must outlive the session. options may be NULL. Errors: ARGUMENT, LIMIT, MEMORY. */
-tn_session *tn_session_open(const tn_model *model, const tn_session_options *options, tenebra_error *error);
+/* The model must outlive the session. options may be NULL. *opened is NULL on failure. Errors: ARGUMENT, LIMIT, MEMORY. */
+tenebra_code tn_session_open(const tn_model *model, const tn_session_options *options, tn_session **opened, tenebra_error *error);
 
 /* Opens a further session with the engine and the image cache of `first`, which must outlive it; context and type of the KV
- * cache are the same. Only one thread may use them at a time. Errors: MEMORY. */
-tn_session *tn_session_open_beside(const tn_session *first, tenebra_error *error);
+ * cache are the same. Only one thread may use them at a time. *opened is NULL on failure. Errors: MEMORY. */
+tenebra_code tn_session_open_beside(const tn_session *first, tn_session **opened, tenebra_error *error);
 void tn_session_close(tn_session *session);
 
 /* Starts a question: the sequence is empty, and the memory of the last question is released. Encoded images stay in the cache,
@@ -63,9 +63,10 @@ tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tene
 /* Adds an encoded image to the cache. */
 void tn_session_remember(tn_session *session, const tn_image_rows *picture);
 
-/* A row [1, C] that lives until the reset, undefined or a copy. Empty if the memory of the question is full. */
-tn_tensor tn_session_take_row(tn_session *session, tenebra_error *error);
-tn_tensor tn_session_keep_row(tn_session *session, tn_tensor from, tenebra_error *error);
+/* A row [1, C] that lives until the reset, undefined or a copy. *row is empty on failure. Errors: LIMIT (the memory of the question is
+ * full). */
+tenebra_code tn_session_take_row(tn_session *session, tn_tensor *row, tenebra_error *error);
+tenebra_code tn_session_keep_row(tn_session *session, tn_tensor from, tn_tensor *row, tenebra_error *error);
 
 /* The last row of the sequence, before and after the final norm [1, C]. */
 static inline tn_tensor tn_session_raw(const tn_session *session) { return session->sequence.raw.source; }

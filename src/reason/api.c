@@ -77,8 +77,8 @@ tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, co
     if (trained == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
     tenebra_code code = tn_trained_read(trained, directory, inner.adapters, inner.adapter_count, error);
-    if (code == TENEBRA_OK && (*model = tn_model_open(directory, &inner, error)) == NULL)
-        code = error->code;
+    if (code == TENEBRA_OK)
+        code = tn_model_open(directory, &inner, model, error);
     if (code != TENEBRA_OK) {
         close_trained(trained);
         return code;
@@ -224,13 +224,12 @@ tenebra_code tenebra_session_open(tenebra_session **session, const tenebra_model
     tenebra_session *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
-    opened->inner = tn_session_open(model, &inner, error);
-    if (opened->inner == NULL) {
+    tenebra_code code = tn_session_open(model, &inner, &opened->inner, error);
+    if (code == TENEBRA_OK)
+        *session = opened;
+    else
         free(opened);
-        return error->code;
-    }
-    *session = opened;
-    return TENEBRA_OK;
+    return code;
 }
 
 static tenebra_code answer(tenebra_session *session, const tenebra_request *request, const tenebra_trace **trace, tenebra_error *error)

@@ -37,9 +37,9 @@ static tenebra_code keep_mean(tn_reasoner *reasoner, tn_row_ref rows, size_t cou
     size_t mark = tn_ops_mark(&engine->ops);
     const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
     const tn_tensor mean = tn_op_mean_rows(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, raw));
-    state->mean = tn_session_keep_row(reasoner->session, mean, error);
+    tenebra_code code = tn_session_keep_row(reasoner->session, mean, &state->mean, error);
     TN_TRY(tn_engine_finish(engine, mark, error));
-    return tn_tensor_is_empty(state->mean) ? TENEBRA_ERROR_LIMIT : TENEBRA_OK;
+    return code;
 }
 
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error)
@@ -98,10 +98,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
                             .module = tn_module_of(reasoner->session->model, reasoner->method->name),
                             .decoder = &reasoner->session->model->decoder, .hidden = { known->hidden, 0 },
                             .raw = { known->raw, 0 }, .scores = reasoner->span.scores, .rng = &reasoner->rng, .mean = known->mean,
-                            .given = given->values, .given_steps = given->rows, .given_size = given->columns,
-                            .made = tn_session_take_row(reasoner->session, error) };
-    if (tn_tensor_is_empty(view.made))
-        return TENEBRA_ERROR_LIMIT;
+                            .given = given->values, .given_steps = given->rows, .given_size = given->columns };
+    TN_TRY(tn_session_take_row(reasoner->session, &view.made, error));
     TN_TRY(reasoner->method->latent_step(choice, &view, rows, &count, error));
     for (size_t i = 0; i < count; i++)
         if (!tn_span_add(reasoner, rows[i], NULL))
@@ -150,10 +148,9 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
 {
     tn_session *session = reasoner->session;
     const tenebra_pick *picks;
-    const tn_latent_known known = { .hidden = tn_session_keep_row(session, tn_session_hidden(session), error),
-                                   .raw = tn_session_keep_row(session, tn_session_raw(session), error), .mean = state->mean };
-    if (tn_tensor_is_empty(known.hidden) || tn_tensor_is_empty(known.raw))
-        return TENEBRA_ERROR_LIMIT;
+    tn_latent_known known = { .mean = state->mean };
+    TN_TRY(tn_session_keep_row(session, tn_session_hidden(session), &known.hidden, error));
+    TN_TRY(tn_session_keep_row(session, tn_session_raw(session), &known.raw, error));
     TN_TRY(tn_latent_lay(reasoner, &state->choice, &known, &picks, error));
     TN_TRY(describe(reasoner, state, state->choice.settings.raw_hidden ? known.raw : known.hidden, picks, error));
     TN_TRY(watch_step(reasoner, state, error));

@@ -90,8 +90,8 @@ const char *tn_method_default(void);
 extern const tn_method *const tn_methods[];
 const tn_method *tn_method_find(const char *name);
 
-/* The same for a name from a user; on failure it returns NULL and fills the error (ARGUMENT), which suggests the nearest name. */
-const tn_method *tn_method_choose(const char *name, tenebra_error *error);
+/* The same for a name from a user. *method is NULL on failure. Errors: ARGUMENT (suggests the nearest name). */
+tenebra_code tn_method_choose(const char *name, const tn_method **method, tenebra_error *error);
 
 /* Fills the error: the method has no such option; suggests the nearest one. Returns ARGUMENT. */
 tenebra_code tn_method_lacks_option(const tn_method *method, const char *option, tenebra_error *error);

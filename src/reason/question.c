@@ -50,9 +50,9 @@ tenebra_code tn_question_write(tn_question *written, const tenebra_question *que
 {
     *written = (tn_question){ 0 };
     TN_TRY(check(question, error));
-    const tn_prompt_preset *preset = question->preset != NULL ? tn_prompt_choose(question->preset, error) : standard;
-    if (preset == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    const tn_prompt_preset *preset = standard;
+    if (question->preset != NULL)
+        TN_TRY(tn_prompt_choose(question->preset, &preset, error));
     if (question->system != NULL) {
         written->system = (tenebra_part){ .kind = TENEBRA_PART_TEXT, .text = question->system };
         written->turns[written->turn_count++] = (tenebra_message){ "system", &written->system, 1 };

@@ -18,16 +18,16 @@ const tn_method *tn_method_find(const char *name)
     return NULL;
 }
 
-const tn_method *tn_method_choose(const char *name, tenebra_error *error)
+tenebra_code tn_method_choose(const char *name, const tn_method **method, tenebra_error *error)
 {
-    const tn_method *found = tn_method_find(name);
+    *method = tn_method_find(name);
+    if (*method != NULL)
+        return TENEBRA_OK;
     tn_nearest nearest = tn_nearest_of(name, strlen(name));
-    for (const tn_method *const *method = tn_methods; *method != NULL; method++)
-        tn_nearest_try(&nearest, (*method)->name);
-    if (found == NULL)
-        tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'%s ('tenebra run --help' lists them)", name,
-                tn_nearest_hint(&nearest));
-    return found;
+    for (const tn_method *const *known = tn_methods; *known != NULL; known++)
+        tn_nearest_try(&nearest, (*known)->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "there is no method '%s'%s ('tenebra run --help' lists them)", name,
+                   tn_nearest_hint(&nearest));
 }
 
 void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size)
@@ -109,9 +109,7 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     const char *name = request->method ? request->method : tn_method_default();
     TN_TRY(tn_request_check(request, error));
     if (reasoner->method == NULL)
-        reasoner->method = tn_method_choose(name, error);
-    if (reasoner->method == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+        TN_TRY(tn_method_choose(name, &reasoner->method, error));
     if (request->example != NULL && reasoner->method->reply == TN_REPLY_NONE)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "the method %s takes none", reasoner->method->name);
     TN_TRY(tn_modules_check(reasoner->session->model, reasoner->method, error));

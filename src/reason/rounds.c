@@ -214,9 +214,8 @@ static tenebra_code open_places(tn_rounds *rounds, const tn_model *model, const 
     if (rounds->sessions == NULL || rounds->reasoners == NULL || rounds->places == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "session", "no memory");
     for (size_t i = 0; i < places; i++) {
-        tn_session *session = i == 0 ? tn_session_open(model, options, error) : tn_session_open_beside(rounds->sessions[0], error);
-        if (session == NULL)
-            return error->code;
+        tn_session *session;
+        TN_TRY(i == 0 ? tn_session_open(model, options, &session, error) : tn_session_open_beside(rounds->sessions[0], &session, error));
         rounds->sessions[rounds->count++] = session;
         rounds->places[i] = (place){ .reasoner = &rounds->reasoners[i], .taken = true };
         if (i == 0)

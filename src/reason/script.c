@@ -160,23 +160,22 @@ static tenebra_code insert_text(tn_script *script, tn_chat_message *message, siz
     return TENEBRA_OK;
 }
 
-/* The user's last message. If there is none, returns NULL and fills the error. */
-static tn_chat_message *find_question(tn_script *script, tenebra_error *error)
+/* The user's last message. Errors: ARGUMENT (there is none). */
+static tenebra_code find_question(tn_script *script, tn_chat_message **question, tenebra_error *error)
 {
     size_t last = script->message_count;
     while (last > 0 && strcmp(script->messages[last - 1].role, "user") != 0 && strcmp(script->messages[last - 1].role, TN_ROLE_BARE) != 0)
         last--;
-    if (last > 0 && !(script->has_example && last - 1 == script->example))
-        return &script->messages[last - 1];
-    tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "there is no message of the user to add to");
-    return NULL;
+    if (last == 0 || (script->has_example && last - 1 == script->example))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "message", "there is no message of the user to add to");
+    *question = &script->messages[last - 1];
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_script_add(tn_script *script, const char *text, const char *example, tenebra_error *error)
 {
-    tn_chat_message *question = find_question(script, error);
-    if (question == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    tn_chat_message *question;
+    TN_TRY(find_question(script, &question, error));
     TN_TRY(insert_text(script, question, question->part_count, text, error));
     if (!script->has_example || example == NULL)
         return TENEBRA_OK;
@@ -200,9 +199,8 @@ static size_t first_text(const tn_chat_message *message)
 
 tenebra_code tn_script_add_before(tn_script *script, const char *text, const char *example, tenebra_error *error)
 {
-    tn_chat_message *question = find_question(script, error);
-    if (question == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    tn_chat_message *question;
+    TN_TRY(find_question(script, &question, error));
     TN_TRY(insert_text(script, question, first_text(question), text, error));
     if (!script->has_example || example == NULL)
         return TENEBRA_OK;
@@ -245,9 +243,8 @@ static tenebra_code cut_message(tn_script *script, tn_chat_message *message, tn_
 
 tenebra_code tn_script_cut(tn_script *script, tn_script_cut_fn *kept, tenebra_error *error)
 {
-    tn_chat_message *question = find_question(script, error);
-    if (question == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
+    tn_chat_message *question;
+    TN_TRY(find_question(script, &question, error));
     TN_TRY(cut_message(script, question, kept, error));
     return script->has_example ? cut_message(script, &script->messages[script->example], kept, error) : TENEBRA_OK;
 }

@@ -94,11 +94,12 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
 static tenebra_code read_wording(tn_trained *trained, const json_t *config, tenebra_error *error)
 {
     tenebra_error reason = { 0 };
+    const tn_prompt_preset *preset;
     const char *taught = NULL, *asked = NULL;
     TN_TRY(tn_json_string(config, "prompt", &taught, file_name, error));
     TN_TRY(tn_json_string(config, "val_prompt", &asked, file_name, error));
     trained->preset = asked != NULL ? asked : taught;
-    if (trained->preset != NULL && tn_prompt_choose(trained->preset, &reason) == NULL)
+    if (trained->preset != NULL && tn_prompt_choose(trained->preset, &preset, &reason) != TENEBRA_OK)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"prompt\": %s", reason.sentence);
     return TENEBRA_OK;
 }
@@ -138,6 +139,7 @@ static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
 {
     const json_t *config = json_object_get(trained->about, "config");
     tenebra_error reason = { 0 };
+    const tn_method *method;
     if (!json_is_object(config))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "has no object \"config\"");
     TN_TRY(read_wording(trained, config, error));
@@ -148,7 +150,7 @@ static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"positions\": %s", reason.sentence);
     if (trained->method == NULL)
         return TENEBRA_OK;
-    if (tn_method_choose(trained->method, &reason) == NULL)
+    if (tn_method_choose(trained->method, &method, &reason) != TENEBRA_OK)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"method\": %s", reason.sentence);
     return read_settings(trained, config, error);
 }

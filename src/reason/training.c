@@ -28,9 +28,7 @@ static tenebra_code open_parts(tn_training *training, const tn_training_options 
 {
     tn_session_options session = { .threads = options->threads };
     TN_TRY(copy_settings(training, options, error));
-    training->session = tn_session_open(training->model, &session, error);
-    if (training->session == NULL)
-        return error ? error->code : TENEBRA_ERROR_MEMORY;
+    TN_TRY(tn_session_open(training->model, &session, &training->session, error));
     training->request = (tenebra_request){ .method = options->method,
                                           .settings = training->settings,
                                           .setting_count = options->setting_count,
@@ -47,23 +45,23 @@ static tenebra_code open_parts(tn_training *training, const tn_training_options 
     return TENEBRA_OK;
 }
 
-tn_training *tn_training_open(const tn_model *model, const tn_training_options *options, tenebra_error *error)
+tenebra_code tn_training_open(const tn_model *model, const tn_training_options *options, tn_training **opened, tenebra_error *error)
 {
     static const tn_training_options defaults = { 0 };
     tenebra_error local;
     error = error ? error : &local;
     tn_training *training = calloc(1, sizeof *training);
-    if (training == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "training", "no memory");
-        return NULL;
-    }
+    *opened = NULL;
+    if (training == NULL)
+        return tn_fail_memory(error, "training");
     training->model = model;
     training->options = options ? *options : defaults;
-    if (open_parts(training, &training->options, error) != TENEBRA_OK) {
+    tenebra_code code = open_parts(training, &training->options, error);
+    if (code == TENEBRA_OK)
+        *opened = training;
+    else
         tn_training_close(training);
-        return NULL;
-    }
-    return training;
+    return code;
 }
 
 void tn_training_close(tn_training *training)

@@ -1,6 +1,6 @@
 /* The forward and backward of a batch of training examples.
  *
- *     tn_training *training = tn_training_open(model, &options, &error);
+ *     tn_training_open(model, &options, &training, &error);
  *     tn_training_prepare(training, &source, &example, &error);              any number of examples
  *     tn_training_learn(training, examples, count, 1.0 / labels, &result, &error);
  *     ... the gradients are in the parameters (model/parameters.h), for the optimizer ...
@@ -49,9 +49,9 @@ typedef struct tn_training_result {
 
 typedef struct tn_training tn_training;
 
-/* The model must outlive the training. Errors: ARGUMENT (method, settings; a latent text that is not possible in training),
- * MEMORY. */
-tn_training *tn_training_open(const tn_model *model, const tn_training_options *options, tenebra_error *error);
+/* The model must outlive the training. *opened is NULL on failure. Errors: ARGUMENT (method, settings; a latent text that is not
+ * possible in training), MEMORY. */
+tenebra_code tn_training_open(const tn_model *model, const tn_training_options *options, tn_training **opened, tenebra_error *error);
 void tn_training_close(tn_training *training); /* NULL is allowed */
 
 /* The threads, for the optimizer; NULL: one. The flag (may be NULL) ends tn_training_learn early: CANCELLED. */

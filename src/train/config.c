@@ -351,8 +351,9 @@ static void add_wording_setting(tn_train_config *config)
 static tenebra_code note_method(const tn_train_config *config, const char *path, mistakes *wrong, tenebra_error *error)
 {
     char where[200] = "method";
+    const tn_method *method;
     tenebra_error reason = { 0 }, problem = { 0 };
-    tn_method_choose(config->method, &reason);
+    tn_method_choose(config->method, &method, &reason);
     for (size_t i = 0; i < config->yaml.count; i++)
         if (strcmp(config->yaml.entries[i].key, "method") == 0)
             name_place(path, &config->yaml.entries[i], where, sizeof where);

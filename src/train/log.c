@@ -53,21 +53,22 @@ static tenebra_code keep_lines(const char *path, uint64_t update, uint64_t valid
     return code;
 }
 
-int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_error *error)
+tenebra_code tn_log_open(const char *path, uint64_t update, uint64_t validated, int *log, tenebra_error *error)
 {
-    if (keep_lines(path, update, validated, error) != TENEBRA_OK)
-        return -1;
+    *log = -1;
+    TN_TRY(keep_lines(path, update, validated, error));
     struct stat info;
-    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666); /* do not wait for a pipe */
-    if (log < 0 || fstat(log, &info) != 0)
-        tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
+    tenebra_code code = TENEBRA_OK;
+    int opened = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666); /* do not wait for a pipe */
+    if (opened < 0 || fstat(opened, &info) != 0)
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be opened: %s", strerror(errno));
     else if (!S_ISREG(info.st_mode))
-        tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file, as a log must be");
-    else
-        return log;
-    if (log >= 0)
-        close(log);
-    return -1;
+        code = tn_fail(error, TENEBRA_ERROR_IO, path, "is not a regular file, as a log must be");
+    if (code == TENEBRA_OK)
+        *log = opened;
+    else if (opened >= 0)
+        close(opened);
+    return code;
 }
 
 /* One system call per line, so that a reader sees complete lines. */

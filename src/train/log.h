@@ -5,9 +5,9 @@
 #include "base/json.h"
 
 /* Opens `path` to append lines. First drops lines whose "update" is after `update`, validations after `validated`, and
- * an incomplete last line: what a killed run wrote after its last checkpoint. Returns a descriptor, -1 on failure.
+ * an incomplete last line: what a killed run wrote after its last checkpoint. *log is a descriptor, -1 on failure.
  * Errors: IO, LIMIT, MEMORY. */
-int tn_log_open(const char *path, uint64_t update, uint64_t validated, tenebra_error *error);
+tenebra_code tn_log_open(const char *path, uint64_t update, uint64_t validated, int *log, tenebra_error *error);
 
 /* Appends a line. Takes ownership of `line` (NULL counts as a failed allocation). Errors: IO, MEMORY. */
 tenebra_code tn_log_append(int log, const char *path, json_t *line, tenebra_error *error);

@@ -97,10 +97,9 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
         .without_vision = config->freeze_vision || trainer->model->config.vision.code_count > 0,
     };
     tn_rng rng = tn_rng_seed(tn_seed_mix(config->seed, 0x6c6f7261, 0));
-    trainer->adapter = tn_adapter_make(trainer->model, &options, &rng, error);
+    tenebra_code code = tn_adapter_make(trainer->model, &options, &rng, &trainer->adapter, error);
     free(targets);
-    if (trainer->adapter == NULL)
-        return error->code;
+    TN_TRY(code);
     if (trainer->adapter->note[0] != '\0')
         tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->adapter->note);
     tn_adapter_attach(trainer->adapter);
@@ -168,8 +167,7 @@ static tenebra_code open_training(tn_trainer *trainer, tenebra_error *error)
         .through_picks = config->full_picks_grad, .checkpoint = config->checkpointing,
         .seed = config->seed, .image = config->image, .ignore_orientation = true,
     };
-    trainer->training = tn_training_open(trainer->model, &options, error);
-    return trainer->training != NULL ? TENEBRA_OK : error->code;
+    return tn_training_open(trainer->model, &options, &trainer->training, error);
 }
 
 static tenebra_code open_module(tn_trainer *trainer, tenebra_error *error)
@@ -186,18 +184,14 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
     tn_path path;
     tn_model_options options = { .kernels = trainer->options.kernels };
     TN_TRY(find_model(trainer, &path, error));
-    trainer->model = tn_model_open(path.text, &options, error);
-    if (trainer->model == NULL)
-        return error->code;
+    TN_TRY(tn_model_open(path.text, &options, &trainer->model, error));
     if (trainer->model->note[0] != '\0')
         tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->model->note);
     if (trainer->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, trainer->model->directory, "has no tokenizer; for a model from a shape name "
                        "one with tokenizer: DIRECTORY");
     TN_TRY(open_module(trainer, error));
-    trainer->parameters = tn_parameters_open(error);
-    if (trainer->parameters == NULL)
-        return error->code;
+    TN_TRY(tn_parameters_open(&trainer->parameters, error));
     TN_TRY(trainer->config->tuning == TN_TUNE_LORA ? add_adapter(trainer, error) : add_weights(trainer, error));
     TN_TRY(open_training(trainer, error));
     return open_optimizer(trainer, error);
@@ -218,11 +212,10 @@ static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "and shape exclude each other");
     if (config->shape != NULL && config->tuning == TN_TUNE_LORA)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "finetuning_type", "an adapter on random weights learns nothing; use full");
-    trainer->prompt = tn_prompt_choose(config->prompt, error);
-    trainer->validation_prompt = config->validation_prompt != NULL ? tn_prompt_choose(config->validation_prompt, error) : trainer->prompt;
-    if (trainer->prompt == NULL || trainer->validation_prompt == NULL)
-        return TENEBRA_ERROR_ARGUMENT;
-    return TENEBRA_OK;
+    TN_TRY(tn_prompt_choose(config->prompt, &trainer->prompt, error));
+    trainer->validation_prompt = trainer->prompt;
+    return config->validation_prompt != NULL ? tn_prompt_choose(config->validation_prompt, &trainer->validation_prompt, error)
+                                             : TENEBRA_OK;
 }
 
 /* FNV-1a over the texts of all samples, which distinguishes data sets of the same size. */
@@ -353,8 +346,7 @@ static tenebra_code open_log(tn_trainer *trainer, tenebra_error *error)
     TN_TRY(tn_path_print(&trainer->log_path, error, "%s/log.jsonl", trainer->config->output));
     if (trainer->saved == NULL && unlink(path) != 0 && tn_path_is_file(path))
         return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be removed");
-    trainer->log = tn_log_open(path, trainer->update, trainer->validated, error);
-    return trainer->log >= 0 ? TENEBRA_OK : error->code;
+    return tn_log_open(path, trainer->update, trainer->validated, &trainer->log, error);
 }
 
 static tenebra_code open_all(tn_trainer *trainer, tenebra_error *error)
@@ -378,14 +370,14 @@ static tenebra_code open_all(tn_trainer *trainer, tenebra_error *error)
     return open_log(trainer, error);
 }
 
-tn_trainer *tn_trainer_open(const tn_train_config *config, const tn_trainer_options *options, tenebra_error *error)
+tenebra_code tn_trainer_open(const tn_train_config *config, const tn_trainer_options *options, tn_trainer **opened, tenebra_error *error)
 {
-    tenebra_error problem = { 0 };
+    tenebra_error local;
+    error = error != NULL ? error : &local;
     tn_trainer *trainer = calloc(1, sizeof *trainer);
-    if (trainer == NULL) {
-        tn_fail(error, TENEBRA_ERROR_MEMORY, "train", "no memory");
-        return NULL;
-    }
+    *opened = NULL;
+    if (trainer == NULL)
+        return tn_fail_memory(error, "train");
     trainer->config = config;
     trainer->options = *options;
     trainer->threads = config->threads > 0 ? config->threads : tn_cpu_count();
@@ -393,12 +385,12 @@ tn_trainer *tn_trainer_open(const tn_train_config *config, const tn_trainer_opti
     trainer->log = trainer->lock = -1;
     for (size_t i = 0; i < TN_BEST_STAGES; i++)
         trainer->best[i] = -1;
-    tenebra_code code = open_all(trainer, &problem);
+    tenebra_code code = open_all(trainer, error);
     if (code == TENEBRA_OK)
-        return trainer;
-    tn_fail(error, code, problem.where, "%s", problem.sentence);
-    tn_trainer_close(trainer);
-    return NULL;
+        *opened = trainer;
+    else
+        tn_trainer_close(trainer);
+    return code;
 }
 
 void tn_trainer_close(tn_trainer *trainer)

@@ -1,6 +1,6 @@
 /* A training run: the loop around the forward and backward passes.
  *
- *     tn_trainer *trainer = tn_trainer_open(&config, &options, &error);
+ *     tn_trainer_open(&config, &options, &trainer, &error);
  *     tn_trainer_run(trainer, &error);         CANCELLED after options.stop became true: a checkpoint is written
  *     tn_trainer_close(trainer);
  *
@@ -66,9 +66,9 @@ typedef struct tn_trainer_options {
     void *user;
 } tn_trainer_options;
 
-/* Opens data, model and trained parameters. config and options must outlive the trainer. Errors: those of all parts;
- * ARGUMENT (keys that are missing or exclude each other; an output directory in use). */
-tn_trainer *tn_trainer_open(const tn_train_config *config, const tn_trainer_options *options, tenebra_error *error);
+/* Opens data, model and trained parameters. config and options must outlive the trainer. *opened is NULL on failure. Errors: those
+ * of all parts; ARGUMENT (keys that are missing or exclude each other; an output directory in use). */
+tenebra_code tn_trainer_open(const tn_train_config *config, const tn_trainer_options *options, tn_trainer **opened, tenebra_error *error);
 void tn_trainer_close(tn_trainer *trainer); /* NULL is allowed */
 
 /* Runs to the end and writes the result. Errors: those of all parts; files saved before are kept. */

@@ -79,16 +79,15 @@ static tenebra_code open_model(tn_verify *verify, const tn_verify_options *optio
     tn_session_options session = { .threads = options->threads };
     char *beside = options->model == NULL ? tn_verify_beside(verify, "model") : NULL;
     const char *directory = beside != NULL ? beside : options->model;
+    tenebra_code code = verify->failure.code;
     if (directory != NULL)
-        verify->model = tn_model_open(directory, &model, error);
+        code = tn_model_open(directory, &model, &verify->model, error);
     else
         *error = verify->failure;
     free(beside);
-    if (verify->model == NULL)
-        return error->code;
+    TN_TRY(code);
     TN_TRY(widen_all(verify, error));
-    verify->session = tn_session_open(verify->model, &session, error);
-    return verify->session ? TENEBRA_OK : error->code;
+    return tn_session_open(verify->model, &session, &verify->session, error);
 }
 
 tenebra_code tn_verify_open(tn_verify *verify, const char *path, const tn_verify_options *options, tenebra_error *error)

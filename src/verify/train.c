@@ -57,8 +57,7 @@ static bool open_training(trainer *t, tenebra_error *error)
                                          { "exhausted", "repick" } };
     tn_training_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 4, .on_picks = note_picks,
                                    .user = t, .threads = tn_pool_threads(t->verify->session->engine->pool) };
-    t->training = tn_training_open(t->verify->model, &options, error);
-    return t->training != NULL;
+    return tn_training_open(t->verify->model, &options, &t->training, error) == TENEBRA_OK;
 }
 
 static bool open_optimizer(trainer *t, tenebra_error *error)
@@ -80,13 +79,13 @@ static bool open_step(trainer *t)
 {
     tenebra_error *error = &t->verify->failure;
     char *directory = tn_verify_beside(t->verify, "adapter");
-    t->adapter = directory ? tn_adapter_open(t->verify->model, directory, 1, error) : NULL;
+    bool opened = directory != NULL && tn_adapter_open(t->verify->model, directory, 1, &t->adapter, error) == TENEBRA_OK;
     free(directory);
-    if (t->adapter == NULL)
+    if (!opened)
         return false;
     tn_adapter_attach(t->adapter);
-    t->parameters = tn_parameters_open(error);
-    if (t->parameters == NULL || tn_parameters_add_adapter(t->parameters, t->adapter, error) != TENEBRA_OK)
+    if (tn_parameters_open(&t->parameters, error) != TENEBRA_OK ||
+        tn_parameters_add_adapter(t->parameters, t->adapter, error) != TENEBRA_OK)
         return false;
     t->doubtful = tn_verify_take(t->verify, t->parameters->elements + 1, sizeof *t->doubtful);
     return t->doubtful != NULL && open_training(t, error) && open_optimizer(t, error);
@@ -248,7 +247,8 @@ static void compare_answering(trainer *t, const char *name, const tn_verify_exam
 {
     tn_session *kept = t->verify->session;
     tn_session_options options = { .threads = tn_pool_threads(kept->engine->pool) };
-    tn_session *fresh = tn_session_open(t->verify->model, &options, &t->verify->failure);
+    tn_session *fresh;
+    tn_session_open(t->verify->model, &options, &fresh, &t->verify->failure);
     tn_real *logits = tn_verify_take(t->verify, kept->logits.cols, sizeof *logits);
     tn_verify_picture picture = { 0 };
     t->verify->session = t->inputs->session = fresh;

@@ -52,9 +52,9 @@ static void prepare(void)
     if (models[0] != NULL)
         return;
     const tn_model_options options = { .kernels = "reference" };
-    models[0] = tn_model_open(GOLDEN "untied/model", &options, NULL);
-    models[1] = tn_model_open(GOLDEN "tied/model", &options, NULL);
-    require(models[0] != NULL && models[1] != NULL && mkdtemp(directory) != NULL);
+    require(tn_model_open(GOLDEN "untied/model", &options, &models[0], NULL) == TENEBRA_OK);
+    require(tn_model_open(GOLDEN "tied/model", &options, &models[1], NULL) == TENEBRA_OK);
+    require(mkdtemp(directory) != NULL);
     atexit(clean);
 }
 
@@ -70,8 +70,9 @@ static void open_it(tn_model *model)
 {
     tenebra_error error = { 0 };
     const tn_decoder before = model->decoder;
-    tn_adapter *adapter = tn_adapter_open(model, directory, 1, &error);
-    require((adapter == NULL) == (error.code != TENEBRA_OK));
+    tn_adapter *adapter;
+    tenebra_code code = tn_adapter_open(model, directory, 1, &adapter, &error);
+    require((adapter == NULL) == (code != TENEBRA_OK) && error.code == code);
     require(adapter != NULL || error.sentence[0] != '\0');
     for (size_t i = 0; adapter != NULL && i < adapter->module_count; i++) {
         const tn_adapter_module *m = &adapter->modules[i];

@@ -87,8 +87,8 @@ static void write_bytes(int file, const void *bytes, size_t size)
 
 static tn_model *open_model(void)
 {
-    tn_model *model = tn_model_open(MODEL, &(tn_model_options){ .kernels = "reference" }, NULL);
-    require(model != NULL);
+    tn_model *model;
+    require(tn_model_open(MODEL, &(tn_model_options){ .kernels = "reference" }, &model, NULL) == TENEBRA_OK);
     return model;
 }
 

@@ -98,8 +98,8 @@ static void check_kind(const char *golden, const char *name)
     run(model, &s, ours);
     assert_false(distance(ours, theirs, vocabulary) < 0.1); /* only the base model */
     snprintf(path, sizeof path, ADAPTERS "%s", name);
-    tn_adapter *adapter = tn_adapter_open(model, path, 1, &error);
-    if (adapter == NULL)
+    tn_adapter *adapter;
+    if (tn_adapter_open(model, path, 1, &adapter, &error) != TENEBRA_OK)
         fail_msg("%s: %s: %s", name, error.where, error.sentence);
     tn_adapter_attach(adapter);
     run(model, &s, ours);

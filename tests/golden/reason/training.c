@@ -94,16 +94,17 @@ static double difference(const inputs *in, const tn_parameters *parameters)
 
 static double gradient_error(bool through_hidden, bool checkpoint, double strength)
 {
-    tn_model *model = tn_model_open(GOLDEN "/model", &(tn_model_options){ .kernels = "reference" }, NULL);
-    assert_non_null(model);
-    tn_adapter *adapter = tn_adapter_open(model, GOLDEN "/adapter", strength, NULL);
-    assert_non_null(adapter);
+    tn_model *model;
+    assert_int_equal(tn_model_open(GOLDEN "/model", &(tn_model_options){ .kernels = "reference" }, &model, NULL), TENEBRA_OK);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_open(model, GOLDEN "/adapter", strength, &adapter, NULL), TENEBRA_OK);
     tn_adapter_attach(adapter);
-    tn_parameters *parameters = tn_parameters_open(NULL);
+    tn_parameters *parameters;
+    assert_int_equal(tn_parameters_open(&parameters, NULL), TENEBRA_OK);
     assert_int_equal(tn_parameters_add_adapter(parameters, adapter, NULL), TENEBRA_OK);
     tn_training_options options = { .method = "ivt-lr", .threads = 1, .through_hidden = through_hidden, .checkpoint = checkpoint };
-    tn_training *training = tn_training_open(model, &options, NULL);
-    assert_non_null(training);
+    tn_training *training;
+    assert_int_equal(tn_training_open(model, &options, &training, NULL), TENEBRA_OK);
     inputs in;
     open_inputs(&in, model);
     const tn_train_example *example = &in.example;

@@ -27,12 +27,13 @@ typedef struct record {
     char why[256];
 } record;
 
-static void *open_state(void *user, tenebra_error *error)
+static tenebra_code open_state(void *user, void **state, tenebra_error *error)
 {
     const record *r = user;
     if (r->cannot_open)
-        tn_fail(error, TENEBRA_ERROR_LIMIT, "here", "the door is %s", "locked");
-    return r->cannot_open ? NULL : user;
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "here", "the door is %s", "locked");
+    *state = user;
+    return TENEBRA_OK;
 }
 
 static bool begin_job(void *state, size_t job)

@@ -37,7 +37,9 @@ static inline void adapter_refused(tn_model *model, edit_fn *edit, const char *c
 {
     char *directory = edited_adapter(edit, changes);
     tenebra_error error = { 0 };
-    assert_null(tn_adapter_open(model, directory, 1, &error));
+    tn_adapter *no_adapter;
+    assert_int_not_equal(tn_adapter_open(model, directory, 1, &no_adapter, &error), TENEBRA_OK);
+    assert_null(no_adapter);
     if (error.code != code || strstr(error.sentence, words) == NULL)
         print_error("%s: %s (%d), expected '%s' (%d)\n", error.where, error.sentence, error.code, words, code);
     assert_int_equal(error.code, code);
@@ -48,8 +50,8 @@ static inline void adapter_refused(tn_model *model, edit_fn *edit, const char *c
 static inline tn_adapter *open_adapter(tn_model *model, const char *directory, double strength)
 {
     tenebra_error error = { 0 };
-    tn_adapter *adapter = tn_adapter_open(model, directory, strength, &error);
-    if (adapter == NULL)
+    tn_adapter *adapter;
+    if (tn_adapter_open(model, directory, strength, &adapter, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return adapter;
 }

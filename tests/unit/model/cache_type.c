@@ -13,8 +13,8 @@ enum { ROWS = 60 };
 static tn_session *narrow_session(const tn_model *model, size_t context)
 {
     const tn_session_options options = { .context = context, .threads = 2, .cache_type = TN_BF16 };
-    tn_session *session = tn_session_open(model, &options, NULL);
-    assert_non_null(session);
+    tn_session *session;
+    assert_int_equal(tn_session_open(model, &options, &session, NULL), TENEBRA_OK);
     return session;
 }
 
@@ -76,7 +76,9 @@ static void test_memory_and_types(void **state)
     tn_session_close(narrow);
     const tn_session_options options = { .threads = 1, .cache_type = TN_F16 };
     tenebra_error error = { 0 };
-    assert_null(tn_session_open(model, &options, &error));
+    tn_session *no_session;
+    assert_int_equal(tn_session_open(model, &options, &no_session, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(no_session);
     assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
     assert_non_null(strstr(error.sentence, "F32 or BF16, not as F16"));
     tn_model_close(model);

@@ -223,7 +223,9 @@ static void test_other_files(void **state)
         tenebra_error error = { 0 };
         snprintf(name, sizeof name, "%s", names[i]);
         char *directory = edited_model(TENEBRA_TEST_DATA "/golden/chameleon_64/model", drop_one, name, "{}");
-        assert_null(tn_model_open(directory, NULL, &error));
+        tn_model *no_model;
+        assert_int_equal(tn_model_open(directory, NULL, &no_model, &error), TENEBRA_ERROR_MISMATCH);
+        assert_null(no_model);
         assert_int_equal(error.code, TENEBRA_ERROR_MISMATCH);
         assert_string_equal(error.where, name);
         assert_non_null(strstr(error.sentence, "missing"));

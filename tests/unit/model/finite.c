@@ -124,8 +124,8 @@ static void test_adapter(void **state)
     tn_model *model = open_model(TIED, NULL);
     tn_rng rng = tn_rng_seed(1);
     tenebra_error error = { 0 };
-    tn_adapter *adapter = tn_adapter_make(model, &options, &rng, &error);
-    assert_non_null(adapter);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &adapter, &error), TENEBRA_OK);
     tn_adapter_attach(adapter);
     model->adapters[0] = adapter; /* closed with the model */
     model->adapter_count = 1;

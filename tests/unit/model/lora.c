@@ -89,9 +89,9 @@ static void adapters_add_up(void **state)
     tn_lora_options every = { .rank = 3, .alpha = 6, .targets = { .pattern = "all-linear" } };
     static const char *const names[] = { "qkv", "down_proj" };
     tn_lora_options some = { .rank = 4, .alpha = 8, .rslora = true, .targets = { names, 2, NULL } };
-    tn_adapter *adapters[] = { tn_adapter_make(model, &every, &rng, NULL), tn_adapter_make(model, &some, &rng, NULL), NULL };
-    assert_non_null(adapters[0]);
-    assert_non_null(adapters[1]);
+    tn_adapter *adapters[] = { NULL, NULL, NULL };
+    assert_int_equal(tn_adapter_make(model, &every, &rng, &adapters[0], NULL), TENEBRA_OK);
+    assert_int_equal(tn_adapter_make(model, &some, &rng, &adapters[1], NULL), TENEBRA_OK);
     assert_true(adapters[0]->modules[0].scale == 2 && adapters[1]->modules[0].scale == 4);
     tn_adapter_attach(adapters[0]);
     tn_adapter_attach(adapters[1]);
@@ -127,8 +127,8 @@ static void strength_scales(void **state)
     outcome runs[3];
     for (size_t i = 0; i < 3; i++) {
         const tn_model_options options = { .kernels = "reference", .adapters = i == 1 ? &none : &whole, .adapter_count = i > 0 };
-        tn_model *model = tn_model_open(UNTIED, &options, NULL);
-        assert_non_null(model);
+        tn_model *model;
+        assert_int_equal(tn_model_open(UNTIED, &options, &model, NULL), TENEBRA_OK);
         runs[i] = run_model(model);
         tn_model_close(model);
     }
@@ -137,7 +137,10 @@ static void strength_scales(void **state)
     for (size_t i = 0; i < 3; i++)
         free(runs[i].values);
     tenebra_error error = { 0 };
-    assert_null(tn_model_open(UNTIED, &(tn_model_options){ .adapters = &wrong, .adapter_count = 1 }, &error));
+    tn_model *no_model;
+    assert_int_equal(tn_model_open(UNTIED, &(tn_model_options){ .adapters = &wrong, .adapter_count = 1 }, &no_model, &error),
+                     TENEBRA_ERROR_IO);
+    assert_null(no_model);
     assert_int_equal(error.code, TENEBRA_ERROR_IO);
 }
 
@@ -255,13 +258,17 @@ static void bad_adapters_are_refused(void **state)
     adapter_refused(model, NULL, "{\"r\": 8}", TENEBRA_ERROR_MISMATCH, "has rank 4");
     adapter_refused(model, NULL, "{\"lora_alpha\": \"much\"}", TENEBRA_ERROR_FORMAT, "lora_alpha");
     adapter_refused(model, NULL, "{\"alpha_pattern\": {\"(\": 3}}", TENEBRA_ERROR_ARGUMENT, "regular expression");
-    assert_null(tn_adapter_open(model, "/nowhere", 1, &error));
+    tn_adapter *no_adapter;
+    assert_int_equal(tn_adapter_open(model, "/nowhere", 1, &no_adapter, &error), TENEBRA_ERROR_IO);
+    assert_null(no_adapter);
     assert_int_equal(error.code, TENEBRA_ERROR_IO);
-    assert_null(tn_adapter_open(model, ADAPTER, (double)NAN, &error));
+    assert_int_equal(tn_adapter_open(model, ADAPTER, (double)NAN, &no_adapter, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(no_adapter);
     assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
     tn_model_close(model);
     tn_model *other = open_model(TIED, "reference");
-    assert_null(tn_adapter_open(other, ADAPTER, 1, &error)); /* of another model */
+    assert_int_equal(tn_adapter_open(other, ADAPTER, 1, &no_adapter, &error), TENEBRA_ERROR_MISMATCH); /* of another model */
+    assert_null(no_adapter);
     assert_int_equal(error.code, TENEBRA_ERROR_MISMATCH);
     tn_model_close(other);
 }
@@ -277,8 +284,8 @@ static void written_adapters_are_read(void **state)
     tn_lora_options options = { .rank = 2, .alpha = 3, .dropout = 0.25, .rslora = true, .targets = { names, 3, NULL },
                                 .rank_patterns = ranks, .rank_pattern_count = 1, .alpha_patterns = alphas,
                                 .alpha_pattern_count = 1 };
-    tn_adapter *made = tn_adapter_make(model, &options, &rng, NULL);
-    assert_non_null(made);
+    tn_adapter *made;
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &made, NULL), TENEBRA_OK);
     assert_int_equal(made->module_count, 3 + 1 + 2);
     fill(made, &rng, 1);
     char *directory = make_directory();
@@ -308,7 +315,7 @@ static void written_adapters_are_read(void **state)
     tn_adapter_close(made);
     remove_directory(directory);
     tenebra_error error = { 0 };
-    made = tn_adapter_make(model, &options, &rng, NULL);
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &made, NULL), TENEBRA_OK);
     assert_int_equal(tn_adapter_write(made, "/proc/adapter", NULL, TN_LORA_NAMES_BASE, &error), TENEBRA_ERROR_IO);
     tn_adapter_close(made);
     tn_model_close(model);
@@ -322,8 +329,10 @@ static size_t count_targets(tn_model *model, const char *pattern, const char *na
     tn_lora_options options = { .rank = 1, .alpha = 1, .targets = { &name, name != NULL, pattern },
                                 .without_vision = without_vision };
     tenebra_error error = { 0 };
-    tn_adapter *adapter = tn_adapter_make(model, &options, &rng, &error);
-    size_t count = adapter ? adapter->module_count : 1000 + (size_t)error.code;
+    tn_adapter *adapter;
+    tenebra_code code = tn_adapter_make(model, &options, &rng, &adapter, &error);
+    assert_int_equal(code, error.code);
+    size_t count = adapter ? adapter->module_count : 1000 + (size_t)code;
     tn_adapter_close(adapter);
     return count;
 }

@@ -106,8 +106,8 @@ static void what_fits_nothing_is_noted(void **state)
     tn_rng rng = tn_rng_seed(1);
     static const char *const names[] = { "q_proj", "qproj", "model.language_model.layers.1.self_attn.k_proj" };
     tn_lora_options options = { .rank = 1, .alpha = 1, .targets = { names, 3, NULL } };
-    tn_adapter *made = tn_adapter_make(model, &options, &rng, NULL);
-    assert_non_null(made);
+    tn_adapter *made;
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &made, NULL), TENEBRA_OK);
     assert_int_equal(made->module_count, 4);
     assert_string_equal(made->note, "target_modules matches nothing: qproj");
     tn_adapter_close(made);
@@ -146,7 +146,9 @@ static void open_refused(const char *golden, const char *kind, double strength, 
     snprintf(path, sizeof path, KINDS "%s", kind);
     const tenebra_adapter list[] = { { path, strength, pass } };
     tenebra_error error = { 0 };
-    assert_null(tn_model_open(golden, &(tn_model_options){ .adapters = list, .adapter_count = 1 }, &error));
+    tn_model *no_model;
+    assert_int_not_equal(tn_model_open(golden, &(tn_model_options){ .adapters = list, .adapter_count = 1 }, &no_model, &error), TENEBRA_OK);
+    assert_null(no_model);
     if (strstr(error.sentence, words) == NULL)
         fail_msg("%s: %s", error.where, error.sentence);
 }
@@ -159,7 +161,9 @@ static void what_cannot_be_scaled_or_stacked(void **state)
     open_refused(TIED, "tokens", 1, 2, "limited to one pass");
     const tenebra_adapter twice[] = { { KINDS "tokens", 1, 0 }, { KINDS "saved-tied", 1, 0 } };
     tenebra_error error = { 0 };
-    assert_null(tn_model_open(TIED, &(tn_model_options){ .adapters = twice, .adapter_count = 2 }, &error));
+    tn_model *no_model;
+    assert_int_not_equal(tn_model_open(TIED, &(tn_model_options){ .adapters = twice, .adapter_count = 2 }, &no_model, &error), TENEBRA_OK);
+    assert_null(no_model);
     assert_non_null(strstr(error.sentence, "two adapters"));
     tn_model *model = open_model(UNTIED, "reference");
     tn_adapter *adapter = open_adapter(model, KINDS "dora", 1);
@@ -175,7 +179,10 @@ static void adapter_in_tied_head_and_embeddings(void **state)
     char *directory = edited_copy(KINDS "head", NULL, "{\"ensure_weight_tying\": true}");
     const tenebra_adapter list[] = { { directory, 1, 0 } };
     tenebra_error error = { 0 };
-    assert_null(tn_model_open(TIED, &(tn_model_options){ .adapters = list, .adapter_count = 1 }, &error));
+    tn_model *no_model;
+    assert_int_equal(tn_model_open(TIED, &(tn_model_options){ .adapters = list, .adapter_count = 1 }, &no_model, &error),
+                     TENEBRA_ERROR_UNSUPPORTED);
+    assert_null(no_model);
     assert_int_equal(error.code, TENEBRA_ERROR_UNSUPPORTED);
     assert_non_null(strstr(error.sentence, "\"ensure_weight_tying\" with \"lm_head\""));
     remove_directory(directory);
@@ -205,7 +212,9 @@ static void refuse_kind(const char *golden, const char *kind, edit_fn *edit, con
     snprintf(path, sizeof path, KINDS "%s", kind);
     tn_model *model = open_model(golden, "reference");
     char *directory = edited_copy(path, edit, changes);
-    assert_null(tn_adapter_open(model, directory, 1, &error));
+    tn_adapter *no_adapter;
+    assert_int_not_equal(tn_adapter_open(model, directory, 1, &no_adapter, &error), TENEBRA_OK);
+    assert_null(no_adapter);
     if (strstr(error.sentence, words) == NULL)
         fail_msg("%s: %s: %s", kind, error.where, error.sentence);
     remove_directory(directory);
@@ -270,8 +279,8 @@ static size_t write_and_read(const char *golden, tn_lora_names names)
     static const tn_lora_pattern alphas[] = { { "model.layers.1.self_attn.q_proj", 3 } };
     tn_lora_options options = { .rank = 2, .alpha = 8, .targets = { targets, 3, NULL }, .alpha_patterns = alphas,
                                 .alpha_pattern_count = 1 };
-    tn_adapter *made = tn_adapter_make(model, &options, &rng, NULL);
-    assert_non_null(made);
+    tn_adapter *made;
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &made, NULL), TENEBRA_OK);
     char *directory = make_directory();
     assert_int_equal(tn_adapter_write(made, directory, NULL, names, NULL), TENEBRA_OK);
     tn_adapter *read = open_adapter(model, directory, 1);
@@ -338,7 +347,8 @@ static void targets_are_those_trained(void **state)
         { .rank = 1, .alpha = 1, .targets = { NULL, 0, "model\\.layers\\..*q_proj" } },
     };
     for (size_t i = 0; i < 2; i++) {
-        tn_adapter *made = tn_adapter_make(model, &cases[i], &rng, NULL);
+        tn_adapter *made;
+        assert_int_equal(tn_adapter_make(model, &cases[i], &rng, &made, NULL), TENEBRA_OK);
         char *directory = make_directory();
         assert_non_null(made);
         assert_int_equal(tn_adapter_write(made, directory, NULL, TN_LORA_NAMES_NEW, NULL), TENEBRA_OK);
@@ -369,7 +379,9 @@ static void the_writer_says_why(void **state)
     assert_int_equal(rmdir(path), 0);
     write_file(directory, "adapter_model.bin", "PK", 2);
     write_file(directory, "adapter_config.json", "{}", 2);
-    assert_null(tn_adapter_open(model, directory, 1, &error));
+    tn_adapter *no_adapter;
+    assert_int_not_equal(tn_adapter_open(model, directory, 1, &no_adapter, &error), TENEBRA_OK);
+    assert_null(no_adapter);
     assert_non_null(strstr(error.sentence, "pickle"));
     remove_directory(directory);
     tn_adapter_close(adapter);

@@ -239,8 +239,8 @@ static inline tn_model *open_model(const char *directory, const char *kernels)
 {
     const tn_model_options options = { .kernels = kernels };
     tenebra_error error = { 0 };
-    tn_model *model = tn_model_open(directory, &options, &error);
-    if (model == NULL)
+    tn_model *model;
+    if (tn_model_open(directory, &options, &model, &error) != TENEBRA_OK)
         print_error("%s: %s\n", error.where, error.sentence);
     assert_non_null(model);
     return model;
@@ -265,7 +265,9 @@ static inline const char *steady_kernels(void)
 static inline void refuses(char *directory, tenebra_code code, const char *where, const char *words)
 {
     tenebra_error error = { 0 };
-    assert_null(tn_model_open(directory, NULL, &error));
+    tn_model *no_model;
+    assert_int_not_equal(tn_model_open(directory, NULL, &no_model, &error), TENEBRA_OK);
+    assert_null(no_model);
     assert_error(&error, code, where, words);
     remove_directory(directory);
 }
@@ -275,8 +277,8 @@ static inline void refuses(char *directory, tenebra_code code, const char *where
 static inline tn_session *open_session(const tn_model *model, size_t context, size_t threads)
 {
     const tn_session_options options = { .context = context, .threads = threads };
-    tn_session *session = tn_session_open(model, &options, NULL);
-    assert_non_null(session);
+    tn_session *session;
+    assert_int_equal(tn_session_open(model, &options, &session, NULL), TENEBRA_OK);
     return session;
 }
 

@@ -12,8 +12,8 @@
 static tn_parameters *open_list(tn_model *model, const tn_parameters_filter *filter)
 {
     tenebra_error error = { 0 };
-    tn_parameters *list = tn_parameters_open(&error);
-    assert_non_null(list);
+    tn_parameters *list;
+    assert_int_equal(tn_parameters_open(&list, &error), TENEBRA_OK);
     if (tn_parameters_add_weights(list, model, filter, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return list;
@@ -119,7 +119,8 @@ static void filters_choose(void **state)
     assert_int_equal(count_with(model, &(tn_parameters_filter){ .include = tower }), vision);
     assert_int_equal(count_with(model, &(tn_parameters_filter){ .exclude = tower }), all - vision);
     assert_int_equal(count_with(model, &(tn_parameters_filter){ .include = tower, .exclude = biases }), vision - both);
-    tn_parameters *list = tn_parameters_open(NULL);
+    tn_parameters *list;
+    assert_int_equal(tn_parameters_open(&list, NULL), TENEBRA_OK);
     tenebra_error error = { 0 };
     assert_int_equal(tn_parameters_add_weights(list, model, &(tn_parameters_filter){ .include = nothing }, &error),
                      TENEBRA_ERROR_ARGUMENT);
@@ -168,7 +169,8 @@ static void adapters_join_the_list(void **state)
     tn_rng rng = tn_rng_seed(2);
     tn_model *model = open_model(UNTIED, "reference");
     tn_lora_options options = { .rank = 2, .alpha = 4, .targets = { &target, 1, NULL } };
-    tn_adapter *adapter = tn_adapter_make(model, &options, &rng, NULL);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &adapter, NULL), TENEBRA_OK);
     tn_adapter_attach(adapter);
     tn_parameters *list = open_list(model, &(tn_parameters_filter){ .include = norms });
     size_t before = list->count;

@@ -16,17 +16,17 @@ enum { ROWS = 5 };
 static tn_model *open_with(const tenebra_adapter *adapters, size_t count)
 {
     tenebra_error error = { 0 };
-    tn_model *model = tn_model_open(
-        UNTIED, &(tn_model_options){ .kernels = "reference", .adapters = adapters, .adapter_count = count }, &error);
-    if (model == NULL)
+    tn_model *model;
+    if (tn_model_open(UNTIED, &(tn_model_options){ .kernels = "reference", .adapters = adapters, .adapter_count = count }, &model,
+                      &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return model;
 }
 
 static tn_session *session_of(const tn_model *model)
 {
-    tn_session *session = tn_session_open(model, &(tn_session_options){ .context = 64, .threads = 1 }, NULL);
-    assert_non_null(session);
+    tn_session *session;
+    assert_int_equal(tn_session_open(model, &(tn_session_options){ .context = 64, .threads = 1 }, &session, NULL), TENEBRA_OK);
     return session;
 }
 
@@ -122,8 +122,8 @@ static void tower_changes_are_told(void **state)
     tn_model *model = open_with(NULL, 0);
     tn_rng rng = tn_rng_seed(5);
     const tn_lora_options every = { .rank = 2, .alpha = 4, .targets = { .pattern = "all-linear" } };
-    tn_adapter *adapter = tn_adapter_make(model, &every, &rng, NULL);
-    assert_non_null(adapter);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_make(model, &every, &rng, &adapter, NULL), TENEBRA_OK);
     adapter->pass = 2;
     tn_adapter_refresh(adapter);
     tn_adapter_attach(adapter);

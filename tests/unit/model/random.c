@@ -146,8 +146,8 @@ static void test_other_patches(void **state)
     tenebra_error error = { 0 };
     const tn_random_options options = { .shape = "hops", .seed = 7, .type = TN_F32 };
     assert_int_equal(tn_random_model_write(here->model, &options, &error), TENEBRA_OK);
-    tn_model *model = tn_model_open(here->model, NULL, &error);
-    if (model == NULL)
+    tn_model *model;
+    if (tn_model_open(here->model, NULL, &model, &error) != TENEBRA_OK)
         fail_msg("%s", error.sentence);
     const tn_patch_config *patches = model->rule;
     assert_int_equal(patches->patch_size, 28);
@@ -257,8 +257,8 @@ static void test_with_tokenizer(void **state)
     tenebra_error error = { 0 };
     assert_int_equal(tn_random_model_write(here->model, &options, &error), TENEBRA_OK);
     assert_int_equal(misfits(here), 0);
-    tn_model *model = tn_model_open(here->model, NULL, &error);
-    assert_non_null(model);
+    tn_model *model;
+    assert_int_equal(tn_model_open(here->model, NULL, &model, &error), TENEBRA_OK);
     assert_non_null(model->tokenizer);
     assert_int_equal(model->config.picture_token, tn_tokenizer_find(model->tokenizer, "<|image_pad|>"));
     assert_int_equal(model->config.eos_tokens[0], tn_tokenizer_find(model->tokenizer, "<|im_end|>"));

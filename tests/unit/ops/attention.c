@@ -96,7 +96,7 @@ static void equals_a_softmax(void **state)
     for (size_t n = 0; n < PROBLEMS; n++) {
         const problem *p = &problems[n];
         fixture f;
-        fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, n);
+        fixture_open(&f, best_kernels(), 2, n);
         data d = data_of(&f, p);
         tn_tensor out = tn_op_attention(&f.ops, tensor(&f, p->rows, d.width, d.q), &d.keys, &d.shape);
         works(&f);
@@ -160,7 +160,7 @@ static void later_keys_do_not_reach_earlier_rows(void **state)
     (void)state;
     const problem p = { .rows = 20, .start = 3, .heads = 2, .kv_heads = 1, .head_dim = 6, .size = 1 };
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 1, 4);
+    fixture_open(&f, best_kernels(), 1, 4);
     data d = data_of(&f, &p);
     tn_tensor before = tn_op_attention(&f.ops, tensor(&f, p.rows, d.width, d.q), &d.keys, &d.shape);
     for (size_t i = 0; i < d.keys.stride; i++) {
@@ -181,7 +181,7 @@ static void tap_gives_probabilities(void **state)
     for (size_t n = 0; n < PROBLEMS; n++) {
         const problem *p = &problems[n];
         fixture f;
-        fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, n);
+        fixture_open(&f, best_kernels(), 2, n);
         data d = data_of(&f, p);
         size_t row = p->rows * 3 / 4, begin, end;
         seen_keys(p, row, &begin, &end);

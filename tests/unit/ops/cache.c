@@ -79,7 +79,7 @@ static void rounding_is_bounded(void **state)
 {
     (void)state;
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, 2);
+    fixture_open(&f, best_kernels(), 2, 2);
     caches c = fill(&f);
     size_t off = 0;
     for (size_t i = 0; i < S * STRIDE; i++) {
@@ -153,7 +153,7 @@ static void stays_near_the_exact_numbers(void **state)
     (void)state;
     const double u = 0x1p-8;
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, 3);
+    fixture_open(&f, best_kernels(), 2, 3);
     caches c = fill(&f);
     tn_tensor out = attend(&f, &c, &c.narrow, 0, T, NULL);
     double largest = 0;

@@ -22,6 +22,14 @@ typedef struct fixture {
     tn_rng rng;
 } fixture;
 
+/* The best set of this machine. */
+static inline const tn_kernels *best_kernels(void)
+{
+    const tn_kernels *kernels;
+    assert_int_equal(tn_kernels_choose(NULL, &kernels, NULL), TENEBRA_OK);
+    return kernels;
+}
+
 static inline void fixture_open(fixture *f, const tn_kernels *kernels, size_t threads, uint64_t seed)
 {
     memset(f, 0, sizeof *f);

@@ -10,7 +10,7 @@ static void linear_is_a_product(void **state)
     enum { T = 5, K = 67, N = 70 };
     (void)state;
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, 1);
+    fixture_open(&f, best_kernels(), 2, 1);
     tn_real *x = numbers(&f, T * K, 0, 1), *w = numbers(&f, N * K, 0, 1), *b = numbers(&f, N, 0, 1);
     tn_weight matrix = weight_of(w, N, K, NULL);
     tn_vector bias = { N, b, NULL };
@@ -74,7 +74,7 @@ static void elementwise_formulas(void **state)
     enum { N = 3 * 1001 };
     (void)state;
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, 3);
+    fixture_open(&f, best_kernels(), 2, 3);
     tn_real *x = numbers(&f, N, 0, 4), *y = numbers(&f, N, 0, 4);
     x[0] = 100, x[1] = -100, x[2] = 0, x[3] = -88, x[4] = 1e6f, x[5] = -1e6f;
     tn_tensor sum = tn_op_add(&f.ops, tensor(&f, 3, 1001, x), tensor(&f, 3, 1001, y));
@@ -182,7 +182,7 @@ static void cross_entropy_is_stable(void **state)
     static const int32_t labels[T] = { 17, -1, 5002, 0 };
     (void)state;
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 2, 7);
+    fixture_open(&f, best_kernels(), 2, 7);
     tn_real *x = numbers(&f, T * V, 0, 3);
     for (size_t i = 0; i < V; i++)
         x[2 * V + i] += 10000;
@@ -219,7 +219,7 @@ static void nan_stays_visible(void **state)
     static const int32_t labels[] = { 0, 1, 2 };
     (void)state;
     fixture f;
-    fixture_open(&f, tn_kernels_choose(NULL, NULL), 1, 8);
+    fixture_open(&f, best_kernels(), 1, 8);
     tn_real *x = numbers(&f, T * C, 0, 1), *w = numbers(&f, C * C, 0, 1);
     x[C + 7] = (tn_real)NAN;
     tn_weight matrix = weight_of(w, C, C, NULL);

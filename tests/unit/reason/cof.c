@@ -75,8 +75,8 @@ static void run_talk(const tiny *here, talk *t, size_t context)
 {
     t->session = t->lent;
     if (t->lent == NULL)
-        t->session = tn_session_open(here->model, &(tn_session_options){ .context = context, .threads = 1 }, NULL);
-    assert_non_null(t->session);
+        assert_int_equal(tn_session_open(here->model, &(tn_session_options){ .context = context, .threads = 1 }, &t->session, NULL),
+                         TENEBRA_OK);
     t->code = tn_reasoner_open(&t->reasoner, t->session, &t->q.request, NULL, &t->error);
     if (t->code == TENEBRA_OK)
         t->code = tn_reasoner_answer(&t->reasoner, &t->error);
@@ -214,7 +214,8 @@ static void test_as_one_prompt(void **state)
     tiny plain = *best, *here = &plain;
     plain.model = tiny_open_model(best, "reference");
     talk *t = hold(here, two_replies);
-    tn_session *whole = tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, NULL);
+    tn_session *whole;
+    assert_int_equal(tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, &whole, NULL), TENEBRA_OK);
     assert_int_equal(tn_session_append(whole, t->reasoner.span.rows, t->session->sequence.length, NULL, NULL, NULL), TENEBRA_OK);
     assert_memory_equal(tn_session_hidden(whole).data, tn_session_hidden(t->session).data, tn_session_hidden(whole).cols * sizeof(tn_real));
     tn_session_close(whole);
@@ -347,8 +348,8 @@ static void check_nonsense(const tiny *here, tn_session *session, const char *re
 static void test_nonsense(void **state)
 {
     const tiny *here = *state;
-    tn_session *session = tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, NULL);
-    assert_non_null(session);
+    tn_session *session;
+    assert_int_equal(tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, &session, NULL), TENEBRA_OK);
     for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
         check_nonsense(here, session, nonsense[i], i % 5 == 0 ? "whole" : "error");
         if (i < 2)
@@ -455,8 +456,8 @@ static void test_context(void **state)
 static void test_cancelling(void **state)
 {
     const tiny *here = *state;
-    tn_session *session = tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, NULL);
-    assert_non_null(session);
+    tn_session *session;
+    assert_int_equal(tn_session_open(here->model, &(tn_session_options){ .context = 4096, .threads = 1 }, &session, NULL), TENEBRA_OK);
     for (size_t events = 0; events <= 120; events += 60) {
         talk *t = prepare(here, PICTURE, two_replies);
         t->events_left = events;

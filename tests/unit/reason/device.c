@@ -387,8 +387,9 @@ static void test_codes(void **state)
 {
     enum { SIDE = 32 };
     (void)state;
-    tn_model *model = tn_model_open(TENEBRA_TEST_DATA "/golden/chameleon_64/model", &(tn_model_options){ .kernels = "reference" }, NULL);
-    assert_non_null(model);
+    tn_model *model;
+    assert_int_equal(tn_model_open(TENEBRA_TEST_DATA "/golden/chameleon_64/model", &(tn_model_options){ .kernels = "reference" }, &model,
+                                   NULL), TENEBRA_OK);
     tn_rng rng = tn_rng_seed(3);
     tn_image image;
     tn_prepared prepared;
@@ -436,8 +437,10 @@ static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss
                                          .image.width = 112, .image.height = 112, .checkpoint = checkpoint, .through_hidden = true };
     tenebra_error error = { 0 };
     tn_model *model = tiny_open_model(here, "reference");
-    tn_training *training = tn_training_open(model, &options, &error);
-    tn_parameters *parameters = tn_parameters_open(&error);
+    tn_training *training;
+    assert_int_equal(tn_training_open(model, &options, &training, &error), TENEBRA_OK);
+    tn_parameters *parameters;
+    assert_int_equal(tn_parameters_open(&parameters, &error), TENEBRA_OK);
     assert_int_equal(tn_parameters_add_weights(parameters, model, NULL, &error), TENEBRA_OK);
     if (away)
         move_away(training->session);

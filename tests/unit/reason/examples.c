@@ -194,8 +194,8 @@ static char *make_adapter(const tiny *here, bool vision)
     tn_rng rng = tn_rng_seed(9);
     const tn_lora_options options = { .rank = 2, .alpha = 40, .targets = { .pattern = "all-linear" }, .without_vision = !vision };
     tn_model *model = tiny_open_model(here, "reference");
-    tn_adapter *adapter = tn_adapter_make(model, &options, &rng, &error);
-    assert_non_null(adapter);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_make(model, &options, &rng, &adapter, &error), TENEBRA_OK);
     for (size_t m = 0; m < adapter->module_count; m++)
         for (size_t i = 0; i < adapter->modules[m].rank * adapter->modules[m].outputs; i++)
             adapter->modules[m].b[i] = (tn_real)(tn_rng_uniform(&rng) - 0.5);
@@ -212,8 +212,8 @@ static tn_model *open_with(const tiny *here, const char *directory, size_t pass)
 {
     const tenebra_adapter adapter = { .directory = directory, .strength = 1, .pass = pass };
     const tn_model_options options = { .kernels = "reference", .adapters = &adapter, .adapter_count = 1 };
-    tn_model *model = tn_model_open(here->path, &options, NULL);
-    assert_non_null(model);
+    tn_model *model;
+    assert_int_equal(tn_model_open(here->path, &options, &model, NULL), TENEBRA_OK);
     return model;
 }
 
@@ -287,7 +287,7 @@ static void test_tower_changes_under_added_pictures(void **state)
     char *directory = make_adapter(here, true);
     tn_model *model = open_with(here, directory, 2);
     talk *t = talk_new("direct");
-    t->session = tn_session_open(model, &(tn_session_options){ .context = CONTEXT, .threads = 1 }, NULL);
+    assert_int_equal(tn_session_open(model, &(tn_session_options){ .context = CONTEXT, .threads = 1 }, &t->session, NULL), TENEBRA_OK);
     t->reasoner = calloc(1, sizeof *t->reasoner);
     assert_true(t->session != NULL && t->reasoner != NULL);
     tenebra_error error = { 0 };

@@ -448,8 +448,9 @@ static void test_full_context(void **state)
     size_t rows = made->reasoner.conversation.prompt_count + 4 + ROWS + 1;
     run_free(made);
     for (size_t missing = 0; missing < 2; missing++) {
-        tn_session *session =
-            tn_session_open(here->model, &(tn_session_options){ .context = rows - missing, .threads = 1 }, NULL);
+        tn_session *session;
+        assert_int_equal(tn_session_open(here->model, &(tn_session_options){ .context = rows - missing, .threads = 1 }, &session, NULL),
+                         TENEBRA_OK);
         tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
         assert_non_null(reasoner);
         assert_int_equal(tn_reasoner_open(reasoner, session, &a.q.request, NULL, NULL), TENEBRA_OK);

@@ -40,7 +40,8 @@ static void read_picture(const char *name, tn_image *image)
 static void parts_are_resized_as_the_reference_does(void **state)
 {
     const tiny *here = *state;
-    tn_session *session = tn_session_open(here->model, NULL, NULL);
+    tn_session *session;
+    assert_int_equal(tn_session_open(here->model, NULL, &session, NULL), TENEBRA_OK);
     question q;
     ask_about(&q, "direct", PICTURE, NULL, "?");
     q.request.image.width = q.request.image.height = 0;

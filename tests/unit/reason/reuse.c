@@ -216,8 +216,8 @@ static void test_without_the_image_cache(void **state)
     size_t rows, pictures;
     ask_latent(&q, PICTURE, NULL);
     for (size_t i = 0; i < 2; i++) {
-        tn_session *session = tn_session_open(here->model, &kinds[i], NULL);
-        assert_non_null(session);
+        tn_session *session;
+        assert_int_equal(tn_session_open(here->model, &kinds[i], &session, NULL), TENEBRA_OK);
         check(session, &q, &rows, &pictures);
         check(session, &q, &rows, &pictures);
         assert_true(pictures == 0 && rows > 16); /* pixels are recognised all the same */

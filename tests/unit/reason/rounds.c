@@ -117,8 +117,8 @@ static answer *answer_alone(const tn_model *model, const questions *all)
         tenebra_error error = { 0 };
         tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
         assert_non_null(reasoner);
-        tn_session *session = tn_session_open(model, &(tn_session_options){ .context = 2048, .threads = 1 }, NULL);
-        assert_non_null(session);
+        tn_session *session;
+        assert_int_equal(tn_session_open(model, &(tn_session_options){ .context = 2048, .threads = 1 }, &session, NULL), TENEBRA_OK);
         tenebra_code code = tn_reasoner_open(reasoner, session, &all->q[i].request, NULL, &error);
         if (code == TENEBRA_OK)
             code = tn_reasoner_answer(reasoner, &error);
@@ -245,8 +245,8 @@ static void passes_have_their_own_weights(void **state)
     answer *without = answer_alone(model, all);
     tn_rng rng = tn_rng_seed(5);
     const tn_lora_options every = { .rank = 2, .alpha = 64, .targets = { .pattern = "all-linear" } };
-    tn_adapter *adapter = tn_adapter_make(model, &every, &rng, NULL);
-    assert_non_null(adapter);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_make(model, &every, &rng, &adapter, NULL), TENEBRA_OK);
     for (size_t m = 0; m < adapter->module_count; m++) /* the second factor begins with zeros */
         for (size_t i = 0; i < adapter->modules[m].outputs * 2; i++)
             adapter->modules[m].b[i] = (tn_real)(tn_rng_uniform(&rng) - 0.5);

@@ -181,8 +181,8 @@ static void training_examples_have_it_in_the_same_place(void **state)
     const tn_training_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
                                           .image.width = 112, .image.height = 112 };
     tenebra_error error = { 0 };
-    tn_training *training = tn_training_open(model, &options, &error);
-    assert_non_null(training);
+    tn_training *training;
+    assert_int_equal(tn_training_open(model, &options, &training, &error), TENEBRA_OK);
     tenebra_part parts[] = { { .kind = TENEBRA_PART_IMAGE_FILE, .text = PICTURE }, { .kind = TENEBRA_PART_TEXT, .text = QUESTION } };
     static const char *const steps[] = { "It is round.", "It is green." };
     for (size_t latents = 0; latents < 3; latents++)

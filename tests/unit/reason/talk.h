@@ -95,7 +95,7 @@ static inline void talk_fill(talk *t, size_t count)
 
 static inline tenebra_code talk_try(talk *t, const tn_model *model, tenebra_error *error)
 {
-    t->session = tn_session_open(model, &(tn_session_options){ .context = CONTEXT, .threads = 1 }, NULL);
+    assert_int_equal(tn_session_open(model, &(tn_session_options){ .context = CONTEXT, .threads = 1 }, &t->session, NULL), TENEBRA_OK);
     t->reasoner = calloc(1, sizeof *t->reasoner);
     assert_true(t->session != NULL && t->reasoner != NULL);
     t->trace = &t->reasoner->trace;

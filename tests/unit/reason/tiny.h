@@ -22,8 +22,8 @@ typedef struct tiny {
 static inline tn_model *tiny_open_model(const tiny *here, const char *kernels)
 {
     tenebra_error error = { 0 };
-    tn_model *model = tn_model_open(here->path, &(tn_model_options){ .kernels = kernels }, &error);
-    if (model == NULL)
+    tn_model *model;
+    if (tn_model_open(here->path, &(tn_model_options){ .kernels = kernels }, &model, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return model;
 }
@@ -116,9 +116,8 @@ typedef struct run {
 static inline tn_session *tiny_session(const tn_model *model, size_t threads)
 {
     tenebra_error error = { 0 };
-    tn_session *session =
-        tn_session_open(model, &(tn_session_options){ .context = TINY_CONTEXT, .threads = threads }, &error);
-    if (session == NULL)
+    tn_session *session;
+    if (tn_session_open(model, &(tn_session_options){ .context = TINY_CONTEXT, .threads = threads }, &session, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return session;
 }

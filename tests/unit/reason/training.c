@@ -48,14 +48,13 @@ static void open_course(course *c, tiny *here, const tn_training_options *option
     noted.user = c;
     c->here = here;
     c->model = tiny_open_model(here, "reference");
-    c->training = tn_training_open(c->model, &noted, &error);
-    if (c->training == NULL)
+    if (tn_training_open(c->model, &noted, &c->training, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
 }
 
 static void train_everything(course *c)
 {
-    c->parameters = tn_parameters_open(NULL);
+    assert_int_equal(tn_parameters_open(&c->parameters, NULL), TENEBRA_OK);
     assert_int_equal(tn_parameters_add_weights(c->parameters, c->model, NULL, NULL), TENEBRA_OK);
 }
 
@@ -443,13 +442,13 @@ static void dropout_follows_the_seed(void **state)
     tn_rng rng = tn_rng_seed(3);
     course c;
     open_course(&c, *state, &options);
-    tn_adapter *adapter = tn_adapter_make(c.model, &lora, &rng, NULL);
-    assert_non_null(adapter);
+    tn_adapter *adapter;
+    assert_int_equal(tn_adapter_make(c.model, &lora, &rng, &adapter, NULL), TENEBRA_OK);
     tn_adapter_attach(adapter);
     for (size_t i = 0; i < adapter->module_count; i++)
         for (size_t k = 0; k < adapter->modules[i].outputs * 4; k++)
             adapter->modules[i].b[k] = (tn_real)tn_rng_normal(&rng) / 4;
-    c.parameters = tn_parameters_open(NULL);
+    assert_int_equal(tn_parameters_open(&c.parameters, NULL), TENEBRA_OK);
     assert_int_equal(tn_parameters_add_adapter(c.parameters, adapter, NULL), TENEBRA_OK);
     add_examples(&c);
     double losses[4];
@@ -512,13 +511,13 @@ static void draws_belong_to_the_example(void **state)
         course c;
         options.checkpoint = checkpoint;
         open_course(&c, *state, &options);
-        tn_adapter *adapter = tn_adapter_make(c.model, &lora, &rng, NULL);
-        assert_non_null(adapter);
+        tn_adapter *adapter;
+        assert_int_equal(tn_adapter_make(c.model, &lora, &rng, &adapter, NULL), TENEBRA_OK);
         tn_adapter_attach(adapter);
         for (size_t i = 0; i < adapter->module_count; i++)
             for (size_t k = 0; k < adapter->modules[i].outputs * 2; k++)
                 adapter->modules[i].b[k] = (tn_real)tn_rng_normal(&rng) / 4;
-        c.parameters = tn_parameters_open(NULL);
+        assert_int_equal(tn_parameters_open(&c.parameters, NULL), TENEBRA_OK);
         assert_int_equal(tn_parameters_add_adapter(c.parameters, adapter, NULL), TENEBRA_OK);
         add_examples(&c);
         for (size_t i = 0; i < c.count; i++)
@@ -586,7 +585,9 @@ static void mistakes_are_told(void **state)
     options.setting_count = 1;
     open_course(&c, *state, &options);
     assert_int_equal(prepare(&c, PICTURE, "Which?", 1, 1, 0, &none, &error), TENEBRA_ERROR_UNSUPPORTED);
-    assert_null(tn_training_open(c.model, &(tn_training_options){ .method = "nobody" }, &error));
+    tn_training *no_training;
+    assert_int_equal(tn_training_open(c.model, &(tn_training_options){ .method = "nobody" }, &no_training, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_null(no_training);
     assert_int_equal(error.code, TENEBRA_ERROR_ARGUMENT);
     close_course(&c);
 }

@@ -269,8 +269,9 @@ static void test_a_turn_that_does_not_fit(void **state)
     size_t rows = made->reasoner.conversation.prompt_count + 3 + made->reasoner.conversation.turn_rows;
     run_free(made);
     for (size_t missing = 0; missing < 2; missing++) {
-        tn_session *session =
-            tn_session_open(here->model, &(tn_session_options){ .context = rows - missing, .threads = 1 }, NULL);
+        tn_session *session;
+        assert_int_equal(tn_session_open(here->model, &(tn_session_options){ .context = rows - missing, .threads = 1 }, &session, NULL),
+                         TENEBRA_OK);
         tn_reasoner *reasoner = calloc(1, sizeof *reasoner);
         assert_non_null(reasoner);
         assert_int_equal(tn_reasoner_open_method(reasoner, session, &q.request, &talking, NULL, &error), TENEBRA_OK);

@@ -47,8 +47,8 @@ static tn_training *open_training(const tiny *here, const question *q, taught *t
                                          .setting_count = q->request.setting_count, .positions = q->request.positions,
                                          .threads = 1, .image.width = 112, .image.height = 112, .on_picks = note_picks,
                                          .user = t };
-    tn_training *training = tn_training_open(here->model, &options, &error);
-    if (training == NULL)
+    tn_training *training;
+    if (tn_training_open(here->model, &options, &training, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return training;
 }

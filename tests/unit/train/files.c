@@ -236,8 +236,8 @@ static void test_log_is_cut(void **state)
     char *path = inside(*state, "log.jsonl");
     static const char text[] = "{\"update\":1}\n{\"update\":2}\nnonsense\n{\"update\":3}\n{\"upda";
     assert_int_equal(tn_output_put(path, text, strlen(text), NULL), TENEBRA_OK);
-    int log = tn_log_open(path, 2, 2, NULL);
-    assert_true(log >= 0);
+    int log;
+    assert_int_equal(tn_log_open(path, 2, 2, &log, NULL), TENEBRA_OK);
     expect_text(path, "{\"update\":1}\n{\"update\":2}\n");
     assert_int_equal(tn_log_append(log, path, json_pack("{s:i}", "update", 3), NULL), TENEBRA_OK);
     close(log);

@@ -28,7 +28,9 @@ static void train_to(const tn_train_config *config, bool resume, uint64_t stop_a
 static void expect_no_start(const tn_train_config *config, const tn_trainer_options *options, tenebra_code code, const char *sentence)
 {
     tenebra_error error = { 0 };
-    assert_null(tn_trainer_open(config, options, &error));
+    tn_trainer *no_trainer;
+    assert_int_not_equal(tn_trainer_open(config, options, &no_trainer, &error), TENEBRA_OK);
+    assert_null(no_trainer);
     if (error.code != code || strstr(error.sentence, sentence) == NULL)
         fail_msg("expected '%s', got %d, %s: %s", sentence, (int)error.code, error.where, error.sentence);
 }
@@ -255,7 +257,9 @@ static void test_flipped_bits(void **state)
     for (size_t i = 0; i < 40; i++) {
         long at = i < 2 ? (long)i : i < 12 ? (long)(20 + 150 * i) : (long)(size / 41 * i);
         flip(path, at, (int)(i % 8));
-        assert_null(tn_trainer_open(&config, &resume, &error));
+        tn_trainer *no_trainer;
+        assert_int_not_equal(tn_trainer_open(&config, &resume, &no_trainer, &error), TENEBRA_OK);
+        assert_null(no_trainer);
         assert_true(error.code == TENEBRA_ERROR_FORMAT || error.code == TENEBRA_ERROR_LIMIT || error.code == TENEBRA_ERROR_UNSUPPORTED);
         flip(path, at, (int)(i % 8));
     }
@@ -378,7 +382,9 @@ static void test_log_of_validations(void **state)
     for (uint64_t validated = 1; validated <= 2; validated++) {
         put(p, "log.jsonl", text);
         char *path = inside(p->output, "log.jsonl");
-        close(tn_log_open(path, 2, validated, NULL));
+        int log;
+        assert_int_equal(tn_log_open(path, 2, validated, &log, NULL), TENEBRA_OK);
+        close(log);
         tn_file file;
         assert_int_equal(tn_file_map(&file, path, NULL), TENEBRA_OK);
         assert_int_equal(file.size, validated == 2 ? strlen(text) : strlen(text) - strlen("{\"update\":2,\"validation_accuracy\":0.5}\n"));

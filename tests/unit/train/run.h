@@ -104,8 +104,8 @@ static inline void read_recipe(tn_train_config *config, const place *p, const ch
 static inline tn_trainer *open_trainer(const tn_train_config *config, const tn_trainer_options *options)
 {
     tenebra_error error;
-    tn_trainer *trainer = tn_trainer_open(config, options, &error);
-    if (trainer == NULL)
+    tn_trainer *trainer;
+    if (tn_trainer_open(config, options, &trainer, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return trainer;
 }

@@ -97,8 +97,8 @@ static tn_trainer *learn(const tn_train_config *config, bool through_picks, tn_t
     tn_trainer *trainer = open_trainer(config, &(tn_trainer_options){ .plan_only = true });
     const tn_training_options options = { .method = config->method, .threads = 1, .through_picks = through_picks,
                                          .checkpoint = config->checkpointing };
-    tn_training *training = tn_training_open(trainer->model, &options, &error);
-    if (training == NULL)
+    tn_training *training;
+    if (tn_training_open(trainer->model, &options, &training, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     const tn_train_example_source source = { .messages = &message, .message_count = 1, .answer = "A", .latents = 2 };
     if (tn_training_prepare(training, &source, example, &error) != TENEBRA_OK)
@@ -265,7 +265,8 @@ static void check_rounds(const tenebra_model *model)
 static void check_never_generated(tenebra_model *model)
 {
     const tn_encoder_config *vision = &model->config.vision;
-    tn_session *session = tn_session_open(model, &(tn_session_options){ .context = 64, .threads = 1 }, NULL);
+    tn_session *session;
+    assert_int_equal(tn_session_open(model, &(tn_session_options){ .context = 64, .threads = 1 }, &session, NULL), TENEBRA_OK);
     tn_row rows[2] = { tn_row_of_token(5), tn_row_of_token(7) };
     rows[1].position = (tn_position){ { 1, 1, 1 } };
     size_t count = model->decoder.never_count;

@@ -150,7 +150,9 @@ static void test_other_data(void **state)
     word[7] = '7';
     assert_int_equal(tn_output_put(rows, text, strlen(text), NULL), TENEBRA_OK);
     tn_trainer_options options = { .resume = true };
-    assert_null(tn_trainer_open(&config, &options, &error));
+    tn_trainer *no_trainer;
+    assert_int_equal(tn_trainer_open(&config, &options, &no_trainer, &error), TENEBRA_ERROR_MISMATCH);
+    assert_null(no_trainer);
     assert_int_equal(error.code, TENEBRA_ERROR_MISMATCH);
     assert_non_null(strstr(error.sentence, "another training set"));
     word[7] = '3';
@@ -167,7 +169,9 @@ static void expect_refusal_of(const place *p, const char *const *lines, size_t c
     tn_trainer_options options = { .plan_only = true };
     tenebra_error error = { 0 };
     read_recipe(&config, p, lines, count);
-    assert_null(tn_trainer_open(&config, &options, &error));
+    tn_trainer *no_trainer;
+    assert_int_not_equal(tn_trainer_open(&config, &options, &no_trainer, &error), TENEBRA_OK);
+    assert_null(no_trainer);
     if (strstr(error.sentence, sentence) == NULL)
         fail_msg("%s gave: %s: %s", lines[0], error.where, error.sentence);
     tn_train_config_free(&config);

@@ -285,8 +285,8 @@ static void test_it_is_quantised(void **state)
     tn_file_close(&other);
     assert_int_equal(count_files(theirs), 1); /* the caller copies config.json, if there is one */
     assert_int_equal(count_files(mine), 2);
-    tn_model *model = tn_model_open(mine, NULL, NULL);
-    assert_non_null(model);
+    tn_model *model;
+    assert_int_equal(tn_model_open(mine, NULL, &model, NULL), TENEBRA_OK);
     tn_model_close(model);
     remove_directory(directory);
     remove_directory(mine);
