@@ -17,8 +17,8 @@ run on top of it in the plain implementation of tools/hf/latent.py. Groups:
     controls  deliberate mistakes, each of which must be found
 
 Needs, in a virtual environment: torch, torchvision, transformers, qwen-vl-utils, safetensors, accelerate, "pillow<12.2"
-(13.0 resizes differently; 12.2 and 12.3 were compared with 12.0 on 150 sizes, and equal) and, for `adapters`, peft; for `inputs` also: cmake --build build/release
---target oracle_inputs. Ran with transformers 4.51.3 and peft 0.15.2, 4.57.6 and 0.18.0, 5.24.0 and 0.21.2; what they call
+(13.0 resizes differently; 12.2 and 12.3 were compared with 12.0 on 150 sizes, and equal) and, for `adapters`, peft; for `inputs` also the helper
+oracle_inputs, which is built with the tests. Ran with transformers 4.51.3 and peft 0.15.2, 4.57.6 and 0.18.0, 5.24.0 and 0.21.2; what they call
 differently stands in tools/hf/versions.py. transformers 5 resizes with torchvision unless asked: the reference takes its
 processor that uses Pillow, as 4.51 does. Take a kernel set that does not round activations (--kernels avx2).
 With --golden DIR it writes golden cases there instead (tools/hf/golden.py). Exit code 1 if anything differs.

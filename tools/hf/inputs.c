@@ -5,11 +5,8 @@
  * MESSAGES.json is as for `tenebra run --messages`, with contents that are lists. OUT holds input_ids [P] and
  * position_ids [3, P] (M-RoPE) as I64, and where there are pictures image_grid_thw [n, 3] I64,
  * pixel_values [patches, values] and image_embeds [J, C] F32. */
-#include "image/decode.h"
 #include "reason/parts.h"
 #include "store/writer.h"
-
-#include "base/checked.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +24,8 @@ typedef struct job {
     size_t part_count;
     int64_t *ids, *positions;              /* [P], [3, P] */
     int64_t grids[3 * TN_PICTURES_MAX];
-    tn_patches patches[TN_PICTURES_MAX];
-    size_t patch_count, embed_count;
+    tn_prepared prepared[TN_PICTURES_MAX];
+    size_t pixel_rows, pixel_columns, embed_count;
 } job;
 
 static tenebra_code read_messages(job *work, const json_t *json, tenebra_error *error)
@@ -55,49 +52,43 @@ static tenebra_code read_messages(job *work, const json_t *json, tenebra_error *
     return TENEBRA_OK;
 }
 
-/* The patches of every picture once more, since the reasoner keeps only what the tower makes of them. */
-static tenebra_code cut_pictures(job *work, tenebra_error *error)
+/* The input of the tower for every picture once more, since the reasoner keeps only the pixels and what the tower makes of them. */
+static tenebra_code prepare_pictures(job *work, tenebra_error *error)
 {
-    size_t count = 0;
-    for (size_t p = 0; p < work->part_count; p++) {
-        if (work->parts[p].kind != TENEBRA_PART_IMAGE_FILE)
-            continue;
-        tn_image image = { 0 };
-        tn_patches *patches = &work->patches[count];
-        TN_TRY(tn_image_read(&image, work->parts[p].text, NULL, !work->request.ignore_orientation, error));
-        tenebra_code code = tn_patches_make(&work->model->patches, &image, patches, error);
-        tn_image_free(&image);
-        TN_TRY(code);
-        const size_t sides[3] = { patches->grid_t, patches->grid_h, patches->grid_w };
+    const tn_conversation *c = &work->reasoner.conversation;
+    for (size_t p = 0; p < c->picture_count; p++) {
+        tn_prepared *prepared = &work->prepared[p];
+        TN_TRY(work->model->backbone->encoder->prepare(work->model->rule, &c->pictures[p].pixels, prepared, error));
         for (size_t axis = 0; axis < 3; axis++)
-            work->grids[3 * count + axis] = (int64_t)sides[axis];
-        work->patch_count += patches->count;
-        work->embed_count += work->reasoner.pictures[count++].rows.rows;
+            work->grids[3 * p + axis] = (int64_t)prepared->sides[axis];
+        work->pixel_rows += prepared->rows;
+        work->pixel_columns = prepared->columns;
+        work->embed_count += c->pictures[p].rows.rows;
     }
     return TENEBRA_OK;
 }
 
 static tenebra_code number_rows(job *work, tenebra_error *error)
 {
-    const tn_reasoner *reasoner = &work->reasoner;
-    size_t count = reasoner->prompt_count;
+    const tn_conversation *c = &work->reasoner.conversation;
+    size_t count = c->prompt_count;
     work->ids = calloc(count + 1, sizeof *work->ids);
     work->positions = calloc(3 * count + 1, sizeof *work->positions);
     if (work->ids == NULL || work->positions == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "prompt", "no memory");
-    work->model->backbone->positions(reasoner->prompt, count, 0);
+        return tn_fail_memory(error, "prompt");
+    work->model->backbone->positions(c->prompt, count, 0);
     for (size_t i = 0; i < count; i++)
-        work->ids[i] = reasoner->prompt[i].token >= 0 ? reasoner->prompt[i].token : work->model->config.image_token;
+        work->ids[i] = c->prompt[i].kind == TN_ROW_CELL ? work->model->config.picture_token : c->prompt[i].token;
     for (size_t i = 0; i < 3 * count; i++)
-        work->positions[i] = reasoner->prompt[i % count].position.axis[i / count];
+        work->positions[i] = c->prompt[i % count].position.axis[i / count];
     return TENEBRA_OK;
 }
 
 static tenebra_code declare(const job *work, tn_writer *writer, tenebra_error *error)
 {
-    size_t rows = work->reasoner.prompt_count, pictures = work->reasoner.picture_count;
+    size_t rows = work->reasoner.conversation.prompt_count, pictures = work->reasoner.conversation.picture_count;
     const size_t positions[] = { 3, rows }, grids[] = { pictures, 3 };
-    const size_t pixels[] = { work->patch_count, work->model->config.vision.patch_values };
+    const size_t pixels[] = { work->pixel_rows, work->pixel_columns };
     const size_t embeds[] = { work->embed_count, work->model->config.decoder.hidden_size };
     TN_TRY(tn_writer_declare(writer, "input_ids", TN_STORE_I64, 1, &rows, error));
     TN_TRY(tn_writer_declare(writer, "position_ids", TN_STORE_I64, 2, positions, error));
@@ -108,48 +99,49 @@ static tenebra_code declare(const job *work, tn_writer *writer, tenebra_error *e
     return tn_writer_declare(writer, "image_embeds", TN_STORE_F32, 2, embeds, error);
 }
 
-static tenebra_code write_tensors(const job *work, const char *path, tenebra_error *error)
+static tenebra_code write_embeds(const job *work, tn_writer *writer, const tn_image_rows *picture, tenebra_error *error)
 {
-    const tn_reasoner *reasoner = &work->reasoner;
-    size_t rows = reasoner->prompt_count, pictures = reasoner->picture_count;
-    tn_writer *writer = tn_writer_open(path, error);
-    tenebra_code code = writer ? declare(work, writer, error) : error->code;
-    if (code == TENEBRA_OK)
-        code = tn_writer_write(writer, work->ids, rows * sizeof *work->ids, error);
-    if (code == TENEBRA_OK)
-        code = tn_writer_write(writer, work->positions, 3 * rows * sizeof *work->positions, error);
-    if (code == TENEBRA_OK && pictures > 0)
-        code = tn_writer_write(writer, work->grids, 3 * pictures * sizeof *work->grids, error);
-    for (size_t p = 0; code == TENEBRA_OK && p < pictures; p++)
-        code = tn_writer_write(writer, work->patches[p].values,
-                               work->patches[p].count * work->patches[p].columns * sizeof(tn_real), error);
-    for (size_t p = 0; code == TENEBRA_OK && p < pictures; p++) {
-        tn_tensor embeds = reasoner->pictures[p].rows.embeds;
-        code = tn_writer_write(writer, embeds.data, embeds.rows * embeds.cols * sizeof *embeds.data, error);
-    }
-    if (code == TENEBRA_OK)
-        code = tn_writer_finish(writer, error);
-    tn_writer_close(writer);
+    size_t count = picture->rows * work->model->config.decoder.hidden_size;
+    tn_real *values = malloc((count + 1) * sizeof *values);
+    tenebra_code code = values != NULL && tn_op_read(&work->session->engine->ops, picture->embeds, values)
+                            ? tn_writer_write(writer, values, count * sizeof *values, error)
+                            : tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "picture", "has no embeddings that can be read");
+    free(values);
     return code;
+}
+
+static tenebra_code write_all(const job *work, tn_writer *writer, tenebra_error *error)
+{
+    const tn_conversation *c = &work->reasoner.conversation;
+    TN_TRY(declare(work, writer, error));
+    TN_TRY(tn_writer_write(writer, work->ids, c->prompt_count * sizeof *work->ids, error));
+    TN_TRY(tn_writer_write(writer, work->positions, 3 * c->prompt_count * sizeof *work->positions, error));
+    TN_TRY(tn_writer_write(writer, work->grids, 3 * c->picture_count * sizeof *work->grids, error));
+    for (size_t p = 0; p < c->picture_count; p++)
+        TN_TRY(tn_writer_write(writer, work->prepared[p].values, work->prepared[p].rows * work->prepared[p].columns * sizeof(tn_real),
+                               error));
+    for (size_t p = 0; p < c->picture_count; p++)
+        TN_TRY(write_embeds(work, writer, &c->pictures[p].rows, error));
+    return tn_writer_finish(writer, error);
 }
 
 static tenebra_code run(job *work, char **argv, json_t **json, tenebra_error *error)
 {
-    *json = tn_json_read(argv[2], 1 << 24, error);
-    if (*json == NULL)
-        return error->code;
+    tn_writer *writer;
+    TN_TRY(tn_json_read(argv[2], 1 << 24, json, error));
     TN_TRY(read_messages(work, *json, error));
-    work->model = tn_model_open(argv[1], NULL, error);
-    work->session = work->model ? tn_session_open(work->model, NULL, error) : NULL;
-    if (work->session == NULL)
-        return error->code;
+    TN_TRY(tn_model_open(argv[1], &(tn_model_options){ .kernels = getenv("TENEBRA_KERNELS") }, &work->model, error));
+    TN_TRY(tn_session_open(work->model, NULL, &work->session, error));
     TN_TRY(tn_reasoner_open(&work->reasoner, work->session, &work->request, NULL, error));
     TN_TRY(tn_reasoner_load_pictures(&work->reasoner, error));
     TN_TRY(tn_reasoner_encode_pictures(&work->reasoner, error));
     TN_TRY(tn_reasoner_render(&work->reasoner, error));
-    TN_TRY(cut_pictures(work, error));
+    TN_TRY(prepare_pictures(work, error));
     TN_TRY(number_rows(work, error));
-    return write_tensors(work, argv[3], error);
+    TN_TRY(tn_writer_open(argv[3], &writer, error));
+    tenebra_code code = write_all(work, writer, error);
+    tn_writer_close(writer);
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -167,7 +159,7 @@ int main(int argc, char **argv)
     if (code != TENEBRA_OK)
         fprintf(stderr, "oracle_inputs: %s: %s\n", error.where, error.sentence);
     for (size_t p = 0; p < TN_PICTURES_MAX; p++)
-        tn_patches_free(&work->patches[p]);
+        tn_prepared_free(&work->prepared[p]);
     tn_reasoner_close(&work->reasoner);
     tn_session_close(work->session);
     tn_model_close(work->model);
