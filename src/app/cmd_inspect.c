@@ -50,9 +50,10 @@ static void note(void *user, tn_match match, const char *name, const tn_stored *
         if (strcmp(stored->name, name) != 0)
             json_object_set_new(line, "stored_as", json_string(stored->name));
     }
+    json_t *first = rows > 0 ? json_integer((json_int_t)rows) : json_null(); /* the size of the vocabulary is that of the tensors */
     if (match == TN_MISSING || match == TN_MISSHAPEN)
-        json_object_set_new(line, "expected", cols == 1 ? json_pack("[I]", (json_int_t)rows)
-                                                        : json_pack("[I, I]", (json_int_t)rows, (json_int_t)cols));
+        json_object_set_new(line, "expected", cols == 1 ? json_pack("[O]", first) : json_pack("[O, I]", first, (json_int_t)cols));
+    json_decref(first);
     json_array_append_new(seen->tensors, line);
 }
 

@@ -80,6 +80,12 @@ tenebra_code tn_json_parse(const void *text, size_t length, const char *name, js
                    problem.column);
 }
 
+const char *tn_json_part(char text[TN_JSON_PART], const char *name, const char *part)
+{
+    snprintf(text, TN_JSON_PART, "%.440s: %.60s", name, part);
+    return text;
+}
+
 tenebra_code tn_json_read(const char *path, size_t limit, json_t **value, tenebra_error *error)
 {
     tn_file file;

@@ -14,6 +14,10 @@ tenebra_code tn_json_parse(const void *text, size_t length, const char *name, js
 /* The same for a file of at most `limit` bytes. Errors: IO, LIMIT, FORMAT, MEMORY. */
 tenebra_code tn_json_read(const char *path, size_t limit, json_t **value, tenebra_error *error);
 
+/* Writes "NAME: PART" into text and returns it: how errors name an object inside a file, as the `name` of the functions below. */
+enum { TN_JSON_PART = 512 };
+const char *tn_json_part(char text[TN_JSON_PART], const char *name, const char *part);
+
 /* Reads the object in the file `name` of a directory into *object. If the file does not exist, *object is NULL; this is an
  * error only if the file is `required`. Errors: IO, LIMIT, FORMAT, MEMORY. */
 tenebra_code tn_json_read_object(const char *directory, const char *name, size_t limit, bool required, json_t **object,

@@ -43,9 +43,10 @@ static tenebra_code read_size(const json_t *json, const char *name, tn_patch_con
     if (!known)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "\"size\" must be an object with shortest_edge and "
                        "longest_edge, or min_pixels and max_pixels");
+    char inner[TN_JSON_PART];
+    tn_json_part(inner, name, "size");
     for (size_t i = 0; i < 4; i++)
-        TN_TRY(tn_json_size(size, keys[i], 1, MAX_PIXELS, i % 2 ? &config->max_pixels : &config->min_pixels, name,
-                            error));
+        TN_TRY(tn_json_size(size, keys[i], 1, MAX_PIXELS, i % 2 ? &config->max_pixels : &config->min_pixels, inner, error));
     return TENEBRA_OK;
 }
 

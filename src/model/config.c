@@ -113,7 +113,7 @@ static const char *method_of(const json_t *object)
     return method != NULL ? method : "an unnamed method";
 }
 
-static tenebra_code check_quantization(const json_t *part, tenebra_error *error)
+static tenebra_code check_quantization(const json_t *part, const char *file, tenebra_error *error)
 {
     static const char *const keys[] = { "quantization_config", "compression_config" };
     for (size_t i = 0; i < 2; i++) {
@@ -121,7 +121,7 @@ static tenebra_code check_quantization(const json_t *part, tenebra_error *error)
         char key[32];
         snprintf(key, sizeof key, "\"%s\"", keys[i]);
         if (value != NULL && !json_is_null(value))
-            return refuse_quantization("config.json", key, method_of(value), error);
+            return refuse_quantization(file, key, method_of(value), error);
     }
     return TENEBRA_OK;
 }
@@ -253,6 +253,9 @@ static tenebra_code find_backbone(const json_t *json, const char *directory, con
             size_t used = strlen(known);
             snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", *name);
         }
+    if (type[0] == '\0')
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, directory, "is a model without a type (model_type of config.json is missing or "
+                       "empty); this program reads: %s", known);
     return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, directory, "is a model of type \"%.60s\" (model_type of config.json); this "
                    "program reads: %s", type, known);
 }
@@ -271,12 +274,14 @@ static tenebra_code read_all(const json_t *json, const char *directory, const tn
 {
     const json_t *text = json_object_get(json, "text_config");
     TN_TRY(find_backbone(json, directory, backbone, error));
-    TN_TRY(check_quantization(json, error));
-    TN_TRY(check_quantization(text, error));
+    char inner[TN_JSON_PART];
+    tn_json_part(inner, "config.json", "text_config");
+    TN_TRY(check_quantization(json, "config.json", error));
+    TN_TRY(check_quantization(text, inner, error));
     TN_TRY(check_quantization_files(directory, error));
     TN_TRY((*backbone)->read_config(json, "config.json", config, error));
     /* If the text part is nested, it may also have the end tokens; those of the top level take precedence. */
-    TN_TRY(read_eos(text, "config.json", config, error));
+    TN_TRY(read_eos(text, inner, config, error));
     TN_TRY(read_eos(json, "config.json", config, error));
     read_version(json, config);
     note_keys(notes, *backbone, json, config);

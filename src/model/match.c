@@ -19,7 +19,9 @@ typedef struct matcher {
 
 const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT])
 {
-    if (cols == 1)
+    if (rows == 0)
+        snprintf(text, TN_SHAPE_TEXT, "[vocab_size, %zu]", cols);
+    else if (cols == 1)
         snprintf(text, TN_SHAPE_TEXT, "[%zu]", rows);
     else
         snprintf(text, TN_SHAPE_TEXT, "[%zu, %zu]", rows, cols);

@@ -57,8 +57,8 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
     TN_TRY(tn_networks_match(&model->networks, model->store, tn_match_keep_first, &first, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,
-                       "%s (%zu tensors do not match; 'tenebra inspect -m %s' lists them)", first.sentence,
-                       mismatches, model->directory);
+                       "%s (%zu tensor%s not match; 'tenebra inspect -m %s' lists them)", first.sentence,
+                       mismatches, mismatches == 1 ? " does" : "s do", model->directory);
     if (model->networks.tied)
         model->decoder.head = model->decoder.embed;
     return check_tokens(model, error);

@@ -39,7 +39,7 @@ tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, v
 
 /* ------------------------------------------------- how tensors fit ---- */
 
-/* "[128]" of a vector (cols == 1), else "[64, 128]". Returns text. */
+/* "[128]" of a vector (cols == 1), else "[64, 128]", or "[vocab_size, 128]" if the number of rows is not known (0). Returns text. */
 enum { TN_SHAPE_TEXT = 48 };
 const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT]);
 

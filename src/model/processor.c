@@ -62,9 +62,11 @@ typedef struct reading {
 static tenebra_code read_part(reading *r, const json_t *part, const char *file, const char *prefix, tenebra_error *error)
 {
     const tn_image_encoder *encoder = r->backbone->encoder;
-    TN_TRY(check_class(r->backbone, part, file, error));
-    TN_TRY(encoder->read_rule(part, file, r->config, r->rule, error));
-    TN_TRY(tn_json_bool(part, "trim_frame", &r->trims, file, error)); /* tenebra's own key, for any encoder */
+    char inner[TN_JSON_PART];
+    const char *where = prefix != NULL ? tn_json_part(inner, file, prefix) : file;
+    TN_TRY(check_class(r->backbone, part, where, error));
+    TN_TRY(encoder->read_rule(part, where, r->config, r->rule, error));
+    TN_TRY(tn_json_bool(part, "trim_frame", &r->trims, where, error)); /* tenebra's own key, for any encoder */
     encoder->note_rule(part, file, prefix, r->notes);
     return TENEBRA_OK;
 }

@@ -60,14 +60,15 @@ static tenebra_code check_model(const tn_loader *l, const json_t *model)
         return tn_loader_refuse(l, "model type", type != NULL ? type : "");
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         TN_TRY(refuse(l, model, "model option", refused[i]));
-    return tn_json_bool(model, "ignore_merges", &l->tokenizer->ignore_merges, l->name, l->error);
+    return tn_loader_bool(l, model, "model", "ignore_merges", &l->tokenizer->ignore_merges);
 }
 
 /* The id in an added token's entry. */
 static tenebra_code added_id(const tn_loader *l, const json_t *token, size_t *id)
 {
+    char inner[TN_JSON_PART];
     *id = SIZE_MAX;
-    TN_TRY(tn_json_size(token, "id", 0, TN_VOCABULARY_LIMIT - 1, id, l->name, l->error));
+    TN_TRY(tn_json_size(token, "id", 0, TN_VOCABULARY_LIMIT - 1, id, tn_json_part(inner, l->name, "added_tokens"), l->error));
     if (*id == SIZE_MAX)
         return tn_fail(l->error, TENEBRA_ERROR_FORMAT, l->name, "an added token has no \"id\"");
     return TENEBRA_OK;

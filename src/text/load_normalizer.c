@@ -75,8 +75,8 @@ static tenebra_code read_strip(const tn_loader *loader, const json_t *part)
     tn_rule *rule = NULL;
     TN_TRY(add_rule(loader, TN_RULE_STRIP, &rule));
     rule->left = rule->right = true;
-    TN_TRY(tn_json_bool(part, "strip_left", &rule->left, loader->name, loader->error));
-    return tn_json_bool(part, "strip_right", &rule->right, loader->name, loader->error);
+    TN_TRY(tn_loader_bool(loader, part, "normalizer", "strip_left", &rule->left));
+    return tn_loader_bool(loader, part, "normalizer", "strip_right", &rule->right);
 }
 
 static const char *const plain_keys[] = { "type", NULL };

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
 #include <string.h>
 
 tenebra_code tn_vocabulary_largest_id(const json_t *vocab, size_t *largest, const char *name,
@@ -61,7 +62,7 @@ static tenebra_code check_flags(const json_t *token, const char *content, const 
         TN_TRY(tn_json_bool(token, flags[i], &asked, name, error));
         char shown[TN_SHOWN_SIZE];
         if (asked)
-            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "added token \"%s\" asks for \"%s\"",
+            return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, name, "\"%s\" asks for \"%s\"",
                            tn_text_show(content, strlen(content), shown), flags[i]);
     }
     return TENEBRA_OK;
@@ -74,10 +75,13 @@ tenebra_code tn_vocabulary_put_added(tn_vocabulary *vocabulary, const json_t *to
     if (!json_is_string(content) || json_string_length(content) == 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "added token %zu has no \"content\"", id);
     bool special = false;
-    TN_TRY(check_flags(token, json_string_value(content), name, error));
-    TN_TRY(tn_json_bool(token, "special", &special, name, error));
+    char which[40], inner[TN_JSON_PART];
+    snprintf(which, sizeof which, "added token %zu", id);
+    tn_json_part(inner, name, which);
+    TN_TRY(check_flags(token, json_string_value(content), inner, error));
+    TN_TRY(tn_json_bool(token, "special", &special, inner, error));
     bool normalized = !special; /* the default of the reference library */
-    TN_TRY(tn_json_bool(token, "normalized", &normalized, name, error));
+    TN_TRY(tn_json_bool(token, "normalized", &normalized, inner, error));
     TN_TRY(tn_vocabulary_put(vocabulary, id, json_string_value(content), json_string_length(content), name, error));
     return tn_vocabulary_mark_added(vocabulary, (int32_t)id, special, normalized, error);
 }

@@ -4,13 +4,16 @@
 
 #include <string.h>
 
+static const char PART[] = "pre_tokenizer";
+
 /* What part[key] names, `standard` without it. */
 static tenebra_code read_behavior(const tn_loader *loader, const json_t *part, const char *what, tn_split_behavior standard,
                                   tn_split_behavior *behavior)
 {
     static const char *const names[] = { "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
     const char *name = names[standard];
-    TN_TRY(tn_json_string(part, "behavior", &name, loader->name, loader->error));
+    char inner[TN_JSON_PART];
+    TN_TRY(tn_json_string(part, "behavior", &name, tn_json_part(inner, loader->name, PART), loader->error));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) {
             *behavior = (tn_split_behavior)i;
@@ -28,14 +31,14 @@ static tenebra_code read_split(const tn_loader *loader, const json_t *part)
         return tn_fail(loader->error, TENEBRA_ERROR_FORMAT, loader->name, "Split has no \"behavior\"");
     TN_TRY(tn_loader_pattern(loader, part, &text, &length, &options.literal));
     TN_TRY(read_behavior(loader, part, "pre_tokenizer Split with behavior", TN_SPLIT_ISOLATED, &options.behavior));
-    TN_TRY(tn_json_bool(part, "invert", &options.invert, loader->name, loader->error));
+    TN_TRY(tn_loader_bool(loader, part, PART, "invert", &options.invert));
     return tn_splitter_add_pattern(loader->tokenizer->splitter, text, length, &options, loader->name, loader->error);
 }
 
 static tenebra_code read_digits(const tn_loader *loader, const json_t *part)
 {
     bool individual = false; /* the default of the reference library */
-    TN_TRY(tn_json_bool(part, "individual_digits", &individual, loader->name, loader->error));
+    TN_TRY(tn_loader_bool(loader, part, PART, "individual_digits", &individual));
     return tn_splitter_add_kind(loader->tokenizer->splitter, TN_SPLIT_NUMBERS, individual ? TN_SPLIT_ISOLATED : TN_SPLIT_CONTIGUOUS,
                                 loader->name, loader->error);
 }
@@ -50,8 +53,8 @@ static tenebra_code read_punctuation(const tn_loader *loader, const json_t *part
 static tenebra_code read_byte_level(const tn_loader *loader, const json_t *part)
 {
     bool space = true, use_regex = true; /* defaults of the reference library */
-    TN_TRY(tn_json_bool(part, "add_prefix_space", &space, loader->name, loader->error));
-    TN_TRY(tn_json_bool(part, "use_regex", &use_regex, loader->name, loader->error));
+    TN_TRY(tn_loader_bool(loader, part, PART, "add_prefix_space", &space));
+    TN_TRY(tn_loader_bool(loader, part, PART, "use_regex", &use_regex));
     if (space)
         TN_TRY(tn_splitter_add_space(loader->tokenizer->splitter, loader->name, loader->error));
     if (!use_regex)
@@ -97,10 +100,10 @@ static tenebra_code check_order(const tn_loader *loader, const json_t *part)
 
 tenebra_code tn_loader_pre_tokenizer(const tn_loader *loader)
 {
-    const json_t *part = tn_loader_part(loader, "pre_tokenizer");
+    const json_t *part = tn_loader_part(loader, PART);
     if (part == NULL)
-        return tn_loader_refuse(loader, "a tokenizer without", "pre_tokenizer");
+        return tn_loader_refuse(loader, "a tokenizer without", PART);
     TN_TRY(tn_splitter_open(&loader->tokenizer->splitter, loader->error));
-    TN_TRY(tn_loader_each(loader, part, "pre_tokenizer", "pretokenizers", kinds));
+    TN_TRY(tn_loader_each(loader, part, PART, "pretokenizers", kinds));
     return check_order(loader, part);
 }

@@ -11,6 +11,12 @@ const json_t *tn_loader_part(const tn_loader *loader, const char *key)
     return json_is_null(part) ? NULL : part;
 }
 
+tenebra_code tn_loader_bool(const tn_loader *loader, const json_t *part, const char *what, const char *key, bool *on)
+{
+    char inner[TN_JSON_PART];
+    return tn_json_bool(part, key, on, tn_json_part(inner, loader->name, what), loader->error);
+}
+
 tenebra_code tn_loader_refuse(const tn_loader *loader, const char *part, const char *what)
 {
     return tn_fail(loader->error, TENEBRA_ERROR_UNSUPPORTED, loader->name, "%s \"%.80s\" is not supported", part, what);

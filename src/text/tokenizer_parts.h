@@ -58,6 +58,9 @@ tenebra_code tn_loader_each(const tn_loader *loader, const json_t *part, const c
 /* root[key]; NULL if there is none, or null. */
 const json_t *tn_loader_part(const tn_loader *loader, const char *key);
 
+/* part[key], a boolean; *on is kept without one. Errors, which name the part as `what`: FORMAT. */
+tenebra_code tn_loader_bool(const tn_loader *loader, const json_t *part, const char *what, const char *key, bool *on);
+
 /* Fills the error: `part` "what" is not supported. Returns UNSUPPORTED. */
 tenebra_code tn_loader_refuse(const tn_loader *loader, const char *part, const char *what);
 

@@ -171,6 +171,28 @@ class Reading(Case):
         told = json.loads(run("inspect", "-m", directory, "--json").stdout)
         self.assertEqual([row["expected"] for row in told["tensors"] if row["verdict"] == "missing"], [[128]])
 
+    def test_parts_of_files_and_unknown_sizes_are_named(self):
+        directory = copy_model("parts")
+        config, told = read(directory / "config.json"), read(directory / "preprocessor_config.json")
+        for change, words in (({"vision_config": {**config["vision_config"], "depth": 0}}, 'config.json: vision_config: "depth" must be'),
+                              ({"model_type": None}, "is a model without a type"),
+                              ({"tie_word_embeddings": False, "vocab_size": None},
+                               "lm_head.weight: tensor is missing: [vocab_size, 128] expected (1 tensor does not match")):
+            (directory / "config.json").write_text(json.dumps({**config, **change}), encoding="utf-8")
+            self.assert_fails(run("run", "-m", directory, *QUESTION), 1, words)
+        lines = json.loads(run("inspect", "-m", directory, "--json").stdout)["tensors"]
+        self.assertEqual([line["expected"] for line in lines if line["verdict"] == "missing"], [[None, 128]])
+        (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (directory / "processor_config.json").write_text(json.dumps({"image_processor": {**told, "do_resize": 1}}), encoding="utf-8")
+        self.assert_fails(run("run", "-m", directory, *QUESTION), 1, 'processor_config.json: image_processor: "do_resize" must be')
+        tokenizer = read(directory / "tokenizer.json")
+        for change, words in (({"normalizer": {"type": "Strip", "strip_left": 3}}, 'tokenizer.json: normalizer: "strip_left" must be'),
+                              ({"pre_tokenizer": {"type": "Digits", "individual_digits": 3}}, 'pre_tokenizer: "individual_digits" must be'),
+                              ({"model": {**tokenizer["model"], "ignore_merges": 3}}, 'tokenizer.json: model: "ignore_merges" must be'),
+                              ({"added_tokens": [{**tokenizer["added_tokens"][0], "special": 3}]}, 'added token 640: "special" must be')):
+            (directory / "tokenizer.json").write_text(json.dumps({**tokenizer, **change}), encoding="utf-8")
+            self.assert_fails(run("tokenize", "-m", directory, "-p", "a"), 1, words)
+
     def test_templates_by_name(self):
         config = read(Path(make_model("model")) / "tokenizer_config.json")
         text = config["chat_template"]

@@ -98,6 +98,7 @@ static tenebra_code refuse_others(const json_t *json, const char *file, tenebra_
 
 /* ---------------------------------------------------------------- tokens -- */
 
+#define ENCODER_PART "vq_config"
 static const char VOCABULARY[] = "vocabulary_map", PICTURE[] = "<image>", BEGIN[] = "<racm3:break>", END[] = "<eoss>";
 
 /* The id of a token of the map; -1 without one. */
@@ -137,9 +138,11 @@ static tenebra_code read_tokens(const json_t *json, const char *file, tn_model_c
     int32_t stated;
     if (!json_is_object(map))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" is missing, which gives the ids of tokens by name", VOCABULARY);
-    TN_TRY(read_token(map, PICTURE, file, &config->picture_token, error));
-    TN_TRY(read_token(map, BEGIN, file, &config->picture_begin, error));
-    TN_TRY(read_token(map, END, file, &config->picture_end, error));
+    char part[TN_JSON_PART];
+    tn_json_part(part, file, VOCABULARY);
+    TN_TRY(read_token(map, PICTURE, part, &config->picture_token, error));
+    TN_TRY(read_token(map, BEGIN, part, &config->picture_begin, error));
+    TN_TRY(read_token(map, END, part, &config->picture_end, error));
     if (config->picture_token < 0)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has no \"%s\", the token that stands for an image", VOCABULARY,
                        PICTURE);
@@ -154,14 +157,15 @@ static tenebra_code read_tokens(const json_t *json, const char *file, tn_model_c
 static tenebra_code read_config(const json_t *json, const char *file, tn_model_config *config, tenebra_error *error)
 {
     static const char *const types[] = { "default", NULL };
-    const json_t *unused, *encoder = json_object_get(json, "vq_config");
+    const json_t *unused, *encoder = json_object_get(json, ENCODER_PART);
     memset(config, 0, sizeof *config);
     TN_TRY(read_sizes(json, file, config, error));
-    TN_TRY(tn_rope_read(json, file, "", types, &unused, &config->decoder.rope_theta, error));
+    TN_TRY(tn_rope_read(json, file, types, &unused, &config->decoder.rope_theta, error));
     TN_TRY(refuse_others(json, file, error));
     if (encoder != NULL && !json_is_null(encoder) && !json_is_object(encoder))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vq_config\" must be an object");
-    TN_TRY(tn_image_encoder_chameleon.read_config(encoder, file, config, error));
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" must be an object", ENCODER_PART);
+    char part[TN_JSON_PART];
+    TN_TRY(tn_image_encoder_chameleon.read_config(encoder, tn_json_part(part, file, ENCODER_PART), config, error));
     return read_tokens(json, file, config, error);
 }
 
@@ -248,7 +252,7 @@ const tn_backbone tn_backbone_chameleon = {
     .chat_template = "chameleon",
     .decoder = &decoder_layout,
     .encoder = &tn_image_encoder_chameleon,
-    .encoder_part = "vq_config",
+    .encoder_part = ENCODER_PART,
     .preprocessor = preprocessor,
     .picture_keys = { "vocabulary_map.<image>", "vocabulary_map.<racm3:break>", "vocabulary_map.<eoss>" },
     .top_keys = top_keys,

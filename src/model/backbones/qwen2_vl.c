@@ -60,6 +60,9 @@ static tenebra_code check_layers(const json_t *json, const char *file, size_t la
     return TENEBRA_OK;
 }
 
+#define TEXT_PART "text_config"
+#define VISION_PART "vision_config"
+
 /* The text part is at the top level, or in text_config (transformers >= 4.52). */
 static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_config *config,
                                  tenebra_error *error)
@@ -104,12 +107,11 @@ static tenebra_code read_decoder(const json_t *json, const char *file, tn_model_
 }
 
 /* Reads the sections of a part's rotary embedding, and rope_theta with them. */
-static tenebra_code read_sections(const json_t *json, const char *file, const char *path, tn_decoder_config *decoder,
-                                  tenebra_error *error)
+static tenebra_code read_sections(const json_t *json, const char *file, tn_decoder_config *decoder, tenebra_error *error)
 {
     static const char *const types[] = { "default", "mrope", NULL };
     const json_t *parameters;
-    TN_TRY(tn_rope_read(json, file, path, types, &parameters, &decoder->rope_theta, error));
+    TN_TRY(tn_rope_read(json, file, types, &parameters, &decoder->rope_theta, error));
     const json_t *sections = json_object_get(parameters, "mrope_section");
     if (!json_is_array(sections) || json_array_size(sections) != 3)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "neither \"rope_scaling\" nor \"rope_parameters\" has an "
@@ -134,7 +136,8 @@ static tenebra_code read_token(const json_t *json, const json_t *text, const cha
                                int32_t *token, tenebra_error *error)
 {
     size_t id = SIZE_MAX;
-    TN_TRY(tn_json_size(text, key, 0, INT32_MAX, &id, file, error));
+    char part[TN_JSON_PART];
+    TN_TRY(tn_json_size(text, key, 0, INT32_MAX, &id, text != json ? tn_json_part(part, file, TEXT_PART) : file, error));
     TN_TRY(tn_json_size(json, key, 0, INT32_MAX, &id, file, error));
     *token = id == SIZE_MAX ? -1 : (int32_t)id;
     return TENEBRA_OK;
@@ -144,26 +147,28 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
                                 tenebra_error *error)
 {
     memset(config, 0, sizeof *config);
-    const json_t *text = json_object_get(json, "text_config");
+    const json_t *text = json_object_get(json, TEXT_PART);
     bool nested = json_is_object(text);
+    char inner[TN_JSON_PART], tower[TN_JSON_PART];
+    const char *text_file = nested ? tn_json_part(inner, file, TEXT_PART) : file;
     double outer = 0;
     text = nested ? text : json;
-    TN_TRY(read_decoder(text, file, config, error));
-    TN_TRY(read_sections(text, file, nested ? "text_config." : "", &config->decoder, error));
+    TN_TRY(read_decoder(text, text_file, config, error));
+    TN_TRY(read_sections(text, text_file, &config->decoder, error));
     if (nested) { /* the top level is not used, but must not request another rotary embedding */
         static const char *const types[] = { "default", "mrope", NULL };
         const json_t *unused;
-        TN_TRY(tn_rope_read(json, file, "", types, &unused, &outer, error));
+        TN_TRY(tn_rope_read(json, file, types, &unused, &outer, error));
     }
-    const json_t *vision = json_object_get(json, "vision_config");
+    const json_t *vision = json_object_get(json, VISION_PART);
     if (!json_is_object(vision))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vision_config\" is missing");
-    TN_TRY(tn_image_encoder_qwen2_vl.read_config(vision, file, config, error));
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" is missing", VISION_PART);
+    TN_TRY(tn_image_encoder_qwen2_vl.read_config(vision, tn_json_part(tower, file, VISION_PART), config, error));
     TN_TRY(read_token(json, text, "image_token_id", file, &config->picture_token, error));
     TN_TRY(read_token(json, text, "vision_start_token_id", file, &config->picture_begin, error));
     TN_TRY(read_token(json, text, "vision_end_token_id", file, &config->picture_end, error));
     bool tied = false; /* on either level, as in transformers 5.24 */
-    TN_TRY(tn_json_bool(text, "tie_word_embeddings", &tied, file, error));
+    TN_TRY(tn_json_bool(text, "tie_word_embeddings", &tied, text_file, error));
     TN_TRY(tn_json_bool(json, "tie_word_embeddings", &config->tie_word_embeddings, file, error));
     config->tie_word_embeddings = config->tie_word_embeddings || tied;
     if (config->picture_token < 0)
@@ -220,7 +225,7 @@ const tn_backbone tn_backbone_qwen2_vl = {
     .renamed_since = { 4, 52 },
     .decoder = &decoder_layout,
     .encoder = &tn_image_encoder_qwen2_vl,
-    .encoder_part = "vision_config",
+    .encoder_part = VISION_PART,
     .preprocessor = preprocessor,
     .picture_keys = { "image_token_id", "vision_start_token_id", "vision_end_token_id" },
     .top_keys = top_keys,

@@ -273,8 +273,9 @@ static tenebra_code read_sides(const json_t *part, const char *key, const char *
     if (json_object_get(value, first) == NULL || json_object_get(value, second) == NULL)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "\"%s\" without \"%s\" is not supported for models of this type", key,
                        json_object_get(value, first) == NULL ? first : second);
-    TN_TRY(tn_json_size(value, first, 1, 1 << 14, one, file, error));
-    return tn_json_size(value, second, 1, 1 << 14, other, file, error);
+    char inner[TN_JSON_PART];
+    TN_TRY(tn_json_size(value, first, 1, 1 << 14, one, tn_json_part(inner, file, key), error));
+    return tn_json_size(value, second, 1, 1 << 14, other, inner, error);
 }
 
 /* Files without sizes mean those for which the encoder was trained. */

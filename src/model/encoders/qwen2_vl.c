@@ -97,7 +97,7 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
     TN_TRY(tn_json_size(json, "in_channels", 1, 16, &sizes[CHANNELS], file, error));
     TN_TRY(tn_json_size(json, "hidden_size", 1, 1u << 20, &sizes[HIDDEN], file, error));
     TN_TRY(tn_json_string(json, "hidden_act", &activation, file, error));
-    TN_TRY(tn_rope_read(json, file, "vision_config.", types, &unused, &vision->numbers[THETA], error));
+    TN_TRY(tn_rope_read(json, file, types, &unused, &vision->numbers[THETA], error));
     if (strcmp(activation, "quick_gelu") != 0)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, file, "the vision activation \"%s\" is not supported",
                        activation);

@@ -108,7 +108,8 @@ static void test_config_refusals(void **state)
         assert_int_equal(read_config(bad[i].text, &config, &error), bad[i].code);
         if (strstr(error.sentence, bad[i].word) == NULL)
             fail_msg("%s: %s", bad[i].text, error.sentence);
-        assert_string_equal(error.where, "preprocessor_config.json");
+        bool inside = strcmp(bad[i].word, "shortest_edge") == 0;
+        assert_string_equal(error.where, inside ? "preprocessor_config.json: size" : "preprocessor_config.json");
     }
 }
 
