@@ -33,6 +33,7 @@ typedef struct tn_command {
     const char *example;
     const tn_option_group *groups; /* ends with TN_GROUPS_END; NULL: it only has parts */
     const struct tn_command *const *parts; /* NULL-terminated; NULL: none             */
+    tn_option_names *offers[2]; /* what completion offers for the first two arguments; NULL: files */
     int (*run)(int argc, char **argv);     /* argv[0] is the last word of the name    */
 } tn_command;
 
@@ -114,6 +115,9 @@ void tn_app_print_unknown_command(const char *name, const char *what, const char
 
 /* Names that are values of options: methods, wordings of prompts, chat templates, kernel sets, shapes of random models. */
 tn_option_names tn_names_of_methods, tn_names_of_presets, tn_names_of_templates, tn_names_of_kernels, tn_names_of_shapes;
+
+/* The same for completion: scorers, data sets that can be generated, commands, and the parts of all commands. */
+tn_option_names tn_names_of_scorers, tn_names_of_makers, tn_names_of_commands, tn_names_of_parts;
 
 /* ------------------------------------------------------- default model -- */
 

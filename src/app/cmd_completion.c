@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { OFFERS = sizeof ((tn_command *)0)->offers / sizeof *((tn_command *)0)->offers };
+
 /* What a shell offers for the value of an option. */
 typedef enum offer { OFFER_NOTHING, OFFER_WORDS, OFFER_FILES, OFFER_DIRECTORIES } offer;
 
@@ -18,12 +20,28 @@ static offer offer_of(const tn_option *option)
     return strncmp(argument, "FILE", 4) == 0 ? OFFER_FILES : OFFER_NOTHING;
 }
 
-static void print_words(const tn_option *option, const char *between)
+static void print_words(const tn_option *option)
 {
     size_t length;
     const char *word;
     for (size_t i = 0; (word = tn_option_word(option, i, &length)) != NULL; i++)
-        printf("%s%.*s", i > 0 ? between : "", (int)length, word);
+        printf("%s%.*s", i > 0 ? " " : "", (int)length, word);
+}
+
+static void print_offers(tn_option_names *names)
+{
+    const char *word;
+    for (size_t i = 0; (word = names(i)) != NULL; i++)
+        printf("%s%s", i > 0 ? " " : "", word);
+}
+
+/* The number of words of a command's name, which are separated by single spaces. */
+static size_t count_words(const char *name)
+{
+    size_t count = 1;
+    for (; *name != '\0'; name++)
+        count += *name == ' ';
+    return count;
 }
 
 /* Prints the text with a backslash before each character of `special`, and without quotes, because all scripts put it between
@@ -57,7 +75,7 @@ static void print_bash_values(const tn_bound_option *options, size_t count)
         switch (offer_of(row)) {
         case OFFER_WORDS:
             printf("words='");
-            print_words(row, " ");
+            print_words(row);
             printf("'");
             break;
         case OFFER_FILES:
@@ -86,6 +104,11 @@ static void print_bash_command(const tn_command *command, void *user)
     if (command->parts != NULL) {
         printf("        if (( COMP_CWORD == 2 )) && [[ $cur != -* ]]; then\n            words='");
         print_names(command->parts, true);
+        printf("'\n        fi\n        [[ -n $words ]] ||\n");
+    }
+    for (size_t i = 0; i < OFFERS && command->offers[i] != NULL; i++) { /* directly after the command, without options between */
+        printf("        if (( COMP_CWORD == %zu )) && [[ $cur != -* ]]; then\n            words='", count_words(command->name) + 1 + i);
+        print_offers(command->offers[i]);
         printf("'\n        fi\n        [[ -n $words ]] ||\n");
     }
     print_bash_values(options, count);
@@ -136,7 +159,7 @@ static void print_zsh_option(const tn_bound_option *option)
         offer what = offer_of(row);
         printf(":value:%s", what == OFFER_FILES ? "_files" : what == OFFER_DIRECTORIES ? "_files -/" : what == OFFER_WORDS ? "(" : " ");
         if (what == OFFER_WORDS) {
-            print_words(row, " ");
+            print_words(row);
             printf(")");
         }
     }
@@ -161,6 +184,11 @@ static void print_zsh_command(const tn_command *command, void *user)
     printf("        _arguments -s \\\n");
     for (size_t i = 0; i < count; i++)
         print_zsh_option(&options[i]);
+    for (size_t i = 0; i < OFFERS && command->offers[i] != NULL; i++) {
+        printf("            '%zu:word:(", i + 1);
+        print_offers(command->offers[i]);
+        printf(")' \\\n");
+    }
     printf("            '(-h --help)'{-h,--help}'[show this help]' \\\n            '*:file:_files' ;;\n");
 }
 
@@ -198,6 +226,12 @@ static void print_fish_command(const tn_command *command, void *user)
         print_plain(command->parts[i]->summary, "\\");
         printf("'\n");
     }
+    for (size_t i = 0; i < OFFERS && command->offers[i] != NULL; i++) {
+        printf("complete -c tenebra -n '__tenebra_at \"%s\"; and test (count (commandline -opc)) -eq %zu' -f -a '", command->name,
+               count_words(command->name) + 1 + i);
+        print_offers(command->offers[i]);
+        printf("'\n");
+    }
     for (size_t i = 0; i < count; i++) {
         const tn_option *row = options[i].row;
         offer what = row->kind == TN_OPTION_SWITCH ? OFFER_NOTHING : offer_of(row);
@@ -210,7 +244,7 @@ static void print_fish_command(const tn_command *command, void *user)
             printf(" -a '(__fish_complete_directories)'");
         if (what == OFFER_WORDS) {
             printf(" -a '");
-            print_words(row, " ");
+            print_words(row);
             printf("'");
         }
         printf(" -d '");
@@ -239,12 +273,18 @@ static void print_fish(void)
 
 /* ------------------------------------------------------------- command -- */
 
+static const struct {
+    const char *name;
+    void (*print)(void);
+} shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
+
+static const char *name_of_shell(size_t index)
+{
+    return index < sizeof shells / sizeof *shells ? shells[index].name : NULL;
+}
+
 static int run_command(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*print)(void);
-    } shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
     char nothing = 0;
     int exit_code, first = tn_options_parse(&tn_command_completion, &nothing, argc, argv, &exit_code);
     if (first < 0)
@@ -268,5 +308,6 @@ const tn_command tn_command_completion = {
              "save the script as _tenebra in a directory of $fpath.",
     .example = "  source <(tenebra completion bash)",
     .groups = TN_GROUP_OF(option_table),
+    .offers = { name_of_shell, NULL },
     .run = run_command,
 };

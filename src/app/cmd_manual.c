@@ -230,5 +230,6 @@ const tn_command tn_command_manual = {
     .about = "Writes the man page of a command, or of the program, to stdout, for 'man -l -'. The installation includes the pages.",
     .example = "  tenebra manual eval table | man -l -",
     .groups = TN_GROUP_OF(option_table),
+    .offers = { tn_names_of_commands, tn_names_of_parts },
     .run = run_command,
 };

@@ -265,5 +265,6 @@ const tn_command tn_command_data_make = {
              "give the same set on every machine, and no scene is in two splits.",
     .example = "  tenebra data make hops /tmp/looks --train 20000 --dev 500 --test 1000 --seed 1",
     .groups = TN_GROUP_OF(option_table),
+    .offers = { tn_names_of_makers, NULL },
     .run = run_command,
 };

@@ -72,7 +72,8 @@ static int run_command(int argc, char **argv)
 
 #define TN_RECORD tn_eval_settings
 static const tn_option scorer_option[] = {
-    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "scorer of the answers (tenebra eval score --list)"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "scorer of the answers (tenebra eval score --list)",
+            .names = tn_names_of_scorers),
     TN_OPTIONS_END
 };
 

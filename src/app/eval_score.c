@@ -279,7 +279,8 @@ static int run(score_job *job, int count, char **paths)
 
 #define TN_RECORD score_job
 static const tn_option option_table[] = {
-    TN_TEXT(0, "scorer", scorers, "NAME,...", NULL, "scorers, applied side by side; NAME:VARIANT selects a variant"),
+    TN_TEXT(0, "scorer", scorers, "NAME,...", NULL, "scorers, applied side by side; NAME:VARIANT selects a variant",
+            .names = tn_names_of_scorers),
     TN_LIST(0, "key", keys, "FILE|SET:DIR",
             "correct answers: lines {id, answer, ...}, a problems.json, or a data set; repeatable, later keys override"),
     TN_TEXT(0, "split", split, "NAME", "test", "split of the key; 'all' selects every question"),

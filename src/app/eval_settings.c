@@ -13,7 +13,8 @@
 #define TN_RECORD tn_eval_settings
 const tn_option tn_eval_options_table[] = {
     TN_TEXT('d', "data", plan.data, "NAME:DIR", NULL, "data set and its directory (tenebra data list)"),
-    TN_TEXT(0, "method", methods, "A,B,...", NULL, "methods, each METHOD[:OPTION=VALUE]... (default: as in training, if recorded)"),
+    TN_TEXT(0, "method", methods, "A,B,...", NULL, "methods, each METHOD[:OPTION=VALUE]... (default: as in training, if recorded)",
+            .names = tn_names_of_methods),
     TN_LIST(0, "set", set, "METHOD.OPTION=VALUE", "set an option of one method; repeatable"),
     TN_TEXT('o', "output", run.output, "FILE", NULL, "result file (default: eval-SET-SPLIT.jsonl)"),
     TN_TEXT(0, "split", plan.split, "NAME", "test", "split of the data set"),

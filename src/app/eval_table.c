@@ -47,7 +47,8 @@ static const tn_option option_table[] = {
     TN_TEXT(0, "table", only, "NAME", NULL, "print only this table: methods, domains, topics, looks, latents, calls or pairs"),
     TN_TEXT(0, "rows", rows, "A,B,...", NULL, "show only these methods, in this order"),
     TN_LIST('g', "group", groups, "NAME=FILE,...", "combine runs with several seeds into one row; repeatable"),
-    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "score the answers again (tenebra eval score --list; default: keep the scores)"),
+    TN_TEXT(0, "scorer", scorer, "NAME", NULL, "score the answers again (tenebra eval score --list; default: keep the scores)",
+            .names = tn_names_of_scorers),
     TN_LIST('d', "data", places, "NAME:DIR", "directory of a data set, for --scorer (default: as in the files); repeatable"),
     TN_SWITCH(0, "json", json, "the same as --form json"),
     TN_OPTIONS_END

@@ -58,7 +58,7 @@ typedef struct tn_option {
     const char *argument;  /* what help shows for the value; words as "a|b|c"     */
     const char *value;     /* the default; NULL: what the record held before      */
     double minimum, maximum; /* SIZE and NUMBER                                   */
-    tn_option_names *names;  /* the words, where `argument` does not list them    */
+    tn_option_names *names;  /* the words, where `argument` does not list them; of TEXT: what completion offers */
     const char *aliases;   /* other names, " a b "; NULL: none                    */
     const char *hint;      /* ends the sentence about a wrong value; NULL: nothing */
     bool free;             /* recipes: may differ from the checkpoint that a run continues from */

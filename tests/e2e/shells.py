@@ -26,7 +26,14 @@ LINES = (("tenebra ev", {"eval"}, {"run"}),
          ("tenebra eval table --form m", {"markdown"}, {"text"}),
          ("tenebra eval table --ro", {"--rows"}, {"--form"}),
          ("tenebra data mak", {"make"}, {"show"}),
-         ("tenebra data make --wordings u", {"unseen"}, {"seen", "one"}))
+         ("tenebra data make --wordings u", {"unseen"}, {"seen", "one"}),
+         ("tenebra data make h", {"hops"}, {"help", "easy-vqa"}),
+         ("tenebra completion ", {"bash", "zsh", "fish"}, {"run"}),
+         ("tenebra manual ev", {"eval"}, {"run"}),
+         ("tenebra manual eval ta", {"table"}, {"score", "run"}),
+         ("tenebra eval --method i", {"icot", "ivt-lr", "ivt-lr-words"}, {"direct"}),
+         ("tenebra eval score --scorer str", {"strict"}, {"bracket"}),
+         ("tenebra eval table --scorer b", {"bracket"}, {"strict"}))
 
 
 def commands():
