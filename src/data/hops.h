@@ -21,7 +21,9 @@ enum {
     TN_HOPS_OPTIONS = 4,
     TN_HOPS_OPTIONS_MAX = 6, /* maximum number of options where it varies */
     TN_HOPS_COUNT_MAX = 6,   /* the largest number that `sight` asks for */
-    TN_HOPS_STEPS_MAX = 8
+    TN_HOPS_STEPS_MAX = 8,
+    TN_HOPS_MARKS = 4,
+    TN_HOPS_MARKED_CELL_MIN = 56 /* pixels; a smaller cell has no room for an object and a mark */
 };
 
 /* ---------------------------------------------------------------- scene -- */
@@ -33,6 +35,8 @@ typedef struct tn_hops_scene {
     unsigned char kind[TN_HOPS_CELLS_MAX];  /* [cells]                             */
     unsigned char arrow[TN_HOPS_CELLS_MAX]; /* 0 up, 1 right, 2 down, 3 left       */
     unsigned char target[TN_HOPS_CELLS_MAX]; /* the cell that the arrow points to  */
+    bool marked;                            /* every object has a mark             */
+    unsigned char mark[TN_HOPS_CELLS_MAX];  /* [cells] 0 .. TN_HOPS_MARKS - 1      */
 } tn_hops_scene;
 
 /* Properties of an object: 0..5 are the common colours, 6..11 are shapes. */
@@ -62,7 +66,11 @@ void tn_hops_draw_common_objects(tn_rng *rng, tn_hops_scene *scene);
 /* The cell with an object of this kind; scene->cells if there is none. */
 size_t tn_hops_find(const tn_hops_scene *scene, size_t kind);
 
-/* The split to which a scene belongs, by a hash of its contents modulo ten: 0 is test, 1 is dev. So no scene is in two splits. */
+/* The cell after `steps` arrows; scene->cells if a cell occurs twice on the way. */
+size_t tn_hops_follow(const tn_hops_scene *scene, size_t cell, size_t steps);
+
+/* The split to which a scene belongs, by a hash of its contents modulo ten: 0 is test, 1 is dev. So no scene is in two splits.
+ * Marks do not count, so scenes that differ only in their marks are in the same split. */
 const char *tn_hops_split_of(const tn_hops_scene *scene);
 
 /* -------------------------------------------------------------- picture -- */
@@ -79,6 +87,9 @@ typedef struct tn_hops_look {
 
 void tn_hops_paint_look(tn_rng *rng, const tn_hops_scene *scene, double hints, const tn_hops_look *look, size_t size,
                         unsigned char *pixels);
+
+/* Draws the marks of the scene, whose cells are at least TN_HOPS_MARKED_CELL_MIN pixels wide, over the image. */
+void tn_hops_paint_marks(tn_rng *rng, const tn_hops_scene *scene, size_t size, unsigned char *pixels);
 
 /* Images as people might supply them: other grounds, borders, uneven light, blur, noise, JPEG artefacts. The first draws the
  * side of such an image in pixels, the second the image. */
@@ -125,6 +136,7 @@ typedef struct tn_hops_family {
     const char *name;
     size_t steps_max;     /* maximum number of looks                */
     size_t steps_default; /* maximum if no bound is given; 0: the family is only used if it is named */
+    int brief; /* a question has as many brief steps as looks and this many more; -1: none, or as many as there are objects */
     /* Makes one attempt with a new scene; returns false if the question cannot be asked about it. The words of the question,
      * and a number that is the answer, are drawn from `words`, which is the same at each attempt. So scenes that fit rarely do
      * not correlate words with answers. */
@@ -141,6 +153,11 @@ enum { TN_HOPS_SIGHTS = 5 };
 bool tn_hops_draw_list(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
 enum { TN_HOPS_LISTS = 10 };
 
+/* The families `detail`, about the mark at the end of a chain of steps - 1 arrows, and `marks`, a list of all marks. */
+bool tn_hops_draw_detail(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
+bool tn_hops_draw_marks(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_hops_puzzle *puzzle);
+enum { TN_HOPS_DETAILS = 3 };
+
 /* The first words an `arrows` or `sight` puzzle again, with random choices and spelling and the templates of `wordings` (not
  * ONE); it has `most` brief steps. The second words a `sight` puzzle in the single wording of ONE. */
 void tn_hops_vary(tn_rng *rng, tn_wordings wordings, size_t most, tn_hops_puzzle *puzzle);
@@ -153,5 +170,6 @@ bool tn_hops_draw(tn_rng *rng, const tn_hops_family *family, size_t grid, size_t
 /* The words: "red", "circle", "circles", "up". */
 extern const char *const tn_hops_colour_names[TN_HOPS_COLOURS];
 extern const char *const tn_hops_shape_names[TN_HOPS_SHAPES];
+extern const char *const tn_hops_mark_names[TN_HOPS_MARKS];
 
 #endif

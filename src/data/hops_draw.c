@@ -143,6 +143,8 @@ void tn_hops_paint_look(tn_rng *rng, const tn_hops_scene *scene, double hints, c
         }
     if (look->lines > 0)
         draw_lines(scene, look, size, pixels);
+    if (scene->marked)
+        tn_hops_paint_marks(rng, scene, size, pixels);
 }
 
 void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels)

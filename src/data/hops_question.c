@@ -23,19 +23,6 @@ static void offer_numbers(tn_rng *rng, tn_hops_puzzle *puzzle, size_t first, siz
 
 /* --------------------------------------------------------------- arrows -- */
 
-/* The cell after `steps` arrows; scene->cells if a cell occurs twice on the way. */
-static size_t follow(const tn_hops_scene *scene, size_t cell, size_t steps)
-{
-    uint64_t seen = (uint64_t)1 << cell;
-    for (size_t i = 0; i < steps; i++) {
-        cell = scene->target[cell];
-        if ((seen >> cell & 1) != 0)
-            return scene->cells;
-        seen |= (uint64_t)1 << cell;
-    }
-    return cell;
-}
-
 static size_t colour_of_board(const tn_hops_scene *scene, size_t cell)
 {
     return (cell / scene->grid + cell % scene->grid) % 2;
@@ -47,7 +34,7 @@ static size_t draw_start(tn_rng *rng, const tn_hops_scene *scene, size_t end, si
     unsigned char starts[TN_HOPS_CELLS_MAX];
     size_t count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++)
-        if ((barred >> cell & 1) == 0 && follow(scene, cell, steps) == end)
+        if ((barred >> cell & 1) == 0 && tn_hops_follow(scene, cell, steps) == end)
             starts[count++] = (unsigned char)cell;
     return count > 0 ? starts[tn_rng_below(rng, count)] : scene->cells;
 }
@@ -58,7 +45,7 @@ static size_t list_ends(const tn_hops_scene *scene, size_t steps, size_t colour,
     uint64_t seen = 0;
     size_t count = 0;
     for (size_t cell = 0; cell < scene->cells; cell++) {
-        size_t end = follow(scene, cell, steps);
+        size_t end = tn_hops_follow(scene, cell, steps);
         if (end < scene->cells && colour_of_board(scene, end) == colour && (seen >> end & 1) == 0) {
             seen |= (uint64_t)1 << end;
             ends[count++] = (unsigned char)end;
@@ -326,11 +313,13 @@ static bool draw_count(tn_rng *rng, tn_rng words, size_t grid, size_t steps, tn_
 /* ------------------------------------------------------------- families -- */
 
 const tn_hops_family tn_hops_families[] = {
-    { "arrows", TN_HOPS_STEPS_MAX, 6, draw_arrows },
-    { "nearest", 3, 3, draw_nearest },
-    { "count", 3, 3, draw_count },
-    { "list", TN_HOPS_LISTS, 0, tn_hops_draw_list },
-    { "sight", TN_HOPS_SIGHTS, 0, tn_hops_draw_sight },
+    { "arrows", TN_HOPS_STEPS_MAX, 6, 0, draw_arrows },
+    { "nearest", 3, 3, -1, draw_nearest },
+    { "count", 3, 3, -1, draw_count },
+    { "list", TN_HOPS_LISTS, 0, -1, tn_hops_draw_list },
+    { "sight", TN_HOPS_SIGHTS, 0, -1, tn_hops_draw_sight },
+    { "detail", TN_HOPS_DETAILS, 0, 1, tn_hops_draw_detail },
+    { "marks", 1, 0, -1, tn_hops_draw_marks },
     { 0 },
 };
 

@@ -10,6 +10,8 @@ const char *const tn_hops_colour_names[TN_HOPS_COLOURS] = {
 };
 const char *const tn_hops_shape_names[TN_HOPS_SHAPES] = { "circle", "square", "triangle", "diamond", "star", "cross" };
 
+const char *const tn_hops_mark_names[TN_HOPS_MARKS] = { "plain", "bars", "lines", "checks" };
+
 const char *const tn_hops_way_names[4] = { "up", "right", "down", "left" };
 const char *const tn_hops_numbers[TN_HOPS_STEPS_MAX + 1] = { "zero", "one", "two",   "three", "four",
                                                             "five", "six", "seven", "eight" };

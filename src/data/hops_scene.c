@@ -91,6 +91,18 @@ size_t tn_hops_find(const tn_hops_scene *scene, size_t kind)
     return cell;
 }
 
+size_t tn_hops_follow(const tn_hops_scene *scene, size_t cell, size_t steps)
+{
+    uint64_t seen = (uint64_t)1 << cell;
+    for (size_t i = 0; i < steps; i++) {
+        cell = scene->target[cell];
+        if ((seen >> cell & 1) != 0)
+            return scene->cells;
+        seen |= (uint64_t)1 << cell;
+    }
+    return cell;
+}
+
 const char *tn_hops_split_of(const tn_hops_scene *scene)
 {
     uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */

@@ -15,6 +15,8 @@ from program import PICTURE, WORK, Case, main, run  # noqa: E402
 HASH = "3b215f91e591f5e4"
 # The same for varied questions and images.
 HASH_VARIED = "ed5a3310e7769496"
+# The same for marks.
+HASH_MARKED = "64618bac5cfad3d4"
 
 
 def made(name="looks", *options):
@@ -87,8 +89,19 @@ class Make(Case):
         self.assertNotIn("[Options]", shown.replace(train[0]["question"], ""))
         self.assertGreater(len({(seen / row["image"]).read_bytes()[16:24] for row in train}), 2)  # width and height
 
+    def test_marks(self):
+        directory = made("marked", "--families", "detail,marks", "--brief")
+        described = json.loads((directory / "data/made.json").read_text())
+        self.assertEqual((described["splits"]["train"], described["size"]), ({"rows": 30, "hash": HASH_MARKED}, 224))
+        for row in rows(directory, "train"):
+            self.assertEqual(set(row["choices"]), {"plain", "bars", "lines", "checks"})
+            if row["domain"] == "detail":
+                steps = row["rationale"].split(".\n")
+                self.assertEqual(steps[int(row["topic"][-1]):], [row["choices"]["ABCD".index(row["answer"])]] * (4 - int(row["topic"][-1])))
+
     def test_refused(self):
         for arguments, code, part in (
+                (("hops", WORK / "x", "--families", "detail", "--size", 112), 2, "--size 224"),
                 (("hops", WORK / "x", "--wordings", "all"), 2, "--wordings"),
                 (("hops", WORK / "x", "--wordings", "seen"), 2, "choose among arrows and sight"),
                 (("hops", WORK / "x", "--varied", "--hints", 0.5), 2, "--hints"),

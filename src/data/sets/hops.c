@@ -19,7 +19,7 @@ typedef struct hop_kind {
     size_t steps;
 } hop_kind;
 
-enum { KINDS_MAX = 4 * TN_HOPS_STEPS_MAX, CELL_MIN = 20, SIDE_UNIT = 28, SIDE_MAX = 1120 };
+enum { KINDS_MAX = 8 * TN_HOPS_STEPS_MAX, CELL_MIN = 20, SIDE_UNIT = 28, SIDE_MAX = 1120 };
 
 /* Every word of the list must be a family. */
 static tenebra_code check_families(const char *list, tenebra_error *error)
@@ -33,7 +33,7 @@ static tenebra_code check_families(const char *list, tenebra_error *error)
         if (family->name == NULL)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "families",
                            "there is no family '%.*s'; choose among arrows, nearest, count, list, "
-                           "sight", (int)(length < 40 ? length : 40), at);
+                           "sight, detail, marks", (int)(length < 40 ? length : 40), at);
     }
     return TENEBRA_OK;
 }
@@ -56,9 +56,19 @@ static tenebra_code list_kinds(const tn_make *make, hop_kind kinds[KINDS_MAX], s
     return TENEBRA_OK;
 }
 
-static tenebra_code read_sizes(const tn_make *make, size_t *size, size_t *grid, tenebra_error *error)
+/* Whether the images of a family have marks, which are too fine for the usual size. */
+static bool has_marks(const hop_kind *kind)
 {
-    *size = make->size > 0 ? make->size : 4 * SIDE_UNIT;
+    return kind->family->draw == tn_hops_draw_detail || kind->family->draw == tn_hops_draw_marks;
+}
+
+static tenebra_code read_sizes(const tn_make *make, const hop_kind *kinds, size_t count, size_t *size, size_t *grid,
+                               tenebra_error *error)
+{
+    bool marks = false;
+    for (size_t i = 0; i < count; i++)
+        marks |= has_marks(&kinds[i]);
+    *size = make->size > 0 ? make->size : (marks ? 8 : 4) * SIDE_UNIT;
     *grid = make->grid > 0 ? make->grid : *size >= 4 * SIDE_UNIT ? 4 : *size / SIDE_UNIT;
     if (*size % SIDE_UNIT != 0 || *size > SIDE_MAX)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "size", "must be a multiple of %d up to %d", SIDE_UNIT, SIDE_MAX);
@@ -66,6 +76,10 @@ static tenebra_code read_sizes(const tn_make *make, size_t *size, size_t *grid, 
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "grid",
                        "%zu objects per side do not fit into %zu pixels; choose %d to %d, with at least %d pixels each", *grid, *size,
                        TN_HOPS_GRID_MIN, TN_HOPS_GRID_MAX, CELL_MIN);
+    if (marks && *size / *grid < TN_HOPS_MARKED_CELL_MIN)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "size",
+                       "marks require %d pixels per object; choose --size %zu or larger, or leave it out", TN_HOPS_MARKED_CELL_MIN,
+                       TN_HOPS_MARKED_CELL_MIN * *grid);
     return TENEBRA_OK;
 }
 
@@ -99,6 +113,10 @@ static tenebra_code check_variety(const tn_make *make, const hop_kind *kinds, si
         if (strcmp(kinds[i].family->name, "arrows") != 0 && strcmp(kinds[i].family->name, "sight") != 0)
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "wordings", "questions of the family '%s' have only one wording; choose "
                            "among arrows and sight with --families", kinds[i].family->name);
+    for (size_t i = 0; i < count && make->varied; i++)
+        if (has_marks(&kinds[i]))
+            return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "varied images have no room for the marks of the family '%s'; "
+                           "leave out --varied", kinds[i].family->name);
     if (make->varied && make->hints > 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "varied images cannot have hints; leave out --hints");
     return TENEBRA_OK;
@@ -121,10 +139,15 @@ static size_t count_brief(const hop_kind *kinds, size_t count)
     return most > 0 ? most : tn_hops_families[0].steps_default;
 }
 
-/* Every question has the same number of brief steps; the goal is repeated. So the same number of latent steps can replace them. */
-static void stay_at_goal(tn_hops_puzzle *puzzle, size_t steps)
+/* Every question of a family with such steps has the same number of brief steps; the goal is repeated. So the same number of
+ * latent steps can replace them. */
+static void stay_at_goal(const hop_kind *kinds, size_t count, const hop_kind *kind, tn_hops_puzzle *puzzle)
 {
-    for (size_t i = 0; i < steps; i++) {
+    size_t longest = 0, own = kind->steps + (size_t)kind->family->brief;
+    for (size_t i = 0; i < count; i++)
+        if (kinds[i].family->brief >= 0 && kinds[i].steps + (size_t)kinds[i].family->brief > longest)
+            longest = kinds[i].steps + (size_t)kinds[i].family->brief;
+    for (size_t i = own; i < longest; i++) {
         size_t used = strlen(puzzle->brief);
         snprintf(puzzle->brief + used, sizeof puzzle->brief - used, ".\n%s", puzzle->options[puzzle->answer]);
     }
@@ -178,7 +201,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "hops", "has no split '%.40s'", split);
     TN_TRY(list_kinds(make, kinds, &count, error));
     TN_TRY(check_variety(make, kinds, count, error));
-    TN_TRY(read_sizes(make, &made->size, &grid, error));
+    TN_TRY(read_sizes(make, kinds, count, &made->size, &grid, error));
     hop_kind kind = choose_kind(make, split, index, kinds, count);
     tn_rng rng = stream(make->seed, split, 2, index), brush = stream(make->seed, split, 3, index);
     tn_hops_puzzle puzzle;
@@ -189,8 +212,8 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
     tn_rng tongue = stream(make->seed, split, 4, index);
     if (make->wordings != TN_WORDINGS_ONE)
         tn_hops_vary(&tongue, make->wordings, count_brief(kinds, count), &puzzle);
-    else if (puzzle.brief[0] != '\0' && kind.family->steps_default > 0)
-        stay_at_goal(&puzzle, most_steps(kind.family, kinds, count) - kind.steps);
+    else if (kind.family->brief >= 0)
+        stay_at_goal(kinds, count, &kind, &puzzle);
     if (make->varied)
         made->size = tn_hops_varied_size(&brush);
     made->pixels = malloc(3 * made->size * made->size);
