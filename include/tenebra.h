@@ -2,7 +2,9 @@
  *
  * This is the only public header. Handles are opaque and come in open/close pairs. Every function that can fail returns a
  * `tenebra_code` (0 is success) and takes a `tenebra_error *` last (may be NULL), which is filled only on failure, with the
- * same code. New objects are handed out through the first argument, which is NULL after a failure. */
+ * same code. New objects are handed out through the first argument, which is NULL after a failure. NULL for an object, a
+ * structure or a result where nothing else is said is an error ARGUMENT; a function without a code then does nothing and
+ * returns NULL or false. */
 #ifndef TENEBRA_H
 #define TENEBRA_H
 
@@ -227,7 +229,7 @@ typedef struct tenebra_request {
  * add messages:
  *     tenebra_request request = TENEBRA_INIT(tenebra_request);
  *     tenebra_model_defaults(model, &request);
- * The texts live as long as the model. Threads: any. */
+ * The texts live as long as the model; without a model nothing is filled. Threads: any. */
 TENEBRA_API void tenebra_model_defaults(const tenebra_model *model, tenebra_request *request);
 
 /* A question about one or more images. */
@@ -255,7 +257,7 @@ typedef struct tenebra_prompt tenebra_prompt;
 TENEBRA_API tenebra_code tenebra_prompt_make(tenebra_prompt **prompt, const tenebra_model *model,
                                              const tenebra_question *question, tenebra_error *error);
 
-/* The prompt's messages, *count of them, borrowed from the prompt. */
+/* The prompt's messages, *count of them (`count` may be NULL), borrowed from the prompt. Without a prompt, NULL and 0. */
 TENEBRA_API const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count);
 
 /* NULL is allowed. */
@@ -439,7 +441,7 @@ TENEBRA_API void tenebra_session_close(tenebra_session *session);
 /* The note of that name; NULL if there is none. */
 TENEBRA_API const tenebra_note *tenebra_trace_note(const tenebra_trace *trace, const char *name);
 
-/* The trace as one JSON object, which the caller frees. NULL without memory. */
+/* The trace as one JSON object, which the caller frees. NULL without a trace or without memory. */
 TENEBRA_API char *tenebra_trace_json(const tenebra_trace *trace);
 
 TENEBRA_API const char *tenebra_version(void);

@@ -42,6 +42,13 @@ static tenebra_code take(void *own, size_t own_size, const void *given, const ch
     return TENEBRA_OK;
 }
 
+/* `result`: where a function puts its result. */
+static tenebra_code check_result(const void *result, const char *name, tenebra_error *error)
+{
+    return result != NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, name, "there is no place for it: the first argument is "
+                                                                                      "NULL");
+}
+
 static void close_trained(tn_trained *trained)
 {
     tn_trained_free(trained);
@@ -62,8 +69,9 @@ tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, co
 {
     tenebra_error local;
     tenebra_model_options given = { 0 };
-    *model = NULL;
     error = error != NULL ? error : &local;
+    TN_TRY(check_result(model, "model", error));
+    *model = NULL;
     if (directory == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "model", "no directory was given");
     if (options != NULL)
@@ -95,7 +103,7 @@ tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, co
 
 const char *tenebra_model_note(const tenebra_model *model)
 {
-    return model->note[0] != '\0' ? model->note : NULL;
+    return model != NULL && model->note[0] != '\0' ? model->note : NULL;
 }
 
 void tenebra_model_close(tenebra_model *model)
@@ -118,7 +126,8 @@ static void give(void *given, const void *own, size_t own_size)
 void tenebra_model_defaults(const tenebra_model *model, tenebra_request *request)
 {
     static const tenebra_request nothing = { 0 };
-    give(request, model->trained != NULL ? &model->trained->request : &nothing, sizeof nothing);
+    if (request != NULL && model != NULL)
+        give(request, model->trained != NULL ? &model->trained->request : &nothing, sizeof nothing);
 }
 
 /* ------------------------------------------------------------- prompts -- */
@@ -141,6 +150,7 @@ tenebra_code tenebra_prompt_make(tenebra_prompt **prompt, const tenebra_model *m
                                  tenebra_error *error)
 {
     tenebra_question given = { 0 };
+    TN_TRY(check_result(prompt, "prompt", error));
     *prompt = NULL;
     TN_TRY(take(&given, sizeof given, question, "question", error));
     tenebra_prompt *made = calloc(1, sizeof *made);
@@ -156,8 +166,9 @@ tenebra_code tenebra_prompt_make(tenebra_prompt **prompt, const tenebra_model *m
 
 const tenebra_message *tenebra_prompt_messages(const tenebra_prompt *prompt, size_t *count)
 {
-    *count = prompt->inner.turn_count;
-    return prompt->inner.turns;
+    if (count != NULL)
+        *count = prompt != NULL ? prompt->inner.turn_count : 0;
+    return prompt != NULL ? prompt->inner.turns : NULL;
 }
 
 void tenebra_prompt_free(tenebra_prompt *prompt)
@@ -189,8 +200,9 @@ bool tenebra_method_option(size_t method, size_t index, tenebra_option *option)
 {
     const tn_method *found = method_at(method);
     const tn_option *row = found != NULL ? found->options : NULL;
-    size_t size;
-    memcpy(&size, option, sizeof size);
+    size_t size = 0;
+    if (option != NULL)
+        memcpy(&size, option, sizeof size);
     while (row != NULL && row->name != NULL && index > 0) {
         row++;
         index--;
@@ -209,8 +221,9 @@ tenebra_code tenebra_session_open(tenebra_session **session, const tenebra_model
 {
     tenebra_error local;
     tenebra_session_options given = { 0 };
-    *session = NULL;
     error = error != NULL ? error : &local;
+    TN_TRY(check_result(session, "session", error));
+    *session = NULL;
     if (model == NULL)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "session", "no model was given");
     if (options != NULL)
@@ -261,7 +274,8 @@ tenebra_code tenebra_session_ask(tenebra_session *session, const tenebra_request
 
 void tenebra_session_cancel(tenebra_session *session)
 {
-    atomic_store(&session->cancel, true);
+    if (session != NULL)
+        atomic_store(&session->cancel, true);
 }
 
 void tenebra_session_close(tenebra_session *session)

@@ -137,7 +137,7 @@ static json_t *regions_json(const tenebra_note *note)
 
 const tenebra_note *tenebra_trace_note(const tenebra_trace *trace, const char *name)
 {
-    for (size_t i = 0; i < trace->note_count; i++)
+    for (size_t i = 0; trace != NULL && name != NULL && i < trace->note_count; i++)
         if (strcmp(trace->notes[i].name, name) == 0)
             return &trace->notes[i];
     return NULL;
@@ -201,7 +201,7 @@ static json_t *trace_json(const tenebra_trace *trace)
 
 char *tenebra_trace_json(const tenebra_trace *trace)
 {
-    json_t *json = trace_json(trace);
+    json_t *json = trace != NULL ? trace_json(trace) : NULL;
     if (json == NULL)
         return NULL;
     if (trace->prompt_score_count > 0) {
