@@ -85,6 +85,21 @@ void tn_ask_tell_greedy(const char *prefix, const tenebra_sampling *sampling, bo
         tn_app_tell("%snot used, because decoding is greedy (--temp is 0): %s\n", prefix, list);
 }
 
+size_t tn_ask_passes(const char *method)
+{
+    const tn_method *found = tn_method_find(method != NULL ? method : tn_method_default());
+    return found != NULL && found->passes > 0 ? found->passes : 1;
+}
+
+void tn_ask_tell_passes(const tn_ask *ask, size_t passes)
+{
+    for (size_t i = 0; i < ask->model.adapter_count; i++) {
+        const tenebra_adapter *adapter = &ask->model.adapters[i];
+        if (adapter->pass > passes)
+            tn_app_tell("note: %s is for pass %zu, but an answer has %zu here: it is not used\n", adapter->directory, adapter->pass, passes);
+    }
+}
+
 void tn_ask_free(tn_ask *ask)
 {
     tn_app_free_adapters(&ask->model);

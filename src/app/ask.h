@@ -44,6 +44,12 @@ bool tn_ask_intervenes(const char *method, const tenebra_setting *settings, size
  * set. `seeded`: something else uses the seed. */
 void tn_ask_tell_greedy(const char *prefix, const tenebra_sampling *sampling, bool seeded);
 
+/* The most prompts that an answer of the method has; NULL: of the default method. */
+size_t tn_ask_passes(const char *method);
+
+/* Prints a note to stderr for each adapter of a pass that no answer has, if answers have at most `passes`. */
+void tn_ask_tell_passes(const tn_ask *ask, size_t passes);
+
 void tn_ask_free(tn_ask *ask);
 
 #endif

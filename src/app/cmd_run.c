@@ -327,6 +327,8 @@ static int ask(run_options *options)
         tn_app_tell_adapters(model, &options->ask.model);
     if (model != NULL)
         tn_app_tell_notes(model);
+    if (model != NULL && !options->jsonl) /* each request of a batch has a method of its own */
+        tn_ask_tell_passes(&options->ask, tn_ask_passes(options->ask.request.method));
     tenebra_session *session = NULL;
     if (model != NULL)
         tenebra_session_open(&session, model, &options->ask.session, &error);

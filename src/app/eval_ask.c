@@ -1,6 +1,7 @@
 /* tenebra eval: asks every question with every method, with progress on stderr. */
 #include "app/eval.h"
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "reason/method.h"
 
@@ -117,8 +118,12 @@ static void print_notes(const tn_eval_settings *settings)
     const tn_eval_plan *plan = &settings->plan;
     const char *taught = settings->ask.trained.method;
     bool seeded = false;
-    for (size_t e = 0; e < plan->entry_count; e++)
+    size_t passes = 0;
+    for (size_t e = 0; e < plan->entry_count; e++) {
         seeded |= tn_ask_intervenes(plan->entries[e].method, plan->entries[e].settings, plan->entries[e].setting_count);
+        passes = tn_max(passes, tn_ask_passes(plan->entries[e].method));
+    }
+    tn_ask_tell_passes(&settings->ask, passes);
     tn_ask_tell_greedy("note: ", &plan->request.sampling, seeded);
     for (size_t e = 0; e < plan->entry_count; e++) {
         const char *note = tn_method_find(plan->entries[e].method)->note;

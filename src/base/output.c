@@ -33,13 +33,26 @@ tenebra_code tn_output_fail(const char *path, const char *what, int reason, tene
     return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be %s: %s%s", what, strerror(reason), advice);
 }
 
+/* Whether a file can be created in the directory of this path. */
+static tenebra_code check_parent(const char *path, tenebra_error *error)
+{
+    tn_path parent;
+    const char *slash = strrchr(path, '/');
+    TN_TRY(tn_path_print(&parent, error, "%.*s/.", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : "."));
+    if (access(parent.text, W_OK | X_OK) == 0)
+        return TENEBRA_OK;
+    if (errno == ENOENT)
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "cannot be created: its directory does not exist");
+    return tn_output_fail(path, "created", errno, error);
+}
+
 tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
 {
     struct stat info;
     if (path[0] == '\0')
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "output", "must not be empty");
     if (stat(path, &info) != 0)
-        return TENEBRA_OK; /* the write will report what is wrong there */
+        return check_parent(path, error);
     if (S_ISDIR(info.st_mode))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "is a directory, not the name of a file to write");
     if (S_ISREG(info.st_mode) && !force)

@@ -14,8 +14,9 @@ typedef struct tn_output {
     tenebra_error failure;
 } tn_output;
 
-/* Refuses a path that already exists, unless `force`; always refuses a directory and a pipe without a reader. Every
- * command with an output path given by the user calls this before it starts. Errors: ARGUMENT, IO. */
+/* Refuses a path that already exists, unless `force`; always refuses a directory, and a path in a directory that does
+ * not exist or must not be written. Every command with an output path given by the user calls this before it starts.
+ * Errors: ARGUMENT, IO. */
 tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error);
 
 /* Refuses, even with force, to write over an input: `path` is one of the `count` files. Errors: ARGUMENT. */

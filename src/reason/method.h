@@ -53,6 +53,7 @@ typedef struct tn_method {
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
     const char *note;  /* for the trace: what it requires of the model; NULL: any model is suitable */
     tn_reply reply;    /* the reply in an example, unless arrange writes it (tn_script_reply)   */
+    size_t passes;     /* the most prompts that an answer has (TN_ACT_PASS); 0: one             */
 
     /* Reads the settings and takes its state (tn_reasoner_take). May be NULL. */
     tenebra_code (*open)(tn_reasoner *reasoner, tenebra_error *error);

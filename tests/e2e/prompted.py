@@ -239,6 +239,12 @@ class Eval(Case):
         self.assertEqual(evaluate(plain, methods="mmcot").returncode, 0)
         done = evaluate(staged, "--lora-pass", f"2:{adapter}", methods="mmcot")
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("is for pass", done.stderr)
+        self.assertIn(f"note: {adapter} is for pass 2, but an answer has 1 here: it is not used\n",
+                      evaluate(WORK / "unused.jsonl", "--lora-pass", f"2:{adapter}", methods="direct,cot").stderr)
+        self.assertNotIn("is for pass", ask(*ASK, "--method", "ccot", "--lora-pass", f"2:{adapter}").stderr)
+        self.assertIn(" is for pass 3, but an answer has 2 here", ask(*ASK, "--method", "ccot", "--lora-pass", f"3:{adapter}").stderr)
+        self.assertIn(" is for pass 2, but an answer has 1 here", ask(*ASK, "--method", "direct", "--lora-pass", f"2:{adapter}").stderr)
         manifest, rows = read_file(staged)
         self.assertEqual([row["pass"] for row in manifest["adapters"]], [2])
         _, others = read_file(plain)

@@ -148,6 +148,7 @@ const tn_method tn_method_ccot = {
     .summary = "write a scene graph, then answer with the graph as context",
     .options = options,
     .reply = TN_REPLY_ANSWER,
+    .passes = 2,
     .open = open_method,
     .arrange = arrange,
     .next = next,

@@ -90,6 +90,7 @@ const tn_method tn_method_mmcot = {
     .summary = "write a rationale, then answer with the rationale as input",
     .options = options,
     .reply = TN_REPLY_REASONED,
+    .passes = 2,
     .open = open_method,
     .arrange = arrange,
     .next = next,
