@@ -54,7 +54,7 @@ static int show(const tokenize_job *job, const char *text, size_t length)
         print_piece(bytes, size);
         tn_app_print("'%s\n", tn_tokenizer_is_added(job->tokenizer, ids.ids[i]) ? "  added token" : "");
     }
-    tn_app_print("%zu tokens\n", ids.count);
+    tn_app_print("%zu token%s\n", ids.count, ids.count == 1 ? "" : "s");
     tn_ids_free(&ids);
     return TN_EXIT_OK;
 }

@@ -22,6 +22,7 @@ typedef struct check_job {
     json_t *made;      /* data/made.json of a generated set, or NULL */
     json_t *report;    /* one object per split                 */
     bool failed;
+    tenebra_error last; /* of a split that cannot be read */
 } check_job;
 
 /* Reads every image. Counts those that cannot be read, and prints the reason for the first. */
@@ -86,8 +87,10 @@ static void check_split(check_job *job, const tn_dataset_split *split)
     tn_data *data;
     if (tn_data_open(job->place, split->name, &keep_all, &data, &error) != TENEBRA_OK) {
         bool absent = error.code == TENEBRA_ERROR_IO && job->subset && job->split == NULL;
-        if (!absent)
+        bool known = strcmp(error.where, job->last.where) == 0 && strcmp(error.sentence, job->last.sentence) == 0;
+        if (!absent && !known) /* what is wrong with all splits is printed once */
             tn_app_print_error(&error);
+        job->last = error;
         job->failed |= !absent;
         json_array_append_new(job->report, json_pack("{s:s, s:b, s:s}", "split", split->name, "ok", absent, "error",
                                                      error.sentence));
@@ -182,14 +185,14 @@ static int run_command(int argc, char **argv)
     if (argc - first != 1)
         return tn_command_mistake(&tn_command_data_check, "requires one NAME:DIR");
     job.place = argv[first];
-    const char *colon = strchr(job.place, ':');
-    job.set = colon != NULL ? tn_dataset_find(job.place, (size_t)(colon - job.place)) : NULL;
-    if (job.set == NULL)
-        return tn_command_mistake(&tn_command_data_check, "requires one NAME:DIR; 'tenebra data list' lists the names");
+    const char *target;
+    tenebra_error error;
+    if (tn_dataset_choose(job.place, &job.set, &target, &error) != TENEBRA_OK)
+        return tn_app_fail(&error);
     if (job.split != NULL && tn_dataset_split_find(job.set, job.split) == NULL)
         return tn_command_mistake(&tn_command_data_check, "the set has no such split; 'tenebra data list' lists the names");
     tn_app_catch_interrupts();
-    return check_all(&job, colon + 1);
+    return check_all(&job, target);
 }
 
 const tn_command tn_command_data_check = {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/output.h"
 #include "base/pool.h"
 #include "image/png_write.h"
@@ -230,6 +231,18 @@ static const tn_option option_table[] = {
     TN_OPTIONS_END
 };
 
+static int refuse_name(const char *name)
+{
+    char sentence[400];
+    const char *maker;
+    tn_nearest nearest = tn_nearest_of(name, strlen(name));
+    for (size_t i = 0; (maker = tn_names_of_makers(i)) != NULL; i++)
+        tn_nearest_try(&nearest, maker);
+    snprintf(sentence, sizeof sentence, "no set of the name '%.100s' can be generated%s; 'tenebra data list' says which can", name,
+             tn_nearest_hint(&nearest));
+    return tn_command_mistake(&tn_command_data_make, sentence);
+}
+
 static int run_command(int argc, char **argv)
 {
     make_job job = { 0 };
@@ -242,7 +255,7 @@ static int run_command(int argc, char **argv)
         return tn_command_mistake(&tn_command_data_make, "--hops requires a number or a range, such as 1-6");
     job.set = tn_dataset_find(argv[first], strlen(argv[first]));
     if (job.set == NULL || job.set->make == NULL)
-        return tn_command_mistake(&tn_command_data_make, "no set of this name can be generated; 'tenebra data list' says which can");
+        return refuse_name(argv[first]);
     job.directory = argv[first + 1];
     job.make.wordings = (tn_wordings)job.worded;
     tn_app_catch_interrupts();

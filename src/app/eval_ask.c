@@ -107,7 +107,7 @@ static void print_rate(const json_t *summary)
 {
     json_int_t now = json_integer_value(json_object_get(summary, "answers_now"));
     if (now > 0)
-        tn_app_tell("%" JSON_INTEGER_FORMAT " answers in %.1f s, %.3g per second\n", now,
+        tn_app_tell("%" JSON_INTEGER_FORMAT " answer%s in %.1f s, %.3g per second\n", now, now == 1 ? "" : "s",
                     json_number_value(json_object_get(summary, "seconds")),
                     json_number_value(json_object_get(summary, "answers_per_second")));
 }
@@ -167,8 +167,8 @@ int tn_eval_run_plan(const tn_eval_settings *settings, json_t **summary)
     } else {
         *summary = tn_eval_summary(eval);
         if (failed > 0)
-            tn_app_tell("tenebra: eval: %zu answers failed and count as wrong; %s has the reasons, --retry asks again\n", failed,
-                    options.output);
+            tn_app_tell("tenebra: eval: %zu answer%s failed and count%s as wrong; %s has the reasons, --retry asks again\n", failed,
+                        failed == 1 ? "" : "s", failed == 1 ? "s" : "", options.output);
     }
     tn_eval_close(eval);
     return exit_code;

@@ -169,6 +169,10 @@ static tenebra_code read_question(line *l, const tn_run_batch *batch, tenebra_er
     TN_TRY(read_texts(l->json, "choices", &l->choices, error));
     if ((messages != NULL) == (question.text != NULL))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "must have either \"prompt\" or \"messages\"");
+    if (question.text != NULL && question.text[strspn(question.text, " \t\r\n")] == '\0')
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"prompt\" is empty");
+    if (l->choices.count == 1)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"choices\" has one entry; give at least two to choose from");
     if (messages != NULL && (l->images.count > 0 || l->choices.count > 0 || json_object_get(l->json, "system") != NULL ||
                              json_object_get(l->json, "preset") != NULL))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, "request", "\"images\", \"choices\", \"preset\" and \"system\" go with \"prompt\"");

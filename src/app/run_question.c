@@ -17,6 +17,10 @@ const char *tn_run_question_mistake(const tn_run_question *question)
                   question->choices.count > 0 || question->preset != NULL;
     if (question->messages != NULL && simple)
         return "--messages replaces -p, --image, --choice, --preset and --system; do not combine them";
+    if (question->prompt != NULL && question->prompt[strspn(question->prompt, " \t\r\n")] == '\0')
+        return "the question is empty; ask something with -p";
+    if (question->choices.count == 1)
+        return "there is only one --choice; give at least two, from which the model selects its answer";
     if (question->choices.count > TN_CHOICES_MAX)
         return "--choice can be given at most 26 times, once for each letter";
     size_t from_stdin = question->messages == NULL && (question->prompt == NULL || strcmp(question->prompt, "-") == 0);

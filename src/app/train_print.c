@@ -45,8 +45,9 @@ void tn_train_print_start(tn_train_progress *progress)
 {
     const tn_run_plan *plan = tn_trainer_plan(progress->trainer);
     uint64_t made = tn_trainer_updates(progress->trainer);
-    tn_app_tell("%s: %zu samples, %zu an update, %zu updates in epochs %zu to %zu\n", progress->config->method, plan->samples,
-            plan->update_samples, plan->updates, plan->first_epoch + 1, plan->epochs);
+    tn_app_tell("%s: %zu sample%s, %zu an update, %zu update%s in epochs %zu to %zu\n", progress->config->method, plan->samples,
+                plan->samples == 1 ? "" : "s", plan->update_samples, plan->updates, plan->updates == 1 ? "" : "s", plan->first_epoch + 1,
+                plan->epochs);
     if (made > 0)
         tn_app_tell("continuing after update %" PRIu64 "\n", made);
 }
@@ -122,9 +123,9 @@ void tn_train_print_summary(const json_t *summary)
 {
     char duration[TN_DURATION_SIZE];
     const json_t *loss = json_object_get(summary, "loss");
-    tn_app_print("%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " updates, ",
-           json_string_value(json_object_get(summary, "output")), json_integer_value(json_object_get(summary, "updates")),
-           json_integer_value(json_object_get(summary, "planned_updates")));
+    json_int_t planned = json_integer_value(json_object_get(summary, "planned_updates"));
+    tn_app_print("%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " update%s, ", json_string_value(json_object_get(summary, "output")),
+                 json_integer_value(json_object_get(summary, "updates")), planned, planned == 1 ? "" : "s");
     if (json_is_number(loss))
         tn_app_print("loss %.4f, %.0f tokens/s, ", json_number_value(loss),
                      json_number_value(json_object_get(summary, "tokens_per_second")));

@@ -99,22 +99,30 @@ static tenebra_code read_set(tn_data *data, const char *file, tenebra_error *err
     return tn_data_seal(data, error);
 }
 
-tenebra_code tn_data_open(const char *place, const char *split, const tn_data_options *options, tn_data **data, tenebra_error *error)
+tenebra_code tn_dataset_choose(const char *place, const tn_dataset **set, const char **target, tenebra_error *error)
 {
     const char *colon = strchr(place, ':');
-    const tn_dataset *set = colon != NULL ? tn_dataset_find(place, (size_t)(colon - place)) : NULL;
+    *set = colon != NULL && colon[1] != '\0' ? tn_dataset_find(place, (size_t)(colon - place)) : NULL;
+    *target = *set != NULL ? colon + 1 : NULL;
+    if (*set != NULL)
+        return TENEBRA_OK;
+    char names[160];
+    tn_nearest nearest = tn_nearest_of(place, strcspn(place, ":"));
+    list_names(names, sizeof names, NULL);
+    for (size_t i = 0; tn_datasets[i] != NULL; i++)
+        tn_nearest_try(&nearest, tn_datasets[i]->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s%s", names,
+                   tn_nearest_hint(&nearest));
+}
+
+tenebra_code tn_data_open(const char *place, const char *split, const tn_data_options *options, tn_data **data, tenebra_error *error)
+{
+    const tn_dataset *set;
+    const char *target;
     tn_path directory;
     *data = NULL;
-    if (set == NULL || colon[1] == '\0') {
-        char names[160];
-        tn_nearest nearest = tn_nearest_of(place, strcspn(place, ":"));
-        list_names(names, sizeof names, NULL);
-        for (size_t i = 0; tn_datasets[i] != NULL; i++)
-            tn_nearest_try(&nearest, tn_datasets[i]->name);
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, place, "names no data set: write NAME:DIRECTORY with one of %s%s", names,
-                       tn_nearest_hint(&nearest));
-    }
-    const char *target = colon + 1, *slash = strrchr(target, '/');
+    TN_TRY(tn_dataset_choose(place, &set, &target, error));
+    const char *slash = strrchr(target, '/');
     if (!(set->in_file ? tn_path_is_file(target) : tn_path_is_directory(target)))
         return tn_fail(error, TENEBRA_ERROR_IO, target, set->in_file ? "is not a file" : "is not a directory");
     if (!set->in_file)

@@ -73,6 +73,10 @@ typedef struct tn_dataset {
 extern const tn_dataset *const tn_datasets[];
 const tn_dataset *tn_dataset_find(const char *name, size_t length);
 
+/* The set that a place "NAME:DIRECTORY" names, in *set (NULL on failure), and what comes after the colon. Errors: ARGUMENT (lists the
+ * names, suggests the nearest). */
+tenebra_code tn_dataset_choose(const char *place, const tn_dataset **set, const char **target, tenebra_error *error);
+
 /* The name of the split whose rows are read. */
 const char *tn_data_rows_of(const tn_data *data);
 

@@ -335,7 +335,8 @@ static bool note_set(json_t *notes, const tn_result_set *set, const json_t *firs
         fits &= add_note(notes, text);
     }
     if (failed > 0) {
-        snprintf(text, sizeof text, "%.300s: %zu answers of %.100s failed and count as wrong", name_of(set), failed, set->label);
+        snprintf(text, sizeof text, "%.300s: %zu answer%s of %.100s failed and count%s as wrong", name_of(set), failed,
+                 failed == 1 ? "" : "s", set->label, failed == 1 ? "s" : "");
         fits &= add_note(notes, text);
     }
     for (size_t i = 0; i < set->count; i++)

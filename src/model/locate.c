@@ -81,10 +81,21 @@ static bool holds(const char *directory, const char *name)
     return tn_path_print(&path, NULL, "%s/%s", directory, name) == TENEBRA_OK && tn_path_is_file(path.text);
 }
 
+static const char *slash_after(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 0 && path[length - 1] == '/' ? "" : "/";
+}
+
 tenebra_code tn_model_missing(const char *path, tenebra_error *error)
 {
     if (holds(path, "adapter_config.json"))
         return tn_fail(error, TENEBRA_ERROR_IO, path, "is an adapter; --lora applies it to the model that -m names");
+    if (holds(path, "model/config.json"))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory, but contains one: use %s%smodel", path, slash_after(path));
+    if (holds(path, "adapter/adapter_config.json"))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory, but contains an adapter: use --lora %s%sadapter, with the "
+                       "model that it was trained for as -m", path, slash_after(path));
     if (tn_path_is_directory(path))
         return tn_fail(error, TENEBRA_ERROR_IO, path, "is not a model directory: it has no config.json");
     return missing(path, "a model", "config.json and the weights, as Hugging Face publishes it", "-m", error);

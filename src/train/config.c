@@ -75,46 +75,62 @@ static void add_note(tn_train_config *config, const char *key, const char *text)
         config->notes[config->note_count++] = (tn_train_note){ key, text };
 }
 
-/* Collects all mistakes of a file in one error. A single mistake is reported unchanged; several are listed with their lines. */
+/* Collects all mistakes of a file in one error. A single mistake is reported unchanged; several are listed by their lines, those of
+ * --set (line 0) last. */
+enum { MISTAKES_KEPT = 12 }; /* more than fit into a sentence */
+
 typedef struct mistakes {
-    tenebra_error first, all;
-    size_t count, told;
+    struct {
+        size_t line;
+        tenebra_error problem;
+    } first[MISTAKES_KEPT + 1]; /* in the order of the lines; the last one is room */
+    size_t count;
 } mistakes;
 
 /* Returns the code if the error is not a mistake in the file, so that reading must end; otherwise OK. */
-static tenebra_code note_mistake(mistakes *m, const char *path, tenebra_code code, const tenebra_error *problem)
+static tenebra_code note_mistake(mistakes *m, size_t line, tenebra_code code, const tenebra_error *problem)
 {
     if (code != TENEBRA_ERROR_ARGUMENT)
         return code;
-    enum { ROOM = 40 }; /* room for the number of further mistakes */
-    size_t length = strlen(path), used = strlen(m->all.sentence);
-    const char *place = strncmp(problem->where, path, length) == 0 && strncmp(problem->where + length, ", ", 2) == 0
-                            ? problem->where + length + 2
-                            : problem->where;
-    if (m->count++ == 0)
-        m->first = *problem;
-    char text[sizeof m->all.sentence + sizeof problem->where];
+    size_t place = m->count < MISTAKES_KEPT ? m->count : MISTAKES_KEPT;
+    for (; place > 0 && m->first[place - 1].line - 1 > line - 1; place--) /* 0 - 1 is the largest number */
+        m->first[place] = m->first[place - 1];
+    m->first[place].line = line;
+    m->first[place].problem = *problem;
+    m->count++;
+    return TENEBRA_OK;
+}
+
+/* Appends "PLACE: SENTENCE" without the hint about all keys, if there is room for it and for the number of further mistakes. */
+static bool tell_mistake(const tenebra_error *problem, const char *path, char *all, size_t size)
+{
+    enum { ROOM = 40 };
+    size_t length = strlen(path), used = strlen(all);
+    bool here = strncmp(problem->where, path, length) == 0 && strncmp(problem->where + length, ", ", 2) == 0;
     const char *hint = strstr(problem->sentence, KEYS_HINT);
     int shown = hint != NULL ? (int)(hint - problem->sentence) : (int)strlen(problem->sentence);
-    size_t wanted = (size_t)snprintf(text, sizeof text, "%s%s: %.*s", used > 0 ? "; " : "", place, shown, problem->sentence);
-    if (m->told + 1 == m->count && used + wanted + ROOM < sizeof m->all.sentence) {
-        memcpy(m->all.sentence + used, text, wanted + 1);
-        m->told++;
-    }
-    return TENEBRA_OK;
+    char text[sizeof problem->sentence + sizeof problem->where + 8];
+    size_t wanted = (size_t)snprintf(text, sizeof text, "%s%s: %.*s", used > 0 ? "; " : "", problem->where + (here ? length + 2 : 0),
+                                     shown, problem->sentence);
+    if (used + wanted + ROOM >= size)
+        return false;
+    memcpy(all + used, text, wanted + 1);
+    return true;
 }
 
 static tenebra_code tell_mistakes(const mistakes *m, const char *path, tenebra_error *error)
 {
-    char more[40] = "";
+    char more[40] = "", all[sizeof error->sentence] = "";
+    size_t told = 0;
     if (m->count == 0)
         return TENEBRA_OK;
     if (m->count == 1)
-        return tn_fail(error, m->first.code, m->first.where, "%s", m->first.sentence);
-    if (m->told < m->count)
-        snprintf(more, sizeof more, "; and %zu more", m->count - m->told);
-    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path[0] != '\0' ? path : "configuration", "%zu mistakes. %s%s", m->count,
-                   m->all.sentence, more);
+        return tn_fail(error, m->first[0].problem.code, m->first[0].problem.where, "%s", m->first[0].problem.sentence);
+    while (told < m->count && told < MISTAKES_KEPT && tell_mistake(&m->first[told].problem, path, all, sizeof all))
+        told++;
+    if (told < m->count)
+        snprintf(more, sizeof more, "; and %zu more", m->count - told);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path[0] != '\0' ? path : "configuration", "%zu mistakes. %s%s", m->count, all, more);
 }
 
 /* Reads a key that is the name of a method or a switch: the value true selects it. *taken: whether the key was one of these. */
@@ -231,7 +247,7 @@ static tenebra_code take_entries(tn_train_config *config, const char *path, bool
         bool taken;
         name_place(path, entry, where, sizeof where);
         tenebra_code code = take_entry(config, entry, where, &taken, &problem);
-        if (code != TENEBRA_OK && note_mistake(wrong, path, code, &problem) != TENEBRA_OK)
+        if (code != TENEBRA_OK && note_mistake(wrong, entry->line, code, &problem) != TENEBRA_OK)
             return tn_fail(error, code, problem.where, "%s", problem.sentence);
         left[i] = !taken;
     }
@@ -351,14 +367,17 @@ static void add_wording_setting(tn_train_config *config)
 static tenebra_code note_method(const tn_train_config *config, const char *path, mistakes *wrong, tenebra_error *error)
 {
     char where[200] = "method";
+    size_t line = 0;
     const tn_method *method;
     tenebra_error reason = { 0 }, problem = { 0 };
     tn_method_choose(config->method, &method, &reason);
     for (size_t i = 0; i < config->yaml.count; i++)
-        if (strcmp(config->yaml.entries[i].key, "method") == 0)
+        if (strcmp(config->yaml.entries[i].key, "method") == 0) {
             name_place(path, &config->yaml.entries[i], where, sizeof where);
+            line = config->yaml.entries[i].line;
+        }
     tn_fail(&problem, TENEBRA_ERROR_ARGUMENT, where, "method: %.400s", reason.sentence);
-    return note_mistake(wrong, path, problem.code, &problem) == TENEBRA_OK
+    return note_mistake(wrong, line, problem.code, &problem) == TENEBRA_OK
                ? TENEBRA_OK : tn_fail(error, problem.code, problem.where, "%s", problem.sentence);
 }
 
@@ -389,7 +408,7 @@ static tenebra_code interpret(tn_train_config *config, const char *path, bool *l
             continue;
         name_place(path, &config->yaml.entries[i], where, sizeof where);
         tenebra_code code = left[i] ? take_setting(config, method, &config->yaml.entries[i], where, &problem) : TENEBRA_OK;
-        if (code != TENEBRA_OK && note_mistake(&wrong, path, code, &problem) != TENEBRA_OK)
+        if (code != TENEBRA_OK && note_mistake(&wrong, config->yaml.entries[i].line, code, &problem) != TENEBRA_OK)
             return tn_fail(error, code, problem.where, "%s", problem.sentence);
     }
     TN_TRY(tell_mistakes(&wrong, path, error));

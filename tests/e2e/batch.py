@@ -104,6 +104,7 @@ class Mistakes(Case):
             ("nonsense", "JSON"), ("[1]", "object"), ({}, "prompt"), ({"prompt": "a", "messages": []}, "either"),
             ({"prompt": "a", "imagse": "x"}, "did you mean 'images'?"), ({"prompt": 3}, "prompt"), ({"prompt": "a", "images": [3]}, "images"),
             ({"prompt": "a", "images": ["/nowhere.png"]}, "cannot be opened"), ({"prompt": "a", "choices": ["x"] * 27}, "26"),
+            ({"prompt": "a", "choices": ["x"]}, "at least two"), ({"prompt": " "}, "is empty"),
             ({"prompt": "a", "preset": "wrods"}, "did you mean 'words'?"), ({"prompt": "a", "method": "ivtlr"}, "did you mean 'ivt-lr'?"),
             ({"prompt": "a", "method": "ivt-lr", "settings": {"k-selct": 2}}, "did you mean 'k-select'?"),
             ({"prompt": "a", "method": "ivt-lr", "settings": {"k-select": "x"}}, "whole number"),

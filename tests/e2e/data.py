@@ -106,7 +106,7 @@ class Make(Case):
                 (("hops", WORK / "x", "--wordings", "seen"), 2, "choose among arrows and sight"),
                 (("hops", WORK / "x", "--varied", "--hints", 0.5), 2, "--hints"),
                 (("hops",), 2, "requires the name of a data set and a directory"),
-                (("m3cot", WORK / "x"), 2, "no set of this name can be generated"),
+                (("m3cot", WORK / "x"), 2, "no set of the name '"),
                 (("hops", WORK / "x", "--hops", "4-2"), 2, "--hops"),
                 (("hops", WORK / "x", "--hops", "x"), 2, "--hops"),
                 (("hops", WORK / "x", "--families", "arows"), 2, "arows"),
@@ -182,7 +182,14 @@ class Check(Case):
             done = run("data", *arguments)
             self.assertEqual((done.returncode, done.stdout), (2, ""), arguments)
             self.assertTrue(done.stderr)
-        self.assertEqual(run("data", "check", "hops:/nowhere").returncode, 1)
+        done = run("data", "check", "hops:/nowhere")
+        self.assertEqual((done.returncode, done.stderr), (1, "tenebra: /nowhere: is not a directory\n"))  # once, not for each split
+        self.assertEqual(done.stdout.count("CANNOT BE READ"), 3)
+        self.assertEqual(run("data", "check", "m3cot:" + str(WORK)).stderr.count("holds no "), 3)  # of each split another file
+        for command, name in ((("make",), "hopps"), (("check",), "hopps:x"), (("show",), "hopps:x")):
+            done = run("data", *command, name, *(("y",) if command == ("make",) else ()))
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("did you mean 'hops'?", done.stderr)
         self.assertEqual(run("data", "show", "hops:/nowhere").returncode, 1)
 
 

@@ -234,6 +234,16 @@ class Reading(Case):
                         ("quantize", "-m", cache, "-o", WORK / "small", "--type", "Q8_0")):
             self.assertEqual(run(*command).returncode, 0, command)
 
+    def test_where_a_training_run_has_its_model(self):
+        for what, name, words in (("model", "config.json", "contains one: use {}/model\n"),
+                                  ("adapter", "adapter_config.json", "contains an adapter: use --lora {}/adapter, with the model")):
+            folder = WORK / f"run-with-{what}"
+            (folder / what).mkdir(parents=True)
+            (folder / what / name).write_text("{}", encoding="utf-8")
+            for command in (("run", *QUESTION), ("inspect",), ("bench",)):
+                for end in ("", "/"):
+                    self.assert_fails(run(command[0], "-m", f"{folder}{end}", *command[1:]), 1, words.format(folder))
+
     def test_git_lfs_pointers(self):
         pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
         for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"):
@@ -253,6 +263,7 @@ class Adapters(Case):
         settings = ("finetuning_type=lora", "method=direct", "max_updates=1", "validate=false", "batch_size=1", "gradient_accumulation_steps=1")
         done = run("train", "-m", model, "-d", f"hops:{data}", "-o", WORK / "adapter-run", *(word for key in settings for word in ("--set", key)))
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(": 1 of 1 update, loss ", done.stdout)
         adapter = WORK / "adapter-run/adapter"
         self.assertFalse((adapter / "tokenizer.json").exists())
 

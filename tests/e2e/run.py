@@ -412,6 +412,9 @@ class Choices(Case):
         self.assert_fails(ask("--messages", "x.json", "--choice", "red"), 2, "--choice")
         self.assert_fails(ask(*QUESTION, "--preset", "none"), 2, "--preset")
         self.assert_fails(ask(*QUESTION, *["--choice", "x"] * 27), 2, "26")
+        self.assert_fails(ask(*QUESTION, "--choice", "x"), 2, "only one --choice")
+        for nothing in ("", " \n"):
+            self.assert_fails(ask("-p", nothing), 2, "the question is empty")
 
 
 class Environment(Case):

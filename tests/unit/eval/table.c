@@ -397,7 +397,7 @@ static void test_forms(void **state)
         assert_non_null(strstr(text, "33.3"));
         free(text);
     }
-    assert_true(notes_say(report, "1 answers of x|y_1,z% failed") && notes_say(report, "without digests") && !notes_say(report, directory));
+    assert_true(notes_say(report, "1 answer of x|y_1,z% failed and counts") && notes_say(report, "without digests") && !notes_say(report, directory));
     char *nothing;
     assert_int_equal(tn_table_write(&nothing, report, TN_TABLE_TEXT, "nothing", &error), TENEBRA_ERROR_ARGUMENT);
     assert_null(nothing);

@@ -148,14 +148,19 @@ static void test_all_mistakes_at_once(void **state)
 {
     (void)state;
     static const char four[] = "batch_sise: 3\nlr: fast\nseed: 1\nlora_rnak: 4\nstage: dpo\n";
-    expect_mistake(four, "config", "4 mistakes. line 2: lr: 'fast' is not a number; line 1: there is no key 'batch_sise'; did you mean "
-                   "'batch_size'?; line 4: ");
+    expect_mistake(four, "config", "4 mistakes. line 1: there is no key 'batch_sise'; did you mean 'batch_size'?; line 2: lr: 'fast' is "
+                   "not a number; line 4: ");
     expect_mistake(four, "config", "line 4: there is no key 'lora_rnak'; did you mean 'lora_rank'?");
     expect_mistake(four, "config", "line 5: 'stage: dpo' requests something that is not offered");
     /* With an unknown method, options of any method are not reported, but other unknown keys are. */
     static const char two[] = "k_select: 4\nmethod: ivtlr\nlearing_rate: 1\ncue: x\n";
     expect_mistake(two, "config", "2 mistakes. line 2: method: there is no method 'ivtlr'; did you mean 'ivt-lr'?");
     expect_mistake(two, "config", "line 3: there is no key 'learing_rate'; did you mean 'learning_rate'?");
+    char late[2000] = ""; /* a mistake that is found first, but is in the last line of many */
+    for (int i = 0; i < 40; i++)
+        snprintf(late + strlen(late), sizeof late - strlen(late), "nonsense%d: 1\n", i);
+    strcat(late, "lr: fast\n");
+    expect_mistake(late, "config", "41 mistakes. line 1: there is no key 'nonsense0'");
     expect_mistake("k_select: 4\nmethod: ivtlr\n", "line 2", "did you mean 'ivt-lr'?");
     char many[2000] = "";
     for (int i = 0; i < 40; i++)
