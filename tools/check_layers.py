@@ -42,7 +42,11 @@ ALLOWED_NAMES = [("verify/*", "ivt_lr"),
 
 # Options of methods outside of the methods' files: golden cases set them, and the benchmark has options of the same names.
 ALLOWED_OPTIONS = ("verify/*", "app/cmd_bench.c")
-METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)+)"') # names of several words: others are ordinary words
+METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)*)"')
+# Names of one word count as a whole string literal, except these, which are also keys of files, columns or other options, ...
+ORDINARY_OPTIONS = {"grid", "hidden", "images", "order", "passes", "pictures"}
+# ... and these (files, name): words of questions, and tags of Markdown.
+ALLOWED_ONE_WORD_OPTIONS = [("data/hops_wordings*", "every"), ("eval/score_plain.c", "mark")]
 
 # What an image encoder reads of a picture, and the tokens that stand for pictures: the encoder, the backbone and the template know them.
 PICTURE_WORD = re.compile(r"(?<![A-Za-z0-9])_?(?:image_token(?:_id)?|vision_(?:start|end)(?:_token(?:_id)?)?|(?:tn_|[a-z]+_)?patch(?:es)?"
@@ -173,7 +177,9 @@ class Checker:
         self.names = self.plugin_names()
         options = {name for path in (self.root / "src/reason/methods").glob("*.c")
                    for name in METHOD_OPTION.findall(path.read_text(encoding="utf-8"))}
-        self.option = re.compile(r"(?<![\w-])(?:" + ("|".join(map(re.escape, sorted(options))) or "(?!)") + r")(?![\w-])")
+        self.words = {name for name in options if "-" not in name} - ORDINARY_OPTIONS
+        several = sorted(name for name in options if "-" in name)
+        self.option = re.compile(r"(?<![\w-])(?:" + ("|".join(map(re.escape, several)) or "(?!)") + r")(?![\w-])")
         self.members = {name for path in (self.root / "src").rglob("*.[ch]") if path.name == "ops.h" or path.parent.name != "ops"
                         for body in STRUCT.findall(split_source(path.read_text(encoding="utf-8"))[0])
                         for name in device_names(body)}
@@ -273,7 +279,8 @@ class Checker:
         if inside.startswith("reason/methods/") or any(fnmatch(inside, files) for files in ALLOWED_OPTIONS):
             return
         for line, text in strings:
-            if self.option.search(text) and not (inside.startswith("app/") and EXAMPLE.search(text)):
+            word = text in self.words and not any(fnmatch(inside, files) and text == name for files, name in ALLOWED_ONE_WORD_OPTIONS)
+            if word or (self.option.search(text) and not (inside.startswith("app/") and EXAMPLE.search(text))):
                 self.error(shown, line, f"names '{text}', an option of a method; tn_option_that_means() finds it by its meaning")
 
     def check_picture_words(self, shown, inside, layer, code, strings):
@@ -356,6 +363,8 @@ WRONG = [
     ("src/kern/a.c", '#include "status.h"\n', "written from src/"),
     ("src/eval/a.c", 'static const char *const name = "some-steps";\n', "an option of a method"),
     ("src/app/a.c", 'static const char *const help = "as some-steps=3 does";\n', "an option of a method"),
+    ("src/eval/a.c", 'static const char *const name = "wobble";\n', "an option of a method"),
+    ("src/data/a.c", 'static const char *const name = "every";\n', "an option of a method"),
     ("src/reason/a.c", "int f(const struct a *a)\n{\n    return a->image_token;\n}\n", "only model knows"),
     ("src/reason/a.c", "int f(const struct a *a)\n{\n    return a->config.picture_token;\n}\n", "only model knows"),
     ("src/train/a.c", "int f(const struct a *a)\n{\n    return a->config.patch_size * a->merge_size;\n}\n", "only model knows"),
@@ -433,6 +442,9 @@ RIGHT = [
     ("src/model/a.c", "struct b {\n    tn_tensor x;\n    tn_file file;\n};\nint f(struct b *b, tn_file x, tn_matrix m)\n{\n"
                       "    tn_tensor y = { 0 };\n    return b->file.data + x.data + m.data + y.rows + g((tn_tensor){ 0 });\n}\n"),
     ("src/app/cmd_bench.c", 'static const char *const name = "some-steps";\n'),
+    ("src/app/cmd_bench.c", 'static const char *const name = "wobble";\n'),
+    ("src/eval/a.c", '/* "wobble" */\nstatic const char *const text[] = { "wobbles", "a wobble", "grid" };\n'),
+    ("src/data/hops_wordings.c", 'static const char *const words[] = { "every" };\n'),
     ("src/reason/a.c", "/* patches of the tower */\nint image_tokens(int dispatch, int merge);\n"),
     ("src/model/a.c", "int f(const struct a *a)\n{\n    return a->patch_size;\n}\n"),
     ("src/app/a.c", 'static const char *const help = "  tenebra run -m some-net --method some-way";\n'),
@@ -445,7 +457,8 @@ def findings(name, text):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files = {"src/base/status.h": "", "src/kern/kernels.h": "", "src/ops/ops.h": "", "src/image/image.h": "",
-                 "src/model/backbones/some_net.c": "",  "src/reason/methods/some_way.c": 'TN_SETTING_SIZE("some-steps", "N")',
+                 "src/model/backbones/some_net.c": "",  "src/reason/methods/some_way.c": 'TN_SETTING_SIZE("some-steps", "N") '
+                 'TN_SETTING_TEXT("wobble", "") TN_SETTING_SIZE("every", "N") TN_SETTING_CHOICE("grid", "a|b", "a")',
                  "src/reason/methods/direct.c": "", "src/store/formats/some_box.c": ""}
         files[name] = text
         for path, content in files.items():

@@ -96,7 +96,8 @@ void tn_ask_tell_passes(const tn_ask *ask, size_t passes)
     for (size_t i = 0; i < ask->model.adapter_count; i++) {
         const tenebra_adapter *adapter = &ask->model.adapters[i];
         if (adapter->pass > passes)
-            tn_app_tell("note: %s is for pass %zu, but an answer has %zu here: it is not used\n", adapter->directory, adapter->pass, passes);
+            tn_app_tell("note: %s is for pass %zu, but an answer has %zu here: it is not used\n", adapter->directory, adapter->pass,
+                        passes);
     }
 }
 
