@@ -132,6 +132,10 @@ static tenebra_code read_value(const tn_option *option, const char *text, value 
     case TN_OPTION_NUMBER:
         return read_number(option, text, &read->number, error);
     case TN_OPTION_SIDES:
+        if (option->value != NULL && strcmp(text, option->value) == 0) {
+            read->sides[0] = read->sides[1] = 0;
+            return TENEBRA_OK;
+        }
         return tn_option_read_sides(text, read->sides) ? TENEBRA_OK
                                                        : refuse(option, text, error, "is not WIDTHxHEIGHT in pixels, such as 280x280");
     default:

@@ -26,7 +26,7 @@ typedef enum tn_option_kind {
     TN_OPTION_SIZE,   /* size_t, written in decimal digits                       */
     TN_OPTION_SEED,   /* uint64_t, at most TN_WHOLE_MAX                          */
     TN_OPTION_NUMBER, /* double                                                  */
-    TN_OPTION_SIDES,  /* size_t [2], "WIDTHxHEIGHT", each from 1 to 65535        */
+    TN_OPTION_SIDES,  /* size_t [2], "WIDTHxHEIGHT", each from 1 to 65535; the word that is the default, if any: zeros */
     TN_OPTION_LIST    /* tn_option_list, each value adds one item                */
 } tn_option_kind;
 
@@ -89,12 +89,14 @@ typedef struct tn_option {
 /* Rows of a reasoning method, whose values are kept by the place of their row. */
 typedef union tn_setting_value {
     size_t size; /* of SIZE; of CHOICE the place of the word */
+    size_t sides[2];
     const char *text;
 } tn_setting_value;
 
 #define TN_SETTING_SIZE(n, arg, standard, low, high, ...) \
     TN_OPTION_ROW(0, n, TN_OPTION_SIZE, 0, arg, standard, low, high, __VA_ARGS__)
 #define TN_SETTING_CHOICE(n, arg, standard, ...) TN_OPTION_ROW(0, n, TN_OPTION_CHOICE, 0, arg, standard, 0, 0, __VA_ARGS__)
+#define TN_SETTING_SIDES(n, standard, ...) TN_OPTION_ROW(0, n, TN_OPTION_SIDES, 0, "WxH", standard, 0, 0, __VA_ARGS__)
 #define TN_SETTING_TEXT(n, standard, ...) TN_OPTION_ROW(0, n, TN_OPTION_TEXT, 0, "TEXT", standard, 0, 0, __VA_ARGS__)
 
 /* Writes the value that `text` says into the record; SWITCH: NULL is on. Errors: ARGUMENT with the option's name and a sentence

@@ -25,6 +25,8 @@ tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, con
     *choice = (tn_choice){ .settings = *settings };
     if (settings->source == TN_PICKS_NONE)
         choice->settings.picks = 0;
+    if (settings->steps > 0 && choice->settings.picks > 0)
+        tn_look_open(reasoner, settings->look);
     choice->picks = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->picks);
     choice->first = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->first);
     return choice->picks != NULL && choice->first != NULL ? TENEBRA_OK : tn_fail_session_full(error);
@@ -48,7 +50,6 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
     if (state == NULL)
         return tn_fail_session_full(error);
     TN_TRY(tn_latent_open_choice(reasoner, &state->choice, settings, error));
-    state->watched = tn_reasoner_take(reasoner, settings->picks + settings->steps + 1, sizeof *state->watched);
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
         return tn_fail_session_full(error);
@@ -67,17 +68,25 @@ static double product_of(const tn_real *a, const tn_real *b, size_t count)
     return sum;
 }
 
-/* The number of embeddings is known after the prompt. */
-static tenebra_code open_candidates(tn_reasoner *reasoner, tn_choice *choice, tenebra_error *error)
+tenebra_code tn_latent_open_candidates(tn_reasoner *reasoner, tn_choice *choice, tenebra_error *error)
 {
-    choice->candidates = reasoner->conversation.candidate_count;
+    const tn_conversation *c = &reasoner->conversation;
+    size_t cells = 0;
+    if (choice->available != NULL)
+        return TENEBRA_OK;
+    choice->candidates = c->candidate_count;
+    for (size_t i = 0; i < choice->candidates; i++)
+        cells += tn_look_ratio(&c->pictures[c->candidates[i].picture].rows, &c->pictures[c->candidates[i].picture].look);
     choice->available = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->available);
-    choice->cells = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->cells);
-    if (choice->available == NULL || choice->cells == NULL)
+    choice->starts = tn_reasoner_take(reasoner, choice->candidates + 1, sizeof *choice->starts);
+    choice->cells = tn_reasoner_take(reasoner, cells + 1, sizeof *choice->cells);
+    if (choice->available == NULL || choice->starts == NULL || choice->cells == NULL)
         return tn_fail_session_full(error);
     memset(choice->available, true, choice->candidates);
-    for (size_t i = 0; i < choice->candidates; i++)
-        choice->cells[i] = reasoner->span.rows[reasoner->conversation.candidates[i].row];
+    for (size_t i = 0; i < choice->candidates; i++) {
+        const tn_picture *picture = &c->pictures[c->candidates[i].picture];
+        tn_choice_add(choice, i, &picture->rows, &picture->look, c->candidates[i].index);
+    }
     return TENEBRA_OK;
 }
 
@@ -87,10 +96,9 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
     static const tenebra_input nothing = { 0 };
     const tenebra_input *given = tn_reasoner_input(reasoner, TN_INPUT_LATENTS);
     given = given != NULL ? given : &nothing;
-    if (choice->available == NULL)
-        TN_TRY(open_candidates(reasoner, choice, error));
+    TN_TRY(tn_latent_open_candidates(reasoner, choice, error));
     size_t count = 0;
-    tn_row *rows = tn_reasoner_take(reasoner, choice->settings.picks + 1, sizeof *rows);
+    tn_row *rows = tn_reasoner_take(reasoner, tn_choice_rows(choice), sizeof *rows);
     tenebra_pick *told = tn_reasoner_take(reasoner, choice->settings.picks + 1, sizeof *told);
     if (rows == NULL || told == NULL)
         return tn_fail_session_full(error);
@@ -101,12 +109,15 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
                             .given = given->values, .given_steps = given->rows, .given_size = given->columns };
     TN_TRY(tn_session_take_row(reasoner->session, &view.made, error));
     TN_TRY(reasoner->method->latent_step(choice, &view, rows, &count, error));
-    for (size_t i = 0; i < count; i++)
+    size_t injected = 0;
+    for (size_t i = 0; i < count; i++) {
         if (!tn_span_add(reasoner, rows[i], NULL))
             return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "a latent step does not fit; raise -c");
+        injected += rows[i].kind == TN_ROW_CELL;
+    }
     for (size_t i = 0; i < choice->pick_count; i++)
         told[i] = tn_reasoner_pick(reasoner, choice->picks[i]);
-    tn_reasoner_count_injected(reasoner, choice->pick_count);
+    tn_reasoner_count_injected(reasoner, injected);
     *picks = told;
     return TENEBRA_OK;
 }
@@ -133,6 +144,11 @@ static tenebra_code describe(tn_reasoner *reasoner, latent_state *state, tn_tens
 static tenebra_code watch_step(tn_reasoner *reasoner, latent_state *state, tenebra_error *error)
 {
     size_t first = reasoner->session->sequence.length, count = 0;
+    const tn_choice *choice = &state->choice;
+    if (state->watched == NULL)
+        state->watched = tn_reasoner_take(reasoner, tn_choice_rows(choice) + choice->settings.steps, sizeof *state->watched);
+    if (state->watched == NULL)
+        return tn_fail_session_full(error);
     for (size_t row = 0; row < reasoner->span.count; row++) {
         if (reasoner->span.rows[first + row].kind == TN_ROW_VECTOR)
             state->text_rows[state->text_count++] = first + row;
@@ -173,8 +189,7 @@ tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_er
     latent_state *state = reasoner->state;
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
-    if (state->choice.available == NULL)
-        state->choice.candidates = reasoner->conversation.candidate_count;
+    TN_TRY(tn_latent_open_candidates(reasoner, &state->choice, error));
     if (tn_choice_goes_on(&state->choice))
         return lay_block(reasoner, state, action, error);
     tn_act_answer(reasoner, action);

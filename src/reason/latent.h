@@ -12,15 +12,20 @@
 #define TN_LATENT_NOTE \
     "a model that was not trained for latent steps does not give meaningful answers with them"
 
+/* The option of methods with picks for tn_latent_settings.look. */
+#define TN_LOOK_OPTION TN_SETTING_SIDES("look-size", "prompt", "size in which picks are read, as more cells than in the prompt")
+
 /* Allocates the state of the loop. Call from a method's open. Errors: LIMIT. */
 tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *settings, tenebra_error *error);
 
-/* For methods that take latent steps in another loop. The first allocates the memory of a choice. The second adds the rows of
+/* For methods that take latent steps in another loop. The first allocates the memory of a choice. The last adds the rows of
  * the next step, which is chosen by the scores of the row that ran last, to the span; *picks [choice->pick_count] are its picks
  * for the trace. `hidden` and
  * `raw` [1, C] are the last row after and before the final norm, in memory of the question. Errors: LIMIT, ARGUMENT. */
 tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_settings *settings,
                                    tenebra_error *error);
+/* Sets the embeddings that can be picked, unless they are set: those of the prompt, which ran. Errors: LIMIT. */
+tenebra_code tn_latent_open_candidates(tn_reasoner *reasoner, tn_choice *choice, tenebra_error *error);
 typedef struct tn_latent_known {
     tn_tensor hidden, raw; /* [1, C] */
     tn_tensor mean;        /* [1, C] of the prompt's rows, for TN_TEXT_MEAN */

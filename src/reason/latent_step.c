@@ -1,7 +1,23 @@
 #include "reason/latent_step.h"
 
+#include "base/checked.h"
+
 #include <math.h>
 #include <string.h>
+
+void tn_choice_add(tn_choice *choice, size_t candidate, const tn_image_rows *shown, const tn_image_rows *look, size_t cell)
+{
+    size_t first = choice->starts[candidate], count = tn_look_cells(shown, look, cell, choice->cells + first);
+    choice->starts[candidate + 1] = first + count;
+    choice->most = tn_max(choice->most, count);
+}
+
+size_t tn_choice_cells(const tn_choice *choice, size_t candidate, tn_row *cells)
+{
+    size_t first = choice->starts[candidate], count = choice->starts[candidate + 1] - first;
+    memcpy(cells, choice->cells + first, count * sizeof *cells);
+    return count;
+}
 
 bool tn_choice_goes_on(const tn_choice *choice)
 {
@@ -125,7 +141,7 @@ tenebra_code tn_latent_step(tn_choice *choice, const tn_latent_view *view, tn_ro
     choose(choice, view->scores, view->rng);
     tn_row *cell = rows + (text && settings->text_first);
     for (size_t i = 0; i < choice->pick_count; i++)
-        *cell++ = choice->cells[choice->picks[i]];
-    *count = choice->pick_count + text;
+        cell += tn_choice_cells(choice, choice->picks[i], cell);
+    *count = (size_t)(cell - rows) + (text && !settings->text_first);
     return text ? make_text(choice, view, settings->text_first ? rows : cell, error) : TENEBRA_OK;
 }

@@ -7,7 +7,7 @@
 #ifndef TN_REASON_LATENT_STEP_H
 #define TN_REASON_LATENT_STEP_H
 
-#include "model/row.h"
+#include "reason/look.h"
 #include "reason/select.h"
 
 typedef enum tn_latent_text {
@@ -38,14 +38,18 @@ typedef struct tn_latent_settings {
     tn_pick_order order;
     tn_latent_text text;
     tn_latent_picks source;
+    size_t look[2];    /* width and height of the images that picks are read from; 0: as the prompt shows them (look.h) */
 } tn_latent_settings;
 
-/* The picks of one sequence. The caller owns the memory: available and cells [candidates], picks and first [K]. */
+/* The picks of one sequence. The caller owns the memory: available [candidates], starts [candidates + 1], picks and first [K], and
+ * cells: the rows of all candidates. */
 typedef struct tn_choice {
     tn_latent_settings settings;
     size_t candidates;   /* image embeddings of the prompt          */
     bool *available;     /* not picked yet; all true at first       */
-    tn_row *cells;       /* the embeddings as rows                  */
+    tn_row *cells;       /* the embeddings as rows: those of candidate i are from starts[i] to before starts[i + 1] */
+    size_t *starts;
+    size_t most;         /* maximum number of rows of a candidate   */
     size_t *picks;       /* picks of the last step: indices of candidates */
     size_t pick_count;
     size_t *first;       /* picks of step one */
@@ -53,6 +57,18 @@ typedef struct tn_choice {
     size_t done;         /* steps that were chosen */
     tn_row_ref frozen;   /* the hidden state of step one */
 } tn_choice;
+
+/* Sets the rows of the next candidate, in order: cell `cell` of an image of the prompt, as `look` shows it (may be NULL). */
+void tn_choice_add(tn_choice *choice, size_t candidate, const tn_image_rows *shown, const tn_image_rows *look, size_t cell);
+
+/* Writes the rows of a candidate [choice->most] and returns their number. */
+size_t tn_choice_cells(const tn_choice *choice, size_t candidate, tn_row *cells);
+
+/* The maximum number of rows of a step of picks and a vector. */
+static inline size_t tn_choice_rows(const tn_choice *choice)
+{
+    return choice->settings.picks * choice->most + 1;
+}
 
 /* Whether there is another step: fewer than N are done, and it would feed something. */
 bool tn_choice_goes_on(const tn_choice *choice);
@@ -83,7 +99,7 @@ typedef struct tn_latent_rows {
     size_t picture_count;
 } tn_latent_rows;
 
-/* Writes the rows of the next step, without positions, to `rows` [settings.picks + 1] and sets their number; choice->picks are
+/* Writes the rows of the next step, without positions, to `rows` [tn_choice_rows] and sets their number; choice->picks are
  * the chosen embeddings. Errors: ARGUMENT (a given row is missing). */
 tenebra_code tn_latent_step(tn_choice *choice, const tn_latent_view *view, tn_row *rows, size_t *count, tenebra_error *error);
 

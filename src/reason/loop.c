@@ -276,9 +276,8 @@ tenebra_code tn_reasoner_advance(tn_reasoner *reasoner, tn_need *need, tn_span *
         TN_TRY(started ? go_on(reasoner, span, error) : start(reasoner, error));
     reasoner->loop.handed_out = false;
     *need = reasoner->loop.phase == TN_PHASE_DONE ? TN_NEED_NOTHING : TN_NEED_SPAN;
-    for (size_t p = 0; p < reasoner->conversation.picture_count && *need == TN_NEED_SPAN; p++)
-        if (!tn_picture_is_encoded(&reasoner->conversation.pictures[p].rows))
-            *need = TN_NEED_PICTURES;
+    if (*need == TN_NEED_SPAN && !tn_reasoner_has_pictures(reasoner))
+        *need = TN_NEED_PICTURES;
     if (*need == TN_NEED_SPAN) {
         reasoner->loop.handed_out = true;
         hand_out(reasoner, span);

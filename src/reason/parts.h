@@ -51,12 +51,22 @@ tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, s
 tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
                                 tn_region *seen, tenebra_error *error);
 
+/* The same by another rule, without the check of the context. */
+tenebra_code tn_reasoner_resize_to(const tn_reasoner *reasoner, const tenebra_image_rule *rule, const tn_image *image, tn_image *resized,
+                                   tn_region *seen, tenebra_error *error);
+
+/* The digest of everything that an encoded image depends on: size and pixels (the rest belongs to the model). */
+tn_digest tn_reasoner_digest(const tn_image *image);
+
 /* Decodes, resizes and measures the request's images in order. */
 tenebra_code tn_reasoner_load_pictures(tn_reasoner *reasoner, tenebra_error *error);
 
 /* Encodes the images that are not encoded yet, or takes them from the session's cache. Errors: ARGUMENT (sides that are not
  * whole cells), LIMIT, FORMAT. */
 tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error);
+
+/* Whether all of them are encoded. */
+bool tn_reasoner_has_pictures(const tn_reasoner *reasoner);
 
 /* Whether the model also sees the original of a redrawn image, before it. */
 bool tn_reasoner_shows_both(const tn_reasoner *reasoner);

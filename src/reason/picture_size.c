@@ -59,8 +59,9 @@ static tn_region cut_region(const tn_region *region, const tn_fit *fit)
                         fit->seen_width * region->width / fit->width, fit->seen_height * region->height / fit->height };
 }
 
-tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
-                                tn_region *seen, tenebra_error *error)
+/* `rule` (may be NULL): instead of those of the part, the request and the model. */
+static tenebra_code resize_inside(const tn_reasoner *reasoner, const tenebra_part *part, const tenebra_image_rule *rule,
+                                  const tn_image *image, tn_image *resized, tn_region *seen, tenebra_error *error)
 {
     tn_image inside = { 0 };
     tn_fit fit = { 0 };
@@ -70,9 +71,26 @@ tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part 
     memset(resized, 0, sizeof *resized);
     if (framed)
         TN_TRY(tn_image_crop(image, region.x, region.y, region.width, region.height, &inside, error));
-    tenebra_code code = resize(reasoner, part, framed ? &inside : image, resized, &fit, error);
+    const tn_image *source = framed ? &inside : image;
+    const tn_model *model = reasoner->session->model;
+    tenebra_code code = rule == NULL ? resize(reasoner, part, source, resized, &fit, error)
+                                     : model->backbone->encoder->fit(model->rule, source->width, source->height, rule, &fit, error);
+    if (code == TENEBRA_OK && rule != NULL)
+        code = tn_fit_apply(&fit, source, resized, error);
     tn_image_free(&inside);
     if (code == TENEBRA_OK && seen != NULL)
         *seen = cut_region(&region, &fit);
     return code;
+}
+
+tenebra_code tn_reasoner_resize(const tn_reasoner *reasoner, const tenebra_part *part, const tn_image *image, tn_image *resized,
+                                tn_region *seen, tenebra_error *error)
+{
+    return resize_inside(reasoner, part, NULL, image, resized, seen, error);
+}
+
+tenebra_code tn_reasoner_resize_to(const tn_reasoner *reasoner, const tenebra_image_rule *rule, const tn_image *image, tn_image *resized,
+                                   tn_region *seen, tenebra_error *error)
+{
+    return resize_inside(reasoner, NULL, rule, image, resized, seen, error);
 }

@@ -1,4 +1,5 @@
 /* From a request to rows: images are measured, messages are rendered by the chat template, and images are encoded. */
+#include "reason/look.h"
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -28,8 +29,7 @@ static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *err
     return tn_fail(error, TENEBRA_ERROR_LIMIT, "image", "more than %d images in one conversation", TN_PICTURES_MAX);
 }
 
-/* The digest of everything that an encoded image depends on: size and pixels (the rest belongs to the model). */
-static tn_digest content_of(const tn_image *image)
+tn_digest tn_reasoner_digest(const tn_image *image)
 {
     const uint64_t size[3] = { image->width, image->height, image->channels };
     tn_hash hash;
@@ -40,16 +40,15 @@ static tn_digest content_of(const tn_image *image)
 }
 
 /* Runs an image through the encoder. */
-static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_error *error)
+static tenebra_code encode(tn_reasoner *reasoner, const tn_image *pixels, tn_image_rows *output, tenebra_error *error)
 {
     tn_session *session = reasoner->session;
     const tn_model *model = session->model;
     tn_prepared prepared;
     double start = tn_clock_ms();
-    TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &prepared, error));
+    TN_TRY(model->backbone->encoder->prepare(model->rule, pixels, &prepared, error));
     double made = tn_clock_ms();
     const tn_prepared *input = &prepared;
-    tn_image_rows *output = &picture->rows;
     tn_work work;
     tn_reasoner_start_work(reasoner, "image", tn_network_members(tn_networks_find(&model->networks, TN_NETWORK_IMAGES), TN_ENCODER_BLOCK));
     tn_work_begin(&work, session->engine, &reasoner, 1);
@@ -60,23 +59,40 @@ static tenebra_code encode(tn_reasoner *reasoner, tn_picture *picture, tenebra_e
     reasoner->trace.decode_ms += made - start;
     reasoner->trace.vision_ms += tn_clock_ms() - made;
     if (code == TENEBRA_OK)
-        tn_session_remember(session, &picture->rows);
+        tn_session_remember(session, output);
     return code;
+}
+
+static tenebra_code recall_or_encode(tn_reasoner *reasoner, const tn_image *pixels, tn_image_rows *rows, tenebra_error *error)
+{
+    if (tn_picture_is_encoded(rows))
+        return TENEBRA_OK;
+    TN_TRY(tn_session_recall(reasoner->session, rows, error));
+    if (!tn_picture_is_encoded(rows))
+        return encode(reasoner, pixels, rows, error);
+    reasoner->trace.vision_cached++;
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_reasoner_encode_pictures(tn_reasoner *reasoner, tenebra_error *error)
 {
     for (size_t p = 0; p < reasoner->conversation.picture_count; p++) {
         tn_picture *picture = &reasoner->conversation.pictures[p];
-        if (tn_picture_is_encoded(&picture->rows))
-            continue;
-        TN_TRY(tn_session_recall(reasoner->session, &picture->rows, error));
-        if (tn_picture_is_encoded(&picture->rows))
-            reasoner->trace.vision_cached++;
-        else
-            TN_TRY(encode(reasoner, picture, error));
+        TN_TRY(recall_or_encode(reasoner, &picture->pixels, &picture->rows, error));
+        if (picture->look.rows > 0)
+            TN_TRY(recall_or_encode(reasoner, &picture->look_pixels, &picture->look, error));
     }
     return TENEBRA_OK;
+}
+
+bool tn_reasoner_has_pictures(const tn_reasoner *reasoner)
+{
+    bool encoded = true;
+    for (size_t p = 0; p < reasoner->conversation.picture_count && encoded; p++) {
+        const tn_picture *picture = &reasoner->conversation.pictures[p];
+        encoded = tn_picture_is_encoded(&picture->rows) && (picture->look.rows == 0 || tn_picture_is_encoded(&picture->look));
+    }
+    return encoded;
 }
 
 /* Adds an image of its final size and takes ownership of it. */
@@ -87,9 +103,10 @@ static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_
     TN_TRY(tn_reasoner_check_room(reasoner, resized->width, resized->height, error));
     tn_picture *picture = &reasoner->conversation.pictures[reasoner->conversation.picture_count++];
     tn_image_free(&picture->pixels);
+    tn_image_free(&picture->look_pixels);
     *picture = (tn_picture){ .rows = tn_model_measure(reasoner->session->model, resized->width, resized->height),
                              .width = width, .height = height, .source = SIZE_MAX, .pixels = *resized };
-    picture->rows.content = content_of(resized);
+    picture->rows.content = tn_reasoner_digest(resized);
     *resized = (tn_image){ 0 };
     reasoner->trace.decode_ms += tn_clock_ms() - start;
     return TENEBRA_OK;
@@ -119,6 +136,7 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
         tn_picture *picture = &reasoner->conversation.pictures[reasoner->conversation.picture_count - 1];
         picture->x = seen.x;
         picture->y = seen.y;
+        code = tn_look_add(reasoner, image, picture, error);
     }
     tn_image_free(&resized);
     return code;

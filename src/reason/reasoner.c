@@ -155,8 +155,10 @@ tenebra_code tn_reasoner_open_method(tn_reasoner *reasoner, tn_session *session,
 void tn_reasoner_close(tn_reasoner *reasoner)
 {
     tn_text_free(&reasoner->answer.piece);
-    for (size_t p = 0; p < TN_PICTURES_MAX; p++)
+    for (size_t p = 0; p < TN_PICTURES_MAX; p++) {
         tn_image_free(&reasoner->conversation.pictures[p].pixels);
+        tn_image_free(&reasoner->conversation.pictures[p].look_pixels);
+    }
 }
 
 /* ---------------------------------------------------------------- spans -- */

@@ -16,6 +16,8 @@ typedef struct tn_picture {
     size_t x, y;            /* where this part begins in the original image   */
     size_t source;          /* index of the request's image that this is, or is drawn over; SIZE_MAX: none */
     tn_image pixels;        /* as the encoder sees them */
+    tn_image_rows look;     /* the same in the size in which picks are read; no rows: as `rows` */
+    tn_image look_pixels;
 } tn_picture;
 
 /* An image embedding of the prompt that a method may pick. */
@@ -34,6 +36,7 @@ typedef tenebra_code tn_prompt_seen_fn(tn_reasoner *reasoner, tn_row_ref rows, s
 typedef struct tn_conversation {
     tn_picture pictures[TN_PICTURES_MAX];
     size_t picture_count;
+    size_t look[2];         /* width and height in which picks are read (look.h); 0: those of the prompt */
     size_t given;           /* images before the method added any           */
     size_t shown;           /* images that have rows in the cache           */
     tn_row *prompt;         /* [prompt_count]                               */
@@ -161,6 +164,7 @@ void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size);
 /* The value of option number `option` of the method, by its kind; for a CHOICE, the index of its word. */
 size_t tn_setting_size(const tn_reasoner *reasoner, size_t option);
 size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option);
+const size_t *tn_setting_sides(const tn_reasoner *reasoner, size_t option); /* [2] width, height */
 const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);
 
 /* The request's input of that name; NULL if there is none. */

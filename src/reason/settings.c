@@ -33,6 +33,11 @@ size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option)
     return reasoner->values[option].size;
 }
 
+const size_t *tn_setting_sides(const tn_reasoner *reasoner, size_t option)
+{
+    return reasoner->values[option].sides;
+}
+
 const char *tn_setting_text(const tn_reasoner *reasoner, size_t option)
 {
     return reasoner->values[option].text;

@@ -76,6 +76,15 @@ tenebra_code tn_train_example_add_ids(tn_train_example *example, const tn_model_
     return code;
 }
 
+/* The maximum number of rows that a pick stands for. */
+static size_t most_cells(const tn_train_example *example)
+{
+    size_t most = 1;
+    for (size_t p = 0; p < example->picture_count; p++)
+        most = tn_max(most, tn_look_ratio(&example->pictures[p], tn_train_example_look(example, example->pictures, p)));
+    return most;
+}
+
 tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t steps, const tn_latent_settings *settings,
                                    tenebra_error *error)
 {
@@ -87,7 +96,7 @@ tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t step
     TN_TRY(add_part(example, 0, steps, error));
     example->latent = *settings;
     example->latent_steps += steps;
-    example->rows += steps * (settings->picks + (settings->text == TN_TEXT_KEEP));
+    example->rows += steps * (settings->picks * most_cells(example) + (settings->text == TN_TEXT_KEEP));
     return TENEBRA_OK;
 }
 
@@ -151,8 +160,18 @@ tenebra_code tn_train_example_add_answer(tn_train_example *example, tenebra_erro
 
 /* ------------------------------------------------------------- images -- */
 
+void tn_train_example_drop_looks(tn_train_example *example)
+{
+    for (size_t i = 0; example->prepared != NULL && i < example->picture_count; i++) {
+        tn_prepared_free(&example->prepared[example->picture_count + i]);
+        example->pictures[example->picture_count + i] = (tn_image_rows){ 0 };
+    }
+    example->look_count = 0;
+}
+
 static void free_pictures(tn_train_example *example)
 {
+    tn_train_example_drop_looks(example);
     for (size_t i = 0; i < example->picture_count; i++)
         tn_prepared_free(&example->prepared[i]);
     free(example->prepared);
@@ -165,19 +184,19 @@ static void free_pictures(tn_train_example *example)
 tenebra_code tn_train_example_set_pictures(tn_train_example *example, size_t count, tenebra_error *error)
 {
     free_pictures(example);
-    example->prepared = calloc(count + 1, sizeof *example->prepared);
-    example->pictures = calloc(count + 1, sizeof *example->pictures);
+    example->prepared = calloc(2 * count + 1, sizeof *example->prepared);
+    example->pictures = calloc(2 * count + 1, sizeof *example->pictures);
     if (example->prepared == NULL || example->pictures == NULL)
         return tn_fail_memory(error, "example");
     example->picture_count = count;
     return TENEBRA_OK;
 }
 
-size_t tn_train_example_prepared(const tn_train_example *example)
+size_t tn_train_example_prepared(const tn_train_example *example, size_t looks)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < example->picture_count; i++)
-        count += example->prepared[i].rows;
+    size_t count = 0, first = looks ? example->picture_count : 0;
+    for (size_t i = 0; i < (looks ? example->look_count : example->picture_count); i++)
+        count += example->prepared[first + i].rows;
     return count;
 }
 

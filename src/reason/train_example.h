@@ -40,6 +40,8 @@ struct tn_train_example {
     tn_image_rows *pictures; /* [picture_count] measured, not encoded */
     tn_prepared *prepared;   /* the input of the encoder for each     */
     size_t picture_count;
+    size_t look_count;       /* 0, or picture_count: as many images follow in both lists, those that picks are read from (look.h); no
+                              * rows: as the prompt shows them */
     uint64_t number;         /* number in the data set; random numbers depend only on it and the seed */
     /* Totals for planning. */
     size_t label_count; /* tokens with a loss                             */
@@ -72,12 +74,21 @@ tenebra_code tn_train_example_add_rows(tn_train_example *example, const tn_row *
  * MISMATCH. */
 tenebra_code tn_train_example_add_ids(tn_train_example *example, const tn_model_config *config, const int32_t *ids, const int32_t *labels,
                                size_t count, tenebra_error *error);
-/* Makes room for this number of images, zeroed, before rows refer to them. The caller fills pictures and prepared, which then
- * belong to the example. Errors: MEMORY. */
+/* Makes room for this number of images, zeroed, and as many that picks are read from, before rows refer to them. The caller fills
+ * pictures and prepared, which then belong to the example, and sets look_count. Errors: MEMORY. */
 tenebra_code tn_train_example_set_pictures(tn_train_example *example, size_t count, tenebra_error *error);
 
-/* The number of input rows of the image encoder for all its images. */
-size_t tn_train_example_prepared(const tn_train_example *example);
+/* The number of input rows of the image encoder for its images [0], and for those that picks are read from [1]. */
+size_t tn_train_example_prepared(const tn_train_example *example, size_t looks);
+
+/* What picks from image `picture` are read from; NULL: the image itself. */
+static inline const tn_image_rows *tn_train_example_look(const tn_train_example *example, const tn_image_rows *pictures, size_t picture)
+{
+    return example->look_count > 0 ? &pictures[example->picture_count + picture] : NULL;
+}
+
+/* Drops the images that picks are read from. */
+void tn_train_example_drop_looks(tn_train_example *example);
 
 /* Frees the memory and leaves an empty example. A zeroed one may be freed. */
 void tn_train_example_free(tn_train_example *example);

@@ -101,10 +101,16 @@ static tenebra_code take_pictures(tn_training *training, tn_train_example *examp
     tn_reasoner *reasoner = &training->reasoner;
     const tn_model *model = training->model;
     TN_TRY(tn_train_example_set_pictures(example, reasoner->conversation.picture_count, error));
-    for (size_t p = 0; p < reasoner->conversation.picture_count; p++) {
+    size_t count = reasoner->conversation.picture_count;
+    for (size_t p = 0; p < count; p++) {
         tn_picture *picture = &reasoner->conversation.pictures[p];
         example->pictures[p] = picture->rows;
         TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &example->prepared[p], error));
+        if (picture->look.rows > 0) {
+            example->look_count = count;
+            example->pictures[count + p] = picture->look;
+            TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->look_pixels, &example->prepared[count + p], error));
+        }
         for (size_t i = 0; i < reasoner->conversation.prompt_count; i++)
             if (reasoner->conversation.prompt[i].kind == TN_ROW_CELL && reasoner->conversation.prompt[i].picture == &picture->rows)
                 reasoner->conversation.prompt[i].picture = &example->pictures[p];
@@ -157,7 +163,10 @@ static tenebra_code prepare(tn_training *training, tn_train_example *example, te
     TN_TRY(tn_reasoner_load_pictures(&training->reasoner, error));
     TN_TRY(tn_reasoner_render(&training->reasoner, error));
     TN_TRY(take_pictures(training, example, error));
-    return arrange_within(training, example, error);
+    TN_TRY(arrange_within(training, example, error));
+    if (example->latent_steps == 0)
+        tn_train_example_drop_looks(example);
+    return TENEBRA_OK;
 }
 
 tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_source *source, tn_train_example *example,

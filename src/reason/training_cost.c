@@ -22,8 +22,10 @@ size_t tn_training_cost(const tn_training *training, const tn_train_example *con
     for (size_t i = 0; i < count; i++) {
         rows += (double)examples[i]->rows;
         labels += (double)examples[i]->label_count;
-        input += (double)tn_train_example_prepared(examples[i]);
-        for (size_t p = 0; p < examples[i]->picture_count; p++)
+        input += (double)tn_train_example_prepared(examples[i], 0);
+        if (training->options.through_picks) /* otherwise they are not recorded */
+            input += (double)tn_train_example_prepared(examples[i], 1);
+        for (size_t p = 0; p < examples[i]->picture_count + examples[i]->look_count; p++)
             values += (double)examples[i]->prepared[p].rows * (double)examples[i]->prepared[p].columns;
     }
     double query = (double)(d->num_attention_heads * d->head_dim), key = (double)(d->num_key_value_heads * d->head_dim);

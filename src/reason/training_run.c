@@ -11,7 +11,8 @@ typedef struct example_run {
     size_t part;           /* current part of the example                      */
     size_t steps_left;     /* remaining latent steps of the part              */
     size_t next_row;       /* number of text rows that ran                    */
-    tn_image_rows *pictures, *picked; /* encoded images of the example; `picked`: without gradient, unless through_picks */
+    tn_image_rows *pictures, *picked; /* encoded images of the example, then those that picks are read from (look.h); `picked`: without
+                                       * gradient, unless through_picks */
     size_t *candidates;    /* [candidate_count] rows of the prompt that are cells of images */
     size_t candidate_count;
     tn_real *scores;       /* [candidate_count] attention of the last row that was tapped */
@@ -79,13 +80,15 @@ static void draw_from(batch *b, const uint64_t *seeds, size_t rows)
 
 /* ------------------------------------------------------------- images -- */
 
-/* The seeds of all rows of prepared images, in their order. */
-static const uint64_t *seed_pictures(batch *b)
+/* The seeds of `rows` rows of prepared images, in their order. */
+static const uint64_t *seed_pictures(batch *b, size_t looks, size_t rows)
 {
-    uint64_t *seeds = take(b, b->result->prepared, sizeof *seeds);
-    for (size_t i = 0, at = 0; seeds != NULL && i < b->count; i++)
-        for (size_t k = 0, count = tn_train_example_prepared(b->runs[i].example); k < count; k++)
-            seeds[at++] = tn_seed_mix(b->runs[i].seed, DRAW_PICTURE, k);
+    uint64_t *seeds = take(b, rows, sizeof *seeds);
+    for (size_t i = 0, at = 0; seeds != NULL && i < b->count; i++) {
+        size_t first = looks ? tn_train_example_prepared(b->runs[i].example, 0) : 0;
+        for (size_t k = 0, count = tn_train_example_prepared(b->runs[i].example, looks); k < count; k++)
+            seeds[at++] = tn_seed_mix(b->runs[i].seed, DRAW_PICTURE, first + k);
+    }
     return seeds;
 }
 
@@ -113,38 +116,62 @@ static tn_image_rows detach(batch *b, const tn_image_rows *picture)
     return constant;
 }
 
-/* Encodes the images of all examples. A second copy is for latent steps: without gradient, unless through_picks. A frozen tower
- * records nothing. */
-static void encode_pictures(batch *b)
+/* Encodes the images of all examples, or those that picks are read from. A frozen tower records nothing, and neither do looks whose
+ * gradients would be cut. */
+static void encode(batch *b, size_t looks)
 {
-    size_t count = 0, at = 0;
+    size_t count = 0, rows = 0;
     for (size_t i = 0; i < b->count; i++) {
-        count += b->runs[i].example->picture_count;
-        b->result->prepared += tn_train_example_prepared(b->runs[i].example);
+        rows += tn_train_example_prepared(b->runs[i].example, looks);
+        count += looks ? b->runs[i].example->look_count : b->runs[i].example->picture_count;
     }
     const tn_prepared **prepared = take(b, count, sizeof *prepared);
-    tn_image_rows **pictures = take(b, count, sizeof *pictures), *memory = take(b, 2 * count, sizeof *memory);
-    for (size_t i = 0; memory != NULL && i < b->count; i++) {
-        example_run *p = &b->runs[i];
-        p->pictures = memory + at;
-        p->picked = memory + count + at;
-        for (size_t k = 0; k < p->example->picture_count; k++, at++) {
-            prepared[at] = &p->example->prepared[k];
-            pictures[at] = &memory[at];
-            memory[at] = p->example->pictures[k];
-        }
+    tn_image_rows **pictures = take(b, count, sizeof *pictures);
+    count = 0;
+    for (size_t i = 0; pictures != NULL && i < b->count; i++) {
+        const tn_train_example *example = b->runs[i].example;
+        size_t first = looks ? example->picture_count : 0, last = looks ? first + example->look_count : example->picture_count;
+        for (size_t k = first; k < last; k++)
+            if (example->pictures[k].rows > 0) {
+                prepared[count] = &example->prepared[k];
+                pictures[count++] = &b->runs[i].pictures[k];
+            }
     }
-    if (count == 0 || memory == NULL)
+    if (count == 0 || pictures == NULL)
         return;
     tenebra_error problem;
     tn_tape *tape = b->ops->tape;
-    if (!b->learn || !tn_network_is_trained(tn_networks_find(&b->training->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
+    bool trained = tn_network_is_trained(tn_networks_find(&b->training->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0);
+    if (!b->learn || !trained || (looks && !b->training->options.through_picks))
         b->ops->tape = NULL;
-    draw_from(b, seed_pictures(b), b->result->prepared);
+    draw_from(b, seed_pictures(b, looks, rows), rows);
     note(b, tn_engine_encode(b->engine, prepared, pictures, count, b->ops->arena, &problem), &problem);
     b->ops->tape = tape;
-    for (size_t i = 0; i < count; i++)
-        memory[count + i] = b->training->options.through_picks ? memory[i] : detach(b, &memory[i]);
+    b->result->prepared += rows;
+}
+
+/* Encodes all images. A second copy is for latent steps: without gradient, unless through_picks. */
+static void encode_pictures(batch *b)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < b->count; i++)
+        total += b->runs[i].example->picture_count + b->runs[i].example->look_count;
+    tn_image_rows *memory = take(b, 2 * total, sizeof *memory);
+    for (size_t i = 0, at = 0; memory != NULL && i < b->count; i++) {
+        example_run *p = &b->runs[i];
+        size_t count = p->example->picture_count + p->example->look_count;
+        p->pictures = memory + at;
+        p->picked = memory + total + at;
+        for (size_t k = 0; k < count; k++)
+            p->pictures[k] = p->example->pictures[k];
+        at += count;
+    }
+    if (total == 0 || memory == NULL)
+        return;
+    encode(b, 0);
+    encode(b, 1);
+    for (size_t i = 0; i < total; i++)
+        memory[total + i] = b->training->options.through_picks || memory[i].rows == 0 ? memory[i] : detach(b, &memory[i]);
 }
 
 /* -------------------------------------------------------------- opening -- */
@@ -172,18 +199,24 @@ static void open_run(batch *b, size_t index)
         return;
     if (!tn_sequence_take(&p->sequence, &b->training->model->config.decoder, example->rows, b->learn ? b->ops : NULL, b->ops->arena))
         fail_full(b);
-    for (size_t i = 0; i < example->count; i++)
-        p->candidate_count += example->text[i].kind == TN_ROW_CELL;
+    size_t cells = 0;
+    for (size_t i = 0; i < example->count; i++) {
+        const tn_row *row = &example->text[i];
+        if (row->kind != TN_ROW_CELL)
+            continue;
+        p->candidate_count++;
+        cells += tn_look_ratio(row->picture, tn_train_example_look(example, example->pictures, (size_t)(row->picture - example->pictures)));
+    }
     p->candidates = take(b, p->candidate_count, sizeof *p->candidates);
     p->scores = take(b, p->candidate_count, sizeof *p->scores);
     p->choice.settings = example->latent;
     p->choice.settings.steps = example->latent_steps;
     p->choice.candidates = p->candidate_count;
     p->choice.available = take(b, p->candidate_count, sizeof *p->choice.available);
-    p->choice.cells = take(b, p->candidate_count, sizeof *p->choice.cells);
+    p->choice.starts = take(b, p->candidate_count + 1, sizeof *p->choice.starts);
+    p->choice.cells = take(b, cells, sizeof *p->choice.cells);
     p->choice.picks = take(b, example->latent.picks + 1, sizeof *p->choice.picks);
     p->choice.first = take(b, example->latent.picks + 1, sizeof *p->choice.first);
-    p->laid = take(b, example->latent_steps * (example->latent.picks + 1), sizeof *p->laid);
     if (b->ops->failure.code != TENEBRA_OK)
         return;
     memset(p->choice.available, true, p->candidate_count);
@@ -191,9 +224,11 @@ static void open_run(batch *b, size_t index)
         const tn_row *row = &example->text[i];
         if (row->kind != TN_ROW_CELL)
             continue;
-        p->choice.cells[seen] = tn_row_of_cell(&p->picked[row->picture - example->pictures], row->cell);
+        size_t picture = (size_t)(row->picture - example->pictures);
+        tn_choice_add(&p->choice, seen, &p->picked[picture], tn_train_example_look(example, p->picked, picture), row->cell);
         p->candidates[seen++] = i;
     }
+    p->laid = take(b, example->latent_steps * tn_choice_rows(&p->choice), sizeof *p->laid);
 }
 
 static void open_batch(batch *b)
@@ -275,7 +310,7 @@ static void lay_latent(batch *b, example_run *p, size_t index)
     const tn_latent_view view = { .ops = b->ops, .module = tn_module_of(b->training->model, method->name),
                                   .decoder = &b->training->model->decoder, .hidden = p->hidden, .raw = p->raw, .scores = p->scores,
                                   .rng = &p->rng };
-    tn_row *rows = take(b, p->choice.settings.picks + 1, sizeof *rows);
+    tn_row *rows = take(b, tn_choice_rows(&p->choice), sizeof *rows);
     tenebra_error problem;
     size_t count = 0;
     if (rows != NULL)

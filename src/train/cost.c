@@ -12,6 +12,7 @@
  * rows, summed over all layers. The input of a product has a gradient if a tensor that the forward uses earlier is trained. */
 typedef struct walk {
     tn_network_kind kind;
+    bool forward; /* only the forward runs */
     size_t first; /* 1 + the order of the first tensor that is trained; 0: the network's input has a gradient */
     double row, head, pair;
 } walk;
@@ -27,10 +28,10 @@ static tenebra_code find_first(void *user, const tn_place *place, tenebra_error 
 
 /* Operations of one row with a matrix, per element: 2 in the forward, 2 for the gradient of the input, 2 for that of the
  * matrix. */
-static double of_product(const tn_weight *weight, bool input_gradient)
+static double of_product(const walk *w, const tn_weight *weight, bool input_gradient)
 {
     double size = (double)weight->matrix.rows * (double)weight->matrix.cols;
-    return size * (2 + (input_gradient ? 2 : 0) + (tn_weight_has_grad(weight) ? 2 : 0));
+    return size * (2 + (input_gradient ? 2 : 0) + (tn_weight_has_grad(weight) && !w->forward ? 2 : 0));
 }
 
 /* Counts products with their low-rank additions and, if the layout says so, attention: scores and weighted values take 4
@@ -45,12 +46,13 @@ static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *
         return TENEBRA_OK;
     while (reader->reads == TN_READS_SAME || !tn_role_is_matrix(reader->role))
         reader--;
-    bool flows = w->first <= place->order - (size_t)(place->row - reader);
+    bool flows = !w->forward && w->first <= place->order - (size_t)(place->row - reader);
     double sum = 0;
     for (size_t part = 0; part < place->row->parts; part++) {
-        sum += of_product(&weights[part], flows);
+        sum += of_product(w, &weights[part], flows);
         for (const tn_lora *lora = weights[part].lora; lora != NULL; lora = lora->next)
-            sum += of_product(&lora->a, flows) + of_product(&lora->b, flows || tn_weight_has_grad(&lora->a));
+            sum += of_product(w, &lora->a, flows) +
+                   of_product(w, &lora->b, flows || (tn_weight_has_grad(&lora->a) && !w->forward));
     }
     if (place->row->role == TN_ROLE_HEAD)
         w->head += sum;
@@ -61,9 +63,9 @@ static tenebra_code add_place(void *user, const tn_place *place, tenebra_error *
     return TENEBRA_OK;
 }
 
-static walk walk_network(const tn_model *model, tn_network_kind kind, size_t first)
+static walk walk_network(const tn_model *model, tn_network_kind kind, size_t first, bool forward)
 {
-    walk w = { .kind = kind, .first = first };
+    walk w = { .kind = kind, .first = first, .forward = forward };
     tn_networks_each(&model->networks, find_first, &w, NULL);
     tn_networks_each(&model->networks, add_place, &w, NULL);
     return w;
@@ -71,18 +73,22 @@ static walk walk_network(const tn_model *model, tn_network_kind kind, size_t fir
 
 double tn_trainer_flops(const tn_trainer *trainer, const tn_train_example *const *examples, size_t count)
 {
-    walk tower = walk_network(trainer->model, TN_NETWORK_IMAGES, SIZE_MAX);
-    walk module = walk_network(trainer->model, TN_NETWORK_MODULE, SIZE_MAX);
+    walk tower = walk_network(trainer->model, TN_NETWORK_IMAGES, SIZE_MAX, false);
+    walk looks = walk_network(trainer->model, TN_NETWORK_IMAGES, SIZE_MAX, !trainer->config->full_picks_grad);
+    walk module = walk_network(trainer->model, TN_NETWORK_MODULE, SIZE_MAX, false);
     bool before = tower.first < SIZE_MAX || module.first < SIZE_MAX; /* rows of the decoder have gradients */
-    walk rows = walk_network(trainer->model, TN_NETWORK_DECODER, before ? 0 : SIZE_MAX);
+    walk rows = walk_network(trainer->model, TN_NETWORK_DECODER, before ? 0 : SIZE_MAX, false);
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         double length = (double)examples[i]->rows;
         sum += length * rows.row + length * length / 2 * rows.pair; /* causal attention: half of the pairs are visible */
-        sum += (double)examples[i]->label_count * rows.head + (double)tn_train_example_prepared(examples[i]) * tower.row;
+        sum += (double)examples[i]->label_count * rows.head + (double)tn_train_example_prepared(examples[i], 0) * tower.row;
+        sum += (double)tn_train_example_prepared(examples[i], 1) * looks.row;
         sum += (double)examples[i]->latent_steps * module.row; /* a method's module: one row per latent step */
         for (size_t p = 0; p < examples[i]->picture_count; p++)
             sum += examples[i]->prepared[p].pairs * tower.pair;
+        for (size_t p = 0; p < examples[i]->look_count; p++)
+            sum += examples[i]->prepared[examples[i]->picture_count + p].pairs * looks.pair;
     }
     return sum;
 }

@@ -150,7 +150,7 @@ class Json(Case):
         trace = ask_json(*LATENT, "--latent-picks", "random", "--seed", "9", "--positions", "mrope")
         self.assertEqual(trace["settings"], {"n-latent": 3, "k-select": 4, "order": "vision-first", "pick-order": "cuda",
                                              "hidden": "normed", "exhausted": "take", "latent-text": "keep",
-                                             "latent-picks": "random"})
+                                             "latent-picks": "random", "look-size": "prompt"})
         self.assertEqual(trace["sampling"], {"mode": "greedy", "seed": 9})
         self.assertEqual((trace["method"], trace["positions"], trace["threads"]), ("ivt-lr", "mrope", 1))
         trace = ask_json(*QUESTION, "--temp", "0.5", "--top-k", "7", "--top-p", "0.9")

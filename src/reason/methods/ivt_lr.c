@@ -2,7 +2,7 @@
  * authors' code with which the published checkpoints were trained (vision first, sequential positions). */
 #include "reason/latent.h"
 
-enum { N_LATENT, K_SELECT, ORDER, PICK_ORDER, HIDDEN, EXHAUSTED, LATENT_TEXT, LATENT_PICKS };
+enum { N_LATENT, K_SELECT, ORDER, PICK_ORDER, HIDDEN, EXHAUSTED, LATENT_TEXT, LATENT_PICKS, LOOK_SIZE };
 
 static const tn_option options[] = {
     [N_LATENT] = TN_SETTING_SIZE("n-latent", "N", "3", 0, 1024, "number of latent steps", .means = TN_MEANS_LATENT_STEPS),
@@ -17,6 +17,7 @@ static const tn_option options[] = {
                                       "intervention: what replaces the hidden state", .means = TN_MEANS_LATENT_TEXT),
     [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
                                          "intervention: which embeddings are picked", .means = TN_MEANS_LATENT_PICKS),
+    [LOOK_SIZE] = TN_LOOK_OPTION,
     TN_OPTIONS_END
 };
 
@@ -31,6 +32,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
         .order = (tn_pick_order)tn_setting_choice(reasoner, PICK_ORDER),
         .text = (tn_latent_text)tn_setting_choice(reasoner, LATENT_TEXT),
         .source = (tn_latent_picks)tn_setting_choice(reasoner, LATENT_PICKS),
+        .look = { tn_setting_sides(reasoner, LOOK_SIZE)[0], tn_setting_sides(reasoner, LOOK_SIZE)[1] },
     };
     return tn_latent_open(reasoner, &settings, error);
 }

@@ -9,7 +9,7 @@
 
 #include "base/checked.h"
 
-enum { K_SELECT, PICK_ORDER, EXHAUSTED, LATENT_PICKS };
+enum { K_SELECT, PICK_ORDER, EXHAUSTED, LATENT_PICKS, LOOK_SIZE };
 
 static const tn_option options[] = {
     [K_SELECT] = TN_SETTING_SIZE("k-select", "K", "32", 0, 4096, "image embeddings picked after each step", .means = TN_MEANS_PICKS),
@@ -18,13 +18,14 @@ static const tn_option options[] = {
                                     "if fewer than K are left: take them, or also used ones"),
     [LATENT_PICKS] = TN_SETTING_CHOICE("latent-picks", "top|random|lowest|repeat|none", "top",
                                          "intervention: which embeddings are picked", .means = TN_MEANS_LATENT_PICKS),
+    [LOOK_SIZE] = TN_LOOK_OPTION,
     TN_OPTIONS_END
 };
 
 typedef struct words_state {
     tn_choice choice;
     size_t *watched;    /* cache rows: the picks, then the words of the step      */
-    size_t words;       /* number of these words                                  */
+    size_t rows, words; /* numbers of these rows and words                        */
     size_t inserted_at; /* tokens that the answer had at the last insertion       */
     bool pending;       /* the last insertion ran, but is not in the trace yet    */
     tenebra_step step;
@@ -39,6 +40,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
         .repick = tn_setting_choice(reasoner, EXHAUSTED) == 1,
         .text = TN_TEXT_DROP,
         .source = (tn_latent_picks)tn_setting_choice(reasoner, LATENT_PICKS),
+        .look = { tn_setting_sides(reasoner, LOOK_SIZE)[0], tn_setting_sides(reasoner, LOOK_SIZE)[1] },
     };
     words_state *state = tn_reasoner_take_state(reasoner, sizeof *state);
     if (state == NULL)
@@ -64,13 +66,13 @@ static bool is_due(const tn_reasoner *reasoner, const words_state *state)
 {
     return !reasoner->answer.ended && reasoner->answer.pass_tokens > state->inserted_at &&
            ends_line(reasoner, reasoner->answer.tokens[reasoner->answer.token_count - 1]) && tn_choice_goes_on(&state->choice) &&
-           reasoner->session->sequence.capacity - reasoner->session->sequence.length > state->choice.settings.picks + 1;
+           reasoner->session->sequence.capacity - reasoner->session->sequence.length > tn_choice_rows(&state->choice);
 }
 
 /* Watches the attention of the last pick to the picks and to the step's words, for ratio and focus. */
 static tenebra_code watch(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
 {
-    size_t length = reasoner->session->sequence.length, count = state->choice.pick_count;
+    size_t length = reasoner->session->sequence.length, count = state->rows = reasoner->span.count;
     state->words = reasoner->answer.pass_tokens - state->inserted_at;
     for (size_t i = 0; i < count; i++)
         state->watched[i] = length + i;
@@ -95,7 +97,7 @@ static tenebra_code insert(tn_reasoner *reasoner, words_state *state, tn_action 
 
 static tenebra_code file_step(tn_reasoner *reasoner, words_state *state, tenebra_error *error)
 {
-    tn_step_weigh(&state->step, reasoner->span.extra_scores, state->step.pick_count, state->words);
+    tn_step_weigh(&state->step, reasoner->span.extra_scores, state->rows, state->words);
     tn_reasoner_watch_none(reasoner); /* tokens that follow do not need it */
     state->step.milliseconds = reasoner->span.last_ms;
     state->pending = false;
@@ -107,8 +109,7 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     words_state *state = reasoner->state;
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
-    if (state->choice.available == NULL)
-        state->choice.candidates = reasoner->conversation.candidate_count;
+    TN_TRY(tn_latent_open_candidates(reasoner, &state->choice, error));
     if (is_due(reasoner, state))
         return insert(reasoner, state, action, error);
     tn_act_answer(reasoner, action);

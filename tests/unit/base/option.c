@@ -95,6 +95,13 @@ static void test_values(void **state)
     assert_true(take("number", "-1").number == -1 && take("number", "1e-3").number == 1e-3);
     record r = take("sides", "1x65535");
     assert_true(r.sides[0] == 1 && r.sides[1] == 65535);
+    r.sides[0] = 3;
+    const tn_option named = { .name = "look", .kind = TN_OPTION_SIDES, .offset = offsetof(record, sides), .value = "prompt" };
+    assert_int_equal(tn_option_read(&named, "prompt", &r, NULL), TENEBRA_OK); /* the default is a word, for none */
+    assert_true(r.sides[0] == 0 && r.sides[1] == 0);
+    assert_int_equal(tn_option_read(&named, "prompts", &r, NULL), TENEBRA_ERROR_ARGUMENT);
+    assert_int_equal(tn_option_read(&named, "5x6", &r, NULL), TENEBRA_OK);
+    assert_true(r.sides[0] == 5 && r.sides[1] == 6);
 }
 
 static void test_refusals(void **state)

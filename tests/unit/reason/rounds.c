@@ -61,6 +61,7 @@ static questions *make_questions(void)
     add_latent(all, "mean");
     add_latent(all, "noise");
     add_latent(all, "keep")->request.recompute = true;
+    ask_set(add_latent(all, "keep"), "look-size", "224x224");
     add_latent(all, "keep")->request.answer_turn = "Say only the word.";
     question *q = add(all, tn_method_default(), PICTURE, NULL, "Which one?");
     q->request.sampling = (tenebra_sampling){ .temperature = 1, .seed = 3 };

@@ -218,6 +218,22 @@ static void test_settings_of_a_wording(void **state)
     tn_train_config_free(&config);
 }
 
+/* The size of the images that picks are read from is a setting of the method. */
+static void test_look_size(void **state)
+{
+    (void)state;
+    tn_train_config config;
+    assert_int_equal(read_text(&config, "image_size: 112x112\nlook_size: 224x224\n", NULL, 0, NULL), TENEBRA_OK);
+    assert_true(config.image.width == 112 && config.image.height == 112 && config.setting_count == 1);
+    assert_string_equal(config.settings[0].name, "look-size");
+    assert_string_equal(config.settings[0].value, "224x224");
+    tn_train_config_free(&config);
+    assert_int_equal(read_text(&config, "look_size: prompt\n", NULL, 0, NULL), TENEBRA_OK);
+    tn_train_config_free(&config);
+    expect_mistake("look_size: 224\n", "line 1", "look_size: '224' is not WIDTHxHEIGHT");
+    expect_mistake("method: coconut\nlook_size: 224x224\n", "line 2", "look_size");
+}
+
 static void test_switches(void **state)
 {
     (void)state;
@@ -353,7 +369,7 @@ int main(void)
         cmocka_unit_test(test_authors_file), cmocka_unit_test(test_latent_text_file), cmocka_unit_test(test_factory_file),
         cmocka_unit_test(test_not_offered),  cmocka_unit_test(test_all_mistakes_at_once),
         cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_settings_of_a_wording),
-        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_look_size), cmocka_unit_test(test_switches),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comparison),
         cmocka_unit_test(test_keys_are_known_to_readers), cmocka_unit_test(test_overruled_keys),
     };

@@ -79,6 +79,24 @@ static void test_frozen_tower(void **state)
     assert_true(near(c.row, 6 * n.row) && near(c.patch, 2 * n.patch) && near(c.patch_pair, 4 * n.patch_pair));
 }
 
+/* Images that picks are read from: only their forward runs, unless gradients flow through picks. */
+static void test_looks(void **state)
+{
+    for (int through = 0; through < 2; through++) {
+        const char *lines[] = { "freeze_vision_tower=false", through ? "picks_grad_full=true" : "picks_grad_full=false" };
+        costs n, c = costs_of(*state, lines, 2, NULL, &n);
+        tn_train_config config;
+        read_recipe(&config, *state, lines, 2);
+        tn_trainer *trainer = open_trainer(&config, &(tn_trainer_options){ .plan_only = true });
+        tn_prepared two[] = { { .rows = 1, .pairs = 1 }, { .rows = 4, .pairs = 16 } };
+        const tn_train_example example = { .picture_count = 1, .look_count = 1, .prepared = two }, *all = &example;
+        double look = through ? 4 * c.patch + 16 * c.patch_pair : 4 * 2 * n.patch + 16 * 4 * n.patch_pair;
+        assert_true(near(tn_trainer_flops(trainer, &all, 1), c.patch + c.patch_pair + look));
+        tn_trainer_close(trainer);
+        tn_train_config_free(&config);
+    }
+}
+
 /* Only blocks of the tower are trained: the decoder after them passes gradients on, but its weights have none. */
 static void test_blocks_of_the_tower(void **state)
 {
@@ -126,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_everything_is_trained, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_frozen_tower, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_looks, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_blocks_of_the_tower, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_adapters, open_place, close_place),
     };
