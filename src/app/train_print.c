@@ -125,7 +125,8 @@ void tn_train_print_summary(const json_t *summary)
     const json_t *loss = json_object_get(summary, "loss");
     json_int_t planned = json_integer_value(json_object_get(summary, "planned_updates"));
     tn_app_print("%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " update%s, ",
-                 json_string_value(json_object_get(summary, "output")), json_integer_value(json_object_get(summary, "updates")), planned, planned == 1 ? "" : "s");
+                 json_string_value(json_object_get(summary, "output")), json_integer_value(json_object_get(summary, "updates")), planned,
+                 planned == 1 ? "" : "s");
     if (json_is_number(loss))
         tn_app_print("loss %.4f, %.0f tokens/s, ", json_number_value(loss),
                      json_number_value(json_object_get(summary, "tokens_per_second")));
