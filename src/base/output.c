@@ -46,18 +46,27 @@ static tenebra_code check_parent(const char *path, tenebra_error *error)
     return tn_output_fail(path, "created", errno, error);
 }
 
-tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
+/* *absent: nothing has this path. */
+static tenebra_code check_path(const char *path, bool force, bool *absent, tenebra_error *error)
 {
     struct stat info;
     if (path[0] == '\0')
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "output", "must not be empty");
-    if (stat(path, &info) != 0)
-        return check_parent(path, error);
+    *absent = stat(path, &info) != 0;
+    if (*absent)
+        return TENEBRA_OK;
     if (S_ISDIR(info.st_mode))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "is a directory, not the name of a file to write");
     if (S_ISREG(info.st_mode) && !force)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "exists; --force replaces it");
     return TENEBRA_OK;
+}
+
+tenebra_code tn_output_check(const char *path, bool force, tenebra_error *error)
+{
+    bool absent;
+    TN_TRY(check_path(path, force, &absent, error));
+    return absent ? check_parent(path, error) : TENEBRA_OK;
 }
 
 tenebra_code tn_output_check_sources(const char *path, char *const *sources, size_t count, tenebra_error *error)
@@ -163,11 +172,12 @@ static void fail_now(tn_output *output, const char *what)
 
 tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *error)
 {
+    bool absent;
     *output = (tn_output){ .path = strdup(path), .descriptor = -1 };
     if (output->path == NULL)
         tn_fail(&output->failure, TENEBRA_ERROR_MEMORY, path, "no memory for a path");
     else
-        tn_output_check(path, true, &output->failure);
+        check_path(path, true, &absent, &output->failure); /* a missing directory is reported when the file is created */
     return tn_output_failed(output, error);
 }
 
