@@ -104,6 +104,7 @@ static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_
     tn_picture *picture = &reasoner->conversation.pictures[reasoner->conversation.picture_count++];
     tn_image_free(&picture->pixels);
     tn_image_free(&picture->look_pixels);
+    tn_image_free(&picture->original);
     *picture = (tn_picture){ .rows = tn_model_measure(reasoner->session->model, resized->width, resized->height),
                              .width = width, .height = height, .source = SIZE_MAX, .pixels = *resized };
     picture->rows.content = tn_reasoner_digest(resized);
@@ -137,9 +138,16 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
         picture->x = seen.x;
         picture->y = seen.y;
         code = tn_look_add(reasoner, image, picture, error);
+        if (code == TENEBRA_OK && reasoner->conversation.keep_originals)
+            code = tn_image_crop(image, seen.x, seen.y, seen.width, seen.height, &picture->original, error);
     }
     tn_image_free(&resized);
     return code;
+}
+
+void tn_reasoner_keep_originals(tn_reasoner *reasoner)
+{
+    reasoner->conversation.keep_originals = true;
 }
 
 tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *image, tenebra_error *error)

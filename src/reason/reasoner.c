@@ -158,6 +158,7 @@ void tn_reasoner_close(tn_reasoner *reasoner)
     for (size_t p = 0; p < TN_PICTURES_MAX; p++) {
         tn_image_free(&reasoner->conversation.pictures[p].pixels);
         tn_image_free(&reasoner->conversation.pictures[p].look_pixels);
+        tn_image_free(&reasoner->conversation.pictures[p].original);
     }
 }
 

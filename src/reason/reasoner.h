@@ -18,6 +18,7 @@ typedef struct tn_picture {
     tn_image pixels;        /* as the encoder sees them */
     tn_image_rows look;     /* the same in the size in which picks are read; no rows: as `rows` */
     tn_image look_pixels;
+    tn_image original;      /* [height, width] that part of the original image, if the method keeps it */
 } tn_picture;
 
 /* An image embedding of the prompt that a method may pick. */
@@ -37,6 +38,7 @@ typedef struct tn_conversation {
     tn_picture pictures[TN_PICTURES_MAX];
     size_t picture_count;
     size_t look[2];         /* width and height in which picks are read (look.h); 0: those of the prompt */
+    bool keep_originals;
     size_t given;           /* images before the method added any           */
     size_t shown;           /* images that have rows in the cache           */
     tn_row *prompt;         /* [prompt_count]                               */
@@ -186,6 +188,9 @@ tenebra_code tn_reasoner_add_picture(tn_reasoner *reasoner, const tn_image *imag
 /* The same for an image that already has a valid final size, and was cropped or made from an image of width x height pixels. */
 tenebra_code tn_reasoner_add_resized(tn_reasoner *reasoner, const tn_image *resized, size_t width, size_t height,
                                      tenebra_error *error);
+
+/* Images of the question are also kept as they were before they were resized (tn_picture.original). Call from open. */
+void tn_reasoner_keep_originals(tn_reasoner *reasoner);
 
 /* A candidate in the form of the trace. */
 tenebra_pick tn_reasoner_pick(const tn_reasoner *reasoner, size_t candidate);

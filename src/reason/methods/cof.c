@@ -13,7 +13,7 @@
 #define CALL_BEGIN "<tool_call>"
 #define CALL_END   "</tool_call>"
 
-enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS };
+enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS, CROP_FROM };
 
 static const tn_option options[] = {
     [ROUNDS] = TN_SETTING_SIZE("rounds", "N", "6", 1, 64, "at most N replies; if the last one has no answer, the answer is empty"),
@@ -26,6 +26,8 @@ static const tn_option options[] = {
     [SCALE] = TN_SETTING_SIZE("scale", "N", "2", 1, 16, "factor by which the region is enlarged"),
     [MIN_PIXELS] = TN_SETTING_SIZE("crop-min-pixels", "N", "12544", 1, 1 << 28, "minimum area of a region as shown, in pixels"),
     [MAX_PIXELS] = TN_SETTING_SIZE("crop-max-pixels", "N", "14745600", 1, 1 << 28, "maximum area of a region as shown, in pixels"),
+    [CROP_FROM] = TN_SETTING_CHOICE("crop-from", "seen|original", "seen",
+                                    "cut regions from the image as the model sees it, or from the original, in full resolution"),
     TN_OPTIONS_END
 };
 
@@ -39,6 +41,8 @@ typedef struct cof_state {
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
+    if (tn_setting_choice(reasoner, CROP_FROM) == 1)
+        tn_reasoner_keep_originals(reasoner);
     return tn_reasoner_take_state(reasoner, sizeof(cof_state)) != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
@@ -187,6 +191,16 @@ static void refuse(cof_state *state, tenebra_region *call)
     state->notice = "No more regions can be shown. Answer with what you have seen.";
 }
 
+/* The pixels of the original in a region of the image as the model sees it; those that it covers in part are included. */
+static tn_region in_original(const tn_picture *from, const tn_region *region)
+{
+    size_t width = from->pixels.width, height = from->pixels.height;
+    tn_region whole = { region->x * from->original.width / width, region->y * from->original.height / height, 0, 0 };
+    whole.width = ((region->x + region->width) * from->original.width + width - 1) / width - whole.x;
+    whole.height = ((region->y + region->height) * from->original.height + height - 1) / height - whole.y;
+    return whole;
+}
+
 /* Crops the region, shows it in the next turn, and records its place in the original image. */
 static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_region *region, const tn_fit *fit, tenebra_region *call,
                          tenebra_error *error)
@@ -194,7 +208,8 @@ static tenebra_code show(tn_reasoner *reasoner, cof_state *state, const tn_regio
     const tn_picture *from = &reasoner->conversation.pictures[0];
     double x = (double)from->width / (double)from->pixels.width, y = (double)from->height / (double)from->pixels.height;
     tn_image large, shown = { 0 };
-    TN_TRY(tn_region_show(&from->pixels, region, fit->width, fit->height, &large, error));
+    const tn_region original = from->original.width > 0 ? in_original(from, region) : *region;
+    TN_TRY(tn_region_show(from->original.width > 0 ? &from->original : &from->pixels, &original, fit->width, fit->height, &large, error));
     tenebra_code code = tn_image_crop(&large, fit->left, fit->top, fit->seen_width, fit->seen_height, &shown, error);
     tn_image_free(&large);
     TN_TRY(code);

@@ -7,7 +7,10 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "image/decode.h"
+#include "image/png_write.h"
 #include "image/region.h"
+#include "image/resize.h"
 #include "unit/reason/tiny.h"
 
 #include <jansson.h>
@@ -143,6 +146,49 @@ static void test_region(void **state)
     assert_true(within(call->x0, 0, 1e-9) && within(call->x1, 72 * 21.0 / WIDTH, 1e-9));
     assert_true(within(call->y0, 12 * 13.0 / HEIGHT, 1e-9) && within(call->y1, 57 * 13.0 / HEIGHT, 1e-9));
     talk_free(t);
+}
+
+/* An image of twice the size in which the model sees it, with stripes of single pixels, which it does not see. */
+static void write_detailed(const char *path)
+{
+    tn_image image, large;
+    assert_int_equal(tn_image_read(&image, PICTURE, NULL, true, NULL), TENEBRA_OK);
+    assert_int_equal(tn_image_resize(&image, 2 * WIDTH, 2 * HEIGHT, TN_RESAMPLE_BICUBIC, &large, NULL), TENEBRA_OK);
+    for (size_t i = 0; i < 3 * large.width * large.height; i++)
+        large.pixels[i] = (unsigned char)(64 + large.pixels[i] / 2 + (i / 3 % 2 == 0 ? 60 : -60));
+    assert_int_equal(tn_png_write(&large, path, NULL), TENEBRA_OK);
+    tn_image_free(&image);
+    tn_image_free(&large);
+}
+
+/* Regions of the original show what the model did not see: the same rectangle in the same size, with other pixels. */
+static void test_region_of_the_original(void **state)
+{
+    const tiny *here = *state;
+    const tn_region region = { 0, 12, 72, 45 }, twice = { 0, 24, 144, 90 };
+    char path[1100];
+    tn_image original, expected;
+    snprintf(path, sizeof path, "%s/detailed.png", here->directory);
+    write_detailed(path);
+    assert_int_equal(tn_image_read(&original, path, NULL, true, NULL), TENEBRA_OK);
+    assert_int_equal(tn_region_show(&original, &twice, 168, 112, &expected, NULL), TENEBRA_OK);
+    for (int full = 0; full < 2; full++) {
+        talk *t = prepare(here, path, two_replies);
+        t->q.request.image = (tenebra_image_rule){ .min_tokens = 64, .max_tokens = PROMPT_ROWS };
+        ask_set(&t->q, "crop-from", full ? "original" : "seen");
+        run_well(here, t);
+        const tn_image *shown = &t->reasoner.conversation.pictures[1].pixels;
+        assert_int_equal(t->reasoner.conversation.pictures[0].pixels.width, WIDTH);
+        assert_true(shown->width == 168 && shown->height == 112);
+        assert_int_equal(memcmp(shown->pixels, expected.pixels, (size_t)3 * 168 * 112) == 0, full);
+        assert_int_equal(is_cut(t, 1, region, 168, 112), !full);
+        const tenebra_region *call = tenebra_trace_note(t->trace, "calls")->regions;
+        assert_true(within(call->x1, 144, 1e-9) && within(call->y0, 24, 1e-9) && within(call->y1, 114, 1e-9));
+        talk_free(t);
+    }
+    tn_image_free(&original);
+    tn_image_free(&expected);
+    remove(path);
 }
 
 static void test_account(void **state)
@@ -511,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_region),          cmocka_unit_test(test_account),
+        cmocka_unit_test(test_region_of_the_original),
         cmocka_unit_test(test_words),           cmocka_unit_test(test_trace_as_json),
         cmocka_unit_test(test_as_one_prompt),   cmocka_unit_test(test_answer_at_once),
         cmocka_unit_test(test_first_call),      cmocka_unit_test(test_tag_stop),
