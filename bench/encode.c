@@ -8,13 +8,14 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "image/image.h"
+#include "kern/probe.h"
 #include "model/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPETITIONS = 64, SPIN_TURNS = 2000000 };
+enum { REPETITIONS = 64 };
 
 typedef struct tn_bench {
     const char *shape, *set, *type;
@@ -88,37 +89,6 @@ static void watch(void *user, const char *name, size_t index, const tn_tensor *v
     b->last = now;
 }
 
-typedef struct tn_spin {
-    const tn_kernels *kernels;
-    tn_dtype type;
-    double operations;
-} tn_spin;
-
-static void spin_chunk(void *argument, size_t chunk, size_t worker)
-{
-    tn_spin *spin = argument;
-    tn_real sink;
-    (void)worker;
-    double operations = spin->kernels->spin(spin->type, SPIN_TURNS, &sink);
-    if (chunk == 0)
-        spin->operations = operations;
-}
-
-/* Operations per ms of all threads; 0: not known. */
-static double peak(const tn_bench *b)
-{
-    tn_spin spin = { b->ops.kernels, b->dtype, 0 };
-    size_t threads = tn_pool_threads(b->ops.pool);
-    double best = 0;
-    for (int turn = 0; turn < 10 && spin.kernels->spin != NULL; turn++) {
-        double start = tn_clock_ms();
-        tn_pool_run(b->ops.pool, threads, spin_chunk, &spin);
-        double rate = (double)threads * spin.operations / (tn_clock_ms() - start);
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
-
 static int compare(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -173,7 +143,7 @@ static void measure(tn_bench *b)
         tn_ops_release(&b->ops, mark);
     }
     qsort(times, b->repetitions, sizeof *times, compare);
-    double median = times[b->repetitions / 2], most = peak(b);
+    double median = times[b->repetitions / 2], most = tn_probe_operations(b->ops.pool, b->ops.kernels, b->dtype);
     printf("%s, %s, %s, %zu threads: %zu x %zu pixels, %zu rows: %.0f ms (%.0f to %.0f), %.1f GOP, %.1f GOP/s", b->shape, b->ops.kernels->name,
            tn_dtype_of(b->dtype)->name, tn_pool_threads(b->ops.pool), b->width, b->height, rows, median, times[0], times[b->repetitions - 1],
            b->operations * 1e-9, b->operations * 1e-6 / median);

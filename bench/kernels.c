@@ -10,13 +10,13 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/rng.h"
-#include "kern/kernels.h"
+#include "kern/probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 512, MAX_COLS = 18944, WEIGHT_BYTES = 512 << 20, READ_CHUNKS = 256, FMA_TURNS = 200000, INPUT_ROWS = 4 };
+enum { MAX_ROWS = 512, MAX_COLS = 18944, WEIGHT_BYTES = 512 << 20, INPUT_ROWS = 4 };
 
 typedef struct tn_shape {
     const char *name;
@@ -48,70 +48,6 @@ typedef struct tn_job {
     size_t m, chunks, turn;
     tn_chunk_fn *run;
 } tn_job;
-
-/* --------------------------------------------------- peaks of the machine -- */
-
-typedef struct tn_spin {
-    const tn_kernels *kernels;
-    double operations; /* of one chunk */
-} tn_spin;
-
-static void spin_chunk(void *argument, size_t chunk, size_t worker)
-{
-    tn_spin *spin = argument;
-    tn_real sink;
-    (void)worker;
-    double operations = spin->kernels->spin(TN_F32, FMA_TURNS, &sink);
-    if (chunk == 0)
-        spin->operations = operations;
-}
-
-/* GFLOP/s of multiply-adds in registers, in F32; 0 if it cannot be measured on this machine. */
-static double peak_flops(tn_pool *pool)
-{
-    size_t threads = tn_pool_threads(pool);
-    tn_spin spin = { NULL, 0 };
-    if (tn_kernels_choose(NULL, &spin.kernels, NULL) != TENEBRA_OK || spin.kernels->spin == NULL)
-        return 0;
-    double best = 1e30;
-    for (int turn = 0; turn < 200; turn++) {
-        double start = tn_clock_ms();
-        tn_pool_run(pool, threads, spin_chunk, &spin);
-        double time = tn_clock_ms() - start;
-        best = time < best ? time : best;
-    }
-    return (double)threads * spin.operations / best * 1e-6;
-}
-
-static void read_chunk(void *argument, size_t chunk, size_t worker)
-{
-    const tn_bench *bench = argument;
-    const size_t bytes = (size_t)WEIGHT_BYTES / READ_CHUNKS;
-    const unsigned char *from = bench->weights + chunk * bytes;
-    uint64_t sums[16] = { 0 }; /* eight registers of 128 bits */
-    for (size_t i = 0; i < bytes; i += sizeof sums)
-        for (size_t j = 0; j < 16; j++) {
-            uint64_t word;
-            memcpy(&word, from + i + 8 * j, sizeof word);
-            sums[j] ^= word;
-        }
-    uint64_t all = 0;
-    for (size_t j = 0; j < 16; j++)
-        all ^= sums[j];
-    bench->scratch[worker * bench->slice] = (float)all;
-}
-
-static double peak_read(tn_bench *bench)
-{
-    double best = 1e30;
-    for (int turn = 0; turn < 6; turn++) {
-        double start = tn_clock_ms();
-        tn_pool_run(bench->pool, READ_CHUNKS, read_chunk, bench);
-        double time = tn_clock_ms() - start;
-        best = time < best ? time : best;
-    }
-    return WEIGHT_BYTES / best * 1e-6;
-}
 
 /* ------------------------------------------------------------- kernels -- */
 
@@ -258,11 +194,14 @@ static bool open_bench(tn_bench *bench)
 static void run_all(tn_bench *bench)
 {
     size_t counts[2] = { 1, tn_cpu_count() };
+    const tn_kernels *best = tn_kernels_reference(); /* of those whose peak can be measured */
+    for (size_t i = 0; tn_kernels_at(i) != NULL; i++)
+        best = tn_kernels_at(i)->spin != NULL ? tn_kernels_at(i) : best;
     for (size_t c = 0; c < (counts[1] > 1 ? 2u : 1u); c++) {
         tn_pool_open(counts[c], &bench->pool, NULL);
         if (bench->pool == NULL)
             return;
-        double flops = peak_flops(bench->pool), read = peak_read(bench);
+        double flops = tn_probe_operations(bench->pool, best, TN_F32) * 1e-6, read = tn_probe_bytes(bench->pool) * 1e-6;
         printf("peaks      %zu thr  fused multiply-adds %.1f GFLOP/s, streaming read %.1f GB/s\n", counts[c], flops,
                read);
         for (size_t i = 0; (bench->kernels = tn_kernels_at(i)) != NULL; i++)
