@@ -1,5 +1,6 @@
 /* The reference set: the other sets are tested against it, and it runs if no other does. No intrinsics. Weights are
  * unpacked block by block through the traits of their type. */
+#include "kern/sanitized.h"
 #include "kern/sets.h"
 
 /* Partial sums of a dot product: value i belongs to sum i % LANES, and the sums are added in pairs. Independent sums
@@ -7,7 +8,7 @@
  * so a row of y does not depend on the number of rows. */
 enum { LANES = 16, CHUNK = 64 };
 
-tn_real tn_reference_dot(const tn_real *a, const tn_real *b, size_t n)
+TN_UNCHECKED static tn_real dot(const tn_real *a, const tn_real *b, size_t n)
 {
     tn_real sums[LANES] = { 0 };
     size_t i = 0;
@@ -22,10 +23,24 @@ tn_real tn_reference_dot(const tn_real *a, const tn_real *b, size_t n)
     return sums[0];
 }
 
-void tn_reference_axpy(tn_real *y, tn_real a, const tn_real *x, size_t n)
+tn_real tn_reference_dot(const tn_real *a, const tn_real *b, size_t n)
+{
+    tn_check_memory(a, n * sizeof *a);
+    tn_check_memory(b, n * sizeof *b);
+    return dot(a, b, n);
+}
+
+TN_UNCHECKED static void axpy(tn_real *y, tn_real a, const tn_real *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] += a * x[i];
+}
+
+void tn_reference_axpy(tn_real *y, tn_real a, const tn_real *x, size_t n)
+{
+    tn_check_memory(x, n * sizeof *x);
+    tn_check_memory(y, n * sizeof *y);
+    axpy(y, a, x, n);
 }
 
 size_t tn_reference_linear_scratch(const tn_matrix *w, size_t m)
