@@ -13,8 +13,8 @@ typedef struct tn_encoder_config {
     size_t sizes[TN_LAYOUT_SIZES];
     double numbers[TN_LAYOUT_NUMBERS];
     size_t deep;        /* number of tensors that are added after decoder layers, at most TN_DEEP_MAX */
-    int32_t *ids;       /* [code_count] the token of each code, if images are tokens; owned, from malloc. These tokens are never
-                         * generated */
+    int32_t *ids;       /* [code_count] the token of each code, if images are tokens; owned, from malloc. The backbone, whose
+                         * vocabulary it is, fills it in. These tokens are never generated */
     size_t code_count;  /* 0: images are vectors */
 } tn_encoder_config;
 
@@ -45,9 +45,6 @@ typedef struct tn_image_encoder {
      * read. Errors: FORMAT, UNSUPPORTED,
      * MEMORY. */
     tenebra_code (*read_config)(const json_t *part, const char *file, tn_model_config *config, tenebra_error *error);
-    /* Reads which token each code is, from the backbone's list of tokens (names with ids), after read_config: fills `ids` and
-     * `code_count`. NULL: images are vectors, or the backbone fills these in. Errors: FORMAT, MEMORY. */
-    tenebra_code (*read_ids)(const json_t *tokens, const char *file, tn_encoder_config *vision, tenebra_error *error);
 
     /* ------ the rule: how images are prepared; a struct that belongs to the encoder, zeroed and then filled from a processor
      * file */

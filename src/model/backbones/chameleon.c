@@ -110,6 +110,57 @@ static tenebra_code read_token(const json_t *map, const char *name, const char *
     return TENEBRA_OK;
 }
 
+/* The name of the token of a code: its digits as letters from A on, between these two. */
+static const char CODE[] = "IMGIMG", CODE_END[] = "Z";
+enum { CODE_NAME = sizeof CODE + 24 };
+
+static void print_code(size_t code, char name[CODE_NAME])
+{
+    int end = snprintf(name, CODE_NAME, "%s%zu%s", CODE, code, CODE_END) - 1;
+    for (size_t at = sizeof CODE - 1; at < (size_t)end; at++)
+        name[at] = (char)('A' + (name[at] - '0'));
+}
+
+/* The code of that name. False if it is another name. */
+static bool code_of(const char *name, size_t *code)
+{
+    size_t at = sizeof CODE - 1;
+    *code = 0;
+    for (; name[at] >= 'A' && name[at] <= 'J' && *code < SIZE_MAX / 16; at++)
+        *code = 10 * *code + (size_t)(name[at] - 'A');
+    return at > sizeof CODE - 1 && strcmp(name + at, CODE_END) == 0;
+}
+
+/* Reads which token each code is. */
+static tenebra_code read_codes(const json_t *map, const char *file, tn_encoder_config *vision, tenebra_error *error)
+{
+    size_t count = tn_encoder_size(&tn_image_encoder_chameleon, vision, "num_embeddings"), code;
+    const char *name;
+    json_t *id;
+    vision->ids = malloc(count * sizeof *vision->ids);
+    if (vision->ids == NULL)
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory for %zu codes", count);
+    vision->code_count = count;
+    for (size_t i = 0; i < count; i++)
+        vision->ids[i] = -1;
+    json_object_foreach((json_t *)(uintptr_t)map, name, id) {
+        if (strncmp(name, CODE, sizeof CODE - 1) != 0)
+            continue;
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" gives no token for \"%.40s\"", VOCABULARY, name);
+        if (!code_of(name, &code) || code >= count)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" contains \"%.40s\", which is not one of the %zu codes",
+                           VOCABULARY, name, count);
+        if (vision->ids[code] >= 0)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has two tokens for code %zu", VOCABULARY, code);
+        vision->ids[code] = (int32_t)json_integer_value(id);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (vision->ids[i] < 0)
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has no token for code %zu of %zu", VOCABULARY, i, count);
+    return TENEBRA_OK;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
     int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -150,7 +201,7 @@ static tenebra_code read_tokens(const json_t *json, const char *file, tn_model_c
     if (stated >= 0 && stated != config->picture_token)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"image_token_id\" is %d, but \"%s\" of \"%s\" is %d", stated, PICTURE,
                        VOCABULARY, config->picture_token);
-    TN_TRY(tn_image_encoder_chameleon.read_ids(map, file, &config->vision, error));
+    TN_TRY(read_codes(map, file, &config->vision, error));
     return check_ids(&config->vision, file, error);
 }
 
@@ -171,17 +222,12 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
 
 /* -------------------------------------------------------- random models -- */
 
-static const char CODE[] = "IMGIMG"; /* then the digits of the code as letters, and Z */
-
 /* The name of a code, and its id: that of the tokenizer, if it has the token, or else *next, which then advances past the ids in
  * `taken`. */
 static bool add_code(json_t *codes, size_t code, const tn_tokenizer *tokenizer, const json_t *taken, size_t *next)
 {
-    char digits[24], name[sizeof CODE + sizeof digits];
-    snprintf(digits, sizeof digits, "%zu", code);
-    for (char *digit = digits; *digit != '\0'; digit++)
-        *digit = (char)('A' + (*digit - '0'));
-    snprintf(name, sizeof name, "%s%sZ", CODE, digits);
+    char name[CODE_NAME];
+    print_code(code, name);
     int32_t id = tokenizer != NULL ? tn_tokenizer_find(tokenizer, name) : -1;
     const char *key;
     json_t *value;

@@ -204,51 +204,6 @@ static const char *const keys[] = {
     "out_channels", "dropout", "beta", NULL
 };
 
-/* ---------------------------------------------------------------- tokens -- */
-
-static const char PREFIX[] = "IMGIMG";
-
-/* The code in the name of a token: its digits are letters from A on, a Z ends them. False if it is another name. */
-static bool code_of(const char *name, size_t *code)
-{
-    size_t at = sizeof PREFIX - 1;
-    *code = 0;
-    for (; name[at] >= 'A' && name[at] <= 'J' && *code < SIZE_MAX / 16; at++)
-        *code = 10 * *code + (size_t)(name[at] - 'A');
-    return at > sizeof PREFIX - 1 && strcmp(name + at, "Z") == 0;
-}
-
-static tenebra_code read_ids(const json_t *tokens, const char *file, tn_encoder_config *vision, tenebra_error *error)
-{
-    size_t count = vision->sizes[CODES], code;
-    const char *name;
-    json_t *id;
-    if (!json_is_object(tokens))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vocabulary_map\" is missing: the tokens of the image codes");
-    vision->ids = malloc(count * sizeof *vision->ids);
-    if (vision->ids == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory for %zu codes", count);
-    vision->code_count = count;
-    for (size_t i = 0; i < count; i++)
-        vision->ids[i] = -1;
-    json_object_foreach((json_t *)(uintptr_t)tokens, name, id) {
-        if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0)
-            continue;
-        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vocabulary_map\" gives no token for \"%.40s\"", name);
-        if (!code_of(name, &code) || code >= count)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vocabulary_map\" contains \"%.40s\", which is not one of the %zu codes",
-                           name, count);
-        if (vision->ids[code] >= 0)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vocabulary_map\" has two tokens for code %zu", code);
-        vision->ids[code] = (int32_t)json_integer_value(id);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (vision->ids[i] < 0)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"vocabulary_map\" has no token for code %zu of %zu", i, count);
-    return TENEBRA_OK;
-}
-
 /* -------------------------------------------------------------- images -- */
 
 /* The shorter side is resized to `shortest`, then the middle is cropped. */
@@ -485,7 +440,6 @@ const tn_image_encoder tn_image_encoder_chameleon = {
     .keys = keys,
     .names = names,
     .read_config = read_config,
-    .read_ids = read_ids,
     .rule_bytes = sizeof(vq_rule),
     .read_rule = read_rule,
     .note_rule = note_rule,
