@@ -11,7 +11,7 @@
 
 enum { DESCRIPTION_LIMIT = 16 << 20, STAGES_MAX = 1024 };
 
-static const char file_name[] = "training.json";
+static const char file_name[] = "training.json", config_name[] = "training.json: config"; /* the file and its part, in errors */
 
 /* The members of an exported training.json, including those without effect on an answer. Those of "config" are the keys of a
  * recipe. */
@@ -55,9 +55,9 @@ static tenebra_code read_latents(tn_trained *trained, const json_t *config, tene
     size_t stage = 0, stages = 0, thoughts = 0;
     bool off = false;
     TN_TRY(tn_json_size(trained->about, "stage", 0, SIZE_MAX, &stage, file_name, error));
-    TN_TRY(tn_json_size(config, "max_latent_stage", 0, STAGES_MAX, &stages, file_name, error));
-    TN_TRY(tn_json_size(config, "c_thought", 0, STAGES_MAX, &thoughts, file_name, error));
-    TN_TRY(tn_json_bool(config, "latents_off", &off, file_name, error));
+    TN_TRY(tn_json_size(config, "max_latent_stage", 0, STAGES_MAX, &stages, config_name, error));
+    TN_TRY(tn_json_size(config, "c_thought", 0, STAGES_MAX, &thoughts, config_name, error));
+    TN_TRY(tn_json_bool(config, "latents_off", &off, config_name, error));
     tenebra_setting latents;
     size_t steps = off ? 0 : (stage < stages ? stage : stages) * thoughts;
     if (tn_setting_that_means(trained->method, TN_MEANS_LATENT_STEPS, steps, trained->latents, &latents) &&
@@ -71,14 +71,14 @@ static tenebra_code read_settings(tn_trained *trained, const json_t *config, ten
     json_t *settings = json_object_get(config, "settings"), *value;
     const char *name;
     if (settings != NULL && !json_is_object(settings))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"settings\" must be an object");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "\"settings\" must be an object");
     TN_TRY(read_latents(trained, config, error));
     json_object_foreach(settings, name, value) {
         tenebra_error reason = { 0 };
         if (!json_is_string(value))
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "the setting \"%.60s\" must be a string", name);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "the setting \"%.60s\" must be a string", name);
         if (tn_method_check_setting(tn_method_find(trained->method), name, json_string_value(value), &reason) != TENEBRA_OK)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "the setting \"%.60s\": %s", name, reason.sentence);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "the setting \"%.60s\": %s", name, reason.sentence);
         add_setting(trained, name, json_string_value(value));
     }
     /* Training examples contain the rationale without a cue, except for methods that reply only with the answer. */
@@ -96,11 +96,11 @@ static tenebra_code read_wording(tn_trained *trained, const json_t *config, tene
     tenebra_error reason = { 0 };
     const tn_prompt_preset *preset;
     const char *taught = NULL, *asked = NULL;
-    TN_TRY(tn_json_string(config, "prompt", &taught, file_name, error));
-    TN_TRY(tn_json_string(config, "val_prompt", &asked, file_name, error));
+    TN_TRY(tn_json_string(config, "prompt", &taught, config_name, error));
+    TN_TRY(tn_json_string(config, "val_prompt", &asked, config_name, error));
     trained->preset = asked != NULL ? asked : taught;
     if (trained->preset != NULL && tn_prompt_choose(trained->preset, &preset, &reason) != TENEBRA_OK)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"prompt\": %s", reason.sentence);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "\"prompt\": %s", reason.sentence);
     return TENEBRA_OK;
 }
 
@@ -108,14 +108,14 @@ static tenebra_code read_wording(tn_trained *trained, const json_t *config, tene
 static tenebra_code read_pictures(tn_trained *trained, const json_t *config, tenebra_error *error)
 {
     const char *size = NULL;
-    TN_TRY(tn_json_string(config, "image_size", &size, file_name, error));
-    TN_TRY(tn_json_size(config, "image_min_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.min_pixels, file_name, error));
-    TN_TRY(tn_json_size(config, "image_max_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.max_pixels, file_name, error));
+    TN_TRY(tn_json_string(config, "image_size", &size, config_name, error));
+    TN_TRY(tn_json_size(config, "image_min_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.min_pixels, config_name, error));
+    TN_TRY(tn_json_size(config, "image_max_pixels", 0, TN_IMAGE_AREA_MAX, &trained->image.max_pixels, config_name, error));
     if (size == NULL)
         return TENEBRA_OK;
     size_t sides[2];
     if (!tn_option_read_sides(size, sides))
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"image_size\" is not WIDTHxHEIGHT");
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "\"image_size\" is not WIDTHxHEIGHT");
     trained->image = (tenebra_image_rule){ .width = sides[0], .height = sides[1] }; /* a fixed size overrides bounds, as in
                                                                                      * training */
     return TENEBRA_OK;
@@ -144,14 +144,14 @@ static tenebra_code read_config(tn_trained *trained, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "has no object \"config\"");
     TN_TRY(read_wording(trained, config, error));
     TN_TRY(read_pictures(trained, config, error));
-    TN_TRY(tn_json_string(config, "method", &trained->method, file_name, error));
-    TN_TRY(tn_json_string(config, "positions", &trained->positions, file_name, error));
+    TN_TRY(tn_json_string(config, "method", &trained->method, config_name, error));
+    TN_TRY(tn_json_string(config, "positions", &trained->positions, config_name, error));
     if (trained->positions != NULL && tn_positions_check(trained->positions, &reason) != TENEBRA_OK)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"positions\": %s", reason.sentence);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "\"positions\": %s", reason.sentence);
     if (trained->method == NULL)
         return TENEBRA_OK;
     if (tn_method_choose(trained->method, &method, &reason) != TENEBRA_OK)
-        return tn_fail(error, TENEBRA_ERROR_FORMAT, file_name, "\"method\": %s", reason.sentence);
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, config_name, "\"method\": %s", reason.sentence);
     return read_settings(trained, config, error);
 }
 
@@ -215,7 +215,8 @@ static tenebra_code read_from(tn_trained *trained, const char *directory, tenebr
         return tn_fail(error, TENEBRA_ERROR_FORMAT, directory, "is the directory of a training run; its %s is %.200s/%s", result,
                        directory, result);
     char where[sizeof reason.where];
-    snprintf(where, sizeof where, "%.200s/%s", directory, file_name);
+    bool inside = strncmp(reason.where, file_name, strlen(file_name)) == 0; /* it or its part */
+    snprintf(where, sizeof where, "%.200s/%.40s", directory, inside ? reason.where : file_name);
     if (code != TENEBRA_ERROR_FORMAT)
         return tn_fail(error, code, where, "%s", reason.sentence);
     return tn_fail(error, code, where, "%.440s; move the file away to ask without it", reason.sentence);

@@ -402,7 +402,8 @@ class Choices(Case):
                              ({"method": "ivt-lr", "max_latent_stage": -1}, "max_latent_stage")):
             text = json.dumps({"stage": 1, "config": config}) if isinstance(config, dict) else config or ""
             (model / "training.json").write_text(text, encoding="utf-8")
-            self.assert_fails(ask(*QUESTION, model=str(model)), 1, "training.json", word)
+            where = "training.json: config: " if isinstance(config, dict) else "training.json: " # its part, or the file
+            self.assert_fails(ask(*QUESTION, model=str(model)), 1, where, word)
             self.assert_fails(run("eval", "-m", model, "-d", "hops:x", "--method", "direct"), 1, "training.json", word)
         (model / "training.json").write_text('{"config": {}}', encoding="utf-8")
         done = ask(*QUESTION, model=str(model))
