@@ -149,7 +149,7 @@ void tn_hops_paint_look(tn_rng *rng, const tn_hops_scene *scene, double hints, c
 
 void tn_hops_paint(tn_rng *rng, const tn_hops_scene *scene, double hints, size_t size, unsigned char *pixels)
 {
-    float ground = between(rng, 232, 250);
+    float ground = between(rng, 232, 250) - (scene->marked ? 36 : 0); /* see hops_mark.c */
     tn_hops_look look = { .ground = { ground, ground, ground } };
     memcpy(look.ink, black, sizeof black);
     tn_hops_paint_look(rng, scene, hints, &look, size, pixels);
