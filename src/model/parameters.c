@@ -42,34 +42,6 @@ static bool is_wanted(const tn_model *model, const tn_place *place, const tn_par
            (all || tn_name_fits(place->name, filter->include)) && !tn_name_fits(place->name, filter->exclude);
 }
 
-typedef struct cost_job {
-    const tn_model *model;
-    const tn_parameters_filter *filter;
-    size_t elements, bytes;
-} cost_job;
-
-static tenebra_code add_cost(void *user, const tn_place *place, tenebra_error *error)
-{
-    cost_job *job = user;
-    (void)error;
-    if (!is_wanted(job->model, place, job->filter))
-        return TENEBRA_OK;
-    bool copied = tn_place_is_matrix(place) && job->filter->compute == TN_BF16;
-    job->elements += place->rows * place->cols;
-    job->bytes += place->rows * place->cols * (2 * sizeof(tn_real) + (copied ? sizeof(uint16_t) : 0));
-    return TENEBRA_OK;
-}
-
-size_t tn_parameters_cost(tn_model *model, const tn_parameters_filter *filter, size_t *elements)
-{
-    static const tn_parameters_filter everything = { 0 };
-    cost_job job = { model, filter ? filter : &everything, 0, 0 };
-    tn_networks_each(&model->networks, add_cost, &job, NULL);
-    if (elements != NULL)
-        *elements = job.elements;
-    return job.bytes;
-}
-
 /* -------------------------------------------------------------- weights -- */
 
 typedef struct adding {

@@ -72,10 +72,6 @@ tn_parameter *tn_parameters_find(const tn_parameters *parameters, const char *na
 void tn_parameters_clear(tn_parameters *parameters);
 void tn_parameters_round(tn_parameters *parameters);
 
-/* The bytes of values, gradients and copies that a list with this filter would take; *values (may be NULL) is the number of
- * values. Nothing is allocated. */
-size_t tn_parameters_cost(tn_model *model, const tn_parameters_filter *filter, size_t *elements);
-
 /* Restores the model's own weights and frees the memory. NULL is allowed. */
 void tn_parameters_close(tn_parameters *parameters);
 
