@@ -147,17 +147,19 @@ static tenebra_code read_codes(const json_t *map, const char *file, tn_encoder_c
         if (strncmp(name, CODE, sizeof CODE - 1) != 0)
             continue;
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" gives no token for \"%.40s\"", VOCABULARY, name);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\": \"%.40s\" must be the id of a token, a whole number", VOCABULARY,
+                           name);
         if (!code_of(name, &code) || code >= count)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" contains \"%.40s\", which is not one of the %zu codes",
-                           VOCABULARY, name, count);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" contains \"%.40s\", which is not one of the %zu codes "
+                           "(\"num_embeddings\" of \"%s\")", VOCABULARY, name, count, ENCODER_PART);
         if (vision->ids[code] >= 0)
             return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has two tokens for code %zu", VOCABULARY, code);
         vision->ids[code] = (int32_t)json_integer_value(id);
     }
     for (size_t i = 0; i < count; i++)
         if (vision->ids[i] < 0)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has no token for code %zu of %zu", VOCABULARY, i, count);
+            return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has no token for code %zu of %zu (\"num_embeddings\" of \"%s\")",
+                           VOCABULARY, i, count, ENCODER_PART);
     return TENEBRA_OK;
 }
 
@@ -167,11 +169,13 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Two codes with one token could not be told apart. */
-static tenebra_code check_ids(const tn_encoder_config *vision, const char *file, tenebra_error *error)
+/* Two codes with one token could not be told apart, and a word with the token of a code would never be generated. */
+static tenebra_code check_ids(const json_t *map, const tn_encoder_config *vision, const char *file, tenebra_error *error)
 {
     size_t count = vision->code_count;
     int32_t *sorted = malloc(count * sizeof *sorted), twice = -1;
+    const char *name, *word = NULL;
+    json_t *value;
     if (sorted == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, file, "no memory for %zu codes", count);
     memcpy(sorted, vision->ids, count * sizeof *sorted);
@@ -179,8 +183,18 @@ static tenebra_code check_ids(const tn_encoder_config *vision, const char *file,
     for (size_t i = 1; i < count; i++)
         if (sorted[i] == sorted[i - 1])
             twice = sorted[i];
+    json_object_foreach((json_t *)(uintptr_t)map, name, value) {
+        json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+        int32_t key = (int32_t)id;
+        if (strncmp(name, CODE, sizeof CODE - 1) != 0 && id >= 0 && id <= INT32_MAX && word == NULL &&
+            bsearch(&key, sorted, count, sizeof *sorted, compare_ids) != NULL)
+            word = name;
+    }
     free(sorted);
-    return twice < 0 ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has two codes with id %d", VOCABULARY, twice);
+    if (twice >= 0)
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\" has two codes with id %d", VOCABULARY, twice);
+    return word == NULL ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"%s\": \"%.40s\" has the id of a code, %d", VOCABULARY,
+                                               word, (int)json_integer_value(json_object_get(map, word)));
 }
 
 static tenebra_code read_tokens(const json_t *json, const char *file, tn_model_config *config, tenebra_error *error)
@@ -202,7 +216,7 @@ static tenebra_code read_tokens(const json_t *json, const char *file, tn_model_c
         return tn_fail(error, TENEBRA_ERROR_FORMAT, file, "\"image_token_id\" is %d, but \"%s\" of \"%s\" is %d", stated, PICTURE,
                        VOCABULARY, config->picture_token);
     TN_TRY(read_codes(map, file, &config->vision, error));
-    return check_ids(&config->vision, file, error);
+    return check_ids(map, &config->vision, file, error);
 }
 
 static tenebra_code read_config(const json_t *json, const char *file, tn_model_config *config, tenebra_error *error)

@@ -153,13 +153,18 @@ static const struct {
     FORMAT("{\"vocabulary_map\": {\"<racm3:break>\": \"x\"}}", "<racm3:break>"),
     FORMAT("{\"vocabulary_map\": {\"IMGIMGJZ\": \"-\"}}", "code 9"),
     FORMAT("{\"vocabulary_map\": {\"IMGIMGJZ\": 228}}", "two codes with id 228"), /* that of code 25 */
+    FORMAT("{\"vocabulary_map\": {\"<image>\": 228}}", "\"<image>\" has the id of a code, 228"),
+    FORMAT("{\"vocabulary_map\": {\"</s>\": 229}}", "\"</s>\" has the id of a code, 229"), /* an answer would never end */
+    FORMAT("{\"vocabulary_map\": {\"IMGIMGJZ\": 229.0}}", "\"IMGIMGJZ\" must be the id of a token, a whole number"),
+    FORMAT("{\"vocabulary_map\": {\"IMGIMGJZ\": true}}", "\"IMGIMGJZ\" must be the id of a token, a whole number"),
     FORMAT("{\"vocabulary_map\": {\"IMGIMGAJZ\": 9}}", "code 9"),
     FORMAT("{\"vocabulary_map\": {\"IMGIMGKZ\": 9}}", "IMGIMGKZ"),
     FORMAT("{\"vocabulary_map\": {\"IMGIMG\": 9}}", "IMGIMG"),
     FORMAT("{\"vocabulary_map\": {\"IMGIMGEIZ\": 9}}", "IMGIMGEIZ"), /* code 48 of 48 */
     FORMAT("{\"vocabulary_map\": {\"IMGIMGJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJZ\": 9}}", "IMGIMGJJJJ"),
     FORMAT("{\"vq_config\": 7}", "vq_config"),
-    FORMAT("{\"vq_config\": {\"num_embeddings\": 49}}", "code 48"),
+    FORMAT("{\"vq_config\": {\"num_embeddings\": 49}}", "code 48 of 49 (\"num_embeddings\" of \"vq_config\")"),
+    FORMAT("{\"vq_config\": \"-\"}", "code 48 of 8192 (\"num_embeddings\" of \"vq_config\")"),
 };
 
 static void test_refused(void **state)
