@@ -49,22 +49,24 @@ static void dots_chunk(void *argument, size_t chunk, size_t worker)
                          job->matrix.rows, job->scratch + worker * job->slice);
 }
 
-/* The first of equal distances; -1 if the least one is not a finite number. */
+/* The first of equal distances; -1 if the least one is not finite, or any is not a number. */
 static void choose_chunk(void *argument, size_t row, size_t worker)
 {
     const nearest_job *job = argument;
     const tn_real *dots = job->dots + row * job->matrix.rows;
     tn_real square = square_of(job->x.data + (job->begin + row) * job->x.cols, job->x.cols), least = 0;
     int32_t best = -1;
+    bool known = true;
     (void)worker;
     for (size_t n = 0; n < job->matrix.rows; n++) {
         tn_real distance = square + job->squares[n] - 2 * dots[n];
-        if (distance < least || (best < 0 && !isnan(distance))) {
+        known = known && !isnan(distance);
+        if (distance < least || best < 0) {
             least = distance;
             best = (int32_t)n;
         }
     }
-    job->codes[job->begin + row] = isfinite(least) ? best : -1;
+    job->codes[job->begin + row] = known && isfinite(least) ? best : -1;
     if (job->distances != NULL)
         job->distances[job->begin + row] = least;
 }

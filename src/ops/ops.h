@@ -167,8 +167,8 @@ bool tn_op_argmax(tn_ops *ops, tn_tensor x, size_t *places);
 
 /* The number of the row of `book` [N, C] that is nearest to each row z of x [T, C]: the least |z|^2 + |e|^2 - 2 z e, the first of equal
  * ones. codes [T]; distances [T] receives these values, or is NULL. Computed from x and book in the type of activations, without
- * rounding x to the narrower numbers of a kernel set, because neighbours may be as near as that. A row of which no distance is finite
- * gets -1. Has no backward: a choice has no gradient. False on failure. */
+ * rounding x to the narrower numbers of a kernel set, because neighbours may be as near as that. A row of which no distance is finite,
+ * or one is NaN, gets -1. Has no backward: a choice has no gradient. False on failure. */
 bool tn_op_nearest(tn_ops *ops, tn_tensor x, const tn_weight *book, int32_t *codes, tn_real *distances);
 
 /* The place of the largest of `count` values of the host, the first of equal ones; NaN is less than any number. */

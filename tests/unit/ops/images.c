@@ -291,6 +291,12 @@ static void near_neighbours_are_told_apart(void **state)
         assert_true(tn_op_nearest(&f.ops, tensor(&f, 2, C, x), &book, codes, NULL));
         assert_int_equal(codes[0], -1);
         assert_int_equal(codes[1], -1);
+        x[3] = x[C + 3] = 2.5f;
+        e[N * C - 1] = (tn_real)NAN; /* of an entry that no row is near to */
+        tn_dtype_of(TN_BF16)->pack(e, N * C, packed);
+        assert_true(tn_op_nearest(&f.ops, tensor(&f, 2, C, x), &book, codes, NULL));
+        assert_int_equal(codes[0], -1);
+        assert_int_equal(codes[1], -1);
         tn_weight narrow = { { TN_BF16, N, C - 1, packed, TN_ROWS }, NULL, NULL };
         assert_false(tn_op_nearest(&f.ops, tensor(&f, 2, C, x), &narrow, codes, NULL));
         assert_int_equal(f.ops.failure.code, TENEBRA_ERROR_MISMATCH);
