@@ -129,7 +129,8 @@ static tenebra_code make_module(void *user, const tn_place *place, tenebra_error
     double rank, alpha;
     if (!tn_lora_module_name(place, name))
         return TENEBRA_OK;
-    mark_targets(job, name);
+    if (!options->without_vision || place->network->layout->kind != TN_NETWORK_IMAGES)
+        mark_targets(job, name);
     TN_TRY(tn_lora_is_target_by_any(networks, options, place, name, &target, error));
     if (!target)
         return TENEBRA_OK;
@@ -160,6 +161,7 @@ static tenebra_code make_modules(making *job, tenebra_error *error)
 {
     tn_adapter *adapter = job->adapter;
     const tn_lora_list *targets = &job->options->targets;
+    const char *outside = job->options->without_vision ? " outside of the image encoder, which is not trained" : "";
     char unused[160] = "";
     size_t count = 0;
     adapter->targets = targets_of(targets);
@@ -167,12 +169,13 @@ static tenebra_code make_modules(making *job, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "lora", "no memory");
     TN_TRY(tn_networks_each(&adapter->model->networks, make_module, job, error));
     if (adapter->module_count == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s matches no module of the model", adapter->targets);
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "target_modules", "%s matches no module of the model%s", adapter->targets,
+                       outside);
     for (size_t i = 0; i < targets->count; i++)
         if (!job->used[i])
             tn_lora_list_add(unused, sizeof unused, &count, targets->items[i]);
     if (count > 0)
-        tn_adapter_note(adapter, "target_modules matches nothing: %s", unused);
+        tn_adapter_note(adapter, "target_modules matches nothing%s: %s", outside, unused);
     return TENEBRA_OK;
 }
 

@@ -148,7 +148,9 @@ tenebra_code tn_parameters_add_weights(tn_parameters *parameters, tn_model *mode
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "compute", "training computes in F32 or BF16");
     TN_TRY(tn_networks_each(&model->networks, add_weight, &job, error));
     if (job.added == 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parameters", "no tensor of the model matches the patterns");
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "parameters", "no tensor of the model matches the patterns%s",
+                       model->config.vision.code_count > 0 ? " outside of the image encoder, which is never trained in models whose "
+                                                             "images are tokens" : "");
     return TENEBRA_OK;
 }
 

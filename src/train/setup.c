@@ -128,6 +128,9 @@ static tenebra_code add_weights(tn_trainer *trainer, tenebra_error *error)
     const char **include = NULL;
     if (config->trainable != NULL)
         TN_TRY(split_words(config->trainable, &include, &count, error));
+    if (config->freeze_vision_given && !config->freeze_vision && trainer->model->config.vision.code_count > 0)
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "freeze_vision_tower has no effect: in models whose images are tokens, the image encoder "
+                                                "is never trained");
     tn_parameters_filter filter = { .without_vision = config->freeze_vision, .without_embeddings = config->freeze_head,
                                     .include = count > 0 ? include : NULL, .compute = config->bf16 ? TN_BF16 : TN_F32 };
     tenebra_code code = tn_parameters_add_weights(trainer->parameters, trainer->model, &filter, error);

@@ -307,6 +307,20 @@ class Asked(Case):
         self.assertLessEqual(changed["default"], 10)
         self.assertGreater(changed["all"], 10)
 
+    def test_a_damaged_codebook(self):
+        """An entry that no cell is near to, too, is named instead of being passed over."""
+        damaged = WORK / "damaged"
+        shutil.copytree(make_chameleon(), damaged)
+        data, name = bytearray((damaged / "model.safetensors").read_bytes()), "model.vqmodel.quantize.embedding.weight"
+        header, _ = read_tensors(damaged / "model.safetensors")
+        at = 8 + struct.unpack("<Q", data[:8])[0] + header[name]["data_offsets"][1]
+        data[at - 4:at] = struct.pack("<f", math.nan)
+        (damaged / "model.safetensors").write_bytes(data)
+        done = ask("--image", PICTURE, "-p", "What?", model=damaged)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{name}: contains a value that is NaN or infinite", done.stderr)
+        self.assertEqual(ask("-p", "What?", model=damaged).returncode, 0)
+
     def test_evaluated(self):
         results, page = WORK / "results.jsonl", WORK / "results.html"
         done = run("eval", "-m", make_chameleon(), "--data", f"hops:{make_data()}", "--method", "direct,ivt-lr:k-select=3", "-n", 4, "-t", 1,
@@ -339,11 +353,14 @@ class Trained(Case):
     SETTINGS = {"method": "ivt-lr", "k_select": 3, "epochs_per_stage": 1, "max_latent_stage": 1, "num_epochs": 2, "batch_size": 2,
                 "gradient_accumulation_steps": 1, "validate": "false", "save_steps": 1, "lr": "1e-3", "max_samples": 8}
 
-    def train(self, name, expect=0, resume=False, **settings):
+    def run_training(self, name, resume=False, **settings):
         changes = [f"--set={key}={value}" for key, value in {**self.SETTINGS, **settings}.items()]
-        done = run("train", "-m", make_chameleon(), "-d", f"hops:{make_data()}", "-o", WORK / name, "-t", 1, *changes,
+        return run("train", "-m", make_chameleon(), "-d", f"hops:{make_data()}", "-o", WORK / name, "-t", 1, *changes,
                    *(["--resume"] if resume else []))
-        self.assertEqual(done.returncode, expect, done.stderr)
+
+    def train(self, name, **settings):
+        done = self.run_training(name, **settings)
+        self.assertEqual(done.returncode, 0, done.stderr)
         return WORK / name
 
     def losses(self, folder):
@@ -381,6 +398,22 @@ class Trained(Case):
         self.assertEqual(json.loads((whole / "model/config.json").read_text())["vocabulary_map"],
                          json.loads((make_chameleon() / "config.json").read_text())["vocabulary_map"])
         self.assertEqual(ask_json("--image", PICTURE, "-p", "What?", model=whole / "model")["counts"]["image"], CELLS)
+
+    def test_the_image_encoder_is_never_trained(self):
+        """What asks for it is told."""
+        note = "freeze_vision_tower has no effect: in models whose images are tokens"
+        for freeze in (False, True):
+            done = self.run_training(f"encoder-{freeze}", finetuning_type="full", freeze_vision_tower=str(freeze).lower(), max_updates=1)
+            self.assertEqual((done.returncode, note in done.stderr), (0, not freeze), done.stderr)
+        done = self.run_training("encoder-alone", finetuning_type="full", trainable="model.vqmodel.*")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("matches the patterns outside of the image encoder, which is never trained", done.stderr)
+        done = self.run_training("encoder-adapter", lora_target="q_proj,conv1", max_updates=1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("target_modules matches nothing outside of the image encoder, which is not trained: conv1\n", done.stderr)
+        done = self.run_training("encoder-adapters", lora_target="conv1")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn('["conv1"] matches no module of the model outside of the image encoder', done.stderr)
 
     def test_heads_of_codes_are_not_trained(self):
         """Their logits are replaced, so only weight decay could move their rows of the head; here there is none."""
