@@ -81,7 +81,7 @@ static json_t *config_json(const inspection *seen)
     size_t least, most;
     seen->backbone->encoder->bounds(seen->rule, &least, &most);
     return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "backbone", seen->backbone->name, "decoder", text, "vision",
-                     tower, "tie_word_embeddings", seen->config.tie_word_embeddings, "image_token_id",
+                     tower, "tie_word_embeddings", seen->networks.tied, "image_token_id",
                      (int)seen->config.picture_token, "eos_token_ids", eos, "min_pixels", size_json(least), "max_pixels",
                      size_json(most));
 }
@@ -140,8 +140,11 @@ static void print_text(const inspection *seen)
     for (const tn_size_name *each = encoder->names; each->name != NULL; each++)
         tn_app_print("%s%s %zu", each == encoder->names ? "" : ", ", each->name, seen->config.vision.sizes[each->size]);
     encoder->bounds(seen->rule, &least, &most);
-    tn_app_print("\nimages     resized to %zu to %zu pixels\n", least, most);
-    tn_app_print("head       %s\n", seen->config.tie_word_embeddings ? "tied to the embedding" : "its own");
+    if (least == most)
+        tn_app_print("\nimages     all of %zu pixels\n", least);
+    else
+        tn_app_print("\nimages     resized to %zu to %zu pixels\n", least, most);
+    tn_app_print("head       %s\n", seen->networks.tied ? "tied to the embedding" : "its own");
     tn_app_print("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
            tn_store_file_count(seen->store), 8 * (double)seen->bytes / (double)tn_max(seen->parameters, 1));
     print_types(seen);
@@ -193,7 +196,9 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
     if (seen->text.code == TENEBRA_ERROR_MEMORY)
         return tn_fail(error, seen->text.code, seen->text.where, "%s", seen->text.sentence);
     TN_TRY(tn_networks_open(&seen->networks, seen->backbone, &seen->config, &seen->decoder, error));
-    return tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error);
+    TN_TRY(tn_networks_match(&seen->networks, seen->store, note, seen, mismatches, error));
+    tn_networks_note(&seen->networks, &seen->config, &seen->notes);
+    return TENEBRA_OK;
 }
 
 #define TN_RECORD inspection

@@ -150,3 +150,9 @@ tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_
     *mismatches = m.mismatches;
     return TENEBRA_OK;
 }
+
+void tn_networks_note(const tn_networks *networks, const tn_model_config *config, tn_notes *notes)
+{
+    if (config->tie_word_embeddings && !networks->tied)
+        tn_notes_add(notes, "config.json", "tie_word_embeddings (true, but the files contain a head)");
+}

@@ -59,6 +59,7 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,
                        "%s (%zu tensor%s not match; 'tenebra inspect -m %s' lists them)", first.sentence,
                        mismatches, mismatches == 1 ? " does" : "s do", model->directory);
+    tn_networks_note(&model->networks, &model->config, &model->notes);
     if (model->networks.tied)
         model->decoder.head = model->decoder.embed;
     return check_tokens(model, error);

@@ -57,6 +57,10 @@ void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_
 tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_match_fn *each, void *user, size_t *mismatches,
                                tenebra_error *error);
 
+/* Notes what the tensors decide otherwise than config.json, after matching: a head in the files counts, even if it says that there
+ * is none. */
+void tn_networks_note(const tn_networks *networks, const tn_model_config *config, tn_notes *notes);
+
 /* The stored tensor of the place, under any of its names; NULL if there is none. *which (may be NULL): the number of that name. */
 const tn_stored *tn_place_stored(const tn_place *place, const tn_store *store, size_t *which);
 

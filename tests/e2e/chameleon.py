@@ -206,6 +206,26 @@ class Asked(Case):
         self.assertEqual(seen["config"]["backbone"], "chameleon")
         self.assertEqual({name: count for name, count in seen["counts"].items() if count > 0}, {"matched": 98})
 
+    def test_tied_in_words_only(self):
+        """A head in the files counts, and is told. Without one, a tied head has the values of the embedding."""
+        model = make_chameleon()
+        config = json.loads((model / "config.json").read_text())
+        own = [ask_json("--image", PICTURE, "-p", "What?")["tokens"]]
+        for name, drop in (("tied-in-words", False), ("tied", True)):
+            shutil.copytree(model, WORK / name)
+            (WORK / name / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+            if drop:
+                tensors = {key: ("F32", *value) for key, value in floats(model / "model.safetensors").items() if key != "lm_head.weight"}
+                write_tensors(WORK / name / "model.safetensors", tensors)
+            told = "config.json: tie_word_embeddings (true, but the files contain a head)"
+            self.assertEqual(told in ask("-p", "a", model=WORK / name).stderr, not drop)
+            seen = run("inspect", "-m", WORK / name).stdout
+            self.assertEqual((told in seen, "head       tied" in seen), (not drop, drop), seen)
+            self.assertIn("images     all of 1024 pixels\n", seen)
+            own.append(ask_json("--image", PICTURE, "-p", "What?", model=WORK / name)["tokens"])
+        self.assertEqual(own[0], own[1])
+        self.assertNotEqual(own[0], own[2])
+
     def test_bench(self):
         done = run("bench", "-m", make_chameleon(), "-t", 1, "--compare-recompute", "-r", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
