@@ -28,11 +28,22 @@ const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT])
     return text;
 }
 
+enum { STORED_TEXT = 24 * TN_STORED_RANK_MAX };
+
+static const char *print_stored(const tn_stored *stored, char text[STORED_TEXT])
+{
+    size_t used = (size_t)snprintf(text, STORED_TEXT, "[");
+    for (size_t i = 0; i < stored->rank; i++)
+        used += (size_t)snprintf(text + used, STORED_TEXT - used, "%s%zu", i > 0 ? ", " : "", stored->shape[i]);
+    snprintf(text + used, STORED_TEXT - used, "]");
+    return text;
+}
+
 void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows,
                        size_t cols)
 {
     tenebra_error *first = user;
-    char shape[TN_SHAPE_TEXT];
+    char shape[TN_SHAPE_TEXT], found[STORED_TEXT];
     tn_shape_print(rows, cols, shape);
     if (match == TN_MATCHED || first->code != TENEBRA_OK)
         return;
@@ -41,9 +52,8 @@ void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_
     else if (match == TN_UNEXPECTED)
         tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is not part of this model");
     else
-        tn_fail(first, TENEBRA_ERROR_MISMATCH, name,
-                "tensor has rank %zu, first dimension %zu and type %s; %s of a floating-point type expected",
-                stored->rank, stored->rank ? stored->shape[0] : 0, tn_store_type_of(stored->type)->name, shape);
+        tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor has the shape %s and type %s; %s of a floating-point type expected",
+                print_stored(stored, found), tn_store_type_of(stored->type)->name, shape);
 }
 
 static void report(matcher *m, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
@@ -114,7 +124,7 @@ static tenebra_code match_one(void *user, const tn_place *place, tenebra_error *
 {
     matcher *m = user;
     bool head = place->row->role == TN_ROLE_HEAD, matrix = tn_place_is_matrix(place);
-    size_t rows = matrix ? place->rows : place->cols, cols = matrix ? place->cols : 1;
+    size_t rows = matrix ? place->rows : place->shape[0], cols = matrix ? place->cols : place->rank > 1 ? place->shape[1] : 1;
     size_t which;
     const tn_stored *stored = tn_place_stored(place, m->store, &which);
     (void)error;

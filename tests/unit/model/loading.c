@@ -82,7 +82,7 @@ static void refuses_change(const char *name, int kind)
     change c = { name, 0 };
     c.kind = kind;
     refuses(edited_model(UNTIED, change_named, &c, "{}"), TENEBRA_ERROR_MISMATCH, name,
-            kind == INTEGER ? "type I32" : "first dimension");
+            kind == INTEGER ? "type I32" : "tensor has the shape [");
 }
 
 static void check_misshapen(const tn_place *place)
