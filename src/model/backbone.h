@@ -26,6 +26,8 @@ struct tn_model_config {
     size_t eos_count;
 };
 
+enum { TN_CODE_NAME = 32 };
+
 typedef struct tn_backbone {
     const char *name;
     const char *const *model_types;  /* values of "model_type", NULL-terminated   */
@@ -49,6 +51,9 @@ typedef struct tn_backbone {
      * necessary. tokenizer: that of `directory`; NULL if the model gets none. NULL: nothing does. Errors: MISMATCH (the tokenizer
      * lacks a token), MEMORY. */
     tenebra_code (*set_vocabulary)(json_t *config, const tn_tokenizer *tokenizer, const char *directory, tenebra_error *error);
+
+    /* The name that a tokenizer has for the token of a code, if images are tokens; else NULL. */
+    void (*name_code)(size_t code, char name[TN_CODE_NAME]);
 
     /* Sets the position of each of `count` rows of a prompt, which are tokens and complete images, starting at `first`. Returns
      * the position that follows. */

@@ -85,6 +85,21 @@ static tenebra_code check_template(const tn_model *model, tenebra_error *error)
     return TENEBRA_OK;
 }
 
+/* The same for the tokens of codes that the tokenizer has by name: a model sees noise if it is fed others. */
+static tenebra_code check_codes(const tn_model *model, tenebra_error *error)
+{
+    const tn_encoder_config *vision = &model->config.vision;
+    char name[TN_CODE_NAME];
+    for (size_t i = 0; i < vision->code_count && model->backbone->name_code != NULL; i++) {
+        model->backbone->name_code(i, name);
+        int32_t id = tn_tokenizer_find(model->tokenizer, name);
+        if (id >= 0 && id != vision->ids[i])
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory, "the token of code %zu of images is %d in config.json, but in "
+                           "the tokenizer %s is %d", i, vision->ids[i], name, id);
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code open_text(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
     if ((options != NULL && options->no_text) || !tn_tokenizer_is_in(model->directory))
@@ -93,6 +108,7 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
     TN_TRY(tn_chat_template_find(model->directory, options ? options->chat_template : NULL,
                                  model->backbone->chat_template, &model->chat_template, error));
     TN_TRY(check_template(model, error));
+    TN_TRY(check_codes(model, error));
     if (tn_tokenizer_size(model->tokenizer) > tn_model_vocabulary(model))
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, model->directory,
                        "the tokenizer has %zu tokens, but the embedding has only %zu rows",

@@ -206,6 +206,30 @@ class Asked(Case):
         self.assertEqual(seen["config"]["backbone"], "chameleon")
         self.assertEqual({name: count for name, count in seen["counts"].items() if count > 0}, {"matched": 98})
 
+    def test_codes_are_those_of_the_tokenizer(self):
+        swapped = WORK / "swapped"
+        shutil.copytree(make_chameleon(), swapped)
+        config = json.loads((swapped / "config.json").read_text())
+        names = config["vocabulary_map"]
+        names["IMGIMGBAZ"], names["IMGIMGCFZ"] = names["IMGIMGCFZ"], names["IMGIMGBAZ"]
+        (swapped / "config.json").write_text(json.dumps(config))
+        done = ask("-p", "What?", model=swapped)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"the token of code 10 of images is {names['IMGIMGBAZ']} in config.json, but in the tokenizer IMGIMGBAZ is "
+                      f"{names['IMGIMGCFZ']}\n", done.stderr)
+
+    def test_misshapen(self):
+        """The shape in the file and the expected one are told in full: q_norm has values of its own for each head."""
+        flat = WORK / "flat"
+        shutil.copytree(make_chameleon(), flat)
+        tensors = {key: ("F32", *value) for key, value in floats(flat / "model.safetensors").items()}
+        name = "model.layers.0.self_attn.q_norm.weight"
+        for shape, words in (([64], "tensor has the shape [64] and type F32; [4, 16] of"), ([4, 16], "")):
+            write_tensors(flat / "model.safetensors", {**tensors, name: ("F32", shape, tensors[name][2])})
+            done = ask("-p", "What?", model=flat)
+            self.assertEqual(done.returncode, 1 if words else 0, done.stderr)
+            self.assertIn(words, done.stderr)
+
     def test_tied_in_words_only(self):
         """A head in the files counts, and is told. Without one, a tied head has the values of the embedding."""
         model = make_chameleon()

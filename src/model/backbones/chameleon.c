@@ -112,11 +112,10 @@ static tenebra_code read_token(const json_t *map, const char *name, const char *
 
 /* The name of the token of a code: its digits as letters from A on, between these two. */
 static const char CODE[] = "IMGIMG", CODE_END[] = "Z";
-enum { CODE_NAME = sizeof CODE + 24 };
 
-static void print_code(size_t code, char name[CODE_NAME])
+static void name_code(size_t code, char name[TN_CODE_NAME])
 {
-    int end = snprintf(name, CODE_NAME, "%s%zu%s", CODE, code, CODE_END) - 1;
+    int end = snprintf(name, TN_CODE_NAME, "%s%zu%s", CODE, code, CODE_END) - 1;
     for (size_t at = sizeof CODE - 1; at < (size_t)end; at++)
         name[at] = (char)('A' + (name[at] - '0'));
 }
@@ -240,8 +239,8 @@ static tenebra_code read_config(const json_t *json, const char *file, tn_model_c
  * `taken`. */
 static bool add_code(json_t *codes, size_t code, const tn_tokenizer *tokenizer, const json_t *taken, size_t *next)
 {
-    char name[CODE_NAME];
-    print_code(code, name);
+    char name[TN_CODE_NAME];
+    name_code(code, name);
     int32_t id = tokenizer != NULL ? tn_tokenizer_find(tokenizer, name) : -1;
     const char *key;
     json_t *value;
@@ -319,5 +318,6 @@ const tn_backbone tn_backbone_chameleon = {
     .text_keys = text_keys,
     .read_config = read_config,
     .set_vocabulary = set_vocabulary,
+    .name_code = name_code,
     .positions = positions,
 };
