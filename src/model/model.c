@@ -35,6 +35,11 @@ static tenebra_code check_tokens(const tn_model *model, tenebra_error *error)
         if ((size_t)config->eos_tokens[i] >= rows)
             return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json",
                            "end token %d is outside of the %zu rows of the embedding", config->eos_tokens[i], rows);
+    for (size_t i = 0; i < config->eos_count; i++)
+        for (size_t n = 0; n < config->vision.code_count; n++)
+            if (config->eos_tokens[i] == config->vision.ids[n])
+                return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "end token %d is the token of code %zu of images, which is "
+                               "never generated, so that no answer would end there", config->eos_tokens[i], n);
     return TENEBRA_OK;
 }
 

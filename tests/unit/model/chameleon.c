@@ -190,6 +190,17 @@ static void test_token_outside(void **state)
     refuses(directory, TENEBRA_ERROR_MISMATCH, "", "270");
 }
 
+/* A code is never generated, so it ends no answer. */
+static void test_code_as_end(void **state)
+{
+    (void)state;
+    refuses(edited_model(CODES, NULL, NULL, "{\"eos_token_id\": [2, 228]}"), TENEBRA_ERROR_MISMATCH, "config.json",
+            "end token 228 is the token of code 25 of images");
+    char *directory = edited_model(CODES, NULL, NULL, "{\"eos_token_id\": [2, 261]}"); /* the control */
+    tn_model_close(open_model(directory, NULL));
+    remove_directory(directory);
+}
+
 /* ---------------------------------------------------------------- positions -- */
 
 static void test_positions(void **state)
@@ -241,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),        cmocka_unit_test(test_generations), cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_notes),         cmocka_unit_test(test_refused),     cmocka_unit_test(test_token_outside),
+        cmocka_unit_test(test_code_as_end),
         cmocka_unit_test(test_positions),     cmocka_unit_test(test_shape),       cmocka_unit_test(test_other_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
