@@ -52,11 +52,14 @@ static tenebra_code resize(const tn_reasoner *reasoner, const tenebra_part *part
     return apply(reasoner, fit, image, resized, error);
 }
 
-/* The part of a region of the image that remains after the resized image was cropped. */
+/* The part of a region of the image that remains after the resized image was cropped: in whole pixels, so rounded outwards, as even
+ * an image with fewer pixels than the resized one has a part that was seen. */
 static tn_region cut_region(const tn_region *region, const tn_fit *fit)
 {
-    return (tn_region){ region->x + fit->left * region->width / fit->width, region->y + fit->top * region->height / fit->height,
-                        fit->seen_width * region->width / fit->width, fit->seen_height * region->height / fit->height };
+    size_t left = fit->left * region->width / fit->width, top = fit->top * region->height / fit->height;
+    size_t right = ((fit->left + fit->seen_width) * region->width + fit->width - 1) / fit->width;
+    size_t bottom = ((fit->top + fit->seen_height) * region->height + fit->height - 1) / fit->height;
+    return (tn_region){ region->x + left, region->y + top, right - left, bottom - top };
 }
 
 /* `rule` (may be NULL): instead of those of the part, the request and the model. */

@@ -299,6 +299,17 @@ class Asked(Case):
                     if width < 96:
                         self.assertEqual(got, wanted)
 
+    def test_rectangles_of_few_pixels(self):
+        """They cover what was seen, inside of the image, also where the crop ends within a pixel."""
+        for width, height, size, seen in ((1, 1, "64x32", (0, 0, 1, 1)), (40, 1, "32x96", (19, 0, 21, 1)),
+                                          (640, 400, "32x32", (112, 0, 515, 400))):
+            picture = write_png(WORK / f"few-{width}.png", width, height)
+            out = ask_json("--image", picture, "-p", "What?", "--method", "ivt-lr", "--n-latent", 1, "--k-select", 4096, "--image-size",
+                           size)
+            places = [pick["rectangle"] for pick in out["steps"][0]["picks"]]
+            self.assertEqual(len(places), out["counts"]["image"])
+            self.assertEqual(tuple(pick(sides) for pick, sides in zip((min, min, max, max), zip(*places))), seen)
+
     def test_interventions(self):
         usual = ["--image", PICTURE, "-p", "What?", "--method", "ivt-lr", "--n-latent", 2, "--k-select", 4]
         plain = ask_json(*usual)
