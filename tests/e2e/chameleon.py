@@ -470,6 +470,13 @@ class Trained(Case):
         self.assertEqual(done.returncode, 2)
         self.assertIn('["conv1"] matches no module of the model outside of the image encoder', done.stderr)
 
+    def test_bounds_that_no_image_keeps(self):
+        """Both the option and the key of a recipe that change the size are told."""
+        done = self.run_training("bounds", image_max_pixels=100)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--image-size sets another one (image_size in a recipe)", done.stderr)
+        self.train("bounds-kept", image_max_pixels=100, image_size="8x8", max_updates=1)
+
     def test_heads_of_codes_are_not_trained(self):
         """Their logits are replaced, so only weight decay could move their rows of the head; here there is none."""
         folder = self.train("decay", finetuning_type="full", weight_decay=0, max_updates=2)

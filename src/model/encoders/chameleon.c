@@ -308,7 +308,8 @@ static tenebra_code fit(const void *rule, size_t width, size_t height, const ten
     size_t x = fixed ? w : r->shortest, y = fixed ? h : r->shortest;
     if (seen_width * seen_height < least || seen_width * seen_height > most)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "image", "models of this type see all images in one size, %zu x %zu pixels, which "
-                       "the bounds of the request exclude; --image-size sets another one", seen_width, seen_height);
+                       "the bounds of the request exclude; --image-size sets another one (image_size in a recipe)", seen_width,
+                       seen_height);
     bool wide = width * y > height * x; /* the height decides; sides are below 2^20 */
     size_t across = wide ? y * width / height : x, down = wide ? y : x * height / width;
     if (tn_max(width, height) > RATIO_MAX * tn_min(width, height) || across > TN_IMAGE_SIDE_MAX || down > TN_IMAGE_SIDE_MAX)
