@@ -48,10 +48,17 @@ size_t tn_method_table_choose(const tn_method_table *table, const tn_trained *tr
 
 void tn_method_table_name_methods(const char *option, char *text, size_t size)
 {
+    const char *standard = NULL;
     size_t used = 0;
-    for (size_t m = 0; tn_methods[m] != NULL && used < size; m++)
-        if (tn_method_option(tn_methods[m]->name, option) != NULL)
-            used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : " [", tn_methods[m]->name);
+    for (size_t m = 0; tn_methods[m] != NULL && used < size; m++) {
+        const tn_option *row = tn_method_option(tn_methods[m]->name, option);
+        if (row == NULL)
+            continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : " [", tn_methods[m]->name);
+        standard = standard != NULL ? standard : row->value;
+        if (row->value != NULL && strcmp(row->value, standard) != 0 && used < size)
+            used += (size_t)snprintf(text + used, size - used, ": %s", row->value);
+    }
     if (used < size)
         snprintf(text + used, size - used, "]");
 }

@@ -23,7 +23,7 @@ size_t tn_method_table_bind(tn_method_table *table, tn_bound_option *bound, size
 size_t tn_method_table_choose(const tn_method_table *table, const tn_trained *trained, const char *method, bool strict,
                               tenebra_setting *settings);
 
-/* Writes " [METHOD, METHOD]" with the methods that have the option. */
+/* Writes " [METHOD, METHOD: DEFAULT]" with the methods that have the option, and the defaults that differ from that of the first. */
 void tn_method_table_name_methods(const char *option, char *text, size_t size);
 
 #endif

@@ -90,6 +90,7 @@ typedef struct tn_option {
 typedef union tn_setting_value {
     size_t size; /* of SIZE; of CHOICE the place of the word */
     size_t sides[2];
+    double number;
     const char *text;
 } tn_setting_value;
 
@@ -97,6 +98,8 @@ typedef union tn_setting_value {
     TN_OPTION_ROW(0, n, TN_OPTION_SIZE, 0, arg, standard, low, high, __VA_ARGS__)
 #define TN_SETTING_CHOICE(n, arg, standard, ...) TN_OPTION_ROW(0, n, TN_OPTION_CHOICE, 0, arg, standard, 0, 0, __VA_ARGS__)
 #define TN_SETTING_SIDES(n, standard, ...) TN_OPTION_ROW(0, n, TN_OPTION_SIDES, 0, "WxH", standard, 0, 0, __VA_ARGS__)
+#define TN_SETTING_NUMBER(n, arg, standard, low, high, ...) \
+    TN_OPTION_ROW(0, n, TN_OPTION_NUMBER, 0, arg, standard, low, high, __VA_ARGS__)
 #define TN_SETTING_TEXT(n, standard, ...) TN_OPTION_ROW(0, n, TN_OPTION_TEXT, 0, "TEXT", standard, 0, 0, __VA_ARGS__)
 
 /* Writes the value that `text` says into the record; SWITCH: NULL is on. Errors: ARGUMENT with the option's name and a sentence

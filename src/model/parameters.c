@@ -88,7 +88,7 @@ static tenebra_code bind_slots(adding *job, const tn_parameter *item, const tn_p
 {
     size_t share = item->count / place->row->parts;
     tn_decoder *decoder = &job->model->decoder;
-    bool tied = place->row->role == TN_ROLE_EMBEDDING && decoder->head.matrix.data == decoder->embed.matrix.data;
+    bool tied = place->slot == &decoder->embed && decoder->head.matrix.data == decoder->embed.matrix.data;
     for (size_t part = 0; part < place->row->parts; part++) {
         if (item->matrix)
             TN_TRY(bind_weight(job->parameters, item, (tn_weight *)place->slot + part, part * share, error));

@@ -199,6 +199,15 @@ tenebra_code tn_session_take_row(tn_session *session, tn_tensor *row, tenebra_er
     return tn_tensor_is_empty(*row) ? tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full") : TENEBRA_OK;
 }
 
+tenebra_code tn_session_keep_rows(tn_session *session, tn_tensor from, tn_tensor *rows, tenebra_error *error)
+{
+    *rows = tn_tensor_take(&session->kept, from.rows, from.cols);
+    if (tn_tensor_is_empty(*rows))
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "the memory of one question is full");
+    tn_op_copy(&session->engine->ops, *rows, from);
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_session_keep_row(tn_session *session, tn_tensor from, tn_tensor *row, tenebra_error *error)
 {
     TN_TRY(tn_session_take_row(session, row, error));

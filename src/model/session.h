@@ -63,9 +63,10 @@ tenebra_code tn_session_recall(tn_session *session, tn_image_rows *picture, tene
 /* Adds an encoded image to the cache. */
 void tn_session_remember(tn_session *session, const tn_image_rows *picture);
 
-/* A row [1, C] that lives until the reset, undefined or a copy. *row is empty on failure. Errors: LIMIT (the memory of the question is
- * full). */
+/* A row [1, C] that lives until the reset, undefined or a copy, and copies of several rows [T, C]. *row is empty on failure. Errors:
+ * LIMIT (the memory of the question is full). */
 tenebra_code tn_session_take_row(tn_session *session, tn_tensor *row, tenebra_error *error);
+tenebra_code tn_session_keep_rows(tn_session *session, tn_tensor from, tn_tensor *rows, tenebra_error *error);
 tenebra_code tn_session_keep_row(tn_session *session, tn_tensor from, tn_tensor *row, tenebra_error *error);
 
 /* The last row of the sequence, before and after the final norm [1, C]. */

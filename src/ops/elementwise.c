@@ -80,6 +80,78 @@ tn_tensor tn_op_add(tn_ops *ops, tn_tensor x, tn_tensor y)
     return apply(ops, "add", TN_OP_ADD, x, y);
 }
 
+/* ------------------------------------------------------------- multiply -- */
+
+/* A factor for all values is a sum in the backward, so one chunk has all of them. */
+static bool has_one_factor(const tn_element_node *e)
+{
+    return e->other.rows * e->other.cols == 1;
+}
+
+static void multiply_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    bool one = has_one_factor(e);
+    (void)kernels;
+    for (size_t i = begin; i < end; i++)
+        e->y.data[i] *= e->other.data[one ? 0 : i];
+}
+
+static void multiply_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    bool one = has_one_factor(e);
+    (void)kernels;
+    for (size_t i = begin; i < end && e->x.grad != NULL; i++)
+        e->x.grad[i] += e->y.grad[i] * e->other.data[one ? 0 : i];
+    for (size_t i = begin; i < end && e->other.grad != NULL; i++)
+        e->other.grad[one ? 0 : i] += e->y.grad[i] * e->x.data[i];
+}
+
+tn_tensor tn_op_multiply(tn_ops *ops, tn_tensor x, tn_tensor y)
+{
+    bool one = y.rows == 1 && y.cols == 1 && tn_ops_usable(ops, "multiply", x) && tn_ops_usable(ops, "multiply", y);
+    return one || same_shape(ops, "multiply", x, y) ? apply(ops, "multiply", TN_OP_MULTIPLY, x, y) : (tn_tensor){ 0 };
+}
+
+/* ------------------------------------------------------- sigmoid, tanh -- */
+
+static void sigmoid_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    (void)kernels;
+    for (size_t i = begin; i < end; i++)
+        e->y.data[i] = sigmoid(e->y.data[i]);
+}
+
+static void sigmoid_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    (void)kernels;
+    for (size_t i = begin; i < end; i++)
+        e->x.grad[i] += e->y.grad[i] * e->y.data[i] * (1 - e->y.data[i]);
+}
+
+static void tanh_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    (void)kernels;
+    for (size_t i = begin; i < end; i++)
+        e->y.data[i] = tanh(e->y.data[i]);
+}
+
+static void tanh_derive(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
+{
+    (void)kernels;
+    for (size_t i = begin; i < end; i++)
+        e->x.grad[i] += e->y.grad[i] * (1 - e->y.data[i] * e->y.data[i]);
+}
+
+tn_tensor tn_op_sigmoid(tn_ops *ops, tn_tensor x)
+{
+    return tn_ops_usable(ops, "sigmoid", x) ? apply(ops, "sigmoid", TN_OP_SIGMOID, x, (tn_tensor){ 0 }) : (tn_tensor){ 0 };
+}
+
+tn_tensor tn_op_tanh(tn_ops *ops, tn_tensor x)
+{
+    return tn_ops_usable(ops, "tanh", x) ? apply(ops, "tanh", TN_OP_TANH, x, (tn_tensor){ 0 }) : (tn_tensor){ 0 };
+}
+
 /* --------------------------------------------------------------- swiglu -- */
 
 static void swiglu_forward(const tn_kernels *kernels, const tn_element_node *e, size_t begin, size_t end)
@@ -183,6 +255,9 @@ static const struct {
     part_fn *forward, *derive;
 } parts[TN_OP_CODES] = {
     [TN_OP_ADD] = { add_forward, add_derive },
+    [TN_OP_MULTIPLY] = { multiply_forward, multiply_derive },
+    [TN_OP_SIGMOID] = { sigmoid_forward, sigmoid_derive },
+    [TN_OP_TANH] = { tanh_forward, tanh_derive },
     [TN_OP_SWIGLU] = { swiglu_forward, swiglu_derive },
     [TN_OP_SILU] = { silu_forward, silu_derive },
     [TN_OP_QUICK_GELU] = { quick_gelu_forward, quick_gelu_derive },
@@ -196,7 +271,11 @@ static void element_forward(tn_ops *ops, tn_node *node)
 
 static void element_backward(tn_ops *ops, tn_node *node)
 {
-    run_elements(ops, (const tn_element_node *)node, parts[node->code].derive);
+    const tn_element_node *e = (const tn_element_node *)node;
+    if (node->code == TN_OP_MULTIPLY && has_one_factor(e))
+        multiply_derive(ops->kernels, e, 0, e->y.rows * e->y.cols);
+    else
+        run_elements(ops, e, parts[node->code].derive);
 }
 
 const tn_device_op tn_cpu_element = { element_forward, element_backward };

@@ -12,7 +12,8 @@
 typedef enum tn_op_code {
     TN_OP_LINEAR, TN_OP_LORA, TN_OP_GATHER, TN_OP_COMPOSE, TN_OP_JOIN, TN_OP_CHECKPOINT, TN_OP_ADD, TN_OP_SWIGLU,
     TN_OP_QUICK_GELU, TN_OP_GELU, TN_OP_NORM, TN_OP_ROPE, TN_OP_STORE, TN_OP_ATTENTION, TN_OP_CROSS_ENTROPY, TN_OP_ADD_ROWS,
-    TN_OP_RULE_OUT, TN_OP_SILU, TN_OP_GROUP_NORM, TN_OP_CONV,
+    TN_OP_RULE_OUT, TN_OP_SILU, TN_OP_GROUP_NORM, TN_OP_CONV, TN_OP_MULTIPLY, TN_OP_SIGMOID, TN_OP_TANH, TN_OP_VECTOR, TN_OP_MIX,
+    TN_OP_PRODUCT, TN_OP_SQUARED_ERROR,
     TN_OP_CODES
 } tn_op_code;
 
@@ -59,7 +60,7 @@ struct tn_device {
 extern const tn_device tn_device_cpu;
 extern const tn_device_op tn_cpu_linear, tn_cpu_lora, tn_cpu_gather, tn_cpu_compose, tn_cpu_element, tn_cpu_norm,
     tn_cpu_rope, tn_cpu_store, tn_cpu_attention, tn_cpu_loss, tn_cpu_add_rows, tn_cpu_rule_out,
-    tn_cpu_group_norm, tn_cpu_conv;
+    tn_cpu_group_norm, tn_cpu_conv, tn_cpu_vector, tn_cpu_mix, tn_cpu_product, tn_cpu_squared;
 extern const tn_device_op tn_shared_join, tn_shared_checkpoint; /* made of other operations: the same on every device */
 
 static inline const tn_device *tn_device_of(const tn_ops *ops)
@@ -183,6 +184,30 @@ typedef struct tn_element_node {
     tn_node node;
     tn_tensor x, other, y; /* other: second argument, may be empty */
 } tn_element_node;
+
+typedef struct tn_vector_node {
+    tn_node node;
+    tn_tensor y; /* [1, size] */
+    tn_vector v;
+} tn_vector_node;
+
+typedef struct tn_mix_node {
+    tn_node node;
+    tn_tensor x, y;
+    const tn_real *shares; /* [y.rows, x.rows] */
+} tn_mix_node;
+
+typedef struct tn_product_node {
+    tn_node node;
+    tn_tensor a, b, y;
+    tn_real scale;
+} tn_product_node;
+
+typedef struct tn_squared_node {
+    tn_node node;
+    tn_tensor x, target, loss; /* target: without a gradient */
+    double scale;
+} tn_squared_node;
 
 typedef struct tn_norm_node {
     tn_node node;

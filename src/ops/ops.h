@@ -62,6 +62,13 @@ static inline bool tn_vector_has_grad(const tn_vector *v) { return v->grad != NU
 /* The values of a vector, on the host. */
 static inline const tn_real *tn_vector_values(const tn_vector *v) { return v->data; }
 
+/* Gives all values of a new vector, before operations read it. */
+static inline void tn_vector_fill(tn_vector *v, double value)
+{
+    for (size_t i = 0; i < v->size; i++)
+        v->data[i] = (tn_real)value;
+}
+
 /* Make a weight or vector read other memory, with another gradient (NULL: none); both stay the caller's. Weights are
  * always bound in these two, so that a device can copy what it has not seen. */
 static inline void tn_weight_bind(tn_weight *w, tn_matrix matrix, tn_real *grad)
@@ -260,6 +267,28 @@ tn_tensor tn_op_silu(tn_ops *ops, tn_tensor x);
 /* x sigmoid(1.702 x), and x Phi(x) with the exact error function. Consume x. */
 tn_tensor tn_op_quick_gelu(tn_ops *ops, tn_tensor x);
 tn_tensor tn_op_gelu(tn_ops *ops, tn_tensor x);
+
+/* x y, same shape, or y [1, 1]: every value times the one of y. Consumes x. */
+tn_tensor tn_op_multiply(tn_ops *ops, tn_tensor x, tn_tensor y);
+/* 1 / (1 + exp(-x)), and tanh x. Consume x. */
+tn_tensor tn_op_sigmoid(tn_ops *ops, tn_tensor x);
+tn_tensor tn_op_tanh(tn_ops *ops, tn_tensor x);
+
+/* -------------------------------------------------------------- combine -- */
+
+/* A vector as a row [1, size]. */
+tn_tensor tn_op_of_vector(tn_ops *ops, const tn_vector *v);
+
+/* Sums of the rows of x [T, C] with shares [rows, T], which have no gradient -> [rows, C]. */
+tn_tensor tn_op_mix(tn_ops *ops, tn_tensor x, const tn_real *shares, size_t rows);
+/* The mean of all rows -> [1, C]. */
+tn_tensor tn_op_mean(tn_ops *ops, tn_tensor x);
+
+/* scale a b^T: a [T, C], b [S, C] -> [T, S]. */
+tn_tensor tn_op_product(tn_ops *ops, tn_tensor a, tn_tensor b, double scale);
+
+/* scale * the sum of all (x - target)^2 -> [1, 1]; no gradient flows to the target. */
+tn_tensor tn_op_squared_error(tn_ops *ops, tn_tensor x, tn_tensor target, double scale);
 
 /* ----------------------------------------------------------------- norm -- */
 /* w and b have the columns of x, or several times as many: then rows take their scales and shifts in turn, as heads do. */

@@ -10,6 +10,8 @@
 typedef struct latent_state {
     tn_choice choice;
     bool pending;          /* the last step is not in the trace yet       */
+    bool begun, ended;     /* the rows before and after the steps were fed */
+    tn_tensor question;    /* [n, C] rows of the question after the final norm, if the method reads them */
     const tn_real *last_text; /* [C] the hidden state of the last step before an intervention; NULL: none yet */
     size_t *watched;       /* cache rows: the step's picks, then all latent text so far */
     size_t *text_rows;     /* cache rows of latent text                   */
@@ -29,17 +31,24 @@ tenebra_code tn_latent_open_choice(tn_reasoner *reasoner, tn_choice *choice, con
         tn_look_open(reasoner, settings->look);
     choice->picks = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->picks);
     choice->first = tn_reasoner_take(reasoner, settings->picks + 1, sizeof *choice->first);
-    return choice->picks != NULL && choice->first != NULL ? TENEBRA_OK : tn_fail_session_full(error);
+    choice->thoughts = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *choice->thoughts);
+    return choice->picks != NULL && choice->first != NULL && choice->thoughts != NULL ? TENEBRA_OK : tn_fail_session_full(error);
 }
 
-static tenebra_code keep_mean(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error)
+/* Keeps what later steps need of the prompt: its mean, and the question. */
+static tenebra_code keep_prompt(tn_reasoner *reasoner, tn_row_ref rows, size_t count, tenebra_error *error)
 {
     latent_state *state = reasoner->state;
     tn_engine *engine = reasoner->session->engine;
+    tenebra_code code = TENEBRA_OK;
     size_t mark = tn_ops_mark(&engine->ops);
-    const tn_tensor raw = tn_op_rows(&engine->ops, rows.source, rows.row, count);
-    const tn_tensor mean = tn_op_mean_rows(&engine->ops, tn_decoder_norm(&engine->ops, &engine->model->decoder, raw));
-    tenebra_code code = tn_session_keep_row(reasoner->session, mean, &state->mean, error);
+    const tn_tensor normed = tn_decoder_norm(&engine->ops, &engine->model->decoder, tn_op_rows(&engine->ops, rows.source, rows.row, count));
+    if (state->choice.settings.text == TN_TEXT_MEAN)
+        code = tn_session_keep_row(reasoner->session, tn_op_mean_rows(&engine->ops, normed), &state->mean, error);
+    if (code == TENEBRA_OK && reasoner->method->reads_question) {
+        size_t first = tn_question_begins(reasoner->span.rows, count);
+        code = tn_session_keep_rows(reasoner->session, tn_op_rows(&engine->ops, normed, first, count - first), &state->question, error);
+    }
     TN_TRY(tn_engine_finish(engine, mark, error));
     return code;
 }
@@ -53,8 +62,8 @@ tenebra_code tn_latent_open(tn_reasoner *reasoner, const tn_latent_settings *set
     state->text_rows = tn_reasoner_take(reasoner, settings->steps + 1, sizeof *state->text_rows);
     if (state->text_rows == NULL)
         return tn_fail_session_full(error);
-    if (settings->text == TN_TEXT_MEAN)
-        tn_reasoner_see_prompt(reasoner, keep_mean);
+    if (settings->text == TN_TEXT_MEAN || (reasoner->method->reads_question && settings->steps > 0))
+        tn_reasoner_see_prompt(reasoner, keep_prompt);
     return TENEBRA_OK;
 }
 
@@ -106,8 +115,12 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
                             .module = tn_module_of(reasoner->session->model, reasoner->method->name),
                             .decoder = &reasoner->session->model->decoder, .hidden = { known->hidden, 0 },
                             .raw = { known->raw, 0 }, .scores = reasoner->span.scores, .rng = &reasoner->rng, .mean = known->mean,
+                            .question = { known->question, 0 }, .question_rows = known->question.rows, .answering = true,
                             .given = given->values, .given_steps = given->rows, .given_size = given->columns };
+    choice->text = choice->settings.raw_hidden ? view.raw : view.hidden;
     TN_TRY(tn_session_take_row(reasoner->session, &view.made, error));
+    if (view.module != NULL)
+        TN_TRY(tn_session_take_row(reasoner->session, &view.thought, error));
     TN_TRY(reasoner->method->latent_step(choice, &view, rows, &count, error));
     size_t injected = 0;
     for (size_t i = 0; i < count; i++) {
@@ -164,11 +177,11 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
 {
     tn_session *session = reasoner->session;
     const tenebra_pick *picks;
-    tn_latent_known known = { .mean = state->mean };
+    tn_latent_known known = { .mean = state->mean, .question = state->question };
     TN_TRY(tn_session_keep_row(session, tn_session_hidden(session), &known.hidden, error));
     TN_TRY(tn_session_keep_row(session, tn_session_raw(session), &known.raw, error));
     TN_TRY(tn_latent_lay(reasoner, &state->choice, &known, &picks, error));
-    TN_TRY(describe(reasoner, state, state->choice.settings.raw_hidden ? known.raw : known.hidden, picks, error));
+    TN_TRY(describe(reasoner, state, state->choice.text.source, picks, error));
     TN_TRY(watch_step(reasoner, state, error));
     *action = (tn_action){ .kind = TN_ACT_APPEND, .latent = true, .tap = true };
     state->pending = true;
@@ -184,14 +197,41 @@ static tenebra_code file_step(tn_reasoner *reasoner, latent_state *state, tenebr
     return tn_reasoner_file_step(reasoner, &state->step, error);
 }
 
+/* Feeds the method's row before the steps (0) or after them (1). */
+static tenebra_code lay_mark(tn_reasoner *reasoner, size_t which, tn_action *action, tenebra_error *error)
+{
+    latent_state *state = reasoner->state;
+    tn_session *session = reasoner->session;
+    tn_engine *engine = session->engine;
+    tn_tensor row;
+    size_t mark = tn_ops_mark(&engine->ops);
+    const tn_tensor both = reasoner->method->marks(&engine->ops, tn_module_of(session->model, reasoner->method->name));
+    tenebra_code code = tn_session_keep_rows(session, tn_op_rows(&engine->ops, both, which, 1), &row, error);
+    TN_TRY(tn_engine_finish(engine, mark, error));
+    TN_TRY(code);
+    if (!tn_span_add(reasoner, tn_row_of_vector(row, 0), NULL))
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the rows around latent steps do not fit; raise -c");
+    *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = which == 0 && tn_choice_needs_scores(&state->choice) };
+    return TENEBRA_OK;
+}
+
 tenebra_code tn_latent_next(tn_reasoner *reasoner, tn_action *action, tenebra_error *error)
 {
     latent_state *state = reasoner->state;
+    bool marks = reasoner->method->marks != NULL && state->choice.settings.steps > 0;
     if (state->pending)
         TN_TRY(file_step(reasoner, state, error));
     TN_TRY(tn_latent_open_candidates(reasoner, &state->choice, error));
+    if (marks && !state->begun) {
+        state->begun = true;
+        return lay_mark(reasoner, 0, action, error);
+    }
     if (tn_choice_goes_on(&state->choice))
         return lay_block(reasoner, state, action, error);
+    if (marks && !state->ended) {
+        state->ended = true;
+        return lay_mark(reasoner, 1, action, error);
+    }
     tn_act_answer(reasoner, action);
     return TENEBRA_OK;
 }
@@ -200,7 +240,13 @@ tenebra_code tn_latent_example(tn_reasoner *reasoner, tn_train_example *example,
 {
     const latent_state *state = reasoner->state;
     const tn_latent_settings *settings = &state->choice.settings;
-    TN_TRY(tn_train_example_add_latents(example, settings->steps > 0 ? example->source->latents : 0, settings, error));
+    size_t latents = settings->steps > 0 ? example->source->latents : 0;
+    bool marks = reasoner->method->marks != NULL && latents > 0;
+    if (marks)
+        TN_TRY(tn_train_example_add_mark(example, 0, error));
+    TN_TRY(tn_train_example_add_latents(example, latents, settings, error));
+    if (marks)
+        TN_TRY(tn_train_example_add_mark(example, 1, error));
     TN_TRY(tn_train_example_add_steps(example, example->source->skip, error));
     return tn_train_example_add_answer(example, error);
 }

@@ -29,6 +29,7 @@ tenebra_code tn_latent_open_candidates(tn_reasoner *reasoner, tn_choice *choice,
 typedef struct tn_latent_known {
     tn_tensor hidden, raw; /* [1, C] */
     tn_tensor mean;        /* [1, C] of the prompt's rows, for TN_TEXT_MEAN */
+    tn_tensor question;    /* [n, C] of the question, if the method reads it */
 } tn_latent_known;
 tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_latent_known *known, const tenebra_pick **picks,
                            tenebra_error *error);

@@ -39,12 +39,15 @@ bool tn_choice_needs_scores(const tn_choice *choice)
     return by_score && settings->picks > 0 && choice->candidates > 0 && tn_choice_goes_on(choice);
 }
 
-/* Chooses the next step's embeddings. */
-static void choose(tn_choice *choice, const tn_real *scores, tn_rng *rng)
+void tn_choice_pick(tn_choice *choice, const tn_real *scores, tn_rng *rng)
 {
     const tn_latent_settings *settings = &choice->settings;
     size_t count = choice->candidates, k = settings->picks;
-    if (settings->source == TN_PICKS_REPEAT && choice->done > 0) {
+    if (settings->returns)
+        memset(choice->available, true, count);
+    if (settings->source == TN_PICKS_ALL || settings->source == TN_PICKS_NONE) {
+        choice->pick_count = 0;
+    } else if (settings->source == TN_PICKS_REPEAT && choice->done > 0) {
         memcpy(choice->picks, choice->first, choice->first_count * sizeof *choice->picks);
         choice->pick_count = choice->first_count;
     } else if (settings->source == TN_PICKS_RANDOM) {
@@ -102,11 +105,11 @@ static tenebra_code copy_given(const tn_choice *choice, const tn_latent_view *vi
     return TENEBRA_OK;
 }
 
-/* The row that is fed as latent text: the hidden state, or its replacement by an intervention. */
-static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_row *row, tenebra_error *error)
+tenebra_code tn_choice_text(tn_choice *choice, const tn_latent_view *view, tn_row *row, tenebra_error *error)
 {
     tn_latent_text how = choice->settings.text;
     tn_row_ref hidden = choice->settings.raw_hidden ? view->raw : view->hidden;
+    choice->text = hidden;
     if (choice->done == 1)
         choice->frozen = hidden;
     if (how == TN_TEXT_FROZEN)
@@ -134,14 +137,23 @@ static tenebra_code make_text(tn_choice *choice, const tn_latent_view *view, tn_
     return TENEBRA_OK;
 }
 
+size_t tn_question_begins(const tn_row *rows, size_t count)
+{
+    size_t first = 0;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].kind == TN_ROW_CELL)
+            first = i + 1;
+    return first < count ? first : 0;
+}
+
 tenebra_code tn_latent_step(tn_choice *choice, const tn_latent_view *view, tn_row *rows, size_t *count, tenebra_error *error)
 {
     const tn_latent_settings *settings = &choice->settings;
     bool text = settings->text != TN_TEXT_DROP;
-    choose(choice, view->scores, view->rng);
+    tn_choice_pick(choice, view->scores, view->rng);
     tn_row *cell = rows + (text && settings->text_first);
     for (size_t i = 0; i < choice->pick_count; i++)
         cell += tn_choice_cells(choice, choice->picks[i], cell);
     *count = (size_t)(cell - rows) + (text && !settings->text_first);
-    return text ? make_text(choice, view, settings->text_first ? rows : cell, error) : TENEBRA_OK;
+    return text ? tn_choice_text(choice, view, settings->text_first ? rows : cell, error) : TENEBRA_OK;
 }

@@ -51,6 +51,7 @@ typedef struct tn_method {
     bool standard;     /* the default for requests that name no method                          */
     bool sequential;   /* default positions: 0, 1, 2, ...; else the backbone's own              */
     bool tap_prompt;   /* collect attention scores of the prompt's last row                     */
+    bool reads_question; /* its steps read the question's hidden states (tn_latent_view.question) */
     const char *note;  /* for the trace: what it requires of the model; NULL: any model is suitable */
     tn_reply reply;    /* the reply in an example, unless arrange writes it (tn_script_reply)   */
     size_t passes;     /* the most prompts that an answer has (TN_ACT_PASS); 0: one             */
@@ -64,6 +65,8 @@ typedef struct tn_method {
      * steps. */
     tenebra_code (*latent_step)(struct tn_choice *choice, const struct tn_latent_view *view, struct tn_row *rows, size_t *count,
                                 tenebra_error *error);
+    /* Vectors of its module [2, C]: the row that is fed before the latent steps, and the one after them. NULL: none are fed. */
+    tn_tensor (*marks)(tn_ops *ops, const tn_network *module);
     tenebra_code (*next)(tn_reasoner *reasoner, tn_action *action, tenebra_error *error);
     /* Draws what the model sees instead of an image of the conversation, or after it (shows_both), into *drawn, before it is
      * resized. It is image `index` of `count` of the question, or of the example. NULL: images are not changed. */
@@ -82,6 +85,8 @@ typedef struct tn_method {
     tn_tensor (*batch_loss)(tn_ops *ops, const tn_network *module, const struct tn_latent_rows *examples, size_t count, double scale);
     /* Sets sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
+    /* Changes values of a new module, which are those of tn_module_make so far. NULL: nothing. */
+    void (*start_module)(tn_network *module, const tn_model *model);
 } tn_method;
 
 /* The name of the default method. */

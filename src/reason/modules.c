@@ -30,6 +30,10 @@ tenebra_code tn_modules_train(tn_model *model, const tn_method *method, const te
     TN_TRY(tn_modules_read(model, NULL, 0, error));
     if (model->module_method != NULL)
         return tn_modules_check(model, method, error);
+    shape.sizes[TN_MODULE_HIDDEN] = model->config.decoder.hidden_size;
     TN_TRY(method->shape_module(settings, setting_count, &shape, error));
-    return tn_module_make(model, method->name, method->module, &shape, seed, error);
+    TN_TRY(tn_module_make(model, method->name, method->module, &shape, seed, error));
+    if (method->start_module != NULL)
+        method->start_module(tn_networks_find(&model->networks, TN_NETWORK_MODULE), model);
+    return TENEBRA_OK;
 }

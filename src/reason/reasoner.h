@@ -165,6 +165,7 @@ void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size);
 
 /* The value of option number `option` of the method, by its kind; for a CHOICE, the index of its word. */
 size_t tn_setting_size(const tn_reasoner *reasoner, size_t option);
+double tn_setting_number(const tn_reasoner *reasoner, size_t option);
 size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option);
 const size_t *tn_setting_sides(const tn_reasoner *reasoner, size_t option); /* [2] width, height */
 const char *tn_setting_text(const tn_reasoner *reasoner, size_t option);

@@ -28,6 +28,11 @@ size_t tn_setting_size(const tn_reasoner *reasoner, size_t option)
     return reasoner->values[option].size;
 }
 
+double tn_setting_number(const tn_reasoner *reasoner, size_t option)
+{
+    return reasoner->values[option].number;
+}
+
 size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option)
 {
     return reasoner->values[option].size;

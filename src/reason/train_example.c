@@ -96,8 +96,15 @@ tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t step
     TN_TRY(add_part(example, 0, steps, error));
     example->latent = *settings;
     example->latent_steps += steps;
-    example->rows += steps * (settings->picks * most_cells(example) + (settings->text == TN_TEXT_KEEP));
+    size_t picked = settings->reads ? 0 : settings->picks * most_cells(example);
+    example->rows += steps * (picked + (settings->text == TN_TEXT_KEEP));
     return TENEBRA_OK;
+}
+
+tenebra_code tn_train_example_add_mark(tn_train_example *example, size_t which, tenebra_error *error)
+{
+    const tn_row row = tn_row_of_vector((tn_tensor){ 0 }, which);
+    return tn_train_example_add_rows(example, &row, NULL, 1, error);
 }
 
 /* ----------------------------------------------------------------- text -- */

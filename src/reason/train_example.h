@@ -29,7 +29,7 @@ typedef struct tn_train_example_part {
 } tn_train_example_part;
 
 struct tn_train_example {
-    tn_row *text;       /* [count] rows of all text parts, without positions                             */
+    tn_row *text;       /* [count] rows of all text parts, without positions; a vector without a tensor is a row of tn_method.marks */
     int32_t *labels;    /* [count] the token if it has a loss, else -1. labels[0] is -1           */
     size_t count;
     size_t capacity;
@@ -59,6 +59,8 @@ struct tn_train_example {
  * UNSUPPORTED (a latent text that is only an intervention in answering). */
 tenebra_code tn_train_example_add_latents(tn_train_example *example, size_t steps, const tn_latent_settings *settings,
                                    tenebra_error *error);
+/* Adds the method's row before the latent steps (0), or after them (1): tn_method.marks. Errors: MEMORY. */
+tenebra_code tn_train_example_add_mark(tn_train_example *example, size_t which, tenebra_error *error);
 /* Adds text, which is tokenised separately, after the tail of the prompt if it is the first; `labelled`: its tokens have a
  * loss. Errors: MEMORY, those of the tokenizer. */
 tenebra_code tn_train_example_add_text(tn_train_example *example, const char *text, bool labelled, tenebra_error *error);

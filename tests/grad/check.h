@@ -25,7 +25,7 @@
 #define STEP 1e-3
 #define BOUND 1e-8
 
-enum { PARAMETERS = 64, COEFFICIENTS = 4096 };
+enum { PARAMETERS = 96, COEFFICIENTS = 4096 };
 
 typedef struct parameter {
     size_t rows, cols;

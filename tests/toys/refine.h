@@ -83,8 +83,8 @@ static tenebra_code refine_step(tn_choice *choice, const tn_latent_view *view, t
     if (!tn_tensor_is_empty(view->made)) {
         tn_op_copy(view->ops, view->made, refined);
         refined = view->made;
+        tn_ops_release(view->ops, mark);
     }
-    tn_ops_release(view->ops, mark);
     fed[0] = tn_row_of_vector(refined, 0);
     *count = 1;
     return TENEBRA_OK;

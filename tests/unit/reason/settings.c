@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "reason/modules.h"
 #include "unit/reason/tiny.h"
 
 #include <jansson.h>
@@ -277,6 +278,19 @@ static void test_broken_requests(void **state)
     tn_session_close(session);
 }
 
+/* With a module for the method that computes with one, made for as many steps as its option allows. */
+static int set_up(void **state)
+{
+    static const tenebra_setting sizes[] = { { "lq-width", "32" }, { "lq-steps", "1024" } };
+    tenebra_error error = { 0 };
+    int result = tiny_set_up(state);
+    tiny *here = *state;
+    for (size_t m = 0; tn_methods[m] != NULL; m++)
+        if (tn_modules_train(here->model, tn_methods[m], sizes, 2, 3, &error) != TENEBRA_OK)
+            fail_msg("%s: %s", error.where, error.sentence);
+    return result;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,5 +298,5 @@ int main(void)
         cmocka_unit_test(test_effective_settings_are_told), cmocka_unit_test(test_settings_in_json),
         cmocka_unit_test(test_sampling_out_of_range), cmocka_unit_test(test_broken_requests),
     };
-    return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
+    return cmocka_run_group_tests(tests, set_up, tiny_tear_down);
 }

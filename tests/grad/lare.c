@@ -1,0 +1,170 @@
+/* Gradients of LaRe through its whole loop in double precision (T6): all weights of the LQ-Former, the gate of its result, the size of
+ * a thought, the marks, and the image embeddings, with the picks held fixed. */
+#include "check.h"
+#include "small_decoder.h"
+
+/* The method's file names sizes as it likes. */
+#define HIDDEN LQ_HIDDEN
+#define INNER LQ_INNER
+#define LAYERS LQ_LAYERS_OF
+#define HEADS LQ_HEADS_OF
+#include "reason/look.h"
+#include "reason/methods/lare.c"
+#undef HIDDEN
+#undef INNER
+#undef LAYERS
+#undef HEADS
+
+enum { CELLS = 4, QUESTION = 3, STEPS_RUN = 3, ANSWER = 2, ROWS = CELLS + QUESTION + 2 + STEPS_RUN + ANSWER };
+
+/* What the method's file refers to, and these tests do not call. */
+void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size) { (void)reasoner, (void)count, (void)size; return NULL; }
+size_t tn_setting_size(const tn_reasoner *reasoner, size_t option) { (void)reasoner, (void)option; return 0; }
+size_t tn_setting_choice(const tn_reasoner *reasoner, size_t option) { (void)reasoner, (void)option; return 0; }
+double tn_setting_number(const tn_reasoner *reasoner, size_t option) { (void)reasoner, (void)option; return 0; }
+tenebra_code tn_fail_session_full(tenebra_error *error) { return tn_fail(error, TENEBRA_ERROR_LIMIT, "session", "full"); }
+const tn_network *tn_module_of(const tn_model *model, const char *method) { (void)model, (void)method; return NULL; }
+tenebra_code tn_latent_open(tn_reasoner *r, const tn_latent_settings *s, tenebra_error *error) { (void)r, (void)s, (void)error; return TENEBRA_OK; }
+tenebra_code tn_latent_next(tn_reasoner *r, tn_action *a, tenebra_error *error) { (void)r, (void)a, (void)error; return TENEBRA_OK; }
+tenebra_code tn_latent_example(tn_reasoner *r, tn_train_example *e, tenebra_error *error) { (void)r, (void)e, (void)error; return TENEBRA_OK; }
+
+size_t tn_look_cells(const tn_image_rows *shown, const tn_image_rows *look, size_t cell, tn_row *cells)
+{
+    (void)shown, (void)look, (void)cell, (void)cells;
+    return 0;
+}
+
+static lq_former *module;
+
+static int open_module(void **state)
+{
+    static const tenebra_setting settings[] = { { "lq-width", "6" }, { "lq-heads", "2" }, { "lq-queries", "2" }, { "lq-steps", "3" },
+                                                { "lq-layers", "2" } };
+    tn_module_shape shape = { .sizes = { [TN_MODULE_HIDDEN] = HIDDEN } };
+    (void)state;
+    module = calloc(1, sizeof *module);
+    if (module == NULL || shape_module(settings, 5, &shape, NULL) != TENEBRA_OK)
+        return -1;
+    module->network.layout = &layout;
+    memcpy(module->network.sizes, shape.sizes, sizeof shape.sizes);
+    memcpy(module->network.numbers, shape.numbers, sizeof shape.numbers);
+    return tn_network_open(&module->network, NULL) == TENEBRA_OK ? 0 : -1;
+}
+
+static int close_module(void **state)
+{
+    (void)state;
+    tn_network_close(&module->network);
+    free(module);
+    return 0;
+}
+
+/* A sequence whose spans run one after another. */
+typedef struct sequence {
+    gradient_case *c;
+    tn_decoder decoder;
+    tn_keys keys[LAYERS];
+    size_t length;
+} sequence;
+
+/* Runs rows and returns their states before the final norm. */
+static tn_tensor run_rows(sequence *s, tn_row *span, size_t count)
+{
+    const tn_decoder_part part = { count, s->length, s->keys, NULL };
+    for (size_t i = 0; i < count; i++, s->length++)
+        span[i].position = (tn_position){ { (int32_t)s->length, (int32_t)s->length, (int32_t)s->length } };
+    return tn_rows_run(&s->c->ops, &s->decoder, span, count, &part, 1);
+}
+
+static tn_tensor take_steps(sequence *s, const tn_image_rows *picture, tn_tensor marks, const lare_settings *own)
+{
+    static const tn_real scores[STEPS_RUN][CELLS] = { { 3, 1, 2, 0 }, { 0, 1, 2, 3 }, { 1, 3, 0, 2 } };
+    tn_ops *ops = &s->c->ops;
+    tn_row prompt[CELLS + QUESTION + 1], cells[CELLS], fed;
+    bool available[CELLS] = { true, true, true, true };
+    size_t picks[CELLS], first[CELLS], starts[CELLS + 1], count;
+    tn_row_ref thoughts[STEPS_RUN];
+    tn_choice choice = { .settings = { .steps = STEPS_RUN, .picks = 2, .order = TN_PICK_ASC, .returns = true, .own = own },
+                         .candidates = CELLS, .available = available, .cells = cells, .starts = starts, .most = 1, .picks = picks, .first = first, .thoughts = thoughts };
+    for (size_t i = 0; i < CELLS; i++)
+        prompt[i] = cells[i] = tn_row_of_cell(picture, i);
+    for (size_t i = 0; i <= CELLS; i++)
+        starts[i] = i;
+    for (size_t i = 0; i < QUESTION; i++)
+        prompt[CELLS + i] = tn_row_of_token((int32_t)(2 * i + 1));
+    prompt[CELLS + QUESTION] = tn_row_of_vector(marks, 0);
+    tn_tensor normed = tn_decoder_norm(ops, &s->decoder, run_rows(s, prompt, CELLS + QUESTION + 1));
+    tn_latent_view view = { .ops = ops, .module = &module->network, .decoder = &s->decoder, .hidden = { normed, CELLS + QUESTION },
+                            .question = { normed, CELLS }, .question_rows = QUESTION };
+    for (size_t step = 0; step < STEPS_RUN; step++) {
+        view.scores = scores[step];
+        assert_int_equal(take_step(&choice, &view, &fed, &count, NULL), TENEBRA_OK);
+        assert_int_equal(count, 1);
+        view.hidden = (tn_row_ref){ tn_decoder_norm(ops, &s->decoder, run_rows(s, &fed, 1)), 0 };
+    }
+    return view.hidden.source;
+}
+
+static tn_tensor build(gradient_case *c)
+{
+    static const int32_t labels[ANSWER + 1] = { 4, 9, 2 };
+    const lare_settings own = { c->variant, true, true };
+    constants all = { tn_rng_seed(5), c };
+    sequence s = { .c = c };
+    tn_image_rows picture = { .rows = CELLS, .frames = 1, .grid_rows = 2, .grid_columns = 2, .embeds = input(c, 1) };
+    make_decoder(c, &all, &layout, true, NULL, 0, &s.decoder);
+    tn_network_each(&module->network, fill_parameter, &(filler){ c, 2, false }, NULL);
+    for (size_t l = 0; l < LAYERS; l++)
+        s.keys[l] = cache(c, ROWS, HEADS * DIM);
+    tn_tensor marks = marks_of(&c->ops, &module->network);
+    take_steps(&s, &picture, marks, &own);
+    tn_row rest[ANSWER + 1] = { tn_row_of_vector(marks, 1), tn_row_of_token(4), tn_row_of_token(9) };
+    tn_tensor x = run_rows(&s, rest, ANSWER + 1);
+    return tn_op_cross_entropy(&c->ops, tn_decoder_logits(&c->ops, &s.decoder, tn_decoder_norm(&c->ops, &s.decoder, x)), labels, 0.5);
+}
+
+static void open_case(gradient_case *c, uint64_t seed)
+{
+    case_open(c, seed);
+    add(c, VOCABULARY, HIDDEN, 0, 1);
+    add(c, CELLS, HIDDEN, 0, 1);
+    tn_network_each(&module->network, fill_parameter, &(filler){ c, 2, true }, NULL);
+}
+
+/* With learned gates, and with each of the others. */
+static void loops_are_right(void **state)
+{
+    (void)state;
+    gradient_case c;
+    open_case(&c, 1);
+    c.variant = GATE_LEARNED;
+    check(&c, build);
+    case_close(&c);
+}
+
+/* T10: the order of earlier thoughts counts: with them changed, the next one changes. */
+static void order_of_thoughts_counts(void **state)
+{
+    (void)state;
+    gradient_case c;
+    open_case(&c, 2);
+    tn_network_each(&module->network, fill_parameter, &(filler){ &c, 2, false }, NULL);
+    const double values[2][HIDDEN] = { { 1, -1, 2, 0, 1, 3, -2, 1, 0, 0, 1, 1 }, { 0, 2, -1, 1, 1, 0, 2, -3, 1, 1, 0, 2 } };
+    tn_tensor both = tn_op_constant(&c.ops, 2, HIDDEN, values[0]);
+    tn_row_ref forth[2] = { { both, 0 }, { both, 1 } }, back[2] = { { both, 1 }, { both, 0 } };
+    const tn_choice one = { .thoughts = forth }, other = { .thoughts = back };
+    tn_tensor a = thoughts_of(&c.ops, module, &one, 2), b = thoughts_of(&c.ops, module, &other, 2);
+    /* The set of keys differs, not only its order. */
+    for (size_t i = 0; i < a.cols; i++)
+        assert_true(a.data[i] != b.data[a.cols + i]);
+    case_close(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(loops_are_right, open_module, close_module),
+        cmocka_unit_test_setup_teardown(order_of_thoughts_counts, open_module, close_module),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
