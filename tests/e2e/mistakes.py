@@ -46,7 +46,7 @@ class Help(Case):
         text = run("run", "--help").stdout
         for method in METHODS:
             self.assertIn(method, text)
-        self.assertRegex(text, r"--n-latent N +number of latent steps \(default: 3\) \[coconut, ivt-lr\]")
+        self.assertRegex(text, r"--n-latent N +number of latent steps \(default: 3\) \[coconut, ivt-lr, lare: 4\]")
         self.assertRegex(text, r"--order vision-first\|text-first\n.*\(default: vision-first\) \[ivt-lr\]")
 
     def test_examples_use_options_that_exist(self):
