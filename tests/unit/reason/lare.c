@@ -18,7 +18,8 @@ static tn_model *with_module(const tiny *here, uint64_t seed, const tenebra_sett
     tenebra_setting settings[4] = { { "lq-width", "32" } };
     tenebra_error error = { 0 };
     tn_model *model = tiny_open_model(here, "reference");
-    memcpy(settings + 1, more, count * sizeof *more);
+    for (size_t i = 0; i < count; i++)
+        settings[i + 1] = more[i];
     if (tn_modules_train(model, tn_method_find("lare"), settings, count + 1, seed, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     return model;
