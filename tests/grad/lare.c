@@ -131,7 +131,7 @@ static void open_case(gradient_case *c, uint64_t seed)
     tn_network_each(&module->network, fill_parameter, &(filler){ c, 2, true }, NULL);
 }
 
-/* With learned gates, and with each of the others. */
+/* With learned gates; with the others, the weights of gates have no gradient. */
 static void loops_are_right(void **state)
 {
     (void)state;

@@ -294,7 +294,7 @@ static tn_tensor run_layer(tn_ops *ops, const tn_network *lq, const lq_layer *la
     return tn_op_add(ops, tn_piece_linear(ops, inner, &layer->down, &layer->down_bias), x);
 }
 
-/* The rows of an embedding table, or those of a weight with numbers 0 .. count - 1 from `first` on. */
+/* Rows first .. first + count - 1 of a table. */
 static tn_tensor rows_of(tn_ops *ops, const tn_weight *table, size_t first, size_t count)
 {
     int32_t *ids = tn_ops_take(ops, "rows", count, sizeof *ids);
@@ -303,7 +303,7 @@ static tn_tensor rows_of(tn_ops *ops, const tn_weight *table, size_t first, size
     return ids != NULL ? tn_op_gather(ops, table, ids, count) : (tn_tensor){ 0 };
 }
 
-/* The vectors [T, C] of rows that the steps fed or may read, in the LQ-Former's width. */
+/* The first `count` thoughts, and the embeddings that this step reads, in the LQ-Former's width. */
 static tn_tensor thoughts_of(tn_ops *ops, const lq_former *lq, const tn_choice *choice, size_t count)
 {
     tn_tensor all = tn_op_compose(ops, choice->thoughts, count, lq->network.sizes[HIDDEN]);

@@ -1,5 +1,5 @@
-/* LaRe trained, saved and asked: what is equal to Coconut, what selection and gates change, and that training computes what answering
- * does. */
+/* LaRe in training: its module is made, trained and saved with the model. Answering is in unit/reason/lare.c, gradients in
+ * grad/lare.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,9 @@
 
 #include "reason/modules.h"
 #include "unit/train/run.h"
+
+#include <math.h>
+#include <unistd.h>
 
 static tn_trainer *train(const place *p, const char *const *lines, size_t count)
 {
@@ -20,12 +23,30 @@ static tn_trainer *train(const place *p, const char *const *lines, size_t count)
     return trainer;
 }
 
+static const tn_parameter *find(const tn_trainer *trainer, const char *name)
+{
+    for (size_t i = 0; i < trainer->parameters->count; i++)
+        if (strcmp(trainer->parameters->items[i].name, name) == 0)
+            return &trainer->parameters->items[i];
+    fail_msg("no parameter %s", name);
+    return NULL;
+}
+
+/* The share of the refinement leaves its start, and both marks, which start as the same row, become different ones. */
 static void test_trained(void **state)
 {
     static const char *const lines[] = { "method=lare", "k_select=2", "lq_width=32", "latent_grad_full=true" };
-    tn_trainer *trainer = train(*state, lines, 4);
+    const place *p = *state;
+    tn_trainer *trainer = train(p, lines, 4);
     assert_non_null(tn_module_of(trainer->model, "lare"));
+    const tn_parameter *gamma = find(trainer, "module.gamma"), *marks = find(trainer, "module.marks.weight");
+    assert_int_equal(gamma->count, 1);
+    assert_true(isfinite(gamma->values[0]) && gamma->values[0] != (tn_real)0.1);
+    assert_memory_not_equal(marks->values, marks->values + marks->count / 2, marks->count / 2 * sizeof *marks->values);
     tn_trainer_close(trainer);
+    char *file = inside(p->output, "model/module.safetensors");
+    assert_int_equal(access(file, R_OK), 0);
+    free(file);
 }
 
 int main(void)
