@@ -194,9 +194,10 @@ static void test_every_function_is_called(void **state)
     (void)state;
     tn_file file;
     assert_int_equal(tn_file_read(&file, HEADER, 1 << 20, NULL), TENEBRA_OK);
-    char *text = strndup((const char *)file.data, file.size);
-    tn_file_close(&file);
+    char *text = calloc(file.size + 1, 1);
     assert_non_null(text);
+    memcpy(text, file.data, file.size);
+    tn_file_close(&file);
     size_t found = 0;
     for (char *at = text; (at = strstr(at, "\nTENEBRA_API ")) != NULL; found++) {
         char *open = strchr(at, '('), *name = open;
