@@ -1,6 +1,5 @@
-/* The AVX-512 set with tiles (AMX): products of BF16 pairs and of bytes in blocks of 16 rows by 16 outputs. It ran only
- * under an emulator (amx_wide.h only over tiles in plain C), never on hardware: no figure in amx_pairs.h, amx_codes.h
- * and amx_wide.h is measured.
+/* The AVX-512 set with tiles (AMX): products of BF16 pairs and of bytes in blocks of 16 rows by 16 outputs.
+ * docs/speed.md, entry 8, has what was measured; counts of instructions and cycles in amx_codes.h and amx_wide.h are not.
  *
  * BF16 weights take this path for any number of rows, because its order of summation differs from that of the other
  * sets: see TILE_ADD_BF16. */
@@ -39,7 +38,7 @@ static inline void codes_look_up(const unsigned char *from, const int8_t *table,
 }
 
 #include "kern/amx_codes.h"
-#include "kern/amx_pairs.h"
+#include "kern/amx_back.h"
 #include "kern/amx_wide.h"
 
 /* Smallest number of rows for which quantised weights use tiles. Fewer rows, one tile of the set without AMX, are
@@ -80,6 +79,28 @@ void tn_amx_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *
         tn_avx512vnni_linear(w, begin, end, x, ldx, input, m, y, ldy, scratch);
 }
 
+/* ------------------------------------------------------------ gradients -- */
+
+static const tn_tiling turned_rows = TN_BF16_TURNED(back_tile, tn_avx512bf16_relay_turned_rows, PAIRS_WIDE, PAIRS_PANELS, BACK_SLAB);
+static const tn_tiling turned_panels = TN_BF16_TURNED(back_tile, tn_avx512bf16_relay_turned_panels, PAIRS_WIDE, PAIRS_PANELS, BACK_SLAB);
+_Static_assert((int)TN_BF16_SURPLUS >= (int)PART_ROWS - 1, "a tile reads that many rows in excess");
+
+static void amx_dx(const tn_backward *b, size_t begin, size_t end, float *dx, size_t lddx, float *scratch)
+{
+    back_configure();
+    tn_avx512bf16_back_dx(&turned_rows, &turned_panels, b, begin, end, dx, lddx, scratch);
+    tile_release();
+}
+
+static void amx_dw(const tn_backward *b, size_t begin, size_t end, float *dw, float *scratch)
+{
+    back_configure();
+    tn_avx512bf16_back_dw(&turned_rows, b, begin, end, dw, scratch);
+    tile_release();
+}
+
+static const tn_narrow amx_narrow = { tn_avx512bf16_back_bytes, tn_avx512bf16_back_input, amx_dx, amx_dw };
+
 const tn_kernels tn_amx_kernels = {
     .name = "amx",
     .linear_chunk = TN_CHUNK,
@@ -89,6 +110,6 @@ const tn_kernels tn_amx_kernels = {
     .linear = tn_amx_linear,
     .linear_dx = tn_avx512_linear_dx,
     .linear_dw = tn_avx512_linear_dw,
-    .narrow = &tn_avx512bf16_narrow,
+    .narrow = &amx_narrow,
     TN_VECTOR_ENTRIES(avx512),
 };

@@ -17,6 +17,22 @@ void tn_avx512bf16_relay(const tn_matrix *w, size_t panel, size_t unit, size_t u
 
 extern const tn_narrow tn_avx512bf16_narrow;
 
+/* The gradients (avx512bf16_back.c) with a tile of one's own: its copies; what puts weights into the panels that it reads, those in
+ * rows and those in panels; and the two products, as in tn_narrow, with a tiling for either order of the weights. A tile may read
+ * TN_BF16_SURPLUS rows after its last one. */
+enum { TN_BF16_SURPLUS = 15 };
+#define TN_BF16_TURNED(tile, relay_, rows_, panels_, slab_)                                                         \
+    { .direct = (tile), .relaid = (tile), .relay = (relay_), .relaid_bytes = TN_BF16_UNIT, .rows = (rows_), .panels = (panels_), \
+      .slab = (slab_), .unit = TN_UNIT }
+
+size_t tn_avx512bf16_back_bytes(const tn_backward *b);
+void tn_avx512bf16_back_input(const tn_backward *b, const float *dy, size_t lddy, const float *x, size_t ldx, size_t begin, size_t end);
+void tn_avx512bf16_relay_turned_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
+void tn_avx512bf16_relay_turned_panels(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to);
+void tn_avx512bf16_back_dx(const tn_tiling *rows, const tn_tiling *panels, const tn_backward *b, size_t begin, size_t end, float *dx,
+                           size_t lddx, float *scratch);
+void tn_avx512bf16_back_dw(const tn_tiling *rows, const tn_backward *b, size_t begin, size_t end, float *dw, float *scratch);
+
 /* lines[n][p] -> lines[p][n] for 16 x 16 pairs. */
 static inline void tn_transpose_pairs(__m512i lines[16])
 {

@@ -1,8 +1,9 @@
-/* Gradients of products from BF16 pairs, with the tile of the forward:
+/* Gradients of products from BF16 pairs, with the tile of the forward, or with another one that reads the same copies (amx_back.h):
  *   dx[i, k] += sum over n of dy[i, n] w[n, k]     the tile's x is dy, its panels are those of w transposed
  *   dw[n, k] += sum over i of dy[i, n] x[i, k]     the tile's x is dy transposed, its panels are those of x transposed
  * The copies are dy [m, N], dy transposed [N, M], and the panels of x, K outputs of M inputs; N and M are padded with
- * zeros to whole units. Only the copies that are needed exist. */
+ * zeros to whole units. Only the copies that are needed exist. After the rows of dy and of dy transposed there is room for those that
+ * a tile may read in excess. */
 #include "kern/avx512bf16.h"
 
 #include "base/checked.h"
@@ -18,8 +19,8 @@ static tn_copies copies_of(const tn_backward *b, size_t *bytes)
 {
     size_t n = b->w->rows, units = tn_pieces(b->m, TN_UNIT);
     tn_copies c = { .row_bytes = tn_pieces(n, TN_UNIT) * TN_UNIT * 2, .turned_bytes = units * TN_UNIT * 2 };
-    size_t dy = b->dx ? b->m * c.row_bytes : 0;
-    size_t turned = b->dw ? tn_pieces(n, TN_PANEL) * TN_PANEL * c.turned_bytes : 0;
+    size_t dy = b->dx ? (b->m + TN_BF16_SURPLUS) * c.row_bytes : 0;
+    size_t turned = b->dw ? (tn_pieces(n, TN_PANEL) * TN_PANEL + TN_BF16_SURPLUS) * c.turned_bytes : 0;
     size_t panels = b->dw ? tn_pieces(b->w->cols, TN_PANEL) * units * TN_BF16_UNIT : 0;
     *bytes = dy + turned + panels;
     c.dy = b->input;
@@ -30,7 +31,7 @@ static tn_copies copies_of(const tn_backward *b, size_t *bytes)
     return c;
 }
 
-static size_t narrow_bytes(const tn_backward *b)
+size_t tn_avx512bf16_back_bytes(const tn_backward *b)
 {
     size_t bytes;
     tn_backward shape = *b;
@@ -103,8 +104,8 @@ static void copy_turned(const tn_backward *b, const float *dy, size_t lddy, size
         }
 }
 
-static void narrow_input(const tn_backward *b, const float *dy, size_t lddy, const float *x, size_t ldx, size_t begin,
-                         size_t end)
+void tn_avx512bf16_back_input(const tn_backward *b, const float *dy, size_t lddy, const float *x, size_t ldx, size_t begin,
+                              size_t end)
 {
     size_t bytes;
     const tn_copies c = copies_of(b, &bytes);
@@ -151,13 +152,13 @@ static void relay_unpacked(const tn_matrix *w, tn_order order, size_t panel, siz
     }
 }
 
-static void relay_panels(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
+void tn_avx512bf16_relay_turned_panels(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     relay_unpacked(w, TN_PANELS, panel, unit, units, to);
 }
 
 /* Two rows of BF16 weights, unchanged, are a line. */
-static void relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
+void tn_avx512bf16_relay_turned_rows(const tn_matrix *w, size_t panel, size_t unit, size_t units, unsigned char *to)
 {
     size_t row_bytes = w->rows * 2, column = panel * TN_PANEL;
     if (w->type != TN_BF16 || column + TN_PANEL > w->rows) {
@@ -171,29 +172,38 @@ static void relay_rows(const tn_matrix *w, size_t panel, size_t unit, size_t uni
     }
 }
 
-static const tn_tiling turned_rows = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile, .relay = relay_rows,
-                                       .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS, .panels = TN_BF16_PANELS,
-                                       .slab = TN_BF16_SLAB, .unit = TN_UNIT };
-static const tn_tiling turned_panels = { .direct = tn_avx512bf16_tile, .relaid = tn_avx512bf16_tile,
-                                         .relay = relay_panels, .relaid_bytes = TN_BF16_UNIT, .rows = TN_BF16_ROWS,
-                                         .panels = TN_BF16_PANELS, .slab = TN_BF16_SLAB, .unit = TN_UNIT };
-
-static void narrow_dx(const tn_backward *b, size_t begin, size_t end, float *dx, size_t lddx, float *scratch)
+void tn_avx512bf16_back_dx(const tn_tiling *rows, const tn_tiling *panels, const tn_backward *b, size_t begin, size_t end, float *dx,
+                           size_t lddx, float *scratch)
 {
     const tn_matrix view = turned_view(b->w);
     size_t bytes;
     const tn_copies c = copies_of(b, &bytes);
-    tn_tiling_run(b->w->order == TN_ROWS ? &turned_rows : &turned_panels, &view, begin, end, NULL, 0, c.dy, b->m, true,
-                  dx, lddx, scratch);
+    tn_tiling_run(b->w->order == TN_ROWS ? rows : panels, &view, begin, end, NULL, 0, c.dy, b->m, true, dx, lddx, scratch);
 }
 
-static void narrow_dw(const tn_backward *b, size_t begin, size_t end, float *dw, float *scratch)
+void tn_avx512bf16_back_dw(const tn_tiling *rows, const tn_backward *b, size_t begin, size_t end, float *dw, float *scratch)
 {
     size_t bytes;
     const tn_copies c = copies_of(b, &bytes);
     const tn_matrix x = { TN_BF16, b->w->cols, b->m, c.panels, TN_PANELS };
-    tn_tiling_run(&turned_rows, &x, 0, x.rows, NULL, 0, c.turned + begin * c.turned_bytes, end - begin, true,
-                  dw + begin * x.rows, x.rows, scratch);
+    tn_tiling_run(rows, &x, 0, x.rows, NULL, 0, c.turned + begin * c.turned_bytes, end - begin, true, dw + begin * x.rows, x.rows, scratch);
 }
 
-const tn_narrow tn_avx512bf16_narrow = { narrow_bytes, narrow_input, narrow_dx, narrow_dw };
+/* ----------------------------------------------------------------- set -- */
+
+static const tn_tiling turned_rows = TN_BF16_TURNED(tn_avx512bf16_tile, tn_avx512bf16_relay_turned_rows, TN_BF16_ROWS, TN_BF16_PANELS,
+                                                    TN_BF16_SLAB);
+static const tn_tiling turned_panels = TN_BF16_TURNED(tn_avx512bf16_tile, tn_avx512bf16_relay_turned_panels, TN_BF16_ROWS,
+                                                      TN_BF16_PANELS, TN_BF16_SLAB);
+
+static void narrow_dx(const tn_backward *b, size_t begin, size_t end, float *dx, size_t lddx, float *scratch)
+{
+    tn_avx512bf16_back_dx(&turned_rows, &turned_panels, b, begin, end, dx, lddx, scratch);
+}
+
+static void narrow_dw(const tn_backward *b, size_t begin, size_t end, float *dw, float *scratch)
+{
+    tn_avx512bf16_back_dw(&turned_rows, b, begin, end, dw, scratch);
+}
+
+const tn_narrow tn_avx512bf16_narrow = { tn_avx512bf16_back_bytes, tn_avx512bf16_back_input, narrow_dx, narrow_dw };

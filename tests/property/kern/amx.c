@@ -1,11 +1,11 @@
-/* Products in tiles (kern/amx_pairs.h, kern/amx_codes.h, kern/amx_wide.h) over emulated tile instructions, on every machine:
+/* Products in tiles (kern/amx_pairs.h, kern/amx_back.h, kern/amx_codes.h, kern/amx_wide.h) over emulated tile instructions, on every machine:
  * equal to the bit to the plain statements of what they compute. Where the instructions exist, codes.c and linear.c run the set. */
 #include "property/kern/amx_emulated.h"
 
 #define PAIRS_RELAY tn_relay_rows
 #define CODES_TILE(wide, tile) codes_tile((tile)->rows, wide, tile);
 #include "kern/amx_codes.h"
-#include "kern/amx_pairs.h"
+#include "kern/amx_back.h"
 
 static tn_relay_fn relay_wide;
 #define WIDE_RELAY relay_wide
@@ -152,6 +152,61 @@ static void test_bf16(void **state)
     check_set(&emulated, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
 }
 
+/* ------------------------------------------------------ gradients -- */
+
+/* Products with the tile of the gradients, whose x is in rows, and which adds to what is there. */
+static const tn_tiling back_tiling = { .direct = back_tile, .relaid = back_tile, .relay = tn_relay_rows, .relaid_bytes = PAIRS_UNIT,
+                                       .rows = PAIRS_WIDE, .panels = PAIRS_PANELS, .slab = BACK_SLAB, .unit = TN_UNIT };
+
+static size_t back_scratch(const tn_matrix *w, size_t m)
+{
+    (void)w, (void)m;
+    return tn_tiling_scratch(&back_tiling);
+}
+
+static size_t back_input_bytes(const tn_matrix *w, size_t m)
+{
+    return (m + PART_ROWS - 1) * tn_pieces(w->cols, TN_UNIT) * TN_UNIT * 2;
+}
+
+static void back_input(const tn_matrix *w, const tn_real *x, size_t ldx, size_t begin, size_t end, size_t m, void *input)
+{
+    size_t cols = tn_pieces(w->cols, TN_UNIT) * TN_UNIT;
+    (void)m;
+    for (size_t i = begin; i < end; i++)
+        for (size_t k = 0; k < cols; k += LANES) {
+            size_t count = k < w->cols ? tn_min(LANES, w->cols - k) : 0;
+            vec_store_bf16((unsigned char *)input + (i * cols + k) * 2, count > 0 ? vec_load_part(x + i * ldx + k, count) : vec_set(0));
+        }
+}
+
+static void back_linear(const tn_matrix *w, size_t begin, size_t end, const tn_real *x, size_t ldx, const void *input, size_t m,
+                        tn_real *y, size_t ldy, tn_real *scratch)
+{
+    size_t before = machine.products;
+    (void)x, (void)ldx;
+    for (size_t i = 0; i < m; i++)
+        memset(y + i * ldy + begin, 0, (end - begin) * sizeof *y);
+    back_configure();
+    tn_tiling_run(&back_tiling, w, begin, end, NULL, 0, input, m, true, y, ldy, scratch);
+    tile_release();
+    assert_true(machine.products > before);
+}
+
+static const tn_kernels back = { .name = "emulated gradients", .linear_chunk = 64, .linear_scratch = back_scratch,
+                                 .input_bytes = back_input_bytes, .input = back_input, .linear = back_linear };
+
+static void test_gradients(void **state)
+{
+    const size_t odd[][3] = { { 1, 1, 1 }, { 1, 130, 45 }, { 2, 3, 5 }, { 3, 70, 2051 }, { 34, 19, 767 }, { 72, 7, 33 } };
+    (void)state;
+    check_set(&back, TN_BF16, sizes, sizeof sizes / sizeof *sizes, expected_tiles);
+    check_set(&back, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
+    tn_setup s = open_setup(TN_BF16, 20, 40, 300, 1);
+    assert_in_range(count_different(&back, &s, expected_pairs), 400, 1600);
+    close_setup(&s);
+}
+
 /* The statement itself: sums in the order of VDPBF16PS differ from those in tiles. */
 static void test_orders_are_told_apart(void **state)
 {
@@ -194,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_4_bits),
         cmocka_unit_test(test_blocks_of_256),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_orders_are_told_apart),
         cmocka_unit_test(test_rows_do_not_depend_on_others),
     };
