@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NUMBERS = 7 };
+enum { NUMBERS = 7 + TN_LOSS_PARTS };
 
 void tn_train_print_keys(void)
 {
@@ -59,6 +59,8 @@ static size_t describe_update(const tn_train_update *u, char texts[NUMBERS][40],
     snprintf(texts[count++], sizeof texts[0], "loss %.4f", u->loss);
     snprintf(texts[count++], sizeof texts[0], "epoch %zu stage %zu", u->epoch + 1, u->stage);
     snprintf(texts[count++], sizeof texts[0], "acc %.3f", u->token_accuracy);
+    for (size_t i = 0; i < u->part_count; i++)
+        snprintf(texts[count++], sizeof texts[0], "%s %.4f", u->parts[i].name, u->parts[i].value);
     snprintf(texts[count++], sizeof texts[0], "norm %.2f", u->grad_norm);
     snprintf(texts[count++], sizeof texts[0], "lr %.2g", u->lr);
     snprintf(texts[count++], sizeof texts[0], "%.0f tok/s", u->tokens_per_second);

@@ -104,14 +104,6 @@ typedef struct tn_latent_view {
     size_t given_steps, given_size;
 } tn_latent_view;
 
-/* The rows of the latent steps of one training example, for a loss of the method (tn_method.batch_loss). */
-typedef struct tn_latent_rows {
-    const tn_row *rows; /* [count] rows of all steps in order, with gradients */
-    size_t count;
-    const tn_image_rows *pictures; /* [picture_count] images of the example */
-    size_t picture_count;
-} tn_latent_rows;
-
 /* The parts of a step, for methods with steps of their own. The first chooses the next step's embeddings: choice->picks, and
  * choice->done counts the step. The second writes the row that is fed for the vector in view->hidden, or view->raw, or what an
  * intervention replaces it by. Errors of the second: ARGUMENT (a given row is missing), MEMORY. */

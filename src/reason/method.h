@@ -21,7 +21,8 @@ typedef struct tn_script tn_script;
 typedef struct tn_train_example tn_train_example;
 struct tn_choice;
 struct tn_latent_view;
-struct tn_latent_rows;
+struct tn_loss_batch;
+struct tn_loss_part;
 struct tn_row;
 
 typedef enum tn_action_kind {
@@ -80,9 +81,16 @@ typedef struct tn_method {
 
     /* A network that belongs to the method and is trained with the model or with an adapter; NULL: none. */
     const tn_layout *module;
-    /* A loss in addition to that of the tokens, for a batch of training examples: `scale` times its mean over the examples [1,
-     * 1], recorded. It has the same weight as the mean over tokens. NULL: none. */
-    tn_tensor (*batch_loss)(tn_ops *ops, const tn_network *module, const struct tn_latent_rows *examples, size_t count, double scale);
+    /* Losses beside that of the tokens (reason/losses.h): writes at most TN_LOSS_PARTS of them for a batch of training examples and
+     * returns their number. Each is a mean over the examples of the whole update. NULL: none. */
+    size_t (*batch_losses)(const struct tn_loss_batch *batch, struct tn_loss_part *parts);
+    /* For losses that compare the examples of an update: what each example shows to the others, [batch->count * k, width], k rows
+     * for each, recorded. If `compares` (the settings are tn_latent_settings.own) and the update has several batches, all batches first
+     * run forward only, up to their latent steps, and tn_loss_batch.shown has the result for all examples. NULL: none compares. */
+    tn_tensor (*show)(const struct tn_loss_batch *batch);
+    bool (*compares)(const void *own);
+    /* The side in pixels of the small pictures that the losses take (tn_train_example.small); 0: none. NULL: never. */
+    size_t (*picture_side)(const tn_network *module);
     /* Sets sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
     /* Changes values of a new module, which are those of tn_module_make so far. NULL: nothing. */

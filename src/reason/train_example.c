@@ -181,8 +181,12 @@ static void free_pictures(tn_train_example *example)
     tn_train_example_drop_looks(example);
     for (size_t i = 0; i < example->picture_count; i++)
         tn_prepared_free(&example->prepared[i]);
+    for (size_t i = 0; example->small != NULL && i < example->picture_count; i++)
+        tn_image_free(&example->small[i]);
+    free(example->small);
     free(example->prepared);
     free(example->pictures);
+    example->small = NULL;
     example->prepared = NULL;
     example->pictures = NULL;
     example->picture_count = 0;
@@ -210,6 +214,7 @@ size_t tn_train_example_prepared(const tn_train_example *example, size_t looks)
 void tn_train_example_free(tn_train_example *example)
 {
     free_pictures(example);
+    free(example->words);
     free(example->text);
     free(example->labels);
     free(example->parts);

@@ -43,6 +43,12 @@ struct tn_train_example {
     size_t look_count;       /* 0, or picture_count: as many images follow in both lists, those that picks are read from (look.h); no
                               * rows: as the prompt shows them */
     uint64_t number;         /* number in the data set; random numbers depend only on it and the seed */
+    /* For losses of the method (tn_method.batch_losses); nothing without them. */
+    int32_t *words;          /* [word_count] tokens of its text: of the rationale, or without one of question and answer */
+    size_t word_count;
+    tn_image *small;         /* [picture_count] the images as the model sees them, shrunk to squares by averaging areas; NULL: the method
+                              * takes none */
+    tn_digest image_mark, words_mark; /* of all images, and of `words`; equal ones are the same; zero: there are none */
     /* Totals for planning. */
     size_t label_count; /* tokens with a loss                             */
     size_t latent_steps;
@@ -79,6 +85,12 @@ tenebra_code tn_train_example_add_ids(tn_train_example *example, const tn_model_
 /* Makes room for this number of images, zeroed, and as many that picks are read from, before rows refer to them. The caller fills
  * pictures and prepared, which then belong to the example, and sets look_count. Errors: MEMORY. */
 tenebra_code tn_train_example_set_pictures(tn_train_example *example, size_t count, tenebra_error *error);
+
+/* Sets `words` and its mark, after the prompt was added. Errors: MEMORY, those of the tokenizer. */
+tenebra_code tn_train_example_keep_words(tn_train_example *example, tenebra_error *error);
+/* Sets the mark of the images, and small pictures of side x side pixels if `side` is not 0. Errors: MEMORY. */
+tenebra_code tn_train_example_keep_pictures(tn_train_example *example, const tn_conversation *conversation, size_t side,
+                                            tenebra_error *error);
 
 /* The number of input rows of the image encoder for its images [0], and for those that picks are read from [1]. */
 size_t tn_train_example_prepared(const tn_train_example *example, size_t looks);

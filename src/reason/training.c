@@ -118,6 +118,18 @@ static tenebra_code take_pictures(tn_training *training, tn_train_example *examp
     return TENEBRA_OK;
 }
 
+/* Keeps what the method's losses take of the example. */
+static tenebra_code keep_sides(tn_training *training, tn_train_example *example, tenebra_error *error)
+{
+    const tn_method *method = training->reasoner.method;
+    const tn_network *module = tn_module_of(training->model, method->name);
+    if (method->batch_losses == NULL)
+        return TENEBRA_OK;
+    size_t side = method->picture_side != NULL && module != NULL ? method->picture_side(module) : 0;
+    TN_TRY(tn_train_example_keep_pictures(example, &training->reasoner.conversation, side, error));
+    return tn_train_example_keep_words(example, error);
+}
+
 /* Adds the parts after the prompt, with the first `steps` steps of the source. */
 static tenebra_code arrange(tn_training *training, tn_train_example *example, size_t steps, tenebra_error *error)
 {
@@ -166,7 +178,7 @@ static tenebra_code prepare(tn_training *training, tn_train_example *example, te
     TN_TRY(arrange_within(training, example, error));
     if (example->latent_steps == 0)
         tn_train_example_drop_looks(example);
-    return TENEBRA_OK;
+    return keep_sides(training, example, error);
 }
 
 tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_source *source, tn_train_example *example,
@@ -190,16 +202,3 @@ tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_s
     return code;
 }
 
-/* ----------------------------------------------------- forward, backward -- */
-
-tenebra_code tn_training_learn(tn_training *training, const tn_train_example *const *examples, size_t count, double scale,
-                              tn_training_result *result, tenebra_error *error)
-{
-    return tn_training_run(training, examples, count, true, scale, result, error);
-}
-
-tenebra_code tn_training_measure(tn_training *training, const tn_train_example *const *examples, size_t count,
-                                tn_training_result *result, tenebra_error *error)
-{
-    return tn_training_run(training, examples, count, false, 1, result, error);
-}

@@ -10,11 +10,12 @@
  * are separate for each example, so the result is the same as that of each example by itself.
  *
  * The loss is scale times the SUM of the cross entropies of all labelled tokens. For the mean over the tokens of
- * several micro-batches, add up example.label_count first and pass 1 / that sum to each call. */
+ * several micro-batches, add up example.label_count first and pass 1 / that sum to each call, or call tn_training_update, which also
+ * takes losses of a method over all of them. */
 #ifndef TN_REASON_TRAINING_H
 #define TN_REASON_TRAINING_H
 
-#include "reason/train_example.h"
+#include "reason/losses.h"
 
 /* Receives the picks of each latent step, e.g. to compare them with a reference. `example`: index in the batch. */
 typedef void tn_picks_fn(void *user, size_t example, size_t step, const size_t *picks, size_t count);
@@ -36,10 +37,19 @@ typedef struct tn_training_options {
     void *user;
 } tn_training_options;
 
+/* The value of a loss of the method (reason/losses.h), without its weight. */
+typedef struct tn_loss_value {
+    const char *name;
+    double value;
+} tn_loss_value;
+
 typedef struct tn_training_result {
     double loss;        /* sum of the cross entropies, not scaled         */
     size_t labels;      /* number of labelled tokens                      */
-    double auxiliary;   /* the loss of the method, mean over the training examples; NaN: it has none */
+    double auxiliary;   /* the losses of the method with their weights, mean over the training examples; NaN: it has none */
+    tn_loss_value parts[TN_LOSS_PARTS]; /* [part_count] each without its weight */
+    size_t part_count;
+    bool collected;     /* tn_training_update first ran all batches forward, for losses that compare their examples */
     size_t correct;     /* of these, the head's first choice              */
     size_t rows;        /* rows that ran through the decoder              */
     size_t prepared;    /* rows of input of the tower                     */
@@ -73,6 +83,11 @@ tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_s
  * then not be used. */
 tenebra_code tn_training_learn(tn_training *training, const tn_train_example *const *examples, size_t count, double scale,
                               tn_training_result *result, tenebra_error *error);
+
+/* All examples of an update, in batches of batch_size. The gradients are those of one batch of all of them: of the mean over the
+ * labelled tokens, and of the method's losses. *result sums up the batches. Errors: as above, MISMATCH (no label). */
+tenebra_code tn_training_update(tn_training *training, const tn_train_example *const *examples, size_t count, size_t batch_size,
+                                tn_training_result *result, tenebra_error *error);
 
 /* Only the forward, without dropout: the loss of held-out examples. */
 tenebra_code tn_training_measure(tn_training *training, const tn_train_example *const *examples, size_t count,

@@ -1,7 +1,8 @@
-/* Internal to training_run.c and training_images.c: a batch of training examples on its way through the model. */
+/* Internal to the files training_*.c: a batch of training examples on its way through the model. */
 #ifndef TN_REASON_TRAINING_BATCH_H
 #define TN_REASON_TRAINING_BATCH_H
 
+#include "reason/losses.h"
 #include "reason/training_parts.h"
 
 /* The progress of an example through the decoder. */
@@ -9,6 +10,7 @@ typedef struct tn_example_run {
     const tn_train_example *example;
     tn_sequence sequence;
     size_t part;           /* current part of the example                      */
+    size_t part_count;     /* parts that run: all, or those up to the last latent steps */
     size_t steps_left;     /* remaining latent steps of the part              */
     size_t next_row;       /* number of text rows that ran                    */
     tn_image_rows *pictures, *picked; /* encoded images of the example, then those that picks are read from (look.h); `picked`: without
@@ -38,7 +40,9 @@ typedef struct tn_batch {
     tn_training *training;
     tn_engine *engine;
     tn_ops *ops;              /* the engine's */
-    bool learn;
+    tn_update *update;        /* the batch is its examples from `first` on */
+    size_t first;
+    tn_training_mode mode;
     tn_example_run *runs;
     size_t count;
     tn_row *rows;             /* [row_count] of the round         */
@@ -65,5 +69,9 @@ void tn_batch_draw(tn_batch *b, const uint64_t *seeds, size_t rows);
 
 /* Encodes the images of all examples. */
 void tn_batch_encode(tn_batch *b);
+
+/* The losses of the method, added to that of the tokens, which is `scale` times a sum; and what the examples show to others. */
+tn_tensor tn_batch_losses(tn_batch *b, tn_tensor loss, double scale);
+tn_tensor tn_batch_show(tn_batch *b);
 
 #endif

@@ -58,7 +58,7 @@ static void encode(tn_batch *b, size_t looks)
     tenebra_error problem;
     tn_tape *tape = b->ops->tape;
     bool trained = tn_network_is_trained(tn_networks_find(&b->training->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0);
-    if (!b->learn || !trained || (looks && !b->training->options.through_picks))
+    if (b->mode != TN_TRAINING_LEARN || !trained || (looks && !b->training->options.through_picks))
         b->ops->tape = NULL;
     tn_batch_draw(b, seed_pictures(b, looks, rows), rows);
     tn_batch_note(b, tn_engine_encode(b->engine, prepared, pictures, count, b->ops->arena, &problem), &problem);

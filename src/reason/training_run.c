@@ -29,7 +29,7 @@ static bool refuse(tn_batch *b, size_t index, const char *sentence)
 void tn_batch_draw(tn_batch *b, const uint64_t *seeds, size_t rows)
 {
     b->dropout = (tn_dropout){ .seeds = seeds, .rows = rows };
-    b->ops->dropout = b->learn && rows > 0 ? &b->dropout : NULL;
+    b->ops->dropout = b->mode != TN_TRAINING_MEASURE && rows > 0 ? &b->dropout : NULL;
 }
 
 void tn_batch_note(tn_batch *b, tenebra_code code, const tenebra_error *problem)
@@ -61,7 +61,8 @@ static void open_run(tn_batch *b, size_t index)
     const tn_train_example *example = p->example;
     if (!example_fits(b, index))
         return;
-    if (!tn_sequence_take(&p->sequence, &b->training->model->config.decoder, example->rows, b->learn ? b->ops : NULL, b->ops->arena))
+    tn_ops *recorded = b->mode == TN_TRAINING_LEARN ? b->ops : NULL;
+    if (!tn_sequence_take(&p->sequence, &b->training->model->config.decoder, example->rows, recorded, b->ops->arena))
         fail_full(b);
     size_t cells = 0;
     for (size_t i = 0; i < example->count; i++) {
@@ -123,7 +124,7 @@ static void open_batch(tn_batch *b)
 
 static bool is_done(const tn_example_run *p)
 {
-    return p->part == p->example->part_count;
+    return p->part == p->part_count;
 }
 
 static bool is_latent(const tn_example_run *p)
@@ -312,25 +313,6 @@ static tn_tensor loss_of(tn_batch *b, double scale)
     return loss;
 }
 
-/* Adds the loss of the method to that of the tokens. */
-static tn_tensor add_auxiliary(tn_batch *b, tn_tensor loss, double scale)
-{
-    const tn_method *method = b->training->reasoner.method;
-    double weight = scale * (double)b->label_count;
-    tn_latent_rows *examples = tn_batch_take(b, b->count, sizeof *examples);
-    tn_real value;
-    for (size_t i = 0; examples != NULL && i < b->count; i++)
-        examples[i] = (tn_latent_rows){ b->runs[i].laid, b->runs[i].laid_count, b->runs[i].pictures,
-                                        b->runs[i].example->picture_count };
-    const tn_tensor own = examples == NULL ? (tn_tensor){ 0 }
-                                           : method->batch_loss(b->ops, tn_module_of(b->training->model, method->name), examples,
-                                                                b->count, weight);
-    if (!tn_op_read(b->ops, own, &value))
-        return (tn_tensor){ 0 };
-    b->result->auxiliary = (double)value / weight;
-    return tn_op_add(b->ops, loss, own);
-}
-
 static tenebra_code finish(tn_batch *b, tenebra_error *error)
 {
     b->ops->tape = NULL;
@@ -340,40 +322,58 @@ static tenebra_code finish(tn_batch *b, tenebra_error *error)
     return tn_engine_finish(b->engine, 0, error);
 }
 
-tenebra_code tn_training_run(tn_training *training, const tn_train_example *const *examples, size_t count, bool learn, double scale,
+/* Makes the runs of the batch's examples, with their own random numbers. */
+static void open_runs(tn_batch *b)
+{
+    b->runs = tn_batch_take(b, b->count, sizeof *b->runs);
+    for (size_t i = 0; b->runs != NULL && i < b->count; i++) {
+        const tn_train_example *example = b->update->examples[b->first + i];
+        uint64_t seed = tn_seed_mix(b->training->seed, example->number, 0);
+        b->runs[i].example = example;
+        b->runs[i].seed = seed;
+        b->runs[i].rng = tn_rng_seed(tn_seed_mix(seed, TN_DRAW_LATENTS, 0));
+        b->runs[i].part_count = example->part_count;
+        while (b->mode == TN_TRAINING_SHOW && b->runs[i].part_count > 0 && example->parts[b->runs[i].part_count - 1].latents == 0)
+            b->runs[i].part_count--;
+    }
+    if (b->runs != NULL)
+        open_batch(b);
+}
+
+/* The losses, and the backward. */
+static void end_batch(tn_batch *b, double scale)
+{
+    tn_tensor loss = loss_of(b, scale);
+    tn_real value;
+    if (tn_op_read(b->ops, loss, &value))
+        b->result->loss = (double)value / scale;
+    b->result->labels = b->label_count;
+    if (b->training->reasoner.method->batch_losses != NULL)
+        loss = tn_batch_losses(b, loss, scale);
+    if (b->mode == TN_TRAINING_LEARN)
+        tn_tape_backward(b->ops, loss);
+}
+
+tenebra_code tn_training_run(tn_training *training, tn_update *update, size_t first, size_t count, tn_training_mode mode, double scale,
                             tn_training_result *result, tenebra_error *error)
 {
     tn_training_result unused;
+    tenebra_error problem;
     tn_engine *engine = training->session->engine;
-    tn_batch b = { .training = training, .engine = engine, .ops = &engine->ops, .learn = learn, .count = count,
-                .result = result ? result : &unused };
+    tn_batch b = { .training = training, .engine = engine, .ops = &engine->ops, .update = update, .first = first, .mode = mode,
+                   .count = count, .result = result ? result : &unused };
     *b.result = (tn_training_result){ .auxiliary = (double)NAN };
     if (count == 0 || !(scale > 0))
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "example", "a batch requires examples and a scale above 0");
-    if (learn)
+    if (mode == TN_TRAINING_LEARN)
         tn_tape_start(b.ops);
-    b.ops->checkpoint = learn && training->options.checkpoint;
-    b.runs = tn_batch_take(&b, count, sizeof *b.runs);
-    for (size_t i = 0; i < count && b.runs != NULL; i++) {
-        uint64_t seed = tn_seed_mix(training->seed, examples[i]->number, 0);
-        b.runs[i].example = examples[i];
-        b.runs[i].seed = seed;
-        b.runs[i].rng = tn_rng_seed(tn_seed_mix(seed, TN_DRAW_LATENTS, 0));
-    }
-    if (b.runs != NULL)
-        open_batch(&b);
+    b.ops->checkpoint = mode == TN_TRAINING_LEARN && training->options.checkpoint;
+    open_runs(&b);
     while (b.ops->failure.code == TENEBRA_OK && !all_done(&b))
         run_round(&b);
-    if (b.ops->failure.code == TENEBRA_OK) {
-        tn_tensor loss = loss_of(&b, scale);
-        tn_real value;
-        if (tn_op_read(b.ops, loss, &value))
-            b.result->loss = (double)value / scale;
-        b.result->labels = b.label_count;
-        if (b.training->reasoner.method->batch_loss != NULL)
-            loss = add_auxiliary(&b, loss, scale);
-        if (learn)
-            tn_tape_backward(b.ops, loss);
-    }
+    if (b.ops->failure.code == TENEBRA_OK && mode == TN_TRAINING_SHOW)
+        tn_batch_note(&b, tn_update_keep(update, b.ops, tn_batch_show(&b), first, count, &problem), &problem);
+    else if (b.ops->failure.code == TENEBRA_OK)
+        end_batch(&b, scale);
     return finish(&b, error);
 }

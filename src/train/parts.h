@@ -38,7 +38,8 @@ struct tn_trainer {
     size_t *order, *lengths;   /* [plan.samples] */
     size_t order_epoch;        /* SIZE_MAX: not filled */
     tn_train_example *examples;        /* [plan.update_samples] */
-    const tn_train_example **batch;   /* [config.batch_size]   */
+    const tn_train_example **batch;   /* [plan.update_samples] */
+    bool told_collected;       /* that batches run forward once more, for losses that compare */
     double peak;               /* 0: not measured       */
     tn_train_update last;
     int log;                   /* -1: none */

@@ -324,7 +324,7 @@ static tenebra_code open_lists(tn_trainer *trainer, tenebra_error *error)
     size_t samples = trainer->plan.samples;
     trainer->order = calloc(samples, sizeof *trainer->order);
     trainer->examples = calloc(trainer->plan.update_samples, sizeof *trainer->examples);
-    trainer->batch = calloc(trainer->config->batch_size, sizeof *trainer->batch);
+    trainer->batch = calloc(trainer->plan.update_samples, sizeof *trainer->batch);
     if (trainer->config->group_by_length)
         trainer->lengths = calloc(samples, sizeof *trainer->lengths);
     if (trainer->order == NULL || trainer->examples == NULL || trainer->batch == NULL ||

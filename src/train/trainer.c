@@ -62,33 +62,12 @@ static tenebra_code prepare_examples(tn_trainer *trainer, size_t epoch, size_t f
     return TENEBRA_OK;
 }
 
-typedef struct tally {
-    double loss, auxiliary, flops;
-    size_t labels, correct, rows;
-} tally;
-
-/* Runs training examples 0 .. count-1 in micro-batches; gradients are of the mean over all their labelled tokens. */
-static tenebra_code learn_examples(tn_trainer *trainer, size_t count, tally *sum, tenebra_error *error)
+/* Runs training examples 0 .. count-1 in micro-batches. */
+static tenebra_code learn_examples(tn_trainer *trainer, size_t count, tn_training_result *sum, tenebra_error *error)
 {
-    size_t labels = 0;
     for (size_t i = 0; i < count; i++)
-        labels += trainer->examples[i].label_count;
-    if (labels == 0)
-        return tn_fail(error, TENEBRA_ERROR_MISMATCH, "data", "no token of an update has a loss");
-    for (size_t begin = 0; begin < count; begin += trainer->config->batch_size) {
-        size_t size = tn_min(trainer->config->batch_size, count - begin);
-        tn_training_result result = { 0 };
-        for (size_t i = 0; i < size; i++)
-            trainer->batch[i] = &trainer->examples[begin + i];
-        TN_TRY(tn_training_learn(trainer->training, trainer->batch, size, 1.0 / (double)labels, &result, error));
-        sum->loss += result.loss;
-        sum->auxiliary += result.auxiliary * (double)result.labels;
-        sum->labels += result.labels;
-        sum->correct += result.correct;
-        sum->rows += result.rows;
-        sum->flops += tn_trainer_flops(trainer, trainer->batch, size);
-    }
-    return TENEBRA_OK;
+        trainer->batch[i] = &trainer->examples[i];
+    return tn_training_update(trainer->training, trainer->batch, count, trainer->config->batch_size, sum, error);
 }
 
 static tenebra_code log_update(tn_trainer *trainer, tenebra_error *error)
@@ -100,6 +79,8 @@ static tenebra_code log_update(tn_trainer *trainer, tenebra_error *error)
                              "tokens", (json_int_t)u->tokens, "tokens_per_second", u->tokens_per_second, "mfu", u->mfu);
     if (!isnan(u->auxiliary))
         json_object_set_new(line, "auxiliary", json_real(u->auxiliary));
+    for (size_t i = 0; i < u->part_count; i++)
+        json_object_set_new(line, u->parts[i].name, json_real(u->parts[i].value));
     return tn_log_append(trainer->log, trainer->log_path.text, line, error);
 }
 
@@ -131,7 +112,7 @@ static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
     size_t epoch = epoch_of(trainer, trainer->update);
     size_t first = (size_t)(trainer->update % plan->updates_per_epoch) * plan->update_samples;
     size_t count = tn_min(plan->update_samples, plan->samples - first);
-    tally sum = { 0 };
+    tn_training_result sum;
     double start = tn_clock_ms();
     TN_TRY(order_epoch(trainer, epoch, error));
     if (config->reset_optimizer && begins_stage(trainer, epoch)) {
@@ -142,6 +123,10 @@ static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
     tn_training_seed(trainer->training, tn_seed_mix(config->seed, 0x74656163, trainer->update));
     tn_optimizer_clear(&trainer->optimizer);
     TN_TRY(learn_examples(trainer, count, &sum, error));
+    if (sum.collected && !trainer->told_collected)
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "a loss compares the samples of an update: its batches first run forward only, to collect "
+                                                "what they compare, so that the gradient is that of one batch");
+    trainer->told_collected = trainer->told_collected || sum.collected;
     double norm = tn_optimizer_norm(&trainer->optimizer), loss = sum.loss / (double)sum.labels;
     TN_TRY(check_finite(trainer, loss, norm, error));
     double lr = config->lr * tn_schedule_factor(&plan->schedule, trainer->update);
@@ -152,11 +137,13 @@ static tenebra_code run_update(tn_trainer *trainer, tenebra_error *error)
     trainer->tokens += sum.rows;
     trainer->last = (tn_train_update){
         .update = trainer->update, .epoch = epoch, .stage = tn_stage_of_epoch(config, epoch), .loss = loss,
-        .auxiliary = sum.auxiliary / (double)sum.labels, .lr = lr,
+        .auxiliary = sum.auxiliary, .lr = lr,
         .grad_norm = norm, .token_accuracy = (double)sum.correct / (double)sum.labels, .samples = count, .labels = sum.labels,
         .tokens = sum.rows, .ms = ms, .tokens_per_second = (double)sum.rows / seconds,
-        .mfu = trainer->peak > 0 ? sum.flops / seconds / trainer->peak : 0,
+        .mfu = trainer->peak > 0 ? tn_trainer_flops(trainer, trainer->batch, count) / seconds / trainer->peak : 0,
+        .part_count = sum.part_count,
     };
+    memcpy(trainer->last.parts, sum.parts, sizeof sum.parts);
     TN_TRY(log_update(trainer, error));
     tn_train_event event = { .kind = TN_TRAIN_UPDATE, .update = &trainer->last };
     if (trainer->options.on_event != NULL)
@@ -303,7 +290,7 @@ tenebra_code tn_trainer_run(tn_trainer *trainer, tenebra_error *error)
 static tenebra_code measure_batch(tn_trainer *trainer, size_t count, double *ms, tenebra_error *error)
 {
     for (int turn = 0; turn < 2; turn++) { /* the first one makes the system allocate the memory */
-        tally sum = { 0 };
+        tn_training_result sum;
         double start = tn_clock_ms();
         TN_TRY(learn_examples(trainer, count, &sum, error));
         *ms = tn_clock_ms() - start;

@@ -18,6 +18,7 @@
 #ifndef TN_TRAIN_TRAINER_H
 #define TN_TRAIN_TRAINER_H
 
+#include "reason/training.h"
 #include "train/config.h"
 #include "train/stages.h"
 
@@ -30,7 +31,9 @@ typedef struct tn_train_update {
     uint64_t update;  /* from 1 */
     size_t epoch, stage;
     double loss;      /* mean over the labelled tokens */
-    double auxiliary; /* the method's own loss, mean over the samples; NaN: it has none */
+    double auxiliary; /* the method's own losses with their weights, mean over the samples; NaN: it has none */
+    tn_loss_value parts[TN_LOSS_PARTS]; /* [part_count] each of them without its weight */
+    size_t part_count;
     double lr, grad_norm, token_accuracy;
     size_t samples, labels, tokens; /* tokens: rows that ran through the decoder */
     double ms, tokens_per_second;

@@ -7,6 +7,7 @@
 
 #include "model/pieces.h"
 #include "reason/latent.h"
+#include "reason/losses.h"
 #include "reason/parts.h"
 
 #include <string.h>
@@ -90,15 +91,19 @@ static tenebra_code refine_step(tn_choice *choice, const tn_latent_view *view, t
     return TENEBRA_OK;
 }
 
-/* The cross entropy of the number of each step, predicted from its row. */
-static tn_tensor refine_loss(tn_ops *ops, const tn_network *network, const tn_latent_rows *examples, size_t count, double scale)
+/* The cross entropy of the number of each step, predicted from its row; the sum over the steps of an example. */
+static size_t refine_losses(const tn_loss_batch *batch, tn_loss_part *parts)
 {
+    tn_ops *ops = batch->ops;
+    const tn_network *network = batch->module;
+    const tn_loss_example *examples = batch->examples;
     const refine_module *module = (const refine_module *)network;
+    size_t count = batch->count;
     size_t rows = 0, seen = 0;
     for (size_t i = 0; i < count; i++)
         rows += examples[i].count;
     if (rows == 0)
-        return tn_op_constant(ops, 1, 1, NULL);
+        return 0;
     tn_row_ref *refs = tn_arena_take(ops->arena, rows, sizeof *refs);
     int32_t *labels = tn_arena_take(ops->arena, rows, sizeof *labels);
     for (size_t i = 0; refs != NULL && labels != NULL && i < count; i++)
@@ -107,7 +112,9 @@ static tn_tensor refine_loss(tn_ops *ops, const tn_network *network, const tn_la
             labels[seen] = (int32_t)(row % network->sizes[REFINE_STEPS]);
         }
     tn_tensor all = tn_op_compose(ops, refs, seen, network->sizes[REFINE_HIDDEN]);
-    return tn_op_cross_entropy(ops, tn_piece_linear(ops, all, &module->number, NULL), labels, scale / (double)count);
+    const tn_tensor loss = tn_op_cross_entropy(ops, tn_piece_linear(ops, all, &module->number, NULL), labels, batch->share);
+    parts[0] = (tn_loss_part){ "number", loss, 1, false };
+    return 1;
 }
 
 static const tn_option refine_options[] = {
@@ -133,7 +140,7 @@ static const tn_method refine_method = {
     .next = tn_latent_next,
     .arrange_training = tn_latent_example,
     .module = &refine_layout,
-    .batch_loss = refine_loss,
+    .batch_losses = refine_losses,
     .shape_module = refine_shape,
 };
 

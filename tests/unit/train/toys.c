@@ -46,7 +46,9 @@ static values train(const tn_train_config *config, bool resume, uint64_t stop_af
 {
     watcher w = { .stop_after = stop_after };
     tn_trainer *trainer = run_trainer(config, resume, &w);
-    assert_int_equal(isnan(trainer->last.auxiliary), strcmp(config->method, "toy") != 0);
+    bool has = strcmp(config->method, "toy") == 0 && trainer->last.stage > 0; /* stage 0 has no latent steps */
+    assert_int_equal(isnan(trainer->last.auxiliary), !has);
+    assert_int_equal(trainer->last.part_count, has);
     assert_true(isnan(trainer->last.auxiliary) || (trainer->last.auxiliary >= 0 && trainer->last.auxiliary < 20));
     values v = { 0, malloc(trainer->parameters->elements * sizeof *v.all) };
     assert_non_null(v.all);
@@ -158,6 +160,55 @@ static void test_gradient_into_the_tower(void **state)
     tn_train_example_free(&example);
     tn_trainer_close(trainer);
     tn_train_config_free(&config);
+}
+
+/* The gradients of the first update with latent steps, of all samples in batches of that many, and the values of losses. */
+static values gradients_of(const place *p, const char *batch_size, const char *accumulation, tn_train_update *update)
+{
+    const char *lines[] = { shapes[1], "method=toy", "resume=1", "max_updates=1", "validate=false", "latent_grad_full=true", batch_size,
+                            accumulation };
+    tn_train_config config;
+    read_recipe(&config, p, lines, 8);
+    tn_trainer *trainer = run_trainer(&config, false, &(watcher){ 0 });
+    values v = { 0, malloc(trainer->parameters->elements * sizeof *v.all) };
+    assert_non_null(v.all);
+    for (size_t i = 0; i < trainer->parameters->count; i++) {
+        const tn_parameter *item = &trainer->parameters->items[i];
+        memcpy(v.all + v.count, item->grad, item->count * sizeof *item->grad);
+        v.count += item->count;
+    }
+    bool differ = false;
+    for (size_t i = 0; i < SAMPLES; i++)
+        differ = differ || trainer->examples[i].label_count != trainer->examples[0].label_count;
+    *update = trainer->last;
+    assert_true(update->samples == SAMPLES && differ);
+    tn_trainer_close(trainer);
+    tn_train_config_free(&config);
+    return v;
+}
+
+/* A loss of the method is a mean over the samples of an update: its gradients and its value do not depend on the division into batches,
+ * although the samples have different numbers of labelled tokens. */
+static void test_accumulated(void **state)
+{
+    tn_train_update one, three;
+    values whole = gradients_of(*state, "batch_size=6", "gradient_accumulation_steps=1", &one);
+    values parts = gradients_of(*state, "batch_size=2", "gradient_accumulation_steps=3", &three);
+    double largest = 0, difference = 0;
+    assert_int_equal(whole.count, parts.count);
+    for (size_t i = 0; i < whole.count; i++) {
+        largest = fmax(largest, fabs((double)whole.all[i]));
+        difference = fmax(difference, fabs((double)whole.all[i] - (double)parts.all[i]));
+    }
+    assert_true(largest > 1e-3);
+    if (!(difference <= 2e-6 * largest)) /* sums of a few f32 numbers in another order */
+        fail_msg("gradients differ by %g of %g", difference, largest);
+    assert_true(one.part_count == 1 && three.part_count == 1);
+    assert_string_equal(one.parts[0].name, "number");
+    assert_true(fabs(one.parts[0].value - three.parts[0].value) <= 1e-6 * one.parts[0].value);
+    assert_true(one.parts[0].value > 0 && one.auxiliary == one.parts[0].value);
+    free(whole.all);
+    free(parts.all);
 }
 
 /* ----------------------------------------------------------------- asking -- */
@@ -445,6 +496,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_trained_and_resumed, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_gradient_into_the_table, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_gradient_into_the_tower, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_accumulated, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_asked, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_adapters, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_measured_without_pixels, open_place, close_place),
