@@ -4,8 +4,8 @@
  * LQ-Former, that refines the thought. Picked embeddings are only read there and do not enter the sequence.
  *
  * The parts and their defaults, which the description leaves open, are in docs/methods.md. */
-#include "model/pieces.h"
 #include "reason/latent.h"
+#include "reason/lq_former.h"
 #include "reason/parts.h"
 
 #include "base/checked.h"
@@ -15,91 +15,31 @@
 
 /* --------------------------------------------------------------- module -- */
 
-enum { HIDDEN = TN_MODULE_HIDDEN, WIDTH, INNER, LAYERS, HEADS, STEPS, EXTRA, ONE, MARKS }; /* sizes; EXTRA: learned queries */
-enum { EPS };                                                                              /* numbers */
+enum { HIDDEN = TN_MODULE_HIDDEN, LQ, MARKS = LQ + TN_LQ_SIZES }; /* sizes: those of the LQ-Former from LQ on */
+enum { EPS };                                                     /* numbers */
+enum { LAYER_GROUP = 1, QUERY_GROUP };
 
-typedef struct lq_norm {
-    tn_vector scale, shift;
-} lq_norm;
-
-typedef struct lq_attention {
-    tn_weight q, k, v, o;
-} lq_attention;
-
-typedef struct lq_layer {
-    lq_norm before_self, before_look, before_mlp;
-    lq_attention self, look, read; /* to itself and earlier thoughts; to the picked embeddings; to the question */
-    tn_weight gate_state, gate_look, gate_read;
-    tn_vector gate_bias;
-    tn_weight up, down;
-    tn_vector up_bias, down_bias;
-} lq_layer;
-
-typedef struct lq_query {
-    tn_weight row; /* [1, WIDTH] */
-} lq_query;
-
-typedef struct lq_former {
+typedef struct lare_module {
     tn_network network;
-    tn_weight from_state, from_image, from_question, from_thought; /* [WIDTH, C] into the LQ-Former's width */
-    tn_weight numbers; /* [STEPS, WIDTH] added for the number of a thought */
-    lq_query *queries; /* [EXTRA] learned queries beside the one from the state */
-    lq_layer *layers;
-    lq_norm last;
-    tn_weight out;     /* [C, WIDTH] */
-    tn_vector gamma, extent; /* [1] how much of the result is added, and the size of a thought */
-    tn_weight borders; /* [2, C] rows before and after the thoughts */
-} lq_former;
+    tn_lq_former lq;
+    tn_vector gamma, extent; /* [1] how much of the LQ-Former's result is added, and the size of a thought */
+    tn_weight borders;       /* [2, C] rows before and after the thoughts */
+} lare_module;
 
-#define TOP(name_, role_, member, ...) .name = "module." name_, TN_LAYOUT_ROW(role_, 0, offsetof(lq_former, member), 1, __VA_ARGS__)
-#define IN(name_, role_, member, ...) \
-    .name = "module.layers.%zu." name_, TN_LAYOUT_ROW(role_, 1, offsetof(lq_layer, member), 1, __VA_ARGS__)
-/* Members follow a dot, so they are without parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
-#define NORM(name, member)                                            \
-    { IN(name ".weight", SCALE, member.scale, WIDTH) },               \
-    { IN(name ".bias", SHIFT, member.shift, WIDTH) }
-#define ATTENTION(name, member)                                       \
-    { IN(name ".q_proj.weight", LINEAR, member.q, WIDTH, WIDTH) },    \
-    { IN(name ".k_proj.weight", LINEAR, member.k, WIDTH, WIDTH) },    \
-    { IN(name ".v_proj.weight", LINEAR, member.v, WIDTH, WIDTH), .reads = TN_READS_SAME }, \
-    { IN(name ".o_proj.weight", LINEAR, member.o, WIDTH, WIDTH), .reads = TN_READS_ATTENTION, .residual = true }
-/* NOLINTEND(bugprone-macro-parentheses) */
+#define TOP(name_, role_, member, ...) .name = "module." name_, TN_LAYOUT_ROW(role_, 0, offsetof(lare_module, member), 1, __VA_ARGS__)
 
 static const tn_layout_row rows[] = {
-    { TOP("state.weight", LINEAR, from_state, WIDTH, HIDDEN) },
-    { TOP("picture.weight", LINEAR, from_image, WIDTH, HIDDEN) },
-    { TOP("text.weight", LINEAR, from_question, WIDTH, HIDDEN) },
-    { TOP("thought.weight", LINEAR, from_thought, WIDTH, HIDDEN) },
-    { TOP("steps.weight", PATCHES, numbers, STEPS, WIDTH) },
-    { .name = "module.queries.%zu.weight", TN_LAYOUT_ROW(PATCHES, 2, offsetof(lq_query, row), 1, ONE, WIDTH) },
-    NORM("self_norm", before_self),
-    ATTENTION("self_attn", self),
-    NORM("cross_norm", before_look),
-    ATTENTION("vision_attn", look),
-    ATTENTION("text_attn", read),
-    { IN("gate.state.weight", LINEAR, gate_state, WIDTH, WIDTH) },
-    { IN("gate.bias", BIAS, gate_bias, WIDTH) },
-    { IN("gate.vision.weight", LINEAR, gate_look, WIDTH, WIDTH) },
-    { IN("gate.text.weight", LINEAR, gate_read, WIDTH, WIDTH) },
-    NORM("mlp_norm", before_mlp),
-    { IN("mlp.up.weight", LINEAR, up, INNER, WIDTH) },
-    { IN("mlp.up.bias", BIAS, up_bias, INNER) },
-    { IN("mlp.down.weight", LINEAR, down, WIDTH, INNER), .residual = true },
-    { IN("mlp.down.bias", BIAS, down_bias, WIDTH) },
-    { TOP("norm.weight", SCALE, last.scale, WIDTH) },
-    { TOP("norm.bias", SHIFT, last.shift, WIDTH) },
-    { TOP("out.weight", LINEAR, out, HIDDEN, WIDTH) },
-    { TOP("gamma", SCALE, gamma, ONE) },
-    { TOP("size", SCALE, extent, ONE) },
+    TN_LQ_ROWS(lare_module, lq, HIDDEN, LQ, LAYER_GROUP),
+    { TOP("gamma", SCALE, gamma, LQ + TN_LQ_ONE) },
+    { TOP("size", SCALE, extent, LQ + TN_LQ_ONE) },
     { TOP("marks.weight", PATCHES, borders, MARKS, HIDDEN) },
     { .name = NULL }
 };
 
 static const tn_layout layout = {
     .kind = TN_NETWORK_MODULE,
-    .bytes = sizeof(lq_former),
-    .groups = { [1] = { offsetof(lq_former, layers), sizeof(lq_layer), LAYERS, 0, NULL },
-                [2] = { offsetof(lq_former, queries), sizeof(lq_query), EXTRA, 0, NULL } },
+    .bytes = sizeof(lare_module),
+    .groups = { [LAYER_GROUP] = TN_LQ_LAYER_GROUP(lare_module, lq, LQ), [QUERY_GROUP] = TN_LQ_QUERY_GROUP(lare_module, lq, LQ) },
     .rows = rows,
 };
 
@@ -132,10 +72,8 @@ static const tn_option options[] = {
     TN_OPTIONS_END
 };
 
-enum { GATE_LEARNED, GATE_HALF, GATE_VISION, GATE_TEXT };
-
 typedef struct lare_settings {
-    size_t gate;
+    tn_lq_gate gate;
     bool rescale, refine;
 } lare_settings;
 
@@ -145,7 +83,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     const tn_network *module = tn_module_of(reasoner->session->model, reasoner->method->name);
     if (own == NULL)
         return tn_fail_session_full(error);
-    *own = (lare_settings){ tn_setting_choice(reasoner, GATE), tn_setting_choice(reasoner, RESCALE) == 0,
+    *own = (lare_settings){ (tn_lq_gate)tn_setting_choice(reasoner, GATE), tn_setting_choice(reasoner, RESCALE) == 0,
                             tn_setting_choice(reasoner, REFINE) == 0 };
     size_t text = tn_setting_choice(reasoner, LATENT_TEXT), steps = tn_setting_size(reasoner, N_LATENT);
     tn_latent_settings settings = {
@@ -160,9 +98,9 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
         .alike = tn_setting_number(reasoner, ALIKE),
         .own = own,
     };
-    if (module != NULL && steps > module->sizes[STEPS])
+    if (module != NULL && steps > module->sizes[LQ + TN_LQ_STEPS])
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[N_LATENT].name, "%zu steps, but the module of this model was made for at "
-                       "most %zu (%s)", steps, module->sizes[STEPS], options[LQ_STEPS].name);
+                       "most %zu (%s)", steps, module->sizes[LQ + TN_LQ_STEPS], options[LQ_STEPS].name);
     return tn_latent_open(reasoner, &settings, error);
 }
 
@@ -181,26 +119,26 @@ static tenebra_code read_size(const tenebra_setting *settings, size_t count, siz
 static tenebra_code shape_module(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error)
 {
     enum { WIDTH_MOST = 1024, HEADS_MOST = 8 };
-    size_t *sizes = shape->sizes, steps, queries;
-    TN_TRY(read_size(settings, count, LQ_WIDTH, &sizes[WIDTH], error));
-    TN_TRY(read_size(settings, count, LQ_LAYERS, &sizes[LAYERS], error));
-    TN_TRY(read_size(settings, count, LQ_HEADS, &sizes[HEADS], error));
+    size_t *sizes = shape->sizes + LQ, steps, queries;
+    TN_TRY(read_size(settings, count, LQ_WIDTH, &sizes[TN_LQ_WIDTH], error));
+    TN_TRY(read_size(settings, count, LQ_LAYERS, &sizes[TN_LQ_LAYERS], error));
+    TN_TRY(read_size(settings, count, LQ_HEADS, &sizes[TN_LQ_HEADS], error));
     TN_TRY(read_size(settings, count, LQ_QUERIES, &queries, error));
-    TN_TRY(read_size(settings, count, LQ_STEPS, &sizes[STEPS], error));
+    TN_TRY(read_size(settings, count, LQ_STEPS, &sizes[TN_LQ_STEPS], error));
     TN_TRY(read_size(settings, count, N_LATENT, &steps, error));
-    if (sizes[WIDTH] == 0)
-        sizes[WIDTH] = tn_min(sizes[HIDDEN], WIDTH_MOST);
-    bool free = sizes[HEADS] == 0;
-    for (sizes[HEADS] = free ? HEADS_MOST : sizes[HEADS]; free && sizes[WIDTH] % sizes[HEADS] != 0;)
-        sizes[HEADS]--;
-    if (sizes[WIDTH] % sizes[HEADS] != 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LQ_HEADS].name, "%zu heads do not divide a width of %zu", sizes[HEADS],
-                       sizes[WIDTH]);
-    sizes[STEPS] = tn_max(sizes[STEPS], steps);
-    sizes[INNER] = 4 * sizes[WIDTH];
-    sizes[EXTRA] = queries - 1;
-    sizes[ONE] = 1;
-    sizes[MARKS] = 2;
+    if (sizes[TN_LQ_WIDTH] == 0)
+        sizes[TN_LQ_WIDTH] = tn_min(shape->sizes[HIDDEN], WIDTH_MOST);
+    bool free = sizes[TN_LQ_HEADS] == 0;
+    for (sizes[TN_LQ_HEADS] = free ? HEADS_MOST : sizes[TN_LQ_HEADS]; free && sizes[TN_LQ_WIDTH] % sizes[TN_LQ_HEADS] != 0;)
+        sizes[TN_LQ_HEADS]--;
+    if (sizes[TN_LQ_WIDTH] % sizes[TN_LQ_HEADS] != 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LQ_HEADS].name, "%zu heads do not divide a width of %zu", sizes[TN_LQ_HEADS],
+                       sizes[TN_LQ_WIDTH]);
+    sizes[TN_LQ_STEPS] = tn_max(sizes[TN_LQ_STEPS], steps);
+    sizes[TN_LQ_INNER] = 4 * sizes[TN_LQ_WIDTH];
+    sizes[TN_LQ_EXTRA] = queries - 1;
+    sizes[TN_LQ_ONE] = 1;
+    shape->sizes[MARKS] = 2;
     shape->numbers[EPS] = 1e-5;
     return TENEBRA_OK;
 }
@@ -210,10 +148,10 @@ static void start_module(tn_network *network, const tn_model *model)
 {
     enum { ROWS_MOST = 4096 };
     static const double gamma = 0.1;
-    lq_former *lq = (lq_former *)network;
+    lare_module *module = (lare_module *)network;
     const tn_matrix *table = &model->decoder.embed.matrix;
     size_t cols = table->cols, count = tn_min(table->rows, ROWS_MOST);
-    tn_real *marks = (tn_real *)(uintptr_t)lq->borders.matrix.data, *row = marks + cols;
+    tn_real *marks = (tn_real *)(uintptr_t)module->borders.matrix.data, *row = marks + cols;
     double size = 0;
     memset(marks, 0, 2 * cols * sizeof *marks);
     for (size_t i = 0; i < count; i++) {
@@ -226,145 +164,51 @@ static void start_module(tn_network *network, const tn_model *model)
         size += sqrt(square / (double)cols) / (double)count;
     }
     memcpy(row, marks, cols * sizeof *row);
-    tn_vector_fill(&lq->gamma, gamma);
-    tn_vector_fill(&lq->extent, size);
+    tn_vector_fill(&module->gamma, gamma);
+    tn_vector_fill(&module->extent, size);
 }
 
 /* -------------------------------------------------------------- forward -- */
 
-/* What the LQ-Former reads, in its own width; empty: nothing. */
-typedef struct lq_input {
-    tn_tensor state, thoughts, picture, question;
-} lq_input;
-
-static tn_tensor norm(tn_ops *ops, const tn_network *lq, tn_tensor x, const lq_norm *n)
-{
-    return tn_op_layer_norm(ops, x, &n->scale, &n->shift, lq->numbers[EPS]);
-}
-
-/* Every row of `queries` attends to all rows of `keys`. */
-static tn_tensor attend(tn_ops *ops, const tn_network *lq, const lq_attention *w, tn_tensor queries, tn_tensor keys)
-{
-    size_t heads = lq->sizes[HEADS];
-    tn_tensor q = tn_piece_linear(ops, queries, &w->q, NULL);
-    tn_tensor k = tn_piece_linear(ops, keys, &w->k, NULL), v = tn_piece_linear(ops, keys, &w->v, NULL);
-    tn_attention_part *parts = tn_ops_take(ops, "attend", queries.rows, sizeof *parts);
-    for (size_t i = 0; parts != NULL && i < queries.rows; i++)
-        parts[i] = (tn_attention_part){ 1, tn_keys_of(k, v), { .heads = heads, .kv_heads = heads, .head_dim = lq->sizes[WIDTH] / heads,
-                                                               .causal = true, .start = keys.rows - 1 } };
-    return parts == NULL ? (tn_tensor){ 0 } : tn_piece_linear(ops, tn_op_attention_parts(ops, q, parts, queries.rows), &w->o, NULL);
-}
-
-/* factor * x in new memory. */
-static tn_tensor scaled(tn_ops *ops, tn_tensor x, double factor)
-{
-    tn_real *shares = tn_ops_take(ops, "scaled", x.rows * x.rows, sizeof *shares);
-    for (size_t i = 0; shares != NULL && i < x.rows * x.rows; i++)
-        shares[i] = i % (x.rows + 1) == 0 ? (tn_real)factor : 0;
-    return shares != NULL ? tn_op_mix(ops, x, shares, x.rows) : (tn_tensor){ 0 };
-}
-
-/* gate * look + (1 - gate) * read = read + gate * (look - read), or the one of them that is not empty. */
-static tn_tensor fuse(tn_ops *ops, const lq_layer *layer, size_t gate, tn_tensor u, tn_tensor look, tn_tensor read)
-{
-    if (tn_tensor_is_empty(read) || tn_tensor_is_empty(look))
-        return tn_tensor_is_empty(read) ? look : read;
-    if (gate == GATE_HALF)
-        return tn_op_add(ops, scaled(ops, look, 0.5), scaled(ops, read, 0.5));
-    tn_tensor g = tn_piece_linear(ops, u, &layer->gate_state, &layer->gate_bias);
-    g = tn_op_add(ops, g, tn_piece_linear(ops, look, &layer->gate_look, NULL));
-    g = tn_op_sigmoid(ops, tn_op_add(ops, g, tn_piece_linear(ops, read, &layer->gate_read, NULL)));
-    tn_tensor more = tn_op_multiply(ops, tn_op_add(ops, scaled(ops, read, -1), look), g);
-    return tn_op_add(ops, more, read);
-}
-
-static tn_tensor run_layer(tn_ops *ops, const tn_network *lq, const lq_layer *layer, const lq_input *in, size_t gate, tn_tensor x)
-{
-    tn_tensor u = norm(ops, lq, x, &layer->before_self), around[2] = { u, in->thoughts };
-    tn_tensor seen = tn_op_join(ops, around, tn_tensor_is_empty(in->thoughts) ? 1 : 2);
-    x = tn_op_add(ops, attend(ops, lq, &layer->self, u, seen), x);
-    u = norm(ops, lq, x, &layer->before_look);
-    tn_tensor look = tn_tensor_is_empty(in->picture) ? in->picture : attend(ops, lq, &layer->look, u, in->picture);
-    tn_tensor read = tn_tensor_is_empty(in->question) ? in->question : attend(ops, lq, &layer->read, u, in->question);
-    tn_tensor both = fuse(ops, layer, gate, u, look, read);
-    if (!tn_tensor_is_empty(both))
-        x = tn_op_add(ops, both, x);
-    u = norm(ops, lq, x, &layer->before_mlp);
-    tn_tensor inner = tn_op_gelu(ops, tn_piece_linear(ops, u, &layer->up, &layer->up_bias));
-    return tn_op_add(ops, tn_piece_linear(ops, inner, &layer->down, &layer->down_bias), x);
-}
-
-/* Rows first .. first + count - 1 of a table. */
-static tn_tensor rows_of(tn_ops *ops, const tn_weight *table, size_t first, size_t count)
-{
-    int32_t *ids = tn_ops_take(ops, "rows", count, sizeof *ids);
-    for (size_t i = 0; ids != NULL && i < count; i++)
-        ids[i] = (int32_t)(first + i);
-    return ids != NULL ? tn_op_gather(ops, table, ids, count) : (tn_tensor){ 0 };
-}
-
-/* The first `count` thoughts, and the embeddings that this step reads, in the LQ-Former's width. */
-static tn_tensor thoughts_of(tn_ops *ops, const lq_former *lq, const tn_choice *choice, size_t count)
-{
-    tn_tensor all = tn_op_compose(ops, choice->thoughts, count, lq->network.sizes[HIDDEN]);
-    return tn_op_add(ops, tn_piece_linear(ops, all, &lq->from_thought, NULL), rows_of(ops, &lq->numbers, 0, count));
-}
-
-static tn_tensor picture_of(tn_ops *ops, const lq_former *lq, const tn_choice *choice, const tn_latent_view *view)
+/* The embeddings that this step reads. */
+static tn_tensor picture_of(tn_ops *ops, const tn_choice *choice, const tn_latent_view *view)
 {
     bool all = choice->settings.source == TN_PICKS_ALL;
     size_t picks = all ? choice->candidates : choice->pick_count, count = 0;
+    if (picks == 0)
+        return (tn_tensor){ 0 };
     tn_row *picked = tn_ops_take(ops, "picture", picks * choice->most, sizeof *picked);
     for (size_t i = 0; picked != NULL && i < picks; i++)
         count += tn_choice_cells(choice, all ? i : choice->picks[i], picked + count);
-    return picked == NULL ? (tn_tensor){ 0 }
-                          : tn_piece_linear(ops, tn_rows_input(ops, view->decoder, picked, count), &lq->from_image, NULL);
-}
-
-static tn_tensor with_queries(tn_ops *ops, const lq_former *lq, tn_tensor x)
-{
-    size_t count = lq->network.sizes[EXTRA];
-    tn_tensor *all = tn_ops_take(ops, "queries", count + 1, sizeof *all);
-    if (all == NULL)
-        return x;
-    all[0] = x;
-    for (size_t i = 0; i < count; i++)
-        all[i + 1] = rows_of(ops, &lq->queries[i].row, 0, 1);
-    return tn_op_join(ops, all, count + 1);
+    return picked != NULL ? tn_rows_input(ops, view->decoder, picked, count) : (tn_tensor){ 0 };
 }
 
 /* What the LQ-Former adds to the state [1, C] in step `step`, from 0. */
-static tn_tensor refine(const lq_former *lq, const tn_choice *choice, const tn_latent_view *view, tn_tensor state, size_t step)
+static tn_tensor refine(const lare_module *module, const tn_choice *choice, const tn_latent_view *view, tn_tensor state, size_t step)
 {
     tn_ops *ops = view->ops;
-    const tn_network *network = &lq->network;
+    const tn_network *network = &module->network;
     const lare_settings *own = choice->settings.own;
-    lq_input in = { 0 };
+    tn_lq_input input = { .state = state, .step = step, .gate = own->gate };
     if (step > 0)
-        in.thoughts = thoughts_of(ops, lq, choice, step);
-    if (own->gate != GATE_TEXT && (choice->settings.source == TN_PICKS_ALL ? choice->candidates : choice->pick_count) > 0)
-        in.picture = picture_of(ops, lq, choice, view);
-    if (own->gate != GATE_VISION)
-        in.question = tn_piece_linear(ops, tn_op_rows(ops, view->question.source, view->question.row, view->question_rows),
-                                      &lq->from_question, NULL);
-    tn_tensor x = tn_op_add(ops, tn_piece_linear(ops, state, &lq->from_state, NULL), rows_of(ops, &lq->numbers, step, 1));
-    if (network->sizes[EXTRA] > 0)
-        x = with_queries(ops, lq, x);
-    for (size_t i = 0; i < network->sizes[LAYERS] && tn_ops_proceed(ops); i++)
-        x = run_layer(ops, network, &lq->layers[i], &in, own->gate, x);
-    return tn_piece_linear(ops, norm(ops, network, tn_op_mean(ops, x), &lq->last), &lq->out, NULL);
+        input.thoughts = tn_op_compose(ops, choice->thoughts, step, network->sizes[HIDDEN]);
+    if (own->gate != TN_LQ_GATE_TEXT)
+        input.picture = picture_of(ops, choice, view);
+    if (own->gate != TN_LQ_GATE_IMAGE)
+        input.question = tn_op_rows(ops, view->question.source, view->question.row, view->question_rows);
+    return tn_lq_former_run(ops, &module->lq, network->sizes + LQ, network->numbers[EPS], &input);
 }
 
 /* Thought z = size * y / rms(y), y = h + tanh(gamma) * refinement. */
-static tn_tensor think(const lq_former *lq, const tn_choice *choice, const tn_latent_view *view, size_t step)
+static tn_tensor think(const lare_module *module, const tn_choice *choice, const tn_latent_view *view, size_t step)
 {
     tn_ops *ops = view->ops;
     const lare_settings *own = choice->settings.own;
-    size_t cols = lq->network.sizes[HIDDEN];
+    size_t cols = module->network.sizes[HIDDEN];
     tn_tensor state = tn_op_compose(ops, &view->hidden, 1, cols), y = state;
     if (own->refine) {
-        tn_tensor more = refine(lq, choice, view, state, step);
-        y = tn_op_add(ops, tn_op_multiply(ops, more, tn_op_tanh(ops, tn_op_of_vector(ops, &lq->gamma))), state);
+        tn_tensor more = refine(module, choice, view, state, step);
+        y = tn_op_add(ops, tn_op_multiply(ops, more, tn_op_tanh(ops, tn_op_of_vector(ops, &module->gamma))), state);
     }
     if (!own->rescale)
         return y;
@@ -373,7 +217,7 @@ static tn_tensor think(const lq_former *lq, const tn_choice *choice, const tn_la
         ones[i] = 1;
     const tn_vector even = { cols, ones, NULL };
     return ones == NULL ? (tn_tensor){ 0 }
-                        : tn_op_multiply(ops, tn_op_rms_norm(ops, y, &even, 1e-12), tn_op_of_vector(ops, &lq->extent));
+                        : tn_op_multiply(ops, tn_op_rms_norm(ops, y, &even, 1e-12), tn_op_of_vector(ops, &module->extent));
 }
 
 /* ----------------------------------------------------------------- step -- */
@@ -397,7 +241,7 @@ static tenebra_code take_step(tn_choice *choice, const tn_latent_view *view, tn_
     tn_ops *ops = view->ops;
     size_t step = choice->done, mark = tn_ops_mark(ops);
     tn_choice_pick(choice, view->scores, view->rng);
-    tn_tensor thought = think((const lq_former *)view->module, choice, view, step);
+    tn_tensor thought = think((const lare_module *)view->module, choice, view, step);
     if (tn_tensor_is_empty(thought))
         return tn_fail(error, ops->failure.code, "module", "%s", ops->failure.sentence);
     if (!tn_tensor_is_empty(view->thought)) {
@@ -417,7 +261,7 @@ static tenebra_code take_step(tn_choice *choice, const tn_latent_view *view, tn_
 
 static tn_tensor marks_of(tn_ops *ops, const tn_network *network)
 {
-    return rows_of(ops, &((const lq_former *)network)->borders, 0, network->sizes[MARKS]);
+    return tn_lq_rows(ops, &((const lare_module *)network)->borders, 0, network->sizes[MARKS]);
 }
 
 const tn_method tn_method_lare = {
