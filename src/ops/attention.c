@@ -225,6 +225,7 @@ void tn_attend_cut(tn_ops *ops, tn_attend *a, const tn_attention *shape)
 {
     const size_t whole[2] = { 0, a->q.rows };
     const size_t *borders = shape->causal ? whole : shape->segments;
+    const size_t *keys = shape->causal || shape->key_segments == NULL ? borders : shape->key_segments;
     size_t segments = shape->causal ? 1 : shape->segment_count, most = 0;
     size_t rows = tn_max(1, (shape->causal ? CAUSAL_ROWS : FULL_ROWS) / a->group);
     for (size_t i = 0; i < segments; i++)
@@ -233,7 +234,7 @@ void tn_attend_cut(tn_ops *ops, tn_attend *a, const tn_attention *shape)
     for (size_t i = 0; i < segments && a->blocks != NULL; i++)
         for (size_t begin = borders[i]; begin < borders[i + 1]; begin += rows, block++) {
             size_t count = tn_min(rows, borders[i + 1] - begin);
-            *block = (tn_query_block){ begin, count, borders[i], borders[i + 1] };
+            *block = (tn_query_block){ begin, count, keys[i], keys[i + 1] };
             if (shape->causal)
                 block->visible = shape->start + begin + 1;
             most = tn_max(most, count);

@@ -164,10 +164,24 @@ static bool heads_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_at
     return ops->failure.code == TENEBRA_OK;
 }
 
+/* Borders of the keys, if they are not those of the queries. */
+static bool own_keys_fit(tn_ops *ops, const tn_keys *keys, const tn_attention *shape)
+{
+    const size_t *borders = shape->key_segments, count = shape->segment_count;
+    bool fit = borders[0] == 0 && borders[count] <= keys->capacity;
+    for (size_t i = 0; fit && i < count; i++)
+        fit = borders[i] < borders[i + 1] || (borders[i] == borders[i + 1] && shape->segments[i] == shape->segments[i + 1]);
+    if (!fit)
+        tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the borders of the keys of %zu segments do not rise from 0 to at most "
+                "%zu rows, or queries have no keys", count, keys->capacity);
+    return fit;
+}
+
 static bool keys_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_attention *shape)
 {
     size_t start = shape->causal ? shape->start : 0, end;
-    if (!tn_size_add(start, q.rows, &end) || end > keys->capacity) {
+    bool apart = !shape->causal && shape->key_segments != NULL;
+    if (!apart && (!tn_size_add(start, q.rows, &end) || end > keys->capacity)) {
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "%zu queries after %zu rows do not fit %zu "
                 "rows of keys", q.rows, start, keys->capacity);
         return false;
@@ -181,7 +195,7 @@ static bool keys_fit(tn_ops *ops, tn_tensor q, const tn_keys *keys, const tn_att
     if (!rising)
         tn_fail(&ops->failure, TENEBRA_ERROR_MISMATCH, "attention", "the borders of %zu segments do not rise from 0 "
                 "to %zu rows", shape->segment_count, q.rows);
-    return rising;
+    return rising && (!apart || own_keys_fit(ops, keys, shape));
 }
 
 /* First key row that query row `query` sees, and the row after the last. */
@@ -191,8 +205,8 @@ static void visible_keys(const tn_attention *shape, size_t query, size_t *begin,
     *end = shape->start + query + 1;
     for (size_t i = 0; !shape->causal && i < shape->segment_count; i++)
         if (query >= shape->segments[i] && query < shape->segments[i + 1]) {
-            *begin = shape->segments[i];
-            *end = shape->segments[i + 1];
+            *begin = (shape->key_segments != NULL ? shape->key_segments : shape->segments)[i];
+            *end = (shape->key_segments != NULL ? shape->key_segments : shape->segments)[i + 1];
         }
 }
 
@@ -243,10 +257,15 @@ static void keep_parts(tn_ops *ops, tn_attention_node *n, size_t results)
     tn_attention_part *parts = tn_ops_copy_list(ops, "attention", n->parts, n->count, sizeof *parts);
     n->peak = tn_ops_take(ops, "attention", results, sizeof *n->peak);
     n->total = tn_ops_take(ops, "attention", results, sizeof *n->total);
-    for (size_t p = 0; p < n->count && parts != NULL; p++)
-        if (!parts[p].shape.causal)
-            parts[p].shape.segments = tn_ops_copy_list(ops, "attention", parts[p].shape.segments, parts[p].shape.segment_count + 1,
-                                                       sizeof *parts[p].shape.segments);
+    for (size_t p = 0; p < n->count && parts != NULL; p++) {
+        tn_attention *shape = &parts[p].shape;
+        size_t borders = shape->segment_count + 1;
+        if (shape->causal)
+            continue;
+        shape->segments = tn_ops_copy_list(ops, "attention", shape->segments, borders, sizeof *shape->segments);
+        if (shape->key_segments != NULL)
+            shape->key_segments = tn_ops_copy_list(ops, "attention", shape->key_segments, borders, sizeof *shape->key_segments);
+    }
     n->parts = parts;
 }
 

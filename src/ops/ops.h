@@ -367,6 +367,8 @@ typedef struct tn_attention {
     const size_t *segments;           /* not causal: borders [segment_count + 1], from 0 to T; a query sees the keys of
                                        * its own segment */
     size_t segment_count;
+    const size_t *key_segments;       /* not causal: borders [segment_count + 1] of the segments' keys, from 0 on; a segment with queries
+                                       * has at least one key. NULL: those of the queries */
     const tn_tap *tap;                /* NULL: none                                   */
 } tn_attention;
 

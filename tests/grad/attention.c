@@ -88,6 +88,28 @@ static void segments_are_right(void **state)
     }
 }
 
+/* Segments whose keys are others than their queries, in number and place. */
+static tn_tensor build_crossing(gradient_case *c)
+{
+    static const size_t borders[] = { 0, 3, 3, 4, 9 }, own[] = { 0, 2, 2, 7, 8 };
+    tn_tensor q = input(c, 0);
+    tn_keys keys = tn_keys_of(input(c, 1), input(c, 2));
+    tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 2, .segments = borders, .key_segments = own, .segment_count = 4 };
+    return project(c, tn_op_attention(&c->ops, q, &keys, &shape));
+}
+
+static void crossing_segments_are_right(void **state)
+{
+    (void)state;
+    gradient_case c;
+    case_open(&c, 9);
+    add(&c, 9, 4, 0, 1);
+    add(&c, 8, 4, 0, 1);
+    add(&c, 8, 4, 0, 1);
+    check(&c, build_crossing);
+    case_close(&c);
+}
+
 /* Constants: if the queries, or the keys of the first span, have no gradient, the other gradients stay correct. */
 static tn_tensor build_partly_constant(gradient_case *c)
 {
@@ -193,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_are_right),
         cmocka_unit_test(segments_are_right),
+        cmocka_unit_test(crossing_segments_are_right),
         cmocka_unit_test(constants_are_skipped),
         cmocka_unit_test(used_again_is_right),
         cmocka_unit_test(gradients_move_out_of_the_cache),

@@ -4,7 +4,7 @@
 typedef struct problem {
     size_t rows, start, heads, kv_heads, head_dim;
     size_t segment_count; /* 0: causal */
-    size_t borders[6];
+    size_t borders[6], keys[6]; /* keys: borders of the segments' keys; all 0: those of the queries */
     double size; /* deviation of queries and keys */
 } problem;
 
@@ -21,6 +21,9 @@ static const problem problems[] = {
       .borders = { 0, 1, 40, 40, 200 }, .size = 1 },
     { .rows = 260, .heads = 3, .kv_heads = 1, .head_dim = 5, .segment_count = 1,
       .borders = { 0, 260 }, .size = 1 },
+    { .rows = 200, .heads = 4, .kv_heads = 2, .head_dim = 20, .segment_count = 4,
+      .borders = { 0, 1, 40, 40, 200 }, .keys = { 0, 150, 151, 151, 160 }, .size = 1 },
+    { .rows = 3, .heads = 2, .kv_heads = 2, .head_dim = 6, .segment_count = 1, .borders = { 0, 3 }, .keys = { 0, 400 }, .size = 1 },
 };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
@@ -31,10 +34,18 @@ typedef struct data {
     size_t width;
 } data;
 
+static bool has_own_keys(const problem *p) { return p->keys[1] > 0; }
+
+/* The number of key rows that some query sees. */
+static size_t keys_of(const problem *p)
+{
+    return has_own_keys(p) ? p->keys[p->segment_count] : p->start + p->rows;
+}
+
 /* Keys past the last visible one are NaN: reading their values into a result would be seen. */
 static data data_of(fixture *f, const problem *p)
 {
-    size_t stride = p->kv_heads * p->head_dim, used = p->start + p->rows, capacity = used + 3;
+    size_t stride = p->kv_heads * p->head_dim, used = keys_of(p), capacity = used + 3;
     data d = { .width = p->heads * p->head_dim };
     d.q = numbers(f, p->rows * d.width, 0, p->size);
     d.keys = (tn_keys){ .capacity = capacity, .stride = stride, .k = numbers(f, capacity * stride, 0, p->size),
@@ -43,7 +54,8 @@ static data data_of(fixture *f, const problem *p)
         d.keys.k[i] = d.keys.v[i] = (tn_real)NAN;
     d.shape = (tn_attention){ .heads = p->heads, .kv_heads = p->kv_heads, .head_dim = p->head_dim,
                               .causal = p->segment_count == 0, .start = p->start,
-                              .segments = p->borders, .segment_count = p->segment_count };
+                              .segments = p->borders, .segment_count = p->segment_count,
+                              .key_segments = has_own_keys(p) ? p->keys : NULL };
     return d;
 }
 
@@ -53,7 +65,7 @@ static void seen_keys(const problem *p, size_t row, size_t *begin, size_t *end)
     *end = p->start + row + 1;
     for (size_t i = 0; i < p->segment_count; i++)
         if (row >= p->borders[i] && row < p->borders[i + 1])
-            *begin = p->borders[i], *end = p->borders[i + 1];
+            *begin = (has_own_keys(p) ? p->keys : p->borders)[i], *end = (has_own_keys(p) ? p->keys : p->borders)[i + 1];
 }
 
 /* Probabilities [keys] of one row and head; returns the largest sum of |q k| / sqrt(D). */
@@ -109,12 +121,12 @@ static void equals_a_softmax(void **state)
                 for (size_t i = 0; i < p->head_dim; i++) {
                     double absolute = 0;
                     wanted[i] = 0;
-                    for (size_t key = 0; key < p->start + p->rows; key++) {
+                    for (size_t key = 0; key < keys_of(p); key++) {
                         double term = probabilities[key] * (double)d.keys.v[key * d.keys.stride + offset + i];
                         wanted[i] += term;
                         absolute += fabs(term);
                     }
-                    bound[i] = relative_bound(p, p->start + p->rows, size) * absolute;
+                    bound[i] = relative_bound(p, keys_of(p), size) * absolute;
                 }
                 assert_within(out.data + row * d.width + head * p->head_dim, wanted, bound, p->head_dim);
             }

@@ -163,6 +163,24 @@ static tn_tensor attend_falling_segments(tn_ops *ops, tn_tensor x, const tn_real
     return tn_op_attention(ops, x, &keys, &shape);
 }
 
+static tn_tensor attend_without_keys(tn_ops *ops, tn_tensor x, const tn_real *values)
+{
+    (void)values;
+    static const size_t borders[] = { 0, 2, 4 }, own[] = { 0, 3, 3 };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
+    tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .key_segments = own, .segment_count = 2 };
+    return tn_op_attention(ops, x, &keys, &shape);
+}
+
+static tn_tensor attend_too_many_keys(tn_ops *ops, tn_tensor x, const tn_real *values)
+{
+    (void)values;
+    static const size_t borders[] = { 0, 2, 4 }, own[] = { 0, 3, 5 };
+    tn_keys keys = { .capacity = 4, .stride = 8, .k = x.data, .v = x.data };
+    tn_attention shape = { .heads = 2, .kv_heads = 2, .head_dim = 4, .segments = borders, .key_segments = own, .segment_count = 2 };
+    return tn_op_attention(ops, x, &keys, &shape);
+}
+
 static tn_tensor tap_unseen_key(tn_ops *ops, tn_tensor x, const tn_real *values)
 {
     (void)values;
@@ -253,6 +271,8 @@ static void misuse_is_named(void **state)
         { attend_uneven_groups, "attention", "4 heads, 3 key heads" },
         { attend_open_segments, "attention", "0 to 4" },
         { attend_falling_segments, "attention", "2 segments" },
+        { attend_without_keys, "attention", "queries have no keys" },
+        { attend_too_many_keys, "attention", "at most 4 rows" },
         { tap_unseen_key, "attention", "not key 2" },
         { tap_other_segment, "attention", "not key 1" },
         { tap_unknown_row, "attention", "row 4" },
