@@ -69,6 +69,13 @@ static inline void tn_vector_fill(tn_vector *v, double value)
         v->data[i] = (tn_real)value;
 }
 
+/* Gives a vector new values [size], before operations read it. */
+static inline void tn_vector_write(tn_vector *v, const tn_real *values)
+{
+    for (size_t i = 0; i < v->size; i++)
+        v->data[i] = values[i];
+}
+
 /* Make a weight or vector read other memory, with another gradient (NULL: none); both stay the caller's. Weights are
  * always bound in these two, so that a device can copy what it has not seen. */
 static inline void tn_weight_bind(tn_weight *w, tn_matrix matrix, tn_real *grad)
