@@ -130,7 +130,7 @@ static tenebra_code read_tensors(tn_model *model, const char *directory, tenebra
     return mismatches == 0 ? TENEBRA_OK : tn_fail(error, first.code, first.where, "%s", first.sentence);
 }
 
-static tenebra_code read_described(tn_model *model, const json_t *json, const char *directory, tn_module_layout_fn *layout_of,
+static tenebra_code read_described(tn_model *model, const json_t *json, const char *directory, tn_module_kind_fn *kind_of,
                                    tenebra_error *error)
 {
     const char *method = "";
@@ -139,20 +139,22 @@ static tenebra_code read_described(tn_model *model, const json_t *json, const ch
     TN_TRY(tn_json_string(json, "method", &method, DESCRIPTION, error));
     TN_TRY(read_shape(json, &shape, error));
     tn_notes_unknown(&model->notes, json, keys, DESCRIPTION, NULL);
-    const tn_layout *layout = layout_of(method);
-    if (layout == NULL)
+    const tn_module_kind kind = kind_of(method);
+    if (kind.layout == NULL)
         return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, DESCRIPTION, "is of the method '%.60s', which has no module in this program; move "
                                                                       "both files of the module away to use the model without "
                                                                       "it", method);
     if (shape.sizes[TN_MODULE_HIDDEN] != hidden)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, DESCRIPTION, "is for rows of %zu numbers, but the model has rows of %zu",
                        shape.sizes[TN_MODULE_HIDDEN], hidden);
-    TN_TRY(check_groups(layout, &shape, error));
-    TN_TRY(add(model, method, layout, &shape, error));
+    TN_TRY(check_groups(kind.layout, &shape, error));
+    if (kind.check != NULL)
+        TN_TRY(kind.check(&shape, DESCRIPTION, error));
+    TN_TRY(add(model, method, kind.layout, &shape, error));
     return read_tensors(model, directory, error);
 }
 
-tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_layout_fn *layout_of, tenebra_error *error)
+tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_kind_fn *kind_of, tenebra_error *error)
 {
     tn_path path;
     tn_file file;
@@ -166,7 +168,7 @@ tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_la
     if (code == TENEBRA_OK)
         code = tn_store_seal_check_object(file.data, file.size, json, &sealed, DESCRIPTION, error);
     if (code == TENEBRA_OK)
-        code = read_described(model, json, directory, layout_of, error);
+        code = read_described(model, json, directory, kind_of, error);
     json_decref(json);
     tn_file_close(&file);
     return code;

@@ -23,12 +23,19 @@ typedef struct tn_module_shape {
 tenebra_code tn_module_make(tn_model *model, const char *method, const tn_layout *layout, const tn_module_shape *shape, uint64_t seed,
                             tenebra_error *error);
 
-/* The layout of the module of a method, or NULL. */
-typedef const tn_layout *tn_module_layout_fn(const char *method);
+/* What is known of the modules of a method: the layout, and a check of sizes and numbers from a file, which must fit each other before
+ * tensors are read and the forward runs (Errors: FORMAT, in `where`; NULL: any are valid). */
+typedef tenebra_code tn_module_check_fn(const tn_module_shape *shape, const char *where, tenebra_error *error);
+typedef struct tn_module_kind {
+    const tn_layout *layout; /* NULL: the method has no modules, or is unknown */
+    tn_module_check_fn *check;
+} tn_module_kind;
+
+typedef tn_module_kind tn_module_kind_fn(const char *method);
 
 /* Adds the module of a directory; does nothing if there is none. Errors: IO, FORMAT (damaged), UNSUPPORTED (an unknown method),
  * MISMATCH (made for another model; tensors), MEMORY. */
-tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_layout_fn *layout_of, tenebra_error *error);
+tenebra_code tn_module_read(tn_model *model, const char *directory, tn_module_kind_fn *kind_of, tenebra_error *error);
 
 /* Writes the files; trained tensors have the values of `parameters`. Errors: IO, MEMORY. */
 tenebra_code tn_module_write(const tn_model *model, const tn_parameters *parameters, const char *directory, tenebra_error *error);

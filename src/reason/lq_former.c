@@ -25,11 +25,12 @@ static tn_tensor attend(const lq_run *r, const tn_lq_attention *w, tn_tensor que
     size_t heads = r->sizes[TN_LQ_HEADS];
     tn_tensor q = tn_piece_linear(ops, queries, &w->q, NULL);
     tn_tensor k = tn_piece_linear(ops, keys, &w->k, NULL), v = tn_piece_linear(ops, keys, &w->v, NULL);
-    tn_attention_part *parts = tn_ops_take(ops, "attend", queries.rows, sizeof *parts);
-    for (size_t i = 0; parts != NULL && i < queries.rows; i++)
-        parts[i] = (tn_attention_part){ 1, tn_keys_of(k, v), { .heads = heads, .kv_heads = heads, .head_dim = r->sizes[TN_LQ_WIDTH] / heads,
-                                                               .causal = true, .start = keys.rows - 1 } };
-    return parts == NULL ? (tn_tensor){ 0 } : tn_piece_linear(ops, tn_op_attention_parts(ops, q, parts, queries.rows), &w->o, NULL);
+    const size_t rows[2] = { 0, queries.rows }, seen[2] = { 0, keys.rows };
+    const tn_keys cache = tn_keys_of(k, v);
+    const tn_attention shape = { .heads = heads, .kv_heads = heads, .head_dim = r->sizes[TN_LQ_WIDTH] / heads, .segments = rows,
+                                 .segment_count = 1, .key_segments = seen };
+    return tn_tensor_is_empty(k) || tn_tensor_is_empty(v) ? (tn_tensor){ 0 }
+                                                          : tn_piece_linear(ops, tn_op_attention(ops, q, &cache, &shape), &w->o, NULL);
 }
 
 /* factor * x in new memory. */

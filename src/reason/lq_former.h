@@ -95,6 +95,12 @@ typedef struct tn_lq_former {
     { offsetof(type, member.queries), sizeof(tn_lq_query), (first) + TN_LQ_EXTRA, 0, NULL }
 /* NOLINTEND(bugprone-macro-parentheses) */
 
+/* Whether sizes from a file fit each other. */
+static inline bool tn_lq_sizes_fit(const size_t *sizes)
+{
+    return sizes[TN_LQ_WIDTH] > 0 && sizes[TN_LQ_HEADS] > 0 && sizes[TN_LQ_WIDTH] % sizes[TN_LQ_HEADS] == 0 && sizes[TN_LQ_ONE] == 1;
+}
+
 /* How what is read of image and text is joined: by learned gates, in equal parts, or only one of them. */
 typedef enum tn_lq_gate { TN_LQ_GATE_LEARNED, TN_LQ_GATE_HALF, TN_LQ_GATE_IMAGE, TN_LQ_GATE_TEXT } tn_lq_gate;
 

@@ -93,6 +93,8 @@ typedef struct tn_method {
     size_t (*picture_side)(const tn_network *module);
     /* Sets sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
+    /* Checks sizes and numbers of a module from a file, whose forward relies on them. NULL: nothing. */
+    tn_module_check_fn *check_module;
     /* Changes values of a new module, which are those of tn_module_make so far. NULL: nothing. */
     void (*start_module)(tn_network *module, const tn_model *model);
 } tn_method;

@@ -1,16 +1,16 @@
 #include "reason/modules.h"
 
-static const tn_layout *layout_of(const char *name)
+static tn_module_kind kind_of(const char *name)
 {
     const tn_method *method = tn_method_find(name);
-    return method != NULL ? method->module : NULL;
+    return method != NULL ? (tn_module_kind){ method->module, method->check_module } : (tn_module_kind){ 0 };
 }
 
 tenebra_code tn_modules_read(tn_model *model, const tenebra_adapter *adapters, size_t adapter_count, tenebra_error *error)
 {
     for (size_t i = adapter_count; i > 0 && model->module_method == NULL; i--)
-        TN_TRY(tn_module_read(model, adapters[i - 1].directory, layout_of, error));
-    return model->module_method != NULL ? TENEBRA_OK : tn_module_read(model, model->directory, layout_of, error);
+        TN_TRY(tn_module_read(model, adapters[i - 1].directory, kind_of, error));
+    return model->module_method != NULL ? TENEBRA_OK : tn_module_read(model, model->directory, kind_of, error);
 }
 
 tenebra_code tn_modules_check(const tn_model *model, const tn_method *method, tenebra_error *error)

@@ -6,6 +6,7 @@
  * read must have the sizes that it says. */
 #include "base/file.h"
 #include "model/module.h"
+#include "reason/denoise.h"
 #include "store/seal.h"
 #include "store/writer.h"
 
@@ -26,7 +27,7 @@ static void require(bool truth)
 
 /* ------------------------------------------------------------- a method's layout -- */
 
-enum { HIDDEN = TN_MODULE_HIDDEN, INNER, BLOCKS };
+enum { HIDDEN = TN_MODULE_HIDDEN, INNER, BLOCKS, DENOISER };
 
 typedef struct block {
     tn_vector norm;
@@ -37,6 +38,7 @@ typedef struct blocks {
     tn_network network;
     tn_weight first[2];
     block *list;
+    tn_denoiser_parts denoiser;
 } blocks;
 
 static const tn_layout_row rows[] = {
@@ -44,17 +46,26 @@ static const tn_layout_row rows[] = {
     { .name = "module.blocks.%zu.norm.weight", TN_LAYOUT_ROW(SCALE, 1, offsetof(block, norm), 1, HIDDEN) },
     { .name = "module.blocks.%zu.up.weight", TN_LAYOUT_ROW(LINEAR, 1, offsetof(block, up), 1, INNER, HIDDEN) },
     { .name = "module.blocks.%zu.down.weight", TN_LAYOUT_ROW(LINEAR, 1, offsetof(block, down), 1, HIDDEN, INNER) },
+    TN_DENOISER_ROWS(2, DENOISER, HIDDEN),
     { .name = NULL }
 };
 
 static const tn_layout layout = {
     .kind = TN_NETWORK_MODULE,
     .bytes = sizeof(blocks),
-    .groups = { [1] = { offsetof(blocks, list), sizeof(block), BLOCKS, 0, NULL } },
+    .groups = { [1] = { offsetof(blocks, list), sizeof(block), BLOCKS, 0, NULL }, TN_DENOISER_GROUPS(2, blocks, DENOISER) },
     .rows = rows,
 };
 
-static const tn_layout *layout_of(const char *method) { return strcmp(method, "toy") == 0 ? &layout : NULL; }
+static tenebra_code check(const tn_module_shape *shape, const char *where, tenebra_error *error)
+{
+    return tn_denoiser_check(shape->sizes + DENOISER, shape->sizes[HIDDEN], where, error);
+}
+
+static tn_module_kind kind_of(const char *method)
+{
+    return strcmp(method, "toy") == 0 ? (tn_module_kind){ &layout, check } : (tn_module_kind){ 0 };
+}
 
 /* ------------------------------------------------------------------- files -- */
 
@@ -92,11 +103,28 @@ static tn_model *open_model(void)
     return model;
 }
 
+/* What passed the checks runs: at least one number of every cell is predicted. */
+static void reconstruct(const tn_model *model, const blocks *module)
+{
+    const tn_denoiser d = { &module->network.sizes[DENOISER], module->denoiser };
+    tn_arena arena;
+    if (!tn_denoiser_is_present(&d))
+        return;
+    require(tn_arena_open(&arena, (size_t)64 << 20, NULL) == TENEBRA_OK);
+    tn_ops ops = { .kernels = model->kernels, .arena = &arena };
+    const tn_row_ref thought = { tn_op_constant(&ops, 1, module->network.sizes[HIDDEN], NULL), 0 };
+    tn_denoiser_target target = { 1, 1, NULL };
+    target.values = tn_ops_take(&ops, "fuzz", tn_denoiser_count(&d, &target), sizeof *target.values);
+    if (target.values != NULL)
+        tn_denoiser_sample(&ops, &d, &thought, 1, 2, 1, &target);
+    tn_arena_close(&arena);
+}
+
 static tenebra_code read_it(void)
 {
     tn_model *model = open_model();
     tenebra_error error = { 0 };
-    tenebra_code code = tn_module_read(model, directory, layout_of, &error);
+    tenebra_code code = tn_module_read(model, directory, kind_of, &error);
     require(code == error.code && (code == TENEBRA_OK || error.sentence[0] != '\0'));
     const tn_network *network = tn_module_of(model, "toy");
     if (code == TENEBRA_OK && network != NULL) {
@@ -105,6 +133,7 @@ static tenebra_code read_it(void)
         require(module->first[1].matrix.rows == network->sizes[INNER] && module->first[1].matrix.cols == network->sizes[HIDDEN]);
         for (size_t i = 0; i < network->sizes[BLOCKS]; i++)
             require(module->list[i].down.matrix.cols == network->sizes[INNER] && module->list[i].norm.size == network->sizes[HIDDEN]);
+        reconstruct(model, module);
     }
     tn_model_close(model);
     return code;
@@ -118,6 +147,7 @@ static void prepare(void)
     atexit(clean);
     tn_model *model = open_model();
     tn_module_shape shape = { .sizes = { [INNER] = 5, [BLOCKS] = 2 }, .numbers = { 1e-6 } };
+    tn_denoiser_shape(&(tn_denoiser_options){ .layers = 1, .width = 4, .side = 16 }, model->config.decoder.hidden_size, &shape.sizes[DENOISER]);
     tn_parameters none = { 0 };
     require(tn_module_make(model, "toy", &layout, &shape, 1, NULL) == TENEBRA_OK);
     require(tn_module_write(model, &none, directory, NULL) == TENEBRA_OK);
@@ -172,7 +202,7 @@ static void change_description(json_t *json, uint8_t key, uint8_t value)
     if (key % 2 == 0)
         json_object_set_new(json, PICK(keys, key / 2), made);
     else
-        json_array_set_new(json_object_get(json, key % 4 == 1 ? "sizes" : "numbers"), key / 4 % 4, made);
+        json_array_set_new(json_object_get(json, key % 4 == 1 ? "sizes" : "numbers"), key / 4 % (key % 4 == 1 ? 14 : 4), made);
 }
 
 static void change_tensor(json_t *header, uint8_t which, uint8_t how)

@@ -143,6 +143,15 @@ static tenebra_code shape_module(const tenebra_setting *settings, size_t count, 
     return TENEBRA_OK;
 }
 
+static tenebra_code check_module(const tn_module_shape *shape, const char *where, tenebra_error *error)
+{
+    double eps = shape->numbers[EPS];
+    if (!tn_lq_sizes_fit(shape->sizes + LQ) || shape->sizes[MARKS] != 2 || !(eps > 0 && eps < 1))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"sizes\" or \"numbers\" of the LQ-Former do not fit each other: the file is "
+                                                           "damaged");
+    return TENEBRA_OK;
+}
+
 /* Thoughts start with the mean size of the token embeddings, and the marks as their mean, over at most 4,096 of them. */
 static void start_module(tn_network *network, const tn_model *model)
 {
@@ -277,5 +286,6 @@ const tn_method tn_method_lare = {
     .arrange_training = tn_latent_example,
     .module = &layout,
     .shape_module = shape_module,
+    .check_module = check_module,
     .start_module = start_module,
 };
