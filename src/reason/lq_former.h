@@ -1,5 +1,5 @@
-/* An LQ-Former (latent Q-Former): a small transformer that refines a state. Its query attends to itself and to earlier thoughts, and to two things
- * that are joined by gates: embeddings of an image, and states of a text. It is a network to be embedded in a method's module.
+/* An LQ-Former (latent Q-Former): a small transformer that refines a state. Its query attends to itself and to earlier thoughts, and to
+ * two things that are joined by gates: embeddings of an image, and states of a text. It is a network to be embedded in a method's module.
  *
  * Our reading of arXiv:2511.02360, which publishes neither code nor sizes; docs/methods.md has the equations. Shapes: C width of the
  * decoder's rows, W of the LQ-Former. */

@@ -81,12 +81,14 @@ typedef struct tn_method {
 
     /* A network that belongs to the method and is trained with the model or with an adapter; NULL: none. */
     const tn_layout *module;
+    /* Training: checks that the settings that apply only there suit the module. Errors: ARGUMENT. NULL: nothing to check. */
+    tenebra_code (*check_training)(const tn_reasoner *reasoner, tenebra_error *error);
     /* Losses beside that of the tokens (reason/losses.h): writes at most TN_LOSS_PARTS of them for a batch of training examples and
      * returns their number. Each is a mean over the examples of the whole update. NULL: none. */
     size_t (*batch_losses)(const struct tn_loss_batch *batch, struct tn_loss_part *parts);
     /* For losses that compare the examples of an update: what each example shows to the others, [batch->count * k, width], k rows
-     * for each, recorded. If `compares` (the settings are tn_latent_settings.own) and the update has several batches, all batches first
-     * run forward only, up to their latent steps, and tn_loss_batch.shown has the result for all examples. NULL: none compares. */
+     * for each, recorded. If `compares` (`own` is tn_latent_settings.own, or NULL) and the update has several batches, all of them
+     * first run forward only, up to their latent steps, and tn_loss_batch.shown has the result for all examples. NULL: none compares. */
     tn_tensor (*show)(const struct tn_loss_batch *batch);
     bool (*compares)(const void *own);
     /* The side in pixels of the small pictures that the losses take (tn_train_example.small); 0: none. NULL: never. */

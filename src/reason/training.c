@@ -42,7 +42,8 @@ static tenebra_code open_parts(tn_training *training, const tn_training_options 
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "the method '%s' cannot be trained",
                        training->reasoner.method->name);
     tn_training_seed(training, options->seed);
-    return TENEBRA_OK;
+    const tn_method *method = training->reasoner.method;
+    return method->check_training != NULL ? method->check_training(&training->reasoner, error) : TENEBRA_OK;
 }
 
 tenebra_code tn_training_open(const tn_model *model, const tn_training_options *options, tn_training **opened, tenebra_error *error)

@@ -22,8 +22,12 @@
 #include "base/rng.h"
 #include "ops/ops.h"
 
+#ifndef STEP
 #define STEP 1e-3
+#endif
+#ifndef BOUND
 #define BOUND 1e-8
+#endif
 
 enum { PARAMETERS = 96, COEFFICIENTS = 4096 };
 

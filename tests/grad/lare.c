@@ -1,15 +1,22 @@
 /* Gradients of LaRe through its whole loop in double precision (T6): all weights of the LQ-Former, the gate of its result, the size of
- * a thought, the marks, and the image embeddings, with the picks held fixed. */
+ * a thought, the marks, the maps of the contrastive loss, and the image embeddings, with the picks held fixed. The loss is that of the
+ * answers and the contrastive one, of two examples beside a third one of another batch. */
+/* A quarter of the usual step, because the contrastive loss divides by 0.07: its fifth derivative is up to (1 / 0.07)^5 times as large.
+ * With 1e-3 the rest of the difference is 1e-6 (measured; it falls 16-fold with each half of the step, as it should); with this step it
+ * is 4e-9, and the rounding, of gradients that are small beside others, 1e-8. */
+#define STEP 2.5e-4
+#define BOUND 5e-8
 #include "check.h"
 #include "small_decoder.h"
 
 /* The method's file names sizes as it likes. */
 #define HIDDEN LARE_HIDDEN
+#include "reason/contrast.h"
 #include "reason/look.h"
 #include "reason/methods/lare.c"
 #undef HIDDEN
 
-enum { CELLS = 4, QUESTION = 3, STEPS_RUN = 3, ANSWER = 2, ROWS = CELLS + QUESTION + 2 + STEPS_RUN + ANSWER };
+enum { CELLS = 4, QUESTION = 3, STEPS_RUN = 3, ANSWER = 2, EXAMPLES = 2, TOTAL = 3, ROWS = CELLS + QUESTION + 2 + STEPS_RUN + ANSWER };
 
 /* What the method's file refers to, and these tests do not call. */
 void *tn_reasoner_take(tn_reasoner *reasoner, size_t count, size_t size) { (void)reasoner, (void)count, (void)size; return NULL; }
@@ -33,11 +40,11 @@ static lare_module *module;
 static int open_module(void **state)
 {
     static const tenebra_setting settings[] = { { "lq-width", "6" }, { "lq-heads", "2" }, { "lq-queries", "2" }, { "lq-steps", "3" },
-                                                { "lq-layers", "2" } };
+                                                { "lq-layers", "2" }, { "lambda-c", "0.5" } };
     tn_module_shape shape = { .sizes = { [TN_MODULE_HIDDEN] = HIDDEN } };
     (void)state;
     module = calloc(1, sizeof *module);
-    if (module == NULL || shape_module(settings, 5, &shape, NULL) != TENEBRA_OK)
+    if (module == NULL || shape_module(settings, 6, &shape, NULL) != TENEBRA_OK)
         return -1;
     module->network.layout = &layout;
     memcpy(module->network.sizes, shape.sizes, sizeof shape.sizes);
@@ -59,6 +66,7 @@ typedef struct sequence {
     tn_decoder decoder;
     tn_keys keys[LAYERS];
     size_t length;
+    tn_row fed[STEPS_RUN]; /* its thoughts */
 } sequence;
 
 /* Runs rows and returns their states before the final norm. */
@@ -70,11 +78,11 @@ static tn_tensor run_rows(sequence *s, tn_row *span, size_t count)
     return tn_rows_run(&s->c->ops, &s->decoder, span, count, &part, 1);
 }
 
-static tn_tensor take_steps(sequence *s, const tn_image_rows *picture, tn_tensor marks, const lare_settings *own)
+static void take_steps(sequence *s, const tn_image_rows *picture, tn_tensor marks, const lare_settings *own)
 {
     static const tn_real scores[STEPS_RUN][CELLS] = { { 3, 1, 2, 0 }, { 0, 1, 2, 3 }, { 1, 3, 0, 2 } };
     tn_ops *ops = &s->c->ops;
-    tn_row prompt[CELLS + QUESTION + 1], cells[CELLS], fed;
+    tn_row prompt[CELLS + QUESTION + 1], cells[CELLS];
     bool available[CELLS] = { true, true, true, true };
     size_t picks[CELLS], first[CELLS], starts[CELLS + 1], count;
     tn_row_ref thoughts[STEPS_RUN];
@@ -92,29 +100,73 @@ static tn_tensor take_steps(sequence *s, const tn_image_rows *picture, tn_tensor
                             .question = { normed, CELLS }, .question_rows = QUESTION };
     for (size_t step = 0; step < STEPS_RUN; step++) {
         view.scores = scores[step];
-        assert_int_equal(take_step(&choice, &view, &fed, &count, NULL), TENEBRA_OK);
+        assert_int_equal(take_step(&choice, &view, &s->fed[step], &count, NULL), TENEBRA_OK);
         assert_int_equal(count, 1);
-        view.hidden = (tn_row_ref){ tn_decoder_norm(ops, &s->decoder, run_rows(s, &fed, 1)), 0 };
+        view.hidden = (tn_row_ref){ tn_decoder_norm(ops, &s->decoder, run_rows(s, &(tn_row){ s->fed[step].kind, .vector = s->fed[step].vector }, 1)), 0 };
     }
-    return view.hidden.source;
+}
+
+/* The loss of the answer of one example. */
+static tn_tensor answer(sequence *s, const tn_image_rows *picture, tn_tensor marks, const lare_settings *own)
+{
+    static const int32_t labels[ANSWER + 1] = { 4, 9, 2 };
+    tn_ops *ops = &s->c->ops;
+    for (size_t l = 0; l < LAYERS; l++)
+        s->keys[l] = cache(s->c, ROWS, HEADS * DIM);
+    take_steps(s, picture, marks, own);
+    tn_row rest[ANSWER + 1] = { tn_row_of_vector(marks, 1), tn_row_of_token(4), tn_row_of_token(9) };
+    tn_tensor x = run_rows(s, rest, ANSWER + 1);
+    return tn_op_cross_entropy(ops, tn_decoder_logits(ops, &s->decoder, tn_decoder_norm(ops, &s->decoder, x)), labels, 0.5);
+}
+
+/* The contrastive loss of the examples. Images and texts are constants in it, so those that are mapped are not the parameters. */
+static tn_tensor align(gradient_case *c, constants *all, const sequence *sequences, const lare_settings *own)
+{
+    static int32_t words[TOTAL][2] = { { 3, 5 }, { 7, 1 }, { 2, 2 } };
+    tn_decoder *decoder = tn_arena_take(&c->work, 1, sizeof *decoder);
+    tn_image_rows *pictures = tn_arena_take(&c->work, TOTAL, sizeof *pictures);
+    tn_train_example *examples = tn_arena_take(&c->work, TOTAL, sizeof *examples);
+    const tn_train_example *pointers[TOTAL];
+    tn_loss_example of[EXAMPLES];
+    tn_loss_part parts[TN_LOSS_PARTS] = { { 0 } };
+    assert_true(decoder != NULL && pictures != NULL && examples != NULL);
+    *decoder = sequences[0].decoder;
+    decoder->embed = fixed(all, VOCABULARY, HIDDEN, 1);
+    for (size_t i = 0; i < TOTAL; i++) {
+        pictures[i] = (tn_image_rows){ .rows = CELLS, .embeds = tn_op_constant(&c->ops, CELLS, HIDDEN, constant(all, CELLS * HIDDEN, 0, 1)) };
+        examples[i] = (tn_train_example){ .words = words[i], .word_count = 2, .picture_count = 1, .latent_steps = STEPS_RUN,
+                                          .image_mark = { { 1 + i / 2 } }, .words_mark = { { 1 + i } } }; /* two of one image */
+        pointers[i] = &examples[i];
+    }
+    for (size_t i = 0; i < EXAMPLES; i++)
+        of[i] = (tn_loss_example){ &examples[i], sequences[i].fed, STEPS_RUN, &pictures[i], i };
+    const tn_loss_batch batch = { .ops = &c->ops, .module = &module->network, .decoder = decoder, .own = own, .examples = of,
+                                  .count = EXAMPLES, .share = 0.3, .all = pointers, .total = TOTAL, .first = 0,
+                                  .shown = tn_contrast_unit(&c->ops, tn_op_constant(&c->ops, TOTAL * TN_ALIGN_MAPS, HIDDEN,
+                                                                                    constant(all, TOTAL * TN_ALIGN_MAPS * HIDDEN, 0, 1))) };
+    assert_int_equal(losses(&batch, parts), 1);
+    assert_string_equal(parts[0].name, "contrastive");
+    assert_true(parts[0].whole && parts[0].weight == own->contrast && parts[0].loss.data[0] > 0);
+    return parts[0].loss;
 }
 
 static tn_tensor build(gradient_case *c)
 {
-    static const int32_t labels[ANSWER + 1] = { 4, 9, 2 };
-    const lare_settings own = { (tn_lq_gate)c->variant, true, true };
+    const lare_settings own = { .gate = (tn_lq_gate)c->variant, .rescale = true, .refine = true, .contrast = 0.5 };
     constants all = { tn_rng_seed(5), c };
-    sequence s = { .c = c };
-    tn_image_rows picture = { .rows = CELLS, .frames = 1, .grid_rows = 2, .grid_columns = 2, .embeds = input(c, 1) };
-    make_decoder(c, &all, &layout, true, NULL, 0, &s.decoder);
-    tn_network_each(&module->network, fill_parameter, &(filler){ c, 2, false }, NULL);
-    for (size_t l = 0; l < LAYERS; l++)
-        s.keys[l] = cache(c, ROWS, HEADS * DIM);
-    tn_tensor marks = marks_of(&c->ops, &module->network);
-    take_steps(&s, &picture, marks, &own);
-    tn_row rest[ANSWER + 1] = { tn_row_of_vector(marks, 1), tn_row_of_token(4), tn_row_of_token(9) };
-    tn_tensor x = run_rows(&s, rest, ANSWER + 1);
-    return tn_op_cross_entropy(&c->ops, tn_decoder_logits(&c->ops, &s.decoder, tn_decoder_norm(&c->ops, &s.decoder, x)), labels, 0.5);
+    tn_image_rows *pictures = tn_arena_take(&c->work, EXAMPLES, sizeof *pictures);
+    sequence sequences[EXAMPLES] = { { .c = c }, { .c = c } };
+    assert_non_null(pictures);
+    make_decoder(c, &all, &layout, true, NULL, 0, &sequences[0].decoder);
+    sequences[1].decoder = sequences[0].decoder;
+    tn_network_each(&module->network, fill_parameter, &(filler){ c, 3, false }, NULL);
+    tn_tensor marks = marks_of(&c->ops, &module->network), loss = { 0 };
+    for (size_t i = 0; i < EXAMPLES; i++) {
+        pictures[i] = (tn_image_rows){ .rows = CELLS, .frames = 1, .grid_rows = 2, .grid_columns = 2, .embeds = input(c, 1 + i) };
+        tn_tensor one = answer(&sequences[i], &pictures[i], marks, &own);
+        loss = i == 0 ? one : tn_op_add(&c->ops, loss, one);
+    }
+    return tn_op_add(&c->ops, loss, align(c, &all, sequences, &own));
 }
 
 static void open_case(gradient_case *c, uint64_t seed)
@@ -122,7 +174,8 @@ static void open_case(gradient_case *c, uint64_t seed)
     case_open(c, seed);
     add(c, VOCABULARY, HIDDEN, 0, 1);
     add(c, CELLS, HIDDEN, 0, 1);
-    tn_network_each(&module->network, fill_parameter, &(filler){ c, 2, true }, NULL);
+    add(c, CELLS, HIDDEN, 0, 1);
+    tn_network_each(&module->network, fill_parameter, &(filler){ c, 3, true }, NULL);
 }
 
 /* With learned gates; with the others, the weights of gates have no gradient. */
@@ -161,7 +214,7 @@ static void order_of_thoughts_counts(void **state)
     (void)state;
     gradient_case c;
     open_case(&c, 2);
-    tn_network_each(&module->network, fill_parameter, &(filler){ &c, 2, false }, NULL);
+    tn_network_each(&module->network, fill_parameter, &(filler){ &c, 3, false }, NULL);
     size_t width = module->network.sizes[LQ + TN_LQ_WIDTH];
     tn_real *numbers = (tn_real *)(uintptr_t)module->lq.numbers.matrix.data;
     assert_true(exchange(&c) > 1e-3);

@@ -4,6 +4,7 @@
  * LQ-Former, that refines the thought. Picked embeddings are only read there and do not enter the sequence.
  *
  * The parts and their defaults, which the description leaves open, are in docs/methods.md. */
+#include "reason/align.h"
 #include "reason/latent.h"
 #include "reason/lq_former.h"
 #include "reason/parts.h"
@@ -15,15 +16,18 @@
 
 /* --------------------------------------------------------------- module -- */
 
-enum { HIDDEN = TN_MODULE_HIDDEN, LQ, MARKS = LQ + TN_LQ_SIZES }; /* sizes: those of the LQ-Former from LQ on */
-enum { EPS };                                                     /* numbers */
-enum { LAYER_GROUP = 1, QUERY_GROUP };
+/* Sizes: those of the LQ-Former from LQ on; width and number of the maps of the contrastive loss, 0 without it. */
+enum { HIDDEN = TN_MODULE_HIDDEN, LQ, MARKS = LQ + TN_LQ_SIZES, CONTRAST, MAPS };
+enum { EPS }; /* numbers */
+enum { LAYER_GROUP = 1, QUERY_GROUP, MAP_GROUP = 6 };
+
 
 typedef struct lare_module {
     tn_network network;
     tn_lq_former lq;
     tn_vector gamma, extent; /* [1] how much of the LQ-Former's result is added, and the size of a thought */
     tn_weight borders;       /* [2, C] rows before and after the thoughts */
+    tn_align_map *maps;      /* [MAPS] of the contrastive loss */
 } lare_module;
 
 #define TOP(name_, role_, member, ...) .name = "module." name_, TN_LAYOUT_ROW(role_, 0, offsetof(lare_module, member), 1, __VA_ARGS__)
@@ -33,13 +37,15 @@ static const tn_layout_row rows[] = {
     { TOP("gamma", SCALE, gamma, LQ + TN_LQ_ONE) },
     { TOP("size", SCALE, extent, LQ + TN_LQ_ONE) },
     { TOP("marks.weight", PATCHES, borders, MARKS, HIDDEN) },
+    { .name = "module.contrast.%zu.weight", TN_LAYOUT_ROW(LINEAR, MAP_GROUP, offsetof(tn_align_map, weight), 1, CONTRAST, HIDDEN) },
     { .name = NULL }
 };
 
 static const tn_layout layout = {
     .kind = TN_NETWORK_MODULE,
     .bytes = sizeof(lare_module),
-    .groups = { [LAYER_GROUP] = TN_LQ_LAYER_GROUP(lare_module, lq, LQ), [QUERY_GROUP] = TN_LQ_QUERY_GROUP(lare_module, lq, LQ) },
+    .groups = { [LAYER_GROUP] = TN_LQ_LAYER_GROUP(lare_module, lq, LQ), [QUERY_GROUP] = TN_LQ_QUERY_GROUP(lare_module, lq, LQ),
+                [MAP_GROUP] = { offsetof(lare_module, maps), sizeof(tn_align_map), MAPS, 0, NULL } },
     .rows = rows,
 };
 
@@ -47,7 +53,7 @@ static const tn_layout layout = {
 
 enum {
     N_LATENT, K_SELECT, LOOK_SIZE, EXCLUDE, GATE, RESCALE, REFINE, ALIKE, LATENT_TEXT, LATENT_PICKS, LQ_WIDTH, LQ_LAYERS, LQ_HEADS,
-    LQ_QUERIES, LQ_STEPS
+    LQ_QUERIES, LQ_STEPS, LAMBDA_C
 };
 
 static const tn_option options[] = {
@@ -69,12 +75,14 @@ static const tn_option options[] = {
     [LQ_HEADS] = TN_SETTING_SIZE("lq-heads", "N", "0", 0, 128, "training: its heads; 0: 8, or fewer if the width requires it"),
     [LQ_QUERIES] = TN_SETTING_SIZE("lq-queries", "N", "1", 1, 64, "training: its queries, of which all but one are learned"),
     [LQ_STEPS] = TN_SETTING_SIZE("lq-steps", "N", "16", 1, 1024, "training: the largest number of latent steps that it knows"),
+    [LAMBDA_C] = TN_SETTING_NUMBER("lambda-c", "X", "0", 0, 1e6, "training: weight of the contrastive loss"),
     TN_OPTIONS_END
 };
 
 typedef struct lare_settings {
     tn_lq_gate gate;
     bool rescale, refine;
+    double contrast; /* weight of the contrastive loss */
 } lare_settings;
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
@@ -84,7 +92,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     if (own == NULL)
         return tn_fail_session_full(error);
     *own = (lare_settings){ (tn_lq_gate)tn_setting_choice(reasoner, GATE), tn_setting_choice(reasoner, RESCALE) == 0,
-                            tn_setting_choice(reasoner, REFINE) == 0 };
+                            tn_setting_choice(reasoner, REFINE) == 0, tn_setting_number(reasoner, LAMBDA_C) };
     size_t text = tn_setting_choice(reasoner, LATENT_TEXT), steps = tn_setting_size(reasoner, N_LATENT);
     tn_latent_settings settings = {
         .steps = steps,
@@ -104,22 +112,29 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     return tn_latent_open(reasoner, &settings, error);
 }
 
-/* A size that a new module has: that of the settings, else the default. */
+/* The value of an option for a new module: that of the settings, else the default. */
+static tenebra_code read_value(const tenebra_setting *settings, size_t count, size_t option, tn_setting_value *value, tenebra_error *error)
+{
+    TN_TRY(tn_option_read(&options[option], options[option].value, value, error));
+    for (size_t i = 0; i < count; i++)
+        if (tn_option_is_same_name(settings[i].name, options[option].name))
+            TN_TRY(tn_option_read(&options[option], settings[i].value, value, error));
+    return TENEBRA_OK;
+}
+
 static tenebra_code read_size(const tenebra_setting *settings, size_t count, size_t option, size_t *size, tenebra_error *error)
 {
     tn_setting_value value;
-    TN_TRY(tn_option_read(&options[option], options[option].value, &value, error));
-    for (size_t i = 0; i < count; i++)
-        if (tn_option_is_same_name(settings[i].name, options[option].name))
-            TN_TRY(tn_option_read(&options[option], settings[i].value, &value, error));
+    TN_TRY(read_value(settings, count, option, &value, error));
     *size = value.size;
     return TENEBRA_OK;
 }
 
 static tenebra_code shape_module(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error)
 {
-    enum { WIDTH_MOST = 1024, HEADS_MOST = 8 };
+    enum { WIDTH_MOST = 1024, HEADS_MOST = 8, CONTRAST_MOST = 256 };
     size_t *sizes = shape->sizes + LQ, steps, queries;
+    tn_setting_value contrast;
     TN_TRY(read_size(settings, count, LQ_WIDTH, &sizes[TN_LQ_WIDTH], error));
     TN_TRY(read_size(settings, count, LQ_LAYERS, &sizes[TN_LQ_LAYERS], error));
     TN_TRY(read_size(settings, count, LQ_HEADS, &sizes[TN_LQ_HEADS], error));
@@ -139,6 +154,9 @@ static tenebra_code shape_module(const tenebra_setting *settings, size_t count, 
     sizes[TN_LQ_EXTRA] = queries - 1;
     sizes[TN_LQ_ONE] = 1;
     shape->sizes[MARKS] = 2;
+    TN_TRY(read_value(settings, count, LAMBDA_C, &contrast, error));
+    shape->sizes[CONTRAST] = contrast.number > 0 ? tn_min(shape->sizes[HIDDEN], CONTRAST_MOST) : 0;
+    shape->sizes[MAPS] = contrast.number > 0 ? TN_ALIGN_MAPS : 0;
     shape->numbers[EPS] = 1e-5;
     return TENEBRA_OK;
 }
@@ -273,6 +291,38 @@ static tn_tensor marks_of(tn_ops *ops, const tn_network *network)
     return tn_lq_rows(ops, &((const lare_module *)network)->borders, 0, network->sizes[MARKS]);
 }
 
+/* --------------------------------------------------------------- losses -- */
+
+static tenebra_code check_training(const tn_reasoner *reasoner, tenebra_error *error)
+{
+    const tn_network *module = tn_module_of(reasoner->session->model, reasoner->method->name);
+    if (module != NULL && module->sizes[MAPS] == 0 && tn_setting_number(reasoner, LAMBDA_C) > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_C].name, "%g, but the module of this model was made without the maps "
+                       "of the contrastive loss; use 0, or start with a model without a module", tn_setting_number(reasoner, LAMBDA_C));
+    return TENEBRA_OK;
+}
+
+static bool compares(const void *own)
+{
+    return own != NULL && ((const lare_settings *)own)->contrast > 0;
+}
+
+static tn_tensor show(const tn_loss_batch *batch)
+{
+    return tn_align_show(batch, ((const lare_module *)batch->module)->maps);
+}
+
+static size_t losses(const tn_loss_batch *batch, tn_loss_part *parts)
+{
+    size_t count = 0;
+    const lare_settings *own = batch->own;
+    if (own != NULL && own->contrast > 0) {
+        tn_tensor loss = tn_align_loss(batch, ((const lare_module *)batch->module)->maps, own->contrast);
+        parts[count++] = (tn_loss_part){ "contrastive", loss, own->contrast, true };
+    }
+    return count;
+}
+
 const tn_method tn_method_lare = {
     .name = "lare",
     .summary = "reason in vectors that look at the image again, then answer (our reading of arXiv:2511.02360)",
@@ -288,4 +338,8 @@ const tn_method tn_method_lare = {
     .shape_module = shape_module,
     .check_module = check_module,
     .start_module = start_module,
+    .check_training = check_training,
+    .batch_losses = losses,
+    .show = show,
+    .compares = compares,
 };
