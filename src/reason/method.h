@@ -81,6 +81,8 @@ typedef struct tn_method {
 
     /* A network that belongs to the method and is trained with the model or with an adapter; NULL: none. */
     const tn_layout *module;
+    /* Training: gradients flow through latent vectors and picks unless the recipe says otherwise; false: these are constants. */
+    bool exact_gradient;
     /* Training: checks that the settings that apply only there suit the module. Errors: ARGUMENT. NULL: nothing to check. */
     tenebra_code (*check_training)(const tn_reasoner *reasoner, tenebra_error *error);
     /* Losses beside that of the tokens (reason/losses.h): writes at most TN_LOSS_PARTS of them for a batch of training examples and

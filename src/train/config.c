@@ -317,6 +317,16 @@ static void note_pointless(tn_train_config *config)
             add_note(config, rows[i].key, rows[i].note);
 }
 
+/* Methods that are defined by the exact gradient of their loop are trained with it unless the recipe says otherwise. */
+static void find_gradients(tn_train_config *config)
+{
+    bool hidden = is_set(config, "latent_grad_full", true), picks = is_set(config, "picks_grad_full", true);
+    bool exact = tn_method_find(config->method)->exact_gradient;
+    config->full_latent_grad = hidden ? config->full_latent_grad : exact;
+    config->full_picks_grad = picks ? config->full_picks_grad : exact;
+    config->exact_by_method = exact && !(hidden && picks);
+}
+
 static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
 {
     if (config->schedule == TN_SCHEDULE_COSINE + 1) /* constant_with_warmup is the same as constant */
@@ -329,6 +339,7 @@ static tenebra_code find_defaults(tn_train_config *config, tenebra_error *error)
     if (useless != NULL && config->tuning == TN_TUNE_LORA)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, useless,
                 "has no effect on an adapter; add 'finetuning_type: full', or leave it out");
+    find_gradients(config);
     note_pointless(config);
     if (config->load_model != NULL)
         config->model = config->load_model;

@@ -66,6 +66,7 @@ typedef struct tn_train_config {
     tn_train_note notes[TN_TRAIN_NOTES_MAX]; /* notes about keys without effect */
     size_t note_count;
     bool tuning_given, freeze_vision_given;
+    bool exact_by_method;  /* the method, not the recipe, lets gradients through latent steps or picks */
     char *joined_output;   /* memory for `output`, if it is save_path/name */
     tn_yaml yaml;          /* owns all texts */
 } tn_train_config;

@@ -46,9 +46,10 @@ const tn_option tn_train_keys[] = {
     SIZE("resume", NULL, first_epoch, "0", 0, 1e6, false, "first epoch, to skip early stages (to continue a run, use --resume)"),
     SIZE("cutoff_len", " max_length max_seq_length ", cutoff, "0", 0, 1e7, false,
          "maximum rows of a sample; its last steps are dropped until it fits; 0: no limit"),
-    BOOL("latent_grad_full", NULL, full_latent_grad, "false", false,
-         "gradients flow through latent hidden states, as in arXiv:2412.06769"),
-    BOOL("picks_grad_full", NULL, full_picks_grad, "false", false, "gradients flow through picked image embeddings"),
+    BOOL("latent_grad_full", NULL, full_latent_grad, NULL, false,
+         "gradients flow through latent hidden states, as in arXiv:2412.06769 (default: false, unless the method is defined so)"),
+    BOOL("picks_grad_full", NULL, full_picks_grad, NULL, false,
+         "gradients flow through picked image embeddings (default: false, unless the method is defined so)"),
 
     SIZE("num_epochs", " num_train_epochs epochs ", epochs, "16", 0, 1e6, true, "number of epochs, including those that `resume` skips"),
     SIZE("max_updates", " max_steps ", max_updates, "0", 0, 1e12, true, "end after N updates; 0: after the last epoch"),

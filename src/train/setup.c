@@ -302,6 +302,20 @@ static tenebra_code open_validation(tn_trainer *trainer, tenebra_error *error)
                                                                "or switch validation off (validate: false)");
 }
 
+/* Gradients that flow because the method says so. */
+static void note_gradients(const tn_trainer *trainer)
+{
+    const tn_train_config *config = trainer->config;
+    char note[160];
+    bool hidden = config->full_latent_grad, picks = config->full_picks_grad;
+    if (!config->exact_by_method)
+        return;
+    snprintf(note, sizeof note, "gradients flow through %s%s%s, as the method is defined; %s%s%s: false cuts them",
+             hidden ? "latent vectors" : "", hidden && picks ? " and " : "", picks ? "picks" : "", hidden ? "latent_grad_full" : "",
+             hidden && picks ? ", " : "", picks ? "picks_grad_full" : "");
+    tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
+}
+
 static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
 {
     const tn_train_config *config = trainer->config;
@@ -313,6 +327,7 @@ static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
     TN_TRY(tn_data_open(config->data, config->train_split, &options, &trainer->data, error));
     TN_TRY(check_topics(config, trainer->data, "training", error));
     note_topics(trainer, config->topics);
+    note_gradients(trainer);
     note_data(trainer, trainer->data);
     mark_data(trainer);
     TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));

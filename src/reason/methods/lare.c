@@ -338,6 +338,7 @@ const tn_method tn_method_lare = {
     .shape_module = shape_module,
     .check_module = check_module,
     .start_module = start_module,
+    .exact_gradient = true,
     .check_training = check_training,
     .batch_losses = losses,
     .show = show,

@@ -139,6 +139,104 @@ static void test_cache_agrees(void **state)
     tn_model_close(model);
 }
 
+/* One layer, all of whose heads are alike: a row asks for `strength` times the projection of another one's norm to `direction`, in a pair
+ * of the slowest turn, whose angles are nearly 0. */
+typedef struct one_head {
+    tn_real *q, *k, *bias, *zeros;
+} one_head;
+
+static one_head make_one_head(tn_model *model, const double *direction, double strength)
+{
+    const tn_decoder_config *d = &model->config.decoder;
+    size_t cols = d->hidden_size, dim = d->head_dim, rows = d->num_attention_heads * dim, pair = dim / 2 - 1;
+    one_head made = { calloc(rows * cols, sizeof *made.q), calloc(rows * cols, sizeof *made.k), calloc(rows, sizeof *made.bias),
+                      calloc(rows, sizeof *made.zeros) };
+    assert_true(made.q != NULL && made.k != NULL && made.bias != NULL && made.zeros != NULL);
+    for (size_t h = 0; h < d->num_attention_heads; h++)
+        made.bias[h * dim + pair] = (tn_real)strength;
+    for (size_t h = 0; h < d->num_key_value_heads; h++)
+        for (size_t c = 0; c < cols; c++)
+            made.k[(h * dim + pair) * cols + c] = (tn_real)direction[c];
+    tn_decoder_layer *layer = &model->decoder.layers[0];
+    layer->q = (tn_weight){ { TN_F32, rows, cols, made.q, TN_ROWS }, NULL, NULL };
+    layer->k = (tn_weight){ { TN_F32, d->num_key_value_heads * dim, cols, made.k, TN_ROWS }, NULL, NULL };
+    layer->q_bias = (tn_vector){ rows, made.bias, NULL };
+    layer->k_bias = (tn_vector){ d->num_key_value_heads * dim, made.zeros, NULL };
+    model->config.decoder.num_hidden_layers = model->decoder.config.num_hidden_layers = 1;
+    return made;
+}
+
+static void free_one_head(const one_head *made)
+{
+    free(made->q);
+    free(made->k);
+    free(made->bias);
+    free(made->zeros);
+}
+
+/* The softmax over the rows up to `last`, at the cells of the image. */
+static void softmax_row(const run *made, const double *direction, double strength, size_t last, double *shares)
+{
+    const tn_model *model = made->session->model;
+    tn_ops *ops = &made->session->engine->ops;
+    size_t cols = model->config.decoder.hidden_size, mark = tn_ops_mark(ops);
+    const tn_tensor x = tn_rows_input(ops, &model->decoder, made->reasoner.span.rows, last + 1);
+    const tn_real *scale = tn_vector_values(&model->decoder.layers[0].input_norm);
+    double *logits = calloc(last + 1, sizeof *logits), total = 0;
+    assert_true(logits != NULL && x.data != NULL && scale != NULL);
+    for (size_t i = 0; i <= last; i++) {
+        double square = 0;
+        for (size_t c = 0; c < cols; c++) {
+            square += (double)x.data[i * cols + c] * (double)x.data[i * cols + c] / (double)cols;
+            logits[i] += (double)x.data[i * cols + c] * (double)scale[c] * direction[c];
+        }
+        logits[i] = exp(strength * logits[i] / sqrt(square + model->config.decoder.rms_norm_eps) / sqrt((double)model->config.decoder.head_dim));
+        total += logits[i];
+    }
+    for (size_t i = 0; i < CELLS; i++)
+        shares[i] = logits[made->reasoner.conversation.candidates[i].row] / total;
+    free(logits);
+    tn_ops_release(ops, mark);
+}
+
+/* T4: the scores of a step are the softmax of the last row, of whose shares the image has less than all; equal scores: the first ones. */
+static void test_scores_are_attention(void **state)
+{
+    tn_model *model = with_module(*state, 1, NULL, 0);
+    question q;
+    double direction[256], none[256] = { 0 }, shares[CELLS];
+    tn_rng rng = tn_rng_seed(9);
+    size_t cols = model->config.decoder.hidden_size;
+    assert_true(cols <= 256);
+    for (size_t c = 0; c < cols; c++)
+        direction[c] = tn_rng_normal(&rng);
+    ask_lare(&q, "3", "4");
+    q.request.scores = true;
+    for (size_t flat = 0; flat < 2; flat++) {
+        const one_head made_of = make_one_head(model, flat ? none : direction, 1);
+        run *made = run_question(model, &q);
+        assert_int_equal(made->trace->step_count, 3);
+        for (size_t s = 0; s < 3; s++) {
+            const tenebra_step *step = &made->trace->steps[s];
+            double sum = 0, spread = 0;
+            softmax_row(made, flat ? none : direction, 1, made->trace->prompt_tokens + s, shares);
+            for (size_t i = 0; i < CELLS; i++) {
+                assert_true(within((double)step->scores[i], shares[i], 1e-5 * shares[i]));
+                sum += (double)step->scores[i];
+                spread = fmax(spread, fabs(shares[i] - shares[0]) / shares[0]);
+            }
+            assert_true(sum > 0 && sum < 1);
+            assert_true(flat ? spread == 0 : spread > 0.1);
+            for (size_t i = 0; flat && i < 4; i++)
+                assert_int_equal(step->picks[i].index, i);
+        }
+        run_free(made);
+        free_one_head(&made_of);
+    }
+    model->config.decoder.num_hidden_layers = model->decoder.config.num_hidden_layers = 4; /* for closing */
+    tn_model_close(model);
+}
+
 /* The parts of a step, each of which changes the result. */
 static void test_parts_count(void **state)
 {
@@ -248,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_all_picks),         cmocka_unit_test(test_cache_agrees),
         cmocka_unit_test(test_parts_count),       cmocka_unit_test(test_stops_when_alike),
         cmocka_unit_test(test_shapes),            cmocka_unit_test(test_starts_from_embeddings),
+        cmocka_unit_test(test_scores_are_attention),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
 }

@@ -363,6 +363,29 @@ static void test_overruled_keys(void **state)
     }
 }
 
+/* Gradients through latent steps: the method says whether they flow, unless the recipe does. */
+static void test_gradients_of_methods(void **state)
+{
+    static const struct {
+        const char *text;
+        bool hidden, picks, told;
+    } rows[] = {
+        { "method: ivt-lr\n", false, false, false },
+        { "method: ivt-lr\nlatent_grad_full: true\n", true, false, false },
+        { "method: lare\n", true, true, true },
+        { "method: lare\npicks_grad_full: false\n", true, false, true },
+        { "method: lare\nlatent_grad_full: false\npicks_grad_full: false\n", false, false, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tn_train_config config;
+        assert_int_equal(read_text(&config, rows[i].text, NULL, 0, NULL), TENEBRA_OK);
+        assert_true(config.full_latent_grad == rows[i].hidden && config.full_picks_grad == rows[i].picks);
+        assert_int_equal(config.exact_by_method, rows[i].told);
+        tn_train_config_free(&config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,7 +394,8 @@ int main(void)
         cmocka_unit_test(test_own_keys_and_overrides), cmocka_unit_test(test_settings_of_a_wording),
         cmocka_unit_test(test_look_size), cmocka_unit_test(test_switches),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comparison),
-        cmocka_unit_test(test_keys_are_known_to_readers), cmocka_unit_test(test_overruled_keys),
+        cmocka_unit_test(test_keys_are_known_to_readers), cmocka_unit_test(test_gradients_of_methods),
+        cmocka_unit_test(test_overruled_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
