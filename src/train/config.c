@@ -287,7 +287,6 @@ static void note_overruled(tn_train_config *config)
 static void note_pointless(tn_train_config *config)
 {
     static const char all[] = "all weights are trained (finetuning_type: full)",
-                      adapter[] = "an adapter is trained, and lora_target says in which modules",
                       unstaged[] = "the method has no latent steps, and so the training no stages",
                       given[] = "the weights are those of a model directory";
     bool full = config->tuning == TN_TUNE_FULL, staged = tn_method_option_that_means(config->method, TN_MEANS_LATENT_STEPS) != NULL;
@@ -301,7 +300,6 @@ static void note_pointless(tn_train_config *config)
         { "use_rslora", all, full },
         { "lora_target", all, full },
         { "lora_names", all, full },
-        { "freeze_vision_tower", adapter, !full && !config->freeze_vision },
         { "save_dtype", "adapters are written in f32", !full && config->save_type != 0 },
         { "c_thought", unstaged, !staged },
         { "epochs_per_stage", unstaged, !staged },

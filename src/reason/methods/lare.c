@@ -164,9 +164,12 @@ static tenebra_code shape_module(const tenebra_setting *settings, size_t count, 
 static tenebra_code check_module(const tn_module_shape *shape, const char *where, tenebra_error *error)
 {
     double eps = shape->numbers[EPS];
+    bool maps = shape->sizes[MAPS] == TN_ALIGN_MAPS && shape->sizes[CONTRAST] > 0;
     if (!tn_lq_sizes_fit(shape->sizes + LQ) || shape->sizes[MARKS] != 2 || !(eps > 0 && eps < 1))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"sizes\" or \"numbers\" of the LQ-Former do not fit each other: the file is "
                                                            "damaged");
+    if (!maps && (shape->sizes[MAPS] != 0 || shape->sizes[CONTRAST] != 0))
+        return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"sizes\" of the contrastive loss do not fit each other: the file is damaged");
     return TENEBRA_OK;
 }
 

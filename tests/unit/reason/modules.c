@@ -42,7 +42,7 @@ static void damaged_modules_are_refused(void **state)
         shape.sizes[i] = sound.sizes[i] == 5 ? 7 : 5; /* divides no width here */
         refused += method->check_module(&shape, "module.json", &error) == TENEBRA_ERROR_FORMAT;
     }
-    assert_true(refused >= 4); /* width, heads, the row of a table, marks */
+    assert_true(refused >= 6); /* width, heads, the row of a table, marks, the maps of a loss and their width */
     tn_module_shape shape = sound;
     shape.numbers[0] = (double)NAN;
     assert_int_equal(method->check_module(&shape, "module.json", &error), TENEBRA_ERROR_FORMAT);
