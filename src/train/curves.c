@@ -14,24 +14,51 @@ enum { LOG_MAX = 1 << 30, WIDTH = 720, HEIGHT = 220, LEFT = 64, RIGHT = 12, TOP 
 /* Columns of the table; the members of a line distinguish updates and validations. */
 static const char *const columns[] = { "update", "epoch", "stage", "loss", "lr", "grad_norm", "token_accuracy", "labels",
                                        "tokens", "tokens_per_second", "mfu", "validation_accuracy", "validation_count" };
-enum { COLUMNS = sizeof columns / sizeof *columns, UPDATE = 0, STAGE = 2, LOSS = 3, LR = 4, NORM = 5, TOKENS = 6, VALIDATION = 11 };
+/* Further numbers of a line, such as losses of the method by name, are columns after these. */
+enum { COLUMNS = sizeof columns / sizeof *columns, FURTHER = 8, NAME_SIZE = 40, UPDATE = 0, STAGE = 2, LOSS = 3, LR = 4, NORM = 5, TOKENS = 6, VALIDATION = 11 };
 
 typedef struct log_row {
-    double values[COLUMNS]; /* NaN: missing in the line */
+    double values[COLUMNS + FURTHER]; /* NaN: missing in the line */
 } log_row;
 
 typedef struct log_table {
     log_row *rows;
     size_t count;
+    char further[FURTHER][NAME_SIZE];
+    size_t further_count;
 } log_table;
 
-static tenebra_code add_row(log_table *table, const json_t *line, const char *path, tenebra_error *error)
+static const char *column_name(const log_table *table, size_t column)
 {
+    return column < COLUMNS ? columns[column] : table->further[column - COLUMNS];
+}
+
+/* The column of a member; SIZE_MAX: there is no room for another one. A name with other characters than words have is none of ours. */
+static size_t column_of(log_table *table, const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+    size_t count = COLUMNS + table->further_count;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(column_name(table, i), name) == 0)
+            return i;
+    if (table->further_count == FURTHER || strlen(name) >= NAME_SIZE || name[strspn(name, letters)] != '\0')
+        return SIZE_MAX;
+    strcpy(table->further[table->further_count++], name);
+    return count;
+}
+
+static tenebra_code add_row(log_table *table, json_t *line, const char *path, tenebra_error *error)
+{
+    const char *name;
+    json_t *value;
     TN_TRY(TN_GROW(table->rows, table->count, path, error));
     log_row *row = &table->rows[table->count++];
-    for (size_t i = 0; i < COLUMNS; i++) {
-        const json_t *value = json_object_get(line, columns[i]);
-        row->values[i] = json_is_number(value) ? json_number_value(value) : NAN;
+    for (size_t i = 0; i < COLUMNS + FURTHER; i++)
+        row->values[i] = NAN;
+    json_object_foreach(line, name, value) {
+        size_t column = json_is_number(value) ? column_of(table, name) : SIZE_MAX;
+        if (column != SIZE_MAX)
+            row->values[column] = json_number_value(value);
     }
     return TENEBRA_OK;
 }
@@ -57,13 +84,14 @@ static tenebra_code read_table(log_table *table, const char *path, tenebra_error
 
 static void print_table(FILE *out, const log_table *table)
 {
-    for (size_t i = 0; i < COLUMNS; i++)
-        fprintf(out, "%s%c", columns[i], i + 1 < COLUMNS ? ',' : '\n');
+    size_t count = COLUMNS + table->further_count;
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "%s%c", column_name(table, i), i + 1 < count ? ',' : '\n');
     for (size_t row = 0; row < table->count; row++) {
-        for (size_t i = 0; i < COLUMNS; i++) {
+        for (size_t i = 0; i < count; i++) {
             if (!isnan(table->rows[row].values[i]))
                 fprintf(out, "%.9g", table->rows[row].values[i]);
-            fputc(i + 1 < COLUMNS ? ',' : '\n', out);
+            fputc(i + 1 < count ? ',' : '\n', out);
         }
     }
 }
@@ -215,6 +243,8 @@ static void print_page(FILE *out, const log_table *table, const char *title)
     print_escaped(out, title);
     fputs("</h1>\n", out);
     print_panel(out, table, "loss: mean cross entropy of the labelled tokens", LOSS, 0, NULL);
+    for (size_t i = 0; i < table->further_count; i++)
+        print_panel(out, table, table->further[i], COLUMNS + i, 0, NULL);
     print_panel(out, table, "accuracy: labelled tokens (first choice), and validation answers (second line)", TOKENS,
                 VALIDATION, &share);
     print_panel(out, table, "learning rate", LR, 0, NULL);

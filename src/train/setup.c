@@ -106,8 +106,8 @@ static tenebra_code add_adapter(tn_trainer *trainer, tenebra_error *error)
     TN_TRY(tn_parameters_add_adapter(trainer->parameters, trainer->adapter, error));
     if (config->freeze_vision_given && !config->freeze_vision &&
         !tn_network_is_trained(tn_networks_find(&trainer->model->networks, TN_NETWORK_IMAGES), TN_ANY, 0))
-        tn_trainer_note(trainer, TN_TRAIN_NOTE, "freeze_vision_tower has no effect: lora_target names no module of the image encoder that an "
-                                                "adapter can be trained in");
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "freeze_vision_tower has no effect: lora_target names no module of the image encoder "
+                                                "that an adapter can be trained in");
     tn_parameters_filter module = { .module_only = true, .compute = config->bf16 ? TN_BF16 : TN_F32 };
     return trainer->model->module_method == NULL ? TENEBRA_OK
                                                  : tn_parameters_add_weights(trainer->parameters, trainer->model, &module, error);

@@ -8,6 +8,7 @@
 #include "reason/latent.h"
 #include "reason/lq_former.h"
 #include "reason/parts.h"
+#include "reason/train_example.h"
 
 #include "base/checked.h"
 
@@ -305,6 +306,16 @@ static tenebra_code check_training(const tn_reasoner *reasoner, tenebra_error *e
     return TENEBRA_OK;
 }
 
+/* In training, its stage decides how many latent steps an example has. */
+static tenebra_code arrange_training(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error)
+{
+    const tn_network *module = tn_module_of(reasoner->session->model, reasoner->method->name);
+    if (module != NULL && example->source->latents > module->sizes[LQ + TN_LQ_STEPS])
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LQ_STEPS].name, "%zu, but this stage of the training has %zu latent steps",
+                       module->sizes[LQ + TN_LQ_STEPS], example->source->latents);
+    return tn_latent_example(reasoner, example, error);
+}
+
 static bool compares(const void *own)
 {
     return own != NULL && ((const lare_settings *)own)->contrast > 0;
@@ -336,7 +347,7 @@ const tn_method tn_method_lare = {
     .latent_step = take_step,
     .marks = marks_of,
     .next = tn_latent_next,
-    .arrange_training = tn_latent_example,
+    .arrange_training = arrange_training,
     .module = &layout,
     .shape_module = shape_module,
     .check_module = check_module,

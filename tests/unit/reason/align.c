@@ -209,8 +209,8 @@ static void test_marks(void **state)
     close_course(&c);
 }
 
-/* Weights of losses that the module was not made for are refused in training, and have no effect in answering. */
-static void test_without_maps(void **state)
+/* What the module was not made for is refused in training; weights of losses have no effect in answering. */
+static void test_not_made_for(void **state)
 {
     course c;
     tenebra_error error = { 0 };
@@ -224,6 +224,16 @@ static void test_without_maps(void **state)
     assert_int_equal(tn_training_open(c.model, &options, &training, &error), TENEBRA_ERROR_ARGUMENT);
     assert_string_equal(error.where, "lambda-c");
     assert_non_null(strstr(error.sentence, "made without"));
+    /* More latent steps than the module knows. */
+    const tenebra_part part = { .kind = TENEBRA_PART_TEXT, .text = "Why?" };
+    const tenebra_message message = { "user", &part, 1 };
+    tn_train_example_source source = { .messages = &message, .message_count = 1, .answer = "A", .latents = 17 };
+    tn_train_example example;
+    assert_int_equal(tn_training_prepare(c.training, &source, &example, &error), TENEBRA_ERROR_ARGUMENT);
+    assert_string_equal(error.where, "lq-steps");
+    source.latents = 16;
+    assert_int_equal(tn_training_prepare(c.training, &source, &example, &error), TENEBRA_OK);
+    tn_train_example_free(&example);
     ask_about(&q, "lare", PICTURE, NULL, "What is small and green?");
     run *plain = run_question(c.model, &q);
     ask_set(&q, "lambda-c", "1");
@@ -240,7 +250,7 @@ int main(void)
         cmocka_unit_test(test_batches_are_one),
         cmocka_unit_test(test_one_example),
         cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_without_maps),
+        cmocka_unit_test(test_not_made_for),
     };
     return cmocka_run_group_tests(tests, tiny_set_up, tiny_tear_down);
 }

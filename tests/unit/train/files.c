@@ -253,6 +253,9 @@ static void test_curves(void **state)
         "{\"update\":2,\"epoch\":0,\"stage\":0,\"loss\":1.5,\"lr\":0.1,\"grad_norm\":2,\"token_accuracy\":0.4}\n"
         "{\"update\":2,\"epoch\":0,\"stage\":0,\"validation_accuracy\":0.75,\"validation_count\":4}\n"
         "{\"update\":3,\"epoch\":1,\"stage\":1,\"loss\":1.25,\"lr\":0.1,\"grad_norm\":2,\"token_accuracy\":0.5}\n";
+    static const char more[] =
+        "{\"update\":1,\"loss\":2.5}\n{\"update\":2,\"loss\":1.5,\"auxiliary\":0.5,\"first_part\":3.25,\"<b>\":1,\"topics\":{\"x\":[1,2]}}\n"
+        "{\"update\":3,\"loss\":1.25,\"auxiliary\":0.25,\"first_part\":2.75}\n";
     assert_int_equal(tn_output_put(path, text, strlen(text), NULL), TENEBRA_OK);
     assert_int_equal(tn_curves_write(path, ((place *)*state)->root, "a <b> & c", NULL), TENEBRA_OK);
     assert_true(contains(table, "update,epoch,stage,loss,lr,grad_norm"));
@@ -264,6 +267,13 @@ static void test_curves(void **state)
     assert_true(contains(page, "<title>2: 0.75</title>"));
     assert_false(contains(page, "nan"));
     assert_false(contains(page, "http"));
+    assert_false(contains(page, "first_part"));
+    /* Further numbers, such as the losses of a method, get columns and panels; a name with other characters does not. */
+    assert_int_equal(tn_output_put(path, more, strlen(more), NULL), TENEBRA_OK);
+    assert_int_equal(tn_curves_write(path, ((place *)*state)->root, "a", NULL), TENEBRA_OK);
+    assert_true(contains(table, "validation_count,auxiliary,first_part\n1,,,2.5,,,,,,,,,,,\n2,,,1.5,,,,,,,,,,0.5,3.25\n"));
+    assert_true(contains(page, ">first_part</text>") && contains(page, "<title>3: 2.75</title>"));
+    assert_false(contains(page, "<b>") || contains(page, "topics"));
     free(path);
     free(page);
     free(table);
