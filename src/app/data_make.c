@@ -167,11 +167,14 @@ static json_t *describe(const make_job *job)
     }
     char hops[64];
     snprintf(hops, sizeof hops, "%zu-%zu", job->make.steps_min, job->make.steps_max);
-    return json_pack("{s:s, s:I, s:I, s:f, s:b, s:s, s:b, s:s, s:s, s:o}", "set", job->set->name, "seed",
+    json_t *made = json_pack("{s:s, s:I, s:I, s:f, s:b, s:s, s:b, s:s, s:s, s:o}", "set", job->set->name, "seed",
                      (json_int_t)job->make.seed, "size", (json_int_t)job->size, "hints", job->make.hints, "brief",
                      job->make.brief, "wordings", wordings[job->make.wordings], "varied", job->make.varied, "families",
                      job->make.families != NULL ? job->make.families : "all",
                      "looks", job->make.steps_max > 0 ? hops : "all", "splits", splits);
+    if (made != NULL && job->make.regions)
+        json_object_set_new(made, "regions", json_true());
+    return made;
 }
 
 static int finish(const make_job *job)
@@ -225,6 +228,7 @@ static const tn_option option_table[] = {
     TN_CHOICE(0, "wordings", worded, "one|seen|unseen|wide", "one",
               "wording of arrows and sight: fixed, as in training (seen, wide), or for tests (unseen)"),
     TN_SWITCH(0, "varied", make.varied, "images of many sizes, with borders, noise and JPEG artefacts"),
+    TN_SWITCH(0, "regions", make.regions, "rows of detail say which region a solution looks at, and after which step"),
     TN_TEXT(0, "hops", hops, "A-B", NULL, "number of looks that a question requires (default: arrows 1-6, nearest 1-3, count 1-3)"),
     TN_SIZE('t', "threads", threads, "N", NULL, 1, 256, "number of threads, which does not affect the set (default: all processors)"),
     TN_SWITCH(0, "json", json, "print a summary as JSON to stdout"),

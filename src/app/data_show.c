@@ -49,7 +49,7 @@ static json_t *as_list(const char *const *texts, size_t count)
 static json_t *as_json(const show_job *job, const view *shown)
 {
     const tn_sample *sample = shown->sample;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:I, s:o, s:s}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:s, s:s, s:I, s:o, s:s, s:o}",
                      "id", sample->id, "split", sample->split, "domain", sample->domain, "topic", sample->topic,
                      "category", sample->category, "subject", sample->subject, "grade", sample->grade, "question",
                      sample->question, "context", sample->context, "rationale", sample->rationale, "label",
@@ -57,7 +57,8 @@ static json_t *as_json(const show_job *job, const view *shown)
                      as_list(sample->images, sample->image_count), "gold",
                      sample->option_count > 0 ? (json_int_t)sample->answer : (json_int_t)-1, "prompt",
                      shown->prompt.text, "preset", job->preset->name, "image_at",
-                     (json_int_t)shown->prompt.image_at, "steps", as_list(shown->steps.items, shown->steps.count), "answer", shown->answer);
+                     (json_int_t)shown->prompt.image_at, "steps", as_list(shown->steps.items, shown->steps.count), "answer", shown->answer,
+                     "regions", tn_regions_write(sample));
 }
 
 static void print_text(const view *shown)
@@ -73,6 +74,11 @@ static void print_text(const view *shown)
     tn_app_print("\n");
     for (size_t i = 0; i < sample->image_count; i++)
         tn_app_print("image   %s (before byte %zu of the prompt)\n", sample->images[i], shown->prompt.image_at);
+    for (size_t i = 0; i < sample->region_count; i++) {
+        const double *box = sample->regions[i].box;
+        tn_app_print("region  %.4g %.4g to %.4g %.4g of the image, after %zu steps\n", box[0], box[1], box[2], box[3],
+                     sample->regions[i].after);
+    }
     tn_app_print("-- prompt\n%s\n-- steps\n", shown->prompt.text);
     for (size_t i = 0; i < shown->steps.count; i++)
         tn_app_print("%zu. %s\n", i + 1, shown->steps.items[i]);

@@ -26,6 +26,7 @@ typedef struct tn_make {
     bool brief;              /* steps of one or two words, if the data set has such steps */
     tn_wordings wordings;    /* with many, the question is the complete prompt, choices included */
     bool varied;             /* images of many sizes, backgrounds, borders and qualities */
+    bool regions;            /* samples carry the regions that their solutions look at, if the data set knows any */
 } tn_make;
 
 /* One generated sample. Its texts are in `strings`. */
@@ -100,8 +101,8 @@ struct tn_data {
     json_t *unknown;              /* object: names of fields that are not read; NULL: none so far */
 };
 
-/* The maximum size of a file in bytes, and the maximum numbers of images and options of a sample. */
-enum { TN_DATA_IMAGES_MAX = 16, TN_DATA_OPTIONS_MAX = 26 };
+/* The maximum size of a file in bytes, and the maximum numbers of images, options and regions of a sample. */
+enum { TN_DATA_IMAGES_MAX = 16, TN_DATA_OPTIONS_MAX = 26, TN_DATA_REGIONS_MAX = 16 };
 #define TN_DATA_FILE_LIMIT ((size_t)1 << 30)
 
 /* An empty split for rows from memory. Errors: ARGUMENT (no such split), MEMORY. */
@@ -133,6 +134,13 @@ tenebra_code tn_data_choices(tn_data *data, const json_t *row, const char *key, 
  * part counts. */
 tenebra_code tn_data_picture(tn_data *data, const char *name, const char *const *folders, tn_sample *sample,
                              const char *where, tenebra_error *error);
+
+/* Member "regions" of a row (docs/data.md), after rationale and images of the sample were read. Errors: FORMAT (not such a list; a box
+ * outside of the image; steps that the rationale does not have; there is no image), MEMORY. */
+tenebra_code tn_data_regions(tn_data *data, const json_t *row, tn_sample *sample, const char *where, tenebra_error *error);
+
+/* The same list of a sample; NULL without memory. */
+json_t *tn_regions_write(const tn_sample *sample);
 
 /* "directory/path" for the first of `paths` (ends with NULL) that is a file, copied into data->strings.
  * Errors: IO naming the first, MEMORY. */

@@ -121,6 +121,9 @@ typedef struct tn_hops_puzzle {
                     * TN_HOPS_COLOURS + a shape                                                                      */
     bool whole;    /* IS_THERE asks for a colour and a shape                                                         */
     size_t goal;   /* the cell with the answer; for HOW_MANY and IS_THERE the number of objects */
+    /* The region that a solution looks at again. */
+    bool looks;           /* it is the cell `goal`                                  */
+    size_t look_after[2]; /* steps before the look: sentences of the rationale, brief steps */
     unsigned char wrong[TN_HOPS_OPTIONS - 1]; /* [wrong_count] cells of wrong answers that are as likely             */
     size_t wrong_count;
     char question[TN_HOPS_LINE];

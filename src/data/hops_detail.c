@@ -62,6 +62,10 @@ bool tn_hops_draw_detail(tn_rng *rng, tn_rng words, size_t grid, size_t steps, t
     }
     tell_mark(puzzle, end);
     BRIEFLY("%s", tn_hops_mark_names[mark]);
+    puzzle->looks = true;
+    puzzle->goal = end;
+    puzzle->look_after[0] = steps - 1;
+    puzzle->look_after[1] = steps;
     return true;
 }
 

@@ -46,7 +46,7 @@ static tenebra_code read_picture(tn_data *data, const json_t *row, tn_sample *sa
 
 /* "split" and "image_id" repeat what the file's name and "image" say. */
 static const char *const known_fields[] = { "id", "category", "image_id", "question", "choices", "context", "answer", "rationale",
-                                            "split", "image", "image_path", "domain", "topic", NULL };
+                                            "split", "image", "image_path", "domain", "topic", "regions", NULL };
 
 static tenebra_code read_row(tn_data *data, const json_t *row, const char *where, tenebra_error *error)
 {
@@ -66,6 +66,7 @@ static tenebra_code read_row(tn_data *data, const json_t *row, const char *where
     TN_TRY(tn_data_choices(data, row, "choices", &sample, where, error));
     TN_TRY(read_answer(data, row, &sample, where, error));
     TN_TRY(read_picture(data, row, &sample, where, error));
+    TN_TRY(tn_data_regions(data, row, &sample, where, error));
     TN_TRY(tn_data_fields(data, row, known_fields, error));
     return tn_data_add(data, &sample, where, error);
 }
@@ -145,6 +146,8 @@ json_t *tn_rows_write(const tn_sample *sample)
         fits = json_object_set_new(row, texts[i].key,
                                    texts[i].text != NULL ? json_string(texts[i].text) : json_incref(choices)) == 0;
     json_decref(choices);
+    if (sample->region_count > 0)
+        fits = fits && json_object_set_new(row, "regions", tn_regions_write(sample)) == 0;
     if (fits)
         return row;
     json_decref(row);

@@ -20,6 +20,12 @@
 
 /* -------------------------------------------------------------- sample -- */
 
+/* A part of the first image that a solution looks at before it goes on. */
+typedef struct tn_sample_region {
+    double box[4]; /* left, top, right, bottom in parts of the image, 0..1, independent of its size */
+    size_t after;  /* steps of the rationale that come before the look */
+} tn_sample_region;
+
 /* All texts are UTF-8 as published (not stripped), zero-terminated, and never NULL ("" if there is none). */
 typedef struct tn_sample {
     const char *id;       /* unique in its split                                                       */
@@ -35,6 +41,8 @@ typedef struct tn_sample {
     const char *const *images; /* [image_count] paths, including the data set's directory              */
     size_t image_count;
     const char *rationale; /* the explanation as one text; tn_steps_split divides it into steps        */
+    const tn_sample_region *regions; /* [region_count] in the order of the looks; `after` counts steps before any are merged */
+    size_t region_count;
     const char *lecture, *solution; /* its two parts if a data set publishes two                       */
     const char *split, *domain, *topic, *category, *subject, *grade, *skill, *task; /* for scoring     */
 } tn_sample;
@@ -51,6 +59,7 @@ enum { TN_STEPS_GROUPS = 3 };
 typedef struct tn_steps {
     const char *const *items; /* [count], zero-terminated, without the newline that training adds */
     size_t count;
+    size_t pieces; /* number of steps before some were merged */
     void *memory;
 } tn_steps;
 
@@ -62,6 +71,9 @@ typedef struct tn_steps {
  * any. */
 tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t groups, tenebra_error *error);
 void tn_steps_free(tn_steps *steps);
+
+/* The number of items that consist of the first `pieces` steps, before some were merged: of whole ones only. */
+size_t tn_steps_within(const tn_steps *steps, size_t pieces);
 
 /* -------------------------------------------------------------- prompt -- */
 

@@ -73,9 +73,21 @@ tenebra_code tn_steps_split(tn_steps *steps, const char *rationale, size_t group
     memcpy(text, flat, length + 1);
     free(flat);
     cut_pieces(text, starts);
-    *steps = (tn_steps){ .items = (const char *const *)starts, .count = join_runs(starts, count, groups),
+    *steps = (tn_steps){ .items = (const char *const *)starts, .count = join_runs(starts, count, groups), .pieces = count,
                          .memory = starts };
     return TENEBRA_OK;
+}
+
+size_t tn_steps_within(const tn_steps *steps, size_t pieces)
+{
+    size_t size = steps->count > 0 ? steps->pieces / steps->count : 0, longer = steps->count > 0 ? steps->pieces % steps->count : 0;
+    size_t count = 0, end = 0;
+    for (; count < steps->count; count++) {
+        end += size + (count < longer); /* as join_runs divides them */
+        if (end > pieces)
+            break;
+    }
+    return count;
 }
 
 void tn_steps_free(tn_steps *steps)

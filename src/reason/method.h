@@ -56,6 +56,8 @@ typedef struct tn_method {
     const char *note;  /* for the trace: what it requires of the model; NULL: any model is suitable */
     tn_reply reply;    /* the reply in an example, unless arrange writes it (tn_script_reply)   */
     size_t passes;     /* the most prompts that an answer has (TN_ACT_PASS); 0: one             */
+    const char *answer_end; /* text that may follow the answer itself, such as a closing tag; NULL: none */
+    bool uses_regions; /* training examples show regions that samples name (tn_sample_region)   */
 
     /* Reads the settings and takes its state (tn_reasoner_take). May be NULL. */
     tenebra_code (*open)(tn_reasoner *reasoner, tenebra_error *error);

@@ -91,6 +91,11 @@ tenebra_code tn_reasoner_add_tail(tn_reasoner *reasoner, tenebra_error *error);
 /* Adds rows of a prompt or a turn to the span. They get the next positions, and their cells can be picked. Errors: LIMIT. */
 tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t count, tenebra_error *error);
 
+/* Adds an empty reply and the messages of method->arrange to the dialogue. *rows: those of the end of the reply, the messages with
+ * their images, and the start of the next reply; they live until the reset. Errors: UNSUPPORTED (a template that changes earlier
+ * turns), LIMIT. */
+tenebra_code tn_reasoner_render_turn(tn_reasoner *reasoner, tn_row **rows, size_t *count, tenebra_error *error);
+
 /* Adds the rows of a further turn to the span: the token of the reply that did not run, the end of the reply, the messages that
  * method->arrange adds, and the start of the next reply (turn.c). Errors: UNSUPPORTED (a template that changes earlier turns),
  * LIMIT. */

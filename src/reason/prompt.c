@@ -106,7 +106,8 @@ static tenebra_code take_resized(tn_reasoner *reasoner, tn_image *resized, size_
     tn_image_free(&picture->look_pixels);
     tn_image_free(&picture->original);
     *picture = (tn_picture){ .rows = tn_model_measure(reasoner->session->model, resized->width, resized->height),
-                             .width = width, .height = height, .source = SIZE_MAX, .pixels = *resized };
+                             .width = width, .height = height, .whole_width = width, .whole_height = height, .source = SIZE_MAX,
+                             .pixels = *resized };
     picture->rows.content = tn_reasoner_digest(resized);
     *resized = (tn_image){ 0 };
     reasoner->trace.decode_ms += tn_clock_ms() - start;
@@ -137,6 +138,8 @@ static tenebra_code add_picture(tn_reasoner *reasoner, const tenebra_part *part,
         tn_picture *picture = &reasoner->conversation.pictures[reasoner->conversation.picture_count - 1];
         picture->x = seen.x;
         picture->y = seen.y;
+        picture->whole_width = image->width;
+        picture->whole_height = image->height;
         code = tn_look_add(reasoner, image, picture, error);
         if (code == TENEBRA_OK && reasoner->conversation.keep_originals)
             code = tn_image_crop(image, seen.x, seen.y, seen.width, seen.height, &picture->original, error);

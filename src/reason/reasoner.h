@@ -14,6 +14,7 @@ typedef struct tn_picture {
     tn_image_rows rows;
     size_t width, height;   /* pixels of the original image after its orientation, without a removed frame */
     size_t x, y;            /* where this part begins in the original image   */
+    size_t whole_width, whole_height; /* pixels of the original image with its frame */
     size_t source;          /* index of the request's image that this is, or is drawn over; SIZE_MAX: none */
     tn_image pixels;        /* as the encoder sees them */
     tn_image_rows look;     /* the same in the size in which picks are read; no rows: as `rows` */

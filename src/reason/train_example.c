@@ -76,10 +76,13 @@ tenebra_code tn_train_example_add_ids(tn_train_example *example, const tn_model_
     return code;
 }
 
-/* The maximum number of rows that a pick stands for. */
+/* The maximum number of rows that a pick stands for. While a method arranges the example, its images are those of the conversation. */
 static size_t most_cells(const tn_train_example *example)
 {
+    const tn_conversation *c = example->reasoner != NULL ? &example->reasoner->conversation : NULL;
     size_t most = 1;
+    for (size_t p = 0; c != NULL && p < c->picture_count; p++)
+        most = tn_max(most, tn_look_ratio(&c->pictures[p].rows, &c->pictures[p].look));
     for (size_t p = 0; p < example->picture_count; p++)
         most = tn_max(most, tn_look_ratio(&example->pictures[p], tn_train_example_look(example, example->pictures, p)));
     return most;
@@ -155,14 +158,47 @@ tenebra_code tn_train_example_add_steps(tn_train_example *example, size_t first,
     return TENEBRA_OK;
 }
 
-tenebra_code tn_train_example_add_answer(tn_train_example *example, tenebra_error *error)
+static tenebra_code find_end(const tn_train_example *example, int32_t *token, tenebra_error *error)
 {
     const tn_model_config *config = &example->reasoner->session->model->config;
-    TN_TRY(tn_train_example_add_text(example, example->source->answer, true, error));
     if (config->eos_count == 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, "config.json", "names no end token (\"eos_token_id\"), which answers "
                        "are trained to end with");
-    return tn_train_example_add_ids(example, config, config->eos_tokens, config->eos_tokens, 1, error);
+    *token = config->eos_tokens[0];
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_train_example_add_end(tn_train_example *example, tenebra_error *error)
+{
+    int32_t end = -1;
+    TN_TRY(find_end(example, &end, error));
+    const tn_row row = tn_row_of_token(end);
+    return tn_train_example_add_rows(example, &row, &end, 1, error);
+}
+
+tenebra_code tn_train_example_add_answer(tn_train_example *example, tenebra_error *error)
+{
+    TN_TRY(tn_train_example_add_text(example, example->source->answer, true, error));
+    return tn_train_example_add_end(example, error);
+}
+
+/* The end token of a reply does not run in answering: the template writes the end of the reply, with the turn. */
+tenebra_code tn_train_example_add_turn(tn_train_example *example, bool ends, tenebra_error *error)
+{
+    tn_reasoner *reasoner = example->reasoner;
+    tn_row *rows;
+    size_t count;
+    int32_t end = -1;
+    TN_TRY(add_tail(example, error));
+    if (ends)
+        TN_TRY(find_end(example, &end, error));
+    reasoner->pass++;
+    TN_TRY(tn_reasoner_render_turn(reasoner, &rows, &count, error));
+    reasoner->conversation.shown = reasoner->conversation.picture_count;
+    if (count == 0)
+        return TENEBRA_OK;
+    TN_TRY(tn_train_example_add_rows(example, rows, &end, 1, error));
+    return tn_train_example_add_rows(example, rows + 1, NULL, count - 1, error);
 }
 
 /* ------------------------------------------------------------- images -- */

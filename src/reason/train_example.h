@@ -1,11 +1,13 @@
 /* A training example: a sample as the sequence that is trained on, with labels for the tokens that have a loss.
  * 
  * An example is a list of parts: text (rows of input, some of whose tokens are labelled) and latent steps. The prompt with its
- * images is the first text. A method's `arrange_training` (reason/method.h) adds what follows it; a method has no training
- * loop. Source of the sequence of the latent methods: arXiv:2510.12603, section 3.3. */
+ * images is the first text; further turns of a dialogue may show further images. A method's `arrange_training` (reason/method.h)
+ * adds what follows the prompt; a method has no training loop. Source of the sequence of the latent methods: arXiv:2510.12603,
+ * section 3.3. */
 #ifndef TN_REASON_TRAIN_EXAMPLE_H
 #define TN_REASON_TRAIN_EXAMPLE_H
 
+#include "data/sample.h"
 #include "model/session.h"
 #include "reason/latent.h"
 
@@ -17,6 +19,8 @@ typedef struct tn_train_example_source {
     size_t step_count;
     const char *step[2];             /* the texts before and after each step; NULL: nothing, and a newline */
     const char *answer;              /* the answer without the end token */
+    const tn_sample_region *regions; /* [region_count] that the solution looks at; `after` counts `steps` */
+    size_t region_count;
     size_t latents;                  /* number of latent steps of this stage                */
     size_t skip;                     /* number of steps of the rationale that they replace  */
     size_t limit;                    /* maximum rows; complete steps are dropped from the end until the example fits; 0: no
@@ -30,12 +34,13 @@ typedef struct tn_train_example_part {
 
 struct tn_train_example {
     tn_row *text;       /* [count] rows of all text parts, without positions; a vector without a tensor is a row of tn_method.marks */
-    int32_t *labels;    /* [count] the token if it has a loss, else -1. labels[0] is -1           */
+    int32_t *labels;    /* [count] the token that the row before predicts if it has a loss, else -1; that of the row itself, or the end
+                         * token where a turn follows a reply. labels[0] is -1 */
     size_t count;
     size_t capacity;
     tn_train_example_part *parts;
     size_t part_count, part_capacity;
-    size_t prompt;      /* rows of the prompt, the only part with images */
+    size_t prompt;      /* rows of the prompt, whose images latent steps may pick from */
     tn_latent_settings latent; /* settings of the latent parts */
     tn_image_rows *pictures; /* [picture_count] measured, not encoded */
     tn_prepared *prepared;   /* the input of the encoder for each     */
@@ -74,8 +79,15 @@ tenebra_code tn_train_example_add_text(tn_train_example *example, const char *te
 tenebra_code tn_train_example_add_step(tn_train_example *example, size_t step, tenebra_error *error);
 tenebra_code tn_train_example_add_steps(tn_train_example *example, size_t first, tenebra_error *error);
 tenebra_code tn_train_example_add_answer(tn_train_example *example, tenebra_error *error);
+/* Adds the end token, labelled. Errors: MEMORY, MISMATCH (the model has none). */
+tenebra_code tn_train_example_add_end(tn_train_example *example, tenebra_error *error);
+/* Adds the further turn that the method's `arrange` writes for the next pass, with the images that were added to the conversation since
+ * the last one: the rows that answering lays (reason/turn.c), without labels. `ends`: the reply before it ends with the end token, which
+ * has a loss. Errors: MEMORY, LIMIT, MISMATCH, UNSUPPORTED (the template). */
+tenebra_code tn_train_example_add_turn(tn_train_example *example, bool ends, tenebra_error *error);
 
-/* Adds rows. labels may be NULL: none. Cells must be those of example->pictures. Errors: MEMORY. */
+/* Adds rows. labels may be NULL: none. Cells must be those of example->pictures (while a method arranges the example: of the
+ * conversation). Errors: MEMORY. */
 tenebra_code tn_train_example_add_rows(tn_train_example *example, const tn_row *rows, const int32_t *labels, size_t count,
                                         tenebra_error *error);
 /* The same from token ids. In the ids that begin the example, runs of the image token are its images. Errors: MEMORY,

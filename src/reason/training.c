@@ -96,15 +96,15 @@ void tn_training_seed(tn_training *training, uint64_t seed)
 
 /* ------------------------------------------------------------ preparing -- */
 
-/* Moves the images of the conversation to the example, prepared for the encoder; the prompt's cells then refer to those. */
+/* Moves the images of the conversation to the example, prepared for the encoder; its cells then refer to those. */
 static tenebra_code take_pictures(tn_training *training, tn_train_example *example, tenebra_error *error)
 {
-    tn_reasoner *reasoner = &training->reasoner;
+    const tn_conversation *c = &training->reasoner.conversation;
     const tn_model *model = training->model;
-    TN_TRY(tn_train_example_set_pictures(example, reasoner->conversation.picture_count, error));
-    size_t count = reasoner->conversation.picture_count;
+    TN_TRY(tn_train_example_set_pictures(example, c->picture_count, error));
+    size_t count = c->picture_count;
     for (size_t p = 0; p < count; p++) {
-        tn_picture *picture = &reasoner->conversation.pictures[p];
+        const tn_picture *picture = &c->pictures[p];
         example->pictures[p] = picture->rows;
         TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->pixels, &example->prepared[p], error));
         if (picture->look.rows > 0) {
@@ -112,9 +112,9 @@ static tenebra_code take_pictures(tn_training *training, tn_train_example *examp
             example->pictures[count + p] = picture->look;
             TN_TRY(model->backbone->encoder->prepare(model->rule, &picture->look_pixels, &example->prepared[count + p], error));
         }
-        for (size_t i = 0; i < reasoner->conversation.prompt_count; i++)
-            if (reasoner->conversation.prompt[i].kind == TN_ROW_CELL && reasoner->conversation.prompt[i].picture == &picture->rows)
-                reasoner->conversation.prompt[i].picture = &example->pictures[p];
+        for (size_t i = 0; i < example->count; i++)
+            if (example->text[i].kind == TN_ROW_CELL && example->text[i].picture == &picture->rows)
+                example->text[i].picture = &example->pictures[p];
     }
     return TENEBRA_OK;
 }
@@ -131,18 +131,24 @@ static tenebra_code keep_sides(tn_training *training, tn_train_example *example,
     return tn_train_example_keep_words(example, error);
 }
 
-/* Adds the parts after the prompt, with the first `steps` steps of the source. */
-static tenebra_code arrange(tn_training *training, tn_train_example *example, size_t steps, tenebra_error *error)
+/* Adds the prompt, which has the messages of `script`, and the parts after it, with the first `steps` steps of the source. */
+static tenebra_code arrange(tn_training *training, tn_train_example *example, const tn_script *script, size_t steps,
+                            tenebra_error *error)
 {
     tn_reasoner *reasoner = &training->reasoner;
+    tn_conversation *c = &reasoner->conversation;
+    c->picture_count = c->shown = c->given; /* without what further turns of another attempt added */
+    c->dialogue = script->messages;
+    c->dialogue_count = script->message_count;
+    reasoner->pass = 0;
     tn_train_example_source part = *example->source;
     part.step_count = steps;
     const tn_train_example_source *whole = example->source;
     example->source = &part;
     example->count = example->part_count = example->label_count = example->latent_steps = example->rows = 0;
-    tenebra_code code = tn_train_example_add_rows(example, reasoner->conversation.prompt, NULL, reasoner->conversation.prompt_count, error);
+    tenebra_code code = tn_train_example_add_rows(example, c->prompt, NULL, c->prompt_count, error);
     example->prompt = example->count;
-    example->tail_ahead = reasoner->conversation.tail_count > 0;
+    example->tail_ahead = c->tail_count > 0;
     if (code == TENEBRA_OK)
         code = reasoner->method->arrange_training(reasoner, example, error);
     example->source = whole;
@@ -153,9 +159,11 @@ static tenebra_code arrange(tn_training *training, tn_train_example *example, si
 static tenebra_code arrange_within(tn_training *training, tn_train_example *example, tenebra_error *error)
 {
     const tn_train_example_source *source = example->source;
+    const tn_conversation *c = &training->reasoner.conversation;
+    const tn_script script = { .messages = c->dialogue, .message_count = c->dialogue_count };
     size_t limit = source->limit ? source->limit : training->model->config.decoder.max_position_embeddings;
     for (size_t steps = source->step_count;; steps--) {
-        TN_TRY(arrange(training, example, steps, error));
+        TN_TRY(arrange(training, example, &script, steps, error));
         example->steps_dropped = source->step_count - steps;
         if (example->rows <= limit)
             return TENEBRA_OK;
@@ -174,9 +182,10 @@ static tenebra_code prepare(tn_training *training, tn_train_example *example, te
     training->request.message_count = source->message_count;
     TN_TRY(tn_request_check(&training->request, error));
     TN_TRY(tn_reasoner_load_pictures(&training->reasoner, error));
+    training->reasoner.conversation.given = training->reasoner.conversation.picture_count;
     TN_TRY(tn_reasoner_render(&training->reasoner, error));
-    TN_TRY(take_pictures(training, example, error));
     TN_TRY(arrange_within(training, example, error));
+    TN_TRY(take_pictures(training, example, error));
     if (example->latent_steps == 0)
         tn_train_example_drop_looks(example);
     return keep_sides(training, example, error);
@@ -195,7 +204,8 @@ tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_s
     training->request.message_count = 0;
     training->reasoner.conversation.prompt = training->reasoner.conversation.tail = NULL;
     training->reasoner.conversation.prompt_count = training->reasoner.conversation.tail_count = 0;
-    training->reasoner.conversation.picture_count = 0;
+    training->reasoner.conversation.picture_count = training->reasoner.conversation.dialogue_count = 0;
+    training->reasoner.pass = 0;
     example->source = NULL;
     example->reasoner = NULL;
     if (code != TENEBRA_OK)

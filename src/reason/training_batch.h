@@ -15,7 +15,7 @@ typedef struct tn_example_run {
     size_t next_row;       /* number of text rows that ran                    */
     tn_image_rows *pictures, *picked; /* encoded images of the example, then those that picks are read from (look.h); `picked`: without
                                        * gradient, unless through_picks */
-    size_t *candidates;    /* [candidate_count] rows of the prompt that are cells of images */
+    size_t *candidates;    /* [candidate_count] rows of the prompt that are cells of its images */
     size_t candidate_count;
     tn_real *scores;       /* [candidate_count] attention of the last row that was tapped */
     int32_t next_position;

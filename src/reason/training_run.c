@@ -48,7 +48,7 @@ static bool example_fits(tn_batch *b, size_t index)
         return refuse(b, index, "does not begin with text");
     for (size_t p = 0; p < example->part_count; p++)
         rows += example->parts[p].rows;
-    if (rows != example->count)
+    if (rows != example->count || example->prompt > example->count)
         return refuse(b, index, "has parts whose rows do not add up to its number of rows");
     if (example->rows > b->training->model->config.decoder.max_position_embeddings)
         return refuse(b, index, "has more rows than the model has positions");
@@ -65,7 +65,7 @@ static void open_run(tn_batch *b, size_t index)
     if (!tn_sequence_take(&p->sequence, &b->training->model->config.decoder, example->rows, recorded, b->ops->arena))
         fail_full(b);
     size_t cells = 0;
-    for (size_t i = 0; i < example->count; i++) {
+    for (size_t i = 0; i < example->prompt; i++) {
         const tn_row *row = &example->text[i];
         if (row->kind != TN_ROW_CELL)
             continue;
@@ -86,7 +86,7 @@ static void open_run(tn_batch *b, size_t index)
     if (b->ops->failure.code != TENEBRA_OK)
         return;
     memset(p->choice.available, true, p->candidate_count);
-    for (size_t i = 0, seen = 0; i < example->count; i++) {
+    for (size_t i = 0, seen = 0; i < example->prompt; i++) {
         const tn_row *row = &example->text[i];
         if (row->kind != TN_ROW_CELL)
             continue;
@@ -158,11 +158,11 @@ static void lay(tn_batch *b, tn_example_run *p, tn_row row, bool placed)
 static void lay_text(tn_batch *b, tn_example_run *p)
 {
     size_t count = p->example->parts[p->part].rows;
-    bool placed = p->part == 0 && !b->training->reasoner.sequential;
+    bool placed = !b->training->reasoner.sequential;
     tn_row *first = b->rows + b->row_count;
     memcpy(first, p->example->text + p->next_row, count * sizeof *first);
     if (placed)
-        b->training->model->backbone->positions(first, count, 0);
+        b->training->model->backbone->positions(first, count, p->next_position);
     for (size_t i = 0; i < count; i++) {
         tn_row row = first[i];
         if (row.kind == TN_ROW_CELL)

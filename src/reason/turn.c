@@ -1,5 +1,5 @@
-/* A further turn of a dialogue. Its rows follow everything in the cache. So the reply keeps the tokens that were generated, and
- * rows that a method added between them stay where they are. */
+/* A further turn of a dialogue, in answering and in training. Its rows follow everything in the cache. So the reply keeps the tokens
+ * that were generated, and rows that a method added between them stay where they are. */
 #include "reason/parts.h"
 
 #include <string.h>
@@ -78,17 +78,23 @@ static tenebra_code extend(tn_reasoner *reasoner, tn_script *script, tenebra_err
     return TENEBRA_OK;
 }
 
-tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
+tenebra_code tn_reasoner_render_turn(tn_reasoner *reasoner, tn_row **rows, size_t *count, tenebra_error *error)
 {
     const tn_script before = { .reasoner = reasoner, .messages = reasoner->conversation.dialogue,
                                .message_count = reasoner->conversation.dialogue_count };
     tn_script after = before;
-    tn_row *rows;
-    size_t count;
     TN_TRY(extend(reasoner, &after, error));
-    TN_TRY(encode_turn(reasoner, &before, &after, &rows, &count, error));
+    TN_TRY(encode_turn(reasoner, &before, &after, rows, count, error));
     reasoner->conversation.dialogue = after.messages;
     reasoner->conversation.dialogue_count = after.message_count;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
+{
+    tn_row *rows;
+    size_t count;
+    TN_TRY(tn_reasoner_render_turn(reasoner, &rows, &count, error));
     TN_TRY(tn_reasoner_add_tail(reasoner, error)); /* a pass without an answer has not come to it */
     if (reasoner->answer.unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->answer.unrun), NULL))
         return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit after %zu rows; raise -c",

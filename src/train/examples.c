@@ -14,19 +14,36 @@ tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *
     return TENEBRA_OK;
 }
 
+/* The regions of a sample, which come after so many of its `steps`; the caller frees them. */
+static tenebra_code take_regions(const tn_sample *sample, const tn_steps *steps, tn_sample_region **regions, tenebra_error *error)
+{
+    *regions = calloc(sample->region_count + 1, sizeof **regions);
+    if (*regions == NULL)
+        return tn_fail_memory(error, "regions");
+    for (size_t i = 0; i < sample->region_count; i++) {
+        (*regions)[i] = sample->regions[i];
+        (*regions)[i].after = tn_steps_within(steps, sample->regions[i].after);
+    }
+    return TENEBRA_OK;
+}
+
 static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, const tn_steps *steps, tn_train_example *example,
                             tenebra_error *error)
 {
     const tn_sample *sample = tn_data_sample(trainer->data, number);
     tn_asked asked;
+    tn_sample_region *regions = NULL;
     char *answer;
     TN_TRY(tn_prompt_answer(trainer->prompt, sample, &answer, error));
-    tenebra_code code = tn_asked_write(&asked, trainer->prompt, sample, error);
+    tenebra_code code = take_regions(sample, steps, &regions, error);
+    if (code == TENEBRA_OK)
+        code = tn_asked_write(&asked, trainer->prompt, sample, error);
     if (code == TENEBRA_OK) {
         tn_stage_effect effect = tn_stage_apply(trainer->config, stage, steps->count);
         tn_train_example_source source = {
             .messages = &asked.message, .message_count = 1, .steps = steps->items, .step_count = steps->count,
-            .step = { trainer->prompt->step[0], trainer->prompt->step[1] }, .answer = answer, .latents = effect.latents,
+            .step = { trainer->prompt->step[0], trainer->prompt->step[1] }, .answer = answer, .regions = regions,
+            .region_count = sample->region_count, .latents = effect.latents,
             .skip = effect.skip < steps->count ? effect.skip : steps->count, .limit = trainer->config->cutoff,
         };
         code = tn_training_prepare(trainer->training, &source, example, error);
@@ -34,6 +51,7 @@ static tenebra_code prepare(tn_trainer *trainer, size_t number, size_t stage, co
         tn_asked_free(&asked);
     }
     free(answer);
+    free(regions);
     return code;
 }
 

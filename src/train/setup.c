@@ -225,7 +225,7 @@ static tenebra_code check_keys(tn_trainer *trainer, tenebra_error *error)
                                              : TENEBRA_OK;
 }
 
-/* FNV-1a over the texts of all samples, which distinguishes data sets of the same size. */
+/* FNV-1a over the texts and the regions of all samples, which distinguishes data sets of the same size. */
 static void mark_data(tn_trainer *trainer)
 {
     uint64_t hash = 0xcbf29ce484222325u;
@@ -238,6 +238,12 @@ static void mark_data(tn_trainer *trainer)
                 if (*at == '\0')
                     break;
             }
+        for (size_t k = 0; k < sample->region_count; k++) {
+            const tn_sample_region *region = &sample->regions[k];
+            const double numbers[] = { region->box[0], region->box[1], region->box[2], region->box[3], (double)region->after };
+            for (const unsigned char *at = (const unsigned char *)numbers; at < (const unsigned char *)(numbers + 5); at++)
+                hash = (hash ^ *at) * 0x100000001b3u;
+        }
     }
     snprintf(trainer->data_mark, sizeof trainer->data_mark, "%016llx", (unsigned long long)hash);
 }
@@ -265,6 +271,18 @@ static void note_topics(const tn_trainer *trainer, const char *topics)
         if (count == 0)
             tn_trainer_note(trainer, TN_TRAIN_NOTE, note);
     }
+}
+
+/* Notes that a method has nothing to look at. */
+static void note_regions(const tn_trainer *trainer)
+{
+    const tn_method *method = trainer->config->method != NULL ? tn_method_find(trainer->config->method) : NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < tn_data_count(trainer->data); i++)
+        count += tn_data_sample(trainer->data, i)->region_count;
+    if (method != NULL && method->uses_regions && count == 0)
+        tn_trainer_note(trainer, TN_TRAIN_NOTE, "no training sample says which region its solution looks at (\"regions\" in docs/data.md), "
+                        "so the model learns to answer without looking again");
 }
 
 static tenebra_code check_topics(const tn_train_config *config, const tn_data *data, const char *what, tenebra_error *error)
@@ -332,6 +350,7 @@ static tenebra_code open_data(tn_trainer *trainer, tenebra_error *error)
     TN_TRY(check_topics(config, trainer->data, "training", error));
     note_topics(trainer, config->topics);
     note_gradients(trainer);
+    note_regions(trainer);
     note_data(trainer, trainer->data);
     mark_data(trainer);
     TN_TRY(tn_run_plan_make(&trainer->plan, config, tn_data_count(trainer->data), error));

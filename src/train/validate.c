@@ -22,20 +22,26 @@ typedef struct exam {
     tenebra_error *errors;      /* [workers]            */
 } exam;
 
-/* An answer is correct if its text ends with what training would have written, apart from white space. */
-static bool ends_with(const char *text, const char *expected)
+/* An answer is correct if its text ends with what training would have written, apart from white space and from what the method writes
+ * after it (may be NULL). */
+static bool ends_with(const char *text, const char *expected, const char *after)
 {
-    size_t length = strlen(text), size = strlen(expected);
+    size_t length = strlen(text), size = strlen(expected), closing = after != NULL ? strlen(after) : 0;
     while (length > 0 && isspace((unsigned char)text[length - 1]))
         length--;
+    if (closing > 0 && length >= closing && memcmp(text + length - closing, after, closing) == 0)
+        length -= closing;
     while (size > 0 && isspace((unsigned char)expected[size - 1]))
         size--;
     return size > 0 && length >= size && memcmp(text + length - size, expected, size) == 0;
 }
 
 /* An open question may have several correct answers. */
-static tenebra_code judge(const tn_prompt_preset *prompt, const tn_sample *sample, const char *text, bool *right, tenebra_error *error)
+static tenebra_code judge(const exam *e, const tn_sample *sample, const char *text, bool *right, tenebra_error *error)
 {
+    const char *name = e->trainer->config->method;
+    const tn_method *method = name != NULL ? tn_method_find(name) : NULL;
+    const tn_prompt_preset *prompt = e->trainer->validation_prompt;
     *right = false;
     for (size_t i = 0; i <= sample->answer_count && !*right; i++) {
         tn_sample one = *sample;
@@ -43,7 +49,7 @@ static tenebra_code judge(const tn_prompt_preset *prompt, const tn_sample *sampl
             one.label = sample->answers[i - 1];
         char *expected;
         TN_TRY(tn_prompt_answer(prompt, &one, &expected, error));
-        *right = ends_with(text, expected);
+        *right = ends_with(text, expected, method != NULL ? method->answer_end : NULL);
         free(expected);
     }
     return TENEBRA_OK;
@@ -67,7 +73,7 @@ static tenebra_code answer(const exam *e, size_t question, size_t worker, bool *
     tenebra_code code = tenebra_session_ask(e->sessions[worker], &request, &trace, error);
     tn_asked_free(&asked);
     TN_TRY(code);
-    return judge(trainer->validation_prompt, sample, trace->text, right, error);
+    return judge(e, sample, trace->text, right, error);
 }
 
 static void answer_chunk(void *argument, size_t chunk, size_t worker)

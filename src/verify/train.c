@@ -153,6 +153,7 @@ static bool make_example(trainer *t, const tn_verify_example *from, tn_train_exa
 {
     tn_latent_settings latent = { .steps = from->latents, .picks = from->picks, .repick = true, .order = TN_PICK_CUDA };
     memset(to, 0, sizeof *to);
+    to->prompt = from->prompt;
     return add_picture(t, to) && add_text(t, to, from, 0, from->prompt) &&
            tn_train_example_add_latents(to, from->latents, &latent, &t->verify->failure) == TENEBRA_OK &&
            add_text(t, to, from, from->prompt + from->latents, from->count);

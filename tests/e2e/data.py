@@ -99,12 +99,36 @@ class Make(Case):
                 steps = row["rationale"].split(".\n")
                 self.assertEqual(steps[int(row["topic"][-1]):], [row["choices"]["ABCD".index(row["answer"])]] * (4 - int(row["topic"][-1])))
 
+    def test_regions(self):
+        """The cell of the object whose mark is asked for; everything else is as without them."""
+        plain = made("marked", "--families", "detail,marks", "--brief")
+        for name, more in (("regions", ("--brief",)), ("regions-in-sentences", ())):
+            directory = made(name, "--families", "detail,marks", "--regions", *more)
+            self.assertTrue(json.loads((directory / "data/made.json").read_text())["regions"])
+            for row, same in zip(rows(directory, "train"), rows(plain, "train")):
+                self.assertEqual("regions" in row, row["domain"] == "detail")
+                self.assertEqual((row["question"], row["answer"]), (same["question"], same["answer"]))
+                self.assertEqual((directory / row["image"]).read_bytes(), (plain / same["image"]).read_bytes())
+                if row["domain"] == "marks":
+                    continue
+                (region,) = row["regions"]
+                x0, y0, x1, y1 = region["box"]
+                self.assertEqual((x1 - x0, y1 - y0, 4 * x0 % 1, 4 * y0 % 1), (0.25, 0.25, 0, 0))
+                steps = row["rationale"].split("." + "\n")
+                self.assertIn(row["choices"]["ABCD".index(row["answer"])], steps[region["after"]])
+                self.assertFalse(any(mark in step for step in steps[:region["after"]] for mark in row["choices"]))
+            self.assertEqual(run("data", "check", f"hops:{directory}", "--split", "train").returncode, 0)
+            shown = run("data", "show", f"hops:{directory}", "--split", "train").stdout
+            self.assertIn("of the image, after ", shown)
+        self.assertNotIn("regions", (plain / "data/made.json").read_text())
+
     def test_refused(self):
         for arguments, code, part in (
                 (("hops", WORK / "x", "--families", "detail", "--size", 112), 2, "--size 224"),
                 (("hops", WORK / "x", "--wordings", "all"), 2, "--wordings"),
                 (("hops", WORK / "x", "--wordings", "seen"), 2, "choose among arrows and sight"),
                 (("hops", WORK / "x", "--varied", "--hints", 0.5), 2, "--hints"),
+                (("hops", WORK / "x", "--regions"), 2, "--families detail"),
                 (("hops",), 2, "requires the name of a data set and a directory"),
                 (("m3cot", WORK / "x"), 2, "no set of the name '"),
                 (("hops", WORK / "x", "--hops", "4-2"), 2, "--hops"),

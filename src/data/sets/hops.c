@@ -106,7 +106,7 @@ static hop_kind choose_kind(const tn_make *make, const char *split, size_t index
     return kinds[order[index % count]];
 }
 
-/* Refuses families with only one wording if there are many wordings, and hints in varied images. */
+/* Refuses families with only one wording if there are many wordings, hints in varied images, and regions if no family has any. */
 static tenebra_code check_variety(const tn_make *make, const hop_kind *kinds, size_t count, tenebra_error *error)
 {
     for (size_t i = 0; i < count && make->wordings != TN_WORDINGS_ONE; i++)
@@ -117,6 +117,12 @@ static tenebra_code check_variety(const tn_make *make, const hop_kind *kinds, si
         if (has_marks(&kinds[i]))
             return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "varied images have no room for the marks of the family '%s'; "
                            "leave out --varied", kinds[i].family->name);
+    bool looks = false;
+    for (size_t i = 0; i < count; i++)
+        looks |= kinds[i].family->draw == tn_hops_draw_detail;
+    if (make->regions && !looks)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "regions", "no question of the chosen families requires a second look at a region; "
+                       "choose --families detail, or leave out --regions");
     if (make->varied && make->hints > 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "varied", "varied images cannot have hints; leave out --hints");
     return TENEBRA_OK;
@@ -153,10 +159,25 @@ static void stay_at_goal(const hop_kind *kinds, size_t count, const hop_kind *ki
     }
 }
 
+/* The cell that the solution looks at. */
+static bool add_region(tn_made *made, const tn_hops_puzzle *puzzle, bool brief)
+{
+    tn_sample_region *region = tn_strings_take(&made->strings, sizeof *region);
+    double grid = (double)puzzle->scene.grid;
+    if (region == NULL)
+        return false;
+    double left = (double)(puzzle->goal % puzzle->scene.grid), top = (double)(puzzle->goal / puzzle->scene.grid);
+    *region = (tn_sample_region){ { left / grid, top / grid, (left + 1) / grid, (top + 1) / grid }, puzzle->look_after[brief] };
+    made->sample.regions = region;
+    made->sample.region_count = 1;
+    return true;
+}
+
 /* Copies the puzzle's words into the sample. */
-static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, bool brief, const hop_kind *kind, const char *split,
+static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, const tn_make *make, const hop_kind *kind, const char *split,
                  size_t index)
 {
+    bool brief = make->brief && puzzle->brief[0] != '\0';
     tn_sample *sample = &made->sample;
     char id[96], image[128], topic[32], label[] = { (char)('A' + puzzle->answer), '\0' };
     snprintf(topic, sizeof topic, "%s-%zu", kind->family->name, kind->steps);
@@ -170,7 +191,7 @@ static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, bool brief, const 
     } texts[] = {
         { &sample->id, id },
         { &sample->question, puzzle->question },
-        { &sample->rationale, brief && puzzle->brief[0] != '\0' ? puzzle->brief : puzzle->rationale },
+        { &sample->rationale, brief ? puzzle->brief : puzzle->rationale },
         { &sample->label, label },
         { &sample->topic, topic },
         { &sample->category, topic },
@@ -189,7 +210,7 @@ static bool fill(tn_made *made, const tn_hops_puzzle *puzzle, bool brief, const 
     sample->answer = puzzle->answer;
     sample->images = images;
     sample->image_count = 1;
-    return fits;
+    return fits && (!make->regions || !puzzle->looks || add_region(made, puzzle, brief));
 }
 
 static tenebra_code make(const tn_make *make, const char *split, size_t index, tn_made *made, tenebra_error *error)
@@ -217,7 +238,7 @@ static tenebra_code make(const tn_make *make, const char *split, size_t index, t
     if (make->varied)
         made->size = tn_hops_varied_size(&brush);
     made->pixels = malloc(3 * made->size * made->size);
-    if (made->pixels == NULL || !fill(made, &puzzle, make->brief, &kind, split, index)) {
+    if (made->pixels == NULL || !fill(made, &puzzle, make, &kind, split, index)) {
         tn_made_free(made);
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "hops", "no memory for an image");
     }

@@ -15,7 +15,8 @@ static const tn_dataset_split splits[] = {
 };
 
 static const char *const known_fields[] = { "id", "question", "image", "image_path", "images", "choices", "options", "answer", "answers",
-                                            "rationale", "explanation", "context", "hint", "split", "domain", "topic", "category", NULL };
+                                            "rationale", "explanation", "context", "hint", "split", "domain", "topic", "category",
+                                            "regions", NULL };
 
 static tenebra_code fail_memory(const char *where, tenebra_error *error)
 {
@@ -255,6 +256,7 @@ static tenebra_code read_row(reader *r, const json_t *row, size_t number, const 
     TN_TRY(read_texts(data, row, &sample, where, error));
     TN_TRY(read_answer(data, row, &sample, where, error));
     TN_TRY(read_pictures(data, row, &sample, where, error));
+    TN_TRY(tn_data_regions(data, row, &sample, where, error));
     TN_TRY(tn_data_fields(data, row, known_fields, error));
     return tn_data_add(data, &sample, where, error);
 }

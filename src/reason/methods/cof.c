@@ -1,19 +1,25 @@
 /* Chain-of-Focus (arXiv:2505.15436): a dialogue in which the model may call a tool that shows it an enlarged region of the
- * image. Format, limits and sizes are those of the published code; the words around them are ours. */
+ * image. Format, limits and sizes are those of the published code; the words around them are ours, and so is the brief form of calls.
+ *
+ * The authors first train on dialogues, then with rewards. Training here is the first of the two, on samples that say where their
+ * solutions look (tn_sample_region). */
 #include "reason/parts.h"
+#include "reason/train_example.h"
 
 #include "base/checked.h"
 #include "base/json.h"
 #include "image/region.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TOOL       "image_zoom_in_tool"
 #define CALL_BEGIN "<tool_call>"
 #define CALL_END   "</tool_call>"
+#define ANSWER_END "</answer>"
 
-enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS, CROP_FROM };
+enum { ROUNDS, MAX_IMAGES, BAD_CALL, TAG_STOP, LEAD, CALL_FORM, ENLARGE, SCALE, MIN_PIXELS, MAX_PIXELS, CROP_SIZE, CROP_FROM };
 
 static const tn_option options[] = {
     [ROUNDS] = TN_SETTING_SIZE("rounds", "N", "6", 1, 64, "at most N replies; if the last one has no answer, the answer is empty"),
@@ -22,10 +28,13 @@ static const tn_option options[] = {
                                    "after an invalid call, show the whole image, or describe the error"),
     [TAG_STOP] = TN_SETTING_CHOICE("tag-stop", "no|yes", "no", "end a reply at the end of its first call"),
     [LEAD] = TN_SETTING_TEXT("lead", "Question: ", "text before the question"),
+    [CALL_FORM] = TN_SETTING_CHOICE("call-form", "json|brief", "json",
+                                    "brief: calls of four numbers, no instruction, no tags of answers; for models that were trained so"),
     [ENLARGE] = TN_SETTING_SIZE("enlarge", "PERCENT", "150", 100, 1000, "size of the region, relative to the requested box"),
     [SCALE] = TN_SETTING_SIZE("scale", "N", "2", 1, 16, "factor by which the region is enlarged"),
     [MIN_PIXELS] = TN_SETTING_SIZE("crop-min-pixels", "N", "12544", 1, 1 << 28, "minimum area of a region as shown, in pixels"),
     [MAX_PIXELS] = TN_SETTING_SIZE("crop-max-pixels", "N", "14745600", 1, 1 << 28, "maximum area of a region as shown, in pixels"),
+    [CROP_SIZE] = TN_SETTING_SIDES("crop-size", "any", "size of every region as shown, instead of scale and bounds"),
     [CROP_FROM] = TN_SETTING_CHOICE("crop-from", "seen|original", "seen",
                                     "cut regions from the image as the model sees it, or from the original, in full resolution"),
     TN_OPTIONS_END
@@ -78,9 +87,15 @@ static const char *around_size(tn_reasoner *reasoner, const char *front, const c
     return tn_reasoner_join(reasoner, (const char *const[]){ front, size, back, NULL });
 }
 
+static bool is_brief(const tn_reasoner *reasoner)
+{
+    return tn_setting_choice(reasoner, CALL_FORM) == 1;
+}
+
 static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
 {
-    if (reasoner->conversation.picture_count > 0) { /* otherwise there is nothing to show */
+    bool brief = is_brief(reasoner);
+    if (reasoner->conversation.picture_count > 0 && !brief) { /* otherwise there is nothing to show */
         const char *text = around_size(reasoner, system_front, system_back);
         if (text == NULL)
             return tn_fail_session_full(error);
@@ -88,7 +103,7 @@ static tenebra_code begin(tn_reasoner *reasoner, tn_script *script, tenebra_erro
     }
     TN_TRY(tn_script_cut(script, tn_cut_answer_cue, error));
     TN_TRY(tn_script_add_before(script, tn_setting_text(reasoner, LEAD), NULL, error));
-    return tn_script_add_cue(script, instruction, error);
+    return brief ? TENEBRA_OK : tn_script_add_cue(script, instruction, error);
 }
 
 static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_error *error)
@@ -105,7 +120,8 @@ static tenebra_code arrange(tn_reasoner *reasoner, tn_script *script, tenebra_er
         parts[count++] = (tn_chat_part){ .is_image = true };
     if (state->notice != NULL)
         parts[count++] = (tn_chat_part){ .text = state->notice, .length = strlen(state->notice) };
-    parts[count++] = (tn_chat_part){ .text = instruction, .length = sizeof instruction - 1 };
+    if (!is_brief(reasoner))
+        parts[count++] = (tn_chat_part){ .text = instruction, .length = sizeof instruction - 1 };
     return tn_script_add_message(script, &(tn_chat_message){ .role = "user", .parts = parts, .part_count = count },
                                  error);
 }
@@ -131,16 +147,41 @@ static const char *read_box(const json_t *call, double box[4])
     return NULL;
 }
 
+/* Reads a brief call: four whole numbers between blanks. Returns as above. */
+static const char *read_numbers(const char *text, size_t length, double box[4])
+{
+    static const char wrong[] = "It must consist of four whole numbers: left, top, right, bottom.";
+    size_t at = 0, count = 0;
+    for (;;) {
+        while (at < length && text[at] == ' ')
+            at++;
+        if (at == length)
+            return count == 4 ? NULL : wrong;
+        double number = 0;
+        size_t first = at;
+        for (; at < length && text[at] >= '0' && text[at] <= '9'; at++)
+            number = 10 * number + (text[at] - '0');
+        if (at == first || (at < length && text[at] != ' ') || count == 4)
+            return wrong;
+        box[count++] = number;
+    }
+}
+
 /* Reads the first call of a reply, which starts after its tag, into a region of the first image. Returns a sentence about an
  * error, or NULL. */
 static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region *region)
 {
-    const char *end = strstr(text, CALL_END);
+    const char *end = strstr(text, CALL_END), *wrong;
+    size_t length = end != NULL ? (size_t)(end - text) : strlen(text);
     double box[4] = { 0 };
-    json_t *call;
-    tn_json_parse(text, end != NULL ? (size_t)(end - text) : strlen(text), "call", &call, NULL);
-    const char *wrong = read_box(call, box);
-    json_decref(call);
+    if (is_brief(reasoner))
+        wrong = read_numbers(text, length, box);
+    else {
+        json_t *call;
+        tn_json_parse(text, length, "call", &call, NULL);
+        wrong = read_box(call, box);
+        json_decref(call);
+    }
     if (wrong != NULL)
         return wrong;
     if (reasoner->conversation.picture_count == 0)
@@ -148,18 +189,23 @@ static const char *read_call(tn_reasoner *reasoner, const char *text, tn_region 
     const tn_image *pixels = &reasoner->conversation.pictures[0].pixels;
     if (tn_region_around(box, (double)tn_setting_size(reasoner, ENLARGE) / 100, pixels->width, pixels->height, region))
         return NULL;
-    wrong = around_size(reasoner, "bbox_2d must lie inside of the picture, which is ", ", and hold a pixel.");
+    wrong = around_size(reasoner, is_brief(reasoner) ? "The box must lie inside of the picture, which is "
+                                                     : "bbox_2d must lie inside of the picture, which is ", ", and hold a pixel.");
     return wrong != NULL ? wrong : "bbox_2d must lie inside of the picture.";
 }
 
-/* The size in which a region is shown: the size that the request fixes for all images, or enlarged within the bounds of the
- * method and the request. */
+/* The size in which a region is shown: the one that the method or the request fixes, or enlarged within the bounds of both. */
 static tenebra_code fit_region(const tn_reasoner *reasoner, const tn_region *region, tn_fit *fit)
 {
     const tn_model *model = reasoner->session->model;
     const tn_image_encoder *encoder = model->backbone->encoder;
     const tenebra_image_rule *rule = &reasoner->request->image;
     size_t least = tn_setting_size(reasoner, MIN_PIXELS), most = tn_setting_size(reasoner, MAX_PIXELS), area = encoder->area(model->rule);
+    const size_t *fixed = tn_setting_sides(reasoner, CROP_SIZE);
+    if (fixed[0] > 0) {
+        const tenebra_image_rule own = { .width = fixed[0], .height = fixed[1] };
+        return encoder->fit(model->rule, region->width, region->height, &own, fit, NULL);
+    }
     if (rule->width > 0)
         return encoder->fit(model->rule, region->width, region->height, rule, fit, NULL);
     if (rule->max_tokens > 0)
@@ -281,6 +327,101 @@ static tenebra_code next(tn_reasoner *reasoner, tn_action *action, tenebra_error
     return TENEBRA_OK;
 }
 
+/* -------------------------------------------------------------- training -- */
+
+/* Part low .. high of a side of the whole original, in whole pixels of the image as the model sees it, at least one; the model sees
+ * `seen` of the original's pixels from `begin` on as `pixels`. False if it sees none of them. */
+static bool place(double low, double high, size_t whole, size_t begin, size_t seen, size_t pixels, size_t *first, size_t *end)
+{
+    double scale = (double)pixels / (double)seen, last = (double)pixels;
+    double from = (low * (double)whole - (double)begin) * scale, to = (high * (double)whole - (double)begin) * scale;
+    if (!(from < last && to > 0 && from < to))
+        return false;
+    *first = (size_t)floor(fmax(from, 0) + 0.5);
+    *end = (size_t)floor(fmin(to, last) + 0.5);
+    *first = tn_min(*first, pixels - 1);
+    *end = tn_max(*end, *first + 1);
+    return true;
+}
+
+/* The call that shows the region; NULL and a sentence if there is none, or the memory is full. */
+static const char *write_call(tn_reasoner *reasoner, const tn_sample_region *region, const char **wrong)
+{
+    const tn_picture *from = &reasoner->conversation.pictures[0];
+    const tn_image *pixels = &from->pixels;
+    char text[160];
+    size_t x0, y0, x1, y1;
+    *wrong = "The model sees no image.";
+    if (reasoner->conversation.picture_count == 0)
+        return NULL;
+    *wrong = "The model does not see that part of the image.";
+    if (!place(region->box[0], region->box[2], from->whole_width, from->x, from->width, pixels->width, &x0, &x1) ||
+        !place(region->box[1], region->box[3], from->whole_height, from->y, from->height, pixels->height, &y0, &y1))
+        return NULL;
+    *wrong = "The memory of one question is full.";
+    snprintf(text, sizeof text, is_brief(reasoner) ? CALL_BEGIN "%zu %zu %zu %zu" CALL_END
+             : CALL_BEGIN "\n{\"name\": \"" TOOL "\", \"arguments\": {\"bbox_2d\": [%zu, %zu, %zu, %zu]}}\n" CALL_END, x0, y0, x1, y1);
+    return tn_reasoner_join(reasoner, (const char *const[]){ text, NULL });
+}
+
+/* Adds a reply's call, read by the same code as in answering, and the turn that shows the region. */
+static tenebra_code add_look(tn_reasoner *reasoner, tn_train_example *example, size_t number, tenebra_error *error)
+{
+    const tn_sample_region *look = &example->source->regions[number];
+    cof_state *state = reasoner->state;
+    tenebra_region unused = { 0 };
+    tn_region region;
+    tn_fit fit = { 0 };
+    const char *wrong, *text = write_call(reasoner, look, &wrong);
+    if (text != NULL)
+        wrong = read_call(reasoner, text + strlen(CALL_BEGIN), &region);
+    if (wrong == NULL && fit_region(reasoner, &region, &fit) != TENEBRA_OK)
+        wrong = "It is too long for its width.";
+    if (wrong == NULL && !is_room(reasoner, fit.seen_width, fit.seen_height))
+        wrong = "It does not fit: see max-images, and the context.";
+    if (wrong == NULL && number + 1 >= tn_setting_size(reasoner, ROUNDS))
+        wrong = "After it, no reply is left for the answer: raise rounds.";
+    if (wrong != NULL)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "regions", "region %zu (%g %g to %g %g of the image) cannot be shown: %s", number + 1,
+                       look->box[0], look->box[1], look->box[2], look->box[3], wrong);
+    *state = (cof_state){ 0 };
+    TN_TRY(show(reasoner, state, &region, &fit, &unused, error));
+    TN_TRY(tn_train_example_add_text(example, text, true, error));
+    return tn_train_example_add_turn(example, tn_setting_choice(reasoner, TAG_STOP) == 0, error);
+}
+
+/* Adds steps first .. end - 1 of the rationale; in the form of the published models, between tags. */
+static tenebra_code add_thought(const tn_reasoner *reasoner, tn_train_example *example, size_t first, size_t end, tenebra_error *error)
+{
+    bool tags = !is_brief(reasoner) && first < end;
+    if (tags)
+        TN_TRY(tn_train_example_add_text(example, "<think>", true, error));
+    for (size_t i = first; i < end; i++)
+        TN_TRY(tn_train_example_add_step(example, i, error));
+    return tags ? tn_train_example_add_text(example, "</think>\n", true, error) : TENEBRA_OK;
+}
+
+/* Every region of the sample is a reply that calls for it, after the steps that come before it. A sample without regions is answered
+ * at once: not every question requires a look. */
+static tenebra_code arrange_training(tn_reasoner *reasoner, tn_train_example *example, tenebra_error *error)
+{
+    const tn_train_example_source *source = example->source;
+    size_t step = 0;
+    for (size_t i = 0; i < source->region_count; i++) {
+        size_t end = tn_max(step, tn_min(source->regions[i].after, source->step_count));
+        TN_TRY(add_thought(reasoner, example, step, end, error));
+        TN_TRY(add_look(reasoner, example, i, error));
+        step = end;
+    }
+    TN_TRY(add_thought(reasoner, example, step, source->step_count, error));
+    if (is_brief(reasoner))
+        return tn_train_example_add_answer(example, error);
+    TN_TRY(tn_train_example_add_text(example, "<answer>", true, error));
+    TN_TRY(tn_train_example_add_text(example, source->answer, true, error));
+    TN_TRY(tn_train_example_add_text(example, ANSWER_END, true, error));
+    return tn_train_example_add_end(example, error);
+}
+
 const tn_method tn_method_cof = {
     .name = "cof",
     .summary = "request enlarged regions of the image, then answer",
@@ -289,4 +430,7 @@ const tn_method tn_method_cof = {
     .open = open_method,
     .arrange = arrange,
     .next = next,
+    .arrange_training = arrange_training,
+    .answer_end = ANSWER_END,
+    .uses_regions = true,
 };

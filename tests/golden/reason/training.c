@@ -61,6 +61,7 @@ static void open_inputs(inputs *in, const tn_model *model)
     memcpy(in->example.prepared[0].values, pixels->data, pixels->bytes);
     tn_latent_settings settings = { .steps = LATENTS, .picks = PICKS, .order = TN_PICK_CUDA };
     add_ids(&in->example, model, ids, labels, 0, prompt);
+    in->example.prompt = prompt;
     assert_int_equal(tn_train_example_add_latents(&in->example, LATENTS, &settings, NULL), TENEBRA_OK);
     add_ids(&in->example, model, ids, labels, prompt + LATENTS, IDS);
 }

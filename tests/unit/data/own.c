@@ -7,6 +7,9 @@
 
 #include "unit/data/files.h"
 
+/* A row with an image, two steps and these regions. */
+#define REGIONS(list) "{\"question\":\"Q\",\"answer\":\"x\",\"image\":\"a.png\",\"rationale\":\"One. Two.\",\"regions\":" list "}"
+
 static tn_data *open_file(const char *tree, const char *split, const tn_data_options *options, tenebra_error *error)
 {
     char place[600];
@@ -138,6 +141,22 @@ static void test_mistakes(void **state)
         { "{\"question\":\"Q\",\"answer\":\"x\",\"answers\":\"y\"}", "must be a list" },
         { "{\"question\":\"Q\",\"choices\":[1,2],\"answer\":0}", "a list of 1 to" },
         { "{\"answer\":\"x\"}", "\"question\"" },
+        { REGIONS("{}"), "a list of at most 16" },
+        { REGIONS("[1]"), "must have a \"box\"" },
+        { REGIONS("[{}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[0,0,1]}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[0,0,1,\"1\"]}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[0,0,1,1.01]}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[-0.1,0,1,1]}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[0.5,0,0.5,1]}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[0,0.6,1,0.5]}]"), "must have a \"box\"" },
+        { REGIONS("[{\"box\":[0,0,1,1e999]}]"), "" },
+        { REGIONS("[{\"box\":[0,0,1,1],\"step\":1}]"), "has \"step\"" },
+        { REGIONS("[{\"box\":[0,0,1,1],\"after\":3}]"), "has 2" },
+        { REGIONS("[{\"box\":[0,0,1,1],\"after\":-1}]"), "has 2" },
+        { REGIONS("[{\"box\":[0,0,1,1],\"after\":0.5}]"), "has 2" },
+        { REGIONS("[{\"box\":[0,0,1,1],\"after\":2},{\"box\":[0,0,1,1],\"after\":1}]"), "in the order" },
+        { "{\"question\":\"Q\",\"answer\":\"x\",\"regions\":[{\"box\":[0,0,1,1]}]}", "but no image" },
         { "[]", "JSON object" },
         { "{", "one line" },
         { "{\"question\":\"Q\",\"answer\":\"x\",\"id\":\"1\"}\n{\"question\":\"Q\",\"answer\":\"x\",\"id\":1}", "twice" },
@@ -160,12 +179,42 @@ static void test_mistakes(void **state)
     remove_tree(tree);
 }
 
+/* The regions that a solution looks at; the numbers of steps before them count those that no limit has merged. */
+static void test_regions(void **state)
+{
+    (void)state;
+    char *tree = make_tree(), note[TN_DATA_NOTE];
+    put_file(tree, "own/questions.jsonl",
+             REGIONS("[{\"box\":[0.25,0,0.5,1e-3],\"after\":1},{\"box\":[0,0,1,1]}, {\"box\":[0,0,1,1],\"after\":2}]") "\n"
+             REGIONS("[]") "\n" REGIONS("null") "\n" REGIONS("[{\"box\":[0,0,1,1],\"after\":null}]"));
+    tenebra_error error;
+    tn_data *data = open_file(tree, "all", NULL, &error);
+    if (data == NULL)
+        fail_msg("%s: %s", error.where, error.sentence);
+    static const size_t counts[] = { 3, 0, 0, 1 };
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(tn_data_sample(data, i)->region_count, counts[i]);
+    const tn_sample_region *regions = tn_data_sample(data, 0)->regions;
+    assert_true(regions[0].box[0] == 0.25 && regions[0].box[1] == 0 && regions[0].box[2] == 0.5 && regions[0].box[3] == 1e-3);
+    assert_int_equal(regions[0].after, 1);
+    assert_int_equal(regions[1].after, 1); /* as the one before */
+    assert_int_equal(regions[2].after, 2);
+    assert_int_equal(tn_data_sample(data, 3)->regions[0].after, 0);
+    json_t *written = tn_regions_write(tn_data_sample(data, 0));
+    assert_int_equal(json_array_size(written), 3);
+    json_decref(written);
+    assert_null(strstr(tn_data_note(data, note), "unused"));
+    tn_data_close(data);
+    remove_tree(tree);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_splits),
         cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,26 @@ static void test_nothing_gives_no_step(void **state)
     EXPECT(". . x", 3, "", "", "x"); /* an inner piece may be empty, as in Python */
 }
 
+/* How many items lie within the first pieces. */
+static void test_pieces_within_items(void **state)
+{
+    static const size_t within[3][8] = { { 0, 1, 2, 3, 4, 5, 6, 7 }, { 0, 0, 0, 1, 1, 2, 2, 3 }, { 0, 0, 0, 0, 0, 0, 0, 1 } };
+    static const size_t groups[] = { 0, 3, 1 };
+    tn_steps steps;
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tn_steps_split(&steps, "a. b. c. d. e. f. g", groups[i], NULL), TENEBRA_OK);
+        assert_int_equal(steps.pieces, 7);
+        for (size_t pieces = 0; pieces < 8; pieces++)
+            assert_int_equal(tn_steps_within(&steps, pieces), within[i][pieces]);
+        assert_int_equal(tn_steps_within(&steps, 100), steps.count);
+        tn_steps_free(&steps);
+    }
+    assert_int_equal(tn_steps_split(&steps, "", 3, NULL), TENEBRA_OK);
+    assert_int_equal(tn_steps_within(&steps, 2), 0);
+    tn_steps_free(&steps);
+}
+
 static void test_strip_is_that_of_python(void **state)
 {
     (void)state;
@@ -96,7 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_up_to_three_stay),        cmocka_unit_test(test_groups_take_the_remainder_first),
         cmocka_unit_test(test_line_ends_become_blanks), cmocka_unit_test(test_nothing_gives_no_step),
-        cmocka_unit_test(test_strip_is_that_of_python),
+        cmocka_unit_test(test_strip_is_that_of_python), cmocka_unit_test(test_pieces_within_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
