@@ -15,7 +15,8 @@ enum { LOG_MAX = 1 << 30, WIDTH = 720, HEIGHT = 220, LEFT = 64, RIGHT = 12, TOP 
 static const char *const columns[] = { "update", "epoch", "stage", "loss", "lr", "grad_norm", "token_accuracy", "labels",
                                        "tokens", "tokens_per_second", "mfu", "validation_accuracy", "validation_count" };
 /* Further numbers of a line, such as losses of the method by name, are columns after these. */
-enum { COLUMNS = sizeof columns / sizeof *columns, FURTHER = 8, NAME_SIZE = 40, UPDATE = 0, STAGE = 2, LOSS = 3, LR = 4, NORM = 5, TOKENS = 6, VALIDATION = 11 };
+enum { COLUMNS = sizeof columns / sizeof *columns, FURTHER = 8, NAME_SIZE = 40 };
+enum { UPDATE = 0, STAGE = 2, LOSS = 3, LR = 4, NORM = 5, TOKENS = 6, VALIDATION = 11 };
 
 typedef struct log_row {
     double values[COLUMNS + FURTHER]; /* NaN: missing in the line */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ops/internal.h"
+#include "reason/modules.h"
 #include "reason/training_parts.h"
 #include "unit/reason/tiny.h"
 
@@ -99,6 +100,10 @@ static void carry_out(tn_ops *ops, tn_node *node, bool back)
         tn_rule_out_node rule_out;
         tn_group_norm_node group_norm;
         tn_conv_node conv;
+        tn_vector_node vector;
+        tn_mix_node mix;
+        tn_product_node product;
+        tn_squared_node squared;
     } n;
     void *list = NULL;
     tn_tap *taps = NULL;
@@ -194,6 +199,27 @@ static void carry_out(tn_ops *ops, tn_node *node, bool back)
         n.conv = *(tn_conv_node *)node;
         n.conv.x = moved(n.conv.x);
         n.conv.y = moved(n.conv.y);
+        break;
+    case TN_OP_VECTOR:
+        n.vector = *(tn_vector_node *)node;
+        n.vector.y = moved(n.vector.y);
+        break;
+    case TN_OP_MIX:
+        n.mix = *(tn_mix_node *)node;
+        n.mix.x = moved(n.mix.x);
+        n.mix.y = moved(n.mix.y);
+        break;
+    case TN_OP_PRODUCT:
+        n.product = *(tn_product_node *)node;
+        n.product.a = moved(n.product.a);
+        n.product.b = moved(n.product.b);
+        n.product.y = moved(n.product.y);
+        break;
+    case TN_OP_SQUARED_ERROR:
+        n.squared = *(tn_squared_node *)node;
+        n.squared.x = moved(n.squared.x);
+        n.squared.target = moved(n.squared.target);
+        n.squared.loss = moved(n.squared.loss);
         break;
     default: /* elementwise */
         n.element = *(tn_element_node *)node;
@@ -296,7 +322,9 @@ static const tn_device far_device = {
                     [TN_OP_SWIGLU] = &operation, [TN_OP_QUICK_GELU] = &operation, [TN_OP_GELU] = &operation, [TN_OP_NORM] = &operation,
                     [TN_OP_ROPE] = &operation, [TN_OP_STORE] = &operation, [TN_OP_ATTENTION] = &operation,
                     [TN_OP_CROSS_ENTROPY] = &operation, [TN_OP_ADD_ROWS] = &operation, [TN_OP_RULE_OUT] = &operation,
-                    [TN_OP_SILU] = &operation, [TN_OP_GROUP_NORM] = &operation, [TN_OP_CONV] = &operation },
+                    [TN_OP_SILU] = &operation, [TN_OP_GROUP_NORM] = &operation, [TN_OP_CONV] = &operation,
+                    [TN_OP_MULTIPLY] = &operation, [TN_OP_SIGMOID] = &operation, [TN_OP_TANH] = &operation, [TN_OP_VECTOR] = &operation,
+                    [TN_OP_MIX] = &operation, [TN_OP_PRODUCT] = &operation, [TN_OP_SQUARED_ERROR] = &operation },
     .copy = copy,
     .add = add,
     .read = read_values,
@@ -429,15 +457,17 @@ static void test_codes(void **state)
 /* --------------------------------------------------------------- training -- */
 
 /* Loss and gradients [elements] of two examples, for free(). */
-static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss, size_t *count)
+static tn_real *train(const tiny *here, const char *method, bool away, bool checkpoint, double *loss, size_t *count)
 {
-    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" } };
+    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" }, { "lq-width", "16" }, { "lambda-c", "1" } };
     static const char *const words[] = { "the cat sits left", "it looks at a ball", "the ball is green" };
-    const tn_training_options options = { .method = "ivt-lr", .settings = settings, .setting_count = 2, .threads = 1,
+    size_t setting_count = strcmp(method, "lare") == 0 ? 4 : 2;
+    const tn_training_options options = { .method = method, .settings = settings, .setting_count = setting_count, .threads = 1,
                                          .image.width = 112, .image.height = 112, .checkpoint = checkpoint, .through_hidden = true };
     tenebra_error error = { 0 };
     tn_model *model = tiny_open_model(here, "reference");
     tn_training *training;
+    assert_int_equal(tn_modules_train(model, tn_method_find(method), settings, setting_count, 3, &error), TENEBRA_OK);
     assert_int_equal(tn_training_open(model, &options, &training, &error), TENEBRA_OK);
     tn_parameters *parameters;
     assert_int_equal(tn_parameters_open(&parameters, &error), TENEBRA_OK);
@@ -460,7 +490,8 @@ static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss
         fail_msg("%s: %s", error.where, error.sentence);
     assert_true((carried_out > 100) == away);
     tn_real *all = malloc(parameters->elements * sizeof *all);
-    *loss = result.loss;
+    *loss = result.loss + (result.part_count > 0 ? result.auxiliary : 0);
+    assert_int_equal(result.part_count > 0, strcmp(method, "lare") == 0);
     *count = 0;
     for (size_t i = 0; i < parameters->count; *count += parameters->items[i++].count)
         memcpy(all + *count, parameters->items[i].grad, parameters->items[i].count * sizeof *all);
@@ -473,18 +504,26 @@ static tn_real *train(const tiny *here, bool away, bool checkpoint, double *loss
     return all;
 }
 
+static void check_gradients(const tiny *here, const char *method, bool checkpoint)
+{
+    double loss[2];
+    size_t count[2];
+    tn_real *near = train(here, method, false, checkpoint, &loss[0], &count[0]);
+    tn_real *made = train(here, method, true, checkpoint, &loss[1], &count[1]);
+    assert_true(loss[0] > 0 && loss[0] == loss[1]);
+    assert_int_equal(count[0], count[1]);
+    assert_memory_equal(near, made, count[0] * sizeof *near);
+    assert_true(norm_of_row(near, count[0]) > 0);
+    free(near);
+    free(made);
+}
+
+/* A method without a module, and one with a module and a loss that compares examples. */
 static void test_gradients(void **state)
 {
-    for (size_t i = 0; i < 2; i++) {
-        double loss[2];
-        size_t count[2];
-        tn_real *near = train(*state, false, i == 1, &loss[0], &count[0]), *made = train(*state, true, i == 1, &loss[1], &count[1]);
-        assert_true(loss[0] > 0 && loss[0] == loss[1]);
-        assert_int_equal(count[0], count[1]);
-        assert_memory_equal(near, made, count[0] * sizeof *near);
-        assert_true(norm_of_row(near, count[0]) > 0);
-        free(near);
-        free(made);
+    for (size_t checkpoint = 0; checkpoint < 2; checkpoint++) {
+        check_gradients(*state, "ivt-lr", checkpoint);
+        check_gradients(*state, "lare", checkpoint);
     }
 }
 
