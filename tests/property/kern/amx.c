@@ -117,9 +117,21 @@ static const size_t sizes[][3] = { { 4, 16, 32 },   { 5, 67, 96 },   { 7, 48, 20
                                    { 17, 17, 1024 }, { 31, 50, 96 },  { 32, 32, 544 }, { 33, 100, 160 }, { 37, 20, 1120 },
                                    { 48, 31, 192 },  { 49, 64, 64 },  { 65, 40, 96 },  { 101, 20, 608 } };
 
+/* How many of the 2 m n outputs for weights in rows and in panels are not those of the statement. */
+static size_t count_others(const tn_kernels *kernels, const tn_setup *s, tn_statement *expected)
+{
+    float *values = take(s->m * s->n, sizeof *values);
+    put_statement(s, expected, 0, values);
+    size_t different = count_different(kernels, &s->rows.w, s, values) + count_different(kernels, &s->panels.w, s, values);
+    free(values);
+    return different;
+}
+
+static const tn_sets emulated_only = { { &emulated }, 1 };
+
 static void check(tn_dtype type, tn_statement *expected)
 {
-    check_set(&emulated, type, sizes, sizeof sizes / sizeof *sizes, expected);
+    check_sets(&emulated_only, type, sizes, sizeof sizes / sizeof *sizes, expected);
 }
 
 static void test_8_bits(void **state)
@@ -140,8 +152,8 @@ static void test_blocks_of_256(void **state)
     const size_t of_256[][3] = { { 7, 16, 256 },  { 8, 67, 256 },   { 15, 33, 2304 }, { 31, 50, 512 },  { 32, 32, 2048 },
                                  { 33, 100, 768 }, { 49, 17, 4352 }, { 64, 64, 256 },  { 65, 40, 512 }, { 101, 20, 1280 } };
     (void)state;
-    check_set(&emulated, TN_Q8_256, of_256, sizeof of_256 / sizeof *of_256, expected_wide);
-    check_set(&emulated, TN_Q4_256, of_256, sizeof of_256 / sizeof *of_256, expected_wide);
+    check_sets(&emulated_only, TN_Q8_256, of_256, sizeof of_256 / sizeof *of_256, expected_wide);
+    check_sets(&emulated_only, TN_Q4_256, of_256, sizeof of_256 / sizeof *of_256, expected_wide);
 }
 
 static void test_bf16(void **state)
@@ -149,7 +161,7 @@ static void test_bf16(void **state)
     const size_t odd[][3] = { { 1, 1, 1 }, { 1, 130, 45 }, { 2, 3, 5 }, { 3, 70, 2051 }, { 34, 19, 767 }, { 72, 7, 33 } };
     (void)state;
     check(TN_BF16, expected_tiles);
-    check_set(&emulated, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
+    check_sets(&emulated_only, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
 }
 
 /* ------------------------------------------------------ gradients -- */
@@ -199,11 +211,12 @@ static const tn_kernels back = { .name = "emulated gradients", .linear_chunk = 6
 static void test_gradients(void **state)
 {
     const size_t odd[][3] = { { 1, 1, 1 }, { 1, 130, 45 }, { 2, 3, 5 }, { 3, 70, 2051 }, { 34, 19, 767 }, { 72, 7, 33 } };
+    const tn_sets back_only = { { &back }, 1 };
     (void)state;
-    check_set(&back, TN_BF16, sizes, sizeof sizes / sizeof *sizes, expected_tiles);
-    check_set(&back, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
+    check_sets(&back_only, TN_BF16, sizes, sizeof sizes / sizeof *sizes, expected_tiles);
+    check_sets(&back_only, TN_BF16, odd, sizeof odd / sizeof *odd, expected_tiles);
     tn_setup s = open_setup(TN_BF16, 20, 40, 300, 1);
-    assert_in_range(count_different(&back, &s, expected_pairs), 400, 1600);
+    assert_in_range(count_others(&back, &s, expected_pairs), 400, 1600);
     close_setup(&s);
 }
 
@@ -212,8 +225,8 @@ static void test_orders_are_told_apart(void **state)
 {
     tn_setup s = open_setup(TN_BF16, 20, 40, 300, 1);
     (void)state;
-    assert_int_equal(count_different(&emulated, &s, expected_tiles), 0);
-    assert_in_range(count_different(&emulated, &s, expected_pairs), 400, 1600);
+    assert_int_equal(count_others(&emulated, &s, expected_tiles), 0);
+    assert_in_range(count_others(&emulated, &s, expected_pairs), 400, 1600);
     close_setup(&s);
 }
 

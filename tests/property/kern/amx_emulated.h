@@ -79,24 +79,29 @@ static inline void tile_check(size_t sums, size_t x, size_t w)
     machine.products++;
 }
 
-static inline float tile_bf16(const unsigned char *from)
+/* The first `rows` rows of a tile as numbers. */
+static inline void tile_bf16(size_t tile, size_t rows, float values[16][32])
 {
-    float value;
-    tn_dtype_of(TN_BF16)->unpack(from, 1, &value);
-    return flushed(value);
+    for (size_t i = 0; i < rows; i++) {
+        tn_dtype_of(TN_BF16)->unpack(machine.tiles[tile][i], 32, values[i]);
+        for (size_t k = 0; k < 32; k++)
+            values[i][k] = flushed(values[i][k]);
+    }
 }
 
 static inline void tile_add_bf16(size_t sums, size_t x, size_t w)
 {
+    float left[16][32], right[16][32];
     tile_check(sums, x, w);
+    tile_bf16(x, machine.shapes.rows[sums], left);
+    tile_bf16(w, machine.shapes.rows[w], right);
     for (size_t i = 0; i < machine.shapes.rows[sums]; i++)
         for (size_t n = 0; n < machine.shapes.row_bytes[sums] / 4u; n++) {
             float chain[2] = { 0, 0 }, sum;
             unsigned char *to = machine.tiles[sums][i] + 4 * n;
             for (size_t k = 0; k < machine.shapes.rows[w]; k++)
                 for (size_t odd = 0; odd < 2; odd++)
-                    chain[odd] = flushed(fmaf(tile_bf16(machine.tiles[x][i] + 4 * k + 2 * odd),
-                                              tile_bf16(machine.tiles[w][k] + 4 * n + 2 * odd), chain[odd]));
+                    chain[odd] = flushed(fmaf(left[i][2 * k + odd], right[k][2 * n + odd], chain[odd]));
             memcpy(&sum, to, sizeof sum);
             sum = flushed(flushed(sum) + flushed(chain[0] + chain[1]));
             memcpy(to, &sum, sizeof sum);

@@ -2,8 +2,6 @@
  * statement of what they compute, in every set that has them, in rows and in panels. */
 #include "property/kern/exact.h"
 
-#include "base/pool.h"
-
 static const size_t sizes[][3] = { { 1, 16, 32 },  { 1, 67, 96 },  { 2, 80, 64 },   { 3, 33, 160 }, { 5, 130, 128 },
                                    { 6, 64, 2080 }, { 7, 48, 992 }, { 13, 17, 1056 }, { 33, 100, 1120 },
                                    { 37, 30, 544 }, { 49, 36, 224 } };
@@ -16,13 +14,14 @@ static const size_t wide_sizes[][3] = { { 1, 16, 256 }, { 1, 67, 768 }, { 2, 80,
 static void check_type(tn_dtype type, bool (*applies)(const tn_kernels *), tn_statement *expected)
 {
     bool wide = tn_dtype_of(type)->block == TN_WIDE_BLOCK;
-    size_t sets = 0;
+    tn_sets sets = { .count = 0 };
     TN_EACH_SET(kernels)
         if (applies(kernels)) {
-            check_set(kernels, type, wide ? wide_sizes : sizes, sizeof sizes / sizeof *sizes, expected);
-            sets++;
+            assert_true(sets.count < sizeof sets.at / sizeof *sets.at);
+            sets.at[sets.count++] = kernels;
         }
-    if (sets == 0)
+    check_sets(&sets, type, wide ? wide_sizes : sizes, sizeof sizes / sizeof *sizes, expected);
+    if (sets.count == 0)
         print_message("%s: no set of this machine has such products\n", tn_dtype_of(type)->name);
 }
 
@@ -81,55 +80,12 @@ static void test_not_finite(void **state)
         }
 }
 
-typedef struct tn_threads_job {
-    const tn_kernels *kernels;
-    const tn_matrix *w;
-    const tn_setup *s;
-    void *input;
-    float *y, *scratch;
-} tn_threads_job;
-
-static void run_chunk(void *argument, size_t chunk, size_t worker)
-{
-    const tn_threads_job *job = argument;
-    const tn_setup *s = job->s;
-    size_t begin = chunk * job->kernels->linear_chunk, end = begin + job->kernels->linear_chunk;
-    job->kernels->linear(job->w, begin, end < s->n ? end : s->n, s->x, s->ldx, job->input, s->m, job->y, s->n,
-                         job->scratch + worker * job->kernels->linear_scratch(job->w, s->m));
-}
-
-/* The threads of a pool compute the same as one thread, also if a thread must set up its registers (AMX). */
-static void test_threads(void **state)
-{
-    const tn_dtype types[] = { TN_Q8_0, TN_IQ4_NL, TN_BF16, TN_Q4_256 };
-    (void)state;
-    TN_EACH_SET(kernels)
-        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-            tn_setup s = open_setup(types[t], 35, 1000, types[t] == TN_Q4_256 ? 512 : 160, 1);
-            tn_pool *pool;
-            tn_pool_open(3, &pool, NULL);
-            assert_non_null(pool);
-            float *one = run(kernels, &s.panels.w, &s);
-            tn_threads_job job = { kernels, &s.panels.w, &s, input_of(kernels, &s.panels.w, s.x, s.ldx, s.m),
-                                   field(s.m * s.n), take(3 * kernels->linear_scratch(&s.panels.w, s.m), sizeof(float)) };
-            tn_pool_run(pool, (s.n + kernels->linear_chunk - 1) / kernels->linear_chunk, run_chunk, &job);
-            assert_memory_equal(job.y, one, s.m * s.n * sizeof *one);
-            tn_pool_close(pool);
-            free(job.input);
-            free(job.y);
-            free(job.scratch);
-            free(one);
-            close_setup(&s);
-        }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantised),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,37 +143,68 @@ static inline float *run(const tn_kernels *kernels, const tn_matrix *w, const tn
     return y;
 }
 
-/* How many outputs of a set differ, for weights in rows and in panels. */
-static inline size_t count_different(const tn_kernels *kernels, const tn_setup *s, tn_statement *expected)
+static inline size_t count_unequal(const float *y, const float *values, size_t count)
 {
-    size_t different = 0;
-    float *rows = run(kernels, &s->rows.w, s), *panels = run(kernels, &s->panels.w, s);
+    size_t unequal = 0;
+    for (size_t i = 0; i < count; i++)
+        unequal += memcmp(&y[i], &values[i], sizeof *y) != 0;
+    return unequal;
+}
+
+/* Outputs begin .. n-1 of the statement into values [m, n]. */
+static inline void put_statement(const tn_setup *s, tn_statement *expected, size_t begin, float *values)
+{
     for (size_t i = 0; i < s->m; i++)
-        for (size_t n = 0; n < s->n; n++) {
-            float value = expected(s, i, n);
-            different += memcmp(&value, &rows[i * s->n + n], sizeof value) != 0;
-            different += memcmp(&value, &panels[i * s->n + n], sizeof value) != 0;
-        }
-    free(rows);
-    free(panels);
+        for (size_t n = begin; n < s->n; n++)
+            values[i * s->n + n] = expected(s, i, n);
+}
+
+static inline size_t count_different(const tn_kernels *kernels, const tn_matrix *w, const tn_setup *s, const float *values)
+{
+    float *y = run(kernels, w, s);
+    size_t different = count_unequal(y, values, s->m * s->n);
+    free(y);
     return different;
 }
 
-/* A set at sizes { m, n, k } for small and for large x. */
-static inline void check_set(const tn_kernels *kernels, tn_dtype type, const size_t (*sizes)[3], size_t count,
-                             tn_statement *expected)
+static inline void check_product(const tn_kernels *kernels, const tn_matrix *w, const tn_setup *s, const float *values)
 {
-    for (size_t i = 0; i < count; i++)
+    size_t different = count_different(kernels, w, s, values);
+    if (different)
+        print_message("%s %s%s m %zu n %zu k %zu: %zu differ\n", kernels->name, tn_dtype_of(w->type)->name,
+                      w->order == TN_PANELS ? " in panels" : "", s->m, s->n, s->k, different);
+    assert_int_equal(different, 0);
+}
+
+typedef struct tn_sets {
+    const tn_kernels *at[16];
+    size_t count;
+} tn_sets;
+
+/* Sets at sizes { m, n, k } for small and for large x, with weights in rows and in panels. The statement is the same for
+ * all of them and takes longer than they do. */
+static inline void check_sets(const tn_sets *sets, tn_dtype type, const size_t (*sizes)[3], size_t count,
+                              tn_statement *expected)
+{
+    for (size_t i = 0; i < count && sets->count > 0; i++)
         for (double scale = 1e-3; scale < 1e6; scale *= 1e4) {
             tn_setup s = open_setup(type, sizes[i][0], sizes[i][1], sizes[i][2], scale);
-            size_t different = count_different(kernels, &s, expected);
-            if (different)
-                print_message("%s %s m %zu n %zu k %zu: %zu differ\n", kernels->name, tn_dtype_of(type)->name, s.m,
-                              s.n, s.k, different);
-            assert_int_equal(different, 0);
-            /* The check itself: a flipped code of the last weight shows in its column. */
+            float *values = take(s.m * s.n, sizeof *values), *flipped = take(s.m * s.n, sizeof *flipped);
+            put_statement(&s, expected, 0, values);
+            for (size_t set = 0; set < sets->count; set++) {
+                check_product(sets->at[set], &s.rows.w, &s, values);
+                check_product(sets->at[set], &s.panels.w, &s, values);
+            }
+            /* The check itself: a flipped code of the last weight shows in its column of the statement, which reads the rows
+             * and which panels keep to, or of the product with rows, if the statement reads the values. */
             ((unsigned char *)s.rows.memory)[1 + tn_matrix_bytes(&s.rows.w) - 1] ^= 0x30;
-            assert_in_range(count_different(kernels, &s, expected), 1, s.m);
+            memcpy(flipped, values, s.m * s.n * sizeof *values);
+            put_statement(&s, expected, s.n - 1, flipped);
+            for (size_t set = 0; set < sets->count; set++)
+                assert_in_range(count_different(sets->at[set], &s.rows.w, &s, flipped) +
+                                    count_unequal(flipped, values, s.m * s.n), 1, s.m);
+            free(values);
+            free(flipped);
             close_setup(&s);
         }
 }
