@@ -18,6 +18,7 @@ typedef struct vocab_job {
     const char *output, *split;
     size_t size, least;
     bool json, force, lower;
+    tn_option_list texts; /* counted with every sample */
     const tn_chat_template *style;
     const char *tokens[TOKENS_MAX + 1]; /* added ones, ends with NULL */
     size_t special;
@@ -69,7 +70,8 @@ static tenebra_code add_prompt(vocab_job *job, const tn_sample *sample, const tn
     return code;
 }
 
-/* Counts the prompts of training and test (the first two presets), the steps, each with its line end, and the answer. */
+/* Counts the prompts of training and test (the first two presets), the steps, each with its line end, the answer, and the texts that
+ * were given. */
 static tenebra_code add_sample(vocab_job *job, const tn_sample *sample, tenebra_error *error)
 {
     tn_steps steps;
@@ -96,6 +98,8 @@ static tenebra_code add_sample(vocab_job *job, const tn_sample *sample, tenebra_
     if (code == TENEBRA_OK)
         code = tn_bpe_trainer_add(job->trainer, answer, strlen(answer), error);
     free(answer);
+    for (size_t i = 0; i < job->texts.count && code == TENEBRA_OK; i++)
+        code = tn_bpe_trainer_add(job->trainer, job->texts.items[i], strlen(job->texts.items[i]), error);
     return code;
 }
 
@@ -203,6 +207,7 @@ static const tn_option option_table[] = {
     TN_TEXT('o', "output", output, "DIR", NULL, "directory for tokenizer.json and tokenizer_config.json"),
     TN_SIZE(0, "size", size, "N", "1024", 256, 1e6, "size of the vocabulary; less if the texts do not have enough words"),
     TN_SIZE(0, "least", least, "N", "2", 1, 1e9, "merge only pairs that occur at least N times"),
+    TN_LIST(0, "text", texts, "TEXT", "count this text, too, once with every sample; may be repeated (e.g. words that a method adds)"),
     TN_SWITCH(0, "lowercase", lower, "convert text to lower case"),
     TN_TEXT(0, "split", split, "NAME", "train", "split of each data set"),
     TN_SWITCH('f', "force", force, "replace an existing tokenizer in DIR"),
@@ -210,30 +215,35 @@ static const tn_option option_table[] = {
     TN_OPTIONS_END
 };
 
+static int make_vocabulary(vocab_job *job, char **places)
+{
+    tenebra_error error;
+    if (places[0] == NULL)
+        return tn_command_mistake(&tn_command_data_vocab, "requires at least one NAME:DIR");
+    if (job->output == NULL)
+        return tn_command_mistake(&tn_command_data_vocab, "-o DIR is missing");
+    if (!choose_style(job))
+        return tn_command_mistake(&tn_command_data_vocab, "no chat template with known control tokens");
+    tenebra_code code = check_output(job, &error);
+    if (code == TENEBRA_OK)
+        code = train(job, places, &error);
+    if (code != TENEBRA_OK)
+        return tn_app_fail(&error);
+    if (job->json)
+        return tn_data_print(json_pack("{s:s, s:I, s:I}", "output", job->output, "tokens", (json_int_t)tn_bpe_trainer_size(job->trainer),
+                                       "samples", (json_int_t)job->samples));
+    tn_app_print("%s: %zu tokens from %zu samples\n", job->output, tn_bpe_trainer_size(job->trainer), job->samples);
+    return TN_EXIT_OK;
+}
+
 static int run_command(int argc, char **argv)
 {
     vocab_job job = { 0 };
     int exit_code, first = tn_options_parse(&tn_command_data_vocab, &job, argc, argv, &exit_code);
-    if (first < 0)
-        return exit_code;
-    if (first == argc)
-        return tn_command_mistake(&tn_command_data_vocab, "requires at least one NAME:DIR");
-    if (job.output == NULL)
-        return tn_command_mistake(&tn_command_data_vocab, "-o DIR is missing");
-    if (!choose_style(&job))
-        return tn_command_mistake(&tn_command_data_vocab, "no chat template with known control tokens");
-    tenebra_error error;
-    tenebra_code code = check_output(&job, &error);
-    if (code == TENEBRA_OK)
-        code = train(&job, argv + first, &error);
-    exit_code = code == TENEBRA_OK ? TN_EXIT_OK : tn_app_fail(&error);
-    if (exit_code == TN_EXIT_OK && job.json)
-        exit_code = tn_data_print(json_pack("{s:s, s:I, s:I}", "output", job.output, "tokens",
-                                            (json_int_t)tn_bpe_trainer_size(job.trainer), "samples",
-                                            (json_int_t)job.samples));
-    else if (exit_code == TN_EXIT_OK)
-        tn_app_print("%s: %zu tokens from %zu samples\n", job.output, tn_bpe_trainer_size(job.trainer), job.samples);
+    if (first >= 0)
+        exit_code = make_vocabulary(&job, argv + first);
     tn_bpe_trainer_close(job.trainer);
+    free(job.texts.items);
     return exit_code;
 }
 

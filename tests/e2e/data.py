@@ -294,6 +294,14 @@ class Vocab(Case):
         self.assertEqual(same[0], same[1])
         self.assertNotEqual(same[2], same[3])
         self.assertLess(len(json.loads((small / "tokenizer.json").read_text())["model"]["vocab"]), len(vocab["model"]["vocab"]))
+        tags = "<tool_call>1 2</tool_call>"
+        more = WORK / "vocab-more"
+        run("data", "vocab", f"hops:{made()}", "-o", more, "--size", 600, "--text", tags, "--text", "zebras")
+        lengths = [[len(json.loads(run("tokenize", "-m", place, "--jsonl", stdin=json.dumps({"text": text})).stdout)["ids"])
+                    for text in (tags, "zebras")] for place in (output, more)]
+        self.assertGreater(lengths[0][0], 14)
+        self.assertLess(lengths[1][0], 12)
+        self.assertEqual(lengths[1][1], 1)
         model = WORK / "vocab-model"
         done = run("bench", "--shape", "tiny", "--type", "F32", "--tokenizer", output, "-o", model)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -6,7 +6,7 @@
 #include "toys/codes.h"
 #include "toys/deep.h"
 
-enum { ROWS = 12, CELLS = 3 };
+enum { ROWS = 12, CELLS = 3, TURN = 4 /* rows before a further turn, which shows the second picture */ };
 
 /* The tower of a toy; its slots lead to parameters, or to constants. */
 static tn_network *tower;
@@ -77,7 +77,7 @@ static void see(gradient_case *c, constants *all, const tn_image_encoder *encode
     }
 }
 
-/* Text, both pictures, and cells of them once more. */
+/* Text, both pictures, and cells of them once more. Variant 1: gradient checkpointing; 2: in two spans, as a dialogue. */
 static tn_tensor build(gradient_case *c, const tn_image_encoder *encoder)
 {
     static const int32_t labels[ROWS] = { -1, 5, -1, -1, 3, -1, 8, -1, 0, 3, -1, 6 };
@@ -100,8 +100,11 @@ static tn_tensor build(gradient_case *c, const tn_image_encoder *encoder)
     for (int32_t i = 0; i < ROWS; i++)
         rows[i].position = (tn_position){ { i, i, i } };
     c->ops.checkpoint = c->variant & 1;
-    const tn_decoder_part part = { ROWS, 0, keys, NULL };
-    tn_tensor x = tn_rows_run(&c->ops, decoder, rows, ROWS, &part, 1);
+    size_t first = c->variant & 2 ? TURN : ROWS;
+    const tn_decoder_part part = { first, 0, keys, NULL }, rest = { ROWS - first, first, keys, NULL };
+    tn_tensor x = tn_rows_run(&c->ops, decoder, rows, first, &part, 1);
+    if (first < ROWS)
+        x = tn_op_join(&c->ops, (const tn_tensor[]){ x, tn_rows_run(&c->ops, decoder, rows + first, ROWS - first, &rest, 1) }, 2);
     return tn_op_cross_entropy(&c->ops, tn_decoder_logits(&c->ops, decoder, tn_decoder_norm(&c->ops, decoder, x)), labels, 0.25);
 }
 
@@ -126,9 +129,9 @@ static void open_case(gradient_case *c, uint64_t seed, bool deep)
 static void rows_after_layers_are_right(void **state)
 {
     (void)state;
-    for (uint64_t variant = 0; variant < 2; variant++) { /* with gradient checkpointing, too */
+    for (uint64_t variant = 0; variant < 4; variant++) {
         gradient_case c;
-        open_case(&c, 3 + variant, true);
+        open_case(&c, 3 + variant % 2, true);
         c.variant = variant;
         check(&c, build_deep);
         case_close(&c);
@@ -142,6 +145,7 @@ static void pictures_as_tokens_are_right(void **state)
     for (uint64_t seed = 0; seed < 3; seed++) {
         gradient_case c;
         open_case(&c, seed, false);
+        c.variant = seed & 2;
         record(&c, build_codes);
         double codes = 0;
         for (size_t i = 0; i < config.vision.code_count * HIDDEN; i++)
