@@ -39,6 +39,7 @@ static void cut_steps(const tn_sample *sample)
         require(groups == 0 || steps.count <= groups);
         for (size_t i = 0; i < steps.count; i++)
             total += strlen(steps.items[i]);
+        require(tn_steps_within(&steps, steps.pieces) == steps.count);
         require(total <= strlen(sample->rationale));
         tn_steps_free(&steps);
     }
@@ -57,6 +58,12 @@ static void check_sample(const tn_sample *sample, bool own)
     require(sample->option_count <= TN_DATA_OPTIONS_MAX && sample->image_count <= TN_DATA_IMAGES_MAX);
     for (size_t i = 0; i < sample->image_count; i++)
         require(own || (strncmp(sample->images[i], "/set/", 5) == 0 && strstr(sample->images[i], "/../") == NULL));
+    require(sample->region_count <= TN_DATA_REGIONS_MAX && (sample->region_count == 0 || sample->image_count > 0));
+    for (size_t i = 0; i < sample->region_count; i++) {
+        const double *box = sample->regions[i].box;
+        require(0 <= box[0] && box[0] < box[2] && box[2] <= 1 && 0 <= box[1] && box[1] < box[3] && box[3] <= 1);
+        require(i == 0 || sample->regions[i].after >= sample->regions[i - 1].after);
+    }
     write_prompts(sample);
     cut_steps(sample);
 }

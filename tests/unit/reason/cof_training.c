@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "model/parameters.h"
 #include "reason/training.h"
+#include "text/tokenizer_parts.h"
 #include "unit/model/models.h"
 #include "unit/reason/tiny.h"
 
@@ -40,6 +41,14 @@ static void ask_cof(question *q, const char *picture, const char *form, const ch
     ask_set(q, "crop-from", from);
     if (size != NULL)
         ask_set(q, "crop-size", size);
+}
+
+/* A template whose turns end with a separator that is not the end token: in this vocabulary, ordinary text. */
+static void take_chameleon_template(tn_model *model)
+{
+    int32_t id;
+    assert_int_equal(tn_chat_template_find(model->directory, "chameleon", NULL, &model->chat_template, NULL), TENEBRA_OK);
+    assert_int_equal(tn_tokenizer_add((tn_tokenizer *)(uintptr_t)model->tokenizer, "<image>", true, &id, NULL), TENEBRA_OK);
 }
 
 static void open_course(course *c, const tiny *here, const question *q, const char *kernels, bool checkpoint)
@@ -285,8 +294,8 @@ static double measure(course *c)
     return result.loss;
 }
 
-/* The loss of training has the bits of the logits from which answering chooses. */
-static void agrees(const tiny *here, const char *kernels, const char *form, const char *from, const char *positions)
+/* The loss of training has the bits of the logits from which answering chooses. `chameleon`: with that template. */
+static void agrees(const tiny *here, const char *kernels, const char *form, const char *from, const char *positions, bool chameleon)
 {
     const tn_sample_region both[] = { left, lower };
     int32_t said[LABELS_MAX];
@@ -295,8 +304,14 @@ static void agrees(const tiny *here, const char *kernels, const char *form, cons
     ask_cof(&q, PICTURE, form, from, "84x56");
     q.request.positions = positions;
     open_course(&c, here, &q, kernels, false);
+    if (chameleon)
+        take_chameleon_template(c.model);
     const tn_train_example *example = add(&c, &q, both, 2);
     double loss = measure(&c);
+    size_t ends = 0;
+    for (size_t i = 1; i < example->count; i++) /* the end token where the template goes on with another one */
+        ends += example->labels[i] >= 0 && example->labels[i] != example->text[i].token;
+    assert_int_equal(ends, chameleon ? 2 : 0);
     run *made = say(c.model, &q, example, said);
     assert_int_equal(made->trace->images_added, 2);
     assert_int_equal(made->trace->finish, TENEBRA_FINISH_END_TOKEN);
@@ -328,10 +343,11 @@ static void test_training_is_answering(void **state)
     for (size_t i = 0; tn_kernels_at(i) != NULL; i++) {
         if (!is_steady(tn_kernels_at(i)))
             continue;
-        agrees(*state, tn_kernels_at(i)->name, "brief", "original", "mrope");
-        agrees(*state, tn_kernels_at(i)->name, "brief", "seen", "sequential");
+        agrees(*state, tn_kernels_at(i)->name, "brief", "original", "mrope", false);
+        agrees(*state, tn_kernels_at(i)->name, "brief", "seen", "sequential", false);
     }
-    agrees(*state, "reference", "json", "original", "mrope");
+    agrees(*state, "reference", "json", "original", "mrope", false);
+    agrees(*state, "reference", "brief", "original", "sequential", true);
 }
 
 /* ------------------------------------------------------------- gradients -- */
