@@ -161,7 +161,8 @@ typedef struct tenebra_example {
 } tenebra_example;
 
 /* Numbers for a method, by the name in the help of its option. "latents", for latent-text=given: [steps, hidden_size], which
- * replace the hidden state of each step, e.g. with that of another question's trace. */
+ * replace the hidden state of each step, e.g. with that of another question's trace. "reconstruct", with request.reconstruct, for any
+ * method: [steps, hidden_size], from which the image is also reconstructed, to compare. */
 typedef struct tenebra_input {
     const char *name;
     const float *values; /* [rows, columns], row by row */
@@ -220,6 +221,8 @@ typedef struct tenebra_request {
                                * The answer is the same, to the last bit */
     tenebra_event_fn *on_event;
     void *user;
+    bool reconstruct;         /* reconstruct the first image from the latent text of every step (tenebra_reconstruction). Costs some time:
+                               * pictures are sampled with 50 predictions of a small network */
 } tenebra_request;
 
 /* ---------------------------------------------------------- defaults -- */
@@ -298,7 +301,23 @@ typedef struct tenebra_step {
                           * row before the step; as in picks. NULL if not requested */
     size_t score_count;
     double milliseconds;
+    /* With request.reconstruct, unless trace.reconstruction says why not: the first image of the question, reconstructed from the latent
+     * text of this step and all before it, with trace.reconstruction->side rows and columns [side, side, 3] RGB; otherwise NULL. The error
+     * of this picture is the mean of squared differences in units of the variance of training images: 1 is that of their mean. */
+    const unsigned char *reconstruction;
+    double reconstruction_error;
 } tenebra_step;
+
+/* Reconstruction of the first image of the question from latent text alone, by a network that was trained for it (docs/methods.md). Errors
+ * and losses are NaN where there are none. Those with "other" are from the vectors of the input "reconstruct" instead, e.g. of another
+ * question: if they are as small, what is reconstructed is not in the latent text. */
+typedef struct tenebra_reconstruction {
+    const char *note; /* why the steps have no pictures; NULL: they have                                                         */
+    size_t side;      /* of the pictures                                                                                         */
+    const unsigned char *seen; /* [side, side, 3] RGB: the image as the model sees it, in that size; NULL if there is a note      */
+    double error, other_error; /* of the reconstruction from all steps, as in tenebra_step                                       */
+    double loss, other_loss;   /* mean squared error of the predicted noise (of a regression: that of the target), fixed draws   */
+} tenebra_reconstruction;
 
 /* An image as the model reads it: its original size (after its orientation, without a frame that was removed), and its embeddings
  * in a grid, row by row. */
@@ -386,6 +405,7 @@ typedef struct tenebra_trace {
     const char *cache_type;    /* number type of keys and values, "f32" or "bf16" */
     double decode_ms;          /* reading and resizing images, making patches     */
     double vision_ms, prefill_ms, latent_ms, generation_ms, total_ms;
+    const tenebra_reconstruction *reconstruction; /* with request.reconstruct; otherwise NULL */
 } tenebra_trace;
 
 typedef enum tenebra_event_kind {

@@ -28,6 +28,7 @@ const tn_option tn_ask_options[] = {
     TN_SIZE(0, "image-min-tokens", request.image.min_tokens, "N", NULL, 0, 1e6, "an image has at least N embeddings"),
     TN_SIZE(0, "image-max-tokens", request.image.max_tokens, "N", NULL, 0, 1e6, "an image has at most N embeddings"),
     TN_SWITCH(0, "scores", request.scores, "record the attention to the whole image, for --json and reports"),
+    TN_SWITCH(0, "reconstruct", request.reconstruct, "reconstruct the image from the latent steps, if the model was trained for it"),
     TN_WORD(0, "cache-type", session.cache_type, "f32|bf16", "f32", "number type of the KV cache"),
     TN_LIST(0, "lora", adapters, "DIR[=X]", "PEFT adapter, its strength multiplied by X; repeatable"),
     TN_LIST(0, "lora-pass", pass_adapters, "N:DIR[=X]", "adapter that applies only in pass N of the method; repeatable"),

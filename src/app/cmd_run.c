@@ -153,6 +153,7 @@ static int complete(run_options *options)
     if (request->lens == 0 && (options->trace || options->json || options->report))
         request->lens = 5;
     request->scores |= options->report != NULL;
+    request->reconstruct |= options->report != NULL;
     return TN_EXIT_OK;
 }
 

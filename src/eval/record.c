@@ -1,6 +1,7 @@
 #include "eval/record.h"
 
 #include "reason/method.h"
+#include "reason/reconstruct_json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ static json_t *describe_scores(const float *scores, size_t score_count)
     return list;
 }
 
-static json_t *describe_step(const tenebra_step *step)
+static json_t *describe_step(const tenebra_trace *trace, const tenebra_step *step)
 {
     json_t *lens = json_array();
     for (size_t i = 0; i < step->lens_count; i++)
@@ -66,6 +67,7 @@ static json_t *describe_step(const tenebra_step *step)
     json_decref(lens);
     if (step->score_count > 0)
         json_object_set_new(row, "scores", describe_scores(step->scores, step->score_count));
+    tn_reconstruction_add_step(row, trace, step);
     return row;
 }
 
@@ -73,7 +75,7 @@ static json_t *describe_steps(const tenebra_trace *trace)
 {
     json_t *steps = json_array();
     for (size_t i = 0; i < trace->step_count; i++)
-        json_array_append_new(steps, describe_step(&trace->steps[i]));
+        json_array_append_new(steps, describe_step(trace, &trace->steps[i]));
     return steps;
 }
 
@@ -153,6 +155,8 @@ bool tn_record_add_trace(json_t *record, const tenebra_trace *trace, size_t para
     json_decref(more);
     if (fits && trace->passes > 1)
         fits = json_object_set_new(record, "turns", describe_passes(trace)) == 0;
+    if (fits && trace->reconstruction != NULL)
+        fits = json_object_set_new(record, "reconstruction", tn_reconstruction_json(trace->reconstruction)) == 0;
     const tenebra_note *requested = tenebra_trace_note(trace, "calls");
     if (fits && requested != NULL)
         fits = json_object_set_new(record, "regions", describe_regions(requested)) == 0;

@@ -11,12 +11,12 @@ static const double EPS = 1e-5; /* of its norms */
 
 /* ---------------------------------------------------------------- shape -- */
 
-enum { WIDTH_MOST = 256, HEADS_MOST = 8, PICTURE_GRID = 8, INNER_TIMES = 4, COLOURS = 3 };
+enum { WIDTH_MOST = 256, FEATURES_MOST = 1024, HEADS_MOST = 8, PICTURE_GRID = 8, INNER_TIMES = 4, COLOURS = 3 };
 
 void tn_denoiser_shape(const tn_denoiser_options *options, size_t hidden, size_t *sizes)
 {
-    size_t width = options->width > 0 ? options->width : tn_min(hidden, WIDTH_MOST), heads = HEADS_MOST;
     bool picture = options->side > 0;
+    size_t width = options->width > 0 ? options->width : tn_min(hidden, picture ? WIDTH_MOST : FEATURES_MOST), heads = HEADS_MOST;
     width += width % 2; /* half of the step's numbers are cosines */
     while (width % heads != 0)
         heads--;
@@ -196,13 +196,13 @@ typedef struct goals {
 static bool draw_goals(tn_ops *ops, const tn_denoiser *d, const tn_denoiser_case *cases, size_t count, size_t values, goals *g)
 {
     bool regression = d->sizes[TN_DENOISER_NOISED] == 0;
-    tn_schedule *schedule = tn_ops_take(ops, "denoiser", 1, sizeof *schedule);
+    tn_noise_schedule *schedule = tn_ops_take(ops, "denoiser", 1, sizeof *schedule);
     *g = (goals){ .wanted = tn_ops_take(ops, "denoiser", values, sizeof(tn_real)),
                   .noised = tn_ops_take(ops, "denoiser", values, sizeof(tn_real)),
                   .steps = tn_ops_take(ops, "denoiser", count, sizeof(size_t)) };
     if (schedule == NULL || g->wanted == NULL || g->noised == NULL || g->steps == NULL)
         return false;
-    tn_schedule_fill(schedule);
+    tn_noise_schedule_fill(schedule);
     for (size_t c = 0, at = 0; c < count; c++) {
         size_t size = tn_denoiser_count(d, &cases[c].target);
         memcpy((regression ? g->wanted : g->noised) + at, cases[c].target.values, size * sizeof *g->wanted);

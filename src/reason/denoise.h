@@ -76,6 +76,8 @@ enum tn_denoiser_size {
     [(g) + 1] = { offsetof(module_, denoiser.noised), sizeof(tn_denoiser_noised), (first) + TN_DENOISER_NOISED, 0, NULL },                 \
     [(g) + 2] = { offsetof(module_, denoiser.blocks), sizeof(tn_denoiser_block), (first) + TN_DENOISER_LAYERS, 0, NULL }
 
+enum { TN_DENOISER_GROUP_COUNT = 3 };
+
 /* Members follow a dot, so they are without parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define TN_DENOISER_PART(part_, group_, name_, role_, member, ...)                                                                         \
     .name = "module.denoiser." name_, TN_LAYOUT_ROW(role_, group_, offsetof(part_, member), 1, __VA_ARGS__)
@@ -125,7 +127,7 @@ enum tn_denoiser_size {
 typedef struct tn_denoiser_options {
     bool regression;
     size_t layers;   /* 2 .. 4                                             */
-    size_t width;    /* 0: that of the decoder's rows, at most 256         */
+    size_t width;    /* 0: that of the decoder's rows, at most 256, or 1024 if it must carry noise in image embeddings */
     size_t side;     /* of the RGB picture, 16 or 32; 0: image embeddings  */
     size_t grid;     /* of image embeddings, 4 or 8; not used for pictures */
 } tn_denoiser_options;

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-void tn_schedule_fill(tn_schedule *schedule)
+void tn_noise_schedule_fill(tn_noise_schedule *schedule)
 {
     static const double first = 1e-4, last = 0.02;
     schedule->left[0] = 1;
@@ -26,7 +26,7 @@ size_t tn_diffusion_draw(uint64_t seed, tn_real *eps, size_t count)
     return t;
 }
 
-void tn_diffusion_add_noise(const tn_schedule *schedule, size_t t, const tn_real *eps, tn_real *x, size_t count)
+void tn_diffusion_add_noise(const tn_noise_schedule *schedule, size_t t, const tn_real *eps, tn_real *x, size_t count)
 {
     double signal = sqrt(schedule->left[t]), noise = sqrt(1 - schedule->left[t]);
     for (size_t i = 0; i < count; i++)
@@ -50,9 +50,9 @@ static void step(const tn_sampling_plan *plan, double left, double next, const t
 
 bool tn_diffusion_sample(const tn_sampling_plan *plan, tn_predict_fn *predict, void *user, tn_real *x, tn_real *scratch)
 {
-    tn_schedule schedule;
+    tn_noise_schedule schedule;
     tn_rng rng = tn_rng_seed(plan->seed);
-    tn_schedule_fill(&schedule);
+    tn_noise_schedule_fill(&schedule);
     draw_normal(&rng, x, plan->count);
     for (size_t i = plan->steps; i > 0; i--) {
         size_t t = TN_DIFFUSION_STEPS * i / plan->steps, next = TN_DIFFUSION_STEPS * (i - 1) / plan->steps;

@@ -13,17 +13,17 @@
 enum { TN_DIFFUSION_STEPS = 1000 };
 
 /* Shares abar_t, t = 0 .. T, of the signal's variance that is left after t steps; abar_0 = 1. */
-typedef struct tn_schedule {
+typedef struct tn_noise_schedule {
     double left[TN_DIFFUSION_STEPS + 1];
-} tn_schedule;
+} tn_noise_schedule;
 
-void tn_schedule_fill(tn_schedule *schedule);
+void tn_noise_schedule_fill(tn_noise_schedule *schedule);
 
 /* Draws t, uniform in 1 .. T, and eps [count], standard normal, from a seed. */
 size_t tn_diffusion_draw(uint64_t seed, tn_real *eps, size_t count);
 
 /* x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps, in place: x [count] is x_0 before. */
-void tn_diffusion_add_noise(const tn_schedule *schedule, size_t t, const tn_real *eps, tn_real *x, size_t count);
+void tn_diffusion_add_noise(const tn_noise_schedule *schedule, size_t t, const tn_real *eps, tn_real *x, size_t count);
 
 /* Predicts the noise eps [count] in x [count] at step t. False ends the sampling. */
 typedef bool tn_predict_fn(void *user, const tn_real *x, size_t t, tn_real *eps);

@@ -2,6 +2,7 @@
 
 #include "reason/train_example.h"
 #include "reason/parts.h"
+#include "reason/reconstruct.h"
 
 #include "base/checked.h"
 
@@ -182,6 +183,8 @@ static tenebra_code lay_block(tn_reasoner *reasoner, latent_state *state, tn_act
     TN_TRY(tn_session_keep_row(session, tn_session_raw(session), &known.raw, error));
     TN_TRY(tn_latent_lay(reasoner, &state->choice, &known, &picks, error));
     TN_TRY(describe(reasoner, state, state->choice.text.source, picks, error));
+    bool last = !tn_choice_goes_on(&state->choice);
+    TN_TRY(tn_reconstruct_step(reasoner, state->choice.thoughts, state->choice.done, last, &state->step, error));
     TN_TRY(watch_step(reasoner, state, error));
     *action = (tn_action){ .kind = TN_ACT_APPEND, .latent = true, .tap = true };
     state->pending = true;

@@ -20,6 +20,7 @@ typedef struct tn_reasoner tn_reasoner;
 typedef struct tn_script tn_script;
 typedef struct tn_train_example tn_train_example;
 struct tn_choice;
+struct tn_denoiser;
 struct tn_latent_view;
 struct tn_loss_batch;
 struct tn_loss_part;
@@ -99,6 +100,9 @@ typedef struct tn_method {
     size_t (*picture_side)(const tn_network *module);
     /* Sets sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
+    /* The denoiser of its module (reason/denoise.h), which reconstructs what the model sees from the vectors of its steps; one without parts
+     * if the module has none. NULL: its modules have none. */
+    struct tn_denoiser (*denoiser)(const tn_network *module);
     /* Checks sizes and numbers of a module from a file, whose forward relies on them. NULL: nothing. */
     tn_module_check_fn *check_module;
     /* Changes values of a new module, which are those of tn_module_make so far. NULL: nothing. */
@@ -124,6 +128,9 @@ tenebra_code tn_method_lacks_option(const tn_method *method, const char *option,
 
 /* The name of the input with those rows [steps, hidden_size], which replace the hidden state of each step. */
 #define TN_INPUT_LATENTS "latents"
+
+/* The name of the input with other vectors [steps, hidden_size] to reconstruct the image from (tenebra_reconstruction). */
+#define TN_INPUT_RECONSTRUCT "reconstruct"
 
 /* The maximum number of options of all methods together. */
 enum { TN_METHOD_OPTIONS_MAX = 64 };

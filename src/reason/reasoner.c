@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/nearest.h"
 #include "reason/modules.h"
+#include "reason/reconstruct.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,7 @@ static tenebra_code open_parts(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_reasoner_read_positions(reasoner, error));
     TN_TRY(take_memory(reasoner, error));
     start_trace(reasoner);
+    TN_TRY(tn_reconstruct_open(reasoner, error));
     reasoner->answer.sampler.sampling = reasoner->trace.sampling;
     reasoner->answer.sampler.rng = tn_rng_seed(request->sampling.seed);
     reasoner->rng = tn_rng_seed(request->sampling.seed ^ 0x6C6174656E74u); /* independent of the sampler's random numbers */

@@ -110,6 +110,7 @@ typedef struct tn_account {
     tenebra_step *steps;
     size_t step_count, step_capacity;
     tenebra_note *notes;
+    tenebra_reconstruction *reconstruction; /* NULL: the request wants none  */
     tenebra_pass *passes;   /* finished passes                              */
     const char *pass_prompt; /* text of the current prompt or turn          */
     size_t pass_reused;     /* reused rows of the prompt                    */

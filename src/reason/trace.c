@@ -1,5 +1,6 @@
 /* The trace as JSON. Numbers that are not finite become null. */
 #include "reason/method.h"
+#include "reason/reconstruct_json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -53,7 +54,7 @@ static json_t *pictures_json(const tenebra_trace *trace)
     return list;
 }
 
-static json_t *step_json(const tenebra_step *step)
+static json_t *step_json(const tenebra_trace *trace, const tenebra_step *step)
 {
     json_t *picks = json_array(), *lens = json_array();
     for (size_t i = 0; i < step->pick_count; i++)
@@ -66,6 +67,7 @@ static json_t *step_json(const tenebra_step *step)
                      "hidden_cosine", number(step->hidden_cosine), "lens", lens, "ms", number(step->milliseconds));
     if (step->score_count > 0)
         json_object_set_new(json, "scores", scores_json(step->scores, step->score_count));
+    tn_reconstruction_add_step(json, trace, step);
     return json;
 }
 
@@ -190,7 +192,7 @@ static json_t *trace_json(const tenebra_trace *trace)
 {
     json_t *steps = json_array();
     for (size_t i = 0; i < trace->step_count; i++)
-        json_array_append_new(steps, step_json(&trace->steps[i]));
+        json_array_append_new(steps, step_json(trace, &trace->steps[i]));
     return json_pack("{s:s, s:s, s:o, s:s, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "answer", trace->text, "method",
                      trace->method, "settings", settings_json(trace), "positions", trace->positions, "sampling",
                      sampling_json(trace), "kernels", trace->kernels, "cache_type", trace->cache_type, "threads",
@@ -208,6 +210,8 @@ char *tenebra_trace_json(const tenebra_trace *trace)
         json_object_set_new(json, "pictures", pictures_json(trace));
         json_object_set_new(json, "prompt_scores", scores_json(trace->prompt_scores, trace->prompt_score_count));
     }
+    if (trace->reconstruction != NULL)
+        json_object_set_new(json, "reconstruction", tn_reconstruction_json(trace->reconstruction));
     for (size_t i = 0; i < trace->note_count; i++)
         if (trace->notes[i].kind == TENEBRA_NOTE_REGIONS)
             json_object_set_new(json, trace->notes[i].name, regions_json(&trace->notes[i]));

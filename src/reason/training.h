@@ -15,6 +15,7 @@
 #ifndef TN_REASON_TRAINING_H
 #define TN_REASON_TRAINING_H
 
+#include "reason/denoise.h"
 #include "reason/losses.h"
 
 /* Receives the picks of each latent step, e.g. to compare them with a reference. `example`: index in the batch. */
@@ -88,6 +89,12 @@ tenebra_code tn_training_learn(tn_training *training, const tn_train_example *co
  * labelled tokens, and of the method's losses. *result sums up the batches. Errors: as above, MISMATCH (no label). */
 tenebra_code tn_training_update(tn_training *training, const tn_train_example *const *examples, size_t count, size_t batch_size,
                                 tn_training_result *result, tenebra_error *error);
+
+/* The denoiser of the method's module (reason/denoise.h); false: there is none. The second adds the targets of examples, in their own
+ * units, to sums over them. Errors: MEMORY, those of the image encoder. */
+bool tn_training_denoiser(const tn_training *training, tn_denoiser *denoiser);
+tenebra_code tn_training_add_targets(tn_training *training, const tn_train_example *const *examples, size_t count, tn_denoiser_sums *sums,
+                                     tenebra_error *error);
 
 /* Only the forward, without dropout: the loss of held-out examples. */
 tenebra_code tn_training_measure(tn_training *training, const tn_train_example *const *examples, size_t count,

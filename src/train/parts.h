@@ -73,11 +73,11 @@ bool tn_export_is_own(const char *name);
 /* Opens the model, the adapter, the trained parameters and the optimizer (setup.c). */
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error);
 
-/* Gives random values to the parameters whose names match one of `globs` (ending with NULL), or to all if it is NULL
- * (initial.c). Matrices have a normal distribution. Their standard deviation is `deviation`, divided by sqrt(2 L) of their
- * network for those that write into the residual stream (GPT-2's initialisation as described in arXiv:1909.08053, section 3);
- * if `deviation` is 0, it is 1 / sqrt(inputs).
- * Norms are 1, biases 0. Errors: ARGUMENT (no name matches). */
+/* Gives random values to the parameters whose names match one of `globs` (ending with NULL), or, if it is NULL, to all but those of a
+ * method's module, which has values of its own (initial.c). Matrices have a normal distribution. Their standard deviation is
+ * `deviation`, divided by sqrt(2 L) of their network for those that write into the residual stream (GPT-2's initialisation as
+ * described in arXiv:1909.08053, section 3); if `deviation` is 0, it is 1 / sqrt(inputs). Norms are 1, biases 0. Errors: ARGUMENT (no
+ * name matches). */
 tenebra_code tn_initial_values(tn_parameters *parameters, const char *const *globs, double deviation,
                                uint64_t seed, tenebra_error *error);
 
@@ -85,6 +85,10 @@ tenebra_code tn_initial_values(tn_parameters *parameters, const char *const *glo
 tenebra_code tn_trainer_prepare(tn_trainer *trainer, size_t sample, size_t stage, tn_train_example *example, tenebra_error *error);
 /* Its number of steps. */
 tenebra_code tn_trainer_count_steps(const tn_trainer *trainer, const tn_sample *sample, size_t *count, tenebra_error *error);
+
+/* Sets mean and deviation of what the denoiser of the method's module reconstructs, over a part of the training set, unless there is none
+ * or they are set (targets.c). Errors: those of tn_trainer_prepare and tn_training_add_targets, CANCELLED. */
+tenebra_code tn_trainer_measure_targets(tn_trainer *trainer, tenebra_error *error);
 
 /* Floating-point operations of a forward and backward of these examples (cost.c). */
 double tn_trainer_flops(const tn_trainer *trainer, const tn_train_example *const *examples, size_t count);

@@ -261,6 +261,7 @@ static tenebra_code run(tn_trainer *trainer, tenebra_error *error)
 {
     tenebra_code code = TENEBRA_OK;
     TN_TRY(write_configuration(trainer, error));
+    TN_TRY(tn_trainer_measure_targets(trainer, error));
     tn_trainer_peak(trainer);
     while (code == TENEBRA_OK) {
         code = end_epoch(trainer, error);

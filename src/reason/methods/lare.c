@@ -5,6 +5,7 @@
  *
  * The parts and their defaults, which the description leaves open, are in docs/methods.md. */
 #include "reason/align.h"
+#include "reason/denoise_batch.h"
 #include "reason/latent.h"
 #include "reason/lq_former.h"
 #include "reason/parts.h"
@@ -17,17 +18,17 @@
 
 /* --------------------------------------------------------------- module -- */
 
-/* Sizes: those of the LQ-Former from LQ on; width and number of the maps of the contrastive loss, 0 without it. */
-enum { HIDDEN = TN_MODULE_HIDDEN, LQ, MARKS = LQ + TN_LQ_SIZES, CONTRAST, MAPS };
+/* Sizes: those of the LQ-Former from LQ on; width and number of the maps of the contrastive loss, 0 without it; those of the denoiser. */
+enum { HIDDEN = TN_MODULE_HIDDEN, LQ, MARKS = LQ + TN_LQ_SIZES, CONTRAST, MAPS, DENOISER };
 enum { EPS }; /* numbers */
-enum { LAYER_GROUP = 1, QUERY_GROUP, MAP_GROUP = 6 };
-
+enum { LAYER_GROUP = 1, QUERY_GROUP, DENOISER_GROUP, MAP_GROUP = DENOISER_GROUP + TN_DENOISER_GROUP_COUNT };
 
 typedef struct lare_module {
     tn_network network;
     tn_lq_former lq;
     tn_vector gamma, extent; /* [1] how much of the LQ-Former's result is added, and the size of a thought */
     tn_weight borders;       /* [2, C] rows before and after the thoughts */
+    tn_denoiser_parts denoiser;
     tn_align_map *maps;      /* [MAPS] of the contrastive loss */
 } lare_module;
 
@@ -38,6 +39,7 @@ static const tn_layout_row rows[] = {
     { TOP("gamma", SCALE, gamma, LQ + TN_LQ_ONE) },
     { TOP("size", SCALE, extent, LQ + TN_LQ_ONE) },
     { TOP("marks.weight", PATCHES, borders, MARKS, HIDDEN) },
+    TN_DENOISER_ROWS(DENOISER_GROUP, DENOISER, HIDDEN),
     { .name = "module.contrast.%zu.weight", TN_LAYOUT_ROW(LINEAR, MAP_GROUP, offsetof(tn_align_map, weight), 1, CONTRAST, HIDDEN) },
     { .name = NULL }
 };
@@ -46,6 +48,7 @@ static const tn_layout layout = {
     .kind = TN_NETWORK_MODULE,
     .bytes = sizeof(lare_module),
     .groups = { [LAYER_GROUP] = TN_LQ_LAYER_GROUP(lare_module, lq, LQ), [QUERY_GROUP] = TN_LQ_QUERY_GROUP(lare_module, lq, LQ),
+                TN_DENOISER_GROUPS(DENOISER_GROUP, lare_module, DENOISER),
                 [MAP_GROUP] = { offsetof(lare_module, maps), sizeof(tn_align_map), MAPS, 0, NULL } },
     .rows = rows,
 };
@@ -54,7 +57,7 @@ static const tn_layout layout = {
 
 enum {
     N_LATENT, K_SELECT, LOOK_SIZE, EXCLUDE, GATE, RESCALE, REFINE, ALIKE, LATENT_TEXT, LATENT_PICKS, LQ_WIDTH, LQ_LAYERS, LQ_HEADS,
-    LQ_QUERIES, LQ_STEPS, LAMBDA_C
+    LQ_QUERIES, LQ_STEPS, LAMBDA_C, LAMBDA_R, REC, REC_TARGET, REC_SIZE, REC_LAYERS, REC_WIDTH
 };
 
 static const tn_option options[] = {
@@ -77,13 +80,20 @@ static const tn_option options[] = {
     [LQ_QUERIES] = TN_SETTING_SIZE("lq-queries", "N", "1", 1, 64, "training: its queries, of which all but one are learned"),
     [LQ_STEPS] = TN_SETTING_SIZE("lq-steps", "N", "16", 1, 1024, "training: the largest number of latent steps that it knows"),
     [LAMBDA_C] = TN_SETTING_NUMBER("lambda-c", "X", "0", 0, 1e6, "training: weight of the contrastive loss"),
+    [LAMBDA_R] = TN_SETTING_NUMBER("lambda-r", "X", "0", 0, 1e6, "training: weight of the reconstruction of the image from the thoughts"),
+    [REC] = TN_SETTING_CHOICE("rec", "diffusion|mse", "diffusion", "training: a new module predicts noise, or the target itself"),
+    [REC_TARGET] = TN_SETTING_CHOICE("rec-target", "rgb|features", "rgb",
+                                     "training: it reconstructs a small picture, or averages of image embeddings"),
+    [REC_SIZE] = TN_SETTING_SIZE("rec-size", "N", "0", 0, 32, "training: side of the picture, 16 or 32, or of the averages, 4 or 8; 0: 16, 4"),
+    [REC_LAYERS] = TN_SETTING_SIZE("rec-layers", "N", "2", 2, 4, "training: layers of the network that reconstructs"),
+    [REC_WIDTH] = TN_SETTING_SIZE("rec-width", "N", "0", 0, 1 << 13, "training: its width; 0: as the model, at most 256 (features: 1024)"),
     TN_OPTIONS_END
 };
 
 typedef struct lare_settings {
     tn_lq_gate gate;
     bool rescale, refine;
-    double contrast; /* weight of the contrastive loss */
+    double contrast, reconstruct; /* weights of losses */
 } lare_settings;
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
@@ -93,7 +103,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     if (own == NULL)
         return tn_fail_session_full(error);
     *own = (lare_settings){ (tn_lq_gate)tn_setting_choice(reasoner, GATE), tn_setting_choice(reasoner, RESCALE) == 0,
-                            tn_setting_choice(reasoner, REFINE) == 0, tn_setting_number(reasoner, LAMBDA_C) };
+                            tn_setting_choice(reasoner, REFINE) == 0, tn_setting_number(reasoner, LAMBDA_C), tn_setting_number(reasoner, LAMBDA_R) };
     size_t text = tn_setting_choice(reasoner, LATENT_TEXT), steps = tn_setting_size(reasoner, N_LATENT);
     tn_latent_settings settings = {
         .steps = steps,
@@ -131,6 +141,39 @@ static tenebra_code read_size(const tenebra_setting *settings, size_t count, siz
     return TENEBRA_OK;
 }
 
+static tn_denoiser denoiser_of(const tn_network *network)
+{
+    return (tn_denoiser){ network->sizes + DENOISER, ((const lare_module *)network)->denoiser };
+}
+
+static size_t picture_side(const tn_network *network)
+{
+    return network->sizes[DENOISER + TN_DENOISER_SIDE];
+}
+
+static tenebra_code shape_denoiser(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error)
+{
+    tn_setting_value weight, kind, target;
+    tn_denoiser_options wanted = { 0 };
+    size_t size;
+    TN_TRY(read_value(settings, count, LAMBDA_R, &weight, error));
+    TN_TRY(read_value(settings, count, REC, &kind, error));
+    TN_TRY(read_value(settings, count, REC_TARGET, &target, error));
+    TN_TRY(read_size(settings, count, REC_SIZE, &size, error));
+    TN_TRY(read_size(settings, count, REC_LAYERS, &wanted.layers, error));
+    TN_TRY(read_size(settings, count, REC_WIDTH, &wanted.width, error));
+    bool picture = target.size == 0;
+    size = size > 0 ? size : picture ? 16 : 4;
+    if (size != (picture ? 16u : 4u) && size != (picture ? 32u : 8u))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[REC_SIZE].name, "%zu, but it is %s", size,
+                       picture ? "16 or 32 for a picture" : "4 or 8 for averages of embeddings");
+    *(picture ? &wanted.side : &wanted.grid) = size;
+    wanted.regression = kind.size == 1;
+    if (weight.number > 0)
+        tn_denoiser_shape(&wanted, shape->sizes[HIDDEN], shape->sizes + DENOISER);
+    return TENEBRA_OK;
+}
+
 static tenebra_code shape_module(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error)
 {
     enum { WIDTH_MOST = 1024, HEADS_MOST = 8, CONTRAST_MOST = 256 };
@@ -159,7 +202,7 @@ static tenebra_code shape_module(const tenebra_setting *settings, size_t count, 
     shape->sizes[CONTRAST] = contrast.number > 0 ? tn_min(shape->sizes[HIDDEN], CONTRAST_MOST) : 0;
     shape->sizes[MAPS] = contrast.number > 0 ? TN_ALIGN_MAPS : 0;
     shape->numbers[EPS] = 1e-5;
-    return TENEBRA_OK;
+    return shape_denoiser(settings, count, shape, error);
 }
 
 static tenebra_code check_module(const tn_module_shape *shape, const char *where, tenebra_error *error)
@@ -171,7 +214,7 @@ static tenebra_code check_module(const tn_module_shape *shape, const char *where
                                                            "damaged");
     if (!maps && (shape->sizes[MAPS] != 0 || shape->sizes[CONTRAST] != 0))
         return tn_fail(error, TENEBRA_ERROR_FORMAT, where, "\"sizes\" of the contrastive loss do not fit each other: the file is damaged");
-    return TENEBRA_OK;
+    return tn_denoiser_check(shape->sizes + DENOISER, shape->sizes[HIDDEN], where, error);
 }
 
 /* Thoughts start with the mean size of the token embeddings, and the marks as their mean, over at most 4,096 of them. */
@@ -197,6 +240,8 @@ static void start_module(tn_network *network, const tn_model *model)
     memcpy(row, marks, cols * sizeof *row);
     tn_vector_fill(&module->gamma, gamma);
     tn_vector_fill(&module->extent, size);
+    const tn_denoiser d = denoiser_of(network);
+    tn_denoiser_start(&d);
 }
 
 /* -------------------------------------------------------------- forward -- */
@@ -303,6 +348,9 @@ static tenebra_code check_training(const tn_reasoner *reasoner, tenebra_error *e
     if (module != NULL && module->sizes[MAPS] == 0 && tn_setting_number(reasoner, LAMBDA_C) > 0)
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_C].name, "%g, but the module of this model was made without the maps "
                        "of the contrastive loss; use 0, or start with a model without a module", tn_setting_number(reasoner, LAMBDA_C));
+    if (module != NULL && module->sizes[DENOISER] == 0 && tn_setting_number(reasoner, LAMBDA_R) > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_R].name, "%g, but the module of this model was made without a network "
+                       "that reconstructs; use 0, or start with a model without a module", tn_setting_number(reasoner, LAMBDA_R));
     return TENEBRA_OK;
 }
 
@@ -334,6 +382,11 @@ static size_t losses(const tn_loss_batch *batch, tn_loss_part *parts)
         tn_tensor loss = tn_align_loss(batch, ((const lare_module *)batch->module)->maps, own->contrast);
         parts[count++] = (tn_loss_part){ "contrastive", loss, own->contrast, true };
     }
+    if (own != NULL && own->reconstruct > 0) {
+        const tn_denoiser d = denoiser_of(batch->module);
+        tn_tensor loss = tn_denoiser_batch_loss(batch, &d, own->reconstruct);
+        parts[count++] = (tn_loss_part){ "reconstruction", loss, own->reconstruct, false };
+    }
     return count;
 }
 
@@ -354,6 +407,8 @@ const tn_method tn_method_lare = {
     .start_module = start_module,
     .exact_gradient = true,
     .check_training = check_training,
+    .denoiser = denoiser_of,
+    .picture_side = picture_side,
     .batch_losses = losses,
     .show = show,
     .compares = compares,

@@ -16,12 +16,12 @@
 
 enum { HIDDEN = 24 };
 
-static tn_schedule schedule;
+static tn_noise_schedule schedule;
 
 static int fill_schedule(void **state)
 {
     (void)state;
-    tn_schedule_fill(&schedule);
+    tn_noise_schedule_fill(&schedule);
     return 0;
 }
 
