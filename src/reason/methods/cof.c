@@ -29,7 +29,7 @@ static const tn_option options[] = {
     [TAG_STOP] = TN_SETTING_CHOICE("tag-stop", "no|yes", "no", "end a reply at the end of its first call"),
     [LEAD] = TN_SETTING_TEXT("lead", "Question: ", "text before the question"),
     [CALL_FORM] = TN_SETTING_CHOICE("call-form", "json|brief", "json",
-                                    "brief: calls of four numbers, no instruction, no tags of answers; for models that were trained so"),
+                                    "brief: calls of four numbers, no instruction, no tags of answers; for models trained so"),
     [ENLARGE] = TN_SETTING_SIZE("enlarge", "PERCENT", "150", 100, 1000, "size of the region, relative to the requested box"),
     [SCALE] = TN_SETTING_SIZE("scale", "N", "2", 1, 16, "factor by which the region is enlarged"),
     [MIN_PIXELS] = TN_SETTING_SIZE("crop-min-pixels", "N", "12544", 1, 1 << 28, "minimum area of a region as shown, in pixels"),
