@@ -89,6 +89,7 @@ static tenebra_code choose_method(run_options *options, tenebra_error *error)
                                                      &options->settings[request->setting_count]);
     const tn_method *method;
     TN_TRY(tn_method_choose(request->method != NULL ? request->method : tn_method_default(), &method, error));
+    request->reconstruct |= options->report != NULL && method->denoiser != NULL;
     for (size_t i = 0; i < request->setting_count; i++)
         TN_TRY(tn_method_check_setting(method, request->settings[i].name, request->settings[i].value, error));
     return TENEBRA_OK;
@@ -153,7 +154,6 @@ static int complete(run_options *options)
     if (request->lens == 0 && (options->trace || options->json || options->report))
         request->lens = 5;
     request->scores |= options->report != NULL;
-    request->reconstruct |= options->report != NULL;
     return TN_EXIT_OK;
 }
 

@@ -19,7 +19,8 @@ enum { LINE_LIMIT = 64 << 20, LIST_MAX = 256 };
 static const char *const keys[] = { "id",     "prompt",      "images",      "choices",          "preset",           "system",
                                     "messages", "method",      "settings",    "positions",        "max_tokens",       "temperature",
                                     "top_k",  "top_p",       "seed",        "stop",             "image_size",       "image_min_tokens",
-                                    "image_max_tokens", "lens", "scores",     "answer_turn",      "no_exif",          NULL };
+                                    "image_max_tokens", "lens", "scores",     "answer_turn",      "no_exif",          "reconstruct",
+                                    NULL };
 
 /* Texts of a list in the JSON of a line. */
 typedef struct texts {
@@ -125,6 +126,7 @@ static tenebra_code read_numbers(line *l, tenebra_error *error)
     TN_TRY(tn_json_size(l->json, "seed", 0, INT64_MAX, &seed, "request", error));
     TN_TRY(tn_json_size(l->json, "lens", 0, 32, &r->lens, "request", error));
     TN_TRY(tn_json_bool(l->json, "scores", &r->scores, "request", error));
+    TN_TRY(tn_json_bool(l->json, "reconstruct", &r->reconstruct, "request", error));
     TN_TRY(tn_json_bool(l->json, "no_exif", &r->ignore_orientation, "request", error));
     r->sampling.seed = seed;
     return TENEBRA_OK;

@@ -63,6 +63,11 @@ static bool describe_verdict(json_t *record, const tn_verdict *verdict)
 
 /* --------------------------------------------------------------- asking -- */
 
+bool tn_eval_takes_other(const tn_eval_plan *plan, size_t entry)
+{
+    return plan->entries[entry].other || (plan->request.reconstruct && tn_method_find(plan->entries[entry].method)->denoiser != NULL);
+}
+
 /* The requests for one record, one after another. */
 typedef enum stage {
     OTHER,  /* the latents of the next question, for an entry that uses them */
@@ -79,8 +84,9 @@ typedef struct asking {
     tn_asked asked; /* the texts of the request */
     tenebra_request request;
     tenebra_setting settings[TN_EVAL_SETTINGS_MAX + 1];
-    tenebra_input input;
-    float *latents; /* [count, size] of the other question */
+    tenebra_input inputs[2]; /* the latents of the other question: instead of its own, and to reconstruct the image from */
+    float *latents; /* [latent_count, latent_size] of the other question */
+    size_t latent_count, latent_size;
     char turn[TN_ANSWER_TURN_SIZE];
     tn_neutral neutral;
     tenebra_error error;
@@ -174,14 +180,19 @@ static tenebra_code write_other(const tn_examinee *examinee, asking *a, tenebra_
             a->settings[i].value = TN_LATENT_TEXT_KEEP;
     a->request.settings = a->settings;
     a->request.max_tokens = 1;
+    a->request.reconstruct = false;
     return TENEBRA_OK;
 }
 
 static tenebra_code write_answer(const tn_examinee *examinee, asking *a, tenebra_error *error)
 {
     TN_TRY(write_request(examinee, a, examinee->questions->samples[a->question], error));
-    a->request.inputs = &a->input;
-    a->request.input_count = examinee->plan->entries[a->entry].other;
+    a->request.inputs = a->inputs;
+    a->request.input_count = 0;
+    if (examinee->plan->entries[a->entry].other)
+        a->inputs[a->request.input_count++] = (tenebra_input){ TN_INPUT_LATENTS, a->latents, a->latent_count, a->latent_size };
+    if (a->request.reconstruct && a->latents != NULL)
+        a->inputs[a->request.input_count++] = (tenebra_input){ TN_INPUT_RECONSTRUCT, a->latents, a->latent_count, a->latent_size };
     if (examinee->plan->answer_turn) {
         tn_answer_turn_write(a->turn, a->asked.letters);
         a->request.answer_turn = a->turn;
@@ -197,7 +208,8 @@ static tenebra_code keep_latents(asking *a, const tenebra_trace *trace, tenebra_
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "eval", "no memory for latents");
     for (size_t s = 0; s < count; s++)
         memcpy(a->latents + s * size, trace->steps[s].hidden, size * sizeof *a->latents);
-    a->input = (tenebra_input){ TN_INPUT_LATENTS, a->latents, count, size };
+    a->latent_count = count;
+    a->latent_size = size;
     return TENEBRA_OK;
 }
 
@@ -243,7 +255,7 @@ bool tn_examinee_begin(tn_examinee *examinee, size_t question, size_t entry, siz
         a++;
     *a = (asking){ .busy = true, .question = question, .entry = entry, .job = job };
     a->record = describe_question(examinee->questions, examinee->plan, question, entry);
-    a->stage = examinee->plan->entries[entry].other ? OTHER : ANSWER;
+    a->stage = tn_eval_takes_other(examinee->plan, entry) && examinee->questions->count > 1 ? OTHER : ANSWER;
     tenebra_code code = a->stage == OTHER ? write_other(examinee, a, &a->error) : write_answer(examinee, a, &a->error);
     if (code == TENEBRA_OK)
         code = begin_stage(examinee, a, &a->error);

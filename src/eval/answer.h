@@ -23,6 +23,10 @@ bool tn_examinee_begin(tn_examinee *examinee, size_t question, size_t entry, siz
  * without memory. */
 bool tn_examinee_proceed(tn_examinee *examinee, size_t *job, json_t **record);
 
+/* Whether the record of an entry first requires the latents of the next question: its own are replaced, or the image is also
+ * reconstructed from those. */
+bool tn_eval_takes_other(const tn_eval_plan *plan, size_t entry);
+
 /* The record of a question that could not be answered. */
 json_t *tn_eval_failure(const tn_eval_questions *questions, const tn_eval_plan *plan, size_t question, size_t entry,
                         const tenebra_error *error);

@@ -156,8 +156,7 @@ static json_t *describe_entry(const tn_eval_entry *entry)
     const tn_method *method = tn_method_find(entry->method);
     for (const tn_option *row = method->options; row->name != NULL && settings != NULL; row++)
         json_object_set_new(settings, row->name, json_string(tn_eval_entry_value(entry, row->name)));
-    return json_pack("{s:s, s:s, s:o, s:b}", "label", entry->label, "method", entry->method, "settings", settings, "other",
-                     entry->other);
+    return json_pack("{s:s, s:s, s:o, s:b}", "label", entry->label, "method", entry->method, "settings", settings, "other", entry->other);
 }
 
 static json_t *describe_entries(const tn_eval_plan *plan)
@@ -246,6 +245,8 @@ static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_q
     char digest[DIGEST_TEXT];
     if (plan->request.scores)
         json_object_set_new(manifest, "scores", json_true());
+    if (plan->request.reconstruct)
+        json_object_set_new(manifest, "reconstruct", json_true());
     if (plan->answer_turn)
         json_object_set_new(manifest, "answer_turn", json_true());
     if (plan->example == NULL)

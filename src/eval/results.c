@@ -74,6 +74,8 @@ static tenebra_code read_item(loading *l, tn_result *item, const json_t *record,
     item->positions = number_of(record, "positions_computed");
     item->calls = number_of(record, "calls");
     item->invalid_calls = number_of(record, "invalid_calls");
+    item->reconstruction = number_of(json_object_get(record, "reconstruction"), "error");
+    item->other_reconstruction = number_of(json_object_get(record, "reconstruction"), "other_error");
     item->crops = number_of(record, "crops");
     item->ms = number_of(ms, "total");
     item->vision_ms = number_of(ms, "vision");

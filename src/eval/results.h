@@ -19,6 +19,7 @@ typedef struct tn_result {
     size_t options;              /* number of options; 0: an open question, or unknown */
     double sampled, latent, injected, positions;       /* NaN when failed, here and below */
     double calls, invalid_calls, crops;                /* requests for regions; regions shown */
+    double reconstruction, other_reconstruction;       /* errors of the image from its own latent steps, and from another question's */
     double ms, vision_ms, prefill_ms, latent_ms, decode_ms;
     size_t parallel; /* answers that shared this time, at most; 0: it ran alone, or nobody tells */
     tn_result_step *steps; /* [step_count] */

@@ -101,7 +101,7 @@ static tenebra_code fit_old(void *user, const json_t *saved, bool *more, tenebra
     TN_TRY(tn_eval_manifest_fit(eval->plan, &eval->questions, eval->manifest, saved, eval->journal.path, more, error));
     size_t last = (size_t)json_integer_value(json_object_get(json_object_get(saved, "data"), "questions")) - 1;
     for (size_t e = 0; e < entries && *more; e++)
-        if (eval->plan->entries[e].other) {
+        if (tn_eval_takes_other(eval->plan, e)) {
             uncount(eval, last * entries + e);
             eval->states[last * entries + e] = OPEN;
         }

@@ -414,6 +414,7 @@ tenebra_code tn_table_report(json_t **report, const tn_table_groups *groups, ten
                 add_table(tables, tn_table_subjects(groups, TN_BY_TOPIC, "topics", "Accuracy by topic", note)) &&
                 add_table(tables, tn_table_subjects(groups, TN_BY_LOOKS, "looks", "Accuracy by number of looks", note)) &&
                 add_table(tables, tn_table_latents(groups)) && add_table(tables, tn_table_calls(groups)) &&
+                add_table(tables, tn_table_reconstructions(groups)) &&
                 add_table(tables, pairs_table(groups, note));
     if (fits)
         *report = json_pack("{s:O, s:O, s:s}", "tables", tables, "notes", notes, "scorer",

@@ -63,6 +63,7 @@ typedef enum tn_subject { TN_BY_DOMAIN, TN_BY_TOPIC, TN_BY_LOOKS } tn_subject;
 json_t *tn_table_subjects(const tn_table_groups *groups, tn_subject by, const char *name, const char *title, const char *note);
 json_t *tn_table_latents(const tn_table_groups *groups);
 json_t *tn_table_calls(const tn_table_groups *groups);
+json_t *tn_table_reconstructions(const tn_table_groups *groups); /* table_reconstruct.c; only methods that have some */
 
 /* Mean over all answers of all runs that have a number at `offset` of tn_result; NaN if none has. */
 double tn_table_field_mean(const tn_table_group *group, size_t offset);

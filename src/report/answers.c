@@ -283,6 +283,41 @@ static void add_regions(json_t *answer, const json_t *record)
     json_decref(list);
 }
 
+/* A small picture in hexadecimal digits, if it is whole. */
+static bool is_picture(const json_t *value, size_t side)
+{
+    const char *text = json_string_value(value);
+    return text != NULL && side > 0 && json_string_length(value) == side * side * 6 && strspn(text, "0123456789abcdef") == side * side * 6;
+}
+
+/* {"note": text} or {"side", "seen": picture, "steps": [[step, picture, error]]}, with numbers "error" and "other_error". Errors: false
+ * without memory. */
+static bool add_reconstruction(json_t *answer, const json_t *record)
+{
+    enum { SIDE_MOST = 64 };
+    static const char *const numbers[] = { "error", "other_error", NULL };
+    const json_t *made = json_object_get(record, "reconstruction"), *steps = json_object_get(record, "steps");
+    json_t *note = json_object_get(made, "note"), *seen = json_object_get(made, "seen");
+    if (!json_is_object(made))
+        return true;
+    json_int_t side = json_integer_value(json_object_get(made, "side"));
+    size_t size = side > 0 && side <= SIDE_MOST ? (size_t)side : 0;
+    json_t *list = json_array(), *row = json_pack("{s:I, s:O}", "side", (json_int_t)size, "steps", list);
+    for (size_t i = 0; i < json_array_size(steps) && i < STEPS_MOST; i++) {
+        const json_t *step = json_object_get(json_array_get(steps, i), "reconstruction");
+        json_t *rgb = json_object_get(step, "rgb"), *error = json_object_get(step, "error");
+        if (is_picture(rgb, size) && json_is_number(error))
+            json_array_append_new(list, json_pack("[I, O, O]", (json_int_t)i, rgb, error));
+    }
+    json_decref(list);
+    copy_numbers(row, made, numbers);
+    if (is_picture(seen, size))
+        json_object_set(row, "seen", seen);
+    if (json_is_string(note))
+        json_object_set_new(row, "note", text_json(note));
+    return row != NULL && json_object_set_new(answer, "reconstruction", row) == 0;
+}
+
 json_t *tn_answer_json(const json_t *record, size_t way)
 {
     static const char *const numbers[] = { "choice", "ar_steps", "ar_steps_injected", "passes", "crops", "calls", "invalid_calls",
@@ -305,7 +340,7 @@ json_t *tn_answer_json(const json_t *record, size_t way)
     copy_numbers(json_object_get(answer, "tokens"), json_object_get(record, "tokens"), tokens);
     copy_numbers(json_object_get(answer, "ms"), json_object_get(record, "ms"), times);
     add_regions(answer, record);
-    if (fits && add_turns(answer, record) && add_steps(answer, record))
+    if (fits && add_turns(answer, record) && add_steps(answer, record) && add_reconstruction(answer, record))
         return answer;
     json_decref(answer);
     return NULL;

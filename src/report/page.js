@@ -188,6 +188,35 @@
     return row.childNodes.length ? row : null;
   }
 
+  // A small picture from hexadecimal digits, enlarged without smoothing.
+  function smallPicture(side, digits, about) {
+    const canvas = make("canvas", { width: side, height: side, class: "small", role: "img", "aria-label": about });
+    const context = canvas.getContext("2d"), image = context.createImageData(side, side);
+    for (let i = 0; i < side * side; i++) {
+      const rgb = parseInt(digits.slice(6 * i, 6 * i + 6), 16);
+      image.data.set([rgb >> 16, (rgb >> 8) & 255, rgb & 255, 255], 4 * i);
+    }
+    context.putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  // What a network reconstructs of the image from the latent steps alone, beside the image as small.
+  function reconstructions(answer) {
+    const made = answer.reconstruction;
+    if (!made) return null;
+    const errors = [];
+    if ("error" in made) errors.push("error " + digits(made.error, 2) + " (1: that of the mean picture)");
+    if ("other_error" in made) errors.push("from another question's steps " + digits(made.other_error, 2));
+    const tail = errors.length ? errors.join(", ") + "." : "";
+    if (made.note) return make("p", { class: "account" }, "Reconstruction: " + made.note + ". " + tail);
+    const row = make("div", { class: "steps" });
+    const show = (rgb, name, number) => row.append(make("figure", { class: "step" }, smallPicture(made.side, rgb, name),
+      make("figcaption", null, make("b", null, name), number === null ? null : make("span", { class: "numbers" }, "error " + digits(number, 2)))));
+    if (made.seen) show(made.seen, "The image, reduced", null);
+    made.steps.forEach(([step, rgb, number]) => show(rgb, step === 0 ? "From step 1" : "From steps 1 to " + (step + 1), number));
+    return make("section", { class: "made" }, make("p", { class: "account" }, "Reconstructed from the latent steps alone: " + tail), row);
+  }
+
   // ------------------------------------------------------------- one question
 
   function account(answer) {
@@ -231,7 +260,7 @@
     return make("article", { class: "answer" },
       make("header", null, make("h3", null, data.single ? "Answer" : way.name), verdict ? mark : null, verdict ? make("span", { class: "verdict " + verdict }, verdict + (verdict === "failed" ? "" : chosen)) : null),
       verdict === "failed" ? make("p", { class: "said" }, answer.failed) : make("p", { class: "said" }, answer.text === null || answer.text === "" ? "(nothing)" : answer.text),
-      turns(answer), make("p", { class: "account" }, account(answer)), regions(question, answer), steps(question, answer));
+      turns(answer), make("p", { class: "account" }, account(answer)), regions(question, answer), steps(question, answer), reconstructions(answer));
   }
 
   function optionList(question) {

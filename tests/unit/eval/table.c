@@ -521,13 +521,42 @@ static void test_probe(void **state)
     tn_eval_plan_free(&plan);
 }
 
+/* Reconstructions: means with intervals, of the question's own steps and of another's; a method without any has no row. */
+static void test_reconstructions(void **state)
+{
+    (void)state;
+    static const double own[] = { 0.2, 0.4, 0.3, 0.5 }, other[] = { 1, 1.2, 0.2, 1.6 };
+    FILE *out = start_file("made.jsonl", 4);
+    for (size_t n = 0; n < 4; n++) {
+        write_row(out, n, "b", true, 5);
+        fprintf(out, "{\"n\":%zu,\"id\":\"q%zu\",\"method\":\"a\",\"domain\":\"d\",\"topic\":\"t\",\"options\":4,\"choice\":1,"
+                "\"correct\":true,\"tokens\":{\"sampled\":1},\"ms\":{\"total\":1},\"steps\":[],"
+                "\"reconstruction\":{\"error\":%g,\"other_error\":%g}}\n", n, n, own[n], other[n]);
+    }
+    assert_int_equal(fclose(out), 0);
+    tn_results results = { 0 };
+    load(&results, "made.jsonl");
+    json_t *report = report_of(&results, NULL);
+    const json_t *table = find_table(report, "reconstruction");
+    assert_int_equal(json_array_size(json_object_get(table, "rows")), 1);
+    assert_string_equal(json_string_value(cell(table, 0, "method")), "a");
+    assert_true(near(number_at(table, 0, "answers"), 4));
+    assert_true(near(number_at(table, 0, "error"), 0.35) && near(number_at(table, 0, "another question's"), 1));
+    assert_true(near(number_at(table, 0, "difference"), 0.65));
+    /* Standard deviation 0.1291 (n - 1), divided by 2, times 1.96. */
+    assert_true(near(number_at(table, 0, "+-"), 0.1265));
+    assert_true(near(part(table, 0, "own is nearer", "value"), 75));
+    json_decref(report);
+    tn_results_free(&results);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),    cmocka_unit_test(test_seeds), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_formulas),  cmocka_unit_test(test_silence), cmocka_unit_test(test_the_same_run_twice),
         cmocka_unit_test(test_possible_differences), cmocka_unit_test(test_equal_runs),
-        cmocka_unit_test(test_large_files),
+        cmocka_unit_test(test_large_files), cmocka_unit_test(test_reconstructions),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_mean),  cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -185,12 +185,49 @@ static void test_long_text_is_cut(void **state)
     json_decref(record);
 }
 
+/* Reconstructed pictures go into the page only if they are whole. */
+static void test_reconstructions(void **state)
+{
+    (void)state;
+    json_t *record = parse("{\"correct\":true,\"text\":\"B\",\"reconstruction\":{\"note\":null,\"side\":1,\"seen\":\"00ff7f\","
+                           "\"error\":0.5,\"other_error\":null},\"steps\":[{\"reconstruction\":{\"rgb\":\"010203\",\"error\":0.25}},{},"
+                           "{\"reconstruction\":{\"rgb\":\"0102\",\"error\":1}},{\"reconstruction\":{\"rgb\":\"01020g\",\"error\":1}},"
+                           "{\"reconstruction\":{\"rgb\":\"010204\",\"error\":null}}]}");
+    json_t *answer = tn_answer_json(record, 0), *made = json_object_get(answer, "reconstruction");
+    assert_string_equal(json_string_value(json_object_get(made, "seen")), "00ff7f");
+    assert_int_equal(json_integer_value(json_object_get(made, "side")), 1);
+    assert_true(json_real_value(json_object_get(made, "error")) == 0.5);
+    assert_true(json_object_get(made, "other_error") == NULL && json_object_get(made, "note") == NULL);
+    assert_int_equal(json_array_size(json_object_get(made, "steps")), 1);
+    assert_string_equal(json_string_value(json_array_get(json_array_get(json_object_get(made, "steps"), 0), 1)), "010203");
+    json_decref(answer);
+    json_decref(record);
+    static const char *const broken[] = { "{\"side\":1000000,\"seen\":\"00\"}", "{\"side\":-1,\"seen\":\"\"}",
+                                          "{\"side\":\"1\",\"seen\":7,\"note\":[]}", "{}" };
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"text\":\"B\",\"reconstruction\":%s,\"steps\":[{\"reconstruction\":{\"rgb\":\"\",\"error\":1}}]}",
+                 broken[i]);
+        record = parse(text);
+        answer = tn_answer_json(record, 0);
+        made = json_object_get(answer, "reconstruction");
+        assert_true(json_object_get(made, "seen") == NULL && json_array_size(json_object_get(made, "steps")) == 0);
+        json_decref(answer);
+        json_decref(record);
+    }
+    record = parse("{\"text\":\"B\",\"reconstruction\":7,\"steps\":[]}");
+    answer = tn_answer_json(record, 0);
+    assert_null(json_object_get(answer, "reconstruction"));
+    json_decref(answer);
+    json_decref(record);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_border), cmocka_unit_test(test_relative),       cmocka_unit_test(test_json),
         cmocka_unit_test(test_answer), cmocka_unit_test(test_broken_records), cmocka_unit_test(test_long_text_is_cut),
-        cmocka_unit_test(test_sources), cmocka_unit_test(test_turns_and_regions),
+        cmocka_unit_test(test_sources), cmocka_unit_test(test_reconstructions), cmocka_unit_test(test_turns_and_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
