@@ -48,6 +48,12 @@ static tenebra_code open_parts(tn_session *session, const tn_session_options *op
     return open_shared(session, options, error);
 }
 
+const char *tn_session_advice(const tn_session *session)
+{
+    return session->sequence.capacity < session->model->config.decoder.max_position_embeddings ? "; raise -c, "
+                                                                                              : ", all that the model has; ";
+}
+
 /* Hands a session out, or closes it if it could not be opened. Returns the code. */
 static tenebra_code hand_out(tn_session *session, tenebra_code code, tn_session **opened)
 {

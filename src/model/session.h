@@ -36,6 +36,10 @@ enum { TN_IMAGE_CACHE_BYTES = 256000000 };
 /* The model must outlive the session. options may be NULL. *opened is NULL on failure. Errors: ARGUMENT, LIMIT, MEMORY. */
 tenebra_code tn_session_open(const tn_model *model, const tn_session_options *options, tn_session **opened, tenebra_error *error);
 
+/* In a sentence about rows that do not fit into the context: "; raise -c, ", or that the model has no more positions. What else could
+ * be done follows. */
+const char *tn_session_advice(const tn_session *session);
+
 /* Opens a further session with the engine and the image cache of `first`, which must outlive it; context and type of the KV
  * cache are the same. Only one thread may use them at a time. *opened is NULL on failure. Errors: MEMORY. */
 tenebra_code tn_session_open_beside(const tn_session *first, tn_session **opened, tenebra_error *error);

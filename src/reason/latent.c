@@ -126,7 +126,8 @@ tenebra_code tn_latent_lay(tn_reasoner *reasoner, tn_choice *choice, const tn_la
     size_t injected = 0;
     for (size_t i = 0; i < count; i++) {
         if (!tn_span_add(reasoner, rows[i], NULL))
-            return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "a latent step does not fit; raise -c");
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "a latent step does not fit into %zu rows%stake fewer steps or picks",
+                           reasoner->session->sequence.capacity, tn_session_advice(reasoner->session));
         injected += rows[i].kind == TN_ROW_CELL;
     }
     for (size_t i = 0; i < choice->pick_count; i++)
@@ -213,7 +214,8 @@ static tenebra_code lay_mark(tn_reasoner *reasoner, size_t which, tn_action *act
     TN_TRY(tn_engine_finish(engine, mark, error));
     TN_TRY(code);
     if (!tn_span_add(reasoner, tn_row_of_vector(row, 0), NULL))
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the rows around latent steps do not fit; raise -c");
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the rows around latent steps do not fit into %zu rows%stake fewer steps",
+                       session->sequence.capacity, tn_session_advice(session));
     *action = (tn_action){ .kind = TN_ACT_APPEND, .tap = which == 0 && tn_choice_needs_scores(&state->choice) };
     return TENEBRA_OK;
 }

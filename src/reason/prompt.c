@@ -18,8 +18,9 @@ tenebra_code tn_reasoner_check_room(const tn_reasoner *reasoner, size_t width, s
         rows += reasoner->conversation.pictures[p].rows.rows;
     if (rows <= reasoner->session->sequence.capacity)
         return TENEBRA_OK;
-    return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the images take %zu rows, but the context has %zu; raise -c "
-                   "or make them smaller with --image-max-tokens or --image-size", rows, reasoner->session->sequence.capacity);
+    return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the images take %zu rows, but the context has %zu%sshow fewer, or make them "
+                   "smaller with --image-size or --image-max-tokens", rows, reasoner->session->sequence.capacity,
+                   tn_session_advice(reasoner->session));
 }
 
 static tenebra_code check_number(const tn_reasoner *reasoner, tenebra_error *error)

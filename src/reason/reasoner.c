@@ -206,8 +206,8 @@ tenebra_code tn_reasoner_add_rows(tn_reasoner *reasoner, tn_row *rows, size_t co
     tn_session *session = reasoner->session;
     size_t first = session->sequence.length + reasoner->span.count;
     if (count > session->sequence.capacity - first)
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are in use and %zu more do not fit into %zu; raise -c "
-                       "or make the images smaller", first, count, session->sequence.capacity);
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "%zu rows are in use and %zu more do not fit into %zu%sshorten the prompt or "
+                       "make images smaller (--image-size)", first, count, session->sequence.capacity, tn_session_advice(session));
     int32_t next = reasoner->conversation.next_position;
     if (reasoner->sequential)
         for (size_t i = 0; i < count; i++, next++)
@@ -234,7 +234,8 @@ tenebra_code tn_reasoner_add_tail(tn_reasoner *reasoner, tenebra_error *error)
     tn_conversation *c = &reasoner->conversation;
     for (size_t i = 0; i < c->tail_count && c->tail_ahead; i++)
         if (!tn_span_add(reasoner, c->tail[i], NULL))
-            return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the end of the prompt does not fit; raise -c");
+            return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the end of the prompt does not fit into %zu rows%sshorten the "
+                           "prompt", reasoner->session->sequence.capacity, tn_session_advice(reasoner->session));
     c->tail_ahead = false;
     return TENEBRA_OK;
 }

@@ -97,8 +97,8 @@ tenebra_code tn_reasoner_lay_turn(tn_reasoner *reasoner, tenebra_error *error)
     TN_TRY(tn_reasoner_render_turn(reasoner, &rows, &count, error));
     TN_TRY(tn_reasoner_add_tail(reasoner, error)); /* a pass without an answer has not come to it */
     if (reasoner->answer.unrun >= 0 && !tn_span_add(reasoner, tn_row_of_token(reasoner->answer.unrun), NULL))
-        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit after %zu rows; raise -c",
-                       reasoner->session->sequence.length);
+        return tn_fail(error, TENEBRA_ERROR_LIMIT, "context", "the next turn does not fit after %zu rows of %zu%stake fewer turns",
+                       reasoner->session->sequence.length, reasoner->session->sequence.capacity, tn_session_advice(reasoner->session));
     reasoner->answer.unrun = -1;
     reasoner->conversation.turn_rows = count;
     return tn_reasoner_add_rows(reasoner, rows, count, error);
