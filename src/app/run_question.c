@@ -119,7 +119,7 @@ tenebra_code tn_run_question_open(tn_run_question *question, const tn_prompt_pre
 
 void tn_run_question_note_scope(const tn_scope *scope, const tenebra_message *turns, size_t turn_count, const char *where)
 {
-    bool fits = false, pictured = false;
+    bool fits = tn_scope_fits(scope, ""), pictured = false; /* without words, any question fits, also one without a text */
     const char *unlearned = NULL, *about = scope->about != NULL ? scope->about : "";
     for (size_t t = 0; t < turn_count; t++)
         for (size_t p = 0; p < turns[t].part_count; p++) {
