@@ -199,7 +199,8 @@ def write_tokenizer(source, output):
     (output / "tokenizer.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     (output / "tokenizer_config.json").write_text(json.dumps({
         "tokenizer_class": "LlamaTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
-        "add_bos_token": True, "add_eos_token": False, "model_max_length": 4096, "clean_up_tokenization_spaces": False}, indent=1) + "\n")
+        "sep_token": "<reserved08706>", "add_bos_token": True, "add_eos_token": False, "model_max_length": 4096,
+        "clean_up_tokenization_spaces": False}, indent=1) + "\n")
     return ids
 
 
@@ -219,6 +220,8 @@ def write_config(ids, output):
         "image_processor_type": "ChameleonImageProcessor", "size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE},
         "resample": 1, "do_rescale": True, "rescale_factor": 0.0078, "do_normalize": True, "image_mean": [1.0] * 3,
         "image_std": [1.0] * 3}, indent=1) + "\n")
+    (output / "processor_config.json").write_text(json.dumps({  # for transformers
+        "processor_class": "ChameleonProcessor", "image_seq_length": (SIDE // CELL) ** 2}, indent=1) + "\n")
 
 
 def write_tensors(path, tensors):

@@ -140,8 +140,11 @@ static void print_text(const inspection *seen)
     for (const tn_size_name *each = encoder->names; each->name != NULL; each++)
         tn_app_print("%s%s %zu", each == encoder->names ? "" : ", ", each->name, seen->config.vision.sizes[each->size]);
     encoder->bounds(seen->rule, &least, &most);
-    if (least == most)
-        tn_app_print("\nimages     all of %zu pixels\n", least);
+    tn_fit fit;
+    size_t rows = tn_model_rows_of_all(seen->backbone, seen->rule, &fit);
+    if (rows > 0)
+        tn_app_print("\nimages     all in %zu x %zu pixels, %zu %s each\n", fit.seen_width, fit.seen_height, rows,
+                     seen->config.vision.code_count > 0 ? "tokens" : "embeddings");
     else
         tn_app_print("\nimages     resized to %zu to %zu pixels\n", least, most);
     tn_app_print("head       %s\n", seen->networks.tied ? "tied to the embedding" : "its own");

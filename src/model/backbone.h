@@ -37,6 +37,7 @@ typedef struct tn_backbone {
     const tn_image_encoder *encoder;
     const char *encoder_part;        /* key of the encoder's part of config.json    */
     const char *preprocessor;        /* JSON that is used if the directory has no processor file */
+    const char *processor_class;     /* in transformers, if that class has to know the number of rows of an image; else NULL */
     const char *picture_keys[3];     /* where config.json has the tokens of tn_model_config.picture_token etc., for messages */
     /* Known keys of config.json, of its text part and of its vision part, in the form of tn_notes_unknown. */
     const char *const *top_keys, *const *text_keys;

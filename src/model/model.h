@@ -88,6 +88,9 @@ tenebra_code tn_model_open_store(const char *directory, tn_store **store, const 
 tenebra_code tn_model_read_processor(const char *directory, const tn_backbone *backbone, const tn_model_config *config, void **rule,
                                      bool *trims, tn_notes *notes, tenebra_error *error);
 
+/* If images are seen in one size, whatever their own is: their number of rows, and in *fit how a square one is seen. Else 0. */
+size_t tn_model_rows_of_all(const tn_backbone *backbone, const void *rule, tn_fit *fit);
+
 /* ------------------------------------------------- memory, one number -- */
 
 /* The number of rows of a resized image of width x height pixels. */

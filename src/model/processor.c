@@ -109,26 +109,31 @@ static tenebra_code read_default(reading *r, tenebra_error *error)
     return code;
 }
 
-/* The rows of an image of this size; 0 if it cannot be shown. */
-static size_t rows_of(const reading *r, size_t width, size_t height)
+size_t tn_model_rows_of_all(const tn_backbone *backbone, const void *rule, tn_fit *fit)
 {
     static const tenebra_image_rule nothing;
-    tn_fit fit;
-    if (r->backbone->encoder->fit(r->rule, width, height, &nothing, &fit, NULL) != TENEBRA_OK)
+    const tn_image_encoder *encoder = backbone->encoder;
+    tn_fit wide;
+    bool fits = encoder->fit(rule, 640, 320, &nothing, &wide, NULL) == TENEBRA_OK &&
+                encoder->fit(rule, 1600, 1600, &nothing, fit, NULL) == TENEBRA_OK;
+    if (!fits || wide.seen_width != fit->seen_width || wide.seen_height != fit->seen_height)
         return 0;
-    return r->backbone->encoder->measure(r->rule, fit.seen_width, fit.seen_height).rows;
+    return encoder->measure(rule, fit->seen_width, fit->seen_height).rows;
 }
 
 /* transformers writes as many placeholders as the file states. If all images have the same number of rows here, it must be that. */
 static tenebra_code check_rows(const reading *r, tenebra_error *error)
 {
-    size_t wide = r->rows > 0 ? rows_of(r, 640, 320) : 0, square = wide > 0 ? rows_of(r, 1600, 1600) : 0;
-    if (r->rows > 0 && (wide != square || wide == 0))
+    tn_fit fit;
+    if (r->rows == 0)
+        return TENEBRA_OK;
+    size_t all = tn_model_rows_of_all(r->backbone, r->rule, &fit);
+    if (all == 0)
         tn_notes_add(r->notes, NEW_FILE, "image_seq_length");
-    if (r->rows == 0 || wide != square || wide == r->rows || wide == 0)
+    if (all == 0 || all == r->rows)
         return TENEBRA_OK;
     return tn_fail(error, TENEBRA_ERROR_MISMATCH, NEW_FILE, "\"image_seq_length\" is %zu, but images of the size that the file states have "
-                   "%zu embeddings", r->rows, wide);
+                   "%zu embeddings", r->rows, all);
 }
 
 static tenebra_code read_files(reading *r, const char *directory, tenebra_error *error)

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/output.h"
+#include "model/model.h"
 #include "model/noise.h"
 #include "model/recipe.h"
 #include "store/writer.h"
@@ -76,7 +77,7 @@ static tenebra_code each_tensor(const tn_plan *plan, tn_place_fn *visit, job *wo
 }
 
 static const char CONFIG[] = "config.json", GENERATION[] = "generation_config.json",
-                  PREPROCESSOR[] = "preprocessor_config.json";
+                  PREPROCESSOR[] = "preprocessor_config.json", PROCESSOR[] = "processor_config.json";
 
 static tenebra_code write_weights(const tn_plan *plan, const tn_random_options *options, const char *directory,
                                   tenebra_error *error)
@@ -158,6 +159,26 @@ static tenebra_code save_preprocessor(const tn_plan *plan, const char *directory
     return code;
 }
 
+/* For transformers, which would take the number of placeholders of an image from the published models. */
+static tenebra_code save_processor(const tn_plan *plan, const char *directory, tenebra_error *error)
+{
+    const tn_backbone *backbone = plan->backbone;
+    void *rule = NULL;
+    bool trims;
+    tn_fit fit;
+    if (backbone->processor_class == NULL)
+        return TENEBRA_OK;
+    tenebra_code code = tn_model_read_processor(directory, backbone, &plan->sizes, &rule, &trims, NULL, error);
+    if (code == TENEBRA_OK) {
+        size_t rows = tn_model_rows_of_all(backbone, rule, &fit);
+        json_t *json = json_pack("{s:s, s:I}", "processor_class", backbone->processor_class, "image_seq_length", (json_int_t)rows);
+        code = tn_json_write_in(directory, PROCESSOR, json, JSON_INDENT(2), error);
+        json_decref(json);
+    }
+    free(rule);
+    return code;
+}
+
 static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_dtype type, tenebra_error *error)
 {
     json_t *config = plan->config;
@@ -171,7 +192,7 @@ static tenebra_code save_configs(const tn_plan *plan, const char *directory, tn_
     json_decref(generation);
     if (code == TENEBRA_OK)
         code = save_preprocessor(plan, directory, error);
-    return code;
+    return code == TENEBRA_OK ? save_processor(plan, directory, error) : code;
 }
 
 static tenebra_code write_files(const tn_plan *plan, const char *directory, const tn_random_options *options,
@@ -214,6 +235,7 @@ static void remove_files(const char *directory, bool made)
         unlinkat(place, CONFIG, 0);
         unlinkat(place, GENERATION, 0);
         unlinkat(place, PREPROCESSOR, 0);
+        unlinkat(place, PROCESSOR, 0);
         for (size_t i = 0; i < TOKENIZER_FILES; i++)
             unlinkat(place, tokenizer_files[i], 0);
         close(place);

@@ -35,7 +35,7 @@ typedef struct tn_random_options {
 tenebra_code tn_random_model_size(const tn_random_options *options, size_t *bytes, size_t *count,
                                   tenebra_error *error);
 
-/* Writes config.json, generation_config.json, preprocessor_config.json, the weights and the tokenizer's files into
+/* Writes config.json, generation_config.json, files that say how images are prepared, the weights and the tokenizer's files into
  * `directory`, which is created if necessary and must be empty. The same options give the same bytes (with the same C
  * library). Matrices are normal with variance 1 / inputs, so that values neither grow nor vanish; norm scales are
  * around 1, biases around 0. After a failure nothing remains. Errors: ARGUMENT, IO, MISMATCH (the tokenizer lacks a

@@ -313,6 +313,7 @@ const tn_backbone tn_backbone_chameleon = {
     .encoder = &tn_image_encoder_chameleon,
     .encoder_part = ENCODER_PART,
     .preprocessor = preprocessor,
+    .processor_class = "ChameleonProcessor",
     .picture_keys = { "vocabulary_map.<image>", "vocabulary_map.<racm3:break>", "vocabulary_map.<eoss>" },
     .top_keys = top_keys,
     .text_keys = text_keys,
