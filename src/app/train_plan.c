@@ -109,6 +109,10 @@ static void print_text(const plan_view *view)
     const tn_train_config *config = view->config;
     const tn_run_plan *plan = view->plan;
     tn_app_print("method            %s, %s\n", config->method, config->tuning == TN_TUNE_LORA ? "an adapter (LoRA)" : "full training");
+    for (size_t i = 0; i < config->setting_count; i++)
+        tn_app_print("%s%s %s%s", i == 0 ? "settings          " : ", ", config->settings[i].name, config->settings[i].value,
+                     i + 1 < config->setting_count ? "" : "\n");
+    tn_app_print("wording           %s\n", config->prompt);
     tn_app_print("training set      %s, split %s: %zu samples\n", config->data, config->train_split, plan->samples);
     tn_app_print("effective batch   %zu = %zu samples x %zu accumulated x %zu devices\n", plan->update_samples, config->batch_size,
            config->accumulation, config->devices);

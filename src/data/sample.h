@@ -95,6 +95,8 @@ typedef struct tn_prompt_preset {
     bool with_context;       /* the context goes before the question, on a line of its own        */
     bool bare;               /* the chat template writes nothing around it (the message's role is "bare") */
     size_t picks;            /* image embeddings that a latent step picks unless a setting says otherwise; 0: as the method says */
+    bool fused;              /* for backbones that represent images as tokens                     */
+    const char *counterpart; /* the same authors' wording for other backbones (for these, if not fused); NULL: this one is for all */
 } tn_prompt_preset;
 
 /* All presets, ending with name == NULL:

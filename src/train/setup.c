@@ -186,6 +186,18 @@ static tenebra_code open_module(tn_trainer *trainer, tenebra_error *error)
                           : tn_modules_train(trainer->model, method, config->settings, config->setting_count, seed, error);
 }
 
+/* A note if the wording is the authors' for the other kind of backbones. */
+static void note_wording(tn_trainer *trainer, const char *key, const tn_prompt_preset *wording)
+{
+    char text[256];
+    bool fused = trainer->model->config.vision.code_count > 0;
+    if (wording == NULL || wording->counterpart == NULL || wording->fused == fused)
+        return;
+    snprintf(text, sizeof text, "%s: the authors use %s with models whose images are %s; with this model they would use %s", key,
+             wording->name, fused ? "embeddings" : "tokens", wording->counterpart);
+    tn_trainer_note(trainer, TN_TRAIN_NOTE, text);
+}
+
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
 {
     tn_path path;
@@ -197,6 +209,9 @@ tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
     if (trainer->model->tokenizer == NULL)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, trainer->model->directory, "has no tokenizer; for a model from a shape name "
                        "one with tokenizer: DIRECTORY");
+    note_wording(trainer, "prompt", tn_prompt_find(trainer->config->prompt));
+    if (trainer->config->validate && trainer->config->validation_prompt != NULL)
+        note_wording(trainer, "val_prompt", tn_prompt_find(trainer->config->validation_prompt));
     TN_TRY(open_module(trainer, error));
     TN_TRY(tn_parameters_open(&trainer->parameters, error));
     TN_TRY(trainer->config->tuning == TN_TUNE_LORA ? add_adapter(trainer, error) : add_weights(trainer, error));

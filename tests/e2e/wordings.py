@@ -94,6 +94,25 @@ class Wordings(Case):
         about = json.loads((out / "adapter/training.json").read_text())
         self.assertEqual(about["config"]["settings"], {"k-select": "64"})
 
+    def test_training_with_the_wording_for_other_backbones(self):
+        """A note names the other wording, and the plan the one in use."""
+        def plan(model, **keys):
+            done = run("train", "-m", model, "-d", made_data(), "-o", WORK / "never", "--plan", "-t", 1,
+                       *(f"--set={key}={value}" for key, value in {"max_updates": 1, "num_epochs": 1, "batch_size": 1, **keys}.items()))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done
+        note = "with this model they would use"
+        self.assertIn(f"note: prompt: the authors use ivtlr-train with models whose images are embeddings; {note} {TRAIN}\n",
+                      plan(made_fused()).stderr)
+        self.assertIn(f"note: prompt: the authors use {TRAIN} with models whose images are tokens; {note} ivtlr-train\n",
+                      plan(make_model("model"), prompt=TRAIN).stderr)
+        right = plan(made_fused(), prompt=TRAIN, val_prompt=TEST)
+        self.assertNotIn(note, right.stderr)
+        self.assertIn(f"settings          k-select 64\nwording           {TRAIN}\n", right.stdout)
+        self.assertIn("note: val_prompt: ", plan(make_model("model"), val_prompt=TEST).stderr)
+        for wording in ("ivtlr-infer", "ivtlr-infer-parens", "brief"):  # for both kinds
+            self.assertNotIn(note, plan(made_fused(), prompt=wording, method="cot").stderr)
+
 
 class Placeholders(Case):
     def seen(self, model, rows):
