@@ -1,4 +1,4 @@
-# For default.sh, chains.sh, results.sh and easy_vqa.sh, which set `program` and `recipes`.
+# For default.sh, chains.sh, results.sh, easy_vqa.sh and chameleon.sh, which set `program` and `recipes`.
 
 # make NAME OPTIONS...: a data set, unless it exists
 make() {

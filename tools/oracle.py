@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the program with Hugging Face transformers on random models, conversations and pictures.
 
-    python3 tools/oracle.py --program build/release/tenebra [--seed N] [--cases N] [--only GROUP ...]
+    python3 tools/oracle.py --program build/release/tenebra --kernels avx2 [--seed N] [--cases N] [--only GROUP ...]
 
 The reference is the real Qwen2VLForConditionalGeneration (eager attention, float32 on the CPU, stored weights
 widened) with the image processor that resizes with Pillow and the tokenizer of the model directory; the latent methods

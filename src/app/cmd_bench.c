@@ -264,6 +264,9 @@ static tenebra_code measure(tn_bench *bench, tenebra_error *error)
     double start = tn_clock_ms();
     TN_TRY(open_bench(bench, error));
     TN_TRY(tn_bench_ask(bench, plain, &warm_up, error));
+    if (bench->prompt_count > bench->options->prompt)
+        tn_app_tell("note       the image alone has %zu rows, so the prompt has %zu, not %zu (--prompt-tokens)\n", bench->picture->rows,
+                    bench->prompt_count, bench->options->prompt);
     for (size_t i = 0; i < repeats; i++) {
         TN_TRY(tn_bench_ask(bench, plain, &bench->runs[0][i], error));
         if (bench->options->compare)
@@ -311,7 +314,7 @@ static const tn_option option_table[] = {
     TN_TEXT('m', "model", directory, "DIR", NULL, "model directory"),
     TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "number of threads (default: all processors)"),
     TN_SIZE(0, "prompt-tokens", prompt, "N", "400", 1, 1e7, "rows of the prompt, image included"),
-    TN_SIDES(0, "image-size", image_size, "size of the image in pixels (default: 280x280)"),
+    TN_SIDES(0, "image-size", image_size, "size of the image in pixels, before it is resized as the model requires (default: 280x280)"),
     TN_SIZE(0, "n-latent", latents, "N", "3", 0, 1024, "number of latent steps"),
     TN_SIZE(0, "k-select", picks, "K", "32", 0, 4096, "image embeddings picked in each step"),
     TN_SIZE('n', "predict", tokens, "N", "8", 1, 1e6, "number of tokens to generate"),

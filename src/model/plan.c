@@ -38,8 +38,8 @@ static tenebra_code fit_tokens(json_t *config, json_t *tokens, const tn_tokenize
     json_object_foreach(tokens, key, text) {
         int32_t id = tn_tokenizer_find(tokenizer, json_string_value(text));
         if (id < 0)
-            return tn_fail(error, TENEBRA_ERROR_MISMATCH, directory, "the tokenizer has no token \"%s\" for %s",
-                           json_string_value(text), key);
+            return tn_fail(error, TENEBRA_ERROR_MISMATCH, directory, "the tokenizer has no token \"%s\" for %s; take one "
+                           "with the control tokens of this kind of model", json_string_value(text), key);
         TN_TRY(set_integer(config, key, (size_t)id, error));
     }
     size_t rows = (size_t)json_integer_value(json_object_get(config, "vocab_size"));

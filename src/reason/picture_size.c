@@ -27,8 +27,8 @@ static tenebra_code resize_part(const tn_reasoner *reasoner, const tenebra_part 
     tn_fit first;
     tn_image fetched = { 0 };
     if (encoder->fit_part == NULL)
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "image", "models of type %s do not accept sizes of single images",
-                       model->backbone->name);
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "image", "models of type %s do not accept sizes of single images; "
+                       "--image-size (image_size in a request) gives all of them one", model->backbone->name);
     TN_TRY(encoder->fit_part(model->rule, image->width, image->height, part, &first, error));
     TN_TRY(encoder->fit(model->rule, first.width, first.height, &nothing, fit, error));
     TN_TRY(tn_reasoner_check_room(reasoner, fit->seen_width, fit->seen_height, error));

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,15 @@ static tenebra_code copy_settings(tn_training *training, const tn_training_optio
     return TENEBRA_OK;
 }
 
+static tenebra_code refuse_method(const tn_method *method, tenebra_error *error)
+{
+    char names[256] = "";
+    for (size_t m = 0, used = 0; tn_methods[m] != NULL && used < sizeof names - 1; m++)
+        if (tn_methods[m]->arrange_training != NULL)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", tn_methods[m]->name);
+    return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "the method '%s' cannot be trained; these can: %s", method->name, names);
+}
+
 static tenebra_code open_parts(tn_training *training, const tn_training_options *options, tenebra_error *error)
 {
     tn_session_options session = { .threads = options->threads };
@@ -39,8 +49,7 @@ static tenebra_code open_parts(tn_training *training, const tn_training_options 
                                           .ignore_orientation = options->ignore_orientation };
     TN_TRY(tn_reasoner_open(&training->reasoner, training->session, &training->request, NULL, error));
     if (training->reasoner.method->arrange_training == NULL)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "method", "the method '%s' cannot be trained",
-                       training->reasoner.method->name);
+        return refuse_method(training->reasoner.method, error);
     tn_training_seed(training, options->seed);
     const tn_method *method = training->reasoner.method;
     return method->check_training != NULL ? method->check_training(&training->reasoner, error) : TENEBRA_OK;

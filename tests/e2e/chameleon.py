@@ -245,7 +245,7 @@ class Asked(Case):
             self.assertEqual(told in ask("-p", "a", model=WORK / name).stderr, not drop)
             seen = run("inspect", "-m", WORK / name).stdout
             self.assertEqual((told in seen, "head       tied" in seen), (not drop, drop), seen)
-            self.assertIn("images     all of 1024 pixels\n", seen)
+            self.assertIn("images     all in 32 x 32 pixels, 64 tokens each\n", seen)
             own.append(ask_json("--image", PICTURE, "-p", "What?", model=WORK / name)["tokens"])
         self.assertEqual(own[0], own[1])
         self.assertNotEqual(own[0], own[2])
@@ -254,6 +254,9 @@ class Asked(Case):
         done = run("bench", "-m", make_chameleon(), "-t", 1, "--compare-recompute", "-r", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(f"({CELLS} of the image)", done.stdout)
+        self.assertNotIn("--prompt-tokens", done.stderr)
+        done = run("bench", "-m", make_chameleon(), "-t", 1, "-r", 1, "--prompt-tokens", 20)
+        self.assertIn(f"note       the image alone has {CELLS} rows, so the prompt has {CELLS + 8}, not 20", done.stderr)
 
     def test_every_method_answers(self):
         names = re.search(r"--method ([a-z|-]+)", run("run", "--help").stdout).group(1).split("|")
@@ -271,6 +274,31 @@ class Asked(Case):
         self.assertEqual(out["counts"]["image"], CELLS)
         text = ask_json("-p", "What is it?")
         self.assertEqual(out["counts"]["prompt"], text["counts"]["prompt"] + CELLS + 2)  # with the tokens around it
+
+    def test_the_number_of_placeholders(self):
+        """Other programs would take that of the published models."""
+        told = json.loads((make_chameleon() / "processor_config.json").read_text())
+        self.assertEqual(told, {"processor_class": "ChameleonProcessor", "image_seq_length": CELLS})
+        other = WORK / "no-placeholders"
+        self.assertEqual(run("bench", "--shape", "tiny", "-o", other).returncode, 0)
+        self.assertFalse((other / "processor_config.json").exists())
+
+    def test_too_many_rows(self):
+        """A larger context is only advised if the model has the positions."""
+        small = WORK / "few-positions"
+        shutil.copytree(make_chameleon(), small)
+        config = json.loads((small / "config.json").read_text())
+        (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 70}))
+        for few, model, told in ((("-c", 50), None, "but the context has 50; raise -c, show fewer"),
+                                 ((), small, "but the context has 70, all that the model has; show fewer"),
+                                 (("-c", 66), None, "do not fit into 66; raise -c, shorten the prompt")):
+            pictures = ("--image", PICTURE) * (1 if few else 2)
+            self.assert_fails(ask(*pictures, "-p", "What is it?", *few, model=model), 1, told)
+        self.assert_fails(ask("--image", PICTURE, "-p", "What is it?", model=small), 1, "do not fit into 70, all that the model has; shorten")
+
+    def test_sizes_of_single_images(self):
+        turns = [{"role": "user", "content": [{"type": "image", "image": str(PICTURE), "resized_height": 32, "resized_width": 32}]}]
+        self.assert_fails(ask("--messages", "-", stdin=json.dumps(turns)), 1, "--image-size (image_size in a request) gives all of them one")
 
     def test_without_a_processor_file(self):
         """Images then have the size of the encoder, "resolution"."""
@@ -480,6 +508,13 @@ class Trained(Case):
         self.assertEqual(done.returncode, 2)
         self.assertIn("--image-size sets another one (image_size in a recipe)", done.stderr)
         self.train("bounds-kept", image_max_pixels=100, image_size="8x8", max_updates=1)
+
+    def test_methods_that_cannot_be_trained(self):
+        done = run("train", "-m", make_chameleon(), "-d", f"hops:{make_data()}", "-o", WORK / "icot", "--set", "method=icot", "-t", 1)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("the method 'icot' cannot be trained; these can: ", done.stderr)
+        self.assertIn(", coconut, cot, direct, ivt-lr, ", done.stderr.replace(":", ","))
+        self.assertNotIn("scaffold", done.stderr)
 
     def test_heads_of_codes_are_not_trained(self):
         """Their logits are replaced, so only weight decay could move their rows of the head; here there is none."""
