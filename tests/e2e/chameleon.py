@@ -512,8 +512,7 @@ class Trained(Case):
     def test_methods_that_cannot_be_trained(self):
         done = run("train", "-m", make_chameleon(), "-d", f"hops:{make_data()}", "-o", WORK / "icot", "--set", "method=icot", "-t", 1)
         self.assertEqual(done.returncode, 2)
-        self.assertIn("the method 'icot' cannot be trained; these can: ", done.stderr)
-        self.assertIn(", coconut, cot, direct, ivt-lr, ", done.stderr.replace(":", ","))
+        self.assertRegex(done.stderr, "the method 'icot' cannot be trained; these can: [a-z, -]*direct, ivt-lr, ")
         self.assertNotIn("scaffold", done.stderr)
 
     def test_heads_of_codes_are_not_trained(self):
