@@ -24,7 +24,7 @@ LEVELS = {
 PLUGINS = ("store/formats", "model/backbones", "model/encoders", "reason/methods", "text/templates", "data/sets", "eval/scorers")
 
 # Names that are ordinary words: they count only as a whole string literal.
-WORDS = {"direct", "hops", "strict", "bracket"}
+WORDS = {"direct", "hops", "strict", "bracket", "torch"}
 
 # (files, name): golden cases call their quantities ivtlr.*; files of other trainers choose a method by keys of their own.
 ALLOWED_NAMES = [("verify/*", "ivt_lr"),

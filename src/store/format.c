@@ -2,20 +2,24 @@
 
 #include "base/file.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool has_ending(const char *name, const char *ending)
+static bool has_name_of(const tn_format *format, const char *name)
 {
-    size_t length = strlen(name), tail = strlen(ending);
-    return length > tail && strcmp(name + length - tail, ending) == 0;
+    const char *slash = strrchr(name, '/');
+    for (size_t i = 0; i < TN_FORMAT_NAMES && format->names[i] != NULL; i++)
+        if (fnmatch(format->names[i], slash != NULL ? slash + 1 : name, 0) == 0)
+            return true;
+    return false;
 }
 
 bool tn_store_is_file(const char *name)
 {
     for (const tn_format *const *each = tn_formats; *each != NULL; each++)
-        if (has_ending(name, (*each)->ending))
+        if (has_name_of(*each, name))
             return true;
     return false;
 }
@@ -26,7 +30,7 @@ static const tn_format *format_of(const unsigned char *bytes, size_t size, const
         if ((*each)->knows(bytes, size))
             return *each;
     for (const tn_format *const *each = tn_formats; *each != NULL; each++)
-        if (has_ending(name, (*each)->ending))
+        if (has_name_of(*each, name))
             return *each;
     return NULL;
 }
@@ -83,7 +87,9 @@ bool tn_stored_name_is_valid(const char *name)
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return false;
-    return length > 0 && length <= TN_STORED_NAME_MAX;
+    json_t *text = length > 0 && length <= TN_STORED_NAME_MAX ? json_string(name) : NULL; /* NULL: not UTF-8 */
+    json_decref(text);
+    return text != NULL;
 }
 
 bool tn_stored_measure(tn_stored *tensor)

@@ -20,14 +20,17 @@ typedef struct tn_contents {
     size_t count;
     json_t *metadata;           /* an object whose strings can be read; NULL: none */
     json_t *config;             /* an object with the contents of a config.json; NULL: none */
+    tn_notes notes;             /* what is in the file and not used                         */
     void *own;                  /* owned by the format; it may contain the names of the tensors */
 } tn_contents;
 
+enum { TN_FORMAT_NAMES = 4 };
+
 struct tn_format {
-    const char *name;    /* in messages */
-    const char *ending;  /* extension of its files, with the dot */
-    const char *weights; /* its files in the directory of a model, a pattern for fnmatch */
-    const char *index;   /* JSON whose "weight_map" assigns tensors to files, if there is no file `weights`; or NULL */
+    const char *name;     /* in messages */
+    const char *names[TN_FORMAT_NAMES]; /* its files: patterns for fnmatch, NULL after the last */
+    const char *weights[TN_FORMAT_NAMES]; /* its files in the directory of a model, likewise; the first pattern with files counts */
+    const char *index;    /* JSON whose "weight_map" assigns tensors to files, if there is no file `weights`; or NULL */
 
     /* True if a file with this start has this format. Looks at a few of the first bytes, and at the size. */
     bool (*knows)(const unsigned char *bytes, size_t size);
@@ -48,7 +51,7 @@ struct tn_format {
 /* All formats, NULL-terminated. In the directory of a model, the first that finds its files is used. */
 extern const tn_format *const tn_formats[];
 
-/* Reads a file of any format in memory: of the format that recognises it, or else of the one with its extension. On
+/* Reads a file of any format in memory: of the format that recognises it, or else of the one with such names. On
  * failure *contents is empty. Errors: as `open`; UNSUPPORTED (no format). Threads: any. */
 tenebra_code tn_contents_open(tn_contents *contents, const void *bytes, size_t size, const char *name, tenebra_error *error);
 

@@ -47,6 +47,7 @@ static tenebra_code add_file(tn_store *store, char *path, tenebra_error *error)
     file->path = path;
     TN_TRY(tn_file_map(&file->file, path, error));
     tenebra_code code = tn_contents_open(&file->content, file->file.data, file->file.size, path, error);
+    tn_notes_append(&store->notes, &file->content.notes);
     TN_TRY(tn_file_check(&file->file, path, error)); /* this may be the cause of invalid contents */
     return code;
 }
@@ -262,12 +263,25 @@ static void note_unused(tn_store *store, const name_list *files)
         tn_notes_add(&store->notes, files->items[i], "all of it");
 }
 
+/* The files of the first pattern that has any; those of other patterns are noted. */
+static tenebra_code find_weights(tn_store *store, const char *directory, const tn_format *format, name_list *weights, tenebra_error *error)
+{
+    for (size_t i = 0; i < TN_FORMAT_NAMES && format->weights[i] != NULL; i++) {
+        name_list more = { 0 };
+        tenebra_code code = find_files(directory, format->weights[i], weights->count > 0 ? &more : weights, error);
+        note_unused(store, &more);
+        free_names(&more);
+        TN_TRY(code);
+    }
+    return TENEBRA_OK;
+}
+
 /* Opens the files of one format. If files of another format are already open, or an index is not needed, this is noted. */
 static tenebra_code open_format(tn_store *store, const char *directory, const tn_format *format, tenebra_error *error)
 {
     name_list weights = { 0 }, index = { 0 };
     bool open = store->members != NULL;
-    tenebra_code code = find_files(directory, format->weights, &weights, error);
+    tenebra_code code = find_weights(store, directory, format, &weights, error);
     if (code == TENEBRA_OK && format->index != NULL)
         code = find_files(directory, format->index, &index, error);
     if (open)
@@ -283,15 +297,24 @@ static tenebra_code open_format(tn_store *store, const char *directory, const tn
     return code;
 }
 
+/* The names of the files that a directory of a model may contain. */
+static void list_wanted(char *text, size_t size)
+{
+    size_t used = 0;
+    for (const tn_format *const *each = tn_formats; *each != NULL; each++)
+        for (size_t i = 0; i <= TN_FORMAT_NAMES; i++) {
+            const char *name = i < TN_FORMAT_NAMES ? (*each)->weights[i] : (*each)->index;
+            if (name != NULL && used < size)
+                used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "", name);
+        }
+}
+
 static tenebra_code open_directory(tn_store *store, const char *directory, tenebra_error *error)
 {
     char wanted[400] = "";
-    for (const tn_format *const *each = tn_formats; *each != NULL; each++) {
+    for (const tn_format *const *each = tn_formats; *each != NULL; each++)
         TN_TRY(open_format(store, directory, *each, error));
-        size_t used = strlen(wanted);
-        snprintf(wanted + used, sizeof wanted - used, "%s%s%s%s", used > 0 ? ", " : "", (*each)->weights,
-                 (*each)->index != NULL ? ", " : "", (*each)->index != NULL ? (*each)->index : "");
-    }
+    list_wanted(wanted, sizeof wanted);
     return store->members != NULL ? TENEBRA_OK
                                   : tn_fail(error, TENEBRA_ERROR_IO, directory, "contains no weights; they would be in one of "
                                                                                 "%s", wanted);

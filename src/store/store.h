@@ -28,7 +28,7 @@ typedef struct tn_stored {
  * format requires it, and kernels accept any address. */
 bool tn_stored_is_aligned(const tn_stored *tensor);
 
-/* Names appear in error records and on terminals: 1 to 256 bytes without control characters. */
+/* Names appear in error records, reports and on terminals: 1 to 256 bytes of UTF-8 without control characters. */
 bool tn_stored_name_is_valid(const char *name);
 
 typedef struct tn_store tn_store;

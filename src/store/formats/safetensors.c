@@ -302,8 +302,8 @@ static tenebra_code verify_file(const tn_contents *contents, const char *name, b
 
 const tn_format tn_format_safetensors = {
     .name = "safetensors",
-    .ending = TN_WRITER_ENDING,
-    .weights = TN_WRITER_WEIGHTS,
+    .names = { "*" TN_WRITER_ENDING },
+    .weights = { TN_WRITER_WEIGHTS },
     .index = TN_WRITER_INDEX,
     .knows = knows,
     .open = open_file,

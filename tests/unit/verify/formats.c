@@ -100,7 +100,7 @@ static void close_toy(tn_contents *contents)
     free(contents->own);
 }
 
-static const tn_format toy = { .name = "toy", .ending = ".toy", .weights = "*.toy", .knows = knows, .open = open_toy, .close = close_toy };
+static const tn_format toy = { .name = "toy", .names = { "*.toy" }, .weights = { "*.toy" }, .knows = knows, .open = open_toy, .close = close_toy };
 
 /* In the place of the list that the build makes. */
 extern const tn_format tn_format_safetensors;
