@@ -79,10 +79,14 @@ typedef struct tenebra_model_options {
     const char *chat_template; /* name of a template; NULL: the directory's own                     */
     const tenebra_adapter *adapters; /* [adapter_count], borrowed during the call; they add up      */
     size_t adapter_count;
+    const char *base;          /* directory with everything but the weights, which `directory` then has: a file
+                                * (a checkpoint, such as model.pth) or a directory; NULL: `directory` has all */
+    double lora_alpha;         /* lora_alpha of a low-rank adapter in the files of the weights, which do not say it;
+                                * 0: that of the published training program of IVT-LR, if it wrote the file   */
 } tenebra_model_options;
 
-/* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors (or shards with their index),
- * tokenizer.json, preprocessor_config.json. Weights are mapped, not copied. `options` may be NULL. Errors: IO, FORMAT,
+/* Opens a model directory as Hugging Face publishes it: config.json, model.safetensors or pytorch_model.bin (or shards with
+ * their index), tokenizer.json, preprocessor_config.json. Weights are mapped, not copied. `options` may be NULL. Errors: IO, FORMAT,
  * UNSUPPORTED, MISMATCH (a missing, spare or misshapen tensor, by name). */
 TENEBRA_API tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, const tenebra_model_options *options,
                                             tenebra_error *error);

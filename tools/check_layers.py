@@ -35,6 +35,8 @@ ALLOWED_NAMES = [("verify/*", "ivt_lr"),
                  ("eval/scorers/ivtlr_*", "ivt_lr"), ("eval/scorers/ivtlr_*", "m3cot"),
                  ("eval/scorers/ivtlr_*", "scienceqa"), ("eval/scorers/sqa*", "scienceqa"),
                  ("eval/scorers/*sqa*", "sqa"), ("eval/scorers/bracket.c", "scaffold"), ("app/cmd_verify.c", "strict"), ("reason/methods/icot.c", "strict"),
+                 # Checkpoints of training programs that are called after their methods.
+                 ("model/wrapped.*", "ivt_lr"), ("model/wrapped.*", "coconut"),
                  # What is written, and the types that its list has.
                  ("store/writer.h", "safetensors"), ("store/seal.h", "safetensors"), ("store/type.*", "safetensors"),
                  # Wordings of prompts are called after the paper; the made set has several files.

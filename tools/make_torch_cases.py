@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes tests/data/torch: files of torch.save, sound and hostile, and cases.json with what a reader must find in them.
+"""Makes tests/data/torch: files of torch.save, sound and hostile, and cases.json with what a reader must find in them. Also makes
+tests/data/checkpoints: models of tests/data/golden as training programs save them.
 
-    tools/make_torch_cases.py OUT
+    tools/make_torch_cases.py OUT CHECKPOINTS GOLDEN
 
 Requires torch and numpy; the files in the repository were made with torch 2.15.0. Sound files are written by torch itself (but for
 the directory of zip64.pth, which torch only writes for archives of more than 4 GiB). Hostile files are put together by hand.
@@ -412,9 +413,60 @@ def make_hostile(out):
     return refused
 
 
+# ------------------------------------------------------------------------------------------------- checkpoints
+
+def read_safetensors(path):
+    data = path.read_bytes()
+    length, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, tensor in header.items():
+        assert tensor["dtype"] == "F32"
+        begin, end = (8 + length + offset for offset in tensor["data_offsets"])
+        tensors[name] = torch.from_numpy(numpy.frombuffer(data[begin:end], dtype="<f4").reshape(tensor["shape"]).copy())
+    return tensors
+
+
+def more_rows(tensor, count):
+    """A training program appends rows for its tokens; here copies of the first, so that the others stay most likely."""
+    return torch.cat([tensor, tensor[:1].expand(count, -1)])
+
+
+def wrapped(model, adapter, front, rows):
+    """As the training program of IVT-LR saves a model, with its adapter if there is one."""
+    adapted = {name.split(".lora_")[0].removeprefix("base_model.model.") for name in adapter}
+    state = collections.OrderedDict()
+    for name, tensor in model.items():
+        module, leaf = name.rsplit(".", 1)
+        if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            tensor = more_rows(tensor, rows)
+        state[f"{front}{module}.base_layer.{leaf}" if module in adapted else front + name] = tensor
+        for part in ("lora_A", "lora_B") if module in adapted and leaf == "weight" else ():
+            state[f"{front}{module}.{part}.default.weight"] = adapter[f"base_model.model.{module}.{part}.weight"]
+    return state
+
+
+def make_checkpoints(out, golden):
+    front = "base_causallm.base_model.model."
+    untied = read_safetensors(golden / "qwen2vl_untied/model/model.safetensors")
+    adapter = read_safetensors(golden / "qwen2vl_untied/adapter/adapter_model.safetensors")
+    state = wrapped(untied, adapter, front, 3)
+    state["embedding.weight"] = state[front + "model.embed_tokens.weight"]  # the same storage
+    torch.save(state, out / "latent.pth")
+
+    tied = read_safetensors(golden / "qwen2vl_tied/model/model.safetensors")
+    state = wrapped(tied, {}, "module." + front, 3)
+    embedding = state["module." + front + "model.embed_tokens.weight"]
+    state["module." + front + "lm_head.weight"] = state["module.embedding.weight"] = embedding
+    torch.save(state, out / "tied.pth")
+
+
 def main():
-    out = Path(sys.argv[1])
+    out, checkpoints, golden = (Path(argument) for argument in sys.argv[1:4])
     out.mkdir(parents=True, exist_ok=True)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    make_checkpoints(checkpoints, golden)
     sound, notes = make_sound(out)
     refused = make_hostile(out)
     cases = {"sound": sound, "notes": notes, "refused": refused}

@@ -40,7 +40,7 @@ typedef struct tn_command {
 /* All commands, NULL-terminated. */
 extern const tn_command *const tn_commands[];
 
-extern const tn_command tn_command_run, tn_command_train, tn_command_eval, tn_command_inspect, tn_command_quantize,
+extern const tn_command tn_command_run, tn_command_train, tn_command_eval, tn_command_inspect, tn_command_convert, tn_command_quantize,
     tn_command_tokenize, tn_command_verify, tn_command_bench, tn_command_data, tn_command_completion, tn_command_manual;
 
 /* "tenebra: where: sentence" on stderr. */

@@ -1,5 +1,6 @@
 #include "app/ask.h"
 
+#include "model/model.h"
 #include "reason/method.h"
 
 #include <stdio.h>
@@ -8,7 +9,8 @@
 
 #define TN_RECORD tn_ask
 const tn_option tn_ask_options[] = {
-    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory (default: the small model that comes with tenebra)"),
+    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory, or file of weights (default: the small model that comes with tenebra)"),
+    TN_TEXT(0, "base", model.base, "DIR", NULL, "-m has only the weights: the directory with everything else (configuration, tokenizer)"),
     TN_WORD(0, "preset", preset, "NAME", NULL,
             "wording of the question (default: as in training, if recorded; else that of the data set)",
             .names = tn_names_of_presets),
@@ -32,6 +34,8 @@ const tn_option tn_ask_options[] = {
     TN_WORD(0, "cache-type", session.cache_type, "f32|bf16", "f32", "number type of the KV cache"),
     TN_LIST(0, "lora", adapters, "DIR[=X]", "PEFT adapter, its strength multiplied by X; repeatable"),
     TN_LIST(0, "lora-pass", pass_adapters, "N:DIR[=X]", "adapter that applies only in pass N of the method; repeatable"),
+    TN_NUMBER(0, "lora-alpha", model.lora_alpha, "A", NULL, 0, 1e6,
+              "lora_alpha of an adapter in the files of the weights (default: that of the published training program)"),
     TN_WORD(0, "kernels", model.kernels, "SET", NULL,
             "kernel set (default: the fastest that this machine runs)", .names = tn_names_of_kernels),
     TN_WORD(0, "chat-template", model.chat_template, "NAME", NULL,
@@ -41,6 +45,8 @@ const tn_option tn_ask_options[] = {
 
 const char *tn_ask_find_model(tn_ask *ask)
 {
+    if (ask->directory == NULL && ask->model.base != NULL)
+        return "requires the weights (-m) for which --base has the other files";
     ask->directory = ask->directory == NULL ? tn_app_default_model(&ask->own) : tn_app_model_directory(ask->directory, &ask->own);
     return ask->directory != NULL ? NULL : TN_APP_NO_MODEL;
 }
@@ -48,7 +54,10 @@ const char *tn_ask_find_model(tn_ask *ask)
 tenebra_code tn_ask_read_trained(tn_ask *ask, tenebra_error *error)
 {
     TN_TRY(tn_app_read_adapters(&ask->adapters, &ask->pass_adapters, &ask->model, error));
-    TN_TRY(tn_trained_read(&ask->trained, ask->directory, ask->model.adapters, ask->model.adapter_count, error));
+    tn_model_files files;
+    bool found = tn_model_find(ask->directory, ask->model.base, &files, NULL) == TENEBRA_OK; /* or opening it fails, with advice */
+    TN_TRY(tn_path_print(&ask->place, error, "%s", found ? files.directory.text : ask->directory));
+    TN_TRY(tn_trained_read(&ask->trained, ask->place.text, ask->model.adapters, ask->model.adapter_count, error));
     if (ask->request.positions == NULL)
         ask->request.positions = ask->trained.positions;
     return TENEBRA_OK;

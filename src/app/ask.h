@@ -7,6 +7,7 @@
 typedef struct tn_ask {
     const char *directory; /* -m; replaced by the default model if it is not given */
     tn_path own;           /* memory for `directory` */
+    tn_path place;         /* the directory of everything but the weights: of --base, or the same */
     tenebra_model_options model;
     tn_option_list adapters, pass_adapters; /* --lora and --lora-pass as text */
     tenebra_session_options session;

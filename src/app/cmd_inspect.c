@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct inspection {
-    const char *directory;
+    const char *directory, *base;
     bool json, check;
     const tn_backbone *backbone;
     tn_model_config config;
@@ -24,9 +24,10 @@ typedef struct inspection {
     bool trims_frames;
     tn_notes notes;           /* settings in the files that tenebra does not use */
     tenebra_error text;       /* the error of reading the tokenizer, if any */
+    size_t tokens;            /* of the tokenizer; 0: there is none, or it cannot be read */
 } inspection;
 
-static const char *const verdicts[] = { "matched", "missing", "unexpected", "misshapen" };
+static const char *const verdicts[] = { "matched", "missing", "unexpected", "misshapen", "adapter", "second" };
 
 static void note(void *user, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
 {
@@ -80,10 +81,11 @@ static json_t *config_json(const inspection *seen)
         json_object_set_new(tower, each->name, size_json(seen->config.vision.sizes[each->size]));
     size_t least, most;
     seen->backbone->encoder->bounds(seen->rule, &least, &most);
-    return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "backbone", seen->backbone->name, "decoder", text, "vision",
+    return json_pack("{s:s, s:o, s:o, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:s}", "backbone", seen->backbone->name, "decoder", text, "vision",
                      tower, "tie_word_embeddings", seen->networks.tied, "image_token_id",
                      (int)seen->config.picture_token, "eos_token_ids", eos, "min_pixels", size_json(least), "max_pixels",
-                     size_json(most));
+                     size_json(most), "vocabulary", size_json(seen->decoder.embed.matrix.rows), "tokens", size_json(seen->tokens),
+                     "names_begin_with", seen->networks.wrapping.front);
 }
 
 static void print_tensors(const inspection *seen)
@@ -94,7 +96,8 @@ static void print_tensors(const inspection *seen)
         const char *verdict = json_string_value(json_object_get(line, "verdict"));
         const char *type = json_string_value(json_object_get(line, "type")), *order = json_string_value(json_object_get(line, "order"));
         double bits = json_real_value(json_object_get(line, "bits_per_weight"));
-        if (!seen->all && strcmp(verdict, "matched") == 0)
+        if (!seen->all && (strcmp(verdict, verdicts[TN_MATCHED]) == 0 || strcmp(verdict, verdicts[TN_ADAPTER_PART]) == 0 ||
+                           strcmp(verdict, verdicts[TN_SECOND]) == 0))
             continue;
         char *shape = json_dumps(json_object_get(line, "shape"), JSON_COMPACT);
         tn_app_print("  %-10s %-56s %-6s %-6s %6.2f  %s\n", verdict, json_string_value(json_object_get(line, "name")), type ? type : "",
@@ -112,7 +115,8 @@ static void print_types(const inspection *seen)
     json_array_foreach(seen->tensors, index, line) {
         tn_dtype type;
         const char *order = json_string_value(json_object_get(line, "order")), *name = json_string_value(json_object_get(line, "type"));
-        if (order != NULL && tn_dtype_by_name(name, &type))
+        bool matched = strcmp(json_string_value(json_object_get(line, "verdict")), verdicts[TN_MATCHED]) == 0;
+        if (matched && order != NULL && tn_dtype_by_name(name, &type))
             bytes[type][strcmp(order, tn_order_name(TN_PANELS)) == 0] += json_number_value(json_object_get(line, "bytes"));
     }
     const char *separator = "types      ";
@@ -123,6 +127,18 @@ static void print_types(const inspection *seen)
                        bytes[type][order] / 1e6);
                 separator = ", ";
             }
+    putchar('\n');
+}
+
+/* Training programs append tokens to the embedding without adding them to the tokenizer, the last of them that of a latent step. */
+static void print_vocabulary(const inspection *seen)
+{
+    size_t rows = seen->decoder.embed.matrix.rows;
+    tn_app_print("vocabulary %zu rows", rows);
+    if (seen->tokens > 0)
+        tn_app_print(", %zu tokens in the tokenizer", seen->tokens);
+    if (seen->tokens > 0 && rows > seen->tokens && seen->networks.adapted > 0)
+        tn_app_print("; %zu rows were added, the last one is %zu", rows - seen->tokens, rows - 1);
     putchar('\n');
 }
 
@@ -151,6 +167,14 @@ static void print_text(const inspection *seen)
     tn_app_print("weights    %zu parameters, %.1f MB in %zu file(s), %.2f bits each\n", seen->parameters, (double)seen->bytes / 1e6,
            tn_store_file_count(seen->store), 8 * (double)seen->bytes / (double)tn_max(seen->parameters, 1));
     print_types(seen);
+    print_vocabulary(seen);
+    if (seen->networks.wrapping.front[0] != '\0')
+        tn_app_print("names      begin with %s\n", seen->networks.wrapping.front);
+    if (seen->counts[TN_ADAPTER_PART] > 0)
+        tn_app_print("adapter    %zu tensors of a low-rank adapter; 'tenebra convert' merges or separates it\n",
+                     seen->counts[TN_ADAPTER_PART]);
+    if (seen->counts[TN_SECOND] > 0)
+        tn_app_print("aliases    %zu tensors are second names of others, or replaced by others\n", seen->counts[TN_SECOND]);
     tn_app_print("tensors    %zu matched, %zu missing, %zu misshapen, %zu unexpected\n", seen->counts[TN_MATCHED],
            seen->counts[TN_MISSING], seen->counts[TN_MISSHAPEN], seen->counts[TN_UNEXPECTED]);
     if (seen->notes.count > 0)
@@ -185,14 +209,17 @@ static void read_text(inspection *seen, const char *directory)
     if (!tn_tokenizer_is_in(directory))
         return;
     tn_tokenizer *tokenizer;
-    if (tn_tokenizer_open(directory, &tokenizer, &seen->text) == TENEBRA_OK)
+    if (tn_tokenizer_open(directory, &tokenizer, &seen->text) == TENEBRA_OK && (seen->tokens = tn_tokenizer_size(tokenizer)) > 0)
         tn_tokenizer_note(tokenizer, directory, &seen->notes, &seen->text);
     tn_tokenizer_close(tokenizer);
 }
 
-static tenebra_code inspect(inspection *seen, const char *directory, size_t *mismatches, tenebra_error *error)
+static tenebra_code inspect(inspection *seen, const char *path, size_t *mismatches, tenebra_error *error)
 {
-    TN_TRY(tn_model_open_store(directory, &seen->store, &seen->backbone, &seen->config, &seen->notes, error));
+    tn_model_files files;
+    TN_TRY(tn_model_find(path, seen->base, &files, error));
+    const char *directory = files.directory.text;
+    TN_TRY(tn_model_open_store(directory, files.weights.text, &seen->store, &seen->backbone, &seen->config, &seen->notes, error));
     TN_TRY(tn_model_read_processor(directory, seen->backbone, &seen->config, &seen->rule, &seen->trims_frames, &seen->notes,
                                    error));
     read_text(seen, directory);
@@ -206,7 +233,8 @@ static tenebra_code inspect(inspection *seen, const char *directory, size_t *mis
 
 #define TN_RECORD inspection
 static const tn_option option_table[] = {
-    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory"),
+    TN_TEXT('m', "model", directory, "DIR", NULL, "model directory, or a file of weights"),
+    TN_TEXT(0, "base", base, "DIR", NULL, "-m has only the weights: the directory with everything else (configuration, tokenizer)"),
     TN_SWITCH('a', "all", all, "also list the tensors that match"),
     TN_SWITCH(0, "check", check, "compare files with the digests in them"),
     TN_SWITCH(0, "json", json, "print one JSON object to stdout"),
@@ -257,6 +285,7 @@ const tn_command tn_command_inspect = {
              "compares a file, or all tensor files in a directory and its subdirectories (a model, an adapter, a run), with the\n"
              "digests in them. The exit code is 1 if anything does not match.",
     .example = "  tenebra inspect -m MODEL --json\n"
+               "  tenebra inspect -m model.pth --base Qwen2-VL-7B-Instruct\n"
                "  tenebra inspect --check runs/one",
     .groups = TN_GROUP_OF(option_table),
     .run = run_command,

@@ -1,21 +1,15 @@
 /* tenebra quantize: writes a model directory again with smaller weights, in the order in which the kernels read them. */
 #include "app/app.h"
 
+#include "app/model_output.h"
 #include "app/quantize_print.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/output.h"
 #include "model/model.h"
-#include "train/files.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define TYPES "Q8_0|Q8_256|Q4_0|IQ4_NL|Q4_256|BF16|F16|F32"
 
@@ -81,95 +75,7 @@ static tn_recipe recipe_of(const quantize_options *options)
     return recipe;
 }
 
-/* ---------------------------------------------------------- directories -- */
-
-static bool is_same(const char *a, const char *b)
-{
-    struct stat left, right;
-    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
-}
-
-/* The subdirectory for further chat templates of a model. */
-static const char templates[] = "additional_chat_templates";
-
-/* Whether the directory contains only files (apart from the templates), and how many entries it has. */
-static bool holds_files(const char *path, size_t *count)
-{
-    DIR *list = opendir(path);
-    bool plain = list != NULL;
-    *count = 0;
-    for (const struct dirent *entry; plain && (entry = readdir(list)) != NULL;) {
-        struct stat info;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        plain = fstatat(dirfd(list), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-                (!S_ISDIR(info.st_mode) || strcmp(entry->d_name, templates) == 0);
-        ++*count;
-    }
-    if (list != NULL)
-        closedir(list);
-    return plain;
-}
-
-/* Whether the result may be written to `output`: it does not exist, is an empty directory, or, with --force, is a model. */
-static tenebra_code check_output(const quantize_options *options, tenebra_error *error)
-{
-    const char *output = options->output;
-    size_t count;
-    struct stat info;
-    if (!tn_path_is_directory(options->directory))
-        return tn_model_missing(options->directory, error);
-    if (is_same(options->directory, output))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "is the model itself; name another directory with -o");
-    if (lstat(output, &info) != 0)
-        return TENEBRA_OK;
-    if (!holds_files(output, &count))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists and is not a directory that contains only files");
-    if (count == 0)
-        return TENEBRA_OK;
-    if (!options->force)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, output, "exists; --force replaces it");
-    tn_path config;
-    TN_TRY(tn_path_print(&config, error, "%s/config.json", output));
-    return tn_path_is_file(config.text) ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, output,
-            "is not a model directory, and --force replaces only models");
-}
-
-/* Whether a file is copied: configuration, tokenizer, templates and texts are, weights and their index are not. */
-static bool is_companion(const char *name)
-{
-    static const char *const ends[] = { ".json", ".txt", ".jinja", ".model", ".md" };
-    size_t length = strlen(name), tail = strlen(".index.json");
-    if (strcmp(name, "quantization.json") == 0 || (length >= tail && strcmp(name + length - tail, ".index.json") == 0))
-        return false;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        tail = strlen(ends[i]);
-        if (length > tail && strcmp(name + length - tail, ends[i]) == 0)
-            return true;
-    }
-    return strcmp(name, TN_WRITER_MODULE) == 0 || strcmp(name, "LICENSE") == 0 || strcmp(name, "NOTICE") == 0;
-}
-
-static tenebra_code copy_templates(const char *directory, const char *output, tenebra_error *error)
-{
-    tn_path from, to;
-    TN_TRY(tn_path_print(&from, error, "%s/%s", directory, templates));
-    TN_TRY(tn_path_print(&to, error, "%s/%s", output, templates));
-    return tn_files_copy_directory(from.text, to.text, ".jinja", error);
-}
-
-static tenebra_code copy_companions(const char *directory, const char *output, tenebra_error *error)
-{
-    DIR *list = opendir(directory);
-    if (list == NULL)
-        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be read: %s", strerror(errno));
-    tenebra_code code = TENEBRA_OK;
-    for (const struct dirent *entry; code == TENEBRA_OK && (entry = readdir(list)) != NULL;)
-        if (is_companion(entry->d_name))
-            code = tn_output_copy(directory, output, entry->d_name, error);
-    closedir(list);
-    return code;
-}
+/* ------------------------------------------------------------- running -- */
 
 static tenebra_code save_report(const tn_quantize_report *report, const char *output, tenebra_error *error)
 {
@@ -178,23 +84,6 @@ static tenebra_code save_report(const tn_quantize_report *report, const char *ou
     json_decref(json);
     return code;
 }
-
-/* Every file of an older model is. */
-static bool is_replaced(const char *name)
-{
-    (void)name;
-    return true;
-}
-
-/* Moves the complete directory to `output`. */
-static tenebra_code put_in_place(const char *partial, const quantize_options *options, tenebra_error *error)
-{
-    TN_TRY(tn_output_sync_directory(partial, error));
-    TN_TRY(check_output(options, error)); /* the directory may have changed in the meantime */
-    return tn_files_swap_directory(partial, options->output, is_replaced, error);
-}
-
-/* ------------------------------------------------------------- running -- */
 
 typedef struct progress {
     double start;
@@ -207,48 +96,38 @@ static bool show_progress(void *user, size_t done, size_t total)
     return !tn_app_interrupted();
 }
 
-static tenebra_code fill_directory(const quantize_options *options, const tn_recipe *recipe, const char *partial,
-                                   tn_quantize_report *report, tenebra_error *error)
+/* The job of filling the directory. */
+typedef struct filling {
+    const quantize_options *options;
+    const tn_recipe *recipe;
+    tn_quantize_report *report;
+} filling;
+
+static tenebra_code fill_directory(void *user, const char *partial, tenebra_error *error)
 {
+    const filling *job = user;
+    const quantize_options *options = job->options;
     progress state = { tn_clock_ms() };
-    tn_quantize_options quantize = { .recipe = *recipe, .file_bytes = (size_t)(options->file_gb * 1e9),
+    tn_quantize_options quantize = { .recipe = *job->recipe, .file_bytes = (size_t)(options->file_gb * 1e9),
                                      .progress = show_progress, .user = &state };
     TN_TRY(tn_pool_open(options->threads > 0 ? options->threads : tn_cpu_count(), &quantize.pool, error));
-    tenebra_code code = tn_quantize_weights(options->directory, partial, &quantize, report, error);
+    tenebra_code code = tn_quantize_weights(options->directory, partial, &quantize, job->report, error);
     tn_pool_close(quantize.pool);
     if (code == TENEBRA_OK)
-        code = copy_companions(options->directory, partial, error);
+        code = tn_model_output_copy(options->directory, partial, error);
     if (code == TENEBRA_OK)
-        code = copy_templates(options->directory, partial, error);
-    if (code == TENEBRA_OK)
-        code = save_report(report, partial, error);
+        code = save_report(job->report, partial, error);
     return code;
 }
 
-/* Writes into a directory beside `output`, whose name contains the process id, so that `output` is never incomplete. */
 static tenebra_code quantize(const quantize_options *options, const tn_recipe *recipe, tn_quantize_report *report,
                              tenebra_error *error)
 {
-    tn_path path;
-    tenebra_error ignored;
-    TN_TRY(check_output(options, error));
-    TN_TRY(tn_path_print(&path, error, "%s.partial-%ld", options->output, (long)getpid()));
-    const char *partial = path.text;
-    tenebra_code code = TENEBRA_OK;
-    tn_output_sweep(options->output);
-    if (mkdir(partial, 0777) != 0) {
-        code = tn_fail(error, TENEBRA_ERROR_IO, partial, "cannot be made: %s", strerror(errno));
-    } else {
-        int held = tn_output_hold(partial);
-        code = fill_directory(options, recipe, partial, report, error);
-        if (code == TENEBRA_OK)
-            code = put_in_place(partial, options, error);
-        if (code != TENEBRA_OK)
-            tn_files_remove_directory(partial, &ignored);
-        if (held >= 0)
-            close(held);
-    }
-    return code;
+    const tn_model_output output = { .sources = { options->directory }, .path = options->output, .force = options->force };
+    filling job = { options, recipe, report };
+    if (!tn_path_is_directory(options->directory))
+        return tn_model_missing(options->directory, error);
+    return tn_model_output_write(&output, fill_directory, &job, error);
 }
 
 static int run_quantize(quantize_options *options, char *output)

@@ -374,7 +374,7 @@ static tenebra_code read_inputs(run_options *options, tenebra_error *error)
         TN_TRY(tn_output_check(options->report, options->force, error));
     TN_TRY(tn_ask_read_trained(&options->ask, error));
     if (options->ask.model.adapter_count == 0) /* what adapters taught the model is not known */
-        TN_TRY(tn_scope_read(&options->scope, options->ask.directory, error));
+        TN_TRY(tn_scope_read(&options->scope, options->ask.place.text, error));
     const tn_prompt_preset *wording = tn_trained_wording(&options->ask.trained);
     if (options->jsonl) {
         choose_pictures(options);

@@ -8,7 +8,8 @@
 #include <string.h>
 
 typedef struct verify_options {
-    const char *model, *kernels;
+    const char *model, *base, *kernels;
+    double lora_alpha;
     size_t threads;
     bool json, strict, quiet;
 } verify_options;
@@ -128,7 +129,9 @@ static int verify_file(const verify_options *options, const char *path)
 {
     tn_verify verify;
     tenebra_error error = { 0 };
-    const tn_verify_options how = { options->model, options->kernels ? options->kernels : getenv("TENEBRA_KERNELS"), options->threads };
+    const tn_verify_options how = { .model = options->model, .base = options->base, .lora_alpha = options->lora_alpha,
+                                    .kernels = options->kernels ? options->kernels : getenv("TENEBRA_KERNELS"),
+                                    .threads = options->threads };
     int exit_code = TN_EXIT_FAILED;
     tenebra_code code = tn_verify_open(&verify, path, &how, &error);
     if (verify.model != NULL) {
@@ -149,7 +152,9 @@ static int verify_file(const verify_options *options, const char *path)
 
 #define TN_RECORD verify_options
 static const tn_option option_table[] = {
-    TN_TEXT('m', "model", model, "DIR", NULL, "model directory (default: 'model' in the directory of the case)"),
+    TN_TEXT('m', "model", model, "DIR", NULL, "model directory, or a file of weights (default: 'model' beside the case)"),
+    TN_TEXT(0, "base", base, "DIR", NULL, "-m has only the weights: the directory with everything else"),
+    TN_NUMBER(0, "lora-alpha", lora_alpha, "A", NULL, 0, 1e6, "lora_alpha of an adapter in the file of the weights"),
     TN_SIZE('t', "threads", threads, "N", NULL, 0, 1024, "number of threads (default: all processors)"),
     TN_WORD(0, "kernels", kernels, "SET", NULL, "kernel set (default: the fastest that this machine runs)", .names = tn_names_of_kernels),
     TN_SWITCH(0, "json", json, "print one JSON object to stdout"),

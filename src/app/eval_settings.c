@@ -166,8 +166,9 @@ static bool complete(tn_eval_settings *s, const tn_command *command, int *exit_c
     if (wrong == NULL && s->plan.data == NULL)
         wrong = "requires a data set (--data NAME:DIR)";
     tenebra_code code = wrong == NULL ? choose_as_trained(s, &error) : TENEBRA_OK;
-    if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL && !tn_path_is_directory(s->ask.directory))
-        code = tn_model_missing(s->ask.directory, &error);
+    tn_model_files files;
+    if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL && !tn_path_is_directory(s->ask.place.text))
+        code = tn_model_find(s->ask.directory, s->ask.model.base, &files, &error);
     else if (wrong == NULL && code == TENEBRA_OK && s->methods == NULL)
         wrong = "requires methods (--method A,B,...)";
     if (wrong != NULL) {

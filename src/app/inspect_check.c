@@ -76,7 +76,8 @@ static tenebra_code check_file(checking *all, const char *path, tenebra_error *e
     tenebra_code code = is_description(path) ? check_description(path, &sealed, &problem) : check_tensors(path, &sealed, &problem);
     if (code == TENEBRA_ERROR_MEMORY || code == TENEBRA_ERROR_IO)
         return tn_fail(error, code, problem.where, "%s", problem.sentence);
-    return add_verdict(all, path, code != TENEBRA_OK ? DAMAGED : sealed ? WHOLE : UNSEALED,
+    bool foreign = code == TENEBRA_ERROR_UNSUPPORTED; /* not of a kind that is read here, which does not mean damaged */
+    return add_verdict(all, path, foreign ? UNSEALED : code != TENEBRA_OK ? DAMAGED : sealed ? WHOLE : UNSEALED,
                        code != TENEBRA_OK ? problem.sentence : NULL, error);
 }
 

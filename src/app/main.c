@@ -8,8 +8,9 @@
 #endif
 
 const tn_command *const tn_commands[] = {
-    &tn_command_run,    &tn_command_train, &tn_command_eval, &tn_command_inspect,    &tn_command_quantize, &tn_command_tokenize,
-    &tn_command_verify, &tn_command_bench, &tn_command_data, &tn_command_completion, &tn_command_manual,   NULL
+    &tn_command_run,      &tn_command_train,  &tn_command_eval,  &tn_command_inspect, &tn_command_convert,    &tn_command_quantize,
+    &tn_command_tokenize, &tn_command_verify, &tn_command_bench, &tn_command_data,    &tn_command_completion, &tn_command_manual,
+    NULL
 };
 
 static void print_overview(FILE *out)

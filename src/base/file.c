@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/file.h"
 
 #include "base/address.h"
@@ -6,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,18 @@ tenebra_code tn_file_check(const tn_file *file, const char *path, tenebra_error 
     if (info.st_mtim.tv_sec != file->changed.tv_sec || info.st_mtim.tv_nsec != file->changed.tv_nsec)
         return tn_fail(error, TENEBRA_ERROR_IO, path, "was written to while it was in use; start again");
     return TENEBRA_OK;
+}
+
+void tn_file_forget(const tn_file *file, const void *begin, size_t bytes)
+{
+    const unsigned char *first = begin;
+    if (!file->mapped || first < file->data || first > file->data + file->size || bytes > file->size - (size_t)(first - file->data))
+        return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), start = (size_t)(first - file->data), end = start + bytes;
+    start = tn_pieces(start, page) * page;
+    end = end / page * page;
+    if (start < end)
+        madvise((void *)(uintptr_t)(file->data + start), end - start, MADV_DONTNEED);
 }
 
 void tn_file_close(tn_file *file)

@@ -30,6 +30,10 @@ tenebra_code tn_file_map(tn_file *file, const char *path, tenebra_error *error);
  * mapping, or a change through another mapping that the system has not recorded yet. Errors: IO. Threads: any. */
 tenebra_code tn_file_check(const tn_file *file, const char *path, tenebra_error *error);
 
+/* Lets the system take back the memory of mapped bytes, whole pages of begin [bytes]; they are read again when they are used
+ * again. Does nothing if they are not in a mapping of this file. */
+void tn_file_forget(const tn_file *file, const void *begin, size_t bytes);
+
 /* Frees the memory or the mapping. A zeroed file may be closed. */
 void tn_file_close(tn_file *file);
 

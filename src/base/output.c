@@ -226,14 +226,25 @@ static bool make(tn_output *output)
     return output->failure.code == TENEBRA_OK;
 }
 
+static tenebra_code check_room(const struct statvfs *disk, size_t bytes, const char *path, tenebra_error *error)
+{
+    size_t room;
+    bool fits = disk->f_blocks == 0 || !tn_size_mul(disk->f_bavail, disk->f_frsize, &room) || room >= bytes;
+    return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_IO, path, "needs %zu bytes, but only %zu are free on its disk", bytes, room);
+}
+
 tenebra_code tn_output_reserve(tn_output *output, size_t bytes, tenebra_error *error)
 {
-    struct statvfs info;
-    size_t room;
-    if (make(output) && fstatvfs(output->descriptor, &info) == 0 && info.f_blocks > 0 &&
-        tn_size_mul(info.f_bavail, info.f_frsize, &room) && room < bytes)
-        tn_fail(&output->failure, TENEBRA_ERROR_IO, output->path, "needs %zu bytes, but only %zu are free on its disk", bytes, room);
+    struct statvfs disk;
+    if (make(output) && fstatvfs(output->descriptor, &disk) == 0)
+        check_room(&disk, bytes, output->path, &output->failure);
     return tn_output_failed(output, error);
+}
+
+tenebra_code tn_output_check_room(const char *directory, size_t bytes, tenebra_error *error)
+{
+    struct statvfs disk;
+    return statvfs(directory, &disk) == 0 ? check_room(&disk, bytes, directory, error) : TENEBRA_OK;
 }
 
 /* offset < 0: after the bytes written so far. */

@@ -31,6 +31,9 @@ tenebra_code tn_output_open(tn_output *output, const char *path, tenebra_error *
  * checked. Errors: IO (also a pipe without a reader), MEMORY. */
 tenebra_code tn_output_reserve(tn_output *output, size_t bytes, tenebra_error *error);
 
+/* Fails if the disk of a directory has not enough room; see above. Errors: IO. */
+tenebra_code tn_output_check_room(const char *directory, size_t bytes, tenebra_error *error);
+
 /* Errors: IO (a full disk, the maximum file size, a pipe whose reader has closed it or that has no reader), MEMORY. */
 tenebra_code tn_output_write(tn_output *output, const void *bytes, size_t length, tenebra_error *error);
 

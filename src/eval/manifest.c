@@ -1,113 +1,18 @@
 /* The first line of a result file: everything that affects the answers, and how it is compared. */
 #include "eval/plan.h"
 
-#include "base/digest.h"
-#include "base/file.h"
 #include "base/json.h"
+#include "eval/digests.h"
 #include "image/image.h"
 #include "reason/method.h"
-#include "store/store.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* -------------------------------------------------------------- digests -- */
 
-enum { DIGEST_TEXT = 65, FILES_MAX = 10000 };
-
-static void print_digest(const tn_digest *digest, char text[DIGEST_TEXT])
-{
-    for (size_t i = 0; i < 32; i++)
-        snprintf(text + 2 * i, 3, "%02x", (unsigned)(digest->words[i / 8] >> (8 * (i % 8)) & 0xFF));
-}
-
-/* Adds a text with its final zero, so that the division between two texts matters. */
-static void add_text(tn_hash *hash, const char *text)
-{
-    tn_hash_add(hash, text, strlen(text) + 1);
-}
-
-/* Whether a file affects what a model computes: weights, configuration, tokenizer, templates. */
-static bool is_model_file(const char *name)
-{
-    static const char *const ends[] = { ".json", ".jinja", ".txt" };
-    size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        size_t end = strlen(ends[i]);
-        if (length > end && strcmp(name + length - end, ends[i]) == 0)
-            return true;
-    }
-    return tn_store_is_file(name);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names of the model files of a directory, sorted; the caller frees each name and the list. */
-static tenebra_code list_files(const char *directory, char ***names, size_t *count, tenebra_error *error)
-{
-    DIR *folder = opendir(directory);
-    *names = NULL;
-    *count = 0;
-    if (folder == NULL)
-        return tn_fail(error, TENEBRA_ERROR_IO, directory, "cannot be opened: %s", strerror(errno));
-    bool fits = true;
-    for (struct dirent *entry; fits && (entry = readdir(folder)) != NULL;) {
-        if (!is_model_file(entry->d_name))
-            continue;
-        fits = *count < FILES_MAX && TN_GROW(*names, *count, NULL, NULL) == TENEBRA_OK &&
-               ((*names)[*count] = strdup(entry->d_name)) != NULL;
-        *count += fits;
-    }
-    closedir(folder);
-    if (fits && *count > 0)
-        qsort(*names, *count, sizeof **names, compare_names);
-    return fits ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for the names of its files");
-}
-
-static tenebra_code add_file(tn_hash *hash, const char *directory, const char *name, tenebra_error *error)
-{
-    tn_path path;
-    tn_file file;
-    TN_TRY(tn_path_print(&path, error, "%s/%s", directory, name));
-    if (!tn_path_is_file(path.text))
-        return TENEBRA_OK;
-    TN_TRY(tn_file_map(&file, path.text, error));
-    uint64_t size = file.size;
-    add_text(hash, name);
-    tn_hash_add(hash, &size, sizeof size);
-    if (file.size > 0)
-        tn_hash_add(hash, file.data, file.size);
-    tenebra_code code = tn_file_check(&file, path.text, error);
-    tn_file_close(&file);
-    return code;
-}
-
-/* Digest of the model files of a directory: their names and contents. */
-static tenebra_code digest_directory(const char *directory, char text[DIGEST_TEXT], tenebra_error *error)
-{
-    tn_hash hash;
-    char **names;
-    size_t count;
-    tn_hash_start(&hash);
-    tenebra_code code = list_files(directory, &names, &count, error);
-    for (size_t i = 0; i < count; i++) {
-        if (code == TENEBRA_OK)
-            code = add_file(&hash, directory, names[i], error);
-        free(names[i]);
-    }
-    free(names);
-    tn_digest digest = tn_hash_finish(&hash);
-    print_digest(&digest, text);
-    return code;
-}
-
-static void digest_questions(const tn_eval_questions *questions, char text[DIGEST_TEXT])
+static void digest_questions(const tn_eval_questions *questions, char text[TN_EVAL_DIGEST_TEXT])
 {
     tn_hash hash;
     tn_hash_start(&hash);
@@ -116,29 +21,29 @@ static void digest_questions(const tn_eval_questions *questions, char text[DIGES
         const char *const texts[] = { sample->id, sample->question, sample->context, sample->label, sample->domain,
                                       sample->topic };
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
-            add_text(&hash, texts[k]);
+            tn_eval_add_text(&hash, texts[k]);
         for (size_t k = 0; k < sample->option_count; k++)
-            add_text(&hash, sample->options[k]);
+            tn_eval_add_text(&hash, sample->options[k]);
         for (size_t k = 0; k < sample->answer_count; k++)
-            add_text(&hash, sample->answers[k]);
+            tn_eval_add_text(&hash, sample->answers[k]);
     }
     tn_digest digest = tn_hash_finish(&hash);
-    print_digest(&digest, text);
+    tn_eval_print_digest(&digest, text);
 }
 
 /* The digest of all questions as they are asked. */
-static tenebra_code digest_prompts(const tn_eval_questions *questions, char text[DIGEST_TEXT], tenebra_error *error)
+static tenebra_code digest_prompts(const tn_eval_questions *questions, char text[TN_EVAL_DIGEST_TEXT], tenebra_error *error)
 {
     tn_hash hash;
     tn_hash_start(&hash);
     for (size_t i = 0; i < questions->count; i++) {
         tn_prompt prompt;
         TN_TRY(tn_prompt_write(&prompt, questions->preset, questions->samples[i], error));
-        add_text(&hash, prompt.text);
+        tn_eval_add_text(&hash, prompt.text);
         tn_prompt_free(&prompt);
     }
     tn_digest digest = tn_hash_finish(&hash);
-    print_digest(&digest, text);
+    tn_eval_print_digest(&digest, text);
     return TENEBRA_OK;
 }
 
@@ -171,8 +76,8 @@ static tenebra_code describe_adapters(const tn_eval_plan *plan, json_t *list, te
 {
     for (size_t i = 0; i < plan->model_options.adapter_count; i++) {
         const tenebra_adapter *adapter = &plan->model_options.adapters[i];
-        char digest[DIGEST_TEXT];
-        TN_TRY(digest_directory(adapter->directory, digest, error));
+        char digest[TN_EVAL_DIGEST_TEXT];
+        TN_TRY(tn_eval_digest_directory(adapter->directory, digest, error));
         json_t *row = json_pack("{s:s, s:f, s:s}", "directory", adapter->directory, "strength", adapter->strength, "digest", digest);
         if (adapter->pass > 0)
             json_object_set_new(row, "pass", json_integer((json_int_t)adapter->pass));
@@ -203,7 +108,7 @@ static json_t *describe_images(const tn_eval_plan *plan)
 static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questions *questions, json_t **data,
                                   tenebra_error *error)
 {
-    char digest[DIGEST_TEXT], prompts[DIGEST_TEXT];
+    char digest[TN_EVAL_DIGEST_TEXT], prompts[TN_EVAL_DIGEST_TEXT];
     digest_questions(questions, digest);
     TN_TRY(digest_prompts(questions, prompts, error));
     size_t of = tn_data_eligible(questions->data);
@@ -218,14 +123,14 @@ static tenebra_code describe_data(const tn_eval_plan *plan, const tn_eval_questi
 }
 
 /* The digest of the example as it is shown: its texts, and the files of its images. */
-static tenebra_code digest_example(const tn_example *example, char text[DIGEST_TEXT], tenebra_error *error)
+static tenebra_code digest_example(const tn_example *example, char text[TN_EVAL_DIGEST_TEXT], tenebra_error *error)
 {
     const tenebra_example *shown = &example->example;
     const char *const texts[] = { example->asked.prompt.text, shown->answer, shown->label, shown->rationale, shown->scene_graph };
     tn_hash hash;
     tn_hash_start(&hash);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        add_text(&hash, texts[i] ? texts[i] : "");
+        tn_eval_add_text(&hash, texts[i] ? texts[i] : "");
     for (size_t i = 0; i < example->image_count; i++) {
         tn_file file;
         TN_TRY(tn_file_read(&file, example->images[i], tn_image_limits_default().max_bytes, error));
@@ -234,7 +139,7 @@ static tenebra_code digest_example(const tn_example *example, char text[DIGEST_T
         tn_file_close(&file);
     }
     tn_digest digest = tn_hash_finish(&hash);
-    print_digest(&digest, text);
+    tn_eval_print_digest(&digest, text);
     return TENEBRA_OK;
 }
 
@@ -242,7 +147,7 @@ static tenebra_code digest_example(const tn_example *example, char text[DIGEST_T
 static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_questions *questions, json_t *manifest,
                                        tenebra_error *error)
 {
-    char digest[DIGEST_TEXT];
+    char digest[TN_EVAL_DIGEST_TEXT];
     if (plan->request.scores)
         json_object_set_new(manifest, "scores", json_true());
     if (plan->request.reconstruct)
@@ -259,9 +164,9 @@ static tenebra_code describe_additions(const tn_eval_plan *plan, const tn_eval_q
 static tenebra_code describe_all(json_t **manifest, const tn_eval_plan *plan, const tn_eval_questions *questions, const char *kernels,
                                  json_t *adapters, tenebra_error *error)
 {
-    char weights[DIGEST_TEXT];
+    char weights[TN_EVAL_DIGEST_TEXT];
     json_t *data = NULL;
-    TN_TRY(digest_directory(plan->model, weights, error));
+    TN_TRY(tn_eval_digest_model(plan, weights, error));
     TN_TRY(describe_adapters(plan, adapters, error));
     TN_TRY(describe_data(plan, questions, &data, error));
     *manifest = json_pack("{s:i, s:s, s:s, s:s, s:{s:s, s:s}, s:O, s:o?, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "tenebra_eval", 1, "version",

@@ -315,15 +315,15 @@ tenebra_code tn_model_read_config(const char *directory, const tn_store *store, 
     return code;
 }
 
-tenebra_code tn_model_open_store(const char *directory, tn_store **store, const tn_backbone **backbone, tn_model_config *config,
-                                 tn_notes *notes, tenebra_error *error)
+tenebra_code tn_model_open_store(const char *directory, const char *weights, tn_store **store, const tn_backbone **backbone,
+                                 tn_model_config *config, tn_notes *notes, tenebra_error *error)
 {
     tn_path path;
     TN_TRY(tn_path_print(&path, error, "%s/config.json", directory));
     bool first = tn_path_is_file(path.text) || !tn_path_is_directory(directory); /* its error is the best one for a directory */
     if (first)
         TN_TRY(tn_model_read_config(directory, NULL, backbone, config, notes, error));
-    tenebra_code code = tn_store_open(directory, store, error);
+    tenebra_code code = tn_store_open(weights, store, error);
     if (code == TENEBRA_ERROR_IO && !first)
         return tn_model_read_config(directory, NULL, backbone, config, notes, error); /* neither exists */
     TN_TRY(code);

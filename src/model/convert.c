@@ -18,6 +18,8 @@ typedef struct chunk_result {
 
 typedef struct convert_job {
     tn_matrix from, to;     /* `to` without data                             */
+    const tn_adapter *merged; /* NULL: the tensor has no additions           */
+    const char *name;
     size_t begin;           /* first chunk of the piece                      */
     size_t chunk_bytes;     /* of 16 rows in the new form                    */
     size_t slice;           /* bytes of scratch of one worker                */
@@ -81,7 +83,9 @@ static void convert_chunk(void *argument, size_t chunk, size_t worker)
         packed = out;
     for (size_t i = 0; i < count; i++) {
         tn_matrix_unpack(&job->from, first + i, 0, cols, values);
-        if (job->from.type == job->to.type)
+        if (job->merged != NULL)
+            tn_adapter_merge(job->merged, job->name, first + i, 1, values);
+        if (job->from.type == job->to.type && job->merged == NULL)
             keep_row(&job->from, first + i, packed + i * row_bytes);
         else
             traits->pack(values, cols, packed + i * row_bytes);
@@ -132,34 +136,36 @@ static tenebra_code reserve(convert_job *job, const char *name, size_t chunks, s
 }
 
 /* Converts piece by piece. The last chunk may have fewer rows, but its panel is complete. */
-static tenebra_code run(convert_job *job, const tn_stored *stored, size_t piece, tn_writer *writer, tn_pool *pool,
-                        tn_convert_fn *advance, void *user, chunk_result *total, tenebra_error *error)
+static tenebra_code run(convert_job *job, const tn_stored *stored, size_t piece, tn_writer *writer, const tn_convert_how *how,
+                        chunk_result *total, tenebra_error *error)
 {
     size_t chunks = tn_pieces(job->to.rows, TN_PANEL), row_bytes = tn_dtype_row_bytes(job->to.type, job->to.cols), told = 0;
     for (job->begin = 0; job->begin < chunks; job->begin += piece) {
         size_t count = tn_min(piece, chunks - job->begin), end = tn_min(job->to.rows, (job->begin + count) * TN_PANEL);
         size_t bytes = job->to.order == TN_PANELS ? count * job->chunk_bytes : (end - job->begin * TN_PANEL) * row_bytes;
-        tn_pool_run(pool, count, convert_chunk, job);
+        tn_pool_run(how->pool, count, convert_chunk, job);
         TN_TRY(gather_results(stored, job, count, total, error));
         TN_TRY(tn_writer_write(writer, job->out, bytes, error));
         size_t done = (size_t)((double)stored->bytes * ((double)end / (double)job->to.rows));
-        if (advance != NULL && !advance(user, done - told))
+        if (how->advance != NULL && !how->advance(how->user, done - told))
             return tn_fail(error, TENEBRA_ERROR_CANCELLED, stored->name, "the conversion was stopped");
         told = done;
     }
     return TENEBRA_OK;
 }
 
-tenebra_code tn_convert(const tn_stored *stored, const tn_form *form, tn_writer *writer, tn_pool *pool,
-                        tn_convert_fn *advance, void *user, tn_conversion *result, tenebra_error *error)
+tenebra_code tn_convert(const tn_stored *stored, const tn_form *form, tn_writer *writer, const tn_convert_how *how,
+                        tn_conversion *result, tenebra_error *error)
 {
-    convert_job job = { .from = matrix_of(&stored->form, stored->data), .to = matrix_of(form, NULL) };
+    convert_job job = { .from = matrix_of(&stored->form, stored->data), .to = matrix_of(form, NULL), .name = how->name };
     chunk_result total = { .row = SIZE_MAX };
     size_t chunks = tn_pieces(job.to.rows, TN_PANEL);
     size_t piece = tn_min(chunks, tn_max(CHUNKS_MIN, PIECE_VALUES / (TN_PANEL * tn_max(job.to.cols, 1))));
-    tenebra_code code = reserve(&job, stored->name, piece, tn_pool_threads(pool), error);
+    if (how->merged != NULL && tn_adapter_merge(how->merged, how->name, 0, 0, NULL))
+        job.merged = how->merged;
+    tenebra_code code = reserve(&job, stored->name, piece, tn_pool_threads(how->pool), error);
     if (code == TENEBRA_OK)
-        code = run(&job, stored, piece, writer, pool, advance, user, &total, error);
+        code = run(&job, stored, piece, writer, how, &total, error);
     free(job.out);
     free(job.scratch);
     free(job.results);

@@ -29,7 +29,7 @@ bool tn_stored_is_finite(const tn_stored *stored, size_t *row, size_t *col)
 /* Fails if the stored tensor contains such a value. */
 static bool blame_tensor(const tn_model *model, const tn_place *of, const char *place, tenebra_error *error)
 {
-    const tn_stored *stored = tn_place_stored(of, model->store, NULL);
+    const tn_stored *stored = tn_place_stored(&model->networks, of, model->store, NULL);
     size_t row, col;
     if (stored == NULL || tn_stored_is_finite(stored, &row, &col))
         return false;

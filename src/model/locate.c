@@ -120,3 +120,26 @@ tenebra_code tn_model_locate(const char *path, tn_path *found, tenebra_error *er
                : tn_fail(error, TENEBRA_ERROR_IO, found->text,
                          "is missing, although refs/main of this cache names it; fetch the model again");
 }
+
+/* The directory of a file; false if it has no config.json. */
+static bool find_beside(const char *path, tn_path *directory)
+{
+    const char *slash = strrchr(path, '/');
+    int length = slash != NULL ? (int)tn_max((size_t)(slash - path), 1) : 1; /* "/" of "/x" */
+    return tn_path_print(directory, NULL, "%.*s", length, slash != NULL ? path : ".") == TENEBRA_OK &&
+           holds(directory->text, "config.json");
+}
+
+tenebra_code tn_model_find(const char *path, const char *base, tn_model_files *files, tenebra_error *error)
+{
+    bool file = tn_path_is_file(path);
+    if (base != NULL)
+        TN_TRY(tn_model_locate(base, &files->directory, error));
+    else if (file && !find_beside(path, &files->directory))
+        return tn_fail(error, TENEBRA_ERROR_IO, path, "is a file, not the directory of a model; if it has the weights of one, --base names "
+                       "the directory with the config.json and the tokenizer of the model that it was trained from");
+    if (file)
+        return tn_path_print(&files->weights, error, "%s", path);
+    TN_TRY(tn_model_locate(path, &files->weights, error));
+    return base != NULL ? TENEBRA_OK : tn_path_print(&files->directory, error, "%s", files->weights.text);
+}

@@ -234,6 +234,18 @@ void tn_adapter_detach(tn_adapter *adapter)
     adapter->attached = false;
 }
 
+/* Adds scale * b A to columns begin .. begin+count-1 of a row; each sum is in the order of the rank. */
+enum { MERGED_TOGETHER = 256 };
+static void merge_columns(const tn_adapter_module *m, const tn_real *b, size_t begin, size_t count, tn_real *values)
+{
+    double sums[MERGED_TOGETHER] = { 0 };
+    for (size_t r = 0; r < m->rank; r++)
+        for (size_t k = 0; k < count; k++)
+            sums[k] += (double)b[r] * (double)m->a[r * m->inputs + begin + k];
+    for (size_t k = 0; k < count; k++)
+        values[begin + k] += (tn_real)(m->scale * sums[k]);
+}
+
 bool tn_adapter_merge(const tn_adapter *adapter, const char *name, size_t begin, size_t count, tn_real *values)
 {
     size_t length = strlen(name), tail = strlen(".weight");
@@ -242,15 +254,13 @@ bool tn_adapter_merge(const tn_adapter *adapter, const char *name, size_t begin,
         if (length != strlen(m->name) + tail || strncmp(name, m->name, length - tail) != 0 ||
             strcmp(name + length - tail, ".weight") != 0)
             continue;
-        for (size_t row = 0; row < count && begin + row < m->outputs; row++)
-            for (size_t column = 0; column < m->inputs; column++) {
-                double sum = 0;
-                for (size_t r = 0; r < m->rank; r++)
-                    sum += (double)m->b[(begin + row) * m->rank + r] * (double)m->a[r * m->inputs + column];
-                values[row * m->inputs + column] += (tn_real)(m->scale * sum);
-                if (m->magnitude != NULL)
-                    values[row * m->inputs + column] *= m->magnitude[begin + row];
-            }
+        for (size_t row = 0; row < count && begin + row < m->outputs; row++) {
+            tn_real *line = values + row * m->inputs;
+            for (size_t column = 0; column < m->inputs; column += MERGED_TOGETHER)
+                merge_columns(m, m->b + (begin + row) * m->rank, column, tn_min(MERGED_TOGETHER, m->inputs - column), line);
+            for (size_t column = 0; m->magnitude != NULL && column < m->inputs; column++)
+                line[column] *= m->magnitude[begin + row];
+        }
         return true;
     }
     return false;

@@ -90,6 +90,10 @@ tenebra_code tn_adapter_make(tn_model *model, const tn_lora_options *options, tn
  * UNSUPPORTED (other kinds of adapters, by name), ARGUMENT (strength), MEMORY. */
 tenebra_code tn_adapter_open(tn_model *model, const char *directory, double strength, tn_adapter **opened, tenebra_error *error);
 
+/* Reads the adapter in the model's own files, as a training program saves a model that PEFT has adapted (networks.adapted is not 0
+ * then). Such files do not say alpha. Errors: MISMATCH, UNSUPPORTED, MEMORY. */
+tenebra_code tn_adapter_open_inner(tn_model *model, double alpha, tn_adapter **opened, tenebra_error *error);
+
 /* Compares a tokenizer in the adapter's directory, which PEFT saves if tokens were added, with the model's, which is
  * used: the note names tokens that differ. Does nothing if either has none. Errors: MISMATCH (more tokens than the
  * embedding has rows), MEMORY. */

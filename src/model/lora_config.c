@@ -252,3 +252,17 @@ void tn_lora_config_free(tn_lora_config *config)
     json_decref(config->json);
     *config = (tn_lora_config){ 0 };
 }
+
+/* PEFT 0.21 answers "ensure_weight_tying" with one adapter in both where embeddings and head are one matrix. */
+tenebra_code tn_lora_config_check_tying(const tn_lora_config *config, bool tied, tenebra_error *error)
+{
+    static const char *const shared[] = { "lm_head", "embed_tokens" };
+    const tn_lora_list *targets = &config->options.targets;
+    for (size_t i = 0; i < targets->count && config->tied && tied; i++)
+        for (size_t k = 0; k < 2; k++)
+            if (tn_lora_is_end(shared[k], targets->items[i]))
+                return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter_config.json", "\"ensure_weight_tying\" with \"%.60s\" among the "
+                               "targets requests one adapter for both embeddings and head, which is not supported; train with "
+                               "ensure_weight_tying=False, or save these modules completely (modules_to_save)", targets->items[i]);
+    return TENEBRA_OK;
+}

@@ -11,7 +11,7 @@
 
 /* -------------------------------------------------------------- entries -- */
 
-typedef enum entry_kind { MATRIX_A, MATRIX_B, MAGNITUDE, TOKENS, WHOLE, EMBEDDING } entry_kind;
+typedef enum entry_kind { MATRIX_A, MATRIX_B, MAGNITUDE, TOKENS, EMBEDDING, WHOLE } entry_kind;
 
 /* A tensor of the file: its kind and its module. */
 typedef struct entry {
@@ -26,6 +26,8 @@ typedef struct entry {
 
 typedef struct reading {
     tn_adapter *adapter;
+    const tn_store *store;
+    bool inner;             /* the store is the model's, and there is no configuration */
     tn_lora_config config;
     entry *entries;
     size_t count;
@@ -35,16 +37,6 @@ typedef struct reading {
     size_t missing;         /* targets without tensors                             */
     char example[TN_LORA_NAME_SIZE];
 } reading;
-
-/* Names in files begin with the wrappers that the training program put around the model. */
-static const char *without_wrapping(const char *name)
-{
-    static const char *const wrappings[] = { "module.", "base_causallm.", "base_model.model.", NULL };
-    for (const char *const *w = wrappings; *w != NULL; w++)
-        if (strncmp(name, *w, strlen(*w)) == 0)
-            name += strlen(*w);
-    return name;
-}
 
 /* Whether `rest` is empty, or ".NAME" with the name of an adapter. */
 static bool is_adapter_name(const char *rest) { return rest[0] == '\0' || (rest[0] == '.' && strchr(rest + 1, '.') == NULL); }
@@ -77,7 +69,7 @@ static entry entry_of(const tn_stored *stored)
         { ".token_adapter.trainable_tokens_delta", TOKENS }, { ".trainable_tokens_delta", TOKENS },
         { ".lora_embedding_A", EMBEDDING }, { ".lora_embedding_B", EMBEDDING },
     };
-    const char *name = without_wrapping(stored->name);
+    const char *name = tn_wrapped_name(stored->name);
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         const char *at = strstr(name, marks[i].mark), *rest = at != NULL ? at + strlen(marks[i].mark) : NULL;
         bool matrix = marks[i].kind == MATRIX_A || marks[i].kind == MATRIX_B;
@@ -85,6 +77,12 @@ static entry entry_of(const tn_stored *stored)
             return (entry){ .stored = stored, .kind = marks[i].kind, .module = name, .length = (size_t)(at - name) };
     }
     return whole_of(stored, name);
+}
+
+bool tn_lora_is_part(const char *name)
+{
+    const tn_stored stored = { .name = name };
+    return entry_of(&stored).kind < WHOLE;
 }
 
 /* Finds the entry of this kind and marks it as used; *found is NULL if there is none. Errors: MISMATCH (there are two). */
@@ -137,7 +135,7 @@ static tenebra_code fill_module(const reading *r, const tn_place *place, const c
     own_name(of_a, own);
     TN_TRY(tn_lora_exception(o->rank_patterns, o->rank_pattern_count, own, (double)o->rank, &rank, r->rank_used, error));
     TN_TRY(tn_lora_exception(o->alpha_patterns, o->alpha_pattern_count, own, o->alpha, &alpha, r->alpha_used, error));
-    if ((double)a->shape[0] != rank)
+    if (!r->inner && (double)a->shape[0] != rank)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, a->name, "has rank %zu, adapter_config.json says %g", a->shape[0], rank);
     TN_TRY(tn_adapter_add_module(r->adapter, place, name, a->shape[0], alpha, error));
     tn_adapter_module *module = &r->adapter->modules[r->adapter->module_count - 1];
@@ -375,20 +373,22 @@ static void note_all(const reading *r)
 static tenebra_code list_entries(reading *r, tenebra_error *error)
 {
     const tn_lora_options *options = &r->config.options;
-    const tn_store *store = r->adapter->store;
     size_t flags = options->rank_pattern_count + options->alpha_pattern_count + options->targets.count + options->saved.count;
-    r->count = tn_store_count(store);
-    r->entries = calloc(r->count + 1, sizeof *r->entries);
+    r->entries = calloc(tn_store_count(r->store) + 1, sizeof *r->entries);
     r->rank_used = calloc(flags + 1, sizeof *r->rank_used);
     if (r->entries == NULL || r->rank_used == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, "adapter", "no memory for a list of %zu tensors", r->count);
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, "adapter", "no memory for a list of %zu tensors", tn_store_count(r->store));
     r->alpha_used = r->rank_used + options->rank_pattern_count;
     r->target_used = r->alpha_used + options->alpha_pattern_count;
     r->saved_used = r->target_used + options->targets.count;
-    for (size_t i = 0; i < r->count; i++) {
-        r->entries[i] = entry_of(tn_store_at(store, i));
-        entry *e = &r->entries[i];
+    for (size_t i = 0; i < tn_store_count(r->store); i++) {
+        entry *e = &r->entries[r->count];
         size_t which = 0;
+        *e = entry_of(tn_store_at(r->store, i));
+        if (r->inner && e->kind == WHOLE)
+            continue;
+        r->count++;
+        r->config.dora |= r->inner && e->kind == MAGNITUDE;
         if (!tn_networks_rename(&r->adapter->model->networks, e->module, e->length, 0, e->canonical, &which))
             snprintf(e->canonical, sizeof e->canonical, "%.*s", (int)e->length, e->module);
         r->renamed |= which == 1;
@@ -407,21 +407,19 @@ static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, ten
     return tn_store_open(path.text, &adapter->store, error);
 }
 
-/* PEFT 0.21 answers "ensure_weight_tying" with one adapter in both where embeddings and head are one matrix. */
-static tenebra_code check_tying(const reading *r, tenebra_error *error)
+/* Reads all tensors, after the configuration. */
+static tenebra_code read_tensors(reading *r, tenebra_error *error)
 {
-    static const char *const shared[] = { "lm_head", "embed_tokens" };
-    const tn_lora_list *targets = &r->config.options.targets;
-    for (size_t i = 0; i < targets->count && r->config.tied && r->adapter->model->networks.tied; i++)
-        for (size_t k = 0; k < 2; k++)
-            if (tn_lora_is_end(shared[k], targets->items[i]))
-                return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, "adapter_config.json", "\"ensure_weight_tying\" with \"%.60s\" among the "
-                               "targets requests one adapter for both embeddings and head, which is not supported; train with "
-                               "ensure_weight_tying=False, or save these modules completely (modules_to_save)", targets->items[i]);
-    return TENEBRA_OK;
+    const tn_networks *networks = &r->adapter->model->networks;
+    TN_TRY(list_entries(r, error));
+    TN_TRY(tn_networks_each(networks, find_ends, r, error));
+    TN_TRY(tn_networks_each(networks, read_place, r, error));
+    TN_TRY(read_magnitudes(r, error));
+    TN_TRY(check_used(r, error));
+    return tn_store_check(r->store, error);
 }
 
-static tenebra_code read_all(reading *r, const char *directory, tenebra_error *error)
+static tenebra_code read_directory(reading *r, const char *directory, tenebra_error *error)
 {
     tn_adapter *adapter = r->adapter;
     if (!tn_path_is_directory(directory))
@@ -429,31 +427,36 @@ static tenebra_code read_all(reading *r, const char *directory, tenebra_error *e
     tn_path path;
     TN_TRY(tn_path_print(&path, error, "%s/adapter_config.json", directory));
     TN_TRY(tn_lora_config_read(&r->config, path.text, adapter, error));
-    TN_TRY(check_tying(r, error));
+    TN_TRY(tn_lora_config_check_tying(&r->config, adapter->model->networks.tied, error));
     TN_TRY(open_tensors(adapter, directory, error));
+    r->store = adapter->store;
     TN_TRY(tn_store_verify(adapter->store, error)); /* adapters are small and read completely in any case */
-    TN_TRY(list_entries(r, error));
-    TN_TRY(tn_networks_each(&adapter->model->networks, find_ends, r, error));
-    TN_TRY(tn_networks_each(&adapter->model->networks, read_place, r, error));
-    TN_TRY(read_magnitudes(r, error));
-    TN_TRY(check_used(r, error));
-    TN_TRY(tn_store_check(adapter->store, error));
+    TN_TRY(read_tensors(r, error));
     note_all(r);
     return TENEBRA_OK;
 }
 
-tenebra_code tn_adapter_open(tn_model *model, const char *directory, double strength, tn_adapter **opened, tenebra_error *error)
+static tenebra_code read_inner(reading *r, double alpha, tenebra_error *error)
 {
-    *opened = NULL;
-    if (!isfinite(strength))
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory, "the strength of an adapter must be a number");
+    tn_adapter *adapter = r->adapter;
+    r->config.options.alpha = adapter->alpha = alpha;
+    TN_TRY(read_tensors(r, error));
+    adapter->rank = adapter->module_count > 0 ? adapter->modules[0].rank : 0;
+    adapter->targets = strdup("[]"); /* written as the names of all modules */
+    return adapter->targets != NULL ? TENEBRA_OK : tn_fail_memory(error, "adapter");
+}
+
+/* Reads the adapter in `directory`, or, if that is NULL, the one in the model's own files. */
+static tenebra_code open_adapter(tn_model *model, const char *directory, double strength, double alpha, tn_adapter **opened,
+                                 tenebra_error *error)
+{
     tn_adapter *adapter = calloc(1, sizeof *adapter);
     if (adapter == NULL)
-        return tn_fail_memory(error, directory);
+        return tn_fail_memory(error, "adapter");
     adapter->model = model;
     adapter->strength = strength;
-    reading r = { .adapter = adapter };
-    tenebra_code code = read_all(&r, directory, error);
+    reading r = { .adapter = adapter, .store = model->store, .inner = directory == NULL };
+    tenebra_code code = r.inner ? read_inner(&r, alpha, error) : read_directory(&r, directory, error);
     tn_lora_config_free(&r.config);
     free(r.entries);
     free(r.rank_used);
@@ -468,4 +471,18 @@ tenebra_code tn_adapter_open(tn_model *model, const char *directory, double stre
     tn_adapter_refresh(adapter);
     *opened = adapter;
     return TENEBRA_OK;
+}
+
+tenebra_code tn_adapter_open(tn_model *model, const char *directory, double strength, tn_adapter **opened, tenebra_error *error)
+{
+    *opened = NULL;
+    if (!isfinite(strength))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, directory, "the strength of an adapter must be a number");
+    return open_adapter(model, directory, strength, 0, opened, error);
+}
+
+tenebra_code tn_adapter_open_inner(tn_model *model, double alpha, tn_adapter **opened, tenebra_error *error)
+{
+    *opened = NULL;
+    return open_adapter(model, NULL, 1, alpha, opened, error);
 }

@@ -33,6 +33,11 @@ tenebra_code tn_lora_is_target(const tn_lora_options *options, const tn_place *p
 tenebra_code tn_lora_is_target_by_any(const tn_networks *networks, const tn_lora_options *options, const tn_place *place,
                                       const char *name, bool *target, tenebra_error *error);
 
+/* --------------------------------------------------------- lora_file.c -- */
+
+/* Whether a tensor of this name belongs to an adapter: one of a pair, a magnitude, rows of tokens, an adapter of an embedding. */
+bool tn_lora_is_part(const char *name);
+
 /* --------------------------------------------------------------- lora.c -- */
 
 /* Adds a module with A and B zero. Errors: UNSUPPORTED (not a linear layer), ARGUMENT, MEMORY. */
@@ -70,6 +75,9 @@ typedef struct tn_lora_config {
  * freed. Errors: IO, LIMIT, FORMAT, UNSUPPORTED, MEMORY. */
 tenebra_code tn_lora_config_read(tn_lora_config *config, const char *path, tn_adapter *adapter, tenebra_error *error);
 void tn_lora_config_free(tn_lora_config *config);
+
+/* Fails with UNSUPPORTED if the configuration requests one adapter for both embeddings and head, which are one matrix (`tied`). */
+tenebra_code tn_lora_config_check_tying(const tn_lora_config *config, bool tied, tenebra_error *error);
 
 /* ------------------------------------------------------- lora_replace.c -- */
 

@@ -1,6 +1,8 @@
 /* Matches stored tensors with the slots of the networks, by their layouts. */
 #include "model/networks.h"
 
+#include "model/lora_parts.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@ typedef struct matcher {
     tn_match_fn *each;
     void *user;
     bool *used;                 /* one per stored tensor                */
+    const tn_stored *embedding; /* once it is found                     */
     const tn_network *network;  /* whose vectors are being filled ...   */
     tn_real *vector_end;        /* ... and where the next one goes      */
     size_t mismatches;
@@ -45,7 +48,7 @@ void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_
     tenebra_error *first = user;
     char shape[TN_SHAPE_TEXT], found[STORED_TEXT];
     tn_shape_print(rows, cols, shape);
-    if (match == TN_MATCHED || first->code != TENEBRA_OK)
+    if (!tn_match_fails(match) || first->code != TENEBRA_OK)
         return;
     if (match == TN_MISSING)
         tn_fail(first, TENEBRA_ERROR_MISMATCH, name, "tensor is missing: %s expected", shape);
@@ -58,17 +61,17 @@ void tn_match_keep_first(void *user, tn_match match, const char *name, const tn_
 
 static void report(matcher *m, tn_match match, const char *name, const tn_stored *stored, size_t rows, size_t cols)
 {
-    m->mismatches += match != TN_MATCHED;
+    m->mismatches += tn_match_fails(match);
     if (m->each != NULL)
         m->each(m->user, match, name, stored, rows, cols);
 }
 
-const tn_stored *tn_place_stored(const tn_place *place, const tn_store *store, size_t *which)
+const tn_stored *tn_place_stored(const tn_networks *networks, const tn_place *place, const tn_store *store, size_t *which)
 {
     char name[TN_PLACE_NAME];
     const tn_stored *found = NULL;
     for (size_t i = 0; found == NULL && tn_place_name(place, i, name); i++) {
-        found = tn_store_find(store, name);
+        found = tn_wrapped_find(&networks->wrapping, name, store);
         if (which != NULL)
             *which = i;
     }
@@ -126,22 +129,52 @@ static tenebra_code match_one(void *user, const tn_place *place, tenebra_error *
     bool head = place->row->role == TN_ROLE_HEAD, matrix = tn_place_is_matrix(place);
     size_t rows = matrix ? place->rows : place->shape[0], cols = matrix ? place->cols : place->rank > 1 ? place->shape[1] : 1;
     size_t which;
-    const tn_stored *stored = tn_place_stored(place, m->store, &which);
+    const tn_stored *stored = tn_place_stored(m->networks, place, m->store, &which);
     (void)error;
     if (stored == NULL) {
         if (!head || !m->networks->tied)
             report(m, TN_MISSING, place->name, NULL, rows, cols);
         return TENEBRA_OK;
     }
-    m->networks->tied = m->networks->tied && !head;
+    bool shared = head && m->embedding != NULL && stored->data == m->embedding->data && stored->bytes == m->embedding->bytes;
+    if (place->row->role == TN_ROLE_EMBEDDING)
+        m->embedding = stored;
+    m->networks->tied = m->networks->tied && (!head || shared); /* a tied head may be in the files as a second name */
     m->networks->renamed |= which == 1;
     for (size_t i = 0; i < tn_store_count(m->store); i++)
         m->used[i] |= tn_store_at(m->store, i) == stored;
+    if (shared && m->networks->tied) {
+        report(m, TN_SECOND, place->name, stored, rows, cols);
+        return TENEBRA_OK;
+    }
     bool fit = fits(&stored->form, place, &rows);
     report(m, fit ? TN_MATCHED : TN_MISSHAPEN, place->name, stored, rows, cols);
     if (fit)
         fill(m, place, stored, rows);
     return TENEBRA_OK;
+}
+
+/* Finds the words before all names: those before the name of the embedding. */
+static tenebra_code find_wrapping(void *user, const tn_place *place, tenebra_error *error)
+{
+    const matcher *m = user;
+    char names[1 + TN_LAYOUT_OTHERS][TN_PLACE_NAME];
+    const char *list[1 + TN_LAYOUT_OTHERS];
+    size_t count = 0;
+    (void)error;
+    for (; place->row->role == TN_ROLE_EMBEDDING && count < 1 + TN_LAYOUT_OTHERS && tn_place_name(place, count, names[count]); count++)
+        list[count] = names[count];
+    if (count > 0)
+        tn_wrapping_find(&m->networks->wrapping, m->store, list, count);
+    return TENEBRA_OK;
+}
+
+/* What a tensor is that is not part of a network. */
+static tn_match judge(const matcher *m, const tn_stored *stored)
+{
+    if (tn_lora_is_part(stored->name))
+        return TN_ADAPTER_PART;
+    return tn_wrapped_is_alias(stored, m->embedding) || tn_wrapped_is_replaced(stored, m->store) ? TN_SECOND : TN_UNEXPECTED;
 }
 
 tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_match_fn *each, void *user, size_t *mismatches,
@@ -152,10 +185,16 @@ tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_
                   .used = calloc(stored_count + 1, sizeof *m.used) };
     if (m.used == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, NULL, "no memory for a list of %zu tensors", stored_count);
+    networks->adapted = 0;
+    tn_networks_each(networks, find_wrapping, &m, NULL);
     tn_networks_each(networks, match_one, &m, NULL);
-    for (size_t i = 0; i < stored_count; i++)
+    for (size_t i = 0; i < stored_count; i++) {
+        const tn_stored *stored = tn_store_at(store, i);
+        tn_match match = m.used[i] ? TN_MATCHED : judge(&m, stored);
+        networks->adapted += match == TN_ADAPTER_PART;
         if (!m.used[i])
-            report(&m, TN_UNEXPECTED, tn_store_at(store, i)->name, tn_store_at(store, i), 0, 0);
+            report(&m, match, stored->name, stored, 0, 0);
+    }
     free(m.used);
     *mismatches = m.mismatches;
     return TENEBRA_OK;

@@ -1,6 +1,6 @@
 #include "model/model.h"
 
-#include "model/lora.h"
+#include "model/lora_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,13 +57,13 @@ static tenebra_code open_weights(tn_model *model, tenebra_error *error)
 {
     tenebra_error first = { 0 };
     size_t mismatches = 0;
-    TN_TRY(tn_model_open_store(model->directory, &model->store, &model->backbone, &model->config, &model->notes, error));
+    TN_TRY(tn_model_open_store(model->directory, model->weights, &model->store, &model->backbone, &model->config, &model->notes, error));
     TN_TRY(tn_networks_open(&model->networks, model->backbone, &model->config, &model->decoder, error));
     TN_TRY(tn_networks_match(&model->networks, model->store, tn_match_keep_first, &first, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, TENEBRA_ERROR_MISMATCH, first.where,
                        "%s (%zu tensor%s not match; 'tenebra inspect -m %s' lists them)", first.sentence,
-                       mismatches, mismatches == 1 ? " does" : "s do", model->directory);
+                       mismatches, mismatches == 1 ? " does" : "s do", model->weights);
     tn_networks_note(&model->networks, &model->config, &model->notes);
     if (model->networks.tied)
         model->decoder.head = model->decoder.embed;
@@ -123,9 +123,28 @@ static tenebra_code open_text(tn_model *model, const tn_model_options *options, 
     return tn_tokenizer_note(model->tokenizer, model->directory, &model->notes, error);
 }
 
+/* A checkpoint of a training program may have an adapter in the same files. */
+static tenebra_code open_inner(tn_model *model, double given, tenebra_error *error)
+{
+    double alpha = given;
+    if (model->networks.adapted == 0)
+        return given == 0 ? TENEBRA_OK : tn_fail(error, TENEBRA_ERROR_ARGUMENT, "lora-alpha", "is given, but %s contains no adapter",
+                                                 model->weights);
+    if (given == 0 && !tn_wrapping_alpha(&model->networks.wrapping, &alpha))
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, model->weights, "contains a low-rank adapter, but not its alpha; --lora-alpha sets "
+                       "the lora_alpha with which it was trained");
+    TN_TRY(tn_adapter_open_inner(model, alpha, &model->inner, error));
+    tn_adapter_note(model->inner, "its files contain a low-rank adapter (rank %zu, %zu matrices), which is applied with alpha %g%s",
+                    model->inner->rank, model->inner->module_count, alpha, given == 0 ? ", that of the published training program; "
+                    "--lora-alpha sets another" : "");
+    tn_adapter_attach(model->inner);
+    return TENEBRA_OK;
+}
+
 /* Adapters are applied in order, each on top of those before. */
 static tenebra_code open_adapters(tn_model *model, const tn_model_options *options, tenebra_error *error)
 {
+    TN_TRY(open_inner(model, options != NULL ? options->lora_alpha : 0, error));
     size_t count = options ? options->adapter_count : 0;
     model->adapters = calloc(count + 1, sizeof *model->adapters);
     if (model->adapters == NULL)
@@ -184,22 +203,25 @@ static tenebra_code open_all(tn_model *model, const tn_model_options *options, t
     TN_TRY(open_adapters(model, options, error));
     TN_TRY(open_text(model, options, error));
     tn_model_say_unused(&model->notes, model->note);
+    if (model->inner != NULL)
+        note_adapter(model, model->weights, model->inner->note);
     for (size_t i = 0; i < model->adapter_count; i++)
         note_adapter(model, options->adapters[i].directory, model->adapters[i]->note);
     return tn_store_check(model->store, error);
 }
 
-tenebra_code tn_model_open(const char *directory, const tn_model_options *options, tn_model **opened, tenebra_error *error)
+tenebra_code tn_model_open(const char *path, const tn_model_options *options, tn_model **opened, tenebra_error *error)
 {
     tenebra_error local;
     error = error ? error : &local;
-    tn_path found;
+    tn_model_files files;
     *opened = NULL;
-    TN_TRY(tn_model_locate(directory, &found, error));
+    TN_TRY(tn_model_find(path, options != NULL ? options->base : NULL, &files, error));
     tn_model *model = calloc(1, sizeof *model);
-    if (model == NULL || (model->directory = strdup(found.text)) == NULL) {
+    if (model == NULL || (model->directory = strdup(files.directory.text)) == NULL ||
+        (model->weights = strdup(files.weights.text)) == NULL) {
         tn_model_close(model);
-        return tn_fail_memory(error, directory);
+        return tn_fail_memory(error, path);
     }
     tenebra_code code = open_all(model, options, error);
     if (code == TENEBRA_OK)
@@ -216,6 +238,7 @@ void tn_model_close(tn_model *model)
     for (size_t i = 0; i < model->adapter_count; i++)
         tn_adapter_close(model->adapters[i]);
     free(model->adapters);
+    tn_adapter_close(model->inner);
     tn_tokenizer_close(model->tokenizer);
     tn_store_close(model->store);
     tn_networks_close(&model->networks);
@@ -224,5 +247,6 @@ void tn_model_close(tn_model *model)
     tn_store_close(model->module_store);
     free(model->module_method);
     free(model->directory);
+    free(model->weights);
     free(model);
 }

@@ -3,7 +3,7 @@
 #define TN_MODEL_NETWORKS_H
 
 #include "model/backbone.h"
-#include "store/store.h"
+#include "model/wrapped.h"
 
 enum { TN_NETWORKS_MAX = 3 };
 
@@ -13,6 +13,8 @@ typedef struct tn_networks {
     size_t count;
     bool tied;                         /* the head is the embedding: files may lack it; after matching, whether they do */
     bool renamed;                      /* after matching: the files use the first of the other names             */
+    tn_wrapping wrapping;              /* after matching: words before all names in the files                    */
+    size_t adapted;                    /* after matching: tensors of a low-rank adapter in the files (lora.h)    */
 } tn_networks;
 
 /* Fills the sizes of a decoder's layout. */
@@ -43,9 +45,20 @@ tenebra_code tn_networks_each(const tn_networks *networks, tn_place_fn *visit, v
 enum { TN_SHAPE_TEXT = 48 };
 const char *tn_shape_print(size_t rows, size_t cols, char text[TN_SHAPE_TEXT]);
 
-typedef enum tn_match { TN_MATCHED, TN_MISSING, TN_UNEXPECTED, TN_MISSHAPEN, TN_MATCH_COUNT } tn_match;
+typedef enum tn_match {
+    TN_MATCHED,
+    TN_MISSING,
+    TN_UNEXPECTED,
+    TN_MISSHAPEN,
+    TN_ADAPTER_PART, /* of a low-rank adapter, which is read after the model (lora.h)            */
+    TN_SECOND,       /* a second name of a tensor, or the original of one that was trained anew  */
+    TN_MATCH_COUNT
+} tn_match;
 
-/* One line of the report: `name` as expected, or, for an unexpected tensor, as stored; `stored` may be NULL. */
+/* Whether a tensor does not fit. */
+static inline bool tn_match_fails(tn_match match) { return match != TN_MATCHED && match != TN_ADAPTER_PART && match != TN_SECOND; }
+
+/* One line of the report: `name` as expected, or, for a tensor that is not part of a network, as stored; `stored` may be NULL. */
 typedef void tn_match_fn(void *user, tn_match match, const char *name, const tn_stored *stored,
                          size_t rows, size_t cols);
 
@@ -62,7 +75,7 @@ tenebra_code tn_networks_match(tn_networks *networks, const tn_store *store, tn_
 void tn_networks_note(const tn_networks *networks, const tn_model_config *config, tn_notes *notes);
 
 /* The stored tensor of the place, under any of its names; NULL if there is none. *which (may be NULL): the number of that name. */
-const tn_stored *tn_place_stored(const tn_place *place, const tn_store *store, size_t *which);
+const tn_stored *tn_place_stored(const tn_networks *networks, const tn_place *place, const tn_store *store, size_t *which);
 
 /* tn_layout_rename in all networks. */
 bool tn_networks_rename(const tn_networks *networks, const char *name, size_t length, size_t to, char other[TN_PLACE_NAME],

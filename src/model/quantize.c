@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/output.h"
 #include "model/model.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ enum { FILE_NAME = 64 };
 /* One tensor of the new files. */
 typedef struct planned {
     const tn_stored *stored;
+    char name[TN_PLACE_NAME]; /* of the place, as adapters call it */
     tn_quantized tensor;
     size_t group;  /* order in the file: panels, then plain types, then rows of blocks, so that as many as possible are aligned */
     bool repeated; /* one for each layer or block; these come after tensors that exist once */
@@ -32,28 +34,46 @@ typedef struct quantizer {
     tn_decoder decoder;
     tn_networks networks;
     tn_store *store;
+    tn_model *adapted; /* the same model with the adapter that is in its files; NULL: there is none */
     planned *list;
     size_t *uses; /* number of matrices that each rule of the recipe matches */
-    size_t count, files, done;
+    size_t count, files, done, total; /* done, total: bytes that were read, and all */
     tenebra_error misfit; /* the first one */
     tn_notes notes;
 } quantizer;
 
 /* ------------------------------------------------------------- planning -- */
 
-static tenebra_code open_model(quantizer *q, const char *directory, tenebra_error *error)
+static tenebra_code open_adapter(quantizer *q, const char *path, tenebra_error *error)
+{
+    const tn_quantize_options *options = q->options;
+    const tn_model_options how = { .base = options->base, .lora_alpha = options->lora_alpha, .no_text = true };
+    if (q->networks.adapted == 0 && options->inner == TN_INNER_MERGED)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, path, "contains no low-rank adapter that could be merged into its weights");
+    if (q->networks.adapted == 0 && options->lora_alpha == 0)
+        return TENEBRA_OK;
+    if (q->networks.adapted > 0 && options->inner == TN_INNER_REFUSED)
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, path, "contains a low-rank adapter; 'tenebra convert' merges it into the weights, "
+                       "or separates it from them");
+    return tn_model_open(path, &how, &q->adapted, error);
+}
+
+static tenebra_code open_model(quantizer *q, const char *path, tenebra_error *error)
 {
     size_t mismatches = 0;
-    TN_TRY(tn_model_open_store(directory, &q->store, &q->backbone, &q->config, &q->notes, error));
-    TN_TRY(tn_store_verify(q->store, error)); /* damaged weights would be packed, and sealed, as if they were valid */
+    tn_model_files files;
+    TN_TRY(tn_model_find(path, q->options->base, &files, error));
+    TN_TRY(tn_model_open_store(files.directory.text, files.weights.text, &q->store, &q->backbone, &q->config, &q->notes, error));
+    TN_TRY(tn_store_verify_files(q->store, error)); /* damaged weights would be packed, and sealed, as if they were valid */
     TN_TRY(tn_networks_open(&q->networks, q->backbone, &q->config, &q->decoder, error));
     TN_TRY(tn_networks_match(&q->networks, q->store, tn_match_keep_first, &q->misfit, &mismatches, error));
     if (mismatches > 0)
         return tn_fail(error, q->misfit.code, q->misfit.where, "%s (%zu tensors do not fit; 'tenebra inspect -m %s' lists them)",
-                       q->misfit.sentence, mismatches, directory);
+                       q->misfit.sentence, mismatches, path);
+    TN_TRY(open_adapter(q, path, error));
     q->list = calloc(tn_store_count(q->store) + 1, sizeof *q->list);
     if (q->list == NULL)
-        return tn_fail(error, TENEBRA_ERROR_MEMORY, directory, "no memory for a list of tensors");
+        return tn_fail(error, TENEBRA_ERROR_MEMORY, path, "no memory for a list of tensors");
     return TENEBRA_OK;
 }
 
@@ -61,16 +81,19 @@ static tenebra_code plan_tensor(void *user, const tn_place *place, tenebra_error
 {
     quantizer *q = user;
     const tn_recipe *recipe = &q->options->recipe;
-    const tn_stored *stored = tn_place_stored(place, q->store, NULL);
+    size_t which = 0;
+    const tn_stored *stored = tn_place_stored(&q->networks, place, q->store, &which);
     (void)error;
-    if (stored == NULL)
+    if (stored == NULL || (place->row->role == TN_ROLE_HEAD && q->networks.tied)) /* a tied head is the embedding */
         return TENEBRA_OK;
     planned *item = &q->list[q->count++];
     tn_quantized *tensor = &item->tensor;
-    snprintf(tensor->name, sizeof tensor->name, "%s", stored->name);
+    tn_place_name(place, which, tensor->name);
+    snprintf(item->name, sizeof item->name, "%s", place->name);
     tensor->from = tensor->form = stored->form;
     tensor->from_bytes = tensor->bytes = stored->bytes;
     tensor->matrix = tn_place_is_matrix(place);
+    q->total += stored->bytes;
     item->stored = stored;
     item->repeated = place->row->group > 0;
     item->network = place->network->layout->kind;
@@ -78,7 +101,8 @@ static tenebra_code plan_tensor(void *user, const tn_place *place, tenebra_error
     item->group = 1;
     if (!tensor->matrix)
         return TENEBRA_OK;
-    tensor->note = tn_recipe_apply(recipe, place, place->rows, &tensor->form);
+    if (!q->options->keep_types)
+        tensor->note = tn_recipe_apply(recipe, place, place->rows, &tensor->form);
     const tn_matrix to = tn_form_matrix(&tensor->form, NULL);
     tensor->bytes = tn_matrix_bytes(&to);
     item->group = to.order == TN_PANELS ? 0 : tn_form_is_packed(&tensor->form) ? 2 : 1;
@@ -148,7 +172,12 @@ static bool advance(void *user, size_t bytes)
 {
     quantizer *q = user;
     q->done += bytes;
-    return q->options->progress == NULL || q->options->progress(q->options->user, q->done, tn_store_bytes(q->store));
+    return q->options->progress == NULL || q->options->progress(q->options->user, q->done, q->total);
+}
+
+static const tn_adapter *merged_by(const quantizer *q)
+{
+    return q->adapted != NULL && q->options->inner == TN_INNER_MERGED ? q->adapted->inner : NULL;
 }
 
 static tenebra_code write_tensors(quantizer *q, size_t file, tn_writer *writer, tenebra_error *error)
@@ -159,9 +188,11 @@ static tenebra_code write_tensors(quantizer *q, size_t file, tn_writer *writer, 
             TN_TRY(tn_writer_declare_weight(writer, q->list[i].tensor.name, &q->list[i].tensor.form, error));
     for (size_t i = 0; i < q->count; i++) {
         planned *item = &q->list[i];
-        if (item->file == file)
-            TN_TRY(tn_convert(item->stored, &item->tensor.form, writer, q->options->pool, advance, q, &item->tensor.conversion,
-                              error));
+        const tn_convert_how how = { q->options->pool, merged_by(q), item->name, advance, q };
+        if (item->file != file)
+            continue;
+        TN_TRY(tn_convert(item->stored, &item->tensor.form, writer, &how, &item->tensor.conversion, error));
+        TN_TRY(tn_store_leave(q->store, item->stored, error));
     }
     TN_TRY(tn_store_check(q->store, error));
     return tn_writer_finish(writer, error);
@@ -221,9 +252,27 @@ static void remove_weights(const quantizer *q, size_t files)
     }
 }
 
+/* The adapter that was in the files, for the model without it. */
+static tenebra_code write_adapter(const quantizer *q, tenebra_error *error)
+{
+    tn_path path;
+    if (q->adapted == NULL || q->options->inner != TN_INNER_KEPT)
+        return TENEBRA_OK;
+    TN_TRY(tn_path_print(&path, error, "%s/" TN_INNER_DIRECTORY, q->output));
+    return tn_adapter_write(q->adapted->inner, path.text, NULL, TN_LORA_NAMES_BASE, error);
+}
+
+static tenebra_code check_room(const quantizer *q, tenebra_error *error)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < q->count; i++)
+        bytes += q->list[i].tensor.bytes;
+    return tn_output_check_room(q->output, bytes, error);
+}
+
 static tenebra_code write_all(quantizer *q, tenebra_error *error)
 {
-    tenebra_code code = TENEBRA_OK;
+    tenebra_code code = check_room(q, error);
     size_t written = 0;
     for (; written < q->files && code == TENEBRA_OK; written += code == TENEBRA_OK)
         code = write_file(q, written, error);
@@ -231,6 +280,8 @@ static tenebra_code write_all(quantizer *q, tenebra_error *error)
         code = write_index(q, error);
     if (code == TENEBRA_OK)
         code = write_config(q, error);
+    if (code == TENEBRA_OK)
+        code = write_adapter(q, error);
     if (code != TENEBRA_OK)
         remove_weights(q, written);
     return code;
@@ -247,6 +298,12 @@ static tenebra_code fill_report(const quantizer *q, tn_quantize_report *report, 
     report->count = q->count;
     report->files = q->files;
     report->notes = q->notes;
+    report->vocabulary = q->decoder.embed.matrix.rows;
+    if (q->adapted != NULL) {
+        report->adapted = q->adapted->inner->module_count;
+        report->rank = q->adapted->inner->rank;
+        report->alpha = q->adapted->inner->alpha;
+    }
     for (size_t i = 0; i < q->count; i++) {
         const tn_quantized *tensor = &q->list[i].tensor;
         report->tensors[i] = *tensor;
@@ -298,12 +355,12 @@ json_t *tn_quantize_report_json(const tn_quantize_report *report)
                      "tensors", tensors);
 }
 
-tenebra_code tn_quantize_weights(const char *directory, const char *output, const tn_quantize_options *options,
+tenebra_code tn_quantize_weights(const char *path, const char *output, const tn_quantize_options *options,
                                  tn_quantize_report *report, tenebra_error *error)
 {
     quantizer q = { .options = options, .output = output };
     memset(report, 0, sizeof *report);
-    tenebra_code code = open_model(&q, directory, error);
+    tenebra_code code = open_model(&q, path, error);
     if (code == TENEBRA_OK)
         code = plan_tensors(&q, error);
     if (code == TENEBRA_OK) {
@@ -315,6 +372,7 @@ tenebra_code tn_quantize_weights(const char *directory, const char *output, cons
     tn_networks_close(&q.networks);
     tn_model_config_free(&q.config);
     tn_store_close(q.store);
+    tn_model_close(q.adapted);
     free(q.list);
     free(q.uses);
     return code;

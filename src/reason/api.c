@@ -80,11 +80,13 @@ tenebra_code tenebra_model_open(tenebra_model **model, const char *directory, co
         return tn_fail(error, TENEBRA_ERROR_ARGUMENT, "adapters", "are missing");
     const tn_model_options inner = { .kernels = given.kernels != NULL ? given.kernels : getenv("TENEBRA_KERNELS"),
                                      .chat_template = given.chat_template, .adapters = given.adapters,
-                                     .adapter_count = given.adapter_count };
+                                     .adapter_count = given.adapter_count, .base = given.base, .lora_alpha = given.lora_alpha };
+    tn_model_files files;
+    TN_TRY(tn_model_find(directory, given.base, &files, error));
     tn_trained *trained = calloc(1, sizeof *trained);
     if (trained == NULL)
         return tn_fail(error, TENEBRA_ERROR_MEMORY, "model", "no memory");
-    tenebra_code code = tn_trained_read(trained, directory, inner.adapters, inner.adapter_count, error);
+    tenebra_code code = tn_trained_read(trained, files.directory.text, inner.adapters, inner.adapter_count, error);
     if (code == TENEBRA_OK)
         code = tn_model_open(directory, &inner, model, error);
     if (code != TENEBRA_OK) {

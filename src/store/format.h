@@ -46,6 +46,9 @@ struct tn_format {
     /* Compares the file with its digest; *sealed: it has one. NULL: files of this format have none. Errors: FORMAT
      * (damaged). */
     tenebra_code (*verify)(const tn_contents *contents, const char *name, bool *sealed, tenebra_error *error);
+
+    /* The same for one of the tensors, if the format has digests of these; or NULL. */
+    tenebra_code (*verify_tensor)(const tn_contents *contents, const tn_stored *tensor, const char *name, tenebra_error *error);
 };
 
 /* All formats, NULL-terminated. In the directory of a model, the first that finds its files is used. */

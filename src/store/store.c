@@ -437,6 +437,28 @@ tenebra_code tn_store_verify(const tn_store *store, tenebra_error *error)
     return TENEBRA_OK;
 }
 
+tenebra_code tn_store_verify_files(const tn_store *store, tenebra_error *error)
+{
+    bool sealed;
+    for (size_t i = 0; i < store->member_count; i++)
+        if (store->members[i].content.format->verify_tensor == NULL)
+            TN_TRY(tn_store_verify_file(store, i, &sealed, error));
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_store_leave(const tn_store *store, const tn_stored *tensor, tenebra_error *error)
+{
+    size_t i = 0;
+    while (tensor < store->members[i].content.tensors || tensor >= store->members[i].content.tensors + store->members[i].content.count)
+        i++;
+    const member *file = &store->members[i];
+    tenebra_code code = TENEBRA_OK;
+    if (file->content.format->verify_tensor != NULL)
+        code = file->content.format->verify_tensor(&file->content, tensor, file->path, error);
+    tn_file_forget(&file->file, tensor->data, tensor->bytes);
+    return code;
+}
+
 static tenebra_code read_values(const tn_store *store, const char *name, tn_store_type type,
                                 void *values, size_t count, tenebra_error *error)
 {

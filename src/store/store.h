@@ -78,6 +78,14 @@ const tn_notes *tn_store_notes(const tn_store *store);
 tenebra_code tn_store_verify_file(const tn_store *store, size_t index, bool *sealed, tenebra_error *error);
 tenebra_code tn_store_verify(const tn_store *store, tenebra_error *error);
 
+/* For readers that read each tensor once, in any order: like tn_store_verify before, but if the files have digests of tensors,
+ * those are compared later, one by one, with tn_store_leave. Errors: as tn_store_verify. Threads: any. */
+tenebra_code tn_store_verify_files(const tn_store *store, tenebra_error *error);
+
+/* Such a reader is done with a tensor of the store: compares it with its digest, if it has its own, and lets the system take back
+ * its memory. Errors: FORMAT (damaged). Threads: any. */
+tenebra_code tn_store_leave(const tn_store *store, const tn_stored *tensor, tenebra_error *error);
+
 /* ------------------------------------------------------ checked copies -- */
 
 /* Copies a complete tensor of type F32, I64 or U8 with `count` values to `values`. Errors: MISMATCH (missing, other

@@ -107,7 +107,7 @@ static tenebra_code add_tensor(tn_writer *writer, const char *name, tn_store_typ
     if (info == NULL)
         return tn_fail(failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for tensor \"%.100s\"", name);
     if (json_object_set_new(writer->header, name, info) != 0)
-        return tn_fail(failure, TENEBRA_ERROR_ARGUMENT, writer->output.path, "a tensor's name is not UTF-8");
+        return tn_fail(failure, TENEBRA_ERROR_MEMORY, writer->output.path, "no memory for tensor \"%.100s\"", name);
     writer->declared = end;
     return TENEBRA_OK;
 }

@@ -281,21 +281,34 @@ static uint32_t crc_of(uint32_t table[8][256], const unsigned char *bytes, size_
     return ~crc;
 }
 
+static tenebra_code verify_entry(uint32_t table[8][256], const tn_zip_entry *entry, const char *name, tenebra_error *error)
+{
+    bool damaged = entry->size > 0 && entry->crc != 0 && crc_of(table, entry->data, entry->size) != entry->crc;
+    return !damaged ? TENEBRA_OK
+                    : tn_fail(error, TENEBRA_ERROR_FORMAT, name, "entry \"%.*s\" is damaged: its bytes do not have the checksum in the "
+                              "archive", (int)tn_min(entry->length, SHOWN), entry->name);
+}
+
 tenebra_code tn_zip_verify(const tn_zip *zip, const char *name, bool *checked, tenebra_error *error)
 {
     uint32_t table[8][256];
     size_t known = 0, unknown = 0;
     fill_tables(table);
     for (size_t i = 0; i < zip->count; i++) {
-        const tn_zip_entry *entry = &zip->entries[i];
-        if (entry->size == 0)
-            continue;
-        unknown += entry->crc == 0;
-        known += entry->crc != 0;
-        if (entry->crc != 0 && crc_of(table, entry->data, entry->size) != entry->crc)
-            return tn_fail(error, TENEBRA_ERROR_FORMAT, name, "entry \"%.*s\" is damaged: its bytes do not have the checksum in the "
-                           "archive", (int)tn_min(entry->length, SHOWN), entry->name);
+        unknown += zip->entries[i].size > 0 && zip->entries[i].crc == 0;
+        known += zip->entries[i].size > 0 && zip->entries[i].crc != 0;
+        TN_TRY(verify_entry(table, &zip->entries[i], name, error));
     }
     *checked = known > 0 && unknown == 0;
+    return TENEBRA_OK;
+}
+
+tenebra_code tn_zip_verify_at(const tn_zip *zip, const unsigned char *data, const char *name, tenebra_error *error)
+{
+    uint32_t table[8][256];
+    fill_tables(table);
+    for (size_t i = 0; i < zip->count; i++)
+        if (zip->entries[i].data == data)
+            TN_TRY(verify_entry(table, &zip->entries[i], name, error));
     return TENEBRA_OK;
 }

@@ -36,4 +36,7 @@ const tn_zip_entry *tn_zip_find(const tn_zip *zip, const char *folder, size_t fo
  * lacks its own. Errors: FORMAT (damaged; the entry is named). */
 tenebra_code tn_zip_verify(const tn_zip *zip, const char *name, bool *checked, tenebra_error *error);
 
+/* The same for the entry whose data begin at `data`. */
+tenebra_code tn_zip_verify_at(const tn_zip *zip, const unsigned char *data, const char *name, tenebra_error *error);
+
 #endif

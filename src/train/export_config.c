@@ -1,7 +1,7 @@
 /* Writes into the JSON files of exported weights, for this program and for transformers, the number type of the weights and the
  * sizes of the images in training. */
+#include "model/config_change.h"
 #include "train/parts.h"
-
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,25 +30,12 @@ static const char *type_of_weights(const tn_trainer *trainer, tn_dtype type)
     return all_bf16 ? "bfloat16" : all_f16 ? "float16" : "float32";
 }
 
-/* transformers 4 writes "torch_dtype", later versions "dtype", also in the sub-configurations; all versions read both. */
-static bool set_type(json_t *part, const char *type)
-{
-    static const char *const keys[] = { "dtype", "torch_dtype" };
-    bool fits = true;
-    for (size_t i = 0; i < 2; i++)
-        if (json_object_get(part, keys[i]) != NULL)
-            fits = fits && json_object_set_new(part, keys[i], json_string(type)) == 0;
-    return fits;
-}
-
 static tenebra_code change_config(const tn_trainer *trainer, const char *directory, tn_dtype weights, tenebra_error *error)
 {
     const char *type = type_of_weights(trainer, weights);
     json_t *json;
     TN_TRY(tn_model_config_json(directory, trainer->model->store, &json, error));
-    bool named = json_object_get(json, "dtype") != NULL || json_object_get(json, "torch_dtype") != NULL;
-    bool fits = (named || json_object_set_new(json, "torch_dtype", json_null()) == 0) && set_type(json, type) &&
-                set_type(json_object_get(json, "text_config"), type) && set_type(json_object_get(json, "vision_config"), type);
+    bool fits = tn_config_set_type(json, type);
     tenebra_code code = fits ? write_json(directory, "config.json", json, error) : tn_fail_memory(error, directory);
     json_decref(json);
     return code;

@@ -75,7 +75,7 @@ static tenebra_code widen_all(tn_verify *verify, tenebra_error *error)
 
 static tenebra_code open_model(tn_verify *verify, const tn_verify_options *options, tenebra_error *error)
 {
-    tn_model_options model = { .kernels = options->kernels, .no_text = true };
+    tn_model_options model = { .kernels = options->kernels, .base = options->base, .lora_alpha = options->lora_alpha, .no_text = true };
     tn_session_options session = { .threads = options->threads };
     char *beside = options->model == NULL ? tn_verify_beside(verify, "model") : NULL;
     const char *directory = beside != NULL ? beside : options->model;

@@ -29,6 +29,8 @@ typedef struct tn_verify {
 
 typedef struct tn_verify_options {
     const char *model;   /* directory; NULL: "model" beside the case    */
+    const char *base;    /* as in tn_model_options                      */
+    double lora_alpha;
     const char *kernels; /* name of a kernel set; NULL or "": the best  */
     size_t threads;      /* 0: all processors                           */
 } tn_verify_options;

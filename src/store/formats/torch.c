@@ -67,6 +67,7 @@ static const known_name known_names[] = {
 typedef struct archive {
     tn_zip zip;
     char *names;
+    const unsigned char **storages; /* [count of tensors] where the data of their storages begin */
     tn_view_copies copies;
 } archive;
 
@@ -115,7 +116,7 @@ static const known_name *name_of(const tn_pickle_value *value)
 
 static bool read_size(const tn_pickle_value *value, size_t *size)
 {
-    *size = value->kind == TN_PICKLE_INT && value->number >= 0 ? (size_t)value->number : 0;
+    *size = value->kind == TN_PICKLE_INT ? (size_t)value->number : 0;
     return value->kind == TN_PICKLE_INT && value->number >= 0 && (uint64_t)value->number == *size;
 }
 
@@ -348,7 +349,7 @@ static tenebra_code fill_tensors(reading *r, const listed *list, size_t count, t
             tensor->data = tensor[-1].data;
         else
             TN_TRY(tn_view_place(&r->own->copies, view, tensor->bytes, &tensor->data, tensor->name, r->file, error));
-        r->contents->count++;
+        r->own->storages[r->contents->count++] = view->data;
     }
     return TENEBRA_OK;
 }
@@ -365,7 +366,8 @@ static tenebra_code read_tensors(reading *r, tenebra_error *error)
     if (code == TENEBRA_OK) {
         r->own->names = malloc(bytes + 1);
         r->contents->tensors = calloc(count + 1, sizeof *r->contents->tensors);
-        bool room = r->own->names != NULL && r->contents->tensors != NULL;
+        r->own->storages = calloc(count + 1, sizeof *r->own->storages);
+        bool room = r->own->names != NULL && r->contents->tensors != NULL && r->own->storages != NULL;
         code = room ? fill_tensors(r, list, count, error) : tn_fail_memory(error, r->file);
     }
     free(list);
@@ -385,15 +387,9 @@ static bool is_legacy(const unsigned char *bytes, size_t size)
 
 static bool is_tar(const unsigned char *bytes, size_t size) { return size > TAR_MAGIC + 5 && memcmp(bytes + TAR_MAGIC, "ustar", 5) == 0; }
 
-static bool is_zip(const unsigned char *bytes, size_t size)
-{
-    return size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || memcmp(bytes, "PK\5\6", 4) == 0);
-}
+static bool is_zip(const unsigned char *bytes, size_t size) { return size >= 4 && memcmp(bytes, "PK\3\4", 4) == 0; }
 
-static bool knows(const unsigned char *bytes, size_t size)
-{
-    return is_zip(bytes, size) || is_legacy(bytes, size) || is_tar(bytes, size);
-}
+static bool knows(const unsigned char *bytes, size_t size) { return is_zip(bytes, size) || is_legacy(bytes, size) || is_tar(bytes, size); }
 
 static tenebra_code check_kind(const unsigned char *bytes, size_t size, const char *name, tenebra_error *error)
 {
@@ -445,6 +441,7 @@ static tenebra_code read_all(reading *r, tenebra_error *error)
     TN_TRY(tn_zip_open(&r->own->zip, r->contents->bytes, r->contents->size, r->file, error));
     TN_TRY(find_folder(r, &pickle, error));
     TN_TRY(read_byte_order(r, error));
+    TN_TRY(tn_zip_verify_at(&r->own->zip, pickle->data, r->file, error));
     TN_TRY(tn_pickle_read(&r->pickle, pickle->data, pickle->size, r->file, &host, error));
     return read_tensors(r, error);
 }
@@ -469,6 +466,7 @@ static void close_file(tn_contents *contents)
     archive *own = contents->own;
     tn_view_free(&own->copies);
     free(own->names);
+    free(own->storages);
     tn_zip_close(&own->zip);
     free(own);
 }
@@ -477,6 +475,12 @@ static tenebra_code verify_file(const tn_contents *contents, const char *name, b
 {
     const archive *own = contents->own;
     return tn_zip_verify(&own->zip, name, sealed, error);
+}
+
+static tenebra_code verify_tensor(const tn_contents *contents, const tn_stored *tensor, const char *name, tenebra_error *error)
+{
+    const archive *own = contents->own;
+    return tn_zip_verify_at(&own->zip, own->storages[tensor - contents->tensors], name, error);
 }
 
 const tn_format tn_format_torch = {
@@ -488,4 +492,5 @@ const tn_format tn_format_torch = {
     .open = open_file,
     .close = close_file,
     .verify = verify_file,
+    .verify_tensor = verify_tensor,
 };

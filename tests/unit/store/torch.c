@@ -221,26 +221,30 @@ static void test_pickle_cut_anywhere(void **state)
     tn_pickle_close(&pickle);
 }
 
+/* One file has checksums, which also cover its pickle; in the other the interpreter meets every change. */
 static void test_changed_anywhere(void **state)
 {
     (void)state;
-    tn_file file;
-    read_case("views.pth", &file);
-    size_t read = 0, refused = 0;
-    unsigned char *copy = malloc(file.size);
-    assert_non_null(copy);
-    for (size_t at = 0; at < file.size; at++)
-        for (int way = 0; way < 3; way++) {
-            static const unsigned char values[] = { 0x00, 0xff };
-            memcpy(copy, file.data, file.size);
-            copy[at] = way == 2 ? copy[at] ^ 1 : values[way];
-            tenebra_code code = open_copy(copy, file.size, NULL);
-            read += code == TENEBRA_OK;
-            refused += code != TENEBRA_OK;
-        }
-    assert_true(read > 0 && refused > file.size); /* padding may change */
-    free(copy);
-    tn_file_close(&file);
+    static const char *const names[] = { "protocol4.pth", "unchecked.pth" };
+    for (size_t i = 0; i < 2; i++) {
+        tn_file file;
+        read_case(names[i], &file);
+        size_t read = 0, refused = 0;
+        unsigned char *copy = malloc(file.size);
+        assert_non_null(copy);
+        for (size_t at = 0; at < file.size; at++)
+            for (int way = 0; way < 3; way++) {
+                static const unsigned char values[] = { 0x00, 0xff };
+                memcpy(copy, file.data, file.size);
+                copy[at] = way == 2 ? copy[at] ^ 1 : values[way];
+                tenebra_code code = open_copy(copy, file.size, NULL);
+                read += code == TENEBRA_OK;
+                refused += code != TENEBRA_OK;
+            }
+        assert_true(read > 0 && refused > file.size / 2); /* padding may change */
+        free(copy);
+        tn_file_close(&file);
+    }
 }
 
 /* A changed number of a tensor is noticed by its checksum, and only by that. */

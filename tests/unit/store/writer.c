@@ -367,7 +367,7 @@ static void test_bad_calls(void **state)
         const char *words;
     } calls[] = {
         { call_twice, "declared twice" },        { call_metadata_name, "readers refuse" },
-        { call_empty_name, "readers refuse" },   { call_not_utf8, "not UTF-8" },
+        { call_empty_name, "readers refuse" },   { call_not_utf8, "readers refuse" },
         { call_rank, "too many dimensions" },    { call_product, "too many dimensions or bytes" },
         { call_sum, "too many dimensions or bytes" }, { call_late_tensor, "after the first data" },
         { call_late_metadata, "after the first data" }, { call_metadata_twice, "given twice" },
