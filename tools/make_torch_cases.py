@@ -455,6 +455,8 @@ def make_checkpoints(out, golden):
     state["embedding.weight"] = state[front + "model.embed_tokens.weight"]  # the same storage
     torch.save(state, out / "latent.pth")
 
+    torch.save(adapter, out / "adapter_model.bin")  # as PEFT with safe_serialization=False
+
     tied = read_safetensors(golden / "qwen2vl_tied/model/model.safetensors")
     state = wrapped(tied, {}, "module." + front, 3)
     embedding = state["module." + front + "model.embed_tokens.weight"]

@@ -137,8 +137,8 @@ static void print_vocabulary(const inspection *seen)
     tn_app_print("vocabulary %zu rows", rows);
     if (seen->tokens > 0)
         tn_app_print(", %zu tokens in the tokenizer", seen->tokens);
-    if (seen->tokens > 0 && rows > seen->tokens && seen->networks.adapted > 0)
-        tn_app_print("; %zu rows were added, the last one is %zu", rows - seen->tokens, rows - 1);
+    if (rows > 0 && rows > seen->tokens && seen->networks.wrapping.front[0] != '\0')
+        tn_app_print("; the last row is %zu", rows - 1);
     putchar('\n');
 }
 

@@ -401,10 +401,8 @@ static tenebra_code open_tensors(tn_adapter *adapter, const char *directory, ten
     tn_path path, old;
     TN_TRY(tn_path_print(&path, error, "%s/%s", directory, TN_WRITER_ADAPTER));
     TN_TRY(tn_path_print(&old, error, "%s/adapter_model.bin", directory));
-    if (!tn_path_is_file(path.text) && tn_path_is_file(old.text))
-        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, old.text, "is a pickle, which is not read; PEFT's "
-                       "save_pretrained(..., safe_serialization=True) writes " TN_WRITER_ADAPTER);
-    return tn_store_open(path.text, &adapter->store, error);
+    bool first = tn_path_is_file(path.text) || !tn_path_is_file(old.text); /* older versions of PEFT write the other */
+    return tn_store_open(first ? path.text : old.text, &adapter->store, error);
 }
 
 /* Reads all tensors, after the configuration. */

@@ -36,6 +36,7 @@ typedef struct machine {
     size_t start;
     tn_pickle_value *stack, *memo;
     size_t depth, known;      /* values on the stack, in the memo */
+    size_t nodes;
     const char *name;
     const tn_pickle_host *host;
     tenebra_error *error;
@@ -84,8 +85,15 @@ static tenebra_code take_line(machine *m, char line[NAME_MAX_BYTES])
 
 /* -------------------------------------------------------------- values -- */
 
+static tenebra_code check_limit(const machine *m, size_t count)
+{
+    bool fits = count < TN_PICKLE_VALUES_MAX;
+    return fits ? TENEBRA_OK : tn_fail(m->error, TENEBRA_ERROR_LIMIT, m->name, "its pickle makes more than %d values", TN_PICKLE_VALUES_MAX);
+}
+
 static tenebra_code push(machine *m, tn_pickle_value value)
 {
+    TN_TRY(check_limit(m, m->depth));
     if (TN_GROW(m->stack, m->depth, NULL, NULL) != TENEBRA_OK)
         return no_memory(m);
     m->stack[m->depth++] = value;
@@ -157,6 +165,7 @@ static tenebra_code push_long(machine *m)
 /* A container whose items are the last `count` values, which leave the stack together with `below` others. */
 static tenebra_code push_node(machine *m, tn_pickle_kind kind, size_t count, size_t below)
 {
+    TN_TRY(check_limit(m, m->nodes++));
     tn_pickle_node *node = calloc(1, sizeof *node);
     if (node == NULL)
         return no_memory(m);

@@ -70,7 +70,8 @@ typedef struct tn_pickle {
     tn_pickle_node *nodes;
 } tn_pickle;
 
-enum { TN_PICKLE_BYTES_MAX = 32 << 20 };
+/* Limits, of the pickle, and of the values on the stack and of the containers. A tensor takes some 150 bytes and five containers. */
+enum { TN_PICKLE_BYTES_MAX = 32 << 20, TN_PICKLE_VALUES_MAX = 1 << 22 };
 
 /* Reads the pickle in bytes [size], which must stay unchanged while the values are used. `name` is for error records. The record
  * must also be closed after a failure. Errors: FORMAT, UNSUPPORTED (an instruction that is not on the list), LIMIT, MEMORY,

@@ -226,6 +226,7 @@ class Writers(Case):
         commands = {**writers(WORK / "large"),
                     "bench": ("bench", "--shape", "tiny", "--type", "F32", "-o", WORK / "large-model"),
                     "quantize": ("quantize", make_model("model"), "--type", "Q8_0", "-o", WORK / "large-packed"),
+                    "convert": ("convert", make_model("model"), "-o", WORK / "large-converted"),
                     "vocab": ("data", "vocab", f"hops:{make_data()}", "--size", 300, "-o", WORK / "large-tokenizer"),
                     "make": ("data", "make", "hops", WORK / "large-set", "--train", 2, "--dev", 0, "--test", 0),
                     "train": ("train", "-m", make_model("model"), "-d", f"hops:{make_data()}", "-o", WORK / "large-run", "--set",
@@ -235,7 +236,7 @@ class Writers(Case):
             self.assertEqual(done.returncode, 1, f"{name}: {done.stderr}")
             self.assertRegex(done.stderr, r"File too large|[Ww]rite", name)
             self.assertFalse((WORK / "large").exists(), name)
-        self.assertFalse((WORK / "large-packed").exists())
+        self.assertFalse((WORK / "large-packed").exists() or (WORK / "large-converted").exists())
         self.assertEqual([path.name for path in WORK.glob("large*.partial*")], [])
         done = ask_set(WORK / "large.jsonl", preexec_fn=limit)
         self.assertEqual(done.returncode, 1, done.stderr)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from checkpoint import adapted, read_safetensors, write_checkpoint  # noqa: E402
 from program import DATA, HANG, PICTURE, PROGRAM, WORK, Case, environment, main, make_model, run  # noqa: E402
 
 LIBRARY, POINTS = os.environ.get("E2E_MEMORY"), os.environ.get("E2E_POINTS", "12")
@@ -125,6 +126,11 @@ class Memory(Case):
 
     def test_quantize(self):
         self.sweep("quantize", make_model("model"), "-o", "OUTPUT", "--type", "Q8_0", "-t", 1, writes=True)
+
+    def test_convert(self):
+        path = WORK / "model.pth"
+        write_checkpoint(path, adapted(read_safetensors(Path(make_model("model")) / "model.safetensors")))
+        self.sweep("convert", path, "--base", make_model("model"), "-o", "OUTPUT", "--merge", "-t", 1, writes=True)
 
     def test_tokenize(self):
         self.sweep("tokenize", "-m", make_model("model"), "-p", "A sentence, with some words in it: caf\u00e9.")

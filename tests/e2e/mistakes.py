@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 from program import DATA, PICTURE, PROGRAM, WORK, Case, ask, environment, main, make_model, run  # noqa: E402
 
-COMMANDS = ("run", "inspect", "quantize", "tokenize", "verify", "bench")
+COMMANDS = ("run", "inspect", "convert", "quantize", "tokenize", "verify", "bench")
 METHODS = ("direct", "cot", "coconut", "ivt-lr")
 
 

@@ -485,7 +485,7 @@ static tenebra_code verify_tensor(const tn_contents *contents, const tn_stored *
 
 const tn_format tn_format_torch = {
     .name = "torch",
-    .names = { "*.pth", "*.pt", "pytorch_model*.bin" },
+    .names = { "*.pth", "*.pt", "pytorch_model*.bin", "adapter_model.bin" },
     .weights = { "pytorch_model.bin", "model.pth" },
     .index = "pytorch_model.bin.index.json",
     .knows = knows,

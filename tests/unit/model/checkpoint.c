@@ -120,6 +120,31 @@ static void test_places(void **state)
     free(both.values);
 }
 
+/* An adapter as PEFT wrote it before it used safetensors. */
+static void test_adapter_file(void **state)
+{
+    (void)state;
+    char *directory = make_directory(), path[1100];
+    snprintf(path, sizeof path, "%s/adapter_config.json", ADAPTER);
+    tn_file config, tensors;
+    assert_int_equal(tn_file_read(&config, path, 1 << 20, NULL), TENEBRA_OK);
+    assert_int_equal(tn_file_read(&tensors, TENEBRA_TEST_DATA "/checkpoints/adapter_model.bin", 1 << 20, NULL), TENEBRA_OK);
+    write_file(directory, "adapter_config.json", config.data, config.size);
+    write_file(directory, "adapter_model.bin", tensors.data, tensors.size);
+    tn_model *model = open_model(UNTIED, "reference");
+    tn_adapter *adapter = open_adapter(model, directory, 1);
+    tn_adapter_attach(adapter);
+    outcome expected = run_expected(), found = run_model(model);
+    assert_true(equal(&expected, &found));
+    tn_adapter_close(adapter);
+    tn_model_close(model);
+    free(expected.values);
+    free(found.values);
+    tn_file_close(&config);
+    tn_file_close(&tensors);
+    remove_directory(directory);
+}
+
 /* --------------------------------------------------------- changed files -- */
 
 /* Changes the name of a tensor; returns other data for it, or NULL for its own. An empty name leaves the tensor out. */
@@ -362,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_with_adapter),
         cmocka_unit_test(test_shared_head),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_adapter_file),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_merged),
         cmocka_unit_test(test_separated),

@@ -382,7 +382,7 @@ static void the_writer_says_why(void **state)
     tn_adapter *no_adapter;
     assert_int_not_equal(tn_adapter_open(model, directory, 1, &no_adapter, &error), TENEBRA_OK);
     assert_null(no_adapter);
-    assert_non_null(strstr(error.sentence, "pickle"));
+    assert_non_null(strstr(error.sentence, "does not begin as a zip archive"));
     remove_directory(directory);
     tn_adapter_close(adapter);
     tn_model_close(model);

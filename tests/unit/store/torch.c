@@ -221,6 +221,28 @@ static void test_pickle_cut_anywhere(void **state)
     tn_pickle_close(&pickle);
 }
 
+/* Instructions of one byte that each make a value, up to the limit; and a pickle that is refused for its length, unread. */
+static void test_pickle_limits(void **state)
+{
+    (void)state;
+    static const tn_pickle_host host = { NULL, NULL, NULL, NULL };
+    static const char instructions[] = { 'N', ']', '(' };
+    for (size_t i = 0; i < sizeof instructions; i++) {
+        tn_pickle pickle;
+        tenebra_error error = { 0 };
+        size_t size = TN_PICKLE_VALUES_MAX + 2;
+        unsigned char *bytes = malloc(size);
+        assert_non_null(bytes);
+        memset(bytes, instructions[i], size);
+        assert_int_not_equal(tn_pickle_read(&pickle, bytes, size, "x", &host, &error), TENEBRA_OK);
+        assert_error(&error, TENEBRA_ERROR_LIMIT, "x", "more than 4194304 values");
+        tn_pickle_close(&pickle);
+        assert_int_equal(tn_pickle_read(&pickle, bytes, TN_PICKLE_BYTES_MAX + (size_t)1, "x", &host, &error), TENEBRA_ERROR_LIMIT);
+        tn_pickle_close(&pickle);
+        free(bytes);
+    }
+}
+
 /* One file has checksums, which also cover its pickle; in the other the interpreter meets every change. */
 static void test_changed_anywhere(void **state)
 {
@@ -343,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_cut_anywhere),
         cmocka_unit_test(test_pickle_cut_anywhere),
+        cmocka_unit_test(test_pickle_limits),
         cmocka_unit_test(test_changed_anywhere),
         cmocka_unit_test(test_checksums),
         cmocka_unit_test_setup_teardown(test_index, set_up, tear_down),
