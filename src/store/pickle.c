@@ -87,8 +87,9 @@ static tenebra_code take_line(machine *m, char line[NAME_MAX_BYTES])
 
 static tenebra_code check_limit(const machine *m, size_t count)
 {
-    bool fits = count < TN_PICKLE_VALUES_MAX;
-    return fits ? TENEBRA_OK : tn_fail(m->error, TENEBRA_ERROR_LIMIT, m->name, "its pickle makes more than %d values", TN_PICKLE_VALUES_MAX);
+    if (count >= TN_PICKLE_VALUES_MAX)
+        return tn_fail(m->error, TENEBRA_ERROR_LIMIT, m->name, "its pickle makes more than %d values", TN_PICKLE_VALUES_MAX);
+    return TENEBRA_OK;
 }
 
 static tenebra_code push(machine *m, tn_pickle_value value)

@@ -9,6 +9,7 @@
 #include "train/files.h"
 #include "train/log.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,12 +199,33 @@ static void note_wording(tn_trainer *trainer, const char *key, const tn_prompt_p
     tn_trainer_note(trainer, TN_TRAIN_NOTE, text);
 }
 
+/* Whether the files contain a tied head as a second name of the embedding, which would be written as it was before the training. */
+static tenebra_code check_head(void *user, const tn_place *place, tenebra_error *error)
+{
+    const tn_model *model = user;
+    const tn_networks *networks = &model->networks;
+    if (place->row->role != TN_ROLE_HEAD || !networks->tied || tn_place_stored(networks, place, model->store, NULL) == NULL)
+        return TENEBRA_OK;
+    return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, model->weights, "has the embedding also as its head; 'tenebra convert' writes a model "
+                   "directory that can be trained");
+}
+
+/* A result is written under the names of the tensors in the files, which must therefore be those of a model directory. */
+static tenebra_code check_names(const tn_model *model, tenebra_error *error)
+{
+    if (model->inner != NULL || model->networks.wrapping.front[0] != '\0')
+        return tn_fail(error, TENEBRA_ERROR_UNSUPPORTED, model->weights, "is a checkpoint of another training program; 'tenebra convert' "
+                       "writes a model directory that can be trained");
+    return tn_networks_each(&model->networks, check_head, (void *)(uintptr_t)model, error);
+}
+
 tenebra_code tn_trainer_open_model(tn_trainer *trainer, tenebra_error *error)
 {
     tn_path path;
     tn_model_options options = { .kernels = trainer->options.kernels };
     TN_TRY(find_model(trainer, &path, error));
     TN_TRY(tn_model_open(path.text, &options, &trainer->model, error));
+    TN_TRY(check_names(trainer->model, error));
     if (trainer->model->note[0] != '\0')
         tn_trainer_note(trainer, TN_TRAIN_NOTE, trainer->model->note);
     if (trainer->model->tokenizer == NULL)

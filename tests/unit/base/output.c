@@ -95,6 +95,8 @@ static void bytes_are_written_over_and_room_is_asked_for(void **state)
     tn_output_close(&output);
     assert_int_equal(tn_output_open(&output, "page", NULL), TENEBRA_OK);
     assert_int_equal(tn_output_reserve(&output, SIZE_MAX, &error), TENEBRA_ERROR_IO);
+    assert_int_equal(tn_output_check_room("/tmp", 1, NULL), TENEBRA_OK);
+    assert_int_equal(tn_output_check_room("/tmp", SIZE_MAX, NULL), TENEBRA_ERROR_IO);
     assert_non_null(strstr(error.sentence, "are free on its disk"));
     assert_int_equal(tn_output_write(&output, "x", 1, NULL), TENEBRA_ERROR_IO); /* it sticks */
     tn_output_close(&output);
