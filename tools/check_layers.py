@@ -46,7 +46,7 @@ ALLOWED_NAMES = [("verify/*", "ivt_lr"),
 ALLOWED_OPTIONS = ("verify/*", "app/cmd_bench.c")
 METHOD_OPTION = re.compile(r'TN_SETTING_\w+\("([a-z]+(?:-[a-z]+)*)"')
 # Names of one word count as a whole string literal, except these, which are also keys of files, columns or other options, ...
-ORDINARY_OPTIONS = {"grid", "hidden", "images", "order", "passes", "pictures"}
+ORDINARY_OPTIONS = {"grid", "hidden", "images", "loss", "order", "passes", "pictures"}
 # ... and these (files, name): words of questions, and tags of Markdown.
 ALLOWED_ONE_WORD_OPTIONS = [("data/hops_wordings*", "every"), ("eval/score_plain.c", "mark")]
 

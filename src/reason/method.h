@@ -100,8 +100,8 @@ typedef struct tn_method {
     size_t (*picture_side)(const tn_network *module);
     /* Sets sizes and numbers of a new module. Errors: ARGUMENT (settings). */
     tenebra_code (*shape_module)(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error);
-    /* The denoiser of its module (reason/denoise.h), which reconstructs what the model sees from the vectors of its steps; one without parts
-     * if the module has none. NULL: its modules have none. */
+    /* The denoiser of its module (reason/denoise.h), which reconstructs what the model sees from the vectors of its steps; one without
+     * parts if the module has none. NULL: its modules have none. */
     struct tn_denoiser (*denoiser)(const tn_network *module);
     /* Checks sizes and numbers of a module from a file, whose forward relies on them. NULL: nothing. */
     tn_module_check_fn *check_module;

@@ -40,11 +40,12 @@ static lare_module *module;
 static int open_module(void **state)
 {
     static const tenebra_setting settings[] = { { "lq-width", "6" }, { "lq-heads", "2" }, { "lq-queries", "2" }, { "lq-steps", "3" },
-                                                { "lq-layers", "2" }, { "lambda-c", "0.5" } };
+                                                { "lq-layers", "2" }, { "lambda-c", "0.5" },
+                                                { "loss", "lm" } };
     tn_module_shape shape = { .sizes = { [TN_MODULE_HIDDEN] = HIDDEN } };
     (void)state;
     module = calloc(1, sizeof *module);
-    if (module == NULL || shape_module(settings, 6, &shape, NULL) != TENEBRA_OK)
+    if (module == NULL || shape_module(settings, 7, &shape, NULL) != TENEBRA_OK)
         return -1;
     module->network.layout = &layout;
     memcpy(module->network.sizes, shape.sizes, sizeof shape.sizes);
@@ -146,13 +147,13 @@ static tn_tensor align(gradient_case *c, constants *all, const sequence *sequenc
                                                                                     constant(all, TOTAL * TN_ALIGN_MAPS * HIDDEN, 0, 1))) };
     assert_int_equal(losses(&batch, parts), 1);
     assert_string_equal(parts[0].name, "contrastive");
-    assert_true(parts[0].whole && parts[0].weight == own->contrast && parts[0].loss.data[0] > 0);
+    assert_true(parts[0].whole && parts[0].weight == own->weights.contrast && parts[0].loss.data[0] > 0);
     return parts[0].loss;
 }
 
 static tn_tensor build(gradient_case *c)
 {
-    const lare_settings own = { .gate = (tn_lq_gate)c->variant, .rescale = true, .refine = true, .contrast = 0.5 };
+    const lare_settings own = { .gate = (tn_lq_gate)c->variant, .rescale = true, .refine = true, .weights = { 0.5, 0 } };
     constants all = { tn_rng_seed(5), c };
     tn_image_rows *pictures = tn_arena_take(&c->work, EXAMPLES, sizeof *pictures);
     sequence sequences[EXAMPLES] = { { .c = c }, { .c = c } };

@@ -57,7 +57,7 @@ static const tn_layout layout = {
 
 enum {
     N_LATENT, K_SELECT, LOOK_SIZE, EXCLUDE, GATE, RESCALE, REFINE, ALIKE, LATENT_TEXT, LATENT_PICKS, LQ_WIDTH, LQ_LAYERS, LQ_HEADS,
-    LQ_QUERIES, LQ_STEPS, LAMBDA_C, LAMBDA_R, REC, REC_TARGET, REC_SIZE, REC_LAYERS, REC_WIDTH
+    LQ_QUERIES, LQ_STEPS, LOSS, LAMBDA_C, LAMBDA_R, REC, REC_TARGET, REC_SIZE, REC_LAYERS, REC_WIDTH
 };
 
 static const tn_option options[] = {
@@ -79,22 +79,44 @@ static const tn_option options[] = {
     [LQ_HEADS] = TN_SETTING_SIZE("lq-heads", "N", "0", 0, 128, "training: its heads; 0: 8, or fewer if the width requires it"),
     [LQ_QUERIES] = TN_SETTING_SIZE("lq-queries", "N", "1", 1, 64, "training: its queries, of which all but one are learned"),
     [LQ_STEPS] = TN_SETTING_SIZE("lq-steps", "N", "16", 1, 1024, "training: the largest number of latent steps that it knows"),
-    [LAMBDA_C] = TN_SETTING_NUMBER("lambda-c", "X", "0", 0, 1e6, "training: weight of the contrastive loss"),
-    [LAMBDA_R] = TN_SETTING_NUMBER("lambda-r", "X", "0", 0, 1e6, "training: weight of the reconstruction of the image from the thoughts"),
+    [LOSS] = TN_SETTING_CHOICE("loss", "v3|v4|lm", "v4",
+                               "training: the losses of that version of the paper, or that of the answer alone; sets the weights"),
+    [LAMBDA_C] = TN_SETTING_NUMBER("lambda-c", "X", "-1", -1, 1e6, "training: weight of the contrastive loss; -1: v3 0.1, else 0"),
+    [LAMBDA_R] = TN_SETTING_NUMBER("lambda-r", "X", "-1", -1, 1e6,
+                                   "training: weight of the reconstruction of the image from the thoughts; -1: v3 and v4 0.1, lm 0"),
     [REC] = TN_SETTING_CHOICE("rec", "diffusion|mse", "diffusion", "training: a new module predicts noise, or the target itself"),
     [REC_TARGET] = TN_SETTING_CHOICE("rec-target", "rgb|features", "rgb",
                                      "training: it reconstructs a small picture, or averages of image embeddings"),
-    [REC_SIZE] = TN_SETTING_SIZE("rec-size", "N", "0", 0, 32, "training: side of the picture, 16 or 32, or of the averages, 4 or 8; 0: 16, 4"),
+    [REC_SIZE] = TN_SETTING_SIZE("rec-size", "N", "0", 0, 32,
+                                 "training: side of the picture, 16 or 32, or of the averages, 4 or 8; 0: 16, 4"),
     [REC_LAYERS] = TN_SETTING_SIZE("rec-layers", "N", "2", 2, 4, "training: layers of the network that reconstructs"),
     [REC_WIDTH] = TN_SETTING_SIZE("rec-width", "N", "0", 0, 1 << 13, "training: its width; 0: as the model, at most 256 (features: 1024)"),
     TN_OPTIONS_END
 };
 
+/* Weights of the losses beside that of the answer. */
+typedef struct lare_weights {
+    double contrast, reconstruct;
+} lare_weights;
+
 typedef struct lare_settings {
     tn_lq_gate gate;
     bool rescale, refine;
-    double contrast, reconstruct; /* weights of losses */
+    lare_weights weights;
 } lare_settings;
+
+/* Those of the preset, unless they are given. */
+static lare_weights weigh(size_t preset, double contrast, double reconstruct)
+{
+    static const lare_weights presets[] = { { 0.1, 0.1 }, { 0, 0.1 }, { 0, 0 } }; /* v3, v4, lm */
+    const lare_weights *own = &presets[preset];
+    return (lare_weights){ contrast < 0 ? own->contrast : contrast, reconstruct < 0 ? own->reconstruct : reconstruct };
+}
+
+static lare_weights weights_of(const tn_reasoner *reasoner)
+{
+    return weigh(tn_setting_choice(reasoner, LOSS), tn_setting_number(reasoner, LAMBDA_C), tn_setting_number(reasoner, LAMBDA_R));
+}
 
 static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
 {
@@ -103,7 +125,7 @@ static tenebra_code open_method(tn_reasoner *reasoner, tenebra_error *error)
     if (own == NULL)
         return tn_fail_session_full(error);
     *own = (lare_settings){ (tn_lq_gate)tn_setting_choice(reasoner, GATE), tn_setting_choice(reasoner, RESCALE) == 0,
-                            tn_setting_choice(reasoner, REFINE) == 0, tn_setting_number(reasoner, LAMBDA_C), tn_setting_number(reasoner, LAMBDA_R) };
+                            tn_setting_choice(reasoner, REFINE) == 0, weights_of(reasoner) };
     size_t text = tn_setting_choice(reasoner, LATENT_TEXT), steps = tn_setting_size(reasoner, N_LATENT);
     tn_latent_settings settings = {
         .steps = steps,
@@ -141,6 +163,17 @@ static tenebra_code read_size(const tenebra_setting *settings, size_t count, siz
     return TENEBRA_OK;
 }
 
+/* The weights of the losses for which a new module is made. */
+static tenebra_code read_weights(const tenebra_setting *settings, size_t count, lare_weights *weights, tenebra_error *error)
+{
+    tn_setting_value preset, contrast, reconstruct;
+    TN_TRY(read_value(settings, count, LOSS, &preset, error));
+    TN_TRY(read_value(settings, count, LAMBDA_C, &contrast, error));
+    TN_TRY(read_value(settings, count, LAMBDA_R, &reconstruct, error));
+    *weights = weigh(preset.size, contrast.number, reconstruct.number);
+    return TENEBRA_OK;
+}
+
 static tn_denoiser denoiser_of(const tn_network *network)
 {
     return (tn_denoiser){ network->sizes + DENOISER, ((const lare_module *)network)->denoiser };
@@ -153,10 +186,11 @@ static size_t picture_side(const tn_network *network)
 
 static tenebra_code shape_denoiser(const tenebra_setting *settings, size_t count, tn_module_shape *shape, tenebra_error *error)
 {
-    tn_setting_value weight, kind, target;
+    tn_setting_value kind, target;
+    lare_weights weights;
     tn_denoiser_options wanted = { 0 };
     size_t size;
-    TN_TRY(read_value(settings, count, LAMBDA_R, &weight, error));
+    TN_TRY(read_weights(settings, count, &weights, error));
     TN_TRY(read_value(settings, count, REC, &kind, error));
     TN_TRY(read_value(settings, count, REC_TARGET, &target, error));
     TN_TRY(read_size(settings, count, REC_SIZE, &size, error));
@@ -169,7 +203,7 @@ static tenebra_code shape_denoiser(const tenebra_setting *settings, size_t count
                        picture ? "16 or 32 for a picture" : "4 or 8 for averages of embeddings");
     *(picture ? &wanted.side : &wanted.grid) = size;
     wanted.regression = kind.size == 1;
-    if (weight.number > 0)
+    if (weights.reconstruct > 0)
         tn_denoiser_shape(&wanted, shape->sizes[HIDDEN], shape->sizes + DENOISER);
     return TENEBRA_OK;
 }
@@ -178,7 +212,7 @@ static tenebra_code shape_module(const tenebra_setting *settings, size_t count, 
 {
     enum { WIDTH_MOST = 1024, HEADS_MOST = 8, CONTRAST_MOST = 256 };
     size_t *sizes = shape->sizes + LQ, steps, queries;
-    tn_setting_value contrast;
+    lare_weights weights;
     TN_TRY(read_size(settings, count, LQ_WIDTH, &sizes[TN_LQ_WIDTH], error));
     TN_TRY(read_size(settings, count, LQ_LAYERS, &sizes[TN_LQ_LAYERS], error));
     TN_TRY(read_size(settings, count, LQ_HEADS, &sizes[TN_LQ_HEADS], error));
@@ -198,9 +232,9 @@ static tenebra_code shape_module(const tenebra_setting *settings, size_t count, 
     sizes[TN_LQ_EXTRA] = queries - 1;
     sizes[TN_LQ_ONE] = 1;
     shape->sizes[MARKS] = 2;
-    TN_TRY(read_value(settings, count, LAMBDA_C, &contrast, error));
-    shape->sizes[CONTRAST] = contrast.number > 0 ? tn_min(shape->sizes[HIDDEN], CONTRAST_MOST) : 0;
-    shape->sizes[MAPS] = contrast.number > 0 ? TN_ALIGN_MAPS : 0;
+    TN_TRY(read_weights(settings, count, &weights, error));
+    shape->sizes[CONTRAST] = weights.contrast > 0 ? tn_min(shape->sizes[HIDDEN], CONTRAST_MOST) : 0;
+    shape->sizes[MAPS] = weights.contrast > 0 ? TN_ALIGN_MAPS : 0;
     shape->numbers[EPS] = 1e-5;
     return shape_denoiser(settings, count, shape, error);
 }
@@ -345,12 +379,17 @@ static tn_tensor marks_of(tn_ops *ops, const tn_network *network)
 static tenebra_code check_training(const tn_reasoner *reasoner, tenebra_error *error)
 {
     const tn_network *module = tn_module_of(reasoner->session->model, reasoner->method->name);
-    if (module != NULL && module->sizes[MAPS] == 0 && tn_setting_number(reasoner, LAMBDA_C) > 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_C].name, "%g, but the module of this model was made without the maps "
-                       "of the contrastive loss; use 0, or start with a model without a module", tn_setting_number(reasoner, LAMBDA_C));
-    if (module != NULL && module->sizes[DENOISER] == 0 && tn_setting_number(reasoner, LAMBDA_R) > 0)
-        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_R].name, "%g, but the module of this model was made without a network "
-                       "that reconstructs; use 0, or start with a model without a module", tn_setting_number(reasoner, LAMBDA_R));
+    const lare_weights weights = weights_of(reasoner);
+    size_t preset = tn_setting_choice(reasoner, LOSS), length;
+    const char *name = tn_option_word(&options[LOSS], preset, &length);
+    if (module != NULL && module->sizes[MAPS] == 0 && weights.contrast > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_C].name, "%g (%s %.*s), but the module of this model was made without "
+                       "the maps of the contrastive loss; use 0, or start with a model without a module", weights.contrast,
+                       options[LOSS].name, (int)length, name);
+    if (module != NULL && module->sizes[DENOISER] == 0 && weights.reconstruct > 0)
+        return tn_fail(error, TENEBRA_ERROR_ARGUMENT, options[LAMBDA_R].name, "%g (%s %.*s), but the module of this model was made without "
+                       "a network that reconstructs; use 0, or start with a model without a module", weights.reconstruct,
+                       options[LOSS].name, (int)length, name);
     return TENEBRA_OK;
 }
 
@@ -366,7 +405,7 @@ static tenebra_code arrange_training(tn_reasoner *reasoner, tn_train_example *ex
 
 static bool compares(const void *own)
 {
-    return own != NULL && ((const lare_settings *)own)->contrast > 0;
+    return own != NULL && ((const lare_settings *)own)->weights.contrast > 0;
 }
 
 static tn_tensor show(const tn_loss_batch *batch)
@@ -378,14 +417,15 @@ static size_t losses(const tn_loss_batch *batch, tn_loss_part *parts)
 {
     size_t count = 0;
     const lare_settings *own = batch->own;
-    if (own != NULL && own->contrast > 0) {
-        tn_tensor loss = tn_align_loss(batch, ((const lare_module *)batch->module)->maps, own->contrast);
-        parts[count++] = (tn_loss_part){ "contrastive", loss, own->contrast, true };
+    const lare_weights weights = own != NULL ? own->weights : (lare_weights){ 0, 0 };
+    if (weights.contrast > 0) {
+        tn_tensor loss = tn_align_loss(batch, ((const lare_module *)batch->module)->maps, weights.contrast);
+        parts[count++] = (tn_loss_part){ "contrastive", loss, weights.contrast, true };
     }
-    if (own != NULL && own->reconstruct > 0) {
+    if (weights.reconstruct > 0) {
         const tn_denoiser d = denoiser_of(batch->module);
-        tn_tensor loss = tn_denoiser_batch_loss(batch, &d, own->reconstruct);
-        parts[count++] = (tn_loss_part){ "reconstruction", loss, own->reconstruct, false };
+        tn_tensor loss = tn_denoiser_batch_loss(batch, &d, weights.reconstruct);
+        parts[count++] = (tn_loss_part){ "reconstruction", loss, weights.reconstruct, false };
     }
     return count;
 }

@@ -107,7 +107,7 @@ static double distance(const tn_real *a, const tn_real *b, size_t count)
     return sqrt(difference / whole);
 }
 
-static const tenebra_setting usual[] = { { "lq-width", "32" }, { "k-select", "4" }, { "lambda-c", "1" } };
+static const tenebra_setting usual[] = { { "lq-width", "32" }, { "k-select", "4" }, { "loss", "lm" }, { "lambda-c", "1" } };
 
 /* ------------------------------------------------------------------ batches -- */
 
@@ -136,7 +136,7 @@ static void test_batches_are_one(void **state)
 {
     course c;
     tn_training_result one, four, uneven, lone;
-    open_course(&c, *state, usual, 3);
+    open_course(&c, *state, usual, 4);
     size_t count = c.parameters->elements;
     tn_real *whole = update(&c, EXAMPLES, &one), *parts = update(&c, 2, &four), *thirds = update(&c, 3, &uneven);
     double error = distance(parts, whole, count), other = distance(thirds, whole, count);
@@ -169,7 +169,7 @@ static void test_one_example(void **state)
 {
     course c;
     tn_training_result result;
-    open_course(&c, *state, usual, 3);
+    open_course(&c, *state, usual, 4);
     assert_int_equal(tn_training_learn(c.training, c.pointers, 1, 1, &result, NULL), TENEBRA_OK);
     assert_true(result.part_count == 1 && result.parts[0].value == 0);
     for (size_t i = 0; i < c.parameters->count; i++) {
@@ -185,7 +185,7 @@ static void test_one_example(void **state)
 static void test_marks(void **state)
 {
     course c;
-    open_course(&c, *state, usual, 3);
+    open_course(&c, *state, usual, 4);
     const tn_train_example *e = c.examples;
     assert_true(tn_digest_equal(&e[1].image_mark, &e[2].image_mark) && !tn_digest_equal(&e[0].image_mark, &e[1].image_mark));
     assert_false(tn_digest_equal(&e[6].image_mark, &e[6].image_mark)); /* no image */
@@ -216,11 +216,11 @@ static void test_not_made_for(void **state)
     tenebra_error error = { 0 };
     tn_training *training;
     question q;
-    open_course(&c, *state, usual, 2);
+    open_course(&c, *state, usual, 3);
     tn_training_result result;
     free(update(&c, 2, &result));
     assert_true(!result.collected && result.part_count == 0 && isnan(result.auxiliary));
-    const tn_training_options options = { .method = "lare", .settings = usual, .setting_count = 3, .threads = 1 };
+    const tn_training_options options = { .method = "lare", .settings = usual, .setting_count = 4, .threads = 1 };
     assert_int_equal(tn_training_open(c.model, &options, &training, &error), TENEBRA_ERROR_ARGUMENT);
     assert_string_equal(error.where, "lambda-c");
     assert_non_null(strstr(error.sentence, "made without"));

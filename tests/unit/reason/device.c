@@ -459,9 +459,10 @@ static void test_codes(void **state)
 /* Loss and gradients [elements] of two examples, for free(). */
 static tn_real *train(const tiny *here, const char *method, bool away, bool checkpoint, double *loss, size_t *count)
 {
-    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" }, { "lq-width", "16" }, { "lambda-c", "1" } };
+    static const tenebra_setting settings[] = { { "n-latent", "3" }, { "k-select", "4" }, { "lq-width", "16" }, { "loss", "lm" },
+                                                { "lambda-c", "1" } };
     static const char *const words[] = { "the cat sits left", "it looks at a ball", "the ball is green" };
-    size_t setting_count = strcmp(method, "lare") == 0 ? 4 : 2;
+    size_t setting_count = strcmp(method, "lare") == 0 ? 5 : 2;
     const tn_training_options options = { .method = method, .settings = settings, .setting_count = setting_count, .threads = 1,
                                          .image.width = 112, .image.height = 112, .checkpoint = checkpoint, .through_hidden = true };
     tenebra_error error = { 0 };

@@ -50,6 +50,59 @@ static void test_trained(void **state)
     free(file);
 }
 
+/* ------------------------------------------------------------------ losses -- */
+
+typedef struct learned {
+    size_t count;
+    tn_real *gradients;
+    tn_train_update update;
+    tn_real share; /* of the gradient of one tensor of the LQ-Former, in which all losses take part */
+} learned;
+
+/* The gradients of the second update with latent steps: in the first one, the last layer of a new denoiser is still zero. */
+static learned learn_with(const place *p, const char *one, const char *two, const char *three)
+{
+    const char *lines[] = { "method=lare", "k_select=2", "lq_width=32", "resume=1", "num_epochs=3", "max_updates=2", "batch_size=6",
+                            "validate=false", "rec_width=16", one, two, three };
+    size_t count = 10 + (two != NULL) + (three != NULL);
+    tn_trainer *trainer = train(p, lines, count);
+    learned made = { .update = trainer->last, .gradients = malloc(trainer->parameters->elements * sizeof(tn_real)) };
+    assert_non_null(made.gradients);
+    for (size_t i = 0; i < trainer->parameters->count; i++) {
+        const tn_parameter *item = &trainer->parameters->items[i];
+        memcpy(made.gradients + made.count, item->grad, item->count * sizeof *item->grad);
+        made.count += item->count;
+    }
+    made.share = find(trainer, "module.state.weight")->grad[0];
+    tn_trainer_close(trainer);
+    return made;
+}
+
+static bool same(const learned *a, const learned *b)
+{
+    return a->count == b->count && memcmp(a->gradients, b->gradients, a->count * sizeof *a->gradients) == 0;
+}
+
+/* T9: the presets are their weights; v4, the default, is v3 without the contrastive loss. */
+static void test_presets(void **state)
+{
+    learned v3 = learn_with(*state, "loss=v3", NULL, NULL), v4 = learn_with(*state, "loss=v4", NULL, NULL),
+            standard = learn_with(*state, "seed=0", NULL, NULL), v3_without = learn_with(*state, "loss=v3", "lambda_c=0", NULL),
+            lm = learn_with(*state, "loss=lm", NULL, NULL), v3_alone = learn_with(*state, "loss=v3", "lambda_c=0", "lambda_r=0"),
+            lm_with = learn_with(*state, "loss=lm", "lambda_c=0.1", "lambda_r=0.1");
+    learned *all[] = { &v3, &v4, &standard, &v3_without, &lm, &v3_alone, &lm_with };
+    assert_true(same(&v4, &v3_without) && same(&v4, &standard) && same(&lm, &v3_alone) && same(&v3, &lm_with));
+    assert_true(v3.share != v4.share && v4.share != lm.share && v3.share != lm.share);
+    assert_true(v3.update.part_count == 2 && v4.update.part_count == 1 && lm.update.part_count == 0);
+    assert_string_equal(v3.update.parts[0].name, "contrastive");
+    assert_string_equal(v3.update.parts[1].name, "reconstruction");
+    assert_string_equal(v4.update.parts[0].name, "reconstruction");
+    assert_true(isnan(lm.update.auxiliary) && v3.update.parts[0].value > 0 && v4.update.parts[0].value > 0);
+    assert_true(fabs(v3.update.auxiliary - 0.1 * (v3.update.parts[0].value + v3.update.parts[1].value)) < 1e-9);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]->gradients);
+}
+
 /* ---------------------------------------------------------------- two runs -- */
 
 #define RECIPES TENEBRA_TEST_DATA "/../../recipes/lare/"
@@ -156,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_trained, open_place, close_place),
+        cmocka_unit_test_setup_teardown(test_presets, open_place, close_place),
         cmocka_unit_test_setup_teardown(test_stages, open_place, close_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
