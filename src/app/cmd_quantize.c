@@ -173,7 +173,8 @@ static const tn_option option_table[] = {
     TN_WORD(0, "type", type, TYPES, NULL, "type of the matrices of the decoder"),
     TN_WORD(0, "vision", vision, TYPES, NULL, "type for the vision tower (default: 8 bits, or F16 if images are tokens; "
             "--type if that is not quantised)"),
-    TN_WORD(0, "embeddings", embeddings, TYPES, NULL, "type for the token embeddings (default: 8 bits, or --type if that is not quantised)"),
+    TN_WORD(0, "embeddings", embeddings, TYPES, NULL,
+            "type for the token embeddings (default: 8 bits, or --type if that is not quantised)"),
     TN_WORD(0, "head", head, TYPES, NULL,
             "type for the head, if it is not tied to the embeddings (default: 8 bits, or --type if that is not quantised)"),
     TN_LIST(0, "tensor", tensors, "PATTERN=TYPE", "type for tensors whose names match (* and ?); the last match counts; repeatable"),

@@ -171,9 +171,23 @@ static size_t count_right(const tn_result_set *set)
     return right;
 }
 
+/* Tokens of an answer, as a mean over those that did not fail; NaN if there are none. */
+static double tokens_of(const tn_result_set *set)
+{
+    double sum = 0;
+    size_t answers = 0;
+    for (size_t i = 0; i < set->count; i++)
+        if (isfinite(set->items[i].sampled)) {
+            sum += set->items[i].sampled;
+            answers++;
+        }
+    return answers > 0 ? sum / (double)answers : (double)NAN;
+}
+
 typedef struct probe_row {
     const char *name;
     size_t questions, silent, failed;
+    double tokens;
     json_t *accuracy, *difference, *changed, *lost, *lost_silent, *won, *p; /* null for the unchanged method, from difference on */
 } probe_row;
 
@@ -184,6 +198,7 @@ static const tn_table_field fields[] = {
     { "accuracy", "share", TN_FIELD_CELL, AT(accuracy) },
     { "no answer", "count", TN_FIELD_COUNT, AT(silent) },
     { "failed", "count", TN_FIELD_COUNT, AT(failed) },
+    { "tokens", "number", TN_FIELD_NUMBER, AT(tokens) },
     { "difference", "share", TN_FIELD_CELL, AT(difference) },
     { "answers changed", "share", TN_FIELD_CELL, AT(changed) },
     { "lost", "count", TN_FIELD_CELL, AT(lost) },
@@ -199,7 +214,7 @@ static void add_row(tn_table_maker *maker, const comparison *c, const tn_result_
 {
     probe_row row = { .name = c != NULL ? c->what->name : "unchanged", .questions = c != NULL ? c->total : set->count,
                       .silent = tn_result_set_silent(set), .failed = tn_result_set_failed(set),
-                      .accuracy = tn_cell_rate(count_right(set), set->count) };
+                      .tokens = tokens_of(set), .accuracy = tn_cell_rate(count_right(set), set->count) };
     row.difference = c != NULL ? tn_cell_share(c->difference, c->low, c->high, c->total, SIZE_MAX) : json_null();
     row.changed = c != NULL ? tn_cell_rate(c->changed, c->total) : json_null();
     row.lost = c != NULL ? tn_cell_count(c->paired.only_first) : json_null();
@@ -257,7 +272,7 @@ static findings look_at(const comparison *list, size_t count, kind part)
     return f;
 }
 
-static bool say_of_part(json_t *words, const comparison *list, size_t count, kind part, const char *name, const char *scorer)
+static bool say_of_part(json_t *words, const comparison *list, size_t count, kind part, const char *name, const tn_result_set *base)
 {
     findings f = look_at(list, count, part);
     char text[SENTENCE];
@@ -273,15 +288,18 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
     else if (f.silent != NULL)
         snprintf(text, sizeof text, "Nothing can be concluded about the %s: with '%s' %zu answers are lost, but %zu of them name no option "
                                     "that the scorer '%s' reads. The form of the answers changed; --scorer selects another rule.", name,
-                 f.silent->what->name, f.silent->paired.only_first, f.silent->silent, scorer);
+                 f.silent->what->name, f.silent->paired.only_first, f.silent->silent, base->scorer);
     else {
-        char hidden[64] = "any loss could be undetected";
+        char hidden[64] = "any loss could be undetected", longer[160] = "";
+        double tokens = tokens_of(f.worst->set), usual = tokens_of(base);
+        if (tokens > usual + 1) /* not true of NaN */
+            snprintf(longer, sizeof longer, " Answers then have %.1f tokens instead of %.1f, so steps may be written in words.", tokens, usual);
         if (f.hidden < 100)
             snprintf(hidden, sizeof hidden, "losses below about %.1f points could be undetected", f.hidden);
         snprintf(text, sizeof text, "It could not be shown that the answers depend on the %s: the largest loss is %.1f points [%.1f, %.1f] "
                                     "with '%s' (p = %.2g after correction); with this number of questions, %s. Up to %.0f%% of the answers "
-                                    "changed, whether correct or wrong.",
-                 name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden, f.changed);
+                                    "changed, whether correct or wrong.%s",
+                 name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden, f.changed, longer);
     }
     return say(words, text);
 }
@@ -316,9 +334,9 @@ static json_t *say_all(const tn_result_set *base, const comparison *list, size_t
     if (!is_usable(base, text)) {
         fits = fits && say(words, text);
     } else {
-        fits = fits && say_of_part(words, list, count, TEXT, "latent text (hidden states)", base->scorer) &&
-               say_of_part(words, list, count, PICKS, "picked image embeddings", base->scorer) &&
-               say_of_part(words, list, count, ALL, "latent steps as a whole", base->scorer);
+        fits = fits && say_of_part(words, list, count, TEXT, "latent text (hidden states)", base) &&
+               say_of_part(words, list, count, PICKS, "picked image embeddings", base) &&
+               say_of_part(words, list, count, ALL, "latent steps as a whole", base);
     }
     if (fits)
         return words;

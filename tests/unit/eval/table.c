@@ -442,6 +442,8 @@ static void test_mean(void **state)
 
 /* `total` questions, of which the unchanged method answers the first `right` correctly; an intervention keeps all correct
  * answers except `lost`. */
+static double tokens_without = 5; /* sampled tokens of an answer without latent steps */
+
 static void write_probe(const tn_eval_plan *plan, size_t total, size_t right, size_t lost_text, size_t lost_picks)
 {
     FILE *out = start_file("probe.jsonl", total);
@@ -449,7 +451,7 @@ static void write_probe(const tn_eval_plan *plan, size_t total, size_t right, si
         const char *label = plan->entries[e].label;
         size_t lost = strstr(label, "latent-text=") ? lost_text : strstr(label, "latent-picks=") ? lost_picks : 0;
         for (size_t n = 0; n < total; n++)
-            write_row(out, n, label, n >= lost && n < right, 5);
+            write_row(out, n, label, n >= lost && n < right, strstr(label, "n-latent=0") ? tokens_without : 5);
     }
     fclose(out);
 }
@@ -490,8 +492,15 @@ static void test_probe(void **state)
     assert_true(near(part(table, 1, "difference", "value"), -20) && part(table, 1, "difference", "high") < -10);
     assert_true(says(report, 0, "depend on the latent text") && says(report, 0, "falls by 20.0 points"));
     assert_true(says(report, 1, "could not be shown") && says(report, 1, "picked image embeddings"));
-    assert_true(says(report, 2, "could not be shown") && says(report, 2, "losses below about 1."));
+    assert_true(says(report, 2, "could not be shown") && says(report, 2, "losses below about 1.") && !says(report, 2, "in words"));
     json_decref(report);
+    tokens_without = 9; /* the steps may be in the answer */
+    write_probe(&plan, 200, 160, 40, 0);
+    report = probe(&plan);
+    assert_true(says(report, 2, "Answers then have 9.0 tokens instead of 5.0, so steps may be written in words") && !says(report, 1, "in words"));
+    assert_true(number_at(find_table(report, "probe"), 0, "tokens") == 5);
+    json_decref(report);
+    tokens_without = 5;
     write_probe(&plan, 2, 2, 0, 0); /* too few for any */
     report = probe(&plan);
     assert_true(says(report, 2, "any loss could be undetected") && !says(report, 2, "points could be undetected"));
