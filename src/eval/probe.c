@@ -293,13 +293,15 @@ static bool say_of_part(json_t *words, const comparison *list, size_t count, kin
         char hidden[64] = "any loss could be undetected", longer[160] = "";
         double tokens = tokens_of(f.worst->set), usual = tokens_of(base);
         if (tokens > usual + 1) /* not true of NaN */
-            snprintf(longer, sizeof longer, " Answers then have %.1f tokens instead of %.1f, so steps may be written in words.", tokens, usual);
+            snprintf(longer, sizeof longer, " Answers then have %.1f tokens instead of %.1f, so steps may be written in words.",
+                     tokens, usual);
         if (f.hidden < 100)
             snprintf(hidden, sizeof hidden, "losses below about %.1f points could be undetected", f.hidden);
         snprintf(text, sizeof text, "It could not be shown that the answers depend on the %s: the largest loss is %.1f points [%.1f, %.1f] "
                                     "with '%s' (p = %.2g after correction); with this number of questions, %s. Up to %.0f%% of the answers "
                                     "changed, whether correct or wrong.%s",
-                 name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden, f.changed, longer);
+                 name, fmax(0, -f.worst->difference), -f.worst->high, -f.worst->low, f.worst->what->name, f.worst->p, hidden, f.changed,
+                 longer);
     }
     return say(words, text);
 }
