@@ -47,7 +47,7 @@ class Inspect(Case):
         done = run("inspect", "-m", make_model("model"), "--json")
         self.assertEqual(done.returncode, 0)
         told = json.loads(done.stdout)
-        self.assertEqual(told["counts"], {"matched": 81, "missing": 0, "unexpected": 0, "misshapen": 0})
+        self.assertEqual(told["counts"], {"matched": 81, "missing": 0, "unexpected": 0, "misshapen": 0, "adapter": 0, "second": 0})
         self.assertEqual(len(told["tensors"]), 81)
         self.assertEqual(told["bytes"], 4 * told["parameters"])
         self.assertEqual(sum(tensor["bytes"] for tensor in told["tensors"]), told["bytes"])
@@ -61,7 +61,7 @@ class Inspect(Case):
         self.assertRegex(done.stdout, r"missing +model\.norm\.weight")
         self.assertRegex(done.stdout, r"unexpected +model\.norm\.wait")
         told = json.loads(run("inspect", "-m", directory, "--json").stdout)
-        self.assertEqual(told["counts"], {"matched": 80, "missing": 1, "unexpected": 1, "misshapen": 0})
+        self.assertEqual(told["counts"], {"matched": 80, "missing": 1, "unexpected": 1, "misshapen": 0, "adapter": 0, "second": 0})
         self.assert_fails(run("run", "-m", directory, "-p", "hi"), 1, "model.norm")
 
     def test_a_misshapen_tensor(self):

@@ -80,7 +80,7 @@ static const tn_option options[] = {
     [LQ_QUERIES] = TN_SETTING_SIZE("lq-queries", "N", "1", 1, 64, "training: its queries, of which all but one are learned"),
     [LQ_STEPS] = TN_SETTING_SIZE("lq-steps", "N", "16", 1, 1024, "training: the largest number of latent steps that it knows"),
     [LOSS] = TN_SETTING_CHOICE("loss", "v3|v4|lm", "v4",
-                               "training: the losses of that version of the paper, or that of the answer alone; sets the weights"),
+                               "training: the losses of that version of the paper, or the answer alone; sets the weights"),
     [LAMBDA_C] = TN_SETTING_NUMBER("lambda-c", "X", "-1", -1, 1e6, "training: weight of the contrastive loss; -1: v3 0.1, else 0"),
     [LAMBDA_R] = TN_SETTING_NUMBER("lambda-r", "X", "-1", -1, 1e6,
                                    "training: weight of the reconstruction of the image from the thoughts; -1: v3 and v4 0.1, lm 0"),
