@@ -194,8 +194,10 @@ static void test_other_regions(void **state)
     read_marks_recipe(&config, p, "crop_from=original", "num_epochs=4");
     free(values_of(&config, false, 2, &count));
     assert_int_equal(tn_file_read(&file, rows, 1 << 20, NULL), TENEBRA_OK);
-    char *text = strndup((const char *)file.data, file.size), *box = text != NULL ? strstr(text, BOX) : NULL;
-    assert_non_null(box);
+    char *text = calloc(file.size + 1, 1), *box;
+    assert_non_null(text);
+    memcpy(text, file.data, file.size);
+    assert_non_null(box = strstr(text, BOX));
     box[strlen("[0.25, 0.5, 0.")] = '7';
     assert_int_equal(tn_output_put(rows, text, file.size, NULL), TENEBRA_OK);
     assert_int_equal(tn_trainer_open(&config, &(tn_trainer_options){ .resume = true }, &trainer, &error), TENEBRA_ERROR_MISMATCH);
