@@ -149,7 +149,8 @@ static tn_trainer *run_recipe(const place *p, const char *name, const char *mode
     snprintf(data, sizeof data, "data=hops:%s", p->data);
     snprintf(output, sizeof output, "output=%s", p->output);
     snprintf(start, sizeof start, "model=%s", model);
-    memcpy(lines + 10, more, count * sizeof *more);
+    for (size_t i = 0; i < count; i++)
+        lines[10 + i] = more[i];
     if (tn_train_config_read(&config, name, lines, 10 + count, &error) != TENEBRA_OK)
         fail_msg("%s: %s", error.where, error.sentence);
     assert_true(config.full_latent_grad && config.full_picks_grad && config.exact_by_method);
