@@ -38,7 +38,7 @@ table=(
     "lare-1 lare k_select=4 loss=lm max_latent_stage=1 resume=1"
     "lare-2 lare k_select=4 loss=lm max_latent_stage=2 resume=2"
     "lare-4 lare k_select=4 loss=lm max_latent_stage=4 resume=4"
-    "lare-8 lare k_select=4 loss=lm max_latent_stage=8 resume=8"
+    "lare-8 lare k_select=4 loss=lm max_latent_stage=8 resume=8 num_epochs=9"
 )
 rows=${4:-$(printf '%s\n' "${table[@]}" | cut -d' ' -f1)}
 
@@ -69,12 +69,17 @@ beside() {
     "$@" &
 }
 
+# all_done: waits for what runs beside; one that failed ends the script
+all_done() {
+    while [ -n "$(jobs -p)" ]; do wait -n; done
+}
+
 make sentences --families arrows --train 16000 --dev 600 --test 3000 --seed 1
 for seed in $seeds; do
     beside train "results/brief-$seed" chains -m pairs/model -d hops:data/chains --set max_updates=500 --set lr_scheduler_type=cosine \
         --set "seed=$seed" -t 1
 done
-wait
+all_done
 for seed in $seeds; do
     for line in "${table[@]}"; do
         read -r -a words <<<"$line"
@@ -82,7 +87,7 @@ for seed in $seeds; do
         beside row "${words[0]}" "$seed" "${words[@]:1}"
     done
 done
-wait
+all_done
 
 groups=()
 for way in $rows lare-alike; do

@@ -178,9 +178,8 @@ static inline size_t tn_denoiser_count(const tn_denoiser *d, const tn_denoiser_t
  * grid. Empty if the image is not there, or on failure (ops->failure). */
 tn_denoiser_target tn_denoiser_target_of(tn_ops *ops, const tn_denoiser *d, const tn_denoiser_source *source);
 
-/* From its own units to zero mean and unit variance per channel, and back; in place. */
+/* From its own units to zero mean and unit variance per channel, if these were measured; in place. */
 void tn_denoiser_normalise(const tn_denoiser *d, const tn_denoiser_target *target);
-void tn_denoiser_restore(const tn_denoiser *d, const tn_denoiser_target *target);
 
 /* Sums over targets in their own units, from which mean and deviation are computed. */
 typedef struct tn_denoiser_sums {

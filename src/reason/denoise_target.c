@@ -96,18 +96,10 @@ bool tn_denoiser_is_measured(const tn_denoiser *d)
 
 void tn_denoiser_normalise(const tn_denoiser *d, const tn_denoiser_target *target)
 {
-    size_t channels = d->sizes[TN_DENOISER_CHANNELS];
+    size_t channels = d->sizes[TN_DENOISER_CHANNELS], count = tn_denoiser_is_measured(d) ? tn_denoiser_count(d, target) : 0;
     const tn_real *mean = tn_vector_values(&d->parts.frame->mean), *deviation = tn_vector_values(&d->parts.frame->deviation);
-    for (size_t i = 0; tn_denoiser_is_measured(d) && i < tn_denoiser_count(d, target); i++)
+    for (size_t i = 0; i < count; i++)
         target->values[i] = (target->values[i] - mean[i % channels]) / deviation[i % channels];
-}
-
-void tn_denoiser_restore(const tn_denoiser *d, const tn_denoiser_target *target)
-{
-    size_t channels = d->sizes[TN_DENOISER_CHANNELS];
-    const tn_real *mean = tn_vector_values(&d->parts.frame->mean), *deviation = tn_vector_values(&d->parts.frame->deviation);
-    for (size_t i = 0; tn_denoiser_is_measured(d) && i < tn_denoiser_count(d, target); i++)
-        target->values[i] = target->values[i] * deviation[i % channels] + mean[i % channels];
 }
 
 tenebra_code tn_denoiser_sums_open(tn_denoiser_sums *sums, const tn_denoiser *d, tenebra_error *error)

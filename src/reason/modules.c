@@ -13,6 +13,12 @@ tenebra_code tn_modules_read(tn_model *model, const tenebra_adapter *adapters, s
     return model->module_method != NULL ? TENEBRA_OK : tn_module_read(model, model->directory, kind_of, error);
 }
 
+tn_denoiser tn_modules_denoiser(const tn_model *model, const tn_method *method)
+{
+    const tn_network *module = tn_module_of(model, method->name);
+    return method->denoiser != NULL && module != NULL ? method->denoiser(module) : (tn_denoiser){ 0 };
+}
+
 tenebra_code tn_modules_check(const tn_model *model, const tn_method *method, tenebra_error *error)
 {
     if (method->module == NULL || tn_module_of(model, method->name) != NULL)

@@ -2,6 +2,7 @@
 #ifndef TN_REASON_MODULES_H
 #define TN_REASON_MODULES_H
 
+#include "reason/denoise.h"
 #include "reason/method.h"
 
 /* Adds the module of the last adapter that has one, else that of the model's directory; there may be none. Errors: as
@@ -12,6 +13,9 @@ tenebra_code tn_modules_read(tn_model *model, const tenebra_adapter *adapters, s
  * those of the method, MISMATCH (the directory has another's). */
 tenebra_code tn_modules_train(tn_model *model, const tn_method *method, const tenebra_setting *settings, size_t setting_count,
                               uint64_t seed, tenebra_error *error);
+
+/* The denoiser in the method's module of the model; without sizes if there is none (tn_denoiser_is_present). */
+tn_denoiser tn_modules_denoiser(const tn_model *model, const tn_method *method);
 
 /* Whether the model has what the method computes with. Errors: ARGUMENT. */
 tenebra_code tn_modules_check(const tn_model *model, const tn_method *method, tenebra_error *error);

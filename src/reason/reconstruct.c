@@ -1,6 +1,7 @@
 #include "reason/reconstruct.h"
 
 #include "image/resize.h"
+#include "reason/modules.h"
 #include "reason/parts.h"
 
 #include <math.h>
@@ -18,16 +19,9 @@ typedef struct job {
     uint64_t seed;
 } job;
 
-static tn_denoiser denoiser_of(const tn_reasoner *reasoner)
-{
-    const tn_method *method = reasoner->method;
-    const tn_network *module = tn_module_of(reasoner->session->model, method->name);
-    return method->denoiser != NULL && module != NULL ? method->denoiser(module) : (tn_denoiser){ 0 };
-}
-
 tenebra_code tn_reconstruct_open(tn_reasoner *reasoner, tenebra_error *error)
 {
-    const tn_denoiser d = denoiser_of(reasoner);
+    const tn_denoiser d = tn_modules_denoiser(reasoner->session->model, reasoner->method);
     if (!reasoner->request->reconstruct)
         return TENEBRA_OK;
     tenebra_reconstruction *made = reasoner->account.reconstruction = tn_reasoner_take(reasoner, 1, sizeof *made);
@@ -174,7 +168,7 @@ tenebra_code tn_reconstruct_step(tn_reasoner *reasoner, const tn_row_ref *though
                                  tenebra_error *error)
 {
     tn_engine *engine = reasoner->session->engine;
-    job j = { .reasoner = reasoner, .ops = &engine->ops, .d = denoiser_of(reasoner),
+    job j = { .reasoner = reasoner, .ops = &engine->ops, .d = tn_modules_denoiser(reasoner->session->model, reasoner->method),
               .seed = tn_seed_mix(reasoner->request->sampling.seed, 0x7265636F6E, 0) };
     if (!reasoner->request->reconstruct || !tn_denoiser_is_present(&j.d))
         return TENEBRA_OK;

@@ -221,4 +221,3 @@ tenebra_code tn_training_prepare(tn_training *training, const tn_train_example_s
         tn_train_example_free(example);
     return code;
 }
-

@@ -1,14 +1,12 @@
 /* Mean and deviation of what a module's denoiser reconstructs, over training examples. */
-#include "reason/denoise.h"
+#include "reason/modules.h"
 #include "reason/training_batch.h"
 
 #include <math.h>
 
 bool tn_training_denoiser(const tn_training *training, tn_denoiser *denoiser)
 {
-    const tn_method *method = training->reasoner.method;
-    const tn_network *module = tn_module_of(training->model, method->name);
-    *denoiser = method->denoiser != NULL && module != NULL ? method->denoiser(module) : (tn_denoiser){ 0 };
+    *denoiser = tn_modules_denoiser(training->model, training->reasoner.method);
     return tn_denoiser_is_present(denoiser);
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 /* Sizes of records, without their parts of variable length. */
 enum { LOCAL = 30, ENTRY = 46, END = 22, END64 = 56, LOCATOR = 20, COMMENT_MAX = 0xffff };
@@ -253,37 +254,9 @@ const tn_zip_entry *tn_zip_find(const tn_zip *zip, const char *folder, size_t fo
 
 /* ---------------------------------------------------------- checksums -- */
 
-/* CRC-32 of ISO-HDLC, polynomial 0x04c11db7 with reflected bits, eight bytes at a time: table[k] advances a byte by k more. */
-static void fill_tables(uint32_t table[8][256])
+static tenebra_code verify_entry(const tn_zip_entry *entry, const char *name, tenebra_error *error)
 {
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t crc = byte;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-        table[0][byte] = crc;
-    }
-    for (size_t k = 1; k < 8; k++)
-        for (size_t byte = 0; byte < 256; byte++)
-            table[k][byte] = table[k - 1][byte] >> 8 ^ table[0][table[k - 1][byte] & 0xff];
-}
-
-static uint32_t crc_of(uint32_t table[8][256], const unsigned char *bytes, size_t size)
-{
-    uint32_t crc = 0xffffffff;
-    for (; size >= 8; size -= 8, bytes += 8) {
-        uint64_t word = read_u64(bytes) ^ crc;
-        crc = 0;
-        for (size_t k = 0; k < 8; k++)
-            crc ^= table[7 - k][word >> (8 * k) & 0xff];
-    }
-    for (; size > 0; size--, bytes++)
-        crc = crc >> 8 ^ table[0][(crc ^ *bytes) & 0xff];
-    return ~crc;
-}
-
-static tenebra_code verify_entry(uint32_t table[8][256], const tn_zip_entry *entry, const char *name, tenebra_error *error)
-{
-    bool damaged = entry->size > 0 && entry->crc != 0 && crc_of(table, entry->data, entry->size) != entry->crc;
+    bool damaged = entry->size > 0 && entry->crc != 0 && crc32_z(0, entry->data, entry->size) != entry->crc;
     return !damaged ? TENEBRA_OK
                     : tn_fail(error, TENEBRA_ERROR_FORMAT, name, "entry \"%.*s\" is damaged: its bytes do not have the checksum in the "
                               "archive", (int)tn_min(entry->length, SHOWN), entry->name);
@@ -291,13 +264,11 @@ static tenebra_code verify_entry(uint32_t table[8][256], const tn_zip_entry *ent
 
 tenebra_code tn_zip_verify(const tn_zip *zip, const char *name, bool *checked, tenebra_error *error)
 {
-    uint32_t table[8][256];
     size_t known = 0, unknown = 0;
-    fill_tables(table);
     for (size_t i = 0; i < zip->count; i++) {
         unknown += zip->entries[i].size > 0 && zip->entries[i].crc == 0;
         known += zip->entries[i].size > 0 && zip->entries[i].crc != 0;
-        TN_TRY(verify_entry(table, &zip->entries[i], name, error));
+        TN_TRY(verify_entry(&zip->entries[i], name, error));
     }
     *checked = known > 0 && unknown == 0;
     return TENEBRA_OK;
@@ -305,10 +276,8 @@ tenebra_code tn_zip_verify(const tn_zip *zip, const char *name, bool *checked, t
 
 tenebra_code tn_zip_verify_at(const tn_zip *zip, const unsigned char *data, const char *name, tenebra_error *error)
 {
-    uint32_t table[8][256];
-    fill_tables(table);
     for (size_t i = 0; i < zip->count; i++)
         if (zip->entries[i].data == data)
-            TN_TRY(verify_entry(table, &zip->entries[i], name, error));
+            TN_TRY(verify_entry(&zip->entries[i], name, error));
     return TENEBRA_OK;
 }

@@ -367,8 +367,6 @@ static void pictures_are_cut_and_put_together(void **state)
         memset(drawn, 0, bytes);
         tn_denoiser_draw(&l.d, &target, drawn);
         assert_memory_equal(drawn, small, bytes);
-        tn_denoiser_restore(&l.d, &target);
-        assert_true(fabs(255 * (double)target.values[1] - small[1]) < 1e-3);
         tn_denoiser_sums_close(&sums);
         close_lab(&l);
         free(small);
